@@ -1,0 +1,71 @@
+# Needs Python 3.11 or later, git and make; everything else goes into .venv and .tox.
+#   make test     lint, types and the tests on one Python, in minutes
+#   make demo     the example applications, side by side
+#   make bench    what a decision costs
+#   make dist     sdist and wheel, into dist/
+#   make clean    removes what the other targets made
+
+.DEFAULT_GOAL := test
+.PHONY: test demo bench dist clean everyday
+
+# The newest Python that we test on, then any other; one that only seems to be there (a shim) is passed over.
+# PYTHON=/path/to/python make test  says which one instead.
+PYTHON ?=
+find_python = for python in "$(PYTHON)" python3.13 python3.12 python3.11 python3 python python3.14 python3.15; do \
+	test -n "$$python" || continue; \
+	"$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
+		&& { command -v "$$python"; exit 0; }; \
+	done; exit 1
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+# shell code: the environments of `make test`
+EVERYDAY = py$$($(BIN)/python -c 'import sys; print(*sys.version_info[:2], sep="")')-all,core,lint,typing
+
+test: $(VENV)/.tox-ready
+	@echo "==> tox run -e $(EVERYDAY)"
+	@$(BIN)/tox run -e $(EVERYDAY)
+	@echo "==> make test: all passed"
+
+# which environments `make test` runs
+everyday: $(VENV)/.tox-ready
+	@echo $(EVERYDAY)
+
+demo: $(VENV)/.jwt-lp-ready
+	@$(BIN)/jwt-lp demo
+
+bench: $(VENV)/.jwt-lp-ready
+	@$(BIN)/python benchmarks/bench.py
+
+dist: $(VENV)/.build-ready
+	@rm -rf dist
+	@$(BIN)/python -m build --outdir dist .
+
+clean:
+	rm -rf $(VENV) .tox dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.python-ready:
+	@python=$$($(find_python)) || { \
+		echo "jwt-lp needs Python 3.11 or later with venv and ensurepip, and found none on PATH." >&2; \
+		echo "Install one (on Debian also python3-venv), or name it: make PYTHON=/path/to/python" >&2; \
+		exit 1; }; \
+	echo "==> $(VENV): $$python ($$("$$python" --version))"; \
+	"$$python" -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.tox-ready: $(VENV)/.python-ready
+	@echo "==> $(VENV): installing tox"
+	@$(PIP) install "tox>=4.30,<5"
+	@touch $@
+
+$(VENV)/.build-ready: $(VENV)/.python-ready
+	@echo "==> $(VENV): installing build"
+	@$(PIP) install "build>=1.2,<2"
+	@touch $@
+
+$(VENV)/.jwt-lp-ready: $(VENV)/.python-ready pyproject.toml
+	@echo "==> $(VENV): installing jwt-lp with every extra from this checkout, and uvicorn to serve the examples"
+	@$(PIP) install --editable ".[all]" uvicorn
+	@touch $@
