@@ -1,0 +1,64 @@
+"""Least privilege access with JWTs: issue little, decide from the token, refuse what is not declared."""
+
+from jwt_lp.claims import AccessToken, ClaimProfile
+from jwt_lp.decision import Call, Decision, Refusal
+from jwt_lp.errors import (
+    ConfigurationError,
+    GrammarError,
+    InvalidToken,
+    JwtLpError,
+    KeysUnavailable,
+    PolicyError,
+    TemplateError,
+)
+from jwt_lp.guard import Guard, Readiness
+from jwt_lp.keys import JwksKeys, StaticKeys
+from jwt_lp.permissions import Grant, Permission, Permissions
+from jwt_lp.policy import Policy
+from jwt_lp.profiles import AUTH0, COGNITO, ENTRA, KEYCLOAK, OKTA, RFC9068
+from jwt_lp.requirements import AUTHENTICATED, IDENTIFIED, PUBLIC, Open, Requirement, all_of, any_of, external
+from jwt_lp.routes import Route, Rules, route_faults
+from jwt_lp.settings import Settings
+from jwt_lp.verify import Verifier
+
+__all__ = [
+    "AUTH0",
+    "AUTHENTICATED",
+    "COGNITO",
+    "ENTRA",
+    "IDENTIFIED",
+    "KEYCLOAK",
+    "OKTA",
+    "PUBLIC",
+    "RFC9068",
+    "AccessToken",
+    "Call",
+    "ClaimProfile",
+    "ConfigurationError",
+    "Decision",
+    "Grant",
+    "GrammarError",
+    "Guard",
+    "InvalidToken",
+    "JwksKeys",
+    "JwtLpError",
+    "KeysUnavailable",
+    "Open",
+    "Permission",
+    "Permissions",
+    "Policy",
+    "PolicyError",
+    "Readiness",
+    "Refusal",
+    "Requirement",
+    "Route",
+    "Rules",
+    "Settings",
+    "StaticKeys",
+    "TemplateError",
+    "Verifier",
+    "all_of",
+    "any_of",
+    "external",
+    "route_faults",
+]

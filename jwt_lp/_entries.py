@@ -1,0 +1,214 @@
+"""Is each entry of the policy well written?
+
+What the policy file may hold, as values, and how each part of it is read. Faults are noted and reading goes
+on: a name that is at fault is still known, so that what refers to it is not at fault too.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Final
+
+from jwt_lp._tables import Table, nearest, show
+from jwt_lp.errors import ConfigurationError, GrammarError
+from jwt_lp.permissions import Grant, Permission, check_grant, fits, is_pattern, is_segment
+from jwt_lp.requirements import Term
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RISKS: Final = ("low", "medium", "high")
+
+# The name is the provider's, so nearly anything may stand in it (a Keycloak group begins with a slash); what
+# stands before it is ours.
+_SOURCE: Final = re.compile(r"(?:([^/:\s]+)/)?([a-z][a-z0-9_-]*:\S(?:.*\S)?)")
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueEntry:
+    """One permission that exists, or a template of them; `risk` is `low`, `medium` or `high`."""
+
+    name: str
+    description: str = ""
+    risk: str = "medium"
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A name for a set of grants.
+
+    `grants` holds its own and those of every role it includes, all credited to this role: it is the one that a
+    token names, and that a deny entry shrinks. `sources` are the outside roles that confer it, as written.
+    """
+
+    name: str
+    description: str = ""
+    grants: tuple[Grant, ...] = ()
+    includes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """What tokens for one audience may be. Seconds and bytes; None where the file sets no limit."""
+
+    name: str
+    may_call: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()
+    max_lifetime: int | None = None
+    max_size: int | None = None
+    wildcards: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A client with grants of its own; those of its `roles` are had from `Policy.grants`."""
+
+    name: str
+    description: str = ""
+    grants: tuple[Grant, ...] = ()
+    roles: tuple[str, ...] = ()
+
+
+def meets(text: str, entry: str) -> bool:
+    """Whether one permission can be both; a placeholder or `*` is any segment, a last `**` one or more."""
+    mine, theirs = text.split(":"), entry.split(":")
+    if mine[-1] == "**":
+        mine[-1:] = ["*"] * max(1, len(theirs) - len(mine) + 1)
+    return len(mine) == len(theirs) and all(
+        one in (other, "*") or one[:1] == "{" or other[:1] == "{"
+        for one, other in zip(mine, theirs, strict=True)
+    )
+
+
+def source(text: str) -> tuple[str | None, str] | None:
+    """The issuer's name (lower case, as in the settings) or None, and the outside name; None where it is neither."""
+    found = _SOURCE.fullmatch(text) if text.isprintable() else None
+    return None if found is None else (found[1] and found[1].lower(), found[2])
+
+
+def read_catalogue(top: Table) -> dict[str, CatalogueEntry]:
+    found: dict[str, CatalogueEntry] = {}
+    for name, table in top.tables("permissions", ("description", "risk")):
+        try:
+            if "*" in name:
+                table.fault("a wildcard belongs in a grant; the catalogue names what there is")
+            elif "{" in name or "}" in name:
+                Term.parse(name)
+            else:
+                Permission.parse(name)
+        except (GrammarError, ConfigurationError) as error:
+            table.fault(str(error))
+        found[name] = CatalogueEntry(name, table.text("description"), table.choice("risk", RISKS, "medium"))
+    return found
+
+
+def read_roles(top: Table, catalogue: Mapping[str, CatalogueEntry]) -> dict[str, Role]:
+    tables = dict(top.tables("roles", ("description", "grants", "includes", "from")))
+    own: dict[str, Role] = {}
+    for name, table in tables.items():
+        if not (is_segment(name) and fits(name)):
+            table.fault("a role's name is one segment, as in a permission: no blank, `:`, `*`, `{` or `}`")
+        sources = table.texts("from")
+        for index, each in sources:
+            if source(each) is None:
+                table.fault(
+                    f'{show(each)} is not an outside role: write "kind:name" or "issuer/kind:name", '
+                    'such as "realm:clerk" or "auth0/role:clerk"',
+                    "from",
+                    index,
+                )
+        own[name] = Role(
+            name,
+            table.text("description"),
+            _grants(table, f"role {name}", name, catalogue),
+            table.names("includes", tables, "role"),
+            tuple(each for _, each in sources),
+        )
+    return _flattened(own, top)
+
+
+def _flattened(own: Mapping[str, Role], top: Table) -> dict[str, Role]:
+    includes = {name: list(role.includes) for name, role in own.items()}
+    texts: dict[str, dict[str, None]] = {}
+    for name in _order(includes, top):
+        texts[name] = dict.fromkeys(grant.text for grant in own[name].grants)
+        for each in includes[name]:
+            texts[name] |= texts[each]
+    return {
+        name: replace(role, grants=tuple(_grant(text, f"role {name}", name) for text in texts[name]))
+        for name, role in own.items()
+    }
+
+
+def _order(includes: dict[str, list[str]], top: Table) -> list[str]:
+    """Each role after all that it includes. A cycle is noted and cut, so that the next one is found too."""
+    while True:
+        try:
+            return list(TopologicalSorter(includes).static_order())
+        except CycleError as error:
+            ring: list[str] = error.args[1][:0:-1]
+            first = ring.index(min(ring))
+            cycle = [*ring[first:], *ring[: first + 1]]
+            top.fault(
+                f"roles include each other: {' -> '.join(map(show, cycle))}", "roles", cycle[0], "includes"
+            )
+            includes[cycle[0]].remove(cycle[1])
+
+
+def _grants(
+    table: Table, source: str, role: str | None, catalogue: Mapping[str, CatalogueEntry]
+) -> tuple[Grant, ...]:
+    texts = table.texts("grants")
+    for index, text in texts:
+        try:
+            check_grant(text)
+        except GrammarError as error:
+            hint = "; a wildcard is a whole segment, and `**` the last one" if "*" in text else ""
+            table.fault(f"{error}{hint}", "grants", index)
+            continue
+        if catalogue and text not in catalogue and not any(meets(text, name) for name in catalogue):
+            wide = is_pattern(text)
+            said = "covers nothing in the catalogue" if wide else "is not in the catalogue"
+            table.fault(f"{show(text)} {said}{'' if wide else nearest(text, catalogue)}", "grants", index)
+    return tuple(_grant(text, source, role) for _, text in texts)
+
+
+def _grant(text: str, source: str, role: str | None) -> Grant:
+    return Grant(text, source, role, is_pattern(text))
+
+
+def read_audiences(top: Table) -> dict[str, Audience]:
+    keys = ("may_call", "claims", "max_lifetime", "max_size", "wildcards")
+    tables = dict(top.tables("audiences", keys))
+    for name, table in tables.items():
+        _check_name(name, table)
+    return {
+        name: Audience(
+            name,
+            table.names("may_call", tables, "audience"),
+            tuple(each for _, each in table.texts("claims")),
+            table.seconds("max_lifetime"),
+            table.number("max_size", "bytes"),
+            table.flag("wildcards"),
+        )
+        for name, table in tables.items()
+    }
+
+
+def read_clients(
+    top: Table, catalogue: Mapping[str, CatalogueEntry], roles: Mapping[str, Role]
+) -> dict[str, Client]:
+    found: dict[str, Client] = {}
+    for name, table in top.tables("clients", ("description", "grants", "roles")):
+        _check_name(name, table)
+        grants = _grants(table, f"client {name}", None, catalogue)
+        found[name] = Client(name, table.text("description"), grants, table.names("roles", roles, "role"))
+    return found
+
+
+def _check_name(name: str, table: Table) -> None:
+    if not name or not name.isprintable() or name != name.strip():
+        table.fault("a name is printable, not empty, and has no blanks around it")

@@ -1,0 +1,186 @@
+"""The one background thread, and the only place that starts threads.
+
+Key refresh, revocation polls and usage flushes are jobs of one `Worker`. It starts on first use and starts
+again by itself in a forked child, since a server may fork after the application was imported.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+log = logging.getLogger("jwt_lp.worker")
+
+SHORTEST_PAUSE: Final = 0.05
+LONGEST_PAUSE: Final = 3600.0
+FIRST_RETRY: Final = 5.0
+LAST_RETRY: Final = 60.0
+
+
+class PerProcess(Generic[T]):
+    """One value for each process: a forked child gets a new one instead of its parent's locks and threads.
+
+    `make` may be called more than once when threads race; exactly one of its values is ever handed out.
+    """
+
+    __slots__ = ("_held", "_made", "_make")
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._made: dict[int, T] = {}
+        self._held: tuple[int, T] | None = None
+
+    def get(self) -> T:
+        """Return this process's value, made when first asked for."""
+        held = self._held
+        pid = os.getpid()
+        if held is not None and held[0] == pid:
+            return held[1]
+        # INVARIANT: setdefault is one atomic step. A lock here could be inherited held, for ever.
+        value = self._made.setdefault(pid, self._make())
+        for other in list(self._made):
+            if other != pid:
+                self._made.pop(other, None)
+        self._held = (pid, value)
+        return value
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    run: Callable[[], float]
+    name: str
+    due: float = -math.inf
+    asked: bool = False
+    failures: int = 0
+
+
+class _Loop:
+    """What one process needs to run the thread: a bell, the thread, and the right to start it."""
+
+    __slots__ = ("bell", "right_to_start", "thread")
+
+    def __init__(self) -> None:
+        self.bell = threading.Event()
+        self.right_to_start = threading.Lock()
+        self.thread: threading.Thread | None = None
+
+
+class Worker:
+    """Runs jobs one after the other on one daemon thread of this process.
+
+    A job that raises is logged (its type and place, never its message, which may hold data) and tried again
+    after 5 s, then ever later up to a minute. A job must bound its own time: a slow one delays the others.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._jobs: list[_Job] = []
+        self._closed = False
+        self._running_in: int | None = None
+        self._loop = PerProcess(_Loop)
+
+    def every(self, job: Callable[[], float], *, name: str) -> None:
+        """Run `job` as soon as the worker runs, then again after as many seconds as it returns each time."""
+        self._jobs.append(_Job(job, name))
+        self._loop.get().bell.set()
+
+    def spawn(self, job: Callable[[], None], *, name: str) -> None:
+        """Run `job` once on a short-lived daemon thread of its own; RuntimeError where none can be had."""
+        threading.Thread(target=_once, args=(job, name), name=f"jwt-lp {name}", daemon=True).start()
+
+    def wake(self, name: str | None = None) -> None:
+        """Make every job due now, or only those called `name`."""
+        for job in self._jobs:
+            if name is None or job.name == name:
+                job.asked = True
+        self._loop.get().bell.set()
+
+    def ensure(self) -> None:
+        """Start the thread unless this process has it already; cheap enough for every request.
+
+        Does nothing without jobs or after `close`. Where no thread can be had, the next call tries again.
+        """
+        if self._running_in != os.getpid() and self._jobs and not self._closed:
+            self._start(self._loop.get())
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Stop for good, waiting up to `timeout` seconds for a running job. May be called repeatedly."""
+        self._closed = True
+        loop = self._loop.get()
+        loop.bell.set()
+        if loop.thread is not None and loop.thread is not threading.current_thread():
+            loop.thread.join(timeout)
+
+    def _start(self, loop: _Loop) -> None:
+        if not loop.right_to_start.acquire(blocking=False):
+            return
+        thread = threading.Thread(target=self._run, args=(loop.bell,), name="jwt-lp worker", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # Not `exception`, here and below: a traceback shows messages, and a message may hold data.
+            log.error("the background thread cannot start (%s): nothing is renewed until it can", error)  # noqa: TRY400
+            loop.right_to_start.release()
+        else:
+            loop.thread = thread
+            self._running_in = os.getpid()
+
+    def _run(self, bell: threading.Event) -> None:
+        while True:
+            # The bell is cleared before anything is looked at, so that what rings during a round is not lost.
+            bell.clear()
+            for job in tuple(self._jobs):
+                if self._closed:
+                    return
+                if job.asked or job.due <= self._clock():
+                    self._attempt(job)
+            if self._closed:
+                return
+            bell.wait(self._pause())
+
+    def _attempt(self, job: _Job) -> None:
+        job.asked = False
+        try:
+            pause = _sane(job.run())
+        except Exception as error:  # noqa: BLE001 - whatever a job does, the others go on
+            pause = min(FIRST_RETRY * 2**job.failures, LAST_RETRY)
+            job.failures = min(job.failures + 1, 8)
+            log.error("%s failed: %s; next try in %.0f s", job.name, _place(error), pause)  # noqa: TRY400
+        else:
+            job.failures = 0
+        job.due = self._clock() + pause
+
+    def _pause(self) -> float:
+        now = self._clock()
+        soonest = min((job.due for job in self._jobs), default=math.inf)
+        return min(max(soonest - now, 0.0), LONGEST_PAUSE)
+
+
+def _once(job: Callable[[], None], name: str) -> None:
+    try:
+        job()
+    except Exception as error:  # noqa: BLE001 - the interpreter's hook would print the message
+        log.error("%s failed: %s", name, _place(error))  # noqa: TRY400
+
+
+def _sane(seconds: float) -> float:
+    """Bound what a job answers, so that none can spin and none can sleep for ever; NaN is the longest."""
+    return max(SHORTEST_PAUSE, seconds) if seconds < LONGEST_PAUSE else LONGEST_PAUSE
+
+
+def _place(error: BaseException) -> str:
+    """Say where an error arose, without its message."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = "" if trace is None else f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+    return f"{type(error).__name__}{where}"

@@ -1,0 +1,47 @@
+"""What did the header say, and how do we say no? (RFC 6750, RFC 9110 section 11)"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+NONE: Final = "none"
+MALFORMED: Final = "malformed"
+TOKEN: Final = "token"  # noqa: S105 - the name of a kind, not a secret
+
+# White space and the comma of a list: none belongs into a bearer credential.
+_BLANKS: Final = frozenset(" \t,\r\n")
+
+
+def credential(authorization: str | Sequence[str] | None) -> tuple[str, str]:
+    """Return what was sent: `(TOKEN, the token)`, `(NONE, "")` or `(MALFORMED, why)`.
+
+    `authorization` is the header's value, or every line of it. Another scheme, or an empty header, is no bearer
+    credential. A second line, a comma, an empty token or white space where none belongs is malformed: which
+    credential was meant cannot be told (RFC 6750, section 3.1).
+    """
+    if authorization is None:
+        return NONE, ""
+    if not isinstance(authorization, str):
+        if len(authorization) > 1:
+            return MALFORMED, "the Authorization header was sent more than once"
+        authorization = authorization[0] if authorization else ""
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        if scheme[:6].lower() == "bearer" and scheme[6] in _BLANKS:
+            return MALFORMED, "no single space follows Bearer"
+        return NONE, ""
+    # Written out: this is on the way of every request, and each `in` is one pass in C.
+    if token == "" or " " in token or "," in token or "\t" in token or "\r" in token or "\n" in token:
+        return MALFORMED, "Bearer is followed by nothing, by white space or by a list"
+    return TOKEN, token
+
+
+def challenge(error: str | None = None, description: str | None = None, scope: str | None = None) -> str:
+    """Build the `WWW-Authenticate` value (RFC 6750, section 3): bare `Bearer` where no credential was sent.
+
+    The arguments come from constants and from requirements, whose alphabet needs no quoting.
+    """
+    parameters = {"error": error, "error_description": description, "scope": scope}
+    written = ", ".join(f'{name}="{value}"' for name, value in parameters.items() if value is not None)
+    return f"Bearer {written}" if written else "Bearer"

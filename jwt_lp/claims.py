@@ -1,0 +1,361 @@
+"""Where does this issuer put grants?
+
+A `ClaimProfile` is data: which claims an issuer's access tokens have, where the grants stand in them, and what
+tells an access token from any other token of the same issuer. `AccessToken` is what a verified token comes to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple, NoReturn, TypeGuard
+
+from jwt_lp.errors import ConfigurationError, InvalidToken
+from jwt_lp.permissions import Permissions, is_scope_token
+
+# OpenID Connect's own scopes (Core, sections 5.4 and 11) say what a client may see of a user; they grant nothing here.
+OPENID_SCOPES: Final = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
+
+# What stands before an outside name that is asked of a ceiling alone; no source may have it as its label.
+CEILING: Final = "ceiling"
+
+_SHOWN: Final = 80
+_SCALARS: Final = frozenset({str, int, float, bool})
+_SHAPES: Final = MappingProxyType(
+    {
+        "text": "one space-separated string",
+        "list": "a list of strings",
+        "either": "a string or a list of strings",
+        "scim": "a list of strings or of objects with a value",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One claim that confers something.
+
+    `path` is the claim's keys, `*` standing for every key of an object; `kind` says whether the values are
+    permissions or the names of outside roles; `shape` whether they are one space-separated text, a list, either,
+    or SCIM's list of objects with a `value` (RFC 7643, section 2.4); `when` whether the claim counts always or
+    only in tokens of users or of applications. `label` prefixes the value where the policy refers to it
+    (`from = ["realm:orders-clerk"]`). A key that `*` stands for comes between the two, its `%` and `:` as
+    `%25` and `%3A`, so that no two claims are known by one name.
+    """
+
+    path: tuple[str, ...]
+    label: str
+    kind: Literal["permissions", "roles"] = "permissions"
+    shape: Literal["text", "list", "either", "scim"] = "list"
+    when: Literal["always", "users", "apps"] = "always"
+
+    def counts(self, *, app: bool) -> bool:
+        """Whether it counts in a token of an application (`app`), or of a user."""
+        return self.when == "always" or (self.when == "apps") is app
+
+    def read(self, claims: Mapping[str, object]) -> list[tuple[str, str, tuple[str, ...]]]:
+        """Give (claim, what stands before the outside names, values) for each place where the claim is found.
+
+        `InvalidToken` where the claim has another shape than the issuer's.
+        """
+        first = self.path[0]
+        if first != "*":
+            if first not in claims:
+                return []
+            if len(self.path) == 1:
+                return [(first, f"{self.label}:", self._values(claims[first]))]
+        found = self._at(claims, self.path, f"{self.label}:")
+        return [(str(self), prefix, self._values(value)) for prefix, value in found]
+
+    def _at(self, node: object, path: tuple[str, ...], prefix: str) -> Iterator[tuple[str, object]]:
+        if not path:
+            yield prefix, node
+        elif not is_object(node):
+            raise InvalidToken("claim_type", f"{self} is not reached: what holds it is no object")
+        elif path[0] == "*":
+            for key, below in node.items():
+                quoted = key.replace("%", "%25").replace(":", "%3A")
+                yield from self._at(below, path[1:], f"{prefix}{quoted}:")
+        elif path[0] in node:
+            yield from self._at(node[path[0]], path[1:], prefix)
+
+    def _values(self, found: object) -> tuple[str, ...]:
+        if isinstance(found, str) and self.shape in {"text", "either"}:
+            values = found.split(" ")
+            return tuple(values if "" not in values else filter(None, values))
+        if is_array(found) and self.shape != "text":
+            scim = self.shape == "scim"
+            listed = [each.get("value") if scim and is_object(each) else each for each in found]
+            texts = [value for value in listed if isinstance(value, str)]
+            if len(texts) == len(listed):
+                return tuple(filter(None, texts))
+        raise InvalidToken("claim_type", f"{self} is not {_SHAPES[self.shape]}")
+
+    def __str__(self) -> str:
+        return ".".join(self.path)
+
+
+def is_object(value: object) -> TypeGuard[Mapping[str, object]]:
+    """Whether it is an object of JSON, frozen or not."""
+    return isinstance(value, Mapping)
+
+
+def is_array(value: object) -> TypeGuard[list[object] | tuple[object, ...]]:
+    """Whether it is an array of JSON, frozen or not."""
+    return isinstance(value, list | tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class AppRule:
+    """One sign that a token is an application's own, no user behind it.
+
+    The claim has the value `equals`, is `absent`, or equals another claim (`same_as`, with `suffix` added).
+    """
+
+    claim: str
+    equals: str | None = None
+    absent: bool = False
+    same_as: str | None = None
+    suffix: str = ""
+
+    def holds(self, claims: Mapping[str, object]) -> bool:
+        """Whether the sign is there. A claim that is null is neither absent nor equal to anything."""
+        if self.absent:
+            return self.claim not in claims
+        value = claims.get(self.claim)
+        if self.same_as is not None:
+            other = claims.get(self.same_as)
+            return isinstance(value, str) and isinstance(other, str) and value == other + self.suffix
+        return isinstance(value, str) and value == self.equals
+
+
+class Conferred(NamedTuple):
+    """What some sources confer. It is put together only as far as somebody asks.
+
+    `permissions` are (claim, what stands before the outside names, values), `outside_roles` the same of roles;
+    `no_grants` are values that are never permissions.
+    """
+
+    permissions: tuple[tuple[str, str, tuple[str, ...]], ...]
+    outside_roles: tuple[tuple[str, str, tuple[str, ...]], ...]
+    no_grants: frozenset[str]
+
+    @property
+    def grants(self) -> tuple[tuple[str, str], ...]:
+        """Every permission with the claim it stood in, each once; what no route can ask for is left out."""
+        pairs = ((value, claim) for claim, _, values in self.permissions for value in values)
+        return tuple(dict.fromkeys(pair for pair in pairs if pair[0] not in self.no_grants and is_scope_token(pair[0])))
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The outside names of roles, each once."""
+        return _outside(self.outside_roles)
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """Every outside name, those of permissions too (`scope:orders.read`), each once."""
+        return _outside(self.permissions + self.outside_roles)
+
+    def below(self, label: str) -> Conferred:
+        """The same, every outside name standing there once more with `label` before it."""
+        permissions, roles = (
+            tuple((claim, f"{label}:{prefix}", values) for claim, prefix, values in places)
+            for places in (self.permissions, self.outside_roles)
+        )
+        return self._replace(outside_roles=(*self.outside_roles, *permissions, *roles))
+
+
+def _outside(places: tuple[tuple[str, str, tuple[str, ...]], ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(prefix + value for _, prefix, values in places for value in values))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimProfile:
+    """How one kind of issuer shapes its access tokens.
+
+    `sources` add up. Where `ceiling` has sources that count, what they confer must cover a permission too.
+    `types` are the accepted header `typ` values, lower case and without `application/`, "" standing for an
+    absent one. A token must have every claim of `required`, one of each group of `any_of`, the values of
+    `expected`, and no claim of `forbidden`. `audience` names the claim that says whom the token is for, and
+    `substitute` the one that stands in for it where the token has none; the first of `client` that is there says
+    who asked for the token. It is an application's own when all rules of one group in `apps` hold. Values in
+    `no_grants` are never permissions. `remedies` tell the operator what to change at the provider, by the cause
+    of a refusal; `{value}` is what was expected.
+    """
+
+    name: str
+    sources: tuple[Source, ...]
+    ceiling: tuple[Source, ...] = ()
+    types: frozenset[str] = frozenset({"at+jwt"})
+    required: tuple[str, ...] = ()
+    any_of: tuple[tuple[str, ...], ...] = ()
+    expected: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    forbidden: frozenset[str] = frozenset({"nonce", "at_hash", "c_hash", "s_hash", "events"})
+    audience: str = "aud"
+    substitute: str | None = None
+    subject: str = "sub"
+    client: tuple[str, ...] = ("client_id", "azp")
+    token_id: str = "jti"
+    apps: tuple[tuple[AppRule, ...], ...] = ()
+    no_grants: frozenset[str] = OPENID_SCOPES
+    remedies: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def client_of(self, claims: Mapping[str, object]) -> object:
+        """Who asked for the token, or None where it does not say."""
+        for name in self.client:
+            if name in claims:
+                return claims[name]
+        return None
+
+    def is_app(self, claims: Mapping[str, object]) -> bool:
+        """Whether the token is an application's own."""
+        for rules in self.apps:
+            if all([rule.holds(claims) for rule in rules]):
+                return True
+        return False
+
+    def granted(self, claims: Mapping[str, object], *, app: bool | None = None) -> Conferred:
+        """What the token's sources confer; `InvalidToken` for a claim of the wrong shape.
+
+        `app` is what `is_app` says, for a caller who has asked already.
+        """
+        return self._conferred(self.sources, claims, app=self.is_app(claims) if app is None else app)
+
+    def capped(self, claims: Mapping[str, object]) -> Conferred | None:
+        """What the ceiling's sources confer, or None where no ceiling applies to this kind of token.
+
+        Each outside name stands here twice, as it is and with `ceiling:` before it. A role of the policy that
+        lists the longer one raises the ceiling and grants nothing: `from = ["ceiling:scope:access_as_user"]`.
+        """
+        app = self.is_app(claims)
+        if not any(source.counts(app=app) for source in self.ceiling):
+            return None
+        return self._conferred(self.ceiling, claims, app=app).below(CEILING)
+
+    def _conferred(self, sources: tuple[Source, ...], claims: Mapping[str, object], *, app: bool) -> Conferred:
+        permissions: list[tuple[str, str, tuple[str, ...]]] = []
+        roles: list[tuple[str, str, tuple[str, ...]]] = []
+        for source in sources:
+            if source.counts(app=app):
+                # INVARIANT: a role's name is never itself a permission.
+                (permissions if source.kind == "permissions" else roles).extend(source.read(claims))
+        return Conferred(tuple(permissions), tuple(roles), self.no_grants)
+
+    def intended(self, claims: Mapping[str, object]) -> tuple[str, object]:
+        """The claim that says whom the token is for, and its value; None where there is no such claim."""
+        # INVARIANT: a token that says whom it is for is never judged by anything else.
+        name = self.audience if self.audience in claims else self.substitute or self.audience
+        return name, claims.get(name)
+
+    def fault(self, header_typ: object, claims: Mapping[str, object]) -> tuple[str, str] | None:
+        """Why the token is no access token of this issuer: (cause, the operator's explanation), or None.
+
+        Causes are `typ`, `not_access_token`, `subject`, `client` and `claim_type`. `header_typ` is None where
+        the header has no `typ` (RFC 8725, section 3.11; RFC 9068, section 4).
+        """
+        said = self._typ_fault(header_typ)
+        if said is not None:
+            return "typ", self._with_remedy("typ", said)
+        said = self._kind_fault(claims)
+        if said is not None:
+            return "not_access_token", self._with_remedy("not_access_token", said)
+        # Such text would end up in logs, in keys of the store and before the eyes of an operator.
+        if not _is_text(claims.get(self.subject)):
+            return self._no_text("subject", self.subject)
+        for name in self.client:
+            if name in claims and not _is_text(claims[name]):
+                return self._no_text("client", name)
+        if self.token_id in claims and not _is_text(claims[self.token_id]):
+            return self._no_text("claim_type", self.token_id)
+        return None
+
+    def _no_text(self, cause: str, name: str) -> tuple[str, str]:
+        return cause, self._with_remedy(cause, f"{name} is not a non-empty string of printable characters")
+
+    def _typ_fault(self, typ: object) -> str | None:
+        # INVARIANT: only an absent typ is "". RFC 7515, section 4.1.9: `application/` may be left out.
+        text = typ.lower().removeprefix("application/") if isinstance(typ, str) and typ.isascii() else ""
+        if text in self.types and (text == "") is (typ is None):
+            return None
+        wanted = " or ".join(sorted(each or "none" for each in self.types))
+        return f"the header's typ is {_shown(typ)}; access tokens here have {wanted}"
+
+    def _kind_fault(self, claims: Mapping[str, object]) -> str | None:
+        for name in self.required:
+            if claims.get(name) is None:
+                return f"there is no {name}, which access tokens have"
+        for names in self.any_of:
+            if all(claims.get(name) is None for name in names):
+                return f"there is no {' or '.join(names)}, which access tokens have"
+        for name, values in self.expected.items():
+            value = claims.get(name)
+            if not (isinstance(value, str) and value in values):
+                return f"{name} is {_shown(value)}; access tokens have {' or '.join(map(_shown, sorted(values)))}"
+        if not self.forbidden.isdisjoint(claims):
+            return f"there is {min(self.forbidden.intersection(claims))}, which access tokens do not have"
+        return None
+
+    def remedy(self, cause: str, value: str = "") -> str:
+        """What the operator changes at the provider for `cause`; "" where nothing is known to help."""
+        return self.remedies.get(cause, "").replace("{value}", value)
+
+    def _with_remedy(self, cause: str, said: str) -> str:
+        return ": ".join(filter(None, (said, self.remedy(cause))))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != "" and value.isprintable()
+
+
+def _shown(value: object) -> str:
+    text = ascii(value) if isinstance(value, str) else "absent" if value is None else "no string"
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class AccessToken:
+    """A verified access token. Compare with `is`; it is made anew when a token is verified again.
+
+    `issuer` is the `iss` claim and `issuer_name` its name in the settings; the subject is always the pair of
+    issuer and `subject`. `client` is who asked for the token, where the issuer says so. Times are seconds
+    since the epoch. `claims` is the whole payload, read-only at every depth. `ignored` counts outside roles
+    that the policy does not list.
+    """
+
+    issuer: str
+    issuer_name: str
+    subject: str
+    client: str | None
+    permissions: Permissions
+    claims: Mapping[str, object]
+    issued_at: float
+    expires_at: float
+    token_id: str | None
+    roles: tuple[str, ...]
+    fingerprint: str
+    ignored: int = 0
+    app: bool = False
+    development: bool = False
+
+    def __repr__(self) -> str:
+        return f"<AccessToken {self.fingerprint} from {self.issuer_name}>"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: Callable[..., Any]) -> NoReturn:
+        """Refuse to be request data: otherwise a forgotten `Requires` would read a token from the body."""
+        raise ConfigurationError(
+            "AccessToken is never read from the request's data: "
+            'annotate the parameter as Annotated[AccessToken, Requires("…")]'
+        )
+
+
+def frozen(value: object) -> object:
+    """Return `value` (of JSON) read-only at every depth, so that no view changes what the next one sees.
+
+    It takes `value` over: what is flat already is wrapped and not copied.
+    """
+    if is_object(value):
+        nested = {key: frozen(each) for key, each in value.items() if type(each) not in _SCALARS}
+        return MappingProxyType({**value, **nested} if nested else value)
+    return tuple(map(frozen, value)) if is_array(value) else value

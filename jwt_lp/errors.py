@@ -1,0 +1,81 @@
+"""What can go wrong, and is it my fault?
+
+A short ladder under `JwtLpError`. Every error has a stable machine `code`; messages are for people and
+may change. No message holds a token, a key or a claim's value that a client chose.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class JwtLpError(Exception):
+    """Anything this library raises on purpose."""
+
+    code: ClassVar[str] = "error"
+
+
+class GrammarError(JwtLpError, ValueError):
+    """A permission, pattern or template is not written as the grammar wants it."""
+
+    code = "grammar"
+
+
+class ConfigurationError(JwtLpError):
+    """The operator has to change something before this process may serve.
+
+    Raised at start, never for what a client sent. `faults` holds every fault found, one sentence each.
+    """
+
+    code = "configuration"
+
+    def __init__(self, *faults: str) -> None:
+        self.faults: tuple[str, ...] = faults
+        super().__init__("\n".join(faults))
+
+
+class PolicyError(JwtLpError):
+    """The policy does not allow what was asked of it; the message names the culprits and the remedy."""
+
+    code = "policy"
+
+
+class TemplateError(JwtLpError):
+    """A route's parameters cannot fill a requirement's template.
+
+    `configured` is True when the application is at fault (an unknown name, a value that is neither str,
+    int nor UUID) and False when the value came from the client and is not one segment.
+    """
+
+    code = "template"
+
+    def __init__(self, message: str, *, configured: bool) -> None:
+        self.configured = configured
+        super().__init__(message)
+
+
+class InvalidToken(JwtLpError):
+    """The token is not one that this service accepts (RFC 6750, section 3.1).
+
+    `cause` is a stable slug (`expired`, `signature`, …) for logs and metrics; `detail` is the operator's
+    explanation. Clients get one public message for all causes.
+    """
+
+    code = "invalid_token"
+
+    def __init__(self, cause: str, detail: str) -> None:
+        self.cause = cause
+        self.detail = detail
+        super().__init__(f"{cause}: {detail}")
+
+
+class KeysUnavailable(JwtLpError):
+    """No key set could be had, so nothing can be said about the token: the answer is 503, never 401."""
+
+    code = "keys_unavailable"
+
+
+class KeysPending(JwtLpError):
+    """Only a fetch could tell, and the caller asked not to wait. Internal to the trust and door floors."""
+
+    code = "keys_pending"

@@ -1,0 +1,270 @@
+"""Whose signature do we accept now?
+
+`StaticKeys` holds what the operator wrote down. `JwksKeys` holds an immutable snapshot of what an issuer
+publishes, renewed ahead of time by the worker; requests read the snapshot and, but for two cases, never wait.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final, final
+
+from jwt_lp._worker import PerProcess, Worker
+from jwt_lp.discovery import discover, metadata_urls
+from jwt_lp.errors import ConfigurationError, KeysUnavailable
+from jwt_lp.fetch import FetchError, check_url, fetch_json
+from jwt_lp.flights import Flight, Flights
+from jwt_lp.jwk import SYMMETRIC, same_algorithms
+from jwt_lp.keyset import KeySet, KeySource, KeysStatus, StaticKeys, algorithm_faults, read_published
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from jwt_lp.fetch import Fetched
+    from jwt_lp.jwk import VerificationKey
+
+__all__ = ["JwksKeys", "KeySet", "KeySource", "KeysStatus", "StaticKeys"]
+
+log = logging.getLogger("jwt_lp.keys")
+
+SHORTEST_AGE: Final = 60.0
+LONGEST_AGE: Final = 24 * 3600.0
+USUAL_AGE: Final = 600.0
+RENEW_AT: Final = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long things may take, in seconds."""
+
+    max_stale: float = 24 * 3600.0
+    cooldown: float = 30.0
+    patience: float = 2.0
+    deadline: float = 5.0
+
+
+USUAL_PACE: Final = Pace()
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """The last good set: when its fetch began, when to renew it, and what was wrong with its document."""
+
+    keys: KeySet
+    at: float
+    renew_at: float
+    faults: tuple[str, ...]
+
+
+@final
+class JwksKeys:
+    """The keys an issuer publishes at `url`, or at the `jwks_uri` of its metadata.
+
+    A name that is known is answered from the snapshot without a lock or a wait, for as long as the last good
+    set is younger than `pace.max_stale`. A caller waits only when nothing was ever loaded, or when the name
+    is unknown and `pace.cooldown` has passed since the last attempt: at most five callers per fetch, and
+    `pace.patience` each. Everybody else is answered at once.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        algorithms: Collection[str],
+        issuer: str | None = None,
+        discovery: bool | str | None = None,
+        allow_http_hosts: Collection[str] = (),
+        pace: Pace = USUAL_PACE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take `url`, or `issuer` with `discovery` (True, or the metadata's address); nothing is fetched yet.
+
+        Raises `ConfigurationError` for both or neither, an address that is not https, and algorithms that
+        are unknown or symmetric: no published key may be a shared secret.
+        """
+        faults = _faults(url, issuer, discovery=discovery, algorithms=algorithms, allow_http_hosts=allow_http_hosts)
+        if faults:
+            raise ConfigurationError(*faults)
+        self._url = url
+        self._issuer = issuer or ""
+        self._metadata = () if url else metadata_urls(self._issuer, discovery=discovery)
+        self._name = _shown(url or self._metadata[0])
+        self._allowed = frozenset(algorithms)
+        self._admitted = same_algorithms(algorithms)
+        self._http_hosts = tuple(allow_http_hosts)
+        self._pace = pace
+        self._clock = clock
+        self._worker = Worker()
+        self._snapshot: _Snapshot | None = None
+        self._address: str | None = None
+        self._flights = PerProcess(lambda: Flights(self._launch, cooldown=pace.cooldown, clock=clock))
+
+    @property
+    def generation(self) -> int:
+        """0 before the first set; afterwards it grows when, and only when, the content changes."""
+        snapshot = self._snapshot
+        return 0 if snapshot is None else snapshot.keys.generation
+
+    def start(self, worker: Worker) -> None:
+        """Let the worker fetch at once, and renew ahead of expiry from then on."""
+        self._worker = worker
+        worker.every(self._tend, name=f"keys of {self._name}")
+
+    def status(self) -> KeysStatus:
+        """Say what is held, how old it is, and why the last attempt failed if it did."""
+        snapshot = self._snapshot
+        error = self._flights.get().error
+        if snapshot is None:
+            return KeysStatus(loaded=False, keys=0, age_seconds=None, last_error=error)
+        age = self._clock() - snapshot.at
+        return KeysStatus(loaded=True, keys=len(snapshot.keys.keys), age_seconds=age, last_error=error)
+
+    def find(self, kid: str | None, algorithm: str, *, wait: bool = True) -> tuple[VerificationKey, ...]:
+        """Give the keys to try, or none when the issuer has no key of this name for this algorithm.
+
+        Raises `KeysUnavailable` when that cannot be said, and with `wait=False` `KeysPending` where it would
+        have waited. An algorithm that was not allowed is answered at once and never causes a fetch.
+        """
+        if algorithm not in self._admitted:
+            return ()
+        snapshot = self._snapshot
+        if snapshot is None:
+            return self._ask(kid, algorithm, wait=wait)
+        now = self._clock()
+        if now > snapshot.renew_at + self._pace.cooldown:
+            # For the day when the worker is held up or was never started: asked for, not waited for.
+            self._flights.get().nudge()
+        if now - snapshot.at > self._pace.max_stale:
+            raise self._unavailable(f"the last good set is {now - snapshot.at:.0f} s old")
+        found = snapshot.keys.find(kid, algorithm)
+        if found or snapshot.keys.knows(kid):
+            return found
+        return self._ask(kid, algorithm, wait=wait)
+
+    def _ask(self, kid: str | None, algorithm: str, *, wait: bool) -> tuple[VerificationKey, ...]:
+        flights = self._flights.get()
+        flight = flights.seat(wait=wait)
+        if flight is not None and not flight.landed.wait(self._pace.patience):
+            raise self._unavailable(f"no answer within {self._pace.patience:g} s")
+        snapshot = self._snapshot
+        if snapshot is None:
+            raise self._unavailable("no key set was ever loaded")
+        found = snapshot.keys.find(kid, algorithm)
+        if not found and flights.error is not None:
+            raise self._unavailable("the key is unknown, and the last attempt to renew the set failed")
+        return found
+
+    def _tend(self) -> float:
+        """Begin a fetch when one is due, and say in how many seconds to look again."""
+        flights = self._flights.get()
+        if self._until_renewal() <= 0:
+            flights.nudge()
+        return max(1.0, self._until_renewal(), flights.rest())
+
+    def _until_renewal(self) -> float:
+        snapshot = self._snapshot
+        return -math.inf if snapshot is None else snapshot.renew_at - self._clock()
+
+    def _launch(self, flight: Flight) -> None:
+        self._worker.spawn(partial(self._fly, self._flights.get(), flight), name=f"fetch of {self._name}")
+
+    def _fly(self, flights: Flights, flight: Flight) -> None:
+        fetched: _Snapshot | None = None
+        change: list[_Snapshot | None] = []
+        error: str | None = "the fetch ended unexpectedly"
+        try:
+            fetched = self._fetch(flight)
+            error = None
+        except FetchError as failure:
+            self._address = None
+            error = str(failure)
+        finally:
+            if flights.land(flight, error, partial(self._take, fetched, change)):
+                before, now = change or (None, self._snapshot)
+                _tell(self._name, before, now, error)
+
+    def _take(self, fetched: _Snapshot | None, change: list[_Snapshot | None]) -> None:
+        """Put a new snapshot in the old one's place, and note both; the content decides on the generation."""
+        before = self._snapshot
+        if fetched is not None and before is not None:
+            same = fetched.keys.content == before.keys.content
+            keys = before.keys if same else KeySet.of(fetched.keys.keys, before.keys.generation + 1)
+            fetched = replace(fetched, keys=keys)
+        self._snapshot = fetched
+        change += [before, fetched]
+
+    def _fetch(self, flight: Flight) -> _Snapshot:
+        fetched = self._get(self._url or self._discovered())
+        keys, faults = read_published(fetched.document, self._allowed)
+        if not keys:
+            raise FetchError(f"no usable key in the set: {'; '.join(faults) or 'none is for signatures'}")
+        age = USUAL_AGE if fetched.max_age is None else fetched.max_age
+        renew_at = flight.begun + RENEW_AT * min(max(age, SHORTEST_AGE), LONGEST_AGE)
+        return _Snapshot(KeySet.of(keys), flight.begun, renew_at, faults)
+
+    def _discovered(self) -> str:
+        """Give the `jwks_uri` found earlier, or read the metadata: anew after every failure."""
+        address = self._address
+        if address is None:
+            address = discover(self._metadata, self._issuer, self._get, self._http_hosts)
+            self._address = address
+        return address
+
+    def _get(self, url: str) -> Fetched:
+        return fetch_json(url, allow_http_hosts=self._http_hosts, deadline=self._pace.deadline)
+
+    def _unavailable(self, what: str) -> KeysUnavailable:
+        error = self._flights.get().error
+        return KeysUnavailable(f"keys of {self._name}: {what}" + (f" ({error})" if error else ""))
+
+    def __repr__(self) -> str:
+        return f"JwksKeys({self._name!r}, generation={self.generation})"
+
+
+def _tell(name: str, before: _Snapshot | None, now: _Snapshot | None, error: str | None) -> None:
+    """Log what a fetch changed, once: a failure with what stays in force, a content with its bad members."""
+    if error is not None:
+        force = "tokens get 503 until a set is loaded" if now is None else "the last good set stays in use"
+        log.warning("keys of %s: %s; %s, next try after the cool-down", name, error, force)
+    elif now is not None and (before is None or before.keys is not now.keys or before.faults != now.faults):
+        log.info("keys of %s: %d usable, generation %d", name, len(now.keys.keys), now.keys.generation)
+        for fault in now.faults:
+            log.warning("keys of %s: %s; the others stay in use, have the issuer repair it", name, fault)
+        if before is not None and len(now.keys.keys) < len(before.keys.keys):
+            log.warning(
+                "keys of %s: shrank from %d keys to %d: tokens signed with the others are refused now; "
+                "make sure that the issuer meant it",
+                *(name, len(before.keys.keys), len(now.keys.keys)),
+            )
+
+
+def _faults(
+    url: str | None,
+    issuer: str | None,
+    *,
+    discovery: bool | str | None,
+    algorithms: Collection[str],
+    allow_http_hosts: Collection[str],
+) -> list[str]:
+    faults = algorithm_faults(algorithms)
+    faults += [f"algorithm {name}: a published key is no secret" for name in algorithms if name in SYMMETRIC]
+    if (url is None) is not bool(discovery):
+        faults.append("give either the key set's address or discovery")
+        return faults
+    if discovery and not issuer:
+        faults.append("discovery needs the issuer")
+        return faults
+    for address in (url,) if url is not None else metadata_urls(issuer or "", discovery=discovery):
+        fault = check_url(address, allow_http_hosts)
+        if fault is not None:
+            faults.append(f"the address {_shown(address)!r} {fault}")
+    return faults
+
+
+def _shown(url: str) -> str:
+    """Give an address without what may be secret in it."""
+    return url.partition("?")[0].rpartition("@")[2]

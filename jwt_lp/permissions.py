@@ -1,0 +1,256 @@
+"""Does this grant cover that permission?
+
+A permission is segments joined by `:`. A segment is one or more characters of RFC 6749's scope alphabet
+(appendix A.4) other than `:`, `*`, `{` and `}`. Code points are compared, never folded. In a grant that may be
+a pattern, `*` as a whole segment stands for exactly one segment and `**` as the last one for one or more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple, Self
+from urllib.parse import quote
+from uuid import UUID
+
+from jwt_lp.errors import GrammarError, TemplateError
+
+MAX_SEGMENTS = 16
+MAX_LENGTH = 256
+_LARGEST = 10**MAX_LENGTH
+
+_NOT_IN_SEGMENTS = ":*{}"
+
+
+def is_segment(text: str) -> bool:
+    """Whether `text` is one segment by the grammar."""
+    return is_scope_token(text) and not any(char in text for char in _NOT_IN_SEGMENTS)
+
+
+def is_scope_token(text: str) -> bool:
+    """Whether `text` is a scope token (RFC 6749, appendix A.4): 0x21 to 0x7E but for the quote and the backslash."""
+    # Each of these is one pass in C; this stands on the way of every grant of every new token.
+    return (
+        text != ""
+        and text.isascii()
+        and text.isprintable()
+        and " " not in text
+        and '"' not in text
+        and "\\" not in text
+    )
+
+
+def fits(text: str) -> bool:
+    """Whether `text` stays within the length and the number of segments that a permission may have."""
+    return len(text) <= MAX_LENGTH and text.count(":") < MAX_SEGMENTS
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One permission, parsed: what may be done, without wildcards."""
+
+    segments: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `text`; `GrammarError` says what is wrong with it."""
+        if not fits(text):
+            msg = f"a permission has at most {MAX_SEGMENTS} segments and {MAX_LENGTH} characters"
+            raise GrammarError(msg)
+        segments = tuple(text.split(":"))
+        for segment in segments:
+            if not is_segment(segment):
+                msg = f"{text!a} is not a permission: {_fault(segment)}"
+                raise GrammarError(msg)
+        return cls(segments)
+
+    @staticmethod
+    def segment(value: object, *, encode: bool = False) -> str:
+        """Return `value` as one segment, as the templates `{name}` and `{name!e}` fill it.
+
+        A str, an int (in decimal) or a UUID (canonical, lower case). With `encode`, everything outside
+        `A-Za-z0-9._~@-` is percent-encoded, `%` included. `TemplateError` for anything else.
+        """
+        # Exact types: a bool is an int and an enum may be a str, and both print as something else.
+        if type(value) is str:
+            text = value
+        elif type(value) is UUID or (type(value) is int and abs(value) < _LARGEST):
+            text = str(value)
+        elif type(value) is int:
+            # Before it is written out: Python refuses to write more than some thousand digits.
+            msg = "the value is a number longer than a permission may be"
+            raise TemplateError(msg, configured=False)
+        else:
+            msg = f"a value of type {type(value).__name__} cannot be a segment; pass a str, an int or a UUID"
+            raise TemplateError(msg, configured=True)
+        if encode:
+            text = _percent_encoded(text)
+        if not is_segment(text):
+            msg = f"the value is not one segment: {_fault(text)}"
+            raise TemplateError(msg, configured=False)
+        return text
+
+    def __str__(self) -> str:
+        return ":".join(self.segments)
+
+
+def _percent_encoded(text: str) -> str:
+    try:
+        return quote(text, safe="._~@-")
+    except UnicodeEncodeError:
+        msg = "the value holds a lone surrogate"
+        raise TemplateError(msg, configured=False) from None
+
+
+def _fault(segment: str) -> str:
+    if segment == "":
+        return "a segment is empty"
+    odd = next(char for char in segment if not is_segment(char))
+    return f"{odd!a} may not stand in a segment"
+
+
+class Grant(NamedTuple):
+    """A permission or a pattern that a token or a role confers, and where it came from.
+
+    `source` names the claim (`scope`) or the role (`role clerk`); `role` is the policy's role, or None for a
+    direct grant; `pattern` says whether wildcards count in it.
+    """
+
+    text: str
+    source: str
+    role: str | None = None
+    pattern: bool = False
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def is_pattern(text: str) -> bool:
+    """Whether `text` is a well-formed pattern: wildcards as whole segments, `**` only as the last one."""
+    if "*" not in text:
+        return False
+    *head, last = text.split(":")
+    return (
+        fits(text)
+        and ("*" in head or last in {"*", "**"})
+        and all(part == "*" or is_segment(part) for part in head)
+        and (last in {"*", "**"} or is_segment(last))
+    )
+
+
+def check_grant(text: str) -> None:
+    """Refuse, with `GrammarError`, what is neither a permission nor a well-formed pattern."""
+    if not is_pattern(text):
+        Permission.parse(text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    grant: Grant
+    head: tuple[str, ...]
+    deep: bool
+
+    @classmethod
+    def of(cls, grant: Grant) -> Self:
+        segments = tuple(grant.text.split(":"))
+        deep = segments[-1] == "**"
+        return cls(grant, segments[:-1] if deep else segments, deep)
+
+    def covers(self, segments: tuple[str, ...]) -> bool:
+        size = len(self.head)
+        # INVARIANT: `**` stands for one segment or more, never for none.
+        if len(segments) <= size if self.deep else len(segments) != size:
+            return False
+        return all(mine in ("*", theirs) for mine, theirs in zip(self.head, segments, strict=False))
+
+    @property
+    def rank(self) -> tuple[bool, bool, str, str]:
+        return (self.deep, *_rank(self.grant))
+
+
+def _rank(grant: Grant) -> tuple[bool, str, str]:
+    return (grant.role is not None, grant.text, grant.source)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    exact: Mapping[str, Grant]
+    patterns: tuple[_Pattern, ...]
+
+    @classmethod
+    def of(cls, grants: Iterable[Grant]) -> Self:
+        listed = list(grants)
+        exact = {grant.text: grant for grant in listed}
+        if len(exact) == len(listed) and "*" not in "".join(exact):
+            return cls(MappingProxyType(exact), ())
+        exact.clear()
+        patterns: list[_Pattern] = []
+        for grant in listed:
+            if grant.pattern and is_pattern(grant.text):
+                patterns.append(_Pattern.of(grant))
+            elif grant.text not in exact or _rank(grant) < _rank(exact[grant.text]):
+                exact[grant.text] = grant
+        return cls(MappingProxyType(exact), tuple(sorted(patterns, key=lambda pattern: pattern.rank)))
+
+    def serving(self, permission: str) -> Grant | None:
+        found = self.exact.get(permission)
+        if found is not None or not self.patterns:
+            return found
+        # INVARIANT: what does not parse as a permission is compared whole, so no pattern can widen it.
+        segments = tuple(permission.split(":"))
+        if not (fits(permission) and all(map(is_segment, segments))):
+            return None
+        return next((pattern.grant for pattern in self.patterns if pattern.covers(segments)), None)
+
+    def __iter__(self) -> Iterator[Grant]:
+        yield from self.exact.values()
+        for pattern in self.patterns:
+            yield pattern.grant
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What a token holds: a conjunction of layers, each of which must cover a permission.
+
+    The first layer is what was granted; the others are ceilings. `permission in permissions` asks one
+    permission; iterating gives the grants of the first layer. `a & b` holds what both hold.
+    """
+
+    _layers: tuple[_Layer, ...] = field(default=())
+
+    @classmethod
+    def of(cls, grants: Iterable[Grant | str], *, patterns: bool = False) -> Self:
+        """One layer of `grants`. A plain str is a direct grant in which wildcards count if `patterns`."""
+        return cls(
+            (
+                _Layer.of(
+                    grant if isinstance(grant, Grant) else Grant(grant, "direct", pattern=patterns)
+                    for grant in grants
+                ),
+            )
+        )
+
+    def serving(self, permission: str) -> Grant | None:
+        """Return the one grant credited with `permission`, or None where it is not held.
+
+        Exact before `*` before `**`, direct before role, then by name; a ceiling is never credited.
+        """
+        # INVARIANT: no layers hold nothing, and every layer has a veto.
+        found = self._layers[0].serving(permission) if self._layers else None
+        for ceiling in self._layers[1:]:
+            if found is None or ceiling.serving(permission) is None:
+                return None
+        return found
+
+    def __contains__(self, permission: object) -> bool:
+        return isinstance(permission, str) and self.serving(permission) is not None
+
+    def __iter__(self) -> Iterator[Grant]:
+        return iter(self._layers[0] if self._layers else ())
+
+    def __and__(self, other: Permissions) -> Permissions:
+        return Permissions((*self._layers, *other._layers)) if self._layers and other._layers else Permissions()
+
+    def __repr__(self) -> str:
+        return f"<Permissions: {sum(1 for _ in self)} grants, {max(len(self._layers) - 1, 0)} ceilings>"

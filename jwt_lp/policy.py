@@ -1,0 +1,161 @@
+"""Which permissions and roles exist?
+
+The policy is the file `least-privilege.toml`, read once: the catalogue of permissions, the roles and what
+they grant, the audiences and the clients. `ConfigurationError` names everything that is wrong with it at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Self
+
+from jwt_lp._entries import (
+    RISKS,
+    Audience,
+    CatalogueEntry,
+    Client,
+    Role,
+    meets,
+    read_audiences,
+    read_catalogue,
+    read_clients,
+    read_roles,
+    source,
+)
+from jwt_lp._tables import Fault, Table, sentence
+from jwt_lp._toml import line_of, places, read
+from jwt_lp.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from jwt_lp.permissions import Grant
+
+__all__ = ["EMPTY", "Audience", "CatalogueEntry", "Client", "Policy", "Role"]
+
+MAX_BYTES: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Policy:
+    """The catalogue in the order of the file, roles, audiences and clients by name; all of it read-only.
+
+    `digest` is the SHA-256, in hexadecimal, of what the policy says: layout, comments and the order of roles
+    do not change it, the order of the catalogue does. Two policies are equal when their digests are.
+    `from_mapping` and `load` check; the constructor does not.
+    """
+
+    catalogue: Mapping[str, CatalogueEntry] = field(default_factory=dict, compare=False)
+    roles: Mapping[str, Role] = field(default_factory=dict, compare=False)
+    audiences: Mapping[str, Audience] = field(default_factory=dict, compare=False)
+    clients: Mapping[str, Client] = field(default_factory=dict, compare=False)
+    path: str | None = field(default=None, compare=False)
+    digest: str = field(init=False)
+    _sources: Mapping[tuple[str | None, str], tuple[str, ...]] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("catalogue", "roles", "audiences", "clients"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        object.__setattr__(self, "digest", _digest(self))
+        object.__setattr__(self, "_sources", MappingProxyType(_conferring(self.roles.values())))
+
+    @classmethod
+    def from_mapping(cls, data: Mapping[str, object]) -> Self:
+        """Read a policy from plain values; `ConfigurationError` holds every fault, each with its place."""
+        return cls._read(data, "", None)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read the file at `path`, at most 1 MiB of UTF-8; each fault begins with `path:line: `."""
+        name = os.fsdecode(path)
+        return cls._read(*read(name, MAX_BYTES), name)
+
+    @classmethod
+    def _read(cls, data: object, text: str, path: str | None) -> Self:
+        faults: list[Fault] = []
+        top = Table.read((), data, faults, ("version", "permissions", "roles", "audiences", "clients"))
+        # The exact type: True and 1.0 equal 1 too.
+        if type(top.data.get("version")) is not int or top.data["version"] != 1:
+            top.fault("must be 1: write `version = 1` at the top", "version")
+        catalogue = read_catalogue(top)
+        roles = read_roles(top, catalogue)
+        policy = cls(catalogue, roles, read_audiences(top), read_clients(top, catalogue, roles), path)
+        if path is None and faults:
+            raise ConfigurationError(*map(sentence, faults))
+        if faults:
+            found = places(text)
+            numbered = [(line_of(found, fault[0]), sentence(fault)) for fault in faults]
+            numbered.sort(key=lambda each: each[0])
+            raise ConfigurationError(*(f"{path}:{line}: {said}" for line, said in numbered))
+        return policy
+
+    @property
+    def listed(self) -> bool:
+        """Whether any role lists an outside name."""
+        return bool(self._sources)
+
+    def conferred(self, outside: Iterable[str], issuer: str, *, several: bool) -> tuple[tuple[str, ...], int]:
+        """Our roles that outside names such as `realm:clerk` confer, and how many names were unlisted.
+
+        `issuer` is the configured name of who said so, in any case. Where there are `several` issuers, only entries that
+        begin with that name and a slash count; otherwise those without one count too. A name never confers
+        the role of the same name by itself.
+        """
+        found: list[str] = []
+        unlisted = 0
+        for name in dict.fromkeys(outside):
+            listed = self._sources.get((issuer.lower(), name), ())
+            # INVARIANT: with several issuers, no issuer confers a role by an entry that does not name it.
+            listed += () if several else self._sources.get((None, name), ())
+            found += listed
+            unlisted += not listed
+        return tuple(dict.fromkeys(found)), unlisted
+
+    def grants(self, roles: Iterable[str]) -> tuple[Grant, ...]:
+        """All that these roles grant; a role that is not in the policy grants nothing."""
+        return tuple(
+            grant for name in dict.fromkeys(roles) if name in self.roles for grant in self.roles[name].grants
+        )
+
+    def risk(self, permission: str) -> str:
+        """The highest risk among the catalogue's entries that `permission`, literal or template, may be.
+
+        A placeholder, on either side, may be any segment. `medium` where the catalogue has no such entry.
+        """
+        found = [entry.risk for name, entry in self.catalogue.items() if meets(permission, name)]
+        return max(found, key=RISKS.index, default="medium")
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.catalogue)} permissions, {len(self.roles)} roles"
+        return f"<Policy: {counts}, digest {self.digest[:12]}>"
+
+
+def _conferring(roles: Iterable[Role]) -> dict[tuple[str | None, str], tuple[str, ...]]:
+    """Which roles each outside name confers, by issuer (None where the entry names none)."""
+    found: dict[tuple[str | None, str], tuple[str, ...]] = {}
+    for role in roles:
+        for key in filter(None, map(source, role.sources)):
+            found[key] = (*found.get(key, ()), role.name)
+    return found
+
+
+def _digest(policy: Policy) -> str:
+    named = (policy.roles, policy.audiences, policy.clients)
+    says = [
+        [_plain(entry) for entry in policy.catalogue.values()],
+        *({name: _plain(each) for name, each in part.items()} for part in named),
+    ]
+    return hashlib.sha256(json.dumps(says, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value: CatalogueEntry | Role | Audience | Client) -> dict[str, object]:
+    """What `value` says, for the digest. Whatever it has several of, their order means nothing."""
+    found = ((each.name, getattr(value, each.name)) for each in fields(value))
+    return {name: sorted(map(str, each)) if isinstance(each, tuple) else each for name, each in found}
+
+
+EMPTY: Final = Policy()

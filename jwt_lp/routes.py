@@ -1,0 +1,121 @@
+"""Which routes are there, and what is declared for them?
+
+An adapter reads its host's routes into `Route` values; what settings say of routes is a `Rules`. Checks, the
+listing and the refusal of unmarked routes all rest on these two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.requirements import Open, Requirement, external
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route of a host, with what is declared for it.
+
+    `template` is the full path template, mounts included; `endpoint` the view's dotted name; `names` are the
+    host's names for the route itself, `groups` those of its namespaces, blueprints or mounts. `requirement` is
+    None where nothing is declared; `origin` says where the declaration stands. `parameters` are the template's
+    names, None where the host does not tell. `hint` is the line that would declare it. `faults` are what is
+    wrong with the declaration itself.
+    """
+
+    methods: tuple[str, ...]
+    template: str
+    endpoint: str
+    requirement: Requirement | None = None
+    origin: str = ""
+    names: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    parameters: frozenset[str] | None = None
+    hint: str = ""
+    faults: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The methods and the template, as people write them."""
+        return f"{','.join(self.methods) or '*'} {self.template}"
+
+    @property
+    def guarded(self) -> bool:
+        """Whether anything is declared for it."""
+        return self.requirement is not None
+
+    def all_faults(self) -> tuple[str, ...]:
+        """The declaration's own faults, and names in it that the route does not have."""
+        if self.requirement is None or self.parameters is None:
+            return self.faults
+        unknown = sorted(self.requirement.names - self.parameters)
+        known = ", ".join(sorted(self.parameters)) or "none"
+        return self.faults + tuple(
+            f"{self.label}: {self.requirement} reads {name}, but the route's parameters are: {known}" for name in unknown
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What settings declare: `EXTERNAL` and `PUBLIC` rules, each a path prefix (leading `/`) or a name."""
+
+    entries: tuple[tuple[str, Requirement], ...] = ()
+
+    @classmethod
+    def of(cls, external_rules: Mapping[str, str], public_rules: Sequence[str], public: Requirement) -> Rules:
+        """Read both settings; `ConfigurationError` lists every fault."""
+        faults: list[str] = []
+        entries: list[tuple[str, Requirement]] = []
+        for rule, reason in external_rules.items():
+            try:
+                entries.append((rule, external(reason)))
+            except ConfigurationError as error:
+                faults.append(f"EXTERNAL[{rule!a}]: {error}")
+        entries += [(rule, public) for rule in public_rules]
+        faults += [f"the rule {rule!a} would open everything: name a prefix below it" for rule, _ in entries if not rule.strip("/")]
+        faults += [f"the rule {rule!a} stands in both EXTERNAL and PUBLIC" for rule in external_rules if rule in public_rules]
+        if faults:
+            raise ConfigurationError(*faults)
+        return cls(tuple(entries))
+
+    def declare(self, route: Route) -> Route:
+        """The route with what the rules say of it, if nothing nearer is declared."""
+        if route.requirement is not None or not self.entries:
+            return route
+        found = [(rule, requirement) for rule, requirement in self.entries if _matches(rule, route)]
+        if len({requirement for _, requirement in found}) > 1:
+            # INVARIANT: rules that disagree declare nothing, so the route is refused.
+            rules = ", ".join(ascii(rule) for rule, _ in found)
+            return replace(route, faults=(*route.faults, f"{route.label}: the rules {rules} say different things"))
+        if not found:
+            return route
+        rule, requirement = found[0]
+        setting = "PUBLIC" if isinstance(requirement, Open) and requirement.reason is None else "EXTERNAL"
+        return replace(route, requirement=requirement, origin=f"{setting} {rule}")
+
+    def faults(self, routes: Iterable[Route]) -> tuple[str, ...]:
+        """Rules that match no route, and names that are both a namespace's and a route's."""
+        known = list(routes)
+        faults: list[str] = []
+        for rule, _ in self.entries:
+            if not any(_matches(rule, route) for route in known):
+                faults.append(f"the rule {rule!a} matches no route: correct it or take it out")
+            elif any(rule in route.names for route in known) and any(rule in route.groups for route in known):
+                faults.append(f"the rule {rule!a} is the name of a route and of a namespace: use a path prefix")
+        return tuple(faults)
+
+
+def _matches(rule: str, route: Route) -> bool:
+    if not rule.startswith("/"):
+        return rule in route.names or rule in route.groups
+    wanted = rule.strip("/").split("/")
+    return route.template.strip("/").split("/")[: len(wanted)] == wanted
+
+
+def route_faults(routes: Sequence[Route], rules: Rules, requirement_faults: Callable[[Requirement], Iterable[str]]) -> tuple[str, ...]:
+    """Every fault of declarations and rules over all of a host's routes, each once."""
+    faults = [fault for route in routes for fault in route.all_faults()]
+    for requirement in {route.requirement for route in routes if route.requirement is not None}:
+        faults += requirement_faults(requirement)
+    return tuple(dict.fromkeys((*faults, *rules.faults(routes))))

@@ -1,0 +1,200 @@
+"""How do I test my guarded views?
+
+`Authority` is an issuer of your own for tests: real keys, real signatures, real verification, no network. The
+pytest fixture `lp` puts one before your application.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Final
+
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.guard import Guard
+from jwt_lp.hosts import host_of, hosts
+from jwt_lp.issue import SigningKey, shaped, sign
+from jwt_lp.settings import IssuerSettings, Settings
+
+__all__ = ["Authority", "LeastPrivilegeTesting"]
+
+ISSUER: Final = "https://authority.test"
+AUDIENCE: Final = "https://api.test"
+
+
+class Authority:
+    """An issuer for tests.
+
+    `like` takes an application's settings: audience, profile, policy and rules stay, issuer and keys become
+    this authority's, so that a test of your own rules needs no provider. Without it, tokens are those of an
+    issuer of ours: wildcards count, and `policy` (a path, a mapping or a `Policy`) says what roles confer.
+    `clock` gives seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        like: Settings | Mapping[str, object] | None = None,
+        policy: object = None,
+        algorithm: str = "ES256",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
+        self.key = SigningKey.generate(algorithm)
+        own = {"ISSUER": ISSUER, "AUDIENCE": AUDIENCE, "OWN": True, "POLICY": policy, **self._keys()}
+        self._mapping = own if like is None else self._alike(Settings.from_mapping(like))
+        self._settings = Settings.from_mapping(self._mapping)
+
+    def settings(self, **overrides: object) -> dict[str, object]:
+        """A settings mapping that accepts this authority's tokens, with `overrides` in upper-case keys."""
+        return {**self._mapping, **overrides}
+
+    def guard(self, **overrides: object) -> Guard:
+        """A guard that accepts this authority's tokens and reads the same clock."""
+        return Guard(self.settings(**overrides), clock=self._clock)
+
+    def jwks(self) -> dict[str, object]:
+        """The key set, as an issuer publishes it."""
+        return {"keys": [self.key.public_jwk()]}
+
+    def rotate(self) -> None:
+        """Sign with a new key from now on. Settings made before do not know it."""
+        self.key = SigningKey.generate(self.key.algorithm)
+
+    def token(
+        self,
+        subject: str = "alice",
+        permissions: Iterable[str] = (),
+        roles: Iterable[str] = (),
+        lifetime: float = 300,
+        claims: Mapping[str, object] | None = None,
+        *,
+        issuer: str | None = None,
+        client: str = "tests",
+        typ: str | None = None,
+    ) -> str:
+        """Sign a token for `subject`. `lifetime` is seconds from now, negative for one that has expired.
+
+        `roles` are the policy's roles; with a provider's profile they are put in as the outside role that the
+        policy lists first. `claims` are added last and may replace anything; None as a value leaves one out.
+        """
+        target = self._issuer(issuer)
+        now = int(self._clock())
+        registered = {
+            "iss": target.issuer,
+            "sub": subject,
+            "aud": sorted(target.audience)[0],
+            "iat": min(now, int(now + lifetime) - 1),
+            "exp": int(now + lifetime),
+            "jti": secrets.token_hex(8),
+            "client_id": client,
+        }
+        body, usual = shaped(target.profile, registered, _texts("permissions", permissions), self._outside(target, roles))
+        body.update(claims or {})
+        return sign({name: value for name, value in body.items() if value is not None}, self.key, typ=typ or usual)
+
+    def headers(self, *args: object, **kwargs: object) -> dict[str, str]:
+        """The Authorization header with a token made as `token` makes it."""
+        return {"Authorization": f"Bearer {self.token(*args, **kwargs)}"}  # type: ignore[arg-type]
+
+    def _keys(self) -> dict[str, object]:
+        return {"ALGORITHMS": [self.key.algorithm], "JWKS": self.jwks()}
+
+    def _issuer(self, name: str | None) -> IssuerSettings:
+        found = [each for each in self._settings.issuers if name in (None, each.name)]
+        if not found:
+            known = ", ".join(each.name for each in self._settings.issuers)
+            raise ConfigurationError(f"no issuer is called {name!a}; there is {known}")
+        return found[0]
+
+    def _outside(self, issuer: IssuerSettings, roles: Iterable[str]) -> list[str]:
+        names = _texts("roles", roles)
+        return names if issuer.own else [self._listed(name, issuer.name) for name in names]
+
+    def _listed(self, role: str, issuer: str) -> str:
+        found = self._settings.policy.roles.get(role)
+        for name in found.sources if found else ():
+            owner, _, outside = name.rpartition("/")
+            if owner in ("", issuer):
+                return outside
+        raise ConfigurationError(f"the policy lists no outside role that confers {role!a}: add from = [...] to it")
+
+    def _alike(self, like: Settings) -> dict[str, object]:
+        several = len(like.issuers) > 1
+        mapping: dict[str, object] = {
+            "SERVICE": like.service,
+            "POLICY": like.policy,
+            "EXTERNAL": {rule: open_.reason for rule, open_ in like.rules.entries if open_.reason is not None},
+            "PUBLIC": [rule for rule, open_ in like.rules.entries if open_.reason is None],
+            "BIND": {name: {issuer: path for issuer, path in each.paths} if several else each.paths[0][1] for name, each in like.bind.items()},
+            "URLCONFS": like.urlconfs,
+            "OBSERVE_UNTIL": like.observe_until,
+            "SHOW_REQUIREMENT": like.show_requirement,
+        }
+        if several:
+            return {**mapping, "ISSUERS": {each.name: self._issuer_alike(each, f"/{each.name}") for each in like.issuers}}
+        return {**mapping, **self._issuer_alike(like.issuers[0], "")}
+
+    def _issuer_alike(self, issuer: IssuerSettings, path: str) -> dict[str, object]:
+        mapping: dict[str, object] = {
+            "ISSUER": ISSUER + path,
+            "AUDIENCE": sorted(issuer.audience),
+            "PROFILE": issuer.profile,
+            "OWN": issuer.own,
+            "PATTERNS": issuer.patterns,
+            "LEEWAY": issuer.leeway,
+            "MAX_LIFETIME": issuer.max_lifetime,
+            **self._keys(),
+        }
+        if issuer.ceiling is not None:
+            mapping["CEILING"] = [grant.text for grant in issuer.ceiling]
+        return mapping
+
+
+def _texts(what: str, values: Iterable[str]) -> list[str]:
+    if isinstance(values, str):
+        raise ConfigurationError(f'{what} is a list: write {what}=["{values}"]')
+    return list(values)
+
+
+class LeastPrivilegeTesting:
+    """What the fixture `lp` gives: an authority, put before an application and logged in on its test client."""
+
+    def __init__(self) -> None:
+        self.authority = Authority()
+        self._undo: list[AbstractContextManager[object]] = []
+
+    def token(self, *args: object, **kwargs: object) -> str:
+        """`Authority.token`."""
+        return self.authority.token(*args, **kwargs)  # type: ignore[arg-type]
+
+    def headers(self, *args: object, **kwargs: object) -> dict[str, str]:
+        """`Authority.headers`."""
+        return self.authority.headers(*args, **kwargs)
+
+    def install(self, app: object = None) -> None:
+        """Have `app` accept the authority's tokens until the test is over; for Django, `app` is left out.
+
+        The application's own audience, profile, policy and rules stay as they are.
+        """
+        host = host_of(app)
+        guard = host.guard(app)
+        self.authority = Authority(like=guard.settings)
+        swapped = host.swapped(app, self.authority.guard())
+        swapped.__enter__()
+        self._undo.append(swapped)
+
+    def login(self, client: object, subject: str = "alice", permissions: Iterable[str] = (), **kwargs: object) -> None:
+        """Have every request of the host's test client carry a token for `subject` with `permissions`."""
+        header = self.headers(subject, permissions, **kwargs)["Authorization"]
+        if not any(host.login(client, header) for host in hosts()):
+            raise ConfigurationError(
+                f"{type(client).__name__} is no test client of Django, DRF, Flask or Starlette: pass lp.headers(...) yourself"
+            )
+
+    def close(self) -> None:
+        """Put everything back."""
+        while self._undo:
+            self._undo.pop().__exit__(None, None, None)

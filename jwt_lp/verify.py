@@ -1,0 +1,261 @@
+"""Is this token genuine, for us, alive? (RFC 7519 section 7.2, RFC 8725, RFC 9068 section 4)"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Final, NamedTuple, cast
+
+from jwt_lp import jws
+from jwt_lp.cache import TokenCache
+from jwt_lp.claims import AccessToken, ClaimProfile, Conferred, frozen
+from jwt_lp.errors import InvalidToken
+from jwt_lp.jwk import same_algorithms
+from jwt_lp.keys import KeySource, StaticKeys
+from jwt_lp.permissions import MAX_LENGTH, MAX_SEGMENTS, Grant, Permissions, fits, is_pattern
+from jwt_lp.policy import Policy
+
+MAX_GRANTS: Final = 1000
+MAX_PATTERNS: Final = 64
+LAST_DATE: Final = 10**15
+_SHOWN: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedIssuer:
+    """One issuer whose tokens we take, and how far.
+
+    `own` marks an issuer of ours: wildcards count and `roles` are the policy's. `ceiling` holds the patterns it
+    may confer at all, None for no bound. `leeway` and `max_lifetime` are seconds. `development` holds the
+    development key, if one is in use.
+    """
+
+    name: str
+    issuer: str
+    audience: frozenset[str]
+    algorithms: frozenset[str]
+    profile: ClaimProfile
+    keys: KeySource
+    own: bool = False
+    patterns: bool = False
+    leeway: float = 0.0
+    max_lifetime: float = 86400.0
+    ceiling: Permissions | None = None
+    development: StaticKeys | None = None
+
+
+class _Verified(NamedTuple):
+    token: AccessToken
+    keys: KeySource
+    generation: int
+    dies_at: float
+
+
+class Verifier:
+    """Verifies access tokens of the issuers it was given, and of no other."""
+
+    def __init__(
+        self, issuers: Sequence[TrustedIssuer], policy: Policy, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        # INVARIANT: keys are looked up under the issuer that the token names, never in one pool.
+        self._issuers: Mapping[str, TrustedIssuer] = {issuer.issuer: issuer for issuer in issuers}
+        self._accepted = {issuer.name: same_algorithms(issuer.algorithms) for issuer in issuers}
+        self._policy = policy
+        self._clock = clock
+        self._cache: TokenCache[_Verified] = TokenCache()
+        # Tokens of one client mostly carry the same grants: they share one value of them.
+        self._held = lru_cache(maxsize=256)(self._build)
+
+    def verify(self, token: str, *, wait: bool = True, now: float | None = None) -> AccessToken:
+        """Return what the token comes to. `now` is what the clock says, for a caller who has just asked it.
+
+        Raises `InvalidToken` for one that is not good here, `KeysUnavailable` where no keys could be had to
+        tell, and with `wait=False` `KeysPending` where only a fetch could tell.
+        """
+        if not isinstance(token, str) or len(token) > jws.MAX_TOKEN or not token.isascii():
+            # Before it is hashed: that costs a millisecond a megabyte. The reader refuses it and says why.
+            jws.read(token)
+        now = self._clock() if now is None else now
+        key = sha256(token.encode("ascii")).digest()
+        found = self._cache.get(key)
+        if found is not None:
+            # INVARIANT: a hit is never served past its life or past a change of its issuer's keys.
+            if now < found.dies_at and found.generation == found.keys.generation:
+                return found.token
+            self._cache.drop(key)
+        fresh = self._verify(token, key.hex()[:12], now, wait=wait)
+        self._cache.put(key, fresh)
+        return fresh.token
+
+    def _verify(self, token: str, fingerprint: str, now: float, *, wait: bool) -> _Verified:
+        compact = jws.read(token)
+        claims = jws.read_json(compact.payload, "payload")
+        issuer = self._issuer(claims.get("iss"))
+        development = issuer.development is not None and bool(issuer.development.find(compact.kid, compact.algorithm))
+        keys: KeySource = cast(StaticKeys, issuer.development) if development else issuer.keys
+        if not development and compact.algorithm not in self._accepted[issuer.name]:
+            allowed = ", ".join(sorted(issuer.algorithms))
+            raise InvalidToken("algorithm", f"alg is {_shown(compact.algorithm)}; ALGORITHMS allows {allowed}")
+        generation = keys.generation
+        _check_signature(compact, keys, wait=wait)
+        fault = issuer.profile.fault(cast("str | None", compact.header.get("typ")), claims)
+        if fault is not None:
+            raise InvalidToken(*fault)
+        _check_audience(issuer, claims)
+        issued_at, expires_at = _check_times(issuer, claims, now)
+        verified = self._token(issuer, claims, issued_at, expires_at, fingerprint, development=development)
+        return _Verified(verified, keys, generation, expires_at + issuer.leeway)
+
+    def _issuer(self, name: object) -> TrustedIssuer:
+        found = self._issuers.get(name) if isinstance(name, str) else None
+        if found is None:
+            configured = ", ".join(self._issuers)
+            raise InvalidToken("issuer", f"iss is {_shown(name)}; configured is {configured} (compared exactly)")
+        return found
+
+    def _token(
+        self,
+        issuer: TrustedIssuer,
+        claims: dict[str, object],
+        issued_at: float,
+        expires_at: float,
+        fingerprint: str,
+        *,
+        development: bool,
+    ) -> AccessToken:
+        profile = issuer.profile
+        app = profile.is_app(claims)
+        permissions, roles, ignored = self._permissions(issuer, profile.granted(claims, app=app))
+        # Tokens of our own issuer carry what it meant them to confer; a provider's ceiling is the provider's.
+        capped = None if issuer.own else profile.capped(claims)
+        if capped is not None:
+            permissions &= self._permissions(issuer, capped)[0]
+        if issuer.ceiling is not None:
+            permissions &= issuer.ceiling
+        return AccessToken(
+            issuer=issuer.issuer,
+            issuer_name=issuer.name,
+            subject=cast(str, claims[profile.subject]),
+            client=cast("str | None", profile.client_of(claims)),
+            permissions=permissions,
+            claims=cast("Mapping[str, object]", frozen(claims)),
+            issued_at=issued_at,
+            expires_at=expires_at,
+            token_id=cast("str | None", claims.get(profile.token_id)),
+            roles=roles,
+            fingerprint=fingerprint,
+            ignored=ignored,
+            app=app,
+            development=development,
+        )
+
+    def _permissions(
+        self, issuer: TrustedIssuer, conferred: Conferred
+    ) -> tuple[Permissions, tuple[str, ...], int]:
+        roles, ignored = self._roles(issuer, conferred)
+        return self._held(conferred, roles, issuer.own or issuer.patterns), roles, ignored
+
+    def _build(self, conferred: Conferred, roles: tuple[str, ...], patterns: bool) -> Permissions:  # noqa: FBT001
+        grants = conferred.grants
+        _check_bounds([text for text, _ in grants], patterns=patterns)
+        direct = [Grant(text, source, pattern=patterns) for text, source in grants]
+        return Permissions.of([*direct, *self._policy.grants(roles)])
+
+    def _roles(self, issuer: TrustedIssuer, conferred: Conferred) -> tuple[tuple[str, ...], int]:
+        """The policy's roles that are conferred, and how many outside roles were ignored."""
+        if not (conferred.outside_roles or self._policy.listed):
+            return (), 0
+        outside = conferred.roles
+        if issuer.own:
+            named = [name.removeprefix("role:") for name in outside if name.startswith("role:")]
+            roles = tuple(name for name in named if name in self._policy.roles)
+            return roles, len(outside) - len(roles)
+        several = len(self._issuers) > 1
+        ignored = self._policy.conferred(outside, issuer.name, several=several)[1] if outside else 0
+        return self._policy.conferred(conferred.outside, issuer.name, several=several)[0], ignored
+
+
+def verify_signature(token: str, keys: KeySource, *, wait: bool = True) -> tuple[Mapping[str, object], bytes]:
+    """Return `(header, payload)` of a compact JWS whose signature one of `keys` made.
+
+    Says nothing about the claims. Raises `InvalidToken`, and `KeysUnavailable` or `KeysPending` as the keys do.
+    """
+    compact = jws.read(token)
+    _check_signature(compact, keys, wait=wait)
+    return compact.header, compact.payload
+
+
+def _check_signature(compact: jws.Compact, keys: KeySource, *, wait: bool) -> None:
+    found = keys.find(compact.kid, compact.algorithm, wait=wait)
+    if not found:
+        raise InvalidToken(
+            "unknown_key", f"the key set has no {_shown(compact.algorithm)} key with kid {_shown(compact.kid)}"
+        )
+    for key in found:
+        if key.verify(compact.signing_input, compact.signature):
+            return
+    raise InvalidToken("signature", "the signature is not of a key of this issuer")
+
+
+def _check_audience(issuer: TrustedIssuer, claims: Mapping[str, object]) -> None:
+    name, value = issuer.profile.intended(claims)
+    values = value if isinstance(value, list) else [value]
+    # One member of another type spoils the list: nobody can say what its issuer meant.
+    if not values or not all([isinstance(each, str) and each for each in values]):
+        raise InvalidToken("audience", f"{name} is {_shown(value)}: it has to be a string or a list of strings")
+    if issuer.audience.isdisjoint(values):
+        wanted = ", ".join(sorted(issuer.audience))
+        remedy = issuer.profile.remedy("audience", wanted) or f'ask the issuer for a token for "{wanted}"'
+        raise InvalidToken("audience", f"{name} is {_shown(value)}: {remedy}")
+
+
+def _check_times(issuer: TrustedIssuer, claims: Mapping[str, object], now: float) -> tuple[float, float]:
+    issued_at, expires_at = _date(claims, "iat"), _date(claims, "exp")
+    not_before = _date(claims, "nbf") if "nbf" in claims else issued_at
+    if now >= expires_at + issuer.leeway:
+        raise InvalidToken("expired", f"the token expired {now - expires_at:.0f} s ago")
+    latest = max(issued_at, not_before)
+    if now < latest - issuer.leeway:
+        raise InvalidToken(
+            "not_yet_valid", f"the token is valid in {latest - now:.0f} s only: compare the clocks, or raise LEEWAY"
+        )
+    if issued_at > expires_at:
+        raise InvalidToken("lifetime", "exp is before iat")
+    if expires_at - issued_at > issuer.max_lifetime:
+        raise InvalidToken(
+            "lifetime",
+            f"the token lives {expires_at - issued_at:.0f} s, MAX_LIFETIME is {issuer.max_lifetime:.0f} s: "
+            "have the issuer make shorter-lived tokens",
+        )
+    return issued_at, expires_at
+
+
+def _date(claims: Mapping[str, object], name: str) -> float:
+    value = claims.get(name)
+    # A NumericDate is a JSON number (RFC 7519, section 2): no string, no bool. Integers stay exact, and beyond
+    # the bound a float loses the second.
+    if isinstance(value, (int, float)) and value is not True and value is not False and 0 <= value < LAST_DATE:
+        return value
+    raise InvalidToken("date", f"{name} is missing or no date: a number of seconds since 1970")
+
+
+def _check_bounds(texts: Sequence[str], *, patterns: bool) -> None:
+    if len(texts) > MAX_GRANTS:
+        raise InvalidToken("too_many_grants", f"the token carries {len(texts)} grants; at most {MAX_GRANTS} are read")
+    if not all(map(fits, texts)):
+        raise InvalidToken(
+            "grant_too_long", f"a grant has more than {MAX_SEGMENTS} segments or {MAX_LENGTH} characters"
+        )
+    count = sum(map(is_pattern, texts)) if patterns and "*" in "".join(texts) else 0
+    if count > MAX_PATTERNS:
+        raise InvalidToken("too_many_patterns", f"the token carries {count} patterns; at most {MAX_PATTERNS} are read")
+
+
+def _shown(value: object) -> str:
+    """`value` for a log line: control characters escaped, ASCII only, and never long."""
+    text = ascii(list(value)) if isinstance(value, tuple) else ascii(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

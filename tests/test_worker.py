@@ -1,0 +1,367 @@
+"""The one background thread."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jwt_lp._worker import PerProcess, Worker
+from keyserver import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
+
+class Clock:
+    """Time that stands until it is told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def worker(clock: Clock) -> Iterator[Worker]:
+    worker = Worker(clock=clock)
+    yield worker
+    worker.close()
+
+
+class Counted:
+    """A job that counts its runs and answers with a pause or raises."""
+
+    def __init__(self, pause: float = 60.0, error: Exception | None = None) -> None:
+        self.runs = 0
+        self.pause = pause
+        self.error = error
+
+    def __call__(self) -> float:
+        self.runs += 1
+        if self.error is not None:
+            raise self.error
+        return self.pause
+
+
+def poke(worker: Worker) -> None:
+    """Let the worker look at the clock again."""
+    worker.wake("nobody")
+
+
+def in_child(action: Callable[[], bool]) -> bool:
+    """Fork, and tell whether the action was true in the child."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            code = 0 if action() else 2
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_a_job_runs_at_once_and_then_after_its_pause(worker: Worker, clock: Clock) -> None:
+    """A job runs when the worker starts, and again when the seconds it answered have passed."""
+    job = Counted(pause=60.0)
+    worker.every(job, name="job")
+    worker.ensure()
+    assert True is eventually(lambda: job.runs == 1)
+    clock.now += 59
+    poke(worker)
+    time.sleep(0.02)
+    assert 1 == job.runs
+    clock.now += 1
+    poke(worker)
+    assert True is eventually(lambda: job.runs == 2)
+
+
+def test_nothing_runs_before_it_is_ensured(worker: Worker) -> None:
+    """Registering a job starts no thread, and ensuring without jobs starts none either."""
+    job = Counted()
+    before = threading.active_count()
+    worker.ensure()
+    worker.every(job, name="job")
+    time.sleep(0.01)
+    assert (0, before) == (job.runs, threading.active_count())
+
+
+def test_a_job_added_later_runs_too(worker: Worker) -> None:
+    """A job given to a worker that runs already is run at once."""
+    first, second = Counted(), Counted()
+    worker.every(first, name="first")
+    worker.ensure()
+    assert True is eventually(lambda: first.runs == 1)
+    worker.every(second, name="second")
+    assert True is eventually(lambda: second.runs == 1)
+
+
+def test_waking_runs_all_or_the_named(worker: Worker) -> None:
+    """wake() makes every job due; with a name, only that one."""
+    first, second = Counted(), Counted()
+    worker.every(first, name="first")
+    worker.every(second, name="second")
+    worker.ensure()
+    assert True is eventually(lambda: (first.runs, second.runs) == (1, 1))
+    worker.wake()
+    assert True is eventually(lambda: (first.runs, second.runs) == (2, 2))
+    worker.wake("second")
+    assert True is eventually(lambda: (first.runs, second.runs) == (2, 3))
+
+
+def test_a_wake_during_a_run_is_not_lost(worker: Worker) -> None:
+    """A job asked for while it runs is run once more."""
+    runs: list[int] = []
+
+    def job() -> float:
+        runs.append(1)
+        if len(runs) == 1:
+            worker.wake("job")
+        return 1000.0
+
+    worker.every(job, name="job")
+    worker.ensure()
+    assert True is eventually(lambda: len(runs) == 2)
+
+
+def _logged(caplog: pytest.LogCaptureFixture, lines: int) -> bool:
+    return len(caplog.messages) == lines
+
+
+def test_a_failing_job_is_logged_and_tried_again_ever_later(
+    worker: Worker, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A job that raises is tried again after 5, 10, … at most 60 s; the others go on; no message is logged."""
+    bad, good = Counted(error=ValueError("subject 42\x1b[31m")), Counted()
+    worker.every(bad, name="bad")
+    worker.every(good, name="good")
+    with caplog.at_level(logging.ERROR, "jwt_lp.worker"):
+        worker.ensure()
+        for run, pause in enumerate((5, 10, 20, 40, 60, 60), start=1):
+            assert True is eventually(partial(_logged, caplog, run))
+            assert True is caplog.messages[-1].endswith(f"; next try in {pause} s")
+            assert True is caplog.messages[-1].startswith(f"bad failed: ValueError at {__file__}:")
+            time.sleep(0.005)
+            clock.now += pause
+            poke(worker)
+    assert False is ("subject" in caplog.text)
+    assert 1 <= good.runs
+
+
+def test_a_job_that_recovers_starts_over(worker: Worker, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """After a success the next failure is tried again after 5 s as if it were the first."""
+    job = Counted(error=ValueError())
+    worker.every(job, name="job")
+    worker.ensure()
+    assert True is eventually(lambda: len(caplog.messages) == 1)
+    job.error = None
+    worker.wake()
+    assert True is eventually(lambda: job.runs == 2)
+    job.error = ValueError()
+    worker.wake()
+    assert True is eventually(lambda: len(caplog.messages) == 2)
+    assert True is caplog.messages[-1].endswith("next try in 5 s")
+
+
+@pytest.mark.parametrize(("answer", "pause"), [(math.nan, 3600), (math.inf, 3600), (-5, 0.05), (0, 0.05), (7, 7)])
+def test_an_odd_pause_neither_spins_nor_stops(worker: Worker, clock: Clock, answer: float, pause: float) -> None:
+    """NaN and infinity mean an hour, zero and less a twentieth of a second."""
+    job = Counted(pause=answer)
+    worker.every(job, name="job")
+    worker.ensure()
+    assert True is eventually(lambda: job.runs == 1 and worker._jobs[0].due > 0)
+    assert pytest.approx(clock.now + pause) == worker._jobs[0].due
+
+
+def test_ensuring_often_starts_one_thread(worker: Worker) -> None:
+    """However many threads ensure at the same time, one worker thread runs."""
+    worker.every(Counted(), name="job")
+    gate = threading.Barrier(20)
+
+    def ensure() -> None:
+        gate.wait()
+        worker.ensure()
+
+    callers = [threading.Thread(target=ensure) for _ in range(20)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert 1 == sum(thread.name == "jwt-lp worker" for thread in threading.enumerate())
+
+
+def test_closing_stops_for_good(worker: Worker) -> None:
+    """After close() no job runs, ensure() starts nothing, and closing again does nothing."""
+    job = Counted()
+    worker.every(job, name="job")
+    worker.ensure()
+    assert True is eventually(lambda: job.runs == 1)
+    worker.close()
+    worker.close()
+    worker.wake()
+    worker.ensure()
+    time.sleep(0.01)
+    assert 1 == job.runs
+    assert False is any(thread.name == "jwt-lp worker" for thread in threading.enumerate())
+
+
+def test_closing_before_starting_is_fine() -> None:
+    """A worker that never ran can be closed."""
+    worker = Worker()
+    worker.close()
+    worker.every(Counted(), name="job")
+    worker.ensure()
+    assert False is any(thread.name == "jwt-lp worker" for thread in threading.enumerate())
+
+
+def test_closing_waits_no_longer_than_told(clock: Clock) -> None:
+    """close() gives up waiting for a job that does not end, and the jobs after it do not run."""
+    release = threading.Event()
+    later = Counted()
+    worker = Worker(clock=clock)
+    worker.every(lambda: float(release.wait(5)), name="stuck")
+    worker.every(later, name="later")
+    worker.ensure()
+    begun = time.monotonic()
+    worker.close(timeout=0.05)
+    assert True is (time.monotonic() - begun < 1)
+    release.set()
+    worker.close()
+    assert 0 == later.runs
+
+
+def test_a_job_may_close_its_worker() -> None:
+    """close() called on the worker's own thread does not wait for itself."""
+    worker = Worker()
+    closed = threading.Event()
+
+    def job() -> float:
+        worker.close()
+        closed.set()
+        return 1.0
+
+    worker.every(job, name="job")
+    worker.ensure()
+    assert True is closed.wait(2)
+    assert True is eventually(lambda: not any(thread.name == "jwt-lp worker" for thread in threading.enumerate()))
+
+
+def test_spawning_runs_on_a_thread_of_its_own(worker: Worker) -> None:
+    """spawn() runs a job once, on a daemon thread."""
+    seen: list[tuple[str, bool]] = []
+    worker.spawn(
+        lambda: seen.append((threading.current_thread().name, threading.current_thread().daemon)), name="errand"
+    )
+    assert True is eventually(lambda: seen == [("jwt-lp errand", True)])
+
+
+def test_a_spawned_job_that_raises_is_logged(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    """An exception of a spawned job is logged by type and place."""
+
+    def job() -> None:
+        raise KeyError("secret")
+
+    worker.spawn(job, name="errand")
+    assert True is eventually(lambda: len(caplog.messages) == 1)
+    assert True is caplog.messages[0].startswith("errand failed: KeyError at ")
+    assert False is ("secret" in caplog.text)
+
+
+def test_no_thread_to_be_had_is_logged_and_tried_again(
+    worker: Worker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ensure() never raises: where the thread cannot start it logs, and the next call tries again."""
+    job = Counted()
+    worker.every(job, name="job")
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        worker.ensure()
+    assert 1 == len(caplog.messages)
+    worker.ensure()
+    assert True is eventually(lambda: job.runs == 1)
+
+
+def test_a_forked_child_has_a_thread_of_its_own(worker: Worker) -> None:
+    """After a fork the child's first ensure() starts its own worker, and what is due runs there."""
+    job = Counted()
+    worker.every(job, name="job")
+    worker.ensure()
+    assert True is eventually(lambda: job.runs == 1)
+
+    def child() -> bool:
+        worker.ensure()
+        worker.wake()
+        ran = eventually(lambda: job.runs == 2)
+        worker.close()
+        return ran
+
+    assert True is in_child(child)
+    assert 1 == job.runs
+
+
+def test_a_fork_while_the_bell_is_held_does_not_block_the_child(worker: Worker) -> None:
+    """A lock that the parent's thread held when it was copied stops nothing in the child."""
+    job = Counted()
+    worker.every(job, name="job")
+    worker.ensure()
+    assert True is eventually(lambda: job.runs == 1)
+    with worker._loop.get().bell._cond:  # type: ignore[attr-defined]
+
+        def child() -> bool:
+            worker.wake()
+            worker.every(Counted(), name="second")
+            worker.ensure()
+            ran = eventually(lambda: job.runs == 2)
+            worker.close()
+            return ran
+
+        assert True is in_child(child)
+
+
+def test_a_value_per_process_is_one_value() -> None:
+    """PerProcess gives every thread of a process the same value, and a forked child another."""
+    held: PerProcess[list[int]] = PerProcess(list)
+    gate = threading.Barrier(10)
+    seen: list[list[int]] = []
+
+    def ask() -> None:
+        gate.wait()
+        seen.append(held.get())
+
+    askers = [threading.Thread(target=ask) for _ in range(10)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    assert {id(held.get())} == {id(value) for value in seen}
+    mine = held.get()
+    assert True is in_child(lambda: held.get() is not mine and held.get() is held.get())
+    assert mine is held.get()
+
+
+def test_a_process_number_used_again_is_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process left behind is not handed to a later one that happens to have its number."""
+    held: PerProcess[list[int]] = PerProcess(list)
+    seen = [held.get()]
+    for pid in (2, 3, 2):
+        monkeypatch.setattr(os, "getpid", lambda pid=pid: pid)
+        seen.append(held.get())
+    assert 4 == len({id(value) for value in seen})
