@@ -83,7 +83,7 @@ def meets(text: str, entry: str) -> bool:
     )
 
 
-def source(text: str) -> tuple[str | None, str] | None:
+def listed(text: str) -> tuple[str | None, str] | None:
     """The issuer's name (lower case, as in the settings) or None, and the outside name; None where it is neither."""
     found = _SOURCE.fullmatch(text) if text.isprintable() else None
     return None if found is None else (found[1] and found[1].lower(), found[2])
@@ -113,7 +113,7 @@ def read_roles(top: Table, catalogue: Mapping[str, CatalogueEntry]) -> dict[str,
             table.fault("a role's name is one segment, as in a permission: no blank, `:`, `*`, `{` or `}`")
         sources = table.texts("from")
         for index, each in sources:
-            if source(each) is None:
+            if listed(each) is None:
                 table.fault(
                     f'{show(each)} is not an outside role: write "kind:name" or "issuer/kind:name", '
                     'such as "realm:clerk" or "auth0/role:clerk"',

@@ -1,4 +1,7 @@
-"""What did the header say, and how do we say no? (RFC 6750, RFC 9110 section 11)"""
+"""What did the header say, and how do we say no?
+
+RFC 6750, and RFC 9110, section 11.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Final
 
 NONE: Final = "none"
 MALFORMED: Final = "malformed"
-TOKEN: Final = "token"  # noqa: S105 - the name of a kind, not a secret
+TOKEN: Final = "token"
 
 # White space and the comma of a list: none belongs into a bearer credential.
 _BLANKS: Final = frozenset(" \t,\r\n")

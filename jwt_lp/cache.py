@@ -28,6 +28,7 @@ class TokenCache(Generic[Entry]):
         self._lock = Lock()
 
     def get(self, key: bytes) -> Entry | None:
+        """What the token was found to be, or None."""
         found = self._young.get(key)
         if found is None:
             found = self._old.get(key)
@@ -36,6 +37,7 @@ class TokenCache(Generic[Entry]):
         return found
 
     def put(self, key: bytes, entry: Entry) -> None:
+        """Remember it, unless another thread is remembering something right now."""
         # Never waited for: another thread's turn costs one entry, and a lock that a fork left behind nothing more.
         if not self._lock.acquire(blocking=False):
             return

@@ -10,12 +10,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jwt_lp.bearer import challenge
-from jwt_lp.claims import AccessToken
-from jwt_lp.permissions import Grant
-from jwt_lp.requirements import Requirement
+
+if TYPE_CHECKING:
+    from jwt_lp.claims import AccessToken
+    from jwt_lp.permissions import Grant
+    from jwt_lp.requirements import Requirement
 
 RETRY_AFTER: Final = 5
 

@@ -10,36 +10,34 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Final, Self
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, Self
 
 from jwt_lp._worker import Worker
 from jwt_lp.bearer import MALFORMED, NONE, credential
 from jwt_lp.claims import AccessToken
-from jwt_lp.decision import Call, Cause, Decision, Refusal
+from jwt_lp.decision import Call, Cause, Decision
 from jwt_lp.development import development_keys
 from jwt_lp.errors import InvalidToken, KeysPending, KeysUnavailable
 from jwt_lp.journal import Journal
 from jwt_lp.jws import fingerprint
-from jwt_lp.keys import JwksKeys, KeysStatus, KeySource
 from jwt_lp.requirements import Binding, Facts, Open, Outcome, Requirement
-from jwt_lp.routes import Rules
-from jwt_lp.settings import IssuerSettings, Settings
-from jwt_lp.verify import TrustedIssuer, Verifier
+from jwt_lp.settings import Settings
+from jwt_lp.verify import Verifier
 
-_BAD_REQUEST: Final = 400
-_UNAUTHORIZED: Final = 401
-_FORBIDDEN: Final = 403
-_UNDECIDED: Final = 503
+if TYPE_CHECKING:
+    from jwt_lp.keys import KeysStatus
 
-_NO_CREDENTIAL: Final = Cause(_UNAUTHORIZED, None, "no_credential", "no bearer token was sent")
+if TYPE_CHECKING:
+    from jwt_lp.routes import Rules
+
+_NO_CREDENTIAL: Final = Cause(HTTPStatus.UNAUTHORIZED, None, "no_credential", "no bearer token was sent")
 _UNMARKED: Final = Cause(
-    _FORBIDDEN,
+    HTTPStatus.FORBIDDEN,
     "insufficient_scope",
     "unmarked_route",
     "nothing is declared for this route: give it requires(...), authenticated, public or external(...)",
-    misconfigured=True,
 )
 
 _PULSE: Final = 1.0
@@ -61,7 +59,8 @@ class Readiness:
 class Guard:
     """Decides about requests from their tokens alone. A context manager; `close` stops its worker.
 
-    `clock` gives seconds since the epoch, `reference` a short random text for each refusal.
+    `settings` and `verifier` are what it decides with. `clock` gives seconds since the epoch, `reference` a short
+    random text for each refusal.
     """
 
     def __init__(
@@ -73,15 +72,13 @@ class Guard:
     ) -> None:
         self.settings = Settings.from_mapping(settings)
         self._clock = clock
-        self._reference = reference
-        self._journal = Journal(self.settings.service)
+        self._journal = Journal(self.settings, clock, reference)
         self._worker = Worker()
-        self._sources = {issuer.name: _source(issuer, self.settings) for issuer in self.settings.issuers}
-        self._verifier = Verifier(
-            [_trusted(issuer, self._sources[issuer.name], self.settings) for issuer in self.settings.issuers],
-            self.settings.policy,
-            clock=clock,
-        )
+        hosts = self.settings.allow_http_hosts
+        self._sources = {issuer.name: issuer.source(hosts) for issuer in self.settings.issuers}
+        development = development_keys() if self.settings.development else None
+        trusted = [issuer.trusted(self._sources[issuer.name], development) for issuer in self.settings.issuers]
+        self.verifier = Verifier(trusted, self.settings.policy, clock=clock)
         self._leeways = {issuer.name: issuer.leeway for issuer in self.settings.issuers}
         self._binds = bool(self.settings.bind)
         self._bound = lru_cache(maxsize=4096)(self._bind)
@@ -89,7 +86,7 @@ class Guard:
             source.start(self._worker)
         self._worker.ensure()
         self._ensured = clock()
-        self._journal.started(self.settings)
+        self._journal.started()
 
     @property
     def rules(self) -> Rules:
@@ -119,7 +116,7 @@ class Guard:
             return self._decide(found, requirement, params, route)
         if found is None:
             return Decision(requirement=requirement, route=route, pending=True)
-        return self._refuse(found, None, requirement, route)
+        return self._journal.refuse(found, None, requirement, route)
 
     def authenticate(
         self, authorization: str | Sequence[str] | None, *, call: Call | None = None, wait: bool = True
@@ -130,7 +127,7 @@ class Guard:
             return Decision(token=found)
         if found is None:
             return Decision(pending=True)
-        return Decision(refusal=self._logged(found, None, None, ""))
+        return self._journal.refuse(found, observable=False)
 
     def authorize(
         self,
@@ -139,7 +136,7 @@ class Guard:
         params: Mapping[str, object],
         route: str,
         *,
-        call: Call | None = None,
+        call: Call | None = None,  # noqa: ARG002 - part of the boundary; what proves possession will read it
         record: bool = True,
     ) -> Decision:
         """Decide whether `token` may do what `requirement` asks here. The clock is asked every time.
@@ -148,7 +145,7 @@ class Guard:
         """
         dead = self._dead(token)
         if dead is not None:
-            return self._refuse(dead, token, requirement, route, record=record)
+            return self._journal.refuse(dead, token, requirement, route, record=record)
         return self._decide(token, requirement, params, route, record=record)
 
     def can(self, token: AccessToken | None, requirement: Requirement, params: Mapping[str, object] | tuple[()] = ()) -> bool:
@@ -172,7 +169,7 @@ class Guard:
             ready=all(status.loaded for status in keys.values()),
             keys=keys,
             policy=self.settings.policy.digest,
-            observing_until=until.isoformat() if until is not None and self._observing() else None,
+            observing_until=until.isoformat() if until is not None and self._journal.observing() else None,
         )
 
     def close(self) -> None:
@@ -198,19 +195,19 @@ class Guard:
         if kind is NONE:
             return _NO_CREDENTIAL
         if kind is MALFORMED:
-            return Cause(_BAD_REQUEST, "invalid_request", "malformed_header", text)
+            return Cause(HTTPStatus.BAD_REQUEST, "invalid_request", "malformed_header", text)
         try:
-            token = self._verifier.verify(text, wait=wait, now=now)
+            token = self.verifier.verify(text, wait=wait, now=now)
         except InvalidToken as error:
-            return Cause(_UNAUTHORIZED, "invalid_token", error.cause, error.detail, fingerprint(text))
+            return Cause(HTTPStatus.UNAUTHORIZED, "invalid_token", error.cause, error.detail, fingerprint(text))
         except KeysPending:
             return None
         except KeysUnavailable as error:
-            return Cause(_UNDECIDED, None, error.code, str(error), fingerprint(text))
+            return Cause(HTTPStatus.SERVICE_UNAVAILABLE, None, error.code, str(error), fingerprint(text))
         # INVARIANT: a development key opens nothing to anyone but a peer on this machine.
         if token.development and not _is_local(call):
             detail = "a development token is taken from a loopback peer without forwarding headers only"
-            return Cause(_UNAUTHORIZED, "invalid_token", "development_key", detail, token.fingerprint)
+            return Cause(HTTPStatus.UNAUTHORIZED, "invalid_token", "development_key", detail, token.fingerprint)
         return token
 
     def _decide(
@@ -224,7 +221,7 @@ class Guard:
     ) -> Decision:
         """Hold the requirement against a token that is alive now."""
         if requirement is None:
-            return self._refuse(_UNMARKED, token, None, route, record=record)
+            return self._journal.refuse(_UNMARKED, token, None, route, record=record)
         if not self._binds and requirement.literal is not None:
             # The commonest declaration, one permission without a parameter, is answered by one look.
             grant = token.permissions.serving(requirement.literal)
@@ -233,14 +230,15 @@ class Guard:
         outcome = self._hold(token, requirement, params)
         if outcome.satisfied:
             return Decision(token, requirement, outcome.used, (), route)
-        return self._refuse(_lacking(requirement, outcome), token, requirement, route, outcome, record=record)
+        cause = _lacking(outcome)
+        return self._journal.refuse(cause, token, requirement, route, outcome.missing, record=record)
 
     def _dead(self, token: AccessToken) -> Cause | None:
         """Why a token that was verified may not be used now, if so."""
         if self._clock() < token.expires_at + self._leeways.get(token.issuer_name, 0.0):
             return None
         detail = "the token expired since it was verified"
-        return Cause(_UNAUTHORIZED, "invalid_token", "expired", detail, token.fingerprint)
+        return Cause(HTTPStatus.UNAUTHORIZED, "invalid_token", "expired", detail, token.fingerprint)
 
     def _hold(self, token: AccessToken, requirement: Requirement, params: Mapping[str, object]) -> Outcome:
         if self._binds:
@@ -269,93 +267,14 @@ class Guard:
             token = found if isinstance(found, AccessToken) else None
         return Decision(token, requirement, route=route)
 
-    def _refuse(
-        self,
-        no: Cause,
-        token: AccessToken | None,
-        requirement: Requirement | None,
-        route: str,
-        outcome: Outcome | None = None,
-        *,
-        record: bool = True,
-    ) -> Decision:
-        missing = outcome.missing if outcome is not None else ()
-        observing = self._observing() and no.status != _UNDECIDED and not (requirement is not None and requirement.enforced)
-        if not record:
-            refusal = self._refusal(no, requirement)
-        else:
-            refusal = self._logged(no, token, requirement, route, missing=missing, observed=observing)
-        if observing:
-            held = token if no.status == _FORBIDDEN else None
-            return Decision(held, requirement, (), missing, route, observed=refusal)
-        return Decision(token, requirement, (), missing, route, refusal)
-
-    def _logged(
-        self,
-        no: Cause,
-        token: AccessToken | None,
-        requirement: Requirement | None,
-        route: str,
-        *,
-        missing: tuple[str, ...] = (),
-        observed: bool = False,
-    ) -> Refusal:
-        refusal = self._refusal(no, requirement)
-        self._journal.refused(refusal, no, token, requirement, route, missing=missing, observed=observed)
-        return refusal
-
-    def _refusal(self, no: Cause, requirement: Requirement | None) -> Refusal:
-        show = self.settings.show_requirement and no.status == _FORBIDDEN and requirement is not None
-        return Refusal(
-            no.status,
-            no.error,
-            self._reference(),
-            scope=requirement.scope if show and requirement is not None and not no.misconfigured else None,
-            requirement=str(requirement) if show else None,
-            cause=f"{no.code}: {no.detail}" if self.settings.explain else None,
-        )
-
-    def _observing(self) -> bool:
-        until = self.settings.observe_until
-        return until is not None and datetime.fromtimestamp(self._clock(), UTC).date() <= until
-
 
 def _is_local(call: Call | None) -> bool:
     return call is not None and call.peer in _LOOPBACK and not any(call.field(name) for name in _FORWARDING)
 
 
-def _lacking(requirement: Requirement, outcome: Outcome) -> Cause:
+def _lacking(outcome: Outcome) -> Cause:
     if outcome.faults:
         detail = f"the declaration is at fault: {'; '.join(outcome.faults)}"
-        return Cause(_FORBIDDEN, "insufficient_scope", "declaration", detail, misconfigured=True)
+        return Cause(HTTPStatus.FORBIDDEN, "insufficient_scope", "declaration", detail, misconfigured=True)
     detail = f"the token lacks {', '.join(outcome.missing)}"
-    return Cause(_FORBIDDEN, "insufficient_scope", "insufficient_scope", detail)
-
-
-def _source(issuer: IssuerSettings, settings: Settings) -> KeySource:
-    if issuer.static is not None:
-        return issuer.static
-    return JwksKeys(
-        issuer.jwks_url,
-        algorithms=issuer.algorithms,
-        issuer=issuer.issuer,
-        discovery=issuer.discovery,
-        allow_http_hosts=settings.allow_http_hosts,
-    )
-
-
-def _trusted(issuer: IssuerSettings, keys: KeySource, settings: Settings) -> TrustedIssuer:
-    return TrustedIssuer(
-        name=issuer.name,
-        issuer=issuer.issuer,
-        audience=issuer.audience,
-        algorithms=issuer.algorithms,
-        profile=issuer.profile,
-        keys=keys,
-        own=issuer.own,
-        patterns=issuer.patterns,
-        leeway=issuer.leeway,
-        max_lifetime=issuer.max_lifetime,
-        ceiling=issuer.ceiling,
-        development=development_keys() if settings.development else None,
-    )
+    return Cause(HTTPStatus.FORBIDDEN, "insufficient_scope", "insufficient_scope", detail)

@@ -1,4 +1,7 @@
-"""How is a token made? (RFC 7519, RFC 9068)"""
+"""How is a token made?
+
+RFC 7515 and RFC 7519; RFC 9068 says what an access token has in it.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,16 @@ import json
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 
-from jwt_lp.claims import ClaimProfile, Source
 from jwt_lp.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from jwt_lp.claims import ClaimProfile, Source
 
 _CURVES: Final = (("ES256", ec.SECP256R1), ("ES384", ec.SECP384R1), ("ES512", ec.SECP521R1))
 
@@ -82,9 +87,9 @@ def shaped(
         claims.setdefault(name, registered["client_id"])
     claims.update({name: min(values) for name, values in profile.expected.items()})
     wanted = [("permissions", value) for value in permissions] + [("roles", value) for value in roles]
-    for source in dict.fromkeys((*profile.sources, *profile.ceiling)):
-        if source.counts(app=False):
-            _fill(claims, source, wanted)
+    places = {source.path: source for source in (*profile.ceiling, *profile.sources) if source.counts(app=False)}
+    for source in places.values():
+        _fill(claims, source, wanted)
     typ = min(profile.types, key=lambda each: (each == "", each))
     return claims, "JWT" if typ == "jwt" else typ or None
 
@@ -115,7 +120,7 @@ def _registered(algorithm: str) -> str:
     return "EdDSA" if algorithm in {"Ed25519", "Ed448"} else algorithm
 
 
-def _implementation(algorithm: str) -> Any:  # noqa: ANN401 - PyJWT's classes share no typed signature for keys
+def _implementation(algorithm: str) -> Any:
     found = get_default_algorithms().get(_registered(algorithm))
     if found is None:
         raise ConfigurationError(f"the algorithm {algorithm!a} is not supported")

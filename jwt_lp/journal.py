@@ -1,4 +1,4 @@
-"""What does the log say?
+"""What do we say when we say no, and what does the log say?
 
 One line an event, `jwt-lp <event> <JSON object>`, so that people and `jwt-lp observed` read the same thing.
 JSON's escapes keep a line a line whatever a client sent. Of a token nothing is written but its fingerprint.
@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from jwt_lp.decision import Decision, Refusal
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jwt_lp.claims import AccessToken
-    from jwt_lp.decision import Cause, Refusal
+    from jwt_lp.decision import Cause
     from jwt_lp.requirements import Requirement
     from jwt_lp.settings import Settings
 
@@ -20,40 +26,89 @@ _LOG: Final = logging.getLogger("jwt_lp")
 
 
 class Journal:
-    """Writes the guard's log lines, under the service's name."""
+    """Makes refusals and writes them down, as the settings say."""
 
-    def __init__(self, service: str) -> None:
-        self._service = service
+    def __init__(self, settings: Settings, clock: Callable[[], float], reference: Callable[[], str]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._reference = reference
 
-    def started(self, settings: Settings) -> None:
+    def started(self) -> None:
         """Say loudly what makes this process laxer than it will be."""
-        if settings.development:
+        if self._settings.development:
             self._write(logging.WARNING, "development", {"detail": "development tokens are taken from loopback peers"})
-        if settings.observe_until is not None:
-            detail = f"requirements are observed and not enforced until {settings.observe_until.isoformat()}"
+        until = self._settings.observe_until
+        if until is not None:
+            detail = f"requirements are observed and not enforced until {until.isoformat()}"
             self._write(logging.WARNING, "observing", {"detail": detail})
 
-    def refused(
+    def observing(self) -> bool:
+        """Whether would-be refusals pass today, in UTC."""
+        until = self._settings.observe_until
+        return until is not None and datetime.fromtimestamp(self._clock(), UTC).date() <= until
+
+    def refuse(
+        self,
+        cause: Cause,
+        token: AccessToken | None = None,
+        requirement: Requirement | None = None,
+        route: str = "",
+        missing: tuple[str, ...] = (),
+        *,
+        record: bool = True,
+        observable: bool = True,
+    ) -> Decision:
+        """Decide no, or let it pass while observing if it is `observable`; `record` says whether it is logged."""
+        # INVARIANT: what could not be decided is refused even while the rest is only observed.
+        observed = (
+            observable
+            and self.observing()
+            and cause.status != HTTPStatus.SERVICE_UNAVAILABLE
+            and not (requirement is not None and requirement.enforced)
+        )
+        refusal = self.refusal(cause, requirement)
+        if record:
+            self._refused(refusal, cause, token, requirement, route, missing, observed=observed)
+        if observed:
+            # A token that is not good is not hung on the request.
+            held = token if cause.status == HTTPStatus.FORBIDDEN else None
+            return Decision(held, requirement, (), missing, route, observed=refusal)
+        return Decision(token, requirement, (), missing, route, refusal)
+
+    def refusal(self, cause: Cause, requirement: Requirement | None = None) -> Refusal:
+        """What the client is told."""
+        shown = None
+        if self._settings.show_requirement and cause.status == HTTPStatus.FORBIDDEN:
+            shown = requirement
+        return Refusal(
+            cause.status,
+            cause.error,
+            self._reference(),
+            scope=shown.scope if shown is not None and not cause.misconfigured else None,
+            requirement=str(shown) if shown is not None else None,
+            cause=f"{cause.code}: {cause.detail}" if self._settings.explain else None,
+        )
+
+    def _refused(
         self,
         refusal: Refusal,
         cause: Cause,
         token: AccessToken | None,
         requirement: Requirement | None,
         route: str,
-        *,
         missing: tuple[str, ...],
+        *,
         observed: bool,
     ) -> None:
-        """Log one refusal, or one that observe mode let pass."""
-        quiet = cause.error is None and cause.status != 503 and not observed  # noqa: PLR2004 - an HTTP status
-        level = logging.INFO if quiet else logging.ERROR if cause.misconfigured else logging.WARNING
-        event = {
+        anonymous = cause.error is None and cause.status == HTTPStatus.UNAUTHORIZED and not observed
+        level = logging.INFO if anonymous else logging.ERROR if cause.misconfigured else logging.WARNING
+        event: dict[str, object] = {
             "status": refusal.status,
             "error": refusal.error,
             "cause": cause.code,
             "detail": cause.detail,
             "route": route,
-            "requirement": str(requirement) if requirement is not None else None,
+            "requirement": None if requirement is None else str(requirement),
             "missing": list(missing),
             "issuer": token.issuer_name if token else None,
             "subject": token.subject if token else None,
@@ -65,5 +120,5 @@ class Journal:
 
     def _write(self, level: int, event: str, members: dict[str, object]) -> None:
         if _LOG.isEnabledFor(level):
-            kept = {name: value for name, value in {**members, "service": self._service}.items() if value}
+            kept = {name: value for name, value in {**members, "service": self._settings.service}.items() if value}
             _LOG.log(level, "jwt-lp %s %s", event, json.dumps(kept), extra={"jwt_lp": {"event": event, **kept}})

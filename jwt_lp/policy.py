@@ -19,12 +19,12 @@ from jwt_lp._entries import (
     CatalogueEntry,
     Client,
     Role,
+    listed,
     meets,
     read_audiences,
     read_catalogue,
     read_clients,
     read_roles,
-    source,
 )
 from jwt_lp._tables import Fault, Table, sentence
 from jwt_lp._toml import line_of, places, read
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from jwt_lp.permissions import Grant
 
-__all__ = ["EMPTY", "Audience", "CatalogueEntry", "Client", "Policy", "Role"]
+__all__ = ["EMPTY", "Audience", "CatalogueEntry", "Client", "Policy", "Role", "listed"]
 
 MAX_BYTES: Final = 1024 * 1024
 
@@ -138,7 +138,7 @@ def _conferring(roles: Iterable[Role]) -> dict[tuple[str | None, str], tuple[str
     """Which roles each outside name confers, by issuer (None where the entry names none)."""
     found: dict[tuple[str | None, str], tuple[str, ...]] = {}
     for role in roles:
-        for key in filter(None, map(source, role.sources)):
+        for key in filter(None, map(listed, role.sources)):
             found[key] = (*found.get(key, ()), role.name)
     return found
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def lp() -> Iterator[LeastPrivilegeTesting]:
     """An issuer for this test: `lp.install(app)`, `lp.login(client, permissions=[...])`, `lp.headers(...)`."""
-    from jwt_lp.testing import LeastPrivilegeTesting  # noqa: PLC0415 - costs nothing where unused
+    from jwt_lp.testing import LeastPrivilegeTesting
 
     testing = LeastPrivilegeTesting()
     yield testing

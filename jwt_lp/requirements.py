@@ -358,11 +358,11 @@ class Open(Requirement):
 
 
 AUTHENTICATED: Final[Requirement] = _Authenticated()
-PUBLIC: Final[Requirement] = Open()
-IDENTIFIED: Final[Requirement] = Open(identify=True)
+PUBLIC: Final = Open()
+IDENTIFIED: Final = Open(identify=True)
 
 
-def external(reason: str) -> Requirement:
+def external(reason: str) -> Open:
     """Mark a route as guarded by somebody else; `reason` says who, and is listed."""
     if not isinstance(reason, str) or not reason.strip():
         raise ConfigurationError('external("…") needs a reason that says who guards the route instead')

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.requirements import Open, Requirement, external
+from jwt_lp.requirements import PUBLIC, Open, Requirement, external
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +60,19 @@ class Route:
 class Rules:
     """What settings declare: `EXTERNAL` and `PUBLIC` rules, each a path prefix (leading `/`) or a name."""
 
-    entries: tuple[tuple[str, Requirement], ...] = ()
+    entries: tuple[tuple[str, Open], ...] = ()
 
     @classmethod
-    def of(cls, external_rules: Mapping[str, str], public_rules: Sequence[str], public: Requirement) -> Rules:
+    def of(cls, external_rules: Mapping[str, str], public_rules: Sequence[str]) -> Rules:
         """Read both settings; `ConfigurationError` lists every fault."""
         faults: list[str] = []
-        entries: list[tuple[str, Requirement]] = []
+        entries: list[tuple[str, Open]] = []
         for rule, reason in external_rules.items():
             try:
                 entries.append((rule, external(reason)))
             except ConfigurationError as error:
                 faults.append(f"EXTERNAL[{rule!a}]: {error}")
-        entries += [(rule, public) for rule in public_rules]
+        entries += [(rule, PUBLIC) for rule in public_rules]
         faults += [f"the rule {rule!a} would open everything: name a prefix below it" for rule, _ in entries if not rule.strip("/")]
         faults += [f"the rule {rule!a} stands in both EXTERNAL and PUBLIC" for rule in external_rules if rule in public_rules]
         if faults:
@@ -91,7 +91,7 @@ class Rules:
         if not found:
             return route
         rule, requirement = found[0]
-        setting = "PUBLIC" if isinstance(requirement, Open) and requirement.reason is None else "EXTERNAL"
+        setting = "PUBLIC" if requirement.reason is None else "EXTERNAL"
         return replace(route, requirement=requirement, origin=f"{setting} {rule}")
 
     def faults(self, routes: Iterable[Route]) -> tuple[str, ...]:

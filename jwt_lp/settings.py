@@ -7,56 +7,29 @@ One mapping, the same keys in every host: upper-case in mappings, lower-case in 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final, Self, cast
 
-from jwt_lp.claims import ClaimProfile
-from jwt_lp.errors import ConfigurationError, GrammarError
-from jwt_lp.fetch import check_url
-from jwt_lp.jwk import ALGORITHMS
-from jwt_lp.keys import StaticKeys
-from jwt_lp.permissions import Grant, Permissions, check_grant, is_pattern
-from jwt_lp.policy import EMPTY, Policy
-from jwt_lp._custom import from_mapping as custom_profile
-from jwt_lp.profiles import RFC9068
-from jwt_lp.profiles import named as named_profile
-from jwt_lp.requirements import PUBLIC, Binding, all_of
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.issuers import ISSUER_KEYS, IssuerReader, IssuerSettings
+from jwt_lp.policy import EMPTY, Policy, listed
+from jwt_lp.requirements import Binding, all_of
 from jwt_lp.routes import Rules
 
-MAX_LEEWAY: Final = 300
+__all__ = ["OBSERVE_DAYS", "IssuerSettings", "Settings"]
+
 OBSERVE_DAYS: Final = 90
 
-_ISSUER_KEYS: Final = (
-    "ISSUER", "AUDIENCE", "ALGORITHMS", "PROFILE", "OWN", "JWKS", "JWKS_URL", "DISCOVERY",
-    "LEEWAY", "MAX_LIFETIME", "CEILING", "PATTERNS",
-)  # fmt: skip
 _TOP_KEYS: Final = (
     "SERVICE", "POLICY", "EXTERNAL", "PUBLIC", "BIND", "URLCONFS", "OBSERVE_UNTIL", "EXPLAIN",
     "SHOW_REQUIREMENT", "ALLOW_HTTP_HOSTS", "ISSUERS",
 )  # fmt: skip
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssuerSettings:
-    """One issuer as configured. Exactly one of `static`, `jwks_url` and `discovery` says where its keys are."""
-
-    name: str
-    issuer: str
-    audience: frozenset[str]
-    algorithms: frozenset[str]
-    profile: ClaimProfile
-    static: StaticKeys | None = None
-    jwks_url: str | None = None
-    discovery: str | bool = False
-    own: bool = False
-    patterns: bool = False
-    leeway: float = 0.0
-    max_lifetime: float = 86400.0
-    ceiling: Permissions | None = None
+# Variables that are no settings: whether this is development, and the token that `jwt-lp explain` reads.
+_OTHER_VARIABLES: Final = frozenset({"DEV", "TOKEN"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +60,7 @@ class Settings:
         if isinstance(mapping, cls):
             return mapping
         development = (os.environ if environ is None else environ).get("JWT_LP_DEV") == "1"
-        reader = _Reader(mapping, "JWT_LP")
+        reader = _SettingsReader(mapping, "JWT_LP")
         settings = reader.settings(development=development, today=today or datetime.now(UTC).date())
         if reader.faults:
             raise ConfigurationError(*reader.faults)
@@ -100,7 +73,7 @@ class Settings:
         tree: dict[str, object] = {}
         for name, value in variables.items():
             keys = name.removeprefix("JWT_LP_").split("__")
-            if not name.startswith("JWT_LP_") or keys[0] == "DEV":
+            if not name.startswith("JWT_LP_") or keys[0] in _OTHER_VARIABLES:
                 continue
             node = tree
             for key in keys[:-1]:
@@ -109,40 +82,33 @@ class Settings:
                 node[keys[-1]] = value
         return cls.from_mapping(tree, environ=variables)
 
+    def outside(self, role: str, issuer: IssuerSettings) -> str:
+        """The issuer's own name for a role of the policy; the role itself where the issuer is ours.
 
-def nearest(name: str, known: Collection[str]) -> str:
-    """` (did you mean X?)`, or nothing where no known name is near."""
-    found = get_close_matches(name.upper(), known, n=1, cutoff=0.6)
-    return f" (did you mean {found[0]}?)" if found else ""
+        `ConfigurationError` where the policy has no such role, or lists nothing for it that this issuer's tokens
+        can say; an issuer of ours may say what the policy does not know.
+        """
+        if issuer.own:
+            return role
+        found = self.policy.roles.get(role)
+        if found is None:
+            known = ", ".join(self.policy.roles) or "none"
+            raise ConfigurationError(f"the policy has no role {role!a}; its roles are: {known}")
+        # With several issuers, entries without an issuer's name confer nothing.
+        owners = {issuer.name} if len(self.issuers) > 1 else {issuer.name, None}
+        labels = {source.label for source in issuer.profile.sources if source.kind == "roles"}
+        for owner, name in filter(None, map(listed, found.sources)):
+            if owner in owners and name.partition(":")[0] in labels:
+                return name
+        raise ConfigurationError(f'no role of {issuer.name} confers {role}: add from = ["..."] to it in the policy')
 
 
-class _Reader:
-    """Reads one mapping and collects its faults; every method returns something usable."""
-
-    def __init__(self, mapping: object, where: str) -> None:
-        self.faults: list[str] = []
-        self.where = where
-        self.values: dict[str, object] = {}
-        if not isinstance(mapping, Mapping):
-            self.fault(f"is a mapping of settings, not {type(mapping).__name__}")
-            return
-        for key, value in mapping.items():
-            name = str(key).upper()
-            if name in self.values:
-                self.fault(f"{name} is given twice")
-            self.values[name] = value
-
-    def fault(self, text: str) -> None:
-        self.faults.append(f"{self.where}: {text}")
-
-    def unknown(self, known: Collection[str]) -> None:
-        for name in self.values:
-            if name not in known:
-                self.fault(f"unknown key {name!a}{nearest(name, known)}")
+class _SettingsReader(IssuerReader):
+    """Reads the mapping as a whole; every method returns something usable."""
 
     def settings(self, *, development: bool, today: date) -> dict[str, object]:
         several = "ISSUERS" in self.values
-        self.unknown(_TOP_KEYS if several else (*_TOP_KEYS, *_ISSUER_KEYS))
+        self.unknown(_TOP_KEYS if several else (*_TOP_KEYS, *ISSUER_KEYS))
         hosts = frozenset(self.texts("ALLOW_HTTP_HOSTS"))
         if hosts and not development:
             self.fault("ALLOW_HTTP_HOSTS is for development: set JWT_LP_DEV=1 there, and take it out elsewhere")
@@ -173,8 +139,8 @@ class _Reader:
                 return ()
             found = []
             for name, mapping in named.items():
-                reader = _Reader(mapping, f"{self.where}['ISSUERS'][{name!r}]")
-                reader.unknown(_ISSUER_KEYS)
+                reader = _SettingsReader(mapping, f"{self.where}['ISSUERS'][{name!r}]")
+                reader.unknown(ISSUER_KEYS)
                 found.append(reader.issuer(str(name).lower(), several=len(named) > 1, hosts=hosts))
                 self.faults += reader.faults
         issuers = tuple(issuer for issuer in found if issuer is not None)
@@ -185,100 +151,6 @@ class _Reader:
             if sum(each.issuer == issuer for each in issuers) > 1:
                 self.fault(f"the issuer {issuer!a} is configured twice: give one entry every audience")
         return issuers
-
-    def issuer(self, name: str, *, several: bool, hosts: frozenset[str]) -> IssuerSettings | None:
-        before = len(self.faults)
-        issuer = self.text("ISSUER", required='the exact "iss" of its tokens, such as "https://login.example.com/"')
-        audience = self.texts("AUDIENCE", required='the "aud" that means this service, such as "orders-api"')
-        algorithms = self.algorithms()
-        keys = self.keys(algorithms, hosts)
-        ceiling = self.ceiling(several=several)
-        own = self.flag("OWN")
-        profile = self.profile()
-        numbers = {
-            "leeway": self.seconds("LEEWAY", 0.0, MAX_LEEWAY),
-            "max_lifetime": self.seconds("MAX_LIFETIME", 86400.0, None),
-        }
-        patterns = self.flag("PATTERNS")
-        if len(self.faults) > before:
-            return None
-        return IssuerSettings(
-            name=name,
-            issuer=cast(str, issuer),
-            audience=frozenset(audience),
-            algorithms=algorithms,
-            profile=profile,
-            own=own,
-            patterns=patterns,
-            ceiling=ceiling,
-            **numbers,
-            **keys,  # type: ignore[arg-type]
-        )
-
-    def algorithms(self) -> frozenset[str]:
-        names = frozenset(self.texts("ALGORITHMS", required='what its keys sign with, such as ["RS256"]'))
-        for name in sorted(names - set(ALGORITHMS)):
-            self.fault(f"ALGORITHMS: {name!a} is not supported{nearest(name, ALGORITHMS)}")
-        symmetric = {name for name in names if name.startswith("HS")}
-        if symmetric and names - symmetric:
-            # INVARIANT: a public key can never be taken for a secret where no secret is expected (RFC 8725, 3.1).
-            self.fault("ALGORITHMS mixes HS… with public-key algorithms: one issuer signs with one kind")
-        return names
-
-    def keys(self, algorithms: frozenset[str], hosts: frozenset[str]) -> dict[str, object]:
-        given = [key for key in ("JWKS", "JWKS_URL", "DISCOVERY") if self.values.get(key)]
-        if len(given) != 1:
-            what = "none is given" if not given else f"{' and '.join(given)} are given"
-            self.fault(f"needs exactly one of JWKS, JWKS_URL and DISCOVERY, and {what}")
-            return {}
-        if given == ["JWKS"]:
-            return self.static(algorithms)
-        if any(name.startswith("HS") for name in algorithms):
-            self.fault(f"{given[0]}: a secret is never fetched; HS… keys stand in JWKS")
-        if given == ["DISCOVERY"] and self.values["DISCOVERY"] in (True, "true", "1"):
-            return {"discovery": True, **self.url("ISSUER", hosts, keep=None)}
-        return self.url(given[0], hosts, keep=given[0].lower())
-
-    def static(self, algorithms: frozenset[str]) -> dict[str, object]:
-        jwks = self.values["JWKS"]
-        if not isinstance(jwks, Mapping):
-            self.fault('JWKS is the key set itself, a mapping {"keys": [...]}; for an address use JWKS_URL')
-            return {}
-        try:
-            return {"static": StaticKeys.from_jwks(jwks, algorithms or None)}
-        except ConfigurationError as error:
-            self.faults += [f"{self.where}: JWKS: {fault}" for fault in error.faults]
-            return {}
-
-    def url(self, key: str, hosts: frozenset[str], *, keep: str | None) -> dict[str, object]:
-        url = self.text(key)
-        fault = check_url(url, hosts) if url else None
-        if fault:
-            self.fault(f"{key}: {fault}")
-        return {keep: url} if keep else {}
-
-    def ceiling(self, *, several: bool) -> Permissions | None:
-        grants = self.texts("CEILING")
-        for grant in grants:
-            try:
-                check_grant(grant)
-            except GrammarError as error:
-                self.fault(f"CEILING: {error}")
-        if "CEILING" in self.values:
-            return Permissions.of(Grant(grant, "CEILING", pattern=is_pattern(grant)) for grant in grants)
-        if several:
-            self.fault('CEILING is needed with several issuers: what this one may confer at all, such as ["orders:**"]')
-        return None
-
-    def profile(self) -> ClaimProfile:
-        value = self.values.get("PROFILE", "rfc9068")
-        if isinstance(value, ClaimProfile):
-            return value
-        try:
-            return custom_profile(value) if isinstance(value, Mapping) else named_profile(str(value))
-        except ConfigurationError as error:
-            self.faults += [f"{self.where}: PROFILE: {fault}" for fault in error.faults]
-            return RFC9068
 
     def policy(self) -> Policy:
         value = self.values.get("POLICY")
@@ -302,7 +174,7 @@ class _Reader:
             self.fault('EXTERNAL is a mapping from a rule to a reason, such as {"admin": "session login"}')
             external = {}
         try:
-            return Rules.of(cast("Mapping[str, str]", external), self.texts("PUBLIC"), PUBLIC)
+            return Rules.of(cast("Mapping[str, str]", external), self.texts("PUBLIC"))
         except ConfigurationError as error:
             self.faults += [f"{self.where}: {fault}" for fault in error.faults]
             return Rules()
@@ -341,52 +213,3 @@ class _Reader:
         if until > today + timedelta(days=OBSERVE_DAYS):
             self.fault(f"OBSERVE_UNTIL is more than {OBSERVE_DAYS} days ahead: nothing would be enforced until then")
         return until
-
-    def text(self, key: str, *, required: str | None = None) -> str | None:
-        value = self.values.get(key)
-        if isinstance(value, str) and value:
-            return value
-        if value not in (None, ""):
-            self.fault(f"{key} is a string, not {type(value).__name__}")
-        elif required:
-            self.fault(f"{key} is missing: {required}")
-        return None
-
-    def texts(self, key: str, *, required: str | None = None) -> tuple[str, ...]:
-        value = self.values.get(key)
-        if isinstance(value, str):
-            value = [part.strip() for part in value.split(",")] if value.strip() else []
-        if value is None or (isinstance(value, Collection) and not value):
-            if required:
-                self.fault(f"{key} is missing: {required}")
-            return ()
-        if isinstance(value, Mapping) or not isinstance(value, Collection):
-            self.fault(f"{key} is a list of strings, not {type(value).__name__}")
-            return ()
-        if not all(isinstance(each, str) and each for each in value):
-            self.fault(f"{key} is a list of non-empty strings")
-            return ()
-        return tuple(cast("Collection[str]", value))
-
-    def flag(self, key: str, *, default: bool = False) -> bool:
-        value = self.values.get(key, default)
-        words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
-        if isinstance(value, str):
-            value = words.get(value.lower(), value)
-        if not isinstance(value, bool):
-            self.fault(f"{key} is True or False")
-            return default
-        return value
-
-    def seconds(self, key: str, default: float, most: float | None) -> float:
-        value = self.values.get(key, default)
-        try:
-            number = float(cast(str, value)) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else -1
-        except ValueError:
-            number = -1
-        if isinstance(value, timedelta):
-            number = value.total_seconds()
-        if not 0 <= number <= (most if most is not None else 10 * 365 * 86400):
-            self.fault(f"{key} is a number of seconds from 0 to {most if most is not None else 'ten years'}")
-            return default
-        return number

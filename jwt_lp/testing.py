@@ -85,13 +85,13 @@ class Authority:
         registered = {
             "iss": target.issuer,
             "sub": subject,
-            "aud": sorted(target.audience)[0],
+            "aud": min(target.audience),
             "iat": min(now, int(now + lifetime) - 1),
             "exp": int(now + lifetime),
             "jti": secrets.token_hex(8),
             "client_id": client,
         }
-        body, usual = shaped(target.profile, registered, _texts("permissions", permissions), self._outside(target, roles))
+        body, usual = shaped(target.profile, registered, _texts("permissions", permissions), [self._settings.outside(role, target) for role in _texts("roles", roles)])
         body.update(claims or {})
         return sign({name: value for name, value in body.items() if value is not None}, self.key, typ=typ or usual)
 
@@ -109,18 +109,6 @@ class Authority:
             raise ConfigurationError(f"no issuer is called {name!a}; there is {known}")
         return found[0]
 
-    def _outside(self, issuer: IssuerSettings, roles: Iterable[str]) -> list[str]:
-        names = _texts("roles", roles)
-        return names if issuer.own else [self._listed(name, issuer.name) for name in names]
-
-    def _listed(self, role: str, issuer: str) -> str:
-        found = self._settings.policy.roles.get(role)
-        for name in found.sources if found else ():
-            owner, _, outside = name.rpartition("/")
-            if owner in ("", issuer):
-                return outside
-        raise ConfigurationError(f"the policy lists no outside role that confers {role!a}: add from = [...] to it")
-
     def _alike(self, like: Settings) -> dict[str, object]:
         several = len(like.issuers) > 1
         mapping: dict[str, object] = {
@@ -128,7 +116,7 @@ class Authority:
             "POLICY": like.policy,
             "EXTERNAL": {rule: open_.reason for rule, open_ in like.rules.entries if open_.reason is not None},
             "PUBLIC": [rule for rule, open_ in like.rules.entries if open_.reason is None],
-            "BIND": {name: {issuer: path for issuer, path in each.paths} if several else each.paths[0][1] for name, each in like.bind.items()},
+            "BIND": {name: dict(each.paths) if several else each.paths[0][1] for name, each in like.bind.items()},
             "URLCONFS": like.urlconfs,
             "OBSERVE_UNTIL": like.observe_until,
             "SHOW_REQUIREMENT": like.show_requirement,

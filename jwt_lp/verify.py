@@ -1,14 +1,16 @@
-"""Is this token genuine, for us, alive? (RFC 7519 section 7.2, RFC 8725, RFC 9068 section 4)"""
+"""Is this token genuine, for us, alive?
+
+RFC 7519, section 7.2; RFC 8725; RFC 9068, section 4.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from types import MappingProxyType
-from typing import Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from jwt_lp import jws
 from jwt_lp.cache import TokenCache
@@ -17,7 +19,9 @@ from jwt_lp.errors import InvalidToken
 from jwt_lp.jwk import same_algorithms
 from jwt_lp.keys import KeySource, StaticKeys
 from jwt_lp.permissions import MAX_LENGTH, MAX_SEGMENTS, Grant, Permissions, fits, is_pattern
-from jwt_lp.policy import Policy
+
+if TYPE_CHECKING:
+    from jwt_lp.policy import Policy
 
 MAX_GRANTS: Final = 1000
 MAX_PATTERNS: Final = 64
@@ -205,7 +209,7 @@ def _check_audience(issuer: TrustedIssuer, claims: Mapping[str, object]) -> None
     name, value = issuer.profile.intended(claims)
     values = value if isinstance(value, list) else [value]
     # One member of another type spoils the list: nobody can say what its issuer meant.
-    if not values or not all([isinstance(each, str) and each for each in values]):
+    if not values or not all(isinstance(each, str) and each for each in values):
         raise InvalidToken("audience", f"{name} is {_shown(value)}: it has to be a string or a list of strings")
     if issuer.audience.isdisjoint(values):
         wanted = ", ".join(sorted(issuer.audience))

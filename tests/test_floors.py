@@ -32,6 +32,7 @@ FLOORS = {
     "_tables": 0,
     "_toml": 0,
     # meaning: pure; no clock, no I/O, no thread
+    "sources": 1,
     "claims": 1,
     "profiles": 1,
     "_custom": 1,
@@ -61,6 +62,8 @@ FLOORS = {
     "review": 3,
     "report": 3,
     # door
+    "reading": 4,
+    "issuers": 4,
     "settings": 4,
     "journal": 4,
     "guard": 4,
@@ -82,6 +85,7 @@ SIDEWAYS = {
     "bearer": {"errors"},
     "_tables": {"errors"},
     "_toml": {"errors"},
+    "claims": {"sources"},
     "profiles": {"claims"},
     "_custom": {"claims", "profiles"},
     "policy": {"_entries"},
@@ -99,6 +103,8 @@ SIDEWAYS = {
     "usage": {"stores"},
     "review": {"stores"},
     "report": {"review"},
+    "issuers": {"reading"},
+    "settings": {"issuers"},
     "guard": {"settings", "journal"},
     "exchange": {"guard"},
     "pytest_plugin": {"testing"},

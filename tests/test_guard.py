@@ -241,6 +241,12 @@ def test_observe_lets_would_be_refusals_pass(authority: Authority, clock: Clock,
     assert 5 == sum(event["event"] == "observed" for event in events(caplog))
 
 
+def test_who_is_calling_is_never_only_observed(authority: Authority, clock: Clock) -> None:
+    """`authenticate` alone refuses a bad token although the rest is observed."""
+    decision = observing(authority, clock).authenticate(bearer(authority, lifetime=-1))
+    assert (401, None) == (decision.refusal.status if decision.refusal else None, decision.observed)
+
+
 def test_observe_ends_by_the_clock(authority: Authority, clock: Clock) -> None:
     """The last day is observed and the next one enforced, without a restart."""
     guard = observing(authority, clock)

@@ -1,0 +1,77 @@
+"""Which commands are there?"""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as release_of
+from typing import Final
+
+import click
+
+from jwt_lp.cli.demo import demo
+from jwt_lp.cli.explain import explain
+from jwt_lp.cli.observed import observed
+from jwt_lp.cli.output import Failure
+from jwt_lp.cli.routes import routes
+from jwt_lp.cli.token import token
+from jwt_lp.errors import JwtLpError
+
+_HOSTS: Final = ("Django", "djangorestframework", "Flask", "starlette", "fastapi")
+_INTERRUPTED: Final = 130
+
+
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except JwtLpError as error:
+            raise Failure(*getattr(error, "faults", (str(error),))) from error
+        except click.Abort:
+            # 1 would say that a check found something.
+            click.echo("stopped", err=True)
+            ctx.exit(_INTERRUPTED)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return release_of(distribution)
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(_version("jwt-lp"), message="jwt-lp %(version)s")
+@click.pass_context
+def commands(ctx: click.Context) -> None:
+    """Least privilege access with JWTs: see what is declared, why a request is refused, and what would be.
+
+    \b
+    A first round:
+      jwt-lp routes shop.main:app                 every route and what it asks for
+      jwt-lp routes shop.main:app --suggest       the lines that are missing
+      jwt-lp observed server.log                  who would be refused, were it enforced
+      jwt-lp explain - --app shop.main:app --route "GET /orders/7"
+
+    \b
+    Exit codes:
+      0  all is well, or the request would pass
+      1  a check found something, or the request would be refused
+      2  wrong usage or a wrong configuration
+    """  # noqa: D301 - a real backspace is what click looks for
+    ctx.ensure_object(tuple)
+
+
+@commands.command()
+def version() -> None:
+    """Print the releases that a bug report should name."""
+    click.echo(f"jwt-lp {_version('jwt-lp')}")
+    click.echo(f"Python {platform.python_version()} on {platform.system()}")
+    for name in ("PyJWT", "cryptography", *_HOSTS):
+        found = _version(name)
+        if not found.startswith("("):
+            click.echo(f"{name} {found}")
+
+
+for _command in (routes, explain, token, observed, demo):
+    commands.add_command(_command)

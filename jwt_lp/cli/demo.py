@@ -1,0 +1,249 @@
+"""Does it really work? The orders API on every host, asked over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import urllib3
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from jwt_lp.issue import SigningKey, sign
+
+AUDIENCE: Final = "https://orders.example"
+PATIENCE: Final = 30.0
+# (column, what must be installed, the example)
+HOSTS: Final = (
+    ("Django", ("django",), "django_orders.py"),
+    ("DRF", ("rest_framework",), "drf_orders.py"),
+    ("Flask", ("flask",), "flask_orders.py"),
+    ("Starlette", ("starlette", "uvicorn"), "starlette_orders.py"),
+    ("FastAPI", ("fastapi", "uvicorn"), "fastapi_orders.py"),
+)
+
+
+@dataclass
+class Issuer:
+    """An issuer on loopback: it serves its key set over HTTP and signs with the first key."""
+
+    server: ThreadingHTTPServer
+    keys: list[SigningKey] = field(default_factory=lambda: [SigningKey.generate("ES256") for _ in range(2)])
+
+    @property
+    def address(self) -> str:
+        """Its `iss`, and where it is."""
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def token(self, scope: str = "", *, lifetime: int = 300, roles: tuple[str, ...] = (), **changes: object) -> str:
+        """Sign a token for alice."""
+        now = int(time.time())
+        claims: dict[str, object] = {
+            "iss": self.address,
+            "sub": "alice",
+            "aud": AUDIENCE,
+            "client_id": "demo",
+            "iat": now - 10,
+            "exp": now + lifetime,
+            "jti": secrets.token_hex(8),
+            "scope": scope,
+        }
+        return sign({**claims, **({"roles": list(roles)} if roles else {}), **changes}, self.keys[0])
+
+    def rotate(self) -> None:
+        """Sign with the key that was published ahead."""
+        self.keys.reverse()
+
+    def stop(self) -> None:
+        """Answer no more."""
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One request, made to every host alike, and the one right answer."""
+
+    title: str
+    request: str
+    token: Callable[[Issuer], str | None]
+    expected: int
+    before: Callable[[Issuer], None] = lambda _: None
+
+
+def _tampered(issuer: Issuer) -> str:
+    token = issuer.token("orders:list")
+    head, _, rest = token.partition(".")
+    payload, _, signature = rest.partition(".")
+    return f"{head}.{payload}.{'A' if signature[0] != 'A' else 'B'}{signature[1:]}"
+
+
+STEPS: Final = (
+    Step("no token", "GET /orders", lambda _: None, 401),
+    Step("no token, on a public route", "GET /health", lambda _: None, 200),
+    Step("for another audience", "GET /orders", lambda i: i.token("orders:list", aud="https://bills.example"), 401),
+    Step(
+        "expired a minute ago",
+        "GET /orders",
+        lambda i: i.token("orders:list", lifetime=-60, iat=int(time.time()) - 360),
+        401,
+    ),
+    Step("tampered with", "GET /orders", _tampered, 401),
+    Step("holds orders:list", "GET /orders", lambda i: i.token("orders:list"), 200),
+    Step("holds orders:list", "POST /orders", lambda i: i.token("orders:list"), 403),
+    Step("holds orders:7:read", "GET /orders/7", lambda i: i.token("orders:7:read"), 200),
+    Step("holds orders:7:read", "GET /orders/8", lambda i: i.token("orders:7:read"), 403),
+    Step("has the role clerk", "GET /orders", lambda i: i.token(roles=("clerk",)), 200),
+    Step("has the role clerk", "GET /orders/7", lambda i: i.token(roles=("clerk",)), 403),
+    Step("has the role auditor", "GET /orders/7", lambda i: i.token(roles=("auditor",)), 200),
+    Step("holds orders:*", "GET /orders", lambda i: i.token("orders:*"), 200),
+    Step("holds orders:*", "GET /orders/7", lambda i: i.token("orders:*"), 403),
+    Step("holds orders:**", "GET /orders/7", lambda i: i.token("orders:**"), 200),
+    Step("holds **, on an unmarked route", "GET /report", lambda i: i.token("**"), 403),
+    Step("signed with the issuer's next key", "GET /orders", lambda i: i.token("orders:list"), 200, Issuer.rotate),
+    Step("with the issuer down", "GET /orders", lambda i: i.token("orders:list"), 200, Issuer.stop),
+)
+
+LESSONS: Final = (
+    "One declaration a route, one meaning in every host: the same request gets the same answer everywhere.",
+    "A token opens what it carries and no more: one order, one method, one audience, and not a second longer.",
+    "orders:* is one segment (orders:list), orders:** is any depth (orders:7:read).",
+    "A route on which nothing is declared (/report) is refused, whatever the token holds.",
+    "Keys were fetched ahead of time: neither a new key nor an issuer that is down was felt by a request.",
+)
+
+
+@click.command()
+def demo() -> int:
+    """Start an issuer and the orders API on every host, and show what each answers to the same requests."""
+    console = Console()
+    folder = Path(__file__).parents[2] / "examples"
+    if not (folder / "least-privilege.toml").exists():
+        raise click.ClickException(
+            "the demo runs the applications in examples/: start it in a checkout, with make demo"
+        )
+    missing = [name for _, needed, _ in HOSTS for name in needed if find_spec(name) is None]
+    if missing:
+        raise click.ClickException(f"the demo needs {', '.join(dict.fromkeys(missing))}: make demo installs them")
+    with ExitStack() as stack:
+        issuer = stack.enter_context(_issuer())
+        console.print(
+            f"An issuer serves its key set at {issuer.address}/jwks.json; starting the orders API on five hosts …"
+        )
+        ports = {name: stack.enter_context(_served(folder / example, issuer)) for name, _, example in HOSTS}
+        for name, port in ports.items():
+            _wait(name, port)
+        table, right = _asked(issuer, ports)
+    console.print(table)
+    for lesson in LESSONS:
+        console.print(Text(f"· {lesson}"))
+    total = len(STEPS) * len(HOSTS)
+    console.print(
+        Text(f"{right} of {total} answers are the right one.", style="bold green" if right == total else "bold red")
+    )
+    return 0 if right == total else 1
+
+
+def _asked(issuer: Issuer, ports: dict[str, int]) -> tuple[Table, int]:
+    table = Table(title="What each host answered", title_justify="left")
+    table.add_column("request")
+    table.add_column("the token")
+    for name in ports:
+        table.add_column(name, justify="right")
+    right = 0
+    with urllib3.PoolManager(retries=False, timeout=10) as pool:
+        for step in STEPS:
+            step.before(issuer)
+            token = step.token(issuer)
+            answers = [_status(pool, port, name, step.request, token) for name, port in ports.items()]
+            right += sum(answer == step.expected for answer in answers)
+            table.add_row(Text(step.request), Text(step.title), *(_cell(answer, step.expected) for answer in answers))
+    return table, right
+
+
+def _cell(answer: int, expected: int) -> Text:
+    if answer == expected:
+        return Text(str(answer), style="green" if answer < 400 else "yellow")  # noqa: PLR2004 - an HTTP status
+    return Text(f"{answer} (not {expected})", style="bold red")
+
+
+def _status(pool: urllib3.PoolManager, port: int, host: str, request: str, token: str | None) -> int:
+    method, _, path = request.partition(" ")
+    # Django routes by path alone, so its example creates orders at a path of their own.
+    path = "/orders/new" if (host, request) == ("Django", "POST /orders") else path
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    return pool.request(method, f"http://127.0.0.1:{port}{path}", headers=headers).status
+
+
+@contextmanager
+def _issuer() -> Iterator[Issuer]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps({"keys": [key.public_jwk() for key in issuer.keys]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    issuer = Issuer(server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield issuer
+
+
+@contextmanager
+def _served(example: Path, issuer: Issuer) -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = int(probe.getsockname()[1])
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("JWT_LP_", "DJANGO_"))}
+    environment |= {
+        "JWT_LP_ISSUER": issuer.address,
+        "JWT_LP_AUDIENCE": AUDIENCE,
+        "JWT_LP_ALGORITHMS": "ES256",
+        "JWT_LP_JWKS_URL": f"{issuer.address}/jwks.json",
+        "JWT_LP_POLICY": str(example.parent / "least-privilege.toml"),
+        "JWT_LP_OWN": "true",
+    }
+    with tempfile.TemporaryFile("w+") as log:
+        command = [sys.executable, str(example), str(port)]
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: S603 - our own example
+        try:
+            yield port
+        except click.ClickException as error:
+            log.seek(0)
+            raise click.ClickException(f"{error.message}\n{example.name} said:\n{log.read()[-2000:]}") from None
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _wait(name: str, port: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise click.ClickException(f"the example on {name} did not start within {PATIENCE:.0f} s")

@@ -1,0 +1,214 @@
+"""Which application, and which settings, are meant?"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, cast
+
+import click
+
+from jwt_lp._toml import read as read_toml
+from jwt_lp.cli.output import Failure
+from jwt_lp.errors import ConfigurationError, JwtLpError
+from jwt_lp.hosts import Host, host_of, hosts
+from jwt_lp.settings import Settings
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+TOKEN_VARIABLE: Final = "JWT_LP_TOKEN"
+_MAX_TOML: Final = 1024 * 1024
+_ABSENT: Final = object()
+_HOW: Final = "write MODULE:APP, such as shop.wsgi:application, or shop.main:create_app() for a factory"
+
+
+@contextmanager
+def silenced() -> Generator[None]:
+    """Keep the guard's log lines out of every log: what a command tries out happened to nobody."""
+    log = logging.getLogger("jwt_lp")
+
+    def drop(_: logging.LogRecord) -> bool:
+        return False
+
+    log.addFilter(drop)
+    try:
+        yield
+    finally:
+        log.removeFilter(drop)
+
+
+def application(target: str | None, apps: Sequence[object]) -> tuple[object, Host]:
+    """The application that `target` names, or the one that the calling host passed, with its adapter.
+
+    `Failure` where neither says one, and where no installed host made what is there.
+    """
+    if target is None and not apps:
+        raise Failure(f"which application? {_HOW}")
+    app = apps[0] if target is None else load(target)
+    try:
+        return app, host_of(app)
+    except ConfigurationError as error:
+        if target is not None and inspect.isroutine(app):
+            raise Failure(f"{target} is a function: call it, {target}(), if it makes the application") from None
+        if target is not None:
+            raise Failure(f"{target}: {error}", *_others(target)) from None
+        raise
+
+
+def load(target: str) -> object:
+    """What `MODULE:NAME` names, `MODULE:NAME()` makes; `Failure` says what is wrong and what would do."""
+    module_name, _, path = target.partition(":")
+    if "/" in module_name or "\\" in module_name or module_name.endswith(".py"):
+        dotted = module_name.removesuffix(".py").replace("\\", ".").replace("/", ".").strip(".")
+        raise Failure(f"{target}: name the module, not the file: {dotted}:{path or 'app'}")
+    if not module_name or not path:
+        raise Failure(f"{target}: {_HOW}")
+    found = attribute(module(module_name), path.removesuffix("()"), target)
+    if not path.endswith("()"):
+        return found
+    if not callable(found):
+        raise Failure(f"{target}: it is no function but {_a(found)}; leave the () out")
+    with _blamed(f"calling {target} failed"), silenced():
+        return found()
+
+
+def module(name: str) -> ModuleType:
+    """Import a module as the project would, with the current folder first on the path."""
+    folder = str(os.getcwd())  # noqa: PTH109 - what Python itself puts there
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        with _blamed(f"importing {name} failed"), silenced():
+            return import_module(name)
+    except Failure as failure:
+        cause = failure.__cause__
+        if isinstance(cause, ModuleNotFoundError) and f"{name}.".startswith(f"{cause.name}."):
+            raise Failure(
+                f"there is no module {cause.name}: it is looked for in {folder} and among what is installed"
+            ) from None
+        raise
+
+
+def attribute(start: object, path: str, target: str) -> object:
+    """`start.path`; `Failure` lists the applications that there are instead."""
+    found: object = start
+    for name in path.split("."):
+        found = getattr(found, name, _ABSENT)
+        if found is _ABSENT:
+            raise Failure(f"{target}: there is no {name} in it", *_others(target))
+    return found
+
+
+def _others(target: str) -> list[str]:
+    name = target.partition(":")[0]
+    found = sys.modules.get(name)
+    installed = hosts()
+    apps = [
+        f"{name}:{each}"
+        for each, value in sorted(vars(found).items() if found else ())
+        # None is Django's own question: it stands for no application that a module holds.
+        if value is not None and not each.startswith("_") and _recognised(value, installed)
+    ]
+    return [f"there is {', '.join(apps)}"] if apps else []
+
+
+def _recognised(value: object, installed: Sequence[Host]) -> bool:
+    try:
+        return any(host.recognises(value) for host in installed)
+    except Exception:  # noqa: BLE001 - a proxy without its context may raise anything, and is no application
+        return False
+
+
+@contextmanager
+def _blamed(what: str) -> Generator[None]:
+    """Turn whatever the project's own code raises into one sentence with the place; our faults stay as they are."""
+    try:
+        yield
+    except JwtLpError:
+        raise
+    except (Exception, SystemExit) as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise Failure(f"{what}: {said}", f"raised at {place.filename}:{place.lineno}") from error
+
+
+def _a(value: object) -> str:
+    return f"a value of type {type(value).__name__}"
+
+
+def settings(target: str | None) -> Settings:
+    """The settings that `target` names: `MODULE:NAME`, `MODULE` (its `JWT_LP`), a TOML file, or `env`.
+
+    Without one, Django's where DJANGO_SETTINGS_MODULE is set, and the environment's otherwise. `Failure` where
+    there are none, `ConfigurationError` for what is wrong in them.
+    """
+    if target is None:
+        target = os.environ.get("DJANGO_SETTINGS_MODULE") or _environment()
+    if target == "env":
+        # The token to explain is no setting, though its variable is named like one.
+        return Settings.from_env({name: each for name, each in os.environ.items() if name != TOKEN_VARIABLE})
+    if target.endswith(".toml"):
+        return Settings.from_mapping(_table(read_toml(target, _MAX_TOML)[0]))
+    name, _, path = target.partition(":")
+    return Settings.from_mapping(_mapping(attribute(module(name), path or "JWT_LP", target), target))
+
+
+def _environment() -> str:
+    others = {TOKEN_VARIABLE, "JWT_LP_DEV"}
+    if any(name.startswith("JWT_LP_") and name not in others for name in os.environ):
+        return "env"
+    raise Failure(
+        "which settings? pass --app MODULE:APP or --settings MODULE:NAME, a file.toml or env, "
+        "or set JWT_LP_ISSUER and the others"
+    )
+
+
+def _table(data: Mapping[str, object]) -> Mapping[str, object]:
+    inner = data.get("jwt_lp")
+    return cast("Mapping[str, object]", inner) if isinstance(inner, Mapping) else data
+
+
+def _mapping(found: object, target: str) -> Mapping[str, object] | Settings:
+    if isinstance(found, Settings):
+        return found
+    # A Flask `app.config`, or a module of Django settings.
+    what, inner = _a(found), getattr(found, "JWT_LP", None)
+    if isinstance(found, Mapping):
+        values = cast("Mapping[str, object]", found)
+        inner = values.get("JWT_LP", values)
+    if isinstance(inner, Settings | Mapping):
+        return cast("Mapping[str, object]", inner)
+    raise Failure(f"{target}: it is {what}, not a mapping of settings")
+
+
+def laxer(found: Settings) -> list[str]:
+    """What makes this service laxer than it will be, for all to see."""
+    said: list[str] = []
+    if found.observe_until is not None:
+        until = found.observe_until.isoformat()
+        over = found.observe_until < datetime.now(UTC).date()
+        said.append(
+            f"OBSERVE_UNTIL = {until} is over: requirements are enforced, take the setting out"
+            if over
+            else f"OBSERVE_UNTIL = {until}: requirements are observed, NOT enforced, until then"
+        )
+    if found.development:
+        said.append("JWT_LP_DEV=1: tokens of the development key are taken from this machine")
+    return said
+
+
+app_option = click.option("--app", "target", metavar="MODULE:APP", help="The application whose guard is asked.")
+settings_option = click.option(
+    "--settings",
+    "where",
+    metavar="WHERE",
+    help="MODULE:NAME, MODULE (its JWT_LP), a FILE.toml, or env. Default: DJANGO_SETTINGS_MODULE, else env.",
+)

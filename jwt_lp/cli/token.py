@@ -1,0 +1,214 @@
+"""How do I get a token on my own machine?"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from jwt_lp.cli.output import Failure, moment, say
+from jwt_lp.cli.target import app_option, application, settings, settings_option, silenced
+from jwt_lp.development import FOLDER, development_key, development_keys
+from jwt_lp.errors import InvalidToken
+from jwt_lp.issue import SigningKey, shaped, sign
+from jwt_lp.permissions import is_pattern, is_scope_token
+from jwt_lp.verify import Verifier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jwt_lp.claims import AccessToken
+    from jwt_lp.settings import IssuerSettings, Settings
+
+_USUAL: Final = "15m"
+_SPAN: Final = re.compile(r"([0-9]{1,6})([smh])")
+_UNITS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600}
+_OURS: Final[Mapping[str, str]] = {"iss": "--issuer", "sub": "SUBJECT", "iat": "--for", "exp": "--for"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the token shall be, as the command line says it."""
+
+    subject: str
+    permissions: tuple[str, ...]
+    roles: tuple[str, ...]
+    lifetime: int
+    client: str
+    claims: tuple[tuple[str, object], ...]
+    name: str | None
+    target: str | None
+    where: str | None
+
+
+class _Lifetime(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
+    name = "lifetime"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = _SPAN.fullmatch(str(value))
+        seconds = int(found[1]) * _UNITS[found[2]] if found else 0
+        return seconds or self.fail("write a number with s, m or h, such as 90s, 15m or 1h", param, ctx)
+
+
+class _Claim(click.ParamType):  # type: ignore[type-arg]  # as above
+    name = "claim"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, object]:
+        name, equals, said = str(value).partition("=")
+        as_json = name.endswith(":")
+        name = name.removesuffix(":")
+        if not equals or not name:
+            self.fail('write name=text, or name:=JSON such as org:={"id":"acme"}', param, ctx)
+        if name in _OURS:
+            self.fail(f"{name} is set by {_OURS[name]}", param, ctx)
+        if not as_json:
+            return name, said
+        try:
+            return name, json.loads(said)
+        except ValueError:
+            self.fail(f"what follows {name}:= is not JSON; for text write {name}=", param, ctx)
+
+
+@click.command(short_help="Make a token for development, on this machine only.")
+@click.argument("subject")
+@click.argument("permissions", nargs=-1, metavar="[PERMISSION]...")
+@click.option("--role", "roles", multiple=True, help="A role of the policy; repeat for more.")
+@click.option(
+    "--for", "lifetime", type=_Lifetime(), default=_USUAL, show_default=True, help="How long it lives: 90s, 15m, 1h."
+)
+@click.option("--client", default="jwt-lp", show_default=True, help="The client that it is said to be issued to.")
+@click.option(
+    "--claim",
+    "claims",
+    type=_Claim(),
+    multiple=True,
+    metavar="NAME=TEXT",
+    help="One more claim; NAME:=JSON for other than text.",
+)
+@click.option("--issuer", "name", help="The issuer's name in the settings, where there are several.")
+@app_option
+@settings_option
+@click.pass_context
+def token(ctx: click.Context, /, **options: Any) -> None:
+    """Make an access token for SUBJECT with the PERMISSIONs, shaped as the configured issuer shapes its own.
+
+    It is signed with the development key of this folder (.jwt-lp/, kept out of version control). A guard takes it
+    only where JWT_LP_DEV=1 is set, and only from a caller on the same machine. The token alone is printed on
+    standard output.
+
+    \b
+      export JWT_LP_DEV=1
+      curl -H "Authorization: Bearer $(jwt-lp token alice orders:read --app shop.main:app)" http://127.0.0.1:8000/orders
+      jwt-lp token alice --role clerk --for 1h --claim tenant_id=acme
+    """  # noqa: D301 - a real backspace is what click looks for
+    if os.environ.get("JWT_LP_DEV") != "1":
+        raise Failure("development tokens are made and taken only where JWT_LP_DEV=1 is set: export JWT_LP_DEV=1")
+    _make(ctx, Wish(**options))
+
+
+def _make(ctx: click.Context, wish: Wish) -> None:
+    found = _settings(ctx, wish.target, wish.where)
+    issuer = _issuer(found, wish.name)
+    faults = _faults(issuer, wish.permissions, wish.lifetime)
+    if faults:
+        raise Failure(*faults)
+    key = development_key()
+    now = int(time.time())
+    registered = {
+        "iss": issuer.issuer,
+        "sub": wish.subject,
+        "aud": min(issuer.audience),
+        "iat": now,
+        "exp": now + wish.lifetime,
+        "jti": secrets.token_hex(8),
+        "client_id": wish.client,
+    }
+    unknown = [role for role in wish.roles if role not in found.policy.roles]
+    if unknown:
+        known = ", ".join(found.policy.roles) or "none"
+        raise Failure(f"the policy has no role {unknown[0]!a}; its roles are: {known}")
+    outside = [found.outside(role, issuer) for role in wish.roles]
+    body, typ = shaped(issuer.profile, registered, wish.permissions, outside)
+    made = sign({**body, **dict(wish.claims)}, key, typ=typ)
+    _tell(made, key, issuer, found, wish)
+    click.echo(made)
+
+
+def _settings(ctx: click.Context, target: str | None, where: str | None) -> Settings:
+    if target and where:
+        raise click.UsageError("--app has settings of its own: leave --settings out")
+    if target or (ctx.obj and not where):
+        app, host = application(target, ctx.obj)
+        with silenced():
+            return host.guard(app).settings
+    return settings(where)
+
+
+def _issuer(found: Settings, name: str | None) -> IssuerSettings:
+    fitting = [each for each in found.issuers if name is None or each.name == name.lower()]
+    if len(fitting) == 1:
+        return fitting[0]
+    known = ", ".join(each.name for each in found.issuers)
+    raise Failure(f"--issuer is one of {known}")
+
+
+def _faults(issuer: IssuerSettings, permissions: tuple[str, ...], lifetime: int) -> list[str]:
+    faults = [
+        f"{each!a} is no permission: it has a character that none may have"
+        for each in permissions
+        if not is_scope_token(each)
+    ]
+    if not (issuer.own or issuer.patterns):
+        faults += [
+            f"{each}: wildcards do not count in tokens of {issuer.name}, which is neither OWN nor PATTERNS"
+            for each in permissions
+            if is_pattern(each)
+        ]
+    if lifetime > issuer.max_lifetime:
+        faults.append(
+            f"--for is longer than MAX_LIFETIME, {issuer.max_lifetime:.0f} s: the guard would refuse the token"
+        )
+    return faults
+
+
+def _tell(made: str, key: SigningKey, issuer: IssuerSettings, found: Settings, wish: Wish) -> None:
+    """Say what was made, and hold it against what the guard will make of it."""
+    say(f"signed with the development key {key.kid} in {FOLDER}/", err=True)
+    try:
+        keys = development_keys()
+        token = Verifier([issuer.trusted(keys, keys)], found.policy).verify(made)
+    except InvalidToken as error:
+        say(f"warning: the guard will refuse this token: {error.detail}", err=True)
+        return
+    for lost in _lost(token, wish):
+        say(f"warning: {lost}", err=True)
+    say(f"for {token.subject} until {moment(token.expires_at)}; use it as", err=True)
+    say('  curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8000/', err=True)
+
+
+def _lost(token: AccessToken, wish: Wish) -> list[str]:
+    held = {grant.text for grant in token.permissions}
+    lost = [
+        f"{each} is not conferred: a ceiling cuts it, or the profile has no claim for it"
+        for each in wish.permissions
+        if each not in held or (not is_pattern(each) and each not in token.permissions)
+    ]
+    lost += [
+        f"the role {each} is not conferred: the profile has no claim for it"
+        for each in wish.roles
+        if each not in token.roles
+    ]
+    cut = [
+        grant.text
+        for grant in token.permissions
+        if grant.role is not None and not is_pattern(grant.text) and grant.text not in token.permissions
+    ]
+    if cut:
+        lost.append(f"a ceiling cuts {', '.join(cut)}, which a role grants: name it as a PERMISSION too")
+    return lost

@@ -1,0 +1,97 @@
+"""What does one setting say?
+
+Values of a mapping, of TOML or of the environment are read alike: a list may be comma-separated text, a flag a
+word. What is wrong is collected, so that the operator sees all of it at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Final, cast
+
+from jwt_lp._tables import nearest
+
+_WORDS: Final = MappingProxyType(
+    {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
+)
+
+
+class Reader:
+    """Reads one mapping and collects its faults; every method returns something usable."""
+
+    def __init__(self, mapping: object, where: str) -> None:
+        self.faults: list[str] = []
+        self.where = where
+        self.values: dict[str, object] = {}
+        if not isinstance(mapping, Mapping):
+            self.fault(f"is a mapping of settings, not {type(mapping).__name__}")
+            return
+        for key, value in mapping.items():
+            name = str(key).upper()
+            if name in self.values:
+                self.fault(f"{name} is given twice")
+            self.values[name] = value
+
+    def fault(self, text: str) -> None:
+        """Note one fault."""
+        self.faults.append(f"{self.where}: {text}")
+
+    def unknown(self, known: Collection[str]) -> None:
+        """Note every key that is not known, with the nearest known one."""
+        for name in self.values:
+            if name not in known:
+                self.fault(f"unknown key {name!a}{nearest(name, known)}")
+
+    def text(self, key: str, *, required: str | None = None) -> str | None:
+        """A non-empty string, or None; `required` says what is missing."""
+        value = self.values.get(key)
+        if isinstance(value, str) and value:
+            return value
+        if value not in (None, ""):
+            self.fault(f"{key} is a string, not {type(value).__name__}")
+        elif required:
+            self.fault(f"{key} is missing: {required}")
+        return None
+
+    def texts(self, key: str, *, required: str | None = None) -> tuple[str, ...]:
+        """Non-empty strings, from a list or from comma-separated text."""
+        value = self.values.get(key)
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(",")] if value.strip() else []
+        if value is None or (isinstance(value, Collection) and not value):
+            if required:
+                self.fault(f"{key} is missing: {required}")
+            return ()
+        if isinstance(value, Mapping) or not isinstance(value, Collection):
+            self.fault(f"{key} is a list of strings, not {type(value).__name__}")
+            return ()
+        if not all(isinstance(each, str) and each for each in value):
+            self.fault(f"{key} is a list of non-empty strings")
+            return ()
+        return tuple(cast("Collection[str]", value))
+
+    def flag(self, key: str, *, default: bool = False) -> bool:
+        """True or False, also as a word."""
+        value = self.values.get(key, default)
+        if isinstance(value, str):
+            value = _WORDS.get(value.lower(), value)
+        if not isinstance(value, bool):
+            self.fault(f"{key} is True or False")
+            return default
+        return value
+
+    def seconds(self, key: str, default: float, most: float | None) -> float:
+        """A number of seconds or a timedelta, from 0 to `most`."""
+        value = self.values.get(key, default)
+        try:
+            number = float(cast(str, value)) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else -1
+        except ValueError:
+            number = -1
+        if isinstance(value, timedelta):
+            number = value.total_seconds()
+        if not 0 <= number <= (most if most is not None else 10 * 365 * 86400):
+            self.fault(f"{key} is a number of seconds from 0 to {most if most is not None else 'ten years'}")
+            return default
+        return number

@@ -1,0 +1,609 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from jwt_lp import Guard
+from jwt_lp.cli.lacking import leaves
+from jwt_lp.cli.steps import walk
+from jwt_lp.permissions import Grant, Permissions
+from jwt_lp.requirements import Facts, all_of
+from jwt_lp.settings import Settings
+from jwt_lp.testing import Authority
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def ask(project, cli):
+    """Explain `token`, given on standard input, to the project's application or its settings."""
+
+    def ask(token, *arguments, **env):
+        where = () if {"--app", "--settings"} & set(arguments) else ("--app", "shop:app")
+        code, out, err = cli("explain", "-", *where, *arguments, stdin=token, **env)
+        for said in (out, err):
+            assert token.strip() not in said
+        return code, " ".join(out.split()), err
+
+    return ask
+
+
+@pytest.fixture
+def plain(project, cli):
+    """The same, as JSON."""
+
+    def plain(token, *arguments, **env):
+        where = () if "--settings" in arguments else ("--app", "shop:app")
+        code, out, _ = cli("explain", "-", *where, *arguments, "--json", stdin=token, **env)
+        return {"code": code, **json.loads(out)}
+
+    return plain
+
+
+def test_a_good_token_passes(project, ask):
+    """A token that is good and sufficient passes, and every step says what there is to know."""
+    code, out, err = ask(project.authority.token("alice", ["orders:list"]), "--route", "GET /orders")
+    assert (0, "") == (code, err)
+    for said in (
+        "GET /orders: asks for orders:list",
+        "ok header alg 'ES256', kid '",
+        "ok issuer https://authority.test: default, profile rfc9068",
+        "ok key the issuer has this key",
+        "ok signature good",
+        "ok type subject alice, client tests; a user",
+        "ok audience aud is 'https://api.test'; AUDIENCE is https://api.test",
+        "ok times iat 20",
+        ": expires in 5 minutes",
+        "ok grants 1 grant",
+        "ok asks for orders:list: held by orders:list (scope)",
+        "would pass, using orders:list",
+    ):
+        assert said in out
+    assert "wildcards:" not in out
+
+
+def test_wildcards_are_told_first(project, ask):
+    """Where a wildcard is involved, the first line says what one covers; the nearest grant says what it lacks."""
+    code, out, _ = ask(project.authority.token("alice", ["orders:*"]), "--route", "GET /orders/7")
+    assert 1 == code
+    assert out.startswith("wildcards: orders:* covers orders:read and not orders:42:read; orders:** covers both.")
+    assert "no asks for orders:7:read (orders:{order_id}:read): not held" in out
+    assert "nearest is orders:*: one segment too many for it: * stands for exactly one; orders:** would cover it" in out
+    assert (
+        "would be refused: 403 insufficient_scope (insufficient_scope) remedy have the issuer grant orders:7:read"
+        in out
+    )
+
+
+def _forged(project, **changes):
+    return project.authority.token("alice", ["orders:list"], **changes)
+
+
+def _tampered(token):
+    head, body, signature = token.split(".")
+    return ".".join((head, body, ("A" if signature[0] != "A" else "B") + signature[1:]))
+
+
+@pytest.mark.parametrize(
+    ("make", "step", "cause", "said"),
+    [
+        (lambda p: "abc", "header", "malformed", "three parts joined by dots"),
+        (lambda p: _forged(p, claims={"iss": "https://evil.test"}), "issuer", "issuer", "set ISSUER to exactly"),
+        (lambda p: Authority().token(), "key", "unknown_key", "of the same tenant and environment"),
+        (lambda p: _tampered(_forged(p)), "signature", "signature", "this one was altered"),
+        (lambda p: _forged(p, typ="JWT"), "type", "typ", "have the issuer follow RFC 9068"),
+        (lambda p: _forged(p, claims={"jti": 7}), "type", "claim_type", "jti is not a non-empty string"),
+        (lambda p: _forged(p, claims={"aud": ["account", "x"]}), "audience", "audience", "aud is 'account', 'x'"),
+        (
+            lambda p: _forged(p, claims={"aud": None}),
+            "audience",
+            "audience",
+            'remedy have the client ask for the resource "https://api.test"',
+        ),
+        (lambda p: _forged(p, lifetime=-100), "times", "expired", "get a new token"),
+        (lambda p: _forged(p, claims={"exp": "x"}), "times", "date", "iat and exp as numbers"),
+        (
+            lambda p: _forged(p, claims={"scope": ["x"]}),
+            "grants",
+            "claim_type",
+            "scope is not one space-separated string",
+        ),
+        (lambda p: _forged(p, claims={"scope": "x:" * 300}), "grants", "grant_too_long", "shorter permissions"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_every_step_that_can_fail(project, ask, plain, make, step, cause, said):
+    """A token that is no good fails at its step, later steps are not reached, and the remedy is told."""
+    token = make(project)
+    code, out, _ = ask(token, "--route", "GET /orders")
+    found = plain(token, "--route", "GET /orders")
+    states = {each["step"]: each["state"] for each in found["steps"]}
+    names = list(states)
+    assert [1, 401, "invalid_token", cause] == [code, *(found[name] for name in ("status", "error", "cause"))]
+    assert ["ok"] * names.index(step) + ["no"] + ["-"] * (len(names) - names.index(step) - 1) == list(states.values())
+    assert f"would be refused: 401 invalid_token ({cause})" in out
+    assert said in out
+
+
+def test_a_cause_that_is_not_known_is_no_step_passed(project, monkeypatch):
+    """A refusal for a reason that was added later is shown at the first step, never as a token that is good."""
+    from jwt_lp.cli import steps
+
+    monkeypatch.setattr(steps, "_STEP_OF", {})
+    with Guard(project.authority.settings()) as guard:
+        found = walk(guard, project.authority.token(lifetime=-100), time.time())
+    assert ["no", "-"] == [step.state for step in found.steps[:2]]
+
+
+def test_keys_that_cannot_be_had(project, ask):
+    """Where no key set could be fetched, the answer is 503 and what to look at."""
+    found = {**project.authority.settings(), "JWKS_URL": "http://127.0.0.1:9/keys"}
+    del found["JWKS"], found["POLICY"]
+    project.write("fetched.py", f"JWT_LP = {found!r}")
+    code, out, _ = ask(project.authority.token(), "--settings", "fetched", JWT_LP_DEV="1")
+    assert 1 == code
+    assert "no key " in out
+    assert "would be refused: 503 (keys_unavailable) remedy check the address of the key set" in out
+
+
+def test_nothing_of_the_token_is_told(project, ask):
+    """Claims are told by name, and what they say never is."""
+    token = project.authority.token("alice", ["orders:list"], claims={"email": "alice@secret.example"})
+    for arguments in (("--json",), (), ("--route", "GET /users/bob")):
+        _, out, err = ask(token, *arguments)
+        assert "secret" not in out + err
+        for part in token.split("."):
+            assert part not in out + err
+    assert '"email"' in ask(token, "--json")[1]
+
+
+@pytest.mark.parametrize(
+    ("user", "claims", "said"),
+    [
+        ("bob", {}, "the claim sub is there and is not equal to the route's user_id, to the letter"),
+        ("bob", {"sub": "Bob"}, "is not equal"),
+    ],
+)
+def test_a_binding_that_does_not_hold(project, ask, user, claims, said):
+    """A binding says what is wrong without telling what the claim says."""
+    token = project.authority.token("alice", ["users:read"], claims=claims)
+    code, out, _ = ask(token, "--route", f"GET /users/{user}")
+    assert 1 == code
+    assert f"no asks for user_id=sub: not held {said}" in out or said in out
+    assert "ok asks for users:read: held by users:read (scope)" in out
+
+
+@pytest.mark.parametrize(
+    ("bind", "claims", "said"),
+    [
+        ({"order_id": ["org", "id"]}, {}, "the token has no claim org.id"),
+        ({"order_id": ["org", "id"]}, {"org": "x"}, "the token has no claim org.id"),
+        ({"order_id": ["org", "id"]}, {"org": {"id": 8}}, "the claim org.id is there and is not equal"),
+        ({"order_id": {"default": "sub"}}, {}, "the claim sub is there"),
+    ],
+)
+def test_bindings_of_the_settings(project, ask, bind, claims, said):
+    """What BIND demands of every route is explained too."""
+    project.settings(BIND=bind)
+    code, out, _ = ask(project.authority.token("alice", ["orders:7:read"], claims=claims), "--route", "GET /orders/7")
+    assert 1 == code
+    assert said in out
+
+
+def test_bindings_that_hold(project, ask):
+    """A binding that holds is told as held, by no grant."""
+    project.settings(BIND={"order_id": "sub"})
+    code, out, _ = ask(project.authority.token("7", ["orders:7:read"]), "--route", "GET /orders/7")
+    assert 0 == code
+    assert "ok asks for order_id=sub: held would pass" in out
+
+
+def test_a_value_that_is_no_segment(project, ask):
+    """A template whose value is not one segment is explained as such."""
+    code, out, _ = ask(project.authority.token("alice", ["orders:**"]), "--route", "GET /orders/a:b")
+    assert 1 == code
+    assert "orders:{order_id}:read: not held the value is not one segment" in out
+    assert "write {name!e} for values that are no plain segment" in out
+
+
+def test_a_declaration_at_fault(project, ask):
+    """A template with a name that the route lacks is the declaration's fault."""
+    project.write(
+        "shop.py",
+        (project.folder / "shop.py")
+        .read_text(encoding="utf-8")
+        .replace('all_of("orders:list")', 'all_of("orders:{nope}")'),
+    )
+    code, out, _ = ask(project.authority.token("alice", ["orders:**"]), "--route", "GET /orders")
+    assert 1 == code
+    assert "the route has no parameter nope" in out
+    assert "remedy correct the declaration" in out
+
+
+def test_alternatives(project, ask):
+    """Of alternatives each permission is told, and the remedies are for the first."""
+    code, out, _ = ask(project.authority.token("alice", ["orders:list"]), "--route", "GET /either")
+    assert 1 == code
+    for said in ("no asks for orders:audit", "ok asks for orders:list", "no asks for orders:export"):
+        assert said in out
+    assert "remedy have the issuer grant orders:audit" in out
+    assert "grant orders:export" not in out
+
+
+def test_an_unmarked_route(project, ask):
+    """A route on which nothing is declared is refused, and the remedy is the line that is missing."""
+    token = project.authority.token("alice", ["orders:**"])
+    code, out, _ = ask(token, "--app", "shop:unguarded", "--route", "POST /orders")
+    assert 1 == code
+    assert "POST /orders: nothing is declared for it" in out
+    assert '403 insufficient_scope (unmarked_route) remedy declare the route: @requires("orders:create")' in out
+
+
+def test_an_unmarked_route_without_a_hint(project, ask):
+    """Without a hint the three ways to declare a route are named."""
+    project.write(
+        "shop.py",
+        (project.folder / "shop.py").read_text(encoding="utf-8") + 'x = create_app([Route(("PUT",), "/", "shop.x")])\n',
+    )
+    _, out, _ = ask(project.authority.token(), "--app", "shop:x", "--route", "PUT /")
+    assert "declare the route: requires(...), public or external(...)" in out
+
+
+def test_an_open_route_needs_no_token(project, cli, ask):
+    """A public or external route passes without a token; one that is given is looked at all the same."""
+    code, out, _ = cli("explain", "--app", "shop:app", "--route", "GET /")
+    assert (0, "GET /: asks for public\nwould pass: the route is public\n") == (code, out)
+    assert 0 == cli("explain", "--app", "shop:app", "--route", "/legacy")[0]
+    assert json.loads(cli("explain", "--app", "shop:app", "--route", "/", "--json")[1])["token"] is None
+    code, out, _ = ask("abc", "--route", "GET /hello")
+    assert 0 == code
+    assert "no header" in out
+
+
+def test_observe_mode_is_told(project, ask, plain):
+    """What passes only because nothing is enforced yet is told as such, with exit code 0."""
+    soon = (datetime.now(UTC).date() + timedelta(days=5)).isoformat()
+    project.settings(OBSERVE_UNTIL=soon)
+    token = project.authority.token()
+    code, out, _ = ask(token, "--route", "GET /orders")
+    assert 0 == code
+    assert out.startswith(f"!! OBSERVE_UNTIL = {soon}")
+    assert "passes only because requirements are observed: it would be refused, 403 insufficient_scope" in out
+    found = plain(token, "--route", "GET /orders")
+    assert [True, True, 403] == [found[name] for name in ("passes", "observed", "status")]
+
+
+def test_required_permissions(project, ask):
+    """--require asks for permissions without an application; without any, only whether the token is good."""
+    token = project.authority.token("alice", ["orders:list"])
+    where = ("--settings", "shop")
+    assert 0 == ask(token, *where)[0]
+    assert 0 == ask(token, *where, "--require", "orders:list")[0]
+    code, out, _ = ask(token, *where, "-r", "orders:list", "-r", "orders:read")
+    assert 1 == code
+    assert "asks for orders:list & orders:read" in out
+
+
+def test_a_development_token_is_judged_as_from_this_machine(project, cli, ask):
+    """A development token is good with JWT_LP_DEV=1, and what it is good for is told."""
+    token = cli("token", "alice", "orders:list", "--settings", "shop", JWT_LP_DEV="1")[1]
+    code, out, _ = ask(token, "--route", "GET /orders", JWT_LP_DEV="1")
+    assert 0 == code
+    assert "the development key, taken with JWT_LP_DEV=1 from this machine only" in out
+    code, out, _ = ask(token, "--settings", "shop", "--require", "orders:list")
+    assert 1 == code
+    assert "it is a development token: set JWT_LP_DEV=1 where the service runs" in out
+    assert "the issuer has this key" not in out
+
+
+def test_json_tells_all(project, plain):
+    """--json holds the decision, the steps, what is asked for and what the token holds."""
+    found = plain(project.authority.token("alice", ["orders:*"]), "--settings", "shop", "-r", "orders:read")
+    assert [0, True, None, None] == [found[name] for name in ("code", "passes", "status", "cause")]
+    grant = {"text": "orders:*", "source": "scope", "role": None, "pattern": True}
+    assert [[grant], [grant]] == [found["used"], found["token"]["grants"]]
+    assert [{"written": "orders:read", "asked": "orders:read", "held": True, "why": []}] == found["asked"]
+    assert {"header", "issuer", "key", "signature", "type", "audience", "times", "grants"} == {
+        step["step"] for step in found["steps"]
+    }
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda t: f"  {t}\n",
+        lambda t: f"Bearer {t}",
+        lambda t: f"Authorization: Bearer {t}\r\n",
+        lambda t: f"bearer  {t}",
+    ],
+)
+def test_a_header_as_it_was_copied_will_do(project, ask, wrap):
+    """A token may come with its header's name, its scheme and white space around."""
+    assert 0 == ask(wrap(project.authority.token("alice", ["orders:list"])), "--route", "GET /orders")[0]
+
+
+def test_the_token_from_elsewhere(project, cli):
+    """The token may be an argument, with a warning, or stand in JWT_LP_TOKEN, which the application never sees."""
+    token = project.authority.token("alice", ["orders:list"])
+    project.write(
+        "shop.py",
+        (project.folder / "shop.py").read_text(encoding="utf-8") + "import os\nSEEN = 'JWT_LP_TOKEN' in os.environ\n",
+    )
+    arguments = ("--app", "shop:app", "--route", "GET /orders")
+    for words in ((token,), ("Bearer", token)):
+        code, _, err = cli("explain", *words, *arguments)
+        assert 0 == code
+        assert "stays in the shell's history" in " ".join(err.split())
+    code, _, err = cli("explain", *arguments, JWT_LP_TOKEN=token)
+    assert (0, "") == (code, err)
+    assert sys.modules["shop"].SEEN is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "which token? pass - and pipe it in, or set JWT_LP_TOKEN"),
+        (("eyJa", "eyJb"), "one token at a time"),
+        (("Bearer", "eyJa", "eyJb"), "one token at a time"),
+        (("-",), "the token is empty"),
+        (("-", "--require", "eyJa.eyJb.c"), "--require is followed by a permission, not by a token"),
+        (("-", "--require", "orders:{id}"), "fill the template in, or ask with --app and --route"),
+        (("-", "--require", "orders:*"), "wildcards belong in grants"),
+        (("-", "--require", "a", "--route", "/"), "two ways to ask: use one"),
+        (("-", "--settings", "env"), "leave --settings out"),
+        (("-", "--route", "GET"), '--route is a method and a path: "GET /orders/7"'),
+        (("-", "--route", "GET /nowhere"), "no route of the application serves GET /nowhere"),
+        (("-", "--route", "https://shop.example/nowhere?x=1"), "no route of the application serves GET /nowhere:"),
+    ],
+)
+def test_wrong_usage(project, cli, arguments, said):
+    """Wrong usage exits with 2, says what would do, and never repeats a token."""
+    code, out, err = cli("explain", *arguments, "--app", "shop:app")
+    assert (2, "") == (code, out)
+    assert said in " ".join(err.split())
+    assert "eyJ" not in err
+
+
+@pytest.mark.parametrize("arguments", [("--settings", "shop"), ()])
+def test_a_route_needs_its_application(project, cli, arguments):
+    """Only an application has routes."""
+    code, _, err = cli("explain", "-", "--route", "GET /", *arguments)
+    assert 2 == code
+    assert "--route needs the application: --app MODULE:APP" in err
+
+
+def test_the_application_that_a_host_passed(project, app, cli):
+    """With an application passed, --app is not needed, and --settings may still be another's."""
+    token = project.authority.token("alice", ["orders:list"])
+    assert 0 == cli("explain", "-", "--route", "GET /orders", given=(app,), stdin=token)[0]
+    assert 0 == cli("explain", "-", "--settings", "shop", given=(app,), stdin=token)[0]
+
+
+def _typed(project, keys, *arguments):
+    """Run explain at a terminal of its own and type these keys."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    paths = os.pathsep.join([str(HERE), str(project.folder / "site"), str(HERE.parents[1])])
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from jwt_lp.cli import main; main()", "explain", *arguments],
+        cwd=project.folder,
+        env={**os.environ, "PYTHONPATH": paths},
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    assert process.stderr is not None
+    with process:
+        # What is typed before the question is thrown away.
+        asked = process.stderr.read(len("Token: "))
+        os.write(ours, keys.encode())
+        out, err = process.communicate(timeout=60)
+    os.close(ours)
+    return process.returncode, out, asked + err
+
+
+def test_the_token_is_asked_for_and_not_shown(project):
+    """At a terminal, without a token given, it is asked for without an echo."""
+    token = project.authority.token("alice", ["orders:list"])
+    code, out, err = _typed(project, f"{token}\n", "--app", "shop:app", "--route", "GET /orders")
+    assert 0 == code
+    assert "Token: " in err
+    assert token not in out + err
+
+
+def test_nothing_typed_is_no_finding(project):
+    """Leaving the question ends with an exit code of its own: nothing was found."""
+    code, out, err = _typed(project, "\x04", "--app", "shop:app", "--route", "GET /orders")
+    assert (130, "") == (code, out)
+    assert "stopped" in err
+
+
+def test_the_question_in_this_process(project, app, monkeypatch):
+    """What is typed at the question is the token; leaving it is no finding."""
+    from jwt_lp.cli import run
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    answers = [project.authority.token("alice", ["orders:list"]), KeyboardInterrupt()]
+
+    def typed(*_, **__):
+        answer = answers.pop(0)
+        if isinstance(answer, str):
+            return answer
+        raise answer
+
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("getpass.getpass", typed)
+    assert [0, 130] == [run(["explain", "--route", "GET /orders"], app) for _ in range(2)]
+
+
+def test_roles_are_told(project, ask):
+    """The policy's roles that a token carries are named, and those that it does not list are counted."""
+    policy = {"version": 1, "roles": {"clerk": {"grants": ["orders:list"]}}}
+    project.authority = Authority(policy=policy)
+    project.settings()
+    token = project.authority.token("alice", roles=["clerk", "other"])
+    _, out, _ = ask(token, "--route", "GET /orders")
+    assert "1 grant; roles of the policy: clerk; 1 role ignored, which the policy does not list" in out
+    assert "held by orders:list (role clerk)" in out
+
+
+CATALOGUE = {
+    "version": 1,
+    "permissions": {"orders:list": {}, "orders:{id}:read": {}, "orders:read": {}},
+    "roles": {"clerk": {"grants": ["orders:list"], "from": ["realm:clerk"]}, "bare": {"grants": ["orders:**"]}},
+}
+
+
+def _why(asked, *grants, own=False, claims=None, policy=None, **settings):
+    """Why `asked` is not held by a token of Keycloak (or of an issuer of ours) with these grants, and what to do."""
+    authority = Authority()
+    mapping = authority.settings(OWN=own, PROFILE="rfc9068" if own else "keycloak", POLICY=policy, **settings)
+    authority = Authority(like=mapping)
+    with authority.guard() as guard:
+        token = guard.authenticate(authority.headers("alice", grants, claims=claims)["Authorization"]).token
+        assert token is not None
+        facts = Facts(token.permissions, {}, token.claims, token.issuer_name)
+        (leaf,) = leaves(all_of(asked), facts, token, guard.settings.issuers[0], guard.settings)
+    return leaf
+
+
+@pytest.mark.parametrize(
+    ("asked", "grant", "own", "said"),
+    [
+        (
+            "orders:read",
+            "orders:*",
+            False,
+            "it would cover this, but * is an ordinary character in this issuer's tokens",
+        ),
+        ("orders:read", "Orders:Read", True, "upper and lower case are different letters"),
+        ("orders:7:read", "orders:7", True, "a grant covers itself only; orders:7:** would cover all below it"),
+        ("orders:read", "read:orders", True, "the same segments in another order"),
+        ("orders:read", "orders.read", True, "the same words, written with other separators"),
+        ("orders:read", "orders:reed", True, "another permission"),
+        ("orders:read", "orders:read:**", True, "** stands for one segment or more, and here is none"),
+        ("orders:x:read", "orders:*:write", True, "another segment"),
+        (
+            "orders:7:x:read",
+            "orders:*",
+            True,
+            "2 segments too many for it: * stands for exactly one; orders:** would cover it",
+        ),
+        ("orders:7:read:x", "orders:*:read", True, "one segment too many for it: * stands for exactly one"),
+        ("orders:7", "orders:*:read", True, "one segment too few for it: * stands for exactly one"),
+        ("orders:read", "orders:re*", True, "no pattern: a wildcard is a whole segment, ** the last"),
+    ],
+)
+def test_the_nearest_grant(asked, grant, own, said):
+    """The nearest grant is named with what keeps it from covering."""
+    (near,) = [why for why in _why(asked, grant, own=own).why if why.startswith("nearest")]
+    assert f"nearest is {grant}: {said}" == near
+
+
+@pytest.mark.parametrize(
+    ("grant", "own"),
+    [("users:list", True), ("users:*", True), ("users:re*", True), ("users:*", False), ("users:*:x", True)],
+)
+def test_a_grant_that_is_about_something_else_is_not_named(grant, own):
+    """A grant that has nothing to do with what is asked for is not called near."""
+    assert [] == [why for why in _why("orders:read", grant, own=own).why if why.startswith("nearest")]
+
+
+def test_at_most_three_grants_are_near():
+    """Of many near grants the three nearest are named."""
+    grants = ["Orders:read", "orders:*:write:x:y", "orders", "orders:reed", "read:orders"]
+    near = [why for why in _why("orders:read", *grants, own=True).why if why.startswith("nearest")]
+    assert ["Orders:read", "orders", "read:orders"] == [why.split()[2].rstrip(":") for why in near]
+
+
+def test_where_grants_were_looked_for():
+    """The claims that can confer something are named, with those that are absent."""
+    (looked,) = [why for why in _why("orders:read", claims={"groups": []}).why if why.startswith("grants were")]
+    expected = (
+        "grants were looked for in scope (absent), realm_access.roles (absent), resource_access.*.roles (absent), "
+        "groups (there)"
+    )
+    assert expected == looked
+
+
+def test_roles_that_the_policy_does_not_list():
+    """Roles of the token that the policy does not list are counted, not named."""
+    leaf = _why("orders:read", claims={"realm_access": {"roles": ["a-secret-role", "other"]}})
+    assert "ignored: 2 roles of the token that the policy does not list" in leaf.why
+    assert "a-secret-role" not in str(leaf)
+
+
+def test_the_catalogue_and_the_roles():
+    """A permission that the catalogue lacks is said to be a slip; a role that would grant it is a remedy."""
+    leaf = _why("orders:raed", policy=CATALOGUE)
+    assert "the policy's catalogue has no orders:raed; did you mean 'orders:read'?" in leaf.why
+    leaf = _why("orders:list", policy=CATALOGUE)
+    assert not any("catalogue" in why for why in leaf.why)
+    assert (
+        "have the issuer grant orders:list",
+        "or give the subject the policy's role clerk, which grants it (from = [realm:clerk])",
+        "or give the subject the policy's role bare, which grants it (from = [nothing outside the policy])",
+    ) == leaf.remedies
+    leaf = _why("orders:list", own=True, policy=CATALOGUE)
+    assert "or give the subject the policy's role clerk, which grants it (roles of the token: clerk)" in leaf.remedies
+
+
+def test_wildcards_of_an_issuer_that_may_not_use_them():
+    """Where a pattern would count if the issuer were marked, the remedy says so."""
+    assert "or set PATTERNS = True for default, if it may grant patterns" in _why("orders:read", "orders:*").remedies
+
+
+def test_a_ceiling_of_the_settings():
+    """What CEILING cuts is told with the grant that it cut."""
+    leaf = _why("users:read", "users:read", own=True, CEILING=["orders:**"])
+    assert ("users:read (scope) grants it, but the issuer's CEILING does not cover it",) == leaf.why
+    assert ('widen CEILING of default by "users:read"',) == leaf.remedies
+
+
+@pytest.mark.parametrize(
+    ("profile", "remedy"),
+    [("rfc9068", "the scope of the client does not cover"), (None, "have the issuer put orders:list there too")],
+)
+def test_a_ceiling_of_the_profile(profile, remedy):
+    """What a profile's ceiling cuts is told with the claim, and with the profile's own remedy where it has one."""
+    from dataclasses import replace
+
+    from jwt_lp import RFC9068
+
+    found = RFC9068 if profile else replace(RFC9068, remedies={})
+    policy = {"version": 1, "roles": {"clerk": {"grants": ["orders:list"], "from": ["role:clerk"]}}}
+    authority = Authority(like=Authority().settings(OWN=False, PROFILE=found, POLICY=policy))
+    with authority.guard() as guard:
+        token = guard.authenticate(authority.headers("alice", roles=["clerk"])["Authorization"]).token
+        assert token is not None
+        facts = Facts(token.permissions, {}, token.claims, token.issuer_name)
+        (leaf,) = leaves(all_of("orders:list"), facts, token, guard.settings.issuers[0], guard.settings)
+    assert (
+        "orders:list (role clerk) grants it, but the ceiling of this profile (scope) does not cover it",
+    ) == leaf.why
+    assert remedy in leaf.remedies[0]
+
+
+def test_a_binding_for_another_issuer(project):
+    """A binding that names no claim for the token's issuer never holds, and says so."""
+    settings = Settings.from_mapping(project.authority.settings())
+    with Guard(settings) as guard:
+        token = guard.authenticate(project.authority.headers("alice")["Authorization"]).token
+        assert token is not None
+        facts = Facts(Permissions.of([Grant("a", "scope")]), {"id": "7"}, token.claims, "default")
+        found = leaves(all_of("a", where={"id": {"other": "sub"}}), facts, token, settings.issuers[0], settings)
+    assert [("it names no claim for default",)] == [leaf.why for leaf in found if not leaf.held]

@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import base64
+import json
+import stat
+
+import pytest
+
+from jwt_lp import Guard
+from jwt_lp.decision import Call
+from jwt_lp.requirements import all_of
+
+POLICY = {
+    "version": 1,
+    "roles": {
+        "clerk": {"grants": ["orders:list"], "from": ["realm:orders-clerk", "role:clerk"]},
+        "raised": {"grants": ["orders:audit"], "from": ["ceiling:scope:x"]},
+        "other": {"grants": ["orders:audit"], "from": ["second/role:other"]},
+    },
+}
+
+
+@pytest.fixture
+def make(project, cli):
+    """Make a token for alice with the project's settings, in development."""
+
+    def make(*arguments, dev="1"):
+        return cli("token", "alice", *arguments, "--settings", "shop", JWT_LP_DEV=dev)
+
+    return make
+
+
+def _claims(token):
+    body = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+
+
+def test_the_guard_takes_it_from_this_machine(project, make, monkeypatch):
+    """The token is all there is on standard output, and a guard in development takes it from loopback alone."""
+    code, out, err = make("orders:*", "--for", "90s")
+    monkeypatch.setenv("JWT_LP_DEV", "1")
+    with Guard(project.authority.settings()) as guard:
+        header, asked = f"Bearer {out.strip()}", all_of("orders:read")
+        calls = [Call("GET", lambda: "", lambda _: (), "", peer) for peer in ("127.0.0.1", "192.0.2.7")]
+        assert [True, False] == [guard.check(header, asked, {}, "GET /orders", call=call).passes for call in calls]
+    assert (0, 1) == (code, len(out.split()))
+    assert "curl -H" in err
+    assert out.strip() not in err
+
+
+def test_the_key_is_nobody_elses(project, make):
+    """The key's file is readable by its owner only, in a folder that keeps itself out of version control."""
+    make()
+    folder = project.folder / ".jwt-lp"
+    assert 0o600 == stat.S_IMODE((folder / "development-key.json").stat().st_mode)
+    assert "*\n" == (folder / ".gitignore").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("dev", [None, "", "0", "true"])
+def test_it_needs_development(make, dev):
+    """Without JWT_LP_DEV=1 no token is made, and the refusal says so."""
+    code, out, err = make(dev=dev)
+    assert (2, "") == (code, out)
+    assert "export JWT_LP_DEV=1" in err
+
+
+def test_the_usual_token_lives_15_minutes(make):
+    """Without --for a token lives for 15 minutes."""
+    claims = _claims(make()[1])
+    assert 900 == claims["exp"] - claims["iat"]
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("90s", 90), ("15m", 900), ("1h", 3600)])
+def test_lifetimes(make, said, seconds):
+    """--for takes seconds, minutes and hours."""
+    claims = _claims(make("--for", said)[1])
+    assert seconds == claims["exp"] - claims["iat"]
+
+
+@pytest.mark.parametrize("said", ["90", "1d", "-5m", "0s", "1.5h", "", "15 m"])
+def test_lifetimes_that_are_none(make, said):
+    """Anything else is wrong usage."""
+    code, out, err = make("--for", said)
+    assert (2, "") == (code, out)
+    assert "such as 90s, 15m or 1h" in err
+
+
+def test_a_lifetime_that_the_guard_would_refuse(project, make):
+    """A token that lives longer than MAX_LIFETIME is not made."""
+    project.settings(MAX_LIFETIME=60)
+    code, out, err = make()
+    assert (2, "") == (code, out)
+    assert "--for is longer than MAX_LIFETIME, 60 s" in err
+
+
+def test_claims(make):
+    """--claim adds text, or with := any JSON; --client says who asked for the token."""
+    claims = _claims(
+        make("--claim", "tenant=42", "--claim", 'org:={"id": 7}', "--claim", "x=a=b", "--client", "spa")[1]
+    )
+    assert ["42", {"id": 7}, "a=b", "spa"] == [claims[name] for name in ("tenant", "org", "x", "client_id")]
+
+
+@pytest.mark.parametrize(
+    ("claim", "said"),
+    [
+        ("tenant", "write name=text"),
+        ("=x", "write name=text"),
+        ("org:={", "what follows org:= is not JSON"),
+        ("sub=x", "sub is set by SUBJECT"),
+        ("exp:=1", "exp is set by --for"),
+    ],
+)
+def test_claims_that_are_none(make, claim, said):
+    """A claim that is not well written, or that an option sets, is wrong usage."""
+    code, out, err = make("--claim", claim)
+    assert (2, "") == (code, out)
+    assert said in " ".join(err.split())
+
+
+def test_roles_of_our_own_issuer(project, make):
+    """With an issuer of ours a role of the policy is named as it is."""
+    project.authority = type(project.authority)(policy=POLICY)
+    project.settings()
+    code, out, err = make("--role", "clerk")
+    assert (0, ["clerk"]) == (code, _claims(out)["roles"])
+    assert "warning" not in err
+
+
+def test_roles_of_a_provider(project, make):
+    """With a provider's profile a role is what the provider calls it, where its tokens have it."""
+    project.settings(OWN=False, PROFILE="keycloak", POLICY=POLICY)
+    code, out, err = make("--role", "clerk")
+    assert (0, {"roles": ["orders-clerk"]}) == (code, _claims(out)["realm_access"])
+    assert "warning" not in err
+
+
+@pytest.mark.parametrize(
+    ("role", "said"),
+    [
+        ("clark", "the policy has no role 'clark'; its roles are: clerk, raised, other"),
+        ("raised", "no role of default confers raised"),
+        ("other", "no role of default confers other"),
+    ],
+)
+def test_roles_that_no_token_can_carry(project, make, role, said):
+    """A role that does not exist, or that nothing outside confers, is wrong usage."""
+    project.settings(OWN=False, PROFILE="keycloak", POLICY=POLICY)
+    code, out, err = make("--role", role)
+    assert (2, "") == (code, out)
+    assert said in err
+
+
+def test_no_policy_no_role(make):
+    """Without a policy there is no role to give."""
+    assert "its roles are: none" in make("--role", "clerk")[2]
+
+
+@pytest.fixture
+def several(project):
+    """Two issuers, each with a ceiling."""
+    one = {name: value for name, value in project.authority.settings().items() if name != "POLICY"}
+    two = {**one, "ISSUER": "https://second.test", "OWN": False, "PROFILE": "auth0", "CEILING": ["orders:**"]}
+    found = {"ISSUERS": {"First": {**one, "CEILING": ["**"]}, "second": two}, "POLICY": POLICY}
+    project.write("settings.json", json.dumps(found))
+
+
+def test_several_issuers_are_told_apart(several, make):
+    """With several issuers one has to be named, in any case of letters."""
+    code, out, err = make()
+    assert (2, "") == (code, out)
+    assert "--issuer is one of first, second" in err
+    assert "--issuer is one of" in make("--issuer", "third")[2]
+    assert "https://second.test" == _claims(make("--issuer", "SECOND")[1])["iss"]
+
+
+def test_with_several_issuers_a_role_names_its_own(several, make):
+    """With several issuers only an entry that names the issuer confers a role."""
+    assert "no role of second confers clerk" in make("--issuer", "second", "--role", "clerk")[2]
+
+
+def test_what_is_not_conferred_is_said(several, make):
+    """Permissions that a ceiling cuts are warned of, and the token is made all the same."""
+    code, out, err = make("users:read", "orders:list", "--issuer", "second")
+    said = " ".join(err.split())
+    assert 0 == code
+    assert "users:read" in _claims(out)["scope"]
+    assert "warning: users:read is not conferred" in said
+    assert "warning: orders:list" not in said
+
+
+def test_a_role_without_a_claim_is_said(project, make):
+    """A role of an issuer of ours whose profile has no claim for it is warned of."""
+    project.settings(OWN=True, PROFILE="cognito", POLICY=POLICY)
+    assert "the role clerk is not conferred: the profile has no claim for it" in " ".join(
+        make("--role", "clerk")[2].split()
+    )
+
+
+def test_a_role_that_a_ceiling_cuts_is_said(project, make):
+    """Where the client's scope has to cover a role's grants too, the warning says what to add."""
+    project.settings(OWN=False, PROFILE="rfc9068", POLICY=POLICY)
+    said = " ".join(make("--role", "clerk")[2].split())
+    assert "a ceiling cuts orders:list, which a role grants: name it as a PERMISSION too" in said
+    assert "a ceiling cuts" not in make("orders:list", "--role", "clerk")[2]
+
+
+@pytest.mark.parametrize(
+    ("permission", "said"),
+    [
+        ("orders read", "is no permission: it has a character that none may have"),
+        ("orders:*", "orders:*: wildcards do not count in tokens of default, which is neither OWN nor PATTERNS"),
+    ],
+)
+def test_permissions_that_would_confer_nothing(project, make, permission, said):
+    """A permission that no token can carry to this guard is wrong usage."""
+    project.settings(OWN=False, PROFILE="keycloak")
+    code, out, err = make(permission)
+    assert (2, "") == (code, out)
+    assert said in err
+
+
+def test_a_token_that_the_guard_will_refuse_is_said(make):
+    """A claim that spoils the token is warned of; the token is made, as a test may want it."""
+    code, out, err = make("--claim", "aud=elsewhere")
+    assert (0, "elsewhere") == (code, _claims(out)["aud"])
+    assert "warning: the guard will refuse this token: aud is 'elsewhere'" in " ".join(err.split())
+
+
+def test_the_settings_of_an_application(project, cli, app, monkeypatch):
+    """The settings come from --app, or from the application that a host passed."""
+    monkeypatch.setenv("JWT_LP_DEV", "1")
+    found = [cli("token", "alice", "--app", "shop:app"), cli("token", "alice", given=(app,))]
+    assert [0, 0] == [code for code, _, _ in found]
+    assert {"https://authority.test"} == {_claims(out)["iss"] for _, out, _ in found}
+
+
+def test_two_sources_of_settings(make):
+    """--app and --settings together are wrong usage."""
+    assert "leave --settings out" in make("--app", "shop:app")[2]
+
+
+def test_a_key_that_others_can_read(project, make):
+    """A development key that others can read is not used."""
+    make()
+    (project.folder / ".jwt-lp" / "development-key.json").chmod(0o644)
+    code, out, err = make()
+    assert (2, "") == (code, out)
+    assert "chmod 600" in err

@@ -1,0 +1,309 @@
+"""The one table of behaviour: what every host has to answer to the same request, credential and token."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jwt.algorithms import get_default_algorithms
+
+from jwt_lp.issue import SigningKey
+from jwt_lp.testing import Authority
+
+POLICY = {
+    "version": 1,
+    "permissions": {},
+    "roles": {
+        "clerk": {"grants": ["orders:*"]},
+        "keeper": {"grants": ["orders:**"]},
+        "supervisor": {"grants": ["orders:export"], "includes": ["clerk"]},
+    },
+}
+
+BARE = "Bearer"
+INVALID = (
+    'Bearer error="invalid_token", error_description='
+    '"The access token is expired, revoked, malformed or not for this service."'
+)
+MALFORMED = (
+    'Bearer error="invalid_request", error_description='
+    '"The request carries more than one credential or a malformed one."'
+)
+
+
+def lacking(scope: str | None = None) -> str:
+    """The challenge of a 403."""
+    challenge = (
+        'Bearer error="insufficient_scope", error_description='
+        '"The access token does not carry what this needs."'
+    )
+    return challenge if scope is None else f'{challenge}, scope="{scope}"'
+
+
+@dataclass(frozen=True)
+class World:
+    """What the cases draw on: the authority the application trusts, and keys it does not."""
+
+    authority: Authority
+    stranger: SigningKey = field(default_factory=lambda: SigningKey.generate("ES256"))
+
+    def bearer(self, *permissions: str, **more: Any) -> list[str]:
+        return ["Bearer " + self.authority.token(permissions=permissions, **more)]
+
+    def claims(self, **changes: Any) -> dict[str, Any]:
+        token = self.authority.token(permissions=["orders:list"])
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return {name: value for name, value in {**claims, **changes}.items() if value is not None}
+
+    def crafted(
+        self,
+        header: dict[str, Any] | bytes | None = None,
+        payload: dict[str, Any] | bytes | None = None,
+        key: SigningKey | None = None,
+    ) -> list[str]:
+        """A token with exactly this header and payload, honestly signed by the authority's key or by `key`."""
+        signer = key or self.authority.key
+        usual = {"alg": signer.algorithm, "kid": self.authority.key.kid, "typ": "at+jwt"}
+        head = header if isinstance(header, bytes) else _dumped(usual, header)
+        body = payload if isinstance(payload, bytes) else json.dumps(payload or self.claims()).encode()
+        text = f"{_encoded(head)}.{_encoded(body)}"
+        algorithm = get_default_algorithms()[signer.algorithm]
+        signature = algorithm.sign(text.encode(), signer._key)
+        return [f"Bearer {text}.{_encoded(signature)}"]
+
+
+def _dumped(usual: dict[str, Any], changes: dict[str, Any] | None) -> bytes:
+    merged = {**usual, **(changes or {})}
+    return json.dumps({name: value for name, value in merged.items() if value is not ...}).encode()
+
+
+def _encoded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request, and the one right answer: status, RFC 6750 error code and challenge."""
+
+    name: str
+    request: str
+    credential: Callable[[World], Sequence[str]]
+    status: int
+    challenge: str | None = None
+    error: str | None = None
+    json: object = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def passes(name: str, request: str, credential: Callable[[World], Sequence[str]], json: object = None) -> Case:
+    return Case(name, request, credential, 200, json=json)
+
+
+def anonymous(name: str, request: str, credential: Callable[[World], Sequence[str]], **more: Any) -> Case:
+    return Case(name, request, credential, 401, BARE, **more)
+
+
+def invalid(name: str, credential: Callable[[World], Sequence[str]], request: str = "GET /orders") -> Case:
+    return Case(name, request, credential, 401, INVALID, "invalid_token")
+
+
+def malformed(name: str, credential: Callable[[World], Sequence[str]]) -> Case:
+    return Case(name, "GET /orders", credential, 400, MALFORMED, "invalid_request")
+
+
+def refused(
+    name: str, request: str, credential: Callable[[World], Sequence[str]], scope: str | None = None
+) -> Case:
+    return Case(name, request, credential, 403, lacking(scope), "insufficient_scope")
+
+
+def _nothing(world: World) -> list[str]:
+    return []
+
+
+def _held(*permissions: str, **more: Any) -> Callable[[World], list[str]]:
+    return lambda world: world.bearer(*permissions, **more)
+
+
+def _header(**changes: Any) -> Callable[[World], list[str]]:
+    return lambda world: world.crafted(header=changes)
+
+
+def _claim(**changes: Any) -> Callable[[World], list[str]]:
+    return lambda world: world.crafted(payload=world.claims(**changes))
+
+
+def _raw(change: Callable[[str], str]) -> Callable[[World], list[str]]:
+    return lambda world: ["Bearer " + change(world.authority.token(permissions=["orders:list"]))]
+
+
+def _tampered(token: str) -> str:
+    head, body, signature = token.split(".")
+    return ".".join((head, body, ("A" if signature[0] != "A" else "B") + signature[1:]))
+
+
+def _padded_claims(world: World) -> list[str]:
+    payload = json.dumps(world.claims()).encode()
+    return world.crafted(payload=b"\xef\xbb\xbf" + payload)
+
+
+ME = {"subject": "alice"}
+
+CASES: tuple[Case, ...] = (
+    # What needs no token.
+    passes("public without a credential", "GET /public", _nothing, {"ok": True}),
+    passes("public with a good token", "GET /public", _held(), {"ok": True}),
+    passes("public never reads a bad token", "GET /public", lambda _: ["Bearer junk"], {"ok": True}),
+    passes("public never reads two headers", "GET /public", lambda w: w.bearer() + w.bearer(), {"ok": True}),
+    passes("external without a credential", "GET /external", _nothing, {"ok": True}),
+    passes("external never reads a bad token", "GET /external", lambda _: ["Bearer junk"], {"ok": True}),
+    passes("identified without a credential", "GET /identified", _nothing, {"subject": None}),
+    passes("identified with a good token", "GET /identified", _held(), ME),
+    passes("identified ignores a bad token", "GET /identified", _raw(_tampered), {"subject": None}),
+    passes("identified ignores an expired token", "GET /identified", _held(lifetime=-5), {"subject": None}),
+    # No bearer credential: bare challenge, no error code (RFC 6750, section 3.1).
+    anonymous("no credential", "GET /orders", _nothing),
+    anonymous("no credential on a template route", "GET /orders/7", _nothing),
+    anonymous("no credential where any token would do", "GET /me", _nothing),
+    anonymous("another scheme", "GET /orders", lambda _: ["Basic YWxhZGRpbjpvcGVuc2VzYW1l"]),
+    anonymous("an empty header", "GET /orders", lambda _: [""]),
+    anonymous("a scheme that only starts alike", "GET /orders", lambda _: ["Bearerer abc"]),
+    anonymous("no credential on an unmarked route", "GET /unmarked", _nothing),
+    anonymous("no credential and a wrong method's rule", "DELETE /orders/7", _nothing),
+    # A credential that cannot be told (RFC 6750, section 3.1: invalid_request).
+    malformed("two headers with good tokens", lambda w: w.bearer("orders:list") + w.bearer("orders:list")),
+    malformed("a good and an empty second token", lambda w: [*w.bearer("orders:list"), "Bearer x"]),
+    malformed("a list in one header", lambda w: [w.bearer("orders:list")[0] + "," + w.bearer("orders:list")[0]]),
+    malformed("two blanks after the scheme", lambda w: [w.bearer("orders:list")[0].replace(" ", "  ")]),
+    malformed("nothing after the scheme", lambda _: ["Bearer"]),
+    malformed("a blank inside the token", lambda _: ["Bearer abc def"]),
+    malformed("a tab inside the token", lambda _: ["Bearer abc\tdef"]),
+    # A good token.
+    passes("the permission asked for", "GET /orders", _held("orders:list"), ME),
+    passes("the scheme in lower case", "GET /orders", lambda w: [w.bearer("orders:list")[0].replace("Bearer", "bearer")], ME),
+    passes("any token where any will do", "GET /me", _held(), ME),
+    passes("another subject", "GET /me", _held(subject="bob"), {"subject": "bob"}),
+    passes("one of several permissions", "GET /orders", _held("a:b", "orders:list", "c:d"), ME),
+    passes("both of two", "GET /both", _held("orders:list", "orders:export"), ME),
+    passes("the first alternative", "GET /either", _held("orders:audit"), ME),
+    passes("the second alternative", "GET /either", _held("orders:list", "orders:export"), ME),
+    passes("this order's permission", "GET /orders/7", _held("orders:7:read"), {"subject": "alice", "order_id": "7"}),
+    passes("a wildcard over one segment", "GET /orders", _held("orders:*"), ME),
+    passes("a wildcard over any depth", "GET /orders/7", _held("orders:**"), {"subject": "alice", "order_id": "7"}),
+    passes("a wildcard in the middle", "GET /orders/7", _held("orders:*:read"), {"subject": "alice", "order_id": "7"}),
+    passes("a role that grants it", "GET /orders", _held(roles=["clerk"]), ME),
+    passes("a role that includes a role", "GET /both", _held(roles=["supervisor"]), ME),
+    passes("a role over any depth", "GET /orders/7", _held(roles=["keeper"]), {"subject": "alice", "order_id": "7"}),
+    passes("a parameter equal to the claim", "GET /users/alice", _held("users:read"), ME),
+    passes("an encoded value", "GET /encoded/a%3Ab", _held("files:a%3Ab:read"), ME),
+    passes("a real decision inside the view", "GET /enforce?item=3", _held("items:3:use"), {"ok": True}),
+    passes("a probe of what is held", "GET /can", _held("orders:list"), {"can": True}),
+    passes("a probe of what is not held", "GET /can", _held("orders:create"), {"can": False}),
+    passes("one of several audiences", "GET /orders", _claim(aud=["https://other.test", "https://api.test"]), ME),
+    passes("typ with its media type prefix", "GET /orders", _header(typ="application/at+jwt"), ME),
+    passes("typ in capitals", "GET /orders", _header(typ="AT+JWT"), ME),
+    passes("no kid and one key that fits", "GET /orders", _header(kid=...), ME),
+    # Not enough.
+    refused("no permission at all", "GET /orders", _held(), "orders:list"),
+    refused("another permission", "GET /orders", _held("orders:create"), "orders:list"),
+    refused("a longer permission", "GET /orders", _held("orders:list:x"), "orders:list"),
+    refused("a shorter permission", "GET /orders", _held("orders"), "orders:list"),
+    refused("another case", "GET /orders", _held("Orders:list"), "orders:list"),
+    refused("a prefix without a wildcard", "GET /orders", _held("orders:"), "orders:list"),
+    refused("a star inside a segment", "GET /orders", _held("orders:li*"), "orders:list"),
+    refused("one of two", "GET /both", _held("orders:list"), "orders:list orders:export"),
+    refused("half of the second alternative", "GET /either", _held("orders:list"), "orders:audit"),
+    refused("another order's permission", "GET /orders/7", _held("orders:8:read")),
+    refused("a wildcard of one segment over two", "GET /orders/7", _held("orders:*")),
+    refused("a role that grants less", "GET /orders/7", _held(roles=["clerk"])),
+    refused("a role that the policy does not have", "GET /orders", _held(roles=["admin"]), "orders:list"),
+    refused("a role's name as a permission", "GET /orders", _held("clerk"), "orders:list"),
+    refused("OpenID scopes grant nothing", "GET /orders", _held("openid", "profile"), "orders:list"),
+    refused("a parameter of somebody else", "GET /users/bob", _held("users:read"), "users:read"),
+    refused("a wildcard as the value", "GET /files/*", _held("files:a:read")),
+    refused("a separator in the value", "GET /files/a:b", _held("files:**")),
+    refused("an encoded separator in the value", "GET /files/a%3Ab", _held("files:**")),
+    refused("a brace in the value", "GET /files/%7Bname%7D", _held("files:**")),
+    refused("a blank in the value", "GET /files/a%20b", _held("files:**")),
+    refused("a control character in the value", "GET /files/a%00b", _held("files:**")),
+    refused("a letter outside ASCII in the value", "GET /files/%C3%A9", _held("files:**")),
+    refused("no permission inside the view", "GET /enforce?item=3", _held("items:4:use")),
+    refused("a wildcard value inside the view", "GET /enforce?item=*", _held("items:4:use")),
+    refused("an unmarked route with a good token", "GET /unmarked", _held("orders:**")),
+    refused("the other method's permission", "POST /orders", _held("orders:list"), "orders:create"),
+    refused("delete with the permission to read", "DELETE /orders/7", _held("orders:7:read"), "orders:delete"),
+    # A token that is not good here: one public answer for all.
+    invalid("junk", lambda _: ["Bearer junk"]),
+    invalid("three junk segments", lambda _: ["Bearer a.b.c"]),
+    invalid("a tampered signature", _raw(_tampered)),
+    invalid("a tampered payload", lambda w: _swapped(w)),
+    invalid("an expired token", _held("orders:list", lifetime=-1)),
+    invalid("a token of a stranger's key", lambda w: w.crafted(key=w.stranger)),
+    invalid("alg none", lambda w: [w.crafted(header={"alg": "none"})[0].rpartition(".")[0] + "."]),
+    invalid("alg none with a signature", _header(alg="none")),
+    invalid("alg in another case", _header(alg="es256")),
+    invalid("alg of another kind", _header(alg="HS256")),
+    invalid("alg missing", _header(alg=...)),
+    invalid("alg null", _header(alg=None)),
+    invalid("an unknown kid", _header(kid="nobody")),
+    invalid("kid a path", _header(kid="../../etc/passwd")),
+    invalid("kid a number", _header(kid=7)),
+    invalid("kid with line breaks", _header(kid="a\r\nSet-Cookie: x")),
+    invalid("an unknown critical header", _header(crit=["exp"], exp=1)),
+    invalid("crit empty", _header(crit=[])),
+    invalid("b64 false", _header(b64=False)),
+    invalid("compressed", _header(zip="DEF")),
+    invalid("a key in the header", _header(jwk={"kty": "oct", "k": "AAAA"})),
+    invalid("a key's address in the header", _header(jku="https://attacker.test/jwks.json")),
+    invalid("typ of an ID token", _header(typ="JWT")),
+    invalid("typ missing", _header(typ=...)),
+    invalid("a logout token", _header(typ="logout+jwt")),
+    invalid("padding", _raw(lambda token: token + "=")),
+    invalid("the payload with a byte order mark", _padded_claims),
+    invalid("the payload no object", lambda w: w.crafted(payload=b"[]")),
+    invalid("the payload with a member twice", lambda w: w.crafted(payload=b'{"sub":"a",' + json.dumps(w.claims()).encode()[1:])),
+    invalid("another audience", _claim(aud="https://other.test")),
+    invalid("an audience that only contains ours", _claim(aud="https://api.test.evil.test")),
+    invalid("no audience", _claim(aud=None)),
+    invalid("an empty list of audiences", _claim(aud=[])),
+    invalid("another issuer", _claim(iss="https://other.test")),
+    invalid("the issuer with a slash", _claim(iss="https://authority.test/")),
+    invalid("no issuer", _claim(iss=None)),
+    invalid("no subject", _claim(sub=None)),
+    invalid("an empty subject", _claim(sub="")),
+    invalid("a subject that is a number", _claim(sub=7)),
+    invalid("no expiry", _claim(exp=None)),
+    invalid("an expiry that is text", _claim(exp="9999999999")),
+    invalid("an expiry that is true", _claim(exp=True)),
+    invalid("an expiry beyond reason", _claim(exp=10**30)),
+    invalid("a life longer than a day", _held("orders:list", lifetime=86401)),
+    invalid("issued in the future", lambda w: w.crafted(payload=w.claims(iat=w.claims()["iat"] + 200))),
+    invalid("not valid yet", lambda w: w.crafted(payload=w.claims(nbf=w.claims()["iat"] + 200))),
+    invalid("no client", _claim(client_id=None)),
+    invalid("no token id", _claim(jti=None)),
+    invalid("scope a list", _claim(scope=["orders:list"])),
+    invalid("scope a number", _claim(scope=1)),
+    invalid("more grants than are read", _held(*(f"a:{number}" for number in range(1001)))),
+    invalid("more patterns than are read", _held(*(f"a{number}:*" for number in range(65)))),
+    invalid("a grant that is too long", _held("a" * 257)),
+    invalid("a grant of too many segments", _held(":".join("a" * 17))),
+    invalid("a token larger than is read", lambda _: ["Bearer " + "A" * 17000]),
+    invalid("five segments", lambda _: ["Bearer a.b.c.d.e"]),
+    invalid("a bad token on an unmarked route", _raw(_tampered), "GET /unmarked"),
+    invalid("a bad token inside a template route", _raw(_tampered), "GET /orders/7"),
+    # Methods and routes.
+    Case("a HEAD has the rule of GET", "HEAD /orders", _nothing, 401, BARE),
+    Case("a method override is ignored", "POST /orders", _held("orders:list"), 403, lacking("orders:create"), "insufficient_scope", headers=(("X-HTTP-Method-Override", "GET"),)),
+    Case("a route that does not exist", "GET /nowhere", _nothing, 404),
+    Case("a route that does not exist, with a token", "GET /nowhere", _held("orders:**"), 404),
+)
+
+
+def _swapped(world: World) -> list[str]:
+    mine = world.bearer("orders:list")[0]
+    other = world.bearer("orders:**", subject="root")[0]
+    return [".".join((mine.split(".")[0], other.split(".")[1], mine.split(".")[2]))]

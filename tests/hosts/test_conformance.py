@@ -1,0 +1,87 @@
+"""Every host gives the one right answer to every case of the table, over real HTTP."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+
+import pytest
+
+from hosts.conformance import CASES, POLICY, Case, World
+from hosts.serving import Client, serving
+from jwt_lp.testing import Authority
+
+APPS = {
+    "django": ("hosts.apps.django_app", ("django-sync", "django-async")),
+    "rest_framework": ("hosts.apps.drf_app", ("drf",)),
+    "flask": ("hosts.apps.flask_app", ("flask", "flask-async")),
+    "starlette": ("hosts.apps.starlette_app", ("starlette-sync", "starlette-async")),
+    "fastapi": ("hosts.apps.fastapi_app", ("fastapi",)),
+}
+INSTALLED = [host for host in APPS if find_spec(host)]
+MODES = [(APPS[host][0], mode) for host in INSTALLED for mode in APPS[host][1]]
+
+
+@dataclass(frozen=True)
+class Served:
+    client: Client
+    world: World
+
+
+@pytest.fixture(scope="module", params=MODES, ids=[mode for _, mode in MODES])
+def served(request: pytest.FixtureRequest) -> Iterator[Served]:
+    module, mode = request.param
+    world = World(Authority(policy=POLICY))
+    with import_module(module).MODES[mode](world.authority.settings()) as (kind, app), serving(kind, app) as client:
+        yield Served(client, world)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_host_answers_alike(served: Served, case: Case) -> None:
+    """Status, error code and challenge are the table's, whatever the host."""
+    method, _, path = case.request.partition(" ")
+    lines = [("Authorization", value) for value in case.credential(served.world)]
+    answer = served.client.request(method, path, [*lines, *case.headers], b"" if method == "POST" else None)
+    assert (case.status, case.challenge) == (answer.status, answer.headers.get("www-authenticate"))
+    if case.json is not None:
+        assert case.json == answer.json
+    if case.status in {400, 401, 403} and method != "HEAD":
+        assert case.error == answer.json.get("error")
+        assert "no-store" == answer.headers["cache-control"]
+        assert 10 == len(answer.json["reference"])
+
+
+def test_the_table_is_long_enough() -> None:
+    """The table has at least 70 cases and no two of one name."""
+    names = [case.name for case in CASES]
+    assert len(names) >= 70
+    assert len(names) == len(set(names))
+
+
+def test_all_hosts_are_in_the_table() -> None:
+    """Where the environment promises hosts, none of them is silently missing."""
+    promised = [host for host in os.environ.get("JWT_LP_HOSTS", "").split(",") if host]
+    assert [] == [host for host in promised if host not in INSTALLED]
+
+
+def test_subjects_are_never_mixed_up(served: Served) -> None:
+    """Of many concurrent requests each is answered for its own subject."""
+    subjects = [f"user{number}" for number in range(40)]
+    headers = {name: served.world.bearer("orders:list", subject=name)[0] for name in subjects}
+
+    def ask(name: str) -> str:
+        return str(served.client.request("GET", "/slow", [("Authorization", headers[name])]).json["subject"])
+
+    with ThreadPoolExecutor(16) as pool:
+        assert subjects == list(pool.map(ask, subjects))
+
+
+def test_a_guard_that_cannot_decide_says_so(served: Served) -> None:
+    """A preflight is answered by the host without the view, or is refused."""
+    headers = [("Origin", "https://other.test"), ("Access-Control-Request-Method", "GET")]
+    answer = served.client.request("OPTIONS", "/orders", headers)
+    assert b"subject" not in answer.body
