@@ -13,7 +13,7 @@ from django.http import HttpRequest, JsonResponse
 from django.urls import path
 
 settings.configure(
-    ROOT_URLCONF="django_orders",
+    ROOT_URLCONF=__name__,
     SECRET_KEY=secrets.token_hex(),
     ALLOWED_HOSTS=["127.0.0.1"],
     INSTALLED_APPS=["jwt_lp_django"],

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management import execute_from_command_line
 
 settings.configure(
-    ROOT_URLCONF="drf_orders",
+    ROOT_URLCONF=__name__,
     SECRET_KEY=secrets.token_hex(),
     ALLOWED_HOSTS=["127.0.0.1"],
     INSTALLED_APPS=["rest_framework", "jwt_lp_django"],

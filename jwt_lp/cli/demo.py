@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import click
 import urllib3
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -94,9 +95,13 @@ def _tampered(issuer: Issuer) -> str:
     return f"{head}.{payload}.{'A' if signature[0] != 'A' else 'B'}{signature[1:]}"
 
 
+def _stranger(issuer: Issuer) -> str:
+    return Issuer(issuer.server).token("orders:list")
+
+
 STEPS: Final = (
     Step("no token", "GET /orders", lambda _: None, 401),
-    Step("no token, on a public route", "GET /health", lambda _: None, 200),
+    Step("no token, but public", "GET /health", lambda _: None, 200),
     Step("for another audience", "GET /orders", lambda i: i.token("orders:list", aud="https://bills.example"), 401),
     Step(
         "expired a minute ago",
@@ -115,8 +120,9 @@ STEPS: Final = (
     Step("holds orders:*", "GET /orders", lambda i: i.token("orders:*"), 200),
     Step("holds orders:*", "GET /orders/7", lambda i: i.token("orders:*"), 403),
     Step("holds orders:**", "GET /orders/7", lambda i: i.token("orders:**"), 200),
-    Step("holds **, on an unmarked route", "GET /report", lambda i: i.token("**"), 403),
-    Step("signed with the issuer's next key", "GET /orders", lambda i: i.token("orders:list"), 200, Issuer.rotate),
+    Step("holds **, unmarked", "GET /report", lambda i: i.token("**"), 403),
+    Step("signed by a stranger", "GET /orders", _stranger, 401),
+    Step("signed with next key", "GET /orders", lambda i: i.token("orders:list"), 200, Issuer.rotate),
     Step("with the issuer down", "GET /orders", lambda i: i.token("orders:list"), 200, Issuer.stop),
 )
 
@@ -146,10 +152,10 @@ def demo() -> int:
         console.print(
             f"An issuer serves its key set at {issuer.address}/jwks.json; starting the orders API on five hosts …"
         )
-        ports = {name: stack.enter_context(_served(folder / example, issuer)) for name, _, example in HOSTS}
-        for name, port in ports.items():
-            _wait(name, port)
-        table, right = _asked(issuer, ports)
+        served = [stack.enter_context(_served(name, folder / example, issuer)) for name, _, example in HOSTS]
+        for each in served:
+            each.wait()
+        table, right = _asked(issuer, {each.name: each.port for each in served})
     console.print(table)
     for lesson in LESSONS:
         console.print(Text(f"· {lesson}"))
@@ -161,11 +167,11 @@ def demo() -> int:
 
 
 def _asked(issuer: Issuer, ports: dict[str, int]) -> tuple[Table, int]:
-    table = Table(title="What each host answered", title_justify="left")
-    table.add_column("request")
-    table.add_column("the token")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("request", no_wrap=True)
+    table.add_column("the token", no_wrap=True)
     for name in ports:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     right = 0
     with urllib3.PoolManager(retries=False, timeout=10) as pool:
         for step in STEPS:
@@ -211,11 +217,34 @@ def _issuer() -> Iterator[Issuer]:
     yield issuer
 
 
+@dataclass(frozen=True)
+class Served:
+    """One example that runs in a process of its own."""
+
+    name: str
+    port: int
+    process: subprocess.Popen[str]
+    log: IO[str]
+
+    def wait(self) -> None:
+        """Return when it answers; `ClickException` with its last words where it does not start."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        self.log.seek(0)
+        raise click.ClickException(f"the example on {self.name} did not start. It said:\n{self.log.read()[-2000:]}")
+
+
 @contextmanager
-def _served(example: Path, issuer: Issuer) -> Iterator[int]:
+def _served(name: str, example: Path, issuer: Issuer) -> Iterator[Served]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = int(probe.getsockname()[1])
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("JWT_LP_", "DJANGO_"))}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("JWT_LP_", "DJANGO_"))}
     environment |= {
         "JWT_LP_ISSUER": issuer.address,
         "JWT_LP_AUDIENCE": AUDIENCE,
@@ -226,24 +255,9 @@ def _served(example: Path, issuer: Issuer) -> Iterator[int]:
     }
     with tempfile.TemporaryFile("w+") as log:
         command = [sys.executable, str(example), str(port)]
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: S603 - our own example
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, text=True)  # noqa: S603 - our own
         try:
-            yield port
-        except click.ClickException as error:
-            log.seek(0)
-            raise click.ClickException(f"{error.message}\n{example.name} said:\n{log.read()[-2000:]}") from None
+            yield Served(name, port, process, log)
         finally:
             process.kill()
             process.wait()
-
-
-def _wait(name: str, port: int) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise click.ClickException(f"the example on {name} did not start within {PATIENCE:.0f} s")
