@@ -11,11 +11,12 @@ import math
 import os
 import threading
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
 T = TypeVar("T")
 log = logging.getLogger("jwt_lp.worker")
@@ -163,6 +164,34 @@ class Worker:
         now = self._clock()
         soonest = min((job.due for job in self._jobs), default=math.inf)
         return min(max(soonest - now, 0.0), LONGEST_PAUSE)
+
+
+@contextmanager
+def within(seconds: float, hang_up: Callable[[], None]) -> Generator[None]:
+    """Call `hang_up` from another thread if the block takes longer than `seconds`, and raise `TimeoutError`.
+
+    `hang_up` makes the block end soon, and has returned when the block is left; its OSError says that there
+    was nothing to cut any more. What the block brought then, an exception included, gives way to
+    `TimeoutError`. RuntimeError where no thread can be had.
+    """
+    late = threading.Event()
+
+    def ring() -> None:
+        late.set()
+        with suppress(OSError):
+            hang_up()
+
+    alarm = threading.Timer(seconds, ring)
+    alarm.name, alarm.daemon = "jwt-lp alarm", True
+    alarm.start()
+    try:
+        yield
+    finally:
+        alarm.cancel()
+        alarm.join()
+        # INVARIANT: asked after the alarm has ended, so that nothing from a line that was cut is ever used.
+        if late.is_set():
+            raise TimeoutError
 
 
 def _once(job: Callable[[], None], name: str) -> None:

@@ -25,9 +25,10 @@ __all__ = [
     "ClaimProfile",
     "Conferred",
     "Source",
-    "frozen",
+
     "is_array",
     "is_object",
+    "read_only",
 ]
 
 # OpenID Connect's own scopes (Core, sections 5.4 and 11) say what a client may see of a user; they grant nothing here.
@@ -71,11 +72,12 @@ class ClaimProfile:
     no_grants: frozenset[str] = OPENID_SCOPES
     remedies: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
-    def client_of(self, claims: Mapping[str, object]) -> object:
+    def client_of(self, claims: Mapping[str, Any]) -> str | None:
         """Who asked for the token, or None where it does not say."""
         for name in self.client:
             if name in claims:
-                return claims[name]
+                found: str = claims[name]
+                return found
         return None
 
     def is_app(self, claims: Mapping[str, object]) -> bool:
@@ -104,7 +106,7 @@ class ClaimProfile:
         permissions: list[tuple[str, str, tuple[str, ...]]] = []
         roles: list[tuple[str, str, tuple[str, ...]]] = []
         for source in sources:
-            if source.counts(app=app):
+            if (source.path[0] in claims or source.path[0] == "*") and source.counts(app=app):
                 # INVARIANT: a role's name is never itself a permission.
                 (permissions if source.kind == "permissions" else roles).extend(source.read(claims))
         return Conferred(tuple(permissions), tuple(roles), self.no_grants)
@@ -142,6 +144,8 @@ class ClaimProfile:
 
     def _typ_fault(self, typ: object) -> str | None:
         # INVARIANT: only an absent typ is "". RFC 7515, section 4.1.9: `application/` may be left out.
+        if isinstance(typ, str) and typ != "" and typ in self.types:
+            return None
         text = typ.lower().removeprefix("application/") if isinstance(typ, str) and typ.isascii() else ""
         if text in self.types and (text == "") is (typ is None):
             return None
@@ -217,12 +221,16 @@ class AccessToken:
         )
 
 
-def frozen(value: object) -> object:
-    """Return `value` (of JSON) read-only at every depth, so that no view changes what the next one sees.
+def read_only(claims: Mapping[str, object]) -> Mapping[str, object]:
+    """The claims, read-only at every depth, so that no view changes what the next one sees.
 
-    It takes `value` over: what is flat already is wrapped and not copied.
+    It takes them over: what is flat already is wrapped and not copied.
     """
+    nested = {name: _frozen(value) for name, value in claims.items() if type(value) not in _SCALARS}
+    return MappingProxyType({**claims, **nested} if nested else claims)
+
+
+def _frozen(value: object) -> object:
     if is_object(value):
-        nested = {key: frozen(each) for key, each in value.items() if type(each) not in _SCALARS}
-        return MappingProxyType({**value, **nested} if nested else value)
-    return tuple(map(frozen, value)) if is_array(value) else value
+        return read_only(value)
+    return tuple(map(_frozen, value)) if is_array(value) else value

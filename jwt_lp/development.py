@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +33,7 @@ def development_key(folder: str | os.PathLike[str] = FOLDER) -> SigningKey:
         if path.stat().st_mode & 0o077:
             raise ConfigurationError(f"{path} can be read by others: chmod 600 {path}")
         key = SigningKey.from_jwk(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
         raise ConfigurationError(f"the development key {path} cannot be used: {reason}") from None
     if not key.kid.startswith(PREFIX):
@@ -51,9 +52,9 @@ def _make(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     (path.parent / ".gitignore").write_text("*\n", "utf-8")
     key = SigningKey.generate("ES256", kid=PREFIX + os.urandom(6).hex())
-    scratch = path.with_suffix(f".{os.getpid()}")
-    # Written aside and linked: of several processes that start at once, the first one's key is everybody's.
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    # Written aside (mode 0600) and linked: of several processes that start at once, the first one's key is everybody's.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix="scratch-")
+    scratch = Path(name)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(key.private_jwk(), file)

@@ -1,42 +1,40 @@
 """How is a document fetched from an issuer without being hurt?
 
 One GET, bounded in time, bytes and reach. Nothing is followed: no redirect, no proxy of the environment, no
-retry. The standard library's client does it: a pool's retries, redirects and per-read time limits would all
-have to be switched off or worked around.
+retry. HTTP is urllib3's, one bare connection of it: a pool would bring back what is to be left out. At the
+deadline the line is cut from outside, since no time limit on reads bounds one that drips.
 """
 
 from __future__ import annotations
 
-import http.client
-import io
 import ipaddress
 import re
 import socket
 import ssl
 import time
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from jwt_lp._worker import within
 from jwt_lp.errors import InvalidToken, JwtLpError
 from jwt_lp.jws import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
     from urllib.parse import SplitResult
+
+    from urllib3.connection import HTTPConnection
 
 DEADLINE: Final = 5.0
 MAX_BYTES: Final = 512 * 1024
 
 _URL: Final = re.compile(r"[!-~]+")
 _MAX_AGE: Final = re.compile(r"(?:^|[\s,])max-age=\"?(\d{1,9})", re.IGNORECASE)
-_HEADERS: Final = (
-    ("Accept", "application/json"),
-    ("Accept-Encoding", "identity"),
-    ("Connection", "close"),
-    ("User-Agent", "jwt-lp"),
-)
 
 
 class FetchError(JwtLpError):
@@ -91,17 +89,18 @@ def fetch_json(
     an address that `check_url` refuses, any status but 200 (redirects included), a content encoding, more
     than `max_bytes`, and what `read_json` refuses. Certificates are checked against the system's store.
     """
+    from urllib3.exceptions import HTTPError
+
     fault = check_url(url, allow_http_hosts)
     if fault is not None:
         raise FetchError(f"the address {fault}")
     try:
-        body, headers = _get(urlsplit(url), _Deadline(clock() + deadline, clock), max_bytes)
-    except TimeoutError:
-        problem = f"no complete answer within {deadline:g} s"
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        problem = f"{type(error).__name__}: {plain(error)}"
+        body, cache_control = _get(urlsplit(url), deadline, max_bytes, clock)
+    except (OSError, ValueError, RuntimeError, HTTPException, HTTPError) as error:
+        problem = _problem(error.__cause__ or error, deadline)
     else:
-        return Fetched(_document(body), _max_age(headers))
+        return Fetched(_document(body), _max_age(cache_control))
+    # Not raised above: as its context the error would keep what it was about, sockets included.
     raise FetchError(problem)
 
 
@@ -110,112 +109,76 @@ def plain(text: object) -> str:
     return repr(str(text))[1:-1][:200]
 
 
-class _Deadline:
-    """A point in time that every wait on a socket is cut down to."""
-
-    def __init__(self, end: float, clock: Callable[[], float]) -> None:
-        self._end = end
-        self._clock = clock
-
-    def bound(self, connection: socket.socket, among: int = 1) -> None:
-        """Let the next operation last until the deadline and no longer, or for its share `among` several."""
-        left = (self._end - self._clock()) / among
-        if left <= 0:
-            raise TimeoutError
-        connection.settimeout(left)
+def _problem(cause: BaseException, deadline: float) -> str:
+    if isinstance(cause, TimeoutError):
+        return f"no complete answer within {deadline:g} s"
+    return f"{type(cause).__name__}: {plain(cause)}"
 
 
-class _BoundedReader(io.RawIOBase):
-    """Reads a socket's stream, cutting every wait down to the deadline."""
-
-    def __init__(self, stream: io.RawIOBase, connection: socket.socket, deadline: _Deadline) -> None:
-        super().__init__()
-        self._stream = stream
-        self._connection = connection
-        self._deadline = deadline
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview, /) -> int | None:  # type: ignore[override]
-        self._deadline.bound(self._connection)
-        return self._stream.readinto(buffer)
-
-    def close(self) -> None:
-        self._stream.close()
-        super().close()
-
-
-def _get(parts: SplitResult, deadline: _Deadline, max_bytes: int) -> tuple[bytes, http.client.HTTPMessage]:
+def _get(parts: SplitResult, deadline: float, max_bytes: int, clock: Callable[[], float]) -> tuple[bytes, str]:
+    """Give the body and what Cache-Control says."""
     host = parts.hostname or ""
-    secure = parts.scheme == "https"
-    connection = http.client.HTTPConnection(host, parts.port or (443 if secure else 80))
-    try:
-        # Connected by hand: the client's own way allows its whole time limit to every address of the host.
-        connection.sock = raw = _connect(host, connection.port, deadline, secure=secure)
-        deadline.bound(raw)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("GET", target, headers={"Host": parts.netloc, **dict(_HEADERS)})
-        response = http.client.HTTPResponse(raw, method="GET")
-        with response:
-            stream = response.fp.detach()
-            response.fp = io.BufferedReader(_BoundedReader(stream, raw, deadline))
-            response.begin()
-            _check_head(response)
-            return _body(response, max_bytes), response.headers
-    finally:
-        connection.close()
-
-
-def _connect(host: str, port: int, deadline: _Deadline, *, secure: bool) -> socket.socket:
-    """Connect to the first of the host's addresses that answers; each has its share of the time left."""
-    failure: OSError = OSError("the name has no address")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for place, (family, _, _, _, address) in enumerate(found):
+    end = clock() + deadline
+
+    def left() -> float:
+        seconds = end - clock()
+        if seconds <= 0:
+            raise TimeoutError
+        return seconds
+
+    with closing(_connect([str(address[0]) for *_, address in found], port, left)) as connection:
+        raw = connection.sock
+        connection.timeout = left()
+        raw.settimeout(connection.timeout)
+        # A second handle: the first one is TLS's in a moment, and closed by the client when the answer is read.
+        with (
+            socket.fromfd(raw.fileno(), raw.family, raw.type) as line,
+            within(connection.timeout, partial(line.shutdown, socket.SHUT_RDWR)),
+        ):
+            if parts.scheme == "https":
+                connection.sock = ssl.create_default_context().wrap_socket(raw, server_hostname=host)
+            return _exchange(connection, parts, max_bytes)
+
+
+def _connect(addresses: Sequence[str], port: int, left: Callable[[], float]) -> HTTPConnection:
+    """Connect to the first address that answers; each has its share of the time left.
+
+    Not to the name, nor by the client for https: it would allow one limit to every address and to TLS again.
+    """
+    from urllib3.connection import HTTPConnection
+    from urllib3.exceptions import HTTPError
+
+    failure: Exception = OSError("the name has no address")
+    for place, address in enumerate(addresses):
+        connection = HTTPConnection(address, port, timeout=left() / (len(addresses) - place))
         try:
-            connection = _dial(family, address, deadline, among=len(found) - place)
-        except OSError as error:
+            connection.connect()
+        except (OSError, HTTPError) as error:
             failure = error
         else:
-            return _secured(connection, host, deadline) if secure else connection
+            return connection
     raise failure
 
 
-def _dial(family: int, address: tuple[object, ...], deadline: _Deadline, among: int) -> socket.socket:
-    connection = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        deadline.bound(connection, among)
-        connection.connect(address)
-    except OSError:
-        connection.close()
-        raise
-    return connection
-
-
-def _secured(connection: socket.socket, host: str, deadline: _Deadline) -> socket.socket:
-    try:
-        deadline.bound(connection)
-        return ssl.create_default_context().wrap_socket(connection, server_hostname=host)
-    except (OSError, ValueError):
-        connection.close()
-        raise
-
-
-def _check_head(response: http.client.HTTPResponse) -> None:
-    if response.status != HTTPStatus.OK:
-        hint = ": redirects are not followed, configure where it leads" if "Location" in response.headers else ""
-        raise OSError(f"answered {response.status}{hint}")
-    if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-        raise OSError("answered with a content encoding that was not asked for")
-
-
-def _body(response: http.client.HTTPResponse, max_bytes: int) -> bytes:
-    body = response.read(max_bytes + 1)
-    if len(body) > max_bytes:
-        raise OSError(f"answered with more than {max_bytes} bytes")
-    if response.length:
-        raise OSError(f"broke off {response.length} bytes before the end")
-    return body
+def _exchange(connection: HTTPConnection, parts: SplitResult, max_bytes: int) -> tuple[bytes, str]:
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    headers = {"Host": parts.netloc, "User-Agent": "jwt-lp", "Connection": "close"}
+    headers |= {"Accept": "application/json", "Accept-Encoding": "identity"}
+    connection.request("GET", target, headers=headers, preload_content=False, decode_content=False)
+    with connection.getresponse() as response:
+        if response.status != HTTPStatus.OK:
+            hint = ": redirects are not followed, configure where it leads" if "Location" in response.headers else ""
+            raise OSError(f"answered {response.status}{hint}")
+        if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+            raise OSError("answered with a content encoding that was not asked for")
+        body = response.read(max_bytes + 1)
+        if len(body) > max_bytes:
+            raise OSError(f"answered with more than {max_bytes} bytes")
+        if response.length_remaining:
+            raise OSError(f"broke off {response.length_remaining} bytes before the end")
+        return body, response.headers.get("Cache-Control", "")
 
 
 def _document(body: bytes) -> dict[str, object]:
@@ -227,11 +190,10 @@ def _document(body: bytes) -> dict[str, object]:
         raise FetchError(refusal.detail) from None
 
 
-def _max_age(headers: http.client.HTTPMessage) -> float | None:
-    control = ",".join(headers.get_all("Cache-Control", ()))
-    if re.search(r"\bno-(?:store|cache)\b", control, re.IGNORECASE):
+def _max_age(cache_control: str) -> float | None:
+    if re.search(r"\bno-(?:store|cache)\b", cache_control, re.IGNORECASE):
         return 0.0
-    found = _MAX_AGE.search(control)
+    found = _MAX_AGE.search(cache_control)
     return None if found is None else float(found[1])
 
 

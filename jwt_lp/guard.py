@@ -23,14 +23,13 @@ from jwt_lp.errors import InvalidToken, KeysPending, KeysUnavailable
 from jwt_lp.journal import Journal
 from jwt_lp.jws import fingerprint
 from jwt_lp.requirements import Binding, Facts, Open, Outcome, Requirement
+from jwt_lp.routes import route_faults
 from jwt_lp.settings import Settings
 from jwt_lp.verify import Verifier
 
 if TYPE_CHECKING:
     from jwt_lp.keys import KeysStatus
-
-if TYPE_CHECKING:
-    from jwt_lp.routes import Rules
+    from jwt_lp.routes import Route, Rules
 
 _NO_CREDENTIAL: Final = Cause(HTTPStatus.UNAUTHORIZED, None, "no_credential", "no bearer token was sent")
 _UNMARKED: Final = Cause(
@@ -159,6 +158,13 @@ class Guard:
         issuers = [issuer.name for issuer in self.settings.issuers]
         bindings = [leaf for leaf in requirement.leaves() if isinstance(leaf, Binding)]
         return tuple(f"{requirement}: {fault}" for leaf in bindings for fault in leaf.faults(issuers))
+
+    def survey(self, routes: Sequence[Route]) -> tuple[str, ...]:
+        """Every fault of what is declared for a host's routes; a route that is unguarded is logged, once."""
+        for route in routes:
+            if not route.guarded:
+                self._journal.unguarded(route)
+        return route_faults(routes, self.rules, self.faults)
 
     def ready(self) -> Readiness:
         """How the guard stands now."""

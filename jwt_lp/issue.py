@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 
 from jwt_lp.errors import ConfigurationError
+from jwt_lp.jwk import ALGORITHMS, load
 
 if TYPE_CHECKING:
     from jwt_lp.claims import ClaimProfile, Source
 
-_CURVES: Final = (("ES256", ec.SECP256R1), ("ES384", ec.SECP384R1), ("ES512", ec.SECP521R1))
+_CURVES: Final[Mapping[str, type[ec.EllipticCurve]]] = MappingProxyType(
+    {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -34,18 +38,27 @@ class SigningKey:
     @classmethod
     def generate(cls, algorithm: str = "ES256", *, kid: str | None = None) -> Self:
         """Make a new key for `algorithm`: RS, PS, ES and HS 256/384/512, EdDSA, Ed25519 or Ed448."""
+        _check_algorithm(algorithm)
         return cls(kid or secrets.token_hex(8), algorithm, _new_key(algorithm))
 
     @classmethod
-    def from_jwk(cls, jwk: Mapping[str, object]) -> Self:
+    def from_jwk(cls, jwk: object) -> Self:
         """Read a private JWK that names its `kid` and `alg`; `ConfigurationError` without a word of its content."""
-        kid, algorithm = jwk.get("kid"), jwk.get("alg")
-        if isinstance(kid, str) and isinstance(algorithm, str):
-            try:
-                return cls(kid, algorithm, _implementation(algorithm).from_jwk(dict(jwk)))
-            except (jwt.InvalidKeyError, ValueError, TypeError, KeyError):
-                pass
-        raise ConfigurationError("the signing key is no private JWK with kid and alg")
+        members = dict(jwk) if isinstance(jwk, Mapping) else {}
+        kid, algorithm = members.get("kid"), members.get("alg")
+        if not (isinstance(kid, str) and isinstance(algorithm, str)):
+            raise ConfigurationError("the signing key is no private JWK with kid and alg")
+        _check_algorithm(algorithm)
+        try:
+            key = _implementation(algorithm).from_jwk(members)
+        except (jwt.InvalidKeyError, ValueError, TypeError, KeyError, AttributeError):
+            key = None
+        found = cls(kid, algorithm, key)
+        if not (isinstance(key, bytes) or hasattr(key, "sign")):
+            raise ConfigurationError(f"the signing key {kid!a} is no private JWK for {algorithm}")
+        # What it signs will be verified by the same rules.
+        load(found.public_jwk(), None, trusted=True)
+        return found
 
     def public_jwk(self) -> dict[str, object]:
         """The JWK to publish; for a secret (HS…) the secret itself, which only goes to the verifying side."""
@@ -77,42 +90,64 @@ def shaped(
 ) -> tuple[dict[str, object], str | None]:
     """Return `(claims, typ)` of a user's access token as an issuer of this profile would shape it.
 
-    `registered` holds `iss`, `sub`, `aud`, `iat`, `exp`, `jti` and `client_id`; `roles` are the issuer's own
-    names, each with its label (`realm:clerk`) or bare for the first source of roles.
+    `registered` holds `iss`, `sub`, `aud`, `iat`, `exp`, `jti` and `client_id`; `roles` are outside names with
+    their label (`realm:clerk`), or bare for the first source of roles. `ConfigurationError` for a permission or a
+    role that no claim of the profile can carry.
     """
-    audience = profile.substitute or profile.audience
-    claims = {**registered, profile.subject: registered["sub"], profile.token_id: registered["jti"]}
-    claims[audience] = claims.pop("aud")
-    for name in (*profile.client[:1], *profile.required, *(names[0] for names in profile.any_of)):
+    claims: dict[str, object] = {name: registered[name] for name in ("iss", "iat", "exp")}
+    claims[profile.substitute or profile.audience] = registered["aud"]
+    claims[profile.subject] = registered["sub"]
+    claims[profile.token_id] = registered["jti"]
+    for name in profile.client[:1]:
         claims.setdefault(name, registered["client_id"])
     claims.update({name: min(values) for name, values in profile.expected.items()})
-    wanted = [("permissions", value) for value in permissions] + [("roles", value) for value in roles]
-    places = {source.path: source for source in (*profile.ceiling, *profile.sources) if source.counts(app=False)}
-    for source in places.values():
-        _fill(claims, source, wanted)
+    sources = {source.path: source for source in (*profile.ceiling, *profile.sources) if source.counts(app=False)}
+    for permission in dict.fromkeys(permissions):
+        _carry(claims, [each for each in sources.values() if each.kind == "permissions"], permission, registered)
+    for role in dict.fromkeys(roles):
+        _carry_role(claims, list(sources.values()), role, registered)
+    for name in (*profile.required, *(names[0] for names in profile.any_of)):
+        claims.setdefault(name, registered["client_id"])
     typ = min(profile.types, key=lambda each: (each == "", each))
     return claims, "JWT" if typ == "jwt" else typ or None
 
 
-def _fill(claims: dict[str, object], source: Source, wanted: list[tuple[str, str]]) -> None:
-    values = []
-    for kind, value in list(wanted):
-        label, _, rest = value.partition(":")
-        if kind == source.kind and kind == "permissions":
-            values.append((source.path, value))
-        elif kind == source.kind and (label == source.label or not rest):
-            keys = (rest or value).split(":") if "*" in source.path else [rest or value]
-            path = tuple(keys[0] if key == "*" else key for key in source.path)
-            values.append((path, keys[-1]))
-            wanted.remove((kind, value))
-    for path, value in values:
-        node = claims
-        for key in path[:-1]:
-            node = cast("dict[str, object]", node.setdefault(key, {}))
-        if source.shape == "text":
-            node[path[-1]] = f"{node.get(path[-1], '')} {value}".strip()
-        else:
-            node[path[-1]] = [*cast("list[str]", node.get(path[-1], [])), value]
+def _carry(
+    claims: dict[str, object], sources: Sequence[Source], value: str, registered: Mapping[str, object]
+) -> None:
+    if not sources:
+        raise ConfigurationError(f"the profile has no claim that could carry {value!a}")
+    for source in sources:
+        _put(claims, source, [str(registered["client_id"])] * source.path.count("*"), value)
+
+
+def _carry_role(
+    claims: dict[str, object], sources: Sequence[Source], name: str, registered: Mapping[str, object]
+) -> None:
+    label, _, rest = name.partition(":")
+    named = [source for source in sources if source.label == label and rest]
+    if not named:
+        _carry(claims, [source for source in sources if source.kind == "roles"][:1], name, registered)
+        return
+    *keys, value = rest.split(":", named[0].path.count("*"))
+    _put(claims, named[0], [key.replace("%3A", ":").replace("%25", "%") for key in keys], value)
+
+
+def _put(claims: dict[str, object], source: Source, keys: list[str], value: str) -> None:
+    filled = iter(keys)
+    *path, last = [next(filled) if key == "*" else key for key in source.path]
+    node: Any = claims
+    for key in path:
+        node = node.setdefault(key, {})
+    if source.shape == "text":
+        node[last] = f"{node.get(last, '')} {value}".strip()
+    elif value not in node.setdefault(last, []):
+        node[last].append(value)
+
+
+def _check_algorithm(algorithm: str) -> None:
+    if algorithm not in ALGORITHMS:
+        raise ConfigurationError(f"the algorithm {algorithm!a} is not supported")
 
 
 def _registered(algorithm: str) -> str:
@@ -121,10 +156,7 @@ def _registered(algorithm: str) -> str:
 
 
 def _implementation(algorithm: str) -> Any:
-    found = get_default_algorithms().get(_registered(algorithm))
-    if found is None:
-        raise ConfigurationError(f"the algorithm {algorithm!a} is not supported")
-    return found
+    return get_default_algorithms()[_registered(algorithm)]
 
 
 def _new_key(algorithm: str) -> object:
@@ -132,11 +164,6 @@ def _new_key(algorithm: str) -> object:
         return secrets.token_bytes(int(algorithm[2:]) // 8)
     if algorithm.startswith(("RS", "PS")):
         return rsa.generate_private_key(65537, 2048)
-    if algorithm == "Ed448":
-        return ed448.Ed448PrivateKey.generate()
-    if algorithm in {"EdDSA", "Ed25519"}:
-        return ed25519.Ed25519PrivateKey.generate()
-    curve = dict(_CURVES).get(algorithm)
-    if curve is None:
-        raise ConfigurationError(f"the algorithm {algorithm!a} is not supported")
-    return ec.generate_private_key(cast("Any", curve)())
+    if algorithm.startswith("ES"):
+        return ec.generate_private_key(_CURVES[algorithm]())
+    return ed448.Ed448PrivateKey.generate() if algorithm == "Ed448" else ed25519.Ed25519PrivateKey.generate()

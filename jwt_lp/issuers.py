@@ -121,6 +121,7 @@ class IssuerReader(Reader):
 
     def keys(self, algorithms: frozenset[str], hosts: frozenset[str]) -> dict[str, object]:
         """Where its keys are: exactly one way."""
+        self.values["DISCOVERY"] = discovery = self.word("DISCOVERY")
         given = [key for key in ("JWKS", "JWKS_URL", "DISCOVERY") if self.values.get(key)]
         if len(given) != 1:
             what = "none is given" if not given else f"{' and '.join(given)} are given"
@@ -130,7 +131,7 @@ class IssuerReader(Reader):
             return self.static(algorithms)
         if any(name.startswith("HS") for name in algorithms):
             self.fault(f"{given[0]}: a secret is never fetched; HS… keys stand in JWKS")
-        if given == ["DISCOVERY"] and self.values["DISCOVERY"] in (True, "true", "1"):
+        if discovery is True:
             return {"discovery": True, **self.url("ISSUER", hosts, keep=None)}
         return self.url(given[0], hosts, keep=given[0].lower())
 
@@ -162,7 +163,8 @@ class IssuerReader(Reader):
                 check_grant(grant)
             except GrammarError as error:
                 self.fault(f"CEILING: {error}")
-        if "CEILING" in self.values:
+        # An empty list is a ceiling that holds everything back; None and empty text are none at all.
+        if self.values.get("CEILING") not in (None, ""):
             return Permissions.of(Grant(grant, "CEILING", pattern=is_pattern(grant)) for grant in grants)
         if several:
             self.fault('CEILING is needed with several issuers: what this one may confer at all, such as ["orders:**"]')

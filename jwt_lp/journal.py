@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Final
 from jwt_lp.decision import Decision, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from jwt_lp.claims import AccessToken
     from jwt_lp.decision import Cause
     from jwt_lp.requirements import Requirement
+    from jwt_lp.routes import Route
     from jwt_lp.settings import Settings
+
+UNGUARDED: Final = "jwt_lp.W001"
 
 _LOG: Final = logging.getLogger("jwt_lp")
 
@@ -32,6 +35,7 @@ class Journal:
         self._settings = settings
         self._clock = clock
         self._reference = reference
+        self._unguarded: set[str] = set()
 
     def started(self) -> None:
         """Say loudly what makes this process laxer than it will be."""
@@ -41,6 +45,13 @@ class Journal:
         if until is not None:
             detail = f"requirements are observed and not enforced until {until.isoformat()}"
             self._write(logging.WARNING, "observing", {"detail": detail})
+
+    def unguarded(self, route: Route) -> None:
+        """Say once of a route that nothing is declared for it."""
+        if route.label not in self._unguarded:
+            self._unguarded.add(route.label)
+            event = {"id": UNGUARDED, "route": route.label, "endpoint": route.endpoint, "hint": route.hint}
+            self._write(logging.WARNING, "unguarded", event)
 
     def observing(self) -> bool:
         """Whether would-be refusals pass today, in UTC."""
@@ -118,7 +129,7 @@ class Journal:
         }
         self._write(level, "observed" if observed else "refused", event)
 
-    def _write(self, level: int, event: str, members: dict[str, object]) -> None:
+    def _write(self, level: int, event: str, members: Mapping[str, object]) -> None:
         if _LOG.isEnabledFor(level):
             kept = {name: value for name, value in {**members, "service": self._settings.service}.items() if value}
             _LOG.log(level, "jwt-lp %s %s", event, json.dumps(kept), extra={"jwt_lp": {"event": event, **kept}})

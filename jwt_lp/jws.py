@@ -33,6 +33,7 @@ _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 # By length modulo four: which last characters are canonical, and what the standard decoder wants appended.
 _TAILS: Final = ((_ALPHABET, b""), (b"", b""), (b"AQgw", b"=="), (b"AEIMQUYcgkosw048", b"="))
 _REFUSED: Final = frozenset({"crit", "b64", "zip", "enc", "jwk", "jku", "x5u", "x5c"})
+_BLANKS: Final = " \t\n\r"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _BRACKETS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
 
@@ -208,7 +209,10 @@ def _parse_json(data: bytes) -> dict[str, object]:
     text = data.decode("utf-8")
     if text.count("{") + text.count("[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         raise _NotStrict(f"is nested deeper than {MAX_DEPTH}")
-    value: object = _DECODER.decode(text)
+    bare = text.strip(_BLANKS)
+    value, end = _DECODER.raw_decode(bare)
+    if end != len(bare):
+        raise ValueError
     if not isinstance(value, dict):
         raise _NotStrict("is no JSON object")
     if "\\u" in text and not _encodable(value):

@@ -72,11 +72,14 @@ class Reader:
             return ()
         return tuple(cast("Collection[str]", value))
 
+    def word(self, key: str) -> object:
+        """The value, or True or False where it is a word for them."""
+        value = self.values.get(key)
+        return _WORDS.get(value.lower(), value) if isinstance(value, str) else value
+
     def flag(self, key: str, *, default: bool = False) -> bool:
         """True or False, also as a word."""
-        value = self.values.get(key, default)
-        if isinstance(value, str):
-            value = _WORDS.get(value.lower(), value)
+        value = self.word(key) if key in self.values else default
         if not isinstance(value, bool):
             self.fault(f"{key} is True or False")
             return default
@@ -87,7 +90,7 @@ class Reader:
         value = self.values.get(key, default)
         try:
             number = float(cast(str, value)) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else -1
-        except ValueError:
+        except (ValueError, OverflowError):
             number = -1
         if isinstance(value, timedelta):
             number = value.total_seconds()

@@ -80,8 +80,8 @@ class Rules:
         return cls(tuple(entries))
 
     def declare(self, route: Route) -> Route:
-        """The route with what the rules say of it, if nothing nearer is declared."""
-        if route.requirement is not None or not self.entries:
+        """The route with what the rules say of it, if nothing nearer is declared, well or badly."""
+        if route.requirement is not None or route.faults or not self.entries:
             return route
         found = [(rule, requirement) for rule, requirement in self.entries if _matches(rule, route)]
         if len({requirement for _, requirement in found}) > 1:
@@ -116,6 +116,6 @@ def _matches(rule: str, route: Route) -> bool:
 def route_faults(routes: Sequence[Route], rules: Rules, requirement_faults: Callable[[Requirement], Iterable[str]]) -> tuple[str, ...]:
     """Every fault of declarations and rules over all of a host's routes, each once."""
     faults = [fault for route in routes for fault in route.all_faults()]
-    for requirement in {route.requirement for route in routes if route.requirement is not None}:
+    for requirement in dict.fromkeys(route.requirement for route in routes if route.requirement is not None):
         faults += requirement_faults(requirement)
     return tuple(dict.fromkeys((*faults, *rules.faults(routes))))

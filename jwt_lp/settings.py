@@ -71,15 +71,17 @@ class Settings:
         """Read `JWT_LP_…` variables: `JWT_LP_ISSUER`, `JWT_LP_ISSUERS__AUTH0__ISSUER`, lists comma-separated."""
         variables = os.environ if environ is None else environ
         tree: dict[str, object] = {}
+        faults = []
         for name, value in variables.items():
             keys = name.removeprefix("JWT_LP_").split("__")
-            if not name.startswith("JWT_LP_") or keys[0] in _OTHER_VARIABLES:
-                continue
-            node = tree
-            for key in keys[:-1]:
-                node = cast("dict[str, object]", node.setdefault(key, {}))
-            if isinstance(node, dict):
-                node[keys[-1]] = value
+            if name.startswith("JWT_LP_") and keys[0] not in _OTHER_VARIABLES and not _placed(tree, keys, value):
+                faults.append(f"{name} contradicts another variable, or has an empty part")
+        if faults:
+            raise ConfigurationError(*faults)
+        bind = tree.get("BIND")
+        if isinstance(bind, dict):
+            # Variables are written in capitals, and parameters are not.
+            tree["BIND"] = {parameter.lower(): claim for parameter, claim in bind.items()}
         return cls.from_mapping(tree, environ=variables)
 
     def outside(self, role: str, issuer: IssuerSettings) -> str:
@@ -96,11 +98,21 @@ class Settings:
             raise ConfigurationError(f"the policy has no role {role!a}; its roles are: {known}")
         # With several issuers, entries without an issuer's name confer nothing.
         owners = {issuer.name} if len(self.issuers) > 1 else {issuer.name, None}
-        labels = {source.label for source in issuer.profile.sources if source.kind == "roles"}
+        labels = {source.label for source in issuer.profile.sources}
         for owner, name in filter(None, map(listed, found.sources)):
             if owner in owners and name.partition(":")[0] in labels:
                 return name
         raise ConfigurationError(f'no role of {issuer.name} confers {role}: add from = ["..."] to it in the policy')
+
+
+def _placed(tree: dict[str, object], keys: list[str], value: str) -> bool:
+    node: object = tree
+    for key in keys[:-1]:
+        node = node.setdefault(key, {}) if isinstance(node, dict) else None
+    if not isinstance(node, dict) or keys[-1] in node or not all(keys):
+        return False
+    node[keys[-1]] = value
+    return True
 
 
 class _SettingsReader(IssuerReader):

@@ -43,13 +43,16 @@ class Authority:
     ) -> None:
         self._clock = clock
         self.key = SigningKey.generate(algorithm)
-        own = {"ISSUER": ISSUER, "AUDIENCE": AUDIENCE, "OWN": True, "POLICY": policy, **self._keys()}
-        self._mapping = own if like is None else self._alike(Settings.from_mapping(like))
-        self._settings = Settings.from_mapping(self._mapping)
+        self._policy = policy
+        self._like = None if like is None else Settings.from_mapping(like)
+        self._settings = Settings.from_mapping(self.settings())
 
     def settings(self, **overrides: object) -> dict[str, object]:
         """A settings mapping that accepts this authority's tokens, with `overrides` in upper-case keys."""
-        return {**self._mapping, **overrides}
+        if self._like is not None:
+            return {**self._alike(self._like), **overrides}
+        own = {"ISSUER": ISSUER, "AUDIENCE": AUDIENCE, "OWN": True, "POLICY": self._policy, **self._keys()}
+        return {**own, **overrides}
 
     def guard(self, **overrides: object) -> Guard:
         """A guard that accepts this authority's tokens and reads the same clock."""
@@ -110,18 +113,18 @@ class Authority:
         return found[0]
 
     def _alike(self, like: Settings) -> dict[str, object]:
-        several = len(like.issuers) > 1
+        named = len(like.issuers) > 1 or like.issuers[0].name != "default"
         mapping: dict[str, object] = {
             "SERVICE": like.service,
             "POLICY": like.policy,
             "EXTERNAL": {rule: open_.reason for rule, open_ in like.rules.entries if open_.reason is not None},
             "PUBLIC": [rule for rule, open_ in like.rules.entries if open_.reason is None],
-            "BIND": {name: dict(each.paths) if several else each.paths[0][1] for name, each in like.bind.items()},
+            "BIND": {name: dict(each.paths) if each.paths[0][0] else each.paths[0][1] for name, each in like.bind.items()},
             "URLCONFS": like.urlconfs,
             "OBSERVE_UNTIL": like.observe_until,
             "SHOW_REQUIREMENT": like.show_requirement,
         }
-        if several:
+        if named:
             return {**mapping, "ISSUERS": {each.name: self._issuer_alike(each, f"/{each.name}") for each in like.issuers}}
         return {**mapping, **self._issuer_alike(like.issuers[0], "")}
 

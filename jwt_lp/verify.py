@@ -10,17 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from jwt_lp import jws
 from jwt_lp.cache import TokenCache
-from jwt_lp.claims import AccessToken, ClaimProfile, Conferred, frozen
+from jwt_lp.claims import AccessToken, ClaimProfile, Conferred, read_only
 from jwt_lp.errors import InvalidToken
 from jwt_lp.jwk import same_algorithms
-from jwt_lp.keys import KeySource, StaticKeys
 from jwt_lp.permissions import MAX_LENGTH, MAX_SEGMENTS, Grant, Permissions, fits, is_pattern
 
 if TYPE_CHECKING:
+    from jwt_lp.keys import KeySource, StaticKeys
     from jwt_lp.policy import Policy
 
 MAX_GRANTS: Final = 1000
@@ -97,16 +97,16 @@ class Verifier:
 
     def _verify(self, token: str, fingerprint: str, now: float, *, wait: bool) -> _Verified:
         compact = jws.read(token)
-        claims = jws.read_json(compact.payload, "payload")
+        claims: dict[str, Any] = jws.read_json(compact.payload, "payload")
         issuer = self._issuer(claims.get("iss"))
         development = issuer.development is not None and bool(issuer.development.find(compact.kid, compact.algorithm))
-        keys: KeySource = cast(StaticKeys, issuer.development) if development else issuer.keys
+        keys: KeySource = issuer.development if development and issuer.development is not None else issuer.keys
         if not development and compact.algorithm not in self._accepted[issuer.name]:
             allowed = ", ".join(sorted(issuer.algorithms))
             raise InvalidToken("algorithm", f"alg is {_shown(compact.algorithm)}; ALGORITHMS allows {allowed}")
         generation = keys.generation
         _check_signature(compact, keys, wait=wait)
-        fault = issuer.profile.fault(cast("str | None", compact.header.get("typ")), claims)
+        fault = issuer.profile.fault(compact.header.get("typ"), claims)
         if fault is not None:
             raise InvalidToken(*fault)
         _check_audience(issuer, claims)
@@ -124,7 +124,7 @@ class Verifier:
     def _token(
         self,
         issuer: TrustedIssuer,
-        claims: dict[str, object],
+        claims: dict[str, Any],
         issued_at: float,
         expires_at: float,
         fingerprint: str,
@@ -143,13 +143,13 @@ class Verifier:
         return AccessToken(
             issuer=issuer.issuer,
             issuer_name=issuer.name,
-            subject=cast(str, claims[profile.subject]),
-            client=cast("str | None", profile.client_of(claims)),
+            subject=claims[profile.subject],
+            client=profile.client_of(claims),
             permissions=permissions,
-            claims=cast("Mapping[str, object]", frozen(claims)),
+            claims=read_only(claims),
             issued_at=issued_at,
             expires_at=expires_at,
-            token_id=cast("str | None", claims.get(profile.token_id)),
+            token_id=claims.get(profile.token_id),
             roles=roles,
             fingerprint=fingerprint,
             ignored=ignored,
@@ -171,11 +171,13 @@ class Verifier:
 
     def _roles(self, issuer: TrustedIssuer, conferred: Conferred) -> tuple[tuple[str, ...], int]:
         """The policy's roles that are conferred, and how many outside roles were ignored."""
-        if not (conferred.outside_roles or self._policy.listed):
+        if not conferred.outside_roles and (issuer.own or not self._policy.listed):
             return (), 0
         outside = conferred.roles
         if issuer.own:
-            named = [name.removeprefix("role:") for name in outside if name.startswith("role:")]
+            # Only the first claim that has roles is ours to write; there they stand by the policy's names.
+            first = next(source.label for source in issuer.profile.sources if source.kind == "roles")
+            named = [name.removeprefix(f"{first}:") for name in outside if name.startswith(f"{first}:")]
             roles = tuple(name for name in named if name in self._policy.roles)
             return roles, len(outside) - len(roles)
         several = len(self._issuers) > 1
@@ -207,6 +209,8 @@ def _check_signature(compact: jws.Compact, keys: KeySource, *, wait: bool) -> No
 
 def _check_audience(issuer: TrustedIssuer, claims: Mapping[str, object]) -> None:
     name, value = issuer.profile.intended(claims)
+    if isinstance(value, str) and value in issuer.audience:
+        return
     values = value if isinstance(value, list) else [value]
     # One member of another type spoils the list: nobody can say what its issuer meant.
     if not values or not all(isinstance(each, str) and each for each in values):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jwt_lp._worker import PerProcess, Worker
+from jwt_lp._worker import PerProcess, Worker, within
 from keyserver import eventually
 
 if TYPE_CHECKING:
@@ -204,6 +204,17 @@ def test_ensuring_often_starts_one_thread(worker: Worker) -> None:
     assert 1 == sum(thread.name == "jwt-lp worker" for thread in threading.enumerate())
 
 
+def test_while_one_caller_starts_the_thread_another_does_not(worker: Worker) -> None:
+    """ensure() returns at once, without a thread of its own, where another caller is about to start it."""
+    job = Counted()
+    worker.every(job, name="job")
+    with worker._loop.get().right_to_start:
+        worker.ensure()
+        assert None is worker._loop.get().thread
+    worker.ensure()
+    assert True is eventually(lambda: job.runs == 1)
+
+
 def test_closing_stops_for_good(worker: Worker) -> None:
     """After close() no job runs, ensure() starts nothing, and closing again does nothing."""
     job = Counted()
@@ -334,6 +345,57 @@ def test_a_fork_while_the_bell_is_held_does_not_block_the_child(worker: Worker) 
             return ran
 
         assert True is in_child(child)
+
+
+def test_a_block_within_its_time_is_left_alone() -> None:
+    """within() changes nothing about a block that ends in time, whether it succeeds or raises."""
+    calls: list[int] = []
+    with within(60.0, lambda: calls.append(1)):
+        pass
+    with pytest.raises(KeyError), within(60.0, lambda: calls.append(1)):
+        raise KeyError
+    assert ([], False) == (calls, any(thread.name == "jwt-lp alarm" for thread in threading.enumerate()))
+
+
+@pytest.mark.parametrize("error", [None, KeyError("half"), OSError("cut")])
+def test_a_block_that_takes_too_long_is_cut(error: Exception | None) -> None:
+    """within() calls from outside, and TimeoutError takes the place of whatever the block brought."""
+    cut = threading.Event()
+
+    def block() -> None:
+        with within(0.02, cut.set):
+            assert True is cut.wait(5)
+            if error is not None:
+                raise error
+
+    with pytest.raises(TimeoutError):
+        block()
+
+
+def test_a_block_that_is_cut_is_left_after_the_cut() -> None:
+    """What cuts a block has returned when the block is left, so that it can reach nothing opened later."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        begun.set()
+        time.sleep(0.1)
+        ended.set()
+
+    with pytest.raises(TimeoutError), within(0, slow):
+        begun.wait(5)
+    assert True is ended.is_set()
+
+
+def test_nothing_left_to_cut_is_no_fault() -> None:
+    """An OSError of what cuts the block is not shown to anyone: TimeoutError says enough."""
+    tried = threading.Event()
+
+    def gone() -> None:
+        tried.set()
+        raise OSError("not connected")
+
+    with pytest.raises(TimeoutError), within(0, gone):
+        tried.wait(5)
 
 
 def test_a_value_per_process_is_one_value() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Final, cast
@@ -14,6 +13,7 @@ from jwt_lp.cli.output import brief, count
 from jwt_lp.errors import TemplateError
 from jwt_lp.permissions import Grant, Permissions, is_pattern
 from jwt_lp.requirements import Binding, Facts, Requirement, Term
+from jwt_lp.templates import claim_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,19 +69,12 @@ def _unequal(binding: Binding, facts: Facts) -> Leaf:
     name = ".".join(path)
     if not path:
         why, remedy = f"it names no claim for {facts.issuer}", "name one in where= or BIND"
-    elif _claim(facts.claims, path) is None:
+    elif claim_at(facts.claims, path) is None:
         why, remedy = f"the token has no claim {name}", f"have the issuer send {name}"
     else:
         why = f"the claim {name} is there and is not equal to the route's {binding.parameter}, to the letter"
         remedy = f"call it with a {binding.parameter} that the token's subject may use"
     return Leaf(str(binding), str(binding), held=False, why=(brief(why),), remedies=(brief(remedy),))
-
-
-def _claim(claims: Mapping[str, object], path: tuple[str, ...]) -> object:
-    found = claims.get(path[0])
-    if len(path) == 1:
-        return found
-    return _claim(cast("Mapping[str, object]", found), path[1:]) if isinstance(found, Mapping) else None
 
 
 def _lacked(term: Term, facts: Facts, token: AccessToken, issuer: IssuerSettings, settings: Settings) -> Leaf:

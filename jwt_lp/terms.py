@@ -1,0 +1,324 @@
+"""What can be asked for?
+
+The nodes of a requirement: permissions and templates of them, claim bindings, and all-of and any-of over both.
+Each knows sets, not tokens, and prints itself as it was written.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, product
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
+
+from jwt_lp.errors import ConfigurationError, TemplateError
+from jwt_lp.templates import Parts, claim_at, equals, fill_template, parse_template
+
+if TYPE_CHECKING:
+    from jwt_lp.permissions import Grant, Permissions
+
+_SHOWN: Final = 32
+
+
+class Facts(NamedTuple):
+    """What a requirement is held against: grants, the route's parameters, the token's claims and issuer."""
+
+    held: Permissions
+    params: Mapping[str, object]
+    claims: Mapping[str, object]
+    issuer: str
+
+
+class Outcome(NamedTuple):
+    """What came of it: the grants that served, what is missing (as written), and faults of configuration."""
+
+    used: tuple[Grant, ...] = ()
+    missing: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+
+    @property
+    def satisfied(self) -> bool:
+        return not self.missing
+
+
+class Requirement(ABC):
+    """What a route asks for. Compose with `&`, `|`, `all_of` and `any_of`; `str()` gives it as written."""
+
+    __slots__ = ()
+    asks_token: ClassVar[bool] = True
+
+    @property
+    def literal(self) -> str | None:
+        """The one permission it asks for, where that is all it asks for; otherwise None."""
+        return None
+
+    @abstractmethod
+    def hold(self, facts: Facts) -> Outcome:
+        """Evaluate; never raises. What cannot be evaluated is missing."""
+
+    @abstractmethod
+    def leaves(self) -> Iterator[Requirement]:
+        """Every permission and binding in it, in the order written."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The route parameters it reads."""
+        return frozenset(name for leaf in self.leaves() for name in leaf.names)
+
+    @property
+    def permissions(self) -> tuple[str, ...]:
+        """The permissions it names, templates as written, without repetition."""
+        return tuple(dict.fromkeys(leaf.template for leaf in self.leaves() if isinstance(leaf, Term)))
+
+    @property
+    def scope(self) -> str | None:
+        """The first alternative's permissions, for RFC 6750's `scope`; None where one is a template."""
+        named = self.alternatives()[0]
+        return None if not named or any("{" in each for each in named) else " ".join(dict.fromkeys(named))
+
+    @property
+    def enforced(self) -> bool:
+        """Whether it is enforced even while the operator only observes."""
+        return False
+
+    def alternatives(self) -> list[tuple[str, ...]]:
+        """The sets of permissions any one of which will do, as written, in order; at most 32. Bindings do not show."""
+        return [()]
+
+    def bound(self, bindings: Mapping[str, Binding]) -> Requirement:
+        """The same with `bindings` (by parameter) demanded too, in each alternative that does not opt out."""
+        return AllOf((self, *bindings.values())) if bindings else self
+
+    def __and__(self, other: Requirement | str) -> Requirement:
+        return AllOf(nodes_of("&", (self, other)))
+
+    def __or__(self, other: Requirement | str) -> Requirement:
+        return AnyOf(nodes_of("|", (self, other)))
+
+    def __rand__(self, other: str) -> Requirement:
+        return AllOf(nodes_of("&", (other, self)))
+
+    def __ror__(self, other: str) -> Requirement:
+        return AnyOf(nodes_of("|", (other, self)))
+
+    def __repr__(self) -> str:
+        return f"<Requirement {self}>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Term(Requirement):
+    """One permission, or a template of one."""
+
+    template: str
+    parts: Parts = ()
+
+    @property
+    def literal(self) -> str | None:
+        return None if self.parts else self.template
+
+    @classmethod
+    def parse(cls, text: str) -> Term:
+        """Read a permission or a template; `ConfigurationError` for what could never be granted."""
+        return cls(text, parse_template(text))
+
+    def hold(self, facts: Facts) -> Outcome:
+        if not self.parts:
+            grant = facts.held.serving(self.template)
+            return Outcome(missing=(self.template,)) if grant is None else Outcome((grant,))
+        try:
+            grant = facts.held.serving(self.fill(facts.params))
+        except TemplateError as error:
+            fault = f"{self.template}: {error}"
+            return Outcome(missing=(self.template,), faults=(fault,) if error.configured else ())
+        return Outcome(missing=(self.template,)) if grant is None else Outcome((grant,))
+
+    def fill(self, params: Mapping[str, object]) -> str:
+        """The permission asked for with these parameters; `TemplateError` where they cannot fill it."""
+        return fill_template(self.parts, params)
+
+    def leaves(self) -> Iterator[Requirement]:
+        yield self
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(part[0] for part in self.parts if not isinstance(part, str))
+
+    def alternatives(self) -> list[tuple[str, ...]]:
+        return [(self.template,)]
+
+    def __str__(self) -> str:
+        return self.template
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Binding(Requirement):
+    """A route parameter must equal a claim. `paths` maps an issuer's name to the claim's path; "" is any."""
+
+    parameter: str
+    paths: tuple[tuple[str, tuple[str, ...]], ...]
+
+    def hold(self, facts: Facts) -> Outcome:
+        held = equals(facts.params.get(self.parameter), claim_at(facts.claims, self._path(facts.issuer)))
+        return Outcome() if held else Outcome(missing=(str(self),))
+
+    def _path(self, issuer: str) -> tuple[str, ...]:
+        paths = dict(self.paths)
+        return paths.get(issuer, paths.get("", ()))
+
+    def leaves(self) -> Iterator[Requirement]:
+        yield self
+
+    def faults(self, issuers: Sequence[str]) -> list[str]:
+        """What is wrong with it where these issuers (by name) are configured."""
+        named = [issuer for issuer, _ in self.paths]
+        if len(issuers) > 1 and "" in named:
+            return [f"{self}: with several issuers a binding names its issuer: {{{issuers[0]!r}: 'sub', ...}}"]
+        known = (*issuers, "")
+        return [f"{self}: no issuer is called {issuer!a}; there is {', '.join(issuers)}" for issuer in named if issuer not in known]
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset((self.parameter,))
+
+    def __str__(self) -> str:
+        return f"{self.parameter}=" + ",".join(
+            f"{issuer}/{'.'.join(path)}" if issuer else ".".join(path) for issuer, path in self.paths
+        )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AllOf(Requirement):
+    """Every part is asked for. `unbound` names what `BIND` leaves alone; `always` is never only observed."""
+
+    parts: tuple[Requirement, ...]
+    unbound: frozenset[str] = frozenset()
+    always: bool = False
+
+    def hold(self, facts: Facts) -> Outcome:
+        outcomes = [part.hold(facts) for part in self.parts]
+        return Outcome(
+            tuple(dict.fromkeys(grant for outcome in outcomes for grant in outcome.used)),
+            tuple(dict.fromkeys(each for outcome in outcomes for each in outcome.missing)),
+            tuple(dict.fromkeys(each for outcome in outcomes for each in outcome.faults)),
+        )
+
+    def leaves(self) -> Iterator[Requirement]:
+        for part in self.parts:
+            yield from part.leaves()
+
+    def alternatives(self) -> list[tuple[str, ...]]:
+        choices = product(*(part.alternatives() for part in self.parts))
+        return [tuple(dict.fromkeys(each for named in choice for each in named)) for choice in islice(choices, _SHOWN)]
+
+    def bound(self, bindings: Mapping[str, Binding]) -> Requirement:
+        kept = tuple(binding for name, binding in bindings.items() if name not in self.unbound)
+        return AllOf((*self.parts, *kept), self.unbound, self.always) if kept else self
+
+    @property
+    def enforced(self) -> bool:
+        return self.always or any(part.enforced for part in self.parts)
+
+    def __str__(self) -> str:
+        written = " & ".join(f"({part})" if isinstance(part, AnyOf) else str(part) for part in self.parts)
+        return f"{written} unbound {','.join(sorted(self.unbound))}" if self.unbound else written
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AnyOf(Requirement):
+    """One part at least is asked for."""
+
+    parts: tuple[Requirement, ...]
+
+    def hold(self, facts: Facts) -> Outcome:
+        outcomes: list[Outcome] = []
+        for part in self.parts:
+            outcome = part.hold(facts)
+            if outcome.satisfied:
+                return outcome
+            outcomes.append(outcome)
+        missing = outcomes[0].missing
+        return Outcome((), missing, tuple(each for outcome in outcomes for each in outcome.faults))
+
+    def leaves(self) -> Iterator[Requirement]:
+        for part in self.parts:
+            yield from part.leaves()
+
+    def alternatives(self) -> list[tuple[str, ...]]:
+        return [named for part in self.parts for named in part.alternatives()][:_SHOWN]
+
+    def bound(self, bindings: Mapping[str, Binding]) -> Requirement:
+        return AnyOf(tuple(part.bound(bindings) for part in self.parts))
+
+    @property
+    def enforced(self) -> bool:
+        return any(part.enforced for part in self.parts)
+
+    def __str__(self) -> str:
+        return " | ".join(f"({part})" if isinstance(part, AllOf) else str(part) for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Authenticated(Requirement):
+    """Any valid token will do."""
+
+    def hold(self, facts: Facts) -> Outcome:  # noqa: ARG002 - any valid token will do
+        return Outcome()
+
+    def leaves(self) -> Iterator[Requirement]:
+        yield self
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset()
+
+    def __str__(self) -> str:
+        return "authenticated"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Open(Requirement):
+    """No token is asked for: `public`, or `external` where somebody else guards the route and `reason` says who.
+
+    With `identify`, a good token is hung on the request and any other is ignored.
+    """
+
+    reason: str | None = None
+    identify: bool = False
+    asks_token: ClassVar[bool] = False
+
+    def hold(self, facts: Facts) -> Outcome:  # noqa: ARG002 - nothing is asked for
+        return Outcome()
+
+    def leaves(self) -> Iterator[Requirement]:
+        return iter(())
+
+    def bound(self, bindings: Mapping[str, Binding]) -> Requirement:  # noqa: ARG002 - no token, no claim
+        return self
+
+    def __str__(self) -> str:
+        if self.reason is not None:
+            return f"external: {self.reason}"
+        return "public, identified" if self.identify else "public"
+
+
+def nodes_of(verb: str, parts: tuple[Requirement | str, ...]) -> tuple[Requirement, ...]:
+    """The parts as nodes; `ConfigurationError` for none, for what would open the whole, and for a bare list."""
+    if not parts:
+        raise ConfigurationError(
+            f"{verb}() without a permission asks for nothing: name one, or use authenticated or public"
+        )
+    return tuple(_node(verb, part) for part in parts)
+
+
+def _node(verb: str, part: object) -> Requirement:
+    if isinstance(part, Open):
+        raise ConfigurationError(f"{part} cannot be part of {verb}(): it would open the whole")
+    if isinstance(part, Requirement):
+        return part
+    if isinstance(part, str):
+        return Term.parse(part)
+    raise ConfigurationError(
+        f"{verb}() takes permissions and requirements, not {type(part).__name__}; "
+        'write all_of("a", "b") or any_of("a", "b")'
+    )

@@ -1,0 +1,237 @@
+"""How a token is made, and in which shape."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jwt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jwt_lp import ConfigurationError, StaticKeys, verify
+from jwt_lp.issue import SigningKey, shaped, sign
+from jwt_lp.profiles import COGNITO, SHIPPED
+from jwt_lp.settings import Settings
+from jwt_lp.sources import Source
+
+ALGORITHMS = (
+    *(f"{kind}{size}" for kind in ("RS", "PS", "ES", "HS") for size in (256, 384, 512)),
+    "EdDSA",
+    "Ed25519",
+    "Ed448",
+)
+REGISTERED = {
+    "iss": "https://a.test",
+    "sub": "alice",
+    "aud": "orders-api",
+    "iat": 1,
+    "exp": 2,
+    "jti": "j1",
+    "client_id": "web",
+}
+KEYS = {name: SigningKey.generate(name, kid="k1") for name in ("ES256", "RS256", "Ed25519", "Ed448", "HS256")}
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_key_signs_what_its_public_half_verifies(algorithm: str) -> None:
+    """Each algorithm's key signs, survives being written down, and says nothing of itself in its repr."""
+    key = SigningKey.generate(algorithm, kid="k1")
+    again = SigningKey.from_jwk(json.loads(json.dumps(key.private_jwk())))
+    assert key.public_jwk() == again.public_jwk()
+    header, payload = verify.verify_signature(sign({"a": 1}, again), StaticKeys.from_jwks({"keys": [key.public_jwk()]}))
+    assert ("k1", "at+jwt", b'{"a":1}') == (header["kid"], header["typ"], payload)
+    assert f"<SigningKey k1 {algorithm}>" == repr(key)
+    assert not any(str(value) in repr([key, again]) for name, value in key.private_jwk().items() if name in "dkn")
+
+
+@pytest.mark.parametrize("name", list(KEYS))
+def test_a_public_jwk_is_public(name: str) -> None:
+    """No private member is published; a secret is, to the verifying side."""
+    public = KEYS[name].public_jwk()
+    assert ("k1", name, "sig") == (public["kid"], public["alg"], public["use"])
+    assert set() == {"d", "p", "q", "dp", "dq", "qi", "key_ops"} & set(public)
+    assert (name == "HS256") is ("k" in public)
+
+
+def test_keys_are_not_alike() -> None:
+    """Two keys have two names and two materials, and are never equal."""
+    one, two = SigningKey.generate(), SigningKey.generate()
+    assert one.kid != two.kid
+    assert one.public_jwk()["x"] != two.public_jwk()["x"]
+    assert one != SigningKey.from_jwk(one.private_jwk())
+
+
+@pytest.mark.parametrize(
+    "algorithm", ["", "none", "None", "es256", "ES256K", "ES521", "HS", "HSabc", "HS1", "HS8", "RS1", "RSx", "PS"]
+)
+def test_an_algorithm_that_is_not_supported(algorithm: str) -> None:
+    """Only the algorithms named in the docstring get a key; any other name is a `ConfigurationError`."""
+    with pytest.raises(ConfigurationError):
+        SigningKey.generate(algorithm)
+
+
+@pytest.mark.parametrize(
+    "jwk",
+    [
+        pytest.param([], id="a list"),
+        pytest.param(None, id="null"),
+        pytest.param("x", id="a string"),
+        pytest.param({}, id="empty"),
+        pytest.param({"kid": "a", "alg": "none"}, id="none"),
+        pytest.param({"kid": "a", "alg": "XX"}, id="an unknown algorithm"),
+        pytest.param({**KEYS["ES256"].private_jwk(), "kid": None}, id="no kid"),
+        pytest.param({**KEYS["ES256"].private_jwk(), "kid": 5}, id="a number for kid"),
+        pytest.param({**KEYS["ES256"].private_jwk(), "alg": None}, id="no alg"),
+        pytest.param({**KEYS["ES256"].private_jwk(), "alg": "RS256"}, id="another kind of key"),
+        pytest.param({**KEYS["ES256"].private_jwk(), "alg": "ES384"}, id="another curve"),
+        pytest.param({**KEYS["ES256"].private_jwk(), "crv": 5}, id="a number for the curve"),
+        pytest.param({**KEYS["ES256"].private_jwk(), "d": 5}, id="a number for the key"),
+        pytest.param({**KEYS["ES256"].private_jwk(), "d": "é"}, id="no base64"),
+        pytest.param({**KEYS["ES256"].private_jwk(), "d": [KEYS["ES256"].private_jwk()["d"]]}, id="a list for the key"),
+        pytest.param({**KEYS["RS256"].private_jwk(), "p": 5}, id="a number for a prime"),
+        pytest.param({**KEYS["HS256"].private_jwk(), "k": ""}, id="an empty secret"),
+        *(
+            pytest.param(KEYS[name].public_jwk(), id=f"the public half, {name}")
+            for name in ("ES256", "RS256", "Ed25519", "Ed448")
+        ),
+    ],
+)
+def test_what_is_no_private_jwk(jwk: Any) -> None:
+    """What cannot sign is refused when it is read, without a word of its content."""
+    with pytest.raises(ConfigurationError) as caught:
+        SigningKey.from_jwk(jwk)
+    text = f"{caught.value!r} {caught.value.__cause__!r}"
+    assert not isinstance(jwk, dict) or not any(
+        str(value) in text for name, value in jwk.items() if name in {"d", "k", "n", "x"} and len(str(value)) > 5
+    )
+
+
+@pytest.mark.parametrize(("expected", "typ"), [("at+jwt", "at+jwt"), ("JWT", "JWT"), (None, None)])
+def test_the_typ_of_a_token(expected: str | None, typ: str | None) -> None:
+    """The header has the `typ` asked for, or none."""
+    assert expected == jwt.get_unverified_header(sign({}, KEYS["ES256"], typ=typ)).get("typ")
+
+
+def test_claims_are_signed_as_they_are() -> None:
+    """No claim is added, checked or put in another order."""
+    token = sign({"exp": 1, "b": [None, {"é": 1.5}], "a": True}, KEYS["HS256"])
+    payload = verify.verify_signature(token, StaticKeys.from_jwks({"keys": [KEYS["HS256"].public_jwk()]}))[1]
+    assert [("exp", 1), ("b", [None, {"é": 1.5}]), ("a", True)] == list(json.loads(payload).items())
+
+
+@pytest.mark.parametrize("name", list(SHIPPED))
+def test_shapes_are_those_of_the_profile(name: str) -> None:
+    """A shaped token is an access token of the profile, a user's, with these permissions and who asked for it."""
+    profile = SHIPPED[name]
+    claims, typ = shaped(profile, REGISTERED, ["orders:read", "orders:list"], [])
+    assert (None, False) == (profile.fault(typ, claims), profile.is_app(claims))
+    assert {"orders:read", "orders:list"} == {text for text, _ in profile.granted(claims).grants}
+    capped = profile.capped(claims)
+    assert capped is None or {"orders:read", "orders:list"} == {text for text, _ in capped.grants}
+    assert ("orders-api", "alice", "j1") == (
+        profile.intended(claims)[1],
+        claims[profile.subject],
+        claims[profile.token_id],
+    )
+    assert ("orders-api" if profile is COGNITO else "web") == profile.client_of(claims)
+
+
+@pytest.mark.parametrize("name", list(SHIPPED))
+def test_no_grant_stands_twice(name: str) -> None:
+    """An issuer writes each permission once into a claim, and leaves out what is empty."""
+    profile = SHIPPED[name]
+    claims, _ = shaped(profile, REGISTERED, ["orders:read"], [])
+    for source in profile.sources:
+        for _, _, values in source.read(claims):
+            assert len(values) == len(set(values))
+    bare, _ = shaped(profile, REGISTERED, [], [])
+    assert set() == {source.path[0] for source in profile.sources} & set(bare)
+
+
+ROLES = [
+    ("rfc9068", ["role:clerk", "group:g", "entitlement:e"]),
+    ("okta", ["group:Clerks of orders"]),
+    ("entra", ["role:clerk", "group:6b2f", "wid:62e9"]),
+    ("keycloak", ["realm:clerk", "client:orders-api:clerk", "client:other:clerk", "group:/staff/clerks"]),
+    ("keycloak", ["client:orders-api:ns:clerk"]),
+    ("keycloak", ["client:urn%3Aapi%25:clerk"]),
+    ("keycloak", ["realm:a:b"]),
+    ("cognito", ["group:clerks"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "roles"), ROLES, ids=lambda value: value if isinstance(value, str) else " ".join(value)
+)
+def test_outside_roles_stand_where_the_issuer_puts_them(name: str, roles: list[str]) -> None:
+    """Reading the shaped token back gives the same outside names."""
+    claims, typ = shaped(SHIPPED[name], REGISTERED, ["orders:read"], roles)
+    assert None is SHIPPED[name].fault(typ, claims)
+    assert set(roles) == set(SHIPPED[name].granted(claims).roles)
+
+
+def test_a_bare_role_goes_to_the_first_source() -> None:
+    """Without a label a role is put where roles first stand."""
+    claims, _ = shaped(SHIPPED["keycloak"], REGISTERED, [], ["clerk", "boss"])
+    assert {"roles": ["clerk", "boss"]} == claims["realm_access"]
+
+
+def profile_of(**changes: Any) -> Any:
+    key = KEYS["ES256"].public_jwk()
+    mapping = {"ISSUER": "https://a.test", "AUDIENCE": "orders-api", "ALGORITHMS": "ES256", "JWKS": {"keys": [key]}}
+    return Settings.from_mapping({**mapping, "PROFILE": changes}, environ={}).issuers[0].profile
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"PERMISSIONS": [{"path": ["a", "b"], "shape": "text"}], "CEILING": []}, id="nested text"),
+        pytest.param({"PERMISSIONS": [["a", "*", "p"]], "CEILING": []}, id="below any key"),
+        pytest.param({"PERMISSIONS": ["p", "scope"], "CEILING": ["scope"]}, id="two sources and a ceiling"),
+        pytest.param(
+            {"SUBJECT": "uid", "TOKEN_ID": "uti", "AUDIENCE": "resource", "CLIENT": ["app"]}, id="other names"
+        ),
+        pytest.param({"EXPECTED": {"kind": ["access", "other"]}}, id="an expected value"),
+        pytest.param({"ANY_OF": [["ver", "version"]]}, id="one of two"),
+        pytest.param({"TYPES": ["jwt"], "REQUIRED": ["ver"]}, id="typ JWT"),
+        pytest.param({"TYPES": [""], "REQUIRED": ["ver"]}, id="no typ"),
+        pytest.param({"REQUIRED": ["scope", "client_id"]}, id="the scope is required"),
+        pytest.param({"BASE": "okta", "REQUIRED": ["cid", "scp"]}, id="a list of scopes is required"),
+        pytest.param({"BASE": "keycloak", "REQUIRED": ["resource_access"], "ROLES": []}, id="an object is required"),
+    ],
+)
+def test_profiles_of_the_operators_own(changes: dict[str, Any]) -> None:
+    """A custom profile's tokens are shaped like it too, and confer what was asked for and nothing else."""
+    profile = profile_of(**changes)
+    claims, typ = shaped(profile, REGISTERED, ["orders:read", "orders:list"], [])
+    assert None is profile.fault(typ, claims)
+    assert {"orders:read", "orders:list"} == {text for text, _ in profile.granted(claims).grants}
+
+
+def test_shaping_takes_nothing_from_its_caller() -> None:
+    """The registered claims that were handed over are as they were."""
+    registered = dict(REGISTERED)
+    shaped(COGNITO, registered, ["a"], ["b"])
+    assert registered == REGISTERED
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(sorted(SHIPPED)),
+    st.lists(st.sampled_from(["a", "a:b", "a:*", "orders:read"]), max_size=3, unique=True),
+)
+def test_what_is_shaped_is_what_is_granted(name: str, permissions: list[str]) -> None:
+    """Whatever permissions are asked for, reading the token gives them in their order."""
+    claims, _ = shaped(SHIPPED[name], REGISTERED, permissions, [])
+    assert permissions == list(dict.fromkeys(text for text, _ in SHIPPED[name].granted(claims).grants))
+
+
+def test_sources_for_applications_stay_empty() -> None:
+    """A user's token has nothing where only tokens of applications have it, and what it cannot carry is refused."""
+    profile = profile_of(PERMISSIONS=[{"path": "p", "when": "apps", "label": "p"}], ROLES=[], CEILING=[])
+    assert "p" not in shaped(profile, REGISTERED, [], [])[0]
+    for permissions, roles in ((["a"], []), ([], ["role"])):
+        with pytest.raises(ConfigurationError, match="no claim that could carry"):
+            shaped(profile, REGISTERED, permissions, roles)
