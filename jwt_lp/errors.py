@@ -49,7 +49,7 @@ class TemplateError(JwtLpError):
 
     code = "template"
 
-    def __init__(self, message: str, *, configured: bool) -> None:
+    def __init__(self, message: str, *, configured: bool = False) -> None:
         self.configured = configured
         super().__init__(message)
 
@@ -66,7 +66,10 @@ class InvalidToken(JwtLpError):
     def __init__(self, cause: str, detail: str) -> None:
         self.cause = cause
         self.detail = detail
-        super().__init__(f"{cause}: {detail}")
+        super().__init__(cause, detail)
+
+    def __str__(self) -> str:
+        return f"{self.cause}: {self.detail}"
 
 
 class KeysUnavailable(JwtLpError):

@@ -22,7 +22,7 @@ from jwt_lp.development import development_keys
 from jwt_lp.errors import InvalidToken, KeysPending, KeysUnavailable
 from jwt_lp.journal import Journal
 from jwt_lp.jws import fingerprint
-from jwt_lp.requirements import Binding, Facts, Open, Outcome, Requirement
+from jwt_lp.requirements import Facts, Open, Outcome, Requirement
 from jwt_lp.routes import route_faults
 from jwt_lp.settings import Settings
 from jwt_lp.verify import Verifier
@@ -155,9 +155,7 @@ class Guard:
 
     def faults(self, requirement: Requirement) -> tuple[str, ...]:
         """What is wrong with a declaration under these settings; a start-up check lists it."""
-        issuers = [issuer.name for issuer in self.settings.issuers]
-        bindings = [leaf for leaf in requirement.leaves() if isinstance(leaf, Binding)]
-        return tuple(f"{requirement}: {fault}" for leaf in bindings for fault in leaf.faults(issuers))
+        return self.settings.faults(requirement)
 
     def survey(self, routes: Sequence[Route]) -> tuple[str, ...]:
         """Every fault of what is declared for a host's routes; a route that is unguarded is logged, once."""

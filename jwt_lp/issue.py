@@ -106,8 +106,10 @@ def shaped(
         _carry(claims, [each for each in sources.values() if each.kind == "permissions"], permission, registered)
     for role in dict.fromkeys(roles):
         _carry_role(claims, list(sources.values()), role, registered)
+    # A claim that has to be there and carries grants is empty; of any other nothing is known, so it says who asked.
+    empty = {path[0]: {} if len(path) > 1 else "" if source.shape == "text" else [] for path, source in sources.items()}
     for name in (*profile.required, *(names[0] for names in profile.any_of)):
-        claims.setdefault(name, registered["client_id"])
+        claims.setdefault(name, empty.get(name, registered["client_id"]))
     typ = min(profile.types, key=lambda each: (each == "", each))
     return claims, "JWT" if typ == "jwt" else typ or None
 
@@ -140,7 +142,7 @@ def _put(claims: dict[str, object], source: Source, keys: list[str], value: str)
     for key in path:
         node = node.setdefault(key, {})
     if source.shape == "text":
-        node[last] = f"{node.get(last, '')} {value}".strip()
+        node[last] = " ".join(dict.fromkeys([*node.get(last, "").split(), value]))
     elif value not in node.setdefault(last, []):
         node[last].append(value)
 

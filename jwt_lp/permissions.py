@@ -222,6 +222,8 @@ class Permissions:
     @classmethod
     def of(cls, grants: Iterable[Grant | str], *, patterns: bool = False) -> Self:
         """One layer of `grants`. A plain str is a direct grant in which wildcards count if `patterns`."""
+        if isinstance(grants, str):
+            raise GrammarError(f"grants are a list: write [{grants!a}]")
         return cls(
             (
                 _Layer.of(

@@ -50,12 +50,10 @@ def all_of(
 
     `where={"user_id": "sub"}` demands that the route parameter equals the claim; a nested claim is a list of
     keys, and with several issuers a mapping from the issuer's name. `unbound` names parameters that the setting
-    `BIND` does not apply to here. `enforce` has it refused even while the operator only observes. `enforce` has it refused even while the operator only observes.
+    `BIND` does not apply to here. `enforce` has it refused even while the operator only observes.
     """
     nodes = nodes_of("all_of", parts) + _bindings(where)
-    names = frozenset([unbound] if isinstance(unbound, str) else unbound if isinstance(unbound, Iterable) else [None])
-    if not all(isinstance(name, str) for name in names):
-        raise ConfigurationError('unbound names route parameters, such as unbound=["tenant_id"]')
+    names = _names(unbound)
     return nodes[0] if len(nodes) == 1 and not names and not enforce else AllOf(nodes, names, enforce)
 
 
@@ -63,6 +61,14 @@ def any_of(*parts: Requirement | str) -> Requirement:
     """At least one of `parts` is asked for; the first that is held is the one credited."""
     nodes = nodes_of("any_of", parts)
     return nodes[0] if len(nodes) == 1 else AnyOf(nodes)
+
+
+def _names(unbound: object) -> frozenset[str]:
+    given = [unbound] if isinstance(unbound, str) else list(unbound) if isinstance(unbound, Iterable) else [None]
+    names = frozenset(name for name in given if isinstance(name, str))
+    if len(names) != len(set(given)):
+        raise ConfigurationError('unbound names route parameters, such as unbound=["tenant_id"]')
+    return names
 
 
 def _bindings(where: object) -> tuple[Binding, ...]:
@@ -75,7 +81,7 @@ def _bindings(where: object) -> tuple[Binding, ...]:
 
 def _binding(parameter: str, path: ClaimPath | Mapping[str, ClaimPath]) -> Binding:
     if isinstance(path, Mapping) and path:
-        return Binding(parameter, tuple((issuer, _path(parameter, each)) for issuer, each in path.items()))
+        return Binding(parameter, tuple((str(issuer).lower(), _path(parameter, each)) for issuer, each in path.items()))
     return Binding(parameter, (("", _path(parameter, path)),))
 
 

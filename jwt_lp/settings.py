@@ -7,6 +7,7 @@ One mapping, the same keys in every host: upper-case in mappings, lower-case in 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -16,12 +17,13 @@ from typing import Final, Self, cast
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.issuers import ISSUER_KEYS, IssuerReader, IssuerSettings
 from jwt_lp.policy import EMPTY, Policy, listed
-from jwt_lp.requirements import Binding, all_of
+from jwt_lp.requirements import Binding, Requirement, all_of
 from jwt_lp.routes import Rules
 
 __all__ = ["OBSERVE_DAYS", "IssuerSettings", "Settings"]
 
 OBSERVE_DAYS: Final = 90
+_NAME: Final = re.compile(r"[a-z0-9_-]+")
 
 _TOP_KEYS: Final = (
     "SERVICE", "POLICY", "EXTERNAL", "PUBLIC", "BIND", "URLCONFS", "OBSERVE_UNTIL", "EXPLAIN",
@@ -68,21 +70,30 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Read `JWT_LP_…` variables: `JWT_LP_ISSUER`, `JWT_LP_ISSUERS__AUTH0__ISSUER`, lists comma-separated."""
+        """Read `JWT_LP_…` variables: `JWT_LP_ISSUER`, `JWT_LP_ISSUERS__AUTH0__ISSUER`, `JWT_LP_BIND__TENANT_ID`.
+
+        Lists are comma-separated, but not inside `PROFILE` and `BIND`. `ConfigurationError` as for a mapping, and
+        where variables contradict each other.
+        """
         variables = os.environ if environ is None else environ
         tree: dict[str, object] = {}
         faults = []
         for name, value in variables.items():
             keys = name.removeprefix("JWT_LP_").split("__")
+            if keys[0] == "BIND":
+                # Variables are written in capitals; parameters are not.
+                keys[1:] = [key.lower() for key in keys[1:]]
             if name.startswith("JWT_LP_") and keys[0] not in _OTHER_VARIABLES and not _placed(tree, keys, value):
                 faults.append(f"{name} contradicts another variable, or has an empty part")
         if faults:
             raise ConfigurationError(*faults)
-        bind = tree.get("BIND")
-        if isinstance(bind, dict):
-            # Variables are written in capitals, and parameters are not.
-            tree["BIND"] = {parameter.lower(): claim for parameter, claim in bind.items()}
         return cls.from_mapping(tree, environ=variables)
+
+    def faults(self, requirement: Requirement) -> tuple[str, ...]:
+        """What is wrong with a declaration under these settings; a start-up check lists it."""
+        issuers = [issuer.name for issuer in self.issuers]
+        bindings = [leaf for leaf in requirement.leaves() if isinstance(leaf, Binding)]
+        return tuple(f"{requirement}: {fault}" for leaf in bindings for fault in leaf.faults(issuers))
 
     def outside(self, role: str, issuer: IssuerSettings) -> str:
         """The issuer's own name for a role of the policy; the role itself where the issuer is ours.
@@ -156,10 +167,12 @@ class _SettingsReader(IssuerReader):
                 found.append(reader.issuer(str(name).lower(), several=len(named) > 1, hosts=hosts))
                 self.faults += reader.faults
         issuers = tuple(issuer for issuer in found if issuer is not None)
-        for name in {each.name for each in issuers}:
+        for name in dict.fromkeys(each.name for each in issuers):
+            if not _NAME.fullmatch(name):
+                self.fault(f"ISSUERS: {name!a} is no name: use letters, digits, - and _")
             if sum(each.name == name for each in issuers) > 1:
                 self.fault(f"ISSUERS has two entries called {name!a}: names are compared without case")
-        for issuer in {each.issuer for each in issuers}:
+        for issuer in dict.fromkeys(each.issuer for each in issuers):
             if sum(each.issuer == issuer for each in issuers) > 1:
                 self.fault(f"the issuer {issuer!a} is configured twice: give one entry every audience")
         return issuers

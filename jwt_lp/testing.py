@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from typing import Final
 
 from jwt_lp.errors import ConfigurationError
@@ -155,7 +155,7 @@ class LeastPrivilegeTesting:
 
     def __init__(self) -> None:
         self.authority = Authority()
-        self._undo: list[AbstractContextManager[object]] = []
+        self._undo = ExitStack()
 
     def token(self, *args: object, **kwargs: object) -> str:
         """`Authority.token`."""
@@ -173,9 +173,7 @@ class LeastPrivilegeTesting:
         host = host_of(app)
         guard = host.guard(app)
         self.authority = Authority(like=guard.settings)
-        swapped = host.swapped(app, self.authority.guard())
-        swapped.__enter__()
-        self._undo.append(swapped)
+        self._undo.enter_context(host.swapped(app, self.authority.guard()))
 
     def login(self, client: object, subject: str = "alice", permissions: Iterable[str] = (), **kwargs: object) -> None:
         """Have every request of the host's test client carry a token for `subject` with `permissions`."""
@@ -187,5 +185,4 @@ class LeastPrivilegeTesting:
 
     def close(self) -> None:
         """Put everything back."""
-        while self._undo:
-            self._undo.pop().__exit__(None, None, None)
+        self._undo.close()

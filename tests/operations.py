@@ -34,7 +34,7 @@ class Operation:
         return self.method, re.sub(r"\{\w+\}", "{}", self.template)
 
     def written(self, placeholder: str) -> str:
-        """The template in another host's writing, such as `<str:\\1>`."""
+        r"""The template in another host's writing, such as `<str:\1>`."""
         return re.sub(r"\{(\w+)\}", placeholder, self.template)
 
 

@@ -14,7 +14,6 @@ from jwt_lp import ConfigurationError, StaticKeys, verify
 from jwt_lp.issue import SigningKey, shaped, sign
 from jwt_lp.profiles import COGNITO, SHIPPED
 from jwt_lp.settings import Settings
-from jwt_lp.sources import Source
 
 ALGORITHMS = (
     *(f"{kind}{size}" for kind in ("RS", "PS", "ES", "HS") for size in (256, 384, 512)),
@@ -208,6 +207,28 @@ def test_profiles_of_the_operators_own(changes: dict[str, Any]) -> None:
     claims, typ = shaped(profile, REGISTERED, ["orders:read", "orders:list"], [])
     assert None is profile.fault(typ, claims)
     assert {"orders:read", "orders:list"} == {text for text, _ in profile.granted(claims).grants}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"REQUIRED": ["scope", "client_id"]}, id="text"),
+        pytest.param({"BASE": "okta", "REQUIRED": ["cid", "scp"]}, id="a list"),
+        pytest.param({"BASE": "keycloak", "REQUIRED": ["realm_access"]}, id="an object"),
+    ],
+)
+def test_a_required_source_may_be_empty(changes: dict[str, Any]) -> None:
+    """A claim that must be there and confers is there without conferring anything that nobody asked for."""
+    profile = profile_of(**changes)
+    claims, typ = shaped(profile, REGISTERED, [], [])
+    assert None is profile.fault(typ, claims)
+    assert ((), ()) == (profile.granted(claims).grants, profile.granted(claims).roles)
+
+
+def test_what_is_asked_for_twice_stands_once() -> None:
+    """A permission that is also the outside name of a role is written once."""
+    claims, _ = shaped(SHIPPED["okta"], REGISTERED, ["clerk", "clerk"], ["scope:clerk"])
+    assert ["clerk"] == claims["scp"]
 
 
 def test_shaping_takes_nothing_from_its_caller() -> None:

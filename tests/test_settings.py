@@ -507,6 +507,17 @@ def test_a_binding_by_the_environment_binds_the_routes_parameter() -> None:
     assert ["tenant_id"] == list(found.bind)
 
 
+def test_a_binding_by_the_environment_names_its_issuers() -> None:
+    """The issuers' names in a binding are compared without case, as everywhere."""
+    found = Settings.from_env(
+        {
+            **{key.replace("LP_", "LP_ISSUERS__AUTH0__"): value for key, value in ENV.items()},
+            "JWT_LP_BIND__TENANT_ID__AUTH0": "org",
+        }
+    )
+    assert "tenant_id=auth0/org" == str(found.bind["tenant_id"])
+
+
 @pytest.mark.parametrize(
     "extra",
     [

@@ -1,0 +1,109 @@
+"""What is wrong with settings and declarations, before anything is served?
+
+`manage.py check` and the middleware's start say the same. Errors: E001 settings, E002 the middleware is missing,
+E003 it is not first, E004 a declaration is at fault, E005 a requirement does not fit the settings, E006 a rule of
+the settings does not fit the routes. Warnings: W001 nothing is declared for a route; with `--deploy`, W002 nothing is
+enforced yet and W003 development tokens are taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Django's name for it
+
+from jwt_lp import ConfigurationError, Guard, Route
+from jwt_lp_django.apps import guard_from
+from jwt_lp_django.routes import all_routes, installed_middleware
+
+MIDDLEWARE = "jwt_lp_django.middleware.LeastPrivilegeMiddleware"
+
+
+def register() -> None:
+    """Make the checks known to Django."""
+    checks.register(_declarations, checks.Tags.security)
+    checks.register(_deployment, checks.Tags.security, deploy=True)
+
+
+def _declarations(app_configs: Any, **_: Any) -> list[CheckMessage]:
+    return inspect()
+
+
+def inspect() -> list[CheckMessage]:
+    """Every fault, and every route on which nothing is declared."""
+    try:
+        guard = guard_from()
+    except ConfigurationError as error:
+        return _errors("E001", error.faults)
+    placed = [*_placed(), *_errors("E001", _missing(guard))]
+    if any(message.id == "jwt_lp.E001" for message in placed):
+        return placed
+    try:
+        routes = all_routes()
+    except ConfigurationError as error:
+        # A declaration that cannot be read is found when its module is imported.
+        return [*placed, *_errors("E004", error.faults)]
+    return [*placed, *_declared(routes, guard), *_unguarded(routes)]
+
+
+def _missing(guard: Guard) -> Iterator[str]:
+    for name in guard.settings.urlconfs:
+        try:
+            import_module(name)
+        except ImportError as error:
+            yield f"JWT_LP: URLCONFS: {name} cannot be imported: {error}"
+
+
+def _errors(number: str, faults: Iterable[str]) -> list[CheckMessage]:
+    return [Error(fault, id=f"jwt_lp.{number}") for fault in dict.fromkeys(faults)]
+
+
+def _placed() -> list[CheckMessage]:
+    from jwt_lp_django.middleware import LeastPrivilegeMiddleware
+
+    found = [LeastPrivilegeMiddleware in getattr(each, "__mro__", ()) for each in installed_middleware()]
+    if not any(found):
+        said = "the guard is not in MIDDLEWARE: views are guarded by their own declarations only, the others by nothing"
+        return [Error(said, hint=f'MIDDLEWARE = ["{MIDDLEWARE}", *MIDDLEWARE]', id="jwt_lp.E002")]
+    if found.index(True) > 0:
+        said = (
+            f"{settings.MIDDLEWARE[0]} stands before the guard in MIDDLEWARE and may answer, or call a view, before it"
+        )
+        return [Error(said, hint=f'put "{MIDDLEWARE}" first', id="jwt_lp.E003")]
+    return []
+
+
+def _declared(routes: list[Route], guard: Guard) -> list[CheckMessage]:
+    requirements = dict.fromkeys(route.requirement for route in routes if route.requirement is not None)
+    return [
+        *_errors("E004", (fault for route in routes for fault in route.all_faults())),
+        *_errors("E005", (fault for each in requirements for fault in guard.faults(each))),
+        *_errors("E006", guard.rules.faults(routes)),
+    ]
+
+
+def _unguarded(routes: list[Route]) -> list[CheckMessage]:
+    return [
+        Warning(f"{route.label} ({route.endpoint}) declares nothing and is refused", hint=route.hint, id="jwt_lp.W001")
+        for route in routes
+        if not route.guarded and not route.faults
+    ]
+
+
+def _deployment(app_configs: Any, **_: Any) -> list[CheckMessage]:
+    try:
+        found = guard_from().settings
+    except ConfigurationError:
+        return []
+    messages: list[CheckMessage] = []
+    if found.observe_until is not None:
+        said = f"requirements are observed and not enforced until {found.observe_until.isoformat()}"
+        messages.append(Warning(said, hint="take OBSERVE_UNTIL out of JWT_LP", id="jwt_lp.W002"))
+    if found.development:
+        said = "tokens of the development key are taken from this machine"
+        messages.append(Warning(said, hint="unset JWT_LP_DEV", id="jwt_lp.W003"))
+    return messages

@@ -1,0 +1,226 @@
+"""What was decided about this request, and by what was it asked?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from asgiref.sync import sync_to_async
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+
+from jwt_lp import AccessToken, Call, Decision, Refusal, Requirement, Route
+from jwt_lp_django.apps import guard_from
+from jwt_lp_django.marks import Mark
+from jwt_lp_django.template import names_of, template
+from jwt_lp_django.user import TokenUser
+from jwt_lp_django.views import Declared, Shape
+
+
+class Refused(PermissionDenied):
+    """Ends a request with a refusal. The middleware answers with its status, headers and body.
+
+    Without the middleware Django answers a plain 403.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.description)
+        self.refusal = refusal
+
+
+class Question(NamedTuple):
+    """One thing that the guard is asked about one request."""
+
+    request: HttpRequest
+    requirement: Requirement | None
+    params: Mapping[str, object]
+    endpoint: str
+    label: str
+    method: str
+    marks: tuple[Mark, ...] = ()
+
+
+@dataclass(slots=True)
+class State:
+    """What is known about one request. It stands on the request itself and ends with it.
+
+    `arrived` is the Authorization header and `peer` the socket's address, both as they came in, before any other
+    middleware could write over them. `settled` says that somebody decided, `view` which callback was let through, for which
+    method and parameters, and `refused` what it was not let through for; `refusal` is the one that ended the view.
+    """
+
+    arrived: str | None = None
+    peer: str | None = None
+    settled: bool = False
+    decisions: list[tuple[Question, Decision]] = field(default_factory=list[tuple[Question, Decision]])
+    view: tuple[object, str, Mapping[str, object]] | None = None
+    refused: Question | None = None
+    token: AccessToken | None = None
+    refusal: Refusal | None = None
+
+    def made(self, question: Question) -> Decision | None:
+        """The decision on the same requirement with the same parameters, if there is one."""
+        return next((decision for asked, decision in self.decisions if _same(asked, question)), None)
+
+    def judged(self, method: str | None, params: Mapping[str, object]) -> bool:
+        """Whether the view that Django chose was let through with this method and these parameters."""
+        return self.view is not None and self.view[1] == method and same_params(self.view[2], params)
+
+    def weighed(self, mark: Mark, method: str | None, params: Mapping[str, object]) -> bool:
+        """Whether a decision that passed, on the same method and parameters, took the declaration into account."""
+        return any(
+            decision.passes and mark in asked.marks and asked.method == method and same_params(asked.params, params)
+            for asked, decision in self.decisions
+        )
+
+
+def _same(one: Question, other: Question) -> bool:
+    return one.requirement == other.requirement and same_params(one.params, other.params)
+
+
+def same_params(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
+    """Whether two sets of parameters are the same: 1 and True are equal, and not the same."""
+    return one.keys() == other.keys() and all(
+        value is other[name] or (type(value) is type(other[name]) and value == other[name])
+        for name, value in one.items()
+    )
+
+
+def plain(request: Any) -> HttpRequest:
+    """Django's own request, where REST framework's may be given."""
+    found = getattr(request, "_request", request)
+    if not isinstance(found, HttpRequest):
+        raise TypeError(f"{type(found).__name__} is no request")
+    return found
+
+
+def state_of(request: Any) -> State:
+    """The request's state, begun now where there is none."""
+    state: State | None = request.__dict__.get("_jwt_lp")
+    if state is None:
+        http = plain(request)
+        if http is not request:
+            return state_of(http)
+        meta = http.META
+        state = State(meta.get("HTTP_AUTHORIZATION"), meta.get("REMOTE_ADDR") or None)
+        http.__dict__["_jwt_lp"] = state
+    return state
+
+
+def question_of(request: HttpRequest, found: Declared, params: Mapping[str, object]) -> Question:
+    """What the guard is asked about a view; the rules of the settings step in where nothing nearer is declared."""
+    match = request.resolver_match
+    path = template(match.route) if match is not None else None
+    requirement = found.requirement
+    if requirement is None and not found.closed and match is not None:
+        names, groups = names_of(match.namespaces, match.url_name)
+        route = Route((request.method or "",), path or "", found.endpoint, names=names, groups=groups)
+        requirement = guard_from().rules.declare(route).requirement
+    method = request.method or ""
+    label = f"{method} {path if path is not None else found.endpoint}"
+    # Copied: another middleware may change what the view is called with.
+    return Question(request, requirement, dict(params), found.endpoint, label, method, found.marks)
+
+
+def decide(question: Question) -> Decision:
+    """Decide, once per request, requirement and parameters; this may wait for keys."""
+    made = state_of(question.request).made(question) or forced(question)
+    return keep(question, made or _check(question, wait=True))
+
+
+async def adecide(question: Question) -> Decision:
+    """Decide without blocking the event loop."""
+    made = state_of(question.request).made(question) or forced(question)
+    decision = made or _check(question, wait=False)
+    if decision.pending:
+        decision = await sync_to_async(_check, thread_sensitive=False)(question, wait=True)
+    return keep(question, decision)
+
+
+def _check(question: Question, *, wait: bool) -> Decision:
+    request, call = question.request, call_of(question)
+    return guard_from().check(
+        authorization(request), question.requirement, question.params, question.label, call=call, wait=wait
+    )
+
+
+def keep(question: Question, decision: Decision) -> Decision:
+    """Write a decision down on its request, and hang the token there."""
+    state = state_of(question.request)
+    state.settled = True
+    state.decisions.append((question, decision))
+    request: Any = question.request
+    if decision.token is not None and decision.passes:
+        state.token = decision.token
+        user = TokenUser(decision.token, guard_from())
+
+        async def auser() -> TokenUser:
+            return user
+
+        request.user, request.auser = user, auser
+    request.access_token = state.token
+    return decision
+
+
+def forced(question: Question) -> Decision | None:
+    """The decision that REST framework's `force_authenticate` makes: only in Django's test client and factory.
+
+    A forced `AccessToken` is held against what is declared; with any other user or token the request passes, unless
+    nothing is declared.
+    """
+    request: Any = question.request
+    who = [request.__dict__.get(name) for name in ("_force_auth_user", "_force_auth_token")]
+    tests = sys.modules.get("django.test.client")
+    # INVARIANT: no request of a server has the test client's payload as its body.
+    if tests is None or who == [None, None] or question.requirement is None:
+        return None
+    if not isinstance(request.META.get("wsgi.input"), tests.FakePayload):
+        return None
+    if isinstance(who[1], AccessToken) and question.requirement.asks_token:
+        guard, call = guard_from(), call_of(question)
+        return guard.authorize(who[1], question.requirement, question.params, question.label, call=call)
+    return Decision(requirement=question.requirement, route=question.label)
+
+
+def authorization(request: HttpRequest) -> Sequence[str]:
+    """Every line of the Authorization header that the server lets us see; WSGI servers join them with a comma."""
+    value: str | None = request.META.get("HTTP_AUTHORIZATION")
+    if value is None:
+        return []
+    lines = fields(request, "authorization") if hasattr(request, "scope") else ()
+    # What another middleware wrote there counts as it stands.
+    return lines if value == ",".join(lines) else [value]
+
+
+def fields(request: HttpRequest, name: str) -> tuple[str, ...]:
+    """Every line of a header as it arrived."""
+    scope: Mapping[str, Any] | None = getattr(request, "scope", None)
+    if scope is not None:
+        wanted = name.lower().encode("latin-1")
+        return tuple(value.decode("latin-1") for key, value in scope["headers"] if key.lower() == wanted)
+    value = request.headers.get(name)
+    return () if value is None else (value,)
+
+
+def call_of(question: Question) -> Call:
+    """The call, for what the core may want to know of it."""
+    request = question.request
+    return Call(
+        method=request.method or "",
+        url=request.build_absolute_uri,
+        field=lambda name: fields(request, name),
+        endpoint=question.endpoint,
+        peer=state_of(request).peer,
+    )
+
+
+def response_to(refusal: Refusal) -> HttpResponse:
+    """The refusal as Django's response."""
+    return HttpResponse(refusal.body, status=refusal.status, headers=dict(refusal.headers))
+
+
+def shape_of(request: HttpRequest) -> Shape | None:
+    """The view that Django chose, or None where it has not chosen one."""
+    return None if request.resolver_match is None else Shape.of(request.resolver_match.func)

@@ -1,0 +1,257 @@
+"""How do REST framework's own hooks speak with the guard?
+
+The middleware decides first. What stands here gives REST framework the user and the token, has the project's
+exception handler render a refusal, and decides by itself where the middleware is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NoReturn, cast
+
+from django.http import HttpRequest, HttpResponse
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import APIException, MethodNotAllowed, PermissionDenied
+from rest_framework.permissions import BasePermission, BasePermissionMetaclass
+
+from jwt_lp import AccessToken, ConfigurationError, Refusal, Requirement, all_of, any_of
+from jwt_lp_django.apps import guard_from
+from jwt_lp_django.deciding import Question, State, decide, plain, question_of, state_of
+from jwt_lp_django.marks import Mark
+from jwt_lp_django.user import TokenUser
+from jwt_lp_django.verbs import LeastPrivilegeMixin, token_from
+from jwt_lp_django.views import PERMISSION_CLASSES, Declared, Shape, dotted
+
+__all__ = ["HasPermissions", "JWTAuthentication", "LeastPrivilegeMixin", "Refused", "crud"]
+
+_FORBIDDEN = 403
+
+
+class Refused(APIException):
+    """A refusal, as REST framework knows errors. `detail` is the problem (RFC 9457), `auth_header` the challenge."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+        self.status_code = refusal.status
+        self.detail = cast(Any, dict(refusal.problem))
+        self.default_code = refusal.error or "not_authenticated"
+        self.auth_header = refusal.headers.get("WWW-Authenticate")
+        self.wait = refusal.headers.get("Retry-After") and int(refusal.headers["Retry-After"])
+
+    def get_codes(self) -> Any:
+        """The error's one code."""
+        return self.default_code
+
+    def get_full_details(self) -> Any:
+        """The public sentence and the code."""
+        return {"message": self.refusal.description, "code": self.default_code}
+
+
+class _Forbidden(Refused, PermissionDenied):
+    """What handlers of the project take for REST framework's own 403."""
+
+
+def refused(refusal: Refusal) -> Refused:
+    """The exception that ends a request with `refusal`."""
+    # No such twin for 401: REST framework turns its own into 403 where the first authenticator has no challenge.
+    return _Forbidden(refusal) if refusal.status == _FORBIDDEN else Refused(refusal)
+
+
+def rendered(
+    callback: Any, request: HttpRequest, args: Sequence[Any], kwargs: Mapping[str, Any], refusal: Refusal
+) -> HttpResponse:
+    """The refusal as the view's exception handler and renderers have it; nothing else of the view is run."""
+    response = _failed(callback, request, args, kwargs, refused(refusal))
+    for name, value in refusal.headers.items():
+        if name != "Content-Type":
+            response.headers.setdefault(name, value)
+    if getattr(response, "data", None) == refusal.problem and _renders_json(response):
+        cast(Any, response).content_type = refusal.headers["Content-Type"]
+    return response
+
+
+def _renders_json(response: HttpResponse) -> bool:
+    return getattr(getattr(response, "accepted_renderer", None), "format", None) == "json"
+
+
+def method_not_allowed(
+    callback: Any, request: HttpRequest, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> HttpResponse:
+    """REST framework's 405, without asking the view."""
+    return _failed(callback, request, args, kwargs, MethodNotAllowed(request.method or ""))
+
+
+def _failed(
+    callback: Any, request: HttpRequest, args: Sequence[Any], kwargs: Mapping[str, Any], error: APIException
+) -> HttpResponse:
+    view = callback.cls(**callback.initkwargs)
+    actions = dict(getattr(callback, "actions", None) or {})
+    if actions:
+        view.action_map = actions
+    # Only what dispatch itself does before it asks the view anything.
+    for method, action in actions.items():
+        setattr(view, method, getattr(view, action))
+    view.args, view.kwargs, view.request = args, kwargs, request
+    view.request = view.initialize_request(request, *args, **kwargs)
+    view.format_kwarg = view.get_format_suffix(**kwargs)
+    view.headers = view.default_response_headers
+    response = view.handle_exception(error)
+    return cast(HttpResponse, view.finalize_response(view.request, response, *args, **kwargs))
+
+
+class JWTAuthentication(BaseAuthentication):
+    """Gives the view the user and the token that the guard let in: `request.user`, `request.auth`.
+
+    Where the guard read no token (public views), other authentication classes are asked.
+    """
+
+    def authenticate(self, request: Any) -> tuple[TokenUser, AccessToken] | None:
+        """The user and the token, None where there is none; `Refused` where the middleware is missing and it is bad."""
+        decision = None if state_of(request).settled else decide(_asked(request, request.parser_context["view"]))
+        if decision is not None and decision.refusal is not None:
+            raise refused(decision.refusal)
+        token = token_from(request)
+        user = getattr(plain(request), "user", None)
+        return (user, token) if token is not None and isinstance(user, TokenUser) else None
+
+    def authenticate_header(self, request: Any) -> str:
+        """The challenge for what other permission classes refuse to anonymous callers."""
+        return "Bearer"
+
+
+def declared_by(view: Any, method: str) -> Declared:
+    """What a view, as REST framework has made it, declares for a method."""
+    request = getattr(view, "request", None)
+    match = getattr(request, "resolver_match", None)
+    if match is not None and Shape.of(match.func).cls is type(view):
+        return Shape.of(match.func).declared(method)
+    cls = cast(Any, type(view))
+    own = cast(dict[str, Any], vars(view))
+    names = ("required_permissions", "permission_classes")
+    kwargs: dict[str, Any] = {name: own[name] for name in names if name in own}
+    return Shape(dotted(cls), cls=cls, initkwargs=kwargs, actions=own.get("action_map")).declared(method)
+
+
+def _asked(request: Any, view: Any) -> Question:
+    return question_of(plain(request), declared_by(view, request.method), view.kwargs)
+
+
+def _decided(state: State, view: Any, method: str) -> bool:
+    """Whether the middleware decided on just this view, as it is called now."""
+    callback = None if state.view is None else state.view[0]
+    return getattr(callback, "cls", None) is type(view) and state.judged(method, view.kwargs)
+
+
+class _Composing(BasePermissionMetaclass):
+    """What `&`, `|` and `~` mean between permission classes, where ours is one of them."""
+
+    mark: Mark | None
+
+    def __and__(self, other: Any) -> Any:
+        theirs = getattr(other, "mark", None)
+        if self.mark is None or not isinstance(theirs, Mark):
+            return super().__and__(other)
+        return HasPermissions.of(self.mark.requirement, theirs.requirement)
+
+    def __or__(self, other: Any) -> Any:
+        theirs = getattr(other, "mark", None)
+        if self.mark is None or not isinstance(theirs, Mark):
+            _refuse_or()
+        return HasPermissions.of(any_of(self.mark.requirement, theirs.requirement))
+
+    def __ror__(self, other: Any) -> Any:
+        _refuse_or()
+
+    def __invert__(self) -> NoReturn:
+        raise ConfigurationError("~HasPermissions would let in whoever sends no token: say what is asked for instead")
+
+
+def _refuse_or() -> NoReturn:
+    raise ConfigurationError(
+        "HasPermissions | another class: the guard cannot know what the other would let in. Write any_of(...) for "
+        'alternatives between permissions, or external("...") where the other class guards the view alone'
+    )
+
+
+class HasPermissions(BasePermission, metaclass=_Composing):
+    """Asks what the view declares. `HasPermissions.of("orders:read")` asks that of a view which declares nothing else.
+
+    Ours compose with each other by `&` and `|`, with other classes by `&`. `|` with another class and `~` are a
+    `ConfigurationError`.
+    """
+
+    mark: ClassVar[Mark | None] = None
+
+    @classmethod
+    def of(cls, *permissions: str | Requirement, where: Mapping[str, Any] | None = None) -> type[HasPermissions]:
+        """A permission class that asks for every one of `permissions`."""
+        return cls.marked(Mark(all_of(*permissions, where=where), PERMISSION_CLASSES))
+
+    @classmethod
+    def marked(cls, mark: Mark) -> type[HasPermissions]:
+        """A permission class that carries a declaration."""
+        return cast("type[HasPermissions]", _Composing("HasPermissions", (cls,), {"mark": mark}))
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        """Whether the request passes. A refusal is raised, so that its challenge gets out."""
+        http = plain(request)
+        if request.method != http.method:
+            # The browsable API and metadata ask what else the caller might do: nothing of that is a use.
+            return self._would_pass(http, _asked(request, view))
+        # INVARIANT: what was weighed as a part of the view's declarations has been decided on.
+        state = state_of(http)
+        weighed = (
+            _decided(state, view, request.method)
+            if self.mark is None
+            else state.weighed(self.mark, http.method, view.kwargs)
+        )
+        if not weighed:
+            decision = decide(self._question(request, view))
+            if decision.refusal is not None:
+                raise refused(decision.refusal)
+        return True
+
+    def _question(self, request: Any, view: Any) -> Question:
+        question = _asked(request, view)
+        if self.mark is None or self.mark in question.marks:
+            return question
+        return question._replace(requirement=self.mark.requirement, marks=(self.mark,))
+
+    def _would_pass(self, http: HttpRequest, question: Question) -> bool:
+        asked = question.requirement
+        if asked is None or not asked.asks_token:
+            return asked is not None
+        return guard_from().can(token_from(http), asked, dict(question.params))
+
+
+def permission_marks(classes: Iterable[Any]) -> tuple[Mark, ...]:
+    """The declarations in a view's `permission_classes`; `ConfigurationError` where one is under `|` or `~`."""
+    return tuple(mark for each in classes for mark in _marks_in(each, alone=True))
+
+
+def _marks_in(held: Any, *, alone: bool) -> Iterator[Mark]:
+    operator = getattr(held, "operator_class", None)
+    if operator is None:
+        mark = getattr(held, "mark", None)
+        if isinstance(held, _Composing) and not alone:
+            _refuse_or()
+        if isinstance(mark, Mark):
+            yield mark
+        return
+    alone = alone and operator.__name__ == "AND"
+    for operand in (held.op1_class, getattr(held, "op2_class", None)):
+        if operand is not None:
+            yield from _marks_in(operand, alone=alone)
+
+
+def crud(resource: str) -> dict[str, str]:
+    """The usual rules of a viewset: `orders:read`, `orders:create`, `orders:update` and `orders:delete`."""
+    verbs = {
+        "list": "read",
+        "retrieve": "read",
+        "create": "create",
+        "update": "update",
+        "partial_update": "update",
+        "destroy": "delete",
+    }
+    return {action: f"{resource}:{verb}" for action, verb in verbs.items()}

@@ -1,0 +1,275 @@
+"""What is declared for this view, and for which of its methods?
+
+A route's own declarations (decorators, keys of `required_permissions`, permission classes) beat its class's (a
+bare `required_permissions`), which beats its include's. Settings come last and are not asked here.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from inspect import unwrap
+from typing import Any, Final, NamedTuple, cast
+
+from django.views import View
+
+from jwt_lp import ConfigurationError, Requirement, all_of
+from jwt_lp_django.marks import INCLUDE, INHERITED, Mark, marks_of, requirement_of, verb_of
+
+_AS_VIEW: Final = "View.as_view.<locals>.view"
+READING: Final = frozenset({"GET"})
+PERMISSION_CLASSES: Final = "permission_classes"
+STANDARD: Final = ("list", "create", "retrieve", "update", "partial_update", "destroy")
+
+
+class Declared(NamedTuple):
+    """What is declared for one method of a view.
+
+    `requirement` is None where nothing is, or where declarations contradict each other (`faults`). `allowed` is
+    given where the view does not have the method: those it has. `native` means that Django itself answers, with
+    nothing of the view's. `closed` means that no rule of the settings may step in. `marks` are all declarations that
+    were weighed.
+    """
+
+    endpoint: str
+    requirement: Requirement | None = None
+    origin: str = ""
+    marks: tuple[Mark, ...] = ()
+    allowed: tuple[str, ...] | None = None
+    native: bool = False
+    closed: bool = False
+    faults: tuple[str, ...] = ()
+
+
+def is_drf(cls: type | None) -> bool:
+    """Whether it is a view class of REST framework, which is asked only where somebody has imported it."""
+    module = sys.modules.get("rest_framework.views")
+    return module is not None and cls is not None and issubclass(cls, module.APIView)
+
+
+def dotted(view: Any) -> str:
+    """The view's dotted name."""
+    known = getattr(view, "func", view)
+    if not hasattr(known, "__qualname__"):
+        known = cast(Any, type(known))
+    # What `api_view` makes is called like the function, and has that name only.
+    named = known.__qualname__ if known.__qualname__ != "WrappedAPIView" else known.__name__
+    return f"{known.__module__}.{named}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A view as the URLconf has it: a function, or a class with what `as_view` was given."""
+
+    name: str
+    marks: tuple[Mark, ...] = ()
+    include: Requirement | None = None
+    cls: type[View] | None = None
+    initkwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    actions: Mapping[str, str] | None = None
+    wrapped: bool = False
+
+    @classmethod
+    def of(cls, callback: Callable[..., Any]) -> Shape:
+        """Read a callback. A function that wraps `as_view()` without loss is still that class's."""
+        marks, include = marks_of(callback), getattr(callback, INCLUDE, None)
+        found: Any = getattr(callback, "cls", None) or getattr(callback, "view_class", None)
+        if not (isinstance(found, type) and issubclass(found, View)):
+            return cls(dotted(callback), marks, include)
+        kwargs: Any = getattr(callback, "initkwargs", None) or getattr(callback, "view_initkwargs", None) or {}
+        actions = getattr(callback, "actions", None)
+        wrapped = hasattr(callback, "__wrapped__") or getattr(callback, "__qualname__", "") != _AS_VIEW
+        name = dotted(cast(Any, found))
+        return cls(name, marks, include, cast(Any, found), kwargs, actions, wrapped)
+
+    def declared(self, method: str, *, bound: bool = False) -> Declared:
+        """What is declared for `method`. With `bound`, the function is a method of a class and has no methods."""
+        try:
+            return self._of_class(method) if self.cls is not None else self._of_function(method, bound=bound)
+        except ConfigurationError as error:
+            # INVARIANT: a declaration that cannot be read declares nothing.
+            return Declared(self.name, closed=True, faults=error.faults)
+
+    def _of_function(self, method: str, *, bound: bool) -> Declared:
+        if not self.marks:
+            return self._chosen(self.name, [], ())
+        verb = verb_of(method)
+        covering = _covering(self.marks, verb) if bound else [mark for mark in self.marks if verb in _methods(mark)]
+        if covering:
+            return self._chosen(self.name, [(mark.requirement, mark.origin) for mark in covering], self.marks)
+        verbs = frozenset[str]().union(*map(_methods, self.marks))
+        return Declared(self.name, marks=self.marks, allowed=_expanded(verbs))
+
+    def _of_class(self, method: str) -> Declared:
+        if not self.has(method):
+            allowed = tuple(each.upper() for each in self.attribute("http_method_names") if self.has(each.upper()))
+            return Declared(self.name, marks=self.marks, allowed=allowed)
+        verb = verb_of(method)
+        if verb != "OPTIONS":
+            return self._of_verb(verb)
+        if self._answers_options():
+            return Declared(self.name, native=True)
+        others = [each.upper() for each in self.attribute("http_method_names") if each not in {"options", "head"}]
+        # Metadata says what the other methods take, so it has the rule of the first of them: GET, where there is one.
+        stand_in = next((each for each in others if self.has(each)), None)
+        own = self._of_verb(verb)
+        return own if stand_in is None or self._says(verb) else self._of_verb(stand_in)
+
+    def _of_verb(self, verb: str) -> Declared:
+        action = self._action(verb)
+        handler = getattr(self.cls, action if action and verb != "OPTIONS" else verb.lower(), None)
+        asked = self._permission_marks()
+        together = [mark for mark in asked if mark.origin == PERMISSION_CLASSES]
+        said = [mark for mark in asked if mark not in together]
+        covering = [*_covering(self.marks, verb), *_covering(said, verb), *marks_of(handler)]
+        found = [(mark.requirement, mark.origin) for mark in covering]
+        found += [(requirement_of(rule), f"required_permissions[{key!r}]") for key, rule in self._keyed(verb)]
+        if together:
+            # REST framework asks every permission class in the list.
+            found.append((_all([mark.requirement for mark in together]), PERMISSION_CLASSES))
+        name = f"{self.name}.{action}" if action and self.actions else self.name
+        return self._chosen(name, found, (*self.marks, *marks_of(handler), *asked))
+
+    def _chosen(self, name: str, found: list[tuple[Requirement, str]], marks: tuple[Mark, ...]) -> Declared:
+        if len({requirement for requirement, _ in found}) > 1:
+            # INVARIANT: declarations that contradict each other declare nothing, so the route is refused.
+            said = " and ".join(f"{requirement} ({origin})" for requirement, origin in found)
+            return Declared(name, marks=marks, closed=True, faults=(f"two rules for one request: {said}",))
+        bare = self.required
+        requirement, origin = self.include, "guarded(include(...))" if self.include is not None else ""
+        if found:
+            requirement, origin = found[0]
+        elif isinstance(bare, Mapping):
+            # INVARIANT: what a map leaves out stays refused; no wider rule opens it.
+            return Declared(name, marks=marks, closed=True)
+        elif bare is not None:
+            requirement, origin = requirement_of(bare), "required_permissions"
+        return Declared(name, requirement, origin, marks)
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """The class's attribute as the view's instance will have it."""
+        return self.initkwargs.get(name, getattr(self.cls, name, default))
+
+    @property
+    def required(self) -> Any:
+        """`required_permissions`, as written; None where nothing is."""
+        bases: tuple[type, ...] = getattr(self.cls, "__mro__", ())
+        owners: list[Mapping[str, Any]] = [self.initkwargs, *map(vars, bases)]
+        said = [owner["required_permissions"] for owner in owners if "required_permissions" in owner]
+        return next((each for each in said if each is not INHERITED), None)
+
+    @property
+    def _map(self) -> Mapping[str, object]:
+        required = self.required
+        return cast("Mapping[str, object]", required) if isinstance(required, Mapping) else {}
+
+    def has(self, method: str) -> bool:
+        """Whether the view does anything about `method`."""
+        name = method.lower()
+        if self.cls is None or name not in self.attribute("http_method_names"):
+            return False
+        usual = (View.dispatch, *(base.dispatch for base in _drf_base()))
+        # A dispatch of its own may answer any method, so each is judged.
+        if unwrap(self.cls.dispatch) not in usual:
+            return True
+        found = self.actions or {}
+        return name in found or hasattr(self.cls, name) or (name == "head" and self.has("GET"))
+
+    def _answers_options(self) -> bool:
+        cls = self.cls
+        # INVARIANT: OPTIONS goes unjudged only where no line of the view's own code is run for it.
+        return (
+            cls is not None
+            and not self.wrapped
+            and cls.options is View.options
+            and cls.dispatch is View.dispatch
+            and cls.setup is View.setup
+        )
+
+    def _action(self, verb: str) -> str | None:
+        if verb == "OPTIONS" and is_drf(self.cls):
+            return "metadata"
+        return (self.actions or {}).get(verb.lower())
+
+    def _keyed(self, verb: str) -> list[tuple[str, object]]:
+        required = self._map
+        return [(key, required[key]) for key in (self._action(verb) or "", verb) if key in required]
+
+    def _says(self, verb: str) -> bool:
+        handler = getattr(self.cls, verb.lower(), None)
+        explicit = any(mark.methods is not None and verb in mark.methods for mark in self.marks)
+        return explicit or bool(self._keyed(verb) or marks_of(handler))
+
+    def _permission_marks(self) -> tuple[Mark, ...]:
+        if not is_drf(self.cls):
+            return ()
+        from jwt_lp_django.drf import permission_marks
+
+        return permission_marks(self.attribute("permission_classes", ()))
+
+    def methods(self) -> tuple[str, ...]:
+        """The methods to list, the OPTIONS that Django answers itself aside; none for a function that has no mark."""
+        if self.cls is None:
+            return _expanded(frozenset[str]().union(*map(_methods, self.marks))) if self.marks else ()
+        names = [each.upper() for each in self.attribute("http_method_names")]
+        return tuple(each for each in names if self.has(each) and not self.declared(each).native)
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong with `required_permissions` itself."""
+        if not isinstance(self.required, Mapping):
+            functions = set((self.actions or {}).values())
+            if "required_permissions" in self.initkwargs and len(functions) > 1:
+                yield (
+                    f"{self.name}: @action's required_permissions would be one rule for {', '.join(sorted(functions))}: "
+                    "give each a key in the class's required_permissions"
+                )
+            return
+        known = self._known()
+        for key in self._map:
+            if key == "HEAD":
+                yield f"{self.name}: required_permissions['HEAD']: HEAD always has the rule of GET"
+            elif key not in known:
+                near = get_close_matches(key, known, n=1, cutoff=0.5) or get_close_matches(key.upper(), known)
+                hint = f" (did you mean {near[0]!r}?)" if near else ""
+                yield f"{self.name}: required_permissions has the unknown key {key!r}{hint}"
+
+    def _known(self) -> list[str]:
+        methods = [each.upper() for each in View.http_method_names if each != "head"]
+        if not is_drf(self.cls) or self.cls is None:
+            return methods
+        if not hasattr(self.cls, "get_extra_actions"):
+            return [*methods, "metadata"]
+        plain = dir(sys.modules["rest_framework.viewsets"].GenericViewSet)
+        own = [name for name in dir(self.cls) if name not in plain and not name.startswith("_")]
+        actions = [name for name in own if callable(getattr(self.cls, name, None)) and name.upper() not in methods]
+        return [*methods, "metadata", *dict.fromkeys((*STANDARD, *actions))]
+
+
+def _methods(mark: Mark) -> frozenset[str]:
+    return READING if mark.methods is None else mark.methods
+
+
+def _expanded(verbs: frozenset[str]) -> tuple[str, ...]:
+    return tuple(sorted(verbs | {"HEAD"} if "GET" in verbs else verbs))
+
+
+def _drf_base() -> tuple[type[View], ...]:
+    module = sys.modules.get("rest_framework.views")
+    return () if module is None else (module.APIView,)
+
+
+def _all(requirements: list[Requirement]) -> Requirement:
+    return requirements[0] if len(requirements) == 1 else all_of(*requirements)
+
+
+def _covering(marks: Sequence[Mark], verb: str) -> list[Mark]:
+    # One that names the method is the nearer one.
+    named = [mark for mark in marks if mark.methods is not None and verb in mark.methods]
+    return named or [mark for mark in marks if mark.methods is None]
+
+
+def declared(callback: Callable[..., Any], method: str, *, bound: bool = False) -> Declared:
+    """What is declared for a callback and a method."""
+    return Shape.of(callback).declared(method, bound=bound)

@@ -1,0 +1,28 @@
+"""How are the commands reached from Flask's own? `flask jwt-lp …` runs what `jwt-lp …` does, for this app."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, cast
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+
+
+@click.command(
+    "jwt-lp",
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True},
+    short_help="Least privilege: routes, explain, token, observed; check for CI.",
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+@with_appcontext
+def group(ctx: click.Context, arguments: tuple[str, ...]) -> None:
+    """Run a command of `jwt-lp` for the current application; `check` is `routes`, whose exit code CI reads."""
+    command, rest = arguments[:1], arguments[1:]
+    forwarded = [*(("routes",) if command == ("check",) else command), *rest]
+    app = cast(Any, current_app)._get_current_object()  # noqa: SLF001 - the proxy's public API
+    # By name: an adapter imports of the core only what its root exports.
+    ctx.exit(import_module("jwt_lp.cli").run(forwarded, app, prog="flask jwt-lp"))

@@ -1,0 +1,112 @@
+"""Which routes does Flask's URL map hold, and what is declared for them?"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final
+
+from flask import Flask, Request
+from werkzeug.routing import Rule
+
+from jwt_lp import Requirement, Route, Rules
+from jwt_lp_flask.marks import Mark, declared, mark_of, name_of
+
+_PARAMETER: Final = re.compile(r"<(?:\w+(?:\(.*?\))?:)?(\w+)>")
+_NOUN: Final = re.compile(r"[A-Za-z][\w.-]*", re.ASCII)
+_VERBS: Final = MappingProxyType({"GET": "read", "HEAD": "read", "POST": "create", "DELETE": "delete"})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request to an endpoint is held against. `marks` are the endpoint's own, beaten ones included."""
+
+    requirement: Requirement | None
+    template: str
+    endpoint: str
+    marks: tuple[Mark, ...] = ()
+
+
+def asked_of(app: Flask, rules: Rules, rule: Rule, method: str) -> Asked:
+    """What `method` of the rule's view asks for, as the view is now."""
+    route = route_of(app, rules, rule, (method,))
+    marks = declared(app.view_functions.get(rule.endpoint), method).marks
+    return Asked(route.requirement, route.template, route.endpoint, marks)
+
+
+def answers_itself(request: Request) -> bool:
+    """Whether Flask answers this OPTIONS request itself, without the view."""
+    return request.method == "OPTIONS" and bool(getattr(request.url_rule, "provide_automatic_options", False))
+
+
+def route_of(app: Flask, rules: Rules, rule: Rule, methods: tuple[str, ...]) -> Route:
+    """Methods of a rule that share a declaration, as a route: what the view says, else what settings say."""
+    view = app.view_functions.get(rule.endpoint)
+    method = next(iter(methods), "")
+    found = declared(view, method)
+    route = Route(
+        methods=methods,
+        template=_PARAMETER.sub(r"{\1}", rule.rule),
+        endpoint=name_of(view, method),
+        requirement=found.requirement,
+        origin=found.origin,
+        names=(rule.endpoint,),
+        groups=_groups(app, rule.endpoint),
+        parameters=_parameters(rule),
+        faults=tuple(f"{name_of(view)}: {fault}" for fault in found.faults),
+    )
+    # INVARIANT: settings never open a route whose own declaration is at fault.
+    return route if found.faults else rules.declare(route)
+
+
+def routes_of(app: Flask, rules: Rules) -> list[Route]:
+    """Every route that calls a view. One for each method of a class, as each may say something else."""
+    found: list[Route] = []
+    for rule in app.url_map.iter_rules():
+        if rule.build_only or rule.redirect_to or rule.websocket:
+            continue
+        view = app.view_functions.get(rule.endpoint)
+        methods = _methods(rule)
+        parts: list[tuple[str, ...]] = [(each,) for each in methods] if hasattr(view, "view_class") else []
+        found += [_hinted(route_of(app, rules, rule, part), view) for part in parts or [methods]]
+    return found
+
+
+def _parameters(rule: Rule) -> frozenset[str]:
+    # Werkzeug's annotation says no more than `set`.
+    return frozenset(map(str, rule.arguments))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+
+
+def _methods(rule: Rule) -> tuple[str, ...]:
+    methods = set(rule.methods or ())
+    if getattr(rule, "provide_automatic_options", False):
+        methods.discard("OPTIONS")
+    # HEAD takes GET's rule.
+    return tuple(sorted(methods - {"HEAD"} if "GET" in methods else methods))
+
+
+def _groups(app: Flask, endpoint: str) -> tuple[str, ...]:
+    """The blueprints that the endpoint is of, the innermost first."""
+    parts = endpoint.split(".")[:-1]
+    names = (".".join(parts[:size]) for size in range(len(parts), 0, -1))
+    return tuple(name for name in names if name in app.blueprints)
+
+
+def _hinted(route: Route, view: object) -> Route:
+    return route if route.guarded else replace(route, hint=_hint(route, view))
+
+
+def _hint(route: Route, view: object) -> str:
+    if route.endpoint.startswith("flask."):
+        return f'"PUBLIC": ["{route.names[0]}"]'
+    named = getattr(sys.modules.get(getattr(view, "__module__", "")), getattr(view, "__qualname__", ""), None)
+    if mark_of(named) is not None and getattr(named, "__wrapped__", None) is view:
+        return f"move the declaration of {route.endpoint} below the decorator that registers the route"
+    method = route.methods[0] if route.methods else "GET"
+    nouns = [each for each in route.template.split("/") if _NOUN.fullmatch(each)]
+    permission = f"{nouns[-1] if nouns else 'app'}:{_VERBS.get(method, 'update')}"
+    if hasattr(view, "view_class"):
+        return f'required_permissions = {{"{method}": "{permission}"}}'
+    return f'@requires("{permission}")'

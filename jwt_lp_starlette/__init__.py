@@ -1,0 +1,20 @@
+"""Least privilege for Starlette and FastAPI: put the guard in, declare every route, ask inside a view."""
+
+from jwt_lp_starlette.guarding import LeastPrivilege, LeastPrivilegeMiddleware, guard_from
+from jwt_lp_starlette.hearing import Refused, RefusedSocket, can, enforce, token_from
+from jwt_lp_starlette.marks import authenticated, external, public, requires
+
+__all__ = [
+    "LeastPrivilege",
+    "LeastPrivilegeMiddleware",
+    "Refused",
+    "RefusedSocket",
+    "authenticated",
+    "can",
+    "enforce",
+    "external",
+    "guard_from",
+    "public",
+    "requires",
+    "token_from",
+]

@@ -1,0 +1,66 @@
+"""Who is the user, and what may they do, in the words of `starlette.authentication`?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from starlette.authentication import BaseUser
+
+from jwt_lp import AccessToken, ConfigurationError, Guard, all_of
+
+
+class Scopes(Collection[str]):
+    """The permissions of a token as Starlette's `requires` asks for them: `in` is a question to the guard."""
+
+    __slots__ = ("_guard", "_token")
+
+    def __init__(self, guard: Guard, token: AccessToken | None) -> None:
+        self._guard = guard
+        self._token = token
+
+    def __contains__(self, permission: object) -> bool:
+        try:
+            return isinstance(permission, str) and self._guard.can(self._token, all_of(permission))
+        except ConfigurationError:
+            return False
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([grant.text for grant in self._token.permissions] if self._token is not None else ())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class Credentials:
+    """`request.auth`: the token, None where none was asked for, and its permissions as `scopes`."""
+
+    __slots__ = ("scopes", "token")
+
+    def __init__(self, guard: Guard, token: AccessToken | None) -> None:
+        self.token = token
+        self.scopes = Scopes(guard, token)
+
+
+class Subject(BaseUser):
+    """`request.user`: whom the token speaks for.
+
+    `identity` is the pair of issuer and subject, as `issuer|subject`; two issuers may know one subject's name.
+    """
+
+    def __init__(self, token: AccessToken) -> None:
+        self.token = token
+
+    @property
+    def is_authenticated(self) -> bool:
+        """True: a token was verified."""
+        return True
+
+    @property
+    def display_name(self) -> str:
+        """The subject as the issuer calls it."""
+        return self.token.subject
+
+    @property
+    def identity(self) -> str:
+        """The pair of issuer and subject."""
+        return f"{self.token.issuer}|{self.token.subject}"

@@ -1,0 +1,64 @@
+"""What the commands and the test fixture ask of a Starlette or FastAPI application."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+from starlette.applications import Starlette
+
+from jwt_lp import Guard, Route
+from jwt_lp_starlette.guarding import door_of
+from jwt_lp_starlette.routing import WEBSOCKET
+
+_CLIENTS: Final = frozenset({"httpx", "httpx2"})
+
+
+class StarletteHost:
+    """Starlette's adapter, found by the entry-point group `jwt_lp.hosts`; FastAPI's applications are Starlette's."""
+
+    name = "starlette"
+
+    def recognises(self, app: object) -> bool:
+        """Whether `app` is a Starlette or FastAPI application."""
+        return isinstance(app, Starlette)
+
+    def routes(self, app: object) -> Sequence[Route]:
+        """Every route of the application and of those mounted in it."""
+        table = door_of(app).table(cast(Starlette, app))
+        return [route for _, _, route in table.routes()]
+
+    def guard(self, app: object) -> Guard:
+        """The application's guard; `ConfigurationError` with what to add where there is none."""
+        return door_of(app).guard
+
+    def resolve(self, app: object, method: str, path: str) -> tuple[Route, Mapping[str, object]] | None:
+        """What the router would call, with the parameters that the endpoint gets; `WEBSOCKET` is a method here.
+
+        A route below a `Host` is not found: the host is not asked for.
+        """
+        kind = "websocket" if method == WEBSOCKET else "http"
+        scope: dict[str, Any] = {"type": kind, "method": method, "path": path, "root_path": "", "headers": []}
+        target = door_of(app).table(cast(Starlette, app)).find(scope)
+        return None if target is None else (target.rule.route, target.params)
+
+    @contextmanager
+    def swapped(self, app: object, guard: Guard) -> Generator[object]:
+        """Have the application use `guard` while the context lasts."""
+        door = door_of(app)
+        before, door.guard = door.guard, guard
+        try:
+            yield guard
+        finally:
+            door.guard = before
+
+    def login(self, client: object, authorization: str) -> bool:
+        """Have Starlette's test client, or one of httpx, send the header from now on."""
+        if not any(cls.__module__.partition(".")[0] in _CLIENTS for cls in type(client).__mro__):
+            return False
+        cast(Any, client).headers["Authorization"] = authorization
+        return True
+
+
+host: Final = StarletteHost()

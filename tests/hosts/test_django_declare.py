@@ -1,0 +1,619 @@
+"""Where a declaration may stand in a Django project, what it covers there, and what is said before the start."""
+
+# ruff: noqa: E402, RUF012 - Django reads its settings first; views say their rules as users do
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import pytest
+
+pytest.importorskip("django")
+
+from hosts.django_setup import AUTHORITY, GUARD, configure, project
+
+configure()
+
+from django.contrib import admin
+from django.core import checks
+from django.core.asgi import get_asgi_application
+from django.core.exceptions import ImproperlyConfigured
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse
+from django.test import Client, modify_settings, override_settings
+from django.urls import include, path, re_path, reverse
+from django.utils.decorators import method_decorator
+from django.views import View
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.generic import RedirectView
+
+from jwt_lp import AUTHENTICATED, PUBLIC, ConfigurationError, any_of
+from jwt_lp_django import LeastPrivilegeMixin, authenticated, external, guarded, public, requires
+from jwt_lp_django.checks import inspect
+from jwt_lp_django.routes import all_routes, host
+from jwt_lp_django.template import template
+
+SESSIONS = {
+    "SESSION_ENGINE": "django.contrib.sessions.backends.signed_cookies",
+    "middleware": [
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
+    ],
+}
+
+
+def held(*permissions, **more):
+    return AUTHORITY.headers("alice", permissions, **more)
+
+
+def status(method, url, *permissions):
+    return Client().generic(method, url, headers=held(*permissions)).status_code
+
+
+def secret(request, **kwargs):
+    return HttpResponse(b"SECRET")
+
+
+def lossy(view):
+    def wrapper(request):
+        return view(request)
+
+    return wrapper
+
+
+class Plain(View):
+    def get(self, request, **kwargs):
+        return HttpResponse("got")
+
+    def post(self, request, **kwargs):
+        return HttpResponse("posted")
+
+
+class Mapped(Plain):
+    required_permissions = {"GET": "o:list", "POST": any_of("o:create", "o:admin")}
+
+
+class Grown(Mapped):
+    def delete(self, request):
+        return HttpResponse("deleted")
+
+
+class Bare(Plain):
+    required_permissions = "a:b"
+
+
+class Mixed(LeastPrivilegeMixin, Plain):
+    required_permissions = {"GET": "o:list", "POST": external("a proxy")}
+
+
+class Handlers(Plain):
+    @requires("o:list")
+    def get(self, request, **kwargs):
+        return HttpResponse("got")
+
+    @method_decorator(requires("o:create"))
+    def post(self, request, **kwargs):
+        return HttpResponse("posted")
+
+
+@method_decorator(requires("a:b"), name="dispatch")
+class Dispatched(Plain):
+    pass
+
+
+class Overriding(Dispatched):
+    def dispatch(self, request, *args, **kwargs):
+        return HttpResponse(b"SECRET")
+
+
+class OwnDispatch(View):
+    def dispatch(self, request, *args, **kwargs):
+        return HttpResponse(b"SECRET")
+
+
+class OwnOptions(Plain):
+    required_permissions: Any = None
+
+    def options(self, request):
+        return HttpResponse(b"SECRET")
+
+
+class AsyncMapped(View):
+    required_permissions = {"GET": "o:list"}
+
+    async def get(self, request):
+        return HttpResponse("got")
+
+
+@pytest.mark.parametrize(
+    ("decorated", "expected"),
+    [
+        (never_cache(requires("a:b")(secret)), 200),
+        (requires("a:b")(never_cache(secret)), 200),
+        (csrf_exempt(never_cache(requires("a:b")(secret))), 200),
+        (lossy(requires("a:b")(secret)), 403),
+        (partial(requires("a:b")(secret)), 403),
+        (requires("a:b")(partial(secret)), 200),
+        (requires("a:b")(lossy(secret)), 200),
+    ],
+)
+def test_a_mark_survives_lossless_decorators_only(decorated, expected) -> None:
+    """What a decorator loses is refused and listed, never open."""
+    with project(path("x", decorated)):
+        assert expected == status("GET", "/x", "a:b")
+        assert 403 == status("GET", "/x", "c:d")
+        assert (expected == 403) == bool(inspect())
+
+
+def test_a_mark_is_never_shared() -> None:
+    """A view under two declarations has each where it was declared, and none where it was not."""
+    with project(path("p", public(secret)), path("r", requires("a:b")(secret)), path("u", secret)):
+        assert [200, 401, 401] == [Client().get(url).status_code for url in ("/p", "/r", "/u")]
+
+
+@pytest.mark.parametrize(
+    ("view", "method", "permission", "expected"),
+    [
+        (Plain, "GET", "a:b", 403),
+        (Plain, "DELETE", "a:b", 405),
+        (Plain, "FOO", "a:b", 405),
+        (Plain, "OPTIONS", "a:b", 200),
+        (Mapped, "GET", "o:list", 200),
+        (Mapped, "HEAD", "o:list", 200),
+        (Mapped, "HEAD", "o:create", 403),
+        (Mapped, "POST", "o:admin", 200),
+        (Mapped, "POST", "o:list", 403),
+        (Mapped, "DELETE", "o:list", 405),
+        (Grown, "DELETE", "o:list", 403),
+        (Grown, "GET", "o:list", 200),
+        (Bare, "POST", "a:b", 200),
+        (Bare, "GET", "c:d", 403),
+        (Mixed, "GET", "o:list", 200),
+        (Mixed, "POST", "c:d", 200),
+        (Handlers, "GET", "o:list", 200),
+        (Handlers, "POST", "o:create", 200),
+        (Handlers, "POST", "o:list", 403),
+        (Dispatched, "POST", "a:b", 200),
+        (Dispatched, "POST", "c:d", 403),
+        (Dispatched, "PUT", "a:b", 405),
+        (Overriding, "GET", "a:b", 403),
+        (OwnDispatch, "GET", "a:b", 403),
+        (OwnDispatch, "FOO", "a:b", 405),
+        (OwnDispatch, "OPTIONS", "a:b", 403),
+        (OwnOptions, "OPTIONS", "a:b", 403),
+        (AsyncMapped, "GET", "o:list", 200),
+        (AsyncMapped, "HEAD", "c:d", 403),
+        (AsyncMapped, "OPTIONS", "c:d", 200),
+    ],
+)
+def test_a_class_has_the_rules_of_its_methods(view, method, permission, expected) -> None:
+    """A map covers what it names, one requirement everything, a handler's declaration itself; 405 before 403."""
+    with project(path("x", view.as_view())):
+        assert expected == status(method, "/x", permission)
+
+
+def test_a_rule_over_as_view_covers_its_methods() -> None:
+    """A declaration over `as_view()` is the route's own: it beats a bare one of the class."""
+    with project(path("x", requires("c:d")(Bare.as_view())), path("y", requires("c:d")(Plain.as_view()))):
+        assert [200, 403, 405] == [
+            status("POST", "/x", "c:d"),
+            status("POST", "/y", "a:b"),
+            status("PUT", "/y", "c:d"),
+        ]
+
+
+def test_options_that_runs_code_is_judged() -> None:
+    """A preflight reaches only what Django itself answers; anything else has the rule of GET."""
+    views = [
+        requires("a:b")(Plain.as_view()),
+        never_cache(Bare.as_view()),
+        OwnOptions.as_view(required_permissions="a:b"),
+    ]
+    with project(*(path(str(number), view) for number, view in enumerate(views[:2]))):
+        for number in range(2):
+            assert [401, 200] == [Client().options(f"/{number}").status_code, status("OPTIONS", f"/{number}", "a:b")]
+
+
+def test_the_mixin_enforces_without_the_middleware() -> None:
+    """A class with the mixin decides before any of its code, middleware or not."""
+    made = []
+
+    class Seen(Mixed):
+        def setup(self, request, *args, **kwargs):
+            made.append(1)
+            super().setup(request, *args, **kwargs)
+
+    with project(path("x", Seen.as_view()), MIDDLEWARE=[]):
+        assert [401, 403, 200, 405] == [
+            Client().get("/x").status_code,
+            status("GET", "/x", "c:d"),
+            status("GET", "/x", "o:list"),
+            status("DELETE", "/x", "o:list"),
+        ]
+    assert [1] == made
+
+
+def test_the_mixin_enforces_on_an_async_class_too() -> None:
+    """Refusals are awaited where the class is async."""
+
+    class Awaited(LeastPrivilegeMixin, AsyncMapped):
+        pass
+
+    @method_decorator(requires("o:list"), name="dispatch")
+    class Dispatching(View):
+        async def get(self, request):
+            return HttpResponse("got")
+
+    with project(path("m", Awaited.as_view()), path("d", Dispatching.as_view()), MIDDLEWARE=[]):
+        for url in ("/m", "/d"):
+            assert [401, 403, 200] == [
+                Client().get(url).status_code,
+                status("GET", url, "c:d"),
+                status("GET", url, "o:list"),
+            ]
+
+
+def test_an_include_is_declared_as_a_whole() -> None:
+    """Names and namespaces stay, inner declarations beat it, the included patterns stay as they were."""
+    inner: list[Any] = [
+        path("list", secret, name="list"),
+        path("own", requires("a:b")(secret), name="own"),
+        re_path(r"^deep/", include(([path("x/<int:n>", secret, name="x")], "deep"))),
+        path("cls", Plain.as_view()),
+    ]
+    outer = path("g/", guarded(include((inner, "shop"), namespace="store"), "c:d"))
+    with project(outer, path("open/", include((inner, "other")))):
+        assert ["/g/list", "/g/deep/x/3"] == [reverse("store:list"), reverse("store:deep:x", args=[3])]
+        assert [200, 403, 200, 200, 200] == [
+            status("GET", "/g/list", "c:d"),
+            status("GET", "/g/own", "c:d"),
+            status("GET", "/g/own", "a:b"),
+            status("POST", "/g/deep/x/3", "c:d"),
+            status("POST", "/g/cls", "c:d"),
+        ]
+        assert [403, 403] == [status("GET", "/open/list", "c:d"), status("GET", "/g/list", "a:b")]
+
+
+def test_the_nearest_include_counts() -> None:
+    """Of two includes around a view the inner one's declaration is its own."""
+    inner = guarded(include([path("x", secret)]), "in:ner")
+    with project(path("a/", guarded(include([path("b/", inner), path("y", secret)]), public))):
+        assert [401, 200] == [Client().get(url).status_code for url in ("/a/b/x", "/a/y")]
+        assert 200 == status("GET", "/a/b/x", "in:ner")
+
+
+def test_an_include_enforces_without_the_middleware() -> None:
+    """Its views decide by themselves."""
+    with project(path("g/", guarded(include([path("x", secret)]), "c:d")), MIDDLEWARE=[]):
+        assert [401, 200] == [Client().get("/g/x").status_code, status("GET", "/g/x", "c:d")]
+
+
+@pytest.mark.parametrize(
+    "declaration", [PUBLIC, public, external("a proxy"), AUTHENTICATED, authenticated, requires("a:b")]
+)
+def test_an_include_takes_every_kind_of_declaration(declaration) -> None:
+    """Requirements and decorators alike."""
+    with project(path("g/", guarded(include([path("x", secret)]), declaration))):
+        assert 200 == status("GET", "/g/x", "a:b")
+
+
+def test_an_include_takes_nothing_else() -> None:
+    """What is no requirement is an error when the URLconf is read."""
+    with pytest.raises(ConfigurationError, match="no requirement"):
+        guarded(include([path("x", secret)]), 3)
+
+
+def test_the_admin_is_declared_by_its_namespace() -> None:
+    """`EXTERNAL = {"admin": ...}` leaves the admin to its sessions; reversing works."""
+    rule = AUTHORITY.settings(EXTERNAL={"admin": "session login"})
+    with project(path("admin/", admin.site.urls), lp=rule, **SESSIONS):
+        answer = Client().get("/admin/")
+        assert (302, "/admin/login/?next=/admin/") == (answer.status_code, answer["Location"])
+        assert [] == inspect()
+
+
+def test_the_admin_is_declared_by_its_include() -> None:
+    """`guarded(admin.site.urls, external(...))` is the same."""
+    with project(path("admin/", guarded(admin.site.urls, external("session login"))), **SESSIONS):
+        assert "/admin/" == reverse("admin:index")
+        assert [302, 200] == [Client().get(url).status_code for url in ("/admin/", "/admin/login/")]
+
+
+def test_the_admin_gives_a_token_nothing() -> None:
+    """A token's subject is never staff, whatever it holds."""
+    with project(path("admin/", guarded(admin.site.urls, "a:b")), **SESSIONS):
+        assert 302 == status("GET", "/admin/", "a:b", "is_staff")
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [("shop", [200, 200, 401]), ("shop:x", [200, 401, 401]), ("/s/x", [200, 401, 401]), ("y", [401, 401, 200])],
+)
+def test_rules_of_the_settings(rule, expected) -> None:
+    """A namespace, a route's full name or a prefix of the template; a bare name is not one in a namespace."""
+    inner = [path("x", secret, name="x"), path("y", secret, name="y")]
+    patterns = [path("s/", include((inner, "shop"))), path("top", secret, name="y")]
+    with project(*patterns, lp=AUTHORITY.settings(PUBLIC=[rule])):
+        assert expected == [Client().get(url).status_code for url in ("/s/x", "/s/y", "/top")]
+
+
+def test_no_rule_opens_what_a_map_leaves_out() -> None:
+    """A mapped class keeps what it does not name shut, under an include and under a rule."""
+    rule = AUTHORITY.settings(PUBLIC=["/m"])
+    with project(
+        path("m/x", Grown.as_view()),
+        path("m/y", secret),
+        path("g/", guarded(include([path("x", Grown.as_view())]), PUBLIC)),
+        lp=rule,
+    ):
+        assert [401, 401, 200] == [
+            Client().delete("/m/x").status_code,
+            Client().delete("/g/x").status_code,
+            Client().get("/m/y").status_code,
+        ]
+
+
+def ids():
+    return [str(message.id).removeprefix("jwt_lp.") for message in inspect()]
+
+
+def test_a_sound_project_has_nothing_to_say() -> None:
+    """No message where every route is declared."""
+    with project(
+        path("x/<int:n>", requires("o:{n}:read")(secret)),
+        path("m", Mapped.as_view()),
+        path("p", Plain.as_view(), {}),
+        lp=AUTHORITY.settings(PUBLIC=["/p"]),
+    ):
+        assert [] == ids()
+
+
+@pytest.mark.parametrize(
+    ("view", "expected"),
+    [
+        (secret, ["W001"]),
+        (Grown.as_view(), ["W001"]),
+        (requires("o:{nope}:read")(secret), ["E004"]),
+        (requires("a:b")(requires("c:d")(secret)), ["E004"]),
+        (requires("a:b")(requires("a:b")(secret)), []),
+        (requires("a:b")(Handlers.as_view()), ["E004", "E004"]),
+        (requires("a:b")(Mapped.as_view()), ["E004", "E004"]),
+        (requires("a:b", where={"n": {"nobody": "sub"}})(secret), ["E005"]),
+    ],
+)
+def test_faults_have_stable_ids(view, expected) -> None:
+    """An unguarded route is a warning, everything else an error."""
+    with project(path("x/<int:n>", view)):
+        assert expected == ids()
+
+
+@pytest.mark.parametrize(
+    ("required", "said"),
+    [
+        ({"GTE": "a:b", "POST": "a:b", "GET": "a:b"}, "'GTE' (did you mean 'GET'?)"),
+        ({"get": "a:b", "POST": "a:b", "GET": "a:b"}, "'get' (did you mean 'GET'?)"),
+        ({"list": "a:b", "POST": "a:b", "GET": "a:b"}, "'list'"),
+        ({"HEAD": "a:b", "POST": "a:b", "GET": "a:b"}, "HEAD always has the rule of GET"),
+        ({"GET": 3, "POST": "a:b"}, "int is no requirement"),
+        ({"GET": "a:*", "POST": "a:b"}, "wildcard"),
+        (["a:b"], "list is no requirement"),
+    ],
+)
+def test_faults_of_a_map_are_named(required, said) -> None:
+    """An unknown key names the nearest known one; a value that asks for nothing is said to."""
+
+    class Faulty(Plain):
+        required_permissions = required
+
+    with project(path("x", Faulty.as_view())):
+        assert {"jwt_lp.E004"} == {message.id for message in inspect()}
+        assert any(said in message.msg for message in inspect())
+
+
+def test_what_contradicts_itself_is_refused_at_run_time() -> None:
+    """Where the start did not see it, two rules for one request let nobody in."""
+    view = requires("a:b")(requires("c:d")(secret))
+    urls = type("URLs", (), {"urlpatterns": [path("x", view)]})
+
+    with project(path("x", public(secret))):
+        client = Client()
+        assert 200 == client.get("/x").status_code
+        with override_settings(ROOT_URLCONF=urls):
+            assert [403, 403] == [
+                client.get("/x", headers=held(*each)).status_code for each in (["a:b", "c:d"], ["a:b"])
+            ]
+
+
+@pytest.mark.parametrize(
+    ("stack", "expected"),
+    [
+        ([], ["E002"]),
+        (["django.middleware.common.CommonMiddleware", GUARD], ["E003"]),
+        ([GUARD, "django.middleware.common.CommonMiddleware"], []),
+    ],
+)
+def test_the_middleware_is_there_and_first(stack, expected) -> None:
+    """Missing and not first are errors."""
+    with project(path("x", requires("a:b")(secret)), MIDDLEWARE=stack):
+        assert expected == ids()
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"ISSUER": ""}, ["E001"]),
+        ({"NOPE": 1, "ISUER": 2}, ["E001", "E001"]),
+        ({"PUBLIC": ["nowhere"]}, ["E006"]),
+        ({"EXTERNAL": {"/": "everything"}}, ["E001"]),
+        ({"URLCONFS": [__name__]}, ["W001"]),
+        ({"URLCONFS": ["no.such.urls"]}, ["E001"]),
+    ],
+)
+def test_faults_of_settings(settings, expected) -> None:
+    """Each fault of the settings is a message of its own; further URLconfs are walked."""
+    with project(path("x", requires("a:b")(secret)), lp=AUTHORITY.settings(**settings)):
+        assert expected == ids()
+
+
+urlpatterns = [path("from/another/urlconf", secret)]
+
+
+def test_no_settings_at_all_is_said() -> None:
+    """Without JWT_LP the check says so, and so does a missing app."""
+    with project(path("x", requires("a:b")(secret))):
+        with override_settings():
+            from django.conf import settings
+
+            del settings.JWT_LP
+            from jwt_lp_django.apps import config
+
+            config()._guard = None
+            assert {"E001"} == set(ids())
+        config()._guard = None
+        with modify_settings(INSTALLED_APPS={"remove": ["jwt_lp_django"]}):
+            assert "INSTALLED_APPS" in inspect()[0].msg
+
+
+def test_deploy_checks_report_what_is_lax(monkeypatch) -> None:
+    """Observing and development are warnings of `check --deploy` alone."""
+    monkeypatch.setenv("JWT_LP_DEV", "1")
+    today = datetime.now(UTC).date().isoformat()
+    with project(path("x", requires("a:b")(secret)), lp=AUTHORITY.settings(OBSERVE_UNTIL=today)):
+        found = {
+            message.id
+            for message in checks.run_checks(include_deployment_checks=True)
+            if str(message.id).startswith("jwt_lp")
+        }
+        plain = {message.id for message in checks.run_checks() if str(message.id).startswith("jwt_lp")}
+    assert ({"jwt_lp.W002", "jwt_lp.W003"}, set()) == (found, plain)
+
+
+@pytest.mark.parametrize("boot", [get_wsgi_application, get_asgi_application])
+def test_errors_stop_the_start(boot) -> None:
+    """WSGI and ASGI run no checks, so the middleware does, and lists all errors."""
+    patterns = [path("a", requires("o:{x}")(secret)), path("b", requires("o:{y}")(secret))]
+    with project(*patterns), pytest.raises(ImproperlyConfigured) as raised:
+        boot()
+    assert 2 == str(raised.value).count("(jwt_lp.E004)")
+
+
+@pytest.mark.parametrize("boot", [get_wsgi_application, get_asgi_application])
+def test_warnings_do_not_stop_the_start(boot, caplog) -> None:
+    """An unguarded route is one line in the log with its id and the line that would declare it."""
+    with project(path("orders/<int:n>", secret), lp=AUTHORITY.settings()), caplog.at_level(logging.WARNING, "jwt_lp"):
+        boot()
+    said = [vars(record)["jwt_lp"] for record in caplog.records if "W001" in record.getMessage()]
+    assert [("jwt_lp.W001", '@requires("orders:read")')] == [(each["id"], each["hint"]) for each in said]
+
+
+def test_a_silenced_warning_is_not_logged(caplog) -> None:
+    """SILENCED_SYSTEM_CHECKS is honoured for warnings."""
+    with project(path("x", secret), SILENCED_SYSTEM_CHECKS=["jwt_lp.W001"]):
+        get_wsgi_application()
+    assert [] == [record for record in caplog.records if "W001" in record.getMessage()]
+
+
+@pytest.mark.parametrize(
+    ("route", "expected"),
+    [
+        ("orders/<int:order_id>", "/orders/{order_id}"),
+        ("orders/<order_id>/x", "/orders/{order_id}/x"),
+        (r"^orders/(?P<pk>[^/.]+)/$", "/orders/{pk}/"),
+        (r"api/orders\.(?P<format>[a-z0-9]+)/?$", "/api/orders.{format}/"),
+        (r"api/(?:v1|v2)/(?P<year>\d{4}(-\d+)?)/x", "/api/(?:v1|v2)/{year}/x"),
+        (r"^files/(\w+)/[(^]+/\Z", "/files/{}/[(^]+/"),
+        (r"^(?P<page>\d+)?$", "/{page}"),
+        ("", "/"),
+    ],
+)
+def test_templates_are_written_for_people(route, expected) -> None:
+    """Whatever the pattern's kind, parameters read `{name}`."""
+    assert expected == template(route)
+
+
+def test_routes_are_listed_with_everything() -> None:
+    """Methods, template, endpoint, origin, names and parameters of each."""
+    patterns = [
+        path("a/<int:n>", requires("o:{n}:read")(requires("o:new", methods=("POST",))(secret)), name="a"),
+        path("m", Grown.as_view()),
+        path("s/", guarded(include(([path("x", secret, name="x")], "shop")), external("a proxy"))),
+        path("o", Dispatched.as_view()),
+    ]
+    with project(*patterns):
+        found = {(route.methods, route.template, str(route.requirement), route.origin) for route in all_routes()}
+        shop = next(route for route in all_routes() if route.template == "/s/x")
+        first = next(route for route in all_routes() if route.methods == ("GET", "HEAD"))
+    assert {
+        (("GET", "HEAD"), "/a/{n}", "o:{n}:read", "@requires"),
+        (("POST",), "/a/{n}", "o:new", "@requires"),
+        (("GET", "HEAD"), "/m", "o:list", "required_permissions['GET']"),
+        (("POST",), "/m", "o:create | o:admin", "required_permissions['POST']"),
+        (("DELETE",), "/m", "None", ""),
+        ((), "/s/x", "external: a proxy", "guarded(include(...))"),
+        (("GET", "POST", "HEAD", "OPTIONS"), "/o", "a:b", "@requires"),
+    } == found
+    assert (("shop:x",), ("shop",)) == (shop.names, shop.groups)
+    assert frozenset({"n"}) == first.parameters
+
+
+def test_hints_are_lines_to_paste() -> None:
+    """A function gets a decorator, a class an attribute, a class with a map the missing key."""
+    patterns = [
+        path("orders", secret),
+        path("orders/<int:n>", Plain.as_view()),
+        path("carts", Grown.as_view()),
+        path("", RedirectView.as_view(url="/x")),
+    ]
+    with project(*patterns):
+        hints = [route.hint for route in all_routes() if not route.guarded]
+    assert '@requires("orders:read")' == hints[0]
+    assert 'required_permissions = {"GET": "orders:read"}' == hints[1]
+    assert '"DELETE": "carts:delete",' == hints[2]
+
+
+def test_whitenoise_is_listed() -> None:
+    """A middleware known to serve files without a view is a route to declare."""
+    with project(path("x", public(secret)), MIDDLEWARE=[GUARD, f"{__name__}.WhiteNoiseMiddleware"]):
+        assert ["W001"] == ids()
+        assert "/static/{path}" in inspect()[0].msg
+    rule = AUTHORITY.settings(EXTERNAL={"/static": "public files"})
+    with project(path("x", public(secret)), lp=rule, MIDDLEWARE=[GUARD, f"{__name__}.WhiteNoiseMiddleware"]):
+        assert [] == ids()
+
+
+def WhiteNoiseMiddleware(get_response):  # noqa: N802 - stands in for the class
+    def middleware(request):
+        return HttpResponse(b"file") if request.path.endswith(".css") else get_response(request)
+
+    return middleware
+
+
+@pytest.mark.parametrize("rule", ["whitenoise", "/static"])
+def test_whitenoise_is_declared_by_a_rule(rule) -> None:
+    """By its name or by the path; what it might answer elsewhere is not."""
+    rules = AUTHORITY.settings(EXTERNAL={rule: "public files"})
+    with project(path("x", public(secret)), lp=rules, middleware=[f"{__name__}.WhiteNoiseMiddleware"]):
+        assert [] == inspect()
+        codes = [Client().get(url).status_code for url in ("/static/a.css", "/a.css", "/static/../a.css")]
+    assert [200, 401, 401] == codes
+
+
+def test_the_host_finds_what_the_router_chooses() -> None:
+    """Route and parameters as the view would get them; None where no view is chosen or the method is not there."""
+    with project(path("o/<int:n>", requires("o:{n}:read")(secret))):
+        found: Any = host.resolve(None, "get", "/o/7")
+        route, params = found
+        assert ("GET /o/{n}", {"n": 7}) == (route.label, dict(params))
+        assert (None, None) == (host.resolve(None, "GET", "/nowhere"), host.resolve(None, "POST", "/o/7"))
+
+
+def test_the_host_recognises_its_applications() -> None:
+    """Handlers, and None once settings are configured."""
+    with project(path("x", public(secret))):
+        found = [host.recognises(each) for each in (get_wsgi_application(), get_asgi_application(), None, object())]
+    assert [True, True, True, False] == found

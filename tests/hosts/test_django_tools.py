@@ -1,0 +1,189 @@
+"""What comes with the Django adapter: its user, its command, its test tools."""
+
+# ruff: noqa: E402 - Django reads its settings first; views say their rules as users do
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+pytest.importorskip("django")
+
+from hosts.django_setup import AUTHORITY, configure, project
+
+configure()
+
+from django.contrib.auth.decorators import permission_required
+from django.core.management import call_command, execute_from_command_line
+from django.http import HttpResponse
+from django.template import engines
+from django.test import AsyncClient, Client, override_settings
+from django.urls import path
+
+from jwt_lp import ConfigurationError
+from jwt_lp.testing import Authority, LeastPrivilegeTesting
+from jwt_lp_django import TokenUser, guard_from, public, requires
+from jwt_lp_django.apps import config
+from jwt_lp_django.routes import host
+
+OWN = {key: value for key, value in AUTHORITY.settings(CEILING=["**"]).items() if key not in {"ISSUER", "POLICY"}}
+ISSUERS = {"ISSUERS": {name: {**OWN, "ISSUER": f"https://{name}.test"} for name in ("one", "two")}}
+
+
+def user(*permissions, subject="alice"):
+    guard = guard_from()
+    token: Any = guard.authenticate(AUTHORITY.headers(subject, permissions)["Authorization"]).token
+    return TokenUser(token, guard)
+
+
+def greeting(request):
+    return HttpResponse(f"hello {request.access_token.subject}")
+
+
+def test_a_user_has_the_tokens_permissions() -> None:
+    """Every question is asked of the token; nothing is held of one object; a malformed name is not held."""
+    found = user("orders:read", "shop.view_order", "carts:*")
+    asked = ["orders:read", "shop.view_order", "carts:open", "orders:write", "a:*", ""]
+    assert [True, True, True, False, False, False] == [found.has_perm(each) for each in asked]
+    assert [False, True, False] == [
+        found.has_perm("orders:read", object()),
+        found.has_perms(["orders:read", "carts:open"]),
+        found.has_perms(["orders:read", "x"]),
+    ]
+    assert [True, True, False] == [found.has_module_perms(each) for each in ("orders", "shop", "sho")]
+    assert {"orders:read", "shop.view_order"} == found.get_all_permissions() == found.get_user_permissions()
+    assert set() == found.get_group_permissions()
+
+
+def test_a_user_can_be_asked_asynchronously() -> None:
+    """The async twins say the same."""
+    found = user("orders:read")
+
+    async def ask():
+        return [
+            await found.ahas_perm("orders:read"),
+            await found.ahas_perms(["orders:read", "x"]),
+            await found.ahas_module_perms("orders"),
+            await found.aget_all_permissions(),
+        ]
+
+    assert [True, False, True, {"orders:read"}] == asyncio.run(ask())
+
+
+def test_a_user_is_nobody_special() -> None:
+    """Authenticated and active; never staff, never a superuser, whatever the claims say."""
+    claims = {"is_staff": True, "is_superuser": True}
+    token: Any = guard_from().authenticate(AUTHORITY.headers("root", claims=claims)["Authorization"]).token
+    found = TokenUser(token, guard_from())
+    assert (True, True, False, False, False) == (
+        found.is_authenticated,
+        found.is_active,
+        found.is_anonymous,
+        found.is_staff,
+        found.is_superuser,
+    )
+    assert {"root"} == {found.pk, found.id, found.username, found.get_username(), str(found)}
+
+
+def test_users_are_equal_by_issuer_and_subject() -> None:
+    """Another token of the same subject is the same user; another subject, or anything else, is not."""
+    assert user() == user("a:b")
+    assert 1 == len({user(), user("a:b")})
+    assert user() != user(subject="bob")
+    assert user() != "alice"
+
+
+def test_a_users_list_of_permissions_is_no_string() -> None:
+    """As Django has it, a str is a mistake."""
+    with pytest.raises(ValueError, match="iterable"):
+        user().has_perms("orders:read")
+
+
+def test_djangos_own_tools_ask_the_token() -> None:
+    """`permission_required` and `{{ perms }}` in templates."""
+    template = engines["django"].from_string("{{ perms.shop.view }}{{ perms.shop.edit }}")
+
+    def view(request):
+        return HttpResponse(template.render({}, request))
+
+    with project(path("x", requires("a:b")(permission_required("shop.view", raise_exception=True)(view)))):
+        answers = [Client().get("/x", headers=AUTHORITY.headers("a", ["a:b", *each])) for each in ([], ["shop.view"])]
+    assert [(403, False), (200, True)] == [(each.status_code, each.content == b"TrueFalse") for each in answers]
+
+
+def test_the_fixture_puts_an_authority_before_the_project(lp) -> None:
+    """`lp.install()` keeps the project's settings, `lp.login` makes its clients send a token."""
+    other = Authority()
+    with project(path("x", requires("a:b")(greeting)), lp=other.settings(AUDIENCE="https://mine.test")):
+        lp.install()
+        assert frozenset({"https://mine.test"}) == guard_from().settings.issuers[0].audience
+        client, aclient = Client(), AsyncClient()
+        lp.login(client, "carol", ["a:b"])
+        lp.login(aclient, "dave", ["a:b"])
+        assert b"hello carol" == client.get("/x").content
+        assert b"hello dave" == asyncio.run(aclient.get("/x")).content
+        lp.close()
+        assert 401 == client.get("/x").status_code
+
+
+def test_the_fixture_knows_rest_frameworks_client() -> None:
+    """`APIClient` too."""
+    testing = pytest.importorskip("rest_framework.test")
+    lp = LeastPrivilegeTesting()
+    with project(path("x", requires("a:b")(greeting))):
+        lp.install()
+        client = testing.APIClient()
+        lp.login(client, permissions=["a:b"])
+        assert b"hello alice" == client.get("/x").content
+        lp.close()
+    assert False is host.login(object(), "Bearer x")
+
+
+def test_the_guard_follows_the_settings() -> None:
+    """Changed settings make a new guard; a swapped one is put back."""
+    before = guard_from()
+    assert before is guard_from()
+    with override_settings(JWT_LP=AUTHORITY.settings(SERVICE="other")):
+        assert "other" == guard_from().settings.service
+        with config().swapped(before):
+            assert guard_from() is before
+        assert "other" == guard_from().settings.service
+    assert "" == guard_from().settings.service
+
+
+def test_faulty_settings_are_said_all_at_once() -> None:
+    """Every fault is in the one error."""
+    with override_settings(JWT_LP={"ISUER": "x"}), pytest.raises(ConfigurationError) as raised:
+        guard_from()
+    assert len(raised.value.faults) > 2
+
+
+def test_the_command_lists_the_routes(capsys) -> None:
+    """`manage.py jwt_lp routes --json` is `jwt-lp routes --json` for this project, exit code and all."""
+    pytest.importorskip("rich")
+    with project(path("x", public(greeting)), path("u", greeting)):
+        with pytest.raises(SystemExit) as stop:
+            execute_from_command_line(["manage.py", "jwt_lp", "routes", "--json"])
+        listed = json.loads(capsys.readouterr().out)
+    assert (1, ["/x", "/u"]) == (stop.value.code, [each["template"] for each in listed])
+
+
+def test_the_command_can_be_called(capsys) -> None:
+    """`call_command` passes its arguments on, and returns where all is well."""
+    pytest.importorskip("rich")
+    with project(path("x", public(greeting))):
+        call_command("jwt_lp", "routes", "--json")
+        assert "/x" in capsys.readouterr().out
+    with project(path("u", greeting)), pytest.raises(SystemExit):
+        call_command("jwt_lp", "routes", "--json")
+
+
+def test_bindings_name_their_issuer() -> None:
+    """With several issuers a binding that names none is an error of the check."""
+    from jwt_lp_django.checks import inspect
+
+    with project(path("x/<n>", requires("a:b", where={"n": "sub"})(greeting)), lp=ISSUERS):
+        assert ["jwt_lp.E005"] == [message.id for message in inspect()]

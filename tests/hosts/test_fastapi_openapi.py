@@ -1,0 +1,94 @@
+"""FastAPI's schema says which permissions each operation asks for, in every supported release."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pytest
+
+pytest.importorskip("fastapi")
+
+from fastapi import APIRouter, FastAPI, Security
+from fastapi.security import APIKeyHeader
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from hosts.asgi_calls import call
+from jwt_lp import AUTHENTICATED, AccessToken, all_of, any_of
+from jwt_lp.testing import Authority
+from jwt_lp_starlette import LeastPrivilege, external, public, requires
+from jwt_lp_starlette.fastapi import Requires
+
+
+def application() -> FastAPI:
+    app = FastAPI()
+    router = APIRouter(prefix="/orders", dependencies=[Requires("api:use")])
+
+    @router.get("/{order_id}")
+    async def order(order_id: str, token: Annotated[AccessToken, Requires("orders:{order_id}:read")]) -> Any:
+        return None
+
+    def view() -> Any:
+        return None
+
+    app.include_router(router, prefix="/v1")
+    app.get("/any")(requires(any_of("a", all_of("b", "c")))(view))
+    app.get("/both")(requires(any_of("a", "b"), any_of("c", "d"))(view))
+    app.get("/me", dependencies=[Requires(AUTHENTICATED)])(view)
+    app.get("/public")(public(view))
+    app.get("/external")(external("the gateway")(view))
+    app.get("/unmarked")(view)
+    app.get("/key", dependencies=[Security(APIKeyHeader(name="x-key"))])(requires("k")(view))
+    return app
+
+
+def security(schema: dict[str, Any]) -> dict[str, Any]:
+    return {path: item["get"].get("security") for path, item in schema["paths"].items()}
+
+
+WANTED = {
+    "/v1/orders/{order_id}": [{"jwt_lp": ["api:use", "orders:{order_id}:read"]}],
+    "/any": [{"jwt_lp": ["a"]}, {"jwt_lp": ["b", "c"]}],
+    "/both": [{"jwt_lp": ["a", "c"]}, {"jwt_lp": ["a", "d"]}, {"jwt_lp": ["b", "c"]}, {"jwt_lp": ["b", "d"]}],
+    "/me": [{"jwt_lp": []}],
+    "/public": [],
+    "/external": [],
+    "/unmarked": None,
+    "/key": [{"APIKeyHeader": [], "jwt_lp": ["k"]}],
+}
+
+
+def test_each_operation_shows_its_permissions() -> None:
+    """Permissions as written, alternatives as entries of their own, nothing on public routes; asked twice, the same."""
+    app = application()
+    LeastPrivilege(app, Authority().settings())
+    assert WANTED == security(app.openapi())
+    assert WANTED == security(app.openapi())
+    schema = app.openapi()
+    assert {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"} == schema["components"]["securitySchemes"][
+        "jwt_lp"
+    ]
+    assert {"200", "401", "403"} <= schema["paths"]["/me"]["get"]["responses"].keys()
+    assert "401" not in schema["paths"]["/public"]["get"]["responses"]
+
+
+def test_the_schema_is_served_like_that() -> None:
+    """The schema that the application serves is the same one, without a start of the server, and after an override."""
+    app = application()
+    settings = Authority().settings(PUBLIC=["/openapi.json"])
+    LeastPrivilege(app, settings)
+    original = app.openapi
+    app.openapi = lambda: {**original(), "x-mine": 1}  # type: ignore[method-assign]
+    schema = call(app, "GET", "/openapi.json").json
+    assert (WANTED, 1) == (security(schema), schema["x-mine"])
+
+
+def test_a_mounted_application_shows_its_own() -> None:
+    """The schema of a mounted application has its permissions, from marks around it as well."""
+    sub = FastAPI()
+    sub.get("/x")(lambda: None)
+    app = Starlette(routes=[Mount("/api", app=requires("api:use")(sub))])
+    authority = Authority()
+    LeastPrivilege(app, authority.settings())
+    schema = call(app, "GET", "/api/openapi.json", authority.headers("a", ["api:use"])).json
+    assert {"/x": [{"jwt_lp": ["api:use"]}]} == security(schema)

@@ -1,0 +1,513 @@
+"""FastAPI routes declare by parameters, dependencies and decorators, and all of it is decided before user code."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Annotated, Any
+
+import pytest
+
+pytest.importorskip("fastapi")
+
+from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Request, WebSocket
+from fastapi.staticfiles import StaticFiles
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+
+from hosts.asgi_calls import call, connect, statuses
+from jwt_lp import AUTHENTICATED, AccessToken, ConfigurationError, Guard, any_of
+from jwt_lp.testing import Authority
+from jwt_lp_starlette import LeastPrivilege, enforce, public, requires, token_from
+from jwt_lp_starlette.fastapi import Requires
+
+Orders = Annotated[AccessToken, Requires("orders:read")]
+
+
+@pytest.fixture
+def authority() -> Authority:
+    return Authority()
+
+
+def guard(authority: Authority, app: FastAPI, **settings: Any) -> FastAPI:
+    LeastPrivilege(app, authority.settings(**settings))
+    return app
+
+
+def current_user(token: Annotated[AccessToken, Requires("users:me")]) -> str:
+    return token.subject
+
+
+User = Annotated[str, Depends(current_user)]
+
+
+def plain() -> str:
+    return ""
+
+
+@requires("dep:use")
+def marked_dependency() -> int:
+    return 1
+
+
+@public
+def shared() -> int:
+    return 1
+
+
+def test_requirements_of_every_level_add_up(authority: Authority) -> None:
+    """Application, include, router, operation, parameter and sub-dependency are all asked for."""
+    app = FastAPI(dependencies=[Requires("app")])
+    inner = APIRouter(prefix="/inner", dependencies=[Requires("inner")])
+    outer = APIRouter(prefix="/outer", dependencies=[Requires("outer")])
+
+    @inner.get("/{item}", dependencies=[Requires("operation")])
+    async def item(item: str, token: Annotated[AccessToken, Requires("items:{item}")], user: User) -> Any:
+        return [token.subject, user]
+
+    outer.include_router(inner, dependencies=[Requires("include")])
+    app.include_router(outer, prefix="/v1", dependencies=[Requires("top")])
+    guard(authority, app)
+    held = ["app", "inner", "outer", "operation", "include", "top", "items:7", "users:me"]
+    path = "/v1/outer/inner/7"
+    assert (200, ["alice", "alice"]) == (
+        (answer := call(app, "GET", path, authority.headers("alice", held))).status,
+        answer.json,
+    )
+    for missing in held:
+        headers = authority.headers("alice", [each for each in held if each != missing])
+        assert 403 == call(app, "GET", path, headers).status
+    assert 401 == call(app, "GET", path).status
+
+
+def test_nothing_is_served_that_is_not_declared(authority: Authority) -> None:
+    """Routes, included ones, plain Starlette's, mounts, files, the schema and its pages are refused alike."""
+    ran: list[str] = []
+
+    def view(request: Request) -> Any:
+        ran.append(request.url.path)
+        return PlainTextResponse("secret")
+
+    app = FastAPI()
+    router = APIRouter()
+    for each in (app, router):
+        each.get("/api")(view)
+        each.add_route("/plain", view)
+        each.mount("/files", StaticFiles(directory="."))
+    sub = FastAPI()
+    sub.get("/x")(view)
+    app.mount("/sub", sub)
+    app.include_router(router, prefix="/v1")
+    app.router.routes.append(Mount("/inner", routes=[Route("/x", view)]))
+    guard(authority, app)
+    paths = [
+        "/api",
+        "/plain",
+        "/files/x",
+        "/v1/api",
+        "/v1/plain",
+        "/sub/x",
+        "/sub/docs",
+        "/sub/openapi.json",
+        "/inner/x",
+    ]
+    paths += ["/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect"]
+    # Older FastAPI drops a mount that is included.
+    assert {401} == set(statuses(app, *(f"GET {path}" for path in paths)))
+    assert call(app, "GET", "/v1/files/x").status in {401, 404}
+    assert {403} == set(statuses(app, *(f"GET {path}" for path in paths), headers=authority.headers()))
+    assert [] == ran
+
+
+def test_the_decision_comes_before_the_body_and_user_code(authority: Authority) -> None:
+    """A refused request runs no dependency and has its body neither read nor validated."""
+    ran: list[str] = []
+
+    def first() -> None:
+        ran.append("dependency")
+
+    app = FastAPI(dependencies=[Depends(first)])
+
+    @app.post("/orders")
+    async def create(token: Orders, order: Annotated[dict[str, int], Body()]) -> Any:
+        ran.append("view")
+
+    guard(authority, app)
+    assert 401 == call(app, "POST", "/orders", {"content-type": "application/json"}, b"{broken").status
+    assert [] == ran
+    headers = {**authority.headers("a", ["orders:read"]), "content-type": "application/json"}
+    assert 422 == call(app, "POST", "/orders", headers, b"{broken").status
+
+
+def test_overrides_do_not_switch_the_guard_off(authority: Authority) -> None:
+    """`dependency_overrides` may replace what a view gets, never the decision."""
+    app = FastAPI()
+    declared = Requires("orders:read")
+
+    @app.get("/orders", dependencies=[declared])
+    async def orders() -> Any:
+        return "secret"
+
+    app.dependency_overrides[declared.dependency] = lambda: None
+    guard(authority, app)
+    assert [401] == statuses(app, "GET /orders")
+
+
+def test_a_requirement_that_only_an_override_brings_is_asked(authority: Authority) -> None:
+    """A dependency that the table cannot know of decides when it runs."""
+    app = FastAPI()
+
+    @app.get("/orders", dependencies=[Requires(AUTHENTICATED)])
+    async def orders(user: Annotated[str, Depends(plain)]) -> Any:
+        return user
+
+    app.dependency_overrides[plain] = current_user
+    guard(authority, app)
+    assert [403] == statuses(app, "GET /orders", headers=authority.headers())
+    answer = call(app, "GET", "/orders", authority.headers("alice", ["users:me"]))
+    assert "alice" == answer.json
+
+
+def test_one_decision_for_all_dependencies(authority: Authority) -> None:
+    """However many dependencies ask, the token is verified and the route decided on once."""
+    asked: list[Any] = []
+
+    class Counting(Guard):
+        def check(self, *args: Any, **kwargs: Any) -> Any:
+            asked.append(str(args[1]))
+            return super().check(*args, **kwargs)
+
+    app = FastAPI(dependencies=[Requires("app")])
+
+    @app.get("/orders")
+    @requires("view")
+    async def orders(token: Orders, again: Orders, user: User) -> Any:
+        return token is again
+
+    with Counting(authority.settings()) as counting:
+        LeastPrivilege(app, counting)
+        answer = call(app, "GET", "/orders", authority.headers("a", ["app", "orders:read", "users:me", "view"]))
+    assert (200, True) == (answer.status, answer.json)
+    assert ["view & app & orders:read & users:me"] == asked
+
+
+def test_without_the_guard_nothing_is_handed_over() -> None:
+    """A dependency in an application without the guard raises and says what to install."""
+    app = FastAPI()
+
+    @app.get("/orders")
+    async def orders(token: Orders) -> Any:
+        return "secret"
+
+    with pytest.raises(ConfigurationError, match="LeastPrivilege"):
+        call(app, "GET", "/orders")
+
+
+def test_a_bare_access_token_is_an_error_at_once() -> None:
+    """A parameter that forgot `Requires` would read a token from the request: the declaration raises."""
+    app = FastAPI()
+    with pytest.raises(ConfigurationError, match="Requires"):
+
+        @app.get("/orders")
+        async def orders(token: AccessToken) -> Any:
+            return token
+
+
+def test_an_open_mark_beside_a_requirement_is_an_error(authority: Authority) -> None:
+    """`public` does not take back what a router or a parameter asks for: it is a fault, and nothing starts."""
+    app = FastAPI(dependencies=[Requires("app")])
+
+    @app.get("/x")
+    @public
+    async def view() -> Any:
+        return "x"
+
+    guard(authority, app)
+    with pytest.raises(ConfigurationError, match="two marks: public and app"):
+        call(app, "GET", "/x", authority.headers("alice", ["app"]))
+
+
+def test_a_template_of_unknown_name_is_an_error(authority: Authority) -> None:
+    """A name that the route's path does not have is found before the first answer, prefixes included."""
+    app = FastAPI()
+    router = APIRouter()
+
+    @router.get("/o/{order_id}", dependencies=[Requires("{tenant}:o:{id}:read")])
+    async def order(order_id: str) -> Any:
+        return order_id
+
+    app.include_router(router, prefix="/t/{tenant}")
+    guard(authority, app)
+    with pytest.raises(ConfigurationError, match="reads id"):
+        call(app, "GET", "/none")
+
+
+def test_templates_see_raw_strings(authority: Authority) -> None:
+    """FastAPI converts parameters after the guard: a template has the text of the path."""
+    app = FastAPI()
+
+    @app.get("/o/{order_id}")
+    async def order(order_id: int, token: Annotated[AccessToken, Requires("o:{order_id}:read")]) -> Any:
+        return order_id
+
+    guard(authority, app)
+    assert [200, 403, 403] == statuses(
+        app, "GET /o/7", "GET /o/007", "GET /o/8", headers=authority.headers("a", ["o:7:read"])
+    )
+
+
+@pytest.mark.parametrize("with_request", [False, True])
+def test_decorators_work_on_any_signature(authority: Authority, with_request: bool) -> None:
+    """A marked function keeps its parameters and defaults, whether it takes the request or not, sync and async."""
+    app = FastAPI()
+
+    def sync(item: int, page: int = 1) -> Any:
+        return [item, page]
+
+    async def asynchronous(request: Request, item: int, page: int = 1) -> Any:
+        return [item, page, request.path_params["item"]]
+
+    view = asynchronous if with_request else sync
+    app.get("/i/{item}")(requires("items:{item}")(requires("items:{item}")(view)))
+    guard(authority, app)
+    headers = authority.headers("a", ["items:7"])
+    assert [401, 403] == [*statuses(app, "GET /i/7"), *statuses(app, "GET /i/8", headers=headers)]
+    answer = call(app, "GET", "/i/7?page=3", headers)
+    assert [7, 3, *(["7"] if with_request else [])] == answer.json
+    assert 422 == call(app, "GET", "/i/7?page=x", headers).status
+
+
+def test_a_marked_dependency_counts(authority: Authority) -> None:
+    """A decorated dependency function is found like `Requires`, and one that takes nothing decides all the same."""
+    app = FastAPI()
+
+    @app.get("/x")
+    async def view(value: Annotated[int, Depends(marked_dependency)]) -> Any:
+        return value
+
+    guard(authority, app)
+    assert [401] == statuses(app, "GET /x")
+    assert [200] == statuses(app, "GET /x", headers=authority.headers("a", ["dep:use"]))
+
+
+def test_a_dependency_that_asks_for_nothing_new_is_public_no_more_than_its_route(authority: Authority) -> None:
+    """A function that is public as a route opens nothing where it is used as a dependency."""
+    app = FastAPI()
+
+    @app.get("/x")
+    async def view(value: Annotated[int, Depends(shared)]) -> Any:
+        return value
+
+    app.get("/shared")(shared)
+    guard(authority, app)
+    assert [401, 200] == statuses(app, "GET /x", "GET /shared")
+
+
+def test_native_answers_stay_fastapis(authority: Authority) -> None:
+    """404, 405, HEAD on a GET route and the redirect to the other slash are FastAPI's."""
+    app = FastAPI(openapi_url=None)
+    router = APIRouter(prefix="/v1")
+
+    @router.get("/orders")
+    async def orders(token: Orders) -> Any:
+        return []
+
+    app.include_router(router)
+    guard(authority, app)
+    assert [404, 405, 405, 307, 401] == statuses(
+        app, "GET /v1", "POST /v1/orders", "HEAD /v1/orders", "GET /v1/orders/", "GET /v1/orders%0A"
+    )
+
+
+def test_late_routes_are_judged(authority: Authority) -> None:
+    """Routes that come after the first request are found, in an included router as well where they are live."""
+    app = FastAPI()
+    router = APIRouter(prefix="/v1")
+    router.get("/open/{x}")(public(lambda x: x))
+    app.include_router(router)
+    guard(authority, app)
+    assert [200] == statuses(app, "GET /v1/open/1")
+
+    async def late() -> Any:
+        return "late"
+
+    router.get("/late")(late)
+    app.get("/late")(late)
+    app.router.routes.insert(0, Route("/v1/open/{x}", lambda request: PlainTextResponse("late")))
+    assert [401, 401] == statuses(app, "GET /late", "GET /v1/open/1")
+    assert call(app, "GET", "/v1/late").status in {401, 404}
+
+
+def test_one_router_in_two_places_is_judged_by_place(authority: Authority) -> None:
+    """What an include adds counts in that place only."""
+    app = FastAPI()
+    router = APIRouter()
+
+    @router.get("/x")
+    async def view(token: Annotated[AccessToken, Requires("x")]) -> Any:
+        return "x"
+
+    app.include_router(router, prefix="/a")
+    app.include_router(router, prefix="/b", dependencies=[Requires("b")])
+    guard(authority, app)
+    assert [200, 403] == statuses(app, "GET /a/x", "GET /b/x", headers=authority.headers("a", ["x"]))
+    assert [200, 200] == statuses(app, "GET /a/x", "GET /b/x", headers=authority.headers("a", ["x", "b"]))
+
+
+def test_a_route_class_with_its_own_matcher_is_judged(authority: Authority) -> None:
+    """Versions by header: two routes of one path, chosen by a matcher of the project's, also when included."""
+    from fastapi.routing import APIRoute
+    from starlette.routing import Match
+
+    class Versioned(APIRoute):
+        def matches(self, scope: Any) -> Any:
+            match, child = super().matches(scope)
+            wanted = (b"x-version", self.name.encode())
+            return (match, child) if match is Match.NONE or wanted in scope["headers"] else (Match.NONE, {})
+
+    router = APIRouter(route_class=Versioned)
+    router.get("/x", name="one")(public(lambda: "one"))
+    router.get("/x", name="two")(requires("two")(lambda: "two"))
+    app = FastAPI()
+    app.include_router(router, prefix="/v")
+    guard(authority, app)
+    assert [200, 401, 404] == [
+        call(app, "GET", "/v/x", headers).status for headers in ({"x-version": "one"}, {"x-version": "two"}, {})
+    ]
+
+
+def test_websockets_are_judged(authority: Authority) -> None:
+    """A websocket route declares by parameter, by router and by decorator, and gets its token."""
+    app = FastAPI()
+    router = APIRouter(prefix="/v1", dependencies=[Requires("v1")])
+
+    @router.websocket("/chat/{room}")
+    async def chat(websocket: WebSocket, room: str, token: Annotated[AccessToken, Requires("chat:{room}")]) -> None:
+        await websocket.accept()
+        await websocket.send_text(token.subject)
+
+    @app.websocket("/marked")
+    @requires("marked")
+    async def marked(websocket: WebSocket) -> None:
+        await websocket.accept()
+
+    @app.websocket("/bare")
+    async def bare(websocket: WebSocket) -> None:
+        await websocket.accept()
+
+    app.include_router(router)
+    guard(authority, app)
+    for path in ("/v1/chat/red", "/marked", "/bare"):
+        assert 401 == connect(app, path).answer("websocket.http.response").status
+        wire = connect(app, path, authority.headers("alice", ["chat:red"]))
+        assert 403 == wire.answer("websocket.http.response").status
+    wire = connect(app, "/v1/chat/red", authority.headers("alice", ["v1", "chat:red"]))
+    assert "alice" == wire.sent[1]["text"]
+
+
+def test_mounted_applications_are_judged(authority: Authority) -> None:
+    """A mounted FastAPI application is resolved through; a mark around it covers what it leaves open."""
+    app = FastAPI(openapi_url=None)
+    sub = FastAPI()
+
+    @sub.get("/orders/{order_id}")
+    async def order(order_id: str, token: Annotated[AccessToken, Requires("{tenant}:orders:{order_id}")]) -> Any:
+        return token.subject
+
+    app.mount("/t/{tenant}", sub)
+    app.mount("/docs-too", requires("docs")(FastAPI()))
+    guard(authority, app)
+    assert [401, 401, 401] == statuses(app, "GET /t/a/orders/1", "GET /t/a/docs", "GET /docs-too/docs")
+    headers = authority.headers("alice", ["a:orders:1", "docs"])
+    assert [200, 403, 200] == statuses(app, "GET /t/a/orders/1", "GET /t/a/docs", "GET /docs-too/docs", headers=headers)
+
+
+def test_enforce_arrives_whole(authority: Authority) -> None:
+    """A refusal inside a view keeps its body and headers, also below a mount, and through `except HTTPException`."""
+    app, sub = FastAPI(), FastAPI()
+
+    def view(request: Request, item: str) -> Any:
+        try:
+            enforce(request, "items:{item}:use", params={"item": item})
+        except HTTPException as error:  # pragma: no cover - Starlette's is the parent of ours
+            raise AssertionError from error
+        return token_from(request).subject  # type: ignore[union-attr]
+
+    for each in (app, sub):
+        each.get("/use", dependencies=[Requires(AUTHENTICATED)])(view)
+    app.mount("/sub", sub)
+    guard(authority, app)
+    for path in ("/use", "/sub/use"):
+        answer = call(app, "GET", f"{path}?item=2", authority.headers("alice", ["items:1:use"]))
+        assert (403, "insufficient_scope") == (answer.status, answer.json["error"])
+        assert "application/problem+json" == answer.headers["content-type"]
+        assert "alice" == call(app, "GET", f"{path}?item=1", authority.headers("alice", ["items:1:use"])).json
+
+
+def test_the_schema_and_its_pages_may_be_opened(authority: Authority) -> None:
+    """Rules of the settings open FastAPI's own routes; undeclared, they are listed with a hint."""
+    from jwt_lp_starlette.routes import host
+
+    app = guard(authority, FastAPI())
+    hints = {route.template: route.hint for route in host.routes(app) if not route.guarded}
+    assert {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"} == set(hints)
+    assert all(hint.startswith('"PUBLIC"') for hint in hints.values())
+    app = guard(authority, FastAPI(), PUBLIC=["/docs", "/openapi.json"], EXTERNAL={"/redoc": "the office network"})
+    assert [200, 200, 200, 200] == statuses(
+        app, "GET /docs", "GET /openapi.json", "GET /redoc", "GET /docs/oauth2-redirect"
+    )
+
+
+def test_alternatives_and_bindings(authority: Authority) -> None:
+    """`Requires` takes what `requires` takes."""
+    app = FastAPI()
+
+    @app.get("/u/{user_id}", dependencies=[Requires(any_of("users:read", "users:admin"), where={"user_id": "sub"})])
+    async def user(user_id: str) -> Any:
+        return user_id
+
+    guard(authority, app)
+    asked = ("GET /u/alice", "GET /u/bob")
+    assert [200, 403] == statuses(app, *asked, headers=authority.headers("alice", ["users:admin"]))
+    assert [403, 403] == statuses(app, *asked, headers=authority.headers("alice"))
+
+
+def test_limits_of_bodies_stay(authority: Authority) -> None:
+    """Where FastAPI bounds the size of a body, that works as ever beside the guard, in included routers too."""
+    if "max_body_size" not in inspect.signature(FastAPI).parameters:
+        pytest.skip("this FastAPI has no limit for bodies")
+    app = FastAPI(max_body_size=8)
+    router = APIRouter(max_body_size=4)
+
+    @public
+    async def size(request: Request) -> Any:
+        return len(await request.body())
+
+    for each in (app, router):
+        each.post("/")(size)
+    app.include_router(router, prefix="/r")
+    guard(authority, app)
+    sent = [("/", 6), ("/", 9), ("/r/", 3), ("/r/", 6)]
+    assert [200, 413, 200, 413] == [call(app, "POST", path, body=b"x" * length).status for path, length in sent]
+
+
+def test_frontends_are_judged(authority: Authority, tmp_path: Any) -> None:
+    """A frontend, where FastAPI has them, needs a rule or a router's requirement; routes come before it."""
+    if not hasattr(FastAPI, "frontend"):
+        pytest.skip("this FastAPI has no frontends")
+    (tmp_path / "index.html").write_text("page")
+
+    def build() -> FastAPI:
+        app = FastAPI(openapi_url=None)
+        router = APIRouter(prefix="/in", dependencies=[Requires("pages")])
+        app.frontend("/app", directory=str(tmp_path))
+        router.frontend("/app", directory=str(tmp_path))
+        app.get("/app/api")(requires("api")(lambda: "api"))
+        app.include_router(router)
+        return app
+
+    asked = ("GET /app/index.html", "GET /in/app/index.html", "GET /app/api")
+    app = guard(authority, build())
+    assert [401, 401, 401] == statuses(app, *asked)
+    assert [403, 200, 403] == statuses(app, *asked, headers=authority.headers("a", ["pages"]))
+    app = guard(authority, build(), PUBLIC=["/app"])
+    assert [200, 401, 401] == statuses(app, *asked)

@@ -1,0 +1,608 @@
+"""What the Flask adapter lets through, and what no hook, handler or trick gets past it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import ClassVar
+
+import pytest
+
+pytest.importorskip("flask")
+
+from flask import Blueprint, Flask, abort, current_app, g, request
+from flask.views import MethodView
+from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import Rule
+
+from jwt_lp import ConfigurationError, TemplateError
+from jwt_lp.testing import Authority
+from jwt_lp_flask import (
+    LeastPrivilege,
+    authenticated,
+    can,
+    current_token,
+    enforce,
+    external,
+    guard_from,
+    public,
+    requires,
+    token_from,
+)
+
+AUTHORITY = Authority()
+SECRET = b"SECRET"
+
+
+@pytest.fixture
+def app():
+    app = Flask("shop", static_folder=None)
+    LeastPrivilege(app, AUTHORITY.settings())
+    with guard_from(app):
+        yield app
+
+
+def held(*permissions, **more):
+    return AUTHORITY.headers("alice", permissions, **more)
+
+
+def secret(**_):
+    return SECRET
+
+
+def add(app, path, view):
+    """Register a view under an endpoint of its own."""
+    app.add_url_rule(path, path, view)
+
+
+def status(app, method, path, *permissions):
+    with app.test_client().open(path, method=method, headers=held(*permissions)) as answer:
+        assert answer.status_code < 400 or SECRET not in answer.data
+        return answer.status_code
+
+
+# The order of things
+
+
+def test_the_decision_is_made_before_any_hook():
+    """No hook of the project runs for a refused request, whether registered before or after the extension."""
+    ran = []
+    app = Flask("shop", static_folder=None)
+    app.before_request(lambda: ran.append("before"))
+    LeastPrivilege(app, AUTHORITY.settings())
+    blueprint = Blueprint("b", "b")
+    blueprint.before_app_request(lambda: ran.append("blueprint"))
+    blueprint.get("/x")(requires("a:b")(secret))
+    app.register_blueprint(blueprint)
+    app.before_request(lambda: ran.append("after"))
+    assert 403 == status(app, "GET", "/x")
+    assert [] == ran
+    assert 200 == status(app, "GET", "/x", "a:b")
+    assert ["before", "blueprint", "after"] == ran
+
+
+def test_an_earlier_hook_that_answers_is_closed(app):
+    """A hook that answers for every request never runs for one that is refused."""
+    app.before_request(secret)
+    add(app, "/x", requires("a:b")(secret))
+    assert 403 == status(app, "GET", "/x")
+
+
+def test_a_hook_put_before_the_guard_is_judged_late(app):
+    """What a hook in front of the guard answers goes out only to who may have the route's answer."""
+    add(app, "/x", requires("a:b")(secret))
+    add(app, "/unmarked", secret)
+    app.before_request_funcs[None].insert(0, secret)
+    assert 403 == status(app, "GET", "/x")
+    assert 200 == status(app, "GET", "/x", "a:b")
+    assert 403 == status(app, "GET", "/unmarked", "a:b")
+    anonymous = app.test_client().get("/unmarked")
+    assert (401, "Bearer") == (anonymous.status_code, anonymous.headers["WWW-Authenticate"])
+
+
+def test_what_is_withheld_is_closed(app):
+    """A response that does not go out lets go of its file."""
+    closed = []
+
+    def streaming():
+        response = current_app.response_class(iter([SECRET]))
+        response.call_on_close(lambda: closed.append(True))
+        return response
+
+    app.before_request_funcs[None].insert(0, streaming)
+    add(app, "/x", requires("a:b")(secret))
+    assert 403 == status(app, "GET", "/x")
+    assert [True] == closed
+
+
+def test_a_failure_before_the_guard_is_withheld(app):
+    """A preprocessor that aborts tells nobody more than the refusal would."""
+
+    @app.url_value_preprocessor
+    def first_or_404(endpoint, values):
+        abort(404, "SECRET")
+
+    add(app, "/x", requires("a:b")(secret))
+    assert 403 == status(app, "GET", "/x")
+    assert 404 == app.test_client().get("/x", headers=held("a:b")).status_code
+
+
+def test_a_decision_is_made_once(app, monkeypatch):
+    """Guard, decorator and `enforce` share one decision for one requirement, which is recorded once."""
+    seen = []
+    check = guard_from(app).check
+    add(app, "/x", requires("a:b")(lambda: enforce(request, "a:b").subject))
+
+    def counting(*args, **kwargs):
+        seen.append(args[3])
+        return check(*args, **kwargs)
+
+    monkeypatch.setattr(guard_from(app), "check", counting)
+    assert 200 == status(app, "GET", "/x", "a:b")
+    assert ["GET /x"] == seen
+
+
+# Nothing declared
+
+
+def test_what_is_not_declared_is_refused(app):
+    """An undeclared route answers 401 bare without a token and 403 without `scope` with one."""
+    add(app, "/x", secret)
+    anonymous = app.test_client().get("/x")
+    assert (401, "Bearer") == (anonymous.status_code, anonymous.headers["WWW-Authenticate"])
+    answer = app.test_client().get("/x", headers=held("a:b"))
+    assert 403 == answer.status_code
+    assert "scope=" not in answer.headers["WWW-Authenticate"]
+
+
+def test_static_files_are_refused_unless_declared(tmp_path):
+    """The static endpoint, of the application and of a blueprint, is a route like any other."""
+    (tmp_path / "a.txt").write_bytes(SECRET)
+    for settings, expected in (({}, 403), ({"PUBLIC": ["static", "b"]}, 200)):
+        app = Flask("static", static_folder=str(tmp_path), static_url_path="/static")
+        LeastPrivilege(app, AUTHORITY.settings(**settings))
+        app.register_blueprint(
+            Blueprint("b", "b", static_folder=str(tmp_path), static_url_path="/static", url_prefix="/b")
+        )
+        assert [expected, expected] == [status(app, "GET", f"{at}/static/a.txt") for at in ("", "/b")]
+
+
+def test_a_decorator_that_loses_the_mark_fails_closed(app):
+    """A decorator without `functools.wraps`, or ours above the route's, leaves the route undeclared."""
+
+    def lossy(view):
+        def replaced(**params):
+            return view(**params)
+
+        return replaced
+
+    app.add_url_rule("/lossy", "lossy", lossy(requires("a:b")(secret)))
+    requires("a:b")(app.get("/order", endpoint="order")(secret))
+    assert [403, 403] == [status(app, "GET", path, "a:b") for path in ("/lossy", "/order")]
+
+
+def test_rules_without_a_function_or_methods_are_refused(app):
+    """A rule put into the URL map by hand is judged for every method."""
+    app.url_map.add(Rule("/none", endpoint="none"))
+    app.url_map.add(Rule("/any", endpoint="any"))
+    app.endpoint("any")(secret)
+    assert [403] * 4 == [status(app, method, path) for method in ("GET", "OPTIONS") for path in ("/none", "/any")]
+
+
+def test_a_replaced_view_is_looked_up_anew(app):
+    """A view function replaced while serving brings its own declaration, or none."""
+    app.add_url_rule("/x", "x", public(secret))
+    assert 200 == status(app, "GET", "/x")
+    app.view_functions["x"] = secret
+    assert 403 == status(app, "GET", "/x")
+
+
+# Methods
+
+
+def test_head_takes_the_rule_of_get(app):
+    """HEAD is refused and passed as GET is, and has no body."""
+    add(app, "/x", requires("a:b")(secret))
+    assert [403, 200] == [status(app, "HEAD", "/x", *held) for held in ((), ("a:b",))]
+
+
+def test_a_preflight_never_reaches_a_view(app):
+    """Flask's own answer to OPTIONS passes, empty; a view that takes OPTIONS is judged, forged preflight or not."""
+    ran = []
+
+    def view():
+        ran.append(request.method)
+        return SECRET
+
+    app.add_url_rule("/own", "own", requires("a:b")(view), methods=["GET"])
+    app.add_url_rule("/explicit", "explicit", requires("a:b")(view), methods=["GET", "OPTIONS"])
+    app.add_url_rule("/unmarked", "unmarked", view, methods=["OPTIONS"])
+    preflight = {"Origin": "https://other.test", "Access-Control-Request-Method": "GET"}
+    answers = [app.test_client().options(path, headers=preflight) for path in ("/own", "/explicit", "/unmarked")]
+    assert [200, 401, 401] == [answer.status_code for answer in answers]
+    assert b"" == answers[0].data
+    assert [] == ran
+    assert 200 == status(app, "OPTIONS", "/explicit", "a:b")
+
+
+def test_a_hook_that_answers_options_with_content_is_withheld(app):
+    """Only an empty answer to OPTIONS is Flask's own."""
+    app.before_request(lambda: SECRET if request.method == "OPTIONS" else None)
+    add(app, "/x", requires("a:b")(secret))
+    assert 403 == status(app, "OPTIONS", "/x")
+
+
+def test_the_hosts_own_answers_stay(app):
+    """404, 405 and the redirect to the slash are Flask's, with and without a token."""
+    add(app, "/x/", requires("a:b")(secret))
+    for headers in (None, held()):
+        client = app.test_client()
+        answers = [client.get("/none", headers=headers), client.post("/x/", headers=headers)]
+        assert [404, 405] == [answer.status_code for answer in answers]
+        assert "GET" in answers[1].headers["Allow"]
+        assert 308 == client.get("/x", headers=headers).status_code
+    assert 404 == app.test_client().get("/x/%0A").status_code
+
+
+def test_content_for_a_miss_is_withheld(app):
+    """A 404 handler may word the 404; it may not serve content, and no hook may for a path without a route."""
+    app.register_error_handler(404, lambda error: (request.args["word"], int(request.args["status"])))
+    app.before_request(lambda: SECRET if request.path == "/hook" else None)
+    client = app.test_client()
+    assert b"gone" == client.get("/none?word=gone&status=404").data
+    assert 401 == client.get("/none?word=SECRET&status=200").status_code
+    assert 401 == client.get("/hook").status_code
+
+
+# What a refusal survives
+
+
+@pytest.mark.parametrize("trap", [False, True])
+@pytest.mark.parametrize("inside", [False, True])
+def test_no_error_handler_turns_a_refusal_into_an_answer(app, trap, inside):
+    """Catch-all handlers see no refusal, of the guard's or from within the view, and cannot replace one."""
+    app.config.update(TRAP_HTTP_EXCEPTIONS=trap, PROPAGATE_EXCEPTIONS=False)
+    app.register_error_handler(Exception, lambda error: (SECRET, 200))
+    app.register_error_handler(403, lambda error: (SECRET, 200))
+    add(app, "/x", (authenticated if inside else requires("a:b"))(lambda: enforce(request, "a:b").subject))
+    answer = app.test_client().get("/x", headers=held())
+    assert (403, "insufficient_scope") == (answer.status_code, answer.json["error"])
+    assert 'scope="a:b"' in answer.headers["WWW-Authenticate"]
+
+
+def test_a_view_cannot_swallow_a_refusal(app):
+    """A refusal by `enforce` or by another view's declaration is final, whatever the caller does with it."""
+    guarded = requires("a:b")(secret)
+
+    @app.get("/x")
+    @authenticated
+    def view():
+        try:
+            enforce(request, "a:b") if request.args else guarded()
+        except HTTPException:
+            return SECRET
+        return b"served"
+
+    assert [403, 403] == [status(app, "GET", path) for path in ("/x", "/x?enforce")]
+    assert 200 == status(app, "GET", "/x", "a:b")
+
+
+def test_no_hook_behind_turns_a_refusal_into_an_answer():
+    """An after-request hook, registered before the extension or after it, cannot put content in a refusal's place."""
+    app = Flask("shop", static_folder=None)
+    app.after_request(lambda response: app.response_class(SECRET, request.args["status"], response.headers))
+    LeastPrivilege(app, AUTHORITY.settings())
+    add(app, "/x", requires("a:b")(secret))
+    assert 403 == status(app, "GET", "/x?status=200")
+    app.after_request_funcs[None][1:] = [lambda response: app.response_class(SECRET, 403)]
+    assert 403 == status(app, "GET", "/x")
+
+
+def test_a_refusal_may_be_reworded(app):
+    """An after-request hook may render the body in the project's way; status and challenge stay."""
+
+    @app.after_request
+    def envelope(response):
+        response.set_data(b"envelope")
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        return response
+
+    add(app, "/x", requires("a:b")(secret))
+    answer = app.test_client().get("/x")
+    assert (401, b"envelope", "*") == (
+        answer.status_code,
+        answer.data,
+        answer.headers["Access-Control-Allow-Origin"],
+    )
+
+
+# What the view is called with
+
+
+def test_a_template_is_filled_from_what_the_view_gets(app):
+    """A preprocessor may change and take away parameters; a name that is gone refuses."""
+
+    @app.url_value_preprocessor
+    def localised(endpoint, values):
+        values.pop("lang", None)
+        if "item" in values:
+            values["item"] = f"{values['item']}-eu"
+
+    add(app, "/<lang>/<item>", requires("items:{item}:read")(secret))
+    add(app, "/gone/<lang>/x", requires("langs:{lang}:read")(secret))
+    assert [200, 403] == [status(app, "GET", "/en/7", held) for held in ("items:7-eu:read", "items:7:read")]
+    assert 403 == status(app, "GET", "/gone/en/x", "langs:en:read")
+
+
+def test_parameters_changed_after_the_decision_are_judged_again(app):
+    """A hook behind the guard that changes what the view acts on changes what is asked for."""
+    ran = []
+
+    @app.get("/x/<int:item>")
+    @requires("items:{item}:read")
+    def item(item):
+        ran.append(item)
+        return SECRET
+
+    app.add_url_rule("/y/<int:item>", view_func=Item.as_view("mapped"))
+
+    @app.before_request
+    def moved():
+        assert request.view_args is not None
+        request.view_args["item"] = 8
+
+    assert 403 == status(app, "GET", "/x/7", "items:7:read")
+    assert [] == ran
+    assert 403 == status(app, "GET", "/y/7", "items:7:read")
+    assert 200 == status(app, "GET", "/x/7", "items:7:read", "items:8:read")
+
+
+class Item(MethodView):
+    required_permissions: ClassVar = {"GET": "items:{item}:read"}
+
+    def get(self, item):
+        return SECRET
+
+
+@pytest.mark.parametrize("value", ["a:b", "*", "**", "a%00", "a%0A", "%7Bitem%7D", "a%20b", "%C3%A9", "a%22"])
+def test_no_value_widens_what_is_asked_for(app, value):
+    """A value that is not one segment is refused, whatever the token holds."""
+    add(app, "/x/<item>", requires("items:{item}:read")(secret))
+    assert 403 == status(app, "GET", f"/x/{value}", "items:**")
+
+
+def test_the_canonical_value_counts(app):
+    """What the converter makes of the path is what is asked for, as it is what the view gets."""
+    add(app, "/x/<int:item>", requires("items:{item}:read")(secret))
+    assert 200 == status(app, "GET", "/x/007", "items:7:read")
+
+
+def test_a_wrong_type_inside_the_view_is_refused(app):
+    """`enforce` refuses what cannot fill its template, and an earlier decision on an equal value changes nothing."""
+
+    @app.get("/x")
+    @authenticated
+    def view():
+        enforce(request, "items:{item}:read", params={"item": 1})
+        enforce(request, "items:{item}:read", params={"item": True})
+        return SECRET
+
+    assert 403 == status(app, "GET", "/x", "items:1:read")
+
+
+# Inside the view
+
+
+def test_the_token_hangs_on_the_request(app):
+    """`current_token` and `token_from` are the verified token, and nothing on a route that asks for none."""
+    add(
+        app,
+        "/me",
+        authenticated(lambda: {"is": current_token.subject, "same": token_from(request) == current_token}),
+    )
+    add(app, "/open", public(lambda: {"token": bool(current_token)}))
+    add(app, "/who", public(identify=True)(lambda: {"token": bool(current_token)}))
+    add(app, "/proxied", external("a proxy")(lambda: {"token": bool(current_token)}))
+    client = app.test_client()
+    assert {"is": "alice", "same": True} == client.get("/me", headers=held()).json
+    asked = [client.get(path, headers=held()).json["token"] for path in ("/open", "/who", "/proxied")]
+    assert [False, True, False] == asked
+
+
+def test_enforce_is_a_real_decision_and_can_a_probe(app, caplog):
+    """`enforce` refuses and is logged, filled from the route's parameters too; `can` only tells, and logs nothing."""
+
+    @app.get("/shops/<shop>")
+    @authenticated
+    def view(shop):
+        asked = {"can": can(request, "shops:{shop}:{item}", params={"item": "a"})}
+        if request.args:
+            enforce(request, "shops:{shop}:{item}", params={"item": "a"})
+        return asked
+
+    client = app.test_client()
+    assert {"can": False} == client.get("/shops/1", headers=held()).json
+    assert [] == [record for record in caplog.records if "refused" in record.message]
+    assert {"can": True} == client.get("/shops/1?enforce", headers=held("shops:1:a")).json
+    assert 403 == client.get("/shops/1?enforce", headers=held("shops:2:a")).status_code
+    assert ["GET /shops/{shop}"] == [each.jwt_lp["route"] for each in caplog.records if "refused" in each.message]
+
+
+def test_a_context_pushed_by_hand_has_no_decision(app):
+    """Nothing is decided before a request runs: there is no token and nothing can; `enforce` decides for real."""
+    add(app, "/x", requires("a:b")(secret))
+    with app.test_request_context("/x", headers=held("a:b")):
+        assert (None, False) == (token_from(request), can(request, "a:b"))
+        assert not current_token
+        assert "alice" == enforce(request, "a:b").subject
+        assert (True, "alice") == (can(request, "a:b"), current_token.subject)
+    with app.test_request_context("/x"), pytest.raises(HTTPException) as caught:
+        enforce(request, "a:b")
+    assert 401 == caught.value.get_response().status_code
+    assert (None, False) == (token_from(request), can(request, "a:b"))
+
+
+def test_decisions_do_not_outlive_their_request(app):
+    """Requests that share an application context, and so `flask.g`, share no decision."""
+    add(app, "/x", requires("a:b")(lambda: {"is": current_token.subject, "g": sorted(g)}))
+    with app.app_context():
+        client = app.test_client()
+        assert {"is": "alice", "g": []} == client.get("/x", headers=held("a:b")).json
+        assert 401 == client.get("/x").status_code
+        assert 403 == client.get("/x", headers=held()).status_code
+        assert None is token_from(request)
+
+
+def test_threads_never_mix_subjects(app):
+    """Concurrent requests, on threads that are used again, each see their own token."""
+
+    @app.get("/me")
+    @authenticated
+    def me():
+        app.test_client().get("/nested", headers=AUTHORITY.headers("nested"))
+        return {"is": current_token.subject}
+
+    add(app, "/nested", authenticated(lambda: {"is": current_token.subject}))
+    names = [f"user{number}" for number in range(60)]
+
+    def ask(name):
+        return app.test_client().get("/me", headers=AUTHORITY.headers(name)).json["is"]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert names == list(pool.map(ask, names))
+
+
+def test_async_views_are_guarded_alike(app):
+    """Async functions and async methods are declared and refused as sync ones, and see the same token."""
+    pytest.importorskip("asgiref")
+
+    @app.get("/x")
+    @requires("a:b")
+    async def view():
+        enforce(request, "a:b")
+        return {"is": current_token.subject, "can": can(request, "a:c")}
+
+    class Views(MethodView):
+        @requires("a:b")
+        async def get(self):
+            return {"is": current_token.subject}
+
+        async def post(self):
+            return SECRET
+
+    app.add_url_rule("/class", view_func=Views.as_view("views"))
+    client = app.test_client()
+    assert {"is": "alice", "can": False} == client.get("/x", headers=held("a:b")).json
+    assert {"is": "alice"} == client.get("/class", headers=held("a:b")).json
+    assert [403, 403, 403] == [
+        status(app, *asked) for asked in (("GET", "/x"), ("GET", "/class"), ("POST", "/class", "a:b"))
+    ]
+
+
+# The header, the peer, the settings
+
+
+def test_two_credentials_are_refused(app):
+    """Two Authorization lines arrive as one list in WSGI, which is malformed."""
+    add(app, "/x", requires("a:b")(secret))
+    joined = ",".join([held("a:b")["Authorization"]] * 2)
+    answer = app.test_client().get("/x", headers={"Authorization": joined})
+    assert (400, "invalid_request") == (answer.status_code, answer.json["error"])
+
+
+def test_the_peer_is_the_sockets(app, monkeypatch):
+    """Behind ProxyFix the call's peer is who connected, not who the header says."""
+    calls = []
+    check = guard_from(app).check
+
+    def seeing(*args, call, **kwargs):
+        calls.append((call.peer, call.field("X-Forwarded-For"), call.method, call.endpoint, call.url()))
+        return check(*args, call=call, **kwargs)
+
+    add(app, "/x", public(secret))
+    monkeypatch.setattr(guard_from(app), "check", seeing)
+    app.wsgi_app = ProxyFix(app.wsgi_app)
+    base = {"REMOTE_ADDR": "203.0.113.9"}
+    app.test_client().get("/x", headers={"X-Forwarded-For": "127.0.0.1"}, environ_base=base)
+    assert [("203.0.113.9", ("127.0.0.1",), "GET", f"{__name__}.secret", "http://localhost/x")] == calls
+
+
+def test_bindings_of_settings_hold():
+    """A parameter that settings bind must equal the claim, in the route's decision and in `enforce`."""
+    bound = Flask("bound", static_folder=None)
+    LeastPrivilege(bound, AUTHORITY.settings(BIND={"tenant": "tenant"}))
+
+    @bound.get("/<tenant>/x")
+    @authenticated
+    def view(tenant):
+        enforce(request, "a:b", params={"tenant": request.args.get("other", tenant)})
+        return b"ok"
+
+    headers = held("a:b", claims={"tenant": "t1"})
+    asked = [
+        bound.test_client().get(path, headers=headers).status_code for path in ("/t1/x", "/t2/x", "/t1/x?other=t2")
+    ]
+    assert [200, 403, 403] == asked
+
+
+def test_observing_lets_pass_and_hangs_no_bad_token():
+    """While observing, would-be refusals pass, views without a token see none, and `enforce=True` refuses."""
+    today = datetime.now(UTC).date()
+    observed = Flask("observed", static_folder=None)
+    LeastPrivilege(observed, AUTHORITY.settings(OBSERVE_UNTIL=today))
+    add(observed, "/unmarked", lambda: {"token": bool(current_token)})
+    add(observed, "/lacking", requires("a:b")(lambda: {"token": bool(current_token)}))
+    add(observed, "/always", requires("a:b", enforce=True)(secret))
+    client = observed.test_client()
+    assert {"token": False} == client.get("/unmarked", headers={"Authorization": "Bearer junk"}).json
+    assert [{"token": False}, {"token": True}] == [
+        client.get("/lacking", headers=headers).json for headers in (None, held())
+    ]
+    assert 403 == client.get("/always", headers=held()).status_code
+
+
+def test_applications_of_one_process_have_their_own_guards():
+    """Each application takes its own authority's tokens, also when one extension initialised both."""
+    other, extension = Authority(algorithm="RS256"), LeastPrivilege()
+    apps = []
+    for settings in (AUTHORITY.settings(), other.settings()):
+        each = Flask("each", static_folder=None)
+        each.config["JWT_LP"] = settings
+        extension.init_app(each)
+        add(each, "/x", authenticated(lambda: {"is": current_token.subject}))
+        apps.append(each)
+    assert [200, 401] == [each.test_client().get("/x", headers=held()).status_code for each in apps]
+    assert guard_from(apps[0]) is not guard_from(apps[1])
+    with apps[1].app_context():
+        assert guard_from(apps[1]) is guard_from() is guard_from(current_app)
+
+
+def test_a_declaration_without_a_guard_fails_closed():
+    """Where the extension was forgotten, a declared view ends in an error that says what to add."""
+    app = Flask("bare", static_folder=None)
+    add(app, "/x", public(secret))
+    add(app, "/y", lambda: {"can": can(request, "a:b"), "token": bool(current_token)})
+    answer = app.test_client().get("/x", headers=held())
+    assert 500 == answer.status_code
+    assert {"can": False, "token": False} == app.test_client().get("/y", headers=held()).json
+    with app.test_request_context("/x"):
+        for ask in (guard_from, lambda: enforce(request, "a:b"), lambda: guard_from(app)):
+            with pytest.raises(ConfigurationError, match=r"LeastPrivilege\(app\)"):
+                ask()
+
+
+@pytest.mark.parametrize("handled", [False, True])
+def test_a_guard_that_fails_serves_nothing(app, handled, monkeypatch):
+    """An error inside the guard is a 500 that no handler turns into content."""
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    add(app, "/x", requires("a:b")(secret))
+
+    def failing(*args, **kwargs):
+        raise TemplateError("broken", configured=True)
+
+    monkeypatch.setattr(guard_from(app), "check", failing)
+    if handled:
+        app.register_error_handler(Exception, lambda error: (SECRET, 200))
+    answer = app.test_client().get("/x", headers=held("a:b"))
+    assert (500, False) == (answer.status_code, SECRET in answer.data)

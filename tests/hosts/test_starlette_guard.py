@@ -1,0 +1,500 @@
+"""The guard gets in, checks at the start, says what is wrong, and hands out what a view may ask."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+pytest.importorskip("starlette")
+
+from starlette.applications import Starlette
+from starlette.authentication import requires as starlette_requires
+from starlette.endpoints import HTTPEndpoint
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import Mount, Route
+
+from hosts.asgi_calls import call, live
+from jwt_lp import AUTHENTICATED, ConfigurationError, Guard
+from jwt_lp.testing import Authority
+from jwt_lp_starlette import (
+    LeastPrivilege,
+    LeastPrivilegeMiddleware,
+    Refused,
+    authenticated,
+    can,
+    enforce,
+    guard_from,
+    public,
+    requires,
+    token_from,
+)
+
+
+@pytest.fixture
+def authority() -> Authority:
+    return Authority()
+
+
+async def ok(request: Request) -> PlainTextResponse:
+    return PlainTextResponse("ok")
+
+
+def listed(authority: Authority, routes: list[Any], *around: Middleware, **settings: Any) -> Starlette:
+    ours = Middleware(LeastPrivilegeMiddleware, settings=authority.settings(**settings))
+    return Starlette(routes=routes, middleware=[*around, ours])
+
+
+def test_a_refusal_arrives_whole(authority: Authority) -> None:
+    """Status, challenge, cache rule and problem body are the guard's."""
+    app = listed(authority, [Route("/a", requires("a")(ok))])
+    answer = call(app, "GET", "/a", authority.headers("alice", ["b"]))
+    assert 403 == answer.status
+    assert "application/problem+json" == answer.headers["content-type"]
+    assert "no-store" == answer.headers["cache-control"]
+    assert 'scope="a"' in answer.headers["www-authenticate"]
+    assert ("insufficient_scope", "a") == (answer.json["error"], answer.json["requirement"])
+
+
+def test_two_header_lines_are_refused(authority: Authority) -> None:
+    """Every line of the Authorization header reaches the guard."""
+    app = listed(authority, [Route("/a", authenticated(ok))])
+    line = ("authorization", authority.headers()["Authorization"])
+    assert [200, 400] == [call(app, "GET", "/a", [line] * number).status for number in (1, 2)]
+
+
+def test_settings_faults_are_raised_where_the_guard_is_put_in() -> None:
+    """LeastPrivilege raises what is wrong with the settings at once."""
+    with pytest.raises(ConfigurationError, match="ISSUER"):
+        LeastPrivilege(Starlette(), {})
+
+
+def test_settings_faults_of_a_listed_guard_stop_the_start() -> None:
+    """A middleware in the list reports faults of settings to the server and serves nothing."""
+    app = Starlette(routes=[Route("/", public(ok))], middleware=[Middleware(LeastPrivilegeMiddleware, settings={})])
+    with pytest.raises(ConfigurationError, match="ISSUER"):
+        live(app)
+    with pytest.raises(ConfigurationError, match="ISSUER"):
+        call(app, "GET", "/")
+    with pytest.raises(ConfigurationError, match="ISSUER"):
+        guard_from(app)
+
+
+def faulty(authority: Authority) -> Starlette:
+    routes = [Route("/o/{name}", requires("o:{id}:read")(ok)), Route("/open", public(ok))]
+    return listed(authority, routes, PUBLIC=["/nowhere"])
+
+
+def test_route_faults_stop_the_start(authority: Authority) -> None:
+    """All faults of declarations and rules are in the message that the server gets, and are raised."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "lifespan.startup"}
+
+    run = faulty(authority)({"type": "lifespan", "state": {}}, receive, send)
+    with pytest.raises(ConfigurationError, match="reads id"):
+        run.send(None)
+    assert ["lifespan.startup.failed"] == [message["type"] for message in sent]
+    assert "/nowhere" in sent[0]["message"]
+
+
+def test_route_faults_are_found_without_a_start(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
+    """Where no server runs a start, every request fails, public ones too, and the log says why."""
+    app = faulty(authority)
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="reads id"):
+            call(app, "GET", "/open")
+    assert 1 == len([record for record in caplog.records if "reads id" in record.getMessage()])
+
+
+def test_undeclared_routes_are_logged_once_with_a_remedy(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The start goes on, and the log names each route that will be refused and the line that declares it."""
+    app = listed(authority, [Route("/orders", ok), Route("/orders", ok, methods=["POST"]), Route("/a", public(ok))])
+    with caplog.at_level(logging.WARNING, logger="jwt_lp"):
+        assert ["lifespan.startup.complete", "lifespan.shutdown.complete"] == [each["type"] for each in live(app)]
+        assert 401 == call(app, "GET", "/orders").status
+    warnings = [each.getMessage() for each in caplog.records if "W001" in each.getMessage()]
+    assert 2 == len(warnings)
+    hints = [each.jwt_lp["hint"] for each in caplog.records if hasattr(each, "jwt_lp") and "hint" in each.jwt_lp]
+    assert ['@requires("orders:read")', '@requires("orders:create")'] == hints
+
+
+def test_a_late_route_is_logged_too(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
+    """Routes that come after the start are listed when they are seen, their faults as well."""
+    app = listed(authority, [Route("/a", public(ok))])
+    assert 200 == call(app, "GET", "/a").status
+    app.router.routes.append(Route("/late", ok))
+    app.router.routes.append(Route("/bad/{name}", requires("x:{id}")(ok)))
+    assert 200 == call(app, "GET", "/a").status
+    text = "\n".join(each.getMessage() for each in caplog.records)
+    assert '"route": "GET,HEAD /late"' in text
+    assert "E001 GET,HEAD /bad/{name}" in text
+    assert 403 == call(app, "GET", "/bad/1", authority.headers("alice", ["x:1"])).status
+
+
+def test_two_marks_are_an_error() -> None:
+    """Two different marks on one endpoint, or on one mount, do not start."""
+    with pytest.raises(ConfigurationError, match="two marks"):
+        requires("a")(public(ok))
+    assert callable(requires("a")(requires("a")(ok)))
+
+
+def test_two_marks_around_a_mount_are_an_error(authority: Authority) -> None:
+    """A mark that stands inside another one with a middleware between them is found at the start."""
+
+    class Between:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await self.app(scope, receive, send)
+
+    inner = requires("a")(Starlette(routes=[Route("/x", ok)]))
+    with pytest.raises(ConfigurationError, match="has the marks"):
+        live(listed(authority, [Mount("/m", app=public(Between(inner)))]))
+
+
+def test_the_guard_is_closed_at_the_end(authority: Authority) -> None:
+    """The lifespan's end stops the guard's worker; a guard of one's own is left alone."""
+
+    class Closing(Guard):
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+            super().close()
+
+    own = Closing(authority.settings())
+    app = Starlette()
+    LeastPrivilege(app, own)
+    live(app)
+    assert not own.closed
+    own.close()
+
+
+def test_the_start_of_the_application_is_its_own(authority: Authority) -> None:
+    """A lifespan of the project's runs as ever, and its failure is its own."""
+    ran: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(app: Any) -> Any:
+        ran.append("start")
+        yield {"shared": 1}
+        ran.append("stop")
+
+    app = Starlette(routes=[Route("/", public(ok))], lifespan=lifespan)
+    LeastPrivilege(app, authority.settings())
+    live(app)
+    assert ["start", "stop"] == ran
+
+
+def test_marks_without_a_guard_fail_closed(authority: Authority) -> None:
+    """A declared endpoint in an application without the guard raises and says what to install."""
+
+    @requires("a")
+    class Endpoint(HTTPEndpoint):
+        async def get(self, request: Request) -> PlainTextResponse:
+            return PlainTextResponse("secret")
+
+    def sync(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("secret")
+
+    routes = [
+        Route("/async", requires("a")(ok)),
+        Route("/sync", requires("a")(sync)),
+        Route("/class", Endpoint),
+        Mount("/mount", app=requires("a")(Starlette(routes=[Route("/x", ok)]))),
+        Route("/enforce", lambda request: PlainTextResponse(enforce(request, "a").subject)),
+    ]
+    app = Starlette(routes=routes)
+    for path in ("/async", "/sync", "/class", "/mount/x", "/enforce"):
+        with pytest.raises(ConfigurationError, match="LeastPrivilege"):
+            call(app, "GET", path)
+
+
+def test_the_guard_goes_in_once_and_early(authority: Authority) -> None:
+    """A second guard and one that comes after the first request are errors."""
+    app = Starlette()
+    LeastPrivilege(app, authority.settings())
+    with pytest.raises(ConfigurationError, match="already"):
+        LeastPrivilege(app, authority.settings())
+    twice = [Middleware(LeastPrivilegeMiddleware, settings=authority.settings()) for _ in range(2)]
+    with pytest.raises(ConfigurationError, match="two guards"):
+        call(Starlette(routes=[Route("/", public(ok))], middleware=twice), "GET", "/")
+    served = Starlette(routes=[Route("/", ok)])
+    call(served, "GET", "/")
+    with pytest.raises(ConfigurationError, match="begun to serve"):
+        LeastPrivilege(served, authority.settings())
+
+
+def test_a_middleware_that_hides_the_rest_is_an_error(authority: Authority) -> None:
+    """Where the guard cannot get in, nothing is served and the remedy is named."""
+
+    def opaque(app: Any) -> Any:
+        async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+            await app(scope, receive, send)
+
+        return wrapped
+
+    ours = Middleware(LeastPrivilegeMiddleware, settings=authority.settings())
+    app = Starlette(routes=[Route("/", public(ok))], middleware=[ours, Middleware(opaque)])
+    with pytest.raises(ConfigurationError, match="list Middleware"):
+        call(app, "GET", "/")
+    app = Starlette(routes=[Route("/", public(ok))], middleware=[Middleware(opaque), ours])
+    assert 200 == call(app, "GET", "/").status
+
+
+def test_the_guard_may_be_added_last(authority: Authority) -> None:
+    """`add_middleware` puts it outermost in the list, and still it guards innermost."""
+    app = Starlette(routes=[Route("/", public(ok)), Route("/a", requires("a")(ok))])
+    app.add_middleware(CORSMiddleware, allow_origins=["*"])
+    app.add_middleware(LeastPrivilegeMiddleware, settings=authority.settings())
+    assert [200, 401] == [call(app, "GET", path).status for path in ("/", "/a")]
+
+
+def test_limits_of_bodies_stay(authority: Authority) -> None:
+    """Where Starlette bounds the size of a body, that works as ever beside the guard."""
+    if "max_body_size" not in inspect.signature(Starlette).parameters:
+        pytest.skip("this Starlette has no limit for bodies")
+
+    async def size(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(str(len(await request.body())))
+
+    route = Route("/", public(size), methods=["POST"])
+    mounted = Mount("/m", routes=[Route("/", public(size), methods=["POST"])], max_body_size=4)
+    app = Starlette(routes=[route, mounted], max_body_size=8)
+    LeastPrivilege(app, authority.settings())
+    sent = [("/", 6), ("/", 9), ("/m/", 3), ("/m/", 6)]
+    assert [200, 413, 200, 413] == [call(app, "POST", path, body=b"x" * length).status for path, length in sent]
+
+
+def test_cors_stays_around_the_guard(authority: Authority) -> None:
+    """A preflight is answered without the endpoint, and a refusal carries the CORS headers."""
+    cors = Middleware(CORSMiddleware, allow_origins=["https://app.test"], allow_methods=["GET"])
+    ran: list[str] = []
+
+    def view(request: Request) -> PlainTextResponse:
+        ran.append(request.method)
+        return PlainTextResponse("")
+
+    routes = [Route("/a", requires("a")(view), methods=["GET", "OPTIONS"])]
+    for app in (listed(authority, routes, cors), Starlette(routes=routes)):
+        if not app.user_middleware:
+            LeastPrivilege(app, authority.settings())
+            app.add_middleware(CORSMiddleware, allow_origins=["https://app.test"], allow_methods=["GET"])
+        origin = {"origin": "https://app.test"}
+        assert 200 == call(app, "OPTIONS", "/a", {**origin, "access-control-request-method": "GET"}).status
+        answer = call(app, "GET", "/a", origin)
+        assert (401, "https://app.test") == (answer.status, answer.headers["access-control-allow-origin"])
+        assert 401 == call(app, "OPTIONS", "/a").status
+    assert [] == ran
+
+
+def test_starlettes_own_requires_works(authority: Authority) -> None:
+    """`request.auth.scopes` answers for the token's permissions and `request.user` for its subject."""
+
+    @authenticated
+    @starlette_requires("orders:read")
+    async def view(request: Request) -> JSONResponse:
+        auth, user = request.auth, request.user
+        return JSONResponse(
+            [
+                auth.token is token_from(request),
+                list(auth.scopes),
+                len(auth.scopes),
+                "orders:create" in auth.scopes,
+                "or ders" in auth.scopes,
+                user.is_authenticated,
+                user.display_name,
+                user.identity,
+            ]
+        )
+
+    app = listed(authority, [Route("/a", view)])
+    assert [401, 403] == [call(app, "GET", "/a", headers).status for headers in ({}, authority.headers())]
+    answer = call(app, "GET", "/a", authority.headers("alice", ["orders:read"]))
+    wanted = [True, ["orders:read"], 1, False, False, True, "alice", "https://authority.test|alice"]
+    assert wanted == answer.json
+
+
+def test_a_users_own_authentication_is_kept_on_open_routes(authority: Authority) -> None:
+    """Where no token is asked for, what another middleware put on the request stays."""
+    from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser
+
+    class Session(AuthenticationBackend):
+        async def authenticate(self, conn: Any) -> Any:
+            return AuthCredentials(["session"]), SimpleUser("from-the-session")
+
+    async def who(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(request.user.display_name)
+
+    routes = [Route("/open", public(who)), Route("/mine", authenticated(who))]
+    app = listed(authority, routes, Middleware(AuthenticationMiddleware, backend=Session()))
+    assert b"from-the-session" == call(app, "GET", "/open").body
+    assert b"alice" == call(app, "GET", "/mine", authority.headers("alice")).body
+
+
+def test_nobody_is_there_on_an_open_route(authority: Authority) -> None:
+    """A public view finds no token, no permissions and a user that is not authenticated."""
+
+    def view(request: Request) -> JSONResponse:
+        return JSONResponse(
+            [token_from(request), list(request.auth.scopes), request.user.is_authenticated, can(request, "a")]
+        )
+
+    app = listed(authority, [Route("/", public(view))])
+    assert [None, [], False, False] == call(app, "GET", "/", authority.headers("alice", ["a"])).json
+
+
+def test_enforce_ends_the_request(authority: Authority) -> None:
+    """A refusal inside a view keeps status, headers and body, in sync and async views and below a mount."""
+
+    def sync(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(
+            enforce(request, "item:{item}:use", params={"item": request.query_params["i"]}).subject
+        )
+
+    async def asynchronous(request: Request) -> PlainTextResponse:
+        return sync(request)
+
+    inner = Starlette(routes=[Route("/x", authenticated(asynchronous))])
+    routes = [Route("/sync", authenticated(sync)), Route("/async", authenticated(asynchronous)), Mount("/m", app=inner)]
+    app = listed(authority, routes)
+    headers = authority.headers("alice", ["item:1:use"])
+    for path in ("/sync", "/async", "/m/x"):
+        assert (200, b"alice") == (
+            call(app, "GET", f"{path}?i=1", headers).status,
+            call(app, "GET", f"{path}?i=1", headers).body,
+        )
+        answer = call(app, "GET", f"{path}?i=2", headers)
+        assert (403, "insufficient_scope") == (answer.status, answer.json["error"])
+        assert "application/problem+json" == answer.headers["content-type"]
+        assert answer.headers["www-authenticate"].startswith('Bearer error="insufficient_scope"')
+
+
+def test_enforce_reads_the_routes_parameters_and_the_credential_of_an_open_route(authority: Authority) -> None:
+    """Templates see the route's own parameters, and a public view may still insist on a token."""
+
+    def view(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(enforce(request, "o:{name}:read").subject)
+
+    app = listed(authority, [Route("/o/{name}", public(view))])
+    tokens = [{}, authority.headers("alice", ["o:b:read"]), authority.headers("alice", ["o:a:read"])]
+    assert [401, 403, 200] == [call(app, "GET", "/o/a", headers).status for headers in tokens]
+
+
+def test_an_applications_own_handler_may_render_refusals(authority: Authority) -> None:
+    """A handler for `Refused`, or for a status, is the project's way to show refusals, the guard's too."""
+
+    def render(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, Refused)
+        return JSONResponse({"mine": error.refusal.error}, error.status_code, dict(error.headers or {}))
+
+    app = Starlette(routes=[Route("/a", requires("a")(ok))], exception_handlers={Refused: render})
+    LeastPrivilege(app, authority.settings())
+    answer = call(app, "GET", "/a", authority.headers())
+    assert (403, {"mine": "insufficient_scope"}) == (answer.status, answer.json)
+
+
+def test_a_handler_for_everything_opens_nothing(authority: Authority) -> None:
+    """A project's handler that answers 200 to any error shows no content of a refused endpoint."""
+    app = Starlette(
+        routes=[Route("/a", requires("a")(ok))],
+        exception_handlers={401: lambda request, error: PlainTextResponse("please log in")},
+    )
+    LeastPrivilege(app, authority.settings())
+    assert b"please log in" == call(app, "GET", "/a").body
+
+
+def test_a_view_is_decided_on_once(authority: Authority) -> None:
+    """Guard and mark share one decision."""
+    asked: list[Any] = []
+
+    class Counting(Guard):
+        def check(self, *args: Any, **kwargs: Any) -> Any:
+            asked.append(args[1])
+            return super().check(*args, **kwargs)
+
+    with Counting(authority.settings()) as guard:
+        app = Starlette(routes=[Route("/a", authenticated(ok))])
+        LeastPrivilege(app, guard)
+        assert 200 == call(app, "GET", "/a", authority.headers()).status
+        assert [AUTHENTICATED] == asked
+
+
+def test_a_marked_function_that_another_view_calls_is_decided_on(authority: Authority) -> None:
+    """A mark is asked wherever its function is called, not only where the router leads to it."""
+    inner = requires("b")(ok)
+
+    async def outer(request: Request) -> PlainTextResponse:
+        return await inner(request)
+
+    app = listed(authority, [Route("/a", requires("a")(outer))])
+    tokens = [authority.headers("alice", permissions) for permissions in (["a"], ["b"], ["a", "b"])]
+    assert [403, 403, 200] == [call(app, "GET", "/a", headers).status for headers in tokens]
+
+
+def test_a_mounts_mark_that_gave_way_is_not_taken_for_decided(authority: Authority) -> None:
+    """A route's own mark beats its mount's, and the mount's requirement still has to be met where it is asked."""
+    inner = requires("api:use")(ok)
+
+    async def view(request: Request) -> PlainTextResponse:
+        return await inner(request)
+
+    sub = Starlette(routes=[Route("/mine", authenticated(view))])
+    app = listed(authority, [Mount("/api", app=requires("api:use")(sub))])
+    tokens = [authority.headers(), authority.headers("alice", ["api:use"])]
+    assert [403, 200] == [call(app, "GET", "/api/mine", headers).status for headers in tokens]
+
+
+def test_observing_lets_pass_and_says_so(authority: Authority) -> None:
+    """While the operator only observes, unmarked routes and missing permissions pass."""
+    from datetime import UTC, datetime, timedelta
+
+    until = (datetime.now(UTC) + timedelta(days=2)).date()
+    app = listed(authority, [Route("/a", ok), Route("/b", requires("b")(ok))], OBSERVE_UNTIL=until)
+    assert [200, 200] == [call(app, "GET", path, authority.headers()).status for path in ("/a", "/b")]
+
+
+def test_a_guard_of_a_mounted_application_asks_as_well(authority: Authority) -> None:
+    """An application with its own guard keeps it when it is mounted in one that has another."""
+    other = Authority()
+    inner = Starlette(routes=[Route("/x", requires("x")(ok))])
+    LeastPrivilege(inner, other.settings())
+    app = listed(authority, [Mount("/in", app=public(inner)), Mount("/both", app=inner)])
+    line = other.headers("alice", ["x"])
+    assert [401, 401] == [call(app, "GET", path, authority.headers("a", ["x"])).status for path in ("/in/x", "/both/x")]
+    assert [401, 200] == [call(inner, "GET", "/x", headers).status for headers in (authority.headers("a", ["x"]), line)]
+
+
+def test_where_the_guard_is(authority: Authority) -> None:
+    """The guard is found from the application, however it was put in, and from a request."""
+    app = Starlette()
+    installed = LeastPrivilege(app, authority.settings())
+    assert installed.guard is guard_from(app)
+    found: list[Guard] = []
+
+    def view(request: Request) -> PlainTextResponse:
+        found.append(guard_from(request))
+        return PlainTextResponse("")
+
+    by_hand = listed(authority, [Route("/", public(view))])
+    guard = guard_from(by_hand)
+    call(by_hand, "GET", "/")
+    assert found == [guard]
+    for without in (None, Starlette(), Request({"type": "http", "headers": []})):
+        with pytest.raises(ConfigurationError, match="there is no guard"):
+            guard_from(without)

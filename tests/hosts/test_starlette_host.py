@@ -1,0 +1,123 @@
+"""Commands and the test fixture find, list, resolve and swap in Starlette applications."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("starlette")
+
+from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Host, Mount, Route, Router, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+
+from hosts.asgi_calls import call
+from jwt_lp import ConfigurationError
+from jwt_lp.testing import Authority, LeastPrivilegeTesting
+from jwt_lp_starlette import LeastPrivilege, authenticated, external, public, requires
+from jwt_lp_starlette.routes import host
+
+
+async def view(request: Any) -> PlainTextResponse:
+    return PlainTextResponse("ok")
+
+
+@public
+class Orders(HTTPEndpoint):
+    get = view
+    delete = requires("orders:delete")(view)
+
+
+@pytest.fixture
+def app() -> Starlette:
+    inner = Starlette(routes=[Route("/users/{id:int}", authenticated(view), name="user"), Route("/bare", view)])
+    app = Starlette(
+        routes=[
+            Route("/orders", Orders),
+            Route("/o/{name}", requires("o:{name}:read")(view), methods=["GET", "POST"]),
+            WebSocketRoute("/ws", requires("ws")(view)),
+            Mount("/files", app=StaticFiles(directory="."), name="files"),
+            Mount("/api/{tenant}", app=requires("api:{tenant}")(inner), name="api"),
+            Host("{sub}.test", app=external("the gateway")(Router([Route("/x", view)])), name="sub"),
+        ]
+    )
+    LeastPrivilege(app, Authority().settings())
+    return app
+
+
+def test_every_route_is_listed(app: Starlette) -> None:
+    """Methods, full templates and requirements; a mounted application shows its routes, another ASGI one itself."""
+    assert [
+        ("GET,HEAD /orders", "public", "mark"),
+        ("DELETE /orders", "orders:delete", "mark"),
+        ("GET,HEAD,POST /o/{name}", "o:{name}:read", "mark"),
+        ("WEBSOCKET /ws", "ws", "mark"),
+        ("* /files/{path}", "None", ""),
+        ("GET,HEAD /api/{tenant}/users/{id}", "authenticated", "mark"),
+        ("GET,HEAD /api/{tenant}/bare", "api:{tenant}", "mount /api/{tenant}"),
+        ("GET,HEAD /x", "external: the gateway", "mount "),
+    ] == [(route.label, str(route.requirement), route.origin) for route in host.routes(app)]
+
+
+def test_a_route_knows_its_names_and_parameters(app: Starlette) -> None:
+    """Names are Starlette's, groups those of the mounts; the endpoint is the function that was marked."""
+    user = next(route for route in host.routes(app) if route.label.endswith("/users/{id}"))
+    assert (("api:user",), ("api",)) == (user.names, user.groups)
+    assert frozenset({"tenant", "id"}) == user.parameters
+    assert f"{view.__module__}.view" == user.endpoint
+    assert {frozenset({"sub"})} == {route.parameters for route in host.routes(app) if route.template == "/x"}
+
+
+def test_hints_name_the_line_to_add(app: Starlette) -> None:
+    """What is not declared comes with a line that would declare it."""
+    assert ['Mount("/files", app=public(...))'] == [route.hint for route in host.routes(app) if not route.guarded]
+
+
+def test_a_path_is_resolved_as_the_router_does(app: Starlette) -> None:
+    """`resolve` gives the route and its parameters, and nothing where the router answers by itself."""
+    found = host.resolve(app, "POST", "/o/a")
+    assert found is not None
+    assert ("o:{name}:read", {"name": "a"}) == (str(found[0].requirement), found[1])
+    found = host.resolve(app, "GET", "/api/acme/users/7")
+    assert found is not None
+    assert {"tenant": "acme", "id": 7} == found[1]
+    assert host.resolve(app, "WEBSOCKET", "/ws") is not None
+    assert [None, None] == [host.resolve(app, "PUT", "/o/a"), host.resolve(app, "GET", "/none")]
+
+
+def test_the_host_recognises_starlette_only(app: Starlette) -> None:
+    """Applications of Starlette, and of FastAPI with it, are this adapter's."""
+    assert [True, False, False] == [host.recognises(each) for each in (app, Router(), object())]
+    with pytest.raises(ConfigurationError, match="there is no guard"):
+        host.guard(Starlette())
+
+
+def test_a_guard_may_be_swapped(app: Starlette) -> None:
+    """While the context lasts the other guard decides, by its own rules."""
+    other = Authority()
+    headers = other.headers("alice", ["o:a:read"])
+    assert 401 == call(app, "GET", "/o/a", headers).status
+    with other.guard(PUBLIC=["files"]) as guard, host.swapped(app, guard):
+        assert guard is host.guard(app)
+        assert [200, 404] == [call(app, "GET", "/o/a", headers).status, call(app, "GET", "/files/none").status]
+    assert [401, 401] == [call(app, "GET", "/o/a", headers).status, call(app, "GET", "/files/none").status]
+
+
+def test_the_fixture_logs_a_test_client_in(app: Starlette) -> None:
+    """`lp.install` and `lp.login` work with Starlette's own test client."""
+    from starlette.testclient import TestClient
+
+    lp = LeastPrivilegeTesting()
+    host_found = host
+    client = TestClient(app)
+    header = lp.headers("alice", ["o:a:read"])["Authorization"]
+    with lp.authority.guard() as guard, host_found.swapped(app, guard):
+        assert host.login(client, header)
+        assert [200, 403] == [client.get(path).status_code for path in ("/o/a", "/o/b")]
+        client.headers["Authorization"] = ""
+        assert 401 == client.get("/o/a").status_code
+    assert not host.login(Request({"type": "http"}), header)

@@ -1,0 +1,411 @@
+"""The guard judges the endpoint that Starlette's router chooses, whatever there is to choose from."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+pytest.importorskip("starlette")
+
+from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.routing import BaseRoute, Host, Mount, Route, Router
+from starlette.staticfiles import StaticFiles
+
+from hosts.asgi_calls import acall, call, statuses
+from jwt_lp.testing import Authority
+from jwt_lp_starlette import LeastPrivilege, authenticated, external, public, requires, token_from
+
+
+class Seen(list[str]):
+    """Endpoints that ran."""
+
+    def view(self, name: str) -> Any:
+        async def view(request: Any) -> PlainTextResponse:
+            self.append(name)
+            return PlainTextResponse(name)
+
+        view.__qualname__ = name
+        return view
+
+
+@pytest.fixture
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture
+def seen() -> Seen:
+    return Seen()
+
+
+def guarded(
+    authority: Authority, routes: Sequence[BaseRoute], settings: dict[str, Any] | None = None, **more: Any
+) -> Any:
+    app = Starlette(routes=routes, **more)
+    LeastPrivilege(app, authority.settings(**(settings or {})))
+    return app
+
+
+def test_nothing_is_served_that_is_not_declared(authority: Authority, seen: Seen) -> None:
+    """Undeclared routes, mounts, hosts and files are refused before anything of them runs."""
+    app = guarded(
+        authority,
+        [
+            Route("/view", seen.view("view")),
+            Route("/any", seen.view("any"), methods=["OPTIONS", "TRACE"]),
+            Mount("/inner", routes=[Route("/view", seen.view("inner"))]),
+            Mount("/app", app=Starlette(routes=[Route("/view", seen.view("app"))])),
+            Mount("/files", app=StaticFiles(directory=".")),
+            Host("other.test", app=Router([Route("/view", seen.view("host"))])),
+        ],
+    )
+    paths = (
+        "GET /view",
+        "HEAD /view",
+        "OPTIONS /any",
+        "TRACE /any",
+        "GET /inner/view",
+        "GET /app/view",
+        "GET /files/x",
+    )
+    assert [401] * 7 == statuses(app, *paths)
+    assert [403] * 7 == statuses(app, *paths, headers=authority.headers())
+    assert 401 == call(app, "GET", "/view", [("host", "other.test")]).status
+    assert [] == seen
+
+
+def test_the_routers_own_answers_stay_its_own(authority: Authority) -> None:
+    """Not found, not allowed and the redirect to the other slash need no token and say what Starlette says."""
+    app = guarded(
+        authority,
+        [
+            Route("/view", requires("a")(lambda request: PlainTextResponse("")), methods=["GET"]),
+            Route("/dir/", requires("a")(lambda request: PlainTextResponse(""))),
+            Mount("/inner", routes=[Route("/view", requires("a")(lambda request: PlainTextResponse("")))]),
+        ],
+    )
+    assert [404, 405, 307, 307, 404, 405] == statuses(
+        app, "GET /none", "POST /view", "GET /view/", "GET /dir", "GET /inner/none", "PUT /inner/view"
+    )
+    assert {"GET", "HEAD"} == set(call(app, "POST", "/view").headers["allow"].split(", "))
+
+
+def test_a_newline_at_the_end_is_no_way_around(authority: Authority, seen: Seen) -> None:
+    """Starlette's regex takes `/secret%0A` for `/secret`, and so does the guard, also before a catch-all."""
+    routes = [Route("/secret", requires("a")(seen.view("secret"))), Route("/{rest:path}", public(seen.view("rest")))]
+    app = guarded(authority, routes)
+    assert [401, 404, 200] == statuses(app, "GET /secret%0A", "GET /secret%0A%0A", "GET /other%0A")
+    assert ["rest"] == seen
+
+
+def test_the_first_match_in_order_is_judged(authority: Authority, seen: Seen) -> None:
+    """Where several routes match, the one that Starlette would call is judged, however the index sorts them."""
+    app = guarded(
+        authority,
+        [
+            Route("/{any}/x", requires("first")(seen.view("first"))),
+            Route("/a/x", public(seen.view("second"))),
+            Mount("/m", routes=[Route("/x", requires("third")(seen.view("third")))]),
+            Route("/m/x", public(seen.view("fourth"))),
+            Route("/m/y", public(seen.view("fifth"))),
+        ],
+    )
+    assert [401, 401, 404] == statuses(app, "GET /a/x", "GET /m/x", "GET /m/y")
+    assert [] == seen
+
+
+def test_a_partial_match_gives_way_to_a_full_one(authority: Authority, seen: Seen) -> None:
+    """Two routes of one path with different methods are judged each by its own mark."""
+    app = guarded(
+        authority,
+        [
+            Route("/x", requires("x:read")(seen.view("get")), methods=["GET"]),
+            Route("/x", public(seen.view("post")), methods=["POST"]),
+        ],
+    )
+    assert [401, 401, 200, 405] == statuses(app, "GET /x", "HEAD /x", "POST /x", "PUT /x")
+
+
+def test_a_regex_of_ones_own_is_not_indexed(authority: Authority, seen: Seen) -> None:
+    """A route whose regex was made case-insensitive is found where Starlette finds it, before a catch-all."""
+    secret = Route("/secret", requires("a")(seen.view("secret")))
+    secret.path_regex = re.compile(secret.path_regex.pattern, re.IGNORECASE)
+    app = guarded(authority, [secret, Route("/{rest:path}", public(seen.view("rest")))])
+    assert [401, 401, 200] == statuses(app, "GET /secret", "GET /SECRET", "GET /other")
+
+
+def test_a_matcher_of_ones_own_is_asked(authority: Authority, seen: Seen) -> None:
+    """A route class with its own `matches` is judged where that matches."""
+
+    class Anywhere(Route):
+        def matches(self, scope: Any) -> Any:
+            return (
+                super().matches({**scope, "path": "/secret"}) if "hidden" in scope["path"] else super().matches(scope)
+            )
+
+    routes = [Anywhere("/secret", requires("a")(seen.view("secret"))), Route("/{rest:path}", public(seen.view("rest")))]
+    app = guarded(authority, routes)
+    assert [401, 200] == statuses(app, "GET /very/hidden", "GET /other")
+
+
+def test_routes_may_be_added_late(authority: Authority, seen: Seen) -> None:
+    """A route that comes after the first request is found, also before others and below a mount."""
+    inner = Router([Route("/old", public(seen.view("old")))])
+    app = guarded(authority, [Route("/{name}", public(seen.view("open"))), Mount("/inner", app=inner)])
+    assert [200, 200] == statuses(app, "GET /a", "GET /inner/old")
+    app.router.routes.insert(0, Route("/a", seen.view("late")))
+    inner.routes.append(Route("/new", seen.view("late")))
+    app.router.routes.append(Route("/b/c", requires("b")(seen.view("late"))))
+    assert [401, 200, 401, 401] == statuses(app, "GET /a", "GET /z", "GET /inner/new", "GET /b/c")
+    assert "late" not in seen
+
+
+def test_a_route_may_be_replaced_or_taken_out(authority: Authority, seen: Seen) -> None:
+    """The table follows when the list of routes keeps its length and when it shrinks."""
+    app = guarded(authority, [Route("/a", public(seen.view("a"))), Route("/b", public(seen.view("b")))])
+    assert [200, 200] == statuses(app, "GET /a", "GET /b")
+    app.router.routes[0] = Route("/a", seen.view("undeclared"))
+    assert [401, 200] == statuses(app, "GET /a", "GET /b")
+    del app.router.routes[1]
+    assert [401, 404] == statuses(app, "GET /a", "GET /b")
+
+
+def test_a_default_application_is_judged(authority: Authority, seen: Seen) -> None:
+    """What answers in place of Starlette's 404 needs a mark like everything else."""
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        seen.append("default")
+        await PlainTextResponse("page")(scope, receive, send)
+
+    app = guarded(authority, [Route("/a", public(seen.view("a")))])
+    app.router.default = page
+    assert [401, 200] == statuses(app, "GET /none", "GET /a")
+    app.router.default = public(page)
+    assert [200] == statuses(app, "GET /none")
+    app.router.default = requires("pages")(page)
+    assert [401] == statuses(app, "GET /none")
+    assert [200] == statuses(app, "GET /none", headers=authority.headers("alice", ["pages"]))
+
+
+def test_a_mark_on_a_mount_covers_what_is_below(authority: Authority, seen: Seen) -> None:
+    """A mounted application is covered by the mark around it; a route's own mark beats that."""
+    inner = Starlette(
+        routes=[
+            Route("/view", seen.view("view")),
+            Route("/open", public(seen.view("open"))),
+        ]
+    )
+    app = guarded(
+        authority,
+        [
+            Mount("/open", app=public(StaticFiles(directory="tests/hosts")), name="static"),
+            Mount("/api", app=requires("api:use")(inner), name="api"),
+        ],
+    )
+    assert [200, 401, 200, 401] == statuses(
+        app, "GET /open/asgi_calls.py", "GET /api/view", "GET /api/open", "GET /api/none"
+    )
+    headers = authority.headers("alice", ["api:use"])
+    assert [200, 404] == statuses(app, "GET /api/view", "GET /api/none", headers=headers)
+    assert "/open/x.css" == app.url_path_for("static", path="x.css")
+
+
+def test_settings_may_declare_mounts_and_routes(authority: Authority, seen: Seen) -> None:
+    """A path prefix, a mount's name and a route's name are rules."""
+    app = guarded(
+        authority,
+        [
+            Mount("/static", app=StaticFiles(directory="tests/hosts")),
+            Mount("/admin", app=Starlette(routes=[Route("/users/{id}", seen.view("users"))]), name="admin"),
+            Route("/health", seen.view("health"), name="health"),
+        ],
+        {"PUBLIC": ["/static", "health"], "EXTERNAL": {"admin": "session login of the admin"}},
+    )
+    assert [200, 200, 200, 404] == statuses(
+        app, "GET /static/asgi_calls.py", "GET /admin/users/1", "GET /health", "GET /admin/none"
+    )
+
+
+def test_parameters_of_mounts_fill_templates(authority: Authority, seen: Seen) -> None:
+    """A template is filled from the mount's, the host's and the route's parameters, converted as the view gets them."""
+    view = requires("{tenant}:orders:{order_id}:read")(seen.view("order"))
+    app = guarded(authority, [Mount("/t/{tenant}", routes=[Route("/orders/{order_id:int}", view)])])
+    headers = authority.headers("alice", ["acme:orders:7:read"])
+    assert [200, 200, 403] == statuses(
+        app, "GET /t/acme/orders/7", "GET /t/acme/orders/007", "GET /t/other/orders/7", headers=headers
+    )
+
+
+@pytest.mark.parametrize("value", ["a%3Ab", "*", "%00", "%0A", "a%20b", "%7Bx%7D", "%C3%A9", ".."])
+def test_a_value_that_is_no_segment_is_refused(authority: Authority, seen: Seen, value: str) -> None:
+    """What would widen or bend the permission is refused, never rewritten."""
+    app = guarded(authority, [Route("/o/{name}", requires("o:{name}:read")(seen.view("order")))])
+    wanted = 200 if value == ".." else 403
+    headers = authority.headers("alice", ["o:a:read", "o:*:read"])
+    assert [wanted] == statuses(app, f"GET /o/{value}", headers=headers)
+
+
+def test_middleware_around_a_mount_cannot_swap_the_endpoint(authority: Authority, seen: Seen) -> None:
+    """Where a middleware of a mount sends a judged request elsewhere, nothing of the other endpoint gets out."""
+
+    class Rewrite:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            scope["path"] = scope["path"].replace("open", "secret")
+            await self.app(scope, receive, send)
+
+    routes = [
+        Route("/open", public(seen.view("open"))),
+        Route("/secret", seen.view("secret")),
+        Route("/secret-marked", requires("s")(seen.view("marked"))),
+        Route("/open-marked", public(seen.view("other"))),
+    ]
+    app = guarded(authority, [Mount("/m", app=Rewrite(Starlette(routes=routes)))])
+    assert [401, 401] == statuses(app, "GET /m/open", "GET /m/open-marked")
+    assert "marked" not in seen
+
+
+def test_middleware_that_rewrites_paths_stays_outside(authority: Authority, seen: Seen) -> None:
+    """The guard judges the path that the router sees, wherever the middleware stands in the list."""
+
+    class Rewrite:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await self.app({**scope, "path": "/b"} if scope["type"] == "http" else scope, receive, send)
+
+    routes = [Route("/a", public(seen.view("a"))), Route("/b", requires("b")(seen.view("b")))]
+    before = Starlette(routes=routes, middleware=[Middleware(Rewrite)])
+    LeastPrivilege(before, authority.settings())
+    after = Starlette(routes=routes)
+    LeastPrivilege(after, authority.settings())
+    after.add_middleware(Rewrite)
+    appended = Starlette(routes=routes)
+    LeastPrivilege(appended, authority.settings())
+    appended.user_middleware.append(Middleware(Rewrite))
+    assert [401] * 3 == [call(app, "GET", "/a").status for app in (before, after, appended)]
+    assert [] == seen
+
+
+def test_endpoint_classes_are_judged_by_method(authority: Authority, seen: Seen) -> None:
+    """A method's mark beats its class's, HEAD has GET's rule, and what the class does not answer is 405."""
+
+    @requires("orders:write")
+    class Orders(HTTPEndpoint):
+        @requires("orders:read")
+        async def get(self, request: Any) -> PlainTextResponse:
+            return PlainTextResponse("get")
+
+        def post(self, request: Any) -> PlainTextResponse:
+            return PlainTextResponse("post")
+
+    app = guarded(authority, [Route("/orders", Orders)])
+    asked = ("GET /orders", "HEAD /orders", "POST /orders", "DELETE /orders", "OPTIONS /orders")
+    assert [401, 401, 401, 405, 405] == statuses(app, *asked)
+    assert [200, 200, 403, 405, 405] == statuses(app, *asked, headers=authority.headers("a", ["orders:read"]))
+    assert [403, 403, 200, 405, 405] == statuses(app, *asked, headers=authority.headers("a", ["orders:write"]))
+
+
+def test_a_subclass_does_not_inherit_a_mark(authority: Authority) -> None:
+    """What a subclass of a public endpoint class adds is not open by that."""
+
+    @public
+    class Open(HTTPEndpoint):
+        async def get(self, request: Any) -> PlainTextResponse:
+            return PlainTextResponse("open")
+
+    class Closed(Open):
+        async def delete(self, request: Any) -> PlainTextResponse:
+            return PlainTextResponse("closed")
+
+    app = guarded(authority, [Route("/open", Open), Route("/closed", Closed)])
+    assert [200, 401, 401] == statuses(app, "GET /open", "GET /closed", "DELETE /closed")
+
+
+def test_an_endpoint_class_that_dispatches_by_itself_is_judged_whole(authority: Authority, seen: Seen) -> None:
+    """A class with its own `dispatch` may answer any method, so its class's mark is what counts."""
+
+    class Own(HTTPEndpoint):
+        async def dispatch(self) -> None:
+            seen.append("own")
+            await PlainTextResponse("own")(self.scope, self.receive, self.send)
+
+    app = guarded(authority, [Route("/own", Own), Route("/open", public(Own))])
+    assert [401, 401, 200] == statuses(app, "GET /own", "PATCH /own", "PATCH /open")
+    assert ["own"] == seen
+
+
+def test_an_asgi_endpoint_takes_a_mark(authority: Authority) -> None:
+    """A route may end at an ASGI application, function, instance or class, and a mark on it counts."""
+
+    async def function(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("ok")(scope, receive, send)
+
+    class Instance:
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await function(scope, receive, send)
+
+    routes = [
+        Mount("/function", app=requires("a")(function)),
+        Route("/instance", requires("a")(Instance())),
+        Route("/bare", Instance()),
+        Mount("/open", app=public(function)),
+    ]
+    app = guarded(authority, routes)
+    asked = ("GET /function/x", "GET /instance", "GET /bare", "GET /open/x")
+    assert [401, 401, 401, 200] == statuses(app, *asked)
+    assert [200, 200, 403, 200] == statuses(app, *asked, headers=authority.headers("a", ["a"]))
+
+
+def test_marks_go_on_wrappers(authority: Authority, seen: Seen) -> None:
+    """One function under two routes, public in one of them, is open in that one only."""
+    shared = seen.view("shared")
+    app = guarded(authority, [Route("/open", public(shared)), Route("/closed", shared)])
+    assert [200, 401] == statuses(app, "GET /open", "GET /closed")
+
+
+def test_a_redirect_by_a_view_is_content(authority: Authority) -> None:
+    """A view's own redirect is judged like any answer."""
+    app = guarded(authority, [Route("/go", lambda request: RedirectResponse("/secret?token=1"))])
+    assert [401] == statuses(app, "GET /go")
+
+
+def test_concurrent_requests_keep_their_own_token(authority: Authority) -> None:
+    """Tasks that interleave in async and threaded views see each its own subject."""
+
+    @authenticated
+    async def slow(request: Any) -> PlainTextResponse:
+        await asyncio.sleep(0.01)
+        return PlainTextResponse(f"{token_from(request).subject} {request.user.display_name}")  # type: ignore[union-attr]
+
+    @authenticated
+    def threaded(request: Any) -> PlainTextResponse:
+        return PlainTextResponse(f"{token_from(request).subject} {request.user.display_name}")  # type: ignore[union-attr]
+
+    app = guarded(authority, [Route("/slow", slow), Route("/threaded", threaded)])
+    names = [f"user{number}" for number in range(60)]
+
+    async def everybody(path: str) -> list[str]:
+        calls = [acall(app, "GET", path, authority.headers(name)) for name in names]
+        return [answer.body.decode() for answer in await asyncio.gather(*calls)]
+
+    for path in ("/slow", "/threaded"):
+        assert [f"{name} {name}" for name in names] == asyncio.run(everybody(path))
+
+
+def test_external_passes_whatever_is_sent(authority: Authority) -> None:
+    """Public and external routes never read the credential, not even a broken one."""
+    view = external("guarded by a proxy")(lambda request: PlainTextResponse("ok"))
+    app = guarded(authority, [Route("/x", view), Route("/y", public(lambda request: PlainTextResponse("ok")))])
+    broken = [("authorization", "Bearer x"), ("authorization", "Bearer y")]
+    assert [200, 200] == statuses(app, "GET /x", "GET /y", headers=broken)
