@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from jwt_lp.routes import Route, Rules
 
 _NO_CREDENTIAL: Final = Cause(HTTPStatus.UNAUTHORIZED, None, "no_credential", "no bearer token was sent")
+_UNDECIDED: Final = Cause(
+    HTTPStatus.SERVICE_UNAVAILABLE, None, "keys_unavailable", "keys have to be fetched first, and the caller may not wait"
+)
 _UNMARKED: Final = Cause(
     HTTPStatus.FORBIDDEN,
     "insufficient_scope",
@@ -42,7 +45,11 @@ _UNMARKED: Final = Cause(
 _PULSE: Final = 1.0
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
-_FORWARDING: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
+_FORWARDING: Final = (
+    "forwarded", "via", "x-forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix",
+    "x-forwarded-proto", "x-forwarded-server", "x-original-forwarded-for", "x-real-ip", "x-client-ip",
+    "x-cluster-client-ip", "true-client-ip", "cf-connecting-ip",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +164,10 @@ class Guard:
         """What is wrong with a declaration under these settings; a start-up check lists it."""
         return self.settings.faults(requirement)
 
+    def undecided(self, requirement: Requirement | None, route: str) -> Decision:
+        """The refusal for a caller who may not wait for the keys that a `pending` decision needs (503)."""
+        return self._journal.refuse(_UNDECIDED, None, requirement, route)
+
     def survey(self, routes: Sequence[Route]) -> tuple[str, ...]:
         """Every fault of what is declared for a host's routes; a route that is unguarded is logged, once."""
         for route in routes:
@@ -234,7 +245,7 @@ class Guard:
         outcome = self._hold(token, requirement, params)
         if outcome.satisfied:
             return Decision(token, requirement, outcome.used, (), route)
-        cause = _lacking(outcome)
+        cause = self._lacking(token, outcome)
         return self._journal.refuse(cause, token, requirement, route, outcome.missing, record=record)
 
     def _dead(self, token: AccessToken) -> Cause | None:
@@ -250,6 +261,18 @@ class Guard:
             if names:
                 requirement = self._bound(requirement, names)
         return requirement.hold(Facts(token.permissions, params, token.claims, token.issuer_name))
+
+    def _lacking(self, token: AccessToken, outcome: Outcome) -> Cause:
+        if outcome.faults:
+            detail = f"the declaration is at fault: {'; '.join(outcome.faults)}"
+            return Cause(HTTPStatus.FORBIDDEN, "insufficient_scope", "declaration", detail, misconfigured=True)
+        detail = f"the token lacks {', '.join(outcome.missing)}"
+        cut = [each for each in outcome.missing if token.permissions.cut(each)]
+        if cut:
+            remedies = {issuer.name: issuer.profile.remedy("ceiling") for issuer in self.settings.issuers}
+            remedy = remedies.get(token.issuer_name) or "ask the client's administrator for the scope"
+            detail += f"; it is granted {', '.join(cut)}, which a ceiling cuts: {remedy}"
+        return Cause(HTTPStatus.FORBIDDEN, "insufficient_scope", "insufficient_scope", detail)
 
     def _bind(self, requirement: Requirement, names: frozenset[str]) -> Requirement:
         return requirement.bound({name: self.settings.bind[name] for name in sorted(names)})
@@ -274,11 +297,3 @@ class Guard:
 
 def _is_local(call: Call | None) -> bool:
     return call is not None and call.peer in _LOOPBACK and not any(call.field(name) for name in _FORWARDING)
-
-
-def _lacking(outcome: Outcome) -> Cause:
-    if outcome.faults:
-        detail = f"the declaration is at fault: {'; '.join(outcome.faults)}"
-        return Cause(HTTPStatus.FORBIDDEN, "insufficient_scope", "declaration", detail, misconfigured=True)
-    detail = f"the token lacks {', '.join(outcome.missing)}"
-    return Cause(HTTPStatus.FORBIDDEN, "insufficient_scope", "insufficient_scope", detail)

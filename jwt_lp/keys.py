@@ -121,7 +121,13 @@ class JwksKeys:
         if snapshot is None:
             return KeysStatus(loaded=False, keys=0, age_seconds=None, last_error=error)
         age = self._clock() - snapshot.at
-        return KeysStatus(loaded=True, keys=len(snapshot.keys.keys), age_seconds=age, last_error=error)
+        usable = age <= self._pace.max_stale
+        return KeysStatus(loaded=usable, keys=len(snapshot.keys.keys), age_seconds=age, last_error=error)
+
+    def lasts(self) -> float:
+        """Until the last good set is older than `pace.max_stale`."""
+        snapshot = self._snapshot
+        return 0.0 if snapshot is None else snapshot.at + self._pace.max_stale - self._clock()
 
     def find(self, kid: str | None, algorithm: str, *, wait: bool = True) -> tuple[VerificationKey, ...]:
         """Give the keys to try, or none when the issuer has no key of this name for this algorithm.

@@ -6,6 +6,7 @@ for any fault; what an issuer published loses the faulty members and keeps the r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, final
@@ -71,7 +72,7 @@ class KeySet:
 
 @dataclass(frozen=True, slots=True)
 class KeysStatus:
-    """How a source stands: for readiness."""
+    """How a source stands: for readiness. `loaded` is False again when the last good set is too old to be used."""
 
     loaded: bool
     keys: int
@@ -92,6 +93,10 @@ class KeySource(Protocol):
 
         With `wait=False` it raises `KeysPending` where it would have waited.
         """
+        ...
+
+    def lasts(self) -> float:
+        """For how many more seconds the keys held now may be used if none are fetched."""
         ...
 
     def start(self, worker: Worker) -> None:
@@ -123,6 +128,10 @@ class StaticKeys:
     def find(self, kid: str | None, algorithm: str, *, wait: bool = True) -> tuple[VerificationKey, ...]:  # noqa: ARG002
         """Give the keys to try, or none; never waits and never raises."""
         return self._keys.find(kid, algorithm)
+
+    def lasts(self) -> float:
+        """For ever."""
+        return math.inf
 
     def start(self, worker: Worker) -> None:
         """Nothing has to be done in the background."""

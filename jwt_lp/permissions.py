@@ -245,6 +245,10 @@ class Permissions:
                 return None
         return found
 
+    def cut(self, permission: str) -> bool:
+        """Whether it was granted, and a ceiling holds it back."""
+        return bool(self._layers) and self._layers[0].serving(permission) is not None and permission not in self
+
     def __contains__(self, permission: object) -> bool:
         return isinstance(permission, str) and self.serving(permission) is not None
 

@@ -38,11 +38,11 @@ class Reader:
         """Note one fault."""
         self.faults.append(f"{self.where}: {text}")
 
-    def unknown(self, known: Collection[str]) -> None:
+    def unknown(self, known: Collection[str], elsewhere: Mapping[str, str] = MappingProxyType({})) -> None:
         """Note every key that is not known, with the nearest known one."""
         for name in self.values:
             if name not in known:
-                self.fault(f"unknown key {name!a}{nearest(name, known)}")
+                self.fault(f"unknown key {name!a}{elsewhere.get(name) or nearest(name, known)}")
 
     def text(self, key: str, *, required: str | None = None) -> str | None:
         """A non-empty string, or None; `required` says what is missing."""

@@ -94,15 +94,19 @@ class Rules:
         setting = "PUBLIC" if requirement.reason is None else "EXTERNAL"
         return replace(route, requirement=requirement, origin=f"{setting} {rule}")
 
+    def unmatched(self, routes: Sequence[Route]) -> tuple[str, ...]:
+        """The rules that match none of these routes."""
+        return tuple(rule for rule, _ in self.entries if not any(_matches(rule, route) for route in routes))
+
     def faults(self, routes: Iterable[Route]) -> tuple[str, ...]:
-        """Rules that match no route, and names that are both a namespace's and a route's."""
+        """Rules that match no route, and names that mean more than one thing."""
         known = list(routes)
-        faults: list[str] = []
+        faults = [f"the rule {rule!a} matches no route: correct it or take it out" for rule in self.unmatched(known)]
         for rule, _ in self.entries:
-            if not any(_matches(rule, route) for route in known):
-                faults.append(f"the rule {rule!a} matches no route: correct it or take it out")
-            elif any(rule in route.names for route in known) and any(rule in route.groups for route in known):
+            if any(rule in route.names for route in known) and any(rule in route.groups for route in known):
                 faults.append(f"the rule {rule!a} is the name of a route and of a namespace: use a path prefix")
+            elif len({route.endpoint for route in known if rule in route.names}) > 1:
+                faults.append(f"the rule {rule!a} is the name of several routes: use a path prefix")
         return tuple(faults)
 
 

@@ -131,7 +131,10 @@ class _SettingsReader(IssuerReader):
 
     def settings(self, *, development: bool, today: date) -> dict[str, object]:
         several = "ISSUERS" in self.values
-        self.unknown(_TOP_KEYS if several else (*_TOP_KEYS, *ISSUER_KEYS))
+        if several:
+            self.unknown(_TOP_KEYS, dict.fromkeys(ISSUER_KEYS, " here: beside ISSUERS it belongs into each of its entries"))
+        else:
+            self.unknown((*_TOP_KEYS, *ISSUER_KEYS))
         hosts = frozenset(self.texts("ALLOW_HTTP_HOSTS"))
         if hosts and not development:
             self.fault("ALLOW_HTTP_HOSTS is for development: set JWT_LP_DEV=1 there, and take it out elsewhere")
@@ -228,7 +231,7 @@ class _SettingsReader(IssuerReader):
 
     def observe_until(self, today: date) -> date | None:
         value = self.values.get("OBSERVE_UNTIL")
-        if value is None:
+        if value in (None, ""):
             return None
         try:
             until = value if isinstance(value, date) and not isinstance(value, datetime) else date.fromisoformat(str(value))

@@ -81,7 +81,8 @@ class Authority:
         """Sign a token for `subject`. `lifetime` is seconds from now, negative for one that has expired.
 
         `roles` are the policy's roles; with a provider's profile they are put in as the outside role that the
-        policy lists first. `claims` are added last and may replace anything; None as a value leaves one out.
+        policy lists first. `claims` are added last and may replace anything; None as a value leaves one out. `typ` replaces the header's,
+        "" leaving it out.
         """
         target = self._issuer(issuer)
         now = int(self._clock())
@@ -96,7 +97,7 @@ class Authority:
         }
         body, usual = shaped(target.profile, registered, _texts("permissions", permissions), [self._settings.outside(role, target) for role in _texts("roles", roles)])
         body.update(claims or {})
-        return sign({name: value for name, value in body.items() if value is not None}, self.key, typ=typ or usual)
+        return sign({name: value for name, value in body.items() if value is not None}, self.key, typ=(usual if typ is None else typ) or None)
 
     def headers(self, *args: object, **kwargs: object) -> dict[str, str]:
         """The Authorization header with a token made as `token` makes it."""

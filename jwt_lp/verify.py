@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from jwt_lp import jws
 from jwt_lp.cache import TokenCache
 from jwt_lp.claims import AccessToken, ClaimProfile, Conferred, read_only
-from jwt_lp.errors import InvalidToken
+from jwt_lp.errors import InvalidToken, JwtLpError
 from jwt_lp.jwk import same_algorithms
 from jwt_lp.permissions import MAX_LENGTH, MAX_SEGMENTS, Grant, Permissions, fits, is_pattern
 
@@ -80,27 +80,37 @@ class Verifier:
         Raises `InvalidToken` for one that is not good here, `KeysUnavailable` where no keys could be had to
         tell, and with `wait=False` `KeysPending` where only a fetch could tell.
         """
-        if not isinstance(token, str) or len(token) > jws.MAX_TOKEN or not token.isascii():
-            # Before it is hashed: that costs a millisecond a megabyte. The reader refuses it and says why.
-            jws.read(token)
-        now = self._clock() if now is None else now
-        key = sha256(token.encode("ascii")).digest()
-        found = self._cache.get(key)
-        if found is not None:
-            # INVARIANT: a hit is never served past its life or past a change of its issuer's keys.
-            if now < found.dies_at and found.generation == found.keys.generation:
-                return found.token
-            self._cache.drop(key)
-        fresh = self._verify(token, key.hex()[:12], now, wait=wait)
-        self._cache.put(key, fresh)
-        return fresh.token
+        try:
+            if not isinstance(token, str) or len(token) > jws.MAX_TOKEN or not token.isascii():
+                # Before it is hashed: that costs a millisecond a megabyte. The reader refuses it and says why.
+                jws.read(token)
+            now = self._clock() if now is None else now
+            key = sha256(token.encode("ascii")).digest()
+            found = self._cache.get(key)
+            if found is not None:
+                # INVARIANT: a hit is never served past its life or past a change of its issuer's keys.
+                if now < found.dies_at and found.generation == found.keys.generation:
+                    return found.token
+                self._cache.drop(key)
+            fresh = self._verify(token, key.hex()[:12], now, wait=wait)
+        except JwtLpError as error:
+            refusal = error
+        else:
+            self._cache.put(key, fresh)
+            return fresh.token
+        # INVARIANT: no frame of ours keeps the token or its claims for whoever renders the traceback.
+        del token
+        raise refusal.with_traceback(None)
 
     def _verify(self, token: str, fingerprint: str, now: float, *, wait: bool) -> _Verified:
         compact = jws.read(token)
         claims: dict[str, Any] = jws.read_json(compact.payload, "payload")
         issuer = self._issuer(claims.get("iss"))
-        development = issuer.development is not None and bool(issuer.development.find(compact.kid, compact.algorithm))
-        keys: KeySource = issuer.development if development and issuer.development is not None else issuer.keys
+        keys, development = issuer.keys, False
+        # By name alone: a token of the issuer's own without a kid is not a development token.
+        if issuer.development is not None and compact.kid is not None:
+            development = bool(issuer.development.find(compact.kid, compact.algorithm))
+            keys = issuer.development if development else keys
         if not development and compact.algorithm not in self._accepted[issuer.name]:
             allowed = ", ".join(sorted(issuer.algorithms))
             raise InvalidToken("algorithm", f"alg is {_shown(compact.algorithm)}; ALGORITHMS allows {allowed}")
@@ -112,7 +122,8 @@ class Verifier:
         _check_audience(issuer, claims)
         issued_at, expires_at = _check_times(issuer, claims, now)
         verified = self._token(issuer, claims, issued_at, expires_at, fingerprint, development=development)
-        return _Verified(verified, keys, generation, expires_at + issuer.leeway)
+        # Keys may grow too old to be used before the token does.
+        return _Verified(verified, keys, generation, min(expires_at + issuer.leeway, now + keys.lasts()))
 
     def _issuer(self, name: object) -> TrustedIssuer:
         found = self._issuers.get(name) if isinstance(name, str) else None

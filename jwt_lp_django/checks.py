@@ -2,8 +2,8 @@
 
 `manage.py check` and the middleware's start say the same. Errors: E001 settings, E002 the middleware is missing,
 E003 it is not first, E004 a declaration is at fault, E005 a requirement does not fit the settings, E006 a rule of
-the settings does not fit the routes. Warnings: W001 nothing is declared for a route; with `--deploy`, W002 nothing is
-enforced yet and W003 development tokens are taken.
+the settings does not fit the routes. Warnings: W001 nothing is declared for a route, W004 a path
+rule has no view below it; with `--deploy`, W002 nothing is enforced yet and W003 development tokens are taken.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Djan
 
 from jwt_lp import ConfigurationError, Guard, Route
 from jwt_lp_django.apps import guard_from
-from jwt_lp_django.routes import all_routes, installed_middleware
+from jwt_lp_django.routes import UNSEEN, all_routes, installed_middleware
+
+_UNSEEN = "it opens what a middleware answers there; if none does, correct it or take it out"
 
 MIDDLEWARE = "jwt_lp_django.middleware.LeastPrivilegeMiddleware"
 
@@ -87,7 +89,12 @@ def _declared(routes: list[Route], guard: Guard) -> list[CheckMessage]:
 
 
 def _unguarded(routes: list[Route]) -> list[CheckMessage]:
-    return [
+    unseen = [
+        Warning(f"the rule {route.template!a} matches no view", hint=_UNSEEN, id="jwt_lp.W004")
+        for route in routes
+        if route.endpoint == UNSEEN
+    ]
+    return unseen + [
         Warning(f"{route.label} ({route.endpoint}) declares nothing and is refused", hint=route.hint, id="jwt_lp.W001")
         for route in routes
         if not route.guarded and not route.faults

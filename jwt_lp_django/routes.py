@@ -23,6 +23,9 @@ from jwt_lp_django.views import STANDARD, Declared, Shape, declared
 
 _VERBS: Final[Mapping[str, str]] = {"POST": "create", "PUT": "update", "PATCH": "update", "DELETE": "delete"}
 
+# The endpoint of what no view answers.
+UNSEEN = "a middleware"
+
 
 class Place(NamedTuple):
     """One endpoint of a URLconf, with everything that leads to it."""
@@ -108,7 +111,7 @@ def route_without_view(method: str, path: str) -> Route:
     for route in _outside():
         if path.startswith(route.template.removesuffix("{path}")):
             return replace(route, template=path)
-    return Route((method,), path, "a middleware")
+    return Route((method,), path, UNSEEN)
 
 
 def all_routes() -> list[Route]:
@@ -117,7 +120,10 @@ def all_routes() -> list[Route]:
     found = [guard.rules.declare(route) for route in _outside()]
     for urlconf in dict.fromkeys((settings.ROOT_URLCONF, *guard.settings.urlconfs)):
         found += [route for place in places(get_resolver(urlconf).url_patterns) for route in routes_at(place)]
-    return list(dict.fromkeys(found))
+    found = list(dict.fromkeys(found))
+    # A path below which no view is can only mean what a middleware answers there.
+    unseen = [rule for rule in guard.rules.unmatched(found) if rule.startswith("/")]
+    return found + [guard.rules.declare(Route((), rule, UNSEEN)) for rule in unseen]
 
 
 def installed_middleware() -> list[object]:

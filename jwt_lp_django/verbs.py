@@ -176,12 +176,18 @@ def enforce(request: Any, *permissions: str | Requirement, params: Mapping[str, 
 def _inside(http: HttpRequest, requirement: Requirement, params: Mapping[str, object] | None) -> Question:
     shape = shape_of(http)
     endpoint = shape.declared(http.method or "").endpoint if shape is not None else "no view"
-    return question_of(http, Declared(endpoint, requirement), params or {})
+    return question_of(http, Declared(endpoint, requirement), _filling(http, params))
+
+
+def _filling(http: HttpRequest, params: Mapping[str, object] | None) -> dict[str, object]:
+    """What fills templates inside a view: the route's own parameters, and those that were passed."""
+    view = state_of(http).view
+    return {**(view[2] if view is not None else {}), **(params or {})}
 
 
 def can(request: Any, *permissions: str | Requirement, params: Mapping[str, object] | None = None) -> bool:
     """Whether the request's token would do: a probe, never recorded. False where there is no token."""
-    return guard_from().can(token_from(request), all_of(*permissions), params or {})
+    return guard_from().can(token_from(request), all_of(*permissions), _filling(plain(request), params))
 
 
 def token_from(request: Any) -> AccessToken | None:

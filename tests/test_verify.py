@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import traceback
 from typing import Any
 
 import jwt
@@ -229,6 +230,7 @@ class Keys:
         self.generation = 1
         self.asked = 0
         self.error: Exception | None = None
+        self.left = 1e9
         self.hold(*keys)
 
     def hold(self, *keys: SigningKey) -> None:
@@ -240,6 +242,9 @@ class Keys:
         if self.error is not None:
             raise self.error
         return self.held.find(kid, algorithm, wait=wait)
+
+    def lasts(self) -> float:
+        return self.left
 
     def start(self, worker: Any) -> None: ...
 
@@ -263,6 +268,27 @@ def test_an_unconfigured_issuer_costs_no_look_up() -> None:
     assert "issuer" == cause(found, sign(claims(iss="https://other.test"), KEY))
     assert "algorithm" == cause(found, sign(claims(), SigningKey.generate("RS256", kid="k1")))
     assert 0 == keys.asked
+
+
+def test_a_cached_token_is_not_served_on_keys_that_are_too_old() -> None:
+    """When the keys may not be used any more, a token they verified is judged again."""
+    keys, clock = Keys(KEY), Clock()
+    found = verifier(trusted(keys=keys), clock=clock)
+    keys.left = 10
+    token = sign(claims(), KEY)
+    assert [1, 1, 2] == [(found.verify(token), keys.asked)[1] for clock.now in (NOW, NOW + 9, NOW + 10)]
+
+
+def test_no_frame_of_ours_holds_the_token() -> None:
+    """A traceback with its locals, as error trackers render it, shows nothing of the token or its claims."""
+    token = sign(claims(secret="hunter2", aud="x"), KEY)
+    try:
+        verifier().verify(token)
+    except InvalidToken as error:
+        frames = traceback.TracebackException.from_exception(error, capture_locals=True).stack
+    ours = [str(frame.locals) for frame in frames if "jwt_lp" in frame.filename and "test" not in frame.filename]
+    assert [] == [each for each in ours if "hunter2" in each or token.split(".")[1][:20] in each]
+    assert 1 == len(ours)
 
 
 @pytest.mark.parametrize("error", [KeysUnavailable("down"), KeysPending("fetch")])
@@ -362,6 +388,14 @@ def test_a_development_key_stands_beside_the_issuers() -> None:
     found = verifier(trusted(rsa, development=development))
     assert (True, False) == (found.verify(sign(claims(), key)).development, found.verify(sign(claims(), rsa)).development)
     assert "algorithm" == cause(verifier(trusted(rsa)), sign(claims(), key))
+
+
+def test_a_token_without_kid_is_never_a_development_token() -> None:
+    """An issuer's own token without `kid` is verified with its keys although a development key would fit."""
+    own, key = SigningKey.generate("ES256"), SigningKey.generate("ES256", kid="development-1")
+    development = StaticKeys.from_jwks({"keys": [key.public_jwk()]})
+    token = jwt.encode(claims(), own._key, algorithm="ES256", headers={"typ": "at+jwt"})
+    assert not verifier(trusted(own, development=development)).verify(token).development
 
 
 def test_signature_alone() -> None:

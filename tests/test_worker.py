@@ -32,6 +32,17 @@ class Clock:
 
 
 @pytest.fixture
+def others() -> set[threading.Thread]:
+    """The threads that ran before the test: guards of other tests have workers too."""
+    return set(threading.enumerate())
+
+
+def working(others: set[threading.Thread]) -> set[threading.Thread]:
+    """The workers' threads that were started since."""
+    return {thread for thread in threading.enumerate() if thread.name == "jwt-lp worker"} - others
+
+
+@pytest.fixture
 def clock() -> Clock:
     return Clock()
 
@@ -187,7 +198,7 @@ def test_an_odd_pause_neither_spins_nor_stops(worker: Worker, clock: Clock, answ
     assert pytest.approx(clock.now + pause) == worker._jobs[0].due
 
 
-def test_ensuring_often_starts_one_thread(worker: Worker) -> None:
+def test_ensuring_often_starts_one_thread(worker: Worker, others: set[threading.Thread]) -> None:
     """However many threads ensure at the same time, one worker thread runs."""
     worker.every(Counted(), name="job")
     gate = threading.Barrier(20)
@@ -201,7 +212,7 @@ def test_ensuring_often_starts_one_thread(worker: Worker) -> None:
         caller.start()
     for caller in callers:
         caller.join()
-    assert 1 == sum(thread.name == "jwt-lp worker" for thread in threading.enumerate())
+    assert 1 == len(working(others))
 
 
 def test_while_one_caller_starts_the_thread_another_does_not(worker: Worker) -> None:
@@ -215,7 +226,7 @@ def test_while_one_caller_starts_the_thread_another_does_not(worker: Worker) -> 
     assert True is eventually(lambda: job.runs == 1)
 
 
-def test_closing_stops_for_good(worker: Worker) -> None:
+def test_closing_stops_for_good(worker: Worker, others: set[threading.Thread]) -> None:
     """After close() no job runs, ensure() starts nothing, and closing again does nothing."""
     job = Counted()
     worker.every(job, name="job")
@@ -227,16 +238,16 @@ def test_closing_stops_for_good(worker: Worker) -> None:
     worker.ensure()
     time.sleep(0.01)
     assert 1 == job.runs
-    assert False is any(thread.name == "jwt-lp worker" for thread in threading.enumerate())
+    assert set() == working(others)
 
 
-def test_closing_before_starting_is_fine() -> None:
+def test_closing_before_starting_is_fine(others: set[threading.Thread]) -> None:
     """A worker that never ran can be closed."""
     worker = Worker()
     worker.close()
     worker.every(Counted(), name="job")
     worker.ensure()
-    assert False is any(thread.name == "jwt-lp worker" for thread in threading.enumerate())
+    assert set() == working(others)
 
 
 def test_closing_waits_no_longer_than_told(clock: Clock) -> None:
@@ -255,7 +266,7 @@ def test_closing_waits_no_longer_than_told(clock: Clock) -> None:
     assert 0 == later.runs
 
 
-def test_a_job_may_close_its_worker() -> None:
+def test_a_job_may_close_its_worker(others: set[threading.Thread]) -> None:
     """close() called on the worker's own thread does not wait for itself."""
     worker = Worker()
     closed = threading.Event()
@@ -268,7 +279,7 @@ def test_a_job_may_close_its_worker() -> None:
     worker.every(job, name="job")
     worker.ensure()
     assert True is closed.wait(2)
-    assert True is eventually(lambda: not any(thread.name == "jwt-lp worker" for thread in threading.enumerate()))
+    assert True is eventually(lambda: not working(others))
 
 
 def test_spawning_runs_on_a_thread_of_its_own(worker: Worker) -> None:

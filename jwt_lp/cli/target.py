@@ -33,16 +33,19 @@ _HOW: Final = "write MODULE:APP, such as shop.wsgi:application, or shop.main:cre
 @contextmanager
 def silenced() -> Generator[None]:
     """Keep the guard's log lines out of every log: what a command tries out happened to nobody."""
-    log = logging.getLogger("jwt_lp")
+    # A filter of a logger does not see what its children write.
+    logs = [logging.getLogger(name) for name in ("jwt_lp", "jwt_lp.keys", "jwt_lp.worker")]
 
     def drop(_: logging.LogRecord) -> bool:
         return False
 
-    log.addFilter(drop)
+    for log in logs:
+        log.addFilter(drop)
     try:
         yield
     finally:
-        log.removeFilter(drop)
+        for log in logs:
+            log.removeFilter(drop)
 
 
 def application(target: str | None, apps: Sequence[object]) -> tuple[object, Host]:

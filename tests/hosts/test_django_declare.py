@@ -449,6 +449,7 @@ def test_the_middleware_is_there_and_first(stack, expected) -> None:
         ({"ISSUER": ""}, ["E001"]),
         ({"NOPE": 1, "ISUER": 2}, ["E001", "E001"]),
         ({"PUBLIC": ["nowhere"]}, ["E006"]),
+        ({"PUBLIC": ["/nowhere"]}, ["W004"]),
         ({"EXTERNAL": {"/": "everything"}}, ["E001"]),
         ({"URLCONFS": [__name__]}, ["W001"]),
         ({"URLCONFS": ["no.such.urls"]}, ["E001"]),

@@ -606,3 +606,29 @@ def test_a_guard_that_fails_serves_nothing(app, handled, monkeypatch):
         app.register_error_handler(Exception, lambda error: (SECRET, 200))
     answer = app.test_client().get("/x", headers=held("a:b"))
     assert (500, False) == (answer.status_code, SECRET in answer.data)
+
+
+def test_a_parameter_that_a_preprocessor_takes_away_is_still_bound():
+    """`BIND` holds on a route whose parameter Flask's own pattern for tenants pops before the guard sees it."""
+    app = Flask("shop", static_folder=None)
+
+    @app.url_value_preprocessor
+    def pull(endpoint, values):
+        g.tenant_id = values.pop("tenant_id")
+
+    @app.get("/t/<tenant_id>/orders")
+    @requires("orders:list")
+    def orders():
+        return g.tenant_id
+
+    @app.get("/u/<tenant_id>/orders")
+    @requires("orders:list", unbound=["tenant_id"])
+    def everywhere():
+        return g.tenant_id
+
+    LeastPrivilege(app, AUTHORITY.settings(BIND={"tenant_id": ["org", "id"]}))
+    headers = held("orders:list", claims={"org": {"id": "acme"}})
+    client = app.test_client()
+    assert [403, 403, 200] == [
+        client.get(path, headers=headers).status_code for path in ("/t/other/orders", "/t/acme/orders", "/u/x/orders")
+    ]

@@ -1,0 +1,108 @@
+"""What do the pages hold, piece by piece and in order?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+
+_FENCE = re.compile(r"```(\w*)(?:\s+title=\"([^\"]+)\")?\s*")
+_CODE = re.compile(r"(`+)(.+?)\1")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, the file it stands for (`title="…"`), its text, and the line it begins on."""
+
+    line: int
+    language: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: its headings, its rows, and the line it begins on. Cells are as written, without the padding."""
+
+    line: int
+    heading: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+Piece = Block | Table
+
+
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def pieces(page: str) -> Iterator[Piece]:
+    """Every fenced block and table of a page, in order."""
+    lines = text_of(page).splitlines()
+    number = 0
+    while number < len(lines):
+        begun, opened = number, _FENCE.fullmatch(lines[number])
+        number += 1
+        if opened is not None:
+            number = lines.index("```", number) + 1
+            text = "".join(f"{line}\n" for line in lines[begun + 1 : number - 1])
+            yield Block(begun + 1, opened[1], opened[2] or "", text)
+        elif lines[begun].startswith("```"):
+            raise AssertionError(f"{page}:{number}: not a fence that this reads: {lines[begun]}")
+        elif lines[begun].startswith("|"):
+            while number < len(lines) and lines[number].startswith("|"):
+                number += 1
+            heading, _, *rows = (_cells(line) for line in lines[begun:number])
+            yield Table(begun + 1, heading, tuple(rows))
+
+
+def _cells(line: str) -> tuple[str, ...]:
+    """The cells of a row; a pipe inside code, or behind a backslash, is part of its cell."""
+    kept = _CODE.sub(lambda found: found[0].replace("|", "\0"), line.strip()).replace("\\|", "\0")
+    return tuple(cell.strip().replace("\0", "|") for cell in kept.strip("|").split("|"))
+
+
+def tables(page: str, *heading: str) -> list[Table]:
+    """The tables of a page that have this heading."""
+    return [piece for piece in pieces(page) if isinstance(piece, Table) and piece.heading == heading]
+
+
+def blocks(page: str, language: str) -> list[Block]:
+    """The fenced blocks of a page in this language."""
+    return [piece for piece in pieces(page) if isinstance(piece, Block) and piece.language == language]
+
+
+def codes(cell: str) -> list[str]:
+    """What stands between backticks in a cell or a paragraph."""
+    return [found[2].strip() for found in _CODE.finditer(cell)]
+
+
+def code(cell: str) -> str:
+    """The one thing between backticks in a cell."""
+    (found,) = codes(cell)
+    return found
+
+
+def prose(page: str) -> str:
+    """The page without its fenced blocks."""
+    return re.sub(r"^```.*?^```$", "", text_of(page), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: str) -> set[str]:
+    """What a link may point at within the page, as the usual renderers name headings."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), flags=re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+def column(table: Table, number: int = 0) -> list[str]:
+    """One column, its code without the backticks."""
+    return [code(row[number]) for row in table.rows]
+
+
+Namespace = dict[str, Any]

@@ -1,0 +1,155 @@
+"""Every piece of code in the README and in docs/ runs as it stands, and every name and link in them is real."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docs.commands import check_command
+from docs.pages import PAGES, ROOT, Block, anchors, codes, pieces, prose
+from docs.walk import Walk
+from jwt_lp._custom import _READERS
+from jwt_lp.issuers import ISSUER_KEYS
+from jwt_lp.settings import _TOP_KEYS
+
+# Words in capitals that are no settings of ours.
+_CAPITALS = {
+    *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET", "METHOD"),
+    *("DEBUG", "INFO", "WARNING", "ERROR", "WWW", "MODULE", "NO_COLOR", "COLUMNS", "AUTHENTICATED"),
+    *("MIDDLEWARE", "INSTALLED_APPS", "ROOT_URLCONF", "REST_FRAMEWORK", "DJANGO_SETTINGS_MODULE"),
+}
+_PROFILE_KEYS = {*_READERS, "BASE", "PERMISSIONS", "ROLES", "CEILING"}
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page's example addresses are asked of nobody."""
+    real = socket.getaddrinfo
+
+    def loopback_only(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host not in {"127.0.0.1", "localhost", "testserver"}:
+            raise socket.gaierror("examples reach nobody")
+        return real(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", loopback_only)
+    monkeypatch.delenv("JWT_LP_DEV", raising=False)
+    monkeypatch.setattr(logging.getLogger("jwt_lp"), "disabled", True)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_runs_from_top_to_bottom(page: str, tmp_path: Path) -> None:
+    """Code runs, shown output is what comes out, and the tables of answers are what the applications answer."""
+    walk = Walk(page, tmp_path)
+    with walk.begun():
+        for piece in pieces(page):
+            walk.take(piece)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    """A link within the project leads to a file, and to a heading in it where it names one."""
+    wrong = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        path, _, heading = target.partition("#")
+        if path.startswith(("https://", "mailto:")):
+            continue
+        found = os.path.normpath(Path(page).parent / path) if path else page
+        if not (ROOT / found).exists() or (heading and heading not in anchors(found)):
+            wrong.append(target)
+    assert [] == wrong
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_is_linked_from_the_readme(page: str) -> None:
+    """No page is left where nobody finds it."""
+    assert page == "README.md" or f"({page})" in prose("README.md")
+
+
+def _resolves(dotted: str) -> bool:
+    parts = dotted.split(".")
+    for size in range(len(parts), 0, -1):
+        try:
+            found: Any = import_module(".".join(parts[:size]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[size:]:
+            if not hasattr(found, part):
+                return False
+            found = getattr(found, part)
+        return True
+    return False
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_names_of_ours_exist(page: str) -> None:
+    """A dotted name in the text can be imported, or is a logger's or a check's."""
+    names = {
+        each for each in codes(prose(page)) if re.fullmatch(r"jwt_lp\w*(\.\w+)+", each) and not each.endswith(".py")
+    }
+    sources = [path.read_text(encoding="utf-8") for path in ROOT.glob("jwt_lp*/**/*.py")]
+    loggers = {found for source in sources for found in re.findall(r"getLogger\(\"([\w.]+)\"\)", source)}
+    checks = {f"jwt_lp.{found}" for source in sources for found in re.findall(r"\"(?:jwt_lp\.)?([EW]\d{3})\"", source)}
+    assert [] == sorted(each for each in names - loggers - checks if not _resolves(each))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_are_mentioned_exist(page: str) -> None:
+    """A path in the text is in the project, or is a file that the page itself writes."""
+    written = {piece.title for piece in pieces(page) if isinstance(piece, Block)}
+    paths = {
+        each
+        for each in codes(prose(page))
+        if re.fullmatch(r"(\.?[\w-]+/)+([\w.-]+\.\w+)?", each) and not each.startswith("application/")
+    }
+    real = {each for each in paths if each in written or (ROOT / each).exists()}
+    # What the tools make while they run.
+    assert [] == sorted(paths - real - {".jwt-lp/"})
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_words_in_capitals_are_settings(page: str) -> None:
+    """A setting that a page names is one that there is."""
+    words = {found[0] for each in codes(prose(page)) if (found := re.match(r"[A-Z][A-Z_]{2,}(?![\w])", each))}
+    known = {*_TOP_KEYS, *ISSUER_KEYS, *_PROFILE_KEYS, *_CAPITALS}
+    assert [] == sorted(word for word in words if word not in known and not word.startswith("JWT_LP"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_in_the_text_exist(page: str) -> None:
+    """A command that the text names has the options that it names."""
+    for each in codes(prose(page)):
+        if re.match(r"(jwt-lp|make|flask|manage\.py) [a-z-]+", each) and "observed {" not in each:
+            check_command(each, page)
+
+
+def test_the_readme_in_django(tmp_path: Path) -> None:
+    """The view and the viewset of the README, put into a URLconf, ask for what they say."""
+    walk = Walk("README.md", tmp_path)
+    with walk.begun():
+        for piece in pieces("README.md"):
+            walk.take(piece)
+        from django.urls import path
+        from rest_framework.response import Response
+
+        view, viewset = walk.names["order"], walk.names["Orders"]
+        viewset.retrieve = lambda self, request, pk: Response({"order": pk})
+        viewset.ship = lambda self, request, pk: Response({"shipped": pk})
+        api = viewset.as_view({"get": "retrieve", "post": "ship"})
+        walk.names["urlpatterns"] = [path("orders/<int:order_id>", view), path("api/<pk>", api)]
+        with walk.asked(None) as (lp, client):
+            lp.install()
+            assert 401 == client.get("/orders/7").status_code
+            assert 403 == client.get("/orders/7", headers=lp.headers(permissions=["orders:8:read"])).status_code
+            # It passes, and has no body: Django says so.
+            with pytest.raises(ValueError, match="didn't return an HttpResponse"):
+                client.get("/orders/7", headers=lp.headers(permissions=["orders:7:read"]))
+            assert 403 == client.get("/api/7", headers=lp.headers(permissions=["orders:read"])).status_code
+            assert 200 == client.get("/api/7", headers=lp.headers(permissions=["orders:7:read"])).status_code
+            assert 200 == client.post("/api/7", headers=lp.headers(permissions=["orders:admin"])).status_code

@@ -1,0 +1,282 @@
+"""What the pages list in tables is all that there is, and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import test_floors
+from docs.commands import known_commands
+from docs.pages import ROOT, Block, Table, blocks, code, codes, column, pieces, prose, tables
+from jwt_lp import Decision, Permission, Permissions, Policy, Settings, Verifier
+from jwt_lp._custom import _READERS
+from jwt_lp.cli.steps import _STEP_OF
+from jwt_lp.fetch import DEADLINE, MAX_BYTES
+from jwt_lp.flights import MAX_WAITERS
+from jwt_lp.issue import shaped, sign
+from jwt_lp.issuers import ISSUER_KEYS
+from jwt_lp.keys import LONGEST_AGE, RENEW_AT, SHORTEST_AGE, USUAL_AGE, USUAL_PACE
+from jwt_lp.keyset import MAX_KEYS
+from jwt_lp.profiles import SHIPPED
+from jwt_lp.settings import _TOP_KEYS
+from jwt_lp.testing import Authority
+
+KEYS = ("key", "value", "default", "meaning")
+SOURCES = ("claim", "is", "in tokens of", "label")
+DRAWN = ("module", "the question it answers", "beside it, it may import")
+
+
+def _settings_tables() -> tuple[Table, Table]:
+    issuer, service = tables("docs/settings.md", *KEYS)
+    return issuer, service
+
+
+def test_the_settings_page_lists_every_key_once() -> None:
+    """The two tables have the keys that the settings know, and no other."""
+    issuer, service = _settings_tables()
+    assert sorted(ISSUER_KEYS) == sorted(column(issuer))
+    assert sorted(_TOP_KEYS) == sorted(column(service))
+
+
+def test_the_settings_page_lists_every_key_of_a_profile() -> None:
+    """So has the table of the operator's own profile."""
+    (own,) = tables("docs/settings.md", "key", "value", "meaning")
+    assert sorted({*_READERS, "BASE", "PERMISSIONS", "ROLES", "CEILING"}) == sorted(column(own))
+
+
+@pytest.mark.parametrize(
+    "row", [row for table in _settings_tables() for row in table.rows], ids=lambda row: code(row[0])
+)
+def test_the_defaults_that_the_settings_page_states(row: tuple[str, ...]) -> None:
+    """What stands as a key's default is what is used where the key is left out; `needed` is what must not be."""
+    key, default = code(row[0]), row[2]
+    mapping: dict[str, object] = {"ISSUER": "https://login.example.com/", "AUDIENCE": "a", "ALGORITHMS": ["RS256"]}
+    if default == "needed":
+        del mapping[key]
+        assert f"{key} is missing" in _fault({**mapping, "JWKS_URL": "https://login.example.com/"})
+        return
+    settings = Settings.from_mapping({**mapping, "JWKS_URL": "https://login.example.com/"}, environ={})
+    found: Any = getattr(settings, key.lower(), getattr(settings.issuers[0], key.lower(), "absent"))
+    if default == "none":
+        # No value of a setting's own type stands for leaving it out.
+        assert key in {"JWKS", "JWKS_URL", "POLICY", "ISSUERS"}
+    elif key in {"EXTERNAL", "PUBLIC"}:
+        assert (ast.literal_eval(code(default)), ()) in (({}, settings.rules.entries), ([], settings.rules.entries))
+    else:
+        plain: Any = found.name if key == "PROFILE" else dict(found) if key == "BIND" else found
+        plain = list(plain) if isinstance(plain, tuple | frozenset) else plain
+        assert ast.literal_eval(code(default)) == plain
+
+
+def _fault(mapping: dict[str, object]) -> str:
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - the text is what is looked at
+        Settings.from_mapping(mapping, environ={})
+    return str(caught.value)
+
+
+def _literals(path: Path) -> set[str]:
+    """The causes that a module names where it refuses."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            place = {"InvalidToken": 0, "Cause": 2}.get(node.func.id)
+            given = node.args[place : place + 1] if place is not None else []
+            found |= {str(each.value) for each in given if isinstance(each, ast.Constant)}
+    return found
+
+
+def test_the_operations_page_lists_every_cause() -> None:
+    """Every slug that a refusal may have in the log has its row."""
+    (table,) = tables("docs/operations.md", "cause", "what it means, and what to do")
+    in_code = set().union(*(_literals(path) for path in (ROOT / "jwt_lp").glob("*.py")))
+    # What the profile finds is handed on by name.
+    assert sorted(in_code | _STEP_OF.keys()) == sorted(column(table))
+
+
+def test_the_causes_of_adopting_are_causes() -> None:
+    """The page on adopting names no cause that there is not."""
+    (table,) = tables("docs/adopting.md", "what it says", "what to do")
+    (known,) = tables("docs/operations.md", "cause", "what it means, and what to do")
+    assert set() == {each for row in table.rows for each in codes(row[0])} - set(column(known))
+
+
+def test_the_numbers_of_the_operations_page() -> None:
+    """Times and sizes are those of the code."""
+    (table,) = tables("docs/operations.md", "what", "how much")
+    assert [
+        f"{RENEW_AT:.0%}".replace("%", " % of its `max-age`"),
+        f"{USUAL_AGE:.0f} s",
+        f"{SHORTEST_AGE:.0f} s, {LONGEST_AGE:.0f} s",
+        f"{USUAL_PACE.cooldown:.0f} s",
+        f"{USUAL_PACE.patience:.0f} s",
+        f"{MAX_WAITERS}",
+        f"{USUAL_PACE.deadline:.0f} s",
+        f"{USUAL_PACE.max_stale:.0f} s",
+        f"{MAX_BYTES} bytes, {MAX_KEYS} keys",
+    ] == [row[1] for row in table.rows]
+    assert USUAL_PACE.deadline == DEADLINE
+    assert timedelta(hours=24).total_seconds() == USUAL_PACE.max_stale
+
+
+def _sections() -> dict[str, Table]:
+    """The table of claims of each provider, by the profile that the block before it names."""
+    found: dict[str, Table] = {}
+    profile = "rfc9068"
+    for piece in pieces("docs/providers.md"):
+        if isinstance(piece, Block) and piece.language == "python":
+            named = re.search(r'"PROFILE": "(\w+)"', piece.text)
+            profile = named[1] if named else "rfc9068"
+        elif isinstance(piece, Table) and piece.heading == SOURCES:
+            found[profile] = piece
+    return found
+
+
+def test_every_provider_has_its_section() -> None:
+    """No profile is shipped that the page does not describe."""
+    assert sorted(SHIPPED) == sorted(_sections())
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_where_grants_come_from(name: str) -> None:
+    """The table of claims is the profile: sources in their order, then the ceiling."""
+    profile = SHIPPED[name]
+    kinds = {"permissions": "permissions", "roles": "outside roles"}
+    when = {"always": "all", "users": "users", "apps": "applications"}
+    expected = [(str(each), kinds[each.kind], when[each.when], each.label) for each in profile.sources]
+    expected += [(str(each), "the ceiling", when[each.when], each.label) for each in profile.ceiling]
+    assert expected == [
+        (code(claim), kind, tokens, code(label)) for claim, kind, tokens, label in _sections()[name].rows
+    ]
+
+
+def test_what_tells_an_access_token() -> None:
+    """The table of signs is what the profiles ask for."""
+    (table,) = tables(
+        "docs/providers.md", "profile", "`typ` of the header", "claims that have to be there", "claims that may not"
+    )
+    stated = {}
+    for name, types, needed, forbidden in table.rows:
+        none = {""} if types.endswith("or none") else set()
+        stated[code(name)] = ({*codes(types), *none}, set(codes(needed)), set(codes(forbidden)))
+    assert stated == {
+        name: (
+            set(profile.types),
+            {*profile.required, *(claim for group in profile.any_of for claim in group)}
+            | {word for claim, values in profile.expected.items() for word in (claim, *values)},
+            set(profile.forbidden),
+        )
+        for name, profile in SHIPPED.items()
+    }
+
+
+def test_a_scope_may_give_everything_or_raise_the_ceiling() -> None:
+    """The two roles of the policy page do what it says of them."""
+    dangerous, meant = (block.text for block in blocks("docs/policy.md", "toml") if "access_as_user" in block.text)
+    scope: dict[str, object] = {"scope": "access_as_user"}
+    role: dict[str, object] = {"roles": ["orders-clerk"]}
+    assert [True, True] == _held(dangerous, scope)
+    assert [False, False] == _held(meant, scope)
+    assert [False, False] == _held(meant, role)
+    assert [True, False] == _held(meant, scope | role)
+    assert [False, False] == _held(meant, scope, profile="keycloak")
+
+
+def _held(policy: str, claims: dict[str, object], profile: str = "rfc9068") -> list[bool]:
+    """Whether a user's token with these claims holds orders:list, and orders:delete."""
+    authority = Authority()
+    mapping = {
+        **authority.settings(),
+        "OWN": False,
+        "PROFILE": profile,
+        "POLICY": Policy.from_mapping(tomllib.loads(policy)),
+    }
+    settings = Settings.from_mapping(mapping, environ={})
+    (issuer,) = settings.issuers
+    times = {"iat": 1, "exp": 300, "jti": "1", "client_id": "web"}
+    made, typ = shaped(
+        issuer.profile, {"iss": issuer.issuer, "sub": "alice", "aud": min(issuer.audience), **times}, (), ()
+    )
+    verifier = Verifier([issuer.trusted(issuer.static)], settings.policy, clock=lambda: 10.0)  # type: ignore[arg-type]
+    held = verifier.verify(sign({**made, **claims}, authority.key, typ=typ)).permissions
+    return ["orders:list" in held, "orders:delete" in held]
+
+
+def _question(path: Path) -> str:
+    first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").splitlines()[0]
+    question, mark, _ = first.partition("?")
+    return question + mark
+
+
+def _built() -> dict[str, Path]:
+    """Every module of the core that there is, with its file."""
+    placed = [*test_floors.FLOORS, *test_floors.CELLAR]
+    files = {name: ROOT / "jwt_lp" / f"{name}.py" for name in placed}
+    files |= {name: ROOT / "jwt_lp" / name / "__init__.py" for name in placed if (ROOT / "jwt_lp" / name).is_dir()}
+    return {name: path for name, path in files.items() if path.exists()}
+
+
+def test_the_architecture_page_draws_the_house() -> None:
+    """Its floors are those of the test of floors, as far as they are built."""
+    drawing = next(block.text for block in blocks("docs/architecture.md", "text") if block.text.startswith("5 outside"))
+    drawn: dict[str, int] = {}
+    floor = 5
+    for line in drawing.splitlines():
+        head, names = line[:12].split(), line[12:].partition("    ")[0].split()
+        floor = {"cellar": -1}.get(head[0], int(head[0]) if head[0].isdigit() else floor) if head else floor
+        drawn |= {name: floor for name in names if name in _built()}
+    built = {name: floor for name, floor in test_floors.FLOORS.items() if name in _built()}
+    assert built | dict.fromkeys(test_floors.CELLAR, -1) == drawn
+
+
+def test_the_architecture_page_lists_every_module() -> None:
+    """Each module with its own question, and the arrows within its floor."""
+    (table,) = tables("docs/architecture.md", *DRAWN)
+    built = _built()
+    expected = {name: (_question(path), test_floors.SIDEWAYS.get(name, set())) for name, path in built.items()}
+    assert expected == {code(name): (question, set(codes(beside))) for name, question, beside in table.rows}
+
+
+def test_the_architecture_page_lists_what_comes_out() -> None:
+    """The fields of a decision are all there."""
+    (table,) = tables("docs/architecture.md", "field", "meaning")
+    assert list(Decision._fields) == column(table)
+
+
+def test_the_commands_page_lists_every_command() -> None:
+    """No command is left out, and none is made up."""
+    (table,) = tables("docs/commands.md", "command", "answers")
+    assert sorted(known_commands()) == sorted(each.removeprefix("jwt-lp ") for each in column(table))
+
+
+def test_the_benchmark_page_shows_what_is_measured() -> None:
+    """Every line that the benchmark prints is on its page, and no other."""
+    path = ROOT / "benchmarks" / "bench.py"
+    spec = importlib.util.spec_from_file_location("bench", path)
+    assert spec is not None
+    assert spec.loader is not None
+    bench: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    (shown,) = blocks("docs/benchmarks.md", "text")
+    found = [line.partition("  ")[0] for line in shown.text.splitlines()[1:]]
+    algorithms = ("RS256", "ES256", "EdDSA", "HS256")
+    expected = [f"{each}, {what}" for each in algorithms for what in ("a token never seen", "the same token again")]
+    assert [*expected, "a token of 1 MB is refused in"] == found
+    assert f"{bench.ROUNDS} interleaved rounds" in shown.text
+    assert f"{bench.ROUNDS} interleaved rounds" in " ".join(prose("docs/benchmarks.md").split())
+
+
+def test_segments_are_written_as_the_page_says() -> None:
+    """What `{name!e}` leaves as it is, is the alphabet that the page states."""
+    alphabet = "A-Za-z0-9._~@-"
+    assert f"`{alphabet}`" in prose("docs/declaring.md")
+    kept = [chr(code) for code in range(33, 127) if Permission.segment(chr(code), encode=True) == chr(code)]
+    assert re.fullmatch(f"[{alphabet}]+", "".join(kept))
+    assert len(kept) == 26 * 2 + 10 + len("._~@-")
+    assert "a%b" not in Permissions.of([Permission.segment("a%b", encode=True)])
