@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 if TYPE_CHECKING:
     from jwt_lp._toml import Place
@@ -64,7 +64,7 @@ class Table:
             faults.append((path, f"must be a table, not {type(value).__name__}"))
             return cls(path, {}, faults)
         data: dict[str, object] = {}
-        for key, each in value.items():
+        for key, each in cast(Mapping[object, object], value).items():
             if not isinstance(key, str):
                 faults.append((path, f"a key must be a string, not {type(key).__name__}"))
             elif known is not None and key not in known:
@@ -99,7 +99,7 @@ class Table:
             self.fault(f"must be a list of strings, not {type(value).__name__}", key)
             return ()
         found: dict[str, int] = {}
-        for index, each in enumerate(value):
+        for index, each in enumerate(cast(Iterable[object], value)):
             if not isinstance(each, str):
                 self.fault(f"must be a string, not {type(each).__name__}", key, index)
             elif each in found:

@@ -44,10 +44,11 @@ def read(name: str, limit: int) -> tuple[dict[str, object], str]:
         raise ConfigurationError(f"{name}:1: is longer than {limit} bytes")
     try:
         text = data.decode()
-        return tomllib.loads(text), text
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigurationError(f"{name}:{line}: not TOML: not UTF-8") from None
+    try:
+        return tomllib.loads(text), text
     # A number of thousands of digits is a ValueError, arrays nested as deep a RecursionError.
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{name}:{_fault_line(error, text)}: not TOML: {error}") from None

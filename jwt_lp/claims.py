@@ -16,6 +16,7 @@ from jwt_lp.sources import AppRule, Conferred, Source, is_array, is_object
 
 if TYPE_CHECKING:
     from jwt_lp.permissions import Permissions
+    from jwt_lp.templates import Claim
 
 __all__ = [
     "CEILING",
@@ -111,7 +112,7 @@ class ClaimProfile:
                 (permissions if source.kind == "permissions" else roles).extend(source.read(claims))
         return Conferred(tuple(permissions), tuple(roles), self.no_grants)
 
-    def intended(self, claims: Mapping[str, object]) -> tuple[str, object]:
+    def intended(self, claims: Mapping[str, Any]) -> tuple[str, Claim]:
         """The claim that says whom the token is for, and its value; None where there is no such claim."""
         # INVARIANT: a token that says whom it is for is never judged by anything else.
         name = self.audience if self.audience in claims else self.substitute or self.audience

@@ -26,10 +26,10 @@ class Flight:
     __slots__ = ("begun", "landed", "number", "waiters")
 
     def __init__(self, number: int, begun: float) -> None:
-        self.number = number
-        self.begun = begun
-        self.waiters = 0
-        self.landed = threading.Event()
+        self.number: int = number
+        self.begun: float = begun
+        self.waiters: int = 0
+        self.landed: threading.Event = threading.Event()
 
 
 class Flights:

@@ -76,7 +76,7 @@ class Guard:
         clock: Callable[[], float] = time.time,
         reference: Callable[[], str] = lambda: secrets.token_hex(5),
     ) -> None:
-        self.settings = Settings.from_mapping(settings)
+        self.settings: Settings = Settings.from_mapping(settings)
         self._clock = clock
         self._journal = Journal(self.settings, clock, reference)
         self._worker = Worker()
@@ -84,7 +84,7 @@ class Guard:
         self._sources = {issuer.name: issuer.source(hosts) for issuer in self.settings.issuers}
         development = development_keys() if self.settings.development else None
         trusted = [issuer.trusted(self._sources[issuer.name], development) for issuer in self.settings.issuers]
-        self.verifier = Verifier(trusted, self.settings.policy, clock=clock)
+        self.verifier: Verifier = Verifier(trusted, self.settings.policy, clock=clock)
         self._leeways = {issuer.name: issuer.leeway for issuer in self.settings.issuers}
         self._binds = bool(self.settings.bind)
         self._bound = lru_cache(maxsize=4096)(self._bind)

@@ -18,6 +18,7 @@ from jwt.algorithms import get_default_algorithms
 
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.jwk import ALGORITHMS, load
+from jwt_lp.sources import is_object
 
 if TYPE_CHECKING:
     from jwt_lp.claims import ClaimProfile, Source
@@ -44,7 +45,7 @@ class SigningKey:
     @classmethod
     def from_jwk(cls, jwk: object) -> Self:
         """Read a private JWK that names its `kid` and `alg`; `ConfigurationError` without a word of its content."""
-        members = dict(jwk) if isinstance(jwk, Mapping) else {}
+        members: dict[str, object] = dict(jwk) if is_object(jwk) else {}
         kid, algorithm = members.get("kid"), members.get("alg")
         if not (isinstance(kid, str) and isinstance(algorithm, str)):
             raise ConfigurationError("the signing key is no private JWK with kid and alg")
@@ -69,6 +70,11 @@ class SigningKey:
         """The JWK to keep."""
         return self._jwk(self._key)
 
+    def compact(self, payload: bytes, *, typ: str | None) -> str:
+        """The compact JWS of `payload`, with `kid`, `alg` and `typ` in its header."""
+        headers = {"kid": self.kid, "typ": typ}
+        return jwt.PyJWS().encode(payload, self._key, algorithm=_registered(self.algorithm), headers=headers)
+
     def _jwk(self, key: object) -> dict[str, object]:
         members = json.loads(_implementation(self.algorithm).to_jwk(key))
         members.pop("key_ops", None)
@@ -80,9 +86,7 @@ class SigningKey:
 
 def sign(claims: Mapping[str, object], key: SigningKey, *, typ: str | None = "at+jwt") -> str:
     """Sign `claims` as they are, with no claim added and none checked."""
-    payload = json.dumps(dict(claims), separators=(",", ":")).encode()
-    headers = {"kid": key.kid, "typ": typ}
-    return jwt.PyJWS().encode(payload, key._key, algorithm=_registered(key.algorithm), headers=headers)  # noqa: SLF001
+    return key.compact(json.dumps(dict(claims), separators=(",", ":")).encode(), typ=typ)
 
 
 def shaped(
@@ -107,7 +111,7 @@ def shaped(
     for role in dict.fromkeys(roles):
         _carry_role(claims, list(sources.values()), role, registered)
     # A claim that has to be there and carries grants is empty; of any other nothing is known, so it says who asked.
-    empty = {path[0]: {} if len(path) > 1 else "" if source.shape == "text" else [] for path, source in sources.items()}
+    empty: dict[str, object] = {path[0]: {} if len(path) > 1 else "" if source.shape == "text" else [] for path, source in sources.items()}
     for name in (*profile.required, *(names[0] for names in profile.any_of)):
         claims.setdefault(name, empty.get(name, registered["client_id"]))
     typ = min(profile.types, key=lambda each: (each == "", each))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
@@ -17,6 +17,7 @@ from jwt_lp.permissions import Grant, Permissions, check_grant, is_pattern
 from jwt_lp.profiles import RFC9068
 from jwt_lp.profiles import named as named_profile
 from jwt_lp.reading import Reader
+from jwt_lp.sources import is_object
 from jwt_lp.verify import TrustedIssuer
 
 if TYPE_CHECKING:
@@ -138,13 +139,13 @@ class IssuerReader(Reader):
     def static(self, algorithms: frozenset[str]) -> dict[str, object]:
         """Keys that stand in the settings."""
         jwks = self.values["JWKS"]
-        if not isinstance(jwks, Mapping):
+        if not is_object(jwks):
             self.fault('JWKS is the key set itself, a mapping {"keys": [...]}; for an address use JWKS_URL')
             return {}
         try:
             return {"static": StaticKeys.from_jwks(jwks, algorithms or None)}
         except ConfigurationError as error:
-            self.faults += [f"{self.where}: JWKS: {fault}" for fault in error.faults]
+            self.faults.extend(f"{self.where}: JWKS: {fault}" for fault in error.faults)
             return {}
 
     def url(self, key: str, hosts: frozenset[str], *, keep: str | None) -> dict[str, object]:
@@ -176,7 +177,7 @@ class IssuerReader(Reader):
         if isinstance(value, ClaimProfile):
             return value
         try:
-            return custom_profile(value) if isinstance(value, Mapping) else named_profile(str(value))
+            return custom_profile(value) if is_object(value) else named_profile(str(value))
         except ConfigurationError as error:
-            self.faults += [f"{self.where}: PROFILE: {fault}" for fault in error.faults]
+            self.faults.extend(f"{self.where}: PROFILE: {fault}" for fault in error.faults)
             return RFC9068

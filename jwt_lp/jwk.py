@@ -19,6 +19,7 @@ from jwt.algorithms import Algorithm, get_default_algorithms
 
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.jws import decode_base64url, kid_fault
+from jwt_lp.sources import is_object
 from jwt_lp.weakness import rsa_weakness, secret_weakness
 
 MAX_MEMBER: Final = 4096
@@ -120,27 +121,28 @@ def load(jwk: object, algorithms: Collection[str] | None, *, trusted: bool) -> V
     or one that is a public key in disguise; private members; `use` other than `sig` and `key_ops` without
     `verify` (RFC 7517, sections 4.2 and 4.3); members that are not canonical base64url.
     """
-    if not isinstance(jwk, Mapping):
+    if not is_object(jwk):
         raise UnfitKey("is no JSON object")
-    members: dict[str, object] = dict(jwk)
+    members = dict(jwk)
     kid = _kid(members)
     _check_purpose(members)
     algorithm = _bound_algorithm(members, algorithms)
     shape = _SHAPES[algorithm]
     _check_publicity(shape, members, trusted=trusted)
     public = {"kty": shape.kty, **{name: _text(members, name) for name in shape.members}}
-    key = VerificationKey(
+    length = _signature_length(shape, public)
+    material = _material(algorithm, public)
+    _rehearse(algorithm, material, length)
+    return VerificationKey(
         kid=kid,
         algorithm=algorithm,
         symmetric=shape.kty == "oct",
         thumbprint=_thumbprint(public),
         _names=frozenset({algorithm, public["crv"]} if algorithm == "EdDSA" else {algorithm}),
-        _signature_length=_signature_length(shape, public),
+        _signature_length=length,
         _engine=_ENGINES[algorithm],
-        _material=_material(algorithm, public),
+        _material=material,
     )
-    _rehearse(key)
-    return key
 
 
 def _kid(members: Mapping[str, object]) -> str | None:
@@ -246,7 +248,7 @@ def _signature_length(shape: _Shape, public: Mapping[str, str]) -> int:
     return length
 
 
-def _material(algorithm: str, public: dict[str, str]) -> object:
+def _material(algorithm: str, public: dict[str, str]) -> Any:
     engine = _ENGINES[algorithm]
     with suppress(Exception):  # the libraries raise many types, all of which mean the same here
         return engine.prepare_key(engine.from_jwk(public))
@@ -254,15 +256,14 @@ def _material(algorithm: str, public: dict[str, str]) -> object:
     raise UnfitKey(f"is no valid {public['kty']} key: a coordinate, length or number is wrong")
 
 
-def _rehearse(key: VerificationKey) -> None:
+def _rehearse(algorithm: str, material: Any, length: int) -> None:
     """Refuse a key that this build of OpenSSL cannot compute with, while nobody depends on it yet."""
-    signature = bytes(key._signature_length)  # noqa: SLF001 - this module's own class
     try:
-        answer = key._engine.verify(b"", key._material, signature)  # noqa: SLF001
+        answer = _ENGINES[algorithm].verify(b"", material, bytes(length))
     except Exception:  # noqa: BLE001 - see _material
         answer = True
     if answer:
-        raise UnfitKey(f"cannot be used for {key.algorithm} by this machine's OpenSSL")
+        raise UnfitKey(f"cannot be used for {algorithm} by this machine's OpenSSL")
 
 
 def _thumbprint(public: Mapping[str, str]) -> str:

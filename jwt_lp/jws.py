@@ -210,6 +210,7 @@ def _parse_json(data: bytes) -> dict[str, object]:
     if text.count("{") + text.count("[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         raise _NotStrict(f"is nested deeper than {MAX_DEPTH}")
     bare = text.strip(_BLANKS)
+    value: dict[str, object] | list[object] | str | float | None
     value, end = _DECODER.raw_decode(bare)
     if end != len(bare):
         raise ValueError

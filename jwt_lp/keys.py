@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["JwksKeys", "KeySet", "KeySource", "KeysStatus", "StaticKeys"]
 
-log = logging.getLogger("jwt_lp.keys")
+log: Final[logging.Logger] = logging.getLogger("jwt_lp.keys")
 
 SHORTEST_AGE: Final = 60.0
 LONGEST_AGE: Final = 24 * 3600.0
@@ -91,8 +91,9 @@ class JwksKeys:
             raise ConfigurationError(*faults)
         self._url = url
         self._issuer = issuer or ""
-        self._metadata = () if url else metadata_urls(self._issuer, discovery=discovery)
-        self._name = _shown(url or self._metadata[0])
+        addresses = (url,) if url else metadata_urls(self._issuer, discovery=discovery)
+        self._metadata = () if url else addresses
+        self._name = _shown(addresses[0])
         self._allowed = frozenset(algorithms)
         self._admitted = same_algorithms(algorithms)
         self._http_hosts = tuple(allow_http_hosts)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.jwk import ALGORITHMS, UnfitKey, VerificationKey, load
+from jwt_lp.sources import is_array, is_object
 
 if TYPE_CHECKING:
     from jwt_lp._worker import Worker
@@ -192,13 +193,13 @@ def read_published(
 
 
 def _members(jwks: object, faults: list[str], *, single: bool = True) -> Sequence[object]:
-    if not isinstance(jwks, Mapping):
+    if not is_object(jwks):
         faults.append("the key set is no mapping")
         return ()
     if single and "keys" not in jwks and "kty" in jwks:
         return (jwks,)
     members = jwks.get("keys")
-    if not isinstance(members, list | tuple):
+    if not is_array(members):
         faults.append('the key set has no list named "keys"')
         return ()
     if len(members) > MAX_KEYS:
@@ -218,5 +219,5 @@ def _set_faults(keys: Sequence[VerificationKey]) -> list[str]:
 
 
 def _label(place: int, member: object) -> str:
-    kid = member.get("kid") if isinstance(member, Mapping) else None
+    kid = member.get("kid") if is_object(member) else None
     return f"key {place}" + (f" (kid {kid[:64]!r})" if isinstance(kid, str) else "")

@@ -11,7 +11,7 @@ import json
 import os
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, cast
 
 from jwt_lp._entries import (
     RISKS,
@@ -49,10 +49,10 @@ class Policy:
     `from_mapping` and `load` check; the constructor does not.
     """
 
-    catalogue: Mapping[str, CatalogueEntry] = field(default_factory=dict, compare=False)
-    roles: Mapping[str, Role] = field(default_factory=dict, compare=False)
-    audiences: Mapping[str, Audience] = field(default_factory=dict, compare=False)
-    clients: Mapping[str, Client] = field(default_factory=dict, compare=False)
+    catalogue: Mapping[str, CatalogueEntry] = field(default_factory=dict[str, CatalogueEntry], compare=False)
+    roles: Mapping[str, Role] = field(default_factory=dict[str, Role], compare=False)
+    audiences: Mapping[str, Audience] = field(default_factory=dict[str, Audience], compare=False)
+    clients: Mapping[str, Client] = field(default_factory=dict[str, Client], compare=False)
     path: str | None = field(default=None, compare=False)
     digest: str = field(init=False)
     _sources: Mapping[tuple[str | None, str], tuple[str, ...]] = field(init=False, compare=False)
@@ -155,7 +155,9 @@ def _digest(policy: Policy) -> str:
 def _plain(value: CatalogueEntry | Role | Audience | Client) -> dict[str, object]:
     """What `value` says, for the digest. Whatever it has several of, their order means nothing."""
     found = ((each.name, getattr(value, each.name)) for each in fields(value))
-    return {name: sorted(map(str, each)) if isinstance(each, tuple) else each for name, each in found}
+    return {
+        name: sorted(map(str, cast(tuple[object, ...], each))) if isinstance(each, tuple) else each for name, each in found
+    }
 
 
 EMPTY: Final = Policy()

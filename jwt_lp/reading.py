@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Final, cast
+from typing import Final, TypeGuard, cast
 
 from jwt_lp._tables import nearest
+from jwt_lp.sources import is_object
 
 _WORDS: Final = MappingProxyType(
     {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
@@ -28,7 +29,7 @@ class Reader:
         if not isinstance(mapping, Mapping):
             self.fault(f"is a mapping of settings, not {type(mapping).__name__}")
             return
-        for key, value in mapping.items():
+        for key, value in cast(Mapping[object, object], mapping).items():
             name = str(key).upper()
             if name in self.values:
                 self.fault(f"{name} is given twice")
@@ -60,17 +61,18 @@ class Reader:
         value = self.values.get(key)
         if isinstance(value, str):
             value = [part.strip() for part in value.split(",")] if value.strip() else []
-        if value is None or (isinstance(value, Collection) and not value):
+        if value is None or (_is_collection(value) and not value):
             if required:
                 self.fault(f"{key} is missing: {required}")
             return ()
-        if isinstance(value, Mapping) or not isinstance(value, Collection):
+        if is_object(value) or not _is_collection(value):
             self.fault(f"{key} is a list of strings, not {type(value).__name__}")
             return ()
-        if not all(isinstance(each, str) and each for each in value):
+        texts = tuple(each for each in value if isinstance(each, str) and each)
+        if len(texts) != len(value):
             self.fault(f"{key} is a list of non-empty strings")
             return ()
-        return tuple(cast("Collection[str]", value))
+        return texts
 
     def word(self, key: str) -> object:
         """The value, or True or False where it is a word for them."""
@@ -98,3 +100,7 @@ class Reader:
             self.fault(f"{key} is a number of seconds from 0 to {most if most is not None else 'ten years'}")
             return default
         return number
+
+
+def _is_collection(value: object) -> TypeGuard[Collection[object]]:
+    return isinstance(value, Collection)

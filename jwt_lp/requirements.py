@@ -7,7 +7,7 @@ A requirement is made with `all_of` and `any_of`, or with `&` and `|`. What is w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.terms import AllOf, AnyOf, Authenticated, Binding, Facts, Open, Outcome, Requirement, Term, nodes_of
@@ -38,7 +38,7 @@ IDENTIFIED: Final = Open(identify=True)
 
 def external(reason: str) -> Open:
     """Mark a route as guarded by somebody else; `reason` says who, and is listed."""
-    if not isinstance(reason, str) or not reason.strip():
+    if not isinstance(cast(object, reason), str) or not reason.strip():
         raise ConfigurationError('external("…") needs a reason that says who guards the route instead')
     return Open(reason)
 
@@ -63,8 +63,8 @@ def any_of(*parts: Requirement | str) -> Requirement:
     return nodes[0] if len(nodes) == 1 else AnyOf(nodes)
 
 
-def _names(unbound: object) -> frozenset[str]:
-    given = [unbound] if isinstance(unbound, str) else list(unbound) if isinstance(unbound, Iterable) else [None]
+def _names(unbound: Iterable[object] | None) -> frozenset[str]:
+    given: list[object] = [unbound] if isinstance(unbound, str) else list(unbound) if isinstance(unbound, Iterable) else [None]
     names = frozenset(name for name in given if isinstance(name, str))
     if len(names) != len(set(given)):
         raise ConfigurationError('unbound names route parameters, such as unbound=["tenant_id"]')
@@ -74,9 +74,9 @@ def _names(unbound: object) -> frozenset[str]:
 def _bindings(where: object) -> tuple[Binding, ...]:
     if where is None:
         return ()
-    if not isinstance(where, Mapping) or not all(isinstance(parameter, str) for parameter in where):
+    if not isinstance(where, Mapping) or not all(isinstance(name, str) for name in cast(Iterable[object], where)):
         raise ConfigurationError('where is a mapping from a route parameter to a claim, such as {"user_id": "sub"}')
-    return tuple(_binding(parameter, path) for parameter, path in where.items())
+    return tuple(_binding(parameter, path) for parameter, path in cast(Where, where).items())
 
 
 def _binding(parameter: str, path: ClaimPath | Mapping[str, ClaimPath]) -> Binding:
@@ -86,7 +86,8 @@ def _binding(parameter: str, path: ClaimPath | Mapping[str, ClaimPath]) -> Bindi
 
 
 def _path(parameter: str, path: object) -> tuple[str, ...]:
-    keys = (path,) if isinstance(path, str) else tuple(path) if isinstance(path, (list, tuple)) else ()
-    if not keys or not all(isinstance(key, str) and key for key in keys):
+    given = [path] if isinstance(path, str) else cast(Sequence[object], path) if isinstance(path, (list, tuple)) else ()
+    keys = tuple(key for key in given if isinstance(key, str) and key)
+    if not keys or len(keys) != len(given):
         raise ConfigurationError(f"the claim for {parameter} is a name or a list of keys, such as 'sub' or ['org', 'id']")
     return keys

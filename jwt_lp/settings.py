@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
-from typing import Final, Self, cast
+from typing import Any, Final, Self, cast
 
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.issuers import ISSUER_KEYS, IssuerReader, IssuerSettings
 from jwt_lp.policy import EMPTY, Policy, listed
-from jwt_lp.requirements import Binding, Requirement, all_of
+from jwt_lp.requirements import Binding, Requirement, Where, all_of
 from jwt_lp.routes import Rules
+from jwt_lp.sources import is_object
 
 __all__ = ["OBSERVE_DAYS", "IssuerSettings", "Settings"]
 
@@ -77,7 +78,7 @@ class Settings:
         """
         variables = os.environ if environ is None else environ
         tree: dict[str, object] = {}
-        faults = []
+        faults: list[str] = []
         for name, value in variables.items():
             keys = name.removeprefix("JWT_LP_").split("__")
             if keys[0] == "BIND":
@@ -117,7 +118,7 @@ class Settings:
 
 
 def _placed(tree: dict[str, object], keys: list[str], value: str) -> bool:
-    node: object = tree
+    node: dict[str, Any] | str | None = tree
     for key in keys[:-1]:
         node = node.setdefault(key, {}) if isinstance(node, dict) else None
     if not isinstance(node, dict) or keys[-1] in node or not all(keys):
@@ -157,10 +158,10 @@ class _SettingsReader(IssuerReader):
 
     def issuers(self, *, several: bool, hosts: frozenset[str]) -> tuple[IssuerSettings, ...]:
         if not several:
-            found = [self.issuer("default", several=False, hosts=hosts)]
+            found: list[IssuerSettings | None] = [self.issuer("default", several=False, hosts=hosts)]
         else:
             named = self.values["ISSUERS"]
-            if not isinstance(named, Mapping) or not named:
+            if not is_object(named) or not named:
                 self.fault("ISSUERS is a mapping from a name of yours to one issuer's settings")
                 return ()
             found = []
@@ -185,10 +186,10 @@ class _SettingsReader(IssuerReader):
         try:
             if isinstance(value, Policy):
                 return value
-            if isinstance(value, Mapping):
+            if is_object(value):
                 return Policy.from_mapping(value)
             if isinstance(value, (str, os.PathLike)):
-                return Policy.load(value)
+                return Policy.load(cast("str | os.PathLike[str]", value))
         except ConfigurationError as error:
             self.faults += [f"{self.where}: POLICY: {fault}" for fault in error.faults]
             return EMPTY
@@ -198,7 +199,7 @@ class _SettingsReader(IssuerReader):
 
     def rules(self) -> Rules:
         external = self.values.get("EXTERNAL", {})
-        if not isinstance(external, Mapping) or not all(isinstance(rule, str) for rule in external):
+        if not isinstance(external, Mapping) or not all(isinstance(rule, str) for rule in cast(Iterable[object], external)):
             self.fault('EXTERNAL is a mapping from a rule to a reason, such as {"admin": "session login"}')
             external = {}
         try:
@@ -209,13 +210,13 @@ class _SettingsReader(IssuerReader):
 
     def bind(self, *, several: bool) -> Mapping[str, Binding]:
         value = self.values.get("BIND", {})
-        if not isinstance(value, Mapping):
+        if not is_object(value):
             self.fault('BIND is a mapping from a route parameter to a claim, such as {"tenant_id": ["org", "id"]}')
             return {}
         bindings: dict[str, Binding] = {}
         for parameter, path in value.items():
             try:
-                *_, binding = all_of("unused", where={parameter: path}).leaves()
+                *_, binding = all_of("unused", where=cast(Where, {parameter: path})).leaves()
             except ConfigurationError as error:
                 self.faults += [f"{self.where}: BIND: {fault}" for fault in error.faults]
                 continue
@@ -226,7 +227,7 @@ class _SettingsReader(IssuerReader):
 
     def binding_faults(self, binding: Binding, *, several: bool) -> list[str]:
         named = self.values.get("ISSUERS")
-        names = [str(name).lower() for name in named] if several and isinstance(named, Mapping) else ["default"]
+        names = [str(name).lower() for name in named] if several and is_object(named) else ["default"]
         return binding.faults(names)
 
     def observe_until(self, today: date) -> date | None:

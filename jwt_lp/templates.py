@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from jwt_lp.errors import ConfigurationError, TemplateError
 from jwt_lp.permissions import MAX_LENGTH, MAX_SEGMENTS, Permission, fits, is_scope_token, is_segment
 
 # A segment as it stands, or a parameter's name and whether its value is percent-encoded.
 Parts: TypeAlias = "tuple[tuple[str, bool] | str, ...]"
+# What a claim may be: any value of JSON, frozen or not.
+Claim: TypeAlias = "Mapping[str, Any] | list[Any] | tuple[Any, ...] | str | float | None"
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(!e)?\}")
 
@@ -74,15 +76,15 @@ def _filled(part: tuple[str, bool], params: Mapping[str, object]) -> str:
     return Permission.segment(params[name], encode=encode)
 
 
-def claim_at(claims: object, path: tuple[str, ...]) -> object:
+def claim_at(claims: Mapping[str, Any], path: tuple[str, ...]) -> Claim:
     """The claim at this path, or None."""
-    found: object = claims if path else None
+    found: Claim = claims if path else None
     for key in path:
         found = found.get(key) if isinstance(found, Mapping) else None
     return found
 
 
-def equals(value: object, claim: object) -> bool:
+def equals(value: object, claim: Claim) -> bool:
     """Whether a parameter's canonical text is that of the claim, or of one member of a list claim."""
     # INVARIANT: absent, null, bool, object and "" equal nothing, not even each other.
     if isinstance(claim, (list, tuple)):

@@ -42,7 +42,7 @@ class Authority:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._clock = clock
-        self.key = SigningKey.generate(algorithm)
+        self.key: SigningKey = SigningKey.generate(algorithm)
         self._policy = policy
         self._like = None if like is None else Settings.from_mapping(like)
         self._settings = Settings.from_mapping(self.settings())
@@ -114,7 +114,7 @@ class Authority:
         return found[0]
 
     def _alike(self, like: Settings) -> dict[str, object]:
-        named = len(like.issuers) > 1 or like.issuers[0].name != "default"
+        named = [each.name for each in like.issuers] != ["default"]
         mapping: dict[str, object] = {
             "SERVICE": like.service,
             "POLICY": like.policy,
@@ -155,7 +155,7 @@ class LeastPrivilegeTesting:
     """What the fixture `lp` gives: an authority, put before an application and logged in on its test client."""
 
     def __init__(self) -> None:
-        self.authority = Authority()
+        self.authority: Authority = Authority()
         self._undo = ExitStack()
 
     def token(self, *args: object, **kwargs: object) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from jwt_lp import jws
 from jwt_lp.cache import TokenCache
@@ -74,7 +74,7 @@ class Verifier:
         # Tokens of one client mostly carry the same grants: they share one value of them.
         self._held = lru_cache(maxsize=256)(self._build)
 
-    def verify(self, token: str, *, wait: bool = True, now: float | None = None) -> AccessToken:
+    def verify(self, token: str | Any, *, wait: bool = True, now: float | None = None) -> AccessToken:
         """Return what the token comes to. `now` is what the clock says, for a caller who has just asked it.
 
         Raises `InvalidToken` for one that is not good here, `KeysUnavailable` where no keys could be had to
@@ -276,5 +276,5 @@ def _check_bounds(texts: Sequence[str], *, patterns: bool) -> None:
 
 def _shown(value: object) -> str:
     """`value` for a log line: control characters escaped, ASCII only, and never long."""
-    text = ascii(list(value)) if isinstance(value, tuple) else ascii(value)
+    text = ascii(list(cast(tuple[object, ...], value))) if isinstance(value, tuple) else ascii(value)
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

@@ -8,9 +8,9 @@ import pytest
 
 
 def need(condition: object, why: str) -> None:
-    """Skip the test unless the condition holds; with JWT_LP_REQUIRE_ALL=1 a missing prerequisite fails it."""
+    """Skip the test unless the condition holds; with TESTS_REQUIRE_ALL=1 a missing prerequisite fails it."""
     if condition:
         return
-    if os.environ.get("JWT_LP_REQUIRE_ALL") == "1":
+    if os.environ.get("TESTS_REQUIRE_ALL") == "1":
         pytest.fail(f"a prerequisite is missing: {why}")
     pytest.skip(why)

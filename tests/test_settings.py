@@ -230,7 +230,6 @@ ONE_FAULT = [
     pytest.param({"BIND": {5: "sub"}}, "BIND", id="a binding of a number"),
     pytest.param({"OBSERVE_UNTIL": "soon"}, "OBSERVE_UNTIL is a date", id="no date"),
     pytest.param({"OBSERVE_UNTIL": True}, "OBSERVE_UNTIL is a date", id="observe True"),
-    pytest.param({"OBSERVE_UNTIL": ""}, "OBSERVE_UNTIL is a date", id="observe until nothing"),
     pytest.param({"OBSERVE_UNTIL": datetime(2027, 2, 1, tzinfo=UTC)}, "OBSERVE_UNTIL is a date", id="a moment"),
     pytest.param({"OBSERVE_UNTIL": TODAY + timedelta(days=91)}, "more than 90 days ahead", id="observe for 91 days"),
     pytest.param({"OBSERVE_UNTIL": "9999-12-31"}, "more than 90 days ahead", id="observe for ever"),
@@ -317,7 +316,7 @@ def test_faults_of_several_issuers_name_the_entry() -> None:
     found = faults(
         {"ISSUERS": {"a": {}, "b": {**ONE, "LEEWAY": 999}, "c": 5, "d": {**ONE, "SERVICE": "x"}}, "ISSUER": ISSUER}
     )
-    assert "JWT_LP: unknown key 'ISSUER'; did you mean 'ISSUERS'?" in found
+    assert "JWT_LP: unknown key 'ISSUER' here: beside ISSUERS it belongs into each of its entries" in found
     assert "JWT_LP['ISSUERS']['b']: LEEWAY is a number of seconds from 0 to 300" in found
     assert any(each.startswith("JWT_LP['ISSUERS']['d']: unknown key 'SERVICE'") for each in found)
     assert 4 <= sum(each.startswith("JWT_LP['ISSUERS']['a']: ") for each in found)
@@ -472,7 +471,7 @@ def test_the_process_s_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an argument the process's variables are read, and never beside a mapping."""
     for name, value in ENV.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("JWT_LP_REQUIRE_ALL", raising=False)
+    monkeypatch.delenv("TESTS_REQUIRE_ALL", raising=False)
     monkeypatch.delenv("JWT_LP_DEV", raising=False)
     monkeypatch.setenv("JWT_LP_SERVICE", "from the environment")
     assert ("from the environment", "", False) == (

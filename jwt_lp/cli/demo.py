@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -198,7 +198,7 @@ def _status(pool: urllib3.PoolManager, port: int, host: str, request: str, token
 
 
 @contextmanager
-def _issuer() -> Iterator[Issuer]:
+def _issuer() -> Generator[Issuer]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = json.dumps({"keys": [key.public_jwk() for key in issuer.keys]}).encode()
@@ -241,7 +241,7 @@ class Served:
 
 
 @contextmanager
-def _served(name: str, example: Path, issuer: Issuer) -> Iterator[Served]:
+def _served(name: str, example: Path, issuer: Issuer) -> Generator[Served]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = int(probe.getsockname()[1])
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("JWT_LP_", "DJANGO_"))}

@@ -208,8 +208,8 @@ def laxer(found: Settings) -> list[str]:
     return said
 
 
-app_option = click.option("--app", "target", metavar="MODULE:APP", help="The application whose guard is asked.")
-settings_option = click.option(
+app_option: Final = click.option("--app", "target", metavar="MODULE:APP", help="The application whose guard is asked.")
+settings_option: Final = click.option(
     "--settings",
     "where",
     metavar="WHERE",

@@ -190,11 +190,10 @@ def test_what_is_not_conferred_is_said(several, make):
 
 
 def test_a_role_without_a_claim_is_said(project, make):
-    """A role of an issuer of ours whose profile has no claim for it is warned of."""
-    project.settings(OWN=True, PROFILE="cognito", POLICY=POLICY)
-    assert "the role clerk is not conferred: the profile has no claim for it" in " ".join(
-        make("--role", "clerk")[2].split()
-    )
+    """A role of an issuer of ours whose profile has no claim for it is refused."""
+    project.settings(OWN=True, PROFILE="auth0", POLICY=POLICY)
+    code, _, said = make("--role", "clerk")
+    assert (2, True) == (code, "no claim that could carry 'clerk'" in " ".join(said.split()))
 
 
 def test_a_role_that_a_ceiling_cuts_is_said(project, make):
