@@ -28,7 +28,9 @@ WANTED = SCOPES[3]
 def main() -> None:
     """Print one line a measurement."""
     logging.disable(logging.CRITICAL)
-    print(f"Python {sys.version.split()[0]}, PyJWT {jwt.__version__}, {ROUNDS} interleaved rounds, tokens with 10 permissions")
+    print(
+        f"Python {sys.version.split()[0]}, PyJWT {jwt.__version__}, {ROUNDS} interleaved rounds, tokens with 10 permissions"
+    )
     for algorithm in ("RS256", "ES256", "EdDSA", "HS256"):
         authority = Authority(algorithm=algorithm)
         guard = authority.guard()
@@ -55,7 +57,12 @@ def _peer(authority: Authority, algorithm: str) -> Callable[[str], None]:
 
     def decode(token: str) -> None:
         claims = jwt.decode(
-            token, key, algorithms=[algorithm], audience=AUDIENCE, issuer=ISSUER, options=options  # type: ignore[arg-type]
+            token,
+            key,
+            algorithms=[algorithm],
+            audience=AUDIENCE,
+            issuer=ISSUER,
+            options=options,  # type: ignore[arg-type]
         )
         assert WANTED in set(claims["scope"].split())
 

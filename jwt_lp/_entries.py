@@ -78,8 +78,7 @@ def meets(text: str, entry: str) -> bool:
     if mine[-1] == "**":
         mine[-1:] = ["*"] * max(1, len(theirs) - len(mine) + 1)
     return len(mine) == len(theirs) and all(
-        one in (other, "*") or one[:1] == "{" or other[:1] == "{"
-        for one, other in zip(mine, theirs, strict=True)
+        one in (other, "*") or one[:1] == "{" or other[:1] == "{" for one, other in zip(mine, theirs, strict=True)
     )
 
 
@@ -152,15 +151,11 @@ def _order(includes: dict[str, list[str]], top: Table) -> list[str]:
             ring: list[str] = error.args[1][:0:-1]
             first = ring.index(min(ring))
             cycle = [*ring[first:], *ring[: first + 1]]
-            top.fault(
-                f"roles include each other: {' -> '.join(map(show, cycle))}", "roles", cycle[0], "includes"
-            )
+            top.fault(f"roles include each other: {' -> '.join(map(show, cycle))}", "roles", cycle[0], "includes")
             includes[cycle[0]].remove(cycle[1])
 
 
-def _grants(
-    table: Table, source: str, role: str | None, catalogue: Mapping[str, CatalogueEntry]
-) -> tuple[Grant, ...]:
+def _grants(table: Table, source: str, role: str | None, catalogue: Mapping[str, CatalogueEntry]) -> tuple[Grant, ...]:
     texts = table.texts("grants")
     for index, text in texts:
         try:
@@ -198,9 +193,7 @@ def read_audiences(top: Table) -> dict[str, Audience]:
     }
 
 
-def read_clients(
-    top: Table, catalogue: Mapping[str, CatalogueEntry], roles: Mapping[str, Role]
-) -> dict[str, Client]:
+def read_clients(top: Table, catalogue: Mapping[str, CatalogueEntry], roles: Mapping[str, Role]) -> dict[str, Client]:
     found: dict[str, Client] = {}
     for name, table in top.tables("clients", ("description", "grants", "roles")):
         _check_name(name, table)

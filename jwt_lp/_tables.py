@@ -56,9 +56,7 @@ class Table:
     faults: list[Fault]
 
     @classmethod
-    def read(
-        cls, path: Place, value: object, faults: list[Fault], known: Collection[str] | None = None
-    ) -> Table:
+    def read(cls, path: Place, value: object, faults: list[Fault], known: Collection[str] | None = None) -> Table:
         """Read `value`: a mapping whose keys are strings, all of them among `known` unless that is None."""
         if not isinstance(value, Mapping):
             faults.append((path, f"must be a table, not {type(value).__name__}"))

@@ -26,7 +26,6 @@ __all__ = [
     "ClaimProfile",
     "Conferred",
     "Source",
-
     "is_array",
     "is_object",
     "read_only",

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 _NO_CREDENTIAL: Final = Cause(HTTPStatus.UNAUTHORIZED, None, "no_credential", "no bearer token was sent")
 _UNDECIDED: Final = Cause(
-    HTTPStatus.SERVICE_UNAVAILABLE, None, "keys_unavailable", "keys have to be fetched first, and the caller may not wait"
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    None,
+    "keys_unavailable",
+    "keys have to be fetched first, and the caller may not wait",
 )
 _UNMARKED: Final = Cause(
     HTTPStatus.FORBIDDEN,
@@ -154,7 +157,9 @@ class Guard:
             return self._journal.refuse(dead, token, requirement, route, record=record)
         return self._decide(token, requirement, params, route, record=record)
 
-    def can(self, token: AccessToken | None, requirement: Requirement, params: Mapping[str, object] | tuple[()] = ()) -> bool:
+    def can(
+        self, token: AccessToken | None, requirement: Requirement, params: Mapping[str, object] | tuple[()] = ()
+    ) -> bool:
         """Whether `token` would satisfy `requirement`: a probe, never recorded as use and never logged."""
         if token is None or self._dead(token) is not None:
             return False

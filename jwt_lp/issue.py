@@ -111,16 +111,16 @@ def shaped(
     for role in dict.fromkeys(roles):
         _carry_role(claims, list(sources.values()), role, registered)
     # A claim that has to be there and carries grants is empty; of any other nothing is known, so it says who asked.
-    empty: dict[str, object] = {path[0]: {} if len(path) > 1 else "" if source.shape == "text" else [] for path, source in sources.items()}
+    empty: dict[str, object] = {
+        path[0]: {} if len(path) > 1 else "" if source.shape == "text" else [] for path, source in sources.items()
+    }
     for name in (*profile.required, *(names[0] for names in profile.any_of)):
         claims.setdefault(name, empty.get(name, registered["client_id"]))
     typ = min(profile.types, key=lambda each: (each == "", each))
     return claims, "JWT" if typ == "jwt" else typ or None
 
 
-def _carry(
-    claims: dict[str, object], sources: Sequence[Source], value: str, registered: Mapping[str, object]
-) -> None:
+def _carry(claims: dict[str, object], sources: Sequence[Source], value: str, registered: Mapping[str, object]) -> None:
     if not sources:
         raise ConfigurationError(f"the profile has no claim that could carry {value!a}")
     for source in sources:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from jwt_lp._custom import from_mapping as custom_profile
 from jwt_lp._tables import nearest
@@ -106,7 +106,7 @@ class IssuerReader(Reader):
             ceiling=ceiling,
             leeway=leeway,
             max_lifetime=max_lifetime,
-            **keys,  # type: ignore[arg-type]
+            **keys,
         )
 
     def algorithms(self) -> frozenset[str]:
@@ -120,7 +120,7 @@ class IssuerReader(Reader):
             self.fault("ALGORITHMS mixes HS… with public-key algorithms: one issuer signs with one kind")
         return names
 
-    def keys(self, algorithms: frozenset[str], hosts: frozenset[str]) -> dict[str, object]:
+    def keys(self, algorithms: frozenset[str], hosts: frozenset[str]) -> dict[str, Any]:
         """Where its keys are: exactly one way."""
         self.values["DISCOVERY"] = discovery = self.word("DISCOVERY")
         given = [key for key in ("JWKS", "JWKS_URL", "DISCOVERY") if self.values.get(key)]

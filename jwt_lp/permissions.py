@@ -165,12 +165,12 @@ class _Pattern:
         return all(mine in ("*", theirs) for mine, theirs in zip(self.head, segments, strict=False))
 
     @property
-    def rank(self) -> tuple[bool, bool, str, str]:
+    def rank(self) -> tuple[bool, bool, str, str, str, bool]:
         return (self.deep, *_rank(self.grant))
 
 
-def _rank(grant: Grant) -> tuple[bool, str, str]:
-    return (grant.role is not None, grant.text, grant.source)
+def _rank(grant: Grant) -> tuple[bool, str, str, str, bool]:
+    return (grant.role is not None, grant.text, grant.source, grant.role or "", grant.pattern)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +227,7 @@ class Permissions:
         return cls(
             (
                 _Layer.of(
-                    grant if isinstance(grant, Grant) else Grant(grant, "direct", pattern=patterns)
-                    for grant in grants
+                    grant if isinstance(grant, Grant) else Grant(grant, "direct", pattern=patterns) for grant in grants
                 ),
             )
         )

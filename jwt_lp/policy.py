@@ -117,9 +117,7 @@ class Policy:
 
     def grants(self, roles: Iterable[str]) -> tuple[Grant, ...]:
         """All that these roles grant; a role that is not in the policy grants nothing."""
-        return tuple(
-            grant for name in dict.fromkeys(roles) if name in self.roles for grant in self.roles[name].grants
-        )
+        return tuple(grant for name in dict.fromkeys(roles) if name in self.roles for grant in self.roles[name].grants)
 
     def risk(self, permission: str) -> str:
         """The highest risk among the catalogue's entries that `permission`, literal or template, may be.
@@ -156,7 +154,8 @@ def _plain(value: CatalogueEntry | Role | Audience | Client) -> dict[str, object
     """What `value` says, for the digest. Whatever it has several of, their order means nothing."""
     found = ((each.name, getattr(value, each.name)) for each in fields(value))
     return {
-        name: sorted(map(str, cast(tuple[object, ...], each))) if isinstance(each, tuple) else each for name, each in found
+        name: sorted(map(str, cast(tuple[object, ...], each))) if isinstance(each, tuple) else each
+        for name, each in found
     }
 
 

@@ -91,7 +91,9 @@ class Reader:
         """A number of seconds or a timedelta, from 0 to `most`."""
         value = self.values.get(key, default)
         try:
-            number = float(cast(str, value)) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else -1
+            number = (
+                float(cast(str, value)) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else -1
+            )
         except (ValueError, OverflowError):
             number = -1
         if isinstance(value, timedelta):

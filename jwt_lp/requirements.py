@@ -64,7 +64,9 @@ def any_of(*parts: Requirement | str) -> Requirement:
 
 
 def _names(unbound: Iterable[object] | None) -> frozenset[str]:
-    given: list[object] = [unbound] if isinstance(unbound, str) else list(unbound) if isinstance(unbound, Iterable) else [None]
+    given: list[object] = (
+        [unbound] if isinstance(unbound, str) else list(unbound) if isinstance(unbound, Iterable) else [None]
+    )
     names = frozenset(name for name in given if isinstance(name, str))
     if len(names) != len(set(given)):
         raise ConfigurationError('unbound names route parameters, such as unbound=["tenant_id"]')
@@ -89,5 +91,7 @@ def _path(parameter: str, path: object) -> tuple[str, ...]:
     given = [path] if isinstance(path, str) else cast(Sequence[object], path) if isinstance(path, (list, tuple)) else ()
     keys = tuple(key for key in given if isinstance(key, str) and key)
     if not keys or len(keys) != len(given):
-        raise ConfigurationError(f"the claim for {parameter} is a name or a list of keys, such as 'sub' or ['org', 'id']")
+        raise ConfigurationError(
+            f"the claim for {parameter} is a name or a list of keys, such as 'sub' or ['org', 'id']"
+        )
     return keys

@@ -52,7 +52,8 @@ class Route:
         unknown = sorted(self.requirement.names - self.parameters)
         known = ", ".join(sorted(self.parameters)) or "none"
         return self.faults + tuple(
-            f"{self.label}: {self.requirement} reads {name}, but the route's parameters are: {known}" for name in unknown
+            f"{self.label}: {self.requirement} reads {name}, but the route's parameters are: {known}"
+            for name in unknown
         )
 
 
@@ -73,8 +74,14 @@ class Rules:
             except ConfigurationError as error:
                 faults.append(f"EXTERNAL[{rule!a}]: {error}")
         entries += [(rule, PUBLIC) for rule in public_rules]
-        faults += [f"the rule {rule!a} would open everything: name a prefix below it" for rule, _ in entries if not rule.strip("/")]
-        faults += [f"the rule {rule!a} stands in both EXTERNAL and PUBLIC" for rule in external_rules if rule in public_rules]
+        faults += [
+            f"the rule {rule!a} would open everything: name a prefix below it"
+            for rule, _ in entries
+            if not rule.strip("/")
+        ]
+        faults += [
+            f"the rule {rule!a} stands in both EXTERNAL and PUBLIC" for rule in external_rules if rule in public_rules
+        ]
         if faults:
             raise ConfigurationError(*faults)
         return cls(tuple(entries))
@@ -117,7 +124,9 @@ def _matches(rule: str, route: Route) -> bool:
     return route.template.strip("/").split("/")[: len(wanted)] == wanted
 
 
-def route_faults(routes: Sequence[Route], rules: Rules, requirement_faults: Callable[[Requirement], Iterable[str]]) -> tuple[str, ...]:
+def route_faults(
+    routes: Sequence[Route], rules: Rules, requirement_faults: Callable[[Requirement], Iterable[str]]
+) -> tuple[str, ...]:
     """Every fault of declarations and rules over all of a host's routes, each once."""
     faults = [fault for route in routes for fault in route.all_faults()]
     for requirement in dict.fromkeys(route.requirement for route in routes if route.requirement is not None):

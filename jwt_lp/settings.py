@@ -53,7 +53,11 @@ class Settings:
 
     @classmethod
     def from_mapping(
-        cls, mapping: Mapping[str, object] | Self, *, environ: Mapping[str, str] | None = None, today: date | None = None
+        cls,
+        mapping: Mapping[str, object] | Self,
+        *,
+        environ: Mapping[str, str] | None = None,
+        today: date | None = None,
     ) -> Self:
         """Read a settings mapping; `ConfigurationError` lists every fault and names the nearest known key.
 
@@ -67,7 +71,7 @@ class Settings:
         settings = reader.settings(development=development, today=today or datetime.now(UTC).date())
         if reader.faults:
             raise ConfigurationError(*reader.faults)
-        return cls(**settings)  # type: ignore[arg-type]
+        return cls(**settings)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -130,10 +134,12 @@ def _placed(tree: dict[str, object], keys: list[str], value: str) -> bool:
 class _SettingsReader(IssuerReader):
     """Reads the mapping as a whole; every method returns something usable."""
 
-    def settings(self, *, development: bool, today: date) -> dict[str, object]:
+    def settings(self, *, development: bool, today: date) -> dict[str, Any]:
         several = "ISSUERS" in self.values
         if several:
-            self.unknown(_TOP_KEYS, dict.fromkeys(ISSUER_KEYS, " here: beside ISSUERS it belongs into each of its entries"))
+            self.unknown(
+                _TOP_KEYS, dict.fromkeys(ISSUER_KEYS, " here: beside ISSUERS it belongs into each of its entries")
+            )
         else:
             self.unknown((*_TOP_KEYS, *ISSUER_KEYS))
         hosts = frozenset(self.texts("ALLOW_HTTP_HOSTS"))
@@ -199,7 +205,8 @@ class _SettingsReader(IssuerReader):
 
     def rules(self) -> Rules:
         external = self.values.get("EXTERNAL", {})
-        if not isinstance(external, Mapping) or not all(isinstance(rule, str) for rule in cast(Iterable[object], external)):
+        rules = cast(Iterable[object], external)
+        if not isinstance(external, Mapping) or not all(isinstance(rule, str) for rule in rules):
             self.fault('EXTERNAL is a mapping from a rule to a reason, such as {"admin": "session login"}')
             external = {}
         try:
@@ -235,7 +242,9 @@ class _SettingsReader(IssuerReader):
         if value in (None, ""):
             return None
         try:
-            until = value if isinstance(value, date) and not isinstance(value, datetime) else date.fromisoformat(str(value))
+            until = (
+                value if isinstance(value, date) and not isinstance(value, datetime) else date.fromisoformat(str(value))
+            )
         except ValueError:
             self.fault("OBSERVE_UNTIL is a date such as 2027-01-31")
             return None

@@ -175,7 +175,11 @@ class Binding(Requirement):
         if len(issuers) > 1 and "" in named:
             return [f"{self}: with several issuers a binding names its issuer: {{{issuers[0]!r}: 'sub', ...}}"]
         known = (*issuers, "")
-        return [f"{self}: no issuer is called {issuer!a}; there is {', '.join(issuers)}" for issuer in named if issuer not in known]
+        return [
+            f"{self}: no issuer is called {issuer!a}; there is {', '.join(issuers)}"
+            for issuer in named
+            if issuer not in known
+        ]
 
     @property
     def names(self) -> frozenset[str]:

@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from typing import Final
+from typing import Any, Final
 
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.guard import Guard
@@ -95,13 +95,22 @@ class Authority:
             "jti": secrets.token_hex(8),
             "client_id": client,
         }
-        body, usual = shaped(target.profile, registered, _texts("permissions", permissions), [self._settings.outside(role, target) for role in _texts("roles", roles)])
+        body, usual = shaped(
+            target.profile,
+            registered,
+            _texts("permissions", permissions),
+            [self._settings.outside(role, target) for role in _texts("roles", roles)],
+        )
         body.update(claims or {})
-        return sign({name: value for name, value in body.items() if value is not None}, self.key, typ=(usual if typ is None else typ) or None)
+        return sign(
+            {name: value for name, value in body.items() if value is not None},
+            self.key,
+            typ=(usual if typ is None else typ) or None,
+        )
 
-    def headers(self, *args: object, **kwargs: object) -> dict[str, str]:
+    def headers(self, *args: Any, **kwargs: Any) -> dict[str, str]:
         """The Authorization header with a token made as `token` makes it."""
-        return {"Authorization": f"Bearer {self.token(*args, **kwargs)}"}  # type: ignore[arg-type]
+        return {"Authorization": f"Bearer {self.token(*args, **kwargs)}"}
 
     def _keys(self) -> dict[str, object]:
         return {"ALGORITHMS": [self.key.algorithm], "JWKS": self.jwks()}
@@ -120,13 +129,18 @@ class Authority:
             "POLICY": like.policy,
             "EXTERNAL": {rule: open_.reason for rule, open_ in like.rules.entries if open_.reason is not None},
             "PUBLIC": [rule for rule, open_ in like.rules.entries if open_.reason is None],
-            "BIND": {name: dict(each.paths) if each.paths[0][0] else each.paths[0][1] for name, each in like.bind.items()},
+            "BIND": {
+                name: dict(each.paths) if each.paths[0][0] else each.paths[0][1] for name, each in like.bind.items()
+            },
             "URLCONFS": like.urlconfs,
             "OBSERVE_UNTIL": like.observe_until,
             "SHOW_REQUIREMENT": like.show_requirement,
         }
         if named:
-            return {**mapping, "ISSUERS": {each.name: self._issuer_alike(each, f"/{each.name}") for each in like.issuers}}
+            return {
+                **mapping,
+                "ISSUERS": {each.name: self._issuer_alike(each, f"/{each.name}") for each in like.issuers},
+            }
         return {**mapping, **self._issuer_alike(like.issuers[0], "")}
 
     def _issuer_alike(self, issuer: IssuerSettings, path: str) -> dict[str, object]:
@@ -158,9 +172,9 @@ class LeastPrivilegeTesting:
         self.authority: Authority = Authority()
         self._undo = ExitStack()
 
-    def token(self, *args: object, **kwargs: object) -> str:
+    def token(self, *args: Any, **kwargs: Any) -> str:
         """`Authority.token`."""
-        return self.authority.token(*args, **kwargs)  # type: ignore[arg-type]
+        return self.authority.token(*args, **kwargs)
 
     def headers(self, *args: object, **kwargs: object) -> dict[str, str]:
         """`Authority.headers`."""

@@ -77,7 +77,7 @@ class Verifier:
     def verify(self, token: str | Any, *, wait: bool = True, now: float | None = None) -> AccessToken:
         """Return what the token comes to. `now` is what the clock says, for a caller who has just asked it.
 
-        Raises `InvalidToken` for one that is not good here, `KeysUnavailable` where no keys could be had to
+        Raises `InvalidToken` for whatever is no good token here, `KeysUnavailable` where no keys could be had to
         tell, and with `wait=False` `KeysPending` where only a fetch could tell.
         """
         try:
@@ -168,9 +168,7 @@ class Verifier:
             development=development,
         )
 
-    def _permissions(
-        self, issuer: TrustedIssuer, conferred: Conferred
-    ) -> tuple[Permissions, tuple[str, ...], int]:
+    def _permissions(self, issuer: TrustedIssuer, conferred: Conferred) -> tuple[Permissions, tuple[str, ...], int]:
         roles, ignored = self._roles(issuer, conferred)
         return self._held(conferred, roles, issuer.own or issuer.patterns), roles, ignored
 

@@ -55,9 +55,9 @@ def decided(request: Request) -> Decided:
 def judge(guard: Guard, request: Request, asked: Asked, params: Mapping[str, object]) -> Decision:
     """Decide, or give the decision that was made for the same requirement and parameters."""
     # INVARIANT: a parameter that a preprocessor took away is there all the same, and equals nothing.
-    params = {**dict.fromkeys(request.url_rule.arguments if request.url_rule else ()), **params}
+    params = {**dict.fromkeys(getattr(request.url_rule, "arguments", ())), **params}
     so_far = decided(request)
-    filled = {name: (type(value), value) for name, value in params.items()}
+    filled: dict[str, tuple[type[object], object]] = {name: (type(value), value) for name, value in params.items()}
     for requirement, with_params, decision in so_far.made:
         if requirement == asked.requirement and with_params == filled:
             return decision

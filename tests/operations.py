@@ -44,5 +44,8 @@ def operations() -> list[Operation]:
     for path, methods in json.loads(FILE.read_text("utf-8"))["paths"].items():
         template = path.replace(*_REGEX)
         order = tuple("\x7f" if "{" in segment else segment for segment in template.split("/"))
-        found += [Operation(order, template, method, f"{each['permission']}:{each['access']}") for method, each in methods.items()]
+        found += [
+            Operation(order, template, method, f"{each['permission']}:{each['access']}")
+            for method, each in methods.items()
+        ]
     return sorted(found)

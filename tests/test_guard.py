@@ -108,7 +108,11 @@ def test_a_refusal_says_what_is_missing(authority: Authority, guard: Guard) -> N
     ],
 )
 def test_requirements(
-    authority: Authority, guard: Guard, requirement: Requirement | None, params: Mapping[str, object], expected: int | None
+    authority: Authority,
+    guard: Guard,
+    requirement: Requirement | None,
+    params: Mapping[str, object],
+    expected: int | None,
 ) -> None:
     """Every kind of requirement is decided by value, and never by an exception."""
     decision = guard.check(bearer(authority, "orders:7:read"), requirement, params, ROUTE)
@@ -232,10 +236,18 @@ def test_observe_lets_would_be_refusals_pass(authority: Authority, clock: Clock,
     good, bad = bearer(authority), bearer(authority, lifetime=-1)
     results = [
         guard.check(header, requirement, {}, ROUTE)
-        for header, requirement in ((good, all_of("a")), (good, None), (bad, all_of("a")), (None, all_of("a")), (["a", "b"], None))
+        for header, requirement in (
+            (good, all_of("a")),
+            (good, None),
+            (bad, all_of("a")),
+            (None, all_of("a")),
+            (["a", "b"], None),
+        )
     ]
     assert [True] * 5 == [decision.passes for decision in results]
-    assert [403, 403, 401, 401, 400] == [decision.observed.status if decision.observed else None for decision in results]
+    assert [403, 403, 401, 401, 400] == [
+        decision.observed.status if decision.observed else None for decision in results
+    ]
     assert ["alice", "alice", None, None, None] == [getattr(decision.token, "subject", None) for decision in results]
     assert [()] * 5 == [decision.used for decision in results]
     assert 5 == sum(event["event"] == "observed" for event in events(caplog))
@@ -263,7 +275,9 @@ def test_observe_ends_by_the_clock(authority: Authority, clock: Clock) -> None:
     [all_of("a", enforce=True), all_of("b", all_of("a", enforce=True)), any_of(all_of("a", enforce=True), "b")],
     ids=str,
 )
-def test_enforced_requirements_are_never_only_observed(authority: Authority, clock: Clock, requirement: Requirement) -> None:
+def test_enforced_requirements_are_never_only_observed(
+    authority: Authority, clock: Clock, requirement: Requirement
+) -> None:
     """`enforce=True` refuses although the rest is observed."""
     assert not observing(authority, clock).check(bearer(authority), requirement, {}, ROUTE).passes
 
@@ -278,7 +292,9 @@ def test_observing_is_said_loudly(authority: Authority, clock: Clock, caplog: An
 
 
 @pytest.fixture
-def development(authority: Authority, clock: Clock, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Guard, str]:
+def development(
+    authority: Authority, clock: Clock, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Guard, str]:
     """A guard in development and the header of a development token."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JWT_LP_DEV", "1")
@@ -303,7 +319,9 @@ def development(authority: Authority, clock: Clock, tmp_path: Any, monkeypatch: 
         pytest.param(call(via="1.1 proxy"), 401, id="through a proxy"),
     ],
 )
-def test_a_development_token_is_for_this_machine(development: tuple[Guard, str], where: Call | None, expected: int | None) -> None:
+def test_a_development_token_is_for_this_machine(
+    development: tuple[Guard, str], where: Call | None, expected: int | None
+) -> None:
     """A development token is taken from a loopback peer without a forwarding header, cached or not."""
     guard, header = development
     for _ in range(2):
@@ -311,7 +329,9 @@ def test_a_development_token_is_for_this_machine(development: tuple[Guard, str],
         assert expected == (decision.refusal.status if decision.refusal else None)
 
 
-def test_without_development_its_key_is_unknown(development: tuple[Guard, str], authority: Authority, monkeypatch: Any) -> None:
+def test_without_development_its_key_is_unknown(
+    development: tuple[Guard, str], authority: Authority, monkeypatch: Any
+) -> None:
     """The same token is an ordinary bad token where JWT_LP_DEV is not set."""
     monkeypatch.delenv("JWT_LP_DEV")
     decision = authority.guard().check(development[1], all_of("a"), {}, ROUTE, call=call())

@@ -24,7 +24,8 @@ def test_every_pair_of_permission_and_operation() -> None:
         (held, each)
         for held, header in headers.items()
         for each in found
-        if guard.check(header["Authorization"], all_of(each.permission), {}, each.template).passes is not (held == each.permission)
+        if guard.check(header["Authorization"], all_of(each.permission), {}, each.template).passes
+        is not (held == each.permission)
     ]
     assert [] == wrong
 
@@ -33,7 +34,11 @@ def test_wildcards_over_the_map() -> None:
     """`*:read` allows what reads and nothing that writes; `**` allows everything."""
     authority = Authority()
     guard = authority.guard()
-    read, everything = (guard.authenticate(authority.headers(permissions=[held])["Authorization"]).token for held in ("*:read", "**"))
+    read, everything = (
+        guard.authenticate(authority.headers(permissions=[held])["Authorization"]).token for held in ("*:read", "**")
+    )
     found = operations()
-    assert [each.permission.endswith(":read") for each in found] == [guard.can(read, all_of(each.permission)) for each in found]
+    assert [each.permission.endswith(":read") for each in found] == [
+        guard.can(read, all_of(each.permission)) for each in found
+    ]
     assert all(guard.can(everything, all_of(each.permission)) for each in found)

@@ -203,14 +203,10 @@ def test_roles_grant_what_they_hold_and_unknown_ones_nothing(path: Path) -> None
         pytest.param(["role:viewer"], "auth0", False, (("viewer",), 0), id="one issuer, entry with its name"),
         pytest.param(["role:viewer"], "kc", False, ((), 1), id="one issuer, entry with another name"),
         pytest.param(["realm:orders-clerk"], "kc", True, ((), 1), id="several issuers, plain entry"),
-        pytest.param(
-            ["role:viewer"], "auth0", True, (("viewer",), 0), id="several issuers, entry with its name"
-        ),
+        pytest.param(["role:viewer"], "auth0", True, (("viewer",), 0), id="several issuers, entry with its name"),
         pytest.param(["role:viewer"], "kc", True, ((), 1), id="several issuers, entry with another name"),
         pytest.param(["role:viewer"], "AUTH0", True, (("viewer",), 0), id="the name in another case"),
-        pytest.param(
-            ["auth0/role:viewer"], "kc", False, ((), 1), id="an entry's text is not an outside name"
-        ),
+        pytest.param(["auth0/role:viewer"], "kc", False, ((), 1), id="an entry's text is not an outside name"),
         pytest.param(["clerk", "viewer"], "kc", False, ((), 2), id="our own names confer nothing"),
         pytest.param(["group:/staff/clerks"], "kc", False, (("clerk",), 0), id="a name with slashes"),
         pytest.param(["Realm:orders-clerk"], "kc", False, ((), 1), id="case matters"),
@@ -233,9 +229,7 @@ def test_an_outside_role_confers_only_what_lists_it(
 
 def test_one_outside_role_may_confer_several_of_ours() -> None:
     """Two roles may list the same outside name, with or without the issuer's."""
-    policy = read(
-        roles={"a": {"from": ["realm:x"]}, "b": {"from": ["kc/realm:x"]}, "c": {"from": ["realm:x"]}}
-    )
+    policy = read(roles={"a": {"from": ["realm:x"]}, "b": {"from": ["kc/realm:x"]}, "c": {"from": ["realm:x"]}})
     assert (("b", "a", "c"), 0) == policy.conferred(["realm:x"], "kc", several=False)
 
 
@@ -246,9 +240,7 @@ def test_an_issuer_without_a_name_is_no_issuer_of_plain_entries() -> None:
 
 def test_a_malformed_source_confers_nothing() -> None:
     """A role made by hand with a source that is none is conferred by nothing."""
-    assert ((), 1) == Policy(roles={"a": Role("a", sources=("clerk",))}).conferred(
-        ["clerk"], "kc", several=False
-    )
+    assert ((), 1) == Policy(roles={"a": Role("a", sources=("clerk",))}).conferred(["clerk"], "kc", several=False)
 
 
 # Risk
@@ -350,10 +342,7 @@ def test_flattening_is_the_transitive_closure(graph: dict[int, frozenset[int]]) 
     for n in range(8):
         reached[n] = {n}.union(*(reached[m] for m in below[n]))
     policy = read(
-        roles={
-            f"r{n}": {"grants": [f"g{n}"], "includes": [f"r{m}" for m in below[n]]}
-            for n in reversed(range(8))
-        }
+        roles={f"r{n}": {"grants": [f"g{n}"], "includes": [f"r{m}" for m in below[n]]} for n in reversed(range(8))}
     )
     expected = {f"r{n}": {(f"g{m}", f"r{n}") for m in reached[n]} for n in range(8)}
     assert expected == {
@@ -393,12 +382,8 @@ def test_a_cycle_is_named() -> None:
     ("data", "expected"),
     [
         pytest.param({}, "version: must be 1: write `version = 1` at the top", id="no version"),
-        pytest.param(
-            {"version": 2}, "version: must be 1: write `version = 1` at the top", id="another version"
-        ),
-        pytest.param(
-            {"version": True}, "version: must be 1: write `version = 1` at the top", id="not quite 1"
-        ),
+        pytest.param({"version": 2}, "version: must be 1: write `version = 1` at the top", id="another version"),
+        pytest.param({"version": True}, "version: must be 1: write `version = 1` at the top", id="not quite 1"),
         pytest.param({"version": 1, 2: 3}, "a key must be a string, not int", id="a key that is no string"),
     ],
 )
@@ -427,9 +412,7 @@ def test_an_unknown_key_is_refused_at_any_level(parts: dict[str, object], expect
     assert (expected,) == faults(**parts)
 
 
-LIFETIME = (
-    'audiences.a.max_lifetime: must be a whole number of seconds, or a span like "5m", from 1 to 1000000000'
-)
+LIFETIME = 'audiences.a.max_lifetime: must be a whole number of seconds, or a span like "5m", from 1 to 1000000000'
 
 
 @pytest.mark.parametrize(
@@ -458,9 +441,7 @@ def test_a_wrong_type_is_refused(parts: dict[str, object], expected: str) -> Non
     assert (expected,) == faults(**parts)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"), [("90s", 90), ("5m", 300), ("2h", 7200), ("1d", 86400), (60, 60)]
-)
+@pytest.mark.parametrize(("text", "expected"), [("90s", 90), ("5m", 300), ("2h", 7200), ("1d", 86400), (60, 60)])
 def test_a_lifetime_is_in_seconds(text: object, expected: int) -> None:
     """A lifetime is a number of seconds or a span."""
     assert expected == read(audiences={"a": {"max_lifetime": text}}).audiences["a"].max_lifetime
@@ -521,14 +502,10 @@ def test_a_grant_in_the_catalogue_stands(grant: str) -> None:
 @pytest.mark.parametrize(
     ("grant", "expected"),
     [
-        pytest.param(
-            "orders:raed", "'orders:raed' is not in the catalogue; did you mean 'orders:read'?", id="typo"
-        ),
+        pytest.param("orders:raed", "'orders:raed' is not in the catalogue; did you mean 'orders:read'?", id="typo"),
         pytest.param("zzz", "'zzz' is not in the catalogue", id="nothing near"),
         pytest.param("orders:*:*:*", "'orders:*:*:*' covers nothing in the catalogue", id="pattern"),
-        pytest.param(
-            "orders:read:**", "'orders:read:**' covers nothing in the catalogue", id="** is never none"
-        ),
+        pytest.param("orders:read:**", "'orders:read:**' covers nothing in the catalogue", id="** is never none"),
         pytest.param("x" * 300, "a permission has at most 16 segments and 256 characters", id="long"),
     ],
 )
@@ -537,9 +514,7 @@ def test_a_grant_outside_the_catalogue_is_a_typo(table: str, grant: str, expecte
     """Where there is a catalogue, what it does not know is refused with what is nearest."""
     # `orders:{order_id}:ship` would be covered by `orders:read:**`.
     catalogue = {"orders:read": {}, "orders:{order_id}": {}} if "**" in grant else CATALOGUE
-    assert (f"{table}.x.grants[0]: {expected}",) == faults(
-        permissions=catalogue, **{table: {"x": {"grants": [grant]}}}
-    )
+    assert (f"{table}.x.grants[0]: {expected}",) == faults(permissions=catalogue, **{table: {"x": {"grants": [grant]}}})
 
 
 @pytest.mark.parametrize(
@@ -610,18 +585,14 @@ def test_every_fault_is_reported_at_once() -> None:
     )
 
 
-SCALARS = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.binary(max_size=2)
-)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.binary(max_size=2)
 WORDS = st.sampled_from(
     ["version", "permissions", "roles", "audiences", "clients", "grants", "includes", "from", "a", "a:*", "a:{b}", "r:a",
      "description", "risk", "may_call", "claims", "max_lifetime", "max_size", "wildcards", "high", "**", "5m"]
 )  # fmt: skip
 TREES = st.recursive(
     SCALARS | WORDS,
-    lambda each: (
-        st.lists(each, max_size=4) | st.dictionaries(WORDS | st.integers() | st.text(), each, max_size=5)
-    ),
+    lambda each: st.lists(each, max_size=4) | st.dictionaries(WORDS | st.integers() | st.text(), each, max_size=5),
     max_leaves=12,
 )
 SHAPED = st.fixed_dictionaries(
@@ -706,9 +677,7 @@ def test_faults_of_a_file_stand_in_its_order_with_their_lines(path: Path) -> Non
         pytest.param("\n\n[permissions]\n", "1: version: must be 1", id="no version"),
         pytest.param("version = 1\n\n[roles\n", "3: not TOML: ", id="syntax"),
         pytest.param("version = 1\nversion = 1\n", "2: not TOML: ", id="a duplicate key"),
-        pytest.param(
-            "version = 1\n[roles.a]\n[roles.b]\n[roles.a]\n", "4: not TOML: ", id="a duplicate table"
-        ),
+        pytest.param("version = 1\n[roles.a]\n[roles.b]\n[roles.a]\n", "4: not TOML: ", id="a duplicate table"),
         pytest.param('version = 1\n[roles]\na = """\n\n', "5: not TOML: ", id="the end of the file"),
         pytest.param(b'version = 1\n\n# \xff"\n', "3: not TOML: not UTF-8", id="bytes"),
         pytest.param(f"version = {'1' * 5000}", "1: not TOML: ", id="a huge number"),
@@ -749,9 +718,7 @@ def test_a_file_that_cannot_be_opened_is_refused(tmp_path: Path, name: str, expe
         pytest.param("x = 1\n\n[a]\n[a.b]\nc = [", ("a", "b", "z", 3), 4, id="at the nearest table"),
         pytest.param("x = 1", ("y",), 1, id="nothing near"),
         pytest.param("[[a]]\nb = 1\n[[a]]\n", ("a",), 1, id="an array of tables"),
-        pytest.param(
-            "a = [\n1.5,\n{ b = 2,\n c = [\n3, 4,\n] },\n]\nd = 1", ("a", 1, "c", 0), 5, id="nested"
-        ),
+        pytest.param("a = [\n1.5,\n{ b = 2,\n c = [\n3, 4,\n] },\n]\nd = 1", ("a", 1, "c", 0), 5, id="nested"),
         pytest.param("a = [\n1.5,\n{ b = 2,\n c = [\n3, 4,\n] },\n]\nd = 1", ("d",), 8, id="after nested"),
         pytest.param("a = '''\n''''' # '''\nb = 1", ("b",), 3, id="quotes at the end of a literal"),
         pytest.param('a = """\n\\"""\n""""" # "\nb = 1', ("b",), 4, id="quotes at the end of a string"),
@@ -782,9 +749,7 @@ ATOMS = st.sampled_from(
 
 
 @st.composite
-def values(
-    draw: Any, line: int, path: tuple[Any, ...], found: dict[tuple[Any, ...], int], depth: int = 0
-) -> str:
+def values(draw: Any, line: int, path: tuple[Any, ...], found: dict[tuple[Any, ...], int], depth: int = 0) -> str:
     """Draw a TOML value that starts on `line`, noting where what is inside it stands."""
     kind = draw(st.sampled_from(["atom", "array", "table"] if depth < 3 else ["atom"]))
     if kind == "atom":

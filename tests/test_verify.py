@@ -367,7 +367,9 @@ def test_the_ceiling_bounds_what_an_issuer_confers() -> None:
 
 def test_a_providers_ceiling_bounds_the_users_roles() -> None:
     """In Entra a client acting for an administrator holds what its own scopes cover (low-trust client)."""
-    body = claims(scope=None, client_id=None, azp="web", azpacr="0", ver="2.0", scp="bills:read", roles=["Orders.Clerk"])
+    body = claims(
+        scope=None, client_id=None, azp="web", azpacr="0", ver="2.0", scp="bills:read", roles=["Orders.Clerk"]
+    )
     found = verifier(trusted(profile=ENTRA), policy=POLICY).verify(sign(body, KEY, typ="JWT"))
     assert "orders:list" not in found.permissions
 
@@ -386,7 +388,10 @@ def test_a_development_key_stands_beside_the_issuers() -> None:
     rsa = SigningKey.generate("RS256", kid="k1")
     development = StaticKeys.from_jwks({"keys": [key.public_jwk()]})
     found = verifier(trusted(rsa, development=development))
-    assert (True, False) == (found.verify(sign(claims(), key)).development, found.verify(sign(claims(), rsa)).development)
+    assert (True, False) == (
+        found.verify(sign(claims(), key)).development,
+        found.verify(sign(claims(), rsa)).development,
+    )
     assert "algorithm" == cause(verifier(trusted(rsa)), sign(claims(), key))
 
 
@@ -434,9 +439,7 @@ MANGLING = st.one_of(
 
 
 @settings(max_examples=600, deadline=None)
-@given(
-    st.dictionaries(NAMES, VALUES, max_size=3), st.dictionaries(HEADERS, VALUES, max_size=2), MANGLING
-)
+@given(st.dictionaries(NAMES, VALUES, max_size=3), st.dictionaries(HEADERS, VALUES, max_size=2), MANGLING)
 def test_never_takes_what_pyjwt_refuses(changes: dict[str, Any], header: dict[str, Any], mangle: Any) -> None:
     """Whatever the claims, the header and a changed character: what is taken here, `jwt.decode` takes too."""
     head = json.dumps({"alg": "ES256", "kid": "k1", "typ": "at+jwt", **header}).encode()
@@ -449,9 +452,19 @@ def test_never_takes_what_pyjwt_refuses(changes: dict[str, Any], header: dict[st
     dates = {name: value for name, value in changes.items() if name in {"exp", "iat", "nbf"}}
     if any(isinstance(value, float) for value in dates.values()):
         return
-    options = {"require": ["exp", "iat", "iss", "sub", "aud"], "verify_exp": False, "verify_nbf": False, "verify_iat": False}
+    options = {
+        "require": ["exp", "iat", "iss", "sub", "aud"],
+        "verify_exp": False,
+        "verify_nbf": False,
+        "verify_iat": False,
+    }
     decoded = jwt.decode(
-        token, jwt.PyJWK(KEY.public_jwk()), algorithms=["ES256"], audience=AUDIENCE, issuer=ISSUER, options=options  # type: ignore[arg-type]
+        token,
+        jwt.PyJWK(KEY.public_jwk()),
+        algorithms=["ES256"],
+        audience=AUDIENCE,
+        issuer=ISSUER,
+        options=options,  # type: ignore[arg-type]
     )
     assert NOW < decoded["exp"]
     assert NOW >= max(decoded["iat"], decoded.get("nbf", 0))

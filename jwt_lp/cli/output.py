@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
@@ -110,10 +110,10 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def moment(seconds: object) -> str:
+def moment(seconds: Any) -> str:
     """Seconds since the epoch as a date and time in UTC, to the second."""
     try:
-        found = datetime.fromtimestamp(float(seconds), UTC)  # type: ignore[arg-type]
+        found = datetime.fromtimestamp(float(seconds), UTC)
     except (TypeError, ValueError, OverflowError, OSError):
         return "no date"
     return f"{found:%Y-%m-%dT%H:%M:%SZ}"

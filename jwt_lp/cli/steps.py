@@ -130,7 +130,7 @@ def _remedy(guard: Guard, cause: str, header: Mapping[str, object], issuer: Issu
 
 def _verified(guard: Guard, token: str) -> tuple[AccessToken | None, str, str]:
     try:
-        return guard.verifier.verify(token), "", ""  # pyright: ignore[reportPrivateUsage] - the guard's own
+        return guard.verifier.verify(token), "", ""
     except InvalidToken as error:
         return None, error.cause, error.detail
     except KeysUnavailable as error:
