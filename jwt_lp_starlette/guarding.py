@@ -1,7 +1,7 @@
-"""May this request reach its endpoint? The ASGI guard.
+"""May this answer leave the application? The ASGI guard.
 
-It stands directly around the router, inside every other middleware, so that nothing rewrites the path between
-the decision and the call, and it withholds every response that nobody decided on.
+It opens a hearing for each request, which the application's routers have decided on what they are about to call,
+and it withholds every response that nobody decided on or that stands in a refusal's place.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, TypeAlias, cast
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import HTTPConnection
 
-from jwt_lp import ConfigurationError, Guard, Settings
-from jwt_lp_starlette.hearing import BEARER, KEY, Hearing, Scope, denies, response
+from jwt_lp import ConfigurationError, Guard, Refusal, Settings
+from jwt_lp_starlette.hearing import BEARER, KEY, NO_PARAMS, Hearing, Scope, denies, response
 from jwt_lp_starlette.openapi import describe
-from jwt_lp_starlette.routing import WEBSOCKET, Place
-from jwt_lp_starlette.table import Table, Target
+from jwt_lp_starlette.routing import Place
+from jwt_lp_starlette.table import Table, seat
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -28,7 +29,8 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _LOG: Final = logging.getLogger("jwt_lp")
 # The router's own answers where it calls nothing: not found, not allowed, the redirect to the other slash.
-_NATIVE: Final = frozenset({404, 405, 307})
+_NOT_ALLOWED: Final = 405
+_NATIVE: Final = frozenset({404, _NOT_ALLOWED, 307})
 _STARTS: Final = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 
@@ -46,6 +48,8 @@ class Door:
         """The table of the application's routes as they are now."""
         found = self._table
         if found is None or found.router is not app.router or found.rules is not self.guard.rules:
+            if not seat(app.router):
+                raise ConfigurationError("a middleware of the application's router hides what it wraps")
             found = self._table = Table(app.router, Place(owner=app), self.guard.rules)
             self._read = True
         elif found.refresh():
@@ -168,57 +172,62 @@ class _Guarding:
             finally:
                 self.door.close()
             return
-        target = table.find(scope)
-        hearing = scope[KEY] = _hearing(self.door.guard, scope, target)
-        if target is not None:
-            await hearing.admit(target.rule.route.requirement, target.rule.parts, scope)
+        # From here on the routers' own benches decide.
+        hearing = scope[KEY] = Hearing(self.door.guard, scope, table)
         await self.app(scope, receive, _Watch(hearing, scope, receive, send))
 
 
-def _hearing(guard: Guard, scope: Scope, target: Target | None) -> Hearing:
-    method = WEBSOCKET if scope["type"] == "websocket" else scope["method"]
-    if target is None:
-        return Hearing(guard, scope, f"{method} (no route)")
-    route = target.rule.route
-    return Hearing(guard, scope, f"{method} {route.template}", route.endpoint, target.params, target.chain)
-
-
 class _Watch:
-    """Lets out what was decided on, and the router's own answers; anything else is withheld."""
+    """Lets out what was decided on, refusals, and the router's own answers; anything else is withheld."""
 
     def __init__(self, hearing: Hearing, scope: Scope, receive: Receive, send: Send) -> None:
         self._hearing = hearing
         self._scope = scope
         self._receive = receive
         self._send = send
+        self._accepted = False
         self._withheld = False
 
     async def __call__(self, message: Message) -> None:
         if self._withheld:
             return
-        if message["type"] in _STARTS and not self._vouched(message) and await self._withhold():
+        if not self._vouched(message) and await self._withhold():
             return
-        if message["type"] == "websocket.accept" and self._hearing.offered and not message.get("subprotocol"):
-            # A browser that offered protocols gives up unless one of them is chosen.
-            message["subprotocol"] = BEARER
+        if message["type"] == "websocket.accept":
+            self._accepted = True
+            if self._hearing.offered and not message.get("subprotocol"):
+                # A browser that offered protocols gives up unless one of them is chosen.
+                message["subprotocol"] = BEARER
         await self._send(message)
 
     def _vouched(self, message: Message) -> bool:
-        # INVARIANT: what answers is what was judged, and nothing else may answer with content.
-        if self._hearing.decision is None:
-            return message.get("status") in _NATIVE
-        return self._hearing.leads_to(self._scope.get("endpoint"))
+        # INVARIANT: a refusal is final; what answers is what was judged; nothing else may answer with content.
+        if message["type"] not in _STARTS:
+            return message["type"] != "websocket.send" or self._hearing.refusal is None
+        if self._hearing.refusal is not None:
+            return _carries(message, self._hearing.refusal)
+        if self._hearing.decision is None and message.get("status") not in _NATIVE:
+            return False
+        # The endpoint that a 405 is about was found by its path and not called.
+        found = self._hearing.leads_to(self._scope.get("endpoint"))
+        return found or (self._hearing.decision is None and message.get("status") == _NOT_ALLOWED)
 
     async def _withhold(self) -> bool:
-        decision = await self._hearing.hear(None, {})
-        if decision.refusal is None:
+        refusal = self._hearing.refusal or (await self._hearing.hear(None, NO_PARAMS)).refusal
+        if refusal is None:
             return False
         self._withheld = True
-        if self._scope["type"] == "websocket" and not denies(self._scope):
-            await self._send({"type": "websocket.close", "code": 1008, "reason": ""})
+        if self._scope["type"] == "websocket" and (self._accepted or not denies(self._scope)):
+            await self._send({"type": "websocket.close", "code": 1008, "reason": refusal.error or ""})
         else:
-            await response(decision.refusal)(self._scope, self._receive, self._send)
+            await response(refusal)(self._scope, self._receive, self._send)
         return True
+
+
+def _carries(message: Message, refusal: Refusal) -> bool:
+    """Whether status and challenge are the refusal's; a project may render the body in its own way."""
+    challenge = Headers(raw=list(message.get("headers", ()))).get("www-authenticate")
+    return message.get("status") == refusal.status and challenge == refusal.headers.get("WWW-Authenticate")
 
 
 def guard_from(request_or_app: HTTPConnection | Starlette | None = None) -> Guard:

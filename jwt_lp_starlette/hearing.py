@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, MutableMapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from anyio import to_thread
+from anyio import get_current_task, to_thread
 from starlette.authentication import UnauthenticatedUser
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException, WebSocketException
@@ -22,13 +22,19 @@ from starlette.websockets import WebSocket, WebSocketState
 from jwt_lp import AccessToken, Call, ConfigurationError, Decision, Guard, Refusal, Requirement, all_of
 from jwt_lp_starlette.principal import Credentials, Subject
 
+if TYPE_CHECKING:
+    from jwt_lp_starlette.routing import Rule
+    from jwt_lp_starlette.table import Table, Target
+
 Scope: TypeAlias = MutableMapping[str, Any]
+_Typed: TypeAlias = dict[str, tuple[type, object]]
 
 KEY: Final = "jwt_lp"
 BEARER: Final = "bearer"
+WEBSOCKET: Final = "WEBSOCKET"
 NO_PARAMS: Final[Mapping[str, object]] = MappingProxyType({})
 _POLICY_VIOLATION: Final = 1008
-_SENT: Final = ("type", "scheme", "server", "root_path", "path", "query_string", "headers")
+_SENT: Final = ("type", "method", "scheme", "client", "server", "root_path", "path", "query_string", "headers")
 
 
 class Refused(HTTPException):
@@ -83,99 +89,142 @@ def denies(scope: Scope) -> bool:
 class Hearing:
     """One request before the guard: what it sent, and what was decided.
 
-    `label` is the method and the full template, `params` the route's parameters as the view gets them, `chain`
-    the applications that the router passes through and the endpoint it ends at, `endpoint` its dotted name.
+    `label` is the method and the full template, `endpoint` the dotted name of what is called, `chain` the
+    applications that the request was found to pass through and the endpoints it ends at. `tables` are those of the
+    routers on its way, the latest found first. `refusal` is the first no: it is final.
     """
 
-    __slots__ = ("_decided", "call", "chain", "decision", "guard", "label", "lines", "offered", "params")
+    __slots__ = (
+        "_headers",
+        "_made",
+        "_rule",
+        "_scope",
+        "chain",
+        "decision",
+        "endpoint",
+        "guard",
+        "label",
+        "lines",
+        "offered",
+        "outer",
+        "refusal",
+        "tables",
+    )
 
-    def __init__(
-        self,
-        guard: Guard,
-        scope: Scope,
-        label: str,
-        endpoint: str = "",
-        params: Mapping[str, object] = NO_PARAMS,
-        chain: tuple[object, ...] = (),
-    ) -> None:
-        headers = Headers(scope=scope)
-        # A copy of what is asked of it: the scope holds the hearing, and a cycle would wait for the collector.
-        sent = {name: scope[name] for name in _SENT if name in scope}
+    def __init__(self, guard: Guard, scope: Scope, table: Table) -> None:
+        outer = scope.get(KEY)
         self.guard = guard
-        self.label = label
-        self.params = params
-        self.chain = chain
-        self.offered = _offered(scope)
-        self.lines = [*headers.getlist("authorization"), *(f"Bearer {token}" for token in self.offered)]
+        self.outer = outer if isinstance(outer, Hearing) else None
+        self.tables: tuple[Table, ...] = (table,)
+        self.chain: tuple[object, ...] = (scope.get("endpoint"),)
+        self.label = f"{method_of(scope)} (no route)"
+        self.endpoint = ""
+        self.offered: tuple[str, ...] = _offered(scope) if self.outer is None else self.outer.offered
         self.decision: Decision | None = None
-        self._decided: dict[Requirement, Decision] = {}
-        self.call = Call(
-            method=scope.get("method", "GET"),
-            url=lambda: str(HTTPConnection(sent).url),
-            field=lambda name: tuple(headers.getlist(name)),
-            endpoint=endpoint,
-            peer=scope["client"][0] if scope.get("client") else None,
-        )
+        self.refusal: Refusal | None = None
+        # A copy of what is asked of it: the scope holds the hearing, and a cycle would wait for the collector.
+        self._scope = {name: scope[name] for name in _SENT if name in scope}
+        self._headers = Headers(scope=scope)
+        self.lines = [*self._headers.getlist("authorization"), *(f"Bearer {token}" for token in self.offered)]
+        self._rule: Rule | None = None
+        self._made: list[tuple[Collection[Requirement | None], _Typed, Decision]] = []
 
     @property
     def token(self) -> AccessToken | None:
         """The verified token, where the decision was made on one."""
         return self.decision.token if self.decision is not None else None
 
-    def ask(self, requirement: Requirement | None, params: Mapping[str, object], *, wait: bool = True) -> Decision:
-        """Have the guard decide, on the token that is already verified if there is one."""
-        if self.token is not None and requirement is not None:
-            return self.guard.authorize(self.token, requirement, params, self.label, call=self.call)
-        return self.guard.check(self.lines, requirement, params, self.label, call=self.call, wait=wait)
+    def ask(self, requirement: Requirement, params: Mapping[str, object]) -> Decision:
+        """Have the guard decide, here and now: 503 where that would keep an event loop waiting for a key set."""
+        decision = self._check(requirement, params, wait=not _on_event_loop())
+        return self.guard.undecided(requirement, self.label) if decision.pending else decision
 
     async def hear(self, requirement: Requirement | None, params: Mapping[str, object]) -> Decision:
-        """`ask`, without keeping the event loop waiting for a key set."""
-        decision = self.ask(requirement, params, wait=False)
+        """Have the guard decide, in a worker thread where a key set has to be waited for."""
+        decision = self._check(requirement, params, wait=False)
         if decision.pending:
-            decision = await to_thread.run_sync(partial(self.ask, requirement, params))
+            decision = await to_thread.run_sync(partial(self._check, requirement, params, wait=True))
         return decision
 
-    async def admit(self, requirement: Requirement | None, parts: Collection[Requirement], scope: Scope) -> None:
-        """Decide on the route itself, before anything of it runs; raises the refusal."""
-        decision = await self.hear(requirement, self.params)
-        _raise_refusal(scope, decision)
-        self.decision = decision
-        # INVARIANT: the whole is the all-of of its parts, so each of them has passed with it.
-        self._decided = dict.fromkeys(parts, decision)
+    async def admit(self, target: Target, rule: Rule, scope: Scope) -> None:
+        """Decide on what a router is about to call, before anything of it runs; raises the refusal."""
+        requirement = rule.route.requirement
+        decision = self.known(requirement, target.params) if rule is self._rule else None
+        if decision is None:
+            self._rule, self.endpoint = rule, rule.route.endpoint
+            self.label = f"{method_of(scope)} {rule.route.template}"
+            decision = await self.hear(requirement, target.params)
+            # INVARIANT: the whole is the all-of of its parts, so each of them has passed with it.
+            self.keep(rule.parts if decision.passes else (requirement,), target.params, decision)
+        self.decision = self.demand(scope, decision)
         if decision.token is not None or "auth" not in scope:
             scope["auth"] = Credentials(self.guard, decision.token)
             scope["user"] = UnauthenticatedUser() if decision.token is None else Subject(decision.token)
 
     def leads_to(self, app: object) -> bool:
-        """Whether the judged request goes through `app`, or ends there."""
+        """Whether the request was found to go through `app`, or to end there."""
         for each in self.chain:  # noqa: SIM110 - once or twice a request: any() over a generator costs more
             if each is app:
                 return True
         return False
 
-    def known(self, requirement: Requirement) -> Decision | None:
-        """What was already decided on `requirement`."""
-        return self._decided.get(requirement)
+    def known(self, requirement: Requirement | None, params: Mapping[str, object]) -> Decision | None:
+        """What was already decided on `requirement` with these parameters."""
+        filled = _typed(params)
+        for requirements, with_params, decision in self._made:
+            if requirement in requirements and with_params == filled:
+                return decision
+        return None
 
-    def note(self, scope: Scope, requirement: Requirement, decision: Decision) -> AccessToken | None:
-        """Keep a decision; raises its refusal."""
-        self._decided[requirement] = decision
-        _raise_refusal(scope, decision)
-        return decision.token
+    def keep(
+        self, requirements: Collection[Requirement | None], params: Mapping[str, object], decision: Decision
+    ) -> None:
+        """Have `known` find a decision."""
+        self._made.append((requirements, _typed(params), decision))
 
-
-def _raise_refusal(scope: Scope, decision: Decision) -> None:
-    if not decision.passes:
-        if decision.refusal is None:
+    def demand(self, scope: Scope, decision: Decision) -> Decision:
+        """The decision, if the request passes; raises its refusal."""
+        if decision.refusal is not None:
+            self.refusal = self.refusal or decision.refusal
+            raise refused(scope, decision.refusal)
+        if not decision.passes:
             raise ConfigurationError(f"{decision.route}: the guard did not decide")
-        raise refused(scope, decision.refusal)
+        return decision
+
+    def _check(self, requirement: Requirement | None, params: Mapping[str, object], *, wait: bool) -> Decision:
+        sent, headers = self._scope, self._headers
+        call = Call(
+            method=sent.get("method", "GET"),
+            url=lambda: str(HTTPConnection(sent).url),
+            field=lambda name: tuple(headers.getlist(name)),
+            endpoint=self.endpoint,
+            peer=sent["client"][0] if sent.get("client") else None,
+        )
+        if self.token is not None and requirement is not None:
+            return self.guard.authorize(self.token, requirement, params, self.label, call=call)
+        return self.guard.check(self.lines, requirement, params, self.label, call=call, wait=wait)
+
+
+# Values are kept with their types: 1 and True are equal and do not fill a template alike.
+def _typed(params: Mapping[str, object]) -> _Typed:
+    return {name: (type(value), value) for name, value in params.items()}
+
+
+def _on_event_loop() -> bool:
+    try:
+        get_current_task()
+    except RuntimeError:
+        return False
+    return True
+
+
+def method_of(scope: Scope) -> str:
+    """The request's method; `WEBSOCKET` counts as one."""
+    return WEBSOCKET if scope["type"] == "websocket" else scope["method"]
 
 
 def _offered(scope: Scope) -> tuple[str, ...]:
     """The token among a websocket's subprotocols, taken out of them: an application must not echo it."""
-    outer = scope.get(KEY)
-    if isinstance(outer, Hearing):
-        return outer.offered
     protocols: list[str] = list(scope.get("subprotocols") or ())
     if BEARER not in protocols[:-1]:
         return ()
@@ -197,20 +246,22 @@ def hearing_of(scope: Scope) -> Hearing:
 
 async def settle(scope: Scope, requirement: Requirement) -> AccessToken | None:
     """Decide on a mark when its function is reached, unless that is decided; raises the refusal."""
-    hearing = hearing_of(scope)
-    decision = hearing.known(requirement)
+    hearing, params = hearing_of(scope), scope.get("path_params", NO_PARAMS)
+    decision = hearing.known(requirement, params)
     if decision is None:
-        decision = await hearing.hear(requirement, scope.get("path_params", NO_PARAMS))
-    return hearing.note(scope, requirement, decision)
+        decision = await hearing.hear(requirement, params)
+        hearing.keep((requirement,), params, decision)
+    return hearing.demand(scope, decision).token
 
 
 def settle_now(scope: Scope, requirement: Requirement) -> AccessToken | None:
-    """`settle`, for a function that runs in a worker thread."""
-    hearing = hearing_of(scope)
-    decision = hearing.known(requirement)
+    """`settle`, for a function that is not asynchronous."""
+    hearing, params = hearing_of(scope), scope.get("path_params", NO_PARAMS)
+    decision = hearing.known(requirement, params)
     if decision is None:
-        decision = hearing.ask(requirement, scope.get("path_params", NO_PARAMS))
-    return hearing.note(scope, requirement, decision)
+        decision = hearing.ask(requirement, params)
+        hearing.keep((requirement,), params, decision)
+    return hearing.demand(scope, decision).token
 
 
 def enforce(
@@ -219,13 +270,13 @@ def enforce(
     """Decide inside a view, for what depends on the body or on a loaded object. Recorded each time.
 
     `params` fill templates, beside the route's own parameters. Returns the token; a refusal ends the request by
-    `Refused` (`RefusedSocket` on a websocket, whose token is asked about its end anew each time).
-    `ConfigurationError` where the guard is not installed.
+    `Refused` (`RefusedSocket` on a websocket, whose token is asked about its end anew each time), and it is final:
+    no answer but the refusal gets out, whatever catches the exception. On an event loop's own thread a key set is
+    not waited for: the refusal is 503. `ConfigurationError` where the guard is not installed.
     """
     hearing = hearing_of(request.scope)
     decision = hearing.ask(all_of(*permissions), {**request.path_params, **params})
-    _raise_refusal(request.scope, decision)
-    return cast(AccessToken, decision.token)
+    return cast(AccessToken, hearing.demand(request.scope, decision).token)
 
 
 def can(request: HTTPConnection, *permissions: Requirement | str, params: Mapping[str, object] = NO_PARAMS) -> bool:

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 
 from jwt_lp import Guard, Route
 from jwt_lp_starlette.guarding import door_of
-from jwt_lp_starlette.routing import WEBSOCKET
+from jwt_lp_starlette.hearing import WEBSOCKET
 
 _CLIENTS: Final = frozenset({"httpx", "httpx2"})
 
@@ -41,7 +41,7 @@ class StarletteHost:
         kind = "websocket" if method == WEBSOCKET else "http"
         scope: dict[str, Any] = {"type": kind, "method": method, "path": path, "root_path": "", "headers": []}
         target = door_of(app).table(cast(Starlette, app)).find(scope)
-        return None if target is None else (target.rule.route, target.params)
+        return None if target.rule is None else (target.rule.route, target.params)
 
     @contextmanager
     def swapped(self, app: object, guard: Guard) -> Generator[object]:

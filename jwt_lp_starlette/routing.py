@@ -16,12 +16,11 @@ from starlette.applications import Starlette
 from starlette.routing import Host, Match, Mount, Router, WebSocketRoute, compile_path
 
 from jwt_lp import Open, Requirement, Route, Rules, all_of
-from jwt_lp_starlette.hearing import Scope
+from jwt_lp_starlette.hearing import WEBSOCKET, Scope
 from jwt_lp_starlette.marks import dispatches, handler, marked, named
 
 Matcher: TypeAlias = Callable[[Scope], tuple[Match, Any]]
 
-WEBSOCKET: Final = "WEBSOCKET"
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY")
 _VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "update", "DELETE": "delete"}
 _THEIRS: Final = frozenset({"starlette.routing", "fastapi.routing"})
@@ -29,10 +28,10 @@ _DEPTH: Final = 32
 
 
 class Rule(NamedTuple):
-    """What is declared for some methods of an entry; `parts` are the marks that it is the all-of of."""
+    """What is declared for some methods of an entry; `parts` are all that has passed when that has."""
 
     route: Route
-    parts: frozenset[Requirement]
+    parts: frozenset[Requirement | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +65,10 @@ class Entry:
     def rule(self, method: str) -> Rule | None:
         """What is declared for `method`; None where the endpoint does not have it, so that 405 is the answer."""
         return next((rule for rule in self.rules if not rule.route.methods or method in rule.route.methods), None)
+
+    def methods(self) -> tuple[str, ...]:
+        """Every method that the endpoint answers."""
+        return tuple(method for rule in self.rules for method in rule.route.methods)
 
 
 class Reader:
@@ -113,7 +116,8 @@ class Reader:
         chain, router, owner = _inside(route.app)
         marks = list(dict.fromkeys(mark for each in chain if (mark := marked(each)) is not None))
         mark = marks[0] if marks else None
-        prefix = route.path_format.removesuffix("/{path}") if isinstance(route, Mount) else ""
+        # A rule that opens a path opens it nowhere else: what stands below a host has that in its template.
+        prefix = route.path_format.removesuffix("/{path}") if isinstance(route, Mount) else f"//{route.host_format}"
         own = frozenset(route.param_convertors) - {"path"}
         place = replace(
             self.place,
@@ -160,8 +164,7 @@ class Reader:
             faults=faults + tuple(f"{','.join(methods) or '*'} {template}: {fault}" for fault in unclear),
         )
         declared = found if found.faults else self.settings.declare(found)
-        whole = () if declared.requirement is None else (declared.requirement,)
-        return Rule(declared, frozenset((*parts, *whole)) if whole else frozenset())
+        return Rule(declared, frozenset((*(parts if declared.guarded else ()), declared.requirement)))
 
 
 def _mounted(route: object) -> frozenset[str]:

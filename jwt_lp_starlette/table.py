@@ -1,4 +1,4 @@
-"""Which endpoint will the router choose for this request?
+"""Which endpoint will the router choose for this request, and may it be called?
 
 The index only narrows the search: whether a route matches is for the framework's own matcher to say, and a miss
 is followed by the walk that the router itself makes.
@@ -11,19 +11,84 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from starlette._utils import get_route_path
+from starlette.exceptions import HTTPException
 from starlette.routing import Match, Router
 
 from jwt_lp import Route, Rules
-from jwt_lp_starlette.hearing import NO_PARAMS, Scope
-from jwt_lp_starlette.routing import WEBSOCKET, Entry, Place, Reader, Rule
+from jwt_lp_starlette.hearing import KEY, NO_PARAMS, Hearing, Scope, method_of
+from jwt_lp_starlette.routing import Entry, Place, Reader, Rule
 
 
 class Target(NamedTuple):
-    """What the router is about to call: what is declared for it, its parameters, and what stands on the way."""
+    """What the router is about to call: what is declared for it, its parameters, and what stands on the way.
 
-    rule: Rule
-    params: Mapping[str, object]
-    chain: tuple[object, ...]
+    `rule` is None where the router itself answers: not found, not allowed, redirected. `tables` are those of the
+    mounted routers on the way. `allow` has the methods of an endpoint that was found and does not answer this one.
+    """
+
+    rule: Rule | None = None
+    params: Mapping[str, object] = NO_PARAMS
+    chain: tuple[object, ...] = ()
+    tables: tuple[Table, ...] = ()
+    allow: tuple[str, ...] | None = None
+
+
+class Bench:
+    """Stands directly around what a router does, inside all middleware, and has the hearings decide on it.
+
+    Middleware of a mounted application may send the request elsewhere after the decision; here that is seen.
+    """
+
+    def __init__(self, router: Router, app: Any) -> None:
+        self.router = router
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Judge what the router will call, then let it."""
+        hearing = scope.get(KEY)
+        if isinstance(hearing, Hearing) and scope["type"] != "lifespan":
+            await self._judge(hearing, scope)
+        await self.app(scope, receive, send)
+
+    async def _judge(self, hearing: Hearing, scope: Scope) -> None:
+        if hearing.outer is not None:
+            await self._judge(hearing.outer, scope)
+        table = next((each for each in hearing.tables if each.router is self.router), None)
+        if table is None:
+            # An application that was judged whole has routers of its own; otherwise nobody knows this one.
+            if hearing.decision is None:
+                hearing.demand(scope, await hearing.hear(None, NO_PARAMS))
+            return
+        target = _found(table, scope)
+        hearing.chain += target.chain
+        hearing.tables = target.tables + hearing.tables
+        if target.rule is not None:
+            await hearing.admit(target, target.rule, scope)
+        elif target.allow is not None:
+            # INVARIANT: older Starlette calls whatever attribute of an endpoint class has the method's name.
+            raise HTTPException(405, headers={"Allow": ", ".join(target.allow)})
+
+
+def _found(table: Table, scope: Scope) -> Target:
+    try:
+        return table.find(scope)
+    except ValueError:
+        # A convertor cannot make anything of the path, such as an int of thousands of digits.
+        if scope["type"] == "http":
+            raise HTTPException(404) from None
+        raise
+
+
+def seat(router: Router) -> bool:
+    """Put a `Bench` around what `router` does; False where its middleware hides that."""
+    holder: Any = router
+    name = "middleware_stack"
+    while (app := getattr(holder, name, None)) is not None and not isinstance(app, Bench):
+        if getattr(app, "__self__", None) is router:
+            setattr(holder, name, Bench(router, app))
+            return True
+        holder, name = app, "app"
+    return app is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +128,8 @@ class Table:
         self._now = self._read()
         return True
 
-    def find(self, scope: Scope) -> Target | None:
-        """What will be called, or None where the router itself answers: not found, not allowed, redirected."""
+    def find(self, scope: Scope) -> Target:
+        """What will be called, by the router itself or by one mounted below it."""
         now = self._now
         path = get_route_path(scope)
         # A regex that ends in `$` also matches before a newline: `/orders\n` is `/orders`, which no index says.
@@ -98,13 +163,14 @@ class Table:
             seen=seen,
             entries=entries,
             last=[*reader.last(), *([default] if default is not None else ())],
-            below={each: Table(*each.inner, self.rules) for each in entries if each.inner is not None},
+            # INVARIANT: a router that cannot be watched is an application like any other, judged whole.
+            below={each: Table(*each.inner, self.rules) for each in entries if each.inner and seat(each.inner[0])},
             index=index,
             depth=max((key.count("/") for key in index), default=0),
         )
 
 
-def _walk(now: _Snapshot, scope: Scope) -> Target | None:
+def _walk(now: _Snapshot, scope: Scope) -> Target:
     partial = False
     for entry in now.entries:
         match, child = entry.matches(scope)
@@ -114,21 +180,21 @@ def _walk(now: _Snapshot, scope: Scope) -> Target | None:
     for entry in () if partial else now.last:
         match, child = entry.matches(scope)
         if match is not Match.NONE:
-            return _enter(now, entry, scope, child) if match is Match.FULL else None
-    return None
+            return _enter(now, entry, scope, child) if match is Match.FULL else Target()
+    return Target()
 
 
-def _enter(now: _Snapshot, entry: Entry, scope: Scope, child: Mapping[str, Any]) -> Target | None:
+def _enter(now: _Snapshot, entry: Entry, scope: Scope, child: Mapping[str, Any]) -> Target:
     chain = (*entry.chain, child.get("endpoint", scope.get("endpoint")))
-    if entry in now.below:
-        inner = now.below[entry].find({**scope, **child, **_own_root(entry)})
-        if inner is not None:
-            return inner._replace(chain=(*chain, *inner.chain))
-        if not entry.rules[0].route.guarded:
-            return None
-    rule = entry.rule(WEBSOCKET if scope["type"] == "websocket" else scope["method"])
+    tables: tuple[Table, ...] = ()
+    if (below := now.below.get(entry)) is not None:
+        inner = below.find({**scope, **child, **_own_root(entry)})
+        tables = (below, *inner.tables)
+        if inner.rule is not None or not entry.rules[0].route.guarded:
+            return inner._replace(chain=(*chain, *inner.chain), tables=tables)
+    rule = entry.rule(method_of(scope))
     params: Mapping[str, object] = child.get("path_params", scope.get("path_params", NO_PARAMS))
-    return None if rule is None else Target(rule, params, chain)
+    return Target(rule, params, chain, tables, entry.methods() if rule is None else None)
 
 
 def _own_root(entry: Entry) -> dict[str, str]:

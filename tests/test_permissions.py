@@ -97,10 +97,10 @@ def covers(grant: Grant, permission: str) -> bool:
     return grant.text == permission
 
 
-def credit(grant: Grant) -> tuple[int, bool, str, str]:
+def credit(grant: Grant) -> tuple[int, bool, str, str, str, bool]:
     wild = grant.pattern and well_formed(grant.text)
     kind = 0 if not wild else 2 if grant.text.endswith("**") else 1
-    return kind, grant.role is not None, grant.text, grant.source
+    return kind, grant.role is not None, grant.text, grant.source, grant.role or "", grant.pattern
 
 
 @pytest.mark.parametrize("code", range(0x100), ids=hex)

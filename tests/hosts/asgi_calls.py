@@ -47,7 +47,8 @@ class Wire:
 
 def _scope(path: str, headers: Iterable[tuple[str, str]]) -> dict[str, Any]:
     raw, _, query = path.partition("?")
-    lines = [("host", "api.test"), *headers]
+    lines = [*headers]
+    lines += [] if any(name == "host" for name, _ in lines) else [("host", "api.test")]
     return {
         "path": unquote(raw),
         "raw_path": raw.encode(),

@@ -37,8 +37,7 @@ MALFORMED = (
 def lacking(scope: str | None = None) -> str:
     """The challenge of a 403."""
     challenge = (
-        'Bearer error="insufficient_scope", error_description='
-        '"The access token does not carry what this needs."'
+        'Bearer error="insufficient_scope", error_description="The access token does not carry what this needs."'
     )
     return challenge if scope is None else f'{challenge}, scope="{scope}"'
 
@@ -115,9 +114,7 @@ def malformed(name: str, credential: Callable[[World], Sequence[str]]) -> Case:
     return Case(name, "GET /orders", credential, 400, MALFORMED, "invalid_request")
 
 
-def refused(
-    name: str, request: str, credential: Callable[[World], Sequence[str]], scope: str | None = None
-) -> Case:
+def refused(name: str, request: str, credential: Callable[[World], Sequence[str]], scope: str | None = None) -> Case:
     return Case(name, request, credential, 403, lacking(scope), "insufficient_scope")
 
 
@@ -190,7 +187,12 @@ CASES: tuple[Case, ...] = (
     malformed("a tab inside the token", lambda _: ["Bearer abc\tdef"]),
     # A good token.
     passes("the permission asked for", "GET /orders", _held("orders:list"), ME),
-    passes("the scheme in lower case", "GET /orders", lambda w: [w.bearer("orders:list")[0].replace("Bearer", "bearer")], ME),
+    passes(
+        "the scheme in lower case",
+        "GET /orders",
+        lambda w: [w.bearer("orders:list")[0].replace("Bearer", "bearer")],
+        ME,
+    ),
     passes("any token where any will do", "GET /me", _held(), ME),
     passes("another subject", "GET /me", _held(subject="bob"), {"subject": "bob"}),
     passes("one of several permissions", "GET /orders", _held("a:b", "orders:list", "c:d"), ME),
@@ -271,7 +273,10 @@ CASES: tuple[Case, ...] = (
     invalid("padding", _raw(lambda token: token + "=")),
     invalid("the payload with a byte order mark", _padded_claims),
     invalid("the payload no object", lambda w: w.crafted(payload=b"[]")),
-    invalid("the payload with a member twice", lambda w: w.crafted(payload=b'{"sub":"a",' + json.dumps(w.claims()).encode()[1:])),
+    invalid(
+        "the payload with a member twice",
+        lambda w: w.crafted(payload=b'{"sub":"a",' + json.dumps(w.claims()).encode()[1:]),
+    ),
     invalid("another audience", _claim(aud="https://other.test")),
     invalid("an audience that only contains ours", _claim(aud="https://api.test.evil.test")),
     invalid("no audience", _claim(aud=None)),
@@ -303,7 +308,15 @@ CASES: tuple[Case, ...] = (
     invalid("a bad token inside a template route", _raw(_tampered), "GET /orders/7"),
     # Methods and routes.
     Case("a HEAD has the rule of GET", "HEAD /orders", _nothing, 401, BARE),
-    Case("a method override is ignored", "POST /orders", _held("orders:list"), 403, lacking("orders:create"), "insufficient_scope", headers=(("X-HTTP-Method-Override", "GET"),)),
+    Case(
+        "a method override is ignored",
+        "POST /orders",
+        _held("orders:list"),
+        403,
+        lacking("orders:create"),
+        "insufficient_scope",
+        headers=(("X-HTTP-Method-Override", "GET"),),
+    ),
     Case("a route that does not exist", "GET /nowhere", _nothing, 404),
     Case("a route that does not exist, with a token", "GET /nowhere", _held("orders:**"), 404),
 )

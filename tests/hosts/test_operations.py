@@ -44,7 +44,9 @@ def starlette(found: list[Operation], settings: Mapping[str, object]) -> Iterato
     async def view(request: Request) -> JSONResponse:
         return JSONResponse({"ok": True})
 
-    app = Starlette(routes=[Route(each.template, requires(each.permission)(view), methods=[each.method]) for each in found])
+    app = Starlette(
+        routes=[Route(each.template, requires(each.permission)(view), methods=[each.method]) for each in found]
+    )
     LeastPrivilege(app, settings)
     yield "asgi", app
 
@@ -58,7 +60,9 @@ def fastapi(found: list[Operation], settings: Mapping[str, object]) -> Iterator[
 
     app = FastAPI(openapi_url=None)
     for each in found:
-        app.add_api_route(each.template, lambda: {"ok": True}, methods=[each.method], dependencies=[Requires(each.permission)])
+        app.add_api_route(
+            each.template, lambda: {"ok": True}, methods=[each.method], dependencies=[Requires(each.permission)]
+        )
     LeastPrivilege(app, settings)
     yield "asgi", app
 
@@ -115,7 +119,9 @@ def rest_framework(found: list[Operation], settings: Mapping[str, object]) -> It
 BUILDERS: tuple[Build, ...] = (django, rest_framework, flask, starlette, fastapi)
 
 
-@pytest.mark.parametrize("build", [each for each in BUILDERS if find_spec(each.__name__)], ids=lambda each: each.__name__)
+@pytest.mark.parametrize(
+    "build", [each for each in BUILDERS if find_spec(each.__name__)], ids=lambda each: each.__name__
+)
 def test_every_operation_needs_its_permission(build: Build) -> None:
     """Every operation is allowed with its permission, and refused with another one.
 
@@ -133,7 +139,9 @@ def test_every_operation_needs_its_permission(build: Build) -> None:
         for number, each in enumerate(found):
             own = first[each.shape]
             other = next(name for name in others[number % len(others) :] + others if name != own)
-            answers = [client.request(each.method, each.path, tokens[held].items(), b"").status for held in (own, other)]
+            answers = [
+                client.request(each.method, each.path, tokens[held].items(), b"").status for held in (own, other)
+            ]
             if [200, 403] != answers:
                 wrong.append((each.method, each.template, own, other, answers))
     assert [] == wrong

@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Mount, Route
 
 from hosts.asgi_calls import call, live
-from jwt_lp import AUTHENTICATED, ConfigurationError, Guard
+from jwt_lp import AUTHENTICATED, ConfigurationError, Decision, Guard
 from jwt_lp.testing import Authority
 from jwt_lp_starlette import (
     LeastPrivilege,
@@ -394,6 +394,67 @@ def test_enforce_reads_the_routes_parameters_and_the_credential_of_an_open_route
     app = listed(authority, [Route("/o/{name}", public(view))])
     tokens = [{}, authority.headers("alice", ["o:b:read"]), authority.headers("alice", ["o:a:read"])]
     assert [401, 403, 200] == [call(app, "GET", "/o/a", headers).status for headers in tokens]
+
+
+def test_a_swallowed_refusal_is_final(authority: Authority) -> None:
+    """What a view answers after a refusal does not get out, whichever verb refused; the refusal does."""
+    marked = requires("a")(lambda request: PlainTextResponse(""))
+
+    def sync(request: Request) -> PlainTextResponse:
+        try:
+            enforce(request, "a") if request.query_params else marked(request)
+        except Refused:
+            return PlainTextResponse("secret")
+        return PlainTextResponse("fine")
+
+    async def asynchronous(request: Request) -> PlainTextResponse:
+        return sync(request)
+
+    inner = Starlette(routes=[Route("/x", authenticated(asynchronous))])
+    app = listed(
+        authority, [Route("/s", authenticated(sync)), Route("/a", public(asynchronous)), Mount("/m", app=inner)]
+    )
+    for path in ("/s", "/s?e=1", "/a", "/a?e=1", "/m/x?e=1"):
+        answer = call(app, "GET", path, authority.headers())
+        assert (403, "insufficient_scope") == (answer.status, answer.json["error"])
+        assert 'scope="a"' in answer.headers["www-authenticate"]
+        assert b"fine" == call(app, "GET", path, authority.headers("alice", ["a"])).body
+
+
+def test_a_view_on_the_event_loop_waits_for_no_keys(authority: Authority) -> None:
+    """Where only a key set could tell, `enforce` in an async view is refused at once, and in a sync one it waits."""
+    waited: list[bool] = []
+
+    class Waiting(Guard):
+        def check(self, authorization: Any, requirement: Any, *args: Any, wait: bool = True, **kwargs: Any) -> Any:
+            if requirement is not None and requirement.asks_token:
+                waited.append(wait)
+                if not wait:
+                    return Decision(requirement=requirement, pending=True)
+            return super().check(authorization, requirement, *args, wait=wait, **kwargs)
+
+    @requires("a")
+    def helper(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("helped")
+
+    def sync(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(enforce(request, "a").subject)
+
+    async def asynchronous(request: Request) -> PlainTextResponse:
+        return sync(request)
+
+    async def helped(request: Request) -> PlainTextResponse:
+        return helper(request)
+
+    routes = [Route("/sync", public(sync)), Route("/async", public(asynchronous)), Route("/helped", public(helped))]
+    with Waiting(authority.settings()) as guard:
+        app = Starlette(routes=[*routes, Route("/marked", requires("a")(ok))])
+        LeastPrivilege(app, guard)
+        headers = authority.headers("alice", ["a"])
+        answers = [call(app, "GET", path, headers) for path in ("/sync", "/async", "/helped", "/marked")]
+    assert [200, 503, 503, 200] == [answer.status for answer in answers]
+    assert ["5", "5"] == [answer.headers["retry-after"] for answer in answers[1:3]]
+    assert [True, False, False, False, True] == waited
 
 
 def test_an_applications_own_handler_may_render_refusals(authority: Authority) -> None:

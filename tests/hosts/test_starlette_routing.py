@@ -233,6 +233,19 @@ def test_settings_may_declare_mounts_and_routes(authority: Authority, seen: Seen
     )
 
 
+def test_a_rule_for_a_path_opens_it_on_no_other_host(authority: Authority, seen: Seen) -> None:
+    """What stands below a host has the host in its template, so that a path of the same name does not open it."""
+    routes = [
+        Host("admin.test", app=Router([Route("/status", seen.view("admin"))])),
+        Route("/status", seen.view("status")),
+    ]
+    app = guarded(authority, routes, {"PUBLIC": ["/status"]})
+    assert [200, 401] == [call(app, "GET", "/status", [("host", host)]).status for host in ("api.test", "admin.test")]
+    assert ["status"] == seen
+    app = guarded(authority, routes, {"PUBLIC": ["//admin.test/status"]})
+    assert [401, 200] == [call(app, "GET", "/status", [("host", host)]).status for host in ("api.test", "admin.test")]
+
+
 def test_parameters_of_mounts_fill_templates(authority: Authority, seen: Seen) -> None:
     """A template is filled from the mount's, the host's and the route's parameters, converted as the view gets them."""
     view = requires("{tenant}:orders:{order_id}:read")(seen.view("order"))
@@ -314,6 +327,41 @@ def test_endpoint_classes_are_judged_by_method(authority: Authority, seen: Seen)
     assert [401, 401, 401, 405, 405] == statuses(app, *asked)
     assert [200, 200, 403, 405, 405] == statuses(app, *asked, headers=authority.headers("a", ["orders:read"]))
     assert [403, 403, 200, 405, 405] == statuses(app, *asked, headers=authority.headers("a", ["orders:write"]))
+
+
+def test_helpers_of_an_endpoint_class_are_no_methods(authority: Authority, seen: Seen) -> None:
+    """A method that HTTP does not have reaches no attribute of that name, nor does one spelled in lower case."""
+
+    class Orders(HTTPEndpoint):
+        @requires("orders:read")
+        async def get(self, request: Any) -> PlainTextResponse:
+            return PlainTextResponse("get")
+
+        async def purge(self, request: Any) -> PlainTextResponse:
+            seen.append("purge")
+            return PlainTextResponse("purged")
+
+    app = guarded(
+        authority,
+        [
+            Route("/orders", Orders),
+            Route("/all", requires("orders:read")(Orders)),
+            Mount("/m", Router([Route("/o", Orders)])),
+        ],
+    )
+    asked = [
+        f"{method} {path}" for method in ("PURGE", "get", "Purge", "DISPATCH") for path in ("/orders", "/all", "/m/o")
+    ]
+    assert [405] * 12 == statuses(app, *asked)
+    assert [405] * 12 == statuses(app, *asked, headers=authority.headers("a", ["orders:read"]))
+    assert ({"GET", "HEAD"}, []) == (set(call(app, "PURGE", "/orders").headers["allow"].split(", ")), seen)
+
+
+def test_a_path_that_no_convertor_takes_is_not_found(authority: Authority, seen: Seen) -> None:
+    """An int of thousands of digits is 404, not an error of the server's, whatever comes first."""
+    view = requires("orders:{id}:read")(seen.view("order"))
+    app = guarded(authority, [Route("/orders/{id:int}", view), Mount("/m", app=Router([Route("/{id:int}", view)]))])
+    assert [404, 404] == statuses(app, f"GET /orders/{'9' * 5000}", f"GET /m/{'9' * 5000}")
 
 
 def test_a_subclass_does_not_inherit_a_mark(authority: Authority) -> None:

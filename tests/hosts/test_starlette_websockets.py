@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from starlette.websockets import WebSocket
 
 from hosts.asgi_calls import Wire, connect
 from jwt_lp.testing import Authority
-from jwt_lp_starlette import LeastPrivilege, authenticated, enforce, public, requires, token_from
+from jwt_lp_starlette import LeastPrivilege, RefusedSocket, authenticated, enforce, public, requires, token_from
 
 
 @pytest.fixture
@@ -109,6 +110,30 @@ def test_enforce_closes_an_open_socket(authority: Authority) -> None:
     sent = connect(app, "/chat", headers, texts=["red", "blue", "red"]).sent
     assert ["alice", "red"] == [message["text"] for message in sent if message["type"] == "websocket.send"]
     assert ("websocket.close", 1008, "insufficient_scope") == tuple(sent[-1][key] for key in ("type", "code", "reason"))
+
+
+def test_a_swallowed_refusal_closes_the_socket(authority: Authority) -> None:
+    """A view that goes on after a refusal accepts nothing and sends nothing any more."""
+
+    def view(accept_first: bool) -> Any:
+        async def view(websocket: WebSocket) -> None:
+            if accept_first:
+                await websocket.accept()
+            with suppress(RefusedSocket):
+                enforce(websocket, "chat:write")
+            if not accept_first:
+                await websocket.accept()
+            await websocket.send_text("secret")
+            await websocket.send_text("secret")
+
+        return authenticated(view)
+
+    app = guarded(authority, WebSocketRoute("/late", view(True)), WebSocketRoute("/early", view(False)))
+    late = connect(app, "/late", authority.headers()).sent
+    assert ["websocket.accept", "websocket.close"] == [message["type"] for message in late]
+    assert (1008, "insufficient_scope") == (late[1]["code"], late[1]["reason"])
+    assert 403 == connect(app, "/early", authority.headers()).answer("websocket.http.response").status
+    assert ["websocket.close"] == types(connect(app, "/early", authority.headers(), denial=False))
 
 
 def test_an_open_socket_is_asked_about_its_tokens_end() -> None:
