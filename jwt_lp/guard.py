@@ -242,9 +242,10 @@ class Guard:
         """Hold the requirement against a token that is alive now."""
         if requirement is None:
             return self._journal.refuse(_UNMARKED, token, None, route, record=record)
-        if not self._binds and requirement.literal is not None:
+        literal = requirement.literal
+        if literal is not None and not self._binds:
             # The commonest declaration, one permission without a parameter, is answered by one look.
-            grant = token.permissions.serving(requirement.literal)
+            grant = token.permissions.serving(literal)
             if grant is not None:
                 return Decision(token, requirement, (grant,), (), route)
         outcome = self._hold(token, requirement, params)
@@ -265,7 +266,7 @@ class Guard:
             names = frozenset(name for name in self.settings.bind if name in params)
             if names:
                 requirement = self._bound(requirement, names)
-        return requirement.hold(Facts(token.permissions, params, token.claims, token.issuer_name))
+        return requirement.hold(Facts(token.permissions, params, token._claims, token.issuer_name))  # noqa: SLF001 - read, and not handed on
 
     def _lacking(self, token: AccessToken, outcome: Outcome) -> Cause:
         if outcome.faults:

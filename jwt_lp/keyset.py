@@ -45,6 +45,9 @@ class KeySet:
         section 4.1.4 leaves the choice open; guessing is refused). A set of one unnamed key serves any name.
         """
         # INVARIANT: a key is never given for an algorithm other than its own.
+        named = self._named.get(kid) if kid is not None else None
+        if named is not None and len(named) == 1 and named[0].fits(algorithm):
+            return named
         fitting = tuple(key for key in self._candidates(kid) if key.fits(algorithm))
         if kid is None:
             return fitting if len(fitting) == 1 else ()

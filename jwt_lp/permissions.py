@@ -239,6 +239,8 @@ class Permissions:
         """
         # INVARIANT: no layers hold nothing, and every layer has a veto.
         found = self._layers[0].serving(permission) if self._layers else None
+        if len(self._layers) == 1:
+            return found
         for ceiling in self._layers[1:]:
             if found is None or ceiling.serving(permission) is None:
                 return None

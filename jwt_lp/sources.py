@@ -114,11 +114,8 @@ class AppRule:
         """Whether the sign is there. A claim that is null is neither absent nor equal to anything."""
         if self.absent:
             return self.claim not in claims
-        value = claims.get(self.claim)
-        if self.same_as is not None:
-            other = claims.get(self.same_as)
-            return isinstance(value, str) and isinstance(other, str) and value == other + self.suffix
-        return isinstance(value, str) and value == self.equals
+        wanted = self.equals if self.same_as is None else claims.get(self.same_as)
+        return isinstance(wanted, str) and claims.get(self.claim) == wanted + self.suffix
 
 
 class Conferred(NamedTuple):

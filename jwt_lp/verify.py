@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from jwt_lp import jws
 from jwt_lp.cache import TokenCache
-from jwt_lp.claims import AccessToken, ClaimProfile, Conferred, read_only
+from jwt_lp.claims import AccessToken, ClaimProfile, Conferred
 from jwt_lp.errors import InvalidToken, JwtLpError
 from jwt_lp.jwk import same_algorithms
 from jwt_lp.permissions import MAX_LENGTH, MAX_SEGMENTS, Grant, Permissions, fits, is_pattern
@@ -144,11 +144,15 @@ class Verifier:
     ) -> AccessToken:
         profile = issuer.profile
         app = profile.is_app(claims)
-        permissions, roles, ignored = self._permissions(issuer, profile.granted(claims, app=app))
+        granted = profile.granted(claims, app=app)
+        roles, ignored = self._roles(issuer, granted)
+        patterns = issuer.own or issuer.patterns
+        permissions = self._held(granted, roles, patterns)
         # Tokens of our own issuer carry what it meant them to confer; a provider's ceiling is the provider's.
-        capped = None if issuer.own else profile.capped(claims)
-        if capped is not None:
-            permissions &= self._permissions(issuer, capped)[0]
+        capped = None if issuer.own else profile.capped(claims, app=app)
+        # A ceiling of just what was granted cuts nothing.
+        if capped is not None and (roles or capped.permissions != granted.permissions):
+            permissions &= self._held(capped, self._roles(issuer, capped)[0], patterns)
         if issuer.ceiling is not None:
             permissions &= issuer.ceiling
         return AccessToken(
@@ -157,7 +161,7 @@ class Verifier:
             subject=claims[profile.subject],
             client=profile.client_of(claims),
             permissions=permissions,
-            claims=read_only(claims),
+            _claims=claims,
             issued_at=issued_at,
             expires_at=expires_at,
             token_id=claims.get(profile.token_id),
@@ -167,10 +171,6 @@ class Verifier:
             app=app,
             development=development,
         )
-
-    def _permissions(self, issuer: TrustedIssuer, conferred: Conferred) -> tuple[Permissions, tuple[str, ...], int]:
-        roles, ignored = self._roles(issuer, conferred)
-        return self._held(conferred, roles, issuer.own or issuer.patterns), roles, ignored
 
     def _build(self, conferred: Conferred, roles: tuple[str, ...], patterns: bool) -> Permissions:  # noqa: FBT001
         grants = conferred.grants
@@ -217,9 +217,10 @@ def _check_signature(compact: jws.Compact, keys: KeySource, *, wait: bool) -> No
 
 
 def _check_audience(issuer: TrustedIssuer, claims: Mapping[str, object]) -> None:
-    name, value = issuer.profile.intended(claims)
-    if isinstance(value, str) and value in issuer.audience:
+    said = claims.get(issuer.profile.audience)
+    if isinstance(said, str) and said in issuer.audience:
         return
+    name, value = issuer.profile.intended(claims)
     values = value if isinstance(value, list) else [value]
     # One member of another type spoils the list: nobody can say what its issuer meant.
     if not values or not all(isinstance(each, str) and each for each in values):

@@ -366,7 +366,7 @@ def token(**changes):
             "subject": "s",
             "client": None,
             "permissions": Permissions(),
-            "claims": {},
+            "_claims": {},
             "issued_at": 0.0,
             "expires_at": 1.0,
             "token_id": None,
@@ -379,7 +379,7 @@ def token(**changes):
 
 def test_a_token_shows_nothing_of_itself() -> None:
     """The repr is the fingerprint and the issuer's name in the settings."""
-    assert "<AccessToken 0a1b2c from acme>" == repr(token(claims={"secret": "x"}))
+    assert "<AccessToken 0a1b2c from acme>" == repr(token(_claims={"secret": "x"}))
 
 
 def test_tokens_are_compared_by_identity() -> None:

@@ -48,7 +48,7 @@ def token(**more: Any) -> AccessToken:
         "subject": "alice",
         "client": "web",
         "permissions": Permissions.of(["secret:grant"]),
-        "claims": MappingProxyType({"email": "alice@example.com"}),
+        "_claims": MappingProxyType({"email": "alice@example.com"}),
         "issued_at": 0,
         "expires_at": 1,
         "token_id": "jti-1",
