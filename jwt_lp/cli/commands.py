@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as release_of
@@ -60,6 +61,10 @@ def commands(ctx: click.Context) -> None:
       2  wrong usage or a wrong configuration
     """  # noqa: D301 - a real backspace is what click looks for
     ctx.ensure_object(tuple)
+    # An application that is only looked at says nothing by itself; where it set up logging, that counts.
+    silence = logging.NullHandler()
+    logging.getLogger("jwt_lp").addHandler(silence)
+    ctx.call_on_close(lambda: logging.getLogger("jwt_lp").removeHandler(silence))
 
 
 @commands.command()
