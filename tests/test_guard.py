@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -26,7 +27,9 @@ from jwt_lp import (
 )
 from jwt_lp.development import development_key
 from jwt_lp.issue import sign
+from jwt_lp.routes import Route
 from jwt_lp.testing import AUDIENCE, ISSUER, Authority
+from keyserver import KeyServer
 
 ROUTE = "GET /orders/{order_id}"
 NOW = datetime(2027, 1, 15, 12, tzinfo=UTC).timestamp()
@@ -386,3 +389,71 @@ def test_threads_share_a_guard(authority: Authority, guard: Guard) -> None:
 def test_dates_are_days_in_utc() -> None:
     """OBSERVE_UNTIL is held against the day in UTC."""
     assert date(2027, 1, 15) == datetime.fromtimestamp(NOW, UTC).date()
+
+
+# --- keys over HTTP
+
+
+def fetching(authority: Authority, server: KeyServer) -> Guard:
+    settings = {name: value for name, value in authority.settings().items() if name != "JWKS"}
+    return Guard({**settings, "JWKS_URL": server.url})
+
+
+def test_keys_are_fetched_ahead(caplog: Any) -> None:
+    """A guard fetches its issuer's keys by itself, and is ready when it has them."""
+    authority = Authority()
+    with KeyServer(authority.key.public_jwk()) as server, fetching(authority, server) as guard:
+        assert guard.check(bearer(authority, "a"), all_of("a"), {}, ROUTE).passes
+        assert (True, 1) == (guard.ready().ready, guard.ready().keys["default"].keys)
+
+
+@pytest.mark.parametrize("requirement", [all_of("a"), None, IDENTIFIED], ids=str)
+def test_nothing_blocks_that_may_not_wait(requirement: Requirement | None) -> None:
+    """With `wait=False` a decision that needs a fetch is pending: it has not passed, and nothing is said yet."""
+    authority = Authority()
+    with KeyServer(authority.key.public_jwk()) as server:
+        server.behaviour = "hang"
+        with fetching(authority, server) as guard:
+            decision = guard.check(bearer(authority, "a"), requirement, {}, ROUTE, wait=False)
+            assert (True, None, False) == (decision.pending, decision.refusal, decision.passes)
+            assert guard.authenticate(bearer(authority), wait=False).pending
+            undecided = guard.undecided(requirement, ROUTE).refusal
+            assert (503, None) == (undecided.status, undecided.error) if undecided else None
+
+
+def test_an_issuer_that_hangs_is_no_verdict() -> None:
+    """Without keys a token is answered 503 with Retry-After and no error code, within the two seconds that it waits."""
+    authority = Authority()
+    with KeyServer(authority.key.public_jwk()) as server:
+        server.behaviour = "hang"
+        with fetching(authority, server) as guard:
+            begun = time.monotonic()
+            refusal = guard.check(bearer(authority, "a"), all_of("a"), {}, ROUTE).refusal
+            assert 4 > time.monotonic() - begun
+            assert (
+                (503, None, True) == (refusal.status, refusal.error, "Retry-After" in refusal.headers)
+                if refusal
+                else None
+            )
+            assert not guard.ready().ready
+
+
+# --- declarations
+
+
+def test_a_survey_says_each_unguarded_route_once(guard: Guard, caplog: Any) -> None:
+    """Unguarded routes are logged with the line that declares them; faults come back."""
+    open_route = Route(("GET",), "/open", "app.open", hint='@requires("open:read")')
+    broken = Route(("GET",), "/x/{a}", "app.x", all_of("x:{b}"), parameters=frozenset({"a"}))
+    for _ in range(2):
+        assert 1 == len(guard.survey([open_route, broken]))
+    said = [event for event in events(caplog) if event["event"] == "unguarded"]
+    assert [("jwt_lp.W001", "GET /open", '@requires("open:read")')] == [
+        (event["id"], event["route"], event["hint"]) for event in said
+    ]
+
+
+def test_the_log_says_where_a_ceiling_cut(authority: Authority, caplog: Any) -> None:
+    """A permission that was granted and is held back by a ceiling is named, with what to do about it."""
+    authority.guard(CEILING=["b"]).check(bearer(authority, "a"), all_of("a"), {}, ROUTE)
+    assert "it is granted a, which a ceiling cuts: " in events(caplog)[-1]["detail"]

@@ -470,3 +470,9 @@ def test_naughty_strings_as_values() -> None:
         assert (text == "" or lone) is isinstance(encoded, TemplateError)
         for found in (plain, encoded):
             assert isinstance(found, TemplateError) or is_segment(found)
+
+
+def test_grants_are_a_list() -> None:
+    """One text in place of a list is refused, not read letter by letter."""
+    with pytest.raises(GrammarError, match="are a list"):
+        Permissions.of("orders:*", patterns=True)

@@ -241,3 +241,11 @@ def test_naughty_rules() -> None:
         found = made.declare(route("/orders", names=("orders",), groups=("api",)))
         assert (None, ()) == (found.requirement, found.faults)
         assert all(fault.isprintable() for fault in made.faults([found]))
+
+
+def test_a_name_of_several_routes_is_a_fault() -> None:
+    """A rule's name has to mean one endpoint: FastAPI names routes for their functions, wherever these stand."""
+    found = [Route(("GET",), f"/{name}", f"{name}.status", names=("status",)) for name in ("health", "admin")]
+    assert ("the rule 'status' is the name of several routes: use a path prefix",) == rules(public=["status"]).faults(
+        found
+    )

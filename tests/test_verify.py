@@ -17,7 +17,7 @@ from jwt_lp import InvalidToken, KeysUnavailable, StaticKeys
 from jwt_lp.errors import KeysPending
 from jwt_lp.issue import SigningKey, sign
 from jwt_lp.policy import EMPTY, Policy
-from jwt_lp.profiles import COGNITO, ENTRA, RFC9068
+from jwt_lp.profiles import COGNITO, ENTRA, KEYCLOAK, RFC9068
 from jwt_lp.testing import AUDIENCE, ISSUER
 from jwt_lp.verify import TrustedIssuer, Verifier, verify_signature
 
@@ -201,6 +201,17 @@ def cause_or_none(found: Verifier, token: str) -> str | None:
     except InvalidToken as error:
         return error.cause
     return None
+
+
+def test_leeway_does_not_mend_dates_that_contradict_each_other() -> None:
+    """A token issued after its own expiry is refused, also where leeway covers both dates."""
+    assert "lifetime" == cause(verifier(trusted(leeway=60)), sign(claims(iat=NOW + 5, exp=NOW - 5), KEY))
+
+
+def test_a_token_that_does_not_say_who_asked_for_it() -> None:
+    """A profile may have tokens without a client."""
+    body = claims(client_id=None, typ="Bearer", azp=None)
+    assert None is verifier(trusted(profile=KEYCLOAK)).verify(sign(body, KEY, typ="JWT")).client
 
 
 def test_a_cached_token_dies_in_time() -> None:
