@@ -89,7 +89,7 @@ def _declared(routes: list[Route], guard: Guard) -> list[CheckMessage]:
 
 
 def _unguarded(routes: list[Route]) -> list[CheckMessage]:
-    unseen = [
+    unseen: list[CheckMessage] = [
         Warning(f"the rule {route.template!a} matches no view", hint=_UNSEEN, id="jwt_lp.W004")
         for route in routes
         if route.endpoint == UNSEEN

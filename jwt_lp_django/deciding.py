@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from hashlib import sha256
+from typing import Any, NamedTuple, TypeAlias
+from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.urls import ResolverMatch
 
 from jwt_lp import AccessToken, Call, Decision, Refusal, Requirement, Route
 from jwt_lp_django.apps import guard_from
@@ -42,49 +45,53 @@ class Question(NamedTuple):
     marks: tuple[Mark, ...] = ()
 
 
+# What a decision was about: which requirement, callback or declaration, called with what.
+Key: TypeAlias = tuple[object, ...]
+
+
 @dataclass(slots=True)
 class State:
     """What is known about one request. It stands on the request itself and ends with it.
 
-    `arrived` is the Authorization header and `peer` the socket's address, both as they came in, before any other
-    middleware could write over them. `settled` says that somebody decided, `view` which callback was let through, for which
-    method and parameters, and `refused` what it was not let through for; `refusal` is the one that ended the view.
+    `owner` is that request, `arrived` a digest of its Authorization header and `peer` the socket's address, as they
+    came in, before any other middleware could write over them. `settled` says that somebody decided. `params` are
+    those of the view that was let through, `refused` is what the view was not let through for, and `refusal` the one
+    that ended it.
     """
 
-    arrived: str | None = None
+    owner: int
+    arrived: bytes | None = field(default=None, repr=False)
     peer: str | None = None
     settled: bool = False
-    decisions: list[tuple[Question, Decision]] = field(default_factory=list[tuple[Question, Decision]])
-    view: tuple[object, str, Mapping[str, object]] | None = None
+    decisions: dict[Key, tuple[Question, Decision]] = field(default_factory=dict[Key, tuple[Question, Decision]])
+    passed: dict[Key, tuple[object, Mapping[str, object]]] = field(
+        default_factory=dict[Key, tuple[object, Mapping[str, object]]]
+    )
+    params: Mapping[str, object] | None = None
     refused: Question | None = None
     token: AccessToken | None = None
     refusal: Refusal | None = None
 
     def made(self, question: Question) -> Decision | None:
         """The decision on the same requirement with the same parameters, if there is one."""
-        return next((decision for asked, decision in self.decisions if _same(asked, question)), None)
+        found = self.decisions.get((question.requirement, typed(question.params)))
+        return None if found is None else found[1]
 
-    def judged(self, method: str | None, params: Mapping[str, object]) -> bool:
-        """Whether the view that Django chose was let through with this method and these parameters."""
-        return self.view is not None and self.view[1] == method and same_params(self.view[2], params)
+    def let_in(self, thing: object, method: str | None, params: Mapping[str, object]) -> bool:
+        """Whether a callback or a declaration passed, for this method and these parameters."""
+        return (id(thing), method, typed(params)) in self.passed
 
-    def weighed(self, mark: Mark, method: str | None, params: Mapping[str, object]) -> bool:
-        """Whether a decision that passed, on the same method and parameters, took the declaration into account."""
-        return any(
-            decision.passes and mark in asked.marks and asked.method == method and same_params(asked.params, params)
-            for asked, decision in self.decisions
-        )
-
-
-def _same(one: Question, other: Question) -> bool:
-    return one.requirement == other.requirement and same_params(one.params, other.params)
+    def let(self, thing: object, method: str | None, params: Mapping[str, object]) -> None:
+        """Write down that it passed."""
+        # The things themselves are kept too, so that nothing else can get their ids.
+        self.passed[id(thing), method, typed(params)] = (thing, dict(params))
 
 
-def same_params(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
-    """Whether two sets of parameters are the same: 1 and True are equal, and not the same."""
-    return one.keys() == other.keys() and all(
-        value is other[name] or (type(value) is type(other[name]) and value == other[name])
-        for name, value in one.items()
+def typed(params: Mapping[str, object]) -> frozenset[tuple[str, type, object]]:
+    """Parameters as a key: 1 and True are equal, and not the same. What fills no template counts by identity."""
+    return frozenset(
+        (name, type(value), value if isinstance(value, str | int | UUID) else id(value))
+        for name, value in params.items()
     )
 
 
@@ -99,19 +106,27 @@ def plain(request: Any) -> HttpRequest:
 def state_of(request: Any) -> State:
     """The request's state, begun now where there is none."""
     state: State | None = request.__dict__.get("_jwt_lp")
-    if state is None:
+    # INVARIANT: a copy of a request with another credential has no part in what was decided about the first.
+    if state is None or (state.owner != id(request) and state.arrived != arrived(request)):
         http = plain(request)
         if http is not request:
             return state_of(http)
-        meta = http.META
-        state = State(meta.get("HTTP_AUTHORIZATION"), meta.get("REMOTE_ADDR") or None)
+        state = State(id(http), arrived(http), http.META.get("REMOTE_ADDR") or None)
         http.__dict__["_jwt_lp"] = state
     return state
 
 
-def question_of(request: HttpRequest, found: Declared, params: Mapping[str, object]) -> Question:
+def arrived(request: HttpRequest) -> bytes | None:
+    """A digest of the Authorization header as it stands now."""
+    value: str | None = request.META.get("HTTP_AUTHORIZATION")
+    return None if value is None else sha256(value.encode("utf-8", "surrogatepass")).digest()
+
+
+def question_of(
+    request: HttpRequest, found: Declared, params: Mapping[str, object], match: ResolverMatch | None = None
+) -> Question:
     """What the guard is asked about a view; the rules of the settings step in where nothing nearer is declared."""
-    match = request.resolver_match
+    match = match or request.resolver_match
     path = template(match.route) if match is not None else None
     requirement = found.requirement
     if requirement is None and not found.closed and match is not None:
@@ -150,7 +165,10 @@ def keep(question: Question, decision: Decision) -> Decision:
     """Write a decision down on its request, and hang the token there."""
     state = state_of(question.request)
     state.settled = True
-    state.decisions.append((question, decision))
+    state.decisions[question.requirement, typed(question.params)] = (question, decision)
+    # INVARIANT: a declaration counts as asked only where a decision that took it into account has passed.
+    for mark in question.marks if decision.passes else ():
+        state.let(mark, question.method, question.params)
     request: Any = question.request
     if decision.token is not None and decision.passes:
         state.token = decision.token

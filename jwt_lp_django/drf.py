@@ -16,7 +16,7 @@ from rest_framework.permissions import BasePermission, BasePermissionMetaclass
 
 from jwt_lp import AccessToken, ConfigurationError, Refusal, Requirement, all_of, any_of
 from jwt_lp_django.apps import guard_from
-from jwt_lp_django.deciding import Question, State, decide, plain, question_of, state_of
+from jwt_lp_django.deciding import Question, decide, plain, question_of, state_of
 from jwt_lp_django.marks import Mark
 from jwt_lp_django.user import TokenUser
 from jwt_lp_django.verbs import LeastPrivilegeMixin, token_from
@@ -25,6 +25,7 @@ from jwt_lp_django.views import PERMISSION_CLASSES, Declared, Shape, dotted
 __all__ = ["HasPermissions", "JWTAuthentication", "LeastPrivilegeMixin", "Refused", "crud"]
 
 _FORBIDDEN = 403
+_SAYING = ("required_permissions", "permission_classes")
 
 
 class Refused(APIException):
@@ -95,6 +96,9 @@ def _failed(
     view.request = view.initialize_request(request, *args, **kwargs)
     view.format_kwarg = view.get_format_suffix(**kwargs)
     view.headers = view.default_response_headers
+    # INVARIANT: the browsable API builds no form of a method that the view does not have, and asks no serializer
+    # and no authenticator of the view's.
+    view.http_method_names, view.request.authenticators = (), ()
     response = view.handle_exception(error)
     return cast(HttpResponse, view.finalize_response(view.request, response, *args, **kwargs))
 
@@ -121,25 +125,23 @@ class JWTAuthentication(BaseAuthentication):
 
 def declared_by(view: Any, method: str) -> Declared:
     """What a view, as REST framework has made it, declares for a method."""
-    request = getattr(view, "request", None)
-    match = getattr(request, "resolver_match", None)
-    if match is not None and Shape.of(match.func).cls is type(view):
-        return Shape.of(match.func).declared(method)
+    return _shape(view).declared(method)
+
+
+def _shape(view: Any) -> Shape:
     cls = cast(Any, type(view))
     own = cast(dict[str, Any], vars(view))
-    names = ("required_permissions", "permission_classes")
-    kwargs: dict[str, Any] = {name: own[name] for name in names if name in own}
-    return Shape(dotted(cls), cls=cls, initkwargs=kwargs, actions=own.get("action_map")).declared(method)
+    kwargs: dict[str, Any] = {name: own[name] for name in _SAYING if name in own}
+    made = Shape(dotted(cls), cls=cls, initkwargs=kwargs, actions=own.get("action_map"))
+    match = getattr(own.get("request"), "resolver_match", None)
+    chosen = made if match is None else Shape.of(match.func)
+    # INVARIANT: a view may call another of its own class, with other actions. What the route declares is not for that.
+    same = chosen.cls is cls and chosen.actions == made.actions
+    return chosen if same and all(chosen.initkwargs.get(name) is kwargs.get(name) for name in _SAYING) else made
 
 
 def _asked(request: Any, view: Any) -> Question:
     return question_of(plain(request), declared_by(view, request.method), view.kwargs)
-
-
-def _decided(state: State, view: Any, method: str) -> bool:
-    """Whether the middleware decided on just this view, as it is called now."""
-    callback = None if state.view is None else state.view[0]
-    return getattr(callback, "cls", None) is type(view) and state.judged(method, view.kwargs)
 
 
 class _Composing(BasePermissionMetaclass):
@@ -199,16 +201,11 @@ class HasPermissions(BasePermission, metaclass=_Composing):
             # The browsable API and metadata ask what else the caller might do: nothing of that is a use.
             return self._would_pass(http, _asked(request, view))
         # INVARIANT: what was weighed as a part of the view's declarations has been decided on.
-        state = state_of(http)
-        weighed = (
-            _decided(state, view, request.method)
-            if self.mark is None
-            else state.weighed(self.mark, http.method, view.kwargs)
-        )
-        if not weighed:
-            decision = decide(self._question(request, view))
-            if decision.refusal is not None:
-                raise refused(decision.refusal)
+        if self.mark is not None and state_of(http).let_in(self.mark, http.method, view.kwargs):
+            return True
+        decision = decide(self._question(request, view))
+        if decision.refusal is not None:
+            raise refused(decision.refusal)
         return True
 
     def _question(self, request: Any, view: Any) -> Question:
@@ -227,6 +224,16 @@ class HasPermissions(BasePermission, metaclass=_Composing):
 def permission_marks(classes: Iterable[Any]) -> tuple[Mark, ...]:
     """The declarations in a view's `permission_classes`; `ConfigurationError` where one is under `|` or `~`."""
     return tuple(mark for each in classes for mark in _marks_in(each, alone=True))
+
+
+def asks(classes: Iterable[Any]) -> bool:
+    """Whether one of ours is asked, whatever the others say."""
+    return any(isinstance(each, _Composing) or _in_and(each) for each in classes)
+
+
+def _in_and(held: Any) -> bool:
+    joins = getattr(getattr(held, "operator_class", None), "__name__", "") == "AND"
+    return joins and asks((held.op1_class, held.op2_class))
 
 
 def _marks_in(held: Any, *, alone: bool) -> Iterator[Mark]:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from django.urls import URLPattern, URLResolver
 
+from jwt_lp import ConfigurationError, Requirement
 from jwt_lp_django.marks import requirement_of
 from jwt_lp_django.wrapping import enforcing
 
@@ -16,12 +17,22 @@ def guarded(included: Any, declaration: Any) -> tuple[list[URLPattern | URLResol
 
     `declaration` is a permission, a requirement, or one of our decorators. Names and namespaces stay; the patterns
     that were included stay as they are, for whoever else includes them. `ConfigurationError` where `declaration` is
-    nothing of the kind.
+    nothing of the kind, or says something else than the `guarded` that it stands around.
     """
     requirement = requirement_of(declaration)
     module, app_name, namespace = _parts(included)
+    if isinstance(module, _Guarded) and module.requirement != requirement:
+        raise ConfigurationError(f"two rules for one include: guarded with {module.requirement} and {requirement}")
     patterns: Any = getattr(module, "urlpatterns", module)
-    return _rebuilt(patterns, lambda view: enforcing(view, include=requirement)), app_name, namespace
+    rebuilt = _Guarded(_rebuilt(patterns, lambda view: enforcing(view, include=requirement)))
+    rebuilt.requirement = requirement
+    return rebuilt, app_name, namespace
+
+
+class _Guarded(list[URLPattern | URLResolver]):
+    """The patterns that `guarded` gives, with what it declared for them."""
+
+    requirement: Requirement
 
 
 def _parts(included: Any) -> tuple[Any, str | None, str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
@@ -10,6 +10,7 @@ from asgiref.sync import markcoroutinefunction, sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.urls import Resolver404, ResolverMatch, get_resolver
 
 from jwt_lp import Decision, Refusal
 from jwt_lp_django import checks
@@ -18,6 +19,7 @@ from jwt_lp_django.deciding import (
     Question,
     Refused,
     adecide,
+    arrived,
     decide,
     question_of,
     response_to,
@@ -39,9 +41,6 @@ class _View(NamedTuple):
     args: Sequence[Any]
     kwargs: dict[str, Any]
 
-    def judged(self) -> tuple[object, str, dict[str, Any]]:
-        return self.callback, self.request.method or "", dict(self.kwargs)
-
 
 class LeastPrivilegeMiddleware:
     """The guard. It stands first in `MIDDLEWARE`; one class for WSGI and ASGI.
@@ -57,13 +56,20 @@ class LeastPrivilegeMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
         # What a view declares is read once for each method; a process that changes it has to start anew.
-        self._declared = lru_cache(maxsize=4096)(declared)
+        self._known = lru_cache(maxsize=4096)(declared)
         self.is_async = is_async(get_response)
         if self.is_async:
             markcoroutinefunction(cast(Any, self))
             # Under ASGI Django would push a sync hook into a thread.
             self.process_view = self.aprocess_view  # type: ignore[method-assign,assignment]
         _start()
+
+    def _declared(self, callback: Callable[..., Any], method: str) -> Declared:
+        try:
+            return self._known(callback, method)
+        except TypeError:
+            # A callable need not be hashable.
+            return declared(callback, method)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Let the request through to the view, and its response out where somebody decided on it."""
@@ -128,16 +134,11 @@ def _cls(view: _View) -> type | None:
 
 
 def _looked_at(view: _View, found: Declared) -> tuple[Question | None, Callable[[], HttpResponse] | None]:
-    request = view.request
-    state = state_of(request)
-    if found.native:
-        state.settled = True
-        state.view = view.judged()
-        return None, None
-    if found.allowed is not None:
-        state.settled = True
-        return None, lambda: not_allowed(view.callback, request, view.args, view.kwargs, found)
-    return question_of(request, found, view.kwargs), None
+    question = question_of(view.request, found, view.kwargs)
+    if found.allowed is None:
+        return question, None
+    state_of(view.request).refused = question
+    return None, lambda: _ours(not_allowed(view.callback, view.request, view.args, view.kwargs, found))
 
 
 def _let_in(view: _View, question: Question, decision: Decision) -> Refusal | None:
@@ -146,7 +147,8 @@ def _let_in(view: _View, question: Question, decision: Decision) -> Refusal | No
     if decision.refusal is not None:
         state.refused = question
         return decision.refusal
-    state.view = view.judged()
+    state.refused, state.params = None, question.params
+    state.let(view.callback, question.method, question.params)
     # INVARIANT: only what no other site can make a browser send makes up for the CSRF token. A header that
     # another middleware made of a cookie is not what arrived.
     asked = question.requirement is not None and question.requirement.asks_token
@@ -156,7 +158,7 @@ def _let_in(view: _View, question: Question, decision: Decision) -> Refusal | No
         and decision.observed is None
         and decision.token is not None
         and state.arrived is not None
-        and state.arrived == request.META.get("HTTP_AUTHORIZATION")
+        and state.arrived == arrived(request)
     ):
         request.csrf_processing_done = True
     return None
@@ -169,6 +171,10 @@ def _rendered(view: _View, refusal: Refusal) -> HttpResponse:
         response = rendered(view.callback, view.request, view.args, view.kwargs, refusal)
     else:
         response = response_to(refusal)
+    return _ours(response)
+
+
+def _ours(response: HttpResponse) -> HttpResponse:
     response.__dict__[_OURS] = True
     return response
 
@@ -176,20 +182,33 @@ def _rendered(view: _View, refusal: Refusal) -> HttpResponse:
 def _undecided(request: HttpRequest, response: HttpResponseBase) -> Question | None:
     """What to ask about a response that nobody decided on; None where it may go out as it is."""
     state, match, method = state_of(request), request.resolver_match, request.method or ""
-    if state.view is not None and match is not None and not state.judged(method, match.kwargs):
+    if state.params is not None and match is not None and not state.let_in(match.func, method, match.kwargs):
         # Another middleware had the view called for something else than what was decided on.
         found = declared(match.func, method)
-        return None if found.allowed is not None else question_of(request, found, match.kwargs)
-    if state.refused is not None and _OURS not in response.__dict__ and not _says_nothing(request, response):
-        # Another middleware called the view, or had something else to show, once it was refused.
-        return state.refused
+        passes = found.allowed is not None and _says_nothing(request, response)
+        return None if passes else question_of(request, found, match.kwargs)
+    if state.refused is not None:
+        # Another middleware may have called the view, or had something else to show, once it was refused.
+        return None if _OURS in response.__dict__ or _says_nothing(request, response) else state.refused
     if state.settled or (match is None and _says_nothing(request, response)):
         # INVARIANT: once a view was chosen, nothing but a decision about it lets a response out.
         return None
+    # INVARIANT: what a middleware has for a route, a cache say, is let out under the rule of that route.
     path = request.path_info
+    climbs = ".." in path.split("/")
+    match = match or (None if climbs else _would_choose(request))
+    if match is not None:
+        return question_of(request, declared(match.func, method), match.kwargs, match)
     route = route_without_view(method, path)
-    ruled = guard_from().rules.declare(route).requirement if ".." not in path.split("/") else None
+    ruled = None if climbs else guard_from().rules.declare(route).requirement
     return Question(request, ruled, {}, route.endpoint, f"{method} {path}", method)
+
+
+def _would_choose(request: HttpRequest) -> ResolverMatch | None:
+    try:
+        return get_resolver(getattr(request, "urlconf", None)).resolve(request.path_info)
+    except Resolver404:
+        return None
 
 
 def _says_nothing(request: HttpRequest, response: HttpResponseBase) -> bool:
@@ -197,23 +216,23 @@ def _says_nothing(request: HttpRequest, response: HttpResponseBase) -> bool:
     if response.status_code >= _ERROR:
         return True
     bare = response.status_code in _REDIRECTS or request.method == "OPTIONS"
-    return bare and getattr(response, "content", None) == b""
+    # A template that nobody has rendered has no content to look at.
+    return bare and getattr(response, "is_rendered", True) and getattr(response, "content", None) == b""
 
 
 def _finished(request: HttpRequest, response: HttpResponseBase, decision: Decision | None) -> HttpResponseBase:
-    if decision is not None and decision.refusal is not None:
-        withheld = response_to(decision.refusal)
+    raised = state_of(request).refusal
+    refusal = raised if decision is None else decision.refusal
+    # What `enforce` raises in a middleware Django has made a plain 403 of.
+    if refusal is not None and (decision is not None or request.resolver_match is None):
+        withheld = response_to(refusal)
         # What the view left open is closed with the response that goes out in its place.
         closers: list[Any] = getattr(response, "_resource_closers", [])
         cast(Any, withheld)._resource_closers.extend(closers)  # noqa: SLF001 - there is no public way
         return withheld
-    refusal = state_of(request).refusal
-    if refusal is not None and response.status_code == refusal.status:
+    if raised is not None and response.status_code == raised.status:
         # An exception handler of REST framework passes the challenge on, and no other header.
-        _complete(response, {name: value for name, value in refusal.headers.items() if name != "Content-Type"})
+        for name, value in raised.headers.items():
+            if name != "Content-Type":
+                response.headers.setdefault(name, value)
     return response
-
-
-def _complete(response: HttpResponseBase, headers: Mapping[str, str]) -> None:
-    for name, value in headers.items():
-        response.headers.setdefault(name, value)

@@ -12,6 +12,10 @@ _PIECES: Final = re.compile(
     r"\(\?P<(?P<named>\w+)>|(?P<unnamed>\((?!\?))|<(?:[^<>:()]+:)?(?P<parameter>\w+)>"
     r"|(?P<class>\[\^?\]?(?:\\.|[^\]\\])*\])|\\(?P<escaped>.)|(?P<dropped>[\^$]|(?<=/)\?)"
 )
+_BRACKETS: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
+_OPAQUE: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\$")
+# Alternatives, or a slash that need not be there, anywhere but at the end.
+_ODD: Final = re.compile(r"\||/[?*{].")
 _BOUNDARIES: Final = frozenset("ABZbz")
 
 
@@ -19,8 +23,12 @@ _BOUNDARIES: Final = frozenset("ABZbz")
 def template(route: str) -> str:
     """A route of `path` or `re_path`, or several joined, as one template: `/orders/{order_id}`.
 
-    What else a regular expression says stays as written, so that no two routes become one.
+    What else a regular expression says stays as written, so that no two routes become one. One that has alternatives,
+    or may leave a slash out, stays so as a whole and begins with `/^`: no path rule is about it.
     """
+    # INVARIANT: a path rule applies only where every path that matches has the segments of the template.
+    if _ODD.search(_OPAQUE.sub(_plainly, _without_groups(route))):
+        return "/^" + route.removeprefix("^")
     written: list[str] = []
     at = 0
     while (found := _PIECES.search(route, at)) is not None:
@@ -32,6 +40,24 @@ def template(route: str) -> str:
         else:
             written.append(_piece(found))
     return "/" + "".join((*written, route[at:])).removeprefix("/")
+
+
+def _without_groups(route: str) -> str:
+    """The route with a letter for each group."""
+    depth, kept = 0, list[str]()
+    for piece in _BRACKETS.findall(route):
+        opens, closes = piece == "(", piece == ")"
+        if depth == 0:
+            kept.append("x" if opens else piece)
+        depth = max(0, depth + opens - closes)
+    return "".join(kept)
+
+
+def _plainly(found: re.Match[str]) -> str:
+    """A letter for a class, and nothing for an anchor."""
+    if found[0] == r"\/":
+        return "/"
+    return "" if found[0] == "$" or found[0][1] in _BOUNDARIES else "x"
 
 
 def _piece(found: re.Match[str]) -> str:

@@ -137,6 +137,7 @@ class LeastPrivilegeMixin:
     """
 
     required_permissions: ClassVar[Any] = INHERITED
+    __jwt_lp_mixin__: ClassVar[bool] = True
 
     # A type checker keeps the signature that the class has without us, which differs between the two hosts.
     if not TYPE_CHECKING:
@@ -181,8 +182,7 @@ def _inside(http: HttpRequest, requirement: Requirement, params: Mapping[str, ob
 
 def _filling(http: HttpRequest, params: Mapping[str, object] | None) -> dict[str, object]:
     """What fills templates inside a view: the route's own parameters, and those that were passed."""
-    view = state_of(http).view
-    return {**(view[2] if view is not None else {}), **(params or {})}
+    return {**(state_of(http).params or {}), **(params or {})}
 
 
 def can(request: Any, *permissions: str | Requirement, params: Mapping[str, object] | None = None) -> bool:

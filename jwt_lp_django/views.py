@@ -18,7 +18,6 @@ from django.views import View
 from jwt_lp import ConfigurationError, Requirement, all_of
 from jwt_lp_django.marks import INCLUDE, INHERITED, Mark, marks_of, requirement_of, verb_of
 
-_AS_VIEW: Final = "View.as_view.<locals>.view"
 READING: Final = frozenset({"GET"})
 PERMISSION_CLASSES: Final = "permission_classes"
 STANDARD: Final = ("list", "create", "retrieve", "update", "partial_update", "destroy")
@@ -28,9 +27,8 @@ class Declared(NamedTuple):
     """What is declared for one method of a view.
 
     `requirement` is None where nothing is, or where declarations contradict each other (`faults`). `allowed` is
-    given where the view does not have the method: those it has. `native` means that Django itself answers, with
-    nothing of the view's. `closed` means that no rule of the settings may step in. `marks` are all declarations that
-    were weighed.
+    given where the guard answers in the view's place: those the view has, for a 405 or for OPTIONS. `closed` means
+    that no rule of the settings may step in. `marks` are all declarations that were weighed.
     """
 
     endpoint: str
@@ -38,7 +36,6 @@ class Declared(NamedTuple):
     origin: str = ""
     marks: tuple[Mark, ...] = ()
     allowed: tuple[str, ...] | None = None
-    native: bool = False
     closed: bool = False
     faults: tuple[str, ...] = ()
 
@@ -69,20 +66,19 @@ class Shape:
     cls: type[View] | None = None
     initkwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     actions: Mapping[str, str] | None = None
-    wrapped: bool = False
 
     @classmethod
     def of(cls, callback: Callable[..., Any]) -> Shape:
         """Read a callback. A function that wraps `as_view()` without loss is still that class's."""
         marks, include = marks_of(callback), getattr(callback, INCLUDE, None)
+        # Some callables have every attribute that one asks for.
+        include = include if isinstance(include, Requirement) else None
         found: Any = getattr(callback, "cls", None) or getattr(callback, "view_class", None)
         if not (isinstance(found, type) and issubclass(found, View)):
             return cls(dotted(callback), marks, include)
         kwargs: Any = getattr(callback, "initkwargs", None) or getattr(callback, "view_initkwargs", None) or {}
         actions = getattr(callback, "actions", None)
-        wrapped = hasattr(callback, "__wrapped__") or getattr(callback, "__qualname__", "") != _AS_VIEW
-        name = dotted(cast(Any, found))
-        return cls(name, marks, include, cast(Any, found), kwargs, actions, wrapped)
+        return cls(dotted(cast(Any, found)), marks, include, cast(Any, found), kwargs, actions)
 
     def declared(self, method: str, *, bound: bool = False) -> Declared:
         """What is declared for `method`. With `bound`, the function is a method of a class and has no methods."""
@@ -94,39 +90,41 @@ class Shape:
 
     def _of_function(self, method: str, *, bound: bool) -> Declared:
         if not self.marks:
-            return self._chosen(self.name, [], ())
+            known = bound or (method != "OPTIONS" and method.lower() in View.http_method_names)
+            verbs = frozenset(each.upper() for each in View.http_method_names if each != "options")
+            return self._chosen(self.name, [], ()) if known else self._without(_expanded(verbs))
         verb = verb_of(method)
         covering = _covering(self.marks, verb) if bound else [mark for mark in self.marks if verb in _methods(mark)]
         if covering:
             return self._chosen(self.name, [(mark.requirement, mark.origin) for mark in covering], self.marks)
-        verbs = frozenset[str]().union(*map(_methods, self.marks))
-        return Declared(self.name, marks=self.marks, allowed=_expanded(verbs))
+        return self._without(_expanded(frozenset[str]().union(*map(_methods, self.marks))))
+
+    def _without(self, allowed: tuple[str, ...]) -> Declared:
+        return Declared(self.name, marks=self.marks, allowed=allowed, closed=True)
 
     def _of_class(self, method: str) -> Declared:
-        if not self.has(method):
-            allowed = tuple(each.upper() for each in self.attribute("http_method_names") if self.has(each.upper()))
-            return Declared(self.name, marks=self.marks, allowed=allowed)
-        verb = verb_of(method)
-        if verb != "OPTIONS":
-            return self._of_verb(verb)
-        if self._answers_options():
-            return Declared(self.name, native=True)
-        others = [each.upper() for each in self.attribute("http_method_names") if each not in {"options", "head"}]
+        names = [each.upper() for each in self.attribute("http_method_names")]
+        answered = method == "OPTIONS" and not is_drf(self.cls) and getattr(self.cls, "options", None) is View.options
+        # INVARIANT: no preflight calls a view, unless the view says what OPTIONS asks for.
+        if not self.has(method) or (answered and not self._says(method)):
+            return self._without(tuple(each for each in names if self.has(each)))
+        if method != "OPTIONS" or self._says(method):
+            return self._of_verb(method)
         # Metadata says what the other methods take, so it has the rule of the first of them: GET, where there is one.
-        stand_in = next((each for each in others if self.has(each)), None)
-        own = self._of_verb(verb)
-        return own if stand_in is None or self._says(verb) else self._of_verb(stand_in)
+        others = (each for each in names if each not in {"OPTIONS", "HEAD"} and self.has(each))
+        return self._of_verb(next(others, method))
 
-    def _of_verb(self, verb: str) -> Declared:
-        action = self._action(verb)
+    def _of_verb(self, method: str) -> Declared:
+        verb, action = verb_of(method), self._action(method)
         handler = getattr(self.cls, action if action and verb != "OPTIONS" else verb.lower(), None)
         asked = self._permission_marks()
         together = [mark for mark in asked if mark.origin == PERMISSION_CLASSES]
         said = [mark for mark in asked if mark not in together]
         covering = [*_covering(self.marks, verb), *_covering(said, verb), *marks_of(handler)]
         found = [(mark.requirement, mark.origin) for mark in covering]
-        found += [(requirement_of(rule), f"required_permissions[{key!r}]") for key, rule in self._keyed(verb)]
-        if together:
+        found += [(requirement_of(rule), f"required_permissions[{key!r}]") for key, rule in self._keyed(method)]
+        # INVARIANT: what a map leaves out no permission class opens.
+        if together and (found or not isinstance(self.required, Mapping)):
             # REST framework asks every permission class in the list.
             found.append((_all([mark.requirement for mark in together]), PERMISSION_CLASSES))
         name = f"{self.name}.{action}" if action and self.actions else self.name
@@ -177,30 +175,21 @@ class Shape:
         found = self.actions or {}
         return name in found or hasattr(self.cls, name) or (name == "head" and self.has("GET"))
 
-    def _answers_options(self) -> bool:
-        cls = self.cls
-        # INVARIANT: OPTIONS goes unjudged only where no line of the view's own code is run for it.
-        return (
-            cls is not None
-            and not self.wrapped
-            and cls.options is View.options
-            and cls.dispatch is View.dispatch
-            and cls.setup is View.setup
-        )
-
-    def _action(self, verb: str) -> str | None:
-        if verb == "OPTIONS" and is_drf(self.cls):
+    def _action(self, method: str) -> str | None:
+        if method == "OPTIONS" and is_drf(self.cls):
             return "metadata"
-        return (self.actions or {}).get(verb.lower())
+        actions = self.actions or {}
+        # HEAD has GET's rule, unless it is mapped to an action of its own.
+        return actions.get(method.lower()) or actions.get(verb_of(method).lower())
 
-    def _keyed(self, verb: str) -> list[tuple[str, object]]:
+    def _keyed(self, method: str) -> list[tuple[str, object]]:
         required = self._map
-        return [(key, required[key]) for key in (self._action(verb) or "", verb) if key in required]
+        return [(key, required[key]) for key in (self._action(method) or "", verb_of(method)) if key in required]
 
-    def _says(self, verb: str) -> bool:
-        handler = getattr(self.cls, verb.lower(), None)
-        explicit = any(mark.methods is not None and verb in mark.methods for mark in self.marks)
-        return explicit or bool(self._keyed(verb) or marks_of(handler))
+    def _says(self, method: str) -> bool:
+        handler = getattr(self.cls, method.lower(), None)
+        explicit = any(mark.methods is not None and method in mark.methods for mark in self.marks)
+        return explicit or bool(self._keyed(method) or marks_of(handler))
 
     def _permission_marks(self) -> tuple[Mark, ...]:
         if not is_drf(self.cls):
@@ -209,15 +198,28 @@ class Shape:
 
         return permission_marks(self.attribute("permission_classes", ()))
 
+    def _asks(self) -> bool:
+        # A plain view without the mixin is guarded by the middleware alone; REST framework's may be called by others.
+        if not is_drf(self.cls) or hasattr(self.cls, "__jwt_lp_mixin__"):
+            return True
+        from jwt_lp_django.drf import asks
+
+        return asks(self.attribute("permission_classes", ()))
+
     def methods(self) -> tuple[str, ...]:
-        """The methods to list, the OPTIONS that Django answers itself aside; none for a function that has no mark."""
+        """The methods to list, the OPTIONS that the guard answers aside; none for a function that has no mark."""
         if self.cls is None:
             return _expanded(frozenset[str]().union(*map(_methods, self.marks))) if self.marks else ()
         names = [each.upper() for each in self.attribute("http_method_names")]
-        return tuple(each for each in names if self.has(each) and not self.declared(each).native)
+        return tuple(each for each in names if self.has(each) and self.declared(each).allowed is None)
 
     def faults(self) -> Iterator[str]:
         """What is wrong with `required_permissions` itself."""
+        if self.required is not None and not self._asks():
+            yield (
+                f"{self.name}: required_permissions, and nothing in the class that asks for it: "
+                "put LeastPrivilegeMixin first among its bases, or HasPermissions into its permission_classes"
+            )
         if not isinstance(self.required, Mapping):
             functions = set((self.actions or {}).values())
             if "required_permissions" in self.initkwargs and len(functions) > 1:

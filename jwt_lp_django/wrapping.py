@@ -81,18 +81,15 @@ class Visit(NamedTuple):
         http = plain(request)
         visit, state = cls(view, request, args, kwargs), state_of(http)
         # INVARIANT: what was weighed for this method and these parameters has been decided on, and passed.
-        if marks and all(state.weighed(mark, http.method, kwargs) for mark in marks):
-            return visit
-        if state.view is not None and state.view[0] is wrapper and state.judged(http.method, kwargs):
+        if state.let_in(wrapper, http.method, kwargs) or (
+            marks and all(state.let_in(mark, http.method, kwargs) for mark in marks)
+        ):
             return visit
         # A method of a class, or a function that REST framework calls, is called for the methods that those know.
         bound = request is not first or not isinstance(request, HttpRequest) or _is_method(view)
         found = declared(wrapper, http.method or "", bound=bound)
-        if found.native:
-            return visit
         if found.allowed is None:
             return visit._replace(question=question_of(http, found, kwargs))
-        state.settled = True
         return visit._replace(answer=not_allowed(wrapper, http, args, kwargs, found))
 
     def refused(self, decision: Decision) -> HttpResponse | None:
@@ -133,9 +130,12 @@ def _is_method(view: Callable[..., Any]) -> bool:
 def not_allowed(
     callback: Callable[..., Any], request: HttpRequest, args: Sequence[Any], kwargs: dict[str, Any], found: Declared
 ) -> HttpResponse:
-    """The 405 that the host would give, without calling the view."""
+    """The 405 that the host would give, or the empty answer to OPTIONS, without calling the view."""
     if is_drf(Shape.of(callback).cls):
         from jwt_lp_django.drf import method_not_allowed
 
         return method_not_allowed(callback, request, args, kwargs)
-    return HttpResponseNotAllowed(found.allowed or ())
+    allowed = found.allowed or ()
+    if request.method in allowed:
+        return HttpResponse(headers={"Allow": ", ".join(allowed), "Content-Length": "0"})
+    return HttpResponseNotAllowed(allowed)

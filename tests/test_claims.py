@@ -84,6 +84,13 @@ def test_what_holds_a_claim_must_be_an_object(holder) -> None:
     assert [expected, expected] == [refusal(source, {"a": holder}), refusal(source, {"a": {"k": holder}})]
 
 
+def test_any_key_of_the_payload() -> None:
+    """A path may begin with `*`: every claim that holds an object is looked into, and any other shape is refused."""
+    source = Source(("*", "roles"), "any", "roles")
+    assert ("any:a:r", "any:b:s") == profile(source).granted({"a": {"roles": ["r"]}, "b": {"roles": ["s"]}}).roles
+    assert "claim_type" == refusal(source, {"a": 1})[0]
+
+
 def test_an_absent_claim_confers_nothing() -> None:
     """A claim that is not there is no fault, at any depth."""
     source = Source(("a", "*", "roles"), "l", "roles")

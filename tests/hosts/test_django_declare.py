@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("django")
 
-from hosts.django_setup import AUTHORITY, GUARD, configure, project
+from hosts.django_setup import AUTHORITY, GUARD, configure, made, project
 
 configure()
 
@@ -184,7 +184,7 @@ def test_a_mark_is_never_shared() -> None:
         (Overriding, "GET", "a:b", 403),
         (OwnDispatch, "GET", "a:b", 403),
         (OwnDispatch, "FOO", "a:b", 405),
-        (OwnDispatch, "OPTIONS", "a:b", 403),
+        (OwnDispatch, "OPTIONS", "a:b", 200),
         (OwnOptions, "OPTIONS", "a:b", 403),
         (AsyncMapped, "GET", "o:list", 200),
         (AsyncMapped, "HEAD", "c:d", 403),
@@ -207,16 +207,45 @@ def test_a_rule_over_as_view_covers_its_methods() -> None:
         ]
 
 
-def test_options_that_runs_code_is_judged() -> None:
-    """A preflight reaches only what Django itself answers; anything else has the rule of GET."""
+def test_a_preflight_calls_no_view() -> None:
+    """OPTIONS has an empty answer with Allow, of which no line of the view is run, unless the view answers it itself."""
+    ran: list[str] = []
+
+    class Loud(View):
+        def __init__(self, **kwargs):
+            ran.append("init")
+            super().__init__(**kwargs)
+
+        def setup(self, request, *args, **kwargs):
+            ran.append("setup")
+            super().setup(request, *args, **kwargs)
+
+        def dispatch(self, request, *args, **kwargs):
+            ran.append("dispatch")
+            return HttpResponse(b"SECRET")
+
+        def _allowed_methods(self):
+            ran.append("allowed")
+            return ["SECRET"]
+
+        def get(self, request):
+            return HttpResponse(b"SECRET")
+
     views = [
-        requires("a:b")(Plain.as_view()),
-        never_cache(Bare.as_view()),
-        OwnOptions.as_view(required_permissions="a:b"),
+        Loud.as_view(),
+        requires("a:b")(Loud.as_view()),
+        never_cache(Loud.as_view()),
+        made(LeastPrivilegeMixin, Loud, required_permissions="a:b").as_view(),
     ]
-    with project(*(path(str(number), view) for number, view in enumerate(views[:2]))):
-        for number in range(2):
-            assert [401, 200] == [Client().options(f"/{number}").status_code, status("OPTIONS", f"/{number}", "a:b")]
+    stacks: list[Any] = [{}, {"MIDDLEWARE": []}]
+    for stack, served in zip(stacks, (views, views[3:]), strict=True):
+        with project(*(path(str(number), view) for number, view in enumerate(served)), **stack):
+            for number in range(len(served)):
+                answer = Client().options(f"/{number}")
+                assert (200, b"", True) == (answer.status_code, answer.content, "GET" in answer["Allow"])
+    assert [] == ran
+    with project(path("x", OwnOptions.as_view(required_permissions="a:b"))):
+        assert [401, 200] == [Client().options("/x").status_code, status("OPTIONS", "/x", "a:b")]
 
 
 def test_the_mixin_enforces_without_the_middleware() -> None:
@@ -529,6 +558,13 @@ def test_a_silenced_warning_is_not_logged(caplog) -> None:
         (r"api/(?:v1|v2)/(?P<year>\d{4}(-\d+)?)/x", "/api/(?:v1|v2)/{year}/x"),
         (r"^files/(\w+)/[(^]+/\Z", "/files/{}/[(^]+/"),
         (r"^(?P<page>\d+)?$", "/{page}"),
+        (r"^a/$|^b/$", "/^a/$|^b/$"),
+        (r"a/?b", "/^a/?b"),
+        (r"^a\/*b$", r"/^a\/*b$"),
+        (r"^a/{0}b", "/^a/{0}b"),
+        (r"^a/?(?P<x>b)", "/^a/?(?P<x>b)"),
+        (r"^a/?\Z", "/a/"),
+        (r"^(a|b/)c[|]/\|$", "/{}c[|]/|"),
         ("", "/"),
     ],
 )
@@ -556,7 +592,7 @@ def test_routes_are_listed_with_everything() -> None:
         (("POST",), "/m", "o:create | o:admin", "required_permissions['POST']"),
         (("DELETE",), "/m", "None", ""),
         ((), "/s/x", "external: a proxy", "guarded(include(...))"),
-        (("GET", "POST", "HEAD", "OPTIONS"), "/o", "a:b", "@requires"),
+        (("GET", "POST", "HEAD"), "/o", "a:b", "@requires"),
     } == found
     assert (("shop:x",), ("shop",)) == (shop.names, shop.groups)
     assert frozenset({"n"}) == first.parameters

@@ -398,7 +398,10 @@ def test_enforce_reads_the_routes_parameters_and_the_credential_of_an_open_route
 
 def test_a_swallowed_refusal_is_final(authority: Authority) -> None:
     """What a view answers after a refusal does not get out, whichever verb refused; the refusal does."""
-    marked = requires("a")(lambda request: PlainTextResponse(""))
+
+    @requires("a")
+    def marked(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("")
 
     def sync(request: Request) -> PlainTextResponse:
         try:
@@ -419,6 +422,22 @@ def test_a_swallowed_refusal_is_final(authority: Authority) -> None:
         assert (403, "insufficient_scope") == (answer.status, answer.json["error"])
         assert 'scope="a"' in answer.headers["www-authenticate"]
         assert b"fine" == call(app, "GET", path, authority.headers("alice", ["a"])).body
+
+
+@pytest.mark.parametrize(("status", "with_headers"), [(200, True), (302, True), (403, False)])
+def test_a_handler_keeps_status_and_challenge(authority: Authority, status: int, with_headers: bool) -> None:
+    """What a handler makes of a refusal inside a view is replaced if it has another status or no challenge."""
+
+    def render(request: Request, error: Any) -> PlainTextResponse:
+        return PlainTextResponse("mine", status, error.headers if with_headers else None)
+
+    def view(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(enforce(request, "a").subject)
+
+    app = Starlette(routes=[Route("/a", authenticated(view))], exception_handlers={403: render})
+    LeastPrivilege(app, authority.settings())
+    answer = call(app, "GET", "/a", authority.headers())
+    assert (403, "insufficient_scope") == (answer.status, answer.json["error"])
 
 
 def test_a_view_on_the_event_loop_waits_for_no_keys(authority: Authority) -> None:

@@ -1,0 +1,367 @@
+"""What caches, fallbacks, copies and tracebacks get past the Django adapter: nothing."""
+
+# ruff: noqa: E402 - Django reads its settings first; views say their rules as users do
+
+from __future__ import annotations
+
+import copy
+import sys
+import traceback
+from typing import Any
+
+import pytest
+
+pytest.importorskip("django")
+
+from hosts.django_setup import AUTHORITY, configure, made, project
+
+configure()
+
+from django.core.cache import cache
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponse
+from django.template import engines
+from django.template.response import SimpleTemplateResponse
+from django.test import Client, RequestFactory
+from django.urls import include, path, re_path
+from django.views import View
+
+from jwt_lp import ConfigurationError, Guard
+from jwt_lp_django import LeastPrivilegeMixin, authenticated, enforce, guarded, public, requires, token_from
+from jwt_lp_django.apps import config
+
+SECRET = b"SECRET"
+HERE = __name__
+CACHED: dict[str, bytes] = {}
+
+
+def held(*permissions, name="alice"):
+    return AUTHORITY.headers(name, permissions)
+
+
+def secret(request, **kwargs):
+    return HttpResponse(SECRET)
+
+
+def remembers(get_response):
+    """A middleware that keeps pages by their path."""
+
+    def middleware(request):
+        if request.path in CACHED:
+            return HttpResponse(CACHED[request.path])
+        response = get_response(request)
+        if response.status_code == 200:
+            CACHED[request.path] = response.content
+        return response
+
+    return middleware
+
+
+def answers(get_response):
+    return lambda request: HttpResponse(SECRET)
+
+
+def has_content_for_405(get_response):
+    def middleware(request):
+        response = get_response(request)
+        return HttpResponse(SECRET) if response.status_code == 405 else response
+
+    return middleware
+
+
+def enforces(get_response):
+    def middleware(request):
+        enforce(request, "a:b")
+        return get_response(request)
+
+    return middleware
+
+
+def redirects_unrendered(get_response):
+    return lambda request: SimpleTemplateResponse(engines["django"].from_string("SECRET"), status=302)
+
+
+SITE_CACHE = ["django.middleware.cache.UpdateCacheMiddleware", "django.middleware.cache.FetchFromCacheMiddleware"]
+
+
+@pytest.mark.parametrize("middleware", [[f"{HERE}.remembers"], SITE_CACHE], ids=["own", "django"])
+def test_a_cache_has_the_rule_of_the_route(middleware) -> None:
+    """What a page cache holds of a route goes out under that route's own declaration, not under a wider path rule."""
+    CACHED.clear()
+    cache.clear()
+    patterns = [path("shop/admin", requires("adm:in")(secret)), path("shop/x", secret), path("p", public(secret))]
+    with project(*patterns, lp=AUTHORITY.settings(PUBLIC=["/shop"]), middleware=middleware):
+        for url in ("/shop/admin", "/shop/x", "/p"):
+            assert 200 == Client().get(url, headers=held("adm:in")).status_code
+        bare, little = (Client().get("/shop/admin", headers=each).status_code for each in ({}, held("c:d")))
+        assert [401, 200, 200] == [bare, *(Client().get(url).status_code for url in ("/shop/x", "/p"))]
+        assert 403 == little
+
+
+def test_a_middlewares_answer_for_another_method_is_withheld() -> None:
+    """Where the route has no such method, no path rule opens what a middleware answers for it."""
+    with project(
+        path("shop/admin", requires("adm:in")(secret)),
+        path("shop/x", secret),
+        lp=AUTHORITY.settings(PUBLIC=["/shop"]),
+        middleware=[f"{HERE}.answers"],
+    ):
+        assert [403, 200] == [
+            Client().post(url, headers=held("adm:in")).status_code for url in ("/shop/admin", "/shop/none")
+        ]
+
+
+def test_a_swapped_urlconf_counts_for_what_a_cache_answers() -> None:
+    """The route is looked up where Django would have looked."""
+    with project(path("shop/y", public(secret)), middleware=[f"{HERE}.swaps", f"{HERE}.answers"]):
+        assert [401, 200] == [Client().get(url).status_code for url in ("/shop/x", "/shop/z")]
+
+
+def swaps(get_response):
+    def middleware(request):
+        patterns = [path("shop/x", requires("a:b")(secret)), path("shop/z", public(secret))]
+        request.urlconf = type("URLs", (), {"urlpatterns": patterns})
+        return get_response(request)
+
+    return middleware
+
+
+def test_content_in_place_of_a_405_is_withheld() -> None:
+    """Only an error gets out where the view has no such method."""
+    with project(path("x", requires("a:b")(secret)), middleware=[f"{HERE}.has_content_for_405"]):
+        assert 403 == Client().post("/x", headers=held("a:b")).status_code
+    with project(path("x", requires("a:b")(secret))):
+        assert 405 == Client().post("/x").status_code
+
+
+def _text(error: BaseException) -> str:
+    return "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+
+
+@pytest.mark.parametrize("faulty", ["it ems:*", "", "a:{", object()])
+def test_no_traceback_shows_the_token(faulty) -> None:
+    """The locals of our frames have nothing of the header, with a faulty requirement or a refused one."""
+    headers = held("a:b")
+    token = headers["Authorization"].removeprefix("Bearer ")
+    texts = []
+
+    def view(request):
+        for asked in (faulty, "c:d"):
+            try:
+                enforce(request, asked)
+            except (ConfigurationError, PermissionDenied, TypeError, AttributeError) as error:
+                texts.append(_text(error))
+        return HttpResponse()
+
+    with project(path("x", authenticated(view)), path("p", public(view))):
+        assert [200, 200] == [Client().get(url, headers=headers).status_code for url in ("/x", "/p")]
+    parts = [token, *token.split(".")[1:]]
+    assert (4, []) == (len(texts), [part for text in texts for part in parts if part in text])
+
+
+def test_enforce_again_and_again_is_one_decision_each() -> None:
+    """Many objects are asked for in one request, each once, and none is looked for among the others."""
+    asked = []
+
+    class Spy(Guard):
+        def authorize(self, *args: Any, **more: Any) -> Any:
+            asked.append(args[2]["n"])
+            return super().authorize(*args, **more)
+
+    def view(request, count):
+        for number in [*range(count), *range(count)]:
+            enforce(request, "o:{n}:read", params={"n": number})
+        return HttpResponse()
+
+    calls = []
+    with project(path("x/<int:count>", authenticated(view))), config().swapped(Spy(AUTHORITY.settings(OWN=True))):
+        for count in (100, 400):
+            made: list[int] = []
+            sys.setprofile(lambda frame, event, arg, made=made: made.append(1) if event == "call" else None)
+            try:
+                assert 200 == Client().get(f"/x/{count}", headers=held("o:*:read")).status_code
+            finally:
+                sys.setprofile(None)
+            calls.append(len(made))
+    assert [*range(100), *range(400)] == asked
+    assert calls[1] < 5 * calls[0]
+
+
+def test_what_is_equal_is_not_the_same() -> None:
+    """A decision on 1 says nothing of True, and a mutable value is itself only."""
+    first, second = [1], [1]
+    from jwt_lp_django.deciding import typed
+
+    assert typed({"n": 1}) != typed({"n": True})
+    assert typed({"n": first}) != typed({"n": second})
+    assert typed({"n": first}) == typed({"n": first})
+
+
+def test_enforce_in_a_middleware_answers_as_the_guard_does() -> None:
+    """Django makes a plain 403 of it; the guard puts status, challenge and body there."""
+    with project(path("x", public(secret)), middleware=[f"{HERE}.enforces"]):
+        bare, little, enough = (Client().get("/x", headers=each) for each in ({}, held("c:d"), held("a:b")))
+    assert [401, 403, 200] == [each.status_code for each in (bare, little, enough)]
+    assert ("Bearer", "insufficient_scope") == (bare["WWW-Authenticate"], little.json()["error"])
+
+
+def test_a_template_that_nobody_rendered_is_withheld() -> None:
+    """A redirect with a template is no empty redirect, rendered or not."""
+    with project(path("x", secret), middleware=[f"{HERE}.redirects_unrendered"]):
+        assert 401 == Client().get("/x").status_code
+
+
+class Unhashable:
+    __hash__: Any = None
+
+    def __call__(self, request):
+        return HttpResponse(SECRET)
+
+
+class Everything:
+    def __getattr__(self, name):
+        return True
+
+    def __call__(self, request):
+        return HttpResponse(SECRET)
+
+
+@pytest.mark.parametrize("view", [Unhashable(), Everything()])
+def test_a_view_may_be_a_strange_object(view) -> None:
+    """A callable without a hash, or with every attribute there is, is guarded like any other."""
+    with project(path("x", view)):
+        assert [401, 403] == [Client().get("/x", headers=each).status_code for each in ({}, held("a:b"))]
+
+
+def test_an_include_may_hold_strange_objects() -> None:
+    """The include's declaration covers a callable without a hash."""
+    with project(path("g/", guarded(include([path("x", Unhashable())]), "a:b"))):
+        assert [401, 200] == [Client().get("/g/x", headers=each).status_code for each in ({}, held("a:b"))]
+
+
+def test_two_declarations_of_one_include_are_an_error() -> None:
+    """The same one twice is not; and one include within another is no contradiction."""
+    inner = guarded(include([path("x", secret)]), public)
+    with pytest.raises(ConfigurationError, match="two rules for one include"):
+        guarded(inner, "a:b")
+    with project(path("p/", guarded(inner, public)), path("q/", guarded([path("", inner)], "a:b"))):
+        assert [200, 200] == [Client().get(url).status_code for url in ("/p/x", "/q/x")]
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [("GET", 200), ("HEAD", 200), ("DELETE", 200), ("OPTIONS", 405), ("FOO", 405), ("CONNECT", 405)],
+)
+@pytest.mark.parametrize("middleware", [True, False], ids=["guarded", "alone"])
+def test_a_function_below_an_include_knows_djangos_methods(middleware, method, expected) -> None:
+    """It is not called for a preflight, nor for a method that Django's own classes do not know."""
+    view = path("g/", guarded(include([path("x", secret)]), "a:b"))
+    with project(view, **({} if middleware else {"MIDDLEWARE": []})):
+        assert expected == Client().generic(method, "/g/x", headers=held("a:b")).status_code
+
+
+def test_a_function_below_a_rule_knows_djangos_methods() -> None:
+    """The same where a rule of the settings is all that is declared."""
+    with project(path("r", secret), lp=AUTHORITY.settings(PUBLIC=["/r"])):
+        assert [200, 405, 405] == [Client().generic(method, "/r").status_code for method in ("POST", "OPTIONS", "FOO")]
+
+
+def test_a_copy_with_another_credential_is_decided_anew() -> None:
+    """What the first request was let in with lets no copy in that carries another token."""
+    inner = requires("adm:in")(lambda request: HttpResponse(token_from(request).subject))
+
+    @requires("adm:in")
+    def batch(request):
+        other: Any = copy.copy(request)
+        bob = AUTHORITY.headers("bob", request.GET.getlist("p"))
+        other.META = {**request.META, "HTTP_AUTHORIZATION": bob["Authorization"]}
+        answer = inner(other)
+        answer["X-Mine"] = token_from(request).subject
+        return answer
+
+    with project(path("b", batch)):
+        no = Client().get("/b?p=a:b", headers=held("adm:in"))
+        yes = Client().get("/b?p=adm:in", headers=held("adm:in"))
+    assert [(403, "alice"), (200, "alice")] == [(each.status_code, each["X-Mine"]) for each in (no, yes)]
+    assert b"bob" == yes.content
+
+
+def test_a_plain_copy_is_the_same_request() -> None:
+    """A copy with the same credential keeps what was decided."""
+    request: Any = RequestFactory().get("/any", headers=held("a:b"))
+    enforce(request, "a:b")
+    assert "alice" == getattr(token_from(copy.copy(request)), "subject", None)
+
+
+@pytest.mark.parametrize("url", ["/secret/", "/statichidden", "/staticmore", "/staticzero", "/admin/y", "/z"])
+def test_a_path_rule_opens_no_odd_regular_expression(url) -> None:
+    """Alternatives, and slashes that need not be there, are below no path rule."""
+    routes = [
+        r"^static/$|^secret/$",
+        r"^static/?hidden$",
+        r"^static\/*more$",
+        r"^static/{0}zero$",
+        r"^(static/|admin/)y$",
+        r"^static\Z|^z",
+        r"^static/plain/?$",
+    ]
+    patterns = [re_path(route, lambda request, *args: HttpResponse(SECRET)) for route in routes]
+    with project(*patterns, lp=AUTHORITY.settings(PUBLIC=["/static"])):
+        assert [401, 200] == [Client().get(each).status_code for each in (url, "/static/plain")]
+
+
+class Overrides:
+    """A method override in process_view that puts the method back afterwards."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        method = request.method
+        response = self.get_response(request)
+        request.method = method
+        return response
+
+    def process_view(self, request, view, args, kwargs):
+        request.method = request.headers.get("X-HTTP-Method-Override", request.method)
+
+
+class Both(View):
+    def get(self, request):
+        return HttpResponse()
+
+    def delete(self, request):
+        return HttpResponse(SECRET)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        made(LeastPrivilegeMixin, Both, required_permissions={"GET": "o:read", "DELETE": "o:delete"}),
+        made(Both, get=requires("o:read")(Both.get), delete=requires("o:delete")(Both.delete)),
+    ],
+)
+def test_a_method_that_is_put_back_is_decided_on(view) -> None:
+    """What enforces itself sees the method that the view is called with, whatever the middleware says later."""
+    with project(path("x", view.as_view()), middleware=[f"{HERE}.Overrides"]):
+        held_by = [held("o:read"), held("o:read", "o:delete")]
+        assert [403, 200] == [
+            Client().get("/x", headers={**each, "X-HTTP-Method-Override": "DELETE"}).status_code for each in held_by
+        ]
+
+
+def test_a_retry_in_another_urlconf_gets_out() -> None:
+    """What was refused first and let in then is let out."""
+    with project(path("x", secret), middleware=[f"{HERE}.retries"]):
+        assert [200, 403] == [Client().get("/x", headers=held(each)).status_code for each in ("a:b", "c:d")]
+
+
+def retries(get_response):
+    def middleware(request):
+        response = get_response(request)
+        if response.status_code == 403:
+            request.urlconf = type("URLs", (), {"urlpatterns": [path("x", requires("a:b")(secret))]})
+            return get_response(request)
+        return response
+
+    return middleware
