@@ -266,7 +266,9 @@ class Guard:
             names = frozenset(name for name in self.settings.bind if name in params)
             if names:
                 requirement = self._bound(requirement, names)
-        return requirement.hold(Facts(token.permissions, params, token._claims, token.issuer_name))  # noqa: SLF001 - read, and not handed on
+        # Read here and not handed on, so it need not be made read-only first.
+        claims = token._claims  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        return requirement.hold(Facts(token.permissions, params, claims, token.issuer_name))
 
     def _lacking(self, token: AccessToken, outcome: Outcome) -> Cause:
         if outcome.faults:

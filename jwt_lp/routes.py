@@ -120,8 +120,9 @@ class Rules:
 def _matches(rule: str, route: Route) -> bool:
     if not rule.startswith("/"):
         return rule in route.names or rule in route.groups
-    wanted = rule.strip("/").split("/")
-    return route.template.strip("/").split("/")[: len(wanted)] == wanted
+    # Leading slashes count: a template below a host begins with two and the host's name.
+    wanted = rule.rstrip("/").split("/")
+    return route.template.rstrip("/").split("/")[: len(wanted)] == wanted
 
 
 def route_faults(

@@ -94,23 +94,6 @@ class Hearing:
     routers on its way, the latest found first. `refusal` is the first no: it is final.
     """
 
-    __slots__ = (
-        "_headers",
-        "_made",
-        "_rule",
-        "_scope",
-        "chain",
-        "decision",
-        "endpoint",
-        "guard",
-        "label",
-        "lines",
-        "offered",
-        "outer",
-        "refusal",
-        "tables",
-    )
-
     def __init__(self, guard: Guard, scope: Scope, table: Table) -> None:
         outer = scope.get(KEY)
         self.guard = guard
@@ -126,7 +109,6 @@ class Hearing:
         self._scope = {name: scope[name] for name in _SENT if name in scope}
         self._headers = Headers(scope=scope)
         self.lines = [*self._headers.getlist("authorization"), *(f"Bearer {token}" for token in self.offered)]
-        self._rule: Rule | None = None
         self._made: list[tuple[Collection[Requirement | None], _Typed, Decision]] = []
 
     @property
@@ -149,13 +131,12 @@ class Hearing:
     async def admit(self, target: Target, rule: Rule, scope: Scope) -> None:
         """Decide on what a router is about to call, before anything of it runs; raises the refusal."""
         requirement = rule.route.requirement
-        decision = self.known(requirement, target.params) if rule is self._rule else None
+        self.label = f"{method_of(scope)} {rule.route.template}"
+        self.endpoint = rule.route.endpoint
+        decision = self.known(requirement, target.params)
         if decision is None:
-            self._rule, self.endpoint = rule, rule.route.endpoint
-            self.label = f"{method_of(scope)} {rule.route.template}"
-            decision = await self.hear(requirement, target.params)
             # INVARIANT: the whole is the all-of of its parts, so each of them has passed with it.
-            self.keep(rule.parts if decision.passes else (requirement,), target.params, decision)
+            decision = self.keep(rule.parts, target.params, await self.hear(requirement, target.params))
         self.decision = self.demand(scope, decision)
         if decision.token is not None or "auth" not in scope:
             scope["auth"] = Credentials(self.guard, decision.token)
@@ -178,9 +159,10 @@ class Hearing:
 
     def keep(
         self, requirements: Collection[Requirement | None], params: Mapping[str, object], decision: Decision
-    ) -> None:
-        """Have `known` find a decision."""
+    ) -> Decision:
+        """The decision, which `known` will find."""
         self._made.append((requirements, _typed(params), decision))
+        return decision
 
     def demand(self, scope: Scope, decision: Decision) -> Decision:
         """The decision, if the request passes; raises its refusal."""
@@ -249,8 +231,7 @@ async def settle(scope: Scope, requirement: Requirement) -> AccessToken | None:
     hearing, params = hearing_of(scope), scope.get("path_params", NO_PARAMS)
     decision = hearing.known(requirement, params)
     if decision is None:
-        decision = await hearing.hear(requirement, params)
-        hearing.keep((requirement,), params, decision)
+        decision = hearing.keep((requirement,), params, await hearing.hear(requirement, params))
     return hearing.demand(scope, decision).token
 
 
@@ -259,8 +240,7 @@ def settle_now(scope: Scope, requirement: Requirement) -> AccessToken | None:
     hearing, params = hearing_of(scope), scope.get("path_params", NO_PARAMS)
     decision = hearing.known(requirement, params)
     if decision is None:
-        decision = hearing.ask(requirement, params)
-        hearing.keep((requirement,), params, decision)
+        decision = hearing.keep((requirement,), params, hearing.ask(requirement, params))
     return hearing.demand(scope, decision).token
 
 

@@ -258,6 +258,7 @@ def _hint(methods: tuple[str, ...], template: str, endpoint: object) -> str:
     if named(endpoint).startswith("fastapi.") or not callable(endpoint):
         return f'"PUBLIC": ["/{"/".join(words)}"] in the settings, if anybody may see it'
     if not methods:
-        return f'Mount("/{"/".join(words)}", app=public(...))'
+        host = template.split("/")[2] if template.startswith("//") else ""
+        return f'Host("{host}", app=public(...))' if host else f'Mount("/{"/".join(words)}", app=public(...))'
     verb = next((_VERBS[method] for method in methods if method in _VERBS), "read")
     return f'@requires("{words[-1] if words else "root"}:{verb}")'

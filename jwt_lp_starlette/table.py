@@ -59,7 +59,11 @@ class Bench:
             if hearing.decision is None:
                 hearing.demand(scope, await hearing.hear(None, NO_PARAMS))
             return
-        target = _found(table, scope)
+        try:
+            target = table.find(scope)
+        except ValueError:
+            # A convertor cannot make anything of the path, such as an int of thousands of digits.
+            raise HTTPException(404) from None
         hearing.chain += target.chain
         hearing.tables = target.tables + hearing.tables
         if target.rule is not None:
@@ -67,16 +71,6 @@ class Bench:
         elif target.allow is not None:
             # INVARIANT: older Starlette calls whatever attribute of an endpoint class has the method's name.
             raise HTTPException(405, headers={"Allow": ", ".join(target.allow)})
-
-
-def _found(table: Table, scope: Scope) -> Target:
-    try:
-        return table.find(scope)
-    except ValueError:
-        # A convertor cannot make anything of the path, such as an int of thousands of digits.
-        if scope["type"] == "http":
-            raise HTTPException(404) from None
-        raise
 
 
 def seat(router: Router) -> bool:
@@ -188,16 +182,10 @@ def _enter(now: _Snapshot, entry: Entry, scope: Scope, child: Mapping[str, Any])
     chain = (*entry.chain, child.get("endpoint", scope.get("endpoint")))
     tables: tuple[Table, ...] = ()
     if (below := now.below.get(entry)) is not None:
-        inner = below.find({**scope, **child, **_own_root(entry)})
+        inner = below.find({**scope, **child})
         tables = (below, *inner.tables)
         if inner.rule is not None or not entry.rules[0].route.guarded:
             return inner._replace(chain=(*chain, *inner.chain), tables=tables)
     rule = entry.rule(method_of(scope))
     params: Mapping[str, object] = child.get("path_params", scope.get("path_params", NO_PARAMS))
     return Target(rule, params, chain, tables, entry.methods() if rule is None else None)
-
-
-def _own_root(entry: Entry) -> dict[str, str]:
-    """The root path that a mounted FastAPI application puts in place of the mount's, if it was given one."""
-    root: str = getattr(entry.chain[-1], "root_path", "")
-    return {"root_path": root} if root else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import traceback
-from typing import Any
+from typing import Any, cast
 
 import jwt
 import pytest
@@ -333,7 +333,7 @@ def test_patterns_count_only_where_the_operator_says_so() -> None:
     token = sign(claims(scope="orders:*"), KEY)
     assert [False, True, True] == [
         "orders:read" in verifier(trusted(**marks)).verify(token).permissions
-        for marks in ({}, {"patterns": True}, {"own": True})
+        for marks in cast("list[dict[str, Any]]", [{}, {"patterns": True}, {"own": True}])
     ]
 
 

@@ -93,7 +93,7 @@ def test_a_cache_has_the_rule_of_the_route(middleware) -> None:
     with project(*patterns, lp=AUTHORITY.settings(PUBLIC=["/shop"]), middleware=middleware):
         for url in ("/shop/admin", "/shop/x", "/p"):
             assert 200 == Client().get(url, headers=held("adm:in")).status_code
-        bare, little = (Client().get("/shop/admin", headers=each).status_code for each in ({}, held("c:d")))
+        bare, little = (Client().get("/shop/admin", headers=each).status_code for each in (None, held("c:d")))
         assert [401, 200, 200] == [bare, *(Client().get(url).status_code for url in ("/shop/x", "/p"))]
         assert 403 == little
 
@@ -177,7 +177,11 @@ def test_enforce_again_and_again_is_one_decision_each() -> None:
     with project(path("x/<int:count>", authenticated(view))), config().swapped(Spy(AUTHORITY.settings(OWN=True))):
         for count in (100, 400):
             made: list[int] = []
-            sys.setprofile(lambda frame, event, arg, made=made: made.append(1) if event == "call" else None)
+
+            def counted(frame: Any, event: str, arg: Any, made: list[int] = made) -> None:
+                made += [1] if event == "call" else []
+
+            sys.setprofile(counted)
             try:
                 assert 200 == Client().get(f"/x/{count}", headers=held("o:*:read")).status_code
             finally:
@@ -200,7 +204,7 @@ def test_what_is_equal_is_not_the_same() -> None:
 def test_enforce_in_a_middleware_answers_as_the_guard_does() -> None:
     """Django makes a plain 403 of it; the guard puts status, challenge and body there."""
     with project(path("x", public(secret)), middleware=[f"{HERE}.enforces"]):
-        bare, little, enough = (Client().get("/x", headers=each) for each in ({}, held("c:d"), held("a:b")))
+        bare, little, enough = (Client().get("/x", headers=each) for each in (None, held("c:d"), held("a:b")))
     assert [401, 403, 200] == [each.status_code for each in (bare, little, enough)]
     assert ("Bearer", "insufficient_scope") == (bare["WWW-Authenticate"], little.json()["error"])
 
@@ -230,13 +234,13 @@ class Everything:
 def test_a_view_may_be_a_strange_object(view) -> None:
     """A callable without a hash, or with every attribute there is, is guarded like any other."""
     with project(path("x", view)):
-        assert [401, 403] == [Client().get("/x", headers=each).status_code for each in ({}, held("a:b"))]
+        assert [401, 403] == [Client().get("/x", headers=each).status_code for each in (None, held("a:b"))]
 
 
 def test_an_include_may_hold_strange_objects() -> None:
     """The include's declaration covers a callable without a hash."""
     with project(path("g/", guarded(include([path("x", Unhashable())]), "a:b"))):
-        assert [401, 200] == [Client().get("/g/x", headers=each).status_code for each in ({}, held("a:b"))]
+        assert [401, 200] == [Client().get("/g/x", headers=each).status_code for each in (None, held("a:b"))]
 
 
 def test_two_declarations_of_one_include_are_an_error() -> None:
@@ -268,7 +272,7 @@ def test_a_function_below_a_rule_knows_djangos_methods() -> None:
 
 def test_a_copy_with_another_credential_is_decided_anew() -> None:
     """What the first request was let in with lets no copy in that carries another token."""
-    inner = requires("adm:in")(lambda request: HttpResponse(token_from(request).subject))
+    inner = requires("adm:in")(lambda request: HttpResponse(getattr(token_from(request), "subject", None)))
 
     @requires("adm:in")
     def batch(request):
@@ -276,7 +280,7 @@ def test_a_copy_with_another_credential_is_decided_anew() -> None:
         bob = AUTHORITY.headers("bob", request.GET.getlist("p"))
         other.META = {**request.META, "HTTP_AUTHORIZATION": bob["Authorization"]}
         answer = inner(other)
-        answer["X-Mine"] = token_from(request).subject
+        answer["X-Mine"] = getattr(token_from(request), "subject", "")
         return answer
 
     with project(path("b", batch)):

@@ -73,7 +73,7 @@ def test_a_refusals_page_shows_no_form(middleware, classes) -> None:
 def test_another_action_of_the_same_class_is_asked_for(bases) -> None:
     """A view that calls another action of its class is not let in there by what it was let in with itself."""
 
-    class Again(*bases):
+    class Again(*bases):  # type: ignore[misc]  # the cases are lists of bases
         permission_classes = [HasPermissions]
         required_permissions = {"list": "o:read", "export": "o:export"}
 
