@@ -92,7 +92,7 @@ class Verifier:
                 if now < found.dies_at and found.generation == found.keys.generation:
                     return found.token
                 self._cache.drop(key)
-            fresh = self._verify(token, key.hex()[:12], now, wait=wait)
+            fresh = self._verify(token, key.hex()[:12], wait=wait)
         except JwtLpError as error:
             refusal = error
         else:
@@ -102,7 +102,7 @@ class Verifier:
         del token
         raise refusal.with_traceback(None)
 
-    def _verify(self, token: str, fingerprint: str, now: float, *, wait: bool) -> _Verified:
+    def _verify(self, token: str, fingerprint: str, *, wait: bool) -> _Verified:
         compact = jws.read(token)
         claims: dict[str, Any] = jws.read_json(compact.payload, "payload")
         issuer = self._issuer(claims.get("iss"))
@@ -120,6 +120,8 @@ class Verifier:
         if fault is not None:
             raise InvalidToken(*fault)
         _check_audience(issuer, claims)
+        # Asked again: waiting for keys may have taken two seconds.
+        now = self._clock()
         issued_at, expires_at = _check_times(issuer, claims, now)
         verified = self._token(issuer, claims, issued_at, expires_at, fingerprint, development=development)
         # Keys may grow too old to be used before the token does.

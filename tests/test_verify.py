@@ -322,6 +322,18 @@ def test_keys_belong_to_their_issuer() -> None:
     assert "other" == found.verify(sign(claims(iss="https://other.test"), other)).issuer_name
 
 
+def test_a_token_that_expires_while_keys_are_fetched_is_expired() -> None:
+    """The clock is asked after the keys were waited for, not before."""
+    clock = Clock()
+
+    class Slow(Keys):
+        def find(self, kid: str | None, algorithm: str, *, wait: bool = True) -> Any:
+            clock.now += 2
+            return super().find(kid, algorithm, wait=wait)
+
+    assert "expired" == cause(verifier(trusted(keys=Slow(KEY)), clock=clock), sign(claims(exp=NOW + 1), KEY))
+
+
 def test_a_forged_token_that_expired_is_forged() -> None:
     """The signature is judged before any claim (RFC 7519, section 7.2)."""
     forged = sign(claims(exp=NOW - 5), SigningKey.generate("ES256", kid="k1"))
