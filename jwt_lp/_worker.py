@@ -129,7 +129,7 @@ class Worker:
             thread.start()
         except RuntimeError as error:
             # Not `exception`, here and below: a traceback shows messages, and a message may hold data.
-            log.error("the background thread cannot start (%s): nothing is renewed until it can", error)  # noqa: TRY400
+            log.error("the background thread cannot start (%s): nothing is renewed until it can", error)  # noqa: TRY400 - a traceback may show data
             loop.right_to_start.release()
         else:
             loop.thread = thread
@@ -155,7 +155,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - whatever a job does, the others go on
             pause = min(FIRST_RETRY * 2**job.failures, LAST_RETRY)
             job.failures = min(job.failures + 1, 8)
-            log.error("%s failed: %s; next try in %.0f s", job.name, _place(error), pause)  # noqa: TRY400
+            log.error("%s failed: %s; next try in %.0f s", job.name, _place(error), pause)  # noqa: TRY400 - a traceback may show data
         else:
             job.failures = 0
         job.due = self._clock() + pause
@@ -198,7 +198,7 @@ def _once(job: Callable[[], None], name: str) -> None:
     try:
         job()
     except Exception as error:  # noqa: BLE001 - the interpreter's hook would print the message
-        log.error("%s failed: %s", name, _place(error))  # noqa: TRY400
+        log.error("%s failed: %s", name, _place(error))  # noqa: TRY400 - a traceback may show data
 
 
 def _sane(seconds: float) -> float:

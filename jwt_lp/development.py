@@ -10,15 +10,25 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.issue import SigningKey
 from jwt_lp.keys import StaticKeys
 
+if TYPE_CHECKING:
+    from jwt_lp.decision import Call
+
 FOLDER: Final = ".jwt-lp"
 _FILE: Final = "development-key.json"
 PREFIX: Final = "development-"
+
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
+_FORWARDING: Final = (
+    "forwarded", "via", "x-forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix",
+    "x-forwarded-proto", "x-forwarded-server", "x-original-forwarded-for", "x-real-ip", "x-client-ip",
+    "x-cluster-client-ip", "true-client-ip", "cf-connecting-ip",
+)  # fmt: skip
 
 
 def development_key(folder: str | os.PathLike[str] = FOLDER) -> SigningKey:
@@ -46,6 +56,11 @@ def development_keys(folder: str | os.PathLike[str] = FOLDER) -> StaticKeys:
     """The public half of the development key, as a source of keys."""
     key = development_key(folder)
     return StaticKeys.from_jwks({"keys": [key.public_jwk()]}, {key.algorithm})
+
+
+def is_local(call: Call | None) -> bool:
+    """Whether the call came from this machine, as far as can be seen: a loopback peer and no header of a proxy."""
+    return call is not None and call.peer in _LOOPBACK and not any(call.field(name) for name in _FORWARDING)
 
 
 def _make(path: Path) -> None:

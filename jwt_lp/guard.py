@@ -18,7 +18,7 @@ from jwt_lp._worker import Worker
 from jwt_lp.bearer import MALFORMED, NONE, credential
 from jwt_lp.claims import AccessToken
 from jwt_lp.decision import Call, Cause, Decision
-from jwt_lp.development import development_keys
+from jwt_lp.development import development_keys, is_local
 from jwt_lp.errors import InvalidToken, KeysPending, KeysUnavailable
 from jwt_lp.journal import Journal
 from jwt_lp.jws import fingerprint
@@ -46,13 +46,6 @@ _UNMARKED: Final = Cause(
 )
 
 _PULSE: Final = 1.0
-
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
-_FORWARDING: Final = (
-    "forwarded", "via", "x-forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix",
-    "x-forwarded-proto", "x-forwarded-server", "x-original-forwarded-for", "x-real-ip", "x-client-ip",
-    "x-cluster-client-ip", "true-client-ip", "cf-connecting-ip",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +218,7 @@ class Guard:
         except KeysUnavailable as error:
             return Cause(HTTPStatus.SERVICE_UNAVAILABLE, None, error.code, str(error), fingerprint(text))
         # INVARIANT: a development key opens nothing to anyone but a peer on this machine.
-        if token.development and not _is_local(call):
+        if token.development and not is_local(call):
             detail = "a development token is taken from a loopback peer without forwarding headers only"
             return Cause(HTTPStatus.UNAUTHORIZED, "invalid_token", "development_key", detail, token.fingerprint)
         return token
@@ -301,7 +294,3 @@ class Guard:
                 return Decision(requirement=requirement, route=route, pending=True)
             token = found if isinstance(found, AccessToken) else None
         return Decision(token, requirement, route=route)
-
-
-def _is_local(call: Call | None) -> bool:
-    return call is not None and call.peer in _LOOPBACK and not any(call.field(name) for name in _FORWARDING)

@@ -6,11 +6,12 @@ A requirement is made with `all_of` and `any_of`, or with `&` and `|`. What is w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, TypeAlias, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final, TypeAlias, cast
 
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.terms import AllOf, AnyOf, Authenticated, Binding, Facts, Open, Outcome, Requirement, Term, nodes_of
+from jwt_lp.terms import AllOf, AnyOf, Binding, Facts, Outcome, Requirement, Term, nodes_of
 
 __all__ = [
     "AUTHENTICATED",
@@ -30,6 +31,51 @@ __all__ = [
 
 ClaimPath: TypeAlias = "str | Sequence[str]"
 Where: TypeAlias = "Mapping[str, ClaimPath | Mapping[str, ClaimPath]]"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Authenticated(Requirement):
+    """Any valid token will do."""
+
+    def hold(self, facts: Facts) -> Outcome:  # noqa: ARG002 - any valid token will do
+        return Outcome()
+
+    def leaves(self) -> Iterator[Requirement]:
+        yield self
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset()
+
+    def __str__(self) -> str:
+        return "authenticated"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Open(Requirement):
+    """No token is asked for: `public`, or `external` where somebody else guards the route and `reason` says who.
+
+    With `identify`, a good token is hung on the request and any other is ignored.
+    """
+
+    reason: str | None = None
+    identify: bool = False
+    asks_token: ClassVar[bool] = False
+
+    def hold(self, facts: Facts) -> Outcome:  # noqa: ARG002 - nothing is asked for
+        return Outcome()
+
+    def leaves(self) -> Iterator[Requirement]:
+        return iter(())
+
+    def bound(self, bindings: Mapping[str, Binding]) -> Requirement:  # noqa: ARG002 - no token, no claim
+        return self
+
+    def __str__(self) -> str:
+        if self.reason is not None:
+            return f"external: {self.reason}"
+        return "public, identified" if self.identify else "public"
+
 
 AUTHENTICATED: Final[Requirement] = Authenticated()
 PUBLIC: Final = Open()

@@ -262,50 +262,6 @@ class AnyOf(Requirement):
         return " | ".join(f"({part})" if isinstance(part, AllOf) else str(part) for part in self.parts)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Authenticated(Requirement):
-    """Any valid token will do."""
-
-    def hold(self, facts: Facts) -> Outcome:  # noqa: ARG002 - any valid token will do
-        return Outcome()
-
-    def leaves(self) -> Iterator[Requirement]:
-        yield self
-
-    @property
-    def names(self) -> frozenset[str]:
-        return frozenset()
-
-    def __str__(self) -> str:
-        return "authenticated"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Open(Requirement):
-    """No token is asked for: `public`, or `external` where somebody else guards the route and `reason` says who.
-
-    With `identify`, a good token is hung on the request and any other is ignored.
-    """
-
-    reason: str | None = None
-    identify: bool = False
-    asks_token: ClassVar[bool] = False
-
-    def hold(self, facts: Facts) -> Outcome:  # noqa: ARG002 - nothing is asked for
-        return Outcome()
-
-    def leaves(self) -> Iterator[Requirement]:
-        return iter(())
-
-    def bound(self, bindings: Mapping[str, Binding]) -> Requirement:  # noqa: ARG002 - no token, no claim
-        return self
-
-    def __str__(self) -> str:
-        if self.reason is not None:
-            return f"external: {self.reason}"
-        return "public, identified" if self.identify else "public"
-
-
 def nodes_of(verb: str, parts: tuple[Requirement | str, ...]) -> tuple[Requirement, ...]:
     """The parts as nodes; `ConfigurationError` for none, for what would open the whole, and for a bare list."""
     if not parts:
@@ -316,7 +272,7 @@ def nodes_of(verb: str, parts: tuple[Requirement | str, ...]) -> tuple[Requireme
 
 
 def _node(verb: str, part: object) -> Requirement:
-    if isinstance(part, Open):
+    if isinstance(part, Requirement) and not part.asks_token:
         raise ConfigurationError(f"{part} cannot be part of {verb}(): it would open the whole")
     if isinstance(part, Requirement):
         return part

@@ -100,7 +100,11 @@ class Verifier:
             return fresh.token
         # INVARIANT: no frame of ours keeps the token or its claims for whoever renders the traceback.
         del token
-        raise refusal.with_traceback(None)
+        try:
+            raise refusal.with_traceback(None)
+        finally:
+            # The frame is in the traceback: without this each bad token would leave a cycle to the collector.
+            del refusal
 
     def _verify(self, token: str, fingerprint: str, *, wait: bool) -> _Verified:
         compact = jws.read(token)

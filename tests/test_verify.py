@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import traceback
+import weakref
 from typing import Any, cast
 
 import jwt
@@ -300,6 +302,21 @@ def test_no_frame_of_ours_holds_the_token() -> None:
     ours = [str(frame.locals) for frame in frames if "jwt_lp" in frame.filename and "test" not in frame.filename]
     assert [] == [each for each in ours if "hunter2" in each or token.split(".")[1][:20] in each]
     assert 1 == len(ours)
+
+
+def test_a_refused_token_leaves_nothing_to_the_collector() -> None:
+    """A flood of bad tokens makes no reference cycles: what was refused is gone at once."""
+    found, token = verifier(), sign(claims(aud="x"), KEY)
+    gone: list[weakref.ref[InvalidToken]] = []
+    gc.disable()
+    try:
+        try:
+            found.verify(token)
+        except InvalidToken as error:
+            gone.append(weakref.ref(error))
+        assert None is gone[0]()
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("error", [KeysUnavailable("down"), KeysPending("fetch")])

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
@@ -185,7 +186,7 @@ def _asked(issuer: Issuer, ports: dict[str, int]) -> tuple[Table, int]:
 
 def _cell(answer: int, expected: int) -> Text:
     if answer == expected:
-        return Text(str(answer), style="green" if answer < 400 else "yellow")  # noqa: PLR2004 - an HTTP status
+        return Text(str(answer), style="green" if answer < HTTPStatus.BAD_REQUEST else "yellow")
     return Text(f"{answer} (not {expected})", style="bold red")
 
 
@@ -208,7 +209,7 @@ def _issuer() -> Generator[Issuer]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        def log_message(self, *args: Any) -> None:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

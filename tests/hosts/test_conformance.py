@@ -80,7 +80,7 @@ def test_subjects_are_never_mixed_up(served: Served) -> None:
         assert subjects == list(pool.map(ask, subjects))
 
 
-def test_a_guard_that_cannot_decide_says_so(served: Served) -> None:
+def test_a_preflight_never_calls_the_view(served: Served) -> None:
     """A preflight is answered by the host without the view, or is refused."""
     headers = [("Origin", "https://other.test"), ("Access-Control-Request-Method", "GET")]
     answer = served.client.request("OPTIONS", "/orders", headers)
