@@ -17,7 +17,7 @@ from jwt_lp.permissions import Grant, Permission, check_grant, fits, is_pattern,
 from jwt_lp.requirements import Term
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 RISKS: Final = ("low", "medium", "high")
 
@@ -28,11 +28,15 @@ _SOURCE: Final = re.compile(r"(?:([^/:\s]+)/)?([a-z][a-z0-9_-]*:\S(?:.*\S)?)")
 
 @dataclass(frozen=True, slots=True)
 class CatalogueEntry:
-    """One permission that exists, or a template of them; `risk` is `low`, `medium` or `high`."""
+    """One permission that exists, or a template of them; `risk` is `low`, `medium` or `high`.
+
+    What is `retired` keeps its position, and nothing may grant it any more.
+    """
 
     name: str
     description: str = ""
     risk: str = "medium"
+    retired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ def listed(text: str) -> tuple[str | None, str] | None:
 
 def read_catalogue(top: Table) -> dict[str, CatalogueEntry]:
     found: dict[str, CatalogueEntry] = {}
-    for name, table in top.tables("permissions", ("description", "risk")):
+    for name, table in top.tables("permissions", ("description", "risk", "retired")):
         try:
             if "*" in name:
                 table.fault("a wildcard belongs in a grant; the catalogue names what there is")
@@ -100,7 +104,8 @@ def read_catalogue(top: Table) -> dict[str, CatalogueEntry]:
                 Permission.parse(name)
         except (GrammarError, ConfigurationError) as error:
             table.fault(str(error))
-        found[name] = CatalogueEntry(name, table.text("description"), table.choice("risk", RISKS, "medium"))
+        risk = table.choice("risk", RISKS, "medium")
+        found[name] = CatalogueEntry(name, table.text("description"), risk, table.flag("retired"))
     return found
 
 
@@ -157,6 +162,7 @@ def _order(includes: dict[str, list[str]], top: Table) -> list[str]:
 
 def _grants(table: Table, source: str, role: str | None, catalogue: Mapping[str, CatalogueEntry]) -> tuple[Grant, ...]:
     texts = table.texts("grants")
+    live = [name for name, entry in catalogue.items() if not entry.retired]
     for index, text in texts:
         try:
             check_grant(text)
@@ -164,11 +170,20 @@ def _grants(table: Table, source: str, role: str | None, catalogue: Mapping[str,
             hint = "; a wildcard is a whole segment, and `**` the last one" if "*" in text else ""
             table.fault(f"{error}{hint}", "grants", index)
             continue
-        if catalogue and text not in catalogue and not any(meets(text, name) for name in catalogue):
-            wide = is_pattern(text)
-            said = "covers nothing in the catalogue" if wide else "is not in the catalogue"
-            table.fault(f"{show(text)} {said}{'' if wide else nearest(text, catalogue)}", "grants", index)
+        if not catalogue:
+            continue
+        named = catalogue.get(text)
+        if named.retired if named is not None else not any(meets(text, name) for name in live):
+            table.fault(f"{show(text)} {_unlisted(text, catalogue, live)}", "grants", index)
     return tuple(_grant(text, source, role) for _, text in texts)
+
+
+def _unlisted(text: str, catalogue: Iterable[str], live: Sequence[str]) -> str:
+    """What is wrong with a grant that none of the `live` entries is for."""
+    retired = any(meets(text, name) for name in catalogue)
+    if is_pattern(text):
+        return f"covers nothing in the catalogue{' but what is retired' if retired else ''}"
+    return f"is {'retired' if retired else 'not in the catalogue'}{nearest(text, live)}"
 
 
 def _grant(text: str, source: str, role: str | None) -> Grant:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Self, cast
 
+from jwt_lp._compact import Numbering
 from jwt_lp._entries import (
     RISKS,
     Audience,
@@ -26,9 +27,10 @@ from jwt_lp._entries import (
     read_clients,
     read_roles,
 )
-from jwt_lp._tables import Fault, Table, sentence
+from jwt_lp._tables import Fault, Table, nearest, sentence, show
 from jwt_lp._toml import line_of, places, read
-from jwt_lp.errors import ConfigurationError
+from jwt_lp.errors import ConfigurationError, PolicyError
+from jwt_lp.permissions import is_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 __all__ = ["EMPTY", "Audience", "CatalogueEntry", "Client", "Policy", "Role", "listed"]
 
 MAX_BYTES: Final = 1024 * 1024
+
+# The nearest name is sought among all of the catalogue, and who asks may choose how often.
+_HINTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -56,12 +61,16 @@ class Policy:
     path: str | None = field(default=None, compare=False)
     digest: str = field(init=False)
     _sources: Mapping[tuple[str | None, str], tuple[str, ...]] = field(init=False, compare=False)
+    _templates: tuple[str, ...] = field(init=False, compare=False)
+    _numbering: Numbering = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("catalogue", "roles", "audiences", "clients"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         object.__setattr__(self, "digest", _digest(self))
         object.__setattr__(self, "_sources", MappingProxyType(_conferring(self.roles.values())))
+        object.__setattr__(self, "_templates", tuple(name for name in self.catalogue if "{" in name))
+        object.__setattr__(self, "_numbering", Numbering.of(self.catalogue))
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, object]) -> Self:
@@ -119,6 +128,56 @@ class Policy:
         """All that these roles grant; a role that is not in the policy grants nothing."""
         return tuple(grant for name in dict.fromkeys(roles) if name in self.roles for grant in self.roles[name].grants)
 
+    def lists(self, text: str) -> bool:
+        """Whether the catalogue has `text`: by name, as an instance of a template, or, for a pattern, any it covers.
+
+        Always True where there is no catalogue; never for what is retired.
+        """
+        if not self.catalogue:
+            return True
+        # A name by one look; only templates and patterns have to be gone through.
+        named = None if "{" in text else self.catalogue.get(text)
+        candidates = self.catalogue if is_pattern(text) else self._templates
+        return (
+            not named.retired
+            if named is not None
+            else any(meets(text, name) and not self.catalogue[name].retired for name in candidates)
+        )
+
+    def encode(self, permissions: Iterable[str]) -> str:
+        """Write `permissions` as positions in the catalogue, for the claim `cperm`; order and repetition mean nothing.
+
+        `PolicyError` names each that is no entry of the catalogue by its own name, or is retired: templates,
+        their instances and patterns have no position.
+        """
+        asked = () if isinstance(permissions, str) else tuple(permissions)
+        if isinstance(permissions, str) or not all(map(_is_text, asked)):
+            raise PolicyError('permissions are a list of strings, such as ["orders:read"]', reason="scope")
+        faults = [(each, fault) for each in dict.fromkeys(asked) if (fault := self._unnumbered(each)) is not None]
+        if faults:
+            live = [name for name in self.catalogue if self._unnumbered(name) is None]
+            said = (
+                f"{show(each)} is {fault}{nearest(each, live) if index < _HINTS else ''}"
+                for index, (each, fault) in enumerate(faults)
+            )
+            raise PolicyError(f"cannot be written as positions: {', '.join(said)}", reason="scope")
+        return self._numbering.encode(asked)
+
+    def decode(self, text: str) -> tuple[str, ...]:
+        """The permissions that `text` holds, in the order of the catalogue; the retired ones too.
+
+        `GrammarError` for what `encode` would not write. `PolicyError` where the catalogue here is too short, or
+        does not begin with the one that `text` was written with.
+        """
+        return self._numbering.decode(text)
+
+    def _unnumbered(self, permission: str) -> str | None:
+        """Why no token may have this one's position."""
+        entry = self.catalogue.get(permission)
+        if entry is None:
+            return "not in the catalogue"
+        return "a template" if "{" in permission else "retired" if entry.retired else None
+
     def risk(self, permission: str) -> str:
         """The highest risk among the catalogue's entries that `permission`, literal or template, may be.
 
@@ -130,6 +189,10 @@ class Policy:
     def __repr__(self) -> str:
         counts = f"{len(self.catalogue)} permissions, {len(self.roles)} roles"
         return f"<Policy: {counts}, digest {self.digest[:12]}>"
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _conferring(roles: Iterable[Role]) -> dict[tuple[str | None, str], tuple[str, ...]]:
@@ -156,6 +219,8 @@ def _plain(value: CatalogueEntry | Role | Audience | Client) -> dict[str, object
     return {
         name: sorted(map(str, cast(tuple[object, ...], each))) if isinstance(each, tuple) else each
         for name, each in found
+        # What came later says nothing where it is not said, so that no digest of before changes.
+        if name != "retired" or each
     }
 
 

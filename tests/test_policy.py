@@ -106,6 +106,18 @@ def test_a_file_gives_its_catalogue_in_order(path: Path) -> None:
     assert expected == list(loaded(path, FILE).catalogue.values())
 
 
+def test_what_is_retired_stays_in_the_catalogue() -> None:
+    """A retired permission keeps its place, and a pattern may still cover the others."""
+    policy = read(
+        permissions={"orders:lost": {"retired": True}, "orders:read": {"retired": False}},
+        roles={"clerk": {"grants": ["orders:*", "orders:read"]}},
+        clients={"web": {"grants": ["orders:read"]}},
+    )
+    assert [("orders:lost", True), ("orders:read", False)] == [
+        (entry.name, entry.retired) for entry in policy.catalogue.values()
+    ]
+
+
 def test_a_role_holds_its_grants_and_those_of_what_it_includes(path: Path) -> None:
     """A role's grants are its own and the included ones, once each and all credited to that role."""
     expected = Role(
@@ -290,6 +302,8 @@ def test_the_digest_is_a_known_one() -> None:
         pytest.param("# The policy of", "\n\n# A policy of", True, id="comments and layout"),
         pytest.param('"5m"', "300", True, id="one span, written otherwise"),
         pytest.param('"orders:create" = {}', '"orders:create" = { risk = "medium" }', True, id="a default"),
+        pytest.param('"orders:create" = {}', '"orders:create" = { retired = false }', True, id="not retired, and says so"),
+        pytest.param("permissions = {", "permissions = { retired = true,", False, id="retired"),
         pytest.param('["realm:orders-clerk", "client:orders-api:clerk", ', '["client:orders-api:clerk", "realm:orders-clerk", ', True, id="the order of a list"),
         pytest.param('risk = "low"', 'risk = "high"', False, id="a risk"),
         pytest.param('"orders:create",', "", False, id="a grant"),
@@ -423,6 +437,7 @@ LIFETIME = 'audiences.a.max_lifetime: must be a whole number of seconds, or a sp
         pytest.param({"permissions": {"a": {"description": 1}}}, "permissions.a.description: must be a string, not int", id="text"),
         pytest.param({"permissions": {"a": {"risk": 1}}}, "permissions.a.risk: must be one of low, medium, high", id="risk"),
         pytest.param({"permissions": {"a": {"risk": "hihg"}}}, "permissions.a.risk: must be one of low, medium, high; did you mean 'high'?", id="a near risk"),
+        pytest.param({"permissions": {"a": {"retired": "yes"}}}, "permissions.a.retired: must be true or false, not str", id="retired"),
         pytest.param({"roles": {"a": {"grants": "x"}}}, "roles.a.grants: must be a list of strings, not str", id="list"),
         pytest.param({"roles": {"a": {"grants": ["x", 1]}}}, "roles.a.grants[1]: must be a string, not int", id="element"),
         pytest.param({"roles": {"a": {"from": {}}}}, "roles.a.from: must be a list of strings, not dict", id="from"),
@@ -518,6 +533,23 @@ def test_a_grant_outside_the_catalogue_is_a_typo(table: str, grant: str, expecte
 
 
 @pytest.mark.parametrize(
+    ("grant", "expected"),
+    [
+        pytest.param("orders:lost", "'orders:lost' is retired; did you mean 'orders:list'?", id="by name"),
+        pytest.param("old:7", "'old:7' is retired", id="an instance of a template"),
+        pytest.param("old:*", "'old:*' covers nothing in the catalogue but what is retired", id="a pattern"),
+    ],
+)
+@pytest.mark.parametrize("table", ["roles", "clients"])
+def test_nothing_grants_what_is_retired(table: str, grant: str, expected: str) -> None:
+    """A retired permission is granted by nobody, though a live template or pattern would cover it."""
+    retired = {"orders:lost": {"retired": True}, "old:{id}": {"retired": True}}
+    live: dict[str, object] = {"orders:list": {}, "orders:{id}": {}}
+    parts = {table: {"x": {"grants": [grant]}}}
+    assert (f"{table}.x.grants[0]: {expected}",) == faults(permissions={**retired, **live}, **parts)
+
+
+@pytest.mark.parametrize(
     "entry",
     ["clerk", ":clerk", "realm:", "/realm:x", "a/b/realm:x", "Realm:x", "realm: x", "realm:x ", "a b/realm:x", "realm:x\n", ""],
 )  # fmt: skip
@@ -588,7 +620,7 @@ def test_every_fault_is_reported_at_once() -> None:
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.binary(max_size=2)
 WORDS = st.sampled_from(
     ["version", "permissions", "roles", "audiences", "clients", "grants", "includes", "from", "a", "a:*", "a:{b}", "r:a",
-     "description", "risk", "may_call", "claims", "max_lifetime", "max_size", "wildcards", "high", "**", "5m"]
+     "description", "risk", "retired", "may_call", "claims", "max_lifetime", "max_size", "wildcards", "high", "**", "5m"]
 )  # fmt: skip
 TREES = st.recursive(
     SCALARS | WORDS,

@@ -1,0 +1,194 @@
+"""Is the policy file well written, and what does a change to it allow?"""
+
+from __future__ import annotations
+
+import subprocess
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from jwt_lp._toml import line_of, places, read
+from jwt_lp.changes import Changes, compare
+from jwt_lp.cli.output import BAD, FAINT, GOOD, LOUD, Failure, count, emit, grid, say, text
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.policy import MAX_BYTES, Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jwt_lp._toml import Place
+    from jwt_lp.changes import Change
+
+_USUAL: Final = "least-privilege.toml"
+_SAID: Final = (
+    ("broken", "the catalogue may only be added to at its end:", BAD),
+    ("allowed", "allows more:", LOUD),
+    ("narrowed", "allows less:", FAINT),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """What the policy is compared with: a file, or a revision of the same file, and what it said."""
+
+    kind: str
+    name: str
+    policy: Policy
+
+
+@click.group(short_help="Check the policy file, and what a change to it allows.")
+def policy() -> None:
+    """Commands for the policy file."""
+
+
+@policy.command(short_help="Is the policy file well written, and what does it newly allow?")
+@click.argument("path", metavar="[POLICY]", default=_USUAL)
+@click.option(
+    "--against",
+    metavar="REV_OR_FILE",
+    help="What to compare with: another policy file, or a git revision of this one, such as origin/main.",
+)
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
+)
+@click.pass_context
+def check(ctx: click.Context, path: str, against: str | None, form: str) -> None:
+    """Check that POLICY, least-privilege.toml if left out, is well written; with --against, what a change allows.
+
+    Compared with an older policy it names each change of the catalogue that would give a position in live tokens
+    another meaning, and whatever is newly allowed, with the line. What is allowed no longer is listed too.
+
+    \b
+      jwt-lp policy check
+      jwt-lp policy check --against origin/main
+      jwt-lp policy check deploy/least-privilege.toml --against before.toml --format json
+
+    The exit code is 0 when nothing more is allowed than before, 1 when something is or the catalogue was changed
+    other than at its end, and 2 when the file has faults or there is nothing to compare with.
+    """  # noqa: D301 - a real backspace is what click looks for
+    found = Policy.load(path)
+    other = None if against is None else _other(Path(path), against)
+    changes = Changes() if other is None else compare(other.policy, found)
+    lines = places(read(path, MAX_BYTES)[1])
+    if form == "json":
+        emit(_plain(found, other, changes, lines))
+    else:
+        _show(found, other, changes, lines)
+    ctx.exit(1 if changes.broken or changes.allowed else 0)
+
+
+def _other(path: Path, against: str) -> Other:
+    commit = _commit(path, against)
+    if not Path(against).is_file():
+        if commit is None:
+            raise Failure(_unknown(path, against))
+        return Other("revision", against, _at(path, against, commit))
+    # Whoever proposes a change could add a file of that name, to be compared with that.
+    if commit is not None:
+        raise Failure(f"--against {against}: a file and a git revision have that name; write ./{against} for the file")
+    return Other("file", against, Policy.load(against))
+
+
+def _commit(path: Path, revision: str) -> str | None:
+    """The commit that `revision` names in the repository where the policy is; None where there is none."""
+    # An empty one would be the index, and what begins with a dash an option.
+    if not revision or not revision.isprintable() or revision.startswith("-") or ":" in revision:
+        return None
+    found = _git(path, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    return found.decode("ascii", "replace").strip() if found is not None else None
+
+
+def _unknown(path: Path, against: str) -> str:
+    """Why there is nothing to compare with."""
+    if not against or not against.isprintable() or against.startswith("-") or ":" in against:
+        return f"--against {against!r}: is neither a file nor a git revision, such as origin/main or v1.2"
+    if _git(path, "rev-parse", "--git-dir") is None:
+        return f"--against {against}: there is no such file, and {path} is in no git repository that git will read"
+    return (
+        f"--against {against}: there is no such file, and no such git revision here; "
+        "a revision of another branch has to be fetched first (in GitHub's checkout: fetch-depth: 0)"
+    )
+
+
+def _at(path: Path, revision: str, commit: str) -> Policy:
+    """The same file as it was at a commit."""
+    where = f"{path} at {revision}"
+    data = _git(path, "show", "--no-textconv", f"{commit}:./{path.name}")
+    if data is None:
+        raise Failure(f"{where}: the file is not in that revision, so there is nothing to compare with")
+    if len(data) > MAX_BYTES:
+        raise Failure(f"{where}: is longer than {MAX_BYTES} bytes")
+    try:
+        return Policy.from_mapping(tomllib.loads(data.decode()))
+    except ConfigurationError as error:
+        raise Failure(*(f"{where}: {fault}" for fault in error.faults)) from None
+    # Not UTF-8 and a number of thousands of digits are a ValueError, arrays nested as deep a RecursionError.
+    except (ValueError, RecursionError) as error:
+        raise Failure(f"{where}: not TOML: {error}") from None
+
+
+def _git(path: Path, *words: str) -> bytes | None:
+    """What git says in the policy's folder; None where it fails. There is no shell in between."""
+    try:
+        done = subprocess.run(  # noqa: S603 - every word that comes from outside was looked at
+            ["git", "--no-pager", *words],  # noqa: S607 - the developer's own git
+            cwd=path.absolute().parent,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+    except OSError:
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def _counts(found: Policy) -> dict[str, int]:
+    return {
+        "permissions": len(found.catalogue),
+        "retired": sum(entry.retired for entry in found.catalogue.values()),
+        "roles": len(found.roles),
+        "audiences": len(found.audiences),
+        "clients": len(found.clients),
+    }
+
+
+def _show(found: Policy, other: Other | None, changes: Changes, lines: Mapping[Place, int]) -> None:
+    counts = _counts(found)
+    parts = [count(counts[noun], noun[:-1]) for noun in ("permissions", "roles", "audiences", "clients")]
+    parts[0] += f" ({counts['retired']} retired)" if counts["retired"] else ""
+    say(f"{found.path}: {', '.join(parts)}; digest {found.digest[:12]}")
+    if other is None:
+        return
+    say(text(f"compared with the {other.kind} {other.name}, digest {other.policy.digest[:12]}", FAINT))
+    for part, title, style in _SAID:
+        _list(title, style, getattr(changes, part), found, lines)
+    if not changes.allowed and not changes.broken:
+        say(text("allows nothing more", GOOD))
+
+
+def _list(title: str, style: str, changes: Sequence[Change], found: Policy, lines: Mapping[Place, int]) -> None:
+    if not changes:
+        return
+    say(text(title, style))
+    grid([(text(f"  {found.path}:{line_of(lines, each.place)}"), text(each.text)) for each in changes], fixed=1)
+
+
+def _plain(found: Policy, other: Other | None, changes: Changes, lines: Mapping[Place, int]) -> dict[str, object]:
+    """Everything, for another program. `line` is that of the nearest key around `place` that the file has."""
+    return {
+        "policy": found.path,
+        "digest": found.digest,
+        "counts": _counts(found),
+        "against": other and {"kind": other.kind, "name": other.name, "digest": other.policy.digest},
+        **{
+            part: [
+                {"line": line_of(lines, each.place), "place": list(each.place), "text": each.text}
+                for each in getattr(changes, part)
+            ]
+            for part, _, _ in _SAID
+        },
+    }
