@@ -1,0 +1,117 @@
+"""Which tokens are meant: the one given, those of a file, or those of standard input?
+
+Nothing that goes wrong here repeats what was given: it may be a token.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import click
+
+from jwt_lp._lenient import bare
+from jwt_lp.cli.output import Failure, say
+from jwt_lp.errors import GrammarError
+from jwt_lp.jws import fingerprint
+from jwt_lp.lint import LintOptions, LintReport, lint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jwt_lp.policy import Policy
+
+MAX_FILE: Final = 8 * 1024 * 1024
+
+# A header is an object, so its base64url begins with one of these.
+_TOKEN: Final = re.compile(r"e[wyA-Z0-9][\w=+/-]*\.[\w=+/-]*(?:\.[\w=+/-]*)?")
+
+
+class Given(NamedTuple):
+    """A token that was given, and where it stands; the file is "" where there is none."""
+
+    token: str
+    file: str
+    line: int
+
+
+class Linted(NamedTuple):
+    """What is wrong with one of them; `token` is its digest's beginning."""
+
+    token: str
+    file: str
+    line: int
+    report: LintReport
+
+
+class Unreadable(NamedTuple):
+    """What is no token, and why."""
+
+    file: str
+    line: int
+    why: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}: " if self.file else f"line {self.line}: " if self.line else ""
+        return f"{place}{self.why}"
+
+
+def given(words: Sequence[str]) -> list[Given]:
+    """The tokens that the command line names. A file has one on each line; blank lines and `#` comments are none."""
+    if len(words) > 2 or (len(words) == 2 and words[0].lower() != "bearer"):  # noqa: PLR2004 - "Bearer" and the token
+        raise click.UsageError("one token or file at a time: put several tokens into a file, one on each line")
+    word = words[-1] if words else "-"
+    if word == "-":
+        if not words and sys.stdin.isatty():
+            raise click.UsageError("which token? name a file, or pass - and pipe it in")
+        found = _lines(sys.stdin.buffer.read(MAX_FILE + 1), "")
+    elif _is_file(word):
+        found = _lines(_bytes(word), word)
+    elif _TOKEN.fullmatch(word) or len(words) > 1:
+        say("note: a token given as an argument stays in the shell's history: name a file, or pass -", err=True)
+        found = [Given(word, "", 0)]
+    else:
+        raise Failure("there is no such file, and it is no JWT: name a file with tokens, or pass - and pipe them in")
+    if not found:
+        raise Failure("there is no token in it")
+    return found
+
+
+def _is_file(word: str) -> bool:
+    try:
+        return Path(word).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _bytes(file: str) -> bytes:
+    try:
+        with Path(file).open("rb") as opened:
+            return opened.read(MAX_FILE + 1)
+    except OSError as error:
+        raise Failure(f"{file}: cannot be read: {error.strerror}") from None
+
+
+def _lines(data: bytes, file: str) -> list[Given]:
+    if len(data) > MAX_FILE:
+        raise Failure(f"{file or 'standard input'} is longer than {MAX_FILE} bytes")
+    lines = enumerate(data.decode("utf-8-sig", "replace").split("\n"), 1)
+    return [Given(line.strip(), file, at) for at, line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def judged(
+    tokens: Sequence[Given], policy: Policy, options: LintOptions, now: float
+) -> tuple[list[Linted], list[Unreadable]]:
+    """What is wrong with each of them, and which are no tokens. An exemption that is over is reported once."""
+    found: list[Linted] = []
+    unreadable: list[Unreadable] = []
+    for each in tokens:
+        try:
+            report = lint(each.token, now=now, policy=policy, options=options.current(now) if found else options)
+        except GrammarError as error:
+            unreadable.append(Unreadable(each.file, each.line, str(error)))
+            continue
+        found.append(Linted(fingerprint(bare(each.token)), each.file, each.line, report))
+    return found, unreadable
