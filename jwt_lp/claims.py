@@ -15,12 +15,15 @@ from jwt_lp.errors import ConfigurationError
 from jwt_lp.sources import AppRule, Conferred, Source, is_array, is_object
 
 if TYPE_CHECKING:
+    from jwt_lp.lineage import Lineage
     from jwt_lp.permissions import Permissions
     from jwt_lp.templates import Claim
 
 __all__ = [
     "CEILING",
+    "COMPACT",
     "OPENID_SCOPES",
+    "ROLE_SCOPE",
     "AccessToken",
     "AppRule",
     "ClaimProfile",
@@ -36,6 +39,10 @@ OPENID_SCOPES: Final = frozenset({"openid", "profile", "email", "address", "phon
 
 # What stands before an outside name that is asked of a ceiling alone; no source may have it as its label.
 CEILING: Final = "ceiling"
+
+# Claims that only tokens of an issuer of ours have: compact permissions, and permissions held through a role.
+COMPACT: Final = "cperm"
+ROLE_SCOPE: Final = "role_scope"
 
 _SHOWN: Final = 80
 _SCALARS: Final = frozenset({str, int, float, bool})
@@ -191,7 +198,7 @@ class AccessToken:
     `issuer` is the `iss` claim and `issuer_name` its name in the settings; the subject is always the pair of
     issuer and `subject`. `client` is who asked for the token, where the issuer says so. Times are seconds
     since the epoch. `claims` is the whole payload, read-only at every depth. `ignored` counts outside roles
-    that the policy does not list.
+    that the policy does not list. `lineage` says what a token of ours was narrowed from.
     """
 
     issuer: str
@@ -208,6 +215,7 @@ class AccessToken:
     ignored: int = 0
     app: bool = False
     development: bool = False
+    lineage: Lineage | None = None
 
     @property
     def claims(self) -> Mapping[str, object]:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.issue import SigningKey
 from jwt_lp.keys import StaticKeys
+from jwt_lp.signing import SigningKey
 
 if TYPE_CHECKING:
     from jwt_lp.decision import Call

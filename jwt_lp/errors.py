@@ -35,9 +35,17 @@ class ConfigurationError(JwtLpError):
 
 
 class PolicyError(JwtLpError):
-    """The policy does not allow what was asked of it; the message names the culprits and the remedy."""
+    """The policy does not allow what was asked of it; the message names the culprits and the remedy.
+
+    `reason` is a stable slug: `scope`, `target` (the audience), `actor`, `claims`, `lifetime`, `size`, `lineage`,
+    `revoked`, `undecided`, and `policy` where none of them says it.
+    """
 
     code = "policy"
+
+    def __init__(self, message: str, *, reason: str = "policy") -> None:
+        self.reason = reason
+        super().__init__(message)
 
 
 class TemplateError(JwtLpError):

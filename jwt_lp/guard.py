@@ -19,7 +19,8 @@ from jwt_lp.bearer import MALFORMED, NONE, credential
 from jwt_lp.claims import AccessToken
 from jwt_lp.decision import Call, Cause, Decision
 from jwt_lp.development import development_keys, is_local
-from jwt_lp.errors import InvalidToken, KeysPending, KeysUnavailable
+from jwt_lp.errors import ConfigurationError, InvalidToken, KeysPending, KeysUnavailable
+from jwt_lp.issue import LIFETIME, Issuer
 from jwt_lp.journal import Journal
 from jwt_lp.jws import fingerprint
 from jwt_lp.requirements import Facts, Open, Outcome, Requirement
@@ -30,6 +31,7 @@ from jwt_lp.verify import Verifier
 if TYPE_CHECKING:
     from jwt_lp.keys import KeysStatus
     from jwt_lp.routes import Route, Rules
+    from jwt_lp.signing import SigningKey, SigningKeys
 
 _NO_CREDENTIAL: Final = Cause(HTTPStatus.UNAUTHORIZED, None, "no_credential", "no bearer token was sent")
 _UNDECIDED: Final = Cause(
@@ -183,6 +185,36 @@ class Guard:
             keys=keys,
             policy=self.settings.policy.digest,
             observing_until=until.isoformat() if until is not None and self._journal.observing() else None,
+        )
+
+    def issuer(
+        self,
+        keys: SigningKey | SigningKeys,
+        *,
+        client: str | None = None,
+        lifetime: float = LIFETIME,
+        compact: bool = False,
+        revoked: Callable[[AccessToken], bool] | None = None,
+    ) -> Issuer:
+        """The issuer marked `OWN`, ready to make tokens with `keys` and to narrow those of every issuer configured.
+
+        `ConfigurationError` unless exactly one issuer is marked so. The rest is as for `Issuer`.
+        """
+        own = [issuer for issuer in self.settings.issuers if issuer.own]
+        if len(own) != 1:
+            raise ConfigurationError(f"{len(own)} issuers are marked OWN: tokens are made in the name of exactly one")
+        return Issuer(
+            own[0].issuer,
+            keys,
+            policy=self.settings.policy,
+            audience=min(own[0].audience) if len(own[0].audience) == 1 else None,
+            client=client,
+            claims=self.settings.claims,
+            lifetime=lifetime,
+            compact=compact,
+            trusts=[each.trusted(self._sources[each.name]) for each in self.settings.issuers if not each.own],
+            revoked=revoked,
+            clock=self._clock,
         )
 
     def close(self) -> None:

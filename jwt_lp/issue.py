@@ -1,175 +1,340 @@
-"""How is a token made?
+"""How is the smallest sufficient token made?
 
-RFC 7515 and RFC 7519; RFC 9068 says what an access token has in it.
+RFC 9068 says what an access token has in it; nothing else goes in that is not on the audience's list. RFC 8693 says
+what narrowing one for another service is; it never widens.
 """
 
 from __future__ import annotations
 
-import json
+import base64
+import math
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Self
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
-import jwt
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from jwt.algorithms import get_default_algorithms
-
-from jwt_lp.errors import ConfigurationError
-from jwt_lp.jwk import ALGORITHMS, load
-from jwt_lp.sources import is_object
+from jwt_lp.allowance import OURS, ClaimPolicy, as_json, check_roles
+from jwt_lp.claims import COMPACT, is_array
+from jwt_lp.errors import ConfigurationError, PolicyError
+from jwt_lp.narrowing import actor_of, audience_of, descent, named, share
+from jwt_lp.permissions import Permissions
+from jwt_lp.policy import EMPTY, Policy
+from jwt_lp.profiles import RFC9068
+from jwt_lp.signing import OneKey, OwnKeys, SigningKey, SigningKeys
+from jwt_lp.verify import TrustedIssuer, Verifier
 
 if TYPE_CHECKING:
-    from jwt_lp.claims import ClaimProfile, Source
+    from jwt_lp.claims import AccessToken
 
-_CURVES: Final[Mapping[str, type[ec.EllipticCurve]]] = MappingProxyType(
-    {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
-)
+__all__ = ["ClaimPolicy", "Issuer"]
+
+LIFETIME: Final = 300.0
+
+_ID_BYTES: Final = 12
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class SigningKey:
-    """A private key with its name and its one algorithm. Its repr shows neither key nor material."""
+class Issuer:
+    """Makes access tokens (RFC 9068), and narrower ones of those that it or an issuer it trusts has made.
 
-    kid: str
-    algorithm: str
-    _key: Any
+    `issuer` is the `iss`; `keys` is a `SigningKey`, or keys that change. `policy` is the catalogue, the roles, the
+    audiences and the clients; without a catalogue every well-formed permission may be issued. `claims` is what a
+    token may be, by audience, in place of what the policy's audiences say; where neither names any, every audience
+    has an hour, 4,096 characters, wildcards and no further claim. `audience` and `client` are those of `issue` where it is not told; `lifetime` is seconds.
+    With `compact`, permissions are written as positions in the catalogue where that is shorter.
 
-    @classmethod
-    def generate(cls, algorithm: str = "ES256", *, kid: str | None = None) -> Self:
-        """Make a new key for `algorithm`: RS, PS, ES and HS 256/384/512, EdDSA, Ed25519 or Ed448."""
-        _check_algorithm(algorithm)
-        return cls(kid or secrets.token_hex(8), algorithm, _new_key(algorithm))
+    `trusts` are other issuers whose tokens may be narrowed. `revoked` says of a verified token whether it was taken
+    back; one that raises refuses. `clock` gives seconds since the epoch, `randomness` so many random bytes.
 
-    @classmethod
-    def from_jwk(cls, jwk: object) -> Self:
-        """Read a private JWK that names its `kid` and `alg`; `ConfigurationError` without a word of its content."""
-        members: dict[str, object] = dict(jwk) if is_object(jwk) else {}
-        kid, algorithm = members.get("kid"), members.get("alg")
-        if not (isinstance(kid, str) and isinstance(algorithm, str)):
-            raise ConfigurationError("the signing key is no private JWK with kid and alg")
-        _check_algorithm(algorithm)
+    Every method raises `PolicyError` where the policy does not allow what is asked, with `reason` and a message that
+    names what is at fault and what to do.
+    """
+
+    def __init__(  # noqa: PLR0913 - keywords, each with a default
+        self,
+        issuer: str,
+        keys: SigningKey | SigningKeys,
+        *,
+        policy: Policy = EMPTY,
+        audience: str | None = None,
+        client: str | None = None,
+        claims: Mapping[str, ClaimPolicy] | None = None,
+        lifetime: float = LIFETIME,
+        compact: bool = False,
+        trusts: Sequence[TrustedIssuer] = (),
+        revoked: Callable[[AccessToken], bool] | None = None,
+        clock: Callable[[], float] = time.time,
+        randomness: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        if not _is_text(issuer):
+            raise ConfigurationError("an issuer has a name: the iss of its tokens, usually its https address")
+        if any(each.issuer == issuer for each in trusts):
+            raise ConfigurationError(f"the issuer {issuer!a} is this one: leave it out of trusts")
+        self.issuer: str = issuer
+        self.policy: Policy = policy
+        self._keys = OneKey(keys) if isinstance(keys, SigningKey) else keys
+        self._audience = audience
+        self._client = client
+        self._allowed = (
+            dict(claims) if claims else {each.name: ClaimPolicy.of(each) for each in policy.audiences.values()}
+        )
+        self._lifetime = lifetime
+        self._compact = compact and bool(policy.catalogue)
+        self._trusts = {each.issuer: each for each in trusts}
+        self._revoked = revoked
+        self._clock = clock
+        self._randomness = randomness
+        own_keys = OwnKeys(self._keys)
+        ours = TrustedIssuer(
+            name=issuer,
+            issuer=issuer,
+            audience=None,
+            algorithms=own_keys.algorithms,
+            profile=RFC9068,
+            keys=own_keys,
+            own=True,
+            max_lifetime=math.inf,
+        )
+        self._verifier = Verifier([ours, *trusts], policy, clock=clock)
+
+    def issue(
+        self,
+        subject: str,
+        *,
+        permissions: Iterable[str] = (),
+        roles: Iterable[str] = (),
+        audience: str | None = None,
+        client: str | None = None,
+        lifetime: float | None = None,
+        claims: Mapping[str, object] | None = None,
+    ) -> str:
+        """Make a token for `subject` with these permissions and patterns, and these roles of the policy.
+
+        `lifetime` is seconds; left out, it is the issuer's or the audience's longest, whichever is shorter. `claims`
+        are what else shall stand in it, all of them on the audience's list.
+        """
+        audience = self._said("audience", audience or self._audience)
+        client = self._said("client", client or self._client)
+        allowed = self.allowed(audience)
+        asked, named_roles = _texts("permissions", permissions), _texts("roles", roles)
+        allowed.check_grants(asked, self.policy, audience)
+        check_roles(named_roles, self.policy)
+        extra = dict(claims or {})
+        allowed.check_claims(extra, audience)
+        body = self._registered(
+            self._said("subject", subject), audience, client, allowed.lifetime(lifetime, self._lifetime, audience)
+        )
+        body |= self._granted(asked)
+        if named_roles:
+            body["roles"] = list(named_roles)
+        return self._signed({**body, **extra}, allowed, audience)
+
+    def narrow(
+        self,
+        token: str,
+        permissions: Iterable[str],
+        *,
+        audience: str | None = None,
+        lifetime: float | None = None,
+        actor: str | None = None,
+    ) -> str:
+        """Make a token that holds `permissions` of `token` and nothing else, and dies no later.
+
+        `audience` is one of the token's, or one that the policy lets such a one call (`may_call`); left out, the
+        token's own. `actor` is a client of the policy that acts for the subject: the new token holds what both
+        hold. Of other claims those are kept that are on the audience's list. The subject of another issuer's token
+        becomes `NAME:SUBJECT`, by the name that issuer has among `trusts`, and stands as it was in `sub_id`.
+
+        `InvalidToken` and `KeysUnavailable` as `verify` raises them.
+        """
+        parent = self.verify(token)
+        claims = _claims(parent)
+        own = parent.issuer == self.issuer
+        profile = RFC9068 if own else self._trusts[parent.issuer].profile
+        acting = actor_of(self.policy, actor)
+        target = audience_of(self.policy, _listed(profile.intended(claims)[1]), audience, actor)
+        allowed = self.allowed(target)
+        asked = _texts("permissions", permissions)
+        allowed.check_grants(asked, self.policy, target)
+        taken = share(parent.permissions, asked, acting)
+        from_parent = descent(parent, claims, own=own, actor=actor)
+        self._ask_revoked(parent)
+        subject = parent.subject if own else f"{parent.issuer_name}:{parent.subject}"
+        client = self._said("client", actor or parent.client or self._client)
+        life = allowed.lifetime(lifetime, self._lifetime, target)
+        body = self._registered(subject, target, client, life, parent.expires_at)
+        kept = {name: claims[name] for name in sorted(allowed.claims - OURS) if name in claims}
+        return self._signed(
+            {**body, **self._granted(taken.direct), **taken.claims, **from_parent, **kept}, allowed, target
+        )
+
+    def renew(
+        self,
+        token: str,
+        *,
+        permissions: Iterable[str] = (),
+        roles: Iterable[str] = (),
+        lifetime: float | None = None,
+    ) -> str:
+        """Make a new token in place of one of ours that is alive, from what its subject is granted **now**.
+
+        `permissions` and `roles` are all that the subject is granted; the new token has of them what the old one
+        had (RFC 6749, section 6), so that nothing lives on that was taken away. A narrowed token is not renewed:
+        renew the one it comes from.
+        """
+        old = self.verify(token)
+        if old.issuer != self.issuer or old.lineage is not None:
+            raise PolicyError(
+                "only tokens that were issued here are renewed, not narrowed or foreign ones: "
+                "renew the token that it comes from",
+                reason="lineage",
+            )
+        self._ask_revoked(old)
+        claims = _claims(old)
+        audience = audience_of(self.policy, _listed(claims["aud"]), None, None)
+        allowed = self.allowed(audience)
+        named_roles = _texts("roles", roles)
+        check_roles(named_roles, self.policy)
+        granted = Permissions.of(
+            [*Permissions.of(_texts("permissions", permissions), patterns=True), *self.policy.grants(named_roles)]
+        )
+        had = [grant.text for grant in old.permissions if grant.role is None]
+        # What was retired since is left out like what was taken away.
+        kept = [text for text in had if granted.containing(text) is not None and self.policy.lists(text)]
+        kept_roles = [role for role in old.roles if role in named_roles]
+        if (had or old.roles) and not (kept or kept_roles):
+            raise PolicyError("nothing that the token holds is granted any more: sign in again", reason="scope")
+        allowed.check_grants(kept, self.policy, audience)
+        body = self._registered(
+            old.subject,
+            audience,
+            self._said("client", old.client),
+            allowed.lifetime(lifetime, self._lifetime, audience),
+        )
+        body |= self._granted(kept)
+        if kept_roles:
+            body["roles"] = kept_roles
+        body |= {name: claims[name] for name in sorted(allowed.claims - OURS) if name in claims}
+        return self._signed(body, allowed, audience)
+
+    def verify(self, token: str) -> AccessToken:
+        """The token as its issuer sees it: ours for any audience, or one of an issuer that is trusted.
+
+        `InvalidToken` for any other, `KeysUnavailable` where no keys could be had to tell.
+        """
+        return self._verifier.verify(token)
+
+    def audiences(self, token: AccessToken) -> tuple[str, ...]:
+        """Whom a token that `verify` gave is for."""
+        profile = RFC9068 if token.issuer == self.issuer else self._trusts[token.issuer].profile
+        return _listed(profile.intended(_claims(token))[1])
+
+    def jwks(self) -> dict[str, object]:
+        """The key set to publish (RFC 7517, section 5)."""
+        return self._keys.jwks()
+
+    def allowed(self, audience: str) -> ClaimPolicy:
+        """What a token for `audience` may be; `PolicyError` for one that is not known."""
+        found = self._allowed.get(audience)
+        if found is not None:
+            return found
+        if self._allowed:
+            raise PolicyError(
+                f"{audience!a} is no audience that tokens are made for; there are {named(self._allowed)}: "
+                "add it under [audiences] in the policy",
+                reason="target",
+            )
+        return ClaimPolicy(wildcards=True)
+
+    def _registered(
+        self, subject: str, audience: str, client: str, lifetime: float, latest: float = math.inf
+    ) -> dict[str, object]:
+        now = int(self._clock())
+        # INVARIANT: never later than the parent, whatever was asked for.
+        ends = int(min(now + int(lifetime), latest))
+        if ends <= now:
+            raise PolicyError("the token to be narrowed is about to expire: get a new one first", reason="lifetime")
+        return {
+            "iss": self.issuer,
+            "sub": subject,
+            "aud": audience,
+            "client_id": client,
+            "iat": now,
+            "exp": ends,
+            "jti": base64.urlsafe_b64encode(self._randomness(_ID_BYTES)).decode(),
+        }
+
+    def _granted(self, permissions: Sequence[str]) -> dict[str, object]:
+        """The claims that hold direct grants, in the shorter of both forms."""
+        scope = " ".join(permissions)
+        if self._compact:
+            listed = [text for text in permissions if text in self.policy.catalogue]
+            rest = " ".join(text for text in permissions if text not in self.policy.catalogue)
+            compact = self.policy.encode(listed) if listed else ""
+            if listed and len(compact) + len(rest) + len(COMPACT) < len(scope):
+                return {COMPACT: compact, **({"scope": rest} if rest else {})}
+        return {"scope": scope} if scope else {}
+
+    def _ask_revoked(self, token: AccessToken) -> None:
+        if self._revoked is None:
+            return
         try:
-            key = _implementation(algorithm).from_jwk(members)
-        except (jwt.InvalidKeyError, ValueError, TypeError, KeyError, AttributeError):
-            key = None
-        found = cls(kid, algorithm, key)
-        if not (isinstance(key, bytes) or hasattr(key, "sign")):
-            raise ConfigurationError(f"the signing key {kid!a} is no private JWK for {algorithm}")
-        # What it signs will be verified by the same rules.
-        load(found.public_jwk(), None, trusted=True)
-        return found
+            revoked = self._revoked(token)
+        except Exception:  # noqa: BLE001 - whatever went wrong, nobody can say that it was not
+            revoked = None
+        # INVARIANT: what cannot be asked is refused, and so is an answer that is no plain False.
+        if revoked is not False:
+            raise PolicyError(
+                "whether the token was taken back could not be asked: try again"
+                if revoked is None
+                else "the token was taken back: sign in again",
+                reason="undecided" if revoked is None else "revoked",
+            )
 
-    def public_jwk(self) -> dict[str, object]:
-        """The JWK to publish; for a secret (HS…) the secret itself, which only goes to the verifying side."""
-        symmetric = self.algorithm.startswith("HS")
-        return self._jwk(self._key if symmetric else self._key.public_key())
+    def _signed(self, claims: Mapping[str, object], allowed: ClaimPolicy, audience: str) -> str:
+        payload = as_json(claims)
+        token = self._keys.current.compact(payload, typ="at+jwt")
+        if len(token) > allowed.max_size:
+            sizes = {name: len(as_json({name: value})) * 4 // 3 for name, value in claims.items()}
+            heaviest = sorted(sizes, key=lambda name: -sizes[name])[:3]
+            raise PolicyError(
+                f"the token has {len(token)} characters, a token for {audience} {allowed.max_size} at most; the heaviest "
+                f"claims are {', '.join(f'{name} ({sizes[name]})' for name in heaviest)}: ask for less, put permissions "
+                "into a role, or issue compact ones",
+                reason="size",
+            )
+        return token
 
-    def private_jwk(self) -> dict[str, object]:
-        """The JWK to keep."""
-        return self._jwk(self._key)
-
-    def compact(self, payload: bytes, *, typ: str | None) -> str:
-        """The compact JWS of `payload`, with `kid`, `alg` and `typ` in its header."""
-        headers = {"kid": self.kid, "typ": typ}
-        return jwt.PyJWS().encode(payload, self._key, algorithm=_registered(self.algorithm), headers=headers)
-
-    def _jwk(self, key: object) -> dict[str, object]:
-        members = json.loads(_implementation(self.algorithm).to_jwk(key))
-        members.pop("key_ops", None)
-        return {**members, "kid": self.kid, "alg": self.algorithm, "use": "sig"}
+    @staticmethod
+    def _said(what: str, value: str | None) -> str:
+        reason = "target" if what == "audience" else "policy"
+        if value is None:
+            raise PolicyError(f"a token says its {what}: pass {what}=, or give the issuer one", reason=reason)
+        if not _is_text(value):
+            raise PolicyError(f"the {what} is not a non-empty string of printable characters", reason=reason)
+        return value
 
     def __repr__(self) -> str:
-        return f"<SigningKey {self.kid} {self.algorithm}>"
+        return f"<Issuer {self.issuer}>"
 
 
-def sign(claims: Mapping[str, object], key: SigningKey, *, typ: str | None = "at+jwt") -> str:
-    """Sign `claims` as they are, with no claim added and none checked."""
-    return key.compact(json.dumps(dict(claims), separators=(",", ":")).encode(), typ=typ)
+def _texts(what: str, values: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(values, str):
+        raise PolicyError(f'{what} is a list: write {what}=["{values}"]', reason="scope")
+    listed = tuple(dict.fromkeys(values))
+    if set(map(type, listed)) - {str}:
+        raise PolicyError(f"{what} is a list of strings", reason="scope")
+    return listed
 
 
-def shaped(
-    profile: ClaimProfile, registered: Mapping[str, object], permissions: Iterable[str], roles: Iterable[str]
-) -> tuple[dict[str, object], str | None]:
-    """Return `(claims, typ)` of a user's access token as an issuer of this profile would shape it.
-
-    `registered` holds `iss`, `sub`, `aud`, `iat`, `exp`, `jti` and `client_id`; `roles` are outside names with
-    their label (`realm:clerk`), or bare for the first source of roles. `ConfigurationError` for a permission or a
-    role that no claim of the profile can carry.
-    """
-    claims: dict[str, object] = {name: registered[name] for name in ("iss", "iat", "exp")}
-    claims[profile.substitute or profile.audience] = registered["aud"]
-    claims[profile.subject] = registered["sub"]
-    claims[profile.token_id] = registered["jti"]
-    for name in profile.client[:1]:
-        claims.setdefault(name, registered["client_id"])
-    claims.update({name: min(values) for name, values in profile.expected.items()})
-    sources = {source.path: source for source in (*profile.ceiling, *profile.sources) if source.counts(app=False)}
-    for permission in dict.fromkeys(permissions):
-        _carry(claims, [each for each in sources.values() if each.kind == "permissions"], permission, registered)
-    for role in dict.fromkeys(roles):
-        _carry_role(claims, list(sources.values()), role, registered)
-    # A claim that has to be there and carries grants is empty; of any other nothing is known, so it says who asked.
-    empty: dict[str, object] = {
-        path[0]: {} if len(path) > 1 else "" if source.shape == "text" else [] for path, source in sources.items()
-    }
-    for name in (*profile.required, *(names[0] for names in profile.any_of)):
-        claims.setdefault(name, empty.get(name, registered["client_id"]))
-    typ = min(profile.types, key=lambda each: (each == "", each))
-    return claims, "JWT" if typ == "jwt" else typ or None
+def _listed(value: object) -> tuple[str, ...]:
+    """An audience claim that was verified, as a list."""
+    return tuple(map(str, value)) if is_array(value) else (str(value),)
 
 
-def _carry(claims: dict[str, object], sources: Sequence[Source], value: str, registered: Mapping[str, object]) -> None:
-    if not sources:
-        raise ConfigurationError(f"the profile has no claim that could carry {value!a}")
-    for source in sources:
-        _put(claims, source, [str(registered["client_id"])] * source.path.count("*"), value)
+def _claims(token: AccessToken) -> Mapping[str, object]:
+    """The claims to read from, and not to hand on, so they need not be made read-only first."""
+    return token._claims  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
-def _carry_role(
-    claims: dict[str, object], sources: Sequence[Source], name: str, registered: Mapping[str, object]
-) -> None:
-    label, _, rest = name.partition(":")
-    named = [source for source in sources if source.label == label and rest]
-    if not named:
-        _carry(claims, [source for source in sources if source.kind == "roles"][:1], name, registered)
-        return
-    *keys, value = rest.split(":", named[0].path.count("*"))
-    _put(claims, named[0], [key.replace("%3A", ":").replace("%25", "%") for key in keys], value)
-
-
-def _put(claims: dict[str, object], source: Source, keys: list[str], value: str) -> None:
-    filled = iter(keys)
-    *path, last = [next(filled) if key == "*" else key for key in source.path]
-    node: Any = claims
-    for key in path:
-        node = node.setdefault(key, {})
-    if source.shape == "text":
-        node[last] = " ".join(dict.fromkeys([*node.get(last, "").split(), value]))
-    elif value not in node.setdefault(last, []):
-        node[last].append(value)
-
-
-def _check_algorithm(algorithm: str) -> None:
-    if algorithm not in ALGORITHMS:
-        raise ConfigurationError(f"the algorithm {algorithm!a} is not supported")
-
-
-def _registered(algorithm: str) -> str:
-    """PyJWT's name: RFC 9864's Ed25519 and Ed448 are what it calls EdDSA."""
-    return "EdDSA" if algorithm in {"Ed25519", "Ed448"} else algorithm
-
-
-def _implementation(algorithm: str) -> Any:
-    return get_default_algorithms()[_registered(algorithm)]
-
-
-def _new_key(algorithm: str) -> object:
-    if algorithm.startswith("HS"):
-        return secrets.token_bytes(int(algorithm[2:]) // 8)
-    if algorithm.startswith(("RS", "PS")):
-        return rsa.generate_private_key(65537, 2048)
-    if algorithm.startswith("ES"):
-        return ec.generate_private_key(_CURVES[algorithm]())
-    return ed448.Ed448PrivateKey.generate() if algorithm == "Ed448" else ed25519.Ed25519PrivateKey.generate()
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != "" and value.isprintable()

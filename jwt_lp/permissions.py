@@ -141,8 +141,17 @@ def is_pattern(text: str) -> bool:
 
 def check_grant(text: str) -> None:
     """Refuse, with `GrammarError`, what is neither a permission nor a well-formed pattern."""
-    if not is_pattern(text):
+    if not (_is_permission(text) or is_pattern(text)):
         Permission.parse(text)
+
+
+def _is_permission(text: str) -> bool:
+    """What `Permission.parse` takes, found without taking it apart: every grant of a new token is asked."""
+    return (
+        is_scope_token(text)
+        and fits(text)
+        and not ("*" in text or "{" in text or "}" in text or "::" in text or text[0] == ":" or text[-1] == ":")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +173,14 @@ class _Pattern:
             return False
         return all(mine in ("*", theirs) for mine, theirs in zip(self.head, segments, strict=False))
 
+    def contains(self, other: _Pattern) -> bool:
+        """Whether it covers all that `other` covers. `*` in `other` is any segment, so only `*` stands for it."""
+        size = len(self.head)
+        # INVARIANT: as `covers`, with what `other` has for sure; a `**` may go on for ever, so only `**` holds it.
+        if len(other.head) + other.deep <= size if self.deep else other.deep or len(other.head) != size:
+            return False
+        return all(mine in ("*", theirs) for mine, theirs in zip(self.head, other.head, strict=False))
+
     @property
     def rank(self) -> tuple[bool, bool, str, str, str, bool]:
         return (self.deep, *_rank(self.grant))
@@ -177,6 +194,8 @@ def _rank(grant: Grant) -> tuple[bool, str, str, str, bool]:
 class _Layer:
     exact: Mapping[str, Grant]
     patterns: tuple[_Pattern, ...]
+    # what confers the text of an exact grant as well, for who asks what else would serve
+    others: Mapping[str, tuple[Grant, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
     @classmethod
     def of(cls, grants: Iterable[Grant]) -> Self:
@@ -186,12 +205,19 @@ class _Layer:
             return cls(MappingProxyType(exact), ())
         exact.clear()
         patterns: list[_Pattern] = []
+        named: dict[str, list[Grant]] = {}
         for grant in listed:
             if grant.pattern and is_pattern(grant.text):
                 patterns.append(_Pattern.of(grant))
-            elif grant.text not in exact or _rank(grant) < _rank(exact[grant.text]):
-                exact[grant.text] = grant
-        return cls(MappingProxyType(exact), tuple(sorted(patterns, key=lambda pattern: pattern.rank)))
+            else:
+                named.setdefault(grant.text, []).append(grant)
+        others: dict[str, tuple[Grant, ...]] = {}
+        for text, alike in named.items():
+            exact[text], *rest = sorted(alike, key=_rank)
+            if rest:
+                others[text] = tuple(rest)
+        patterns.sort(key=lambda pattern: pattern.rank)
+        return cls(MappingProxyType(exact), tuple(patterns), MappingProxyType(others))
 
     def serving(self, permission: str) -> Grant | None:
         found = self.exact.get(permission)
@@ -202,6 +228,18 @@ class _Layer:
         if not (fits(permission) and all(map(is_segment, segments))):
             return None
         return next((pattern.grant for pattern in self.patterns if pattern.covers(segments)), None)
+
+    def containing(self, text: str) -> Iterator[Grant]:
+        if not is_pattern(text):
+            if text in self.exact:
+                yield self.exact[text]
+                yield from self.others.get(text, ())
+            if not (fits(text) and all(map(is_segment, text.split(":")))):
+                return
+        # INVARIANT: a pattern is contained in patterns alone; a grant that is only spelt like it holds no more
+        # than its own text.
+        asked = _Pattern.of(Grant(text, ""))
+        yield from (pattern.grant for pattern in self.patterns if pattern.contains(asked))
 
     def __iter__(self) -> Iterator[Grant]:
         yield from self.exact.values()
@@ -245,6 +283,19 @@ class Permissions:
             if found is None or ceiling.serving(permission) is None:
                 return None
         return found
+
+    def containing(self, text: str) -> Grant | None:
+        """Return one grant that holds all of `text`, a permission or a pattern, or None.
+
+        What is held only by several grants together is not found. Every ceiling has to hold all of it too.
+        """
+        return next(iter(self.holders(text)), None)
+
+    def holders(self, text: str) -> tuple[Grant, ...]:
+        """Every grant of the first layer that holds all of `text`, the one to credit first; none for what is cut."""
+        if not self._layers or any(next(ceiling.containing(text), None) is None for ceiling in self._layers[1:]):
+            return ()
+        return tuple(self._layers[0].containing(text))
 
     def cut(self, permission: str) -> bool:
         """Whether it was granted, and a ceiling holds it back."""

@@ -14,8 +14,10 @@ from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final, Self, cast
 
+from jwt_lp.allowance import ClaimPolicy
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.issuers import ISSUER_KEYS, IssuerReader, IssuerSettings
+from jwt_lp.lint import LintOptions
 from jwt_lp.policy import EMPTY, Policy, listed
 from jwt_lp.requirements import Binding, Requirement, Where, all_of
 from jwt_lp.routes import Rules
@@ -28,7 +30,7 @@ _NAME: Final = re.compile(r"[a-z0-9_-]+")
 
 _TOP_KEYS: Final = (
     "SERVICE", "POLICY", "EXTERNAL", "PUBLIC", "BIND", "URLCONFS", "OBSERVE_UNTIL", "EXPLAIN",
-    "SHOW_REQUIREMENT", "ALLOW_HTTP_HOSTS", "ISSUERS",
+    "SHOW_REQUIREMENT", "ALLOW_HTTP_HOSTS", "CLAIMS", "LINT", "ISSUERS",
 )  # fmt: skip
 
 # Variables that are no settings: whether this is development, and the token that `jwt-lp explain` reads.
@@ -49,6 +51,8 @@ class Settings:
     explain: bool = False
     show_requirement: bool = True
     allow_http_hosts: frozenset[str] = frozenset()
+    claims: Mapping[str, ClaimPolicy] = field(default_factory=lambda: MappingProxyType({}))
+    lint: LintOptions = field(default_factory=LintOptions)
     development: bool = False
 
     @classmethod
@@ -159,6 +163,8 @@ class _SettingsReader(IssuerReader):
             "explain": explain,
             "show_requirement": self.flag("SHOW_REQUIREMENT", default=True),
             "allow_http_hosts": hosts,
+            "claims": self.claims(),
+            "lint": self.lint(),
             "development": development,
         }
 
@@ -202,6 +208,32 @@ class _SettingsReader(IssuerReader):
         if value is not None:
             self.fault("POLICY is the path of a least-privilege.toml")
         return EMPTY
+
+    def claims(self) -> Mapping[str, ClaimPolicy]:
+        """What tokens may be, by audience; written as the policy's audiences are."""
+        value = self.values.get("CLAIMS", {})
+        if not is_object(value):
+            self.fault('CLAIMS is a mapping from an audience to what its tokens may be, as {"max_lifetime": "5m"}')
+            return {}
+        named = {
+            name: {str(key).lower(): said for key, said in each.items()} if is_object(each) else each
+            for name, each in value.items()
+        }
+        try:
+            found = Policy.from_mapping({"version": 1, "audiences": named}).audiences
+        except ConfigurationError as error:
+            self.faults += [f"{self.where}: CLAIMS: {fault.removeprefix('audiences.')}" for fault in error.faults]
+            return {}
+        for name in (each.name for each in found.values() if each.may_call):
+            self.fault(f"CLAIMS: {name!a}: may_call stands in the policy file, under [audiences]")
+        return MappingProxyType({name: ClaimPolicy.of(each) for name, each in found.items()})
+
+    def lint(self) -> LintOptions:
+        try:
+            return LintOptions.from_mapping(self.values.get("LINT", {}))
+        except ConfigurationError as error:
+            self.faults += [f"{self.where}: {fault}" for fault in error.faults]
+            return LintOptions()
 
     def rules(self) -> Rules:
         external = self.values.get("EXTERNAL", {})

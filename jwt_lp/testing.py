@@ -15,13 +15,16 @@ from typing import Any, Final
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.guard import Guard
 from jwt_lp.hosts import host_of, hosts
-from jwt_lp.issue import SigningKey, shaped, sign
+from jwt_lp.issue import ClaimPolicy, Issuer
 from jwt_lp.settings import IssuerSettings, Settings
+from jwt_lp.shaping import shaped
+from jwt_lp.signing import SigningKey, sign
 
 __all__ = ["Authority", "LeastPrivilegeTesting"]
 
 ISSUER: Final = "https://authority.test"
 AUDIENCE: Final = "https://api.test"
+CLIENT: Final = "tests"
 
 
 class Authority:
@@ -45,6 +48,7 @@ class Authority:
         self.key: SigningKey = SigningKey.generate(algorithm)
         self._policy = policy
         self._like = None if like is None else Settings.from_mapping(like)
+        self._rotations = 0
         self._settings = Settings.from_mapping(self.settings())
 
     def settings(self, **overrides: object) -> dict[str, object]:
@@ -58,6 +62,38 @@ class Authority:
         """A guard that accepts this authority's tokens and reads the same clock."""
         return Guard(self.settings(**overrides), clock=self._clock)
 
+    @property
+    def issuer(self) -> Issuer:
+        """The authority as an `Issuer`, which makes and narrows tokens by the policy.
+
+        `ConfigurationError` where the settings are those of a provider and not of an issuer of ours.
+        """
+        own = next((each for each in self._settings.issuers if each.own), None)
+        if own is None:
+            raise ConfigurationError("none of the issuers is marked OWN, so none of them is an Issuer of ours")
+        policy, audience = self._settings.policy, min(own.audience)
+        declared = self._settings.claims or {each.name: ClaimPolicy.of(each) for each in policy.audiences.values()}
+        return Issuer(
+            own.issuer,
+            self,
+            policy=policy,
+            audience=audience,
+            client=CLIENT,
+            # A policy under test need not know the audience of tests.
+            claims={audience: ClaimPolicy(wildcards=True), **declared},
+            clock=self._clock,
+        )
+
+    @property
+    def current(self) -> SigningKey:
+        """The key that signs now."""
+        return self.key
+
+    @property
+    def generation(self) -> int:
+        """How often the key was changed."""
+        return self._rotations
+
     def jwks(self) -> dict[str, object]:
         """The key set, as an issuer publishes it."""
         return {"keys": [self.key.public_jwk()]}
@@ -65,6 +101,7 @@ class Authority:
     def rotate(self) -> None:
         """Sign with a new key from now on. Settings made before do not know it."""
         self.key = SigningKey.generate(self.key.algorithm)
+        self._rotations += 1
 
     def token(
         self,
@@ -75,7 +112,7 @@ class Authority:
         claims: Mapping[str, object] | None = None,
         *,
         issuer: str | None = None,
-        client: str = "tests",
+        client: str = CLIENT,
         typ: str | None = None,
     ) -> str:
         """Sign a token for `subject`. `lifetime` is seconds from now, negative for one that has expired.
@@ -134,6 +171,7 @@ class Authority:
             },
             "URLCONFS": like.urlconfs,
             "OBSERVE_UNTIL": like.observe_until,
+            "CLAIMS": {name: _plain(each) for name, each in like.claims.items()},
             "SHOW_REQUIREMENT": like.show_requirement,
         }
         if named:
@@ -157,6 +195,15 @@ class Authority:
         if issuer.ceiling is not None:
             mapping["CEILING"] = [grant.text for grant in issuer.ceiling]
         return mapping
+
+
+def _plain(allowed: ClaimPolicy) -> dict[str, object]:
+    return {
+        "claims": sorted(allowed.claims),
+        "max_lifetime": int(allowed.max_lifetime),
+        "max_size": allowed.max_size,
+        "wildcards": allowed.wildcards,
+    }
 
 
 def _texts(what: str, values: Iterable[str]) -> list[str]:

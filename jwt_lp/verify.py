@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from jwt_lp import jws
 from jwt_lp.cache import TokenCache
-from jwt_lp.claims import AccessToken, ClaimProfile, Conferred
-from jwt_lp.errors import InvalidToken, JwtLpError
+from jwt_lp.claims import COMPACT, ROLE_SCOPE, AccessToken, ClaimProfile, Conferred
+from jwt_lp.errors import GrammarError, InvalidToken, JwtLpError, PolicyError
 from jwt_lp.jwk import same_algorithms
-from jwt_lp.permissions import MAX_LENGTH, MAX_SEGMENTS, Grant, Permissions, fits, is_pattern
+from jwt_lp.lineage import Lineage
+from jwt_lp.permissions import MAX_LENGTH, MAX_SEGMENTS, Grant, Permissions, fits, is_pattern, is_scope_token
+from jwt_lp.sources import is_object
 
 if TYPE_CHECKING:
     from jwt_lp.keys import KeySource, StaticKeys
@@ -33,14 +35,14 @@ _SHOWN: Final = 80
 class TrustedIssuer:
     """One issuer whose tokens we take, and how far.
 
-    `own` marks an issuer of ours: wildcards count and `roles` are the policy's. `ceiling` holds the patterns it
+    `audience` is None for the issuer's own eyes alone: it has to read what it made for others. `own` marks an issuer of ours: wildcards count and `roles` are the policy's. `ceiling` holds the patterns it
     may confer at all, None for no bound. `leeway` and `max_lifetime` are seconds. `development` holds the
     development key, if one is in use.
     """
 
     name: str
     issuer: str
-    audience: frozenset[str]
+    audience: frozenset[str] | None
     algorithms: frozenset[str]
     profile: ClaimProfile
     keys: KeySource
@@ -151,14 +153,17 @@ class Verifier:
         profile = issuer.profile
         app = profile.is_app(claims)
         granted = profile.granted(claims, app=app)
+        through: tuple[tuple[str, tuple[str, ...]], ...] = ()
+        if issuer.own:
+            granted, through = self._ours(granted, claims)
         roles, ignored = self._roles(issuer, granted)
         patterns = issuer.own or issuer.patterns
-        permissions = self._held(granted, roles, patterns)
+        permissions = self._held(granted, roles, patterns, through)
         # Tokens of our own issuer carry what it meant them to confer; a provider's ceiling is the provider's.
         capped = None if issuer.own else profile.capped(claims, app=app)
         # A ceiling of just what was granted cuts nothing.
         if capped is not None and (roles or capped.permissions != granted.permissions):
-            permissions &= self._held(capped, self._roles(issuer, capped)[0], patterns)
+            permissions &= self._held(capped, self._roles(issuer, capped)[0], patterns, ())
         if issuer.ceiling is not None:
             permissions &= issuer.ceiling
         return AccessToken(
@@ -176,13 +181,37 @@ class Verifier:
             ignored=ignored,
             app=app,
             development=development,
+            lineage=Lineage.read(claims, issuer.issuer) if issuer.own else None,
         )
 
-    def _build(self, conferred: Conferred, roles: tuple[str, ...], patterns: bool) -> Permissions:  # noqa: FBT001
-        grants = conferred.grants
-        _check_bounds([text for text, _ in grants], patterns=patterns)
-        direct = [Grant(text, source, pattern=patterns) for text, source in grants]
+    def _build(
+        self,
+        conferred: Conferred,
+        roles: tuple[str, ...],
+        patterns: bool,  # noqa: FBT001
+        through: tuple[tuple[str, tuple[str, ...]], ...],
+    ) -> Permissions:
+        direct = [Grant(text, source, pattern=patterns) for text, source in conferred.grants]
+        direct += [
+            Grant(text, ROLE_SCOPE, role, patterns) for role, texts in through for text in texts if is_scope_token(text)
+        ]
+        _check_bounds([grant.text for grant in direct], patterns=patterns)
         return Permissions.of([*direct, *self._policy.grants(roles)])
+
+    def _ours(
+        self, granted: Conferred, claims: Mapping[str, object]
+    ) -> tuple[Conferred, tuple[tuple[str, tuple[str, ...]], ...]]:
+        """What only tokens of ours have: compact permissions, and those that were held through a role."""
+        if COMPACT in claims:
+            try:
+                names = self._policy.decode(cast(str, claims[COMPACT]))
+            except (GrammarError, PolicyError) as error:
+                raise InvalidToken("compact", f"{COMPACT} cannot be read: {error}") from None
+            granted = granted._replace(permissions=(*granted.permissions, (COMPACT, "permission:", names)))
+        through = claims.get(ROLE_SCOPE, {})
+        if not is_object(through) or not all(isinstance(texts, str) for texts in through.values()):
+            raise InvalidToken("claim_type", f"{ROLE_SCOPE} is not an object of strings")
+        return granted, tuple((role, tuple(cast(str, texts).split(" "))) for role, texts in through.items())
 
     def _roles(self, issuer: TrustedIssuer, conferred: Conferred) -> tuple[tuple[str, ...], int]:
         """The policy's roles that are conferred, and how many outside roles were ignored."""
@@ -224,14 +253,14 @@ def _check_signature(compact: jws.Compact, keys: KeySource, *, wait: bool) -> No
 
 def _check_audience(issuer: TrustedIssuer, claims: Mapping[str, object]) -> None:
     said = claims.get(issuer.profile.audience)
-    if isinstance(said, str) and said in issuer.audience:
+    if isinstance(said, str) and issuer.audience is not None and said in issuer.audience:
         return
     name, value = issuer.profile.intended(claims)
     values = value if isinstance(value, list) else [value]
     # One member of another type spoils the list: nobody can say what its issuer meant.
     if not values or not all(isinstance(each, str) and each for each in values):
         raise InvalidToken("audience", f"{name} is {_shown(value)}: it has to be a string or a list of strings")
-    if issuer.audience.isdisjoint(values):
+    if issuer.audience is not None and issuer.audience.isdisjoint(values):
         wanted = ", ".join(sorted(issuer.audience))
         remedy = issuer.profile.remedy("audience", wanted) or f'ask the issuer for a token for "{wanted}"'
         raise InvalidToken("audience", f"{name} is {_shown(value)}: {remedy}")

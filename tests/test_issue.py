@@ -1,8 +1,9 @@
-"""How a token is made, and in which shape."""
+"""What an issuer makes, and what it refuses to make."""
 
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import jwt
@@ -10,249 +11,392 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jwt_lp import ConfigurationError, StaticKeys, verify
-from jwt_lp.issue import SigningKey, shaped, sign
-from jwt_lp.profiles import COGNITO, SHIPPED
-from jwt_lp.settings import Settings
+from jwt_lp import AccessToken, ClaimPolicy, ConfigurationError, Guard, InvalidToken, Issuer, Policy, PolicyError
+from jwt_lp.signing import SigningKey, sign
+from jwt_lp.testing import Authority
 
-ALGORITHMS = (
-    *(f"{kind}{size}" for kind in ("RS", "PS", "ES", "HS") for size in (256, 384, 512)),
-    "EdDSA",
-    "Ed25519",
-    "Ed448",
+ISSUER = "https://issuer.test"
+NOW = 1_800_000_000
+KEY = SigningKey.generate("ES256", kid="k1")
+POLICY = Policy.from_mapping(
+    {
+        "version": 1,
+        "permissions": {
+            "orders:list": {},
+            "orders:create": {},
+            "orders:{id}:read": {},
+            "orders:old": {"retired": True},
+            "stock:take": {},
+        },
+        "roles": {"clerk": {"grants": ["orders:list", "orders:create"]}, "boss": {"grants": ["**"]}},
+        "audiences": {
+            "orders": {"claims": ["tenant"], "max_lifetime": 600, "wildcards": True, "may_call": ["stock"]},
+            "stock": {"max_lifetime": 60},
+            "tiny": {"max_size": 300},
+        },
+        "clients": {"orders": {"grants": ["stock:*", "orders:list"], "roles": ["clerk"]}},
+    }
 )
-REGISTERED = {
-    "iss": "https://a.test",
-    "sub": "alice",
-    "aud": "orders-api",
-    "iat": 1,
-    "exp": 2,
-    "jti": "j1",
-    "client_id": "web",
-}
-KEYS = {name: SigningKey.generate(name, kid="k1") for name in ("ES256", "RS256", "Ed25519", "Ed448", "HS256")}
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_key_signs_what_its_public_half_verifies(algorithm: str) -> None:
-    """Each algorithm's key signs, survives being written down, and says nothing of itself in its repr."""
-    key = SigningKey.generate(algorithm, kid="k1")
-    again = SigningKey.from_jwk(json.loads(json.dumps(key.private_jwk())))
-    assert key.public_jwk() == again.public_jwk()
-    header, payload = verify.verify_signature(sign({"a": 1}, again), StaticKeys.from_jwks({"keys": [key.public_jwk()]}))
-    assert ("k1", "at+jwt", b'{"a":1}') == (header["kid"], header["typ"], payload)
-    assert f"<SigningKey k1 {algorithm}>" == repr(key)
-    assert not any(str(value) in repr([key, again]) for name, value in key.private_jwk().items() if name in "dkn")
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = NOW + 0.25
+
+    def __call__(self) -> float:
+        return self.now
 
 
-@pytest.mark.parametrize("name", list(KEYS))
-def test_a_public_jwk_is_public(name: str) -> None:
-    """No private member is published; a secret is, to the verifying side."""
-    public = KEYS[name].public_jwk()
-    assert ("k1", name, "sig") == (public["kid"], public["alg"], public["use"])
-    assert set() == {"d", "p", "q", "dp", "dq", "qi", "key_ops"} & set(public)
-    assert (name == "HS256") is ("k" in public)
+def issuer(**options: Any) -> Issuer:
+    usual = {"policy": POLICY, "audience": "orders", "client": "web", "clock": Clock()}
+    return Issuer(ISSUER, KEY, **{**usual, **options})
 
 
-def test_keys_are_not_alike() -> None:
-    """Two keys have two names and two materials, and are never equal."""
-    one, two = SigningKey.generate(), SigningKey.generate()
-    assert one.kid != two.kid
-    assert one.public_jwk()["x"] != two.public_jwk()["x"]
-    assert one != SigningKey.from_jwk(one.private_jwk())
+def claims_of(token: str) -> dict[str, Any]:
+    found: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return found
+
+
+def refused(reason: str, make: Any, *args: Any, **kwargs: Any) -> str:
+    """The message of the `PolicyError` with that reason."""
+    with pytest.raises(PolicyError) as caught:
+        make(*args, **kwargs)
+    assert reason == caught.value.reason
+    return str(caught.value)
+
+
+def test_a_token_has_what_rfc_9068_wants_and_nothing_else() -> None:
+    """Section 2.2: iss, exp, aud, sub, client_id, iat and jti, and the scope; typ at+jwt and the key's name."""
+    token = issuer(randomness=bytes).issue("alice", permissions=["orders:list", "orders:7:read"])
+    assert {"typ": "at+jwt", "alg": "ES256", "kid": "k1"} == jwt.get_unverified_header(token)
+    assert {
+        "iss": ISSUER,
+        "sub": "alice",
+        "aud": "orders",
+        "client_id": "web",
+        "iat": NOW,
+        "exp": NOW + 300,
+        "jti": "AAAAAAAAAAAAAAAA",
+        "scope": "orders:list orders:7:read",
+    } == claims_of(token)
+
+
+def test_nothing_asked_for_is_nothing_carried() -> None:
+    """A token without permissions has neither a scope nor roles."""
+    assert set() == {"scope", "roles", "cperm"} & claims_of(issuer().issue("alice")).keys()
+
+
+def test_two_tokens_are_never_one() -> None:
+    """Each has an id of 96 random bits of its own."""
+    one = issuer()
+    assert 100 == len({claims_of(one.issue("alice"))["jti"] for _ in range(100)})
+
+
+def test_every_argument_is_said_in_the_token() -> None:
+    """Audience, client, lifetime, roles and listed claims are those asked for."""
+    token = issuer().issue(
+        "alice", roles=["clerk"], audience="orders", client="app", lifetime=90, claims={"tenant": {"id": "acmé"}}
+    )
+    found = claims_of(token)
+    assert ("app", NOW + 90, ["clerk"], {"id": "acmé"}) == (
+        found["client_id"], found["exp"], found["roles"], found["tenant"],
+    )  # fmt: skip
+
+
+def test_the_guard_takes_what_is_issued() -> None:
+    """A token of an issuer of ours is accepted with its patterns and its roles, and decided from those."""
+    authority = Authority(policy=POLICY, clock=Clock())
+    with authority.guard() as guard:
+        token = guard.verifier.verify(authority.issuer.issue("alice", permissions=["orders:*:read"], roles=["clerk"]))
+        found = ["orders:7:read" in token.permissions, "orders:list" in token.permissions]
+        assert [True, True, False] == [*found, "stock:take" in token.permissions]
 
 
 @pytest.mark.parametrize(
-    "algorithm", ["", "none", "None", "es256", "ES256K", "ES521", "HS", "HSabc", "HS1", "HS8", "RS1", "RSx", "PS"]
-)
-def test_an_algorithm_that_is_not_supported(algorithm: str) -> None:
-    """Only the algorithms named in the docstring get a key; any other name is a `ConfigurationError`."""
-    with pytest.raises(ConfigurationError):
-        SigningKey.generate(algorithm)
-
-
-@pytest.mark.parametrize(
-    "jwk",
+    ("reason", "said", "given"),
     [
-        pytest.param([], id="a list"),
-        pytest.param(None, id="null"),
-        pytest.param("x", id="a string"),
-        pytest.param({}, id="empty"),
-        pytest.param({"kid": "a", "alg": "none"}, id="none"),
-        pytest.param({"kid": "a", "alg": "XX"}, id="an unknown algorithm"),
-        pytest.param({**KEYS["ES256"].private_jwk(), "kid": None}, id="no kid"),
-        pytest.param({**KEYS["ES256"].private_jwk(), "kid": 5}, id="a number for kid"),
-        pytest.param({**KEYS["ES256"].private_jwk(), "alg": None}, id="no alg"),
-        pytest.param({**KEYS["ES256"].private_jwk(), "alg": "RS256"}, id="another kind of key"),
-        pytest.param({**KEYS["ES256"].private_jwk(), "alg": "ES384"}, id="another curve"),
-        pytest.param({**KEYS["ES256"].private_jwk(), "crv": 5}, id="a number for the curve"),
-        pytest.param({**KEYS["ES256"].private_jwk(), "d": 5}, id="a number for the key"),
-        pytest.param({**KEYS["ES256"].private_jwk(), "d": "é"}, id="no base64"),
-        pytest.param({**KEYS["ES256"].private_jwk(), "d": [KEYS["ES256"].private_jwk()["d"]]}, id="a list for the key"),
-        pytest.param({**KEYS["RS256"].private_jwk(), "p": 5}, id="a number for a prime"),
-        pytest.param({**KEYS["HS256"].private_jwk(), "k": ""}, id="an empty secret"),
-        *(
-            pytest.param(KEYS[name].public_jwk(), id=f"the public half, {name}")
-            for name in ("ES256", "RS256", "Ed25519", "Ed448")
+        ("scope", "orders:lost is not in the catalogue", {"permissions": ["orders:lost"]}),
+        ("scope", "orders:old is not in the catalogue, or retired there", {"permissions": ["orders:old"]}),
+        ("scope", "bills:* is not in the catalogue", {"permissions": ["bills:*"]}),
+        ("scope", "'a::b' is not a permission", {"permissions": ["a::b"]}),
+        ("scope", "'orders:re*' is not a permission", {"permissions": ["orders:re*"]}),
+        ("scope", "'orders:{id}:read' is not a permission", {"permissions": ["orders:{id}:read"]}),
+        ("scope", "write permissions=", {"permissions": "orders:list"}),
+        ("scope", "is a list of strings", {"permissions": [7]}),
+        (
+            "scope",
+            "a token for stock carries no wildcards, and stock:* has",
+            {"permissions": ["stock:*"], "audience": "stock"},
         ),
+        ("scope", "are more than any guard reads", {"permissions": [f"orders:{n}:read" for n in range(1001)]}),
+        ("scope", "are more than any guard reads", {"permissions": [f"orders:{n}:*" for n in range(65)]}),
+        ("scope", "the policy has no role 'cleric'; its roles are: clerk, boss", {"roles": ["cleric"]}),
+        ("target", "'bills' is no audience that tokens are made for; there are orders", {"audience": "bills"}),
+        ("target", "printable", {"audience": "orders\n"}),
+        ("policy", "printable", {"subject": ""}),
+        ("policy", "printable", {"subject": 7}),
+        ("policy", "printable", {"client": "a\x1b"}),
+        ("lifetime", "700 s is too long: a token for orders lives 600 s at most", {"lifetime": 700}),
+        ("lifetime", "one at least", {"lifetime": 0}),
+        ("lifetime", "one at least", {"lifetime": -5}),
+        ("lifetime", "one at least", {"lifetime": math.nan}),
+        ("lifetime", "one at least", {"lifetime": math.inf}),
+        ("lifetime", "one at least", {"lifetime": True}),
+        ("lifetime", "one at least", {"lifetime": "5m"}),
+        ("claims", "does not carry 'email', 'name'", {"claims": {"email": "a@b.c", "tenant": 1, "name": "Alice"}}),
+        ("claims", "exp, scope is set by the issuer", {"claims": {"exp": 1, "scope": "**"}}),
+        ("claims", "lineage is set by the issuer", {"claims": {"lineage": {}}}),
+        ("claims", "not JSON", {"claims": {"tenant": {1, 2}}}),
+        ("claims", "not JSON", {"claims": {"tenant": math.nan}}),
+        ("claims", "not JSON", {"claims": {"tenant": "\ud800"}}),
+        ("claims", "no verifier would read these claims", {"claims": {"tenant": {1: "a", "1": "b"}}}),
+        ("claims", "no verifier would read these claims", {"claims": {"tenant": 10**80}}),
+        ("size", "the heaviest claims are scope (", {"permissions": ["orders:list", "stock:take"], "audience": "tiny"}),
+    ],
+)  # fmt: skip
+def test_what_is_not_issued(reason: str, said: str, given: dict[str, Any]) -> None:
+    """What the policy does not allow fails, and the message names what is at fault and what to do."""
+    subject = given.pop("subject", "alice")
+    assert said in refused(reason, issuer().issue, subject, **given)
+
+
+def test_a_token_says_whom_it_is_for_and_who_asked() -> None:
+    """Without an audience or a client of the issuer's own, each has to be passed."""
+    assert "pass audience=" in refused("target", issuer(audience=None).issue, "alice")
+    assert "pass client=" in refused("policy", issuer(client=None).issue, "alice")
+
+
+def test_every_culprit_is_named() -> None:
+    """Of many culprits the first ones are named, and the others counted."""
+    said = refused("scope", issuer().issue, "alice", permissions=[f"lost:{number}" for number in range(20)])
+    assert said.startswith("lost:0, lost:1,")
+    assert "and 12 more" in said
+
+
+def test_the_usual_life_is_short() -> None:
+    """Five minutes, and less where the audience allows less; an hour is the most where nothing is said."""
+    assert NOW + 60 == claims_of(issuer().issue("alice", audience="stock"))["exp"]
+    free = issuer(policy=Policy())
+    assert NOW + 300 == claims_of(free.issue("alice"))["exp"]
+    assert "3600 s at most" in refused("lifetime", free.issue, "alice", lifetime=3601)
+
+
+def test_without_a_catalogue_every_permission_may_be_issued() -> None:
+    """So may patterns, for any audience, as long as no audience is declared."""
+    token = issuer(policy=Policy()).issue("alice", permissions=["a:b", "c:**"], audience="anything")
+    assert "a:b c:**" == claims_of(token)["scope"]
+
+
+def test_what_tokens_may_be_stands_beside_the_policy_too() -> None:
+    """`claims` replaces what the policy's audiences say."""
+    allowed = {"orders": ClaimPolicy(claims=frozenset({"org"}), max_lifetime=30)}
+    own = issuer(claims=allowed)
+    assert NOW + 30 == claims_of(own.issue("alice", claims={"org": 1}))["exp"]
+    refused("target", own.issue, "alice", audience="stock")
+    refused("scope", own.issue, "alice", permissions=["orders:*:read"])
+
+
+def test_a_claim_that_is_no_name() -> None:
+    """A key that is not text is a claim that nobody listed."""
+    refused("claims", issuer().issue, "alice", claims={7: 1})
+
+
+@pytest.mark.parametrize("name", ["", "a\n", None])
+def test_an_issuer_has_a_name(name: Any) -> None:
+    """Tokens without a usable `iss` could be anybody's."""
+    with pytest.raises(ConfigurationError, match="has a name"):
+        Issuer(name, KEY)
+
+
+def test_an_issuer_says_little_of_itself() -> None:
+    """Its repr is its name; the set it publishes has no private member."""
+    own = issuer()
+    assert f"<Issuer {ISSUER}>" == repr(own)
+    assert {"keys": [KEY.public_jwk()]} == own.jwks()
+    assert "d" not in json.dumps(own.jwks()).split('"')
+
+
+# Compact permissions.
+
+CATALOGUE = Policy.from_mapping({"version": 1, "permissions": {f"orders:{n}:use": {} for n in range(500)}})
+
+
+def test_compact_permissions_are_written_where_they_are_shorter() -> None:
+    """Many become one short claim, few stay text, and what has no position stands beside them."""
+    own = issuer(policy=CATALOGUE, compact=True, audience="any")
+    many = [f"orders:{number}:use" for number in range(0, 500, 5)]
+    found = claims_of(own.issue("alice", permissions=[*many, "orders:*:use"]))
+    assert "orders:*:use" == found["scope"]
+    assert set(many) == set(CATALOGUE.decode(found["cperm"]))
+    assert set(many) == {
+        grant.text for grant in own.verify(own.issue("alice", permissions=many)).permissions if not grant.pattern
+    } | {grant.text for grant in own.verify(own.issue("alice", permissions=many)).permissions}
+    assert "scope" not in claims_of(own.issue("alice", permissions=many))
+    assert "cperm" not in claims_of(own.issue("alice", permissions=many[:1]))
+    assert "cperm" not in claims_of(own.issue("alice", permissions=["orders:*:use"]))
+
+
+@pytest.mark.parametrize(
+    ("cause", "changes"),
+    [
+        ("compact", {"cperm": "?"}),
+        ("compact", {"cperm": 7}),
+        ("compact", {"cperm": None}),
+        ("claim_type", {"role_scope": "clerk"}),
+        ("claim_type", {"role_scope": {"clerk": ["orders:list"]}}),
+        ("claim_type", {"lineage": 1}),
     ],
 )
-def test_what_is_no_private_jwk(jwk: Any) -> None:
-    """What cannot sign is refused when it is read, without a word of its content."""
-    with pytest.raises(ConfigurationError) as caught:
-        SigningKey.from_jwk(jwk)
-    text = f"{caught.value!r} {caught.value.__cause__!r}"
-    assert not isinstance(jwk, dict) or not any(
-        str(value) in text for name, value in jwk.items() if name in {"d", "k", "n", "x"} and len(str(value)) > 5
+def test_what_only_our_tokens_have_is_read_strictly(cause: str, changes: dict[str, Any]) -> None:
+    """A claim of ours in another shape is a token that we did not make."""
+    own = issuer(policy=CATALOGUE, audience="any")
+    made = {**claims_of(own.issue("alice")), **changes}
+    with pytest.raises(InvalidToken) as caught:
+        own.verify(sign(made, KEY))
+    assert cause == caught.value.cause
+
+
+def test_claims_of_ours_mean_nothing_in_other_tokens() -> None:
+    """In tokens of an issuer that is not marked OWN, our claims confer and refuse nothing."""
+    authority = Authority(policy=CATALOGUE)
+    body = {
+        "cperm": CATALOGUE.encode(["orders:1:use"]),
+        "role_scope": {"clerk": "orders:2:use"},
+        "lineage": {"iat": 1, "ids": ["a"]},
+    }
+    with authority.guard(OWN=False) as guard:
+        token = guard.verifier.verify(authority.token(claims=body))
+        assert ([], None) == (list(token.permissions), token.lineage)
+    with authority.guard() as guard:
+        token = guard.verifier.verify(authority.token(claims=body))
+        assert [("orders:1:use", None), ("orders:2:use", "clerk")] == [(g.text, g.role) for g in token.permissions]
+        assert token.lineage is not None
+
+
+def test_a_role_scope_with_nothing_in_it_confers_nothing() -> None:
+    """An empty text is no permission, nor is what no route could ask for."""
+    authority = Authority()
+    with authority.guard() as guard:
+        token = guard.verifier.verify(authority.token(claims={"role_scope": {"clerk": "", "boss": "é"}}))
+        assert [] == list(token.permissions)
+
+
+# Renewal.
+
+
+def test_renewal_asks_again_what_is_granted() -> None:
+    """What was taken away since is left out, what is new is not added, and the rest is as it was."""
+    own = issuer()
+    old = own.issue("alice", permissions=["orders:list", "orders:7:read"], roles=["clerk"], claims={"tenant": "acme"})
+    new = claims_of(own.renew(old, permissions=["orders:*:read", "stock:take"], roles=["clerk", "boss"]))
+    # The boss's role covers all, so the old direct grants are still granted.
+    assert ("orders:list orders:7:read", ["clerk"], "acme") == (new["scope"], new["roles"], new["tenant"])
+    assert claims_of(old)["jti"] != new["jti"]
+    fewer = claims_of(own.renew(old, permissions=["orders:*:read", "stock:take"]))
+    assert ("orders:7:read", False, "web") == (fewer["scope"], "roles" in fewer, fewer["client_id"])
+
+
+def test_renewal_starts_a_new_life() -> None:
+    """The new token lives as long as any, from now on; an expired one is not renewed."""
+    clock = Clock()
+    own = issuer(clock=clock)
+    old = own.issue("alice", permissions=["orders:list"])
+    clock.now += 100
+    assert NOW + 190 == claims_of(own.renew(old, permissions=["orders:list"], lifetime=90))["exp"]
+    clock.now += 1000
+    with pytest.raises(InvalidToken) as caught:
+        own.renew(old, permissions=["orders:list"])
+    assert "expired" == caught.value.cause
+
+
+def test_a_renewal_of_nothing() -> None:
+    """Where nothing is granted any more there is no token; one that never held anything is renewed."""
+    own = issuer()
+    assert "sign in again" in refused("scope", own.renew, own.issue("alice", permissions=["orders:list"]))
+    assert "sign in again" in refused("scope", own.renew, own.issue("alice", roles=["clerk"]))
+    assert "scope" not in claims_of(own.renew(own.issue("alice")))
+
+
+def test_a_narrowed_token_is_not_renewed() -> None:
+    """Renewing it would lose where it comes from."""
+    own = issuer()
+    narrow = own.narrow(own.issue("alice", permissions=["orders:list"]), ["orders:list"])
+    refused("lineage", own.renew, narrow, permissions=["orders:list"])
+
+
+def test_what_was_taken_back_is_not_renewed() -> None:
+    """Revocation is asked; a role that is none is named."""
+    own = issuer(revoked=lambda _: True)
+    refused("revoked", own.renew, own.issue("alice"))
+    refused("scope", issuer().renew, issuer().issue("alice"), roles=["cleric"])
+
+
+# From a guard and from an authority.
+
+
+def test_a_guard_makes_its_own_issuer() -> None:
+    """The issuer marked OWN, with the policy, what tokens may be, and the others as issuers that it trusts."""
+    authority = Authority(policy=POLICY)
+    outside = {
+        "ISSUER": "https://idp.test",
+        "AUDIENCE": "orders",
+        "ALGORITHMS": ["ES256"],
+        "JWKS": {"keys": [KEY.public_jwk()]},
+        "CEILING": ["orders:list"],
+    }
+    own = {**authority.settings(AUDIENCE=["orders"], CEILING=["**"])}
+    whole = {"POLICY": own.pop("POLICY"), "CLAIMS": {"orders": {"MAX_LIFETIME": "1m", "claims": ["tenant"]}}}
+    with Guard({**whole, "ISSUERS": {"own": own, "idp": outside}}) as guard:
+        made = guard.issuer(authority.key, client="web")
+        assert guard.verifier.verify(made.issue("alice", permissions=["orders:list"], claims={"tenant": 1}))
+        assert ClaimPolicy(claims=frozenset({"tenant"}), max_lifetime=60) == made.allowed("orders")
+        foreign = Issuer("https://idp.test", KEY, audience="orders", client="spa").issue(
+            "42", permissions=["orders:list", "orders:create"]
+        )
+        child = guard.verifier.verify(made.narrow(foreign, ["orders:list"]))
+        assert ("idp:42", "spa") == (child.subject, child.client)
+        refused("scope", made.narrow, foreign, ["orders:create"])
+    none = {**whole, "ISSUERS": {"a": outside, "b": {**outside, "ISSUER": "https://b.test"}}}
+    with Guard(none) as guard, pytest.raises(ConfigurationError, match="0 issuers are marked OWN"):
+        guard.issuer(KEY)
+
+
+def test_an_authority_is_an_issuer() -> None:
+    """Its tokens are those that its settings accept, also after a rotation; a provider's is none of ours."""
+    authority = Authority(policy=POLICY)
+    made = authority.issuer
+    with authority.guard() as guard:
+        assert "alice" == guard.verifier.verify(made.issue("alice")).subject
+    old = made.issue("alice", permissions=["orders:list"])
+    authority.rotate()
+    with authority.guard() as guard:
+        assert "alice" == guard.verifier.verify(made.issue("alice")).subject
+    with pytest.raises(InvalidToken):
+        made.narrow(old, ["orders:list"])
+    with pytest.raises(ConfigurationError, match="OWN"):
+        _ = Authority(like=authority.settings(OWN=False)).issuer
+    assert "60 s at most" in refused(
+        "lifetime",
+        Authority(like=authority.settings(CLAIMS={"https://api.test": {"max_lifetime": 60}})).issuer.issue,
+        "alice",
+        lifetime=61,
     )
 
 
-@pytest.mark.parametrize(("expected", "typ"), [("at+jwt", "at+jwt"), ("JWT", "JWT"), (None, None)])
-def test_the_typ_of_a_token(expected: str | None, typ: str | None) -> None:
-    """The header has the `typ` asked for, or none."""
-    assert expected == jwt.get_unverified_header(sign({}, KEYS["ES256"], typ=typ)).get("typ")
+# The bounds of what an issuer makes.
 
-
-def test_claims_are_signed_as_they_are() -> None:
-    """No claim is added, checked or put in another order."""
-    token = sign({"exp": 1, "b": [None, {"é": 1.5}], "a": True}, KEYS["HS256"])
-    payload = verify.verify_signature(token, StaticKeys.from_jwks({"keys": [KEYS["HS256"].public_jwk()]}))[1]
-    assert [("exp", 1), ("b", [None, {"é": 1.5}]), ("a", True)] == list(json.loads(payload).items())
-
-
-@pytest.mark.parametrize("name", list(SHIPPED))
-def test_shapes_are_those_of_the_profile(name: str) -> None:
-    """A shaped token is an access token of the profile, a user's, with these permissions and who asked for it."""
-    profile = SHIPPED[name]
-    claims, typ = shaped(profile, REGISTERED, ["orders:read", "orders:list"], [])
-    assert (None, False) == (profile.fault(typ, claims), profile.is_app(claims))
-    assert {"orders:read", "orders:list"} == {text for text, _ in profile.granted(claims).grants}
-    capped = profile.capped(claims)
-    assert capped is None or {"orders:read", "orders:list"} == {text for text, _ in capped.grants}
-    assert ("orders-api", "alice", "j1") == (
-        profile.intended(claims)[1],
-        claims[profile.subject],
-        claims[profile.token_id],
-    )
-    assert ("orders-api" if profile is COGNITO else "web") == profile.client_of(claims)
-
-
-@pytest.mark.parametrize("name", list(SHIPPED))
-def test_no_grant_stands_twice(name: str) -> None:
-    """An issuer writes each permission once into a claim, and leaves out what is empty."""
-    profile = SHIPPED[name]
-    claims, _ = shaped(profile, REGISTERED, ["orders:read"], [])
-    for source in profile.sources:
-        for _, _, values in source.read(claims):
-            assert len(values) == len(set(values))
-    bare, _ = shaped(profile, REGISTERED, [], [])
-    assert set() == {source.path[0] for source in profile.sources} & set(bare)
-
-
-ROLES = [
-    ("rfc9068", ["role:clerk", "group:g", "entitlement:e"]),
-    ("okta", ["group:Clerks of orders"]),
-    ("entra", ["role:clerk", "group:6b2f", "wid:62e9"]),
-    ("keycloak", ["realm:clerk", "client:orders-api:clerk", "client:other:clerk", "group:/staff/clerks"]),
-    ("keycloak", ["client:orders-api:ns:clerk"]),
-    ("keycloak", ["client:urn%3Aapi%25:clerk"]),
-    ("keycloak", ["realm:a:b"]),
-    ("cognito", ["group:clerks"]),
-]
-
-
-@pytest.mark.parametrize(
-    ("name", "roles"), ROLES, ids=lambda value: value if isinstance(value, str) else " ".join(value)
+PERMISSIONS = st.lists(
+    st.sampled_from(["orders:list", "orders:create", "orders:7:read", "orders:*:read", "**", "stock:take"]), max_size=6
 )
-def test_outside_roles_stand_where_the_issuer_puts_them(name: str, roles: list[str]) -> None:
-    """Reading the shaped token back gives the same outside names."""
-    claims, typ = shaped(SHIPPED[name], REGISTERED, ["orders:read"], roles)
-    assert None is SHIPPED[name].fault(typ, claims)
-    assert set(roles) == set(SHIPPED[name].granted(claims).roles)
 
 
-def test_a_bare_role_goes_to_the_first_source() -> None:
-    """Without a label a role is put where roles first stand."""
-    claims, _ = shaped(SHIPPED["keycloak"], REGISTERED, [], ["clerk", "boss"])
-    assert {"roles": ["clerk", "boss"]} == claims["realm_access"]
-
-
-def profile_of(**changes: Any) -> Any:
-    key = KEYS["ES256"].public_jwk()
-    mapping = {"ISSUER": "https://a.test", "AUDIENCE": "orders-api", "ALGORITHMS": "ES256", "JWKS": {"keys": [key]}}
-    return Settings.from_mapping({**mapping, "PROFILE": changes}, environ={}).issuers[0].profile
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param({"PERMISSIONS": [{"path": ["a", "b"], "shape": "text"}], "CEILING": []}, id="nested text"),
-        pytest.param({"PERMISSIONS": [["a", "*", "p"]], "CEILING": []}, id="below any key"),
-        pytest.param({"PERMISSIONS": ["p", "scope"], "CEILING": ["scope"]}, id="two sources and a ceiling"),
-        pytest.param(
-            {"SUBJECT": "uid", "TOKEN_ID": "uti", "AUDIENCE": "resource", "CLIENT": ["app"]}, id="other names"
-        ),
-        pytest.param({"EXPECTED": {"kind": ["access", "other"]}}, id="an expected value"),
-        pytest.param({"ANY_OF": [["ver", "version"]]}, id="one of two"),
-        pytest.param({"TYPES": ["jwt"], "REQUIRED": ["ver"]}, id="typ JWT"),
-        pytest.param({"TYPES": [""], "REQUIRED": ["ver"]}, id="no typ"),
-        pytest.param({"REQUIRED": ["scope", "client_id"]}, id="the scope is required"),
-        pytest.param({"BASE": "okta", "REQUIRED": ["cid", "scp"]}, id="a list of scopes is required"),
-        pytest.param({"BASE": "keycloak", "REQUIRED": ["resource_access"], "ROLES": []}, id="an object is required"),
-    ],
-)
-def test_profiles_of_the_operators_own(changes: dict[str, Any]) -> None:
-    """A custom profile's tokens are shaped like it too, and confer what was asked for and nothing else."""
-    profile = profile_of(**changes)
-    claims, typ = shaped(profile, REGISTERED, ["orders:read", "orders:list"], [])
-    assert None is profile.fault(typ, claims)
-    assert {"orders:read", "orders:list"} == {text for text, _ in profile.granted(claims).grants}
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param({"REQUIRED": ["scope", "client_id"]}, id="text"),
-        pytest.param({"BASE": "okta", "REQUIRED": ["cid", "scp"]}, id="a list"),
-        pytest.param({"BASE": "keycloak", "REQUIRED": ["realm_access"]}, id="an object"),
-    ],
-)
-def test_a_required_source_may_be_empty(changes: dict[str, Any]) -> None:
-    """A claim that must be there and confers is there without conferring anything that nobody asked for."""
-    profile = profile_of(**changes)
-    claims, typ = shaped(profile, REGISTERED, [], [])
-    assert None is profile.fault(typ, claims)
-    assert ((), ()) == (profile.granted(claims).grants, profile.granted(claims).roles)
-
-
-def test_what_is_asked_for_twice_stands_once() -> None:
-    """A permission that is also the outside name of a role is written once."""
-    claims, _ = shaped(SHIPPED["okta"], REGISTERED, ["clerk", "clerk"], ["scope:clerk"])
-    assert ["clerk"] == claims["scp"]
-
-
-def test_shaping_takes_nothing_from_its_caller() -> None:
-    """The registered claims that were handed over are as they were."""
-    registered = dict(REGISTERED)
-    shaped(COGNITO, registered, ["a"], ["b"])
-    assert registered == REGISTERED
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.sampled_from(sorted(SHIPPED)),
-    st.lists(st.sampled_from(["a", "a:b", "a:*", "orders:read"]), max_size=3, unique=True),
-)
-def test_what_is_shaped_is_what_is_granted(name: str, permissions: list[str]) -> None:
-    """Whatever permissions are asked for, reading the token gives them in their order."""
-    claims, _ = shaped(SHIPPED[name], REGISTERED, permissions, [])
-    assert permissions == list(dict.fromkeys(text for text, _ in SHIPPED[name].granted(claims).grants))
-
-
-def test_sources_for_applications_stay_empty() -> None:
-    """A user's token has nothing where only tokens of applications have it, and what it cannot carry is refused."""
-    profile = profile_of(PERMISSIONS=[{"path": "p", "when": "apps", "label": "p"}], ROLES=[], CEILING=[])
-    assert "p" not in shaped(profile, REGISTERED, [], [])[0]
-    for permissions, roles in ((["a"], []), ([], ["role"])):
-        with pytest.raises(ConfigurationError, match="no claim that could carry"):
-            shaped(profile, REGISTERED, permissions, roles)
+@settings(max_examples=100, deadline=None)
+@given(PERMISSIONS, st.lists(st.sampled_from(["clerk", "boss"]), max_size=2), st.booleans())
+def test_a_token_confers_what_was_asked_for(permissions: list[str], roles: list[str], compact: bool) -> None:
+    """Read back, a token has these permissions and roles, each once, in text or compact."""
+    own = issuer(compact=compact)
+    token: AccessToken = own.verify(own.issue("alice", permissions=permissions, roles=roles))
+    assert set(permissions) == {grant.text for grant in token.permissions if grant.role is None}
+    assert tuple(dict.fromkeys(roles)) == token.roles

@@ -476,3 +476,101 @@ def test_grants_are_a_list() -> None:
     """One text in place of a list is refused, not read letter by letter."""
     with pytest.raises(GrammarError, match="are a list"):
         Permissions.of("orders:*", patterns=True)
+
+
+@pytest.mark.parametrize(
+    ("expected", "grant", "asked"),
+    [
+        (True, "a:b", "a:b"),
+        (False, "a:b", "a:*"),
+        (True, "a:*", "a:b"),
+        (True, "a:*", "a:*"),
+        (False, "a:*", "a:b:c"),
+        (False, "a:*", "a:**"),
+        (False, "a:*", "*:b"),
+        (False, "a:*", "*:*"),
+        (True, "*:b", "a:b"),
+        (True, "*:*", "a:*"),
+        (True, "a:**", "a:*"),
+        (True, "a:**", "a:b:*"),
+        (True, "a:**", "a:**"),
+        (True, "a:**", "a:b:**"),
+        (False, "a:b:**", "a:**"),
+        (False, "a:**", "a"),
+        (False, "a:**", "*:**"),
+        (True, "**", "a"),
+        (True, "**", "*"),
+        (True, "**", "**"),
+        (True, "**", "*:*:**"),
+        (False, "*:**", "**"),
+        (False, "*:**", "*"),
+        (True, "*:**", "*:*"),
+        (False, "**", "a::b"),
+        (False, "a:*", "a:*b"),
+    ],
+)
+def test_what_one_grant_contains(expected: bool, grant: str, asked: str) -> None:
+    """A pattern is contained only in a pattern that covers all that it can ever cover."""
+    assert expected is (Permissions.of([grant], patterns=True).containing(asked) is not None)
+
+
+@pytest.mark.parametrize("asked", ["a:*", "a:**", "*", "**"])
+def test_what_is_only_spelt_like_a_pattern_contains_none(asked: str) -> None:
+    """A grant in which wildcards do not count holds its own text; asked for as a pattern, it would widen."""
+    held = Permissions.of([asked])
+    assert asked in held
+    assert held.containing(asked) is None
+
+
+@FEW
+@given(st.lists(grants, max_size=5), st.lists(grants, max_size=4), anything, permissions)
+def test_what_is_contained_is_covered(held: list[Grant], cap: list[Grant], asked: str, permission: str) -> None:
+    """Whatever a contained pattern covers is held, ceilings included; a contained permission is held."""
+    both = Permissions.of(held) & Permissions.of(cap)
+    if both.containing(asked) is None:
+        return
+    if is_pattern(asked):
+        assert permission not in Permissions.of([asked], patterns=True) or permission in both
+    else:
+        assert asked in both
+
+
+@FEW
+@given(st.lists(grants, max_size=5), st.lists(grants, max_size=4), permissions)
+def test_a_permission_is_contained_where_it_is_held(held: list[Grant], cap: list[Grant], permission: str) -> None:
+    """For a permission both questions have one answer, and the grant to credit comes first."""
+    both = Permissions.of(held) & Permissions.of(cap)
+    assert both.serving(permission) == both.containing(permission)
+
+
+@FEW
+@given(st.lists(grants, max_size=6), anything)
+def test_every_holder_holds_it_alone(held: list[Grant], asked: str) -> None:
+    """Each holder contains what is asked without the others, and no other grant does."""
+    alone = {grant for grant in held if Permissions.of([grant]).containing(asked) is not None}
+    assert alone == set(Permissions.of(held).holders(asked))
+
+
+def test_nothing_contains_nothing() -> None:
+    """Neither no grants nor an empty ceiling holds anything."""
+    assert () == Permissions().holders("a")
+    assert () == (Permissions.of(["a"]) & Permissions.of([])).holders("a")
+
+
+@MANY
+@given(anything | st.text(max_size=8) | st.sampled_from(["a" * 256, "a" * 257, ":".join("a" * 16), ":".join("a" * 17)]))
+def test_a_grant_is_checked_as_it_is_parsed(text: str) -> None:
+    """The short way to tell a permission has no answer of its own."""
+    try:
+        Permission.parse(text)
+    except GrammarError:
+        expected = is_pattern(text)
+    else:
+        expected = True
+    try:
+        check_grant(text)
+    except GrammarError:
+        found = False
+    else:
+        found = True
+    assert expected is found
