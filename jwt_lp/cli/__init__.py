@@ -1,8 +1,8 @@
 """What can be asked from the command line? `jwt-lp --help` says.
 
-Exit codes are 0 where all is well, 1 where a check found something or a request would be refused, and 2 for wrong
-usage or a wrong configuration. The commands need click and rich, the optional extra `cli`; importing this package
-does not.
+Exit codes are 0 where all is well, 1 where a check found something or what was asked is or would be refused, and 2
+for wrong usage or a wrong configuration. The commands need click and rich, the optional extra `cli`; importing this
+package does not.
 """
 
 from __future__ import annotations

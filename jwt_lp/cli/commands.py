@@ -12,11 +12,16 @@ import click
 
 from jwt_lp.cli.demo import demo
 from jwt_lp.cli.explain import explain
+from jwt_lp.cli.inspecting import inspect_token
+from jwt_lp.cli.issuing import issue, narrow
+from jwt_lp.cli.keys import keys
+from jwt_lp.cli.lint import lint
 from jwt_lp.cli.observed import observed
-from jwt_lp.cli.output import Failure
+from jwt_lp.cli.output import Failure, Refusal
+from jwt_lp.cli.policy import policy
 from jwt_lp.cli.routes import routes
 from jwt_lp.cli.token import token
-from jwt_lp.errors import JwtLpError
+from jwt_lp.errors import InvalidToken, JwtLpError, PolicyError
 
 _HOSTS: Final = ("Django", "djangorestframework", "Flask", "starlette", "fastapi")
 _INTERRUPTED: Final = 130
@@ -26,6 +31,8 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
+        except (PolicyError, InvalidToken) as error:
+            raise Refusal(str(error)) from error
         except JwtLpError as error:
             raise Failure(*getattr(error, "faults", (str(error),))) from error
         except click.Abort:
@@ -57,7 +64,7 @@ def commands(ctx: click.Context) -> None:
     \b
     Exit codes:
       0  all is well, or the request would pass
-      1  a check found something, or the request would be refused
+      1  a check found something, or what was asked is or would be refused
       2  wrong usage or a wrong configuration
     """  # noqa: D301 - a real backspace is what click looks for
     ctx.ensure_object(tuple)
@@ -78,5 +85,5 @@ def version() -> None:
             click.echo(f"{name} {found}")
 
 
-for _command in (routes, explain, token, observed, demo):
+for _command in (routes, explain, token, lint, observed, policy, demo, keys, issue, narrow, inspect_token):
     commands.add_command(_command)

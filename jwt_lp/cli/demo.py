@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jwt_lp.issue import SigningKey, sign
+from jwt_lp.signing import SigningKey, sign
 
 AUDIENCE: Final = "https://orders.example"
 PATIENCE: Final = 30.0

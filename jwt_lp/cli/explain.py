@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from jwt_lp.cli.answer import Answer, Question, show, show_json
+from jwt_lp.cli.given import bare
 from jwt_lp.cli.lacking import Leaf, leaves
 from jwt_lp.cli.output import Failure, say
 from jwt_lp.cli.steps import walk
@@ -131,16 +132,7 @@ def _token(words: Sequence[str], sent: str) -> str:
         given = str(click.prompt("Token", hide_input=True, err=True))
     else:
         raise click.UsageError(f"which token? pass - and pipe it in, or set {TOKEN_VARIABLE}")
-    given = given.strip()
-    # A header as it was copied is welcome.
-    lowered = given.lower()
-    for prefix in ("authorization:", "bearer "):
-        if lowered.startswith(prefix):
-            given = given[len(prefix) :].strip()
-            lowered = given.lower()
-    if not given:
-        raise click.UsageError("the token is empty")
-    return given
+    return bare(given)
 
 
 def _answer(question: Question, token: str) -> Answer:

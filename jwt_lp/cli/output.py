@@ -37,6 +37,12 @@ class Failure(click.ClickException):
         super().__init__(lines[0] if len(lines) == 1 else "".join(f"\n  {line}" for line in lines))
 
 
+class Refusal(Failure):
+    """What was asked for is not allowed: exit code 1."""
+
+    exit_code = 1
+
+
 def safe(value: object) -> str:
     """`value` as text with every character escaped that is not printable, line ends included."""
     return "".join(each if each.isprintable() else _escaped(each) for each in str(value))

@@ -47,6 +47,7 @@ _STEP_OF: Final[Mapping[str, str]] = MappingProxyType(
         "claim_type": "grants",
         "too_many_grants": "grants",
         "grant_too_long": "grants",
+        "compact": "grants",
         "too_many_patterns": "grants",
     }
 )
@@ -67,6 +68,7 @@ _REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
         "date": "have the issuer send iat and exp as numbers",
         "lifetime": "have the issuer make shorter-lived tokens, or raise MAX_LIFETIME",
         "too_many_grants": "put the grants into a role of the policy",
+        "compact": "deploy the policy file that the issuer has, or a newer one, to this service first",
         "too_many_patterns": "put the patterns into a role of the policy",
         "grant_too_long": "have the issuer write shorter permissions",
     }

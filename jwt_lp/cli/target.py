@@ -164,6 +164,17 @@ def settings(target: str | None) -> Settings:
     return Settings.from_mapping(_mapping(attribute(module(name), path or "JWT_LP", target), target))
 
 
+def named_settings(apps: Sequence[object], target: str | None, where: str | None) -> Settings | None:
+    """The settings of the application `target` or the one that a host passed, or those at `where`; None for neither."""
+    if target and where:
+        raise click.UsageError("--app has settings of its own: leave --settings out")
+    if target or (apps and not where):
+        app, host = application(target, apps)
+        with silenced():
+            return host.guard(app).settings
+    return settings(where) if where else None
+
+
 def _environment() -> str:
     others = {TOKEN_VARIABLE, "JWT_LP_DEV"}
     if any(name.startswith("JWT_LP_") and name not in others for name in os.environ):
@@ -214,4 +225,7 @@ settings_option: Final = click.option(
     "where",
     metavar="WHERE",
     help="MODULE:NAME, MODULE (its JWT_LP), a FILE.toml, or env. Default: DJANGO_SETTINGS_MODULE, else env.",
+)
+named_settings_option: Final = click.option(
+    "--settings", "where", metavar="WHERE", help="MODULE:NAME, MODULE (its JWT_LP), a FILE.toml, or env. Default: none."
 )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -13,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from jwt_lp.cli.output import Failure, moment, say
-from jwt_lp.cli.target import app_option, application, settings, settings_option, silenced
+from jwt_lp.cli.params import Claim, Span
+from jwt_lp.cli.target import app_option, named_settings, settings, settings_option
 from jwt_lp.development import FOLDER, development_key, development_keys
 from jwt_lp.errors import InvalidToken
-from jwt_lp.issue import SigningKey, shaped, sign
 from jwt_lp.permissions import is_pattern, is_scope_token
+from jwt_lp.shaping import shaped
+from jwt_lp.signing import SigningKey, sign
 from jwt_lp.verify import Verifier
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from jwt_lp.settings import IssuerSettings, Settings
 
 _USUAL: Final = "15m"
-_SPAN: Final = re.compile(r"([0-9]{1,6})([smh])")
-_UNITS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600}
 _OURS: Final[Mapping[str, str]] = {"iss": "--issuer", "sub": "SUBJECT", "iat": "--for", "exp": "--for"}
 
 
@@ -47,46 +45,18 @@ class Wish:
     where: str | None
 
 
-class _Lifetime(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
-    name = "lifetime"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        found = _SPAN.fullmatch(str(value))
-        seconds = int(found[1]) * _UNITS[found[2]] if found else 0
-        return seconds or self.fail("write a number with s, m or h, such as 90s, 15m or 1h", param, ctx)
-
-
-class _Claim(click.ParamType):  # type: ignore[type-arg]  # as above
-    name = "claim"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, object]:
-        name, equals, said = str(value).partition("=")
-        as_json = name.endswith(":")
-        name = name.removesuffix(":")
-        if not equals or not name:
-            self.fail('write name=text, or name:=JSON such as org:={"id":"acme"}', param, ctx)
-        if name in _OURS:
-            self.fail(f"{name} is set by {_OURS[name]}", param, ctx)
-        if not as_json:
-            return name, said
-        try:
-            return name, json.loads(said)
-        except ValueError:
-            self.fail(f"what follows {name}:= is not JSON; for text write {name}=", param, ctx)
-
-
 @click.command(short_help="Make a token for development, on this machine only.")
 @click.argument("subject")
 @click.argument("permissions", nargs=-1, metavar="[PERMISSION]...")
 @click.option("--role", "roles", multiple=True, help="A role of the policy; repeat for more.")
 @click.option(
-    "--for", "lifetime", type=_Lifetime(), default=_USUAL, show_default=True, help="How long it lives: 90s, 15m, 1h."
+    "--for", "lifetime", type=Span(), default=_USUAL, show_default=True, help="How long it lives: 90s, 15m, 1h."
 )
 @click.option("--client", default="jwt-lp", show_default=True, help="The client that it is said to be issued to.")
 @click.option(
     "--claim",
     "claims",
-    type=_Claim(),
+    type=Claim(_OURS),
     multiple=True,
     metavar="NAME=TEXT",
     help="One more claim; NAME:=JSON for other than text.",
@@ -113,7 +83,7 @@ def token(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _make(ctx: click.Context, wish: Wish) -> None:
-    found = _settings(ctx, wish.target, wish.where)
+    found = named_settings(ctx.obj, wish.target, wish.where) or settings(wish.where)
     issuer = _issuer(found, wish.name)
     faults = _faults(issuer, wish.permissions, wish.lifetime)
     if faults:
@@ -138,16 +108,6 @@ def _make(ctx: click.Context, wish: Wish) -> None:
     made = sign({**body, **dict(wish.claims)}, key, typ=typ)
     _tell(made, key, issuer, found, wish)
     click.echo(made)
-
-
-def _settings(ctx: click.Context, target: str | None, where: str | None) -> Settings:
-    if target and where:
-        raise click.UsageError("--app has settings of its own: leave --settings out")
-    if target or (ctx.obj and not where):
-        app, host = application(target, ctx.obj)
-        with silenced():
-            return host.guard(app).settings
-    return settings(where)
 
 
 def _issuer(found: Settings, name: str | None) -> IssuerSettings:

@@ -1,0 +1,57 @@
+"""Which token was given?
+
+From a pipe, a file or the environment, and never as an argument, which every process on the machine can read.
+Nothing that goes wrong here repeats the token.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from jwt_lp import _lenient
+from jwt_lp.cli.output import Failure
+from jwt_lp.cli.target import TOKEN_VARIABLE
+from jwt_lp.jws import MAX_TOKEN
+
+_MOST: Final = 2 * MAX_TOKEN
+
+token_file_option: Final = click.option(
+    "--token-file", "file", metavar="FILE", help=f"Where the token is; - for standard input. Default: {TOKEN_VARIABLE}."
+)
+
+
+def given_token(file: str | None) -> str:
+    """The token in `file` (`-` is standard input), in `JWT_LP_TOKEN`, piped in, or asked for and not shown."""
+    # Taken out of the environment: an application that reads its settings there would trip over it.
+    sent = os.environ.pop(TOKEN_VARIABLE, "")
+    if file is not None and file != "-":
+        return bare(_read(file))
+    if sent and file is None:
+        return bare(sent)
+    if file is None and sys.stdin.isatty():
+        return bare(str(click.prompt("Token", hide_input=True, err=True)))
+    return bare(sys.stdin.read(_MOST))
+
+
+def bare(given: str) -> str:
+    """The token alone; a header as it was copied is welcome."""
+    token = _lenient.bare(given)
+    if not token:
+        raise click.UsageError(f"the token is empty: pipe it in, name a --token-file, or set {TOKEN_VARIABLE}")
+    return token
+
+
+def _read(file: str) -> str:
+    try:
+        with Path(file).open(encoding="utf-8") as opened:
+            return opened.read(_MOST)
+    except OSError as error:
+        reason = error.strerror
+    except ValueError:
+        reason = "it is no text"
+    raise Failure(f"{file} cannot be read: {reason}")

@@ -1,0 +1,157 @@
+"""How are the keys that sign our own tokens made, changed and taken out?"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+import click
+
+from jwt_lp._ring import Ring, read_ring
+from jwt_lp.cli.output import FAINT, GOOD, LOUD, emit, grid, moment, notices, say, span, text
+from jwt_lp.cli.params import Span
+from jwt_lp.keyring import AHEAD, FOLDER, add_key, rotate_keys, withdraw_key
+from jwt_lp.keys import USUAL_AGE
+
+_STYLES: Final = {"current": GOOD, "next": "", "retired": FAINT, "dead": FAINT}
+
+keys_option: Final = click.option(
+    "--keys",
+    "folder",
+    metavar="FOLDER",
+    default=FOLDER,
+    show_default=True,
+    help="The folder that holds the signing keys, and nothing else.",
+)
+_algorithm_option: Final = click.option(
+    "--algorithm", metavar="NAME", help="What the new key signs with, such as ES256 (usual), RS256 or EdDSA."
+)
+
+
+@click.group(short_help="Keep the keys that sign your own tokens.")
+def keys() -> None:
+    """Make, list, rotate and retire the keys that sign the tokens of your own issuer.
+
+    A key is published before it signs and stays published until its last token is dead, so that a rotation refuses
+    nobody. No command prints a private key.
+
+    \b
+      jwt-lp keys new                 a current key, and one that signs next
+      jwt-lp keys list                which signs, and which are published until when
+      jwt-lp keys rotate              let the next one sign
+      jwt-lp keys retire KID          take one out at once, as others may have it
+    """  # noqa: D301 - a real backspace is what click looks for
+
+
+@keys.command(short_help="Make a key that signs next.")
+@keys_option
+@_algorithm_option
+def new(folder: str, algorithm: str | None) -> None:
+    """Make a key that is published now and signs after the next rotation.
+
+    In a new folder two are made: one that signs from now on, and one that signs next.
+    """
+    ring = add_key(folder, algorithm or "ES256")
+    latest = max(key.published for key in ring.keys)
+    for key in ring.in_order():
+        if key.published == latest:
+            signs = "signs from now on" if key == ring.current else "signs after a rotation"
+            say(f"made {key.kid} ({key.algorithm}) in {folder}/: it is published, and {signs}")
+    _say_when(ring)
+
+
+@keys.command("list", short_help="Show which key signs, and which are published.")
+@keys_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_keys(folder: str, as_json: bool) -> None:  # noqa: FBT001 - click passes it by name
+    """Show the keys: the current one signs, the next ones and the retired ones are published beside it."""
+    ring, now = read_ring(Path(folder)), time.time()
+    if as_json:
+        emit(_listed(ring, folder, now))
+        return
+    rows = [
+        (
+            text(key.state(now), _STYLES[key.state(now)]),
+            text(key.kid),
+            text(key.algorithm),
+            text(moment(key.since)),
+            text("" if key.until is None else moment(key.until)),
+        )
+        for key in ring.in_order()
+    ]
+    grid(rows, ("STATE", "KID", "ALGORITHM", "SINCE", "PUBLISHED UNTIL"), fixed=4)
+    _say_when(ring)
+
+
+@keys.command(short_help="Let the next key sign.")
+@keys_option
+@_algorithm_option
+@click.option(
+    "--ahead",
+    type=Span(),
+    default=f"{AHEAD / 60:.0f}m",
+    show_default=True,
+    help="How long the next key has to have been published.",
+)
+@click.option(
+    "--lifetime", type=Span(), help="The longest life of a token. Default: what was said last, and 1h at first."
+)
+@click.option("--force", is_flag=True, help="Rotate though verifiers may not have the next key yet.")
+def rotate(folder: str, algorithm: str | None, ahead: int, lifetime: int | None, force: bool) -> None:  # noqa: FBT001
+    """Let the next key sign, keep the one before published while its tokens live, and publish a new next one.
+
+    It is refused (exit code 1) while verifiers may not have fetched the next key: they refetch a key set at the end
+    of its max-age. Processes that serve see the change within seconds.
+    """
+    ring = rotate_keys(folder, ahead=ahead, lifetime=lifetime, algorithm=algorithm, force=force)
+    retired = max((key for key in ring.keys if key.until is not None), key=lambda key: key.since)
+    say(f"{ring.current.kid} ({ring.current.algorithm}) signs from now on")
+    say(f"{retired.kid} is retired, and published until {moment(retired.until)}")
+    _say_when(ring)
+
+
+@keys.command(short_help="Take a key out at once.")
+@click.argument("kid")
+@keys_option
+def retire(kid: str, folder: str) -> None:
+    """Take the key KID out at once, as one that others may have. Its private half is deleted.
+
+    Its tokens are refused as soon as verifiers have fetched the key set again. In place of the current key the next
+    one signs.
+    """
+    before, now = read_ring(Path(folder)), time.time()
+    ring = withdraw_key(kid, folder)
+    say(f"{kid} is not published any more, and its private half is deleted")
+    say(
+        "a service takes its tokens until it has fetched the key set again: at the end of the set's max-age, "
+        f"{USUAL_AGE:.0f} s where it says none; restart what must refuse them sooner"
+    )
+    if ring.current.kid != before.current.kid:
+        say(f"{ring.current.kid} ({ring.current.algorithm}) signs from now on")
+        if now - ring.current.published < AHEAD:
+            ago = span(now - ring.current.published)
+            notices([f"it has been published for {ago} only: whoever has not fetched it yet refuses its tokens"])
+    _say_when(ring)
+
+
+def _say_when(ring: Ring) -> None:
+    for key in ring.waiting[:1]:
+        say(text("next: ", LOUD), f"{key.kid} ({key.algorithm}): rotate from {moment(key.published + AHEAD)} on")
+
+
+def _listed(ring: Ring, folder: str, now: float) -> dict[str, object]:
+    return {
+        "folder": folder,
+        "lifetime_seconds": ring.lifetime,
+        "keys": [
+            {
+                "kid": key.kid,
+                "algorithm": key.algorithm,
+                "state": key.state(now),
+                "since": moment(key.since),
+                "published_until": None if key.until is None else moment(key.until),
+            }
+            for key in ring.in_order()
+        ],
+    }
