@@ -130,6 +130,11 @@ class Journal:
         self._write(level, "observed" if observed else "refused", event)
 
     def _write(self, level: int, event: str, members: Mapping[str, object]) -> None:
-        if _LOG.isEnabledFor(level):
-            kept = {name: value for name, value in {**members, "service": self._settings.service}.items() if value}
-            _LOG.log(level, "jwt-lp %s %s", event, json.dumps(kept), extra={"jwt_lp": {"event": event, **kept}})
+        write(level, event, {**members, "service": self._settings.service})
+
+
+def write(level: int, event: str, members: Mapping[str, object]) -> None:
+    """Write one line, `jwt-lp EVENT {members}`, without the members that say nothing."""
+    if _LOG.isEnabledFor(level):
+        kept = {name: value for name, value in members.items() if value}
+        _LOG.log(level, "jwt-lp %s %s", event, json.dumps(kept), extra={"jwt_lp": {"event": event, **kept}})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from jwt_lp_django.apps import guard_from
 from jwt_lp_django.include import guarded
+from jwt_lp_django.tokens import token_endpoint
 from jwt_lp_django.user import TokenUser
 from jwt_lp_django.verbs import (
     LeastPrivilegeMixin,
@@ -31,5 +32,6 @@ __all__ = [
     "guarded",
     "public",
     "requires",
+    "token_endpoint",
     "token_from",
 ]

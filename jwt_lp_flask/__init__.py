@@ -16,6 +16,7 @@ from jwt_lp import external as external_to
 from jwt_lp_flask.decisions import decided, judge, refused
 from jwt_lp_flask.extension import LeastPrivilege, admit, door_of
 from jwt_lp_flask.marks import View, marked
+from jwt_lp_flask.tokens import token_endpoint
 
 if TYPE_CHECKING:
     from jwt_lp.requirements import Where
@@ -30,6 +31,7 @@ __all__ = [
     "guard_from",
     "public",
     "requires",
+    "token_endpoint",
     "token_from",
 ]
 

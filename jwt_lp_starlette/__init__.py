@@ -3,6 +3,7 @@
 from jwt_lp_starlette.guarding import LeastPrivilege, LeastPrivilegeMiddleware, guard_from
 from jwt_lp_starlette.hearing import Refused, RefusedSocket, can, enforce, token_from
 from jwt_lp_starlette.marks import authenticated, external, public, requires
+from jwt_lp_starlette.tokens import token_endpoint
 
 __all__ = [
     "LeastPrivilege",
@@ -16,5 +17,6 @@ __all__ = [
     "guard_from",
     "public",
     "requires",
+    "token_endpoint",
     "token_from",
 ]

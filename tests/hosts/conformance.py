@@ -10,7 +10,7 @@ from typing import Any
 
 from jwt.algorithms import get_default_algorithms
 
-from jwt_lp.issue import SigningKey
+from jwt_lp.signing import SigningKey
 from jwt_lp.testing import Authority
 
 POLICY = {

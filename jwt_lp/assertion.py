@@ -1,0 +1,175 @@
+"""Did this client sign that it is itself?
+
+RFC 7523, section 3; OpenID Connect Core, section 9 (`private_key_jwt`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from threading import Lock
+from typing import TYPE_CHECKING, Final, final
+
+from jwt_lp import jws
+from jwt_lp.clientauth import ASSERTION, MAX_ID, ClientRefused, name_fault, one_of, other_way, way_of
+from jwt_lp.errors import ConfigurationError, InvalidToken
+from jwt_lp.jwk import ALGORITHMS, SYMMETRIC
+from jwt_lp.keys import StaticKeys
+from jwt_lp.verify import verify_signature
+
+if TYPE_CHECKING:
+    from jwt_lp.keys import KeySource
+    from jwt_lp.parameters import Form
+
+ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+ASSERTION_LIFE: Final = 300.0
+LEEWAY: Final = 10.0
+MAX_SEEN: Final = 100_000
+
+_TYPES: Final = frozenset({"jwt", "client-authentication+jwt"})
+_LAST_DATE: Final = 10**15
+
+
+@final
+class PrivateKeyJwt:
+    """Clients that have a key of their own and sign an assertion with it.
+
+    `keys` has the public keys of each client id: a JWK Set as a mapping, `StaticKeys`, or `JwksKeys` at the client's
+    address. `audience` is the one text that has to be the assertion's `aud`, or several: the issuer's identifier, and
+    the token endpoint's URL. An assertion lives at most five minutes and serves once.
+
+    `once` is told a key and until when it matters (seconds since the epoch), and says whether it is new; left out, it
+    is remembered in this process, at most `MAX_SEEN` for each client. Several processes need one that they share.
+    `clock` gives seconds since the epoch.
+    """
+
+    ways: frozenset[str] = frozenset({ASSERTION})
+
+    def __init__(
+        self,
+        keys: Mapping[str, KeySource | Mapping[str, object]],
+        audience: str | Collection[str],
+        *,
+        once: Callable[[str, float], bool] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._audience = frozenset([audience] if isinstance(audience, str) else audience)
+        faults = [fault for fault in map(name_fault, keys) if fault]
+        if not self._audience or "" in self._audience:
+            faults.append("an assertion needs an audience: the issuer's identifier, or the token endpoint's URL")
+        if faults:
+            raise ConfigurationError(*faults)
+        self._keys = {client: _source(client, given) for client, given in keys.items()}
+        self._seen = {client: _Seen(clock) for client in keys}
+        self._once = once
+        self._clock = clock
+
+    def authenticate(self, form: Form, authorization: Sequence[str]) -> str:
+        """As `ClientAuthentication` says."""
+        way = way_of(form, authorization)
+        if way not in self.ways:
+            raise other_way(way)
+        try:
+            return self._proven(form)
+        except InvalidToken as error:
+            cause, detail = error.cause, error.detail
+        # INVARIANT: raised outside the handler, so that no context keeps a frame that holds the assertion.
+        raise ClientRefused("invalid_client", cause, f"the client's assertion: {detail}")
+
+    def _proven(self, form: Form) -> str:
+        if one_of("client_assertion_type", form.get("client_assertion_type", ())) != ASSERTION_TYPE:
+            raise InvalidToken("assertion_type", f"client_assertion_type is not {ASSERTION_TYPE}")
+        assertion = one_of("client_assertion", form.get("client_assertion", ())) or ""
+        compact = jws.read(assertion)
+        client = jws.read_json(compact.payload, "payload").get("iss")
+        keys = self._keys.get(client) if isinstance(client, str) else None
+        if not isinstance(client, str) or keys is None:
+            raise InvalidToken("issuer", "iss is no client that has keys here")
+        # INVARIANT: a public key is never taken for a secret.
+        if compact.algorithm not in ALGORITHMS - SYMMETRIC:
+            raise InvalidToken("algorithm", f"an assertion of {client} has an algorithm that is not asymmetric")
+        header, payload = verify_signature(assertion, keys)
+        self._check(client, header, claims := jws.read_json(payload, "payload"))
+        if one_of("client_id", form.get("client_id", ())) not in (None, client):
+            raise InvalidToken("client_id", f"client_id is another than {client}, which signed the assertion")
+        self._check_new(client, claims)
+        return client
+
+    def _check(self, client: str, header: Mapping[str, object], claims: Mapping[str, object]) -> None:
+        """Hold the claims against RFC 7523, section 3, and refuse what could have been made for somebody else."""
+        typ = header.get("typ", "JWT")
+        # INVARIANT: an access token that a client was given is no assertion of it (RFC 8725, section 3.11).
+        if not isinstance(typ, str) or typ.lower().removeprefix("application/") not in _TYPES:
+            raise InvalidToken("typ", f"typ of an assertion of {client} is neither JWT nor client-authentication+jwt")
+        if claims.get("sub") != client:
+            raise InvalidToken("subject", f"sub is not {client}, which is the iss")
+        audience = claims.get("aud")
+        # INVARIANT: for us and nobody else. An assertion with several audiences could be used by each of them.
+        if not isinstance(audience, str) or audience not in self._audience:
+            wanted = " or ".join(sorted(self._audience))
+            raise InvalidToken("audience", f"aud of an assertion of {client} is not one string, {wanted}")
+        now = self._clock()
+        expires_at = _date(claims, "exp")
+        if expires_at <= now:
+            raise InvalidToken("expired", f"an assertion of {client} expired {now - expires_at:.0f} s ago")
+        if expires_at > now + ASSERTION_LIFE + LEEWAY:
+            raise InvalidToken("lifetime", f"an assertion of {client} lives longer than {ASSERTION_LIFE:.0f} s")
+        if any(name in claims and _date(claims, name) > now + LEEWAY for name in ("iat", "nbf")):
+            raise InvalidToken("not_yet_valid", f"an assertion of {client} is not valid yet: compare the clocks")
+
+    def _check_new(self, client: str, claims: Mapping[str, object]) -> None:
+        token_id = claims.get("jti")
+        if not isinstance(token_id, str) or not 0 < len(token_id) <= MAX_ID:
+            raise InvalidToken("jti", f"an assertion of {client} has no jti of at most {MAX_ID} characters")
+        key = hashlib.sha256(f"{client}\0{token_id}".encode("utf-8", "surrogatepass")).hexdigest()
+        once = self._once or self._seen[client].add
+        # INVARIANT: asked last, so that only what is genuine is remembered.
+        if not once(key, _date(claims, "exp")):
+            raise InvalidToken("replayed", f"an assertion of {client} was sent again")
+
+    def __repr__(self) -> str:
+        return f"<PrivateKeyJwt of {len(self._keys)} clients>"
+
+
+class _Seen:
+    """What was seen and still matters, of one client."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._keys: set[str] = set()
+        self._ends: list[tuple[float, str]] = []
+
+    def add(self, key: str, until: float) -> bool:
+        with self._lock:
+            now = self._clock()
+            while self._ends and self._ends[0][0] <= now:
+                self._keys.discard(heapq.heappop(self._ends)[1])
+            if key in self._keys:
+                return False
+            # INVARIANT: nothing is forgotten before its time to make room.
+            if len(self._keys) >= MAX_SEEN:
+                raise ClientRefused(
+                    "temporarily_unavailable", "assertions_full", "a client sends more assertions than are remembered"
+                )
+            self._keys.add(key)
+            heapq.heappush(self._ends, (until, key))
+            return True
+
+
+def _source(client: str, given: KeySource | Mapping[str, object]) -> KeySource:
+    if not isinstance(given, Mapping):
+        return given
+    try:
+        return StaticKeys.from_jwks(given)
+    except ConfigurationError as error:
+        raise ConfigurationError(*(f"the client {client!a}: {fault}" for fault in error.faults)) from None
+
+
+def _date(claims: Mapping[str, object], name: str) -> float:
+    value = claims.get(name)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LAST_DATE:
+        return value
+    raise InvalidToken("date", f"{name} is missing or no date: a number of seconds since 1970")

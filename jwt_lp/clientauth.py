@@ -1,0 +1,211 @@
+"""Which client is this?
+
+How a client of a token endpoint proves who it is (RFC 6749, section 2.3), and by a secret (section 2.3.1). What a
+client signs with a key of its own is the next module's.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Protocol, final
+from urllib.parse import unquote_plus
+
+from jwt_lp.errors import ConfigurationError, JwtLpError
+
+if TYPE_CHECKING:
+    from jwt_lp.parameters import Form
+
+BASIC: Final = "client_secret_basic"
+POST: Final = "client_secret_post"
+ASSERTION: Final = "private_key_jwt"
+
+MAX_ID: Final = 256
+_MAX_HEADER: Final = 4096
+# 128 bits in base64url: RFC 6749, section 10.10, wants no secret that can be guessed.
+_SHORTEST: Final = 22
+_DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_NOBODY: Final = (bytes(32),)
+
+
+class ClientRefused(JwtLpError):
+    """The client did not prove who it is.
+
+    `error` is `invalid_client`, `invalid_request` or `temporarily_unavailable`; `cause` is a stable slug and `detail`
+    the operator's explanation. Neither has a secret in it, nor a name that is no client's.
+    """
+
+    code = "invalid_client"
+
+    def __init__(self, error: str, cause: str, detail: str) -> None:
+        self.error = error
+        self.cause = cause
+        self.detail = detail
+        super().__init__(error, cause, detail)
+
+    def __str__(self) -> str:
+        return f"{self.cause}: {self.detail}"
+
+
+class ClientAuthentication(Protocol):
+    """What a token endpoint asks who is calling."""
+
+    def authenticate(self, form: Form, authorization: Sequence[str]) -> str:
+        """Return the client's id; `ClientRefused` where it is not proven, `KeysUnavailable` where no key could be had.
+
+        `form` is the request's parameters, `authorization` every line of that header.
+        """
+        ...
+
+
+class ClientMethod(ClientAuthentication, Protocol):
+    """One that says by which ways its clients authenticate, so that several can stand together."""
+
+    @property
+    def ways(self) -> frozenset[str]:
+        """Their registered names (RFC 7591, section 2)."""
+        ...
+
+
+def way_of(form: Form, authorization: Sequence[str]) -> str:
+    """The one way by which the request authenticates its client, by its registered name (RFC 7591, section 2).
+
+    `ClientRefused` for none, and for more than one (RFC 6749, section 2.3).
+    """
+    header = one_of("Authorization header", authorization)
+    ways = [BASIC] if header else []
+    ways += [POST] if "client_secret" in form else []
+    ways += [ASSERTION] if not {"client_assertion", "client_assertion_type"}.isdisjoint(form) else []
+    # A comma: two lines of the header that a server has joined.
+    if len(ways) > 1 or (header is not None and "," in header):
+        raise ClientRefused(
+            "invalid_request", "several_methods", "the client authenticates in more than one way: send one"
+        )
+    if not ways:
+        raise ClientRefused("invalid_client", "no_method", "the client did not authenticate")
+    return ways[0]
+
+
+def one_of(what: str, values: Sequence[str]) -> str | None:
+    """The one value, or None where there is none or it is empty (RFC 6749, section 3.2)."""
+    if len(values) > 1:
+        raise ClientRefused("invalid_request", "repeated", f"{what} was sent more than once")
+    return values[0] if values and values[0] else None
+
+
+@final
+class ClientMethods:
+    """Several methods, of which the request's own way says the one that counts: `ClientMethods(secrets, assertions)`."""
+
+    def __init__(self, *methods: ClientMethod) -> None:
+        self._methods = {way: method for method in reversed(methods) for way in method.ways}
+
+    def authenticate(self, form: Form, authorization: Sequence[str]) -> str:
+        """As `ClientAuthentication` says."""
+        way = way_of(form, authorization)
+        method = self._methods.get(way)
+        if method is None:
+            raise other_way(way)
+        return method.authenticate(form, authorization)
+
+    def __repr__(self) -> str:
+        return f"<ClientMethods {', '.join(sorted(self._methods))}>"
+
+
+@final
+class ClientSecrets:
+    """Clients that have a secret, sent by Basic authentication or in the form.
+
+    `secrets` has one secret for each client id, or several while one replaces another. Each is text of at least 22
+    characters that a machine has made (`secrets.token_urlsafe(32)`), or its digest, `sha256:` and 64 hexadecimal
+    digits; only digests are kept. `ConfigurationError` for anything else.
+    """
+
+    ways: frozenset[str] = frozenset({BASIC, POST})
+
+    def __init__(self, secrets: Mapping[str, str | Sequence[str]]) -> None:
+        self._digests: dict[str, tuple[bytes, ...]] = {}
+        faults = [fault for fault in map(name_fault, secrets) if fault]
+        for client, given in secrets.items():
+            texts = (given,) if isinstance(given, str) else tuple(given)
+            if not texts or not all(len(text) >= _SHORTEST for text in texts):
+                faults.append(
+                    f"the secret of the client {client!a} is shorter than {_SHORTEST} characters: "
+                    "make one with secrets.token_urlsafe(32)"
+                )
+            self._digests[client] = tuple(map(_kept, texts))
+        if faults:
+            raise ConfigurationError(*faults)
+
+    def authenticate(self, form: Form, authorization: Sequence[str]) -> str:
+        """As `ClientAuthentication` says. A client that is not known costs what a wrong secret does."""
+        way = way_of(form, authorization)
+        if way not in self.ways:
+            raise other_way(way)
+        # The secret is not in this frame: a traceback of what is raised here shows none.
+        client, proven = self._compared(form, authorization if way == BASIC else ())
+        if proven:
+            return client
+        named = f"the client {client}" if client in self._digests else "a client that is not known"
+        raise ClientRefused("invalid_client", "secret", f"{named} did not send its secret")
+
+    def _compared(self, form: Form, authorization: Sequence[str]) -> tuple[str, bool]:
+        """The client that the request names, "" where it names none, and whether its secret is right."""
+        said = one_of("client_id", form.get("client_id", ()))
+        credential = (
+            _basic(authorization[0]) if authorization else (said, one_of("client_secret", form["client_secret"]))
+        )
+        client, secret = credential or (None, None)
+        if not client or not secret or said not in (None, client):
+            return "", False
+        digest = _digest(secret)
+        kept = self._digests.get(client, _NOBODY)
+        # INVARIANT: every digest is compared, in constant time; what stands in for a stranger's never counts.
+        equal = [hmac.compare_digest(digest, each) for each in kept]
+        return client, client in self._digests and any(equal)
+
+    def __repr__(self) -> str:
+        return f"<ClientSecrets of {len(self._digests)} clients>"
+
+
+def other_way(way: str) -> ClientRefused:
+    """What to raise where no client authenticates by `way`."""
+    return ClientRefused("invalid_client", "method", f"no client authenticates by {way} here")
+
+
+def _basic(header: str) -> tuple[str, str] | None:
+    """The id and the secret of a Basic credential, both form-encoded (RFC 6749, section 2.3.1); None for another."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic" or len(encoded) > _MAX_HEADER:
+        return None
+    try:
+        text = binascii.a2b_base64(encoded, strict_mode=True).decode("ascii")
+        client, _, secret = text.partition(":")
+        return None if _BAD_ESCAPE.search(text) else (_decoded(client), _decoded(secret))
+    except ValueError:
+        return None
+
+
+def _decoded(text: str) -> str:
+    return unquote_plus(text, errors="strict")
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def _kept(secret: str) -> bytes:
+    given = _DIGEST.fullmatch(secret)
+    return bytes.fromhex(given[1]) if given else _digest(secret)
+
+
+def name_fault(client: str) -> str | None:
+    """Say what is wrong with a client's id, or None."""
+    # RFC 6749, appendix A.1.
+    if 0 < len(client) <= MAX_ID and client.isascii() and client.isprintable():
+        return None
+    return f"a client id is one or more printable ASCII characters, at most {MAX_ID}: {client!a} is not"

@@ -1,0 +1,208 @@
+"""May this caller have a narrower token?
+
+The token endpoint of RFC 8693, for exchanging a token for one that holds less. Every host hands over the same plain
+values and sends back the same answer; the endpoint authenticates its callers itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
+
+from jwt_lp import jws
+from jwt_lp.clientauth import ClientRefused
+from jwt_lp.decision import RETRY_AFTER
+from jwt_lp.errors import InvalidToken, KeysUnavailable, PolicyError
+from jwt_lp.journal import write
+from jwt_lp.parameters import ACCESS_TOKEN, MAX_BODY, Asked, Fault, read_asked, read_form, single
+from jwt_lp.sources import is_array, is_object
+
+if TYPE_CHECKING:
+    from jwt_lp.claims import AccessToken
+    from jwt_lp.clientauth import ClientAuthentication
+    from jwt_lp.issue import Issuer
+    from jwt_lp.parameters import Form
+
+KEYS_AGE: Final = 300
+
+_PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+# What RFC 6749, section 5.2, keeps out of a description.
+_UNFIT: Final = re.compile(r"[^ !#-\[\]-~]")
+_LONGEST: Final = 400
+
+_BAD_TOKEN: Final = "The subject_token is expired, revoked, malformed or none that can be exchanged here."
+_UNDECIDED: Final = "It cannot be decided right now; try again."
+_CODES: Final[Mapping[str, str]] = MappingProxyType(
+    {"scope": "invalid_scope", "target": "invalid_target", "actor": "unauthorized_client"}
+)
+
+
+class Answer(NamedTuple):
+    """What a host sends back as it is."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class TokenExchange:
+    """A token endpoint that narrows tokens, and the key set that goes with it.
+
+    `issuer` makes the tokens, `clients` says who is calling. A client may exchange a token that was made for it (it is
+    the token's audience), or issued to it; either way it is the actor of the new token, which holds what both may.
+    `reference` gives a short random text for each refusal, `clock` seconds since the epoch.
+    """
+
+    max_body: Final = MAX_BODY
+
+    def __init__(
+        self,
+        issuer: Issuer,
+        clients: ClientAuthentication,
+        *,
+        reference: Callable[[], str] = lambda: secrets.token_hex(5),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.issuer: Issuer = issuer
+        self._clients = clients
+        self._reference = reference
+        self._clock = clock
+
+    def post(self, content_type: str | None, body: bytes, authorization: Sequence[str]) -> Answer:
+        """Answer a POST as it came, with every line of its Authorization header.
+
+        Of a body that is longer, `max_body` + 1 bytes are enough to say so.
+        """
+        try:
+            form = read_form(content_type or "", body)
+        except Fault as no:
+            return self._refused(no, None, "")
+        return self.answer(form, authorization)
+
+    def answer(self, form: Form, authorization: Sequence[str]) -> Answer:
+        """Answer a request with these parameters, each with every value it was sent with (RFC 8693, section 2)."""
+        # Only digests are kept of a token for the log; it is not shown in what is raised either.
+        shown, client = "", None
+        try:
+            kept = single(form)
+            client = self._client(kept, authorization)
+            asked = read_asked(kept)
+            shown = jws.fingerprint(asked.token)
+            return self._exchanged(client, asked, shown)
+        except Fault as no:
+            return self._refused(no, client, shown)
+
+    def jwks(self, if_none_match: Sequence[str] = ()) -> Answer:
+        """The key set to publish, with a validator (RFC 9110, section 13.1.2); `if_none_match` is every such line."""
+        keys = self.issuer.jwks().get("keys")
+        # INVARIANT: nothing that signs is ever published, whoever made the set.
+        public = [key for key in keys if is_object(key) and _PRIVATE.isdisjoint(key)] if is_array(keys) else []
+        body = json.dumps({"keys": public}, sort_keys=True, separators=(",", ":")).encode()
+        etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        headers = {
+            "Content-Type": "application/jwk-set+json",
+            "Cache-Control": f"public, max-age={KEYS_AGE}",
+            "ETag": etag,
+        }
+        known = [each.strip().removeprefix("W/") for line in if_none_match for each in line.split(",")]
+        if etag in known or "*" in known:
+            return Answer(int(HTTPStatus.NOT_MODIFIED), headers, b"")
+        return Answer(int(HTTPStatus.OK), headers, body)
+
+    def _client(self, form: Form, authorization: Sequence[str]) -> str:
+        try:
+            return self._clients.authenticate(form, authorization)
+        except ClientRefused as refused:
+            told = {"invalid_client": "Client authentication failed.", "temporarily_unavailable": _UNDECIDED}
+            raise Fault(refused.error, told.get(refused.error, refused.detail), refused.cause, refused.detail) from None
+        except KeysUnavailable as error:
+            raise Fault("temporarily_unavailable", _UNDECIDED, error.code, str(error)) from None
+
+    def _exchanged(self, client: str, asked: Asked, shown: str) -> Answer:
+        try:
+            parent = self.issuer.verify(asked.token)
+            self._check_caller(client, parent)
+            token = self.issuer.narrow(asked.token, asked.permissions, audience=asked.audience, actor=client)
+        except InvalidToken as error:
+            raise Fault("invalid_request", _BAD_TOKEN, error.cause, error.detail) from None
+        except KeysUnavailable as error:
+            raise Fault("temporarily_unavailable", _UNDECIDED, error.code, str(error)) from None
+        except PolicyError as error:
+            raise _refusal(error) from None
+        claims = jws.read_json(jws.read(token).payload, "payload")
+        event = {
+            "client": client,
+            "issuer": parent.issuer,
+            "subject": parent.subject,
+            "token": shown,
+            "audience": claims["aud"],
+            "permissions": list(asked.permissions),
+            "made": jws.fingerprint(token),
+        }
+        write(logging.INFO, "exchanged", event)
+        return _json(
+            HTTPStatus.OK,
+            {
+                "access_token": token,
+                "issued_token_type": ACCESS_TOKEN,
+                "token_type": "Bearer",
+                "expires_in": max(0, int(cast(int, claims["exp"]) - self._clock())),
+                "scope": " ".join(asked.permissions),
+            },
+        )
+
+    def _check_caller(self, client: str, parent: AccessToken) -> None:
+        # INVARIANT: who holds a token that was neither made for it nor issued to it has got hold of it elsewhere.
+        if client not in (parent.client, *self.issuer.audiences(parent)):
+            raise Fault(
+                "unauthorized_client",
+                "The subject_token was neither made for this client nor issued to it.",
+                "not_its_token",
+                "the client is neither an audience of the token nor its client",
+            )
+
+    def _refused(self, no: Fault, client: str | None, shown: str) -> Answer:
+        reference = self._reference()
+        status, headers = _status(no.error)
+        event = {
+            "status": int(status),
+            "error": no.error,
+            "cause": no.cause,
+            "detail": no.detail,
+            "client": client,
+            "token": shown,
+            "reference": reference,
+        }
+        write(logging.WARNING, "exchange-refused", event)
+        told = _UNFIT.sub("?", no.description.replace('"', "'"))[:_LONGEST]
+        return _json(status, {"error": no.error, "error_description": told, "reference": reference}, headers)
+
+
+def _status(error: str) -> tuple[HTTPStatus, dict[str, str]]:
+    """RFC 6749, section 5.2; what could not be decided is 503."""
+    if error == "invalid_client":
+        return HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": 'Basic realm="token endpoint"'}
+    if error == "temporarily_unavailable":
+        return HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": str(RETRY_AFTER)}
+    return HTTPStatus.BAD_REQUEST, {}
+
+
+def _json(status: HTTPStatus, members: Mapping[str, object], headers: Mapping[str, str] | None = None) -> Answer:
+    fixed = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    return Answer(int(status), {**fixed, **(headers or {})}, json.dumps(members).encode())
+
+
+def _refusal(error: PolicyError) -> Fault:
+    if error.reason == "undecided":
+        return Fault("temporarily_unavailable", _UNDECIDED, "undecided", str(error))
+    if error.reason == "revoked":
+        return Fault("invalid_request", _BAD_TOKEN, "revoked", str(error))
+    return Fault(_CODES.get(error.reason, "invalid_request"), str(error), error.reason)

@@ -1,0 +1,64 @@
+"""The example of two services: the first calls the second with a token that can do one thing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hosts.serving import Client, serving
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "on_behalf_of"
+SECRET = "the-shops-own-secret-0123456789"
+
+if not all(map(find_spec, ("flask", "starlette", "fastapi", "httpx2"))):
+    pytest.skip("the example is made with Flask, FastAPI and httpx2", allow_module_level=True)
+
+
+def _loaded(name: str) -> Any:
+    spec = spec_from_file_location(f"example_{name}", EXAMPLE / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Client]]:
+    """Issuer, shop and stock, each behind a server of its own."""
+
+    def says(**variables: str) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    with ExitStack() as stack:
+        says(SHOP_SECRET=SECRET)
+        tokens = stack.enter_context(serving("asgi", _loaded("tokens").app))
+        origin = f"http://127.0.0.1:{tokens.port}"
+        says(JWT_LP_ISSUER="https://tokens.example", JWT_LP_ALGORITHMS="ES256", JWT_LP_OWN="true")
+        says(JWT_LP_JWKS_URL=f"{origin}/.well-known/jwks.json", JWT_LP_AUDIENCE="stock")
+        says(JWT_LP_POLICY=str(EXAMPLE / "least-privilege.toml"))
+        stock = stack.enter_context(serving("wsgi", _loaded("stock").app))
+        says(JWT_LP_AUDIENCE="shop", TOKEN_ENDPOINT=f"{origin}/oauth/token", STOCK=f"http://127.0.0.1:{stock.port}")
+        module = _loaded("shop")
+        shop = stack.enter_context(serving("asgi", module.app))
+        yield {"tokens": tokens, "stock": stock, "shop": shop}
+        module.stock.close()
+
+
+def test_the_second_service_gets_a_token_that_can_do_one_thing(services: dict[str, Client]) -> None:
+    """Alice's own token can do more, and is of no use at the second service."""
+    token = services["tokens"].request("POST", "/login", [], b"").body.decode()
+    header = [("Authorization", f"Bearer {token}")]
+    seen = {"count": 7, "for": "alice", "by": ["shop"], "token_holds": ["stock:roses:read"]}
+    answer = services["shop"].request("GET", "/offers/roses", header)
+    assert (200, {"for": "alice", "stock": seen}) == (answer.status, answer.json)
+    assert 401 == services["stock"].request("GET", "/items/roses", header).status
+    assert 401 == services["shop"].request("GET", "/offers/roses").status
