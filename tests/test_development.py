@@ -12,7 +12,7 @@ import pytest
 
 from jwt_lp import ConfigurationError
 from jwt_lp.development import FOLDER, PREFIX, development_key, development_keys
-from jwt_lp.issue import SigningKey, sign
+from jwt_lp.signing import SigningKey, sign
 from jwt_lp.verify import verify_signature
 
 

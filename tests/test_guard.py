@@ -26,8 +26,8 @@ from jwt_lp import (
     external,
 )
 from jwt_lp.development import development_key
-from jwt_lp.issue import sign
 from jwt_lp.routes import Route
+from jwt_lp.signing import sign
 from jwt_lp.testing import AUDIENCE, ISSUER, Authority
 from keyserver import KeyServer
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 import naughty
 from jwt_lp import AUTHENTICATED, AccessToken, Permissions, Requirement, Route, Settings, all_of, any_of, external
 from jwt_lp.decision import Cause
-from jwt_lp.issue import SigningKey
 from jwt_lp.journal import Journal
+from jwt_lp.signing import SigningKey
 
 DAY = datetime(2027, 1, 15, tzinfo=UTC)
 JWKS = {"keys": [SigningKey.generate("ES256", kid="k1").public_jwk()]}

@@ -27,7 +27,7 @@ from jwt_lp import (
     StaticKeys,
     external,
 )
-from jwt_lp.issue import SigningKey
+from jwt_lp.signing import SigningKey
 
 TODAY = date(2027, 1, 15)
 KEY = SigningKey.generate("ES256", kid="k1")

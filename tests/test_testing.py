@@ -10,9 +10,9 @@ import pytest
 
 import fakehost
 from jwt_lp import AUTHENTICATED, AccessToken, ConfigurationError, Guard, Policy, Settings, all_of
-from jwt_lp.issue import SigningKey
 from jwt_lp.profiles import COGNITO, SHIPPED
 from jwt_lp.pytest_plugin import lp as fixture
+from jwt_lp.signing import SigningKey
 from jwt_lp.testing import AUDIENCE, ISSUER, Authority, LeastPrivilegeTesting
 
 KEY = SigningKey.generate("ES256", kid="theirs")

@@ -24,6 +24,11 @@ _VARYING = (
     (re.compile(r"eyJ\S*"), "TOKEN"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)"), "TIME"),
     (re.compile(r"\bdevelopment-[0-9a-f]{12}\b"), "KEY"),
+    (re.compile(r"\b[0-9a-f]{16}\b"), "KEY"),
+    (re.compile(r"^(id|ancestors)( +)[\w-]{16}$"), r"\1\2ID"),
+    (re.compile(r"\b\d+ s ago\b"), "AGO"),
+    (re.compile(r"\bpublished for \d+ s\b"), "published for SECONDS"),
+    (re.compile(r"\bwait \d+ s\b"), "wait SECONDS"),
     (re.compile(r"\b[0-9a-f]{12}\b"), "FINGERPRINT"),
     (re.compile(r"\b[0-9a-f]{10}\b"), "REFERENCE"),
     (
@@ -35,8 +40,14 @@ _VARYING = (
 
 
 def known_commands() -> dict[str, click.Command]:
-    """The commands that there are, by name."""
-    return dict(cast("click.Group", commands).commands)
+    """The commands that there are, by name; those of a group by both names, as in `policy check`."""
+    found: dict[str, click.Command] = {}
+    for name, command in cast("click.Group", commands).commands.items():
+        if isinstance(command, click.Group):
+            found |= {f"{name} {each}": inner for each, inner in command.commands.items()}
+        else:
+            found[name] = command
+    return found
 
 
 def check_command(line: str, page: str) -> None:
@@ -90,11 +101,11 @@ def _check_ours(words: list[str], where: str) -> None:
     if not words or words[0] in {"--help", "--version"}:
         return
     known = known_commands()
-    assert words[0] in known, f"{where}: no command {words[0]}"
-    options = {"-h", "--help"} | {
-        each for param in known[words[0]].params for each in (*param.opts, *param.secondary_opts)
-    }
-    given = {word.partition("=")[0] for word in words[1:] if word.startswith("-") and word != "-"}
+    size = 1 if words[0] in known else 2
+    name = " ".join(words[:size])
+    assert name in known, f"{where}: no command {name}"
+    options = {"-h", "--help"} | {each for param in known[name].params for each in (*param.opts, *param.secondary_opts)}
+    given = {word.partition("=")[0] for word in words[size:] if word.startswith("-") and word != "-"}
     assert set() == given - options, f"{where}: no such option"
 
 

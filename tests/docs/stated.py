@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from docs.pages import Namespace, Table, code, codes
 from jwt_lp import AccessToken, ConfigurationError, InvalidToken, Permissions, Policy, Settings, Verifier
-from jwt_lp.issue import shaped, sign
+from jwt_lp.shaping import shaped
+from jwt_lp.signing import sign
 from jwt_lp.testing import Authority
 
 Check = Callable[[Table, Namespace], None]

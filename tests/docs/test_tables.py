@@ -20,12 +20,15 @@ from jwt_lp._custom import _READERS
 from jwt_lp.cli.steps import _STEP_OF
 from jwt_lp.fetch import DEADLINE, MAX_BYTES
 from jwt_lp.flights import MAX_WAITERS
-from jwt_lp.issue import shaped, sign
-from jwt_lp.issuers import ISSUER_KEYS
+from jwt_lp.issuers import ISSUER_KEYS, MAX_LEEWAY
+from jwt_lp.keyring import AHEAD, LEEWAY, LIFETIME, LOOK, MOST
 from jwt_lp.keys import LONGEST_AGE, RENEW_AT, SHORTEST_AGE, USUAL_AGE, USUAL_PACE
 from jwt_lp.keyset import MAX_KEYS
+from jwt_lp.lint import RULES, LintOptions
 from jwt_lp.profiles import SHIPPED
 from jwt_lp.settings import _TOP_KEYS
+from jwt_lp.shaping import shaped
+from jwt_lp.signing import sign
 from jwt_lp.testing import Authority
 
 KEYS = ("key", "value", "default", "meaning")
@@ -69,6 +72,8 @@ def test_the_defaults_that_the_settings_page_states(row: tuple[str, ...]) -> Non
         assert key in {"JWKS", "JWKS_URL", "POLICY", "ISSUERS"}
     elif key in {"EXTERNAL", "PUBLIC"}:
         assert (ast.literal_eval(code(default)), ()) in (({}, settings.rules.entries), ([], settings.rules.entries))
+    elif key == "LINT":
+        assert ("{}", LintOptions()) == (code(default), found)
     else:
         plain: Any = found.name if key == "PROFILE" else dict(found) if key == "BIND" else found
         plain = list(plain) if isinstance(plain, tuple | frozenset) else plain
@@ -123,6 +128,15 @@ def test_the_numbers_of_the_operations_page() -> None:
     ] == [row[1] for row in table.rows]
     assert USUAL_PACE.deadline == DEADLINE
     assert timedelta(hours=24).total_seconds() == USUAL_PACE.max_stale
+
+
+def test_the_times_of_a_rotation() -> None:
+    """Those of one's own signing keys are the code's too."""
+    (table,) = tables("docs/operations.md", "of a rotation", "time")
+    expected = [f"{seconds:.0f} s" for seconds in (AHEAD, LOOK, LIFETIME, LEEWAY)]
+    assert [*expected, f"{MOST}"] == [row[1] for row in table.rows]
+    assert AHEAD >= USUAL_AGE
+    assert LEEWAY >= MAX_LEEWAY
 
 
 def _sections() -> dict[str, Table]:
@@ -247,6 +261,14 @@ def test_the_architecture_page_lists_what_comes_out() -> None:
     """The fields of a decision are all there."""
     (table,) = tables("docs/architecture.md", "field", "meaning")
     assert list(Decision._fields) == column(table)
+
+
+def test_the_commands_page_lists_every_check() -> None:
+    """Each check of `jwt-lp lint` with its usual severity, in the order of the rules."""
+    (table,) = tables("docs/commands.md", "check", "is usually", "what is wrong")
+    assert [(rule.id, rule.severity, rule.title) for rule in RULES.values()] == [
+        (code(check), severity, title.partition(";")[0]) for check, severity, title in table.rows
+    ]
 
 
 def test_the_commands_page_lists_every_command() -> None:

@@ -1,0 +1,138 @@
+"""Other libraries read the tokens that are made here, and theirs are read here, claim for claim."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from joserfc import jwk as joserfc_jwk
+from joserfc import jwt as joserfc_jwt
+
+from jwt_lp import ClaimPolicy, Issuer
+from jwt_lp.signing import SigningKey
+from jwt_lp.testing import AUDIENCE, ISSUER, Authority
+from needs import need
+
+# What joserfc says of the name that PyJWT writes for Ed25519; both are one computation.
+pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated via RFC 9864")
+
+ALGORITHMS = ("ES256", "ES384", "ES512", "RS256", "PS256", "EdDSA", "HS256")
+CLAIMS = {"tenant": {"id": "acmé", "of": [1, 2.5, None, True]}}
+
+
+def made(algorithm: str) -> tuple[Authority, str]:
+    """A token with everything in it, and who made it."""
+    authority = Authority(algorithm=algorithm)
+    allowed = {AUDIENCE: ClaimPolicy(claims=frozenset(CLAIMS), wildcards=True)}
+    issuer = Issuer(ISSUER, authority.key, audience=AUDIENCE, client="web", claims=allowed)
+    first = issuer.issue("alice", permissions=["orders:*:read", "orders:list"], claims=CLAIMS)
+    return authority, issuer.narrow(first, ["orders:7:read", "orders:list"])
+
+
+def read_here(authority: Authority, token: str) -> dict[str, Any]:
+    with authority.guard() as guard:
+        found: dict[str, Any] = json.loads(json.dumps(guard.verifier.verify(token).claims, default=_thawed))
+    return found
+
+
+def _thawed(value: Any) -> Any:
+    return dict(value)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_pyjwt_reads_what_is_made_here(algorithm: str) -> None:
+    """PyJWT takes the token with the published key and finds the same claims."""
+    authority, token = made(algorithm)
+    key = jwt.PyJWK(authority.key.public_jwk())
+    found = jwt.decode(token, key, algorithms=[algorithm], audience=AUDIENCE, issuer=ISSUER)
+    assert read_here(authority, token) == found
+    assert CLAIMS["tenant"] == found["tenant"]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_joserfc_reads_what_is_made_here(algorithm: str) -> None:
+    """joserfc takes the token with the published key and finds the same claims and the same header."""
+    authority, token = made(algorithm)
+    name = "Ed25519" if algorithm == "EdDSA" else algorithm
+    public: Any = {**authority.key.public_jwk(), "alg": algorithm}
+    found = joserfc_jwt.decode(token, joserfc_jwk.import_key(public), algorithms=[algorithm, name])
+    joserfc_jwt.JWTClaimsRegistry(
+        iss={"essential": True, "value": ISSUER}, aud={"essential": True, "value": AUDIENCE}
+    ).validate(found.claims)
+    assert read_here(authority, token) == found.claims
+    assert "at+jwt" == found.header["typ"]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_what_joserfc_makes_is_read_here(algorithm: str) -> None:
+    """A token that joserfc signed with such a key is taken, claim for claim."""
+    authority, token = made(algorithm)
+    claims = read_here(authority, token)
+    header = {"alg": algorithm, "typ": "at+jwt", "kid": authority.key.kid}
+    private: Any = authority.key.private_jwk()
+    key = joserfc_jwk.import_key(private)
+    theirs = joserfc_jwt.encode(header, claims, key, algorithms=[algorithm])
+    assert claims == read_here(authority, theirs)
+
+
+SCRIPT = """
+import { SignJWT, jwtVerify, importJWK } from "jose";
+import { readFileSync } from "node:fs";
+const { algorithm, privateJwk, publicJwk, kid, claims, token, audience, issuer } = JSON.parse(readFileSync(0, "utf8"));
+const signed = await new SignJWT(claims)
+  .setProtectedHeader({ alg: algorithm, typ: "at+jwt", kid })
+  .sign(await importJWK(privateJwk, algorithm));
+const { payload } = await jwtVerify(token, await importJWK(publicJwk, algorithm), { audience, issuer, typ: "at+jwt" });
+process.stdout.write(JSON.stringify({ signed, payload }));
+"""
+
+
+@pytest.fixture(scope="session")
+def jose(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the npm package jose in it, and a script that signs and verifies."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    need(node and npm, "Node and npm, to hold tokens against the package jose")
+    folder = tmp_path_factory.mktemp("jose")
+    (folder / "package.json").write_text('{"private": true, "type": "module"}', encoding="utf-8")
+    (folder / "both.mjs").write_text(SCRIPT, encoding="utf-8")
+    install = [str(npm), "install", "--silent", "--no-audit", "--no-fund", "jose@6"]
+    done = subprocess.run(install, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    need(done.returncode == 0, "the npm registry, to install the package jose")
+    return folder
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "ES512", "RS256", "PS256", "EdDSA"])
+def test_jose_reads_and_makes_tokens(jose: Path, algorithm: str) -> None:
+    """The npm package jose verifies what is made here, and what it signs is taken here, claim for claim."""
+    authority, token = made(algorithm)
+    claims = read_here(authority, token)
+    ask = {
+        "algorithm": algorithm,
+        "privateJwk": authority.key.private_jwk(),
+        "publicJwk": authority.key.public_jwk(),
+        "kid": authority.key.kid,
+        "claims": claims,
+        "token": token,
+        "audience": AUDIENCE,
+        "issuer": ISSUER,
+    }
+    done = subprocess.run(
+        ["node", "both.mjs"], cwd=jose, input=json.dumps(ask), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert "" == done.stderr
+    answer = json.loads(done.stdout)
+    assert claims == answer["payload"]
+    assert claims == read_here(authority, answer["signed"])
+
+
+def test_a_key_pair_of_another_library(tmp_path: Path) -> None:
+    """A private JWK that joserfc made is read as a signing key, and its tokens are taken by joserfc."""
+    pair = joserfc_jwk.ECKey.generate_key("P-256", {"kid": "theirs", "alg": "ES256", "use": "sig"}, private=True)
+    key = SigningKey.from_jwk(pair.as_dict(private=True))
+    token = Issuer(ISSUER, key, audience=AUDIENCE, client="web").issue("alice", permissions=["a:b"])
+    assert "a:b" == joserfc_jwt.decode(token, pair).claims["scope"]
