@@ -26,6 +26,7 @@ from jwt_lp.profiles import RFC9068
 from jwt_lp.signing import SigningKey, sign
 from jwt_lp.verify import TrustedIssuer, Verifier, verify_signature
 from keyserver import KeyServer, eventually
+from rotating import rotate_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -402,21 +403,11 @@ def test_two_who_rotate_at_once(folder: Path, clock: Clock) -> None:
     assert before[1] == kids(folder)[0]
 
 
-def _rotate_once(folder: Path, gate: Any, said: Any) -> None:
-    gate.wait()
-    try:
-        rotate_keys(folder, clock=lambda: NOW + AHEAD)
-    except PolicyError as error:
-        said.put(error.code)
-    else:
-        said.put("rotated")
-
-
 def test_processes_that_rotate_at_once(folder: Path) -> None:
     """Of four processes exactly one rotates."""
     spawn = multiprocessing.get_context("spawn")
     gate, said = spawn.Barrier(4), spawn.Queue()
-    processes = [spawn.Process(target=_rotate_once, args=(folder, gate, said)) for _ in range(4)]
+    processes = [spawn.Process(target=rotate_once, args=(folder, NOW + AHEAD, gate, said)) for _ in range(4)]
     for process in processes:
         process.start()
     found = Counter(said.get(timeout=60) for _ in processes)
