@@ -407,7 +407,7 @@ def test_processes_that_rotate_at_once(folder: Path) -> None:
     """Of four processes exactly one rotates."""
     spawn = multiprocessing.get_context("spawn")
     gate, said = spawn.Barrier(4), spawn.Queue()
-    processes = [spawn.Process(target=rotate_once, args=(folder, NOW + AHEAD, gate, said)) for _ in range(4)]
+    processes = [spawn.Process(target=rotate_once, args=(folder, NOW + AHEAD, gate, said), daemon=True) for _ in range(4)]
     for process in processes:
         process.start()
     found = Counter(said.get(timeout=60) for _ in processes)
