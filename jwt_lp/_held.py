@@ -20,6 +20,7 @@ from jwt_lp.sources import is_array, is_object
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
+    from jwt_lp._entries import Audience
     from jwt_lp._lenient import Said
     from jwt_lp.policy import Policy
 
@@ -74,13 +75,19 @@ class Known(NamedTuple):
         return any(meets(text, each) for each in (self.names if is_pattern(text) else self.templates))
 
 
-def held(said: Said, policy: Policy, asked: Collection[str] | None, used: Collection[str] | None) -> Iterator[Found]:
+def held(
+    said: Said,
+    policy: Policy,
+    asked: Collection[str] | None,
+    used: Collection[str] | None,
+    audience: Audience | None = None,
+) -> Iterator[Found]:
     """What of its grants need not be there.
 
     `asked` are the permissions and templates that routes ask for, `used` those that its subject used; None where
-    nobody knows.
+    nobody knows. `audience` is what the policy says of the one service that it is for.
     """
-    yield from _wild(said)
+    yield from _wild(said, listed_too=audience is not None and audience.wildcards)
     permissions: list[Held] = []
     for each in _permissions(said, policy):
         if isinstance(each, Held):
@@ -89,7 +96,10 @@ def held(said: Said, policy: Policy, asked: Collection[str] | None, used: Collec
             yield each
     known = [None if names is None else Known.of(names) for names in (asked, used)]
     for each in permissions:
-        yield from _judged(each, said, policy, *known)
+        for found in _judged(each, said, policy, *known):
+            # What no route of this service asks for may be for those that it calls.
+            elsewhere = found.id == "permission-unasked" and audience is not None and audience.may_call
+            yield found._replace(severity="note") if elsewhere else found
     roles = tuple(_roles(said, policy))
     yield from _twice(said, permissions, roles, policy)
     if "cnf" not in said.claims:
@@ -130,13 +140,16 @@ def _compact(said: Said, policy: Policy) -> Held | Found:
     return Found("compact-unreadable", COMPACT, f"{COMPACT} was written with another catalogue than this policy's")
 
 
-def _wild(said: Said) -> Iterator[Found]:
+def _wild(said: Said, *, listed_too: bool) -> Iterator[Found]:
+    """Wildcards; with `listed_too` those are left out that the policy allows its audience, but for everything."""
     for each in _anything(said):
         at = [index for index, text in enumerate(each.texts) if "*" in _PARTS.split(text.replace("**", "*"))]
         if at:
             # Alone, it is everything.
             alone = any(each.texts[index].strip("*") == "" for index in at)
-            yield each.found("permission-wildcard", at, said, "wildcards", "error" if alone else None)
+            allowed = listed_too and each.claim in (*_PERMISSIONS, ROLE_SCOPE)
+            if alone or not allowed:
+                yield each.found("permission-wildcard", at, said, "wildcards", "error" if alone else None)
 
 
 def _anything(said: Said) -> Iterator[Held]:

@@ -159,10 +159,10 @@ def _document(path: Path) -> object:
     try:
         with path.open(encoding="utf-8") as file:
             if os.fstat(file.fileno()).st_mode & 0o077:
-                raise ConfigurationError(f"{path} can be read by others: chmod 600 {path}")
+                raise ConfigurationError(f"{path} can be read by others: chmod -R go-rwx {path.parent}")
             above = path.parent.stat().st_mode
             if above & 0o022 and not above & stat.S_ISVTX:
-                raise ConfigurationError(f"{path.parent} can be changed by others: chmod 700 {path.parent}")
+                raise ConfigurationError(f"{path.parent} can be changed by others: chmod -R go-rwx {path.parent}")
             return json.load(file)
     except (FileNotFoundError, NotADirectoryError):
         raise
@@ -234,7 +234,8 @@ def _prepare(folder: Path) -> None:
     if _RING not in names and names - ours:
         raise ConfigurationError(f"{folder} holds other files: name a folder for the signing keys alone")
     if _IGNORE not in names:
-        (folder / _IGNORE).write_text("*\n", "utf-8")
+        with (folder / _IGNORE).open("x", encoding="utf-8") as file:
+            file.write("*\n")
 
 
 def _is_empty(folder: Path) -> bool:
@@ -250,7 +251,7 @@ def _locked(folder: Path) -> Generator[None]:
     # Here, as it is not everywhere: keys are read without it.
     import fcntl
 
-    descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         _hand_over(descriptor, folder)
         try:
@@ -284,7 +285,10 @@ def _write(path: Path, document: object) -> None:
 
 def _hand_over(descriptor: int, folder: Path) -> None:
     """Give what root makes to the folder's owner, whose process is to read it."""
-    owner = folder.stat()
+    file, owner = os.fstat(descriptor), folder.stat()
+    # INVARIANT: nothing is given away that has another name too: the folder's owner may have put it there.
+    if not stat.S_ISREG(file.st_mode) or file.st_nlink != 1:
+        return
     with suppress(PermissionError):
         os.chown(descriptor, owner.st_uid, owner.st_gid)
 

@@ -72,15 +72,18 @@ class ClaimPolicy:
     def check_grants(self, asked: Sequence[str], policy: Policy, audience: str) -> None:
         """Refuse what is no permission, what the catalogue does not have, and what no guard would read."""
         faults: list[str] = []
+        malformed: list[str] = []
         patterns: list[str] = []
         for text in asked:
             try:
                 check_grant(text)
             except GrammarError as error:
-                faults.append(str(error))
+                malformed.append(str(error))
             else:
                 if is_pattern(text):
                     patterns.append(text)
+        if malformed:
+            faults.append(named(malformed))
         if patterns and not self.wildcards:
             faults.append(
                 f"a token for {audience} carries no wildcards, and {named(patterns)} has: name what is needed"

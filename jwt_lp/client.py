@@ -7,6 +7,7 @@ for the one call (RFC 8693), here or by a token endpoint, and sends what comes o
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Iterator
 from functools import partial
 from importlib import import_module
@@ -52,7 +53,7 @@ class OnBehalfOf(Auth):
 
     def __init__(
         self,
-        token: str,
+        token: str | None,
         permissions: Iterable[str],
         *,
         via: Narrower | Issuer,
@@ -75,7 +76,7 @@ class OnBehalfOf(Auth):
         if narrow is None and self._via.is_here:
             narrow = self._via.made(self._wish)
         if narrow is None:
-            response = yield self._via.request(_kind(request), self._wish, _Once)
+            response = yield self._via.request(_unread(_kind(request)), self._wish, _Once)
             response.read()
             narrow = self._via.answered(self._wish, response)
         response = yield _with(request, narrow)
@@ -88,7 +89,7 @@ class OnBehalfOf(Auth):
         if narrow is None and self._via.is_here:
             narrow = await _in_thread(partial(self._via.made, self._wish))
         if narrow is None:
-            response = yield self._via.request(_kind(request), self._wish, _AsyncOnce)
+            response = yield self._via.request(_unread(_kind(request)), self._wish, _AsyncOnce)
             await response.aread()
             narrow = self._via.answered(self._wish, response)
         response = yield _with(request, narrow)
@@ -148,8 +149,36 @@ def _kind(request: Request) -> type[Request]:
     return next(each for each in type(request).__mro__ if each.__module__.partition(".")[0] in LIBRARIES)
 
 
-def _bare(token: str) -> str:
-    kind, text = credential(token if token[:7].lower() == "bearer " else f"Bearer {token}")
+def _unread(kind: type[Request]) -> type[Request]:
+    """A request whose body is sent once even where a hook or a transport has read it before."""
+
+    class Unread(kind):  # type: ignore[misc, valid-type]
+        def read(self) -> bytes:
+            content: bytes = super().read()
+            self.stream = _OnceBytes(content)
+            return content
+
+        async def aread(self) -> bytes:
+            content: bytes = await super().aread()
+            self.stream = _OnceBytes(content)
+            return content
+
+    class _OnceBytes(sys.modules[kind.__module__.partition(".")[0]].ByteStream):  # type: ignore[misc]
+        def __init__(self, body: bytes) -> None:
+            self._once = _Once(body)
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield self._once.take()
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield self._once.take()
+
+    return Unread
+
+
+def _bare(token: str | None) -> str:
+    said = (token or "").strip()
+    kind, text = credential(said if said.partition(" ")[0].lower() == "bearer" else f"Bearer {said}")
     if kind is TOKEN:
         return text
     raise InvalidToken("malformed", "the caller's token is neither a token nor a Bearer credential")

@@ -36,7 +36,7 @@ class ClientRefused(JwtLpError):
     """The client did not prove who it is.
 
     `error` is `invalid_client`, `invalid_request` or `temporarily_unavailable`; `cause` is a stable slug and `detail`
-    the operator's explanation. Neither has a secret in it, nor a name that is no client's.
+    the operator's explanation. Neither has a secret in it, nor a name that could be one.
     """
 
     code = "invalid_client"
@@ -137,6 +137,11 @@ class ClientSecrets:
                     f"the secret of the client {client!a} is shorter than {_SHORTEST} characters: "
                     "make one with secrets.token_urlsafe(32)"
                 )
+            # Taken for a secret, it would be one that stands in a file of digests.
+            if any(text.lower().startswith("sha256:") and not _DIGEST.fullmatch(text) for text in texts):
+                faults.append(
+                    f"the digest of the client {client!a} is not sha256: and 64 lower-case hexadecimal digits"
+                )
             self._digests[client] = tuple(map(_kept, texts))
         if faults:
             raise ConfigurationError(*faults)
@@ -150,8 +155,16 @@ class ClientSecrets:
         client, proven = self._compared(form, authorization if way == BASIC else ())
         if proven:
             return client
-        named = f"the client {client}" if client in self._digests else "a client that is not known"
-        raise ClientRefused("invalid_client", "secret", f"{named} did not send its secret")
+        raise ClientRefused("invalid_client", "secret", self._detail(client))
+
+    def _detail(self, client: str) -> str:
+        if client in self._digests:
+            return f"the client {client} sent another secret than its own"
+        if not client:
+            return "the client did not send an id and a secret that can be read"
+        # INVARIANT: a secret that was sent in place of the id is longer than what is shown.
+        shown = f" {client!a}" if len(client) < _SHORTEST and name_fault(client) is None else " of that name"
+        return f"there is no client{shown} here: add it to ClientSecrets (or PrivateKeyJwt)"
 
     def _compared(self, form: Form, authorization: Sequence[str]) -> tuple[str, bool]:
         """The client that the request names, "" where it names none, and whether its secret is right."""

@@ -38,7 +38,8 @@ class PolicyError(JwtLpError):
     """The policy does not allow what was asked of it; the message names the culprits and the remedy.
 
     `reason` is a stable slug: `scope`, `target` (the audience), `actor`, `claims`, `lifetime`, `size`, `lineage`,
-    `revoked`, `undecided`, and `policy` where none of them says it.
+    `revoked`, `undecided`, and `policy` where none of them says it. `OnBehalfOf` adds `token` (the one to be narrowed
+    is no good) and `client` (the endpoint does not take ours for who it is).
     """
 
     code = "policy"

@@ -22,7 +22,7 @@ from jwt_lp.clientauth import ClientRefused
 from jwt_lp.decision import RETRY_AFTER
 from jwt_lp.errors import InvalidToken, KeysUnavailable, PolicyError
 from jwt_lp.journal import write
-from jwt_lp.parameters import ACCESS_TOKEN, MAX_BODY, Asked, Fault, read_asked, read_form, single
+from jwt_lp.parameters import ACCESS_TOKEN, BAD_TOKEN, MAX_BODY, Asked, Fault, read_asked, read_form, single
 from jwt_lp.sources import is_array, is_object
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _UNFIT: Final = re.compile(r"[^ !#-\[\]-~]")
 _LONGEST: Final = 400
 
-_BAD_TOKEN: Final = "The subject_token is expired, revoked, malformed or none that can be exchanged here."
 _UNDECIDED: Final = "It cannot be decided right now; try again."
 _CODES: Final[Mapping[str, str]] = MappingProxyType(
     {"scope": "invalid_scope", "target": "invalid_target", "actor": "unauthorized_client"}
@@ -132,7 +131,7 @@ class TokenExchange:
             self._check_caller(client, parent)
             token = self.issuer.narrow(asked.token, asked.permissions, audience=asked.audience, actor=client)
         except InvalidToken as error:
-            raise Fault("invalid_request", _BAD_TOKEN, error.cause, error.detail) from None
+            raise Fault("invalid_request", BAD_TOKEN, error.cause, error.detail) from None
         except KeysUnavailable as error:
             raise Fault("temporarily_unavailable", _UNDECIDED, error.code, str(error)) from None
         except PolicyError as error:
@@ -161,7 +160,9 @@ class TokenExchange:
 
     def _check_caller(self, client: str, parent: AccessToken) -> None:
         # INVARIANT: who holds a token that was neither made for it nor issued to it has got hold of it elsewhere.
-        if client not in (parent.client, *self.issuer.audiences(parent)):
+        # Another issuer's clients are not ours, even where they have the same name.
+        issued_to = parent.client if parent.issuer == self.issuer.issuer else None
+        if client not in (issued_to, *self.issuer.audiences(parent)):
             raise Fault(
                 "unauthorized_client",
                 "The subject_token was neither made for this client nor issued to it.",
@@ -204,5 +205,5 @@ def _refusal(error: PolicyError) -> Fault:
     if error.reason == "undecided":
         return Fault("temporarily_unavailable", _UNDECIDED, "undecided", str(error))
     if error.reason == "revoked":
-        return Fault("invalid_request", _BAD_TOKEN, "revoked", str(error))
+        return Fault("invalid_request", BAD_TOKEN, "revoked", str(error))
     return Fault(_CODES.get(error.reason, "invalid_request"), str(error), error.reason)

@@ -51,11 +51,11 @@ class Fetched:
     max_age: float | None
 
 
-def check_url(url: str, allow_http_hosts: Collection[str] = ()) -> str | None:
+def check_url(url: str, allow_http_hosts: Collection[str] = (), *, named: str = "ALLOW_HTTP_HOSTS") -> str | None:
     """Say what is wrong with a configured address, or None: https with a host and nothing else odd.
 
-    http is for loopback and for the hosts named in `allow_http_hosts` (names without port). User names in
-    the address, fragments, white space and characters outside ASCII are refused.
+    http is for loopback and for the hosts named in `allow_http_hosts` (names without port); `named` is what the
+    operator calls that. User names in the address, fragments, white space and characters outside ASCII are refused.
     """
     if not _URL.fullmatch(url):
         return "is empty or has white space, control or non-ASCII characters (write host names in punycode)"
@@ -71,7 +71,7 @@ def check_url(url: str, allow_http_hosts: Collection[str] = ()) -> str | None:
     if "#" in url:
         return "has a fragment"
     if parts.scheme == "http" and not _may_be_plain(host, allow_http_hosts):
-        return "is http: use https (or name the host in ALLOW_HTTP_HOSTS, in development only)"
+        return f"is http: use https (or name the host in {named}, in development only)"
     return None
 
 

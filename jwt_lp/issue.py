@@ -7,15 +7,18 @@ what narrowing one for another service is; it never widens.
 from __future__ import annotations
 
 import base64
+import json
 import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from jwt_lp.allowance import OURS, ClaimPolicy, as_json, check_roles
 from jwt_lp.claims import COMPACT, is_array
 from jwt_lp.errors import ConfigurationError, PolicyError
+from jwt_lp.jws import MAX_TOKEN
 from jwt_lp.narrowing import actor_of, audience_of, descent, named, share
 from jwt_lp.permissions import Permissions
 from jwt_lp.policy import EMPTY, Policy
@@ -69,6 +72,10 @@ class Issuer:
             raise ConfigurationError("an issuer has a name: the iss of its tokens, usually its https address")
         if any(each.issuer == issuer for each in trusts):
             raise ConfigurationError(f"the issuer {issuer!a} is this one: leave it out of trusts")
+        if any(each.own for each in trusts):
+            # Whoever narrowed a token of theirs would be taken for us.
+            raise ConfigurationError("an issuer among trusts is marked own: only one issuer can be this one")
+        _check_kinds(keys, policy)
         self.issuer: str = issuer
         self.policy: Policy = policy
         self._keys = OneKey(keys) if isinstance(keys, SigningKey) else keys
@@ -112,6 +119,11 @@ class Issuer:
         `lifetime` is seconds; left out, it is the issuer's or the audience's longest, whichever is shorter. `claims`
         are what else shall stand in it, all of them on the audience's list.
         """
+        if any(str(subject).startswith(f"{each.name}:") for each in self._trusts.values()):
+            raise PolicyError(
+                "the subject begins with the name of another issuer, whose subjects are called so here: "
+                "have its own token narrowed"
+            )
         audience = self._said("audience", audience or self._audience)
         client = self._said("client", client or self._client)
         allowed = self.allowed(audience)
@@ -149,9 +161,8 @@ class Issuer:
         parent = self.verify(token)
         claims = _claims(parent)
         own = parent.issuer == self.issuer
-        profile = RFC9068 if own else self._trusts[parent.issuer].profile
         acting = actor_of(self.policy, actor)
-        target = audience_of(self.policy, _listed(profile.intended(claims)[1]), audience, actor)
+        target = audience_of(self.policy, self.audiences(parent), audience, actor)
         allowed = self.allowed(target)
         asked = _texts("permissions", permissions)
         allowed.check_grants(asked, self.policy, target)
@@ -159,7 +170,9 @@ class Issuer:
         from_parent = descent(parent, claims, own=own, actor=actor)
         self._ask_revoked(parent)
         subject = parent.subject if own else f"{parent.issuer_name}:{parent.subject}"
-        client = self._said("client", actor or parent.client or self._client)
+        # INVARIANT: a name that another issuer gave is never taken for one of ours.
+        asking = parent.client if own or parent.client is None else f"{parent.issuer_name}:{parent.client}"
+        client = self._said("client", actor or asking or self._client)
         life = allowed.lifetime(lifetime, self._lifetime, target)
         body = self._registered(subject, target, client, life, parent.expires_at)
         kept = {name: claims[name] for name in sorted(allowed.claims - OURS) if name in claims}
@@ -225,8 +238,12 @@ class Issuer:
 
     def audiences(self, token: AccessToken) -> tuple[str, ...]:
         """Whom a token that `verify` gave is for."""
-        profile = RFC9068 if token.issuer == self.issuer else self._trusts[token.issuer].profile
-        return _listed(profile.intended(_claims(token))[1])
+        if token.issuer == self.issuer:
+            return _listed(_claims(token)["aud"])
+        issuer = self._trusts[token.issuer]
+        # INVARIANT: of another issuer's audiences only those count that are known to mean a service of ours.
+        said = _listed(issuer.profile.intended(_claims(token))[1])
+        return tuple(sorted((issuer.audience or frozenset()).intersection(said)))
 
     def jwks(self) -> dict[str, object]:
         """The key set to publish (RFC 7517, section 5)."""
@@ -293,11 +310,12 @@ class Issuer:
     def _signed(self, claims: Mapping[str, object], allowed: ClaimPolicy, audience: str) -> str:
         payload = as_json(claims)
         token = self._keys.current.compact(payload, typ="at+jwt")
-        if len(token) > allowed.max_size:
+        limit = min(allowed.max_size, MAX_TOKEN)
+        if len(token) > limit:
             sizes = {name: len(as_json({name: value})) * 4 // 3 for name, value in claims.items()}
             heaviest = sorted(sizes, key=lambda name: -sizes[name])[:3]
             raise PolicyError(
-                f"the token has {len(token)} characters, a token for {audience} {allowed.max_size} at most; the heaviest "
+                f"the token has {len(token)} characters, a token for {audience} {limit} at most; the heaviest "
                 f"claims are {', '.join(f'{name} ({sizes[name]})' for name in heaviest)}: ask for less, put permissions "
                 "into a role, or issue compact ones",
                 reason="size",
@@ -315,6 +333,21 @@ class Issuer:
 
     def __repr__(self) -> str:
         return f"<Issuer {self.issuer}>"
+
+
+def _check_kinds(keys: object, policy: object) -> None:
+    """A path is what people pass in place of both."""
+    faults: list[str] = []
+    if not callable(getattr(keys, "jwks", None)) and not isinstance(keys, SigningKey):
+        faults.append(f"keys is a SigningKey or a KeyRing: write KeyRing({_path(keys, 'signing-keys')})")
+    if not isinstance(policy, Policy):
+        faults.append(f"policy is a Policy: write Policy.load({_path(policy, 'least-privilege.toml')})")
+    if faults:
+        raise ConfigurationError(*faults)
+
+
+def _path(given: object, usual: str) -> str:
+    return json.dumps(str(given) if isinstance(given, (str, Path)) else usual)
 
 
 def _texts(what: str, values: Iterable[str]) -> tuple[str, ...]:

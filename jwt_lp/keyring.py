@@ -247,12 +247,12 @@ def _check_algorithm(algorithm: str | None) -> None:
 
 def _check_published(waiting: tuple[RingKey, ...], now: float, ahead: float) -> None:
     if not waiting:
-        raise PolicyError("no key is published to sign next: make one first, or force it")
+        raise PolicyError("no key is published to sign next: make one first, or pass --force")
     if now - waiting[0].published < ahead:
         since = max(0.0, now - waiting[0].published)
         raise PolicyError(
             f"the next key, {waiting[0].kid}, has been published for {since:.0f} s of {ahead:.0f}: whoever has not "
-            f"fetched it refuses its tokens; wait {ahead - since:.0f} s, or force it"
+            f"fetched it refuses its tokens; wait {ahead - since:.0f} s, or pass --force"
         )
 
 

@@ -201,9 +201,12 @@ def _found(said: Said, now: float, policy: Policy, options: LintOptions) -> Iter
     yield from named(said)
     yield from dated(said, now)
     yield from sized(said)
-    intended = [policy.audiences[each] for each in audiences(said.claims) if each in policy.audiences]
+    named_there = set(audiences(said.claims))
+    intended = [policy.audiences[each] for each in sorted(named_there) if each in policy.audiences]
     yield from carried(said, options.read.union(*(each.claims for each in intended)))
-    yield from held(said, policy, options.asked, options.used)
+    # One that is for another service as well is not excused by what the policy allows this one.
+    alone = intended[0] if len(named_there) == len(intended) == 1 else None
+    yield from held(said, policy, options.asked, options.used, alone)
 
 
 def _expired(options: LintOptions, now: float) -> Iterator[Found]:

@@ -24,7 +24,7 @@ from jwt_lp.errors import ConfigurationError, InvalidToken, JwtLpError, PolicyEr
 from jwt_lp.fetch import check_url, plain
 from jwt_lp.issue import Issuer
 from jwt_lp.jwk import SYMMETRIC
-from jwt_lp.parameters import ACCESS_TOKEN, TOKEN_EXCHANGE
+from jwt_lp.parameters import ACCESS_TOKEN, BAD_TOKEN, TOKEN_EXCHANGE
 from jwt_lp.signing import SigningKey, sign
 
 if TYPE_CHECKING:
@@ -34,9 +34,16 @@ ENTRIES: Final = 1024
 ASSERTION_LIFE: Final = 60
 # A token that is about to die is not sent: the call takes its time, and clocks differ.
 MARGIN: Final = 10.0
+_HTTP_HOSTS: Final = "allow_http_hosts=[...] of Narrower"
 
 _REASONS: Final[Mapping[str, str]] = MappingProxyType(
-    {"invalid_scope": "scope", "invalid_target": "target", "unauthorized_client": "actor"}
+    {
+        "invalid_scope": "scope",
+        "invalid_target": "target",
+        "unauthorized_client": "actor",
+        "invalid_client": "client",
+        "invalid_grant": "token",
+    }
 )
 
 
@@ -119,7 +126,7 @@ class Narrower:
 
     def check(self, url: str) -> None:
         """`ConfigurationError` for an address that no token is sent to: http, but for loopback."""
-        fault = check_url(url.partition("#")[0], self._http_hosts)
+        fault = check_url(url.partition("#")[0], self._http_hosts, named=_HTTP_HOSTS)
         if fault is not None:
             raise ConfigurationError(f"no token is sent there: the address {fault}")
 
@@ -217,6 +224,9 @@ def _refuse(status: int, said: dict[str, object]) -> NoReturn:
     error, description = said.get("error"), said.get("error_description")
     told = f"{plain(error)}: {plain(description)}" if isinstance(error, str) else "nothing that OAuth knows"
     reason = "undecided" if status >= 500 else _REASONS.get(str(error), "policy")  # noqa: PLR2004 - an HTTP status
+    # RFC 8693 has no code for it: an endpoint of ours is known by its words, another one's invalid_request is not.
+    if (error, description) == ("invalid_request", BAD_TOKEN):
+        reason = "token"
     raise PolicyError(f"the token endpoint answered {status} and said {told}", reason=reason)
 
 
@@ -229,7 +239,7 @@ def _faults(
 ) -> list[str]:
     if isinstance(where, Issuer):
         return ["an Issuer of this process asks for no secret and no key"] if secret or key else []
-    fault = check_url(where, allow_http_hosts)
+    fault = check_url(where, allow_http_hosts, named=_HTTP_HOSTS)
     faults = [] if fault is None else [f"the token endpoint's address {fault}"]
     if not client:
         faults.append("a token endpoint wants to know its client: pass client=")

@@ -101,7 +101,7 @@ def audience_of(policy: Policy, parents: Sequence[str], asked: str | None, actor
         if len(parents) == 1:
             return parents[0]
         raise PolicyError(f"the token is for {named(parents)}: name one audience", reason="target")
-    callers = [actor] if actor in parents and actor is not None else parents
+    callers = [actor] if actor is not None and (actor in parents or actor in policy.audiences) else parents
     if asked in parents or any(
         asked in policy.audiences[caller].may_call for caller in callers if caller in policy.audiences
     ):
@@ -126,7 +126,10 @@ def descent(parent: AccessToken, claims: Mapping[str, object], *, own: bool, act
         )
     before = parent.lineage
     ids = [*(each for _, each in before.ancestors), parent.token_id] if before else [parent.token_id]
-    acting = [*([actor] if actor is not None else []), *_acting(claims.get("act"))]
+    earlier = _acting(claims.get("act"))
+    # INVARIANT: who acts in another issuer's token is known by that issuer's name for them, and is no client of ours.
+    named_so = earlier if own else [f"{parent.issuer_name}:{name}" for name in earlier]
+    acting = [*([actor] if actor is not None else []), *named_so]
     if max(len(ids), len(acting)) > MAX_DEPTH:
         raise PolicyError(
             f"the token was narrowed {MAX_DEPTH} times already, or has {MAX_DEPTH} actors: "

@@ -19,8 +19,12 @@ TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"
 JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
 
+BAD_TOKEN: Final = "The subject_token is expired, revoked, malformed or none that can be exchanged here."
+"""What the endpoint says of every token that is no good; `OnBehalfOf` knows it again."""
+
 MAX_BODY: Final = 64 * 1024
 MAX_FIELDS: Final = 32
+MAX_ASKED: Final = 100
 
 _TYPES: Final = frozenset({ACCESS_TOKEN, JWT})
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -106,6 +110,9 @@ def _permissions(scope: str) -> tuple[str, ...]:
     # INVARIANT: nothing is granted by default.
     if not permissions:
         raise Fault("invalid_scope", "scope is missing: name the permissions that the new token shall hold.")
+    # Each is held against the whole catalogue.
+    if len(permissions) > MAX_ASKED:
+        raise Fault("invalid_scope", f"At most {MAX_ASKED} permissions are asked for at once.", "too_many")
     # INVARIANT: what is said again in an answer or the log is no longer than a permission, so no token by mistake.
     if any(len(each) > MAX_LENGTH for each in permissions):
         raise Fault("invalid_scope", f"A permission has at most {MAX_LENGTH} characters.", "too_long")

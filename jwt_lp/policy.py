@@ -61,7 +61,7 @@ class Policy:
     path: str | None = field(default=None, compare=False)
     digest: str = field(init=False)
     _sources: Mapping[tuple[str | None, str], tuple[str, ...]] = field(init=False, compare=False)
-    _templates: tuple[str, ...] = field(init=False, compare=False)
+    _templates: Mapping[tuple[int, str], tuple[str, ...]] = field(init=False, compare=False)
     _numbering: Numbering = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -69,7 +69,9 @@ class Policy:
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         object.__setattr__(self, "digest", _digest(self))
         object.__setattr__(self, "_sources", MappingProxyType(_conferring(self.roles.values())))
-        object.__setattr__(self, "_templates", tuple(name for name in self.catalogue if "{" in name))
+        object.__setattr__(
+            self, "_templates", MappingProxyType(_by_form(name for name in self.catalogue if "{" in name))
+        )
         object.__setattr__(self, "_numbering", Numbering.of(self.catalogue))
 
     @classmethod
@@ -137,7 +139,10 @@ class Policy:
             return True
         # A name by one look; only templates and patterns have to be gone through.
         named = None if "{" in text else self.catalogue.get(text)
-        candidates = self.catalogue if is_pattern(text) else self._templates
+        candidates: Iterable[str] = self.catalogue
+        if not is_pattern(text):
+            first, size = text.partition(":")[0], text.count(":")
+            candidates = (*self._templates.get((size, first), ()), *self._templates.get((size, ""), ()))
         return (
             not named.retired
             if named is not None
@@ -193,6 +198,15 @@ class Policy:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
+
+
+def _by_form(templates: Iterable[str]) -> dict[tuple[int, str], tuple[str, ...]]:
+    """Templates by how many colons they have and how they begin, "" where that is a placeholder."""
+    found: dict[tuple[int, str], list[str]] = {}
+    for name in templates:
+        first = name.partition(":")[0]
+        found.setdefault((name.count(":"), "" if "{" in first else first), []).append(name)
+    return {form: tuple(names) for form, names in found.items()}
 
 
 def _conferring(roles: Iterable[Role]) -> dict[tuple[str | None, str], tuple[str, ...]]:

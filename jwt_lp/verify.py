@@ -192,9 +192,14 @@ class Verifier:
         through: tuple[tuple[str, tuple[str, ...]], ...],
     ) -> Permissions:
         direct = [Grant(text, source, pattern=patterns) for text, source in conferred.grants]
-        direct += [
-            Grant(text, ROLE_SCOPE, role, patterns) for role, texts in through for text in texts if is_scope_token(text)
-        ]
+        for role, texts in through:
+            # INVARIANT: what a role no longer confers is not held through it, wherever the role is known.
+            confers = Permissions.of(self._policy.roles[role].grants) if role in self._policy.roles else None
+            direct += [
+                Grant(text, ROLE_SCOPE, role, patterns)
+                for text in texts
+                if is_scope_token(text) and (confers is None or confers.containing(text) is not None)
+            ]
         _check_bounds([grant.text for grant in direct], patterns=patterns)
         return Permissions.of([*direct, *self._policy.grants(roles)])
 
@@ -263,6 +268,9 @@ def _check_audience(issuer: TrustedIssuer, claims: Mapping[str, object]) -> None
     if issuer.audience is not None and issuer.audience.isdisjoint(values):
         wanted = ", ".join(sorted(issuer.audience))
         remedy = issuer.profile.remedy("audience", wanted) or f'ask the issuer for a token for "{wanted}"'
+        if issuer.own:
+            narrowed = f'have the caller narrow it for "{wanted}" (OnBehalfOf)'
+            remedy = f"{narrowed}, or correct AUDIENCE if this service is meant"
         raise InvalidToken("audience", f"{name} is {_shown(value)}: {remedy}")
 
 

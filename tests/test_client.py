@@ -289,6 +289,32 @@ def test_an_endpoint_that_redirects_gets_nothing_more(world: World, caller: Call
     assert elsewhere.bodies <= {(b"", None)}
 
 
+def test_a_body_that_a_hook_has_read_is_sent_once(world: World, caller: Caller) -> None:
+    """What looks at every request, as a logger does, does not make the token follow a redirect."""
+
+    def look(request: Any) -> None:
+        request.read()
+
+    async def alook(request: Any) -> None:
+        await request.aread()
+
+    hooks = {"request": [alook if caller.is_async else look]}
+    via = Narrower(world.endpoint, "shop", secret=SECRET)
+    auth = OnBehalfOf(fat(), ["stock:read"], via=via, audience="stock")
+    assert 200 == caller.get(f"{world.origin}/stock", auth, event_hooks=hooks).status_code
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        elsewhere = World(server.server_port)
+        server.RequestHandlerClass = _handler(elsewhere)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        world.moved = f"307 {elsewhere.endpoint}"
+        auth = OnBehalfOf(fat(), ["stock:write"], via=via, audience="stock")
+        with pytest.raises(PolicyError, match="redirects"):
+            caller.get(f"{world.origin}/stock", auth, event_hooks=hooks, follow_redirects=True)
+        server.shutdown()
+    assert 0 == elsewhere.tokens
+    assert elsewhere.bodies <= {(b"", None)}
+
+
 @pytest.mark.parametrize(
     ("permissions", "audience", "reason", "said"),
     [
@@ -321,9 +347,11 @@ def _says(status: int = 200, **said: object) -> tuple[int, bytes]:
     ("answer", "reason", "said"),
     [
         pytest.param(
-            _says(401, error="invalid_client", error_description="No."), "policy", "invalid_client: No.", id="401"
+            _says(401, error="invalid_client", error_description="No."), "client", "invalid_client: No.", id="401"
         ),
         pytest.param(_says(400, error="unauthorized_client"), "actor", "unauthorized_client: None", id="not our token"),
+        pytest.param(_says(400, error="invalid_grant"), "token", "invalid_grant", id="a dead token"),
+        pytest.param(_says(400, error="invalid_request"), "policy", "invalid_request: None", id="it may be anything"),
         pytest.param(_says(503, error="temporarily_unavailable"), "undecided", "temporarily_unavailable", id="503"),
         pytest.param((500, b"<html>"), "undecided", "nothing that OAuth knows", id="an error page"),
         pytest.param((200, b"<html>"), "policy", "no access_token", id="a page"),
@@ -380,7 +408,9 @@ def test_a_token_is_sent_encrypted_or_not_at_all(world: World, caller: Caller) -
     """http is for loopback, and for hosts that the operator names; the endpoint is not asked either."""
     auth = OnBehalfOf(fat(), ["stock:read"], via=Narrower(world.endpoint, "shop", secret=SECRET), audience="stock")
     for url in ("http://stock.test/items", "http://127.0.0.1.stock.test/", "http://10.0.0.1/"):
-        with pytest.raises(ConfigurationError, match="no token is sent there: the address is http"):
+        with pytest.raises(
+            ConfigurationError, match=r"no token is sent there: the address is http: .* allow_http_hosts=\[...\]"
+        ):
             caller.get(url, auth)
     assert 0 == world.tokens
     named = Narrower(ISSUER, "shop", allow_http_hosts=["stock"])
@@ -389,11 +419,32 @@ def test_a_token_is_sent_encrypted_or_not_at_all(world: World, caller: Caller) -
         named.check("http://stock.test/items")
 
 
-@pytest.mark.parametrize("token", ["", "Bearer ", "Bearer  x", "a b", "Bearer a,b", "Basic abc"])
-def test_what_is_no_token_is_refused_at_once(token: str) -> None:
+@pytest.mark.parametrize("token", [None, "", " ", "Bearer", "Bearer ", "Bearer  x", "a b", "Bearer a,b", "Basic abc"])
+def test_what_is_no_token_is_refused_at_once(token: str | None) -> None:
     """A caller's header that holds no token makes no call."""
     with pytest.raises(InvalidToken, match="neither a token nor a Bearer credential"):
         OnBehalfOf(token, ["stock:read"], via=ISSUER)
+
+
+@pytest.mark.parametrize("write", [" {}\n", "Bearer {} ", "\tbearer {}\r\n", "{}"])
+def test_white_space_around_a_token_is_no_part_of_it(write: str) -> None:
+    """A token that was read from a file, or a header as it came, may end in a line's end."""
+    token = fat()
+    auth = OnBehalfOf(write.format(token), ["stock:read"], via=ISSUER, audience="stock")
+    kept = OnBehalfOf(token, ["stock:read"], via=ISSUER, audience="stock")
+    assert vars(kept)["_wish"] == vars(auth)["_wish"]
+
+
+def test_a_dead_token_is_told_apart(world: World, caller: Caller) -> None:
+    """What an endpoint of ours says of a token that is no good has a reason of its own."""
+    via = Narrower(world.endpoint, "shop", secret=SECRET)
+    with pytest.raises(PolicyError, match="invalid_request") as caught:
+        caller.get(f"{world.origin}/stock", OnBehalfOf("junk", ["stock:read"], via=via))
+    assert ("token", []) == (caught.value.reason, world.seen)
+    via = Narrower(world.endpoint, "shop", secret=f"another {SECRET}")
+    with pytest.raises(PolicyError, match="invalid_client") as caught:
+        caller.get(f"{world.origin}/stock", OnBehalfOf(fat(), ["stock:read"], via=via))
+    assert ("client", []) == (caught.value.reason, world.seen)
 
 
 def test_a_bad_token_is_the_issuers_to_refuse(world: World, caller: Caller) -> None:
@@ -408,7 +459,7 @@ def test_a_bad_token_is_the_issuers_to_refuse(world: World, caller: Caller) -> N
     [
         (
             {"where": "http://issuer.test/token", "client": "shop", "secret": SECRET},
-            "the token endpoint's address is http",
+            r"the token endpoint's address is http: use https \(or name the host in allow_http_hosts=\[...\] of Narrower",
         ),
         ({"where": "https://issuer.test/token", "secret": SECRET}, "pass client="),
         ({"where": "https://issuer.test/token", "client": "shop"}, "pass secret= or key="),

@@ -140,20 +140,40 @@ def test_a_secret_of_other_characters_survives_both_ways() -> None:
 
 @pytest.mark.parametrize("authorization", [basic("shop", OTHER), basic("nobody", OTHER), raw(f"shop:{OTHER}%")])
 def test_nothing_shows_a_secret(authorization: list[str]) -> None:
-    """Neither message nor traceback nor repr holds what was sent or what is kept, nor a name that is no client's."""
+    """Neither message nor traceback nor repr holds what was sent or what is kept."""
     with pytest.raises(ClientRefused) as caught:
         CLIENTS.authenticate({}, authorization)
     frames = list(traceback.walk_tb(caught.value.__traceback__))[1:]
     shown = [str(caught.value), repr(caught.value), repr(CLIENTS)]
     shown += [repr(value) for frame, _ in frames for name, value in frame.f_locals.items() if name != "authorization"]
     assert [] == [text for text in shown if OTHER in text or SECRET in text]
-    assert "nobody" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("authorization", "said"),
+    [
+        (basic("shop", OTHER), "the client shop sent another secret than its own"),
+        (basic("nobody", OTHER), "there is no client 'nobody' here: add it to ClientSecrets (or PrivateKeyJwt)"),
+        (basic(OTHER, SECRET), "there is no client of that name here: add it to ClientSecrets (or PrivateKeyJwt)"),
+        (basic("no\nbody", SECRET), "there is no client of that name here: add it to ClientSecrets (or PrivateKeyJwt)"),
+        (basic("", SECRET), "the client did not send an id and a secret that can be read"),
+        (raw("shop"), "the client did not send an id and a secret that can be read"),
+    ],
+)
+def test_the_log_says_what_to_do(authorization: list[str], said: str) -> None:
+    """The operator is told whether the client or its secret is not known; no name that could be a secret is shown."""
+    with pytest.raises(ClientRefused) as caught:
+        CLIENTS.authenticate({}, authorization)
+    assert said == caught.value.detail
 
 
 @pytest.mark.parametrize(
     ("secrets", "fault"),
     [
         ({"shop": "short"}, "is shorter than 22 characters"),
+        ({"shop": "sha256:" + "A" * 64}, "64 lower-case hexadecimal digits"),
+        ({"shop": "SHA256:" + "a" * 64}, "64 lower-case hexadecimal digits"),
+        ({"shop": "sha256:" + "a" * 64 + "\n"}, "64 lower-case hexadecimal digits"),
         ({"shop": []}, "is shorter than 22 characters"),
         ({"shop": [SECRET, ""]}, "is shorter than 22 characters"),
         ({"": SECRET}, "a client id is one or more printable ASCII characters"),

@@ -220,6 +220,7 @@ LATER = (503, "temporarily_unavailable")
         pytest.param(form(TOKEN, "stock:read stock:delete"), "shop", SCOPE, "scope", id="one of two not held"),
         pytest.param(form(TOKEN, "orders:create", None), "web", SCOPE, "scope", id="not the actor's"),
         pytest.param(form(TOKEN, "stock:*"), "shop", SCOPE, "scope", id="a wildcard"),
+        pytest.param(form(TOKEN, " ".join(f"a:{n}" for n in range(101))), "shop", SCOPE, "too_many", id="too much"),
         pytest.param(form(TOKEN, 'a"b\\c'), "shop", SCOPE, "scope", id="no permission"),
         pytest.param(form(TOKEN, "é\x00"), "shop", SCOPE, "scope", id="no ASCII"),
         pytest.param(form(TOKEN, "x" * 2000), "shop", SCOPE, "too_long", id="very long"),
@@ -390,6 +391,8 @@ def test_a_foreign_token_is_exchanged_by_its_audience(claims: dict[str, Any], cl
     made = issuer().verify(told(answer)["access_token"])
     assert ("auth0:a", (claims["iss"], "a")) == (made.subject, made.lineage and made.lineage.subject)
     assert CALLER == error(ask(form(token), "stranger"))
+    # That issuer's client "web" is not ours of the same name.
+    assert CALLER == error(ask(form(token), "web"))
 
 
 def test_an_issuer_without_audience_is_asked_for_its_substitute() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -153,6 +154,7 @@ def test_the_guard_takes_what_is_issued() -> None:
         ("claims", "not JSON", {"claims": {"tenant": "\ud800"}}),
         ("claims", "no verifier would read these claims", {"claims": {"tenant": {1: "a", "1": "b"}}}),
         ("claims", "no verifier would read these claims", {"claims": {"tenant": 10**80}}),
+        ("scope", "and 12 more", {"permissions": [f"a::{number}" for number in range(20)]}),
         ("size", "the heaviest claims are scope (", {"permissions": ["orders:list", "stock:take"], "audience": "tiny"}),
     ],
 )  # fmt: skip
@@ -208,6 +210,28 @@ def test_an_issuer_has_a_name(name: Any) -> None:
     """Tokens without a usable `iss` could be anybody's."""
     with pytest.raises(ConfigurationError, match="has a name"):
         Issuer(name, KEY)
+
+
+@pytest.mark.parametrize(
+    ("keys", "policy", "faults"),
+    [
+        ("my-keys", POLICY, ['keys is a SigningKey or a KeyRing: write KeyRing("my-keys")']),
+        (KEY, Path("x.toml"), ['policy is a Policy: write Policy.load("x.toml")']),
+        (
+            None,
+            None,
+            [
+                'keys is a SigningKey or a KeyRing: write KeyRing("signing-keys")',
+                'policy is a Policy: write Policy.load("least-privilege.toml")',
+            ],
+        ),
+    ],
+)
+def test_a_path_is_neither_keys_nor_a_policy(keys: Any, policy: Any, faults: list[str]) -> None:
+    """What reads the file is named at once."""
+    with pytest.raises(ConfigurationError) as caught:
+        Issuer(ISSUER, keys, policy=policy)
+    assert tuple(faults) == caught.value.faults
 
 
 def test_an_issuer_says_little_of_itself() -> None:
@@ -356,7 +380,7 @@ def test_a_guard_makes_its_own_issuer() -> None:
             "42", permissions=["orders:list", "orders:create"]
         )
         child = guard.verifier.verify(made.narrow(foreign, ["orders:list"]))
-        assert ("idp:42", "spa") == (child.subject, child.client)
+        assert ("idp:42", "idp:spa") == (child.subject, child.client)
         refused("scope", made.narrow, foreign, ["orders:create"])
     none = {**whole, "ISSUERS": {"a": outside, "b": {**outside, "ISSUER": "https://b.test"}}}
     with Guard(none) as guard, pytest.raises(ConfigurationError, match="0 issuers are marked OWN"):

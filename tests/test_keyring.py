@@ -194,6 +194,22 @@ def test_what_root_makes_is_its_folder_s_owner_s(folder: Path, clock: Clock) -> 
     assert [4711] * 3 == [(folder / name).stat().st_uid for name in made]
 
 
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root makes files for others")
+def test_root_gives_nothing_else_away(folder: Path, clock: Clock, tmp_path: Path) -> None:
+    """A lock that the folder's owner has linked to another file is neither followed nor given to them."""
+    os.chown(folder, 4711, 4711)
+    other = tmp_path / "other"
+    other.write_text("root's", encoding="utf-8")
+    (folder / ".lock").unlink()
+    (folder / ".lock").symlink_to(other)
+    with pytest.raises((ConfigurationError, PolicyError, OSError)):
+        rotate_keys(folder, clock=clock)
+    (folder / ".lock").unlink()
+    (folder / ".lock").hardlink_to(other)
+    rotate_keys(folder, clock=clock)
+    assert 0 == other.stat().st_uid
+
+
 def test_what_a_process_left_that_died_is_swept(folder: Path, clock: Clock) -> None:
     """A half-written file and a key that never counted go with the next change."""
     (folder / ".scratch-abc").write_text("{", "utf-8")
@@ -245,7 +261,7 @@ def test_a_key_that_nobody_has_fetched_does_not_sign(tmp_path: Path, clock: Cloc
     before = kids(tmp_path / "keys")
     clock.now += since
     if refused:
-        with pytest.raises(PolicyError, match=rf"{before[1]}.*wait \d+ s, or force it"):
+        with pytest.raises(PolicyError, match=rf"{before[1]}.*wait \d+ s, or pass --force"):
             rotate_keys(tmp_path / "keys", clock=clock)
         assert before == kids(tmp_path / "keys")
     rotate_keys(tmp_path / "keys", force=refused, clock=clock)
@@ -255,7 +271,7 @@ def test_a_key_that_nobody_has_fetched_does_not_sign(tmp_path: Path, clock: Cloc
 def test_no_rotation_without_a_next_key(folder: Path, clock: Clock) -> None:
     """A key that was not published before does not sign either, unless it is forced."""
     edited(folder, lambda document: document["keys"].pop(1))
-    with pytest.raises(PolicyError, match="no key is published to sign next: make one first, or force it"):
+    with pytest.raises(PolicyError, match="no key is published to sign next: make one first, or pass --force"):
         rotate_keys(folder, clock=clock)
     rotate_keys(folder, force=True, clock=clock)
     assert ["current", "next", "retired"] == states(folder, clock.now)
@@ -407,7 +423,9 @@ def test_processes_that_rotate_at_once(folder: Path) -> None:
     """Of four processes exactly one rotates."""
     spawn = multiprocessing.get_context("spawn")
     gate, said = spawn.Barrier(4), spawn.Queue()
-    processes = [spawn.Process(target=rotate_once, args=(folder, NOW + AHEAD, gate, said), daemon=True) for _ in range(4)]
+    processes = [
+        spawn.Process(target=rotate_once, args=(folder, NOW + AHEAD, gate, said), daemon=True) for _ in range(4)
+    ]
     for process in processes:
         process.start()
     found = Counter(said.get(timeout=60) for _ in processes)
@@ -432,7 +450,7 @@ def test_files_that_others_can_read_are_refused(folder: Path, mode: int, which: 
     """A group's or others' right of any kind stops it, and the remedy is named."""
     path = folder / (which if which == "ring.json" else f"key-{kids(folder)[0]}.json")
     path.chmod(mode)
-    with pytest.raises(ConfigurationError, match=f"chmod 600 {path}"):
+    with pytest.raises(ConfigurationError, match=f"{path} can be read by others: chmod -R go-rwx {folder}$"):
         KeyRing(folder)
 
 
@@ -441,7 +459,7 @@ def test_a_folder_that_others_can_change_is_refused(folder: Path, mode: int, ref
     """Whoever can put files in place of ours could sign; where only owners can (as in a mounted secret) it is fine."""
     folder.chmod(mode)
     if refused:
-        with pytest.raises(ConfigurationError, match=f"chmod 700 {folder}"):
+        with pytest.raises(ConfigurationError, match=f"chmod -R go-rwx {folder}$"):
             KeyRing(folder)
     else:
         assert 2 == len(published(KeyRing(folder)))

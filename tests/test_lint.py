@@ -39,7 +39,8 @@ POLICY = Policy.from_mapping(
             "keeper": {"grants": ["orders:*"]},
         },
         "audiences": {
-            "orders-api": {"may_call": ["billing"], "claims": ["tenant"], "wildcards": True},
+            "orders-api": {"may_call": ["billing"], "claims": ["tenant"]},
+            "gateway": {"may_call": ["billing"], "wildcards": True},
             "billing": {},
         },
         "clients": {"orders-api": {"grants": ["orders:read"]}},
@@ -313,9 +314,28 @@ def test_nor_have_those_of_an_issuer_without_a_policy() -> None:
 def test_what_no_route_asks_for() -> None:
     """Given what routes ask for, a permission that none of them asks for is named; a template asks for each of its own."""
     options = LintOptions(asked=["orders:{id}:ship", "orders:write"])
-    assert [("permission-unasked", "warning", "scope")] == found(token(), options=options)
+    assert [("permission-unasked", "warning", "scope")] == found(token(aud="billing"), options=options)
     assert [] == found(token(scope="orders:7:ship orders:write"), options=options)
     assert [] == found(token(scope=None, cperm=POLICY.encode(["orders:write"])), options=options)
+
+
+def test_what_a_service_that_is_called_may_ask_for() -> None:
+    """Where the policy lets the audience call others, it is a note: their routes are not known."""
+    options = LintOptions(asked=["orders:write"])
+    assert [("permission-unasked", "note", "scope")] == found(token(aud="gateway"), options=options)
+    several = token(aud=["gateway", "orders-api"])
+    assert ("permission-unasked", "warning", "scope") in found(several, options=options)
+
+
+def test_wildcards_that_the_policy_allows() -> None:
+    """They are no finding where they are the one audience's, unless they are for everything or no permissions."""
+    bound = {"cnf": {"jkt": "x"}}
+    assert [] == found(token(aud="gateway", scope="orders:*", role_scope={"x": "orders:*"}, **bound))
+    assert [("permission-wildcard", "error", "scope")] == found(token(aud=["gateway"], scope="**", **bound))
+    assert [("permission-wildcard", "warning", "roles")] == found(token(aud="gateway", roles=["a:*"], **bound))
+    several = found(token(aud=["gateway", "x"], scope="orders:*", **bound))
+    assert ("permission-wildcard", "warning", "scope") in several
+    assert [("permission-wildcard", "warning", "scope")] == found(token(scope="orders:*", **bound))
 
 
 def test_what_the_subject_never_used() -> None:

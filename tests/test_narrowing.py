@@ -298,7 +298,7 @@ def test_a_foreign_parent() -> None:
     own = issuer()
     child = own.narrow(idp_token(tenant="acme", email="a@b.c", sid="s"), ["orders:list", "orders:create"])
     found = claims_of(child)
-    assert ("idp:42", "spa", "acme") == (found["sub"], found["client_id"], found["tenant"])
+    assert ("idp:42", "idp:spa", "acme") == (found["sub"], found["client_id"], found["tenant"])
     assert {"format": "iss_sub", "iss": IDP, "sub": "42"} == found["sub_id"]
     assert ("orders:list", {"clerk": "orders:create"}) == (found["scope"], found["role_scope"])
     assert {"iat": NOW - 30, "ids": ["outside"], "clients": ["spa"]} == found["lineage"]
@@ -307,7 +307,7 @@ def test_a_foreign_parent() -> None:
     grandchild = own.verify(own.narrow(child, ["orders:list"], audience="stock", actor="orders"))
     assert grandchild.lineage is not None
     assert ((IDP, "outside"), (ISSUER, found["jti"])) == grandchild.lineage.ancestors
-    assert ((IDP, "42"), "idp:42", ("spa",)) == (
+    assert ((IDP, "42"), "idp:42", ("spa", "idp:spa")) == (
         grandchild.lineage.subject,
         grandchild.subject,
         grandchild.lineage.clients,
@@ -337,7 +337,7 @@ def test_a_foreign_actor_is_kept_by_name() -> None:
     """Of the actors of another issuer's token their names are kept, outermost first, and nothing else."""
     own = issuer()
     token = idp_token(act={"sub": "proxy", "email": "a@b.c", "act": {"sub": "edge"}})
-    assert {"sub": "orders", "act": {"sub": "proxy", "act": {"sub": "edge"}}} == (
+    assert {"sub": "orders", "act": {"sub": "idp:proxy", "act": {"sub": "idp:edge"}}} == (
         claims_of(own.narrow(token, ["orders:list"], actor="orders"))["act"]
     )
     for act in ("proxy", {"client_id": "proxy"}, [{"sub": "proxy"}]):
@@ -348,7 +348,8 @@ def test_too_many_actors() -> None:
     """A foreign token with as many actors as there may be is not given another."""
     own = issuer()
     act = {"sub": "a", "act": {"sub": "b", "act": {"sub": "c", "act": {"sub": "d"}}}}
-    assert act == claims_of(own.narrow(idp_token(act=act), ["orders:list"]))["act"]
+    kept = {"sub": "idp:a", "act": {"sub": "idp:b", "act": {"sub": "idp:c", "act": {"sub": "idp:d"}}}}
+    assert kept == claims_of(own.narrow(idp_token(act=act), ["orders:list"]))["act"]
     refused("lineage", own.narrow, idp_token(act=act), ["orders:list"], actor="orders")
 
 
@@ -414,6 +415,44 @@ def test_an_issuer_does_not_trust_itself_twice() -> None:
     """Its own tokens are never judged by what is said of another issuer."""
     with pytest.raises(ConfigurationError, match="leave it out of trusts"):
         issuer(trusts=[foreign(issuer=ISSUER)])
+    with pytest.raises(ConfigurationError, match="marked own"):
+        issuer(trusts=[foreign(own=True)])
+
+
+def test_names_of_another_issuer_are_never_ours() -> None:
+    """A subject of ours is not called like theirs, and of their audiences only a known one may be asked for."""
+    own = issuer()
+    with pytest.raises(PolicyError, match="begins with the name of another issuer"):
+        own.issue("idp:42")
+    token = idp_token(aud=["orders", "stock", "bills"], realm_access=None)
+    assert "orders" == claims_of(own.narrow(token, ["orders:list"]))["aud"]
+    refused("target", own.narrow, token, ["orders:list"], audience="bills")
+    assert ("orders",) == own.audiences(own.verify(token))
+    nobody = issuer(trusts=[foreign(audience=None)])
+    refused("target", nobody.narrow, token, ["orders:list"], audience="orders")
+
+
+def test_may_call_is_not_escaped_by_asking_twice() -> None:
+    """A service reaches what it may call itself, not what may be called by those it calls."""
+    chain = {
+        "version": 1,
+        "audiences": {"shop": {"may_call": ["stock"]}, "stock": {"may_call": ["ledger"]}, "ledger": {}},
+        "clients": {"shop": {"grants": ["**"]}, "stock": {"grants": ["**"]}},
+    }
+    own = issuer(policy=Policy.from_mapping(chain), audience="shop", trusts=[])
+    child = own.narrow(own.issue("alice", permissions=["x"]), ["x"], audience="stock", actor="shop")
+    refused("target", own.narrow, child, ["x"], audience="ledger", actor="shop")
+    assert "ledger" == claims_of(own.narrow(child, ["x"], audience="ledger", actor="stock"))["aud"]
+
+
+def test_what_a_role_lost_is_lost_to_the_narrowed() -> None:
+    """Where the role is known it still has to confer what is held through it; where it is not, the token says so."""
+    own = issuer()
+    child = own.narrow(own.issue("alice", roles=["clerk"]), ["orders:create", "orders:list"])
+    fewer = issuer(policy=Policy.from_mapping({"version": 1, "roles": {"clerk": {"grants": ["orders:list"]}}}))
+    without = issuer(policy=Policy())
+    held = [sorted(grant.text for grant in each.verify(child).permissions) for each in (fewer, without)]
+    assert [["orders:list"], ["orders:create", "orders:list"]] == held
 
 
 def test_the_profile_of_another_issuer_says_whom_its_tokens_are_for() -> None:

@@ -398,6 +398,17 @@ def test_a_providers_ceiling_bounds_the_users_roles() -> None:
     assert "orders:list" not in found.permissions
 
 
+def test_a_token_of_our_own_for_another_service() -> None:
+    """The remedy is the caller's, who passed it on as it was; with another issuer it is to ask that one."""
+    made = sign(claims(aud="x"), KEY)
+    narrow = f'have the caller narrow it for "{AUDIENCE}" (OnBehalfOf), or correct AUDIENCE if this service is meant'
+    resource = f'have the client ask for the resource "{AUDIENCE}" (RFC 8707), or AUDIENCE name what is sent'
+    for own, remedy in ((True, narrow), (False, resource)):
+        with pytest.raises(InvalidToken) as caught:
+            verifier(trusted(own=own)).verify(made)
+        assert caught.value.detail.endswith(f": {remedy}")
+
+
 def test_cognito_names_the_audience_in_another_claim() -> None:
     """A Cognito access token has no `aud`; the client's id is held against AUDIENCE in its place."""
     body = claims(aud=None, client_id=AUDIENCE, token_use="access", scope="orders/read")

@@ -60,6 +60,9 @@ def commands(ctx: click.Context) -> None:
       jwt-lp routes shop.main:app --suggest       the lines that are missing
       jwt-lp observed server.log                  who would be refused, were it enforced
       jwt-lp explain - --app shop.main:app --route "GET /orders/7"
+      jwt-lp lint - < token                       what a token need not carry
+      jwt-lp keys new                             keys that sign your own tokens
+      jwt-lp issue alice orders:read              a token of your own issuer
 
     \b
     Exit codes:

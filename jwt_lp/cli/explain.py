@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from jwt_lp.cli.answer import Answer, Question, show, show_json
-from jwt_lp.cli.given import bare
+from jwt_lp.cli.given import bare, refuse_file
 from jwt_lp.cli.lacking import Leaf, leaves
 from jwt_lp.cli.output import Failure, say
 from jwt_lp.cli.steps import walk
@@ -124,6 +124,7 @@ def _token(words: Sequence[str], sent: str) -> str:
     if words[-1:] == ("-",):
         given = sys.stdin.read(2 * MAX_TOKEN)
     elif words:
+        refuse_file(words)
         say("note: a token given as an argument stays in the shell's history: pass - and pipe it in", err=True)
         given = words[-1]
     elif sent:

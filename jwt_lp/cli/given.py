@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from jwt_lp import _lenient
-from jwt_lp.cli.output import Failure
+from jwt_lp.cli.output import Failure, safe
 from jwt_lp.cli.target import TOKEN_VARIABLE
 from jwt_lp.jws import MAX_TOKEN
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _MOST: Final = 2 * MAX_TOKEN
 
@@ -44,6 +47,17 @@ def bare(given: str) -> str:
     if not token:
         raise click.UsageError(f"the token is empty: pipe it in, name a --token-file, or set {TOKEN_VARIABLE}")
     return token
+
+
+def refuse_file(words: Sequence[str]) -> None:
+    """Say how a file is given, where the one word is a file's name and no token."""
+    try:
+        is_file = len(words) == 1 and Path(words[0]).is_file()
+    # Longer than a name can be, as a token is.
+    except (OSError, ValueError):
+        is_file = False
+    if is_file:
+        raise click.UsageError(f"{safe(words[0])} is a file: pass - and < {safe(words[0])}")
 
 
 def _read(file: str) -> str:

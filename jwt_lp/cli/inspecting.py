@@ -16,7 +16,7 @@ import click
 
 from jwt_lp import jws
 from jwt_lp.claims import COMPACT, ROLE_SCOPE, is_array, is_object
-from jwt_lp.cli.given import given_token, token_file_option
+from jwt_lp.cli.given import given_token, refuse_file, token_file_option
 from jwt_lp.cli.issuing import found_policy
 from jwt_lp.cli.output import brief, count, emit, grid, moment, notices, span, text
 from jwt_lp.cli.target import app_option, named_settings, named_settings_option
@@ -70,6 +70,7 @@ def inspect_token(
       jwt-lp issue alice orders:read --settings settings.toml --client web | jwt-lp inspect -
     """  # noqa: D301 - a real backspace is what click looks for
     if words not in {(), ("-",)}:
+        refuse_file(words)
         raise click.UsageError("a token is not given as an argument, which others can read: pass - and pipe it in")
     if words and file is not None:
         raise click.UsageError("- and --token-file are two places: name one")

@@ -12,7 +12,7 @@ from jwt_lp._ring import Ring, read_ring
 from jwt_lp.cli.output import FAINT, GOOD, LOUD, emit, grid, moment, notices, say, span, text
 from jwt_lp.cli.params import Span
 from jwt_lp.keyring import AHEAD, FOLDER, add_key, rotate_keys, withdraw_key
-from jwt_lp.keys import USUAL_AGE
+from jwt_lp.keys import USUAL_AGE, USUAL_PACE
 
 _STYLES: Final = {"current": GOOD, "next": "", "retired": FAINT, "dead": FAINT}
 
@@ -54,9 +54,12 @@ def new(folder: str, algorithm: str | None) -> None:
     """
     ring = add_key(folder, algorithm or "ES256")
     latest = max(key.published for key in ring.keys)
+    before = [key for key in ring.waiting if key.published < latest]
     for key in ring.in_order():
         if key.published == latest:
             signs = "signs from now on" if key == ring.current else "signs after a rotation"
+            if before:
+                signs = f"comes after the next key that there is already, {before[-1].kid}"
             say(f"made {key.kid} ({key.algorithm}) in {folder}/: it is published, and {signs}")
     _say_when(ring)
 
@@ -108,6 +111,8 @@ def rotate(folder: str, algorithm: str | None, ahead: int, lifetime: int | None,
     retired = max((key for key in ring.keys if key.until is not None), key=lambda key: key.since)
     say(f"{ring.current.kid} ({ring.current.algorithm}) signs from now on")
     say(f"{retired.kid} is retired, and published until {moment(retired.until)}")
+    if force:
+        _warn_of_haste(ring, ahead)
     _say_when(ring)
 
 
@@ -120,7 +125,7 @@ def retire(kid: str, folder: str) -> None:
     Its tokens are refused as soon as verifiers have fetched the key set again. In place of the current key the next
     one signs.
     """
-    before, now = read_ring(Path(folder)), time.time()
+    before = read_ring(Path(folder))
     ring = withdraw_key(kid, folder)
     say(f"{kid} is not published any more, and its private half is deleted")
     say(
@@ -129,10 +134,19 @@ def retire(kid: str, folder: str) -> None:
     )
     if ring.current.kid != before.current.kid:
         say(f"{ring.current.kid} ({ring.current.algorithm}) signs from now on")
-        if now - ring.current.published < AHEAD:
-            ago = span(now - ring.current.published)
-            notices([f"it has been published for {ago} only: whoever has not fetched it yet refuses its tokens"])
+        _warn_of_haste(ring, AHEAD)
     _say_when(ring)
+
+
+def _warn_of_haste(ring: Ring, ahead: float) -> None:
+    """Say what it costs that a key signs which verifiers may not have."""
+    since = time.time() - ring.current.published
+    if since < ahead:
+        said = (
+            f"it has been published for {span(since)} only: a verifier that has not fetched it yet refuses its tokens, "
+            f"for up to {USUAL_PACE.cooldown:.0f} s, and longer where it cannot fetch"
+        )
+        notices([said])
 
 
 def _say_when(ring: Ring) -> None:

@@ -7,6 +7,7 @@ cannot steer a terminal. Markup is never read from a text, and nothing is said b
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -69,7 +70,7 @@ def text(value: object, style: str = "") -> Text:
 
 
 def say(*parts: Text | str, err: bool = False) -> None:
-    """Print one paragraph, wrapped to the terminal."""
+    """Print one paragraph, wrapped to the terminal; one line where there is none, for whoever searches it."""
     written = Text(overflow="fold")
     for part in parts:
         written.append_text(part if isinstance(part, Text) else text(part))
@@ -99,7 +100,8 @@ def grid(rows: Iterable[Sequence[Text]], headers: Sequence[str] = (), *, fixed: 
 def _print(what: Text | Table, *, err: bool = False) -> None:
     target = console(err=err)
     with target.capture() as captured:
-        target.print(what)
+        # COLUMNS says how wide it is where nobody looks.
+        target.print(what, soft_wrap=isinstance(what, Text) and not target.is_terminal and "COLUMNS" not in os.environ)
     said = "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
     # A stream may know fewer characters than a route's template has: an escape is better than a traceback.
     encoding = (sys.stderr if err else sys.stdout).encoding or "utf-8"

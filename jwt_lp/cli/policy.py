@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import tomllib
 from dataclasses import dataclass
@@ -69,6 +71,8 @@ def check(ctx: click.Context, path: str, against: str | None, form: str) -> None
     The exit code is 0 when nothing more is allowed than before, 1 when something is or the catalogue was changed
     other than at its end, and 2 when the file has faults or there is nothing to compare with.
     """  # noqa: D301 - a real backspace is what click looks for
+    if not Path(path).exists():
+        raise Failure(f"there is no file {path}: name it: jwt-lp policy check PATH")
     found = Policy.load(path)
     other = None if against is None else _other(Path(path), against)
     changes = Changes() if other is None else compare(other.policy, found)
@@ -97,6 +101,12 @@ def _commit(path: Path, revision: str) -> str | None:
     # An empty one would be the index, and what begins with a dash an option.
     if not revision or not revision.isprintable() or revision.startswith("-") or ":" in revision:
         return None
+    name = re.split(r"[~^@]", revision)[0]
+    refs = {f"{kind}/{name}" for kind in ("refs", "refs/tags", "refs/heads", "refs/remotes")}
+    known = (_git(path, "for-each-ref", "--format=%(refname)", *sorted(refs)) or b"").decode("utf-8", "replace").split()
+    # INVARIANT: whoever may push a tag does not choose what a branch is.
+    if len(both := sorted(refs.intersection(known))) > 1:
+        raise Failure(f"--against {revision}: that is {' and '.join(both)}; write the one that is meant in full")
     found = _git(path, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     return found.decode("ascii", "replace").strip() if found is not None else None
 
@@ -116,7 +126,7 @@ def _unknown(path: Path, against: str) -> str:
 def _at(path: Path, revision: str, commit: str) -> Policy:
     """The same file as it was at a commit."""
     where = f"{path} at {revision}"
-    data = _git(path, "show", "--no-textconv", f"{commit}:./{path.name}")
+    data = _git(path, "show", "--no-textconv", f"{commit}:./{_place(path)[1]}")
     if data is None:
         raise Failure(f"{where}: the file is not in that revision, so there is nothing to compare with")
     if len(data) > MAX_BYTES:
@@ -130,12 +140,20 @@ def _at(path: Path, revision: str, commit: str) -> Policy:
         raise Failure(f"{where}: not TOML: {error}") from None
 
 
+def _place(path: Path) -> tuple[Path, str]:
+    """The folder in which git is asked, and what the policy is called there."""
+    here, whole = Path.cwd(), Path(os.path.abspath(path))  # noqa: PTH100 - links are not followed
+    # INVARIANT: what lies between is part of the change, and may be a link or a repository of its own.
+    inside = whole.is_relative_to(here) and any((each / ".git").exists() for each in (here, *here.parents))
+    return (here, whole.relative_to(here).as_posix()) if inside else (whole.parent, whole.name)
+
+
 def _git(path: Path, *words: str) -> bytes | None:
     """What git says in the policy's folder; None where it fails. There is no shell in between."""
     try:
         done = subprocess.run(  # noqa: S603 - every word that comes from outside was looked at
-            ["git", "--no-pager", *words],  # noqa: S607 - the developer's own git
-            cwd=path.absolute().parent,
+            ["git", "--no-pager", "-c", "safe.bareRepository=explicit", *words],  # noqa: S607 - the developer's own git
+            cwd=_place(path)[0],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -347,6 +347,13 @@ def test_the_token_from_elsewhere(project, cli):
     assert sys.modules["shop"].SEEN is False
 
 
+def test_a_file_is_piped_in(project, cli):
+    """The name of a file is no token: how it is passed is said."""
+    project.write("b.txt", "")
+    code, out, err = cli("explain", "b.txt", "--app", "shop:app")
+    assert (2, "", True) == (code, out, "b.txt is a file: pass - and < b.txt" in " ".join(err.split()))
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -435,6 +435,14 @@ def test_a_settings_profile_counts(project, inspect):
     assert [] == _permissions(inspect(token, "--json")[1])
 
 
+def test_a_file_is_piped_in(house, inspect):
+    """The name of a file is no token: how it is passed is said."""
+    (house.folder / "b.txt").touch()
+    found, out, err = inspect("", "b.txt")
+    assert (2, "", True) == (found, out, "b.txt is a file: pass - and < b.txt" in _said(err))
+    assert 2 == inspect("", "x" * 5000)[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "stdin", "code", "said"),
     [

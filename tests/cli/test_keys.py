@@ -44,6 +44,8 @@ def test_a_further_key(keys, ring):
     code, out, _ = keys("new", "--algorithm", "EdDSA")
     assert (0, 1, True) == (code, out.count("made "), "(EdDSA)" in out)
     assert [*_states(keys)].index(out.split()[1]) == 2
+    following = ring.waiting[0].kid
+    assert f"is published, and comes after the next key that there is already, {following}" in " ".join(out.split())
 
 
 def test_another_folder(project, keys):
@@ -77,7 +79,8 @@ def test_the_list_as_json(keys, ring):
 def test_a_rotation(keys, ring):
     """The next key signs, and what is said names all three keys."""
     current, following = ring.in_order()
-    code, out, _ = keys("rotate")
+    code, out, _ = keys("rotate", "--force")
+    assert "!!" not in out
     assert (0, ["current", "next", "retired"]) == (code, [*_states(keys).values()])
     assert f"{following.kid} (ES256) signs from now on" in out
     assert f"{current.kid} is retired, and published until " in out
@@ -89,8 +92,12 @@ def test_a_rotation_that_comes_too_early(keys):
     before = _states(keys)
     code, out, err = keys("rotate")
     assert (1, "", before) == (code, out, _states(keys))
-    assert "wait 600 s, or force it" in " ".join(err.split())
-    assert 0 == keys("rotate", "--force")[0]
+    assert "wait 600 s, or pass --force" in " ".join(err.split())
+    code, out, _ = keys("rotate", "--force")
+    costs = (
+        "it has been published for 0 s only: a verifier that has not fetched it yet refuses its tokens, for up to 30 s"
+    )
+    assert (0, True) == (code, costs in " ".join(out.split()))
     assert 1 == keys("rotate", "--ahead", "1h")[0]
 
 

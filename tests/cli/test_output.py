@@ -30,6 +30,16 @@ def test_long_text_is_cut():
     assert 303 == len(output.brief("x" * 1000))
 
 
+@pytest.mark.parametrize(("columns", "lines"), [(None, 1), ("40", 3)])
+def test_a_paragraph_is_one_line_where_there_is_no_terminal(monkeypatch, capsys, columns, lines):
+    """What is piped into another program can be searched; COLUMNS wraps it all the same."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    output.say("word " * 20)
+    assert lines == len(capsys.readouterr().out.splitlines())
+
+
 def test_markup_is_never_read(capsys):
     """A text in rich's markup is printed as it is, nor is an emoji code replaced."""
     output.say("[bold red]no[/bold red] :smile:")

@@ -85,7 +85,7 @@ def test_no_file(cli, tmp_path, monkeypatch, words):
     monkeypatch.chdir(tmp_path)
     code, _, err = cli("policy", "check", *words)
     assert 2 == code
-    assert "least-privilege.toml:1: cannot be read: No such file" in err
+    assert "there is no file least-privilege.toml: name it: jwt-lp policy check PATH" in " ".join(err.split())
 
 
 def test_against_a_revision(cli, folder, git):
@@ -275,3 +275,48 @@ def test_wrong_usage(cli, folder):
     """A format that there is not is wrong usage: exit code 2."""
     assert 2 == cli("policy", "check", "--format", "xml")[0]
     assert 2 == cli("policy", "chekc")[0]
+
+
+WIDE = OLD.replace('["orders:list"]', '["**"]')
+
+
+def test_a_folder_that_became_a_link(cli, folder, git):
+    """The path is that of the repository's root: a change cannot have another file compared with itself."""
+    for name, text in (("deploy", OLD), ("fixtures", WIDE)):
+        (folder / name).mkdir()
+        write(folder / name, text)
+    git("add", "--all")
+    git("commit", "--message=two")
+    shutil.rmtree(folder / "deploy")
+    (folder / "deploy").symlink_to("fixtures")
+    code, out, _ = cli("policy", "check", "deploy/least-privilege.toml", "--against", "main")
+    assert 1 == code
+    assert "clerk" in out
+
+
+def test_a_repository_that_the_change_brings(cli, folder, git):
+    """What lies between is never asked by git, though it looks like a repository of its own."""
+    (folder / "deploy").mkdir()
+    write(folder / "deploy", OLD)
+    git("add", "--all")
+    git("commit", "--message=two")
+    write(folder / "deploy", WIDE)
+    inner = folder / "deploy"
+    (inner / "objects").mkdir()
+    (inner / "refs" / "heads").mkdir(parents=True)
+    (inner / "HEAD").write_text("ref: refs/heads/main\n", encoding="utf-8")
+    (inner / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n", encoding="utf-8")
+    code, out, _ = cli("policy", "check", "deploy/least-privilege.toml", "--against", "main")
+    assert 1 == code
+    assert "clerk" in out
+
+
+def test_a_tag_that_is_called_like_a_branch(cli, folder, git):
+    """Whoever may push a tag does not choose what a branch is: the full name has to be written."""
+    write(folder, WIDE)
+    git("commit", "--all", "--message=wide")
+    git("tag", "main")
+    code, _, err = cli("policy", "check", "--against", "main")
+    assert 2 == code
+    assert "refs/heads/main and refs/tags/main" in err
+    assert 0 == cli("policy", "check", "--against", "refs/heads/main")[0]

@@ -16,6 +16,7 @@ from docs.commands import check_command
 from docs.pages import PAGES, ROOT, Block, anchors, codes, pieces, prose
 from docs.walk import Walk
 from jwt_lp._custom import _READERS
+from jwt_lp.cli import run
 from jwt_lp.issuers import ISSUER_KEYS
 from jwt_lp.settings import _TOP_KEYS
 
@@ -127,6 +128,15 @@ def test_commands_in_the_text_exist(page: str) -> None:
     for each in codes(prose(page)):
         if re.match(r"(jwt-lp|make|flask|manage\.py) [a-z-]+", each) and "observed {" not in each:
             check_command(each, page)
+
+
+def test_the_readme_leaves_no_route_unguarded(tmp_path: Path) -> None:
+    """The command that the README goes on with passes for each application that it makes."""
+    walk = Walk("README.md", tmp_path)
+    with walk.begun():
+        for piece in pieces("README.md"):
+            walk.take(piece)
+        assert [0, 0] == [run(["routes"], app) for app in walk.apps]
 
 
 def test_the_readme_in_django(tmp_path: Path) -> None:
