@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from jwt_lp.claims import COMPACT, ROLE_SCOPE
 from jwt_lp.errors import GrammarError, InvalidToken, PolicyError
-from jwt_lp.jws import read_json
+from jwt_lp.jws import MAX_TOKEN, read_json
 from jwt_lp.lineage import DESCENT
 from jwt_lp.narrowing import named
 from jwt_lp.permissions import check_grant, is_pattern
@@ -54,6 +54,11 @@ class ClaimPolicy:
             max_size=audience.max_size or MAX_SIZE,
             wildcards=audience.wildcards,
         )
+
+    @property
+    def limit(self) -> int:
+        """How many characters a token may have; never more than any guard reads."""
+        return min(self.max_size, MAX_TOKEN)
 
     def lifetime(self, asked: object, usual: float, audience: str) -> float:
         """How many seconds a token lives: as asked, or as usual where nothing is."""

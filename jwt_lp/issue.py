@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final
 from jwt_lp.allowance import OURS, ClaimPolicy, as_json, check_roles
 from jwt_lp.claims import COMPACT, is_array
 from jwt_lp.errors import ConfigurationError, PolicyError
-from jwt_lp.jws import MAX_TOKEN
 from jwt_lp.narrowing import actor_of, audience_of, descent, named, share
 from jwt_lp.permissions import Permissions
 from jwt_lp.policy import EMPTY, Policy
@@ -310,12 +309,11 @@ class Issuer:
     def _signed(self, claims: Mapping[str, object], allowed: ClaimPolicy, audience: str) -> str:
         payload = as_json(claims)
         token = self._keys.current.compact(payload, typ="at+jwt")
-        limit = min(allowed.max_size, MAX_TOKEN)
-        if len(token) > limit:
+        if len(token) > allowed.limit:
             sizes = {name: len(as_json({name: value})) * 4 // 3 for name, value in claims.items()}
             heaviest = sorted(sizes, key=lambda name: -sizes[name])[:3]
             raise PolicyError(
-                f"the token has {len(token)} characters, a token for {audience} {limit} at most; the heaviest "
+                f"the token has {len(token)} characters, a token for {audience} {allowed.limit} at most; the heaviest "
                 f"claims are {', '.join(f'{name} ({sizes[name]})' for name in heaviest)}: ask for less, put permissions "
                 "into a role, or issue compact ones",
                 reason="size",

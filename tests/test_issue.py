@@ -170,6 +170,12 @@ def test_a_token_says_whom_it_is_for_and_who_asked() -> None:
     assert "pass client=" in refused("policy", issuer(client=None).issue, "alice")
 
 
+def test_no_token_is_longer_than_a_guard_reads() -> None:
+    """Whatever the audience allows."""
+    own = issuer(claims={"orders": ClaimPolicy(claims=frozenset({"x"}), max_size=10**6)})
+    assert "16384 at most" in refused("size", own.issue, "alice", claims={"x": "y" * 16000})
+
+
 def test_every_culprit_is_named() -> None:
     """Of many culprits the first ones are named, and the others counted."""
     said = refused("scope", issuer().issue, "alice", permissions=[f"lost:{number}" for number in range(20)])
