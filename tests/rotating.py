@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
-from jwt_lp import PolicyError
-from jwt_lp.keyring import rotate_keys
+from jwt_lp import Issuer, PolicyError
+from jwt_lp.keyring import KeyRing, rotate_keys
 
 
 def rotate_once(folder: Path, now: float, gate: Any, said: Any) -> None:
@@ -18,3 +19,12 @@ def rotate_once(folder: Path, now: float, gate: Any, said: Any) -> None:
         said.put(error.code)
     else:
         said.put("rotated")
+
+
+def issue_until(folder: Path, name: str, tokens: Any, stop: Any) -> None:
+    """Issue from the same folder until told to stop; None is the last thing said."""
+    issuer = Issuer(name, KeyRing(folder, look=0.02), audience="orders", client="c")
+    while not stop.is_set():
+        tokens.put(issuer.issue("bob"))
+        time.sleep(0.005)
+    tokens.put(None)

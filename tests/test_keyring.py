@@ -26,7 +26,7 @@ from jwt_lp.profiles import RFC9068
 from jwt_lp.signing import SigningKey, sign
 from jwt_lp.verify import TrustedIssuer, Verifier, verify_signature
 from keyserver import KeyServer, eventually
-from rotating import rotate_once
+from rotating import issue_until, rotate_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -746,22 +746,13 @@ class _Service:
         return snapshot is not None and snapshot.keys.knows(kid)
 
 
-def _issue(folder: Path, tokens: Any, stop: Any) -> None:
-    """Another process that issues from the same folder, until it is stopped."""
-    issuer = Issuer(ISSUER, KeyRing(folder, look=0.02), audience="orders", client="c")
-    while not stop.is_set():
-        tokens.put(issuer.issue("bob"))
-        time.sleep(0.005)
-    tokens.put(None)
-
-
 def test_rotation_under_load_loses_no_request(tmp_path: Path) -> None:
     """While keys are rotated and a process restarts, no token is refused, whichever process made it."""
     folder = tmp_path / "keys"
     add_key(folder)
     spawn = multiprocessing.get_context("spawn")
     foreign, stop = spawn.Queue(), spawn.Event()
-    other = spawn.Process(target=_issue, args=(folder, foreign, stop), daemon=True)
+    other = spawn.Process(target=issue_until, args=(folder, ISSUER, foreign, stop), daemon=True)
     other.start()
     rings = [KeyRing(folder, look=0.02)]
     held: list[str] = []
@@ -775,14 +766,19 @@ def test_rotation_under_load_loses_no_request(tmp_path: Path) -> None:
                 held.append(made)
                 service.take(made)
 
+        relayed: list[str] = []
+
         def relay() -> None:
-            for made in iter(foreign.get, None):
+            for made in iter(partial(foreign.get, timeout=60), None):
+                relayed.append(made)
                 service.take(made)
 
-        threads = [threading.Thread(target=each) for each in (serve, serve, relay)]
+        threads = [threading.Thread(target=each, daemon=True) for each in (serve, serve, relay)]
         service.take(Issuer(ISSUER, rings[0], audience="orders", client="c").issue("first"), wait=True)
         for thread in threads:
             thread.start()
+        # The other process takes a while to start.
+        assert eventually(lambda: bool(relayed), within=60)
         for _ in range(4):
             following = read_ring(folder).waiting[0].kid
             assert eventually(partial(service.fetched, following))

@@ -182,7 +182,7 @@ def _issuer(ctx: click.Context, house: House) -> tuple[Issuer, IssuerSettings | 
         policy=found_policy(house.policy, found),
         claims=found.claims if found is not None else None,
         compact=house.compact,
-        trusts=[each.trusted(each.source(hosts)) for each in others],
+        trusts=[each.trusted(each.source(hosts)) for each in others if not each.own],
     )
     return issuer, own
 
