@@ -430,3 +430,25 @@ def test_a_token_confers_what_was_asked_for(permissions: list[str], roles: list[
     token: AccessToken = own.verify(own.issue("alice", permissions=permissions, roles=roles))
     assert set(permissions) == {grant.text for grant in token.permissions if grant.role is None}
     assert tuple(dict.fromkeys(roles)) == token.roles
+
+
+@pytest.mark.parametrize(
+    ("said", "claims"),
+    [
+        ("JWT_LP: CLAIMS is a mapping from an audience", ["orders"]),
+        ("JWT_LP: CLAIMS: orders: must be a table, not str", {"orders": "short"}),
+        ("JWT_LP: CLAIMS: orders.claim: unknown key; did you mean 'claims'?", {"orders": {"claim": ["tenant"]}}),
+        ("JWT_LP: CLAIMS: 'orders': may_call stands in the policy file", {"orders": {"may_call": ["orders"]}}),
+    ],
+)
+def test_what_settings_may_not_say_of_tokens(said: str, claims: Any) -> None:
+    """What tokens may be is written as in the policy file, and each fault says where it stands."""
+    with pytest.raises(ConfigurationError) as caught:
+        Authority().guard(CLAIMS=claims)
+    assert str(caught.value).startswith(said)
+
+
+def test_settings_may_say_what_tokens_may_be() -> None:
+    """Keys are in upper or in lower case."""
+    with Authority().guard(CLAIMS={"orders": {"MAX_SIZE": 500, "wildcards": True}}) as guard:
+        assert ClaimPolicy(max_size=500, wildcards=True) == guard.settings.claims["orders"]

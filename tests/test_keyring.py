@@ -623,8 +623,10 @@ def test_a_folder_that_fails_leaves_the_last_good_keys(
         for _ in range(3):
             clock.now += LOOK
             assert (before[0], before) == (ring.current.kid, published(ring))
-        assert ["ERROR"] == [record.levelname for record in caplog.records]
-        assert caplog.messages[0].endswith("; the last good signing keys stay in use")
+        # Other rings and sets of this process may log meanwhile.
+        told = [record for record in caplog.records if "signing keys stay in use" in record.getMessage()]
+        assert ["ERROR"] == [record.levelname for record in told]
+        assert told[0].getMessage().endswith("; the last good signing keys stay in use")
     clock.now += STAYS
     assert before[:2] == published(ring)
     (folder / "ring.json").write_bytes(text)
