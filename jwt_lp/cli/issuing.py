@@ -11,10 +11,10 @@ import click
 
 from jwt_lp import jws
 from jwt_lp._ring import read_ring
+from jwt_lp.cli._params import Claim, Span
 from jwt_lp.cli.given import given_token, token_file_option
 from jwt_lp.cli.keys import keys_option
 from jwt_lp.cli.output import Failure, count, moment, notices, say
-from jwt_lp.cli.params import Claim, Span
 from jwt_lp.cli.target import app_option, named_settings, named_settings_option, silenced
 from jwt_lp.issue import Issuer
 from jwt_lp.keyring import KeyRing

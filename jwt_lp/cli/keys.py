@@ -9,8 +9,8 @@ from typing import Final
 import click
 
 from jwt_lp._ring import Ring, read_ring
+from jwt_lp.cli._params import Span
 from jwt_lp.cli.output import FAINT, GOOD, LOUD, emit, grid, moment, notices, say, span, text
-from jwt_lp.cli.params import Span
 from jwt_lp.keyring import AHEAD, FOLDER, add_key, rotate_keys, withdraw_key
 from jwt_lp.keys import USUAL_AGE, USUAL_PACE
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from jwt_lp.cli._params import Claim, Span
 from jwt_lp.cli.output import Failure, moment, say
-from jwt_lp.cli.params import Claim, Span
 from jwt_lp.cli.target import app_option, named_settings, settings, settings_option
 from jwt_lp.development import FOLDER, development_key, development_keys
 from jwt_lp.errors import InvalidToken
