@@ -20,7 +20,7 @@ settings.configure(
     MIDDLEWARE=["jwt_lp_django.middleware.LeastPrivilegeMiddleware"],
     JWT_LP={
         key: os.environ.get(f"JWT_LP_{key}", "")
-        for key in ("ISSUER", "AUDIENCE", "ALGORITHMS", "JWKS_URL", "POLICY", "OWN")
+        for key in ("ISSUER", "AUDIENCE", "ALGORITHMS", "JWKS_URL", "POLICY", "OWN", "STORE")
     },
 )
 django.setup()

@@ -24,7 +24,7 @@ settings.configure(
     },
     JWT_LP={
         key: os.environ.get(f"JWT_LP_{key}", "")
-        for key in ("ISSUER", "AUDIENCE", "ALGORITHMS", "JWKS_URL", "POLICY", "OWN")
+        for key in ("ISSUER", "AUDIENCE", "ALGORITHMS", "JWKS_URL", "POLICY", "OWN", "STORE")
     },
 )
 django.setup()

@@ -11,6 +11,7 @@ from jwt_lp.errors import (
     JwtLpError,
     KeysUnavailable,
     PolicyError,
+    StoreError,
     TemplateError,
 )
 from jwt_lp.exchange import Answer, TokenExchange
@@ -72,6 +73,7 @@ __all__ = [
     "SigningKey",
     "SigningKeys",
     "StaticKeys",
+    "StoreError",
     "TemplateError",
     "TokenExchange",
     "Verifier",

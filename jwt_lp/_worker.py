@@ -11,6 +11,7 @@ import math
 import os
 import threading
 import time
+import weakref
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
@@ -53,6 +54,52 @@ class PerProcess(Generic[T]):
                 self._made.pop(other, None)
         self._held = (pid, value)
         return value
+
+
+def weakly(method: Callable[[], None]) -> Callable[[], None]:
+    """Call a bound method as long as its object is there: hooks at a fork cannot be taken back."""
+    found = weakref.WeakMethod(method)
+
+    def call() -> None:
+        bound = found()
+        if bound is not None:
+            bound()
+
+    return call
+
+
+class Undivided:
+    """A lock that a fork waits for, for at most `patience` seconds; a child has another one, which is free.
+
+    For what must not be cut in two: a library that holds a file's locks in memory, as SQLite does, would have its
+    child believe that they are held, for ever.
+    """
+
+    def __init__(self, patience: float = 5.0) -> None:
+        self._patience = patience
+        self._locks: PerProcess[threading.Lock] = PerProcess(threading.Lock)
+        self._forking: set[int] = set()
+        os.register_at_fork(
+            before=weakly(self._before), after_in_parent=weakly(self._after), after_in_child=weakly(self._in_child)
+        )
+
+    def __enter__(self) -> None:
+        self._locks.get().acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._locks.get().release()
+
+    def _before(self) -> None:
+        if self._locks.get().acquire(timeout=self._patience):
+            self._forking.add(threading.get_ident())
+
+    def _after(self) -> None:
+        if threading.get_ident() in self._forking:
+            self._forking.discard(threading.get_ident())
+            self._locks.get().release()
+
+    def _in_child(self) -> None:
+        self._forking.clear()
 
 
 @dataclass(slots=True, eq=False)
@@ -112,6 +159,11 @@ class Worker:
         """
         if self._running_in != os.getpid() and self._jobs and not self._closed:
             self._start(self._loop.get())
+
+    @property
+    def running(self) -> bool:
+        """Whether this process has the thread, and it has not been told to stop."""
+        return self._running_in == os.getpid() and not self._closed
 
     def close(self, timeout: float = 2.0) -> None:
         """Stop for good, waiting up to `timeout` seconds for a running job. May be called repeatedly."""

@@ -216,6 +216,8 @@ class AccessToken:
     app: bool = False
     development: bool = False
     lineage: Lineage | None = None
+    # what a guard knows of it for the moment; a copy begins without
+    memo: Any = field(default=None, init=False)
 
     @property
     def claims(self) -> Mapping[str, object]:

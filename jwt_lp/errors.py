@@ -49,6 +49,12 @@ class PolicyError(JwtLpError):
         super().__init__(message)
 
 
+class StoreError(JwtLpError):
+    """The store cannot be had, does not answer, or was asked for what it does not have."""
+
+    code = "store"
+
+
 class TemplateError(JwtLpError):
     """A route's parameters cannot fill a requirement's template.
 

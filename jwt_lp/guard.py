@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Self
 
 from jwt_lp._worker import Worker
+from jwt_lp.account import opened
 from jwt_lp.bearer import MALFORMED, NONE, credential
 from jwt_lp.claims import AccessToken
 from jwt_lp.decision import Call, Cause, Decision
@@ -29,6 +30,7 @@ from jwt_lp.settings import Settings
 from jwt_lp.verify import Verifier
 
 if TYPE_CHECKING:
+    from jwt_lp.account import Account, MemoryStatus
     from jwt_lp.keys import KeysStatus
     from jwt_lp.routes import Route, Rules
     from jwt_lp.signing import SigningKey, SigningKeys
@@ -49,15 +51,21 @@ _UNMARKED: Final = Cause(
 
 _PULSE: Final = 1.0
 
+MOST_MADE: Final = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """How the guard stands, for a health endpoint: `ready` when it can decide about every issuer's tokens."""
+    """How the guard stands, for a health endpoint: `ready` when it can decide about every issuer's tokens.
+
+    `memory` says how it stands with its store; None without one.
+    """
 
     ready: bool
     keys: Mapping[str, KeysStatus]
     policy: str
     observing_until: str | None
+    memory: MemoryStatus | None = None
 
 
 class Guard:
@@ -78,6 +86,7 @@ class Guard:
         self._clock = clock
         self._journal = Journal(self.settings, clock, reference)
         self._worker = Worker()
+        self._account = opened(self.settings, self._worker, clock)
         hosts = self.settings.allow_http_hosts
         self._sources = {issuer.name: issuer.source(hosts) for issuer in self.settings.issuers}
         development = development_keys() if self.settings.development else None
@@ -117,7 +126,7 @@ class Guard:
             return self._open(authorization, requirement, route, call, wait=wait)
         found = self._authenticate(authorization, call, wait=wait)
         if isinstance(found, AccessToken):
-            return self._decide(found, requirement, params, route)
+            return self._decide(found, requirement, params, route, call)
         if found is None:
             return Decision(requirement=requirement, route=route, pending=True)
         return self._journal.refuse(found, None, requirement, route)
@@ -127,10 +136,12 @@ class Guard:
     ) -> Decision:
         """Say who is calling: a decision with a token, a refusal, or `pending`."""
         found = self._authenticate(authorization, call, wait=wait)
-        if isinstance(found, AccessToken):
-            return Decision(token=found)
-        if found is None:
+        left = self._left(found) if isinstance(found, AccessToken) else found
+        if isinstance(left, AccessToken):
+            return Decision(token=left)
+        if left is None:
             return Decision(pending=True)
+        found = left
         return self._journal.refuse(found, observable=False)
 
     def authorize(
@@ -140,25 +151,27 @@ class Guard:
         params: Mapping[str, object],
         route: str,
         *,
-        call: Call | None = None,  # noqa: ARG002 - part of the boundary; what proves possession will read it
+        call: Call | None = None,
         record: bool = True,
     ) -> Decision:
-        """Decide whether `token` may do what `requirement` asks here. The clock is asked every time.
+        """Decide whether `token` may do what `requirement` asks here.
 
-        `record=False` makes it a question: nothing is logged.
+        The clock is asked every time, and what was taken back.
+        `record=False` makes it a question: nothing is logged, and it is no use.
         """
-        dead = self._dead(token)
-        if dead is not None:
-            return self._journal.refuse(dead, token, requirement, route, record=record)
-        return self._decide(token, requirement, params, route, record=record)
+        held = self._dead(token) or self._left(token)
+        if isinstance(held, Cause):
+            return self._journal.refuse(held, token, requirement, route, record=record, observable=False)
+        return self._decide(held, requirement, params, route, call, record=record)
 
     def can(
         self, token: AccessToken | None, requirement: Requirement, params: Mapping[str, object] | tuple[()] = ()
     ) -> bool:
         """Whether `token` would satisfy `requirement`: a probe, never recorded as use and never logged."""
-        if token is None or self._dead(token) is not None:
+        held = None if token is None else self._dead(token) or self._left(token)
+        if not isinstance(held, AccessToken) or (self._account is not None and self._account.unsure(requirement)):
             return False
-        return self._hold(token, requirement, dict(params)).satisfied
+        return self._hold(held, requirement, dict(params)).satisfied
 
     def faults(self, requirement: Requirement) -> tuple[str, ...]:
         """What is wrong with a declaration under these settings; a start-up check lists it."""
@@ -173,6 +186,8 @@ class Guard:
         for route in routes:
             if not route.guarded:
                 self._journal.unguarded(route)
+        if self._account is not None:
+            self._account.points(_asking(routes))
         return route_faults(routes, self.rules, self.faults)
 
     def ready(self) -> Readiness:
@@ -180,11 +195,14 @@ class Guard:
         self._worker.ensure()
         keys = {name: source.status() for name, source in self._sources.items()}
         until = self.settings.observe_until
+        memory = None if self._account is None else self._account.status()
         return Readiness(
-            ready=all(status.loaded for status in keys.values()),
+            ready=all(status.loaded for status in keys.values())
+            and (memory is None or (memory.known and memory.running)),
             keys=keys,
             policy=self.settings.policy.digest,
             observing_until=until.isoformat() if until is not None and self._journal.observing() else None,
+            memory=memory,
         )
 
     def issuer(
@@ -213,13 +231,19 @@ class Guard:
             lifetime=lifetime,
             compact=compact,
             trusts=[each.trusted(self._sources[each.name]) for each in self.settings.issuers if not each.own],
-            revoked=revoked,
+            revoked=revoked or (None if self._account is None else self._account.revocations.revoked),
             clock=self._clock,
         )
 
     def close(self) -> None:
-        """Stop the worker. Decisions can still be asked for; keys are no longer renewed ahead of time."""
+        """Stop the worker, and write what was counted.
+
+        Decisions can still be asked for; keys are no longer renewed ahead of time, and what is taken back later is no
+        longer heard of.
+        """
         self._worker.close()
+        if self._account is not None:
+            self._account.close()
 
     def __enter__(self) -> Self:
         return self
@@ -253,7 +277,14 @@ class Guard:
         if token.development and not is_local(call):
             detail = "a development token is taken from a loopback peer without forwarding headers only"
             return Cause(HTTPStatus.UNAUTHORIZED, "invalid_token", "development_key", detail, token.fingerprint)
+        account = self._account
+        if account is not None and not account.settled and not account.settle(wait=wait):
+            return None
         return token
+
+    def _left(self, token: AccessToken) -> AccessToken | Cause:
+        """The token less what was taken back, or why nothing of it may be used now."""
+        return token if self._account is None else self._account.holder(token)
 
     def _decide(
         self,
@@ -261,12 +292,24 @@ class Guard:
         requirement: Requirement | None,
         params: Mapping[str, object],
         route: str,
+        call: Call | None,
         *,
         record: bool = True,
     ) -> Decision:
-        """Hold the requirement against a token that is alive now."""
+        """Hold the requirement against what is left of a token that is alive now."""
         if requirement is None:
             return self._journal.refuse(_UNMARKED, token, None, route, record=record)
+        account = self._account
+        if account is not None:
+            memo = account.known(token)
+            known = None if memo is None else memo.made.get((id(requirement), route))
+            # INVARIANT: what was decided before is given again only for the very same requirement, from the same
+            # grants, and while all that it rests on is fresh.
+            if known is not None and known[0].requirement is requirement:
+                if record:
+                    account.recorder.count(known[1])
+                return known[0]
+            return self._accounted(account, token, requirement, params, route, call, record=record)
         literal = requirement.literal
         if literal is not None and not self._binds:
             # The commonest declaration, one permission without a parameter, is answered by one look.
@@ -278,6 +321,44 @@ class Guard:
             return Decision(token, requirement, outcome.used, (), route)
         cause = self._lacking(token, outcome)
         return self._journal.refuse(cause, token, requirement, route, outcome.missing, record=record)
+
+    def _accounted(
+        self,
+        account: Account,
+        token: AccessToken,
+        requirement: Requirement,
+        params: Mapping[str, object],
+        route: str,
+        call: Call | None,
+        *,
+        record: bool,
+    ) -> Decision:
+        """The same, with what may have been taken back, and counted."""
+        unsure = account.unsure(requirement)
+        if unsure is not None:
+            return self._journal.refuse(unsure, token, requirement, route, record=record, observable=False)
+        left = account.holder(token)
+        if isinstance(left, Cause):
+            return self._journal.refuse(left, token, requirement, route, record=record, observable=False)
+        token = left
+        made = account.memo(token).made
+        outcome = self._hold(token, requirement, params)
+        endpoint = route.partition(" ")[2] if call is None else call.endpoint
+        if outcome.satisfied:
+            decision = Decision(token, requirement, outcome.used, (), route)
+            if record:
+                slots = account.granted(token, requirement, decision, endpoint, outcome)
+                if requirement.literal is not None and not self._binds and len(made) < MOST_MADE:
+                    made[id(requirement), route] = decision, slots
+            return decision
+        taken = [each for each in outcome.missing if token.permissions.taken(each) is not None]
+        cause = self._lacking(token, outcome) if not taken else _taken_back(taken)
+        decision = self._journal.refuse(
+            cause, token, requirement, route, outcome.missing, record=record, observable=not taken
+        )
+        if record:
+            account.refused(token, requirement, decision, endpoint)
+        return decision
 
     def _dead(self, token: AccessToken) -> Cause | None:
         """Why a token that was verified may not be used now, if so."""
@@ -324,5 +405,19 @@ class Guard:
             found = self._authenticate(authorization, call, wait=wait)
             if found is None:
                 return Decision(requirement=requirement, route=route, pending=True)
-            token = found if isinstance(found, AccessToken) else None
+            left = self._left(found) if isinstance(found, AccessToken) else None
+            token = left if isinstance(left, AccessToken) else None
         return Decision(token, requirement, route=route)
+
+
+def _taken_back(permissions: Sequence[str]) -> Cause:
+    detail = f"{', '.join(permissions)} was taken back: see `jwt-lp revocations`, and lift the entry if it is needed"
+    return Cause(HTTPStatus.FORBIDDEN, "insufficient_scope", "taken_back", detail)
+
+
+def _asking(routes: Sequence[Route]) -> Iterator[tuple[str, str, str]]:
+    """The enforcement points among the routes: endpoint, method and requirement."""
+    for route in routes:
+        if route.requirement is not None and route.requirement.asks_token:
+            for method in route.methods or ("*",):
+                yield route.endpoint, method, str(route.requirement)

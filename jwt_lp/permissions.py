@@ -229,6 +229,15 @@ class _Layer:
             return None
         return next((pattern.grant for pattern in self.patterns if pattern.covers(segments)), None)
 
+    def covering(self, permission: str) -> Iterator[Grant]:
+        if permission in self.exact:
+            yield self.exact[permission]
+            yield from self.others.get(permission, ())
+        if self.patterns and fits(permission):
+            segments = tuple(permission.split(":"))
+            if all(map(is_segment, segments)):
+                yield from (pattern.grant for pattern in self.patterns if pattern.covers(segments))
+
     def containing(self, text: str) -> Iterator[Grant]:
         if not is_pattern(text):
             if text in self.exact:
@@ -247,15 +256,45 @@ class _Layer:
             yield pattern.grant
 
 
+@dataclass(frozen=True, slots=True, init=False, eq=False)
+class Denial:
+    """What is taken back of what somebody holds: whatever `pattern` covers and none of `keep` does.
+
+    With a `role` it takes from what that role confers alone. `id` names it in logs.
+    """
+
+    id: str
+    pattern: str
+    role: str | None
+    _covered: _Layer
+    _kept: _Layer
+
+    def __init__(self, id: str, pattern: str, keep: Iterable[str] = (), role: str | None = None) -> None:  # noqa: A002
+        object.__setattr__(self, "id", id)
+        object.__setattr__(self, "pattern", pattern)
+        object.__setattr__(self, "role", role)
+        object.__setattr__(self, "_covered", _Layer.of([Grant(pattern, "", pattern=True)]))
+        object.__setattr__(self, "_kept", _Layer.of([Grant(text, "", pattern=True) for text in dict.fromkeys(keep)]))
+
+    def takes(self, permission: str, grant: Grant) -> bool:
+        """Whether `grant` may no longer serve `permission`."""
+        if self.role is not None and self.role != grant.role:
+            return False
+        # INVARIANT: `**` takes everything, what does not parse as a permission included.
+        covered = self.pattern == "**" or self._covered.serving(permission) is not None
+        return covered and self._kept.serving(permission) is None
+
+
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What a token holds: a conjunction of layers, each of which must cover a permission.
+    """What a token holds: a conjunction of layers, each of which must cover a permission, less what was taken back.
 
     The first layer is what was granted; the others are ceilings. `permission in permissions` asks one
     permission; iterating gives the grants of the first layer. `a & b` holds what both hold.
     """
 
     _layers: tuple[_Layer, ...] = field(default=())
+    _denials: tuple[Denial, ...] = field(default=())
 
     @classmethod
     def of(cls, grants: Iterable[Grant | str], *, patterns: bool = False) -> Self:
@@ -275,6 +314,8 @@ class Permissions:
 
         Exact before `*` before `**`, direct before role, then by name; a ceiling is never credited.
         """
+        if self._denials:
+            return self._left(permission)
         # INVARIANT: no layers hold nothing, and every layer has a veto.
         found = self._layers[0].serving(permission) if self._layers else None
         if len(self._layers) == 1:
@@ -283,6 +324,41 @@ class Permissions:
             if found is None or ceiling.serving(permission) is None:
                 return None
         return found
+
+    def without(self, denials: Iterable[Denial]) -> Permissions:
+        """The same, less what these take back. They replace those that it was without before."""
+        return Permissions(self._layers, tuple(denials))
+
+    @property
+    def reduced(self) -> bool:
+        """Whether anything was taken back of it."""
+        return bool(self._denials)
+
+    def taken(self, permission: str) -> Denial | None:
+        """What took `permission` back, where it would be held otherwise."""
+        if not self._denials or self._left(permission) is not None:
+            return None
+        for grant in self._serving(permission):
+            return next(denial for denial in self._denials if denial.takes(permission, grant))
+        return None
+
+    def _left(self, permission: str) -> Grant | None:
+        # INVARIANT: a grant serves only where nothing takes from it; the next one may still serve.
+        return next(
+            (
+                grant
+                for grant in self._serving(permission)
+                if not any(denial.takes(permission, grant) for denial in self._denials)
+            ),
+            None,
+        )
+
+    def _serving(self, permission: str) -> tuple[Grant, ...]:
+        """Every grant that covers a permission, the one to credit first; what is asked for is never a pattern."""
+        ceilings = self._layers[1:]
+        if not self._layers or any(ceiling.serving(permission) is None for ceiling in ceilings):
+            return ()
+        return tuple(self._layers[0].covering(permission))
 
     def containing(self, text: str) -> Grant | None:
         """Return one grant that holds all of `text`, a permission or a pattern, or None.
@@ -299,7 +375,8 @@ class Permissions:
 
     def cut(self, permission: str) -> bool:
         """Whether it was granted, and a ceiling holds it back."""
-        return bool(self._layers) and self._layers[0].serving(permission) is not None and permission not in self
+        granted = bool(self._layers) and self._layers[0].serving(permission) is not None
+        return granted and any(ceiling.serving(permission) is None for ceiling in self._layers[1:])
 
     def __contains__(self, permission: object) -> bool:
         return isinstance(permission, str) and self.serving(permission) is not None
@@ -308,7 +385,9 @@ class Permissions:
         return iter(self._layers[0] if self._layers else ())
 
     def __and__(self, other: Permissions) -> Permissions:
-        return Permissions((*self._layers, *other._layers)) if self._layers and other._layers else Permissions()
+        if not (self._layers and other._layers):
+            return Permissions()
+        return Permissions((*self._layers, *other._layers), (*self._denials, *other._denials))
 
     def __repr__(self) -> str:
         return f"<Permissions: {sum(1 for _ in self)} grants, {max(len(self._layers) - 1, 0)} ceilings>"

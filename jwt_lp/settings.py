@@ -20,17 +20,22 @@ from jwt_lp.issuers import ISSUER_KEYS, IssuerReader, IssuerSettings
 from jwt_lp.lint import LintOptions
 from jwt_lp.policy import EMPTY, Policy, listed
 from jwt_lp.requirements import Binding, Requirement, Where, all_of
+from jwt_lp.revocation import REFUSE_AFTER, STALE_AFTER
 from jwt_lp.routes import Rules
 from jwt_lp.sources import is_object
+from jwt_lp.stores import Store, is_store
 
 __all__ = ["OBSERVE_DAYS", "IssuerSettings", "Settings"]
 
 OBSERVE_DAYS: Final = 90
+MIN_KEY: Final = 32
+_MEMORY_KEYS: Final = ("PUSH", "SUBJECTS", "STALE_AFTER", "REFUSE_AFTER", "REVOCATION_START")
 _NAME: Final = re.compile(r"[a-z0-9_-]+")
 
 _TOP_KEYS: Final = (
     "SERVICE", "POLICY", "EXTERNAL", "PUBLIC", "BIND", "URLCONFS", "OBSERVE_UNTIL", "EXPLAIN",
-    "SHOW_REQUIREMENT", "ALLOW_HTTP_HOSTS", "CLAIMS", "LINT", "ISSUERS",
+    "SHOW_REQUIREMENT", "ALLOW_HTTP_HOSTS", "CLAIMS", "LINT", "STORE", "PUSH", "SUBJECTS", "STALE_AFTER", "REFUSE_AFTER",
+    "REVOCATION_START", "ISSUERS",
 )  # fmt: skip
 
 # Variables that are no settings: whether this is development, and the token that `jwt-lp explain` reads.
@@ -53,6 +58,12 @@ class Settings:
     allow_http_hosts: frozenset[str] = frozenset()
     claims: Mapping[str, ClaimPolicy] = field(default_factory=lambda: MappingProxyType({}))
     lint: LintOptions = field(default_factory=LintOptions)
+    store: str | Store = ""
+    push: str = ""
+    subjects: bytes | None = b""
+    stale_after: float = STALE_AFTER
+    refuse_after: float = REFUSE_AFTER
+    revocation_start: str = "closed"
     development: bool = False
 
     @classmethod
@@ -165,6 +176,7 @@ class _SettingsReader(IssuerReader):
             "allow_http_hosts": hosts,
             "claims": self.claims(),
             "lint": self.lint(),
+            **self.memory(),
             "development": development,
         }
 
@@ -208,6 +220,46 @@ class _SettingsReader(IssuerReader):
         if value is not None:
             self.fault("POLICY is the path of a least-privilege.toml")
         return EMPTY
+
+    def memory(self) -> dict[str, object]:
+        """What is kept of decisions, and how old the knowledge of what was taken back may be."""
+        given_store = self.values.get("STORE")
+        store = given_store if is_store(given_store) else self.text("STORE") or ""
+        push = self.text("PUSH") or ""
+        given = [key for key in _MEMORY_KEYS if key in self.values]
+        if given and not store:
+            self.fault(f"{', '.join(given)}: there is no STORE, so nothing is kept and nothing can be taken back")
+        if push and not push.startswith(("redis://", "rediss://")):
+            self.fault("PUSH is the URL of a Redis, such as redis://localhost:6379/0")
+        stale = self.seconds("STALE_AFTER", STALE_AFTER, None)
+        refuse = self.seconds("REFUSE_AFTER", REFUSE_AFTER, None)
+        if stale > refuse:
+            self.fault("STALE_AFTER is longer than REFUSE_AFTER: what is refused earlier can never be stale")
+        start = self.values.get("REVOCATION_START", "closed")
+        if start not in ("closed", "open"):
+            self.fault('REVOCATION_START is "closed", or "open" to let everything pass until the store was heard of')
+        return {
+            "store": store,
+            "push": push,
+            "subjects": self.subjects(),
+            "stale_after": stale,
+            "refuse_after": refuse,
+            "revocation_start": start,
+        }
+
+    def subjects(self) -> bytes | None:
+        """How subjects stand in the store: b"" plainly, a key for keyed hashes, None not at all."""
+        value = self.values.get("SUBJECTS", "plain")
+        if value in ("plain", "absent"):
+            return b"" if value == "plain" else None
+        said = {str(key).upper(): each for key, each in value.items()} if is_object(value) else {}
+        key = said.get("KEY")
+        if set(said) == {"KEY"} and isinstance(key, str) and len(key) >= MIN_KEY:
+            return key.encode()
+        self.fault(
+            f'SUBJECTS is "plain", "absent", or {{"KEY": "..."}} for keyed hashes, with {MIN_KEY} characters at least'
+        )
+        return b""
 
     def claims(self) -> Mapping[str, ClaimPolicy]:
         """What tokens may be, by audience; written as the policy's audiences are."""

@@ -31,11 +31,18 @@ class Facts(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of it: the grants that served, what is missing (as written), and faults of configuration."""
+    """What came of it: each term with the grant that served it, what is missing, and faults of configuration.
 
-    used: tuple[Grant, ...] = ()
+    Terms and what is missing are as written.
+    """
+
+    credited: tuple[tuple[str, Grant], ...] = ()
     missing: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+
+    @property
+    def used(self) -> tuple[Grant, ...]:
+        return tuple(dict.fromkeys(grant for _, grant in self.credited))
 
     @property
     def satisfied(self) -> bool:
@@ -125,13 +132,13 @@ class Term(Requirement):
     def hold(self, facts: Facts) -> Outcome:
         if not self.parts:
             grant = facts.held.serving(self.template)
-            return Outcome(missing=(self.template,)) if grant is None else Outcome((grant,))
+            return Outcome(missing=(self.template,)) if grant is None else Outcome(((self.template, grant),))
         try:
             grant = facts.held.serving(self.fill(facts.params))
         except TemplateError as error:
             fault = f"{self.template}: {error}"
             return Outcome(missing=(self.template,), faults=(fault,) if error.configured else ())
-        return Outcome(missing=(self.template,)) if grant is None else Outcome((grant,))
+        return Outcome(missing=(self.template,)) if grant is None else Outcome(((self.template, grant),))
 
     def fill(self, params: Mapping[str, object]) -> str:
         """The permission asked for with these parameters; `TemplateError` where they cannot fill it."""
@@ -202,7 +209,7 @@ class AllOf(Requirement):
     def hold(self, facts: Facts) -> Outcome:
         outcomes = [part.hold(facts) for part in self.parts]
         return Outcome(
-            tuple(dict.fromkeys(grant for outcome in outcomes for grant in outcome.used)),
+            tuple(dict.fromkeys(each for outcome in outcomes for each in outcome.credited)),
             tuple(dict.fromkeys(each for outcome in outcomes for each in outcome.missing)),
             tuple(dict.fromkeys(each for outcome in outcomes for each in outcome.faults)),
         )

@@ -31,10 +31,11 @@ class LeastPrivilegeConfig(AppConfig):
         self._lock = Lock()
 
     def ready(self) -> None:
-        """Register the system checks, and forget the guard whenever a test changes its settings."""
-        from jwt_lp_django import checks
+        """Register the system checks, write what was counted when an ASGI server stops, and forget the guard whenever a test changes its settings."""
+        from jwt_lp_django import checks, lifespan
 
         checks.register()
+        lifespan.answer()
         setting_changed.connect(self._changed)
         if apps.is_installed("drf_spectacular") and find_spec("rest_framework"):
             # It makes itself known when it is imported.

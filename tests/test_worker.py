@@ -7,12 +7,13 @@ import math
 import os
 import threading
 import time
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from jwt_lp._worker import PerProcess, Worker, within
+from jwt_lp._worker import PerProcess, Undivided, Worker, within
 from keyserver import eventually
 
 if TYPE_CHECKING:
@@ -443,3 +444,41 @@ def test_a_process_number_used_again_is_another_process(monkeypatch: pytest.Monk
         monkeypatch.setattr(os, "getpid", lambda pid=pid: pid)
         seen.append(held.get())
     assert 4 == len({id(value) for value in seen})
+
+
+def test_a_fork_waits_for_what_must_not_be_cut() -> None:
+    """A fork waits until a lock is free, for so long and no longer; the child's own is free, and the parent's usable."""
+    lock = Undivided(0.5)
+    order: list[str] = []
+
+    def hold(seconds: float) -> None:
+        with lock:
+            held.set()
+            time.sleep(seconds)
+            order.append("held")
+
+    for seconds, expected in ((0.2, ["held", "forked"]), (1.0, ["forked", "held"])):
+        order.clear()
+        held = threading.Event()
+        holder = threading.Thread(target=hold, args=(seconds,))
+        holder.start()
+        held.wait(5)
+
+        def free() -> bool:
+            with lock:
+                return True
+
+        assert True is in_child(free)
+        order.append("forked")
+        holder.join()
+        assert expected == order
+        assert True is free()
+    lock._in_child()
+    assert True is free()
+
+
+def test_what_is_gone_is_not_kept_for_forks() -> None:
+    """A fork after a lock was forgotten does not find it."""
+    gone = weakref.ref(Undivided())
+    assert None is gone()
+    assert True is in_child(lambda: True)

@@ -12,15 +12,20 @@ import click
 
 from jwt_lp.cli.demo import demo
 from jwt_lp.cli.explain import explain
+from jwt_lp.cli.grants import grants
 from jwt_lp.cli.inspecting import inspect_token
 from jwt_lp.cli.issuing import issue, narrow
 from jwt_lp.cli.keys import keys
 from jwt_lp.cli.lint import lint
+from jwt_lp.cli.memory import store
 from jwt_lp.cli.observed import observed
 from jwt_lp.cli.output import Failure, Refusal
 from jwt_lp.cli.policy import policy
 from jwt_lp.cli.routes import routes
+from jwt_lp.cli.taken import revocations
+from jwt_lp.cli.taking import revoke, unrevoke
 from jwt_lp.cli.token import token
+from jwt_lp.cli.usage import usage
 from jwt_lp.errors import InvalidToken, JwtLpError, PolicyError
 
 _HOSTS: Final = ("Django", "djangorestframework", "Flask", "starlette", "fastapi")
@@ -88,5 +93,8 @@ def version() -> None:
             click.echo(f"{name} {found}")
 
 
-for _command in (routes, explain, token, lint, observed, policy, demo, keys, issue, narrow, inspect_token):
+for _command in (
+    *(routes, explain, token, lint, observed, policy, demo, keys, issue, narrow, inspect_token),
+    *(store, revoke, unrevoke, revocations, usage, grants),
+):
     commands.add_command(_command)

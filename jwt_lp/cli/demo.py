@@ -27,13 +27,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jwt_lp.revocation import PAUSE, Entry
 from jwt_lp.signing import SigningKey, sign
+from jwt_lp.stores import open_store
 
 AUDIENCE: Final = "https://orders.example"
 PATIENCE: Final = 30.0
 # (column, what must be installed, the example)
 HOSTS: Final = (
-    ("Django", ("django",), "django_orders.py"),
+    ("Django", ("django", "sqlalchemy"), "django_orders.py"),
     ("DRF", ("rest_framework",), "drf_orders.py"),
     ("Flask", ("flask",), "flask_orders.py"),
     ("Starlette", ("starlette", "uvicorn"), "starlette_orders.py"),
@@ -46,6 +48,8 @@ class Issuer:
     """An issuer on loopback: it serves its key set over HTTP and signs with the first key."""
 
     server: ThreadingHTTPServer
+    store: str
+    kept: list[str] = field(default_factory=list[str])
     keys: list[SigningKey] = field(default_factory=lambda: [SigningKey.generate("ES256") for _ in range(2)])
 
     @property
@@ -97,7 +101,23 @@ def _tampered(issuer: Issuer) -> str:
 
 
 def _stranger(issuer: Issuer) -> str:
-    return Issuer(issuer.server).token("orders:list")
+    return Issuer(issuer.server, issuer.store).token("orders:list")
+
+
+def _take_back(issuer: Issuer) -> None:
+    """Take one permission back from carol, and wait until every service has asked what was taken back."""
+    store = open_store(issuer.store)
+    taken = Entry(id=secrets.token_hex(8), of="subject", issuer=issuer.address, name="carol", pattern="orders:list")
+    store.revoke([taken], at=time.time(), by="demo")
+    store.close()
+    time.sleep(PAUSE + 1)
+
+
+def _carol(issuer: Issuer) -> str:
+    """One token, kept through all of the steps that are about it."""
+    if not issuer.kept:
+        issuer.kept.append(issuer.token("orders:*", sub="carol"))
+    return issuer.kept[0]
 
 
 STEPS: Final = (
@@ -122,6 +142,9 @@ STEPS: Final = (
     Step("holds orders:*", "GET /orders/7", lambda i: i.token("orders:*"), 403),
     Step("holds orders:**", "GET /orders/7", lambda i: i.token("orders:**"), 200),
     Step("holds **, unmarked", "GET /report", lambda i: i.token("**"), 403),
+    Step("carol's: orders:*", "GET /orders", _carol, 200),
+    Step("orders:list is gone", "GET /orders", _carol, 403, _take_back),
+    Step("bob's: orders:*", "GET /orders", lambda i: i.token("orders:*", sub="bob"), 200),
     Step("signed by a stranger", "GET /orders", _stranger, 401),
     Step("signed with next key", "GET /orders", lambda i: i.token("orders:list"), 200, Issuer.rotate),
     Step("with the issuer down", "GET /orders", lambda i: i.token("orders:list"), 200, Issuer.stop),
@@ -131,6 +154,7 @@ LESSONS: Final = (
     "One declaration a route, one meaning in every host: the same request gets the same answer everywhere.",
     "A token opens what it carries and no more: one order, one method, one audience, and not a second longer.",
     "orders:* is one segment (orders:list), orders:** is any depth (orders:7:read).",
+    "orders:list was taken back from carol while her token lived: the next request was refused, bob's was not.",
     "A route on which nothing is declared (/report) is refused, whatever the token holds.",
     "Keys were fetched ahead of time: neither a new key nor an issuer that is down was felt by a request.",
 )
@@ -213,9 +237,10 @@ def _issuer() -> Generator[Issuer]:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    issuer = Issuer(server)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield issuer
+    with tempfile.TemporaryDirectory() as folder:
+        issuer = Issuer(server, f"sqlite:///{folder}/access.db")
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield issuer
 
 
 @dataclass(frozen=True)
@@ -253,6 +278,7 @@ def _served(name: str, example: Path, issuer: Issuer) -> Generator[Served]:
         "JWT_LP_JWKS_URL": f"{issuer.address}/jwks.json",
         "JWT_LP_POLICY": str(example.parent / "least-privilege.toml"),
         "JWT_LP_OWN": "true",
+        "JWT_LP_STORE": issuer.store,
     }
     with tempfile.TemporaryFile("w+") as log:
         command = [sys.executable, str(example), str(port)]

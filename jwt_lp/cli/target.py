@@ -176,7 +176,8 @@ def named_settings(apps: Sequence[object], target: str | None, where: str | None
 
 
 def _environment() -> str:
-    others = {TOKEN_VARIABLE, "JWT_LP_DEV"}
+    # Set for other commands, where an application has settings of its own.
+    others = {TOKEN_VARIABLE, "JWT_LP_DEV", "JWT_LP_STORE", "JWT_LP_PUSH"}
     if any(name.startswith("JWT_LP_") and name not in others for name in os.environ):
         return "env"
     raise Failure(

@@ -17,7 +17,7 @@ from docs.pages import ROOT
 from jwt_lp.cli.commands import commands
 
 # What a reader's shell has, and what nobody needs to check here.
-_THEIRS = {*("git", "cd", "export", "curl", "gunicorn", "journalctl", "head")}
+_THEIRS = {*("git", "cd", "export", "curl", "gunicorn", "journalctl", "head", "sed")}
 _ASSIGNMENT = re.compile(r"[A-Z_]+=.*")
 # What differs from run to run, and from machine to machine.
 _VARYING = (

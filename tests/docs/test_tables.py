@@ -69,9 +69,11 @@ def test_the_defaults_that_the_settings_page_states(row: tuple[str, ...]) -> Non
     found: Any = getattr(settings, key.lower(), getattr(settings.issuers[0], key.lower(), "absent"))
     if default == "none":
         # No value of a setting's own type stands for leaving it out.
-        assert key in {"JWKS", "JWKS_URL", "POLICY", "ISSUERS"}
+        assert key in {"JWKS", "JWKS_URL", "POLICY", "ISSUERS", "STORE", "PUSH"}
     elif key in {"EXTERNAL", "PUBLIC"}:
         assert (ast.literal_eval(code(default)), ()) in (({}, settings.rules.entries), ([], settings.rules.entries))
+    elif key == "SUBJECTS":
+        assert ('"plain"', b"") == (code(default), found)
     elif key == "LINT":
         assert ("{}", LintOptions()) == (code(default), found)
     else:

@@ -1,0 +1,207 @@
+"""What of this token was taken back?
+
+An immutable picture of what stands. Looking a token up costs the same however much was taken back; a new picture
+shares with the old one whatever did not change. Only digests are kept of tokens, subjects, clients and roles.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from jwt_lp.permissions import Denial
+
+if TYPE_CHECKING:
+    from jwt_lp.claims import AccessToken
+    from jwt_lp.revocation import Entry
+
+SHARDS: Final = 1024
+_BREATH: Final = 256
+_HOUR: Final = 3600
+
+
+class Standing(NamedTuple):
+    """What of one token was taken back: why the token as a whole, or None, and what of its permissions.
+
+    `ends` is when a part of that ends by itself, in seconds since the epoch.
+    """
+
+    dead: str | None = None
+    denials: tuple[Denial, ...] = ()
+    ends: float = math.inf
+
+
+FREE: Final = Standing()
+"""Nothing was."""
+
+
+class _Asked(NamedTuple):
+    """The digests under which something about a token may stand, those for denials with the role they shrink."""
+
+    tokens: tuple[bytes, ...]
+    holders: tuple[bytes, ...]
+    roles: tuple[tuple[bytes, str], ...]
+    issued_at: float
+
+
+Shards = list[dict[bytes, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What stands, by digest of whom it is about: ends of tokens, the last `iat` refused, and deny entries.
+
+    `generation` changes with every change. Nothing in it is ever changed again.
+    """
+
+    generation: int = 0
+    tokens: Shards = field(default_factory=lambda: [{} for _ in range(SHARDS)])
+    before: Shards = field(default_factory=lambda: [{} for _ in range(SHARDS)])
+    denied: Shards = field(default_factory=lambda: [{} for _ in range(SHARDS)])
+
+    def standing(self, token: AccessToken, now: float) -> Standing:
+        """What of `token` was taken back, `now` in seconds since the epoch."""
+        asked = _asked(token)
+        if any(now < _of(self.tokens, key).get(key, 0) for key in asked.tokens):
+            return Standing("the token, or one that it was narrowed from, was taken back")
+        everybody = (*asked.holders, *(key for key, _ in asked.roles))
+        if any(asked.issued_at <= _of(self.before, key).get(key, -1) for key in everybody):
+            return Standing("everything issued to its subject or client until some time after its iat was taken back")
+        found: list[tuple[Entry, str | None]] = [
+            (entry, None) for key in asked.holders for entry in _of(self.denied, key).get(key, ())
+        ]
+        found += [(entry, role) for key, role in asked.roles for entry in _of(self.denied, key).get(key, ())]
+        standing = {(entry.id, role): entry for entry, role in found if entry.until is None or now < entry.until}
+        if not standing:
+            return FREE
+        denials = tuple(Denial(entry.id, entry.pattern, entry.keep, role) for (_, role), entry in standing.items())
+        ends = min((entry.until for entry in standing.values() if entry.until is not None), default=math.inf)
+        return Standing(None, denials, ends)
+
+    def __len__(self) -> int:
+        return sum(len(shard) for part in (self.tokens, self.before, self.denied) for shard in part)
+
+
+class Builder:
+    """Makes the next ledger of one. What is changed is copied first, and once."""
+
+    def __init__(
+        self, start: Ledger, now: float, span: float, breathe: Callable[[], None] = lambda: time.sleep(0)
+    ) -> None:
+        self._start = start
+        self._now = now
+        self._span = span
+        self._breathe = breathe
+        self._parts: dict[str, Shards] = {}
+        self._fresh: set[tuple[str, int]] = set()
+        self._count = 0
+
+    def forget(self, entries: Iterable[tuple[str, str, str]]) -> None:
+        """Take out everything about each of these keys."""
+        for of, issuer, name in entries:
+            key = digest(of, issuer, name)
+            for part in ("tokens",) if of == "token" else ("before", "denied"):
+                if key in getattr(self._start, part)[_index(key)] or (part, _index(key)) in self._fresh:
+                    self._shard(part, key).pop(key, None)
+
+    def add(self, entry: Entry) -> None:
+        """Put in one entry, unless it has ended."""
+        self._count += 1
+        if self._count % _BREATH == 0:
+            # Nobody on the way of a request waits for the interpreter's lock until this is done.
+            self._breathe()
+        key = digest(*entry.key)
+        if entry.kind == "deny":
+            standing = self._shard("denied", key)
+            others = tuple(each for each in standing.get(key, ()) if each.id != entry.id)
+            if entry.until is None or self._now < entry.until:
+                standing[key] = (*others, entry)
+            return
+        if entry.kind == "token":
+            # To the hour, so that a million ends are a few numbers; later is no harm, the token is dead by then.
+            end = self._end(entry, entry.at)
+            if self._now < end:
+                shard = self._shard("tokens", key)
+                shard[key] = max(shard.get(key, 0), _rounded(end))
+            return
+        limit = math.inf if entry.before is None else entry.before
+        if entry.before is None or self._now < self._end(entry, entry.before):
+            shard = self._shard("before", key)
+            shard[key] = max(shard.get(key, -1), limit)
+
+    def done(self) -> Ledger:
+        """The next ledger; the old one itself where nothing was changed."""
+        if not self._fresh:
+            return self._start
+        start, parts = self._start, self._parts
+        return Ledger(
+            start.generation + 1,
+            parts.get("tokens", start.tokens),
+            parts.get("before", start.before),
+            parts.get("denied", start.denied),
+        )
+
+    def _end(self, entry: Entry, begun: float) -> float:
+        """When no token that the entry refuses can be alive any more."""
+        # INVARIANT: never before the longest life that this process accepts, whatever the writer thought it was.
+        return max(begun + self._span, entry.until or 0.0)
+
+    def _shard(self, part: str, key: bytes) -> dict[bytes, Any]:
+        index = _index(key)
+        if part not in self._parts:
+            self._parts[part] = list(getattr(self._start, part))
+        shards = self._parts[part]
+        if (part, index) not in self._fresh:
+            self._fresh.add((part, index))
+            shards[index] = dict(shards[index])
+        return shards[index]
+
+
+def digest(of: str, issuer: str, name: str) -> bytes:
+    """The key of whom an entry is about. None of the three has a NUL: names of tokens are printable."""
+    return blake2b(f"{of}\0{issuer}\0{name}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _asked(token: AccessToken) -> _Asked:
+    """Under which keys something may stand about the token, its root, its clients, its actors and its ancestors."""
+    lineage = token.lineage
+    issuers, subjects = [token.issuer], [(token.issuer, token.subject)]
+    tokens = [] if token.token_id is None else [(token.issuer, token.token_id)]
+    clients = [] if token.client is None else [token.client]
+    issued_at = token.issued_at
+    if lineage is not None:
+        tokens += lineage.ancestors
+        clients += [*lineage.clients, *lineage.actors]
+        issued_at = min(issued_at, lineage.issued_at)
+        if lineage.subject is not None:
+            issuers.append(lineage.subject[0])
+            subjects.append(lineage.subject)
+    roles = dict.fromkeys((*token.roles, *(grant.role for grant in token.permissions if grant.role is not None)))
+    # A name under each issuer: who acted for another issuer's subject is known to that one too.
+    holders = [
+        *(digest("subject", *each) for each in subjects),
+        *(digest("client", issuer, name) for issuer in issuers for name in dict.fromkeys(clients)),
+        *(digest("issuer", issuer, "") for issuer in issuers),
+    ]
+    return _Asked(
+        tuple(digest("token", *each) for each in tokens),
+        tuple(holders),
+        tuple((digest("role", issuer, role), role) for issuer in issuers for role in roles),
+        issued_at,
+    )
+
+
+def _index(key: bytes) -> int:
+    return (key[0] | key[1] << 8) % SHARDS
+
+
+def _of(shards: Shards, key: bytes) -> dict[bytes, Any]:
+    return shards[_index(key)]
+
+
+def _rounded(end: float) -> int:
+    return math.ceil(end / _HOUR) * _HOUR

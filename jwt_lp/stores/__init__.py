@@ -1,0 +1,217 @@
+"""Where are usage and revocation kept?
+
+One small synchronous protocol. Serving processes call `changes`, `record` and `beat` from their background thread,
+never on the way of a request; commands call the rest. Days are ISO dates in UTC, times seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Final, Protocol, TypeGuard, cast
+
+from jwt_lp._tables import nearest, show
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.stores.values import (
+    Batch,
+    Beat,
+    Held,
+    HeldRow,
+    Outcome,
+    Point,
+    PointRow,
+    Purged,
+    Recorded,
+    Run,
+    Sighting,
+    SightingRow,
+    UsageRow,
+    Use,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from jwt_lp.revocation import Changes, Entry
+
+__all__ = [
+    "Batch",
+    "Beat",
+    "Held",
+    "HeldRow",
+    "Outcome",
+    "Point",
+    "PointRow",
+    "Purged",
+    "Recorded",
+    "Run",
+    "Sighting",
+    "SightingRow",
+    "Store",
+    "UsageRow",
+    "Use",
+    "open_store",
+]
+
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=:)")
+_SQL: Final = ("postgresql", "postgresql+psycopg", "sqlite")
+
+
+class Store(Protocol):
+    """Where usage, revocations and what they are held against are kept.
+
+    Every method is atomic and safe to call from several threads and processes. `StoreError` for a store that cannot
+    be had or does not answer, with what to do and without a password; `ConfigurationError` where its tables are
+    missing or of another release (`jwt-lp store migrate`).
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages: its URL without a password."""
+        ...
+
+    def migrate(self) -> tuple[int, int]:
+        """Bring its tables to this release's; gives the versions before (0 for none) and after."""
+        ...
+
+    def changes(self, since: int) -> Changes:
+        """What was taken back or lifted after `since`, a page of it, in the order of the commits."""
+        ...
+
+    def revoke(self, entries: Sequence[Entry], *, at: float, by: str = "") -> int:
+        """Write entries, all or none; gives the sequence number that a process must have reached to know them."""
+        ...
+
+    def lift(self, ids: Sequence[str], *, at: float) -> int:
+        """Lift standing entries, all or none (`StoreError` names ids that are not standing); gives the sequence."""
+        ...
+
+    def revocations(self, *, lifted: bool = False) -> Iterator[Recorded]:
+        """The entries that stand, or with `lifted` all there are, in order."""
+        ...
+
+    def record(self, batch: Batch) -> bool:
+        """Add a batch; False where it was added before, and nothing is then changed."""
+        ...
+
+    def usage(
+        self,
+        *,
+        issuer: str | None = None,
+        subject: str | None = None,
+        client: str | None = None,
+        permission: str | None = None,
+        service: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+    ) -> Iterator[UsageRow]:
+        """Rows that match, from `since` to `until` (days, both included), ordered by issuer, subject and the rest.
+
+        They are streamed: the iterator holds a bounded part of them in memory.
+        """
+        ...
+
+    def sightings(self, *, issuer: str | None = None, subject: str | None = None) -> Iterator[SightingRow]:
+        """Grants that tokens carried, streamed, ordered by issuer and subject."""
+        ...
+
+    def points(self) -> Iterator[PointRow]:
+        """Enforcement points that were seen."""
+        ...
+
+    def runs(self) -> Iterator[Run]:
+        """What was recorded when, and what was dropped, oldest first."""
+        ...
+
+    def hold(self, held: Iterable[Held], *, as_of: str, complete: bool) -> int:
+        """Import grants as of a day, replacing an import of the same day; gives how many. One transaction."""
+        ...
+
+    def held(self) -> Iterator[HeldRow]:
+        """The grants of the latest complete import, and of any later ones, streamed, ordered by issuer and subject."""
+        ...
+
+    def issuers(self) -> tuple[str, ...]:
+        """Every `iss` that it knows of, from usage, sightings, imports or revocations."""
+        ...
+
+    def beat(self, beat: Beat) -> None:
+        """Write how a process stands, in place of what it said before."""
+        ...
+
+    def beats(self, *, since: float) -> tuple[Beat, ...]:
+        """The processes that were heard of since then."""
+        ...
+
+    def purge(self, *, before: str, now: float) -> Purged:
+        """Delete what is old: usage, sightings, points and runs that ended before a day.
+
+        And entries that ended or were lifted long ago, beats and batch ids that nobody will ask for again. Ids of
+        imported files stay. It goes in parts, so that nobody waits for it; what was begun can be done again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give connections back; may be called repeatedly."""
+        ...
+
+
+def open_store(url: str) -> Store:
+    """The store at `url`.
+
+    `sqlite:///file.db` and `sqlite:////absolute/file.db` are one file on one machine, made when first written to;
+    `postgresql://user:password@host/database` is a database that several machines share, through psycopg 3; another
+    scheme, such as `django:default`, names an installed adapter's store (entry-point group `jwt_lp.stores`, each a
+    callable that takes the URL).
+
+    `ConfigurationError` for a URL that is none, for a scheme nobody serves, and where a library is missing, with the
+    extra that brings it. Nothing is connected to yet.
+    """
+    found = _SCHEME.match(url)
+    if found is None:
+        # INVARIANT: of the URL nothing is shown but its scheme; anywhere else a password may stand.
+        raise ConfigurationError(
+            "the store is named by a URL, such as sqlite:///jwt-lp.db or postgresql://user@host/database, and this "
+            "one has no scheme"
+        )
+    scheme = found[0].lower()
+    if scheme in _SQL:
+        return _sql(url)
+    points = {point.name: point for point in entry_points(group="jwt_lp.stores")}
+    if scheme not in points:
+        raise ConfigurationError(f"no store answers to {show(scheme)}: URLs{_remedy(scheme, points)}")
+    try:
+        make = cast("Callable[[str], Store]", points[scheme].load())
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"{scheme}: URLs need {error.name}, which is not installed") from None
+    return make(url)
+
+
+def _sql(url: str) -> Store:
+    try:
+        from jwt_lp.stores.sql import SqlStore
+
+        return SqlStore(url)
+    except ImportError as error:
+        if error.name is not None and error.name.partition(".")[0] == "jwt_lp":
+            raise
+        # psycopg without its binary part names no module
+        missing = (error.name or "psycopg").partition(".")[0]
+        raise ConfigurationError(f'the store needs {missing}: pip install "jwt-lp[sql]"') from None
+
+
+def _remedy(scheme: str, points: Iterable[str]) -> str:
+    if scheme.partition("+")[0] == "postgres":
+        return "; write postgresql:// instead"
+    if scheme.startswith("postgresql+"):
+        return "; write postgresql://, which means psycopg 3"
+    known = sorted({"sqlite", "postgresql", *points})
+    return nearest(scheme, known) or f"; there are {', '.join(known)}"
+
+
+def is_store(value: object) -> TypeGuard[Store]:
+    """Whether it is a store rather than the URL of one."""
+    return not isinstance(value, str) and all(callable(getattr(value, each, None)) for each in _VERBS)
+
+
+_VERBS: Final = ("changes", "record", "beat", "close")

@@ -1,0 +1,148 @@
+"""What stands in each line of a file of rows?
+
+CSV with a header, or JSON Lines. One bad line spoils itself alone, and nothing is held of a file but one line.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
+
+from jwt_lp._tables import nearest, show
+from jwt_lp.errors import ConfigurationError
+
+Form: TypeAlias = Literal["csv", "jsonl"]
+
+MOST: Final = 1 << 20
+"""Bytes of one line."""
+
+_LONG: Final = "\ud800"
+_ENDINGS: Final[Mapping[str, Form]] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_LISTED: Final = 20
+
+
+class Row(NamedTuple):
+    """One row: the line it begins on, its values in the order of the fields, "" for what is absent; or its fault."""
+
+    line: int
+    values: Sequence[str]
+    fault: str = ""
+
+
+def form_of(name: str) -> Form:
+    """Which form a file's name says; `ConfigurationError` where it says none."""
+    for ending, form in _ENDINGS.items():
+        if name.lower().endswith(ending):
+            return form
+    raise ConfigurationError(
+        f"{show(name)}: is it CSV or JSON Lines? pass --format csv or jsonl, or name it .csv or .jsonl"
+    )
+
+
+def lines(readline: Callable[[int], bytes]) -> Iterator[str]:
+    """Each line as text. One that is too long is a line that no row can be; bytes that are no UTF-8 stay apart."""
+    start = b"\xef\xbb\xbf"
+    while line := readline(MOST):
+        if line.endswith(b"\n") or len(line) < MOST:
+            yield line.removeprefix(start).decode("utf-8", "surrogateescape")
+        else:
+            while (rest := readline(MOST)) and not rest.endswith(b"\n"):
+                pass
+            yield f"{_LONG}\n"
+        start = b""
+
+
+def rows(
+    text: Iterable[str], form: Form, fields: Sequence[str], columns: Mapping[str, str], needed: Collection[str]
+) -> tuple[Iterator[Row], tuple[str, ...]]:
+    """The rows with the values of `fields`, and the names of a header that nobody asked for.
+
+    `columns` says how a field is called in the file, where that is not its own name; the `needed` have to be there.
+    `ConfigurationError` for a header that lacks one.
+    """
+    names = [columns.get(field, field) for field in fields]
+    if form == "jsonl":
+        return _objects(text, names, [columns.get(field, field) for field in needed]), ()
+    source = csv.reader(iter(text))
+    header = _header(source)
+    lacking = [columns.get(field, field) for field in needed if columns.get(field, field) not in header]
+    if lacking:
+        there = ", ".join(show(name) for name in header[:_LISTED])
+        raise ConfigurationError(*(_no_column(name, header, there) for name in lacking))
+    twice = sorted({name for name in names if header.count(name) > 1})
+    if twice:
+        raise ConfigurationError(*(f"line 1: there are two columns {show(name)}" for name in twice))
+    # What a row has no column for is read from behind its end.
+    places = [header.index(name) if name in header else len(header) for name in names]
+    return _cells(source, len(header), places), tuple(name for name in header if name not in names)
+
+
+def _no_column(name: str, header: Sequence[str], there: str) -> str:
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
+        return f"line 1: there is no column {show(name)}: columns are separated by commas"
+    return f"line 1: there is no column {show(name)}{nearest(name, header) or f'; there are {there}'}"
+
+
+def _header(source: Iterator[list[str]]) -> list[str]:
+    try:
+        return [name.strip() for name in next(source)]
+    except StopIteration:
+        raise ConfigurationError("the file is empty: its first line names the columns") from None
+    except csv.Error:
+        raise ConfigurationError("line 1: it is no CSV, which begins with the names of the columns") from None
+
+
+def _cells(source: Any, width: int, places: Sequence[int]) -> Iterator[Row]:
+    while True:
+        line = source.line_num + 1
+        try:
+            cells = next(source)
+        except StopIteration:
+            return
+        except csv.Error:
+            yield Row(line, (), "it is no CSV, or a cell is too long")
+            continue
+        if len(cells) == width:
+            cells.append("")
+            yield Row(line, [cells[place] for place in places])
+        elif cells == [_LONG]:
+            yield Row(line, (), "it is longer than a line may be")
+        elif cells:
+            yield Row(line, (), "it has more or fewer cells than the header")
+
+
+def _objects(text: Iterable[str], names: Sequence[str], needed: Sequence[str]) -> Iterator[Row]:
+    for line, said in enumerate(text, 1):
+        if said.startswith(_LONG):
+            yield Row(line, (), "it is longer than a line may be")
+            continue
+        if said.isspace():
+            continue
+        try:
+            found: Any = json.loads(said)
+        # A number of thousands of digits is a ValueError too, arrays nested as deep a RecursionError.
+        except (ValueError, RecursionError):
+            yield Row(line, (), "it is no JSON")
+            continue
+        if not isinstance(found, dict):
+            yield Row(line, (), "it is no JSON object")
+            continue
+        held = cast("dict[str, object]", found)
+        values = [_text(held.get(name)) for name in names]
+        if None in values:
+            yield Row(line, (), "a value is neither a text nor a number")
+        elif any(name not in held for name in needed):
+            yield Row(line, (), "it lacks what every row needs")
+        else:
+            yield Row(line, [value or "" for value in values])
+
+
+def _text(value: object) -> str | None:
+    """A value as a cell; None for what can be none."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

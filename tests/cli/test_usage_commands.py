@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from jwt_lp.cli.filed import given
+from jwt_lp.stores import Batch, Run, open_store
+from needs import need
+
+sa = pytest.importorskip("sqlalchemy")
+
+URL = "sqlite:///jwt-lp.db"
+ISSUER = "https://issuer.test/"
+TRACE = Path(__file__).parents[3] / "shared" / "data" / "usage_trace.csv"
+LOG = "subject=user,time=ts,method=verb,path=uri,status=code"
+
+
+@pytest.fixture
+def run(project, cli):
+    """`run(*arguments)`: a command on the store of the project's folder."""
+
+    def run(*arguments, store=URL, **more):
+        code, out, err = cli(*arguments, JWT_LP_STORE=store, COLUMNS="400", **more)
+        return code, out, " ".join(err.split())
+
+    return run
+
+
+@pytest.fixture
+def postgres():
+    """The URL of a database of its own."""
+    server = sa.create_engine("postgresql+psycopg://postgres@127.0.0.1/postgres", isolation_level="AUTOCOMMIT")
+    name = f"jwt_lp_{uuid4().hex}"
+    try:
+        with server.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    except sa.exc.OperationalError:
+        need(False, "no PostgreSQL on 127.0.0.1")
+    yield f"postgresql://postgres@127.0.0.1/{name}"
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    server.dispose()
+
+
+def _usage(url=URL):
+    store = open_store(url)
+    found = Counter({row.use: row.count for row in store.usage()})
+    store.close()
+    return found
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_a_real_trace(run, request, engine):
+    """All of it arrives, and once, however often the file is imported; what comes out again is what went in."""
+    need(TRACE.exists(), "the shared data is not here")
+    url = URL if engine == "sqlite" else request.getfixturevalue("postgres")
+    assert 0 == run("store", "migrate", store=url)[0]
+    arguments = ("usage", "import", str(TRACE), "--issuer", ISSUER, "--service", "trace")
+    assert 0 == run(*arguments, store=url)[0]
+    with TRACE.open(encoding="utf-8") as opened:
+        expected = Counter(tuple(row) for row in list(csv.reader(opened))[1:])
+    found = _usage(url)
+    assert expected == Counter({(use.subject, use.permission, use.day): n for use, n in found.items()})
+    code, out, _ = run(*arguments, store=url)
+    assert (0, True, found) == (code, f"it was imported before: nothing changed in {url}" in out, _usage(url))
+    store = open_store(url)
+    (source,) = store.runs()
+    days = sorted(row[2] for row in expected)
+    store.close()
+    assert ("import", "trace", sum(expected.values())) == (source.source, source.service, source.recorded)
+    shown = run("usage", "show", "--subject", "u0001", store=url)[1].splitlines()
+    assert len({row[1] for row in expected if row[0] == "u0001"}) + 1 == len(shown)
+    assert f"imported from {days[0]} to {days[-1]} by 1 file: {sum(expected.values())} uses" == shown[-1]
+
+
+def test_what_is_exported_can_be_imported(project, run):
+    """CSV and JSON Lines go out and in again as the same counts."""
+    project.write(
+        "used.csv",
+        "who,permission,day,client,outcome,count\nalice,orders:read,2026-05-01,web,,3\nbob,orders:list,2026-05-02,,denied,1\n",
+    )
+    assert 0 == run("usage", "import", "used.csv", "--map", "subject=who", "--issuer", ISSUER)[0]
+    for form in ("csv", "jsonl"):
+        project.write(f"again.{form}", run("usage", "export", "--format", form)[1])
+        assert 0 == run("usage", "import", f"again.{form}", store=f"sqlite:///{form}.db")[0]
+        assert _usage() == _usage(f"sqlite:///{form}.db")
+    assert 2 == len(run("usage", "export", "--subject", "alice")[1].splitlines())
+    assert 1 == len(run("usage", "export", "--until", "2026-04-01")[1].splitlines())
+
+
+def test_bad_rows(project, run):
+    """They are left out and shown with the reason and one line's number, never with what stands in them."""
+    project.write(
+        "used.csv",
+        "subject,permission,day,Extra\nalice,orders:read,2026-05-01,\nsecret,orders:read,never,\nsecret,x,never,\n,x,y\n",
+    )
+    code, out, err = run("usage", "import", "used.csv")
+    assert (1, "", False) == (code, err, "secret" in out or "never" in out)
+    assert "used.csv: 4 rows, 1 granted, from 2026-05-01 to 2026-05-01" in out
+    assert "!! 2 its day is no ISO date, ISO time or number of seconds since the epoch such as line 3" in " ".join(
+        out.split()
+    )
+    assert "!! 1 it has more or fewer cells than the header such as line 5" in " ".join(out.split())
+    assert "columns that nobody reads: Extra" in out
+    assert 1 == len(_usage())
+
+
+def test_an_access_log(project, run):
+    """Through the routes of the application, requests become uses and denials."""
+    routes = run("routes", "shop:app", "--json")[1]
+    project.write("routes.json", routes)
+    lines = [
+        {"user": "alice", "ts": 1777636800, "verb": "GET", "uri": "/orders?x=1", "code": 200},
+        {"user": "alice", "ts": "2026-05-01T10:00:00Z", "verb": "GET", "uri": "/orders/4711", "code": "403"},
+        {"user": "bob", "ts": "2026-05-01T10:00:00Z", "verb": "GET", "uri": "/either", "code": "200"},
+        {"user": "-", "ts": "2026-05-01T10:00:00Z", "verb": "GET", "uri": "/orders", "code": "401"},
+        {"user": "bob", "ts": "2026-05-01T10:00:00Z", "verb": "GET", "uri": "/nowhere", "code": "404"},
+    ]
+    project.write("access.jsonl", "".join(f"{json.dumps(line)}\n" for line in lines))
+    code, out, _ = run("usage", "import", "access.jsonl", "--map", LOG, "--routes", "routes.json")
+    assert (0, True) == (code, "5 rows, 1 denied, 4 granted" in out)
+    assert "1 rows are of routes that ask for any of several" in out
+    assert {
+        ("alice", "orders:list", "shop.orders", "granted"),
+        ("alice", "orders:{order_id}:read", "shop.order", "denied"),
+        ("bob", "orders:audit", "shop.either", "granted"),
+        ("bob", "orders:list", "shop.either", "granted"),
+        ("bob", "orders:export", "shop.either", "granted"),
+    } == {(use.subject, use.permission, use.endpoint, use.outcome) for use in _usage()}
+    assert "nothing changed" in run("usage", "import", "access.jsonl", "--map", LOG, "--routes", "routes.json")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("missing.csv",), "missing.csv cannot be read: No such file or directory"),
+        (("used.xlsx",), "is it CSV or JSON Lines? pass --format"),
+        ((".", "--format", "csv"), ". cannot be read: Is a directory"),
+        (("-",), "pass --format csv or jsonl"),
+        (("wrong.csv",), "wrong.csv: line 1: there is no column 'subject'; did you mean 'subjet'?"),
+        (("used.csv", "--map", "subjet=x"), "no such field; did you mean 'subject'?"),
+        (("used.csv", "--map", LOG), "to read an access log, pass --routes FILE"),
+        (("used.csv", "--routes", "missing.json"), "missing.json cannot be read"),
+        (("used.csv", "--routes", "used.csv"), "used.csv is no JSON: write it with jwt-lp routes --json"),
+        (("used.csv", "--routes", "object.json"), "object.json: the routes are the list"),
+        (("used.csv", "--routes", "routes.json"), "there is no column 'method'"),
+    ],
+)
+def test_what_cannot_be_imported(project, run, arguments, said):
+    """A wrong file is exit code 2, with what to do, and nothing is written."""
+    project.write("used.csv", "subject,permission,day\n")
+    project.write("used.xlsx", "PK")
+    project.write("wrong.csv", "subjet,permission,day\n")
+    project.write("object.json", "{}")
+    project.write("routes.json", "[]")
+    code, out, err = run("usage", "import", *arguments)
+    assert (2, "") == (code, out)
+    assert said in err
+    assert not (project.folder / "jwt-lp.db").exists()
+
+
+def test_a_pipe(run):
+    """What is piped in counts once, too."""
+    data = "subject,permission,day\nalice,orders:read,2026-05-01\n"
+    assert 0 == run("usage", "import", "-", "--format", "csv", stdin=data)[0]
+    assert "nothing changed" in run("usage", "import", "-", "--format", "csv", stdin=data)[1]
+    assert [1] == list(_usage().values())
+
+
+def test_a_file_that_grows(project):
+    """It is read as far as it was when its digest was made."""
+    project.write("a.csv", "one\n")
+    with given("a.csv", None) as found:
+        with Path("a.csv").open("a", encoding="utf-8") as more:
+            more.write("two\n")
+        seen: list[int] = []
+        assert ["one\n"] == list(found.lines(seen.append))
+    assert 4 == sum(seen)
+
+
+def test_subjects_stand_as_the_settings_say(project, run):
+    """Where SUBJECTS keeps no names, an import brings none in."""
+    project.settings(STORE=URL, SUBJECTS="absent")
+    project.write("used.csv", "subject,permission,day\nalice,orders:read,2026-05-01\n")
+    assert 0 == run("usage", "import", "used.csv", "--settings", "shop")[0]
+    (use,) = _usage()
+    assert ("", project.authority.settings()["ISSUER"]) == (use.subject, use.issuer)
+
+
+def test_what_was_used(project, run):
+    """A line for each subject, permission and grant, what was refused beside it, and what the record knows of."""
+    project.write(
+        "used.csv",
+        "subject,permission,day,client,grant,role,count,outcome\n"
+        "alice,orders:read,2026-05-01,web,orders:*,clerk,3,\n"
+        "alice,orders:read,2026-05-04,web,orders:*,clerk,2,granted\n"
+        "alice,orders:read,2026-05-05,web,,,1,denied\n"
+        "a\x01,orders:read,2026-05-05,web,,,1,denied\n",
+    )
+    assert 1 == run("usage", "import", "used.csv", "--issuer", ISSUER, "--service", "shop")[0]
+    store = open_store(URL)
+    store.record(Batch(id="x", run=Run(id="r", service="shop", started=86400.0, until=86500.0, recorded=7, dropped=2)))
+    assert [
+        f"alice  orders:read: 1 x denied, 2026-05-05 in shop with web ({ISSUER})",
+        f"alice  orders:read through orders:* of the role clerk: 5 x granted, 2026-05-01 to 2026-05-04 in shop with web ({ISSUER})",
+        "recorded from 1970-01-02 to 1970-01-02 by 1 run: 7 uses, 2 lost",
+        "imported from 2026-05-01 to 2026-05-05 by 1 file: 6 uses",
+    ] == run("usage", "show")[1].splitlines()
+    found = json.loads(run("usage", "show", "--format", "json", "--since", "2026-05-05")[1])
+    assert [({"denied": 1}, "2026-05-05")] == [(each["outcomes"], each["last_day"]) for each in found]
+    assert "nothing was recorded or imported" in run("usage", "show", "--service", "other")[1]
+    assert 2 == run("usage", "show", "--since", "yesterday")[0]
+    assert 2 == run("usage", "show", "--since", "2026-02-30")[0]
+    store.close()
+
+
+def test_an_import_that_was_interrupted_goes_on(project, run, monkeypatch):
+    """What is there already is not counted again, and what is missing is added."""
+    from jwt_lp import importing
+    from jwt_lp.errors import StoreError
+    from jwt_lp.stores.sql import SqlStore
+
+    monkeypatch.setattr(importing, "CHUNK", 10)
+    rows = "".join(f"s{number},orders:read,2026-05-01\n" for number in range(35))
+    project.write("used.csv", f"subject,permission,day\n{rows}")
+    record, left = SqlStore.record, [None, None]
+
+    def dies(self, batch):
+        if not left:
+            raise StoreError("gone")
+        left.pop()
+        return record(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqlStore, "record", dies)
+        assert (2, True) == ((found := run("usage", "import", "used.csv"))[0], "gone" in found[2])
+    assert 20 == sum(_usage().values())
+    code, out, _ = run("usage", "import", "used.csv")
+    assert (0, True) == (code, "an earlier import had 2 of 4 parts already; the rest was added" in out)
+    assert (35, {1}) == (len(_usage()), set(_usage().values()))
+
+
+def test_a_bar_on_a_terminal(project, run):
+    """Where standard error is a terminal a bar shows how far it is, and standard output stays as it is."""
+    project.write("used.csv", "subject,permission,day\nalice,orders:read,2026-05-01\n")
+    code, out, err = run("usage", "import", "used.csv", FORCE_COLOR="1", TERM="xterm")
+    assert (0, True, True) == (code, bool(re.search(r"used\.csv", err)), "1 granted" in out)

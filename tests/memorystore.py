@@ -1,0 +1,91 @@
+"""A store in this process's memory, for tests of what stands on a store: the same promises, no database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
+from threading import RLock
+from typing import Any
+
+from jwt_lp.revocation import Changes, Entry
+from jwt_lp.stores import Batch, Beat, Use
+
+_IDS = count()
+
+
+class MemoryStore:
+    """What `Recordable`, `Source` and the account ask of a store. `down` is what it raises, while it is."""
+
+    name = "memory"
+
+    def __init__(self, page: int = 1000) -> None:
+        self.down: Exception | None = None
+        self.counts: Counter[Use] = Counter()
+        self.batches: list[Batch] = []
+        self.standing: dict[str, tuple[int, Entry]] = {}
+        self.lifted: dict[str, tuple[int, Entry]] = {}
+        self.beaten: list[Beat] = []
+        self.sequence = 0
+        self.closed = False
+        self.asked = 0
+        self._page = page
+        self._ids: set[str] = set()
+        self._lock = RLock()
+
+    def revoke(self, entries: Sequence[Entry], *, at: float, by: str = "") -> int:
+        with self._lock:
+            for entry in entries:
+                self.sequence += 1
+                self.standing[entry.id] = self.sequence, replace(entry, at=at)
+            return self.sequence
+
+    def lift(self, ids: Sequence[str], *, at: float) -> int:
+        with self._lock:
+            for each in ids:
+                self.sequence += 1
+                self.lifted[each] = self.sequence, self.standing.pop(each)[1]
+            return self.sequence
+
+    def changes(self, since: int) -> Changes:
+        self.asked += 1
+        if self.down is not None:
+            raise self.down
+        with self._lock:
+            later = sorted(
+                [(at, entry, True) for at, entry in self.standing.values() if at > since]
+                + [(at, entry, False) for at, entry in self.lifted.values() if at > since],
+                key=lambda each: each[0],
+            )
+            page = later[: self._page]
+            touched = {entry.key for _, entry, stands in page if not stands}
+            entries = [entry for _, entry, stands in page if stands]
+            entries += [entry for _, entry in self.standing.values() if entry.key in touched]
+            sequence = page[-1][0] if page else self.sequence
+            return Changes(sequence, tuple(touched), tuple(entries), len(later) > len(page))
+
+    def record(self, batch: Batch) -> bool:
+        if self.down is not None:
+            raise self.down
+        with self._lock:
+            if batch.id in self._ids:
+                return False
+            self._ids.add(batch.id)
+            self.batches.append(batch)
+            for use, (number, _) in batch.uses.items():
+                self.counts[use] += number
+            return True
+
+    def beat(self, beat: Beat) -> None:
+        if self.down is not None:
+            raise self.down
+        self.beaten.append(beat)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def entry(of: Any, name: str, issuer: str = "https://authority.test", **more: Any) -> Entry:
+    """An entry with an id of its own."""
+    return Entry(id=f"e{next(_IDS)}", of=of, issuer=issuer, name=name, **more)

@@ -1,0 +1,469 @@
+"""One table of behaviour for every engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jwt_lp.errors import StoreError
+from jwt_lp.revocation import Changes, Entry, Key, Revocations
+from jwt_lp.stores import (
+    Batch,
+    Beat,
+    Held,
+    HeldRow,
+    Point,
+    PointRow,
+    Purged,
+    Recorded,
+    Run,
+    Sighting,
+    SightingRow,
+    UsageRow,
+    Use,
+)
+
+if TYPE_CHECKING:
+    from jwt_lp.stores import Store
+
+DAY = 86400.0
+NOW = 1_800_000_000.0  # in January 2027
+
+
+def use(subject="alice", day="2026-11-24", **other) -> Use:
+    parts = {
+        "service": "orders", "issuer": "https://issuer.example/", "subject": subject, "client": "web",
+        "role": "clerk", "endpoint": "/orders/{id}", "method": "GET", "requirement": "orders:read & x",
+        "permission": "orders:read", "grant": "orders:*", "outcome": "granted", "day": day,
+    }  # fmt: skip
+    return Use(**{**parts, **other})
+
+
+def entry(key, of="subject", name="alice", **other) -> Entry:
+    return Entry(id=key, of=of, issuer="https://issuer.example/", name=name, **other)
+
+
+def deny(key, name="alice", **other) -> Entry:
+    return entry(key, name=name, pattern="orders:*", **other)
+
+
+def test_an_empty_store_answers(store: Store) -> None:
+    """Where nothing was written there is nothing, and no question fails."""
+    assert Changes(0) == store.changes(0)
+    for rows in (store.usage(), store.sightings(), store.points(), store.runs(), store.held(), store.revocations()):
+        assert [] == list(rows)
+    assert () == store.issuers()
+    assert () == store.beats(since=0)
+
+
+def test_migrating_again_changes_nothing(store: Store) -> None:
+    """A second `migrate` gives the same version twice and leaves the rows."""
+    store.revoke([deny("1")], at=1.0)
+    before, after = store.migrate()
+    assert before == after >= 1
+    assert 1 == store.changes(0).sequence
+
+
+def test_an_entry_comes_back_as_it_was_written(store: Store) -> None:
+    """Every member of an entry survives, with the time that the store took it."""
+    whole = entry("1", pattern="a:**", keep=("a:b", "a:c:*"), until=5.25, reason="left “us”")
+    token = entry("2", of="token", name="jti", until=7.5)
+    before = entry("3", of="client", name="web", before=3.5)
+    issuer = entry("4", of="issuer", name="")
+    assert 4 == store.revoke([whole, token, before, issuer], at=9.5, by="me")
+    expected = tuple(Entry(**{**_fields(each), "at": 9.5}) for each in (whole, token, before, issuer))
+    assert Changes(4, (), expected) == store.changes(0)
+    assert [Recorded(each, number, 9.5, "me") for number, each in enumerate(expected, 1)] == list(store.revocations())
+
+
+def _fields(each: Entry) -> dict:
+    return {name: getattr(each, name) for name in Entry.__slots__}
+
+
+def test_changes_are_what_came_after(store: Store) -> None:
+    """A reader gets what it does not know, in order, and nothing once it knows all."""
+    store.revoke([deny("1"), deny("2", name="bob")], at=1.0)
+    store.revoke([deny("3", name="carol")], at=2.0)
+    assert (3, ["2", "3"]) == _seen(store.changes(1))
+    assert (3, ["3"]) == _seen(store.changes(2))
+    assert (3, []) == _seen(store.changes(3))
+
+
+def _seen(changes: Changes) -> tuple[int, list[str]]:
+    return changes.sequence, [each.id for each in changes.entries]
+
+
+def test_a_lifted_entry_touches_its_key(store: Store) -> None:
+    """Who knew it forgets the key and gets what still stands for it; who knows nothing never hears of it."""
+    store.revoke([deny("1"), deny("2"), deny("3", name="bob")], at=1.0)
+    assert 4 == store.lift(["1"], at=2.0)
+    changes = store.changes(3)
+    assert (Key("subject", "https://issuer.example/", "alice"),) == changes.touched
+    assert (4, ["2"]) == _seen(changes)
+    assert (4, [], ["2", "3"]) == ((new := store.changes(0)).sequence, [*new.touched], [e.id for e in new.entries])
+
+
+def test_what_was_lifted_is_kept_for_people(store: Store) -> None:
+    """`lifted=True` lists it with its time and its own number; without, only what stands."""
+    store.revoke([deny("1"), deny("2")], at=1.0)
+    store.lift(["1"], at=2.0)
+    assert [("1", 1, 2.0), ("2", 2, None)] == [
+        (each.entry.id, each.sequence, each.lifted_at) for each in store.revocations(lifted=True)
+    ]
+    assert ["2"] == [each.entry.id for each in store.revocations()]
+
+
+@pytest.mark.parametrize("ids", [["none"], ["1", "none"], ["2"]])
+def test_lifting_is_all_or_none(store: Store, ids) -> None:
+    """One id that does not stand, unknown or lifted before, and nothing is lifted; it is named."""
+    store.revoke([deny("1"), deny("2")], at=1.0)
+    store.lift(["2"], at=2.0)
+    with pytest.raises(StoreError, match=repr(ids[-1])):
+        store.lift(ids, at=3.0)
+    assert 3 == store.changes(3).sequence
+    assert ["1"] == [each.entry.id for each in store.revocations()]
+
+
+def test_many_ids_are_named_shortly(store: Store) -> None:
+    """A message stays readable whatever is asked."""
+    with pytest.raises(StoreError, match="'id-0', 'id-1', 'id-2', 'id-3', 'id-4' and 4 more"):
+        store.lift([f"id-{number}" for number in range(9)], at=3.0)
+
+
+def test_the_same_id_twice_lifts_once(store: Store) -> None:
+    """An id that is given twice takes one number."""
+    store.revoke([deny("1")], at=1.0)
+    assert 2 == store.lift(["1", "1"], at=2.0)
+
+
+@pytest.mark.parametrize("ids", [["2", "1"], ["3", "3"]])
+def test_revoking_is_all_or_none(store: Store, ids) -> None:
+    """An id that is there already, or twice, and nothing is written; no number is lost."""
+    store.revoke([deny("1")], at=1.0)
+    with pytest.raises(StoreError, match=repr(ids[-1])):
+        store.revoke([deny(name) for name in ids], at=2.0)
+    assert (1, ["1"]) == _seen(store.changes(0))
+    assert 2 == store.revoke([deny("9")], at=2.0)
+
+
+def test_nothing_to_do_takes_no_number(store: Store) -> None:
+    """No entries and no ids leave the sequence where it is."""
+    store.revoke([deny("1")], at=1.0)
+    assert (1, 1) == (store.revoke([], at=2.0), store.lift([], at=2.0))
+
+
+def test_changes_come_in_pages(store: Store) -> None:
+    """Many changes are several pages, each after the last; together they are all there is, once."""
+    entries = [deny(f"{number}", name=f"{number}") for number in range(12_001)]
+    store.revoke(entries, at=1.0)
+    store.lift([f"{number}" for number in range(0, 6000, 2)], at=2.0)
+    for start in (0, 1):
+        seen: dict[str, Entry] = {}
+        since, pages, more = start, 0, True
+        while more:
+            page = store.changes(since)
+            assert page.sequence > since
+            touched = {*page.touched}
+            seen = {name: each for name, each in seen.items() if each.key not in touched}
+            seen |= {each.id: each for each in page.entries}
+            since, more, pages = page.sequence, page.more, pages + 1
+        assert (15_001, True) == (since, pages > 1)
+        assert {each.entry.id for each in store.revocations()} == seen.keys()
+
+
+def test_a_page_that_is_full_and_last_says_the_latest_number(store: Store) -> None:
+    """A reader ends at the store's number even where the last changes were lifted again or are gone."""
+    store.revoke([deny(f"{number}", name=f"{number}") for number in range(5000)], at=1.0)
+    assert 5001 == store.lift(["4999"], at=2.0)
+    known = Revocations(store, span=3600)
+    known.poll()
+    assert 5001 == known.sequence
+    known.poll()
+    assert 5001 == known.sequence
+
+
+def test_a_batch_is_counted(store: Store) -> None:
+    """Counts add up by use, and the last time is the latest, whatever comes first."""
+    assert store.record(Batch(id="a", uses={use(): (3, 100.5), use("bob"): (1, 50.0)}))
+    assert store.record(Batch(id="b", uses={use(): (4, 90.0), use(outcome="denied"): (1, 60.0)}))
+    expected = [
+        UsageRow(use(outcome="denied"), 1, 60.0),
+        UsageRow(use(), 7, 100.5),
+        UsageRow(use("bob"), 1, 50.0),
+    ]
+    assert expected == list(store.usage())
+
+
+def test_a_batch_is_counted_once(store: Store) -> None:
+    """The same id again is no news: False, and nothing of it is written, whatever it holds."""
+    batch = Batch(id="a", uses={use(): (3, 100.5)})
+    assert [True, False, False] == [
+        store.record(each) for each in (batch, batch, Batch(id="a", uses={use("bob"): (1, 1.0)}))
+    ]
+    assert [UsageRow(use(), 3, 100.5)] == list(store.usage())
+
+
+def test_a_batch_may_be_empty(store: Store) -> None:
+    """A run without uses is written, too."""
+    run = Run(id="r", service="orders", started=1.0, until=2.0, recorded=3, dropped=4)
+    assert store.record(Batch(id="a", run=run))
+    assert [run] == list(store.runs())
+
+
+def test_a_run_grows(store: Store) -> None:
+    """Each flush says how the run stands; the largest numbers stay, also where an older one comes late."""
+    runs = [Run(id="r", service="orders", started=1.0, until=until, recorded=n, dropped=n) for until, n in
+            ((2.0, 5), (4.0, 9), (3.0, 7))]  # fmt: skip
+    for number, run in enumerate(runs):
+        store.record(Batch(id=f"{number}", run=run))
+    store.record(Batch(id="older", run=Run(id="q", service="orders", started=0.5, until=9.0, source="import")))
+    assert ["q", "r"] == [run.id for run in store.runs()]
+    assert runs[1] == list(store.runs())[1]
+
+
+def test_no_two_uses_are_one(store: Store) -> None:
+    """Parts that only differ in where one ends and the next begins are different rows; case counts, too."""
+    uses = [use(role="ab", client="c"), use(role="b", client="ca"), use(role="", client=""), use("ALICE"), use("alicé")]
+    store.record(Batch(id="a", uses=dict.fromkeys(uses, (1, 1.0))))
+    assert sorted(uses) == sorted(row.use for row in store.usage())
+
+
+def test_what_no_database_takes_fails_no_batch(store: Store) -> None:
+    """NUL, half characters and very long names are kept in a form that can be; two long ones stay apart."""
+    strange = ["a\0b", "\ud800", "x" * 9000, "x" * 9001, "é" * 4000, "😀" * 4000]
+    store.record(Batch(id="a", uses={use(name, client=name): (1, 1.0) for name in strange}))
+    store.record(Batch(id="b", uses={use(name, client=name): (1, 1.0) for name in strange}))
+    assert [2] * len(strange) == [row.count for row in store.usage()]
+    assert {"a\ufffdb", "?"} < {row.use.subject for row in store.usage()}
+    assert 1 == len(list(store.usage(subject="x" * 9000)))
+
+
+def test_usage_is_ordered_alike_everywhere(store: Store) -> None:
+    """By issuer, subject and the rest, by code point."""
+    uses = [use(name, issuer=issuer) for name in ("b", "B", "é", "a-b", "ab", "a", "_") for issuer in ("i", "I")]
+    store.record(Batch(id="a", uses=dict.fromkeys(uses, (1, 1.0))))
+    assert sorted(uses, key=lambda each: (each.issuer, each.subject)) == [row.use for row in store.usage()]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"subject": "bob"}, {"bob"}),
+        ({"issuer": "other"}, {"olga"}),
+        ({"client": "cron"}, {"cora"}),
+        ({"permission": "orders:write"}, {"walt"}),
+        ({"service": "billing"}, {"bill"}),
+        ({"since": "2026-11-25"}, {"late"}),
+        ({"until": "2026-11-23"}, {"early"}),
+        ({"since": "2026-11-24", "until": "2026-11-24", "subject": "bob"}, {"bob"}),
+        ({"subject": "nobody"}, set()),
+        ({}, {"bob", "olga", "cora", "walt", "bill", "late", "early"}),
+    ],
+)
+def test_usage_is_filtered(store: Store, filters, expected) -> None:
+    """Each filter takes what is equal; days are included on both ends."""
+    uses = [
+        use("bob"), use("olga", issuer="other"), use("cora", client="cron"), use("walt", permission="orders:write"),
+        use("bill", service="billing"), use("late", day="2026-11-25"), use("early", day="2026-11-23"),
+    ]  # fmt: skip
+    store.record(Batch(id="a", uses=dict.fromkeys(uses, (1, 1.0))))
+    assert expected == {row.use.subject for row in store.usage(**filters)}
+
+
+def test_a_stream_can_be_left(store: Store) -> None:
+    """Who stops reading in the middle does not keep others from writing."""
+    store.record(Batch(id="a", uses={use(f"{number}"): (1, 1.0) for number in range(5000)}))
+    rows = store.usage()
+    assert 3 == len(list(islice(rows, 3)))
+    assert store.record(Batch(id="b", uses={use("0"): (1, 2.0)}))
+    assert 4997 == len(list(rows))
+    left = store.usage()
+    next(left)
+    del left
+    assert 5000 == len(list(store.usage()))
+
+
+def test_sightings_keep_the_first_and_the_last_day(store: Store) -> None:
+    """Days widen to both sides, within a batch and over several."""
+
+    def seen(day, subject="alice", role="") -> Sighting:
+        return Sighting("i", subject, "web", role, "orders:*", day)
+
+    store.record(Batch(id="a", sightings=[seen("2026-11-05"), seen("2026-11-09"), seen("2026-11-07", "bob")]))
+    store.record(Batch(id="b", sightings=[seen("2026-11-02"), seen("2026-11-06"), seen("2026-11-07", role="r")]))
+    expected = [
+        SightingRow("i", "alice", "web", "", "orders:*", "2026-11-02", "2026-11-09"),
+        SightingRow("i", "alice", "web", "r", "orders:*", "2026-11-07", "2026-11-07"),
+        SightingRow("i", "bob", "web", "", "orders:*", "2026-11-07", "2026-11-07"),
+    ]
+    assert expected == list(store.sightings())
+    assert expected[:2] == list(store.sightings(subject="alice"))
+    assert [] == list(store.sightings(issuer="j"))
+    assert expected[2:] == list(store.sightings(issuer="i", subject="bob"))
+
+
+def test_points_keep_the_first_and_the_last_day(store: Store) -> None:
+    """So a route that is no longer there can be told."""
+    points = [Point("orders", "/orders", method, "orders:read", day) for method, day in
+              (("GET", "2026-11-05"), ("GET", "2026-11-03"), ("POST", "2026-11-04"))]  # fmt: skip
+    for number, point in enumerate(points):
+        store.record(Batch(id=f"{number}", points=iter([point])))
+    assert [
+        PointRow("orders", "/orders", "GET", "orders:read", "2026-11-03", "2026-11-05"),
+        PointRow("orders", "/orders", "POST", "orders:read", "2026-11-04", "2026-11-04"),
+    ] == list(store.points())
+
+
+def hold(store: Store, as_of: str, *names: str, complete: bool = True) -> int:
+    return store.hold((Held("i", name, "", "", "orders:*") for name in names), as_of=as_of, complete=complete)
+
+
+def holding(store: Store) -> list[tuple[str, str, bool]]:
+    return [(row.held.subject, row.as_of, row.complete) for row in store.held()]
+
+
+def test_held_is_the_latest_complete_import_and_what_came_later(store: Store) -> None:
+    """An import of everything replaces what came before it; a partial one adds to it."""
+    hold(store, "2026-11-01", "zoe", complete=False)
+    assert [("zoe", "2026-11-01", False)] == holding(store)
+    assert 2 == hold(store, "2026-11-02", "alice", "bob")
+    hold(store, "2026-11-03", "carol", complete=False)
+    expected = [("alice", "2026-11-02", True), ("bob", "2026-11-02", True), ("carol", "2026-11-03", False)]
+    assert expected == holding(store)
+    hold(store, "2026-11-04", "dave")
+    assert [("dave", "2026-11-04", True)] == holding(store)
+
+
+def test_an_import_replaces_one_of_the_same_day(store: Store) -> None:
+    """A file that is put right is imported again, and the first one leaves nothing."""
+    hold(store, "2026-11-02", "alice", "bob", complete=False)
+    assert 1 == hold(store, "2026-11-02", "carol")
+    assert [("carol", "2026-11-02", True)] == holding(store)
+
+
+def test_an_import_that_fails_changes_nothing(store: Store) -> None:
+    """It is one transaction: rows that cannot be read leave the import before as it was."""
+    hold(store, "2026-11-02", "alice")
+
+    def broken():
+        yield Held("i", "bob", "", "", "orders:*")
+        raise KeyError("the file ended")
+
+    with pytest.raises(KeyError):
+        store.hold(broken(), as_of="2026-11-02", complete=False)
+    assert [("alice", "2026-11-02", True)] == holding(store)
+
+
+def test_held_rows_are_whole_and_distinct(store: Store) -> None:
+    """Every part comes back; the same grant twice in one import is one row, as it came first."""
+    row = Held("i", "alice", "", "clerk", "", "2026-01-02")
+    assert 2 == store.hold([row, row._replace(since=""), Held("i", "", "cron", "", "x")], as_of="2026-11-02",
+                           complete=True)  # fmt: skip
+    expected = [HeldRow(Held("i", "", "cron", "", "x"), "2026-11-02", True), HeldRow(row, "2026-11-02", True)]
+    assert expected == list(store.held())
+
+
+def test_issuers_come_from_everywhere(store: Store) -> None:
+    """Usage, sightings, imports and revocations each make an issuer known."""
+    store.record(Batch(id="a", uses={use(issuer=name): (1, 1.0) for name in ("c", "a")}))
+    store.record(Batch(id="b", sightings=[Sighting("b", "s", "", "", "g", "2026-11-01")]))
+    store.hold([Held("d", "s", "", "", "g")], as_of="2026-11-01", complete=False)
+    store.revoke([Entry(id="1", of="issuer", issuer="e", name="")], at=1.0)
+    assert ("a", "b", "c", "d", "e") == store.issuers()
+
+
+def test_a_beat_replaces_the_one_before(store: Store) -> None:
+    """One row a process, with what it said last; only those that were heard of since."""
+    first = Beat("p", "orders", "host", 12, 5, "policy", 0.5, 100.0)
+    again = Beat("p", "orders", "host", 13, 7, "other", 1.5, 200.0)
+    other = Beat("q", "orders", "host", 14, 6, "policy", 0.5, 150.0)
+    for each in (first, other, again):
+        store.beat(each)
+    assert (again, other) == store.beats(since=0)
+    assert (again,) == store.beats(since=151.0)
+
+
+def test_purge_takes_what_is_older_than_the_day(store: Store) -> None:
+    """Usage, sightings, points and runs before the day go, that day itself stays; each is counted."""
+    for day, at in (("2027-01-09", NOW - 6 * DAY), ("2027-01-10", NOW)):
+        batch = Batch(
+            id=day,
+            uses={use(day=day): (1, 1.0)},
+            sightings=[Sighting("i", day, "", "", "g", day)],
+            points=[Point("s", day, "GET", "r", day)],
+            run=Run(id=day, service="s", started=1.0, until=at),
+        )
+        store.record(batch)
+    # ids of batches go by the store's own clock
+    purged = replace(store.purge(before="2027-01-10", now=NOW), batches=0)
+    assert Purged(usage=1, sightings=1, points=1, runs=1) == purged
+    assert ["2027-01-10"] == [row.use.day for row in store.usage()]
+    assert ["2027-01-10"] == [row.subject for row in store.sightings()]
+    assert ["2027-01-10"] == [row.endpoint for row in store.points()]
+    assert ["2027-01-10"] == [run.id for run in store.runs()]
+    assert Purged() == store.purge(before="2027-01-10", now=NOW)
+
+
+OLD = NOW - 401 * DAY
+
+
+@pytest.mark.parametrize(
+    ("gone", "written", "kept"),
+    [
+        pytest.param(True, OLD, deny("1", until=NOW - 31 * DAY), id="a deny entry that ended"),
+        pytest.param(False, OLD, deny("1", until=NOW - 29 * DAY), id="one that ended just now"),
+        pytest.param(False, OLD, deny("1"), id="one that stands until it is lifted"),
+        pytest.param(True, OLD, entry("1", of="token"), id="a token that nobody can have any more"),
+        pytest.param(False, OLD, entry("1", of="token", until=NOW), id="a token whose end is later"),
+        pytest.param(False, NOW - 399 * DAY, entry("1", of="token", until=1.0), id="a token that may live"),
+        pytest.param(True, OLD, entry("1", before=OLD), id="a time before which nothing lives"),
+        pytest.param(False, OLD, entry("1", before=NOW - 399 * DAY), id="a time after which something may live"),
+        pytest.param(False, OLD, entry("1"), id="a subject that is blocked until that is lifted"),
+        pytest.param(False, OLD, entry("1", until=1.0), id="a subject that is blocked, whatever its end says"),
+    ],
+)  # fmt: skip
+def test_purge_takes_entries_that_refuse_nothing_any_more(store: Store, gone, written, kept) -> None:
+    """An entry goes only when it is sure that no token is left that it would refuse."""
+    store.revoke([kept], at=written)
+    assert Purged(revocations=int(gone)) == store.purge(before="2020-01-01", now=NOW)
+
+
+def test_purge_takes_what_was_lifted_long_ago(store: Store) -> None:
+    """What was lifted stays long enough for every process to hear of it; the sequence never goes back."""
+    store.revoke([deny("1"), deny("2")], at=1.0)
+    store.lift(["1"], at=NOW - 31 * DAY)
+    store.lift(["2"], at=NOW - 29 * DAY)
+    assert Purged(revocations=1) == store.purge(before="2020-01-01", now=NOW)
+    assert Purged(revocations=1) == store.purge(before="2020-01-01", now=NOW + 2 * DAY)
+    assert Changes(4) == store.changes(0)
+    assert Changes(4) == store.changes(4)
+    assert 5 == store.revoke([deny("3")], at=NOW)
+
+
+def test_purge_takes_beats_and_batches_and_keeps_files(store: Store) -> None:
+    """Ids of batches go after a week; those of imported files stay, so that a file is never counted twice."""
+    store.beat(Beat("p", "orders", "host", 12, 5, "policy", 0.5, NOW - 2 * DAY))
+    store.beat(Beat("q", "orders", "host", 12, 5, "policy", 0.5, NOW))
+    imported = Batch(id="file", run=Run(id="f", service="", started=1.0, until=9e12, source="import"))
+    store.record(Batch(id="a"))
+    store.record(imported)
+    # batches are kept by the store's own clock
+    purged = store.purge(before="2020-01-01", now=4e9)
+    assert (2, 1) == (purged.beats, purged.batches)
+    assert (True, False) == (store.record(Batch(id="a")), store.record(imported))
+
+
+def test_a_large_purge_goes_in_parts(store: Store) -> None:
+    """More rows than one transaction takes are all gone at the end."""
+    store.record(Batch(id="a", uses={use(f"{number}"): (1, 1.0) for number in range(10_000)}))
+    assert 10_000 == store.purge(before="2027-01-01", now=NOW).usage
+
+
+def test_a_store_works_after_close(store: Store) -> None:
+    """`close` gives connections back; it may come twice, and the next call opens new ones."""
+    store.close()
+    store.close()
+    assert Changes(0) == store.changes(0)

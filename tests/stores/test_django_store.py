@@ -1,0 +1,403 @@
+"""What is Django's own about its store; what every store does is in tests/stores."""
+
+# ruff: noqa: E402 - Django reads its settings first
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("django")
+
+from hosts.django_setup import configure, urlconf
+
+configure()
+
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import Permission, User
+from django.core.checks import run_checks
+from django.core.management import call_command
+from django.db import connection, connections, transaction
+from django.test import Client, override_settings
+from django.urls import path
+
+from jwt_lp import ConfigurationError, StoreError
+from jwt_lp.revocation import Entry
+from jwt_lp.stores import Batch, Beat, Run, Sighting, Use, open_store
+from stores.conftest import postgres_database
+from stores.django_engines import alias, django_sqlite, settings_of
+
+ROOT = Path(__file__).parents[2]
+ISSUER = "https://issuer.example/"
+USE = Use(
+    "orders", ISSUER, "alice", "web", "clerk", "/orders/{id}", "GET", "orders:read", "orders:read", "orders:*",
+    "granted", "2026-11-24",
+)  # fmt: skip
+PAGES = ("usage", "sighting", "revocation", "run", "heartbeat")
+
+
+def deny(name):
+    return Entry(id=name, of="subject", issuer=ISSUER, name="alice", pattern="orders:read", reason="left us")
+
+
+@pytest.fixture
+def url(tmp_path) -> Iterator[str]:
+    with django_sqlite(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def pages() -> Iterator[None]:
+    """The default database, with what the admin needs and one row of each kind."""
+    call_command("migrate", verbosity=0, interactive=False)
+    store = open_store("django:default")
+    store.revoke([deny("e1"), deny("e2")], at=1_700_000_000.0, by="operator")
+    store.lift(["e2"], at=1_700_000_100.0)
+    sighting = Sighting(ISSUER, "alice", "web", "clerk", "orders:*", "2026-11-24")
+    run = Run(id="run-1", service="orders", started=1_700_000_000.0, until=1_700_000_100.0, recorded=3)
+    other = USE._replace(subject="bob")
+    store.record(Batch(id="b", uses={USE: (3, 1_700_000_000.0), other: (1, 1.0)}, sightings=[sighting], run=run))
+    store.beat(Beat("process-1", "orders", "host-1", 7, 3, "sha", 0.5, 1_700_000_000.0))
+    User.objects.create_superuser("root", password="x")
+    User.objects.create_user("viewer", password="x", is_staff=True).user_permissions.add(
+        *Permission.objects.filter(content_type__app_label="jwt_lp_django", codename="view_usage")
+    )
+    urls = urlconf(path("admin/", admin.site.urls))
+    middleware = [
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
+    ]
+    with override_settings(ROOT_URLCONF=urls, MIDDLEWARE=middleware):
+        yield
+    call_command("migrate", "jwt_lp_django", "zero", verbosity=0, interactive=False)
+    connection.close()
+
+
+def logged_in(name) -> Client:
+    client = Client()
+    client.force_login(User.objects.get(username=name), backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+@pytest.mark.usefixtures("pages")
+@pytest.mark.parametrize("page", PAGES)
+def test_admin_pages_are_to_read(page) -> None:
+    """Each list and each row can be seen; adding, changing and deleting are refused even to a superuser."""
+    client = logged_in("root")
+    model = apps.get_model("jwt_lp_django", page)
+    base, key = f"/admin/jwt_lp_django/{page}/", model.objects.values_list("pk", flat=True).first()
+    seen = [client.get(base).status_code, client.get(f"{base}{key}/change/").status_code]
+    before = list(model.objects.values())
+    refused = [
+        client.get(f"{base}add/").status_code,
+        client.post(f"{base}add/", {}).status_code,
+        client.post(f"{base}{key}/change/", {}).status_code,
+        client.post(f"{base}{key}/delete/", {"post": "yes"}).status_code,
+    ]
+    client.post(base, {"action": "delete_selected", "_selected_action": [str(key)], "post": "yes"})
+    assert ([200, 200], [403] * 4, before) == (seen, refused, list(model.objects.values()))
+
+
+@pytest.mark.usefixtures("pages")
+@pytest.mark.parametrize(
+    ("query", "has", "lacks"),
+    [
+        ("usage/?q=alice", "alice", "bob"),
+        ("usage/?service=orders&outcome=granted", "bob", "nobody"),
+        ("usage/?outcome=denied", "0 usage", "bob"),
+        ("revocation/?q=left", "left us", "nobody"),
+        ("revocation/?state=standing", "1 revocation", "e2"),
+        ("revocation/?state=lifted", "1 revocation", "nobody"),
+        ("sighting/?q=clerk", "orders:*", "nobody"),
+        ("run/?q=run-1", "run-1", "nobody"),
+        ("heartbeat/?q=host-1", "process-1", "nobody"),
+    ],
+)
+def test_admin_pages_are_searched_and_filtered(query, has, lacks) -> None:
+    """Search and filters take what fits and leave the rest out."""
+    text = logged_in("root").get(f"/admin/jwt_lp_django/{query}").content.decode()
+    table = text[text.index('id="changelist-form"') :]
+    assert (True, False) == (has in table, lacks in table)
+
+
+@pytest.mark.usefixtures("pages")
+def test_admin_times_are_readable() -> None:
+    """Seconds since the epoch are shown as a time."""
+    assert "Nov. 14, 2023" in logged_in("root").get("/admin/jwt_lp_django/usage/?q=alice").content.decode()
+
+
+@pytest.mark.usefixtures("pages")
+def test_admin_pages_ask_for_view_permissions() -> None:
+    """Staff sees the one page whose view permission it has; there are no other permissions to give."""
+    client = logged_in("viewer")
+    assert [200, 403, 403, 403, 403] == [client.get(f"/admin/jwt_lp_django/{page}/").status_code for page in PAGES]
+    given = Permission.objects.filter(content_type__app_label="jwt_lp_django").values_list("codename", flat=True)
+    assert sorted(f"view_{page}" for page in PAGES) == sorted(given)
+
+
+def test_migrations_are_complete() -> None:
+    """`makemigrations --check` finds nothing to write, and the checks find nothing about the models."""
+    call_command("makemigrations", "jwt_lp_django", check=True, dry_run=True, verbosity=0)
+    assert [] == [each for each in run_checks(databases=["default"]) if "jwt_lp_django" in str(each.obj)]
+
+
+def test_migrations_go_there_and_back(tmp_path) -> None:
+    """`migrate` says the versions, `zero` takes every table away."""
+    database = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "m.db")}
+    with alias(**database) as url:
+        name = url.partition(":")[2]
+        store = open_store(url)
+        assert (1, 1) == store.migrate()
+        tables = [each for each in connections[name].introspection.table_names() if each.startswith("jwt_lp_")]
+        assert {"jwt_lp_django"} == {"_".join(each.split("_")[:3]) for each in tables}
+        call_command("migrate", "jwt_lp_django", "zero", database=name, verbosity=0)
+        assert ["django_migrations"] == connections[name].introspection.table_names()
+        assert (0, 1) == store.migrate()
+
+
+def test_missing_tables_are_named() -> None:
+    """Without tables every call says which command makes them, and makes none itself."""
+    connections.settings["empty"] = {**connections.settings["default"], "NAME": ":memory:"}
+    try:
+        store = open_store("django:empty")
+        calls = [
+            lambda: store.changes(0),
+            lambda: store.revoke([deny("1")], at=1.0),
+            lambda: store.record(Batch(id="b")),
+            lambda: list(store.usage()),
+            lambda: store.beats(since=0),
+        ]
+        for call in calls:
+            with pytest.raises(ConfigurationError, match=r"manage\.py migrate jwt_lp_django --database empty"):
+                call()
+        assert [] == connections["empty"].introspection.table_names()
+    finally:
+        connections["empty"].close()
+        del connections.settings["empty"]
+
+
+@pytest.mark.parametrize("given", ["django:nosuch", "django:a b", "django://user:hunter2@host/db"])
+def test_an_alias_that_is_none(given) -> None:
+    """It is said at once, and nothing that may be a password is shown."""
+    with pytest.raises(ConfigurationError, match="alias") as caught:
+        open_store(given)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_database_that_does_not_answer() -> None:
+    """`StoreError` with what helps; neither the password nor the driver's words are shown."""
+    pytest.importorskip("psycopg")
+    settings = settings_of("postgresql://lp:hunter2@127.0.0.1:9/none")
+    connections.settings["gone"] = {**connections.settings["default"], **settings}
+    try:
+        with pytest.raises(StoreError, match="django:gone: OperationalError: is it running") as caught:
+            open_store("django:gone").changes(0)
+        assert (False, True) == ("hunter2" in repr(caught.value), caught.value.__suppress_context__)
+    finally:
+        del connections.settings["gone"]
+
+
+def test_a_callers_transaction_is_refused(url) -> None:
+    """Within `atomic` nothing is written, since it could be rolled back; reading is free."""
+    store = open_store(url)
+    with transaction.atomic(url.partition(":")[2]):
+        with pytest.raises(StoreError, match="within a transaction"):
+            store.revoke([deny("1")], at=1.0)
+        assert 0 == store.changes(0).sequence
+    assert 1 == store.revoke([deny("1")], at=1.0)
+
+
+def test_a_rolled_back_request_takes_nothing_along(url) -> None:
+    """Under ATOMIC_REQUESTS the store's thread has a transaction of its own, which stays."""
+    store, name = open_store(url), url.partition(":")[2]
+    with transaction.atomic(name):
+        thread = threading.Thread(target=store.record, args=(Batch(id="b", uses={USE: (2, 1.0)}),))
+        thread.start()
+        thread.join()
+        transaction.set_rollback(True, using=name)
+    assert [2] == [row.count for row in store.usage()]
+
+
+def test_a_thread_beside_an_event_loop(url) -> None:
+    """Under an async server the worker's thread has no loop, and Django lets it."""
+    store = open_store(url)
+
+    async def served():
+        return await asyncio.to_thread(store.record, Batch(id="b", uses={USE: (2, 1.0)}))
+
+    assert (True, [2]) == (asyncio.run(served()), [row.count for row in store.usage()])
+
+
+def test_threads_give_their_connections_back(url) -> None:
+    """After a call nothing stays open in the thread, unless the project keeps connections."""
+    store, name = open_store(url), url.partition(":")[2]
+    left = []
+
+    def work():
+        store.record(Batch(id=secrets.token_hex(4), uses={USE: (1, 1.0)}))
+        left.append(connections[name].connection)
+
+    for _ in range(3):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert ([None] * 3, [3]) == (left, [row.count for row in store.usage()])
+
+
+def test_reading_goes_on_while_other_calls_are_made(url) -> None:
+    """A call in the middle of a stream does not close the connection that the stream reads from."""
+    store = open_store(url)
+    store.record(Batch(id="b", uses={USE._replace(subject=f"{n:05}"): (1, 1.0) for n in range(5000)}))
+    rows = store.usage()
+    next(rows)
+    store.beat(Beat("p", "s", "h", 1, 1, "", 0.0, 1.0))
+    assert 4999 == sum(1 for _ in rows)
+
+
+def test_sqlalchemy_is_not_imported() -> None:
+    """Neither the adapter nor its store needs the other store's library."""
+    code = (
+        "import sys, jwt_lp_django.store\n"
+        "print(sorted({n.partition('.')[0] for n in sys.modules} & {'sqlalchemy', 'redis', 'psycopg'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "[]\n" == done.stdout
+
+
+LOAD = """
+import json, sys
+import django
+from django.conf import settings
+settings.configure(INSTALLED_APPS=["jwt_lp_django"], DATABASES=json.loads(sys.argv[1]))
+django.setup()
+from jwt_lp.errors import StoreError
+from jwt_lp.stores import Batch, Point, Sighting, Use, open_store
+store, number = open_store("django:default"), sys.argv[2]
+for turn in range(int(sys.argv[3])):
+    day = "2026-11-%02d" % (turn % 3 + 1)
+    subjects = [f"s{n}" for n in range(turn % 7, 40)] + [f"own-{number}-{turn}"]
+    uses = {Use("o", "i", s, "c", "", "e", "GET", "r", "p", "g", "granted", day): (2, float(turn)) for s in subjects}
+    seen = [Sighting("i", s, "c", "", "g", day) for s in subjects]
+    batch = Batch(id=f"{number}:{turn}", uses=uses, sightings=seen, points=[Point("o", "e", "GET", "r", day)])
+    for again in (False, True):
+        while True:
+            try:
+                added = store.record(batch)
+                break
+            except StoreError as error:
+                print("again:", error, file=sys.stderr)
+                again = None
+        assert again is None or added is not again, (again, added)
+"""
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_eight_processes_count_exactly(engine, tmp_path) -> None:
+    """Overlapping batches of eight processes, each sent twice, add up to what was sent, once."""
+    turns = 10
+    with ExitStack() as stack:
+        if engine == "sqlite":
+            database = {
+                "ENGINE": "django.db.backends.sqlite3",
+                "NAME": str(tmp_path / "x.db"),
+                "OPTIONS": {"timeout": 30},
+            }
+        else:
+            database = dict(settings_of(stack.enter_context(postgres_database())))
+        url = stack.enter_context(alias(**database))
+        command = [sys.executable, "-c", LOAD, json.dumps({"default": database})]
+        processes = [
+            subprocess.Popen([*command, str(n), str(turns)], stderr=subprocess.PIPE, text=True) for n in range(8)
+        ]
+        said = [process.communicate(timeout=240)[1] for process in processes]
+        assert [0] * 8 == [process.returncode for process in processes], said
+        store = open_store(url)
+        expected = 8 * sum(2 * (len(range(turn % 7, 40)) + 1) for turn in range(turns))
+        assert expected == sum(row.count for row in store.usage())
+        assert {("2026-11-01", "2026-11-03")} == {(row.first_day, row.last_day) for row in store.points()}
+
+
+WRITES = """
+import json, sys
+import django
+from django.conf import settings
+settings.configure(INSTALLED_APPS=["jwt_lp_django"], DATABASES=json.loads(sys.argv[1]))
+django.setup()
+from jwt_lp.revocation import Entry
+from jwt_lp.stores import open_store
+store = open_store("django:default")
+for turn in range(20):
+    store.revoke([Entry(id=f"{sys.argv[2]}-{turn}", of="client", issuer="i", name="n", pattern="a:b")], at=1.0)
+"""
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_numbers_come_in_the_order_of_commits(engine, tmp_path) -> None:
+    """A reader that polls while four processes write never skips an entry, and no number is left out."""
+    with ExitStack() as stack:
+        if engine == "sqlite":
+            database = {
+                "ENGINE": "django.db.backends.sqlite3",
+                "NAME": str(tmp_path / "x.db"),
+                "OPTIONS": {"timeout": 30},
+            }
+        else:
+            database = dict(settings_of(stack.enter_context(postgres_database())))
+        store = open_store(stack.enter_context(alias(**database)))
+        command = [sys.executable, "-c", WRITES, json.dumps({"default": database})]
+        writers = [subprocess.Popen([*command, str(n)], stderr=subprocess.PIPE, text=True) for n in range(4)]
+        seen: list[str] = []
+        since, running = 0, True
+        while running:
+            running = any(each.poll() is None for each in writers)
+            page = store.changes(since)
+            since, seen = page.sequence, [*seen, *(entry.id for entry in page.entries)]
+        said = [each.communicate(timeout=60)[1] for each in writers]
+        assert [0] * 4 == [each.returncode for each in writers], said
+        assert (80, 80, list(range(1, 81))) == (since, len(set(seen)), [each.sequence for each in store.revocations()])
+
+
+def test_a_forked_child_leaves_its_parents_connection_alone(tmp_path) -> None:
+    """The child opens its own, and the parent goes on with the one that it had."""
+    with ExitStack() as stack:
+        settings = settings_of(stack.enter_context(postgres_database()))
+        store = open_store(stack.enter_context(alias(**settings, CONN_MAX_AGE=None)))
+        store.revoke([deny("parent")], at=1.0)
+        child = os.fork()
+        if not child:
+            # Whatever happens, nothing of pytest runs in here.
+            try:
+                os._exit(0 if store.revoke([deny("child")], at=2.0) == 2 else 1)
+            finally:
+                os._exit(3)
+        assert 0 == os.waitpid(child, 0)[1]
+        assert 3 == store.revoke([deny("again")], at=3.0)
+        store.close()
+
+
+def test_the_store_works_without_manage_py(tmp_path) -> None:
+    """A command finds the project by DJANGO_SETTINGS_MODULE, and says so where it is not set."""
+    code = "from jwt_lp.stores import open_store; s = open_store('django:default'); print(s.migrate(), s.changes(0).sequence)"
+    (tmp_path / "projectset.py").write_text(
+        "INSTALLED_APPS = ['jwt_lp_django']\n"
+        f"DATABASES = {{'default': {{'ENGINE': 'django.db.backends.sqlite3', 'NAME': {str(tmp_path / 'd.db')!r}}}}}\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    environment.pop("DJANGO_SETTINGS_MODULE", None)
+    run = [sys.executable, "-W", "error", "-c", code]
+    without = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
+    environment["DJANGO_SETTINGS_MODULE"] = "projectset"
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
+    assert ("(0, 1) 0\n", True) == (done.stdout, "set DJANGO_SETTINGS_MODULE" in without.stderr), done.stderr

@@ -1,0 +1,496 @@
+"""What only the SQL store has: URLs, tables that are missing, servers that go away, forks, full disks."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import textwrap
+import threading
+import traceback
+from pathlib import Path
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from jwt_lp.errors import ConfigurationError, StoreError
+from jwt_lp.revocation import Changes, Entry, Revocations
+from jwt_lp.stores import Batch, Held, Use, open_store
+from jwt_lp.stores.sql import SqlStore
+from needs import need
+
+USE = Use("s", "i", "alice", "c", "r", "e", "GET", "q", "p", "g", "granted", "2026-11-24")
+ENTRY = Entry(id="1", of="subject", issuer="i", name="n", pattern="a:*")
+forks = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("", "has no scheme"),
+        ("store.db", "has no scheme"),
+        ("//user:hunter2@host/db", "has no scheme"),
+        ("postgres://user:hunter2@host/db", "write postgresql:// instead"),
+        ("postgresql+psycopg2://user:hunter2@host/db", "write postgresql://, which means psycopg 3"),
+        ("sqlit:///file.db", "did you mean 'sqlite'"),
+        ("oracle://user:hunter2@host/db", "there are .*postgresql, sqlite"),
+        ("postgresql://user:hunter2@host:port/db", "cannot be read"),
+        ("postgresql://user:hunter2@host", "names no database"),
+        ("sqlite://", "is a file that processes share"),
+        ("sqlite:///:memory:", "is a file that processes share"),
+        ("sqlite:///file:x?mode=ro&uri=true", "is a file that processes share"),
+        ("sqlite:///x.db?mode=ro", "is a file that processes share"),
+        ("sqlite://host/x.db", "is a file that processes share"),
+    ],
+)
+def test_a_url_that_is_none_says_what_to_write(url, said) -> None:
+    """The message has the remedy and nothing that could be a password."""
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        open_store(url)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("library", ["sqlalchemy", "psycopg"])
+def test_a_missing_library_is_named_with_its_extra(library) -> None:
+    """Without SQLAlchemy or psycopg the message says what to install."""
+    code = f"""
+        import sys
+        sys.modules[{library!r}] = None
+        from jwt_lp.errors import ConfigurationError
+        from jwt_lp.stores import open_store
+        try:
+            open_store("postgresql://user:hunter2@host/db")
+        except ConfigurationError as error:
+            print(error)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    assert f'the store needs {library}: pip install "jwt-lp[sql]"\n' == done.stdout
+
+
+def test_a_library_that_went_missing_is_named(monkeypatch) -> None:
+    """The same within a process that has SQLAlchemy."""
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ConfigurationError, match=r'needs psycopg: pip install "jwt-lp\[sql\]"'):
+        open_store("postgresql://user:hunter2@host/db")
+
+
+def test_another_scheme_is_an_installed_adapters(monkeypatch) -> None:
+    """The entry point by the scheme's name is called with the URL; one whose library is missing says which."""
+    from importlib.metadata import EntryPoint
+
+    points = [
+        EntryPoint("mine", "builtins:str", "jwt_lp.stores"),
+        EntryPoint("gone", "jwt_lp_nonesuch:store", "jwt_lp.stores"),
+    ]
+    monkeypatch.setattr("jwt_lp.stores.entry_points", lambda group: points if group == "jwt_lp.stores" else [])
+    assert "mine:here" == str(open_store("mine:here"))
+    with pytest.raises(ConfigurationError, match="need jwt_lp_nonesuch, which is not installed"):
+        open_store("gone:here")
+    with pytest.raises(ConfigurationError, match="did you mean 'mine'"):
+        open_store("mines:here")
+
+
+def test_a_fault_of_our_own_is_not_taken_for_a_missing_library(monkeypatch) -> None:
+    """An import that fails inside this package is an error of ours, and is seen."""
+    monkeypatch.setitem(sys.modules, "jwt_lp.stores._engine", None)
+    monkeypatch.delitem(sys.modules, "jwt_lp.stores.sql", raising=False)
+    with pytest.raises(ImportError, match="jwt_lp"):
+        open_store("sqlite:///x.db")
+
+
+def test_names_have_no_password() -> None:
+    """Whether it stands before the host or behind a question mark."""
+    store = SqlStore("postgresql://user:hunter2@host/db?password=hunter2&sslmode=require")
+    assert "postgresql://user@host/db" == store.name
+    assert "<SqlStore postgresql://user@host/db>" == repr(store)
+    assert "<Database postgresql://user@host/db>" == repr(store._database)
+    assert "sqlite:///x.db" == open_store("sqlite:///x.db").name
+
+
+def test_looking_makes_no_file(tmp_path: Path) -> None:
+    """A name that is mistyped stays visible: what is only read is not made, and reads as empty."""
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    assert (Changes(0), [], ()) == (store.changes(0), list(store.usage()), store.issuers())
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_the_file_is_its_owners(tmp_path: Path) -> None:
+    """Mode 0600, with its journal in the same folder; and many may read while one writes."""
+    path = tmp_path / "store.db"
+    store = open_store(f"sqlite:///{path}")
+    rows = store.revocations()
+    store.revoke([ENTRY], at=1.0)
+    next(rows)
+    assert {0o600} == {stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()}
+    with sqlite3.connect(path) as connection:
+        assert ("wal",) == connection.execute("PRAGMA journal_mode").fetchone()
+    connection.close()
+
+
+def test_the_file_is_where_it_was_named(tmp_path: Path, monkeypatch) -> None:
+    """A relative name means the folder at the time, also for a server that goes to another one later."""
+    monkeypatch.chdir(tmp_path)
+    store = open_store("sqlite:///store.db")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    store.revoke([ENTRY], at=1.0)
+    assert (tmp_path / "store.db").exists()
+
+
+def test_a_file_that_was_taken_away_is_seen(tmp_path: Path) -> None:
+    """A process keeps what it knows and says that the store is not the one it knew."""
+    path = tmp_path / "store.db"
+    store = open_store(f"sqlite:///{path}")
+    store.revoke([ENTRY], at=1.0)
+    known = Revocations(store, span=3600)
+    known.poll()
+    path.unlink()
+    with pytest.raises(StoreError, match="went back"):
+        known.poll()
+    assert 1 == len(known)
+
+
+def test_a_server_without_tables_is_the_operators_to_migrate(postgres: str) -> None:
+    """Nothing but `migrate` makes tables there; every other call names the command."""
+    store = open_store(postgres)
+    for call in (lambda: store.changes(0), lambda: store.record(Batch(id="a")), lambda: list(store.usage())):
+        with pytest.raises(
+            ConfigurationError, match="it has no tables yet; run jwt-lp store migrate --store postgresql"
+        ):
+            call()
+    assert ((0, 1), (1, 1)) == (store.migrate(), store.migrate())
+    assert Changes(0) == store.changes(0)
+    _execute(postgres, "DROP TABLE jwt_lp_counter")
+    with pytest.raises(ConfigurationError, match="a table is missing; run jwt-lp store migrate"):
+        store.changes(0)
+    store.close()
+
+
+def _execute(url: str, statement: str) -> list:
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+@pytest.mark.parametrize(("version", "said"), [(0, "no tables"), (-1, "older release"), (2, "upgrade jwt-lp")])
+def test_tables_of_another_release_are_refused(postgres: str, version, said) -> None:
+    """Older ones are the operator's to migrate; newer ones want a newer jwt-lp, and `migrate` leaves them alone."""
+    store = open_store(postgres)
+    store.migrate()
+    _execute(postgres, f"UPDATE jwt_lp_schema SET version = {version}")
+    with pytest.raises(ConfigurationError, match=said):
+        store.changes(0)
+    if version > 1:
+        with pytest.raises(ConfigurationError, match=said):
+            store.migrate()
+    else:
+        assert (version, 1) == store.migrate()
+    store.close()
+
+
+def test_two_may_migrate_at_once(postgres: str) -> None:
+    """One makes the tables, the other finds them."""
+    found: list[tuple[int, int]] = []
+
+    def migrate() -> None:
+        store = open_store(postgres)
+        found.append(store.migrate())
+        store.close()
+
+    threads = [threading.Thread(target=migrate) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(0, 1), (1, 1), (1, 1), (1, 1)] == sorted(found)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://user:hunter2@127.0.0.1:1/db", "is it running"),
+        ("postgresql://user:hunter2@localhost.invalid/db", "is it running"),
+        ("postgresql://root:hunter2@127.0.0.1:5432/jwt_lp_nonesuch", "jwt_lp_nonesuch"),
+        ("sqlite:////nonesuch/store.db", "its folder must exist"),
+    ],
+)
+def test_a_store_that_cannot_be_had(url, said) -> None:
+    """`StoreError` with what helps, in one line, without a password in it or behind it."""
+    store = open_store(url)
+    with pytest.raises(StoreError, match=said) as caught:
+        store.record(Batch(id="a"))
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "hunter2" not in shown
+    assert "INSERT" not in shown
+    assert 1 == len(str(caught.value).splitlines())
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    """It is left alone."""
+    path = tmp_path / "store.db"
+    path.write_text("precious " * 1000)
+    store = open_store(f"sqlite:///{path}")
+    for call in (lambda: store.changes(0), lambda: store.record(Batch(id="a"))):
+        with pytest.raises(StoreError, match="not a database: name another file"):
+            call()
+    assert "precious " * 1000 == path.read_text()
+
+
+def test_a_locked_file(tmp_path: Path, monkeypatch) -> None:
+    """A writer waits its turn and then says so; readers go on; it works again once the other is done."""
+    monkeypatch.setattr("jwt_lp.stores._engine.STATEMENT", 0.2)
+    path = tmp_path / "store.db"
+    store = open_store(f"sqlite:///{path}")
+    store.revoke([ENTRY], at=1.0)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="locked: another process kept it"):
+        store.record(Batch(id="a"))
+    assert 1 == store.changes(0).sequence
+    other.rollback()
+    other.close()
+    assert store.record(Batch(id="a"))
+
+
+def test_a_read_only_file(tmp_path: Path) -> None:
+    """`StoreError` names what must be writable."""
+    path = tmp_path / "store.db"
+    open_store(f"sqlite:///{path}").revoke([ENTRY], at=1.0)
+    need(os.name == "posix", "file modes")
+    code = f"""
+        import os
+        from jwt_lp.errors import StoreError
+        from jwt_lp.stores import Batch, open_store
+        store = open_store({f"sqlite:///{path}"!r})
+        store.changes(0)
+        if os.getuid() == 0:
+            os.setuid(65534)
+        try:
+            store.record(Batch(id="a"))
+        except StoreError as error:
+            print(error)
+    """
+    for folder in tmp_path.parents[:3]:
+        if folder.name.startswith("pytest-"):
+            folder.chmod(0o755)
+    path.chmod(0o444)
+    tmp_path.chmod(0o555)
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
+    tmp_path.chmod(0o755)
+    assert "writable by the user that runs this" in done.stdout, done.stderr
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """What did not fit is not there, in whole; the next batch is, once there is room, the same one included."""
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    store.record(Batch(id="a", uses={USE: (1, 1.0)}))
+    large = Batch(id="b", uses={USE._replace(subject=f"{number}" * 40): (1, 1.0) for number in range(5000)})
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
+    try:
+        with pytest.raises(StoreError, match="disk"):
+            store.record(large)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert [1] == [row.count for row in store.usage()]
+    assert store.record(large)
+    assert 5001 == len(list(store.usage()))
+
+
+def _hang_up(url: str) -> None:
+    """End every connection to this test's own database, as a server that restarts does."""
+    database = url.rpartition("/")[2]
+    server = f"{url.rpartition('/')[0]}/postgres"
+    _execute(server, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+
+
+@pytest.fixture
+def migrated(postgres: str) -> str:
+    store = open_store(postgres)
+    store.migrate()
+    store.close()
+    return postgres
+
+
+def test_a_server_that_restarts_between_calls_is_not_noticed(migrated: str) -> None:
+    """A connection that died while nobody used it is replaced."""
+    store = open_store(migrated)
+    store.revoke([ENTRY], at=1.0)
+    _hang_up(migrated)
+    assert 1 == store.changes(0).sequence
+    store.close()
+
+
+def test_a_server_that_restarts_within_a_call(migrated: str) -> None:
+    """`StoreError`, nothing of it is written, and the next call works."""
+    store = open_store(migrated)
+
+    def held():
+        yield Held("i", "alice", "", "", "g")
+        _hang_up(migrated)
+        yield from (Held("i", f"{number}", "", "", "g") for number in range(10_000))
+
+    with pytest.raises(StoreError, match=r"stopping or starting|is it running"):
+        store.hold(held(), as_of="2026-11-24", complete=True)
+    assert [] == list(store.held())
+    assert 1 == store.hold([Held("i", "alice", "", "", "g")], as_of="2026-11-24", complete=True)
+    store.close()
+
+
+def test_a_lock_that_somebody_holds(migrated: str, monkeypatch) -> None:
+    """A statement ends after its time, so the background thread is never held for ever."""
+    import psycopg
+
+    monkeypatch.setattr("jwt_lp.stores._engine.STATEMENT", 0.3)
+    store = open_store(migrated)
+    with psycopg.connect(migrated) as other:
+        other.execute("SELECT * FROM jwt_lp_counter FOR UPDATE")
+        with pytest.raises(StoreError, match="took too long"):
+            store.revoke([ENTRY], at=1.0)
+    assert 1 == store.revoke([ENTRY], at=1.0)
+    store.close()
+
+
+def test_too_many_streams_at_once(migrated: str, monkeypatch) -> None:
+    """Who reads more at once than there are connections is told so, and what was read first goes on."""
+    monkeypatch.setattr("jwt_lp.stores._engine.CONNECT", 1)
+    store = open_store(migrated)
+    store.revoke([ENTRY], at=1.0)
+    open_ones = [store.revocations() for _ in range(5)]
+    for each in open_ones[:4]:
+        next(each)
+    with pytest.raises(StoreError, match="connections are in use"):
+        next(open_ones[4])
+    assert [[]] * 4 == [list(each) for each in open_ones[:4]]
+    store.close()
+
+
+def test_a_value_that_it_cannot_keep(migrated: str) -> None:
+    """A NUL in a name that must stay exact is refused with the value unsaid."""
+    store = open_store(migrated)
+    name = "hunter" + "2\0"
+    with pytest.raises(StoreError) as caught:
+        store.revoke([Entry(id="1", of="subject", issuer="i", name=name, pattern="a:*")], at=1.0)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+    store.close()
+
+
+def test_what_the_url_says_comes_first(migrated: str) -> None:
+    """A setting of the connection in the URL is used instead of ours."""
+    store = open_store(f"{migrated}?application_name=mine&connect_timeout=2")
+    store.changes(0)
+    database = migrated.rpartition("/")[2]
+    asked = f"SELECT application_name FROM pg_stat_activity WHERE datname = '{database}' AND pid <> pg_backend_pid()"
+    assert [("mine",)] == _execute(migrated, asked)
+    store.close()
+
+
+@forks
+def test_a_child_opens_connections_of_its_own(migrated: str) -> None:
+    """After a fork the parent's connection goes on, whatever the child does and however it ends."""
+    store = open_store(migrated)
+    store.revoke([ENTRY], at=1.0)
+    asked = (
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'jwt-lp' AND datname = current_database() ORDER BY 1"
+    )
+    (mine,) = _execute(migrated, asked)
+    child = os.fork()
+    if child == 0:
+        try:
+            fine = store.lift(["1"], at=2.0) == 2 and mine in _execute(migrated, asked) and len(store.changes(0)) > 0
+            store.close()
+            os._exit(0 if fine else 1)
+        finally:
+            os._exit(2)
+    _, status = os.waitpid(child, 0)
+    assert 0 == os.waitstatus_to_exitcode(status)
+    assert 2 == store.changes(0).sequence
+    assert [mine] == _execute(migrated, asked)
+    store.close()
+
+
+def test_what_was_inherited_is_left_alone(migrated: str, monkeypatch) -> None:
+    """In another process than the one that made it, a store begins anew and keeps the old connections open."""
+    store = SqlStore(migrated)
+    store.changes(0)
+    inherited = store._database._engine
+    mine = os.getpid()
+    monkeypatch.setattr("os.getpid", lambda: mine + 1)
+    assert Changes(0) == store.changes(0)
+    assert (inherited, 1) == (store._database._inherited[0], inherited.pool.checkedin())  # type: ignore[attr-defined]
+    store.close()
+    monkeypatch.undo()
+    inherited.dispose()
+
+
+NAMES = st.sampled_from(["alice", "bob"])
+NUMBERS = st.integers(0, 30)
+
+
+class Modelled(RuleBasedStateMachine):
+    """Revoking, lifting and reading against a plain dictionary."""
+
+    @initialize()
+    def begin(self) -> None:
+        import tempfile
+
+        self.folder = tempfile.TemporaryDirectory()
+        self.store = open_store(f"sqlite:///{self.folder.name}/store.db")
+        self.standing: dict[str, Entry] = {}
+        self.sequence = self.made = self.since = 0
+        self.known: dict[str, Entry] = {}
+
+    @rule(names=st.lists(NAMES, max_size=3))
+    def revoke(self, names) -> None:
+        new = [
+            Entry(id=f"{self.made + number}", of="subject", issuer="i", name=name, pattern="a:*", at=5.0)
+            for number, name in enumerate(names)
+        ]
+        self.made += len(new)
+        self.sequence += len(new)
+        assert self.sequence == self.store.revoke(new, at=5.0)
+        self.standing |= {each.id: each for each in new}
+
+    @rule(numbers=st.sets(NUMBERS, max_size=3))
+    def lift(self, numbers) -> None:
+        ids = [f"{number}" for number in numbers]
+        if self.standing.keys() >= set(ids):
+            self.sequence += len(ids)
+            assert self.sequence == self.store.lift(ids, at=6.0)
+            self.standing = {name: each for name, each in self.standing.items() if name not in ids}
+        else:
+            with pytest.raises(StoreError):
+                self.store.lift(ids, at=6.0)
+
+    @rule()
+    def poll(self) -> None:
+        page = self.store.changes(self.since)
+        assert (self.sequence, False) == (page.sequence, page.more)
+        self.known = {name: each for name, each in self.known.items() if each.key not in page.touched}
+        self.known |= {each.id: each for each in page.entries}
+        self.since = page.sequence
+        assert self.standing == self.known
+
+    @invariant()
+    def all_of_it_is_there(self) -> None:
+        if hasattr(self, "store"):
+            assert self.standing == {each.id: each for each in self.store.changes(0).entries}
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            self.store.close()
+            self.folder.cleanup()
+
+
+TestModelled = Modelled.TestCase
+TestModelled.settings = hypothesis_settings(max_examples=25, stateful_step_count=20, deadline=None)
