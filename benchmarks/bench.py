@@ -10,12 +10,15 @@ from __future__ import annotations
 import logging
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 
 import jwt
 
-from jwt_lp import InvalidToken, Issuer, Policy, SigningKey, all_of
+from jwt_lp import Guard, InvalidToken, Issuer, Policy, SigningKey, all_of
+from jwt_lp.revocation import Entry
+from jwt_lp.stores import open_store
 from jwt_lp.testing import AUDIENCE, ISSUER, Authority
 
 ROUNDS = 31
@@ -39,6 +42,10 @@ def main() -> None:
         headers = {token: f"Bearer {token}" for token in tokens}
         decode = _peer(authority, algorithm)
 
+        # What is looked at for taken-back permissions, and counted, on a store of its own.
+        folder = tempfile.TemporaryDirectory()
+        remembering = _remembering(authority, folder.name)
+
         def ours(token: str) -> None:
             assert guard.check(headers[token], requirement, {}, "GET /orders").passes  # noqa: B023 - called at once
 
@@ -47,12 +54,33 @@ def main() -> None:
             for _ in range(WARM):
                 assert guard.check(header, requirement, {}, "GET /orders").passes  # noqa: B023
 
+        def remembered(token: str) -> None:
+            header = headers[token]  # noqa: B023
+            for _ in range(WARM):
+                assert remembering.check(header, requirement, {}, "GET /orders").passes  # noqa: B023
+
         # A token that was never seen: the whole way is gone each time. Then the last one again and again.
         _show(f"{algorithm}, a token never seen", decode, ours, tokens, 1)
         _show(f"{algorithm}, the same token again", decode, warm, [tokens[-1]] * (ROUNDS + 1) * 5, WARM)
+        _show(f"{algorithm}, again, with a store", decode, remembered, [tokens[-1]] * (ROUNDS + 1) * 5, WARM)
+        remembering.close()
+        folder.cleanup()
     _oversized(authority)
     for algorithm in ("RS256", "ES256", "EdDSA"):
         _issued(algorithm)
+
+
+def _remembering(authority: Authority, folder: str) -> Guard:
+    """A guard that counts, and to which something of others was taken back."""
+    url = f"sqlite:///{folder}/store.db"
+    store = open_store(url)
+    taken = [
+        Entry(id=f"e{number}", of="subject", issuer=ISSUER, name=f"user-{number}", pattern="orders:**")
+        for number in range(1000)
+    ]
+    store.revoke(taken, at=time.time())
+    store.close()
+    return authority.guard(STORE=url)
 
 
 def _peer(authority: Authority, algorithm: str) -> Callable[[str], None]:

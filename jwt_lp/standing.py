@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from sys import intern
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from jwt_lp.permissions import Denial
 
@@ -19,8 +21,10 @@ if TYPE_CHECKING:
     from jwt_lp.claims import AccessToken
     from jwt_lp.revocation import Entry
 
+T = TypeVar("T")
+
 SHARDS: Final = 1024
-_BREATH: Final = 256
+_BREATH: Final = 64
 _HOUR: Final = 3600
 
 
@@ -50,6 +54,9 @@ class _Asked(NamedTuple):
 
 Shards = list[dict[bytes, Any]]
 
+_Denied = tuple[str, str, tuple[str, ...], float]
+"""A deny entry: id, pattern, exceptions and end. A bare tuple, which the collector of garbage leaves alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
@@ -71,16 +78,15 @@ class Ledger:
         everybody = (*asked.holders, *(key for key, _ in asked.roles))
         if any(asked.issued_at <= _of(self.before, key).get(key, -1) for key in everybody):
             return Standing("everything issued to its subject or client until some time after its iat was taken back")
-        found: list[tuple[Entry, str | None]] = [
-            (entry, None) for key in asked.holders for entry in _of(self.denied, key).get(key, ())
+        found: list[tuple[_Denied, str | None]] = [
+            (denied, None) for key in asked.holders for denied in _of(self.denied, key).get(key, ())
         ]
-        found += [(entry, role) for key, role in asked.roles for entry in _of(self.denied, key).get(key, ())]
-        standing = {(entry.id, role): entry for entry, role in found if entry.until is None or now < entry.until}
+        found += [(denied, role) for key, role in asked.roles for denied in _of(self.denied, key).get(key, ())]
+        standing = {(denied[0], role): denied for denied, role in found if now < denied[3]}
         if not standing:
             return FREE
-        denials = tuple(Denial(entry.id, entry.pattern, entry.keep, role) for (_, role), entry in standing.items())
-        ends = min((entry.until for entry in standing.values() if entry.until is not None), default=math.inf)
-        return Standing(None, denials, ends)
+        denials = tuple(Denial(name, pattern, keep, role) for (_, role), (name, pattern, keep, _) in standing.items())
+        return Standing(None, denials, min(until for _, _, _, until in standing.values()))
 
     def __len__(self) -> int:
         return sum(len(shard) for part in (self.tokens, self.before, self.denied) for shard in part)
@@ -117,9 +123,11 @@ class Builder:
         key = digest(*entry.key)
         if entry.kind == "deny":
             standing = self._shard("denied", key)
-            others = tuple(each for each in standing.get(key, ()) if each.id != entry.id)
-            if entry.until is None or self._now < entry.until:
-                standing[key] = (*others, entry)
+            others = tuple(each for each in standing.get(key, ()) if each[0] != entry.id)
+            until = math.inf if entry.until is None else entry.until
+            if self._now < until:
+                # Most say the same of different holders.
+                standing[key] = (*others, (entry.id, intern(entry.pattern), entry.keep, until))
             return
         if entry.kind == "token":
             # To the hour, so that a million ends are a few numbers; later is no harm, the token is dead by then.
@@ -159,6 +167,14 @@ class Builder:
             self._fresh.add((part, index))
             shards[index] = dict(shards[index])
         return shards[index]
+
+
+def gently(things: Iterable[T]) -> Iterator[T]:
+    """The same things, and every now and then whoever serves a request has the interpreter first."""
+    for number, thing in enumerate(things, 1):
+        yield thing
+        if number % _BREATH == 0:
+            time.sleep(0)
 
 
 def digest(of: str, issuer: str, name: str) -> bytes:
@@ -204,4 +220,10 @@ def _of(shards: Shards, key: bytes) -> dict[bytes, Any]:
 
 
 def _rounded(end: float) -> int:
-    return math.ceil(end / _HOUR) * _HOUR
+    return _hour(math.ceil(end / _HOUR))
+
+
+@lru_cache(maxsize=4096)
+def _hour(number: int) -> int:
+    """The same object each time: a million ends share a few."""
+    return number * _HOUR

@@ -12,7 +12,6 @@ import os
 import secrets
 import threading
 import time
-import weakref
 from base64 import urlsafe_b64encode
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from jwt_lp._worker import weakly
 from jwt_lp.stores import Batch, Point, Run, Sighting, Use
 
 if TYPE_CHECKING:
@@ -89,14 +89,7 @@ class UsageRecorder:
         self._points: tuple[Point, ...] = ()
         self._begin()
         # A forked child counts for itself: what its parent had not written yet is its parent's to write.
-        begin = weakref.WeakMethod(self._begin)
-
-        def in_child() -> None:
-            forgotten = begin()
-            if forgotten is not None:
-                forgotten()
-
-        os.register_at_fork(after_in_child=in_child)
+        os.register_at_fork(after_in_child=weakly(self._begin))
 
     def _begin(self) -> None:
         self._events: deque[Slot] = deque()
@@ -104,7 +97,7 @@ class UsageRecorder:
         self._day = ""
         self._new: list[Sighting | Point] = list(self._points)
         self._counts: dict[Use, tuple[int, float]] = {}
-        self._unsent: Batch | None = None
+        self._unsent: tuple[Batch, float] | None = None
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
         self._run = self._randomness(8).hex()
@@ -187,11 +180,11 @@ class UsageRecorder:
         """
         with self._flushing:
             if self._unsent is not None:
-                self._send(self._unsent)
+                self._send(*self._unsent)
             self._gather()
             batch = self._batch()
             if batch is not None:
-                self._send(batch)
+                self._send(*batch)
         return self._pause
 
     def status(self) -> Recording:
@@ -214,7 +207,8 @@ class UsageRecorder:
                 with self._lock:
                     self._dropped += 1
 
-    def _batch(self) -> Batch | None:
+    def _batch(self) -> tuple[Batch, float] | None:
+        """What there is to write, if anything, and until when that is all there was."""
         now = self._clock()
         with self._lock:
             if not (self._counts or self._new) and now - self._stored_until < _QUIET:
@@ -231,21 +225,21 @@ class UsageRecorder:
                 recorded=self._recorded,
                 dropped=self._dropped,
             )
-        self._unsent = Batch(
+        batch = Batch(
             id=f"{self._run}:{self._number}",
             uses=counts,
             sightings=tuple(each for each in new if isinstance(each, Sighting)),
             points=tuple(each for each in new if isinstance(each, Point)),
             run=run,
         )
+        self._unsent = batch, now
         return self._unsent
 
-    def _send(self, batch: Batch) -> None:
+    def _send(self, batch: Batch, until: float) -> None:
         self._store.record(batch)
         # INVARIANT: forgotten only when the store has said that it has it; until then it is sent again as it is.
         self._unsent = None
-        if batch.run is not None:
-            self._stored_until = batch.run.until
+        self._stored_until = until
 
 
 _QUIET: Final = 60.0

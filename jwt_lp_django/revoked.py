@@ -14,12 +14,14 @@ from django.db.models import F, QuerySet
 
 from jwt_lp import StoreError
 from jwt_lp.revocation import Changes, Entry, Key
+from jwt_lp.standing import gently
 from jwt_lp.stores import Recorded
 from jwt_lp_django.database import chunks
 from jwt_lp_django.models import Counter, Revocation
 from jwt_lp_django.recorded import row_of
 
-PAGE: Final = 5000
+# Rows are made without letting the interpreter go: a larger page is a pause for whoever serves meanwhile.
+PAGE: Final = 200
 _NAMED: Final = 5
 
 
@@ -40,7 +42,7 @@ def changes(alias: str, since: int) -> Changes:
     rows = list(asked[:PAGE])
     more = len(rows) == PAGE
     lifted = {row.key: Key(row.of, row.issuer, row.name) for row in rows if row.lifted_at is not None}  # type: ignore[arg-type]
-    entries = [_entry(row) for row in rows if row.lifted_at is None]
+    entries = [_entry(row) for row in gently(rows) if row.lifted_at is None]
     for some in chunks(lifted):
         standing = Revocation.objects.using(alias).filter(key__in=some, lifted_at=None).order_by("changed")
         entries += map(_entry, standing)

@@ -16,7 +16,23 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from jwt_lp import ConfigurationError
-from jwt_lp.stores import Batch, Beat, Held, HeldRow, PointRow, Purged, Recorded, Run, SightingRow, Store, UsageRow
+from jwt_lp.stores import (
+    Asking,
+    Batch,
+    Beat,
+    DayRow,
+    Held,
+    HeldRow,
+    MonthRow,
+    PointRow,
+    Purged,
+    Recorded,
+    Run,
+    SightingRow,
+    Store,
+    Summary,
+    UsageRow,
+)
 from jwt_lp_django.database import Database
 
 if TYPE_CHECKING:
@@ -30,6 +46,7 @@ class _Work(NamedTuple):
     revoked: Any
     recorded: Any
     known: Any
+    summed: Any
 
 
 def open_store(url: str) -> Store:
@@ -131,6 +148,34 @@ class DjangoStore:
         work = self._ready().recorded
         return map(work.used, self._database.rows(lambda: work.uses(self._alias, filters, since, until)))
 
+    def summary(self, *, until: str, since: str | None = None, issuer: str | None = None) -> Iterator[Summary]:
+        """Uses, added up."""
+        work = self._ready().summed
+        return map(work.summary, self._database.rows(lambda: work.summing(self._alias, until, since, issuer)))
+
+    def asked(self, *, until: str) -> Iterator[Asking]:
+        """Which permissions enforcement points really asked for."""
+        work = self._ready().summed
+        return map(work.asking, self._database.rows(lambda: work.asked(self._alias, until)))
+
+    def months(self, *, until: str) -> Iterator[MonthRow]:
+        """How many uses there were, by month and outcome."""
+        work = self._ready().summed
+        months: Iterator[MonthRow] = work.months(self._database.rows(lambda: work.daily(self._alias, until)))
+        return months
+
+    def days(
+        self, *, until: str, issuer: str | None = None, subjects: Iterable[tuple[str, str]] | None = None
+    ) -> Iterator[DayRow]:
+        """The days on which grants were used."""
+        work = self._ready().summed
+        parts = work.parts(issuer, subjects)
+        return (
+            DayRow(*row)
+            for some in parts
+            for row in self._database.rows(lambda: work.days(self._alias, until, some))  # noqa: B023 - read at once
+        )
+
     def sightings(self, *, issuer: str | None = None, subject: str | None = None) -> Iterator[SightingRow]:
         """Grants that tokens carried."""
         work = self._ready().recorded
@@ -201,6 +246,6 @@ class DjangoStore:
     def _ready(self) -> _Work:
         """What the store does, module by module: models can be imported once Django is set up, and not before."""
         self._database.set_up()
-        from jwt_lp_django import known, recorded, revoked
+        from jwt_lp_django import known, recorded, revoked, summed
 
-        return _Work(revoked, recorded, known)
+        return _Work(revoked, recorded, known, summed)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
 from threading import RLock
 from typing import Any
 
 from jwt_lp.revocation import Changes, Entry
-from jwt_lp.stores import Batch, Beat, Use
+from jwt_lp.stores import Asking, Batch, Beat, DayRow, MonthRow, Summary, Use
+from jwt_lp.stores._added import at_most, by_month
 
 _IDS = count()
 
@@ -49,7 +50,7 @@ class MemoryStore:
             return self.sequence
 
     def changes(self, since: int) -> Changes:
-        self.asked += 1
+        self._heard()
         if self.down is not None:
             raise self.down
         with self._lock:
@@ -64,6 +65,9 @@ class MemoryStore:
             entries += [entry for _, entry in self.standing.values() if entry.key in touched]
             sequence = page[-1][0] if page else self.sequence
             return Changes(sequence, tuple(touched), tuple(entries), len(later) > len(page))
+
+    def _heard(self) -> None:
+        self.asked += 1
 
     def record(self, batch: Batch) -> bool:
         if self.down is not None:
@@ -84,6 +88,57 @@ class MemoryStore:
 
     def close(self) -> None:
         self.closed = True
+
+
+class ReviewedStore(MemoryStore):
+    """What a review reads as well; how often it was asked for changes it does not say."""
+
+    def __init__(self, page: int = 1000) -> None:
+        super().__init__(page)
+        del self.asked
+
+    def _heard(self) -> None:
+        pass
+
+    def summary(self, *, until: str, since: str | None = None, issuer: str | None = None) -> Iterator[Summary]:
+        found: dict[tuple[str, ...], list[tuple[str, int]]] = {}
+        for use, number in self.counts.items():
+            if (since or "") <= use.day <= until and issuer in (None, use.issuer):
+                key = tuple(getattr(use, name) for name in Summary._fields[:7])
+                found.setdefault(key, []).append((use.day, number))
+        for key, rows in sorted(found.items()):
+            first, last = min(rows)[0], max(rows)[0]
+            uses = sum(number for _, number in rows)
+            yield Summary._make((*key, uses, at_most(len(rows), first, last), first, last))
+
+    def asked(self, *, until: str) -> Iterator[Asking]:  # type: ignore[override]
+        found: dict[tuple[str, ...], Counter[str]] = {}
+        days: dict[tuple[str, ...], str] = {}
+        for use, number in self.counts.items():
+            if use.day <= until:
+                key = tuple(getattr(use, name) for name in Asking._fields[:5])
+                found.setdefault(key, Counter())[use.outcome] += number
+                days[key] = max(days.get(key, ""), use.day)
+        for key, counted in sorted(found.items()):
+            refused = counted["denied"] + counted["revoked"]
+            yield Asking._make((*key, counted["granted"], refused, days[key]))
+
+    def months(self, *, until: str) -> Iterator[MonthRow]:
+        return by_month(sorted((use.day, use.outcome, n) for use, n in self.counts.items() if use.day <= until))
+
+    def days(
+        self, *, until: str, issuer: str | None = None, subjects: Iterable[tuple[str, str]] | None = None
+    ) -> Iterator[DayRow]:
+        wanted = None if subjects is None else set(subjects)
+        for row in sorted(
+            {
+                DayRow(use.issuer, use.subject, use.grant or use.permission, use.day)
+                for use in self.counts
+                if use.day <= until and use.outcome == "granted" and issuer in (None, use.issuer)
+            }
+        ):
+            if wanted is None or (row.issuer, row.subject) in wanted:
+                yield row
 
 
 def entry(of: Any, name: str, issuer: str = "https://authority.test", **more: Any) -> Entry:

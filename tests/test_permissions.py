@@ -18,6 +18,7 @@ from jwt_lp import GrammarError, Grant, Permission, Permissions, TemplateError
 from jwt_lp.permissions import (
     MAX_LENGTH,
     MAX_SEGMENTS,
+    Denial,
     check_grant,
     fits,
     is_pattern,
@@ -574,3 +575,37 @@ def test_a_grant_is_checked_as_it_is_parsed(text: str) -> None:
     else:
         found = True
     assert expected is found
+
+
+# --- what was taken back
+
+
+@pytest.mark.parametrize("odd", ["a::b", "a:", ":a", "a:{x}", "a:" + "b" * MAX_LENGTH])
+def test_what_is_no_permission_is_held_by_no_pattern_after_a_denial(odd: str) -> None:
+    """Taking something else back leaves the rule as it is: no pattern widens what does not parse."""
+    rest = Permissions.of(["a:*", "**"], patterns=True).without([Denial("d", "x")])
+    assert (False, None) == (odd in rest, rest.taken(odd))
+    assert "a:b" in rest
+
+
+@pytest.mark.parametrize("odd", ["a::b", "a:{x}"])
+def test_what_is_no_permission_stays_its_own_text_after_a_denial(odd: str) -> None:
+    """Held as it is spelt, and taken back by `**` alone."""
+    whole = Permissions.of([odd, "b:*"], patterns=True)
+    assert [True, False] == [odd in whole.without([Denial("d", pattern)]) for pattern in ("a:*", "**")]
+
+
+def test_what_was_never_held_was_not_taken_back() -> None:
+    """A denial that covers it is not why it is refused."""
+    rest = Permissions.of(["a:read"]).without([Denial("d", "**")])
+    found = rest.taken("a:read")
+    assert found is not None
+    assert ("d", None) == (found.id, rest.taken("b:read"))
+
+
+def test_what_a_ceiling_holds_back_was_not_taken_back() -> None:
+    """Nothing serves it, with a denial or without; what holds nothing at all has nothing to take."""
+    denial = Denial("d", "a:*")
+    rest = (Permissions.of(["a:read", "b:read"]) & Permissions.of(["b:read"])).without([denial])
+    assert (False, True) == ("a:read" in rest, "b:read" in rest)
+    assert (None, None) == (rest.taken("a:read"), Permissions().without([denial]).taken("a:read"))

@@ -14,7 +14,7 @@ from jwt_lp.errors import StoreError
 from jwt_lp.lineage import Lineage
 from jwt_lp.permissions import Denial, Grant
 from jwt_lp.revocation import Changes, Entry, Freshness, Key, Revocations
-from jwt_lp.standing import FREE, Builder, Ledger
+from jwt_lp.standing import FREE, Builder, Ledger, gently
 from memorystore import MemoryStore, entry
 
 ISSUER = "https://authority.test"
@@ -256,6 +256,50 @@ def test_a_sequence_never_goes_back(more: bool) -> None:
     with pytest.raises(StoreError, match="went back from 5 to 3"):
         found.poll()
     assert (5, True) == (found.sequence, found.revoked(token()))
+
+
+def test_an_older_copy_is_noticed_from_the_start_too() -> None:
+    """Where everything is asked for once more, an older copy takes nothing out of what is known either."""
+    store, found = known(*(entry("token", f"t{number}") for number in range(5)), wall=(wall := Clock()))
+    before = found.view
+    older = MemoryStore()
+    older.revoke([entry("token", f"t{number}") for number in range(3)], at=NOW)
+    store.standing, store.sequence = older.standing, older.sequence
+    wall.now += DAY + 1
+    with pytest.raises(StoreError, match="went back from 5 to 3"):
+        found.poll()
+    assert before is found.view
+
+
+@pytest.mark.parametrize("jump", [-400 * DAY, -3600.0, 3600.0, 400 * DAY])
+def test_the_age_is_nothing_that_a_clock_can_set(jump: float) -> None:
+    """A wall clock that jumps makes what is known neither older nor younger."""
+    wall, clock = Clock(), Clock(0)
+    _, found = known(entry("subject", "alice", pattern="orders:read"), wall=wall, clock=clock)
+    clock.now = 7
+    wall.now += jump
+    assert (7, Freshness.FRESH) == (found.age(), found.freshness())
+    assert ["orders:read"] == [denial.pattern for denial in found.standing(token()).denials]
+    found.poll()
+    assert (0, 1) == (found.age(), len(found))
+    clock.now = 7 + 61
+    assert Freshness.STALE is found.freshness()
+
+
+def test_who_serves_has_the_interpreter_in_between() -> None:
+    """Of many things each comes once, in order, with rests between them for other threads."""
+    assert list(range(1000)) == list(gently(range(1000)))
+    rests: list[int] = []
+    builder = Builder(Ledger(), NOW, DAY, breathe=lambda: rests.append(1))
+    for number in range(1000):
+        builder.add(entry("token", f"t{number}", at=NOW))
+    assert 1000 // 64 == len(rests)
+
+
+def test_many_ends_are_a_few_numbers() -> None:
+    """Tokens that end within the same hour share one object, so that a million of them take little."""
+    _, found = known(*(entry("token", f"t{number}", at=NOW + number) for number in range(50)))
+    assert 1 == len({id(end) for shard in found.view.ledger.tokens for end in shard.values()})
 
 
 def test_what_has_ended_is_forgotten() -> None:

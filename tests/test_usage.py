@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -172,6 +174,19 @@ def test_what_is_too_much_is_dropped_and_counted() -> None:
     assert status.dropped + 2 == store.batches[-1].run.dropped  # type: ignore[union-attr]
 
 
+def test_more_different_rows_than_are_kept() -> None:
+    """Rows that are known go on counting; each use of one that has no room is dropped and counted."""
+    store, found = recorder(most_rows=2)
+    for subject in ("a", "b", "c", "a", "c"):
+        found.count(slots(found, token(subject))[:1])
+    found.flush()
+    assert {"a": 2, "b": 1} == {use.subject: number for use, number in store.counts.items()}
+    assert (3, 2) == (found.status().recorded, found.status().dropped)
+    found.count(slots(found, token("c"))[:1])
+    found.flush()
+    assert 1 == sum(number for use, number in store.counts.items() if use.subject == "c")
+
+
 def test_what_tokens_carry_is_seen_once_a_day() -> None:
     """Direct grants and those of roles, each with who holds it."""
     clock = Clock()
@@ -209,6 +224,30 @@ def test_silence_is_told_once_a_minute() -> None:
         found.flush()
     assert 2 == len(store.batches)
     assert [NOW + 60, NOW + 120] == [batch.run.until for batch in store.batches if batch.run]
+
+
+@pytest.mark.parametrize("jump", [-400 * 86400.0, -3600.0, 3600.0, 400 * 86400.0])
+def test_a_clock_that_jumps_loses_no_count(jump: float) -> None:
+    """Before and after it everything is counted, under the day that the clock says when it is added up."""
+    clock = Clock()
+    store, found = recorder(clock=clock)
+    one = slots(found)[:1]
+    for _ in range(3):
+        found.count(one)
+    clock.now += jump
+    found.count(one)
+    found.sighted(token())
+    found.flush()
+    clock.now -= jump
+    found.count(one)
+    found.sighted(token())
+    found.flush()
+    day = datetime.fromtimestamp(NOW + jump, UTC).date().isoformat()
+    expected = Counter({day: 4})
+    expected[DAY] += 1
+    assert expected == Counter({use.day: number for use, number in store.counts.items()})
+    assert (5, 0, 0) == found.status()[2:]
+    assert {day, DAY} == {each.day for batch in store.batches for each in batch.sightings}
 
 
 def test_a_child_counts_for_itself() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import date
 from typing import Final
 
 import click
@@ -48,3 +49,19 @@ class Claim(click.ParamType):  # type: ignore[type-arg]  # as above
             return name, json.loads(said)
         except (ValueError, RecursionError):
             self.fail(f"what follows {name}:= is not JSON; for text write {name}=", param, ctx)
+
+
+class Day(click.ParamType):  # type: ignore[type-arg]  # as above
+    """An ISO day."""
+
+    name = "day"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """2026-01-31, and nothing else."""
+        said = str(value)
+        try:
+            if len(said) == len("2026-01-31"):
+                return date.fromisoformat(said).isoformat()
+        except ValueError:
+            pass
+        return self.fail("write a day such as 2026-01-31", param, ctx)

@@ -10,6 +10,8 @@ from typing import Final
 
 import click
 
+from jwt_lp.cli.apply import apply
+from jwt_lp.cli.backtest import backtest
 from jwt_lp.cli.demo import demo
 from jwt_lp.cli.explain import explain
 from jwt_lp.cli.grants import grants
@@ -20,12 +22,16 @@ from jwt_lp.cli.lint import lint
 from jwt_lp.cli.memory import store
 from jwt_lp.cli.observed import observed
 from jwt_lp.cli.output import Failure, Refusal
+from jwt_lp.cli.plan import plan
 from jwt_lp.cli.policy import policy
+from jwt_lp.cli.review import review
 from jwt_lp.cli.routes import routes
 from jwt_lp.cli.taken import revocations
 from jwt_lp.cli.taking import revoke, unrevoke
 from jwt_lp.cli.token import token
+from jwt_lp.cli.undo import undo
 from jwt_lp.cli.usage import usage
+from jwt_lp.cli.verifying import verify
 from jwt_lp.errors import InvalidToken, JwtLpError, PolicyError
 
 _HOSTS: Final = ("Django", "djangorestframework", "Flask", "starlette", "fastapi")
@@ -96,5 +102,6 @@ def version() -> None:
 for _command in (
     *(routes, explain, token, lint, observed, policy, demo, keys, issue, narrow, inspect_token),
     *(store, revoke, unrevoke, revocations, usage, grants),
+    *(review, backtest, plan, apply, undo, verify),
 ):
     commands.add_command(_command)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
@@ -27,12 +28,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jwt_lp.report import render
+from jwt_lp.review import Rule, review
+from jwt_lp.review._written import journal_of
+from jwt_lp.review.applying import apply, undo
+from jwt_lp.review.judging import WINDOW
+from jwt_lp.review.planning import from_review
 from jwt_lp.revocation import PAUSE, Entry
 from jwt_lp.signing import SigningKey, sign
-from jwt_lp.stores import open_store
+from jwt_lp.stores import Batch, Run, Sighting, Use, open_store
 
 AUDIENCE: Final = "https://orders.example"
 PATIENCE: Final = 30.0
+_DAY: Final = 86400.0
 # (column, what must be installed, the example)
 HOSTS: Final = (
     ("Django", ("django", "sqlalchemy"), "django_orders.py"),
@@ -49,7 +57,10 @@ class Issuer:
 
     server: ThreadingHTTPServer
     store: str
-    kept: list[str] = field(default_factory=list[str])
+    folder: Path
+    kept: dict[str, str] = field(default_factory=dict[str, str])
+    said: list[str] = field(default_factory=list[str])
+    journal: Path = Path()
     keys: list[SigningKey] = field(default_factory=lambda: [SigningKey.generate("ES256") for _ in range(2)])
 
     @property
@@ -101,7 +112,7 @@ def _tampered(issuer: Issuer) -> str:
 
 
 def _stranger(issuer: Issuer) -> str:
-    return Issuer(issuer.server, issuer.store).token("orders:list")
+    return Issuer(issuer.server, issuer.store, issuer.folder).token("orders:list")
 
 
 def _take_back(issuer: Issuer) -> None:
@@ -113,11 +124,62 @@ def _take_back(issuer: Issuer) -> None:
     time.sleep(PAUSE + 1)
 
 
+def _past(issuer: Issuer) -> None:
+    """A year in which dave listed orders every week, and placed one for the last time 300 days ago."""
+    store = open_store(issuer.store)
+    store.migrate()
+    now = time.time()
+
+    def use(permission: str, days: int) -> tuple[Use, tuple[int, float]]:
+        at = now - days * _DAY
+        day = datetime.fromtimestamp(at, UTC).date().isoformat()
+        said = ("", f"views.{permission.partition(':')[2]}", "GET", permission, permission, permission)
+        return Use("orders", issuer.address, "dave", "demo", *said, "granted", day), (1, at)
+
+    uses = dict(
+        [*(use("orders:list", days) for days in range(3, 365, 7)), *(use("orders:create", 300 + n) for n in (0, 9))]
+    )
+    seen = [Sighting(each.issuer, each.subject, each.client, "", each.grant, each.day) for each in uses]
+    run = Run(id="demo", service="orders", started=now - 365 * _DAY, until=now)
+    store.record(Batch(id="demo", uses=uses, sightings=seen, run=run))
+    store.close()
+
+
+def _review(issuer: Issuer) -> None:
+    """Review that year, plan what the rules alone decide, and apply it."""
+    store = open_store(issuer.store)
+    now = time.time()
+    today = datetime.fromtimestamp(now, UTC).date().isoformat()
+    made = review(store, now=today, rule=Rule("fixed", WINDOW), issuer=issuer.address)
+    page = issuer.folder / "review.html"
+    page.write_text(render(made, "html"), encoding="utf-8")
+    issuer.journal = journal_of(issuer.folder / "plan.json")
+    plan = from_review(made, now=now)
+    done = apply(plan, store, None, journal=issuer.journal, now=now, by="demo", even_last_holder=True)
+    issuer.said += [
+        f"The review looked at {len(made.findings)} grants of {made.population.subjects} people, and wrote {page}.",
+        *(f"Taken back by its plan: {each}." for each in (done.difference.items if done.difference else ())),
+    ]
+    store.close()
+    time.sleep(PAUSE + 1)
+
+
+def _undo(issuer: Issuer) -> None:
+    """Undo the plan, in one step."""
+    store = open_store(issuer.store)
+    undo(issuer.journal, store, now=time.time(), by="demo")
+    store.close()
+    time.sleep(PAUSE + 1)
+
+
+def _dave(issuer: Issuer) -> str:
+    """One token that lives through the review, the plan and its undoing."""
+    return issuer.kept.setdefault("dave", issuer.token("orders:list orders:create", sub="dave"))
+
+
 def _carol(issuer: Issuer) -> str:
     """One token, kept through all of the steps that are about it."""
-    if not issuer.kept:
-        issuer.kept.append(issuer.token("orders:*", sub="carol"))
-    return issuer.kept[0]
+    return issuer.kept.setdefault("carol", issuer.token("orders:*", sub="carol"))
 
 
 STEPS: Final = (
@@ -145,6 +207,10 @@ STEPS: Final = (
     Step("carol's: orders:*", "GET /orders", _carol, 200),
     Step("orders:list is gone", "GET /orders", _carol, 403, _take_back),
     Step("bob's: orders:*", "GET /orders", lambda i: i.token("orders:*", sub="bob"), 200),
+    Step("dave's: list, create", "GET /orders", _dave, 200, _past),
+    Step("reviewed: no create", "POST /orders", _dave, 403, _review),
+    Step("list is in use", "GET /orders", _dave, 200),
+    Step("the plan is undone", "POST /orders", _dave, 201, _undo),
     Step("signed by a stranger", "GET /orders", _stranger, 401),
     Step("signed with next key", "GET /orders", lambda i: i.token("orders:list"), 200, Issuer.rotate),
     Step("with the issuer down", "GET /orders", lambda i: i.token("orders:list"), 200, Issuer.stop),
@@ -155,6 +221,7 @@ LESSONS: Final = (
     "A token opens what it carries and no more: one order, one method, one audience, and not a second longer.",
     "orders:* is one segment (orders:list), orders:** is any depth (orders:7:read).",
     "orders:list was taken back from carol while her token lived: the next request was refused, bob's was not.",
+    "dave never used orders:create in 300 days: a review found it, a plan took it back from his live token, undo gave it back.",
     "A route on which nothing is declared (/report) is refused, whatever the token holds.",
     "Keys were fetched ahead of time: neither a new key nor an issuer that is down was felt by a request.",
 )
@@ -184,6 +251,8 @@ def demo() -> int:
     console.print(table)
     for lesson in LESSONS:
         console.print(Text(f"· {lesson}"))
+    for line in issuer.said:
+        console.print(Text(f"· {line}"), soft_wrap=True)
     total = len(STEPS) * len(HOSTS)
     console.print(
         Text(f"{right} of {total} answers are the right one.", style="bold green" if right == total else "bold red")
@@ -238,7 +307,7 @@ def _issuer() -> Generator[Issuer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     with tempfile.TemporaryDirectory() as folder:
-        issuer = Issuer(server, f"sqlite:///{folder}/access.db")
+        issuer = Issuer(server, f"sqlite:///{folder}/access.db", Path(tempfile.mkdtemp(prefix="jwt-lp-demo-")))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield issuer
 

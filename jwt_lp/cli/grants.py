@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from jwt_lp.cli._params import Day
 from jwt_lp.cli.filed import blamed, file_argument, form_option, given, naming, only_issuer, progress
 from jwt_lp.cli.memory import Where, format_option, put, put_list, store_options
 from jwt_lp.cli.output import FAINT, Failure, brief, count, say, text
-from jwt_lp.cli.used import Day
 from jwt_lp.holding import HELD, all_held
 from jwt_lp.tabular import rows
 

@@ -6,12 +6,13 @@ import csv
 import json
 import sys
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from jwt_lp.cli._params import Day
 from jwt_lp.cli.filed import naming
 from jwt_lp.cli.memory import Where, format_option, put, put_list, store_options
 from jwt_lp.cli.output import FAINT, brief, count, moment, notices, say, text
@@ -27,22 +28,6 @@ if TYPE_CHECKING:
 
 _FILTERS: Final = ("issuer", "subject", "client", "permission", "service", "since", "until")
 _COLUMNS: Final = (*Use._fields, "count", "last")
-
-
-class Day(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
-    """An ISO day."""
-
-    name = "day"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """2026-01-31, and nothing else."""
-        said = str(value)
-        try:
-            if len(said) == len("2026-01-31"):
-                return date.fromisoformat(said).isoformat()
-        except ValueError:
-            pass
-        return self.fail("write a day such as 2026-01-31", param, ctx)
 
 
 def _filters(command: _C) -> _C:

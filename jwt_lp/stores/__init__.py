@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeGuard, cast
 from jwt_lp._tables import nearest, show
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.stores.values import (
+    Asking,
     Batch,
     Beat,
+    DayRow,
     Held,
     HeldRow,
+    MonthRow,
     Outcome,
     Point,
     PointRow,
@@ -25,6 +28,7 @@ from jwt_lp.stores.values import (
     Run,
     Sighting,
     SightingRow,
+    Summary,
     UsageRow,
     Use,
 )
@@ -35,10 +39,13 @@ if TYPE_CHECKING:
     from jwt_lp.revocation import Changes, Entry
 
 __all__ = [
+    "Asking",
     "Batch",
     "Beat",
+    "DayRow",
     "Held",
     "HeldRow",
+    "MonthRow",
     "Outcome",
     "Point",
     "PointRow",
@@ -48,6 +55,7 @@ __all__ = [
     "Sighting",
     "SightingRow",
     "Store",
+    "Summary",
     "UsageRow",
     "Use",
     "open_store",
@@ -108,6 +116,30 @@ class Store(Protocol):
         """Rows that match, from `since` to `until` (days, both included), ordered by issuer, subject and the rest.
 
         They are streamed: the iterator holds a bounded part of them in memory.
+        """
+        ...
+
+    def summary(self, *, until: str, since: str | None = None, issuer: str | None = None) -> Iterator[Summary]:
+        """Uses up to and including the day `until`, added up over days, services and endpoints.
+
+        Streamed, ordered by issuer, subject and the rest.
+        """
+        ...
+
+    def asked(self, *, until: str) -> Iterator[Asking]:
+        """Which permissions enforcement points really asked for, up to and including `until`, in order."""
+        ...
+
+    def months(self, *, until: str) -> Iterator[MonthRow]:
+        """How many uses there were, by month and outcome, in order, up to and including the day `until`."""
+        ...
+
+    def days(
+        self, *, until: str, issuer: str | None = None, subjects: Iterable[tuple[str, str]] | None = None
+    ) -> Iterator[DayRow]:
+        """The days on which grants were used, each once, streamed, ordered by issuer, subject, grant and day.
+
+        Of an issuer, or of `subjects` alone, each with its issuer.
         """
         ...
 

@@ -14,16 +14,18 @@ import sqlalchemy as sa
 
 from jwt_lp.errors import StoreError
 from jwt_lp.revocation import Changes, Entry, Key
-from jwt_lp.standing import digest
+from jwt_lp.standing import digest, gently
 from jwt_lp.stores._tables import counter, revocations
 from jwt_lp.stores.values import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PAGE: Final = 5000
+# Drivers may keep the interpreter while they take a page apart: a larger one is a pause for whoever serves meanwhile.
+PAGE: Final = 500
 _CHUNK: Final = 500
 _NAMED: Final = 5
+_NONE: Final = json.dumps(())
 
 
 def known(connection: sa.Connection) -> int:
@@ -50,7 +52,7 @@ def changes(connection: sa.Connection, since: int) -> Changes:
     rows = connection.execute(asked).all()
     more = len(rows) == PAGE
     lifted = {row.key: Key(row.of, row.issuer, row.name) for row in rows if row.lifted_at is not None}
-    entries = [_entry(row) for row in rows if row.lifted_at is None]
+    entries = [_entry(row) for row in gently(rows) if row.lifted_at is None]
     keys = list(lifted)
     for start in range(0, len(keys), _CHUNK):
         standing = sa.select(table).where(table.c.key.in_(keys[start : start + _CHUNK]), table.c.lifted_at.is_(None))
@@ -150,7 +152,7 @@ def _entry(row: sa.Row[Any]) -> Entry:
         issuer=row.issuer,
         name=row.name,
         pattern=row.pattern,
-        keep=tuple(json.loads(row.keep)),
+        keep=tuple(json.loads(row.keep)) if row.keep != _NONE else (),
         before=row.before,
         until=row.until,
         reason=row.reason,

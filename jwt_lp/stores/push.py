@@ -62,7 +62,7 @@ class Listener:
         self._on_push = on_push
         self._closed = threading.Event()
         self._said: set[str] = set()
-        self.connected = threading.Event()
+        self.connected: threading.Event = threading.Event()
 
     def __repr__(self) -> str:
         return f"<Listener {shown(self._url)}>"

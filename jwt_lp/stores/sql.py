@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from jwt_lp.stores import _known, _purge, _recorded, _revocations, _tables
+from jwt_lp.stores import _known, _purge, _recorded, _revocations, _summed, _tables
+from jwt_lp.stores._added import by_month
 from jwt_lp.stores._engine import Database, rows
 
 if TYPE_CHECKING:
@@ -16,15 +17,19 @@ if TYPE_CHECKING:
 
     from jwt_lp.revocation import Changes, Entry
     from jwt_lp.stores.values import (
+        Asking,
         Batch,
         Beat,
+        DayRow,
         Held,
         HeldRow,
+        MonthRow,
         PointRow,
         Purged,
         Recorded,
         Run,
         SightingRow,
+        Summary,
         UsageRow,
     )
 
@@ -93,6 +98,24 @@ class SqlStore:
             "issuer": issuer, "subject": subject, "client": client, "permission": permission, "service": service,
         }  # fmt: skip
         return map(_recorded.used, rows(self._database, _recorded.uses(filters, since, until)))
+
+    def summary(self, *, until: str, since: str | None = None, issuer: str | None = None) -> Iterator[Summary]:
+        """Uses, added up."""
+        return map(_summed.summary, _summed.rows(self._database, _summed.summing(until, since, issuer)))
+
+    def asked(self, *, until: str) -> Iterator[Asking]:
+        """Which permissions enforcement points really asked for."""
+        return map(_summed.asking, _summed.rows(self._database, _summed.asked(until)))
+
+    def months(self, *, until: str) -> Iterator[MonthRow]:
+        """How many uses there were, by month and outcome."""
+        return by_month(_summed.rows(self._database, _summed.daily(until)))
+
+    def days(
+        self, *, until: str, issuer: str | None = None, subjects: Iterable[tuple[str, str]] | None = None
+    ) -> Iterator[DayRow]:
+        """The days on which grants were used."""
+        return map(_summed.day, _summed.rows(self._database, *_summed.days(until, issuer, subjects)))
 
     def sightings(self, *, issuer: str | None = None, subject: str | None = None) -> Iterator[SightingRow]:
         """Grants that tokens carried."""

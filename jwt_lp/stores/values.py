@@ -176,3 +176,56 @@ class Purged:
     runs: int = 0
     beats: int = 0
     batches: int = 0
+
+
+class Summary(NamedTuple):
+    """What somebody did with one permission through one grant, over all services and endpoints, with one outcome.
+
+    `days` is on how many days at most: a day counts once for each endpoint, and never are there more than lie between
+    the first and the last.
+    """
+
+    issuer: str
+    subject: str
+    client: str
+    role: str
+    permission: str
+    grant: str
+    outcome: Outcome
+    uses: int
+    days: int
+    first_day: str
+    last_day: str
+
+
+class Asking(NamedTuple):
+    """A permission that an enforcement point asked for: how often it was granted and refused, and the last day.
+
+    What was only observed is in neither.
+    """
+
+    service: str
+    endpoint: str
+    method: str
+    requirement: str
+    permission: str
+    uses: int
+    refused: int
+    last_day: str
+
+
+class MonthRow(NamedTuple):
+    """How many uses of a month, as in 2026-11, had one outcome."""
+
+    month: str
+    outcome: Outcome
+    uses: int
+
+
+class DayRow(NamedTuple):
+    """A day on which somebody used a grant, or the permission itself where none was credited."""
+
+    issuer: str
+    subject: str
+    grant: str
+    day: str

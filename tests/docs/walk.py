@@ -10,6 +10,7 @@ From top to bottom, in one namespace and one folder:
 - whenever a block sets `JWT_LP` or `settings`, that has to be a settings mapping without a fault;
 - a `console` block that shows output is run by a shell and compared, line by line; `# exit N` behind a command says
   how it ends, 0 otherwise; of the others the commands must exist and know their options;
+- of a `yaml` block, a workflow, the commands after `run:` must exist and know their options;
 - a table "request | token holds | answer" is asked of the application that the page made last: of `app`, or of
   `urlpatterns`, whichever was set last;
 - a table "written | fault" is code that cannot be evaluated without that `ConfigurationError`;
@@ -39,7 +40,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from docs.commands import run_block
+from docs.commands import check_command, run_block
 from docs.pages import ROOT, Block, Namespace, Table, code, codes
 from docs.stated import CHECKS, read
 from hosts import django_setup
@@ -110,16 +111,19 @@ class Walk:
                 assert piece.heading[0] not in known, f"{self._at(piece)}: no check for {piece.heading}"
         elif piece.title:
             self._write(piece)
-        elif piece.language == "python":
-            self._run(piece)
-        elif piece.language == "pycon":
-            self._doctest(piece)
-        elif piece.language == "toml":
-            tomllib.loads(piece.text)
-        elif piece.language == "console":
-            run_block(piece.text, self._at(piece))
-        elif piece.language != "text":
-            raise AssertionError(f"{self._at(piece)}: a block in no language that is checked: {piece.language!r}")
+        else:
+            readers: dict[str, Callable[[Block], object]] = {
+                "python": self._run,
+                "pycon": self._doctest,
+                "toml": lambda block: tomllib.loads(block.text),
+                "console": lambda block: run_block(block.text, self._at(block)),
+                "yaml": self._workflow,
+                "text": lambda _: None,
+            }
+            assert piece.language in readers, (
+                f"{self._at(piece)}: a block in no language that is checked: {piece.language!r}"
+            )
+            readers[piece.language](piece)
 
     def _at(self, piece: Block | Table) -> str:
         return f"{self.page}:{piece.line}"
@@ -188,6 +192,11 @@ class Walk:
                 found = send(client, method, path, headers)
                 expected = int(re.match(r"\d+", answer)[0])  # type: ignore[index]
                 assert expected == found, f"{self._at(table)}: {code(request)} with {held}"
+
+    def _workflow(self, piece: Block) -> None:
+        """The commands of a workflow's steps are ones that there are."""
+        for command in re.findall(r"\brun: (.+)", piece.text):
+            check_command(command, self._at(piece))
 
     def _doctest(self, block: Block) -> None:
         parsed = doctest.DocTestParser().get_doctest(block.text, self.names, self.page, self.page, block.line)

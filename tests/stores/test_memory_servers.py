@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -28,6 +29,7 @@ from jwt_lp.stores import Store, open_store
 from jwt_lp.testing import ISSUER, Authority
 from needs import need
 from stores.conftest import ENGINES, REDIS, postgres_database
+from stores.memory_proxy import way_to
 
 TESTS = Path(__file__).parents[1]
 AUTHORITY = Authority(
@@ -167,6 +169,7 @@ CASES = {
     "django, uvicorn, its postgresql": (UVICORN, "django_asgi", "django-postgresql"),
     "fastapi, uvicorn, postgresql": (UVICORN, "fastapi_app", "postgresql"),
 }
+JWT_LP = Path(sys.executable).with_name("jwt-lp")
 HOSTS = {"flask_app": "flask", "django_wsgi": "django", "django_asgi": "django", "fastapi_app": "fastapi"}
 
 
@@ -236,6 +239,88 @@ def away(case: str, folder: Path) -> None:
         assert server.passed == granted(store)
 
 
+def commanded(case: str, folder: Path) -> None:
+    """When the command that took it back has waited, no process lets it pass; and again when it is lifted."""
+    need(find_spec("click") and find_spec("rich"), "click and rich (extra `cli`)")
+    need(find_spec("flask"), "flask")
+    with engine("sqlite", folder) as (url, _, store), served(SYNC, "flask_app", url) as server:
+        server.processes("read")
+        where = ["--store", url, "--wait"]
+        command("revoke", "permission", "orders:read", "--subject", "alice", "--issuer", ISSUER, *where)
+        assert {403} == {server.ask("read")[0] for _ in range(15 * server.size)}
+        assert {200} == {server.ask("list")[0] for _ in range(5)} | {server.ask("read", "bob")[0]}
+        (taken,) = store.revocations()
+        assert ("subject", "alice", "orders:read") == (taken.entry.of, taken.entry.name, taken.entry.pattern)
+        command("unrevoke", taken.entry.id, *where)
+        assert {200} == {server.ask("read")[0] for _ in range(15 * server.size)}
+        server.stop()
+        assert server.passed == granted(store)
+
+
+def command(*arguments: str) -> None:
+    done = subprocess.run([JWT_LP, *arguments], check=False, capture_output=True, text=True, timeout=60)
+    assert 0 == done.returncode, done.stderr
+
+
+def restarted(case: str, folder: Path) -> None:
+    """While PostgreSQL is away for a moment no request fails and no count is lost; then it is heard of again."""
+    need(find_spec("flask"), "flask")
+    with engine("postgresql", folder) as (url, _, store):
+        parts = urlsplit(url)
+        with way_to(parts.hostname or "127.0.0.1", parts.port or 5432) as way:
+            through = parts._replace(netloc=f"{parts.netloc.rpartition('@')[0] or 'root'}@127.0.0.1:{way.port}")
+            with served([*SYNC[:-1], "2"], "flask_app", through.geturl()) as server:
+                server.processes()
+                for seconds in (2, 8):
+                    way.cut()
+                    assert {200} == answered(server, "list", seconds)
+                    way.mend()
+                assert {200} == answered(server, "list", 3)
+                take(store)
+                # The next try comes after a pause that has grown with the outage.
+                until(lambda: {403} == {server.ask("read")[0] for _ in range(15 * server.size)}, 40)
+                server.stop()
+        assert server.passed == granted(store)
+        assert 0 == sum(run.dropped for run in store.runs())
+
+
+def reconnected(case: str, folder: Path) -> None:
+    """While Redis is away polling goes on; when it is back, what is taken back is refused at once."""
+    need(_redis(), "a Redis server (TESTS_REDIS says where)")
+    need(find_spec("flask"), "flask")
+    from jwt_lp.stores.push import announce
+
+    parts = urlsplit(REDIS)
+    with engine("sqlite", folder) as (url, _, store), way_to(parts.hostname or "", parts.port or 6379) as way:
+        through = parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{way.port}".removeprefix("@"))
+        with served([*SYNC[:-1], "2"], "flask_app", url, PUSH=through.geturl()) as server:
+            server.processes()
+            until(lambda: len(way) >= server.size, 20)
+            way.cut()
+            take(store, pattern="orders:read")
+            assert {200} == answered(server, "list", BOUND)
+            assert {403} == {server.ask("read")[0] for _ in range(15 * server.size)}
+            way.mend()
+            until(lambda: len(way) >= server.size, 60)
+            # Each is subscribed soon after it is connected.
+            time.sleep(1)
+            announce(REDIS, take(store, pattern="orders:list"))
+            time.sleep(1)
+            assert {403} == {server.ask("list")[0] for _ in range(15 * server.size)}
+            server.stop()
+        assert server.passed == granted(store)
+
+
+def answered(server: Server, view: str, seconds: float) -> set[int]:
+    """Every status that was answered in so many seconds."""
+    found: set[int] = set()
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found.add(server.ask(view)[0])
+        time.sleep(0.05)
+    return found
+
+
 def recycled(case: str, folder: Path) -> None:
     """Workers that end after so many requests, and new ones, lose nothing."""
     need(find_spec("flask"), "flask")
@@ -252,6 +337,9 @@ SCENARIOS: dict[str, Callable[[str, Path], None]] = {
     **dict.fromkeys(CASES, taken_back),
     "away, postgresql": away,
     "away, sqlite": away,
+    "restarted, postgresql": restarted,
+    "restarted, redis": reconnected,
+    "commanded": commanded,
     "recycled": recycled,
     "recycled, preload": recycled,
 }
@@ -321,7 +409,7 @@ def running(
         configure()
     with ThreadPoolExecutor(5) as pool:
         # The longest first.
-        order = sorted(wanted, key=lambda each: not each.startswith("away"))
+        order = sorted(wanted, key=lambda each: not each.startswith(("away", "restarted")))
         yield {each: pool.submit(SCENARIOS[each], each, tmp_path_factory.mktemp("served")) for each in order}
 
 

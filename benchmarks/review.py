@@ -1,0 +1,117 @@
+"""How fast is what a review reads, held against one plain scan of the same table?
+
+    python benchmarks/review.py [MILLIONS OF ROWS]
+
+Fills a database of its own on the server that BENCH_POSTGRES names, asks it both in one process, in interleaved
+rounds, and drops it.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import secrets
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import psycopg
+from psycopg import sql
+
+from jwt_lp.stores import open_store
+
+SERVER = os.environ.get("BENCH_POSTGRES", "postgresql://root@127.0.0.1:5432/postgres")
+ROUNDS = 3
+UNTIL = "2026-12-31"
+
+# Twenty thousand subjects of whom each uses some thirty of three hundred permissions, now and then: as a store fills
+# up, day by day. One permission is asked for at two endpoints.
+FILL = """
+INSERT INTO jwt_lp_usage
+    (count, last, day, id, service, issuer, subject, client, role, endpoint, method, requirement, permission, "grant",
+     outcome)
+SELECT 1 + row % 7, 1767225600 + (row * 31536000::bigint / {rows}), date '2026-01-01' + (row * 365::bigint / {rows})::int,
+    decode(md5(row::text), 'hex'), 'service-' || permission % 5, 'https://issuer.example/', 'subject-' || subject,
+    'client-' || subject % 4, 'role-' || permission % 20, '/things/' || permission || '/' || row % 2, 'GET',
+    'area-' || permission % 20 || ':thing-' || permission || ':read',
+    'area-' || permission % 20 || ':thing-' || permission || ':read', 'area-' || permission % 20 || ':*',
+    CASE WHEN permission % 50 = 7 THEN 'denied' ELSE 'granted' END
+FROM (
+    SELECT row, subject, (subject * 7 + (pick * pick * 30)::int) % 300 AS permission
+    FROM (SELECT row, (random() * 19999)::int AS subject, random() AS pick FROM generate_series(0, {rows} - 1) row) one
+) two
+"""
+PLAIN = "SELECT permission, count(*), max(day) FROM jwt_lp_usage GROUP BY permission"
+
+
+def main() -> None:
+    """Print one line a question."""
+    rows = int(float(sys.argv[1] if len(sys.argv) > 1 else "10") * 1_000_000)
+    name = f"jwt_lp_bench_{secrets.token_hex(4)}"
+    url = f"{SERVER.rpartition('/')[0]}/{name}"
+    with psycopg.connect(SERVER, autocommit=True) as server:
+        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            _filled(url, rows)
+            _measured(url, rows)
+        finally:
+            server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _filled(url: str, rows: int) -> None:
+    store = open_store(url)
+    store.migrate()
+    store.close()
+    begun = time.perf_counter()
+    with psycopg.connect(url, autocommit=True) as connection:
+        # Indexes are made at the end, which is much faster than row by row.
+        found = connection.execute(
+            "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'jwt_lp_usage' AND indexname NOT LIKE '%pkey'"
+        ).fetchall()
+        for index, _ in found:
+            connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(index)))
+        connection.execute("ALTER TABLE jwt_lp_usage DROP CONSTRAINT jwt_lp_usage_pkey")
+        connection.execute("SET maintenance_work_mem = '512MB'")
+        connection.execute(sql.SQL(FILL).format(rows=sql.Literal(rows)))
+        connection.execute("ALTER TABLE jwt_lp_usage ADD PRIMARY KEY (id)")
+        for _, definition in found:
+            connection.execute(definition)
+        connection.execute("VACUUM ANALYZE jwt_lp_usage")
+    print(f"{rows:,} rows written in {time.perf_counter() - begun:.0f} s")
+
+
+def _measured(url: str, rows: int) -> None:
+    store = open_store(url)
+
+    def plain() -> int:
+        with psycopg.connect(url) as connection:
+            return len(connection.execute(PLAIN).fetchall())
+
+    questions: dict[str, Callable[[], int]] = {
+        "plain scan": plain,
+        "asked": lambda: sum(1 for _ in store.asked(until=UNTIL)),
+        "months": lambda: sum(1 for _ in store.months(until=UNTIL)),
+        "summary": lambda: sum(1 for _ in store.summary(until=UNTIL)),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in questions}
+    found: dict[str, int] = {}
+    for number in range(ROUNDS + 1):
+        for name, question in questions.items():
+            begun = time.perf_counter()
+            found[name] = question()
+            if number:  # the first round warms up
+                taken[name].append(time.perf_counter() - begun)
+    store.close()
+    base = statistics.median(taken["plain scan"])
+    for name, times in taken.items():
+        middle = statistics.median(times)
+        print(f"{name:10} {found[name]:9,} rows, {middle:6.2f} s, {middle / base:5.2f} times a plain scan")
+    ratios = [sum(each[1:]) / each[0] for each in zip(*taken.values(), strict=True)]
+    print(f"all three: {statistics.median(ratios):.2f} times a plain scan ({min(ratios):.2f} to {max(ratios):.2f})")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{rows / base:,.0f} rows a second in the plain scan, {peak:.0f} MB here at most")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Who are the subjects, and what did somebody decide to leave alone?"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Final
+
+from jwt_lp.cli.filed import blamed, given
+from jwt_lp.cli.output import Failure
+from jwt_lp.review.weighing import Exemption, Person
+from jwt_lp.tabular import rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from jwt_lp.tabular import Row
+
+_PEOPLE: Final = ("subject", "name", "team", "manager", "active")
+_DECIDED: Final = ("id", "decision", "until", "reviewer", "comment")
+_SHOWN: Final = 20
+
+
+def people_in(file: str, name: Callable[[str], str]) -> dict[str, Person]:
+    """Everybody of `FILE`, by how `name` says that they stand in the store."""
+    return {
+        name(subject): Person(*rest) for subject, *rest in (row.values for row in _read(file, _PEOPLE, ("subject",)))
+    }
+
+
+def exemptions_in(files: Iterable[str]) -> list[Exemption]:
+    """What worksheets that were filled in before say is exempt."""
+    found: list[Exemption] = []
+    faults: list[str] = []
+    for file in files:
+        for row in _read(file, _DECIDED, ("id", "decision")):
+            name, decision, until, reviewer, comment = row.values
+            if decision.strip().lower() != "exempt":
+                continue
+            if not reviewer.strip() or not _is_day(until.strip()):
+                faults.append(
+                    f"{file}: line {row.line}: an exemption has a reviewer, and until, a day such as 2027-06-30"
+                )
+                continue
+            found.append(Exemption(name.strip(), until.strip(), reviewer.strip(), comment.strip()))
+    if faults:
+        raise Failure(*faults[:_SHOWN])
+    return found
+
+
+def _is_day(said: str) -> bool:
+    try:
+        return date.fromisoformat(said).isoformat() == said
+    except ValueError:
+        return False
+
+
+def _read(file: str, fields: tuple[str, ...], needed: tuple[str, ...]) -> Iterator[Row]:
+    with given(file, "csv" if not file.endswith((".jsonl", ".ndjson")) else None) as opened, blamed(opened.name):
+        said, _ = rows(opened.lines(), opened.form, fields, {}, needed)
+        for row in said:
+            if row.fault:
+                raise Failure(f"{opened.name}: line {row.line}: {row.fault}")
+            yield row

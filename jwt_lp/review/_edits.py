@@ -1,0 +1,115 @@
+"""How is a grant taken out of a policy file whose comments stay?"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import tomllib
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from jwt_lp._tables import show
+from jwt_lp.changes import compare
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.policy import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_MODE: Final = 0o7777
+_OWN: Final = 0o600
+
+
+def policy_of(text: str) -> Policy:
+    """The policy that a file's text says; `ConfigurationError` for what is none."""
+    try:
+        said = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"the policy is not TOML: {error}") from None
+    return Policy.from_mapping(said)
+
+
+def edited(text: str, changes: Mapping[tuple[str, str], Iterable[str]]) -> str:
+    """The policy file's text with each grant (role, grant) replaced by others, or by none.
+
+    A role must list the grant itself. Comments and layout stay. `ConfigurationError` where the edit would do anything
+    else than take away, or tomlkit is missing.
+    """
+    try:
+        import tomlkit
+    except ImportError:
+        raise ConfigurationError('a policy file is edited with tomlkit: pip install "jwt-lp[cli]"') from None
+    document: Any = tomlkit.parse(text)
+    wanted = tomllib.loads(text)
+    for (role, grant), instead in changes.items():
+        added = tuple(instead)
+        _replace(document["roles"][role]["grants"], grant, added)
+        _replace(wanted["roles"][role]["grants"], grant, added)
+    made = tomlkit.dumps(document)
+    # INVARIANT: what is written says what was meant, whatever a library makes of a file's layout.
+    if tomllib.loads(made) != wanted:
+        raise ConfigurationError(
+            "the policy file could not be edited with its layout kept: take the grants out by hand"
+        )
+    changed = compare(policy_of(text), policy_of(made))
+    if changed.allowed or changed.broken:
+        more = (change.text for change in (*changed.broken, *changed.allowed))
+        raise ConfigurationError(*(f"the edited policy would allow more: {each}" for each in more))
+    return made
+
+
+def _replace(grants: Any, grant: str, instead: tuple[str, ...]) -> None:
+    """Take `grant` out of a list wherever it stands, and put in what it does not have of `instead`."""
+    texts = [str(each) for each in grants]
+    first, *again = [index for index, each in enumerate(texts) if each == grant]
+    for index in reversed(again):
+        del grants[index]
+    fresh = [each for each in instead if each not in texts]
+    if not fresh:
+        del grants[first]
+        return
+    grants[first] = fresh[0]
+    for offset, each in enumerate(fresh[1:], 1):
+        grants.insert(first + offset, each)
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """What the file holds; `ConfigurationError` where it cannot be read."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{show(os.fspath(path))} cannot be read: {error.strerror}") from None
+
+
+def put(path: str | os.PathLike[str], data: bytes, *, mode: int | None = None, policy: bool = False) -> None:
+    """Write a file whole or not at all, through a link to where it leads, with the mode that it has or `mode`.
+
+    With `policy` it is read as one first. `ConfigurationError` where it cannot be written, and nothing is changed.
+    """
+    # The link stays a link: what it leads to is what is deployed.
+    target = Path(os.path.realpath(path))
+    temporary = ""
+    try:
+        before = target.stat() if mode is None else None
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if before is not None:
+            # Where an administrator runs this, the file stays its owner's.
+            with suppress(OSError, AttributeError):
+                os.chown(temporary, before.st_uid, before.st_gid)
+            mode = before.st_mode & _MODE
+        Path(temporary).chmod(mode or _OWN)
+        if policy:
+            Policy.load(temporary)
+        Path(temporary).replace(target)
+        temporary = ""
+    except OSError as error:
+        raise ConfigurationError(f"{show(os.fspath(path))} cannot be written: {error.strerror}") from None
+    finally:
+        if temporary:
+            with suppress(OSError):
+                Path(temporary).unlink()

@@ -1,0 +1,117 @@
+"""Which roles of the policy lose a grant, and which may not?
+
+A role may have a grant of its own, or through roles that it includes. It goes only where everybody who would lose it
+was decided about.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jwt_lp.permissions import Permissions
+from jwt_lp.review._ways import overlap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from jwt_lp.review.planning import Item
+
+
+@dataclass(frozen=True, slots=True)
+class Shrunk:
+    """What can be done: the edits by (role, grant), and the grants that each role has left."""
+
+    edits: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict[tuple[str, str], tuple[str, ...]])
+    left: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+    def keep(self, role: str, pattern: str) -> tuple[str, ...]:
+        """What a deny entry on the role has to leave, so that live tokens hold what the edited policy says."""
+        return tuple(each for each in self.left.get(role, ()) if overlap(each, pattern))
+
+
+def shrink(items: Iterable[Item], text: str | None, dropped: dict[str, str]) -> Shrunk:
+    """What of `items`, all of them about roles, can be done to the policy's text; `dropped` is told why not."""
+    listed = list(items)
+    if text is None:
+        dropped.update((item.id, "there is no policy file that could be edited") for item in listed)
+        return Shrunk()
+    roles: dict[str, Any] = tomllib.loads(text).get("roles", {})
+    groups: dict[tuple[str, str], list[Item]] = {}
+    for item in listed:
+        if item.name not in roles:
+            dropped[item.id] = f"the policy has no role {item.name}"
+        else:
+            groups.setdefault((item.name, item.grant), []).append(item)
+    for group in groups.values():
+        if len({item.instead for item in group}) > 1:
+            dropped.update(
+                (item.id, "it was decided otherwise for another issuer, and the role is one") for item in group
+            )
+    before = _effective(roles, {})
+    while True:
+        alive = {key: group for key, group in groups.items() if not any(item.id in dropped for item in group)}
+        edits = {
+            (role, grant): group[0].instead
+            for (role, grant), group in alive.items()
+            if grant in roles[role].get("grants", ())
+        }
+        left = _effective(roles, edits)
+        wrong = _wrong(roles, before, left, alive, edits)
+        if not wrong:
+            return Shrunk(edits, left)
+        for key, reason in wrong.items():
+            dropped.update((item.id, reason) for item in groups[key])
+
+
+def _wrong(
+    roles: Mapping[str, Any],
+    before: Mapping[str, tuple[str, ...]],
+    left: Mapping[str, tuple[str, ...]],
+    alive: Mapping[tuple[str, str], list[Item]],
+    edits: Mapping[tuple[str, str], tuple[str, ...]],
+) -> dict[tuple[str, str], str]:
+    """Which (role, grant) cannot go, and why."""
+    found: dict[tuple[str, str], str] = {}
+    for role, grant in alive:
+        if grant not in before[role]:
+            found[role, grant] = f"the role {role} does not grant {grant} any more"
+        elif grant in left[role]:
+            through = [each for each in _included(roles, role) if grant in left[each]]
+            found[role, grant] = f"it comes through the role {through[0]}, which keeps it"
+    for role, grants in before.items():
+        for grant in grants:
+            # What it has by another grant it does not lose.
+            held = Permissions.of(left[role], patterns=True)
+            if grant in left[role] or (role, grant) in alive or held.containing(grant) is not None:
+                continue
+            for each in _included(roles, role):
+                if (each, grant) in edits:
+                    found[each, grant] = f"the role {role} includes it and would lose {grant} too: decide that as well"
+    return found
+
+
+def _included(roles: Mapping[str, Any], role: str) -> list[str]:
+    """Every role that a role includes, through others too."""
+    found: list[str] = []
+    ahead = list(roles[role].get("includes", ()))
+    while ahead:
+        name = ahead.pop(0)
+        if name not in found:
+            found.append(name)
+            ahead += roles[name].get("includes", ())
+    return found
+
+
+def _effective(
+    roles: Mapping[str, Any], edits: Mapping[tuple[str, str], tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    own = {
+        name: [new for grant in role.get("grants", ()) for new in edits.get((name, grant), (grant,))]
+        for name, role in roles.items()
+    }
+    return {
+        name: tuple(dict.fromkeys(grant for each in (name, *_included(roles, name)) for grant in own[each]))
+        for name in roles
+    }

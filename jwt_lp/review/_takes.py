@@ -1,0 +1,106 @@
+"""What would an item take, and was that used since it was decided?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from jwt_lp.review._ways import covers, overlap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from jwt_lp.review.planning import Item
+    from jwt_lp.stores import UsageRow, Use
+
+
+class Taking(NamedTuple):
+    """A pattern that an item takes, but for what any of `keep` covers."""
+
+    item: Item
+    pattern: str
+    keep: tuple[str, ...]
+
+    def takes(self, permission: str) -> bool:
+        """Whether it would refuse some of a permission as it is declared, template or literal."""
+        return overlap(self.pattern, permission) and not any(covers(each, permission) for each in self.keep)
+
+
+class Takings:
+    """All that is to be taken, found by whom a row of usage is about."""
+
+    def __init__(self, takings: Iterable[Taking]) -> None:
+        self._found: dict[tuple[str, ...], list[Taking]] = {}
+        for taking in takings:
+            item = taking.item
+            # A role of the policy is one, whichever issuer's members have it.
+            key = ("role", item.name) if item.of == "role" else (item.of, item.issuer, item.name)
+            self._found.setdefault(key, []).append(taking)
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    @property
+    def subject(self) -> str | None:
+        """The one subject that all of it is about; None for several, or where it is about others."""
+        keys = [key for key in self._found if key[0] == "subject"]
+        return keys[0][2] if len(keys) == len(self._found) == 1 else None
+
+    def about(self, use: Use) -> Iterator[Taking]:
+        """What would be refused of a use that passed."""
+        keys = (("subject", use.issuer, use.subject), ("client", use.issuer, use.client), ("role", use.role))
+        for key in keys:
+            for taking in self._found.get(key, ()):
+                if taking.takes(use.permission):
+                    yield taking
+
+    def asked(self, use: Use) -> Iterator[Taking]:
+        """What may have refused a use that was refused: of a role nobody can tell, for it served nothing."""
+        keys: list[tuple[str, ...]] = [("subject", use.issuer, use.subject), ("client", use.issuer, use.client)]
+        keys += [key for key in self._found if key[0] == "role"]
+        for key in keys:
+            for taking in self._found.get(key, ()):
+                if taking.takes(use.permission):
+                    yield taking
+
+
+def used_since(rows: Iterable[UsageRow], takings: Takings, items: Sequence[Item], seen_until: float) -> dict[str, str]:
+    """Why items may not be applied any more, by their ids: what they would take was used, this way or another.
+
+    `seen_until` is until when the review had seen everything, in seconds since the epoch.
+    """
+    going: set[tuple[str, ...]] = {(item.of, item.issuer, item.name, item.role, item.grant) for item in items}
+    reasons: dict[str, str] = {}
+    for row in rows:
+        use = row.use
+        if use.outcome != "granted":
+            continue
+        for taking in takings.about(use):
+            item = taking.item
+            if not (use.day > item.last_day or row.last > seen_until):
+                continue
+            if _mine(item, use):
+                reasons[item.id] = f"{use.permission} was used on {use.day}, after the review"
+            elif not _gone(going, item, use):
+                through = f"{use.grant or use.permission}{f' of the role {use.role}' if use.role else ''}"
+                reasons.setdefault(
+                    item.id,
+                    f"{use.permission} was used on {use.day} through {through}, which stays, and an entry would refuse "
+                    "that too",
+                )
+    return reasons
+
+
+def _mine(item: Item, use: Use) -> bool:
+    """Whether the use was credited to what the item is about."""
+    if item.of == "role":
+        return True
+    if not item.grant:
+        return item.role == use.role
+    return item.grant == (use.grant or use.permission) and (item.of == "client" or item.role == use.role)
+
+
+def _gone(going: set[tuple[str, ...]], item: Item, use: Use) -> bool:
+    """Whether the way that served goes as well."""
+    grant = use.grant or use.permission
+    role = "" if item.of == "client" else use.role
+    return any((item.of, item.issuer, item.name, role, each) in going for each in (grant, ""))

@@ -1,0 +1,152 @@
+"""What was done with a plan, and by whom?
+
+A journal beside the plan, JSON Lines, for its owner alone. What is meant to be done is written before anything is, so
+that what was broken off can be finished, or undone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import b64decode, b64encode
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from jwt_lp._tables import show
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.revocation import Entry
+from jwt_lp.sources import is_object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ENDING: Final = ".journal"
+
+State: TypeAlias = Literal["new", "begun", "applied", "undoing", "undone"]
+_STATES: Final[dict[str, State]] = {"intent": "begun", "done": "applied", "undoing": "undoing", "undone": "undone"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """What is meant to be done: the policy file's bytes before and after (None where it stays), and the entries."""
+
+    at: float
+    by: str
+    plan: str
+    path: str
+    before: bytes | None
+    after: bytes | None
+    entries: tuple[Entry, ...]
+    wrote: tuple[tuple[str, str], ...]
+    items: tuple[str, ...]
+    dropped: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """How things stand: the last intent, how often there was one that was undone, and who undid it when."""
+
+    state: State = "new"
+    intent: Intent | None = None
+    attempt: int = 0
+    at: float = 0.0
+    by: str = ""
+
+
+def journal_of(plan: str | os.PathLike[str]) -> Path:
+    """Where the journal of a plan is."""
+    return Path(f"{os.fspath(plan)}{ENDING}")
+
+
+def past(journal: Path) -> Past:
+    """What a journal says; `ConfigurationError` for one that is none."""
+    found = Past()
+    for line in _lines(journal):
+        state = _STATES[line["what"]]
+        if state == "begun":
+            found = Past(state, _intent(line), found.attempt, line["at"], line["by"])
+        else:
+            found = Past(state, found.intent, found.attempt + (state == "undone"), line["at"], line["by"])
+    return found
+
+
+def note(
+    journal: Path, what: Literal["intent", "done", "undoing", "undone"], *, at: float, by: str, **more: Any
+) -> None:
+    """Add a line, and have it on the disk before anything else happens."""
+    line = json.dumps({"what": what, "at": at, "by": by, **more})
+    try:
+        # What was broken off in the middle of a line stays a line of its own.
+        start = "\n" if journal.exists() and not journal.read_bytes().endswith(b"\n") else ""
+        handle = os.open(journal, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "a", encoding="utf-8") as file:
+            file.write(f"{start}{line}\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise ConfigurationError(f"{show(str(journal))} cannot be written: {error.strerror}") from None
+
+
+def note_intent(journal: Path, intent: Intent) -> None:
+    """Write what is meant to be done."""
+    note(
+        journal,
+        "intent",
+        at=intent.at,
+        by=intent.by,
+        plan=intent.plan,
+        path=intent.path,
+        before=_coded(intent.before),
+        after=_coded(intent.after),
+        entries=[asdict(entry) for entry in intent.entries],
+        wrote=intent.wrote,
+        items=intent.items,
+        dropped=intent.dropped,
+    )
+
+
+def _lines(journal: Path) -> Iterator[dict[str, Any]]:
+    try:
+        text = journal.read_text(encoding="utf-8") if journal.exists() else ""
+    except (OSError, ValueError):
+        raise ConfigurationError(f"{show(str(journal))} cannot be read") from None
+    for number, line in enumerate(text.split("\n"), 1):
+        try:
+            said: Any = json.loads(line) if line else None
+        except ValueError:
+            # Nothing was done before its line was whole.
+            continue
+        if said is None:
+            continue
+        if not is_object(said) or said.get("what") not in _STATES:
+            raise ConfigurationError(f"{show(str(journal))}, line {number}: not a journal of a plan")
+        yield dict(said)
+
+
+def _intent(line: dict[str, Any]) -> Intent:
+    return Intent(
+        at=line["at"],
+        by=line["by"],
+        plan=line["plan"],
+        path=line["path"],
+        before=_bytes(line["before"]),
+        after=_bytes(line["after"]),
+        entries=tuple(_entry(each) for each in line["entries"]),
+        wrote=tuple((item, entry) for item, entry in line["wrote"]),
+        items=tuple(line["items"]),
+        dropped=tuple((item, reason) for item, reason in line["dropped"]),
+    )
+
+
+def _entry(said: dict[str, Any]) -> Entry:
+    values: dict[str, Any] = {**said, "keep": tuple(said["keep"])}
+    return Entry(**values)
+
+
+def _coded(data: bytes | None) -> str | None:
+    return None if data is None else b64encode(data).decode()
+
+
+def _bytes(said: str | None) -> bytes | None:
+    return None if said is None else b64decode(said)

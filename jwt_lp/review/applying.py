@@ -1,0 +1,204 @@
+"""How is a plan applied safely, and undone in one step?
+
+In this order: the journal's intent, the entries in one transaction, the policy file by one rename, the journal's end.
+Wherever that breaks off, applying again finishes the same thing and writes nothing twice, and undoing takes back what
+there is of it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jwt_lp._tables import show
+from jwt_lp.errors import PolicyError
+from jwt_lp.review._edits import put, read_bytes
+from jwt_lp.review._written import Intent, Past, journal_of, note, note_intent, past
+from jwt_lp.review.previewing import Difference, preview
+
+if TYPE_CHECKING:
+    from jwt_lp.review.planning import Plan
+    from jwt_lp.stores import Store
+
+__all__ = ["Applied", "Moved", "Undone", "apply", "journal_of", "preview", "undo", "undoing"]
+
+
+class Moved(PolicyError):
+    """The policy file is not what applying left; `lines` are what undoing would change in it, as a unified diff."""
+
+    def __init__(self, message: str, lines: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.lines: tuple[str, ...] = lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What was done: how many entries were written now, the store's sequence, and whether the policy was edited.
+
+    `resumed` says that it was the rest of what was begun before, `difference` (None then) what it was.
+    """
+
+    entries: int
+    sequence: int
+    policy: bool
+    resumed: bool
+    difference: Difference | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undone:
+    """What was undone: the entries that were lifted, the store's sequence, the policy's path where it was restored.
+
+    `gone` are entries that were not standing any more: somebody lifted them before.
+    """
+
+    lifted: tuple[str, ...]
+    gone: tuple[str, ...]
+    sequence: int
+    path: str
+
+
+def apply(
+    plan: Plan,
+    store: Store,
+    policy_path: str | os.PathLike[str] | None,
+    *,
+    journal: Path,
+    now: float,
+    by: str,
+    cap: int | None = None,
+    even_last_holder: bool = False,
+) -> Applied:
+    """Do what the plan says, but for what `preview` drops; the journal says what was done.
+
+    `cap` is the most grants that may go in place of the plan's own. `PolicyError` where the policy has moved, where
+    more would go, and for a plan that was applied already; nothing is changed then.
+    """
+    before = past(journal)
+    if before.intent is not None and before.intent.plan != plan.hash:
+        raise PolicyError(f"{show(str(journal))} is of another plan: was this one made over it?")
+    if before.state == "begun" and before.intent is not None:
+        return _finish(before.intent, store, journal, now=now, by=by, difference=None)
+    if before.state in ("applied", "undoing"):
+        raise PolicyError(
+            f"the plan was {before.state if before.state == 'applied' else 'half undone'} already: undo it"
+        )
+    data = None if policy_path is None else read_bytes(policy_path)
+    found = preview(
+        plan,
+        store,
+        None if data is None else _text(data),
+        now=now,
+        cap=cap,
+        even_last_holder=even_last_holder,
+        attempt=before.attempt,
+        name="" if policy_path is None else os.fspath(policy_path),
+    )
+    check(found)
+    intent = Intent(
+        at=now,
+        by=by,
+        plan=plan.hash,
+        path="" if policy_path is None else str(Path(policy_path).absolute()),
+        before=None if found.after is None else data,
+        after=None if found.after is None else found.after.encode(),
+        entries=found.entries,
+        wrote=found.wrote,
+        items=tuple(item.id for item in found.items),
+        dropped=tuple((each.item.id, each.reason) for each in found.dropped),
+    )
+    note_intent(journal, intent)
+    return _finish(intent, store, journal, now=now, by=by, difference=found)
+
+
+def check(found: Difference) -> None:
+    """`PolicyError` where there is nothing to do, or more would go than may."""
+    if not found.items:
+        raise PolicyError("nothing of the plan is left to do")
+    if found.touches > found.cap:
+        raise PolicyError(
+            f"{found.touches} grants of holders would go, and {found.cap} may at once: apply less, or pass --cap "
+            f"{found.touches}"
+        )
+
+
+def undo(journal: Path, store: Store, *, now: float, by: str, policy: bool = True) -> Undone:
+    """Lift what was written, and put the policy's bytes back.
+
+    Without `policy` the file stays as it is. `PolicyError` where there is nothing to undo, `Moved` where the file is
+    no more what applying left; nothing is changed then.
+    """
+    intent = undoing(journal, policy=policy)
+    standing = {each.entry.id for each in store.revocations()}
+    ours = [entry.id for entry in intent.entries]
+    note(journal, "undoing", at=now, by=by)
+    restored = ""
+    if policy and intent.before is not None and read_bytes(intent.path) != intent.before:
+        put(intent.path, intent.before, policy=True)
+        restored = intent.path
+    lifted = tuple(each for each in ours if each in standing)
+    sequence = store.lift(lifted, at=now)
+    gone = tuple(each for each in ours if each not in standing)
+    note(journal, "undone", at=now, by=by, sequence=sequence, lifted=lifted, gone=gone)
+    return Undone(lifted=lifted, gone=gone, sequence=sequence, path=restored)
+
+
+def undoing(journal: Path, *, policy: bool = True) -> Intent:
+    """What undoing would take back, with the errors of `undo`; nothing is changed."""
+    found: Past = past(journal)
+    intent = found.intent
+    if intent is None or found.state == "undone":
+        raise PolicyError(f"{show(str(journal))}: nothing was applied that is not undone")
+    if policy and intent.before is not None and intent.after is not None:
+        data = read_bytes(intent.path)
+        # INVARIANT: what somebody else wrote since is never written over.
+        if data not in (intent.before, intent.after):
+            raise Moved(
+                f"{show(intent.path)} was changed after the plan was applied: take back by hand what stands below, and "
+                "lift the entries with --leave-policy",
+                _reverse(intent.after, intent.before, intent.path),
+            )
+    return intent
+
+
+def _finish(
+    intent: Intent, store: Store, journal: Path, *, now: float, by: str, difference: Difference | None
+) -> Applied:
+    """Write what is not written yet."""
+    data = b""
+    if intent.after is not None:
+        data = read_bytes(intent.path)
+        if data not in (intent.before, intent.after):
+            raise Moved(
+                f"{show(intent.path)} was changed while the plan was applied: undo the plan",
+                _reverse(intent.before or b"", intent.after, intent.path),
+            )
+    known = {each.entry.id for each in store.revocations(lifted=True)}
+    entries = [entry for entry in intent.entries if entry.id not in known]
+    sequence = store.revoke(entries, at=now, by=by)
+    edits = intent.after is not None and data != intent.after
+    if intent.after is not None and edits:
+        put(intent.path, intent.after, policy=True)
+    note(journal, "done", at=now, by=by, sequence=sequence)
+    return Applied(
+        entries=len(entries),
+        sequence=sequence,
+        policy=edits,
+        resumed=difference is None,
+        difference=difference,
+    )
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise PolicyError("the policy file is not UTF-8") from None
+
+
+def _reverse(old: bytes, new: bytes, name: str) -> tuple[str, ...]:
+    before, after = (each.decode("utf-8", "replace").splitlines() for each in (old, new))
+    return tuple(difflib.unified_diff(before, after, name, name, lineterm=""))

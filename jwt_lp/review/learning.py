@@ -1,0 +1,62 @@
+"""What does the store's own history teach?"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from jwt_lp.review.evidence import ordinal
+from jwt_lp.review.replay import History
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from jwt_lp.stores import DayRow, Store
+
+MOST_DAYS: Final = 400_000
+"""Days of use that are read; of a store that has more, whole subjects are drawn."""
+
+
+class Learned(NamedTuple):
+    """A history, and which share of the subjects it is of."""
+
+    history: History
+    share: float
+
+
+def learned(store: Store, *, until: str, issuer: str | None = None, least: int = 0) -> Learned:
+    """The history of use up to a day, of all subjects or, where that is too much, of some: always the same ones.
+
+    None of it is read where the records are younger than `least` days. `StoreError` where the store does not answer.
+    """
+    start = ordinal(until) - least
+    if all(datetime.fromtimestamp(run.started, UTC).date().toordinal() > start for run in store.runs()):
+        return Learned(History(()), 1.0)
+    days: dict[tuple[str, str], int] = {}
+    for row in store.summary(until=until, issuer=issuer):
+        if row.outcome == "granted" and row.subject:
+            key = row.issuer, row.subject
+            days[key] = days.get(key, 0) + row.days
+    if sum(days.values()) <= MOST_DAYS:
+        return Learned(_history(store.days(until=until, issuer=issuer)), 1.0)
+    drawn: list[tuple[str, str]] = []
+    left = MOST_DAYS
+    for key in sorted(days, key=_draw):
+        if days[key] > left:
+            break
+        left -= days[key]
+        drawn.append(key)
+    return Learned(_history(store.days(until=until, subjects=drawn)), len(drawn) / len(days))
+
+
+def _history(rows: Iterable[DayRow]) -> History:
+    return History(_plain(rows))
+
+
+def _plain(rows: Iterable[DayRow]) -> Iterator[tuple[str, str, str, int]]:
+    return ((row.issuer, row.subject, row.grant, ordinal(row.day)) for row in rows if row.subject)
+
+
+def _draw(key: tuple[str, str]) -> bytes:
+    return sha256("\0".join(key).encode("utf-8", "surrogatepass")).digest()

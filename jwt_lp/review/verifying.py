@@ -1,0 +1,138 @@
+"""Did a plan do what it was to do, and was it missed?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from jwt_lp.errors import PolicyError
+from jwt_lp.review._takes import Taking, Takings
+from jwt_lp.review._written import past
+from jwt_lp.review.previewing import PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from jwt_lp.review._written import Intent
+    from jwt_lp.review.planning import Item, Plan
+    from jwt_lp.stores import Recorded, Store
+
+SETTLE: Final = 60.0
+"""Seconds after which every service knows of an entry, or refuses."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one item. Times are seconds since the epoch, 0 for never; `again` is a day, "" for none.
+
+    `used` and `refused` count requests since; of the day on which it was applied only its last one. What was refused of
+    a role's grant is what may have been: a refusal names no role. `lifted_by` is "" where it was not undone by a
+    command that says so.
+    """
+
+    item: Item
+    taken_at: float
+    lifted_at: float = 0.0
+    lifted_by: str = ""
+    used: int = 0
+    refused: int = 0
+    again: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether it is gone, and stayed so."""
+        return not self.used and not self.again
+
+
+def verify(plan: Plan, journal: Path, store: Store, *, settle: float = SETTLE) -> tuple[Outcome, ...]:
+    """What became of each item that was applied. `PolicyError` for a plan that was not.
+
+    Use in the first `settle` seconds does not count, nor does use after the item was lifted.
+    """
+    before = past(journal)
+    intent = before.intent
+    if intent is None or intent.plan != plan.hash:
+        raise PolicyError("the plan was not applied: there is no journal of it")
+    recorded = {each.entry.id: each for each in store.revocations(lifted=True)}
+    items = {item.id: item for item in plan.items}
+    found = {each: Outcome(items[each], intent.at) for each in intent.items if each in items}
+    for item, entry in intent.wrote:
+        known = recorded.get(entry)
+        if known is not None and item in found:
+            _stood(found[item], known)
+    if before.state == "undone":
+        for each in found.values():
+            each.lifted_at, each.lifted_by = each.lifted_at or before.at, before.by
+    _use(found, _takings(intent, items), intent.at + settle, store)
+    _again(found, _day(intent.at), store)
+    return tuple(found.values())
+
+
+def taken_back(store: Store) -> Iterator[Recorded]:
+    """The entries that plans wrote and that stand, in order: what is refused of them since is regret."""
+    return (each for each in store.revocations() if each.entry.id.startswith(PREFIX))
+
+
+def _stood(outcome: Outcome, known: Recorded) -> None:
+    outcome.taken_at = known.at
+    outcome.lifted_at = max(outcome.lifted_at, known.lifted_at or 0.0)
+
+
+def _takings(intent: Intent, items: Mapping[str, Item]) -> Takings:
+    entries = {entry.id: entry for entry in intent.entries}
+    pairs = ((items[item], entries[entry]) for item, entry in intent.wrote if item in items)
+    # An entry per issuer says the same of a role.
+    return Takings(dict.fromkeys(Taking(item, entry.pattern, entry.keep) for item, entry in pairs))
+
+
+def _use(found: Mapping[str, Outcome], takings: Takings, start: float, store: Store) -> None:
+    if not takings:
+        return
+    first = _day(start)
+    for row in store.usage(since=first, subject=takings.subject):
+        if row.last <= start:
+            continue
+        about = takings.about if row.use.outcome == "granted" else takings.asked
+        if row.use.outcome not in ("granted", "revoked"):
+            continue
+        # How many of the first day's came later nobody knows: the last one did.
+        times = 1 if row.use.day <= first else row.count
+        for each in {taking.item.id for taking in about(row.use)}:
+            outcome = found[each]
+            if outcome.lifted_at and row.last > outcome.lifted_at:
+                continue
+            if row.use.outcome == "granted":
+                outcome.used += times
+            else:
+                outcome.refused += times
+
+
+def _again(found: Mapping[str, Outcome], day: str, store: Store) -> None:
+    """Note the last day after `day` on which a token or an import had what was taken back."""
+    holding: dict[tuple[str, str, str, str, str], list[Outcome]] = {}
+    for each in found.values():
+        item = each.item
+        issuer, name = ("", "") if item.of == "role" else (item.issuer, item.name)
+        role = "" if item.of == "client" else item.role or (item.name if item.of == "role" else "")
+        holding.setdefault((item.of, issuer, name, role, item.grant), []).append(each)
+
+    def see(issuer: str, subject: str, client: str, role: str, grant: str, last: str) -> None:
+        keys = [("subject", issuer, subject, role, grant), ("subject", issuer, subject, role, "")]
+        keys += [("client", issuer, client, "", grant), ("role", "", "", role, grant)]
+        for key in dict.fromkeys(keys):
+            for outcome in holding.get(key, ()):
+                if not (outcome.lifted_at and _day(outcome.lifted_at) <= last):
+                    outcome.again = max(outcome.again, last)
+
+    for seen in store.sightings():
+        if seen.last_day > day:
+            see(seen.issuer, seen.subject, seen.client, seen.role, seen.grant, seen.last_day)
+    for row in store.held():
+        if row.as_of > day:
+            see(row.held.issuer, row.held.subject, row.held.client, row.held.role, row.held.grant, row.as_of)
+
+
+def _day(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).date().isoformat()

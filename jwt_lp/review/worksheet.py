@@ -1,0 +1,225 @@
+"""What do people decide about each finding?
+
+A table of comma-separated values, made for spreadsheets and read back from them. A row carries all that a plan needs,
+sealed, so that what was signed is what was found. No cell begins with a character that a spreadsheet computes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from jwt_lp._tables import nearest, show
+from jwt_lp.claims import is_array
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.review._cases import Case, Origin, open_findings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from jwt_lp.review.values import Finding, Review
+
+SHOWN: Final = (
+    "id", "kind", "verdict", "proposal", "of", "issuer", "name", "role", "grant", "instead", "uses", "days",
+    "last_day", "idle", "likelihood", "risk", "reason", "guards", "others",
+)  # fmt: skip
+ANSWERS: Final = ("decision", "until", "reviewer", "comment")
+SEALED: Final = ("review", "policy", "facts", "seal")
+COLUMNS: Final = (*SHOWN, *ANSWERS, *SEALED)
+DECISIONS: Final = ("keep", "remove", "narrow", "exempt")
+
+_COMPUTED: Final = ("=", "+", "-", "@", "\t", "\r", "'")
+_IDENTITY: Final = ("id", "of", "issuer", "name", "role", "grant", "instead")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What somebody decided about one finding, on which line of the file."""
+
+    line: int
+    case: Case
+    decision: str
+    until: str
+    reviewer: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Every answer of a worksheet, and the one review that all of its rows come from."""
+
+    origin: Origin
+    answers: tuple[Answer, ...]
+
+
+def write(review: Review, findings: Iterable[Finding] | None = None) -> str:
+    """The worksheet of a review, or of those among its findings: a row for each that asks for a decision."""
+    origin = Origin.of(review)
+    said = io.StringIO()
+    writer = csv.writer(said, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    for found in open_findings(review.findings if findings is None else findings):
+        writer.writerow(shielded(each) for each in (*_shown(found), "", "", "", "", *_sealed(found, origin)))
+    return said.getvalue()
+
+
+def split(findings: Iterable[Finding], key: str) -> dict[str, tuple[Finding, ...]]:
+    """The findings by `manager` (who answers for the holder), `team`, `role` or `issuer`; "" for who has none."""
+    field = {"manager": "owner", "team": "team", "role": "role", "issuer": "issuer"}.get(key)
+    if field is None:
+        raise ConfigurationError(f"a worksheet is split by manager, team, role or issuer, not by {show(key)}")
+    parts: dict[str, list[Finding]] = {}
+    for found in findings:
+        parts.setdefault(getattr(found, field), []).append(found)
+    return {name: tuple(parts[name]) for name in sorted(parts)}
+
+
+def read(text: str, *, known: Collection[str] | None = None) -> Sheet:
+    """What was decided.
+
+    `known` are the ids there may be. `ConfigurationError` names every fault with its line: a row without an answer,
+    one whose facts were changed, rows of several reviews, what a decision lacks.
+    """
+    faults: list[str] = []
+    answers: list[Answer] = []
+    origins: dict[Origin, int] = {}
+    lines: dict[str, int] = {}
+    for line, row in _rows(text.removeprefix("\ufeff")):
+        said = {name: row[name].strip() for name in ANSWERS}
+        said["decision"] = said["decision"].lower()
+        found = _facts(row)
+        if found is None:
+            faults.append(
+                f"line {line}: what the review found was changed; a spreadsheet may do that by itself with numbers and "
+                "days: open the original with every column as text"
+            )
+            continue
+        case, origin = found
+        origins.setdefault(origin, line)
+        wrong = [*_lacking(case, said)]
+        if known is not None and case.id not in known:
+            wrong.append(f"the review has no finding {show(case.id)}")
+        if case.id in lines:
+            wrong.append(f"the finding {show(case.id)} stands on line {lines[case.id]} already")
+        lines.setdefault(case.id, line)
+        faults += (f"line {line}: {each}" for each in wrong)
+        answers.append(Answer(line, case, *(said[name] for name in ANSWERS)))
+    if len(origins) > 1:
+        faults += (f"line {line}: from here on the rows are of another review" for line in [*origins.values()][1:])
+    if not faults and not answers:
+        faults.append("the worksheet has no rows: there is nothing to decide")
+    if faults:
+        raise ConfigurationError(*faults)
+    return Sheet(next(iter(origins)), tuple(answers))
+
+
+def join(sheets: Iterable[Sheet]) -> Sheet:
+    """Several worksheets of one review as one, such as one of each manager's."""
+    listed = list(sheets)
+    answers = tuple(answer for sheet in listed for answer in sheet.answers)
+    twice = [each for each, times in Counter(answer.case.id for answer in answers).items() if times > 1]
+    faults = [f"the finding {show(each)} stands in several worksheets" for each in twice]
+    if len({sheet.origin for sheet in listed}) > 1:
+        faults.append("the worksheets are of several reviews")
+    if faults:
+        raise ConfigurationError(*faults)
+    return Sheet(listed[0].origin, answers)
+
+
+def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
+    head = text.partition("\n")[0]
+    # Spreadsheets write what their country separates by.
+    delimiter = max(",;\t", key=head.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    first: list[str] = next(reader, [""])
+    names = [name.strip() for name in first]
+    if lacking := [name for name in COLUMNS if name not in names]:
+        raise ConfigurationError(f"line 1: not a worksheet of a review: no column {', '.join(map(show, lacking))}")
+    line = reader.line_num + 1
+    try:
+        for row in reader:
+            if any(row):
+                cells = (*row, *[""] * (len(names) - len(row)))
+                yield line, {name: _bare(cell) for name, cell in zip(names, cells, strict=False)}
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise ConfigurationError(f"line {line}: not CSV: {error}") from None
+
+
+def _lacking(case: Case, said: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with an answer."""
+    decision, until = said["decision"], said["until"]
+    if not decision:
+        yield f"no decision: write one of {', '.join(DECISIONS)}"
+    elif decision not in DECISIONS:
+        among = f": write one of {', '.join(DECISIONS)}"
+        yield f"{show(decision)} is no decision{nearest(decision, DECISIONS) or among}"
+    if decision in ("remove", "narrow", "exempt") and not said["reviewer"]:
+        yield f"who decided to {decision}? fill in reviewer"
+    if decision == "narrow" and not case.instead:
+        yield "there is nothing to narrow it to: the column instead is empty"
+    if decision == "exempt" and not until:
+        yield "an exemption ends on some day: fill in until, as in 2027-01-31"
+    elif until and decision not in ("exempt", ""):
+        yield "until is for exemptions"
+    elif until and not _is_day(until):
+        yield f"until: {show(until)} is not a day such as 2027-01-31"
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _shown(found: Finding) -> Sequence[str]:
+    said: list[str] = []
+    for name in SHOWN:
+        value: Any = getattr(found, name)
+        if isinstance(value, tuple):
+            # A guard may hold commas, a grant may not hold blanks.
+            value = ("; " if name == "guards" else " ").join(cast("tuple[str, ...]", value))
+        elif isinstance(value, float):
+            value = f"{value:.4f}"
+        said.append("" if value is None else str(value))
+    return said
+
+
+def _sealed(found: Finding, origin: Origin) -> tuple[str, str, str, str]:
+    facts = json.dumps([Case.of_finding(found), origin], separators=(",", ":"))
+    return origin.review, origin.policy, facts, _seal(origin.review, facts)
+
+
+def _seal(review: str, facts: str) -> str:
+    # Against slips, of people and spreadsheets: whoever may write the worksheet may decide anyway.
+    return sha256(f"worksheet\0{review}\0{facts}".encode()).hexdigest()[:32]
+
+
+def _facts(row: Mapping[str, str]) -> tuple[Case, Origin] | None:
+    """What the row is about; None where any of it is not as it was written."""
+    if _seal(row["review"], row["facts"]) != row["seal"]:
+        return None
+    said, whence = json.loads(row["facts"])
+    values: list[Any] = [tuple(each) if is_array(each) else each for each in said]
+    case = Case(*values)
+    origin = Origin(*whence)
+    # INVARIANT: what the reviewer saw is what the plan will do.
+    shown = (case.id, case.of, case.issuer, case.name, case.role, case.grant, " ".join(case.instead))
+    same = all(row[name] == value for name, value in zip(_IDENTITY, shown, strict=True))
+    return (case, origin) if same and row["policy"] == origin.policy and row["review"] == origin.review else None
+
+
+def shielded(cell: str) -> str:
+    """A cell that no spreadsheet computes."""
+    return f"'{cell}" if cell.startswith(_COMPUTED) else cell
+
+
+def _bare(cell: str) -> str:
+    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(_COMPUTED) else cell

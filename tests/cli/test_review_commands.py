@@ -1,0 +1,216 @@
+"""`jwt-lp review` and `jwt-lp backtest`, on a store with a past."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sqlalchemy")
+
+from jwt_lp.cli._gate import Condition
+from jwt_lp.stores import open_store
+from past import ISSUER, NOW, POLICY, Past, ago
+
+URL = "sqlite:///access.db"
+
+
+@pytest.fixture
+def run(project, cli):
+    """`run(*arguments)`: a command on the store of the project's folder, where alice has what she does not need."""
+    store = open_store(URL)
+    store.migrate()
+    past = Past(store, Path())
+    past.recorded()
+    past.used("alice", "orders:read", 300)
+    past.used("bob", "orders:read", 100)
+    past.used("bob", "orders:refund", 250)
+    past.used("=carol", "orders:refund", 2)
+    store.close()
+
+    def run(*arguments, **more):
+        code, out, err = cli(*arguments, JWT_LP_STORE=URL, COLUMNS="400", **more)
+        return code, out, " ".join(err.split())
+
+    return run
+
+
+def _review(run, *options):
+    return run("review", "--now", NOW, *options)
+
+
+def test_json_has_every_finding(run) -> None:
+    """Findings are a list, each with who, what, verdict, numbers and a sentence."""
+    code, out, _ = _review(run, "--format", "json")
+    found = json.loads(out)
+    assert 0 == code
+    assert {("alice", "orders:read", "unused"), ("bob", "orders:read", "used"), ("bob", "orders:refund", "unused"),
+            ("=carol", "orders:refund", "used")} == {
+        (each["name"], each["grant"], each["verdict"]) for each in found["findings"]
+    }  # fmt: skip
+
+
+def test_csv_and_page_have_the_same_findings(run) -> None:
+    """One review, three forms, the same ids; a name that begins a formula is none in a spreadsheet."""
+    _, out, _ = _review(run, "--format", "json")
+    ids = {each["id"] for each in json.loads(out)["findings"]}
+    _, out, err = _review(run, "--format", "csv", "--html", "page.html")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert ids == {row["id"] for row in rows}
+    assert "'=carol" in {row["name"] for row in rows}
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert all(each in page for each in ids)
+    assert "the page: page.html" in err
+
+
+def test_text_says_the_population_and_the_reason(run) -> None:
+    """Without any option it is to be read by people, the population first."""
+    code, out, err = _review(run)
+    assert 0 == code
+    assert out.index("tokens seen only") < out.index("alice")
+    assert "idle for 180 days or more" in out
+    assert "" == err
+
+
+@pytest.mark.parametrize(
+    ("condition", "code"),
+    [
+        ("unused>90d", 1),
+        ("unused>299d", 1),
+        ("unused>300d", 0),
+        ("unused>1", 1),
+        ("unused>2", 0),
+        ("dormant", 0),
+        ("remove@high", 1),
+        ("remove@low", 0),
+        ("used>150d", 0),
+        ("keep>0", 2),
+    ],
+)
+def test_a_gate_fails_where_its_condition_is_met(run, condition: str, code: int) -> None:
+    """`--fail-on` exits with 1 and names what made it fail; a condition that is none is wrong usage."""
+    Path("least-privilege.toml").write_text(POLICY)
+    got, out, err = _review(run, "--policy", "least-privilege.toml", "--fail-on", condition)
+    assert code == got
+    assert (code == 1) is (f"{condition}: " in err)
+    assert code == 2 or "tokens seen only" in out
+
+
+@pytest.mark.parametrize("written", ["", "unused>", "unused>90days", "nonesuch", "unused@huge", "unused > 90d"])
+def test_a_condition_that_is_none_is_refused(run, written: str) -> None:
+    """A gate that never closes is worse than none: what cannot be read is an error."""
+    code, _, err = _review(run, "--fail-on", written)
+    assert 2 == code
+    assert "unused" in err
+
+
+def test_a_condition_that_was_read_stays(run) -> None:
+    """click reads defaults twice."""
+    gate = Condition().convert("unused>90d", None, None)
+    assert gate == Condition().convert(gate, None, None)
+    assert [] == gate.failing([])
+
+
+def test_worksheets_are_split_by_who_decides(run) -> None:
+    """One worksheet for each manager, by what the file of people says; who has none is not lost."""
+    Path("people.csv").write_text("subject,name,team,manager,active\nalice,Alice,sales,m/../x,yes\n")
+    code, _, err = _review(run, "--people", "people.csv", "--worksheet", "decide.csv", "--split-by", "manager")
+    assert 0 == code
+    assert ["decide-m----x.csv", "decide-nobody.csv"] == sorted(each.name for each in Path().glob("decide*.csv"))
+    assert "alice" in Path("decide-m----x.csv").read_text()
+    assert "the worksheet of nobody: decide-nobody.csv" in err
+
+
+def test_an_exemption_of_a_worksheet_counts(run) -> None:
+    """What a worksheet says is exempt is left alone, and counted as left out."""
+    _, out, _ = _review(run, "--format", "json")
+    name = next(each["id"] for each in json.loads(out)["findings"] if each["name"] == "alice")
+    Path("old.csv").write_text(f"id,decision,until,reviewer,comment\n{name},exempt,2027-01-01,eve,audit\nx,keep,,,\n")
+    _, out, _ = _review(run, "--format", "json", "--exempt", "old.csv")
+    found = json.loads(out)
+    assert 1 == found["population"]["excluded"]
+    assert ["exempt until 2027-01-01 by eve"] == next(
+        each["guards"] for each in found["findings"] if each["id"] == name
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("id,decision,until,reviewer,comment\nx,exempt,,eve,\n", "line 2: an exemption has a reviewer, and until"),
+        ("id,decision,until,reviewer,comment\nx,exempt,soon,eve,\n", "line 2: an exemption has a reviewer"),
+        ("id,decision,until,reviewer,comment\nx,exempt,2027-01-01,,\n", "line 2: an exemption has a reviewer"),
+        ("id,until\nx,\n", "there is no column"),
+        ("id,decision\nx\n", "more or fewer cells"),
+    ],
+)
+def test_an_exemption_that_is_none_is_refused(run, content: str, fault: str) -> None:
+    """A mistake in it must not become a removal."""
+    Path("old.csv").write_text(content)
+    code, _, err = _review(run, "--exempt", "old.csv")
+    assert 2 == code
+    assert fault in err
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        (["--window", "90", "--likelihood", "0.1"], "one rule judges"),
+        (["--split-by", "team"], "pass both"),
+        (["--window", "10"], "30<=x"),
+        (["--likelihood", "1"], "0<x<1"),
+        (["--html", "no/such/folder.html"], "cannot be written"),
+        (["--policy", "nonesuch.toml"], "nonesuch.toml"),
+        (["--people", "nonesuch.csv"], "cannot be read"),
+    ],
+)
+def test_wrong_usage_says_what_to_do(run, options: list[str], fault: str) -> None:
+    """Two rules, a split of nothing, values out of range and files that are none."""
+    code, _, err = _review(run, *options)
+    assert 2 == code
+    assert fault in err
+
+
+def test_a_likelihood_without_a_past_is_a_window(run) -> None:
+    """Where the store is too young to learn from, a plain window judges, and the review says so."""
+    _, out, _ = _review(run, "--likelihood", "0.05", "--format", "json")
+    found = json.loads(out)
+    assert 0 == found["judging"]["fitted_on"]
+    assert any("not enough history" in note for note in found["notes"])
+
+
+def test_the_rules_alone_make_a_plan_that_is_applied_and_undone(run) -> None:
+    """Review, plan, apply, verify, undo: through the commands, with every refusal in between."""
+    _, _, err = _review(run, "--plan", "q.plan")
+    assert "q.plan" in err
+    code, out, _ = run("apply", "q.plan", "--yes", "--cap", "10")
+    assert (0, True) == (code, "alice" in out)
+    code, out, _ = _review(run, "--format", "json")
+    (again,) = [each for each in json.loads(out)["findings"] if each["name"] == "alice"]
+    assert ("keep", ["taken back already"]) == (again["proposal"], again["guards"])
+    assert 0 == run("verify", "q.plan")[0]
+    assert 0 == run("undo", "q.plan", "--yes")[0]
+    _, out, _ = _review(run, "--format", "json")
+    (back,) = [each for each in json.loads(out)["findings"] if each["name"] == "alice"]
+    assert "remove" == back["proposal"]
+
+
+def test_a_backtest_prints_its_settings(run) -> None:
+    """JSON is the list of settings; text ends with what to use; a short past says that it is."""
+    code, out, _ = run("backtest", "--now", NOW, "--horizon", "60", "--format", "json")
+    found = json.loads(out)
+    assert 0 == code
+    assert [60, 90, 120, 180, 270, 365] == [each["threshold"] for each in found if each["rule"] == "fixed"]
+    assert {"rule", "threshold", "taken_back", "regretted", "days_needlessly_held"} == set(found[0])
+    assert "Recommended" in run("backtest", "--now", NOW, "--horizon", "60")[1]
+    code, out, _ = run("backtest", "--now", ago(380), "--format", "json")
+    assert (0, []) == (code, json.loads(out))
+
+
+def test_a_review_of_an_issuer_has_that_one_only(run) -> None:
+    """`--issuer` leaves all others out."""
+    assert [] == json.loads(_review(run, "--issuer", "https://other.test/", "--format", "json")[1])["findings"]
+    assert json.loads(_review(run, "--issuer", ISSUER, "--format", "json")[1])["findings"]
