@@ -18,6 +18,7 @@ import threading
 import time
 import timeit
 import uuid
+from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -77,23 +78,27 @@ def _polled(store: Store, decide: Callable[[], bool], kind: str, number: int) ->
     gc.collect()
     before = _resident()
     begun = time.perf_counter()
-    loading = _beside(decide, revocations.poll)
+    collections = _Collections()
+    loading, refreshing, quiet = _new(), _new(), _new()
+    _beside(loading, decide, revocations.poll)
     seconds = time.perf_counter() - begun
     gc.collect()
     print(f"{'memory added by the snapshot':32} {(_resident() - before) / 1e6:8.0f} MB")
     news: list[float] = []
-    refreshing: list[Took] = []
-    quiet: list[Took] = []
+    # As a server does that has started: what is there stays.
+    gc.collect()
+    gc.freeze()
     for each in range(REFRESHES):
         first = number + each * NEWS
         store.revoke(list(_entries(kind, first, first + NEWS)), at=time.time())
-        refreshing += _beside(decide, lambda: news.append(_timed(revocations.poll)))
-        quiet += _beside(decide, lambda: time.sleep(seconds / REFRESHES))
+        _beside(refreshing, decide, lambda: news.append(_timed(revocations.poll)))
+        _beside(quiet, decide, lambda: time.sleep(seconds / REFRESHES))
     print(f"{'first load':32} {seconds:8.1f} s")
     print(f"{f'refresh, {NEWS:,} new':32} {statistics.median(news) * 1e3:8.0f} ms")
     for what, took in (("alone", quiet), ("beside the first load", loading), ("beside refreshes", refreshing)):
-        print(f"{f'requests {what}':32} as seen  {_pauses([each.seen for each in took])}")
-        print(f"{'':32} as owed  {_pauses([each.owed for each in took])}")
+        print(f"{f'requests {what}':32} as seen  {_pauses(took.seen)}")
+        print(f"{'':32} as owed  {_pauses(took.owed)}")
+    print(f"{'longest collection of garbage':32} {collections.longest * 1e3:8.1f} ms")
     assert number + REFRESHES * NEWS == len(revocations)
     return revocations
 
@@ -129,19 +134,18 @@ def _entries(kind: str, start: int, end: int) -> Iterator[Entry]:
 
 
 class Took(NamedTuple):
-    """How long a request had to wait, in nanoseconds: by the clock, and as far as this process worked meanwhile.
+    """How long requests had to wait, in nanoseconds: by the clock, and as far as this process worked meanwhile.
 
     `owed` leaves out what the machine did for others, and is still too much: what runs without the interpreter's lock
-    is in it.
+    is in it. Arrays, since a million objects of the measurement's own would be what the collector of garbage walks.
     """
 
-    seen: int
-    owed: int
+    seen: array[int]
+    owed: array[int]
 
 
-def _beside(decide: Callable[[], bool], work: Callable[[], object]) -> list[Took]:
+def _beside(took: Took, decide: Callable[[], bool], work: Callable[[], object]) -> None:
     """What requests cost that another thread served during `work`, each after a rest, as one that waits for a socket."""
-    took: list[Took] = []
     over = threading.Event()
 
     def serve() -> None:
@@ -151,22 +155,41 @@ def _beside(decide: Callable[[], bool], work: Callable[[], object]) -> list[Took
             time.sleep(rest)
             decide()
             seen = clock() - begun - REST
-            took.append(Took(seen, min(seen, time.process_time_ns() - worked)))
+            took.seen.append(seen)
+            took.owed.append(min(seen, time.process_time_ns() - worked))
 
     thread = threading.Thread(target=serve)
     thread.start()
     work()
     over.set()
     thread.join()
-    return took
 
 
-def _pauses(took: list[int]) -> str:
-    took = sorted(took)
+def _new() -> Took:
+    return Took(array("q"), array("q"))
+
+
+def _pauses(took: array[int]) -> str:
+    ordered = sorted(took)
     return (
-        f"p50 {took[len(took) // 2] / 1e6:5.2f} ms, p99.9 {took[int(len(took) * 0.999)] / 1e6:6.2f} ms, "
-        f"longest {took[-1] / 1e6:6.2f} ms, {sum(each > WORST for each in took)} of {len(took):,} over 5 ms"
+        f"p50 {ordered[len(ordered) // 2] / 1e6:5.2f} ms, p99.9 {ordered[int(len(ordered) * 0.999)] / 1e6:6.2f} ms, "
+        f"longest {ordered[-1] / 1e6:6.2f} ms, {sum(each > WORST for each in ordered)} of {len(ordered):,} over 5 ms"
     )
+
+
+class _Collections:
+    """How long full collections of garbage take: any process has them, whatever it keeps."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self._begun = 0.0
+        gc.callbacks.append(self._heard)
+
+    def _heard(self, phase: str, _: object) -> None:
+        if phase == "start":
+            self._begun = time.perf_counter()
+        else:
+            self.longest = max(self.longest, time.perf_counter() - self._begun)
 
 
 def _timed(work: Callable[[], object]) -> float:

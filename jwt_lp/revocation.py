@@ -14,7 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from jwt_lp.errors import StoreError
-from jwt_lp.standing import Builder, Ledger
+from jwt_lp.standing import Builder, Ledger, let_go
 
 if TYPE_CHECKING:
     from jwt_lp.claims import AccessToken
@@ -209,5 +209,10 @@ class Revocations:
             raise StoreError(f"the store's sequence went back from {view.sequence} to {since}")
         if again:
             self._rebuilt = now
-        self.view = View(since, builder.done(), asked_at)
+        old, new = view.ledger, builder.done()
+        self.view = View(since, new, asked_at)
+        replaced = old.replaced(new)
+        # From here on nothing but `replaced` holds what is not needed any more.
+        del view, builder, old
+        let_go(replaced)
         return self._pause

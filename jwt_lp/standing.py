@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 SHARDS: Final = 1024
 _BREATH: Final = 64
+# Seconds. Without any, whoever lets the interpreter go is often the first to have it again.
+_REST: Final = 0.0001
 _HOUR: Final = 3600
 
 
@@ -88,6 +90,11 @@ class Ledger:
         denials = tuple(Denial(name, pattern, keep, role) for (_, role), (name, pattern, keep, _) in standing.items())
         return Standing(None, denials, min(until for _, _, _, until in standing.values()))
 
+    def replaced(self, new: Ledger) -> list[dict[bytes, Any]]:
+        """The parts that `new` does not share."""
+        pairs = ((self.tokens, new.tokens), (self.before, new.before), (self.denied, new.denied))
+        return [mine for one, other in pairs for mine, theirs in zip(one, other, strict=True) if mine is not theirs]
+
     def __len__(self) -> int:
         return sum(len(shard) for part in (self.tokens, self.before, self.denied) for shard in part)
 
@@ -96,7 +103,7 @@ class Builder:
     """Makes the next ledger of one. What is changed is copied first, and once."""
 
     def __init__(
-        self, start: Ledger, now: float, span: float, breathe: Callable[[], None] = lambda: time.sleep(0)
+        self, start: Ledger, now: float, span: float, breathe: Callable[[], None] = lambda: time.sleep(_REST)
     ) -> None:
         self._start = start
         self._now = now
@@ -169,12 +176,18 @@ class Builder:
         return shards[index]
 
 
+def let_go(parts: list[dict[bytes, Any]]) -> None:
+    """Free parts one after the other: all at once, a million entries are a pause for whoever serves a request."""
+    for _ in gently(range(len(parts))):
+        parts.pop()
+
+
 def gently(things: Iterable[T]) -> Iterator[T]:
     """The same things, and every now and then whoever serves a request has the interpreter first."""
     for number, thing in enumerate(things, 1):
         yield thing
         if number % _BREATH == 0:
-            time.sleep(0)
+            time.sleep(_REST)
 
 
 def digest(of: str, issuer: str, name: str) -> bytes:

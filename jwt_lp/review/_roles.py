@@ -14,7 +14,7 @@ from jwt_lp.permissions import Permissions
 from jwt_lp.review._ways import overlap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from jwt_lp.review.planning import Item
 
@@ -31,8 +31,13 @@ class Shrunk:
         return tuple(each for each in self.left.get(role, ()) if overlap(each, pattern))
 
 
-def shrink(items: Iterable[Item], text: str | None, dropped: dict[str, str]) -> Shrunk:
-    """What of `items`, all of them about roles, can be done to the policy's text; `dropped` is told why not."""
+def shrink(
+    items: Iterable[Item], text: str | None, dropped: dict[str, str], stays: Container[tuple[str, str]] = ()
+) -> Shrunk:
+    """What of `items`, all of them about roles, can be done to the policy's text; `dropped` is told why not.
+
+    `stays` are grants, each with its role, that some issuer's members keep: the role is one for all of them.
+    """
     listed = list(items)
     if text is None:
         dropped.update((item.id, "there is no policy file that could be edited") for item in listed)
@@ -44,8 +49,8 @@ def shrink(items: Iterable[Item], text: str | None, dropped: dict[str, str]) -> 
             dropped[item.id] = f"the policy has no role {item.name}"
         else:
             groups.setdefault((item.name, item.grant), []).append(item)
-    for group in groups.values():
-        if len({item.instead for item in group}) > 1:
+    for key, group in groups.items():
+        if key in stays or len({item.instead for item in group}) > 1:
             dropped.update(
                 (item.id, "it was decided otherwise for another issuer, and the role is one") for item in group
             )

@@ -69,6 +69,8 @@ def used_since(rows: Iterable[UsageRow], takings: Takings, items: Sequence[Item]
     `seen_until` is until when the review had seen everything, in seconds since the epoch.
     """
     going: set[tuple[str, ...]] = {(item.of, item.issuer, item.name, item.role, item.grant) for item in items}
+    # What a role's members of one issuer did before was known when it was decided about them.
+    known = {(item.name, item.grant, item.issuer): item.last_day for item in items if item.of == "role"}
     reasons: dict[str, str] = {}
     for row in rows:
         use = row.use
@@ -76,7 +78,10 @@ def used_since(rows: Iterable[UsageRow], takings: Takings, items: Sequence[Item]
             continue
         for taking in takings.about(use):
             item = taking.item
-            if not (use.day > item.last_day or row.last > seen_until):
+            last_day = (
+                known.get((item.name, item.grant, use.issuer), item.last_day) if item.of == "role" else item.last_day
+            )
+            if not (use.day > last_day or row.last > seen_until):
                 continue
             if _mine(item, use):
                 reasons[item.id] = f"{use.permission} was used on {use.day}, after the review"

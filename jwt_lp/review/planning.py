@@ -131,9 +131,17 @@ class Plan:
 
 
 def from_review(review: Review, *, now: float, cap: int | None = None) -> Plan:
-    """What the rules alone decide: what is proposed goes, and nothing that a guard holds back."""
+    """What the rules alone decide: what is proposed goes, and nothing that a guard holds back.
+
+    A role of the policy is one: where one issuer's members keep a grant of it, it stays.
+    """
+    stays = {(each.name, each.grant) for each in review.findings if each.kind == "role" and each.proposal == "keep"}
     cases = map(Case.of_finding, open_findings(review.findings))
-    items = tuple(_decided(case, case.proposal, RULES) for case in cases if case.proposal != "keep")
+    items = tuple(
+        _decided(case, case.proposal, RULES)
+        for case in cases
+        if case.proposal != "keep" and not (case.of == "role" and (case.name, case.grant) in stays)
+    )
     return _plan(Origin.of(review), items, now, cap)
 
 

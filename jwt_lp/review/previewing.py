@@ -105,7 +105,8 @@ def preview(
     }
     while True:
         items = [item for item in plan.items if item.takes and item.id not in dropped]
-        shrunk = shrink((item for item in items if item.of == "role"), policy, dropped)
+        stays = {(item.name, item.grant) for item in plan.items if item.of == "role" and item not in items}
+        shrunk = shrink((item for item in items if item.of == "role"), policy, dropped, stays)
         items = [item for item in items if item.id not in dropped]
         takings = [taking for item in items for taking in _takings(item, plan, items, rules, shrunk, today)]
         indexed = Takings(takings)
