@@ -58,11 +58,11 @@ def reviewed(*findings: Finding, source: Any = "imported", grants: int = 1000, p
 
 def use(permission: str, day: str, subject: str = "alice", **more: Any) -> Use:
     """Something that passed through a direct grant of the same name."""
-    values = {
+    values: dict[str, Any] = {
         "service": "orders", "issuer": ISSUER, "client": "", "role": "", "endpoint": "views.x", "method": "GET",
         "requirement": permission, "grant": permission, "outcome": "granted",
     } | more  # fmt: skip
-    return Use(subject=subject, permission=permission, day=day, **values)  # type: ignore[arg-type]
+    return Use(subject=subject, permission=permission, day=day, **values)
 
 
 def record(store: Any, *uses: Use, hour: int = 12, count: int = 1, sightings: tuple[Sighting, ...] = ()) -> None:

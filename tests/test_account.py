@@ -9,7 +9,6 @@ import weakref
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -20,7 +19,6 @@ from jwt_lp.errors import ConfigurationError
 from jwt_lp.routes import Route
 from jwt_lp.testing import ISSUER, Authority
 from memorystore import MemoryStore, entry
-from needs import need
 
 POLICY = {
     "version": 1,
@@ -509,7 +507,7 @@ def test_an_account_that_is_gone_is_not_kept_for_forks() -> None:
 
 def test_pushes_are_listened_for_in_each_process(world: World) -> None:
     """One listener for a process; it ends with the guard. Where Redis is away the polling goes on."""
-    need(find_spec("redis"), "redis (extra `redis`)")
+    pytest.importorskip("redis", reason="needs redis (extra `redis`)")
     settings = world.authority.settings(STORE=world.store, PUSH="redis://127.0.0.1:1")
     guard = Guard(settings, clock=lambda: world.now)
     account = guard._account

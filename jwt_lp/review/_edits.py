@@ -60,11 +60,9 @@ def edited(text: str, changes: Mapping[tuple[str, str], Iterable[str]]) -> str:
 
 
 def _replace(grants: Any, grant: str, instead: tuple[str, ...]) -> None:
-    """Take `grant` out of a list wherever it stands, and put in what it does not have of `instead`."""
+    """Take `grant` out of a list, where a policy has it once, and put in what it does not have of `instead`."""
     texts = [str(each) for each in grants]
-    first, *again = [index for index, each in enumerate(texts) if each == grant]
-    for index in reversed(again):
-        del grants[index]
+    first = texts.index(grant)
     fresh = [each for each in instead if each not in texts]
     if not fresh:
         del grants[first]

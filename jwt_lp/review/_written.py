@@ -64,10 +64,13 @@ def past(journal: Path) -> Past:
     found = Past()
     for line in _lines(journal):
         state = _STATES[line["what"]]
-        if state == "begun":
-            found = Past(state, _intent(line), found.attempt, line["at"], line["by"])
-        else:
-            found = Past(state, found.intent, found.attempt + (state == "undone"), line["at"], line["by"])
+        try:
+            intent = _intent(line) if state == "begun" else found.intent
+            found = Past(state, intent, found.attempt + (state == "undone"), line["at"], line["by"])
+        except (KeyError, TypeError, ValueError):
+            raise ConfigurationError(
+                f"{show(str(journal))}: not a journal of a plan: a line lacks what it should say"
+            ) from None
     return found
 
 

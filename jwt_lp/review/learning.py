@@ -42,9 +42,9 @@ def learned(store: Store, *, until: str, issuer: str | None = None, least: int =
         return Learned(_history(store.days(until=until, issuer=issuer)), 1.0)
     drawn: list[tuple[str, str]] = []
     left = MOST_DAYS
-    for key in sorted(days, key=_draw):
-        if days[key] > left:
-            break
+    order = iter(sorted(days, key=_draw))
+    # There are more days than are read, so that one of them is too many.
+    while days[key := next(order)] <= left:
         left -= days[key]
         drawn.append(key)
     return Learned(_history(store.days(until=until, subjects=drawn)), len(drawn) / len(days))

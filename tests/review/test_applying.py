@@ -86,6 +86,7 @@ def test_apply_and_undo(store, policy, tmp_path):
     assert between[:3] == between[3:]
     assert "# rarely" in policy.read_text()
     assert "# the counter" in policy.read_text()
+    assert done.difference is not None
     assert [each.entry.id for each in taken_back(store)] == [each.id for each in done.difference.entries]
     assert 0o600 == journal.stat().st_mode & 0o777
     undone = undo(journal, store, now=NOW + 9, by="dave")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jwt_lp.review import likelihood
 from jwt_lp.review.judging import WINDOW, Rule
 from jwt_lp.review.likelihood import _FEATURES, Model, Pair, _said
 
@@ -101,6 +102,14 @@ def test_the_same_past_gives_the_same_model() -> None:
     many = Model.fit(_cases(25_000))
     assert many is not None
     assert 6250 == many.fitted_on
+
+
+def test_a_fit_that_does_not_settle_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After so many rounds what there is has to do: no past keeps a command going for ever."""
+    monkeypatch.setattr(likelihood, "_ROUNDS", 1)
+    found = Model.fit(_cases())
+    assert found is not None
+    assert 0 < found.likelihood(_cases()[0][0]) < 1
 
 
 def test_reasons_are_said_in_words(model: Model) -> None:

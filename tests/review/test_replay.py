@@ -137,6 +137,13 @@ def test_the_recommended_setting_holds_least_within_the_regret() -> None:
     assert None is strict.recommended
 
 
+def test_the_crowd_is_who_used_what_within_a_year() -> None:
+    """Holders that were active within a year until a day, and how many of them used each grant."""
+    events = [("a", "x", 700_000), ("a", "y", 700_300), ("b", "x", 700_400), ("c", "x", 700_900)]
+    assert ({"x": 1, "y": 1}, 2) == _history(events).crowd(700_420)
+    assert ({}, 0) == _history(events).crowd(699_999)
+
+
 def test_steps_are_told() -> None:
     """Whoever waits hears of each review."""
     heard: list[int] = []

@@ -486,3 +486,10 @@ def test_what_is_learnt_of_a_large_store_is_of_some_subjects(past: Past, monkeyp
     assert list(few.history.judged(few.history.last, 100)) == list(
         learned(past.store, until=NOW).history.judged(few.history.last, 100)
     )
+
+
+def test_a_young_store_is_not_read_for_nothing(past: Past) -> None:
+    """Where no case of the past can have its answer yet, nothing is learnt and nothing read."""
+    past.used("alice", "orders:read", 300)
+    assert 0 == learned(past.store, until=NOW, least=401).history.pairs
+    assert 1 == learned(past.store, until=NOW, least=400).history.pairs

@@ -1,0 +1,505 @@
+"""What applying, undoing and verifying do where something is in the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import replace
+
+import pytest
+import tomlkit
+
+from jwt_lp import Policy
+from jwt_lp.errors import ConfigurationError, PolicyError
+from jwt_lp.review import planning
+from jwt_lp.review._edits import edited, policy_of, put, read_bytes
+from jwt_lp.review._written import journal_of, note, past
+from jwt_lp.review.applying import Moved, apply, preview, undo, undoing
+from jwt_lp.review.previewing import Difference
+from jwt_lp.review.verifying import verify
+from jwt_lp.stores import Held, Sighting, open_store
+from reviewed import ISSUER, LATER, at, finding, record, reviewed, use
+
+POLICY = """version = 1
+[permissions]
+"orders:list" = {}
+"orders:read" = {}
+"reports:a" = {}
+"reports:b" = {}
+"exports:a" = {}
+# who may do what
+[roles.clerk]
+grants = ["orders:list", "orders:read", "reports:*"]
+[roles.chief]
+includes = ["clerk"]
+grants = ["orders:list"]
+[roles.desk]
+grants = ["exports:*", "orders:read"]
+"""
+NOW = at(LATER)
+AFTER = NOW + 3 * 86400
+
+
+def _after(days: int) -> str:
+    return f"2026-11-{10 + days:02}"
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store that knows one issuer."""
+    found = open_store(f"sqlite:///{tmp_path}/a.db")
+    found.migrate()
+    record(found, use("orders:list", "2026-10-01", "zoe"))
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def policy(tmp_path):
+    """The policy file."""
+    path = tmp_path / "least-privilege.toml"
+    path.write_text(POLICY)
+    return path
+
+
+@pytest.fixture
+def journal(tmp_path):
+    """Where the plan's journal is."""
+    return journal_of(tmp_path / "q.plan")
+
+
+def _planned(*findings, policy=None, **more):
+    loaded = None if policy is None else Policy.load(policy)
+    return planning.from_review(reviewed(*findings, policy=loaded, **more), now=NOW)
+
+
+def _apply(plan, store, journal, policy=None, **more):
+    return apply(plan, store, policy, journal=journal, now=NOW, by="carol", **more)
+
+
+def _verified(plan, journal, store):
+    return {each.item.id: each for each in verify(plan, journal, store)}
+
+
+def test_a_policy_that_is_no_toml_is_refused(store, policy, journal) -> None:
+    """Neither what cannot be parsed nor what is no text is edited."""
+    with pytest.raises(ConfigurationError, match="not TOML"):
+        policy_of("version = ")
+    plan = _planned(finding("clerk", of="role", members=2), policy=policy)
+    policy.write_bytes(b"\xff\xfe")
+    with pytest.raises(PolicyError, match="not UTF-8"):
+        _apply(plan, store, journal, policy)
+
+
+def test_without_tomlkit_the_command_that_brings_it_is_named(monkeypatch) -> None:
+    """A library that is missing is named with its extra."""
+    monkeypatch.setitem(sys.modules, "tomlkit", None)
+    with pytest.raises(ConfigurationError, match=r"jwt-lp\[cli\]"):
+        edited(POLICY, {("clerk", "orders:read"): ()})
+
+
+def test_an_edit_that_does_something_else_is_refused(monkeypatch) -> None:
+    """Whatever a library makes of a layout: what is written says what was meant, and never allows more."""
+    monkeypatch.setattr(tomlkit, "dumps", lambda _: POLICY)
+    with pytest.raises(ConfigurationError, match="by hand"):
+        edited(POLICY, {("clerk", "orders:read"): ()})
+    monkeypatch.undo()
+    with pytest.raises(ConfigurationError, match="would allow more"):
+        edited(POLICY, {("clerk", "orders:read"): ("reports:**",)})
+
+
+def test_a_grant_is_narrowed_in_its_place(policy) -> None:
+    """What is put in stands where the pattern stood, and nothing stands twice."""
+    made = edited(POLICY, {("clerk", "reports:*"): ("reports:a", "orders:list", "reports:b")})
+    assert '["orders:list", "orders:read", "reports:a", "reports:b"]' in made
+    assert "# who may do what" in made
+
+
+def test_files_that_cannot_be_read_or_written_are_named(tmp_path) -> None:
+    """An error of the system says which file, and leaves nothing behind."""
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        read_bytes(tmp_path / "nonesuch")
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        put(tmp_path / "no" / "such" / "folder", b"")
+    policy = tmp_path / "p.toml"
+    policy.write_text(POLICY)
+    with pytest.raises(ConfigurationError):
+        put(policy, b"version = 2", policy=True)
+    assert POLICY == policy.read_text()
+    assert ["p.toml"] == [each.name for each in tmp_path.iterdir()]
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        put(tmp_path / "folder", b"", mode=0o600)
+    assert ["folder", "p.toml"] == sorted(each.name for each in tmp_path.iterdir())
+
+
+def test_a_linked_policy_stays_a_link_and_keeps_its_mode(tmp_path) -> None:
+    """What is deployed through a link is edited where it leads, with the mode it has."""
+    real = tmp_path / "real.toml"
+    real.write_text(POLICY)
+    real.chmod(0o640)
+    link = tmp_path / "least-privilege.toml"
+    link.symlink_to(real)
+    put(link, POLICY.replace("orders", "carts").encode(), policy=True)
+    assert link.is_symlink()
+    assert "carts:list" in real.read_text()
+    assert 0o640 == real.stat().st_mode & 0o777
+
+
+def test_a_journal_that_was_broken_off_is_read_to_there(journal) -> None:
+    """Half a line is nothing that was done; what is whole but no journal is refused, with its line."""
+    assert "new" == past(journal).state
+    journal.write_text('{"what": "inte')
+    note(journal, "undone", at=NOW, by="carol")
+    assert "undone" == past(journal).state
+    for content, fault in (
+        ("[]\n", "line 1: not a journal"),
+        ('{"what": "nonesuch"}\n', "line 1: not a journal"),
+        ('{"what": "done"}\n', "lacks what it should say"),
+        ('{"what": "intent", "at": 1, "by": ""}\n', "lacks what it should say"),
+    ):
+        journal.write_text(content)
+        with pytest.raises(ConfigurationError, match=fault):
+            past(journal)
+    journal.write_bytes(b"\xff")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        past(journal)
+
+
+def test_a_journal_that_cannot_be_written_stops_everything(store, tmp_path) -> None:
+    """What cannot be undone is not done."""
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        _apply(_planned(finding()), store, tmp_path / "no" / "folder.journal")
+    assert [] == list(store.revocations())
+
+
+def test_a_journal_of_another_plan_is_not_written_over(store, journal) -> None:
+    """A plan is not applied beside what was done for another, nor twice, nor undone twice."""
+    plan = _planned(finding())
+    _apply(plan, store, journal)
+    with pytest.raises(PolicyError, match="another plan"):
+        _apply(_planned(finding("bob")), store, journal)
+    with pytest.raises(PolicyError, match="applied already"):
+        _apply(plan, store, journal)
+    note(journal, "undoing", at=NOW, by="carol")
+    with pytest.raises(PolicyError, match="half undone"):
+        _apply(plan, store, journal)
+    undo(journal, store, now=NOW, by="carol")
+    with pytest.raises(PolicyError, match="nothing was applied"):
+        undo(journal, store, now=NOW, by="carol")
+
+
+def test_a_plan_that_has_nothing_to_do_is_refused(store, journal) -> None:
+    """Where everything was used since, nothing is written."""
+    record(store, use("orders:read", _after(0)))
+    with pytest.raises(PolicyError, match="nothing of the plan is left"):
+        _apply(_planned(finding()), store, journal)
+    found = preview(_planned(finding()), store, None, now=NOW)
+    assert not found
+    assert isinstance(found, Difference)
+    assert "after the review" in found.dropped[0].reason
+
+
+def test_a_crash_before_the_policy_was_written_is_finished(store, policy, journal) -> None:
+    """What was begun is finished when it is applied again, and written once; a hand's edit in between stops it."""
+    plan = _planned(finding("clerk", of="role", members=2), finding("chief", "orders:read", of="role"), policy=policy)
+    found = preview(plan, store, POLICY, now=NOW)
+    assert found
+    _apply(plan, store, journal, policy)
+    written = journal.read_text().splitlines()
+    policy.write_text(POLICY)
+    journal.write_text(f"{written[0]}\n")
+    policy.write_text(f"{POLICY}# mine\n")
+    with pytest.raises(Moved, match="while the plan was applied"):
+        _apply(plan, store, journal, policy)
+    policy.write_text(POLICY)
+    again = _apply(plan, store, journal, policy)
+    assert (True, True, 0) == (again.resumed, again.policy, again.entries)
+    assert '"orders:read"' not in policy.read_text().split("[roles")[2]
+
+
+def test_undo_leaves_alone_what_somebody_else_wrote(store, policy, journal) -> None:
+    """Where the policy was edited since, undo says what to take back by hand, and may lift the entries alone."""
+    plan = _planned(finding("desk", "exports:*", of="role", members=2), policy=policy)
+    assert _apply(plan, store, journal, policy).policy
+    policy.write_text(policy.read_text() + "# mine\n")
+    with pytest.raises(Moved, match="--leave-policy") as caught:
+        undo(journal, store, now=NOW, by="dave")
+    assert any("exports" in line for line in caught.value.lines)
+    assert undoing(journal, policy=False).plan == plan.hash
+    assert "" == undo(journal, store, now=NOW, by="dave", policy=False).path
+    assert "# mine" in policy.read_text()
+
+
+def test_the_policy_that_was_reviewed_has_to_be_there(store, policy, journal) -> None:
+    """A plan about roles needs the file, and the one that was reviewed; one about subjects does not."""
+    role = finding("clerk", "reports:*", of="role", members=2)
+    with pytest.raises(PolicyError, match="pass --policy"):
+        preview(_planned(role, policy=policy), store, None, now=NOW)
+    with pytest.raises(PolicyError, match="has changed since"):
+        preview(_planned(role, policy=policy), store, POLICY.replace("orders:list", "orders:all"), now=NOW)
+    assert preview(_planned(finding(), policy=policy), store, None, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (finding(""), "names no subjects"),
+        (finding("h:AAAAAAAAAAAAAAAAAAAAAA"), "by a key"),
+        (finding(guards=("last holder",)), "--even-last-holder"),
+    ],
+)
+def test_what_cannot_be_taken_back_is_left_out(store, found, reason) -> None:
+    """With the reason, and without stopping the rest."""
+    shown = preview(_planned(found, finding("zed"), source="tokens"), store, None, now=NOW)
+    assert [reason in each.reason for each in shown.dropped] == [True]
+    assert ["zed"] == [each.name for each in shown.items]
+
+
+def _exempted(plan, name, until):
+    items = tuple(replace(each, action="exempt", until=until) if each.name == name else each for each in plan.items)
+    return replace(plan, items=items)
+
+
+def test_an_exemption_of_a_member_keeps_the_roles_grant(store, policy) -> None:
+    """While somebody's exemption runs, what they have through the role stays with the role; when it has ended it is said."""
+    plan = _planned(
+        finding("desk", "exports:*", of="role", members=2),
+        finding("alice", "exports:*", role="desk"),
+        policy=policy,
+    )
+    running = preview(_exempted(plan, "alice", "2027-01-01"), store, POLICY, now=NOW)
+    assert "is exempt until 2027-01-01" in running.dropped[0].reason
+    ended = preview(_exempted(plan, "alice", "2026-01-01"), store, POLICY, now=NOW)
+    assert any("ended on 2026-01-01" in each for each in ended.notes)
+    assert ["desk"] == [each.name for each in ended.items]
+
+
+def test_a_membership_goes_with_all_that_the_role_grants(store, policy, journal) -> None:
+    """A member leaves a role by entries for each of its grants, less what it keeps, and a line for who granted it."""
+    member = finding("alice", "", role="clerk")
+    plan = _planned(member, finding("alice", "reports:a"), policy=policy)
+    plan = replace(plan, items=(plan.items[0], replace(plan.items[1], action="keep")))
+    assert ["", "reports:a"] == [each.grant for each in plan.items]
+    shown = preview(plan, store, POLICY, now=NOW)
+    assert {("orders:list", ()), ("orders:read", ()), ("reports:*", ("reports:a",))} >= {
+        (each.pattern, each.keep) for each in shown.entries
+    }
+    assert 3 == len(shown.entries)
+    assert [("alice", "clerk")] == [(each.name, each.role) for each in shown.handoffs]
+    ghost = preview(_planned(finding("alice", "", role="ghost")), store, None, now=NOW)
+    assert ((), 1) == (ghost.entries, len(ghost.handoffs))
+
+
+def test_two_narrowings_of_one_holder_keep_what_each_needs(store) -> None:
+    """An entry refuses whichever way serves, so what another one of the same plan leaves is named in it."""
+    one = finding("alice", "orders:*", proposal="narrow", instead=("orders:list",))
+    other = finding("alice", "orders:**", proposal="narrow", instead=("orders:7:read", "orders:read"))
+    shown = preview(_planned(one, other), store, None, now=NOW)
+    assert {
+        ("orders:*", ("orders:list", "orders:read")),
+        ("orders:**", ("orders:7:read", "orders:read", "orders:list")),
+    } == {(each.pattern, each.keep) for each in shown.entries}
+
+
+def test_what_another_item_takes_and_cannot_is_kept(store) -> None:
+    """What is left out of a plan stays with its holder, whatever pattern of the same plan would cover it."""
+    wide = finding("alice", "orders:*")
+    used = finding("alice", "orders:read")
+    record(store, use("orders:read", _after(0)))
+    shown = preview(_planned(wide, used), store, None, now=NOW)
+    assert {"alice": True} == {each.item.name: "orders:read" in each.reason for each in shown.dropped}
+
+
+def test_clients_are_found_by_their_uses(store, journal) -> None:
+    """A client's item is about what it did for anybody; a refused use of it since is told, and one of others is not."""
+    plan = _planned(finding("web", "orders:read", of="client"), finding("web", "orders:list", of="client"))
+    _apply(plan, store, journal)
+    record(
+        store,
+        use("orders:read", _after(2), "bob", client="web", outcome="revoked", grant=""),
+        use("orders:read", _after(2), "bob", client="web", outcome="denied", grant=""),
+        use("orders:list", _after(2), "bob", client="web"),
+        use("orders:refund", _after(2), "bob", client="web"),
+        use("orders:read", _after(2), "bob", client="other", outcome="revoked", grant=""),
+        use("orders:refund", _after(2), "bob", client="web", outcome="revoked", grant=""),
+    )
+    found = {each.item.grant: each for each in verify(plan, journal, store)}
+    assert (0, 1, True) == (found["orders:read"].used, found["orders:read"].refused, found["orders:read"].good)
+    assert (1, 0, False) == (found["orders:list"].used, found["orders:list"].refused, found["orders:list"].good)
+
+
+def test_what_became_of_each_item_is_verified(store, policy, journal) -> None:
+    """Taken back when, used and refused since, granted again by a token or an import, and lifted by whom."""
+    plan = _planned(
+        finding("alice"),
+        finding("bob"),
+        finding("carl"),
+        finding("dora"),
+        finding("desk", "exports:*", of="role", members=1),
+        policy=policy,
+    )
+    _apply(plan, store, journal, policy)
+    ids = {each.name: each.id for each in plan.items}
+    record(
+        store,
+        use("orders:read", _after(0), "alice"),
+        use("orders:read", _after(2), "alice", outcome="observed", grant=""),
+        use("orders:list", _after(2), "alice"),
+        use("orders:read", _after(2), "alice", outcome="revoked", grant=""),
+        use("exports:a", _after(2), "erin", outcome="revoked", grant=""),
+        use("orders:read", _after(3), "dora"),
+        hour=13,
+        sightings=(
+            Sighting(ISSUER, "bob", "", "", "orders:read", _after(2)),
+            Sighting(ISSUER, "bob", "", "", "orders:read", "2026-10-02"),
+            Sighting(ISSUER, "dora", "", "", "orders:read", _after(3)),
+        ),
+    )
+    store.hold([Held(ISSUER, "carl", "", "", "orders:read")], as_of=_after(1), complete=True)
+    lifted = [each.entry.id for each in store.revocations() if each.entry.name == "dora"]
+    store.lift(lifted, at=at(_after(2)))
+    found = _verified(plan, journal, store)
+    assert (1, 1, "") == (found[ids["alice"]].used, found[ids["alice"]].refused, found[ids["alice"]].again)
+    assert _after(2) == found[ids["bob"]].again
+    assert _after(1) == found[ids["carl"]].again
+    assert (0, "", at(_after(2))) == (
+        found[ids["dora"]].used,
+        found[ids["dora"]].again,
+        found[ids["dora"]].lifted_at,
+    )
+    assert 1 == found[ids["desk"]].refused
+    assert [False, False, False, True, True] == [
+        found[ids[name]].good for name in ("alice", "bob", "carl", "dora", "desk")
+    ]
+    undo(journal, store, now=AFTER, by="dave")
+    assert {"dave"} == {each.lifted_by for each in verify(plan, journal, store)}
+
+
+def test_what_was_not_applied_cannot_be_verified(store, journal) -> None:
+    """Nor a plan whose journal is another's; one that wrote no entry has nothing that was used."""
+    plan = _planned(finding("alice", "", role="ghost"))
+    with pytest.raises(PolicyError, match="no journal"):
+        verify(plan, journal, store)
+    _apply(plan, store, journal)
+    assert [True] == [each.good for each in verify(plan, journal, store)]
+    with pytest.raises(PolicyError, match="no journal"):
+        verify(_planned(finding("bob")), journal, store)
+
+
+def test_use_through_what_goes_as_well_does_not_keep_it(store) -> None:
+    """A use through another way of the same plan is no reason to keep one; through a way that stays it is."""
+    record(store, use("orders:read", _after(0), "alice", grant="orders:*"))
+    stays = preview(_planned(finding()), store, None, now=NOW)
+    assert "which stays" in stays.dropped[0].reason
+    role = preview(_planned(finding("alice", "", role="clerk"), policy=None), store, None, now=NOW)
+    assert [] == list(role.dropped)
+
+
+def test_a_plan_that_was_changed_is_refused(tmp_path) -> None:
+    """Its hash covers all that it says."""
+    said = json.loads(_planned(finding()).encode())
+    said["items"][0]["grant"] = "**"
+    with pytest.raises(ConfigurationError, match="changed after it was made"):
+        planning.Plan.decode(json.dumps(said))
+    assert os.sep in str(journal_of(tmp_path / "q.plan"))
+
+
+def test_what_nobody_used_or_was_refused_keeps_nothing(store, policy) -> None:
+    """A refusal since the review is no use; and of a role, any member's use is."""
+    record(store, use("orders:read", _after(0), outcome="denied", grant=""))
+    assert not preview(_planned(finding()), store, None, now=NOW).dropped
+    record(store, use("exports:a", _after(0), "erin", role="desk", grant="exports:*"))
+    shown = preview(_planned(finding("desk", "exports:*", of="role"), policy=policy), store, POLICY, now=NOW)
+    assert [True] == ["exports:a was used" in each.reason for each in shown.dropped]
+
+
+def test_a_taking_that_would_take_nothing_is_none(store) -> None:
+    """Where all that an entry would refuse was decided to stay, only the line for who grants it is left."""
+    plan = _planned(finding("alice", "orders:read"), finding("alice", "orders:*"), finding("alice", "", role="ghost"))
+    narrow, wide, member = (
+        next(each for each in plan.items if each.grant == grant) for grant in ("orders:read", "orders:*", "")
+    )
+    items = (narrow, replace(wide, action="keep"), replace(member, action="keep"))
+    shown = preview(replace(plan, items=items), store, None, now=NOW)
+    assert ((), ["orders:read"]) == (shown.entries, [each.grant for each in shown.handoffs])
+
+
+def test_old_sightings_and_imports_are_not_again(store, journal) -> None:
+    """What was seen before the plan was applied is what it was made from."""
+    plan = _planned(finding(), finding("bob"))
+    record(store, sightings=(Sighting(ISSUER, "alice", "", "", "orders:read", "2026-10-02"),))
+    store.hold([Held(ISSUER, "bob", "", "", "orders:read")], as_of="2026-10-02", complete=False)
+    _apply(plan, store, journal)
+    assert ["", ""] == [each.again for each in _verified(plan, journal, store).values()]
+
+
+def test_what_passed_after_it_was_lifted_is_no_failure(store, journal) -> None:
+    """Once somebody lifted an entry, its use is theirs to answer for; an entry that is gone from the store says nothing."""
+    plan = _planned(finding())
+    _apply(plan, store, journal)
+    store.lift([each.entry.id for each in store.revocations()], at=at(_after(1)))
+    record(store, use("orders:read", _after(2)))
+    assert [(0, at(_after(1)))] == [(each.used, each.lifted_at) for each in _verified(plan, journal, store).values()]
+    store.purge(before="2026-01-01", now=NOW + 900 * 86400)
+    assert [] == list(store.revocations(lifted=True))
+    assert [(1, 0.0)] == [(each.used, each.lifted_at) for each in _verified(plan, journal, store).values()]
+
+
+def test_two_roles_one_of_which_includes_the_other(store, policy) -> None:
+    """What an including role would lose and nobody decided keeps the edit from being made; the rest is."""
+    plan = _planned(
+        finding("clerk", "orders:read", of="role"),
+        finding("desk", "exports:*", of="role"),
+        finding("desk", "orders:read", of="role"),
+        policy=policy,
+    )
+    shown = preview(plan, store, POLICY, now=NOW)
+    assert [("clerk", True)] == [(each.item.name, "includes it" in each.reason) for each in shown.dropped]
+    assert ["exports:*", "orders:read"] == sorted(each.grant for each in shown.items)
+
+
+def test_roles_that_include_each_other_by_two_ways(store, tmp_path) -> None:
+    """An edit reaches a role through whichever chain of includes; what an including role has itself it does not lose."""
+    text = """version = 1
+[roles.base]
+grants = ["a:b", "a:c"]
+[roles.left]
+includes = ["base"]
+grants = ["l:x"]
+[roles.right]
+includes = ["base"]
+grants = ["r:x"]
+[roles.top]
+includes = ["left", "right"]
+grants = ["a:b"]
+"""
+    path = tmp_path / "p.toml"
+    path.write_text(text)
+    plan = _planned(finding("base", "a:b", of="role"), finding("base", "a:c", of="role"), policy=path)
+    shown = preview(plan, store, text, now=NOW)
+    assert ["a:b", "a:c"] == sorted(each.item.grant for each in shown.dropped)
+    both = _planned(
+        *(finding(role, grant, of="role") for role in ("left", "right", "top") for grant in ("a:b", "a:c")),
+        *(finding("base", grant, of="role") for grant in ("a:b", "a:c")),
+        policy=path,
+    )
+    shown = preview(both, store, text, now=NOW)
+    assert not [each for each in shown.dropped if each.item.name == "base"]
+
+
+def test_a_membership_that_was_used_since_stays(store, policy) -> None:
+    """Any use through the role keeps the member in it."""
+    plan = _planned(finding("alice", "", role="desk"), policy=policy)
+    record(store, use("exports:a", _after(0), "alice", role="desk", grant="exports:*"))
+    shown = preview(plan, store, POLICY, now=NOW)
+    assert ["exports:a was used on 2026-11-10, after the review"] == [each.reason for each in shown.dropped]
+
+
+def test_use_before_it_was_applied_is_not_since(store, journal) -> None:
+    """Of the day on which it was applied, what came before does not count."""
+    plan = _planned(finding())
+    _apply(plan, store, journal)
+    record(store, use("orders:read", _after(0)), hour=1)
+    assert [0] == [each.used for each in _verified(plan, journal, store).values()]
