@@ -46,8 +46,7 @@ def plan(worksheets: tuple[str, ...], output: str, reviewed: str | None, cap: in
 
 def write_plan(made: Plan, output: str) -> None:
     """Write a plan for its owner alone, and say what it holds; never over one that was applied."""
-    if past(journal_of(output)).state != "new":
-        raise Failure(f"{output} was applied, and {journal_of(output)} says what was done: name another file")
+    unapplied(output)
     put(output, made.encode().encode(), mode=0o600)
     taking = sum(item.takes for item in made.items)
     exempt = sum(item.action == "exempt" for item in made.items)
@@ -56,6 +55,12 @@ def write_plan(made: Plan, output: str) -> None:
         f": {count(taking, 'grant')} to take back, {exempt} exempt, {len(made.items) - taking - exempt} kept",
     )
     say(text(f"hash {made.hash[:12]}; what it would change: jwt-lp apply {output} --dry-run", FAINT))
+
+
+def unapplied(output: str) -> None:
+    """`Failure` for a plan that was applied: it is what its journal speaks of, and stays as it is."""
+    if past(journal_of(output)).state != "new":
+        raise Failure(f"{output} was applied, and {journal_of(output)} says what was done: name another file")
 
 
 def read_plan(path: str) -> Plan:

@@ -19,6 +19,7 @@ from jwt_lp.cli.filed import naming, only_issuer
 from jwt_lp.cli.memory import Where, store_options
 from jwt_lp.cli.output import GOOD, Failure, brief, console, count, notices, say, text
 from jwt_lp.cli.people import exemptions_in, people_in
+from jwt_lp.cli.plan import unapplied
 from jwt_lp.policy import EMPTY, Policy
 from jwt_lp.report import render
 from jwt_lp.review import review as reviewed
@@ -153,6 +154,7 @@ def _write(made: Review, options: dict[str, Any]) -> None:
     if options["html"]:
         _put(options["html"], render(made, "html", by=options["by"], top=options["top"]), "the page")
     if options["plan"]:
+        unapplied(options["plan"])
         _put(options["plan"], from_review(made, now=made.made_at).encode(), "the plan of what the rules decide")
     if options["worksheet"]:
         file = Path(options["worksheet"])

@@ -145,7 +145,7 @@ def _lines(finding: Finding, indent: str) -> Iterator[str]:
         f"{indent}{finding.verdict}, {finding.proposal}{instead}: {brief(holder(finding))} {brief(finding.grant)}{by_role}"
         f" ({', '.join(numbers(finding))}; risk {shown(finding.risk)}) {brief(finding.reason)} [{shown(finding.id)}]"
     )
-    for label, said in (("kept because", finding.guards), ("also held", finding.others), ("because", finding.because)):
+    for label, said in (("held back by", finding.guards), ("also held", finding.others), ("because", finding.because)):
         if said:
             yield f"{indent}{_INDENT}{label}: {brief('; '.join(said))}"
 

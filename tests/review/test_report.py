@@ -203,7 +203,7 @@ def test_text_has_a_finding_on_a_line() -> None:
         "held since 2024-03-01, likelihood of need 2.1 %; risk high) "
         "Used 41 times until 2026-01-09, and not for 265 days since. [0000000000000001]"
     ) in lines
-    assert "    kept because: last holder of it; held for 12 days only, grace is 30" in lines
+    assert "    held back by: last holder of it; held for 12 days only, grace is 30" in lines
     assert "    also held: role platform-admin grants orders:**; granted directly as orders:read" in lines
 
 

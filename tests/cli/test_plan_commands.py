@@ -1,0 +1,189 @@
+"""`jwt-lp plan`, `apply`, `verify` and `undo`, from a worksheet to the end."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sqlalchemy")
+
+from jwt_lp.stores import Held, open_store
+from past import ISSUER, NOW, POLICY, Past
+
+URL = "sqlite:///access.db"
+FILE = Path("least-privilege.toml")
+
+
+@pytest.fixture
+def run(project, cli):
+    """`run(*arguments)`: a command on a store where alice has too much, and no clerk refunds any more."""
+    FILE.write_text(f"# the shop's\n{POLICY}")
+    store = open_store(URL)
+    store.migrate()
+    past = Past(store, Path())
+    past.recorded()
+    past.used("alice", "reports:read", 300)
+    past.used("bob", "reports:read", 3)
+    for name in ("carl", "dora"):
+        past.used(name, "orders:list", 300, 3, role="clerk")
+        past.used(name, "orders:read", 300, 4, role="clerk")
+        past.used(name, "orders:refund", 300, role="clerk")
+    store.close()
+
+    def run(*arguments, **more):
+        code, out, err = cli(*arguments, JWT_LP_STORE=URL, COLUMNS="400", **more)
+        return code, out, " ".join(err.split())
+
+    return run
+
+
+@pytest.fixture
+def sheet(run):
+    """The worksheet of its review, answered: what is proposed goes, the rest stays."""
+    code, _, _ = run("review", "--now", NOW, "--policy", str(FILE), "--worksheet", "decide.csv", "--format", "json")
+    assert 0 == code
+    _answer(lambda row: "remove" if row["proposal"] == "remove" else "keep")
+    return Path("decide.csv")
+
+
+def _answer(decide) -> None:
+    with Path("decide.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["decision"], row["reviewer"] = decide(row), "eve"
+    with Path("decide.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.fixture
+def plan(run, sheet):
+    """The plan of it."""
+    code, out, _ = run("plan", str(sheet), "-o", "q.plan")
+    assert (0, True) == (code, "2 grants to take back" in out)
+    return Path("q.plan")
+
+
+def _standing() -> set[tuple[str, str, str]]:
+    store = open_store(URL)
+    found = {(each.entry.of, each.entry.name, each.entry.pattern) for each in store.revocations()}
+    store.close()
+    return found
+
+
+BOTH = {("subject", "alice", "reports:read"), ("role", "clerk", "orders:refund")}
+
+
+def test_rows_that_nobody_answered_are_refused(run) -> None:
+    """A plan of half a worksheet would be half a decision: each row without one is named."""
+    run("review", "--now", NOW, "--policy", str(FILE), "--worksheet", "decide.csv")
+    code, _, err = run("plan", "decide.csv", "-o", "q.plan")
+    assert 2 == code
+    assert "line 2: no decision: write one of keep, remove, narrow, exempt" in err
+    assert not Path("q.plan").exists()
+
+
+def test_a_worksheet_of_another_review_is_refused(run, sheet) -> None:
+    """With the review as JSON, no row may be of another."""
+    Path("review.json").write_text('{"findings": [{"id": "another"}]}')
+    code, _, err = run("plan", str(sheet), "-o", "q.plan", "--review", "review.json")
+    assert (2, True) == (code, "decide.csv" in err)
+    Path("review.json").write_text("[]")
+    assert "not a review as JSON" in run("plan", str(sheet), "-o", "q.plan", "--review", "review.json")[2]
+    assert "cannot be read" in run("plan", "nonesuch.csv", "-o", "q.plan")[2]
+    Path("latin.csv").write_bytes(b"id;\xe4\n")
+    assert "save it as CSV UTF-8" in run("plan", "latin.csv", "-o", "q.plan")[2]
+
+
+def test_a_dry_run_changes_nothing(run, plan) -> None:
+    """It shows the policy's difference, the entries and the lines for whoever grants, and that is all."""
+    code, out, _ = run("apply", str(plan), "--dry-run")
+    assert 0 == code
+    assert "orders:refund" in out
+    assert "nothing was changed" in out
+    assert (set(), True) == (_standing(), "orders:refund" in FILE.read_text().split("[roles")[1])
+
+
+def test_nothing_is_applied_without_a_yes(run, plan) -> None:
+    """Where nobody can be asked, the answer is no."""
+    code, _, err = run("apply", str(plan))
+    assert (2, set()) == (code, _standing())
+    assert "pass --yes, or --dry-run" in err
+
+
+def test_a_plan_is_applied_verified_and_undone(run, plan) -> None:
+    """Entries are written and the policy edited, its comments kept; undo lifts them, and the file has the same bytes."""
+    before = FILE.read_bytes()
+    code, out, _ = run("apply", str(plan), "--yes", "--by", "dave", "--handoff", "csv")
+    assert 0 == code
+    assert "applied; deny entries written: 2" in out
+    assert BOTH == _standing()
+    assert "# the shop's" in FILE.read_text()
+    assert "orders:refund" not in FILE.read_text().split("[roles")[1]
+    listed = list(csv.DictReader(Path("q.plan.handoff.csv").read_text().splitlines()))
+    assert [("alice", "reports:read", "eve")] == [(each["name"], each["grant"], each["reviewer"]) for each in listed]
+    code, out, _ = run("verify", str(plan))
+    assert (0, True) == (code, "all of 2 are gone" in out)
+    code, out, err = run("apply", str(plan), "--yes")
+    assert (1, True) == (code, "applied already" in err)
+    assert "was applied" in run("plan", "decide.csv", "-o", str(plan))[2]
+    assert "was applied" in run("review", "--now", NOW, "--plan", str(plan))[2]
+    code, out, _ = run("undo", str(plan), "--dry-run")
+    assert ("nothing was changed" in out, BOTH) == (True, _standing())
+    assert 2 == run("undo", str(plan))[0]
+    code, out, _ = run("undo", str(plan), "--yes")
+    assert (0, True) == (code, "undone; deny entries lifted: 2" in out)
+    assert (before, set()) == (FILE.read_bytes(), _standing())
+    assert "nothing was applied that is not undone" in run("undo", str(plan), "--yes")[2]
+
+
+def test_a_hand_off_as_json(run, plan) -> None:
+    """For a program that takes back what its issuer grants."""
+    run("apply", str(plan), "--dry-run", "--handoff", "json", "--handoff-file", "tell.json")
+    assert ["alice"] == [each["name"] for each in json.loads(Path("tell.json").read_text())]
+    assert "as --handoff csv or json?" in run("apply", str(plan), "--handoff-file", "tell.json")[2]
+
+
+def test_what_is_granted_again_fails_the_verification(run, plan) -> None:
+    """The exit code says it, and JSON says when."""
+    run("apply", str(plan), "--yes")
+    store = open_store(URL)
+    store.hold([Held(ISSUER, "alice", "", "", "reports:read")], as_of="2099-01-01", complete=False)
+    store.close()
+    code, out, _ = run("verify", str(plan), "--format", "json")
+    assert 1 == code
+    assert {"alice": "2099-01-01", "clerk": ""} == {each["name"]: each["granted_again"] for each in json.loads(out)}
+    assert (1, True) == (run("verify", str(plan))[0], "1 of 2 are not gone" in run("verify", str(plan))[1])
+
+
+def test_more_than_may_go_at_once_does_not(run, plan) -> None:
+    """The cap holds until somebody says otherwise, and names what to pass."""
+    code, _, err = run("apply", str(plan), "--yes", "--cap", "1")
+    assert (1, True, set()) == (code, "pass --cap 3" in err, _standing())
+
+
+def test_a_policy_that_moved_stops_it(run, plan) -> None:
+    """What was decided about one policy is not done to another, and undo does not write over what somebody wrote."""
+    FILE.write_text(FILE.read_text().replace('"orders:list", ', ""))
+    code, _, err = run("apply", str(plan), "--yes")
+    assert (1, True) == (code, "has changed since the review" in err)
+    FILE.write_text(f"# the shop's\n{POLICY}")
+    assert 0 == run("apply", str(plan), "--yes")[0]
+    FILE.write_text(FILE.read_text() + "# mine\n")
+    code, out, err = run("undo", str(plan), "--yes")
+    assert (1, True) == (code, "--leave-policy" in err)
+    assert "+grants" in out
+    assert 0 == run("undo", str(plan), "--yes", "--leave-policy")[0]
+    assert set() == _standing()
+    assert "there is no file" in run("apply", str(plan), "--policy", "nonesuch.toml")[2]
+
+
+def test_a_plan_that_was_changed_is_refused(run, plan) -> None:
+    """Its hash is of all that it says."""
+    plan.write_text(plan.read_text().replace("alice", "mallory"))
+    code, _, err = run("apply", str(plan), "--yes")
+    assert (2, True) == (code, "changed after it was made" in err)
