@@ -70,7 +70,9 @@ def plan(run, sheet):
 
 def _standing() -> set[tuple[str, str, str]]:
     store = open_store(URL)
-    found = {(each.entry.of, each.entry.name, each.entry.pattern) for each in store.revocations()}
+    found: set[tuple[str, str, str]] = {
+        (each.entry.of, each.entry.name, each.entry.pattern) for each in store.revocations()
+    }
     store.close()
     return found
 
