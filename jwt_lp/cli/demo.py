@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
@@ -28,19 +27,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jwt_lp.report import render
-from jwt_lp.review import Rule, review
-from jwt_lp.review._written import journal_of
-from jwt_lp.review.applying import apply, undo
-from jwt_lp.review.judging import WINDOW
-from jwt_lp.review.planning import from_review
+from jwt_lp.cli.loop import give_back, remember, take_back
 from jwt_lp.revocation import PAUSE, Entry
 from jwt_lp.signing import SigningKey, sign
-from jwt_lp.stores import Batch, Run, Sighting, Use, open_store
+from jwt_lp.stores import open_store
 
 AUDIENCE: Final = "https://orders.example"
 PATIENCE: Final = 30.0
-_DAY: Final = 86400.0
 # (column, what must be installed, the example)
 HOSTS: Final = (
     ("Django", ("django", "sqlalchemy"), "django_orders.py"),
@@ -125,50 +118,17 @@ def _take_back(issuer: Issuer) -> None:
 
 
 def _past(issuer: Issuer) -> None:
-    """A year in which dave listed orders every week, and placed one for the last time 300 days ago."""
-    store = open_store(issuer.store)
-    store.migrate()
-    now = time.time()
-
-    def use(permission: str, days: int) -> tuple[Use, tuple[int, float]]:
-        at = now - days * _DAY
-        day = datetime.fromtimestamp(at, UTC).date().isoformat()
-        said = ("", f"views.{permission.partition(':')[2]}", "GET", permission, permission, permission)
-        return Use("orders", issuer.address, "dave", "demo", *said, "granted", day), (1, at)
-
-    uses = dict(
-        [*(use("orders:list", days) for days in range(3, 365, 7)), *(use("orders:create", 300 + n) for n in (0, 9))]
-    )
-    seen = [Sighting(each.issuer, each.subject, each.client, "", each.grant, each.day) for each in uses]
-    run = Run(id="demo", service="orders", started=now - 365 * _DAY, until=now)
-    store.record(Batch(id="demo", uses=uses, sightings=seen, run=run))
-    store.close()
+    remember(issuer.store, issuer.address)
 
 
 def _review(issuer: Issuer) -> None:
-    """Review that year, plan what the rules alone decide, and apply it."""
-    store = open_store(issuer.store)
-    now = time.time()
-    today = datetime.fromtimestamp(now, UTC).date().isoformat()
-    made = review(store, now=today, rule=Rule("fixed", WINDOW), issuer=issuer.address)
-    page = issuer.folder / "review.html"
-    page.write_text(render(made, "html"), encoding="utf-8")
-    issuer.journal = journal_of(issuer.folder / "plan.json")
-    plan = from_review(made, now=now)
-    done = apply(plan, store, None, journal=issuer.journal, now=now, by="demo", even_last_holder=True)
-    issuer.said += [
-        f"The review looked at {len(made.findings)} grants of {made.population.subjects} people, and wrote {page}.",
-        *(f"Taken back by its plan: {each}." for each in (done.difference.items if done.difference else ())),
-    ]
-    store.close()
+    issuer.journal, lines = take_back(issuer.store, issuer.address, issuer.folder)
+    issuer.said += lines
     time.sleep(PAUSE + 1)
 
 
 def _undo(issuer: Issuer) -> None:
-    """Undo the plan, in one step."""
-    store = open_store(issuer.store)
-    undo(issuer.journal, store, now=time.time(), by="demo")
-    store.close()
+    give_back(issuer.store, issuer.journal)
     time.sleep(PAUSE + 1)
 
 
