@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,8 +61,11 @@ class Database:
         """A transaction that sees one state of the database; a `patient` one may take as long as it takes."""
         with self._ours():
             # INVARIANT: nothing is made by looking, so a name that is mistyped stays visible.
-            engine = _blank() if self._path is not None and self._empty(self._path) else self._here()
-            with engine.connect() as connection:
+            blank = _blank() if self._path is not None and self._empty(self._path) else None
+            with ExitStack() as stack:
+                if blank is not None:
+                    stack.callback(blank.dispose)
+                connection = stack.enter_context((blank or self._here()).connect())
                 if not self.lite:
                     connection.execution_options(isolation_level="REPEATABLE READ")
                 with connection.begin():
