@@ -231,7 +231,7 @@ def away(case: str, folder: Path) -> None:
         gone = _sqlite_gone if name == "sqlite" else _postgres_gone
         with ExitStack() as cold, ExitStack() as running:
             cold.enter_context(gone(url))
-            limits: dict[str, Any] = {"STALE_AFTER": 8, "REFUSE_AFTER": 16}
+            limits: dict[str, Any] = {"STALE_AFTER": 8, "REFUSE_AFTER": 26}
             server = running.enter_context(served([*SYNC[:-1], "2"], "flask_app", url, **limits))
             assert [503, 503] == [server.ask(view)[0] for view in ("list", "take")]
             assert not server.client.request("GET", "/ready").json["ready"]
@@ -245,7 +245,7 @@ def away(case: str, folder: Path) -> None:
                 # Two processes heard of it last at different times, within one pause.
                 assert 8 - 5.5 < time.monotonic() - begun
                 assert {200, 403} == {server.ask("list")[0], server.ask("read", "carol")[0]}
-                until(lambda: {503} == {server.ask("list")[0] for _ in range(8)}, 12)
+                until(lambda: {503} == {server.ask("list")[0] for _ in range(8)}, 24)
             until(lambda: {200} == {server.ask("take")[0] for _ in range(8)}, 70)
             server.stop()
         assert server.passed == granted(store)
