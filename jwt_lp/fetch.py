@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from http.client import HTTPException
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -102,6 +103,16 @@ def fetch_json(
         return Fetched(_document(body), _max_age(cache_control))
     # Not raised above: as its context the error would keep what it was about, sockets included.
     raise FetchError(problem)
+
+
+def prepare() -> None:
+    """Import what a fetch needs, before any thread does.
+
+    A child that is forked while another thread imports waits for that import for ever, and its own thread with it.
+    """
+    # `encodings.idna` encodes a name for its look-up.
+    for name in ("encodings.idna", "urllib3.connection", "urllib3.exceptions"):
+        import_module(name)
 
 
 def plain(text: object) -> str:

@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, final
 
+from cryptography.hazmat.backends import default_backend
+
 from jwt_lp._worker import PerProcess, Worker
 from jwt_lp.discovery import discover, metadata_urls
 from jwt_lp.errors import ConfigurationError, KeysUnavailable
-from jwt_lp.fetch import FetchError, check_url, fetch_json
+from jwt_lp.fetch import FetchError, check_url, fetch_json, prepare
 from jwt_lp.flights import Flight, Flights
 from jwt_lp.jwk import SYMMETRIC, same_algorithms
 from jwt_lp.keyset import KeySet, KeySource, KeysStatus, StaticKeys, algorithm_faults, read_published
@@ -112,6 +114,9 @@ class JwksKeys:
 
     def start(self, worker: Worker) -> None:
         """Let the worker fetch at once, and renew ahead of expiry from then on."""
+        # INVARIANT: nothing is imported by the thread, whose forked twin would wait for it for ever.
+        prepare()
+        default_backend()
         self._worker = worker
         worker.every(self._tend, name=f"keys of {self._name}")
 

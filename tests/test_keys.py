@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from imported import imported_by_a_thread
 from jwt_lp._worker import Worker
 from jwt_lp.errors import ConfigurationError, KeysPending, KeysUnavailable
 from jwt_lp.flights import LOST_AFTER, Flight, Flights
@@ -787,3 +788,19 @@ def test_a_forked_child_renews_with_its_own_worker(server: KeyServer, keys: Jwks
 
     assert True is in_child(child)
     assert (False, 1) == (keys.status().loaded, len(server.paths))
+
+
+def test_a_fetch_imports_nothing_beside_the_request(server: KeyServer) -> None:
+    """What a fetch needs is there before its thread begins: a child forked in between would wait for it for ever."""
+    prepare = """
+from jwt_lp._worker import Worker
+from jwt_lp.keys import JwksKeys
+
+keys = JwksKeys(sys.argv[1], algorithms=["ES256"])
+keys.start(Worker())
+"""
+    # By its name, which is encoded on the way.
+    url = server.url.replace("127.0.0.1", "localhost")
+    assert [[], []] == imported_by_a_thread(
+        prepare, "keys.find('a', 'ES256'); assert keys.status().loaded, keys.status()", url
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import suppress
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -58,6 +59,7 @@ class Listener:
 
     def __init__(self, url: str, on_push: Callable[[], object]) -> None:
         usable(url)
+        _prepare()
         self._url = url
         self._on_push = on_push
         self._closed = threading.Event()
@@ -129,6 +131,16 @@ def shown(url: str) -> str:
     except ValueError:
         place = parts.hostname or ""
     return f"{parts.scheme}://{place}"
+
+
+def _prepare() -> None:
+    """Import what connecting needs, before a thread does: a child forked meanwhile would wait for it for ever."""
+    # It encodes a name for its look-up.
+    import_module("encodings.idna")
+
+    # The library tells its release to the server, and reads it when it first connects.
+    with suppress(metadata.PackageNotFoundError):
+        metadata.version("redis")
 
 
 def _client(url: str) -> Any:

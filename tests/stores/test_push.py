@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from imported import imported_by_a_thread
 from jwt_lp.errors import ConfigurationError, StoreError
 from jwt_lp.stores import push
 from jwt_lp.stores.push import Listener, announce
@@ -180,3 +181,13 @@ def test_a_missing_library_is_named_with_its_extra(monkeypatch) -> None:
     monkeypatch.setattr(push, "find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match=r'pushes need redis: pip install "jwt-lp\[redis\]"'):
         announce("redis://host", 1)
+
+
+def test_a_listener_imports_nothing_beside_the_request(redis: str) -> None:
+    """What listening needs is there before its thread begins: a child forked in between would wait for it for ever."""
+    prepare = """
+from jwt_lp.stores.push import Listener
+
+listener = Listener(sys.argv[1], lambda: listener.close())
+"""
+    assert [[], []] == imported_by_a_thread(prepare, "listener._listen()", redis)
