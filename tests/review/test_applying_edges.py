@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import replace
 
@@ -216,7 +215,7 @@ def test_a_crash_before_the_policy_was_written_is_finished(store, policy, journa
     policy.write_text(POLICY)
     again = _apply(plan, store, journal, policy)
     assert (True, True, 0) == (again.resumed, again.policy, again.entries)
-    assert '"orders:read"' not in policy.read_text().split("[roles")[2]
+    assert '"orders:read"' not in policy.read_text().split("[roles")[1]
 
 
 def test_undo_leaves_alone_what_somebody_else_wrote(store, policy, journal) -> None:
@@ -283,10 +282,9 @@ def test_a_membership_goes_with_all_that_the_role_grants(store, policy, journal)
     plan = replace(plan, items=(plan.items[0], replace(plan.items[1], action="keep")))
     assert ["", "reports:a"] == [each.grant for each in plan.items]
     shown = preview(plan, store, POLICY, now=NOW)
-    assert {("orders:list", ()), ("orders:read", ()), ("reports:*", ("reports:a",))} >= {
+    assert {("orders:list", ()), ("orders:read", ()), ("reports:*", ("reports:a",))} == {
         (each.pattern, each.keep) for each in shown.entries
     }
-    assert 3 == len(shown.entries)
     assert [("alice", "clerk")] == [(each.name, each.role) for each in shown.handoffs]
     ghost = preview(_planned(finding("alice", "", role="ghost")), store, None, now=NOW)
     assert ((), 1) == (ghost.entries, len(ghost.handoffs))
@@ -309,7 +307,8 @@ def test_what_another_item_takes_and_cannot_is_kept(store) -> None:
     used = finding("alice", "orders:read")
     record(store, use("orders:read", _after(0)))
     shown = preview(_planned(wide, used), store, None, now=NOW)
-    assert {"alice": True} == {each.item.name: "orders:read" in each.reason for each in shown.dropped}
+    assert [("orders:read", True)] == [(each.item.grant, "after the review" in each.reason) for each in shown.dropped]
+    assert [("orders:*", ("orders:read",))] == [(each.pattern, each.keep) for each in shown.entries]
 
 
 def test_clients_are_found_by_their_uses(store, journal) -> None:
@@ -397,13 +396,12 @@ def test_use_through_what_goes_as_well_does_not_keep_it(store) -> None:
     assert [] == list(role.dropped)
 
 
-def test_a_plan_that_was_changed_is_refused(tmp_path) -> None:
+def test_a_plan_that_was_changed_is_refused() -> None:
     """Its hash covers all that it says."""
     said = json.loads(_planned(finding()).encode())
     said["items"][0]["grant"] = "**"
     with pytest.raises(ConfigurationError, match="changed after it was made"):
         planning.Plan.decode(json.dumps(said))
-    assert os.sep in str(journal_of(tmp_path / "q.plan"))
 
 
 def test_what_nobody_used_or_was_refused_keeps_nothing(store, policy) -> None:
@@ -486,7 +484,11 @@ grants = ["a:b"]
         policy=path,
     )
     shown = preview(both, store, text, now=NOW)
-    assert not [each for each in shown.dropped if each.item.name == "base"]
+    assert {("base", "a:b"), ("base", "a:c")} == {
+        (each.name, each.grant) for each in shown.items if each.name == "base"
+    }
+    assert shown.after is not None
+    assert "a:c" not in shown.after
 
 
 def test_a_membership_that_was_used_since_stays(store, policy) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from jwt_lp.review.judging import Rule
 from jwt_lp.review.likelihood import Model
-from jwt_lp.review.replay import LIKELIHOODS, WINDOWS, History, backtest, fitted
+from jwt_lp.review.replay import LIKELIHOODS, History, backtest, fitted
 from jwt_lp.review.values import Traded
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -66,17 +66,6 @@ def test_windows_cost_what_the_definitions_say(events, horizon: int) -> None:
     for each in found.settings:
         if each.rule == "fixed":
             assert _slowly(events, int(each.threshold), horizon) == each[2:]
-
-
-@given(EVENTS, st.integers(30, 400))
-def test_the_judging_function_of_a_review_gives_the_figures(events, horizon: int) -> None:
-    """What a rule takes in a backtest is what the same rule takes in a review."""
-    history = _history(events)
-    days = range(history.first, history.last, 30)
-    for day in days:
-        for each in history.judged(day, horizon):
-            for rule in WINDOWS:
-                assert rule.takes(each.pair, None) is rule.judges(each.pair.idle, None)
 
 
 @given(EVENTS, EVENTS, st.integers(30, 200))
