@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from jwt_lp.cli.filed import blamed, given
 from jwt_lp.cli.output import Failure
-from jwt_lp.review.weighing import Exemption, Person
+from jwt_lp.review.bench import Exemption, Person
 from jwt_lp.tabular import rows
 
 if TYPE_CHECKING:

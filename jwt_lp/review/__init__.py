@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from jwt_lp.review.bench import Exemption, Person
 from jwt_lp.review.engine import review
 from jwt_lp.review.judging import Rule
 from jwt_lp.review.values import Backtest, Finding, Judging, Population, Reason, Review, Traded, Window
-from jwt_lp.review.weighing import Exemption, Person
 
 __all__ = [
     "Backtest",

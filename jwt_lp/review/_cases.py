@@ -9,7 +9,6 @@ if TYPE_CHECKING:
 
     from jwt_lp.review.values import Finding, Review
 
-LAST_HOLDER: Final = "last holder"
 _ABOUT: Final = frozenset(("grant", "wildcard", "role", "member"))
 _HOLDERS: Final = frozenset(("subject", "client", "role"))
 _SETTLED: Final = ("taken back already", "exempt ")

@@ -77,15 +77,9 @@ def apply(
     `cap` is the most grants that may go in place of the plan's own. `PolicyError` where the policy has moved, where
     more would go, and for a plan that was applied already; nothing is changed then.
     """
-    before = past(journal)
-    if before.intent is not None and before.intent.plan != plan.hash:
-        raise PolicyError(f"{show(str(journal))} is of another plan: was this one made over it?")
+    before = _before(plan, journal)
     if before.state == "begun" and before.intent is not None:
         return _finish(before.intent, store, journal, now=now, by=by, difference=None)
-    if before.state in ("applied", "undoing"):
-        raise PolicyError(
-            f"the plan was {before.state if before.state == 'applied' else 'half undone'} already: undo it"
-        )
     data = None if policy_path is None else read_bytes(policy_path)
     found = preview(
         plan,
@@ -112,6 +106,16 @@ def apply(
     )
     note_intent(journal, intent)
     return _finish(intent, store, journal, now=now, by=by, difference=found)
+
+
+def _before(plan: Plan, journal: Path) -> Past:
+    """What was done with the plan before; `PolicyError` where nothing more may be."""
+    found = past(journal)
+    if found.intent is not None and found.intent.plan != plan.hash:
+        raise PolicyError(f"{show(str(journal))} is of another plan: was this one made over it?")
+    if found.state in ("applied", "undoing"):
+        raise PolicyError(f"the plan was {'applied' if found.state == 'applied' else 'half undone'} already: undo it")
+    return found
 
 
 def check(found: Difference) -> None:

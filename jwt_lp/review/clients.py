@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from jwt_lp.permissions import is_pattern
 from jwt_lp.review._ways import covers, overlap, pattern_of
-from jwt_lp.review.evidence import WHOLE, Holder, Way, iso
-from jwt_lp.review.weighing import finding, guarded, new, reason_of
+from jwt_lp.review.evidence import WHOLE, Holder, Way
+from jwt_lp.review.weighing import IN_USE, finding, guarded, numbers, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from jwt_lp.review.values import Finding, Proposal, Verdict
-    from jwt_lp.review.weighing import Bench
+    from jwt_lp.review.bench import Bench
+    from jwt_lp.review.values import Finding, Proposal
 
 
 @dataclass(slots=True)
@@ -66,32 +66,19 @@ def _join(whole: Way, part: Way) -> None:
 
 def _judged(client: Holder, way: Way, subjects: Mapping[str, int], bench: Bench) -> Finding:
     due = bench.due(client, way)
-    verdict: Verdict = "used" if way.days and not due else "unused" if way.days else "dormant"
-    if verdict == "dormant" and bench.asked and not bench.asked.met(way.grant):
-        verdict = "unobservable"
-    needed = tuple(
-        sorted(
-            {
-                pattern_of(permission)
-                for each in client.ways.values()
-                if each.days and not bench.due(client, each)
-                for permission in each.used
-                if covers(way.grant, permission)
-            }
-        )
-    )
+    verdict = bench.verdict(way, due=due)
     proposal: Proposal = "keep"
     instead: tuple[str, ...] = ()
-    guards = [*bench.data, *new(way, bench)]
+    guards = [*bench.data, *bench.new(way)]
     if verdict in ("unused", "dormant") and due:
+        needed = _needed(client, way, bench)
         proposal = "remove"
         if needed and is_pattern(way.grant):
             proposal, instead = "narrow", needed
         elif needed:
-            guards.append("the same permission is in use through another grant, and a deny entry would refuse that too")
+            guards.append(IN_USE)
     if ("client", client.issuer, client.subject, way.grant) in bench.taken:
         guards.append("taken back already")
-    likelihood, because = bench.likelihood(client, way)
     made = finding(
         kind="wildcard" if proposal == "narrow" else "grant",
         verdict=verdict,
@@ -104,15 +91,19 @@ def _judged(client: Holder, way: Way, subjects: Mapping[str, int], bench: Bench)
         instead=instead,
         reason=reason_of(way, bench, verdict, instead),
         others=tuple(each.grant for each in client.ways.values() if each is not way and overlap(each.grant, way.grant)),
-        risk=bench.risk(way.grant),
-        uses=way.uses,
-        days=way.days,
-        first_day=iso(way.first),
-        last_day=iso(way.last),
-        idle=bench.now - way.last if way.last else None,
-        held_since=iso(way.held),
         users=subjects.get(way.grant, 0),
-        likelihood=likelihood,
-        because=because,
+        **numbers(client, way, bench),
     )
     return guarded(made, guards, bench)
+
+
+def _needed(client: Holder, way: Way, bench: Bench) -> tuple[str, ...]:
+    """What of a grant is in need through the client's others, as it would have to be granted."""
+    found = {
+        pattern_of(permission)
+        for each in client.ways.values()
+        if each.days and not bench.due(client, each)
+        for permission in each.used
+        if covers(way.grant, permission)
+    }
+    return tuple(sorted(found))

@@ -6,7 +6,6 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from hashlib import sha256
@@ -15,21 +14,20 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from jwt_lp.policy import EMPTY
 from jwt_lp.review import surface
 from jwt_lp.review._ways import Asked, overlap, terms_of
-from jwt_lp.review.clients import Clients
+from jwt_lp.review.bench import Bench
 from jwt_lp.review.evidence import Population as Source
 from jwt_lp.review.evidence import holders, iso, ordinal, recorded
-from jwt_lp.review.roles import Roles
+from jwt_lp.review.sums import Sums
 from jwt_lp.review.values import Judging, Population, Review, Window
-from jwt_lp.review.weighing import LAST_HOLDER, Bench, findings_of
 
 if TYPE_CHECKING:
     from jwt_lp.policy import Policy
-    from jwt_lp.review.evidence import Holder
+    from jwt_lp.review.bench import Exemption, Person
+    from jwt_lp.review.evidence import Records
     from jwt_lp.review.judging import Rule
     from jwt_lp.review.likelihood import Model
     from jwt_lp.review.replay import History
     from jwt_lp.review.values import Finding
-    from jwt_lp.review.weighing import Exemption, Person
     from jwt_lp.stores import HeldRow, Store
 
     _T = TypeVar("_T")
@@ -37,8 +35,6 @@ if TYPE_CHECKING:
 
 GRACE: Final = 14
 STALE: Final = 5
-MOST: Final = 100_000
-"""Findings from which on those that say nothing but `used` are counted only."""
 _ORDER: Final = {"remove": 0, "narrow": 1, "keep": 2}
 _RISK: Final = {"high": 0, "medium": 1, "low": 2}
 
@@ -61,29 +57,27 @@ def review(  # noqa: PLR0913 - all but the store by name
 ) -> Review:
     """Hold what was granted against what was used, up to and including the day `now`.
 
-    `rule` judges, with `model` where it asks for likelihoods, which was fitted on `history`. `on_step` hears what is being done, and of how many.
-    Nothing is written. `StoreError` where the store does not answer.
+    `rule` judges, with `model` where it asks for likelihoods, which was fitted on `history`. `on_step` hears what is
+    being done, and of how many. Nothing is written. `StoreError` where the store does not answer.
     """
     digest = sha256(json.dumps([now, str(rule), policy.digest, grace, issuer]).encode())
-    today = ordinal(now)
     source, held = _imported(store, now, issuer)
-    first, last, covered, dropped = recorded(store.runs(), today, _day)
+    records = recorded(store.runs(), ordinal(now), _day)
     asking = list(store.asked(until=now))
     points = [point for point in store.points() if point.first_day <= now]
     terms = [term for point in points for term in terms_of(point.requirement)]
-    asked = Asked((*terms, *(each.permission for each in asking)))
-    users, active = history.crowd(today) if history is not None else ({}, 0)
+    users, active = history.crowd(ordinal(now)) if history is not None else ({}, 0)
     bench = Bench(
-        now=today,
+        now=ordinal(now),
         rule=rule,
         model=model,
         grace=grace,
-        since=first,
-        asked=asked,
+        since=records.first,
+        asked=Asked((*terms, *(each.permission for each in asking))),
         risk=lru_cache(maxsize=None)(partial(risk_of, policy)),
         users=users,
         active=active,
-        data=_doubts(today, first, last, rule),
+        data=_doubts(ordinal(now), records, rule),
         exempt={each.id: each for each in exempt},
         people=people or {},
         taken=_taken(store),
@@ -99,38 +93,17 @@ def review(  # noqa: PLR0913 - all but the store by name
     sums = Sums(bench, {name: tuple(each.text for each in role.grants) for name, role in policy.roles.items()})
     for holder in _counted(found, "subjects judged", on_step):
         sums.add(holder)
-    findings = sums.findings(surface.findings(points, asking, asked, policy))
-    excluded = sum(1 for each in findings if any(guard.startswith("exempt ") for guard in each.guards))
-    notes = _notes(source, bench, first, last, covered, dropped, excluded)
-    if sums.silent:
-        notes.append(f"{sums.silent} findings that are in use and stay are counted here and not listed")
-    findings.sort(key=_rank)
+    findings = sorted(sums.findings(surface.findings(points, asking, bench.asked, policy)), key=_rank)
+    population = _population(source, sums, findings)
     return Review(
         made_at=time.time() if made_at is None else made_at,
         store=store.name,
         now=now,
-        window=Window(iso(first), now, iso(last), len(covered), dropped),
-        population=Population(
-            source="imported" if source.as_of else "tokens",
-            as_of=iso(source.as_of),
-            complete=source.complete,
-            subjects=sums.subjects,
-            clients=len(sums.clients.names),
-            roles=len(sums.names),
-            grants=sums.grants,
-            excluded=excluded,
-        ),
-        judging=Judging(
-            rule=rule.kind,
-            threshold=rule.threshold,
-            floor=rule.floor,
-            grace=grace,
-            horizon=horizon,
-            fitted_on=model.fitted_on if model is not None else 0,
-            coefficients=model.coefficients if model is not None else (),
-        ),
+        window=Window(iso(records.first), now, iso(records.last), len(records.covered), records.dropped),
+        population=population,
+        judging=_judging(rule, model, grace, horizon),
         findings=tuple(findings),
-        notes=tuple(notes),
+        notes=tuple(_notes(bench, records, population, sums.silent)),
         digest=digest.hexdigest(),
         policy=policy.digest if policy is not EMPTY else "",
         policy_path=policy.path or "",
@@ -138,49 +111,29 @@ def review(  # noqa: PLR0913 - all but the store by name
     )
 
 
-class Sums:
-    """What comes of all holders, of whom one at a time is in memory."""
+def _population(source: Source, sums: Sums, findings: Iterable[Finding]) -> Population:
+    return Population(
+        source="imported" if source.as_of else "tokens",
+        as_of=iso(source.as_of),
+        complete=source.complete,
+        subjects=sums.subjects,
+        clients=len(sums.clients.names),
+        roles=len(sums.names),
+        grants=sums.grants,
+        excluded=sum(1 for each in findings if any(guard.startswith("exempt ") for guard in each.guards)),
+    )
 
-    def __init__(self, bench: Bench, granted: Mapping[str, tuple[str, ...]]) -> None:
-        self._bench = bench
-        self._roles = Roles(bench, granted)
-        self._saying: list[Finding] = []
-        self._used: list[Finding] = []
-        self._holding: Counter[str] = Counter()
-        self.clients: Clients = Clients(bench)
-        self.names: set[str] = set()
-        self.subjects: int = 0
-        self.grants: int = 0
-        self.silent: int = 0
 
-    def add(self, holder: Holder) -> None:
-        """Judge a holder."""
-        for each in (*findings_of(holder, self._bench), *self._roles.add(holder)):
-            self._keep(each)
-        self.clients.add(holder)
-        self.names.update(way.role for way in holder.ways.values() if way.role)
-        self.grants += len(holder.ways)
-        if holder.subject and (holder.ways or holder.denied or holder.revoked):
-            self.subjects += 1
-            self._holding.update({way.grant for way in holder.ways.values()})
-
-    def findings(self, others: Iterable[Finding]) -> list[Finding]:
-        """Everything that is to be said."""
-        for each in (*self._roles.findings(), *self.clients.findings(), *others):
-            self._keep(each)
-        return _last_holders(self._saying + self._used, self._holding)
-
-    def _keep(self, found: Finding) -> None:
-        if found.verdict != "used" or found.proposal != "keep":
-            self._saying.append(found)
-        elif self.silent:
-            self.silent += 1
-        else:
-            self._used.append(found)
-        if self._used and len(self._saying) + len(self._used) > MOST:
-            # More than anybody reads: what says nothing but that it is used is counted from here on.
-            self.silent += len(self._used)
-            self._used = []
+def _judging(rule: Rule, model: Model | None, grace: int, horizon: int) -> Judging:
+    return Judging(
+        rule=rule.kind,
+        threshold=rule.threshold,
+        floor=rule.floor,
+        grace=grace,
+        horizon=horizon,
+        fitted_on=model.fitted_on if model is not None else 0,
+        coefficients=model.coefficients if model is not None else (),
+    )
 
 
 def _imported(store: Store, now: str, issuer: str | None) -> tuple[Source, list[HeldRow]]:
@@ -221,14 +174,15 @@ def _day(at: float) -> int:
     return datetime.fromtimestamp(at, UTC).date().toordinal()
 
 
-def _doubts(today: int, first: int, last: int, rule: Rule) -> tuple[str, ...]:
+def _doubts(today: int, records: Records, rule: Rule) -> tuple[str, ...]:
     """What forbids to propose anything at all."""
     found: list[str] = []
     window = int(rule.threshold) if rule.kind == "fixed" else rule.floor
-    if not first or today - first < window:
-        found.append(f"there are records of {today - first if first else 0} days only, and the rule looks at {window}")
-    if last and today - last > STALE:
-        found.append(f"the records end on {iso(last)}, {today - last} days before the review")
+    length = today - records.first if records.first else 0
+    if not records.first or length < window:
+        found.append(f"there are records of {length} days only, and the rule looks at {window}")
+    if records.last and today - records.last > STALE:
+        found.append(f"the records end on {iso(records.last)}, {today - records.last} days before the review")
     return tuple(found)
 
 
@@ -240,21 +194,6 @@ def _taken(store: Store) -> frozenset[tuple[str, str, str, str]]:
     )
 
 
-def _last_holders(findings: list[Finding], holding: Mapping[str, int]) -> list[Finding]:
-    """Mark, of each grant that everybody would lose, the one who used it last."""
-    leaving: dict[str, list[int]] = {}
-    for index, each in enumerate(findings):
-        if each.of == "subject" and each.proposal == "remove" and each.grant:
-            leaving.setdefault(each.grant, []).append(index)
-    for grant, indexes in leaving.items():
-        names = {(findings[index].issuer, findings[index].name) for index in indexes}
-        if len(names) < holding[grant]:
-            continue
-        index = max(indexes, key=lambda each: (findings[each].last_day, findings[each].name))
-        findings[index] = replace(findings[index], guards=(*findings[index].guards, LAST_HOLDER))
-    return findings
-
-
 def _rank(found: Finding) -> tuple[object, ...]:
     idle = found.idle if found.idle is not None else 1_000_000
     return (
@@ -263,29 +202,26 @@ def _rank(found: Finding) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _notes(
-    source: Source, bench: Bench, first: int, last: int, covered: set[int], dropped: int, excluded: int
-) -> list[str]:
-    notes: list[str] = []
-    if not source.as_of:
-        notes.append(
+def _notes(bench: Bench, records: Records, population: Population, silent: int) -> Iterator[str]:
+    if population.source == "tokens":
+        yield (
             "The population is tokens seen only: who holds a grant that no token carried is not in it. "
             "jwt-lp grants import brings a list of who holds what"
         )
-    elif not source.complete:
-        notes.append("The list of grants was not said to be complete: what is not in it may still be held")
-    notes += (f"Nothing is proposed: {doubt}" for doubt in bench.data)
-    if first and last - first + 1 > len(covered):
-        notes.append(f"On {last - first + 1 - len(covered)} days between {iso(first)} and {iso(last)} nothing recorded")
-    if dropped:
-        notes.append(f"{dropped} decisions were lost before they were stored: what was used then may look unused")
-    if excluded:
-        notes.append(f"{excluded} findings are exempt: they were left out, not found clean")
+    elif not population.complete:
+        yield "The list of grants was not said to be complete: what is not in it may still be held"
+    yield from (f"Nothing is proposed: {doubt}" for doubt in bench.data)
+    missing = records.last - records.first + 1 - len(records.covered) if records.first else 0
+    if missing:
+        yield f"On {missing} days between {iso(records.first)} and {iso(records.last)} nothing recorded"
+    if records.dropped:
+        yield f"{records.dropped} decisions were lost before they were stored: what was used then may look unused"
+    if population.excluded:
+        yield f"{population.excluded} findings are exempt: they were left out, not found clean"
     if bench.rule.kind == "likelihood" and bench.model is None:
-        notes.append(
-            f"There is not enough history to tell likelihoods: a window of {bench.window} days judged in their place"
-        )
-    return notes
+        yield f"There is not enough history to tell likelihoods: a window of {bench.window} days judged in their place"
+    if silent:
+        yield f"{silent} findings that are in use and stay are counted here and not listed"
 
 
 def _timeline(store: Store, now: str) -> Iterator[tuple[str, int, int, int]]:

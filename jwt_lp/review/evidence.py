@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from jwt_lp.stores import HeldRow, SightingRow, Summary
+    from jwt_lp.stores import HeldRow, Run, SightingRow, Summary
 
 WHOLE: Final = ""
 """The grant of a role of which nobody says what it grants."""
@@ -203,8 +203,17 @@ def _merged(
                 heads[index] = next(streams[index], None)
 
 
-def recorded(runs: Iterable[Any], until: int, day: Callable[[float], int]) -> tuple[int, int, set[int], int]:
-    """The first and last day of any recording up to `until`, all days with one, and what was dropped."""
+class Records(NamedTuple):
+    """The first and the last day of any recording, all days with one, and how many decisions were dropped."""
+
+    first: int
+    last: int
+    covered: set[int]
+    dropped: int
+
+
+def recorded(runs: Iterable[Run], until: int, day: Callable[[float], int]) -> Records:
+    """What was recorded up to and including the day `until`."""
     covered: set[int] = set()
     dropped = 0
     first = last = 0
@@ -216,7 +225,7 @@ def recorded(runs: Iterable[Any], until: int, day: Callable[[float], int]) -> tu
         # A run of centuries is a mistake in a file, and no reason to count for ever.
         covered.update(range(max(begin, end - _LONGEST), end + 1))
         dropped += run.dropped
-    return first, last, covered, dropped
+    return Records(first, last, covered, dropped)
 
 
 _LONGEST: Final = 40_000

@@ -16,7 +16,8 @@ from jwt_lp._tables import show
 from jwt_lp.claims import is_array
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.permissions import Permissions
-from jwt_lp.review._cases import LAST_HOLDER, Case, Origin, open_findings
+from jwt_lp.review._cases import Case, Origin, open_findings
+from jwt_lp.review.values import LAST_HOLDER
 
 if TYPE_CHECKING:
     from jwt_lp.review.values import Review

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Final
 
 from jwt_lp.permissions import is_pattern
 from jwt_lp.review._ways import covers, overlap, pattern_of
+from jwt_lp.review.bench import Person
 from jwt_lp.review.evidence import WHOLE, iso
-from jwt_lp.review.weighing import Person, finding, guarded, new
+from jwt_lp.review.weighing import finding, guarded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from jwt_lp.review.bench import Bench
     from jwt_lp.review.evidence import Holder, Way
     from jwt_lp.review.values import Finding, Proposal, Verdict
-    from jwt_lp.review.weighing import Bench
 
 LITTLE: Final = 0.25
 """Of a role's grants; who needs no more than that share needs little of it."""
@@ -49,7 +50,7 @@ class Conferred:
         self.last = max(self.last, way.last)
         # Judged by the member that could use it for longest.
         self.watched = min(self.watched or bench.watched(way), bench.watched(way))
-        self.fresh += bool(new(way, bench))
+        self.fresh += bool(bench.new(way))
         if not due:
             self.needed.update(way.used)
 
@@ -92,12 +93,12 @@ class Roles:
         last = max((way.last for way in seen), default=0)
         # A membership goes as a whole: not before every way of it is due.
         due = not used and all(bench.due(holder, way) for way in ways)
-        guards = [*bench.data, *(guard for way in ways for guard in new(way, bench)[:1])]
+        guards = [*bench.data, *(guard for way in ways for guard in bench.new(way))]
         if all(("subject", holder.issuer, holder.subject, way.grant) in bench.taken for way in ways):
             guards.append("taken back already")
         needs = f"Needs {len(used)} of the {len(held)} grants of the role"
         verdict: Verdict = "used" if used else "unused" if seen else "dormant"
-        if verdict == "dormant" and not any(bench.asked.met(way.grant) for way in ways) and bench.asked:
+        if verdict == "dormant" and not any(bench.observable(way.grant) for way in ways):
             verdict = "unobservable"
         person = bench.people.get(holder.subject, Person())
         found = finding(
@@ -138,14 +139,14 @@ class Roles:
         members = max((each.members for each in grants.values()), default=0)
         watched = found.watched or bench.since or bench.now
         verdict: Verdict = "used" if found.users else "unused" if found.uses else "dormant"
-        if verdict == "dormant" and bench.asked and not bench.asked.met(grant):
+        if verdict == "dormant" and not bench.observable(grant):
             verdict = "unobservable"
         due = verdict == "unused" or (verdict == "dormant" and bench.now - watched >= bench.window)
         # A pattern may be in use for some of what it covers.
         needed = tuple(sorted({pattern_of(each) for each in found.needed if covers(grant, each)}))
         proposal: Proposal = "remove" if due else "keep"
         instead: tuple[str, ...] = ()
-        if verdict == "used" and is_pattern(grant) and _narrower(grant, needed, bench):
+        if verdict == "used" and is_pattern(grant) and bench.wider(grant, needed):
             proposal, instead = "narrow", needed
         guards = list(bench.data)
         if found.fresh:
@@ -219,8 +220,3 @@ class Roles:
 
 def _meets(way: Way, ways: list[Way]) -> bool:
     return any(overlap(way.grant, each.grant) for each in ways)
-
-
-def _narrower(grant: str, needed: tuple[str, ...], bench: Bench) -> bool:
-    """Whether an enforcement point asks for something that the grant covers and `needed` does not."""
-    return bool(needed) and any(not any(covers(each, term) for each in needed) for term in bench.asked.met(grant))

@@ -6,7 +6,7 @@ Frozen values, from which every output is made. Days are ISO dates in UTC; a day
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 Verdict: TypeAlias = Literal["used", "unused", "dormant", "unobservable", "needed-but-denied"]
 """Used within the rule; used before and not since; held and never used; asked for by no enforcement point that is
@@ -18,6 +18,9 @@ that is two; a requirement that nobody asked; a permission of the catalogue that
 taken back and asked for since."""
 
 Of: TypeAlias = Literal["subject", "client", "role", "service", "catalogue"]
+
+LAST_HOLDER: Final = "last holder"
+"""The one guard of what is proposed all the same: it can be lifted, and only by saying so."""
 
 Proposal: TypeAlias = Literal["keep", "remove", "narrow"]
 """What the rules alone would do. Never to add."""

@@ -2,114 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jwt_lp.permissions import is_pattern
-from jwt_lp.review._ways import Asked, covers, overlap, pattern_of
-from jwt_lp.review.evidence import WHOLE, Holder, Way, iso
-from jwt_lp.review.judging import WINDOW, Rule
-from jwt_lp.review.likelihood import Pair
+from jwt_lp.review._ways import covers, overlap, pattern_of
+from jwt_lp.review.bench import Person
+from jwt_lp.review.evidence import Way, iso
 from jwt_lp.review.values import Finding
 
 if TYPE_CHECKING:
-    from jwt_lp.review.likelihood import Model
+    from jwt_lp.review.bench import Bench
+    from jwt_lp.review.evidence import Holder
     from jwt_lp.review.values import Kind, Of, Proposal, Verdict
 
-RECENT: Final = 365
-LAST_HOLDER: Final = "last holder"
-"""The one guard that can be lifted, and only by saying so."""
-
-
-class Exemption(NamedTuple):
-    """A finding that somebody decided to leave alone, until a day that is included."""
-
-    id: str
-    until: str
-    owner: str
-    comment: str = ""
-
-
-class Person(NamedTuple):
-    """Who a subject is; shown, and kept nowhere."""
-
-    name: str = ""
-    team: str = ""
-    manager: str = ""
-    active: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """What every judgement rests on. Days are ordinals.
-
-    `since` is the first day of any recording, `fresh` the last one; `data` are guards that hold for everything.
-    `taken` says, of whom and what, whether a deny entry stands already.
-    """
-
-    now: int
-    rule: Rule
-    model: Model | None
-    grace: int
-    since: int
-    asked: Asked
-    risk: Callable[[str], str]
-    users: Mapping[str, int]
-    active: int
-    data: tuple[str, ...] = ()
-    exempt: Mapping[str, Exemption] = field(default_factory=dict[str, Exemption])
-    people: Mapping[str, Person] = field(default_factory=dict[str, Person])
-    taken: frozenset[tuple[str, str, str, str]] = frozenset()
-
-    @property
-    def window(self) -> int:
-        """For how many days something must have been there to be judged unused without any use."""
-        return int(self.rule.threshold) if self.rule.kind == "fixed" else WINDOW
-
-    def pair(self, holder: Holder, way: Way) -> Pair:
-        """What the rule is asked about."""
-        others = [each for each in holder.ways.values() if each.grant != way.grant and each.last]
-        last = max((each.last for each in others), default=0)
-        recent = {each.grant for each in others if self.now - each.last <= RECENT}
-        me = self.now - way.last <= RECENT
-        rest = self.active - (me or bool(recent))
-        # Of a sample of the subjects this one may be none.
-        share = (self.users.get(way.grant, 0) - me) / rest if rest > 0 else 0.0
-        return Pair(
-            idle=self.now - way.last,
-            days=way.days,
-            span=way.last - way.first,
-            age=self.now - way.first,
-            elsewhere_idle=self.now - last if last else None,
-            elsewhere_recent=len(recent),
-            others=min(max(share, 0.0), 1.0),
-        )
-
-    def takes(self, holder: Holder, way: Way) -> bool:
-        """Whether the rule would take back what was used."""
-        if self.rule.kind == "fixed" or self.model is None:
-            # The same answer, without what nobody asks for then.
-            return self.rule.judges(self.now - way.last, None)
-        return self.rule.takes(self.pair(holder, way), self.model)
-
-    def due(self, holder: Holder, way: Way) -> bool:
-        """Whether the rule would take it back: never used for the whole window, or used and no more needed."""
-        if way.days:
-            return self.takes(holder, way)
-        return self.now - self.watched(way) >= self.window
-
-    def watched(self, way: Way) -> int:
-        """The day from which on its use would have been seen."""
-        return max(way.held, self.since) or self.now
-
-    def likelihood(self, holder: Holder, way: Way) -> tuple[float | None, tuple[str, ...]]:
-        """How likely it is needed again, and what makes it so; None where no model says."""
-        if self.model is None or not way.days:
-            return None, ()
-        pair = self.pair(holder, way)
-        return self.model.likelihood(pair), self.model.because(pair)
+IN_USE = "the same permission is in use through another grant, and a deny entry would refuse that too"
 
 
 def findings_of(holder: Holder, bench: Bench) -> Iterator[Finding]:
@@ -128,69 +37,85 @@ def findings_of(holder: Holder, bench: Bench) -> Iterator[Finding]:
         yield _asked(holder, permission, refused.times, refused.last, bench, "regret")
 
 
+class Proposed(NamedTuple):
+    """What the rules would do with a grant, and what holds it back."""
+
+    kind: Kind
+    proposal: Proposal
+    instead: tuple[str, ...]
+    guards: tuple[str, ...]
+
+
 def _judged(
     holder: Holder, way: Way, ways: Sequence[Way], live: Sequence[str], bench: Bench, *, takes: bool
 ) -> Finding:
-    needed = _needed(way, live)
-    verdict = _verdict(way, bench, takes=takes)
-    kind: Kind = "grant"
-    proposal: Proposal = "keep"
-    instead: tuple[str, ...] = ()
-    guards: tuple[str, ...] = ()
-    if verdict in ("unused", "dormant"):
-        proposal = "remove"
-        if needed and is_pattern(way.grant):
-            kind, proposal, instead = "wildcard", "narrow", needed
-        guards = _guards(holder, way, bench, needed=bool(needed) and proposal == "remove")
-        if not takes:
-            watched = bench.now - bench.watched(way)
-            guards = (*guards, f"its use would have been seen for {watched} days only, of {bench.window}")
-    elif verdict == "used" and is_pattern(way.grant) and _wider(way, needed, bench):
-        kind, proposal, instead = "wildcard", "narrow", needed
-        guards = _guards(holder, way, bench, needed=False)
-    if proposal == "narrow" and instead == (way.grant,):
-        proposal, instead = "keep", ()
-    likelihood, because = bench.likelihood(holder, way)
+    verdict = bench.verdict(way, due=takes)
+    found = _proposed(holder, way, live, bench, verdict, takes=takes)
+    silent = verdict == "used" and found.proposal == "keep"
     person = bench.people.get(holder.subject, Person())
-    found = finding(
-        kind=kind,
+    made = finding(
+        kind=found.kind,
         verdict=verdict,
-        proposal=proposal,
+        proposal=found.proposal,
         of="subject",
         issuer=holder.issuer,
         name=holder.subject,
         role=way.role,
         grant=way.grant,
-        instead=instead,
-        reason=reason_of(way, bench, verdict, instead),
-        others=() if verdict == "used" and proposal == "keep" else _others(way, ways),
-        risk=bench.risk(way.grant),
-        uses=way.uses,
-        days=way.days,
-        first_day=iso(way.first),
-        last_day=iso(way.last),
-        idle=bench.now - way.last if way.last else None,
-        held_since=iso(way.held),
+        instead=found.instead,
+        reason=reason_of(way, bench, verdict, found.instead),
+        others=() if silent else _others(way, ways),
         denied=sum(each.times for asked, each in holder.denied.items() if overlap(way.grant, asked)),
         refused_since=sum(each.times for asked, each in holder.revoked.items() if overlap(way.grant, asked)),
-        likelihood=likelihood,
-        because=because,
         owner=person.manager,
         team=person.team,
         active=person.active,
+        **numbers(holder, way, bench),
     )
-    return guarded(found, guards, bench)
+    return guarded(made, found.guards, bench)
+
+
+def _proposed(
+    holder: Holder, way: Way, live: Sequence[str], bench: Bench, verdict: Verdict, *, takes: bool
+) -> Proposed:
+    needed = _needed(way, live)
+    pattern = is_pattern(way.grant)
+    if verdict in ("unused", "dormant"):
+        if needed and pattern:
+            found = Proposed("wildcard", "narrow", needed, _guards(holder, way, bench, needed=False))
+        else:
+            found = Proposed("grant", "remove", (), _guards(holder, way, bench, needed=bool(needed)))
+        if not takes:
+            watched = bench.now - bench.watched(way)
+            young = f"its use would have been seen for {watched} days only, of {bench.window}"
+            found = found._replace(guards=(*found.guards, young))
+    elif verdict == "used" and pattern and bench.wider(way.grant, needed):
+        found = Proposed("wildcard", "narrow", needed, _guards(holder, way, bench, needed=False))
+    else:
+        return Proposed("grant", "keep", (), ())
+    if found.proposal == "narrow" and found.instead == (way.grant,):
+        return found._replace(proposal="keep", instead=())
+    return found
+
+
+def numbers(holder: Holder, way: Way, bench: Bench) -> dict[str, object]:
+    """What is known of a way in numbers: those members of its finding."""
+    likelihood, because = bench.likelihood(holder, way)
+    return {
+        "risk": bench.risk(way.grant),
+        "uses": way.uses,
+        "days": way.days,
+        "first_day": iso(way.first),
+        "last_day": iso(way.last),
+        "idle": bench.now - way.last if way.last else None,
+        "held_since": iso(way.held),
+        "likelihood": likelihood,
+        "because": because,
+    }
 
 
 def _others(way: Way, ways: Sequence[Way]) -> tuple[str, ...]:
     return tuple(_named(each) for each in ways if each is not way and overlap(each.grant, way.grant))
-
-
-def _verdict(way: Way, bench: Bench, *, takes: bool) -> Verdict:
-    if not way.days:
-        seen = way.grant == WHOLE or not bench.asked or bench.asked.met(way.grant)
-        return "dormant" if seen else "unobservable"
-    return "unused" if takes else "used"
 
 
 def _live(holder: Holder, ways: Sequence[Way], due: Mapping[tuple[str, str], bool], bench: Bench) -> tuple[str, ...]:
@@ -218,28 +143,16 @@ def _alone(way: Way, last: int) -> Way:
     return Way(way.role, way.grant, way.granted, way.since, way.seen, way.uses, way.days, way.first, last)
 
 
-def _wider(way: Way, needed: tuple[str, ...], bench: Bench) -> bool:
-    """Whether the pattern covers what some enforcement point asks for and nobody needs here."""
-    return bool(needed) and any(not any(covers(each, term) for each in needed) for term in bench.asked.met(way.grant))
-
-
 def _guards(holder: Holder, way: Way, bench: Bench, *, needed: bool) -> tuple[str, ...]:
     found = list(bench.data)
     if way.role:
         found.append(f"conferred by the role {way.role}: see the role")
     if needed:
-        found.append("the same permission is in use through another grant, and a deny entry would refuse that too")
-    found += new(way, bench)
+        found.append(IN_USE)
+    found += bench.new(way)
     if ("subject", holder.issuer, holder.subject, way.grant) in bench.taken:
         found.append("taken back already")
     return tuple(found)
-
-
-def new(way: Way, bench: Bench) -> list[str]:
-    """Whether it has not been there for long enough to be judged."""
-    if way.held and bench.now - way.held < bench.grace:
-        return [f"held for {bench.now - way.held} days only, within the grace of {bench.grace}"]
-    return []
 
 
 def _asked(holder: Holder, permission: str, times: int, last: int, bench: Bench, kind: Kind) -> Finding:

@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from jwt_lp.permissions import Denial, Grant, Permissions
 from jwt_lp.review._ways import Asked, covers, overlap, pattern_of, terms_of
+from jwt_lp.review.bench import Bench
 from jwt_lp.review.clients import Clients
 from jwt_lp.review.evidence import Holder, Way
 from jwt_lp.review.judging import Rule
 from jwt_lp.review.roles import Roles
-from jwt_lp.review.weighing import Bench, findings_of
+from jwt_lp.review.weighing import findings_of
 
 NOW = 740_000
 FLOOR, GRACE = 30, 14

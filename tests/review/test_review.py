@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from jwt_lp.review import Exemption, Person, Rule, engine, learning
+from jwt_lp.review import Exemption, Person, Rule, learning, sums
 from jwt_lp.review.learning import learned
 from jwt_lp.review.likelihood import Model, Pair
 from jwt_lp.stores import Held
@@ -445,7 +445,7 @@ def test_gaps_and_losses_are_noted(past: Past) -> None:
 
 def test_very_many_findings_are_those_that_say_something(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what nobody could read, used grants are counted only; and whoever waits hears of the progress."""
-    monkeypatch.setattr(engine, "MOST", 10)
+    monkeypatch.setattr(sums, "MOST", 10)
     past.add([past.use(f"s{number}", "orders:read", 3, "orders:read") for number in range(300)])
     past.used("alice", "orders:list", 300)
     steps: list[tuple[str, int]] = []
