@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = {
     # words: the standard library only, and each stands alone
     "errors": 0,
+    "_grammar": 0,
     "permissions": 0,
     "bearer": 0,
     "templates": 0,
@@ -108,7 +109,8 @@ THREADED = {2, 3, 4, 5}  # the floors that may go down there
 
 # what may be imported from the same floor
 SIDEWAYS = {
-    "permissions": {"errors"},
+    "_grammar": {"errors"},
+    "permissions": {"_grammar", "errors"},
     "bearer": {"errors"},
     "templates": {"errors", "permissions"},
     "_tables": {"errors"},
