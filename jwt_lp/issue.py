@@ -67,13 +67,7 @@ class Issuer:
         clock: Callable[[], float] = time.time,
         randomness: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        if not _is_text(issuer):
-            raise ConfigurationError("an issuer has a name: the iss of its tokens, usually its https address")
-        if any(each.issuer == issuer for each in trusts):
-            raise ConfigurationError(f"the issuer {issuer!a} is this one: leave it out of trusts")
-        if any(each.own for each in trusts):
-            # Whoever narrowed a token of theirs would be taken for us.
-            raise ConfigurationError("an issuer among trusts is marked own: only one issuer can be this one")
+        _check(issuer, trusts)
         _check_kinds(keys, policy)
         self.issuer: str = issuer
         self.policy: Policy = policy
@@ -89,18 +83,7 @@ class Issuer:
         self._revoked = revoked
         self._clock = clock
         self._randomness = randomness
-        own_keys = OwnKeys(self._keys)
-        ours = TrustedIssuer(
-            name=issuer,
-            issuer=issuer,
-            audience=None,
-            algorithms=own_keys.algorithms,
-            profile=RFC9068,
-            keys=own_keys,
-            own=True,
-            max_lifetime=math.inf,
-        )
-        self._verifier = Verifier([ours, *trusts], policy, clock=clock)
+        self._verifier = Verifier([_ours(issuer, self._keys), *trusts], policy, clock=clock)
 
     def issue(
         self,
@@ -204,17 +187,7 @@ class Issuer:
         claims = _claims(old)
         audience = audience_of(self.policy, _listed(claims["aud"]), None, None)
         allowed = self.allowed(audience)
-        named_roles = _texts("roles", roles)
-        check_roles(named_roles, self.policy)
-        granted = Permissions.of(
-            [*Permissions.of(_texts("permissions", permissions), patterns=True), *self.policy.grants(named_roles)]
-        )
-        had = [grant.text for grant in old.permissions if grant.role is None]
-        # What was retired since is left out like what was taken away.
-        kept = [text for text in had if granted.containing(text) is not None and self.policy.lists(text)]
-        kept_roles = [role for role in old.roles if role in named_roles]
-        if (had or old.roles) and not (kept or kept_roles):
-            raise PolicyError("nothing that the token holds is granted any more: sign in again", reason="scope")
+        kept, kept_roles = self._kept(old, _texts("permissions", permissions), _texts("roles", roles))
         allowed.check_grants(kept, self.policy, audience)
         body = self._registered(
             old.subject,
@@ -227,6 +200,18 @@ class Issuer:
             body["roles"] = kept_roles
         body |= {name: claims[name] for name in sorted(allowed.claims - OURS) if name in claims}
         return self._signed(body, allowed, audience)
+
+    def _kept(self, old: AccessToken, permissions: Sequence[str], roles: Sequence[str]) -> tuple[list[str], list[str]]:
+        """What a token has, of permissions and of roles, that its subject is granted now; `PolicyError` for nothing."""
+        check_roles(roles, self.policy)
+        granted = Permissions.of([*Permissions.of(permissions, patterns=True), *self.policy.grants(roles)])
+        had = [grant.text for grant in old.permissions if grant.role is None]
+        # What was retired since is left out like what was taken away.
+        kept = [text for text in had if granted.containing(text) is not None and self.policy.lists(text)]
+        kept_roles = [role for role in old.roles if role in roles]
+        if (had or old.roles) and not (kept or kept_roles):
+            raise PolicyError("nothing that the token holds is granted any more: sign in again", reason="scope")
+        return kept, kept_roles
 
     def verify(self, token: str) -> AccessToken:
         """The token as its issuer sees it: ours for any audience, or one of an issuer that is trusted.
@@ -331,6 +316,31 @@ class Issuer:
 
     def __repr__(self) -> str:
         return f"<Issuer {self.issuer}>"
+
+
+def _check(issuer: object, trusts: Sequence[TrustedIssuer]) -> None:
+    if not _is_text(issuer):
+        raise ConfigurationError("an issuer has a name: the iss of its tokens, usually its https address")
+    if any(each.issuer == issuer for each in trusts):
+        raise ConfigurationError(f"the issuer {issuer!a} is this one: leave it out of trusts")
+    if any(each.own for each in trusts):
+        # Whoever narrowed a token of theirs would be taken for us.
+        raise ConfigurationError("an issuer among trusts is marked own: only one issuer can be this one")
+
+
+def _ours(issuer: str, keys: SigningKeys) -> TrustedIssuer:
+    """The issuer itself, as its own verifier trusts it: for any audience, and for however long it made tokens."""
+    own = OwnKeys(keys)
+    return TrustedIssuer(
+        name=issuer,
+        issuer=issuer,
+        audience=None,
+        algorithms=own.algorithms,
+        profile=RFC9068,
+        keys=own,
+        own=True,
+        max_lifetime=math.inf,
+    )
 
 
 def _check_kinds(keys: object, policy: object) -> None:
