@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from jwt_lp.importing import Naming, moment_of
 from jwt_lp.permissions import fits, is_pattern, is_scope_token
 from jwt_lp.stores import Held
+from jwt_lp.telling import Naming, moment_of
 
 if TYPE_CHECKING:
     from jwt_lp.tabular import Row

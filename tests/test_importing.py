@@ -7,10 +7,11 @@ import pytest
 from jwt_lp import importing
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.holding import HELD, all_held
-from jwt_lp.importing import FIELDS, LOGGED, Logged, Tally, Uses, batches, identity, mapping, moment_of
+from jwt_lp.importing import Tally, batches, identity, mapping
 from jwt_lp.located import Map
 from jwt_lp.stores import Held, Point, Sighting, Use
 from jwt_lp.tabular import Row
+from jwt_lp.telling import FIELDS, LOGGED, Logged, Uses, moment_of
 from jwt_lp.usage import plain
 from memorystore import MemoryStore
 

@@ -20,8 +20,8 @@ from jwt_lp.tabular import Form, form_of, lines
 from jwt_lp.usage import absent, keyed, plain
 
 if TYPE_CHECKING:
-    from jwt_lp.importing import Naming
     from jwt_lp.settings import Settings
+    from jwt_lp.telling import Naming
 
 _BLOCK: Final = 1 << 20
 

@@ -14,20 +14,10 @@ from jwt_lp.cli.filed import blamed, file_argument, form_option, given, naming, 
 from jwt_lp.cli.memory import Where, store_options
 from jwt_lp.cli.output import FAINT, GOOD, LOUD, Failure, brief, grid, notices, say, text
 from jwt_lp.cli.used import export, show
-from jwt_lp.importing import (
-    FIELDS,
-    LOGGED,
-    NEEDED,
-    NEEDED_LOGGED,
-    Logged,
-    Tally,
-    Uses,
-    batches,
-    identity,
-    mapping,
-)
+from jwt_lp.importing import Tally, batches, identity, mapping
 from jwt_lp.located import Map
 from jwt_lp.tabular import rows
+from jwt_lp.telling import FIELDS, LOGGED, NEEDED, NEEDED_LOGGED, Logged, Uses
 
 if TYPE_CHECKING:
     from jwt_lp.cli.filed import Given
