@@ -98,6 +98,9 @@ def review(ctx: click.Context, /, **options: Any) -> None:
     settings = place.settings(ctx)
     with place.opened(settings) as store, _progress() as step:
         made = _made(store, settings, options, step)
+    if options["gates"] and not (made.window.first_day or made.population.grants):
+        # A gate over nothing is open: a name that is mistyped must not be what lets everything pass.
+        raise Failure(f"{made.store}: nothing was ever recorded or imported there, so that --fail-on would always pass")
     _write(made, options)
     form = options["form"]
     click.echo(render(made, form, by=options["by"], top=options["top"]), nl=False)

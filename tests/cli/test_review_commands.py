@@ -107,6 +107,13 @@ def test_a_condition_that_is_none_is_refused(run, written: str) -> None:
     assert "unused" in err
 
 
+def test_a_gate_over_nothing_does_not_pass(run) -> None:
+    """A store that holds nothing, since its name is mistyped, is an error for a gate; a look at it is not."""
+    code, _, err = run("review", "--now", NOW, "--store", "sqlite:///acess.db", "--fail-on", "unused>90d")
+    assert (2, True) == (code, "nothing was ever recorded or imported" in err)
+    assert 0 == run("review", "--now", NOW, "--store", "sqlite:///acess.db")[0]
+
+
 def test_a_condition_that_was_read_stays(run) -> None:
     """click reads defaults twice."""
     gate = Condition().convert("unused>90d", None, None)
