@@ -14,7 +14,7 @@ from jwt_lp.errors import StoreError
 from jwt_lp.lineage import Lineage
 from jwt_lp.permissions import Denial, Grant
 from jwt_lp.revocation import Changes, Entry, Freshness, Key, Revocations
-from jwt_lp.standing import FREE, Builder, Ledger, gently
+from jwt_lp.standing import FREE, Builder, Ledger, gently, let_go
 from memorystore import MemoryStore, entry
 
 ISSUER = "https://authority.test"
@@ -294,6 +294,19 @@ def test_who_serves_has_the_interpreter_in_between() -> None:
     for number in range(1000):
         builder.add(entry("token", f"t{number}", at=NOW))
     assert 1000 // 64 == len(rests)
+
+
+def test_what_a_new_picture_does_not_share_is_let_go() -> None:
+    """Of one new token one part is made anew, and the old one is all that there is to free, one by one."""
+    store, found = known(entry("token", "t1"))
+    old = found.view.ledger
+    store.revoke([entry("token", "t2")], at=NOW)
+    found.poll()
+    replaced = old.replaced(found.view.ledger)
+    assert [True] == [any(each is part for part in old.tokens) for each in replaced]
+    assert [] == old.replaced(old)
+    let_go(replaced)
+    assert [] == replaced
 
 
 def test_many_ends_are_a_few_numbers() -> None:

@@ -18,7 +18,7 @@ from jwt_lp.review.applying import Moved, apply, preview, undo, undoing
 from jwt_lp.review.previewing import Difference
 from jwt_lp.review.verifying import verify
 from jwt_lp.stores import Held, Sighting, open_store
-from reviewed import ISSUER, LATER, at, finding, record, reviewed, use
+from reviewed import DAY, ISSUER, LATER, at, finding, record, reviewed, use
 
 POLICY = """version = 1
 [permissions]
@@ -505,3 +505,28 @@ def test_use_before_it_was_applied_is_not_since(store, journal) -> None:
     _apply(plan, store, journal)
     record(store, use("orders:read", _after(0)), hour=1)
     assert [0] == [each.used for each in _verified(plan, journal, store).values()]
+
+
+def test_the_last_holder_of_a_list_goes(store) -> None:
+    """Who holds what is known from a list: then nobody else holds it, and that was what was decided."""
+    last = finding(guards=("last holder",))
+    assert ["alice"] == [each.name for each in preview(_planned(last), store, None, now=NOW).items]
+    assert not preview(_planned(last, source="tokens"), store, None, now=NOW)
+    assert preview(_planned(last, source="tokens"), store, None, now=NOW, even_last_holder=True)
+
+
+def test_an_exemption_holds_on_its_last_day(store, policy) -> None:
+    """Until a day is to its end."""
+    plan = _planned(
+        finding("desk", "exports:*", of="role", members=2), finding("alice", "exports:*", role="desk"), policy=policy
+    )
+    today = preview(_exempted(plan, "alice", LATER), store, POLICY, now=NOW)
+    assert ([], ()) == ([each.name for each in today.items], today.notes)
+
+
+@pytest.mark.parametrize(("hour", "dropped"), [(9, False), (15, True)])
+def test_use_on_the_day_of_the_review_counts_from_the_review_on(store, hour, dropped) -> None:
+    """A review at noon has seen the morning, and not the afternoon."""
+    record(store, use("orders:read", DAY), hour=hour)
+    shown = preview(_planned(finding(last_day=DAY)), store, None, now=NOW)
+    assert dropped is bool(shown.dropped)

@@ -198,3 +198,11 @@ def test_the_likelihood_regrets_a_third_less_than_the_window(trace) -> None:
     assert [rule.threshold for rule in LIKELIHOODS] == [
         each.threshold for each in found.settings if each.rule == "likelihood"
     ]
+
+
+def test_a_year_has_its_last_day() -> None:
+    """Who used something 365 days ago is among the others, a day longer and not: today's share is of the same year."""
+    for days, share in ((365, 1.0), (366, 0.0)):
+        events = [("a", "x", 700_000 - 40), ("b", "x", 700_000 - days), ("b", "y", 700_000 - 365)]
+        assert [share] == [each.pair.others for each in _history(events).judged(700_000, 100)][:1]
+        assert ({"x": 1 + int(share), "y": 1}, 2) == _history(events).crowd(700_000)

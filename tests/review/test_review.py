@@ -493,3 +493,41 @@ def test_a_young_store_is_not_read_for_nothing(past: Past) -> None:
     past.used("alice", "orders:read", 300)
     assert 0 == learned(past.store, until=NOW, least=401).history.pairs
     assert 1 == learned(past.store, until=NOW, least=400).history.pairs
+
+
+def test_the_grace_ends_on_its_day(past: Past) -> None:
+    """What was granted 14 days ago is no longer new; a day less is."""
+    past.used("alice", "orders:read", 300)
+    past.used("bob", "orders:read", 300)
+    past.used("carol", "orders:read", 3)
+    held = {"alice": ago(14), "bob": ago(13), "carol": ""}
+    past.holds(*(Held(ISSUER, name, "", "", "orders:read", since=since) for name, since in held.items()))
+    found = past.review()
+    assert ("remove", "keep") == (
+        of(found, "alice", "orders:read").proposal,
+        of(found, "bob", "orders:read").proposal,
+    )
+
+
+def test_what_was_seen_on_the_day_of_an_import_is_in_it_or_gone(past: Past) -> None:
+    """A complete list of a day says what is gone that was seen until then; what is seen later is held again."""
+    past.used("bob", "orders:read", 3)
+    past.used("carol", "orders:read", 2)
+    past.holds(Held(ISSUER, "alice", "", "", "orders:read"), days=3)
+    assert {"alice", "carol"} == {each.name for each in past.review().findings if each.of == "subject"}
+
+
+def test_grants_that_were_first_seen_later_are_not_there_yet(past: Past) -> None:
+    """A review as of a day knows nothing of tokens that came after it."""
+    past.used("alice", "orders:read", 300)
+    past.seen("alice", "orders:list", 10)
+    assert ["orders:read"] == [each.grant for each in past.review(now=ago(50)).findings]
+
+
+@pytest.mark.parametrize(("needed", "said"), [(1, True), (2, False)])
+def test_who_needs_a_quarter_of_a_role_needs_little(past: Past, needed: int, said: bool) -> None:
+    """Of four grants one is little and two are not; neither is proposed, since something is needed."""
+    for number in range(4):
+        past.used("alice", f"area:{number}", *((300, 3) if number < needed else (300,)), role="clerk")
+    found = [each for each in past.review().findings if each.kind == "member"]
+    assert [("used", "keep", needed)] * said == [(each.verdict, each.proposal, len(each.instead)) for each in found]
