@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db import Error, connections
 
 from jwt_lp import ConfigurationError
+from jwt_lp._lock import lock_of, locked
 from jwt_lp.stores import (
     Asking,
     Batch,
@@ -33,6 +36,7 @@ from jwt_lp.stores import (
     Summary,
     UsageRow,
 )
+from jwt_lp.stores._alone import POSTGRESQL, Statements, take
 from jwt_lp_django.database import Database
 
 if TYPE_CHECKING:
@@ -40,6 +44,15 @@ if TYPE_CHECKING:
 
 _APP: Final = "jwt_lp_django"
 _ALIAS: Final = re.compile(r"[A-Za-z0-9_.-]+")
+
+# The name of a lock is one in all of a server of MariaDB; it is held by the connection.
+_NAME: Final = "CONCAT('jwt-lp:', LEFT(DATABASE(), 50))"
+_LOCKS: Final = {
+    "postgresql": POSTGRESQL,
+    "mysql": Statements(
+        "SELECT %s", f"SELECT GET_LOCK({_NAME}, 0)", f"SELECT CONCAT('connection ', IS_USED_LOCK({_NAME}))"
+    ),
+}
 
 
 class _Work(NamedTuple):
@@ -65,6 +78,18 @@ def open_store(url: str) -> Store:
         has = ", ".join(sorted(known)) or "none"
         raise ConfigurationError(f"django:{alias}: DATABASES has no such alias; it has {has}")
     return DjangoStore(alias)
+
+
+def _take(kept: Any, statements: Statements, what: str, wait: float) -> None:
+    """Take the lock in a transaction that stays open as long as the connection."""
+    kept.set_autocommit(False)
+    with kept.cursor() as cursor:
+
+        def ask(said: str, values: tuple[str, ...]) -> object:
+            cursor.execute(said, values)
+            return cursor.fetchone()[0]
+
+        take(ask, statements, what, wait)
 
 
 class DjangoStore:
@@ -229,12 +254,35 @@ class DjangoStore:
         purged: Purged = self._ready().known.purge(self._database, before, now)
         return purged
 
+    @contextmanager
+    def alone(self, what: str, *, wait: float) -> Generator[None]:
+        """Keep others out: by a lock file beside a file of SQLite, by a lock of the server elsewhere."""
+        self._ready()
+        name = f"{what} in {self.name}"
+        # Its own connection: what is done meanwhile has transactions of its own.
+        kept: Any = self._database.read(self._another)
+        if kept.vendor == "sqlite":
+            file = kept.settings_dict["NAME"]
+            # One in memory is this process's alone.
+            with nullcontext() if kept.is_in_memory_db() else locked(lock_of(file), name, wait=wait):
+                yield
+            return
+        statements = _LOCKS.get(kept.vendor)
+        if statements is None:
+            raise ConfigurationError(f"{self.name}: there is no lock for {what} in {kept.display_name}")
+        try:
+            self._database.read(lambda: _take(kept, statements, name, wait))
+            yield
+        finally:
+            # Whoever was cut off holds nothing any more, and what was done meanwhile is done.
+            with suppress(Error):
+                kept.close()
+
     def close(self) -> None:
         """Give this thread's connection back; may be called repeatedly. Other threads gave theirs back already."""
         self._database.close()
 
     def _applied(self) -> int:
-        from django.db import connections
         from django.db.migrations.recorder import MigrationRecorder
 
         def counted() -> int:
@@ -242,6 +290,9 @@ class DjangoStore:
             return sum(app == _APP for app, _ in applied)
 
         return self._database.read(counted)
+
+    def _another(self) -> Any:
+        return connections[self._alias].copy()
 
     def _ready(self) -> _Work:
         """What the store does, module by module: models can be imported once Django is set up, and not before."""

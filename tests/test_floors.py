@@ -33,6 +33,7 @@ FLOORS = {
     "templates": 0,
     "_tables": 0,
     "_toml": 0,
+    "_lock": 0,
     # meaning: pure; no clock, no I/O, no thread
     "sources": 1,
     "claims": 1,
@@ -116,6 +117,7 @@ SIDEWAYS = {
     "templates": {"errors", "permissions"},
     "_tables": {"errors"},
     "_toml": {"errors"},
+    "_lock": {"errors"},
     "claims": {"sources"},
     "profiles": {"claims"},
     "_custom": {"claims", "profiles"},
@@ -190,7 +192,9 @@ ADAPTERS = {
 # a file of an adapter -> what else of ours it may import: a store outside the core keeps the core's rows, and twenty
 # names at the root for the sake of one store would say that they are everybody's
 ROWS = {"jwt_lp.stores", "jwt_lp.stores._added", "jwt_lp.stores._keyed", "jwt_lp.revocation", "jwt_lp.standing"}
-STORES = {f"jwt_lp_django/{name}.py": ROWS for name in ("store", "recorded", "revoked", "known", "summed")}
+APART = {"jwt_lp._lock", "jwt_lp.stores._alone"}
+STORES = {f"jwt_lp_django/{name}.py": ROWS for name in ("recorded", "revoked", "known", "summed")}
+STORES["jwt_lp_django/store.py"] = ROWS | APART
 
 # the functions among the root's exports: they make a value, or are the one verb of their module
 EXPORTED_FUNCTIONS = {"all_of", "any_of", "external", "route_faults"}

@@ -50,7 +50,11 @@ def undo(ctx: click.Context, /, path: str, *, leave_policy: bool, **options: Any
             return
         agreed(ctx, "Undo it?", yes=options["yes"])
         by = options["by"] if options["by"] is not None else user()
-        done = undo_plan(journal, store, now=time.time(), by=by, policy=not leave_policy)
+        try:
+            done = undo_plan(journal, store, now=time.time(), by=by, policy=not leave_policy)
+        except Moved as error:
+            show_lines(error.lines)
+            raise
         restored = f", {done.path} restored: deploy it" if done.path else ""
         say(text(f"undone; deny entries lifted: {len(done.lifted)}{restored}", GOOD))
         if done.gone:

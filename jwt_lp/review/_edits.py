@@ -15,7 +15,7 @@ from jwt_lp.errors import ConfigurationError
 from jwt_lp.policy import Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 _MODE: Final = 0o7777
 _OWN: Final = 0o600
@@ -80,10 +80,18 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise ConfigurationError(f"{show(os.fspath(path))} cannot be read: {error.strerror}") from None
 
 
-def put(path: str | os.PathLike[str], data: bytes, *, mode: int | None = None, policy: bool = False) -> None:
+def put(
+    path: str | os.PathLike[str],
+    data: bytes,
+    *,
+    mode: int | None = None,
+    policy: bool = False,
+    still: Callable[[], object] = lambda: None,
+) -> None:
     """Write a file whole or not at all, through a link to where it leads, with the mode that it has or `mode`.
 
-    With `policy` it is read as one first. `ConfigurationError` where it cannot be written, and nothing is changed.
+    With `policy` it is read as one first. What `still` raises, called last of all, stops it. `ConfigurationError` where
+    it cannot be written, and nothing is changed.
     """
     # The link stays a link: what it leads to is what is deployed.
     target = Path(os.path.realpath(path))
@@ -103,6 +111,7 @@ def put(path: str | os.PathLike[str], data: bytes, *, mode: int | None = None, p
         Path(temporary).chmod(mode or _OWN)
         if policy:
             Policy.load(temporary)
+        still()
         Path(temporary).replace(target)
         temporary = ""
     except OSError as error:

@@ -2,17 +2,19 @@
 
 In this order: the journal's intent, the entries in one transaction, the policy file by one rename, the journal's end.
 Wherever that breaks off, applying again finishes the same thing and writes nothing twice, and undoing takes back what
-there is of it.
+there is of it. Of all that apply and undo with one store, one policy file or one plan, one does so at a time.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from jwt_lp._lock import lock_of, locked
 from jwt_lp._tables import show
 from jwt_lp.errors import PolicyError
 from jwt_lp.review._edits import put, read_bytes
@@ -20,10 +22,15 @@ from jwt_lp.review._written import Intent, Past, journal_of, note, note_intent, 
 from jwt_lp.review.previewing import Difference, preview
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from jwt_lp.review.planning import Plan
     from jwt_lp.stores import Store
 
 __all__ = ["Applied", "Moved", "Undone", "apply", "journal_of", "preview", "undo", "undoing"]
+
+WAIT: Final = 10.0
+"""Seconds for which whoever applies or undoes a plan waits for another one who does."""
 
 
 class Moved(PolicyError):
@@ -75,37 +82,66 @@ def apply(
     """Do what the plan says, but for what `preview` drops; the journal says what was done.
 
     `cap` is the most grants that may go in place of the plan's own. `PolicyError` where the policy has moved, where
-    more would go, and for a plan that was applied already; nothing is changed then.
+    more would go, for a plan that was applied already, and where another process still applies or undoes one after
+    `WAIT` seconds; nothing is changed then.
     """
-    before = _before(plan, journal)
-    if before.state == "begun" and before.intent is not None:
-        return _finish(before.intent, store, journal, now=now, by=by, difference=None)
-    data = None if policy_path is None else read_bytes(policy_path)
-    found = preview(
-        plan,
-        store,
-        None if data is None else _text(data),
-        now=now,
-        cap=cap,
-        even_last_holder=even_last_holder,
-        attempt=before.attempt,
-        name="" if policy_path is None else os.fspath(policy_path),
-    )
-    check(found)
-    intent = Intent(
-        at=now,
-        by=by,
-        plan=plan.hash,
-        path="" if policy_path is None else str(Path(policy_path).absolute()),
-        before=None if found.after is None else data,
-        after=None if found.after is None else found.after.encode(),
-        entries=found.entries,
-        wrote=found.wrote,
-        items=tuple(item.id for item in found.items),
-        dropped=tuple((each.item.id, each.reason) for each in found.dropped),
-    )
-    note_intent(journal, intent)
-    return _finish(intent, store, journal, now=now, by=by, difference=found)
+    with _alone(store, journal):
+        before = _before(plan, journal)
+        intent, found = before.intent if before.state == "begun" else None, None
+        with _kept(_edited(plan, policy_path, intent)):
+            if intent is None:
+                data = None if policy_path is None else read_bytes(policy_path)
+                found = preview(
+                    plan,
+                    store,
+                    None if data is None else _text(data),
+                    now=now,
+                    cap=cap,
+                    even_last_holder=even_last_holder,
+                    attempt=before.attempt,
+                    name="" if policy_path is None else os.fspath(policy_path),
+                )
+                check(found)
+                intent = Intent(
+                    at=now,
+                    by=by,
+                    plan=plan.hash,
+                    path="" if policy_path is None else str(Path(policy_path).absolute()),
+                    before=None if found.after is None else data,
+                    after=None if found.after is None else found.after.encode(),
+                    entries=found.entries,
+                    wrote=found.wrote,
+                    items=tuple(item.id for item in found.items),
+                    dropped=tuple((each.item.id, each.reason) for each in found.dropped),
+                )
+                note_intent(journal, intent)
+            return _finish(intent, store, journal, now=now, by=by, difference=found)
+
+
+@contextmanager
+def _alone(store: Store, journal: Path) -> Generator[None]:
+    """Keep out whoever else applies or undoes with this store, or this plan with another."""
+    with store.alone("what plans take back", wait=WAIT), locked(lock_of(journal), os.fspath(journal), wait=WAIT):
+        yield
+
+
+@contextmanager
+def _kept(policy_path: str | os.PathLike[str] | None) -> Generator[None]:
+    """Keep out whoever else edits the policy file, by whichever store."""
+    if policy_path is None:
+        yield
+        return
+    with locked(lock_of(policy_path), os.fspath(policy_path), wait=WAIT):
+        yield
+
+
+def _edited(
+    plan: Plan, policy_path: str | os.PathLike[str] | None, begun: Intent | None
+) -> str | os.PathLike[str] | None:
+    """The policy file, where it is edited; one that is only read may be where nobody can write."""
+    if begun is not None:
+        return begun.path if begun.after is not None else None
+    return policy_path if any(item.takes and item.of == "role" for item in plan.items) else None
 
 
 def _before(plan: Plan, journal: Path) -> Past:
@@ -132,16 +168,23 @@ def check(found: Difference) -> None:
 def undo(journal: Path, store: Store, *, now: float, by: str, policy: bool = True) -> Undone:
     """Lift what was written, and put the policy's bytes back.
 
-    Without `policy` the file stays as it is. `PolicyError` where there is nothing to undo, `Moved` where the file is
-    no more what applying left; nothing is changed then.
+    Without `policy` the file stays as it is. `PolicyError` where there is nothing to undo, and where another process
+    still applies or undoes a plan after `WAIT` seconds, `Moved` where the file is no more what applying left; nothing
+    is changed then.
     """
-    intent = undoing(journal, policy=policy)
+    with _alone(store, journal):
+        intent = undoing(journal, policy=False)
+        with _kept(intent.path if policy and intent.before is not None else None):
+            return _undo(undoing(journal, policy=policy), store, journal, now=now, by=by, policy=policy)
+
+
+def _undo(intent: Intent, store: Store, journal: Path, *, now: float, by: str, policy: bool) -> Undone:
     standing = {each.entry.id for each in store.revocations()}
     ours = [entry.id for entry in intent.entries]
     note(journal, "undoing", at=now, by=by)
     restored = ""
     if policy and intent.before is not None and read_bytes(intent.path) != intent.before:
-        put(intent.path, intent.before, policy=True)
+        put(intent.path, intent.before, policy=True, still=lambda: _unmoved(intent, undoing=True))
         restored = intent.path
     lifted = tuple(each for each in ours if each in standing)
     sequence = store.lift(lifted, at=now)
@@ -156,36 +199,42 @@ def undoing(journal: Path, *, policy: bool = True) -> Intent:
     intent = found.intent
     if intent is None or found.state == "undone":
         raise PolicyError(f"{show(str(journal))}: nothing was applied that is not undone")
-    if policy and intent.before is not None and intent.after is not None:
-        data = read_bytes(intent.path)
-        # INVARIANT: what somebody else wrote since is never written over.
-        if data not in (intent.before, intent.after):
-            raise Moved(
-                f"{show(intent.path)} was changed after the plan was applied: take back by hand what stands below, and "
-                "lift the entries with --leave-policy",
-                _reverse(intent.after, intent.before, intent.path),
-            )
+    if policy:
+        _unmoved(intent, undoing=True)
     return intent
+
+
+def _unmoved(intent: Intent, *, undoing: bool) -> bytes | None:
+    """What the policy file holds, None where the intent leaves it alone; `Moved` where somebody else changed it."""
+    if intent.before is None or intent.after is None:
+        return None
+    data = read_bytes(intent.path)
+    # INVARIANT: what somebody else wrote since is never written over.
+    if data in (intent.before, intent.after):
+        return data
+    if undoing:
+        raise Moved(
+            f"{show(intent.path)} was changed after the plan was applied: take back by hand what stands below, and "
+            "lift the entries with --leave-policy",
+            _reverse(intent.after, intent.before, intent.path),
+        )
+    raise Moved(
+        f"{show(intent.path)} was changed while the plan was applied: undo the plan",
+        _reverse(intent.before, intent.after, intent.path),
+    )
 
 
 def _finish(
     intent: Intent, store: Store, journal: Path, *, now: float, by: str, difference: Difference | None
 ) -> Applied:
     """Write what is not written yet."""
-    data = b""
-    if intent.after is not None:
-        data = read_bytes(intent.path)
-        if data not in (intent.before, intent.after):
-            raise Moved(
-                f"{show(intent.path)} was changed while the plan was applied: undo the plan",
-                _reverse(intent.before or b"", intent.after, intent.path),
-            )
+    data = _unmoved(intent, undoing=False)
     known = {each.entry.id for each in store.revocations(lifted=True)}
     entries = [entry for entry in intent.entries if entry.id not in known]
     sequence = store.revoke(entries, at=now, by=by)
     edits = intent.after is not None and data != intent.after
     if intent.after is not None and edits:
-        put(intent.path, intent.after, policy=True)
+        put(intent.path, intent.after, policy=True, still=lambda: _unmoved(intent, undoing=False))
     note(journal, "done", at=now, by=by, sequence=sequence)
     return Applied(
         entries=len(entries),

@@ -35,6 +35,7 @@ from jwt_lp.stores.values import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from jwt_lp.revocation import Changes, Entry
 
@@ -180,6 +181,14 @@ class Store(Protocol):
 
         And entries that ended or were lifted long ago, beats and batch ids that nobody will ask for again. Ids of
         imported files stay. It goes in parts, so that nobody waits for it; what was begun can be done again.
+        """
+        ...
+
+    def alone(self, what: str, *, wait: float) -> AbstractContextManager[None]:
+        """Keep others that ask for the same out of `what`, such as applying a plan, until the `with` ends.
+
+        On every machine that uses the store. `PolicyError` names who is at it after `wait` seconds. It is free again
+        when its process, or the connection to it, ends. No other method waits for it.
         """
         ...
 

@@ -12,9 +12,11 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.pool import NullPool, StaticPool
 
+from jwt_lp._lock import lock_of, locked
 from jwt_lp._worker import PerProcess
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.stores import _tables
+from jwt_lp.stores._alone import POSTGRESQL, take
 from jwt_lp.stores._trouble import trouble
 
 if TYPE_CHECKING:
@@ -90,6 +92,23 @@ class Database:
                     if patient:
                         self._patient(connection)
                     yield connection
+
+    @contextmanager
+    def alone(self, what: str, wait: float) -> Generator[None]:
+        """Hold the database's one lock that keeps commands apart, as `Store.alone` promises."""
+        name = f"{what} in {self.name}"
+        if self._path is not None:
+            with locked(lock_of(self._path), name, wait=wait):
+                yield
+            return
+        with ExitStack() as stack:
+            with self._ours():
+                connection = self._here().connect()
+                # What frees the lock is the end of the transaction, however that comes about.
+                stack.callback(_forgotten, connection)
+                self._check(connection)
+                take(lambda said, values: connection.exec_driver_sql(said, values).scalar(), POSTGRESQL, name, wait)
+            yield
 
     def close(self) -> None:
         """Give connections back. The next use opens new ones."""
@@ -212,6 +231,12 @@ def _begin(connection: sa.Connection) -> None:
         with suppress(exc.OperationalError):
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _forgotten(connection: sa.Connection) -> None:
+    # Whoever was cut off holds nothing any more, and what was done meanwhile is done.
+    with suppress(exc.SQLAlchemyError, OSError):
+        connection.close()
 
 
 def _create(path: Path) -> None:

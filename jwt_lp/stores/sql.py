@@ -14,6 +14,7 @@ from jwt_lp.stores._engine import Database, rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from jwt_lp.revocation import Changes, Entry
     from jwt_lp.stores.values import (
@@ -156,6 +157,10 @@ class SqlStore:
     def purge(self, *, before: str, now: float) -> Purged:
         """Delete what is old, a bounded number of rows in each transaction."""
         return _purge.purge(self._database, before, now)
+
+    def alone(self, what: str, *, wait: float) -> AbstractContextManager[None]:
+        """Keep others out: by a lock file beside a file of SQLite, by an advisory lock in PostgreSQL."""
+        return self._database.alone(what, wait)
 
     def close(self) -> None:
         """Give connections back; may be called repeatedly."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
 
@@ -10,8 +11,9 @@ import pytest
 import tomlkit
 
 from jwt_lp import Policy
+from jwt_lp._lock import lock_of, locked
 from jwt_lp.errors import ConfigurationError, PolicyError
-from jwt_lp.review import planning
+from jwt_lp.review import applying, planning
 from jwt_lp.review._edits import edited, policy_of, put, read_bytes
 from jwt_lp.review._written import journal_of, note, past
 from jwt_lp.review.applying import Moved, apply, preview, undo, undoing
@@ -168,9 +170,11 @@ def test_a_journal_that_was_broken_off_is_read_to_there(journal) -> None:
 
 def test_a_journal_that_cannot_be_written_stops_everything(store, tmp_path) -> None:
     """What cannot be undone is not done."""
-    with pytest.raises(ConfigurationError, match="cannot be written"):
+    with pytest.raises(ConfigurationError, match="cannot be locked"):
         _apply(_planned(finding()), store, tmp_path / "no" / "folder.journal")
     assert [] == list(store.revocations())
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        note(tmp_path / "no" / "folder.journal", "done", at=NOW, by="carol")
 
 
 def test_a_journal_of_another_plan_is_not_written_over(store, journal) -> None:
@@ -216,6 +220,64 @@ def test_a_crash_before_the_policy_was_written_is_finished(store, policy, journa
     again = _apply(plan, store, journal, policy)
     assert (True, True, 0) == (again.resumed, again.policy, again.entries)
     assert '"orders:read"' not in policy.read_text().split("[roles")[1]
+
+
+def test_an_edit_by_hand_in_the_last_moment_is_not_written_over(store, policy, journal, monkeypatch) -> None:
+    """An editor asks for no lock: what the file holds is compared again just before it is replaced."""
+    plan = _planned(finding("desk", "exports:*", of="role", members=2), policy=policy)
+    mine = f"{POLICY}# mine\n"
+    load = Policy.load
+
+    def edit(path):
+        policy.write_text(mine)
+        return load(path)
+
+    # Of all that happens before the file is replaced, the last.
+    with monkeypatch.context() as patched:
+        patched.setattr(Policy, "load", edit)
+        with pytest.raises(Moved, match="while the plan was applied"):
+            _apply(plan, store, journal, policy)
+    assert ("begun", mine) == (past(journal).state, policy.read_text())
+    policy.write_text(POLICY)
+    assert _apply(plan, store, journal, policy).resumed
+    with monkeypatch.context() as patched:
+        patched.setattr(Policy, "load", edit)
+        with pytest.raises(Moved, match="--leave-policy"):
+            undo(journal, store, now=NOW, by="dave")
+    assert mine == policy.read_text()
+    undo(journal, store, now=NOW, by="dave", policy=False)
+    assert {"least-privilege.toml", "a.db", "q.plan.journal"} == {
+        each.name for each in policy.parent.iterdir() if not each.name.startswith("a.db-")
+    }
+
+
+def test_a_policy_file_that_another_process_edits_is_left_alone(store, policy, journal, monkeypatch) -> None:
+    """Nothing is done, and who is at it is said; what edits no policy file waits for nobody who does."""
+    monkeypatch.setattr(applying, "WAIT", 0.1)
+    role = _planned(finding("desk", "exports:*", of="role", members=2), policy=policy)
+    busy = rf"least-privilege.toml is being changed by process {os.getpid()} on .*waited 0.1 s"
+    with locked(lock_of(policy), "it", wait=0):
+        with pytest.raises(PolicyError, match=busy):
+            _apply(role, store, journal, policy)
+        assert ("new", POLICY, []) == (past(journal).state, policy.read_text(), list(store.revocations()))
+        _apply(_planned(finding(), policy=policy), store, journal.with_name("s.plan.journal"), policy)
+    _apply(role, store, journal, policy)
+    edited = policy.read_text()
+    with locked(lock_of(policy), "it", wait=0):
+        with pytest.raises(PolicyError, match=busy):
+            undo(journal, store, now=NOW, by="dave")
+        assert ("applied", edited) == (past(journal).state, policy.read_text())
+        undo(journal, store, now=NOW, by="dave", policy=False)
+
+
+@pytest.mark.parametrize("held", ["the store", "the plan"])
+def test_one_plan_at_a_time_with_one_store(store, journal, monkeypatch, held) -> None:
+    """Another plan with the same store waits, and so does the same plan with another store."""
+    monkeypatch.setattr(applying, "WAIT", 0.1)
+    alone = store.alone("a plan", wait=0) if held == "the store" else locked(lock_of(journal), "it", wait=0)
+    with alone, pytest.raises(PolicyError, match=rf"is being changed by process {os.getpid()} on "):
+        _apply(_planned(finding()), store, journal)
+    assert ("new", []) == (past(journal).state, list(store.revocations()))
 
 
 def test_undo_leaves_alone_what_somebody_else_wrote(store, policy, journal) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import pytest
 
-from jwt_lp.errors import StoreError
+from jwt_lp.errors import PolicyError, StoreError
 from jwt_lp.revocation import Changes, Entry, Key, Revocations
 from jwt_lp.stores import (
     Batch,
@@ -24,6 +26,7 @@ from jwt_lp.stores import (
     SightingRow,
     UsageRow,
     Use,
+    open_store,
 )
 
 if TYPE_CHECKING:
@@ -467,3 +470,23 @@ def test_a_store_works_after_close(store: Store) -> None:
     store.close()
     store.close()
     assert Changes(0) == store.changes(0)
+
+
+def test_one_at_a_time_is_alone(store: Store, url: str) -> None:
+    """Whoever comes second waits, and hears who is at it; what else is done with the store waits for nobody."""
+    other = open_store(url)
+    with store.alone("a plan", wait=0):
+        start = time.monotonic()
+        with pytest.raises(PolicyError, match=r"a plan in .* is being changed by .+ \(waited 0.2 s\)") as caught:
+            other.alone("a plan", wait=0.2).__enter__()
+        assert 0.2 <= time.monotonic() - start < 10
+        assert f"process {os.getpid()} on " in str(caught.value)
+        assert 1 == store.revoke([deny("1")], at=NOW)
+        assert 2 == other.lift(["1"], at=NOW)
+        assert [] == list(other.revocations())
+    with other.alone("a plan", wait=0), pytest.raises(PolicyError):
+        store.alone("a plan", wait=0).__enter__()
+    with pytest.raises(KeyError), store.alone("a plan", wait=0):
+        raise KeyError
+    with store.alone("a plan", wait=0):
+        other.close()
