@@ -1,14 +1,17 @@
-"""What stands in each line of a file of rows?
+"""What stands in each line of a file of rows, and how is one written?
 
-CSV with a header, or JSON Lines. One bad line spoils itself alone, and nothing is held of a file but one line.
+CSV with a header, or JSON Lines. One bad line spoils itself alone, and nothing is held of a file but one line. Whatever
+is written as CSV is written here: no cell of it is a formula for a spreadsheet, and what is read is what was written.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
+from itertools import chain
+from typing import IO, Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 from jwt_lp._tables import nearest, show
 from jwt_lp.errors import ConfigurationError
@@ -22,6 +25,18 @@ _LONG: Final = "\ud800"
 _ENDINGS: Final[Mapping[str, Form]] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _LISTED: Final = 20
 
+# Where a spreadsheet may begin a cell: whichever character its country separates by, it takes a quoted text apart there.
+_SEPARATORS: Final = r",;|\t\r\n"
+# What it may pass over before it looks for a formula: blanks, quotes, control characters, and what nobody sees.
+_PASSED: Final = (
+    rf"(?:(?![{_SEPARATORS}])[\s\"\x00-\x1f\x7f-\xa0\xad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    r"\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb])*"
+)
+_FORMULA: Final = "[=+\\-@＝＋－＠]"
+_BEGINS: Final = rf"(?:^(?='*[\t\r\n])|(?:^|(?<=[{_SEPARATORS}]))(?='*{_PASSED}{_FORMULA}))"
+_SHIELD: Final = re.compile(_BEGINS)
+_SHIELDED: Final = re.compile(f"{_BEGINS}'")
+
 
 class Row(NamedTuple):
     """One row: the line it begins on, its values in the order of the fields, "" for what is absent; or its fault."""
@@ -29,6 +44,28 @@ class Row(NamedTuple):
     line: int
     values: Sequence[str]
     fault: str = ""
+
+
+def shielded(cell: str) -> str:
+    """A cell in which no spreadsheet finds a formula; `bare` gives back exactly what it was.
+
+    An apostrophe is put at the beginning, and behind each `,` `;` `|`, tab and line end, where one of = + - @ follows, in
+    either width, also behind blanks, quotes, control characters and apostrophes; and before a tab or a line end at the
+    beginning.
+    """
+    return _SHIELD.sub("'", cell)
+
+
+def bare(cell: str) -> str:
+    """A cell as it was before it was shielded; one that was not, is as it is."""
+    return _SHIELDED.sub("", cell) if "'" in cell else cell
+
+
+def write(target: IO[str], header: Iterable[str], rows: Iterable[Iterable[object]], *, end: str = "\n") -> None:
+    """Write a table as CSV: every cell quoted, every text shielded, None an empty cell; numbers are as they are."""
+    writer = csv.writer(target, lineterminator=end, quoting=csv.QUOTE_ALL)
+    for row in chain((header,), rows):
+        writer.writerow([shielded(each) if isinstance(each, str) else each for each in row])
 
 
 def form_of(name: str) -> Form:
@@ -106,7 +143,7 @@ def _cells(source: Any, width: int, places: Sequence[int]) -> Iterator[Row]:
             continue
         if len(cells) == width:
             cells.append("")
-            yield Row(line, [cells[place] for place in places])
+            yield Row(line, [bare(cells[place]) for place in places])
         elif cells == [_LONG]:
             yield Row(line, (), "it is longer than a line may be")
         elif cells:

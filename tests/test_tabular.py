@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import csv
 import io
+import re
+from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jwt_lp import tabular
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.tabular import MOST, Row, form_of, lines, rows
+from jwt_lp.tabular import MOST, Row, bare, form_of, lines, rows, shielded, write
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FIELDS = ("subject", "day", "client")
 
@@ -115,3 +123,73 @@ def test_the_form_of_a_file():
     with pytest.raises(ConfigurationError, match=r"'a.xlsx': is it CSV or JSON Lines\? pass --format"):
         form_of("a.xlsx")
     assert 1 << 20 == tabular.MOST
+
+
+# Writing
+
+_CHANCE = st.text(st.sampled_from("=+-@'\"\t\r\n,;| a1\x00\xa0\u200b\ufeff＝＋－＠"), max_size=12)
+_ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+TEXTS = _CHANCE | _ANY
+FORMULA = re.compile(r"""[\s"\x00-\x1f\x7f-\xa0\u200b\ufeff]*[=+\-@＝＋－＠]""")
+
+
+def _written(rows_of: Sequence[Sequence[object]], end: str = "\n") -> str:
+    target = io.StringIO(newline="")
+    write(target, [f"c{number}" for number in range(len(rows_of[0]))], rows_of, end=end)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("plain", "plain"),
+        ("a=b+c-d@e", "a=b+c-d@e"),
+        ("-", "'-"),
+        ("=1+1", "'=1+1"),
+        ("  @x", "'  @x"),
+        ("\u200b\ufeff\x00=x", "'\u200b\ufeff\x00=x"),
+        ('"=x', "'\"=x"),
+        ("＝x", "'＝x"),
+        ("\tx", "'\tx"),
+        ("\rx", "'\rx"),
+        ("\nx", "'\nx"),
+        ("x\ty", "x\ty"),
+        ("a;=x", "a;'=x"),
+        ("a, -x|+y\n@z", "a,' -x|'+y\n'@z"),
+        ("'plain", "'plain"),
+        ("'=x", "''=x"),
+        ("''=x", "'''=x"),
+        ("'", "'"),
+        ("", ""),
+    ],
+)
+def test_a_cell_that_a_spreadsheet_would_compute_is_neutralised(text: str, cell: str) -> None:
+    """An apostrophe stands before each place where a formula could begin, and nowhere else; it is taken away again."""
+    assert (cell, text) == (shielded(text), bare(cell))
+
+
+@given(TEXTS)
+def test_what_was_neutralised_is_restored_exactly(text: str) -> None:
+    """Whatever a text holds, apostrophes too."""
+    assert text == bare(shielded(text))
+
+
+@given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=1, max_size=4), st.sampled_from(["\n", "\r\n"]))
+def test_a_file_of_ours_is_read_back_exactly(said: list[tuple[str, str, str]], end: str) -> None:
+    """Every cell as it was, with line ends, marks and characters that nobody sees."""
+    opened = io.BytesIO(_written(said, end).encode())
+    found, _ = rows(lines(opened.readline), "csv", ("c0", "c1", "c2"), {}, ())
+    assert [list(each) for each in said] == [list(row.values) for row in found]
+
+
+@given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=3), st.sampled_from(",;\t|"))
+def test_no_cell_is_a_formula_whatever_a_spreadsheet_separates_by(said: list[tuple[str, str]], delimiter: str) -> None:
+    """Countries separate by other characters: a cell that is taken apart by them has no formula within either."""
+    text = _written(said)
+    found = [cell for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) for cell in row]
+    assert [] == [cell for cell in found if FORMULA.match(cell)]
+
+
+def test_every_cell_is_quoted() -> None:
+    """Numbers too, and what is not there."""
+    assert '"c0","c1","c2"\n"-1","","a;b"\n' == _written([(-1, None, "a;b")])

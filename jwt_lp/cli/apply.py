@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import sys
@@ -25,7 +24,7 @@ from jwt_lp.review._written import journal_of, past
 from jwt_lp.review.applying import Moved, check, preview
 from jwt_lp.review.applying import apply as apply_plan
 from jwt_lp.review.previewing import Handoff
-from jwt_lp.review.worksheet import shielded
+from jwt_lp.tabular import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -194,13 +193,11 @@ def _hand_off(handoffs: Iterable[Handoff], form: str, path: str) -> None:
         said = json.dumps(listed, indent=2) + "\n"
     else:
         written = io.StringIO()
-        writer = csv.writer(written, lineterminator="\r\n")
-        writer.writerow(Handoff._fields)
-        for each in listed:
-            writer.writerow(
-                shielded(" ".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else value)
-                for value in each.values()
-            )
+        rows = (
+            [" ".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else value for value in each.values()]
+            for each in listed
+        )
+        write(written, Handoff._fields, rows, end="\r\n")
         said = written.getvalue()
     put(path, said.encode(), mode=0o600)
     say(text(f"{path}: {count(len(listed), 'line')} for whoever grants", FAINT))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from jwt_lp.cli.filed import naming
 from jwt_lp.cli.memory import Where, format_option, put, put_list, store_options
 from jwt_lp.cli.output import FAINT, brief, count, moment, notices, say, text
 from jwt_lp.stores import Use
+from jwt_lp.tabular import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -79,9 +79,7 @@ def export(ctx: click.Context, /, form: str, **options: Any) -> None:
             for row in store.usage(**wanted):
                 click.echo(json.dumps({**row.use._asdict(), "count": row.count, "last": moment(row.last)}))
             return
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        writer.writerows((*row.use, row.count, moment(row.last)) for row in store.usage(**wanted))
+        write(sys.stdout, _COLUMNS, ((*row.use, row.count, moment(row.last)) for row in store.usage(**wanted)))
 
 
 @click.command(short_help="Show who used what, when last and how often.")

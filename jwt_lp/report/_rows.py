@@ -5,7 +5,6 @@ Both hold every finding, whatever the text and the page group or leave out.
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from dataclasses import fields, is_dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from jwt_lp.report._words import moment, shown
 from jwt_lp.review.values import Backtest, Finding, Traded
+from jwt_lp.tabular import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,9 +30,6 @@ _TRADED: Final = ("rule", "threshold", "taken_back", "regretted", "days_needless
 COLUMNS: Final = (*_FINDING, *_REVIEW)
 """The columns of a review as CSV."""
 
-# What a spreadsheet takes for the beginning of a formula, in both widths.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-
 
 def as_json(review: Review) -> str:
     """One object with the review's members; `findings` a list of all. Its escapes keep it ASCII."""
@@ -48,8 +45,8 @@ def as_json(review: Review) -> str:
 def as_csv(review: Review) -> str:
     """A row for each finding, with the population, the window, the rule and the digests in each.
 
-    A list is one cell, its parts on either side of "; ". Characters that are not printable are escaped. A cell that
-    a spreadsheet would take for a formula begins with an apostrophe; `id` is as it is.
+    A list is one cell, its parts on either side of "; ". Characters that are not printable are escaped, but in `id`.
+    What a spreadsheet would take for a formula stands behind an apostrophe (`jwt_lp.tabular`).
     """
     who, window, judging = review.population, review.window, review.judging
     same = (
@@ -74,14 +71,12 @@ def trades_as_csv(backtest: Backtest) -> str:
 
 def _written(header: tuple[str, ...], rows: Any) -> str:
     written = io.StringIO(newline="")
-    writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    write(written, header, rows)
     return written.getvalue()
 
 
 def _cell(value: object) -> object:
-    """`value` as one cell that a spreadsheet shows and does not run."""
+    """`value` as one cell, on one line."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -89,8 +84,7 @@ def _cell(value: object) -> object:
     if isinstance(value, int | float):
         return value
     text = "; ".join(map(str, cast("tuple[object, ...]", value))) if isinstance(value, tuple) else str(value)
-    # INVARIANT: what begins a formula never begins a cell; names were written by whoever asked for the token.
-    return f"'{shown(text)}" if text.startswith(_FORMULA) else shown(text)
+    return shown(text)
 
 
 def _plain(value: Any) -> Any:

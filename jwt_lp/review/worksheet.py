@@ -1,7 +1,7 @@
 """What do people decide about each finding?
 
 A table of comma-separated values, made for spreadsheets and read back from them. A row carries all that a plan needs,
-sealed, so that what was signed is what was found. No cell begins with a character that a spreadsheet computes.
+sealed, so that what was signed is what was found. No cell is a formula for a spreadsheet (`jwt_lp.tabular`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from datetime import date
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from jwt_lp import tabular
 from jwt_lp._tables import nearest, show
 from jwt_lp.claims import is_array
 from jwt_lp.errors import ConfigurationError
@@ -34,7 +35,6 @@ SEALED: Final = ("review", "policy", "facts", "seal")
 COLUMNS: Final = (*SHOWN, *ANSWERS, *SEALED)
 DECISIONS: Final = ("keep", "remove", "narrow", "exempt")
 
-_COMPUTED: Final = ("=", "+", "-", "@", "\t", "\r", "'")
 _IDENTITY: Final = ("id", "of", "issuer", "name", "role", "grant", "instead")
 
 
@@ -62,10 +62,9 @@ def write(review: Review, findings: Iterable[Finding] | None = None) -> str:
     """The worksheet of a review, or of those among its findings: a row for each that asks for a decision."""
     origin = Origin.of(review)
     said = io.StringIO()
-    writer = csv.writer(said, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
-    for found in open_findings(review.findings if findings is None else findings):
-        writer.writerow(shielded(each) for each in (*_shown(found), "", "", "", "", *_sealed(found, origin)))
+    listed = open_findings(review.findings if findings is None else findings)
+    rows = ((*_shown(found), "", "", "", "", *_sealed(found, origin)) for found in listed)
+    tabular.write(said, COLUMNS, rows, end="\r\n")
     return said.getvalue()
 
 
@@ -146,7 +145,7 @@ def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
         for row in reader:
             if any(row):
                 cells = (*row, *[""] * (len(names) - len(row)))
-                yield line, {name: _bare(cell) for name, cell in zip(names, cells, strict=False)}
+                yield line, {name: tabular.bare(cell) for name, cell in zip(names, cells, strict=False)}
             line = reader.line_num + 1
     except csv.Error as error:
         raise ConfigurationError(f"line {line}: not CSV: {error}") from None
@@ -214,12 +213,3 @@ def _facts(row: Mapping[str, str]) -> tuple[Case, Origin] | None:
     shown = (case.id, case.of, case.issuer, case.name, case.role, case.grant, " ".join(case.instead))
     same = all(row[name] == value for name, value in zip(_IDENTITY, shown, strict=True))
     return (case, origin) if same and row["policy"] == origin.policy and row["review"] == origin.review else None
-
-
-def shielded(cell: str) -> str:
-    """A cell that no spreadsheet computes."""
-    return f"'{cell}" if cell.startswith(_COMPUTED) else cell
-
-
-def _bare(cell: str) -> str:
-    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(_COMPUTED) else cell

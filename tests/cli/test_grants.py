@@ -42,6 +42,15 @@ def test_grants_come_in(project, run):
     ] == run("show")[1].splitlines()
 
 
+def test_what_our_own_files_neutralise_is_restored(project, run):
+    """A name behind an apostrophe that keeps a spreadsheet from computing it is the name without it."""
+    project.write("grants.csv", '"subject","grant"\n"\'=x","a:b"\n"\'\'@y","a:b"\n"\'s-Gravenhage","a:b"\n')
+    assert 0 == run("import", "grants.csv", "--as-of", "2026-05-01")[0]
+    assert {"=x", "'@y", "'s-Gravenhage"} == {
+        each["subject"] for each in json.loads(run("show", "--format", "json")[1])
+    }
+
+
 def test_a_part_of_the_grants(run):
     """Without --complete it is said that there are others."""
     data = '{"subject": "alice", "grant": "orders:read"}\n'

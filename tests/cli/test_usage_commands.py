@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from jwt_lp.cli.filed import given
-from jwt_lp.stores import Batch, Run, open_store
+from jwt_lp.stores import Batch, Run, Use, open_store
 from needs import need
 
 sa = pytest.importorskip("sqlalchemy")
@@ -92,6 +92,33 @@ def test_what_is_exported_can_be_imported(project, run):
         assert _usage() == _usage(f"sqlite:///{form}.db")
     assert 2 == len(run("usage", "export", "--subject", "alice")[1].splitlines())
     assert 1 == len(run("usage", "export", "--until", "2026-04-01")[1].splitlines())
+
+
+NASTY = ("=1+1", "+1", "-1", "@x", "  =x", "a;=x", "a,b;c", "'=x", "''=x", "'", "'x", '"=x', "＝x", "plain")
+
+
+def test_what_is_exported_is_no_formula_and_comes_back_exactly(project, run):
+    """Names were written by whoever asked for a token: every cell is quoted, none is computed, and each is restored."""
+    store = open_store(URL)
+    uses = {
+        Use("orders", ISSUER, name, name, name, name, "GET", name, "a:b", "a:b", "granted", "2026-05-01"): (
+            2,
+            1777636800,
+        )
+        for name in NASTY
+    }
+    store.record(Batch(id="1", uses=uses))
+    store.close()
+    out = run("usage", "export")[1]
+    project.write("again.csv", out)
+    assert [True] * (len(NASTY) + 1) == [line.startswith('"') and line.endswith('"') for line in out.splitlines()]
+    for delimiter in ",;":
+        cells = [cell for row in csv.reader(out.splitlines(), delimiter=delimiter) for cell in row]
+        assert [] == [cell for cell in cells if re.match(r'[\s"]*[=+\-@＝]', cell)]
+    assert 0 == run("usage", "import", "again.csv", "--service", "x", store="sqlite:///again.db")[0]
+    # What a file says was asked for is the permission alone.
+    kept = Counter({use._replace(requirement="a:b"): number for use, number in _usage().items()})
+    assert kept == _usage("sqlite:///again.db")
 
 
 def test_bad_rows(project, run):

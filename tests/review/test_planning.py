@@ -6,11 +6,13 @@ import csv
 import dataclasses
 import io
 import json
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jwt_lp import tabular
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.review import planning, worksheet
 from jwt_lp.review.planning import Plan
@@ -86,7 +88,7 @@ def test_no_cell_is_computed_and_every_cell_comes_back(text):
     sheet = write(reviewed(finding(text)))
     (row,) = csv.reader(io.StringIO(sheet.partition("\r\n")[2], newline=""))
     assert [] == [cell for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
-    (answer,) = read(filled(sheet, decision="keep", comment=worksheet.shielded("=x"))).answers
+    (answer,) = read(filled(sheet, decision="keep", comment=tabular.shielded("=x"))).answers
     assert (text, "=x") == (answer.case.name, answer.comment)
 
 
@@ -264,10 +266,21 @@ def test_a_plan_can_only_take_away(changed, fault):
         Plan.decode(_hashed(said))
 
 
+@given(st.text("=+-@'\"\t\r\n,; a", max_size=8) | st.text(st.characters(exclude_categories=["Cs"]), max_size=8))
+def test_any_name_comes_back(text):
+    """Whoever is named is named in the plan, letter by letter; no cell is a formula, whatever it is separated by."""
+    sheet = write(reviewed(finding(text)))
+    for delimiter in ",;\t":
+        cells = [cell for row in csv.reader(io.StringIO(sheet, newline=""), delimiter=delimiter) for cell in row]
+        assert [] == [cell for cell in cells if re.match(r'[\s"]*[=+\-@＝＋－＠]', cell)]
+    (answer,) = read(filled(sheet, decision="keep")).answers
+    assert text == answer.case.name
+
+
 @given(st.lists(st.text(alphabet="=+-@\t\r'ab,;\n\"", max_size=6), min_size=1, max_size=4))
 def test_any_comment_comes_back(texts):
     """Whatever a cell holds, it is read as it was written, but for blanks around it."""
     for text in texts:
-        (answer,) = read(filled(write(reviewed(finding())), decision="keep", comment=worksheet.shielded(text))).answers
+        (answer,) = read(filled(write(reviewed(finding())), decision="keep", comment=tabular.shielded(text))).answers
         assert text.strip() == answer.comment
     assert ISSUER == answer.case.issuer

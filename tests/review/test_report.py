@@ -17,6 +17,7 @@ import pytest
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.report import render, render_backtest
 from jwt_lp.review.values import Finding, Traded, Window
+from jwt_lp.tabular import bare
 from review import samples
 
 REVIEW = samples.review()
@@ -155,13 +156,24 @@ def test_csv_has_numbers_as_numbers() -> None:
     assert "last holder of it; held for 12 days only, grace is 30" == rows[3]["guards"]
 
 
-@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "＝", "＋", "－", "＠", " =", "a;=", "a|-"])
 def test_csv_runs_no_formula(begin: str) -> None:
-    """A name that a spreadsheet would take for a formula begins with an apostrophe; a line of the file is a row."""
+    """No spreadsheet finds a formula in a name, whatever it separates by; every cell is quoted, and can be restored."""
     one = replace(REVIEW.findings[0], name=f"{begin}cmd|' /C calc'!A0")
-    rows = _rows(replace(REVIEW, findings=(one,)))
-    shown = begin.encode("unicode_escape").decode() if begin in "\t\r\n" else begin
-    assert [f"'{shown}cmd|' /C calc'!A0"] == [each["name"] for each in rows]
+    written = render(replace(REVIEW, findings=(one,)), "csv")
+    assert [one.name] == [bare(each["name"]) for each in _rows(replace(REVIEW, findings=(one,)))]
+    for delimiter in ",;|":
+        cells = [cell for row in csv.reader(io.StringIO(written), delimiter=delimiter) for cell in row]
+        assert [] == [cell for cell in cells if re.match(r'[\s"]*[=+\-@＝＋－＠]', cell)]
+    assert [True, True] == [line.startswith('"') and line.endswith('"') for line in written.splitlines()]
+
+
+@pytest.mark.parametrize("begin", ["\t", "\r", "\n"])
+def test_csv_has_a_row_in_a_line(begin: str) -> None:
+    """What is not printable is escaped."""
+    one = replace(REVIEW.findings[0], name=f"{begin}=x")
+    (row,) = _rows(replace(REVIEW, findings=(one,)))
+    assert f"{begin.encode('unicode_escape').decode()}=x" == row["name"]
     assert 2 == render(replace(REVIEW, findings=(one,)), "csv").count("\n")
 
 
