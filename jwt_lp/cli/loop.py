@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from jwt_lp.report import render
 from jwt_lp.review import Rule, review
+from jwt_lp.review._edits import put
 from jwt_lp.review.applying import apply, journal_of, undo
 from jwt_lp.review.judging import WINDOW
 from jwt_lp.review.planning import from_review
@@ -43,9 +44,9 @@ def take_back(url: str, issuer: str, folder: Path) -> tuple[Path, list[str]]:
     store, now = open_store(url), time.time()
     made = review(store, now=_day(now), rule=Rule("fixed", WINDOW), issuer=issuer)
     page = folder / "review.html"
-    page.write_text(render(made, "html"), encoding="utf-8")
+    put(page, render(made, "html").encode(), mode=0o600)
     plan = from_review(made, now=now)
-    (folder / "plan.json").write_text(plan.encode(), encoding="utf-8")
+    put(folder / "plan.json", plan.encode().encode(), mode=0o600)
     journal = journal_of(folder / "plan.json")
     done = apply(plan, store, None, journal=journal, now=now, by="demo", even_last_holder=True)
     store.close()

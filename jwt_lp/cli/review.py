@@ -17,12 +17,13 @@ from jwt_lp.cli._params import Day
 from jwt_lp.cli.backtest import trade_off
 from jwt_lp.cli.filed import naming, only_issuer
 from jwt_lp.cli.memory import Where, store_options
-from jwt_lp.cli.output import GOOD, Failure, brief, console, count, notices, say, text
+from jwt_lp.cli.output import GOOD, Failure, console, count, notices, say, text
 from jwt_lp.cli.people import exemptions_in, people_in
 from jwt_lp.cli.plan import unapplied
 from jwt_lp.policy import EMPTY, Policy
 from jwt_lp.report import render
 from jwt_lp.review import review as reviewed
+from jwt_lp.review._edits import put
 from jwt_lp.review.judging import WINDOW, Rule
 from jwt_lp.review.learning import learned
 from jwt_lp.review.planning import from_review
@@ -174,10 +175,8 @@ def _plain(name: str) -> str:
 
 
 def _put(file: str, content: str, what: str) -> None:
-    try:
-        Path(file).write_text(content, encoding="utf-8", newline="")
-    except OSError as error:
-        raise Failure(f"{brief(file)} cannot be written: {error.strerror}") from None
+    # It names people and what they may do.
+    put(file, content.encode(), mode=0o600)
     say(text(f"{what}: {file}", GOOD), err=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 import tomllib
 from contextlib import suppress
@@ -91,8 +92,10 @@ def put(
     """Write a file whole or not at all, through a link to where it leads, with the mode that it has or `mode`.
 
     With `policy` it is read as one first. What `still` raises, called last of all, stops it. `ConfigurationError` where
-    it cannot be written, and nothing is changed.
+    it cannot be written or is no file, and with `mode` for a link of another user; nothing is changed then.
     """
+    if mode is not None:
+        _check_place(path)
     # The link stays a link: what it leads to is what is deployed.
     target = Path(os.path.realpath(path))
     temporary = ""
@@ -120,3 +123,16 @@ def put(
         if temporary:
             with suppress(OSError):
                 Path(temporary).unlink()
+
+
+def _check_place(path: str | os.PathLike[str]) -> None:
+    """`ConfigurationError` for a place where a file of our own is not to be made."""
+    # What cannot be looked at cannot be written either, which is said then.
+    with suppress(OSError):
+        found = os.lstat(path)
+        # INVARIANT: nobody else chooses, in a folder that all may write to, which file it is that is replaced.
+        if stat.S_ISLNK(found.st_mode) and hasattr(os, "geteuid") and found.st_uid not in (0, os.geteuid()):
+            raise ConfigurationError(f"{show(os.fspath(path))} is a link of another user: name another file")
+        # A rename would put a file in place of a device or a pipe.
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise ConfigurationError(f"{show(os.fspath(path))} is not a file: name another")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -221,3 +222,42 @@ def test_a_review_of_an_issuer_has_that_one_only(run) -> None:
     """`--issuer` leaves all others out."""
     assert [] == json.loads(_review(run, "--issuer", "https://other.test/", "--format", "json")[1])["findings"]
     assert json.loads(_review(run, "--issuer", ISSUER, "--format", "json")[1])["findings"]
+
+
+def _mode(path: str) -> int:
+    return Path(path).stat().st_mode & 0o7777
+
+
+@pytest.mark.parametrize("before", [None, 0o644, 0o666])
+def test_what_names_people_is_its_owner_s_alone(run, before) -> None:
+    """Page, worksheets and plans have mode 0600, whatever the umask, and whatever mode the file had that was there."""
+    files = ["page.html", "decide.csv", "rules.plan"]
+    for name in [*files, "each-nobody.csv"] if before is not None else []:
+        Path(name).write_text("old")
+        Path(name).chmod(before)
+    umask = os.umask(0)
+    try:
+        code, _, _ = _review(run, "--html", "page.html", "--worksheet", "decide.csv", "--plan", "rules.plan")
+        Path("people.csv").write_text("subject,manager\nalice,eve\n")
+        split = ("--worksheet", "each.csv", "--people", "people.csv", "--split-by", "manager")
+        assert (0, 0) == (code, _review(run, *split)[0])
+    finally:
+        os.umask(umask)
+    assert {0o600} == {_mode(name) for name in [*files, "each-eve.csv", "each-nobody.csv"]}
+    assert [] == [name for name in files if Path(name).read_text(encoding="utf-8") == "old"]
+
+
+def test_what_is_no_file_is_neither_replaced_nor_written_to(run) -> None:
+    """A pipe or a device stays what it is, as does a link that somebody else put there; one of our own is followed."""
+    os.mkfifo("pipe")
+    code, _, err = _review(run, "--html", "pipe")
+    assert (2, True, True) == (code, "is not a file: name another" in err, Path("pipe").is_fifo())
+    assert 2 == _review(run, "--html", "nonesuch/page.html")[0]
+    Path("real.html").touch(0o644)
+    Path("page.html").symlink_to("real.html")
+    assert 0 == _review(run, "--html", "page.html")[0]
+    assert (True, 0o600) == (Path("page.html").is_symlink(), _mode("real.html"))
+    if os.geteuid() == 0:
+        os.lchown("page.html", 12345, 12345)
+        code, _, err = _review(run, "--html", "page.html")
+        assert (2, True) == (code, "is a link of another user" in err)

@@ -131,6 +131,8 @@ def test_files_that_cannot_be_read_or_written_are_named(tmp_path) -> None:
     assert ["p.toml"] == [each.name for each in tmp_path.iterdir()]
     (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigurationError, match="cannot be written"):
+        put(tmp_path / "folder", b"")
+    with pytest.raises(ConfigurationError, match="is not a file"):
         put(tmp_path / "folder", b"", mode=0o600)
     assert ["folder", "p.toml"] == sorted(each.name for each in tmp_path.iterdir())
 
