@@ -401,3 +401,22 @@ def test_the_store_works_without_manage_py(tmp_path) -> None:
     environment["DJANGO_SETTINGS_MODULE"] = "projectset"
     done = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
     assert ("(0, 1) 0\n", True) == (done.stdout, "set DJANGO_SETTINGS_MODULE" in without.stderr), done.stderr
+
+
+def test_a_database_in_memory_needs_no_lock(url, tmp_path, monkeypatch) -> None:
+    """It is this process's alone, and no file is made for it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(connections[url.partition(":")[2]].settings_dict, "NAME", ":memory:")
+    with open_store(url).alone("a plan", wait=0), open_store(url).alone("a plan", wait=0):
+        assert [] == [each.name for each in tmp_path.iterdir() if each.name.endswith(".lock")]
+
+
+def test_a_database_without_a_lock_that_is_known_applies_no_plan(monkeypatch) -> None:
+    """What nobody could be kept out of is not begun."""
+    monkeypatch.setattr("jwt_lp_django.store._LOCKS", {})
+    with (
+        postgres_database() as server,
+        alias(**settings_of(server)) as url,
+        pytest.raises(ConfigurationError, match="there is no lock for a plan in PostgreSQL"),
+    ):
+        open_store(url).alone("a plan", wait=0).__enter__()
