@@ -274,7 +274,7 @@ _HELD: Final = (
         "note",
         "a permission of high risk is held by whoever has the token",
         "With cnf a stolen token is of no use without its key (RFC 9449, RFC 8705).",
-        "bind the token to a key of its client, where issuer and service can",
+        "bind the token to a key of its client, where a gateway checks the proof and SENDER_CONSTRAINED names the method",
     ),
     Rule(
         "compact-unreadable",

@@ -12,6 +12,7 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -83,7 +84,10 @@ class Issuer:
         self._revoked = revoked
         self._clock = clock
         self._randomness = randomness
-        self._verifier = Verifier([_ours(issuer, self._keys), *trusts], policy, clock=clock)
+        # INVARIANT: a token that is bound to a key is not read here, also where a guard takes it on a gateway's word:
+        # what is made of it would be bound to nothing.
+        unbound = [replace(each, sender_constrained=frozenset()) for each in trusts]
+        self._verifier = Verifier([_ours(issuer, self._keys), *unbound], policy, clock=clock)
 
     def issue(
         self,
@@ -216,7 +220,7 @@ class Issuer:
     def verify(self, token: str) -> AccessToken:
         """The token as its issuer sees it: ours for any audience, or one of an issuer that is trusted.
 
-        `InvalidToken` for any other, `KeysUnavailable` where no keys could be had to tell.
+        `InvalidToken` for any other, and for one that is bound to a key (`cnf`), `KeysUnavailable` where no keys could be had to tell.
         """
         return self._verifier.verify(token)
 

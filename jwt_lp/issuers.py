@@ -18,7 +18,7 @@ from jwt_lp.profiles import RFC9068
 from jwt_lp.profiles import named as named_profile
 from jwt_lp.reading import Reader
 from jwt_lp.sources import is_object
-from jwt_lp.verify import TrustedIssuer
+from jwt_lp.verify import CONFIRMATIONS, TrustedIssuer
 
 if TYPE_CHECKING:
     from jwt_lp.keys import KeySource
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MAX_LEEWAY: Final = 300
 ISSUER_KEYS: Final = (
     "ISSUER", "AUDIENCE", "ALGORITHMS", "PROFILE", "OWN", "JWKS", "JWKS_URL", "DISCOVERY",
-    "LEEWAY", "MAX_LIFETIME", "CEILING", "PATTERNS",
+    "LEEWAY", "MAX_LIFETIME", "CEILING", "PATTERNS", "SENDER_CONSTRAINED",
 )  # fmt: skip
 
 
@@ -47,6 +47,7 @@ class IssuerSettings:
     leeway: float = 0.0
     max_lifetime: float = 86400.0
     ceiling: Permissions | None = None
+    sender_constrained: frozenset[str] = frozenset()
 
     def source(self, allow_http_hosts: Collection[str] = ()) -> KeySource:
         """Where its keys come from; nothing is fetched yet."""
@@ -74,6 +75,7 @@ class IssuerSettings:
             leeway=self.leeway,
             max_lifetime=self.max_lifetime,
             ceiling=self.ceiling,
+            sender_constrained=self.sender_constrained,
             development=development,
         )
 
@@ -93,6 +95,7 @@ class IssuerReader(Reader):
         profile = self.profile()
         leeway, max_lifetime = self.seconds("LEEWAY", 0.0, MAX_LEEWAY), self.seconds("MAX_LIFETIME", 86400.0, None)
         patterns = self.flag("PATTERNS")
+        sender_constrained = self.sender_constrained()
         if len(self.faults) > before:
             return None
         return IssuerSettings(
@@ -106,6 +109,7 @@ class IssuerReader(Reader):
             ceiling=ceiling,
             leeway=leeway,
             max_lifetime=max_lifetime,
+            sender_constrained=sender_constrained,
             **keys,
         )
 
@@ -170,6 +174,14 @@ class IssuerReader(Reader):
         if several:
             self.fault('CEILING is needed with several issuers: what this one may confer at all, such as ["orders:**"]')
         return None
+
+    def sender_constrained(self) -> frozenset[str]:
+        """The confirmation methods whose tokens are taken as plain bearer tokens."""
+        names = frozenset(self.texts("SENDER_CONSTRAINED"))
+        for name in sorted(names - CONFIRMATIONS):
+            known = nearest(name, CONFIRMATIONS) or f"; there are {', '.join(sorted(CONFIRMATIONS))}"
+            self.fault(f"SENDER_CONSTRAINED: {name!a} is no confirmation method{known}")
+        return names
 
     def profile(self) -> ClaimProfile:
         """How its tokens are shaped: a shipped profile's name, or a profile of the operator's own."""

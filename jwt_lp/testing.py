@@ -190,6 +190,7 @@ class Authority:
             "PATTERNS": issuer.patterns,
             "LEEWAY": issuer.leeway,
             "MAX_LIFETIME": issuer.max_lifetime,
+            "SENDER_CONSTRAINED": sorted(issuer.sender_constrained),
             **self._keys(),
         }
         if issuer.ceiling is not None:

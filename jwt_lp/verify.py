@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 MAX_GRANTS: Final = 1000
 MAX_PATTERNS: Final = 64
 LAST_DATE: Final = 10**15
+
+CONFIRMATIONS: Final = frozenset({"jwk", "jwe", "jku", "kid", "x5t#S256", "jkt", "osc"})
+"""The registered confirmation methods: the members of `cnf` (RFC 7800, section 6.2; RFC 8705, 9203 and 9449)."""
+
 _SHOWN: Final = 80
 
 
@@ -36,7 +40,8 @@ class TrustedIssuer:
     """One issuer whose tokens we take, and how far.
 
     `audience` is None for the issuer's own eyes alone: it has to read what it made for others. `own` marks an issuer of ours: wildcards count and `roles` are the policy's. `ceiling` holds the patterns it
-    may confer at all, None for no bound. `leeway` and `max_lifetime` are seconds. `development` holds the
+    may confer at all, None for no bound. `sender_constrained` holds the confirmation methods of tokens that are taken
+    although nobody here checks the proof. `leeway` and `max_lifetime` are seconds. `development` holds the
     development key, if one is in use.
     """
 
@@ -51,6 +56,7 @@ class TrustedIssuer:
     leeway: float = 0.0
     max_lifetime: float = 86400.0
     ceiling: Permissions | None = None
+    sender_constrained: frozenset[str] = frozenset()
     development: StaticKeys | None = None
 
 
@@ -125,6 +131,8 @@ class Verifier:
         fault = issuer.profile.fault(compact.header.get("typ"), claims)
         if fault is not None:
             raise InvalidToken(*fault)
+        if "cnf" in claims:
+            _check_confirmation(issuer, claims["cnf"])
         _check_audience(issuer, claims)
         # Asked again: waiting for keys may have taken two seconds.
         now = self._clock()
@@ -256,6 +264,21 @@ def _check_signature(compact: jws.Compact, keys: KeySource, *, wait: bool) -> No
     raise InvalidToken("signature", "the signature is not of a key of this issuer")
 
 
+def _check_confirmation(issuer: TrustedIssuer, cnf: object) -> None:
+    """Refuse a token that is bound to a key: its bearer has to prove that he holds it, and no proof is checked here."""
+    methods = sorted(cnf) if is_object(cnf) else []
+    # INVARIANT: each method has been accepted by its name. A `cnf` that names none is refused all the same, since
+    # its issuer meant some binding.
+    if methods and issuer.sender_constrained.issuperset(methods):
+        return
+    named = ", ".join(map(_plain, methods)) or "no method"
+    raise InvalidToken(
+        "sender_constrained",
+        f"the token is bound to a key (cnf: {_cut(named)}), and no proof of that key is checked here: have the client "
+        "send a bearer token, or name the method in SENDER_CONSTRAINED where a gateway in front checks the proof",
+    )
+
+
 def _check_audience(issuer: TrustedIssuer, claims: Mapping[str, object]) -> None:
     said = claims.get(issuer.profile.audience)
     if isinstance(said, str) and issuer.audience is not None and said in issuer.audience:
@@ -318,5 +341,12 @@ def _check_bounds(texts: Sequence[str], *, patterns: bool) -> None:
 
 def _shown(value: object) -> str:
     """`value` for a log line: control characters escaped, ASCII only, and never long."""
-    text = ascii(list(cast(tuple[object, ...], value))) if isinstance(value, tuple) else ascii(value)
+    return _cut(ascii(list(cast(tuple[object, ...], value))) if isinstance(value, tuple) else ascii(value))
+
+
+def _plain(name: str) -> str:
+    return ascii(name)[1:-1]
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

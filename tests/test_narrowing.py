@@ -106,6 +106,38 @@ def refused(reason: str, make: Any, *args: Any, **kwargs: Any) -> str:
     return str(caught.value)
 
 
+BOUND = {"cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}
+
+
+def test_a_bound_token_never_becomes_one_that_is_not() -> None:
+    """Neither `narrow` nor `renew` takes a token with `cnf`: ours, or of an issuer whose methods a guard accepts."""
+    policy = Policy.from_mapping({"version": 1, "audiences": {"orders": {"claims": ["cnf"]}}})
+    ours = issuer(policy=policy, trusts=[foreign(sender_constrained=frozenset({"jkt"}))])
+    own = ours.issue("alice", permissions=["orders:list"], claims=BOUND)
+    for make in (
+        lambda: ours.narrow(own, ["orders:list"]),
+        lambda: ours.renew(own, permissions=["orders:list"]),
+        lambda: ours.narrow(idp_token(**BOUND), ["orders:list"]),
+    ):
+        with pytest.raises(InvalidToken) as caught:
+            make()
+        assert "sender_constrained" == caught.value.cause
+
+
+def test_a_guard_that_accepts_bound_tokens_does_not_narrow_them() -> None:
+    """`SENDER_CONSTRAINED` reaches the guard's verifier, and not the issuer that it gives."""
+    accepting = {"ISSUER": ISSUER, "AUDIENCE": "orders", "ALGORITHMS": ["ES256"], "JWKS": KEY.public_jwk(), "OWN": True}
+    with Guard({**accepting, "SENDER_CONSTRAINED": ["jkt"]}, clock=Clock()) as guard:
+        ours = guard.issuer(KEY, client="web")
+        token = issuer(policy=Policy.from_mapping({"version": 1, "audiences": {"orders": {"claims": ["cnf"]}}})).issue(
+            "alice", permissions=["orders:list"], claims=BOUND
+        )
+        assert guard.check(f"Bearer {token}", all_of("orders:list"), {}, "GET /").passes
+        with pytest.raises(InvalidToken) as caught:
+            ours.narrow(token, ["orders:list"])
+        assert "sender_constrained" == caught.value.cause
+
+
 def test_a_narrow_token_holds_what_was_asked_for() -> None:
     """One permission of many, for the same audience, with its parent's id and the time its parent was issued."""
     own = issuer(randomness=bytes)

@@ -99,6 +99,7 @@ def test_the_least_that_can_be_said() -> None:
         found.allow_http_hosts,
         found.development,
     )
+    assert frozenset() == issuer.sender_constrained
     assert isinstance(issuer.source(), StaticKeys)
     assert found is Settings.from_mapping(found)
 
@@ -126,10 +127,12 @@ def test_everything_that_can_be_said() -> None:
             "LEEWAY": timedelta(seconds=30),
             "MAX_LIFETIME": 3600,
             "CEILING": ["orders:**", "reports:read"],
+            "SENDER_CONSTRAINED": "jkt, x5t#S256",
         },
         dev=True,
     )
     (issuer,) = found.issuers
+    assert frozenset({"jkt", "x5t#S256"}) == issuer.sender_constrained
     assert (AUTH0, True, True, 30.0, 3600.0) == (
         issuer.profile,
         issuer.own,
@@ -191,6 +194,15 @@ ONE_FAULT = [
     pytest.param({"OWN": "maybe"}, "OWN is True or False", id="a flag of another word"),
     pytest.param({"OWN": 1}, "OWN is True or False", id="a flag of a number"),
     pytest.param({"PATTERNS": None}, "PATTERNS is True or False", id="a flag of None"),
+    pytest.param(
+        {"SENDER_CONSTRAINED": ["x5t#s256"]},
+        "SENDER_CONSTRAINED: 'x5t#s256' is no confirmation method; did you mean 'x5t#S256'?",
+        id="a confirmation method's typo",
+    ),
+    pytest.param(
+        {"SENDER_CONSTRAINED": True}, "SENDER_CONSTRAINED is a list of strings, not bool", id="bound tokens True"
+    ),
+    pytest.param({"SENDER_CONSTRAINED": "*"}, "'*' is no confirmation method", id="every confirmation method"),
     pytest.param({"LEEWAY": 301}, "LEEWAY is a number of seconds from 0 to 300", id="too much leeway"),
     pytest.param({"LEEWAY": -1}, "LEEWAY is a number", id="negative leeway"),
     pytest.param({"LEEWAY": True}, "LEEWAY is a number", id="leeway True"),

@@ -169,11 +169,22 @@ def test_what_stays_and_what_is_swapped() -> None:
         LEEWAY=7,
         MAX_LIFETIME=600,
         CEILING=["orders:**", "health"],
+        SENDER_CONSTRAINED=["jkt"],
     )
     ours = Settings.from_mapping(Authority(like=theirs).settings())
     for name in ("service", "policy", "rules", "bind", "urlconfs", "observe_until", "show_requirement"):
         assert getattr(theirs, name) == getattr(ours, name)
-    for name in ("name", "audience", "profile", "own", "patterns", "leeway", "max_lifetime", "ceiling"):
+    for name in (
+        "name",
+        "audience",
+        "profile",
+        "own",
+        "patterns",
+        "leeway",
+        "max_lifetime",
+        "ceiling",
+        "sender_constrained",
+    ):
         assert getattr(theirs.issuers[0], name) == getattr(ours.issuers[0], name)
     assert ISSUER == ours.issuers[0].issuer
     assert () == (ours.issuers[0].static or pytest.fail("no keys")).find("theirs", "ES256")

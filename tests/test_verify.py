@@ -448,6 +448,70 @@ def test_signature_alone() -> None:
         verify_signature(token[:-4] + "AAAA", keys)
 
 
+@pytest.mark.parametrize(
+    "cnf",
+    [
+        *(
+            {"jkt": "0ZcO"},
+            {"x5t#S256": "bwcK"},
+            {"jwk": {"kty": "oct", "k": "AAAA"}},
+            {"jwe": "a.b.c.d.e"},
+            {"kid": "k1"},
+        ),
+        *({"jku": "https://a.test/keys", "kid": "k1"}, {"osc": {}}, {"new": 1}, {"jkt": "0ZcO", "x5t#S256": "bwcK"}),
+        *({}, [], "jkt", ["jkt"], None, True, 0),
+    ],
+    ids=str,
+)
+def test_a_token_that_is_bound_to_a_key_is_no_bearer_token(cnf: Any) -> None:
+    """Any `cnf`, whatever its method or its shape, is refused, and a second time too (RFC 7800, 8705 and 9449)."""
+    found = verifier()
+    token = sign(claims() | {"cnf": cnf}, KEY)
+    assert ["sender_constrained"] * 2 == [cause(found, token) for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("cnf", "accepted", "good"),
+    [
+        ({"jkt": "0ZcO"}, ["jkt"], True),
+        ({"jkt": "0ZcO"}, ["jkt", "x5t#S256"], True),
+        ({"jkt": "0ZcO", "x5t#S256": "bwcK"}, ["jkt", "x5t#S256"], True),
+        ({"jkt": "0ZcO", "x5t#S256": "bwcK"}, ["jkt"], False),
+        ({"x5t#S256": "bwcK"}, ["jkt"], False),
+        ({"new": 1}, ["jkt"], False),
+        ({}, ["jkt"], False),
+        ("jkt", ["jkt"], False),
+        (["jkt"], ["jkt"], False),
+        (None, ["jkt"], False),
+    ],
+    ids=str,
+)
+def test_confirmation_methods_are_accepted_by_name(cnf: Any, accepted: list[str], good: bool) -> None:
+    """A bound token is taken only where each of its methods is named for its issuer."""
+    found = verifier(trusted(sender_constrained=frozenset(accepted)))
+    token = sign(claims() | {"cnf": cnf}, KEY)
+    assert (None if good else "sender_constrained") == cause_or_none(found, token)
+
+
+@pytest.mark.parametrize(
+    ("cnf", "named"),
+    [
+        ({"x5t#S256": "bwcK", "jkt": "0ZcO"}, "jkt, x5t#S256"),
+        ({}, "no method"),
+        ({"\n" + "x" * 99: 1}, "\\n" + "x" * 78 + "…"),
+    ],
+    ids=["two", "none", "odd"],
+)
+def test_the_refusal_of_a_bound_token_says_why(cnf: Any, named: str) -> None:
+    """The log names the methods, and no key, and the remedy."""
+    with pytest.raises(InvalidToken) as caught:
+        verifier().verify(sign(claims(cnf=cnf), KEY))
+    assert (
+        f"the token is bound to a key (cnf: {named}), and no proof of that key is checked here: have the client "
+        "send a bearer token, or name the method in SENDER_CONSTRAINED where a gateway in front checks the proof"
+    ) == caught.value.detail
+
+
 # Two exceptions are stated: RFC 9864's algorithm names, and dates with a fraction, which are compared exactly.
 VALUES = st.one_of(
     st.none(),

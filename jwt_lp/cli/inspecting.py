@@ -170,6 +170,13 @@ def _descent(claims: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in found.items() if value}
 
 
+def _bound(claims: Mapping[str, object]) -> list[str] | None:
+    """The methods by which it is bound to a key (RFC 7800, section 3); None where it is a bearer token."""
+    if "cnf" not in claims:
+        return None
+    return sorted(claims["cnf"]) if is_object(claims["cnf"]) else []
+
+
 def _sizes(token: str, claims: Mapping[str, object]) -> dict[str, int]:
     """Characters of the token by what takes them, the largest first."""
     head, _, signature = token.split(".")
@@ -215,6 +222,10 @@ def _show(
         for each in held
     ]
     rows += [(name.replace("_", " "), _shown(value)) for name, value in _descent(claims).items()]
+    bound = _bound(claims)
+    if bound is not None:
+        methods = ", ".join(map(brief, bound)) or "no method"
+        rows += [("bound", f"to a key ({methods}): refused unless SENDER_CONSTRAINED names the method")]
     rows += [("size", ", ".join(f"{brief(name)} {size}" for name, size in _sizes(token, claims).items()))]
     grid([(text(brief(name)), text(value)) for name, value in rows], fixed=1)
 
@@ -241,5 +252,6 @@ def _plain(
         "times": {name: moment(claims[name]) for name in _TIMES if name in claims},
         "permissions": [{"claim": each.claim, "values": [*each.values], "fault": each.fault} for each in held],
         "descent": _descent(claims),
+        "bound": _bound(claims),
         "sizes": _sizes(token, claims),
     }

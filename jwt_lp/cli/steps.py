@@ -37,6 +37,7 @@ _STEP_OF: Final[Mapping[str, str]] = MappingProxyType(
         "signature": "signature",
         "typ": "type",
         "not_access_token": "type",
+        "sender_constrained": "type",
         "subject": "type",
         "client": "type",
         "audience": "audience",
@@ -63,6 +64,8 @@ _REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
         "unknown_key": "check that the token is of the same tenant and environment as the configured key set",
         "keys_unavailable": "check the address of the key set and the way to it; until it is there, answers are 503",
         "signature": "get a fresh token: this one was altered, or signed in another environment",
+        "sender_constrained": "have the issuer make bearer tokens for this client; SENDER_CONSTRAINED is for services that "
+        "are reached through a gateway alone, which checks the proof",
         "expired": "get a new token; a client renews before exp",
         "not_yet_valid": "set the clocks of both machines by NTP",
         "date": "have the issuer send iat and exp as numbers",

@@ -100,6 +100,12 @@ def _tampered(token):
         (lambda p: Authority().token(), "key", "unknown_key", "of the same tenant and environment"),
         (lambda p: _tampered(_forged(p)), "signature", "signature", "this one was altered"),
         (lambda p: _forged(p, typ="JWT"), "type", "typ", "have the issuer follow RFC 9068"),
+        (
+            lambda p: _forged(p, claims={"cnf": {"jkt": "0ZcO"}}),
+            "type",
+            "sender_constrained",
+            "have the issuer make bearer tokens for this client",
+        ),
         (lambda p: _forged(p, claims={"jti": 7}), "type", "claim_type", "jti is not a non-empty string"),
         (lambda p: _forged(p, claims={"aud": ["account", "x"]}), "audience", "audience", "aud is 'account', 'x'"),
         (

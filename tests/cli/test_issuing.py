@@ -377,6 +377,20 @@ def test_where_a_token_comes_from(narrow, inspect, token):
     assert "orders-api" in next(line for line in inspect(made)[1].splitlines() if line.startswith("actors"))
 
 
+@pytest.mark.parametrize(
+    ("cnf", "methods", "said"),
+    [({"jkt": "s3cret", "x5t#S256": "s3cret"}, ["jkt", "x5t#S256"], "jkt, x5t#S256"), ("s3cret", [], "no method")],
+)
+def test_a_token_that_is_bound_to_a_key_says_so(inspect, cnf, methods, said):
+    """The methods are shown, not the key, and what comes of it; of a bearer token nothing is said."""
+    token = sign({"iss": OWN, "cnf": cnf}, SigningKey.generate())
+    out = inspect(token)[1]
+    assert f"to a key ({said}): refused unless SENDER_CONSTRAINED names the method" in _said(out)
+    assert methods == json.loads(inspect(token, "--json")[1])["bound"]
+    assert "s3cret" not in out
+    assert None is json.loads(inspect(sign({"iss": OWN}, SigningKey.generate()), "--json")[1])["bound"]
+
+
 def test_what_makes_it_long(inspect):
     """Sizes stand by claim, the largest first, and add up to nearly the token."""
     token = sign({"iss": OWN, "avatar": "x" * 400, "sub": "alice"}, SigningKey.generate())

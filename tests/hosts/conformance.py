@@ -154,7 +154,12 @@ def _swapped(world: World) -> list[str]:
     return [".".join((mine.split(".")[0], other.split(".")[1], mine.split(".")[2]))]
 
 
+def _as_dpop(**changes: Any) -> Callable[[World], list[str]]:
+    return lambda world: [world.crafted(payload=world.claims(**changes))[0].replace("Bearer", "DPoP")]
+
+
 ME = {"subject": "alice"}
+PROOF = (("DPoP", "eyJhbGciOiJFUzI1NiIsInR5cCI6ImRwb3Arand0In0.e30.AAAA"),)
 
 CASES: tuple[Case, ...] = (
     # What needs no token.
@@ -304,6 +309,27 @@ CASES: tuple[Case, ...] = (
     invalid("a grant of too many segments", _held(":".join("a" * 17))),
     invalid("a token larger than is read", lambda _: ["Bearer " + "A" * 17000]),
     invalid("five segments", lambda _: ["Bearer a.b.c.d.e"]),
+    *(
+        invalid(f"a token bound by {name}", _claim(cnf=cnf))
+        for name, cnf in {
+            "DPoP": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"},
+            "a certificate": {"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"},
+            "a key": {"jwk": {"kty": "oct", "k": "AAAA"}},
+            "an encrypted key": {"jwe": "a.b.c.d.e"},
+            "a key's name": {"kid": "k1"},
+            "a key's address": {"jku": "https://attacker.test/keys", "kid": "k1"},
+            "a method nobody knows": {"new": 1},
+            "nothing": {},
+            "a text": "jkt",
+        }.items()
+    ),
+    passes("identified ignores a bound token", "GET /identified", _claim(cnf={"jkt": "0ZcO"}), {"subject": None}),
+    passes("public never reads a bound token", "GET /public", _claim(cnf={"jkt": "0ZcO"}), {"ok": True}),
+    invalid("a bound token on a template route", _claim(cnf={"jkt": "0ZcO"}), "GET /orders/7"),
+    anonymous("a good token as DPoP", "GET /orders", _as_dpop()),
+    anonymous("a bound token as DPoP, with a proof", "GET /orders", _as_dpop(cnf={"jkt": "0ZcO"}), headers=PROOF),
+    passes("identified ignores DPoP", "GET /identified", _as_dpop(), {"subject": None}),
+    malformed("Bearer and DPoP", lambda w: w.bearer("orders:list") + _as_dpop()(w)),
     invalid("a bad token on an unmarked route", _raw(_tampered), "GET /unmarked"),
     invalid("a bad token inside a template route", _raw(_tampered), "GET /orders/7"),
     # Methods and routes.
