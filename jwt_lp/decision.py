@@ -7,6 +7,7 @@ The values that cross between the core and an adapter: a `Call` goes in beside t
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -55,7 +56,8 @@ class Cause:
     """Why not, in the operator's words. It goes to the log, and to the client only under `EXPLAIN`.
 
     `code` is a stable slug, `detail` one sentence with the remedy; `fingerprint` is all that is shown of a token.
-    `misconfigured` says that the application is at fault, not the caller.
+    `misconfigured` says that the application is at fault, not the caller. `retry_after` is the seconds after which
+    asking again may help, None where nobody can tell.
     """
 
     status: int
@@ -64,6 +66,7 @@ class Cause:
     detail: str
     fingerprint: str | None = None
     misconfigured: bool = False
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Refusal:
     """A no: status, RFC 6750 error code (None where none is due), and what goes on the wire.
 
     `requirement` and `scope` are shown to the client unless the operator turned that off; `cause` is there only
-    under `EXPLAIN`.
+    under `EXPLAIN`. `retry_after` is whole seconds, and on the wire with 503 alone.
     """
 
     status: int
@@ -80,6 +83,7 @@ class Refusal:
     scope: str | None = None
     requirement: str | None = None
     cause: str | None = None
+    retry_after: int = RETRY_AFTER
 
     @property
     def description(self) -> str:
@@ -91,7 +95,7 @@ class Refusal:
         """The response's headers, challenge included (RFC 9110, section 11.6.1; RFC 6750, section 3)."""
         headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
         if self.status == 503:  # noqa: PLR2004 - an HTTP status
-            headers["Retry-After"] = str(RETRY_AFTER)
+            headers["Retry-After"] = str(self.retry_after)
         else:
             description = self.description if self.error else None
             headers["WWW-Authenticate"] = challenge(self.error, description, self.scope)
@@ -116,6 +120,11 @@ class Refusal:
     def body(self) -> bytes:
         """The response's body, UTF-8 JSON of `problem`."""
         return json.dumps(self.problem).encode()
+
+
+def whole_seconds(retry_after: float | None) -> int:
+    """The seconds of a `Retry-After` (RFC 9110, section 10.2.3), and the usual ones where nobody can tell."""
+    return RETRY_AFTER if retry_after is None else max(1, math.ceil(retry_after))
 
 
 class Decision(NamedTuple):

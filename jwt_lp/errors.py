@@ -88,9 +88,16 @@ class InvalidToken(JwtLpError):
 
 
 class KeysUnavailable(JwtLpError):
-    """No key set could be had, so nothing can be said about the token: the answer is 503, never 401."""
+    """No key set could be had, so nothing can be said about the token: the answer is 503, never 401.
+
+    `retry_after` says in how many seconds asking again may help; None where nobody can tell.
+    """
 
     code = "keys_unavailable"
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
 
 
 class KeysPending(JwtLpError):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from jwt_lp import jws
 from jwt_lp.clientauth import ClientRefused
-from jwt_lp.decision import RETRY_AFTER
+from jwt_lp.decision import whole_seconds
 from jwt_lp.errors import InvalidToken, KeysUnavailable, PolicyError
 from jwt_lp.journal import write
 from jwt_lp.parameters import ACCESS_TOKEN, BAD_TOKEN, MAX_BODY, Asked, Fault, read_asked, read_form, single
@@ -123,7 +123,7 @@ class TokenExchange:
             told = {"invalid_client": "Client authentication failed.", "temporarily_unavailable": _UNDECIDED}
             raise Fault(refused.error, told.get(refused.error, refused.detail), refused.cause, refused.detail) from None
         except KeysUnavailable as error:
-            raise Fault("temporarily_unavailable", _UNDECIDED, error.code, str(error)) from None
+            raise _later(error) from None
 
     def _exchanged(self, client: str, asked: Asked, shown: str) -> Answer:
         try:
@@ -133,7 +133,7 @@ class TokenExchange:
         except InvalidToken as error:
             raise Fault("invalid_request", BAD_TOKEN, error.cause, error.detail) from None
         except KeysUnavailable as error:
-            raise Fault("temporarily_unavailable", _UNDECIDED, error.code, str(error)) from None
+            raise _later(error) from None
         except PolicyError as error:
             raise _refusal(error) from None
         claims = jws.read_json(jws.read(token).payload, "payload")
@@ -172,7 +172,7 @@ class TokenExchange:
 
     def _refused(self, no: Fault, client: str | None, shown: str) -> Answer:
         reference = self._reference()
-        status, headers = _status(no.error)
+        status, headers = _status(no)
         event = {
             "status": int(status),
             "error": no.error,
@@ -187,18 +187,22 @@ class TokenExchange:
         return _json(status, {"error": no.error, "error_description": told, "reference": reference}, headers)
 
 
-def _status(error: str) -> tuple[HTTPStatus, dict[str, str]]:
+def _status(no: Fault) -> tuple[HTTPStatus, dict[str, str]]:
     """RFC 6749, section 5.2; what could not be decided is 503."""
-    if error == "invalid_client":
+    if no.error == "invalid_client":
         return HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": 'Basic realm="token endpoint"'}
-    if error == "temporarily_unavailable":
-        return HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": str(RETRY_AFTER)}
+    if no.error == "temporarily_unavailable":
+        return HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": str(whole_seconds(no.retry_after))}
     return HTTPStatus.BAD_REQUEST, {}
 
 
 def _json(status: HTTPStatus, members: Mapping[str, object], headers: Mapping[str, str] | None = None) -> Answer:
     fixed = {"Content-Type": "application/json", "Cache-Control": "no-store"}
     return Answer(int(status), {**fixed, **(headers or {})}, json.dumps(members).encode())
+
+
+def _later(error: KeysUnavailable) -> Fault:
+    return Fault("temporarily_unavailable", _UNDECIDED, error.code, str(error), retry_after=error.retry_after)
 
 
 def _refusal(error: PolicyError) -> Fault:

@@ -87,6 +87,10 @@ class Flights:
         """Give the seconds until the cool-down ends; not positive when it has ended."""
         return self._attempted + self._cooldown - self._clock()
 
+    def again(self) -> float:
+        """Give the seconds after which asking again may help: the rest of the cool-down, or one while a fetch is under way."""
+        return 1.0 if self._under_way() is not None else max(1.0, self.rest())
+
     def land(self, flight: Flight, error: str | None, take: Callable[[], None]) -> bool:
         """Note how a fetch ended, call `take` if it went well, and release the waiters.
 

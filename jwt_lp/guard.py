@@ -272,7 +272,8 @@ class Guard:
         except KeysPending:
             return None
         except KeysUnavailable as error:
-            return Cause(HTTPStatus.SERVICE_UNAVAILABLE, None, error.code, str(error), fingerprint(text))
+            status, shown = HTTPStatus.SERVICE_UNAVAILABLE, fingerprint(text)
+            return Cause(status, None, error.code, str(error), shown, retry_after=error.retry_after)
         # INVARIANT: a development key opens nothing to anyone but a peer on this machine.
         if token.development and not is_local(call):
             detail = "a development token is taken from a loopback peer without forwarding headers only"

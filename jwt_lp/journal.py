@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from jwt_lp.decision import Decision, Refusal
+from jwt_lp.decision import Decision, Refusal, whole_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -98,6 +98,7 @@ class Journal:
             scope=shown.scope if shown is not None and not cause.misconfigured else None,
             requirement=str(shown) if shown is not None else None,
             cause=f"{cause.code}: {cause.detail}" if self._settings.explain else None,
+            retry_after=whole_seconds(cause.retry_after),
         )
 
     def _refused(

@@ -37,6 +37,8 @@ SHORTEST_AGE: Final = 60.0
 LONGEST_AGE: Final = 24 * 3600.0
 USUAL_AGE: Final = 600.0
 RENEW_AT: Final = 0.8
+SKEW: Final = 5.0
+"""By how many seconds a set has to be newer than a token to settle its key: `iat` is cut to seconds, and clocks differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ class JwksKeys:
     A name that is known is answered from the snapshot without a lock or a wait, for as long as the last good
     set is younger than `pace.max_stale`. A caller waits only when nothing was ever loaded, or when the name
     is unknown and `pace.cooldown` has passed since the last attempt: at most five callers per fetch, and
-    `pace.patience` each. Everybody else is answered at once.
+    `pace.patience` each. Everybody else is answered at once. An unknown name is no verdict on a token that may be
+    newer than the set: until the cool-down allows the next fetch, that is `KeysUnavailable`.
     """
 
     def __init__(
@@ -135,17 +138,20 @@ class JwksKeys:
         snapshot = self._snapshot
         return 0.0 if snapshot is None else snapshot.at + self._pace.max_stale - self._clock()
 
-    def find(self, kid: str | None, algorithm: str, *, wait: bool = True) -> tuple[VerificationKey, ...]:
+    def find(
+        self, kid: str | None, algorithm: str, *, wait: bool = True, age: float = 0.0
+    ) -> tuple[VerificationKey, ...]:
         """Give the keys to try, or none when the issuer has no key of this name for this algorithm.
 
-        Raises `KeysUnavailable` when that cannot be said, and with `wait=False` `KeysPending` where it would
+        `age` is the seconds since the token was signed, by its own word; it never causes a fetch, nor spares one.
+        Raises `KeysUnavailable` when nothing can be said, and with `wait=False` `KeysPending` where it would
         have waited. An algorithm that was not allowed is answered at once and never causes a fetch.
         """
         if algorithm not in self._admitted:
             return ()
         snapshot = self._snapshot
         if snapshot is None:
-            return self._ask(kid, algorithm, wait=wait)
+            return self._ask(kid, algorithm, age, wait=wait)
         now = self._clock()
         if now > snapshot.renew_at + self._pace.cooldown:
             # For the day when the worker is held up or was never started: asked for, not waited for.
@@ -155,10 +161,11 @@ class JwksKeys:
         found = snapshot.keys.find(kid, algorithm)
         if found or snapshot.keys.knows(kid):
             return found
-        return self._ask(kid, algorithm, wait=wait)
+        return self._ask(kid, algorithm, age, wait=wait)
 
-    def _ask(self, kid: str | None, algorithm: str, *, wait: bool) -> tuple[VerificationKey, ...]:
+    def _ask(self, kid: str | None, algorithm: str, age: float, *, wait: bool) -> tuple[VerificationKey, ...]:
         flights = self._flights.get()
+        came = self._clock()
         flight = flights.seat(wait=wait)
         if flight is not None and not flight.landed.wait(self._pace.patience):
             raise self._unavailable(f"no answer within {self._pace.patience:g} s")
@@ -166,9 +173,15 @@ class JwksKeys:
         if snapshot is None:
             raise self._unavailable("no key set was ever loaded")
         found = snapshot.keys.find(kid, algorithm)
-        if not found and flights.error is not None:
+        if found or snapshot.keys.knows(kid):
+            return found
+        # INVARIANT: whoever writes `iat` into a token decides between 503 and 401 for that token, and nothing else.
+        since = self._clock() - snapshot.at
+        if since + SKEW < age or (flight is not None and snapshot.at >= came):
+            return ()
+        if flights.error is not None:
             raise self._unavailable("the key is unknown, and the last attempt to renew the set failed")
-        return found
+        raise self._unavailable(f"the key is unknown, and may be newer than the set, which is {since:.0f} s old")
 
     def _tend(self) -> float:
         """Begin a fetch when one is due, and say in how many seconds to look again."""
@@ -230,8 +243,11 @@ class JwksKeys:
         return fetch_json(url, allow_http_hosts=self._http_hosts, deadline=self._pace.deadline)
 
     def _unavailable(self, what: str) -> KeysUnavailable:
-        error = self._flights.get().error
-        return KeysUnavailable(f"keys of {self._name}: {what}" + (f" ({error})" if error else ""))
+        flights = self._flights.get()
+        error = flights.error
+        return KeysUnavailable(
+            f"keys of {self._name}: {what}" + (f" ({error})" if error else ""), retry_after=flights.again()
+        )
 
     def __repr__(self) -> str:
         return f"JwksKeys({self._name!r}, generation={self.generation})"

@@ -92,10 +92,13 @@ class KeySource(Protocol):
         """A number that changes when, and only when, the keys do."""
         ...
 
-    def find(self, kid: str | None, algorithm: str, *, wait: bool = True) -> tuple[VerificationKey, ...]:
+    def find(
+        self, kid: str | None, algorithm: str, *, wait: bool = True, age: float = 0.0
+    ) -> tuple[VerificationKey, ...]:
         """Give the keys to try, or none for an unknown name; `KeysUnavailable` when that cannot be said.
 
-        With `wait=False` it raises `KeysPending` where it would have waited.
+        `age` is the seconds since the token was signed, as far as it says so itself. A key that is not in a set which
+        was fetched after that is unknown; in an older set it may be missing. With `wait=False` it raises `KeysPending` where it would have waited.
         """
         ...
 
@@ -129,7 +132,14 @@ class StaticKeys:
         """Always the same."""
         return self._keys.generation
 
-    def find(self, kid: str | None, algorithm: str, *, wait: bool = True) -> tuple[VerificationKey, ...]:  # noqa: ARG002
+    def find(
+        self,
+        kid: str | None,
+        algorithm: str,
+        *,
+        wait: bool = True,  # noqa: ARG002
+        age: float = 0.0,  # noqa: ARG002
+    ) -> tuple[VerificationKey, ...]:
         """Give the keys to try, or none; never waits and never raises."""
         return self._keys.find(kid, algorithm)
 

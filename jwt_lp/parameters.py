@@ -33,13 +33,16 @@ _SEVERAL: Final = frozenset({"audience", "resource"})
 
 
 class Fault(JwtLpError):
-    """A refusal: the RFC 6749 error code, what the client is told, and what only the log says."""
+    """A refusal: the RFC 6749 error code, what the client is told, what only the log says, and when to come back."""
 
-    def __init__(self, error: str, description: str, cause: str = "", detail: str = "") -> None:
+    def __init__(
+        self, error: str, description: str, cause: str = "", detail: str = "", *, retry_after: float | None = None
+    ) -> None:
         self.error = error
         self.description = description
         self.cause: str = cause or error
         self.detail: str = detail or description
+        self.retry_after = retry_after
         super().__init__(error)
 
 

@@ -138,7 +138,9 @@ class OwnKeys:
         """That of the keys."""
         return self._keys.generation
 
-    def find(self, kid: str | None, algorithm: str, *, wait: bool = True) -> tuple[VerificationKey, ...]:
+    def find(
+        self, kid: str | None, algorithm: str, *, wait: bool = True, age: float = 0.0
+    ) -> tuple[VerificationKey, ...]:
         """Give the keys to try, or none; never waits."""
         generation, keys = self._read
         if generation != self._keys.generation:
@@ -146,7 +148,7 @@ class OwnKeys:
             generation = self._keys.generation
             keys = self._verifying()
             self._read = (generation, keys)
-        return keys.find(kid, algorithm, wait=wait)
+        return keys.find(kid, algorithm, wait=wait, age=age)
 
     def lasts(self) -> float:
         """For ever: they are at hand."""

@@ -5,6 +5,7 @@ RFC 7519, section 7.2; RFC 8725; RFC 9068, section 4.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ class Verifier:
             allowed = ", ".join(sorted(issuer.algorithms))
             raise InvalidToken("algorithm", f"alg is {_shown(compact.algorithm)}; ALGORITHMS allows {allowed}")
         generation = keys.generation
-        _check_signature(compact, keys, wait=wait)
+        _check_signature(compact, keys, wait=wait, age=self._age(issuer, claims))
         fault = issuer.profile.fault(compact.header.get("typ"), claims)
         if fault is not None:
             raise InvalidToken(*fault)
@@ -147,6 +148,14 @@ class Verifier:
             configured = ", ".join(self._issuers)
             raise InvalidToken("issuer", f"iss is {_shown(name)}; configured is {configured} (compared exactly)")
         return found
+
+    def _age(self, issuer: TrustedIssuer, claims: Mapping[str, object]) -> float:
+        """The seconds since the token was signed, as it says itself before anybody knows whether it is genuine."""
+        try:
+            return self._clock() - _date(claims, "iat") - issuer.leeway
+        except InvalidToken:
+            # It is no good whatever its key.
+            return math.inf
 
     def _token(
         self,
@@ -248,12 +257,12 @@ def verify_signature(token: str, keys: KeySource, *, wait: bool = True) -> tuple
     Says nothing about the claims. Raises `InvalidToken`, and `KeysUnavailable` or `KeysPending` as the keys do.
     """
     compact = jws.read(token)
-    _check_signature(compact, keys, wait=wait)
+    _check_signature(compact, keys, wait=wait, age=0.0)
     return compact.header, compact.payload
 
 
-def _check_signature(compact: jws.Compact, keys: KeySource, *, wait: bool) -> None:
-    found = keys.find(compact.kid, compact.algorithm, wait=wait)
+def _check_signature(compact: jws.Compact, keys: KeySource, *, wait: bool, age: float) -> None:
+    found = keys.find(compact.kid, compact.algorithm, wait=wait, age=age)
     if not found:
         raise InvalidToken(
             "unknown_key", f"the key set has no {_shown(compact.algorithm)} key with kid {_shown(compact.kid)}"

@@ -51,6 +51,11 @@ def test_headers(refusal: Refusal, challenge: str | None, description: str) -> N
     assert description == refusal.description
 
 
+def test_when_to_come_back() -> None:
+    """Whoever knows better than the usual five seconds says so, in whole seconds."""
+    assert "17" == Refusal(503, None, "r", retry_after=17).headers["Retry-After"]
+
+
 @pytest.mark.parametrize(("refusal", "challenge", "description"), REFUSALS)
 def test_body(refusal: Refusal, challenge: str | None, description: str) -> None:
     """The body is RFC 9457's object with what is known and a reference, and nothing that is null."""

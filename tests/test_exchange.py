@@ -354,17 +354,19 @@ def test_keys_that_cannot_be_had_are_503() -> None:
         "jti": "1",
         "azp": "web",
     }
-    assert LATER == error(ask(form(sign(claims, FOREIGN))))
+    answer = ask(form(sign(claims, FOREIGN)))
+    assert (*LATER, "30") == (*error(answer), answer.headers["Retry-After"])
 
     class NoKeys:
         def authenticate(self, form: object, authorization: object) -> str:
-            raise KeysUnavailable("no keys")
+            raise KeysUnavailable("no keys", retry_after=16.2)
 
     class Full:
         def authenticate(self, form: object, authorization: object) -> str:
             raise ClientRefused("temporarily_unavailable", "assertions_full", "too many")
 
-    assert LATER == error(ask(form(TOKEN), ours=exchange(clients=NoKeys())))
+    answer = ask(form(TOKEN), ours=exchange(clients=NoKeys()))
+    assert (*LATER, "17") == (*error(answer), answer.headers["Retry-After"])
     assert LATER == error(ask(form(TOKEN), ours=exchange(clients=Full())))
 
 

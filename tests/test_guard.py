@@ -416,6 +416,45 @@ def test_nothing_blocks_that_may_not_wait(requirement: Requirement | None) -> No
             assert (503, None) == (undecided.status, undecided.error) if undecided else None
 
 
+def answered(guard: Guard, token: str, *, wait: bool = True) -> tuple[int, int | None]:
+    """The status, and in how many seconds to come back."""
+    refusal = guard.check(f"Bearer {token}", all_of("a"), {}, ROUTE, wait=wait).refusal
+    if refusal is None:
+        return 200, None
+    after = refusal.headers.get("Retry-After")
+    return refusal.status, None if after is None else int(after)
+
+
+def test_a_key_that_was_rotated_in_refuses_nobody() -> None:
+    """Inside the cool-down a token of a new key is 503 for at most its rest; one that is older than the set is 401."""
+    authority = Authority()
+    with KeyServer(authority.key.public_jwk()) as server, fetching(authority, server) as guard:
+        assert (200, None) == answered(guard, authority.token(permissions=["a"]))
+        authority.rotate()
+        server.serve(authority.key.public_jwk())
+        now = int(time.time())
+        for wait in (True, False):
+            status, after = answered(guard, authority.token(permissions=["a"]), wait=wait)
+            assert (503, True) == (status, after is not None and 20 <= after <= 30)
+            assert (401, None) == answered(guard, authority.token(claims={"iat": now - 60}), wait=wait)
+            # Without a date of issue it is no good whatever its key.
+            for date in (None, "1", True, -1, [now]):
+                assert (401, None) == answered(guard, authority.token(claims={"iat": date}), wait=wait)
+        assert 1 == len(server.paths)
+
+
+@pytest.mark.parametrize(("leeway", "status"), [(0, 401), (20, 503)])
+def test_leeway_counts_in_favour_of_a_new_key(leeway: int, status: int) -> None:
+    """An issuer whose clock may be behind may have signed after the set was fetched."""
+    authority = Authority()
+    with KeyServer(authority.key.public_jwk()) as server:
+        settings = {name: value for name, value in authority.settings(LEEWAY=leeway).items() if name != "JWKS"}
+        with Guard({**settings, "JWKS_URL": server.url}) as guard:
+            assert (200, None) == answered(guard, authority.token(permissions=["a"]))
+            authority.rotate()
+            assert status == answered(guard, authority.token(claims={"iat": int(time.time()) - 15}))[0]
+
+
 def test_an_issuer_that_hangs_is_no_verdict() -> None:
     """Without keys a token is answered 503 with Retry-After and no error code, within the two seconds that it waits."""
     authority = Authority()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -17,7 +18,7 @@ from imported import imported_by_a_thread
 from jwt_lp._worker import Worker
 from jwt_lp.errors import ConfigurationError, KeysPending, KeysUnavailable
 from jwt_lp.flights import LOST_AFTER, Flight, Flights
-from jwt_lp.keys import JwksKeys, KeysStatus, Pace, StaticKeys
+from jwt_lp.keys import SKEW, JwksKeys, KeysStatus, Pace, StaticKeys
 from jwt_lp.keyset import KeySet, read_published
 from keyserver import KeyServer, b64, ec_jwk, eventually, fresh, okp_jwk, rsa_jwk
 
@@ -74,10 +75,10 @@ def kids(found: tuple[VerificationKey, ...]) -> list[str | None]:
     return [key.kid for key in found]
 
 
-def outcome(keys: JwksKeys, kid: str | None, *, wait: bool = True) -> object:
+def outcome(keys: JwksKeys, kid: str | None, *, wait: bool = True, age: float = 0.0) -> object:
     """What find() comes to: the kids found, or the error's code."""
     try:
-        return kids(keys.find(kid, "ES256", wait=wait))
+        return kids(keys.find(kid, "ES256", wait=wait, age=age))
     except (KeysUnavailable, KeysPending) as error:
         return error.code
 
@@ -343,7 +344,113 @@ def test_a_rotated_key_is_found_at_its_first_token(server: KeyServer, keys: Jwks
     server.serve(fresh("b"))
     clock.now += 30
     assert ["b"] == outcome(keys, "b")
-    assert ([], 2) == (outcome(keys, "a"), keys.generation)
+    assert ([], 2) == (outcome(keys, "a", age=60), keys.generation)
+
+
+OLD = 60.0
+"""The age of a token that is older than the sets of these tests."""
+
+
+def test_a_key_that_came_inside_the_cool_down_is_not_unknown(server: KeyServer, keys: JwksKeys, clock: Clock) -> None:
+    """A token that may be newer than the set is 503 until a fetch is allowed, and then its key is found."""
+    assert ["a"] == outcome(keys, "a")
+    server.serve(fresh("a"), fresh("b"))
+    for passed, rest in ((0, 30.0), (12, 18.0), (17.5, 1.0)):
+        clock.now += passed
+        for wait in (True, False):
+            with pytest.raises(KeysUnavailable, match="is unknown, and may be newer than the set") as caught:
+                keys.find("b", "ES256", wait=wait)
+            assert rest == caught.value.retry_after
+    assert (["a"], 1) == (outcome(keys, "a"), len(server.paths))
+    clock.now += 0.5
+    assert (["b"], 2) == (outcome(keys, "b"), len(server.paths))
+
+
+@pytest.mark.parametrize(
+    ("set_age", "age", "answer"),
+    [
+        *((0, 0, "keys_unavailable"), (0, SKEW, "keys_unavailable"), (0, SKEW + 0.1, [])),
+        *((20, 20, "keys_unavailable"), (20, 20 + SKEW, "keys_unavailable"), (20, 20.1 + SKEW, [])),
+        *((20, -1e9, "keys_unavailable"), (20, 1e9, []), (20, math.inf, [])),
+    ],
+)
+def test_a_key_is_unknown_where_the_set_is_newer_than_the_token(
+    keys: JwksKeys, clock: Clock, set_age: float, age: float, answer: object
+) -> None:
+    """A set that was fetched after the token was signed has its key or nobody has; clocks may differ a little."""
+    outcome(keys, "a")
+    clock.now += set_age
+    assert [answer] * 2 == [outcome(keys, "x", age=age, wait=wait) for wait in (True, False)]
+
+
+def test_a_name_that_is_known_is_never_newer(server: KeyServer, keys: JwksKeys) -> None:
+    """A known name with another algorithm, and no name at all, are answered from the set however young the token."""
+    server.serve(fresh("a"), fresh("b"))
+    keys = JwksKeys(server.url, algorithms=["ES256", "ES384"])
+    outcome(keys, "a")
+    assert ((), [], 1) == (keys.find("a", "ES384"), outcome(keys, None), len(server.paths))
+
+
+def test_the_fetch_that_a_token_caused_decides_about_it(server: KeyServer, keys: JwksKeys, clock: Clock) -> None:
+    """Whoever waited for a fetch that began after he came is answered from it, and so is a name that it brought."""
+    outcome(keys, "a")
+    clock.now += 30
+    assert [] == outcome(keys, "x", age=-1e9)
+    assert "keys_unavailable" == outcome(keys, "y")
+
+
+@pytest.mark.parametrize("rotated_at", [1, 14, 29, 31, 59])
+def test_junk_holds_a_new_key_off_for_one_cool_down_at_most(
+    server: KeyServer, keys: JwksKeys, clock: Clock, rotated_at: int
+) -> None:
+    """However many made-up names are asked for, with whatever age: one fetch a cool-down, and the next has the key."""
+    outcome(keys, "a")
+    found_at = None
+    for second in range(120):
+        for number, age in enumerate((0.0, 1e9, -1e9, math.inf, 3.0)):
+            outcome(keys, f"junk{second}-{number}", age=age, wait=number % 2 == 0)
+        if second == rotated_at:
+            server.serve(fresh("b"))
+        if second >= rotated_at and found_at is None:
+            answer = outcome(keys, "b", age=float(second - rotated_at))
+            assert answer in (["b"], "keys_unavailable")
+            found_at = second if answer == ["b"] else None
+        clock.now += 1
+    assert found_at is not None
+    assert (True, 4) == (found_at - rotated_at <= 30, len(server.paths))
+
+
+def test_where_no_seat_is_left_the_caller_comes_back_soon(server: KeyServer, hasty: JwksKeys, clock: Clock) -> None:
+    """While a fetch is under way, and junk has all its seats, a new key is no unknown one: ask in a second."""
+    outcome(hasty, "a")
+    server.behaviour = "hang"
+    clock.now += 30
+    with ThreadPoolExecutor(5) as pool:
+        for _ in range(5):
+            pool.submit(outcome, hasty, "junk")
+        assert True is eventually(partial(waiting, hasty, 5))
+        for wait in (True, False):
+            with pytest.raises(KeysUnavailable) as caught:
+                hasty.find("b", "ES256", wait=wait)
+            assert 1.0 == caught.value.retry_after
+    server.open.set()
+
+
+def test_in_an_outage_a_caller_is_told_when_the_next_attempt_is(
+    server: KeyServer, keys: JwksKeys, clock: Clock
+) -> None:
+    """Cold and warm, an unknown name says in how many seconds asking again may help; what the set settles stays so."""
+    server.behaviour = "error_500"
+    rests = []
+    for behaviour, passed in (("error_500", 0), ("error_500", 7), ("ok", 23), ("error_500", 30), ("error_500", 10)):
+        server.behaviour = behaviour
+        clock.now += passed
+        try:
+            keys.find("a" if behaviour == "ok" else "x", "ES256")
+        except KeysUnavailable as error:
+            rests.append(error.retry_after)
+    assert [30.0, 23.0, 30.0, 20.0] == rests
+    assert ([], "keys_unavailable") == (outcome(keys, "x", age=OLD), outcome(keys, "x", wait=False))
 
 
 def test_the_generation_changes_only_with_the_content(server: KeyServer, keys: JwksKeys, clock: Clock) -> None:
@@ -361,12 +468,13 @@ def test_the_generation_changes_only_with_the_content(server: KeyServer, keys: J
 def test_an_unknown_name_is_answered_at_once_within_the_cool_down(
     server: KeyServer, keys: JwksKeys, clock: Clock
 ) -> None:
-    """Within 30 s of an attempt an unknown kid is refused without a fetch; after them with one."""
+    """Within 30 s of an attempt an unknown kid is answered without a fetch; after them with one."""
     outcome(keys, "a")
-    assert [[]] * 50 == [outcome(keys, f"junk{n}") for n in range(50)]
+    assert [[]] * 50 == [outcome(keys, f"junk{n}", age=OLD) for n in range(50)]
+    assert ["keys_unavailable"] * 50 == [outcome(keys, f"junk{n}") for n in range(50)]
     assert 1 == len(server.paths)
     clock.now += 30
-    assert [[]] * 50 == [outcome(keys, f"junk{n}") for n in range(50)]
+    assert [[]] * 50 == [outcome(keys, f"junk{n}", age=OLD) for n in range(50)]
     assert 2 == len(server.paths)
 
 
@@ -407,7 +515,9 @@ def test_junk_names_do_not_tie_up_the_threads(server: KeyServer, hasty: JwksKeys
         results = list(pool.map(lambda n: timed(lambda: outcome(hasty, f"junk{n}")), range(200)))
     waited = [answer for answer, seconds in results if seconds >= PATIENCE]
     assert ["keys_unavailable"] * 5 == waited
-    assert 195 == sum(answer == [] for answer, _ in results)
+    assert [("keys_unavailable", True)] * 195 == [
+        (answer, seconds < PATIENCE) for answer, seconds in results if seconds < PATIENCE
+    ]
     assert 2 == len(server.paths)
     server.open.set()
 
@@ -479,7 +589,7 @@ def test_without_waiting_pending_says_where_waiting_would_help(server: KeyServer
     """With wait=False KeysPending is raised where a caller would have waited; otherwise the answer is the same."""
     assert ("keys_pending", []) == (outcome(keys, "a", wait=False), server.paths)
     outcome(keys, "a")
-    assert (["a"], []) == (outcome(keys, "a", wait=False), outcome(keys, "x", wait=False))
+    assert (["a"], []) == (outcome(keys, "a", wait=False), outcome(keys, "x", wait=False, age=OLD))
     clock.now += 30
     server.behaviour = "hang"
     assert "keys_pending" == outcome(keys, "x", wait=False)
@@ -487,7 +597,8 @@ def test_without_waiting_pending_says_where_waiting_would_help(server: KeyServer
         for joined in range(1, 6):
             pool.submit(outcome, keys, "x")
             assert True is eventually(partial(waiting, keys, joined))
-            assert ([] if joined == 5 else "keys_pending") == outcome(keys, "x", wait=False)
+            answer = "keys_unavailable" if joined == 5 else "keys_pending"
+            assert answer == outcome(keys, "x", wait=False)
         server.open.set()
 
 
@@ -625,7 +736,7 @@ def test_an_answer_that_comes_too_late_is_not_taken(server: KeyServer, hasty: Jw
     server.serve(fresh("a"))
     server.open.set()
     assert True is eventually(lambda: hasty._flights.get()._aloft == 0)
-    assert ([], ["b"], 1) == (outcome(hasty, "a"), outcome(hasty, "b"), hasty.generation)
+    assert ([], ["b"], 1) == (outcome(hasty, "a", age=OLD), outcome(hasty, "b"), hasty.generation)
 
 
 # --- bookkeeping of fetches

@@ -234,7 +234,7 @@ class Keys:
         self.held = StaticKeys.from_jwks({"keys": [key.public_jwk() for key in keys]})
         self.generation += 1
 
-    def find(self, kid: str | None, algorithm: str, *, wait: bool = True) -> Any:
+    def find(self, kid: str | None, algorithm: str, *, wait: bool = True, age: float = 0.0) -> Any:
         self.asked += 1
         if self.error is not None:
             raise self.error
@@ -328,9 +328,9 @@ def test_a_token_that_expires_while_keys_are_fetched_is_expired() -> None:
     clock = Clock()
 
     class Slow(Keys):
-        def find(self, kid: str | None, algorithm: str, *, wait: bool = True) -> Any:
+        def find(self, kid: str | None, algorithm: str, *, wait: bool = True, age: float = 0.0) -> Any:
             clock.now += 2
-            return super().find(kid, algorithm, wait=wait)
+            return super().find(kid, algorithm, wait=wait, age=age)
 
     assert "expired" == cause(verifier(trusted(keys=Slow(KEY)), clock=clock), sign(claims(exp=NOW + 1), KEY))
 

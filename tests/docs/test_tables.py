@@ -22,7 +22,7 @@ from jwt_lp.fetch import DEADLINE, MAX_BYTES
 from jwt_lp.flights import MAX_WAITERS
 from jwt_lp.issuers import ISSUER_KEYS, MAX_LEEWAY
 from jwt_lp.keyring import AHEAD, LEEWAY, LIFETIME, LOOK, MOST
-from jwt_lp.keys import LONGEST_AGE, RENEW_AT, SHORTEST_AGE, USUAL_AGE, USUAL_PACE
+from jwt_lp.keys import LONGEST_AGE, RENEW_AT, SHORTEST_AGE, SKEW, USUAL_AGE, USUAL_PACE
 from jwt_lp.keyset import MAX_KEYS
 from jwt_lp.lint import RULES, LintOptions
 from jwt_lp.profiles import SHIPPED
@@ -124,6 +124,7 @@ def test_the_numbers_of_the_operations_page() -> None:
         f"{USUAL_PACE.cooldown:.0f} s",
         f"{USUAL_PACE.patience:.0f} s",
         f"{MAX_WAITERS}",
+        f"{SKEW:.0f} s",
         f"{USUAL_PACE.deadline:.0f} s",
         f"{USUAL_PACE.max_stale:.0f} s",
         f"{MAX_BYTES} bytes, {MAX_KEYS} keys",
