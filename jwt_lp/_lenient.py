@@ -9,11 +9,11 @@ from __future__ import annotations
 import binascii
 import json
 import math
-import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from jwt_lp._nesting import nesting_fault
 from jwt_lp.errors import GrammarError
 from jwt_lp.sources import is_array, is_object
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 MAX_INPUT: Final = 256 * 1024
 """How many characters are looked at."""
 
-MAX_DEPTH: Final = 32
 MAX_VALUES: Final = 10_000
 
 _MAX_NUMBER: Final = 64
@@ -31,7 +30,6 @@ _PARTS: Final = (2, 3)
 _ENCRYPTED: Final = 5
 _LETTERS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
-_BRACKETS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
 _PREFIXES: Final = ("authorization:", "bearer ")
 
 
@@ -65,7 +63,7 @@ def read(token: object) -> Said:
     """Take a compact JWS apart, signed or not; `GrammarError` for what is no such thing, without a word of it.
 
     `Bearer` before it and blanks around it are no part of it. Refused is more than `MAX_INPUT` characters, an
-    encrypted token, and claims or a header that are no JSON object, nested deeper than `MAX_DEPTH` or with more
+    encrypted token, and claims or a header that are no JSON object, nested deeper than 32 or with more
     than `MAX_VALUES` values.
     """
     text = _text(token)
@@ -122,9 +120,10 @@ def _object(data: bytes, what: str, twice: list[str]) -> Mapping[str, object]:
             twice.extend(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
         return found
 
+    fault = nesting_fault(data, MAX_VALUES)
+    if fault is not None:
+        raise GrammarError(f"its {what} {fault}")
     text = data.decode("utf-8-sig", "replace")
-    if _depth(text) > MAX_DEPTH:
-        raise GrammarError(f"its {what} is nested deeper than {MAX_DEPTH}")
     found: Any = None
     try:
         found = json.loads(text, object_pairs_hook=members, parse_int=_integer)
@@ -146,16 +145,3 @@ def _object(data: bytes, what: str, twice: list[str]) -> Mapping[str, object]:
 
 def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= _MAX_NUMBER else math.inf
-
-
-def _depth(text: str) -> int:
-    """Measured before parsing: the parser recurses."""
-    depth = deepest = 0
-    for found in _BRACKETS.finditer(text):
-        mark = found[0]
-        if mark in "{[":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif mark in "}]":
-            depth -= 1
-    return deepest

@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from jwt_lp.bearer import TOKEN, credential
+from jwt_lp.bearer import LONGEST, TOKEN, credential
 from jwt_lp.errors import ConfigurationError, InvalidToken
 from jwt_lp.narrower import Narrow, Narrower, Wish, moved
 
@@ -179,6 +179,6 @@ def _unread(kind: type[Request]) -> type[Request]:
 def _bare(token: str | None) -> str:
     said = (token or "").strip()
     kind, text = credential(said if said.partition(" ")[0].lower() == "bearer" else f"Bearer {said}")
-    if kind is TOKEN:
+    if kind is TOKEN and len(text) <= LONGEST:
         return text
     raise InvalidToken("malformed", "the caller's token is neither a token nor a Bearer credential")

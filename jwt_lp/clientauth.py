@@ -192,8 +192,10 @@ def other_way(way: str) -> ClientRefused:
 
 def _basic(header: str) -> tuple[str, str] | None:
     """The id and the secret of a Basic credential, both form-encoded (RFC 6749, section 2.3.1); None for another."""
+    if len(header) > _MAX_HEADER:
+        return None
     scheme, _, encoded = header.partition(" ")
-    if scheme.lower() != "basic" or len(encoded) > _MAX_HEADER:
+    if scheme.lower() != "basic":
         return None
     try:
         text = binascii.a2b_base64(encoded, strict_mode=True).decode("ascii")

@@ -15,15 +15,16 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from jwt_lp._nesting import nesting_fault
+from jwt_lp.bearer import LONGEST
 from jwt_lp.errors import InvalidToken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MAX_TOKEN: Final = 16 * 1024
+MAX_TOKEN: Final = LONGEST
 MAX_HEADER: Final = 4 * 1024
 MAX_KID: Final = 256
-MAX_DEPTH: Final = 32
 MAX_NUMBER: Final = 64
 SEGMENTS: Final = 3
 
@@ -35,7 +36,6 @@ _TAILS: Final = ((_ALPHABET, b""), (b"", b""), (b"AQgw", b"=="), (b"AEIMQUYcgkos
 _REFUSED: Final = frozenset({"crit", "b64", "zip", "enc", "jwk", "jku", "x5u", "x5c"})
 _BLANKS: Final = " \t\n\r"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_BRACKETS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
 
 
 class Compact(NamedTuple):
@@ -77,7 +77,7 @@ def read_json(data: bytes, what: str) -> dict[str, object]:
 
     Refuses with `InvalidToken`: other than UTF-8, a BOM, duplicate members at any depth, NaN, Infinity and
     numbers beyond a double, numbers written with more than 64 characters, lone surrogates even as escapes,
-    nesting deeper than 32, and any other value than an object.
+    nesting deeper than 32, more than 1,000 objects and lists, and any other value than an object.
     """
     try:
         return _parse_json(data)
@@ -107,7 +107,12 @@ def kid_fault(kid: str) -> str | None:
 
 
 def fingerprint(token: str) -> str:
-    """Give the first 12 hex digits of the SHA-256: the only thing of a token that may be shown."""
+    """Give the first 12 hex digits of the SHA-256: the only thing of a token that may be shown.
+
+    "" for one that is longer than `MAX_TOKEN`: it is never read, and to hash it would cost whatever its sender chose.
+    """
+    if len(token) > MAX_TOKEN:
+        return ""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
@@ -206,9 +211,11 @@ class _NotStrict(Exception):
 
 
 def _parse_json(data: bytes) -> dict[str, object]:
+    # INVARIANT: measured before it is parsed: the C scanner recurses, and a raised recursion limit lets it crash.
+    fault = nesting_fault(data)
+    if fault is not None:
+        raise _NotStrict(fault)
     text = data.decode("utf-8")
-    if text.count("{") + text.count("[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
-        raise _NotStrict(f"is nested deeper than {MAX_DEPTH}")
     bare = text.strip(_BLANKS)
     value: dict[str, object] | list[object] | str | float | None
     value, end = _DECODER.raw_decode(bare)
@@ -219,19 +226,6 @@ def _parse_json(data: bytes) -> dict[str, object]:
     if "\\u" in text and not _encodable(value):
         raise _NotStrict("has a lone surrogate")
     return value
-
-
-def _depth(text: str) -> int:
-    """Measure nesting before parsing: the C scanner recurses, and a raised recursion limit lets it crash."""
-    depth = deepest = 0
-    for found in _BRACKETS.finditer(text):
-        mark = found[0]
-        if mark in "{[":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif mark in "}]":
-            depth -= 1
-    return deepest
 
 
 def _encodable(value: object) -> bool:

@@ -18,7 +18,7 @@ from urllib.parse import quote_plus, urlencode
 
 from jwt_lp import jws
 from jwt_lp.assertion import ASSERTION_TYPE
-from jwt_lp.bearer import TOKEN, credential
+from jwt_lp.bearer import LONGEST, TOKEN, credential
 from jwt_lp.cache import TokenCache
 from jwt_lp.errors import ConfigurationError, InvalidToken, JwtLpError, PolicyError
 from jwt_lp.fetch import check_url, plain
@@ -181,7 +181,13 @@ class Narrower:
         if response.status_code != 200:  # noqa: PLR2004 - an HTTP status
             _refuse(response.status_code, said)
         token, lifetime = said.get("access_token"), said.get("expires_in", 0)
-        if not isinstance(token, str) or credential(f"Bearer {token}")[0] is not TOKEN or not token.isascii():
+        # The very token: of one that is too long only the beginning comes back.
+        if (
+            not isinstance(token, str)
+            or credential(f"Bearer {token}") != (TOKEN, token)
+            or len(token) > LONGEST
+            or not token.isascii()
+        ):
             raise PolicyError("the token endpoint's answer has no access_token")
         if str(said.get("token_type")).lower() != "bearer":
             raise PolicyError("the token endpoint's answer has no token_type Bearer")

@@ -27,6 +27,7 @@ MAX_FIELDS: Final = 32
 MAX_ASKED: Final = 100
 
 _TYPES: Final = frozenset({ACCESS_TOKEN, JWT})
+_LONGEST_TYPE: Final = 256
 _FORM: Final = "application/x-www-form-urlencoded"
 # RFC 8693, section 2.1, lets these two stand more than once.
 _SEVERAL: Final = frozenset({"audience", "resource"})
@@ -59,7 +60,7 @@ class Asked(NamedTuple):
 
 def read_form(content_type: str, body: bytes) -> Form:
     """The parameters of a body, each with every value (RFC 6749, appendix B); `Fault` for another kind of body."""
-    if content_type.partition(";")[0].strip().lower() != _FORM:
+    if content_type[:_LONGEST_TYPE].partition(";")[0].strip().lower() != _FORM:
         raise Fault("invalid_request", f"The parameters are sent in the body, as {_FORM}.", "content_type")
     if len(body) > MAX_BODY:
         raise Fault("invalid_request", f"The body is longer than {MAX_BODY} bytes.", "too_large")

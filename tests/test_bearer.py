@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import naughty
 from jwt_lp import ConfigurationError, all_of
-from jwt_lp.bearer import MALFORMED, NONE, TOKEN, challenge, credential
+from jwt_lp.bearer import LONGEST, MALFORMED, NONE, TOKEN, challenge, credential
 from jwt_lp.decision import Refusal
 
 # RFC 9110, section 11.2: parameters of a challenge, each a quoted string with nothing to be escaped in it.
@@ -64,6 +64,15 @@ def test_what_was_sent(expected: tuple[str, str], authorization: str | Sequence[
     wanted, said = expected
     assert wanted == kind
     assert (said in text) if kind is MALFORMED else (said == text)
+
+
+@pytest.mark.parametrize("end", ["", ",", " ", "\t", "\n", "é", "Bearer a"])
+def test_of_a_token_that_is_too_long_one_character_more_is_looked_at(end: str) -> None:
+    """What is longer than a token can be is handed on cut, and neither copied nor searched; one at the edge is whole."""
+    longest = "a" * LONGEST
+    assert (TOKEN, longest) == credential(f"Bearer {longest}")
+    assert (TOKEN, longest + "a") == credential(f"Bearer {longest}{'a' * 1_000_000}{end}")
+    assert (TOKEN, " " * (LONGEST + 1)) == credential("Bearer " + " " * 1_000_000)
 
 
 @settings(max_examples=200, deadline=None)

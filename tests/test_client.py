@@ -359,6 +359,10 @@ def _says(status: int = 200, **said: object) -> tuple[int, bytes]:
         pytest.param(_says(access_token=None), "policy", "no access_token", id="no token"),
         pytest.param(_says(access_token=7), "policy", "no access_token", id="a number"),
         pytest.param(_says(access_token="a\r\nX: y"), "policy", "no access_token", id="a header"),
+        pytest.param(_says(access_token="a" * 16385), "policy", "no access_token", id="a token that is too long"),
+        pytest.param(
+            _says(access_token="a" * 16385 + "\r\nX: y"), "policy", "no access_token", id="a header behind one"
+        ),
         pytest.param(_says(access_token="é"), "policy", "no access_token", id="not ASCII"),
         pytest.param(_says(token_type=None), "policy", "no token_type Bearer", id="no type"),
         pytest.param(_says(token_type="N_A"), "policy", "no token_type Bearer", id="another type"),
@@ -419,7 +423,11 @@ def test_a_token_is_sent_encrypted_or_not_at_all(world: World, caller: Caller) -
         named.check("http://stock.test/items")
 
 
-@pytest.mark.parametrize("token", [None, "", " ", "Bearer", "Bearer ", "Bearer  x", "a b", "Bearer a,b", "Basic abc"])
+@pytest.mark.parametrize(
+    "token",
+    [None, "", " ", "Bearer", "Bearer ", "Bearer  x", "a b", "Bearer a,b", "Basic abc", "a" * 16385],
+    ids=lambda token: str(token)[:12],
+)
 def test_what_is_no_token_is_refused_at_once(token: str | None) -> None:
     """A caller's header that holds no token makes no call."""
     with pytest.raises(InvalidToken, match="neither a token nor a Bearer credential"):

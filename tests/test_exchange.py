@@ -26,6 +26,7 @@ from jwt_lp import (
     SigningKey,
     StaticKeys,
     TokenExchange,
+    jws,
 )
 from jwt_lp.jws import fingerprint
 from jwt_lp.parameters import ACCESS_TOKEN, JWT, MAX_BODY, TOKEN_EXCHANGE, Asked
@@ -341,6 +342,27 @@ def test_a_token_that_was_taken_back_is_a_bad_token(caplog: pytest.LogCaptureFix
     answer = ask(form(TOKEN), ours=exchange(revoked=lambda _: 1 / 0 > 0))
     assert (*LATER, "5") == (*error(answer), answer.headers["Retry-After"])
     assert ["malformed", "revoked", "undecided"] == [members["cause"] for _, _, members in lines(caplog)]
+
+
+@pytest.mark.parametrize("token", ["A" * 60_000, "." * 60_000])
+def test_a_token_that_is_too_large_is_not_hashed(token: str, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    """Nor is it decoded; it is a bad token like any other, and the log shows nothing of it."""
+    ours = exchange()
+    monkeypatch.setattr(jws, "hashlib", None)
+    monkeypatch.setattr(jws, "binascii", None)
+    assert told(ask(form(token), ours=ours))["error"] == "invalid_request"
+    ((_, _, members),) = lines(caplog)
+    assert ("too_large", None) == (members["cause"], members.get("token"))
+
+
+def test_what_is_too_long_is_not_looked_through() -> None:
+    """A media type and a list of validators are as long as those that there are."""
+    ours = exchange()
+    etag = ours.jwks().headers["ETag"]
+    assert 304 == ours.jwks([f'"x", {etag}']).status
+    assert 200 == ours.jwks(["a," * 500_000 + etag]).status
+    assert BAD == error(ours.post("a" * 1_000_000, b"a=b", []))
+    assert BAD == error(ours.post(f"{FORM};{'a' * 1_000_000}", b"a=b" * 50_000, []))
 
 
 def test_keys_that_cannot_be_had_are_503() -> None:

@@ -28,6 +28,7 @@ FLOORS = {
     # words: the standard library only, and each stands alone
     "errors": 0,
     "_grammar": 0,
+    "_nesting": 0,
     "permissions": 0,
     "bearer": 0,
     "templates": 0,

@@ -24,6 +24,8 @@ from jwt_lp import (
     all_of,
     any_of,
     external,
+    jws,
+    verify,
 )
 from jwt_lp.development import development_key
 from jwt_lp.routes import Route
@@ -384,6 +386,39 @@ def test_threads_share_a_guard(authority: Authority, guard: Guard) -> None:
     for thread in threads:
         thread.join()
     assert [] == wrong
+
+
+MEGABYTE = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        pytest.param("Bearer " + "A" * MEGABYTE, (401, "too_large"), id="letters"),
+        pytest.param("Bearer " + "." * MEGABYTE, (401, "too_large"), id="dots"),
+        pytest.param("Bearer " + "a," * MEGABYTE, (401, "too_large"), id="commas"),
+        pytest.param("Bearer " + " " * MEGABYTE, (401, "too_large"), id="blanks"),
+        pytest.param("Bearer " + "é" * MEGABYTE, (401, "too_large"), id="not ASCII"),
+        pytest.param("Bearer " + "\ud800" * MEGABYTE, (401, "too_large"), id="surrogates"),
+        pytest.param("Bearer" + "\t" * MEGABYTE, (400, "malformed_header"), id="tabs for the blank"),
+        pytest.param("Basic " + "A" * MEGABYTE, (401, "no_credential"), id="Basic"),
+        pytest.param("DPoP " + "A" * MEGABYTE, (401, "no_credential"), id="DPoP"),
+        pytest.param("A" * MEGABYTE, (401, "no_credential"), id="no scheme"),
+        pytest.param(" " * MEGABYTE, (401, "no_credential"), id="nothing else"),
+    ],
+)
+def test_a_megabyte_is_refused_unread(
+    guard: Guard, monkeypatch: pytest.MonkeyPatch, caplog: Any, line: str, answer: tuple[int, str]
+) -> None:
+    """It is neither hashed, nor decoded, nor parsed, for the decision or for the log."""
+    caplog.set_level(logging.INFO, "jwt_lp")
+    monkeypatch.setattr(verify, "sha256", None)
+    for name in ("hashlib", "binascii", "_DECODER"):
+        monkeypatch.setattr(jws, name, None)
+    refusal = guard.check([line], all_of("a"), {}, ROUTE).refusal
+    (event,) = [each for each in events(caplog) if "cause" in each]
+    assert answer == (refusal.status if refusal else None, event["cause"])
+    assert "token" not in event
 
 
 # --- keys over HTTP

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_lp import jws
+from jwt_lp import _nesting, jws
+from jwt_lp._nesting import MAX_DEPTH, MAX_PIECES, nesting_fault
 from jwt_lp.errors import InvalidToken
 from keyserver import b64
 
@@ -270,6 +271,93 @@ def test_nesting_is_measured_before_parsing() -> None:
         assert "the thing is nested deeper than 32" == json_refusal(b'{"a":' + b"[" * 400_000)
     finally:
         sys.setrecursionlimit(limit)
+
+
+def test_what_is_too_large_or_too_deep_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Size is known before anything is decoded or hashed, and depth before anything is parsed."""
+    head, deep = b64(json.dumps(HEADER).encode()), b64(b"[" * 3000)
+    with monkeypatch.context() as patched:
+        for name in ("binascii", "hashlib", "read_json", "_DECODER"):
+            patched.setattr(jws, name, None)
+        for token in ("a" * 1_000_000, "." * 1_000_000, "é" * 1_000_000, f"{'a' * 5000}.e30.AAAA"):
+            assert "too_large" == refusal(token)
+        assert "" == jws.fingerprint("a" * (jws.MAX_TOKEN + 1))
+    monkeypatch.setattr(jws, "_DECODER", None)
+    for token in (f"{deep}.e30.AAAA", f"{head}.{b64(b'[' * 12_000)}.AAAA"):
+        with pytest.raises(InvalidToken, match="is nested deeper than 32"):
+            jws.read_json(jws.read(token).payload, "payload")
+    assert "the thing has more than 1000 objects and lists" == json_refusal(b"[" + b"[]," * 1000 + b"[]]")
+
+
+def test_depth_is_known_from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of half a megabyte of brackets no more is looked at than is deep already."""
+    seen: list[int] = []
+
+    class Counted(dict[int, int]):
+        def __getitem__(self, bracket: int) -> int:
+            seen.append(bracket)
+            return super().__getitem__(bracket)
+
+    monkeypatch.setattr(_nesting, "_STEPS", Counted(_nesting._STEPS))
+    for start in (b"", b"  ", b'{"a":', b'{"a":"]]]\\"]","b":'):
+        assert "is nested deeper than 32" == nesting_fault(start + b"[" * 500_000)
+    assert len(seen) <= 4 * (MAX_DEPTH + 2)
+
+
+def test_more_objects_and_lists_than_are_read() -> None:
+    """A thousand are read, one more is none, and those in strings do not count."""
+    filling = b"x" * 600
+    for count, fault in ((MAX_PIECES, None), (MAX_PIECES + 1, f"has more than {MAX_PIECES} objects and lists")):
+        for one in (b"[]", b"{}"):
+            inner = b",".join([one] * (count - 1))
+            assert fault == nesting_fault(b"[" + inner + b"]")
+            assert fault == nesting_fault(b'{"' + filling + b'":0,"a":' + inner + b"}")
+    assert None is nesting_fault(json.dumps(["[{" * 2000, '"[\\"[' * 500]).encode())
+    assert None is nesting_fault(b"[" + b"[]," * MAX_PIECES + b"[]]", MAX_PIECES + 2)
+
+
+def scanned(data: bytes) -> int:
+    """How deep a scanner has been when it stops, at the end or at the first character that JSON cannot have there."""
+    depth = deepest = at = 0
+    inside = False
+    while at < len(data):
+        sign = data[at : at + 1]
+        if inside and sign == b"\\":
+            at += 1
+        elif sign == b'"':
+            inside = not inside
+        elif not inside and sign == b"\\":
+            break
+        elif not inside and sign in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif not inside and sign in b"]}":
+            depth -= 1
+        at += 1
+    return deepest
+
+
+PIECES = st.sampled_from(
+    [b"[" * 9, b"{" * 20, b"]" * 9, b"}", b'"', b"\\", b'\\"', b"a", b",", b"\xc3\xa9", b"x" * 300]
+)
+
+
+@given(st.lists(PIECES, max_size=40).map(b"".join))
+def test_no_depth_is_overlooked(data: bytes) -> None:
+    """Where a scanner gets deeper than 32 before it stops, however odd the quotes are, it is never begun."""
+    if scanned(data) > MAX_DEPTH:
+        assert None is not nesting_fault(data)
+
+
+@given(
+    st.recursive(st.text('"\\[]{}a', max_size=4), lambda inner: st.lists(inner, max_size=3), max_leaves=30),
+    st.integers(0, 40),
+)
+def test_what_is_json_is_measured_exactly(value: object, deeper: int) -> None:
+    """Of JSON the fault is there where it is deeper than 32, and only there."""
+    data = json.dumps(value).encode()
+    data = b"[" * deeper + data + b"]" * deeper
+    assert (scanned(data) > MAX_DEPTH) is (nesting_fault(data) is not None)
 
 
 def test_a_json_refusal_keeps_nothing_of_the_document() -> None:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 import naughty
 from jwt_lp import ConfigurationError, GrammarError, JwtLpError, Policy, Settings
-from jwt_lp._lenient import MAX_DEPTH, MAX_INPUT, MAX_VALUES
+from jwt_lp._lenient import MAX_INPUT, MAX_VALUES
+from jwt_lp._nesting import MAX_DEPTH
 from jwt_lp.issue import Issuer
 from jwt_lp.lint import RULES, SEVERITIES, Exemption, Finding, LintOptions, LintReport, lint
 from jwt_lp.signing import SigningKey, sign
