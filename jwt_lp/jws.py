@@ -106,12 +106,12 @@ def kid_fault(kid: str) -> str | None:
     return None
 
 
-def fingerprint(token: str) -> str:
+def fingerprint(token: str, most: int = MAX_TOKEN) -> str:
     """Give the first 12 hex digits of the SHA-256: the only thing of a token that may be shown.
 
-    "" for one that is longer than `MAX_TOKEN`: it is never read, and to hash it would cost whatever its sender chose.
+    "" for one of more than `most` characters: it is never read, and to hash it would cost what its sender chose.
     """
-    if len(token) > MAX_TOKEN:
+    if len(token) > most:
         return ""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 

@@ -181,7 +181,10 @@ class JwksKeys:
             return ()
         if flights.error is not None:
             raise self._unavailable("the key is unknown, and the last attempt to renew the set failed")
-        raise self._unavailable(f"the key is unknown, and may be newer than the set, which is {since:.0f} s old")
+        again = math.ceil(flights.again())
+        raise self._unavailable(
+            f"the key is unknown, and may be newer than the set, which is {since:.0f} s old: ask again in {again} s"
+        )
 
     def _tend(self) -> float:
         """Begin a fetch when one is due, and say in how many seconds to look again."""

@@ -149,4 +149,4 @@ def _answer(question: Question, token: str) -> Answer:
         whole = requirement.bound({name: guard.settings.bind[name] for name in names})
         facts = Facts(found.token.permissions, question.params, found.token.claims, found.token.issuer_name)
         held = leaves(whole, facts, found.token, found.issuer, guard.settings)
-    return Answer(question, found, decision, tuple(held), fingerprint(token) if token else "")
+    return Answer(question, found, decision, tuple(held), fingerprint(token, len(token)) if token else "")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
-from jwt_lp._lenient import bare
+from jwt_lp._lenient import MAX_INPUT, bare
 from jwt_lp.cli.output import Failure, say
 from jwt_lp.errors import GrammarError
 from jwt_lp.jws import fingerprint
@@ -113,5 +113,5 @@ def judged(
         except GrammarError as error:
             unreadable.append(Unreadable(each.file, each.line, str(error)))
             continue
-        found.append(Linted(fingerprint(bare(each.token)), each.file, each.line, report))
+        found.append(Linted(fingerprint(bare(each.token), MAX_INPUT), each.file, each.line, report))
     return found, unreadable

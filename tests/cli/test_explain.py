@@ -14,6 +14,7 @@ import pytest
 from jwt_lp import Guard
 from jwt_lp.cli.lacking import leaves
 from jwt_lp.cli.steps import walk
+from jwt_lp.jws import fingerprint
 from jwt_lp.permissions import Grant, Permissions
 from jwt_lp.requirements import Facts, all_of
 from jwt_lp.settings import Settings
@@ -96,6 +97,7 @@ def _tampered(token):
     ("make", "step", "cause", "said"),
     [
         (lambda p: "abc", "header", "malformed", "three parts joined by dots"),
+        (lambda p: _forged(p, claims={"note": "x" * 20_000}), "header", "too_large", "have the issuer put less into"),
         (lambda p: _forged(p, claims={"iss": "https://evil.test"}), "issuer", "issuer", "set ISSUER to exactly"),
         (lambda p: Authority().token(), "key", "unknown_key", "of the same tenant and environment"),
         (lambda p: _tampered(_forged(p)), "signature", "signature", "this one was altered"),
@@ -137,6 +139,7 @@ def test_every_step_that_can_fail(project, ask, plain, make, step, cause, said):
     assert ["ok"] * names.index(step) + ["no"] + ["-"] * (len(names) - names.index(step) - 1) == list(states.values())
     assert f"would be refused: 401 invalid_token ({cause})" in out
     assert said in out
+    assert f"token {fingerprint(token, len(token))}" in out
 
 
 def test_a_cause_that_is_not_known_is_no_step_passed(project, monkeypatch):

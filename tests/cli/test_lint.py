@@ -46,6 +46,12 @@ def test_a_good_token_is_clean(cli, tokens):
     assert re.fullmatch(r"tokens.txt:1: token [0-9a-f]{12}, \d+ characters\n0 errors, 0 warnings, 0 notes\n", out)
 
 
+def test_a_token_that_no_guard_reads_has_a_digest_all_the_same(cli, tokens):
+    """What is over 16 KiB is looked at here, and told apart."""
+    _, out, _ = cli("lint", tokens(token(note="x" * 20_000)))
+    assert re.search(r"^tokens.txt:1: token [0-9a-f]{12}, \d{5} characters$", out, re.MULTILINE)
+
+
 def test_a_finding_says_where_what_and_what_to_do(cli, tokens):
     """Severity, id, the claim, what it costs and the remedy; the claim's value is nowhere."""
     code, out, _ = cli("lint", tokens(token(email=f"{VALUE}@example.com")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pytest
 from hosts.conformance import CASES, POLICY, Case, World
 from hosts.serving import Client, serving
 from jwt_lp.testing import Authority
+from keyserver import KeyServer
 
 APPS = {
     "django": ("hosts.apps.django_app", ("django-sync", "django-async")),
@@ -53,6 +55,30 @@ def test_every_host_answers_alike(served: Served, case: Case) -> None:
         assert case.error == answer.json.get("error")
         assert "no-store" == answer.headers["cache-control"]
         assert 10 == len(answer.json["reference"])
+
+
+@pytest.mark.parametrize(("module", "mode"), MODES, ids=[mode for _, mode in MODES])
+def test_a_key_that_was_rotated_in_is_told_to_come_back(module: str, mode: str) -> None:
+    """Inside the cool-down a token of a new key is 503 with its rest; one that is older than the set is 401."""
+    authority = Authority(policy=POLICY)
+    world = World(authority)
+    with KeyServer(authority.key.public_jwk()) as keys:
+        settings = {name: value for name, value in authority.settings().items() if name != "JWKS"}
+        settings["JWKS_URL"] = keys.url
+        with import_module(module).MODES[mode](settings) as (kind, app), serving(kind, app) as client:
+
+            def ask(credential: list[str]) -> tuple[int, str | None]:
+                answer = client.request("GET", "/orders", [("Authorization", credential[0])])
+                return answer.status, answer.headers.get("retry-after")
+
+            assert (200, None) == ask(world.bearer("orders:list"))
+            authority.rotate()
+            keys.serve(authority.key.public_jwk())
+            status, after = ask(world.bearer("orders:list"))
+            assert (503, True) == (status, after is not None and 1 <= int(after) <= 30)
+            old = {"iat": int(time.time()) - 60}
+            assert (401, None) == ask(world.bearer("orders:list", claims=old))
+        assert 1 == len(keys.paths)
 
 
 def test_the_table_is_long_enough() -> None:
