@@ -125,7 +125,7 @@ class _Loop:
 class Worker:
     """Runs jobs one after the other on one daemon thread of this process.
 
-    A job that raises is logged (its type and place, never its message, which may hold data) and tried again
+    A job that raises, `SystemExit` and its like included, is logged (its type and place, never its message, which may hold data) and tried again
     after 5 s, then ever later up to a minute. A job must bound its own time: a slow one delays the others.
     """
 
@@ -133,7 +133,6 @@ class Worker:
         self._clock = clock
         self._jobs: list[_Job] = []
         self._closed = False
-        self._running_in: int | None = None
         self._loop = PerProcess(_Loop)
 
     def every(self, job: Callable[[], float], *, name: str) -> None:
@@ -153,41 +152,51 @@ class Worker:
         self._loop.get().bell.set()
 
     def ensure(self) -> None:
-        """Start the thread unless this process has it already; cheap enough for every request.
+        """Start the thread unless it lives in this process; cheap enough for every request.
 
-        Does nothing without jobs or after `close`. Where no thread can be had, the next call tries again.
+        One that has ended, whatever ended it, is started anew with the same jobs. Does nothing without jobs or after
+        `close`. Where no thread can be had, the next call tries again.
         """
-        if self._running_in != os.getpid() and self._jobs and not self._closed:
-            self._start(self._loop.get())
+        loop = self._loop.get()
+        if not _lives(loop) and self._jobs and not self._closed:
+            self._start(loop)
 
     @property
     def running(self) -> bool:
-        """Whether this process has the thread, and it has not been told to stop."""
-        return self._running_in == os.getpid() and not self._closed
+        """Whether the thread lives in this process, and has not been told to stop."""
+        return _lives(self._loop.get()) and not self._closed
 
     def close(self, timeout: float = 2.0) -> None:
         """Stop for good, waiting up to `timeout` seconds for a running job. May be called repeatedly."""
         self._closed = True
         loop = self._loop.get()
         loop.bell.set()
-        if loop.thread is not None and loop.thread is not threading.current_thread():
-            loop.thread.join(timeout)
+        thread = loop.thread
+        if thread is not None and thread is not threading.current_thread() and thread.is_alive():
+            thread.join(timeout)
 
     def _start(self, loop: _Loop) -> None:
         if not loop.right_to_start.acquire(blocking=False):
             return
-        thread = threading.Thread(target=self._run, args=(loop.bell,), name="jwt-lp worker", daemon=True)
         try:
-            thread.start()
+            # Asked again: another caller may have started it since.
+            if not _lives(loop):
+                # Set first: what interrupts this caller between the two does not leave a thread that nobody knows.
+                loop.thread = threading.Thread(target=self._run, args=(loop.bell,), name="jwt-lp worker", daemon=True)
+                loop.thread.start()
         except RuntimeError as error:
             # Not `exception`, here and below: a traceback shows messages, and a message may hold data.
             log.error("the background thread cannot start (%s): nothing is renewed until it can", error)  # noqa: TRY400 - a traceback may show data
+        finally:
             loop.right_to_start.release()
-        else:
-            loop.thread = thread
-            self._running_in = os.getpid()
 
     def _run(self, bell: threading.Event) -> None:
+        try:
+            self._rounds(bell)
+        except BaseException as error:  # noqa: BLE001 - the interpreter's hook would print the message
+            log.error("the background thread ended: %s; the next request starts it anew", _place(error))  # noqa: TRY400 - a traceback may show data
+
+    def _rounds(self, bell: threading.Event) -> None:
         while True:
             # The bell is cleared before anything is looked at, so that what rings during a round is not lost.
             bell.clear()
@@ -204,7 +213,7 @@ class Worker:
         job.asked = False
         try:
             pause = _sane(job.run())
-        except Exception as error:  # noqa: BLE001 - whatever a job does, the others go on
+        except BaseException as error:  # noqa: BLE001 - whatever a job does, the others go on
             pause = min(FIRST_RETRY * 2**job.failures, LAST_RETRY)
             job.failures = min(job.failures + 1, 8)
             log.error("%s failed: %s; next try in %.0f s", job.name, _place(error), pause)  # noqa: TRY400 - a traceback may show data
@@ -246,10 +255,14 @@ def within(seconds: float, hang_up: Callable[[], None]) -> Generator[None]:
             raise TimeoutError
 
 
+def _lives(loop: _Loop) -> bool:
+    return loop.thread is not None and loop.thread.is_alive()
+
+
 def _once(job: Callable[[], None], name: str) -> None:
     try:
         job()
-    except Exception as error:  # noqa: BLE001 - the interpreter's hook would print the message
+    except BaseException as error:  # noqa: BLE001 - the interpreter's hook would print the message
         log.error("%s failed: %s", name, _place(error))  # noqa: TRY400 - a traceback may show data
 
 

@@ -96,18 +96,21 @@ class Flights:
 
         False when a later fetch has landed before: this one then changes nothing.
         """
-        with self._lock:
-            self._aloft -= 1
-            if self._current is flight:
-                self._current = None
-            # INVARIANT: what an earlier fetch brings late never replaces what a later one brought.
-            newest = flight.number > self._last_landed
-            if newest:
-                self._last_landed = flight.number
-                self.error = error
-            if newest and error is None:
-                take()
-        flight.landed.set()
+        try:
+            with self._lock:
+                self._aloft -= 1
+                if self._current is flight:
+                    self._current = None
+                # INVARIANT: what an earlier fetch brings late never replaces what a later one brought.
+                newest = flight.number > self._last_landed
+                if newest:
+                    self._last_landed = flight.number
+                    self.error = error
+                if newest and error is None:
+                    take()
+        finally:
+            # INVARIANT: nobody waits on for a fetch that is over, however it ended.
+            flight.landed.set()
         return newest
 
     def _under_way(self) -> Flight | None:

@@ -534,6 +534,24 @@ def test_everybody_who_waits_gets_the_answer(server: KeyServer, keys: JwksKeys, 
     assert 1 == len(server.paths)
 
 
+@pytest.mark.parametrize("error", [ValueError(), SystemExit(), KeyboardInterrupt()])
+def test_a_fetch_that_ends_oddly_keeps_nobody_waiting(
+    keys: JwksKeys, clock: Clock, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """Whatever ends the thread of a fetch, those who wait are answered at once, and the next fetch brings the keys."""
+
+    def fetch(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr("jwt_lp.keys.fetch_json", fetch)
+        answer, seconds = timed(lambda: outcome(keys, "a"))
+    assert ("keys_unavailable", True) == (answer, seconds < 1)
+    assert "the fetch ended unexpectedly" == keys.status().last_error
+    clock.now += 30
+    assert ["a"] == outcome(keys, "a")
+
+
 def test_a_cold_start_in_an_outage_is_unavailable(server: KeyServer, keys: JwksKeys, clock: Clock) -> None:
     """With nothing ever loaded and the issuer down, every answer is 503, with one attempt per cool-down."""
     server.behaviour = "error_500"
@@ -754,6 +772,23 @@ def test_a_late_answer_does_not_overwrite_a_newer_one(clock: Clock) -> None:
     assert True is flights.land(begun[1], None, lambda: taken.append(2))
     assert False is flights.land(begun[0], "late", lambda: taken.append(1))
     assert ([2], None, True) == (taken, flights.error, begun[0].landed.is_set())
+
+
+@pytest.mark.parametrize("error", [ValueError(), SystemExit(), KeyboardInterrupt()])
+def test_what_cannot_be_taken_keeps_nobody_waiting(clock: Clock, error: BaseException) -> None:
+    """Whatever is raised where a fetch lands, those who wait for it are let go, and the next one may begin."""
+    begun: list[Flight] = []
+    flights = Flights(begun.append, cooldown=30, clock=clock)
+
+    def take() -> None:
+        raise error
+
+    flights.nudge()
+    with pytest.raises(type(error)):
+        flights.land(begun[0], None, take)
+    clock.now += 30
+    flights.nudge()
+    assert (True, 2) == (begun[0].landed.is_set(), len(begun))
 
 
 def test_a_failure_takes_nothing(clock: Clock) -> None:

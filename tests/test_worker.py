@@ -58,7 +58,7 @@ def worker(clock: Clock) -> Iterator[Worker]:
 class Counted:
     """A job that counts its runs and answers with a pause or raises."""
 
-    def __init__(self, pause: float = 60.0, error: Exception | None = None) -> None:
+    def __init__(self, pause: float = 60.0, error: BaseException | None = None) -> None:
         self.runs = 0
         self.pause = pause
         self.error = error
@@ -179,6 +179,106 @@ def test_a_failing_job_is_logged_and_tried_again_ever_later(
     assert 1 <= good.runs
 
 
+class Unusual(BaseException):
+    """What no handler for `Exception` sees."""
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt("subject 42"), Unusual("subject 42")])
+def test_no_job_ends_the_thread(
+    worker: Worker,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    others: set[threading.Thread],
+    error: BaseException,
+) -> None:
+    """A job that raises what is no `Exception` is logged and tried again like any other, and the others go on."""
+    bad, good = Counted(error=error), Counted()
+    worker.every(bad, name="bad")
+    worker.every(good, name="good")
+    worker.ensure()
+    assert True is eventually(lambda: good.runs == 1)
+    assert True is said(caplog)[0].startswith(f"bad failed: {type(error).__name__} at {__file__}:")
+    bad.error = None
+    clock.now += 60
+    poke(worker)
+    assert True is eventually(lambda: (bad.runs, good.runs) == (2, 2))
+    assert (1, False) == (len(working(others)), "subject" in caplog.text)
+
+
+class Broken(Clock):
+    """A clock that raises once when it is told to: it ends the thread outside of any job."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error: BaseException | None = None
+
+    def __call__(self) -> float:
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+        return super().__call__()
+
+
+def dead(error: BaseException, job: Callable[[], float]) -> Worker:
+    """A worker whose thread has ended by `error` after it ran `job` once."""
+    clock = Broken()
+    worker = Worker(clock=clock)
+    worker.every(job, name="job")
+    worker.ensure()
+    thread = worker._loop.get().thread
+    assert thread is not None
+    assert True is eventually(lambda: worker._jobs[0].due > 0)
+    clock.now += 60
+    clock.error = error
+    poke(worker)
+    assert True is eventually(lambda: not thread.is_alive())
+    return worker
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt("subject 42"), Unusual("subject 42"), ValueError()])
+def test_a_thread_that_ended_is_started_anew(
+    caplog: pytest.LogCaptureFixture, others: set[threading.Thread], error: BaseException
+) -> None:
+    """Whatever ended the thread, it is logged, `running` says so, and ensure() starts another with the same jobs."""
+    job = Counted()
+    worker = dead(error, job)
+    assert (False, 1) == (worker.running, job.runs)
+    assert [True] == [each.startswith(f"the background thread ended: {type(error).__name__}") for each in said(caplog)]
+    assert False is ("subject" in caplog.text)
+    worker.ensure()
+    worker.ensure()
+    assert True is eventually(lambda: job.runs == 2)
+    assert (True, 1) == (worker.running, len(working(others)))
+    worker.close()
+    assert (False, set()) == (worker.running, working(others))
+
+
+def test_a_worker_whose_thread_ended_can_be_closed(others: set[threading.Thread]) -> None:
+    """close() does not wait for a thread that is gone, and none is started afterwards."""
+    worker = dead(SystemExit(), Counted())
+    worker.close()
+    worker.ensure()
+    assert (False, set()) == (worker.running, working(others))
+
+
+def test_a_child_of_a_process_whose_thread_ended_has_one() -> None:
+    """After a fork the child's ensure() starts its own thread, whatever became of the parent's."""
+    job = Counted()
+    worker = dead(SystemExit(), job)
+
+    def child() -> bool:
+        worker.ensure()
+        worker.wake()
+        ran = eventually(lambda: job.runs == 2) and worker.running
+        worker.close()
+        return ran
+
+    assert True is in_child(child)
+    worker.ensure()
+    assert True is eventually(lambda: job.runs == 2)
+    worker.close()
+
+
 def test_a_job_that_recovers_starts_over(worker: Worker, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     """After a success the next failure is tried again after 5 s as if it were the first."""
     job = Counted(error=ValueError())
@@ -230,6 +330,14 @@ def test_while_one_caller_starts_the_thread_another_does_not(worker: Worker) -> 
         assert None is worker._loop.get().thread
     worker.ensure()
     assert True is eventually(lambda: job.runs == 1)
+
+
+def test_a_thread_that_another_caller_has_started_is_enough(worker: Worker, others: set[threading.Thread]) -> None:
+    """Who finds the thread gone, and comes second to start it, starts none."""
+    worker.every(Counted(), name="job")
+    worker.ensure()
+    worker._start(worker._loop.get())
+    assert 1 == len(working(others))
 
 
 def test_closing_stops_for_good(worker: Worker, others: set[threading.Thread]) -> None:
@@ -297,15 +405,19 @@ def test_spawning_runs_on_a_thread_of_its_own(worker: Worker) -> None:
     assert True is eventually(lambda: seen == [("jwt-lp errand", True)])
 
 
-def test_a_spawned_job_that_raises_is_logged(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
-    """An exception of a spawned job is logged by type and place."""
+@pytest.mark.parametrize("error", [KeyError("secret"), KeyboardInterrupt("secret"), SystemExit("secret")])
+def test_a_spawned_job_that_raises_is_logged(
+    worker: Worker, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    """An exception of a spawned job is logged by type and place, and printed nowhere."""
 
     def job() -> None:
-        raise KeyError("secret")
+        raise error
 
     worker.spawn(job, name="errand")
     assert True is eventually(lambda: len(said(caplog)) == 1)
-    assert True is said(caplog)[0].startswith("errand failed: KeyError at ")
+    assert True is said(caplog)[0].startswith(f"errand failed: {type(error).__name__} at ")
+    assert ("", "") == capfd.readouterr()
     assert False is ("secret" in caplog.text)
 
 

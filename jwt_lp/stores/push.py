@@ -75,7 +75,7 @@ class Listener:
         while not self._closed.is_set():
             try:
                 self._listen()
-            except Exception as error:  # noqa: BLE001 - whatever the library raises, the next try may go well
+            except BaseException as error:  # noqa: BLE001 - whatever the library raises, the next try may go well
                 self._say("pushes", f"no pushes from {shown(self._url)}: {_what(error, self._url)}")
             pause = _FIRST if self.connected.is_set() else min(pause * 2, _LONGEST)
             self.connected.clear()

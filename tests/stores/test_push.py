@@ -28,7 +28,7 @@ REDIS = os.environ.get("TESTS_REDIS", "redis://127.0.0.1:6379/0")
 class Heard:
     """A listener on its thread, and how often it was told to poll."""
 
-    def __init__(self, url: str, error: Exception | None = None) -> None:
+    def __init__(self, url: str, error: BaseException | None = None) -> None:
         self.count = 0
         self.error = error
         self.listener = Listener(url, self.push)
@@ -124,6 +124,13 @@ def test_a_poll_that_fails_does_not_end_the_listening(redis: str, caplog) -> Non
     assert eventually(lambda: heard.count == 2)
     heard.close()
     assert ["what is done about a push failed: ValueError"] == [record.getMessage() for record in caplog.records]
+
+
+def test_what_is_no_exception_does_not_end_the_listening_either(redis: str) -> None:
+    """After `SystemExit` and its like the listener connects anew, and goes on being told."""
+    heard = Heard(redis, SystemExit("hunter2"))
+    assert eventually(lambda: heard.count == 2)
+    heard.close()
 
 
 def test_a_server_that_is_not_there_is_said_once(caplog, monkeypatch) -> None:
