@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from threading import Lock
@@ -30,6 +31,8 @@ MAX_SEEN: Final = 100_000
 
 _TYPES: Final = frozenset({"jwt", "client-authentication+jwt"})
 _LAST_DATE: Final = 10**15
+# How far a clock may be put back, in seconds, where others remember.
+_STEP: Final = 3600.0
 
 
 @final
@@ -41,7 +44,10 @@ class PrivateKeyJwt:
     the token endpoint's URL. An assertion lives at most five minutes and serves once.
 
     `once` is told a key and until when it matters (seconds since the epoch), and says whether it is new; left out, it
-    is remembered in this process, at most `MAX_SEEN` for each client. Several processes need one that they share.
+    is remembered in this process, at most `MAX_SEEN` for each client. Several processes need one that they share. A
+    key matters for an hour longer than its assertion lives: so far the clock can be put back and nothing serves twice.
+    What this process remembers by itself serves once wherever the clock is put; then what ends before the last that
+    was forgotten is refused.
     `clock` gives seconds since the epoch.
     """
 
@@ -124,10 +130,11 @@ class PrivateKeyJwt:
         if not isinstance(token_id, str) or not 0 < len(token_id) <= MAX_ID:
             raise InvalidToken("jti", f"an assertion of {client} has no jti of at most {MAX_ID} characters")
         key = hashlib.sha256(f"{client}\0{token_id}".encode("utf-8", "surrogatepass")).hexdigest()
-        once = self._once or self._seen[client].add
+        ends = _date(claims, "exp")
         # INVARIANT: asked last, so that only what is genuine is remembered.
-        if not once(key, _date(claims, "exp")):
-            raise InvalidToken("replayed", f"an assertion of {client} was sent again")
+        new = self._seen[client].add(key, ends) if self._once is None else self._once(key, ends + _STEP)
+        if not new:
+            raise InvalidToken("replayed", f"an assertion of {client} was sent again, or the clock was put back")
 
     def __repr__(self) -> str:
         return f"<PrivateKeyJwt of {len(self._keys)} clients>"
@@ -141,13 +148,17 @@ class _Seen:
         self._lock = Lock()
         self._keys: set[str] = set()
         self._ends: list[tuple[float, str]] = []
+        self._forgotten = -math.inf
 
     def add(self, key: str, until: float) -> bool:
         with self._lock:
             now = self._clock()
             while self._ends and self._ends[0][0] <= now:
-                self._keys.discard(heapq.heappop(self._ends)[1])
-            if key in self._keys:
+                end, gone = heapq.heappop(self._ends)
+                self._keys.discard(gone)
+                self._forgotten = max(self._forgotten, end)
+            # INVARIANT: the end of what was forgotten has passed, and does not lie ahead again for a clock put back.
+            if key in self._keys or until <= self._forgotten:
                 return False
             # INVARIANT: nothing is forgotten before its time to make room.
             if len(self._keys) >= MAX_SEEN:

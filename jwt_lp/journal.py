@@ -36,6 +36,7 @@ class Journal:
         self._clock = clock
         self._reference = reference
         self._unguarded: set[str] = set()
+        self._enforcing = False
 
     def started(self) -> None:
         """Say loudly what makes this process laxer than it will be."""
@@ -56,7 +57,11 @@ class Journal:
     def observing(self) -> bool:
         """Whether would-be refusals pass today, in UTC."""
         until = self._settings.observe_until
-        return until is not None and datetime.fromtimestamp(self._clock(), UTC).date() <= until
+        # INVARIANT: what has ended does not begin again, though the clock is put back.
+        if until is None or self._enforcing:
+            return False
+        self._enforcing = datetime.fromtimestamp(self._clock(), UTC).date() > until
+        return not self._enforcing
 
     def refuse(
         self,

@@ -137,7 +137,7 @@ class Revocations:
         self.clock: Callable[[], float] = clock
         self._wall = wall
         self.view: View = View(0, Ledger(), None)
-        self._rebuilt = wall()
+        self._rebuilt = self._asked = wall()
 
     @property
     def sequence(self) -> int:
@@ -182,8 +182,12 @@ class Revocations:
         # INVARIANT: counted from before the question, so that an answer is never taken for newer than it is.
         asked_at = self.clock()
         view, now = self.view, self._wall()
+        if now < self._asked:
+            # The clock was put back: what it took for ended may stand again. Until an answer comes, that is so.
+            self._rebuilt = -math.inf
+        self._asked = now
         # Once in a while from the start, so that what has ended does not stay for ever.
-        again = now - self._rebuilt > self._span or now < self._rebuilt
+        again = now - self._rebuilt > self._span
         since, builder = (
             (0, Builder(Ledger(view.ledger.generation), now, self._span))
             if again

@@ -66,19 +66,29 @@ class _Verified(NamedTuple):
     keys: KeySource
     generation: int
     dies_at: float
+    keys_end: float
 
 
 class Verifier:
-    """Verifies access tokens of the issuers it was given, and of no other."""
+    """Verifies access tokens of the issuers it was given, and of no other.
+
+    `clock` gives seconds since the epoch. `monotonic` is never set: how long keys may be used is asked of it.
+    """
 
     def __init__(
-        self, issuers: Sequence[TrustedIssuer], policy: Policy, *, clock: Callable[[], float] = time.time
+        self,
+        issuers: Sequence[TrustedIssuer],
+        policy: Policy,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         # INVARIANT: keys are looked up under the issuer that the token names, never in one pool.
         self._issuers: Mapping[str, TrustedIssuer] = {issuer.issuer: issuer for issuer in issuers}
         self._accepted = {issuer.name: same_algorithms(issuer.algorithms) for issuer in issuers}
         self._policy = policy
         self._clock = clock
+        self._monotonic = monotonic
         self._cache: TokenCache[_Verified] = TokenCache()
         # Tokens of one client mostly carry the same grants: they share one value of them.
         self._held = lru_cache(maxsize=256)(self._build)
@@ -97,8 +107,12 @@ class Verifier:
             key = sha256(token.encode("ascii")).digest()
             found = self._cache.get(key)
             if found is not None:
-                # INVARIANT: a hit is never served past its life or past a change of its issuer's keys.
-                if now < found.dies_at and found.generation == found.keys.generation:
+                # INVARIANT: a hit is never served past its life, its keys' life or a change of its issuer's keys.
+                if (
+                    now < found.dies_at
+                    and found.generation == found.keys.generation
+                    and (found.keys_end == math.inf or self._monotonic() < found.keys_end)
+                ):
                     return found.token
                 self._cache.drop(key)
             fresh = self._verify(token, key.hex()[:12], wait=wait)
@@ -140,7 +154,9 @@ class Verifier:
         issued_at, expires_at = _check_times(issuer, claims, now)
         verified = self._token(issuer, claims, issued_at, expires_at, fingerprint, development=development)
         # Keys may grow too old to be used before the token does.
-        return _Verified(verified, keys, generation, min(expires_at + issuer.leeway, now + keys.lasts()))
+        lasts = keys.lasts()
+        dies_at = min(expires_at + issuer.leeway, now + lasts)
+        return _Verified(verified, keys, generation, dies_at, self._monotonic() + lasts)
 
     def _issuer(self, name: object) -> TrustedIssuer:
         found = self._issuers.get(name) if isinstance(name, str) else None

@@ -130,6 +130,39 @@ def test_an_assertion_serves_once() -> None:
     assert "shop" == ours.authenticate(form(made(exp=NOW + 90)), [])
 
 
+@pytest.mark.parametrize("back", [0.5, 1, 59, 3600])
+def test_an_assertion_serves_once_though_the_clock_is_put_back(back: float) -> None:
+    """What ended, and was forgotten, is not taken again because the clock says that it lives; what ends later is."""
+    now = [NOW]
+    ours = method(lambda: now[0])
+    assert "shop" == ours.authenticate(form(made()), [])
+    now[0] = NOW + 60
+    assert "shop" == ours.authenticate(form(made(jti="j2", exp=NOW + 90)), [])
+    now[0] = NOW + 60 - back
+    for jti, end in (("j1", 60), ("j2", 90)):
+        with pytest.raises(ClientRefused, match=r"replayed|lifetime|not_yet_valid"):
+            ours.authenticate(form(made(jti=jti, exp=NOW + end)), [])
+    now[0] = NOW + 59
+    assert "shop" == ours.authenticate(form(made(jti="j3", exp=NOW + 61)), [])
+    assert "web" == ours.authenticate(form(made(iss="web", sub="web", exp=NOW + 60)), [])
+
+
+def test_an_assertion_serves_once_though_the_clock_jumps_ahead() -> None:
+    """While the clock is ahead nothing serves twice, nor when it is put right; what is new then passes."""
+    now = [NOW]
+    ours = method(lambda: now[0])
+    assert "shop" == ours.authenticate(form(made()), [])
+    now[0] = NOW + 86400
+    ahead = made(jti="j2", iat=now[0], exp=now[0] + 60)
+    assert "shop" == ours.authenticate(form(ahead), [])
+    with pytest.raises(ClientRefused, match="replayed"):
+        ours.authenticate(form(ahead), [])
+    now[0] = NOW + 30
+    with pytest.raises(ClientRefused, match="replayed"):
+        ours.authenticate(form(made()), [])
+    assert "shop" == ours.authenticate(form(made(jti="j3", exp=NOW + 90)), [])
+
+
 def test_a_refused_assertion_is_not_remembered() -> None:
     """Nobody uses up another's jti: only what is genuine counts."""
     ours = method()
@@ -157,7 +190,10 @@ def test_a_full_memory_refuses_and_never_forgets(monkeypatch: pytest.MonkeyPatch
 
 
 def test_processes_can_share_what_they_remember() -> None:
-    """`once` is told a key for each client's jti and its end, and its answer counts."""
+    """`once` is told a key for each client's jti and until when it matters, and its answer counts.
+
+    That is an hour longer than the assertion lives: so far the clock can be put back and nothing serves twice.
+    """
     asked: list[tuple[str, float]] = []
 
     def once(key: str, until: float) -> bool:
@@ -168,7 +204,7 @@ def test_processes_can_share_what_they_remember() -> None:
     assert "shop" == ours.authenticate(form(made()), [])
     with pytest.raises(ClientRefused, match="replayed"):
         ours.authenticate(form(made(iss="web", sub="web")), [])
-    assert [NOW + 60] * 2 == [until for _, until in asked]
+    assert [NOW + 60 + 3600] * 2 == [until for _, until in asked]
     assert 2 == len({key for key, _ in asked})
     assert all(len(key) == 64 for key, _ in asked)
 

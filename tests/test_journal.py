@@ -215,6 +215,14 @@ def test_observing_ends_by_itself(expected: bool, until: str | None, now: dateti
     assert not made.refuse(LACKING, observable=False).passes
 
 
+def test_observing_that_has_ended_does_not_begin_again() -> None:
+    """A clock that is put back opens nothing that was closed."""
+    days = iter((16, 15, 15))
+    made = journal(now=lambda: datetime(2027, 1, next(days), tzinfo=UTC).timestamp(), OBSERVE_UNTIL="2027-01-15")
+    assert not made.observing()
+    assert (False, False) == (made.observing(), made.refuse(LACKING).passes)
+
+
 def test_a_question_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     """With `record=False` the answer is the same and nothing is written."""
     assert 403 == getattr(journal().refuse(LACKING, record=False).refusal, "status", None)

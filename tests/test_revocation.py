@@ -354,6 +354,25 @@ def test_a_clock_that_jumps_back_forgets_nothing() -> None:
     assert found.revoked(token())
 
 
+def test_what_a_clock_that_was_ahead_took_for_ended_stands_again() -> None:
+    """An entry that comes while the clock is ahead, and ends before that, is there when the clock is put right."""
+    wall = Clock()
+    store, found = known(entry("subject", "bob"), wall=wall)
+    wall.now += 3600
+    store.revoke([entry("subject", "alice", pattern="b", until=NOW + 600)], at=NOW)
+    found.poll()
+    assert () == found.standing(token()).denials
+    wall.now -= 3590
+    store.changes, changes = lambda since: 1 / 0, store.changes  # type: ignore[method-assign, return-value, assignment]
+    with pytest.raises(ZeroDivisionError):
+        found.poll()
+    store.changes = changes  # type: ignore[method-assign]
+    wall.now += 500
+    found.poll()
+    assert ["b"] == [denial.pattern for denial in found.standing(token()).denials]
+    assert found.standing(token(subject="bob")).dead
+
+
 def test_a_ledger_is_never_changed() -> None:
     """What a builder makes shares what did not change; the old one stays as it was."""
     old = Ledger()

@@ -276,6 +276,24 @@ def test_a_cached_token_is_not_served_on_keys_that_are_too_old() -> None:
     assert [1, 1, 2] == [(found.verify(token), keys.asked)[1] for clock.now in (NOW, NOW + 9, NOW + 10)]
 
 
+@pytest.mark.parametrize("step", [-3600, 3600])
+def test_no_step_of_the_clock_lengthens_the_life_of_keys(step: float) -> None:
+    """How old keys are is asked of a clock that nobody can set: no token is served longer where the other is."""
+    keys, clock, steady = Keys(KEY), Clock(), Clock()
+    found = Verifier([trusted(keys=keys)], EMPTY, clock=clock, monotonic=steady)
+    keys.left = 10
+    token = sign(claims(iat=NOW - 7200, exp=NOW + 7200), KEY)
+    found.verify(token)
+    clock.now += step
+    steady.now += 9
+    keys.left -= 9
+    found.verify(token)
+    steady.now += 1
+    keys.error = KeysUnavailable("too old")
+    with pytest.raises(KeysUnavailable):
+        found.verify(token)
+
+
 def test_no_frame_of_ours_holds_the_token() -> None:
     """A traceback with its locals, as error trackers render it, shows nothing of the token or its claims."""
     token = sign(claims(secret="hunter2", aud="x"), KEY)
