@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeGuard
 
-from jwt_lp.errors import ConfigurationError, PolicyError
+from jwt_lp.errors import ConfigurationError, PolicyError, clears_locals
 from jwt_lp.jwk import UnfitKey, load
 from jwt_lp.signing import SigningKey
 from jwt_lp.sources import is_array, is_object
@@ -109,6 +109,7 @@ def read_ring(folder: Path) -> Ring:
     raise ConfigurationError(f"{folder} holds no signing keys: make them with `jwt-lp keys new --keys {folder}`")
 
 
+@clears_locals
 def read_private(folder: Path, key: RingKey) -> SigningKey:
     """The private half of a key of the ring; `ConfigurationError` where it cannot be had or is another's."""
     path = folder / _file(key.kid)
@@ -122,6 +123,7 @@ def read_private(folder: Path, key: RingKey) -> SigningKey:
     return found
 
 
+@clears_locals
 def change_ring(folder: Path, edit: Edit, *, make: bool = False) -> Ring:
     """Put what `edit` makes of the ring, and its new keys, in the folder; the folder itself only with `make`.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from jwt_lp import jws
 from jwt_lp.clientauth import ASSERTION, MAX_ID, ClientRefused, name_fault, one_of, other_way, way_of
-from jwt_lp.errors import ConfigurationError, InvalidToken
+from jwt_lp.errors import ConfigurationError, InvalidToken, clears_locals
 from jwt_lp.jwk import ALGORITHMS, SYMMETRIC
 from jwt_lp.keys import StaticKeys
 from jwt_lp.verify import verify_signature
@@ -53,6 +53,7 @@ class PrivateKeyJwt:
 
     ways: frozenset[str] = frozenset({ASSERTION})
 
+    @clears_locals
     def __init__(
         self,
         keys: Mapping[str, KeySource | Mapping[str, object]],
@@ -72,6 +73,7 @@ class PrivateKeyJwt:
         self._once = once
         self._clock = clock
 
+    @clears_locals
     def authenticate(self, form: Form, authorization: Sequence[str]) -> str:
         """As `ClientAuthentication` says."""
         way = way_of(form, authorization)
@@ -80,9 +82,7 @@ class PrivateKeyJwt:
         try:
             return self._proven(form)
         except InvalidToken as error:
-            cause, detail = error.cause, error.detail
-        # INVARIANT: raised outside the handler, so that no context keeps a frame that holds the assertion.
-        raise ClientRefused("invalid_client", cause, f"the client's assertion: {detail}")
+            raise ClientRefused("invalid_client", error.cause, f"the client's assertion: {error.detail}") from None
 
     def _proven(self, form: Form) -> str:
         if one_of("client_assertion_type", form.get("client_assertion_type", ())) != ASSERTION_TYPE:

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from jwt_lp.bearer import LONGEST, TOKEN, credential
-from jwt_lp.errors import ConfigurationError, InvalidToken
+from jwt_lp.errors import ConfigurationError, InvalidToken, clears_locals
 from jwt_lp.narrower import Narrow, Narrower, Wish, moved
 
 __all__ = ["Narrower", "OnBehalfOf"]
@@ -51,6 +51,7 @@ class OnBehalfOf(Auth):
     none of these cases anything is sent to it.
     """
 
+    @clears_locals
     def __init__(
         self,
         token: str | None,

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, final
 from urllib.parse import unquote_plus
 
-from jwt_lp.errors import ConfigurationError, JwtLpError
+from jwt_lp.errors import ConfigurationError, JwtLpError, clears_locals
 
 if TYPE_CHECKING:
     from jwt_lp.parameters import Form
@@ -104,6 +104,7 @@ class ClientMethods:
     def __init__(self, *methods: ClientMethod) -> None:
         self._methods = {way: method for method in reversed(methods) for way in method.ways}
 
+    @clears_locals
     def authenticate(self, form: Form, authorization: Sequence[str]) -> str:
         """As `ClientAuthentication` says."""
         way = way_of(form, authorization)
@@ -127,6 +128,7 @@ class ClientSecrets:
 
     ways: frozenset[str] = frozenset({BASIC, POST})
 
+    @clears_locals
     def __init__(self, secrets: Mapping[str, str | Sequence[str]]) -> None:
         self._digests: dict[str, tuple[bytes, ...]] = {}
         faults = [fault for fault in map(name_fault, secrets) if fault]
@@ -146,12 +148,12 @@ class ClientSecrets:
         if faults:
             raise ConfigurationError(*faults)
 
+    @clears_locals
     def authenticate(self, form: Form, authorization: Sequence[str]) -> str:
         """As `ClientAuthentication` says. A client that is not known costs what a wrong secret does."""
         way = way_of(form, authorization)
         if way not in self.ways:
             raise other_way(way)
-        # The secret is not in this frame: a traceback of what is raised here shows none.
         client, proven = self._compared(form, authorization if way == BASIC else ())
         if proven:
             return client

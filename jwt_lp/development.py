@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from jwt_lp.errors import ConfigurationError
+from jwt_lp.errors import ConfigurationError, clears_locals
 from jwt_lp.keys import StaticKeys
 from jwt_lp.signing import SigningKey
 
@@ -31,6 +31,7 @@ _FORWARDING: Final = (
 )  # fmt: skip
 
 
+@clears_locals
 def development_key(folder: str | os.PathLike[str] = FOLDER) -> SigningKey:
     """Read the development key, or make it: mode 0600, in a folder with a `.gitignore` of its own.
 

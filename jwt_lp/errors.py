@@ -6,7 +6,14 @@ may change. No message holds a token, a key or a claim's value that a client cho
 
 from __future__ import annotations
 
-from typing import ClassVar
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from types import FrameType
+from typing import ClassVar, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class JwtLpError(Exception):
@@ -104,3 +111,50 @@ class KeysPending(JwtLpError):
     """Only a fetch could tell, and the caller asked not to wait. Internal to the trust and door floors."""
 
     code = "keys_pending"
+
+
+def clear_locals(error: BaseException) -> None:
+    """Clear the local variables of every frame that `error`, and what it came from, has left behind.
+
+    Error trackers and debug pages show the locals of each frame of a traceback, and there may be a token or a secret
+    among them. The lines of the traceback stay; a context that `from None` suppressed goes. Call it in the handler
+    that caught `error`, delete there what the handler's own frame holds, and raise again.
+    """
+    handler = error.__traceback__.tb_frame if error.__traceback__ is not None else None
+    left: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while left:
+        each = left.pop()
+        if each is None or id(each) in seen or (each is not error and _is_callers(each, handler)):
+            continue
+        seen.add(id(each))
+        if each.__suppress_context__:
+            each.__context__ = None
+        traceback.clear_frames(each.__traceback__)
+        left += [each.__cause__, each.__context__]
+
+
+def _is_callers(error: BaseException, handler: FrameType | None) -> bool:
+    """Whether a caller of the handler is handling it: its frames, which may be suspended only, are none of ours."""
+    caught = None if error.__traceback__ is None else error.__traceback__.tb_frame
+    while caught is not None and handler is not None:
+        handler = handler.f_back
+        if handler is caught:
+            return True
+    return False
+
+
+def clears_locals(function: Callable[P, T]) -> Callable[P, T]:
+    """Have what `function` raises show none of its arguments: for one that is given a token or a secret."""
+
+    @wraps(function)
+    def cleared(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            clear_locals(error)
+            # INVARIANT: this frame stays in the traceback, and held them too.
+            del args, kwargs
+            raise
+
+    return cleared

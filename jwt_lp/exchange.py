@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 from jwt_lp import jws
 from jwt_lp.clientauth import ClientRefused
 from jwt_lp.decision import whole_seconds
-from jwt_lp.errors import InvalidToken, KeysUnavailable, PolicyError
+from jwt_lp.errors import InvalidToken, KeysUnavailable, PolicyError, clears_locals
 from jwt_lp.journal import write
 from jwt_lp.parameters import ACCESS_TOKEN, BAD_TOKEN, MAX_BODY, Asked, Fault, read_asked, read_form, single
 from jwt_lp.sources import is_array, is_object
@@ -53,6 +53,9 @@ class Answer(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
 
+    def __repr__(self) -> str:
+        return f"Answer({self.status}, masked)"
+
 
 class TokenExchange:
     """A token endpoint that narrows tokens, and the key set that goes with it.
@@ -77,6 +80,7 @@ class TokenExchange:
         self._reference = reference
         self._clock = clock
 
+    @clears_locals
     def post(self, content_type: str | None, body: bytes, authorization: Sequence[str]) -> Answer:
         """Answer a POST as it came, with every line of its Authorization header.
 
@@ -88,6 +92,7 @@ class TokenExchange:
             return self._refused(no, None, "")
         return self.answer(form, authorization)
 
+    @clears_locals
     def answer(self, form: Form, authorization: Sequence[str]) -> Answer:
         """Answer a request with these parameters, each with every value it was sent with (RFC 8693, section 2)."""
         # Only digests are kept of a token for the log; it is not shown in what is raised either.

@@ -20,7 +20,14 @@ from jwt_lp.bearer import MALFORMED, NONE, credential
 from jwt_lp.claims import AccessToken
 from jwt_lp.decision import Call, Cause, Decision
 from jwt_lp.development import development_keys, is_local
-from jwt_lp.errors import ConfigurationError, InvalidToken, KeysPending, KeysUnavailable
+from jwt_lp.errors import (
+    ConfigurationError,
+    InvalidToken,
+    KeysPending,
+    KeysUnavailable,
+    clear_locals,
+    clears_locals,
+)
 from jwt_lp.issue import LIFETIME, Issuer
 from jwt_lp.journal import Journal
 from jwt_lp.jws import fingerprint
@@ -75,6 +82,7 @@ class Guard:
     random text for each refusal.
     """
 
+    @clears_locals
     def __init__(
         self,
         settings: Settings | Mapping[str, object],
@@ -122,20 +130,31 @@ class Guard:
         `route` the method and the full template. With `wait=False` nothing blocks: a `pending` decision has
         to be asked for again with `wait=True`, off the event loop.
         """
-        if requirement is not None and not requirement.asks_token:
-            return self._open(authorization, requirement, route, call, wait=wait)
-        found = self._authenticate(authorization, call, wait=wait)
-        if isinstance(found, AccessToken):
-            return self._decide(found, requirement, params, route, call)
-        if found is None:
-            return Decision(requirement=requirement, route=route, pending=True)
-        return self._journal.refuse(found, None, requirement, route)
+        try:
+            if requirement is not None and not requirement.asks_token:
+                return self._open(authorization, requirement, route, call, wait=wait)
+            found = self._authenticate(authorization, call, wait=wait)
+            if isinstance(found, AccessToken):
+                return self._decide(found, requirement, params, route, call)
+            if found is None:
+                return Decision(requirement=requirement, route=route, pending=True)
+            return self._journal.refuse(found, None, requirement, route)
+        except BaseException as error:
+            # Not `clears_locals`, here and below: this is on the way of every request, and costs nothing there.
+            clear_locals(error)
+            del authorization
+            raise
 
     def authenticate(
         self, authorization: str | Sequence[str] | None, *, call: Call | None = None, wait: bool = True
     ) -> Decision:
         """Say who is calling: a decision with a token, a refusal, or `pending`."""
-        found = self._authenticate(authorization, call, wait=wait)
+        try:
+            found = self._authenticate(authorization, call, wait=wait)
+        except BaseException as error:
+            clear_locals(error)
+            del authorization
+            raise
         left = self._left(found) if isinstance(found, AccessToken) else found
         if isinstance(left, AccessToken):
             return Decision(token=left)

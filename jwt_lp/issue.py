@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from jwt_lp.allowance import OURS, ClaimPolicy, as_json, check_roles
 from jwt_lp.claims import COMPACT, is_array
-from jwt_lp.errors import ConfigurationError, PolicyError
+from jwt_lp.errors import ConfigurationError, PolicyError, clears_locals
 from jwt_lp.narrowing import actor_of, audience_of, descent, named, share
 from jwt_lp.permissions import Permissions
 from jwt_lp.policy import EMPTY, Policy
@@ -89,6 +89,7 @@ class Issuer:
         unbound = [replace(each, sender_constrained=frozenset()) for each in trusts]
         self._verifier = Verifier([_ours(issuer, self._keys), *unbound], policy, clock=clock)
 
+    @clears_locals
     def issue(
         self,
         subject: str,
@@ -126,6 +127,7 @@ class Issuer:
             body["roles"] = list(named_roles)
         return self._signed({**body, **extra}, allowed, audience)
 
+    @clears_locals
     def narrow(
         self,
         token: str,
@@ -166,6 +168,7 @@ class Issuer:
             {**body, **self._granted(taken.direct), **taken.claims, **from_parent, **kept}, allowed, target
         )
 
+    @clears_locals
     def renew(
         self,
         token: str,
@@ -217,6 +220,7 @@ class Issuer:
             raise PolicyError("nothing that the token holds is granted any more: sign in again", reason="scope")
         return kept, kept_roles
 
+    @clears_locals
     def verify(self, token: str) -> AccessToken:
         """The token as its issuer sees it: ours for any audience, or one of an issuer that is trusted.
 

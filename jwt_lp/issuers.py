@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from jwt_lp._custom import from_mapping as custom_profile
@@ -40,8 +40,9 @@ class IssuerSettings:
     algorithms: frozenset[str]
     profile: ClaimProfile
     static: StaticKeys | None = None
-    jwks_url: str | None = None
-    discovery: str | bool = False
+    # What stands behind a question mark in an address may be secret.
+    jwks_url: str | None = field(default=None, repr=False)
+    discovery: str | bool = field(default=False, repr=False)
     own: bool = False
     patterns: bool = False
     leeway: float = 0.0

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, final
 
-from jwt_lp.errors import ConfigurationError
+from jwt_lp.errors import ConfigurationError, clears_locals
 from jwt_lp.jwk import ALGORITHMS, UnfitKey, VerificationKey, load
 from jwt_lp.sources import is_array, is_object
 
@@ -123,6 +123,7 @@ class StaticKeys:
         self._keys = keys
 
     @classmethod
+    @clears_locals
     def from_jwks(cls, jwks: Mapping[str, object], algorithms: Collection[str] | None = None) -> StaticKeys:
         """Read a JWK Set or a single JWK; `ConfigurationError` lists every fault."""
         return cls(read_configured(jwks, algorithms))

@@ -18,7 +18,7 @@ from jwt_lp._held import held
 from jwt_lp._lenient import read
 from jwt_lp._rules import RULES, SEVERITIES, Found, Rule, Severity
 from jwt_lp._tables import Fault, Table, nearest, sentence, show
-from jwt_lp.errors import ConfigurationError, GrammarError
+from jwt_lp.errors import ConfigurationError, clears_locals
 from jwt_lp.policy import EMPTY, Policy
 from jwt_lp.sources import is_object
 
@@ -159,22 +159,14 @@ class LintReport:
         return self.worst is not None and SEVERITIES.index(self.worst) <= SEVERITIES.index(severity)
 
 
+@clears_locals
 def lint(token: object, *, now: float, policy: Policy = EMPTY, options: LintOptions | None = None) -> LintReport:
     """Say what `token`, text or bytes, need not carry; `now` is seconds since the epoch.
 
     `GrammarError` for what is no JWT: more than 256 KiB, encrypted, or no JSON in base64url. Nothing is verified,
     and it does not matter whether the token has expired.
     """
-    options = options or LintOptions()
-    try:
-        said = read(token)
-    except GrammarError as error:
-        why = str(error)
-    else:
-        return _report(said, now, policy, options)
-    # INVARIANT: raised without the argument, so that no frame of ours keeps the token for a traceback.
-    del token
-    raise GrammarError(why)
+    return _report(read(token), now, policy, options or LintOptions())
 
 
 def _report(said: Said, now: float, policy: Policy, options: LintOptions) -> LintReport:

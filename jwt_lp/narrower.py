@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -20,7 +21,7 @@ from jwt_lp import jws
 from jwt_lp.assertion import ASSERTION_TYPE
 from jwt_lp.bearer import LONGEST, TOKEN, credential
 from jwt_lp.cache import TokenCache
-from jwt_lp.errors import ConfigurationError, InvalidToken, JwtLpError, PolicyError
+from jwt_lp.errors import ConfigurationError, InvalidToken, PolicyError, clears_locals
 from jwt_lp.fetch import check_url, plain
 from jwt_lp.issue import Issuer
 from jwt_lp.jwk import SYMMETRIC
@@ -34,6 +35,10 @@ ENTRIES: Final = 1024
 ASSERTION_LIFE: Final = 60
 # A token that is about to die is not sent: the call takes its time, and clocks differ.
 MARGIN: Final = 10.0
+# So many characters in a row that an endpoint says, and that it was sent, are no chance.
+_ECHO: Final = 12
+# How the header of every JWT begins, in base64url: `{"`.
+_TOKEN: Final = re.compile(r"eyJ[A-Za-z0-9_-]{8}")
 _HTTP_HOSTS: Final = "allow_http_hosts=[...] of Narrower"
 
 _REASONS: Final[Mapping[str, str]] = MappingProxyType(
@@ -85,6 +90,7 @@ class Narrower:
     epoch, `randomness` so many random bytes. `ConfigurationError` for what cannot work.
     """
 
+    @clears_locals
     def __init__(
         self,
         where: Issuer | str,
@@ -130,23 +136,16 @@ class Narrower:
         if fault is not None:
             raise ConfigurationError(f"no token is sent there: the address {fault}")
 
+    @clears_locals
     def made(self, wish: Wish) -> Narrow:
         """Have it narrowed here; `PolicyError`, `InvalidToken` and `KeysUnavailable` as `Issuer.narrow` raises them."""
-        try:
-            token = cast(Issuer, self._where).narrow(
-                wish.token, wish.permissions, audience=wish.audience, lifetime=wish.lifetime, actor=self._client
-            )
-        except JwtLpError as error:
-            refusal = error
-        else:
-            expires_at = jws.read_json(jws.read(token).payload, "payload")["exp"]
-            return self._keep(wish, token, cast(int, expires_at))
-        # INVARIANT: no frame that holds the token is left to whoever renders the traceback.
-        try:
-            raise refusal.with_traceback(None)
-        finally:
-            del refusal
+        token = cast(Issuer, self._where).narrow(
+            wish.token, wish.permissions, audience=wish.audience, lifetime=wish.lifetime, actor=self._client
+        )
+        expires_at = jws.read_json(jws.read(token).payload, "payload")["exp"]
+        return self._keep(wish, token, cast(int, expires_at))
 
+    @clears_locals
     def request(self, kind: type[Request], wish: Wish, once: Callable[[bytes], Any]) -> Request:
         """What is sent to the token endpoint (RFC 8693, section 2.1); `kind` is the class of the caller's requests."""
         url = cast(str, self._where)
@@ -161,11 +160,11 @@ class Narrower:
         if self._key is not None:
             form |= {"client_assertion_type": ASSERTION_TYPE, "client_assertion": self._assertion(self._key)}
         else:
-            pair = f"{quote_plus(cast(str, self._client))}:{quote_plus(cast(str, self._secret))}"
-            headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+            headers["Authorization"] = f"Basic {_basic(self._client, self._secret)}"
         body = urlencode(form).encode()
         return kind("POST", url, headers={**headers, "Content-Length": str(len(body))}, content=once(body))
 
+    @clears_locals
     def answered(self, wish: Wish, response: Response) -> Narrow:
         """Take the narrow token out of the endpoint's answer (RFC 8693, section 2.2); `PolicyError` with what it said."""
         if (
@@ -179,7 +178,7 @@ class Narrower:
         except InvalidToken:
             said = {}
         if response.status_code != 200:  # noqa: PLR2004 - an HTTP status
-            _refuse(response.status_code, said)
+            _refuse(response.status_code, said, self._sent(wish))
         token, lifetime = said.get("access_token"), said.get("expires_in", 0)
         # The very token: of one that is too long only the beginning comes back.
         if (
@@ -197,6 +196,12 @@ class Narrower:
             raise PolicyError("the token endpoint gave more than it was asked for", reason="scope")
         seconds = lifetime if isinstance(lifetime, int | float) else 0
         return self._keep(wish, token, self._clock() + seconds)
+
+    def _sent(self, wish: Wish) -> tuple[str, ...]:
+        """What an endpoint was sent and may not say again, in each form that it has on the way."""
+        if self._secret is None:
+            return (wish.token,)
+        return wish.token, self._secret, quote_plus(self._secret), _basic(self._client, self._secret)
 
     def _keep(self, wish: Wish, token: str, expires_at: float) -> Narrow:
         narrow = Narrow(token, expires_at - MARGIN)
@@ -226,14 +231,28 @@ def moved() -> PolicyError:
     return PolicyError("the token endpoint redirects, and a token does not follow: configure its final address")
 
 
-def _refuse(status: int, said: dict[str, object]) -> NoReturn:
+def _basic(client: str | None, secret: str | None) -> str:
+    pair = f"{quote_plus(client or '')}:{quote_plus(secret or '')}"
+    return base64.b64encode(pair.encode()).decode()
+
+
+def _refuse(status: int, said: dict[str, object], sent: tuple[str, ...]) -> NoReturn:
     error, description = said.get("error"), said.get("error_description")
     told = f"{plain(error)}: {plain(description)}" if isinstance(error, str) else "nothing that OAuth knows"
+    if _echoes(told, sent):
+        told = "what it was sent, which is not repeated here"
     reason = "undecided" if status >= 500 else _REASONS.get(str(error), "policy")  # noqa: PLR2004 - an HTTP status
     # RFC 8693 has no code for it: an endpoint of ours is known by its words, another one's invalid_request is not.
     if (error, description) == ("invalid_request", BAD_TOKEN):
         reason = "token"
     raise PolicyError(f"the token endpoint answered {status} and said {told}", reason=reason)
+
+
+def _echoes(text: str, sent: tuple[str, ...]) -> bool:
+    """Whether a part of a token or of a secret stands in `text`, or what looks like another token."""
+    spans = [(each, min(len(each), _ECHO)) for each in sent if each]
+    pieces = (text[at : at + size] in each for each, size in spans for at in range(len(text) - size + 1))
+    return any(pieces) or _TOKEN.search(text) is not None
 
 
 def _faults(

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final, Self, cast
 
 from jwt_lp.allowance import ClaimPolicy
-from jwt_lp.errors import ConfigurationError
+from jwt_lp.errors import ConfigurationError, clears_locals
 from jwt_lp.issuers import ISSUER_KEYS, IssuerReader, IssuerSettings
 from jwt_lp.lint import LintOptions
 from jwt_lp.policy import EMPTY, Policy, listed
@@ -58,15 +58,17 @@ class Settings:
     allow_http_hosts: frozenset[str] = frozenset()
     claims: Mapping[str, ClaimPolicy] = field(default_factory=lambda: MappingProxyType({}))
     lint: LintOptions = field(default_factory=LintOptions)
-    store: str | Store = ""
-    push: str = ""
-    subjects: bytes | None = b""
+    # URLs with passwords, and a key: no repr shows them.
+    store: str | Store = field(default="", repr=False)
+    push: str = field(default="", repr=False)
+    subjects: bytes | None = field(default=b"", repr=False)
     stale_after: float = STALE_AFTER
     refuse_after: float = REFUSE_AFTER
     revocation_start: str = "closed"
     development: bool = False
 
     @classmethod
+    @clears_locals
     def from_mapping(
         cls,
         mapping: Mapping[str, object] | Self,
@@ -89,6 +91,7 @@ class Settings:
         return cls(**settings)
 
     @classmethod
+    @clears_locals
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Read `JWT_LP_…` variables: `JWT_LP_ISSUER`, `JWT_LP_ISSUERS__AUTH0__ISSUER`, `JWT_LP_BIND__TENANT_ID`.
 

@@ -19,7 +19,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 
-from jwt_lp.errors import ConfigurationError
+from jwt_lp.errors import ConfigurationError, clears_locals
 from jwt_lp.jwk import ALGORITHMS, SYMMETRIC, load
 from jwt_lp.keyset import KeysStatus, StaticKeys
 from jwt_lp.sources import is_object
@@ -49,6 +49,7 @@ class SigningKey:
         return cls(kid or secrets.token_hex(8), algorithm, _new_key(algorithm))
 
     @classmethod
+    @clears_locals
     def from_jwk(cls, jwk: object) -> Self:
         """Read a private JWK that names its `kid` and `alg`; `ConfigurationError` without a word of its content."""
         members: dict[str, object] = dict(jwk) if is_object(jwk) else {}
@@ -67,15 +68,18 @@ class SigningKey:
         load(found.public_jwk(), None, trusted=True)
         return found
 
+    @clears_locals
     def public_jwk(self) -> dict[str, object]:
         """The JWK to publish; for a secret (HS…) the secret itself, which only goes to the verifying side."""
         symmetric = self.algorithm.startswith("HS")
         return self._jwk(self._key if symmetric else self._key.public_key())
 
+    @clears_locals
     def private_jwk(self) -> dict[str, object]:
         """The JWK to keep."""
         return self._jwk(self._key)
 
+    @clears_locals
     def compact(self, payload: bytes, *, typ: str | None) -> str:
         """The compact JWS of `payload`, with `kid`, `alg` and `typ` in its header."""
         signing_input = _head(self.kid, self.algorithm, typ) + b"." + _base64url(payload)

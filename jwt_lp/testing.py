@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any, Final
 
-from jwt_lp.errors import ConfigurationError
+from jwt_lp.errors import ConfigurationError, clears_locals
 from jwt_lp.guard import Guard
 from jwt_lp.hosts import host_of, hosts
 from jwt_lp.issue import ClaimPolicy, Issuer
@@ -36,6 +36,7 @@ class Authority:
     `clock` gives seconds since the epoch.
     """
 
+    @clears_locals
     def __init__(
         self,
         *,
@@ -51,6 +52,7 @@ class Authority:
         self._rotations = 0
         self._settings = Settings.from_mapping(self.settings())
 
+    @clears_locals
     def settings(self, **overrides: object) -> dict[str, object]:
         """A settings mapping that accepts this authority's tokens, with `overrides` in upper-case keys."""
         if self._like is not None:
@@ -58,6 +60,7 @@ class Authority:
         own = {"ISSUER": ISSUER, "AUDIENCE": AUDIENCE, "OWN": True, "POLICY": self._policy, **self._keys()}
         return {**own, **overrides}
 
+    @clears_locals
     def guard(self, **overrides: object) -> Guard:
         """A guard that accepts this authority's tokens and reads the same clock."""
         return Guard(self.settings(**overrides), clock=self._clock)
@@ -103,6 +106,7 @@ class Authority:
         self.key = SigningKey.generate(self.key.algorithm)
         self._rotations += 1
 
+    @clears_locals
     def token(
         self,
         subject: str = "alice",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from jwt_lp import jws
 from jwt_lp.cache import TokenCache
 from jwt_lp.claims import COMPACT, ROLE_SCOPE, AccessToken, ClaimProfile, Conferred
-from jwt_lp.errors import GrammarError, InvalidToken, JwtLpError, PolicyError
+from jwt_lp.errors import GrammarError, InvalidToken, PolicyError, clear_locals, clears_locals
 from jwt_lp.jwk import same_algorithms
 from jwt_lp.lineage import Lineage
 from jwt_lp.permissions import MAX_LENGTH, MAX_SEGMENTS, Grant, Permissions, fits, is_pattern, is_scope_token
@@ -116,18 +116,13 @@ class Verifier:
                     return found.token
                 self._cache.drop(key)
             fresh = self._verify(token, key.hex()[:12], wait=wait)
-        except JwtLpError as error:
-            refusal = error
-        else:
-            self._cache.put(key, fresh)
-            return fresh.token
-        # INVARIANT: no frame of ours keeps the token or its claims for whoever renders the traceback.
-        del token
-        try:
-            raise refusal.with_traceback(None)
-        finally:
-            # The frame is in the traceback: without this each bad token would leave a cycle to the collector.
-            del refusal
+        except BaseException as error:
+            # INVARIANT: no frame of ours keeps the token or its claims for whoever renders the traceback.
+            clear_locals(error)
+            del token
+            raise
+        self._cache.put(key, fresh)
+        return fresh.token
 
     def _verify(self, token: str, fingerprint: str, *, wait: bool) -> _Verified:
         compact = jws.read(token)
@@ -267,6 +262,7 @@ class Verifier:
         return self._policy.conferred(conferred.outside, issuer.name, several=several)[0], ignored
 
 
+@clears_locals
 def verify_signature(token: str, keys: KeySource, *, wait: bool = True) -> tuple[Mapping[str, object], bytes]:
     """Return `(header, payload)` of a compact JWS whose signature one of `keys` made.
 

@@ -22,8 +22,14 @@ def token_endpoint(
     @csrf_exempt
     @external("OAuth client authentication", methods=("POST",))
     def token(request: HttpRequest) -> HttpResponse:
-        body = request.read(exchange.max_body + 1)
-        return _response(exchange.post(request.META.get("CONTENT_TYPE"), body, _lines(request, "HTTP_AUTHORIZATION")))
+        # INVARIANT: what was sent is in no local, for whoever renders a traceback.
+        return _response(
+            exchange.post(
+                request.META.get("CONTENT_TYPE"),
+                request.read(exchange.max_body + 1),
+                _lines(request, "HTTP_AUTHORIZATION"),
+            )
+        )
 
     @public
     def keys(request: HttpRequest) -> HttpResponse:

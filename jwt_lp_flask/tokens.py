@@ -21,6 +21,7 @@ def token_endpoint(
     blueprint = Blueprint("jwt_lp_tokens", __name__)
 
     def token() -> Response:
+        # INVARIANT: what was sent is in no local, for whoever renders a traceback.
         return _response(exchange.post(request.content_type, _body(exchange.max_body), _lines("Authorization")))
 
     def keys() -> Response:

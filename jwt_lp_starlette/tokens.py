@@ -22,13 +22,10 @@ def token_endpoint(
 
     @external("OAuth client authentication")
     async def token(request: Request) -> Response:
-        body = await _body(request, exchange.max_body)
-        headers = request.headers
+        sent = _Sent(request)
+        await sent.read(exchange.max_body)
         # Keys may have to be fetched, and signing takes its time: neither on the event loop.
-        answer = await run_in_threadpool(
-            exchange.post, headers.get("content-type"), body, headers.getlist("authorization")
-        )
-        return _response(answer)
+        return _response(await run_in_threadpool(sent.posted, exchange))
 
     @public
     def keys(request: Request) -> Response:
@@ -38,13 +35,26 @@ def token_endpoint(
     return found if keys_url is None else [*found, Route(keys_url, keys, name="jwt_lp_keys")]
 
 
-async def _body(request: Request, most: int) -> bytes:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-            break
-    return body
+class _Sent:
+    """A request to the endpoint as it comes in. It is no local of any function, for whoever renders a traceback."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._body = b""
+
+    async def read(self, most: int) -> None:
+        """Take the body, of one that is longer than `most` only so much that this can be told."""
+        async for chunk in self._request.stream():
+            self._body += chunk
+            del chunk
+            if len(self._body) > most:
+                break
+
+    def posted(self, exchange: TokenExchange) -> Answer:
+        """What the endpoint answers."""
+        return exchange.post(
+            self._request.headers.get("content-type"), self._body, self._request.headers.getlist("authorization")
+        )
 
 
 def _response(answer: Answer) -> Response:

@@ -303,7 +303,7 @@ def test_no_frame_of_ours_holds_the_token() -> None:
         frames = traceback.TracebackException.from_exception(error, capture_locals=True).stack
     ours = [str(frame.locals) for frame in frames if "jwt_lp" in frame.filename and "test" not in frame.filename]
     assert [] == [each for each in ours if "hunter2" in each or token.split(".")[1][:20] in each]
-    assert 1 == len(ours)
+    assert {"verify", "_verify"} <= {frame.name for frame in frames}
 
 
 def test_a_refused_token_leaves_nothing_to_the_collector() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -303,3 +305,43 @@ def test_an_issuer_alone_needs_no_guard() -> None:
     app.register_blueprint(token_endpoint(world.exchange))
     answer = app.test_client().post("/oauth/token", data=world.form(), headers={"Authorization": basic()[0]})
     assert (200, 200) == (answer.status_code, app.test_client().get("/.well-known/jwks.json").status_code)
+
+
+class Unforeseen(Exception):
+    """What nobody foresaw."""
+
+
+@dataclass(frozen=True)
+class Failing(World):
+    """An endpoint whose question who is calling cannot be answered, for a reason that nobody foresaw."""
+
+    raised: list[Unforeseen] = field(default_factory=list)
+
+    @property
+    def exchange(self) -> TokenExchange:
+        return TokenExchange(self.issuer, self)
+
+    def authenticate(self, form: object, authorization: object) -> str:
+        assert form
+        assert authorization
+        self.raised.append(Unforeseen())
+        raise self.raised[0]
+
+
+@pytest.mark.parametrize("mode", list(INSTALLED))
+def test_an_endpoint_that_fails_shows_nothing_of_what_it_was_sent(mode: str) -> None:
+    """In the traceback no frame of ours holds the token or the secret, and none below does."""
+    world = Failing()
+    made: AbstractContextManager[Served] = contextmanager(INSTALLED[mode])(world.exchange, world.settings)
+    token, (authorization,) = world.token(), basic()
+    with made as (kind, app), serving(kind, app) as client:
+        endpoint = Endpoint(client, world, app)
+        answer = endpoint.post(urlencode(world.form(subject_token=token)).encode(), (authorization,))
+    assert 500 == answer.status
+    frames = [frame for frame, _ in traceback.walk_tb(world.raised[0].__traceback__)]
+    names = [frame.f_code.co_name for frame in frames]
+    assert {"token", "post", "authenticate"} & set(names) >= {"post", "authenticate"}
+    ours = [each for each in frames if any(part.startswith("jwt_lp") for part in Path(each.f_code.co_filename).parts)]
+    below = [each for each in frames[names.index("post") :] if each not in ours]
+    shown = [repr(value) for each in (*ours, *below) for name, value in each.f_locals.items() if name != "scope"]
+    assert [] == [text for text in shown for part in (token[-40:], authorization[-20:]) if part in text]

@@ -1,0 +1,514 @@
+"""What the traceback of an error shows with its locals, as error trackers and debug pages render them."""
+
+from __future__ import annotations
+
+import base64
+import gc
+import json
+import logging
+import secrets
+import sys
+import time
+import traceback
+import weakref
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from jwt_lp import (
+    Answer,
+    ClientMethods,
+    ClientRefused,
+    ClientSecrets,
+    ConfigurationError,
+    GrammarError,
+    Guard,
+    InvalidToken,
+    Issuer,
+    JwtLpError,
+    KeyRing,
+    KeysUnavailable,
+    PolicyError,
+    PrivateKeyJwt,
+    Settings,
+    SigningKey,
+    StaticKeys,
+    StoreError,
+    TokenExchange,
+    Verifier,
+)
+from jwt_lp import keyring as rings
+from jwt_lp.assertion import ASSERTION_TYPE
+from jwt_lp.development import development_key
+from jwt_lp.errors import clear_locals, clears_locals
+from jwt_lp.issue import ClaimPolicy
+from jwt_lp.lint import lint
+from jwt_lp.narrower import Narrower, Wish
+from jwt_lp.parameters import ACCESS_TOKEN, TOKEN_EXCHANGE
+from jwt_lp.policy import EMPTY
+from jwt_lp.profiles import RFC9068
+from jwt_lp.requirements import all_of
+from jwt_lp.signing import sign
+from jwt_lp.testing import Authority
+from jwt_lp.verify import TrustedIssuer, verify_signature
+
+ISSUER, OTHER = "https://issuer.test", "https://other.test"
+NOW = int(time.time())
+KEY = SigningKey.generate("ES256", kid="k1")
+STRANGER = SigningKey.generate("ES256", kid="k1")
+PASSWORD = secrets.token_hex(24)
+RAW = secrets.token_hex(32)
+SHARED = {"kty": "oct", "kid": "s1", "alg": "HS256", "k": base64.urlsafe_b64encode(RAW.encode()).decode().rstrip("=")}
+CLAIMS = {"iss": ISSUER, "sub": "alice", "aud": "api", "client_id": "web", "iat": NOW, "exp": NOW + 300, "jti": "j1"}
+FORM = "application/x-www-form-urlencoded"
+
+
+def token(key: SigningKey = KEY, **changes: Any) -> str:
+    return sign({**CLAIMS, "scope": "orders:read", **changes}, key)
+
+
+GOOD, FORGED = token(), token(STRANGER)
+OLD = token(iat=NOW - 900, exp=NOW - 600)
+FOREIGN = token(iss=OTHER)
+UNREADABLE = GOOD.replace(".", "=.", 1)
+PRIVATE = KEY.private_jwk()
+ASSERTION = sign({"iss": "shop", "sub": "shop", "aud": "here", "exp": NOW + 60, "jti": "j1"}, STRANGER, typ="JWT")
+CANARIES = [
+    *(part for each in (GOOD, FORGED, OLD, FOREIGN, ASSERTION) for part in (each.split(".")[1][:40], each[-40:])),
+    *(PASSWORD, base64.b64encode(f"shop:{PASSWORD}".encode()).decode()[8:], RAW, str(SHARED["k"]), str(PRIVATE["d"])),
+]
+
+
+class Unforeseen(OSError):
+    """What nobody foresaw."""
+
+
+class Broken:
+    """Keys, a store's answer, a client's method or a memory that cannot be asked, for a reason that nobody foresaw."""
+
+    generation = 1
+
+    def fails(self, *_: object, **__: object) -> NoReturn:
+        raise Unforeseen("no such thing")
+
+    find = authenticate = once = fails
+
+    def lasts(self) -> float:
+        return 1e9
+
+
+def trusted(keys: Any = None) -> TrustedIssuer:
+    keys = keys or StaticKeys.from_jwks({"keys": [KEY.public_jwk()]})
+    return TrustedIssuer(OTHER, OTHER, frozenset({"api"}), frozenset({"ES256"}), RFC9068, keys)
+
+
+def unreachable(*_: object, **__: object) -> NoReturn:
+    raise KeysUnavailable("no answer")
+
+
+def issuer(**more: Any) -> Issuer:
+    return Issuer(ISSUER, KEY, client="web", claims={"api": ClaimPolicy()}, **more)
+
+
+def form(**more: str) -> dict[str, list[str]]:
+    return {name: [value] for name, value in more.items()}
+
+
+def basic(client: str = "shop", secret: str = PASSWORD) -> list[str]:
+    return [f"Basic {base64.b64encode(f'{client}:{secret}'.encode()).decode()}"]
+
+
+def settings(**more: Any) -> dict[str, Any]:
+    given = {"ISSUER": ISSUER, "AUDIENCE": "api", "ALGORITHMS": ["HS256"], "JWKS": {"keys": [SHARED]}}
+    return {**given, "STORE": f"sqlite:///x?password={PASSWORD}", **more}
+
+
+def exchange(clients: Any) -> TokenExchange:
+    return TokenExchange(issuer(), clients)
+
+
+def asked(subject: str = GOOD) -> dict[str, list[str]]:
+    more = {"grant_type": TOKEN_EXCHANGE, "subject_token": subject, "subject_token_type": ACCESS_TOKEN}
+    return form(scope="orders:read", client_id="shop", client_secret=PASSWORD, **more)
+
+
+def body(said: dict[str, list[str]]) -> bytes:
+    return "&".join(f"{name}={value}" for name, (value,) in said.items()).encode()
+
+
+SECRETS = ClientSecrets({"web": PASSWORD})
+ASSERTIONS = PrivateKeyJwt({"shop": {"keys": [KEY.public_jwk()]}}, "here")
+BOTH = ClientMethods(SECRETS, ASSERTIONS)
+SIGNED = form(client_assertion_type=ASSERTION_TYPE, client_assertion=ASSERTION)
+HERE = Narrower(issuer(), None)
+THERE = Narrower("https://tokens.test", "shop", secret=PASSWORD)
+WISH = Wish(GOOD, ("orders:read",), "api", None)
+
+
+class Response:
+    """An answer of the token endpoint, as httpx2 has it."""
+
+    is_redirect, history, url = False, (), "https://tokens.test"
+
+    def __init__(self, status_code: int = 200, **said: object) -> None:
+        self.status_code = status_code
+        self.content = json.dumps(said).encode()
+
+
+def refused_here(value: str) -> None:
+    HERE.made(Wish(value, ("orders:write",), "api", None))
+
+
+def once_fails() -> str:
+    said = sign({"iss": "shop", "sub": "shop", "aud": "here", "exp": NOW + 60, "jti": "j1"}, KEY, typ="JWT")
+    CANARIES.append(said[-40:])
+    method = PrivateKeyJwt({"shop": {"keys": [KEY.public_jwk()]}}, "here", once=Broken().once)
+    return method.authenticate(form(client_assertion_type=ASSERTION_TYPE, client_assertion=said), [])
+
+
+VERBS: dict[str, tuple[type[BaseException], Callable[[], object]]] = {
+    "verify: forged": (InvalidToken, lambda: issuer().verify(FORGED)),
+    "verify: expired": (InvalidToken, lambda: issuer().verify(OLD)),
+    "verify: unreadable": (InvalidToken, lambda: issuer().verify(UNREADABLE)),
+    "verify: no keys": (KeysUnavailable, lambda: _without_keys().verify(FOREIGN)),
+    "verify: broken": (Unforeseen, lambda: issuer(trusts=[trusted(Broken())]).verify(FOREIGN)),
+    "narrow: forged": (InvalidToken, lambda: issuer().narrow(FORGED, ["orders:read"])),
+    "narrow: more": (PolicyError, lambda: issuer().narrow(GOOD, ["orders:write"])),
+    "narrow: a string": (PolicyError, lambda: issuer().narrow(GOOD, "orders:read")),
+    "narrow: broken": (Unforeseen, lambda: issuer(trusts=[trusted(Broken())]).narrow(FOREIGN, ["orders:read"])),
+    "narrow: no clock": (Unforeseen, lambda: issuer(randomness=Broken().fails).narrow(GOOD, ["orders:read"])),
+    "narrow: no list": (TypeError, lambda: issuer().narrow(token=GOOD, permissions=7)),  # type: ignore[arg-type]
+    "renew: forged": (InvalidToken, lambda: issuer().renew(FORGED)),
+    "renew: nothing left": (PolicyError, lambda: issuer().renew(GOOD)),
+    "renew: foreign": (PolicyError, lambda: issuer(trusts=[trusted()]).renew(token=FOREIGN)),
+    "issue: too long": (PolicyError, lambda: _small().issue("alice", permissions=["orders:read"], audience="api")),
+    "verifier": (InvalidToken, lambda: Verifier([trusted()], EMPTY).verify(FORGED)),
+    "verifier: broken": (Unforeseen, lambda: Verifier([trusted(Broken())], EMPTY).verify(FOREIGN)),
+    "verifier: no text": (InvalidToken, lambda: Verifier([], EMPTY).verify([GOOD])),
+    "verify_signature": (InvalidToken, lambda: verify_signature(FORGED, trusted().keys)),
+    "verify_signature: unreadable": (InvalidToken, lambda: verify_signature(UNREADABLE, trusted().keys)),
+    "verify_signature: broken": (Unforeseen, lambda: verify_signature(GOOD, Broken())),  # type: ignore[arg-type]
+    "lint": (GrammarError, lambda: lint("e30." + GOOD.split(".")[1] + "!." + GOOD.split(".")[2], now=NOW)),
+    "lint: encrypted": (GrammarError, lambda: lint(f"{GOOD}.{GOOD}", now=NOW)),
+    "lint: broken": (AttributeError, lambda: lint(GOOD, now=NOW, policy=Broken())),  # type: ignore[arg-type]
+    "a key: no kid": (ConfigurationError, lambda: SigningKey.from_jwk({**PRIVATE, "kid": None})),
+    "a key: another curve": (ConfigurationError, lambda: SigningKey.from_jwk({**PRIVATE, "crv": "P-384"})),
+    "a key: another type": (ConfigurationError, lambda: SigningKey.from_jwk({**PRIVATE, "alg": "RS256"})),
+    "a key: another x": (ConfigurationError, lambda: SigningKey.from_jwk({**PRIVATE, "x": "AA"})),
+    "a key: weak": (ConfigurationError, lambda: SigningKey.from_jwk({**SHARED, "alg": "HS512", "k": SHARED["k"][:80]})),
+    "a key: a text": (ConfigurationError, lambda: SigningKey.from_jwk(json.dumps(PRIVATE))),
+    "signing": (TypeError, lambda: SigningKey.from_jwk(SHARED).compact(RAW, typ="JWT")),  # type: ignore[arg-type]
+    "keys: private": (ConfigurationError, lambda: StaticKeys.from_jwks({"keys": [PRIVATE]})),
+    "keys: mixed": (ConfigurationError, lambda: StaticKeys.from_jwks({"keys": [SHARED, KEY.public_jwk()]})),
+    "keys: weak": (ConfigurationError, lambda: StaticKeys.from_jwks({**SHARED, "k": SHARED["k"][:40]})),
+    "keys: not allowed": (ConfigurationError, lambda: StaticKeys.from_jwks(SHARED, ["ES256"])),
+    "settings": (ConfigurationError, lambda: Settings.from_mapping(settings(LEEWAY=-1))),
+    "settings: environment": (ConfigurationError, lambda: Settings.from_env({"JWT_LP_STORE": PASSWORD})),
+    "guard: settings": (ConfigurationError, lambda: Guard(settings(LEEWAY=-1))),
+    "guard: store": (ConfigurationError, lambda: Guard(settings(STORE=f"nothing://x:{PASSWORD}@h/x"))),
+    "authority": (ConfigurationError, lambda: Authority(like=settings(LEEWAY=-1))),
+    "authority: guard": (ConfigurationError, lambda: Authority(algorithm="HS256").guard(**settings(LEEWAY=-1))),
+    "secrets: short": (ConfigurationError, lambda: ClientSecrets({"shop": PASSWORD, "web": ["", PASSWORD]})),
+    "secrets: none": (TypeError, lambda: ClientSecrets({"shop": [PASSWORD, 7]})),  # type: ignore[list-item]
+    "secret: another": (ClientRefused, lambda: SECRETS.authenticate({}, basic("web", PASSWORD + "x"))),
+    "secret: nobody": (ClientRefused, lambda: SECRETS.authenticate({}, basic())),
+    "secret: twice": (ClientRefused, lambda: SECRETS.authenticate({}, basic() * 2)),
+    "secret: in the form": (ClientRefused, lambda: SECRETS.authenticate(asked(), [])),
+    "secret: two ways": (ClientRefused, lambda: SECRETS.authenticate(asked(), basic())),
+    "secret: no form": (AttributeError, lambda: SECRETS.authenticate(PASSWORD, basic())),  # type: ignore[arg-type]
+    "assertion: for secrets": (ClientRefused, lambda: SECRETS.authenticate(SIGNED, [])),
+    "assertion: forged": (ClientRefused, lambda: ASSERTIONS.authenticate(SIGNED, [])),
+    "assertion: a secret": (ClientRefused, lambda: ASSERTIONS.authenticate(asked(), [])),
+    "assertion: broken": (Unforeseen, once_fails),
+    "methods": (ClientRefused, lambda: BOTH.authenticate({}, basic())),
+    "methods: no such": (ClientRefused, lambda: ClientMethods(ASSERTIONS).authenticate({}, basic())),
+    "exchange: broken": (Unforeseen, lambda: exchange(Broken()).post(FORM, body(asked()), basic())),
+    "exchange: broken form": (Unforeseen, lambda: exchange(Broken()).answer(asked(), basic())),
+    "narrower: arguments": (ConfigurationError, lambda: Narrower("http://x.test", "shop", secret=PASSWORD)),
+    "narrower: here": (PolicyError, lambda: refused_here(GOOD)),
+    "narrower: here, forged": (InvalidToken, lambda: refused_here(FORGED)),
+    "narrower: request": (Unforeseen, lambda: THERE.request(Broken().fails, WISH, bytes)),  # type: ignore[arg-type]
+    "narrower: echoed": (PolicyError, lambda: THERE.answered(WISH, _answer(access_token=GOOD, token_type="Bearer"))),
+    "narrower: no type": (PolicyError, lambda: THERE.answered(WISH, _answer(access_token=FOREIGN))),
+}
+
+
+def _answer(**said: object) -> Any:
+    return Response(**said)  # type: ignore[arg-type]
+
+
+def _without_keys() -> Issuer:
+    keys = Broken()
+    keys.find = unreachable  # type: ignore[method-assign, assignment]
+    return issuer(trusts=[trusted(keys)])
+
+
+def _small() -> Issuer:
+    """One whose tokens are all too long, and signed before that is seen."""
+
+    class Shown(SigningKey):
+        def compact(self, payload: bytes, *, typ: str | None) -> str:
+            made = super().compact(payload, typ=typ)
+            CANARIES.append(made[-40:])
+            return made
+
+    key = Shown("k1", "ES256", KEY._key)
+    return Issuer(ISSUER, key, client="web", claims={"api": ClaimPolicy(max_size=64)})
+
+
+def chained(error: BaseException) -> Iterator[BaseException]:
+    """The error and all that it came from, suppressed or not."""
+    left: list[BaseException | None] = [error]
+    seen: list[BaseException] = []
+    while left:
+        each = left.pop()
+        if each is not None and each not in seen:
+            seen.append(each)
+            left += [each.__cause__, each.__context__]
+            yield each
+
+
+def shown(error: BaseException) -> list[str]:
+    """Every message and every local of every frame but those of tests."""
+    texts = []
+    for each in chained(error):
+        texts += [str(each), repr(each)]
+        for frame, _ in traceback.walk_tb(each.__traceback__):
+            if Path(frame.f_code.co_filename).parent != Path(__file__).parent:
+                texts += [f"{frame.f_code.co_qualname}: {name} = {value!r}" for name, value in frame.f_locals.items()]
+    return texts
+
+
+def leaks(error: BaseException) -> list[str]:
+    return [text for text in shown(error) if any(each in text for each in CANARIES)]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_traceback_shows_a_token_or_a_secret(verb: str) -> None:
+    """Whatever a verb that is given one raises, foreseen or not, neither a message nor a local of a frame has it."""
+    kind, act = VERBS[verb]
+    with pytest.raises(kind) as caught:
+        act()
+    assert [] == leaks(caught.value)
+
+
+@pytest.mark.parametrize("verb", [verb for verb, (kind, _) in VERBS.items() if kind.__module__ != "builtins"])
+def test_an_error_that_is_let_go_leaves_nothing_to_the_collector(verb: str) -> None:
+    """No traceback is part of a cycle, so that a flood of bad tokens is gone at once."""
+    _, act = VERBS[verb]
+    gone: list[weakref.ref[BaseException]] = []
+    gc.collect()
+    gc.disable()
+    try:
+        try:
+            act()
+        except (JwtLpError, Unforeseen) as error:
+            gone.append(weakref.ref(error))
+        assert None is gone[0]()
+    finally:
+        gc.enable()
+
+
+class Full(logging.Handler):
+    """A log that cannot be written to, and says so."""
+
+    def emit(self, _: logging.LogRecord) -> None:
+        raise OSError("no space left")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(f"Bearer {GOOD}", id="good"),
+        pytest.param(f"Bearer {FORGED}", id="forged"),
+        pytest.param(f"Bearer {GOOD},{GOOD}", id="two"),
+        pytest.param([f"Bearer {OLD}"] * 2, id="two lines"),
+    ],
+)
+def test_a_guard_that_fails_shows_no_token(monkeypatch: pytest.MonkeyPatch, value: str | list[str]) -> None:
+    """What breaks beside a decision is raised without the header that it was about."""
+    with Guard({"ISSUER": ISSUER, "AUDIENCE": "api", "ALGORITHMS": ["ES256"], "JWKS": KEY.public_jwk()}) as guard:
+        monkeypatch.setattr(logging.getLogger("jwt_lp"), "handlers", [Full()])
+        with pytest.raises(OSError, match="space") as caught:
+            guard.check(value, all_of("x"), {}, "GET /")
+        assert [] == leaks(caught.value)
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_guard_whose_keys_fail_shows_no_token(monkeypatch: pytest.MonkeyPatch, wait: bool) -> None:
+    """What a source of keys raises that no source should passes through without the header."""
+    with Guard({"ISSUER": ISSUER, "AUDIENCE": "api", "ALGORITHMS": ["ES256"], "JWKS": KEY.public_jwk()}) as guard:
+        monkeypatch.setattr(StaticKeys, "find", Broken().fails)
+        for act in (
+            lambda: guard.check(f"Bearer {GOOD}", all_of("x"), {}, "GET /", wait=wait),
+            lambda: guard.authenticate([f"Bearer {GOOD}"], wait=wait),
+        ):
+            with pytest.raises(Unforeseen) as caught:
+                act()
+            assert [] == leaks(caught.value)
+
+
+def test_the_keys_folder_shows_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full, a file that is damaged and a key that is another's are told without a private key."""
+    folder = tmp_path / "keys"
+    rings.add_key(folder)
+    private = next(folder.glob("key-*.json"))
+    kept = private.read_text()
+    CANARIES.extend(json.loads(path.read_text())["d"] for path in folder.glob("key-*.json"))
+    errors = []
+    for content in (json.dumps(PRIVATE), kept[:-1], kept.replace("P-256", "P-384")):
+        for path in folder.glob("key-*.json"):
+            path.write_text(content)
+        with pytest.raises(ConfigurationError) as caught:
+            KeyRing(folder)
+        errors.append(caught.value)
+    with monkeypatch.context() as patched:
+        patched.setattr("jwt_lp._ring.os.fsync", Broken().fails)
+        with pytest.raises(ConfigurationError) as caught:
+            rings.add_key(tmp_path / "new")
+        errors.append(caught.value)
+    path = tmp_path / "development-key.json"
+    path.write_text(json.dumps(PRIVATE))
+    path.chmod(0o600)
+    with pytest.raises(ConfigurationError) as caught:
+        development_key(tmp_path)
+    errors.append(caught.value)
+    assert [] == [leak for error in errors for leak in leaks(error)]
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        pytest.param(GOOD, id="the token"),
+        pytest.param(GOOD[-30:], id="a part of it"),
+        pytest.param(FOREIGN, id="another token"),
+        pytest.param(PASSWORD, id="the secret"),
+        pytest.param(PASSWORD[3:20], id="a part of that"),
+        pytest.param(base64.b64encode(f"shop:{PASSWORD}".encode()).decode(), id="the credential"),
+    ],
+)
+@pytest.mark.parametrize("member", ["error", "error_description"])
+def test_what_an_endpoint_echoes_is_not_repeated(echo: str, member: str) -> None:
+    """A token endpoint that says again what it was sent, or a part of it, does not have it put into an error."""
+    said = {"error": "invalid_request", "error_description": "bad", member: f"bad value '{echo}'"}
+    with pytest.raises(PolicyError, match="answered 400 and said what it was sent") as caught:
+        THERE.answered(WISH, Response(400, **said))  # type: ignore[arg-type]
+    assert [] == [text for text in shown(caught.value) if echo[-12:] in text]
+
+
+def test_what_an_endpoint_says_else_is_told() -> None:
+    """Its own words, names of permissions and addresses among them, reach whoever reads the error."""
+    said = {
+        "error": "invalid_scope",
+        "error_description": "orders:read:everything-there-is, see https://tokens.test/help",
+    }
+    for where in (THERE, Narrower("https://tokens.test", "shop", key=KEY)):
+        with pytest.raises(PolicyError, match="orders:read:everything-there-is, see https:"):
+            where.answered(WISH, Response(400, **said))  # type: ignore[arg-type]
+
+
+def test_no_repr_shows_a_secret() -> None:
+    """Public objects that hold a token or a secret say in their repr that they do, and not what it is."""
+    made = Settings.from_mapping(settings(PUSH=f"redis://:{PASSWORD}@h", SUBJECTS={"KEY": PASSWORD}))
+    objects = [made, made.issuers, SECRETS, ASSERTIONS, BOTH, HERE, THERE, WISH, KEY, SigningKey.from_jwk(SHARED)]
+    objects += [
+        Answer(200, {}, GOOD.encode()),
+        issuer(),
+        issuer().verify(GOOD),
+        Authority(algorithm="HS256"),
+        trusted(),
+    ]
+    objects += [StaticKeys.from_jwks(SHARED), exchange(SECRETS), exchange(SECRETS).answer(asked(), [])]
+    assert [] == [repr(each) for each in objects if any(canary in repr(each) for canary in CANARIES)]
+
+
+# --- the means
+
+
+def test_the_lines_of_a_traceback_stay() -> None:
+    """Who looks for a fault still sees where it arose, and who called."""
+    with pytest.raises(Unforeseen, match="no such thing") as caught:
+        exchange(Broken()).post(FORM, body(asked()), basic())
+    names = {frame.f_code.co_name for frame, _ in traceback.walk_tb(caught.value.__traceback__)}
+    assert {"post", "answer", "_client", "fails"} <= names
+
+
+@clears_locals
+def told(secret: str, cause: BaseException | None = None) -> None:
+    """Raise from an error that was caught, which holds the secret."""
+    try:
+        int(secret)
+    except ValueError:
+        raise StoreError("no") from cause
+
+
+@clears_locals
+def plainly(secret: str) -> None:
+    """Raise without a cause, with what a caller is handling as its context."""
+    raise StoreError("no")
+
+
+def test_what_a_caller_is_handling_keeps_its_locals() -> None:
+    """The error that a caller is just handling is not ours to clear, nor the generator that it came through."""
+
+    def steps() -> Generator[Exception]:
+        try:
+            int("theirs")
+        except ValueError as error:
+            yield error
+            yield KeyError()
+
+    def again(error: Exception, mine: int) -> None:
+        assert mine
+        raise error
+
+    def handle(error: Exception) -> None:
+        try:
+            again(error, 7)
+        except ValueError:
+            plainly("hunter2")
+
+    going = steps()
+    theirs = next(going)
+    with pytest.raises(StoreError) as caught:
+        handle(theirs)
+    assert caught.value.__context__ is theirs
+    assert [7] == [
+        frame.f_locals["mine"] for frame, _ in traceback.walk_tb(theirs.__traceback__) if "mine" in frame.f_locals
+    ]
+    assert isinstance(next(going), KeyError)
+
+
+def test_what_was_suppressed_goes_and_what_is_named_stays() -> None:
+    """`from None` leaves no context behind; a cause stays, without its locals."""
+    with pytest.raises(StoreError) as caught:
+        told("hunter2")
+    assert (None, None) == (caught.value.__context__, caught.value.__cause__)
+    with pytest.raises(ValueError, match="invalid literal") as first:
+        int("x")
+    with pytest.raises(StoreError) as caught:
+        told("hunter2", first.value)
+    assert (None, first.value) == (caught.value.__context__, caught.value.__cause__)
+
+
+def test_an_error_without_a_traceback_has_nothing_to_clear() -> None:
+    """One that was never raised, or comes from one that was not, is left as it is."""
+    error = StoreError("no")
+    error.__context__ = ValueError("x")
+    clear_locals(error)
+    assert "x" == str(error.__context__)
+    loop = StoreError("a")
+    loop.__cause__ = loop
+    clear_locals(loop)
+    assert loop is loop.__cause__
+
+
+def test_a_wrapped_verb_is_what_it_was() -> None:
+    """Name, documentation and signature are those of the verb itself."""
+    import inspect
+
+    assert ("narrow", True) == (Issuer.narrow.__name__, (Issuer.narrow.__doc__ or "").startswith("Make a token"))
+    assert ["self", "token"] == list(inspect.signature(Issuer.narrow).parameters)[:2]
+    assert sys.exc_info() == (None, None, None)
