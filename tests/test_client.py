@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote_plus
 
 import pytest
 
@@ -335,6 +336,52 @@ def test_a_refusal_says_why(
     assert (reason, []) == (caught.value.reason, world.seen)
     ours = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__) if "jwt_lp" in frame.f_code.co_filename]
     assert [] == [name for frame in ours for name, value in frame.f_locals.items() if token[20:60] in repr(value)]
+
+
+def _shown(error: BaseException) -> list[str]:
+    """Every local of every frame but those of tests, of the error and of all that it came from."""
+    left: list[BaseException | None] = [error]
+    texts = []
+    while left:
+        each = left.pop()
+        if each is not None:
+            left += [each.__cause__, each.__context__]
+            frames = [frame for frame, _ in traceback.walk_tb(each.__traceback__)]
+            frames = [frame for frame in frames if Path(frame.f_code.co_filename).parent != Path(__file__).parent]
+            texts += [str(each), *(repr(value) for frame in frames for value in frame.f_locals.values())]
+    return texts
+
+
+@pytest.mark.parametrize("given", ["Bearer {0} {0}", "Bearer {0},x", "Basic {0}", "Bearer  {0}"])
+def test_a_credential_that_is_none_is_not_shown(given: str) -> None:
+    """What was given in place of a token is in no local of the error, nor is what was to be asked for wrongly."""
+    said = given.format(token := fat())
+    with pytest.raises(InvalidToken) as caught:
+        OnBehalfOf(said, ["stock:read"], via=ISSUER)
+    with pytest.raises(ConfigurationError) as wrong:
+        OnBehalfOf(token, "stock:read", via=ISSUER)
+    assert [] == [text for error in (caught.value, wrong.value) for text in _shown(error) if token[-40:] in text]
+
+
+@pytest.mark.parametrize("answer", ["echo", "moved", "empty", "gone"])
+def test_no_failed_exchange_shows_what_was_sent(world: World, caller: Caller, answer: str) -> None:
+    """Neither the library's frames nor ours hold the token, the secret or an echo of them in a readable form."""
+    token = fat()
+    pair = base64.b64encode(b"shop:" + quote_plus(SECRET).encode()).decode()
+    where = world.endpoint
+    if answer == "echo":
+        world.says = (400, json.dumps({"error": "invalid_request", "error_description": f"{token} {pair}"}).encode())
+    elif answer == "moved":
+        world.moved = "307 http://127.0.0.1:9/"
+    elif answer == "empty":
+        world.says = (200, b"{}")
+    else:
+        where = "http://127.0.0.1:9/oauth/token"
+    auth = OnBehalfOf(token, ["stock:read"], via=Narrower(where, "shop", secret=SECRET), audience="stock")
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - each library has errors of its own
+        caller.get(f"{world.origin}/stock", auth)
+    parts = (token.split(".")[1][:40], token[-40:], SECRET, pair[-20:])
+    assert [] == [text for text in _shown(caught.value) for part in parts if part in text]
 
 
 def _says(status: int = 200, **said: object) -> tuple[int, bytes]:

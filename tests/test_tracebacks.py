@@ -241,7 +241,7 @@ def _answer(**said: object) -> Any:
 
 def _without_keys() -> Issuer:
     keys = Broken()
-    keys.find = unreachable  # type: ignore[method-assign, assignment]
+    keys.find = unreachable  # type: ignore[method-assign]
     return issuer(trusts=[trusted(keys)])
 
 

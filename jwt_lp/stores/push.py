@@ -161,7 +161,7 @@ def _client(url: str) -> Any:
     )
 
 
-def _what(error: Exception, url: str) -> str:
+def _what(error: BaseException, url: str) -> str:
     """The first line of what the library says, without a password."""
     said = (str(error).strip() or type(error).__name__).splitlines()[0]
     password = urlsplit(url).password
