@@ -51,6 +51,7 @@ from jwt_lp.policy import EMPTY
 from jwt_lp.profiles import RFC9068
 from jwt_lp.requirements import all_of
 from jwt_lp.signing import sign
+from jwt_lp.stores import open_store
 from jwt_lp.testing import Authority
 from jwt_lp.verify import TrustedIssuer, verify_signature
 
@@ -208,6 +209,8 @@ VERBS: dict[str, tuple[type[BaseException], Callable[[], object]]] = {
     "settings: environment": (ConfigurationError, lambda: Settings.from_env({"JWT_LP_STORE": PASSWORD})),
     "guard: settings": (ConfigurationError, lambda: Guard(settings(LEEWAY=-1))),
     "guard: store": (ConfigurationError, lambda: Guard(settings(STORE=f"nothing://x:{PASSWORD}@h/x"))),
+    "store: no scheme": (ConfigurationError, lambda: open_store(f"nothing://x:{PASSWORD}@h/x")),
+    "store: no URL": (ConfigurationError, lambda: open_store(PASSWORD)),
     "authority": (ConfigurationError, lambda: Authority(like=settings(LEEWAY=-1))),
     "authority: guard": (ConfigurationError, lambda: Authority(algorithm="HS256").guard(**settings(LEEWAY=-1))),
     "secrets: short": (ConfigurationError, lambda: ClientSecrets({"shop": PASSWORD, "web": ["", PASSWORD]})),

@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final, Protocol, TypeGuard, cast
 
 from jwt_lp._tables import nearest, show
-from jwt_lp.errors import ConfigurationError
+from jwt_lp.errors import ConfigurationError, clears_locals
 from jwt_lp.stores.values import (
     Asking,
     Batch,
@@ -197,6 +197,7 @@ class Store(Protocol):
         ...
 
 
+@clears_locals
 def open_store(url: str) -> Store:
     """The store at `url`.
 
