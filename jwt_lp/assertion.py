@@ -14,6 +14,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final, final
 
 from jwt_lp import jws
+from jwt_lp._worker import PerProcess
 from jwt_lp.clientauth import ASSERTION, MAX_ID, ClientRefused, name_fault, one_of, other_way, way_of
 from jwt_lp.errors import ConfigurationError, InvalidToken, clears_locals
 from jwt_lp.jwk import ALGORITHMS, SYMMETRIC
@@ -145,13 +146,13 @@ class _Seen:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._lock = Lock()
+        self._lock = PerProcess(Lock)
         self._keys: set[str] = set()
         self._ends: list[tuple[float, str]] = []
         self._forgotten = -math.inf
 
     def add(self, key: str, until: float) -> bool:
-        with self._lock:
+        with self._lock.get():
             now = self._clock()
             while self._ends and self._ends[0][0] <= now:
                 end, gone = heapq.heappop(self._ends)

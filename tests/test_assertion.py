@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import traceback
 from typing import Any
 
@@ -161,6 +163,25 @@ def test_an_assertion_serves_once_though_the_clock_jumps_ahead() -> None:
     with pytest.raises(ClientRefused, match="replayed"):
         ours.authenticate(form(made()), [])
     assert "shop" == ours.authenticate(form(made(jti="j3", exp=NOW + 90)), [])
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork_while_something_is_remembered_blocks_no_child() -> None:
+    """A lock that the parent held when it was copied stops nothing in the child, which remembers what its parent did."""
+    ours = method()
+    ours.authenticate(form(made()), [])
+    with ours._seen["shop"]._lock.get():
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(10)
+            try:
+                ours.authenticate(form(made(jti="j2")), [])
+                ours.authenticate(form(made()), [])
+            except ClientRefused as error:
+                os._exit(0 if error.cause == "replayed" else 1)
+            finally:
+                os._exit(2)
+    assert 0 == os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def test_a_refused_assertion_is_not_remembered() -> None:

@@ -62,7 +62,7 @@ STRANGER = SigningKey.generate("ES256", kid="k1")
 PASSWORD = secrets.token_hex(24)
 RAW = secrets.token_hex(32)
 SHARED = {"kty": "oct", "kid": "s1", "alg": "HS256", "k": base64.urlsafe_b64encode(RAW.encode()).decode().rstrip("=")}
-CLAIMS = {"iss": ISSUER, "sub": "alice", "aud": "api", "client_id": "web", "iat": NOW, "exp": NOW + 300, "jti": "j1"}
+CLAIMS = {"iss": ISSUER, "sub": "alice", "aud": "api", "client_id": "web", "iat": NOW, "exp": NOW + 7200, "jti": "j1"}
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -140,7 +140,7 @@ def body(said: dict[str, list[str]]) -> bytes:
 
 
 SECRETS = ClientSecrets({"web": PASSWORD})
-ASSERTIONS = PrivateKeyJwt({"shop": {"keys": [KEY.public_jwk()]}}, "here")
+ASSERTIONS = PrivateKeyJwt({"shop": {"keys": [KEY.public_jwk()]}}, "here", clock=lambda: NOW)
 BOTH = ClientMethods(SECRETS, ASSERTIONS)
 SIGNED = form(client_assertion_type=ASSERTION_TYPE, client_assertion=ASSERTION)
 HERE = Narrower(issuer(), None)
@@ -165,7 +165,7 @@ def refused_here(value: str) -> None:
 def once_fails() -> str:
     said = sign({"iss": "shop", "sub": "shop", "aud": "here", "exp": NOW + 60, "jti": "j1"}, KEY, typ="JWT")
     CANARIES.append(said[-40:])
-    method = PrivateKeyJwt({"shop": {"keys": [KEY.public_jwk()]}}, "here", once=Broken().once)
+    method = PrivateKeyJwt({"shop": {"keys": [KEY.public_jwk()]}}, "here", once=Broken().once, clock=lambda: NOW)
     return method.authenticate(form(client_assertion_type=ASSERTION_TYPE, client_assertion=said), [])
 
 
@@ -471,7 +471,10 @@ def test_what_a_caller_is_handling_keeps_its_locals() -> None:
         try:
             again(error, 7)
         except ValueError:
-            plainly("hunter2")
+            inside()
+
+    def inside() -> None:
+        plainly("hunter2")
 
     going = steps()
     theirs = next(going)
