@@ -31,6 +31,7 @@ __all__ = [
     "Permission",
     "Permissions",
     "check_grant",
+    "common",
     "fits",
     "is_pattern",
     "is_scope_token",
@@ -80,6 +81,29 @@ class _Pattern:
         if len(other.head) + other.deep <= size if self.deep else other.deep or len(other.head) != size:
             return False
         return all(mine in ("*", theirs) for mine, theirs in zip(self.head, other.head, strict=False))
+
+    def meet(self, other: _Pattern) -> _Pattern | None:
+        """What both cover, which is one pattern again, or a permission; None where that is nothing."""
+        short, long = (self, other) if len(self.head) <= len(other.head) else (other, self)
+        same = len(short.head) == len(long.head)
+        # INVARIANT: as `covers`: without `**` the length is fixed, and `**` is one segment at least.
+        if short.deep is not (long.deep if same else True):
+            return None
+        head: list[str] = []
+        for index, theirs in enumerate(long.head):
+            mine = short.head[index] if index < len(short.head) else "*"
+            if "*" not in (mine, theirs) and mine != theirs:
+                return None
+            head.append(theirs if mine == "*" else mine)
+        deep = short.deep and long.deep
+        return _Pattern(Grant(":".join([*head, *(["**"] if deep else [])]), "", pattern=True), tuple(head), deep)
+
+    def samples(self) -> Iterator[tuple[str, ...]]:
+        """One permission for each number of segments, with segments that no grant names where there are wildcards."""
+        # "" is no segment, so nothing but a wildcard covers it: what covers a sample covers all that is like it.
+        head = tuple("" if part == "*" else part for part in self.head)
+        for more in range(1, MAX_SEGMENTS - len(head) + 1) if self.deep else (0,):
+            yield (*head, *[""] * more)
 
     @property
     def rank(self) -> tuple[bool, bool, str, str, str, bool]:
@@ -156,6 +180,12 @@ class _Layer:
             yield pattern.grant
 
 
+def common(one: str, other: str) -> str | None:
+    """The permission or pattern that both of two cover, each a permission or a well-formed pattern, or None."""
+    both = _Pattern.of(Grant(one, "", pattern=True)).meet(_Pattern.of(Grant(other, "", pattern=True)))
+    return None if both is None else both.grant.text
+
+
 @dataclass(frozen=True, slots=True, init=False, eq=False)
 class Denial:
     """What is taken back of what somebody holds: whatever `pattern` covers and none of `keep` does.
@@ -183,6 +213,23 @@ class Denial:
         # INVARIANT: `**` takes everything, what does not parse as a permission included.
         covered = self.pattern == "**" or self._covered.serving(permission) is not None
         return covered and self._kept.serving(permission) is None
+
+    def takes_part(self, text: str, grant: Grant) -> bool:
+        """Whether `grant` may no longer serve all of `text`, a permission or a pattern."""
+        if not is_pattern(text):
+            return self.takes(text, grant)
+        if self.role is not None and self.role != grant.role:
+            return False
+        asked = _Pattern.of(Grant(text, "", pattern=True))
+        if not is_pattern(self.pattern):
+            return asked.covers(tuple(self.pattern.split(":"))) and self.takes(self.pattern, grant)
+        both = asked.meet(_Pattern.of(Grant(self.pattern, "", pattern=True)))
+        return both is not None and not all(map(self._keeps, both.samples()))
+
+    def _keeps(self, segments: tuple[str, ...]) -> bool:
+        if "" not in segments and ":".join(segments) in self._kept.exact:
+            return True
+        return any(each.covers(segments) for each in self._kept.patterns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,10 +315,25 @@ class Permissions:
         return next(iter(self.holders(text)), None)
 
     def holders(self, text: str) -> tuple[Grant, ...]:
-        """Every grant of the first layer that holds all of `text`, the one to credit first; none for what is cut."""
+        """Every grant of the first layer that holds all of `text`, the one to credit first; none for what is cut.
+
+        A grant of which any part of `text` was taken back holds it no more.
+        """
         if not self._layers or any(next(ceiling.containing(text), None) is None for ceiling in self._layers[1:]):
             return ()
-        return tuple(self._layers[0].containing(text))
+        found = tuple(self._layers[0].containing(text))
+        if not self._denials:
+            return found
+        return tuple(each for each in found if not any(denial.takes_part(text, each) for denial in self._denials))
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles that confer some of it, each once, also where another grant of the same text is credited."""
+        if not self._layers:
+            return ()
+        layer = self._layers[0]
+        grants = (*layer, *(each for alike in layer.others.values() for each in alike))
+        return tuple(dict.fromkeys(each.role for each in grants if each.role is not None))
 
     def cut(self, permission: str) -> bool:
         """Whether it was granted, and a ceiling holds it back."""

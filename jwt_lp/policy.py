@@ -30,7 +30,7 @@ from jwt_lp._entries import (
 from jwt_lp._tables import Fault, Table, nearest, sentence, show
 from jwt_lp._toml import line_of, places, read
 from jwt_lp.errors import ConfigurationError, PolicyError
-from jwt_lp.permissions import is_pattern
+from jwt_lp.permissions import common, is_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -148,6 +148,12 @@ class Policy:
             if named is not None
             else any(meets(text, name) and not self.catalogue[name].retired for name in candidates)
         )
+
+    def under(self, pattern: str) -> tuple[str, ...]:
+        """What a pattern covers of the catalogue, in its order and without what is retired; a placeholder is `*`."""
+        live = (name.split(":") for name, entry in self.catalogue.items() if not entry.retired)
+        names = (":".join("*" if part[:1] == "{" else part for part in each) for each in live)
+        return tuple(dict.fromkeys(filter(None, (common(pattern, name) for name in names))))
 
     def encode(self, permissions: Iterable[str]) -> str:
         """Write `permissions` as positions in the catalogue, for the claim `cperm`; order and repetition mean nothing.

@@ -209,7 +209,7 @@ def _asked(token: AccessToken) -> _Asked:
         if lineage.subject is not None:
             issuers.append(lineage.subject[0])
             subjects.append(lineage.subject)
-    roles = dict.fromkeys((*token.roles, *(grant.role for grant in token.permissions if grant.role is not None)))
+    roles = dict.fromkeys((*token.roles, *token.permissions.roles))
     # A name under each issuer: who acted for another issuer's subject is known to that one too.
     holders = [
         *(digest("subject", *each) for each in subjects),

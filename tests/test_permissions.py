@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from enum import Enum, StrEnum
 from functools import partial
+from itertools import product
 from typing import Any
 from urllib.parse import unquote
 from uuid import UUID
@@ -20,6 +21,7 @@ from jwt_lp.permissions import (
     MAX_SEGMENTS,
     Denial,
     check_grant,
+    common,
     fits,
     is_pattern,
     is_scope_token,
@@ -609,3 +611,53 @@ def test_what_a_ceiling_holds_back_was_not_taken_back() -> None:
     rest = (Permissions.of(["a:read", "b:read"]) & Permissions.of(["b:read"])).without([denial])
     assert (False, True) == ("a:read" in rest, "b:read" in rest)
     assert (None, None) == (rest.taken("a:read"), Permissions().without([denial]).taken("a:read"))
+
+
+# Few enough to try them all: "z" stands for every segment that no pattern names. Patterns of at most three segments
+# and `**` tell no two permissions of four segments or more apart by their length.
+EVERY = [":".join(each) for size in range(1, 5) for each in product("abz", repeat=size)]
+short = st.builds(
+    lambda head, deep: ":".join([*head, *(["**"] if deep else [])]),
+    st.lists(st.sampled_from(["a", "b", "*"]), min_size=1, max_size=3),
+    st.booleans(),
+) | st.just("**")
+
+
+def covered(pattern: str) -> set[str]:
+    held = Permissions.of([pattern], patterns=True)
+    return {each for each in EVERY if each in held}
+
+
+@settings(max_examples=500, deadline=None)
+@given(short, short)
+def test_what_two_patterns_have_in_common(one: str, other: str) -> None:
+    """It is one pattern, whichever is named first, and covers exactly what both cover."""
+    both = common(one, other)
+    assert both == common(other, one)
+    assert (set() if both is None else covered(both)) == covered(one) & covered(other)
+
+
+@settings(max_examples=500, deadline=None)
+@given(short, short, st.lists(short, max_size=3), st.sampled_from([None, "clerk"]), st.sampled_from([None, "clerk"]))
+def test_a_part_is_taken_where_some_permission_is(
+    asked: str, pattern: str, keep: list[str], role: str | None, holder: str | None
+) -> None:
+    """A grant loses a part of a permission or pattern exactly where it may no longer serve one that this stands for."""
+    denial, grant = Denial("d", pattern, keep, role), Grant(asked, "scope", holder, pattern=True)
+    some = any(denial.takes(each, grant) for each in covered(asked))
+    assert some is denial.takes_part(asked, grant)
+    left = Permissions.of([grant]).without([denial])
+    assert (left.containing(asked) is None) is some
+
+
+def test_an_exception_for_all_that_two_patterns_have_in_common() -> None:
+    """It may be one permission; then nothing is taken."""
+    grant = Grant("a:*", "scope", pattern=True)
+    assert [False, True] == [Denial("d", "*:b", [keep]).takes_part("a:*", grant) for keep in ("a:b", "a:c")]
+
+
+def test_a_pattern_beside_what_is_no_permission() -> None:
+    """A denial of what does not parse takes that text; an exception that is none keeps nothing else."""
+    grant = Grant("a:*", "scope", pattern=True)
+    assert not Denial("d", "b::c").takes_part("a:*", grant)
+    assert Denial("d", "a:*", ["a:"]).takes_part("a:*", grant)

@@ -817,3 +817,14 @@ def test_every_key_and_element_of_a_document_is_found(data: Any) -> None:
 def test_a_table_without_known_keys_takes_any() -> None:
     """A table of names has no list of keys that it may have."""
     assert {"x": 1} == Table.read((), {"x": 1}, []).data
+
+
+def test_what_a_pattern_covers_of_the_catalogue() -> None:
+    """Each entry once, templates as patterns, cut to what the pattern covers, and nothing that is retired."""
+    names = ["orders:list", "orders:{id}:read", "orders:{id}:{part}", "stock:take", "orders:old"]
+    catalogue = {name: {"retired": name == "orders:old"} for name in names}
+    policy = Policy.from_mapping({"version": 1, "permissions": catalogue})
+    assert ("orders:list",) == policy.under("orders:*")
+    assert ("orders:list", "orders:*:read", "orders:*:*", "stock:take") == policy.under("**")
+    assert ("orders:7:read", "orders:7:*") == policy.under("orders:7:*")
+    assert () == policy.under("bills:**")
