@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from jwt_lp.permissions import Grant
     from jwt_lp.requirements import Outcome, Requirement
     from jwt_lp.settings import Settings
-    from jwt_lp.standing import Ledger
+    from jwt_lp.standing import Ledger, Standing
     from jwt_lp.stores import Outcome as Kind
     from jwt_lp.stores import Store
     from jwt_lp.usage import Recording, Slot
@@ -189,6 +189,12 @@ class Account:
             self._alert(Freshness.NONE)
             return _UNKNOWN
         return self.memo(token).holder
+
+    def standing(self, token: AccessToken) -> Standing:
+        """What of a token was taken back, for an `Issuer`; `StoreError` where that is not known well enough."""
+        if not self.settled:
+            self.settle(wait=True)
+        return self.revocations.fresh_standing(token)
 
     def unsure(self, requirement: Requirement) -> Cause | None:
         """Why `requirement` may not be decided from what is known, if so."""

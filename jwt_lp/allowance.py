@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
+from jwt_lp._tables import nearest
 from jwt_lp.claims import COMPACT, ROLE_SCOPE
 from jwt_lp.errors import GrammarError, InvalidToken, PolicyError
 from jwt_lp.jws import MAX_TOKEN, read_json
 from jwt_lp.lineage import DESCENT
-from jwt_lp.narrowing import named
-from jwt_lp.permissions import check_grant, is_pattern
+from jwt_lp.narrowing import Share, named
+from jwt_lp.permissions import Grant, check_grant, is_pattern
 from jwt_lp.verify import MAX_GRANTS, MAX_PATTERNS
 
 if TYPE_CHECKING:
+    from jwt_lp.permissions import Denial
     from jwt_lp.policy import Audience, Policy
 
 MAX_LIFETIME: Final = 3600.0
@@ -29,6 +31,14 @@ MAX_SIZE: Final = 4096
 # What the issuer itself writes, and no caller.
 OURS: Final = frozenset(
     {"iss", "sub", "aud", "iat", "exp", "nbf", "jti", "client_id", "scope", "roles", COMPACT, ROLE_SCOPE} | DESCENT
+)
+
+# Besides, what some profile reads as a grant or a client, or as a sign that a token is none of access, and what binds
+# a token to a key.
+_READ: Final = frozenset(
+    {"permissions", "scp", "groups", "entitlements", "realm_access", "resource_access", "cognito:groups", "wids"}
+    | {"azp", "cid", "appid", "uti", "typ", "token_use", "nonce", "at_hash", "c_hash", "s_hash", "events"}
+    | {"cnf", "may_act", "authorization_details"}
 )
 
 
@@ -121,6 +131,63 @@ class ClaimPolicy:
                 read_json(as_json(extra), "claims")
             except InvalidToken as error:
                 raise PolicyError(f"no verifier would read these claims: {error.detail}", reason="claims") from None
+
+
+def copy_faults(copied: Mapping[str, str], listed: Collection[str] | None = None) -> list[str]:
+    """What is wrong with copying claims of another issuer, by its names, into claims of ours.
+
+    `listed` are the claims that some audience of ours lists; None leaves that to who knows them.
+    """
+    faults: list[str] = []
+    for ours in dict.fromkeys(copied.values()):
+        theirs = [name for name, target in copied.items() if target == ours]
+        if ours in OURS | _READ:
+            faults.append(
+                f"{ours!a} is what a verifier reads the token's issuer, holder or grants from, and is never copied: "
+                "copy into a claim of another name, and bind that one"
+            )
+        elif listed is not None and ours not in listed:
+            faults.append(
+                f"no audience lists the claim {ours!a}{nearest(ours, listed)}: add it to claims under [audiences] in "
+                "the policy, or copy into one that is there"
+            )
+        if len(theirs) > 1:
+            faults.append(f"{named(map(ascii, theirs))} would all become {ours!a}: give each a claim of its own")
+    return faults
+
+
+def untaken(
+    policy: Policy,
+    permissions: Iterable[str],
+    roles: Iterable[str],
+    through: Mapping[str, Iterable[str]],
+    denials: Sequence[Denial],
+) -> tuple[Share, tuple[str, ...]]:
+    """What is left once `denials` are taken out: grants, direct and through a role, and the roles that stay whole.
+
+    Of a pattern that loses a part, the entries of the catalogue stay that lose nothing; of a role that does, what is
+    left of its grants. `roles` are in the policy; `through` holds grants by the role that confers them.
+    """
+
+    def left(texts: Iterable[str], role: str | None = None) -> tuple[str, ...]:
+        found: list[str] = []
+        for text in texts:
+            grant = Grant(text, "", role)
+            taken = any(denial.takes_part(text, grant) for denial in denials)
+            parts = (policy.under(text) if is_pattern(text) else ()) if taken else (text,)
+            found += [each for each in parts if not any(denial.takes_part(each, grant) for denial in denials)]
+        return tuple(dict.fromkeys(found))
+
+    kept = {role: left(texts, role) for role, texts in through.items()}
+    whole: list[str] = []
+    for role in roles:
+        grants = tuple(grant.text for grant in policy.roles[role].grants)
+        rest = left(grants, role)
+        if rest == grants:
+            whole.append(role)
+        else:
+            kept[role] = rest
+    return Share(left(permissions), {role: texts for role, texts in kept.items() if texts}), tuple(whole)
 
 
 def check_roles(roles: Sequence[str], policy: Policy) -> None:

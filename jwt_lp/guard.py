@@ -38,6 +38,7 @@ from jwt_lp.verify import Verifier
 
 if TYPE_CHECKING:
     from jwt_lp.account import Account, MemoryStatus
+    from jwt_lp.issue import Revoked
     from jwt_lp.keys import KeysStatus
     from jwt_lp.routes import Route, Rules
     from jwt_lp.signing import SigningKey, SigningKeys
@@ -231,10 +232,11 @@ class Guard:
         client: str | None = None,
         lifetime: float = LIFETIME,
         compact: bool = False,
-        revoked: Callable[[AccessToken], bool] | None = None,
+        revoked: Revoked | None = None,
     ) -> Issuer:
         """The issuer marked `OWN`, ready to make tokens with `keys` and to narrow those of every issuer configured.
 
+        With a `STORE` it signs nothing that was taken back, unless `revoked` is given in its place.
         `ConfigurationError` unless exactly one issuer is marked so. The rest is as for `Issuer`.
         """
         own = [issuer for issuer in self.settings.issuers if issuer.own]
@@ -250,7 +252,7 @@ class Guard:
             lifetime=lifetime,
             compact=compact,
             trusts=[each.trusted(self._sources[each.name]) for each in self.settings.issuers if not each.own],
-            revoked=revoked or (None if self._account is None else self._account.revocations.revoked),
+            revoked=revoked or (None if self._account is None else self._account.standing),
             clock=self._clock,
         )
 

@@ -14,26 +14,31 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from jwt_lp.allowance import OURS, ClaimPolicy, as_json, check_roles
-from jwt_lp.claims import COMPACT, is_array
+from jwt_lp.allowance import OURS, ClaimPolicy, as_json, check_roles, copy_faults, untaken
+from jwt_lp.claims import COMPACT, ROLE_SCOPE, AccessToken, is_array
 from jwt_lp.errors import ConfigurationError, PolicyError, clears_locals
+from jwt_lp.lineage import Lineage
 from jwt_lp.narrowing import actor_of, audience_of, descent, named, share
 from jwt_lp.permissions import Permissions
 from jwt_lp.policy import EMPTY, Policy
 from jwt_lp.profiles import RFC9068
 from jwt_lp.signing import OneKey, OwnKeys, SigningKey, SigningKeys
+from jwt_lp.standing import Standing
 from jwt_lp.verify import TrustedIssuer, Verifier
 
 if TYPE_CHECKING:
-    from jwt_lp.claims import AccessToken
+    from jwt_lp.permissions import Denial
 
 __all__ = ["ClaimPolicy", "Issuer"]
 
 LIFETIME: Final = 300.0
 
 _ID_BYTES: Final = 12
+
+Revoked: TypeAlias = Callable[[AccessToken], "Standing | bool"]
+"""What of a token was taken back: a `Standing` says it by permission, True is the whole token, False nothing."""
 
 
 class Issuer:
@@ -45,10 +50,13 @@ class Issuer:
     has an hour, 4,096 characters, wildcards and no further claim. `audience` and `client` are those of `issue` where it is not told; `lifetime` is seconds.
     With `compact`, permissions are written as positions in the catalogue where that is shorter.
 
-    `trusts` are other issuers whose tokens may be narrowed. `revoked` says of a verified token whether it was taken
-    back; one that raises refuses. `clock` gives seconds since the epoch, `randomness` so many random bytes.
+    `trusts` are other issuers whose tokens may be narrowed; of their claims only those are kept that `copy_claims` of
+    that issuer names. `revoked` says what was taken back of a token, one that is given or one that is to be made: True
+    or False, or a `Standing`, which says it by permission. Nothing that was taken back is signed; where `revoked` raises
+    or answers neither, nothing is. `clock` gives seconds since the epoch, `randomness` so many random bytes.
 
-    Every method raises `PolicyError` where the policy does not allow what is asked, with `reason` and a message that
+    `ConfigurationError` for names that could be taken for another issuer's, and for claims that cannot be copied. Every
+    method raises `PolicyError` where the policy does not allow what is asked, with `reason` and a message that
     names what is at fault and what to do.
     """
 
@@ -64,11 +72,11 @@ class Issuer:
         lifetime: float = LIFETIME,
         compact: bool = False,
         trusts: Sequence[TrustedIssuer] = (),
-        revoked: Callable[[AccessToken], bool] | None = None,
+        revoked: Revoked | None = None,
         clock: Callable[[], float] = time.time,
         randomness: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        _check(issuer, trusts)
+        _check(issuer, trusts, client)
         _check_kinds(keys, policy)
         self.issuer: str = issuer
         self.policy: Policy = policy
@@ -78,6 +86,7 @@ class Issuer:
         self._allowed = (
             dict(claims) if claims else {each.name: ClaimPolicy.of(each) for each in policy.audiences.values()}
         )
+        _check_copies(trusts, self._allowed.values())
         self._lifetime = lifetime
         self._compact = compact and bool(policy.catalogue)
         self._trusts = {each.issuer: each for each in trusts}
@@ -105,12 +114,11 @@ class Issuer:
 
         `lifetime` is seconds; left out, it is the issuer's or the audience's longest, whichever is shorter. `claims`
         are what else shall stand in it, all of them on the audience's list.
+
+        What `revoked` says was taken back from the subject, the client or a role is left out, as a guard that knows
+        of it would refuse it; of a role or a pattern, what is left stays. `PolicyError` where nothing is.
         """
-        if any(str(subject).startswith(f"{each.name}:") for each in self._trusts.values()):
-            raise PolicyError(
-                "the subject begins with the name of another issuer, whose subjects are called so here: "
-                "have its own token narrowed"
-            )
+        self._check_names(subject=subject, client=client)
         audience = self._said("audience", audience or self._audience)
         client = self._said("client", client or self._client)
         allowed = self.allowed(audience)
@@ -122,10 +130,10 @@ class Issuer:
         body = self._registered(
             self._said("subject", subject), audience, client, allowed.lifetime(lifetime, self._lifetime, audience)
         )
-        body |= self._granted(asked)
-        if named_roles:
-            body["roles"] = list(named_roles)
-        return self._signed({**body, **extra}, allowed, audience)
+        held = [*Permissions.of(asked, patterns=True), *self.policy.grants(named_roles)]
+        made = AccessToken(permissions=Permissions.of(held), roles=named_roles, fingerprint="", **self._described(body))
+        kept = self._kept(asked, named_roles, {}, self._taken(made), allowed, audience)
+        return self._signed({**body, **kept, **extra}, allowed, audience)
 
     @clears_locals
     def narrow(
@@ -141,8 +149,10 @@ class Issuer:
 
         `audience` is one of the token's, or one that the policy lets such a one call (`may_call`); left out, the
         token's own. `actor` is a client of the policy that acts for the subject: the new token holds what both
-        hold. Of other claims those are kept that are on the audience's list. The subject of another issuer's token
-        becomes `NAME:SUBJECT`, by the name that issuer has among `trusts`, and stands as it was in `sub_id`.
+        hold. Of other claims those are kept that are on the audience's list; of another issuer's token, those that its
+        `copy_claims` name, under our names. Its subject becomes `NAME:SUBJECT`, by the name that issuer has among
+        `trusts`, and stands as it was in `sub_id`. What was taken back, from whom it was or from whom it shall be, is
+        not held, nor is a pattern that lost a part.
 
         `InvalidToken` and `KeysUnavailable` as `verify` raises them.
         """
@@ -150,22 +160,24 @@ class Issuer:
         claims = _claims(parent)
         own = parent.issuer == self.issuer
         acting = actor_of(self.policy, actor)
+        self._check_names(actor=actor, **(_names(parent) if own else {}))
         target = audience_of(self.policy, self.audiences(parent), audience, actor)
         allowed = self.allowed(target)
         asked = _texts("permissions", permissions)
         allowed.check_grants(asked, self.policy, target)
-        taken = share(parent.permissions, asked, acting)
+        denials = self._taken(parent)
         from_parent = descent(parent, claims, own=own, actor=actor)
-        self._ask_revoked(parent)
         subject = parent.subject if own else f"{parent.issuer_name}:{parent.subject}"
         # INVARIANT: a name that another issuer gave is never taken for one of ours.
         asking = parent.client if own or parent.client is None else f"{parent.issuer_name}:{parent.client}"
         client = self._said("client", actor or asking or self._client)
         life = allowed.lifetime(lifetime, self._lifetime, target)
-        body = self._registered(subject, target, client, life, parent.expires_at)
-        kept = {name: claims[name] for name in sorted(allowed.claims - OURS) if name in claims}
+        body = {**self._registered(subject, target, client, life, parent.expires_at), **from_parent}
+        # INVARIANT: what was taken back from whoever the child names, its actor too, is not signed for them.
+        denials += self._taken(replace(parent, fingerprint="", **self._described(body)))
+        taken = share(parent.permissions.without(denials), asked, acting)
         return self._signed(
-            {**body, **self._granted(taken.direct), **taken.claims, **from_parent, **kept}, allowed, target
+            {**body, **self._granted(taken.direct), **taken.claims, **self._carried(parent, allowed)}, allowed, target
         )
 
     @clears_locals
@@ -180,8 +192,9 @@ class Issuer:
         """Make a new token in place of one of ours that is alive, from what its subject is granted **now**.
 
         `permissions` and `roles` are all that the subject is granted; the new token has of them what the old one
-        had (RFC 6749, section 6), so that nothing lives on that was taken away. A narrowed token is not renewed:
-        renew the one it comes from.
+        had (RFC 6749, section 6), less what `revoked` says was taken back, so that nothing lives on that was taken
+        away; of a role or a pattern that lost a part, what is left. A narrowed token is not renewed: renew the one it
+        comes from.
         """
         old = self.verify(token)
         if old.issuer != self.issuer or old.lineage is not None:
@@ -190,35 +203,71 @@ class Issuer:
                 "renew the token that it comes from",
                 reason="lineage",
             )
-        self._ask_revoked(old)
-        claims = _claims(old)
-        audience = audience_of(self.policy, _listed(claims["aud"]), None, None)
+        self._check_names(**_names(old))
+        denials = self._taken(old)
+        audience = audience_of(self.policy, _listed(_claims(old)["aud"]), None, None)
         allowed = self.allowed(audience)
-        kept, kept_roles = self._kept(old, _texts("permissions", permissions), _texts("roles", roles))
-        allowed.check_grants(kept, self.policy, audience)
+        had = self._still(old, _texts("permissions", permissions), _texts("roles", roles))
         body = self._registered(
             old.subject,
             audience,
             self._said("client", old.client),
             allowed.lifetime(lifetime, self._lifetime, audience),
         )
-        body |= self._granted(kept)
-        if kept_roles:
-            body["roles"] = kept_roles
-        body |= {name: claims[name] for name in sorted(allowed.claims - OURS) if name in claims}
-        return self._signed(body, allowed, audience)
+        kept = self._kept(*had, denials, allowed, audience)
+        return self._signed({**body, **kept, **self._carried(old, allowed)}, allowed, audience)
 
-    def _kept(self, old: AccessToken, permissions: Sequence[str], roles: Sequence[str]) -> tuple[list[str], list[str]]:
-        """What a token has, of permissions and of roles, that its subject is granted now; `PolicyError` for nothing."""
+    def _still(
+        self, old: AccessToken, permissions: Sequence[str], roles: Sequence[str]
+    ) -> tuple[list[str], list[str], dict[str, list[str]]]:
+        """What a token has that its subject is granted now: direct grants, roles, and what it has of other roles.
+
+        `PolicyError` for nothing.
+        """
         check_roles(roles, self.policy)
         granted = Permissions.of([*Permissions.of(permissions, patterns=True), *self.policy.grants(roles)])
         had = [grant.text for grant in old.permissions if grant.role is None]
         # What was retired since is left out like what was taken away.
         kept = [text for text in had if granted.containing(text) is not None and self.policy.lists(text)]
         kept_roles = [role for role in old.roles if role in roles]
-        if (had or old.roles) and not (kept or kept_roles):
+        # Of a role that had lost a part when the token was made, what was left.
+        through: dict[str, list[str]] = {}
+        for role, texts in cast("Mapping[str, str]", _claims(old).get(ROLE_SCOPE, {})).items():
+            if role in roles and role not in old.roles:
+                confers = Permissions.of(self.policy.roles[role].grants)
+                through[role] = [text for text in texts.split(" ") if confers.containing(text) is not None]
+        if any(True for _ in old.permissions) and not (kept or kept_roles or any(through.values())):
             raise PolicyError("nothing that the token holds is granted any more: sign in again", reason="scope")
-        return kept, kept_roles
+        return kept, kept_roles, through
+
+    def _kept(
+        self,
+        permissions: Sequence[str],
+        roles: Sequence[str],
+        through: Mapping[str, Sequence[str]],
+        denials: Sequence[Denial],
+        allowed: ClaimPolicy,
+        audience: str,
+    ) -> dict[str, object]:
+        """The claims that hold what is asked for, less what was taken back; `PolicyError` where all of it was."""
+        left, whole = untaken(self.policy, permissions, roles, through, denials)
+        if (permissions or roles or through) and not (left.direct or left.through or whole):
+            raise PolicyError(
+                "all that the token would hold was taken back: see `jwt-lp revocations`, and lift what is needed",
+                reason="revoked",
+            )
+        allowed.check_grants(left.direct, self.policy, audience)
+        found = {**self._granted(left.direct), **left.claims}
+        return {**found, "roles": list(whole)} if whole else found
+
+    def _carried(self, parent: AccessToken, allowed: ClaimPolicy) -> dict[str, object]:
+        """The claims besides grants that a token takes over from one it is made of."""
+        claims = _claims(parent)
+        if parent.issuer == self.issuer:
+            return {name: claims[name] for name in sorted(allowed.claims - OURS) if name in claims}
+        # INVARIANT: another issuer says nothing in our name that the operator did not say it may.
+        copied = self._trusts[parent.issuer].copy_claims.items()
+        return {ours: claims[name] for name, ours in sorted(copied) if ours in allowed.claims and name in claims}
 
     @clears_locals
     def verify(self, token: str) -> AccessToken:
@@ -283,21 +332,49 @@ class Issuer:
                 return {COMPACT: compact, **({"scope": rest} if rest else {})}
         return {"scope": scope} if scope else {}
 
-    def _ask_revoked(self, token: AccessToken) -> None:
+    def _described(self, body: dict[str, Any]) -> dict[str, Any]:
+        """What an `AccessToken` would say of a token of ours with this body, besides its grants."""
+        return {
+            "issuer": self.issuer,
+            "issuer_name": self.issuer,
+            "subject": body["sub"],
+            "client": body["client_id"],
+            "issued_at": body["iat"],
+            "expires_at": body["exp"],
+            "token_id": body["jti"],
+            "lineage": Lineage.read(body, self.issuer),
+            "_claims": body,
+        }
+
+    def _taken(self, token: AccessToken) -> tuple[Denial, ...]:
+        """What of a token was taken back; `PolicyError` where all of it was, and where nobody can tell."""
         if self._revoked is None:
-            return
+            return ()
         try:
-            revoked = self._revoked(token)
+            said = self._revoked(token)
         except Exception:  # noqa: BLE001 - whatever went wrong, nobody can say that it was not
-            revoked = None
-        # INVARIANT: what cannot be asked is refused, and so is an answer that is no plain False.
-        if revoked is not False:
-            raise PolicyError(
-                "whether the token was taken back could not be asked: try again"
-                if revoked is None
-                else "the token was taken back: sign in again",
-                reason="undecided" if revoked is None else "revoked",
-            )
+            said = None
+        # INVARIANT: what cannot be asked is refused, and so is an answer that is neither a Standing nor a plain False.
+        if said is False:
+            return ()
+        if isinstance(said, Standing) and said.dead is None:
+            return said.denials
+        raise PolicyError(
+            "whether the token was taken back could not be asked: try again"
+            if said is None
+            else "the token was taken back, or all that is issued to its subject or client: sign in again",
+            reason="undecided" if said is None else "revoked",
+        )
+
+    def _check_names(self, **named_so: object) -> None:
+        """Refuse a name of ours that is how another issuer's subjects and clients are called here."""
+        for what, name in named_so.items():
+            if _is_foreign(name, self._trusts.values()):
+                raise PolicyError(
+                    f"the {what} begins with the name of another issuer, whose {what}s are called so here: "
+                    + ("have its own token narrowed" if what == "subject" else "give it another name"),
+                    reason="actor" if what == "actor" else "policy",
+                )
 
     def _signed(self, claims: Mapping[str, object], allowed: ClaimPolicy, audience: str) -> str:
         payload = as_json(claims)
@@ -326,7 +403,7 @@ class Issuer:
         return f"<Issuer {self.issuer}>"
 
 
-def _check(issuer: object, trusts: Sequence[TrustedIssuer]) -> None:
+def _check(issuer: object, trusts: Sequence[TrustedIssuer], client: object) -> None:
     if not _is_text(issuer):
         raise ConfigurationError("an issuer has a name: the iss of its tokens, usually its https address")
     if any(each.issuer == issuer for each in trusts):
@@ -334,6 +411,31 @@ def _check(issuer: object, trusts: Sequence[TrustedIssuer]) -> None:
     if any(each.own for each in trusts):
         # Whoever narrowed a token of theirs would be taken for us.
         raise ConfigurationError("an issuer among trusts is marked own: only one issuer can be this one")
+    names = [each.name.lower() for each in trusts]
+    if len({*names}) < len(names) or len({each.issuer for each in trusts}) < len(trusts):
+        raise ConfigurationError("two issuers among trusts have one name, or are one: give each a name of its own")
+    if any(not name or ":" in name for name in names):
+        raise ConfigurationError(
+            "an issuer among trusts has a name without `:`, for its subjects are called NAME:SUBJECT"
+        )
+    if _is_foreign(client, trusts):
+        raise ConfigurationError(
+            "the client begins with the name of another issuer, whose clients are called so here: give it another name"
+        )
+
+
+def _is_foreign(name: object, trusts: Iterable[TrustedIssuer]) -> bool:
+    """Whether a subject or a client is called as those of another issuer are here, in any case."""
+    return any(str(name).lower().startswith(f"{each.name.lower()}:") for each in trusts)
+
+
+def _check_copies(trusts: Iterable[TrustedIssuer], allowed: Iterable[ClaimPolicy]) -> None:
+    listed = frozenset[str]().union(*(each.claims for each in allowed))
+    faults = [
+        f"copy_claims of {each.name}: {fault}" for each in trusts for fault in copy_faults(each.copy_claims, listed)
+    ]
+    if faults:
+        raise ConfigurationError(*faults)
 
 
 def _ours(issuer: str, keys: SigningKeys) -> TrustedIssuer:
@@ -383,6 +485,13 @@ def _listed(value: object) -> tuple[str, ...]:
 def _claims(token: AccessToken) -> Mapping[str, object]:
     """The claims to read from, and not to hand on, so they need not be made read-only first."""
     return token._claims  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+def _names(token: AccessToken) -> dict[str, object]:
+    """The names in a token of ours that are ours to give: none where another issuer made the first of its line."""
+    if token.lineage is not None and token.lineage.subject is not None:
+        return {}
+    return {"subject": token.subject, "client": token.client}
 
 
 def _is_text(value: object) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from jwt_lp._custom import from_mapping as custom_profile
 from jwt_lp._tables import nearest
+from jwt_lp.allowance import copy_faults
 from jwt_lp.claims import ClaimProfile
 from jwt_lp.errors import ConfigurationError, GrammarError
 from jwt_lp.fetch import check_url
@@ -26,13 +28,16 @@ if TYPE_CHECKING:
 MAX_LEEWAY: Final = 300
 ISSUER_KEYS: Final = (
     "ISSUER", "AUDIENCE", "ALGORITHMS", "PROFILE", "OWN", "JWKS", "JWKS_URL", "DISCOVERY",
-    "LEEWAY", "MAX_LIFETIME", "CEILING", "PATTERNS", "SENDER_CONSTRAINED",
+    "LEEWAY", "MAX_LIFETIME", "CEILING", "PATTERNS", "SENDER_CONSTRAINED", "COPY_CLAIMS",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuerSettings:
-    """One issuer as configured. Exactly one of `static`, `jwks_url` and `discovery` says where its keys are."""
+    """One issuer as configured. Exactly one of `static`, `jwks_url` and `discovery` says where its keys are.
+
+    `copy_claims` holds claims of ours by the name that this issuer has for them.
+    """
 
     name: str
     issuer: str
@@ -49,6 +54,7 @@ class IssuerSettings:
     max_lifetime: float = 86400.0
     ceiling: Permissions | None = None
     sender_constrained: frozenset[str] = frozenset()
+    copy_claims: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def source(self, allow_http_hosts: Collection[str] = ()) -> KeySource:
         """Where its keys come from; nothing is fetched yet."""
@@ -78,6 +84,7 @@ class IssuerSettings:
             ceiling=self.ceiling,
             sender_constrained=self.sender_constrained,
             development=development,
+            copy_claims=self.copy_claims,
         )
 
 
@@ -97,6 +104,7 @@ class IssuerReader(Reader):
         leeway, max_lifetime = self.seconds("LEEWAY", 0.0, MAX_LEEWAY), self.seconds("MAX_LIFETIME", 86400.0, None)
         patterns = self.flag("PATTERNS")
         sender_constrained = self.sender_constrained()
+        copy_claims = self.copy_claims(own=own)
         if len(self.faults) > before:
             return None
         return IssuerSettings(
@@ -111,6 +119,7 @@ class IssuerReader(Reader):
             leeway=leeway,
             max_lifetime=max_lifetime,
             sender_constrained=sender_constrained,
+            copy_claims=copy_claims,
             **keys,
         )
 
@@ -183,6 +192,20 @@ class IssuerReader(Reader):
             known = nearest(name, CONFIRMATIONS) or f"; there are {', '.join(sorted(CONFIRMATIONS))}"
             self.fault(f"SENDER_CONSTRAINED: {name!a} is no confirmation method{known}")
         return names
+
+    def copy_claims(self, *, own: bool) -> Mapping[str, str]:
+        """Which of its claims become which of ours where its tokens are narrowed; none unless said."""
+        value: object = self.values.get("COPY_CLAIMS") or cast("dict[str, str]", {})
+        if not is_object(value) or not all(isinstance(each, str) and each for pair in value.items() for each in pair):
+            self.fault('COPY_CLAIMS is a mapping from a claim of this issuer to one of ours, as {"org_id": "tenant"}')
+            return {}
+        if own and value:
+            self.fault(
+                "COPY_CLAIMS: this issuer is OWN, and its tokens keep their claims: it belongs to another issuer"
+            )
+        copied = cast("Mapping[str, str]", value)
+        self.faults += [f"{self.where}: COPY_CLAIMS: {each}" for each in copy_faults(copied)]
+        return MappingProxyType(dict(copied))
 
     def profile(self) -> ClaimProfile:
         """How its tokens are shaped: a shipped profile's name, or a profile of the operator's own."""

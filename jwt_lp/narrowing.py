@@ -44,8 +44,8 @@ def named(texts: Iterable[str]) -> str:
 def share(parent: Permissions, asked: Sequence[str], actor: tuple[str, Permissions] | None = None) -> Share:
     """What a child that is to hold `asked` takes from its parent.
 
-    Each is a well-formed permission or pattern, and has to be contained in one grant of the parent, and in one of
-    the actor's (its name, and what it holds itself).
+    Each is a well-formed permission or pattern, and has to be contained in one grant of the parent, nothing of which
+    was taken back, and in one of the actor's (its name, and what it holds itself).
     """
     direct: list[str] = []
     through: dict[str, list[str]] = {}
@@ -62,8 +62,12 @@ def share(parent: Permissions, asked: Sequence[str], actor: tuple[str, Permissio
             for role in dict.fromkeys(cast(str, grant.role) for grant in holders):
                 through.setdefault(role, []).append(text)
     if lacking:
+        before = parent.without(())
+        taken = [text for text in lacking if before.holders(text)]
         raise PolicyError(
-            f"the token to be narrowed does not hold {named(lacking)}: ask for what one of its grants contains",
+            f"{named(taken)} was taken back, as a whole or in part: leave it out, or ask for what is left of it"
+            if taken
+            else f"the token to be narrowed does not hold {named(lacking)}: ask for what one of its grants contains",
             reason="scope",
         )
     if actor is not None:

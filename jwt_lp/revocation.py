@@ -171,11 +171,11 @@ class Revocations:
         """What of a token was taken back."""
         return self.view.ledger.standing(token, self._wall())
 
-    def revoked(self, token: AccessToken) -> bool:
-        """Whether a token as a whole was taken back; `StoreError` where that cannot be told. For an `Issuer`."""
+    def fresh_standing(self, token: AccessToken) -> Standing:
+        """What of a token was taken back; `StoreError` where that is not known well enough to sign by it."""
         if self.freshness() is not Freshness.FRESH:
             raise StoreError("what was taken back is not known well enough: the store was not heard of for too long")
-        return self.standing(token).dead is not None
+        return self.standing(token)
 
     def poll(self) -> float:
         """Ask the source for what changed; gives the seconds until the next time. Raises what the source raises."""

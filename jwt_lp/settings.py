@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final, Self, cast
 
-from jwt_lp.allowance import ClaimPolicy
+from jwt_lp.allowance import ClaimPolicy, copy_faults
 from jwt_lp.errors import ConfigurationError, clears_locals
 from jwt_lp.issuers import ISSUER_KEYS, IssuerReader, IssuerSettings
 from jwt_lp.lint import LintOptions
@@ -116,7 +116,8 @@ class Settings:
         """What is wrong with a declaration under these settings; a start-up check lists it."""
         issuers = [issuer.name for issuer in self.issuers]
         bindings = [leaf for leaf in requirement.leaves() if isinstance(leaf, Binding)]
-        return tuple(f"{requirement}: {fault}" for leaf in bindings for fault in leaf.faults(issuers))
+        faults = [fault for leaf in bindings for fault in (*leaf.faults(issuers), *_unvouched(leaf, self.issuers))]
+        return tuple(f"{requirement}: {fault}" for fault in faults)
 
     def outside(self, role: str, issuer: IssuerSettings) -> str:
         """The issuer's own name for a role of the policy; the role itself where the issuer is ours.
@@ -137,6 +138,18 @@ class Settings:
             if owner in owners and name.partition(":")[0] in labels:
                 return name
         raise ConfigurationError(f'no role of {issuer.name} confers {role}: add from = ["..."] to it in the policy')
+
+
+def _unvouched(binding: Binding, issuers: Sequence[IssuerSettings]) -> list[str]:
+    """Where the binding compares what any issuer may have said whose tokens ours narrows."""
+    own = {each.name for each in issuers if each.own}
+    names = {*own, ""} if own and len(issuers) == 1 else own
+    return [
+        f"{binding}: sub_id is a subject of whichever issuer made the first token: have that issuer's sub copied into "
+        "a claim of its own, COPY_CLAIMS where the token is narrowed, and compare that"
+        for issuer, path in binding.paths
+        if issuer in names and path[0] == "sub_id"
+    ]
 
 
 def _placed(tree: dict[str, object], keys: list[str], value: str) -> bool:
@@ -166,18 +179,20 @@ class _SettingsReader(IssuerReader):
         explain = self.flag("EXPLAIN")
         if explain and not development:
             self.fault("EXPLAIN tells clients why they were refused: it needs JWT_LP_DEV=1")
+        issuers, policy, claims = self.issuers(several=several, hosts=hosts), self.policy(), self.claims()
+        self.copies(issuers, claims or {each.name: ClaimPolicy.of(each) for each in policy.audiences.values()})
         return {
-            "issuers": self.issuers(several=several, hosts=hosts),
+            "issuers": issuers,
             "service": self.text("SERVICE") or "",
-            "policy": self.policy(),
+            "policy": policy,
             "rules": self.rules(),
-            "bind": self.bind(several=several),
+            "bind": self.bind(issuers, several=several),
             "urlconfs": self.texts("URLCONFS"),
             "observe_until": self.observe_until(today),
             "explain": explain,
             "show_requirement": self.flag("SHOW_REQUIREMENT", default=True),
             "allow_http_hosts": hosts,
-            "claims": self.claims(),
+            "claims": claims,
             "lint": self.lint(),
             **self.memory(),
             "development": development,
@@ -207,6 +222,13 @@ class _SettingsReader(IssuerReader):
             if sum(each.issuer == issuer for each in issuers) > 1:
                 self.fault(f"the issuer {issuer!a} is configured twice: give one entry every audience")
         return issuers
+
+    def copies(self, issuers: Iterable[IssuerSettings], allowed: Mapping[str, ClaimPolicy]) -> None:
+        """Note where a claim would be copied that no audience's tokens have."""
+        listed = frozenset[str]().union(*(each.claims for each in allowed.values()))
+        for issuer in issuers:
+            where = self.where if "ISSUERS" not in self.values else f"{self.where}['ISSUERS'][{issuer.name!r}]"
+            self.faults += [f"{where}: COPY_CLAIMS: {each}" for each in copy_faults(issuer.copy_claims, listed)]
 
     def policy(self) -> Policy:
         value = self.values.get("POLICY")
@@ -302,7 +324,7 @@ class _SettingsReader(IssuerReader):
             self.faults += [f"{self.where}: {fault}" for fault in error.faults]
             return Rules()
 
-    def bind(self, *, several: bool) -> Mapping[str, Binding]:
+    def bind(self, issuers: Sequence[IssuerSettings], *, several: bool) -> Mapping[str, Binding]:
         value = self.values.get("BIND", {})
         if not is_object(value):
             self.fault('BIND is a mapping from a route parameter to a claim, such as {"tenant_id": ["org", "id"]}')
@@ -316,7 +338,8 @@ class _SettingsReader(IssuerReader):
                 continue
             bindings[str(parameter)] = cast(Binding, binding)
         for binding in bindings.values():
-            self.faults += [f"{self.where}: BIND: {each}" for each in self.binding_faults(binding, several=several)]
+            faults = (*self.binding_faults(binding, several=several), *_unvouched(binding, issuers))
+            self.faults += [f"{self.where}: BIND: {each}" for each in faults]
         return MappingProxyType(bindings)
 
     def binding_faults(self, binding: Binding, *, several: bool) -> list[str]:

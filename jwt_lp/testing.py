@@ -195,6 +195,7 @@ class Authority:
             "LEEWAY": issuer.leeway,
             "MAX_LIFETIME": issuer.max_lifetime,
             "SENDER_CONSTRAINED": sorted(issuer.sender_constrained),
+            "COPY_CLAIMS": issuer.copy_claims,
             **self._keys(),
         }
         if issuer.ceiling is not None:

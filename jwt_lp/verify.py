@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from jwt_lp import jws
@@ -42,7 +43,8 @@ class TrustedIssuer:
 
     `audience` is None for the issuer's own eyes alone: it has to read what it made for others. `own` marks an issuer of ours: wildcards count and `roles` are the policy's. `ceiling` holds the patterns it
     may confer at all, None for no bound. `sender_constrained` holds the confirmation methods of tokens that are taken
-    although nobody here checks the proof. `leeway` and `max_lifetime` are seconds. `development` holds the
+    although nobody here checks the proof. `leeway` and `max_lifetime` are seconds. `copy_claims` says which of its
+    claims, by its own names, become which of ours where one of its tokens is narrowed. `development` holds the
     development key, if one is in use.
     """
 
@@ -59,6 +61,7 @@ class TrustedIssuer:
     ceiling: Permissions | None = None
     sender_constrained: frozenset[str] = frozenset()
     development: StaticKeys | None = None
+    copy_claims: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class _Verified(NamedTuple):

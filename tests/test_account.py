@@ -9,6 +9,7 @@ import weakref
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -551,6 +552,61 @@ def test_narrowing_asks_what_was_taken_back(world: World) -> None:
     with pytest.raises(PolicyError, match="taken back"):
         issuer.narrow(token, ["orders:read"])
     assert not world.ask(child).passes
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        pytest.param(("subject", "alice"), id="the subject"),
+        pytest.param(("client", "tests"), id="the client"),
+        pytest.param(("issuer", ""), id="the issuer"),
+        pytest.param(("role", "clerk"), id="the role"),
+    ],
+)
+def test_what_was_taken_back_is_not_signed(world: World, taken: tuple[str, str]) -> None:
+    """The issuer that a guard makes signs no permission that a deny entry took, so that no guard has to know of it."""
+    issuer = world.guard.issuer(world.authority.key, client="tests")
+    before = issuer.issue("alice", roles=["clerk"])
+    assert issuer.narrow(before, ["orders:list"])
+    made = world.take(*taken, pattern="orders:list")
+    with pytest.raises(PolicyError, match="orders:list was taken back") as caught:
+        issuer.narrow(before, ["orders:list", "orders:read"])
+    assert "scope" == caught.value.reason
+    with world.authority.guard() as other:
+        for token in (
+            issuer.narrow(before, ["orders:read"]),
+            issuer.renew(before, roles=["clerk"]),
+            issuer.issue("alice", roles=["clerk"]),
+        ):
+            held = other.verifier.verify(token).permissions
+            assert [False, True] == ["orders:list" in held, "orders:read" in held]
+    world.store.lift([made], at=world.now)
+    world.account.revocations.poll()
+    assert issuer.narrow(before, ["orders:list"])
+
+
+def test_nothing_is_signed_while_nobody_knows(world: World) -> None:
+    """Where the store was not heard of for too long nothing is issued; a subject that is blocked gets nothing."""
+    issuer = world.guard.issuer(world.authority.key, client="tests")
+    world.take("subject", "mallory")
+    with pytest.raises(PolicyError) as caught:
+        issuer.issue("mallory")
+    assert "revoked" == caught.value.reason
+    world.since += 61
+    for make in (issuer.issue, partial(issuer.renew, permissions=["orders:read"])):
+        with pytest.raises(PolicyError) as caught:
+            make(world.token("orders:read"))
+        assert "undecided" == caught.value.reason
+
+
+def test_a_process_that_only_issues_hears_of_the_store() -> None:
+    """The first token waits for the store's first answer, and no request has to come before it."""
+    authority = Authority(policy=POLICY)
+    store = MemoryStore()
+    store.revoke([entry("subject", "alice", pattern="orders:list")], at=0)
+    with Guard(authority.settings(STORE=store)) as guard:
+        token = guard.issuer(authority.key, client="tests").issue("alice", permissions=["orders:list", "orders:read"])
+        assert ["orders:read"] == [grant.text for grant in guard.verifier.verify(token).permissions]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jwt_lp import (
+    AccessToken,
     Answer,
     ClientAuthentication,
     ClientRefused,
@@ -30,8 +31,10 @@ from jwt_lp import (
 )
 from jwt_lp.jws import fingerprint
 from jwt_lp.parameters import ACCESS_TOKEN, JWT, MAX_BODY, TOKEN_EXCHANGE, Asked
+from jwt_lp.permissions import Denial
 from jwt_lp.profiles import AUTH0, COGNITO
 from jwt_lp.signing import sign
+from jwt_lp.standing import Standing
 from jwt_lp.verify import TrustedIssuer
 
 NOW = 1_800_000_000.0
@@ -363,6 +366,54 @@ def test_what_is_too_long_is_not_looked_through() -> None:
     assert 200 == ours.jwks(["a," * 500_000 + etag]).status
     assert BAD == error(ours.post("a" * 1_000_000, b"a=b", []))
     assert BAD == error(ours.post(f"{FORM};{'a' * 1_000_000}", b"a=b" * 50_000, []))
+
+
+@pytest.mark.parametrize("of", ["alice", "shop", "web"])
+def test_what_was_taken_back_is_not_exchanged_for(of: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Whether the subject lost it, the client that calls or the one that had the token: the scope is not to be had."""
+    denials = (Denial("d", "stock:*", ["stock:write"]),)
+
+    def standing(token: AccessToken) -> Standing:
+        named = {token.subject, token.client, *(token.lineage.clients if token.lineage else ())}
+        return Standing(None, denials if of in named else ())
+
+    ours = exchange(revoked=standing)
+    assert SCOPE == error(ask(form(TOKEN), ours=ours))
+    assert 200 == ask(form(TOKEN, "stock:write"), ours=ours).status
+    assert 200 == ask(form(TOKEN, "orders:list", None), ours=ours).status
+    assert "scope" == lines(caplog)[0][2]["cause"]
+
+
+def test_a_client_is_not_called_like_another_issuer_s() -> None:
+    """It acts for nobody, whatever the policy has under that name."""
+    clients = ClientSecrets({"auth0:spa": SECRETS["shop"]})
+    policy = Policy.from_mapping({"version": 1, "clients": {"auth0:spa": {"grants": ["**"]}}})
+    body = {"iss": "https://auth0.test/", "sub": "auth0|1", "aud": "shop", "azp": "spa", "scope": "x", "jti": "j"}
+    foreign_token = sign({**body, "iat": NOW, "exp": NOW + 60}, FOREIGN, typ="JWT")
+    ours = TokenExchange(issuer(), clients, reference=lambda: "ref", clock=lambda: NOW)
+    ours.issuer.policy = policy
+    child = ours.issuer.narrow(foreign_token, ["x"])
+    said = form(child, "x", None, client_id="auth0:spa", client_secret=SECRETS["shop"])
+    assert CALLER == error(ours.post(FORM, urlencode(said).encode(), []))
+
+
+def test_a_client_reaches_what_its_token_s_service_may_call() -> None:
+    """A token that was issued to it is exchanged for the next service, for what it has grants of its own for."""
+    grants = {"clients": {"web": {"grants": ["stock:read"]}}}
+    audiences = {"shop": {"may_call": ["stock"]}, "stock": {}}
+    said = urlencode(form(TOKEN)).encode()
+
+    def asked(policy: Mapping[str, object]) -> Answer:
+        own = Issuer(
+            "https://issuer.test", KEY, policy=Policy.from_mapping({"version": 1, **policy}), clock=lambda: NOW
+        )
+        ours = TokenExchange(own, ClientSecrets(SECRETS), reference=lambda: "ref", clock=lambda: NOW)
+        return ours.post(FORM, said, basic("web"))
+
+    assert 200 == asked({"audiences": audiences, **grants}).status
+    assert SCOPE == error(asked({"audiences": audiences, "clients": {"web": {"grants": ["orders:*"]}}}))
+    # As an audience it calls for itself, and may call nobody.
+    assert TARGET == error(asked({"audiences": {**audiences, "web": {}}, **grants}))
 
 
 def test_keys_that_cannot_be_had_are_503() -> None:

@@ -146,7 +146,7 @@ SIDEWAYS = {
     "keyring": {"_ring", "signing", "jwk"},
     "assertion": {"clientauth", "jws", "jwk", "keys", "verify"},
     "allowance": {"jws", "narrowing", "verify"},
-    "issue": {"allowance", "signing", "narrowing", "verify"},
+    "issue": {"allowance", "signing", "narrowing", "standing", "verify"},
     "development": {"signing", "keys"},
     "revocation": {"standing"},
     "usage": {"stores"},

@@ -12,8 +12,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jwt_lp import AccessToken, ClaimPolicy, ConfigurationError, Guard, InvalidToken, Issuer, Policy, PolicyError
+from jwt_lp import (
+    AccessToken,
+    ClaimPolicy,
+    ConfigurationError,
+    Guard,
+    InvalidToken,
+    Issuer,
+    Policy,
+    PolicyError,
+    all_of,
+)
+from jwt_lp.permissions import Denial
 from jwt_lp.signing import SigningKey, sign
+from jwt_lp.standing import Standing
 from jwt_lp.testing import Authority
 
 ISSUER = "https://issuer.test"
@@ -359,8 +371,97 @@ def test_a_narrowed_token_is_not_renewed() -> None:
 def test_what_was_taken_back_is_not_renewed() -> None:
     """Revocation is asked; a role that is none is named."""
     own = issuer(revoked=lambda _: True)
-    refused("revoked", own.renew, own.issue("alice"))
+    refused("revoked", own.renew, issuer().issue("alice"))
+    refused("undecided", issuer(revoked=lambda _: None).renew, issuer().issue("alice"))
     refused("scope", issuer().renew, issuer().issue("alice"), roles=["cleric"])
+
+
+# What was taken back.
+
+SOME = Denial("d", "orders:create")
+CLERKS = Denial("d", "orders:create", role="clerk")
+
+
+def taking(*denials: Denial) -> Issuer:
+    """An issuer who knows that these were taken back from everybody."""
+    return issuer(revoked=lambda _: Standing(None, denials))
+
+
+@pytest.mark.parametrize(
+    ("expected", "denials", "asked"),
+    [
+        pytest.param({"scope": "orders:list"}, [SOME], {"permissions": ["orders:list", "orders:create"]}, id="one"),
+        pytest.param({"scope": "stock:take"}, [Denial("d", "orders:*")], {"permissions": ["orders:list", "stock:take"]}, id="by a pattern"),
+        pytest.param({"scope": "orders:list"}, [Denial("d", "**", ["orders:list"])], {"permissions": ["orders:list", "stock:take"]}, id="all but an exception"),
+        pytest.param({"scope": "orders:list orders:*:read"}, [SOME], {"permissions": ["orders:**"]}, id="what is left of a pattern, by the catalogue"),
+        pytest.param({"scope": "orders:list"}, [SOME, Denial("e", "orders:7:read")], {"permissions": ["orders:**"]}, id="an entry that lost a part"),
+        pytest.param({"role_scope": {"clerk": "orders:list"}}, [SOME], {"roles": ["clerk"]}, id="what is left of a role"),
+        pytest.param({"role_scope": {"clerk": "orders:list"}}, [CLERKS], {"roles": ["clerk"]}, id="what the role lost"),
+        pytest.param({"scope": "orders:create"}, [Denial("d", "**", role="clerk")], {"permissions": ["orders:create"], "roles": ["clerk"]}, id="a role and not its holder"),
+        pytest.param({"roles": ["clerk"]}, [Denial("d", "stock:*")], {"roles": ["clerk"]}, id="nothing of a role"),
+        pytest.param({"roles": ["clerk"], "role_scope": {"boss": "orders:list orders:create orders:*:read"}}, [Denial("d", "stock:*")], {"roles": ["clerk", "boss"]}, id="a role that has a pattern"),
+    ],
+)  # fmt: skip
+def test_what_was_taken_back_is_not_issued(
+    expected: dict[str, object], denials: list[Denial], asked: dict[str, Any]
+) -> None:
+    """It is left out, by permission; the rest is in the token, and a guard without a store holds no more."""
+    own, names = taking(*denials), ("scope", "roles", "role_scope")
+    made = own.issue("alice", **asked)
+    assert expected == {name: value for name, value in claims_of(made).items() if name in names}
+    # Of a token from before, the renewal has as much, and the renewal of that one too.
+    old = issuer().issue("alice", **asked)
+    for _ in range(2):
+        old = own.renew(old, **asked)
+        assert expected == {name: value for name, value in claims_of(old).items() if name in names}
+    with Guard({"ISSUER": ISSUER, "AUDIENCE": "orders", "ALGORITHMS": ["ES256"], "JWKS": {"keys": [KEY.public_jwk()]},
+                "OWN": True, "POLICY": POLICY}, clock=Clock()) as guard:  # fmt: skip
+        whole = guard.verifier.verify(issuer().issue("alice", **asked)).permissions.without(denials)
+        for token in (made, old):
+            held = guard.verifier.verify(token).permissions
+            for each in ("orders:list", "orders:create", "orders:7:read", "orders:8:read", "stock:take"):
+                assert each not in held or each in whole
+
+
+def test_what_is_left_of_a_role_goes_with_the_role() -> None:
+    """A renewal has it while the role is granted, and no more of the role when all of it may be had again."""
+    asked: dict[str, Any] = {"permissions": ["stock:take"], "roles": ["clerk"]}
+    old = taking(SOME).issue("alice", **asked)
+    assert {"clerk": "orders:list"} == claims_of(issuer().renew(old, **asked))["role_scope"]
+    assert not {"roles", "role_scope"} & claims_of(issuer().renew(old, permissions=["stock:take"])).keys()
+    assert "sign in again" in refused("scope", issuer().renew, taking(SOME).issue("alice", roles=["clerk"]))
+
+
+@pytest.mark.parametrize("asked", [{"permissions": ["orders:create"]}, {"roles": ["clerk"]}])
+def test_a_token_of_which_nothing_is_left_is_not_made(asked: dict[str, Any]) -> None:
+    """Neither issued nor renewed; one that asks for nothing says who is calling."""
+    own = taking(Denial("d", "orders:**"))
+    assert "all that the token would hold was taken back" in refused("revoked", own.issue, "alice", **asked)
+    refused("revoked", own.renew, issuer().issue("alice", **asked), **asked)
+    assert own.issue("alice")
+    free = issuer(policy=Policy(), revoked=lambda _: Standing(None, (SOME,)))
+    # Without a catalogue nobody can say what is left of a pattern.
+    refused("revoked", free.issue, "alice", permissions=["orders:*"])
+
+
+def test_nothing_is_issued_to_whom_everything_was_taken_from() -> None:
+    """The hook is asked about the token that is to be made, and what cannot be asked is refused."""
+    asked: list[AccessToken] = []
+
+    def blocked(token: AccessToken) -> Standing:
+        asked.append(token)
+        return Standing("blocked" if token.subject == "mallory" else None)
+
+    own = issuer(revoked=blocked)
+    refused("revoked", own.issue, "mallory", permissions=["orders:list"])
+    made = claims_of(own.issue("alice", permissions=["orders:list"], roles=["clerk"]))
+    told = asked[-1]
+    assert (ISSUER, "alice", "web", made["jti"], ("clerk",), NOW) == (
+        told.issuer, told.subject, told.client, told.token_id, told.roles, told.issued_at,
+    )  # fmt: skip
+    assert ["orders:create", "orders:list"] == sorted({grant.text for grant in told.permissions})
+    assert (made["scope"], made["exp"]) == (told.claims.get("scope", "orders:list"), told.expires_at)
+    refused("undecided", issuer(revoked=lambda _: 1 / 0 > 0).issue, "alice")
 
 
 # From a guard and from an authority.
@@ -391,6 +492,49 @@ def test_a_guard_makes_its_own_issuer() -> None:
     none = {**whole, "ISSUERS": {"a": outside, "b": {**outside, "ISSUER": "https://b.test"}}}
     with Guard(none) as guard, pytest.raises(ConfigurationError, match="0 issuers are marked OWN"):
         guard.issuer(KEY)
+
+
+@pytest.mark.parametrize("copies", [{}, {"org_id": "tenant"}])
+def test_a_binding_is_not_escaped_by_narrowing(copies: dict[str, str]) -> None:
+    """Whom the provider's own token does not reach, one of ours that was narrowed from it does not reach either."""
+    authority = Authority(policy=POLICY, clock=Clock())
+    partner = {
+        "ISSUER": "https://partner.test",
+        "AUDIENCE": "orders",
+        "ALGORITHMS": ["ES256"],
+        "JWKS": {"keys": [KEY.public_jwk()]},
+        "CEILING": ["orders:list"],
+        "COPY_CLAIMS": copies,
+    }
+    own = authority.settings(AUDIENCE=["orders"], CEILING=["**"])
+    bind = {"tenant": {"own": "tenant", "partner": "org_id"}}
+    settings = {"POLICY": own.pop("POLICY"), "BIND": bind, "ISSUERS": {"own": own, "partner": partner}}
+    body = {
+        "iss": "https://partner.test", "sub": "mallory", "aud": "orders", "client_id": "spa", "iat": NOW, "exp": NOW + 60,
+        "jti": "j", "scope": "orders:list", "org_id": "mallory-inc", "tenant": "victim-corp",
+    }  # fmt: skip
+    direct = sign(body, KEY)
+    with Guard(settings, clock=Clock()) as guard:
+        child = guard.issuer(authority.key).narrow(direct, ["orders:list"])
+
+        def reaches(token: str, tenant: str) -> bool:
+            return guard.check(f"Bearer {token}", all_of("orders:list"), {"tenant": tenant}, "GET /").passes
+
+        assert [False, True] == [reaches(direct, "victim-corp"), reaches(direct, "mallory-inc")]
+        assert [False, bool(copies)] == [reaches(child, "victim-corp"), reaches(child, "mallory-inc")]
+
+
+def test_a_guard_gives_its_issuer_no_client_of_another_issuer() -> None:
+    """`client=` is refused as in any other place."""
+    authority = Authority(policy=POLICY)
+    own = authority.settings(CEILING=["**"])
+    policy = own.pop("POLICY")
+    issuers = {"own": own, "partner": {**own, "ISSUER": "https://partner.test", "OWN": False}}
+    with (
+        Guard({"POLICY": policy, "ISSUERS": issuers}) as guard,
+        pytest.raises(ConfigurationError, match="begins with the name of another issuer"),
+    ):
+        guard.issuer(authority.key, client="partner:pc")
 
 
 def test_an_authority_is_an_issuer() -> None:

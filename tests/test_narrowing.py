@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import random
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
+from urllib.parse import urlencode
 
 import jwt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jwt_lp import ConfigurationError, InvalidToken, Issuer, Permissions, Policy, PolicyError, StaticKeys, all_of
+from jwt_lp import (
+    AccessToken,
+    ClaimPolicy,
+    ClientSecrets,
+    ConfigurationError,
+    InvalidToken,
+    Issuer,
+    Permissions,
+    Policy,
+    PolicyError,
+    StaticKeys,
+    TokenExchange,
+    all_of,
+)
 from jwt_lp.guard import Guard
 from jwt_lp.narrowing import share
-from jwt_lp.permissions import Grant, is_pattern
+from jwt_lp.parameters import ACCESS_TOKEN, TOKEN_EXCHANGE
+from jwt_lp.permissions import Denial, Grant, is_pattern
 from jwt_lp.profiles import AUTH0, KEYCLOAK, RFC9068
 from jwt_lp.requirements import Facts
 from jwt_lp.signing import SigningKey, sign
+from jwt_lp.standing import Standing
 from jwt_lp.verify import TrustedIssuer
 
 ISSUER = "https://issuer.test"
@@ -327,7 +347,7 @@ def test_a_parent_without_an_id_is_not_narrowed() -> None:
 
 def test_a_foreign_parent() -> None:
     """Its subject is told apart from ours and stands in `sub_id` as it was, down the chain; its roles go with it."""
-    own = issuer()
+    own = issuer(trusts=[foreign(copy_claims={"tenant": "tenant"})])
     child = own.narrow(idp_token(tenant="acme", email="a@b.c", sid="s"), ["orders:list", "orders:create"])
     found = claims_of(child)
     assert ("idp:42", "idp:spa", "acme") == (found["sub"], found["client_id"], found["tenant"])
@@ -344,6 +364,49 @@ def test_a_foreign_parent() -> None:
         grandchild.subject,
         grandchild.lineage.clients,
     )
+
+
+def test_another_issuer_says_no_claim_of_ours() -> None:
+    """A claim that the audience lists is not taken over from another issuer's token, nor by its children."""
+    own = issuer()
+    child = own.narrow(idp_token(tenant="victim-corp"), ["orders:list"])
+    assert "tenant" not in claims_of(child)
+    assert "tenant" not in claims_of(own.narrow(child, ["orders:list"], audience="stock"))
+
+
+def test_a_claim_is_copied_as_the_settings_say() -> None:
+    """By the name that we have for it, where the audience lists it; nothing that has our name there already."""
+    own = issuer(trusts=[foreign(copy_claims={"org_id": "tenant"})])
+    child = own.narrow(idp_token(org_id={"id": 7}, tenant="victim-corp"), ["orders:list"])
+    assert {"id": 7} == claims_of(child)["tenant"]
+    assert {"id": 7} == claims_of(own.narrow(child, ["orders:list"], audience="stock"))["tenant"]
+    assert "tenant" not in claims_of(own.narrow(idp_token(tenant="victim-corp"), ["orders:list"]))
+    strict = issuer(
+        trusts=[foreign(copy_claims={"org_id": "tenant"})],
+        claims={"orders": ClaimPolicy(claims=frozenset({"tenant"})), "bills": ClaimPolicy(), "stock": ClaimPolicy()},
+    )
+    first = strict.narrow(idp_token(org_id="acme"), ["orders:list"])
+    assert "tenant" not in claims_of(strict.narrow(first, ["orders:list"], audience="stock"))
+
+
+@pytest.mark.parametrize(
+    ("said", "copied"),
+    [
+        ("no audience lists the claim 'tenent'; did you mean 'tenant'?: add it to claims", {"org": "tenent"}),
+        ("'a', 'b' would all become 'tenant': give each a claim of its own", {"a": "tenant", "b": "tenant"}),
+        *(
+            (f"'{name}' is what a verifier reads", {"org": name})
+            for name in ("iss", "sub", "aud", "exp", "act", "lineage", "sub_id", "role_scope", "scope", "permissions",
+                         "roles", "cperm", "client_id", "azp", "nonce", "cnf", "groups", "jti")
+        ),
+    ],
+)  # fmt: skip
+def test_a_claim_that_cannot_be_copied(said: str, copied: dict[str, str]) -> None:
+    """Where it would go is a claim that some audience lists, and none that a verifier reads by itself."""
+    with pytest.raises(ConfigurationError) as caught:
+        issuer(trusts=[foreign(copy_claims=copied)])
+    assert said in str(caught.value)
+    assert "copy_claims of idp" in str(caught.value)
 
 
 def test_wildcards_of_a_foreign_parent_do_not_count() -> None:
@@ -427,7 +490,8 @@ def test_revocation_is_asked_and_fails_closed() -> None:
     refused("undecided", issuer(revoked=lambda _: None).narrow, parent, ["orders:list"])
     refused("revoked", issuer(revoked=lambda _: "no").narrow, parent, ["orders:list"])
     assert issuer(revoked=good).narrow(parent, ["orders:list"])
-    assert [claims_of(parent)["jti"]] == asked
+    # Of the one that is given, and of the one that is to be made.
+    assert ["parent", "child"] == ["parent" if each == claims_of(parent)["jti"] else "child" for each in asked]
 
 
 def test_what_a_child_may_be_is_checked_as_for_any_token() -> None:
@@ -464,6 +528,36 @@ def test_names_of_another_issuer_are_never_ours() -> None:
     refused("target", nobody.narrow, token, ["orders:list"], audience="orders")
 
 
+@pytest.mark.parametrize("name", ["idp:spa", "IDP:spa", "idp:"])
+def test_nobody_of_ours_is_called_like_those_of_another_issuer(name: str) -> None:
+    """Neither a subject nor a client nor an actor, whoever names it, and in whatever case it is written."""
+    policy = {"version": 1, "clients": {name: {"grants": ["**"]}}}
+    own = issuer(policy=Policy.from_mapping(policy))
+    token = own.issue("alice", permissions=["x"])
+    assert "begins with the name of another issuer" in refused("policy", own.issue, "alice", client=name)
+    refused("policy", own.issue, name)
+    assert "begins with the name of another issuer" in refused("actor", own.narrow, token, ["x"], actor=name)
+    refused("actor", own.narrow, idp_token(scope="x"), ["x"], actor=name)
+    with pytest.raises(ConfigurationError, match="the client begins with the name of another issuer"):
+        issuer(client=name)
+    # Made before the other issuer was trusted.
+    for changes in ({"client_id": name}, {"sub": name}):
+        made = sign({**claims_of(token), **changes}, KEY)
+        refused("policy", own.narrow, made, ["x"])
+        refused("policy", own.renew, made, permissions=["x"])
+
+
+def test_issuers_that_are_trusted_are_told_apart_by_name() -> None:
+    """Their names stand before names of theirs, so that no two have one, and none has a colon."""
+    other = "https://other.test"
+    for changes in ({"name": "idp"}, {"name": "IDP"}, {"name": "other", "issuer": IDP}):
+        with pytest.raises(ConfigurationError, match="a name of its own"):
+            issuer(trusts=[foreign(), foreign(**{"issuer": other, **changes})])
+    for name in ("", "idp:b"):
+        with pytest.raises(ConfigurationError, match="NAME:SUBJECT"):
+            issuer(trusts=[foreign(), foreign(name=name, issuer=other)])
+
+
 def test_may_call_is_not_escaped_by_asking_twice() -> None:
     """A service reaches what it may call itself, not what may be called by those it calls."""
     chain = {
@@ -494,6 +588,75 @@ def test_the_profile_of_another_issuer_says_whom_its_tokens_are_for() -> None:
     own = issuer(trusts=[foreign(replace(RFC9068, audience="resource", required=(), apps=(), ceiling=()))])
     body = claims_of(idp_token(aud=None, resource="orders", client_id="spa", azp=None, typ=None))
     assert "orders" == claims_of(own.narrow(sign(body, IDP_KEY), ["orders:list"]))["aud"]
+
+
+# What was taken back.
+
+
+def without(*denials: Denial, of: str | None = None) -> Any:
+    """A `revoked` that knows these denials, of everybody or of whoever is named so."""
+
+    def standing(token: AccessToken) -> Standing:
+        named = {token.subject, token.client, *(token.lineage.actors if token.lineage else ())}
+        return Standing(None, denials) if of is None or of in named else Standing()
+
+    return standing
+
+
+@pytest.mark.parametrize(
+    ("asked", "denial"),
+    [
+        pytest.param("orders:create", Denial("d", "orders:create"), id="exactly that"),
+        pytest.param("orders:create", Denial("d", "orders:*"), id="a pattern that covers it"),
+        pytest.param("orders:create", Denial("d", "**", ["orders:list"]), id="all with an exception"),
+        pytest.param("orders:*", Denial("d", "orders:create"), id="a pattern that loses one"),
+        pytest.param("orders:*:read", Denial("d", "*:7:*"), id="a pattern that loses a part"),
+        pytest.param(
+            "orders:**", Denial("d", "orders:**", ["orders:*", "orders:7:read"]), id="a part beside exceptions"
+        ),
+    ],
+)
+def test_what_was_taken_back_is_not_narrowed_to(asked: str, denial: Denial) -> None:
+    """Neither as a permission nor in a pattern, whatever else is asked for; what is left may be asked for."""
+    parent = issuer().issue("alice", permissions=["orders:**", "stock:take"])
+    own = issuer(revoked=without(denial))
+    assert f"{asked} was taken back" in refused("scope", own.narrow, parent, [asked])
+    refused("scope", own.narrow, parent, ["orders:list", asked])
+    assert "does not hold stock:count" in refused("scope", own.narrow, parent, ["stock:count"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "denial"),
+    [
+        ("orders:list", Denial("d", "**", ["orders:list"])),
+        ("orders:*", Denial("d", "**", ["orders:*"])),
+        ("orders:*", Denial("d", "orders:*:read")),
+        ("orders:list", Denial("d", "orders:*", role="clerk")),
+    ],
+)
+def test_what_was_left_is_narrowed_to(asked: str, denial: Denial) -> None:
+    """An exception stays, and so does what was taken back from another."""
+    parent = issuer().issue("alice", permissions=["orders:**"], roles=["clerk"])
+    assert asked == claims_of(issuer(revoked=without(denial)).narrow(parent, [asked]))["scope"]
+
+
+def test_what_a_role_lost_is_not_narrowed_to() -> None:
+    """What another role confers stays, and is held through that one alone."""
+    parent = issuer().issue("alice", roles=["clerk", "lister"])
+    own = issuer(revoked=without(Denial("d", "orders:*", role="clerk")))
+    assert {"lister": "orders:list"} == claims_of(own.narrow(parent, ["orders:list"]))["role_scope"]
+    refused("scope", own.narrow, parent, ["orders:create"])
+
+
+@pytest.mark.parametrize("named", ["orders", "idp:42", "idp:spa"])
+def test_what_whoever_gets_the_child_lost_is_not_narrowed_to(named: str) -> None:
+    """The actor's loss counts, and that of another issuer's subject and client under the names that they have here."""
+    own = issuer(revoked=without(Denial("d", "orders:list"), of=named))
+    actor = "orders" if named == "orders" else None
+    refused("scope", own.narrow, idp_token(), ["orders:list"], actor=actor)
+    assert own.narrow(idp_token(), ["orders:create"], actor=actor)
+    dead = issuer(revoked=lambda token: Standing("gone") if named in (token.subject, token.client) else Standing())
+    refused("revoked", dead.narrow, idp_token(), ["orders:create"], actor=actor)
 
 
 # The rules as properties.
@@ -538,6 +701,129 @@ def test_a_share_is_within_the_parent_and_the_actor(
         assert all(only.containing(text) is not None for text in each)
     without = Permissions.of([grant for grant in parent if grant.role is None])
     assert all(without.containing(text) is not None for text in taken.direct)
+
+
+OTHERS = {name: SigningKey.generate("HS256", kid=name) for name in ("a", "b")}
+OURS = SigningKey.generate("HS256", kid="ours")
+SECRET = "a secret that nobody guesses: 1"
+CHAIN_POLICY = {
+    "version": 1,
+    "permissions": {"x": {}},
+    "clients": {"one": {"grants": ["**"]}, "two": {"grants": ["**"]}},
+}
+VALUES = st.sampled_from(["acme", "victim-corp"])
+NAMES = st.sets(st.sampled_from(["tenant", "org", "user"]))
+
+
+@pytest.fixture(scope="module")
+def bound() -> Iterator[dict[str, Guard]]:
+    """Services that take our tokens and bind what they say."""
+    settings = {
+        "ISSUER": ISSUER,
+        "ALGORITHMS": ["HS256"],
+        "JWKS": {"keys": [OURS.public_jwk()]},
+        "OWN": True,
+        "BIND": {"tenant": "tenant", "org": "org", "user": "user"},
+    }
+    with ExitStack() as guards:
+        yield {
+            name: guards.enter_context(Guard({**settings, "AUDIENCE": name}, clock=Clock())) for name in ("one", "two")
+        }
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    root=st.sampled_from(["a", "b", "ours"]),
+    copies=st.fixed_dictionaries(
+        {
+            name: st.lists(
+                st.tuples(st.sampled_from(["tenant", "org", "sub"]), st.sampled_from(["tenant", "org", "user"])),
+                unique_by=(lambda pair: pair[0], lambda pair: pair[1]),
+            )
+            for name in ("a", "b")
+        }
+    ),
+    listed=st.fixed_dictionaries({"one": NAMES, "two": NAMES}),
+    said=st.dictionaries(st.sampled_from(["tenant", "org", "user"]), VALUES),
+    steps=st.lists(st.tuples(st.sampled_from(["one", "two"]), st.booleans()), min_size=1, max_size=3),
+)
+def test_a_binding_compares_what_the_issuer_that_vouched_for_it_said(
+    bound: dict[str, Guard],
+    root: str,
+    copies: dict[str, list[tuple[str, str]]],
+    listed: dict[str, set[str]],
+    said: dict[str, str],
+    steps: list[tuple[str, bool]],
+) -> None:
+    """Down any chain, by the method or the endpoint, a claim is what our issuer was told, or may copy, and nothing else."""
+    audiences = {
+        name: {"claims": sorted(listed[name] | {"tenant", "org", "user"} if name == "one" else listed[name])}
+        for name in ("one", "two")
+    }
+    policy = {
+        **CHAIN_POLICY,
+        "audiences": {
+            "one": {**audiences["one"], "may_call": ["two"]},
+            "two": {**audiences["two"], "may_call": ["one"]},
+        },
+    }
+    trusts = [
+        TrustedIssuer(
+            name,
+            f"https://{name}.test",
+            frozenset({"one"}),
+            frozenset({"HS256"}),
+            RFC9068,
+            StaticKeys.from_jwks({"keys": [OTHERS[name].public_jwk()]}),
+            copy_claims=dict(copies[name]),
+        )
+        for name in ("a", "b")
+    ]
+    own = Issuer(ISSUER, OURS, policy=Policy.from_mapping(policy), client="web", clock=Clock(), trusts=trusts)
+    if root == "ours":
+        token = own.issue("7", permissions=["x"], audience="one", claims=said)
+        wanted = dict(said)
+    else:
+        body: dict[str, Any] = {"iss": f"https://{root}.test", "sub": "victim-corp", "aud": "one", "client_id": "spa", "iat": NOW,
+                "exp": NOW + 100, "jti": "j", "scope": "x", **said}  # fmt: skip
+        token = sign(body, OTHERS[root])
+        wanted = {ours: body[theirs] for theirs, ours in copies[root] if theirs in body}
+    caller = "one"
+    for target, through_endpoint in steps:
+        token = (exchanged if through_endpoint else narrowed)(own, token, caller, target)
+        wanted = {name: value for name, value in wanted.items() if name in audiences[target]["claims"]}
+        caller = target
+    found = claims_of(token)
+    registered = {"iss", "sub", "aud", "client_id", "iat", "exp", "jti", "scope", "lineage", "act"}
+    assert wanted == {name: value for name, value in found.items() if name not in {*registered, "sub_id"}}
+    assert ("7" if root == "ours" else f"{root}:victim-corp") == found["sub"]
+    guard = bound[caller]
+    verified = guard.verifier.verify(token)
+    for name in ("tenant", "org", "user"):
+        for value in ("acme", "victim-corp"):
+            asked = all_of("x", where={"p": name})
+            assert guard.can(verified, asked, {"p": value}) is (wanted.get(name) == value)
+            assert guard.can(verified, all_of("x"), {name: value}) is (wanted.get(name) == value)
+
+
+def narrowed(own: Issuer, token: str, caller: str, target: str) -> str:
+    return own.narrow(token, ["x"], audience=target, actor=caller)
+
+
+def exchanged(own: Issuer, token: str, caller: str, target: str) -> str:
+    form = {
+        "grant_type": TOKEN_EXCHANGE,
+        "subject_token": token,
+        "subject_token_type": ACCESS_TOKEN,
+        "audience": target,
+        "scope": "x",
+    }
+    who = "Basic " + base64.b64encode(f"{caller}:{SECRET}".encode()).decode()
+    exchange = TokenExchange(own, ClientSecrets({"one": SECRET, "two": SECRET}), clock=Clock())
+    answer = exchange.post("application/x-www-form-urlencoded", urlencode(form).encode(), [who])
+    assert 200 == answer.status, answer.body
+    made: str = json.loads(answer.body)["access_token"]
+    return made
 
 
 MANY = int(os.environ.get("TESTS_NARROWINGS", "4000"))

@@ -97,7 +97,7 @@ def test_which_tokens_are_refused(dead: bool, standing: Entry, held: AccessToken
     """An entry is asked of the token's own identity, its root's, its clients, each actor and every ancestor."""
     _, found = known(standing)
     assert dead is (found.standing(held).dead is not None)
-    assert dead is found.revoked(held)
+    assert dead is (found.fresh_standing(held).dead is not None)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +141,21 @@ def test_a_role_taken_back_leaves_what_is_held_otherwise() -> None:
     assert "boss" == served.role
 
 
+def test_each_role_that_confers_a_permission_is_asked() -> None:
+    """What was taken from all roles that confer it is gone, also where the token names none of them."""
+    grants = [
+        Grant("a", "role_scope", "clerk"),
+        Grant("a", "role_scope", "boss"),
+        Grant("b:*", "role_scope", "chief", pattern=True),
+    ]
+    held = token(permissions=Permissions.of(grants), roles=())
+    _, found = known(*(entry("role", role, pattern="**") for role in ("clerk", "boss", "chief")))
+    rest = held.permissions.without(found.standing(held).denials)
+    assert [False, False] == ["a" in rest, "b:c" in rest]
+    assert ["boss", "chief", "clerk"] == sorted(held.permissions.roles)
+    assert () == Permissions().roles == Permissions.of(["a"]).roles
+
+
 def test_what_is_taken_and_lifted() -> None:
     """Several entries about one subject stand for themselves, and lifting one leaves the others."""
     one, two = entry("subject", "alice", pattern="orders:a"), entry("subject", "alice", pattern="orders:b")
@@ -162,16 +177,16 @@ def test_two_entries_about_one_token() -> None:
     store, found = known(one, two)
     store.lift([one.id], at=NOW)
     found.poll()
-    assert found.revoked(token())
+    assert found.fresh_standing(token()).dead
     store.lift([two.id], at=NOW)
     found.poll()
-    assert not found.revoked(token())
+    assert not found.fresh_standing(token()).dead
 
 
 def test_the_later_of_two_times_counts() -> None:
     """Of several not-before entries the last one refuses most, in whatever order they come."""
     _, found = known(entry("subject", "alice", before=NOW), entry("subject", "alice", before=NOW - 50))
-    assert found.revoked(token())
+    assert found.fresh_standing(token()).dead
 
 
 def test_nothing_changed_is_nothing_new() -> None:
@@ -201,7 +216,7 @@ def test_a_process_without_news_of_the_store() -> None:
     clock.now = 61
     assert Freshness.STALE is found.freshness()
     with pytest.raises(StoreError, match="not known well enough"):
-        found.revoked(token())
+        found.fresh_standing(token())
     assert found.standing(token()).dead
     clock.now = 3601
     assert Freshness.NONE is found.freshness()
@@ -255,7 +270,7 @@ def test_a_sequence_never_goes_back(more: bool) -> None:
     found.poll()
     with pytest.raises(StoreError, match="went back from 5 to 3"):
         found.poll()
-    assert (5, True) == (found.sequence, found.revoked(token()))
+    assert (5, True) == (found.sequence, found.fresh_standing(token()).dead is not None)
 
 
 def test_an_older_copy_is_noticed_from_the_start_too() -> None:
@@ -342,7 +357,7 @@ def test_an_entry_stands_as_long_as_a_token_can_live_here() -> None:
     wall = Clock()
     _, found = known(entry("token", "t1", until=NOW + 1), wall=wall)
     wall.now += DAY - 1
-    assert found.revoked(token())
+    assert found.fresh_standing(token()).dead
 
 
 def test_a_clock_that_jumps_back_forgets_nothing() -> None:
@@ -351,7 +366,7 @@ def test_a_clock_that_jumps_back_forgets_nothing() -> None:
     _, found = known(entry("token", "t1"), wall=wall)
     wall.now -= 10 * DAY
     found.poll()
-    assert found.revoked(token())
+    assert found.fresh_standing(token()).dead
 
 
 def test_what_a_clock_that_was_ahead_took_for_ended_stands_again() -> None:

@@ -25,6 +25,7 @@ from jwt_lp import (
     Route,
     Settings,
     StaticKeys,
+    all_of,
     external,
 )
 from jwt_lp.signing import SigningKey
@@ -52,7 +53,7 @@ ENV: Mapping[str, str] = MappingProxyType(
 TOP = ["SERVICE", "POLICY", "EXTERNAL", "PUBLIC", "BIND", "URLCONFS",
        "OBSERVE_UNTIL", "EXPLAIN", "SHOW_REQUIREMENT", "ALLOW_HTTP_HOSTS", "ISSUERS"]
 EACH = ["ISSUER", "AUDIENCE", "ALGORITHMS", "PROFILE", "OWN", "JWKS", "JWKS_URL",
-        "DISCOVERY", "LEEWAY", "MAX_LIFETIME", "CEILING", "PATTERNS"]
+        "DISCOVERY", "LEEWAY", "MAX_LIFETIME", "CEILING", "PATTERNS", "COPY_CLAIMS"]
 # fmt: on
 
 
@@ -169,6 +170,42 @@ def test_one_issuer_by_name_needs_no_ceiling() -> None:
     assert ("main", None) == (issuer.name, issuer.ceiling)
 
 
+def test_claims_that_are_copied(tmp_path: Path) -> None:
+    """By issuer and by their own names, into claims that the policy or CLAIMS lists."""
+    (issuer,) = read({**ONE, "COPY_CLAIMS": {"org": "tenant"}, "CLAIMS": {"x": {"claims": ["tenant"]}}}).issuers
+    assert {"org": "tenant"} == issuer.copy_claims == issuer.trusted(issuer.source()).copy_claims
+    policy = {"version": 1, "audiences": {"x": {"claims": ["tenant"]}, "y": {}}}
+    assert read({**ONE, "COPY_CLAIMS": {"org": "tenant"}, "POLICY": policy})
+    (tmp_path / "p.toml").write_text('version = 1\naudiences.x.claims = ["tenant"]', encoding="utf-8")
+    environ = {**ENV, "JWT_LP_COPY_CLAIMS__org_Id": "tenant", "JWT_LP_POLICY": str(tmp_path / "p.toml")}
+    found = Settings.from_env(environ)
+    assert {"org_Id": "tenant"} == found.issuers[0].copy_claims
+    two = several()["ISSUERS"]
+    wrong = faults({"ISSUERS": {**two, "okta": {**two["okta"], "COPY_CLAIMS": {"org": "tenant"}}}})
+    assert wrong[0].startswith("JWT_LP['ISSUERS']['okta']: COPY_CLAIMS: no audience lists the claim 'tenant'")
+
+
+def test_a_binding_names_who_vouches() -> None:
+    """In tokens of ours `sub_id` is what any issuer said; in those of another issuer it is that issuer's own claim."""
+    two = several()["ISSUERS"]
+    whole = {"ISSUERS": {**two, "okta": {**two["okta"], "OWN": True}}}
+    for okta, expected in ((["sub_id", "sub"], 1), ("sub", 0)):
+        asked = all_of("x", where={"u": {"okta": okta, "auth0": ["sub_id", "sub"]}})
+        assert expected == len(read(whole).faults(asked))
+        assert expected == len([*faults_or_none({**whole, "BIND": {"u": {"okta": okta, "auth0": ["sub_id", "sub"]}}})])
+    assert () == read(ONE).faults(all_of("x", where={"u": ["sub_id", "sub"]}))
+    (fault,) = read({**ONE, "OWN": True}).faults(all_of("x", where={"u": ["sub_id", "sub"]}))
+    assert "COPY_CLAIMS" in fault
+
+
+def faults_or_none(mapping: dict[str, Any]) -> tuple[str, ...]:
+    try:
+        read(mapping)
+    except ConfigurationError as error:
+        return error.faults
+    return ()
+
+
 ONE_FAULT = [
     pytest.param({"AUDIENCE": None}, "AUDIENCE is missing", id="no audience"),
     pytest.param({"AUDIENCE": ""}, "AUDIENCE is missing", id="empty audience"),
@@ -240,6 +277,17 @@ ONE_FAULT = [
     pytest.param({"BIND": {"tenant": 5}}, "BIND: the claim for tenant", id="a binding to a number"),
     pytest.param({"BIND": {"tenant": {"other": "sub"}}}, "no issuer is called 'other'", id="a binding of no issuer"),
     pytest.param({"BIND": {5: "sub"}}, "BIND", id="a binding of a number"),
+    pytest.param({"COPY_CLAIMS": ["org"]}, "COPY_CLAIMS is a mapping from a claim", id="a list of copies"),
+    pytest.param({"COPY_CLAIMS": {"org": 5}}, "COPY_CLAIMS is a mapping from a claim", id="a copy to a number"),
+    pytest.param({"COPY_CLAIMS": {"": "a"}}, "COPY_CLAIMS is a mapping from a claim", id="a copy of nothing"),
+    pytest.param({"COPY_CLAIMS": {"a": "sub"}}, "COPY_CLAIMS: 'sub' is what a verifier reads", id="a copy to sub"),
+    pytest.param({"COPY_CLAIMS": {"a": "b"}}, "COPY_CLAIMS: no audience lists the claim 'b'", id="a copy to nowhere"),
+    pytest.param(
+        {"COPY_CLAIMS": {"a": "b"}, "CLAIMS": {"x": {"claims": ["b"]}}, "OWN": True}, "is OWN", id="own copies"
+    ),
+    pytest.param(
+        {"OWN": True, "BIND": {"u": ["sub_id", "sub"]}}, "BIND: u=sub_id.sub: sub_id is a subject", id="sub_id"
+    ),
     pytest.param({"OBSERVE_UNTIL": "soon"}, "OBSERVE_UNTIL is a date", id="no date"),
     pytest.param({"OBSERVE_UNTIL": True}, "OBSERVE_UNTIL is a date", id="observe True"),
     pytest.param({"OBSERVE_UNTIL": datetime(2027, 2, 1, tzinfo=UTC)}, "OBSERVE_UNTIL is a date", id="a moment"),

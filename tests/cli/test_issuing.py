@@ -288,7 +288,7 @@ def test_a_parent_that_is_no_good(house, narrow, token):
         assert bad not in err
 
 
-def test_another_issuer_s_token(house, narrow):
+def test_another_issuer_s_token(house, narrow, cli):
     """A token of an issuer that the settings trust is narrowed; who it was about stays known."""
     authority = Authority()
     theirs = authority.settings(AUDIENCE="orders", OWN=False, CEILING=["**"])
@@ -301,6 +301,10 @@ def test_another_issuer_s_token(house, narrow):
     code, out, err = narrow(parent, "orders:list", "--settings", "both")
     assert (0, True) == (code, "for second:bob, until " in _said(err)), err
     assert "bob" == _claims(out)["sub_id"]["sub"]
+    for subject, client in (("alice", "second:web"), ("second:bob", "web")):
+        code, out, err = cli("issue", subject, "--client", client, "--settings", "both")
+        assert (1, "") == (code, out)
+        assert "begins with the name of another issuer" in _said(err)
 
 
 @pytest.mark.parametrize(
