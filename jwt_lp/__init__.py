@@ -19,6 +19,7 @@ from jwt_lp.guard import Guard, Readiness
 from jwt_lp.issue import ClaimPolicy, Issuer
 from jwt_lp.keyring import KeyRing
 from jwt_lp.keys import JwksKeys, StaticKeys
+from jwt_lp.memo import Memo
 from jwt_lp.permissions import Grant, Permission, Permissions
 from jwt_lp.policy import Policy
 from jwt_lp.profiles import AUTH0, COGNITO, ENTRA, KEYCLOAK, OKTA, RFC9068
@@ -58,6 +59,7 @@ __all__ = [
     "JwtLpError",
     "KeyRing",
     "KeysUnavailable",
+    "Memo",
     "Open",
     "Permission",
     "Permissions",

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
+from asyncio import get_running_loop
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, NamedTuple, TypeAlias
-from uuid import UUID
+from typing import Any, NamedTuple
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import ResolverMatch
 
-from jwt_lp import AccessToken, Call, Decision, Refusal, Requirement, Route
+from jwt_lp import AccessToken, Call, Decision, Memo, Refusal, Requirement, Route
 from jwt_lp_django.apps import guard_from
 from jwt_lp_django.marks import Mark
 from jwt_lp_django.template import names_of, template
@@ -45,54 +45,40 @@ class Question(NamedTuple):
     marks: tuple[Mark, ...] = ()
 
 
-# What a decision was about: which requirement, callback or declaration, called with what.
-Key: TypeAlias = tuple[object, ...]
-
-
 @dataclass(slots=True)
 class State:
     """What is known about one request. It stands on the request itself and ends with it.
 
     `owner` is that request, `arrived` a digest of its Authorization header and `peer` the socket's address, as they
-    came in, before any other middleware could write over them. `settled` says that somebody decided. `params` are
-    those of the view that was let through, `refused` is what the view was not let through for, and `refusal` the one
-    that ended it.
+    came in, before any other middleware could write over them. `settled` says that somebody decided. `passed` are the
+    callbacks and declarations that were let in, with what they were called with, and `params` are those of the view.
+    `instead` is what to ask where the guard answered in the view's place.
     """
 
     owner: int
     arrived: bytes | None = field(default=None, repr=False)
     peer: str | None = None
     settled: bool = False
-    decisions: dict[Key, tuple[Question, Decision]] = field(default_factory=dict[Key, tuple[Question, Decision]])
-    passed: dict[Key, tuple[object, Mapping[str, object]]] = field(
-        default_factory=dict[Key, tuple[object, Mapping[str, object]]]
+    memo: Memo = field(default_factory=Memo)
+    passed: dict[object, tuple[object, Mapping[str, object]]] = field(
+        default_factory=dict[object, tuple[object, Mapping[str, object]]]
     )
     params: Mapping[str, object] | None = None
-    refused: Question | None = None
+    instead: Question | None = None
     token: AccessToken | None = None
-    refusal: Refusal | None = None
 
     def made(self, question: Question) -> Decision | None:
         """The decision on the same requirement with the same parameters, if there is one."""
-        found = self.decisions.get((question.requirement, typed(question.params)))
-        return None if found is None else found[1]
+        return self.memo.known(question.requirement, question.params)
 
     def let_in(self, thing: object, method: str | None, params: Mapping[str, object]) -> bool:
         """Whether a callback or a declaration passed, for this method and these parameters."""
-        return (id(thing), method, typed(params)) in self.passed
+        return (id(thing), method, Memo.key(params)) in self.passed
 
     def let(self, thing: object, method: str | None, params: Mapping[str, object]) -> None:
         """Write down that it passed."""
         # The things themselves are kept too, so that nothing else can get their ids.
-        self.passed[id(thing), method, typed(params)] = (thing, dict(params))
-
-
-def typed(params: Mapping[str, object]) -> frozenset[tuple[str, type, object]]:
-    """Parameters as a key: 1 and True are equal, and not the same. What fills no template counts by identity."""
-    return frozenset(
-        (name, type(value), value if isinstance(value, str | int | UUID) else id(value))
-        for name, value in params.items()
-    )
+        self.passed[id(thing), method, Memo.key(params)] = (thing, dict(params))
 
 
 def plain(request: Any) -> HttpRequest:
@@ -140,9 +126,15 @@ def question_of(
 
 
 def decide(question: Question) -> Decision:
-    """Decide, once per request, requirement and parameters; this may wait for keys."""
+    """Decide, once per request, requirement and parameters.
+
+    This may wait for keys, but not on an event loop, which other requests share: then the refusal is 503.
+    """
     made = state_of(question.request).made(question) or forced(question)
-    return keep(question, made or _check(question, wait=True))
+    decision = made or _check(question, wait=not _on_event_loop())
+    if decision.pending:
+        decision = guard_from().undecided(question.requirement, question.label)
+    return keep(question, decision)
 
 
 async def adecide(question: Question) -> Decision:
@@ -152,6 +144,14 @@ async def adecide(question: Question) -> Decision:
     if decision.pending:
         decision = await sync_to_async(_check, thread_sensitive=False)(question, wait=True)
     return keep(question, decision)
+
+
+def _on_event_loop() -> bool:
+    try:
+        get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _check(question: Question, *, wait: bool) -> Decision:
@@ -165,7 +165,7 @@ def keep(question: Question, decision: Decision) -> Decision:
     """Write a decision down on its request, and hang the token there."""
     state = state_of(question.request)
     state.settled = True
-    state.decisions[question.requirement, typed(question.params)] = (question, decision)
+    state.memo.keep((question.requirement,), question.params, decision)
     # INVARIANT: a declaration counts as asked only where a decision that took it into account has passed.
     for mark in question.marks if decision.passes else ():
         state.let(mark, question.method, question.params)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 from asgiref.sync import markcoroutinefunction, sync_to_async
 from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, ResolverMatch, get_resolver
 
-from jwt_lp import Decision, Refusal
+from jwt_lp import Decision, Memo, Refusal
 from jwt_lp_django import checks
 from jwt_lp_django.apps import guard_from
 from jwt_lp_django.deciding import (
@@ -78,12 +78,16 @@ class LeastPrivilegeMiddleware:
             return self._acall(request)
         response = self.get_response(request)
         question = _undecided(request, response)
-        return _finished(request, response, None if question is None else decide(question))
+        if question is not None:
+            decide(question)
+        return _finished(request, response)
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
         response = await self.get_response(request)
         question = _undecided(request, response)
-        return _finished(request, response, None if question is None else await adecide(question))
+        if question is not None:
+            await adecide(question)
+        return _finished(request, response)
 
     def process_view(
         self, request: HttpRequest, callback: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
@@ -137,7 +141,7 @@ def _looked_at(view: _View, found: Declared) -> tuple[Question | None, Callable[
     question = question_of(view.request, found, view.kwargs)
     if found.allowed is None:
         return question, None
-    state_of(view.request).refused = question
+    state_of(view.request).instead = question
     return None, lambda: _ours(not_allowed(view.callback, view.request, view.args, view.kwargs, found))
 
 
@@ -145,9 +149,8 @@ def _let_in(view: _View, question: Question, decision: Decision) -> Refusal | No
     request: Any = view.request
     state = state_of(request)
     if decision.refusal is not None:
-        state.refused = question
         return decision.refusal
-    state.refused, state.params = None, question.params
+    state.instead, state.params = None, question.params
     state.let(view.callback, question.method, question.params)
     # INVARIANT: only what no other site can make a browser send makes up for the CSRF token. A header that
     # another middleware made of a cookie is not what arrived.
@@ -168,10 +171,8 @@ def _rendered(view: _View, refusal: Refusal) -> HttpResponse:
     if is_drf(_cls(view)):
         from jwt_lp_django.drf import rendered
 
-        response = rendered(view.callback, view.request, view.args, view.kwargs, refusal)
-    else:
-        response = response_to(refusal)
-    return _ours(response)
+        return rendered(view.callback, view.request, view.args, view.kwargs, refusal)
+    return response_to(refusal)
 
 
 def _ours(response: HttpResponse) -> HttpResponse:
@@ -182,14 +183,16 @@ def _ours(response: HttpResponse) -> HttpResponse:
 def _undecided(request: HttpRequest, response: HttpResponseBase) -> Question | None:
     """What to ask about a response that nobody decided on; None where it may go out as it is."""
     state, match, method = state_of(request), request.resolver_match, request.method or ""
+    if state.memo.refusal is not None:
+        return None
     if state.params is not None and match is not None and not state.let_in(match.func, method, match.kwargs):
         # Another middleware had the view called for something else than what was decided on.
         found = declared(match.func, method)
         passes = found.allowed is not None and _says_nothing(request, response)
         return None if passes else question_of(request, found, match.kwargs)
-    if state.refused is not None:
-        # Another middleware may have called the view, or had something else to show, once it was refused.
-        return None if _OURS in response.__dict__ or _says_nothing(request, response) else state.refused
+    if state.instead is not None:
+        # Another middleware may have called the view, or had something else to show.
+        return None if _OURS in response.__dict__ or _says_nothing(request, response) else state.instead
     if state.settled or (match is None and _says_nothing(request, response)):
         # INVARIANT: once a view was chosen, nothing but a decision about it lets a response out.
         return None
@@ -220,19 +223,44 @@ def _says_nothing(request: HttpRequest, response: HttpResponseBase) -> bool:
     return bare and getattr(response, "is_rendered", True) and getattr(response, "content", None) == b""
 
 
-def _finished(request: HttpRequest, response: HttpResponseBase, decision: Decision | None) -> HttpResponseBase:
-    raised = state_of(request).refusal
-    refusal = raised if decision is None else decision.refusal
-    # What `enforce` raises in a middleware Django has made a plain 403 of.
-    if refusal is not None and (decision is not None or request.resolver_match is None):
-        withheld = response_to(refusal)
-        # What the view left open is closed with the response that goes out in its place.
-        closers: list[Any] = getattr(response, "_resource_closers", [])
-        cast(Any, withheld)._resource_closers.extend(closers)  # noqa: SLF001 - there is no public way
-        return withheld
-    if raised is not None and response.status_code == raised.status:
+def _finished(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """The response, or the first refusal of the request in its place."""
+    memo = state_of(request).memo
+    refusal = memo.refusal
+    if refusal is None:
+        # A file is no code that could be refused, and servers send it in a way of their own.
+        if isinstance(response, StreamingHttpResponse) and getattr(response, "file_to_stream", None) is None:
+            _watched(response, memo)
+        return response
+    if response.status_code == refusal.status and getattr(response, "exception", False):
         # An exception handler of REST framework passes the challenge on, and no other header.
-        for name, value in raised.headers.items():
+        for name, value in refusal.headers.items():
             if name != "Content-Type":
                 response.headers.setdefault(name, value)
-    return response
+    # INVARIANT: a refusal is final, whoever caught it and whatever answered since.
+    if memo.lets_out(response.status_code, response.headers.get("WWW-Authenticate")):
+        return response
+    withheld = response_to(refusal)
+    # What the view left open is closed with the response that goes out in its place.
+    closers: list[Any] = getattr(response, "_resource_closers", [])
+    cast(Any, withheld)._resource_closers.extend(closers)  # noqa: SLF001 - there is no public way
+    return withheld
+
+
+def _watched(response: StreamingHttpResponse, memo: Memo) -> None:
+    """End the response, by `Refused`, where the request is refused while it is sent."""
+    parts: Any = response.streaming_content
+
+    def sync() -> Iterator[bytes]:
+        for part in parts:
+            if memo.refusal is not None:
+                raise Refused(memo.refusal)
+            yield part
+
+    async def asynchronous() -> AsyncIterator[bytes]:
+        async for part in parts:
+            if memo.refusal is not None:
+                raise Refused(memo.refusal)
+            yield part
+
+    response.streaming_content = asynchronous() if response.is_async else sync()

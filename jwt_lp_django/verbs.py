@@ -151,9 +151,10 @@ class LeastPrivilegeMixin:
 def enforce(request: Any, *permissions: str | Requirement, params: Mapping[str, object] | None = None) -> AccessToken:
     """Ask the guard inside a view, for what depends on the body or on a loaded object; templates read `params`.
 
-    Returns the token; a refusal ends the request with the guard's status, headers and body. While the operator only
-    observes, what would be refused passes, and then there may be no token. Where nobody has read a credential yet,
-    it may have to wait for keys.
+    Returns the token; a refusal ends the request with the guard's status, headers and body. It is final: nothing but the
+    refusal is sent, whatever catches the exception; to ask without consequence there is `can`. While the operator only
+    observes, what would be refused passes, and then there may be no token. Where nobody has read a credential yet, it
+    may have to wait for keys; in an async view, which must not wait, the refusal is 503 then.
     """
     http, state = plain(request), state_of(request)
     question = _inside(http, all_of(*permissions), params)
@@ -165,7 +166,6 @@ def enforce(request: Any, *permissions: str | Requirement, params: Mapping[str, 
     decision: Decision = keep(question, made) if made is not None else decide(question)
     if decision.refusal is None:
         return cast(AccessToken, decision.token)
-    state.refusal = decision.refusal
     shape = shape_of(http)
     if not isinstance(request, HttpRequest) or (shape is not None and is_drf(shape.cls)):
         from jwt_lp_django.drf import refused

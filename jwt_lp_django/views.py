@@ -108,7 +108,7 @@ class Shape:
         # INVARIANT: no preflight calls a view, unless the view says what OPTIONS asks for.
         if not self.has(method) or (answered and not self._says(method)):
             return self._without(tuple(each for each in names if self.has(each)))
-        if method != "OPTIONS" or self._says(method):
+        if method != "OPTIONS" or self._says(method) or not self._describes():
             return self._of_verb(method)
         # Metadata says what the other methods take, so it has the rule of the first of them: GET, where there is one.
         others = (each for each in names if each not in {"OPTIONS", "HEAD"} and self.has(each))
@@ -190,6 +190,10 @@ class Shape:
         handler = getattr(self.cls, method.lower(), None)
         explicit = any(mark.methods is not None and method in mark.methods for mark in self.marks)
         return explicit or bool(self._keyed(method) or marks_of(handler))
+
+    def _describes(self) -> bool:
+        """Whether REST framework's own `options` answers, which is metadata and no code of the project."""
+        return any(getattr(self.cls, "options", None) is base.options for base in _drf_base())
 
     def _permission_marks(self) -> tuple[Mark, ...]:
         if not is_drf(self.cls):

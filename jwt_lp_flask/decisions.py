@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from flask import Request, Response, current_app
 from flask import request as current_request
 
-from jwt_lp import AccessToken, Call, Decision, Guard, Refusal, Requirement
+from jwt_lp import AccessToken, Call, Decision, Guard, Memo, Refusal
 
 if TYPE_CHECKING:
     from jwt_lp_flask.urlmap import Asked
@@ -21,20 +21,12 @@ if TYPE_CHECKING:
 _ATTRIBUTE: Final = "_jwt_lp"
 
 
-# Values are kept with their types: 1 and True are equal and do not fill a template alike.
-Made: TypeAlias = "tuple[Requirement | None, dict[str, tuple[type, object]], Decision]"
-
-
 @dataclass(slots=True)
 class Decided:
-    """Everything decided about one request.
+    """Everything decided about one request. `failed` says that the guard itself could not do its work."""
 
-    `refusal` is the first no; `failed` says that the guard itself could not do its work.
-    """
-
-    made: list[Made] = field(default_factory=list["Made"])
+    memo: Memo = field(default_factory=Memo)
     token: AccessToken | None = None
-    refusal: Refusal | None = None
     failed: bool = False
 
 
@@ -57,10 +49,9 @@ def judge(guard: Guard, request: Request, asked: Asked, params: Mapping[str, obj
     # INVARIANT: a parameter that a preprocessor took away is there all the same, and equals nothing.
     params = {**dict.fromkeys(getattr(request.url_rule, "arguments", ())), **params}
     so_far = decided(request)
-    filled: dict[str, tuple[type[object], object]] = {name: (type(value), value) for name, value in params.items()}
-    for requirement, with_params, decision in so_far.made:
-        if requirement == asked.requirement and with_params == filled:
-            return decision
+    known = so_far.memo.known(asked.requirement, params)
+    if known is not None:
+        return known
     decision = guard.check(
         # Two lines arrive here joined by a comma, which the guard refuses.
         request.environ.get("HTTP_AUTHORIZATION"),
@@ -69,12 +60,9 @@ def judge(guard: Guard, request: Request, asked: Asked, params: Mapping[str, obj
         f"{request.method} {asked.template}",
         call=_call(request, asked.endpoint),
     )
-    so_far.made.append((asked.requirement, filled, decision))
     if decision.passes:
         so_far.token = decision.token or so_far.token
-    else:
-        so_far.refusal = so_far.refusal or decision.refusal
-    return decision
+    return so_far.memo.keep((asked.requirement,), params, decision)
 
 
 def refused(decision: Decision) -> Response:
@@ -85,13 +73,6 @@ def refused(decision: Decision) -> Response:
 def response_of(refusal: Refusal) -> Response:
     """The refusal as a response of the application's own class."""
     return current_app.response_class(refusal.body, refusal.status, dict(refusal.headers))
-
-
-def carries(response: Response, refusal: Refusal) -> bool:
-    """Whether status and challenge are the refusal's; a project may render the body in its own way."""
-    challenge = "WWW-Authenticate"
-    same = response.headers.get(challenge) == refusal.headers.get(challenge)
-    return same and response.status_code == refusal.status
 
 
 def _call(request: Request, endpoint: str) -> Call:

@@ -6,15 +6,16 @@ nobody decided on is not sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from threading import Lock
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from flask import Flask, Request, Response, abort, current_app
+from werkzeug.wsgi import ClosingIterator
 
-from jwt_lp import ConfigurationError, Decision, Guard, Rules, Settings
-from jwt_lp_flask.decisions import carries, decided, judge, refused, response_of, this_request
+from jwt_lp import ConfigurationError, Decision, Guard, Memo, Rules, Settings
+from jwt_lp_flask.decisions import decided, judge, refused, response_of, this_request
 from jwt_lp_flask.marks import METHODS, Mark
 from jwt_lp_flask.urlmap import Asked, answers_itself, asked_of, routes_of
 
@@ -100,13 +101,20 @@ class Door:
         if so_far.failed:
             served = response.status_code < 500  # noqa: PLR2004 - an HTTP status
             return _instead(response, current_app.response_class("", 500)) if served else response
-        if so_far.refusal is None and not _is_hosts_own(seen, response):
+        memo = so_far.memo
+        if memo.refusal is None and not _is_hosts_own(seen, response):
             # Decided already, unless a hook answered before the guard or changed what the view is called with.
             self._ensure_checked()
             self.judged(seen)
-        if so_far.refusal is None or carries(response, so_far.refusal):
+        if memo.refusal is None:
+            # A file is no code that could be refused, and servers send it in a way of their own.
+            if response.is_streamed and not response.direct_passthrough:
+                parts = cast(Iterable[Any], response.response)
+                response.response = ClosingIterator(_watched(parts, memo), getattr(parts, "close", None))
             return response
-        return _instead(response, response_of(so_far.refusal))
+        if memo.lets_out(response.status_code, response.headers.get("WWW-Authenticate")):
+            return response
+        return _instead(response, response_of(memo.refusal))
 
     def judged(self, seen: Request, mark: Mark | None = None) -> Decision:
         """Decide about the endpoint that Flask chose, or about `mark` where that is not one of its own."""
@@ -164,6 +172,14 @@ def _is_hosts_own(seen: Request, response: Response) -> bool:
     if missed is not None:
         return response.status_code >= 400 or response.status_code == missed.code  # noqa: PLR2004 - an HTTP status
     return answers_itself(seen) and response.calculate_content_length() == 0
+
+
+def _watched(parts: Iterable[Any], memo: Memo) -> Iterator[Any]:
+    """The parts of a response, as long as the request is not refused while they are sent."""
+    for part in parts:
+        if memo.refusal is not None:
+            raise RuntimeError(f"the request was refused after its response had begun: {memo.refusal.reference}")
+        yield part
 
 
 def _instead(withheld: Response, sent: Response) -> Response:

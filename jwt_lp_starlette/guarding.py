@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from copy import copy
 from typing import Any, Final, TypeAlias, cast
 
 from starlette.applications import Starlette
@@ -17,7 +18,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import HTTPConnection
 
 from jwt_lp import ConfigurationError, Guard, Refusal, Settings
-from jwt_lp_starlette.hearing import BEARER, KEY, NO_PARAMS, Hearing, Scope, denies, response
+from jwt_lp_starlette.hearing import BEARER, KEY, NO_PARAMS, Hearing, Scope, denies, refused, response
 from jwt_lp_starlette.openapi import describe
 from jwt_lp_starlette.routing import Place
 from jwt_lp_starlette.table import Table, seat
@@ -115,7 +116,7 @@ class LeastPrivilegeMiddleware:
         try:
             self.door = settings if isinstance(settings, Door) else Door(settings)
             innermost = _innermost(app)
-            innermost.app = _Guarding(innermost.app, self.door)
+            innermost.app = _Guarding(innermost.app, self.door, innermost)
         except ConfigurationError as error:
             # Raised here, a server would take the error for "does not speak lifespan" and go on.
             self.app = _Stopped(error)
@@ -155,9 +156,10 @@ class _Stopped:
 
 
 class _Guarding:
-    def __init__(self, app: App, door: Door) -> None:
+    def __init__(self, app: App, door: Door, around: ExceptionMiddleware) -> None:
         self.app = app
         self.door = door
+        self.around = around
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -174,17 +176,43 @@ class _Guarding:
             return
         # From here on the routers' own benches decide.
         hearing = scope[KEY] = Hearing(self.door.guard, scope, table)
-        await self.app(scope, receive, _Watch(hearing, scope, receive, send))
+        watch = _Watch(hearing, scope, receive, send)
+        try:
+            await self.app(scope, receive, watch)
+        except Exception as error:
+            if hearing.memo.refusal is None or watch.begun:
+                raise
+            await self._handled(error, scope, receive, watch)
+
+    async def _handled(self, error: Exception, scope: Scope, receive: Receive, watch: _Watch) -> None:
+        """Have the application's exception handlers answer here: what they send outside, nobody watches."""
+
+        async def failing(*_: object) -> None:
+            raise error
+
+        handlers = copy(self.around)
+        handlers.app = failing
+        try:
+            await handlers(scope, receive, watch)
+        except Exception:
+            # What no handler takes would be a 500.
+            await watch.refuse()
+            raise
 
 
 class _Watch:
-    """Lets out what was decided on, refusals, and the router's own answers; anything else is withheld."""
+    """Lets out what was decided on, refusals, and the router's own answers; anything else is withheld.
+
+    `begun` says that a response has begun, or that a websocket was accepted.
+    """
 
     def __init__(self, hearing: Hearing, scope: Scope, receive: Receive, send: Send) -> None:
         self._hearing = hearing
         self._scope = scope
         self._receive = receive
         self._send = send
+        self.begun = False
+        self._under: Refusal | None = None
         self._accepted = False
         self._withheld = False
 
@@ -193,6 +221,8 @@ class _Watch:
             return
         if not self._vouched(message) and await self._withhold():
             return
+        if message["type"] in _STARTS:
+            self.begun, self._under = True, self._hearing.memo.refusal
         if message["type"] == "websocket.accept":
             self._accepted = True
             if self._hearing.offered and not message.get("subprotocol"):
@@ -202,21 +232,31 @@ class _Watch:
 
     def _vouched(self, message: Message) -> bool:
         # INVARIANT: a refusal is final; what answers is what was judged; nothing else may answer with content.
+        memo = self._hearing.memo
         if message["type"] not in _STARTS:
-            return message["type"] != "websocket.send" or self._hearing.refusal is None
-        if self._hearing.refusal is not None:
-            return _carries(message, self._hearing.refusal)
+            # What began before the refusal is not gone on with.
+            return memo.refusal is self._under or message["type"] == "websocket.close"
+        if memo.refusal is not None:
+            return memo.lets_out(*_start_of(message))
         if self._hearing.decision is None and message.get("status") not in _NATIVE:
             return False
         # The endpoint that a 405 is about was found by its path and not called.
         found = self._hearing.leads_to(self._scope.get("endpoint"))
         return found or (self._hearing.decision is None and message.get("status") == _NOT_ALLOWED)
 
+    async def refuse(self) -> None:
+        """Send the refusal, unless something was sent."""
+        if not (self.begun or self._withheld):
+            await self._withhold()
+
     async def _withhold(self) -> bool:
-        refusal = self._hearing.refusal or (await self._hearing.hear(None, NO_PARAMS)).refusal
+        refusal = self._hearing.memo.refusal or (await self._hearing.hear(None, NO_PARAMS)).refusal
         if refusal is None:
             return False
         self._withheld = True
+        if self.begun and not self._accepted:
+            # The status is out. An error has the server break the connection off, so that the client sees it end early.
+            raise refused(self._scope, refusal)
         if self._scope["type"] == "websocket" and (self._accepted or not denies(self._scope)):
             await self._send({"type": "websocket.close", "code": 1008, "reason": refusal.error or ""})
         else:
@@ -224,10 +264,9 @@ class _Watch:
         return True
 
 
-def _carries(message: Message, refusal: Refusal) -> bool:
-    """Whether status and challenge are the refusal's; a project may render the body in its own way."""
-    challenge = Headers(raw=list(message.get("headers", ()))).get("www-authenticate")
-    return message.get("status") == refusal.status and challenge == refusal.headers.get("WWW-Authenticate")
+def _start_of(message: Message) -> tuple[int, str | None]:
+    """Status and challenge of a response that begins; accepting a websocket is none."""
+    return message.get("status", 0), Headers(raw=list(message.get("headers", ()))).get("www-authenticate")
 
 
 def guard_from(request_or_app: HTTPConnection | Starlette | None = None) -> Guard:

@@ -6,7 +6,7 @@ dependency that asks again gets the same answer.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
@@ -19,7 +19,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketState
 
-from jwt_lp import AccessToken, Call, ConfigurationError, Decision, Guard, Refusal, Requirement, all_of
+from jwt_lp import AccessToken, Call, ConfigurationError, Decision, Guard, Memo, Refusal, Requirement, all_of
 from jwt_lp_starlette.principal import Credentials, Subject
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from jwt_lp_starlette.table import Table, Target
 
 Scope: TypeAlias = MutableMapping[str, Any]
-_Typed: TypeAlias = dict[str, tuple[type, object]]
 
 KEY: Final = "jwt_lp"
 BEARER: Final = "bearer"
@@ -91,7 +90,7 @@ class Hearing:
 
     `label` is the method and the full template, `endpoint` the dotted name of what is called, `chain` the
     applications that the request was found to pass through and the endpoints it ends at. `tables` are those of the
-    routers on its way, the latest found first. `refusal` is the first no: it is final.
+    routers on its way, the latest found first.
     """
 
     def __init__(self, guard: Guard, scope: Scope, table: Table) -> None:
@@ -104,12 +103,11 @@ class Hearing:
         self.endpoint = ""
         self.offered: tuple[str, ...] = _offered(scope) if self.outer is None else self.outer.offered
         self.decision: Decision | None = None
-        self.refusal: Refusal | None = None
+        self.memo = Memo()
         # A copy of what is asked of it: the scope holds the hearing, and a cycle would wait for the collector.
         self._scope = {name: scope[name] for name in _SENT if name in scope}
         self._headers = Headers(scope=scope)
         self.lines = [*self._headers.getlist("authorization"), *(f"Bearer {token}" for token in self.offered)]
-        self._made: list[tuple[Collection[Requirement | None], _Typed, Decision]] = []
 
     @property
     def token(self) -> AccessToken | None:
@@ -133,10 +131,10 @@ class Hearing:
         requirement = rule.route.requirement
         self.label = f"{method_of(scope)} {rule.route.template}"
         self.endpoint = rule.route.endpoint
-        decision = self.known(requirement, target.params)
+        decision = self.memo.known(requirement, target.params)
         if decision is None:
             # INVARIANT: the whole is the all-of of its parts, so each of them has passed with it.
-            decision = self.keep(rule.parts, target.params, await self.hear(requirement, target.params))
+            decision = self.memo.keep(rule.parts, target.params, await self.hear(requirement, target.params))
         self.decision = self.demand(scope, decision)
         if decision.token is not None or "auth" not in scope:
             scope["auth"] = Credentials(self.guard, decision.token)
@@ -149,25 +147,13 @@ class Hearing:
                 return True
         return False
 
-    def known(self, requirement: Requirement | None, params: Mapping[str, object]) -> Decision | None:
-        """What was already decided on `requirement` with these parameters."""
-        filled = _typed(params)
-        for requirements, with_params, decision in self._made:
-            if requirement in requirements and with_params == filled:
-                return decision
-        return None
-
-    def keep(
-        self, requirements: Collection[Requirement | None], params: Mapping[str, object], decision: Decision
-    ) -> Decision:
-        """The decision, which `known` will find."""
-        self._made.append((requirements, _typed(params), decision))
-        return decision
-
     def demand(self, scope: Scope, decision: Decision) -> Decision:
-        """The decision, if the request passes; raises its refusal."""
+        """The decision, if the request passes; raises its refusal, which is then the outer guards' too."""
         if decision.refusal is not None:
-            self.refusal = self.refusal or decision.refusal
+            each: Hearing | None = self
+            while each is not None:
+                each.memo.note(decision)
+                each = each.outer
             raise refused(scope, decision.refusal)
         if not decision.passes:
             raise ConfigurationError(f"{decision.route}: the guard did not decide")
@@ -185,11 +171,6 @@ class Hearing:
         if self.token is not None and requirement is not None:
             return self.guard.authorize(self.token, requirement, params, self.label, call=call)
         return self.guard.check(self.lines, requirement, params, self.label, call=call, wait=wait)
-
-
-# Values are kept with their types: 1 and True are equal and do not fill a template alike.
-def _typed(params: Mapping[str, object]) -> _Typed:
-    return {name: (type(value), value) for name, value in params.items()}
 
 
 def _on_event_loop() -> bool:
@@ -229,18 +210,18 @@ def hearing_of(scope: Scope) -> Hearing:
 async def settle(scope: Scope, requirement: Requirement) -> AccessToken | None:
     """Decide on a mark when its function is reached, unless that is decided; raises the refusal."""
     hearing, params = hearing_of(scope), scope.get("path_params", NO_PARAMS)
-    decision = hearing.known(requirement, params)
+    decision = hearing.memo.known(requirement, params)
     if decision is None:
-        decision = hearing.keep((requirement,), params, await hearing.hear(requirement, params))
+        decision = hearing.memo.keep((requirement,), params, await hearing.hear(requirement, params))
     return hearing.demand(scope, decision).token
 
 
 def settle_now(scope: Scope, requirement: Requirement) -> AccessToken | None:
     """`settle`, for a function that is not asynchronous."""
     hearing, params = hearing_of(scope), scope.get("path_params", NO_PARAMS)
-    decision = hearing.known(requirement, params)
+    decision = hearing.memo.known(requirement, params)
     if decision is None:
-        decision = hearing.keep((requirement,), params, hearing.ask(requirement, params))
+        decision = hearing.memo.keep((requirement,), params, hearing.ask(requirement, params))
     return hearing.demand(scope, decision).token
 
 

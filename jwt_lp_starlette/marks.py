@@ -89,6 +89,15 @@ def handler(endpoint: type, method: str) -> object:
     return getattr(endpoint, "get", None) if found is None and method == "HEAD" else found
 
 
+def ruled(endpoint: type, method: str) -> object:
+    """Whose mark counts before the class's for `method`: the function's that answers, and for HEAD that of `get`.
+
+    So HEAD has the rule of GET where a `head` beside `get` answers too; a mark on that `head` asks when it is called.
+    """
+    found = getattr(endpoint, "get", None) if method == "HEAD" and dispatches(endpoint) else None
+    return handler(endpoint, method) if found is None else found
+
+
 def _mark(requirement: Requirement, endpoint: T) -> T:
     there = marked(endpoint)
     if there is not None and there != requirement:
@@ -169,8 +178,9 @@ def _marked_class(requirement: Requirement, endpoint: type) -> type:
 
     @functools.wraps(inner)
     async def dispatch(self: Any) -> None:
-        answers = handler(endpoint, self.scope.get("method", ""))
-        if requirement.asks_token and answers is not None and marked(answers) is None:
+        method = self.scope.get("method", "")
+        answered = handler(endpoint, method) is not None
+        if requirement.asks_token and answered and marked(ruled(endpoint, method)) is None:
             await settle(self.scope, requirement)
         await inner(self)
 

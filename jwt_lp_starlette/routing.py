@@ -17,7 +17,7 @@ from starlette.routing import Host, Match, Mount, Router, WebSocketRoute, compil
 
 from jwt_lp import Open, Requirement, Route, Rules, all_of
 from jwt_lp_starlette.hearing import WEBSOCKET, Scope
-from jwt_lp_starlette.marks import dispatches, handler, marked, named
+from jwt_lp_starlette.marks import dispatches, handler, marked, named, ruled
 
 Matcher: TypeAlias = Callable[[Scope], tuple[Match, Any]]
 
@@ -192,9 +192,8 @@ def _by_method(endpoint: type, route: Any) -> Iterator[tuple[tuple[str, ...], Re
     allowed = getattr(route, "methods", None) or _METHODS
     found: dict[Requirement | None, list[str]] = {}
     for method in _METHODS:
-        answers = handler(endpoint, method)
-        if answers is not None and method in allowed:
-            found.setdefault(marked(answers) or marked(endpoint), []).append(method)
+        if handler(endpoint, method) is not None and method in allowed:
+            found.setdefault(marked(ruled(endpoint, method)) or marked(endpoint), []).append(method)
     yield from ((tuple(methods), mark) for mark, methods in found.items())
 
 

@@ -97,6 +97,7 @@ FLOORS = {
     "journal": 4,
     "account": 4,
     "guard": 4,
+    "memo": 4,
     "hosts": 4,
     "exchange": 4,
     # outside, within jwt_lp

@@ -64,6 +64,11 @@ def _scope(path: str, headers: Iterable[tuple[str, str]]) -> dict[str, Any]:
     }
 
 
+def request_scope(path: str, headers: Mapping[str, str]) -> dict[str, Any]:
+    """The scope of a GET, for a test that talks to the application itself."""
+    return {**_scope(path, headers.items()), "type": "http", "method": "GET"}
+
+
 async def acall(
     app: Any, method: str, path: str, headers: Iterable[tuple[str, str]] | Mapping[str, str] = (), body: bytes = b""
 ) -> Answer:

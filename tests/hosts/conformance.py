@@ -160,6 +160,29 @@ def _as_dpop(**changes: Any) -> Callable[[World], list[str]]:
 
 ME = {"subject": "alice"}
 PROOF = (("DPoP", "eyJhbGciOiJFUzI1NiIsInR5cCI6ImRwb3Arand0In0.e30.AAAA"),)
+OK = {"ok": True}
+
+# Whatever catches the refusal of a request, and wherever, it is what the client gets. See `apps/caught.py`.
+CATCHERS = (
+    "view",
+    "bare",
+    "helper",
+    "twice",
+    "again",
+    "error",
+    "pool",
+    "task",
+    "gather",
+    "to_thread",
+    "executor",
+    "marked",
+    "stream",
+    "forbidden",
+    "raised",
+    "reworded",
+    "before",
+    "after",
+)
 
 CASES: tuple[Case, ...] = (
     # What needs no token.
@@ -332,6 +355,34 @@ CASES: tuple[Case, ...] = (
     malformed("Bearer and DPoP", lambda w: w.bearer("orders:list") + _as_dpop()(w)),
     invalid("a bad token on an unmarked route", _raw(_tampered), "GET /unmarked"),
     invalid("a bad token inside a template route", _raw(_tampered), "GET /orders/7"),
+    # The first refusal of a request is final.
+    *(refused(f"a refusal caught: {by}", f"GET /caught/{by}", _held("orders:list"), "caught:use") for by in CATCHERS),
+    *(
+        passes(f"nothing to catch: {by}", f"GET /caught/{by}", _held("orders:list", "caught:use", "caught:more"), OK)
+        for by in CATCHERS
+    ),
+    anonymous("a refusal inside a public view", "GET /caught/public", _nothing),
+    anonymous("a refusal caught inside a public view", "GET /caught/open", _nothing),
+    invalid("a bad token inside a public view", _raw(_tampered), "GET /caught/public"),
+    invalid("a bad token caught inside a public view", _raw(_tampered), "GET /caught/open"),
+    passes("a good token inside a public view", "GET /caught/open", _held("caught:use"), OK),
+    # Methods of a class: what says nothing is not opened by what another method says.
+    passes("the method that is public", "GET /verbs", _nothing, OK),
+    passes("HEAD has the rule of a public GET, also where a method of its own answers", "HEAD /verbs", _nothing),
+    *(
+        anonymous(f"no credential, and {method} says nothing beside a public GET", f"{method} /verbs", _nothing)
+        for method in ("OPTIONS", "POST", "PUT", "PATCH", "DELETE")
+    ),
+    *(
+        refused(f"a good token, and {method} says nothing beside a public GET", f"{method} /verbs", _held("orders:**"))
+        for method in ("OPTIONS", "POST", "PUT", "PATCH", "DELETE")
+    ),
+    passes("the method that asks for something", "GET /listing", _held("orders:list"), OK),
+    passes("HEAD with the permission of GET", "HEAD /listing", _held("orders:list")),
+    Case("HEAD without a credential", "HEAD /listing", _nothing, 401, BARE),
+    Case("HEAD without the permission of GET", "HEAD /listing", _held(), 403, lacking("orders:list")),
+    refused("OPTIONS says nothing beside GET", "OPTIONS /listing", _held("orders:list")),
+    refused("DELETE says nothing beside GET", "DELETE /listing", _held("orders:list")),
     # Methods and routes.
     Case("a HEAD has the rule of GET", "HEAD /orders", _nothing, 401, BARE),
     Case(

@@ -93,7 +93,7 @@ def project(*patterns: Any, lp: Any = None, middleware: Any = None, **more: Any)
 
 
 @contextmanager
-def served(kind: str, *patterns: Any, lp: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
+def served(kind: str, *patterns: Any, lp: Mapping[str, object], **more: Any) -> Iterator[tuple[str, Any]]:
     """The same as an application that a server can run."""
-    with project(*patterns, lp=lp):
+    with project(*patterns, lp=lp, **more):
         yield kind, WSGIHandler() if kind == "wsgi" else ASGIHandler()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from importlib.util import find_spec
 
 import pytest
 
-from hosts.conformance import CASES, POLICY, Case, World
+from hosts.apps import caught
+from hosts.conformance import CASES, CATCHERS, OK, POLICY, Case, World
 from hosts.serving import Client, serving
 from jwt_lp.testing import Authority
 from keyserver import KeyServer
@@ -34,12 +37,31 @@ class Served:
     world: World
 
 
-@pytest.fixture(scope="module", params=MODES, ids=[mode for _, mode in MODES])
-def served(request: pytest.FixtureRequest) -> Iterator[Served]:
+def _served(request: pytest.FixtureRequest, **changed: object) -> Iterator[Served]:
     module, mode = request.param
     world = World(Authority(policy=POLICY))
-    with import_module(module).MODES[mode](world.authority.settings()) as (kind, app), serving(kind, app) as client:
+    # What is None is left out.
+    settings = {name: value for name, value in world.authority.settings(**changed).items() if value is not None}
+    with import_module(module).MODES[mode](settings) as (kind, app), serving(kind, app) as client:
         yield Served(client, world)
+
+
+@pytest.fixture(scope="module", params=MODES, ids=[mode for _, mode in MODES])
+def served(request: pytest.FixtureRequest) -> Iterator[Served]:
+    yield from _served(request)
+
+
+@pytest.fixture(params=MODES, ids=[mode for _, mode in MODES])
+def observing(request: pytest.FixtureRequest) -> Iterator[Served]:
+    yield from _served(request, OBSERVE_UNTIL=datetime.now(UTC).date() + timedelta(days=7))
+
+
+@pytest.fixture(params=MODES, ids=[mode for _, mode in MODES])
+def keyless(request: pytest.FixtureRequest) -> Iterator[Served]:
+    """The issuer's keys are at a port of this machine that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    yield from _served(request, JWKS=None, JWKS_URL=f"http://127.0.0.1:{port}/jwks.json")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -111,3 +133,36 @@ def test_a_preflight_never_calls_the_view(served: Served) -> None:
     headers = [("Origin", "https://other.test"), ("Access-Control-Request-Method", "GET")]
     answer = served.client.request("OPTIONS", "/orders", headers)
     assert b"subject" not in answer.body
+
+
+def test_an_observed_refusal_is_none(observing: Served) -> None:
+    """While the operator observes, nothing is refused, so that nothing is withheld, whatever catches what."""
+    headers = [("Authorization", observing.world.bearer()[0])]
+    answers = {by: observing.client.request("GET", f"/caught/{by}", headers) for by in CATCHERS}
+    assert dict.fromkeys(CATCHERS, (200, OK)) == {by: (each.status, each.json) for by, each in answers.items()}
+
+
+def test_what_cannot_be_decided_is_final_too(keyless: Served) -> None:
+    """A 503 that a view catches is sent all the same, from a public view and before any view runs."""
+    headers = [("Authorization", keyless.world.bearer("caught:use")[0])]
+    for path in ("/orders", "/caught/view", "/caught/public", "/caught/open"):
+        answer = keyless.client.request("GET", path, headers)
+        assert (503, None, "5") == (
+            answer.status,
+            answer.headers.get("www-authenticate"),
+            answer.headers.get("retry-after"),
+        )
+        assert "no-store" == answer.headers["cache-control"]
+
+
+def test_a_refusal_after_the_response_has_nothing_to_withhold(served: Served) -> None:
+    """A task that outlives the response is refused what it asks for; the response was sent, and so is the next."""
+    caught.OUTCOMES.clear()
+    headers = [("Authorization", served.world.bearer()[0])]
+    for _ in range(2):
+        answer = served.client.request("GET", "/caught/background", headers)
+        assert (200, OK) == (answer.status, answer.json)
+    deadline = time.monotonic() + 10
+    while len(caught.OUTCOMES) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert [True, True] == caught.OUTCOMES

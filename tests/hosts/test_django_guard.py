@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,14 +21,15 @@ configure()
 
 from asgiref.sync import markcoroutinefunction
 from django.core.exceptions import PermissionDenied
-from django.http import FileResponse, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.core.handlers.base import BaseHandler
+from django.http import FileResponse, HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import path, re_path
 from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
-from jwt_lp import ConfigurationError, Guard
+from jwt_lp import ConfigurationError, Decision, Guard
 from jwt_lp_django import (
     LeastPrivilegeMixin,
     authenticated,
@@ -37,6 +40,7 @@ from jwt_lp_django import (
     requires,
     token_from,
 )
+from jwt_lp_django.deciding import Refused
 from jwt_lp_django.middleware import LeastPrivilegeMiddleware
 
 SECRET = b"SECRET"
@@ -463,17 +467,134 @@ def test_enforce_reads_the_credential_of_a_public_view() -> None:
 
 
 def test_enforce_is_an_error_that_a_view_may_catch() -> None:
-    """It is a PermissionDenied; a view that answers nevertheless has its answer unchanged."""
+    """It is a PermissionDenied, so that a view may clean up; the refusal is sent all the same."""
 
     def view(request):
         try:
             enforce(request, "a:b")
         except PermissionDenied:
-            return HttpResponse("caught")
+            return HttpResponse(SECRET)
+        return HttpResponse("fine")
 
     with project(path("x", authenticated(view))):
-        answer = Client().get("/x", headers=held())
-    assert (200, False) == (answer.status_code, "WWW-Authenticate" in answer)
+        no, yes = (Client().get("/x", headers=held(*each)) for each in ([], ["a:b"]))
+    assert (403, "insufficient_scope") == (no.status_code, no.json()["error"])
+    assert (200, b"fine") == (yes.status_code, yes.content)
+
+
+def test_what_a_refused_view_left_open_is_closed() -> None:
+    """The response that is withheld is closed with the refusal that is sent in its place."""
+    closed = []
+
+    class Rows:
+        def __iter__(self):
+            return iter([SECRET])
+
+        def close(self):
+            closed.append(True)
+
+    def view(request):
+        with suppress(PermissionDenied):
+            enforce(request, "a:b")
+        return StreamingHttpResponse(Rows())
+
+    with project(path("x", authenticated(view))):
+        no = Client().get("/x", headers=held())
+    assert (403, False, [True]) == (no.status_code, SECRET in no.content, closed)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_refusal_ends_a_response_that_has_begun(kind) -> None:
+    """The status was sent before; what the view goes on to yield is not."""
+
+    def parts(request):
+        for number in range(3):
+            with suppress(PermissionDenied):
+                enforce(request, "o:{n}:read", params={"n": number})
+            yield f"row {number};"
+
+    async def awaited(request):
+        for part in parts(request):
+            yield part
+
+    def view(request):
+        return StreamingHttpResponse(parts(request))
+
+    async def aview(request):
+        return StreamingHttpResponse(awaited(request))
+
+    with project(path("x", authenticated(view if kind == "sync" else aview))):
+        rows = [b"row 0;", b"row 1;", b"row 2;"]
+        few, all_rows = held("o:0:read", "o:2:read"), held("o:*:read")
+        got: list[bytes] = []
+        if kind == "sync":
+            assert rows == list(Client().get("/x", headers=all_rows))
+            response: Any = Client().get("/x", headers=few)
+            with pytest.raises(Refused):
+                got.extend(response)
+        else:
+            assert rows == asyncio.run(_collected(all_rows, []))
+            with pytest.raises(Refused):
+                asyncio.run(_collected(few, got))
+    assert [b"row 0;"] == got
+
+
+async def _collected(headers: Any, got: list[bytes]) -> list[bytes]:
+    response: Any = await AsyncClient().get("/x", headers=headers)
+    async for part in response:
+        got.append(part)  # noqa: PERF401 - what came before the error is to be seen
+    return got
+
+
+def test_a_file_is_sent_as_the_server_likes() -> None:
+    """What is no code of the view keeps the way that servers send files by."""
+
+    def view(request):
+        return FileResponse(io.BytesIO(b"file"))
+
+    with project(path("x", authenticated(view))):
+        handler = BaseHandler()
+        handler.load_middleware()
+        response: Any = handler.get_response(RequestFactory().get("/x", headers=held()))
+    assert response.file_to_stream is not None
+    assert b"file" == response.getvalue()
+
+
+def test_a_view_on_the_event_loop_waits_for_no_keys() -> None:
+    """Where only a key set could tell, `enforce` in an async view is refused at once, and in a sync one it waits."""
+    waited: list[bool] = []
+
+    class Waiting(Guard):
+        def check(self, *args: Any, wait: bool = True, **more: Any) -> Any:
+            if args[1] is None or not args[1].asks_token:
+                return super().check(*args, wait=wait, **more)
+            waited.append(wait)
+            return super().check(*args, wait=wait, **more) if wait else Decision(requirement=args[1], pending=True)
+
+    @requires("a:b")
+    def helper(request):
+        return HttpResponse(SECRET)
+
+    def view(request):
+        return HttpResponse(enforce(request, "a:b").subject)
+
+    async def aview(request):
+        return view(request)
+
+    async def helped(request):
+        return helper(request)
+
+    from jwt_lp_django.apps import config
+
+    async def ask(url: str) -> Any:
+        return await AsyncClient().get(url, headers=held("a:b"))
+
+    patterns = [path("sync", public(view)), path("async", public(aview)), path("helped", public(helped))]
+    with project(*patterns), config().swapped(Waiting(AUTHORITY.settings())):
+        answers = [asyncio.run(ask(url)) for url in ("/sync", "/async", "/helped")]
+    assert [200, 503, 503] == [answer.status_code for answer in answers]
+    assert ["5", "5"] == [answer["Retry-After"] for answer in answers[1:]]
+    assert [True, False, False] == waited
 
 
 def test_can_asks_and_never_refuses() -> None:

@@ -271,12 +271,20 @@ def hiding(exc, context):
     return Response({"errors": [str(exc)]}, 200)
 
 
-def test_a_handler_that_hides_the_status_keeps_its_answer() -> None:
-    """What the project's handler makes of a refusal goes out as it is, the view not run."""
+def test_a_handler_that_hides_the_status_is_withheld() -> None:
+    """A handler of the project may word a refusal, and cannot make a success of it, wherever it was refused."""
+
+    class Asking(APIView):
+        @authenticated
+        def get(self, request):
+            enforce(request, "a:b")
+            return Response()
+
     settings: Any = {"REST_FRAMEWORK": {"EXCEPTION_HANDLER": f"{__name__}.hiding"}}
-    with project(path("x", requires("a:b")(Plain.as_view())), **settings):
-        answer = Client().get("/x")
-    assert (200, False, "Bearer") == (answer.status_code, b"SECRET" in answer.content, answer["WWW-Authenticate"])
+    with project(path("x", requires("a:b")(Plain.as_view())), path("y", Asking.as_view()), **settings):
+        bare, little = Client().get("/x"), Client().get("/y", headers=held())
+    assert (401, "Bearer") == (bare.status_code, bare["WWW-Authenticate"])
+    assert (403, "insufficient_scope") == (little.status_code, little.json()["error"])
 
 
 def test_the_refusals_body_is_the_problem() -> None:

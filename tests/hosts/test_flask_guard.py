@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ import pytest
 
 pytest.importorskip("flask")
 
-from flask import Blueprint, Flask, abort, current_app, g, request
+from flask import Blueprint, Flask, Response, abort, current_app, g, request, send_file, stream_with_context
 from flask.views import MethodView
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -286,6 +287,47 @@ def test_a_view_cannot_swallow_a_refusal(app):
 
     assert [403, 403] == [status(app, "GET", path) for path in ("/x", "/x?enforce")]
     assert 200 == status(app, "GET", "/x", "a:b")
+
+
+def test_a_refusal_ends_a_response_that_has_begun(app):
+    """The status was sent before; what the view goes on to yield is not, and what it left open is closed."""
+    closed = []
+
+    def rows():
+        try:
+            for number in range(3):
+                with suppress(HTTPException):
+                    enforce(request, "o:{n}:read", params={"n": number})
+                yield f"row {number};"
+        finally:
+            closed.append(True)
+
+    add(app, "/x", authenticated(lambda: Response(stream_with_context(rows()))))
+    with app.test_client() as client:
+        assert b"row 0;row 1;row 2;" == client.get("/x", headers=held("o:*:read")).data
+        got = []
+        with (
+            client.get("/x", headers=held("o:0:read", "o:2:read"), buffered=False) as answer,
+            pytest.raises(RuntimeError, match="refused after its response had begun"),
+        ):
+            got.extend(answer.iter_encoded())
+    assert ([b"row 0;"], [True, True]) == (got, closed)
+
+
+def test_a_file_is_sent_as_the_server_likes(app, tmp_path):
+    """What is no code of the view keeps the way that servers send files by."""
+    (tmp_path / "file").write_bytes(b"file")
+    passed = []
+
+    def look(response):
+        passed.append(response.direct_passthrough)
+        return response
+
+    # Those that run last stand first.
+    app.after_request_funcs[None].insert(0, look)
+    add(app, "/x", authenticated(lambda: send_file(tmp_path / "file")))
+    with app.test_client().get("/x", headers=held()) as answer:
+        assert (b"file", [True]) == (answer.data, passed)
 
 
 def test_no_hook_behind_turns_a_refusal_into_an_answer():

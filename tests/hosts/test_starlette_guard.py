@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -14,14 +16,15 @@ pytest.importorskip("starlette")
 from starlette.applications import Starlette
 from starlette.authentication import requires as starlette_requires
 from starlette.endpoints import HTTPEndpoint
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route
 
-from hosts.asgi_calls import call, live
+from hosts.asgi_calls import Wire, call, live, request_scope
 from jwt_lp import AUTHENTICATED, ConfigurationError, Decision, Guard
 from jwt_lp.testing import Authority
 from jwt_lp_starlette import (
@@ -424,6 +427,100 @@ def test_a_swallowed_refusal_is_final(authority: Authority) -> None:
         assert b"fine" == call(app, "GET", path, authority.headers("alice", ["a"])).body
 
 
+def test_a_refusal_ends_a_response_that_has_begun(authority: Authority) -> None:
+    """The status was sent before; what the view goes on to yield is not, and the connection is broken off."""
+
+    async def rows(request: Request) -> AsyncIterator[str]:
+        for number in range(3):
+            with suppress(Refused):
+                enforce(request, "o:{n}:read", params={"n": number})
+            yield f"row {number};"
+
+    async def view(request: Request) -> StreamingResponse:
+        return StreamingResponse(rows(request))
+
+    app = listed(authority, [Route("/x", authenticated(view))])
+    assert b"row 0;row 1;row 2;" == call(app, "GET", "/x", authority.headers("a", ["o:*:read"])).body
+    wire = Wire([{"type": "http.request", "body": b""}])
+    with pytest.raises((RuntimeError, ExceptionGroup)):
+        asyncio.run(app(request_scope("/x", authority.headers("a", ["o:0:read"])), wire.receive, wire.send))
+    assert [200, b"row 0;"] == [wire.sent[0]["status"], wire.answer().body]
+    assert not [message for message in wire.sent[1:] if not message.get("more_body")]
+
+
+def test_an_error_after_a_refusal_is_raised_and_the_refusal_sent(authority: Authority) -> None:
+    """The client gets the refusal, not a 500, and whoever watches for errors still gets to know this one."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        with suppress(Refused):
+            enforce(Request(scope), "a")
+        raise LookupError("the application failed")
+
+    def view(request: Request) -> PlainTextResponse:
+        with suppress(Refused):
+            enforce(request, "a")
+        raise LookupError("the view failed")
+
+    app = listed(authority, [Route("/view", authenticated(view)), Mount("/app", app=authenticated(application))])
+    for path in ("/view", "/app/x"):
+        wire = Wire([{"type": "http.request", "body": b""}])
+        with pytest.raises(LookupError):
+            asyncio.run(app(request_scope(path, authority.headers()), wire.receive, wire.send))
+        assert (403, "insufficient_scope") == (wire.answer().status, wire.answer().json["error"])
+
+
+@pytest.mark.parametrize("error", [HTTPException(404), LookupError()])
+def test_no_handler_answers_outside_for_an_application_below(authority: Authority, error: Exception) -> None:
+    """What an application below the router raises after a refusal gets no answer but the refusal."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        with suppress(Refused):
+            enforce(Request(scope), "a")
+        raise error
+
+    def welcome(request: Request, error: Exception) -> PlainTextResponse:
+        return PlainTextResponse("welcome")
+
+    app = Starlette(
+        routes=[Mount("/app", app=authenticated(application))],
+        exception_handlers={404: welcome, LookupError: welcome},
+    )
+    LeastPrivilege(app, authority.settings())
+    answer = call(app, "GET", "/app/x", authority.headers())
+    assert (403, "insufficient_scope") == (answer.status, answer.json["error"])
+
+
+def test_a_refusal_of_a_mounted_applications_guard_is_the_outer_guards_too(authority: Authority) -> None:
+    """Where both have a guard, no middleware between them makes anything else of the inner one's refusal."""
+
+    class Welcome:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            async def nothing(message: Any) -> None:
+                pass
+
+            await self.app(scope, receive, nothing)
+            await PlainTextResponse("welcome")(scope, receive, send)
+
+    def view(request: Request) -> PlainTextResponse:
+        with suppress(Refused):
+            enforce(request, "a")
+        return PlainTextResponse("secret")
+
+    inner = Starlette(
+        routes=[Route("/view", authenticated(view)), Route("/mark", requires("a")(ok))],
+        middleware=[Middleware(Welcome)],
+    )
+    LeastPrivilege(inner, authority.settings())
+    app = listed(authority, [Mount("/sub", app=inner)])
+    for path in ("/sub/view", "/sub/mark"):
+        answer = call(app, "GET", path, authority.headers())
+        assert (403, "insufficient_scope") == (answer.status, answer.json["error"])
+        assert b"welcome" == call(app, "GET", path, authority.headers("a", ["a"])).body
+
+
 @pytest.mark.parametrize(("status", "with_headers"), [(200, True), (302, True), (403, False)])
 def test_a_handler_keeps_status_and_challenge(authority: Authority, status: int, with_headers: bool) -> None:
     """What a handler makes of a refusal inside a view is replaced if it has another status or no challenge."""
@@ -489,14 +586,16 @@ def test_an_applications_own_handler_may_render_refusals(authority: Authority) -
     assert (403, {"mine": "insufficient_scope"}) == (answer.status, answer.json)
 
 
-def test_a_handler_for_everything_opens_nothing(authority: Authority) -> None:
-    """A project's handler that answers 200 to any error shows no content of a refused endpoint."""
+def test_a_handler_that_hides_the_status_is_withheld(authority: Authority) -> None:
+    """A project's handler may word a refusal, and cannot make a success of it, also where no view was called."""
     app = Starlette(
         routes=[Route("/a", requires("a")(ok))],
         exception_handlers={401: lambda request, error: PlainTextResponse("please log in")},
     )
     LeastPrivilege(app, authority.settings())
-    assert b"please log in" == call(app, "GET", "/a").body
+    answer = call(app, "GET", "/a")
+    assert (401, "Bearer") == (answer.status, answer.headers["www-authenticate"])
+    assert b"please log in" not in answer.body
 
 
 def test_a_view_is_decided_on_once(authority: Authority) -> None:

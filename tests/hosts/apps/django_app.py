@@ -7,16 +7,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
+from threading import Timer
 from typing import Any
 
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+
+from hosts.apps import caught
 from hosts.django_setup import configure, served
 
 configure()
 
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import path
+from django.views import View
 
 from jwt_lp import all_of, any_of
 from jwt_lp_django import authenticated, can, enforce, external, public, requires, token_from
@@ -70,6 +75,180 @@ def as_async(view: Callable[..., Any]) -> Callable[..., Any]:
     return slow_async if view is slow else awaited
 
 
+class Between:
+    """A middleware of the project, inside the guard: it asks, catches, and has answers of its own."""
+
+    sync_capable = async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> Any:
+        self._asks(request, "/caught/before")
+        return self._awaits(request) if self.is_async else self._answer(request, self.get_response(request))
+
+    async def _awaits(self, request: HttpRequest) -> Any:
+        return self._answer(request, await self.get_response(request))
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        return ok(request) if request.path == "/caught/raised" else None
+
+    def _asks(self, request: HttpRequest, where: str) -> None:
+        if request.path == where:
+            caught.view(partial(enforce, request))
+
+    def _answer(self, request: HttpRequest, response: Any) -> Any:
+        self._asks(request, "/caught/after")
+        return ok(request) if request.path == "/caught/reworded" else response
+
+
+def forbids(request: HttpRequest) -> HttpResponse:
+    if caught.refused(partial(enforce, request)):
+        return HttpResponse(b'{"error": "insufficient_scope", "secret": 1}', status=403)
+    return ok(request)
+
+
+def raises(request: HttpRequest) -> HttpResponse:
+    enforce(request, "caught:use")
+    return ok(request)
+
+
+def streams(request: HttpRequest) -> StreamingHttpResponse:
+    caught.view(partial(enforce, request))
+    return StreamingHttpResponse(iter([b'{"ok"', b": true}"]))
+
+
+async def _parts() -> Any:
+    for part in (b'{"ok"', b": true}"):
+        yield part
+
+
+async def streams_async(request: HttpRequest) -> StreamingHttpResponse:
+    caught.view(partial(enforce, request))
+    return StreamingHttpResponse(_parts())
+
+
+guarded_part = requires("caught:use")(ok)
+
+
+def calls_marked(request: HttpRequest) -> HttpResponse:
+    with suppress(Exception):
+        guarded_part(request)
+    return ok(request)
+
+
+@requires("caught:use")
+async def guarded_part_async(request: HttpRequest) -> HttpResponse:
+    return ok(request)
+
+
+async def calls_marked_async(request: HttpRequest) -> HttpResponse:
+    with suppress(Exception):
+        await guarded_part_async(request)
+    return ok(request)
+
+
+def in_background(request: HttpRequest) -> HttpResponse:
+    Timer(0.1, caught.background, [partial(enforce, request)]).start()
+    return ok(request)
+
+
+def catching(way: Callable[[caught.Ask], None]) -> Callable[..., Any]:
+    def view(request: HttpRequest) -> HttpResponse:
+        way(partial(enforce, request))
+        return ok(request)
+
+    return view
+
+
+def catching_async(way: Callable[[caught.Ask], Any]) -> Callable[..., Any]:
+    async def view(request: HttpRequest) -> HttpResponse:
+        await way(partial(enforce, request))
+        return ok(request)
+
+    return view
+
+
+class Verbs(View):
+    """Only `get` says what it asks for; the others are code of the project without a declaration."""
+
+    @public
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return ok(request)
+
+    def head(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse(headers={"X-Verb": "head"})
+
+    def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return ok(request)
+
+    post = put = patch = delete = options
+
+
+class AsyncVerbs(View):
+    """The same as coroutine functions."""
+
+    @public
+    async def get(self, request: HttpRequest) -> HttpResponse:
+        return ok(request)
+
+    async def head(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse(headers={"X-Verb": "head"})
+
+    async def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
+        return ok(request)
+
+    post = put = patch = delete = options
+
+
+class Listing(View):
+    """The same where `get` asks for something."""
+
+    @requires("orders:list")
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return ok(request)
+
+    head, options, delete = Verbs.head, Verbs.options, Verbs.delete
+
+
+class AsyncListing(View):
+    """The same as coroutine functions."""
+
+    @requires("orders:list")
+    async def get(self, request: HttpRequest) -> HttpResponse:
+        return ok(request)
+
+    head, options, delete = AsyncVerbs.head, AsyncVerbs.options, AsyncVerbs.delete  # type: ignore[assignment]
+
+
+def catchers(own: Callable[[Any], Any]) -> list[Any]:
+    coloured = own is as_async
+    ways: dict[str, Any] = {
+        **{name: catching(way) for name, way in caught.PLAIN.items()},
+        "stream": streams,
+        "marked": calls_marked,
+    }
+    if coloured:
+        ways = {
+            **{name: catching_async(way) for name, way in caught.AWAITABLE.items()},
+            "stream": streams_async,
+            "marked": calls_marked_async,
+        }
+    more = {"before": ok, "after": ok, "forbidden": forbids, "raised": raises, "background": in_background}
+    return [
+        *(path(f"caught/{name}", authenticated(view)) for name, view in ways.items()),
+        *(path(f"caught/{name}", authenticated(own(view))) for name, view in more.items()),
+        path("caught/reworded", requires("caught:use")(own(ok))),
+        path("caught/public", public(own(raises))),
+        path("caught/open", public(own(catching(caught.view)))),
+        path("verbs", (AsyncVerbs if coloured else Verbs).as_view()),
+        path("listing", (AsyncListing if coloured else Listing).as_view()),
+    ]
+
+
 def patterns(own: Callable[[Callable[..., Any]], Callable[..., Any]]) -> list[Any]:
     read, remove = requires("orders:{order_id}:read"), requires("orders:delete", methods=("DELETE",))
     return [
@@ -88,11 +267,12 @@ def patterns(own: Callable[[Callable[..., Any]], Callable[..., Any]]) -> list[An
         path("enforce", authenticated(own(enforced))),
         path("can", authenticated(own(probed))),
         path("slow", requires("orders:list")(own(slow))),
+        *catchers(own),
     ]
 
 
 def _mode(kind: str, own: Callable[[Any], Any], settings: Mapping[str, object]) -> AbstractContextManager[Any]:
-    return served(kind, *patterns(own), lp=settings)
+    return served(kind, *patterns(own), lp=settings, middleware=[f"{__name__}.Between"])
 
 
 MODES: dict[str, Callable[[Mapping[str, object]], AbstractContextManager[Any]]] = {

@@ -6,13 +6,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from functools import partial
+from threading import Timer
 from typing import Any
 
+from hosts.apps import caught
 from hosts.django_setup import configure, served
 
 configure()
 
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import include, path
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
@@ -21,7 +25,7 @@ from rest_framework.routers import SimpleRouter
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
-from jwt_lp import PUBLIC, all_of
+from jwt_lp import AUTHENTICATED, PUBLIC, all_of
 from jwt_lp_django import authenticated, can, enforce, external, public, requires, token_from
 from jwt_lp_django.drf import HasPermissions, LeastPrivilegeMixin
 
@@ -137,6 +141,120 @@ def slow(request: Request) -> Response:
     return Response({"subject": subject(request)})
 
 
+class Between:
+    """A middleware of the project, inside the guard: it asks, catches, and has answers of its own."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path == "/caught/before":
+            caught.view(partial(enforce, request))
+        response = self.get_response(request)
+        if request.path == "/caught/after":
+            caught.view(partial(enforce, request))
+        return response
+
+
+class Catching(APIView):
+    """A view whose way of catching is given to `as_view`, with an exception handler that makes everything good."""
+
+    way: Any = None
+    required_permissions: Any = None
+    permission_classes = [HasPermissions]
+
+    def get(self, request: Request) -> Any:
+        answer = self.way(partial(enforce, request), request)
+        return Response({"ok": True}) if answer is None else answer
+
+    def get_exception_handler(self) -> Callable[..., Any]:
+        usual = super().get_exception_handler()
+        rewords = self.request.path in {"/caught/raised", "/caught/reworded"}
+        return (lambda error, context: Response({"ok": True})) if rewords else usual
+
+
+def _catching(way: Callable[..., Any], asked: Any = AUTHENTICATED) -> Any:
+    return Catching.as_view(way=staticmethod(way), required_permissions=asked)
+
+
+def _only(way: Callable[[caught.Ask], None]) -> Callable[..., None]:
+    def asking(ask: caught.Ask, request: Request) -> None:
+        way(ask)
+
+    return asking
+
+
+def forbids(ask: caught.Ask, request: Request) -> Response | None:
+    return Response({"error": "insufficient_scope", "secret": 1}, status=403) if caught.refused(ask) else None
+
+
+def raises(ask: caught.Ask, request: Request) -> None:
+    ask("caught:use")
+
+
+def streams(ask: caught.Ask, request: Request) -> StreamingHttpResponse:
+    caught.view(ask)
+    return StreamingHttpResponse(iter([b'{"ok"', b": true}"]))
+
+
+@requires("caught:use")
+def guarded_part(request: Request) -> None:
+    pass
+
+
+def calls_marked(ask: caught.Ask, request: Request) -> None:
+    with suppress(Exception):
+        guarded_part(request)
+
+
+def in_background(ask: caught.Ask, request: Request) -> None:
+    Timer(0.1, caught.background, [ask]).start()
+
+
+def nothing(ask: caught.Ask, request: Request) -> None:
+    pass
+
+
+class Verbs(APIView):
+    """Only `get` says what it asks for; the others are code of the project without a declaration."""
+
+    @public
+    def get(self, request: Request) -> Response:
+        return Response({"ok": True})
+
+    def head(self, request: Request) -> Response:
+        return Response(headers={"X-Verb": "head"})
+
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
+        return Response({"ok": True})
+
+    post = put = patch = delete = options
+
+
+class Listing(ViewSet):
+    """The same where the action of `get` asks for something, in a viewset."""
+
+    @requires("orders:list")
+    def list(self, request: Request) -> Response:
+        return Response({"ok": True})
+
+    def destroy(self, request: Request) -> Response:
+        return Response({"ok": True})
+
+    head, options = Verbs.head, Verbs.options
+
+
+MORE = {
+    "before": nothing,
+    "after": nothing,
+    "forbidden": forbids,
+    "raised": raises,
+    "stream": streams,
+    "marked": calls_marked,
+    "background": in_background,
+    **{name: _only(way) for name, way in caught.PLAIN.items()},
+}
+
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("orders", Orders, basename="order")
 
@@ -155,11 +273,17 @@ PATTERNS = [
     path("enforce", Enforced.as_view()),
     path("can", probed),
     path("slow", slow),
+    *(path(f"caught/{name}", _catching(way)) for name, way in MORE.items()),
+    path("caught/reworded", _catching(nothing, "caught:use")),
+    path("caught/public", _catching(raises, PUBLIC)),
+    path("caught/open", _catching(_only(caught.view), PUBLIC)),
+    path("verbs", Verbs.as_view()),
+    path("listing", Listing.as_view({"get": "list", "delete": "destroy"})),
 ]
 
 
 def _drf(settings: Mapping[str, object]) -> AbstractContextManager[Any]:
-    return served("wsgi", *PATTERNS, lp=settings)
+    return served("wsgi", *PATTERNS, lp=settings, middleware=[f"{__name__}.Between"])
 
 
 MODES: dict[str, Callable[[Mapping[str, object]], AbstractContextManager[Any]]] = {"drf": _drf}

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.endpoints import HTTPEndpoint
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.routing import Route
 
+from hosts.apps import caught
 from jwt_lp import AUTHENTICATED, AccessToken, all_of, any_of
-from jwt_lp_starlette import LeastPrivilege, can, enforce, external, public, requires, token_from
+from jwt_lp_starlette import (
+    LeastPrivilege,
+    Refused,
+    authenticated,
+    can,
+    enforce,
+    external,
+    public,
+    requires,
+    token_from,
+)
 from jwt_lp_starlette.fastapi import Requires
 
 Mode = Callable[[Mapping[str, object]], AbstractContextManager[tuple[Literal["wsgi", "asgi"], Any]]]
@@ -112,10 +129,149 @@ def _asking(api: APIRouter) -> None:
         return {"can": can(request, "orders:list")}
 
 
+def _asks_before(request: Request) -> None:
+    caught.view(partial(enforce, request))
+
+
+async def _after(request: Request, call_next: Callable[[Request], Any]) -> Response:
+    response: Response = await call_next(request)
+    caught.view(partial(enforce, request))
+    return response
+
+
+async def _reworded(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    if request.url.path in {"/caught/raised", "/caught/reworded"}:
+        return JSONResponse({"ok": True})
+    return Response(error.refusal.body, error.refusal.status, dict(error.refusal.headers))
+
+
+@authenticated
+async def _fine(request: Request) -> Response:
+    return JSONResponse({"ok": True})
+
+
+@requires("caught:use")
+async def _part(request: Request) -> None:
+    pass
+
+
+class _Verbs(HTTPEndpoint):
+    """Only `get` says what it asks for; the others are code of the project without a declaration."""
+
+    @public
+    async def get(self, request: Request) -> Response:
+        return JSONResponse({"ok": True})
+
+    def head(self, request: Request) -> Response:
+        return Response(headers={"X-Verb": "head"})
+
+    async def options(self, request: Request) -> Response:
+        return JSONResponse({"ok": True})
+
+    post = put = patch = delete = options
+
+
+class _Listing(HTTPEndpoint):
+    """The same where `get` asks for something."""
+
+    @requires("orders:list")
+    def get(self, request: Request) -> Response:
+        return JSONResponse({"ok": True})
+
+    head, options, delete = _Verbs.head, _Verbs.options, _Verbs.delete
+
+
+def _awaiting(way: Callable[[caught.Ask], Any]) -> Callable[..., Any]:
+    async def view(request: Request) -> dict[str, bool]:
+        await way(partial(enforce, request))
+        return {"ok": True}
+
+    return view
+
+
+def _threaded(way: Callable[[caught.Ask], None]) -> Callable[..., Any]:
+    def view(request: Request) -> dict[str, bool]:
+        way(partial(enforce, request))
+        return {"ok": True}
+
+    return view
+
+
+def _catching() -> APIRouter:
+    """Routes on which something catches a refusal: coroutine functions, but for `pool`, which is a plain one."""
+    api = APIRouter(prefix="/caught", dependencies=[Requires(AUTHENTICATED)])
+    for name, way in caught.AWAITABLE.items():
+        api.add_api_route(f"/{name}", _threaded(caught.PLAIN[name]) if name == "pool" else _awaiting(way))
+
+    @api.get("/forbidden")
+    def forbids(request: Request) -> Response:
+        refused = caught.refused(partial(enforce, request))
+        return JSONResponse({"error": "insufficient_scope"}, 403) if refused else JSONResponse({"ok": True})
+
+    @api.get("/raised")
+    async def raises(request: Request) -> dict[str, bool]:
+        enforce(request, "caught:use")
+        return {"ok": True}
+
+    @api.get("/stream")
+    async def streams(request: Request) -> Response:
+        caught.view(partial(enforce, request))
+        return StreamingResponse(iter([b'{"ok"', b": true}"]))
+
+    @api.get("/marked")
+    async def marked(request: Request) -> dict[str, bool]:
+        with suppress(Exception):
+            await _part(request)
+        return {"ok": True}
+
+    @api.get("/before", dependencies=[Depends(_asks_before)])
+    async def before() -> dict[str, bool]:
+        return {"ok": True}
+
+    @api.get("/background")
+    async def background(request: Request, tasks: BackgroundTasks) -> dict[str, bool]:
+        tasks.add_task(caught.background, partial(enforce, request))
+        return {"ok": True}
+
+    return api
+
+
+def _open() -> APIRouter:
+    api = APIRouter(prefix="/caught")
+
+    @api.get("/reworded")
+    async def reworded(token: Annotated[AccessToken, Requires("caught:use")]) -> dict[str, bool]:
+        return {"ok": True}
+
+    @api.get("/public")
+    @public
+    async def raises(request: Request) -> dict[str, bool]:
+        enforce(request, "caught:use")
+        return {"ok": True}
+
+    @api.get("/open")
+    @public
+    async def catches(request: Request) -> dict[str, bool]:
+        caught.view(partial(enforce, request))
+        return {"ok": True}
+
+    return api
+
+
 @contextmanager
 def _serve(settings: Mapping[str, object]) -> Iterator[tuple[Literal["wsgi", "asgi"], Any]]:
     app = FastAPI(openapi_url=None)
     app.include_router(_api())
+    app.include_router(_catching())
+    app.include_router(_open())
+    after = [Middleware(BaseHTTPMiddleware, dispatch=_after)]
+    app.router.routes += [
+        Route("/caught/after", _fine, middleware=after),
+        Route("/verbs", _Verbs),
+        Route("/listing", _Listing),
+    ]
+    app.add_exception_handler(Refused, _reworded)
     with LeastPrivilege(app, settings).guard:
         yield "asgi", app
 

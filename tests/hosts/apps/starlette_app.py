@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from functools import wraps
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial, wraps
 from typing import Any, Literal
 
 import anyio
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.endpoints import HTTPEndpoint
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from hosts.apps import caught
 from jwt_lp import all_of, any_of
 from jwt_lp_starlette import (
     LeastPrivilege,
+    Refused,
     authenticated,
     can,
     enforce,
@@ -87,6 +93,178 @@ def _async(answer: Callable[[Request], dict[str, object]]) -> Callable[..., Any]
     return view
 
 
+class Before:
+    """A middleware inside the guard, as routes and mounts may have one: it asks and catches."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        caught.view(partial(enforce, Request(scope)))
+        await self.app(scope, receive, send)
+
+
+async def after(request: Request, call_next: Callable[[Request], Any]) -> Response:
+    """The dispatch of a middleware that asks once the view has answered, and catches."""
+    response: Response = await call_next(request)
+    caught.view(partial(enforce, request))
+    return response
+
+
+async def reworded(request: Request, error: Exception) -> Response:
+    """An exception handler of the project that makes everything good on some routes."""
+    assert isinstance(error, Refused)
+    if request.url.path in {"/caught/raised", "/caught/reworded"}:
+        return JSONResponse({"ok": True})
+    return Response(error.refusal.body, error.refusal.status, dict(error.refusal.headers))
+
+
+def _forbids(request: Request) -> Response:
+    if caught.refused(partial(enforce, request)):
+        return JSONResponse({"error": "insufficient_scope", "secret": 1}, 403)
+    return JSONResponse({"ok": True})
+
+
+def _raises(request: Request) -> Response:
+    enforce(request, "caught:use")
+    return JSONResponse({"ok": True})
+
+
+def _streams(request: Request) -> Response:
+    caught.view(partial(enforce, request))
+    return StreamingResponse(iter([b'{"ok"', b": true}"]))
+
+
+def _in_background(request: Request) -> Response:
+    return JSONResponse({"ok": True}, background=BackgroundTask(caught.background, partial(enforce, request)))
+
+
+def _fine(request: Request) -> Response:
+    return JSONResponse({"ok": True})
+
+
+@requires("caught:use")
+def _part(request: Request) -> None:
+    pass
+
+
+@requires("caught:use")
+async def _part_async(request: Request) -> None:
+    pass
+
+
+def _calls_marked(request: Request) -> Response:
+    with suppress(Exception):
+        _part(request)
+    return _fine(request)
+
+
+async def _calls_marked_async(request: Request) -> Response:
+    with suppress(Exception):
+        await _part_async(request)
+    return _fine(request)
+
+
+def _catching(way: Callable[[caught.Ask], None]) -> Callable[[Request], Response]:
+    def view(request: Request) -> Response:
+        way(partial(enforce, request))
+        return _fine(request)
+
+    return view
+
+
+def _catching_async(way: Callable[[caught.Ask], Any]) -> Callable[[Request], Any]:
+    async def view(request: Request) -> Response:
+        await way(partial(enforce, request))
+        return _fine(request)
+
+    return view
+
+
+class _Verbs(HTTPEndpoint):
+    """Only `get` says what it asks for; the others are code of the project without a declaration."""
+
+    @public
+    def get(self, request: Request) -> Response:
+        return _fine(request)
+
+    def head(self, request: Request) -> Response:
+        return Response(headers={"X-Verb": "head"})
+
+    def options(self, request: Request) -> Response:
+        return _fine(request)
+
+    post = put = patch = delete = options
+
+
+class _AsyncVerbs(HTTPEndpoint):
+    """The same as coroutine functions."""
+
+    @public
+    async def get(self, request: Request) -> Response:
+        return _fine(request)
+
+    async def head(self, request: Request) -> Response:
+        return Response(headers={"X-Verb": "head"})
+
+    async def options(self, request: Request) -> Response:
+        return _fine(request)
+
+    post = put = patch = delete = options
+
+
+class _Listing(HTTPEndpoint):
+    """The same where `get` asks for something."""
+
+    @requires("orders:list")
+    def get(self, request: Request) -> Response:
+        return _fine(request)
+
+    head, options, delete = _Verbs.head, _Verbs.options, _Verbs.delete
+
+
+class _AsyncListing(HTTPEndpoint):
+    """The same as coroutine functions."""
+
+    @requires("orders:list")
+    async def get(self, request: Request) -> Response:
+        return _fine(request)
+
+    head, options, delete = _AsyncVerbs.head, _AsyncVerbs.options, _AsyncVerbs.delete
+
+
+def _coloured(view: Callable[[Request], Response]) -> Callable[..., Any]:
+    @wraps(view)
+    async def awaited(request: Request) -> Response:
+        return view(request)
+
+    return awaited
+
+
+def catchers(*, asynchronous: bool) -> list[Any]:
+    """The routes on which something catches a refusal, and the classes of endpoints."""
+    own: Callable[..., Any] = _coloured if asynchronous else lambda view: view
+    ways: dict[str, Any] = {
+        **{name: own(view) for name, view in {"forbidden": _forbids, "raised": _raises, "stream": _streams}.items()},
+        "background": own(_in_background),
+        "marked": _calls_marked_async if asynchronous else _calls_marked,
+    }
+    if asynchronous:
+        ways.update({name: _catching_async(way) for name, way in caught.AWAITABLE.items()})
+    else:
+        ways.update({name: _catching(way) for name, way in caught.PLAIN.items()})
+    return [
+        *(Route(f"/caught/{name}", authenticated(view)) for name, view in ways.items()),
+        Route("/caught/before", authenticated(own(_fine)), middleware=[Middleware(Before)]),
+        Route("/caught/after", authenticated(own(_fine)), middleware=[Middleware(BaseHTTPMiddleware, dispatch=after)]),
+        Route("/caught/reworded", requires("caught:use")(own(_fine))),
+        Route("/caught/public", public(own(_raises))),
+        Route("/caught/open", public(own(_catching(caught.view)))),
+        Route("/verbs", _AsyncVerbs if asynchronous else _Verbs),
+        Route("/listing", _AsyncListing if asynchronous else _Listing),
+    ]
+
+
 @requires("orders:list")
 def _slow_sync(request: Request) -> JSONResponse:
     time.sleep(0.05)
@@ -102,11 +280,12 @@ async def _slow_async(request: Request) -> JSONResponse:
 def _mode(kind: Callable[..., Any], slow: Callable[..., Any]) -> Mode:
     @contextmanager
     def serve(settings: Mapping[str, object]) -> Iterator[tuple[Literal["wsgi", "asgi"], Any]]:
-        routes = [Route("/slow", slow)]
+        routes: list[Any] = [Route("/slow", slow)]
         for method, path, mark, answer in ENDPOINTS:
             view = kind(answer)
             routes.append(Route(path, mark(view) if mark else view, methods=[method]))
-        app = Starlette(routes=routes)
+        routes += catchers(asynchronous=kind is _async)
+        app = Starlette(routes=routes, exception_handlers={Refused: reworded})
         guarded = LeastPrivilege(app, settings)
         with guarded.guard:
             yield "asgi", app

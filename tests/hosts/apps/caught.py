@@ -1,0 +1,126 @@
+"""Ways in which a project's own code catches what `enforce` raises, the same for every host.
+
+Each asks for `caught:use` by `ask`, which is the host's `enforce` for one request, and goes on as if nothing were.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
+from typing import Any
+
+Ask = Callable[[str], Any]
+
+# What background tasks were told.
+OUTCOMES: list[bool] = []
+
+
+def view(ask: Ask) -> None:
+    with suppress(Exception):
+        ask("caught:use")
+
+
+def bare(ask: Ask) -> None:
+    with suppress(BaseException):
+        ask("caught:use")
+
+
+def helper(ask: Ask) -> None:
+    def allowed() -> bool:
+        try:
+            ask("caught:use")
+        except Exception:  # noqa: BLE001 - what it is for
+            return False
+        return True
+
+    allowed()
+
+
+def twice(ask: Ask) -> None:
+    """What passes afterwards makes up for nothing."""
+    view(ask)
+    ask("orders:list")
+
+
+def again(ask: Ask) -> None:
+    """Another refusal does not take the first one's place."""
+    view(ask)
+    with suppress(Exception):
+        ask("caught:more")
+
+
+def error(ask: Ask) -> None:
+    if refused(ask):
+        raise RuntimeError("the view failed after it was refused")
+
+
+def refused(ask: Ask) -> bool:
+    try:
+        ask("caught:use")
+    except Exception:  # noqa: BLE001 - what it is for
+        return True
+    return False
+
+
+def background(ask: Ask) -> None:
+    OUTCOMES.append(refused(ask))
+
+
+async def task(ask: Ask) -> None:
+    async def asking() -> None:
+        ask("caught:use")
+
+    with suppress(Exception):
+        await asyncio.create_task(asking())
+
+
+async def gather(ask: Ask) -> None:
+    async def asking(permission: str) -> None:
+        await asyncio.sleep(0)
+        ask(permission)
+
+    await asyncio.gather(asking("orders:list"), asking("caught:use"), return_exceptions=True)
+
+
+async def to_thread(ask: Ask) -> None:
+    with suppress(Exception):
+        await asyncio.to_thread(ask, "caught:use")
+
+
+async def executor(ask: Ask) -> None:
+    with ThreadPoolExecutor(1) as pool, suppress(Exception):
+        await asyncio.get_running_loop().run_in_executor(pool, partial(copy_context().run, ask, "caught:use"))
+
+
+def pool(ask: Ask) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        # Flask keeps its request in the context, so a thread has to be given it.
+        failed = threads.submit(copy_context().run, ask, "caught:use").exception()
+    del failed
+
+
+WAYS: tuple[Callable[[Ask], None], ...] = (view, bare, helper, twice, again, error, pool)
+AWAITED: tuple[Callable[[Ask], Awaitable[None]], ...] = (task, gather, to_thread, executor)
+
+
+def _run(way: Callable[[Ask], Any], ask: Ask) -> None:
+    asyncio.run(way(ask))
+
+
+async def _await(way: Callable[[Ask], None], ask: Ask) -> None:
+    way(ask)
+
+
+# For views that are plain functions, and for those that are coroutine functions.
+PLAIN: dict[str, Callable[[Ask], None]] = {
+    **{way.__name__: way for way in WAYS},
+    **{way.__name__: partial(_run, way) for way in AWAITED},
+}
+AWAITABLE: dict[str, Callable[[Ask], Awaitable[None]]] = {
+    **{way.__name__: partial(_await, way) for way in WAYS},
+    **{way.__name__: way for way in AWAITED},
+}
