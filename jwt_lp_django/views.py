@@ -116,7 +116,9 @@ class Shape:
 
     def _of_verb(self, method: str) -> Declared:
         verb, action = verb_of(method), self._action(method)
-        handler = getattr(self.cls, action if action and verb != "OPTIONS" else verb.lower(), None)
+        # Metadata is no function of the class.
+        function = (self.actions or {}).get("options") if verb == "OPTIONS" else action
+        handler = getattr(self.cls, function or verb.lower(), None)
         asked = self._permission_marks()
         together = [mark for mark in asked if mark.origin == PERMISSION_CLASSES]
         said = [mark for mark in asked if mark not in together]
@@ -176,9 +178,9 @@ class Shape:
         return name in found or hasattr(self.cls, name) or (name == "head" and self.has("GET"))
 
     def _action(self, method: str) -> str | None:
-        if method == "OPTIONS" and is_drf(self.cls):
-            return "metadata"
         actions = self.actions or {}
+        if method == "OPTIONS" and is_drf(self.cls):
+            return actions.get("options", "metadata")
         # HEAD has GET's rule, unless it is mapped to an action of its own.
         return actions.get(method.lower()) or actions.get(verb_of(method).lower())
 
@@ -193,7 +195,9 @@ class Shape:
 
     def _describes(self) -> bool:
         """Whether REST framework's own `options` answers, which is metadata and no code of the project."""
-        return any(getattr(self.cls, "options", None) is base.options for base in _drf_base())
+        return "options" not in (self.actions or {}) and any(
+            getattr(self.cls, "options", None) is base.options for base in _drf_base()
+        )
 
     def _permission_marks(self) -> tuple[Mark, ...]:
         if not is_drf(self.cls):

@@ -248,6 +248,27 @@ def test_a_preflight_calls_no_view() -> None:
         assert [401, 200] == [Client().options("/x").status_code, status("OPTIONS", "/x", "a:b")]
 
 
+@pytest.mark.parametrize(
+    "view",
+    [
+        requires("a:b")(OwnOptions.as_view()),
+        requires("a:b", methods=("OPTIONS",))(OwnOptions.as_view()),
+        made(OwnOptions, options=requires("a:b")(OwnOptions.options)).as_view(),
+        made(OwnOptions, required_permissions={"OPTIONS": "a:b"}).as_view(),
+        guarded([path("", OwnOptions.as_view())], "a:b"),
+    ],
+    ids=["route", "route, by method", "method", "key", "include"],
+)
+def test_options_of_its_own_may_be_declared(view) -> None:
+    """What covers the method opens it, as it does any other method."""
+    with project(path("x", include(view) if isinstance(view, list) else view)):
+        assert [401, 200, 403] == [
+            Client().options("/x").status_code,
+            status("OPTIONS", "/x", "a:b"),
+            status("OPTIONS", "/x", "c:d"),
+        ]
+
+
 def test_the_mixin_enforces_without_the_middleware() -> None:
     """A class with the mixin decides before any of its code, middleware or not."""
     made = []

@@ -140,6 +140,61 @@ def test_metadata_may_have_a_rule_of_its_own() -> None:
         assert [200, 401] == [Client().options("/orders/").status_code, Client().get("/orders/").status_code]
 
 
+class Described(ViewSet):
+    @public
+    def list(self, request):
+        return Response({})
+
+    def mine(self, request):
+        return Response("SECRET")
+
+
+class OwnOptions(Described):
+    def options(self, request, *args, **kwargs):
+        return Response("SECRET")
+
+
+@pytest.mark.parametrize(
+    ("view", "expected"),
+    [
+        pytest.param(Described.as_view({"get": "list"}), (200, 200), id="metadata"),
+        pytest.param(Described.as_view({"get": "list", "options": "mine"}), (401, 403), id="an action is mapped to it"),
+        pytest.param(OwnOptions.as_view({"get": "list"}), (401, 403), id="a method of its own"),
+        pytest.param(
+            made(OwnOptions, options=requires("a:b")(OwnOptions.options)).as_view({"get": "list"}),
+            (401, 200),
+            id="a method of its own, declared",
+        ),
+        pytest.param(
+            made(Described, mine=requires("a:b")(Described.mine)).as_view({"get": "list", "options": "mine"}),
+            (401, 200),
+            id="an action, declared",
+        ),
+        pytest.param(
+            made(Described, metadata=requires("a:b")(Described.mine)).as_view({"get": "metadata"}),
+            (401, 200),
+            id="the rule of an action of that name",
+        ),
+        pytest.param(
+            made(LeastPrivilegeMixin, Described, required_permissions={"mine": "a:b"}).as_view(
+                {"get": "list", "options": "mine"}
+            ),
+            (401, 200),
+            id="an action, by its key",
+        ),
+        pytest.param(
+            made(LeastPrivilegeMixin, OwnOptions, required_permissions={"OPTIONS": "a:b"}).as_view({"get": "list"}),
+            (401, 200),
+            id="a method of its own, by its key",
+        ),
+    ],
+)
+def test_only_metadata_has_another_methods_rule(view, expected) -> None:
+    """What the project itself answers OPTIONS with is not opened by what is declared for GET."""
+    with project(path("x", view)):
+        assert expected == (Client().options("/x").status_code, status("OPTIONS", "/x", "a:b"))
+
+
 @pytest.mark.parametrize(
     "view",
     [

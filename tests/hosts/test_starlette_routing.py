@@ -329,6 +329,39 @@ def test_endpoint_classes_are_judged_by_method(authority: Authority, seen: Seen)
     assert [403, 403, 200, 405, 405] == statuses(app, *asked, headers=authority.headers("a", ["orders:write"]))
 
 
+def test_head_has_the_rule_of_get(authority: Authority, seen: Seen) -> None:
+    """Where a `head` beside `get` answers, GET's rule is asked for before it, and a mark of its own as well."""
+
+    class Own(HTTPEndpoint):
+        @requires("a")
+        async def get(self, request: Any) -> PlainTextResponse:
+            return PlainTextResponse("get")
+
+        async def head(self, request: Any) -> PlainTextResponse:
+            return PlainTextResponse("", headers={"X-Head": "own"})
+
+    class Marked(Own):
+        head = requires("b")(Own.head)
+
+    class Unmarked(HTTPEndpoint):
+        async def get(self, request: Any) -> PlainTextResponse:
+            return PlainTextResponse("get")
+
+        head = requires("b")(Own.head)
+
+    class Alone(HTTPEndpoint):
+        head = requires("b")(Own.head)
+
+    named = {"own": Own, "class": requires("c")(Own), "marked": Marked, "unmarked": Unmarked, "alone": Alone}
+    app = guarded(authority, [Route(f"/{name}", endpoint) for name, endpoint in named.items()])
+    asked = [f"HEAD /{name}" for name in named]
+    assert [401] * 5 == statuses(app, *asked)
+    assert [200, 200, 403, 403, 403] == statuses(app, *asked, headers=authority.headers("x", ["a"]))
+    assert [403, 403, 403, 403, 200] == statuses(app, *asked, headers=authority.headers("x", ["b"]))
+    assert [200, 200, 200, 403, 200] == statuses(app, *asked, headers=authority.headers("x", ["a", "b"]))
+    assert "own" == call(app, "HEAD", "/own", authority.headers("x", ["a"])).headers["x-head"]
+
+
 def test_helpers_of_an_endpoint_class_are_no_methods(authority: Authority, seen: Seen) -> None:
     """A method that HTTP does not have reaches no attribute of that name, nor does one spelled in lower case."""
 
