@@ -102,7 +102,7 @@ class Broken:
 
 def trusted(keys: Any = None) -> TrustedIssuer:
     keys = keys or StaticKeys.from_jwks({"keys": [KEY.public_jwk()]})
-    return TrustedIssuer(OTHER, OTHER, frozenset({"api"}), frozenset({"ES256"}), RFC9068, keys)
+    return TrustedIssuer("other", OTHER, frozenset({"api"}), frozenset({"ES256"}), RFC9068, keys)
 
 
 def unreachable(*_: object, **__: object) -> NoReturn:
