@@ -343,9 +343,12 @@ class Account:
             with self._talking:
                 from jwt_lp.stores.push import Listener
 
-                self._listener = Listener(self._settings.push, lambda: self._worker.wake("revocations"))
-            self._listener.pid = os.getpid()
-            self._worker.spawn(self._listener.run, name="push listener")
+                listener: Any = Listener(self._settings.push, lambda: self._worker.wake("revocations"))
+            listener.pid = os.getpid()
+            self._worker.spawn(listener.run, name="push listener")
+            # INVARIANT: kept last, so that neither a child that is forked meanwhile nor the next round, where no thread
+            # was to be had, takes one that does not run for one that does.
+            self._listener = listener
         return _LISTEN
 
 

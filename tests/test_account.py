@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import threading
 import weakref
 from collections import Counter
@@ -16,6 +17,7 @@ import pytest
 
 from forked import in_child
 from jwt_lp import AUTHENTICATED, IDENTIFIED, PUBLIC, AccessToken, Call, Guard, PolicyError, all_of, any_of
+from jwt_lp.account import Account
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.routes import Route
 from jwt_lp.testing import ISSUER, Authority
@@ -525,6 +527,58 @@ def test_pushes_are_listened_for_in_each_process(world: World) -> None:
     listener.close()
     guard.close()
     assert account._listener._closed.is_set()
+
+
+@pytest.fixture
+def pushing(world: World) -> Iterator[Account]:
+    """The memory of a guard that listens for pushes, with its worker stopped: no Redis is there."""
+    pytest.importorskip("redis", reason="needs redis (extra `redis`)")
+    settings = world.authority.settings(STORE=world.store, PUSH="redis://127.0.0.1:1")
+    guard = Guard(settings, clock=lambda: world.now)
+    assert guard._account is not None
+    guard._worker.close()
+    # The worker may have begun it before it was stopped.
+    if guard._account._listener is not None:
+        guard._account._listener.close()
+        guard._account._listener = None
+    yield guard._account
+    guard.close()
+
+
+def test_a_child_that_is_forked_while_its_parent_begins_to_listen_listens_too(pushing: Account, monkeypatch) -> None:
+    """A fork waits for the end of what talks to a server, and comes right then: it finds nothing half made."""
+    listened: list[bool] = []
+
+    class Forking:
+        def __enter__(self) -> None:
+            pass
+
+        def __exit__(self, *_: object) -> None:
+            if not listened:
+                # Only the parent forks.
+                listened.append(False)
+                listened.append(in_child(lambda: pushing._listen() == 5.0 and pushing._listener.pid == os.getpid()))
+
+    monkeypatch.setattr(pushing, "_talking", Forking())
+    pushing._listen()
+    assert [False, True] == listened
+    assert pushing._listener.pid == os.getpid()
+
+
+def test_a_process_that_can_have_no_thread_to_listen_tries_again(pushing: Account, monkeypatch) -> None:
+    """No thread is to be had at first: the next round begins to listen."""
+
+    def refuse(job: object, *, name: str) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pushing._worker, "spawn", refuse)
+        with pytest.raises(RuntimeError):
+            pushing._listen()
+    started: list[str] = []
+    monkeypatch.setattr(pushing._worker, "spawn", lambda job, *, name: started.append(name))
+    pushing._listen()
+    assert ["push listener"] == started
 
 
 def test_a_clock_that_jumps(world: World) -> None:

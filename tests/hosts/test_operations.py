@@ -98,18 +98,22 @@ def django(found: list[Operation], settings: Mapping[str, object]) -> Iterator[t
     from django.http import JsonResponse
     from django.views import View
 
-    import hosts.django_setup  # noqa: F401 - configures Django
+    from hosts.django_setup import configure
 
+    configure()
     with _urlconf(_views(found, (View,), lambda: JsonResponse({"ok": True})), settings) as served:
         yield served
 
 
 @contextmanager
 def rest_framework(found: list[Operation], settings: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
+    from hosts.django_setup import configure
+
+    # Before the import: REST framework reads Django's settings as it is imported.
+    configure()
     from rest_framework.response import Response
     from rest_framework.views import APIView
 
-    import hosts.django_setup  # noqa: F401 - configures Django
     from jwt_lp_django.drf import LeastPrivilegeMixin
 
     with _urlconf(_views(found, (LeastPrivilegeMixin, APIView), lambda: Response({"ok": True})), settings) as served:

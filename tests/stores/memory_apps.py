@@ -7,8 +7,18 @@ import os
 from typing import Any
 from urllib.parse import unquote
 
+from jwt_lp.revocation import Revocations
+from jwt_lp.stores import push
+
 SETTINGS: dict[str, Any] = json.loads(os.environ["TESTS_JWT_LP"])
 VIEWS = {"read": "orders:read", "list": "orders:list", "take": "stock:take"}
+
+# A channel of the test's own, so that it knows who listens.
+push.CHANNEL = os.environ.get("TESTS_CHANNEL", push.CHANNEL)  # type: ignore[misc]
+if os.environ.get("TESTS_PUSHED_ONLY"):
+    # Polling would bring soon what the push is to bring.
+    _poll = Revocations.poll
+    Revocations.poll = lambda self: _poll(self) + 3600  # type: ignore[method-assign]
 
 
 def said() -> dict[str, int]:

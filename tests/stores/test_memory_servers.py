@@ -12,10 +12,11 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,9 @@ class Server:
 
 
 @contextmanager
-def served(kind: list[str], app: str, store: str, database: str = "", **settings: Any) -> Iterator[Server]:
+def served(
+    kind: list[str], app: str, store: str, database: str = "", more: Mapping[str, str] | None = None, **settings: Any
+) -> Iterator[Server]:
     """Serve an application of `memory_apps` in processes of its own."""
     need(find_spec(kind[0]), kind[0])
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
@@ -94,6 +97,7 @@ def served(kind: list[str], app: str, store: str, database: str = "", **settings
             "TESTS_JWT_LP": json.dumps(mapping),
             "TESTS_DATABASE": database,
             "PYTHONPATH": str(TESTS),
+            **(more or {}),
         }
         place = ["--bind", f"fd://{number}"] if kind[0] == "gunicorn" else ["--fd", str(number)]
         name = f"stores.memory_apps:{app}" + ("()" if kind[0] == "gunicorn" else "")
@@ -185,7 +189,7 @@ def taken_back(case: str, folder: Path) -> None:
         while time.monotonic() < taken_at + BOUND:
             server.ask("read")
             time.sleep(0.05)
-        assert {403} == {server.ask("read")[0] for _ in range(15 * server.size)}
+        assert refused(server, "read")
         assert processes == server.processes("list")
         assert {200} == {server.ask("read", "bob")[0] for _ in range(5)}
         server.stop()
@@ -193,21 +197,40 @@ def taken_back(case: str, folder: Path) -> None:
 
 
 def pushed(case: str, folder: Path) -> None:
-    """One second after it was taken back no process lets it pass."""
-    need(_redis(), "a Redis server (TESTS_REDIS says where)")
-    from jwt_lp.stores.push import announce
-
+    """No process lets it pass once it has heard the push, which is all that can bring the news: it does not poll."""
     kind, app, name = CASES[case]
     need(find_spec(HOSTS[app]), HOSTS[app])
-    with engine(name, folder) as (url, database, store), served(kind, app, url, database, PUSH=REDIS) as server:
-        server.processes()
-        # Each process listens soon after its first request; four of them have to begin here on few processors.
-        time.sleep(5)
-        for view in ("read", "list"):
-            assert server.size <= announce(REDIS, take(store, pattern=f"orders:{view}"))
-            time.sleep(1)
-            assert {403} == {server.ask(view)[0] for _ in range(15 * server.size)}
-        assert server.size == len(server.processes("take"))
+    with channel() as (redis, heard), engine(name, folder) as (url, database, store):
+        more = {"TESTS_CHANNEL": heard, "TESTS_PUSHED_ONLY": "1"}
+        with served(kind, app, url, database, more, PUSH=REDIS) as server:
+            server.processes("read")
+            # The parent that has loaded the application listens as well.
+            size = server.size + ("--preload" in kind)
+            until(lambda: listening(redis, heard) == size, 60)
+            for view in ("read", "list"):
+                assert size == redis.publish(heard, str(take(store, pattern=f"orders:{view}")))
+                until(partial(refused, server, view), 20)
+                assert refused(server, view)
+            assert server.size == len(server.processes("take"))
+
+
+def refused(server: Server, view: str) -> bool:
+    """Whether every process refuses it, as far as so many requests can tell."""
+    return {server.ask(view)[0] for _ in range(15 * server.size)} == {403}
+
+
+@contextmanager
+def channel() -> Iterator[tuple[Any, str]]:
+    """Redis, and the name of a channel that nobody else listens to."""
+    need(_redis(), "a Redis server (TESTS_REDIS says where)")
+    import redis
+
+    with redis.Redis.from_url(REDIS) as client:
+        yield client, f"jwt_lp:{secrets.token_hex(6)}"
+
+
+def listening(redis: Any, channel: str) -> int:
+    return int(redis.pubsub_numsub(channel)[0][1])
 
 
 def away(case: str, folder: Path) -> None:
@@ -247,7 +270,7 @@ def commanded(case: str, folder: Path) -> None:
         server.processes("read")
         where = ["--store", url, "--wait"]
         command("revoke", "permission", "orders:read", "--subject", "alice", "--issuer", ISSUER, *where)
-        assert {403} == {server.ask("read")[0] for _ in range(15 * server.size)}
+        assert refused(server, "read")
         assert {200} == {server.ask("list")[0] for _ in range(5)} | {server.ask("read", "bob")[0]}
         (taken,) = store.revocations()
         assert ("subject", "alice", "orders:read") == (taken.entry.of, taken.entry.name, taken.entry.pattern)
@@ -278,35 +301,33 @@ def restarted(case: str, folder: Path) -> None:
                 assert {200} == answered(server, "list", 3)
                 take(store)
                 # The next try comes after a pause that has grown with the outage.
-                until(lambda: {403} == {server.ask("read")[0] for _ in range(15 * server.size)}, 40)
+                until(lambda: refused(server, "read"), 40)
                 server.stop()
         assert server.passed == granted(store)
         assert 0 == sum(run.dropped for run in store.runs())
 
 
 def reconnected(case: str, folder: Path) -> None:
-    """While Redis is away polling goes on; when it is back, what is taken back is refused at once."""
-    need(_redis(), "a Redis server (TESTS_REDIS says where)")
+    """While Redis is away polling goes on; when it is back, every process listens again."""
     need(find_spec("flask"), "flask")
-    from jwt_lp.stores.push import announce
-
     parts = urlsplit(REDIS)
-    with engine("sqlite", folder) as (url, _, store), way_to(parts.hostname or "", parts.port or 6379) as way:
+    with ExitStack() as stack:
+        redis, heard = stack.enter_context(channel())
+        url, _, store = stack.enter_context(engine("sqlite", folder))
+        way = stack.enter_context(way_to(parts.hostname or "", parts.port or 6379))
         through = parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{way.port}".removeprefix("@"))
-        with served([*SYNC[:-1], "2"], "flask_app", url, PUSH=through.geturl()) as server:
+        more = {"TESTS_CHANNEL": heard}
+        with served([*SYNC[:-1], "2"], "flask_app", url, "", more, PUSH=through.geturl()) as server:
             server.processes()
-            until(lambda: len(way) >= server.size, 20)
+            until(lambda: listening(redis, heard) == server.size, 20)
             way.cut()
             take(store, pattern="orders:read")
             assert {200} == answered(server, "list", BOUND)
-            assert {403} == {server.ask("read")[0] for _ in range(15 * server.size)}
+            assert refused(server, "read")
             way.mend()
-            until(lambda: len(way) >= server.size, 60)
-            # Each is subscribed soon after it is connected.
-            time.sleep(1)
-            announce(REDIS, take(store, pattern="orders:list"))
-            time.sleep(1)
-            assert {403} == {server.ask("list")[0] for _ in range(15 * server.size)}
+            until(lambda: listening(redis, heard) == server.size, 60)
+            assert server.size == redis.publish(heard, str(take(store, pattern="orders:list")))
+            until(lambda: refused(server, "list"), BOUND)
             server.stop()
         assert server.passed == granted(store)
 
