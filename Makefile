@@ -1,12 +1,13 @@
 # Needs Python 3.11 or later, git and make; everything else goes into .venv and .tox.
 #   make test     lint, types and the tests on one Python, in minutes
+#   make test-slow    the same tests with everything installed, and which 20 of them take longest
 #   make demo     the example applications, side by side
 #   make bench    what a decision costs
 #   make dist     sdist and wheel, into dist/
 #   make clean    removes what the other targets made
 
 .DEFAULT_GOAL := test
-.PHONY: test demo bench dist clean everyday
+.PHONY: test test-slow demo bench dist clean everyday
 
 # The newest Python that we test on, then any other; one that only seems to be there (a shim) is passed over.
 # PYTHON=/path/to/python make test  says which one instead.
@@ -20,13 +21,18 @@ find_python = for python in "$(PYTHON)" python3.13 python3.12 python3.11 python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
-# shell code: the environments of `make test`
-EVERYDAY = py$$($(BIN)/python -c 'import sys; print(*sys.version_info[:2], sep="")')-all,core,lint,typing
+# shell code: the environment that has everything, and the environments of `make test`
+ALL = py$$($(BIN)/python -c 'import sys; print(*sys.version_info[:2], sep="")')-all
+EVERYDAY = $(ALL),typing,core,lint
 
+# Two environments at a time; each is shown in one piece when it has ended.
 test: $(VENV)/.tox-ready
-	@echo "==> tox run -e $(EVERYDAY)"
-	@$(BIN)/tox run -e $(EVERYDAY)
+	@echo "==> tox run-parallel -p 2 -e $(EVERYDAY)"
+	@$(BIN)/tox run-parallel -p 2 --parallel-no-spinner -e $(EVERYDAY)
 	@echo "==> make test: all passed"
+
+test-slow: $(VENV)/.tox-ready
+	@$(BIN)/tox run -e $(ALL) -- --durations=20
 
 # which environments `make test` runs
 everyday: $(VENV)/.tox-ready
@@ -56,8 +62,8 @@ $(VENV)/.python-ready:
 	@touch $@
 
 $(VENV)/.tox-ready: $(VENV)/.python-ready
-	@echo "==> $(VENV): installing tox"
-	@$(PIP) install "tox>=4.30,<5"
+	@echo "==> $(VENV): installing tox and uv"
+	@$(PIP) install "tox>=4.30,<5" "tox-uv>=1.28,<2"
 	@touch $@
 
 $(VENV)/.build-ready: $(VENV)/.python-ready

@@ -24,7 +24,7 @@ def test_the_adapter_that_recognises_an_application(tmp_path: Path, monkeypatch:
     assert fakehost.host is host_of({"kind": "fake"})
 
 
-@pytest.mark.parametrize("app", [{}, "app", 5, object()], ids=repr)
+@pytest.mark.parametrize("app", [{}, "app", 5, object()])
 def test_an_application_of_no_host(app: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Anything else is a `ConfigurationError` that names its type and the hosts that were asked."""
     fakehost.installed(tmp_path, monkeypatch)

@@ -10,6 +10,7 @@ import pytest
 from jwt_lp.cli.naming import end_of
 from jwt_lp.cli.spreading import reached
 from jwt_lp.stores import Batch, Beat, Sighting, open_store
+from servers import REDIS, redis_server
 
 pytest.importorskip("sqlalchemy")
 
@@ -241,31 +242,25 @@ def test_waiting_for_one_that_comes(store):
 
 def test_a_push(store, run):
     """With --push listeners hear of it; where Redis is down, what was written stands and that is said."""
-    from needs import need
-
-    redis = pytest.importorskip("redis")
+    pytest.importorskip("redis")
     code, _, err = run("revoke", "role", "r", "--push", "redis://127.0.0.1:1/0")
     assert (0, 1, True) == (code, len(_entries(store)), "find what changed at their next poll" in err)
-    client = redis.Redis("127.0.0.1")
-    try:
-        client.ping()
-    except redis.RedisError:
-        need(False, "no Redis on 127.0.0.1")
+    with redis_server():
+        pass
     from jwt_lp.stores.push import Listener
 
     heard = threading.Event()
-    listener = Listener("redis://127.0.0.1:6379/0", heard.set)
+    listener = Listener(REDIS, heard.set)
     thread = threading.Thread(target=listener.run)
     thread.start()
     try:
         assert listener.connected.wait(5)
         heard.clear()
-        code, out, _ = run("revoke", "role", "r", JWT_LP_PUSH="redis://127.0.0.1:6379/0")
+        code, out, _ = run("revoke", "role", "r", JWT_LP_PUSH=REDIS)
         assert (0, True, True) == (code, "pushed to " in out, heard.wait(5))
     finally:
         listener.close()
         thread.join()
-        client.close()
 
 
 def test_a_store_that_is_not_told_or_not_there(project, cli):

@@ -5,15 +5,15 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from jwt_lp.cli.filed import given
 from jwt_lp.stores import Batch, Run, Use, open_store
 from needs import need
+from servers import postgres_database
 
-sa = pytest.importorskip("sqlalchemy")
+pytest.importorskip("sqlalchemy")
 
 URL = "sqlite:///jwt-lp.db"
 ISSUER = "https://issuer.test/"
@@ -35,17 +35,8 @@ def run(project, cli):
 @pytest.fixture
 def postgres():
     """The URL of a database of its own."""
-    server = sa.create_engine("postgresql+psycopg://postgres@127.0.0.1/postgres", isolation_level="AUTOCOMMIT")
-    name = f"jwt_lp_{uuid4().hex}"
-    try:
-        with server.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    except sa.exc.OperationalError:
-        need(False, "no PostgreSQL on 127.0.0.1")
-    yield f"postgresql://postgres@127.0.0.1/{name}"
-    with server.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-    server.dispose()
+    with postgres_database() as url:
+        yield url
 
 
 def _usage(url=URL):

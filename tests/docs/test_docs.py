@@ -20,6 +20,8 @@ from jwt_lp.cli import run
 from jwt_lp.issuers import ISSUER_KEYS
 from jwt_lp.settings import _TOP_KEYS
 
+pytestmark = pytest.mark.docs
+
 # Words in capitals that are no settings of ours.
 _CAPITALS = {
     *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET", "METHOD"),

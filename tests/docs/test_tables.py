@@ -31,6 +31,8 @@ from jwt_lp.shaping import shaped
 from jwt_lp.signing import sign
 from jwt_lp.testing import Authority
 
+pytestmark = pytest.mark.docs
+
 KEYS = ("key", "value", "default", "meaning")
 SOURCES = ("claim", "is", "in tokens of", "label")
 DRAWN = ("module", "the question it answers", "beside it, it may import")

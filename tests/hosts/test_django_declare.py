@@ -37,6 +37,8 @@ from jwt_lp_django.checks import inspect
 from jwt_lp_django.routes import all_routes, host
 from jwt_lp_django.template import template
 
+pytestmark = pytest.mark.host
+
 SESSIONS = {
     "SESSION_ENGINE": "django.contrib.sessions.backends.signed_cookies",
     "middleware": [

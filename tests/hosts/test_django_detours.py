@@ -30,6 +30,8 @@ from jwt_lp import ConfigurationError, Guard
 from jwt_lp_django import LeastPrivilegeMixin, authenticated, enforce, guarded, public, requires, token_from
 from jwt_lp_django.apps import config
 
+pytestmark = pytest.mark.host
+
 SECRET = b"SECRET"
 HERE = __name__
 CACHED: dict[str, bytes] = {}

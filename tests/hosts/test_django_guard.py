@@ -43,6 +43,8 @@ from jwt_lp_django import (
 from jwt_lp_django.deciding import Refused
 from jwt_lp_django.middleware import LeastPrivilegeMiddleware
 
+pytestmark = pytest.mark.host
+
 SECRET = b"SECRET"
 WIDE = __name__
 

@@ -29,6 +29,8 @@ from jwt_lp_django import TokenUser, guard_from, public, requires
 from jwt_lp_django.apps import config
 from jwt_lp_django.routes import host
 
+pytestmark = pytest.mark.host
+
 OWN = {key: value for key, value in AUTHORITY.settings(CEILING=["**"]).items() if key not in {"ISSUER", "POLICY"}}
 ISSUERS = {"ISSUERS": {name: {**OWN, "ISSUER": f"https://{name}.test"} for name in ("one", "two")}}
 

@@ -24,6 +24,8 @@ from rest_framework.viewsets import GenericViewSet, ViewSet
 from jwt_lp_django.checks import inspect
 from jwt_lp_django.drf import HasPermissions, LeastPrivilegeMixin
 
+pytestmark = pytest.mark.host
+
 
 def held(*permissions):
     return AUTHORITY.headers("alice", permissions)

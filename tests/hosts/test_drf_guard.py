@@ -35,6 +35,8 @@ from jwt_lp_django.checks import inspect
 from jwt_lp_django.drf import HasPermissions, JWTAuthentication, LeastPrivilegeMixin, crud
 from jwt_lp_django.routes import all_routes
 
+pytestmark = pytest.mark.host
+
 
 def held(*permissions, **more):
     return AUTHORITY.headers("alice", permissions, **more)
@@ -212,7 +214,6 @@ def test_only_metadata_has_another_methods_rule(view, expected) -> None:
             requires("a:b")(permission_classes([permissions.AllowAny])(lambda request: Response("SECRET")))
         ),
     ],
-    ids=str,
 )
 def test_every_way_to_declare_a_view(view) -> None:
     """401 without a token, 403 with its challenge for too little, 200 for enough."""

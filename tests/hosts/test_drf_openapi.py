@@ -24,6 +24,8 @@ from jwt_lp import PUBLIC, any_of
 from jwt_lp_django import requires
 from jwt_lp_django.drf import LeastPrivilegeMixin
 
+pytestmark = pytest.mark.host
+
 
 class Orders(LeastPrivilegeMixin, ViewSet):
     serializer_class = Serializer

@@ -19,6 +19,8 @@ from jwt_lp.testing import Authority
 from jwt_lp_starlette import LeastPrivilege, external, public, requires
 from jwt_lp_starlette.fastapi import Requires
 
+pytestmark = pytest.mark.host
+
 
 def application() -> FastAPI:
     app = FastAPI()

@@ -20,6 +20,8 @@ from jwt_lp.testing import Authority
 from jwt_lp_starlette import LeastPrivilege, enforce, public, requires, token_from
 from jwt_lp_starlette.fastapi import Requires
 
+pytestmark = pytest.mark.host
+
 Orders = Annotated[AccessToken, Requires("orders:read")]
 
 

@@ -20,6 +20,8 @@ from jwt_lp.testing import Authority
 from jwt_lp_flask import LeastPrivilege, authenticated, external, guard_from, public, requires
 from jwt_lp_flask.routes import host
 
+pytestmark = pytest.mark.host
+
 AUTHORITY = Authority()
 
 

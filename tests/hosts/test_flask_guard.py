@@ -32,6 +32,8 @@ from jwt_lp_flask import (
     token_from,
 )
 
+pytestmark = pytest.mark.host
+
 AUTHORITY = Authority()
 SECRET = b"SECRET"
 

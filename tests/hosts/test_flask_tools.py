@@ -15,6 +15,8 @@ from jwt_lp_flask import LeastPrivilege, authenticated, current_token, guard_fro
 from jwt_lp_flask.cli import group
 from jwt_lp_flask.routes import host
 
+pytestmark = pytest.mark.host
+
 AUTHORITY = Authority()
 
 

@@ -15,6 +15,8 @@ from hosts.serving import serving
 from jwt_lp.testing import Authority
 from operations import Operation, operations
 
+pytestmark = pytest.mark.host
+
 Build = Callable[[list[Operation], Mapping[str, object]], AbstractContextManager[tuple[str, Any]]]
 
 

@@ -19,6 +19,8 @@ from hosts.asgi_calls import acall
 from jwt_lp.testing import Authority
 from jwt_lp_starlette import LeastPrivilege, public, requires
 
+pytestmark = pytest.mark.host
+
 SEGMENTS = ["a", "a", "b", "", "{x}", "{x}", "{x:int}", "a{x}", "{x}b"]
 ASKED = ["a", "a", "a", "b", "b", "1", "ab", "", "a%0A"]
 

@@ -21,7 +21,7 @@ from jwt_lp import ConfigurationError
 from jwt_lp.testing import Authority
 from jwt_lp_starlette import LeastPrivilege, public, requires
 
-pytestmark = pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarning")
+pytestmark = [pytest.mark.host, pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarning")]
 
 
 @pytest.fixture(autouse=True)

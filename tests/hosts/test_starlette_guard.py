@@ -40,6 +40,8 @@ from jwt_lp_starlette import (
     token_from,
 )
 
+pytestmark = pytest.mark.host
+
 
 @pytest.fixture
 def authority() -> Authority:

@@ -21,6 +21,8 @@ from jwt_lp.testing import Authority, LeastPrivilegeTesting
 from jwt_lp_starlette import LeastPrivilege, authenticated, external, public, requires
 from jwt_lp_starlette.routes import host
 
+pytestmark = pytest.mark.host
+
 
 async def view(request: Any) -> PlainTextResponse:
     return PlainTextResponse("ok")

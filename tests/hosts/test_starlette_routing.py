@@ -22,6 +22,8 @@ from hosts.asgi_calls import acall, call, statuses
 from jwt_lp.testing import Authority
 from jwt_lp_starlette import LeastPrivilege, authenticated, external, public, requires, token_from
 
+pytestmark = pytest.mark.host
+
 
 class Seen(list[str]):
     """Endpoints that ran."""

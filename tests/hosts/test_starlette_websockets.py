@@ -19,6 +19,8 @@ from hosts.asgi_calls import Wire, connect
 from jwt_lp.testing import Authority
 from jwt_lp_starlette import LeastPrivilege, RefusedSocket, authenticated, enforce, public, requires, token_from
 
+pytestmark = pytest.mark.host
+
 
 @pytest.fixture
 def authority() -> Authority:

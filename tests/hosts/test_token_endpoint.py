@@ -21,6 +21,8 @@ from jwt_lp import ClientSecrets, Issuer, JwksKeys, Policy, SigningKey, TokenExc
 from jwt_lp.hosts import host_of
 from jwt_lp.parameters import ACCESS_TOKEN, MAX_BODY, TOKEN_EXCHANGE
 
+pytestmark = pytest.mark.host
+
 ISSUER = "https://issuer.test"
 SECRET = "not-guessed-by-anybody-0123456789"
 FORM = "application/x-www-form-urlencoded"

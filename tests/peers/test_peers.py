@@ -10,6 +10,9 @@ from typing import Any
 
 import jwt
 import pytest
+
+pytest.importorskip("joserfc")
+
 from joserfc import jwk as joserfc_jwk
 from joserfc import jwt as joserfc_jwt
 
@@ -19,7 +22,7 @@ from jwt_lp.testing import AUDIENCE, ISSUER, Authority
 from needs import need
 
 # What joserfc says of the name that PyJWT writes for Ed25519; both are one computation.
-pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated via RFC 9864")
+pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore:EdDSA is deprecated via RFC 9864")]
 
 ALGORITHMS = ("ES256", "ES384", "ES512", "RS256", "PS256", "EdDSA", "HS256")
 CLAIMS = {"tenant": {"id": "acmé", "of": [1, 2.5, None, True]}}

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("sqlalchemy", reason="reviews are tested on SQLite, which needs SQLAlchemy")
-
 from jwt_lp.stores import open_store
 from past import Past
 
@@ -16,6 +14,7 @@ from past import Past
 @pytest.fixture
 def past(tmp_path: Any) -> Iterator[Past]:
     """A store that recorded for more than a year, until today."""
+    pytest.importorskip("sqlalchemy", reason="a store with a past is SQLite, which needs SQLAlchemy (extra `sql`)")
     store = open_store(f"sqlite:///{tmp_path}/access.db")
     store.migrate()
     made = Past(store, tmp_path)

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ import pytest
 from jwt_lp.report import render
 from needs import need
 from review import samples
+
+pytestmark = pytest.mark.browser
 
 pytest.importorskip("jinja2", reason="the page needs Jinja2")
 
@@ -54,7 +55,7 @@ CONTRAST = """() => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    need(find_spec("playwright"), "the page is read in a browser, which Playwright drives: pip install playwright")
+    pytest.importorskip("playwright", reason="the page is read in a browser, which Playwright drives")
     from playwright.sync_api import sync_playwright
 
     found = next(filter(None, map(shutil.which, NAMES)), None)

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from needs import need
+from servers import postgres_database
 from stores.django_engines import alias, django_sqlite, settings_of
 
 if TYPE_CHECKING:
     from jwt_lp.stores import Store
-
-POSTGRES = os.environ.get("TESTS_POSTGRES", "postgresql://root@127.0.0.1:5432/postgres")
-REDIS = os.environ.get("TESTS_REDIS", "redis://127.0.0.1:6379/0")
 
 # Takes an empty folder and gives, as a context, the URL of an empty store whose tables are there.
 Engine = Callable[[Path], AbstractContextManager[str]]
@@ -28,30 +22,8 @@ Engine = Callable[[Path], AbstractContextManager[str]]
 @contextmanager
 def sqlite(folder: Path) -> Iterator[str]:
     """A file; the first writer makes its tables."""
-    need(find_spec("sqlalchemy"), "SQLAlchemy (extra `sql`)")
+    pytest.importorskip("sqlalchemy", reason="needs SQLAlchemy (extra `sql`)")
     yield f"sqlite:///{folder / 'store.db'}"
-
-
-@contextmanager
-def postgres_database() -> Iterator[str]:
-    """A database of its own without any table, dropped afterwards."""
-    need(find_spec("psycopg") and find_spec("sqlalchemy"), "SQLAlchemy and psycopg (extra `sql`)")
-    import psycopg
-
-    name = f"jwt_lp_{secrets.token_hex(6)}"
-    server: psycopg.Connection[Any] | None
-    try:
-        server = psycopg.connect(POSTGRES, autocommit=True, connect_timeout=3)
-    except psycopg.OperationalError:
-        server = None
-    need(server is not None, "a PostgreSQL server (TESTS_POSTGRES says where)")
-    assert server is not None
-    with server:
-        server.execute(f"CREATE DATABASE {name}")
-        try:
-            yield f"{POSTGRES.rpartition('/')[0]}/{name}"
-        finally:
-            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @contextmanager

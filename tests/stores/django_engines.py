@@ -5,18 +5,17 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from needs import need
+import pytest
 
 
 @contextmanager
 def alias(**database: Any) -> Iterator[str]:
     """The URL of a store on this database, migrated."""
-    need(find_spec("django"), "Django (extra `django`)")
+    pytest.importorskip("django", reason="needs Django (extra `django`)")
     from hosts.django_setup import configure
 
     configure()

@@ -35,7 +35,7 @@ from django.urls import path
 from jwt_lp import ConfigurationError, StoreError
 from jwt_lp.revocation import Entry
 from jwt_lp.stores import Batch, Beat, Run, Sighting, Use, open_store
-from stores.conftest import postgres_database
+from servers import postgres_database
 from stores.django_engines import alias, django_sqlite, settings_of
 
 ROOT = Path(__file__).parents[2]

@@ -18,6 +18,8 @@ from jwt_lp.usage import PAUSE
 from stores.conftest import ENGINES
 from stores.test_memory_servers import AUTHORITY, TESTS, engine
 
+pytestmark = pytest.mark.servers
+
 DECISIONS = int(os.environ.get("TESTS_DECISIONS", "16000"))
 PROCESSES = 8
 

@@ -28,9 +28,11 @@ from hosts.serving import Client
 from jwt_lp.revocation import Entry
 from jwt_lp.stores import Store, open_store
 from jwt_lp.testing import ISSUER, Authority
-from needs import need
-from stores.conftest import ENGINES, REDIS, postgres_database
+from servers import REDIS, postgres_database, redis_server
+from stores.conftest import ENGINES
 from stores.memory_proxy import way_to
+
+pytestmark = pytest.mark.servers
 
 TESTS = Path(__file__).parents[1]
 AUTHORITY = Authority(
@@ -88,7 +90,7 @@ def served(
     kind: list[str], app: str, store: str, database: str = "", more: Mapping[str, str] | None = None, **settings: Any
 ) -> Iterator[Server]:
     """Serve an application of `memory_apps` in processes of its own."""
-    need(find_spec(kind[0]), kind[0])
+    pytest.importorskip(kind[0])
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
         port, number = listener.getsockname()[1], listener.fileno()
         mapping = AUTHORITY.settings(STORE=store, SERVICE="orders", **settings)
@@ -179,7 +181,7 @@ HOSTS = {"flask_app": "flask", "django_wsgi": "django", "django_asgi": "django",
 
 def taken_back(case: str, folder: Path) -> None:
     kind, app, name = CASES[case]
-    need(find_spec(HOSTS[app]), HOSTS[app])
+    pytest.importorskip(HOSTS[app])
     with engine(name, folder) as (url, database, store), served(kind, app, url, database) as server:
         # No request is refused because its process has only just begun.
         assert {200} == {server.ask("list")[0] for _ in range(20)}
@@ -199,7 +201,7 @@ def taken_back(case: str, folder: Path) -> None:
 def pushed(case: str, folder: Path) -> None:
     """No process lets it pass once it has heard the push, which is all that can bring the news: it does not poll."""
     kind, app, name = CASES[case]
-    need(find_spec(HOSTS[app]), HOSTS[app])
+    pytest.importorskip(HOSTS[app])
     with channel() as (redis, heard), engine(name, folder) as (url, database, store):
         more = {"TESTS_CHANNEL": heard, "TESTS_PUSHED_ONLY": "1"}
         with served(kind, app, url, database, more, PUSH=REDIS) as server:
@@ -222,10 +224,7 @@ def refused(server: Server, view: str) -> bool:
 @contextmanager
 def channel() -> Iterator[tuple[Any, str]]:
     """Redis, and the name of a channel that nobody else listens to."""
-    need(_redis(), "a Redis server (TESTS_REDIS says where)")
-    import redis
-
-    with redis.Redis.from_url(REDIS) as client:
+    with redis_server() as client:
         yield client, f"jwt_lp:{secrets.token_hex(6)}"
 
 
@@ -235,7 +234,7 @@ def listening(redis: Any, channel: str) -> int:
 
 def away(case: str, folder: Path) -> None:
     """Without the store nothing is decided at first; later on the age of what is known decides."""
-    need(find_spec("flask"), "flask")
+    pytest.importorskip("flask")
     name = case.rpartition(" ")[2]
     with engine(name, folder) as (url, _, store):
         take(store, name="carol")
@@ -264,8 +263,9 @@ def away(case: str, folder: Path) -> None:
 
 def commanded(case: str, folder: Path) -> None:
     """When the command that took it back has waited, no process lets it pass; and again when it is lifted."""
-    need(find_spec("click") and find_spec("rich"), "click and rich (extra `cli`)")
-    need(find_spec("flask"), "flask")
+    pytest.importorskip("click")
+    pytest.importorskip("rich")
+    pytest.importorskip("flask")
     with engine("sqlite", folder) as (url, _, store), served(SYNC, "flask_app", url) as server:
         server.processes("read")
         where = ["--store", url, "--wait"]
@@ -287,7 +287,7 @@ def command(*arguments: str) -> None:
 
 def restarted(case: str, folder: Path) -> None:
     """While PostgreSQL is away for a moment no request fails and no count is lost; then it is heard of again."""
-    need(find_spec("flask"), "flask")
+    pytest.importorskip("flask")
     with engine("postgresql", folder) as (url, _, store):
         parts = urlsplit(url)
         with way_to(parts.hostname or "127.0.0.1", parts.port or 5432) as way:
@@ -309,7 +309,7 @@ def restarted(case: str, folder: Path) -> None:
 
 def reconnected(case: str, folder: Path) -> None:
     """While Redis is away polling goes on; when it is back, every process listens again."""
-    need(find_spec("flask"), "flask")
+    pytest.importorskip("flask")
     parts = urlsplit(REDIS)
     with ExitStack() as stack:
         redis, heard = stack.enter_context(channel())
@@ -344,7 +344,7 @@ def answered(server: Server, view: str, seconds: float) -> set[int]:
 
 def recycled(case: str, folder: Path) -> None:
     """Workers that end after so many requests, and new ones, lose nothing."""
-    need(find_spec("flask"), "flask")
+    pytest.importorskip("flask")
     kind = ["gunicorn", "--workers", "2", "--max-requests", "25", *(["--preload"] if "preload" in case else [])]
     with engine("sqlite", folder) as (url, _, store), served(kind, "flask_app", url) as server:
         found = {server.ask("list")[1] for _ in range(200)}
@@ -378,16 +378,6 @@ def until(holds: Callable[[], bool], seconds: float) -> None:
 def _answers(client: Client) -> bool:
     with suppress(OSError):
         return client.request("GET", "/ready").status == 200
-    return False
-
-
-def _redis() -> bool:
-    if not find_spec("redis"):
-        return False
-    import redis
-
-    with suppress(redis.RedisError):
-        return bool(redis.Redis.from_url(REDIS, socket_connect_timeout=2).ping())
     return False
 
 

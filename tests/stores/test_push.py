@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import threading
 import time
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,12 +15,10 @@ from jwt_lp.errors import ConfigurationError, StoreError
 from jwt_lp.stores import push
 from jwt_lp.stores.push import Listener, announce
 from keyserver import eventually
-from needs import need
+from servers import REDIS, redis_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-REDIS = os.environ.get("TESTS_REDIS", "redis://127.0.0.1:6379/0")
 
 
 class Heard:
@@ -49,15 +45,8 @@ class Heard:
 @pytest.fixture
 def redis(monkeypatch) -> str:
     """The server's URL, with a channel of this test's own."""
-    need(find_spec("redis"), "redis (extra `redis`)")
-    import redis
-
-    with redis.Redis.from_url(REDIS, socket_connect_timeout=2) as client:
-        try:
-            there = client.ping()
-        except redis.RedisError:
-            there = False
-    need(there, "a Redis server (TESTS_REDIS says where)")
+    with redis_server():
+        pass
     monkeypatch.setattr(push, "CHANNEL", f"jwt_lp:{secrets.token_hex(6)}")
     # and so that what it cuts is its own
     monkeypatch.setattr(push, "CLIENT", f"jwt-lp-{secrets.token_hex(6)}")
@@ -135,7 +124,7 @@ def test_what_is_no_exception_does_not_end_the_listening_either(redis: str) -> N
 
 def test_a_server_that_is_not_there_is_said_once(caplog, monkeypatch) -> None:
     """However often it is tried; and `close` ends it while it waits."""
-    need(find_spec("redis"), "redis (extra `redis`)")
+    pytest.importorskip("redis", reason="needs redis (extra `redis`)")
     monkeypatch.setattr(push, "_FIRST", 0.01)
     heard = Heard("redis://user:hunter2@127.0.0.1:1/0")
     assert eventually(lambda: len(caplog.records) == 1)
@@ -161,7 +150,7 @@ def test_a_server_that_comes_back_is_said(redis: str, caplog, monkeypatch) -> No
 
 def test_a_push_that_cannot_be_sent() -> None:
     """`StoreError` says that it is found at the next poll, without the password."""
-    need(find_spec("redis"), "redis (extra `redis`)")
+    pytest.importorskip("redis", reason="needs redis (extra `redis`)")
     with pytest.raises(StoreError, match=r"redis://127.0.0.1:1: .*next poll") as caught:
         announce("redis://user:hunter2@127.0.0.1:1/0", 1)
     assert "hunter2" not in str(caught.value)

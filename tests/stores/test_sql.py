@@ -15,6 +15,9 @@ import traceback
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("sqlalchemy")
+
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -24,6 +27,7 @@ from jwt_lp.revocation import Changes, Entry, Revocations
 from jwt_lp.stores import Batch, Held, Use, open_store
 from jwt_lp.stores.sql import SqlStore
 from needs import need
+from servers import POSTGRES
 
 USE = Use("s", "i", "alice", "c", "r", "e", "GET", "q", "p", "g", "granted", "2026-11-24")
 ENTRY = Entry(id="1", of="subject", issuer="i", name="n", pattern="a:*")
@@ -218,7 +222,7 @@ def test_two_may_migrate_at_once(postgres: str) -> None:
     [
         ("postgresql://user:hunter2@127.0.0.1:1/db", "is it running"),
         ("postgresql://user:hunter2@localhost.invalid/db", "is it running"),
-        ("postgresql://root:hunter2@127.0.0.1:5432/jwt_lp_nonesuch", "jwt_lp_nonesuch"),
+        (f"{POSTGRES.rpartition('/')[0].replace('@', ':hunter2@')}/jwt_lp_nonesuch", "jwt_lp_nonesuch"),
         ("sqlite:////nonesuch/store.db", "its folder must exist"),
     ],
 )
