@@ -7,6 +7,8 @@ from importlib.util import find_spec
 
 import pytest
 
+from examples import usual
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Tests pass over libraries that are not installed; over those that TESTS_INSTALLED names they must not."""
@@ -16,3 +18,4 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("numprocesses", None):
         # What measures this process, a worker of pytest-xdist, is none of the business of processes that tests start.
         os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    usual()

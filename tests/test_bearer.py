@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import naughty
+from examples import examples
 from jwt_lp import ConfigurationError, all_of
 from jwt_lp.bearer import LONGEST, MALFORMED, NONE, TOKEN, challenge, credential
 from jwt_lp.decision import Refusal
@@ -75,7 +76,7 @@ def test_of_a_token_that_is_too_long_one_character_more_is_looked_at(end: str) -
     assert (TOKEN, " " * (LONGEST + 1)) == credential("Bearer " + " " * 1_000_000)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.one_of(
         st.text(max_size=30),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from jwt_lp.cache import ENTRIES, TokenCache
 
 
@@ -57,7 +58,7 @@ def test_what_is_asked_for_stays() -> None:
         assert "used" == cache.get(key(0))
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     st.integers(2, 8),
     st.lists(st.tuples(st.sampled_from(["put", "get", "drop", "clear"]), st.integers(0, 12)), max_size=60),

@@ -6,9 +6,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from jwt_lp import allowance
 from jwt_lp.changes import USUAL_LIFETIME, USUAL_SIZE, Change, Changes, compare
 from jwt_lp.permissions import Permissions
@@ -17,7 +18,7 @@ from jwt_lp.policy import EMPTY, Policy, Role
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CALM = settings(max_examples=200, deadline=None)
+CALM = examples(200)
 
 
 def read(**parts: Any) -> Policy:

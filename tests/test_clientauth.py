@@ -10,9 +10,10 @@ from typing import Any
 from urllib.parse import quote_plus
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from jwt_lp import ClientMethods, ClientRefused, ClientSecrets, ConfigurationError, PrivateKeyJwt
 from jwt_lp.assertion import ASSERTION_TYPE
 from jwt_lp.signing import SigningKey
@@ -118,7 +119,7 @@ def test_who_is_not_proven_is_refused(form: Any, authorization: list[str], error
 
 
 @given(client=st.text(st.characters(max_codepoint=0x2FF, exclude_categories=["Cs"])), secret=st.text(max_size=40))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_no_other_pair_is_taken(client: str, secret: str) -> None:
     """Of all pairs only the registered ones are good, and nothing else is raised."""
     try:

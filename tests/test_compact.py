@@ -17,9 +17,10 @@ from statistics import quantiles
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from examples import examples
 from jwt_lp._compact import MAX_TEXT, Numbering
 from jwt_lp.errors import GrammarError, PolicyError
 from jwt_lp.policy import EMPTY, CatalogueEntry, Policy
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 ASSIGNMENTS = Path(__file__).parents[2] / "shared" / "data" / "assignments.csv"
 
-MANY = settings(max_examples=300, deadline=None)
-FEW = settings(max_examples=60, deadline=None)
+MANY = examples(300)
+FEW = examples(60)
 
 
 def policy(names: Iterable[str], *retired: str) -> Policy:

@@ -10,9 +10,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from jwt_lp import (
     AccessToken,
     Answer,
@@ -332,7 +333,7 @@ def test_the_media_type_may_have_parameters() -> None:
     ),
     st.lists(st.text(max_size=30), max_size=2),
 )
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_nothing_is_raised_for_what_a_client_sends(said: dict[str, list[str]], authorization: list[str]) -> None:
     """Whatever the parameters and the header, the answer is a refusal and no exception."""
     assert error(exchange().answer(said, authorization)) in {BAD, CLIENT}

@@ -9,9 +9,10 @@ from typing import Any
 
 import jwt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from jwt_lp import (
     AccessToken,
     ClaimPolicy,
@@ -566,7 +567,7 @@ PERMISSIONS = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(PERMISSIONS, st.lists(st.sampled_from(["clerk", "boss"]), max_size=2), st.booleans())
 def test_a_token_confers_what_was_asked_for(permissions: list[str], roles: list[str], compact: bool) -> None:
     """Read back, a token has these permissions and roles, each once, in text or compact."""

@@ -10,10 +10,11 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import naughty
+from examples import examples
 from jwt_lp import AUTHENTICATED, AccessToken, Permissions, Requirement, Route, Settings, all_of, any_of, external
 from jwt_lp.decision import Cause
 from jwt_lp.journal import Journal
@@ -296,7 +297,7 @@ class Collector(logging.Handler):
         self._found.append(record)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.text(), st.text())
 def test_any_text_stays_on_its_line(detail: str, route: str) -> None:
     """The same for any text at all."""

@@ -13,9 +13,10 @@ from urllib.parse import urlencode
 
 import jwt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from jwt_lp import (
     AccessToken,
     ClaimPolicy,
@@ -675,7 +676,7 @@ GRANTS = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     st.lists(GRANTS, min_size=1, max_size=5),
     st.lists(PERMISSIONS | PATTERNS, min_size=1, max_size=3, unique=True),

@@ -11,10 +11,11 @@ from urllib.parse import unquote
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import naughty
+from examples import examples
 from jwt_lp import GrammarError, Grant, Permission, Permissions, TemplateError
 from jwt_lp.permissions import (
     MAX_LENGTH,
@@ -33,8 +34,8 @@ SCOPE = frozenset(chr(code) for code in (0x21, *range(0x23, 0x5C), *range(0x5D, 
 SEGMENT = SCOPE - set(":*{}")
 UNRESERVED = frozenset(string.ascii_letters + string.digits + "._~@-")
 
-FEW = settings(max_examples=60, deadline=None)
-MANY = settings(max_examples=200, deadline=None)
+FEW = examples(60)
+MANY = examples(200)
 
 # Few letters, so that grants and permissions meet.
 segments = st.sampled_from(["a", "b", "A", "a-b"])

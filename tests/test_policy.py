@@ -7,9 +7,10 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from jwt_lp._tables import Table
 from jwt_lp._toml import line_of, places
 from jwt_lp.errors import ConfigurationError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # The first example of a run may take longer than Hypothesis would have it.
-CALM = settings(deadline=None)
+CALM = examples(100)
 
 FILE = """\
 # The policy of the orders service.

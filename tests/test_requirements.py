@@ -9,10 +9,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import naughty
+from examples import examples
 from jwt_lp import (
     AUTHENTICATED,
     IDENTIFIED,
@@ -29,8 +30,8 @@ from jwt_lp import (
 from jwt_lp.permissions import is_segment
 from jwt_lp.requirements import Binding, Facts, Outcome, Term
 
-FEW = settings(max_examples=60, deadline=None)
-MANY = settings(max_examples=200, deadline=None)
+FEW = examples(60)
+MANY = examples(200)
 
 
 def facts(

@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from jwt_lp import AccessToken, Permissions
 from jwt_lp.errors import StoreError
 from jwt_lp.lineage import Lineage
@@ -420,7 +421,7 @@ ENTRIES = OF.flatmap(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(st.tuples(ENTRIES, st.booleans(), st.integers(1, 4)), max_size=12))
 def test_polling_in_between_makes_no_difference(steps: list[tuple[Entry, bool, int]]) -> None:
     """However entries come and go between polls, what is known is what a new process would find."""
@@ -441,7 +442,7 @@ def test_polling_in_between_makes_no_difference(steps: list[tuple[Entry, bool, i
         assert {denial.id for denial in one.denials} == {denial.id for denial in other.denials}
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.lists(st.sampled_from(["a", "b", "a:b", "a:*", "**", "*", "a::b"]), min_size=1, max_size=4),
     st.lists(

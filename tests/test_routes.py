@@ -7,10 +7,11 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import naughty
+from examples import examples
 from jwt_lp import (
     AUTHENTICATED,
     IDENTIFIED,
@@ -223,7 +224,7 @@ def test_faults_come_in_the_order_of_routes() -> None:
 paths = st.lists(st.sampled_from(["a", "b", "ab", "{x}"]), max_size=3).map(lambda parts: "/" + "/".join(parts))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(paths.filter(lambda rule: rule != "/"), paths)
 def test_a_prefix_rule_covers_whole_segments_only(rule: str, template: str) -> None:
     """A rule opens exactly the template itself and what continues it after a slash."""

@@ -11,10 +11,11 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import naughty
+from examples import examples
 from jwt_lp import (
     AUTH0,
     PUBLIC,
@@ -635,7 +636,7 @@ garbage = st.recursive(
 keys = st.one_of(st.sampled_from([*TOP, *EACH]), st.text(max_size=6), st.integers())
 
 
-@settings(max_examples=250, deadline=None)
+@examples(250)
 @given(st.dictionaries(keys, garbage, max_size=6), st.booleans(), st.booleans())
 def test_garbage_is_a_configuration_error(given_: dict[Any, Any], base: bool, dev: bool) -> None:
     """Whatever stands in the mapping, settings come out or a `ConfigurationError` with sentences."""
@@ -648,7 +649,7 @@ def test_garbage_is_a_configuration_error(given_: dict[Any, Any], base: bool, de
         assert all(each.audience and each.algorithms for each in found.issuers)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     st.dictionaries(st.sampled_from([*EACH, "keys", "BASE", "PERMISSIONS", "ROLES"]), garbage, max_size=4),
     st.sampled_from(["JWKS", "PROFILE", "POLICY", "BIND", "EXTERNAL", "ISSUERS"]),
@@ -659,7 +660,7 @@ def test_garbage_one_floor_down(given_: dict[Any, Any], key: str) -> None:
     assert not isinstance(found, ConfigurationError) or found.faults
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(
     st.dictionaries(
         st.lists(st.sampled_from([*TOP, *EACH, "AUTH0", "", "a"]), min_size=1, max_size=3).map(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from jwt_lp import ConfigurationError
 from jwt_lp.profiles import COGNITO, SHIPPED
 from jwt_lp.settings import Settings
@@ -144,7 +145,7 @@ def test_shaping_takes_nothing_from_its_caller() -> None:
     assert registered == REGISTERED
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.sampled_from(sorted(SHIPPED)),
     st.lists(st.sampled_from(["a", "a:b", "a:*", "orders:read"]), max_size=3, unique=True),

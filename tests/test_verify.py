@@ -11,10 +11,11 @@ from typing import Any, cast
 
 import jwt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import get_default_algorithms
 
+from examples import examples
 from jwt_lp import InvalidToken, KeysUnavailable, StaticKeys
 from jwt_lp.errors import KeysPending
 from jwt_lp.policy import EMPTY, Policy
@@ -555,7 +556,7 @@ MANGLING = st.one_of(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(st.dictionaries(NAMES, VALUES, max_size=3), st.dictionaries(HEADERS, VALUES, max_size=2), MANGLING)
 def test_never_takes_what_pyjwt_refuses(changes: dict[str, Any], header: dict[str, Any], mangle: Any) -> None:
     """Whatever the claims, the header and a changed character: what is taken here, `jwt.decode` takes too."""

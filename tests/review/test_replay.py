@@ -9,9 +9,10 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from jwt_lp.review.judging import Rule
 from jwt_lp.review.likelihood import Model
 from jwt_lp.review.replay import LIKELIHOODS, History, backtest, fitted
@@ -77,7 +78,7 @@ def test_what_comes_later_is_not_learnt(events, later, horizon: int) -> None:
 
 
 @given(st.permutations(list(range(40))))
-@settings(max_examples=20)
+@examples(20)
 def test_the_order_of_rows_means_nothing(order) -> None:
     """Rows in another order, or there twice, are the same history."""
     events = [(f"s{number % 7}", f"g{number % 3}", 700_000 + number * 37) for number in range(40)]

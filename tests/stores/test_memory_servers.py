@@ -43,6 +43,8 @@ AUTHORITY = Authority(
 )
 # The pause of the polling, and what a round of four processes on a busy machine may take.
 BOUND = 5 + 3
+# What processes may take to begin, or to begin to listen again, where many do at once and others are at work.
+PATIENCE = 180
 SYNC = ["gunicorn", "--workers", "4"]
 THREADS = ["gunicorn", "--workers", "4", "--threads", "4", "--worker-class", "gthread"]
 UVICORN = ["uvicorn", "--workers", "2", "--factory", "--log-level", "warning", "--timeout-graceful-shutdown", "10"]
@@ -69,7 +71,7 @@ class Server:
     def processes(self, view: str = "list") -> set[int]:
         """Every process, each of which let `view` pass."""
         found: set[int] = set()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while len(found) < self.size:
             assert time.monotonic() < deadline, f"{found} of {self.size} answered"
             asked = [threading.Thread(target=lambda: found.add(self.ask(view)[1])) for _ in range(8)]
@@ -115,7 +117,7 @@ def served(
         try:
             server = Server(process, Client(port), size)
             # Many begin at once here; a public route says nothing of how the guard stands.
-            until(lambda: _answers(server.client), 90)
+            until(lambda: _answers(server.client), PATIENCE)
             yield server
         finally:
             process.terminate()
@@ -208,7 +210,7 @@ def pushed(case: str, folder: Path) -> None:
             server.processes("read")
             # The parent that has loaded the application listens as well.
             size = server.size + ("--preload" in kind)
-            until(lambda: listening(redis, heard) == size, 60)
+            until(lambda: listening(redis, heard) == size, PATIENCE)
             for view in ("read", "list"):
                 assert size == redis.publish(heard, str(take(store, pattern=f"orders:{view}")))
                 until(partial(refused, server, view), 20)
@@ -281,7 +283,7 @@ def commanded(case: str, folder: Path) -> None:
 
 
 def command(*arguments: str) -> None:
-    done = subprocess.run([JWT_LP, *arguments], check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([JWT_LP, *arguments], check=False, capture_output=True, text=True, timeout=PATIENCE)
     assert 0 == done.returncode, done.stderr
 
 
@@ -319,13 +321,13 @@ def reconnected(case: str, folder: Path) -> None:
         more = {"TESTS_CHANNEL": heard}
         with served([*SYNC[:-1], "2"], "flask_app", url, "", more, PUSH=through.geturl()) as server:
             server.processes()
-            until(lambda: listening(redis, heard) == server.size, 20)
+            until(lambda: listening(redis, heard) == server.size, PATIENCE)
             way.cut()
             take(store, pattern="orders:read")
             assert {200} == answered(server, "list", BOUND)
             assert refused(server, "read")
             way.mend()
-            until(lambda: listening(redis, heard) == server.size, 60)
+            until(lambda: listening(redis, heard) == server.size, PATIENCE)
             assert server.size == redis.publish(heard, str(take(store, pattern="orders:list")))
             until(lambda: refused(server, "list"), BOUND)
             server.stop()
