@@ -732,7 +732,7 @@ def bound() -> Iterator[dict[str, Guard]]:
         }
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     root=st.sampled_from(["a", "b", "ours"]),
     copies=st.fixed_dictionaries(

@@ -629,7 +629,7 @@ def covered(pattern: str) -> set[str]:
     return {each for each in EVERY if each in held}
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(short, short)
 def test_what_two_patterns_have_in_common(one: str, other: str) -> None:
     """It is one pattern, whichever is named first, and covers exactly what both cover."""
@@ -638,7 +638,7 @@ def test_what_two_patterns_have_in_common(one: str, other: str) -> None:
     assert (set() if both is None else covered(both)) == covered(one) & covered(other)
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(short, short, st.lists(short, max_size=3), st.sampled_from([None, "clerk"]), st.sampled_from([None, "clerk"]))
 def test_a_part_is_taken_where_some_permission_is(
     asked: str, pattern: str, keep: list[str], role: str | None, holder: str | None
