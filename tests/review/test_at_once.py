@@ -20,7 +20,7 @@ from jwt_lp.review import planning
 from jwt_lp.review._written import journal_of, past
 from jwt_lp.stores import open_store
 from reviewed import at, finding, reviewed
-from stores.conftest import postgres_database
+from servers import postgres_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
