@@ -17,9 +17,9 @@ from collections.abc import Callable
 import jwt
 
 from jwt_lp import Guard, InvalidToken, Issuer, Policy, SigningKey, all_of
-from jwt_lp.revocation import Entry
+from jwt_lp.revocation.entries import RevocationEntry
 from jwt_lp.stores import open_store
-from jwt_lp.testing import AUDIENCE, ISSUER, Authority
+from jwt_lp.testing.authority import AUDIENCE, ISSUER, Authority
 
 ROUNDS = 31
 COLD = 80
@@ -71,11 +71,11 @@ def main() -> None:
 
 
 def _remembering(authority: Authority, folder: str) -> Guard:
-    """A guard that counts, and to which something of others was taken back."""
+    """A guard that counts, and to which something of others was revoked."""
     url = f"sqlite:///{folder}/store.db"
     store = open_store(url)
     taken = [
-        Entry(id=f"e{number}", of="subject", issuer=ISSUER, name=f"user-{number}", pattern="orders:**")
+        RevocationEntry(id=f"e{number}", of="subject", issuer=ISSUER, name=f"user-{number}", pattern="orders:**")
         for number in range(1000)
     ]
     store.revoke(taken, at=time.time())

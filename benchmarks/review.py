@@ -19,8 +19,8 @@ from collections.abc import Callable
 import psycopg
 from psycopg import sql
 
-from jwt_lp.review import Rule, review
-from jwt_lp.stores import Batch, Run, open_store
+from jwt_lp.review import DecisionRule, review
+from jwt_lp.stores import RecordingPeriod, UsageBatch, open_store
 
 SERVER = os.environ.get("BENCH_POSTGRES", "postgresql://root@127.0.0.1:5432/postgres")
 UNTIL = "2026-12-31"
@@ -87,8 +87,8 @@ def _filled(url: str, rows: int) -> None:
 
 def _measured(url: str, rows: int, rounds: int) -> None:
     store = open_store(url)
-    run = Run(id="bench", service="bench", started=1767225600.0, until=1767225600.0 + 365 * 86400)
-    store.record(Batch(id="bench", run=run))
+    run = RecordingPeriod(id="bench", service="bench", started=1767225600.0, until=1767225600.0 + 365 * 86400)
+    store.record(UsageBatch(id="bench", period=run))
 
     def ask(question: str) -> int:
         with psycopg.connect(url) as connection, connection.cursor() as cursor:
@@ -97,7 +97,7 @@ def _measured(url: str, rows: int, rounds: int) -> None:
     questions: dict[str, Callable[[], int]] = {
         "scan by permission": lambda: ask(PLAIN),
         "scan by holder": lambda: ask(BY_HOLDER),
-        "the review": lambda: len(review(store, now=UNTIL, rule=Rule("fixed", 180)).findings),
+        "the review": lambda: len(review(store, now=UNTIL, rule=DecisionRule("fixed", 180)).findings),
     }
     taken: dict[str, list[float]] = {name: [] for name in questions}
     found: dict[str, int] = {}

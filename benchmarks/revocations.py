@@ -24,15 +24,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from jwt_lp import Call, all_of
-from jwt_lp.revocation import Entry, Revocations
-from jwt_lp.standing import _of, digest
+from jwt_lp.revocation.entries import RevocationEntry
+from jwt_lp.revocation.poller import RevocationPoller
+from jwt_lp.revocation.snapshot import _shard_of, digest
 from jwt_lp.stores import open_store
-from jwt_lp.testing import ISSUER, Authority
+from jwt_lp.testing.authority import ISSUER, Authority
 
 if TYPE_CHECKING:
     from jwt_lp import Guard
-    from jwt_lp.claims import AccessToken
     from jwt_lp.stores import Store
+    from jwt_lp.tokens.claims import AccessToken
 
 CHUNK = 20_000
 NEWS = 1_000
@@ -70,9 +71,9 @@ def main() -> None:
         store.close()
 
 
-def _polled(store: Store, decide: Callable[[], bool], kind: str, number: int) -> Revocations:
+def _polled(store: Store, decide: Callable[[], bool], kind: str, number: int) -> RevocationPoller:
     """Load it and refresh it, with the requests of another thread beside it."""
-    revocations = Revocations(store, span=3600)
+    revocations = RevocationPoller(store, retention=3600)
     # What the first question loads (the driver, its dialect) is not the snapshot's.
     store.changes(number)
     gc.collect()
@@ -103,34 +104,36 @@ def _polled(store: Store, decide: Callable[[], bool], kind: str, number: int) ->
     return revocations
 
 
-def _looked(revocations: Revocations, guard: Guard, token: AccessToken) -> None:
-    ledger, key, clock = revocations.view.ledger, digest("token", ISSUER, "t1"), time.time()
-    account = guard._account  # noqa: SLF001 - what every request asks has no name of its own outside
+def _looked(revocations: RevocationPoller, guard: Guard, token: AccessToken) -> None:
+    snapshot, key, clock = revocations.polled.snapshot, digest("token", ISSUER, "t1"), time.time()
+    account = guard._runtime  # noqa: SLF001 - what every request asks has no name of its own outside
     assert account is not None
-    assert account.memo(token) is account.known(token)
+    assert account.token_state(token) is account.cached_state(token)
     for what, look in (
-        ("on each request", lambda: account.known(token)),
-        ("one key", lambda: _of(ledger.tokens, key).get(key, 0)),
-        ("a token's first", lambda: ledger.standing(token, clock)),
+        ("on each request", lambda: account.cached_state(token)),
+        ("one key", lambda: _shard_of(snapshot.tokens, key).get(key, 0)),
+        ("a token's first", lambda: snapshot.match_token(token, clock)),
         ("the call alone", lambda: None),
     ):
         cost = min(timeit.repeat(look, number=LOOKS, repeat=5)) / LOOKS
         print(f"{f'lookup, {what}':32} {cost * 1e6:8.2f} µs")
 
 
-def _entries(kind: str, start: int, end: int) -> Iterator[Entry]:
+def _entries(kind: str, start: int, end: int) -> Iterator[RevocationEntry]:
     """So many different ones, named as identity providers name tokens and subjects."""
     now = time.time()
     for each in range(start, end):
         one = ("token", "token", "before", "deny")[each % 4] if kind == "mixed" else kind
         name = str(uuid.UUID(int=each * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128))
         if one == "token":
-            yield Entry(id=f"{each:016x}", of="token", issuer=ISSUER, name=name, at=now)
+            yield RevocationEntry(id=f"{each:016x}", of="token", issuer=ISSUER, name=name, at=now)
         elif one == "before":
-            yield Entry(id=f"{each:016x}", of="subject", issuer=ISSUER, name=name, before=now)
+            yield RevocationEntry(id=f"{each:016x}", of="subject", issuer=ISSUER, name=name, before=now)
         else:
             pattern = f"area{each % 50}:*:read"
-            yield Entry(id=f"{each:016x}", of="subject", issuer=ISSUER, name=name, pattern=pattern, reason="unused")
+            yield RevocationEntry(
+                id=f"{each:016x}", of="subject", issuer=ISSUER, name=name, pattern=pattern, reason="unused"
+            )
 
 
 class Took(NamedTuple):

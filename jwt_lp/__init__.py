@@ -1,9 +1,5 @@
 """Least privilege access with JWTs: issue little, decide from the token, refuse what is not declared."""
 
-from jwt_lp.assertion import PrivateKeyJwt
-from jwt_lp.claims import AccessToken, ClaimProfile
-from jwt_lp.clientauth import ClientAuthentication, ClientMethods, ClientRefused, ClientSecrets
-from jwt_lp.decision import Call, Decision, Refusal
 from jwt_lp.errors import (
     ConfigurationError,
     GrammarError,
@@ -14,20 +10,33 @@ from jwt_lp.errors import (
     StoreError,
     TemplateError,
 )
-from jwt_lp.exchange import Answer, TokenExchange
-from jwt_lp.guard import Guard, Readiness
-from jwt_lp.issue import ClaimPolicy, Issuer
-from jwt_lp.keyring import KeyRing
-from jwt_lp.keys import JwksKeys, StaticKeys
-from jwt_lp.memo import Memo
-from jwt_lp.permissions import Grant, Permission, Permissions
-from jwt_lp.policy import Policy
-from jwt_lp.profiles import AUTH0, COGNITO, ENTRA, KEYCLOAK, OKTA, RFC9068
-from jwt_lp.requirements import AUTHENTICATED, IDENTIFIED, PUBLIC, Open, Requirement, all_of, any_of, external
-from jwt_lp.routes import Route, Rules, route_faults
-from jwt_lp.settings import Settings
-from jwt_lp.signing import SigningKey, SigningKeys
-from jwt_lp.verify import Verifier
+from jwt_lp.guard.decision_memo import DecisionMemo
+from jwt_lp.guard.decisions import Call, Decision, Refusal
+from jwt_lp.guard.guard import Guard, Readiness
+from jwt_lp.guard.routes import Route, Rules, route_faults
+from jwt_lp.guard.settings import Settings
+from jwt_lp.issuing.issuer import ClaimPolicy, Issuer
+from jwt_lp.jose.key_rotation import KeyRing
+from jwt_lp.jose.remote_jwks import JwksKeys, StaticKeys
+from jwt_lp.jose.signing import SigningKey, SigningKeys
+from jwt_lp.oauth.client_authentication import ClientAuthentication, ClientMethods, ClientRefused, ClientSecrets
+from jwt_lp.oauth.private_key_jwt import PrivateKeyJwt
+from jwt_lp.oauth.token_endpoint import Answer, TokenExchange
+from jwt_lp.permissions.grants import Grant, Permission, Permissions
+from jwt_lp.permissions.requirements import (
+    AUTHENTICATED,
+    IDENTIFIED,
+    PUBLIC,
+    Open,
+    Requirement,
+    all_of,
+    any_of,
+    external,
+)
+from jwt_lp.policy.file import Policy
+from jwt_lp.tokens.claims import AccessToken, ClaimProfile
+from jwt_lp.tokens.profiles import AUTH0, COGNITO, ENTRA, KEYCLOAK, OKTA, RFC9068
+from jwt_lp.tokens.verification import Verifier
 
 __all__ = [
     "AUTH0",
@@ -50,6 +59,7 @@ __all__ = [
     "ClientSecrets",
     "ConfigurationError",
     "Decision",
+    "DecisionMemo",
     "GrammarError",
     "Grant",
     "Guard",
@@ -59,7 +69,6 @@ __all__ = [
     "JwtLpError",
     "KeyRing",
     "KeysUnavailable",
-    "Memo",
     "Open",
     "Permission",
     "Permissions",

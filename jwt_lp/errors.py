@@ -1,4 +1,4 @@
-"""What can go wrong, and is it my fault?
+"""Errors of jwt-lp, and the stable code of each.
 
 A short ladder under `JwtLpError`. Every error has a stable machine `code`; messages are for people and
 may change. No message holds a token, a key or a claim's value that a client chose.
@@ -108,7 +108,7 @@ class KeysUnavailable(JwtLpError):
 
 
 class KeysPending(JwtLpError):
-    """Only a fetch could tell, and the caller asked not to wait. Internal to the trust and door floors."""
+    """Only a fetch could tell, and the caller asked not to wait. Internal."""
 
     code = "keys_pending"
 

@@ -7,10 +7,7 @@ and `JWT_LP = {...}`. What REST framework needs besides is in `jwt_lp_django.drf
 from __future__ import annotations
 
 from jwt_lp_django.apps import guard_from
-from jwt_lp_django.include import guarded
-from jwt_lp_django.tokens import token_endpoint
-from jwt_lp_django.user import TokenUser
-from jwt_lp_django.verbs import (
+from jwt_lp_django.decorators import (
     LeastPrivilegeMixin,
     authenticated,
     can,
@@ -20,6 +17,9 @@ from jwt_lp_django.verbs import (
     requires,
     token_from,
 )
+from jwt_lp_django.include import guarded
+from jwt_lp_django.tokens import token_endpoint
+from jwt_lp_django.user import TokenUser
 
 __all__ = [
     "LeastPrivilegeMixin",

@@ -1,6 +1,6 @@
 """What do people see of the store in Django's admin?
 
-Pages to read: nothing can be added, changed or deleted there, since rows come from recording, and what was taken back
+Pages to read: nothing can be added, changed or deleted there, since rows come from recording, and what was revoked
 is lifted by `jwt-lp unrevoke`, which numbers the change. Who may look is up to Django's view permissions.
 """
 
@@ -20,7 +20,7 @@ def _time(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg,unused-ignore]
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg,unused-ignore]
     """Rows to look at."""
 
     actions = None
@@ -41,7 +41,7 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg,unused-ignore]
         return False
 
 
-class UsageAdmin(ReadOnly):
+class UsageAdmin(ReadOnlyAdmin):
     """Who used what, through which grant."""
 
     list_display = (
@@ -61,7 +61,7 @@ class UsageAdmin(ReadOnly):
         return _time(row.last)
 
 
-class SightingAdmin(ReadOnly):
+class SightingAdmin(ReadOnlyAdmin):
     """Which grants tokens carried."""
 
     list_display = ("grant", "role", "subject", "client", "issuer", "first_day", "last_day")
@@ -71,7 +71,7 @@ class SightingAdmin(ReadOnly):
     ordering = ("-last_day", "id")
 
 
-class StandingFilter(admin.SimpleListFilter):
+class RevocationStateFilter(admin.SimpleListFilter):
     """Whether an entry stands."""
 
     title = "state"
@@ -79,7 +79,7 @@ class StandingFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The two there are."""
-        return [("standing", "Standing"), ("lifted", "Lifted")]
+        return [("standing", "In force"), ("lifted", "Lifted")]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         """The rows of one."""
@@ -89,8 +89,8 @@ class StandingFilter(admin.SimpleListFilter):
         )
 
 
-class RevocationAdmin(ReadOnly):
-    """What was taken back."""
+class RevocationAdmin(ReadOnlyAdmin):
+    """Revocations."""
 
     list_display = (
         "sequence",
@@ -104,9 +104,9 @@ class RevocationAdmin(ReadOnly):
         "until_time",
         "lifted_time",
     )
-    list_filter = (StandingFilter, "of")
+    list_filter = (RevocationStateFilter, "of")
     search_fields = ("entry_id", "name", "pattern", "reason", "by")
-    search_help_text = "id, name, pattern, reason or who took it back"
+    search_help_text = "id, name, pattern, reason or who revoked it"
     ordering = ("-sequence",)
     readonly_fields = ("at_time", "before_time", "until_time", "lifted_time")
     exclude = ("at", "before", "until", "lifted_at", "key")
@@ -116,7 +116,7 @@ class RevocationAdmin(ReadOnly):
         """When it was written."""
         return _time(row.at)
 
-    @admin.display(description="refuses what was issued until")
+    @admin.display(description="refuses tokens issued until")
     def before_time(self, row: Revocation) -> datetime | None:
         """Until which `iat`."""
         return _time(row.before)
@@ -132,7 +132,7 @@ class RevocationAdmin(ReadOnly):
         return _time(row.lifted_at)
 
 
-class RunAdmin(ReadOnly):
+class RunAdmin(ReadOnlyAdmin):
     """What was recorded when, and what was dropped."""
 
     list_display = ("id", "service", "source", "started_time", "until_time", "recorded", "dropped")
@@ -153,7 +153,7 @@ class RunAdmin(ReadOnly):
         return _time(row.until)
 
 
-class HeartbeatAdmin(ReadOnly):
+class HeartbeatAdmin(ReadOnlyAdmin):
     """How the serving processes stand."""
 
     list_display = ("process", "service", "host", "pid", "sequence", "age", "policy", "at_time")

@@ -35,8 +35,8 @@ class LeastPrivilegeConfig(AppConfig):
         from jwt_lp_django import checks, lifespan
 
         checks.register()
-        lifespan.answer()
-        setting_changed.connect(self._changed)
+        lifespan.install_lifespan()
+        setting_changed.connect(self._setting_changed)
         if apps.is_installed("drf_spectacular") and find_spec("rest_framework"):
             # It makes itself known when it is imported.
             import_module("jwt_lp_django.spectacular")
@@ -50,7 +50,7 @@ class LeastPrivilegeConfig(AppConfig):
                 guard = self._guard = self._guard or Guard(getattr(settings, "JWT_LP", None))  # type: ignore[arg-type]
         return guard
 
-    def swapped(self, guard: Guard) -> AbstractContextManager[None]:
+    def swap_guard(self, guard: Guard) -> AbstractContextManager[None]:
         """Use `guard` while the context lasts."""
 
         @contextmanager
@@ -63,7 +63,7 @@ class LeastPrivilegeConfig(AppConfig):
 
         return using()
 
-    def _changed(self, *, setting: str, **_: Any) -> None:
+    def _setting_changed(self, *, setting: str, **_: Any) -> None:
         if setting == "JWT_LP":
             old, self._guard = self._guard, None
             if old is not None:

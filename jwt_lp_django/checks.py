@@ -18,30 +18,30 @@ from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Djan
 
 from jwt_lp import ConfigurationError, Guard, Route
 from jwt_lp_django.apps import guard_from
-from jwt_lp_django.routes import UNSEEN, all_routes, installed_middleware
+from jwt_lp_django.routes import MIDDLEWARE_ENDPOINT, all_routes, installed_middleware
 
-_UNSEEN = "it opens what a middleware answers there; if none does, correct it or take it out"
+_UNMATCHED_HINT = "it applies to what a middleware answers there; if none does, correct or remove it"
 
 MIDDLEWARE = "jwt_lp_django.middleware.LeastPrivilegeMiddleware"
 
 
 def register() -> None:
     """Make the checks known to Django."""
-    checks.register(_declarations, checks.Tags.security)
-    checks.register(_deployment, checks.Tags.security, deploy=True)
+    checks.register(_check_declarations, checks.Tags.security)
+    checks.register(_check_deployment, checks.Tags.security, deploy=True)
 
 
-def _declarations(app_configs: Any, **_: Any) -> list[CheckMessage]:
-    return inspect()
+def _check_declarations(app_configs: Any, **_: Any) -> list[CheckMessage]:
+    return run_checks()
 
 
-def inspect() -> list[CheckMessage]:
+def run_checks() -> list[CheckMessage]:
     """Every fault, and every route on which nothing is declared."""
     try:
         guard = guard_from()
     except ConfigurationError as error:
         return _errors("E001", error.faults)
-    placed = [*_placed(), *_errors("E001", _missing(guard))]
+    placed = [*_middleware_errors(), *_errors("E001", _urlconf_faults(guard))]
     if any(message.id == "jwt_lp.E001" for message in placed):
         return placed
     try:
@@ -49,10 +49,10 @@ def inspect() -> list[CheckMessage]:
     except ConfigurationError as error:
         # A declaration that cannot be read is found when its module is imported.
         return [*placed, *_errors("E004", error.faults)]
-    return [*placed, *_declared(routes, guard), *_unguarded(routes)]
+    return [*placed, *_declaration_errors(routes, guard), *_unguarded_warnings(routes)]
 
 
-def _missing(guard: Guard) -> Iterator[str]:
+def _urlconf_faults(guard: Guard) -> Iterator[str]:
     for name in guard.settings.urlconfs:
         try:
             import_module(name)
@@ -64,22 +64,20 @@ def _errors(number: str, faults: Iterable[str]) -> list[CheckMessage]:
     return [Error(fault, id=f"jwt_lp.{number}") for fault in dict.fromkeys(faults)]
 
 
-def _placed() -> list[CheckMessage]:
+def _middleware_errors() -> list[CheckMessage]:
     from jwt_lp_django.middleware import LeastPrivilegeMiddleware
 
     found = [LeastPrivilegeMiddleware in getattr(each, "__mro__", ()) for each in installed_middleware()]
     if not any(found):
-        said = "the guard is not in MIDDLEWARE: views are guarded by their own declarations only, the others by nothing"
+        said = "the guard is not in MIDDLEWARE: only views with a declaration of their own are guarded"
         return [Error(said, hint=f'MIDDLEWARE = ["{MIDDLEWARE}", *MIDDLEWARE]', id="jwt_lp.E002")]
     if found.index(True) > 0:
-        said = (
-            f"{settings.MIDDLEWARE[0]} stands before the guard in MIDDLEWARE and may answer, or call a view, before it"
-        )
+        said = f"{settings.MIDDLEWARE[0]} comes before the guard in MIDDLEWARE and may answer, or call a view, first"
         return [Error(said, hint=f'put "{MIDDLEWARE}" first', id="jwt_lp.E003")]
     return []
 
 
-def _declared(routes: list[Route], guard: Guard) -> list[CheckMessage]:
+def _declaration_errors(routes: list[Route], guard: Guard) -> list[CheckMessage]:
     requirements = dict.fromkeys(route.requirement for route in routes if route.requirement is not None)
     return [
         *_errors("E004", (fault for route in routes for fault in route.all_faults())),
@@ -88,11 +86,11 @@ def _declared(routes: list[Route], guard: Guard) -> list[CheckMessage]:
     ]
 
 
-def _unguarded(routes: list[Route]) -> list[CheckMessage]:
+def _unguarded_warnings(routes: list[Route]) -> list[CheckMessage]:
     unseen: list[CheckMessage] = [
-        Warning(f"the rule {route.template!a} matches no view", hint=_UNSEEN, id="jwt_lp.W004")
+        Warning(f"the rule {route.template!a} matches no view", hint=_UNMATCHED_HINT, id="jwt_lp.W004")
         for route in routes
-        if route.endpoint == UNSEEN
+        if route.endpoint == MIDDLEWARE_ENDPOINT
     ]
     return unseen + [
         Warning(f"{route.label} ({route.endpoint}) declares nothing and is refused", hint=route.hint, id="jwt_lp.W001")
@@ -101,7 +99,7 @@ def _unguarded(routes: list[Route]) -> list[CheckMessage]:
     ]
 
 
-def _deployment(app_configs: Any, **_: Any) -> list[CheckMessage]:
+def _check_deployment(app_configs: Any, **_: Any) -> list[CheckMessage]:
     try:
         found = guard_from().settings
     except ConfigurationError:
@@ -109,7 +107,7 @@ def _deployment(app_configs: Any, **_: Any) -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     if found.observe_until is not None:
         said = f"requirements are observed and not enforced until {found.observe_until.isoformat()}"
-        messages.append(Warning(said, hint="take OBSERVE_UNTIL out of JWT_LP", id="jwt_lp.W002"))
+        messages.append(Warning(said, hint="remove OBSERVE_UNTIL from JWT_LP", id="jwt_lp.W002"))
     if found.development:
         said = "tokens of the development key are taken from this machine"
         messages.append(Warning(said, hint="unset JWT_LP_DEV", id="jwt_lp.W003"))

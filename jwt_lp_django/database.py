@@ -24,84 +24,84 @@ from jwt_lp import ConfigurationError, JwtLpError, StoreError
 
 T = TypeVar("T")
 
-CHUNK: Final = 500
+CHUNK_SIZE: Final = 500
 """Keys in one statement: some databases take a thousand parameters and no more."""
 
 _PAGE: Final = 2000
-_TRIES: Final = 4
+_MAX_TRIES: Final = 4
 _PAUSE: Final = 0.05
 
-_MISSING: Final = ("42P01", "42703", "1146", "1054")
-_AGAIN: Final = ("40001", "40P01", "1213", "1205")
+_MISSING_TABLE_STATES: Final = ("42P01", "42703", "1146", "1054")
+_RETRIED_STATES: Final = ("40001", "40P01", "1213", "1205")
 # The first characters of SQLSTATE, or MariaDB's number, the longest first -> what helps.
-_HELP: Final = {
+_REMEDIES: Final = {
     "42501": "its user needs SELECT, INSERT, UPDATE and DELETE on the tables jwt_lp_django_*",
     "57014": "it took too long; is it busy, or does somebody hold a lock?",
-    "25006": "this server only answers questions; name the one that is written to",
+    "25006": "this server is read-only; name the primary server",
     "3D000": "create the database first",
-    "1205": "others were at the same rows; try again",
-    "1213": "others were at the same rows; try again",
+    "1205": "other transactions changed the same rows; try again",
+    "1213": "other transactions changed the same rows; try again",
     "53": "the server lacks room, memory or connections",
-    "28": "look at USER, PASSWORD and the server's rules of access",
+    "28": "check USER, PASSWORD and the server's access rules",
     "57": "the server is stopping or starting",
-    "40": "others were at the same rows; try again",
-    "22": "a value is none that it can keep",
+    "40": "other transactions changed the same rows; try again",
+    "22": "it cannot store one of the values",
 }
 # What SQLite says -> what helps.
-_SQLITE: Final = {
+_SQLITE_REMEDIES: Final = {
     "disk is full": "make room on its disk",
-    "disk i/o error": "look at its disk: is it full, or gone?",
+    "disk i/o error": "check its disk: is it full, or gone?",
     "readonly": "its file, and the folder that it is in, must be writable by the user that runs this",
     "unable to open": "its folder must exist, and both must be readable and writable by the user that runs this",
-    "locked": "another process kept it for too long; SQLite is for a few processes on one machine",
+    "locked": "another process locked it for too long; SQLite is for a few processes on one machine",
     "not a database": "name another file, or move this one away",
-    "malformed": "the file is damaged: put back a copy",
+    "malformed": "the file is damaged: restore a backup",
 }
-_UNREACHED: Final = "is it running, and do HOST, PORT, USER and PASSWORD in DATABASES fit?"
+_UNREACHED: Final = "is it running, and are HOST, PORT, USER and PASSWORD in DATABASES right?"
 
 
-class Again(Exception):
+class TransactionConflict(Exception):
     """Another transaction came between: all of this one has to be done again."""
 
 
-class _Thread(threading.local):
+class _ThreadState(threading.local):
     pid: int = 0
     depth: int = 0
 
 
-class Database:
+class DjangoDatabase:
     """One alias of `DATABASES`. Errors come as ours, without a secret or a value."""
 
     def __init__(self, alias: str = DEFAULT_DB_ALIAS) -> None:
         self.alias = alias
         self.name = f"django:{alias}"
-        self._thread = _Thread()
+        self._thread = _ThreadState()
         self._inherited: list[object] = []
 
     def read(self, work: Callable[[], T]) -> T:
         """What `work` gives."""
-        with self._ours():
+        with self._connection_scope():
             return work()
 
-    def write(self, work: Callable[[], T], *, tries: int = _TRIES) -> T:
+    def write(self, work: Callable[[], T], *, tries: int = _MAX_TRIES) -> T:
         """What `work` gives, in a transaction of its own that is begun again where others were at the same rows."""
-        with self._ours():
+        with self._connection_scope():
             for tried in range(1, tries + 1):
                 if tried > 1:
                     time.sleep(_PAUSE * tried)
                 try:
                     with self._transaction():
                         return work()
-                except Again:
+                except TransactionConflict:
                     continue
                 except Error as error:
-                    if tried == tries or _state(error) not in _AGAIN:
+                    if tried == tries or _sqlstate(error) not in _RETRIED_STATES:
                         raise
-            raise StoreError(f"{self.name}: {_HELP['40']}")
+            raise StoreError(f"{self.name}: {_REMEDIES['40']}")
 
-    def rows(self, asked: Callable[[], QuerySet[Any, Any]]) -> Iterator[Any]:
+    def stream_rows(self, asked: Callable[[], QuerySet[Any, Any]]) -> Iterator[Any]:
         """The rows of a question, a bounded number at a time."""
-        with self._ours():
+        with self._connection_scope():
             yield from asked().iterator(chunk_size=_PAGE)
 
     def close(self) -> None:
@@ -125,26 +125,26 @@ class Database:
             yield
 
     @contextmanager
-    def _ours(self) -> Generator[None]:
-        self.set_up()
+    def _connection_scope(self) -> Generator[None]:
+        self.ensure_ready()
         here = self._thread
         try:
             try:
-                self._housekeeping()
+                self._discard_inherited()
                 here.depth += 1
                 yield
             finally:
                 here.depth = max(0, here.depth - 1)
-                self._give_back()
+                self._close_if_unusable()
         except ConnectionDoesNotExist:
             raise ConfigurationError(f"{self.name}: DATABASES has no {self.alias!a}") from None
         except ImproperlyConfigured:
             raise ConfigurationError(f"{self.name}: its ENGINE or driver in DATABASES is not there") from None
         except Error as error:
             # From None: the message of the cause may show a value.
-            raise trouble(error, self.name, self.alias) from None
+            raise translate_error(error, self.name, self.alias) from None
 
-    def _housekeeping(self) -> None:
+    def _discard_inherited(self) -> None:
         here, pid = self._thread, os.getpid()
         if here.pid not in (0, pid):
             # INVARIANT: a connection of the parent is neither used nor closed: both would reach the parent's server side.
@@ -152,15 +152,15 @@ class Database:
             connections[self.alias] = connections[self.alias].copy()
             here.depth = 0
         here.pid = pid
-        self._give_back()
+        self._close_if_unusable()
 
-    def _give_back(self) -> None:
+    def _close_if_unusable(self) -> None:
         """As at a request's ends; not while a stream is read through it, or the caller has a transaction open."""
         connection = connections[self.alias]
         if not self._thread.depth and not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()
 
-    def _given_back(self) -> None:
+    def _release_connection(self) -> None:
         connection = connections[self.alias]
         if connection.vendor == "sqlite" and not connection.in_atomic_block:
             # Whatever CONN_MAX_AGE says: SQLite keeps a file's locks in the process, and a fork would copy them.
@@ -168,7 +168,7 @@ class Database:
         else:
             connection.close_if_unusable_or_obsolete()
 
-    def set_up(self) -> None:
+    def ensure_ready(self) -> None:
         """Set Django up where nobody did; `ConfigurationError` where that cannot be, or the app is not installed."""
         if not apps.ready:
             try:
@@ -185,33 +185,40 @@ class Database:
             )
 
 
-def missing(name: str, alias: str) -> ConfigurationError:
+def tables_missing(name: str, alias: str) -> ConfigurationError:
     """What to say where `migrate` has to run."""
     return ConfigurationError(
         f"{name}: its tables are missing or of another release; run manage.py migrate jwt_lp_django --database {alias}"
     )
 
 
-def trouble(error: Error, name: str, alias: str) -> JwtLpError:
+def translate_error(error: Error, name: str, alias: str) -> JwtLpError:
     """Our error for Django's: its kind and what helps. Neither statement nor value, nor what the driver says."""
-    state, small = _state(error), str(error).lower()
-    if state in _MISSING or "no such table" in small or "no such column" in small or "has no column" in small:
-        return missing(name, alias)
+    state, small = _sqlstate(error), str(error).lower()
+    if (
+        state in _MISSING_TABLE_STATES
+        or "no such table" in small
+        or "no such column" in small
+        or "has no column" in small
+    ):
+        return tables_missing(name, alias)
     if state:
-        remedy = next((said for start, said in _HELP.items() if state.startswith(start)), "look at the server's log")
+        remedy = next(
+            (said for start, said in _REMEDIES.items() if state.startswith(start)), "look at the server's log"
+        )
         return StoreError(f"{name}: {type(error).__name__} {state}: {remedy}")
-    part = next((part for part in _SQLITE if part in small), "")
-    return StoreError(f"{name}: {type(error).__name__}{part and f', {part}'}: {_SQLITE.get(part, _UNREACHED)}")
+    part = next((part for part in _SQLITE_REMEDIES if part in small), "")
+    return StoreError(f"{name}: {type(error).__name__}{part and f', {part}'}: {_SQLITE_REMEDIES.get(part, _UNREACHED)}")
 
 
-def _state(error: Error) -> str:
+def _sqlstate(error: Error) -> str:
     """SQLSTATE, or MariaDB's number."""
     state = getattr(error.__cause__, "sqlstate", None)
     number = error.args[0] if error.args and isinstance(error.args[0], int) else ""
     return str(state or number)
 
 
-def chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
+def split_chunks(values: Iterable[T], size: int = CHUNK_SIZE) -> Iterator[list[T]]:
     """The values, so many at a time."""
     some: list[T] = []
     for value in values:
@@ -223,7 +230,7 @@ def chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
         yield some
 
 
-def on_conflict(alias: str, *fields: str) -> dict[str, Any]:
+def on_conflict_options(alias: str, *fields: str) -> dict[str, Any]:
     """How `bulk_create` is told to put these fields in place of those of a row with the same key."""
     how: dict[str, Any] = {"update_conflicts": True, "update_fields": fields}
     if connections[alias].features.supports_update_conflicts_with_target:

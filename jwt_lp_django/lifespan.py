@@ -20,7 +20,7 @@ _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
-def answer() -> None:
+def install_lifespan() -> None:
     """Have Django's ASGI application answer lifespan, unless a later Django or somebody else's class does."""
     call = ASGIHandler.__call__
     if hasattr(call, "__jwt_lp__"):

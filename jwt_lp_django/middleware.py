@@ -12,30 +12,30 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, ResolverMatch, get_resolver
 
-from jwt_lp import Decision, Memo, Refusal
+from jwt_lp import Decision, DecisionMemo, Refusal
 from jwt_lp_django import checks
 from jwt_lp_django.apps import guard_from
-from jwt_lp_django.deciding import (
-    Question,
-    Refused,
-    adecide,
-    arrived,
+from jwt_lp_django.decisions import (
+    AuthorizationRequest,
+    RequestRefused,
+    authorization_digest,
+    authorization_request,
     decide,
-    question_of,
-    response_to,
-    shape_of,
-    state_of,
+    decide_async,
+    refusal_response,
+    request_state,
+    resolved_view,
 )
+from jwt_lp_django.enforcement import is_async, not_allowed
 from jwt_lp_django.routes import all_routes, route_without_view
-from jwt_lp_django.views import Declared, declared, is_drf
-from jwt_lp_django.wrapping import is_async, not_allowed
+from jwt_lp_django.views import MethodDeclaration, declaration_of, is_drf
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_ERROR = 400
-_OURS = "_jwt_lp_refusal"
+_FIRST_ERROR_STATUS = 400
+_OWN_RESPONSE = "_jwt_lp_refusal"
 
 
-class _View(NamedTuple):
+class _ViewCall(NamedTuple):
     request: HttpRequest
     callback: Callable[..., Any]
     args: Sequence[Any]
@@ -56,176 +56,178 @@ class LeastPrivilegeMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
         # What a view declares is read once for each method; a process that changes it has to start anew.
-        self._known = lru_cache(maxsize=4096)(declared)
+        self._declaration_cache = lru_cache(maxsize=4096)(declaration_of)
         self.is_async = is_async(get_response)
         if self.is_async:
             markcoroutinefunction(cast(Any, self))
             # Under ASGI Django would push a sync hook into a thread.
             self.process_view = self.aprocess_view  # type: ignore[method-assign,assignment]
-        _start()
+        _check_at_start()
 
-    def _declared(self, callback: Callable[..., Any], method: str) -> Declared:
+    def _declaration_of(self, callback: Callable[..., Any], method: str) -> MethodDeclaration:
         try:
-            return self._known(callback, method)
+            return self._declaration_cache(callback, method)
         except TypeError:
             # A callable need not be hashable.
-            return declared(callback, method)
+            return declaration_of(callback, method)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Let the request through to the view, and its response out where somebody decided on it."""
-        _begun(request)
+        _init_request(request)
         if self.is_async:
             return self._acall(request)
         response = self.get_response(request)
-        question = _undecided(request, response)
+        question = _undecided_request(request, response)
         if question is not None:
             decide(question)
-        return _finished(request, response)
+        return _finish_response(request, response)
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
         response = await self.get_response(request)
-        question = _undecided(request, response)
+        question = _undecided_request(request, response)
         if question is not None:
-            await adecide(question)
-        return _finished(request, response)
+            await decide_async(question)
+        return _finish_response(request, response)
 
     def process_view(
         self, request: HttpRequest, callback: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
     ) -> HttpResponseBase | None:
         """Decide about the view that was chosen; a response instead of the view where it is refused."""
-        view = _View(request, callback, args, kwargs)
-        question, answer = _looked_at(view, self._declared(callback, request.method or ""))
+        view = _ViewCall(request, callback, args, kwargs)
+        question, answer = _inspect_view(view, self._declaration_of(callback, request.method or ""))
         if question is not None:
-            refusal = _let_in(view, question, decide(question))
-            return None if refusal is None else _rendered(view, refusal)
+            refusal = _admit(view, question, decide(question))
+            return None if refusal is None else _render_refusal(view, refusal)
         return None if answer is None else answer()
 
     async def aprocess_view(
         self, request: HttpRequest, callback: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
     ) -> HttpResponseBase | None:
         """`process_view` under ASGI."""
-        view = _View(request, callback, args, kwargs)
-        question, answer = _looked_at(view, self._declared(callback, request.method or ""))
+        view = _ViewCall(request, callback, args, kwargs)
+        question, answer = _inspect_view(view, self._declaration_of(callback, request.method or ""))
         if question is not None:
-            refusal = _let_in(view, question, await adecide(question))
-            answer = None if refusal is None else lambda: _rendered(view, refusal)
+            refusal = _admit(view, question, await decide_async(question))
+            answer = None if refusal is None else lambda: _render_refusal(view, refusal)
         # REST framework's exception handlers are the project's, and sync.
-        return None if answer is None else await sync_to_async(answer)() if is_drf(_cls(view)) else answer()
+        return None if answer is None else await sync_to_async(answer)() if is_drf(_view_class(view)) else answer()
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer what `enforce` raised."""
-        return response_to(exception.refusal) if isinstance(exception, Refused) else None
+        return refusal_response(exception.refusal) if isinstance(exception, RequestRefused) else None
 
 
-def _start() -> None:
-    messages = checks.inspect()
+def _check_at_start() -> None:
+    messages = checks.run_checks()
     errors = [message for message in messages if message.is_serious()]
     if errors:
         raise ImproperlyConfigured("\n".join(f"({message.id}) {message.msg}" for message in errors))
     if not all(message.is_silenced() for message in messages):
-        guard_from().survey(all_routes())
+        guard_from().check_routes(all_routes())
 
 
-def _begun(request: Any) -> None:
+def _init_request(request: Any) -> None:
     # Now, before another middleware can write over what arrived.
-    state_of(request)
+    request_state(request)
     request.access_token = None
 
 
-def _cls(view: _View) -> type | None:
-    shape = shape_of(view.request)
+def _view_class(view: _ViewCall) -> type | None:
+    shape = resolved_view(view.request)
     return None if shape is None else shape.cls
 
 
-def _looked_at(view: _View, found: Declared) -> tuple[Question | None, Callable[[], HttpResponse] | None]:
-    question = question_of(view.request, found, view.kwargs)
+def _inspect_view(
+    view: _ViewCall, found: MethodDeclaration
+) -> tuple[AuthorizationRequest | None, Callable[[], HttpResponse] | None]:
+    question = authorization_request(view.request, found, view.kwargs)
     if found.allowed is None:
         return question, None
-    state_of(view.request).instead = question
-    return None, lambda: _ours(not_allowed(view.callback, view.request, view.args, view.kwargs, found))
+    request_state(view.request).instead = question
+    return None, lambda: _mark_own(not_allowed(view.callback, view.request, view.args, view.kwargs, found))
 
 
-def _let_in(view: _View, question: Question, decision: Decision) -> Refusal | None:
+def _admit(view: _ViewCall, question: AuthorizationRequest, decision: Decision) -> Refusal | None:
     request: Any = view.request
-    state = state_of(request)
+    state = request_state(request)
     if decision.refusal is not None:
         return decision.refusal
     state.instead, state.params = None, question.params
-    state.let(view.callback, question.method, question.params)
+    state.mark_passed(view.callback, question.method, question.params)
     # INVARIANT: only what no other site can make a browser send makes up for the CSRF token. A header that
     # another middleware made of a cookie is not what arrived.
-    asked = question.requirement is not None and question.requirement.asks_token
+    asked = question.requirement is not None and question.requirement.requires_token
     if (
         asked
         and decision.passes
         and decision.observed is None
         and decision.token is not None
-        and state.arrived is not None
-        and state.arrived == arrived(request)
+        and state.authorization_digest is not None
+        and state.authorization_digest == authorization_digest(request)
     ):
         request.csrf_processing_done = True
     return None
 
 
-def _rendered(view: _View, refusal: Refusal) -> HttpResponse:
-    if is_drf(_cls(view)):
-        from jwt_lp_django.drf import rendered
+def _render_refusal(view: _ViewCall, refusal: Refusal) -> HttpResponse:
+    if is_drf(_view_class(view)):
+        from jwt_lp_django.drf import render_refusal
 
-        return rendered(view.callback, view.request, view.args, view.kwargs, refusal)
-    return response_to(refusal)
+        return render_refusal(view.callback, view.request, view.args, view.kwargs, refusal)
+    return refusal_response(refusal)
 
 
-def _ours(response: HttpResponse) -> HttpResponse:
-    response.__dict__[_OURS] = True
+def _mark_own(response: HttpResponse) -> HttpResponse:
+    response.__dict__[_OWN_RESPONSE] = True
     return response
 
 
-def _undecided(request: HttpRequest, response: HttpResponseBase) -> Question | None:
+def _undecided_request(request: HttpRequest, response: HttpResponseBase) -> AuthorizationRequest | None:
     """What to ask about a response that nobody decided on; None where it may go out as it is."""
-    state, match, method = state_of(request), request.resolver_match, request.method or ""
+    state, match, method = request_state(request), request.resolver_match, request.method or ""
     if state.memo.refusal is not None:
         return None
-    if state.params is not None and match is not None and not state.let_in(match.func, method, match.kwargs):
+    if state.params is not None and match is not None and not state.has_passed(match.func, method, match.kwargs):
         # Another middleware had the view called for something else than what was decided on.
-        found = declared(match.func, method)
-        passes = found.allowed is not None and _says_nothing(request, response)
-        return None if passes else question_of(request, found, match.kwargs)
+        found = declaration_of(match.func, method)
+        passes = found.allowed is not None and _is_empty_answer(request, response)
+        return None if passes else authorization_request(request, found, match.kwargs)
     if state.instead is not None:
         # Another middleware may have called the view, or had something else to show.
-        return None if _OURS in response.__dict__ or _says_nothing(request, response) else state.instead
-    if state.settled or (match is None and _says_nothing(request, response)):
+        return None if _OWN_RESPONSE in response.__dict__ or _is_empty_answer(request, response) else state.instead
+    if state.is_decided or (match is None and _is_empty_answer(request, response)):
         # INVARIANT: once a view was chosen, nothing but a decision about it lets a response out.
         return None
     # INVARIANT: what a middleware has for a route, a cache say, is let out under the rule of that route.
     path = request.path_info
     climbs = ".." in path.split("/")
-    match = match or (None if climbs else _would_choose(request))
+    match = match or (None if climbs else _resolve_path(request))
     if match is not None:
-        return question_of(request, declared(match.func, method), match.kwargs, match)
+        return authorization_request(request, declaration_of(match.func, method), match.kwargs, match)
     route = route_without_view(method, path)
     ruled = None if climbs else guard_from().rules.declare(route).requirement
-    return Question(request, ruled, {}, route.endpoint, f"{method} {path}", method)
+    return AuthorizationRequest(request, ruled, {}, route.endpoint, f"{method} {path}", method)
 
 
-def _would_choose(request: HttpRequest) -> ResolverMatch | None:
+def _resolve_path(request: HttpRequest) -> ResolverMatch | None:
     try:
         return get_resolver(getattr(request, "urlconf", None)).resolve(request.path_info)
     except Resolver404:
         return None
 
 
-def _says_nothing(request: HttpRequest, response: HttpResponseBase) -> bool:
+def _is_empty_answer(request: HttpRequest, response: HttpResponseBase) -> bool:
     """Whether it is an error, an empty redirect or an empty answer to a preflight: the host's own."""
-    if response.status_code >= _ERROR:
+    if response.status_code >= _FIRST_ERROR_STATUS:
         return True
     bare = response.status_code in _REDIRECTS or request.method == "OPTIONS"
     # A template that nobody has rendered has no content to look at.
     return bare and getattr(response, "is_rendered", True) and getattr(response, "content", None) == b""
 
 
-def _finished(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+def _finish_response(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     """The response, or the first refusal of the request in its place."""
-    memo = state_of(request).memo
+    memo = request_state(request).memo
     refusal = memo.refusal
     if refusal is None:
         # A file is no code that could be refused, and servers send it in a way of their own.
@@ -238,29 +240,29 @@ def _finished(request: HttpRequest, response: HttpResponseBase) -> HttpResponseB
             if name != "Content-Type":
                 response.headers.setdefault(name, value)
     # INVARIANT: a refusal is final, whoever caught it and whatever answered since.
-    if memo.lets_out(response.status_code, response.headers.get("WWW-Authenticate")):
+    if memo.permits(response.status_code, response.headers.get("WWW-Authenticate")):
         return response
-    withheld = response_to(refusal)
+    withheld = refusal_response(refusal)
     # What the view left open is closed with the response that goes out in its place.
     closers: list[Any] = getattr(response, "_resource_closers", [])
     cast(Any, withheld)._resource_closers.extend(closers)  # noqa: SLF001 - there is no public way
     return withheld
 
 
-def _watched(response: StreamingHttpResponse, memo: Memo) -> None:
+def _watched(response: StreamingHttpResponse, memo: DecisionMemo) -> None:
     """End the response, by `Refused`, where the request is refused while it is sent."""
     parts: Any = response.streaming_content
 
     def sync() -> Iterator[bytes]:
         for part in parts:
             if memo.refusal is not None:
-                raise Refused(memo.refusal)
+                raise RequestRefused(memo.refusal)
             yield part
 
     async def asynchronous() -> AsyncIterator[bytes]:
         async for part in parts:
             if memo.refusal is not None:
-                raise Refused(memo.refusal)
+                raise RequestRefused(memo.refusal)
             yield part
 
     response.streaming_content = asynchronous() if response.is_async else sync()

@@ -44,7 +44,7 @@ def _time() -> models.FloatField[float, float]:
     return models.FloatField()
 
 
-def _maybe() -> models.FloatField[float | None, float | None]:
+def _optional_time() -> models.FloatField[float | None, float | None]:
     return models.FloatField(null=True)
 
 
@@ -78,14 +78,14 @@ class Counter(models.Model):
 
 
 class Revocation(models.Model):
-    """One thing that was taken back. `changed` is the number of its last change: its writing or its lifting."""
+    """One thing that was revoked. `changed` is the number of its last change: its writing or its lifting."""
 
     sequence = _number(primary_key=True)
     changed = _number(unique=True)
     at = _time()
-    before = _maybe()
-    until = _maybe()
-    lifted_at = _maybe()
+    before = _optional_time()
+    until = _optional_time()
+    lifted_at = _optional_time()
     key = _digest(db_index=True)
     entry_id = Exact(unique=True)
     of = Exact(max_length=16)

@@ -6,8 +6,8 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
-from jwt_lp_django.drf import declared_by
-from jwt_lp_django.views import Declared
+from jwt_lp_django.drf import view_declaration
+from jwt_lp_django.views import MethodDeclaration
 
 
 class LeastPrivilegeScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call] # its hook has no types
@@ -22,8 +22,8 @@ class LeastPrivilegeScheme(OpenApiAuthenticationExtension):  # type: ignore[no-u
 
     def get_security_requirement(self, auto_schema: Any) -> Any:
         """The permissions of each alternative, templates as the path has them."""
-        found: Declared = declared_by(auto_schema.view, auto_schema.method)
-        if found.requirement is None or not found.requirement.asks_token:
+        found: MethodDeclaration = view_declaration(auto_schema.view, auto_schema.method)
+        if found.requirement is None or not found.requirement.requires_token:
             return {} if found.requirement is not None else {str(self.name): []}
         return [
             {str(self.name): [_named(each, auto_schema.path) for each in permissions]}

@@ -18,29 +18,29 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import Error, connections
 
 from jwt_lp import ConfigurationError
-from jwt_lp._lock import lock_of, locked
+from jwt_lp._support.file_lock import hold_lock, lock_path
 from jwt_lp.stores import (
-    Asking,
-    Batch,
-    Beat,
     DayRow,
-    Held,
-    HeldRow,
+    EnforcementPointRow,
+    HeldGrant,
+    HeldGrantRow,
     MonthRow,
-    PointRow,
-    Purged,
-    Recorded,
-    Run,
-    SightingRow,
+    ObservedGrantRow,
+    ProcessHeartbeat,
+    PurgeCounts,
+    RecordingPeriod,
+    RequestedPermission,
     Store,
-    Summary,
+    StoredRevocation,
+    UsageBatch,
     UsageRow,
+    UsageSummary,
 )
-from jwt_lp.stores._alone import POSTGRESQL, Statements, take
-from jwt_lp_django.database import Database
+from jwt_lp.stores.advisory_lock import POSTGRESQL, LockStatements, acquire
+from jwt_lp_django.database import DjangoDatabase
 
 if TYPE_CHECKING:
-    from jwt_lp.revocation import Changes, Entry
+    from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry
 
 _APP: Final = "jwt_lp_django"
 _ALIAS: Final = re.compile(r"[A-Za-z0-9_.-]+")
@@ -49,17 +49,17 @@ _ALIAS: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _NAME: Final = "CONCAT('jwt-lp:', LEFT(DATABASE(), 50))"
 _LOCKS: Final = {
     "postgresql": POSTGRESQL,
-    "mysql": Statements(
+    "mysql": LockStatements(
         "SELECT %s", f"SELECT GET_LOCK({_NAME}, 0)", f"SELECT CONCAT('connection ', IS_USED_LOCK({_NAME}))"
     ),
 }
 
 
-class _Work(NamedTuple):
-    revoked: Any
-    recorded: Any
-    known: Any
-    summed: Any
+class _StoreModules(NamedTuple):
+    revocation_rows: Any
+    usage_rows: Any
+    holder_rows: Any
+    aggregates: Any
 
 
 def open_store(url: str) -> Store:
@@ -80,7 +80,7 @@ def open_store(url: str) -> Store:
     return DjangoStore(alias)
 
 
-def _take(kept: Any, statements: Statements, what: str, wait: float) -> None:
+def _take(kept: Any, statements: LockStatements, what: str, wait: float) -> None:
     """Take the lock in a transaction that stays open as long as the connection."""
     kept.set_autocommit(False)
     with kept.cursor() as cursor:
@@ -89,7 +89,7 @@ def _take(kept: Any, statements: Statements, what: str, wait: float) -> None:
             cursor.execute(said, values)
             return cursor.fetchone()[0]
 
-        take(ask, statements, what, wait)
+        acquire(ask, statements, what, wait)
 
 
 class DjangoStore:
@@ -100,7 +100,7 @@ class DjangoStore:
 
     def __init__(self, alias: str = "default", *, clock: Callable[[], float] = time.time) -> None:
         self._alias = alias
-        self._database = Database(alias)
+        self._database = DjangoDatabase(alias)
         self._clock = clock
 
     def __repr__(self) -> str:
@@ -115,43 +115,45 @@ class DjangoStore:
         """Apply this app's migrations; gives how many there were before and are after."""
         from django.core.management import call_command
 
-        self._ready()
-        before = self._applied()
+        self._modules()
+        before = self._applied_migrations()
         self._database.read(lambda: call_command("migrate", _APP, database=self._alias, interactive=False, verbosity=0))
-        return before, self._applied()
+        return before, self._applied_migrations()
 
-    def changes(self, since: int) -> Changes:
+    def changes(self, since: int) -> RevocationChanges:
         """A page of what changed after `since`."""
-        work = self._ready().revoked
-        done: Changes = self._database.read(lambda: work.changes(self._alias, since))
+        work = self._modules().revocation_rows
+        done: RevocationChanges = self._database.read(lambda: work.changes(self._alias, since))
         return done
 
-    def revoke(self, entries: Sequence[Entry], *, at: float, by: str = "") -> int:
+    def revoke(self, entries: Sequence[RevocationEntry], *, at: float, by: str = "") -> int:
         """Write entries; `StoreError` names ids that are there already."""
-        work = self._ready().revoked
+        work = self._modules().revocation_rows
         done: int = self._database.write(lambda: work.revoke(self._alias, entries, at, by))
         return done
 
     def lift(self, ids: Sequence[str], *, at: float) -> int:
         """Lift entries; `StoreError` names ids that do not stand."""
-        work = self._ready().revoked
+        work = self._modules().revocation_rows
         done: int = self._database.write(lambda: work.lift(self._alias, ids, at))
         return done
 
-    def revocations(self, *, lifted: bool = False) -> Iterator[Recorded]:
+    def revocations(self, *, lifted: bool = False) -> Iterator[StoredRevocation]:
         """Entries in order."""
-        work = self._ready().revoked
-        rows = self._database.rows(lambda: work.all_of(self._alias, lifted=lifted))
-        return (work.recorded(row) for row in rows)
+        work = self._modules().revocation_rows
+        rows = self._database.stream_rows(lambda: work.select_revocations(self._alias, lifted=lifted))
+        return (work.stored_revocation(row) for row in rows)
 
-    def record(self, batch: Batch) -> bool:
+    def record(self, batch: UsageBatch) -> bool:
         """Add a batch, once."""
-        work, now = self._ready().recorded, self._clock()
+        work, now = self._modules().usage_rows, self._clock()
         # It may have to be read twice.
-        batch = replace(batch, sightings=tuple(batch.sightings), points=tuple(batch.points))
+        batch = replace(
+            batch, observed_grants=tuple(batch.observed_grants), enforcement_points=tuple(batch.enforcement_points)
+        )
         try:
             added: bool = self._database.write(lambda: work.record(self._alias, batch, now))
-        except work.ThereError:
+        except work.BatchExistsError:
             return False
         return added
 
@@ -170,101 +172,121 @@ class DjangoStore:
         filters = {
             "issuer": issuer, "subject": subject, "client": client, "permission": permission, "service": service,
         }  # fmt: skip
-        work = self._ready().recorded
-        return map(work.used, self._database.rows(lambda: work.uses(self._alias, filters, since, until)))
+        work = self._modules().usage_rows
+        return map(
+            work.usage_row, self._database.stream_rows(lambda: work.select_usage(self._alias, filters, since, until))
+        )
 
-    def summary(self, *, until: str, since: str | None = None, issuer: str | None = None) -> Iterator[Summary]:
+    def summary(self, *, until: str, since: str | None = None, issuer: str | None = None) -> Iterator[UsageSummary]:
         """Uses, added up."""
-        work = self._ready().summed
-        return map(work.summary, self._database.rows(lambda: work.summing(self._alias, until, since, issuer)))
+        work = self._modules().aggregates
+        return map(
+            work.usage_summary,
+            self._database.stream_rows(lambda: work.select_summary(self._alias, until, since, issuer)),
+        )
 
-    def asked(self, *, until: str) -> Iterator[Asking]:
+    def requested_permissions(self, *, until: str) -> Iterator[RequestedPermission]:
         """Which permissions enforcement points really asked for."""
-        work = self._ready().summed
-        return map(work.asking, self._database.rows(lambda: work.asked(self._alias, until)))
+        work = self._modules().aggregates
+        return map(
+            work.requested_permission, self._database.stream_rows(lambda: work.select_requested(self._alias, until))
+        )
 
     def months(self, *, until: str) -> Iterator[MonthRow]:
         """How many uses there were, by month and outcome."""
-        work = self._ready().summed
-        months: Iterator[MonthRow] = work.months(self._database.rows(lambda: work.daily(self._alias, until)))
+        work = self._modules().aggregates
+        months: Iterator[MonthRow] = work.monthly_totals(
+            self._database.stream_rows(lambda: work.select_daily_totals(self._alias, until))
+        )
         return months
 
     def days(
         self, *, until: str, issuer: str | None = None, subjects: Iterable[tuple[str, str]] | None = None
     ) -> Iterator[DayRow]:
         """The days on which grants were used."""
-        work = self._ready().summed
-        parts = work.parts(issuer, subjects)
+        work = self._modules().aggregates
+        parts = work.select_subjects(issuer, subjects)
         return (
             DayRow(*row)
             for some in parts
-            for row in self._database.rows(lambda: work.days(self._alias, until, some))  # noqa: B023 - read at once
+            for row in self._database.stream_rows(lambda: work.select_days(self._alias, until, some))  # noqa: B023 - read at once
         )
 
-    def sightings(self, *, issuer: str | None = None, subject: str | None = None) -> Iterator[SightingRow]:
+    def observed_grants(self, *, issuer: str | None = None, subject: str | None = None) -> Iterator[ObservedGrantRow]:
         """Grants that tokens carried."""
-        work = self._ready().recorded
-        return (SightingRow(*row) for row in self._database.rows(lambda: work.sighted(self._alias, issuer, subject)))
+        work = self._modules().usage_rows
+        return (
+            ObservedGrantRow(*row)
+            for row in self._database.stream_rows(lambda: work.select_observed_grants(self._alias, issuer, subject))
+        )
 
-    def points(self) -> Iterator[PointRow]:
+    def enforcement_points(self) -> Iterator[EnforcementPointRow]:
         """Enforcement points."""
-        work = self._ready().recorded
-        return (PointRow(*row) for row in self._database.rows(lambda: work.pointed(self._alias)))
+        work = self._modules().usage_rows
+        return (
+            EnforcementPointRow(*row)
+            for row in self._database.stream_rows(lambda: work.select_enforcement_points(self._alias))
+        )
 
-    def runs(self) -> Iterator[Run]:
+    def recording_periods(self) -> Iterator[RecordingPeriod]:
         """What was recorded when."""
-        work = self._ready().recorded
-        return (Run(**row) for row in self._database.rows(lambda: work.ran(self._alias)))
+        work = self._modules().usage_rows
+        return (
+            RecordingPeriod(**row)
+            for row in self._database.stream_rows(lambda: work.select_recording_periods(self._alias))
+        )
 
-    def hold(self, held: Iterable[Held], *, as_of: str, complete: bool) -> int:
+    def import_grants(self, held: Iterable[HeldGrant], *, as_of: str, complete: bool) -> int:
         """Import grants; one that comes twice counts once, with the day that it came with first."""
-        work = self._ready().known
+        work = self._modules().holder_rows
         # Once: what was read of `held` cannot be read again.
-        count: int = self._database.write(lambda: work.hold(self._alias, held, as_of, complete=complete), tries=1)
+        count: int = self._database.write(
+            lambda: work.import_held(self._alias, held, as_of, complete=complete), tries=1
+        )
         return count
 
-    def held(self) -> Iterator[HeldRow]:
+    def held_grants(self) -> Iterator[HeldGrantRow]:
         """Grants of the latest complete import, and of later ones."""
-        work = self._ready().known
+        work = self._modules().holder_rows
         complete: dict[str, bool] = {}
 
         def asked() -> Any:
-            complete.update(work.completeness(self._alias))
-            return work.holding(self._alias)
+            complete.update(work.import_completeness(self._alias))
+            return work.select_held(self._alias)
 
-        return (work.held_of(row, complete) for row in self._database.rows(asked))
+        return (work.held_row(row, complete) for row in self._database.stream_rows(asked))
 
     def issuers(self) -> tuple[str, ...]:
         """Every `iss` that it knows of."""
-        work = self._ready().known
-        return self._database.read(lambda: work.issuers(self._alias))
+        work = self._modules().holder_rows
+        return self._database.read(lambda: work.list_issuers(self._alias))
 
-    def beat(self, beat: Beat) -> None:
+    def record_heartbeat(self, beat: ProcessHeartbeat) -> None:
         """Write how a process stands."""
-        work = self._ready().known
-        self._database.write(lambda: work.beat(self._alias, beat))
+        work = self._modules().holder_rows
+        self._database.write(lambda: work.write_heartbeat(self._alias, beat))
 
-    def beats(self, *, since: float) -> tuple[Beat, ...]:
+    def heartbeats(self, *, since: float) -> tuple[ProcessHeartbeat, ...]:
         """The processes that were heard of since then."""
-        work = self._ready().known
-        return self._database.read(lambda: work.beating(self._alias, since))
+        work = self._modules().holder_rows
+        return self._database.read(lambda: work.recent_heartbeats(self._alias, since))
 
-    def purge(self, *, before: str, now: float) -> Purged:
+    def purge(self, *, before: str, now: float) -> PurgeCounts:
         """Delete what is old, a bounded number of rows in each transaction."""
-        purged: Purged = self._ready().known.purge(self._database, before, now)
+        purged: PurgeCounts = self._modules().holder_rows.purge(self._database, before, now)
         return purged
 
     @contextmanager
-    def alone(self, what: str, *, wait: float) -> Generator[None]:
+    def exclusive(self, what: str, *, wait: float) -> Generator[None]:
         """Keep others out: by a lock file beside a file of SQLite, by a lock of the server elsewhere."""
-        self._ready()
+        self._modules()
         name = f"{what} in {self.name}"
         # Its own connection: what is done meanwhile has transactions of its own.
         kept: Any = self._database.read(self._another)
         if kept.vendor == "sqlite":
             file = kept.settings_dict["NAME"]
             # One in memory is this process's alone.
-            with nullcontext() if kept.is_in_memory_db() else locked(lock_of(file), name, wait=wait):
+            with nullcontext() if kept.is_in_memory_db() else hold_lock(lock_path(file), name, wait=wait):
                 yield
             return
         statements = _LOCKS.get(kept.vendor)
@@ -282,7 +304,7 @@ class DjangoStore:
         """Give this thread's connection back; may be called repeatedly. Other threads gave theirs back already."""
         self._database.close()
 
-    def _applied(self) -> int:
+    def _applied_migrations(self) -> int:
         from django.db.migrations.recorder import MigrationRecorder
 
         def counted() -> int:
@@ -294,9 +316,9 @@ class DjangoStore:
     def _another(self) -> Any:
         return connections[self._alias].copy()
 
-    def _ready(self) -> _Work:
+    def _modules(self) -> _StoreModules:
         """What the store does, module by module: models can be imported once Django is set up, and not before."""
-        self._database.set_up()
-        from jwt_lp_django import known, recorded, revoked, summed
+        self._database.ensure_ready()
+        from jwt_lp_django import aggregates, holder_rows, revocation_rows, usage_rows
 
-        return _Work(revoked, recorded, known, summed)
+        return _StoreModules(revocation_rows, usage_rows, holder_rows, aggregates)

@@ -13,21 +13,21 @@ _PIECES: Final = re.compile(
     r"|(?P<class>\[\^?\]?(?:\\.|[^\]\\])*\])|\\(?P<escaped>.)|(?P<dropped>[\^$]|(?<=/)\?)"
 )
 _BRACKETS: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
-_OPAQUE: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\$")
+_SINGLE_CHARACTERS: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\$")
 # Alternatives, or a slash that need not be there, anywhere but at the end.
-_ODD: Final = re.compile(r"\||/[?*{].")
+_AMBIGUOUS: Final = re.compile(r"\||/[?*{].")
 _BOUNDARIES: Final = frozenset("ABZbz")
 
 
 @lru_cache(maxsize=4096)
-def template(route: str) -> str:
+def route_template(route: str) -> str:
     """A route of `path` or `re_path`, or several joined, as one template: `/orders/{order_id}`.
 
     What else a regular expression says stays as written, so that no two routes become one. One that has alternatives,
     or may leave a slash out, stays so as a whole and begins with `/^`: no path rule is about it.
     """
     # INVARIANT: a path rule applies only where every path that matches has the segments of the template.
-    if _ODD.search(_OPAQUE.sub(_plainly, _without_groups(route))):
+    if _AMBIGUOUS.search(_SINGLE_CHARACTERS.sub(_placeholder_letter, _without_groups(route))):
         return "/^" + route.removeprefix("^")
     written: list[str] = []
     at = 0
@@ -53,7 +53,7 @@ def _without_groups(route: str) -> str:
     return "".join(kept)
 
 
-def _plainly(found: re.Match[str]) -> str:
+def _placeholder_letter(found: re.Match[str]) -> str:
     """A letter for a class, and nothing for an anchor."""
     if found[0] == r"\/":
         return "/"

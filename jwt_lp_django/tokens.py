@@ -7,7 +7,7 @@ from django.urls import URLPattern, path
 from django.views.decorators.csrf import csrf_exempt
 
 from jwt_lp import Answer, TokenExchange
-from jwt_lp_django.verbs import external, public
+from jwt_lp_django.decorators import external, public
 
 
 def token_endpoint(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from jwt_lp import AccessToken, ConfigurationError, Guard
-from jwt_lp_django.marks import requirement_of
+from jwt_lp_django.marks import to_requirement
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +50,7 @@ class TokenUser:
     def has_perm(self, perm: str, obj: object = None) -> bool:
         """Whether the token holds `perm`. False for one object: a token says nothing about objects."""
         try:
-            return obj is None and self.guard.can(self.token, requirement_of(perm))
+            return obj is None and self.guard.can(self.token, to_requirement(perm))
         except ConfigurationError:
             return False
 

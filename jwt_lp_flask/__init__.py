@@ -13,13 +13,13 @@ from werkzeug.local import LocalProxy
 
 from jwt_lp import AUTHENTICATED, IDENTIFIED, PUBLIC, AccessToken, Guard, Requirement, all_of
 from jwt_lp import external as external_to
-from jwt_lp_flask.decisions import decided, judge, refused
-from jwt_lp_flask.extension import LeastPrivilege, admit, door_of
-from jwt_lp_flask.marks import View, marked
+from jwt_lp_flask.decisions import decide, decisions_of, refusal_response_for
+from jwt_lp_flask.extension import LeastPrivilege, app_guard_of, enforce_mark
+from jwt_lp_flask.marks import View, mark_view
 from jwt_lp_flask.tokens import token_endpoint
 
 if TYPE_CHECKING:
-    from jwt_lp.requirements import Where
+    from jwt_lp.permissions.requirements import Where
 
 __all__ = [
     "LeastPrivilege",
@@ -50,7 +50,7 @@ def requires(
     `jwt_lp.all_of`. `ConfigurationError` for what can never be granted, and for a view that is declared already.
     """
     requirement = all_of(*permissions, where=where, unbound=unbound, enforce=enforce)
-    return lambda view: marked(view, requirement, admit)
+    return lambda view: mark_view(view, requirement, enforce_mark)
 
 
 @overload
@@ -60,7 +60,11 @@ def public(*, identify: bool = False) -> Callable[[View], View]: ...
 def public(view: View | None = None, /, *, identify: bool = False) -> View | Callable[[View], View]:
     """Declare that a view needs no token. With `identify`, a good one is there and any other is ignored."""
     requirement = IDENTIFIED if identify else PUBLIC
-    return (lambda each: marked(each, requirement, admit)) if view is None else marked(view, requirement, admit)
+    return (
+        (lambda each: mark_view(each, requirement, enforce_mark))
+        if view is None
+        else mark_view(view, requirement, enforce_mark)
+    )
 
 
 @overload
@@ -85,7 +89,7 @@ def authenticated(
 def external(reason: str) -> Callable[[View], View]:
     """Declare that somebody else guards the view; `reason` says who, and is listed."""
     requirement = external_to(reason)
-    return lambda view: marked(view, requirement, admit)
+    return lambda view: mark_view(view, requirement, enforce_mark)
 
 
 def enforce(request: Request, *permissions: str | Requirement, params: Mapping[str, object] = _NONE) -> AccessToken:
@@ -95,11 +99,11 @@ def enforce(request: Request, *permissions: str | Requirement, params: Mapping[s
     handler and no `except` turns it into another answer; to ask without consequence there is `can`. While the
     operator only observes, a request without a good token passes and what is returned is None.
     """
-    door = door_of()
-    asked = replace(door.asked(request), requirement=all_of(*permissions))
-    decision = judge(door.guard, request, asked, {**(request.view_args or {}), **params})
+    app_guard = app_guard_of()
+    asked = replace(app_guard.requirement_for(request), requirement=all_of(*permissions))
+    decision = decide(app_guard.guard, request, asked, {**(request.view_args or {}), **params})
     if not decision.passes:
-        abort(refused(decision))
+        abort(refusal_response_for(decision))
     return cast(AccessToken, decision.token)
 
 
@@ -109,18 +113,18 @@ def can(request: Request, *permissions: str | Requirement, params: Mapping[str, 
     token = token_from(request)
     if token is None:
         return False
-    return door_of().guard.can(token, requirement, {**(request.view_args or {}), **params})
+    return app_guard_of().guard.can(token, requirement, {**(request.view_args or {}), **params})
 
 
 def token_from(request: Request) -> AccessToken | None:
     """The token that the request was let pass with; None before a decision, and where none was asked for."""
     # The proxy is false outside a request.
-    return decided(request).token if request else None
+    return decisions_of(request).token if request else None
 
 
 def guard_from(request_or_app: Request | Flask | None = None) -> Guard:
     """The guard of an application, by default the current one; `ConfigurationError` where there is none."""
-    return door_of(request_or_app if isinstance(request_or_app, Flask) else None).guard
+    return app_guard_of(request_or_app if isinstance(request_or_app, Flask) else None).guard
 
 
 current_token = cast(AccessToken, LocalProxy(lambda: token_from(current_request)))

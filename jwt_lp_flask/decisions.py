@@ -13,43 +13,43 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from flask import Request, Response, current_app
 from flask import request as current_request
 
-from jwt_lp import AccessToken, Call, Decision, Guard, Memo, Refusal
+from jwt_lp import AccessToken, Call, Decision, DecisionMemo, Guard, Refusal
 
 if TYPE_CHECKING:
-    from jwt_lp_flask.urlmap import Asked
+    from jwt_lp_flask.urlmap import EndpointRequirement
 
 _ATTRIBUTE: Final = "_jwt_lp"
 
 
 @dataclass(slots=True)
-class Decided:
+class RequestDecisions:
     """Everything decided about one request. `failed` says that the guard itself could not do its work."""
 
-    memo: Memo = field(default_factory=Memo)
+    memo: DecisionMemo = field(default_factory=DecisionMemo)
     token: AccessToken | None = None
     failed: bool = False
 
 
-def this_request() -> Request:
+def unproxied_request() -> Request:
     """The current request itself: going through the proxy costs each time."""
     return cast(Request, cast(Any, current_request)._get_current_object())  # noqa: SLF001 - the proxy's public API
 
 
-def decided(request: Request) -> Decided:
+def decisions_of(request: Request) -> RequestDecisions:
     """What was decided about the request so far."""
     found = getattr(request, _ATTRIBUTE, None)
-    if not isinstance(found, Decided):
-        found = Decided()
+    if not isinstance(found, RequestDecisions):
+        found = RequestDecisions()
         setattr(request, _ATTRIBUTE, found)
     return found
 
 
-def judge(guard: Guard, request: Request, asked: Asked, params: Mapping[str, object]) -> Decision:
+def decide(guard: Guard, request: Request, asked: EndpointRequirement, params: Mapping[str, object]) -> Decision:
     """Decide, or give the decision that was made for the same requirement and parameters."""
     # INVARIANT: a parameter that a preprocessor took away is there all the same, and equals nothing.
     params = {**dict.fromkeys(getattr(request.url_rule, "arguments", ())), **params}
-    so_far = decided(request)
-    known = so_far.memo.known(asked.requirement, params)
+    so_far = decisions_of(request)
+    known = so_far.memo.find(asked.requirement, params)
     if known is not None:
         return known
     decision = guard.check(
@@ -65,12 +65,12 @@ def judge(guard: Guard, request: Request, asked: Asked, params: Mapping[str, obj
     return so_far.memo.keep((asked.requirement,), params, decision)
 
 
-def refused(decision: Decision) -> Response:
+def refusal_response_for(decision: Decision) -> Response:
     """The response that carries the decision's refusal."""
-    return response_of(cast(Refusal, decision.refusal))
+    return refusal_response(cast(Refusal, decision.refusal))
 
 
-def response_of(refusal: Refusal) -> Response:
+def refusal_response(refusal: Refusal) -> Response:
     """The refusal as a response of the application's own class."""
     return current_app.response_class(refusal.body, refusal.status, dict(refusal.headers))
 

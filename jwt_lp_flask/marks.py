@@ -20,18 +20,18 @@ from jwt_lp import ConfigurationError, Requirement, all_of
 View = TypeVar("View", bound=Callable[..., Any])
 
 _ATTRIBUTE: Final = "__jwt_lp__"
-METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"})
+HTTP_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Mark:
+class ViewMark:
     """One declaration; told from others by identity, as copies of a wrapper's attributes keep it."""
 
     requirement: Requirement
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class ViewDeclaration:
     """What counts for a view and a method, where it stands, and what is wrong with it.
 
     `requirement` is None where nothing is declared, or where what is declared is at fault. `marks` are all that
@@ -40,11 +40,11 @@ class Declared:
 
     requirement: Requirement | None = None
     origin: str = ""
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[ViewMark, ...] = ()
     faults: tuple[str, ...] = ()
 
 
-def marked(view: View, requirement: Requirement, admit: Callable[[Mark], None]) -> View:
+def mark_view(view: View, requirement: Requirement, admit: Callable[[ViewMark], None]) -> View:
     """Wrap `view`, which then asks `admit` before anything else; `ConfigurationError` for what is no view."""
     if isclass(view) or not callable(view):
         raise ConfigurationError(
@@ -54,8 +54,8 @@ def marked(view: View, requirement: Requirement, admit: Callable[[Mark], None]) 
     if held is not None:
         if held.requirement == requirement:
             return view
-        raise ConfigurationError(f"{name_of(view)} is declared twice: {held.requirement}, and {requirement}")
-    mark = Mark(requirement)
+        raise ConfigurationError(f"{dotted_name(view)} is declared twice: {held.requirement}, and {requirement}")
+    mark = ViewMark(requirement)
 
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -72,13 +72,13 @@ def marked(view: View, requirement: Requirement, admit: Callable[[Mark], None]) 
     return cast(View, found)
 
 
-def mark_of(view: object) -> Mark | None:
+def mark_of(view: object) -> ViewMark | None:
     """The view's mark, or None."""
     mark = getattr(view, _ATTRIBUTE, None)
-    return mark if isinstance(mark, Mark) else None
+    return mark if isinstance(mark, ViewMark) else None
 
 
-def name_of(view: object, method: str = "") -> str:
+def dotted_name(view: object, method: str = "") -> str:
     """The dotted name of the code that answers: the function's, or the class's with the method."""
     cls = getattr(view, "view_class", None)
     named = cls if isclass(cls) else view
@@ -87,21 +87,23 @@ def name_of(view: object, method: str = "") -> str:
     return ".".join(filter(None, (getattr(named, "__module__", ""), name, handler)))
 
 
-def declared(view: object, method: str) -> Declared:
+def view_declaration(view: object, method: str) -> ViewDeclaration:
     """What counts for `method` of the view: what stands on the method, else on the class or the function."""
     cls = getattr(view, "view_class", None)
     if not isclass(cls):
-        return _nearest(([("its decorator", mark_of(view))],), ())
+        return _nearest_declaration(([("its decorator", mark_of(view))],), ())
     handler, key = _handler(cls, method)
-    faults, table = _table(cls)
+    faults, table = _required_permissions(cls)
     on_method = (f"the decorator of {handler}", mark_of(getattr(cls, handler, None)) if handler else None)
     near = [on_method, (f"required_permissions[{key!r}]", table.get(key))]
     body = mark_of(getattr(cls, "dispatch_request", None))
     far = [("decorators", mark_of(view)), ("dispatch_request", body), ("required_permissions", table.get(""))]
-    return _nearest((near, far), faults)
+    return _nearest_declaration((near, far), faults)
 
 
-def _nearest(levels: Iterable[Iterable[tuple[str, Mark | None]]], faults: tuple[str, ...]) -> Declared:
+def _nearest_declaration(
+    levels: Iterable[Iterable[tuple[str, ViewMark | None]]], faults: tuple[str, ...]
+) -> ViewDeclaration:
     held = [[(origin, mark) for origin, mark in level if mark is not None] for level in levels]
     marks = tuple(mark for level in held for _, mark in level)
     level = held[0] or held[-1]
@@ -109,8 +111,8 @@ def _nearest(levels: Iterable[Iterable[tuple[str, Mark | None]]], faults: tuple[
         faults += (f"{' and '.join(origin for origin, _ in level)} say different things",)
     # INVARIANT: where anything is at fault, nothing is declared and the route is refused.
     if faults or not level:
-        return Declared(marks=marks, faults=faults)
-    return Declared(level[0][1].requirement, level[0][0], marks)
+        return ViewDeclaration(marks=marks, faults=faults)
+    return ViewDeclaration(level[0][1].requirement, level[0][0], marks)
 
 
 def _handler(cls: type, method: str) -> tuple[str, str]:
@@ -123,24 +125,24 @@ def _handler(cls: type, method: str) -> tuple[str, str]:
     return "", "GET" if method == "HEAD" else method
 
 
-def _table(cls: type) -> tuple[tuple[str, ...], dict[str, Mark]]:
+def _required_permissions(cls: type) -> tuple[tuple[str, ...], dict[str, ViewMark]]:
     """The faults and the rules of `required_permissions`, by method; "" is the rule of the whole class."""
     rules: object = getattr(cls, "required_permissions", None)
     if rules is None:
         return (), {}
     faults: list[str] = []
-    table: dict[str, Mark] = {}
+    table: dict[str, ViewMark] = {}
     whole = not isinstance(rules, Mapping)
     for key, rule in ({"": rules} if whole else cast("Mapping[str, object]", rules)).items():
         where = f"{cls.__qualname__}.required_permissions" + ("" if whole else f"[{key!r}]")
-        if not whole and (key not in METHODS or _handler(cls, key)[1] != key):
-            near = get_close_matches(str(key).upper(), METHODS - {"HEAD"}, n=1)
+        if not whole and (key not in HTTP_METHODS or _handler(cls, key)[1] != key):
+            near = get_close_matches(str(key).upper(), HTTP_METHODS - {"HEAD"}, n=1)
             faults.append(f"{where} is the rule of no method{f'; did you mean {near[0]!r}?' if near else ''}")
         elif isinstance(rule, Requirement):
-            table[key] = Mark(rule)
+            table[key] = ViewMark(rule)
         elif isinstance(rule, str):
             try:
-                table[key] = Mark(all_of(rule))
+                table[key] = ViewMark(all_of(rule))
             except ConfigurationError as error:
                 faults.append(f"{where}: {error}")
         else:

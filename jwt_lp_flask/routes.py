@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 from werkzeug.exceptions import HTTPException
 
 from jwt_lp import Guard, Route
-from jwt_lp_flask.extension import door_of
-from jwt_lp_flask.urlmap import answers_itself, route_of, routes_of
+from jwt_lp_flask.extension import app_guard_of
+from jwt_lp_flask.urlmap import is_automatic_options, route_of, routes_of
 
 
 class FlaskHost:
@@ -27,19 +27,19 @@ class FlaskHost:
     def routes(self, app: object) -> Sequence[Route]:
         """Every route of the application; `ConfigurationError` where it has no guard."""
         flask = cast(Flask, app)
-        return routes_of(flask, door_of(flask).guard.rules)
+        return routes_of(flask, app_guard_of(flask).guard.rules)
 
     def guard(self, app: object) -> Guard:
         """The application's guard; `ConfigurationError` where there is none."""
-        return door_of(cast(Flask, app)).guard
+        return app_guard_of(cast(Flask, app)).guard
 
     def resolve(self, app: object, method: str, path: str) -> tuple[Route, Mapping[str, object]] | None:
         """The route and the view's parameters, after the project's URL value preprocessors; None for no view."""
         flask = cast(Flask, app)
-        rules = door_of(flask).guard.rules
+        rules = app_guard_of(flask).guard.rules
         with flask.test_request_context(path, method=method):
             rule = request.url_rule
-            if rule is None or request.routing_exception is not None or answers_itself(request):
+            if rule is None or request.routing_exception is not None or is_automatic_options(request):
                 return None
             try:
                 for name in (None, *reversed(request.blueprints)):
@@ -50,14 +50,14 @@ class FlaskHost:
             return route_of(flask, rules, rule, (request.method,)), dict(request.view_args or {})
 
     @contextmanager
-    def swapped(self, app: object, guard: Guard) -> Generator[None]:
+    def swap_guard(self, app: object, guard: Guard) -> Generator[None]:
         """Have the application use `guard` while the context lasts."""
-        door = door_of(cast(Flask, app))
-        before = door.swap(guard)
+        app_guard = app_guard_of(cast(Flask, app))
+        before = app_guard.swap(guard)
         try:
             yield
         finally:
-            door.swap(before)
+            app_guard.swap(before)
 
     def login(self, client: object, authorization: str) -> bool:
         """Have Flask's test client send the header with every request that has none of its own."""

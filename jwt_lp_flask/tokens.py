@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, current_app, request
 
 from jwt_lp import PUBLIC, Answer, TokenExchange, external
-from jwt_lp_flask.marks import Mark, marked
+from jwt_lp_flask.marks import ViewMark, mark_view
 
 
 def token_endpoint(
@@ -27,14 +27,14 @@ def token_endpoint(
     def keys() -> Response:
         return _response(exchange.jwks(_lines("If-None-Match")))
 
-    guarded = marked(token, external("OAuth client authentication"), _pass)
+    guarded = mark_view(token, external("OAuth client authentication"), _no_check)
     blueprint.add_url_rule(url, "token", guarded, methods=["POST"])
     if keys_url is not None:
-        blueprint.add_url_rule(keys_url, "keys", marked(keys, PUBLIC, _pass))
+        blueprint.add_url_rule(keys_url, "keys", mark_view(keys, PUBLIC, _no_check))
     return blueprint
 
 
-def _pass(mark: Mark) -> None:
+def _no_check(mark: ViewMark) -> None:
     """Neither declaration asks for a token, so there is nothing to enforce where no guard stands."""
 
 

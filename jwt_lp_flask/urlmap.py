@@ -12,31 +12,31 @@ from flask import Flask, Request
 from werkzeug.routing import Rule
 
 from jwt_lp import Requirement, Route, Rules
-from jwt_lp_flask.marks import Mark, declared, mark_of, name_of
+from jwt_lp_flask.marks import ViewMark, dotted_name, mark_of, view_declaration
 
 _PARAMETER: Final = re.compile(r"<(?:\w+(?:\(.*?\))?:)?(\w+)>")
 _NOUN: Final = re.compile(r"[A-Za-z][\w.-]*", re.ASCII)
-_VERBS: Final = MappingProxyType({"GET": "read", "HEAD": "read", "POST": "create", "DELETE": "delete"})
+_ACTIONS_BY_METHOD: Final = MappingProxyType({"GET": "read", "HEAD": "read", "POST": "create", "DELETE": "delete"})
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EndpointRequirement:
     """What a request to an endpoint is held against. `marks` are the endpoint's own, beaten ones included."""
 
     requirement: Requirement | None
     template: str
     endpoint: str
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[ViewMark, ...] = ()
 
 
-def asked_of(app: Flask, rules: Rules, rule: Rule, method: str) -> Asked:
+def endpoint_requirement(app: Flask, rules: Rules, rule: Rule, method: str) -> EndpointRequirement:
     """What `method` of the rule's view asks for, as the view is now."""
     route = route_of(app, rules, rule, (method,))
-    marks = declared(app.view_functions.get(rule.endpoint), method).marks
-    return Asked(route.requirement, route.template, route.endpoint, marks)
+    marks = view_declaration(app.view_functions.get(rule.endpoint), method).marks
+    return EndpointRequirement(route.requirement, route.template, route.endpoint, marks)
 
 
-def answers_itself(request: Request) -> bool:
+def is_automatic_options(request: Request) -> bool:
     """Whether Flask answers this OPTIONS request itself, without the view."""
     return request.method == "OPTIONS" and bool(getattr(request.url_rule, "provide_automatic_options", False))
 
@@ -45,17 +45,17 @@ def route_of(app: Flask, rules: Rules, rule: Rule, methods: tuple[str, ...]) -> 
     """Methods of a rule that share a declaration, as a route: what the view says, else what settings say."""
     view = app.view_functions.get(rule.endpoint)
     method = next(iter(methods), "")
-    found = declared(view, method)
+    found = view_declaration(view, method)
     route = Route(
         methods=methods,
         template=_PARAMETER.sub(r"{\1}", rule.rule),
-        endpoint=name_of(view, method),
+        endpoint=dotted_name(view, method),
         requirement=found.requirement,
         origin=found.origin,
         names=(rule.endpoint,),
         groups=_groups(app, rule.endpoint),
         parameters=_parameters(rule),
-        faults=tuple(f"{name_of(view)}: {fault}" for fault in found.faults),
+        faults=tuple(f"{dotted_name(view)}: {fault}" for fault in found.faults),
     )
     # INVARIANT: settings never open a route whose own declaration is at fault.
     return route if found.faults else rules.declare(route)
@@ -70,7 +70,7 @@ def routes_of(app: Flask, rules: Rules) -> list[Route]:
         view = app.view_functions.get(rule.endpoint)
         methods = _methods(rule)
         parts: list[tuple[str, ...]] = [(each,) for each in methods] if hasattr(view, "view_class") else []
-        found += [_hinted(route_of(app, rules, rule, part), view) for part in parts or [methods]]
+        found += [_with_hint(route_of(app, rules, rule, part), view) for part in parts or [methods]]
     return found
 
 
@@ -94,7 +94,7 @@ def _groups(app: Flask, endpoint: str) -> tuple[str, ...]:
     return tuple(name for name in names if name in app.blueprints)
 
 
-def _hinted(route: Route, view: object) -> Route:
+def _with_hint(route: Route, view: object) -> Route:
     return route if route.guarded else replace(route, hint=_hint(route, view))
 
 
@@ -106,7 +106,7 @@ def _hint(route: Route, view: object) -> str:
         return f"move the declaration of {route.endpoint} below the decorator that registers the route"
     method = route.methods[0] if route.methods else "GET"
     nouns = [each for each in route.template.split("/") if _NOUN.fullmatch(each)]
-    permission = f"{nouns[-1] if nouns else 'app'}:{_VERBS.get(method, 'update')}"
+    permission = f"{nouns[-1] if nouns else 'app'}:{_ACTIONS_BY_METHOD.get(method, 'update')}"
     if hasattr(view, "view_class"):
         return f'required_permissions = {{"{method}": "{permission}"}}'
     return f'@requires("{permission}")'

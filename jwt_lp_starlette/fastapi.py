@@ -15,21 +15,21 @@ from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
 from jwt_lp import AccessToken, Requirement, all_of
-from jwt_lp_starlette.hearing import settle
 from jwt_lp_starlette.marks import Where
 from jwt_lp_starlette.openapi import SCHEME
+from jwt_lp_starlette.request_context import enforce_mark
 
 __all__ = ["Requires"]
 
 
-class _Required(SecurityBase):
+class _RequirementScheme(SecurityBase):
     def __init__(self, requirement: Requirement) -> None:
         self.model = HTTPBearer(bearerFormat="JWT")
         self.scheme_name = SCHEME
         self.__jwt_lp__ = requirement
 
     async def __call__(self, connection: HTTPConnection) -> AccessToken:
-        return cast(AccessToken, await settle(connection.scope, self.__jwt_lp__))
+        return cast(AccessToken, await enforce_mark(connection.scope, self.__jwt_lp__))
 
 
 def Requires(  # noqa: N802 - reads as FastAPI's own Depends and Security do
@@ -40,4 +40,4 @@ def Requires(  # noqa: N802 - reads as FastAPI's own Depends and Security do
     The arguments are those of `requires`; any valid token will do for `Requires(AUTHENTICATED)`. Without the guard
     the route raises `ConfigurationError`. While the operator only observes, the token may be None.
     """
-    return Security(_Required(all_of(*permissions, where=where, unbound=unbound, enforce=enforce)))
+    return Security(_RequirementScheme(all_of(*permissions, where=where, unbound=unbound, enforce=enforce)))

@@ -16,13 +16,13 @@ from starlette.requests import HTTPConnection
 
 from jwt_lp import AUTHENTICATED, IDENTIFIED, PUBLIC, ConfigurationError, Requirement, all_of
 from jwt_lp import external as external_mark
-from jwt_lp_starlette.hearing import Scope, hearing_of, settle, settle_now
+from jwt_lp_starlette.request_context import Scope, context_of, enforce_mark, enforce_mark_sync
 
 T = TypeVar("T")
 Where: TypeAlias = Mapping[str, str | Sequence[str] | Mapping[str, str | Sequence[str]]]
 
-MARK: Final = "__jwt_lp__"
-_CONNECTION: Final = "jwt_lp_connection"
+MARK_ATTRIBUTE: Final = "__jwt_lp__"
+_CONNECTION_PARAMETER: Final = "jwt_lp_connection"
 
 
 def requires(
@@ -65,14 +65,14 @@ def external(reason: str) -> Callable[[T], T]:
     return functools.partial(_mark, external_mark(reason))
 
 
-def marked(endpoint: object) -> Requirement | None:
+def mark_of(endpoint: object) -> Requirement | None:
     """The requirement that a verb put on `endpoint` itself."""
     # INVARIANT: a class does not inherit a mark: what a subclass adds would be open by its parent's `public`.
-    found = vars(endpoint).get(MARK) if inspect.isclass(endpoint) else getattr(endpoint, MARK, None)
+    found = vars(endpoint).get(MARK_ATTRIBUTE) if inspect.isclass(endpoint) else getattr(endpoint, MARK_ATTRIBUTE, None)
     return found if isinstance(found, Requirement) else None
 
 
-def dispatches(endpoint: object) -> TypeGuard[type[HTTPEndpoint]]:
+def is_http_endpoint(endpoint: object) -> TypeGuard[type[HTTPEndpoint]]:
     """Whether the endpoint is a class that answers by methods as Starlette's own does."""
     return (
         inspect.isclass(endpoint)
@@ -81,9 +81,9 @@ def dispatches(endpoint: object) -> TypeGuard[type[HTTPEndpoint]]:
     )
 
 
-def handler(endpoint: type, method: str) -> object:
+def method_handler(endpoint: type, method: str) -> object:
     """What of an endpoint class answers `method`: a function of it, None where 405 is the answer, or all of it."""
-    if not dispatches(endpoint):
+    if not is_http_endpoint(endpoint):
         return endpoint
     found = getattr(endpoint, method.lower(), None)
     return getattr(endpoint, "get", None) if found is None and method == "HEAD" else found
@@ -94,15 +94,15 @@ def ruled(endpoint: type, method: str) -> object:
 
     So HEAD has the rule of GET where a `head` beside `get` answers too; a mark on that `head` asks when it is called.
     """
-    found = getattr(endpoint, "get", None) if method == "HEAD" and dispatches(endpoint) else None
-    return handler(endpoint, method) if found is None else found
+    found = getattr(endpoint, "get", None) if method == "HEAD" and is_http_endpoint(endpoint) else None
+    return method_handler(endpoint, method) if found is None else found
 
 
 def _mark(requirement: Requirement, endpoint: T) -> T:
-    there = marked(endpoint)
+    there = mark_of(endpoint)
     if there is not None and there != requirement:
         raise ConfigurationError(
-            f"{named(endpoint)} has two marks, {there} and {requirement}: write one, with all_of(...) or any_of(...)"
+            f"{dotted_name(endpoint)} has two marks, {there} and {requirement}: write one, with all_of(...) or any_of(...)"
         )
     if inspect.isclass(endpoint) and issubclass(endpoint, HTTPEndpoint | WebSocketEndpoint):
         return cast(T, _marked_class(requirement, endpoint))
@@ -111,7 +111,7 @@ def _mark(requirement: Requirement, endpoint: T) -> T:
     return cast(T, MarkedApp(requirement, endpoint))
 
 
-def named(endpoint: object) -> str:
+def dotted_name(endpoint: object) -> str:
     """The endpoint's dotted name, which usage is kept under."""
     found: Any = endpoint
     while isinstance(found, functools.partial):
@@ -127,19 +127,19 @@ def _marked_function(requirement: Requirement, view: Callable[..., Any]) -> Call
     @functools.wraps(view)
     async def asynchronous(*args: Any, **kwargs: Any) -> Any:
         scope = _scope(args, kwargs, injected=injected)
-        if requirement.asks_token:
-            await settle(scope, requirement)
+        if requirement.requires_token:
+            await enforce_mark(scope, requirement)
         return await view(*args, **kwargs)
 
     @functools.wraps(view)
     def synchronous(*args: Any, **kwargs: Any) -> Any:
         scope = _scope(args, kwargs, injected=injected)
-        if requirement.asks_token:
-            settle_now(scope, requirement)
+        if requirement.requires_token:
+            enforce_mark_sync(scope, requirement)
         return view(*args, **kwargs)
 
     wrapper: Any = asynchronous if inspect.iscoroutinefunction(view) else synchronous
-    setattr(wrapper, MARK, requirement)
+    setattr(wrapper, MARK_ATTRIBUTE, requirement)
     wrapper.__signature__ = signature
     return cast(Callable[..., Any], wrapper)
 
@@ -156,7 +156,7 @@ def _signature(view: Callable[..., Any]) -> tuple[inspect.Signature, bool]:
     parameters = list(signature.parameters.values())
     if any(inspect.isclass(each.annotation) and issubclass(each.annotation, HTTPConnection) for each in parameters):
         return signature, False
-    ours = inspect.Parameter(_CONNECTION, inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection)
+    ours = inspect.Parameter(_CONNECTION_PARAMETER, inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection)
     variable = [each for each in parameters if each.kind is inspect.Parameter.VAR_KEYWORD]
     fixed = [each for each in parameters if each.kind is not inspect.Parameter.VAR_KEYWORD]
     return signature.replace(parameters=[*fixed, ours, *variable]), True
@@ -164,7 +164,7 @@ def _signature(view: Callable[..., Any]) -> tuple[inspect.Signature, bool]:
 
 def _scope(args: tuple[Any, ...], kwargs: dict[str, Any], *, injected: bool) -> Scope:
     """The scope of the request that a view is called with; empty where there is none to be found."""
-    ours = kwargs.pop(_CONNECTION, None) if injected else None
+    ours = kwargs.pop(_CONNECTION_PARAMETER, None) if injected else None
     if args and isinstance(args[0], dict):
         return cast(Scope, args[0])
     for each in (ours, *args, *kwargs.values()):
@@ -179,13 +179,15 @@ def _marked_class(requirement: Requirement, endpoint: type) -> type:
     @functools.wraps(inner)
     async def dispatch(self: Any) -> None:
         method = self.scope.get("method", "")
-        answered = handler(endpoint, method) is not None
-        if requirement.asks_token and answered and marked(ruled(endpoint, method)) is None:
-            await settle(self.scope, requirement)
+        answered = method_handler(endpoint, method) is not None
+        if requirement.requires_token and answered and mark_of(ruled(endpoint, method)) is None:
+            await enforce_mark(self.scope, requirement)
         await inner(self)
 
     members = {name: getattr(endpoint, name) for name in ("__module__", "__qualname__", "__doc__")}
-    return type(endpoint)(endpoint.__name__, (endpoint,), {**members, MARK: requirement, "dispatch": dispatch})
+    return type(endpoint)(
+        endpoint.__name__, (endpoint,), {**members, MARK_ATTRIBUTE: requirement, "dispatch": dispatch}
+    )
 
 
 class MarkedApp:
@@ -197,10 +199,10 @@ class MarkedApp:
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Ask the hearing, unless the guard has judged a route below; then pass the call on."""
-        asks = scope["type"] != "lifespan" and self.__jwt_lp__.asks_token
+        asks = scope["type"] != "lifespan" and self.__jwt_lp__.requires_token
         # What the guard judged below is judged by its own mark, which beats this one.
-        if asks and not hearing_of(scope).leads_to(self):
-            await settle(scope, self.__jwt_lp__)
+        if asks and not context_of(scope).passes_through(self):
+            await enforce_mark(scope, self.__jwt_lp__)
         await self.app(scope, receive, send)
 
     def __getattr__(self, name: str) -> Any:

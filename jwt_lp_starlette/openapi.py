@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from jwt_lp import Open, Requirement
-from jwt_lp_starlette.marks import MARK
+from jwt_lp_starlette.marks import MARK_ATTRIBUTE
 
 if TYPE_CHECKING:
-    from jwt_lp_starlette.table import Table
+    from jwt_lp_starlette.route_table import RouteTable
 
 SCHEME: Final = "jwt_lp"
 _BEARER: Final = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
@@ -19,10 +19,10 @@ _RESPONSES: Final = {
 }
 
 
-def describe(table: Callable[[], Table], app: Any) -> None:
+def describe(table: Callable[[], RouteTable], app: Any) -> None:
     """Have the FastAPI application's `openapi()` show which permissions each operation asks for."""
     original = app.openapi
-    if getattr(original, MARK, False):
+    if getattr(original, MARK_ATTRIBUTE, False):
         return
 
     def openapi() -> dict[str, Any]:
@@ -30,13 +30,13 @@ def describe(table: Callable[[], Table], app: Any) -> None:
         _show(schema, table(), app)
         return schema
 
-    setattr(openapi, MARK, True)
+    setattr(openapi, MARK_ATTRIBUTE, True)
     app.openapi = openapi
 
 
-def _show(schema: dict[str, Any], table: Table, app: object) -> None:
-    for entry, place, route in table.routes():
-        for method in route.methods if place.owner is app else ():
+def _show(schema: dict[str, Any], table: RouteTable, app: object) -> None:
+    for entry, mount, route in table.routes():
+        for method in route.methods if mount.owner is app else ():
             operation = schema.get("paths", {}).get(entry.path, {}).get(method.lower())
             if operation is not None and route.requirement is not None:
                 _declare(operation, route.requirement)

@@ -9,8 +9,8 @@ from typing import Any, Final, cast
 from starlette.applications import Starlette
 
 from jwt_lp import Guard, Route
-from jwt_lp_starlette.guarding import door_of
-from jwt_lp_starlette.hearing import WEBSOCKET
+from jwt_lp_starlette.middleware import installed_guard
+from jwt_lp_starlette.request_context import WEBSOCKET
 
 _CLIENTS: Final = frozenset({"httpx", "httpx2"})
 
@@ -26,12 +26,12 @@ class StarletteHost:
 
     def routes(self, app: object) -> Sequence[Route]:
         """Every route of the application and of those mounted in it."""
-        table = door_of(app).table(cast(Starlette, app))
+        table = installed_guard(app).table(cast(Starlette, app))
         return [route for _, _, route in table.routes()]
 
     def guard(self, app: object) -> Guard:
         """The application's guard; `ConfigurationError` with what to add where there is none."""
-        return door_of(app).guard
+        return installed_guard(app).guard
 
     def resolve(self, app: object, method: str, path: str) -> tuple[Route, Mapping[str, object]] | None:
         """What the router would call, with the parameters that the endpoint gets; `WEBSOCKET` is a method here.
@@ -40,18 +40,18 @@ class StarletteHost:
         """
         kind = "websocket" if method == WEBSOCKET else "http"
         scope: dict[str, Any] = {"type": kind, "method": method, "path": path, "root_path": "", "headers": []}
-        target = door_of(app).table(cast(Starlette, app)).find(scope)
+        target = installed_guard(app).table(cast(Starlette, app)).find(scope)
         return None if target.rule is None else (target.rule.route, target.params)
 
     @contextmanager
-    def swapped(self, app: object, guard: Guard) -> Generator[object]:
+    def swap_guard(self, app: object, guard: Guard) -> Generator[object]:
         """Have the application use `guard` while the context lasts."""
-        door = door_of(app)
-        before, door.guard = door.guard, guard
+        installed = installed_guard(app)
+        before, installed.guard = installed.guard, guard
         try:
             yield guard
         finally:
-            door.guard = before
+            installed.guard = before
 
     def login(self, client: object, authorization: str) -> bool:
         """Have Starlette's test client, or one of httpx, send the header from now on."""

@@ -35,7 +35,7 @@ class FakeHost:
         return None
 
     @contextmanager
-    def swapped(self, app: object, guard: Guard) -> Iterator[None]:
+    def swap_guard(self, app: object, guard: Guard) -> Iterator[None]:
         assert self.recognises(app)
         before, app["guard"] = app["guard"], guard
         yield
@@ -51,7 +51,7 @@ class FakeHost:
 host = FakeHost()
 
 
-def installed(folder: Path, monkeypatch: pytest.MonkeyPatch, points: str = "a-fake = fakehost:host\n") -> None:
+def install_fake_host(folder: Path, monkeypatch: pytest.MonkeyPatch, points: str = "a-fake = fakehost:host\n") -> None:
     """Have a distribution with these entry points beside whatever is installed, while the test lasts."""
     info = folder / "fakehost-1.0.dist-info"
     info.mkdir()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from needs import need
+from prerequisites import require
 
 POSTGRES = os.environ.get("TESTS_POSTGRES", "postgresql://root@127.0.0.1:5432/postgres")
 REDIS = os.environ.get("TESTS_REDIS", "redis://127.0.0.1:6379/0")
@@ -29,7 +29,7 @@ def postgres_database() -> Iterator[str]:
         server = psycopg.connect(POSTGRES, autocommit=True, connect_timeout=3)
     except psycopg.OperationalError:
         server = None
-    need(server is not None, "a PostgreSQL server (TESTS_POSTGRES says where)")
+    require(server is not None, "a PostgreSQL server (TESTS_POSTGRES says where)")
     assert server is not None
     with server:
         server.execute(f"CREATE DATABASE {name}")
@@ -47,5 +47,5 @@ def redis_server() -> Iterator[Any]:
         there = False
         with suppress(redis.RedisError):
             there = client.ping()
-        need(there, "a Redis server (TESTS_REDIS says where)")
+        require(there, "a Redis server (TESTS_REDIS says where)")
         yield client

@@ -19,7 +19,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from needs import need
+from prerequisites import require
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ["jwt_lp", "jwt_lp_django", "jwt_lp_flask", "jwt_lp_starlette"]
@@ -31,7 +31,7 @@ EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the sdist and the wheel of this checkout."""
-    need(find_spec("hatchling"), "hatchling, to build with (dependency group `test`)")
+    require(find_spec("hatchling"), "hatchling, to build with (dependency group `test`)")
     folder = tmp_path_factory.mktemp("dist")
     build = [sys.executable, "-m", "hatchling", "build", "--directory", str(folder)]
     done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)

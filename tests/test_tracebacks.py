@@ -39,21 +39,21 @@ from jwt_lp import (
     TokenExchange,
     Verifier,
 )
-from jwt_lp import keyring as rings
-from jwt_lp.assertion import ASSERTION_TYPE
-from jwt_lp.development import development_key
 from jwt_lp.errors import clear_locals, clears_locals
-from jwt_lp.issue import ClaimPolicy
-from jwt_lp.lint import lint
-from jwt_lp.narrower import Narrower, Wish
-from jwt_lp.parameters import ACCESS_TOKEN, TOKEN_EXCHANGE
-from jwt_lp.policy import EMPTY
-from jwt_lp.profiles import RFC9068
-from jwt_lp.requirements import all_of
-from jwt_lp.signing import sign
+from jwt_lp.guard.development import development_key
+from jwt_lp.issuing.issuer import ClaimPolicy
+from jwt_lp.jose import key_rotation as rings
+from jwt_lp.jose.signing import sign
+from jwt_lp.lint.linter import lint
+from jwt_lp.oauth.exchange_client import DownscopingRequest, ExchangeClient
+from jwt_lp.oauth.exchange_request import ACCESS_TOKEN, TOKEN_EXCHANGE
+from jwt_lp.oauth.private_key_jwt import ASSERTION_TYPE
+from jwt_lp.permissions.requirements import all_of
+from jwt_lp.policy.file import EMPTY_POLICY
 from jwt_lp.stores import open_store
-from jwt_lp.testing import Authority
-from jwt_lp.verify import TrustedIssuer, verify_signature
+from jwt_lp.testing.authority import Authority
+from jwt_lp.tokens.profiles import RFC9068
+from jwt_lp.tokens.verification import TrustedIssuer, verify_signature
 
 ISSUER, OTHER = "https://issuer.test", "https://other.test"
 NOW = int(time.time())
@@ -96,7 +96,7 @@ class Broken:
 
     find = authenticate = once = fails
 
-    def lasts(self) -> float:
+    def usable_for(self) -> float:
         return 1e9
 
 
@@ -143,9 +143,9 @@ SECRETS = ClientSecrets({"web": PASSWORD})
 ASSERTIONS = PrivateKeyJwt({"shop": {"keys": [KEY.public_jwk()]}}, "here", clock=lambda: NOW)
 BOTH = ClientMethods(SECRETS, ASSERTIONS)
 SIGNED = form(client_assertion_type=ASSERTION_TYPE, client_assertion=ASSERTION)
-HERE = Narrower(issuer(), None)
-THERE = Narrower("https://tokens.test", "shop", secret=PASSWORD)
-WISH = Wish(GOOD, ("orders:read",), "api", None)
+HERE = ExchangeClient(issuer(), None)
+THERE = ExchangeClient("https://tokens.test", "shop", secret=PASSWORD)
+WISH = DownscopingRequest(GOOD, ("orders:read",), "api", None)
 
 
 class Response:
@@ -159,7 +159,7 @@ class Response:
 
 
 def refused_here(value: str) -> None:
-    HERE.made(Wish(value, ("orders:write",), "api", None))
+    HERE.downscope_locally(DownscopingRequest(value, ("orders:write",), "api", None))
 
 
 def once_fails() -> str:
@@ -185,9 +185,9 @@ VERBS: dict[str, tuple[type[BaseException], Callable[[], object]]] = {
     "renew: nothing left": (PolicyError, lambda: issuer().renew(GOOD)),
     "renew: foreign": (PolicyError, lambda: issuer(trusts=[trusted()]).renew(token=FOREIGN)),
     "issue: too long": (PolicyError, lambda: _small().issue("alice", permissions=["orders:read"], audience="api")),
-    "verifier": (InvalidToken, lambda: Verifier([trusted()], EMPTY).verify(FORGED)),
-    "verifier: broken": (Unforeseen, lambda: Verifier([trusted(Broken())], EMPTY).verify(FOREIGN)),
-    "verifier: no text": (InvalidToken, lambda: Verifier([], EMPTY).verify([GOOD])),
+    "verifier": (InvalidToken, lambda: Verifier([trusted()], EMPTY_POLICY).verify(FORGED)),
+    "verifier: broken": (Unforeseen, lambda: Verifier([trusted(Broken())], EMPTY_POLICY).verify(FOREIGN)),
+    "verifier: no text": (InvalidToken, lambda: Verifier([], EMPTY_POLICY).verify([GOOD])),
     "verify_signature": (InvalidToken, lambda: verify_signature(FORGED, trusted().keys)),
     "verify_signature: unreadable": (InvalidToken, lambda: verify_signature(UNREADABLE, trusted().keys)),
     "verify_signature: broken": (Unforeseen, lambda: verify_signature(GOOD, Broken())),  # type: ignore[arg-type]
@@ -200,7 +200,7 @@ VERBS: dict[str, tuple[type[BaseException], Callable[[], object]]] = {
     "a key: another x": (ConfigurationError, lambda: SigningKey.from_jwk({**PRIVATE, "x": "AA"})),
     "a key: weak": (ConfigurationError, lambda: SigningKey.from_jwk({**SHARED, "alg": "HS512", "k": SHARED["k"][:80]})),
     "a key: a text": (ConfigurationError, lambda: SigningKey.from_jwk(json.dumps(PRIVATE))),
-    "signing": (TypeError, lambda: SigningKey.from_jwk(SHARED).compact(RAW, typ="JWT")),  # type: ignore[arg-type]
+    "signing": (TypeError, lambda: SigningKey.from_jwk(SHARED).sign_compact(RAW, typ="JWT")),  # type: ignore[arg-type]
     "keys: private": (ConfigurationError, lambda: StaticKeys.from_jwks({"keys": [PRIVATE]})),
     "keys: mixed": (ConfigurationError, lambda: StaticKeys.from_jwks({"keys": [SHARED, KEY.public_jwk()]})),
     "keys: weak": (ConfigurationError, lambda: StaticKeys.from_jwks({**SHARED, "k": SHARED["k"][:40]})),
@@ -229,12 +229,15 @@ VERBS: dict[str, tuple[type[BaseException], Callable[[], object]]] = {
     "methods: no such": (ClientRefused, lambda: ClientMethods(ASSERTIONS).authenticate({}, basic())),
     "exchange: broken": (Unforeseen, lambda: exchange(Broken()).post(FORM, body(asked()), basic())),
     "exchange: broken form": (Unforeseen, lambda: exchange(Broken()).answer(asked(), basic())),
-    "narrower: arguments": (ConfigurationError, lambda: Narrower("http://x.test", "shop", secret=PASSWORD)),
+    "narrower: arguments": (ConfigurationError, lambda: ExchangeClient("http://x.test", "shop", secret=PASSWORD)),
     "narrower: here": (PolicyError, lambda: refused_here(GOOD)),
     "narrower: here, forged": (InvalidToken, lambda: refused_here(FORGED)),
-    "narrower: request": (Unforeseen, lambda: THERE.request(Broken().fails, WISH, bytes)),  # type: ignore[arg-type]
-    "narrower: echoed": (PolicyError, lambda: THERE.answered(WISH, _answer(access_token=GOOD, token_type="Bearer"))),
-    "narrower: no type": (PolicyError, lambda: THERE.answered(WISH, _answer(access_token=FOREIGN))),
+    "narrower: request": (Unforeseen, lambda: THERE.build_request(Broken().fails, WISH, bytes)),  # type: ignore[arg-type]
+    "narrower: echoed": (
+        PolicyError,
+        lambda: THERE.read_response(WISH, _answer(access_token=GOOD, token_type="Bearer")),
+    ),
+    "narrower: no type": (PolicyError, lambda: THERE.read_response(WISH, _answer(access_token=FOREIGN))),
 }
 
 
@@ -252,8 +255,8 @@ def _small() -> Issuer:
     """One whose tokens are all too long, and signed before that is seen."""
 
     class Shown(SigningKey):
-        def compact(self, payload: bytes, *, typ: str | None) -> str:
-            made = super().compact(payload, typ=typ)
+        def sign_compact(self, payload: bytes, *, typ: str | None) -> str:
+            made = super().sign_compact(payload, typ=typ)
             CANARIES.append(made[-40:])
             return made
 
@@ -368,7 +371,7 @@ def test_the_keys_folder_shows_no_key(tmp_path: Path, monkeypatch: pytest.Monkey
             KeyRing(folder)
         errors.append(caught.value)
     with monkeypatch.context() as patched:
-        patched.setattr("jwt_lp._ring.os.fsync", Broken().fails)
+        patched.setattr("jwt_lp.jose.key_files.os.fsync", Broken().fails)
         with pytest.raises(ConfigurationError) as caught:
             rings.add_key(tmp_path / "new")
         errors.append(caught.value)
@@ -397,7 +400,7 @@ def test_what_an_endpoint_echoes_is_not_repeated(echo: str, member: str) -> None
     """A token endpoint that says again what it was sent, or a part of it, does not have it put into an error."""
     said = {"error": "invalid_request", "error_description": "bad", member: f"bad value '{echo}'"}
     with pytest.raises(PolicyError, match="answered 400 and said what it was sent") as caught:
-        THERE.answered(WISH, Response(400, **said))  # type: ignore[arg-type]
+        THERE.read_response(WISH, Response(400, **said))  # type: ignore[arg-type]
     assert [] == [text for text in shown(caught.value) if echo[-12:] in text]
 
 
@@ -407,9 +410,9 @@ def test_what_an_endpoint_says_else_is_told() -> None:
         "error": "invalid_scope",
         "error_description": "orders:read:everything-there-is, see https://tokens.test/help",
     }
-    for where in (THERE, Narrower("https://tokens.test", "shop", key=KEY)):
+    for where in (THERE, ExchangeClient("https://tokens.test", "shop", key=KEY)):
         with pytest.raises(PolicyError, match="orders:read:everything-there-is, see https:"):
-            where.answered(WISH, Response(400, **said))  # type: ignore[arg-type]
+            where.read_response(WISH, Response(400, **said))  # type: ignore[arg-type]
 
 
 def test_no_repr_shows_a_secret() -> None:

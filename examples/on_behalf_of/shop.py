@@ -9,13 +9,13 @@ import uvicorn
 from fastapi import FastAPI, Request
 
 from jwt_lp import AccessToken, Permission, Settings
-from jwt_lp.client import Narrower, OnBehalfOf
+from jwt_lp.oauth.httpx_auth import ExchangeClient, OnBehalfOf
 from jwt_lp_starlette import LeastPrivilege
 from jwt_lp_starlette.fastapi import Requires
 
 app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 stock = httpx2.Client(base_url=os.environ["STOCK"])
-narrower = Narrower(os.environ["TOKEN_ENDPOINT"], "shop", secret=os.environ["SHOP_SECRET"])
+narrower = ExchangeClient(os.environ["TOKEN_ENDPOINT"], "shop", secret=os.environ["SHOP_SECRET"])
 
 
 @app.get("/offers/{item}")

@@ -1,4 +1,4 @@
-"""What can be asked from the command line? `jwt-lp --help` says.
+"""Commands of `jwt-lp`, one module each.
 
 Exit codes are 0 where all is well, 1 where a check found something or what was asked is or would be refused, and 2
 for wrong usage or a wrong configuration. The commands need click and rich, the optional extra `cli`; importing this

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jwt_lp.cli._params import Day
-from jwt_lp.cli.memory import Where, store_options
-from jwt_lp.report import render_backtest
-from jwt_lp.review.learning import learned
-from jwt_lp.review.replay import backtest as replayed
+from jwt_lp.cli.param_types import DayParam
+from jwt_lp.cli.store import StoreOptions, store_options
+from jwt_lp.review.analysis.backtesting import backtest as replayed
+from jwt_lp.review.analysis.training import load_history
+from jwt_lp.review.report import render_backtest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jwt_lp.review import Backtest
-    from jwt_lp.review.learning import Learned
+    from jwt_lp.review.analysis.training import TrainingHistory
 
 
-def trade_off(taught: Learned, horizon: int, regret: float, step: Callable[[str, int], object]) -> Backtest:
+def run_backtest(taught: TrainingHistory, horizon: int, regret: float, step: Callable[[str, int], object]) -> Backtest:
     """The past of every setting, of what was learned."""
     found = replayed(
         taught.history, horizon=horizon, regret=regret, on_step=lambda number: step("reviews replayed", number)
@@ -32,29 +32,31 @@ def trade_off(taught: Learned, horizon: int, regret: float, step: Callable[[str,
 
 @click.command(short_help="Show what a rule would have cost in the past.")
 @click.option("--horizon", type=click.IntRange(30, 3650), default=365, show_default=True,
-              help="Taken back and needed within so many days is regret.")  # fmt: skip
+              help="Revoked and needed again within this many days counts as regret.")  # fmt: skip
 @click.option("--regret", type=click.FloatRange(0, 1), default=0.1, show_default=True,
-              help="Which share of what is taken back may be regretted, for the setting that is recommended.")  # fmt: skip
+              help="The share of revoked grants that the recommended setting may regret.")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How to print it.")  # fmt: skip
-@click.option("--now", type=Day(), metavar="DAY", help="As if it were this day. Default: today, in UTC.")
-@click.option("--issuer", metavar="ISS", help="Only of this iss.")
+@click.option("--now", type=DayParam(), metavar="DAY", help="The day of the review. Default: today, in UTC.")
+@click.option("--issuer", metavar="ISS", help="Only this issuer.")
 @store_options
 @click.pass_context
 def backtest(
     ctx: click.Context, /, horizon: int, regret: float, form: str, now: str | None, issuer: str | None, **options: Any
 ) -> None:
-    """Replay reviews over the recorded past: what each setting takes back, regrets, and holds for nothing.
+    """Replay reviews over the recorded past: what each setting revokes, regrets, and leaves held without need.
 
     A review every 30 days, over the last two fifths of the record; the likelihood is fitted on what lies before. What
-    is taken back and used within the horizon is regretted; what is kept and not used is needlessly held.
+    is revoked and used within the horizon is regretted; what is kept and not used is needlessly held.
 
     \b
       jwt-lp backtest --store sqlite:///access.db
       jwt-lp backtest --regret 0.05
     """  # noqa: D301 - a real backspace is what click looks for
-    place = Where(**options)
-    with place.opened(place.settings(ctx)) as store:
+    place = StoreOptions(**options)
+    with place.open(place.settings(ctx)) as store:
         until = now or datetime.fromtimestamp(time.time(), UTC).date().isoformat()
-        found = trade_off(learned(store, until=until, issuer=issuer), horizon, regret, lambda _what, _number: None)
+        found = run_backtest(
+            load_history(store, until=until, issuer=issuer), horizon, regret, lambda _what, _number: None
+        )
     click.echo(render_backtest(found, "json" if form == "json" else "text"), nl=False)

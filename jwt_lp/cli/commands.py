@@ -15,23 +15,23 @@ from jwt_lp.cli.backtest import backtest
 from jwt_lp.cli.demo import demo
 from jwt_lp.cli.explain import explain
 from jwt_lp.cli.grants import grants
-from jwt_lp.cli.inspecting import inspect_token
-from jwt_lp.cli.issuing import issue, narrow
+from jwt_lp.cli.inspect import inspect_token
+from jwt_lp.cli.issue import issue, narrow
 from jwt_lp.cli.keys import keys
 from jwt_lp.cli.lint import lint
-from jwt_lp.cli.memory import store
 from jwt_lp.cli.observed import observed
-from jwt_lp.cli.output import Failure, Refusal
+from jwt_lp.cli.output import CheckFailed, Failure
 from jwt_lp.cli.plan import plan
 from jwt_lp.cli.policy import policy
 from jwt_lp.cli.review import review
+from jwt_lp.cli.revocations import revocations
+from jwt_lp.cli.revoke import revoke, unrevoke
 from jwt_lp.cli.routes import routes
-from jwt_lp.cli.taken import revocations
-from jwt_lp.cli.taking import revoke, unrevoke
+from jwt_lp.cli.store import store
 from jwt_lp.cli.token import token
 from jwt_lp.cli.undo import undo
 from jwt_lp.cli.usage import usage
-from jwt_lp.cli.verifying import verify
+from jwt_lp.cli.verify import verify
 from jwt_lp.errors import InvalidToken, JwtLpError, PolicyError
 
 _HOSTS: Final = ("Django", "djangorestframework", "Flask", "starlette", "fastapi")
@@ -43,7 +43,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except (PolicyError, InvalidToken) as error:
-            raise Refusal(str(error)) from error
+            raise CheckFailed(str(error)) from error
         except JwtLpError as error:
             raise Failure(*getattr(error, "faults", (str(error),))) from error
         except click.Abort:
@@ -69,9 +69,9 @@ def commands(ctx: click.Context) -> None:
     A first round:
       jwt-lp routes shop.main:app                 every route and what it asks for
       jwt-lp routes shop.main:app --suggest       the lines that are missing
-      jwt-lp observed server.log                  who would be refused, were it enforced
+      jwt-lp observed server.log                  who would be refused if it were enforced
       jwt-lp explain - --app shop.main:app --route "GET /orders/7"
-      jwt-lp lint - < token                       what a token need not carry
+      jwt-lp lint - < token                       what a token carries without need
       jwt-lp keys new                             keys that sign your own tokens
       jwt-lp issue alice orders:read              a token of your own issuer
 

@@ -27,13 +27,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jwt_lp.cli.loop import give_back, remember, take_back
-from jwt_lp.revocation import PAUSE, Entry
-from jwt_lp.signing import SigningKey, sign
+from jwt_lp.cli.demo_review import record_history, review_and_apply, undo_plan
+from jwt_lp.jose.signing import SigningKey, sign
+from jwt_lp.revocation.entries import RevocationEntry
+from jwt_lp.revocation.poller import POLL_INTERVAL
 from jwt_lp.stores import open_store
 
 AUDIENCE: Final = "https://orders.example"
-PATIENCE: Final = 30.0
+START_TIMEOUT: Final = 30.0
 # (column, what must be installed, the example)
 HOSTS: Final = (
     ("Django", ("django", "sqlalchemy"), "django_orders.py"),
@@ -45,14 +46,14 @@ HOSTS: Final = (
 
 
 @dataclass
-class Issuer:
+class DemoIssuer:
     """An issuer on loopback: it serves its key set over HTTP and signs with the first key."""
 
     server: ThreadingHTTPServer
     store: str
     folder: Path
-    kept: dict[str, str] = field(default_factory=dict[str, str])
-    said: list[str] = field(default_factory=list[str])
+    tokens: dict[str, str] = field(default_factory=dict[str, str])
+    notes: list[str] = field(default_factory=list[str])
     journal: Path = Path()
     keys: list[SigningKey] = field(default_factory=lambda: [SigningKey.generate("ES256") for _ in range(2)])
 
@@ -87,101 +88,103 @@ class Issuer:
 
 
 @dataclass(frozen=True)
-class Step:
+class DemoStep:
     """One request, made to every host alike, and the one right answer."""
 
     title: str
     request: str
-    token: Callable[[Issuer], str | None]
+    token: Callable[[DemoIssuer], str | None]
     expected: int
-    before: Callable[[Issuer], None] = lambda _: None
+    before: Callable[[DemoIssuer], None] = lambda _: None
 
 
-def _tampered(issuer: Issuer) -> str:
+def _tampered_token(issuer: DemoIssuer) -> str:
     token = issuer.token("orders:list")
     head, _, rest = token.partition(".")
     payload, _, signature = rest.partition(".")
     return f"{head}.{payload}.{'A' if signature[0] != 'A' else 'B'}{signature[1:]}"
 
 
-def _stranger(issuer: Issuer) -> str:
-    return Issuer(issuer.server, issuer.store, issuer.folder).token("orders:list")
+def _foreign_token(issuer: DemoIssuer) -> str:
+    return DemoIssuer(issuer.server, issuer.store, issuer.folder).token("orders:list")
 
 
-def _take_back(issuer: Issuer) -> None:
-    """Take one permission back from carol, and wait until every service has asked what was taken back."""
+def _revoke_permission(issuer: DemoIssuer) -> None:
+    """Revoke one permission of carol's, and wait until every service has asked what was revoked."""
     store = open_store(issuer.store)
-    taken = Entry(id=secrets.token_hex(8), of="subject", issuer=issuer.address, name="carol", pattern="orders:list")
+    taken = RevocationEntry(
+        id=secrets.token_hex(8), of="subject", issuer=issuer.address, name="carol", pattern="orders:list"
+    )
     store.revoke([taken], at=time.time(), by="demo")
     store.close()
-    time.sleep(PAUSE + 1)
+    time.sleep(POLL_INTERVAL + 1)
 
 
-def _past(issuer: Issuer) -> None:
-    remember(issuer.store, issuer.address)
+def _record_history(issuer: DemoIssuer) -> None:
+    record_history(issuer.store, issuer.address)
 
 
-def _review(issuer: Issuer) -> None:
-    issuer.journal, lines = take_back(issuer.store, issuer.address, issuer.folder)
-    issuer.said += lines
-    time.sleep(PAUSE + 1)
+def _review_and_apply(issuer: DemoIssuer) -> None:
+    issuer.journal, lines = review_and_apply(issuer.store, issuer.address, issuer.folder)
+    issuer.notes += lines
+    time.sleep(POLL_INTERVAL + 1)
 
 
-def _undo(issuer: Issuer) -> None:
-    give_back(issuer.store, issuer.journal)
-    time.sleep(PAUSE + 1)
+def _undo_plan(issuer: DemoIssuer) -> None:
+    undo_plan(issuer.store, issuer.journal)
+    time.sleep(POLL_INTERVAL + 1)
 
 
-def _dave(issuer: Issuer) -> str:
+def _token_of_dave(issuer: DemoIssuer) -> str:
     """One token that lives through the review, the plan and its undoing."""
-    return issuer.kept.setdefault("dave", issuer.token("orders:list orders:create", sub="dave"))
+    return issuer.tokens.setdefault("dave", issuer.token("orders:list orders:create", sub="dave"))
 
 
-def _carol(issuer: Issuer) -> str:
+def _token_of_carol(issuer: DemoIssuer) -> str:
     """One token, kept through all of the steps that are about it."""
-    return issuer.kept.setdefault("carol", issuer.token("orders:*", sub="carol"))
+    return issuer.tokens.setdefault("carol", issuer.token("orders:*", sub="carol"))
 
 
 STEPS: Final = (
-    Step("no token", "GET /orders", lambda _: None, 401),
-    Step("no token, but public", "GET /health", lambda _: None, 200),
-    Step("for another audience", "GET /orders", lambda i: i.token("orders:list", aud="https://bills.example"), 401),
-    Step(
+    DemoStep("no token", "GET /orders", lambda _: None, 401),
+    DemoStep("no token, but public", "GET /health", lambda _: None, 200),
+    DemoStep("for another audience", "GET /orders", lambda i: i.token("orders:list", aud="https://bills.example"), 401),
+    DemoStep(
         "expired a minute ago",
         "GET /orders",
         lambda i: i.token("orders:list", lifetime=-60, iat=int(time.time()) - 360),
         401,
     ),
-    Step("tampered with", "GET /orders", _tampered, 401),
-    Step("holds orders:list", "GET /orders", lambda i: i.token("orders:list"), 200),
-    Step("holds orders:list", "POST /orders", lambda i: i.token("orders:list"), 403),
-    Step("holds orders:7:read", "GET /orders/7", lambda i: i.token("orders:7:read"), 200),
-    Step("holds orders:7:read", "GET /orders/8", lambda i: i.token("orders:7:read"), 403),
-    Step("has the role clerk", "GET /orders", lambda i: i.token(roles=("clerk",)), 200),
-    Step("has the role clerk", "GET /orders/7", lambda i: i.token(roles=("clerk",)), 403),
-    Step("has the role auditor", "GET /orders/7", lambda i: i.token(roles=("auditor",)), 200),
-    Step("holds orders:*", "GET /orders", lambda i: i.token("orders:*"), 200),
-    Step("holds orders:*", "GET /orders/7", lambda i: i.token("orders:*"), 403),
-    Step("holds orders:**", "GET /orders/7", lambda i: i.token("orders:**"), 200),
-    Step("holds **, unmarked", "GET /report", lambda i: i.token("**"), 403),
-    Step("carol's: orders:*", "GET /orders", _carol, 200),
-    Step("orders:list is gone", "GET /orders", _carol, 403, _take_back),
-    Step("bob's: orders:*", "GET /orders", lambda i: i.token("orders:*", sub="bob"), 200),
-    Step("dave's: list, create", "GET /orders", _dave, 200, _past),
-    Step("reviewed: no create", "POST /orders", _dave, 403, _review),
-    Step("list is in use", "GET /orders", _dave, 200),
-    Step("the plan is undone", "POST /orders", _dave, 201, _undo),
-    Step("signed by a stranger", "GET /orders", _stranger, 401),
-    Step("signed with next key", "GET /orders", lambda i: i.token("orders:list"), 200, Issuer.rotate),
-    Step("with the issuer down", "GET /orders", lambda i: i.token("orders:list"), 200, Issuer.stop),
+    DemoStep("tampered with", "GET /orders", _tampered_token, 401),
+    DemoStep("holds orders:list", "GET /orders", lambda i: i.token("orders:list"), 200),
+    DemoStep("holds orders:list", "POST /orders", lambda i: i.token("orders:list"), 403),
+    DemoStep("holds orders:7:read", "GET /orders/7", lambda i: i.token("orders:7:read"), 200),
+    DemoStep("holds orders:7:read", "GET /orders/8", lambda i: i.token("orders:7:read"), 403),
+    DemoStep("has the role clerk", "GET /orders", lambda i: i.token(roles=("clerk",)), 200),
+    DemoStep("has the role clerk", "GET /orders/7", lambda i: i.token(roles=("clerk",)), 403),
+    DemoStep("has the role auditor", "GET /orders/7", lambda i: i.token(roles=("auditor",)), 200),
+    DemoStep("holds orders:*", "GET /orders", lambda i: i.token("orders:*"), 200),
+    DemoStep("holds orders:*", "GET /orders/7", lambda i: i.token("orders:*"), 403),
+    DemoStep("holds orders:**", "GET /orders/7", lambda i: i.token("orders:**"), 200),
+    DemoStep("holds **, unmarked", "GET /report", lambda i: i.token("**"), 403),
+    DemoStep("carol's: orders:*", "GET /orders", _token_of_carol, 200),
+    DemoStep("orders:list is gone", "GET /orders", _token_of_carol, 403, _revoke_permission),
+    DemoStep("bob's: orders:*", "GET /orders", lambda i: i.token("orders:*", sub="bob"), 200),
+    DemoStep("dave's: list, create", "GET /orders", _token_of_dave, 200, _record_history),
+    DemoStep("reviewed: no create", "POST /orders", _token_of_dave, 403, _review_and_apply),
+    DemoStep("list is in use", "GET /orders", _token_of_dave, 200),
+    DemoStep("the plan is undone", "POST /orders", _token_of_dave, 201, _undo_plan),
+    DemoStep("signed by a stranger", "GET /orders", _foreign_token, 401),
+    DemoStep("signed with next key", "GET /orders", lambda i: i.token("orders:list"), 200, DemoIssuer.rotate),
+    DemoStep("with the issuer down", "GET /orders", lambda i: i.token("orders:list"), 200, DemoIssuer.stop),
 )
 
 LESSONS: Final = (
     "One declaration a route, one meaning in every host: the same request gets the same answer everywhere.",
     "A token opens what it carries and no more: one order, one method, one audience, and not a second longer.",
     "orders:* is one segment (orders:list), orders:** is any depth (orders:7:read).",
-    "orders:list was taken back from carol while her token lived: the next request was refused, bob's was not.",
-    "dave never used orders:create in 300 days: a review found it, a plan took it back from his live token, undo gave it back.",
+    "orders:list was revoked from carol while her token lived: the next request was refused, bob's was not.",
+    "dave never used orders:create in 300 days: a review found it, a plan revoked it in his live token, undo restored it.",
     "A route on which nothing is declared (/report) is refused, whatever the token holds.",
     "Keys were fetched ahead of time: neither a new key nor an issuer that is down was felt by a request.",
 )
@@ -204,14 +207,14 @@ def demo() -> int:
         console.print(
             f"An issuer serves its key set at {issuer.address}/jwks.json; starting the orders API on five hosts …"
         )
-        served = [stack.enter_context(_served(name, folder / example, issuer)) for name, _, example in HOSTS]
+        served = [stack.enter_context(_serve_example(name, folder / example, issuer)) for name, _, example in HOSTS]
         for each in served:
             each.wait()
-        table, right = _asked(issuer, {each.name: each.port for each in served})
+        table, right = _ask_all(issuer, {each.name: each.port for each in served})
     console.print(table)
     for lesson in LESSONS:
         console.print(Text(f"· {lesson}"))
-    for line in issuer.said:
+    for line in issuer.notes:
         console.print(Text(f"· {line}"), soft_wrap=True)
     total = len(STEPS) * len(HOSTS)
     console.print(
@@ -220,7 +223,7 @@ def demo() -> int:
     return 0 if right == total else 1
 
 
-def _asked(issuer: Issuer, ports: dict[str, int]) -> tuple[Table, int]:
+def _ask_all(issuer: DemoIssuer, ports: dict[str, int]) -> tuple[Table, int]:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("request", no_wrap=True)
     table.add_column("the token", no_wrap=True)
@@ -252,8 +255,8 @@ def _status(pool: urllib3.PoolManager, port: int, host: str, request: str, token
 
 
 @contextmanager
-def _issuer() -> Generator[Issuer]:
-    class Handler(BaseHTTPRequestHandler):
+def _issuer() -> Generator[DemoIssuer]:
+    class JwksHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = json.dumps({"keys": [key.public_jwk() for key in issuer.keys]}).encode()
             self.send_response(200)
@@ -265,15 +268,15 @@ def _issuer() -> Generator[Issuer]:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), JwksHandler)
     with tempfile.TemporaryDirectory() as folder:
-        issuer = Issuer(server, f"sqlite:///{folder}/access.db", Path(tempfile.mkdtemp(prefix="jwt-lp-demo-")))
+        issuer = DemoIssuer(server, f"sqlite:///{folder}/access.db", Path(tempfile.mkdtemp(prefix="jwt-lp-demo-")))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield issuer
 
 
 @dataclass(frozen=True)
-class Served:
+class ExampleServer:
     """One example that runs in a process of its own."""
 
     name: str
@@ -283,7 +286,7 @@ class Served:
 
     def wait(self) -> None:
         """Return when it answers; `ClickException` with its last words where it does not start."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
@@ -296,7 +299,7 @@ class Served:
 
 
 @contextmanager
-def _served(name: str, example: Path, issuer: Issuer) -> Generator[Served]:
+def _serve_example(name: str, example: Path, issuer: DemoIssuer) -> Generator[ExampleServer]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = int(probe.getsockname()[1])
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("JWT_LP_", "DJANGO_"))}
@@ -313,7 +316,7 @@ def _served(name: str, example: Path, issuer: Issuer) -> Generator[Served]:
         command = [sys.executable, str(example), str(port)]
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, text=True)  # noqa: S603 - our own
         try:
-            yield Served(name, port, process, log)
+            yield ExampleServer(name, port, process, log)
         finally:
             process.kill()
             process.wait()

@@ -10,16 +10,16 @@ from urllib.parse import urlsplit
 
 import click
 
-from jwt_lp.cli.answer import Answer, Question, show, show_json
-from jwt_lp.cli.given import bare, refuse_file
-from jwt_lp.cli.lacking import Leaf, leaves
+from jwt_lp.cli.explain_view import ExplainRequest, Explanation, print_explanation, print_explanation_json
+from jwt_lp.cli.missing_grants import AtomResult, evaluate_atoms
 from jwt_lp.cli.output import Failure, say
-from jwt_lp.cli.steps import walk
-from jwt_lp.cli.target import TOKEN_VARIABLE, app_option, application, settings, settings_option, silenced
-from jwt_lp.decision import Call
-from jwt_lp.guard import Guard
-from jwt_lp.jws import MAX_TOKEN, fingerprint
-from jwt_lp.requirements import AUTHENTICATED, Facts, Requirement, all_of
+from jwt_lp.cli.target import TOKEN_VARIABLE, app_option, application, settings, settings_option, silence_logs
+from jwt_lp.cli.token_input import normalize_token, reject_file_argument
+from jwt_lp.cli.verification_trace import trace_verification
+from jwt_lp.guard.decisions import Call
+from jwt_lp.guard.guard import Guard
+from jwt_lp.jose.jws import MAX_TOKEN, fingerprint
+from jwt_lp.permissions.requirements import AUTHENTICATED, EvaluationContext, Requirement, all_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,17 +64,17 @@ def explain(
     """  # noqa: D301 - a real backspace is what click looks for
     # Taken out of the environment first: an application that reads its settings there would trip over it.
     sent = os.environ.pop(TOKEN_VARIABLE, "")
-    question = _question(ctx, require, address, target, where)
-    token = _token(words, sent) if words or sent or question.asks_token else ""
-    with silenced():
-        answer = _answer(question, token)
-    (show_json if as_json else show)(answer)
+    question = _build_request(ctx, require, address, target, where)
+    token = _token(words, sent) if words or sent or question.requires_token else ""
+    with silence_logs():
+        answer = _explain(question, token)
+    (print_explanation_json if as_json else print_explanation)(answer)
     ctx.exit(0 if answer.decision.passes else 1)
 
 
-def _question(
+def _build_request(
     ctx: click.Context, require: tuple[str, ...], address: str | None, target: str | None, where: str | None
-) -> Question:
+) -> ExplainRequest:
     if require and address:
         raise click.UsageError("--require and --route are two ways to ask: use one")
     if target and where:
@@ -83,24 +83,24 @@ def _question(
         raise click.UsageError("--route needs the application: --app MODULE:APP")
     if target or (ctx.obj and not where):
         app, host = application(target, ctx.obj)
-        with silenced():
+        with silence_logs():
             guard = host.guard(app)
         if address:
-            method, path = _call(address)
-            with silenced():
+            method, path = _parse_call(address)
+            with silence_logs():
                 found = host.resolve(app, method, path)
             if found is None:
                 raise Failure(f"no route of the application serves {method} {path}: jwt-lp routes lists them")
             route = guard.rules.declare(found[0])
-            return Question(guard, f"{method} {route.template}", route.requirement, found[1], route)
+            return ExplainRequest(guard, f"{method} {route.template}", route.requirement, found[1], route)
     else:
-        with silenced():
+        with silence_logs():
             guard = Guard(settings(where))
         ctx.call_on_close(guard.close)
-    return Question(guard, "", _required(require))
+    return ExplainRequest(guard, "", _parse_required(require))
 
 
-def _call(address: str) -> tuple[str, str]:
+def _parse_call(address: str) -> tuple[str, str]:
     method, _, rest = address.strip().rpartition(" ")
     path = urlsplit(rest).path
     if not path.startswith("/"):
@@ -108,7 +108,7 @@ def _call(address: str) -> tuple[str, str]:
     return method.strip().upper() or "GET", path
 
 
-def _required(require: tuple[str, ...]) -> Requirement:
+def _parse_required(require: tuple[str, ...]) -> Requirement:
     for permission in require:
         if permission.count(".") == 2 and permission.startswith("ey"):  # noqa: PLR2004 - a token has three parts
             raise click.UsageError("--require is followed by a permission, not by a token")
@@ -124,7 +124,7 @@ def _token(words: Sequence[str], sent: str) -> str:
     if words[-1:] == ("-",):
         given = sys.stdin.read(2 * MAX_TOKEN)
     elif words:
-        refuse_file(words)
+        reject_file_argument(words)
         say("note: a token given as an argument stays in the shell's history: pass - and pipe it in", err=True)
         given = words[-1]
     elif sent:
@@ -133,20 +133,20 @@ def _token(words: Sequence[str], sent: str) -> str:
         given = str(click.prompt("Token", hide_input=True, err=True))
     else:
         raise click.UsageError(f"which token? pass - and pipe it in, or set {TOKEN_VARIABLE}")
-    return bare(given)
+    return normalize_token(given)
 
 
-def _answer(question: Question, token: str) -> Answer:
+def _explain(question: ExplainRequest, token: str) -> Explanation:
     guard, requirement = question.guard, question.requirement
     # As if from this machine, so that a development token is judged on its own.
     call = Call(question.label.partition(" ")[0], lambda: "", lambda _: (), "", "127.0.0.1")
     header = f"Bearer {token}" if token else None
     decision = guard.check(header, requirement, question.params, question.label, call=call)
-    found = walk(guard, token, time.time()) if token else None
-    held: list[Leaf] = []
+    found = trace_verification(guard, token, time.time()) if token else None
+    held: list[AtomResult] = []
     if found is not None and found.token is not None and found.issuer is not None and requirement is not None:
         names = sorted(name for name in guard.settings.bind if name in question.params)
-        whole = requirement.bound({name: guard.settings.bind[name] for name in names})
-        facts = Facts(found.token.permissions, question.params, found.token.claims, found.token.issuer_name)
-        held = leaves(whole, facts, found.token, found.issuer, guard.settings)
-    return Answer(question, found, decision, tuple(held), fingerprint(token, len(token)) if token else "")
+        whole = requirement.with_bindings({name: guard.settings.bind[name] for name in names})
+        facts = EvaluationContext(found.token.permissions, question.params, found.token.claims, found.token.issuer_name)
+        held = evaluate_atoms(whole, facts, found.token, found.issuer, guard.settings)
+    return Explanation(question, found, decision, tuple(held), fingerprint(token, len(token)) if token else "")

@@ -7,31 +7,41 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from jwt_lp.cli._params import Day
-from jwt_lp.cli.filed import blamed, file_argument, form_option, given, naming, only_issuer, progress
-from jwt_lp.cli.memory import Where, format_option, put, put_list, store_options
-from jwt_lp.cli.output import FAINT, Failure, brief, count, say, text
-from jwt_lp.holding import HELD, all_held
-from jwt_lp.tabular import rows
+from jwt_lp.cli.output import DIM, Failure, brief, count, say, text
+from jwt_lp.cli.param_types import DayParam
+from jwt_lp.cli.row_input import (
+    default_issuer,
+    file_argument,
+    form_option,
+    open_input,
+    prefix_faults,
+    progress_bar,
+    subject_naming,
+)
+from jwt_lp.cli.store import StoreOptions, format_option, print_json_list, print_line, store_options
+from jwt_lp.usage.assignment_import import ASSIGNMENT_FIELDS, read_assignments
+from jwt_lp.usage.row_reader import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jwt_lp.stores import Held, HeldRow, SightingRow, Store
-    from jwt_lp.tabular import Form
+    from jwt_lp.stores import HeldGrant, HeldGrantRow, ObservedGrantRow, Store
+    from jwt_lp.usage.row_reader import RowFormat
 
 _SHOWN: Final = 20
 
 
-@click.group(short_help="Bring in and show who holds what.")
+@click.group(short_help="Import and show who holds what.")
 def grants() -> None:
     """Commands for what subjects and clients are known to hold."""
 
 
-@grants.command("import", short_help="Bring in who holds what, from a file.")
+@grants.command("import", short_help="Import who holds what, from a file.")
 @file_argument
-@click.option("--as-of", type=Day(), metavar="DAY", required=True, help="The day that the file speaks of.")
-@click.option("--complete", is_flag=True, help="The file has all grants that there are, and replaces earlier ones.")
+@click.option("--as-of", type=DayParam(), metavar="DAY", required=True, help="The day that the file describes.")
+@click.option(
+    "--complete", is_flag=True, help="The file lists every grant that there is, and replaces earlier imports."
+)
 @form_option
 @click.option("--issuer", metavar="ISS", help="The iss of rows that name none.")
 @store_options
@@ -41,13 +51,13 @@ def import_grants(
     /,
     file: str,
     as_of: str,
-    form: Form | None,
+    form: RowFormat | None,
     issuer: str | None,
     *,
     complete: bool,
     **options: Any,
 ) -> None:
-    """Bring in grants from FILE: CSV or JSON Lines with subject or client, and grant or role; also issuer and since.
+    """Import grants from FILE: CSV or JSON Lines with subject or client, and grant or role; also issuer and since.
 
     A row with a role and no grant is the role as a whole. An import for the same day is replaced. Where one row is at
     fault, nothing is imported.
@@ -55,21 +65,28 @@ def import_grants(
     \b
       jwt-lp grants import grants.csv --as-of 2026-11-01 --complete --issuer https://login.example.com/
     """  # noqa: D301 - a real backspace is what click looks for
-    place = Where(**options)
+    place = StoreOptions(**options)
     found = place.settings(ctx)
     faults: dict[str, list[int]] = {}
-    with given(file, form) as opened, place.opened(found) as store, blamed(opened.name), progress(opened) as seen:
-        said, unread = rows(opened.lines(seen), opened.form, HELD, {}, ())
-        own = only_issuer(issuer, found)
-        held = all_held(said, own, naming(found), lambda line, why: faults.setdefault(why, []).append(line))
-        number = store.hold(_whole(held, opened.name, faults), as_of=as_of, complete=complete)
-        what = "all that there are" if complete else "some of those that there are"
+    with (
+        open_input(file, form) as opened,
+        place.open(found) as store,
+        prefix_faults(opened.name),
+        progress_bar(opened) as seen,
+    ):
+        said, unread = read_rows(opened.lines(seen), opened.form, ASSIGNMENT_FIELDS, {}, ())
+        own = default_issuer(issuer, found)
+        held = read_assignments(
+            said, own, subject_naming(found), lambda line, why: faults.setdefault(why, []).append(line)
+        )
+        number = store.import_grants(_all_or_nothing(held, opened.name, faults), as_of=as_of, complete=complete)
+        what = "the complete list" if complete else "not the complete list"
         say(f"{opened.name}: {count(number, 'grant')} as of {as_of}, {what}; added to {store.name}")
         if unread:
-            say(text(f"columns that nobody reads: {', '.join(map(brief, unread[:_SHOWN]))}", FAINT))
+            say(text(f"columns that are not read: {', '.join(map(brief, unread[:_SHOWN]))}", DIM))
 
 
-def _whole(held: Iterator[Held], name: str, faults: dict[str, list[int]]) -> Iterator[Held]:
+def _all_or_nothing(held: Iterator[HeldGrant], name: str, faults: dict[str, list[int]]) -> Iterator[HeldGrant]:
     """All of it, or a `Failure`, within the store's transaction: half of who holds what would be wrong."""
     yield from held
     if faults:
@@ -83,9 +100,9 @@ def _whole(held: Iterator[Held], name: str, faults: dict[str, list[int]]) -> Ite
 
 
 @grants.command(short_help="Show who is known to hold what.")
-@click.option("--subject", metavar="NAME", help="Only of this subject.")
-@click.option("--client", metavar="NAME", help="Only of this client.")
-@click.option("--issuer", metavar="ISS", help="Only of this iss.")
+@click.option("--subject", metavar="NAME", help="Only this subject.")
+@click.option("--client", metavar="NAME", help="Only this client.")
+@click.option("--issuer", metavar="ISS", help="Only this issuer.")
 @format_option
 @store_options
 @click.pass_context
@@ -98,38 +115,38 @@ def show(ctx: click.Context, /, form: str, **options: Any) -> None:
       jwt-lp grants show --subject alice
     """  # noqa: D301 - a real backspace is what click looks for
     wanted = {name: options.pop(name) for name in ("subject", "client", "issuer")}
-    place = Where(**options)
+    place = StoreOptions(**options)
     found = place.settings(ctx)
     if wanted["subject"] is not None and found is not None:
-        wanted["subject"] = naming(found)(only_issuer(wanted["issuer"], found), wanted["subject"])
-    with place.opened(found) as store:
-        imported = (row for row in store.held() if _wants(wanted, row.held))
-        seen = _seen(store, wanted)
+        wanted["subject"] = subject_naming(found)(default_issuer(wanted["issuer"], found), wanted["subject"])
+    with place.open(found) as store:
+        imported = (row for row in store.held_grants() if _matches(wanted, row.held))
+        seen = _observed(store, wanted)
         if form == "json":
-            put_list(json.dumps(each) for each in _plain(imported, seen))
+            print_json_list(json.dumps(each) for each in _as_json(imported, seen))
             return
         numbers = [0, 0]
         for row in imported:
             numbers[0] += 1
-            put(
+            print_line(
                 f"{_who(row.held)}: imported as of {row.as_of}{f', held since {row.held.since}' * (row.held.since != '')}"
             )
         for sighting in seen:
             numbers[1] += 1
-            put(f"{_who(sighting)}: seen from {sighting.first_day} to {sighting.last_day}")
-        say(text(f"{numbers[0]} imported, {numbers[1]} seen in tokens", FAINT))
+            print_line(f"{_who(sighting)}: seen from {sighting.first_day} to {sighting.last_day}")
+        say(text(f"{numbers[0]} imported, {numbers[1]} seen in tokens", DIM))
 
 
-def _wants(wanted: dict[str, Any], row: Held | SightingRow) -> bool:
+def _matches(wanted: dict[str, Any], row: HeldGrant | ObservedGrantRow) -> bool:
     return all(value is None or getattr(row, name) == value for name, value in wanted.items())
 
 
-def _seen(store: Store, wanted: dict[str, Any]) -> Iterator[SightingRow]:
-    found = store.sightings(issuer=wanted["issuer"], subject=wanted["subject"])
+def _observed(store: Store, wanted: dict[str, Any]) -> Iterator[ObservedGrantRow]:
+    found = store.observed_grants(issuer=wanted["issuer"], subject=wanted["subject"])
     return (row for row in found if wanted["client"] is None or row.client == wanted["client"])
 
 
-def _who(row: Held | SightingRow) -> str:
+def _who(row: HeldGrant | ObservedGrantRow) -> str:
     who = brief(row.subject) if row.subject else f"the client {brief(row.client)}" if row.client else "(no subject)"
     what = brief(row.grant) if row.grant else "all of it"
     role = f" through the role {brief(row.role)}" if row.role else ""
@@ -137,7 +154,7 @@ def _who(row: Held | SightingRow) -> str:
     return f"{who}{f' ({brief(row.issuer)})' * (row.issuer != '')}  {what}{role}{client}"
 
 
-def _plain(imported: Iterator[HeldRow], seen: Iterator[SightingRow]) -> Iterator[dict[str, object]]:
+def _as_json(imported: Iterator[HeldGrantRow], seen: Iterator[ObservedGrantRow]) -> Iterator[dict[str, object]]:
     for row in imported:
         yield {"known": "imported", **row.held._asdict(), "as_of": row.as_of, "complete": row.complete}
     for each in seen:

@@ -8,13 +8,13 @@ from typing import Final
 
 import click
 
-from jwt_lp._ring import Ring, read_ring
-from jwt_lp.cli._params import Span
-from jwt_lp.cli.output import FAINT, GOOD, LOUD, emit, grid, moment, notices, say, span, text
-from jwt_lp.keyring import AHEAD, FOLDER, add_key, rotate_keys, withdraw_key
-from jwt_lp.keys import USUAL_AGE, USUAL_PACE
+from jwt_lp.cli.output import DIM, OK, WARNING, emit, grid, moment, notices, say, span, text
+from jwt_lp.cli.param_types import DurationParam
+from jwt_lp.jose.key_files import Ring, read_ring
+from jwt_lp.jose.key_rotation import FOLDER, PUBLISH_AHEAD, add_key, rotate_keys, withdraw_key
+from jwt_lp.jose.remote_jwks import DEFAULT_AGE, DEFAULT_TIMINGS
 
-_STYLES: Final = {"current": GOOD, "next": "", "retired": FAINT, "dead": FAINT}
+_STYLES: Final = {"current": OK, "next": "", "retired": DIM, "dead": DIM}
 
 keys_option: Final = click.option(
     "--keys",
@@ -29,7 +29,7 @@ _algorithm_option: Final = click.option(
 )
 
 
-@click.group(short_help="Keep the keys that sign your own tokens.")
+@click.group(short_help="Manage the keys that sign your own tokens.")
 def keys() -> None:
     """Make, list, rotate and retire the keys that sign the tokens of your own issuer.
 
@@ -40,7 +40,7 @@ def keys() -> None:
       jwt-lp keys new                 a current key, and one that signs next
       jwt-lp keys list                which signs, and which are published until when
       jwt-lp keys rotate              let the next one sign
-      jwt-lp keys retire KID          take one out at once, as others may have it
+      jwt-lp keys retire KID          withdraw one at once that others may have
     """  # noqa: D301 - a real backspace is what click looks for
 
 
@@ -54,14 +54,14 @@ def new(folder: str, algorithm: str | None) -> None:
     """
     ring = add_key(folder, algorithm or "ES256")
     latest = max(key.published for key in ring.keys)
-    before = [key for key in ring.waiting if key.published < latest]
+    before = [key for key in ring.next_keys if key.published < latest]
     for key in ring.in_order():
         if key.published == latest:
             signs = "signs from now on" if key == ring.current else "signs after a rotation"
             if before:
                 signs = f"comes after the next key that there is already, {before[-1].kid}"
             say(f"made {key.kid} ({key.algorithm}) in {folder}/: it is published, and {signs}")
-    _say_when(ring)
+    _print_next_rotation(ring)
 
 
 @keys.command("list", short_help="Show which key signs, and which are published.")
@@ -71,7 +71,7 @@ def list_keys(folder: str, as_json: bool) -> None:  # noqa: FBT001 - click passe
     """Show the keys: the current one signs, the next ones and the retired ones are published beside it."""
     ring, now = read_ring(Path(folder)), time.time()
     if as_json:
-        emit(_listed(ring, folder, now))
+        emit(_as_json(ring, folder, now))
         return
     rows = [
         (
@@ -84,7 +84,7 @@ def list_keys(folder: str, as_json: bool) -> None:  # noqa: FBT001 - click passe
         for key in ring.in_order()
     ]
     grid(rows, ("STATE", "KID", "ALGORITHM", "SINCE", "PUBLISHED UNTIL"), fixed=4)
-    _say_when(ring)
+    _print_next_rotation(ring)
 
 
 @keys.command(short_help="Let the next key sign.")
@@ -92,13 +92,15 @@ def list_keys(folder: str, as_json: bool) -> None:  # noqa: FBT001 - click passe
 @_algorithm_option
 @click.option(
     "--ahead",
-    type=Span(),
-    default=f"{AHEAD / 60:.0f}m",
+    type=DurationParam(),
+    default=f"{PUBLISH_AHEAD / 60:.0f}m",
     show_default=True,
     help="How long the next key has to have been published.",
 )
 @click.option(
-    "--lifetime", type=Span(), help="The longest life of a token. Default: what was said last, and 1h at first."
+    "--lifetime",
+    type=DurationParam(),
+    help="The longest life of a token. Default: the last one given, and 1h at first.",
 )
 @click.option("--force", is_flag=True, help="Rotate though verifiers may not have the next key yet.")
 def rotate(folder: str, algorithm: str | None, ahead: int, lifetime: int | None, force: bool) -> None:  # noqa: FBT001
@@ -112,15 +114,15 @@ def rotate(folder: str, algorithm: str | None, ahead: int, lifetime: int | None,
     say(f"{ring.current.kid} ({ring.current.algorithm}) signs from now on")
     say(f"{retired.kid} is retired, and published until {moment(retired.until)}")
     if force:
-        _warn_of_haste(ring, ahead)
-    _say_when(ring)
+        _warn_of_early_rotation(ring, ahead)
+    _print_next_rotation(ring)
 
 
-@keys.command(short_help="Take a key out at once.")
+@keys.command(short_help="Withdraw a key at once.")
 @click.argument("kid")
 @keys_option
 def retire(kid: str, folder: str) -> None:
-    """Take the key KID out at once, as one that others may have. Its private half is deleted.
+    """Withdraw the key KID at once, as one that others may have. Its private half is deleted.
 
     Its tokens are refused as soon as verifiers have fetched the key set again. In place of the current key the next
     one signs.
@@ -130,31 +132,34 @@ def retire(kid: str, folder: str) -> None:
     say(f"{kid} is not published any more, and its private half is deleted")
     say(
         "a service takes its tokens until it has fetched the key set again: at the end of the set's max-age, "
-        f"{USUAL_AGE:.0f} s where it says none; restart what must refuse them sooner"
+        f"{DEFAULT_AGE:.0f} s where it says none; restart what must refuse them sooner"
     )
     if ring.current.kid != before.current.kid:
         say(f"{ring.current.kid} ({ring.current.algorithm}) signs from now on")
-        _warn_of_haste(ring, AHEAD)
-    _say_when(ring)
+        _warn_of_early_rotation(ring, PUBLISH_AHEAD)
+    _print_next_rotation(ring)
 
 
-def _warn_of_haste(ring: Ring, ahead: float) -> None:
+def _warn_of_early_rotation(ring: Ring, ahead: float) -> None:
     """Say what it costs that a key signs which verifiers may not have."""
     since = time.time() - ring.current.published
     if since < ahead:
         said = (
             f"it has been published for {span(since)} only: a verifier that has not fetched it yet refuses its tokens, "
-            f"for up to {USUAL_PACE.cooldown:.0f} s, and longer where it cannot fetch"
+            f"for up to {DEFAULT_TIMINGS.cooldown:.0f} s, and longer where it cannot fetch"
         )
         notices([said])
 
 
-def _say_when(ring: Ring) -> None:
-    for key in ring.waiting[:1]:
-        say(text("next: ", LOUD), f"{key.kid} ({key.algorithm}): rotate from {moment(key.published + AHEAD)} on")
+def _print_next_rotation(ring: Ring) -> None:
+    for key in ring.next_keys[:1]:
+        say(
+            text("next: ", WARNING),
+            f"{key.kid} ({key.algorithm}): rotate from {moment(key.published + PUBLISH_AHEAD)} on",
+        )
 
 
-def _listed(ring: Ring, folder: str, now: float) -> dict[str, object]:
+def _as_json(ring: Ring, folder: str, now: float) -> dict[str, object]:
     return {
         "folder": folder,
         "lifetime_seconds": ring.lifetime,

@@ -1,4 +1,4 @@
-"""What need these tokens not carry?"""
+"""What do these tokens carry that they do not need?"""
 
 from __future__ import annotations
 
@@ -10,45 +10,47 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 from rich.text import Text
 
-from jwt_lp._tables import nearest
-from jwt_lp._toml import read as read_toml
-from jwt_lp.cli.output import BAD, FAINT, GOOD, LOUD, brief, count, emit, grid, notices, say, text
+from jwt_lp._support.toml_lines import read_toml
+from jwt_lp._support.validation import did_you_mean
+from jwt_lp.cli.output import DIM, ERROR, OK, WARNING, brief, count, emit, grid, notices, say, text
 from jwt_lp.cli.sarif import sarif
-from jwt_lp.cli.target import app_option, application, settings, silenced
-from jwt_lp.cli.tokens import given, judged
+from jwt_lp.cli.target import app_option, application, settings, silence_logs
+from jwt_lp.cli.token_batch import lint_tokens, read_tokens
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.lint import RULES, SEVERITIES, LintOptions
-from jwt_lp.policy import EMPTY, Policy
-from jwt_lp.terms import Binding
+from jwt_lp.lint.linter import RULES, SEVERITIES, LintOptions
+from jwt_lp.permissions.requirement_nodes import Binding
+from jwt_lp.policy.file import EMPTY_POLICY, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from jwt_lp.cli.tokens import Linted, Unreadable
-    from jwt_lp.lint import Finding
-    from jwt_lp.settings import Settings
+    from jwt_lp.cli.token_batch import LintedToken, UnreadableToken
+    from jwt_lp.guard.settings import Settings
+    from jwt_lp.lint.linter import LintFinding
 
 _MAX_TOML: Final = 1024 * 1024
-_SHOWN: Final = 4
-_STYLES: Final[Mapping[str, str]] = {"error": BAD, "warning": LOUD, "note": FAINT}
+_MAX_SHOWN: Final = 4
+_STYLES: Final[Mapping[str, str]] = {"error": ERROR, "warning": WARNING, "note": DIM}
 
 
-class _Ground(NamedTuple):
+class _LintContext(NamedTuple):
     """What tokens are held against."""
 
     policy: Policy
     options: LintOptions
 
 
-class _Id(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
+class _CheckIdParam(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
     name = "id"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
         name = str(value)
-        return name if name in RULES else self.fail(f"there is no check {name!a}{nearest(name, RULES)}", param, ctx)
+        return (
+            name if name in RULES else self.fail(f"there is no check {name!a}{did_you_mean(name, RULES)}", param, ctx)
+        )
 
 
-@click.command("lint", short_help="Name what tokens need not carry.")
+@click.command("lint", short_help="Report what tokens carry without need.")
 @click.argument("words", metavar="[FILE|-|TOKEN]", nargs=-1)
 @click.option(
     "--format",
@@ -56,18 +58,18 @@ class _Id(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 
     type=click.Choice(["text", "json", "sarif"]),
     default="text",
     show_default=True,
-    help="How it is said; JSON and SARIF stand alone on standard output.",
+    help="The output format; JSON and SARIF are alone on standard output.",
 )
 @click.option(
     "--fail-on",
     type=click.Choice([*SEVERITIES, "never"]),
     default="warning",
     show_default=True,
-    help="The least that makes the exit code 1.",
+    help="The lowest severity that makes the exit code 1.",
 )
-@click.option("--policy", "path", metavar="FILE", help="The policy that permissions are held against.")
-@click.option("--only", type=_Id(), multiple=True, help="Make this check alone; repeat for more.")
-@click.option("--skip", type=_Id(), multiple=True, help="Leave this check out; repeat for more.")
+@click.option("--policy", "path", metavar="FILE", help="The policy that permissions are compared with.")
+@click.option("--only", type=_CheckIdParam(), multiple=True, help="Run this check alone; repeat for more.")
+@click.option("--skip", type=_CheckIdParam(), multiple=True, help="Leave this check out; repeat for more.")
 @app_option
 @click.option(
     "--settings",
@@ -77,7 +79,7 @@ class _Id(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 
 )
 @click.pass_context
 def lint(ctx: click.Context, /, **options: Any) -> None:
-    """Name what tokens need not carry, and what they lack: of any issuer, signed, unsigned or expired.
+    """Name what tokens carry without need, and what they lack: tokens of any issuer, signed, unsigned or expired.
 
     Nothing is verified, and no claim's value is ever printed. A FILE, or standard input for "-", has a token on each
     line; blank lines and lines that begin with # are skipped. A TOKEN as an argument ends up in the shell's history.
@@ -88,47 +90,47 @@ def lint(ctx: click.Context, /, **options: Any) -> None:
       jwt-lp lint tokens/staging.txt --app shop.main:app --fail-on error
       jwt-lp lint token.txt --format sarif > lint.sarif
 
-    With --app, permissions are held against what its routes ask for. Severities and exemptions are read from the
+    With --app, permissions are compared with what its routes ask for. Severities and exemptions are read from the
     settings: LINT, or [lint] in a FILE.toml.
 
     The exit code is 0 when all findings are below --fail-on, 1 when one is not, and 2 for what is no token.
     """  # noqa: D301 - a real backspace is what click looks for
-    ground = _ground(ctx, options["target"], options["where"], options["path"])
-    ground = ground._replace(options=_chosen(ground.options, options["only"], options["skip"]))
-    linted, unreadable = judged(given(options["words"]), *ground, time.time())
+    context = _lint_context(ctx, options["target"], options["where"], options["path"])
+    context = context._replace(options=_select_checks(context.options, options["only"], options["skip"]))
+    linted, unreadable = lint_tokens(read_tokens(options["words"]), *context, time.time())
     least: str = options["fail_on"]
     failed = least != "never" and any(each.report.reaches(least) for each in linted)  # type: ignore[arg-type]
     if options["form"] == "sarif":
         emit(sarif(linted, unreadable, version("jwt-lp")))
     elif options["form"] == "json":
-        emit(_plain(linted, unreadable, ground.options, failed=failed))
+        emit(_as_json(linted, unreadable, context.options, failed=failed))
     else:
-        _show(linted, ground.options)
+        _print_reports(linted, context.options)
     notices(map(str, unreadable), err=True)
     ctx.exit(2 if unreadable else 1 if failed else 0)
 
 
-def _ground(ctx: click.Context, target: str | None, where: str | None, path: str | None) -> _Ground:
+def _lint_context(ctx: click.Context, target: str | None, where: str | None, path: str | None) -> _LintContext:
     if target and where:
         raise click.UsageError("--app has settings of its own: leave --settings out")
     if target or (ctx.obj and not where):
         app, host = application(target, ctx.obj)
-        with silenced():
+        with silence_logs():
             guard, routes = host.guard(app), host.routes(app)
         marks = [route.requirement for route in routes if route.requirement is not None]
-        leaves = [leaf for mark in marks for leaf in mark.leaves() if isinstance(leaf, Binding)]
+        leaves = [leaf for mark in marks for leaf in mark.atoms() if isinstance(leaf, Binding)]
         read = frozenset(path[0] for leaf in leaves for _, path in leaf.paths)
-        found = _of(guard.settings, read)
+        found = _service_context(guard.settings, read)
         asked = frozenset(each for mark in marks for each in mark.permissions)
-        found = found._replace(options=replace(found.options, asked=asked))
+        found = found._replace(options=replace(found.options, required=asked))
     elif where is None:
-        found = _Ground(EMPTY, LintOptions())
+        found = _LintContext(EMPTY_POLICY, LintOptions())
     else:
-        found = _alone(where) or _of(settings(where), frozenset())
+        found = _options_file(where) or _service_context(settings(where), frozenset())
     return found._replace(policy=Policy.load(path)) if path else found
 
 
-def _alone(where: str) -> _Ground | None:
+def _options_file(where: str) -> _LintContext | None:
     """What a file says that has `[lint]` and no issuer's settings."""
     if not where.endswith(".toml"):
         return None
@@ -136,12 +138,12 @@ def _alone(where: str) -> _Ground | None:
     if set(data) != {"lint"}:
         return None
     try:
-        return _Ground(EMPTY, LintOptions.from_mapping(data["lint"], "lint"))
+        return _LintContext(EMPTY_POLICY, LintOptions.from_mapping(data["lint"], "lint"))
     except ConfigurationError as error:
         raise ConfigurationError(*(f"{where}: {fault}" for fault in error.faults)) from None
 
 
-def _of(found: Settings, read: frozenset[str]) -> _Ground:
+def _service_context(found: Settings, read: frozenset[str]) -> _LintContext:
     """The service's policy and options, with the claims that its profiles, bindings and audiences name."""
     names = {*found.lint.read, *read, *(path[0] for each in found.bind.values() for _, path in each.paths)}
     names |= {each for allowed in found.claims.values() for each in allowed.claims}
@@ -151,37 +153,37 @@ def _of(found: Settings, read: frozenset[str]) -> _Ground:
         names |= {*profile.expected, *(each for group in profile.any_of for each in group)}
         names |= {source.path[0] for source in (*profile.sources, *profile.ceiling)}
         names |= {rule.claim for rules in profile.apps for rule in rules}
-    return _Ground(found.policy, replace(found.lint, read=frozenset(names)))
+    return _LintContext(found.policy, replace(found.lint, read=frozenset(names)))
 
 
-def _chosen(options: LintOptions, only: Sequence[str], skip: Sequence[str]) -> LintOptions:
+def _select_checks(options: LintOptions, only: Sequence[str], skip: Sequence[str]) -> LintOptions:
     off = [each for each in RULES if each in skip or (only and each not in only)]
     return replace(options, severity={**options.severity, **dict.fromkeys(off, "off")}) if off else options
 
 
-def _show(linted: Sequence[Linted], options: LintOptions) -> None:
+def _print_reports(linted: Sequence[LintedToken], options: LintOptions) -> None:
     for each in linted:
         report = each.report
         place = f"{each.file}:{each.line}: " if each.file else f"line {each.line}: " if each.line > 1 else ""
-        say(text(f"{place}token {each.token}", FAINT), text(f", {count(report.size, 'character')}", FAINT))
+        say(text(f"{place}token {each.token}", DIM), text(f", {count(report.size, 'character')}", DIM))
         grid((_row(finding) for finding in report.findings), fixed=2)
         parts = [count(sum(f.severity == name for f in report.findings), name) for name in SEVERITIES]
-        less = f"; {report.saved} characters less without what is named" if report.saved else ""
-        exempt = f"; {len(report.exempt)} exempt, not mended" if report.exempt else ""
-        say(text(", ".join(parts), _STYLES[report.worst] if report.worst else GOOD), less, exempt)
+        less = f"; {report.saved} characters shorter without what is reported" if report.saved else ""
+        exempt = f"; {len(report.exempt)} exempt, not fixed" if report.exempt else ""
+        say(text(", ".join(parts), _STYLES[report.worst] if report.worst else OK), less, exempt)
     if options.off:
-        more = f" and {len(options.off) - _SHOWN} more" if len(options.off) > _SHOWN else ""
-        say(text(f"{count(len(options.off), 'check')} left out: {', '.join(options.off[:_SHOWN])}{more}", LOUD))
+        more = f" and {len(options.off) - _MAX_SHOWN} more" if len(options.off) > _MAX_SHOWN else ""
+        say(text(f"{count(len(options.off), 'check')} left out: {', '.join(options.off[:_MAX_SHOWN])}{more}", WARNING))
 
 
-def _row(finding: Finding) -> tuple[Text, Text, Text]:
+def _row(finding: LintFinding) -> tuple[Text, Text, Text]:
     less = f" ({count(finding.characters, 'character')})" if finding.characters else ""
-    said = text(f"{brief(finding.message)}{less}"), text(finding.remedy, FAINT)
+    said = text(f"{brief(finding.message)}{less}"), text(finding.remedy, DIM)
     return text(finding.severity, _STYLES[finding.severity]), text(finding.id), Text("\n").join(said)
 
 
-def _plain(
-    linted: Sequence[Linted], unreadable: Sequence[Unreadable], options: LintOptions, *, failed: bool
+def _as_json(
+    linted: Sequence[LintedToken], unreadable: Sequence[UnreadableToken], options: LintOptions, *, failed: bool
 ) -> dict[str, object]:
     return {
         "failed": failed,

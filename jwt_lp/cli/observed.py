@@ -1,4 +1,4 @@
-"""Who would be refused, were it enforced?
+"""Who would be refused if it were enforced?
 
 Reads the guard's own log lines, `jwt-lp observed {...}`, wherever they stand in a line: alone, behind a prefix, or
 inside the string of a JSON log, however often that was escaped.
@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Final, TypeAlias, cast
 
 import click
 
-from jwt_lp.cli.output import BAD, FAINT, GOOD, brief, emit, grid, notices, say, text
+from jwt_lp.cli.output import DIM, ERROR, OK, brief, emit, grid, notices, say, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _MAX_LINE: Final = 1024 * 1024
 _MAX_GROUPS: Final = 10_000
 _MAX_SUBJECTS: Final = 1_000
-_SHOWN: Final = 3
-_WRAPPINGS: Final = 4
+_MAX_SHOWN: Final = 3
+_MAX_NESTING: Final = 4
 
 _MARK: Final = re.compile(r"jwt-lp (observed|observing|refused) (?=\{)")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,6})?\d*(?:Z|[+-]\d\d:?\d\d)?")
@@ -37,7 +37,7 @@ Key: TypeAlias = tuple[str, str, tuple[str, ...]]
 
 
 @dataclass(slots=True)
-class Group:
+class RefusalGroup:
     """The would-be refusals of one route for one reason."""
 
     requirement: str
@@ -65,16 +65,16 @@ class Group:
     def who(self) -> str:
         """A few subjects by name, and how many more."""
         names = [f"{issuer}/{subject}" if issuer else subject for issuer, subject in self.subjects]
-        rest = len(names) - _SHOWN
+        rest = len(names) - _MAX_SHOWN
         plus = "" if rest <= 0 else f" +{rest}{' or more' if self.more else ''}"
-        return f"{', '.join(map(brief, names[:_SHOWN]))}{plus}" or "no subject: no good token was sent"
+        return f"{', '.join(map(brief, names[:_MAX_SHOWN]))}{plus}" or "no subject: no good token was sent"
 
 
 @dataclass(slots=True)
-class Findings:
+class ObserveReport:
     """What a log holds. Memory is bounded, whatever its size."""
 
-    groups: dict[Key, Group] = field(default_factory=dict[Key, Group])
+    groups: dict[Key, RefusalGroup] = field(default_factory=dict[Key, RefusalGroup])
     lines: int = 0
     observing: int = 0
     observed: int = 0
@@ -82,7 +82,7 @@ class Findings:
     unreadable: int = 0
     beyond: int = 0
 
-    def take(self, line: str) -> None:
+    def read_line(self, line: str) -> None:
         """Read one line."""
         for kind, event, at in _events(line):
             if kind == "refused":
@@ -104,18 +104,18 @@ class Findings:
             self.beyond += 1
             return
         if group is None:
-            group = self.groups[key] = Group(_text(event, "requirement"))
+            group = self.groups[key] = RefusalGroup(_text(event, "requirement"))
         group.add(event, at)
 
     @property
-    def proven(self) -> bool:
+    def has_evidence(self) -> bool:
         """Whether the log shows a guard that was observing."""
         return bool(self.observing or self.observed)
 
     @property
     def safe(self) -> bool:
         """Whether enforcing would refuse nobody that the log knows of."""
-        return self.proven and not self.observed and not self.unreadable
+        return self.has_evidence and not self.observed and not self.unreadable
 
 
 @click.command(short_help="Read a log of observe mode: who would be refused?")
@@ -136,17 +136,17 @@ def observed(ctx: click.Context, logs: tuple[IO[bytes], ...], *, as_json: bool) 
     would have refused. It is 1 when there would be refusals or guard lines that cannot be read, and 2 when the log
     says nothing either way.
     """  # noqa: D301 - a real backspace is what click looks for
-    found = Findings()
+    found = ObserveReport()
     for log in logs:
         for line in _lines(log):
             found.lines += 1
             if "jwt-lp " in line:
-                found.take(line)
+                found.read_line(line)
     if as_json:
-        emit(_plain(found))
+        emit(_as_json(found))
     else:
-        _show(found)
-    ctx.exit(0 if found.safe else 1 if found.proven or found.unreadable else 2)
+        _print_report(found)
+    ctx.exit(0 if found.safe else 1 if found.has_evidence or found.unreadable else 2)
 
 
 def _lines(log: IO[bytes]) -> Iterator[str]:
@@ -169,7 +169,7 @@ def _event(said: str) -> tuple[dict[str, object] | None, int]:
     """The JSON object at the start of `said`, and how much of it that took; the string may be escaped."""
     decoder = json.JSONDecoder()
     inner, size = said, 0
-    for _ in range(_WRAPPINGS):
+    for _ in range(_MAX_NESTING):
         try:
             found, end = decoder.raw_decode(inner)
         except (ValueError, RecursionError):
@@ -201,48 +201,48 @@ def _time(said: str) -> datetime | None:
     return datetime.fromtimestamp(float(epoch[1]), UTC) if epoch else None
 
 
-def _sorted(found: Findings) -> Iterable[tuple[Key, Group]]:
+def _sorted(found: ObserveReport) -> Iterable[tuple[Key, RefusalGroup]]:
     return sorted(found.groups.items(), key=lambda each: (-each[1].count, each[0]))
 
 
-def _when(at: datetime | None) -> str | None:
+def _time_text(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _show(found: Findings) -> None:
+def _print_report(found: ObserveReport) -> None:
     for (route, cause, missing), group in _sorted(found):
         why = f"{brief(cause)}: lacks {brief(', '.join(missing))}" if missing else brief(cause)
-        say(text(f"{group.count} x ", BAD), text(brief(route) or "(no route)", "bold"))
+        say(text(f"{group.count} x ", ERROR), text(brief(route) or "(no route)", "bold"))
         rows = [(text("  why"), text(why)), (text("  who"), text(group.who))]
         if group.requirement:
             rows.insert(0, (text("  asks for"), text(brief(group.requirement))))
         if group.first is not None:
-            rows.append((text("  when", FAINT), text(f"{_when(group.first)} to {_when(group.last)}", FAINT)))
+            rows.append((text("  when", DIM), text(f"{_time_text(group.first)} to {_time_text(group.last)}", DIM)))
         grid(rows, fixed=1)
     if found.beyond:
         notices([f"{found.beyond} more, of routes or reasons beyond the first {_MAX_GROUPS}"])
     if found.unreadable:
         notices([f"{found.unreadable} guard lines could not be read: cut, or written by another format"])
-    say(text(f"{found.lines} lines: {found.observed} would be refused, {found.refused} were refused", FAINT))
+    say(text(f"{found.lines} lines: {found.observed} would be refused, {found.refused} were refused", DIM))
     say(_verdict(found))
 
 
-def _verdict(found: Findings) -> Text:
+def _verdict(found: ObserveReport) -> Text:
     if found.safe:
-        return text("safe to enforce: a guard was observing, and let nothing pass that it would refuse", GOOD)
-    if found.proven or found.unreadable:
-        return text("not yet safe to enforce", BAD)
+        return text("safe to enforce: a guard was observing, and let nothing pass that it would refuse", OK)
+    if found.has_evidence or found.unreadable:
+        return text("not yet safe to enforce", ERROR)
     return text(
         "this log says nothing: it has no line of a guard that was observing. Is OBSERVE_UNTIL set, is the logger "
         "jwt_lp written here from WARNING up, and is the log there from the start of the process?",
-        BAD,
+        ERROR,
     )
 
 
-def _plain(found: Findings) -> dict[str, object]:
+def _as_json(found: ObserveReport) -> dict[str, object]:
     return {
         "safe": found.safe,
-        "observing": found.proven,
+        "observing": found.has_evidence,
         "lines": found.lines,
         "observed": found.observed,
         "refused": found.refused,
@@ -256,12 +256,12 @@ def _plain(found: Findings) -> dict[str, object]:
                 "requirement": group.requirement or None,
                 "count": group.count,
                 "subjects": [
-                    {"issuer": issuer, "subject": subject} for issuer, subject in list(group.subjects)[:_SHOWN]
+                    {"issuer": issuer, "subject": subject} for issuer, subject in list(group.subjects)[:_MAX_SHOWN]
                 ],
                 "distinct_subjects": len(group.subjects),
                 "more_subjects": group.more,
-                "first": _when(group.first),
-                "last": _when(group.last),
+                "first": _time_text(group.first),
+                "last": _time_text(group.last),
             }
             for (route, cause, missing), group in _sorted(found)
         ],

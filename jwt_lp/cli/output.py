@@ -20,12 +20,12 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-LOUD: Final = "bold yellow"
-BAD: Final = "bold red"
-GOOD: Final = "green"
-FAINT: Final = "dim"
+WARNING: Final = "bold yellow"
+ERROR: Final = "bold red"
+OK: Final = "green"
+DIM: Final = "dim"
 
-_MOST: Final = 300
+_MAX_LENGTH: Final = 300
 
 
 class Failure(click.ClickException):
@@ -38,7 +38,7 @@ class Failure(click.ClickException):
         super().__init__(lines[0] if len(lines) == 1 else "".join(f"\n  {line}" for line in lines))
 
 
-class Refusal(Failure):
+class CheckFailed(Failure):
     """What was asked for is not allowed: exit code 1."""
 
     exit_code = 1
@@ -46,16 +46,16 @@ class Refusal(Failure):
 
 def safe(value: object) -> str:
     """`value` as text with every character escaped that is not printable, line ends included."""
-    return "".join(each if each.isprintable() else _escaped(each) for each in str(value))
+    return "".join(each if each.isprintable() else _escape(each) for each in str(value))
 
 
 def brief(value: object) -> str:
     """`safe`, and never long: for what a client or a token chose."""
     written = safe(value)
-    return written if len(written) <= _MOST else f"{written[:_MOST]}..."
+    return written if len(written) <= _MAX_LENGTH else f"{written[:_MAX_LENGTH]}..."
 
 
-def _escaped(char: str) -> str:
+def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode()
 
 
@@ -80,7 +80,7 @@ def say(*parts: Text | str, err: bool = False) -> None:
 def notices(lines: Iterable[str], *, err: bool = False) -> None:
     """Print what nobody may overlook, each line with a mark of its own."""
     for line in lines:
-        say(text("!! ", LOUD), text(line, LOUD), err=err)
+        say(text("!! ", WARNING), text(line, WARNING), err=err)
 
 
 def grid(rows: Iterable[Sequence[Text]], headers: Sequence[str] = (), *, fixed: int = 0) -> None:

@@ -5,43 +5,44 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
-from jwt_lp.cli.filed import blamed, given
 from jwt_lp.cli.output import Failure
-from jwt_lp.review.bench import Exemption, Person
-from jwt_lp.tabular import rows
+from jwt_lp.cli.row_input import open_input, prefix_faults
+from jwt_lp.review.analysis.context import Person, ReviewExemption
+from jwt_lp.usage.row_reader import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from jwt_lp.tabular import Row
+    from jwt_lp.usage.row_reader import Row
 
-_PEOPLE: Final = ("subject", "name", "team", "manager", "active")
-_DECIDED: Final = ("id", "decision", "until", "reviewer", "comment")
+_PEOPLE_COLUMNS: Final = ("subject", "name", "team", "manager", "active")
+_EXEMPTION_COLUMNS: Final = ("id", "decision", "until", "reviewer", "comment")
 _SHOWN: Final = 20
 
 
-def people_in(file: str, name: Callable[[str], str]) -> dict[str, Person]:
+def load_people(file: str, name: Callable[[str], str]) -> dict[str, Person]:
     """Everybody of `FILE`, by how `name` says that they stand in the store."""
     return {
-        name(subject): Person(*rest) for subject, *rest in (row.values for row in _read(file, _PEOPLE, ("subject",)))
+        name(subject): Person(*rest)
+        for subject, *rest in (row.values for row in _read_rows(file, _PEOPLE_COLUMNS, ("subject",)))
     }
 
 
-def exemptions_in(files: Iterable[str]) -> list[Exemption]:
+def load_exemptions(files: Iterable[str]) -> list[ReviewExemption]:
     """What worksheets that were filled in before say is exempt."""
-    found: list[Exemption] = []
+    found: list[ReviewExemption] = []
     faults: list[str] = []
     for file in files:
-        for row in _read(file, _DECIDED, ("id", "decision")):
+        for row in _read_rows(file, _EXEMPTION_COLUMNS, ("id", "decision")):
             name, decision, until, reviewer, comment = row.values
             if decision.strip().lower() != "exempt":
                 continue
             if not reviewer.strip() or not _is_day(until.strip()):
                 faults.append(
-                    f"{file}: line {row.line}: an exemption has a reviewer, and until, a day such as 2027-06-30"
+                    f"{file}: line {row.line}: an exemption needs a reviewer, and until: a day such as 2027-06-30"
                 )
                 continue
-            found.append(Exemption(name.strip(), until.strip(), reviewer.strip(), comment.strip()))
+            found.append(ReviewExemption(name.strip(), until.strip(), reviewer.strip(), comment.strip()))
     if faults:
         raise Failure(*faults[:_SHOWN])
     return found
@@ -54,9 +55,12 @@ def _is_day(said: str) -> bool:
         return False
 
 
-def _read(file: str, fields: tuple[str, ...], needed: tuple[str, ...]) -> Iterator[Row]:
-    with given(file, "csv" if not file.endswith((".jsonl", ".ndjson")) else None) as opened, blamed(opened.name):
-        said, _ = rows(opened.lines(), opened.form, fields, {}, needed)
+def _read_rows(file: str, fields: tuple[str, ...], needed: tuple[str, ...]) -> Iterator[Row]:
+    with (
+        open_input(file, "csv" if not file.endswith((".jsonl", ".ndjson")) else None) as opened,
+        prefix_faults(opened.name),
+    ):
+        said, _ = read_rows(opened.lines(), opened.form, fields, {}, needed)
         for row in said:
             if row.fault:
                 raise Failure(f"{opened.name}: line {row.line}: {row.fault}")

@@ -9,27 +9,29 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jwt_lp.cli.output import FAINT, Failure, count, say, text
+from jwt_lp.cli.output import DIM, Failure, count, say, text
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.review._edits import put
-from jwt_lp.review._written import journal_of, past
-from jwt_lp.review.planning import Plan, from_sheet
-from jwt_lp.review.worksheet import join
-from jwt_lp.review.worksheet import read as read_sheet
+from jwt_lp.review.plan.frozen_plan import Plan, from_worksheet
+from jwt_lp.review.plan.plan_journal import journal_path, read_status
+from jwt_lp.review.plan.policy_editor import write_atomically
+from jwt_lp.review.plan.worksheet import join_worksheets
+from jwt_lp.review.plan.worksheet import read_worksheet as read_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from jwt_lp.review.worksheet import Sheet
+    from jwt_lp.review.plan.worksheet import Worksheet
 
 
-@click.command(short_help="Make a plan of what people decided in a worksheet.")
+@click.command(short_help="Make a plan from the decisions in a worksheet.")
 @click.argument("worksheets", metavar="WORKSHEET...", nargs=-1, required=True)
 @click.option("-o", "--output", metavar="PLAN", required=True, help="Where to write the plan.")
-@click.option("--review", "reviewed", metavar="FILE", help="The same review as JSON: no row may be of another.")
-@click.option("--cap", type=click.IntRange(1), metavar="N", help="How many grants the plan may take back at once.")
+@click.option(
+    "--review", "reviewed", metavar="FILE", help="The same review as JSON; rows of another review are refused."
+)
+@click.option("--cap", type=click.IntRange(1), metavar="N", help="The most grants that the plan may revoke at once.")
 def plan(worksheets: tuple[str, ...], output: str, reviewed: str | None, cap: int | None) -> None:
-    """Make a plan of a worksheet of jwt-lp review, or of several of one review.
+    """Make a plan from a worksheet of jwt-lp review, or from several of one review.
 
     Every row needs a decision: keep, remove, narrow (to what stands under instead), or exempt until a day. Whoever
     decided stands under reviewer. Nothing is changed yet: jwt-lp apply shows what would be.
@@ -40,27 +42,27 @@ def plan(worksheets: tuple[str, ...], output: str, reviewed: str | None, cap: in
       jwt-lp apply quarter.plan --dry-run
     """  # noqa: D301 - a real backspace is what click looks for
     known = None if reviewed is None else _ids(reviewed)
-    made = from_sheet(join([_sheet(each, known) for each in worksheets]), now=time.time(), cap=cap)
+    made = from_worksheet(join_worksheets([_sheet(each, known) for each in worksheets]), now=time.time(), cap=cap)
     write_plan(made, output)
 
 
 def write_plan(made: Plan, output: str) -> None:
     """Write a plan for its owner alone, and say what it holds; never over one that was applied."""
-    unapplied(output)
-    put(output, made.encode().encode(), mode=0o600)
-    taking = sum(item.takes for item in made.items)
+    require_unapplied(output)
+    write_atomically(output, made.encode().encode(), mode=0o600)
+    taking = sum(item.revokes for item in made.items)
     exempt = sum(item.action == "exempt" for item in made.items)
     say(
         text(output, "bold"),
-        f": {count(taking, 'grant')} to take back, {exempt} exempt, {len(made.items) - taking - exempt} kept",
+        f": {count(taking, 'grant')} to revoke, {exempt} exempt, {len(made.items) - taking - exempt} kept",
     )
-    say(text(f"hash {made.hash[:12]}; what it would change: jwt-lp apply {output} --dry-run", FAINT))
+    say(text(f"hash {made.hash[:12]}; what it would change: jwt-lp apply {output} --dry-run", DIM))
 
 
-def unapplied(output: str) -> None:
+def require_unapplied(output: str) -> None:
     """`Failure` for a plan that was applied: it is what its journal speaks of, and stays as it is."""
-    if past(journal_of(output)).state != "new":
-        raise Failure(f"{output} was applied, and {journal_of(output)} says what was done: name another file")
+    if read_status(journal_path(output)).state != "new":
+        raise Failure(f"{output} was applied, and {journal_path(output)} says what was done: name another file")
 
 
 def read_plan(path: str) -> Plan:
@@ -68,7 +70,7 @@ def read_plan(path: str) -> Plan:
     return Plan.decode(_text(path))
 
 
-def _sheet(path: str, known: Collection[str] | None) -> Sheet:
+def _sheet(path: str, known: Collection[str] | None) -> Worksheet:
     try:
         return read_sheet(_text(path), known=known)
     except ConfigurationError as error:

@@ -12,28 +12,28 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from jwt_lp._toml import line_of, places, read
-from jwt_lp.changes import Changes, compare
-from jwt_lp.cli.output import BAD, FAINT, GOOD, LOUD, Failure, count, emit, grid, say, text
+from jwt_lp._support.toml_lines import line_of, locate_keys, read_toml
+from jwt_lp.cli.output import DIM, ERROR, OK, WARNING, Failure, count, emit, grid, say, text
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.policy import MAX_BYTES, Policy
+from jwt_lp.policy.diff import PolicyDiff, diff_policies
+from jwt_lp.policy.file import MAX_BYTES, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from jwt_lp._toml import Place
-    from jwt_lp.changes import Change
+    from jwt_lp._support.toml_lines import KeyPath
+    from jwt_lp.policy.diff import PolicyChange
 
-_USUAL: Final = "least-privilege.toml"
-_SAID: Final = (
-    ("broken", "the catalogue may only be added to at its end:", BAD),
-    ("allowed", "allows more:", LOUD),
-    ("narrowed", "allows less:", FAINT),
+_DEFAULT_PATH: Final = "least-privilege.toml"
+_SECTIONS: Final = (
+    ("broken", "the catalogue may only be added to at its end:", ERROR),
+    ("allowed", "allows more:", WARNING),
+    ("narrowed", "allows less:", DIM),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Other:
+class ComparedPolicy:
     """What the policy is compared with: a file, or a revision of the same file, and what it said."""
 
     kind: str
@@ -47,7 +47,7 @@ def policy() -> None:
 
 
 @policy.command(short_help="Is the policy file well written, and what does it newly allow?")
-@click.argument("path", metavar="[POLICY]", default=_USUAL)
+@click.argument("path", metavar="[POLICY]", default=_DEFAULT_PATH)
 @click.option(
     "--against",
     metavar="REV_OR_FILE",
@@ -74,26 +74,26 @@ def check(ctx: click.Context, path: str, against: str | None, form: str) -> None
     if not Path(path).exists():
         raise Failure(f"there is no file {path}: name it: jwt-lp policy check PATH")
     found = Policy.load(path)
-    other = None if against is None else _other(Path(path), against)
-    changes = Changes() if other is None else compare(other.policy, found)
-    lines = places(read(path, MAX_BYTES)[1])
+    other = None if against is None else _load_compared(Path(path), against)
+    changes = PolicyDiff() if other is None else diff_policies(other.policy, found)
+    lines = locate_keys(read_toml(path, MAX_BYTES)[1])
     if form == "json":
-        emit(_plain(found, other, changes, lines))
+        emit(_as_json(found, other, changes, lines))
     else:
-        _show(found, other, changes, lines)
+        _print_result(found, other, changes, lines)
     ctx.exit(1 if changes.broken or changes.allowed else 0)
 
 
-def _other(path: Path, against: str) -> Other:
+def _load_compared(path: Path, against: str) -> ComparedPolicy:
     commit = _commit(path, against)
     if not Path(against).is_file():
         if commit is None:
-            raise Failure(_unknown(path, against))
-        return Other("revision", against, _at(path, against, commit))
+            raise Failure(_no_such_revision(path, against))
+        return ComparedPolicy("revision", against, _policy_at(path, against, commit))
     # Whoever proposes a change could add a file of that name, to be compared with that.
     if commit is not None:
         raise Failure(f"--against {against}: a file and a git revision have that name; write ./{against} for the file")
-    return Other("file", against, Policy.load(against))
+    return ComparedPolicy("file", against, Policy.load(against))
 
 
 def _commit(path: Path, revision: str) -> str | None:
@@ -111,7 +111,7 @@ def _commit(path: Path, revision: str) -> str | None:
     return found.decode("ascii", "replace").strip() if found is not None else None
 
 
-def _unknown(path: Path, against: str) -> str:
+def _no_such_revision(path: Path, against: str) -> str:
     """Why there is nothing to compare with."""
     if not against or not against.isprintable() or against.startswith("-") or ":" in against:
         return f"--against {against!r}: is neither a file nor a git revision, such as origin/main or v1.2"
@@ -123,10 +123,10 @@ def _unknown(path: Path, against: str) -> str:
     )
 
 
-def _at(path: Path, revision: str, commit: str) -> Policy:
+def _policy_at(path: Path, revision: str, commit: str) -> Policy:
     """The same file as it was at a commit."""
     where = f"{path} at {revision}"
-    data = _git(path, "show", "--no-textconv", f"{commit}:./{_place(path)[1]}")
+    data = _git(path, "show", "--no-textconv", f"{commit}:./{_git_location(path)[1]}")
     if data is None:
         raise Failure(f"{where}: the file is not in that revision, so there is nothing to compare with")
     if len(data) > MAX_BYTES:
@@ -140,7 +140,7 @@ def _at(path: Path, revision: str, commit: str) -> Policy:
         raise Failure(f"{where}: not TOML: {error}") from None
 
 
-def _place(path: Path) -> tuple[Path, str]:
+def _git_location(path: Path) -> tuple[Path, str]:
     """The folder in which git is asked, and what the policy is called there."""
     here, whole = Path.cwd(), Path(os.path.abspath(path))  # noqa: PTH100 - links are not followed
     # INVARIANT: what lies between is part of the change, and may be a link or a repository of its own.
@@ -153,7 +153,7 @@ def _git(path: Path, *words: str) -> bytes | None:
     try:
         done = subprocess.run(  # noqa: S603 - every word that comes from outside was looked at
             ["git", "--no-pager", "-c", "safe.bareRepository=explicit", *words],  # noqa: S607 - the developer's own git
-            cwd=_place(path)[0],
+            cwd=_git_location(path)[0],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -174,28 +174,34 @@ def _counts(found: Policy) -> dict[str, int]:
     }
 
 
-def _show(found: Policy, other: Other | None, changes: Changes, lines: Mapping[Place, int]) -> None:
+def _print_result(
+    found: Policy, other: ComparedPolicy | None, changes: PolicyDiff, lines: Mapping[KeyPath, int]
+) -> None:
     counts = _counts(found)
     parts = [count(counts[noun], noun[:-1]) for noun in ("permissions", "roles", "audiences", "clients")]
     parts[0] += f" ({counts['retired']} retired)" if counts["retired"] else ""
     say(f"{found.path}: {', '.join(parts)}; digest {found.digest[:12]}")
     if other is None:
         return
-    say(text(f"compared with the {other.kind} {other.name}, digest {other.policy.digest[:12]}", FAINT))
-    for part, title, style in _SAID:
-        _list(title, style, getattr(changes, part), found, lines)
+    say(text(f"compared with the {other.kind} {other.name}, digest {other.policy.digest[:12]}", DIM))
+    for part, title, style in _SECTIONS:
+        _print_changes(title, style, getattr(changes, part), found, lines)
     if not changes.allowed and not changes.broken:
-        say(text("allows nothing more", GOOD))
+        say(text("allows nothing more", OK))
 
 
-def _list(title: str, style: str, changes: Sequence[Change], found: Policy, lines: Mapping[Place, int]) -> None:
+def _print_changes(
+    title: str, style: str, changes: Sequence[PolicyChange], found: Policy, lines: Mapping[KeyPath, int]
+) -> None:
     if not changes:
         return
     say(text(title, style))
     grid([(text(f"  {found.path}:{line_of(lines, each.place)}"), text(each.text)) for each in changes], fixed=1)
 
 
-def _plain(found: Policy, other: Other | None, changes: Changes, lines: Mapping[Place, int]) -> dict[str, object]:
+def _as_json(
+    found: Policy, other: ComparedPolicy | None, changes: PolicyDiff, lines: Mapping[KeyPath, int]
+) -> dict[str, object]:
     """Everything, for another program. `line` is that of the nearest key around `place` that the file has."""
     return {
         "policy": found.path,
@@ -207,6 +213,6 @@ def _plain(found: Policy, other: Other | None, changes: Changes, lines: Mapping[
                 {"line": line_of(lines, each.place), "place": list(each.place), "text": each.text}
                 for each in getattr(changes, part)
             ]
-            for part, _, _ in _SAID
+            for part, _, _ in _SECTIONS
         },
     }

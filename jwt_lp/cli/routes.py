@@ -13,28 +13,28 @@ from typing import TYPE_CHECKING, Final
 import click
 from rich.text import Text
 
-from jwt_lp.cli.output import BAD, FAINT, GOOD, LOUD, console, count, emit, grid, notices, say, text
-from jwt_lp.cli.target import application, laxer, silenced
-from jwt_lp.requirements import Open
-from jwt_lp.routes import Route, Rules, route_faults
+from jwt_lp.cli.output import DIM, ERROR, OK, WARNING, console, count, emit, grid, notices, say, text
+from jwt_lp.cli.target import application, relaxed_settings, silence_logs
+from jwt_lp.guard.routes import Route, Rules, route_faults
+from jwt_lp.permissions.requirements import Open
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from jwt_lp.guard import Guard
+    from jwt_lp.guard.guard import Guard
 
-_WIDE: Final = 120
+_WIDE_TERMINAL: Final = 120
 _KINDS: Final = ("requirement", "authenticated", "public", "external", "unguarded")
-_STYLES: Final[Mapping[str, str]] = {"public": LOUD, "external": LOUD, "unguarded": BAD}
+_STYLES: Final[Mapping[str, str]] = {"public": WARNING, "external": WARNING, "unguarded": ERROR}
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class RouteListing:
     """Every route of an application, and what is wrong with what is declared for them."""
 
     routes: tuple[Route, ...]
     faults: tuple[str, ...]
-    own: Mapping[str, tuple[str, ...]]
+    faults_by_requirement: Mapping[str, tuple[str, ...]]
     notices: tuple[str, ...]
     observing: bool
 
@@ -45,10 +45,10 @@ class Listing:
 
     def faults_of(self, route: Route) -> tuple[str, ...]:
         """The faults of one route's declaration."""
-        return tuple(dict.fromkeys((*route.all_faults(), *self.own.get(str(route.requirement), ()))))
+        return tuple(dict.fromkeys((*route.all_faults(), *self.faults_by_requirement.get(str(route.requirement), ()))))
 
     @property
-    def elsewhere(self) -> tuple[str, ...]:
+    def unplaced_faults(self) -> tuple[str, ...]:
         """The faults that are of no route, such as a rule that matches none."""
         placed = {fault for route in self.routes for fault in self.faults_of(route)}
         return tuple(fault for fault in self.faults if fault not in placed)
@@ -75,26 +75,26 @@ def routes(ctx: click.Context, target: str | None, *, as_json: bool, suggest: bo
     if as_json and suggest:
         raise click.UsageError("--json has each route's hint already: leave --suggest out")
     app, host = application(target, ctx.obj)
-    with silenced():
+    with silence_logs():
         guard = host.guard(app)
-        listing = _listing(host.routes(app), guard)
+        listing = _list_routes(host.routes(app), guard)
     if as_json:
-        emit([_plain(route, listing) for route in listing.routes])
+        emit([_as_json(route, listing) for route in listing.routes])
     elif suggest:
         _suggest(listing)
     else:
-        _table(listing)
-    _conclude(listing, err=as_json or suggest)
+        _print_table(listing)
+    _print_summary(listing, err=as_json or suggest)
     ctx.exit(1 if listing.faults or listing.unguarded else 0)
 
 
-def _listing(found: Sequence[Route], guard: Guard) -> Listing:
+def _list_routes(found: Sequence[Route], guard: Guard) -> RouteListing:
     own = {str(route.requirement): guard.faults(route.requirement) for route in found if route.requirement is not None}
-    return Listing(
+    return RouteListing(
         tuple(found),
         route_faults(found, guard.rules, guard.faults),
         own,
-        tuple(laxer(guard.settings)),
+        tuple(relaxed_settings(guard.settings)),
         guard.ready().observing_until is not None,
     )
 
@@ -108,7 +108,7 @@ def kind(route: Route) -> str:
     return "requirement" if route.requirement.permissions else "authenticated"
 
 
-def _plain(route: Route, listing: Listing) -> dict[str, object]:
+def _as_json(route: Route, listing: RouteListing) -> dict[str, object]:
     requirement = route.requirement
     return {
         "methods": list(route.methods),
@@ -126,9 +126,9 @@ def _plain(route: Route, listing: Listing) -> dict[str, object]:
     }
 
 
-def _table(listing: Listing) -> None:
+def _print_table(listing: RouteListing) -> None:
     notices(listing.notices)
-    wide = console().width >= _WIDE
+    wide = console().width >= _WIDE_TERMINAL
     headers = ("", "METHODS", "ROUTE", "ENDPOINT", "ASKS FOR", "DECLARED BY")
     rows = [_row(route, listing) for route in listing.routes]
     if wide:
@@ -142,59 +142,59 @@ def _table(listing: Listing) -> None:
     grid(stacked, ("", "METHODS", "ROUTE", "ASKS FOR"), fixed=1)
 
 
-def _row(route: Route, listing: Listing) -> tuple[Text, Text, Text, Text, Text, Text]:
+def _row(route: Route, listing: RouteListing) -> tuple[Text, Text, Text, Text, Text, Text]:
     bad = not route.guarded or bool(listing.faults_of(route))
     return (
-        text("!!" if bad else "", BAD),
+        text("!!" if bad else "", ERROR),
         text(", ".join(route.methods) or "*"),
         text(route.template),
-        text(route.endpoint, FAINT),
-        text(_asks(route, listing), _STYLES.get(kind(route), "")),
-        text(route.origin, FAINT),
+        text(route.endpoint, DIM),
+        text(_requirement_text(route, listing), _STYLES.get(kind(route), "")),
+        text(route.origin, DIM),
     )
 
 
-def _asks(route: Route, listing: Listing) -> str:
+def _requirement_text(route: Route, listing: RouteListing) -> str:
     if route.requirement is not None:
         return str(route.requirement)
     return "NOTHING DECLARED: passes while observing" if listing.observing else "NOTHING DECLARED: refused"
 
 
-def _conclude(listing: Listing, *, err: bool) -> None:
+def _print_summary(listing: RouteListing, *, err: bool) -> None:
     if err:
         notices(listing.notices, err=True)
-    faults = listing.elsewhere if err else listing.faults
+    faults = listing.unplaced_faults if err else listing.faults
     for fault in faults:
-        say(text("!! fault: ", BAD), fault, err=err)
+        say(text("!! fault: ", ERROR), fault, err=err)
     counted = ", ".join(f"{sum(kind(route) == name for route in listing.routes)} {name}" for name in _KINDS)
     bad = bool(listing.faults or listing.unguarded)
     said = f"{count(len(listing.routes), 'route')}: {counted}; {count(len(listing.faults), 'fault')}"
-    say(text(said, BAD if bad else GOOD), err=err)
+    say(text(said, ERROR if bad else OK), err=err)
     if listing.unguarded and not err:
         say("--suggest prints the lines that are missing.", err=err)
 
 
-def _suggest(listing: Listing) -> None:
+def _suggest(listing: RouteListing) -> None:
     missing = listing.unguarded
-    foreign = [route for route in missing if is_foreign(route.endpoint)]
+    foreign = [route for route in missing if is_third_party(route.endpoint)]
     grouped: dict[str, list[Route]] = {}
     for route in missing:
         if route not in foreign:
             grouped.setdefault(route.endpoint, []).append(route)
     for endpoint, found in grouped.items():
-        _lines(f"# {endpoint}: {'; '.join(route.label for route in found)}")
-        _lines(*dict.fromkeys(route.hint or "# no suggestion: declare it by hand" for route in found), "")
+        _print_lines(f"# {endpoint}: {'; '.join(route.label for route in found)}")
+        _print_lines(*dict.fromkeys(route.hint or "# no suggestion: declare it by hand" for route in found), "")
     if foreign:
-        _lines("# in the settings, for what is not yours to decorate (or PUBLIC = [...], if it is for everybody)")
+        _print_lines("# in the settings, for what is not yours to decorate (or PUBLIC = [...], if it is for everybody)")
         rules = dict.fromkeys(
             _rule(route, [each for each in listing.routes if each not in foreign]) for route in foreign
         )
-        _lines("EXTERNAL = {", *(f"    {rule}" for rule in rules), "}")
+        _print_lines("EXTERNAL = {", *(f"    {rule}" for rule in rules), "}")
     if not missing:
         say("# nothing is missing: every route is declared", err=True)
 
 
-def _lines(*lines: str) -> None:
+def _print_lines(*lines: str) -> None:
     # Not wrapped: they are to be pasted.
     for line in lines:
         click.echo(text(line).plain)
@@ -216,7 +216,7 @@ def _rule(route: Route, others: Sequence[Route]) -> str:
     return f"# no rule would name only {route.label}: have it served under a path of its own"
 
 
-def is_foreign(endpoint: str) -> bool:
+def is_third_party(endpoint: str) -> bool:
     """Whether the endpoint's code is somebody else's: of the standard library or of what is installed."""
     name = endpoint.partition(".")[0]
     try:

@@ -10,19 +10,19 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from jwt_lp.lint import RULES
+from jwt_lp.lint.linter import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jwt_lp.cli.tokens import Linted, Unreadable
-    from jwt_lp.lint import Excused, Finding, Rule
+    from jwt_lp.cli.token_batch import LintedToken, UnreadableToken
+    from jwt_lp.lint.linter import ExemptedFinding, LintFinding, LintRule
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _PLACES: Final = {each: index for index, each in enumerate(RULES)}
 
 
-def sarif(linted: Sequence[Linted], unreadable: Sequence[Unreadable], release: str) -> dict[str, object]:
+def sarif(linted: Sequence[LintedToken], unreadable: Sequence[UnreadableToken], release: str) -> dict[str, object]:
     """One log with one run: a result for each finding, and for each that is exempt one that is suppressed."""
     results: list[dict[str, object]] = []
     for each in linted:
@@ -44,7 +44,7 @@ def sarif(linted: Sequence[Linted], unreadable: Sequence[Unreadable], release: s
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _rule(rule: Rule) -> dict[str, object]:
+def _rule(rule: LintRule) -> dict[str, object]:
     return {
         "id": rule.id,
         "shortDescription": {"text": rule.title},
@@ -54,7 +54,7 @@ def _rule(rule: Rule) -> dict[str, object]:
     }
 
 
-def _result(finding: Finding, linted: Linted) -> dict[str, object]:
+def _result(finding: LintFinding, linted: LintedToken) -> dict[str, object]:
     where = "header" if finding.claim.startswith("header.") else "payload"
     claim = finding.claim.removeprefix("header.")
     logical = {
@@ -78,14 +78,14 @@ def _result(finding: Finding, linted: Linted) -> dict[str, object]:
     }
 
 
-def _suppressed(excused: Excused, linted: Linted) -> dict[str, object]:
+def _suppressed(excused: ExemptedFinding, linted: LintedToken) -> dict[str, object]:
     why = f"{excused.exemption.reason} (until {excused.exemption.until.isoformat()})"
     # Without a status it is accepted; the published schemas do not agree on that member's name.
     suppression = {"kind": "external", "justification": why}
     return {**_result(excused.finding, linted), "suppressions": [suppression]}
 
 
-def _notification(unreadable: Unreadable) -> dict[str, object]:
+def _notification(unreadable: UnreadableToken) -> dict[str, object]:
     found: dict[str, object] = {"level": "error", "message": {"text": unreadable.why}}
     if unreadable.file:
         found["locations"] = [{"physicalLocation": _physical(unreadable.file, unreadable.line)}]

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Final, cast
 
 import click
 
-from jwt_lp._toml import read as read_toml
+from jwt_lp._support.toml_lines import read_toml
 from jwt_lp.cli.output import Failure
 from jwt_lp.errors import ConfigurationError, JwtLpError
-from jwt_lp.hosts import Host, host_of, hosts
-from jwt_lp.settings import Settings
+from jwt_lp.guard.hosts import Host, find_host, installed_hosts
+from jwt_lp.guard.settings import Settings
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 TOKEN_VARIABLE: Final = "JWT_LP_TOKEN"
 _MAX_TOML: Final = 1024 * 1024
 _ABSENT: Final = object()
-_HOW: Final = "write MODULE:APP, such as shop.wsgi:application, or shop.main:create_app() for a factory"
+_TARGET_SYNTAX: Final = "write MODULE:APP, such as shop.wsgi:application, or shop.main:create_app() for a factory"
 
 
 @contextmanager
-def silenced() -> Generator[None]:
+def silence_logs() -> Generator[None]:
     """Keep the guard's log lines out of every log: what a command tries out happened to nobody."""
     # A filter of a logger does not see what its children write.
     logs = [logging.getLogger(name) for name in ("jwt_lp", "jwt_lp.keys", "jwt_lp.worker")]
@@ -54,15 +54,15 @@ def application(target: str | None, apps: Sequence[object]) -> tuple[object, Hos
     `Failure` where neither says one, and where no installed host made what is there.
     """
     if target is None and not apps:
-        raise Failure(f"which application? {_HOW}")
+        raise Failure(f"which application? {_TARGET_SYNTAX}")
     app = apps[0] if target is None else load(target)
     try:
-        return app, host_of(app)
+        return app, find_host(app)
     except ConfigurationError as error:
         if target is not None and inspect.isroutine(app):
             raise Failure(f"{target} is a function: call it, {target}(), if it makes the application") from None
         if target is not None:
-            raise Failure(f"{target}: {error}", *_others(target)) from None
+            raise Failure(f"{target}: {error}", *_suggest_apps(target)) from None
         raise
 
 
@@ -73,23 +73,23 @@ def load(target: str) -> object:
         dotted = module_name.removesuffix(".py").replace("\\", ".").replace("/", ".").strip(".")
         raise Failure(f"{target}: name the module, not the file: {dotted}:{path or 'app'}")
     if not module_name or not path:
-        raise Failure(f"{target}: {_HOW}")
-    found = attribute(module(module_name), path.removesuffix("()"), target)
+        raise Failure(f"{target}: {_TARGET_SYNTAX}")
+    found = resolve_attribute(import_project_module(module_name), path.removesuffix("()"), target)
     if not path.endswith("()"):
         return found
     if not callable(found):
-        raise Failure(f"{target}: it is no function but {_a(found)}; leave the () out")
-    with _blamed(f"calling {target} failed"), silenced():
+        raise Failure(f"{target}: it is no function but {_type_text(found)}; leave the () out")
+    with _wrap_errors(f"calling {target} failed"), silence_logs():
         return found()
 
 
-def module(name: str) -> ModuleType:
+def import_project_module(name: str) -> ModuleType:
     """Import a module as the project would, with the current folder first on the path."""
     folder = str(os.getcwd())  # noqa: PTH109 - what Python itself puts there
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
-        with _blamed(f"importing {name} failed"), silenced():
+        with _wrap_errors(f"importing {name} failed"), silence_logs():
             return import_module(name)
     except Failure as failure:
         cause = failure.__cause__
@@ -100,30 +100,30 @@ def module(name: str) -> ModuleType:
         raise
 
 
-def attribute(start: object, path: str, target: str) -> object:
+def resolve_attribute(start: object, path: str, target: str) -> object:
     """`start.path`; `Failure` lists the applications that there are instead."""
     found: object = start
     for name in path.split("."):
         found = getattr(found, name, _ABSENT)
         if found is _ABSENT:
-            raise Failure(f"{target}: there is no {name} in it", *_others(target))
+            raise Failure(f"{target}: there is no {name} in it", *_suggest_apps(target))
     return found
 
 
-def _others(target: str) -> list[str]:
+def _suggest_apps(target: str) -> list[str]:
     name = target.partition(":")[0]
     found = sys.modules.get(name)
-    installed = hosts()
+    installed = installed_hosts()
     apps = [
         f"{name}:{each}"
         for each, value in sorted(vars(found).items() if found else ())
         # None is Django's own question: it stands for no application that a module holds.
-        if value is not None and not each.startswith("_") and _recognised(value, installed)
+        if value is not None and not each.startswith("_") and _is_application(value, installed)
     ]
     return [f"there is {', '.join(apps)}"] if apps else []
 
 
-def _recognised(value: object, installed: Sequence[Host]) -> bool:
+def _is_application(value: object, installed: Sequence[Host]) -> bool:
     try:
         return any(host.recognises(value) for host in installed)
     except Exception:  # noqa: BLE001 - a proxy without its context may raise anything, and is no application
@@ -131,7 +131,7 @@ def _recognised(value: object, installed: Sequence[Host]) -> bool:
 
 
 @contextmanager
-def _blamed(what: str) -> Generator[None]:
+def _wrap_errors(what: str) -> Generator[None]:
     """Turn whatever the project's own code raises into one sentence with the place; our faults stay as they are."""
     try:
         yield
@@ -143,7 +143,7 @@ def _blamed(what: str) -> Generator[None]:
         raise Failure(f"{what}: {said}", f"raised at {place.filename}:{place.lineno}") from error
 
 
-def _a(value: object) -> str:
+def _type_text(value: object) -> str:
     return f"a value of type {type(value).__name__}"
 
 
@@ -154,14 +154,16 @@ def settings(target: str | None) -> Settings:
     there are none, `ConfigurationError` for what is wrong in them.
     """
     if target is None:
-        target = os.environ.get("DJANGO_SETTINGS_MODULE") or _environment()
+        target = os.environ.get("DJANGO_SETTINGS_MODULE") or _environment_settings()
     if target == "env":
         # The token to explain is no setting, though its variable is named like one.
         return Settings.from_env({name: each for name, each in os.environ.items() if name != TOKEN_VARIABLE})
     if target.endswith(".toml"):
-        return Settings.from_mapping(_table(read_toml(target, _MAX_TOML)[0]))
+        return Settings.from_mapping(_settings_table(read_toml(target, _MAX_TOML)[0]))
     name, _, path = target.partition(":")
-    return Settings.from_mapping(_mapping(attribute(module(name), path or "JWT_LP", target), target))
+    return Settings.from_mapping(
+        _settings_mapping(resolve_attribute(import_project_module(name), path or "JWT_LP", target), target)
+    )
 
 
 def named_settings(apps: Sequence[object], target: str | None, where: str | None) -> Settings | None:
@@ -170,12 +172,12 @@ def named_settings(apps: Sequence[object], target: str | None, where: str | None
         raise click.UsageError("--app has settings of its own: leave --settings out")
     if target or (apps and not where):
         app, host = application(target, apps)
-        with silenced():
+        with silence_logs():
             return host.guard(app).settings
     return settings(where) if where else None
 
 
-def _environment() -> str:
+def _environment_settings() -> str:
     # Set for other commands, where an application has settings of its own.
     others = {TOKEN_VARIABLE, "JWT_LP_DEV", "JWT_LP_STORE", "JWT_LP_PUSH"}
     if any(name.startswith("JWT_LP_") and name not in others for name in os.environ):
@@ -186,16 +188,16 @@ def _environment() -> str:
     )
 
 
-def _table(data: Mapping[str, object]) -> Mapping[str, object]:
+def _settings_table(data: Mapping[str, object]) -> Mapping[str, object]:
     inner = data.get("jwt_lp")
     return cast("Mapping[str, object]", inner) if isinstance(inner, Mapping) else data
 
 
-def _mapping(found: object, target: str) -> Mapping[str, object] | Settings:
+def _settings_mapping(found: object, target: str) -> Mapping[str, object] | Settings:
     if isinstance(found, Settings):
         return found
     # A Flask `app.config`, or a module of Django settings.
-    what, inner = _a(found), getattr(found, "JWT_LP", None)
+    what, inner = _type_text(found), getattr(found, "JWT_LP", None)
     if isinstance(found, Mapping):
         values = cast("Mapping[str, object]", found)
         inner = values.get("JWT_LP", values)
@@ -204,14 +206,14 @@ def _mapping(found: object, target: str) -> Mapping[str, object] | Settings:
     raise Failure(f"{target}: it is {what}, not a mapping of settings")
 
 
-def laxer(found: Settings) -> list[str]:
+def relaxed_settings(found: Settings) -> list[str]:
     """What makes this service laxer than it will be, for all to see."""
     said: list[str] = []
     if found.observe_until is not None:
         until = found.observe_until.isoformat()
         over = found.observe_until < datetime.now(UTC).date()
         said.append(
-            f"OBSERVE_UNTIL = {until} is over: requirements are enforced, take the setting out"
+            f"OBSERVE_UNTIL = {until} is over: requirements are enforced, remove the setting"
             if over
             else f"OBSERVE_UNTIL = {until}: requirements are observed, NOT enforced, until then"
         )

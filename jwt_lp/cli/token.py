@@ -10,28 +10,28 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from jwt_lp.cli._params import Claim, Span
 from jwt_lp.cli.output import Failure, moment, say
+from jwt_lp.cli.param_types import ClaimParam, DurationParam
 from jwt_lp.cli.target import app_option, named_settings, settings, settings_option
-from jwt_lp.development import FOLDER, development_key, development_keys
 from jwt_lp.errors import InvalidToken
-from jwt_lp.permissions import is_pattern, is_scope_token
-from jwt_lp.shaping import shaped
-from jwt_lp.signing import SigningKey, sign
-from jwt_lp.verify import Verifier
+from jwt_lp.guard.development import FOLDER, development_key, development_keys
+from jwt_lp.jose.signing import SigningKey, sign
+from jwt_lp.permissions.grants import is_pattern, is_scope_token
+from jwt_lp.tokens.provider_claims import shape_claims
+from jwt_lp.tokens.verification import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jwt_lp.claims import AccessToken
-    from jwt_lp.settings import IssuerSettings, Settings
+    from jwt_lp.guard.settings import IssuerSettings, Settings
+    from jwt_lp.tokens.claims import AccessToken
 
-_USUAL: Final = "15m"
-_OURS: Final[Mapping[str, str]] = {"iss": "--issuer", "sub": "SUBJECT", "iat": "--for", "exp": "--for"}
+_DEFAULT_LIFETIME: Final = "15m"
+_RESERVED_CLAIMS: Final[Mapping[str, str]] = {"iss": "--issuer", "sub": "SUBJECT", "iat": "--for", "exp": "--for"}
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class TokenRequest:
     """What the token shall be, as the command line says it."""
 
     subject: str
@@ -50,13 +50,18 @@ class Wish:
 @click.argument("permissions", nargs=-1, metavar="[PERMISSION]...")
 @click.option("--role", "roles", multiple=True, help="A role of the policy; repeat for more.")
 @click.option(
-    "--for", "lifetime", type=Span(), default=_USUAL, show_default=True, help="How long it lives: 90s, 15m, 1h."
+    "--for",
+    "lifetime",
+    type=DurationParam(),
+    default=_DEFAULT_LIFETIME,
+    show_default=True,
+    help="How long it lives: 90s, 15m, 1h.",
 )
-@click.option("--client", default="jwt-lp", show_default=True, help="The client that it is said to be issued to.")
+@click.option("--client", default="jwt-lp", show_default=True, help="The client that the token names.")
 @click.option(
     "--claim",
     "claims",
-    type=Claim(_OURS),
+    type=ClaimParam(_RESERVED_CLAIMS),
     multiple=True,
     metavar="NAME=TEXT",
     help="One more claim; NAME:=JSON for other than text.",
@@ -79,34 +84,34 @@ def token(ctx: click.Context, /, **options: Any) -> None:
     """  # noqa: D301 - a real backspace is what click looks for
     if os.environ.get("JWT_LP_DEV") != "1":
         raise Failure("development tokens are made and taken only where JWT_LP_DEV=1 is set: export JWT_LP_DEV=1")
-    _make(ctx, Wish(**options))
+    _make_token(ctx, TokenRequest(**options))
 
 
-def _make(ctx: click.Context, wish: Wish) -> None:
-    found = named_settings(ctx.obj, wish.target, wish.where) or settings(wish.where)
-    issuer = _issuer(found, wish.name)
-    faults = _faults(issuer, wish.permissions, wish.lifetime)
+def _make_token(ctx: click.Context, wanted: TokenRequest) -> None:
+    found = named_settings(ctx.obj, wanted.target, wanted.where) or settings(wanted.where)
+    issuer = _issuer(found, wanted.name)
+    faults = _faults(issuer, wanted.permissions, wanted.lifetime)
     if faults:
         raise Failure(*faults)
     key = development_key()
     now = int(time.time())
     registered = {
         "iss": issuer.issuer,
-        "sub": wish.subject,
+        "sub": wanted.subject,
         "aud": min(issuer.audience),
         "iat": now,
-        "exp": now + wish.lifetime,
+        "exp": now + wanted.lifetime,
         "jti": secrets.token_hex(8),
-        "client_id": wish.client,
+        "client_id": wanted.client,
     }
-    unknown = [role for role in wish.roles if role not in found.policy.roles]
+    unknown = [role for role in wanted.roles if role not in found.policy.roles]
     if unknown:
         known = ", ".join(found.policy.roles) or "none"
         raise Failure(f"the policy has no role {unknown[0]!a}; its roles are: {known}")
-    outside = [found.outside(role, issuer) for role in wish.roles]
-    body, typ = shaped(issuer.profile, registered, wish.permissions, outside)
-    made = sign({**body, **dict(wish.claims)}, key, typ=typ)
-    _tell(made, key, issuer, found, wish)
+    outside = [found.external_role_name(role, issuer) for role in wanted.roles]
+    body, typ = shape_claims(issuer.profile, registered, wanted.permissions, outside)
+    made = sign({**body, **dict(wanted.claims)}, key, typ=typ)
+    _report_token(made, key, issuer, found, wanted)
     click.echo(made)
 
 
@@ -120,7 +125,7 @@ def _issuer(found: Settings, name: str | None) -> IssuerSettings:
 
 def _faults(issuer: IssuerSettings, permissions: tuple[str, ...], lifetime: int) -> list[str]:
     faults = [
-        f"{each!a} is no permission: it has a character that none may have"
+        f"{each!a} is not a permission: it has a character that is not allowed"
         for each in permissions
         if not is_scope_token(each)
     ]
@@ -137,31 +142,31 @@ def _faults(issuer: IssuerSettings, permissions: tuple[str, ...], lifetime: int)
     return faults
 
 
-def _tell(made: str, key: SigningKey, issuer: IssuerSettings, found: Settings, wish: Wish) -> None:
+def _report_token(made: str, key: SigningKey, issuer: IssuerSettings, found: Settings, wanted: TokenRequest) -> None:
     """Say what was made, and hold it against what the guard will make of it."""
     say(f"signed with the development key {key.kid} in {FOLDER}/", err=True)
     try:
         keys = development_keys()
-        token = Verifier([issuer.trusted(keys, keys)], found.policy).verify(made)
+        token = Verifier([issuer.to_trusted_issuer(keys, keys)], found.policy).verify(made)
     except InvalidToken as error:
         say(f"warning: the guard will refuse this token: {error.detail}", err=True)
         return
-    for lost in _lost(token, wish):
+    for lost in _unconferred(token, wanted):
         say(f"warning: {lost}", err=True)
     say(f"for {token.subject} until {moment(token.expires_at)}; use it as", err=True)
     say('  curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8000/', err=True)
 
 
-def _lost(token: AccessToken, wish: Wish) -> list[str]:
+def _unconferred(token: AccessToken, wanted: TokenRequest) -> list[str]:
     held = {grant.text for grant in token.permissions}
     lost = [
         f"{each} is not conferred: a ceiling cuts it, or the profile has no claim for it"
-        for each in wish.permissions
+        for each in wanted.permissions
         if each not in held or (not is_pattern(each) and each not in token.permissions)
     ]
     lost += [
         f"the role {each} is not conferred: the profile has no claim for it"
-        for each in wish.roles
+        for each in wanted.roles
         if each not in token.roles
     ]
     cut = [

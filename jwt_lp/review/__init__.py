@@ -1,23 +1,32 @@
-"""What was granted and is not needed?"""
+"""Reviews of grants against usage: analysis, plans and reports."""
 
 from __future__ import annotations
 
-from jwt_lp.review.bench import Exemption, Person
-from jwt_lp.review.engine import review
-from jwt_lp.review.judging import Rule
-from jwt_lp.review.values import Backtest, Finding, Judging, Population, Reason, Review, Traded, Window
+from jwt_lp.review.analysis.context import Person, ReviewExemption
+from jwt_lp.review.analysis.decision_rule import DecisionRule
+from jwt_lp.review.analysis.engine import review
+from jwt_lp.review.findings import (
+    AppliedRule,
+    Backtest,
+    BacktestedSetting,
+    Coefficient,
+    Finding,
+    Population,
+    Review,
+    ReviewWindow,
+)
 
 __all__ = [
+    "AppliedRule",
     "Backtest",
-    "Exemption",
+    "BacktestedSetting",
+    "Coefficient",
+    "DecisionRule",
     "Finding",
-    "Judging",
     "Person",
     "Population",
-    "Reason",
     "Review",
-    "Rule",
-    "Traded",
-    "Window",
+    "ReviewExemption",
+    "ReviewWindow",
     "review",
 ]

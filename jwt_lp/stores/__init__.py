@@ -1,4 +1,4 @@
-"""Where are usage and revocation kept?
+"""Stores for usage and revocations: the protocol, SQL, and push over Redis.
 
 One small synchronous protocol. Serving processes call `changes`, `record` and `beat` from their background thread,
 never on the way of a request; commands call the rest. Days are ISO dates in UTC, times seconds since the epoch.
@@ -10,26 +10,26 @@ import re
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final, Protocol, TypeGuard, cast
 
-from jwt_lp._tables import nearest, show
+from jwt_lp._support.validation import did_you_mean, quote_text
 from jwt_lp.errors import ConfigurationError, clears_locals
-from jwt_lp.stores.values import (
-    Asking,
-    Batch,
-    Beat,
+from jwt_lp.stores.rows import (
     DayRow,
-    Held,
-    HeldRow,
+    EnforcementPoint,
+    EnforcementPointRow,
+    HeldGrant,
+    HeldGrantRow,
     MonthRow,
-    Outcome,
-    Point,
-    PointRow,
-    Purged,
-    Recorded,
-    Run,
-    Sighting,
-    SightingRow,
-    Summary,
+    ObservedGrant,
+    ObservedGrantRow,
+    ProcessHeartbeat,
+    PurgeCounts,
+    RecordingPeriod,
+    RequestedPermission,
+    StoredRevocation,
+    UsageBatch,
+    UsageOutcome,
     UsageRow,
+    UsageSummary,
     Use,
 )
 
@@ -37,27 +37,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from jwt_lp.revocation import Changes, Entry
+    from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry
 
 __all__ = [
-    "Asking",
-    "Batch",
-    "Beat",
     "DayRow",
-    "Held",
-    "HeldRow",
+    "EnforcementPoint",
+    "EnforcementPointRow",
+    "HeldGrant",
+    "HeldGrantRow",
     "MonthRow",
-    "Outcome",
-    "Point",
-    "PointRow",
-    "Purged",
-    "Recorded",
-    "Run",
-    "Sighting",
-    "SightingRow",
+    "ObservedGrant",
+    "ObservedGrantRow",
+    "ProcessHeartbeat",
+    "PurgeCounts",
+    "RecordingPeriod",
+    "RequestedPermission",
     "Store",
-    "Summary",
+    "StoredRevocation",
+    "UsageBatch",
+    "UsageOutcome",
     "UsageRow",
+    "UsageSummary",
     "Use",
     "open_store",
 ]
@@ -83,11 +83,11 @@ class Store(Protocol):
         """Bring its tables to this release's; gives the versions before (0 for none) and after."""
         ...
 
-    def changes(self, since: int) -> Changes:
-        """What was taken back or lifted after `since`, a page of it, in the order of the commits."""
+    def changes(self, since: int) -> RevocationChanges:
+        """What was revoked or lifted after `since`, a page of it, in the order of the commits."""
         ...
 
-    def revoke(self, entries: Sequence[Entry], *, at: float, by: str = "") -> int:
+    def revoke(self, entries: Sequence[RevocationEntry], *, at: float, by: str = "") -> int:
         """Write entries, all or none; gives the sequence number that a process must have reached to know them."""
         ...
 
@@ -95,11 +95,11 @@ class Store(Protocol):
         """Lift standing entries, all or none (`StoreError` names ids that are not standing); gives the sequence."""
         ...
 
-    def revocations(self, *, lifted: bool = False) -> Iterator[Recorded]:
+    def revocations(self, *, lifted: bool = False) -> Iterator[StoredRevocation]:
         """The entries that stand, or with `lifted` all there are, in order."""
         ...
 
-    def record(self, batch: Batch) -> bool:
+    def record(self, batch: UsageBatch) -> bool:
         """Add a batch; False where it was added before, and nothing is then changed."""
         ...
 
@@ -120,14 +120,14 @@ class Store(Protocol):
         """
         ...
 
-    def summary(self, *, until: str, since: str | None = None, issuer: str | None = None) -> Iterator[Summary]:
+    def summary(self, *, until: str, since: str | None = None, issuer: str | None = None) -> Iterator[UsageSummary]:
         """Uses up to and including the day `until`, added up over days, services and endpoints.
 
         Streamed, ordered by issuer, subject and the rest.
         """
         ...
 
-    def asked(self, *, until: str) -> Iterator[Asking]:
+    def requested_permissions(self, *, until: str) -> Iterator[RequestedPermission]:
         """Which permissions enforcement points really asked for, up to and including `until`, in order."""
         ...
 
@@ -144,23 +144,23 @@ class Store(Protocol):
         """
         ...
 
-    def sightings(self, *, issuer: str | None = None, subject: str | None = None) -> Iterator[SightingRow]:
+    def observed_grants(self, *, issuer: str | None = None, subject: str | None = None) -> Iterator[ObservedGrantRow]:
         """Grants that tokens carried, streamed, ordered by issuer and subject."""
         ...
 
-    def points(self) -> Iterator[PointRow]:
+    def enforcement_points(self) -> Iterator[EnforcementPointRow]:
         """Enforcement points that were seen."""
         ...
 
-    def runs(self) -> Iterator[Run]:
+    def recording_periods(self) -> Iterator[RecordingPeriod]:
         """What was recorded when, and what was dropped, oldest first."""
         ...
 
-    def hold(self, held: Iterable[Held], *, as_of: str, complete: bool) -> int:
+    def import_grants(self, held: Iterable[HeldGrant], *, as_of: str, complete: bool) -> int:
         """Import grants as of a day, replacing an import of the same day; gives how many. One transaction."""
         ...
 
-    def held(self) -> Iterator[HeldRow]:
+    def held_grants(self) -> Iterator[HeldGrantRow]:
         """The grants of the latest complete import, and of any later ones, streamed, ordered by issuer and subject."""
         ...
 
@@ -168,15 +168,15 @@ class Store(Protocol):
         """Every `iss` that it knows of, from usage, sightings, imports or revocations."""
         ...
 
-    def beat(self, beat: Beat) -> None:
+    def record_heartbeat(self, beat: ProcessHeartbeat) -> None:
         """Write how a process stands, in place of what it said before."""
         ...
 
-    def beats(self, *, since: float) -> tuple[Beat, ...]:
+    def heartbeats(self, *, since: float) -> tuple[ProcessHeartbeat, ...]:
         """The processes that were heard of since then."""
         ...
 
-    def purge(self, *, before: str, now: float) -> Purged:
+    def purge(self, *, before: str, now: float) -> PurgeCounts:
         """Delete what is old: usage, sightings, points and runs that ended before a day.
 
         And entries that ended or were lifted long ago, beats and batch ids that nobody will ask for again. Ids of
@@ -184,7 +184,7 @@ class Store(Protocol):
         """
         ...
 
-    def alone(self, what: str, *, wait: float) -> AbstractContextManager[None]:
+    def exclusive(self, what: str, *, wait: float) -> AbstractContextManager[None]:
         """Keep others that ask for the same out of `what`, such as applying a plan, until the `with` ends.
 
         On every machine that uses the store. `PolicyError` names who is at it after `wait` seconds. It is free again
@@ -221,7 +221,7 @@ def open_store(url: str) -> Store:
         return _sql(url)
     points = {point.name: point for point in entry_points(group="jwt_lp.stores")}
     if scheme not in points:
-        raise ConfigurationError(f"no store answers to {show(scheme)}: URLs{_remedy(scheme, points)}")
+        raise ConfigurationError(f"no store serves {quote_text(scheme)}: URLs{_scheme_hint(scheme, points)}")
     try:
         make = cast("Callable[[str], Store]", points[scheme].load())
     except ModuleNotFoundError as error:
@@ -242,18 +242,18 @@ def _sql(url: str) -> Store:
         raise ConfigurationError(f'the store needs {missing}: pip install "jwt-lp[sql]"') from None
 
 
-def _remedy(scheme: str, points: Iterable[str]) -> str:
+def _scheme_hint(scheme: str, points: Iterable[str]) -> str:
     if scheme.partition("+")[0] == "postgres":
         return "; write postgresql:// instead"
     if scheme.startswith("postgresql+"):
         return "; write postgresql://, which means psycopg 3"
     known = sorted({"sqlite", "postgresql", *points})
-    return nearest(scheme, known) or f"; there are {', '.join(known)}"
+    return did_you_mean(scheme, known) or f"; there are {', '.join(known)}"
 
 
 def is_store(value: object) -> TypeGuard[Store]:
     """Whether it is a store rather than the URL of one."""
-    return not isinstance(value, str) and all(callable(getattr(value, each, None)) for each in _VERBS)
+    return not isinstance(value, str) and all(callable(getattr(value, each, None)) for each in _STORE_METHODS)
 
 
-_VERBS: Final = ("changes", "record", "beat", "close")
+_STORE_METHODS: Final = ("changes", "record", "record_heartbeat", "close")

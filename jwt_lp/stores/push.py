@@ -1,4 +1,4 @@
-"""Was something taken back just now?
+"""Was something revoked just now?
 
 A push over Redis says one thing: poll now. Nothing else is sent or believed, so whoever can write to the channel can
 make processes ask their store a little more often, and no more. A push that is lost costs the pause of the polling.
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CHANNEL: Final = "jwt_lp:changed"
-CLIENT: Final = "jwt-lp"
+CLIENT_NAME: Final = "jwt-lp"
 """What a connection is called in Redis' own lists."""
 
 _SCHEMES: Final = ("redis", "rediss", "unix")
-_CONNECT: Final = 5.0
-_LOOK: Final = 0.5
+_CONNECT_TIMEOUT: Final = 5.0
+_POLL_TIMEOUT: Final = 0.5
 """How long a listener may take to end, in seconds."""
-_FIRST: Final = 0.5
-_LONGEST: Final = 30.0
-_HEALTH: Final = 15
+_MIN_PAUSE: Final = 0.5
+_MAX_PAUSE: Final = 30.0
+_HEALTH_CHECK_INTERVAL: Final = 15
 
 _LOG: Final = logging.getLogger("jwt_lp")
 
@@ -39,15 +39,15 @@ def announce(url: str, sequence: int) -> int:
 
     `StoreError` where Redis cannot be had: what was written stands, and is found at the next poll.
     """
-    usable(url)
+    check_url(url)
     import redis
 
     try:
         with _client(url) as client:
             return int(client.publish(CHANNEL, str(sequence)))
     except (redis.RedisError, OSError) as error:
-        what = _what(error, url)
-    raise StoreError(f"{shown(url)}: {what}; processes find what changed at their next poll")
+        what = _error_text(error, url)
+    raise StoreError(f"{display_url(url)}: {what}; processes find what changed at their next poll")
 
 
 class Listener:
@@ -58,26 +58,26 @@ class Listener:
     """
 
     def __init__(self, url: str, on_push: Callable[[], object]) -> None:
-        usable(url)
-        _prepare()
+        check_url(url)
+        _import_dependencies()
         self._url = url
         self._on_push = on_push
         self._closed = threading.Event()
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
         self.connected: threading.Event = threading.Event()
 
     def __repr__(self) -> str:
-        return f"<Listener {shown(self._url)}>"
+        return f"<Listener {display_url(self._url)}>"
 
     def run(self) -> None:
         """Listen until `close`. Raises nothing; a failure is logged once, and tried again after a pause that grows."""
-        pause = _FIRST
+        pause = _MIN_PAUSE
         while not self._closed.is_set():
             try:
                 self._listen()
             except BaseException as error:  # noqa: BLE001 - whatever the library raises, the next try may go well
-                self._say("pushes", f"no pushes from {shown(self._url)}: {_what(error, self._url)}")
-            pause = _FIRST if self.connected.is_set() else min(pause * 2, _LONGEST)
+                self._log_once("pushes", f"no pushes from {display_url(self._url)}: {_error_text(error, self._url)}")
+            pause = _MIN_PAUSE if self.connected.is_set() else min(pause * 2, _MAX_PAUSE)
             self.connected.clear()
             self._closed.wait(pause)
 
@@ -90,28 +90,28 @@ class Listener:
             subscription.subscribe(CHANNEL)
             while not self._closed.is_set():
                 # A confirmation is heard as well: after each connection there may be something that was missed.
-                message = subscription.get_message(timeout=_LOOK)
+                message = subscription.get_message(timeout=_POLL_TIMEOUT)
                 if message is None:
                     continue
-                if not self.connected.is_set() and "pushes" in self._said:
-                    _LOG.info("pushes from %s again", shown(self._url))
+                if not self.connected.is_set() and "pushes" in self._logged:
+                    _LOG.info("pushes from %s again", display_url(self._url))
                 self.connected.set()
-                self._said.discard("pushes")
+                self._logged.discard("pushes")
                 self._push()
 
     def _push(self) -> None:
         try:
             self._on_push()
         except Exception as error:  # noqa: BLE001 - what is done about a push must not end the listening
-            self._say("done", f"what is done about a push failed: {type(error).__name__}")
+            self._log_once("done", f"handling a push failed: {type(error).__name__}")
 
-    def _say(self, key: str, message: str) -> None:
-        if key not in self._said:
-            self._said.add(key)
+    def _log_once(self, key: str, message: str) -> None:
+        if key not in self._logged:
+            self._logged.add(key)
             _LOG.warning(message)
 
 
-def usable(url: str) -> None:
+def check_url(url: str) -> None:
     """`ConfigurationError` where pushes cannot be had from `url`; nothing is connected to."""
     if find_spec("redis") is None:
         raise ConfigurationError('pushes need redis: pip install "jwt-lp[redis]"')
@@ -120,10 +120,12 @@ def usable(url: str) -> None:
     with suppress(ValueError):
         _client(url)
         return
-    raise ConfigurationError(f"{shown(url)}: the URL cannot be read; it is written redis://user:password@host:port/0")
+    raise ConfigurationError(
+        f"{display_url(url)}: the URL cannot be read; it is written redis://user:password@host:port/0"
+    )
 
 
-def shown(url: str) -> str:
+def display_url(url: str) -> str:
     """A URL as it may be shown: where, and nothing that could be a password."""
     parts = urlsplit(url)
     try:
@@ -133,7 +135,7 @@ def shown(url: str) -> str:
     return f"{parts.scheme}://{place}"
 
 
-def _prepare() -> None:
+def _import_dependencies() -> None:
     """Import what connecting needs, before a thread does: a child forked meanwhile would wait for it for ever."""
     # It encodes a name for its look-up.
     import_module("encodings.idna")
@@ -151,17 +153,17 @@ def _client(url: str) -> Any:
     client: Any = redis.Redis
     return client.from_url(
         url,
-        client_name=CLIENT,
-        socket_connect_timeout=_CONNECT,
-        socket_timeout=_CONNECT,
+        client_name=CLIENT_NAME,
+        socket_connect_timeout=_CONNECT_TIMEOUT,
+        socket_timeout=_CONNECT_TIMEOUT,
         socket_keepalive=True,
-        health_check_interval=_HEALTH,
+        health_check_interval=_HEALTH_CHECK_INTERVAL,
         # We try again ourselves, so that we know of it.
         retry=Retry(NoBackoff(), 0),
     )
 
 
-def _what(error: BaseException, url: str) -> str:
+def _error_text(error: BaseException, url: str) -> str:
     """The first line of what the library says, without a password."""
     said = (str(error).strip() or type(error).__name__).splitlines()[0]
     password = urlsplit(url).password

@@ -8,30 +8,30 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from jwt_lp.stores import _known, _purge, _recorded, _revocations, _summed, _tables
-from jwt_lp.stores._added import by_month
-from jwt_lp.stores._engine import Database, rows
+from jwt_lp.stores import aggregates, holder_rows, purge, revocation_rows, schema, usage_rows
+from jwt_lp.stores.database import SqlDatabase, stream_rows
+from jwt_lp.stores.summation import sum_by_month
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from jwt_lp.revocation import Changes, Entry
-    from jwt_lp.stores.values import (
-        Asking,
-        Batch,
-        Beat,
+    from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry
+    from jwt_lp.stores.rows import (
         DayRow,
-        Held,
-        HeldRow,
+        EnforcementPointRow,
+        HeldGrant,
+        HeldGrantRow,
         MonthRow,
-        PointRow,
-        Purged,
-        Recorded,
-        Run,
-        SightingRow,
-        Summary,
+        ObservedGrantRow,
+        ProcessHeartbeat,
+        PurgeCounts,
+        RecordingPeriod,
+        RequestedPermission,
+        StoredRevocation,
+        UsageBatch,
         UsageRow,
+        UsageSummary,
     )
 
 
@@ -43,7 +43,7 @@ class SqlStore:
     """
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
-        self._database = Database(url)
+        self._database = SqlDatabase(url)
         self._clock = clock
 
     def __repr__(self) -> str:
@@ -56,32 +56,35 @@ class SqlStore:
 
     def migrate(self) -> tuple[int, int]:
         """Bring its tables to this release's."""
-        with self._database.write(patient=True, check=False) as connection:
-            return _tables.bring(connection, self.name), _tables.VERSION
+        with self._database.write(unlimited=True, check=False) as connection:
+            return schema.migrate(connection, self.name), schema.VERSION
 
-    def changes(self, since: int) -> Changes:
+    def changes(self, since: int) -> RevocationChanges:
         """A page of what changed after `since`."""
         with self._database.read() as connection:
-            return _revocations.changes(connection, since)
+            return revocation_rows.changes(connection, since)
 
-    def revoke(self, entries: Sequence[Entry], *, at: float, by: str = "") -> int:
+    def revoke(self, entries: Sequence[RevocationEntry], *, at: float, by: str = "") -> int:
         """Write entries; `StoreError` names ids that are there already."""
         with self._database.write() as connection:
-            return _revocations.revoke(connection, entries, at, by)
+            return revocation_rows.revoke(connection, entries, at, by)
 
     def lift(self, ids: Sequence[str], *, at: float) -> int:
         """Lift entries; `StoreError` names ids that do not stand."""
         with self._database.write() as connection:
-            return _revocations.lift(connection, ids, at)
+            return revocation_rows.lift(connection, ids, at)
 
-    def revocations(self, *, lifted: bool = False) -> Iterator[Recorded]:
+    def revocations(self, *, lifted: bool = False) -> Iterator[StoredRevocation]:
         """Entries in order."""
-        return map(_revocations.recorded, rows(self._database, _revocations.all_of(lifted=lifted)))
+        return map(
+            revocation_rows.stored_revocation,
+            stream_rows(self._database, revocation_rows.select_revocations(lifted=lifted)),
+        )
 
-    def record(self, batch: Batch) -> bool:
+    def record(self, batch: UsageBatch) -> bool:
         """Add a batch, once."""
         with self._database.write() as connection:
-            return _recorded.record(connection, batch, self._clock())
+            return usage_rows.record(connection, batch, self._clock())
 
     def usage(
         self,
@@ -98,69 +101,81 @@ class SqlStore:
         filters = {
             "issuer": issuer, "subject": subject, "client": client, "permission": permission, "service": service,
         }  # fmt: skip
-        return map(_recorded.used, rows(self._database, _recorded.uses(filters, since, until)))
+        return map(usage_rows.usage_row, stream_rows(self._database, usage_rows.select_usage(filters, since, until)))
 
-    def summary(self, *, until: str, since: str | None = None, issuer: str | None = None) -> Iterator[Summary]:
+    def summary(self, *, until: str, since: str | None = None, issuer: str | None = None) -> Iterator[UsageSummary]:
         """Uses, added up."""
-        return map(_summed.summary, _summed.rows(self._database, _summed.summing(until, since, issuer)))
+        return map(
+            aggregates.usage_summary,
+            aggregates.stream_rows(self._database, aggregates.select_summary(until, since, issuer)),
+        )
 
-    def asked(self, *, until: str) -> Iterator[Asking]:
+    def requested_permissions(self, *, until: str) -> Iterator[RequestedPermission]:
         """Which permissions enforcement points really asked for."""
-        return map(_summed.asking, _summed.rows(self._database, _summed.asked(until)))
+        return map(
+            aggregates.requested_permission, aggregates.stream_rows(self._database, aggregates.select_requested(until))
+        )
 
     def months(self, *, until: str) -> Iterator[MonthRow]:
         """How many uses there were, by month and outcome."""
-        return by_month(_summed.rows(self._database, _summed.daily(until)))
+        return sum_by_month(aggregates.stream_rows(self._database, aggregates.select_daily_totals(until)))
 
     def days(
         self, *, until: str, issuer: str | None = None, subjects: Iterable[tuple[str, str]] | None = None
     ) -> Iterator[DayRow]:
         """The days on which grants were used."""
-        return map(_summed.day, _summed.rows(self._database, *_summed.days(until, issuer, subjects)))
+        return map(
+            aggregates.day_row, aggregates.stream_rows(self._database, *aggregates.select_days(until, issuer, subjects))
+        )
 
-    def sightings(self, *, issuer: str | None = None, subject: str | None = None) -> Iterator[SightingRow]:
+    def observed_grants(self, *, issuer: str | None = None, subject: str | None = None) -> Iterator[ObservedGrantRow]:
         """Grants that tokens carried."""
-        return map(_recorded.sighting, rows(self._database, _recorded.sighted(issuer, subject)))
+        return map(
+            usage_rows.observed_grant_row,
+            stream_rows(self._database, usage_rows.select_observed_grants(issuer, subject)),
+        )
 
-    def points(self) -> Iterator[PointRow]:
+    def enforcement_points(self) -> Iterator[EnforcementPointRow]:
         """Enforcement points."""
-        return map(_recorded.point, rows(self._database, _recorded.pointed()))
+        return map(
+            usage_rows.enforcement_point_row, stream_rows(self._database, usage_rows.select_enforcement_points())
+        )
 
-    def runs(self) -> Iterator[Run]:
+    def recording_periods(self) -> Iterator[RecordingPeriod]:
         """What was recorded when."""
-        return map(_recorded.run_of, rows(self._database, _recorded.ran()))
+        return map(usage_rows.recording_period, stream_rows(self._database, usage_rows.select_recording_periods()))
 
-    def hold(self, held: Iterable[Held], *, as_of: str, complete: bool) -> int:
+    def import_grants(self, held: Iterable[HeldGrant], *, as_of: str, complete: bool) -> int:
         """Import grants; one that comes twice counts once, with the day that it came with first."""
-        with self._database.write(patient=True) as connection:
-            return _known.hold(connection, held, as_of, complete=complete)
+        with self._database.write(unlimited=True) as connection:
+            return holder_rows.import_held(connection, held, as_of, complete=complete)
 
-    def held(self) -> Iterator[HeldRow]:
+    def held_grants(self) -> Iterator[HeldGrantRow]:
         """Grants of the latest complete import, and of later ones."""
-        return map(_known.held_of, rows(self._database, _known.holding()))
+        return map(holder_rows.held_row, stream_rows(self._database, holder_rows.select_held()))
 
     def issuers(self) -> tuple[str, ...]:
         """Every `iss` that it knows of."""
         with self._database.read() as connection:
-            return _known.issuers(connection)
+            return holder_rows.list_issuers(connection)
 
-    def beat(self, beat: Beat) -> None:
+    def record_heartbeat(self, beat: ProcessHeartbeat) -> None:
         """Write how a process stands."""
         with self._database.write() as connection:
-            _known.beat(connection, beat)
+            holder_rows.write_heartbeat(connection, beat)
 
-    def beats(self, *, since: float) -> tuple[Beat, ...]:
+    def heartbeats(self, *, since: float) -> tuple[ProcessHeartbeat, ...]:
         """The processes that were heard of since then."""
         with self._database.read() as connection:
-            return _known.beating(connection, since)
+            return holder_rows.recent_heartbeats(connection, since)
 
-    def purge(self, *, before: str, now: float) -> Purged:
+    def purge(self, *, before: str, now: float) -> PurgeCounts:
         """Delete what is old, a bounded number of rows in each transaction."""
-        return _purge.purge(self._database, before, now)
+        return purge.purge(self._database, before, now)
 
-    def alone(self, what: str, *, wait: float) -> AbstractContextManager[None]:
+    def exclusive(self, what: str, *, wait: float) -> AbstractContextManager[None]:
         """Keep others out: by a lock file beside a file of SQLite, by an advisory lock in PostgreSQL."""
-        return self._database.alone(what, wait)
+        return self._database.exclusive(what, wait)
 
     def close(self) -> None:
         """Give connections back; may be called repeatedly."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from jwt_lp.testing import Authority
+from jwt_lp.testing.authority import Authority
 
 HERE = Path(__file__).parent
 

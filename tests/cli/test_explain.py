@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from jwt_lp import Guard
-from jwt_lp.cli.lacking import leaves
-from jwt_lp.cli.steps import walk
-from jwt_lp.jws import fingerprint
-from jwt_lp.permissions import Grant, Permissions
-from jwt_lp.requirements import Facts, all_of
-from jwt_lp.settings import Settings
-from jwt_lp.testing import Authority
+from jwt_lp.cli.missing_grants import evaluate_atoms
+from jwt_lp.cli.verification_trace import trace_verification
+from jwt_lp.guard.settings import Settings
+from jwt_lp.jose.jws import fingerprint
+from jwt_lp.permissions.grants import Grant, Permissions
+from jwt_lp.permissions.requirements import EvaluationContext, all_of
+from jwt_lp.testing.authority import Authority
 
 HERE = Path(__file__).parent
 
@@ -144,11 +144,11 @@ def test_every_step_that_can_fail(project, ask, plain, make, step, cause, said):
 
 def test_a_cause_that_is_not_known_is_no_step_passed(project, monkeypatch):
     """A refusal for a reason that was added later is shown at the first step, never as a token that is good."""
-    from jwt_lp.cli import steps
+    from jwt_lp.cli import verification_trace
 
-    monkeypatch.setattr(steps, "_STEP_OF", {})
+    monkeypatch.setattr(verification_trace, "_STEP_BY_CAUSE", {})
     with Guard(project.authority.settings()) as guard:
-        found = walk(guard, project.authority.token(lifetime=-100), time.time())
+        found = trace_verification(guard, project.authority.token(lifetime=-100), time.time())
     assert ["no", "-"] == [step.state for step in found.steps[:2]]
 
 
@@ -492,8 +492,8 @@ def _why(asked, *grants, own=False, claims=None, policy=None, **settings):
     with authority.guard() as guard:
         token = guard.authenticate(authority.headers("alice", grants, claims=claims)["Authorization"]).token
         assert token is not None
-        facts = Facts(token.permissions, {}, token.claims, token.issuer_name)
-        (leaf,) = leaves(all_of(asked), facts, token, guard.settings.issuers[0], guard.settings)
+        facts = EvaluationContext(token.permissions, {}, token.claims, token.issuer_name)
+        (leaf,) = evaluate_atoms(all_of(asked), facts, token, guard.settings.issuers[0], guard.settings)
     return leaf
 
 
@@ -606,8 +606,8 @@ def test_a_ceiling_of_the_profile(profile, remedy):
     with authority.guard() as guard:
         token = guard.authenticate(authority.headers("alice", roles=["clerk"])["Authorization"]).token
         assert token is not None
-        facts = Facts(token.permissions, {}, token.claims, token.issuer_name)
-        (leaf,) = leaves(all_of("orders:list"), facts, token, guard.settings.issuers[0], guard.settings)
+        facts = EvaluationContext(token.permissions, {}, token.claims, token.issuer_name)
+        (leaf,) = evaluate_atoms(all_of("orders:list"), facts, token, guard.settings.issuers[0], guard.settings)
     assert (
         "orders:list (role clerk) grants it, but the ceiling of this profile (scope) does not cover it",
     ) == leaf.why
@@ -620,6 +620,6 @@ def test_a_binding_for_another_issuer(project):
     with Guard(settings) as guard:
         token = guard.authenticate(project.authority.headers("alice")["Authorization"]).token
         assert token is not None
-        facts = Facts(Permissions.of([Grant("a", "scope")]), {"id": "7"}, token.claims, "default")
-        found = leaves(all_of("a", where={"id": {"other": "sub"}}), facts, token, settings.issuers[0], settings)
+        facts = EvaluationContext(Permissions.of([Grant("a", "scope")]), {"id": "7"}, token.claims, "default")
+        found = evaluate_atoms(all_of("a", where={"id": {"other": "sub"}}), facts, token, settings.issuers[0], settings)
     assert [("it names no claim for default",)] == [leaf.why for leaf in found if not leaf.held]

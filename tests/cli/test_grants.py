@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from jwt_lp.stores import Batch, Sighting, open_store
+from jwt_lp.stores import ObservedGrant, UsageBatch, open_store
 
 pytest.importorskip("sqlalchemy")
 
@@ -33,7 +33,7 @@ def test_grants_come_in(project, run):
         assert (0, f"grants.csv: 3 grants as of 2026-05-01, all that there are; added to {URL}") == (
             code, out.splitlines()[0],
         )  # fmt: skip
-        assert "columns that nobody reads: more" == out.splitlines()[1]
+        assert "columns that are not read: more" == out.splitlines()[1]
     assert [
         f"the client job ({ISSUER})  orders:read: imported as of 2026-05-01",
         f"alice ({ISSUER})  orders:*: imported as of 2026-05-01, held since 2026-01-01",
@@ -96,7 +96,11 @@ def test_what_is_held(project, run):
     project.write("grants.csv", FILE)
     run("import", "grants.csv", "--as-of", "2026-05-01", "--issuer", ISSUER)
     store = open_store(URL)
-    store.record(Batch(id="a", sightings=[Sighting(ISSUER, "alice", "web", "clerk", "orders:list", "2026-04-01")]))
+    store.record(
+        UsageBatch(
+            id="a", observed_grants=[ObservedGrant(ISSUER, "alice", "web", "clerk", "orders:list", "2026-04-01")]
+        )
+    )
     store.close()
     assert [
         f"alice ({ISSUER})  orders:*: imported as of 2026-05-01, held since 2026-01-01",

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from jwt_lp.keyring import AHEAD, FOLDER, KeyRing, add_key
+from jwt_lp.jose.key_rotation import FOLDER, PUBLISH_AHEAD, KeyRing, add_key
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def keys(project, cli):
 @pytest.fixture
 def ring(project):
     """A ring that was made long enough ago for a rotation."""
-    return add_key(FOLDER, clock=lambda: time.time() - AHEAD)
+    return add_key(FOLDER, clock=lambda: time.time() - PUBLISH_AHEAD)
 
 
 def _states(keys):
@@ -45,7 +45,7 @@ def test_a_further_key(keys, ring):
     code, out, _ = keys("new", "--algorithm", "EdDSA")
     assert (0, 1, True) == (code, out.count("made "), "(EdDSA)" in out)
     assert [*_states(keys)].index(out.split()[1]) == 2
-    following = ring.waiting[0].kid
+    following = ring.next_keys[0].kid
     assert f"is published, and comes after the next key that there is already, {following}" in " ".join(out.split())
 
 

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from jwt_lp.lint import RULES, SEVERITIES
-from jwt_lp.signing import SigningKey, sign
+from jwt_lp.jose.signing import SigningKey, sign
+from jwt_lp.lint.linter import RULES, SEVERITIES
 
 KEY = SigningKey.generate("ES256", kid="k1")
 GOOD = {
@@ -133,7 +133,7 @@ def test_what_is_no_token_is_told_with_its_line(cli, tokens):
     code, out, err = cli("lint", name)
     assert 2 == code
     assert "not-access-token" in out
-    assert "tokens.txt:2: it is no JWT: that has three parts with dots between them" in err
+    assert "tokens.txt:2: it is not a JWT: a JWT has three parts separated by dots" in err
     assert "tokens.txt:3: it is encrypted (JWE)" in err
     found = json.loads(cli("lint", name, "--format", "json")[1])
     assert [2, 3] == [each["line"] for each in found["unreadable"]]
@@ -211,7 +211,7 @@ def test_a_file_with_lint_alone(cli, project, tokens):
     name = tokens(token(email="x", colour="red", jti=""), token(email="x"))
     code, out, _ = cli("lint", name, "--settings", "lint.toml")
     assert 1 == code
-    assert 2 == out.count("; 1 exempt, not mended")
+    assert 2 == out.count("; 1 exempt, not fixed")
     assert 1 == " ".join(out.split()).count("the exemption from size ended on 2020-01-01: they were long")
     assert "dead-claim" not in out
     assert re.search(r"^note +jti-missing", out, re.MULTILINE)
@@ -239,7 +239,7 @@ def test_an_application_knows_what_is_asked_for(cli, project, tokens):
         dead = re.findall(r"no verifier reads (\w+)", out)
         assert ["shade"] == dead
         assert (where[0] == "--app") is (
-            "1 of 2 permissions in scope: asked for by no route (number 2)" in " ".join(out.split())
+            "1 of 2 permissions in scope: required by no route (number 2)" in " ".join(out.split())
         )
 
 

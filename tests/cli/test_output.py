@@ -32,7 +32,7 @@ def test_long_text_is_cut():
 
 @pytest.mark.parametrize(("columns", "lines"), [(None, 1), ("40", 3)])
 def test_a_paragraph_is_one_line_where_there_is_no_terminal(monkeypatch, capsys, columns, lines):
-    """What is piped into another program can be searched; COLUMNS wraps it all the same."""
+    """What is piped into another program can be searched; COLUMNS wraps it anyway."""
     monkeypatch.delenv("COLUMNS", raising=False)
     if columns:
         monkeypatch.setenv("COLUMNS", columns)

@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("sqlalchemy")
 
-from jwt_lp.stores import Held, open_store
-from past import ISSUER, NOW, POLICY, Past
+from jwt_lp.stores import HeldGrant, open_store
+from review_scenario import ISSUER, NOW, POLICY, ReviewScenario
 
 URL = "sqlite:///access.db"
 FILE = Path("least-privilege.toml")
@@ -23,14 +23,14 @@ def run(project, cli):
     FILE.write_text(f"# the shop's\n{POLICY}")
     store = open_store(URL)
     store.migrate()
-    past = Past(store, Path())
-    past.recorded()
-    past.used("alice", "reports:read", 300)
-    past.used("bob", "reports:read", 3)
+    past = ReviewScenario(store, Path())
+    past.record_period()
+    past.record_use("alice", "reports:read", 300)
+    past.record_use("bob", "reports:read", 3)
     for name in ("carl", "dora"):
-        past.used(name, "orders:list", 300, 3, role="clerk")
-        past.used(name, "orders:read", 300, 4, role="clerk")
-        past.used(name, "orders:refund", 300, role="clerk")
+        past.record_use(name, "orders:list", 300, 3, role="clerk")
+        past.record_use(name, "orders:read", 300, 4, role="clerk")
+        past.record_use(name, "orders:refund", 300, role="clerk")
     store.close()
 
     def run(*arguments, **more):
@@ -64,7 +64,7 @@ def _answer(decide) -> None:
 def plan(run, sheet):
     """The plan of it."""
     code, out, _ = run("plan", str(sheet), "-o", "q.plan")
-    assert (0, True) == (code, "2 grants to take back" in out)
+    assert (0, True) == (code, "2 grants to revoke" in out)
     return Path("q.plan")
 
 
@@ -102,7 +102,7 @@ def test_a_worksheet_of_another_review_is_refused(run, sheet) -> None:
 
 
 def test_a_dry_run_changes_nothing(run, plan) -> None:
-    """It shows the policy's difference, the entries and the lines for whoever grants, and that is all."""
+    """It shows the policy's difference, the entries and the lines for the issuer, and that is all."""
     code, out, _ = run("apply", str(plan), "--dry-run")
     assert 0 == code
     assert "orders:refund" in out
@@ -129,7 +129,7 @@ def test_a_plan_is_applied_verified_and_undone(run, plan) -> None:
     listed = list(csv.DictReader(Path("q.plan.handoff.csv").read_text().splitlines()))
     assert [("alice", "reports:read", "eve")] == [(each["name"], each["grant"], each["reviewer"]) for each in listed]
     code, out, _ = run("verify", str(plan))
-    assert (0, True) == (code, "all of 2 are gone" in out)
+    assert (0, True) == (code, "all of 2 stay revoked" in out)
     code, out, err = run("apply", str(plan), "--yes")
     assert (1, True) == (code, "applied already" in err)
     assert "was applied" in run("plan", "decide.csv", "-o", str(plan))[2]
@@ -140,26 +140,26 @@ def test_a_plan_is_applied_verified_and_undone(run, plan) -> None:
     code, out, _ = run("undo", str(plan), "--yes")
     assert (0, True) == (code, "undone; deny entries lifted: 2" in out)
     assert (before, set()) == (FILE.read_bytes(), _standing())
-    assert "nothing was applied that is not undone" in run("undo", str(plan), "--yes")[2]
+    assert "no applied plan is left to undo" in run("undo", str(plan), "--yes")[2]
 
 
 def test_a_hand_off_as_json(run, plan) -> None:
-    """For a program that takes back what its issuer grants."""
+    """For a program that revokes what its issuer grants."""
     run("apply", str(plan), "--dry-run", "--handoff", "json", "--handoff-file", "tell.json")
     assert ["alice"] == [each["name"] for each in json.loads(Path("tell.json").read_text())]
-    assert "as --handoff csv or json?" in run("apply", str(plan), "--handoff-file", "tell.json")[2]
+    assert "pass --handoff csv or --handoff json" in run("apply", str(plan), "--handoff-file", "tell.json")[2]
 
 
 def test_what_is_granted_again_fails_the_verification(run, plan) -> None:
     """The exit code says it, and JSON says when."""
     run("apply", str(plan), "--yes")
     store = open_store(URL)
-    store.hold([Held(ISSUER, "alice", "", "", "reports:read")], as_of="2099-01-01", complete=False)
+    store.import_grants([HeldGrant(ISSUER, "alice", "", "", "reports:read")], as_of="2099-01-01", complete=False)
     store.close()
     code, out, _ = run("verify", str(plan), "--format", "json")
     assert 1 == code
     assert {"alice": "2099-01-01", "clerk": ""} == {each["name"]: each["granted_again"] for each in json.loads(out)}
-    assert (1, True) == (run("verify", str(plan))[0], "1 of 2 are not gone" in run("verify", str(plan))[1])
+    assert (1, True) == (run("verify", str(plan))[0], "1 of 2 are still held or used" in run("verify", str(plan))[1])
 
 
 def test_more_than_may_go_at_once_does_not(run, plan) -> None:

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from needs import need
+from prerequisites import require
 
 OLD = """\
 version = 1
@@ -40,7 +40,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def git(folder, monkeypatch):
     """`git(*words)` in the folder, which is a repository with the policy committed on the branch `main`."""
-    need(shutil.which("git"), "the command git")
+    require(shutil.which("git"), "the command git")
     for name in [*os.environ]:
         if name.startswith("GIT_") and name != "GIT_CEILING_DIRECTORIES":
             monkeypatch.delenv(name)
@@ -97,7 +97,7 @@ def test_against_a_revision(cli, folder, git):
     assert "compared with the revision main, digest " in out
     assert "allows more:\n" in out
     assert "  least-privilege.toml:7   'orders:refund', which orders:* of role boss covers: it is new in the" in out
-    assert "  least-privilege.toml:10  role clerk grants orders:create: no grant of it held that before" in out
+    assert "  least-privilege.toml:10  role clerk grants orders:create: none of its grants covered that before" in out
     assert "allows nothing more" not in out
     git("commit", "--all", "--message=second")
     assert (0, "allows nothing more") == outcome(cli("policy", "check", "--against", "HEAD"))
@@ -180,7 +180,7 @@ def test_as_json(cli, folder):
     assert {
         "line": 10,
         "place": ["roles", "clerk", "grants"],
-        "text": "role clerk grants orders:create: no grant of it held that before",
+        "text": "role clerk grants orders:create: none of its grants covered that before",
     } == found["allowed"][1]
     code, out, _ = cli("policy", "check", "--format", "json")
     assert (0, None, []) == (code, json.loads(out)["against"], json.loads(out)["allowed"])

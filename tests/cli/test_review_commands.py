@@ -12,9 +12,9 @@ import pytest
 
 pytest.importorskip("sqlalchemy")
 
-from jwt_lp.cli._gate import Condition
+from jwt_lp.cli.fail_conditions import FailConditionParam
 from jwt_lp.stores import open_store
-from past import ISSUER, NOW, POLICY, Past, ago
+from review_scenario import ISSUER, NOW, POLICY, ReviewScenario, days_ago
 
 URL = "sqlite:///access.db"
 
@@ -24,12 +24,12 @@ def run(project, cli):
     """`run(*arguments)`: a command on the store of the project's folder, where alice has what she does not need."""
     store = open_store(URL)
     store.migrate()
-    past = Past(store, Path())
-    past.recorded()
-    past.used("alice", "orders:read", 300)
-    past.used("bob", "orders:read", 100)
-    past.used("bob", "orders:refund", 250)
-    past.used("=carol", "orders:refund", 2)
+    past = ReviewScenario(store, Path())
+    past.record_period()
+    past.record_use("alice", "orders:read", 300)
+    past.record_use("bob", "orders:read", 100)
+    past.record_use("bob", "orders:refund", 250)
+    past.record_use("=carol", "orders:refund", 2)
     store.close()
 
     def run(*arguments, **more):
@@ -117,9 +117,9 @@ def test_a_gate_over_nothing_does_not_pass(run) -> None:
 
 def test_a_condition_that_was_read_stays(run) -> None:
     """click reads defaults twice."""
-    gate = Condition().convert("unused>90d", None, None)
-    assert gate == Condition().convert(gate, None, None)
-    assert [] == gate.failing([])
+    gate = FailConditionParam().convert("unused>90d", None, None)
+    assert gate == FailConditionParam().convert(gate, None, None)
+    assert [] == gate.failing_findings([])
 
 
 def test_worksheets_are_split_by_who_decides(run) -> None:
@@ -166,7 +166,7 @@ def test_an_exemption_that_is_none_is_refused(run, content: str, fault: str) -> 
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        (["--window", "90", "--likelihood", "0.1"], "one rule judges"),
+        (["--window", "90", "--likelihood", "0.1"], "one rule decides"),
         (["--split-by", "team"], "pass both"),
         (["--window", "10"], "30<=x"),
         (["--likelihood", "1"], "0<x<1"),
@@ -198,7 +198,7 @@ def test_the_rules_alone_make_a_plan_that_is_applied_and_undone(run) -> None:
     assert (0, True) == (code, "alice" in out)
     code, out, _ = _review(run, "--format", "json")
     (again,) = [each for each in json.loads(out)["findings"] if each["name"] == "alice"]
-    assert ("keep", ["taken back already"]) == (again["proposal"], again["guards"])
+    assert ("keep", ["revoked already"]) == (again["proposal"], again["guards"])
     assert 0 == run("verify", "q.plan")[0]
     assert 0 == run("undo", "q.plan", "--yes")[0]
     _, out, _ = _review(run, "--format", "json")
@@ -212,9 +212,9 @@ def test_a_backtest_prints_its_settings(run) -> None:
     found = json.loads(out)
     assert 0 == code
     assert [60, 90, 120, 180, 270, 365] == [each["threshold"] for each in found if each["rule"] == "fixed"]
-    assert {"rule", "threshold", "taken_back", "regretted", "days_needlessly_held"} == set(found[0])
+    assert {"rule", "threshold", "revoked", "regretted", "days_needlessly_held"} == set(found[0])
     assert "Recommended" in run("backtest", "--now", NOW, "--horizon", "60")[1]
-    code, out, _ = run("backtest", "--now", ago(380), "--format", "json")
+    code, out, _ = run("backtest", "--now", days_ago(380), "--format", "json")
     assert (0, []) == (code, json.loads(out))
 
 

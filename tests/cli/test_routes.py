@@ -198,6 +198,6 @@ def test_a_template_cannot_steer_the_terminal(project, cli):
 )
 def test_whose_code_it_is(project, endpoint, expected):
     """Code of the standard library and of what is installed is somebody else's; all other is the project's."""
-    from jwt_lp.cli.routes import is_foreign
+    from jwt_lp.cli.routes import is_third_party
 
-    assert expected == is_foreign(endpoint)
+    assert expected == is_third_party(endpoint)

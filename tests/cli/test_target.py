@@ -6,7 +6,7 @@ import pytest
 
 from jwt_lp import ConfigurationError, Settings
 from jwt_lp.cli.output import Failure
-from jwt_lp.cli.target import application, laxer, load, settings
+from jwt_lp.cli.target import application, load, relaxed_settings, settings
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_what_makes_a_service_laxer_is_said(project, day, said):
     from datetime import date
 
     found = Settings.from_mapping(project.authority.settings(), environ={"JWT_LP_DEV": "1"})
-    notices = laxer(replace(found, observe_until=date.fromisoformat(day)))
+    notices = relaxed_settings(replace(found, observe_until=date.fromisoformat(day)))
     assert said in notices[0]
     assert "JWT_LP_DEV=1" in notices[1]
-    assert [] == laxer(replace(found, development=False))
+    assert [] == relaxed_settings(replace(found, development=False))

@@ -7,8 +7,8 @@ import stat
 import pytest
 
 from jwt_lp import Guard
-from jwt_lp.decision import Call
-from jwt_lp.requirements import all_of
+from jwt_lp.guard.decisions import Call
+from jwt_lp.permissions.requirements import all_of
 
 POLICY = {
     "version": 1,
@@ -193,7 +193,7 @@ def test_a_role_without_a_claim_is_said(project, make):
     """A role of an issuer of ours whose profile has no claim for it is refused."""
     project.settings(OWN=True, PROFILE="auth0", POLICY=POLICY)
     code, _, said = make("--role", "clerk")
-    assert (2, True) == (code, "no claim that could carry 'clerk'" in " ".join(said.split()))
+    assert (2, True) == (code, "has no claim for 'clerk'" in " ".join(said.split()))
 
 
 def test_a_role_that_a_ceiling_cuts_is_said(project, make):
@@ -207,7 +207,7 @@ def test_a_role_that_a_ceiling_cuts_is_said(project, make):
 @pytest.mark.parametrize(
     ("permission", "said"),
     [
-        ("orders read", "is no permission: it has a character that none may have"),
+        ("orders read", "is not a permission: it has a character that is not allowed"),
         ("orders:*", "orders:*: wildcards do not count in tokens of default, which is neither OWN nor PATTERNS"),
     ],
 )

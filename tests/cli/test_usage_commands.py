@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from jwt_lp.cli.filed import given
-from jwt_lp.stores import Batch, Run, Use, open_store
-from needs import need
+from jwt_lp.cli.row_input import open_input
+from jwt_lp.stores import RecordingPeriod, UsageBatch, Use, open_store
+from prerequisites import require
 from servers import postgres_database
 
 pytest.importorskip("sqlalchemy")
@@ -49,7 +49,7 @@ def _usage(url=URL):
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_a_real_trace(run, request, engine):
     """All of it arrives, and once, however often the file is imported; what comes out again is what went in."""
-    need(TRACE.exists(), "the shared data is not here")
+    require(TRACE.exists(), "the shared data is not here")
     url = URL if engine == "sqlite" else request.getfixturevalue("postgres")
     assert 0 == run("store", "migrate", store=url)[0]
     arguments = ("usage", "import", str(TRACE), "--issuer", ISSUER, "--service", "trace")
@@ -61,7 +61,7 @@ def test_a_real_trace(run, request, engine):
     code, out, _ = run(*arguments, store=url)
     assert (0, True, found) == (code, f"it was imported before: nothing changed in {url}" in out, _usage(url))
     store = open_store(url)
-    (source,) = store.runs()
+    (source,) = store.recording_periods()
     days = sorted(row[2] for row in expected)
     store.close()
     assert ("import", "trace", sum(expected.values())) == (source.source, source.service, source.recorded)
@@ -98,7 +98,7 @@ def test_what_is_exported_is_no_formula_and_comes_back_exactly(project, run):
         )
         for name in NASTY
     }
-    store.record(Batch(id="1", uses=uses))
+    store.record(UsageBatch(id="1", uses=uses))
     store.close()
     out = run("usage", "export")[1]
     project.write("again.csv", out)
@@ -121,11 +121,11 @@ def test_bad_rows(project, run):
     code, out, err = run("usage", "import", "used.csv")
     assert (1, "", False) == (code, err, "secret" in out or "never" in out)
     assert "used.csv: 4 rows, 1 granted, from 2026-05-01 to 2026-05-01" in out
-    assert "!! 2 its day is no ISO date, ISO time or number of seconds since the epoch such as line 3" in " ".join(
+    assert "!! 2 its day is not an ISO date, ISO time or number of seconds since the epoch such as line 3" in " ".join(
         out.split()
     )
     assert "!! 1 it has more or fewer cells than the header such as line 5" in " ".join(out.split())
-    assert "columns that nobody reads: Extra" in out
+    assert "columns that are not read: Extra" in out
     assert 1 == len(_usage())
 
 
@@ -165,7 +165,7 @@ def test_an_access_log(project, run):
         (("used.csv", "--map", "subjet=x"), "no such field; did you mean 'subject'?"),
         (("used.csv", "--map", LOG), "to read an access log, pass --routes FILE"),
         (("used.csv", "--routes", "missing.json"), "missing.json cannot be read"),
-        (("used.csv", "--routes", "used.csv"), "used.csv is no JSON: write it with jwt-lp routes --json"),
+        (("used.csv", "--routes", "used.csv"), "used.csv is not JSON: write it with jwt-lp routes --json"),
         (("used.csv", "--routes", "object.json"), "object.json: the routes are the list"),
         (("used.csv", "--routes", "routes.json"), "there is no column 'method'"),
     ],
@@ -194,7 +194,7 @@ def test_a_pipe(run):
 def test_a_file_that_grows(project):
     """It is read as far as it was when its digest was made."""
     project.write("a.csv", "one\n")
-    with given("a.csv", None) as found:
+    with open_input("a.csv", None) as found:
         with Path("a.csv").open("a", encoding="utf-8") as more:
             more.write("two\n")
         seen: list[int] = []
@@ -223,7 +223,12 @@ def test_what_was_used(project, run):
     )
     assert 1 == run("usage", "import", "used.csv", "--issuer", ISSUER, "--service", "shop")[0]
     store = open_store(URL)
-    store.record(Batch(id="x", run=Run(id="r", service="shop", started=86400.0, until=86500.0, recorded=7, dropped=2)))
+    store.record(
+        UsageBatch(
+            id="x",
+            period=RecordingPeriod(id="r", service="shop", started=86400.0, until=86500.0, recorded=7, dropped=2),
+        )
+    )
     assert [
         f"alice  orders:read: 1 x denied, 2026-05-05 in shop with web ({ISSUER})",
         f"alice  orders:read through orders:* of the role clerk: 5 x granted, 2026-05-01 to 2026-05-04 in shop with web ({ISSUER})",
@@ -240,11 +245,11 @@ def test_what_was_used(project, run):
 
 def test_an_import_that_was_interrupted_goes_on(project, run, monkeypatch):
     """What is there already is not counted again, and what is missing is added."""
-    from jwt_lp import importing
     from jwt_lp.errors import StoreError
     from jwt_lp.stores.sql import SqlStore
+    from jwt_lp.usage import usage_import
 
-    monkeypatch.setattr(importing, "CHUNK", 10)
+    monkeypatch.setattr(usage_import, "BATCH_ROWS", 10)
     rows = "".join(f"s{number},orders:read,2026-05-01\n" for number in range(35))
     project.write("used.csv", f"subject,permission,day\n{rows}")
     record, left = SqlStore.record, [None, None]

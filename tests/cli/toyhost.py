@@ -44,7 +44,7 @@ class ToyHost:
         return None
 
     @contextmanager
-    def swapped(self, app, guard):
+    def swap_guard(self, app, guard):
         yield
 
     def login(self, client, authorization):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+PAGES = ("README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")))
 
 _FENCE = re.compile(r"```(\w*)(?:\s+title=\"([^\"]+)\")?\s*")
 _CODE = re.compile(r"(`+)(.+?)\1")
@@ -26,7 +26,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Table:
+class MarkdownTable:
     """A table: its headings, its rows, and the line it begins on. Cells are as written, without the padding."""
 
     line: int
@@ -34,7 +34,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-Piece = Block | Table
+Piece = Block | MarkdownTable
 
 
 def text_of(page: str) -> str:
@@ -58,7 +58,7 @@ def pieces(page: str) -> Iterator[Piece]:
             while number < len(lines) and lines[number].startswith("|"):
                 number += 1
             heading, _, *rows = (_cells(line) for line in lines[begun:number])
-            yield Table(begun + 1, heading, tuple(rows))
+            yield MarkdownTable(begun + 1, heading, tuple(rows))
 
 
 def _cells(line: str) -> tuple[str, ...]:
@@ -67,9 +67,9 @@ def _cells(line: str) -> tuple[str, ...]:
     return tuple(cell.strip().replace("\0", "|") for cell in kept.strip("|").split("|"))
 
 
-def tables(page: str, *heading: str) -> list[Table]:
+def tables(page: str, *heading: str) -> list[MarkdownTable]:
     """The tables of a page that have this heading."""
-    return [piece for piece in pieces(page) if isinstance(piece, Table) and piece.heading == heading]
+    return [piece for piece in pieces(page) if isinstance(piece, MarkdownTable) and piece.heading == heading]
 
 
 def blocks(page: str, language: str) -> list[Block]:
@@ -100,7 +100,7 @@ def anchors(page: str) -> set[str]:
     return {heading.replace(" ", "-") for heading in plain}
 
 
-def column(table: Table, number: int = 0) -> list[str]:
+def column(table: MarkdownTable, number: int = 0) -> list[str]:
     """One column, its code without the backticks."""
     return [code(row[number]) for row in table.rows]
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from docs.commands import check_command
+from docs.page_runner import PageRunner
 from docs.pages import PAGES, ROOT, Block, anchors, codes, pieces, prose
-from docs.walk import Walk
-from jwt_lp._custom import _READERS
 from jwt_lp.cli import run
-from jwt_lp.issuers import ISSUER_KEYS
-from jwt_lp.settings import _TOP_KEYS
+from jwt_lp.guard.issuer_settings import ISSUER_KEYS
+from jwt_lp.guard.settings import _TOP_KEYS
+from jwt_lp.tokens.custom_profile import _READERS
 
 pytestmark = pytest.mark.docs
 
@@ -49,7 +49,7 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_runs_from_top_to_bottom(page: str, tmp_path: Path) -> None:
     """Code runs, shown output is what comes out, and the tables of answers are what the applications answer."""
-    walk = Walk(page, tmp_path)
+    walk = PageRunner(page, tmp_path)
     with walk.begun():
         for piece in pieces(page):
             walk.take(piece)
@@ -92,14 +92,15 @@ def _resolves(dotted: str) -> bool:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_names_of_ours_exist(page: str) -> None:
-    """A dotted name in the text can be imported, or is a logger's or a check's."""
+    """A dotted name in the text can be imported, or is the name of a logger, a check or an entry-point group."""
     names = {
         each for each in codes(prose(page)) if re.fullmatch(r"jwt_lp\w*(\.\w+)+", each) and not each.endswith(".py")
     }
     sources = [path.read_text(encoding="utf-8") for path in ROOT.glob("jwt_lp*/**/*.py")]
     loggers = {found for source in sources for found in re.findall(r"getLogger\(\"([\w.]+)\"\)", source)}
     checks = {f"jwt_lp.{found}" for source in sources for found in re.findall(r"\"(?:jwt_lp\.)?([EW]\d{3})\"", source)}
-    assert [] == sorted(each for each in names - loggers - checks if not _resolves(each))
+    groups = set(re.findall(r'entry-points\."([\w.]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8")))
+    assert [] == sorted(each for each in names - loggers - checks - groups if not _resolves(each))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -134,7 +135,7 @@ def test_commands_in_the_text_exist(page: str) -> None:
 
 def test_the_readme_leaves_no_route_unguarded(tmp_path: Path) -> None:
     """The command that the README goes on with passes for each application that it makes."""
-    walk = Walk("README.md", tmp_path)
+    walk = PageRunner("README.md", tmp_path)
     with walk.begun():
         for piece in pieces("README.md"):
             walk.take(piece)
@@ -143,7 +144,7 @@ def test_the_readme_leaves_no_route_unguarded(tmp_path: Path) -> None:
 
 def test_the_readme_in_django(tmp_path: Path) -> None:
     """The view and the viewset of the README, put into a URLconf, ask for what they say."""
-    walk = Walk("README.md", tmp_path)
+    walk = PageRunner("README.md", tmp_path)
     with walk.begun():
         for piece in pieces("README.md"):
             walk.take(piece)

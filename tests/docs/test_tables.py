@@ -14,31 +14,31 @@ import pytest
 
 import test_floors
 from docs.commands import known_commands
-from docs.pages import ROOT, Block, Table, blocks, code, codes, column, pieces, prose, tables
+from docs.pages import ROOT, Block, MarkdownTable, blocks, code, codes, column, pieces, prose, tables
 from jwt_lp import Decision, Permission, Permissions, Policy, Settings, Verifier
-from jwt_lp._custom import _READERS
-from jwt_lp.cli.steps import _STEP_OF
-from jwt_lp.fetch import DEADLINE, MAX_BYTES
-from jwt_lp.flights import MAX_WAITERS
-from jwt_lp.issuers import ISSUER_KEYS, MAX_LEEWAY
-from jwt_lp.keyring import AHEAD, LEEWAY, LIFETIME, LOOK, MOST
-from jwt_lp.keys import LONGEST_AGE, RENEW_AT, SHORTEST_AGE, SKEW, USUAL_AGE, USUAL_PACE
-from jwt_lp.keyset import MAX_KEYS
-from jwt_lp.lint import RULES, LintOptions
-from jwt_lp.profiles import SHIPPED
-from jwt_lp.settings import _TOP_KEYS
-from jwt_lp.shaping import shaped
-from jwt_lp.signing import sign
-from jwt_lp.testing import Authority
+from jwt_lp.cli.verification_trace import _STEP_BY_CAUSE
+from jwt_lp.guard.issuer_settings import ISSUER_KEYS, MAX_LEEWAY
+from jwt_lp.guard.settings import _TOP_KEYS
+from jwt_lp.jose.http_fetch import DEADLINE, MAX_BYTES
+from jwt_lp.jose.jwks import MAX_KEYS
+from jwt_lp.jose.key_rotation import LEEWAY, LIFETIME, MAX_PUBLISHED, PUBLISH_AHEAD, RELOAD_INTERVAL
+from jwt_lp.jose.remote_jwks import DEFAULT_AGE, DEFAULT_TIMINGS, MAX_AGE, MIN_AGE, RENEW_AT, SKEW
+from jwt_lp.jose.signing import sign
+from jwt_lp.jose.single_flight import MAX_WAITERS
+from jwt_lp.lint.linter import LintOptions
+from jwt_lp.lint.rules import RULES
+from jwt_lp.testing.authority import Authority
+from jwt_lp.tokens.custom_profile import _READERS
+from jwt_lp.tokens.profiles import SHIPPED_PROFILES
+from jwt_lp.tokens.provider_claims import shape_claims
 
 pytestmark = pytest.mark.docs
 
 KEYS = ("key", "value", "default", "meaning")
 SOURCES = ("claim", "is", "in tokens of", "label")
-DRAWN = ("module", "the question it answers", "beside it, it may import")
 
 
-def _settings_tables() -> tuple[Table, Table]:
+def _settings_tables() -> tuple[MarkdownTable, MarkdownTable]:
     issuer, service = tables("docs/settings.md", *KEYS)
     return issuer, service
 
@@ -104,9 +104,9 @@ def _literals(path: Path) -> set[str]:
 def test_the_operations_page_lists_every_cause() -> None:
     """Every slug that a refusal may have in the log has its row."""
     (table,) = tables("docs/operations.md", "cause", "what it means, and what to do")
-    in_code = set().union(*(_literals(path) for path in (ROOT / "jwt_lp").glob("*.py")))
+    in_code = set().union(*(_literals(path) for path in (ROOT / "jwt_lp").rglob("*.py")))
     # What the profile finds is handed on by name.
-    assert sorted(in_code | _STEP_OF.keys()) == sorted(column(table))
+    assert sorted(in_code | _STEP_BY_CAUSE.keys()) == sorted(column(table))
 
 
 def test_the_causes_of_adopting_are_causes() -> None:
@@ -121,51 +121,51 @@ def test_the_numbers_of_the_operations_page() -> None:
     (table,) = tables("docs/operations.md", "what", "how much")
     assert [
         f"{RENEW_AT:.0%}".replace("%", " % of its `max-age`"),
-        f"{USUAL_AGE:.0f} s",
-        f"{SHORTEST_AGE:.0f} s, {LONGEST_AGE:.0f} s",
-        f"{USUAL_PACE.cooldown:.0f} s",
-        f"{USUAL_PACE.patience:.0f} s",
+        f"{DEFAULT_AGE:.0f} s",
+        f"{MIN_AGE:.0f} s, {MAX_AGE:.0f} s",
+        f"{DEFAULT_TIMINGS.cooldown:.0f} s",
+        f"{DEFAULT_TIMINGS.wait_timeout:.0f} s",
         f"{MAX_WAITERS}",
         f"{SKEW:.0f} s",
-        f"{USUAL_PACE.deadline:.0f} s",
-        f"{USUAL_PACE.max_stale:.0f} s",
+        f"{DEFAULT_TIMINGS.deadline:.0f} s",
+        f"{DEFAULT_TIMINGS.max_stale:.0f} s",
         f"{MAX_BYTES} bytes, {MAX_KEYS} keys",
     ] == [row[1] for row in table.rows]
-    assert USUAL_PACE.deadline == DEADLINE
-    assert timedelta(hours=24).total_seconds() == USUAL_PACE.max_stale
+    assert DEFAULT_TIMINGS.deadline == DEADLINE
+    assert timedelta(hours=24).total_seconds() == DEFAULT_TIMINGS.max_stale
 
 
 def test_the_times_of_a_rotation() -> None:
     """Those of one's own signing keys are the code's too."""
     (table,) = tables("docs/operations.md", "of a rotation", "time")
-    expected = [f"{seconds:.0f} s" for seconds in (AHEAD, LOOK, LIFETIME, LEEWAY)]
-    assert [*expected, f"{MOST}"] == [row[1] for row in table.rows]
-    assert AHEAD >= USUAL_AGE
+    expected = [f"{seconds:.0f} s" for seconds in (PUBLISH_AHEAD, RELOAD_INTERVAL, LIFETIME, LEEWAY)]
+    assert [*expected, f"{MAX_PUBLISHED}"] == [row[1] for row in table.rows]
+    assert PUBLISH_AHEAD >= DEFAULT_AGE
     assert LEEWAY >= MAX_LEEWAY
 
 
-def _sections() -> dict[str, Table]:
+def _sections() -> dict[str, MarkdownTable]:
     """The table of claims of each provider, by the profile that the block before it names."""
-    found: dict[str, Table] = {}
+    found: dict[str, MarkdownTable] = {}
     profile = "rfc9068"
     for piece in pieces("docs/providers.md"):
         if isinstance(piece, Block) and piece.language == "python":
             named = re.search(r'"PROFILE": "(\w+)"', piece.text)
             profile = named[1] if named else "rfc9068"
-        elif isinstance(piece, Table) and piece.heading == SOURCES:
+        elif isinstance(piece, MarkdownTable) and piece.heading == SOURCES:
             found[profile] = piece
     return found
 
 
 def test_every_provider_has_its_section() -> None:
     """No profile is shipped that the page does not describe."""
-    assert sorted(SHIPPED) == sorted(_sections())
+    assert sorted(SHIPPED_PROFILES) == sorted(_sections())
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", SHIPPED_PROFILES)
 def test_where_grants_come_from(name: str) -> None:
     """The table of claims is the profile: sources in their order, then the ceiling."""
-    profile = SHIPPED[name]
+    profile = SHIPPED_PROFILES[name]
     kinds = {"permissions": "permissions", "roles": "outside roles"}
     when = {"always": "all", "users": "users", "apps": "applications"}
     expected = [(str(each), kinds[each.kind], when[each.when], each.label) for each in profile.sources]
@@ -191,7 +191,7 @@ def test_what_tells_an_access_token() -> None:
             | {word for claim, values in profile.expected.items() for word in (claim, *values)},
             set(profile.forbidden),
         )
-        for name, profile in SHIPPED.items()
+        for name, profile in SHIPPED_PROFILES.items()
     }
 
 
@@ -219,47 +219,33 @@ def _held(policy: str, claims: dict[str, object], profile: str = "rfc9068") -> l
     settings = Settings.from_mapping(mapping, environ={})
     (issuer,) = settings.issuers
     times = {"iat": 1, "exp": 300, "jti": "1", "client_id": "web"}
-    made, typ = shaped(
+    made, typ = shape_claims(
         issuer.profile, {"iss": issuer.issuer, "sub": "alice", "aud": min(issuer.audience), **times}, (), ()
     )
-    verifier = Verifier([issuer.trusted(issuer.static)], settings.policy, clock=lambda: 10.0)  # type: ignore[arg-type]
+    verifier = Verifier([issuer.to_trusted_issuer(issuer.static)], settings.policy, clock=lambda: 10.0)  # type: ignore[arg-type]
     held = verifier.verify(sign({**made, **claims}, authority.key, typ=typ)).permissions
     return ["orders:list" in held, "orders:delete" in held]
 
 
-def _question(path: Path) -> str:
-    first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").splitlines()[0]
-    question, mark, _ = first.partition("?")
-    return question + mark
+def _first_line(path: Path) -> str:
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").splitlines()[0]
 
 
-def _built() -> dict[str, Path]:
-    """Every module of the core that there is, with its file."""
-    placed = [*test_floors.FLOORS, *test_floors.CELLAR]
-    files = {name: ROOT / "jwt_lp" / f"{name}.py" for name in placed}
-    files |= {name: ROOT / "jwt_lp" / name / "__init__.py" for name in placed if (ROOT / "jwt_lp" / name).is_dir()}
-    return {name: path for name, path in files.items() if path.exists()}
+def test_the_architecture_page_shows_every_package() -> None:
+    """The picture has each package in its order, with the noun phrase that opens its docstring."""
+    picture = next(block.text for block in blocks("docs/architecture.md", "text") if "\njwt_lp/\n" in block.text)
+    shown = re.findall(r"^  (\w+)(?:/|\.py) +(\S.*)$", picture, re.MULTILINE)
+    expected: list[tuple[str, str]] = []
+    for name in reversed(test_floors.ORDER):
+        module = ROOT / "jwt_lp" / f"{name}.py"
+        expected.append((name, _first_line(module if module.exists() else module.with_suffix("") / "__init__.py")))
+    assert expected == shown
 
 
-def test_the_architecture_page_draws_the_house() -> None:
-    """Its floors are those of the test of floors, as far as they are built."""
-    drawing = next(block.text for block in blocks("docs/architecture.md", "text") if block.text.startswith("5 outside"))
-    drawn: dict[str, int] = {}
-    floor = 5
-    for line in drawing.splitlines():
-        head, names = line[:12].split(), line[12:].partition("    ")[0].split()
-        floor = {"cellar": -1}.get(head[0], int(head[0]) if head[0].isdigit() else floor) if head else floor
-        drawn |= {name: floor for name in names if name in _built()}
-    built = {name: floor for name, floor in test_floors.FLOORS.items() if name in _built()}
-    assert built | dict.fromkeys(test_floors.CELLAR, -1) == drawn
-
-
-def test_the_architecture_page_lists_every_module() -> None:
-    """Each module with its own question, and the arrows within its floor."""
-    (table,) = tables("docs/architecture.md", *DRAWN)
-    built = _built()
-    expected = {name: (_question(path), test_floors.SIDEWAYS.get(name, set())) for name, path in built.items()}
-    assert expected == {code(name): (question, set(codes(beside))) for name, question, beside in table.rows}
+def test_the_architecture_page_points_at_files_that_exist() -> None:
+    """Every path in the table of where things are is one of the tree."""
+    (table,) = tables("docs/architecture.md", "to find out", "look in")
+    assert [] == [path for row in table.rows for path in codes(row[1]) if not (ROOT / path).is_file()]
 
 
 def test_the_architecture_page_lists_what_comes_out() -> None:

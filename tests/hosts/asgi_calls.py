@@ -13,7 +13,7 @@ DENIAL: dict[str, dict[str, object]] = {"websocket.http.response": {}}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AsgiAnswer:
     """What came back; header names are in lower case."""
 
     status: int
@@ -38,11 +38,11 @@ class Wire:
     async def send(self, message: Mapping[str, Any]) -> None:
         self.sent.append(dict(message))
 
-    def answer(self, start: str = "http.response") -> Answer:
+    def answer(self, start: str = "http.response") -> AsgiAnswer:
         first = next(message for message in self.sent if message["type"] == f"{start}.start")
         headers = {name.decode().lower(): value.decode() for name, value in first["headers"]}
         body = b"".join(message.get("body", b"") for message in self.sent if message["type"] == f"{start}.body")
-        return Answer(first["status"], headers, body)
+        return AsgiAnswer(first["status"], headers, body)
 
 
 def _scope(path: str, headers: Iterable[tuple[str, str]]) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def request_scope(path: str, headers: Mapping[str, str]) -> dict[str, Any]:
 
 async def acall(
     app: Any, method: str, path: str, headers: Iterable[tuple[str, str]] | Mapping[str, str] = (), body: bytes = b""
-) -> Answer:
+) -> AsgiAnswer:
     """Send one request."""
     lines = headers.items() if isinstance(headers, Mapping) else headers
     wire = Wire([{"type": "http.request", "body": body, "more_body": False}, {"type": "http.disconnect"}])
@@ -81,7 +81,7 @@ async def acall(
 
 def call(
     app: Any, method: str, path: str, headers: Iterable[tuple[str, str]] | Mapping[str, str] = (), body: bytes = b""
-) -> Answer:
+) -> AsgiAnswer:
     """Send one request, from synchronous code."""
     return asyncio.run(acall(app, method, path, headers, body))
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from jwt.algorithms import get_default_algorithms
 
-from jwt_lp.signing import SigningKey
-from jwt_lp.testing import Authority
+from jwt_lp.jose.signing import SigningKey
+from jwt_lp.testing.authority import Authority
 
 POLICY = {
     "version": 1,
@@ -36,9 +36,7 @@ MALFORMED = (
 
 def lacking(scope: str | None = None) -> str:
     """The challenge of a 403."""
-    challenge = (
-        'Bearer error="insufficient_scope", error_description="The access token does not carry what this needs."'
-    )
+    challenge = 'Bearer error="insufficient_scope", error_description="The access token does not grant what this request requires."'
     return challenge if scope is None else f'{challenge}, scope="{scope}"'
 
 

@@ -14,7 +14,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.test import override_settings
 
-from jwt_lp.testing import Authority
+from jwt_lp.testing.authority import Authority
 
 GUARD = "jwt_lp_django.middleware.LeastPrivilegeMiddleware"
 AUTHORITY = Authority()

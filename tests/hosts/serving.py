@@ -16,7 +16,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """What came back; header names are in lower case."""
 
     status: int
@@ -29,14 +29,14 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class HttpClient:
     """Sends one request a connection, every header line as given."""
 
     port: int
 
     def request(
         self, method: str, path: str, headers: Iterable[tuple[str, str]] = (), body: bytes | None = None
-    ) -> Answer:
+    ) -> HttpAnswer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
             connection.putrequest(method, path)
@@ -47,16 +47,16 @@ class Client:
             connection.endheaders(body)
             response = connection.getresponse()
             lowered = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, lowered, response.read())
+            return HttpAnswer(response.status, lowered, response.read())
         finally:
             connection.close()
 
 
 @contextmanager
-def serving(kind: str, app: Any) -> Iterator[Client]:
+def serve(kind: str, app: Any) -> Iterator[HttpClient]:
     """Serve a WSGI or ASGI application until the context ends."""
     with _wsgi(app) if kind == "wsgi" else _asgi(app) as port:
-        yield Client(port)
+        yield HttpClient(port)
 
 
 class _Threaded(ThreadingMixIn, WSGIServer):

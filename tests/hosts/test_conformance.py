@@ -15,9 +15,9 @@ import pytest
 
 from hosts.apps import caught
 from hosts.conformance import CASES, CATCHERS, OK, POLICY, Case, World
-from hosts.serving import Client, serving
-from jwt_lp.testing import Authority
-from keyserver import KeyServer
+from hosts.serving import HttpClient, serve
+from jwks_server import KeyServer
+from jwt_lp.testing.authority import Authority
 
 pytestmark = pytest.mark.host
 
@@ -34,7 +34,7 @@ MODES = [(APPS[host][0], mode) for host in INSTALLED for mode in APPS[host][1]]
 
 @dataclass(frozen=True)
 class Served:
-    client: Client
+    client: HttpClient
     world: World
 
 
@@ -43,7 +43,7 @@ def _served(request: pytest.FixtureRequest, **changed: object) -> Iterator[Serve
     world = World(Authority(policy=POLICY))
     # What is None is left out.
     settings = {name: value for name, value in world.authority.settings(**changed).items() if value is not None}
-    with import_module(module).MODES[mode](settings) as (kind, app), serving(kind, app) as client:
+    with import_module(module).MODES[mode](settings) as (kind, app), serve(kind, app) as client:
         yield Served(client, world)
 
 
@@ -88,7 +88,7 @@ def test_a_key_that_was_rotated_in_is_told_to_come_back(module: str, mode: str) 
     with KeyServer(authority.key.public_jwk()) as keys:
         settings = {name: value for name, value in authority.settings().items() if name != "JWKS"}
         settings["JWKS_URL"] = keys.url
-        with import_module(module).MODES[mode](settings) as (kind, app), serving(kind, app) as client:
+        with import_module(module).MODES[mode](settings) as (kind, app), serve(kind, app) as client:
 
             def ask(credential: list[str]) -> tuple[int, str | None]:
                 answer = client.request("GET", "/orders", [("Authorization", credential[0])])

@@ -33,9 +33,9 @@ from django.views.generic import RedirectView
 
 from jwt_lp import AUTHENTICATED, PUBLIC, ConfigurationError, any_of
 from jwt_lp_django import LeastPrivilegeMixin, authenticated, external, guarded, public, requires
-from jwt_lp_django.checks import inspect
+from jwt_lp_django.checks import run_checks
 from jwt_lp_django.routes import all_routes, host
-from jwt_lp_django.template import template
+from jwt_lp_django.template import route_template
 
 pytestmark = pytest.mark.host
 
@@ -149,7 +149,7 @@ def test_a_mark_survives_lossless_decorators_only(decorated, expected) -> None:
     with project(path("x", decorated)):
         assert expected == status("GET", "/x", "a:b")
         assert 403 == status("GET", "/x", "c:d")
-        assert (expected == 403) == bool(inspect())
+        assert (expected == 403) == bool(run_checks())
 
 
 def test_a_mark_is_never_shared() -> None:
@@ -366,7 +366,7 @@ def test_the_admin_is_declared_by_its_namespace() -> None:
     with project(path("admin/", admin.site.urls), lp=rule, **SESSIONS):
         answer = Client().get("/admin/")
         assert (302, "/admin/login/?next=/admin/") == (answer.status_code, answer["Location"])
-        assert [] == inspect()
+        assert [] == run_checks()
 
 
 def test_the_admin_is_declared_by_its_include() -> None:
@@ -411,7 +411,7 @@ def test_no_rule_opens_what_a_map_leaves_out() -> None:
 
 
 def ids():
-    return [str(message.id).removeprefix("jwt_lp.") for message in inspect()]
+    return [str(message.id).removeprefix("jwt_lp.") for message in run_checks()]
 
 
 def test_a_sound_project_has_nothing_to_say() -> None:
@@ -463,8 +463,8 @@ def test_faults_of_a_map_are_named(required, said) -> None:
         required_permissions = required
 
     with project(path("x", Faulty.as_view())):
-        assert {"jwt_lp.E004"} == {message.id for message in inspect()}
-        assert any(said in message.msg for message in inspect())
+        assert {"jwt_lp.E004"} == {message.id for message in run_checks()}
+        assert any(said in message.msg for message in run_checks())
 
 
 def test_what_contradicts_itself_is_refused_at_run_time() -> None:
@@ -529,7 +529,7 @@ def test_no_settings_at_all_is_said() -> None:
             assert {"E001"} == set(ids())
         config()._guard = None
         with modify_settings(INSTALLED_APPS={"remove": ["jwt_lp_django"]}):
-            assert "INSTALLED_APPS" in inspect()[0].msg
+            assert "INSTALLED_APPS" in run_checks()[0].msg
 
 
 def test_deploy_checks_report_what_is_lax(monkeypatch) -> None:
@@ -593,7 +593,7 @@ def test_a_silenced_warning_is_not_logged(caplog) -> None:
 )
 def test_templates_are_written_for_people(route, expected) -> None:
     """Whatever the pattern's kind, parameters read `{name}`."""
-    assert expected == template(route)
+    assert expected == route_template(route)
 
 
 def test_routes_are_listed_with_everything() -> None:
@@ -640,7 +640,7 @@ def test_whitenoise_is_listed() -> None:
     """A middleware known to serve files without a view is a route to declare."""
     with project(path("x", public(secret)), MIDDLEWARE=[GUARD, f"{__name__}.WhiteNoiseMiddleware"]):
         assert ["W001"] == ids()
-        assert "/static/{path}" in inspect()[0].msg
+        assert "/static/{path}" in run_checks()[0].msg
     rule = AUTHORITY.settings(EXTERNAL={"/static": "public files"})
     with project(path("x", public(secret)), lp=rule, MIDDLEWARE=[GUARD, f"{__name__}.WhiteNoiseMiddleware"]):
         assert [] == ids()
@@ -658,7 +658,7 @@ def test_whitenoise_is_declared_by_a_rule(rule) -> None:
     """By its name or by the path; what it might answer elsewhere is not."""
     rules = AUTHORITY.settings(EXTERNAL={rule: "public files"})
     with project(path("x", public(secret)), lp=rules, middleware=[f"{__name__}.WhiteNoiseMiddleware"]):
-        assert [] == inspect()
+        assert [] == run_checks()
         codes = [Client().get(url).status_code for url in ("/static/a.css", "/a.css", "/static/../a.css")]
     assert [200, 401, 401] == codes
 

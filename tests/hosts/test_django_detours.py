@@ -185,7 +185,7 @@ def test_enforce_again_and_again_is_one_decision_each() -> None:
         return HttpResponse()
 
     calls = []
-    with project(path("x/<int:count>", authenticated(view))), config().swapped(Spy(AUTHORITY.settings(OWN=True))):
+    with project(path("x/<int:count>", authenticated(view))), config().swap_guard(Spy(AUTHORITY.settings(OWN=True))):
         for count in (100, 400):
             made: list[int] = []
 

@@ -40,7 +40,7 @@ from jwt_lp_django import (
     requires,
     token_from,
 )
-from jwt_lp_django.deciding import Refused
+from jwt_lp_django.decisions import RequestRefused
 from jwt_lp_django.middleware import LeastPrivilegeMiddleware
 
 pytestmark = pytest.mark.host
@@ -532,11 +532,11 @@ def test_a_refusal_ends_a_response_that_has_begun(kind) -> None:
         if kind == "sync":
             assert rows == list(Client().get("/x", headers=all_rows))
             response: Any = Client().get("/x", headers=few)
-            with pytest.raises(Refused):
+            with pytest.raises(RequestRefused):
                 got.extend(response)
         else:
             assert rows == asyncio.run(_collected(all_rows, []))
-            with pytest.raises(Refused):
+            with pytest.raises(RequestRefused):
                 asyncio.run(_collected(few, got))
     assert [b"row 0;"] == got
 
@@ -568,7 +568,7 @@ def test_a_view_on_the_event_loop_waits_for_no_keys() -> None:
 
     class Waiting(Guard):
         def check(self, *args: Any, wait: bool = True, **more: Any) -> Any:
-            if args[1] is None or not args[1].asks_token:
+            if args[1] is None or not args[1].requires_token:
                 return super().check(*args, wait=wait, **more)
             waited.append(wait)
             return super().check(*args, wait=wait, **more) if wait else Decision(requirement=args[1], pending=True)
@@ -592,7 +592,7 @@ def test_a_view_on_the_event_loop_waits_for_no_keys() -> None:
         return await AsyncClient().get(url, headers=held("a:b"))
 
     patterns = [path("sync", public(view)), path("async", public(aview)), path("helped", public(helped))]
-    with project(*patterns), config().swapped(Waiting(AUTHORITY.settings())):
+    with project(*patterns), config().swap_guard(Waiting(AUTHORITY.settings())):
         answers = [asyncio.run(ask(url)) for url in ("/sync", "/async", "/helped")]
     assert [200, 503, 503] == [answer.status_code for answer in answers]
     assert ["5", "5"] == [answer["Retry-After"] for answer in answers[1:]]
@@ -625,7 +625,7 @@ def test_the_peer_is_the_sockets() -> None:
 
     with (
         project(path("x", requires("a:b")(secret)), middleware=[f"{WIDE}.forges"]),
-        config().swapped(Spy(AUTHORITY.settings())),
+        config().swap_guard(Spy(AUTHORITY.settings())),
     ):
         Client().get("/x", headers={"X-A": "1"}, REMOTE_ADDR="10.1.1.1")
     assert [("10.1.1.1", "GET", f"{WIDE}.secret", ("1",))] == peers
@@ -703,7 +703,7 @@ def test_keys_that_are_not_there_yet_are_waited_for_off_the_loop() -> None:
         return (await AsyncClient().get("/x", headers=held("a:b"))).status_code
 
     main = threading.current_thread()
-    with project(path("x", requires("a:b")(asecret))), config().swapped(Slow(AUTHORITY.settings())):
+    with project(path("x", requires("a:b")(asecret))), config().swap_guard(Slow(AUTHORITY.settings())):
         assert 200 == asyncio.run(ask())
     assert [(False, True), (True, False)] == asked
 

@@ -24,7 +24,7 @@ from django.test import AsyncClient, Client, override_settings
 from django.urls import path
 
 from jwt_lp import ConfigurationError
-from jwt_lp.testing import Authority, LeastPrivilegeTesting
+from jwt_lp.testing.authority import Authority, LeastPrivilegeTesting
 from jwt_lp_django import TokenUser, guard_from, public, requires
 from jwt_lp_django.apps import config
 from jwt_lp_django.routes import host
@@ -150,7 +150,7 @@ def test_the_guard_follows_the_settings() -> None:
     assert before is guard_from()
     with override_settings(JWT_LP=AUTHORITY.settings(SERVICE="other")):
         assert "other" == guard_from().settings.service
-        with config().swapped(before):
+        with config().swap_guard(before):
             assert guard_from() is before
         assert "other" == guard_from().settings.service
     assert "" == guard_from().settings.service
@@ -185,7 +185,7 @@ def test_the_command_can_be_called(capsys) -> None:
 
 def test_bindings_name_their_issuer() -> None:
     """With several issuers a binding that names none is an error of the check."""
-    from jwt_lp_django.checks import inspect
+    from jwt_lp_django.checks import run_checks
 
     with project(path("x/<n>", requires("a:b", where={"n": "sub"})(greeting)), lp=ISSUERS):
-        assert ["jwt_lp.E005"] == [message.id for message in inspect()]
+        assert ["jwt_lp.E005"] == [message.id for message in run_checks()]

@@ -21,7 +21,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet, ViewSet
 
-from jwt_lp_django.checks import inspect
+from jwt_lp_django.checks import run_checks
 from jwt_lp_django.drf import HasPermissions, LeastPrivilegeMixin
 
 pytestmark = pytest.mark.host
@@ -155,4 +155,4 @@ class Plain(APIView):
 def test_a_rule_that_nothing_asks_for_is_an_error(view, expected) -> None:
     """`required_permissions` needs the mixin, or our permission class, to hold without the middleware."""
     with project(path("x", view)):
-        assert expected == [message.id for message in inspect()]
+        assert expected == [message.id for message in run_checks()]

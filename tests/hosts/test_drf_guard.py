@@ -31,7 +31,7 @@ from rest_framework.viewsets import ViewSet
 
 from jwt_lp import AUTHENTICATED, PUBLIC, ConfigurationError, Guard, any_of
 from jwt_lp_django import authenticated, can, enforce, external, guard_from, guarded, public, requires
-from jwt_lp_django.checks import inspect
+from jwt_lp_django.checks import run_checks
 from jwt_lp_django.drf import HasPermissions, JWTAuthentication, LeastPrivilegeMixin, crud
 from jwt_lp_django.routes import all_routes
 
@@ -259,7 +259,7 @@ def test_nothing_declared_is_refused(view) -> None:
     """`permission_classes = []` and AllowAny open nothing, and a mark that they hide is lost."""
     with project(path("x", view)):
         assert [401, 403] == [Client().get("/x").status_code, status("GET", "/x", "a:b")]
-        assert {"jwt_lp.W001"} == {message.id for message in inspect()}
+        assert {"jwt_lp.W001"} == {message.id for message in run_checks()}
 
 
 def test_an_unmapped_handler_is_refused() -> None:
@@ -416,7 +416,7 @@ def count_refusals_and_checks(url, method="GET", **headers):
             asked.append(args[3])
             return super().check(*args, **more)
 
-    with config().swapped(Spy(AUTHORITY.settings())):
+    with config().swap_guard(Spy(AUTHORITY.settings())):
         answer = Client().generic(method, url, headers={**held("orders:read", "orders:create"), **headers})
     return answer, asked
 
@@ -556,7 +556,7 @@ def test_or_around_ours_is_found_at_the_start() -> None:
     hidden = (HasPermissions.of("a:b") & permissions.IsAuthenticated) | permissions.AllowAny
     with project(path("x", Plain.as_view(permission_classes=[hidden])), MIDDLEWARE=[]):
         assert 401 == Client().get("/x").status_code
-        assert "any_of" in next(message.msg for message in inspect() if message.id == "jwt_lp.E004")
+        assert "any_of" in next(message.msg for message in run_checks() if message.id == "jwt_lp.E004")
 
 
 class Swapped(Orders):
@@ -595,7 +595,7 @@ class Wide(LeastPrivilegeMixin, ViewSet):
 def test_faults_of_a_viewset_are_errors(viewset, said) -> None:
     """Unknown keys, two rules for one request, missing parameters, one rule over several functions."""
     with project(routed(viewset)):
-        faults = [message.msg for message in inspect() if message.id == "jwt_lp.E004"]
+        faults = [message.msg for message in run_checks() if message.id == "jwt_lp.E004"]
     assert any(said in fault for fault in faults), faults
 
 
@@ -609,7 +609,7 @@ def test_crud_knows_no_unknown_action() -> None:
             return Response()
 
     with project(routed(ReadOnly)):
-        assert [] == inspect()
+        assert [] == run_checks()
 
 
 def test_viewsets_are_listed_by_action() -> None:

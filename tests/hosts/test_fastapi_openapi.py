@@ -15,7 +15,7 @@ from starlette.routing import Mount
 
 from hosts.asgi_calls import call
 from jwt_lp import AUTHENTICATED, AccessToken, all_of, any_of
-from jwt_lp.testing import Authority
+from jwt_lp.testing.authority import Authority
 from jwt_lp_starlette import LeastPrivilege, external, public, requires
 from jwt_lp_starlette.fastapi import Requires
 

@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route
 
 from hosts.asgi_calls import call, connect, statuses
 from jwt_lp import AUTHENTICATED, AccessToken, ConfigurationError, Guard, any_of
-from jwt_lp.testing import Authority
+from jwt_lp.testing.authority import Authority
 from jwt_lp_starlette import LeastPrivilege, enforce, public, requires, token_from
 from jwt_lp_starlette.fastapi import Requires
 
@@ -215,7 +215,7 @@ def test_a_bare_access_token_is_an_error_at_once() -> None:
 
 
 def test_an_open_mark_beside_a_requirement_is_an_error(authority: Authority) -> None:
-    """`public` does not take back what a router or a parameter asks for: it is a fault, and nothing starts."""
+    """`public` does not undo what a router or a parameter asks for: it is a fault, and nothing starts."""
     app = FastAPI(dependencies=[Requires("app")])
 
     @app.get("/x")

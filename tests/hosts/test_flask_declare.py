@@ -16,7 +16,7 @@ from flask import Blueprint, Flask
 from flask.views import MethodView, View
 
 from jwt_lp import PUBLIC, ConfigurationError, any_of
-from jwt_lp.testing import Authority
+from jwt_lp.testing.authority import Authority
 from jwt_lp_flask import LeastPrivilege, authenticated, external, guard_from, public, requires
 from jwt_lp_flask.routes import host
 
@@ -127,7 +127,7 @@ def test_a_dotted_endpoint_is_of_no_blueprint():
     """A rule that names a blueprint does not open an endpoint that is only called like one of its."""
     app = made(EXTERNAL={"admin": "session login"})
     app.add_url_rule("/x", "admin.x", served)
-    assert ("the rule 'admin' matches no route: correct it or take it out",) == faults(app)
+    assert ("the rule 'admin' matches no route: correct or remove it",) == faults(app)
 
 
 # Classes
@@ -312,9 +312,9 @@ def test_two_declarations_on_one_level_are_a_fault():
     method = type("Method", (Decorated,), {"required_permissions": {"GET": "orders:all"}})
     cls = type("Cls", (Orders,), {"required_permissions": "orders:some", "decorators": [requires("orders:all")]})
     same = type("Same", (Decorated,), {"required_permissions": {"GET": "orders:{order_id}:read", "DELETE": PUBLIC}})
-    said = "the decorator of get and required_permissions['GET'] say different things"
+    said = "the decorator of get and required_permissions['GET'] contradict each other"
     assert any(said in each for each in faults(of_class(method, PUBLIC=["orders"])))
-    assert any("say different things" in each for each in faults(of_class(cls, PUBLIC=["/orders"])))
+    assert any("contradict each other" in each for each in faults(of_class(cls, PUBLIC=["/orders"])))
     LeastPrivilege().check(of_class(same))
 
 
@@ -356,7 +356,7 @@ def test_faults_stop_every_request():
     found = faults(app)
     assert 2 == len(found)
     assert "GET /x/{item}: items:{itme}:read reads itme, but the route's parameters are: item" in found
-    assert "the rule 'nowhere' matches no route: correct it or take it out" in found
+    assert "the rule 'nowhere' matches no route: correct or remove it" in found
     for path in ("/open", "/open", "/x/7", "/missing"):
         assert 500 == app.test_client().get(path).status_code
     app.testing = True

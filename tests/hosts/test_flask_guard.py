@@ -18,7 +18,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import Rule
 
 from jwt_lp import ConfigurationError, TemplateError
-from jwt_lp.testing import Authority
+from jwt_lp.testing.authority import Authority
 from jwt_lp_flask import (
     LeastPrivilege,
     authenticated,

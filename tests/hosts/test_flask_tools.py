@@ -9,8 +9,8 @@ pytest.importorskip("flask")
 from flask import Blueprint, Flask, abort, request
 
 from jwt_lp import ConfigurationError
-from jwt_lp.hosts import Host
-from jwt_lp.testing import Authority, LeastPrivilegeTesting
+from jwt_lp.guard.hosts import Host
+from jwt_lp.testing.authority import Authority, LeastPrivilegeTesting
 from jwt_lp_flask import LeastPrivilege, authenticated, current_token, guard_from, public, requires, token_from
 from jwt_lp_flask.cli import group
 from jwt_lp_flask.routes import host
@@ -83,10 +83,10 @@ def test_a_guard_is_swapped_and_put_back(app):
     other = Authority(like=guard_from(app).settings)
     client, headers = app.test_client(), other.headers()
     assert 401 == client.get("/me", headers=headers).status_code
-    with host.swapped(app, other.guard()):
+    with host.swap_guard(app, other.guard()):
         assert 200 == client.get("/me", headers=headers).status_code
     assert 401 == client.get("/me", headers=headers).status_code
-    with host.swapped(app, AUTHORITY.guard(PUBLIC=["nowhere"])):
+    with host.swap_guard(app, AUTHORITY.guard(PUBLIC=["nowhere"])):
         assert 500 == client.get("/docs").status_code
     assert 200 == client.get("/docs").status_code
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hosts.serving import Client, serving
+from hosts.serving import HttpClient, serve
 
 pytestmark = pytest.mark.host
 
@@ -33,7 +33,7 @@ def _loaded(name: str) -> Any:
 
 
 @pytest.fixture
-def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Client]]:
+def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, HttpClient]]:
     """Issuer, shop and stock, each behind a server of its own."""
 
     def says(**variables: str) -> None:
@@ -42,20 +42,20 @@ def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Client]]:
 
     with ExitStack() as stack:
         says(SHOP_SECRET=SECRET)
-        tokens = stack.enter_context(serving("asgi", _loaded("tokens").app))
+        tokens = stack.enter_context(serve("asgi", _loaded("tokens").app))
         origin = f"http://127.0.0.1:{tokens.port}"
         says(JWT_LP_ISSUER="https://tokens.example", JWT_LP_ALGORITHMS="ES256", JWT_LP_OWN="true")
         says(JWT_LP_JWKS_URL=f"{origin}/.well-known/jwks.json", JWT_LP_AUDIENCE="stock")
         says(JWT_LP_POLICY=str(EXAMPLE / "least-privilege.toml"))
-        stock = stack.enter_context(serving("wsgi", _loaded("stock").app))
+        stock = stack.enter_context(serve("wsgi", _loaded("stock").app))
         says(JWT_LP_AUDIENCE="shop", TOKEN_ENDPOINT=f"{origin}/oauth/token", STOCK=f"http://127.0.0.1:{stock.port}")
         module = _loaded("shop")
-        shop = stack.enter_context(serving("asgi", module.app))
+        shop = stack.enter_context(serve("asgi", module.app))
         yield {"tokens": tokens, "stock": stock, "shop": shop}
         module.stock.close()
 
 
-def test_the_second_service_gets_a_token_that_can_do_one_thing(services: dict[str, Client]) -> None:
+def test_the_second_service_gets_a_token_that_can_do_one_thing(services: dict[str, HttpClient]) -> None:
     """Alice's own token can do more, and is of no use at the second service."""
     token = services["tokens"].request("POST", "/login", [], b"").body.decode()
     header = [("Authorization", f"Bearer {token}")]

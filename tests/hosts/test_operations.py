@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from hosts.serving import serving
-from jwt_lp.testing import Authority
-from operations import Operation, operations
+from api_operations import Operation, load_operations
+from hosts.serving import serve
+from jwt_lp.testing.authority import Authority
 
 pytestmark = pytest.mark.host
 
@@ -134,12 +134,12 @@ def test_every_operation_needs_its_permission(build: Build) -> None:
     Three of the 440 differ from another one in a parameter's name alone. No router can tell those apart: the
     first one answers, under its own permission.
     """
-    found = operations()
+    found = load_operations()
     authority = Authority()
     first = {each.shape: each.permission for each in reversed(found)}
     assert 437 == len(first)
     wrong = []
-    with build(found, authority.settings()) as (kind, app), serving(kind, app) as client:
+    with build(found, authority.settings()) as (kind, app), serve(kind, app) as client:
         tokens = {name: authority.headers(permissions=[name]) for name in {each.permission for each in found}}
         others = sorted(tokens)
         for number, each in enumerate(found):

@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Mount, Route, Router
 
 from hosts.asgi_calls import acall
-from jwt_lp.testing import Authority
+from jwt_lp.testing.authority import Authority
 from jwt_lp_starlette import LeastPrivilege, public, requires
 
 pytestmark = pytest.mark.host

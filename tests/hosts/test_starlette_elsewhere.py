@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 
 from hosts.asgi_calls import call, connect, statuses
 from jwt_lp import ConfigurationError
-from jwt_lp.testing import Authority
+from jwt_lp.testing.authority import Authority
 from jwt_lp_starlette import LeastPrivilege, public, requires
 
 pytestmark = [pytest.mark.host, pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarning")]

@@ -26,7 +26,7 @@ from starlette.routing import Mount, Route
 
 from hosts.asgi_calls import Wire, call, live, request_scope
 from jwt_lp import AUTHENTICATED, ConfigurationError, Decision, Guard
-from jwt_lp.testing import Authority
+from jwt_lp.testing.authority import Authority
 from jwt_lp_starlette import (
     LeastPrivilege,
     LeastPrivilegeMiddleware,
@@ -545,7 +545,7 @@ def test_a_view_on_the_event_loop_waits_for_no_keys(authority: Authority) -> Non
 
     class Waiting(Guard):
         def check(self, authorization: Any, requirement: Any, *args: Any, wait: bool = True, **kwargs: Any) -> Any:
-            if requirement is not None and requirement.asks_token:
+            if requirement is not None and requirement.requires_token:
                 waited.append(wait)
                 if not wait:
                     return Decision(requirement=requirement, pending=True)

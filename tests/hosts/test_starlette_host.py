@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from hosts.asgi_calls import call
 from jwt_lp import ConfigurationError
-from jwt_lp.testing import Authority, LeastPrivilegeTesting
+from jwt_lp.testing.authority import Authority, LeastPrivilegeTesting
 from jwt_lp_starlette import LeastPrivilege, authenticated, external, public, requires
 from jwt_lp_starlette.routes import host
 
@@ -103,7 +103,7 @@ def test_a_guard_may_be_swapped(app: Starlette) -> None:
     other = Authority()
     headers = other.headers("alice", ["o:a:read"])
     assert 401 == call(app, "GET", "/o/a", headers).status
-    with other.guard(PUBLIC=["files"]) as guard, host.swapped(app, guard):
+    with other.guard(PUBLIC=["files"]) as guard, host.swap_guard(app, guard):
         assert guard is host.guard(app)
         assert [200, 404] == [call(app, "GET", "/o/a", headers).status, call(app, "GET", "/files/none").status]
     assert [401, 401] == [call(app, "GET", "/o/a", headers).status, call(app, "GET", "/files/none").status]
@@ -117,7 +117,7 @@ def test_the_fixture_logs_a_test_client_in(app: Starlette) -> None:
     host_found = host
     client = TestClient(app)
     header = lp.headers("alice", ["o:a:read"])["Authorization"]
-    with lp.authority.guard() as guard, host_found.swapped(app, guard):
+    with lp.authority.guard() as guard, host_found.swap_guard(app, guard):
         assert host.login(client, header)
         assert [200, 403] == [client.get(path).status_code for path in ("/o/a", "/o/b")]
         client.headers["Authorization"] = ""

@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Host, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 
 from hosts.asgi_calls import acall, call, statuses
-from jwt_lp.testing import Authority
+from jwt_lp.testing.authority import Authority
 from jwt_lp_starlette import LeastPrivilege, authenticated, external, public, requires, token_from
 
 pytestmark = pytest.mark.host

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from hosts.asgi_calls import Wire, connect
-from jwt_lp.testing import Authority
+from jwt_lp.testing.authority import Authority
 from jwt_lp_starlette import LeastPrivilege, RefusedSocket, authenticated, enforce, public, requires, token_from
 
 pytestmark = pytest.mark.host

@@ -16,10 +16,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from hosts.serving import Answer, Client, serving
+from hosts.serving import HttpAnswer, HttpClient, serve
 from jwt_lp import ClientSecrets, Issuer, JwksKeys, Policy, SigningKey, TokenExchange
-from jwt_lp.hosts import host_of
-from jwt_lp.parameters import ACCESS_TOKEN, MAX_BODY, TOKEN_EXCHANGE
+from jwt_lp.guard.hosts import find_host
+from jwt_lp.oauth.exchange_request import ACCESS_TOKEN, MAX_BODY, TOKEN_EXCHANGE
 
 pytestmark = pytest.mark.host
 
@@ -141,13 +141,13 @@ class World:
 class Endpoint:
     """A served application, and the world it is part of."""
 
-    client: Client
+    client: HttpClient
     world: World
     app: Any
 
     def post(
         self, body: bytes, authorization: tuple[str, ...] = (), media: str | None = FORM, path: str = "/oauth/token"
-    ) -> Answer:
+    ) -> HttpAnswer:
         lines = [("Authorization", each) for each in authorization]
         lines += [("Content-Type", media)] if media is not None else []
         return self.client.request("POST", path, lines, body)
@@ -161,7 +161,7 @@ def basic(client: str = "shop", secret: str = SECRET) -> tuple[str]:
 def running(mode: str) -> Iterator[Endpoint]:
     world = World()
     made: AbstractContextManager[Served] = contextmanager(INSTALLED[mode])(world.exchange, world.settings)
-    with made as (kind, app), serving(kind, app) as client:
+    with made as (kind, app), serve(kind, app) as client:
         yield Endpoint(client, world, app)
 
 
@@ -272,7 +272,7 @@ def test_the_key_set_is_one_that_guards_read(endpoint: Endpoint) -> None:
 
 def test_both_are_declared(endpoint: Endpoint) -> None:
     """The listing shows who guards the endpoint, that the key set is public, and nothing without a mark."""
-    found = host_of(endpoint.app)
+    found = find_host(endpoint.app)
     routes = {route.label: str(route.requirement) for route in found.routes(endpoint.app)}
     marks = {label: text for label, text in routes.items() if "token" in label or "jwks" in label}
     assert 2 == len(marks)
@@ -336,7 +336,7 @@ def test_an_endpoint_that_fails_shows_nothing_of_what_it_was_sent(mode: str) -> 
     world = Failing()
     made: AbstractContextManager[Served] = contextmanager(INSTALLED[mode])(world.exchange, world.settings)
     token, (authorization,) = world.token(), basic()
-    with made as (kind, app), serving(kind, app) as client:
+    with made as (kind, app), serve(kind, app) as client:
         endpoint = Endpoint(client, world, app)
         answer = endpoint.post(urlencode(world.form(subject_token=token)).encode(), (authorization,))
     assert 500 == answer.status

@@ -17,9 +17,9 @@ from joserfc import jwk as joserfc_jwk
 from joserfc import jwt as joserfc_jwt
 
 from jwt_lp import ClaimPolicy, Issuer
-from jwt_lp.signing import SigningKey
-from jwt_lp.testing import AUDIENCE, ISSUER, Authority
-from needs import need
+from jwt_lp.jose.signing import SigningKey
+from jwt_lp.testing.authority import AUDIENCE, ISSUER, Authority
+from prerequisites import require
 
 # What joserfc says of the name that PyJWT writes for Ed25519; both are one computation.
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore:EdDSA is deprecated via RFC 9864")]
@@ -99,13 +99,13 @@ process.stdout.write(JSON.stringify({ signed, payload }));
 def jose(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the npm package jose in it, and a script that signs and verifies."""
     node, npm = shutil.which("node"), shutil.which("npm")
-    need(node and npm, "Node and npm, to hold tokens against the package jose")
+    require(node and npm, "Node and npm, to hold tokens against the package jose")
     folder = tmp_path_factory.mktemp("jose")
     (folder / "package.json").write_text('{"private": true, "type": "module"}', encoding="utf-8")
     (folder / "both.mjs").write_text(SCRIPT, encoding="utf-8")
     install = [str(npm), "install", "--silent", "--no-audit", "--no-fund", "jose@6"]
     done = subprocess.run(install, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
-    need(done.returncode == 0, "the npm registry, to install the package jose")
+    require(done.returncode == 0, "the npm registry, to install the package jose")
     return folder
 
 

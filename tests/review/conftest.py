@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from jwt_lp.stores import open_store
-from past import Past
+from review_scenario import ReviewScenario
 
 
 @pytest.fixture
-def past(tmp_path: Any) -> Iterator[Past]:
+def past(tmp_path: Any) -> Iterator[ReviewScenario]:
     """A store that recorded for more than a year, until today."""
     pytest.importorskip("sqlalchemy", reason="a store with a past is SQLite, which needs SQLAlchemy (extra `sql`)")
     store = open_store(f"sqlite:///{tmp_path}/access.db")
     store.migrate()
-    made = Past(store, tmp_path)
-    made.recorded()
+    made = ReviewScenario(store, tmp_path)
+    made.record_period()
     yield made
     store.close()

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_lp.review import likelihood
-from jwt_lp.review.judging import WINDOW, Rule
-from jwt_lp.review.likelihood import _FEATURES, Model, Pair, _said
+from jwt_lp.review.analysis import likelihood
+from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
+from jwt_lp.review.analysis.likelihood import _FEATURES, GrantFeatures, LikelihoodModel, _describe_feature
 
 PAIRS = st.builds(
-    lambda idle, days, span, elsewhere, recent, others: Pair(
+    lambda idle, days, span, elsewhere, recent, others: GrantFeatures(
         idle, days, span if days > 1 else 0, idle + span, elsewhere, recent, others
     ),
     st.integers(0, 4000),
@@ -25,35 +25,35 @@ PAIRS = st.builds(
 )
 
 
-def _cases(number: int = 2000, seed: int = 1) -> list[tuple[Pair, bool]]:
+def _cases(number: int = 2000, seed: int = 1) -> list[tuple[GrantFeatures, bool]]:
     """A past in which need falls with idleness and grows with the number of days of use."""
     chance = random.Random(seed)
     found = []
     for _ in range(number):
         idle, days = chance.randint(30, 800), chance.randint(1, 40)
-        pair = Pair(idle, days, days * 10, idle + days * 10, chance.choice([None, 5, 300]), days % 5, 0.2)
+        pair = GrantFeatures(idle, days, days * 10, idle + days * 10, chance.choice([None, 5, 300]), days % 5, 0.2)
         found.append((pair, chance.random() < 30 * days / (30 * days + idle * 3)))
     return found
 
 
 @pytest.fixture(scope="module")
-def model() -> Model:
+def model() -> LikelihoodModel:
     """Fitted to the past above."""
-    found = Model.fit(_cases())
+    found = LikelihoodModel.fit(_cases())
     assert found is not None
     return found
 
 
-def test_a_model_learns_what_the_past_says(model: Model) -> None:
+def test_a_model_learns_what_the_past_says(model: LikelihoodModel) -> None:
     """What is used often and lately is likelier needed than what was used once and long ago."""
-    often = Pair(40, 40, 400, 440, 5, 4, 0.2)
-    once = Pair(700, 1, 0, 700, None, 0, 0.2)
+    often = GrantFeatures(40, 40, 400, 440, 5, 4, 0.2)
+    once = GrantFeatures(700, 1, 0, 700, None, 0, 0.2)
     assert model.likelihood(often) > 0.6
     assert model.likelihood(once) < 0.1
     assert 2000 == model.fitted_on
 
 
-def test_the_likelihoods_add_up_to_the_need(model: Model) -> None:
+def test_the_likelihoods_add_up_to_the_need(model: LikelihoodModel) -> None:
     """On average the likelihood is the share that was needed: what it says is a likelihood, not a score."""
     cases = _cases()
     share = sum(needed for _, needed in cases) / len(cases)
@@ -62,14 +62,14 @@ def test_the_likelihoods_add_up_to_the_need(model: Model) -> None:
 
 
 @given(PAIRS, st.integers(1, 2000))
-def test_more_idle_is_never_likelier(model: Model, pair: Pair, more: int) -> None:
+def test_more_idle_is_never_likelier(model: LikelihoodModel, pair: GrantFeatures, more: int) -> None:
     """All else equal, what is idle for longer is not needed more."""
     longer = pair._replace(idle=pair.idle + more)
     assert model.likelihood(longer) <= model.likelihood(pair) + 1e-12
 
 
 @given(PAIRS)
-def test_a_likelihood_lies_between_nought_and_one(model: Model, pair: Pair) -> None:
+def test_a_likelihood_lies_between_nought_and_one(model: LikelihoodModel, pair: GrantFeatures) -> None:
     """Whatever is asked, and two or three reasons come with it."""
     assert 0 <= model.likelihood(pair) <= 1
     assert 1 <= len(model.because(pair)) <= 3
@@ -82,44 +82,46 @@ def test_a_past_that_says_idleness_helps_is_not_believed(only: str) -> None:
     cases = []
     for _ in range(1500):
         idle, days = chance.randint(30, 800), chance.randint(1, 20) if only == "all" else 1
-        cases.append((Pair(idle, days, days * 9, idle + days * 9, 4, 2, 0.1), chance.random() < idle / 1000))
-    model = Model.fit(cases)
+        cases.append((GrantFeatures(idle, days, days * 9, idle + days * 9, 4, 2, 0.1), chance.random() < idle / 1000))
+    model = LikelihoodModel.fit(cases)
     assert model is not None
     for days in (1, 7):
-        chances = [model.likelihood(Pair(idle, days, days * 9, 900, 4, 2, 0.1)) for idle in (30, 90, 300, 800, 3000)]
+        chances = [
+            model.likelihood(GrantFeatures(idle, days, days * 9, 900, 4, 2, 0.1)) for idle in (30, 90, 300, 800, 3000)
+        ]
         assert sorted(chances, reverse=True) == pytest.approx(chances)
 
 
 @pytest.mark.parametrize("cases", [_cases(299), [(pair, False) for pair, _ in _cases()], []])
-def test_too_little_past_tells_nothing(cases: list[tuple[Pair, bool]]) -> None:
+def test_too_little_past_tells_nothing(cases: list[tuple[GrantFeatures, bool]]) -> None:
     """With too few cases, or with none that was needed again, there is no model."""
-    assert Model.fit(cases) is None
+    assert LikelihoodModel.fit(cases) is None
 
 
 def test_the_same_past_gives_the_same_model() -> None:
     """A fit can be made again, to the last digit; of very many cases some are taken."""
-    assert Model.fit(_cases()) == Model.fit(_cases())
-    many = Model.fit(_cases(25_000))
+    assert LikelihoodModel.fit(_cases()) == LikelihoodModel.fit(_cases())
+    many = LikelihoodModel.fit(_cases(25_000))
     assert many is not None
     assert 6250 == many.fitted_on
 
 
 def test_a_fit_that_does_not_settle_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """After so many rounds what there is has to do: no past keeps a command going for ever."""
-    monkeypatch.setattr(likelihood, "_ROUNDS", 1)
-    found = Model.fit(_cases())
+    monkeypatch.setattr(likelihood, "_MAX_ITERATIONS", 1)
+    found = LikelihoodModel.fit(_cases())
     assert found is not None
     assert 0 < found.likelihood(_cases()[0][0]) < 1
 
 
-def test_reasons_are_said_in_words(model: Model) -> None:
+def test_reasons_are_said_in_words(model: LikelihoodModel) -> None:
     """What weighs most is said of the pair that it is about."""
     words = {
         said
         for pair in (
-            Pair(700, 1, 0, 700, None, 0, 0.5),
-            Pair(1, 40, 400, 401, 1, 9, 0.0),
-            Pair(31, 2, 300, 331, 900, 3, 1.0),
+            GrantFeatures(700, 1, 0, 700, None, 0, 0.5),
+            GrantFeatures(1, 40, 400, 401, 1, 9, 0.0),
+            GrantFeatures(31, 2, 300, 331, 900, 3, 1.0),
         )
         for said in model.because(pair)
     }
@@ -129,9 +131,9 @@ def test_reasons_are_said_in_words(model: Model) -> None:
 
 def test_every_feature_has_its_words() -> None:
     """Whatever weighs most can be said."""
-    pair = Pair(400, 3, 99, 499, None, 2, 0.25)
+    pair = GrantFeatures(400, 3, 99, 499, None, 2, 0.25)
     once = pair._replace(days=1, span=0, elsewhere_idle=1)
-    words = [(_said(name, pair), _said(name, once)) for name in _FEATURES]
+    words = [(_describe_feature(name, pair), _describe_feature(name, once)) for name in _FEATURES]
     assert [
         ("idle for 400 days", "idle for 400 days"),
         ("used on 3 days within 100 days", "used on 1 day within 1 day"),
@@ -149,34 +151,34 @@ def test_every_feature_has_its_words() -> None:
 @pytest.mark.parametrize(
     ("rule", "idle", "likelihood", "taken"),
     [
-        (Rule("fixed", 90), 89, None, False),
-        (Rule("fixed", 90), 90, None, True),
-        (Rule("fixed", 10), 29, None, False),
-        (Rule("fixed", 10), 30, None, True),
-        (Rule("likelihood", 0.1), 30, 0.1, True),
-        (Rule("likelihood", 0.1), 30, 0.11, False),
-        (Rule("likelihood", 0.1), 29, 0.0, False),
-        (Rule("likelihood", 0.1), WINDOW - 1, None, False),
-        (Rule("likelihood", 0.1), WINDOW, None, True),
+        (DecisionRule("fixed", 90), 89, None, False),
+        (DecisionRule("fixed", 90), 90, None, True),
+        (DecisionRule("fixed", 10), 29, None, False),
+        (DecisionRule("fixed", 10), 30, None, True),
+        (DecisionRule("likelihood", 0.1), 30, 0.1, True),
+        (DecisionRule("likelihood", 0.1), 30, 0.11, False),
+        (DecisionRule("likelihood", 0.1), 29, 0.0, False),
+        (DecisionRule("likelihood", 0.1), DEFAULT_WINDOW_DAYS - 1, None, False),
+        (DecisionRule("likelihood", 0.1), DEFAULT_WINDOW_DAYS, None, True),
     ],
 )
-def test_a_rule_takes(rule: Rule, idle: int, likelihood: float | None, taken: bool) -> None:
+def test_a_rule_takes(rule: DecisionRule, idle: int, likelihood: float | None, taken: bool) -> None:
     """Windows count from their day on, likelihoods from theirs down, and the floor stands before both."""
-    assert taken is rule.judges(idle, likelihood)
+    assert taken is rule.is_due(idle, likelihood)
 
 
-def test_a_rule_asks_the_model(model: Model) -> None:
+def test_a_rule_asks_the_model(model: LikelihoodModel) -> None:
     """The same function judges with a model's likelihood, and by the window where there is none."""
-    pair = Pair(200, 2, 20, 220, 5, 2, 0.2)
+    pair = GrantFeatures(200, 2, 20, 220, 5, 2, 0.2)
     chance = model.likelihood(pair)
-    assert Rule("likelihood", min(chance + 0.01, 0.99)).takes(pair, model)
-    assert not Rule("likelihood", chance / 2).takes(pair, model)
-    assert Rule("likelihood", chance / 2).takes(pair, None)
-    assert not Rule("likelihood", 0.99).takes(pair._replace(idle=29), model)
+    assert DecisionRule("likelihood", min(chance + 0.01, 0.99)).revokes(pair, model)
+    assert not DecisionRule("likelihood", chance / 2).revokes(pair, model)
+    assert DecisionRule("likelihood", chance / 2).revokes(pair, None)
+    assert not DecisionRule("likelihood", 0.99).revokes(pair._replace(idle=29), model)
 
 
 @pytest.mark.parametrize(("kind", "threshold"), [("fixed", 0), ("likelihood", 0), ("likelihood", 1), ("likelihood", 5)])
 def test_a_threshold_that_is_none_is_refused(kind, threshold) -> None:
     """A likelihood is no number of days, and no window is empty."""
     with pytest.raises(ValueError, match="window is of one day"):
-        Rule(kind, threshold)
+        DecisionRule(kind, threshold)

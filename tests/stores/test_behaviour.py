@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jwt_lp.errors import PolicyError, StoreError
-from jwt_lp.revocation import Changes, Entry, Key, Revocations
+from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry, RevocationKey
+from jwt_lp.revocation.poller import RevocationPoller
 from jwt_lp.stores import (
-    Batch,
-    Beat,
-    Held,
-    HeldRow,
-    Point,
-    PointRow,
-    Purged,
-    Recorded,
-    Run,
-    Sighting,
-    SightingRow,
+    EnforcementPoint,
+    EnforcementPointRow,
+    HeldGrant,
+    HeldGrantRow,
+    ObservedGrant,
+    ObservedGrantRow,
+    ProcessHeartbeat,
+    PurgeCounts,
+    RecordingPeriod,
+    StoredRevocation,
+    UsageBatch,
     UsageRow,
     Use,
     open_store,
@@ -45,21 +46,28 @@ def use(subject="alice", day="2026-11-24", **other) -> Use:
     return Use(**{**parts, **other})
 
 
-def entry(key, of="subject", name="alice", **other) -> Entry:
-    return Entry(id=key, of=of, issuer="https://issuer.example/", name=name, **other)
+def entry(key, of="subject", name="alice", **other) -> RevocationEntry:
+    return RevocationEntry(id=key, of=of, issuer="https://issuer.example/", name=name, **other)
 
 
-def deny(key, name="alice", **other) -> Entry:
+def deny(key, name="alice", **other) -> RevocationEntry:
     return entry(key, name=name, pattern="orders:*", **other)
 
 
 def test_an_empty_store_answers(store: Store) -> None:
     """Where nothing was written there is nothing, and no question fails."""
-    assert Changes(0) == store.changes(0)
-    for rows in (store.usage(), store.sightings(), store.points(), store.runs(), store.held(), store.revocations()):
+    assert RevocationChanges(0) == store.changes(0)
+    for rows in (
+        store.usage(),
+        store.observed_grants(),
+        store.enforcement_points(),
+        store.recording_periods(),
+        store.held_grants(),
+        store.revocations(),
+    ):
         assert [] == list(rows)
     assert () == store.issuers()
-    assert () == store.beats(since=0)
+    assert () == store.heartbeats(since=0)
 
 
 def test_migrating_again_changes_nothing(store: Store) -> None:
@@ -77,13 +85,15 @@ def test_an_entry_comes_back_as_it_was_written(store: Store) -> None:
     before = entry("3", of="client", name="web", before=3.5)
     issuer = entry("4", of="issuer", name="")
     assert 4 == store.revoke([whole, token, before, issuer], at=9.5, by="me")
-    expected = tuple(Entry(**{**_fields(each), "at": 9.5}) for each in (whole, token, before, issuer))
-    assert Changes(4, (), expected) == store.changes(0)
-    assert [Recorded(each, number, 9.5, "me") for number, each in enumerate(expected, 1)] == list(store.revocations())
+    expected = tuple(RevocationEntry(**{**_fields(each), "at": 9.5}) for each in (whole, token, before, issuer))
+    assert RevocationChanges(4, (), expected) == store.changes(0)
+    assert [StoredRevocation(each, number, 9.5, "me") for number, each in enumerate(expected, 1)] == list(
+        store.revocations()
+    )
 
 
-def _fields(each: Entry) -> dict:
-    return {name: getattr(each, name) for name in Entry.__slots__}
+def _fields(each: RevocationEntry) -> dict:
+    return {name: getattr(each, name) for name in RevocationEntry.__slots__}
 
 
 def test_changes_are_what_came_after(store: Store) -> None:
@@ -95,7 +105,7 @@ def test_changes_are_what_came_after(store: Store) -> None:
     assert (3, []) == _seen(store.changes(3))
 
 
-def _seen(changes: Changes) -> tuple[int, list[str]]:
+def _seen(changes: RevocationChanges) -> tuple[int, list[str]]:
     return changes.sequence, [each.id for each in changes.entries]
 
 
@@ -104,7 +114,7 @@ def test_a_lifted_entry_touches_its_key(store: Store) -> None:
     store.revoke([deny("1"), deny("2"), deny("3", name="bob")], at=1.0)
     assert 4 == store.lift(["1"], at=2.0)
     changes = store.changes(3)
-    assert (Key("subject", "https://issuer.example/", "alice"),) == changes.touched
+    assert (RevocationKey("subject", "https://issuer.example/", "alice"),) == changes.touched
     assert (4, ["2"]) == _seen(changes)
     assert (4, [], ["2", "3"]) == ((new := store.changes(0)).sequence, [*new.touched], [e.id for e in new.entries])
 
@@ -164,7 +174,7 @@ def test_changes_come_in_pages(store: Store) -> None:
     store.revoke(entries, at=1.0)
     store.lift([f"{number}" for number in range(0, 6000, 2)], at=2.0)
     for start in (0, 1):
-        seen: dict[str, Entry] = {}
+        seen: dict[str, RevocationEntry] = {}
         since, pages, more = start, 0, True
         while more:
             page = store.changes(since)
@@ -181,7 +191,7 @@ def test_a_page_that_is_full_and_last_says_the_latest_number(store: Store) -> No
     """A reader ends at the store's number even where the last changes were lifted again or are gone."""
     store.revoke([deny(f"{number}", name=f"{number}") for number in range(5000)], at=1.0)
     assert 5001 == store.lift(["4999"], at=2.0)
-    known = Revocations(store, span=3600)
+    known = RevocationPoller(store, retention=3600)
     known.poll()
     assert 5001 == known.sequence
     known.poll()
@@ -190,8 +200,8 @@ def test_a_page_that_is_full_and_last_says_the_latest_number(store: Store) -> No
 
 def test_a_batch_is_counted(store: Store) -> None:
     """Counts add up by use, and the last time is the latest, whatever comes first."""
-    assert store.record(Batch(id="a", uses={use(): (3, 100.5), use("bob"): (1, 50.0)}))
-    assert store.record(Batch(id="b", uses={use(): (4, 90.0), use(outcome="denied"): (1, 60.0)}))
+    assert store.record(UsageBatch(id="a", uses={use(): (3, 100.5), use("bob"): (1, 50.0)}))
+    assert store.record(UsageBatch(id="b", uses={use(): (4, 90.0), use(outcome="denied"): (1, 60.0)}))
     expected = [
         UsageRow(use(outcome="denied"), 1, 60.0),
         UsageRow(use(), 7, 100.5),
@@ -202,43 +212,47 @@ def test_a_batch_is_counted(store: Store) -> None:
 
 def test_a_batch_is_counted_once(store: Store) -> None:
     """The same id again is no news: False, and nothing of it is written, whatever it holds."""
-    batch = Batch(id="a", uses={use(): (3, 100.5)})
+    batch = UsageBatch(id="a", uses={use(): (3, 100.5)})
     assert [True, False, False] == [
-        store.record(each) for each in (batch, batch, Batch(id="a", uses={use("bob"): (1, 1.0)}))
+        store.record(each) for each in (batch, batch, UsageBatch(id="a", uses={use("bob"): (1, 1.0)}))
     ]
     assert [UsageRow(use(), 3, 100.5)] == list(store.usage())
 
 
 def test_a_batch_may_be_empty(store: Store) -> None:
     """A run without uses is written, too."""
-    run = Run(id="r", service="orders", started=1.0, until=2.0, recorded=3, dropped=4)
-    assert store.record(Batch(id="a", run=run))
-    assert [run] == list(store.runs())
+    run = RecordingPeriod(id="r", service="orders", started=1.0, until=2.0, recorded=3, dropped=4)
+    assert store.record(UsageBatch(id="a", period=run))
+    assert [run] == list(store.recording_periods())
 
 
 def test_a_run_grows(store: Store) -> None:
     """Each flush says how the run stands; the largest numbers stay, also where an older one comes late."""
-    runs = [Run(id="r", service="orders", started=1.0, until=until, recorded=n, dropped=n) for until, n in
+    runs = [RecordingPeriod(id="r", service="orders", started=1.0, until=until, recorded=n, dropped=n) for until, n in
             ((2.0, 5), (4.0, 9), (3.0, 7))]  # fmt: skip
     for number, run in enumerate(runs):
-        store.record(Batch(id=f"{number}", run=run))
-    store.record(Batch(id="older", run=Run(id="q", service="orders", started=0.5, until=9.0, source="import")))
-    assert ["q", "r"] == [run.id for run in store.runs()]
-    assert runs[1] == list(store.runs())[1]
+        store.record(UsageBatch(id=f"{number}", period=run))
+    store.record(
+        UsageBatch(
+            id="older", period=RecordingPeriod(id="q", service="orders", started=0.5, until=9.0, source="import")
+        )
+    )
+    assert ["q", "r"] == [run.id for run in store.recording_periods()]
+    assert runs[1] == list(store.recording_periods())[1]
 
 
 def test_no_two_uses_are_one(store: Store) -> None:
     """Parts that only differ in where one ends and the next begins are different rows; case counts, too."""
     uses = [use(role="ab", client="c"), use(role="b", client="ca"), use(role="", client=""), use("ALICE"), use("alicé")]
-    store.record(Batch(id="a", uses=dict.fromkeys(uses, (1, 1.0))))
+    store.record(UsageBatch(id="a", uses=dict.fromkeys(uses, (1, 1.0))))
     assert sorted(uses) == sorted(row.use for row in store.usage())
 
 
 def test_what_no_database_takes_fails_no_batch(store: Store) -> None:
     """NUL, half characters and very long names are kept in a form that can be; two long ones stay apart."""
     strange = ["a\0b", "\ud800", "x" * 9000, "x" * 9001, "é" * 4000, "😀" * 4000]
-    store.record(Batch(id="a", uses={use(name, client=name): (1, 1.0) for name in strange}))
-    store.record(Batch(id="b", uses={use(name, client=name): (1, 1.0) for name in strange}))
+    store.record(UsageBatch(id="a", uses={use(name, client=name): (1, 1.0) for name in strange}))
+    store.record(UsageBatch(id="b", uses={use(name, client=name): (1, 1.0) for name in strange}))
     assert [2] * len(strange) == [row.count for row in store.usage()]
     assert {"a\ufffdb", "?"} < {row.use.subject for row in store.usage()}
     assert 1 == len(list(store.usage(subject="x" * 9000)))
@@ -247,7 +261,7 @@ def test_what_no_database_takes_fails_no_batch(store: Store) -> None:
 def test_usage_is_ordered_alike_everywhere(store: Store) -> None:
     """By issuer, subject and the rest, by code point."""
     uses = [use(name, issuer=issuer) for name in ("b", "B", "é", "a-b", "ab", "a", "_") for issuer in ("i", "I")]
-    store.record(Batch(id="a", uses=dict.fromkeys(uses, (1, 1.0))))
+    store.record(UsageBatch(id="a", uses=dict.fromkeys(uses, (1, 1.0))))
     assert sorted(uses, key=lambda each: (each.issuer, each.subject)) == [row.use for row in store.usage()]
 
 
@@ -272,16 +286,16 @@ def test_usage_is_filtered(store: Store, filters, expected) -> None:
         use("bob"), use("olga", issuer="other"), use("cora", client="cron"), use("walt", permission="orders:write"),
         use("bill", service="billing"), use("late", day="2026-11-25"), use("early", day="2026-11-23"),
     ]  # fmt: skip
-    store.record(Batch(id="a", uses=dict.fromkeys(uses, (1, 1.0))))
+    store.record(UsageBatch(id="a", uses=dict.fromkeys(uses, (1, 1.0))))
     assert expected == {row.use.subject for row in store.usage(**filters)}
 
 
 def test_a_stream_can_be_left(store: Store) -> None:
     """Who stops reading in the middle does not keep others from writing."""
-    store.record(Batch(id="a", uses={use(f"{number}"): (1, 1.0) for number in range(5000)}))
+    store.record(UsageBatch(id="a", uses={use(f"{number}"): (1, 1.0) for number in range(5000)}))
     rows = store.usage()
     assert 3 == len(list(islice(rows, 3)))
-    assert store.record(Batch(id="b", uses={use("0"): (1, 2.0)}))
+    assert store.record(UsageBatch(id="b", uses={use("0"): (1, 2.0)}))
     assert 4997 == len(list(rows))
     left = store.usage()
     next(left)
@@ -292,40 +306,46 @@ def test_a_stream_can_be_left(store: Store) -> None:
 def test_sightings_keep_the_first_and_the_last_day(store: Store) -> None:
     """Days widen to both sides, within a batch and over several."""
 
-    def seen(day, subject="alice", role="") -> Sighting:
-        return Sighting("i", subject, "web", role, "orders:*", day)
+    def seen(day, subject="alice", role="") -> ObservedGrant:
+        return ObservedGrant("i", subject, "web", role, "orders:*", day)
 
-    store.record(Batch(id="a", sightings=[seen("2026-11-05"), seen("2026-11-09"), seen("2026-11-07", "bob")]))
-    store.record(Batch(id="b", sightings=[seen("2026-11-02"), seen("2026-11-06"), seen("2026-11-07", role="r")]))
+    store.record(
+        UsageBatch(id="a", observed_grants=[seen("2026-11-05"), seen("2026-11-09"), seen("2026-11-07", "bob")])
+    )
+    store.record(
+        UsageBatch(id="b", observed_grants=[seen("2026-11-02"), seen("2026-11-06"), seen("2026-11-07", role="r")])
+    )
     expected = [
-        SightingRow("i", "alice", "web", "", "orders:*", "2026-11-02", "2026-11-09"),
-        SightingRow("i", "alice", "web", "r", "orders:*", "2026-11-07", "2026-11-07"),
-        SightingRow("i", "bob", "web", "", "orders:*", "2026-11-07", "2026-11-07"),
+        ObservedGrantRow("i", "alice", "web", "", "orders:*", "2026-11-02", "2026-11-09"),
+        ObservedGrantRow("i", "alice", "web", "r", "orders:*", "2026-11-07", "2026-11-07"),
+        ObservedGrantRow("i", "bob", "web", "", "orders:*", "2026-11-07", "2026-11-07"),
     ]
-    assert expected == list(store.sightings())
-    assert expected[:2] == list(store.sightings(subject="alice"))
-    assert [] == list(store.sightings(issuer="j"))
-    assert expected[2:] == list(store.sightings(issuer="i", subject="bob"))
+    assert expected == list(store.observed_grants())
+    assert expected[:2] == list(store.observed_grants(subject="alice"))
+    assert [] == list(store.observed_grants(issuer="j"))
+    assert expected[2:] == list(store.observed_grants(issuer="i", subject="bob"))
 
 
 def test_points_keep_the_first_and_the_last_day(store: Store) -> None:
     """So a route that is no longer there can be told."""
-    points = [Point("orders", "/orders", method, "orders:read", day) for method, day in
+    points = [EnforcementPoint("orders", "/orders", method, "orders:read", day) for method, day in
               (("GET", "2026-11-05"), ("GET", "2026-11-03"), ("POST", "2026-11-04"))]  # fmt: skip
     for number, point in enumerate(points):
-        store.record(Batch(id=f"{number}", points=iter([point])))
+        store.record(UsageBatch(id=f"{number}", enforcement_points=iter([point])))
     assert [
-        PointRow("orders", "/orders", "GET", "orders:read", "2026-11-03", "2026-11-05"),
-        PointRow("orders", "/orders", "POST", "orders:read", "2026-11-04", "2026-11-04"),
-    ] == list(store.points())
+        EnforcementPointRow("orders", "/orders", "GET", "orders:read", "2026-11-03", "2026-11-05"),
+        EnforcementPointRow("orders", "/orders", "POST", "orders:read", "2026-11-04", "2026-11-04"),
+    ] == list(store.enforcement_points())
 
 
 def hold(store: Store, as_of: str, *names: str, complete: bool = True) -> int:
-    return store.hold((Held("i", name, "", "", "orders:*") for name in names), as_of=as_of, complete=complete)
+    return store.import_grants(
+        (HeldGrant("i", name, "", "", "orders:*") for name in names), as_of=as_of, complete=complete
+    )
 
 
 def holding(store: Store) -> list[tuple[str, str, bool]]:
-    return [(row.held.subject, row.as_of, row.complete) for row in store.held()]
+    return [(row.held.subject, row.as_of, row.complete) for row in store.held_grants()]
 
 
 def test_held_is_the_latest_complete_import_and_what_came_later(store: Store) -> None:
@@ -352,62 +372,65 @@ def test_an_import_that_fails_changes_nothing(store: Store) -> None:
     hold(store, "2026-11-02", "alice")
 
     def broken():
-        yield Held("i", "bob", "", "", "orders:*")
+        yield HeldGrant("i", "bob", "", "", "orders:*")
         raise KeyError("the file ended")
 
     with pytest.raises(KeyError):
-        store.hold(broken(), as_of="2026-11-02", complete=False)
+        store.import_grants(broken(), as_of="2026-11-02", complete=False)
     assert [("alice", "2026-11-02", True)] == holding(store)
 
 
 def test_held_rows_are_whole_and_distinct(store: Store) -> None:
     """Every part comes back; the same grant twice in one import is one row, as it came first."""
-    row = Held("i", "alice", "", "clerk", "", "2026-01-02")
-    assert 2 == store.hold([row, row._replace(since=""), Held("i", "", "cron", "", "x")], as_of="2026-11-02",
+    row = HeldGrant("i", "alice", "", "clerk", "", "2026-01-02")
+    assert 2 == store.import_grants([row, row._replace(since=""), HeldGrant("i", "", "cron", "", "x")], as_of="2026-11-02",
                            complete=True)  # fmt: skip
-    expected = [HeldRow(Held("i", "", "cron", "", "x"), "2026-11-02", True), HeldRow(row, "2026-11-02", True)]
-    assert expected == list(store.held())
+    expected = [
+        HeldGrantRow(HeldGrant("i", "", "cron", "", "x"), "2026-11-02", True),
+        HeldGrantRow(row, "2026-11-02", True),
+    ]
+    assert expected == list(store.held_grants())
 
 
 def test_issuers_come_from_everywhere(store: Store) -> None:
     """Usage, sightings, imports and revocations each make an issuer known."""
-    store.record(Batch(id="a", uses={use(issuer=name): (1, 1.0) for name in ("c", "a")}))
-    store.record(Batch(id="b", sightings=[Sighting("b", "s", "", "", "g", "2026-11-01")]))
-    store.hold([Held("d", "s", "", "", "g")], as_of="2026-11-01", complete=False)
-    store.revoke([Entry(id="1", of="issuer", issuer="e", name="")], at=1.0)
+    store.record(UsageBatch(id="a", uses={use(issuer=name): (1, 1.0) for name in ("c", "a")}))
+    store.record(UsageBatch(id="b", observed_grants=[ObservedGrant("b", "s", "", "", "g", "2026-11-01")]))
+    store.import_grants([HeldGrant("d", "s", "", "", "g")], as_of="2026-11-01", complete=False)
+    store.revoke([RevocationEntry(id="1", of="issuer", issuer="e", name="")], at=1.0)
     assert ("a", "b", "c", "d", "e") == store.issuers()
 
 
 def test_a_beat_replaces_the_one_before(store: Store) -> None:
     """One row a process, with what it said last; only those that were heard of since."""
-    first = Beat("p", "orders", "host", 12, 5, "policy", 0.5, 100.0)
-    again = Beat("p", "orders", "host", 13, 7, "other", 1.5, 200.0)
-    other = Beat("q", "orders", "host", 14, 6, "policy", 0.5, 150.0)
+    first = ProcessHeartbeat("p", "orders", "host", 12, 5, "policy", 0.5, 100.0)
+    again = ProcessHeartbeat("p", "orders", "host", 13, 7, "other", 1.5, 200.0)
+    other = ProcessHeartbeat("q", "orders", "host", 14, 6, "policy", 0.5, 150.0)
     for each in (first, other, again):
-        store.beat(each)
-    assert (again, other) == store.beats(since=0)
-    assert (again,) == store.beats(since=151.0)
+        store.record_heartbeat(each)
+    assert (again, other) == store.heartbeats(since=0)
+    assert (again,) == store.heartbeats(since=151.0)
 
 
 def test_purge_takes_what_is_older_than_the_day(store: Store) -> None:
     """Usage, sightings, points and runs before the day go, that day itself stays; each is counted."""
     for day, at in (("2027-01-09", NOW - 6 * DAY), ("2027-01-10", NOW)):
-        batch = Batch(
+        batch = UsageBatch(
             id=day,
             uses={use(day=day): (1, 1.0)},
-            sightings=[Sighting("i", day, "", "", "g", day)],
-            points=[Point("s", day, "GET", "r", day)],
-            run=Run(id=day, service="s", started=1.0, until=at),
+            observed_grants=[ObservedGrant("i", day, "", "", "g", day)],
+            enforcement_points=[EnforcementPoint("s", day, "GET", "r", day)],
+            period=RecordingPeriod(id=day, service="s", started=1.0, until=at),
         )
         store.record(batch)
     # ids of batches go by the store's own clock
     purged = replace(store.purge(before="2027-01-10", now=NOW), batches=0)
-    assert Purged(usage=1, sightings=1, points=1, runs=1) == purged
+    assert PurgeCounts(usage=1, observed_grants=1, enforcement_points=1, recording_periods=1) == purged
     assert ["2027-01-10"] == [row.use.day for row in store.usage()]
-    assert ["2027-01-10"] == [row.subject for row in store.sightings()]
-    assert ["2027-01-10"] == [row.endpoint for row in store.points()]
-    assert ["2027-01-10"] == [run.id for run in store.runs()]
-    assert Purged() == store.purge(before="2027-01-10", now=NOW)
+    assert ["2027-01-10"] == [row.subject for row in store.observed_grants()]
+    assert ["2027-01-10"] == [row.endpoint for row in store.enforcement_points()]
+    assert ["2027-01-10"] == [run.id for run in store.recording_periods()]
+    assert PurgeCounts() == store.purge(before="2027-01-10", now=NOW)
 
 
 OLD = NOW - 401 * DAY
@@ -431,7 +454,7 @@ OLD = NOW - 401 * DAY
 def test_purge_takes_entries_that_refuse_nothing_any_more(store: Store, gone, written, kept) -> None:
     """An entry goes only when it is sure that no token is left that it would refuse."""
     store.revoke([kept], at=written)
-    assert Purged(revocations=int(gone)) == store.purge(before="2020-01-01", now=NOW)
+    assert PurgeCounts(revocations=int(gone)) == store.purge(before="2020-01-01", now=NOW)
 
 
 def test_purge_takes_what_was_lifted_long_ago(store: Store) -> None:
@@ -439,29 +462,31 @@ def test_purge_takes_what_was_lifted_long_ago(store: Store) -> None:
     store.revoke([deny("1"), deny("2")], at=1.0)
     store.lift(["1"], at=NOW - 31 * DAY)
     store.lift(["2"], at=NOW - 29 * DAY)
-    assert Purged(revocations=1) == store.purge(before="2020-01-01", now=NOW)
-    assert Purged(revocations=1) == store.purge(before="2020-01-01", now=NOW + 2 * DAY)
-    assert Changes(4) == store.changes(0)
-    assert Changes(4) == store.changes(4)
+    assert PurgeCounts(revocations=1) == store.purge(before="2020-01-01", now=NOW)
+    assert PurgeCounts(revocations=1) == store.purge(before="2020-01-01", now=NOW + 2 * DAY)
+    assert RevocationChanges(4) == store.changes(0)
+    assert RevocationChanges(4) == store.changes(4)
     assert 5 == store.revoke([deny("3")], at=NOW)
 
 
 def test_purge_takes_beats_and_batches_and_keeps_files(store: Store) -> None:
     """Ids of batches go after a week; those of imported files stay, so that a file is never counted twice."""
-    store.beat(Beat("p", "orders", "host", 12, 5, "policy", 0.5, NOW - 2 * DAY))
-    store.beat(Beat("q", "orders", "host", 12, 5, "policy", 0.5, NOW))
-    imported = Batch(id="file", run=Run(id="f", service="", started=1.0, until=9e12, source="import"))
-    store.record(Batch(id="a"))
+    store.record_heartbeat(ProcessHeartbeat("p", "orders", "host", 12, 5, "policy", 0.5, NOW - 2 * DAY))
+    store.record_heartbeat(ProcessHeartbeat("q", "orders", "host", 12, 5, "policy", 0.5, NOW))
+    imported = UsageBatch(
+        id="file", period=RecordingPeriod(id="f", service="", started=1.0, until=9e12, source="import")
+    )
+    store.record(UsageBatch(id="a"))
     store.record(imported)
     # batches are kept by the store's own clock
     purged = store.purge(before="2020-01-01", now=4e9)
-    assert (2, 1) == (purged.beats, purged.batches)
-    assert (True, False) == (store.record(Batch(id="a")), store.record(imported))
+    assert (2, 1) == (purged.heartbeats, purged.batches)
+    assert (True, False) == (store.record(UsageBatch(id="a")), store.record(imported))
 
 
 def test_a_large_purge_goes_in_parts(store: Store) -> None:
     """More rows than one transaction takes are all gone at the end."""
-    store.record(Batch(id="a", uses={use(f"{number}"): (1, 1.0) for number in range(10_000)}))
+    store.record(UsageBatch(id="a", uses={use(f"{number}"): (1, 1.0) for number in range(10_000)}))
     assert 10_000 == store.purge(before="2027-01-01", now=NOW).usage
 
 
@@ -469,24 +494,24 @@ def test_a_store_works_after_close(store: Store) -> None:
     """`close` gives connections back; it may come twice, and the next call opens new ones."""
     store.close()
     store.close()
-    assert Changes(0) == store.changes(0)
+    assert RevocationChanges(0) == store.changes(0)
 
 
 def test_one_at_a_time_is_alone(store: Store, url: str) -> None:
     """Whoever comes second waits, and hears who is at it; what else is done with the store waits for nobody."""
     other = open_store(url)
-    with store.alone("a plan", wait=0):
+    with store.exclusive("a plan", wait=0):
         start = time.monotonic()
         with pytest.raises(PolicyError, match=r"a plan in .* is being changed by .+ \(waited 0.2 s\)") as caught:
-            other.alone("a plan", wait=0.2).__enter__()
+            other.exclusive("a plan", wait=0.2).__enter__()
         assert 0.2 <= time.monotonic() - start < 10
         assert f"process {os.getpid()} on " in str(caught.value)
         assert 1 == store.revoke([deny("1")], at=NOW)
         assert 2 == other.lift(["1"], at=NOW)
         assert [] == list(other.revocations())
-    with other.alone("a plan", wait=0), pytest.raises(PolicyError):
-        store.alone("a plan", wait=0).__enter__()
-    with pytest.raises(KeyError), store.alone("a plan", wait=0):
+    with other.exclusive("a plan", wait=0), pytest.raises(PolicyError):
+        store.exclusive("a plan", wait=0).__enter__()
+    with pytest.raises(KeyError), store.exclusive("a plan", wait=0):
         raise KeyError
-    with store.alone("a plan", wait=0):
+    with store.exclusive("a plan", wait=0):
         other.close()

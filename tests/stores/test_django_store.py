@@ -33,8 +33,8 @@ from django.test import Client, override_settings
 from django.urls import path
 
 from jwt_lp import ConfigurationError, StoreError
-from jwt_lp.revocation import Entry
-from jwt_lp.stores import Batch, Beat, Run, Sighting, Use, open_store
+from jwt_lp.revocation.entries import RevocationEntry
+from jwt_lp.stores import ObservedGrant, ProcessHeartbeat, RecordingPeriod, UsageBatch, Use, open_store
 from servers import postgres_database
 from stores.django_engines import alias, django_sqlite, settings_of
 
@@ -48,7 +48,7 @@ PAGES = ("usage", "sighting", "revocation", "run", "heartbeat")
 
 
 def deny(name):
-    return Entry(id=name, of="subject", issuer=ISSUER, name="alice", pattern="orders:read", reason="left us")
+    return RevocationEntry(id=name, of="subject", issuer=ISSUER, name="alice", pattern="orders:read", reason="left us")
 
 
 @pytest.fixture
@@ -64,11 +64,13 @@ def pages() -> Iterator[None]:
     store = open_store("django:default")
     store.revoke([deny("e1"), deny("e2")], at=1_700_000_000.0, by="operator")
     store.lift(["e2"], at=1_700_000_100.0)
-    sighting = Sighting(ISSUER, "alice", "web", "clerk", "orders:*", "2026-11-24")
-    run = Run(id="run-1", service="orders", started=1_700_000_000.0, until=1_700_000_100.0, recorded=3)
+    sighting = ObservedGrant(ISSUER, "alice", "web", "clerk", "orders:*", "2026-11-24")
+    run = RecordingPeriod(id="run-1", service="orders", started=1_700_000_000.0, until=1_700_000_100.0, recorded=3)
     other = USE._replace(subject="bob")
-    store.record(Batch(id="b", uses={USE: (3, 1_700_000_000.0), other: (1, 1.0)}, sightings=[sighting], run=run))
-    store.beat(Beat("process-1", "orders", "host-1", 7, 3, "sha", 0.5, 1_700_000_000.0))
+    store.record(
+        UsageBatch(id="b", uses={USE: (3, 1_700_000_000.0), other: (1, 1.0)}, observed_grants=[sighting], period=run)
+    )
+    store.record_heartbeat(ProcessHeartbeat("process-1", "orders", "host-1", 7, 3, "sha", 0.5, 1_700_000_000.0))
     User.objects.create_superuser("root", password="x")
     User.objects.create_user("viewer", password="x", is_staff=True).user_permissions.add(
         *Permission.objects.filter(content_type__app_label="jwt_lp_django", codename="view_usage")
@@ -175,9 +177,9 @@ def test_missing_tables_are_named() -> None:
         calls = [
             lambda: store.changes(0),
             lambda: store.revoke([deny("1")], at=1.0),
-            lambda: store.record(Batch(id="b")),
+            lambda: store.record(UsageBatch(id="b")),
             lambda: list(store.usage()),
-            lambda: store.beats(since=0),
+            lambda: store.heartbeats(since=0),
         ]
         for call in calls:
             with pytest.raises(ConfigurationError, match=r"manage\.py migrate jwt_lp_django --database empty"):
@@ -223,7 +225,7 @@ def test_a_rolled_back_request_takes_nothing_along(url) -> None:
     """Under ATOMIC_REQUESTS the store's thread has a transaction of its own, which stays."""
     store, name = open_store(url), url.partition(":")[2]
     with transaction.atomic(name):
-        thread = threading.Thread(target=store.record, args=(Batch(id="b", uses={USE: (2, 1.0)}),))
+        thread = threading.Thread(target=store.record, args=(UsageBatch(id="b", uses={USE: (2, 1.0)}),))
         thread.start()
         thread.join()
         transaction.set_rollback(True, using=name)
@@ -235,7 +237,7 @@ def test_a_thread_beside_an_event_loop(url) -> None:
     store = open_store(url)
 
     async def served():
-        return await asyncio.to_thread(store.record, Batch(id="b", uses={USE: (2, 1.0)}))
+        return await asyncio.to_thread(store.record, UsageBatch(id="b", uses={USE: (2, 1.0)}))
 
     assert (True, [2]) == (asyncio.run(served()), [row.count for row in store.usage()])
 
@@ -246,7 +248,7 @@ def test_threads_give_their_connections_back(url) -> None:
     left = []
 
     def work():
-        store.record(Batch(id=secrets.token_hex(4), uses={USE: (1, 1.0)}))
+        store.record(UsageBatch(id=secrets.token_hex(4), uses={USE: (1, 1.0)}))
         left.append(connections[name].connection)
 
     for _ in range(3):
@@ -259,10 +261,10 @@ def test_threads_give_their_connections_back(url) -> None:
 def test_reading_goes_on_while_other_calls_are_made(url) -> None:
     """A call in the middle of a stream does not close the connection that the stream reads from."""
     store = open_store(url)
-    store.record(Batch(id="b", uses={USE._replace(subject=f"{n:05}"): (1, 1.0) for n in range(5000)}))
+    store.record(UsageBatch(id="b", uses={USE._replace(subject=f"{n:05}"): (1, 1.0) for n in range(5000)}))
     rows = store.usage()
     next(rows)
-    store.beat(Beat("p", "s", "h", 1, 1, "", 0.0, 1.0))
+    store.record_heartbeat(ProcessHeartbeat("p", "s", "h", 1, 1, "", 0.0, 1.0))
     assert 4999 == sum(1 for _ in rows)
 
 
@@ -283,14 +285,14 @@ from django.conf import settings
 settings.configure(INSTALLED_APPS=["jwt_lp_django"], DATABASES=json.loads(sys.argv[1]))
 django.setup()
 from jwt_lp.errors import StoreError
-from jwt_lp.stores import Batch, Point, Sighting, Use, open_store
+from jwt_lp.stores import EnforcementPoint, ObservedGrant, UsageBatch, Use, open_store
 store, number = open_store("django:default"), sys.argv[2]
 for turn in range(int(sys.argv[3])):
     day = "2026-11-%02d" % (turn % 3 + 1)
     subjects = [f"s{n}" for n in range(turn % 7, 40)] + [f"own-{number}-{turn}"]
     uses = {Use("o", "i", s, "c", "", "e", "GET", "r", "p", "g", "granted", day): (2, float(turn)) for s in subjects}
-    seen = [Sighting("i", s, "c", "", "g", day) for s in subjects]
-    batch = Batch(id=f"{number}:{turn}", uses=uses, sightings=seen, points=[Point("o", "e", "GET", "r", day)])
+    seen = [ObservedGrant("i", s, "c", "", "g", day) for s in subjects]
+    batch = UsageBatch(id=f"{number}:{turn}", uses=uses, observed_grants=seen, enforcement_points=[EnforcementPoint("o", "e", "GET", "r", day)])
     for again in (False, True):
         while True:
             try:
@@ -326,7 +328,7 @@ def test_eight_processes_count_exactly(engine, tmp_path) -> None:
         store = open_store(url)
         expected = 8 * sum(2 * (len(range(turn % 7, 40)) + 1) for turn in range(turns))
         assert expected == sum(row.count for row in store.usage())
-        assert {("2026-11-01", "2026-11-03")} == {(row.first_day, row.last_day) for row in store.points()}
+        assert {("2026-11-01", "2026-11-03")} == {(row.first_day, row.last_day) for row in store.enforcement_points()}
 
 
 WRITES = """
@@ -335,11 +337,11 @@ import django
 from django.conf import settings
 settings.configure(INSTALLED_APPS=["jwt_lp_django"], DATABASES=json.loads(sys.argv[1]))
 django.setup()
-from jwt_lp.revocation import Entry
+from jwt_lp.revocation import RevocationEntry
 from jwt_lp.stores import open_store
 store = open_store("django:default")
 for turn in range(20):
-    store.revoke([Entry(id=f"{sys.argv[2]}-{turn}", of="client", issuer="i", name="n", pattern="a:b")], at=1.0)
+    store.revoke([RevocationEntry(id=f"{sys.argv[2]}-{turn}", of="client", issuer="i", name="n", pattern="a:b")], at=1.0)
 """
 
 
@@ -407,7 +409,7 @@ def test_a_database_in_memory_needs_no_lock(url, tmp_path, monkeypatch) -> None:
     """It is this process's alone, and no file is made for it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(connections[url.partition(":")[2]].settings_dict, "NAME", ":memory:")
-    with open_store(url).alone("a plan", wait=0), open_store(url).alone("a plan", wait=0):
+    with open_store(url).exclusive("a plan", wait=0), open_store(url).exclusive("a plan", wait=0):
         assert [] == [each.name for each in tmp_path.iterdir() if each.name.endswith(".lock")]
 
 
@@ -419,4 +421,4 @@ def test_a_database_without_a_lock_that_is_known_applies_no_plan(monkeypatch) ->
         alias(**settings_of(server)) as url,
         pytest.raises(ConfigurationError, match="there is no lock for a plan in PostgreSQL"),
     ):
-        open_store(url).alone("a plan", wait=0).__enter__()
+        open_store(url).exclusive("a plan", wait=0).__enter__()

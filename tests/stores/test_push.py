@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imported import imported_by_a_thread
+from import_tracing import imports_of_thread
+from jwks_server import eventually
 from jwt_lp.errors import ConfigurationError, StoreError
 from jwt_lp.stores import push
 from jwt_lp.stores.push import Listener, announce
-from keyserver import eventually
 from servers import REDIS, redis_server
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def redis(monkeypatch) -> str:
         pass
     monkeypatch.setattr(push, "CHANNEL", f"jwt_lp:{secrets.token_hex(6)}")
     # and so that what it cuts is its own
-    monkeypatch.setattr(push, "CLIENT", f"jwt-lp-{secrets.token_hex(6)}")
+    monkeypatch.setattr(push, "CLIENT_NAME", f"jwt-lp-{secrets.token_hex(6)}")
     return REDIS
 
 
@@ -86,7 +86,7 @@ def test_a_connection_that_is_cut_comes_back(redis: str, heard: Heard) -> None:
 
     before = heard.count
     with library.Redis.from_url(redis) as client:
-        (mine,) = [each for each in client.client_list(_type="pubsub") if each["name"] == push.CLIENT]
+        (mine,) = [each for each in client.client_list(_type="pubsub") if each["name"] == push.CLIENT_NAME]
         client.client_kill_filter(_id=mine["id"])
         assert eventually(lambda: heard.count > before)
         assert eventually(lambda: client.pubsub_numsub(push.CHANNEL)[0][1] == 1)
@@ -112,7 +112,7 @@ def test_a_poll_that_fails_does_not_end_the_listening(redis: str, caplog) -> Non
     announce(redis, 1)
     assert eventually(lambda: heard.count == 2)
     heard.close()
-    assert ["what is done about a push failed: ValueError"] == [record.getMessage() for record in caplog.records]
+    assert ["handling a push failed: ValueError"] == [record.getMessage() for record in caplog.records]
 
 
 def test_what_is_no_exception_does_not_end_the_listening_either(redis: str) -> None:
@@ -125,7 +125,7 @@ def test_what_is_no_exception_does_not_end_the_listening_either(redis: str) -> N
 def test_a_server_that_is_not_there_is_said_once(caplog, monkeypatch) -> None:
     """However often it is tried; and `close` ends it while it waits."""
     pytest.importorskip("redis", reason="needs redis (extra `redis`)")
-    monkeypatch.setattr(push, "_FIRST", 0.01)
+    monkeypatch.setattr(push, "_MIN_PAUSE", 0.01)
     heard = Heard("redis://user:hunter2@127.0.0.1:1/0")
     assert eventually(lambda: len(caplog.records) == 1)
     time.sleep(0.1)
@@ -138,7 +138,7 @@ def test_a_server_that_is_not_there_is_said_once(caplog, monkeypatch) -> None:
 
 def test_a_server_that_comes_back_is_said(redis: str, caplog, monkeypatch) -> None:
     """Once it listens again, that is logged too."""
-    monkeypatch.setattr(push, "_FIRST", 0.01)
+    monkeypatch.setattr(push, "_MIN_PAUSE", 0.01)
     caplog.set_level(logging.INFO, "jwt_lp")
     heard = Heard("redis://127.0.0.1:1/0")
     assert eventually(lambda: len(caplog.records) == 1)
@@ -186,4 +186,4 @@ from jwt_lp.stores.push import Listener
 
 listener = Listener(sys.argv[1], lambda: listener.close())
 """
-    assert [[], []] == imported_by_a_thread(prepare, "listener._listen()", redis)
+    assert [[], []] == imports_of_thread(prepare, "listener._listen()", redis)

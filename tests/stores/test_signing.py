@@ -1,4 +1,4 @@
-"""What is signed while a store knows what was taken back, and that a service without one refuses it."""
+"""What is signed while a store knows what was revoked, and that a service without one refuses it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 import pytest
 
 from jwt_lp import ClientSecrets, Guard, PolicyError, SigningKey, TokenExchange, all_of
-from jwt_lp.parameters import ACCESS_TOKEN, TOKEN_EXCHANGE
-from jwt_lp.revocation import Entry
+from jwt_lp.oauth.exchange_request import ACCESS_TOKEN, TOKEN_EXCHANGE
+from jwt_lp.revocation.entries import RevocationEntry
 
 if TYPE_CHECKING:
     from jwt_lp.stores import Store
@@ -50,7 +50,7 @@ def test_what_was_taken_back_is_not_signed(url: str, store: Store, entry: dict[s
     """Neither by the endpoint nor by a renewal; the service behind, which has no store, gets no token that holds it."""
     key = SigningKey.generate(kid="k")
     with Guard(settings(key, "shop", STORE=url)) as guard, Guard(settings(key, "stock")) as behind:
-        account = guard._account
+        account = guard._runtime
         assert account is not None
         issuer = guard.issuer(key, client="web")
         exchange = TokenExchange(issuer, ClientSecrets({"shop": SECRET}))
@@ -72,7 +72,7 @@ def test_what_was_taken_back_is_not_signed(url: str, store: Store, entry: dict[s
             return behind.check(f"Bearer {made}", all_of(permission), {}, "GET /").passes
 
         assert passes(ask("stock:take")[1]["access_token"], "stock:take")
-        store.revoke([Entry(id="e", issuer=ISSUER, **entry)], at=time.time())  # type: ignore[arg-type]
+        store.revoke([RevocationEntry(id="e", issuer=ISSUER, **entry)], at=time.time())  # type: ignore[arg-type]
         account.revocations.poll()
         for scope in ("stock:take", "stock:*", "stock:**", "stock:read stock:take"):
             assert (400, "invalid_scope") == (ask(scope)[0], ask(scope)[1]["error"])
@@ -83,4 +83,4 @@ def test_what_was_taken_back_is_not_signed(url: str, store: Store, entry: dict[s
             renewed = issuer.renew(token, roles=["keeper"])
             with pytest.raises(PolicyError, match="does not hold stock:take"):
                 guard.issuer(key, revoked=lambda _: False).narrow(renewed, ["stock:take"], audience="stock")
-            assert guard.verifier.verify(renewed).permissions.holders("stock:read")
+            assert guard.verifier.verify(renewed).permissions.grants_containing("stock:read")

@@ -23,14 +23,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from jwt_lp.errors import ConfigurationError, StoreError
-from jwt_lp.revocation import Changes, Entry, Revocations
-from jwt_lp.stores import Batch, Held, Use, open_store
+from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry
+from jwt_lp.revocation.poller import RevocationPoller
+from jwt_lp.stores import HeldGrant, UsageBatch, Use, open_store
 from jwt_lp.stores.sql import SqlStore
-from needs import need
+from prerequisites import require
 from servers import POSTGRES
 
 USE = Use("s", "i", "alice", "c", "r", "e", "GET", "q", "p", "g", "granted", "2026-11-24")
-ENTRY = Entry(id="1", of="subject", issuer="i", name="n", pattern="a:*")
+ENTRY = RevocationEntry(id="1", of="subject", issuer="i", name="n", pattern="a:*")
 forks = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
@@ -102,7 +103,7 @@ def test_another_scheme_is_an_installed_adapters(monkeypatch) -> None:
 
 def test_a_fault_of_our_own_is_not_taken_for_a_missing_library(monkeypatch) -> None:
     """An import that fails inside this package is an error of ours, and is seen."""
-    monkeypatch.setitem(sys.modules, "jwt_lp.stores._engine", None)
+    monkeypatch.setitem(sys.modules, "jwt_lp.stores.database", None)
     monkeypatch.delitem(sys.modules, "jwt_lp.stores.sql", raising=False)
     with pytest.raises(ImportError, match="jwt_lp"):
         open_store("sqlite:///x.db")
@@ -120,7 +121,7 @@ def test_names_have_no_password() -> None:
 def test_looking_makes_no_file(tmp_path: Path) -> None:
     """A name that is mistyped stays visible: what is only read is not made, and reads as empty."""
     store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
-    assert (Changes(0), [], ()) == (store.changes(0), list(store.usage()), store.issuers())
+    assert (RevocationChanges(0), [], ()) == (store.changes(0), list(store.usage()), store.issuers())
     assert [] == list(tmp_path.iterdir())
 
 
@@ -152,7 +153,7 @@ def test_a_file_that_was_taken_away_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     store = open_store(f"sqlite:///{path}")
     store.revoke([ENTRY], at=1.0)
-    known = Revocations(store, span=3600)
+    known = RevocationPoller(store, retention=3600)
     known.poll()
     path.unlink()
     with pytest.raises(StoreError, match="went back"):
@@ -163,13 +164,13 @@ def test_a_file_that_was_taken_away_is_seen(tmp_path: Path) -> None:
 def test_a_server_without_tables_is_the_operators_to_migrate(postgres: str) -> None:
     """Nothing but `migrate` makes tables there; every other call names the command."""
     store = open_store(postgres)
-    for call in (lambda: store.changes(0), lambda: store.record(Batch(id="a")), lambda: list(store.usage())):
+    for call in (lambda: store.changes(0), lambda: store.record(UsageBatch(id="a")), lambda: list(store.usage())):
         with pytest.raises(
             ConfigurationError, match="it has no tables yet; run jwt-lp store migrate --store postgresql"
         ):
             call()
     assert ((0, 1), (1, 1)) == (store.migrate(), store.migrate())
-    assert Changes(0) == store.changes(0)
+    assert RevocationChanges(0) == store.changes(0)
     _execute(postgres, "DROP TABLE jwt_lp_counter")
     with pytest.raises(ConfigurationError, match="a table is missing; run jwt-lp store migrate"):
         store.changes(0)
@@ -230,7 +231,7 @@ def test_a_store_that_cannot_be_had(url, said) -> None:
     """`StoreError` with what helps, in one line, without a password in it or behind it."""
     store = open_store(url)
     with pytest.raises(StoreError, match=said) as caught:
-        store.record(Batch(id="a"))
+        store.record(UsageBatch(id="a"))
     shown = "".join(traceback.format_exception(caught.value))
     assert "hunter2" not in shown
     assert "INSERT" not in shown
@@ -242,7 +243,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     path.write_text("precious " * 1000)
     store = open_store(f"sqlite:///{path}")
-    for call in (lambda: store.changes(0), lambda: store.record(Batch(id="a"))):
+    for call in (lambda: store.changes(0), lambda: store.record(UsageBatch(id="a"))):
         with pytest.raises(StoreError, match="not a database: name another file"):
             call()
     assert "precious " * 1000 == path.read_text()
@@ -250,35 +251,35 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 
 def test_a_locked_file(tmp_path: Path, monkeypatch) -> None:
     """A writer waits its turn and then says so; readers go on; it works again once the other is done."""
-    monkeypatch.setattr("jwt_lp.stores._engine.STATEMENT", 0.2)
+    monkeypatch.setattr("jwt_lp.stores.database.STATEMENT_TIMEOUT", 0.2)
     path = tmp_path / "store.db"
     store = open_store(f"sqlite:///{path}")
     store.revoke([ENTRY], at=1.0)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match="locked: another process kept it"):
-        store.record(Batch(id="a"))
+        store.record(UsageBatch(id="a"))
     assert 1 == store.changes(0).sequence
     other.rollback()
     other.close()
-    assert store.record(Batch(id="a"))
+    assert store.record(UsageBatch(id="a"))
 
 
 def test_a_read_only_file(tmp_path: Path) -> None:
     """`StoreError` names what must be writable."""
     path = tmp_path / "store.db"
     open_store(f"sqlite:///{path}").revoke([ENTRY], at=1.0)
-    need(os.name == "posix", "file modes")
+    require(os.name == "posix", "file modes")
     code = f"""
         import os
         from jwt_lp.errors import StoreError
-        from jwt_lp.stores import Batch, open_store
+        from jwt_lp.stores import UsageBatch, open_store
         store = open_store({f"sqlite:///{path}"!r})
         store.changes(0)
         if os.getuid() == 0:
             os.setuid(65534)
         try:
-            store.record(Batch(id="a"))
+            store.record(UsageBatch(id="a"))
         except StoreError as error:
             print(error)
     """
@@ -295,8 +296,8 @@ def test_a_read_only_file(tmp_path: Path) -> None:
 def test_a_full_disk(tmp_path: Path) -> None:
     """What did not fit is not there, in whole; the next batch is, once there is room, the same one included."""
     store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
-    store.record(Batch(id="a", uses={USE: (1, 1.0)}))
-    large = Batch(id="b", uses={USE._replace(subject=f"{number}" * 40): (1, 1.0) for number in range(5000)})
+    store.record(UsageBatch(id="a", uses={USE: (1, 1.0)}))
+    large = UsageBatch(id="b", uses={USE._replace(subject=f"{number}" * 40): (1, 1.0) for number in range(5000)})
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
@@ -340,14 +341,14 @@ def test_a_server_that_restarts_within_a_call(migrated: str) -> None:
     store = open_store(migrated)
 
     def held():
-        yield Held("i", "alice", "", "", "g")
+        yield HeldGrant("i", "alice", "", "", "g")
         _hang_up(migrated)
-        yield from (Held("i", f"{number}", "", "", "g") for number in range(10_000))
+        yield from (HeldGrant("i", f"{number}", "", "", "g") for number in range(10_000))
 
     with pytest.raises(StoreError, match=r"stopping or starting|is it running"):
-        store.hold(held(), as_of="2026-11-24", complete=True)
-    assert [] == list(store.held())
-    assert 1 == store.hold([Held("i", "alice", "", "", "g")], as_of="2026-11-24", complete=True)
+        store.import_grants(held(), as_of="2026-11-24", complete=True)
+    assert [] == list(store.held_grants())
+    assert 1 == store.import_grants([HeldGrant("i", "alice", "", "", "g")], as_of="2026-11-24", complete=True)
     store.close()
 
 
@@ -355,7 +356,7 @@ def test_a_lock_that_somebody_holds(migrated: str, monkeypatch) -> None:
     """A statement ends after its time, so the background thread is never held for ever."""
     import psycopg
 
-    monkeypatch.setattr("jwt_lp.stores._engine.STATEMENT", 0.3)
+    monkeypatch.setattr("jwt_lp.stores.database.STATEMENT_TIMEOUT", 0.3)
     store = open_store(migrated)
     with psycopg.connect(migrated) as other:
         other.execute("SELECT * FROM jwt_lp_counter FOR UPDATE")
@@ -367,7 +368,7 @@ def test_a_lock_that_somebody_holds(migrated: str, monkeypatch) -> None:
 
 def test_too_many_streams_at_once(migrated: str, monkeypatch) -> None:
     """Who reads more at once than there are connections is told so, and what was read first goes on."""
-    monkeypatch.setattr("jwt_lp.stores._engine.CONNECT", 1)
+    monkeypatch.setattr("jwt_lp.stores.database.CONNECT_TIMEOUT", 1)
     store = open_store(migrated)
     store.revoke([ENTRY], at=1.0)
     open_ones = [store.revocations() for _ in range(5)]
@@ -384,7 +385,7 @@ def test_a_value_that_it_cannot_keep(migrated: str) -> None:
     store = open_store(migrated)
     name = "hunter" + "2\0"
     with pytest.raises(StoreError) as caught:
-        store.revoke([Entry(id="1", of="subject", issuer="i", name=name, pattern="a:*")], at=1.0)
+        store.revoke([RevocationEntry(id="1", of="subject", issuer="i", name=name, pattern="a:*")], at=1.0)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
     store.close()
 
@@ -430,7 +431,7 @@ def test_what_was_inherited_is_left_alone(migrated: str, monkeypatch) -> None:
     inherited = store._database._engine
     mine = os.getpid()
     monkeypatch.setattr("os.getpid", lambda: mine + 1)
-    assert Changes(0) == store.changes(0)
+    assert RevocationChanges(0) == store.changes(0)
     assert (inherited, 1) == (store._database._inherited[0], inherited.pool.checkedin())  # type: ignore[attr-defined]
     store.close()
     monkeypatch.undo()
@@ -450,14 +451,14 @@ class Modelled(RuleBasedStateMachine):
 
         self.folder = tempfile.TemporaryDirectory()
         self.store = open_store(f"sqlite:///{self.folder.name}/store.db")
-        self.standing: dict[str, Entry] = {}
+        self.standing: dict[str, RevocationEntry] = {}
         self.sequence = self.made = self.since = 0
-        self.known: dict[str, Entry] = {}
+        self.known: dict[str, RevocationEntry] = {}
 
     @rule(names=st.lists(NAMES, max_size=3))
     def revoke(self, names) -> None:
         new = [
-            Entry(id=f"{self.made + number}", of="subject", issuer="i", name=name, pattern="a:*", at=5.0)
+            RevocationEntry(id=f"{self.made + number}", of="subject", issuer="i", name=name, pattern="a:*", at=5.0)
             for number, name in enumerate(names)
         ]
         self.made += len(new)

@@ -6,8 +6,8 @@ import random
 import sys
 import time
 
-from jwt_lp.revocation import Entry
-from jwt_lp.stores import Batch, Use, open_store
+from jwt_lp.revocation.entries import RevocationEntry
+from jwt_lp.stores import UsageBatch, Use, open_store
 
 ROUNDS = 25
 SUBJECTS = 40
@@ -17,11 +17,11 @@ def use(subject: int) -> Use:
     return Use("s", "i", f"{subject}", "c", "r", "e", "GET", "q", "p", "g", "granted", "2026-11-24")
 
 
-def batches(number: int) -> list[Batch]:
+def batches(number: int) -> list[UsageBatch]:
     """The same for the same number: what a process sends, some of it to rows that all of them count on."""
     chance = random.Random(number)
     return [
-        Batch(
+        UsageBatch(
             id=f"{number}-{turn}",
             uses={use(subject): (chance.randint(1, 9), 1.0) for subject in chance.sample(range(SUBJECTS), 20)},
         )
@@ -43,7 +43,7 @@ def flush_for_ever(url: str, number: int) -> None:
     store = open_store(url)
     turn = 0
     while True:
-        store.record(Batch(id=f"{number}-{turn}", uses={use(subject): (1, 1.0) for subject in range(500)}))
+        store.record(UsageBatch(id=f"{number}-{turn}", uses={use(subject): (1, 1.0) for subject in range(500)}))
         sys.stdout.write(f"{turn}\n")
         sys.stdout.flush()
         turn += 1
@@ -55,7 +55,8 @@ def take_back(url: str, number: int) -> None:
     for turn in range(ROUNDS):
         ids = [f"{number}-{turn}-{part}" for part in range(3)]
         store.revoke(
-            [Entry(id=name, of="subject", issuer="i", name=name, pattern="a:*") for name in ids], at=time.time()
+            [RevocationEntry(id=name, of="subject", issuer="i", name=name, pattern="a:*") for name in ids],
+            at=time.time(),
         )
         if turn % 2:
             store.lift(ids[:1], at=time.time())

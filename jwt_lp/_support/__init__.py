@@ -1,0 +1,1 @@
+"""Internal helpers: TOML with line numbers, validation, the background worker."""

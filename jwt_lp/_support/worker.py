@@ -1,0 +1,282 @@
+"""The one background thread, and the only place that starts threads.
+
+Key refresh, revocation polls and usage flushes are jobs of one `Worker`. It starts on first use and starts
+again by itself in a forked child, since a server may fork after the application was imported.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+import time
+import weakref
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+T = TypeVar("T")
+log = logging.getLogger("jwt_lp.worker")
+
+MIN_PAUSE: Final = 0.05
+MAX_PAUSE: Final = 3600.0
+MIN_RETRY: Final = 5.0
+MAX_RETRY: Final = 60.0
+
+
+class PerProcess(Generic[T]):
+    """One value for each process: a forked child gets a new one instead of its parent's locks and threads.
+
+    `make` may be called more than once when threads race; exactly one of its values is ever handed out.
+    """
+
+    __slots__ = ("_by_pid", "_current", "_make")
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._by_pid: dict[int, T] = {}
+        self._current: tuple[int, T] | None = None
+
+    def get(self) -> T:
+        """Return this process's value, made when first asked for."""
+        held = self._current
+        pid = os.getpid()
+        if held is not None and held[0] == pid:
+            return held[1]
+        # INVARIANT: setdefault is one atomic step. A lock here could be inherited held, for ever.
+        value = self._by_pid.setdefault(pid, self._make())
+        for other in list(self._by_pid):
+            if other != pid:
+                self._by_pid.pop(other, None)
+        self._current = (pid, value)
+        return value
+
+
+def weak_callback(method: Callable[[], None]) -> Callable[[], None]:
+    """Call a bound method as long as its object is there: hooks at a fork cannot be unregistered."""
+    found = weakref.WeakMethod(method)
+
+    def call() -> None:
+        bound = found()
+        if bound is not None:
+            bound()
+
+    return call
+
+
+class ForkSafeLock:
+    """A lock that a fork waits for, for at most `timeout` seconds; a child has another one, which is free.
+
+    For what must not be cut in two: a library that holds a file's locks in memory, as SQLite does, would have its
+    child believe that they are held, for ever.
+    """
+
+    def __init__(self, timeout: float = 5.0) -> None:
+        self._timeout = timeout
+        self._locks: PerProcess[threading.Lock] = PerProcess(threading.Lock)
+        self._forking: set[int] = set()
+        os.register_at_fork(
+            before=weak_callback(self._before),
+            after_in_parent=weak_callback(self._after),
+            after_in_child=weak_callback(self._in_child),
+        )
+
+    def __enter__(self) -> None:
+        self._locks.get().acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._locks.get().release()
+
+    def _before(self) -> None:
+        if self._locks.get().acquire(timeout=self._timeout):
+            self._forking.add(threading.get_ident())
+
+    def _after(self) -> None:
+        if threading.get_ident() in self._forking:
+            self._forking.discard(threading.get_ident())
+            self._locks.get().release()
+
+    def _in_child(self) -> None:
+        self._forking.clear()
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    run: Callable[[], float]
+    name: str
+    due: float = -math.inf
+    woken: bool = False
+    failures: int = 0
+
+
+class _Loop:
+    """What one process needs to run the thread: a bell, the thread, and the right to start it."""
+
+    __slots__ = ("start_lock", "thread", "wakeup")
+
+    def __init__(self) -> None:
+        self.wakeup = threading.Event()
+        self.start_lock = threading.Lock()
+        self.thread: threading.Thread | None = None
+
+
+class Worker:
+    """Runs jobs one after the other on one daemon thread of this process.
+
+    A job that raises, `SystemExit` and its like included, is logged (its type and place, never its message, which may hold data) and tried again
+    after 5 s, then ever later up to a minute. A job must bound its own time: a slow one delays the others.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._jobs: list[_Job] = []
+        self._closed = False
+        self._loop = PerProcess(_Loop)
+
+    def schedule(self, job: Callable[[], float], *, name: str) -> None:
+        """Run `job` as soon as the worker runs, then again after as many seconds as it returns each time."""
+        self._jobs.append(_Job(job, name))
+        self._loop.get().wakeup.set()
+
+    def spawn(self, job: Callable[[], None], *, name: str) -> None:
+        """Run `job` once on a short-lived daemon thread of its own; RuntimeError where none can be had."""
+        threading.Thread(target=_run_once, args=(job, name), name=f"jwt-lp {name}", daemon=True).start()
+
+    def wake(self, name: str | None = None) -> None:
+        """Make every job due now, or only those called `name`."""
+        for job in self._jobs:
+            if name is None or job.name == name:
+                job.woken = True
+        self._loop.get().wakeup.set()
+
+    def ensure_running(self) -> None:
+        """Start the thread unless it lives in this process; cheap enough for every request.
+
+        One that has ended, whatever ended it, is started anew with the same jobs. Does nothing without jobs or after
+        `close`. Where no thread can be had, the next call tries again.
+        """
+        loop = self._loop.get()
+        if not _lives(loop) and self._jobs and not self._closed:
+            self._start(loop)
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread lives in this process, and has not been told to stop."""
+        return _lives(self._loop.get()) and not self._closed
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Stop for good, waiting up to `timeout` seconds for a running job. May be called repeatedly."""
+        self._closed = True
+        loop = self._loop.get()
+        loop.wakeup.set()
+        thread = loop.thread
+        if thread is not None and thread is not threading.current_thread() and thread.is_alive():
+            thread.join(timeout)
+
+    def _start(self, loop: _Loop) -> None:
+        if not loop.start_lock.acquire(blocking=False):
+            return
+        try:
+            # Asked again: another caller may have started it since.
+            if not _lives(loop):
+                # Set first: what interrupts this caller between the two does not leave a thread that nobody knows.
+                loop.thread = threading.Thread(target=self._run, args=(loop.wakeup,), name="jwt-lp worker", daemon=True)
+                loop.thread.start()
+        except RuntimeError as error:
+            # Not `exception`, here and below: a traceback shows messages, and a message may hold data.
+            log.error("the background thread cannot start (%s): nothing is renewed until it starts", error)  # noqa: TRY400 - a traceback may show data
+        finally:
+            loop.start_lock.release()
+
+    def _run(self, wakeup: threading.Event) -> None:
+        try:
+            self._rounds(wakeup)
+        except BaseException as error:  # noqa: BLE001 - the interpreter's hook would print the message
+            log.error("the background thread ended: %s; the next request starts it anew", _error_location(error))  # noqa: TRY400 - a traceback may show data
+
+    def _rounds(self, wakeup: threading.Event) -> None:
+        while True:
+            # The bell is cleared before anything is looked at, so that what rings during a round is not lost.
+            wakeup.clear()
+            for job in tuple(self._jobs):
+                if self._closed:
+                    return
+                if job.woken or job.due <= self._clock():
+                    self._attempt(job)
+            if self._closed:
+                return
+            wakeup.wait(self._pause())
+
+    def _attempt(self, job: _Job) -> None:
+        job.woken = False
+        try:
+            pause = _clamp_pause(job.run())
+        except BaseException as error:  # noqa: BLE001 - whatever a job does, the others go on
+            pause = min(MIN_RETRY * 2**job.failures, MAX_RETRY)
+            job.failures = min(job.failures + 1, 8)
+            log.error("%s failed: %s; next try in %.0f s", job.name, _error_location(error), pause)  # noqa: TRY400 - a traceback may show data
+        else:
+            job.failures = 0
+        job.due = self._clock() + pause
+
+    def _pause(self) -> float:
+        now = self._clock()
+        soonest = min((job.due for job in self._jobs), default=math.inf)
+        return min(max(soonest - now, 0.0), MAX_PAUSE)
+
+
+@contextmanager
+def time_limit(seconds: float, abort: Callable[[], None]) -> Generator[None]:
+    """Call `abort` from another thread if the block takes longer than `seconds`, and raise `TimeoutError`.
+
+    `abort` makes the block end soon, and has returned when the block is left; its OSError says that there
+    was nothing to cut any more. What the block brought then, an exception included, gives way to
+    `TimeoutError`. RuntimeError where no thread can be had.
+    """
+    late = threading.Event()
+
+    def ring() -> None:
+        late.set()
+        with suppress(OSError):
+            abort()
+
+    alarm = threading.Timer(seconds, ring)
+    alarm.name, alarm.daemon = "jwt-lp alarm", True
+    alarm.start()
+    try:
+        yield
+    finally:
+        alarm.cancel()
+        alarm.join()
+        # INVARIANT: asked after the alarm has ended, so that nothing from a line that was cut is ever used.
+        if late.is_set():
+            raise TimeoutError
+
+
+def _lives(loop: _Loop) -> bool:
+    return loop.thread is not None and loop.thread.is_alive()
+
+
+def _run_once(job: Callable[[], None], name: str) -> None:
+    try:
+        job()
+    except BaseException as error:  # noqa: BLE001 - the interpreter's hook would print the message
+        log.error("%s failed: %s", name, _error_location(error))  # noqa: TRY400 - a traceback may show data
+
+
+def _clamp_pause(seconds: float) -> float:
+    """Bound what a job answers, so that none can spin and none can sleep for ever; NaN is the longest."""
+    return max(MIN_PAUSE, seconds) if seconds < MAX_PAUSE else MAX_PAUSE
+
+
+def _error_location(error: BaseException) -> str:
+    """Say where an error arose, without its message."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = "" if trace is None else f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+    return f"{type(error).__name__}{where}"

@@ -1,0 +1,201 @@
+"""Why is this permission not held, and what would change that?"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Final, cast
+
+from jwt_lp._support.validation import did_you_mean
+from jwt_lp.cli.output import brief, count
+from jwt_lp.errors import TemplateError
+from jwt_lp.permissions.grants import Grant, Permissions, is_pattern
+from jwt_lp.permissions.requirements import Binding, EvaluationContext, PermissionRequirement, Requirement
+from jwt_lp.permissions.templates import claim_at
+from jwt_lp.policy.schema import overlaps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jwt_lp.guard.settings import IssuerSettings, Settings
+    from jwt_lp.tokens.claims import AccessToken
+
+_MAX_SHOWN: Final = 3
+_MIN_SIMILARITY: Final = 0.75
+_SEPARATORS: Final = re.compile(r"[:./_-]")
+
+
+@dataclass(frozen=True, slots=True)
+class AtomResult:
+    """One permission or binding of a requirement, as it is held or not.
+
+    `requested` is what was asked for, filled where it was a template; `grant` is what served it; `why` and `remedies`
+    are there for what is not held.
+    """
+
+    written: str
+    requested: str
+    held: bool
+    grant: Grant | None = None
+    why: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
+
+
+def evaluate_atoms(
+    requirement: Requirement, facts: EvaluationContext, token: AccessToken, issuer: IssuerSettings, settings: Settings
+) -> list[AtomResult]:
+    """Hold every part of `requirement` against `facts`, one by one."""
+    found: list[AtomResult] = []
+    for part in requirement.atoms():
+        outcome = part.evaluate(facts)
+        if outcome.satisfied:
+            grant = outcome.used[0] if outcome.used else None
+            found.append(AtomResult(str(part), _requested_text(part, facts), held=True, grant=grant))
+        elif isinstance(part, PermissionRequirement):
+            found.append(_permission_failure(part, facts, token, issuer, settings))
+        else:
+            found.append(_binding_failure(cast("Binding", part), facts))
+    return found
+
+
+def _requested_text(part: Requirement, facts: EvaluationContext) -> str:
+    return part.fill(facts.params) if isinstance(part, PermissionRequirement) and part.parts else str(part)
+
+
+def _binding_failure(binding: Binding, facts: EvaluationContext) -> AtomResult:
+    paths = dict(binding.paths)
+    path = paths.get(facts.issuer, paths.get("", ()))
+    name = ".".join(path)
+    if not path:
+        why, remedy = f"it names no claim for {facts.issuer}", "name one in where= or BIND"
+    elif claim_at(facts.claims, path) is None:
+        why, remedy = f"the token has no claim {name}", f"have the issuer send {name}"
+    else:
+        why = f"the claim {name} is there and is not equal to the route's {binding.parameter}, to the letter"
+        remedy = f"call it with a {binding.parameter} that the token's subject may use"
+    return AtomResult(str(binding), str(binding), held=False, why=(brief(why),), remedies=(brief(remedy),))
+
+
+def _permission_failure(
+    term: PermissionRequirement,
+    facts: EvaluationContext,
+    token: AccessToken,
+    issuer: IssuerSettings,
+    settings: Settings,
+) -> AtomResult:
+    written = str(term)
+    try:
+        requested = _requested_text(term, facts)
+    except TemplateError as error:
+        remedy = (
+            "correct the declaration" if error.configured else "write {name!e} for values that are no plain segment"
+        )
+        return AtomResult(written, written, held=False, why=(brief(error),), remedies=(remedy,))
+    granted = Permissions.of(token.permissions).grant_for(requested)
+    if granted is not None:
+        cut, remedy = _ceiling_reason(requested, granted, issuer)
+        return AtomResult(written, requested, held=False, why=(cut,), remedies=(remedy,))
+    why = (*_nearest_grants(requested, token), *_source_lines(token, issuer), *_catalogue_lines(requested, settings))
+    return AtomResult(
+        written, requested, held=False, why=why, remedies=tuple(_remedies(requested, token, issuer, settings))
+    )
+
+
+def _ceiling_reason(requested: str, granted: Grant, issuer: IssuerSettings) -> tuple[str, str]:
+    by = f"{granted.text} ({granted.source}) grants it, but"
+    if issuer.ceiling is not None and requested not in issuer.ceiling:
+        return f"{by} the issuer's CEILING does not cover it", f'widen CEILING of {issuer.name} by "{requested}"'
+    claims = ", ".join(dict.fromkeys(map(str, issuer.profile.ceiling)))
+    return (
+        f"{by} the ceiling of this profile ({claims}) does not cover it",
+        issuer.profile.remedy("ceiling", requested) or f"have the issuer put {requested} there too",
+    )
+
+
+def _nearest_grants(requested: str, token: AccessToken) -> list[str]:
+    ranked = sorted(
+        ((*found, grant.text) for grant in token.permissions if (found := _distance(grant, requested)) is not None),
+        key=lambda each: (each[0], each[2]),
+    )
+    return [brief(f"nearest is {text}: {why}") for _, why, text in ranked[:_MAX_SHOWN]]
+
+
+def _distance(grant: Grant, requested: str) -> tuple[float, str] | None:
+    """How far off a grant is (less is nearer), and why it does not cover; None where it is about something else."""
+    if "*" in grant.text:
+        return _pattern_distance(grant, requested)
+    mine, theirs = grant.text.split(":"), requested.split(":")
+    if grant.text.casefold() == requested.casefold():
+        return 1, "upper and lower case are different letters"
+    if mine == theirs[: len(mine)]:
+        return 2, f"a grant covers itself only; {grant.text}:** would cover all below it"
+    if sorted(mine) == sorted(theirs):
+        return 2, "the same segments in another order"
+    if _SEPARATORS.split(grant.text.casefold()) == _SEPARATORS.split(requested.casefold()):
+        return 2, "the same words, written with other separators"
+    alike = SequenceMatcher(None, grant.text, requested).ratio()
+    return (4 - alike, "another permission") if alike >= _MIN_SIMILARITY else None
+
+
+def _pattern_distance(grant: Grant, requested: str) -> tuple[float, str] | None:
+    if not is_pattern(grant.text):
+        return (
+            None
+            if _first_segment(grant.text) != _first_segment(requested)
+            else (3, "no pattern: a wildcard is a whole segment, ** the last")
+        )
+    mine, theirs = grant.text.split(":"), requested.split(":")
+    if not grant.pattern:
+        covers = requested in Permissions.of([grant.text], patterns=True)
+        return (0, "it would cover this, but * is an ordinary character in this issuer's tokens") if covers else None
+    if not all(one in {"*", "**", other} for one, other in zip(mine, theirs, strict=False)):
+        return (3, "another segment") if _first_segment(grant.text) == _first_segment(requested) else None
+    over = len(theirs) - len(mine)
+    if mine[-1] == "**":
+        return 1, "** stands for one segment or more, and here is none"
+    if over > 0:
+        wider = ":".join((*mine[:-1], "**"))
+        end = f"; {wider} would cover it" if mine[-1] == "*" else ""
+        return over, f"{_segments_text(over)} too many for it: * stands for exactly one{end}"
+    return -over, f"{_segments_text(-over)} too few for it: * stands for exactly one"
+
+
+def _first_segment(permission: str) -> str:
+    return permission.partition(":")[0]
+
+
+def _segments_text(number: int) -> str:
+    return "one segment" if number == 1 else f"{number} segments"
+
+
+def _source_lines(token: AccessToken, issuer: IssuerSettings) -> Iterator[str]:
+    app = token.app
+    looked = [
+        f"{source} ({'there' if source.path[0] in token.claims else 'absent'})"
+        for source in dict.fromkeys(issuer.profile.sources)
+        if source.applies(app=app)
+    ]
+    yield f"grants were looked for in {', '.join(looked) or 'no claim: the profile has none for this kind of token'}"
+    if token.ignored_roles:
+        yield f"ignored: {count(token.ignored_roles, 'role')} of the token that the policy does not list"
+
+
+def _catalogue_lines(requested: str, settings: Settings) -> Iterator[str]:
+    known = settings.policy.catalogue
+    if known and not any(overlaps(requested, name) for name in known):
+        yield f"the policy's catalogue has no {brief(requested)}{did_you_mean(requested, known)}"
+
+
+def _remedies(requested: str, token: AccessToken, issuer: IssuerSettings, settings: Settings) -> Iterator[str]:
+    yield f"have the issuer grant {requested}"
+    if any(
+        grant.pattern is False and requested in Permissions.of([grant.text], patterns=True)
+        for grant in token.permissions
+    ):
+        yield f"or set PATTERNS = True for {issuer.name}, if it may grant patterns"
+    roles = [role for role in settings.policy.roles.values() if requested in Permissions.of(role.grants)]
+    for role in roles[:_MAX_SHOWN]:
+        outside = ", ".join(role.sources) or "nothing outside the policy"
+        how = f"roles of the token: {role.name}" if issuer.own else f"from = [{outside}]"
+        yield f"or give the subject the policy's role {role.name}, which grants it ({how})"

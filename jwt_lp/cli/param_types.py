@@ -1,0 +1,67 @@
+"""How does an argument say a time or a claim?"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Final
+
+import click
+
+_DURATION: Final = re.compile(r"([0-9]{1,6})([smh])")
+_UNITS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600}
+
+
+class DurationParam(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
+    """A length of time, in seconds."""
+
+    name = "lifetime"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """90s, 15m or 1h; never none at all."""
+        found = _DURATION.fullmatch(str(value))
+        seconds = int(found[1]) * _UNITS[found[2]] if found else 0
+        return seconds or self.fail("write a number with s, m or h, such as 90s, 15m or 1h", param, ctx)
+
+
+class ClaimParam(click.ParamType):  # type: ignore[type-arg]  # as above
+    """A claim's name and value. `reserved` says of the claims that another argument sets, which one does."""
+
+    name = "claim"
+
+    def __init__(self, reserved: Mapping[str, str]) -> None:
+        self._reserved = reserved
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, object]:
+        """`name=text`, or `name:=JSON`."""
+        name, equals, said = str(value).partition("=")
+        as_json = name.endswith(":")
+        name = name.removesuffix(":")
+        if not equals or not name:
+            self.fail('write name=text, or name:=JSON such as org:={"id":"acme"}', param, ctx)
+        if name in self._reserved:
+            self.fail(f"{name} is set by {self._reserved[name]}", param, ctx)
+        if not as_json:
+            return name, said
+        try:
+            return name, json.loads(said)
+        except (ValueError, RecursionError):
+            self.fail(f"what follows {name}:= is not JSON; for text write {name}=", param, ctx)
+
+
+class DayParam(click.ParamType):  # type: ignore[type-arg]  # as above
+    """An ISO day."""
+
+    name = "day"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """2026-01-31, and nothing else."""
+        said = str(value)
+        try:
+            if len(said) == len("2026-01-31"):
+                return date.fromisoformat(said).isoformat()
+        except ValueError:
+            pass
+        return self.fail("write a day such as 2026-01-31", param, ctx)

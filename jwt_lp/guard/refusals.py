@@ -1,0 +1,148 @@
+"""How is a request refused, and what is logged?
+
+One line an event, `jwt-lp <event> <JSON object>`, so that people and `jwt-lp observed` read the same thing.
+JSON's escapes keep a line a line whatever a client sent. Of a token nothing is written but its fingerprint.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from jwt_lp.guard.decisions import Decision, Refusal, whole_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jwt_lp.guard.decisions import Cause
+    from jwt_lp.guard.routes import Route
+    from jwt_lp.guard.settings import Settings
+    from jwt_lp.permissions.requirements import Requirement
+    from jwt_lp.tokens.claims import AccessToken
+
+UNGUARDED: Final = "jwt_lp.W001"
+
+_LOG: Final = logging.getLogger("jwt_lp")
+
+
+class RefusalFactory:
+    """Makes refusals and writes them down, as the settings say."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float], reference: Callable[[], str]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._reference = reference
+        self._unguarded: set[str] = set()
+        self._enforcing = False
+
+    def log_start(self) -> None:
+        """Say loudly what makes this process laxer than it will be."""
+        if self._settings.development:
+            self._log_service_event(
+                logging.WARNING, "development", {"detail": "development tokens are accepted from loopback peers"}
+            )
+        until = self._settings.observe_until
+        if until is not None:
+            detail = f"requirements are observed and not enforced until {until.isoformat()}"
+            self._log_service_event(logging.WARNING, "observing", {"detail": detail})
+
+    def log_unguarded(self, route: Route) -> None:
+        """Say once of a route that nothing is declared for it."""
+        if route.label not in self._unguarded:
+            self._unguarded.add(route.label)
+            event = {"id": UNGUARDED, "route": route.label, "endpoint": route.endpoint, "hint": route.hint}
+            self._log_service_event(logging.WARNING, "unguarded", event)
+
+    def is_observing(self) -> bool:
+        """Whether would-be refusals pass today, in UTC."""
+        until = self._settings.observe_until
+        # INVARIANT: what has ended does not begin again, though the clock is put back.
+        if until is None or self._enforcing:
+            return False
+        self._enforcing = datetime.fromtimestamp(self._clock(), UTC).date() > until
+        return not self._enforcing
+
+    def refuse(
+        self,
+        cause: Cause,
+        token: AccessToken | None = None,
+        requirement: Requirement | None = None,
+        route: str = "",
+        missing: tuple[str, ...] = (),
+        *,
+        record: bool = True,
+        observable: bool = True,
+    ) -> Decision:
+        """Refuse, or let it pass while observing if it is `observable`; `record` says whether it is logged."""
+        # INVARIANT: what could not be decided is refused even while the rest is only observed.
+        observed = (
+            observable
+            and self.is_observing()
+            and cause.status != HTTPStatus.SERVICE_UNAVAILABLE
+            and not (requirement is not None and requirement.enforced)
+        )
+        refusal = self.refusal(cause, requirement)
+        if record:
+            self._log_refusal(refusal, cause, token, requirement, route, missing, observed=observed)
+        if observed:
+            # A token that is not good is not hung on the request.
+            held = token if cause.status == HTTPStatus.FORBIDDEN else None
+            return Decision(held, requirement, (), missing, route, observed=refusal)
+        return Decision(token, requirement, (), missing, route, refusal)
+
+    def refusal(self, cause: Cause, requirement: Requirement | None = None) -> Refusal:
+        """What the client is told."""
+        shown = None
+        if self._settings.show_requirement and cause.status == HTTPStatus.FORBIDDEN:
+            shown = requirement
+        return Refusal(
+            cause.status,
+            cause.error,
+            self._reference(),
+            scope=shown.scope if shown is not None and not cause.misconfigured else None,
+            requirement=str(shown) if shown is not None else None,
+            cause=f"{cause.code}: {cause.detail}" if self._settings.explain else None,
+            retry_after=whole_seconds(cause.retry_after),
+        )
+
+    def _log_refusal(
+        self,
+        refusal: Refusal,
+        cause: Cause,
+        token: AccessToken | None,
+        requirement: Requirement | None,
+        route: str,
+        missing: tuple[str, ...],
+        *,
+        observed: bool,
+    ) -> None:
+        anonymous = cause.error is None and cause.status == HTTPStatus.UNAUTHORIZED and not observed
+        level = logging.INFO if anonymous else logging.ERROR if cause.misconfigured else logging.WARNING
+        event: dict[str, object] = {
+            "status": refusal.status,
+            "error": refusal.error,
+            "cause": cause.code,
+            "detail": cause.detail,
+            "route": route,
+            "requirement": None if requirement is None else str(requirement),
+            "missing": list(missing),
+            "issuer": token.issuer_name if token else None,
+            "subject": token.subject if token else None,
+            "client": token.client if token else None,
+            "token": token.fingerprint if token else cause.fingerprint,
+            "reference": refusal.reference,
+        }
+        self._log_service_event(level, "observed" if observed else "refused", event)
+
+    def _log_service_event(self, level: int, event: str, members: Mapping[str, object]) -> None:
+        log_event(level, event, {**members, "service": self._settings.service})
+
+
+def log_event(level: int, event: str, members: Mapping[str, object]) -> None:
+    """Write one line, `jwt-lp EVENT {members}`, without the members that say nothing."""
+    if _LOG.isEnabledFor(level):
+        kept = {name: value for name, value in members.items() if value}
+        _LOG.log(level, "jwt-lp %s %s", event, json.dumps(kept), extra={"jwt_lp": {"event": event, **kept}})

@@ -1,0 +1,135 @@
+"""Which routes are there, and what is declared for them?
+
+An adapter reads its host's routes into `Route` values; what settings say of routes is a `Rules`. Checks, the
+listing and the refusal of unmarked routes all rest on these two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.permissions.requirements import PUBLIC, Open, Requirement, external
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route of a host, with what is declared for it.
+
+    `template` is the full path template, mounts included; `endpoint` the view's dotted name; `names` are the
+    host's names for the route itself, `groups` those of its namespaces, blueprints or mounts. `requirement` is
+    None where nothing is declared; `origin` says where the declaration stands. `parameters` are the template's
+    names, None where the host does not tell. `hint` is the line that would declare it. `faults` are what is
+    wrong with the declaration itself.
+    """
+
+    methods: tuple[str, ...]
+    template: str
+    endpoint: str
+    requirement: Requirement | None = None
+    origin: str = ""
+    names: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    parameters: frozenset[str] | None = None
+    hint: str = ""
+    faults: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The methods and the template, as people write them."""
+        return f"{','.join(self.methods) or '*'} {self.template}"
+
+    @property
+    def guarded(self) -> bool:
+        """Whether anything is declared for it."""
+        return self.requirement is not None
+
+    def all_faults(self) -> tuple[str, ...]:
+        """The declaration's own faults, and names in it that the route does not have."""
+        if self.requirement is None or self.parameters is None:
+            return self.faults
+        unknown = sorted(self.requirement.names - self.parameters)
+        known = ", ".join(sorted(self.parameters)) or "none"
+        return self.faults + tuple(
+            f"{self.label}: {self.requirement} reads {name}, but the route's parameters are: {known}"
+            for name in unknown
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What settings declare: `EXTERNAL` and `PUBLIC` rules, each a path prefix (leading `/`) or a name."""
+
+    entries: tuple[tuple[str, Open], ...] = ()
+
+    @classmethod
+    def of(cls, external_rules: Mapping[str, str], public_rules: Sequence[str]) -> Rules:
+        """Read both settings; `ConfigurationError` lists every fault."""
+        faults: list[str] = []
+        entries: list[tuple[str, Open]] = []
+        for rule, reason in external_rules.items():
+            try:
+                entries.append((rule, external(reason)))
+            except ConfigurationError as error:
+                faults.append(f"EXTERNAL[{rule!a}]: {error}")
+        entries += [(rule, PUBLIC) for rule in public_rules]
+        faults += [
+            f"the rule {rule!a} would open everything: name a prefix below it"
+            for rule, _ in entries
+            if not rule.strip("/")
+        ]
+        faults += [
+            f"the rule {rule!a} is in both EXTERNAL and PUBLIC" for rule in external_rules if rule in public_rules
+        ]
+        if faults:
+            raise ConfigurationError(*faults)
+        return cls(tuple(entries))
+
+    def declare(self, route: Route) -> Route:
+        """The route with what the rules say of it, if nothing nearer is declared, well or badly."""
+        if route.requirement is not None or route.faults or not self.entries:
+            return route
+        found = [(rule, requirement) for rule, requirement in self.entries if _matches(rule, route)]
+        if len({requirement for _, requirement in found}) > 1:
+            # INVARIANT: rules that disagree declare nothing, so the route is refused.
+            rules = ", ".join(ascii(rule) for rule, _ in found)
+            return replace(route, faults=(*route.faults, f"{route.label}: the rules {rules} contradict each other"))
+        if not found:
+            return route
+        rule, requirement = found[0]
+        setting = "PUBLIC" if requirement.reason is None else "EXTERNAL"
+        return replace(route, requirement=requirement, origin=f"{setting} {rule}")
+
+    def unmatched(self, routes: Sequence[Route]) -> tuple[str, ...]:
+        """The rules that match none of these routes."""
+        return tuple(rule for rule, _ in self.entries if not any(_matches(rule, route) for route in routes))
+
+    def faults(self, routes: Iterable[Route]) -> tuple[str, ...]:
+        """Rules that match no route, and names that mean more than one thing."""
+        known = list(routes)
+        faults = [f"the rule {rule!a} matches no route: correct or remove it" for rule in self.unmatched(known)]
+        for rule, _ in self.entries:
+            if any(rule in route.names for route in known) and any(rule in route.groups for route in known):
+                faults.append(f"the rule {rule!a} is the name of a route and of a namespace: use a path prefix")
+            elif len({route.endpoint for route in known if rule in route.names}) > 1:
+                faults.append(f"the rule {rule!a} is the name of several routes: use a path prefix")
+        return tuple(faults)
+
+
+def _matches(rule: str, route: Route) -> bool:
+    if not rule.startswith("/"):
+        return rule in route.names or rule in route.groups
+    # Leading slashes count: a template below a host begins with two and the host's name.
+    wanted = rule.rstrip("/").split("/")
+    return route.template.rstrip("/").split("/")[: len(wanted)] == wanted
+
+
+def route_faults(
+    routes: Sequence[Route], rules: Rules, requirement_faults: Callable[[Requirement], Iterable[str]]
+) -> tuple[str, ...]:
+    """Every fault of declarations and rules over all of a host's routes, each once."""
+    faults = [fault for route in routes for fault in route.all_faults()]
+    for requirement in dict.fromkeys(route.requirement for route in routes if route.requirement is not None):
+        faults += requirement_faults(requirement)
+    return tuple(dict.fromkeys((*faults, *rules.faults(routes))))

@@ -1,0 +1,211 @@
+"""What may a token for this audience be?
+
+Everything that is asked for is held against the policy before a token is made; `PolicyError` names all that is at
+fault, and what to do.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+from jwt_lp._support.validation import did_you_mean
+from jwt_lp.errors import GrammarError, InvalidToken, PolicyError
+from jwt_lp.issuing.downscoping import DownscopedGrants, join_names
+from jwt_lp.jose.jws import MAX_TOKEN, read_json
+from jwt_lp.permissions.grants import Grant, check_grant, is_pattern
+from jwt_lp.tokens.claims import COMPACT_CLAIM, ROLE_SCOPE_CLAIM
+from jwt_lp.tokens.delegation import LINEAGE_CLAIMS
+from jwt_lp.tokens.verification import MAX_GRANTS, MAX_PATTERNS
+
+if TYPE_CHECKING:
+    from jwt_lp.permissions.grants import Denial
+    from jwt_lp.policy.file import Audience, Policy
+
+MAX_LIFETIME: Final = 3600.0
+MAX_SIZE: Final = 4096
+
+# What the issuer itself writes, and no caller.
+ISSUER_CLAIMS: Final = frozenset(
+    {"iss", "sub", "aud", "iat", "exp", "nbf", "jti", "client_id", "scope", "roles", COMPACT_CLAIM, ROLE_SCOPE_CLAIM}
+    | LINEAGE_CLAIMS
+)
+
+# Besides, what some profile reads as a grant or a client, or as a sign that a token is none of access, and what binds
+# a token to a key.
+_READ: Final = frozenset(
+    {"permissions", "scp", "groups", "entitlements", "realm_access", "resource_access", "cognito:groups", "wids"}
+    | {"azp", "cid", "appid", "uti", "typ", "token_use", "nonce", "at_hash", "c_hash", "s_hash", "events"}
+    | {"cnf", "may_act", "authorization_details"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimPolicy:
+    """What a token for one audience may be.
+
+    `claims` are those that may stand in it beside the issuer's own; `max_lifetime` is seconds, `max_size`
+    characters of the whole token; `wildcards` says whether it may carry patterns.
+    """
+
+    claims: frozenset[str] = frozenset()
+    max_lifetime: float = MAX_LIFETIME
+    max_size: int = MAX_SIZE
+    wildcards: bool = False
+
+    @classmethod
+    def of(cls, audience: Audience) -> Self:
+        """What the policy file says of an audience; an hour and 4,096 characters where it says nothing."""
+        return cls(
+            claims=frozenset(audience.claims),
+            max_lifetime=audience.max_lifetime or MAX_LIFETIME,
+            max_size=audience.max_size or MAX_SIZE,
+            wildcards=audience.wildcards,
+        )
+
+    @property
+    def size_limit(self) -> int:
+        """How many characters a token may have; never more than any guard reads."""
+        return min(self.max_size, MAX_TOKEN)
+
+    def lifetime(self, asked: object, default: float, audience: str) -> float:
+        """How many seconds a token lives: as asked, or as usual where nothing is."""
+        if asked is None:
+            return min(default, self.max_lifetime)
+        if isinstance(asked, bool) or not isinstance(asked, int | float) or not 1 <= asked < math.inf:
+            raise PolicyError("the lifetime of a token is a number of seconds, at least one", reason="lifetime")
+        if asked > self.max_lifetime:
+            raise PolicyError(
+                f"{asked:.0f} s is too long: a token for {audience} lives {self.max_lifetime:.0f} s at most; "
+                "ask for less, or raise max_lifetime of that audience",
+                reason="lifetime",
+            )
+        return asked
+
+    def check_grants(self, asked: Sequence[str], policy: Policy, audience: str) -> None:
+        """Refuse what is no permission, what the catalogue does not have, and what no guard would read."""
+        faults: list[str] = []
+        malformed: list[str] = []
+        patterns: list[str] = []
+        for text in asked:
+            try:
+                check_grant(text)
+            except GrammarError as error:
+                malformed.append(str(error))
+            else:
+                if is_pattern(text):
+                    patterns.append(text)
+        if malformed:
+            faults.append(join_names(malformed))
+        if patterns and not self.wildcards:
+            faults.append(
+                f"a token for {audience} may not carry wildcards such as {join_names(patterns)}: name the permissions that are needed"
+            )
+        if len(asked) > MAX_GRANTS or len(patterns) > MAX_PATTERNS:
+            faults.append(
+                f"{len(asked)} permissions, {len(patterns)} of them patterns, are more than a guard reads "
+                f"({MAX_GRANTS}, {MAX_PATTERNS}): put them into a role"
+            )
+        unknown = [] if faults else [text for text in asked if not policy.catalogue_has(text)]
+        if unknown:
+            faults.append(
+                f"{join_names(unknown)} is not in the catalogue, or retired there: add it under [permissions]"
+            )
+        if faults:
+            raise PolicyError("; ".join(faults), reason="scope")
+
+    def check_claims(self, extra: Mapping[str, object], audience: str) -> None:
+        """Refuse claims that are not on the list, that the issuer writes itself, and that no verifier would read."""
+        ours = [name for name in extra if name in ISSUER_CLAIMS]
+        if ours:
+            raise PolicyError(f"{join_names(ours)} is set by the issuer: remove it from claims", reason="claims")
+        unlisted = [ascii(name) for name in extra if name not in self.claims]
+        if unlisted:
+            raise PolicyError(
+                f"a token for {audience} may not carry {join_names(unlisted)}: add it to claims of that audience if its "
+                "service reads it, and remove it otherwise",
+                reason="claims",
+            )
+        if extra:
+            try:
+                read_json(encode_claims(extra), "claims")
+            except InvalidToken as error:
+                raise PolicyError(f"no verifier would accept these claims: {error.detail}", reason="claims") from None
+
+
+def copy_faults(copied: Mapping[str, str], listed: Collection[str] | None = None) -> list[str]:
+    """What is wrong with copying claims of another issuer, by its names, into claims of ours.
+
+    `listed` are the claims that some audience of ours lists; None leaves that to who knows them.
+    """
+    faults: list[str] = []
+    for ours in dict.fromkeys(copied.values()):
+        theirs = [name for name, target in copied.items() if target == ours]
+        if ours in ISSUER_CLAIMS | _READ:
+            faults.append(
+                f"{ours!a} is what a verifier reads the token's issuer, holder or grants from, and is never copied: "
+                "copy into a claim of another name, and bind that one"
+            )
+        elif listed is not None and ours not in listed:
+            faults.append(
+                f"no audience lists the claim {ours!a}{did_you_mean(ours, listed)}: add it to claims under [audiences] in "
+                "the policy, or copy into one that is there"
+            )
+        if len(theirs) > 1:
+            faults.append(f"{join_names(map(ascii, theirs))} would all become {ours!a}: give each a claim of its own")
+    return faults
+
+
+def subtract_denials(
+    policy: Policy,
+    permissions: Iterable[str],
+    roles: Iterable[str],
+    through: Mapping[str, Iterable[str]],
+    denials: Sequence[Denial],
+) -> tuple[DownscopedGrants, tuple[str, ...]]:
+    """What is left once `denials` are taken out: grants, direct and through a role, and the roles that stay whole.
+
+    Of a pattern that loses a part, the entries of the catalogue stay that lose nothing; of a role that does, what is
+    left of its grants. `roles` are in the policy; `through` holds grants by the role that confers them.
+    """
+
+    def left(texts: Iterable[str], role: str | None = None) -> tuple[str, ...]:
+        found: list[str] = []
+        for text in texts:
+            grant = Grant(text, "", role)
+            taken = any(denial.takes_part(text, grant) for denial in denials)
+            parts = (policy.under(text) if is_pattern(text) else ()) if taken else (text,)
+            found += [each for each in parts if not any(denial.takes_part(each, grant) for denial in denials)]
+        return tuple(dict.fromkeys(found))
+
+    kept = {role: left(texts, role) for role, texts in through.items()}
+    whole: list[str] = []
+    for role in roles:
+        grants = tuple(grant.text for grant in policy.roles[role].grants)
+        rest = left(grants, role)
+        if rest == grants:
+            whole.append(role)
+        else:
+            kept[role] = rest
+    return DownscopedGrants(left(permissions), {role: texts for role, texts in kept.items() if texts}), tuple(whole)
+
+
+def check_roles(roles: Sequence[str], policy: Policy) -> None:
+    """Refuse roles that the policy does not have."""
+    unknown = [role for role in roles if role not in policy.roles]
+    if unknown:
+        raise PolicyError(
+            f"the policy has no role {join_names(map(ascii, unknown))}; its roles are: {join_names(policy.roles) or 'none'}",
+            reason="scope",
+        )
+
+
+def encode_claims(claims: Mapping[str, object]) -> bytes:
+    """The claims as they are signed."""
+    try:
+        return json.dumps(claims, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise PolicyError("the claims are not JSON", reason="claims") from None

@@ -1,0 +1,217 @@
+"""How is a document fetched from an issuer without being hurt?
+
+One GET, bounded in time, bytes and reach. Nothing is followed: no redirect, no proxy of the environment, no
+retry. HTTP is urllib3's, one bare connection of it: a pool would bring back what is to be left out. At the
+deadline the line is cut from outside, since no time limit on reads bounds one that drips.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+import ssl
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from http.client import HTTPException
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from jwt_lp._support.worker import time_limit
+from jwt_lp.errors import InvalidToken, JwtLpError
+from jwt_lp.jose.jws import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from urllib.parse import SplitResult
+
+    from urllib3.connection import HTTPConnection
+
+DEADLINE: Final = 5.0
+MAX_BYTES: Final = 512 * 1024
+
+_URL: Final = re.compile(r"[!-~]+")
+_MAX_AGE: Final = re.compile(r"(?:^|[\s,])max-age=\"?(\d{1,9})", re.IGNORECASE)
+
+
+class FetchError(JwtLpError):
+    """A document could not be had; the message is for the operator and has no control character in it."""
+
+    code = "fetch"
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedDocument:
+    """A JSON object as an issuer served it, and for how many seconds it said it stays good (RFC 9111)."""
+
+    document: dict[str, object]
+    max_age: float | None
+
+
+def check_url(url: str, allow_http_hosts: Collection[str] = (), *, setting: str = "ALLOW_HTTP_HOSTS") -> str | None:
+    """Say what is wrong with a configured address, or None: https with a host and nothing else odd.
+
+    http is for loopback and for the hosts named in `allow_http_hosts` (names without port); `setting` is what the
+    operator calls that. User names in the address, fragments, white space and characters outside ASCII are refused.
+    """
+    if not _URL.fullmatch(url):
+        return "is empty or has white space, control or non-ASCII characters (write host names in punycode)"
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "is not a URL"
+    if parts.scheme not in {"https", "http"} or not host:
+        return "is not an https:// address with a host"
+    if "@" in parts.netloc:
+        return "has a user name or password in it"
+    if "#" in url:
+        return "has a fragment"
+    if parts.scheme == "http" and not _may_use_http(host, allow_http_hosts):
+        return f"is http: use https (or name the host in {setting}, in development only)"
+    return None
+
+
+def fetch_json(
+    url: str,
+    *,
+    allow_http_hosts: Collection[str] = (),
+    deadline: float = DEADLINE,
+    max_bytes: int = MAX_BYTES,
+    clock: Callable[[], float] = time.monotonic,
+) -> FetchedDocument:
+    """Fetch one JSON object, or raise `FetchError` and nothing else.
+
+    `deadline` bounds everything after name resolution in total, however slowly the other side drips. Refused:
+    an address that `check_url` refuses, any status but 200 (redirects included), a content encoding, more
+    than `max_bytes`, and what `read_json` refuses. Certificates are checked against the system's store.
+    """
+    from urllib3.exceptions import HTTPError
+
+    fault = check_url(url, allow_http_hosts)
+    if fault is not None:
+        raise FetchError(f"the address {fault}")
+    try:
+        body, cache_control = _get(urlsplit(url), deadline, max_bytes, clock)
+    except (OSError, ValueError, RuntimeError, HTTPException, HTTPError) as error:
+        problem = _problem(error.__cause__ or error, deadline)
+    else:
+        return FetchedDocument(_document(body), _max_age(cache_control))
+    # Not raised above: as its context the error would keep what it was about, sockets included.
+    raise FetchError(problem)
+
+
+def import_dependencies() -> None:
+    """Import what a fetch needs, before any thread does.
+
+    A child that is forked while another thread imports waits for that import for ever, and its own thread with it.
+    """
+    # `encodings.idna` encodes a name for its look-up.
+    for name in ("encodings.idna", "urllib3.connection", "urllib3.exceptions"):
+        import_module(name)
+
+
+def escape_for_log(text: object) -> str:
+    """Make text from elsewhere fit to be logged: control characters escaped, 200 characters at most."""
+    return repr(str(text))[1:-1][:200]
+
+
+def _problem(cause: BaseException, deadline: float) -> str:
+    if isinstance(cause, TimeoutError):
+        return f"no complete answer within {deadline:g} s"
+    return f"{type(cause).__name__}: {escape_for_log(cause)}"
+
+
+def _get(parts: SplitResult, deadline: float, max_bytes: int, clock: Callable[[], float]) -> tuple[bytes, str]:
+    """Give the body and what Cache-Control says."""
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    end = clock() + deadline
+
+    def left() -> float:
+        seconds = end - clock()
+        if seconds <= 0:
+            raise TimeoutError
+        return seconds
+
+    with closing(_connect([str(address[0]) for *_, address in found], port, left)) as connection:
+        raw = connection.sock
+        connection.timeout = left()
+        raw.settimeout(connection.timeout)
+        # A second handle: the first one is TLS's in a moment, and closed by the client when the answer is read.
+        with (
+            socket.fromfd(raw.fileno(), raw.family, raw.type) as line,
+            time_limit(connection.timeout, partial(line.shutdown, socket.SHUT_RDWR)),
+        ):
+            if parts.scheme == "https":
+                connection.sock = ssl.create_default_context().wrap_socket(raw, server_hostname=host)
+            return _send_request(connection, parts, max_bytes)
+
+
+def _connect(addresses: Sequence[str], port: int, left: Callable[[], float]) -> HTTPConnection:
+    """Connect to the first address that answers; each has its share of the time left.
+
+    Not to the name, nor by the client for https: it would allow one limit to every address and to TLS again.
+    """
+    from urllib3.connection import HTTPConnection
+    from urllib3.exceptions import HTTPError
+
+    failure: Exception = OSError("the name has no address")
+    for place, address in enumerate(addresses):
+        connection = HTTPConnection(address, port, timeout=left() / (len(addresses) - place))
+        try:
+            connection.connect()
+        except (OSError, HTTPError) as error:
+            failure = error
+        else:
+            return connection
+    raise failure
+
+
+def _send_request(connection: HTTPConnection, parts: SplitResult, max_bytes: int) -> tuple[bytes, str]:
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    headers = {"Host": parts.netloc, "User-Agent": "jwt-lp", "Connection": "close"}
+    headers |= {"Accept": "application/json", "Accept-Encoding": "identity"}
+    connection.request("GET", target, headers=headers, preload_content=False, decode_content=False)
+    with connection.getresponse() as response:
+        if response.status != HTTPStatus.OK:
+            hint = ": redirects are not followed; configure the final address" if "Location" in response.headers else ""
+            raise OSError(f"answered {response.status}{hint}")
+        if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+            raise OSError("answered with a content encoding that was not asked for")
+        body = response.read(max_bytes + 1)
+        if len(body) > max_bytes:
+            raise OSError(f"answered with more than {max_bytes} bytes")
+        if response.length_remaining:
+            raise OSError(f"broke off {response.length_remaining} bytes before the end")
+        return body, response.headers.get("Cache-Control", "")
+
+
+def _document(body: bytes) -> dict[str, object]:
+    if body.lstrip()[:1] == b"<":
+        raise FetchError("answered with HTML or XML, not JSON: is this the right address?")
+    try:
+        return read_json(body, "answer")
+    except InvalidToken as refusal:
+        raise FetchError(refusal.detail) from None
+
+
+def _max_age(cache_control: str) -> float | None:
+    if re.search(r"\bno-(?:store|cache)\b", cache_control, re.IGNORECASE):
+        return 0.0
+    found = _MAX_AGE.search(cache_control)
+    return None if found is None else float(found[1])
+
+
+def _may_use_http(host: str, allowed: Collection[str]) -> bool:
+    if host == "localhost" or host in {name.lower() for name in allowed}:
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,269 @@
+"""Is this a well-formed compact JWS?
+
+The one reader of tokens (RFC 7515, section 7.1). It decides on form alone, before any key is looked up and
+before any cryptography, and it is stricter than the RFC where leniency has cost others an advisory.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import json
+import math
+import re
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from jwt_lp._support.json_nesting import nesting_fault
+from jwt_lp.errors import InvalidToken
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_TOKEN: Final = 16 * 1024
+MAX_HEADER: Final = 4 * 1024
+MAX_KID: Final = 256
+MAX_NUMBER: Final = 64
+SEGMENTS: Final = 3
+
+_ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_LETTERS: Final = _ALPHABET + b"."
+_TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+# By length modulo four: which last characters are canonical, and what the standard decoder wants appended.
+_TAILS: Final = ((_ALPHABET, b""), (b"", b""), (b"AQgw", b"=="), (b"AEIMQUYcgkosw048", b"="))
+_FORBIDDEN_HEADERS: Final = frozenset({"crit", "b64", "zip", "enc", "jwk", "jku", "x5u", "x5c"})
+_BLANKS: Final = " \t\n\r"
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+class CompactJws(NamedTuple):
+    """A compact JWS taken apart. Its signature has not been checked: nothing in it may be believed yet."""
+
+    header: Mapping[str, object]
+    payload: bytes
+    signing_input: bytes
+    signature: bytes
+    algorithm: str
+    kid: str | None
+
+    def __repr__(self) -> str:
+        return "CompactJws(masked)"
+
+
+def parse_compact(token: object) -> CompactJws:
+    """Take a compact JWS apart (RFC 7515, sections 4 and 7.1; RFC 8725, sections 3.1, 3.7 and 3.10).
+
+    Refuses with `InvalidToken`, and nothing else, whatever the object is: no str, more than 16 KiB, a header
+    over 4 KiB, other than three segments, a character outside `[A-Za-z0-9_-]`, base64url that is padded or
+    not canonical, an empty signature, a header that `read_json` refuses, `alg` that is no str, `kid` that is
+    no str of at most 256 bytes without control characters, `typ` or `cty` that is no str, a nested JWT
+    (`cty`), and any of `crit b64 zip enc jwk jku x5u x5c` (no extension is understood, no key is taken from
+    a token).
+    """
+    try:
+        return _parse(token)
+    except InvalidToken as refusal:
+        cause, detail = refusal.cause, refusal.detail
+    # INVARIANT: raised outside the handler and without the argument, so that neither a context nor a frame's
+    # locals of ours keep the token for whoever renders the traceback.
+    del token
+    raise InvalidToken(cause, detail)
+
+
+def read_json(data: bytes, what: str) -> dict[str, object]:
+    """Read one JSON object (RFC 8259) strictly; `what` names it in the refusal.
+
+    Refuses with `InvalidToken`: other than UTF-8, a BOM, duplicate members at any depth, NaN, Infinity and
+    numbers beyond a double, numbers written with more than 64 characters, lone surrogates even as escapes,
+    nesting deeper than 32, more than 1,000 objects and lists, and any other value than an object.
+    """
+    try:
+        return _parse_json(data)
+    except _NotStrictJson as fault:
+        detail = f"the {what} {fault}"
+    except (ValueError, RecursionError):
+        detail = f"the {what} is not JSON in UTF-8"
+    # INVARIANT: a JSONDecodeError or UnicodeDecodeError holds the document; it must not become our context.
+    del data
+    raise InvalidToken("malformed", detail)
+
+
+def decode_base64url(segment: bytes) -> bytes | None:
+    """Decode unpadded base64url (RFC 7515, section 2), or answer None unless it is the one canonical form."""
+    if segment.translate(None, _ALPHABET):
+        return None
+    return _decode(segment)
+
+
+def kid_fault(kid: str) -> str | None:
+    """Say what is wrong with a key's name: more than 256 bytes or a control character."""
+    if len(kid) > MAX_KID or len(kid.encode("utf-8", "surrogatepass")) > MAX_KID:
+        return f"kid is longer than {MAX_KID} bytes"
+    if _CONTROL.search(kid):
+        return "kid has a control character"
+    return None
+
+
+def fingerprint(token: str, most: int = MAX_TOKEN) -> str:
+    """Give the first 12 hex digits of the SHA-256: the only thing of a token that may be shown.
+
+    "" for one of more than `most` characters: it is never read, and to hash it would cost what its sender chose.
+    """
+    if len(token) > most:
+        return ""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def _parse(token: object) -> CompactJws:
+    if not isinstance(token, str):
+        raise InvalidToken("malformed", "the token is not a str")
+    if len(token) > MAX_TOKEN:
+        raise InvalidToken("too_large", f"the token is longer than {MAX_TOKEN} characters")
+    if not token.isascii():
+        raise InvalidToken("malformed", "the token has a character outside ASCII")
+    raw = token.encode("ascii")
+    # INVARIANT: checked on the raw bytes before any decoding; binascii would skip what it does not know.
+    if raw.translate(None, _LETTERS):
+        raise InvalidToken("malformed", "the token has a character outside A-Z a-z 0-9 - _ .")
+    head, body, signature = _segments(raw)
+    header, algorithm, kid = _header(head)
+    return CompactJws(
+        header,
+        _decode_segment(body, "payload"),
+        raw[: len(head) + 1 + len(body)],
+        _decode_segment(signature, "signature"),
+        algorithm,
+        kid,
+    )
+
+
+@lru_cache(maxsize=64)
+def _header(segment: bytes) -> tuple[Mapping[str, object], str, str | None]:
+    """Read a header once: an issuer's tokens have the same one, key after key. Only good ones are kept."""
+    header = read_json(_decode_segment(segment, "header"), "header")
+    algorithm, kid = _check_header(header)
+    return MappingProxyType(header), algorithm, kid
+
+
+def _segments(raw: bytes) -> list[bytes]:
+    segments = raw.split(b".", SEGMENTS)
+    if len(segments) != SEGMENTS:
+        raise InvalidToken(
+            "malformed", "the token does not have three segments (JWE and JSON serializations are refused)"
+        )
+    if len(segments[0]) > MAX_HEADER:
+        raise InvalidToken("too_large", f"the header is longer than {MAX_HEADER} characters")
+    if not segments[2]:
+        raise InvalidToken("malformed", "the token has no signature")
+    return segments
+
+
+def _decode_segment(segment: bytes, what: str) -> bytes:
+    decoded = _decode(segment)
+    if decoded is None:
+        raise InvalidToken("malformed", f"the {what} is not canonical base64url")
+    return decoded
+
+
+def _decode(segment: bytes) -> bytes | None:
+    """Decode what is known to be of the alphabet."""
+    last, padding = _TAILS[len(segment) & 3]
+    # INVARIANT: the last character has no bits that decoding would drop, so no two texts mean the same bytes.
+    if segment and segment[-1] not in last:
+        return None
+    return binascii.a2b_base64(segment.translate(_TO_STANDARD) + padding)
+
+
+def _check_header(header: dict[str, object]) -> tuple[str, str | None]:
+    if not _FORBIDDEN_HEADERS.isdisjoint(header):
+        names = ", ".join(sorted(_FORBIDDEN_HEADERS.intersection(header)))
+        raise InvalidToken("header", f"the header has {names}: not supported, or never accepted from a token")
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str):
+        raise InvalidToken("header", "alg is missing or not a string")
+    if not isinstance(header.get("typ", ""), str):
+        raise InvalidToken("header", "typ is not a string")
+    if "cty" in header:
+        _check_content_type(header["cty"])
+    if "kid" not in header:
+        return algorithm, None
+    return algorithm, _check_kid(header["kid"])
+
+
+def _check_content_type(content_type: object) -> None:
+    if not isinstance(content_type, str):
+        raise InvalidToken("header", "cty is not a string")
+    if content_type.lower() in {"jwt", "application/jwt"}:
+        raise InvalidToken("header", "cty declares a nested token, which is refused")
+
+
+def _check_kid(kid: object) -> str:
+    if not isinstance(kid, str):
+        raise InvalidToken("header", "kid is not a string")
+    fault = kid_fault(kid)
+    if fault is not None:
+        raise InvalidToken("header", fault)
+    return kid
+
+
+class _NotStrictJson(Exception):
+    """JSON that a lenient reader would take."""
+
+
+def _parse_json(data: bytes) -> dict[str, object]:
+    # INVARIANT: measured before it is parsed: the C scanner recurses, and a raised recursion limit lets it crash.
+    fault = nesting_fault(data)
+    if fault is not None:
+        raise _NotStrictJson(fault)
+    text = data.decode("utf-8")
+    bare = text.strip(_BLANKS)
+    value: dict[str, object] | list[object] | str | float | None
+    value, end = _DECODER.raw_decode(bare)
+    if end != len(bare):
+        raise ValueError
+    if not isinstance(value, dict):
+        raise _NotStrictJson("is not a JSON object")
+    if "\\u" in text and not _encodable(value):
+        raise _NotStrictJson("has a lone surrogate")
+    return value
+
+
+def _encodable(value: object) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _reject_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise _NotStrictJson("names a member twice")
+    return members
+
+
+def _parse_int(digits: str) -> int:
+    if len(digits) > MAX_NUMBER:
+        raise _NotStrictJson(f"has a number of more than {MAX_NUMBER} characters")
+    return int(digits)
+
+
+def _parse_float(digits: str) -> float:
+    number = float(digits) if len(digits) <= MAX_NUMBER else math.inf
+    if math.isinf(number):
+        raise _NotStrictJson(f"has a number of more than {MAX_NUMBER} characters or beyond a double")
+    return number
+
+
+def _reject_constant(_name: str) -> object:
+    raise _NotStrictJson("has NaN or Infinity")
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_reject_duplicates,
+    parse_int=_parse_int,
+    parse_float=_parse_float,
+    parse_constant=_reject_constant,
+)

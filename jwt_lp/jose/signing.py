@@ -1,0 +1,211 @@
+"""Which key signs, and how?
+
+RFC 7515 and RFC 7518.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from jwt.algorithms import get_default_algorithms
+
+from jwt_lp._support.json_types import is_json_object
+from jwt_lp.errors import ConfigurationError, clears_locals
+from jwt_lp.jose.jwk import ALGORITHMS, SYMMETRIC, load_jwk
+from jwt_lp.jose.jwks import KeysStatus, StaticKeys
+
+if TYPE_CHECKING:
+    from jwt_lp._support.worker import Worker
+    from jwt_lp.jose.jwk import VerificationKey
+
+_PYJWT_ALGORITHMS: Final[Mapping[str, Any]] = MappingProxyType(get_default_algorithms())
+_CURVES: Final[Mapping[str, type[ec.EllipticCurve]]] = MappingProxyType(
+    {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
+)
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class SigningKey:
+    """A private key with its name and its one algorithm. Its repr shows neither key nor material."""
+
+    kid: str
+    algorithm: str
+    _key: Any
+
+    @classmethod
+    def generate(cls, algorithm: str = "ES256", *, kid: str | None = None) -> Self:
+        """Make a new key for `algorithm`: RS, PS, ES and HS 256/384/512, EdDSA, Ed25519 or Ed448."""
+        _check_algorithm(algorithm)
+        return cls(kid or secrets.token_hex(8), algorithm, _new_key(algorithm))
+
+    @classmethod
+    @clears_locals
+    def from_jwk(cls, jwk: object) -> Self:
+        """Read a private JWK that names its `kid` and `alg`; `ConfigurationError` without a word of its content."""
+        members: dict[str, object] = dict(jwk) if is_json_object(jwk) else {}
+        kid, algorithm = members.get("kid"), members.get("alg")
+        if not (isinstance(kid, str) and isinstance(algorithm, str)):
+            raise ConfigurationError("the signing key is not a private JWK with kid and alg")
+        _check_algorithm(algorithm)
+        try:
+            key = _pyjwt_algorithm(algorithm).from_jwk(members)
+        except (jwt.InvalidKeyError, ValueError, TypeError, KeyError, AttributeError):
+            key = None
+        found = cls(kid, algorithm, key)
+        if not (isinstance(key, bytes) or hasattr(key, "sign")):
+            raise ConfigurationError(f"the signing key {kid!a} is not a private JWK for {algorithm}")
+        # What it signs will be verified by the same rules.
+        load_jwk(found.public_jwk(), None, trusted=True)
+        return found
+
+    @clears_locals
+    def public_jwk(self) -> dict[str, object]:
+        """The JWK to publish; for a secret (HS…) the secret itself, which only goes to the verifying side."""
+        symmetric = self.algorithm.startswith("HS")
+        return self._jwk(self._key if symmetric else self._key.public_key())
+
+    @clears_locals
+    def private_jwk(self) -> dict[str, object]:
+        """The JWK to keep."""
+        return self._jwk(self._key)
+
+    @clears_locals
+    def sign_compact(self, payload: bytes, *, typ: str | None) -> str:
+        """The compact JWS of `payload`, with `kid`, `alg` and `typ` in its header."""
+        signing_input = _encode_header(self.kid, self.algorithm, typ) + b"." + _base64url(payload)
+        signature = _PYJWT_ALGORITHMS[_pyjwt_name(self.algorithm)].sign(signing_input, self._key)
+        return (signing_input + b"." + _base64url(signature)).decode()
+
+    def _jwk(self, key: object) -> dict[str, object]:
+        members = json.loads(_pyjwt_algorithm(self.algorithm).to_jwk(key))
+        members.pop("key_ops", None)
+        return {**members, "kid": self.kid, "alg": self.algorithm, "use": "sig"}
+
+    def __repr__(self) -> str:
+        return f"<SigningKey {self.kid} {self.algorithm}>"
+
+
+class SigningKeys(Protocol):
+    """Keys of one kind, secret or public, that may change while tokens are made."""
+
+    @property
+    def current(self) -> SigningKey:
+        """The key that signs now."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """Which set this is: it changes whenever the set to publish does."""
+        ...
+
+    def jwks(self) -> dict[str, object]:
+        """The set to publish: every key whose tokens may be alive, and the one that signs next."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FixedSigningKey:
+    """One key for as long as the process lives, as `SigningKeys`."""
+
+    current: SigningKey
+    generation: int = 0
+
+    def jwks(self) -> dict[str, object]:
+        """Its public half; a secret is never published."""
+        return {"keys": [] if self.current.algorithm in SYMMETRIC else [self.current.public_jwk()]}
+
+
+class OwnKeySource:
+    """What our own keys verify, as a source of keys for a verifier: the set as it is at that moment."""
+
+    def __init__(self, keys: SigningKeys) -> None:
+        self._keys = keys
+        self._cached = (keys.generation, self._verification_keys())
+
+    @property
+    def algorithms(self) -> frozenset[str]:
+        """What such keys may sign with: of one kind, as the current one."""
+        return SYMMETRIC if self._keys.current.algorithm in SYMMETRIC else ALGORITHMS - SYMMETRIC
+
+    @property
+    def generation(self) -> int:
+        """That of the keys."""
+        return self._keys.generation
+
+    def find(
+        self, kid: str | None, algorithm: str, *, wait: bool = True, age: float = 0.0
+    ) -> tuple[VerificationKey, ...]:
+        """Give the keys to try, or none; never waits."""
+        generation, keys = self._cached
+        if generation != self._keys.generation:
+            # Asked before it is read: a set that changes meanwhile is read again the next time.
+            generation = self._keys.generation
+            keys = self._verification_keys()
+            self._cached = (generation, keys)
+        return keys.find(kid, algorithm, wait=wait, age=age)
+
+    def usable_for(self) -> float:
+        """For ever: they are at hand."""
+        return math.inf
+
+    def start(self, worker: Worker) -> None:
+        """Nothing has to be done in the background."""
+
+    def status(self) -> KeysStatus:
+        """Loaded, and of no age that would matter."""
+        return self._cached[1].status()
+
+    def _verification_keys(self) -> StaticKeys:
+        secret = self._keys.current.algorithm in SYMMETRIC
+        return StaticKeys.from_jwks({"keys": [self._keys.current.public_jwk()]} if secret else self._keys.jwks())
+
+
+def sign(claims: Mapping[str, object], key: SigningKey, *, typ: str | None = "at+jwt") -> str:
+    """Sign `claims` as they are, with no claim added and none checked."""
+    return key.sign_compact(json.dumps(dict(claims), separators=(",", ":")).encode(), typ=typ)
+
+
+def _check_algorithm(algorithm: str) -> None:
+    if algorithm not in ALGORITHMS:
+        raise ConfigurationError(f"the algorithm {algorithm!a} is not supported")
+
+
+def _pyjwt_name(algorithm: str) -> str:
+    """PyJWT's name: RFC 9864's Ed25519 and Ed448 are what it calls EdDSA."""
+    return "EdDSA" if algorithm in {"Ed25519", "Ed448"} else algorithm
+
+
+def _pyjwt_algorithm(algorithm: str) -> Any:
+    return _PYJWT_ALGORITHMS[_pyjwt_name(algorithm)]
+
+
+@lru_cache(maxsize=64)
+def _encode_header(kid: str, algorithm: str, typ: str | None) -> bytes:
+    """The header's segment, once for every key and type. PyJWT's name for an algorithm stands in it."""
+    header = {"alg": _pyjwt_name(algorithm), "kid": kid, "typ": typ}
+    said = {name: value for name, value in header.items() if value is not None}
+    return _base64url(json.dumps(said, separators=(",", ":")).encode())
+
+
+def _base64url(data: bytes) -> bytes:
+    return urlsafe_b64encode(data).rstrip(b"=")
+
+
+def _new_key(algorithm: str) -> object:
+    if algorithm.startswith("HS"):
+        return secrets.token_bytes(int(algorithm[2:]) // 8)
+    if algorithm.startswith(("RS", "PS")):
+        return rsa.generate_private_key(65537, 2048)
+    if algorithm.startswith("ES"):
+        return ec.generate_private_key(_CURVES[algorithm]())
+    return ed448.Ed448PrivateKey.generate() if algorithm == "Ed448" else ed25519.Ed25519PrivateKey.generate()

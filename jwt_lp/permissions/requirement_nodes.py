@@ -1,0 +1,291 @@
+"""What can be asked for?
+
+The nodes of a requirement: permissions and templates of them, claim bindings, and all-of and any-of over both.
+Each knows sets, not tokens, and prints itself as it was written.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, product
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
+
+from jwt_lp.errors import ConfigurationError, TemplateError
+from jwt_lp.permissions.templates import TemplateParts, claim_at, fill_template, matches_claim, parse_template
+
+if TYPE_CHECKING:
+    from jwt_lp.permissions.grants import Grant, Permissions
+
+_SHOWN: Final = 32
+
+
+class EvaluationContext(NamedTuple):
+    """What a requirement is held against: grants, the route's parameters, the token's claims and issuer."""
+
+    held: Permissions
+    params: Mapping[str, object]
+    claims: Mapping[str, object]
+    issuer: str
+
+
+class Evaluation(NamedTuple):
+    """What came of it: each term with the grant that served it, what is missing, and faults of configuration.
+
+    Terms and what is missing are as written.
+    """
+
+    credits: tuple[tuple[str, Grant], ...] = ()
+    missing: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+
+    @property
+    def used(self) -> tuple[Grant, ...]:
+        return tuple(dict.fromkeys(grant for _, grant in self.credits))
+
+    @property
+    def satisfied(self) -> bool:
+        return not self.missing
+
+
+class Requirement(ABC):
+    """What a route asks for. Compose with `&`, `|`, `all_of` and `any_of`; `str()` gives it as written."""
+
+    __slots__ = ()
+    requires_token: ClassVar[bool] = True
+
+    @property
+    def literal(self) -> str | None:
+        """The one permission it asks for, where that is all it asks for; otherwise None."""
+        return None
+
+    @abstractmethod
+    def evaluate(self, context: EvaluationContext) -> Evaluation:
+        """Evaluate; never raises. What cannot be evaluated is missing."""
+
+    @abstractmethod
+    def atoms(self) -> Iterator[Requirement]:
+        """Every permission and binding in it, in the order written."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The route parameters it reads."""
+        return frozenset(name for leaf in self.atoms() for name in leaf.names)
+
+    @property
+    def permissions(self) -> tuple[str, ...]:
+        """The permissions it names, templates as written, without repetition."""
+        return tuple(dict.fromkeys(leaf.template for leaf in self.atoms() if isinstance(leaf, PermissionRequirement)))
+
+    @property
+    def scope(self) -> str | None:
+        """The first alternative's permissions, for RFC 6750's `scope`; None where one is a template."""
+        named = self.alternatives()[0]
+        return None if not named or any("{" in each for each in named) else " ".join(dict.fromkeys(named))
+
+    @property
+    def enforced(self) -> bool:
+        """Whether it is enforced even while the operator only observes."""
+        return False
+
+    def alternatives(self) -> list[tuple[str, ...]]:
+        """The sets of permissions any one of which will do, as written, in order; at most 32. Bindings do not show."""
+        return [()]
+
+    def with_bindings(self, bindings: Mapping[str, Binding]) -> Requirement:
+        """The same with `bindings` (by parameter) demanded too, in each alternative that does not opt out."""
+        return AllOf((self, *bindings.values())) if bindings else self
+
+    def __and__(self, other: Requirement | str) -> Requirement:
+        return AllOf(to_nodes("&", (self, other)))
+
+    def __or__(self, other: Requirement | str) -> Requirement:
+        return AnyOf(to_nodes("|", (self, other)))
+
+    def __rand__(self, other: str) -> Requirement:
+        return AllOf(to_nodes("&", (other, self)))
+
+    def __ror__(self, other: str) -> Requirement:
+        return AnyOf(to_nodes("|", (other, self)))
+
+    def __repr__(self) -> str:
+        return f"<Requirement {self}>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PermissionRequirement(Requirement):
+    """One permission, or a template of one."""
+
+    template: str
+    parts: TemplateParts = ()
+
+    @property
+    def literal(self) -> str | None:
+        return None if self.parts else self.template
+
+    @classmethod
+    def parse(cls, text: str) -> PermissionRequirement:
+        """Read a permission or a template; `ConfigurationError` for what could never be granted."""
+        return cls(text, parse_template(text))
+
+    def evaluate(self, context: EvaluationContext) -> Evaluation:
+        if not self.parts:
+            grant = context.held.grant_for(self.template)
+            return Evaluation(missing=(self.template,)) if grant is None else Evaluation(((self.template, grant),))
+        try:
+            grant = context.held.grant_for(self.fill(context.params))
+        except TemplateError as error:
+            fault = f"{self.template}: {error}"
+            return Evaluation(missing=(self.template,), faults=(fault,) if error.configured else ())
+        return Evaluation(missing=(self.template,)) if grant is None else Evaluation(((self.template, grant),))
+
+    def fill(self, params: Mapping[str, object]) -> str:
+        """The permission asked for with these parameters; `TemplateError` where they cannot fill it."""
+        return fill_template(self.parts, params)
+
+    def atoms(self) -> Iterator[Requirement]:
+        yield self
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(part[0] for part in self.parts if not isinstance(part, str))
+
+    def alternatives(self) -> list[tuple[str, ...]]:
+        return [(self.template,)]
+
+    def __str__(self) -> str:
+        return self.template
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Binding(Requirement):
+    """A route parameter must equal a claim. `paths` maps an issuer's name to the claim's path; "" is any."""
+
+    parameter: str
+    paths: tuple[tuple[str, tuple[str, ...]], ...]
+
+    def evaluate(self, context: EvaluationContext) -> Evaluation:
+        held = matches_claim(context.params.get(self.parameter), claim_at(context.claims, self._path(context.issuer)))
+        return Evaluation() if held else Evaluation(missing=(str(self),))
+
+    def _path(self, issuer: str) -> tuple[str, ...]:
+        paths = dict(self.paths)
+        return paths.get(issuer, paths.get("", ()))
+
+    def atoms(self) -> Iterator[Requirement]:
+        yield self
+
+    def faults(self, issuers: Sequence[str]) -> list[str]:
+        """What is wrong with it where these issuers (by name) are configured."""
+        named = [issuer for issuer, _ in self.paths]
+        if len(issuers) > 1 and "" in named:
+            return [f"{self}: with several issuers a binding has to name its issuer: {{{issuers[0]!r}: 'sub', ...}}"]
+        known = (*issuers, "")
+        return [
+            f"{self}: no issuer is called {issuer!a}; there is {', '.join(issuers)}"
+            for issuer in named
+            if issuer not in known
+        ]
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset((self.parameter,))
+
+    def __str__(self) -> str:
+        return f"{self.parameter}=" + ",".join(
+            f"{issuer}/{'.'.join(path)}" if issuer else ".".join(path) for issuer, path in self.paths
+        )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AllOf(Requirement):
+    """Every part is asked for. `unbound` names what `BIND` leaves alone; `enforce` is never only observed."""
+
+    parts: tuple[Requirement, ...]
+    unbound: frozenset[str] = frozenset()
+    enforce: bool = False
+
+    def evaluate(self, context: EvaluationContext) -> Evaluation:
+        outcomes = [part.evaluate(context) for part in self.parts]
+        return Evaluation(
+            tuple(dict.fromkeys(each for outcome in outcomes for each in outcome.credits)),
+            tuple(dict.fromkeys(each for outcome in outcomes for each in outcome.missing)),
+            tuple(dict.fromkeys(each for outcome in outcomes for each in outcome.faults)),
+        )
+
+    def atoms(self) -> Iterator[Requirement]:
+        for part in self.parts:
+            yield from part.atoms()
+
+    def alternatives(self) -> list[tuple[str, ...]]:
+        choices = product(*(part.alternatives() for part in self.parts))
+        return [tuple(dict.fromkeys(each for named in choice for each in named)) for choice in islice(choices, _SHOWN)]
+
+    def with_bindings(self, bindings: Mapping[str, Binding]) -> Requirement:
+        kept = tuple(binding for name, binding in bindings.items() if name not in self.unbound)
+        return AllOf((*self.parts, *kept), self.unbound, self.enforce) if kept else self
+
+    @property
+    def enforced(self) -> bool:
+        return self.enforce or any(part.enforced for part in self.parts)
+
+    def __str__(self) -> str:
+        written = " & ".join(f"({part})" if isinstance(part, AnyOf) else str(part) for part in self.parts)
+        return f"{written} unbound {','.join(sorted(self.unbound))}" if self.unbound else written
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AnyOf(Requirement):
+    """One part at least is asked for."""
+
+    parts: tuple[Requirement, ...]
+
+    def evaluate(self, context: EvaluationContext) -> Evaluation:
+        outcomes: list[Evaluation] = []
+        for part in self.parts:
+            outcome = part.evaluate(context)
+            if outcome.satisfied:
+                return outcome
+            outcomes.append(outcome)
+        missing = outcomes[0].missing
+        return Evaluation((), missing, tuple(each for outcome in outcomes for each in outcome.faults))
+
+    def atoms(self) -> Iterator[Requirement]:
+        for part in self.parts:
+            yield from part.atoms()
+
+    def alternatives(self) -> list[tuple[str, ...]]:
+        return [named for part in self.parts for named in part.alternatives()][:_SHOWN]
+
+    def with_bindings(self, bindings: Mapping[str, Binding]) -> Requirement:
+        return AnyOf(tuple(part.with_bindings(bindings) for part in self.parts))
+
+    @property
+    def enforced(self) -> bool:
+        return any(part.enforced for part in self.parts)
+
+    def __str__(self) -> str:
+        return " | ".join(f"({part})" if isinstance(part, AllOf) else str(part) for part in self.parts)
+
+
+def to_nodes(verb: str, parts: tuple[Requirement | str, ...]) -> tuple[Requirement, ...]:
+    """The parts as nodes; `ConfigurationError` for none, for what would open the whole, and for a bare list."""
+    if not parts:
+        raise ConfigurationError(
+            f"{verb}() without a permission requires nothing: name one, or use authenticated or public"
+        )
+    return tuple(_node(verb, part) for part in parts)
+
+
+def _node(verb: str, part: object) -> Requirement:
+    if isinstance(part, Requirement) and not part.requires_token:
+        raise ConfigurationError(f"{part} cannot be part of {verb}(): it would make the whole requirement open")
+    if isinstance(part, Requirement):
+        return part
+    if isinstance(part, str):
+        return PermissionRequirement.parse(part)
+    raise ConfigurationError(
+        f"{verb}() takes permissions and requirements, not {type(part).__name__}; "
+        'write all_of("a", "b") or any_of("a", "b")'
+    )

@@ -1,0 +1,97 @@
+"""Which permission does a template become here, and does a parameter equal a claim?
+
+`orders:{order_id}:read` is filled from the route's parameters, one whole segment each. What a client may choose is
+never more than one literal segment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+from jwt_lp.errors import ConfigurationError, TemplateError
+from jwt_lp.permissions.grants import MAX_LENGTH, MAX_SEGMENTS, Permission, is_scope_token, is_segment, within_limits
+
+# A segment as it stands, or a parameter's name and whether its value is percent-encoded.
+TemplateParts: TypeAlias = "tuple[tuple[str, bool] | str, ...]"
+# What a claim may be: any value of JSON, frozen or not.
+ClaimValue: TypeAlias = "Mapping[str, Any] | list[Any] | tuple[Any, ...] | str | float | None"
+
+_PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(!e)?\}")
+
+
+def parse_template(text: str) -> TemplateParts:
+    """The parts of a template, or none for a literal permission; `ConfigurationError` for neither."""
+    if "{" in text or "}" in text:
+        parts = tuple(_part(text, segment) for segment in text.split(":"))
+    else:
+        parts = ()
+        _check_literal(text)
+    if not within_limits(text):
+        raise ConfigurationError(
+            f"{text!a} is longer than a permission may be ({MAX_LENGTH} characters, {MAX_SEGMENTS} segments)"
+        )
+    return parts
+
+
+def _part(text: str, segment: str) -> tuple[str, bool] | str:
+    found = _PLACEHOLDER.fullmatch(segment)
+    if found is not None:
+        return found[1], found[2] is not None
+    if not is_segment(segment):
+        # Two values in one segment could be told apart by nobody: `a-b` + `c` is `a` + `b-c`.
+        raise ConfigurationError(
+            f"{text!a} is not a template: {segment!a} is neither a segment nor a {{name}}; "
+            'write e.g. "orders:{order_id}:read"'
+        )
+    return segment
+
+
+def _check_literal(text: str) -> None:
+    if not is_scope_token(text):
+        raise ConfigurationError(
+            f"{text!a} can never be granted: a permission is one or more characters of RFC 6749's scope alphabet"
+        )
+    if "*" in text:
+        raise ConfigurationError(
+            f"{text!a} has a wildcard: wildcards belong in grants; a requirement names the permission"
+        )
+
+
+def fill_template(parts: TemplateParts, params: Mapping[str, object]) -> str:
+    """The permission that the parameters make of it; `TemplateError` where they cannot."""
+    filled = ":".join(part if isinstance(part, str) else _fill_part(part, params) for part in parts)
+    if not within_limits(filled):
+        msg = "the values make the permission too long"
+        raise TemplateError(msg, configured=False)
+    return filled
+
+
+def _fill_part(part: tuple[str, bool], params: Mapping[str, object]) -> str:
+    name, encode = part
+    if name not in params:
+        msg = f"the route has no parameter {name}"
+        raise TemplateError(msg, configured=True)
+    return Permission.segment(params[name], encode=encode)
+
+
+def claim_at(claims: Mapping[str, Any], path: tuple[str, ...]) -> ClaimValue:
+    """The claim at this path, or None."""
+    found: ClaimValue = claims if path else None
+    for key in path:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
+def matches_claim(value: object, claim: ClaimValue) -> bool:
+    """Whether a parameter's canonical text is that of the claim, or of one member of a list claim."""
+    # INVARIANT: absent, null, bool, object and "" equal nothing, not even each other.
+    if isinstance(claim, (list, tuple)):
+        return any(matches_claim(value, each) for each in claim if not isinstance(each, (list, tuple)))
+    if not (isinstance(claim, str) and claim != "") and type(claim) is not int:
+        return False
+    try:
+        return Permission.segment(value, encode=True) == Permission.segment(claim, encode=True)
+    except TemplateError:
+        return False

@@ -1,0 +1,59 @@
+"""What is asked for by nobody, and by no route?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jwt_lp.review.analysis.subject_findings import make_finding
+from jwt_lp.review.pattern_overlap import overlap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from jwt_lp.policy.file import Policy
+    from jwt_lp.review.findings import Finding
+    from jwt_lp.review.pattern_overlap import EnforcedPermissions
+    from jwt_lp.stores import EnforcementPointRow, RequestedPermission
+
+
+def findings(
+    points: Iterable[EnforcementPointRow],
+    asking: Iterable[RequestedPermission],
+    asked: EnforcedPermissions,
+    policy: Policy,
+) -> Iterator[Finding]:
+    """Enforcement points that nobody came to, and permissions of the catalogue that none asks for."""
+    came = {(each.service, each.endpoint, each.method, each.requirement) for each in asking}
+    for point in points:
+        if (point.service, point.endpoint, point.method, point.requirement) not in came:
+            yield make_finding(
+                kind="requirement",
+                verdict="dormant",
+                proposal="keep",
+                of="service",
+                issuer="",
+                name=f"{point.service}: {point.method} {point.endpoint}",
+                role="",
+                grant=point.requirement,
+                reason=f"No request reached it since {point.first_day}.",
+                first_day=point.first_day,
+                last_day="",
+                held_since=point.first_day,
+            )
+    if not asked:
+        return
+    for name, entry in policy.catalogue.items():
+        if not entry.retired and not asked.matching(name):
+            yield make_finding(
+                kind="permission",
+                verdict="unobservable",
+                proposal="keep",
+                of="catalogue",
+                issuer="",
+                name=name,
+                role="",
+                grant=name,
+                reason="It is in the catalogue, and no known enforcement point asks for it.",
+                risk=entry.risk,
+                others=tuple(other for other in policy.catalogue if other != name and overlap(other, name)),
+            )

@@ -1,0 +1,1 @@
+"""Plans: worksheets, previews, application and undo."""

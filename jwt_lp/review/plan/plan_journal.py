@@ -1,0 +1,155 @@
+"""What was done with a plan, and by whom?
+
+A journal beside the plan, JSON Lines, for its owner alone. What is meant to be done is written before anything is, so
+that what was broken off can be finished, or undone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import b64decode, b64encode
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from jwt_lp._support.json_types import is_json_object
+from jwt_lp._support.validation import quote_text
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.revocation.entries import RevocationEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SUFFIX: Final = ".journal"
+
+PlanState: TypeAlias = Literal["new", "begun", "applied", "undoing", "undone"]
+_STATES: Final[dict[str, PlanState]] = {"intent": "begun", "done": "applied", "undoing": "undoing", "undone": "undone"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyIntent:
+    """What is meant to be done: the policy file's bytes before and after (None where it stays), and the entries."""
+
+    at: float
+    by: str
+    plan: str
+    path: str
+    before: bytes | None
+    after: bytes | None
+    entries: tuple[RevocationEntry, ...]
+    wrote: tuple[tuple[str, str], ...]
+    items: tuple[str, ...]
+    dropped: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStatus:
+    """How things stand: the last intent, how often there was one that was undone, and who undid it when."""
+
+    state: PlanState = "new"
+    intent: ApplyIntent | None = None
+    attempt: int = 0
+    at: float = 0.0
+    by: str = ""
+
+
+def journal_path(plan: str | os.PathLike[str]) -> Path:
+    """Where the journal of a plan is."""
+    return Path(f"{os.fspath(plan)}{SUFFIX}")
+
+
+def read_status(journal: Path) -> PlanStatus:
+    """What a journal says; `ConfigurationError` for one that is none."""
+    found = PlanStatus()
+    for line in _lines(journal):
+        state = _STATES[line["what"]]
+        try:
+            intent = _intent(line) if state == "begun" else found.intent
+            found = PlanStatus(state, intent, found.attempt + (state == "undone"), line["at"], line["by"])
+        except (KeyError, TypeError, ValueError):
+            raise ConfigurationError(
+                f"{quote_text(str(journal))}: not a journal of a plan: a line lacks what it should say"
+            ) from None
+    return found
+
+
+def append_entry(
+    journal: Path, what: Literal["intent", "done", "undoing", "undone"], *, at: float, by: str, **more: Any
+) -> None:
+    """Add a line, and have it on the disk before anything else happens."""
+    line = json.dumps({"what": what, "at": at, "by": by, **more})
+    try:
+        # What was broken off in the middle of a line stays a line of its own.
+        start = "\n" if journal.exists() and not journal.read_bytes().endswith(b"\n") else ""
+        handle = os.open(journal, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "a", encoding="utf-8") as file:
+            file.write(f"{start}{line}\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise ConfigurationError(f"{quote_text(str(journal))} cannot be written: {error.strerror}") from None
+
+
+def append_intent(journal: Path, intent: ApplyIntent) -> None:
+    """Write what is meant to be done."""
+    append_entry(
+        journal,
+        "intent",
+        at=intent.at,
+        by=intent.by,
+        plan=intent.plan,
+        path=intent.path,
+        before=_encode(intent.before),
+        after=_encode(intent.after),
+        entries=[asdict(entry) for entry in intent.entries],
+        wrote=intent.wrote,
+        items=intent.items,
+        dropped=intent.dropped,
+    )
+
+
+def _lines(journal: Path) -> Iterator[dict[str, Any]]:
+    try:
+        text = journal.read_text(encoding="utf-8") if journal.exists() else ""
+    except (OSError, ValueError):
+        raise ConfigurationError(f"{quote_text(str(journal))} cannot be read") from None
+    for number, line in enumerate(text.split("\n"), 1):
+        try:
+            said: Any = json.loads(line) if line else None
+        except ValueError:
+            # Nothing was done before its line was whole.
+            continue
+        if said is None:
+            continue
+        if not is_json_object(said) or said.get("what") not in _STATES:
+            raise ConfigurationError(f"{quote_text(str(journal))}, line {number}: not a journal of a plan")
+        yield dict(said)
+
+
+def _intent(line: dict[str, Any]) -> ApplyIntent:
+    return ApplyIntent(
+        at=line["at"],
+        by=line["by"],
+        plan=line["plan"],
+        path=line["path"],
+        before=_decode(line["before"]),
+        after=_decode(line["after"]),
+        entries=tuple(_entry(each) for each in line["entries"]),
+        wrote=tuple((item, entry) for item, entry in line["wrote"]),
+        items=tuple(line["items"]),
+        dropped=tuple((item, reason) for item, reason in line["dropped"]),
+    )
+
+
+def _entry(said: dict[str, Any]) -> RevocationEntry:
+    values: dict[str, Any] = {**said, "keep": tuple(said["keep"])}
+    return RevocationEntry(**values)
+
+
+def _encode(data: bytes | None) -> str | None:
+    return None if data is None else b64encode(data).decode()
+
+
+def _decode(said: str | None) -> bytes | None:
+    return None if said is None else b64decode(said)

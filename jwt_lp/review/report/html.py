@@ -1,0 +1,106 @@
+"""What does a reviewer read, and an auditor sign?
+
+One page that needs nothing else: it asks no server for anything, is readable without its script, and runs no other.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections import Counter
+from hashlib import sha256
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.review.report import charts, wording
+from jwt_lp.review.report.text import By, describe_recommendation, describe_setting, group_findings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jwt_lp.review.findings import Review
+
+_INSTALL: Final = 'the page needs Jinja2: pip install "jwt-lp[cli]"'
+# What a template's lines begin with is for whoever reads the template; a row is written ten thousand times.
+_INDENT: Final = re.compile(r"^[ \t]+", re.MULTILINE)
+
+
+def render_page(review: Review, by: By, top: int) -> str:
+    """The review as one HTML page. Raises `ConfigurationError` where Jinja2 is not installed."""
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ImportError as error:
+        raise ConfigurationError(_INSTALL) from error
+
+    def finalize(value: Any) -> Any:
+        # INVARIANT: every expression of the template comes through here and is escaped after it; only what is
+        # written in this package is markup.
+        return value if hasattr(value, "__html__") else wording.escape_unprintable(value)
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, finalize=finalize, trim_blocks=True, lstrip_blocks=True
+    )
+    filters: dict[str, Callable[..., str]] = {
+        "n": "{:,}".format,
+        "count": wording.count_noun,
+        "percent": wording.format_percent,
+        "moment": wording.format_time,
+    }
+    environment.filters.update(filters)
+    style, script = _read_asset("page.css"), _read_asset("page.js")
+    template = environment.from_string(_INDENT.sub("", _read_asset("page.html")))
+    return template.render(
+        style=style,
+        script=script,
+        style_hash=_csp_hash(style),
+        script_hash=_csp_hash(script),
+        **_template_context(review, by, top),
+    )
+
+
+def _template_context(review: Review, by: By, top: int) -> dict[str, Any]:
+    """What the template asks for."""
+    findings = review.findings
+    groups = group_findings(findings, by)
+    bars, more_bars = charts.build_bars(findings)
+    backtest = review.backtest
+    return {
+        "review": review,
+        "by": by,
+        "groups": groups[:top],
+        "more_groups": max(0, len(groups) - top),
+        # Which group each finding belongs to, for the button that shows a group alone.
+        "place": {each.id: place for place, group in enumerate(groups) for each in group.findings},
+        "verdicts": wording.VERDICTS,
+        "proposals": wording.PROPOSALS,
+        "kinds": {kind: said for kind, said in wording.KINDS.items() if any(each.kind == kind for each in findings)},
+        "table": Counter((str(each.verdict), str(each.proposal)) for each in findings),
+        "verdict": Counter(str(each.verdict) for each in findings),
+        "proposal": Counter(str(each.proposal) for each in findings),
+        "warnings": wording.exclusion_warnings(review),
+        "population": wording.describe_population(review),
+        "window": wording.describe_window(review),
+        "rule": wording.describe_rule(review.judging),
+        "matrix": charts.build_matrix(findings),
+        "bars": bars,
+        "more_bars": more_bars,
+        "wide": charts.BAR_WIDTH,
+        "times": charts.build_timeline(review.timeline),
+        "left": charts.LEFT_MARGIN,
+        "panel": charts.TIMELINE_SIZE,
+        "plot": None if backtest is None else charts.build_tradeoff(backtest),
+        "plot_size": charts.PLOT_SIZE,
+        "area": charts.PLOT_AREA,
+        "recommendation": "" if backtest is None else describe_recommendation(backtest),
+        "setting": describe_setting,
+    }
+
+
+def _read_asset(name: str) -> str:
+    return files("jwt_lp.review.report").joinpath(name).read_text("utf-8")
+
+
+def _csp_hash(text: str) -> str:
+    """What a content security policy calls an inline style or script."""
+    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"

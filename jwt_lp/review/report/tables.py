@@ -1,0 +1,104 @@
+"""How is a review written for programs and spreadsheets?
+
+Both hold every finding, whatever the text and the page group or leave out.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from jwt_lp.review.findings import Backtest, BacktestedSetting, Finding
+from jwt_lp.review.report.wording import escape_unprintable, format_time
+from jwt_lp.usage.row_reader import write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jwt_lp.review.findings import Review
+
+_FINDING_COLUMNS: Final = tuple(each.name for each in fields(Finding))
+_REVIEW_COLUMNS: Final = (
+    *("population", "population_source", "population_as_of", "population_complete", "population_subjects"),
+    *("population_clients", "population_roles", "population_grants", "population_excluded"),
+    *("window_first_day", "window_last_day", "fresh_until", "recorded_days", "dropped"),
+    *("rule", "threshold", "floor", "grace", "horizon", "made_at", "digest", "policy_digest"),
+)
+_BACKTEST_COLUMNS: Final = ("rule", "threshold", "revoked", "regretted", "days_needlessly_held")
+COLUMNS: Final = (*_FINDING_COLUMNS, *_REVIEW_COLUMNS)
+"""The columns of a review as CSV."""
+
+
+def render_json(review: Review) -> str:
+    """One object with the review's members; `findings` a list of all. Its escapes keep it ASCII."""
+    made = _to_plain(review)
+    made["population"]["said"] = str(review.population)
+    made["timeline"] = [
+        {"month": month, "granted": granted, "denied": denied, "revoked": revoked}
+        for month, granted, denied, revoked in review.timeline
+    ]
+    return json.dumps(made, indent=2, allow_nan=False) + "\n"
+
+
+def render_csv(review: Review) -> str:
+    """A row for each finding, with the population, the window, the rule and the digests in each.
+
+    A list is one cell, its parts on either side of "; ". Characters that are not printable are escaped, but in `id`.
+    What a spreadsheet would take for a formula stands behind an apostrophe (`jwt_lp.usage.row_reader`).
+    """
+    who, window, judging = review.population, review.window, review.judging
+    same = (
+        *(str(who), who.source, who.as_of, who.complete, who.subjects, who.clients, who.roles, who.grants),
+        *(who.excluded, *window, judging.rule, judging.threshold, judging.floor, judging.grace, judging.horizon),
+        *(format_time(review.made_at), review.digest, review.policy),
+    )
+    tail = [_cell(each) for each in same]
+    rows = (
+        [each.id, *(_cell(getattr(each, name)) for name in _FINDING_COLUMNS[1:]), *tail] for each in review.findings
+    )
+    return _write_csv(COLUMNS, rows)
+
+
+def render_backtest_json(backtest: Backtest) -> str:
+    """A list of the settings, and what each would have cost."""
+    return json.dumps([each._asdict() for each in backtest.settings], indent=2, allow_nan=False) + "\n"
+
+
+def render_backtest_csv(backtest: Backtest) -> str:
+    """A row for each setting."""
+    return _write_csv(_BACKTEST_COLUMNS, backtest.settings)
+
+
+def _write_csv(header: tuple[str, ...], rows: Any) -> str:
+    written = io.StringIO(newline="")
+    write(written, header, rows)
+    return written.getvalue()
+
+
+def _cell(value: object) -> object:
+    """`value` as one cell, on one line."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return value
+    text = "; ".join(map(str, cast("tuple[object, ...]", value))) if isinstance(value, tuple) else str(value)
+    return escape_unprintable(text)
+
+
+def _to_plain(value: Any) -> Any:
+    """`value` as JSON has it, every member by its name."""
+    names: tuple[str, ...] = getattr(value, "_fields", ())
+    if isinstance(value, BacktestedSetting):
+        return {**value._asdict(), "regret": value.regret}
+    if is_dataclass(value):
+        return {each.name: _to_plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, tuple):
+        members = cast("Iterable[Any]", value)
+        return (
+            dict(zip(names, map(_to_plain, members), strict=True)) if names else [_to_plain(each) for each in members]
+        )
+    return value

@@ -1,0 +1,262 @@
+"""How is the database reached, and what is said when it cannot be?"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+from sqlalchemy.pool import NullPool, StaticPool
+
+from jwt_lp._support.file_lock import hold_lock, lock_path
+from jwt_lp._support.worker import PerProcess
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.stores import schema
+from jwt_lp.stores.advisory_lock import POSTGRESQL, acquire
+from jwt_lp.stores.database_errors import translate_error
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+CONNECT_TIMEOUT: Final = 5
+STATEMENT_TIMEOUT: Final = 10
+
+_PAGE: Final = 2000
+_POSTGRES: Final = {
+    "application_name": "jwt-lp",
+    "connect_timeout": CONNECT_TIMEOUT,
+    # A server that is gone without a word is noticed, too.
+    "keepalives_idle": STATEMENT_TIMEOUT,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": STATEMENT_TIMEOUT * 1000,
+}
+_LIMITS: Final = (
+    "SELECT set_config('statement_timeout', %s, %s), set_config('idle_in_transaction_session_timeout', %s, %s)"
+)
+
+
+class SqlDatabase:
+    """Connections of one process, each with its transaction. Errors come as ours, without a secret."""
+
+    def __init__(self, url: str) -> None:
+        self._url = _parse_url(url)
+        self.name = _display_name(self._url)
+        self.is_sqlite = self._url.get_backend_name() == "sqlite"
+        self._path = Path(self._url.database or "").absolute() if self.is_sqlite else None
+        # A fork may come while the parent holds it.
+        self._locks = PerProcess(threading.Lock)
+        self._inherited: list[sa.Engine] = []
+        self._engine = self._create_engine()
+        self._pid = os.getpid()
+        self._schema_checked = False
+
+    def __repr__(self) -> str:
+        return f"<Database {self.name}>"
+
+    @contextmanager
+    def read(self, *, unlimited: bool = False) -> Generator[sa.Connection]:
+        """A transaction that sees one state of the database; a `unlimited` one may take as long as it takes."""
+        with self._translated_errors():
+            # INVARIANT: nothing is made by looking, so a name that is mistyped stays visible.
+            blank = _empty_engine() if self._path is not None and self._is_unwritten(self._path) else None
+            with ExitStack() as stack:
+                if blank is not None:
+                    stack.callback(blank.dispose)
+                connection = stack.enter_context((blank or self._current_engine()).connect())
+                if not self.is_sqlite:
+                    connection.execution_options(isolation_level="REPEATABLE READ")
+                with connection.begin():
+                    self._check(connection)
+                    if unlimited:
+                        self._lift_timeouts(connection)
+                    yield connection
+
+    @contextmanager
+    def write(self, *, unlimited: bool = False, check: bool = True) -> Generator[sa.Connection]:
+        """A transaction that is committed at the end; a `unlimited` one may take as long as it takes."""
+        with self._translated_errors():
+            if self._path is not None and not self._path.exists():
+                _create_file(self._path)
+            with self._current_engine().connect() as connection:
+                connection.execution_options(jwt_lp_write=True)
+                with connection.begin():
+                    if check and self.is_sqlite and schema.version(connection) == 0:
+                        schema.migrate(connection, self.name)
+                    if check:
+                        self._check(connection)
+                    if unlimited:
+                        self._lift_timeouts(connection)
+                    yield connection
+
+    @contextmanager
+    def exclusive(self, what: str, wait: float) -> Generator[None]:
+        """Hold the database's one lock that keeps commands apart, as `Store.alone` promises."""
+        name = f"{what} in {self.name}"
+        if self._path is not None:
+            with hold_lock(lock_path(self._path), name, wait=wait):
+                yield
+            return
+        with ExitStack() as stack:
+            with self._translated_errors():
+                connection = self._current_engine().connect()
+                # What frees the lock is the end of the transaction, however that comes about.
+                stack.callback(_forgotten, connection)
+                self._check(connection)
+                acquire(lambda said, values: connection.exec_driver_sql(said, values).scalar(), POSTGRESQL, name, wait)
+            yield
+
+    def close(self) -> None:
+        """Give connections back. The next use opens new ones."""
+        self._current_engine().dispose()
+
+    def _is_unwritten(self, path: Path) -> bool:
+        """Whether nothing was ever written there, or somebody is about to, for the first time."""
+        if not path.exists() or path.stat().st_size == 0:
+            return True
+        with self._current_engine().connect() as connection:
+            return connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar() == 0
+
+    def _check(self, connection: sa.Connection) -> None:
+        # A file is another one as soon as somebody moved it.
+        if self.is_sqlite or not self._schema_checked:
+            schema.check_version(connection, self.name)
+            self._schema_checked = True
+
+    def _lift_timeouts(self, connection: sa.Connection) -> None:
+        """No limit on this transaction: what streams is as long as its reader takes."""
+        if not self.is_sqlite:
+            connection.exec_driver_sql(_LIMITS, ("0", True, "0", True))
+
+    def _current_engine(self) -> sa.Engine:
+        with self._locks.get():
+            if self._pid != os.getpid():
+                # INVARIANT: a child never speaks on its parent's sockets, nor closes them: what it inherited is kept.
+                self._inherited.append(self._engine)
+                self._engine = self._create_engine()
+                self._pid = os.getpid()
+            return self._engine
+
+    def _create_engine(self) -> sa.Engine:
+        if self._path is not None:
+            return _sqlite(self._path)
+        settings = {name: value for name, value in _POSTGRES.items() if name not in self._url.query}
+        engine = sa.create_engine(
+            self._url,
+            pool_size=1,
+            max_overflow=3,
+            pool_timeout=CONNECT_TIMEOUT,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args=settings,
+        )
+        event.listen(engine, "connect", _set_timeouts)
+        return engine
+
+    @contextmanager
+    def _translated_errors(self) -> Generator[None]:
+        try:
+            yield
+        except (exc.SQLAlchemyError, OSError) as error:
+            fault = translate_error(error, self.name, self._url.password)
+            self._schema_checked = self._schema_checked and not isinstance(fault, ConfigurationError)
+            # INVARIANT: without the driver's own behind it, which has statements and values.
+            raise fault from None
+
+
+def _parse_url(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except (exc.ArgumentError, ValueError):
+        parsed = None
+    if parsed is None:
+        raise ConfigurationError(
+            "the store's URL cannot be read: it is written postgresql://user:password@host:port/database or "
+            "sqlite:///file.db, with % and two digits for each special character of a password"
+        )
+    if parsed.get_backend_name() == "sqlite":
+        database = parsed.database or ":memory:"
+        if database == ":memory:" or database.startswith("file:") or parsed.host or parsed.query:
+            raise ConfigurationError(
+                "sqlite: the store is a file that processes share: write sqlite:///file.db for one in this folder, "
+                "sqlite:////folder/file.db for another, and nothing behind it"
+            )
+        return parsed.set(drivername="sqlite")
+    if not parsed.database:
+        raise ConfigurationError("postgresql: the URL names no database: postgresql://user@host/database")
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+def _display_name(url: sa.URL) -> str:
+    """As it may be shown: a query can hold a password as well."""
+    return sa.URL.create(url.get_backend_name(), url.username, None, url.host, url.port, url.database).render_as_string(
+        hide_password=True
+    )
+
+
+def _set_timeouts(connection: Any, _: object) -> None:
+    """At first use of a connection: nothing waits for ever, and nobody who was stopped keeps others out."""
+    limits = (str(STATEMENT_TIMEOUT * 1000), False, str(STATEMENT_TIMEOUT * 1000), False)
+    connection.execute(_LIMITS, limits)
+    connection.commit()
+
+
+def _sqlite(path: Path | None) -> sa.Engine:
+    """An engine that opens the file for each transaction, which costs little, or one in memory."""
+    engine = sa.create_engine(
+        sa.URL.create("sqlite", database=str(path) if path is not None else None),
+        poolclass=StaticPool if path is None else NullPool,
+        hide_parameters=True,
+        connect_args={"timeout": STATEMENT_TIMEOUT},
+    )
+    event.listen(engine, "connect", _disable_implicit_begin)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _disable_implicit_begin(connection: Any, _: object) -> None:
+    """Have the driver begin nothing by itself."""
+    connection.isolation_level = None
+
+
+def _begin(connection: sa.Connection) -> None:
+    # A reader that turned into a writer would be refused; so a writer is one from the start, and waits its turn.
+    write = connection.get_execution_options().get("jwt_lp_write", False)
+    if write and connection.exec_driver_sql("PRAGMA journal_mode").scalar() != "wal":
+        # Another process may be at it; then that one does it.
+        with suppress(exc.OperationalError):
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _forgotten(connection: sa.Connection) -> None:
+    # Whoever was cut off holds nothing any more, and what was done meanwhile is done.
+    with suppress(exc.SQLAlchemyError, OSError):
+        connection.close()
+
+
+def _create_file(path: Path) -> None:
+    """The file, for its owner alone: it says who does what."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def _empty_engine() -> sa.Engine:
+    """A store that nothing was ever written to."""
+    engine = _sqlite(None)
+    with engine.begin() as connection:
+        schema.migrate(connection, "")
+    return engine
+
+
+def stream_rows(database: SqlDatabase, statement: sa.Select[Any]) -> Iterator[sa.Row[Any]]:
+    """The rows of a question, a page of them in memory."""
+    with (
+        database.read(unlimited=True) as connection,
+        connection.execute(statement, execution_options={"stream_results": True, "yield_per": _PAGE}) as result,
+    ):
+        yield from result

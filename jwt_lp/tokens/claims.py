@@ -1,0 +1,252 @@
+"""Where does this issuer put grants?
+
+A `ClaimProfile` is data: which claims an issuer's access tokens have, where the grants stand in them, and what
+tells an access token from any other token of the same issuer. `AccessToken` is what a verified token comes to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from jwt_lp._support.json_types import is_json_array, is_json_object
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.tokens.claim_sources import AppRule, ClaimSource, ConferredGrants
+
+if TYPE_CHECKING:
+    from jwt_lp.permissions.grants import Permissions
+    from jwt_lp.permissions.templates import ClaimValue
+    from jwt_lp.tokens.delegation import Lineage
+
+__all__ = [
+    "CEILING_PREFIX",
+    "COMPACT_CLAIM",
+    "OPENID_SCOPES",
+    "ROLE_SCOPE_CLAIM",
+    "AccessToken",
+    "AppRule",
+    "ClaimProfile",
+    "ClaimSource",
+    "ConferredGrants",
+    "read_only",
+]
+
+# OpenID Connect's own scopes (Core, sections 5.4 and 11) say what a client may see of a user; they grant nothing here.
+OPENID_SCOPES: Final = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
+
+# What stands before an outside name that is asked of a ceiling alone; no source may have it as its label.
+CEILING_PREFIX: Final = "ceiling"
+
+# Claims that only tokens of an issuer of ours have: compact permissions, and permissions held through a role.
+COMPACT_CLAIM: Final = "cperm"
+ROLE_SCOPE_CLAIM: Final = "role_scope"
+
+_SHOWN: Final = 80
+_SCALARS: Final = frozenset({str, int, float, bool})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimProfile:
+    """How one kind of issuer shapes its access tokens.
+
+    `sources` add up. Where `ceiling` has sources that count, what they confer must cover a permission too.
+    `types` are the accepted header `typ` values, lower case and without `application/`, "" standing for an
+    absent one. A token must have every claim of `required`, one of each group of `any_of`, the values of
+    `expected`, and no claim of `forbidden`. `audience` names the claim that says whom the token is for, and
+    `substitute` the one that stands in for it where the token has none; the first of `client` that is there says
+    who asked for the token. It is an application's own when all rules of one group in `apps` hold. Values in
+    `no_grants` are never permissions. `remedies` tell the operator what to change at the provider, by the cause
+    of a refusal; `{value}` is what was expected.
+    """
+
+    name: str
+    sources: tuple[ClaimSource, ...]
+    ceiling: tuple[ClaimSource, ...] = ()
+    types: frozenset[str] = frozenset({"at+jwt"})
+    required: tuple[str, ...] = ()
+    any_of: tuple[tuple[str, ...], ...] = ()
+    expected: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    forbidden: frozenset[str] = frozenset({"nonce", "at_hash", "c_hash", "s_hash", "events"})
+    audience: str = "aud"
+    substitute: str | None = None
+    subject: str = "sub"
+    client: tuple[str, ...] = ("client_id", "azp")
+    token_id: str = "jti"
+    apps: tuple[tuple[AppRule, ...], ...] = ()
+    no_grants: frozenset[str] = OPENID_SCOPES
+    remedies: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def client_of(self, claims: Mapping[str, Any]) -> str | None:
+        """Who asked for the token, or None where it does not say."""
+        for name in self.client:
+            if name in claims:
+                found: str = claims[name]
+                return found
+        return None
+
+    def is_app(self, claims: Mapping[str, object]) -> bool:
+        """Whether the token is an application's own."""
+        return any(all(rule.matches(claims) for rule in rules) for rules in self.apps)
+
+    def read_grants(self, claims: Mapping[str, object], *, app: bool | None = None) -> ConferredGrants:
+        """What the token's sources confer; `InvalidToken` for a claim of the wrong shape.
+
+        `app` is what `is_app` says, for a caller who has asked already.
+        """
+        return self._read_sources(self.sources, claims, app=self.is_app(claims) if app is None else app)
+
+    def read_ceiling(self, claims: Mapping[str, object], *, app: bool | None = None) -> ConferredGrants | None:
+        """What the ceiling's sources confer, or None where no ceiling applies to this kind of token.
+
+        Each outside name stands here twice, as it is and with `ceiling:` before it. A role of the policy that
+        lists the longer one raises the ceiling and grants nothing: `from = ["ceiling:scope:access_as_user"]`.
+        """
+        app = self.is_app(claims) if app is None else app
+        if not any(source.applies(app=app) for source in self.ceiling):
+            return None
+        return self._read_sources(self.ceiling, claims, app=app).with_prefix(CEILING_PREFIX)
+
+    def _read_sources(
+        self, sources: tuple[ClaimSource, ...], claims: Mapping[str, object], *, app: bool
+    ) -> ConferredGrants:
+        permissions: list[tuple[str, str, tuple[str, ...]]] = []
+        roles: list[tuple[str, str, tuple[str, ...]]] = []
+        for source in sources:
+            if (source.path[0] in claims or source.path[0] == "*") and source.applies(app=app):
+                # INVARIANT: a role's name is never itself a permission.
+                (permissions if source.kind == "permissions" else roles).extend(source.read(claims))
+        return ConferredGrants(tuple(permissions), tuple(roles), self.no_grants)
+
+    def audience_claim(self, claims: Mapping[str, Any]) -> tuple[str, ClaimValue]:
+        """The claim that says whom the token is for, and its value; None where there is no such claim."""
+        # INVARIANT: a token that says whom it is for is never judged by anything else.
+        name = self.audience if self.audience in claims else self.substitute or self.audience
+        return name, claims.get(name)
+
+    def fault(self, header_typ: object, claims: Mapping[str, object]) -> tuple[str, str] | None:
+        """Why the token is no access token of this issuer: (cause, the operator's explanation), or None.
+
+        Causes are `typ`, `not_access_token`, `subject`, `client` and `claim_type`. `header_typ` is None where
+        the header has no `typ` (RFC 8725, section 3.11; RFC 9068, section 4).
+        """
+        said = self._typ_fault(header_typ)
+        if said is not None:
+            return "typ", self._with_remedy("typ", said)
+        said = self._kind_fault(claims)
+        if said is not None:
+            return "not_access_token", self._with_remedy("not_access_token", said)
+        # Such text would end up in logs, in keys of the store and before the eyes of an operator.
+        if not _is_text(claims.get(self.subject)):
+            return self._text_fault("subject", self.subject)
+        for name in self.client:
+            if name in claims and not _is_text(claims[name]):
+                return self._text_fault("client", name)
+        if self.token_id in claims and not _is_text(claims[self.token_id]):
+            return self._text_fault("claim_type", self.token_id)
+        return None
+
+    def _text_fault(self, cause: str, name: str) -> tuple[str, str]:
+        return cause, self._with_remedy(cause, f"{name} is not a non-empty string of printable characters")
+
+    def _typ_fault(self, typ: object) -> str | None:
+        # INVARIANT: only an absent typ is "". RFC 7515, section 4.1.9: `application/` may be left out.
+        if isinstance(typ, str) and typ != "" and typ in self.types:
+            return None
+        text = typ.lower().removeprefix("application/") if isinstance(typ, str) and typ.isascii() else ""
+        if text in self.types and (text == "") is (typ is None):
+            return None
+        wanted = " or ".join(sorted(each or "none" for each in self.types))
+        return f"the header's typ is {_shown(typ)}; access tokens here have {wanted}"
+
+    def _kind_fault(self, claims: Mapping[str, object]) -> str | None:
+        for name in self.required:
+            if claims.get(name) is None:
+                return f"there is no {name}, which access tokens have"
+        for names in self.any_of:
+            if all(claims.get(name) is None for name in names):
+                return f"there is no {' or '.join(names)}, which access tokens have"
+        for name, values in self.expected.items():
+            value = claims.get(name)
+            if not (isinstance(value, str) and value in values):
+                return f"{name} is {_shown(value)}; access tokens have {' or '.join(map(_shown, sorted(values)))}"
+        if not self.forbidden.isdisjoint(claims):
+            return f"there is {min(self.forbidden.intersection(claims))}, which access tokens do not have"
+        return None
+
+    def remedy(self, cause: str, value: str = "") -> str:
+        """What the operator changes at the provider for `cause`; "" where nothing is known to help."""
+        return self.remedies.get(cause, "").replace("{value}", value)
+
+    def _with_remedy(self, cause: str, said: str) -> str:
+        return ": ".join(filter(None, (said, self.remedy(cause))))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != "" and value.isprintable()
+
+
+def _shown(value: object) -> str:
+    text = ascii(value) if isinstance(value, str) else "absent" if value is None else "no string"
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class AccessToken:
+    """A verified access token. Compare with `is`; it is made anew when a token is verified again.
+
+    `issuer` is the `iss` claim and `issuer_name` its name in the settings; the subject is always the pair of
+    issuer and `subject`. `client` is who asked for the token, where the issuer says so. Times are seconds
+    since the epoch. `claims` is the whole payload, read-only at every depth. `ignored_roles` counts outside roles
+    that the policy does not list. `lineage` says what a token of ours was narrowed from.
+    """
+
+    issuer: str
+    issuer_name: str
+    subject: str
+    client: str | None
+    permissions: Permissions
+    _claims: Mapping[str, object]
+    issued_at: float
+    expires_at: float
+    token_id: str | None
+    roles: tuple[str, ...]
+    fingerprint: str
+    ignored_roles: int = 0
+    app: bool = False
+    development: bool = False
+    lineage: Lineage | None = None
+    # what a guard knows of it for the moment; a copy begins without
+    token_state: Any = field(default=None, init=False)
+
+    @property
+    def claims(self) -> Mapping[str, object]:
+        """The whole payload, read-only at every depth, so that no view changes what the next one sees."""
+        return read_only(self._claims)
+
+    def __repr__(self) -> str:
+        return f"<AccessToken {self.fingerprint} from {self.issuer_name}>"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: Callable[..., Any]) -> NoReturn:
+        """Refuse to be request data: otherwise a forgotten `Requires` would read a token from the body."""
+        raise ConfigurationError(
+            "AccessToken is never read from the request's data: "
+            'annotate the parameter as Annotated[AccessToken, Requires("…")]'
+        )
+
+
+def read_only(claims: Mapping[str, object]) -> Mapping[str, object]:
+    """The claims, read-only at every depth, so that no view changes what the next one sees.
+
+    It takes them over: what is flat already is wrapped and not copied.
+    """
+    nested = {name: _freeze(value) for name, value in claims.items() if type(value) not in _SCALARS}
+    return MappingProxyType({**claims, **nested} if nested else claims)
+
+
+def _freeze(value: object) -> object:
+    if is_json_object(value):
+        return read_only(value)
+    return tuple(map(_freeze, value)) if is_json_array(value) else value

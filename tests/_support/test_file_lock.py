@@ -1,0 +1,150 @@
+"""Which process changes a file: one at a time, whatever becomes of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jwt_lp._support.file_lock import hold_lock, lock_path, process_label
+from jwt_lp.errors import ConfigurationError, PolicyError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytest.importorskip("fcntl", reason="files are locked by flock(2)")
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from jwt_lp._support.file_lock import locked
+with locked(Path(sys.argv[1]), "it", wait=0):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def _hold(lock: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert "held\n" == process.stdout.readline()
+    return process
+
+
+def test_a_lock_is_beside_the_file_that_a_link_leads_to(tmp_path: Path) -> None:
+    """Whoever names a file by a link, or by another folder, gets the same lock."""
+    (tmp_path / "real").mkdir()
+    real = tmp_path / "real" / "policy.toml"
+    real.touch()
+    (tmp_path / "linked.toml").symlink_to(real)
+    assert real.with_name(".policy.toml.lock") == lock_path(real) == lock_path(tmp_path / "linked.toml")
+
+
+def test_another_process_is_waited_for_and_named(tmp_path: Path) -> None:
+    """After the time that was given, and no longer, it is said who has it."""
+    lock = tmp_path / ".x.lock"
+    process = _hold(lock)
+    try:
+        start = time.monotonic()
+        with pytest.raises(PolicyError, match=rf"it is being changed by process {process.pid} on .*waited 0.2 s"):
+            hold_lock(lock, "it", wait=0.2).__enter__()
+        assert 0.2 <= time.monotonic() - start < 10
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_lock_of_a_process_that_was_killed_holds_nobody_up(tmp_path: Path) -> None:
+    """SIGKILL leaves the file, and no lock: the next one takes it, and removes it."""
+    lock = tmp_path / ".x.lock"
+    process = _hold(lock)
+    process.kill()
+    process.communicate()
+    assert lock.exists()
+    with hold_lock(lock, "it", wait=5):
+        assert process_label() == lock.read_text()
+        assert 0o600 == lock.stat().st_mode & 0o777
+    assert [] == [*tmp_path.iterdir()]
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    """However many there are, each is alone, and nothing is left; also where the lock file goes away between."""
+    lock, counted, inside = tmp_path / ".x.lock", [0], threading.Lock()
+
+    def count() -> None:
+        for _ in range(20):
+            with hold_lock(lock, "it", wait=60):
+                assert inside.acquire(blocking=False)
+                before = counted[0]
+                time.sleep(0)
+                counted[0] = before + 1
+                inside.release()
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert (80, []) == (counted[0], [*tmp_path.iterdir()])
+
+
+def test_a_lock_that_was_given_back_between_opening_and_locking_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock on a file that was removed meanwhile is no lock: another process may have made the file anew."""
+    import fcntl
+
+    lock, real = tmp_path / ".x.lock", fcntl.flock
+    removed: list[Path] = []
+
+    def flock(descriptor: int, how: int) -> None:
+        if not removed:
+            removed.append(lock)
+            lock.unlink()
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with hold_lock(lock, "it", wait=5), pytest.raises(PolicyError, match="is being changed by process"):
+        hold_lock(lock, "it", wait=0).__enter__()
+    assert not lock.exists()
+
+
+def test_what_somebody_put_in_place_of_the_lock_stays(tmp_path: Path) -> None:
+    """A lock file that was replaced while it was held is another's, and is not removed."""
+    lock = tmp_path / ".x.lock"
+    with hold_lock(lock, "it", wait=0):
+        lock.unlink()
+        lock.write_text("another's")
+    assert "another's" == lock.read_text()
+
+
+def test_nothing_is_written_to_what_is_no_lock_file(tmp_path: Path) -> None:
+    """A link, soft or hard, to another file, or a pipe, is neither followed nor written to, and is named."""
+    lock, other = tmp_path / ".x.lock", tmp_path / "other"
+    other.write_text("precious")
+    lock.symlink_to(other)
+    with pytest.raises(ConfigurationError, match=r"\.x\.lock cannot be locked"):
+        hold_lock(lock, "it", wait=0).__enter__()
+    lock.unlink()
+    os.link(other, lock)
+    with pytest.raises(ConfigurationError, match=r"\.x\.lock is not the lock file that it should be: remove it"):
+        hold_lock(lock, "it", wait=0).__enter__()
+    lock.unlink()
+    os.mkfifo(lock)
+    with pytest.raises(ConfigurationError, match="remove it"):
+        hold_lock(lock, "it", wait=0).__enter__()
+    assert "precious" == other.read_text()
+
+
+def test_where_there_can_be_no_lock_nothing_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that is not there is named; so is a system without flock."""
+    with pytest.raises(ConfigurationError, match="cannot be locked: No such file"):
+        hold_lock(tmp_path / "no" / ".x.lock", "it", wait=0).__enter__()
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with pytest.raises(ConfigurationError, match="it is changed under a lock"):
+        hold_lock(tmp_path / ".x.lock", "it", wait=0).__enter__()

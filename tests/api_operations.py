@@ -1,0 +1,51 @@
+"""A real map of 440 operations of a public API, each with the permission it needs."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from prerequisites import require
+
+FILE = Path(__file__).parents[2] / "shared" / "data" / "endpoint_permissions.json"
+# The one path that its source writes as a regular expression: a folder that may follow.
+_REGEX = ("readme(?:/(.*))?", "readme/{path}")
+
+
+@dataclass(frozen=True, order=True)
+class Operation:
+    """One operation. `order` puts literal segments before placeholders, as routers that take the first want it."""
+
+    order: tuple[str, ...]
+    template: str
+    method: str
+    permission: str
+
+    @property
+    def path(self) -> str:
+        """A path that only this template matches."""
+        return re.sub(r"\{(\w+)\}", r"~\1", self.template)
+
+    @property
+    def shape(self) -> tuple[str, str]:
+        """What a router can tell operations apart by: a parameter's name is not part of it."""
+        return self.method, re.sub(r"\{\w+\}", "{}", self.template)
+
+    def written(self, placeholder: str) -> str:
+        r"""The template in another host's writing, such as `<str:\1>`."""
+        return re.sub(r"\{(\w+)\}", placeholder, self.template)
+
+
+def load_operations() -> list[Operation]:
+    require(FILE.exists(), f"the map of operations, expected at {FILE}")
+    found = []
+    for path, methods in json.loads(FILE.read_text("utf-8"))["paths"].items():
+        template = path.replace(*_REGEX)
+        order = tuple("\x7f" if "{" in segment else segment for segment in template.split("/"))
+        found += [
+            Operation(order, template, method, f"{each['permission']}:{each['access']}")
+            for method, each in methods.items()
+        ]
+    return sorted(found)

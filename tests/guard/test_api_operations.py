@@ -1,0 +1,44 @@
+"""The real map of operations, decided by the core alone."""
+
+from __future__ import annotations
+
+from api_operations import load_operations
+from jwt_lp import all_of
+from jwt_lp.testing.authority import Authority
+
+
+def test_the_map_is_whole() -> None:
+    """It has 440 operations, no two of one method and template."""
+    found = load_operations()
+    assert 440 == len(found)
+    assert 440 == len({(each.method, each.template) for each in found})
+
+
+def test_every_pair_of_permission_and_operation() -> None:
+    """Of all permissions in the map, an operation is allowed with its own and refused with every other."""
+    authority = Authority()
+    guard = authority.guard()
+    found = load_operations()
+    headers = {name: authority.headers(permissions=[name]) for name in {each.permission for each in found}}
+    wrong = [
+        (held, each)
+        for held, header in headers.items()
+        for each in found
+        if guard.check(header["Authorization"], all_of(each.permission), {}, each.template).passes
+        is not (held == each.permission)
+    ]
+    assert [] == wrong
+
+
+def test_wildcards_over_the_map() -> None:
+    """`*:read` allows what reads and nothing that writes; `**` allows everything."""
+    authority = Authority()
+    guard = authority.guard()
+    read, everything = (
+        guard.authenticate(authority.headers(permissions=[held])["Authorization"]).token for held in ("*:read", "**")
+    )
+    found = load_operations()
+    assert [each.permission.endswith(":read") for each in found] == [
+        guard.can(read, all_of(each.permission)) for each in found
+    ]
+    assert all(guard.can(everything, all_of(each.permission)) for each in found)

@@ -1,0 +1,312 @@
+"""What is said and what is logged when the answer is no."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import naughty_strings
+from examples import examples
+from jwt_lp import AUTHENTICATED, AccessToken, Permissions, Requirement, Route, Settings, all_of, any_of, external
+from jwt_lp.guard.decisions import Cause
+from jwt_lp.guard.refusals import RefusalFactory
+from jwt_lp.jose.signing import SigningKey
+
+DAY = datetime(2027, 1, 15, tzinfo=UTC)
+JWKS = {"keys": [SigningKey.generate("ES256", kid="k1").public_jwk()]}
+BAD_TOKEN = Cause(401, "invalid_token", "expired", "an hour ago", "0123456789ab")
+LACKING = Cause(403, "insufficient_scope", "insufficient_scope", "the token lacks a")
+UNDECIDED = Cause(503, None, "keys_unavailable", "no keys", "0123456789ab")
+NOBODY = Cause(401, None, "no_credential", "no bearer token was sent")
+TWICE = Cause(400, "invalid_request", "malformed_header", "sent more than once")
+FAULT = Cause(403, "insufficient_scope", "declaration", "no parameter", misconfigured=True)
+
+
+def journal(
+    *,
+    dev: bool = False,
+    now: Callable[[], float] = DAY.timestamp,
+    reference: Callable[[], str] = lambda: "ref",
+    **more: Any,
+) -> RefusalFactory:
+    mapping = {"ISSUER": "https://a.test", "AUDIENCE": "x", "ALGORITHMS": "ES256", "JWKS": JWKS, **more}
+    read = Settings.from_mapping(mapping, environ={"JWT_LP_DEV": "1"} if dev else {}, today=date(2027, 1, 10))
+    return RefusalFactory(read, now, reference)
+
+
+def token(**more: Any) -> AccessToken:
+    usual: dict[str, Any] = {
+        "issuer": "https://a.test",
+        "issuer_name": "default",
+        "subject": "alice",
+        "client": "web",
+        "permissions": Permissions.of(["secret:grant"]),
+        "_claims": MappingProxyType({"email": "alice@example.com"}),
+        "issued_at": 0,
+        "expires_at": 1,
+        "token_id": "jti-1",
+        "roles": ("clerk",),
+        "fingerprint": "fedcba987654",
+    }
+    return AccessToken(**{**usual, **more})
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str, dict[str, Any]]]:
+    """Level, event and members of each line, read back from its text."""
+    found = []
+    for record in caplog.records:
+        if record.name == "jwt_lp":
+            mark, event, text = record.getMessage().split(" ", 2)
+            members = json.loads(text)
+            assert ("jwt-lp", {"event": event, **members}) == (mark, record.jwt_lp)  # type: ignore[attr-defined]
+            found.append((record.levelno, event, members))
+    return found
+
+
+@pytest.fixture(autouse=True)
+def everything(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "jwt_lp")
+
+
+@pytest.mark.parametrize(
+    ("level", "cause"),
+    [
+        pytest.param(logging.INFO, NOBODY, id="nobody asked with a credential"),
+        pytest.param(logging.WARNING, TWICE, id="malformed"),
+        pytest.param(logging.WARNING, BAD_TOKEN, id="bad token"),
+        pytest.param(logging.WARNING, LACKING, id="not enough"),
+        pytest.param(logging.WARNING, UNDECIDED, id="undecidable"),
+        pytest.param(logging.ERROR, FAULT, id="the application's fault"),
+    ],
+)
+def test_one_line_a_refusal(caplog: pytest.LogCaptureFixture, level: int, cause: Cause) -> None:
+    """A refusal is one line of its level with cause, explanation and the reference that the client has too."""
+    decision = journal(SERVICE="orders").refuse(cause, route="GET /x")
+    ((found, event, members),) = lines(caplog)
+    assert (level, "refused", cause.status, cause.code, cause.detail) == (
+        found,
+        event,
+        members["status"],
+        members["cause"],
+        members["detail"],
+    )
+    assert (cause.error, cause.fingerprint, "GET /x", "orders") == (
+        members.get("error"),
+        members.get("token"),
+        members["route"],
+        members["service"],
+    )
+    assert decision.refusal is not None
+    assert (decision.refusal.reference, cause.status) == (members["reference"], decision.refusal.status)
+    assert (False, None) == (decision.passes, decision.observed)
+
+
+def test_who_was_refused_what(caplog: pytest.LogCaptureFixture) -> None:
+    """With a token its owner, client and fingerprint are told, the requirement and what is missing, and no claim."""
+    decision = journal().refuse(LACKING, token(), all_of("a", "b"), "GET /x", ("a",))
+    ((_, _, members),) = lines(caplog)
+    assert {
+        "status": 403,
+        "error": "insufficient_scope",
+        "cause": "insufficient_scope",
+        "detail": "the token lacks a",
+        "route": "GET /x",
+        "requirement": "a & b",
+        "missing": ["a"],
+        "issuer": "default",
+        "subject": "alice",
+        "client": "web",
+        "token": "fedcba987654",
+        "reference": "ref",
+    } == members
+    assert not any(word in caplog.text for word in ("secret:grant", "example.com", "jti-1", "clerk"))
+    assert (("a",), "alice", "GET /x") == (
+        decision.missing,
+        decision.token.subject if decision.token else "",
+        decision.route,
+    )
+
+
+@pytest.mark.parametrize(
+    ("scope", "requirement", "cause", "asked"),
+    [
+        pytest.param("a b", "a & b", LACKING, all_of("a", "b"), id="literal"),
+        pytest.param("a", "a | (b & c)", LACKING, any_of("a", all_of("b", "c")), id="the first alternative"),
+        pytest.param(None, "a:{x}", LACKING, all_of("a:{x}"), id="a template"),
+        pytest.param(None, "authenticated", LACKING, AUTHENTICATED, id="authenticated"),
+        pytest.param(None, "a", FAULT, all_of("a"), id="the application's fault"),
+        pytest.param(None, None, BAD_TOKEN, all_of("a"), id="a bad token"),
+        pytest.param(None, None, NOBODY, all_of("a"), id="no token"),
+        pytest.param(None, None, UNDECIDED, all_of("a"), id="undecidable"),
+        pytest.param(None, None, LACKING, None, id="nothing declared"),
+    ],
+)
+def test_what_the_client_is_told(
+    scope: str | None, requirement: str | None, cause: Cause, asked: Requirement | None
+) -> None:
+    """The requirement is shown with a 403 only; one setting turns it off with the scope."""
+    for made, shown in ((journal(), True), (journal(SHOW_REQUIREMENT=False), False)):
+        found = made.refusal(cause, asked)
+        assert (scope if shown else None, requirement if shown else None, None) == (
+            found.scope,
+            found.requirement,
+            found.cause,
+        )
+
+
+def test_the_cause_is_told_to_developers() -> None:
+    """EXPLAIN puts code and explanation into the refusal."""
+    assert "expired: an hour ago" == journal(dev=True, EXPLAIN=True).refusal(BAD_TOKEN).cause
+
+
+def test_each_refusal_has_a_reference_of_its_own() -> None:
+    """Two refusals are told apart in the log."""
+    numbers = iter("12")
+    made = journal(reference=lambda: next(numbers))
+    assert ["1", "2"] == [made.refusal(NOBODY).reference for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("expected", "cause", "requirement"),
+    [
+        pytest.param("observed", LACKING, all_of("a"), id="not enough"),
+        pytest.param("observed", NOBODY, all_of("a"), id="no token"),
+        pytest.param("observed", BAD_TOKEN, all_of("a"), id="a bad token"),
+        pytest.param("observed", TWICE, all_of("a"), id="malformed"),
+        pytest.param("observed", FAULT, None, id="unmarked"),
+        pytest.param("refused", UNDECIDED, all_of("a"), id="undecidable"),
+        pytest.param("refused", LACKING, all_of("a", enforce=True), id="enforced"),
+        pytest.param("refused", NOBODY, any_of("b", all_of("a", enforce=True)), id="enforced in a part"),
+    ],
+)
+def test_observing(
+    caplog: pytest.LogCaptureFixture, expected: str, cause: Cause, requirement: Requirement | None
+) -> None:
+    """While observing, would-be refusals pass and are logged as observed; what is undecidable or enforced does not."""
+    decision = journal(OBSERVE_UNTIL="2027-01-15").refuse(cause, token(), requirement)
+    ((level, event, _),) = lines(caplog)
+    assert (expected, expected == "observed") == (event, decision.passes)
+    assert level >= logging.WARNING or (expected, cause) == ("refused", NOBODY)
+    assert (decision.refusal is None) is (decision.observed is not None) is (expected == "observed")
+    held = decision.token is not None
+    assert held is (expected == "refused" or cause.status == 403)
+
+
+@pytest.mark.parametrize(
+    ("expected", "until", "now"),
+    [
+        (True, "2027-01-15", datetime(2027, 1, 15, 23, 59, 59, tzinfo=UTC)),
+        (False, "2027-01-15", datetime(2027, 1, 16, tzinfo=UTC)),
+        (False, "2020-01-01", DAY),
+        (False, None, DAY),
+    ],
+)
+def test_observing_ends_by_itself(expected: bool, until: str | None, now: datetime) -> None:
+    """The day is asked of the clock at each request, in UTC; the last day still counts."""
+    made = journal(now=now.timestamp, OBSERVE_UNTIL=until)
+    assert (expected, expected) == (made.is_observing(), made.refuse(LACKING).passes)
+    assert not made.refuse(LACKING, observable=False).passes
+
+
+def test_observing_that_has_ended_does_not_begin_again() -> None:
+    """A clock that is put back opens nothing that was closed."""
+    days = iter((16, 15, 15))
+    made = journal(now=lambda: datetime(2027, 1, next(days), tzinfo=UTC).timestamp(), OBSERVE_UNTIL="2027-01-15")
+    assert not made.is_observing()
+    assert (False, False) == (made.is_observing(), made.refuse(LACKING).passes)
+
+
+def test_a_question_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """With `record=False` the answer is the same and nothing is written."""
+    assert 403 == getattr(journal().refuse(LACKING, record=False).refusal, "status", None)
+    assert [] == caplog.records
+
+
+def test_a_silent_logger_costs_no_line(caplog: pytest.LogCaptureFixture) -> None:
+    """What is below the logger's level is not written."""
+    caplog.set_level(logging.ERROR, "jwt_lp")
+    journal().refuse(LACKING)
+    journal().refuse(FAULT)
+    assert [logging.ERROR] == [level for level, _, _ in lines(caplog)]
+
+
+@pytest.mark.parametrize(
+    ("expected", "settings_"),
+    [
+        ([], {}),
+        (["development"], {"dev": True}),
+        (["observing"], {"OBSERVE_UNTIL": "2027-02-01"}),
+        (["development", "observing"], {"dev": True, "OBSERVE_UNTIL": "2027-02-01"}),
+    ],
+)
+def test_starting_lax_is_loud(caplog: pytest.LogCaptureFixture, expected: list[str], settings_: dict[str, Any]) -> None:
+    """Development and observing are warned of at start, with the date."""
+    journal(**settings_).log_start()
+    found = lines(caplog)
+    assert [(logging.WARNING, event) for event in expected] == [(level, event) for level, event, _ in found]
+    assert ("OBSERVE_UNTIL" in settings_) is ("2027-02-01" in caplog.text)
+
+
+def test_an_unguarded_route_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Each route that nothing is declared for is one warning with an id, the view and the line to add."""
+    made = journal()
+    one = Route(("GET",), "/a", "app.a", hint='@requires("a:read")')
+    for route in (one, Route(("GET",), "/b", "app.b"), one):
+        made.log_unguarded(route)
+    assert [
+        (logging.WARNING, "unguarded", "GET /a", "app.a", '@requires("a:read")'),
+        (logging.WARNING, "unguarded", "GET /b", "app.b", None),
+    ] == [
+        (level, event, members["route"], members["endpoint"], members.get("hint"))
+        for level, event, members in lines(caplog)
+    ]
+    assert all(members["id"] for _, _, members in lines(caplog))
+
+
+def one_line_of_ascii(record: logging.LogRecord) -> bool:
+    return all(0x20 <= ord(char) < 0x7F for char in record.getMessage())
+
+
+def test_naughty_strings_stay_on_their_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever a client or an operator wrote, a line is one line of printable ASCII that reads back."""
+    for text in naughty_strings.load_strings():
+        caplog.clear()
+        cause = Cause(401, "invalid_token", "subject", text, "0123456789ab")
+        who = token(subject=text, client=text, issuer_name=text)
+        asked = external(text) if text.strip() else None
+        journal(SERVICE=text).refuse(cause, who, asked, text, (text,))
+        ((_, _, members),) = lines(caplog)
+        assert one_line_of_ascii(caplog.records[-1])
+        assert {text or None} == {members.get(name) for name in ("detail", "subject", "client", "route", "service")}
+
+
+class Collector(logging.Handler):
+    def __init__(self, found: list[logging.LogRecord]) -> None:
+        super().__init__()
+        self._found = found
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._found.append(record)
+
+
+@examples(60)
+@given(st.text(), st.text())
+def test_any_text_stays_on_its_line(detail: str, route: str) -> None:
+    """The same for any text at all."""
+    found: list[logging.LogRecord] = []
+    handler = Collector(found)
+    logger = logging.getLogger("jwt_lp")
+    logger.addHandler(handler)
+    try:
+        journal().refuse(Cause(403, None, "x", detail), None, None, route)
+    finally:
+        logger.removeHandler(handler)
+    assert (1, True) == (len(found), one_line_of_ascii(found[0]))

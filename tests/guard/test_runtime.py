@@ -1,0 +1,706 @@
+"""A guard with a store: what is refused, what is counted, and what happens while the store is away."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from forked_child import run_in_child
+from jwt_lp import AUTHENTICATED, IDENTIFIED, PUBLIC, AccessToken, Call, Guard, PolicyError, all_of, any_of
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.guard.routes import Route
+from jwt_lp.guard.runtime import GuardRuntime
+from jwt_lp.testing.authority import ISSUER, Authority
+from memory_store import MemoryStore, entry
+
+POLICY = {
+    "version": 1,
+    "permissions": {"orders:read": {"risk": "low"}, "orders:list": {}, "stock:take": {"risk": "high"}},
+    "roles": {"clerk": {"grants": ["orders:list", "orders:read"]}},
+}
+CALL = Call("GET", str, lambda _: (), "views.orders")
+
+
+class World:
+    """A guard on a store in memory, with clocks of their own."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.now = datetime.now(UTC).timestamp()
+        self.since = 0.0
+        self.store = MemoryStore()
+        self.authority = Authority(policy=POLICY, clock=lambda: self.now)
+        settings = self.authority.settings(**{"STORE": self.store, "SERVICE": "orders", **settings})
+        self.guard = Guard(settings, clock=lambda: self.now)
+        # The worker's rounds are made here, one by one.
+        self.guard._worker.close()
+        account = self.guard._runtime
+        assert account is not None
+        self.account = account
+        account.revocations.clock = account._monotonic = lambda: self.since
+        account.revocations.poll()
+
+    def token(self, *permissions: str, **more: Any) -> str:
+        return self.authority.token(permissions=permissions, **more)
+
+    def ask(self, token: str, requirement: Any = "orders:read", **more: Any) -> Any:
+        needed = all_of(requirement) if isinstance(requirement, str) else requirement
+        return self.guard.check(f"Bearer {token}", needed, more.pop("params", {}), "GET /orders", call=CALL, **more)
+
+    def take(self, *args: Any, **more: Any) -> str:
+        made = entry(*args, **more)
+        self.store.revoke([made], at=self.now)
+        self.account.revocations.poll()
+        return made.id
+
+    def uses(self) -> Counter[tuple[str, str, str]]:
+        """How often which permission was granted by what, or refused."""
+        self.account.recorder.flush()
+        found: Counter[tuple[str, str, str]] = Counter()
+        for use, number in self.store.counts.items():
+            found[use.outcome, use.permission, use.grant] += number
+        return found
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    found = World()
+    yield found
+    found.guard.close()
+
+
+def cause(caplog: pytest.LogCaptureFixture) -> str:
+    return str(caplog.records[-1].jwt_lp["cause"])  # type: ignore[attr-defined]
+
+
+def test_exactly_what_was_taken_back_is_refused(world: World) -> None:
+    """Of `orders:*` one permission goes; the others, other subjects and everything before the poll stay."""
+    alice, bob = world.token("orders:*"), world.token("orders:*", subject="bob")
+    assert world.ask(alice).passes
+    taken = world.take("subject", "alice", pattern="orders:read")
+    assert [False, True, True] == [
+        world.ask(alice).passes,
+        world.ask(alice, "orders:list").passes,
+        world.ask(bob).passes,
+    ]
+    world.store.lift([taken], at=world.now)
+    world.account.revocations.poll()
+    assert world.ask(alice).passes
+
+
+def test_what_is_left_of_a_token_is_what_a_view_sees(world: World) -> None:
+    """The token that is handed out, and every question asked of it, is without what was revoked."""
+    token = world.token("orders:*")
+    world.take("subject", "alice", pattern="orders:read")
+    held = world.ask(token, AUTHENTICATED).token
+    assert ["orders:list" in held.permissions, "orders:read" in held.permissions] == [True, False]
+    assert [True, False] == [world.guard.can(held, all_of(each)) for each in ("orders:list", "orders:read")]
+    assert not world.guard.authorize(held, all_of("orders:read"), {}, "GET /orders").passes
+    named = world.guard.authenticate(f"Bearer {token}").token
+    assert named is not None
+    assert "orders:read" not in named.permissions
+
+
+def test_a_socket_that_keeps_its_token_hears_of_it(world: World) -> None:
+    """A token that was handed out earlier is asked about again, before and after something is lifted."""
+    held = world.ask(world.token("orders:*")).token
+    taken = world.take("subject", "alice", pattern="orders:read")
+    assert not world.guard.authorize(held, all_of("orders:read"), {}, "GET /orders").passes
+    less = world.guard.authorize(held, all_of("orders:list"), {}, "GET /orders").token
+    world.store.lift([taken], at=world.now)
+    world.account.revocations.poll()
+    assert less is not None
+    assert world.guard.authorize(less, all_of("orders:read"), {}, "GET /orders").passes
+    world.take("token", held.token_id)
+    assert 401 == world.guard.authorize(held, all_of("orders:list"), {}, "GET /orders").refusal.status  # type: ignore[union-attr]
+    assert not world.guard.can(held, all_of("orders:list"))
+
+
+def test_a_token_that_was_taken_back(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """401 with the one public message, the cause in the log; `public` does not see it at all."""
+    token = world.token("orders:read")
+    assert world.ask(token, PUBLIC).passes
+    world.take("subject", "alice", before=world.now)
+    refusal = world.ask(token).refusal
+    assert (401, "invalid_token") == (refusal.status, refusal.error)
+    assert "revoked" == cause(caplog)
+    refused = world.guard.authenticate(f"Bearer {token}").refusal
+    assert refused is not None
+    assert 401 == refused.status
+
+
+def test_who_is_named_on_a_public_route(world: World) -> None:
+    """A token that was revoked names nobody; what is left of another is hung on the request."""
+    token = world.token("orders:*")
+    world.take("subject", "alice", pattern="orders:read")
+    found = world.ask(token, IDENTIFIED).token
+    assert isinstance(found, AccessToken)
+    assert "orders:read" not in found.permissions
+    world.take("token", found.token_id)
+    assert None is world.ask(token, IDENTIFIED).token
+
+
+def test_an_attempt_to_use_what_was_taken_back(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """It is refused as not enough, it raises an alert that names the entry, and it is counted apart."""
+    token = world.token("orders:*")
+    taken = world.take("subject", "alice", pattern="orders:read")
+    refusal = world.ask(token).refusal
+    assert (403, "insufficient_scope") == (refusal.status, refusal.error)
+    alert, refused = (record.jwt_lp for record in caplog.records[-2:][::-1])  # type: ignore[attr-defined]
+    assert ("revoked_permission_requested", taken, "orders:read", "alice") == (
+        alert["event"],
+        alert["entry"],
+        alert["permission"],
+        alert["subject"],
+    )
+    assert ("refused", "permission_revoked") == (refused["event"], refused["cause"])
+    assert {("revoked", "orders:read", ""): 1} == world.uses()
+
+
+def test_observing_does_not_let_pass_what_was_taken_back() -> None:
+    """Would-be refusals pass and are counted as such; what was revoked, revoked or unknown is still refused."""
+    until = (datetime.now(UTC) + timedelta(days=9)).date().isoformat()
+    world = World(OBSERVE_UNTIL=until)
+    token = world.token("orders:*")
+    assert world.ask(token, "stock:take").passes
+    world.take("subject", "alice", pattern="orders:read")
+    assert not world.ask(token).passes
+    assert {("observed", "stock:take", ""): 1, ("revoked", "orders:read", ""): 1} == world.uses()
+    world.take("subject", "alice")
+    assert not world.ask(token, "orders:list").passes
+    world.since += 4000
+    assert 503 == world.ask(world.token("orders:list", subject="bob"), "orders:list").refusal.status
+    world.guard.close()
+
+
+@pytest.mark.parametrize(
+    ("age", "answers"),
+    [(0, [True, True, True]), (60, [True, True, True]), (61, [True, True, 503]), (3601, [503, 503, 503])],
+)
+def test_how_old_the_picture_may_be(age: int, answers: list[Any], world: World) -> None:
+    """Stale: high risk is not decided any more. Too old: nothing is."""
+    token = world.token("orders:*", "stock:*")
+    world.ask(token)  # and what was decided before does not outlive the picture either
+    world.ask(token, "stock:take")
+    world.since += age
+    found = [world.ask(token, each) for each in (AUTHENTICATED, "orders:read", "stock:take")]
+    assert answers == [each.passes or each.refusal.status for each in found]
+    assert [each is True for each in answers] == [
+        world.guard.can(found[0].token or world.guard.verifier.verify(token), each)
+        for each in (AUTHENTICATED, all_of("orders:read"), all_of("stock:take"))
+    ]
+
+
+def test_staleness_is_told_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """One alert when it begins, one when it gets worse, one when it is over."""
+    token = world.token("orders:read")
+    for age in (0, 61, 62, 4000, 4001):
+        world.since = age
+        world.ask(token)
+    world.account.revocations.poll()
+    world.ask(token)
+    events = [record.jwt_lp for record in caplog.records]  # type: ignore[attr-defined]
+    told = [(each["event"], each.get("refused")) for each in events if each["event"].startswith("revocations")]
+    assert [
+        ("revocations_stale", "requirements of high risk"),
+        ("revocations_stale", "everything"),
+        ("revocations_fresh", None),
+    ] == told
+
+
+@pytest.mark.parametrize(("expected", "start"), [(503, "closed"), (True, "open")])
+def test_a_cold_start_without_the_store(expected: Any, start: str) -> None:
+    """Nothing is decided before the first picture, unless the operator said otherwise."""
+    authority = Authority()
+    store = MemoryStore()
+    store.down = OSError("down")
+    with authority.guard(STORE=store, REVOCATION_START=start) as guard:
+        decision = guard.check(authority.headers()["Authorization"], AUTHENTICATED, {}, "GET /")
+        assert expected == (decision.passes or (decision.refusal and decision.refusal.status))
+        memory = guard.ready().store
+        assert memory is not None
+        assert (start == "open", None) == (memory.known, memory.age)
+        assert (start == "open") is guard.ready().ready
+
+
+def test_what_is_counted(world: World) -> None:
+    """Each decision once, by the grant that served; probes and questions are no use."""
+    token = world.token("orders:*", "stock:take")
+    for _ in range(3):
+        world.ask(token)
+    world.ask(token, any_of("orders:lost:x", "stock:take"))
+    world.ask(token, all_of("orders:list", "stock:take"))
+    world.ask(token, "reports:read")
+    world.ask(token, AUTHENTICATED)
+    held = world.ask(token, "orders:{id}", params={"id": "7"}).token
+    world.guard.can(held, all_of("orders:read"))
+    world.guard.authorize(held, all_of("orders:read"), {}, "GET /orders", record=False)
+    world.guard.authorize(held, all_of("reports:read"), {}, "GET /orders", record=False)
+    world.guard.check(None, all_of("orders:read"), {}, "GET /orders")
+    world.ask(token, PUBLIC)
+    assert {
+        ("granted", "orders:read", "orders:*"): 3,
+        ("granted", "stock:take", "stock:take"): 2,
+        ("granted", "orders:list", "orders:*"): 1,
+        ("granted", "", ""): 1,
+        ("granted", "orders:{id}", "orders:*"): 1,
+        ("denied", "reports:read", ""): 1,
+    } == world.uses()
+    (use,) = [use for use in world.store.counts if use.permission == "orders:{id}"]
+    assert ("orders", ISSUER, "alice", "tests", "", "views.orders", "GET", "orders:{id}") == tuple(use)[:8]
+
+
+def test_roles_are_credited(world: World) -> None:
+    """What a role confers is counted for the role, and seen as the role's."""
+    world.ask(world.token(roles=["clerk"]))
+    world.uses()
+    assert {"clerk"} == {use.role for use in world.store.counts}
+    assert {("clerk", "orders:list"), ("clerk", "orders:read")} == {
+        (each.role, each.grant) for batch in world.store.batches for each in batch.observed_grants
+    }
+
+
+def test_without_a_call_the_route_stands_for_the_endpoint(world: World) -> None:
+    """A caller that has no view's name still counts."""
+    world.guard.check(f"Bearer {world.token('orders:read')}", all_of("orders:read"), {}, "GET /orders")
+    world.uses()
+    assert {"/orders"} == {use.endpoint for use in world.store.counts}
+
+
+def test_what_was_decided_is_given_again_for_the_same_question_only(world: World) -> None:
+    """A decision is kept for one token, one declaration and one route, until anything was revoked."""
+    token, requirement = world.token("orders:*"), all_of("orders:read")
+    first = world.ask(token, requirement)
+    assert first is world.ask(token, requirement)
+    assert world.ask(token, all_of("orders:read")) is not first
+    assert world.ask(token, all_of("orders:list")).requirement is not requirement
+    other = world.guard.check(f"Bearer {token}", requirement, {}, "POST /orders", call=CALL)
+    assert "POST /orders" == other.route
+    world.take("subject", "bob", pattern="**")
+    again = world.ask(token, requirement)
+    assert again is not first
+    assert again.passes
+    world.guard.authorize(again.token, requirement, {}, "GET /orders", record=False)
+    assert 6 == sum(world.uses().values())
+
+
+def test_an_end_that_comes_by_itself(world: World) -> None:
+    """A deny entry with an end takes nothing after it, though nothing was polled."""
+    token = world.token("orders:*")
+    world.take("subject", "alice", pattern="orders:read", until=world.now + 60)
+    assert not world.ask(token).passes
+    assert not world.ask(token).passes
+    world.now += 61
+    assert world.ask(token).passes
+
+
+def test_two_guards_do_not_share_what_they_know(world: World) -> None:
+    """A token that another guard verified is judged by this one's own store."""
+    other = World()
+    token = world.token("orders:read")
+    held = world.ask(token).token
+    other.take("subject", "alice", pattern="**")
+    assert not other.guard.authorize(held, all_of("orders:read"), {}, "GET /orders").passes
+    assert world.ask(token).passes
+    other.guard.close()
+
+
+def test_many_routes_are_not_kept_for_ever(world: World) -> None:
+    """What is kept on a token has a bound."""
+    token, requirement = world.token("orders:read"), all_of("orders:read")
+    for number in range(300):
+        world.guard.check(f"Bearer {token}", requirement, {}, f"GET /orders/{number}")
+    token_state = world.guard.verifier.verify(token).token_state
+    assert 256 == len(token_state.decisions)
+    assert 300 == sum(world.uses().values())
+
+
+def test_routes_are_noted_where_they_are_found(world: World) -> None:
+    """Every route that asks for something is an enforcement point; open and unmarked ones are none."""
+    routes = [
+        Route(("GET", "HEAD"), "/orders", "views.orders", all_of("orders:read")),
+        Route((), "/any", "views.any", AUTHENTICATED),
+        Route(("GET",), "/health", "views.health", PUBLIC),
+        Route(("GET",), "/lost", "views.lost"),
+    ]
+    world.guard.check_routes(routes)
+    world.uses()
+    found = [
+        (point.endpoint, point.method, point.requirement)
+        for each in world.store.batches
+        for point in each.enforcement_points
+    ]
+    assert [
+        ("views.orders", "GET", "orders:read"),
+        ("views.orders", "HEAD", "orders:read"),
+        ("views.any", "*", "authenticated"),
+    ] == found
+    with Authority().guard() as without:
+        without.check_routes(routes)
+
+
+def test_each_process_says_how_it_stands(world: World) -> None:
+    """Which service and policy, and how far it has come with what was revoked."""
+    world.take("token", "t")
+    assert 10.0 == world.account._send_heartbeat()
+    beat = world.store.received_heartbeats[-1]
+    policy = world.guard.settings.policy.digest
+    assert ("orders", 1, policy, 0.0, world.now) == (beat.service, beat.sequence, beat.policy, beat.age, beat.at)
+
+
+def test_a_process_that_never_heard_says_so() -> None:
+    """A beat before the first picture has an age that nobody takes for fresh."""
+    authority = Authority()
+    store = MemoryStore()
+    with authority.guard(STORE=store) as guard:
+        guard._worker.close()
+        account = guard._runtime
+        assert account is not None
+        account.revocations.polled = account.revocations.polled._replace(at=None)
+        account._send_heartbeat()
+    assert 1e9 == store.received_heartbeats[-1].age
+    assert "https://api.test" == store.received_heartbeats[-1].service
+
+
+def test_readiness_says_how_the_memory_stands(world: World) -> None:
+    """Known, how old, how much was revoked, how counting stands; nothing without a store."""
+    world.take("token", "t")
+    world.since += 7
+    world.ask(world.token("orders:read"))
+    memory = world.guard.ready().store
+    assert memory is not None
+    assert (True, 1, 7, 1, 1, 0) == (
+        memory.known,
+        memory.sequence,
+        memory.age,
+        memory.revocations,
+        memory.recording.pending,
+        memory.recording.dropped,
+    )
+    with Authority().guard() as without:
+        assert None is without.ready().store
+
+
+def test_closing_writes_what_is_left(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A graceful stop loses nothing; where the store is away, what is lost is said."""
+    world.ask(world.token("orders:read"))
+    world.guard.close()
+    assert (1, True) == (sum(world.store.counts.values()), world.store.closed)
+    other = World()
+    other.ask(other.token("orders:read"))
+    other.store.down = OSError("down")
+    other.guard.close()
+    said = caplog.records[-1].jwt_lp  # type: ignore[attr-defined]
+    assert ("usage_lost", True) == (said["event"], other.store.closed)
+    assert logging.ERROR == caplog.records[-1].levelno
+
+
+def test_no_request_fails_for_the_store(world: World) -> None:
+    """While the store is away requests are decided as before, and counted later."""
+    world.store.down = OSError("down")
+    token = world.token("orders:read")
+    for _ in range(10):
+        assert world.ask(token).passes
+    with pytest.raises(OSError, match="down"):
+        world.account.recorder.flush()
+    world.store.down = None
+    assert 10 == sum(world.uses().values())
+
+
+def test_the_first_request_waits_until_its_process_has_asked() -> None:
+    """Once, and where it may; a store that does not answer then is judged by the age of what is known."""
+    authority, store = Authority(), MemoryStore()
+    asked, go = threading.Event(), threading.Event()
+    changes = store.changes
+
+    def slow(since: int) -> Any:
+        asked.set()
+        go.wait(10)
+        return changes(since)
+
+    store.changes = slow  # type: ignore[method-assign]
+    header = authority.headers()["Authorization"]
+    with authority.guard(STORE=store) as guard:
+        asked.wait(5)
+        assert guard.check(header, AUTHENTICATED, {}, "GET /", wait=False).pending
+        threading.Timer(0.2, go.set).start()
+        assert guard.check(header, AUTHENTICATED, {}, "GET /").passes
+        assert guard.check(header, AUTHENTICATED, {}, "GET /", wait=False).passes
+
+
+def test_a_forked_child_asks_before_it_decides(world: World) -> None:
+    """What was revoked since the parent asked is refused by the child's first decision; a kept token gets no wait."""
+    guard = Guard(world.guard.settings, clock=lambda: world.now)
+    token = world.token("orders:*")
+    held = guard.check(f"Bearer {token}", all_of("orders:read"), {}, "GET /orders").token
+    world.store.revoke([entry("subject", "alice", pattern="orders:read")], at=world.now)
+    assert guard._runtime is not None
+    assert guard._runtime.first_poll_done
+    for ask in (
+        lambda: not guard.check(f"Bearer {token}", all_of("orders:read"), {}, "GET /orders").passes,
+        lambda: guard.can(held, all_of("orders:list")) and guard._worker.running,
+    ):
+        assert True is run_in_child(ask)
+    guard._runtime._reset_after_fork()
+    assert guard.can(held, all_of("orders:list"))
+    assert [True] == [guard._runtime.await_first_poll(wait=True)]
+    guard.close()
+
+
+def test_where_no_thread_can_run(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing waits for what cannot come: it is refused at once, readiness and the log say so, and it is tried again."""
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    header = f"Bearer {world.token('orders:read')}"
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        guard = Guard(world.guard.settings, clock=lambda: world.now)
+        assert 503 == guard.check(header, all_of("orders:read"), {}, "GET /").refusal.status  # type: ignore[union-attr]
+        ready = guard.ready()
+        assert ready.store is not None
+        assert (False, False, False) == (ready.ready, ready.store.known, ready.store.running)
+        assert any("cannot start" in record.message for record in caplog.records)
+    world.now += 2
+    guard.check(header, all_of("orders:read"), {}, "GET /")
+    account = guard._runtime
+    assert account is not None
+    account._first_poll.wait(5)
+    assert guard.check(header, all_of("orders:read"), {}, "GET /").passes
+    assert guard.ready().ready
+    guard.close()
+
+
+def test_the_end_of_a_process(world: World) -> None:
+    """At exit is written what this process counted; one that only inherited a guard writes nothing."""
+    guard = Guard(world.guard.settings, clock=lambda: world.now)
+    account = guard._runtime
+    assert account is not None
+
+    def ended() -> bool:
+        account._at_exit()
+        return not account._worker._closed
+
+    assert True is run_in_child(ended)
+    guard.check(f"Bearer {world.token('orders:read')}", all_of("orders:read"), {}, "GET /orders")
+    account._at_exit()
+    account._at_exit()
+    assert (1, True, False) == (sum(world.store.counts.values()), world.store.closed, guard._worker.running)
+
+
+def test_an_account_that_is_gone_is_not_kept_for_forks() -> None:
+    """A fork after a guard was closed and forgotten does not find it."""
+    world = World()
+    world.guard.close()
+    hook = weakref.ref(world.account)
+    world.account._worker._jobs.clear()
+    del world
+    gc.collect()
+    assert None is hook()
+    assert True is run_in_child(lambda: True)
+
+
+def test_pushes_are_listened_for_in_each_process(world: World) -> None:
+    """One listener for a process; it ends with the guard. Where Redis is away the polling goes on."""
+    pytest.importorskip("redis", reason="needs redis (extra `redis`)")
+    settings = world.authority.settings(STORE=world.store, PUSH="redis://127.0.0.1:1")
+    guard = Guard(settings, clock=lambda: world.now)
+    account = guard._runtime
+    assert account is not None
+    guard._worker.close()
+    assert 5.0 == account._ensure_listener()
+    listener = account._listener
+    account._ensure_listener()
+    assert listener is account._listener
+    listener.pid = -1
+    account._ensure_listener()
+    assert listener is not account._listener
+    account._listener._on_push()
+    listener.close()
+    guard.close()
+    assert account._listener._closed.is_set()
+
+
+@pytest.fixture
+def pushing(world: World) -> Iterator[GuardRuntime]:
+    """The memory of a guard that listens for pushes, with its worker stopped: no Redis is there."""
+    pytest.importorskip("redis", reason="needs redis (extra `redis`)")
+    settings = world.authority.settings(STORE=world.store, PUSH="redis://127.0.0.1:1")
+    guard = Guard(settings, clock=lambda: world.now)
+    assert guard._runtime is not None
+    guard._worker.close()
+    # The worker may have begun it before it was stopped.
+    if guard._runtime._listener is not None:
+        guard._runtime._listener.close()
+        guard._runtime._listener = None
+    yield guard._runtime
+    guard.close()
+
+
+def test_a_child_that_is_forked_while_its_parent_begins_to_listen_listens_too(
+    pushing: GuardRuntime, monkeypatch
+) -> None:
+    """A fork waits for the end of what talks to a server, and comes right then: it finds nothing half made."""
+    listened: list[bool] = []
+
+    class Forking:
+        def __enter__(self) -> None:
+            pass
+
+        def __exit__(self, *_: object) -> None:
+            if not listened:
+                # Only the parent forks.
+                listened.append(False)
+                listened.append(
+                    run_in_child(lambda: pushing._ensure_listener() == 5.0 and pushing._listener.pid == os.getpid())
+                )
+
+    monkeypatch.setattr(pushing, "_talking", Forking())
+    pushing._ensure_listener()
+    assert [False, True] == listened
+    assert pushing._listener.pid == os.getpid()
+
+
+def test_a_process_that_can_have_no_thread_to_listen_tries_again(pushing: GuardRuntime, monkeypatch) -> None:
+    """No thread is to be had at first: the next round begins to listen."""
+
+    def refuse(job: object, *, name: str) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pushing._worker, "spawn", refuse)
+        with pytest.raises(RuntimeError):
+            pushing._ensure_listener()
+    started: list[str] = []
+    monkeypatch.setattr(pushing._worker, "spawn", lambda job, *, name: started.append(name))
+    pushing._ensure_listener()
+    assert ["push listener"] == started
+
+
+def test_a_clock_that_jumps(world: World) -> None:
+    """Counts stay exact, what was revoked stays so, and how old it is does not depend on the wall clock."""
+    world.take("subject", "alice", pattern="orders:list")
+    for jump in (0, -86400, 3 * 86400, -10):
+        world.now += jump
+        token = world.token("orders:*")
+        assert [True, False] == [world.ask(token).passes, world.ask(token, "orders:list").passes]
+        assert 5.0 == world.account.revocations.poll()
+    assert {("granted", "orders:read", "orders:*"): 4, ("revoked", "orders:list", ""): 4} == world.uses()
+
+
+def test_narrowing_asks_what_was_taken_back(world: World) -> None:
+    """The issuer that a guard makes refuses to narrow what is revoked, and when that is not known."""
+    issuer = world.guard.issuer(world.authority.key, client="tests")
+    token = issuer.issue("alice", permissions=["orders:read"])
+    child = issuer.narrow(token, ["orders:read"])
+    assert world.ask(child).passes
+    world.since += 61
+    with pytest.raises(PolicyError, match="could not be determined"):
+        issuer.narrow(token, ["orders:read"])
+    world.account.revocations.poll()
+    world.take("token", world.guard.verifier.verify(token).token_id)
+    with pytest.raises(PolicyError, match="revoked"):
+        issuer.narrow(token, ["orders:read"])
+    assert not world.ask(child).passes
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        pytest.param(("subject", "alice"), id="the subject"),
+        pytest.param(("client", "tests"), id="the client"),
+        pytest.param(("issuer", ""), id="the issuer"),
+        pytest.param(("role", "clerk"), id="the role"),
+    ],
+)
+def test_what_was_taken_back_is_not_signed(world: World, taken: tuple[str, str]) -> None:
+    """The issuer that a guard makes signs no permission that a deny entry took, so that no guard has to know of it."""
+    issuer = world.guard.issuer(world.authority.key, client="tests")
+    before = issuer.issue("alice", roles=["clerk"])
+    assert issuer.narrow(before, ["orders:list"])
+    made = world.take(*taken, pattern="orders:list")
+    with pytest.raises(PolicyError, match="orders:list was revoked") as caught:
+        issuer.narrow(before, ["orders:list", "orders:read"])
+    assert "scope" == caught.value.reason
+    with world.authority.guard() as other:
+        for token in (
+            issuer.narrow(before, ["orders:read"]),
+            issuer.renew(before, roles=["clerk"]),
+            issuer.issue("alice", roles=["clerk"]),
+        ):
+            held = other.verifier.verify(token).permissions
+            assert [False, True] == ["orders:list" in held, "orders:read" in held]
+    world.store.lift([made], at=world.now)
+    world.account.revocations.poll()
+    assert issuer.narrow(before, ["orders:list"])
+
+
+def test_nothing_is_signed_while_nobody_knows(world: World) -> None:
+    """Where the store was not heard of for too long nothing is issued; a subject that is blocked gets nothing."""
+    issuer = world.guard.issuer(world.authority.key, client="tests")
+    world.take("subject", "mallory")
+    with pytest.raises(PolicyError) as caught:
+        issuer.issue("mallory")
+    assert "revoked" == caught.value.reason
+    world.since += 61
+    for make in (issuer.issue, partial(issuer.renew, permissions=["orders:read"])):
+        with pytest.raises(PolicyError) as caught:
+            make(world.token("orders:read"))
+        assert "undecided" == caught.value.reason
+
+
+def test_a_process_that_only_issues_hears_of_the_store() -> None:
+    """The first token waits for the store's first answer, and no request has to come before it."""
+    authority = Authority(policy=POLICY)
+    store = MemoryStore()
+    store.revoke([entry("subject", "alice", pattern="orders:list")], at=0)
+    with Guard(authority.settings(STORE=store)) as guard:
+        token = guard.issuer(authority.key, client="tests").issue("alice", permissions=["orders:list", "orders:read"])
+        assert ["orders:read"] == [grant.text for grant in guard.verifier.verify(token).permissions]
+
+
+@pytest.mark.parametrize(
+    ("fault", "settings"),
+    [
+        ("PUSH, SUBJECTS: there is no STORE", {"PUSH": "redis://localhost", "SUBJECTS": "absent"}),
+        ("PUSH is the URL of a Redis", {"STORE": MemoryStore(), "PUSH": "http://localhost"}),
+        ("STALE_AFTER is longer than REFUSE_AFTER", {"STORE": MemoryStore(), "STALE_AFTER": 10, "REFUSE_AFTER": 5}),
+        ("REVOCATION_START is", {"STORE": MemoryStore(), "REVOCATION_START": "ajar"}),
+        ("SUBJECTS is", {"STORE": MemoryStore(), "SUBJECTS": "hashed"}),
+        ("SUBJECTS is", {"STORE": MemoryStore(), "SUBJECTS": {"KEY": "short"}}),
+        ("SUBJECTS is", {"STORE": MemoryStore(), "SUBJECTS": {"KEY": "k" * 32, "MORE": 1}}),
+        ("STORE is a string", {"STORE": 7}),
+        ("STORE: ", {"STORE": "no-scheme"}),
+    ],
+)
+def test_settings_that_say_nothing_good(fault: str, settings: dict[str, Any]) -> None:
+    """Each fault is named at start."""
+    with pytest.raises(ConfigurationError) as caught:
+        Authority().guard(**settings)
+    assert fault in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("expected", "subjects"), [("alice", "plain"), ("", "absent"), ("h:", {"KEY": "k" * 32}), ("h:", {"key": "k" * 32})]
+)
+def test_subjects_as_the_operator_wants_them(expected: str, subjects: Any) -> None:
+    """Plainly, not at all, or as keyed hashes."""
+    world = World(SUBJECTS=subjects)
+    world.ask(world.token("orders:read"))
+    world.uses()
+    (use,) = world.store.counts
+    assert use.subject.startswith(expected)
+    assert (expected == "alice") is ("alice" in use.subject)
+    world.guard.close()

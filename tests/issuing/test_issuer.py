@@ -1,0 +1,599 @@
+"""What an issuer makes, and what it refuses to make."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from examples import examples
+from jwt_lp import (
+    AccessToken,
+    ClaimPolicy,
+    ConfigurationError,
+    Guard,
+    InvalidToken,
+    Issuer,
+    Policy,
+    PolicyError,
+    all_of,
+)
+from jwt_lp.jose.signing import SigningKey, sign
+from jwt_lp.permissions.grants import Denial
+from jwt_lp.revocation.snapshot import RevocationMatch
+from jwt_lp.testing.authority import Authority
+
+ISSUER = "https://issuer.test"
+NOW = 1_800_000_000
+KEY = SigningKey.generate("ES256", kid="k1")
+POLICY = Policy.from_mapping(
+    {
+        "version": 1,
+        "permissions": {
+            "orders:list": {},
+            "orders:create": {},
+            "orders:{id}:read": {},
+            "orders:old": {"retired": True},
+            "stock:take": {},
+        },
+        "roles": {"clerk": {"grants": ["orders:list", "orders:create"]}, "boss": {"grants": ["**"]}},
+        "audiences": {
+            "orders": {"claims": ["tenant"], "max_lifetime": 600, "wildcards": True, "may_call": ["stock"]},
+            "stock": {"max_lifetime": 60},
+            "tiny": {"max_size": 300},
+        },
+        "clients": {"orders": {"grants": ["stock:*", "orders:list"], "roles": ["clerk"]}},
+    }
+)
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = NOW + 0.25
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def issuer(**options: Any) -> Issuer:
+    usual = {"policy": POLICY, "audience": "orders", "client": "web", "clock": Clock()}
+    return Issuer(ISSUER, KEY, **{**usual, **options})
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    found: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return found
+
+
+def refused(reason: str, make: Any, *args: Any, **kwargs: Any) -> str:
+    """The message of the `PolicyError` with that reason."""
+    with pytest.raises(PolicyError) as caught:
+        make(*args, **kwargs)
+    assert reason == caught.value.reason
+    return str(caught.value)
+
+
+def test_a_token_has_what_rfc_9068_wants_and_nothing_else() -> None:
+    """Section 2.2: iss, exp, aud, sub, client_id, iat and jti, and the scope; typ at+jwt and the key's name."""
+    token = issuer(randomness=bytes).issue("alice", permissions=["orders:list", "orders:7:read"])
+    assert {"typ": "at+jwt", "alg": "ES256", "kid": "k1"} == jwt.get_unverified_header(token)
+    assert {
+        "iss": ISSUER,
+        "sub": "alice",
+        "aud": "orders",
+        "client_id": "web",
+        "iat": NOW,
+        "exp": NOW + 300,
+        "jti": "AAAAAAAAAAAAAAAA",
+        "scope": "orders:list orders:7:read",
+    } == claims_of(token)
+
+
+def test_nothing_asked_for_is_nothing_carried() -> None:
+    """A token without permissions has neither a scope nor roles."""
+    assert set() == {"scope", "roles", "cperm"} & claims_of(issuer().issue("alice")).keys()
+
+
+def test_two_tokens_are_never_one() -> None:
+    """Each has an id of 96 random bits of its own."""
+    one = issuer()
+    assert 100 == len({claims_of(one.issue("alice"))["jti"] for _ in range(100)})
+
+
+def test_every_argument_is_said_in_the_token() -> None:
+    """Audience, client, lifetime, roles and listed claims are those asked for."""
+    token = issuer().issue(
+        "alice", roles=["clerk"], audience="orders", client="app", lifetime=90, claims={"tenant": {"id": "acmé"}}
+    )
+    found = claims_of(token)
+    assert ("app", NOW + 90, ["clerk"], {"id": "acmé"}) == (
+        found["client_id"], found["exp"], found["roles"], found["tenant"],
+    )  # fmt: skip
+
+
+def test_the_guard_takes_what_is_issued() -> None:
+    """A token of an issuer of ours is accepted with its patterns and its roles, and decided from those."""
+    authority = Authority(policy=POLICY, clock=Clock())
+    with authority.guard() as guard:
+        token = guard.verifier.verify(authority.issuer.issue("alice", permissions=["orders:*:read"], roles=["clerk"]))
+        found = ["orders:7:read" in token.permissions, "orders:list" in token.permissions]
+        assert [True, True, False] == [*found, "stock:take" in token.permissions]
+
+
+@pytest.mark.parametrize(
+    ("reason", "said", "given"),
+    [
+        ("scope", "orders:lost is not in the catalogue", {"permissions": ["orders:lost"]}),
+        ("scope", "orders:old is not in the catalogue, or retired there", {"permissions": ["orders:old"]}),
+        ("scope", "bills:* is not in the catalogue", {"permissions": ["bills:*"]}),
+        ("scope", "'a::b' is not a permission", {"permissions": ["a::b"]}),
+        ("scope", "'orders:re*' is not a permission", {"permissions": ["orders:re*"]}),
+        ("scope", "'orders:{id}:read' is not a permission", {"permissions": ["orders:{id}:read"]}),
+        ("scope", "write permissions=", {"permissions": "orders:list"}),
+        ("scope", "is a list of strings", {"permissions": [7]}),
+        (
+            "scope",
+            "a token for stock may not carry wildcards such as stock:*",
+            {"permissions": ["stock:*"], "audience": "stock"},
+        ),
+        ("scope", "are more than a guard reads", {"permissions": [f"orders:{n}:read" for n in range(1001)]}),
+        ("scope", "are more than a guard reads", {"permissions": [f"orders:{n}:*" for n in range(65)]}),
+        ("scope", "the policy has no role 'cleric'; its roles are: clerk, boss", {"roles": ["cleric"]}),
+        ("target", "'bills' is not an audience that tokens are issued for; the audiences are orders", {"audience": "bills"}),
+        ("target", "printable", {"audience": "orders\n"}),
+        ("policy", "printable", {"subject": ""}),
+        ("policy", "printable", {"subject": 7}),
+        ("policy", "printable", {"client": "a\x1b"}),
+        ("lifetime", "700 s is too long: a token for orders lives 600 s at most", {"lifetime": 700}),
+        ("lifetime", "at least one", {"lifetime": 0}),
+        ("lifetime", "at least one", {"lifetime": -5}),
+        ("lifetime", "at least one", {"lifetime": math.nan}),
+        ("lifetime", "at least one", {"lifetime": math.inf}),
+        ("lifetime", "at least one", {"lifetime": True}),
+        ("lifetime", "at least one", {"lifetime": "5m"}),
+        ("claims", "may not carry 'email', 'name'", {"claims": {"email": "a@b.c", "tenant": 1, "name": "Alice"}}),
+        ("claims", "exp, scope is set by the issuer", {"claims": {"exp": 1, "scope": "**"}}),
+        ("claims", "lineage is set by the issuer", {"claims": {"lineage": {}}}),
+        ("claims", "not JSON", {"claims": {"tenant": {1, 2}}}),
+        ("claims", "not JSON", {"claims": {"tenant": math.nan}}),
+        ("claims", "not JSON", {"claims": {"tenant": "\ud800"}}),
+        ("claims", "no verifier would accept these claims", {"claims": {"tenant": {1: "a", "1": "b"}}}),
+        ("claims", "no verifier would accept these claims", {"claims": {"tenant": 10**80}}),
+        ("scope", "and 12 more", {"permissions": [f"a::{number}" for number in range(20)]}),
+        ("size", "the heaviest claims are scope (", {"permissions": ["orders:list", "stock:take"], "audience": "tiny"}),
+    ],
+)  # fmt: skip
+def test_what_is_not_issued(reason: str, said: str, given: dict[str, Any]) -> None:
+    """What the policy does not allow fails, and the message names what is at fault and what to do."""
+    subject = given.pop("subject", "alice")
+    assert said in refused(reason, issuer().issue, subject, **given)
+
+
+def test_a_token_says_whom_it_is_for_and_who_asked() -> None:
+    """Without an audience or a client of the issuer's own, each has to be passed."""
+    assert "pass audience=" in refused("target", issuer(audience=None).issue, "alice")
+    assert "pass client=" in refused("policy", issuer(client=None).issue, "alice")
+
+
+def test_no_token_is_longer_than_a_guard_reads() -> None:
+    """Whatever the audience allows."""
+    own = issuer(claims={"orders": ClaimPolicy(claims=frozenset({"x"}), max_size=10**6)})
+    assert "16384 at most" in refused("size", own.issue, "alice", claims={"x": "y" * 16000})
+
+
+def test_every_culprit_is_named() -> None:
+    """Of many culprits the first ones are named, and the others counted."""
+    said = refused("scope", issuer().issue, "alice", permissions=[f"lost:{number}" for number in range(20)])
+    assert said.startswith("lost:0, lost:1,")
+    assert "and 12 more" in said
+
+
+def test_the_usual_life_is_short() -> None:
+    """Five minutes, and less where the audience allows less; an hour is the most where nothing is said."""
+    assert NOW + 60 == claims_of(issuer().issue("alice", audience="stock"))["exp"]
+    free = issuer(policy=Policy())
+    assert NOW + 300 == claims_of(free.issue("alice"))["exp"]
+    assert "3600 s at most" in refused("lifetime", free.issue, "alice", lifetime=3601)
+
+
+def test_without_a_catalogue_every_permission_may_be_issued() -> None:
+    """So may patterns, for any audience, as long as no audience is declared."""
+    token = issuer(policy=Policy()).issue("alice", permissions=["a:b", "c:**"], audience="anything")
+    assert "a:b c:**" == claims_of(token)["scope"]
+
+
+def test_what_tokens_may_be_stands_beside_the_policy_too() -> None:
+    """`claims` replaces what the policy's audiences say."""
+    allowed = {"orders": ClaimPolicy(claims=frozenset({"org"}), max_lifetime=30)}
+    own = issuer(claims=allowed)
+    assert NOW + 30 == claims_of(own.issue("alice", claims={"org": 1}))["exp"]
+    refused("target", own.issue, "alice", audience="stock")
+    refused("scope", own.issue, "alice", permissions=["orders:*:read"])
+
+
+def test_a_claim_that_is_no_name() -> None:
+    """A key that is not text is a claim that nobody listed."""
+    refused("claims", issuer().issue, "alice", claims={7: 1})
+
+
+@pytest.mark.parametrize("name", ["", "a\n", None])
+def test_an_issuer_has_a_name(name: Any) -> None:
+    """Tokens without a usable `iss` could be anybody's."""
+    with pytest.raises(ConfigurationError, match="needs an identifier"):
+        Issuer(name, KEY)
+
+
+@pytest.mark.parametrize(
+    ("keys", "policy", "faults"),
+    [
+        ("my-keys", POLICY, ['keys is a SigningKey or a KeyRing: write KeyRing("my-keys")']),
+        (KEY, Path("x.toml"), ['policy is a Policy: write Policy.load("x.toml")']),
+        (
+            None,
+            None,
+            [
+                'keys is a SigningKey or a KeyRing: write KeyRing("signing-keys")',
+                'policy is a Policy: write Policy.load("least-privilege.toml")',
+            ],
+        ),
+    ],
+)
+def test_a_path_is_neither_keys_nor_a_policy(keys: Any, policy: Any, faults: list[str]) -> None:
+    """What reads the file is named at once."""
+    with pytest.raises(ConfigurationError) as caught:
+        Issuer(ISSUER, keys, policy=policy)
+    assert tuple(faults) == caught.value.faults
+
+
+def test_an_issuer_says_little_of_itself() -> None:
+    """Its repr is its name; the set it publishes has no private member."""
+    own = issuer()
+    assert f"<Issuer {ISSUER}>" == repr(own)
+    assert {"keys": [KEY.public_jwk()]} == own.jwks()
+    assert "d" not in json.dumps(own.jwks()).split('"')
+
+
+# Compact permissions.
+
+CATALOGUE = Policy.from_mapping({"version": 1, "permissions": {f"orders:{n}:use": {} for n in range(500)}})
+
+
+def test_compact_permissions_are_written_where_they_are_shorter() -> None:
+    """Many become one short claim, few stay text, and what has no position stands beside them."""
+    own = issuer(policy=CATALOGUE, compact=True, audience="any")
+    many = [f"orders:{number}:use" for number in range(0, 500, 5)]
+    found = claims_of(own.issue("alice", permissions=[*many, "orders:*:use"]))
+    assert "orders:*:use" == found["scope"]
+    assert set(many) == set(CATALOGUE.decode(found["cperm"]))
+    assert set(many) == {
+        grant.text for grant in own.verify(own.issue("alice", permissions=many)).permissions if not grant.pattern
+    } | {grant.text for grant in own.verify(own.issue("alice", permissions=many)).permissions}
+    assert "scope" not in claims_of(own.issue("alice", permissions=many))
+    assert "cperm" not in claims_of(own.issue("alice", permissions=many[:1]))
+    assert "cperm" not in claims_of(own.issue("alice", permissions=["orders:*:use"]))
+
+
+@pytest.mark.parametrize(
+    ("cause", "changes"),
+    [
+        ("compact", {"cperm": "?"}),
+        ("compact", {"cperm": 7}),
+        ("compact", {"cperm": None}),
+        ("claim_type", {"role_scope": "clerk"}),
+        ("claim_type", {"role_scope": {"clerk": ["orders:list"]}}),
+        ("claim_type", {"lineage": 1}),
+    ],
+)
+def test_what_only_our_tokens_have_is_read_strictly(cause: str, changes: dict[str, Any]) -> None:
+    """A claim of ours in another shape is a token that we did not make."""
+    own = issuer(policy=CATALOGUE, audience="any")
+    made = {**claims_of(own.issue("alice")), **changes}
+    with pytest.raises(InvalidToken) as caught:
+        own.verify(sign(made, KEY))
+    assert cause == caught.value.cause
+
+
+def test_claims_of_ours_mean_nothing_in_other_tokens() -> None:
+    """In tokens of an issuer that is not marked OWN, our claims confer and refuse nothing."""
+    authority = Authority(policy=CATALOGUE)
+    body = {
+        "cperm": CATALOGUE.encode(["orders:1:use"]),
+        "role_scope": {"clerk": "orders:2:use"},
+        "lineage": {"iat": 1, "ids": ["a"]},
+    }
+    with authority.guard(OWN=False) as guard:
+        token = guard.verifier.verify(authority.token(claims=body))
+        assert ([], None) == (list(token.permissions), token.lineage)
+    with authority.guard() as guard:
+        token = guard.verifier.verify(authority.token(claims=body))
+        assert [("orders:1:use", None), ("orders:2:use", "clerk")] == [(g.text, g.role) for g in token.permissions]
+        assert token.lineage is not None
+
+
+def test_a_role_scope_with_nothing_in_it_confers_nothing() -> None:
+    """An empty text is no permission, nor is what no route could ask for."""
+    authority = Authority()
+    with authority.guard() as guard:
+        token = guard.verifier.verify(authority.token(claims={"role_scope": {"clerk": "", "boss": "é"}}))
+        assert [] == list(token.permissions)
+
+
+# Renewal.
+
+
+def test_renewal_asks_again_what_is_granted() -> None:
+    """What was taken away since is left out, what is new is not added, and the rest is as it was."""
+    own = issuer()
+    old = own.issue("alice", permissions=["orders:list", "orders:7:read"], roles=["clerk"], claims={"tenant": "acme"})
+    new = claims_of(own.renew(old, permissions=["orders:*:read", "stock:take"], roles=["clerk", "boss"]))
+    # The boss's role covers all, so the old direct grants are still granted.
+    assert ("orders:list orders:7:read", ["clerk"], "acme") == (new["scope"], new["roles"], new["tenant"])
+    assert claims_of(old)["jti"] != new["jti"]
+    fewer = claims_of(own.renew(old, permissions=["orders:*:read", "stock:take"]))
+    assert ("orders:7:read", False, "web") == (fewer["scope"], "roles" in fewer, fewer["client_id"])
+
+
+def test_renewal_starts_a_new_life() -> None:
+    """The new token lives as long as any, from now on; an expired one is not renewed."""
+    clock = Clock()
+    own = issuer(clock=clock)
+    old = own.issue("alice", permissions=["orders:list"])
+    clock.now += 100
+    assert NOW + 190 == claims_of(own.renew(old, permissions=["orders:list"], lifetime=90))["exp"]
+    clock.now += 1000
+    with pytest.raises(InvalidToken) as caught:
+        own.renew(old, permissions=["orders:list"])
+    assert "expired" == caught.value.cause
+
+
+def test_a_renewal_of_nothing() -> None:
+    """Where nothing is granted any more there is no token; one that never held anything is renewed."""
+    own = issuer()
+    assert "sign in again" in refused("scope", own.renew, own.issue("alice", permissions=["orders:list"]))
+    assert "sign in again" in refused("scope", own.renew, own.issue("alice", roles=["clerk"]))
+    assert "scope" not in claims_of(own.renew(own.issue("alice")))
+
+
+def test_a_narrowed_token_is_not_renewed() -> None:
+    """Renewing it would lose where it comes from."""
+    own = issuer()
+    narrow = own.narrow(own.issue("alice", permissions=["orders:list"]), ["orders:list"])
+    refused("lineage", own.renew, narrow, permissions=["orders:list"])
+
+
+def test_what_was_taken_back_is_not_renewed() -> None:
+    """Revocation is asked; a role that is none is named."""
+    own = issuer(revoked=lambda _: True)
+    refused("revoked", own.renew, issuer().issue("alice"))
+    refused("undecided", issuer(revoked=lambda _: None).renew, issuer().issue("alice"))
+    refused("scope", issuer().renew, issuer().issue("alice"), roles=["cleric"])
+
+
+# What was revoked.
+
+SOME = Denial("d", "orders:create")
+CLERKS = Denial("d", "orders:create", role="clerk")
+
+
+def taking(*denials: Denial) -> Issuer:
+    """An issuer who knows that these were revoked from everybody."""
+    return issuer(revoked=lambda _: RevocationMatch(None, denials))
+
+
+@pytest.mark.parametrize(
+    ("expected", "denials", "asked"),
+    [
+        pytest.param({"scope": "orders:list"}, [SOME], {"permissions": ["orders:list", "orders:create"]}, id="one"),
+        pytest.param({"scope": "stock:take"}, [Denial("d", "orders:*")], {"permissions": ["orders:list", "stock:take"]}, id="by a pattern"),
+        pytest.param({"scope": "orders:list"}, [Denial("d", "**", ["orders:list"])], {"permissions": ["orders:list", "stock:take"]}, id="all but an exception"),
+        pytest.param({"scope": "orders:list orders:*:read"}, [SOME], {"permissions": ["orders:**"]}, id="what is left of a pattern, by the catalogue"),
+        pytest.param({"scope": "orders:list"}, [SOME, Denial("e", "orders:7:read")], {"permissions": ["orders:**"]}, id="an entry that lost a part"),
+        pytest.param({"role_scope": {"clerk": "orders:list"}}, [SOME], {"roles": ["clerk"]}, id="what is left of a role"),
+        pytest.param({"role_scope": {"clerk": "orders:list"}}, [CLERKS], {"roles": ["clerk"]}, id="what the role lost"),
+        pytest.param({"scope": "orders:create"}, [Denial("d", "**", role="clerk")], {"permissions": ["orders:create"], "roles": ["clerk"]}, id="a role and not its holder"),
+        pytest.param({"roles": ["clerk"]}, [Denial("d", "stock:*")], {"roles": ["clerk"]}, id="nothing of a role"),
+        pytest.param({"roles": ["clerk"], "role_scope": {"boss": "orders:list orders:create orders:*:read"}}, [Denial("d", "stock:*")], {"roles": ["clerk", "boss"]}, id="a role that has a pattern"),
+    ],
+)  # fmt: skip
+def test_what_was_taken_back_is_not_issued(
+    expected: dict[str, object], denials: list[Denial], asked: dict[str, Any]
+) -> None:
+    """It is left out, by permission; the rest is in the token, and a guard without a store holds no more."""
+    own, names = taking(*denials), ("scope", "roles", "role_scope")
+    made = own.issue("alice", **asked)
+    assert expected == {name: value for name, value in claims_of(made).items() if name in names}
+    # Of a token from before, the renewal has as much, and the renewal of that one too.
+    old = issuer().issue("alice", **asked)
+    for _ in range(2):
+        old = own.renew(old, **asked)
+        assert expected == {name: value for name, value in claims_of(old).items() if name in names}
+    with Guard({"ISSUER": ISSUER, "AUDIENCE": "orders", "ALGORITHMS": ["ES256"], "JWKS": {"keys": [KEY.public_jwk()]},
+                "OWN": True, "POLICY": POLICY}, clock=Clock()) as guard:  # fmt: skip
+        whole = guard.verifier.verify(issuer().issue("alice", **asked)).permissions.with_denials(denials)
+        for token in (made, old):
+            held = guard.verifier.verify(token).permissions
+            for each in ("orders:list", "orders:create", "orders:7:read", "orders:8:read", "stock:take"):
+                assert each not in held or each in whole
+
+
+def test_what_is_left_of_a_role_goes_with_the_role() -> None:
+    """A renewal has it while the role is granted, and no more of the role when all of it may be had again."""
+    asked: dict[str, Any] = {"permissions": ["stock:take"], "roles": ["clerk"]}
+    old = taking(SOME).issue("alice", **asked)
+    assert {"clerk": "orders:list"} == claims_of(issuer().renew(old, **asked))["role_scope"]
+    assert not {"roles", "role_scope"} & claims_of(issuer().renew(old, permissions=["stock:take"])).keys()
+    assert "sign in again" in refused("scope", issuer().renew, taking(SOME).issue("alice", roles=["clerk"]))
+
+
+@pytest.mark.parametrize("asked", [{"permissions": ["orders:create"]}, {"roles": ["clerk"]}])
+def test_a_token_of_which_nothing_is_left_is_not_made(asked: dict[str, Any]) -> None:
+    """Neither issued nor renewed; one that asks for nothing says who is calling."""
+    own = taking(Denial("d", "orders:**"))
+    assert "all that the token would hold was revoked" in refused("revoked", own.issue, "alice", **asked)
+    refused("revoked", own.renew, issuer().issue("alice", **asked), **asked)
+    assert own.issue("alice")
+    free = issuer(policy=Policy(), revoked=lambda _: RevocationMatch(None, (SOME,)))
+    # Without a catalogue nobody can say what is left of a pattern.
+    refused("revoked", free.issue, "alice", permissions=["orders:*"])
+
+
+def test_nothing_is_issued_to_whom_everything_was_taken_from() -> None:
+    """The hook is asked about the token that is to be made, and what cannot be asked is refused."""
+    asked: list[AccessToken] = []
+
+    def blocked(token: AccessToken) -> RevocationMatch:
+        asked.append(token)
+        return RevocationMatch("blocked" if token.subject == "mallory" else None)
+
+    own = issuer(revoked=blocked)
+    refused("revoked", own.issue, "mallory", permissions=["orders:list"])
+    made = claims_of(own.issue("alice", permissions=["orders:list"], roles=["clerk"]))
+    told = asked[-1]
+    assert (ISSUER, "alice", "web", made["jti"], ("clerk",), NOW) == (
+        told.issuer, told.subject, told.client, told.token_id, told.roles, told.issued_at,
+    )  # fmt: skip
+    assert ["orders:create", "orders:list"] == sorted({grant.text for grant in told.permissions})
+    assert (made["scope"], made["exp"]) == (told.claims.get("scope", "orders:list"), told.expires_at)
+    refused("undecided", issuer(revoked=lambda _: 1 / 0 > 0).issue, "alice")
+
+
+# From a guard and from an authority.
+
+
+def test_a_guard_makes_its_own_issuer() -> None:
+    """The issuer marked OWN, with the policy, what tokens may be, and the others as issuers that it trusts."""
+    authority = Authority(policy=POLICY)
+    outside = {
+        "ISSUER": "https://idp.test",
+        "AUDIENCE": "orders",
+        "ALGORITHMS": ["ES256"],
+        "JWKS": {"keys": [KEY.public_jwk()]},
+        "CEILING": ["orders:list"],
+    }
+    own = {**authority.settings(AUDIENCE=["orders"], CEILING=["**"])}
+    whole = {"POLICY": own.pop("POLICY"), "CLAIMS": {"orders": {"MAX_LIFETIME": "1m", "claims": ["tenant"]}}}
+    with Guard({**whole, "ISSUERS": {"own": own, "idp": outside}}) as guard:
+        made = guard.issuer(authority.key, client="web")
+        assert guard.verifier.verify(made.issue("alice", permissions=["orders:list"], claims={"tenant": 1}))
+        assert ClaimPolicy(claims=frozenset({"tenant"}), max_lifetime=60) == made.claim_policy_for("orders")
+        foreign = Issuer("https://idp.test", KEY, audience="orders", client="spa").issue(
+            "42", permissions=["orders:list", "orders:create"]
+        )
+        child = guard.verifier.verify(made.narrow(foreign, ["orders:list"]))
+        assert ("idp:42", "idp:spa") == (child.subject, child.client)
+        refused("scope", made.narrow, foreign, ["orders:create"])
+    none = {**whole, "ISSUERS": {"a": outside, "b": {**outside, "ISSUER": "https://b.test"}}}
+    with Guard(none) as guard, pytest.raises(ConfigurationError, match="0 issuers are marked OWN"):
+        guard.issuer(KEY)
+
+
+@pytest.mark.parametrize("copies", [{}, {"org_id": "tenant"}])
+def test_a_binding_is_not_escaped_by_narrowing(copies: dict[str, str]) -> None:
+    """Whom the provider's own token does not reach, one of ours that was narrowed from it does not reach either."""
+    authority = Authority(policy=POLICY, clock=Clock())
+    partner = {
+        "ISSUER": "https://partner.test",
+        "AUDIENCE": "orders",
+        "ALGORITHMS": ["ES256"],
+        "JWKS": {"keys": [KEY.public_jwk()]},
+        "CEILING": ["orders:list"],
+        "COPY_CLAIMS": copies,
+    }
+    own = authority.settings(AUDIENCE=["orders"], CEILING=["**"])
+    bind = {"tenant": {"own": "tenant", "partner": "org_id"}}
+    settings = {"POLICY": own.pop("POLICY"), "BIND": bind, "ISSUERS": {"own": own, "partner": partner}}
+    body = {
+        "iss": "https://partner.test", "sub": "mallory", "aud": "orders", "client_id": "spa", "iat": NOW, "exp": NOW + 60,
+        "jti": "j", "scope": "orders:list", "org_id": "mallory-inc", "tenant": "victim-corp",
+    }  # fmt: skip
+    direct = sign(body, KEY)
+    with Guard(settings, clock=Clock()) as guard:
+        child = guard.issuer(authority.key).narrow(direct, ["orders:list"])
+
+        def reaches(token: str, tenant: str) -> bool:
+            return guard.check(f"Bearer {token}", all_of("orders:list"), {"tenant": tenant}, "GET /").passes
+
+        assert [False, True] == [reaches(direct, "victim-corp"), reaches(direct, "mallory-inc")]
+        assert [False, bool(copies)] == [reaches(child, "victim-corp"), reaches(child, "mallory-inc")]
+
+
+def test_a_guard_gives_its_issuer_no_client_of_another_issuer() -> None:
+    """`client=` is refused as in any other place."""
+    authority = Authority(policy=POLICY)
+    own = authority.settings(CEILING=["**"])
+    policy = own.pop("POLICY")
+    issuers = {"own": own, "partner": {**own, "ISSUER": "https://partner.test", "OWN": False}}
+    with (
+        Guard({"POLICY": policy, "ISSUERS": issuers}) as guard,
+        pytest.raises(ConfigurationError, match="begins with the name of another issuer"),
+    ):
+        guard.issuer(authority.key, client="partner:pc")
+
+
+def test_an_authority_is_an_issuer() -> None:
+    """Its tokens are those that its settings accept, also after a rotation; a provider's is none of ours."""
+    authority = Authority(policy=POLICY)
+    made = authority.issuer
+    with authority.guard() as guard:
+        assert "alice" == guard.verifier.verify(made.issue("alice")).subject
+    old = made.issue("alice", permissions=["orders:list"])
+    authority.rotate()
+    with authority.guard() as guard:
+        assert "alice" == guard.verifier.verify(made.issue("alice")).subject
+    with pytest.raises(InvalidToken):
+        made.narrow(old, ["orders:list"])
+    with pytest.raises(ConfigurationError, match="OWN"):
+        _ = Authority(like=authority.settings(OWN=False)).issuer
+    assert "60 s at most" in refused(
+        "lifetime",
+        Authority(like=authority.settings(CLAIMS={"https://api.test": {"max_lifetime": 60}})).issuer.issue,
+        "alice",
+        lifetime=61,
+    )
+
+
+# The bounds of what an issuer makes.
+
+PERMISSIONS = st.lists(
+    st.sampled_from(["orders:list", "orders:create", "orders:7:read", "orders:*:read", "**", "stock:take"]), max_size=6
+)
+
+
+@examples(100)
+@given(PERMISSIONS, st.lists(st.sampled_from(["clerk", "boss"]), max_size=2), st.booleans())
+def test_a_token_confers_what_was_asked_for(permissions: list[str], roles: list[str], compact: bool) -> None:
+    """Read back, a token has these permissions and roles, each once, in text or compact."""
+    own = issuer(compact=compact)
+    token: AccessToken = own.verify(own.issue("alice", permissions=permissions, roles=roles))
+    assert set(permissions) == {grant.text for grant in token.permissions if grant.role is None}
+    assert tuple(dict.fromkeys(roles)) == token.roles
+
+
+@pytest.mark.parametrize(
+    ("said", "claims"),
+    [
+        ("JWT_LP: CLAIMS is a mapping from an audience", ["orders"]),
+        ("JWT_LP: CLAIMS: orders: must be a table, not str", {"orders": "short"}),
+        ("JWT_LP: CLAIMS: orders.claim: unknown key; did you mean 'claims'?", {"orders": {"claim": ["tenant"]}}),
+        ("JWT_LP: CLAIMS: 'orders': may_call belongs in the policy file", {"orders": {"may_call": ["orders"]}}),
+    ],
+)
+def test_what_settings_may_not_say_of_tokens(said: str, claims: Any) -> None:
+    """What tokens may be is written as in the policy file, and each fault says where it stands."""
+    with pytest.raises(ConfigurationError) as caught:
+        Authority().guard(CLAIMS=claims)
+    assert str(caught.value).startswith(said)
+
+
+def test_settings_may_say_what_tokens_may_be() -> None:
+    """Keys are in upper or in lower case."""
+    with Authority().guard(CLAIMS={"orders": {"MAX_SIZE": 500, "wildcards": True}}) as guard:
+        assert ClaimPolicy(max_size=500, wildcards=True) == guard.settings.claims["orders"]

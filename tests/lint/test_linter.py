@@ -1,0 +1,722 @@
+"""What lint finds in tokens, what it does not find, and what it never says."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import traceback
+from datetime import UTC, date, datetime
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import naughty_strings
+from jwt_lp import ConfigurationError, GrammarError, JwtLpError, Policy, Settings
+from jwt_lp._support.json_nesting import MAX_DEPTH
+from jwt_lp.issuing.issuer import Issuer
+from jwt_lp.jose.signing import SigningKey, sign
+from jwt_lp.lint.linter import RULES, SEVERITIES, Exemption, LintFinding, LintOptions, LintReport, lint
+from jwt_lp.lint.unverified_token import MAX_INPUT, MAX_VALUES
+
+NOW = 1_800_000_000
+KEY = SigningKey.generate("ES256", kid="k1")
+POLICY = Policy.from_mapping(
+    {
+        "version": 1,
+        "permissions": {
+            "orders:read": {},
+            "orders:write": {},
+            "orders:{order_id}:ship": {},
+            "orders:purge": {"risk": "high"},
+            "orders:{order_id}:erase": {"risk": "high"},
+            "orders:fax": {"retired": True},
+        },
+        "roles": {
+            "clerk": {"grants": ["orders:read", "orders:write"], "from": ["realm:orders-clerk"]},
+            "keeper": {"grants": ["orders:*"]},
+        },
+        "audiences": {
+            "orders-api": {"may_call": ["billing"], "claims": ["tenant"]},
+            "gateway": {"may_call": ["billing"], "wildcards": True},
+            "billing": {},
+        },
+        "clients": {"orders-api": {"grants": ["orders:read"]}},
+    }
+)
+GOOD: MappingProxyType[str, Any] = MappingProxyType(
+    {
+        "iss": "https://issuer.test",
+        "sub": "alice",
+        "aud": "orders-api",
+        "client_id": "web",
+        "iat": NOW,
+        "exp": NOW + 300,
+        "jti": "5f0c6a1e",
+        "scope": "orders:read",
+    }
+)
+JWT = sign({"a": 1}, KEY)
+LONG_TEXT = "what somebody once wrote into a form and nobody has read ever since"
+
+
+def encoded(text: str | bytes) -> str:
+    raw = text.encode() if isinstance(text, str) else text
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def raw(payload: str | bytes, header: str | bytes = '{"alg":"ES256","typ":"at+jwt"}', signature: str = "c2ln") -> str:
+    return f"{encoded(header)}.{encoded(payload)}.{signature}"
+
+
+def token(*, typ: Any = "at+jwt", **changes: Any) -> str:
+    """A good token with these claims changed; None takes one out."""
+    return sign({name: value for name, value in {**GOOD, **changes}.items() if value is not None}, KEY, typ=typ)
+
+
+def found(made: object, policy: Policy = POLICY, options: LintOptions | None = None) -> list[tuple[str, str, str]]:
+    report = lint(made, now=NOW, policy=policy, options=options)
+    return [(each.id, each.severity, each.claim) for each in report.findings]
+
+
+def act(depth: int) -> dict[str, Any]:
+    actor: dict[str, Any] = {"sub": "c0"}
+    for level in range(1, depth):
+        actor = {"sub": f"c{level}", "act": actor}
+    return actor
+
+
+CASES = [
+    # how it is made
+    pytest.param(raw(json.dumps(dict(GOOD)), '{"alg":"none","typ":"at+jwt"}', ""), "alg-none error header.alg", id="none"),
+    pytest.param(raw(json.dumps(dict(GOOD)), '{"alg":"NoNe","typ":"at+jwt"}'), "alg-none error header.alg", id="NoNe"),
+    pytest.param(raw(json.dumps(dict(GOOD)), signature=""), "alg-none error header.alg", id="no signature"),
+    pytest.param(raw(json.dumps(dict(GOOD)), '{"typ":"at+jwt"}'), "alg-none error header.alg", id="no alg"),
+    pytest.param(token().rpartition(".")[0], "alg-none error header.alg", id="two parts"),
+    pytest.param(token(typ=None), "typ warning header.typ", id="no typ"),
+    pytest.param(token(typ="JWT"), "typ warning header.typ", id="typ JWT"),
+    pytest.param(token(typ="application/AT+JWT"), "", id="typ, long"),
+    pytest.param(raw(json.dumps(dict(GOOD))[:-1] + ',"scope":"a"}', '{"alg":"ES256","typ":"at+jwt"}'),
+                 "claim-twice error scope;permission-unknown warning scope", id="twice"),
+    pytest.param(token(nonce="n"), "not-access-token error nonce", id="nonce"),
+    pytest.param(token(at_hash="n"), "not-access-token error at_hash", id="at_hash"),
+    pytest.param(token(c_hash="n"), "not-access-token error c_hash", id="c_hash"),
+    pytest.param(token(s_hash="n"), "not-access-token error s_hash", id="s_hash"),
+    pytest.param(token(typ="at+jwt", token_use="id"), "not-access-token error token_use", id="Cognito's ID token"),
+    pytest.param(token(token_use="access"), "", id="Cognito's access token"),
+    pytest.param(raw(json.dumps({**GOOD, "typ": "Refresh"})), "not-access-token error typ", id="Keycloak's refresh token"),
+    pytest.param(raw(json.dumps({**GOOD, "typ": "Bearer"})), "", id="Keycloak's access token"),
+    # who, for whom
+    pytest.param(token(iss=None), "iss-missing error iss", id="no iss"),
+    pytest.param(token(iss=7), "iss-missing error iss", id="iss, a number"),
+    pytest.param(token(sub=None), "sub-missing error sub", id="no sub"),
+    pytest.param(token(sub=""), "sub-missing error sub", id="sub empty"),
+    pytest.param(token(sub="alice@example.com"), "sub-personal warning sub", id="sub, an address"),
+    pytest.param(token(sub="Alice Smith"), "sub-personal warning sub", id="sub, a name"),
+    pytest.param(token(sub="Zoë d'Arc-Núñez"), "sub-personal warning sub", id="sub, another name"),
+    pytest.param(token(sub="+44 20 7946 0958"), "sub-personal warning sub", id="sub, a phone"),
+    pytest.param(token(sub="6fa459ea-ee8a-3ca4-894e-db77e160355e"), "", id="sub, a UUID"),
+    pytest.param(token(sub="auth0|5f7c8ec7c33c6c004bbafe82"), "", id="sub of Auth0"),
+    pytest.param(token(sub="k3Xq9@clients"), "", id="sub of an application at Auth0"),
+    pytest.param(token(sub="partners:42"), "", id="sub, of another issuer"),
+    pytest.param(token(aud=None), "aud-missing error aud", id="no aud"),
+    pytest.param(token(aud=[]), "aud-missing error aud", id="aud, an empty list"),
+    pytest.param(token(aud=["a", "b"]), "aud-several warning aud", id="aud, two"),
+    pytest.param(token(aud=["a", "a"]), "", id="aud, twice the same"),
+    pytest.param(token(aud=["a"]), "", id="aud, a list of one"),
+    pytest.param(token(aud="*"), "aud-wildcard error aud", id="aud, a wildcard"),
+    pytest.param(token(aud=["a", "https://*.test"]), "aud-wildcard error aud", id="aud, a wildcard among two"),
+    pytest.param(token(client_id=None), "client-missing warning client_id", id="no client"),
+    pytest.param(token(client_id=None, azp="web"), "", id="azp"),
+    pytest.param(token(client_id=None, cid="web"), "", id="cid"),
+    pytest.param(token(client_id=None, appid="web"), "", id="appid"),
+    pytest.param(token(jti=None), "jti-missing warning jti", id="no jti"),
+    pytest.param(token(jti=None, uti="x"), "", id="uti"),
+    # dates
+    pytest.param(token(exp=None), "exp-missing error exp", id="no exp"),
+    pytest.param(token(iat=None), "iat-missing warning iat", id="no iat"),
+    pytest.param(token(iat=None, exp=NOW + 901), "iat-missing warning iat;lifetime-long warning exp", id="no iat, long"),
+    pytest.param(token(iat=NOW - 9000, exp=NOW - 8700), "", id="expired"),
+    pytest.param(token(exp=NOW + 900), "", id="15 minutes"),
+    pytest.param(token(exp=NOW + 901), "lifetime-long warning exp", id="longer than 15 minutes"),
+    pytest.param(token(exp=NOW + 3600), "lifetime-long warning exp", id="an hour"),
+    pytest.param(token(exp=NOW + 3601), "lifetime-long error exp", id="longer than an hour"),
+    pytest.param(token(exp=str(NOW)), "date-malformed error exp", id="exp, a text"),
+    pytest.param(token(iat=NOW * 1000), "date-malformed error iat", id="iat in milliseconds"),
+    pytest.param(token(nbf=True), "date-malformed error nbf", id="nbf, a boolean"),
+    pytest.param(token(nbf=NOW - 0.5), "", id="nbf, a fraction"),
+    pytest.param(raw(json.dumps({**GOOD, "exp": 1e999})), "date-malformed error exp", id="exp, infinite"),
+    pytest.param(raw(json.dumps(dict(GOOD)).replace(str(NOW + 300), "9" * 5000)),
+                 "date-malformed error exp;size error ", id="exp of 5000 digits"),
+    # how large
+    pytest.param(token(lineage={"iat": NOW, "ids": ["a"]}, act=act(4)), "", id="four actors"),
+    pytest.param(token(act=act(5)), "act-depth warning act", id="five actors"),
+    pytest.param(token(tenant="x" * 1000), "size warning ", id="over 1 KB"),
+    pytest.param(token(tenant="x" * 4000), "size error ", id="over 4 KB"),
+    # what it carries
+    pytest.param(token(password="hunter2"), "secret-claim error password", id="password"),
+    pytest.param(token(dbPassword="hunter2"), "secret-claim error dbPassword", id="dbPassword"),
+    pytest.param(token(refresh_token="opaque"), "secret-claim error refresh_token", id="refresh_token"),
+    pytest.param(token(api_key="k"), "secret-claim error api_key", id="api_key"),
+    pytest.param(token(APIKey=["k"]), "secret-claim error APIKey", id="APIKey"),
+    pytest.param(token(hash="5f4dcc3b"), "secret-claim error hash", id="hash"),
+    pytest.param(token(**{"https://shop.test/claims/client-secret": "s"}),
+                 "secret-claim error https://shop.test/claims/client-secret", id="secret at an address"),
+    pytest.param(token(cnf={"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}), "", id="cnf"),
+    pytest.param(token(cnf={"jwk": {"kty": "EC", "key": "k"}}), "", id="names in cnf are a key's"),
+    pytest.param(token(groups=["password"]), "", id="a group called password"),
+    pytest.param(token(role_scope={"token": "orders:read"}), "", id="a role called token"),
+    pytest.param(token(tenant=JWT), "secret-value error tenant", id="a JWT"),
+    pytest.param(token(tenant=f"Bearer {JWT}"), "secret-value error tenant", id="a JWT with Bearer"),
+    pytest.param(token(tenant="eyJx and 1.2.3"), "", id="hardly a JWT"),
+    pytest.param(token(tenant="-----BEGIN EC PRIVATE KEY-----\nMIG"), "secret-value error tenant", id="a private key"),
+    pytest.param(token(tenant="-----BEGIN PUBLIC KEY-----\nMIG"), "", id="a public key"),
+    pytest.param(token(tenant="$2b$12$abcdefghijklmnopqrstuv"), "secret-value error tenant", id="bcrypt"),
+    pytest.param(token(tenant="$argon2id$v=19$m=65536$c2FsdA"), "secret-value error tenant", id="argon2"),
+    pytest.param(token(tenant="pbkdf2_sha256$600000$c2FsdA$aGFzaA"), "secret-value error tenant", id="Django's hash"),
+    pytest.param(token(tenant="{SSHA}0123456789abcdef"), "secret-value error tenant", id="LDAP's hash"),
+    pytest.param(token(tenant="AKIAIOSFODNN7EXAMPLE"), "secret-value error tenant", id="a key of AWS"),
+    pytest.param(token(tenant="d41d8cd98f00b204e9800998ecf8427e"), "", id="an id in hexadecimal"),
+    pytest.param(token(act={"sub": f"{JWT}"}), "secret-value error act.sub", id="a JWT at depth"),
+    *(
+        pytest.param(token(**{name: "x"}), f"pii-claim warning {name}", id=name)
+        for name in (
+            *("email", "name", "given_name", "family_name", "phone_number", "birthdate", "picture", "gender"),
+            *("user_email", "givenName", "ssn", "national_id", "passport_number", "iban", "date-of-birth", "upn"),
+        )
+    ),
+    pytest.param(token(address={"country": "FR"}), "pii-claim warning address", id="address"),
+    pytest.param(token(tenant={"contact": {"email": "x"}}), "pii-claim warning tenant.contact.email", id="email at depth"),
+    pytest.param(token(tenant=[[{"phone": 1}, {"phone": 2}, {"a": 1}]]), "pii-claim warning tenant.phone", id="in a list"),
+    pytest.param(token(email_verified=True, tenant={"email": None, "name": "", "phone": 0, "password": False}),
+                 "dead-claim warning email_verified;nested-claim note tenant", id="nothing is said of anybody"),
+    pytest.param(token(tenant="mail alice@example.com!"), "pii-value warning tenant", id="an address"),
+    pytest.param(token(tenant="alice@example"), "", id="no address"),
+    pytest.param(token(tenant=["a", "alice@example.com"]), "pii-value warning tenant", id="an address in a list"),
+    pytest.param(token(tenant="4111 1111 1111 1111"), "pii-value warning tenant", id="a card"),
+    pytest.param(token(tenant=4111111111111111), "pii-value warning tenant", id="a card as a number"),
+    pytest.param(token(tenant="378282246310005"), "pii-value warning tenant", id="another card"),
+    pytest.param(token(tenant="4111 1111 1111 1112"), "", id="a wrong check digit"),
+    pytest.param(token(tenant=NOW * 1000), "", id="milliseconds are no card"),
+    pytest.param(token(tenant="0000000000000000"), "", id="zeros are no card"),
+    pytest.param(token(tenant="pay DE89 3704 0044 0532 0130 00"), "pii-value warning tenant", id="an IBAN"),
+    pytest.param(token(tenant="GB82WEST12345698765432"), "pii-value warning tenant", id="another IBAN"),
+    pytest.param(token(tenant="from NL91 ABNA 0417 1643 00 TO US"), "pii-value warning tenant", id="an IBAN in a text"),
+    pytest.param(token(tenant="GB83WEST12345698765432"), "", id="a wrong checksum"),
+    pytest.param(token(tenant="EE96FCC23425BE7C9F4A98DD"), "", id="an id in capitals is no IBAN"),
+    pytest.param(token(tenant="+49 (30) 901820"), "pii-value warning tenant", id="a phone"),
+    pytest.param(token(tenant="+01:00"), "", id="a time zone is no phone"),
+    pytest.param(token(sub_id={"format": "iss_sub", "iss": "https://idp.test", "sub": "a@example.com"}),
+                 "pii-value warning sub_id.sub", id="the subject of another issuer"),
+    pytest.param(token(scope="orders:alice@example.com:ship"), "pii-value warning scope", id="an address in a permission"),
+    *(
+        pytest.param(token(**{name: value}), f"superuser error {name}", id=f"{name} {value}")
+        for name, value in [("admin", True), ("is_superuser", 1), ("root", "true"), ("isAdmin", True)]
+    ),
+    pytest.param(token(tenant={"admin": True}), "superuser error tenant.admin", id="admin at depth"),
+    pytest.param(token(admin=False), "dead-claim warning admin", id="no admin"),
+    pytest.param(token(colour="red"), "dead-claim warning colour", id="nobody reads it"),
+    pytest.param(token(aud="billing", tenant="acme"), "dead-claim warning tenant", id="nobody there reads it"),
+    pytest.param(token(tenant="acme"), "", id="the audience reads it"),
+    pytest.param(token(tenant={"id": 7}), "nested-claim note tenant", id="an object"),
+    pytest.param(token(tenant=[{"id": 7}]), "nested-claim note tenant", id="a list of objects"),
+    pytest.param(token(tenant=["a", {}]), "", id="nothing in the object"),
+    pytest.param(token(authorization_details=[{"type": "pay"}], cnf={"jkt": "x"}), "", id="objects that have a standard"),
+    pytest.param(token(tenant=LONG_TEXT), "free-text note tenant", id="prose"),
+    pytest.param(token(tenant=LONG_TEXT[:63]), "", id="short prose"),
+    pytest.param(token(tenant="x" * 64), "", id="long, and no prose"),
+    # what it holds
+    pytest.param(token(scope="orders:*"), "permission-wildcard warning scope;cnf-missing note scope", id="a wildcard"),
+    pytest.param(token(scope="orders:*", cnf={"jkt": "x"}), "permission-wildcard warning scope", id="a bound wildcard"),
+    pytest.param(token(scope=None, roles=["*"]), "permission-wildcard error roles", id="all roles"),
+    pytest.param(token(scope="**", cnf={"jkt": "x"}), "permission-wildcard error scope", id="all permissions"),
+    pytest.param(token(scope=None, role_scope={"clerk": "orders:*"}, cnf={"jkt": "x"}),
+                 "permission-wildcard warning role_scope", id="a wildcard through a role"),
+    pytest.param(token(realm_access={"roles": ["orders.*"]}), "permission-wildcard warning realm_access.roles", id="realm"),
+    pytest.param(token(resource_access={"shop": {"roles": ["a/*"]}, "x": 1}),
+                 "permission-wildcard warning resource_access.roles", id="client roles"),
+    pytest.param(token(**{"https://shop.test/roles": ["a:*"]}),
+                 "dead-claim warning https://shop.test/roles;permission-wildcard warning https://shop.test/roles",
+                 id="roles at an address"),
+    pytest.param(token(groups=["5*s"]), "", id="a star in a name"),
+    pytest.param(token(scope="orders:sell"), "permission-unknown warning scope", id="unknown"),
+    pytest.param(token(scp=["orders:read", "x"]), "permission-unknown warning scp", id="unknown, of Okta"),
+    pytest.param(token(scope="openid email orders:7:ship"), "", id="a template's instance, and OpenID's scopes"),
+    pytest.param(token(scope="orders:fax"), "permission-retired warning scope", id="retired"),
+    pytest.param(token(scope="orders:purge"), "cnf-missing note scope", id="high risk"),
+    pytest.param(token(scope="orders:7:erase"), "cnf-missing note scope", id="high risk, a template's instance"),
+    pytest.param(token(scope=None, roles=["keeper"]), "cnf-missing note roles", id="high risk through a role"),
+    pytest.param(token(scope="orders:purge", cnf={"jkt": "x"}), "", id="high risk, bound"),
+    pytest.param(token(roles=["clerk"]), "role-and-permissions warning scope", id="role and permission"),
+    pytest.param(token(realm_access={"roles": ["orders-clerk"]}), "role-and-permissions warning scope", id="outside role"),
+    pytest.param(token(scope="orders:7:ship", roles=["clerk"]), "", id="role and another permission"),
+    pytest.param(token(scope=None, cperm=POLICY.encode(["orders:read"])), "", id="compact"),
+    pytest.param(token(scope=None, cperm="Q" + POLICY.encode(["orders:read"])[1:]),
+                 "compact-unreadable error cperm", id="compact, no such encoding"),
+    pytest.param(token(scope=None, cperm=[1]), "compact-unreadable error cperm", id="compact, no text"),
+    pytest.param(token(scope=None, cperm=Policy.from_mapping({"version": 1, "permissions": {"a:b": {}}}).encode(["a:b"])),
+                 "compact-unreadable error cperm", id="compact, another catalogue"),
+    pytest.param(token(scope=7, scp=[7], role_scope="x", realm_access=7, resource_access=7), "", id="odd shapes"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("made", "expected"), CASES)
+def test_what_is_found(made: str, expected: str) -> None:
+    """Each token trips what it was made to trip, and nothing else."""
+    assert sorted(filter(None, expected.split(";"))) == sorted(" ".join(each) for each in found(made))
+
+
+def test_every_rule_is_tripped() -> None:
+    """No rule is without a token that breaks it."""
+    tripped = {each.split(" ")[0] for case in CASES for each in str(case.values[1]).split(";")} - {""}
+    assert RULES.keys() - tripped == {"permission-unasked", "permission-unused", "exemption-expired"}
+
+
+def test_a_good_token_has_no_finding() -> None:
+    """What an issuer should make is left alone, with a policy and without one."""
+    assert [] == found(token())
+    assert [] == found(token(), Policy())
+    assert None is lint(token(), now=NOW).worst
+
+
+def issued() -> list[tuple[str, str]]:
+    """What our own issuer makes by default, and of a token of another issuer."""
+    issuer = Issuer(
+        "https://issuer.test", KEY, policy=POLICY, audience="orders-api", client="web", compact=True, clock=lambda: NOW
+    )
+    first = issuer.issue("alice", roles=["clerk"], permissions=["orders:7:ship"])
+    child = issuer.narrow(first, ["orders:read"], audience="billing", actor="orders-api")
+    return [
+        ("permissions", issuer.issue("alice", permissions=["orders:read", "orders:7:ship"])),
+        ("a UUID", issuer.issue("6fa459ea-ee8a-3ca4-894e-db77e160355e", permissions=["orders:read"])),
+        ("a role", first),
+        ("compact", issuer.issue("alice", permissions=["orders:read", "orders:write"])),
+        ("narrowed", child),
+        ("narrowed again", issuer.narrow(child, ["orders:read"])),
+        ("a claim on the list", issuer.issue("alice", permissions=["orders:read"], claims={"tenant": "acme"})),
+    ]
+
+
+@pytest.mark.parametrize("made", [pytest.param(made, id=name) for name, made in issued()])
+def test_our_own_tokens_have_no_finding(made: str) -> None:
+    """Whatever our issuer makes of what its policy allows is as small as it has to be."""
+    assert [] == found(made)
+
+
+def test_nor_have_those_of_an_issuer_without_a_policy() -> None:
+    """Without a catalogue every permission is as good as another."""
+    issuer = Issuer("https://issuer.test", KEY, audience="orders-api", client="web", clock=lambda: NOW)
+    assert [] == found(issuer.issue("alice", permissions=["any:thing"]), Policy())
+
+
+def test_what_no_route_asks_for() -> None:
+    """Given what routes ask for, a permission that none of them asks for is named; a template asks for each of its own."""
+    options = LintOptions(required=["orders:{id}:ship", "orders:write"])
+    assert [("permission-unasked", "warning", "scope")] == found(token(aud="billing"), options=options)
+    assert [] == found(token(scope="orders:7:ship orders:write"), options=options)
+    assert [] == found(token(scope=None, cperm=POLICY.encode(["orders:write"])), options=options)
+
+
+def test_what_a_service_that_is_called_may_ask_for() -> None:
+    """Where the policy lets the audience call others, it is a note: their routes are not known."""
+    options = LintOptions(required=["orders:write"])
+    assert [("permission-unasked", "note", "scope")] == found(token(aud="gateway"), options=options)
+    several = token(aud=["gateway", "orders-api"])
+    assert ("permission-unasked", "warning", "scope") in found(several, options=options)
+
+
+def test_wildcards_that_the_policy_allows() -> None:
+    """They are no finding where they are the one audience's, unless they are for everything or no permissions."""
+    bound = {"cnf": {"jkt": "x"}}
+    assert [] == found(token(aud="gateway", scope="orders:*", role_scope={"x": "orders:*"}, **bound))
+    assert [("permission-wildcard", "error", "scope")] == found(token(aud=["gateway"], scope="**", **bound))
+    assert [("permission-wildcard", "warning", "roles")] == found(token(aud="gateway", roles=["a:*"], **bound))
+    several = found(token(aud=["gateway", "x"], scope="orders:*", **bound))
+    assert ("permission-wildcard", "warning", "scope") in several
+    assert [("permission-wildcard", "warning", "scope")] == found(token(scope="orders:*", **bound))
+
+
+def test_what_the_subject_never_used() -> None:
+    """Given what was used, the rest is named; a wildcard is used where any of it was."""
+    options = LintOptions(used=["orders:write"])
+    assert [("permission-unused", "warning", "scope")] == found(token(), options=options)
+    assert [] == found(token(scope="orders:write"), options=options)
+    bound = token(scope="orders:*", cnf={"jkt": "x"})
+    assert [("permission-wildcard", "warning", "scope")] == found(bound, options=options)
+
+
+def test_each_permission_is_at_fault_once() -> None:
+    """What is unknown is not unasked as well, and what nobody asks for is not unused as well."""
+    (finding,) = lint(token(scope="x"), now=NOW, policy=POLICY, options=LintOptions(required=[], used=[])).findings
+    assert "permission-unknown" == finding.id
+    (finding,) = lint(token(), now=NOW, policy=POLICY, options=LintOptions(required=[], used=[])).findings
+    assert "permission-unasked" == finding.id
+
+
+def test_permissions_are_told_by_their_place() -> None:
+    """A message says how many, and which by number; it has no permission in it."""
+    scope = " ".join(["orders:read", *(f"x{number}" for number in range(10))])
+    (finding,) = lint(token(scope=scope), now=NOW, policy=POLICY).findings
+    assert "10 of 11 permissions in scope: not in the catalogue (number 2, 3, 4, 5, 6, 7, 8, 9 and 2 more)" == (
+        finding.message
+    )
+
+
+def test_more_claims_are_read() -> None:
+    """A claim that the options name is read by somebody."""
+    assert [] == found(token(colour="red"), options=LintOptions(read=frozenset({"colour"})))
+
+
+def test_without_a_catalogue_compact_permissions_are_left_alone() -> None:
+    """Only what cannot be of any catalogue is named."""
+    compact = POLICY.encode(["orders:read"])
+    assert [] == found(token(scope=None, cperm=compact), Policy())
+    assert [("compact-unreadable", "error", "cperm")] == found(token(cperm="?"), Policy())
+
+
+def test_a_finding_has_a_remedy_and_characters() -> None:
+    """A finding says where, what is wrong, what it costs and what to do."""
+    (finding,) = lint(token(colour="red"), now=NOW).findings
+    expected = LintFinding(
+        "dead-claim", "warning", "colour", "no verifier reads colour", RULES["dead-claim"].remedy, 20
+    )
+    assert expected == finding
+
+
+@given(name=st.text(max_size=12), value=st.recursive(st.none() | st.text() | st.integers() | st.floats(allow_nan=False),
+       lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=5),
+       escaped=st.booleans())  # fmt: skip
+@example(name="\x7f", value=None, escaped=False)
+def test_characters_are_what_is_saved(name: str, value: object, escaped: bool) -> None:
+    """Without the claim the token is shorter by exactly so many characters."""
+
+    def size(claims: dict[str, object]) -> int:
+        text = json.dumps(claims, separators=(",", ":"), ensure_ascii=escaped)
+        return len(raw(text.encode("utf-8", "surrogatepass")))
+
+    claims = {each: said for each, said in GOOD.items() if each != name}
+    text = json.dumps({**claims, name: value}, separators=(",", ":"), ensure_ascii=escaped)
+    made = raw(text.encode("utf-8", "surrogatepass"))
+    findings = [each for each in lint(made, now=NOW).findings if each.id == "dead-claim"]
+    assert [size({**claims, name: value}) - size(claims)] * len(findings) == [each.characters for each in findings]
+
+
+def test_what_could_be_saved_counts_each_claim_once() -> None:
+    """Two findings of one claim do not save its characters twice."""
+    one = LintFinding("a", "error", "scope", "", "", 10)
+    report = LintReport((one, one._replace(characters=4), one._replace(claim="email", characters=1)), 100)
+    assert 11 == report.saved
+
+
+def test_the_worst_stands_first() -> None:
+    """Errors before warnings before notes, and `reaches` asks for at least."""
+    report = lint(token(scope="orders:purge", colour="red", exp=None), now=NOW, policy=POLICY)
+    assert ["error", "warning", "note"] == [each.severity for each in report.findings]
+    assert [True, True, True] == [report.reaches(each) for each in SEVERITIES]
+    note = lint(token(scope="orders:purge"), now=NOW, policy=POLICY)
+    assert [False, False, True] == [note.reaches(each) for each in SEVERITIES]
+    assert not lint(token(), now=NOW).reaches("note")
+
+
+# -- options
+
+
+def options(**said: Any) -> LintOptions:
+    return LintOptions.from_mapping(said)
+
+
+def test_a_severity_is_what_the_operator_says() -> None:
+    """A rule is worse or milder for one service than for another, or off, and that it is off is told."""
+    made = token(jti=None, tenant="x" * 4000)
+    read = options(severity={"jti-missing": "error", "size": "off"})
+    report = lint(made, now=NOW, policy=POLICY, options=read)
+    assert [("jti-missing", "error")] == [(each.id, each.severity) for each in report.findings]
+    assert ("size",) == report.off == read.off
+
+
+def test_an_exemption_holds_until_the_end_of_its_day() -> None:
+    """It is counted, and never shown as clean; from the next day on it counts no more and is a finding itself."""
+    day = datetime.fromtimestamp(NOW, UTC).date()
+    read = LintOptions(exempt=(Exemption("pii-claim", day, "support desk", "email"),))
+    made = token(email="x", name="y", colour="z")
+    report = lint(made, now=NOW, policy=POLICY, options=read)
+    assert ["pii-claim name", "dead-claim colour"] == [f"{each.id} {each.claim}" for each in report.findings]
+    assert [("pii-claim", "email", "support desk")] == [
+        (each.finding.id, each.finding.claim, each.exemption.reason) for each in report.exempt
+    ]
+    late = lint(made, now=NOW + 86400, policy=POLICY, options=read)
+    assert () == late.exempt
+    assert ["pii-claim email", "pii-claim name", "dead-claim colour", "exemption-expired email"] == [
+        f"{each.id} {each.claim}" for each in late.findings
+    ]
+    assert () == read.current(NOW + 86400).exempt
+
+
+def test_an_exemption_is_for_what_stands_in_its_claim() -> None:
+    """One for a claim covers what is below it, and no other that begins alike; one without is for all."""
+    made = token(tenant={"email": "x"}, tenant_email="x")
+    until = date(2999, 1, 1)
+    one = LintOptions(exempt=(Exemption("pii-claim", until, "r", "tenant"),))
+    assert [("pii-claim", "warning", "tenant_email")] == found(made, options=one)
+    assert [] == found(made, options=LintOptions(exempt=(Exemption("pii-claim", until, "r"),)))
+    assert 2 == len(found(made, options=LintOptions(exempt=(Exemption("pii-value", until, "r"),))))
+
+
+def test_options_are_read() -> None:
+    """Keys may be in capitals, dates are dates or texts."""
+    exempt = [
+        {"id": "pii-claim", "claim": "email", "until": "2027-03-31", "reason": "support desk"},
+        {"id": "size", "until": date(2027, 1, 1), "reason": "they will be compact"},
+    ]
+    expected = LintOptions(
+        severity={"size": "off"},
+        read=frozenset({"tenant"}),
+        exempt=(
+            Exemption("pii-claim", date(2027, 3, 31), "support desk", "email"),
+            Exemption("size", date(2027, 1, 1), "they will be compact"),
+        ),
+    )
+    assert expected == options(SEVERITY={"size": "off"}, Read=["tenant"], exempt=exempt)
+    assert LintOptions() == options()
+
+
+EXEMPT = {"id": "size", "until": "2027-03-31", "reason": "r"}
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        pytest.param([], "LINT: must be a table, not list", id="no table"),
+        pytest.param({"severities": {}}, "LINT.severities: unknown key; did you mean 'severity'?", id="key"),
+        pytest.param(
+            {"severity": {"pii-clam": "off"}}, "LINT.severity.pii-clam: unknown key; did you mean 'pii-claim'?", id="id"
+        ),
+        pytest.param(
+            {"severity": {"size": "warn"}},
+            "LINT.severity.size: must be one of error, warning, note, off; did you mean 'warning'?",
+            id="severity",
+        ),
+        pytest.param({"severity": 7}, "LINT.severity: must be a table, not int", id="severities"),
+        pytest.param({"read": "tenant"}, "LINT.read: must be a list of strings, not str", id="read"),
+        pytest.param({"exempt": EXEMPT}, "LINT.exempt: must be a list of tables, not dict", id="no list"),
+        pytest.param(
+            {"exempt": [{**EXEMPT, "id": "sice"}]},
+            "LINT.exempt[0].id: there is no check 'sice'; did you mean 'size'?",
+            id="exempt id",
+        ),
+        pytest.param(
+            {"exempt": [{**EXEMPT, "til": "2027-03-31"}]},
+            "LINT.exempt[0].til: unknown key; did you mean 'until'?",
+            id="exempt key",
+        ),
+        pytest.param(
+            {"exempt": [{**EXEMPT, "reason": " "}]},
+            'LINT.exempt[0].reason: needs a reason, such as "the support desk reads it until it is moved"',
+            id="reason",
+        ),
+        *(
+            pytest.param(
+                {"exempt": [{**EXEMPT, "until": until}]},
+                "LINT.exempt[0].until: needs its last day, such as 2027-03-31",
+                id=f"until {until}",
+            )
+            for until in (None, "", "soon", 2027, datetime(2027, 1, 1, tzinfo=UTC))
+        ),
+    ],
+)
+def test_options_at_fault(said: object, fault: str) -> None:
+    """Every fault is told with its place, and the nearest that there is."""
+    with pytest.raises(ConfigurationError) as caught:
+        LintOptions.from_mapping(said)
+    assert (fault,) == caught.value.faults
+
+
+SETTINGS = {
+    "ISSUER": "https://login.example.com/",
+    "AUDIENCE": "a",
+    "ALGORITHMS": ["ES256"],
+    "JWKS": {"keys": [KEY.public_jwk()]},
+}
+
+
+def test_the_settings_have_options() -> None:
+    """`LINT` in the settings is read with all else."""
+    found = Settings.from_mapping({**SETTINGS, "LINT": {"severity": {"size": "off"}}}, environ={})
+    assert LintOptions(severity={"size": "off"}) == found.lint
+    assert LintOptions() == Settings.from_mapping(SETTINGS, environ={}).lint
+
+
+def test_the_settings_tell_the_faults_of_options() -> None:
+    """Faults of `LINT` stand among the others."""
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_mapping({**SETTINGS, "EXPLAIN": 7, "LINT": {"severity": 7}}, environ={})
+    assert ("JWT_LP: EXPLAIN is True or False", "JWT_LP: LINT.severity: must be a table, not int") == (
+        caught.value.faults
+    )
+
+
+# -- what is read, and what is not
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param(token().encode(), id="bytes"),
+        pytest.param(f" Bearer  {token()}\n", id="Bearer"),
+        pytest.param(f"Authorization: bearer {token()}", id="a header"),
+        pytest.param(token().replace(".", "=.", 1), id="padding"),
+        pytest.param(raw(b"\xef\xbb\xbf " + json.dumps(dict(GOOD)).encode()), id="a BOM"),
+    ],
+)
+def test_it_is_lenient(made: object) -> None:
+    """What a verifier would not take is looked at all the same."""
+    assert [] == found(made)
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        pytest.param(7, "a token is text, not int", id="no text"),
+        pytest.param("", "it is not a JWT: a JWT has three parts separated by dots", id="empty"),
+        pytest.param("a.b.c.d", "it is not a JWT: a JWT has three parts separated by dots", id="four parts"),
+        pytest.param("a.b.c.d.e", "it is encrypted (JWE): its content cannot be read", id="JWE"),
+        pytest.param("é.e30.", "it is not a JWT: its header is not base64url", id="letters"),
+        pytest.param("eyJ9x.e30.", "it is not a JWT: its header is not base64url", id="length"),
+        pytest.param("e30.W10.", "it is not a JWT: its payload is not a JSON object", id="an array"),
+        pytest.param(raw("{"), "it is not a JWT: its payload is not a JSON object", id="no JSON"),
+        pytest.param(raw("{}", "[]"), "it is not a JWT: its header is not a JSON object", id="header"),
+        pytest.param(raw('{"a":' * 40 + "1" + "}" * 40), f"its payload is nested deeper than {MAX_DEPTH}", id="deep"),
+        pytest.param("[" * 2 * MAX_INPUT, f"it is longer than {MAX_INPUT} characters", id="long"),
+        pytest.param(
+            raw(json.dumps({"a": [0] * MAX_VALUES, "b": 1})),
+            f"its payload has more than {MAX_VALUES} values",
+            id="many",
+        ),
+    ],
+)
+def test_what_is_no_jwt(made: object, why: str) -> None:
+    """It is a GrammarError, whose words are ours alone."""
+    with pytest.raises(GrammarError) as caught:
+        lint(made, now=NOW)
+    assert why == str(caught.value)
+
+
+def test_brackets_in_texts_are_no_depth() -> None:
+    """Only what the JSON nests counts."""
+    assert [] == found(token(tenant="[{" * 40 + '"\\'))
+
+
+def test_an_error_keeps_no_token() -> None:
+    """Neither a frame of ours nor a context holds what was read, for whoever shows a traceback's locals."""
+    payload = '{"sub":"marked-subject'
+    with pytest.raises(GrammarError) as caught:
+        lint(raw(payload), now=NOW)
+    frames = traceback.walk_tb(caught.value.__traceback__)
+    ours = [frame.f_locals for frame, _ in frames if "jwt_lp" in frame.f_code.co_filename.split("/")]
+    assert [] == [each for each in ours if encoded(payload) in repr(each) or "marked" in repr(each)]
+    assert None is caught.value.__context__
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param('{"a":"' + "eyJ" * 60_000 + '"}', id="eyJ"),
+        pytest.param('{"a":"' + "4" * 180_000 + '"}', id="digits"),
+        pytest.param('{"a":"' + "4 " * 90_000 + '"}', id="digits and blanks"),
+        pytest.param('{"a":"' + "a@" * 90_000 + '"}', id="at"),
+        pytest.param('{"a":"' + "a@" + "a." * 90_000 + '"}', id="a long domain"),
+        pytest.param('{"a":"' + "DE89 " * 36_000 + '"}', id="IBAN"),
+        pytest.param('{"a":"' + "+1" * 90_000 + '"}', id="phones"),
+        pytest.param('{"sub":"' + "a " * 90_000 + '"}', id="a long name"),
+        pytest.param('{"' + "aA" * 90_000 + '":1}', id="a long word"),
+        pytest.param('{"scope":"' + "orders:* " * 20_000 + '"}', id="wildcards"),
+        pytest.param('{"scope":"' + "orders:7:ship " * 12_000 + '"}', id="permissions"),
+        pytest.param('{"a":"' + '\\"' * 80_000 + '"}', id="quotes"),
+        pytest.param('{"a":' + "[" * 180_000, id="brackets"),
+        pytest.param("{" + ",".join(f'"k{number}":""' for number in range(9_000)) + "}", id="claims"),
+        pytest.param('{"a":[' + ",".join(['{"email":1}'] * 4_000) + "]}", id="objects"),
+    ],
+)
+def test_whatever_it_says_costs_little(payload: str) -> None:
+    """No token that is read at all takes long, whatever it was made for."""
+    made = raw(payload)
+    started = time.process_time()
+    naughty_strings.result_or_error(
+        lambda: found(made, options=LintOptions(required=["a:b"], used=["a:b"])), GrammarError
+    )
+    assert time.process_time() - started < 3
+
+
+def test_a_megabyte_is_refused_at_once() -> None:
+    """What is too long is not looked at."""
+    made = raw("{" + " " * 1_000_000 + "}")
+    started = time.process_time()
+    with pytest.raises(GrammarError):
+        lint(made, now=NOW)
+    assert time.process_time() - started < 0.1
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200) | st.builds(raw, st.text() | st.binary(), st.text()))
+def test_nothing_else_is_raised(made: object) -> None:
+    """Whatever it is given, lint answers, or refuses with an error of ours."""
+    naughty_strings.result_or_error(lambda: lint(made, now=NOW, policy=POLICY), JwtLpError)
+
+
+def test_naughty_strings_are_claims_like_others() -> None:
+    """As a name, as a value and as a permission."""
+    for text in naughty_strings.load_strings():
+        made = raw(json.dumps({**GOOD, text: text, "scope": text, "roles": [text], "tenant": {text: [text]}}))
+        assert isinstance(lint(made, now=NOW, policy=POLICY), LintReport)
+
+
+MARK = "QJX"
+MARKED = st.text(max_size=8).map(lambda text: f"{text}{MARK}") | st.sampled_from(
+    [f"{MARK}@example.com", f"{MARK} 4111111111111111", f"orders:{MARK}", f"{MARK}:*", f"eyJ{MARK}.eyJ.{MARK}", f"{MARK} " * 20]
+)  # fmt: skip
+VALUES = st.recursive(
+    MARKED,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["email", "x"]), inner, max_size=3),
+)
+NAMES = st.sampled_from(
+    [
+        *(
+            *GOOD,
+            "email",
+            "password",
+            "nonce",
+            "roles",
+            "permissions",
+            "cperm",
+            "role_scope",
+            "act",
+            "sub_id",
+            "lineage",
+        ),
+        *("cnf", "admin", "nbf", "colour", "tenant", "realm_access", "resource_access", "typ", "token_use"),
+    ]
+)
+
+
+@given(
+    claims=st.dictionaries(NAMES, VALUES, max_size=8),
+    header=st.dictionaries(st.sampled_from(["typ", "alg", "kid"]), VALUES),
+)
+def test_no_value_is_ever_said(claims: dict[str, object], header: dict[str, object]) -> None:
+    """Findings name claims and never what they hold."""
+    made = raw(json.dumps({**GOOD, **claims}), json.dumps(header))
+    assert MARK not in repr(lint(made, now=NOW, policy=POLICY, options=LintOptions(required=[], used=[])))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [f"{MARK}@example.com", f"eyJ{MARK}.eyJ.{MARK}", MARK * 50, "4111111111111111"],
+    ids=["mail", "JWT", "long", "card"],
+)
+def test_a_name_that_is_a_value_is_not_said(name: str) -> None:
+    """Where the name of a claim is itself somebody's data, only its length is told."""
+    said = repr(lint(token(tenant={name: {"email": "x"}}, **{name: 1}), now=NOW))
+    assert name not in said
+    assert f"({len(name)} characters)" in said

@@ -1,0 +1,146 @@
+"""A store in this process's memory, for tests of what stands on a store: the same promises, no database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import count
+from threading import RLock
+from typing import Any
+
+from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry
+from jwt_lp.stores import DayRow, MonthRow, ProcessHeartbeat, RequestedPermission, UsageBatch, UsageSummary, Use
+from jwt_lp.stores.summation import max_days, sum_by_month
+
+_IDS = count()
+
+
+class MemoryStore:
+    """What `Recordable`, `Source` and the account ask of a store. `down` is what it raises, while it is."""
+
+    name = "memory"
+
+    def __init__(self, page: int = 1000) -> None:
+        self.down: Exception | None = None
+        self.counts: Counter[Use] = Counter()
+        self.batches: list[UsageBatch] = []
+        self.standing: dict[str, tuple[int, RevocationEntry]] = {}
+        self.lifted: dict[str, tuple[int, RevocationEntry]] = {}
+        self.received_heartbeats: list[ProcessHeartbeat] = []
+        self.sequence = 0
+        self.closed = False
+        self.asked = 0
+        self._page = page
+        self._ids: set[str] = set()
+        self._lock = RLock()
+
+    def revoke(self, entries: Sequence[RevocationEntry], *, at: float, by: str = "") -> int:
+        with self._lock:
+            for entry in entries:
+                self.sequence += 1
+                self.standing[entry.id] = self.sequence, replace(entry, at=at)
+            return self.sequence
+
+    def lift(self, ids: Sequence[str], *, at: float) -> int:
+        with self._lock:
+            for each in ids:
+                self.sequence += 1
+                self.lifted[each] = self.sequence, self.standing.pop(each)[1]
+            return self.sequence
+
+    def changes(self, since: int) -> RevocationChanges:
+        self._heard()
+        if self.down is not None:
+            raise self.down
+        with self._lock:
+            later = sorted(
+                [(at, entry, True) for at, entry in self.standing.values() if at > since]
+                + [(at, entry, False) for at, entry in self.lifted.values() if at > since],
+                key=lambda each: each[0],
+            )
+            page = later[: self._page]
+            touched = {entry.key for _, entry, stands in page if not stands}
+            entries = [entry for _, entry, stands in page if stands]
+            entries += [entry for _, entry in self.standing.values() if entry.key in touched]
+            sequence = page[-1][0] if page else self.sequence
+            return RevocationChanges(sequence, tuple(touched), tuple(entries), len(later) > len(page))
+
+    def _heard(self) -> None:
+        self.asked += 1
+
+    def record(self, batch: UsageBatch) -> bool:
+        if self.down is not None:
+            raise self.down
+        with self._lock:
+            if batch.id in self._ids:
+                return False
+            self._ids.add(batch.id)
+            self.batches.append(batch)
+            for use, (number, _) in batch.uses.items():
+                self.counts[use] += number
+            return True
+
+    def record_heartbeat(self, beat: ProcessHeartbeat) -> None:
+        if self.down is not None:
+            raise self.down
+        self.received_heartbeats.append(beat)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class ReviewedStore(MemoryStore):
+    """What a review reads as well; how often it was asked for changes it does not say."""
+
+    def __init__(self, page: int = 1000) -> None:
+        super().__init__(page)
+        del self.asked
+
+    def _heard(self) -> None:
+        pass
+
+    def summary(self, *, until: str, since: str | None = None, issuer: str | None = None) -> Iterator[UsageSummary]:
+        found: dict[tuple[str, ...], list[tuple[str, int]]] = {}
+        for use, number in self.counts.items():
+            if (since or "") <= use.day <= until and issuer in (None, use.issuer):
+                key = tuple(getattr(use, name) for name in UsageSummary._fields[:7])
+                found.setdefault(key, []).append((use.day, number))
+        for key, rows in sorted(found.items()):
+            first, last = min(rows)[0], max(rows)[0]
+            uses = sum(number for _, number in rows)
+            yield UsageSummary._make((*key, uses, max_days(len(rows), first, last), first, last))
+
+    def requested_permissions(self, *, until: str) -> Iterator[RequestedPermission]:
+        found: dict[tuple[str, ...], Counter[str]] = {}
+        days: dict[tuple[str, ...], str] = {}
+        for use, number in self.counts.items():
+            if use.day <= until:
+                key = tuple(getattr(use, name) for name in RequestedPermission._fields[:5])
+                found.setdefault(key, Counter())[use.outcome] += number
+                days[key] = max(days.get(key, ""), use.day)
+        for key, counted in sorted(found.items()):
+            refused = counted["denied"] + counted["revoked"]
+            yield RequestedPermission._make((*key, counted["granted"], refused, days[key]))
+
+    def months(self, *, until: str) -> Iterator[MonthRow]:
+        return sum_by_month(sorted((use.day, use.outcome, n) for use, n in self.counts.items() if use.day <= until))
+
+    def days(
+        self, *, until: str, issuer: str | None = None, subjects: Iterable[tuple[str, str]] | None = None
+    ) -> Iterator[DayRow]:
+        wanted = None if subjects is None else set(subjects)
+        for row in sorted(
+            {
+                DayRow(use.issuer, use.subject, use.grant or use.permission, use.day)
+                for use in self.counts
+                if use.day <= until and use.outcome == "granted" and issuer in (None, use.issuer)
+            }
+        ):
+            if wanted is None or (row.issuer, row.subject) in wanted:
+                yield row
+
+
+def entry(of: Any, name: str, issuer: str = "https://authority.test", **more: Any) -> RevocationEntry:
+    """An entry with an id of its own."""
+    return RevocationEntry(id=f"e{next(_IDS)}", of=of, issuer=issuer, name=name, **more)

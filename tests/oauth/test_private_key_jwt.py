@@ -1,0 +1,261 @@
+"""How a client proves who it is by an assertion that it signs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+from typing import Any
+
+import pytest
+
+from jwks_server import KeyServer
+from jwt_lp import ClientRefused, ConfigurationError, JwksKeys, KeysUnavailable, PrivateKeyJwt, StaticKeys
+from jwt_lp.jose.signing import SigningKey, sign
+from jwt_lp.oauth import private_key_jwt as assertions
+from jwt_lp.oauth.private_key_jwt import ASSERTION_TYPE
+
+NOW = 1_800_000_000.0
+ISSUER = "https://issuer.test"
+ENDPOINT = "https://issuer.test/oauth/token"
+KEY = SigningKey.generate("ES256", kid="k1")
+OTHER = SigningKey.generate("ES256", kid="k1")
+SECRET = SigningKey.generate("HS256", kid="s1")
+GOOD: dict[str, Any] = {"iss": "shop", "sub": "shop", "aud": ISSUER, "exp": NOW + 60, "iat": NOW, "jti": "j1"}
+
+
+def made(key: SigningKey = KEY, typ: str | None = "JWT", **changes: Any) -> str:
+    claims = {name: value for name, value in {**GOOD, **changes}.items() if value is not ...}
+    return sign(claims, key, typ=typ)
+
+
+def form(assertion: str, **more: str) -> dict[str, list[str]]:
+    said = {"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion, **more}
+    return {name: [value] for name, value in said.items()}
+
+
+def method(now: Any = lambda: NOW, **more: Any) -> PrivateKeyJwt:
+    keys: dict[str, Any] = {
+        "shop": {"keys": [KEY.public_jwk()]},
+        "web": StaticKeys.from_jwks({"keys": [KEY.public_jwk()]}),
+    }
+    return PrivateKeyJwt({**keys, "old": {"keys": [SECRET.public_jwk()]}}, [ISSUER, ENDPOINT], clock=now, **more)
+
+
+@pytest.mark.parametrize(
+    "assertion",
+    [
+        pytest.param(made(), id="the issuer as its audience"),
+        pytest.param(made(aud=ENDPOINT), id="the endpoint as its audience"),
+        pytest.param(made(typ=None), id="no typ"),
+        pytest.param(made(typ="client-authentication+jwt"), id="the typ of RFC 7523bis"),
+        pytest.param(made(typ="application/JWT"), id="the typ with its prefix"),
+        pytest.param(made(iat=...), id="no iat"),
+        pytest.param(made(exp=NOW + 309), id="five minutes and a little"),
+        pytest.param(made(iat=NOW + 9, nbf=NOW + 9), id="a clock that is a little ahead"),
+    ],
+)
+def test_a_client_is_known_by_its_assertion(assertion: str) -> None:
+    """What the client signed for us proves it, with and without its id beside it."""
+    assert "shop" == method().authenticate(form(assertion), [])
+    assert "shop" == method().authenticate(form(assertion, client_id="shop"), [])
+
+
+@pytest.mark.parametrize(
+    ("assertion", "cause"),
+    [
+        pytest.param("", "malformed", id="empty"),
+        pytest.param("junk", "malformed", id="junk"),
+        pytest.param(made(OTHER), "signature", id="another key"),
+        pytest.param(made(iss="web", sub="shop"), "subject", id="another subject"),
+        pytest.param(made(sub=...), "subject", id="no subject"),
+        pytest.param(made(iss="nobody", sub="nobody"), "issuer", id="an unknown client"),
+        pytest.param(made(iss=["shop"]), "issuer", id="a list of issuers"),
+        pytest.param(made(iss=...), "issuer", id="no issuer"),
+        pytest.param(made(aud=...), "audience", id="no audience"),
+        pytest.param(made(aud="https://other.test"), "audience", id="another audience"),
+        pytest.param(made(aud=ISSUER + "/"), "audience", id="nearly our audience"),
+        pytest.param(made(aud=[ISSUER]), "audience", id="a list"),
+        pytest.param(made(aud=[ISSUER, "https://other.test"]), "audience", id="ours and another"),
+        pytest.param(made(exp=...), "date", id="no end"),
+        pytest.param(made(exp="soon"), "date", id="an end that is no date"),
+        pytest.param(made(exp=True), "date", id="an end that is no number"),
+        pytest.param(made(exp=1e300), "date", id="an end beyond all dates"),
+        pytest.param(made(exp=NOW), "expired", id="expired"),
+        pytest.param(made(exp=NOW + 311), "lifetime", id="too long"),
+        pytest.param(made(iat=NOW + 11), "not_yet_valid", id="issued in the future"),
+        pytest.param(made(nbf=NOW + 11), "not_yet_valid", id="not yet valid"),
+        pytest.param(made(nbf="now"), "date", id="a date that is none"),
+        pytest.param(made(jti=...), "jti", id="no jti"),
+        pytest.param(made(jti=""), "jti", id="an empty jti"),
+        pytest.param(made(jti=7), "jti", id="a jti that is no string"),
+        pytest.param(made(jti="j" * 257), "jti", id="a long jti"),
+        pytest.param(made(typ="at+jwt"), "typ", id="an access token"),
+        pytest.param(made(SECRET, iss="old", sub="old"), "algorithm", id="a shared secret"),
+        pytest.param(made(SigningKey.generate("ES256", kid="k2")), "unknown_key", id="an unknown key"),
+    ],
+)
+def test_what_proves_nothing_is_refused(assertion: str, cause: str) -> None:
+    """Each rule of RFC 7523, section 3, and of 7523bis has its own cause in the log, and one error for the client."""
+    with pytest.raises(ClientRefused) as caught:
+        method().authenticate(form(assertion), [])
+    assert ("invalid_client", cause) == (caught.value.error, caught.value.cause)
+    frames = list(traceback.walk_tb(caught.value.__traceback__))[1:]
+    shown = [repr(value) for frame, _ in frames for name, value in frame.f_locals.items() if name != "form"]
+    assert assertion == "" or [] == [text for text in shown if assertion in text]
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [({"client_id": "web"}, "client_id"), ({"client_assertion_type": "jwt"}, "assertion_type")],
+)
+def test_the_form_agrees_with_the_assertion(changes: dict[str, str], cause: str) -> None:
+    """Another client's id, or another kind of assertion, beside a good one is refused."""
+    with pytest.raises(ClientRefused) as caught:
+        method().authenticate(form(made(), **changes), [])
+    assert ("invalid_client", cause) == (caught.value.error, caught.value.cause)
+
+
+def test_an_assertion_serves_once() -> None:
+    """The same one is refused a second time, for as long as it lives; another client may use the same jti."""
+    now = [NOW]
+    ours = method(lambda: now[0])
+    assert "shop" == ours.authenticate(form(made()), [])
+    assert "web" == ours.authenticate(form(made(iss="web", sub="web")), [])
+    for now[0] in (NOW, NOW + 59):
+        with pytest.raises(ClientRefused, match="replayed"):
+            ours.authenticate(form(made()), [])
+    now[0] = NOW + 60
+    with pytest.raises(ClientRefused, match="expired"):
+        ours.authenticate(form(made()), [])
+    assert "shop" == ours.authenticate(form(made(exp=NOW + 90)), [])
+
+
+@pytest.mark.parametrize("back", [0.5, 1, 59, 3600])
+def test_an_assertion_serves_once_though_the_clock_is_put_back(back: float) -> None:
+    """What ended, and was forgotten, is not taken again because the clock says that it lives; what ends later is."""
+    now = [NOW]
+    ours = method(lambda: now[0])
+    assert "shop" == ours.authenticate(form(made()), [])
+    now[0] = NOW + 60
+    assert "shop" == ours.authenticate(form(made(jti="j2", exp=NOW + 90)), [])
+    now[0] = NOW + 60 - back
+    for jti, end in (("j1", 60), ("j2", 90)):
+        with pytest.raises(ClientRefused, match=r"replayed|lifetime|not_yet_valid"):
+            ours.authenticate(form(made(jti=jti, exp=NOW + end)), [])
+    now[0] = NOW + 59
+    assert "shop" == ours.authenticate(form(made(jti="j3", exp=NOW + 61)), [])
+    assert "web" == ours.authenticate(form(made(iss="web", sub="web", exp=NOW + 60)), [])
+
+
+def test_an_assertion_serves_once_though_the_clock_jumps_ahead() -> None:
+    """While the clock is ahead nothing serves twice, nor when it is put right; what is new then passes."""
+    now = [NOW]
+    ours = method(lambda: now[0])
+    assert "shop" == ours.authenticate(form(made()), [])
+    now[0] = NOW + 86400
+    ahead = made(jti="j2", iat=now[0], exp=now[0] + 60)
+    assert "shop" == ours.authenticate(form(ahead), [])
+    with pytest.raises(ClientRefused, match="replayed"):
+        ours.authenticate(form(ahead), [])
+    now[0] = NOW + 30
+    with pytest.raises(ClientRefused, match="replayed"):
+        ours.authenticate(form(made()), [])
+    assert "shop" == ours.authenticate(form(made(jti="j3", exp=NOW + 90)), [])
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork_while_something_is_remembered_blocks_no_child() -> None:
+    """A lock that the parent held when it was copied stops nothing in the child, which remembers what its parent did."""
+    ours = method()
+    ours.authenticate(form(made()), [])
+    with ours._replay_caches["shop"]._lock.get():
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(10)
+            try:
+                ours.authenticate(form(made(jti="j2")), [])
+                ours.authenticate(form(made()), [])
+            except ClientRefused as error:
+                os._exit(0 if error.cause == "replayed" else 1)
+            finally:
+                os._exit(2)
+    assert 0 == os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_refused_assertion_is_not_remembered() -> None:
+    """Nobody uses up another's jti: only what is genuine counts."""
+    ours = method()
+    for assertion in (made(OTHER), made(aud="https://other.test")):
+        with pytest.raises(ClientRefused):
+            ours.authenticate(form(assertion), [])
+    assert "shop" == ours.authenticate(form(made()), [])
+
+
+def test_a_full_memory_refuses_and_never_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client with too many assertions has to wait, others have not, and what was seen stays seen."""
+    monkeypatch.setattr(assertions, "MAX_REMEMBERED", 2)
+    now = [NOW]
+    ours = method(lambda: now[0])
+    ours.authenticate(form(made(jti="a")), [])
+    ours.authenticate(form(made(jti="b", exp=NOW + 30)), [])
+    with pytest.raises(ClientRefused) as caught:
+        ours.authenticate(form(made(jti="c")), [])
+    assert ("temporarily_unavailable", "assertions_full") == (caught.value.error, caught.value.cause)
+    assert "web" == ours.authenticate(form(made(iss="web", sub="web")), [])
+    now[0] = NOW + 30
+    assert "shop" == ours.authenticate(form(made(jti="c")), [])
+    with pytest.raises(ClientRefused, match="replayed"):
+        ours.authenticate(form(made(jti="a")), [])
+
+
+def test_processes_can_share_what_they_remember() -> None:
+    """`once` is told a key for each client's jti and until when it matters, and its answer counts.
+
+    That is an hour longer than the assertion lives: so far the clock can be put back and nothing serves twice.
+    """
+    asked: list[tuple[str, float]] = []
+
+    def once(key: str, until: float) -> bool:
+        asked.append((key, until))
+        return len(asked) == 1
+
+    ours = method(once=once)
+    assert "shop" == ours.authenticate(form(made()), [])
+    with pytest.raises(ClientRefused, match="replayed"):
+        ours.authenticate(form(made(iss="web", sub="web")), [])
+    assert [NOW + 60 + 3600] * 2 == [until for _, until in asked]
+    assert 2 == len({key for key, _ in asked})
+    assert all(len(key) == 64 for key, _ in asked)
+
+
+def test_a_clients_keys_are_fetched() -> None:
+    """A client's published keys are read when they are needed; where they cannot be had, that is what is said."""
+    with KeyServer(KEY.public_jwk()) as server:
+        keys = JwksKeys(server.url, algorithms=["ES256"])
+        ours = PrivateKeyJwt({"shop": keys}, ISSUER, clock=lambda: NOW)
+        assert "shop" == ours.authenticate(form(made()), [])
+    gone = PrivateKeyJwt({"shop": JwksKeys(server.url, algorithms=["ES256"])}, ISSUER, clock=lambda: NOW)
+    with pytest.raises(KeysUnavailable):
+        gone.authenticate(form(made()), [])
+
+
+@pytest.mark.parametrize(
+    ("keys", "audience", "fault"),
+    [
+        ({"": {"keys": []}}, ISSUER, "a client id is"),
+        ({"shop": {"keys": []}}, ISSUER, "the client 'shop': the key set has no key"),
+        ({"shop": {"keys": [KEY.public_jwk()]}}, [], "an assertion needs an audience"),
+        ({"shop": {"keys": [KEY.public_jwk()]}}, "", "an assertion needs an audience"),
+    ],
+)
+def test_what_cannot_work_is_an_error_at_start(keys: Any, audience: Any, fault: str) -> None:
+    """A client without keys or a name, and an endpoint without a name, stop the start."""
+    with pytest.raises(ConfigurationError, match=fault):
+        PrivateKeyJwt(keys, audience)
+
+
+def test_a_repr_shows_nothing() -> None:
+    """The method says how many clients it knows."""
+    assert "<PrivateKeyJwt of 3 clients>" == repr(method())

@@ -1,0 +1,183 @@
+"""A plan that is shown, applied, verified and undone."""
+
+from __future__ import annotations
+
+import pytest
+
+from jwt_lp import Policy, all_of
+from jwt_lp.errors import PolicyError, StoreError
+from jwt_lp.review.plan import frozen_plan
+from jwt_lp.review.plan.application import PolicyFileChanged, apply, journal_path, preview, undo
+from jwt_lp.review.plan.verification import plan_entries, verify
+from jwt_lp.stores import open_store
+from jwt_lp.testing.authority import Authority
+from review_factory import ISSUER, LATER, at, make_finding, make_review, make_use, record_uses
+
+pytest.importorskip("sqlalchemy")
+pytest.importorskip("tomlkit")
+
+POLICY = """version = 1
+# who may do what
+[roles.clerk]  # the counter
+grants = [
+  "orders:list",  # everybody
+  # rarely
+  "orders:read",
+  "reports:*",
+]
+[roles.auditor]
+grants = ["orders:export"]
+"""
+NOW = at(LATER)
+ASKED = ("orders:list", "orders:read", "orders:export", "reports:a", "reports:b")
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store that knows one issuer."""
+    found = open_store(f"sqlite:///{tmp_path}/a.db")
+    found.migrate()
+    record_uses(found, make_use("orders:list", "2026-10-01", "zoe"))
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def policy(tmp_path):
+    """The policy file."""
+    path = tmp_path / "least-privilege.toml"
+    path.write_text(POLICY)
+    return path
+
+
+def planned(policy, *findings, **more):
+    return frozen_plan.from_review(make_review(*findings, policy=Policy.load(policy), **more), now=NOW)
+
+
+def decisions(store, policy):
+    """What everybody may do: with a policy as it was read before, and as it is now."""
+    found = []
+    for text in (POLICY, policy.read_text()):
+        path = policy.with_name("live.toml")
+        path.write_text(text)
+        authority = Authority(policy=str(path))
+        with authority.guard(STORE=store.name) as guard:
+            for subject, permissions, roles in (
+                ("alice", ["orders:*"], []),
+                ("bob", [], ["clerk"]),
+                ("eve", ["orders:read"], ["clerk", "auditor"]),
+            ):
+                token = guard.authenticate(authority.headers(subject, permissions, roles)["Authorization"]).token
+                found.append([guard.can(token, all_of(each)) for each in ASKED])
+    return found
+
+
+ROLE = make_finding("clerk", of="role", members=2)
+NARROW = make_finding("clerk", "reports:*", of="role", proposal="narrow", instead=("reports:a",), members=2)
+
+
+def test_apply_and_undo(store, policy, tmp_path):
+    """After both the file is the same bytes and every decision as before; in between live tokens lose it at once."""
+    plan, journal, before = (
+        planned(policy, ROLE, NARROW, make_finding()),
+        tmp_path / "p.journal",
+        decisions(store, policy),
+    )
+    done = apply(plan, store, policy, journal=journal, now=NOW, by="carol")
+    between = decisions(store, policy)
+    assert [True, False, True, False, False] == between[0]
+    assert [True, False, False, True, False] == between[1]
+    assert between[:3] == between[3:]
+    assert "# rarely" in policy.read_text()
+    assert "# the counter" in policy.read_text()
+    assert done.difference is not None
+    assert [each.entry.id for each in plan_entries(store)] == [each.id for each in done.difference.entries]
+    assert 0o600 == journal.stat().st_mode & 0o777
+    undone = undo(journal, store, now=NOW + 9, by="dave")
+    assert (POLICY.encode(), before, str(policy)) == (policy.read_bytes(), decisions(store, policy), undone.path)
+    assert [] == list(plan_entries(store))
+    again = apply(plan, store, policy, journal=journal, now=NOW + 20, by="carol")
+    assert len(done.difference.entries) == again.entries
+
+
+class BrokenStore:
+    """A store that fails where it is told to."""
+
+    def __init__(self, store):
+        self._store = store
+
+    def revoke(self, entries, **more):
+        raise StoreError("down")
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+
+def test_what_was_broken_off_is_finished_once(store, policy, tmp_path):
+    """Applying again does the rest, and a third time is refused."""
+    plan, journal = planned(policy, ROLE), tmp_path / "p.journal"
+    with pytest.raises(StoreError):
+        apply(plan, BrokenStore(store), policy, journal=journal, now=NOW, by="carol")
+    assert POLICY == policy.read_text()
+    done = apply(plan, store, policy, journal=journal, now=NOW, by="carol")
+    assert (True, True, 1) == (done.resumed, done.policy, len(list(plan_entries(store))))
+    with pytest.raises(PolicyError, match="applied already"):
+        apply(plan, store, policy, journal=journal, now=NOW, by="carol")
+
+
+def test_a_policy_that_moved_is_refused(store, policy, tmp_path):
+    """Before applying, and before undoing; nothing is changed then."""
+    plan, journal = planned(policy, ROLE), tmp_path / "p.journal"
+    policy.write_text(POLICY.replace("orders:export", "orders:x"))
+    with pytest.raises(PolicyError, match="has changed since the review"):
+        apply(plan, store, policy, journal=journal, now=NOW, by="carol")
+    policy.write_text(POLICY)
+    apply(plan, store, policy, journal=journal, now=NOW, by="carol")
+    policy.write_text(policy.read_text() + "# more\n")
+    with pytest.raises(PolicyFileChanged) as caught:
+        undo(journal, store, now=NOW, by="carol")
+    assert '+  "orders:read",' in caught.value.lines
+    assert 1 == len(undo(journal, store, now=NOW, by="carol", policy=False).lifted)
+
+
+def reasons(found):
+    return [each.reason.partition(",")[0] for each in found.dropped]
+
+
+def test_what_was_used_since_is_left_out(store, policy):
+    """The same way, or another that stays."""
+    record_uses(
+        store, make_use("orders:read", "2026-11-05"), make_use("orders:read", "2026-11-05", "bob", grant="orders:*")
+    )
+    found = preview(planned(policy, make_finding(), make_finding("bob"), make_finding("eve")), store, POLICY, now=NOW)
+    assert ["eve"] == [item.name for item in found.items]
+    assert ["orders:read was used on 2026-11-05", "orders:read was used on 2026-11-05 through orders:*"] == reasons(
+        found
+    )
+
+
+def test_guards_of_applying(store, policy, tmp_path):
+    """The last holder of a population of tokens only with a flag; the cap; a name that is a key."""
+    plan = planned(policy, make_finding(guards=("last holder",)), source="tokens")
+    assert ["nobody else was seen to hold it"] == reasons(preview(plan, store, POLICY, now=NOW))
+    assert 1 == len(preview(plan, store, POLICY, now=NOW, even_last_holder=True).items)
+    keyed = planned(policy, make_finding("h:" + "a" * 22))
+    assert ["the store names subjects by a key (SUBJECTS)"] == reasons(preview(keyed, store, POLICY, now=NOW))
+    many = planned(policy, make_finding("clerk", of="role", members=300))
+    with pytest.raises(PolicyError, match="300 grants would be revoked, and at most 250 may be at once"):
+        apply(many, store, policy, journal=tmp_path / "j", now=NOW, by="carol")
+
+
+def test_verify(store, policy, tmp_path):
+    """What was used, refused and granted again since."""
+    from jwt_lp.stores import ObservedGrant
+
+    plan, journal = planned(policy, make_finding(), make_finding("bob")), journal_path(tmp_path / "p")
+    apply(plan, store, policy, journal=journal, now=NOW, by="carol")
+    assert [True, True] == [each.is_effective for each in verify(plan, journal, store)]
+    record_uses(store, make_use("orders:read", "2026-11-12", "bob"), count=3)
+    record_uses(store, make_use("orders:read", "2026-11-12", grant="", outcome="revoked"), count=2,
+           observed_grants=(ObservedGrant(ISSUER, "alice", "", "", "orders:read", "2026-11-13"),))  # fmt: skip
+    assert [(0, 2, "2026-11-13"), (3, 0, "")] == [
+        (x.used, x.refused, x.held_again) for x in verify(plan, journal, store)
+    ]

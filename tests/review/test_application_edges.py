@@ -1,0 +1,602 @@
+"""What applying, undoing and verifying do where something is in the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import replace
+
+import pytest
+import tomlkit
+
+from jwt_lp import Policy
+from jwt_lp._support.file_lock import hold_lock, lock_path
+from jwt_lp.errors import ConfigurationError, PolicyError
+from jwt_lp.review.plan import application, frozen_plan
+from jwt_lp.review.plan.application import PolicyFileChanged, apply, prepare_undo, preview, undo
+from jwt_lp.review.plan.plan_journal import append_entry, journal_path, read_status
+from jwt_lp.review.plan.policy_editor import edit_policy, parse_policy, read_bytes, write_atomically
+from jwt_lp.review.plan.preview import PlanPreview
+from jwt_lp.review.plan.verification import verify
+from jwt_lp.stores import HeldGrant, ObservedGrant, open_store
+from review_factory import DAY, ISSUER, LATER, at, make_finding, make_review, make_use, record_uses
+
+POLICY = """version = 1
+[permissions]
+"orders:list" = {}
+"orders:read" = {}
+"reports:a" = {}
+"reports:b" = {}
+"exports:a" = {}
+# who may do what
+[roles.clerk]
+grants = ["orders:list", "orders:read", "reports:*"]
+[roles.chief]
+includes = ["clerk"]
+grants = ["orders:list"]
+[roles.desk]
+grants = ["exports:*", "orders:read"]
+"""
+NOW = at(LATER)
+AFTER = NOW + 3 * 86400
+
+
+def _after(days: int) -> str:
+    return f"2026-11-{10 + days:02}"
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store that knows one issuer."""
+    found = open_store(f"sqlite:///{tmp_path}/a.db")
+    found.migrate()
+    record_uses(found, make_use("orders:list", "2026-10-01", "zoe"))
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def policy(tmp_path):
+    """The policy file."""
+    path = tmp_path / "least-privilege.toml"
+    path.write_text(POLICY)
+    return path
+
+
+@pytest.fixture
+def journal(tmp_path):
+    """Where the plan's journal is."""
+    return journal_path(tmp_path / "q.plan")
+
+
+def _planned(*findings, policy=None, **more):
+    loaded = None if policy is None else Policy.load(policy)
+    return frozen_plan.from_review(make_review(*findings, policy=loaded, **more), now=NOW)
+
+
+def _apply(plan, store, journal, policy=None, **more):
+    return apply(plan, store, policy, journal=journal, now=NOW, by="carol", **more)
+
+
+def _verified(plan, journal, store):
+    return {each.item.id: each for each in verify(plan, journal, store)}
+
+
+def test_a_policy_that_is_no_toml_is_refused(store, policy, journal) -> None:
+    """Neither what cannot be parsed nor what is no text is edited."""
+    with pytest.raises(ConfigurationError, match="not TOML"):
+        parse_policy("version = ")
+    plan = _planned(make_finding("clerk", of="role", members=2), policy=policy)
+    policy.write_bytes(b"\xff\xfe")
+    with pytest.raises(PolicyError, match="not UTF-8"):
+        _apply(plan, store, journal, policy)
+
+
+def test_without_tomlkit_the_command_that_brings_it_is_named(monkeypatch) -> None:
+    """A library that is missing is named with its extra."""
+    monkeypatch.setitem(sys.modules, "tomlkit", None)
+    with pytest.raises(ConfigurationError, match=r"jwt-lp\[cli\]"):
+        edit_policy(POLICY, {("clerk", "orders:read"): ()})
+
+
+def test_an_edit_that_does_something_else_is_refused(monkeypatch) -> None:
+    """Whatever a library makes of a layout: what is written says what was meant, and never allows more."""
+    monkeypatch.setattr(tomlkit, "dumps", lambda _: POLICY)
+    with pytest.raises(ConfigurationError, match="by hand"):
+        edit_policy(POLICY, {("clerk", "orders:read"): ()})
+    monkeypatch.undo()
+    with pytest.raises(ConfigurationError, match="would allow more"):
+        edit_policy(POLICY, {("clerk", "orders:read"): ("reports:**",)})
+
+
+def test_a_grant_is_narrowed_in_its_place(policy) -> None:
+    """What is put in stands where the pattern stood, and nothing stands twice."""
+    made = edit_policy(POLICY, {("clerk", "reports:*"): ("reports:a", "orders:list", "reports:b")})
+    assert '["orders:list", "orders:read", "reports:a", "reports:b"]' in made
+    assert "# who may do what" in made
+
+
+def test_files_that_cannot_be_read_or_written_are_named(tmp_path) -> None:
+    """An error of the system says which file, and leaves nothing behind."""
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        read_bytes(tmp_path / "nonesuch")
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        write_atomically(tmp_path / "no" / "such" / "folder", b"")
+    policy = tmp_path / "p.toml"
+    policy.write_text(POLICY)
+    with pytest.raises(ConfigurationError):
+        write_atomically(policy, b"version = 2", policy=True)
+    assert POLICY == policy.read_text()
+    assert ["p.toml"] == [each.name for each in tmp_path.iterdir()]
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        write_atomically(tmp_path / "folder", b"")
+    with pytest.raises(ConfigurationError, match="is not a file"):
+        write_atomically(tmp_path / "folder", b"", mode=0o600)
+    assert ["folder", "p.toml"] == sorted(each.name for each in tmp_path.iterdir())
+
+
+def test_a_linked_policy_stays_a_link_and_keeps_its_mode(tmp_path) -> None:
+    """What is deployed through a link is edited where it leads, with the mode it has."""
+    real = tmp_path / "real.toml"
+    real.write_text(POLICY)
+    real.chmod(0o640)
+    link = tmp_path / "least-privilege.toml"
+    link.symlink_to(real)
+    write_atomically(link, POLICY.replace("orders", "carts").encode(), policy=True)
+    assert link.is_symlink()
+    assert "carts:list" in real.read_text()
+    assert 0o640 == real.stat().st_mode & 0o777
+
+
+def test_a_journal_that_was_broken_off_is_read_to_there(journal) -> None:
+    """Half a line is nothing that was done; what is whole but no journal is refused, with its line."""
+    assert "new" == read_status(journal).state
+    journal.write_text('{"what": "inte')
+    append_entry(journal, "undone", at=NOW, by="carol")
+    assert "undone" == read_status(journal).state
+    for content, fault in (
+        ("[]\n", "line 1: not a journal"),
+        ('{"what": "nonesuch"}\n', "line 1: not a journal"),
+        ('{"what": "done"}\n', "lacks what it should say"),
+        ('{"what": "intent", "at": 1, "by": ""}\n', "lacks what it should say"),
+    ):
+        journal.write_text(content)
+        with pytest.raises(ConfigurationError, match=fault):
+            read_status(journal)
+    journal.write_bytes(b"\xff")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        read_status(journal)
+
+
+def test_a_journal_that_cannot_be_written_stops_everything(store, tmp_path) -> None:
+    """What cannot be undone is not done."""
+    with pytest.raises(ConfigurationError, match="cannot be locked"):
+        _apply(_planned(make_finding()), store, tmp_path / "no" / "folder.journal")
+    assert [] == list(store.revocations())
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        append_entry(tmp_path / "no" / "folder.journal", "done", at=NOW, by="carol")
+
+
+def test_a_journal_of_another_plan_is_not_written_over(store, journal) -> None:
+    """A plan is not applied beside what was done for another, nor twice, nor undone twice."""
+    plan = _planned(make_finding())
+    _apply(plan, store, journal)
+    with pytest.raises(PolicyError, match="another plan"):
+        _apply(_planned(make_finding("bob")), store, journal)
+    with pytest.raises(PolicyError, match="applied already"):
+        _apply(plan, store, journal)
+    append_entry(journal, "undoing", at=NOW, by="carol")
+    with pytest.raises(PolicyError, match="half undone"):
+        _apply(plan, store, journal)
+    undo(journal, store, now=NOW, by="carol")
+    with pytest.raises(PolicyError, match="no applied plan is left"):
+        undo(journal, store, now=NOW, by="carol")
+
+
+def test_a_plan_that_has_nothing_to_do_is_refused(store, journal) -> None:
+    """Where everything was used since, nothing is written."""
+    record_uses(store, make_use("orders:read", _after(0)))
+    with pytest.raises(PolicyError, match="no item of the plan is left"):
+        _apply(_planned(make_finding()), store, journal)
+    found = preview(_planned(make_finding()), store, None, now=NOW)
+    assert not found
+    assert isinstance(found, PlanPreview)
+    assert "after the review" in found.dropped[0].reason
+
+
+def test_a_crash_before_the_policy_was_written_is_finished(store, policy, journal) -> None:
+    """What was begun is finished when it is applied again, and written once; a hand's edit in between stops it."""
+    plan = _planned(
+        make_finding("clerk", of="role", members=2), make_finding("chief", "orders:read", of="role"), policy=policy
+    )
+    found = preview(plan, store, POLICY, now=NOW)
+    assert found
+    _apply(plan, store, journal, policy)
+    written = journal.read_text().splitlines()
+    policy.write_text(POLICY)
+    journal.write_text(f"{written[0]}\n")
+    policy.write_text(f"{POLICY}# mine\n")
+    with pytest.raises(PolicyFileChanged, match="while the plan was applied"):
+        _apply(plan, store, journal, policy)
+    policy.write_text(POLICY)
+    again = _apply(plan, store, journal, policy)
+    assert (True, True, 0) == (again.resumed, again.policy, again.entries)
+    assert '"orders:read"' not in policy.read_text().split("[roles")[1]
+
+
+def test_an_edit_by_hand_in_the_last_moment_is_not_written_over(store, policy, journal, monkeypatch) -> None:
+    """An editor asks for no lock: what the file holds is compared again just before it is replaced."""
+    plan = _planned(make_finding("desk", "exports:*", of="role", members=2), policy=policy)
+    mine = f"{POLICY}# mine\n"
+    load = Policy.load
+
+    def edit(path):
+        policy.write_text(mine)
+        return load(path)
+
+    # Of all that happens before the file is replaced, the last.
+    with monkeypatch.context() as patched:
+        patched.setattr(Policy, "load", edit)
+        with pytest.raises(PolicyFileChanged, match="while the plan was applied"):
+            _apply(plan, store, journal, policy)
+    assert ("begun", mine) == (read_status(journal).state, policy.read_text())
+    policy.write_text(POLICY)
+    assert _apply(plan, store, journal, policy).resumed
+    with monkeypatch.context() as patched:
+        patched.setattr(Policy, "load", edit)
+        with pytest.raises(PolicyFileChanged, match="--leave-policy"):
+            undo(journal, store, now=NOW, by="dave")
+    assert mine == policy.read_text()
+    undo(journal, store, now=NOW, by="dave", policy=False)
+    assert {"least-privilege.toml", "a.db", "q.plan.journal"} == {
+        each.name for each in policy.parent.iterdir() if not each.name.startswith("a.db-")
+    }
+
+
+def test_a_policy_file_that_another_process_edits_is_left_alone(store, policy, journal, monkeypatch) -> None:
+    """Nothing is done, and who is at it is said; what edits no policy file waits for nobody who does."""
+    monkeypatch.setattr(application, "WAIT", 0.1)
+    role = _planned(make_finding("desk", "exports:*", of="role", members=2), policy=policy)
+    busy = rf"least-privilege.toml is being changed by process {os.getpid()} on .*waited 0.1 s"
+    with hold_lock(lock_path(policy), "it", wait=0):
+        with pytest.raises(PolicyError, match=busy):
+            _apply(role, store, journal, policy)
+        assert ("new", POLICY, []) == (read_status(journal).state, policy.read_text(), list(store.revocations()))
+        _apply(_planned(make_finding(), policy=policy), store, journal.with_name("s.plan.journal"), policy)
+    _apply(role, store, journal, policy)
+    edited = policy.read_text()
+    with hold_lock(lock_path(policy), "it", wait=0):
+        with pytest.raises(PolicyError, match=busy):
+            undo(journal, store, now=NOW, by="dave")
+        assert ("applied", edited) == (read_status(journal).state, policy.read_text())
+        undo(journal, store, now=NOW, by="dave", policy=False)
+
+
+@pytest.mark.parametrize("held", ["the store", "the plan"])
+def test_one_plan_at_a_time_with_one_store(store, journal, monkeypatch, held) -> None:
+    """Another plan with the same store waits, and so does the same plan with another store."""
+    monkeypatch.setattr(application, "WAIT", 0.1)
+    alone = store.exclusive("a plan", wait=0) if held == "the store" else hold_lock(lock_path(journal), "it", wait=0)
+    with alone, pytest.raises(PolicyError, match=rf"is being changed by process {os.getpid()} on "):
+        _apply(_planned(make_finding()), store, journal)
+    assert ("new", []) == (read_status(journal).state, list(store.revocations()))
+
+
+def test_undo_leaves_alone_what_somebody_else_wrote(store, policy, journal) -> None:
+    """Where the policy was edited since, undo says what to revert by hand, and may lift the entries alone."""
+    plan = _planned(make_finding("desk", "exports:*", of="role", members=2), policy=policy)
+    assert _apply(plan, store, journal, policy).policy
+    policy.write_text(policy.read_text() + "# mine\n")
+    with pytest.raises(PolicyFileChanged, match="--leave-policy") as caught:
+        undo(journal, store, now=NOW, by="dave")
+    assert any("exports" in line for line in caught.value.lines)
+    assert prepare_undo(journal, policy=False).plan == plan.hash
+    assert "" == undo(journal, store, now=NOW, by="dave", policy=False).path
+    assert "# mine" in policy.read_text()
+
+
+def test_the_policy_that_was_reviewed_has_to_be_there(store, policy, journal) -> None:
+    """A plan about roles needs the file, and the one that was reviewed; one about subjects does not."""
+    role = make_finding("clerk", "reports:*", of="role", members=2)
+    with pytest.raises(PolicyError, match="pass --policy"):
+        preview(_planned(role, policy=policy), store, None, now=NOW)
+    with pytest.raises(PolicyError, match="has changed since"):
+        preview(_planned(role, policy=policy), store, POLICY.replace("orders:list", "orders:all"), now=NOW)
+    assert preview(_planned(make_finding(), policy=policy), store, None, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (make_finding(""), "names no subjects"),
+        (make_finding("h:AAAAAAAAAAAAAAAAAAAAAA"), "by a key"),
+        (make_finding(guards=("last holder",)), "--even-last-holder"),
+    ],
+)
+def test_what_cannot_be_taken_back_is_left_out(store, found, reason) -> None:
+    """With the reason, and without stopping the rest."""
+    shown = preview(_planned(found, make_finding("zed"), source="tokens"), store, None, now=NOW)
+    assert [reason in each.reason for each in shown.dropped] == [True]
+    assert ["zed"] == [each.name for each in shown.items]
+
+
+def _exempted(plan, name, until):
+    items = tuple(replace(each, action="exempt", until=until) if each.name == name else each for each in plan.items)
+    return replace(plan, items=items)
+
+
+def test_an_exemption_of_a_member_keeps_the_roles_grant(store, policy) -> None:
+    """While somebody's exemption runs, what they have through the role stays with the role; when it has ended it is said."""
+    plan = _planned(
+        make_finding("desk", "exports:*", of="role", members=2),
+        make_finding("alice", "exports:*", role="desk"),
+        policy=policy,
+    )
+    running = preview(_exempted(plan, "alice", "2027-01-01"), store, POLICY, now=NOW)
+    assert "is exempt until 2027-01-01" in running.dropped[0].reason
+    ended = preview(_exempted(plan, "alice", "2026-01-01"), store, POLICY, now=NOW)
+    assert any("ended on 2026-01-01" in each for each in ended.notes)
+    assert ["desk"] == [each.name for each in ended.items]
+
+
+def test_a_membership_goes_with_all_that_the_role_grants(store, policy, journal) -> None:
+    """A member leaves a role by entries for each of its grants, less what it keeps, and a line for who granted it."""
+    member = make_finding("alice", "", role="clerk")
+    plan = _planned(member, make_finding("alice", "reports:a"), policy=policy)
+    plan = replace(plan, items=(plan.items[0], replace(plan.items[1], action="keep")))
+    assert ["", "reports:a"] == [each.grant for each in plan.items]
+    shown = preview(plan, store, POLICY, now=NOW)
+    assert {("orders:list", ()), ("orders:read", ()), ("reports:*", ("reports:a",))} == {
+        (each.pattern, each.keep) for each in shown.entries
+    }
+    assert [("alice", "clerk")] == [(each.name, each.role) for each in shown.handoffs]
+    ghost = preview(_planned(make_finding("alice", "", role="ghost")), store, None, now=NOW)
+    assert ((), 1) == (ghost.entries, len(ghost.handoffs))
+
+
+def test_two_narrowings_of_one_holder_keep_what_each_needs(store) -> None:
+    """An entry refuses whichever way serves, so what another one of the same plan leaves is named in it."""
+    one = make_finding("alice", "orders:*", proposal="narrow", instead=("orders:list",))
+    other = make_finding("alice", "orders:**", proposal="narrow", instead=("orders:7:read", "orders:read"))
+    shown = preview(_planned(one, other), store, None, now=NOW)
+    assert {
+        ("orders:*", ("orders:list", "orders:read")),
+        ("orders:**", ("orders:7:read", "orders:read", "orders:list")),
+    } == {(each.pattern, each.keep) for each in shown.entries}
+
+
+def test_what_another_item_takes_and_cannot_is_kept(store) -> None:
+    """What is left out of a plan stays with its holder, whatever pattern of the same plan would cover it."""
+    wide = make_finding("alice", "orders:*")
+    used = make_finding("alice", "orders:read")
+    record_uses(store, make_use("orders:read", _after(0)))
+    shown = preview(_planned(wide, used), store, None, now=NOW)
+    assert [("orders:read", True)] == [(each.item.grant, "after the review" in each.reason) for each in shown.dropped]
+    assert [("orders:*", ("orders:read",))] == [(each.pattern, each.keep) for each in shown.entries]
+
+
+def test_clients_are_found_by_their_uses(store, journal) -> None:
+    """A client's item is about what it did for anybody; a refused use of it since is told, and one of others is not."""
+    plan = _planned(make_finding("web", "orders:read", of="client"), make_finding("web", "orders:list", of="client"))
+    _apply(plan, store, journal)
+    record_uses(
+        store,
+        make_use("orders:read", _after(2), "bob", client="web", outcome="revoked", grant=""),
+        make_use("orders:read", _after(2), "bob", client="web", outcome="denied", grant=""),
+        make_use("orders:list", _after(2), "bob", client="web"),
+        make_use("orders:refund", _after(2), "bob", client="web"),
+        make_use("orders:read", _after(2), "bob", client="other", outcome="revoked", grant=""),
+        make_use("orders:refund", _after(2), "bob", client="web", outcome="revoked", grant=""),
+    )
+    found = {each.item.grant: each for each in verify(plan, journal, store)}
+    assert (0, 1, True) == (found["orders:read"].used, found["orders:read"].refused, found["orders:read"].is_effective)
+    assert (1, 0, False) == (found["orders:list"].used, found["orders:list"].refused, found["orders:list"].is_effective)
+
+
+def test_what_became_of_each_item_is_verified(store, policy, journal) -> None:
+    """Revoked when, used and refused since, granted again by a token or an import, and lifted by whom."""
+    plan = _planned(
+        make_finding("alice"),
+        make_finding("bob"),
+        make_finding("carl"),
+        make_finding("dora"),
+        make_finding("desk", "exports:*", of="role", members=1),
+        policy=policy,
+    )
+    _apply(plan, store, journal, policy)
+    ids = {each.name: each.id for each in plan.items}
+    record_uses(
+        store,
+        make_use("orders:read", _after(0), "alice"),
+        make_use("orders:read", _after(2), "alice", outcome="observed", grant=""),
+        make_use("orders:list", _after(2), "alice"),
+        make_use("orders:read", _after(2), "alice", outcome="revoked", grant=""),
+        make_use("exports:a", _after(2), "erin", outcome="revoked", grant=""),
+        make_use("orders:read", _after(3), "dora"),
+        hour=13,
+        observed_grants=(
+            ObservedGrant(ISSUER, "bob", "", "", "orders:read", _after(2)),
+            ObservedGrant(ISSUER, "bob", "", "", "orders:read", "2026-10-02"),
+            ObservedGrant(ISSUER, "dora", "", "", "orders:read", _after(3)),
+        ),
+    )
+    store.import_grants([HeldGrant(ISSUER, "carl", "", "", "orders:read")], as_of=_after(1), complete=True)
+    lifted = [each.entry.id for each in store.revocations() if each.entry.name == "dora"]
+    store.lift(lifted, at=at(_after(2)))
+    found = _verified(plan, journal, store)
+    assert (1, 1, "") == (found[ids["alice"]].used, found[ids["alice"]].refused, found[ids["alice"]].held_again)
+    assert _after(2) == found[ids["bob"]].held_again
+    assert _after(1) == found[ids["carl"]].held_again
+    assert (0, "", at(_after(2))) == (
+        found[ids["dora"]].used,
+        found[ids["dora"]].held_again,
+        found[ids["dora"]].lifted_at,
+    )
+    assert 1 == found[ids["desk"]].refused
+    assert [False, False, False, True, True] == [
+        found[ids[name]].is_effective for name in ("alice", "bob", "carl", "dora", "desk")
+    ]
+    undo(journal, store, now=AFTER, by="dave")
+    assert {"dave"} == {each.lifted_by for each in verify(plan, journal, store)}
+
+
+def test_what_was_not_applied_cannot_be_verified(store, journal) -> None:
+    """Nor a plan whose journal is another's; one that wrote no entry has nothing that was used."""
+    plan = _planned(make_finding("alice", "", role="ghost"))
+    with pytest.raises(PolicyError, match="no journal"):
+        verify(plan, journal, store)
+    _apply(plan, store, journal)
+    assert [True] == [each.is_effective for each in verify(plan, journal, store)]
+    with pytest.raises(PolicyError, match="no journal"):
+        verify(_planned(make_finding("bob")), journal, store)
+
+
+def test_use_through_what_goes_as_well_does_not_keep_it(store) -> None:
+    """A use through another way of the same plan is no reason to keep one; through a way that stays it is."""
+    record_uses(store, make_use("orders:read", _after(0), "alice", grant="orders:*"))
+    stays = preview(_planned(make_finding()), store, None, now=NOW)
+    assert "which stays" in stays.dropped[0].reason
+    role = preview(_planned(make_finding("alice", "", role="clerk"), policy=None), store, None, now=NOW)
+    assert [] == list(role.dropped)
+
+
+def test_a_plan_that_was_changed_is_refused() -> None:
+    """Its hash covers all that it says."""
+    said = json.loads(_planned(make_finding()).encode())
+    said["items"][0]["grant"] = "**"
+    with pytest.raises(ConfigurationError, match="changed after it was made"):
+        frozen_plan.Plan.decode(json.dumps(said))
+
+
+def test_what_nobody_used_or_was_refused_keeps_nothing(store, policy) -> None:
+    """A refusal since the review is no use; and of a role, any member's use is."""
+    record_uses(store, make_use("orders:read", _after(0), outcome="denied", grant=""))
+    assert not preview(_planned(make_finding()), store, None, now=NOW).dropped
+    record_uses(store, make_use("exports:a", _after(0), "erin", role="desk", grant="exports:*"))
+    shown = preview(_planned(make_finding("desk", "exports:*", of="role"), policy=policy), store, POLICY, now=NOW)
+    assert [True] == ["exports:a was used" in each.reason for each in shown.dropped]
+
+
+def test_a_taking_that_would_take_nothing_is_none(store) -> None:
+    """Where all that an entry would refuse was decided to stay, only the line for who grants it is left."""
+    plan = _planned(
+        make_finding("alice", "orders:read"), make_finding("alice", "orders:*"), make_finding("alice", "", role="ghost")
+    )
+    narrow, wide, member = (
+        next(each for each in plan.items if each.grant == grant) for grant in ("orders:read", "orders:*", "")
+    )
+    items = (narrow, replace(wide, action="keep"), replace(member, action="keep"))
+    shown = preview(replace(plan, items=items), store, None, now=NOW)
+    assert ((), ["orders:read"]) == (shown.entries, [each.grant for each in shown.handoffs])
+
+
+def test_old_sightings_and_imports_are_not_again(store, journal) -> None:
+    """What was seen before the plan was applied is what it was made from."""
+    plan = _planned(make_finding(), make_finding("bob"))
+    record_uses(store, observed_grants=(ObservedGrant(ISSUER, "alice", "", "", "orders:read", "2026-10-02"),))
+    store.import_grants([HeldGrant(ISSUER, "bob", "", "", "orders:read")], as_of="2026-10-02", complete=False)
+    _apply(plan, store, journal)
+    assert ["", ""] == [each.held_again for each in _verified(plan, journal, store).values()]
+
+
+def test_what_passed_after_it_was_lifted_is_no_failure(store, journal) -> None:
+    """Once somebody lifted an entry, its use is theirs to answer for; an entry that is gone from the store says nothing."""
+    plan = _planned(make_finding())
+    _apply(plan, store, journal)
+    store.lift([each.entry.id for each in store.revocations()], at=at(_after(1)))
+    record_uses(store, make_use("orders:read", _after(2)))
+    assert [(0, at(_after(1)))] == [(each.used, each.lifted_at) for each in _verified(plan, journal, store).values()]
+    store.purge(before="2026-01-01", now=NOW + 900 * 86400)
+    assert [] == list(store.revocations(lifted=True))
+    assert [(1, 0.0)] == [(each.used, each.lifted_at) for each in _verified(plan, journal, store).values()]
+
+
+def test_two_roles_one_of_which_includes_the_other(store, policy) -> None:
+    """What an including role would lose and nobody decided keeps the edit from being made; the rest is."""
+    plan = _planned(
+        make_finding("clerk", "orders:read", of="role"),
+        make_finding("desk", "exports:*", of="role"),
+        make_finding("desk", "orders:read", of="role"),
+        policy=policy,
+    )
+    shown = preview(plan, store, POLICY, now=NOW)
+    assert [("clerk", True)] == [(each.item.name, "includes it" in each.reason) for each in shown.dropped]
+    assert ["exports:*", "orders:read"] == sorted(each.grant for each in shown.items)
+
+
+def test_roles_that_include_each_other_by_two_ways(store, tmp_path) -> None:
+    """An edit reaches a role through whichever chain of includes; what an including role has itself it does not lose."""
+    text = """version = 1
+[roles.base]
+grants = ["a:b", "a:c"]
+[roles.left]
+includes = ["base"]
+grants = ["l:x"]
+[roles.right]
+includes = ["base"]
+grants = ["r:x"]
+[roles.top]
+includes = ["left", "right"]
+grants = ["a:b"]
+"""
+    path = tmp_path / "p.toml"
+    path.write_text(text)
+    plan = _planned(make_finding("base", "a:b", of="role"), make_finding("base", "a:c", of="role"), policy=path)
+    shown = preview(plan, store, text, now=NOW)
+    assert ["a:b", "a:c"] == sorted(each.item.grant for each in shown.dropped)
+    both = _planned(
+        *(make_finding(role, grant, of="role") for role in ("left", "right", "top") for grant in ("a:b", "a:c")),
+        *(make_finding("base", grant, of="role") for grant in ("a:b", "a:c")),
+        policy=path,
+    )
+    shown = preview(both, store, text, now=NOW)
+    assert {("base", "a:b"), ("base", "a:c")} == {
+        (each.name, each.grant) for each in shown.items if each.name == "base"
+    }
+    assert shown.after is not None
+    assert "a:c" not in shown.after
+
+
+def test_a_membership_that_was_used_since_stays(store, policy) -> None:
+    """Any use through the role keeps the member in it."""
+    plan = _planned(make_finding("alice", "", role="desk"), policy=policy)
+    record_uses(store, make_use("exports:a", _after(0), "alice", role="desk", grant="exports:*"))
+    shown = preview(plan, store, POLICY, now=NOW)
+    assert ["exports:a was used on 2026-11-10, after the review"] == [each.reason for each in shown.dropped]
+
+
+def test_use_before_it_was_applied_is_not_since(store, journal) -> None:
+    """Of the day on which it was applied, what came before does not count."""
+    plan = _planned(make_finding())
+    _apply(plan, store, journal)
+    record_uses(store, make_use("orders:read", _after(0)), hour=1)
+    assert [0] == [each.used for each in _verified(plan, journal, store).values()]
+
+
+def test_the_last_holder_of_a_list_goes(store) -> None:
+    """Who holds what is known from a list: then nobody else holds it, and that was what was decided."""
+    last = make_finding(guards=("last holder",))
+    assert ["alice"] == [each.name for each in preview(_planned(last), store, None, now=NOW).items]
+    assert not preview(_planned(last, source="tokens"), store, None, now=NOW)
+    assert preview(_planned(last, source="tokens"), store, None, now=NOW, even_last_holder=True)
+
+
+def test_an_exemption_holds_on_its_last_day(store, policy) -> None:
+    """Until a day is to its end."""
+    plan = _planned(
+        make_finding("desk", "exports:*", of="role", members=2),
+        make_finding("alice", "exports:*", role="desk"),
+        policy=policy,
+    )
+    today = preview(_exempted(plan, "alice", LATER), store, POLICY, now=NOW)
+    assert ([], ()) == ([each.name for each in today.items], today.notes)
+
+
+@pytest.mark.parametrize(("hour", "dropped"), [(9, False), (15, True)])
+def test_use_on_the_day_of_the_review_counts_from_the_review_on(store, hour, dropped) -> None:
+    """A review at noon has seen the morning, and not the afternoon."""
+    record_uses(store, make_use("orders:read", DAY), hour=hour)
+    shown = preview(_planned(make_finding(last_day=DAY)), store, None, now=NOW)
+    assert dropped is bool(shown.dropped)

@@ -1,0 +1,224 @@
+"""Plans that are applied and undone by several processes at once, as two people or two machines do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+pytest.importorskip("tomlkit", reason="a policy file is edited with tomlkit (extra `cli`)")
+pytest.importorskip("click", reason="plans are applied by the command (extra `cli`)")
+
+from jwt_lp import Policy
+from jwt_lp.review.plan import frozen_plan
+from jwt_lp.review.plan.plan_journal import journal_path, read_status
+from jwt_lp.stores import open_store
+from review_factory import at, make_finding, make_review
+from servers import postgres_database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+POLICY = """version = 1
+[permissions]
+"orders:list" = {}
+"orders:read" = {}
+"orders:refund" = {}
+# who may do what
+[roles.clerk]
+grants = ["orders:list", "orders:read", "orders:refund"]
+"""
+ROUNDS = 3
+REFUSED = ("has changed since the review", "was changed after the plan was applied", "waited")
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A store on this machine."""
+    made = f"sqlite:///{tmp_path}/access.db"
+    store = open_store(made)
+    store.migrate()
+    store.close()
+    return made
+
+
+def _checkout(folder: Path) -> Path:
+    """A policy file in a folder of its own."""
+    folder.mkdir()
+    policy = folder / "least-privilege.toml"
+    policy.write_text(POLICY)
+    return policy
+
+
+def _plan(policy: Path, name: str, grant: str) -> Path:
+    """A plan that takes a grant from the clerks, made of the policy as it stands."""
+    path = policy.with_name(name)
+    taken = make_finding("clerk", grant, of="role", members=2)
+    made = frozen_plan.from_review(make_review(taken, policy=Policy.load(policy)), now=at("2026-11-10"))
+    path.write_text(made.encode())
+    return path
+
+
+# Ready, with all that the command will import, before it waits for the other one.
+COMMAND = """
+import os, sys, time
+import sqlalchemy, tomlkit
+from jwt_lp.cli.commands import commands
+from jwt_lp.stores.sql import SqlStore
+go = sys.argv.pop(1)
+open(f"{go}.{os.getpid()}", "w").close()
+while not os.path.exists(f"{go}.go"):
+    time.sleep(0.001)
+commands()
+"""
+
+
+def _start(what: str, plan: Path, policy: Path, url: str) -> subprocess.Popen[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("JWT_LP")}
+    named = ["--policy", str(policy)] if what == "apply" else []
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, str(_line(policy)), what, str(plan), *named, "--yes", "--store", url],
+        env=kept,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _line(policy: Path) -> Path:
+    """Where processes say that they are ready, and are told to go."""
+    return policy.resolve().parent.with_name("line")
+
+
+def _ended(policy: Path, *started: subprocess.Popen[str]) -> list[tuple[int, str]]:
+    """Have all go at once; gives how each ended: its exit code, and what it said on standard error, in one line."""
+    line = _line(policy)
+    until = time.monotonic() + 60
+    while not all(Path(f"{line}.{each.pid}").exists() for each in started):
+        assert time.monotonic() < until
+        assert not any(each.poll() for each in started)
+        time.sleep(0.01)
+    go = Path(f"{line}.go")
+    go.touch()
+    said = [each.communicate(timeout=120)[1] for each in started]
+    go.unlink()
+    return [(each.returncode, " ".join(text.split())) for each, text in zip(started, said, strict=True)]
+
+
+def _codes(policy: Path, *started: subprocess.Popen[str]) -> list[int]:
+    return [code for code, _ in _ended(policy, *started)]
+
+
+def _grants(policy: Path) -> set[str]:
+    return {grant.text for grant in Policy.load(policy).roles["clerk"].grants}
+
+
+def _standing(url: str) -> set[str]:
+    store = open_store(url)
+    found = {each.entry.pattern for each in store.revocations()}
+    store.close()
+    return found
+
+
+ALL = {"orders:list", "orders:read", "orders:refund"}
+
+
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_two_plans_at_once_take_back_what_they_say_they_took(tmp_path: Path, url: str, number: int) -> None:
+    """The policy file lacks what each journal says is done, and one that was too late says so and did nothing."""
+    policy = _checkout(tmp_path / "checkout")
+    taken = {"a.plan": "orders:refund", "b.plan": "orders:read"}
+    plans = [_plan(policy, name, grant) for name, grant in taken.items()]
+    if number % 2:
+        plans.reverse()
+    ended = _ended(policy, *(_start("apply", plan, policy, url) for plan in plans))
+    done = {taken[plan.name] for plan in plans if read_status(journal_path(plan)).state == "applied"}
+    assert ALL - done == _grants(policy)
+    assert (1, [0, 1]) == (len(done), sorted(code for code, _ in ended))
+    assert [True] == [any(text in said for text in REFUSED) for code, said in ended if code]
+    assert {"applied", "new"} == {read_status(journal_path(plan)).state for plan in plans}
+    # The store knows no issuer, so that its entry is the review's alone.
+    assert done == _standing(url)
+    assert {"a.plan", "b.plan", "least-privilege.toml"} >= {
+        each.name for each in policy.parent.iterdir() if not each.name.endswith(".journal")
+    }
+
+
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_applying_and_undoing_at_once_leave_what_they_say_they_left(tmp_path: Path, url: str, number: int) -> None:
+    """A plan is undone while another, made of what it left, is applied: one of both is too late, and says so."""
+    policy = _checkout(tmp_path / "checkout")
+    first = _plan(policy, "first.plan", "orders:refund")
+    assert [0] == _codes(policy, _start("apply", first, policy, url))
+    second = _plan(policy, "second.plan", "orders:read")
+    what = [("undo", first), ("apply", second)]
+    if number % 2:
+        what.reverse()
+    ended = _ended(policy, *(_start(verb, plan, policy, url) for verb, plan in what))
+    states = read_status(journal_path(first)).state, read_status(journal_path(second)).state
+    assert states in {("undone", "new"), ("applied", "applied")}
+    assert [0, 1] == sorted(code for code, _ in ended)
+    gone = set() if states[0] == "undone" else {"orders:refund", "orders:read"}
+    assert (ALL - gone, gone) == (_grants(policy), _standing(url))
+    assert [True] == [any(text in said for text in REFUSED) for code, said in ended if code]
+
+
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_the_same_plan_twice_at_once_is_applied_once(tmp_path: Path, url: str, number: int) -> None:
+    """The one that was later says that it was applied; its entries and its journal's lines are there once."""
+    policy = _checkout(tmp_path / "checkout")
+    plan = _plan(policy, f"{number}.plan", "orders:refund")
+    ended = _ended(policy, *(_start("apply", plan, policy, url) for _ in range(2)))
+    assert [0, 1] == sorted(code for code, _ in ended)
+    assert [True] == ["was applied already" in said for code, said in ended if code]
+    lines = [json.loads(line)["what"] for line in journal_path(plan).read_text().splitlines()]
+    assert (["intent", "done"], {"orders:refund"}) == (lines, _standing(url))
+    assert ALL - {"orders:refund"} == _grants(policy)
+
+
+def test_a_linked_policy_file_is_one_file(tmp_path: Path, url: str) -> None:
+    """Two names of one policy file are not edited at once either."""
+    policy = _checkout(tmp_path / "checkout")
+    link = tmp_path / "linked.toml"
+    link.symlink_to(policy)
+    plans = [_plan(policy, "a.plan", "orders:refund"), _plan(policy, "b.plan", "orders:read")]
+    # Two stores: nothing but the file is shared.
+    other = f"sqlite:///{tmp_path}/other.db"
+    store = open_store(other)
+    store.migrate()
+    store.close()
+    ended = _ended(policy, _start("apply", plans[0], policy, url), _start("apply", plans[1], link, other))
+    assert [0, 1] == sorted(code for code, _ in ended)
+    done = [grant for grant, plan in zip(("orders:refund", "orders:read"), plans, strict=True)
+            if read_status(journal_path(plan)).state == "applied"]  # fmt: skip
+    assert (1, ALL - {*done}) == (len(done), _grants(policy))
+    assert link.is_symlink()
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """A store that several machines share."""
+    with postgres_database() as found:
+        store = open_store(found)
+        store.migrate()
+        store.close()
+        yield found
+
+
+def test_two_checkouts_of_one_store_are_not_applied_at_once(tmp_path: Path, server: str) -> None:
+    """Machines that share a store and no file exclude each other by the store, and hear who is at it."""
+    policy = _checkout(tmp_path / "there")
+    plan = _plan(policy, "q.plan", "orders:refund")
+    store = open_store(server)
+    with store.exclusive("a plan", wait=0):
+        ((code, said),) = _ended(policy, _start("apply", plan, policy, server))
+    store.close()
+    assert (1, True) == (code, f"process {os.getpid()} on " in said)
+    assert ("new", ALL, set()) == (read_status(journal_path(plan)).state, _grants(policy), _standing(server))
+    assert [0] == _codes(policy, _start("apply", plan, policy, server))

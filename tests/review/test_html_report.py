@@ -1,0 +1,261 @@
+"""The page in a browser: what it asks for, sorts, filters and prints, and who can read it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jwt_lp.review.report import render
+from prerequisites import require
+from review import sample_review
+
+pytestmark = pytest.mark.browser
+
+pytest.importorskip("jinja2", reason="the page needs Jinja2")
+
+REVIEW = sample_review.review()
+NUMBER = len(REVIEW.findings)
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+WIDTHS = pytest.mark.parametrize("width", [390, 1280])
+SCHEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
+
+# The least contrast of a text with what is behind it, of all elements with text of their own.
+CONTRAST = """() => {
+  const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map((v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const behind = (each) => {
+    for (; each; each = each.parentElement) {
+      const colour = parts(getComputedStyle(each).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  for (const each of document.querySelectorAll("body *")) {
+    const own = [...each.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+    if (!own || !each.checkVisibility() || ["SCRIPT", "STYLE", "OPTION"].includes(each.tagName)) continue;
+    const svg = each.namespaceURI.endsWith("svg");
+    if (svg && each.tagName !== "text") continue;
+    const style = getComputedStyle(each);
+    const [a, b] = [light(parts(svg ? style.fill : style.color)), light(behind(each))];
+    found.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), each.tagName, each.textContent.slice(0, 40)]);
+  }
+  return found.sort((a, b) => a[0] - b[0])[0];
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    pytest.importorskip("playwright", reason="the page is read in a browser, which Playwright drives")
+    from playwright.sync_api import sync_playwright
+
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    with sync_playwright() as playwright:
+        path = found or playwright.chromium.executable_path
+        require(
+            Path(path).exists(), "no Chromium: apt-get install chromium, or playwright install --with-deps chromium"
+        )
+        # Chromium's own sandbox refuses to run as root.
+        sandbox = [] if os.geteuid() else ["--no-sandbox"]
+        opened = playwright.chromium.launch(executable_path=path, args=sandbox)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = tmp_path_factory.mktemp("page") / "review.html"
+    file.write_text(render(REVIEW, "html"), "utf-8")
+    return file.as_uri()
+
+
+@pytest.fixture
+def page(browser, written) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    opened.goto(written)
+    yield opened
+    context.close()
+
+
+def _seen(page) -> list[str]:
+    """The ids of the findings that can be seen, in their order."""
+    found: list[str] = page.eval_on_selector_all(
+        "#list tbody tr",
+        "rows => rows.filter(row => row.checkVisibility()).map(row => row.querySelector('i').innerText)",
+    )
+    return found
+
+
+def _choose(page, name: str, value: str) -> None:
+    page.locator(f"#tools [name={name}]").select_option(value)
+
+
+def test_the_page_asks_for_nothing_and_complains_of_nothing(browser, written) -> None:
+    """Loading the page is the only request there is, no name is run, and the console stays empty."""
+    context = browser.new_context()
+    page = context.new_page()
+    asked: list[str] = []
+    said: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("dialog", lambda dialog: said.append(dialog.message))
+    page.goto(written, wait_until="networkidle")
+    page.get_by_role("button", name="Uses").click()
+    context.close()
+    assert ([], []) == ([each for each in asked if each != written and not each.startswith("data:")], said)
+
+
+def test_without_javascript_all_is_readable(browser, written) -> None:
+    """Without JavaScript every finding is seen, and no control that would do nothing."""
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(written)
+    seen = [row.is_visible() for row in page.locator("#list tbody tr").all()]
+    controls = [each.is_visible() for each in page.locator("button, input, select").all()]
+    context.close()
+    assert ([True] * NUMBER, set()) == (seen, {each for each in controls if each})
+
+
+def test_a_column_sorts_both_ways(page) -> None:
+    """A press sorts by a column, another one turns it around, and the header says which."""
+    uses = {each.id: each.uses for each in REVIEW.findings}
+    header = page.get_by_role("columnheader", name="Uses")
+    for order, backwards in (("ascending", False), ("descending", True)):
+        header.get_by_role("button").click()
+        assert order == header.get_attribute("aria-sort")
+        assert sorted(uses.values(), reverse=backwards) == [uses[each] for each in _seen(page)]
+    assert 1 == page.locator("[aria-sort]").count()
+
+
+def test_risk_sorts_by_how_high_it_is(page) -> None:
+    """Risks are in the order of what they mean, not of the alphabet."""
+    risks = {each.id: each.risk for each in REVIEW.findings}
+    page.get_by_role("columnheader", name="Risk").get_by_role("button").click()
+    order = ["low", "medium", "high", "critical"]
+    assert sorted(risks.values(), key=order.index) == [risks[each] for each in _seen(page)]
+
+
+def test_the_keyboard_reaches_what_sorts(page) -> None:
+    """Tab leads from the last filter to the first header, where Enter sorts, with a focus that is seen."""
+    page.get_by_role("button", name="Reset").focus()
+    page.keyboard.press("Tab")
+    assert "Holder" == page.evaluate("document.activeElement.textContent")
+    assert "solid" == page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    page.keyboard.press("Enter")
+    assert "ascending" == page.get_by_role("columnheader", name="Holder").get_attribute("aria-sort")
+    names = {each.id: _sorted_as(each.name) for each in REVIEW.findings}
+    assert sorted(names.values()) == [names[each] for each in _seen(page)]
+
+
+def _sorted_as(name: str) -> str:
+    """A name as the page sorts it."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in name or "–"
+    ).lower()
+
+
+@pytest.mark.parametrize("name", ["verdict", "proposal", "kind"])
+def test_a_filter_leaves_what_fits(page, name: str) -> None:
+    """Each filter leaves the findings that have its value, and says how many there are."""
+    for value in sorted({getattr(each, name) for each in REVIEW.findings}):
+        _choose(page, name, value)
+        wanted = [each.id for each in REVIEW.findings if getattr(each, name) == value]
+        assert f"Showing {len(wanted)} of {NUMBER} findings" == page.get_by_role("status").inner_text()
+        assert wanted == _seen(page)
+
+
+def test_text_is_searched_and_all_comes_back(page) -> None:
+    """A search leaves what has the text, in any case of letters; Reset shows everything in its first order."""
+    page.get_by_role("button", name="Risk").click()
+    page.get_by_label("Text").fill("NIGHTLY-export")
+    page.get_by_text(f"Showing 1 of {NUMBER} findings").wait_for()
+    assert [each.id for each in REVIEW.findings if each.name == "nightly-export"] == _seen(page)
+    page.get_by_role("button", name="Reset").click()
+    page.get_by_text(f"Showing {NUMBER} of {NUMBER} findings").wait_for()
+    assert [each.id for each in REVIEW.findings] == _seen(page)
+
+
+def test_a_group_can_be_shown_alone(page) -> None:
+    """The button beside a group leaves its findings."""
+    page.get_by_role("button", name="Show the findings of orders:refund", exact=True).click()
+    assert [each.id for each in REVIEW.findings if each.grant == "orders:refund"] == _seen(page)
+
+
+@WIDTHS
+def test_nothing_sticks_out(browser, written, width: int) -> None:
+    """On a phone and on a desk, the page never scrolls sideways."""
+    context = browser.new_context(viewport={"width": width, "height": 800})
+    page = context.new_page()
+    page.goto(written)
+    page.eval_on_selector_all("details", "all => all.forEach(each => each.open = true)")
+    assert width == page.evaluate("document.documentElement.scrollWidth")
+    context.close()
+
+
+@SCHEMES
+@WIDTHS
+def test_every_text_has_contrast(browser, written, width: int, scheme: str) -> None:
+    """Each text has at least 4.5 to 1 against what is behind it (WCAG 2.2, 1.4.3), light and dark."""
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(written)
+    page.eval_on_selector_all("details", "all => all.forEach(each => each.open = true)")
+    least = page.evaluate(CONTRAST)
+    context.close()
+    assert least[0] >= 4.5, least
+
+
+def test_print_shows_everything(page) -> None:
+    """On paper every finding is there whatever is filtered, without controls, and dark becomes light."""
+    page.emulate_media(color_scheme="dark")
+    _choose(page, "verdict", "unobservable")
+    assert 6 == len(_seen(page))
+    page.emulate_media(media="print", color_scheme="dark")
+    assert [each.id for each in REVIEW.findings] == _seen(page)
+    assert not page.locator("#tools").is_visible()
+    assert "rgb(255, 255, 255)" == page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+
+def test_who_hears_it_finds_the_way(page) -> None:
+    """The page has its landmarks, a way past them, and a name for each table, picture and place that scrolls."""
+    assert "en" == page.evaluate("document.documentElement.lang")
+    assert (1, 1, 1, 1) == tuple(
+        page.get_by_role(role).count() for role in ("banner", "main", "contentinfo", "navigation")
+    )
+    page.keyboard.press("Tab")
+    assert "#main" == page.evaluate("document.activeElement.getAttribute('href')")
+    unnamed = "all => all.filter(each => !each.caption || !each.caption.textContent.trim()).length"
+    assert 0 == page.eval_on_selector_all("table", unnamed)
+    assert 0 == page.locator("svg:not([aria-hidden=true]):not([role=img][aria-labelledby])").count()
+    assert 0 == page.locator(".scroll:not([aria-label][tabindex='0'])").count()
+    links = page.eval_on_selector_all("a[href^='#']", "all => all.map(each => each.getAttribute('href'))")
+    assert [] == [each for each in links if not page.locator(each).count()]
+
+
+def test_ten_thousand_findings_open(browser, tmp_path: Path) -> None:
+    """A page of 10,000 findings shows the first of them, all on demand, and finds one by its id."""
+    file = tmp_path / "many.html"
+    many = sample_review.many(10_000)
+    file.write_text(render(many, "html"), "utf-8")
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(file.as_uri())
+    assert 250 == len(_seen(page))
+    page.get_by_role("button", name="Show 250 more").click()
+    assert [each.id for each in many.findings[:500]] == _seen(page)
+    wanted = many.findings[9_000].id
+    page.get_by_label("Text").fill(wanted)
+    page.get_by_text(re.compile("Showing 1 of 10,000 findings")).wait_for()
+    assert [wanted] == _seen(page)
+    context.close()

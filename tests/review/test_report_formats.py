@@ -1,0 +1,421 @@
+"""A review as text, JSON, CSV and HTML, from one value."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import sys
+from base64 import b64encode
+from dataclasses import fields, replace
+from hashlib import sha256
+from html.parser import HTMLParser
+
+import pytest
+
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.review.findings import BacktestedSetting, Finding, ReviewWindow
+from jwt_lp.review.report import render, render_backtest
+from jwt_lp.usage.row_reader import bare
+from review import sample_review
+
+REVIEW = sample_review.review()
+IDS = [each.id for each in REVIEW.findings]
+BARE = replace(REVIEW, findings=(), notes=(), timeline=(), backtest=None, policy="", policy_path="")
+
+
+class Page(HTMLParser):
+    """The elements of a page, the findings' ids, and what is written where."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.ids: list[str] = []
+        self.texts: list[str] = []
+        self.inline: dict[str, str] = {}
+        self._open = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._open = tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+        if self._open == "i":
+            self.ids.append(data)
+        if self._open in ("style", "script"):
+            self.inline[self._open] = data
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = ""
+
+
+def _page(review=REVIEW, **options) -> Page:
+    pytest.importorskip("jinja2", reason="the page needs Jinja2")
+    return Page(render(review, "html", **options))
+
+
+def _rows(review=REVIEW) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(render(review, "csv"))))
+
+
+# What the forms have in common
+
+
+def test_json_csv_and_html_hold_the_same_findings() -> None:
+    """Every finding is in JSON, in CSV and on the page, in the same order."""
+    as_json = [each["id"] for each in json.loads(render(REVIEW, "json"))["findings"]]
+    assert (IDS, IDS, IDS) == (as_json, [each["id"] for each in _rows()], _page().ids)
+
+
+@pytest.mark.parametrize("by", ["permission", "role", "subject", "owner"])
+def test_grouping_leaves_nothing_out_of_the_page(by: str) -> None:
+    """However the page is grouped, and however few groups it shows, all findings are on it."""
+    assert IDS == _page(by=by, top=1).ids
+
+
+def test_the_sample_has_everything() -> None:
+    """The sample has every kind and every verdict, so that what is shown of it is shown of any."""
+    kinds = {"grant", "wildcard", "role", "member", "split", "requirement", "permission", "regret"}
+    verdicts = {"used", "unused", "dormant", "unobservable", "needed-but-denied"}
+    assert (kinds, verdicts) == ({each.kind for each in REVIEW.findings}, {each.verdict for each in REVIEW.findings})
+
+
+@pytest.mark.parametrize("form", ["text", "json", "csv", "html"])
+def test_a_review_that_found_nothing_is_a_review(form: str) -> None:
+    """Without a finding, every form still says when the window was."""
+    if form == "html":
+        pytest.importorskip("jinja2", reason="the page needs Jinja2")
+    written = render(BARE, form)  # type: ignore[arg-type]
+    assert ("window_last_day" if form == "csv" else "2026-10-01") in written
+
+
+@pytest.mark.parametrize("form", ["text", "csv", "html"])
+def test_no_form_for_people_has_a_character_that_steers(form: str) -> None:
+    """No control character, turn of direction or lone surrogate of a name is in what people read."""
+    if form == "html":
+        pytest.importorskip("jinja2", reason="the page needs Jinja2")
+    written = render(REVIEW, form)  # type: ignore[arg-type]
+    assert [] == [each for each in written if not each.isprintable() and each != "\n"]
+    assert r"mallory\u202egnp.exe" in written
+    assert written.encode() == written.encode("utf-8", "strict")
+
+
+# JSON
+
+
+def test_json_is_the_review() -> None:
+    """JSON holds every member of the review, and every member of a finding, under its name."""
+    found = json.loads(render(REVIEW, "json"))
+    assert [each.name for each in fields(REVIEW)] == list(found)
+    assert [each.name for each in fields(Finding)] == list(found["findings"][0])
+    assert REVIEW.population.excluded == found["population"]["excluded"]
+    assert "grants imported as of 2026-09-28, not said to be complete" == found["population"]["said"]
+    assert REVIEW.window._asdict() == found["window"]
+    assert {"month": "2025-10-01", "granted": 41000, "denied": 120, "revoked": 0} == found["timeline"][0]
+    assert {"name": "colleagues who use it", "weight": 0.41, "mean": 0.3, "spread": 0.2} == found["judging"][
+        "coefficients"
+    ][2]
+    assert 262 / 3560 == found["backtest"]["recommended"]["regret"]
+
+
+def test_json_has_names_as_they_are() -> None:
+    """A name in JSON is the very name, whatever it holds."""
+    found = json.loads(render(REVIEW, "json"))["findings"]
+    assert [each.name for each in REVIEW.findings] == [each["name"] for each in found]
+    assert render(REVIEW, "json").isascii()
+
+
+# CSV
+
+
+def test_csv_has_the_population_in_every_row() -> None:
+    """Each row says of whom, when, by which rule and from what it was made."""
+    said = {
+        (
+            each["population_source"],
+            each["population_as_of"],
+            each["population_complete"],
+            each["population_excluded"],
+            each["window_first_day"],
+            each["rule"],
+            each["digest"],
+        )
+        for each in _rows()
+    }
+    assert {("imported", "2026-09-28", "no", "2", "2025-10-02", "likelihood", REVIEW.digest)} == said
+
+
+def test_csv_has_numbers_as_numbers() -> None:
+    """What is not known is an empty cell, and a list is one cell."""
+    rows = _rows()
+    assert ("41", "265", "0.021") == (rows[0]["uses"], rows[0]["idle"], rows[0]["likelihood"])
+    assert ("0", "", "") == (rows[3]["uses"], rows[3]["idle"], rows[3]["likelihood"])
+    assert "last holder of it; held for 12 days only, grace is 30" == rows[3]["guards"]
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "＝", "＋", "－", "＠", " =", "a;=", "a|-"])
+def test_csv_runs_no_formula(begin: str) -> None:
+    """No spreadsheet finds a formula in a name, whatever it separates by; every cell is quoted, and can be restored."""
+    one = replace(REVIEW.findings[0], name=f"{begin}cmd|' /C calc'!A0")
+    written = render(replace(REVIEW, findings=(one,)), "csv")
+    assert [one.name] == [bare(each["name"]) for each in _rows(replace(REVIEW, findings=(one,)))]
+    for delimiter in ",;|":
+        cells = [cell for row in csv.reader(io.StringIO(written), delimiter=delimiter) for cell in row]
+        assert [] == [cell for cell in cells if re.match(r'[\s"]*[=+\-@＝＋－＠]', cell)]
+    assert [True, True] == [line.startswith('"') and line.endswith('"') for line in written.splitlines()]
+
+
+@pytest.mark.parametrize("begin", ["\t", "\r", "\n"])
+def test_csv_has_a_row_in_a_line(begin: str) -> None:
+    """What is not printable is escaped."""
+    one = replace(REVIEW.findings[0], name=f"{begin}=x")
+    (row,) = _rows(replace(REVIEW, findings=(one,)))
+    assert f"{begin.encode('unicode_escape').decode()}=x" == row["name"]
+    assert 2 == render(replace(REVIEW, findings=(one,)), "csv").count("\n")
+
+
+# Text
+
+
+def test_text_says_first_what_it_is_about() -> None:
+    """Population, window, rule, counts, and what was left out come before any finding."""
+    first = render(REVIEW, "text").partition("\n\n")[0].split("\n")
+    assert [
+        "Review of sqlite:usage.db on 2026-10-01, made at 2026-10-02T00:00:00Z",
+        "Population: grants imported as of 2026-09-28, not said to be complete: 412 subjects, 9 clients, 4 roles, 1,893 grants",
+        "Window: 2025-10-02 to 2026-10-01, with a record on 361 days; complete until 2026-09-30; 1,280 decisions lost before they were stored",
+    ] == first[:3]
+    assert "!! 2 findings excluded by an exemption or a filter: left out, not found clean" in first
+    assert "!! On 4 days between 2025-10-02 and 2026-09-30 nothing recorded" in first
+    assert f"Made from: sha256 {REVIEW.digest}, policy {REVIEW.policy}" == first[-1]
+
+
+def test_text_of_nothing_says_that_it_says_nothing() -> None:
+    """An empty review does not read like a clean one."""
+    written = render(replace(BARE, window=ReviewWindow("", "2026-10-01", "", 0, 0)), "text")
+    assert "no day to 2026-10-01, with a record on 0 days; complete until no day that is known" in written
+    assert "Nothing was found. That says nothing about what is not in the population." in written
+    assert "Verdicts: none" in written
+
+
+def test_nothing_excluded_is_no_warning() -> None:
+    """Where nothing was excluded, nothing says so."""
+    clean = replace(BARE, population=replace(REVIEW.population, excluded=0))
+    assert "excluded" not in render(clean, "text")
+
+
+def test_text_has_a_finding_on_a_line() -> None:
+    """A finding is a line with verdict, proposal, holder, grant, numbers, reason and id; what guards it comes next."""
+    lines = render(REVIEW, "text").split("\n")
+    assert (
+        "  unused, remove: subject björn.lindqvist orders:write (41 uses on 17 days, last 2026-01-09, 265 days ago, "
+        "held since 2024-03-01, likelihood of need 2.1 %; risk high) "
+        "Used 41 times until 2026-01-09, and not for 265 days since. [0000000000000001]"
+    ) in lines
+    assert "    held back by: last holder of it; held for 12 days only, grace is 30" in lines
+    assert "    also held: role platform-admin grants orders:**; granted directly as orders:read" in lines
+
+
+def test_text_of_what_is_rare() -> None:
+    """Uses of days that are not known, what was refused since, members, and a list that would do are all said."""
+    one = replace(
+        REVIEW.findings[0], uses=1, days=0, last_day="", idle=None, held_since="", likelihood=None, because=()
+    )
+    assert "(1 use, last on a day not known; risk high)" in render(replace(REVIEW, findings=(one,)), "text")
+    written = render(REVIEW, "text")
+    assert "refused 4 times since it was revoked" in written
+    assert "0 of 24 members used it, never used" in written
+    assert "used, narrow to orders:read, orders:write: subject" in written
+    assert "by role platform-admin" in written
+
+
+@pytest.mark.parametrize(
+    ("by", "line"),
+    [
+        (
+            "permission",
+            "orders:refund: 11 findings, 4 due (3 used, 4 unused, 2 dormant, 1 unobservable, 1 needed-but-denied)",
+        ),
+        ("role", "platform-admin: 8 findings, 5 due (4 used, 4 dormant)"),
+        ("subject", "client nightly-export: 1 finding, 1 due (1 used)"),
+        ("owner", "(no owner): 23 findings, 5 due (11 used, 4 unused, 4 dormant, 3 unobservable, 1 needed-but-denied)"),
+    ],
+)
+def test_text_in_groups(by: str, line: str) -> None:
+    """Findings that have something in common stand together, all of them, with their counts."""
+    written = render(REVIEW, "text", by=by)  # type: ignore[arg-type]
+    assert [line] == [each for each in written.split("\n") if each == line]
+    assert sorted(IDS) == sorted(re.findall(r"\[([0-9a-f]{16})\]$", written, re.MULTILINE))
+
+
+def test_many_findings_are_shown_in_groups() -> None:
+    """Over 500 findings come by permission: fifty groups, three of each, and how to see the rest."""
+    written = render(sample_review.many(900), "text")
+    assert "900 findings by permission, in 67 groups" in written
+    assert 50 == len(re.findall(r"^\S.* due \(", written, re.MULTILINE))
+    assert "  ... and 12 more" in written
+    assert "17 more groups with " in written
+    assert "Every finding: --format csv, --format json, or --html FILE" in written
+
+
+def test_five_hundred_findings_are_shown_one_by_one() -> None:
+    """Up to 500 findings are listed."""
+    assert 500 == len(re.findall(r"\[[0-9a-f]{16}\]$", render(sample_review.many(500), "text"), re.MULTILINE))
+
+
+def test_text_is_folded() -> None:
+    """With a width, no line that has a place to break is longer."""
+    lines = render(replace(REVIEW, findings=REVIEW.findings[:12]), "text", width=72).split("\n")
+    assert [] == [each for each in lines if len(each) > 72]
+
+
+def test_a_long_name_is_cut_in_text() -> None:
+    """A name that somebody chose takes 300 characters at most, and what was cut shows."""
+    one = replace(REVIEW.findings[0], name="n" * 400)
+    written = render(replace(REVIEW, findings=(one,)), "text")
+    assert ["subject " + "n" * 292 + "..."] == re.findall(r"subject n+\S*", written)
+
+
+def test_a_fixed_rule_is_said() -> None:
+    """A plain window is said as one."""
+    judging = replace(REVIEW.judging, rule="fixed", threshold=180.0, fitted_on=0, coefficients=())
+    assert "Rule: not needed is what was not used for 180 days; never before 60 days without use" in render(
+        replace(REVIEW, judging=judging), "text"
+    )
+
+
+# The backtest alone
+
+
+def test_a_backtest_as_json_and_csv_has_a_row_for_each_setting() -> None:
+    """Both have the same five members of each setting."""
+    found = json.loads(render_backtest(sample_review.BACKTEST, "json"))
+    rows = list(csv.DictReader(io.StringIO(render_backtest(sample_review.BACKTEST, "csv"))))
+    assert list(BacktestedSetting._fields) == list(found[0])
+    assert [{name: str(value) for name, value in each.items()} for each in found] == rows
+    assert (180, 3020, 414, 301800) == tuple(found[3].values())[1:]
+
+
+def test_a_backtest_as_text_marks_what_it_recommends() -> None:
+    """The recommended setting has a mark, and a line of its own."""
+    lines = render_backtest(sample_review.BACKTEST, "text").split("\n")
+    assert "* likelihood under 5.0 %: 3,560 revoked, 262 regretted (7.4 %), 279,800 days needlessly held" in lines
+    assert "  180 days unused: 3,020 revoked, 414 regretted (13.7 %), 301,800 days needlessly held" in lines
+
+
+def test_a_backtest_of_too_little_recommends_nothing() -> None:
+    """A short history, or a sample, is said to be one."""
+    short = replace(sample_review.BACKTEST, recommended=None, sampled=0.25)
+    written = render_backtest(short, "text", width=100)
+    assert "Recommended: the history is too short to recommend a setting" in written
+    assert "!! 25.0 % of the subjects were replayed" in written
+
+
+# HTML
+
+
+def test_no_name_becomes_markup() -> None:
+    """What a name says stands on the page as text; no element comes of it."""
+    page = _page()
+    tags = {tag for tag, _ in page.elements}
+    assert set() == tags & {"img", "iframe", "object", "embed", "base"}
+    assert 1 == [tag for tag, _ in page.elements].count("script")
+    for name in ("<script>alert('xss')</script>", "{{ 7 * 7 }}{% raw %}", "&amp;&lt;", "</style></script><!--"):
+        assert name in "".join(page.texts)
+
+
+def test_the_page_asks_nobody_for_anything() -> None:
+    """No attribute and no style names an address outside the page."""
+    page = _page()
+    places = [
+        value
+        for _, attributes in page.elements
+        for name, value in attributes.items()
+        if name in ("src", "href", "action", "srcset", "poster", "data", "formaction", "xlink:href")
+    ]
+    assert [] == [each for each in places if not (each or "").startswith(("#", "data:"))]
+    assert [] == re.findall(r"url\(|@import|fetch\(|XMLHttpRequest|sendBeacon|WebSocket", "".join(page.inline.values()))
+
+
+def test_the_page_runs_nothing_but_its_own_script() -> None:
+    """The policy of the page allows its style and its script by their digests, and nothing else."""
+    page = _page()
+    (policy,) = (found["content"] for _, found in page.elements if found.get("http-equiv"))
+    digests = {name: b64encode(sha256(text.encode()).digest()).decode() for name, text in page.inline.items()}
+    assert (
+        f"default-src 'none'; style-src 'sha256-{digests['style']}'; script-src 'sha256-{digests['script']}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    ) == policy
+    assert [] == [name for _, found in page.elements for name in found if name == "style" or name.startswith("on")]
+
+
+def test_the_page_has_what_an_auditor_signs() -> None:
+    """Population, window, rule, both digests and lines to fill in stand under Evidence."""
+    pytest.importorskip("jinja2", reason="the page needs Jinja2")
+    evidence = render(REVIEW, "html").partition('id="evidence"')[2]
+    wanted = ("412 subjects", "2025-10-02 to 2026-10-01", "9,640 past cases", REVIEW.digest, REVIEW.policy, "Signature")
+    assert [] == [each for each in (*wanted, "left out, not found clean", "☐ rejected") if each not in evidence]
+
+
+def test_the_page_says_what_is_excluded_before_all_else() -> None:
+    """What was left out is said above the overview."""
+    text = "".join(_page().texts)
+    assert text.index("2 findings excluded by an exemption") < text.index("To remove")
+
+
+def test_a_page_without_roles_or_history() -> None:
+    """Without roles, months and a backtest the page is whole, and leaves their sections out."""
+    page = _page(BARE)
+    places = {found["id"] for tag, found in page.elements if tag == "section"}
+    assert {"overview", "granted", "groups", "findings", "evidence"} == places
+    assert "No grant was judged." in "".join(page.texts)
+
+
+def test_a_page_of_a_history_too_short() -> None:
+    """A backtest without settings has no picture; one without a recommendation has one that marks none."""
+    none = replace(REVIEW, backtest=replace(sample_review.BACKTEST, settings=(), recommended=None))
+    assert "past" not in {found.get("id") for _, found in _page(none).elements}
+    short = _page(replace(REVIEW, backtest=replace(sample_review.BACKTEST, recommended=None)))
+    assert [] == [found for _, found in short.elements if found.get("class") == "ring"]
+    assert "too short to recommend" in "".join(short.texts)
+
+
+def test_pictures_of_small_numbers() -> None:
+    """Settings that cost nothing, a role without members and a month without decisions are drawn."""
+    role = replace(REVIEW.findings[-1], kind="role", of="role", name="empty", members=0, users=0)
+    partial = replace(role, grant="only:here", name="other", members=1, users=1)
+    small = replace(
+        REVIEW,
+        findings=(role, partial),
+        timeline=(("2026-09-01", 0, 0, 0),),
+        backtest=replace(sample_review.BACKTEST, settings=(BacktestedSetting("fixed", 60, 0, 0, 0),), recommended=None),
+    )
+    text = "".join(_page(small).texts)
+    assert ("0/0" in text, "1/1" in text, "–" in text) == (True, True, True)
+
+
+def test_large_numbers_are_short() -> None:
+    """Millions and thousands are written short beside the axes."""
+    big = replace(
+        sample_review.BACKTEST, settings=(BacktestedSetting("fixed", 60, 9, 2500, 4_000_000),), recommended=None
+    )
+    assert {"4 M", "2.5 k"} <= set(_page(replace(REVIEW, backtest=big)).texts)
+
+
+def test_without_jinja2_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page without Jinja2 is a fault of configuration that names the extra."""
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(ConfigurationError, match=r'pip install "jwt-lp\[cli\]"'):
+        render(REVIEW, "html")
+
+
+def test_ten_thousand_findings_are_a_page() -> None:
+    """10,000 findings are all on one page, of at most 10 MB."""
+    pytest.importorskip("jinja2", reason="the page needs Jinja2")
+    many = sample_review.many(10_000)
+    written = render(many, "html")
+    assert [each.id for each in many.findings] == re.findall(r"<i>([0-9a-f]{16})</i>", written)
+    assert len(written.encode()) < 10_000_000

@@ -1,0 +1,91 @@
+"""A role of the policy is one, whichever issuer's members have it, and whatever includes it."""
+
+from __future__ import annotations
+
+import pytest
+
+from jwt_lp.review.plan import frozen_plan
+from jwt_lp.review.plan.application import preview
+from jwt_lp.review.plan.worksheet import read_worksheet, write_worksheet
+from jwt_lp.stores import open_store
+from review.test_worksheet import filled
+from review_factory import LATER, at, make_finding, make_review, make_use, record_uses
+
+pytest.importorskip("sqlalchemy")
+pytest.importorskip("tomlkit")
+
+OTHER = "https://other.test"
+POLICY = """version = 1
+[roles.clerk]
+grants = ["orders:list", "orders:read"]
+[roles.lead]
+grants = ["orders:list"]
+includes = ["clerk"]
+"""
+ALONE = POLICY.partition("[roles.lead]")[0]
+CLERK = make_finding("clerk", of="role", last_day="2026-01-01")
+THEIRS = make_finding("clerk", of="role", issuer=OTHER, last_day="2026-02-01")
+LEAD = make_finding("lead", of="role")
+
+
+@pytest.fixture
+def store(tmp_path):
+    found = open_store(f"sqlite:///{tmp_path}/a.db")
+    found.migrate()
+    yield found
+    found.close()
+
+
+def shown(store, text, *findings):
+    return preview(frozen_plan.from_review(make_review(*findings), now=at(LATER)), store, text, now=at(LATER))
+
+
+def reasons(found):
+    return [each.reason for each in found.dropped]
+
+
+def test_what_one_issuer_keeps_stays_for_all(store):
+    """A decision to keep it, made about another issuer's members, holds back the edit of the role."""
+    text = filled(
+        write_worksheet(make_review(CLERK, THEIRS)),
+        decision=lambda row: "keep" if row["issuer"] == OTHER else "remove",
+        reviewer="carol",
+    )
+    found = preview(frozen_plan.from_worksheet(read_worksheet(text), now=at(LATER)), store, ALONE, now=at(LATER))
+    assert ((), None) == (found.items, found.after)
+    assert ["it was decided otherwise for another issuer, and the role is one"] == reasons(found)
+
+
+def test_the_rules_keep_what_one_issuer_keeps():
+    """What another issuer's members need is not planned to go."""
+    kept = make_finding("clerk", of="role", issuer=OTHER, proposal="keep", verdict="used")
+    assert ((), 1) == (
+        frozen_plan.from_review(make_review(CLERK, kept), now=0.0).items,
+        len(frozen_plan.from_review(make_review(CLERK), now=0.0).items),
+    )
+
+
+def test_use_that_was_known_holds_nothing_back(store):
+    """What one issuer's members did before it was decided about them is no use since; what came after is."""
+    record_uses(store, make_use("orders:read", "2026-02-01", issuer=OTHER, role="clerk"))
+    assert [] == reasons(shown(store, ALONE, CLERK, THEIRS))
+    record_uses(store, make_use("orders:read", "2026-11-05", issuer=OTHER, role="clerk"))
+    assert ["orders:read was used on 2026-11-05, after the review"] * 2 == reasons(shown(store, ALONE, CLERK, THEIRS))
+
+
+def test_a_role_that_includes_it_is_decided_too(store):
+    """An included grant goes only where the including role was decided about, and not from that one alone."""
+    assert ["the role lead includes it and would lose orders:read too: decide that as well"] == reasons(
+        shown(store, POLICY, CLERK)
+    )
+    assert ["it comes through the role clerk, which keeps it"] == reasons(shown(store, POLICY, LEAD))
+    both = shown(store, POLICY, CLERK, LEAD)
+    assert ([], True) == (reasons(both), both.after is not None and "orders:read" not in both.after)
+
+
+def test_a_role_that_is_not_there_is_left_out(store):
+    """No policy, no such role, no such grant any more: each says so."""
+    assert ["there is no policy file that could be edited"] == reasons(shown(store, None, CLERK))
+    assert ["the policy has no role boss"] == reasons(shown(store, ALONE, make_finding("boss", of="role")))
+    gone = make_finding("clerk", "orders:x", of="role")
+    assert ["the role clerk does not grant orders:x any more"] == reasons(shown(store, ALONE, gone))

@@ -1,0 +1,301 @@
+"""What people decided, and the plan that is made of it."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.review.plan import frozen_plan, worksheet
+from jwt_lp.review.plan.frozen_plan import Plan
+from jwt_lp.review.plan.worksheet import COLUMNS, read_worksheet, write_worksheet
+from jwt_lp.usage import row_reader
+from review_factory import DAY, ISSUER, at, make_finding, make_review
+
+NASTY = ("=1+1", "+1", "-1", "@x", "\tx", "\rx", "'=1", "'", "''", "plain", "'plain", 'a,"b"\nc;d')
+
+
+def filled(text, delimiter=",", **answers):
+    """The worksheet with the same answers in every row; a callable gives a value by the row."""
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    made = io.StringIO()
+    writer = csv.DictWriter(made, COLUMNS, delimiter=delimiter)
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({**row, **{name: value(row) if callable(value) else value for name, value in answers.items()}})
+    return made.getvalue()
+
+
+def removed(*findings, **more):
+    """The plan of a worksheet in which carol decided to remove everything."""
+    return frozen_plan.from_worksheet(
+        read_worksheet(filled(write_worksheet(make_review(*findings, **more)), decision="remove", reviewer="carol")),
+        now=at(DAY),
+    )
+
+
+def faults(text, **more):
+    with pytest.raises(ConfigurationError) as caught:
+        read_worksheet(text, **more)
+    return list(caught.value.faults)
+
+
+def test_a_worksheet_asks_what_there_is_to_decide():
+    """A row for each proposal and for what a guard holds back; none for what stays, is settled or has no holder."""
+    held = make_finding("bob", proposal="keep", guards=("within the grace of 14 days",))
+    shown = [
+        make_finding(),
+        held,
+        make_finding("clerk", of="role"),
+        make_finding("web", of="client"),
+        make_finding("dan", "", role="clerk"),
+    ]
+    others = [
+        make_finding("eve", proposal="keep"),
+        make_finding("fay", proposal="keep", guards=("revoked already",)),
+        make_finding("gus", proposal="keep", guards=("exempt until 2027-01-01 by carol",)),
+        make_finding("clerk", "", of="role", kind="split"),
+        make_finding("", "orders:x", of="catalogue", kind="permission"),
+    ]
+    rows = list(csv.DictReader(io.StringIO(write_worksheet(make_review(*shown, *others)), newline="")))
+    assert [each.id for each in shown] == [row["id"] for row in rows]
+    assert {("", "", "", "")} == {(row["decision"], row["until"], row["reviewer"], row["comment"]) for row in rows}
+
+
+def test_a_worksheet_shows_the_numbers():
+    """Every column has what the review found, lists in a cell; what is not known is empty."""
+    one = make_finding(
+        kind="wildcard", proposal="narrow", grant="orders:*", instead=("orders:a", "orders:b"), uses=7, days=3,
+        last_day="2026-01-02", idle=30, likelihood=0.123456, risk="high", guards=("a, b", "c"), others=("orders:**",),
+    )  # fmt: skip
+    (row,) = csv.DictReader(io.StringIO(write_worksheet(make_review(one)), newline=""))
+    assert ("orders:a orders:b", "7", "30", "0.1235", "a, b; c", "orders:**") == (
+        row["instead"], row["uses"], row["idle"], row["likelihood"], row["guards"], row["others"],
+    )  # fmt: skip
+    (row,) = csv.DictReader(io.StringIO(write_worksheet(make_review(make_finding())), newline=""))
+    assert ("", "") == (row["idle"], row["likelihood"])
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_no_cell_is_computed_and_every_cell_comes_back(text):
+    """A name that a spreadsheet would compute is shielded, and read back as it was; so is a comment."""
+    sheet = write_worksheet(make_review(make_finding(text)))
+    (row,) = csv.reader(io.StringIO(sheet.partition("\r\n")[2], newline=""))
+    assert [] == [cell for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    (answer,) = read_worksheet(filled(sheet, decision="keep", comment=row_reader.shielded("=x"))).decisions
+    assert (text, "=x") == (answer.case.name, answer.comment)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_spreadsheet_s_own_csv_is_read(delimiter):
+    """Separated as a country has it, behind a mark of its encoding, with lines left empty."""
+    text = filled(write_worksheet(make_review(make_finding())), delimiter, decision=" Remove ", reviewer="carol")
+    (answer,) = read_worksheet(f"\ufeff{text}\r\n{delimiter}\r\n").decisions
+    assert ("remove", 2) == (answer.decision, answer.line)
+
+
+@pytest.mark.parametrize(
+    ("answers", "fault"),
+    [
+        ({}, "no decision: write one of keep, remove, narrow, exempt"),
+        ({"decision": "remov", "reviewer": "c"}, "'remov' is no decision; did you mean 'remove'?"),
+        ({"decision": "zzz"}, "'zzz' is no decision: write one of keep, remove, narrow, exempt"),
+        ({"decision": "remove"}, "who decided to remove? fill in reviewer"),
+        ({"decision": "exempt", "until": "2027-01-01"}, "who decided to exempt? fill in reviewer"),
+        ({"decision": "exempt", "reviewer": "c"}, "an exemption ends on some day: fill in until, as in 2027-01-31"),
+        (
+            {"decision": "exempt", "reviewer": "c", "until": "1.2.27"},
+            "until: '1.2.27' is not a day such as 2027-01-31",
+        ),
+        (
+            {"decision": "exempt", "reviewer": "c", "until": "20270131"},
+            "until: '20270131' is not a day such as 2027-01-31",
+        ),
+        ({"decision": "remove", "reviewer": "c", "until": "2027-01-01"}, "until is for exemptions"),
+        (
+            {"decision": "narrow", "reviewer": "c"},
+            "there is nothing to narrow it to: the column instead is empty",
+        ),
+    ],
+)
+def test_an_answer_that_lacks_something_is_refused(answers, fault):
+    """Each fault with its line."""
+    assert [f"line 2: {fault}"] == faults(filled(write_worksheet(make_review(make_finding())), **answers))
+
+
+@pytest.mark.parametrize("name", ["name", "grant", "facts", "seal", "policy", "review", "id", "issuer"])
+def test_what_was_found_cannot_be_changed(name):
+    """Whoever edits what the review says is told, on which line."""
+    found = faults(
+        filled(write_worksheet(make_review(make_finding())), decision="keep", **{name: lambda row: f"{row[name]}x"})
+    )
+    assert [True] == [fault.startswith("line 2: what the review found was changed") for fault in found]
+
+
+def test_rows_of_another_review_are_refused():
+    """One file, one review; one finding, one row; and only what the review found."""
+    one = filled(write_worksheet(make_review(make_finding())), decision="keep")
+    other = dataclasses.replace(make_review(make_finding("bob")), digest="e" * 64)
+    rows = filled(write_worksheet(other), decision="keep").partition("\r\n")[2]
+    assert ["line 3: from here on the rows belong to another review"] == faults(one + rows)
+    again = one.partition("\r\n")[2]
+    assert [f"line 3: the finding '{make_finding().id}' is on line 2 already"] == faults(one + again)
+    assert [f"line 2: the review has no finding '{make_finding().id}'"] == faults(one, known={"x"})
+
+
+def test_what_is_no_worksheet_is_refused():
+    """No header, no rows, or no CSV at all."""
+    assert faults("a,b\n")[0].startswith("line 1: not a worksheet of a review: no column 'id'")
+    assert faults("")[0].startswith("line 1: not a worksheet of a review")
+    assert ["the worksheet has no rows: there is nothing to decide"] == faults(write_worksheet(make_review()))
+    long = f'"{"x" * 200_000}"'
+    assert faults(write_worksheet(make_review()) + long)[0].startswith("line 2: not CSV")
+
+
+def test_worksheets_are_split_and_joined():
+    """By who answers for the holder; together they are one again, unless they are not of one review."""
+    mine, other = make_finding(owner="carol"), make_finding("bob", owner="dave")
+    parts = worksheet.split_findings([mine, other, make_finding("eve")], "manager")
+    assert {"": (make_finding("eve"),), "carol": (mine,), "dave": (other,)} == parts
+    with pytest.raises(ConfigurationError, match="split by manager, team, role or issuer, not by 'x'"):
+        worksheet.split_findings([], "x")
+    review = make_review(mine, other)
+    sheets = [
+        read_worksheet(filled(write_worksheet(review, part), decision="keep"))
+        for part in parts.values()
+        if part[0].owner
+    ]
+    assert [mine.id, other.id] == [answer.case.id for answer in worksheet.join_worksheets(sheets).decisions]
+    foreign = read_worksheet(filled(write_worksheet(dataclasses.replace(review, digest="e"), [mine]), decision="keep"))
+    with pytest.raises(ConfigurationError) as caught:
+        worksheet.join_worksheets([*sheets, foreign])
+    assert (f"the finding '{mine.id}' is in several worksheets", "the worksheets are of several reviews") == (
+        caught.value.faults
+    )
+
+
+def test_decisions_become_items():
+    """What a role grants is edited, what a holder has is denied, a membership handed off; the rest stays."""
+    wide = make_finding("web", "orders:*", of="client", instead=("orders:read",))
+    found = [
+        make_finding(),
+        make_finding("clerk", of="role", members=9),
+        make_finding("dan", "", role="clerk"),
+        wide,
+        make_finding("eve"),
+    ]
+    said = {
+        found[0].id: ("remove", ""),
+        found[1].id: ("remove", ""),
+        found[2].id: ("remove", ""),
+        found[3].id: ("narrow", ""),
+        found[4].id: ("exempt", "2027-01-31"),
+    }
+    text = filled(
+        write_worksheet(make_review(*found)),
+        decision=lambda row: said[row["id"]][0],
+        until=lambda row: said[row["id"]][1],
+        reviewer="carol",
+    )
+    plan = frozen_plan.from_worksheet(read_worksheet(text), now=5.0, cap=3)
+    assert ["deny", "role", "handoff", "deny", "exempt"] == [item.action for item in plan.items]
+    assert [1, 9, 1, 1, 1] == [item.touches for item in plan.items]
+    assert ("orders:read",) == plan.items[3].instead
+    assert ("carol", "2027-01-31", 3, 5.0) == (plan.items[4].reviewer, plan.items[4].until, plan.cap, plan.made_at)
+    assert [
+        "subject alice: orders:read",
+        "role clerk: orders:read",
+        "subject dan: all that it has through the role clerk",
+        "client web: orders:*, but for orders:read",
+        "subject eve: orders:read",
+    ] == [str(item) for item in plan.items]
+
+
+def test_the_rules_alone_decide_what_they_propose():
+    """What a guard holds back is not in the plan; the last holder is, and says so."""
+    last = make_finding("bob", guards=("last holder",))
+    held = make_finding("eve", proposal="keep", guards=("within the grace",))
+    plan = frozen_plan.from_review(make_review(make_finding(), last, held), now=5.0)
+    assert [("alice", False, "the rules"), ("bob", True, "the rules")] == [
+        (item.name, item.last_holder, item.reviewer) for item in plan.items
+    ]
+
+
+def test_a_plan_is_the_same_after_it_was_written():
+    """All of it comes back, with its hash."""
+    plan = removed(make_finding(), make_finding("web", "orders:*", of="client", guards=("x",)))
+    assert (plan, plan.hash) == (Plan.decode(plan.encode()), Plan.decode(plan.encode()).hash)
+
+
+def test_a_plan_that_was_changed_is_refused():
+    """Whatever was changed in it."""
+    said = json.loads(removed(make_finding()).encode())
+    for name, value in (("cap", 7), ("made_at", 0), ("items", [])):
+        with pytest.raises(ConfigurationError, match="the plan was changed after it was made"):
+            Plan.decode(json.dumps({**said, name: value}))
+
+
+def _hashed(said):
+    import hashlib
+
+    body = {name: value for name, value in said.items() if name != "hash"}
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return json.dumps({**body, "hash": hashlib.sha256(text.encode()).hexdigest()})
+
+
+def test_what_is_no_plan_is_refused():
+    """Neither text nor another JSON nor another version is one; nor what has a hash and says nothing sensible."""
+    for text in ("", "[]", "3", "{}", '{"version": 1}'):
+        with pytest.raises(ConfigurationError, match="this is not a plan"):
+            Plan.decode(text)
+    with pytest.raises(ConfigurationError, match="the plan has version '2', and this release knows 1"):
+        Plan.decode('{"version": 2, "hash": ""}')
+    said = json.loads(removed(make_finding()).encode())
+    with pytest.raises(ConfigurationError, match="this is not a plan"):
+        Plan.decode(_hashed({**said, "items": [{}]}))
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault"),
+    [
+        ({"action": "add"}, "nobody can 'add' what a 'subject' has"),
+        ({"action": "role"}, "nobody can 'role' what a 'subject' has"),
+        ({"instead": ["orders:*"]}, "'orders:*' is not less than 'orders:read'"),
+        ({"instead": ["orders:read"]}, "'orders:read' is not less than 'orders:read'"),
+    ],
+)
+def test_a_plan_can_only_take_away(changed, fault):
+    """Even one with a right hash: what it does not take from is none of what it may say."""
+    said = json.loads(removed(make_finding()).encode())
+    said["items"][0] |= changed
+    with pytest.raises(ConfigurationError, match=fault.replace("*", r"\*")):
+        Plan.decode(_hashed(said))
+
+
+@given(st.text("=+-@'\"\t\r\n,; a", max_size=8) | st.text(st.characters(exclude_categories=["Cs"]), max_size=8))
+def test_any_name_comes_back(text):
+    """Whoever is named is named in the plan, letter by letter; no cell is a formula, whatever it is separated by."""
+    sheet = write_worksheet(make_review(make_finding(text)))
+    for delimiter in ",;\t":
+        cells = [cell for row in csv.reader(io.StringIO(sheet, newline=""), delimiter=delimiter) for cell in row]
+        assert [] == [cell for cell in cells if re.match(r'[\s"]*[=+\-@＝＋－＠]', cell)]
+    (answer,) = read_worksheet(filled(sheet, decision="keep")).decisions
+    assert text == answer.case.name
+
+
+@given(st.lists(st.text(alphabet="=+-@\t\r'ab,;\n\"", max_size=6), min_size=1, max_size=4))
+def test_any_comment_comes_back(texts):
+    """Whatever a cell holds, it is read as it was written, but for blanks around it."""
+    for text in texts:
+        (answer,) = read_worksheet(
+            filled(write_worksheet(make_review(make_finding())), decision="keep", comment=row_reader.shielded(text))
+        ).decisions
+        assert text.strip() == answer.comment
+    assert ISSUER == answer.case.issuer

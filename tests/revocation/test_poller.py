@@ -1,0 +1,468 @@
+"""What was revoked, as a process knows it: which tokens are refused, what is denied, and how old that may be."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from examples import examples
+from jwt_lp import AccessToken, Permissions
+from jwt_lp.errors import StoreError
+from jwt_lp.permissions.grants import Denial, Grant
+from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry, RevocationKey
+from jwt_lp.revocation.poller import Freshness, RevocationPoller
+from jwt_lp.revocation.snapshot import NO_MATCH, RevocationSnapshot, SnapshotBuilder, free_incrementally, with_pauses
+from jwt_lp.tokens.delegation import Lineage
+from memory_store import MemoryStore, entry
+
+ISSUER = "https://authority.test"
+IDP = "https://idp.test"
+NOW = 1_800_000_000.0
+DAY = 86400.0
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, now: float = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def token(**changes: Any) -> AccessToken:
+    grants = [Grant("orders:*", "scope", pattern=True), Grant("stock:take", "role clerk", "clerk")]
+    usual: dict[str, Any] = {
+        "issuer": ISSUER,
+        "issuer_name": "own",
+        "subject": "alice",
+        "client": "web",
+        "permissions": Permissions.of(grants),
+        "_claims": {},
+        "issued_at": NOW,
+        "expires_at": NOW + 300,
+        "token_id": "t1",
+        "roles": ("clerk",),
+        "fingerprint": "abc",
+    }
+    return AccessToken(**{**usual, **changes})
+
+
+def known(*entries: RevocationEntry, wall: Clock | None = None, **options: Any) -> tuple[MemoryStore, RevocationPoller]:
+    store = MemoryStore()
+    store.revoke(entries, at=NOW)
+    found = RevocationPoller(store, retention=DAY, wall=wall or Clock(), **options)
+    found.poll()
+    return store, found
+
+
+LINEAGE = Lineage(NOW - 100, ((ISSUER, "p1"), (ISSUER, "p2")), ("spa",), ("gateway", "proxy"))
+FOREIGN = Lineage(NOW - 100, ((IDP, "p1"), (ISSUER, "p2")), ("spa",), (), (IDP, "42"))
+
+
+@pytest.mark.parametrize(
+    ("dead", "standing", "held"),
+    [
+        pytest.param(True, entry("token", "t1"), token(), id="the token"),
+        pytest.param(False, entry("token", "t2"), token(), id="another token"),
+        pytest.param(False, entry("token", "t1", IDP), token(), id="of another issuer"),
+        pytest.param(False, entry("token", "t1"), token(token_id=None), id="a token without an id"),
+        pytest.param(True, entry("token", "p1"), token(lineage=LINEAGE), id="its first ancestor"),
+        pytest.param(True, entry("token", "p2"), token(lineage=LINEAGE), id="its parent"),
+        pytest.param(True, entry("token", "p1", IDP), token(lineage=FOREIGN), id="a foreign ancestor"),
+        pytest.param(False, entry("token", "p1"), token(lineage=FOREIGN), id="not of our own by that id"),
+        pytest.param(True, entry("subject", "alice", before=NOW), token(), id="issued at that second"),
+        pytest.param(False, entry("subject", "alice", before=NOW - 1), token(), id="issued after"),
+        pytest.param(True, entry("subject", "alice", before=NOW - 1), token(lineage=LINEAGE), id="its root before"),
+        pytest.param(True, entry("subject", "alice"), token(issued_at=NOW + 9e6), id="blocked"),
+        pytest.param(False, entry("subject", "alice", IDP), token(), id="the same name elsewhere"),
+        pytest.param(True, entry("subject", "42", IDP), token(lineage=FOREIGN), id="by its name elsewhere"),
+        pytest.param(True, entry("client", "web", before=NOW), token(), id="its client"),
+        pytest.param(False, entry("client", "web", before=NOW), token(client=None), id="no client"),
+        pytest.param(True, entry("client", "spa", before=NOW), token(lineage=LINEAGE), id="the client before"),
+        pytest.param(True, entry("client", "gateway", before=NOW), token(lineage=LINEAGE), id="the actor"),
+        pytest.param(True, entry("client", "proxy", before=NOW), token(lineage=LINEAGE), id="an earlier actor"),
+        pytest.param(True, entry("client", "spa", IDP, before=NOW), token(lineage=FOREIGN), id="a foreign client"),
+        pytest.param(True, entry("issuer", "", before=NOW), token(), id="the issuer"),
+        pytest.param(True, entry("issuer", "", IDP, before=NOW), token(lineage=FOREIGN), id="the first issuer"),
+        pytest.param(False, entry("issuer", "", IDP, before=NOW), token(), id="another issuer"),
+        pytest.param(True, entry("role", "clerk", before=NOW), token(), id="a role's holders"),
+        pytest.param(False, entry("subject", "alice", pattern="**"), token(), id="a deny entry"),
+    ],
+)
+def test_which_tokens_are_refused(dead: bool, standing: RevocationEntry, held: AccessToken) -> None:
+    """An entry is asked of the token's own identity, its root's, its clients, each actor and every ancestor."""
+    _, found = known(standing)
+    assert dead is (found.match_token(held).cause is not None)
+    assert dead is (found.match(held).cause is not None)
+
+
+@pytest.mark.parametrize(
+    ("taken", "left", "standing"),
+    [
+        (["orders:read"], ["orders:list", "stock:take"], entry("subject", "alice", pattern="orders:read")),
+        (["orders:list"], ["orders:read"], entry("subject", "alice", pattern="orders:*", keep=("orders:read",))),
+        (["orders:read", "stock:take"], [], entry("subject", "alice", pattern="**")),
+        (["orders:read"], ["stock:take"], entry("client", "web", pattern="orders:*")),
+        (["stock:take"], ["orders:read"], entry("role", "clerk", pattern="**")),
+        ([], ["orders:read", "stock:take"], entry("role", "clerk", pattern="orders:*")),
+        ([], ["orders:read"], entry("role", "boss", pattern="**")),
+        ([], ["orders:read"], entry("subject", "bob", pattern="**")),
+        ([], ["orders:read"], entry("subject", "alice", pattern="**", until=NOW)),
+        (["orders:read"], [], entry("subject", "alice", pattern="**", until=NOW + 1)),
+    ],
+)
+def test_what_a_deny_entry_takes(taken: list[str], left: list[str], standing: RevocationEntry) -> None:
+    """Exactly what the pattern covers and the exceptions do not; of a role, what that role confers."""
+    _, found = known(standing)
+    held = token()
+    rest = held.permissions.with_denials(found.match_token(held).denials)
+    assert (taken, left) == (
+        [each for each in taken if each not in rest],
+        [each for each in left if each in rest],
+    )
+    assert [standing.id] * len(taken) == [denial.id for each in taken if (denial := rest.denial_for(each))]
+    assert [None] * len(left) == [rest.denial_for(each) for each in left]
+
+
+def test_a_role_taken_back_leaves_what_is_held_otherwise() -> None:
+    """Held directly or through another role as well, a permission stays."""
+    grants = [Grant("a", "scope"), Grant("a", "role clerk", "clerk"), Grant("b", "role clerk", "clerk")]
+    grants += [Grant("b", "role boss", "boss"), Grant("c", "role clerk", "clerk")]
+    _, found = known(entry("role", "clerk", pattern="**"))
+    held = token(permissions=Permissions.of(grants))
+    rest = held.permissions.with_denials(found.match_token(held).denials)
+    assert [True, True, False] == [each in rest for each in ("a", "b", "c")]
+    served = rest.grant_for("b")
+    assert served is not None
+    assert "boss" == served.role
+
+
+def test_each_role_that_confers_a_permission_is_asked() -> None:
+    """What was taken from all roles that confer it is gone, also where the token names none of them."""
+    grants = [
+        Grant("a", "role_scope", "clerk"),
+        Grant("a", "role_scope", "boss"),
+        Grant("b:*", "role_scope", "chief", pattern=True),
+    ]
+    held = token(permissions=Permissions.of(grants), roles=())
+    _, found = known(*(entry("role", role, pattern="**") for role in ("clerk", "boss", "chief")))
+    rest = held.permissions.with_denials(found.match_token(held).denials)
+    assert [False, False] == ["a" in rest, "b:c" in rest]
+    assert ["boss", "chief", "clerk"] == sorted(held.permissions.roles)
+    assert () == Permissions().roles == Permissions.of(["a"]).roles
+
+
+def test_what_is_taken_and_lifted() -> None:
+    """Several entries about one subject stand for themselves, and lifting one leaves the others."""
+    one, two = entry("subject", "alice", pattern="orders:a"), entry("subject", "alice", pattern="orders:b")
+    store, found = known(one, two)
+    generation = found.generation
+    assert [one.id, two.id] == [denial.id for denial in found.match_token(token()).denials]
+    store.lift([one.id], at=NOW)
+    assert found.poll() == 5.0
+    assert [two.id] == [denial.id for denial in found.match_token(token()).denials]
+    assert generation + 1 == found.generation
+    store.lift([two.id], at=NOW)
+    found.poll()
+    assert (NO_MATCH, 4, 0) == (found.match_token(token()), found.sequence, len(found))
+
+
+def test_two_entries_about_one_token() -> None:
+    """A token that was revoked twice is revoked until both are lifted."""
+    one, two = entry("token", "t1"), entry("token", "t1")
+    store, found = known(one, two)
+    store.lift([one.id], at=NOW)
+    found.poll()
+    assert found.match(token()).cause
+    store.lift([two.id], at=NOW)
+    found.poll()
+    assert not found.match(token()).cause
+
+
+def test_the_later_of_two_times_counts() -> None:
+    """Of several not-before entries the last one refuses most, in whatever order they come."""
+    _, found = known(entry("subject", "alice", before=NOW), entry("subject", "alice", before=NOW - 50))
+    assert found.match(token()).cause
+
+
+def test_nothing_changed_is_nothing_new() -> None:
+    """A poll that brings nothing leaves the generation as it is."""
+    _, found = known(entry("token", "t1"))
+    before = found.generation
+    found.poll()
+    assert before == found.generation
+
+
+def test_pages_are_put_together() -> None:
+    """However small the pages, all of it is known when a poll is over, and not a part of it before."""
+    store = MemoryStore(page=3)
+    store.revoke([entry("token", f"t{number}") for number in range(20)], at=NOW)
+    found = RevocationPoller(store, retention=DAY, wall=Clock())
+    found.poll()
+    assert (20, 20, 7) == (len(found), found.sequence, store.asked)
+
+
+def test_a_process_without_news_of_the_store() -> None:
+    """Fresh, then stale, then nothing that could be relied on, by the clock at the request."""
+    clock = Clock(0)
+    store, found = known(entry("token", "t1"), clock=clock)
+    assert (Freshness.FRESH, 0) == (found.freshness(), found.age())
+    clock.now = 60
+    assert Freshness.FRESH is found.freshness()
+    clock.now = 61
+    assert Freshness.STALE is found.freshness()
+    with pytest.raises(StoreError, match="are not current"):
+        found.match(token())
+    assert found.match_token(token()).cause
+    clock.now = 3601
+    assert Freshness.NONE is found.freshness()
+    store.down = OSError("down")
+    with pytest.raises(OSError, match="down"):
+        found.poll()
+    assert Freshness.NONE is found.freshness()
+    store.down = None
+    found.poll()
+    assert Freshness.FRESH is found.freshness()
+
+
+@pytest.mark.parametrize(("expected", "start"), [(Freshness.NONE, "closed"), (Freshness.FRESH, "open")])
+def test_before_the_first_picture(expected: Freshness, start: Any) -> None:
+    """Nothing is known, and everything is refused unless the operator said otherwise."""
+    found = RevocationPoller(MemoryStore(), retention=DAY, start=start)
+    assert (expected, math.inf) == (found.freshness(), found.age())
+
+
+def test_age_counts_from_before_the_question() -> None:
+    """An answer that took ten seconds is ten seconds old."""
+    clock = Clock(0)
+
+    class Slow(MemoryStore):
+        def changes(self, since: int) -> RevocationChanges:
+            clock.now += 10
+            return super().changes(since)
+
+    found = RevocationPoller(Slow(), retention=DAY, clock=clock)
+    found.poll()
+    assert 10 == found.age()
+
+
+class Backwards(MemoryStore):
+    """A store of which an older copy was put back, with pages or without."""
+
+    older = 3
+    more = False
+
+    def changes(self, since: int) -> RevocationChanges:
+        return super().changes(since) if since == 0 else RevocationChanges(self.older, more=self.more)
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_a_sequence_never_goes_back(more: bool) -> None:
+    """An older copy of the store takes nothing out of what is known; it is an error until somebody looks."""
+    store = Backwards()
+    store.more = more
+    store.revoke([entry("token", f"t{number}") for number in range(5)], at=NOW)
+    found = RevocationPoller(store, retention=DAY, wall=Clock())
+    found.poll()
+    with pytest.raises(StoreError, match="went back from 5 to 3"):
+        found.poll()
+    assert (5, True) == (found.sequence, found.match(token()).cause is not None)
+
+
+def test_an_older_copy_is_noticed_from_the_start_too() -> None:
+    """Where everything is asked for once more, an older copy takes nothing out of what is known either."""
+    store, found = known(*(entry("token", f"t{number}") for number in range(5)), wall=(wall := Clock()))
+    before = found.polled
+    older = MemoryStore()
+    older.revoke([entry("token", f"t{number}") for number in range(3)], at=NOW)
+    store.standing, store.sequence = older.standing, older.sequence
+    wall.now += DAY + 1
+    with pytest.raises(StoreError, match="went back from 5 to 3"):
+        found.poll()
+    assert before is found.polled
+
+
+@pytest.mark.parametrize("jump", [-400 * DAY, -3600.0, 3600.0, 400 * DAY])
+def test_the_age_is_nothing_that_a_clock_can_set(jump: float) -> None:
+    """A wall clock that jumps makes what is known neither older nor younger."""
+    wall, clock = Clock(), Clock(0)
+    _, found = known(entry("subject", "alice", pattern="orders:read"), wall=wall, clock=clock)
+    clock.now = 7
+    wall.now += jump
+    assert (7, Freshness.FRESH) == (found.age(), found.freshness())
+    assert ["orders:read"] == [denial.pattern for denial in found.match_token(token()).denials]
+    found.poll()
+    assert (0, 1) == (found.age(), len(found))
+    clock.now = 7 + 61
+    assert Freshness.STALE is found.freshness()
+
+
+def test_who_serves_has_the_interpreter_in_between() -> None:
+    """Of many things each comes once, in order, with rests between them for other threads."""
+    assert list(range(1000)) == list(with_pauses(range(1000)))
+    rests: list[int] = []
+    builder = SnapshotBuilder(RevocationSnapshot(), NOW, DAY, pause=lambda: rests.append(1))
+    for number in range(1000):
+        builder.add(entry("token", f"t{number}", at=NOW))
+    assert 1000 // 64 == len(rests)
+
+
+def test_what_a_new_picture_does_not_share_is_let_go() -> None:
+    """Of one new token one part is made anew, and the old one is all that there is to free, one by one."""
+    store, found = known(entry("token", "t1"))
+    old = found.polled.snapshot
+    store.revoke([entry("token", "t2")], at=NOW)
+    found.poll()
+    replaced = old.unshared_shards(found.polled.snapshot)
+    assert [True] == [any(each is part for part in old.tokens) for each in replaced]
+    assert [] == old.unshared_shards(old)
+    free_incrementally(replaced)
+    assert [] == replaced
+
+
+def test_many_ends_are_a_few_numbers() -> None:
+    """Tokens that end within the same hour share one object, so that a million of them take little."""
+    _, found = known(*(entry("token", f"t{number}", at=NOW + number) for number in range(50)))
+    assert 1 == len({id(end) for shard in found.polled.snapshot.tokens for end in shard.values()})
+
+
+def test_what_has_ended_is_forgotten() -> None:
+    """When no token that it refuses can be alive any more, an entry no longer takes memory; a block stays."""
+    wall = Clock()
+    store, found = known(
+        entry("token", "t1"),
+        entry("subject", "bob", before=NOW),
+        entry("subject", "eve"),
+        entry("subject", "alice", pattern="a", until=NOW + 10),
+        entry("subject", "alice", pattern="b"),
+        wall=wall,
+    )
+    assert 4 == len(found)
+    wall.now += DAY + 3601
+    found.poll()
+    assert (2, 5) == (len(found), found.sequence)
+    assert [denial.pattern for denial in found.match_token(token()).denials] == ["b"]
+    assert found.match_token(token(subject="eve")).cause
+    store.revoke([entry("token", "t9", at=NOW)], at=NOW)
+    found.poll()
+    assert 2 == len(found)
+
+
+def test_an_entry_stands_as_long_as_a_token_can_live_here() -> None:
+    """Whatever end its writer thought of, the longest life that this process accepts counts."""
+    wall = Clock()
+    _, found = known(entry("token", "t1", until=NOW + 1), wall=wall)
+    wall.now += DAY - 1
+    assert found.match(token()).cause
+
+
+def test_a_clock_that_jumps_back_forgets_nothing() -> None:
+    """The picture is made anew, from all there is."""
+    wall = Clock()
+    _, found = known(entry("token", "t1"), wall=wall)
+    wall.now -= 10 * DAY
+    found.poll()
+    assert found.match(token()).cause
+
+
+def test_what_a_clock_that_was_ahead_took_for_ended_stands_again() -> None:
+    """An entry that comes while the clock is ahead, and ends before that, is there when the clock is put right."""
+    wall = Clock()
+    store, found = known(entry("subject", "bob"), wall=wall)
+    wall.now += 3600
+    store.revoke([entry("subject", "alice", pattern="b", until=NOW + 600)], at=NOW)
+    found.poll()
+    assert () == found.match_token(token()).denials
+    wall.now -= 3590
+    store.changes, changes = lambda since: 1 / 0, store.changes  # type: ignore[method-assign, return-value, assignment]
+    with pytest.raises(ZeroDivisionError):
+        found.poll()
+    store.changes = changes  # type: ignore[method-assign]
+    wall.now += 500
+    found.poll()
+    assert ["b"] == [denial.pattern for denial in found.match_token(token()).denials]
+    assert found.match_token(token(subject="bob")).cause
+
+
+def test_a_ledger_is_never_changed() -> None:
+    """What a builder makes shares what did not change; the old one stays as it was."""
+    old = RevocationSnapshot()
+    builder = SnapshotBuilder(old, NOW, DAY, pause=lambda: None)
+    for number in range(600):
+        builder.add(entry("token", f"t{number}", at=NOW))
+    new = builder.build()
+    assert (0, 600) == (len(old), len(new))
+    again = SnapshotBuilder(new, NOW, DAY)
+    again.forget([RevocationKey("token", ISSUER, "t1"), RevocationKey("subject", ISSUER, "nobody")])
+    last = again.build()
+    assert (600, 599) == (len(new), len(last))
+    shared = sum(one is other for one, other in zip(new.tokens, last.tokens, strict=True))
+    assert 1023 == shared
+    assert last is SnapshotBuilder(last, NOW, DAY).build()
+
+
+OF = st.sampled_from(["token", "subject", "client", "role", "issuer"])
+NAMES = {"token": ["t1", "p1"], "subject": ["alice", "42"], "client": ["web", "spa"], "role": ["clerk"], "issuer": [""]}
+ENTRIES = OF.flatmap(
+    lambda of: st.builds(
+        lambda name, issuer, pattern, before: entry(
+            of, name, issuer, pattern="" if of == "token" else pattern, before=before
+        ),
+        st.sampled_from(NAMES[of]),
+        st.sampled_from([ISSUER, IDP]),
+        st.sampled_from(["", "", "orders:*", "**", "orders:read"]),
+        st.sampled_from([None, NOW - 200, NOW]),
+    )
+)
+
+
+@examples(150)
+@given(st.lists(st.tuples(ENTRIES, st.booleans(), st.integers(1, 4)), max_size=12))
+def test_polling_in_between_makes_no_difference(steps: list[tuple[RevocationEntry, bool, int]]) -> None:
+    """However entries come and go between polls, what is known is what a new process would find."""
+    store = MemoryStore(page=2)
+    found = RevocationPoller(store, retention=DAY, wall=Clock())
+    for added, poll, lift in steps:
+        store.revoke([added], at=NOW)
+        if poll:
+            found.poll()
+        if len(store.standing) >= lift:
+            store.lift([list(store.standing)[lift - 1]], at=NOW)
+    found.poll()
+    fresh = RevocationPoller(store, retention=DAY, wall=Clock())
+    fresh.poll()
+    for held in (token(), token(lineage=LINEAGE), token(lineage=FOREIGN), token(subject="bob")):
+        one, other = found.match_token(held), fresh.match_token(held)
+        assert one.cause == other.cause
+        assert {denial.id for denial in one.denials} == {denial.id for denial in other.denials}
+
+
+@examples(200)
+@given(
+    st.lists(st.sampled_from(["a", "b", "a:b", "a:*", "**", "*", "a::b"]), min_size=1, max_size=4),
+    st.lists(
+        st.tuples(st.sampled_from(["a", "a:*", "**", "*"]), st.lists(st.sampled_from(["a", "a:b"]), max_size=1)),
+        max_size=3,
+    ),
+    st.sampled_from(["a", "b", "a:b", "a:c", "a::b"]),
+)
+def test_a_denial_takes_what_it_covers_and_nothing_else(
+    held: list[str], taken: list[tuple[str, list[str]]], permission: str
+) -> None:
+    """Held and not denied, for any permission; without denials nothing changes."""
+    whole = Permissions.of(held, patterns=True)
+    rest = whole.with_denials(Denial(str(number), *each) for number, each in enumerate(taken))
+    denied = any(
+        (pattern == "**" or permission in Permissions.of([pattern], patterns=True)) and permission not in keep
+        for pattern, keep in taken
+    )
+    assert (permission in whole and not denied) is (permission in rest)
+    assert (permission in whole and denied) is (rest.denial_for(permission) is not None)
+    assert (permission in whole) is (permission in rest.with_denials(()))
+    assert bool(taken) is rest.has_denials

@@ -1,0 +1,112 @@
+"""Applications that servers of their own processes serve: settings come from the environment, answers say which process."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+from urllib.parse import unquote
+
+from jwt_lp.revocation.poller import RevocationPoller
+from jwt_lp.stores import push
+
+SETTINGS: dict[str, Any] = json.loads(os.environ["TESTS_JWT_LP"])
+VIEWS = {"read": "orders:read", "list": "orders:list", "take": "stock:take"}
+
+# A channel of the test's own, so that it knows who listens.
+push.CHANNEL = os.environ.get("TESTS_CHANNEL", push.CHANNEL)  # type: ignore[misc]
+if os.environ.get("TESTS_PUSHED_ONLY"):
+    # Polling would bring soon what the push is to bring.
+    _poll = RevocationPoller.poll
+    RevocationPoller.poll = lambda self: _poll(self) + 3600  # type: ignore[method-assign]
+
+
+def process_info() -> dict[str, int]:
+    return {"pid": os.getpid()}
+
+
+def flask_app() -> Any:
+    from flask import Flask, jsonify
+
+    from jwt_lp_flask import LeastPrivilege, guard_from, public, requires
+
+    app = Flask("memory", static_folder=None)
+    app.config["JWT_LP"] = SETTINGS
+    LeastPrivilege(app)
+    for name, permission in VIEWS.items():
+        app.add_url_rule(f"/{name}", name, requires(permission)(lambda: jsonify(process_info())))
+
+    @app.get("/ready")
+    @public
+    def ready() -> Any:
+        return jsonify(**process_info(), ready=guard_from().ready().ready)
+
+    return app
+
+
+def fastapi_app() -> Any:
+    from fastapi import FastAPI
+
+    from jwt_lp_starlette import LeastPrivilege, guard_from, public
+    from jwt_lp_starlette.fastapi import Requires
+
+    app = FastAPI(openapi_url=None)
+    LeastPrivilege(app, SETTINGS)
+    for name, permission in VIEWS.items():
+        app.add_api_route(f"/{name}", process_info, dependencies=[Requires(permission)])
+
+    @app.get("/ready")
+    @public
+    def ready() -> Any:
+        return {**process_info(), "ready": guard_from(app).ready().ready}
+
+    return app
+
+
+def _django() -> None:
+    from django.conf import settings
+    from django.http import JsonResponse
+    from django.urls import path
+
+    from jwt_lp_django import guard_from, public, requires
+
+    def ready(request: Any) -> Any:
+        return JsonResponse({**process_info(), "ready": guard_from().ready().ready})
+
+    views = [
+        path(name, requires(permission)(lambda request: JsonResponse(process_info())))
+        for name, permission in VIEWS.items()
+    ]
+    urls = type("URLs", (), {"urlpatterns": [*views, path("ready", public(ready))]})
+    settings.configure(
+        SECRET_KEY="for tests only",
+        ALLOWED_HOSTS=["*"],
+        ROOT_URLCONF=urls,
+        INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "jwt_lp_django"],
+        MIDDLEWARE=["jwt_lp_django.middleware.LeastPrivilegeMiddleware"],
+        DATABASES={"default": _database(unquote(os.environ.get("TESTS_DATABASE", "")))},
+        USE_TZ=True,
+        JWT_LP=SETTINGS,
+    )
+
+
+def _database(url: str) -> dict[str, Any]:
+    from stores.django_engines import settings_of
+
+    if url.startswith("postgresql:"):
+        return dict(settings_of(url))
+    return {"ENGINE": "django.db.backends.sqlite3", "NAME": url.removeprefix("sqlite:///") or ":memory:"}
+
+
+def django_wsgi() -> Any:
+    from django.core.wsgi import get_wsgi_application
+
+    _django()
+    return get_wsgi_application()
+
+
+def django_asgi() -> Any:
+    from django.core.asgi import get_asgi_application
+
+    _django()
+    return get_asgi_application()

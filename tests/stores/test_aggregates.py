@@ -1,0 +1,190 @@
+"""What a review reads of each engine, and of the twin in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.stores import DayRow, MonthRow, RequestedPermission, UsageBatch, UsageSummary, Use, open_store
+from memory_store import ReviewedStore
+from stores.conftest import ENGINES
+
+if TYPE_CHECKING:
+    from jwt_lp.stores import Store
+
+US, THEM = "https://issuer.example/", "https://other.example/"
+
+
+@pytest.fixture(params=["memory", *ENGINES])
+def store(request, tmp_path: Path) -> Iterator[Store]:
+    """An empty store, of each engine in turn, or its twin."""
+    if request.param == "memory":
+        yield ReviewedStore()  # type: ignore[misc]
+        return
+    with ENGINES[request.param](tmp_path) as url:
+        found = open_store(url)
+        yield found
+        found.close()
+
+
+def use(subject="alice", day="2026-11-24", **other) -> Use:
+    parts = {
+        "service": "orders", "issuer": US, "subject": subject, "client": "web", "role": "clerk",
+        "endpoint": "/orders/{id}", "method": "GET", "requirement": "orders:read & x", "permission": "orders:read",
+        "grant": "orders:*", "outcome": "granted", "day": day,
+    }  # fmt: skip
+    return Use(**{**parts, **other})
+
+
+def summary(subject="alice", uses=1, days=1, first="2026-11-24", last="2026-11-24", **other) -> UsageSummary:
+    parts = {
+        "issuer": US, "client": "web", "role": "clerk", "permission": "orders:read", "grant": "orders:*",
+        "outcome": "granted",
+    }  # fmt: skip
+    return UsageSummary(
+        **{**parts, "subject": subject, "uses": uses, "days": days, "first_day": first, "last_day": last, **other}
+    )
+
+
+def put(store: Store, *uses: Use, each: int = 1) -> None:
+    store.record(UsageBatch(id=os.urandom(4).hex(), uses=dict.fromkeys(uses, (each, 1.0))))
+
+
+def test_an_empty_store_adds_up_to_nothing(store: Store) -> None:
+    """Where nothing was used there are no sums, and no question fails."""
+    for rows in (
+        store.summary(until="2026-12-31"),
+        store.requested_permissions(until="2026-12-31"),
+        store.months(until="2026-12-31"),
+        store.days(until="2026-12-31"),
+        store.days(until="2026-12-31", subjects=[]),
+    ):
+        assert [] == list(rows)
+
+
+def test_uses_are_added_up_over_days(store: Store) -> None:
+    """One holder's use of one permission through one grant is one row, with its first and its last day."""
+    put(store, use(day="2026-11-20"), use(day="2026-11-24"), use(day="2026-11-22"), each=3)
+    assert [summary(uses=9, days=3, first="2026-11-20")] == list(store.summary(until="2026-11-24"))
+
+
+def test_until_and_since_are_included(store: Store) -> None:
+    """Days outside of what was asked for are in no sum."""
+    put(store, *(use(day=f"2026-11-{day}") for day in range(20, 26)))
+    found = list(store.summary(since="2026-11-21", until="2026-11-24"))
+    assert [summary(uses=4, days=4, first="2026-11-21")] == found
+
+
+def test_a_day_at_two_endpoints_is_no_more_than_one_between_them(store: Store) -> None:
+    """Services and endpoints are added up, and there are never more days than from the first to the last."""
+    put(store, use(), use(endpoint="/other"), use(service="billing"), each=2)
+    assert [summary(uses=6, days=1)] == list(store.summary(until="2026-11-24"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("client", "app"), ("role", ""), ("permission", "a:b"), ("grant", "a:b"), ("outcome", "denied")],
+)
+def test_what_differs_stays_apart(store: Store, name: str, value: str) -> None:
+    """Another client, role, permission, grant or outcome is another row."""
+    put(store, use(), use(**{name: value}))
+    assert sorted([summary(), summary(**{name: value})]) == list(store.summary(until="2026-11-24"))
+
+
+def test_sums_come_in_order_of_issuer_and_subject(store: Store) -> None:
+    """They are ordered by code point, whatever the database thinks of alphabets."""
+    names = ["alice", "Zoe", "\xe9mile", "bob", "\U0001f600"]
+    put(store, *(use(name, issuer=issuer) for name in names for issuer in (THEM, US)))
+    expected = [(issuer, name) for issuer in (US, THEM) for name in sorted(names)]
+    assert expected == [(row.issuer, row.subject) for row in store.summary(until="2026-11-24")]
+
+
+def test_one_issuer_can_be_asked_for(store: Store) -> None:
+    """What another issuer's subjects did is left out."""
+    put(store, use(), use(issuer=THEM))
+    assert [summary(issuer=THEM)] == list(store.summary(until="2026-11-24", issuer=THEM))
+    assert [DayRow(THEM, "alice", "orders:*", "2026-11-24")] == list(store.days(until="2026-11-24", issuer=THEM))
+
+
+def test_what_enforcement_points_asked_for(store: Store) -> None:
+    """Grants and refusals count apart, what was only observed in neither, and the last day is that of any of them."""
+    put(store, use(), use("bob"), each=2)
+    put(store, use(outcome="denied", grant=""), use(outcome="revoked", grant=""), each=5)
+    put(store, use(outcome="observed", day="2026-11-25"), use(day="2026-11-26"), each=9)
+    put(store, use(outcome="denied", method="POST"))
+    where = "orders", "/orders/{id}"
+    assert [
+        RequestedPermission(*where, "GET", "orders:read & x", "orders:read", 4, 10, "2026-11-25"),
+        RequestedPermission(*where, "POST", "orders:read & x", "orders:read", 0, 1, "2026-11-24"),
+    ] == list(store.requested_permissions(until="2026-11-25"))
+
+
+def test_months_are_counted_by_outcome(store: Store) -> None:
+    """Every month with any use is told, with each of its outcomes."""
+    put(store, use(day="2026-11-01"), use("bob", day="2026-11-30"), use(day="2026-12-01"), each=2)
+    put(store, use(outcome="denied", day="2026-11-15"), use(day="2026-12-02"))
+    assert [
+        MonthRow("2026-11", "denied", 1),
+        MonthRow("2026-11", "granted", 4),
+        MonthRow("2026-12", "granted", 2),
+    ] == list(store.months(until="2026-12-01"))
+
+
+def test_days_of_use_come_once(store: Store) -> None:
+    """Each day of a grant is told once, however it was used, and the permission stands for a grant that is not known."""
+    put(store, use(), use(endpoint="/other"), use(day="2026-11-20"), use(grant=""), use(day="2026-11-25"))
+    put(store, use(outcome="denied", grant="", permission="x:y"), use("bob"))
+    assert [
+        DayRow(US, "alice", "orders:*", "2026-11-20"),
+        DayRow(US, "alice", "orders:*", "2026-11-24"),
+        DayRow(US, "alice", "orders:read", "2026-11-24"),
+        DayRow(US, "bob", "orders:*", "2026-11-24"),
+    ] == list(store.days(until="2026-11-24"))
+
+
+def test_days_of_many_subjects(store: Store) -> None:
+    """Of more subjects than one statement can name, those that are asked for come in order, each once."""
+    names = [f"s{number}" for number in range(1200)]
+    put(store, *map(use, names), use("s1", issuer=THEM), use("s2", issuer=THEM))
+    wanted = [(US, name) for name in names if name != "s7"]
+    found = list(store.days(until="2026-11-24", subjects=[(THEM, "s1"), *reversed(wanted), wanted[0]]))
+    assert [*sorted(wanted), (THEM, "s1")] == [(row.issuer, row.subject) for row in found]
+
+
+def test_what_is_no_day_is_refused(url: str) -> None:
+    """A day that is none gives no sums."""
+    found = open_store(url)
+    with pytest.raises(ValueError, match="isoformat"):
+        list(found.summary(until="yesterday"))
+    found.close()
+
+
+def test_a_table_that_went_is_said(postgres: str) -> None:
+    """What goes wrong on the shared way of PostgreSQL is told as for every other question."""
+    import psycopg
+
+    found = open_store(postgres)
+    found.migrate()
+    put(found, use())
+    with psycopg.connect(postgres) as other:
+        other.execute("DROP TABLE jwt_lp_usage")
+    with pytest.raises(ConfigurationError, match="store migrate"):
+        list(found.summary(until="2026-11-24"))
+    found.close()
+
+
+def test_a_store_can_be_left_in_the_middle(url: str) -> None:
+    """Whoever stops reading sums leaves a store that answers the next question."""
+    found = open_store(url)
+    put(found, *(use(f"s{number}") for number in range(5000)))
+    rows = found.summary(until="2026-11-24")
+    assert 3 == len(list(islice(rows, 3)))
+    del rows
+    assert [MonthRow("2026-11", "granted", 5000)] == list(found.months(until="2026-11-24"))
+    found.close()
