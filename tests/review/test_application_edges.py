@@ -8,6 +8,10 @@ import sys
 from dataclasses import replace
 
 import pytest
+
+pytest.importorskip("sqlalchemy")
+pytest.importorskip("tomlkit")
+
 import tomlkit
 
 from jwt_lp import Policy

@@ -167,6 +167,7 @@ def test_a_push_that_cannot_be_sent() -> None:
 )
 def test_a_url_that_is_none(url, said) -> None:
     """Known at start, before anything listens."""
+    pytest.importorskip("redis", reason="needs redis (extra `redis`)")
     with pytest.raises(ConfigurationError, match=said) as caught:
         Listener(url, print)
     assert "hunter2" not in str(caught.value)
