@@ -60,10 +60,10 @@ def test_the_settings_page_lists_every_key_of_a_profile() -> None:
     "row", [row for table in _settings_tables() for row in table.rows], ids=lambda row: code(row[0])
 )
 def test_the_defaults_that_the_settings_page_states(row: tuple[str, ...]) -> None:
-    """What stands as a key's default is what is used where the key is left out; `needed` is what must not be."""
+    """The default of a key is used if the key is left out; a `required` key must not be left out."""
     key, default = code(row[0]), row[2]
     mapping: dict[str, object] = {"ISSUER": "https://login.example.com/", "AUDIENCE": "a", "ALGORITHMS": ["RS256"]}
-    if default == "needed":
+    if default == "required":
         del mapping[key]
         assert f"{key} is missing" in _fault({**mapping, "JWKS_URL": "https://login.example.com/"})
         return
@@ -166,7 +166,7 @@ def test_every_provider_has_its_section() -> None:
 def test_where_grants_come_from(name: str) -> None:
     """The table of claims is the profile: sources in their order, then the ceiling."""
     profile = SHIPPED_PROFILES[name]
-    kinds = {"permissions": "permissions", "roles": "outside roles"}
+    kinds = {"permissions": "permissions", "roles": "external roles"}
     when = {"always": "all", "users": "users", "apps": "applications"}
     expected = [(str(each), kinds[each.kind], when[each.when], each.label) for each in profile.sources]
     expected += [(str(each), "the ceiling", when[each.when], each.label) for each in profile.ceiling]
@@ -177,9 +177,7 @@ def test_where_grants_come_from(name: str) -> None:
 
 def test_what_tells_an_access_token() -> None:
     """The table of signs is what the profiles ask for."""
-    (table,) = tables(
-        "docs/providers.md", "profile", "`typ` of the header", "claims that have to be there", "claims that may not"
-    )
+    (table,) = tables("docs/providers.md", "profile", "`typ` of the header", "required claims", "forbidden claims")
     stated = {}
     for name, types, needed, forbidden in table.rows:
         none = {""} if types.endswith("or none") else set()
@@ -264,7 +262,7 @@ def test_the_commands_page_lists_every_check() -> None:
 
 def test_the_commands_page_lists_every_command() -> None:
     """No command is left out, and none is made up."""
-    (table,) = tables("docs/commands.md", "command", "answers")
+    (table,) = tables("docs/commands.md", "command", "what it does")
     assert sorted(known_commands()) == sorted(each.removeprefix("jwt-lp ") for each in column(table))
 
 
