@@ -22,8 +22,8 @@ pytest.importorskip("fcntl", reason="files are locked by flock(2)")
 HOLD = """
 import sys, time
 from pathlib import Path
-from jwt_lp._support.file_lock import locked
-with locked(Path(sys.argv[1]), "it", wait=0):
+from jwt_lp._support.file_lock import hold_lock
+with hold_lock(Path(sys.argv[1]), "it", wait=0):
     print("held", flush=True)
     time.sleep(60)
 """

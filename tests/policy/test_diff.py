@@ -132,7 +132,7 @@ HELD = "none of its grants covered that before"
         pytest.param({"clerk": {"from": ["role:x"]}}, {"clerk": {"from": ["auth0/role:x"]}}, ["'auth0/role:x' confers role clerk: the entry is new"], id="the source of one issuer"),
         pytest.param(
             {}, {"web": {"from": ["a/ceiling:scope:x"]}},
-            ["'a/ceiling:scope:x' raises what may be reached to what role web grants: the entry is new"], id="a ceiling",
+            ["'a/ceiling:scope:x' raises the ceiling to what role web grants: the entry is new"], id="a ceiling",
         ),
     ],
 )  # fmt: skip
