@@ -62,6 +62,7 @@ LIBRARIES = {
     "rich": ("cli",),
     "jinja2": ("review.report",),
     "tomlkit": ("review.plan",),
+    "stdnum": ("lint.detectors",),
     "httpx": ("oauth.httpx_auth",),
     "httpx2": ("oauth.httpx_auth",),
     "pytest": ("testing",),
@@ -106,6 +107,7 @@ FRAMEWORKS_AND_DRIVERS = {
     "rich",
     "sqlalchemy",
     "starlette",
+    "stdnum",
     "urllib3",
 }
 
