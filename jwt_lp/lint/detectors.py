@@ -8,6 +8,7 @@ No function here keeps or returns a text.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -131,7 +132,9 @@ def _has_payment_number(text: str, *, unchecked: bool) -> bool:
         from stdnum import iban, luhn
     except ImportError:
         return unchecked
-    return any(_is_card(card, luhn.is_valid) for card in cards) or any(_is_iban(each, iban.is_valid) for each in ibans)
+    # Without the rules of each country, which may refuse the IBAN of a new bank.
+    is_valid = partial(iban.is_valid, check_country=False)
+    return any(_is_card(text, luhn.is_valid) for text in cards) or any(_is_iban(text, is_valid) for text in ibans)
 
 
 def _is_card(text: str, is_luhn: Callable[[str], bool]) -> bool:
@@ -140,9 +143,8 @@ def _is_card(text: str, is_luhn: Callable[[str], bool]) -> bool:
     return _CARD.fullmatch(digits) is not None and is_luhn(digits)
 
 
-def _is_iban(text: str, is_valid: Callable[[str, bool], bool]) -> bool:
+def _is_iban(text: str, is_valid: Callable[[str], bool]) -> bool:
     letters = text.replace(" ", "")
     # After a blank, another word may follow.
     shortest = _MIN_IBAN if " " in text else len(letters)
-    # False: without each country's own rules, which may refuse an IBAN of a new bank.
-    return any(is_valid(letters[:length], False) for length in range(shortest, len(letters) + 1))
+    return any(is_valid(letters[:length]) for length in range(shortest, len(letters) + 1))
