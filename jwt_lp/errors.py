@@ -1,7 +1,7 @@
 """Errors of jwt-lp, and the stable code of each.
 
-A short ladder under `JwtLpError`. Every error has a stable machine `code`; messages are for people and
-may change. No message holds a token, a key or a claim's value that a client chose.
+All of them derive from `JwtLpError`. The `code` of each is stable and for programs; messages are for people and may
+change. No message contains a token, a key or a claim's value that a client chose.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ T = TypeVar("T")
 
 
 class JwtLpError(Exception):
-    """Anything this library raises on purpose."""
+    """The base class of all errors that this library raises deliberately."""
 
     code: ClassVar[str] = "error"
 
 
 class GrammarError(JwtLpError, ValueError):
-    """A permission, pattern or template is not written as the grammar wants it."""
+    """A permission, pattern or template violates the grammar."""
 
     code = "grammar"
 
 
 class ConfigurationError(JwtLpError):
-    """The operator has to change something before this process may serve.
+    """The configuration is wrong: the operator must correct it before this process may serve.
 
-    Raised at start, never for what a client sent. `faults` holds every fault found, one sentence each.
+    Raised at start, never because of a request. `faults` holds every fault that was found, one sentence each.
     """
 
     code = "configuration"
@@ -42,11 +42,11 @@ class ConfigurationError(JwtLpError):
 
 
 class PolicyError(JwtLpError):
-    """The policy does not allow what was asked of it; the message names the culprits and the remedy.
+    """The policy forbids the operation; the message names what is forbidden and the remedy.
 
     `reason` is a stable slug: `scope`, `target` (the audience), `actor`, `claims`, `lifetime`, `size`, `lineage`,
-    `revoked`, `undecided`, and `policy` where none of them says it. `OnBehalfOf` adds `token` (the one to be narrowed
-    is no good) and `client` (the endpoint does not take ours for who it is).
+    `revoked`, `undecided`, or `policy` if none of these fits. `OnBehalfOf` adds `token` (the token to be narrowed
+    is not valid) and `client` (the token endpoint does not accept our client authentication).
     """
 
     code = "policy"
@@ -57,7 +57,7 @@ class PolicyError(JwtLpError):
 
 
 class StoreError(JwtLpError):
-    """The store cannot be had, does not answer, or was asked for what it does not have."""
+    """The store cannot be opened, does not answer, or does not have what was requested."""
 
     code = "store"
 
@@ -65,8 +65,8 @@ class StoreError(JwtLpError):
 class TemplateError(JwtLpError):
     """A route's parameters cannot fill a requirement's template.
 
-    `configured` is True when the application is at fault (an unknown name, a value that is neither str,
-    int nor UUID) and False when the value came from the client and is not one segment.
+    `configured` is True if the application is at fault (an unknown name, or a value that is not a str, an int or
+    a UUID). It is False if the value came from the client and is not one segment.
     """
 
     code = "template"
@@ -77,10 +77,10 @@ class TemplateError(JwtLpError):
 
 
 class InvalidToken(JwtLpError):
-    """The token is not one that this service accepts (RFC 6750, section 3.1).
+    """This service does not accept the token (RFC 6750, section 3.1).
 
-    `cause` is a stable slug (`expired`, `signature`, …) for logs and metrics; `detail` is the operator's
-    explanation. Clients get one public message for all causes.
+    `cause` is a stable slug (`expired`, `signature`, …) for logs and metrics; `detail` explains it to
+    the operator. Clients get one public message for all causes.
     """
 
     code = "invalid_token"
@@ -95,9 +95,9 @@ class InvalidToken(JwtLpError):
 
 
 class KeysUnavailable(JwtLpError):
-    """No key set could be had, so nothing can be said about the token: the answer is 503, never 401.
+    """No key set is available, so the token cannot be judged: the answer is 503, never 401.
 
-    `retry_after` says in how many seconds asking again may help; None where nobody can tell.
+    `retry_after` is the number of seconds after which a retry may succeed; None if that is not known.
     """
 
     code = "keys_unavailable"
@@ -108,53 +108,53 @@ class KeysUnavailable(JwtLpError):
 
 
 class KeysPending(JwtLpError):
-    """Only a fetch could tell, and the caller asked not to wait. Internal."""
+    """The answer needs a fetch of keys, and the caller does not wait. Internal."""
 
     code = "keys_pending"
 
 
 def clear_locals(error: BaseException) -> None:
-    """Clear the local variables of every frame that `error`, and what it came from, has left behind.
+    """Clear the local variables of all ended frames in the tracebacks of `error`, its causes and its contexts.
 
-    Error trackers and debug pages show the locals of each frame of a traceback, and there may be a token or a secret
-    among them. The lines of the traceback stay; a context that `from None` suppressed goes. Call it in the handler
-    that caught `error`, delete there what the handler's own frame holds, and raise again.
+    Error trackers and debug pages show the local variables of each frame, and these may contain a token or a secret.
+    The lines of the traceback stay; a context that `from None` suppressed is removed. Call this in the handler that
+    caught `error`, delete the sensitive variables of the handler's own frame there, and raise again.
     """
     handler = error.__traceback__.tb_frame if error.__traceback__ is not None else None
-    left: list[BaseException | None] = [error]
+    pending: list[BaseException | None] = [error]
     seen: set[int] = set()
-    while left:
-        each = left.pop()
-        if each is None or id(each) in seen or (each is not error and _is_callers(each, handler)):
+    while pending:
+        current = pending.pop()
+        if current is None or id(current) in seen or (current is not error and _caught_by_caller(current, handler)):
             continue
-        seen.add(id(each))
-        if each.__suppress_context__:
-            each.__context__ = None
-        traceback.clear_frames(each.__traceback__)
-        left += [each.__cause__, each.__context__]
+        seen.add(id(current))
+        if current.__suppress_context__:
+            current.__context__ = None
+        traceback.clear_frames(current.__traceback__)
+        pending += [current.__cause__, current.__context__]
 
 
-def _is_callers(error: BaseException, handler: FrameType | None) -> bool:
-    """Whether a caller of the handler is handling it: its frames, which may be suspended only, are none of ours."""
-    caught = None if error.__traceback__ is None else error.__traceback__.tb_frame
-    while caught is not None and handler is not None:
+def _caught_by_caller(error: BaseException, handler: FrameType | None) -> bool:
+    """Whether a caller of the handler caught this error. Its frames may still be in use, so they are not cleared."""
+    catcher = None if error.__traceback__ is None else error.__traceback__.tb_frame
+    while catcher is not None and handler is not None:
         handler = handler.f_back
-        if handler is caught:
+        if handler is catcher:
             return True
     return False
 
 
 def clears_locals(function: Callable[P, T]) -> Callable[P, T]:
-    """Have what `function` raises show none of its arguments: for one that is given a token or a secret."""
+    """Decorate a function that receives a token or a secret: tracebacks of its errors show no arguments."""
 
     @wraps(function)
-    def cleared(*args: P.args, **kwargs: P.kwargs) -> T:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return function(*args, **kwargs)
         except BaseException as error:
             clear_locals(error)
-            # INVARIANT: this frame stays in the traceback, and held them too.
+            # INVARIANT: this frame stays in the traceback, and it holds the arguments too.
             del args, kwargs
             raise
 
-    return cleared
+    return wrapper

@@ -1,6 +1,6 @@
-"""Is this JSON nested deeper than it may be, or into more pieces?
+"""Limits on the nesting of JSON text, checked before it is parsed.
 
-Asked before it is parsed: the parser recurses, and takes time for every piece, whoever wrote it.
+The parser recurses, and it takes time for every object and list, so untrusted text is measured first.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ _NOT_BRACKETS: Final = bytes(set(range(256)) - set(_DEPTH_CHANGE))
 
 
 def nesting_fault(data: bytes, most: int = MAX_CONTAINERS) -> str | None:
-    """Say what is wrong with the nesting of this UTF-8 text: deeper than `MAX_DEPTH`, or over `most` objects and lists.
+    """The fault of this UTF-8 text: deeper than `MAX_DEPTH`, or more than `most` objects and lists. None if neither.
 
-    Brackets in strings are none. Of what is no JSON that part is measured which a parser would read before it stops.
+    Brackets in strings do not count. Of text that is not JSON, the part that a parser would read is measured.
     """
-    # The beginning tells most of what is made to be deep, however long it is.
+    # Most text that is made to be deep shows it at once, so long text is often refused cheaply.
     return _fault(data[:_PREFIX], most) or (_fault(data, most) if len(data) > _PREFIX else None)
 
 
 def _fault(data: bytes, most: int) -> str | None:
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return None
-    # A backslash stands in strings only, so what it escapes can go before the quotes are looked for.
+    # A backslash occurs only in strings, so escaped characters can be removed before the quotes are found.
     bare = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     brackets = b"".join(bare.split(b'"')[::2]).translate(None, _NOT_BRACKETS)
     if brackets.count(b"[") + brackets.count(b"{") > most:

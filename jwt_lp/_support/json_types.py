@@ -7,10 +7,10 @@ from typing import TypeGuard
 
 
 def is_json_object(value: object) -> TypeGuard[Mapping[str, object]]:
-    """Whether it is an object of JSON, frozen or not."""
+    """Whether the value is a JSON object: any mapping, frozen ones included."""
     return isinstance(value, Mapping)
 
 
 def is_json_array(value: object) -> TypeGuard[list[object] | tuple[object, ...]]:
-    """Whether it is an array of JSON, frozen or not."""
+    """Whether the value is a JSON array: a list or a tuple."""
     return isinstance(value, list | tuple)

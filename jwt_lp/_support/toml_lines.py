@@ -1,7 +1,7 @@
-"""What does this file say, and on which line?
+"""TOML files: their values, and the line of each key.
 
-`tomllib` keeps no lines for what it has read. `locate_keys` finds them again, for messages only: nothing is
-decided by what it finds, and text that is not TOML gives poor lines, never an exception.
+`tomllib` keeps no line numbers. `locate_keys` finds them again, for messages only: no decision depends on them, and
+text that is not TOML gives inexact lines, never an exception.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 KeyPath: TypeAlias = "tuple[str | int, ...]"
 """Keys, and positions in arrays: `("roles", "clerk", "grants", 1)`."""
 
-# Comments and blanks have no name, so that they say nothing. The quotes that end a multi-line string may be
-# preceded by up to two of its own.
+# Comments and blanks are in no named group, so the scanner ignores them. A multi-line string may end with up to two
+# quotes of its own before the three that close it.
 _TOKEN: Final = re.compile(
     r"""\#[^\n]* | [ \t\r]+ | (?P<end>\n) | (?P<mark>[\[\]{},=]) | (?P<name>
     \"{3}(?:\\.|[^\\])*?\"{3,5} | '{3}.*?'{3,5} | "(?:\\.|[^"\\\n])*" | '[^'\n]*' | [^\s\[\]{},=.\#"']+)""",
@@ -30,9 +30,10 @@ _AT_LINE: Final = re.compile(r"\(at line ([0-9]+), column [0-9]+\)")
 
 
 def read_toml(name: str, limit: int) -> tuple[dict[str, object], str]:
-    """What the file called `name` says, and its text; `ConfigurationError` begins with `name:line: `.
+    """The values of the file called `name`, and its text.
 
-    Refused are a file that cannot be read or has more than `limit` bytes, and what is not TOML 1.0 in UTF-8.
+    Raises `ConfigurationError`, which begins with `name:line: `, if the file cannot be read, has more than `limit` bytes
+    or is not TOML 1.0 in UTF-8.
     """
     try:
         with Path(name).open("rb") as file:
@@ -49,36 +50,36 @@ def read_toml(name: str, limit: int) -> tuple[dict[str, object], str]:
         raise ConfigurationError(f"{name}:{line}: not TOML: not UTF-8") from None
     try:
         return tomllib.loads(text), text
-    # A number of thousands of digits is a ValueError, arrays nested as deep a RecursionError.
+    # A number of thousands of digits raises ValueError, and deeply nested arrays raise RecursionError.
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{name}:{_fault_line(error, text)}: not TOML: {error}") from None
 
 
 def locate_keys(text: str) -> dict[KeyPath, int]:
-    """The line, from 1, of each key and each element of an array in `text`; a table's is its header's."""
+    """The line, from 1, of each key and each array element in `text`; for a table, the line of its header."""
     scanner = _Scanner()
     line = 1
     for token in _TOKEN.finditer(text):
         scanner.feed(token.lastgroup, token[0], line)
         line += token[0].count("\n")
-    return scanner.found
+    return scanner.lines
 
 
-def line_of(found: Mapping[KeyPath, int], path: KeyPath) -> int:
-    """The line of `path`, or of the nearest table around it; 1 where nothing around it was found either."""
-    return next((found[path[:size]] for size in range(len(path), 0, -1) if path[:size] in found), 1)
+def line_of(lines: Mapping[KeyPath, int], path: KeyPath) -> int:
+    """The line of `path`, or of the nearest enclosing table that has one; otherwise 1."""
+    return next((lines[path[:size]] for size in range(len(path), 0, -1) if path[:size] in lines), 1)
 
 
 def _fault_line(error: Exception, text: str) -> int:
-    found = _AT_LINE.search(str(error))
-    if found is not None:
-        return int(found[1])
-    # What names no line is the end of the document, unless it is one of the two that know nothing of lines.
+    match = _AT_LINE.search(str(error))
+    if match is not None:
+        return int(match[1])
+    # A TOML error without a line is at the end of the document; other errors know no line.
     return text.count("\n") + 1 if isinstance(error, tomllib.TOMLDecodeError) else 1
 
 
 class _Frame:
-    """An array or inline table that is still open. `index` is the position in an array, None in a table."""
+    """An array or inline table that is not closed yet. `index` is the position in an array; None in a table."""
 
     __slots__ = ("base", "index")
 
@@ -88,12 +89,12 @@ class _Frame:
 
 
 class _Scanner:
-    """Follows the structure of a document, token by token; knows nothing of values but where they start."""
+    """Follows the structure of a document token by token; of a value it notes only where it starts."""
 
-    __slots__ = ("found", "frames", "header", "key", "path", "table", "value")
+    __slots__ = ("frames", "header", "key", "lines", "path", "table", "value")
 
     def __init__(self) -> None:
-        self.found: dict[KeyPath, int] = {}
+        self.lines: dict[KeyPath, int] = {}
         self.frames: list[_Frame] = []
         self.table: KeyPath = ()
         self.key: list[str] = []
@@ -152,7 +153,7 @@ class _Scanner:
 
     def _note(self, path: KeyPath, line: int) -> None:
         for size in range(1, len(path) + 1):
-            self.found.setdefault(path[:size], line)
+            self.lines.setdefault(path[:size], line)
 
 
 def _unquote(text: str) -> str:

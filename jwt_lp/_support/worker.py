@@ -1,7 +1,7 @@
-"""The one background thread, and the only place that starts threads.
+"""The background worker, fork-safe values and locks, and time limits; the only module that starts threads.
 
-Key refresh, revocation polls and usage flushes are jobs of one `Worker`. It starts on first use and starts
-again by itself in a forked child, since a server may fork after the application was imported.
+Key refresh, revocation polls and usage flushes are jobs of one `Worker`. It starts on first use, and starts again in a
+forked child, because a server may fork after it has imported the application.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_RETRY: Final = 60.0
 class PerProcess(Generic[T]):
     """One value for each process: a forked child gets a new one instead of its parent's locks and threads.
 
-    `make` may be called more than once when threads race; exactly one of its values is ever handed out.
+    `make` may be called more than once when threads race, but all of them get the same value.
     """
 
     __slots__ = ("_by_pid", "_current", "_make")
@@ -42,12 +42,12 @@ class PerProcess(Generic[T]):
         self._current: tuple[int, T] | None = None
 
     def get(self) -> T:
-        """Return this process's value, made when first asked for."""
-        held = self._current
+        """Return the value of this process; it is made on first use."""
+        current = self._current
         pid = os.getpid()
-        if held is not None and held[0] == pid:
-            return held[1]
-        # INVARIANT: setdefault is one atomic step. A lock here could be inherited held, for ever.
+        if current is not None and current[0] == pid:
+            return current[1]
+        # INVARIANT: setdefault is atomic. A child could inherit a lock in its locked state and never be able to take it.
         value = self._by_pid.setdefault(pid, self._make())
         for other in list(self._by_pid):
             if other != pid:
@@ -57,11 +57,11 @@ class PerProcess(Generic[T]):
 
 
 def weak_callback(method: Callable[[], None]) -> Callable[[], None]:
-    """Call a bound method as long as its object is there: hooks at a fork cannot be unregistered."""
-    found = weakref.WeakMethod(method)
+    """Wrap a bound method without keeping its object alive, because fork hooks cannot be unregistered."""
+    reference = weakref.WeakMethod(method)
 
     def call() -> None:
-        bound = found()
+        bound = reference()
         if bound is not None:
             bound()
 
@@ -69,10 +69,10 @@ def weak_callback(method: Callable[[], None]) -> Callable[[], None]:
 
 
 class ForkSafeLock:
-    """A lock that a fork waits for, for at most `timeout` seconds; a child has another one, which is free.
+    """A lock that a fork waits for, at most `timeout` seconds; the child gets another lock, which is free.
 
-    For what must not be cut in two: a library that holds a file's locks in memory, as SQLite does, would have its
-    child believe that they are held, for ever.
+    It protects work that a fork must not interrupt. SQLite, for example, keeps a file's locks in memory, and a child
+    forked meanwhile would take the file as locked without end.
     """
 
     def __init__(self, timeout: float = 5.0) -> None:
@@ -114,7 +114,7 @@ class _Job:
 
 
 class _Loop:
-    """What one process needs to run the thread: a bell, the thread, and the right to start it."""
+    """The state of the worker in one process: the event that wakes the thread, the thread, and the lock for its start."""
 
     __slots__ = ("start_lock", "thread", "wakeup")
 
@@ -127,8 +127,9 @@ class _Loop:
 class Worker:
     """Runs jobs one after the other on one daemon thread of this process.
 
-    A job that raises, `SystemExit` and its like included, is logged (its type and place, never its message, which may hold data) and tried again
-    after 5 s, then ever later up to a minute. A job must bound its own time: a slow one delays the others.
+    If a job raises, even `SystemExit`, the error is logged by type and place, never by message, because that may contain
+    data. The job is tried again after 5 s, then after longer pauses of up to a minute. A job must bound its own time,
+    because a slow one delays the others.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -138,38 +139,38 @@ class Worker:
         self._loop = PerProcess(_Loop)
 
     def schedule(self, job: Callable[[], float], *, name: str) -> None:
-        """Run `job` as soon as the worker runs, then again after as many seconds as it returns each time."""
+        """Run `job` as soon as the worker runs; the job returns the number of seconds until its next run."""
         self._jobs.append(_Job(job, name))
         self._loop.get().wakeup.set()
 
     def spawn(self, job: Callable[[], None], *, name: str) -> None:
-        """Run `job` once on a short-lived daemon thread of its own; RuntimeError where none can be had."""
+        """Run `job` once on its own short-lived daemon thread; RuntimeError if no thread can start."""
         threading.Thread(target=_run_once, args=(job, name), name=f"jwt-lp {name}", daemon=True).start()
 
     def wake(self, name: str | None = None) -> None:
-        """Make every job due now, or only those called `name`."""
+        """Make all jobs due now, or only those called `name`."""
         for job in self._jobs:
             if name is None or job.name == name:
                 job.woken = True
         self._loop.get().wakeup.set()
 
     def ensure_running(self) -> None:
-        """Start the thread unless it lives in this process; cheap enough for every request.
+        """Start the thread unless it is alive in this process; cheap enough for every request.
 
-        One that has ended, whatever ended it, is started anew with the same jobs. Does nothing without jobs or after
-        `close`. Where no thread can be had, the next call tries again.
+        A thread that has ended for any reason is replaced by a new one with the same jobs. Does nothing without jobs or
+        after `close`. If no thread can start, the next call tries again.
         """
         loop = self._loop.get()
-        if not _lives(loop) and self._jobs and not self._closed:
+        if not _is_alive(loop) and self._jobs and not self._closed:
             self._start(loop)
 
     @property
     def running(self) -> bool:
-        """Whether the thread lives in this process, and has not been told to stop."""
-        return _lives(self._loop.get()) and not self._closed
+        """Whether the thread is alive in this process and `close` was not called."""
+        return _is_alive(self._loop.get()) and not self._closed
 
     def close(self, timeout: float = 2.0) -> None:
-        """Stop for good, waiting up to `timeout` seconds for a running job. May be called repeatedly."""
+        """Stop permanently; wait at most `timeout` seconds for a running job. May be called repeatedly."""
         self._closed = True
         loop = self._loop.get()
         loop.wakeup.set()
@@ -181,13 +182,13 @@ class Worker:
         if not loop.start_lock.acquire(blocking=False):
             return
         try:
-            # Asked again: another caller may have started it since.
-            if not _lives(loop):
-                # Set first: what interrupts this caller between the two does not leave a thread that nobody knows.
+            # Checked again, because another caller may have started it meanwhile.
+            if not _is_alive(loop):
+                # Set before the start, so that an interruption between the two leaves no unknown thread.
                 loop.thread = threading.Thread(target=self._run, args=(loop.wakeup,), name="jwt-lp worker", daemon=True)
                 loop.thread.start()
         except RuntimeError as error:
-            # Not `exception`, here and below: a traceback shows messages, and a message may hold data.
+            # Never `log.exception` in this module: a traceback shows messages, and a message may contain data.
             log.error("the background thread cannot start (%s): nothing is renewed until it starts", error)  # noqa: TRY400 - a traceback may show data
         finally:
             loop.start_lock.release()
@@ -200,7 +201,7 @@ class Worker:
 
     def _rounds(self, wakeup: threading.Event) -> None:
         while True:
-            # The bell is cleared before anything is looked at, so that what rings during a round is not lost.
+            # Cleared before the jobs are checked, so that no wake-up during a round is lost.
             wakeup.clear()
             for job in tuple(self._jobs):
                 if self._closed:
@@ -215,7 +216,7 @@ class Worker:
         job.woken = False
         try:
             pause = _clamp_pause(job.run())
-        except BaseException as error:  # noqa: BLE001 - whatever a job does, the others go on
+        except BaseException as error:  # noqa: BLE001 - the other jobs must go on
             pause = min(MIN_RETRY * 2**job.failures, MAX_RETRY)
             job.failures = min(job.failures + 1, 8)
             log.error("%s failed: %s; next try in %.0f s", job.name, _error_location(error), pause)  # noqa: TRY400 - a traceback may show data
@@ -233,18 +234,18 @@ class Worker:
 def time_limit(seconds: float, abort: Callable[[], None]) -> Generator[None]:
     """Call `abort` from another thread if the block takes longer than `seconds`, and raise `TimeoutError`.
 
-    `abort` makes the block end soon, and has returned when the block is left; its OSError says that there
-    was nothing to cut any more. What the block brought then, an exception included, gives way to
-    `TimeoutError`. RuntimeError where no thread can be had.
+    `abort` must make the block end soon; it has returned before this context manager exits. An OSError of `abort` means
+    that there was nothing left to abort, and is ignored. `TimeoutError` replaces any other exception of the block.
+    RuntimeError if no thread can start.
     """
     late = threading.Event()
 
-    def ring() -> None:
+    def expire() -> None:
         late.set()
         with suppress(OSError):
             abort()
 
-    alarm = threading.Timer(seconds, ring)
+    alarm = threading.Timer(seconds, expire)
     alarm.name, alarm.daemon = "jwt-lp alarm", True
     alarm.start()
     try:
@@ -252,12 +253,12 @@ def time_limit(seconds: float, abort: Callable[[], None]) -> Generator[None]:
     finally:
         alarm.cancel()
         alarm.join()
-        # INVARIANT: asked after the alarm has ended, so that nothing from a line that was cut is ever used.
+        # INVARIANT: checked after the timer has ended, so that no result of an aborted block is used.
         if late.is_set():
             raise TimeoutError
 
 
-def _lives(loop: _Loop) -> bool:
+def _is_alive(loop: _Loop) -> bool:
     return loop.thread is not None and loop.thread.is_alive()
 
 
@@ -269,12 +270,12 @@ def _run_once(job: Callable[[], None], name: str) -> None:
 
 
 def _clamp_pause(seconds: float) -> float:
-    """Bound what a job answers, so that none can spin and none can sleep for ever; NaN is the longest."""
+    """Bound the pause that a job returns, so that no job spins or sleeps without end; NaN gives the longest pause."""
     return max(MIN_PAUSE, seconds) if seconds < MAX_PAUSE else MAX_PAUSE
 
 
 def _error_location(error: BaseException) -> str:
-    """Say where an error arose, without its message."""
+    """The type and place of an error, without its message."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

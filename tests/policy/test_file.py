@@ -569,8 +569,8 @@ def test_an_outside_role_has_a_kind_and_a_name(entry: str) -> None:
 @pytest.mark.parametrize(
     ("parts", "expected"),
     [
-        pytest.param({"roles": {"a": {"grants": ["x", "y", "x"]}}}, "roles.a.grants[2]: 'x' stands here twice", id="grant"),
-        pytest.param({"roles": {"a": {"from": ["r:x", "r:x"]}}}, "roles.a.from[1]: 'r:x' stands here twice", id="outside role"),
+        pytest.param({"roles": {"a": {"grants": ["x", "y", "x"]}}}, "roles.a.grants[2]: 'x' is duplicated", id="grant"),
+        pytest.param({"roles": {"a": {"from": ["r:x", "r:x"]}}}, "roles.a.from[1]: 'r:x' is duplicated", id="outside role"),
         pytest.param({"roles": {"a": {"includes": ["b"]}, "bb": {}}}, "roles.a.includes[0]: there is no role 'b'; did you mean 'bb'?", id="include"),
         pytest.param({"audiences": {"a": {"may_call": ["zz"]}}}, "audiences.a.may_call[0]: there is no audience 'zz'", id="audience"),
         pytest.param({"clients": {"a": {"roles": ["zz"]}}}, "clients.a.roles[0]: there is no role 'zz'", id="role"),
