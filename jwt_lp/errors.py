@@ -77,7 +77,7 @@ class TemplateError(JwtLpError):
 
 
 class InvalidToken(JwtLpError):
-    """This service does not accept the token (RFC 6750, section 3.1).
+    """The token is not accepted by this service (RFC 6750, section 3.1).
 
     `cause` is a stable slug (`expired`, `signature`, …) for logs and metrics; `detail` explains it to
     the operator. Clients get one public message for all causes.

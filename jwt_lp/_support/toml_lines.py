@@ -32,8 +32,8 @@ _AT_LINE: Final = re.compile(r"\(at line ([0-9]+), column [0-9]+\)")
 def read_toml(name: str, limit: int) -> tuple[dict[str, object], str]:
     """The values of the file called `name`, and its text.
 
-    Raises `ConfigurationError`, which begins with `name:line: `, if the file cannot be read, has more than `limit` bytes
-    or is not TOML 1.0 in UTF-8.
+    Raises `ConfigurationError`, which begins with `name:line: `, if the file cannot be read, has more than `limit`
+    bytes or is not TOML 1.0 in UTF-8.
     """
     try:
         with Path(name).open("rb") as file:

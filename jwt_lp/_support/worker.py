@@ -47,7 +47,7 @@ class PerProcess(Generic[T]):
         pid = os.getpid()
         if current is not None and current[0] == pid:
             return current[1]
-        # INVARIANT: setdefault is atomic. A child could inherit a lock in its locked state and never be able to take it.
+        # INVARIANT: setdefault is atomic. A lock could be inherited in its locked state, and never be released.
         value = self._by_pid.setdefault(pid, self._make())
         for other in list(self._by_pid):
             if other != pid:
@@ -114,7 +114,7 @@ class _Job:
 
 
 class _Loop:
-    """The state of the worker in one process: the event that wakes the thread, the thread, and the lock for its start."""
+    """The state of the worker in one process: its wake-up event, its thread, and the lock for starting it."""
 
     __slots__ = ("start_lock", "thread", "wakeup")
 
@@ -127,9 +127,9 @@ class _Loop:
 class Worker:
     """Runs jobs one after the other on one daemon thread of this process.
 
-    If a job raises, even `SystemExit`, the error is logged by type and place, never by message, because that may contain
-    data. The job is tried again after 5 s, then after longer pauses of up to a minute. A job must bound its own time,
-    because a slow one delays the others.
+    If a job raises, even `SystemExit`, the error is logged by type and place, never by message, because a message may
+    contain data. The job is tried again after 5 s, then after longer pauses of up to a minute. A job must bound its own
+    time, because a slow one delays the others.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -189,7 +189,7 @@ class Worker:
                 loop.thread.start()
         except RuntimeError as error:
             # Never `log.exception` in this module: a traceback shows messages, and a message may contain data.
-            log.error("the background thread cannot start (%s): nothing is renewed until it starts", error)  # noqa: TRY400 - a traceback may show data
+            log.error("the background thread cannot start (%s): nothing is renewed until it starts", error)
         finally:
             loop.start_lock.release()
 
@@ -197,7 +197,7 @@ class Worker:
         try:
             self._rounds(wakeup)
         except BaseException as error:  # noqa: BLE001 - the interpreter's hook would print the message
-            log.error("the background thread ended: %s; the next request starts it anew", _error_location(error))  # noqa: TRY400 - a traceback may show data
+            log.error("the background thread ended: %s; the next request starts it anew", _error_location(error))
 
     def _rounds(self, wakeup: threading.Event) -> None:
         while True:
@@ -219,7 +219,7 @@ class Worker:
         except BaseException as error:  # noqa: BLE001 - the other jobs must go on
             pause = min(MIN_RETRY * 2**job.failures, MAX_RETRY)
             job.failures = min(job.failures + 1, 8)
-            log.error("%s failed: %s; next try in %.0f s", job.name, _error_location(error), pause)  # noqa: TRY400 - a traceback may show data
+            log.error("%s failed: %s; next try in %.0f s", job.name, _error_location(error), pause)
         else:
             job.failures = 0
         job.due = self._clock() + pause
@@ -266,7 +266,7 @@ def _run_once(job: Callable[[], None], name: str) -> None:
     try:
         job()
     except BaseException as error:  # noqa: BLE001 - the interpreter's hook would print the message
-        log.error("%s failed: %s", name, _error_location(error))  # noqa: TRY400 - a traceback may show data
+        log.error("%s failed: %s", name, _error_location(error))
 
 
 def _clamp_pause(seconds: float) -> float:

@@ -176,9 +176,9 @@ def subtract_denials(
         found: list[str] = []
         for text in texts:
             grant = Grant(text, "", role)
-            taken = any(denial.takes_part(text, grant) for denial in denials)
+            taken = any(denial.denies_part(text, grant) for denial in denials)
             parts = (policy.under(text) if is_pattern(text) else ()) if taken else (text,)
-            found += [each for each in parts if not any(denial.takes_part(each, grant) for denial in denials)]
+            found += [each for each in parts if not any(denial.denies_part(each, grant) for denial in denials)]
         return tuple(dict.fromkeys(found))
 
     kept = {role: left(texts, role) for role, texts in through.items()}

@@ -1,4 +1,4 @@
-"""Is this text a permission, or a pattern of them?
+"""The grammar of permissions and patterns.
 
 A permission is segments joined by `:`. A segment is one or more characters of RFC 6749's scope alphabet
 (appendix A.4) other than `:`, `*`, `{` and `}`. Code points are compared, never folded.
@@ -21,13 +21,13 @@ _NOT_IN_SEGMENTS = ":*{}"
 
 
 def is_segment(text: str) -> bool:
-    """Whether `text` is one segment by the grammar."""
+    """Whether `text` is one segment of a permission."""
     return is_scope_token(text) and not any(char in text for char in _NOT_IN_SEGMENTS)
 
 
 def is_scope_token(text: str) -> bool:
-    """Whether `text` is a scope token (RFC 6749, appendix A.4): 0x21 to 0x7E but for the quote and the backslash."""
-    # Each of these is one pass in C; this stands on the way of every grant of every new token.
+    """Whether `text` is a scope token (RFC 6749, appendix A.4): 0x21 to 0x7E except the quote and the backslash."""
+    # Each of these is one pass in C, because every grant of every new token is checked.
     return (
         text != ""
         and text.isascii()
@@ -51,7 +51,7 @@ class Permission:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `text`; `GrammarError` says what is wrong with it."""
+        """Parse `text`; `GrammarError` if it is not a permission."""
         if not within_limits(text):
             msg = f"a permission has at most {MAX_SEGMENTS} segments and {MAX_LENGTH} characters"
             raise GrammarError(msg)
@@ -64,18 +64,18 @@ class Permission:
 
     @staticmethod
     def segment(value: object, *, encode: bool = False) -> str:
-        """Return `value` as one segment, as the templates `{name}` and `{name!e}` fill it.
+        """Return `value` as one segment, as in the templates `{name}` and `{name!e}`.
 
-        A str, an int (in decimal) or a UUID (canonical, lower case). With `encode`, everything outside
-        `A-Za-z0-9._~@-` is percent-encoded, `%` included. `TemplateError` for anything else.
+        `value` is a str, an int (written in decimal) or a UUID (canonical, lower case). With `encode`, everything
+        outside `A-Za-z0-9._~@-` is percent-encoded, `%` included. `TemplateError` for anything else.
         """
-        # Exact types: a bool is an int and an enum may be a str, and both print as something else.
+        # Exact types: a bool is an int and an enum may be a str, but their texts differ.
         if type(value) is str:
             text = value
         elif type(value) is UUID or (type(value) is int and abs(value) < _MAX_INTEGER):
             text = str(value)
         elif type(value) is int:
-            # Before it is written out: Python refuses to write more than some thousand digits.
+            # Checked before it is converted: Python refuses to convert more than a few thousand digits.
             msg = "the value is a number that is too long for a permission"
             raise TemplateError(msg, configured=False)
         else:
@@ -103,8 +103,8 @@ def _percent_encoded(text: str) -> str:
 def _fault(segment: str) -> str:
     if segment == "":
         return "a segment is empty"
-    odd = next(char for char in segment if not is_segment(char))
-    return f"{odd!a} is not allowed in a segment"
+    forbidden = next(char for char in segment if not is_segment(char))
+    return f"{forbidden!a} is not allowed in a segment"
 
 
 def is_pattern(text: str) -> bool:
@@ -121,13 +121,13 @@ def is_pattern(text: str) -> bool:
 
 
 def check_grant(text: str) -> None:
-    """Refuse, with `GrammarError`, what is neither a permission nor a well-formed pattern."""
+    """Raise `GrammarError` unless `text` is a permission or a well-formed pattern."""
     if not (_is_permission(text) or is_pattern(text)):
         Permission.parse(text)
 
 
 def _is_permission(text: str) -> bool:
-    """What `Permission.parse` takes, found without taking it apart: every grant of a new token is asked."""
+    """Whether `Permission.parse` accepts the text, without splitting it: every grant of a new token is checked."""
     return (
         is_scope_token(text)
         and within_limits(text)

@@ -1,7 +1,6 @@
-"""What can be asked for?
+"""The nodes of a requirement: permissions, templates, claim bindings, all-of and any-of.
 
-The nodes of a requirement: permissions and templates of them, claim bindings, and all-of and any-of over both.
-Each knows sets, not tokens, and prints itself as it was written.
+A node is evaluated against permissions and claims, not against a token. Its `str()` is the requirement as written.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _SHOWN: Final = 32
 
 
 class EvaluationContext(NamedTuple):
-    """What a requirement is held against: grants, the route's parameters, the token's claims and issuer."""
+    """The input of an evaluation: permissions, the route's parameters, and the token's claims and issuer."""
 
     held: Permissions
     params: Mapping[str, object]
@@ -31,9 +30,9 @@ class EvaluationContext(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """What came of it: each term with the grant that served it, what is missing, and faults of configuration.
+    """The result of an evaluation: each satisfied term with its grant, the missing terms, and configuration faults.
 
-    Terms and what is missing are as written.
+    Terms are as written in the declaration.
     """
 
     credits: tuple[tuple[str, Grant], ...] = ()
@@ -50,19 +49,19 @@ class Evaluation(NamedTuple):
 
 
 class Requirement(ABC):
-    """What a route asks for. Compose with `&`, `|`, `all_of` and `any_of`; `str()` gives it as written."""
+    """What a route requires. Compose with `&`, `|`, `all_of` and `any_of`; `str()` gives it as written."""
 
     __slots__ = ()
     requires_token: ClassVar[bool] = True
 
     @property
     def literal(self) -> str | None:
-        """The one permission it asks for, where that is all it asks for; otherwise None."""
+        """The permission, if the requirement is one permission without a template; otherwise None."""
         return None
 
     @abstractmethod
     def evaluate(self, context: EvaluationContext) -> Evaluation:
-        """Evaluate; never raises. What cannot be evaluated is missing."""
+        """Evaluate without raising; a term that cannot be evaluated is missing."""
 
     @abstractmethod
     def atoms(self) -> Iterator[Requirement]:
@@ -80,21 +79,21 @@ class Requirement(ABC):
 
     @property
     def scope(self) -> str | None:
-        """The first alternative's permissions, for RFC 6750's `scope`; None where one is a template."""
-        named = self.alternatives()[0]
-        return None if not named or any("{" in each for each in named) else " ".join(dict.fromkeys(named))
+        """The first alternative's permissions, for `scope` (RFC 6750); None if there are none or one is a template."""
+        first = self.alternatives()[0]
+        return None if not first or any("{" in text for text in first) else " ".join(dict.fromkeys(first))
 
     @property
     def enforced(self) -> bool:
-        """Whether it is enforced even while the operator only observes."""
+        """Whether it is enforced even in observe mode."""
         return False
 
     def alternatives(self) -> list[tuple[str, ...]]:
-        """The sets of permissions any one of which will do, as written, in order; at most 32. Bindings do not show."""
+        """The sets of permissions of which one is enough, as written and in order; at most 32, without bindings."""
         return [()]
 
     def with_bindings(self, bindings: Mapping[str, Binding]) -> Requirement:
-        """The same with `bindings` (by parameter) demanded too, in each alternative that does not opt out."""
+        """The same requirement plus `bindings` (by parameter), in each alternative that does not opt out."""
         return AllOf((self, *bindings.values())) if bindings else self
 
     def __and__(self, other: Requirement | str) -> Requirement:
@@ -126,7 +125,7 @@ class PermissionRequirement(Requirement):
 
     @classmethod
     def parse(cls, text: str) -> PermissionRequirement:
-        """Read a permission or a template; `ConfigurationError` for what could never be granted."""
+        """Parse a permission or a template; `ConfigurationError` if it could never be granted."""
         return cls(text, parse_template(text))
 
     def evaluate(self, context: EvaluationContext) -> Evaluation:
@@ -141,7 +140,7 @@ class PermissionRequirement(Requirement):
         return Evaluation(missing=(self.template,)) if grant is None else Evaluation(((self.template, grant),))
 
     def fill(self, params: Mapping[str, object]) -> str:
-        """The permission asked for with these parameters; `TemplateError` where they cannot fill it."""
+        """The required permission for these parameters; `TemplateError` if they cannot fill the template."""
         return fill_template(self.parts, params)
 
     def atoms(self) -> Iterator[Requirement]:
@@ -160,14 +159,15 @@ class PermissionRequirement(Requirement):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Binding(Requirement):
-    """A route parameter must equal a claim. `paths` maps an issuer's name to the claim's path; "" is any."""
+    """A route parameter must equal a claim. `paths` maps an issuer's name to the claim's path; "" is any issuer."""
 
     parameter: str
     paths: tuple[tuple[str, tuple[str, ...]], ...]
 
     def evaluate(self, context: EvaluationContext) -> Evaluation:
-        held = matches_claim(context.params.get(self.parameter), claim_at(context.claims, self._path(context.issuer)))
-        return Evaluation() if held else Evaluation(missing=(str(self),))
+        claim = claim_at(context.claims, self._path(context.issuer))
+        matches = matches_claim(context.params.get(self.parameter), claim)
+        return Evaluation() if matches else Evaluation(missing=(str(self),))
 
     def _path(self, issuer: str) -> tuple[str, ...]:
         paths = dict(self.paths)
@@ -177,14 +177,14 @@ class Binding(Requirement):
         yield self
 
     def faults(self, issuers: Sequence[str]) -> list[str]:
-        """What is wrong with it where these issuers (by name) are configured."""
-        named = [issuer for issuer, _ in self.paths]
-        if len(issuers) > 1 and "" in named:
+        """The faults of the binding if these issuers (by name) are configured."""
+        names = [issuer for issuer, _ in self.paths]
+        if len(issuers) > 1 and "" in names:
             return [f"{self}: with several issuers a binding has to name its issuer: {{{issuers[0]!r}: 'sub', ...}}"]
         known = (*issuers, "")
         return [
             f"{self}: no issuer is called {issuer!a}; there is {', '.join(issuers)}"
-            for issuer in named
+            for issuer in names
             if issuer not in known
         ]
 
@@ -200,7 +200,7 @@ class Binding(Requirement):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AllOf(Requirement):
-    """Every part is asked for. `unbound` names what `BIND` leaves alone; `enforce` is never only observed."""
+    """All parts are required. `BIND` does not apply to parameters in `unbound`; `enforce` overrides observe mode."""
 
     parts: tuple[Requirement, ...]
     unbound: frozenset[str] = frozenset()
@@ -209,9 +209,9 @@ class AllOf(Requirement):
     def evaluate(self, context: EvaluationContext) -> Evaluation:
         outcomes = [part.evaluate(context) for part in self.parts]
         return Evaluation(
-            tuple(dict.fromkeys(each for outcome in outcomes for each in outcome.credits)),
-            tuple(dict.fromkeys(each for outcome in outcomes for each in outcome.missing)),
-            tuple(dict.fromkeys(each for outcome in outcomes for each in outcome.faults)),
+            tuple(dict.fromkeys(credit for outcome in outcomes for credit in outcome.credits)),
+            tuple(dict.fromkeys(term for outcome in outcomes for term in outcome.missing)),
+            tuple(dict.fromkeys(fault for outcome in outcomes for fault in outcome.faults)),
         )
 
     def atoms(self) -> Iterator[Requirement]:
@@ -220,7 +220,7 @@ class AllOf(Requirement):
 
     def alternatives(self) -> list[tuple[str, ...]]:
         choices = product(*(part.alternatives() for part in self.parts))
-        return [tuple(dict.fromkeys(each for named in choice for each in named)) for choice in islice(choices, _SHOWN)]
+        return [tuple(dict.fromkeys(text for texts in choice for text in texts)) for choice in islice(choices, _SHOWN)]
 
     def with_bindings(self, bindings: Mapping[str, Binding]) -> Requirement:
         kept = tuple(binding for name, binding in bindings.items() if name not in self.unbound)
@@ -237,7 +237,7 @@ class AllOf(Requirement):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AnyOf(Requirement):
-    """One part at least is asked for."""
+    """At least one part is required."""
 
     parts: tuple[Requirement, ...]
 
@@ -249,14 +249,14 @@ class AnyOf(Requirement):
                 return outcome
             outcomes.append(outcome)
         missing = outcomes[0].missing
-        return Evaluation((), missing, tuple(each for outcome in outcomes for each in outcome.faults))
+        return Evaluation((), missing, tuple(fault for outcome in outcomes for fault in outcome.faults))
 
     def atoms(self) -> Iterator[Requirement]:
         for part in self.parts:
             yield from part.atoms()
 
     def alternatives(self) -> list[tuple[str, ...]]:
-        return [named for part in self.parts for named in part.alternatives()][:_SHOWN]
+        return [texts for part in self.parts for texts in part.alternatives()][:_SHOWN]
 
     def with_bindings(self, bindings: Mapping[str, Binding]) -> Requirement:
         return AnyOf(tuple(part.with_bindings(bindings) for part in self.parts))
@@ -270,7 +270,7 @@ class AnyOf(Requirement):
 
 
 def to_nodes(verb: str, parts: tuple[Requirement | str, ...]) -> tuple[Requirement, ...]:
-    """The parts as nodes; `ConfigurationError` for none, for what would open the whole, and for a bare list."""
+    """The parts as nodes; `ConfigurationError` if there are none, if one is open to all, or if one is a bare list."""
     if not parts:
         raise ConfigurationError(
             f"{verb}() without a permission requires nothing: name one, or use authenticated or public"

@@ -1,7 +1,6 @@
-"""What does this route ask for, here?
+"""Requirements of routes: `all_of`, `any_of`, `external`, and the open requirements.
 
-A requirement is made with `all_of` and `any_of`, or with `&` and `|`. What is wrong with it is a
-`ConfigurationError` when it is made.
+Requirements can also be composed with `&` and `|`. A faulty requirement raises `ConfigurationError` when it is made.
 """
 
 from __future__ import annotations
@@ -44,9 +43,9 @@ Where: TypeAlias = "Mapping[str, ClaimPath | Mapping[str, ClaimPath]]"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Authenticated(Requirement):
-    """Any valid token will do."""
+    """Any valid token is enough."""
 
-    def evaluate(self, context: EvaluationContext) -> Evaluation:  # noqa: ARG002 - any valid token will do
+    def evaluate(self, context: EvaluationContext) -> Evaluation:  # noqa: ARG002 - any valid token is enough
         return Evaluation()
 
     def atoms(self) -> Iterator[Requirement]:
@@ -62,16 +61,16 @@ class Authenticated(Requirement):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Open(Requirement):
-    """No token is asked for: `public`, or `external` where somebody else guards the route and `reason` says who.
+    """No token is required: `public`, or `external` if another component guards the route and `reason` names it.
 
-    With `identify`, a good token is hung on the request and any other is ignored.
+    With `identify`, a valid token is attached to the request and an invalid one is ignored.
     """
 
     reason: str | None = None
     identify: bool = False
     requires_token: ClassVar[bool] = False
 
-    def evaluate(self, context: EvaluationContext) -> Evaluation:  # noqa: ARG002 - nothing is asked for
+    def evaluate(self, context: EvaluationContext) -> Evaluation:  # noqa: ARG002 - nothing is required
         return Evaluation()
 
     def atoms(self) -> Iterator[Requirement]:
@@ -92,7 +91,7 @@ IDENTIFIED: Final = Open(identify=True)
 
 
 def external(reason: str) -> Open:
-    """Mark a route as guarded by somebody else; `reason` says who, and is listed."""
+    """Mark a route as guarded by another component; `reason` names it and is listed by `jwt-lp routes`."""
     if not isinstance(cast(object, reason), str) or not reason.strip():
         raise ConfigurationError('external("…") needs a reason that says who guards the route instead')
     return Open(reason)
@@ -101,11 +100,11 @@ def external(reason: str) -> Open:
 def all_of(
     *parts: Requirement | str, where: Where | None = None, unbound: Iterable[str] = (), enforce: bool = False
 ) -> Requirement:
-    """Every one of `parts`, and of the bindings in `where`, is asked for.
+    """Require all `parts`, and all bindings in `where`.
 
-    `where={"user_id": "sub"}` demands that the route parameter equals the claim; a nested claim is a list of
-    keys, and with several issuers a mapping from the issuer's name. `unbound` names parameters that the setting
-    `BIND` does not apply to here. `enforce` has it refused even while the operator only observes.
+    `where={"user_id": "sub"}` requires that the route parameter equals the claim. A nested claim is a list of keys;
+    with several issuers, a mapping from the issuer's name. `unbound` names parameters to which the setting `BIND` does
+    not apply here. With `enforce`, the requirement is enforced even in observe mode.
     """
     nodes = to_nodes("all_of", parts) + _bindings(where)
     names = _names(unbound)
@@ -113,17 +112,17 @@ def all_of(
 
 
 def any_of(*parts: Requirement | str) -> Requirement:
-    """At least one of `parts` is asked for; the first that is held is the one credited."""
+    """Require at least one of `parts`; the first that is held is credited."""
     nodes = to_nodes("any_of", parts)
     return nodes[0] if len(nodes) == 1 else AnyOf(nodes)
 
 
 def _names(unbound: Iterable[object] | None) -> frozenset[str]:
-    given: list[object] = (
+    items: list[object] = (
         [unbound] if isinstance(unbound, str) else list(unbound) if isinstance(unbound, Iterable) else [None]
     )
-    names = frozenset(name for name in given if isinstance(name, str))
-    if len(names) != len(set(given)):
+    names = frozenset(name for name in items if isinstance(name, str))
+    if len(names) != len(set(items)):
         raise ConfigurationError('unbound names route parameters, such as unbound=["tenant_id"]')
     return names
 
@@ -138,14 +137,16 @@ def _bindings(where: object) -> tuple[Binding, ...]:
 
 def _binding(parameter: str, path: ClaimPath | Mapping[str, ClaimPath]) -> Binding:
     if isinstance(path, Mapping) and path:
-        return Binding(parameter, tuple((str(issuer).lower(), _path(parameter, each)) for issuer, each in path.items()))
+        return Binding(
+            parameter, tuple((str(issuer).lower(), _path(parameter, claim)) for issuer, claim in path.items())
+        )
     return Binding(parameter, (("", _path(parameter, path)),))
 
 
 def _path(parameter: str, path: object) -> tuple[str, ...]:
-    given = [path] if isinstance(path, str) else cast(Sequence[object], path) if isinstance(path, (list, tuple)) else ()
-    keys = tuple(key for key in given if isinstance(key, str) and key)
-    if not keys or len(keys) != len(given):
+    items = [path] if isinstance(path, str) else cast(Sequence[object], path) if isinstance(path, (list, tuple)) else ()
+    keys = tuple(key for key in items if isinstance(key, str) and key)
+    if not keys or len(keys) != len(items):
         raise ConfigurationError(
             f"the claim for {parameter} is a name or a list of keys, such as 'sub' or ['org', 'id']"
         )

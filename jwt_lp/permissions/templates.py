@@ -1,7 +1,7 @@
-"""Which permission does a template become here, and does a parameter equal a claim?
+"""Permission templates filled from route parameters, and comparison of parameters with claims.
 
-`orders:{order_id}:read` is filled from the route's parameters, one whole segment each. What a client may choose is
-never more than one literal segment.
+Each parameter fills one whole segment of a template such as `orders:{order_id}:read`, so a client chooses never more
+than one literal segment.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any, Final, TypeAlias
 from jwt_lp.errors import ConfigurationError, TemplateError
 from jwt_lp.permissions.grants import MAX_LENGTH, MAX_SEGMENTS, Permission, is_scope_token, is_segment, within_limits
 
-# A segment as it stands, or a parameter's name and whether its value is percent-encoded.
+# A literal segment, or a parameter's name and whether its value is percent-encoded.
 TemplateParts: TypeAlias = "tuple[tuple[str, bool] | str, ...]"
-# What a claim may be: any value of JSON, frozen or not.
+# The value of a claim: any JSON value, frozen or not.
 ClaimValue: TypeAlias = "Mapping[str, Any] | list[Any] | tuple[Any, ...] | str | float | None"
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(!e)?\}")
 
 
 def parse_template(text: str) -> TemplateParts:
-    """The parts of a template, or none for a literal permission; `ConfigurationError` for neither."""
+    """The parts of a template; none for a literal permission; `ConfigurationError` if it is neither."""
     if "{" in text or "}" in text:
         parts = tuple(_part(text, segment) for segment in text.split(":"))
     else:
@@ -36,11 +36,11 @@ def parse_template(text: str) -> TemplateParts:
 
 
 def _part(text: str, segment: str) -> tuple[str, bool] | str:
-    found = _PLACEHOLDER.fullmatch(segment)
-    if found is not None:
-        return found[1], found[2] is not None
+    match = _PLACEHOLDER.fullmatch(segment)
+    if match is not None:
+        return match[1], match[2] is not None
     if not is_segment(segment):
-        # Two values in one segment could be told apart by nobody: `a-b` + `c` is `a` + `b-c`.
+        # Two values in one segment would be ambiguous: `a-b` + `c` equals `a` + `b-c`.
         raise ConfigurationError(
             f"{text!a} is not a template: {segment!a} is neither a segment nor a {{name}}; "
             'write e.g. "orders:{order_id}:read"'
@@ -60,7 +60,7 @@ def _check_literal(text: str) -> None:
 
 
 def fill_template(parts: TemplateParts, params: Mapping[str, object]) -> str:
-    """The permission that the parameters make of it; `TemplateError` where they cannot."""
+    """The permission that the parameters give; `TemplateError` if they cannot fill the template."""
     filled = ":".join(part if isinstance(part, str) else _fill_part(part, params) for part in parts)
     if not within_limits(filled):
         msg = "the values make the permission too long"
@@ -77,18 +77,18 @@ def _fill_part(part: tuple[str, bool], params: Mapping[str, object]) -> str:
 
 
 def claim_at(claims: Mapping[str, Any], path: tuple[str, ...]) -> ClaimValue:
-    """The claim at this path, or None."""
-    found: ClaimValue = claims if path else None
+    """The claim at this path; None if there is none."""
+    value: ClaimValue = claims if path else None
     for key in path:
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def matches_claim(value: object, claim: ClaimValue) -> bool:
-    """Whether a parameter's canonical text is that of the claim, or of one member of a list claim."""
-    # INVARIANT: absent, null, bool, object and "" equal nothing, not even each other.
+    """Whether a parameter's canonical text equals that of the claim, or of one member of a list claim."""
+    # INVARIANT: an absent claim, null, a bool, an object and "" equal nothing, not even each other.
     if isinstance(claim, (list, tuple)):
-        return any(matches_claim(value, each) for each in claim if not isinstance(each, (list, tuple)))
+        return any(matches_claim(value, member) for member in claim if not isinstance(member, (list, tuple)))
     if not (isinstance(claim, str) and claim != "") and type(claim) is not int:
         return False
     try:

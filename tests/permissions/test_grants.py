@@ -646,7 +646,7 @@ def test_a_part_is_taken_where_some_permission_is(
     """A grant loses a part of a permission or pattern exactly where it may no longer serve one that this stands for."""
     denial, grant = Denial("d", pattern, keep, role), Grant(asked, "scope", holder, pattern=True)
     some = any(denial.denies(each, grant) for each in covered(asked))
-    assert some is denial.takes_part(asked, grant)
+    assert some is denial.denies_part(asked, grant)
     left = Permissions.of([grant]).with_denials([denial])
     assert (left.find_containing(asked) is None) is some
 
@@ -654,11 +654,11 @@ def test_a_part_is_taken_where_some_permission_is(
 def test_an_exception_for_all_that_two_patterns_have_in_common() -> None:
     """It may be one permission; then nothing is taken."""
     grant = Grant("a:*", "scope", pattern=True)
-    assert [False, True] == [Denial("d", "*:b", [keep]).takes_part("a:*", grant) for keep in ("a:b", "a:c")]
+    assert [False, True] == [Denial("d", "*:b", [keep]).denies_part("a:*", grant) for keep in ("a:b", "a:c")]
 
 
 def test_a_pattern_beside_what_is_no_permission() -> None:
     """A denial of what does not parse takes that text; an exception that is none keeps nothing else."""
     grant = Grant("a:*", "scope", pattern=True)
-    assert not Denial("d", "b::c").takes_part("a:*", grant)
-    assert Denial("d", "a:*", ["a:"]).takes_part("a:*", grant)
+    assert not Denial("d", "b::c").denies_part("a:*", grant)
+    assert Denial("d", "a:*", ["a:"]).denies_part("a:*", grant)
