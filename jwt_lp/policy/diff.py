@@ -1,8 +1,7 @@
-"""What does this policy allow that the other did not?
+"""Differences between two policies, for the review of a change.
 
-Two policies are held against each other, for whoever reviews a change: whether the catalogue was only added to at
-its end, what the new policy newly allows, and what it no longer does. Where a grant is held only by several others
-together, it counts as new.
+They are: changes of the catalogue other than additions at its end, what the new policy newly allows, and what it no
+longer allows. A grant that only several older grants cover together counts as new.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ if TYPE_CHECKING:
     from jwt_lp.permissions.grants import Grant
 
 DEFAULT_LIFETIME: Final = 3600
-"""How many seconds a token may live where its audience says nothing."""
+"""The lifetime of a token, in seconds, that its audience allows if it sets no limit."""
 
 DEFAULT_SIZE: Final = 4096
-"""How many characters it may have."""
+"""The size of a token, in characters, that its audience allows if it sets no limit."""
 
-# Where it stands, what is allowed, and why it was not before.
+# The place in the policy, what is allowed, and why it was not allowed before.
 _Widening: TypeAlias = "tuple[KeyPath, str, str]"
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyChange:
-    """One difference in a sentence; `place` are the keys under which it stands, in the new file or the old one."""
+    """One difference in a sentence; `place` is its path of keys in the new file or the old one."""
 
     place: KeyPath
     text: str
@@ -41,7 +40,7 @@ class PolicyChange:
 
 @dataclass(frozen=True, slots=True)
 class PolicyDiff:
-    """`broken` says how the catalogue was changed other than at its end, `allowed` and `narrowed` what is different."""
+    """Changes of the catalogue other than at its end (`broken`), what is newly `allowed`, and what is `narrowed`."""
 
     broken: tuple[PolicyChange, ...] = ()
     allowed: tuple[PolicyChange, ...] = ()
@@ -49,11 +48,11 @@ class PolicyDiff:
 
 
 def diff_policies(old: Policy, new: Policy) -> PolicyDiff:
-    """Hold `new` against `old`. Pure, and no error: both have been read already."""
+    """Compare `new` with `old`. This is a pure function, and it raises no error."""
     return PolicyDiff(
         tuple(_catalogue_breaks(list(old.catalogue), list(new.catalogue))),
         tuple(PolicyChange(place, f"{what}: {why}") for place, what, why in _widenings(old, new)),
-        # What the old policy has beyond the new one.
+        # What the old policy allows beyond the new one.
         tuple(PolicyChange(place, f"no longer: {what}") for place, what, _ in _widenings(new, old)),
     )
 
@@ -67,66 +66,66 @@ def _widenings(before: Policy, after: Policy) -> Iterator[_Widening]:
     if before.audiences and not after.audiences:
         yield ("audiences",), "tokens for any audience", "the policy named audiences before, and names none now"
     for name, audience in after.audiences.items():
-        # A policy that names no audience bounds none: any may be asked for, wildcards too.
-        known = before.audiences.get(name) or Audience(name, wildcards=not before.audiences)
+        # A policy without audiences limits none: tokens for any audience may be issued, with wildcards too.
+        previous = before.audiences.get(name) or Audience(name, wildcards=not before.audiences)
         if before.audiences and name not in before.audiences:
             yield ("audiences", name), f"tokens for {name}", "the audience is new"
-        yield from _audience(known, audience)
+        yield from _audience(previous, audience)
 
 
 # The catalogue
 
 
 def _catalogue_breaks(old: Sequence[str], new: Sequence[str]) -> Iterator[PolicyChange]:
-    """Each way in which `new` does not begin with `old`: positions in live tokens would mean something else."""
+    """Each difference between `old` and the beginning of `new`: it would change the meaning of live tokens."""
     if old and not new:
         yield PolicyChange(
             ("permissions",),
             "the catalogue was removed, so live tokens with compact permissions cannot be read: restore it",
         )
         return
-    places = {name: at for at, name in enumerate(old)}
+    positions = {name: index for index, name in enumerate(old)}
     present = set(new)
-    kept = [places[name] for name in new if name in places]
-    steady = _longest_ascending(kept)
-    instead: set[str] = set()
-    for at, name in enumerate(old):
+    unmoved = _longest_ascending(positions[name] for name in new if name in positions)
+    replacements: set[str] = set()
+    for index, name in enumerate(old):
         if name not in present:
-            other = next((each for each in new[at : at + 1] if each not in places), None)
-            instead.update(filter(None, [other]))
-            yield PolicyChange(("permissions", name), _removal_text(name, other))
-        elif at not in steady:
-            where = f"after {quote_text(old[at - 1])}" if at else "to the beginning"
+            replacement = next((other for other in new[index : index + 1] if other not in positions), None)
+            replacements.update(filter(None, [replacement]))
+            yield PolicyChange(("permissions", name), _removal_text(name, replacement))
+        elif index not in unmoved:
+            where = f"after {quote_text(old[index - 1])}" if index else "to the beginning"
             yield PolicyChange(("permissions", name), f"{quote_text(name)} was moved: put it back {where}")
-    last = max((at for at, name in enumerate(new) if name in places), default=0)
+    last = max((index for index, name in enumerate(new) if name in positions), default=0)
     for name in new[:last]:
-        if name not in places and name not in instead:
+        if name not in positions and name not in replacements:
             yield PolicyChange(
                 ("permissions", name), f"{quote_text(name)} is new and precedes older entries: move it to the end"
             )
 
 
-def _removal_text(name: str, other: str | None) -> str:
-    again = "restore it in its place, with `retired = true`"
-    if other is None:
-        return f"{quote_text(name)} was removed: {again}"
-    return f"{quote_text(name)} was removed, and {quote_text(other)} has its position: {again}, and add {quote_text(other)} at the end"
+def _removal_text(name: str, replacement: str | None) -> str:
+    removed, remedy = f"{quote_text(name)} was removed", "restore it in its place, with `retired = true`"
+    if replacement is None:
+        return f"{removed}: {remedy}"
+    other = quote_text(replacement)
+    return f"{removed}, and {other} has its position: {remedy}, and add {other} at the end"
 
 
 def _longest_ascending(numbers: Iterable[int]) -> set[int]:
-    """The longest run among `numbers`, none of them twice, that ascends in their order."""
+    """The longest ascending subsequence of `numbers`, which are distinct."""
     ends: list[int] = []
     before: dict[int, int | None] = {}
     for number in numbers:
-        at = bisect_left(ends, number)
-        before[number] = ends[at - 1] if at else None
-        ends[at : at + 1] = [number]
-    found: set[int] = set()
+        index = bisect_left(ends, number)
+        before[number] = ends[index - 1] if index else None
+        ends[index : index + 1] = [number]
+    longest: set[int] = set()
     last = ends[-1] if ends else None
     while last is not None:
-        found.add(last)
+        longest.add(last)
         last = before[last]
-    return found
+    return longest
 
 
 def _catalogue(before: Policy, after: Policy) -> Iterator[_Widening]:
@@ -137,15 +136,16 @@ def _catalogue(before: Policy, after: Policy) -> Iterator[_Widening]:
     patterns = [*_patterns(before, after)]
     for name, entry in after.catalogue.items():
         was = before.catalogue.get(name)
-        # What is retired counts here too: live tokens hold it still.
+        # Retired entries count here too, because live tokens still hold them.
         if was is not None and RISKS.index(entry.risk) < RISKS.index(was.risk):
-            why = f"it was of {was.risk} risk, and at a lower risk requests are refused later when the revocations are stale"
+            effect = "at a lower risk requests are refused later when the revocations are stale"
+            why = f"it was of {was.risk} risk, and {effect}"
             yield ("permissions", name, "risk"), f"{quote_text(name)} is of {entry.risk} risk", why
         if entry.retired or (was is not None and not was.retired):
             continue
         if was is not None:
             yield ("permissions", name), f"{quote_text(name)} may be granted and issued", "it was retired"
-        elif holders := [f"{text} of {who}" for who, text in patterns if overlaps(text, name)]:
+        elif holders := [f"{text} of {holder}" for holder, text in patterns if overlaps(text, name)]:
             yield (
                 ("permissions", name),
                 f"{quote_text(name)}, which {', '.join(holders)} covers",
@@ -154,16 +154,16 @@ def _catalogue(before: Policy, after: Policy) -> Iterator[_Widening]:
 
 
 def _patterns(before: Policy, after: Policy) -> Iterator[tuple[str, str]]:
-    """Each pattern that is not new itself, with who holds it."""
+    """Each pattern that is not new itself, with its holder."""
     for kind, olds, news in (("role", before.roles, after.roles), ("client", before.clients, after.clients)):
-        for name, each in news.items():
+        for name, holder in news.items():
             held = _permissions_of(olds.get(name))
-            for grant in each.grants:
+            for grant in holder.grants:
                 if is_pattern(grant.text) and held.find_containing(grant.text) is not None:
                     yield f"{kind} {name}", grant.text
 
 
-# Who holds what
+# Roles, clients and audiences
 
 
 def _permissions_of(holder: Role | Client | None, more: Iterable[Grant] = ()) -> Permissions:
@@ -174,18 +174,22 @@ def _role(was: Role | None, role: Role, after: Policy) -> Iterator[_Widening]:
     held = _permissions_of(was)
     for grant in role.grants:
         if held.find_containing(grant.text) is None:
-            through = [each for each in role.includes if any(grant.text == one.text for one in after.grants([each]))]
+            through = [
+                name for name in role.includes if any(grant.text == other.text for other in after.grants([name]))
+            ]
             what = f"role {role.name} grants {grant.text}{f' through role {through[0]}' if through else ''}"
             why = "the role is new" if was is None else "none of its grants covered that before"
             yield ("roles", role.name, "includes" if through else "grants"), what, why
-    known = [parse_role_source(each) for each in (was.sources if was else ())]
+    known = [parse_role_source(source) for source in (was.sources if was else ())]
     for source in role.sources:
         entry = parse_role_source(source)
         if entry is not None and entry not in known:
             # A ceiling grants nothing by itself.
-            raises = entry[1].startswith("ceiling:")
-            does = f"raises the ceiling to what role {role.name} grants" if raises else f"confers role {role.name}"
-            yield ("roles", role.name, "from"), f"{quote_text(source)} {does}", "the entry is new"
+            is_ceiling = entry[1].startswith("ceiling:")
+            effect = (
+                f"raises the ceiling to what role {role.name} grants" if is_ceiling else f"confers role {role.name}"
+            )
+            yield ("roles", role.name, "from"), f"{quote_text(source)} {effect}", "the entry is new"
 
 
 def _client(before: Policy, client: Client, after: Policy) -> Iterator[_Widening]:
@@ -197,22 +201,22 @@ def _client(before: Policy, client: Client, after: Policy) -> Iterator[_Widening
             yield ("clients", client.name, "grants"), f"client {client.name} holds {grant.text}", why
     for role in client.roles:
         more = [grant.text for grant in after.grants([role]) if held.find_containing(grant.text) is None]
-        # What a role grants that the client had already stands with the role.
+        # New grants of a role that the client already had are reported with the role.
         if more and not (was and role in was.roles):
             yield ("clients", client.name, "roles"), f"client {client.name} holds {', '.join(more)} by role {role}", why
 
 
 def _audience(was: Audience, audience: Audience) -> Iterator[_Widening]:
     name = audience.name
-    for each in audience.may_call:
-        if each not in was.may_call:
-            what = f"a token for {name} may be narrowed to one for {each}"
+    for target in audience.may_call:
+        if target not in was.may_call:
+            what = f"a token for {name} may be narrowed to one for {target}"
             yield ("audiences", name, "may_call"), what, "the entry is new"
-    for each in audience.claims:
-        if each not in was.claims:
+    for claim in audience.claims:
+        if claim not in was.claims:
             yield (
                 ("audiences", name, "claims"),
-                f"tokens for {name} may hold the claim {quote_text(each)}",
+                f"tokens for {name} may hold the claim {quote_text(claim)}",
                 "the entry is new",
             )
     if audience.wildcards and not was.wildcards:
@@ -221,7 +225,7 @@ def _audience(was: Audience, audience: Audience) -> Iterator[_Widening]:
         ("max_lifetime", audience.max_lifetime, was.max_lifetime, DEFAULT_LIFETIME, "live {} seconds"),
         ("max_size", audience.max_size, was.max_size, DEFAULT_SIZE, "have {} characters"),
     )
-    for key, now, then, usual, what in limits:
-        if (now or usual) > (then or usual):
-            said = what.format(now or usual)
-            yield ("audiences", name, key), f"tokens for {name} may {said}", f"it was {then or usual}"
+    for key, now, then, default, what in limits:
+        if (now or default) > (then or default):
+            allowed = what.format(now or default)
+            yield ("audiences", name, key), f"tokens for {name} may {allowed}", f"it was {then or default}"

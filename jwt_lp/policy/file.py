@@ -1,7 +1,7 @@
-"""Which permissions and roles exist?
+"""The policy, read from the file `least-privilege.toml`.
 
-The policy is the file `least-privilege.toml`, read once: the catalogue of permissions, the roles and what
-they grant, the audiences and the clients. `ConfigurationError` names everything that is wrong with it at once.
+It holds the catalogue of permissions, the roles with their grants, the audiences and the clients. It is read once;
+`ConfigurationError` names all its faults together.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ __all__ = ["EMPTY_POLICY", "Audience", "CatalogueEntry", "Client", "Policy", "Ro
 
 MAX_BYTES: Final = 1024 * 1024
 
-# The nearest name is sought among all of the catalogue, and who asks may choose how often.
+# Each hint is a search of the whole catalogue, and a caller may pass any number of unknown names.
 _MAX_HINTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Policy:
-    """The catalogue in the order of the file, roles, audiences and clients by name; all of it read-only.
+    """The catalogue in the order of the file, and roles, audiences and clients by name; all of it is read-only.
 
-    `digest` is the SHA-256, in hexadecimal, of what the policy says: layout, comments and the order of roles
-    do not change it, the order of the catalogue does. Two policies are equal when their digests are.
-    `from_mapping` and `load` check; the constructor does not.
+    `digest` is the SHA-256 of the content, in hexadecimal. Layout, comments and the order of roles do not change it;
+    the order of the catalogue does. Two policies are equal if their digests are. `from_mapping` and `load` validate;
+    the constructor does not.
     """
 
     catalogue: Mapping[str, CatalogueEntry] = field(default_factory=dict[str, CatalogueEntry], compare=False)
@@ -76,7 +76,7 @@ class Policy:
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, object]) -> Self:
-        """Read a policy from plain values; `ConfigurationError` holds every fault, each with its place."""
+        """Read a policy from plain values; `ConfigurationError` holds all faults, each with its place."""
         return cls._read(data, "", None)
 
     @classmethod
@@ -89,7 +89,7 @@ class Policy:
     def _read(cls, data: object, text: str, path: str | None) -> Self:
         faults: list[Fault] = []
         top = TableReader.read((), data, faults, ("version", "permissions", "roles", "audiences", "clients"))
-        # The exact type: True and 1.0 equal 1 too.
+        # The exact type, because True and 1.0 equal 1 too.
         if type(top.data.get("version")) is not int or top.data["version"] != 1:
             top.fault("must be 1: write `version = 1` at the top", "version")
         catalogue = read_catalogue(top)
@@ -98,48 +98,48 @@ class Policy:
         if path is None and faults:
             raise ConfigurationError(*map(format_fault, faults))
         if faults:
-            found = locate_keys(text)
-            numbered = [(line_of(found, fault[0]), format_fault(fault)) for fault in faults]
-            numbered.sort(key=lambda each: each[0])
-            raise ConfigurationError(*(f"{path}:{line}: {said}" for line, said in numbered))
+            lines = locate_keys(text)
+            numbered = [(line_of(lines, fault[0]), format_fault(fault)) for fault in faults]
+            numbered.sort(key=lambda item: item[0])
+            raise ConfigurationError(*(f"{path}:{line}: {message}" for line, message in numbered))
         return policy
 
     @property
     def maps_external_roles(self) -> bool:
-        """Whether any role lists an outside name."""
+        """Whether any role lists an external role in `from`."""
         return bool(self._sources)
 
     def resolve_external_roles(
         self, external_names: Iterable[str], issuer: str, *, several: bool
     ) -> tuple[tuple[str, ...], int]:
-        """Our roles that outside names such as `realm:clerk` confer, and how many names were unlisted.
+        """The policy's roles that external roles such as `realm:clerk` confer, and the number of unlisted names.
 
-        `issuer` is the configured name of who said so, in any case. Where there are `several` issuers, only entries that
-        begin with that name and a slash count; otherwise those without one count too. A name never confers
-        the role of the same name by itself.
+        `issuer` is the configured name of the issuer that states them, in upper or lower case. With `several` issuers,
+        only entries that begin with that name and a slash count; otherwise entries without an issuer count too. An
+        external role never confers the policy's role of the same name by itself.
         """
-        found: list[str] = []
+        roles: list[str] = []
         unlisted = 0
         for name in dict.fromkeys(external_names):
             listed = self._sources.get((issuer.lower(), name), ())
-            # INVARIANT: with several issuers, no issuer confers a role by an entry that does not name it.
+            # INVARIANT: with several issuers, an issuer confers a role only by an entry that names the issuer.
             listed += () if several else self._sources.get((None, name), ())
-            found += listed
+            roles += listed
             unlisted += not listed
-        return tuple(dict.fromkeys(found)), unlisted
+        return tuple(dict.fromkeys(roles)), unlisted
 
     def grants(self, roles: Iterable[str]) -> tuple[Grant, ...]:
-        """All that these roles grant; a role that is not in the policy grants nothing."""
+        """All grants of these roles; a role that is not in the policy grants nothing."""
         return tuple(grant for name in dict.fromkeys(roles) if name in self.roles for grant in self.roles[name].grants)
 
     def catalogue_has(self, text: str) -> bool:
-        """Whether the catalogue has `text`: by name, as an instance of a template, or, for a pattern, any it covers.
+        """Whether the catalogue has `text`: by name, as an instance of a template, or, for a pattern, an entry it covers.
 
-        Always True where there is no catalogue; never for what is retired.
+        Always True without a catalogue. Retired entries do not count.
         """
         if not self.catalogue:
             return True
-        # A name by one look; only templates and patterns have to be gone through.
+        # A literal name is one look-up; templates and patterns are compared one by one.
         named = None if "{" in text else self.catalogue.get(text)
         candidates: Iterable[str] = self.catalogue
         if not is_pattern(text):
@@ -152,52 +152,55 @@ class Policy:
         )
 
     def under(self, pattern: str) -> tuple[str, ...]:
-        """What a pattern covers of the catalogue, in its order and without what is retired; a placeholder is `*`."""
+        """The live catalogue entries that `pattern` covers, in order, with `*` for each placeholder.
+
+        Of an entry that is covered in part, the covered part is returned.
+        """
         live = (name.split(":") for name, entry in self.catalogue.items() if not entry.retired)
-        names = (":".join("*" if part[:1] == "{" else part for part in each) for each in live)
+        names = (":".join("*" if part[:1] == "{" else part for part in parts) for parts in live)
         return tuple(dict.fromkeys(filter(None, (common(pattern, name) for name in names))))
 
     def encode(self, permissions: Iterable[str]) -> str:
-        """Write `permissions` as positions in the catalogue, for the claim `cperm`; order and repetition mean nothing.
+        """Write `permissions` as positions in the catalogue, for the claim `cperm`. Order and duplicates do not matter.
 
-        `PolicyError` names each that is no entry of the catalogue by its own name, or is retired: templates,
-        their instances and patterns have no position.
+        `PolicyError` names each permission that has no position: one that is not in the catalogue or is retired, a
+        template, an instance of a template, or a pattern.
         """
-        asked = () if isinstance(permissions, str) else tuple(permissions)
-        if isinstance(permissions, str) or not all(map(_is_text, asked)):
+        names = () if isinstance(permissions, str) else tuple(permissions)
+        if isinstance(permissions, str) or not all(map(_is_text, names)):
             raise PolicyError('permissions are a list of strings, such as ["orders:read"]', reason="scope")
-        faults = [(each, fault) for each in dict.fromkeys(asked) if (fault := self._position_fault(each)) is not None]
+        faults = [(name, fault) for name in dict.fromkeys(names) if (fault := self._position_fault(name)) is not None]
         if faults:
             live = [name for name in self.catalogue if self._position_fault(name) is None]
-            said = (
-                f"{quote_text(each)} is {fault}{did_you_mean(each, live) if index < _MAX_HINTS else ''}"
-                for index, (each, fault) in enumerate(faults)
+            messages = (
+                f"{quote_text(name)} is {fault}{did_you_mean(name, live) if index < _MAX_HINTS else ''}"
+                for index, (name, fault) in enumerate(faults)
             )
-            raise PolicyError(f"cannot be written as positions: {', '.join(said)}", reason="scope")
-        return self._codec.encode(asked)
+            raise PolicyError(f"cannot be written as positions: {', '.join(messages)}", reason="scope")
+        return self._codec.encode(names)
 
     def decode(self, text: str) -> tuple[str, ...]:
-        """The permissions that `text` holds, in the order of the catalogue; the retired ones too.
+        """The permissions in `text`, retired ones included, in the order of the catalogue.
 
-        `GrammarError` for what `encode` would not write. `PolicyError` where the catalogue here is too short, or
-        does not begin with the one that `text` was written with.
+        `GrammarError` for text that `encode` would not write. `PolicyError` if this catalogue is too short, or does not
+        begin with the entries that `text` was written with.
         """
         return self._codec.decode(text)
 
     def _position_fault(self, permission: str) -> str | None:
-        """Why no token may have this one's position."""
+        """Why no token may hold the position of this permission; None if one may."""
         entry = self.catalogue.get(permission)
         if entry is None:
             return "not in the catalogue"
         return "a template" if "{" in permission else "retired" if entry.retired else None
 
     def risk(self, permission: str) -> str:
-        """The highest risk among the catalogue's entries that `permission`, literal or template, may be.
+        """The highest risk among the catalogue entries that `permission`, a permission or template, matches.
 
-        A placeholder, on either side, may be any segment. `medium` where the catalogue has no such entry.
+        A placeholder on either side matches any segment. `medium` if the catalogue has no such entry.
         """
-        found = [entry.risk for name, entry in self.catalogue.items() if overlaps(permission, name)]
-        return max(found, key=RISKS.index, default="medium")
+        risks = [entry.risk for name, entry in self.catalogue.items() if overlaps(permission, name)]
+        return max(risks, key=RISKS.index, default="medium")
 
     def __repr__(self) -> str:
         counts = f"{len(self.catalogue)} permissions, {len(self.roles)} roles"
@@ -209,40 +212,40 @@ def _is_text(value: object) -> bool:
 
 
 def _group_templates(templates: Iterable[str]) -> dict[tuple[int, str], tuple[str, ...]]:
-    """Templates by how many colons they have and how they begin, "" where that is a placeholder."""
-    found: dict[tuple[int, str], list[str]] = {}
+    """Templates by their number of colons and their first segment, "" if that is a placeholder."""
+    groups: dict[tuple[int, str], list[str]] = {}
     for name in templates:
         first = name.partition(":")[0]
-        found.setdefault((name.count(":"), "" if "{" in first else first), []).append(name)
-    return {form: tuple(names) for form, names in found.items()}
+        groups.setdefault((name.count(":"), "" if "{" in first else first), []).append(name)
+    return {key: tuple(names) for key, names in groups.items()}
 
 
 def _roles_by_source(roles: Iterable[Role]) -> dict[tuple[str | None, str], tuple[str, ...]]:
-    """Which roles each outside name confers, by issuer (None where the entry names none)."""
-    found: dict[tuple[str | None, str], tuple[str, ...]] = {}
+    """The roles that each external role confers, by issuer (None if the entry names none) and name."""
+    roles_by_source: dict[tuple[str | None, str], tuple[str, ...]] = {}
     for role in roles:
         for key in filter(None, map(parse_role_source, role.sources)):
-            found[key] = (*found.get(key, ()), role.name)
-    return found
+            roles_by_source[key] = (*roles_by_source.get(key, ()), role.name)
+    return roles_by_source
 
 
 def _digest(policy: Policy) -> str:
-    named = (policy.roles, policy.audiences, policy.clients)
-    says = [
+    tables = (policy.roles, policy.audiences, policy.clients)
+    content = [
         [_digest_fields(entry) for entry in policy.catalogue.values()],
-        *({name: _digest_fields(each) for name, each in part.items()} for part in named),
+        *({name: _digest_fields(value) for name, value in table.items()} for table in tables),
     ]
-    return hashlib.sha256(json.dumps(says, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _digest_fields(value: CatalogueEntry | Role | Audience | Client) -> dict[str, object]:
-    """What `value` says, for the digest. Whatever it has several of, their order means nothing."""
-    found = ((each.name, getattr(value, each.name)) for each in fields(value))
+    """The fields of `value` for the digest. The order inside a field does not matter."""
+    pairs = ((attribute.name, getattr(value, attribute.name)) for attribute in fields(value))
     return {
-        name: sorted(map(str, cast(tuple[object, ...], each))) if isinstance(each, tuple) else each
-        for name, each in found
-        # What came later says nothing where it is not said, so that no digest of before changes.
-        if name != "retired" or each
+        name: sorted(map(str, cast(tuple[object, ...], content))) if isinstance(content, tuple) else content
+        for name, content in pairs
+        # A later field is left out while it has its default, so that older digests stay the same.
+        if name != "retired" or content
     }
 
 

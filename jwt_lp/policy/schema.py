@@ -1,7 +1,6 @@
-"""Is each entry of the policy well written?
+"""The entries of the policy file, and the reading of its tables.
 
-What the policy file may hold, as values, and how each part of it is read. Faults are noted and reading goes
-on: a name that is at fault is still known, so that what refers to it is not at fault too.
+Faults are noted and reading goes on. A faulty name still counts as defined, so references to it are not faults too.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ if TYPE_CHECKING:
 
 RISKS: Final = ("low", "medium", "high")
 
-# The name is the provider's, so nearly anything may stand in it (a Keycloak group begins with a slash); what
-# stands before it is ours.
+# The provider chooses the name, so it may hold nearly anything (a Keycloak group begins with a slash); the part before
+# it follows our own grammar.
 _SOURCE: Final = re.compile(r"(?:([^/:\s]+)/)?([a-z][a-z0-9_-]*:\S(?:.*\S)?)")
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogueEntry:
-    """One permission that exists, or a template of them; `risk` is `low`, `medium` or `high`.
+    """One permission, or a template of permissions; `risk` is `low`, `medium` or `high`.
 
-    What is `retired` keeps its position, and nothing may grant it any more.
+    A `retired` entry keeps its position, but nothing may grant it any more.
     """
 
     name: str
@@ -43,8 +42,8 @@ class CatalogueEntry:
 class Role:
     """A name for a set of grants.
 
-    `grants` holds its own and those of every role it includes, all credited to this role: it is the one that a
-    token names, and that a deny entry shrinks. `sources` are the outside roles that confer it, as written.
+    `grants` holds its own grants and those of every role that it includes. All are credited to this role, because
+    tokens and deny entries name this role. `sources` are the external roles that confer it, as written.
     """
 
     name: str
@@ -56,7 +55,7 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """What tokens for one audience may be. Seconds and bytes; None where the file sets no limit."""
+    """Limits for tokens of one audience, in seconds and bytes; None if the file sets no limit."""
 
     name: str
     may_call: tuple[str, ...] = ()
@@ -68,7 +67,7 @@ class Audience:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client with grants of its own; those of its `roles` are had from `Policy.grants`."""
+    """A client with grants of its own; `Policy.grants` gives the grants of its `roles`."""
 
     name: str
     description: str = ""
@@ -77,24 +76,25 @@ class Client:
 
 
 def overlaps(text: str, entry: str) -> bool:
-    """Whether one permission can be both; a placeholder or `*` is any segment, a last `**` one or more."""
-    mine, theirs = text.split(":"), entry.split(":")
-    if mine[-1] == "**":
-        mine[-1:] = ["*"] * max(1, len(theirs) - len(mine) + 1)
-    return len(mine) == len(theirs) and all(
-        one in (other, "*") or one[:1] == "{" or other[:1] == "{" for one, other in zip(mine, theirs, strict=True)
+    """Whether one permission can match both; a placeholder or `*` is any segment, a last `**` is one or more."""
+    parts, segments = text.split(":"), entry.split(":")
+    if parts[-1] == "**":
+        parts[-1:] = ["*"] * max(1, len(segments) - len(parts) + 1)
+    return len(parts) == len(segments) and all(
+        part in (segment, "*") or part[:1] == "{" or segment[:1] == "{"
+        for part, segment in zip(parts, segments, strict=True)
     )
 
 
 def parse_role_source(text: str) -> tuple[str | None, str] | None:
-    """The issuer's name (lower case, as in the settings) or None, and the outside name; None where it is neither."""
-    found = _SOURCE.fullmatch(text) if text.isprintable() else None
-    return None if found is None else (found[1] and found[1].lower(), found[2])
+    """The issuer's name (lower case, as in the settings; or None) and the external role; None if malformed."""
+    match = _SOURCE.fullmatch(text) if text.isprintable() else None
+    return None if match is None else (match[1] and match[1].lower(), match[2])
 
 
 def read_catalogue(top: TableReader) -> dict[str, CatalogueEntry]:
     """The table `[permissions]`, by permission."""
-    found: dict[str, CatalogueEntry] = {}
+    catalogue: dict[str, CatalogueEntry] = {}
     for name, table in top.tables("permissions", ("description", "risk", "retired")):
         try:
             if "*" in name:
@@ -106,22 +106,22 @@ def read_catalogue(top: TableReader) -> dict[str, CatalogueEntry]:
         except (GrammarError, ConfigurationError) as error:
             table.fault(str(error))
         risk = table.choice("risk", RISKS, "medium")
-        found[name] = CatalogueEntry(name, table.text("description"), risk, table.flag("retired"))
-    return found
+        catalogue[name] = CatalogueEntry(name, table.text("description"), risk, table.flag("retired"))
+    return catalogue
 
 
 def read_roles(top: TableReader, catalogue: Mapping[str, CatalogueEntry]) -> dict[str, Role]:
-    """The table `[roles]`, by name, with the roles that each includes."""
+    """The table `[roles]`, by name, with the grants of included roles."""
     tables = dict(top.tables("roles", ("description", "grants", "includes", "from")))
     own: dict[str, Role] = {}
     for name, table in tables.items():
         if not (is_segment(name) and within_limits(name)):
             table.fault("a role's name is one segment, as in a permission: no blank, `:`, `*`, `{` or `}`")
         sources = table.texts("from")
-        for index, each in sources:
-            if parse_role_source(each) is None:
+        for index, source in sources:
+            if parse_role_source(source) is None:
                 table.fault(
-                    f'{quote_text(each)} is not an external role: write "kind:name" or "issuer/kind:name", '
+                    f'{quote_text(source)} is not an external role: write "kind:name" or "issuer/kind:name", '
                     'such as "realm:clerk" or "auth0/role:clerk"',
                     "from",
                     index,
@@ -131,7 +131,7 @@ def read_roles(top: TableReader, catalogue: Mapping[str, CatalogueEntry]) -> dic
             table.text("description"),
             _grants(table, f"role {name}", name, catalogue),
             table.names("includes", tables, "role"),
-            tuple(each for _, each in sources),
+            tuple(source for _, source in sources),
         )
     return _expand_includes(own, top)
 
@@ -141,8 +141,8 @@ def _expand_includes(own: Mapping[str, Role], top: TableReader) -> dict[str, Rol
     texts: dict[str, dict[str, None]] = {}
     for name in _include_order(includes, top):
         texts[name] = dict.fromkeys(grant.text for grant in own[name].grants)
-        for each in includes[name]:
-            texts[name] |= texts[each]
+        for included in includes[name]:
+            texts[name] |= texts[included]
     return {
         name: replace(role, grants=tuple(_grant(text, f"role {name}", name) for text in texts[name]))
         for name, role in own.items()
@@ -150,7 +150,7 @@ def _expand_includes(own: Mapping[str, Role], top: TableReader) -> dict[str, Rol
 
 
 def _include_order(includes: dict[str, list[str]], top: TableReader) -> list[str]:
-    """Each role after all that it includes. A cycle is noted and cut, so that the next one is found too."""
+    """All roles, each after those that it includes. Each cycle is noted and cut, so that all cycles are found."""
     while True:
         try:
             return list(TopologicalSorter(includes).static_order())
@@ -176,17 +176,17 @@ def _grants(
             continue
         if not catalogue:
             continue
-        named = catalogue.get(text)
-        if named.retired if named is not None else not any(overlaps(text, name) for name in live):
+        entry = catalogue.get(text)
+        if entry.retired if entry is not None else not any(overlaps(text, name) for name in live):
             table.fault(f"{quote_text(text)} {_grant_fault(text, catalogue, live)}", "grants", index)
     return tuple(_grant(text, source, role) for _, text in texts)
 
 
 def _grant_fault(text: str, catalogue: Iterable[str], live: Sequence[str]) -> str:
-    """What is wrong with a grant that none of the `live` entries is for."""
+    """The fault of a grant that matches none of the `live` entries."""
     retired = any(overlaps(text, name) for name in catalogue)
     if is_pattern(text):
-        return f"covers nothing in the catalogue{' but what is retired' if retired else ''}"
+        return f"covers nothing in the catalogue{' but retired entries' if retired else ''}"
     return f"is {'retired' if retired else 'not in the catalogue'}{did_you_mean(text, live)}"
 
 
@@ -204,7 +204,7 @@ def read_audiences(top: TableReader) -> dict[str, Audience]:
         name: Audience(
             name,
             table.names("may_call", tables, "audience"),
-            tuple(each for _, each in table.texts("claims")),
+            tuple(claim for _, claim in table.texts("claims")),
             table.seconds("max_lifetime"),
             table.number("max_size", "bytes"),
             table.flag("wildcards"),
@@ -217,12 +217,12 @@ def read_clients(
     top: TableReader, catalogue: Mapping[str, CatalogueEntry], roles: Mapping[str, Role]
 ) -> dict[str, Client]:
     """The table `[clients]`, by name."""
-    found: dict[str, Client] = {}
+    clients: dict[str, Client] = {}
     for name, table in top.tables("clients", ("description", "grants", "roles")):
         _check_name(name, table)
         grants = _grants(table, f"client {name}", None, catalogue)
-        found[name] = Client(name, table.text("description"), grants, table.names("roles", roles, "role"))
-    return found
+        clients[name] = Client(name, table.text("description"), grants, table.names("roles", roles, "role"))
+    return clients
 
 
 def _check_name(name: str, table: TableReader) -> None:

@@ -540,7 +540,7 @@ def test_a_grant_outside_the_catalogue_is_a_typo(table: str, grant: str, expecte
     [
         pytest.param("orders:lost", "'orders:lost' is retired; did you mean 'orders:list'?", id="by name"),
         pytest.param("old:7", "'old:7' is retired", id="an instance of a template"),
-        pytest.param("old:*", "'old:*' covers nothing in the catalogue but what is retired", id="a pattern"),
+        pytest.param("old:*", "'old:*' covers nothing in the catalogue but retired entries", id="a pattern"),
     ],
 )
 @pytest.mark.parametrize("table", ["roles", "clients"])
@@ -692,10 +692,10 @@ def test_faults_of_a_file_stand_in_its_order_with_their_lines(path: Path) -> Non
         "6: permissions.x.y: unknown key",
         "8: roles.'clerk one': a role's name",
         "11: roles.'clerk one'.grants[1]: 'orders:raed'",
-        "12: roles.'clerk one'.grants[2]: 'orders:read' stands",
+        "12: roles.'clerk one'.grants[2]: 'orders:read' is dup",
         "14: roles.'clerk one'.includes[0]: there",
         "21: roles.viewer.from[1]: must",
-        "21: roles.viewer.from[2]: 'realm:a' stands",
+        "21: roles.viewer.from[2]: 'realm:a' is dup",
         "22: roles.viewer.from_: unknown",
         "25: roles.late.grants[0]: must",
         "25: roles.late.grants[1]: 'orders:x' is",
