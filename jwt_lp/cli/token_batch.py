@@ -111,7 +111,9 @@ def lint_tokens(
     unreadable: list[UnreadableToken] = []
     for each in tokens:
         try:
-            report = lint(each.token, now=now, policy=policy, options=options.current(now) if found else options)
+            report = lint(
+                each.token, now=now, policy=policy, options=options.without_expired(now) if found else options
+            )
         except GrammarError as error:
             unreadable.append(UnreadableToken(each.file, each.line, str(error)))
             continue

@@ -1,7 +1,7 @@
-"""Does the token hold more than it needs?
+"""Checks for permissions and roles that a token does not need.
 
-Permissions and roles, held against the policy, against what routes ask for and what was used. Messages count them
-and say where they stand; they never repeat one.
+They are compared with the policy, with what routes require and with what was used. Messages give their number and
+their positions, and never repeat one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jwt_lp.policy.schema import Audience
 
 MAX_HELD: Final = 500
-"""How many permissions and roles of a claim are looked at."""
+"""The number of permissions or roles of one claim that are checked."""
 
 _SHOWN: Final = 8
 _PERMISSIONS: Final = ("scope", "scp", "permissions")
@@ -36,45 +36,46 @@ _ROLES: Final = frozenset(
     }
 )
 _PARTS: Final = re.compile(r"[:./]")
+# two quotes and a comma
 _LIST_MARKS: Final = 3
 
 
 class ClaimEntries(NamedTuple):
-    """What stands in one claim, in its order; each is `separator_length` characters longer there than it is."""
+    """The permissions or roles in one claim, in order; each takes `separator_length` more characters there."""
 
     claim: str
     texts: tuple[str, ...]
     separator_length: int = 1
 
     def violation(
-        self, rule: str, at: Sequence[int], unverified: UnverifiedToken, says: str, severity: Severity | None = None
+        self, rule: str, indices: Sequence[int], unverified: UnverifiedToken, why: str, severity: Severity | None = None
     ) -> RuleViolation:
-        """That the rule is broken by those that stand `at` these places."""
-        numbers = ", ".join(str(each + 1) for each in at[:_SHOWN])
-        more = f" and {len(at) - _SHOWN} more" if len(at) > _SHOWN else ""
-        spare = sum(len(self.texts[each]) + self.separator_length for each in at) if self.separator_length else 0
+        """A violation of `rule` by the entries at these positions."""
+        numbers = ", ".join(str(index + 1) for index in indices[:_SHOWN])
+        more = f" and {len(indices) - _SHOWN} more" if len(indices) > _SHOWN else ""
+        size = sum(len(self.texts[index]) + self.separator_length for index in indices) if self.separator_length else 0
         what = "permissions" if self.claim not in _ROLES else "entries"
-        message = f"{len(at)} of {len(self.texts)} {what} in {self.claim}: {says} (number {numbers}{more})"
-        return RuleViolation(rule, self.claim, message, unverified.characters_saved(spare), severity)
+        message = f"{len(indices)} of {len(self.texts)} {what} in {self.claim}: {why} (number {numbers}{more})"
+        return RuleViolation(rule, self.claim, message, unverified.characters_saved(size), severity)
 
 
 class PermissionSet(NamedTuple):
-    """Permissions, and templates of them."""
+    """A set of permissions and templates."""
 
     names: frozenset[str]
     templates: tuple[str, ...]
 
     @classmethod
     def of(cls, names: Iterable[str]) -> Self:
-        """Of `names`, in any order."""
-        known = frozenset(names)
-        return cls(known, tuple(name for name in known if "{" in name))
+        """Make one of `names`, in any order."""
+        distinct = frozenset(names)
+        return cls(distinct, tuple(name for name in distinct if "{" in name))
 
     def overlaps(self, text: str) -> bool:
-        """Whether a permission or pattern may be, or cover, one of these."""
+        """Whether a permission or pattern matches one of these."""
         if text in self.names:
             return True
-        return any(overlaps(text, each) for each in (self.names if is_pattern(text) else self.templates))
+        return any(overlaps(text, name) for name in (self.names if is_pattern(text) else self.templates))
 
 
 def check_excess_grants(
@@ -84,24 +85,24 @@ def check_excess_grants(
     used: Collection[str] | None,
     audience: Audience | None = None,
 ) -> Iterator[RuleViolation]:
-    """What of its grants need not be there.
+    """The violations of its grants.
 
-    `required` are the permissions and templates that routes ask for, `used` those that its subject used; None where
-    nobody knows. `audience` is what the policy says of the one service that it is for.
+    `required` are the permissions and templates that routes require, and `used` those that the subject used; None if
+    unknown. `audience` is the policy's entry for the token's audience, if there is exactly one.
     """
-    yield from _check_wildcards(unverified, listed_too=audience is not None and audience.wildcards)
+    yield from _check_wildcards(unverified, allowed_by_policy=audience is not None and audience.wildcards)
     permissions: list[ClaimEntries] = []
-    for each in _permissions(unverified, policy):
-        if isinstance(each, ClaimEntries):
-            permissions.append(each)
+    for item in _permissions(unverified, policy):
+        if isinstance(item, ClaimEntries):
+            permissions.append(item)
         else:
-            yield each
-    known = [None if names is None else PermissionSet.of(names) for names in (required, used)]
-    for each in permissions:
-        for found in _check_permissions(each, unverified, policy, *known):
-            # What no route of this service asks for may be for those that it calls.
-            elsewhere = found.id == "permission-unasked" and audience is not None and audience.may_call
-            yield found._replace(severity="note") if elsewhere else found
+            yield item
+    comparisons = [None if names is None else PermissionSet.of(names) for names in (required, used)]
+    for entries in permissions:
+        for violation in _check_permissions(entries, unverified, policy, *comparisons):
+            # A permission that no route of this service requires may be meant for the services that it calls.
+            elsewhere = violation.id == "permission-unasked" and audience is not None and audience.may_call
+            yield violation._replace(severity="note") if elsewhere else violation
     roles = tuple(_roles(unverified, policy))
     yield from _check_role_overlap(unverified, permissions, roles, policy)
     if "cnf" not in unverified.claims:
@@ -111,21 +112,22 @@ def check_excess_grants(
 def _permissions(unverified: UnverifiedToken, policy: Policy) -> Iterator[ClaimEntries | RuleViolation]:
     for name in _PERMISSIONS:
         yield from _listed(name, unverified.claims.get(name))
-    through = unverified.claims.get(ROLE_SCOPE_CLAIM)
-    if is_json_object(through):
-        texts = [text for value in through.values() for each in _listed(ROLE_SCOPE_CLAIM, value) for text in each.texts]
+    role_scope = unverified.claims.get(ROLE_SCOPE_CLAIM)
+    if is_json_object(role_scope):
+        lists = [entries for value in role_scope.values() for entries in _listed(ROLE_SCOPE_CLAIM, value)]
+        texts = [text for entries in lists for text in entries.texts]
         yield ClaimEntries(ROLE_SCOPE_CLAIM, tuple(texts[:MAX_HELD]))
     if COMPACT_CLAIM in unverified.claims:
         yield _compact(unverified, policy)
 
 
 def _listed(name: str, value: object) -> Iterator[ClaimEntries]:
-    """The texts of a claim, however it is written: a list, or one text with blanks."""
+    """The entries of a claim, which is a list or one text with blanks."""
     if isinstance(value, str):
         texts, separator_length = value.split(), 1
     else:
         texts, separator_length = (
-            [each for each in (value if is_json_array(value) else ()) if isinstance(each, str)],
+            [text for text in (value if is_json_array(value) else ()) if isinstance(text, str)],
             _LIST_MARKS,
         )
     if texts:
@@ -147,94 +149,96 @@ def _compact(unverified: UnverifiedToken, policy: Policy) -> ClaimEntries | Rule
     )
 
 
-def _check_wildcards(unverified: UnverifiedToken, *, listed_too: bool) -> Iterator[RuleViolation]:
-    """Wildcards; with `listed_too` those are left out that the policy allows its audience, but for everything."""
-    for each in _all_entries(unverified):
-        at = [index for index, text in enumerate(each.texts) if "*" in _PARTS.split(text.replace("**", "*"))]
-        if at:
-            # Alone, it is everything.
-            alone = any(each.texts[index].strip("*") == "" for index in at)
-            allowed = listed_too and each.claim in (*_PERMISSIONS, ROLE_SCOPE_CLAIM)
-            if alone or not allowed:
-                yield each.violation("permission-wildcard", at, unverified, "wildcards", "error" if alone else None)
+def _check_wildcards(unverified: UnverifiedToken, *, allowed_by_policy: bool) -> Iterator[RuleViolation]:
+    """Wildcards. Those in permissions are left out if `allowed_by_policy`, unless one grants everything."""
+    for entries in _all_entries(unverified):
+        indices = [index for index, text in enumerate(entries.texts) if "*" in _PARTS.split(text.replace("**", "*"))]
+        if indices:
+            grants_all = any(entries.texts[index].strip("*") == "" for index in indices)
+            allowed = allowed_by_policy and entries.claim in (*_PERMISSIONS, ROLE_SCOPE_CLAIM)
+            if grants_all or not allowed:
+                severity: Severity | None = "error" if grants_all else None
+                yield entries.violation("permission-wildcard", indices, unverified, "wildcards", severity)
 
 
 def _all_entries(unverified: UnverifiedToken) -> Iterator[ClaimEntries]:
-    """All that is written like permissions or roles."""
+    """The entries of all claims that hold permissions or roles, also those of other providers."""
     for name, value in unverified.claims.items():
         if name in _PERMISSIONS or "".join(split_words(name)) in _ROLES:
             yield from _listed(display_name(name), value)
-    through = unverified.claims.get(ROLE_SCOPE_CLAIM)
-    for value in through.values() if is_json_object(through) else ():
+    role_scope = unverified.claims.get(ROLE_SCOPE_CLAIM)
+    for value in role_scope.values() if is_json_object(role_scope) else ():
         yield from _listed(ROLE_SCOPE_CLAIM, value)
     realm, clients = unverified.claims.get("realm_access"), unverified.claims.get("resource_access")
     if is_json_object(realm):
         yield from _listed("realm_access.roles", realm.get("roles"))
-    for each in clients.values() if is_json_object(clients) else ():
-        if is_json_object(each):
-            yield from _listed("resource_access.roles", each.get("roles"))
+    for client in clients.values() if is_json_object(clients) else ():
+        if is_json_object(client):
+            yield from _listed("resource_access.roles", client.get("roles"))
 
 
 def _check_permissions(
-    each: ClaimEntries,
+    entries: ClaimEntries,
     unverified: UnverifiedToken,
     policy: Policy,
     required: PermissionSet | None,
     used: PermissionSet | None,
 ) -> Iterator[RuleViolation]:
-    """What is wrong with permissions; each of them is at fault at most once."""
-    left = [index for index, text in enumerate(each.texts) if text not in OPENID_SCOPES]
-    outside = [index for index in left if not policy.catalogue_has(each.texts[index])]
-    retired = PermissionSet.of(name for name, entry in policy.catalogue.items() if entry.retired)
-    gone = [index for index in outside if retired.overlaps(each.texts[index])]
-    left = [index for index in left if index not in set(outside)]
-    idle = [] if required is None else [index for index in left if not required.overlaps(each.texts[index])]
-    left = [index for index in left if index not in set(idle)]
-    spare = [] if used is None else [index for index in left if not used.overlaps(each.texts[index])]
-    for rule, says, at in (
-        ("permission-retired", "retired", gone),
-        ("permission-unknown", "not in the catalogue", [index for index in outside if index not in set(gone)]),
-        ("permission-unasked", "required by no route", idle),
-        ("permission-unused", "never used by this subject", spare),
+    """The violations of permissions; each permission counts for at most one rule."""
+    texts = entries.texts
+    remaining = [index for index, text in enumerate(texts) if text not in OPENID_SCOPES]
+    not_live = [index for index in remaining if not policy.catalogue_has(texts[index])]
+    retired_set = PermissionSet.of(name for name, entry in policy.catalogue.items() if entry.retired)
+    retired = [index for index in not_live if retired_set.overlaps(texts[index])]
+    unknown = [index for index in not_live if index not in set(retired)]
+    remaining = [index for index in remaining if index not in set(not_live)]
+    unrequired = [] if required is None else [index for index in remaining if not required.overlaps(texts[index])]
+    remaining = [index for index in remaining if index not in set(unrequired)]
+    unused = [] if used is None else [index for index in remaining if not used.overlaps(texts[index])]
+    for rule, why, indices in (
+        ("permission-retired", "retired", retired),
+        ("permission-unknown", "not in the catalogue", unknown),
+        ("permission-unasked", "required by no route", unrequired),
+        ("permission-unused", "never used by this subject", unused),
     ):
-        if at:
-            yield each.violation(rule, at, unverified, says)
+        if indices:
+            yield entries.violation(rule, indices, unverified, why)
 
 
 def _roles(unverified: UnverifiedToken, policy: Policy) -> Iterator[str]:
-    """The roles of the policy that it names, by their own names or by those that they are conferred by."""
-    outside: dict[str, list[str]] = {}
+    """The policy's roles that it names, directly or by an external role that confers them."""
+    external: dict[str, list[str]] = {}
     for role in policy.roles.values():
         for _, name in filter(None, map(parse_role_source, role.sources)):
-            outside.setdefault(name.partition(":")[2], []).append(role.name)
-    for each in _all_entries(unverified):
-        if each.claim not in (*_PERMISSIONS, ROLE_SCOPE_CLAIM):
-            for text in each.texts:
+            external.setdefault(name.partition(":")[2], []).append(role.name)
+    for entries in _all_entries(unverified):
+        if entries.claim not in (*_PERMISSIONS, ROLE_SCOPE_CLAIM):
+            for text in entries.texts:
                 yield from [text] if text in policy.roles else []
-                yield from outside.get(text, ())
+                yield from external.get(text, ())
 
 
 def _check_role_overlap(
     unverified: UnverifiedToken, permissions: Sequence[ClaimEntries], roles: Sequence[str], policy: Policy
 ) -> Iterator[RuleViolation]:
     granted = Permissions.of(policy.grants(roles))
-    for each in permissions:
-        if each.claim != ROLE_SCOPE_CLAIM:
-            at = [index for index, text in enumerate(each.texts) if granted.find_containing(text) is not None]
-            if at:
-                yield each.violation("role-and-permissions", at, unverified, "also granted by a role of the token")
+    for entries in permissions:
+        if entries.claim != ROLE_SCOPE_CLAIM:
+            indices = [index for index, text in enumerate(entries.texts) if granted.find_containing(text) is not None]
+            if indices:
+                why = "also granted by a role of the token"
+                yield entries.violation("role-and-permissions", indices, unverified, why)
 
 
 def _check_key_binding(
     unverified: UnverifiedToken, permissions: Sequence[ClaimEntries], roles: Sequence[str], policy: Policy
 ) -> Iterator[RuleViolation]:
     high = PermissionSet.of(name for name, entry in policy.catalogue.items() if entry.risk == "high")
-    for each in permissions:
-        at = [index for index, text in enumerate(each.texts) if high.overlaps(text)]
-        if at:
-            yield each.violation(
-                "cnf-missing", at, unverified, "of high risk, and the token is not bound to a key"
-            )._replace(characters=0)
+    for entries in permissions:
+        indices = [index for index, text in enumerate(entries.texts) if high.overlaps(text)]
+        if indices:
+            why = "of high risk, and the token is not bound to a key"
+            yield entries.violation("cnf-missing", indices, unverified, why)._replace(characters=0)
             return
     if any(high.overlaps(grant.text) for grant in policy.grants(roles)):
         yield RuleViolation(

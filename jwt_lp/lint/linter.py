@@ -1,7 +1,6 @@
-"""What does this token carry that it does not need?
+"""The linter for access tokens: options, findings and `lint`.
 
-Reads tokens of any issuer, signed or not, and verifies none: what it says of a token is about what the token says.
-No claim's value is in what comes out, only names of claims.
+It reads tokens of any issuer, signed or not, and verifies none. Findings hold names of claims, never their values.
 """
 
 from __future__ import annotations
@@ -44,10 +43,10 @@ _EXEMPT_KEYS: Final = ("id", "claim", "until", "reason")
 
 
 class LintFinding(NamedTuple):
-    """One thing that is wrong with a token.
+    """One fault of a token.
 
-    `id` is the rule's. `claim` says where, as `email`, `org.email` or `header.typ`; "" for the token as a whole.
-    `characters` are those that the token is shorter by without it.
+    `id` is the rule's. `claim` is the place, such as `email`, `org.email` or `header.typ`; "" is the whole token.
+    `characters` is the number of characters that the token is shorter without it.
     """
 
     id: str
@@ -60,7 +59,7 @@ class LintFinding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Exemption:
-    """What is not to be reported, until the end of a day (UTC), and why. Without a `claim` it is for all of them."""
+    """An exemption from a rule until the end of a day (UTC), with a reason. Without a `claim` it covers all claims."""
 
     id: str
     until: date
@@ -68,7 +67,7 @@ class Exemption:
     claim: str = ""
 
     def covers(self, finding: LintFinding) -> bool:
-        """Whether it is for this finding; one for a claim is for what stands in that as well."""
+        """Whether it covers this finding; an exemption for a claim covers the members inside the claim too."""
         inside = f"{finding.claim}.".startswith(f"{self.claim}.")
         return finding.id == self.id and (inside or not self.claim)
 
@@ -86,11 +85,11 @@ class ExemptedFinding(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LintOptions:
-    """How findings are judged.
+    """The input of the linter besides the token and the policy.
 
-    `asked` are the permissions and templates that routes ask for, `used` those that the token's subject has used;
-    None where nobody knows. `read` are claims that a verifier reads besides the usual ones. `severity` says what a
-    rule's findings are, `off` that there are none.
+    `required` are the permissions and templates that routes require, and `used` those that the token's subject has
+    used; None if unknown. `read` are claims that a verifier reads besides the usual ones. `severity` gives a rule another
+    severity, or switches it `off`. `exempt` are the exemptions.
     """
 
     required: Collection[str] | None = None
@@ -103,14 +102,14 @@ class LintOptions:
     def from_mapping(cls, mapping: object, where: str = "LINT") -> Self:
         """Read the setting `LINT`, or a table `[lint]`: `severity`, `exempt` and `read`.
 
-        `ConfigurationError` holds every fault, each with its place, and names the nearest for what is not known.
+        `ConfigurationError` holds all faults, each with its place; for an unknown name it suggests the nearest one.
         """
         faults: list[Fault] = []
         if is_json_object(mapping):
             mapping = {str(name).lower(): value for name, value in mapping.items()}
         top = TableReader.read((where,), mapping, faults, _KEYS)
         options = cls(
-            read=frozenset(each for _, each in top.texts("read")),
+            read=frozenset(claim for _, claim in top.texts("read")),
             severity=MappingProxyType(dict(_severities(top))),
             exempt=tuple(_exemptions(top)),
         )
@@ -118,22 +117,22 @@ class LintOptions:
             raise ConfigurationError(*map(format_fault, faults))
         return options
 
-    def current(self, now: float) -> Self:
-        """The same without the exemptions that are over, which somebody has been told of."""
-        return replace(self, exempt=tuple(each for each in self.exempt if not each.is_expired(now)))
+    def without_expired(self, now: float) -> Self:
+        """The same options without expired exemptions, so that these are not reported again."""
+        return replace(self, exempt=tuple(item for item in self.exempt if not item.is_expired(now)))
 
     @property
     def off(self) -> tuple[str, ...]:
-        """The rules that are left out."""
+        """The rules that are switched off."""
         return tuple(rule for rule, severity in self.severity.items() if severity == _OFF)
 
 
 @dataclass(frozen=True, slots=True)
 class LintReport:
-    """What is wrong with one token, the worst first.
+    """The findings in one token, the worst first.
 
-    `size` is its characters. `exempt` are findings that an exemption covers, `off` the rules that were left out:
-    what they would have found is not known.
+    `size` is the token's number of characters. `exempt` are the findings that an exemption covers, and `off` the rules
+    that were switched off.
     """
 
     findings: tuple[LintFinding, ...]
@@ -143,12 +142,12 @@ class LintReport:
 
     @property
     def worst(self) -> Severity | None:
-        """The highest severity among the findings; None where there is none."""
+        """The highest severity among the findings; None if there are none."""
         return self.findings[0].severity if self.findings else None
 
     @property
     def saved(self) -> int:
-        """About how many characters less it had, were every finding mended; each claim counts once."""
+        """About how many characters shorter the token would be without all findings; each claim counts once."""
         claims: dict[str, int] = {}
         for finding in self.findings:
             claims[finding.claim] = max(claims.get(finding.claim, 0), finding.characters)
@@ -161,10 +160,11 @@ class LintReport:
 
 @clears_locals
 def lint(token: object, *, now: float, policy: Policy = EMPTY_POLICY, options: LintOptions | None = None) -> LintReport:
-    """Say what `token`, text or bytes, need not carry; `now` is seconds since the epoch.
+    """Report what `token`, str or bytes, carries without need; `now` is seconds since the epoch.
 
-    `GrammarError` for what is no JWT: more than 256 KiB, encrypted, or no JSON in base64url. Nothing is verified,
-    and it does not matter whether the token has expired.
+    Nothing is verified, and the token may have expired. Card numbers and IBANs in values are found only if
+    python-stdnum is installed (extra `cli`). `GrammarError` if the token has more than 256 KiB, is encrypted, or is not
+    JSON in base64url.
     """
     return _report(read_unverified(token), now, policy, options or LintOptions())
 
@@ -172,21 +172,21 @@ def lint(token: object, *, now: float, policy: Policy = EMPTY_POLICY, options: L
 def _report(unverified: UnverifiedToken, now: float, policy: Policy, options: LintOptions) -> LintReport:
     findings: list[LintFinding] = []
     exempt: list[ExemptedFinding] = []
-    live = options.current(now).exempt
-    for found in (*_violations(unverified, now, policy, options), *_expired_exemptions(options, now)):
-        rule = RULES[found.id]
-        severity = options.severity.get(rule.id, found.severity or rule.severity)
+    live = options.without_expired(now).exempt
+    for violation in (*_violations(unverified, now, policy, options), *_expired_exemptions(options, now)):
+        rule = RULES[violation.id]
+        severity = options.severity.get(rule.id, violation.severity or rule.severity)
         if severity == _OFF:
             continue
         finding = LintFinding(
-            rule.id, cast(Severity, severity), found.claim, found.message, rule.remedy, found.characters
+            rule.id, cast(Severity, severity), violation.claim, violation.message, rule.remedy, violation.characters
         )
-        exemption = next((each for each in live if each.covers(finding)), None)
+        exemption = next((item for item in live if item.covers(finding)), None)
         if exemption is None:
             findings.append(finding)
         else:
             exempt.append(ExemptedFinding(finding, exemption))
-    findings.sort(key=lambda each: SEVERITIES.index(each.severity))
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return LintReport(tuple(findings), unverified.size, tuple(exempt), options.off)
 
 
@@ -197,19 +197,19 @@ def _violations(
     yield from check_parties(unverified)
     yield from check_dates(unverified, now)
     yield from check_size(unverified)
-    named_there = set(audiences(unverified.claims))
-    intended = [policy.audiences[each] for each in sorted(named_there) if each in policy.audiences]
-    yield from check_unused_claims(unverified, options.read.union(*(each.claims for each in intended)))
-    # One that is for another service as well is not excused by what the policy allows this one.
-    alone = intended[0] if len(named_there) == len(intended) == 1 else None
-    yield from check_excess_grants(unverified, policy, options.required, options.used, alone)
+    names = set(audiences(unverified.claims))
+    listed = [policy.audiences[name] for name in sorted(names) if name in policy.audiences]
+    yield from check_unused_claims(unverified, options.read.union(*(audience.claims for audience in listed)))
+    # What the policy allows one audience does not excuse a token that is for another one too.
+    only = listed[0] if len(names) == len(listed) == 1 else None
+    yield from check_excess_grants(unverified, policy, options.required, options.used, only)
 
 
 def _expired_exemptions(options: LintOptions, now: float) -> Iterator[RuleViolation]:
-    for each in options.exempt:
-        if each.is_expired(now):
-            message = f"the exemption from {each.id} ended on {each.until.isoformat()}: {each.reason}"
-            yield RuleViolation("exemption-expired", each.claim, message)
+    for exemption in options.exempt:
+        if exemption.is_expired(now):
+            message = f"the exemption from {exemption.id} ended on {exemption.until.isoformat()}: {exemption.reason}"
+            yield RuleViolation("exemption-expired", exemption.claim, message)
 
 
 def _severities(top: TableReader) -> Iterator[tuple[str, str]]:
@@ -223,8 +223,8 @@ def _exemptions(top: TableReader) -> Iterator[Exemption]:
     if not isinstance(value, list | tuple):
         top.fault(f"must be a list of tables, not {type(value).__name__}", "exempt")
         return
-    for index, each in enumerate(cast("list[object] | tuple[object, ...]", value)):
-        table = TableReader.read((*top.path, "exempt", index), each, top.faults, _EXEMPT_KEYS)
+    for index, item in enumerate(cast("list[object] | tuple[object, ...]", value)):
+        table = TableReader.read((*top.path, "exempt", index), item, top.faults, _EXEMPT_KEYS)
         rule, reason, until = table.text("id"), table.text("reason"), _until(table)
         if rule not in RULES:
             table.fault(f"there is no check {quote_text(rule)}{did_you_mean(rule, RULES)}", "id")
@@ -240,7 +240,7 @@ def _until(table: TableReader) -> date | None:
         value = date.fromisoformat(value) if isinstance(value, str) else value
     except ValueError:
         value = None
-    # The exact type: a datetime is a date too, and has hours that nobody asks for.
+    # The exact type, because a datetime is a date too.
     if type(value) is date:
         return value
     table.fault("needs its last day, such as 2027-03-31", "until")

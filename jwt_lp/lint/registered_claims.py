@@ -1,6 +1,6 @@
-"""Does the token say who made it, for whom, for whose use, and for how long?
+"""Checks of the header and the registered claims (RFC 7519 and 9068).
 
-Header and registered claims (RFC 7519 and 9068). Nothing here looks at what a claim holds but for these.
+They cover the signature, the token type, the issuer, subject, audience and client, the dates and the size.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_ACTORS: Final = 4
 _MILLISECONDS: Final = 10**11
 _TYPES: Final = frozenset({"at+jwt", "application/at+jwt"})
 _OTHERS: Final = ("nonce", "at_hash", "c_hash", "s_hash", "events")
-# Keycloak and Cognito say in the payload what kind of token it is.
+# Keycloak and Cognito state the kind of the token in the payload.
 _KINDS: Final = (
     ("typ", frozenset({"id", "refresh", "offline", "logout"})),
     ("token_use", frozenset({"id", "refresh"})),
@@ -39,7 +39,7 @@ _KINDS: Final = (
 
 
 def check_header(unverified: UnverifiedToken) -> Iterator[RuleViolation]:
-    """How it is signed, and whether it is an access token at all."""
+    """Check the signature algorithm, duplicates, and whether it is an access token."""
     alg, typ = unverified.header.get("alg"), unverified.header.get("typ")
     if not unverified.signed or not isinstance(alg, str) or alg.lower() == "none":
         yield RuleViolation("alg-none", "header.alg", "the token is not signed: anyone could have created it")
@@ -65,7 +65,7 @@ def check_header(unverified: UnverifiedToken) -> Iterator[RuleViolation]:
 
 
 def check_parties(unverified: UnverifiedToken) -> Iterator[RuleViolation]:
-    """Who made it, about whom, for whom, and for which client."""
+    """Check the issuer, the subject, the audience, the client and the token's ID."""
     claims = unverified.claims
     if not _is_text(claims.get("iss")):
         yield RuleViolation("iss-missing", "iss", "there is no iss: the keys to verify it with cannot be determined")
@@ -82,22 +82,21 @@ def check_parties(unverified: UnverifiedToken) -> Iterator[RuleViolation]:
 
 
 def _audience(unverified: UnverifiedToken) -> Iterator[RuleViolation]:
-    value = unverified.claims.get("aud")
-    listed = [each for each in (value if is_json_array(value) else [value]) if isinstance(each, str) and each]
-    if not listed:
+    names = [name for name in audiences(unverified.claims) if name]
+    if not names:
         yield RuleViolation("aud-missing", "aud", "there is no aud: every service that trusts the issuer accepts it")
-    elif any("*" in each for each in listed):
+    elif any("*" in name for name in names):
         yield RuleViolation(
             "aud-wildcard", "aud", "the audience has a wildcard: every service that it covers accepts the token"
         )
-    elif len(set(listed)) > 1:
-        spare = sum(len(each) + 3 for each in listed[1:])
-        message = f"it is for {len(set(listed))} audiences: each can use it at the others"
-        yield RuleViolation("aud-several", "aud", message, unverified.characters_saved(spare))
+    elif len(set(names)) > 1:
+        size = sum(len(name) + 3 for name in names[1:])
+        message = f"it is for {len(set(names))} audiences: each can use it at the others"
+        yield RuleViolation("aud-several", "aud", message, unverified.characters_saved(size))
 
 
 def check_dates(unverified: UnverifiedToken, now: float) -> Iterator[RuleViolation]:
-    """When it was made, and for how long it lives; `now` is seconds since the epoch."""
+    """Check the dates and the lifetime; `now` is seconds since the epoch."""
     claims = unverified.claims
     dates = {name: date for name in DATES if (date := _date(claims.get(name))) is not None}
     for name in DATES:
@@ -108,16 +107,16 @@ def check_dates(unverified: UnverifiedToken, now: float) -> Iterator[RuleViolati
     if claims.get("iat") is None:
         yield RuleViolation("iat-missing", "iat", "there is no iat: its time of issue and its lifetime are unknown")
     if "exp" in dates:
-        # Without iat it has lived at least until now.
+        # Without iat, its lifetime is at least the time from now on.
         lifetime = dates["exp"] - dates.get("iat", now)
         if lifetime > LONG:
-            # No number: it would say what exp and iat say.
+            # No number, because a message never repeats a value.
             message = f"it lives longer than {'an hour' if lifetime > TOO_LONG else '15 minutes'}"
             yield RuleViolation("lifetime-long", "exp", message, severity="error" if lifetime > TOO_LONG else None)
 
 
 def check_size(unverified: UnverifiedToken) -> Iterator[RuleViolation]:
-    """How large it is, and how many actors it drags along."""
+    """Check the size, and the number of nested actors."""
     act, beyond, depth = unverified.claims.get("act"), None, 0
     while is_json_object(act):
         depth += 1
@@ -142,13 +141,13 @@ def _is_text(value: object) -> bool:
 
 
 def _date(value: object) -> float | None:
-    """Seconds, or None: milliseconds, as JavaScript counts, are taken for no date."""
+    """Seconds, or None; milliseconds, as in JavaScript, do not count as a date."""
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MILLISECONDS:
         return float(value)
     return None
 
 
 def audiences(claims: Mapping[str, object]) -> tuple[str, ...]:
-    """The audiences that it names."""
+    """The audiences in `aud`, a string or a list."""
     value = claims.get("aud")
-    return tuple(each for each in (value if is_json_array(value) else [value]) if isinstance(each, str))
+    return tuple(name for name in (value if is_json_array(value) else [value]) if isinstance(name, str))

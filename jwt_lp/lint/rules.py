@@ -1,7 +1,7 @@
-"""What is looked for in a token?
+"""The rules of the linter.
 
-Each rule has an id that never changes its meaning. They follow RFC 7519, 9068, 9700 and 8725, and what a token
-costs whoever carries it.
+The meaning of a rule's id never changes. The rules follow RFC 7519, 8725, 9068 and 9700, and the cost of carrying a
+token with every request.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 Severity: TypeAlias = Literal["error", "warning", "note"]
 
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
-"""The worst first."""
+"""All severities, the worst first."""
 
 
 class LintRule(NamedTuple):
-    """One thing that may be wrong: how bad it usually is, what it is, why it matters, and what to do."""
+    """One rule: its usual severity, what is wrong, why it matters, and the remedy."""
 
     id: str
     severity: Severity
@@ -29,9 +29,9 @@ class LintRule(NamedTuple):
 
 
 class RuleViolation(NamedTuple):
-    """A rule that a token breaks, at the claim where it does; `characters` of it need not be there.
+    """A rule that a token violates, and the claim; without it, the token is `characters` shorter.
 
-    `severity` is what it is here, where that is worse than the rule's own.
+    `severity` replaces the rule's own severity, if it is not None.
     """
 
     id: str
@@ -276,7 +276,8 @@ _GRANT_RULES: Final = (
         "note",
         "a high-risk permission is in a token without proof of possession",
         "With cnf, a stolen token is useless without its key (RFC 9449, RFC 8705).",
-        "bind the token to a key of its client, where a gateway checks the proof and SENDER_CONSTRAINED names the method",
+        "bind the token to a key of its client, where a gateway checks the proof and SENDER_CONSTRAINED names the "
+        "method",
     ),
     LintRule(
         "compact-unreadable",

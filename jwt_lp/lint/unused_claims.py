@@ -1,7 +1,6 @@
-"""What does the token carry that nothing is decided by?
+"""Checks for claims that no decision needs: personal data, secrets, superuser flags and claims that nobody reads.
 
-Personal data, secrets, flags for everything, what nobody reads: by the names of claims and by what their values look
-like, at every depth. At most one finding for each claim, the worst.
+They use the names of claims and the form of their values, at every depth. A claim gets at most one finding, the worst.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ READ_CLAIMS: Final = frozenset(
         *("iss", "sub", "aud", *DATES, *IDS, *CLIENTS),
         *("scope", "scp", "permissions", "roles", "groups", "entitlements", "cperm", "role_scope"),
         *("auth_time", "acr", "amr", "act", "may_act", "cnf", "authorization_details", "lineage", "sub_id"),
-        # by which the profiles of providers know an access token, and where they put grants
+        # claims by which provider profiles recognise an access token, or that hold grants
         *("typ", "token_use", "azpacr", "appidacr", "idtyp", "oid", "uid", "wids", "ver"),
         *("realm_access", "resource_access", "cognito:groups"),
     }
 )
-"""The claims that a verifier reads, here or as a standard has it."""
+"""The claims that a verifier reads, either this one or according to a standard."""
 
-# Objects that a standard has, or that are ours.
+# Objects that a standard or this project defines.
 _OBJECTS: Final = frozenset(
     {
         "act",
@@ -52,9 +51,9 @@ _OBJECTS: Final = frozenset(
         "resource_access",
     }
 )
-# What stands in them as a name is a role's or a key's, and tells nothing.
+# The names inside these are names of roles, clients or key members, so they say nothing about the value.
 _OTHER_NAMES: Final = frozenset({"cnf", "role_scope", "resource_access", "act", "may_act", "lineage", "sub_id"})
-# They have checks of their own.
+# Claims that other checks cover.
 _ELSEWHERE: Final = frozenset({"iss", "sub", "aud", *DATES, "nonce", "at_hash", "c_hash", "s_hash", "events"})
 _LISTS: Final = frozenset({"scope", "scp", "permissions", "roles", "groups", "entitlements", "cperm"})
 
@@ -67,7 +66,7 @@ _SUPERUSER: Final = frozenset(
 
 
 class _ClaimMember(NamedTuple):
-    """A member of an object: where it stands, and whether its name tells anything."""
+    """A member of an object, with its path, and whether its name says something about the value."""
 
     path: str
     name: str
@@ -76,52 +75,52 @@ class _ClaimMember(NamedTuple):
 
 
 def check_unused_claims(unverified: UnverifiedToken, read: Collection[str]) -> Iterator[RuleViolation]:
-    """What of its claims need not be there; `read` are the names that a verifier reads besides `READ_CLAIMS`."""
+    """The violations of its claims; `read` are the names that a verifier reads besides `READ_CLAIMS`."""
     claims = unverified.claims
     for name, value in claims.items():
         if name in _ELSEWHERE:
             continue
-        found = list(_check_member(_ClaimMember(display_name(name), name, value, name_matters=True), unverified, name))
-        if not found:
-            found = list(_check_plain_claim(unverified, name, value, read))
-        yield from found
+        member = _ClaimMember(display_name(name), name, value, name_matters=True)
+        violations = list(_check_member(member, unverified, name))
+        yield from violations or _check_plain_claim(unverified, name, value, read)
 
 
-def _check_member(place: _ClaimMember, unverified: UnverifiedToken, top: str) -> Iterator[RuleViolation]:
-    """What is wrong with this member, or else with those below it."""
-    found = _member_fault(place)
-    if found is not None:
-        yield RuleViolation(found[0], place.path, found[1], unverified.cost(place.name, place.value))
+def _check_member(member: _ClaimMember, unverified: UnverifiedToken, top: str) -> Iterator[RuleViolation]:
+    """The violation of this member, or else those of the members inside it."""
+    fault = _member_fault(member)
+    if fault is not None:
+        yield RuleViolation(fault[0], member.path, fault[1], unverified.cost(member.name, member.value))
         return
-    name_matters = place.name_matters and top not in _OTHER_NAMES
+    name_matters = member.name_matters and top not in _OTHER_NAMES
     seen: set[str] = set()
-    for name, value in _members(place.value):
-        # Elements of a list are told apart by nothing: each name in them counts once.
-        path = f"{place.path}.{display_name(name)}"
+    for name, value in _members(member.value):
+        # A path has no list positions, so each name in a list is reported once.
+        path = f"{member.path}.{display_name(name)}"
         if path in seen:
             continue
-        below = list(_check_member(_ClaimMember(path, name, value, name_matters), unverified, top))
-        seen |= {path} if below else set()
-        yield from below
+        violations = list(_check_member(_ClaimMember(path, name, value, name_matters), unverified, top))
+        seen |= {path} if violations else set()
+        yield from violations
 
 
 def _members(value: object) -> Iterator[tuple[str, object]]:
     if is_json_object(value):
         yield from value.items()
     elif is_json_array(value):
-        for each in value:
-            yield from _members(each)
+        for element in value:
+            yield from _members(element)
 
 
-def _member_fault(place: _ClaimMember) -> tuple[str, str] | None:
-    path, name, value, name_matters = place
+def _member_fault(member: _ClaimMember) -> tuple[str, str] | None:
+    """The rule that the member violates, and the message; None if it violates none."""
+    path, name, value, name_matters = member
     texts = list(_texts(value))
-    says = value is not None and not isinstance(value, bool) and value not in ("", 0)
+    has_content = value is not None and not isinstance(value, bool) and value not in ("", 0)
     if any(map(looks_secret, texts)):
         return "secret-value", f"{path} holds what looks like a token, a key or a password's hash"
-    if name_matters and says and is_secret_name(name):
+    if name_matters and has_content and is_secret_name(name):
         return "secret-claim", f"{path} is named like a secret"
-    if name_matters and says and is_personal_name(name):
+    if name_matters and has_content and is_personal_name(name):
         return "pii-claim", f"{path} is named like personal data"
     if any(map(looks_personal, texts)):
         return (
@@ -134,14 +133,14 @@ def _member_fault(place: _ClaimMember) -> tuple[str, str] | None:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """The value as text; of a list that of each element, but for objects, whose members are looked at one by one."""
+    """The value as text; for a list, its elements without objects, whose members are checked one by one."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield str(value)
     elif is_json_array(value):
-        for each in value:
-            yield from _texts(each)
+        for element in value:
+            yield from _texts(element)
 
 
 def _is_true(value: object) -> bool:
@@ -151,7 +150,7 @@ def _is_true(value: object) -> bool:
 def _check_plain_claim(
     unverified: UnverifiedToken, name: str, value: object, read: Collection[str]
 ) -> Iterator[RuleViolation]:
-    """What is wrong with a claim that is neither personal nor secret."""
+    """The violation of a claim that is neither personal nor secret."""
     path = display_name(name)
     if name not in READ_CLAIMS and name not in read:
         yield RuleViolation("dead-claim", path, f"no verifier reads {path}", unverified.cost(name, value))

@@ -1,7 +1,7 @@
-"""What does this token say, if it is one at all?
+"""A lenient reader of JWTs that verifies nothing.
 
-A reader that verifies nothing and takes what a verifier would refuse: no signature, a name that stands twice,
-padding, blanks. What comes out may be looked at and never believed.
+It accepts what a verifier refuses: no signature, duplicate names, padding and blanks. Its result may be examined, but
+must never be trusted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_INPUT: Final = 256 * 1024
-"""How many characters are looked at."""
+"""The most characters that a token may have."""
 
 MAX_VALUES: Final = 10_000
 
@@ -35,7 +35,7 @@ _PREFIXES: Final = ("authorization:", "bearer ")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class UnverifiedToken:
-    """What a token says. `size` is its characters, `payload` the bytes of its claims."""
+    """The content of a token. `size` is its number of characters, `payload` the number of bytes of its claims."""
 
     header: Mapping[str, object]
     claims: Mapping[str, object]
@@ -46,13 +46,13 @@ class UnverifiedToken:
     escaped: bool
 
     def cost(self, name: str, value: object) -> int:
-        """How many characters less the token has without this member of its claims."""
+        """The number of characters that the token is shorter without this member of its claims."""
         return self.characters_saved(len(self._encode({name: value})) - 1)
 
     def characters_saved(self, length: int) -> int:
-        """How many characters less the token has without so many bytes of its payload."""
-        left = max(0, self.payload - length)
-        return _encoded_length(self.payload) - _encoded_length(left)
+        """The number of characters that the token is shorter without `length` bytes of its payload."""
+        remaining = max(0, self.payload - length)
+        return _encoded_length(self.payload) - _encoded_length(remaining)
 
     def _encode(self, value: object) -> bytes:
         text = json.dumps(value, separators=(",", ":"), ensure_ascii=self.escaped)
@@ -60,11 +60,10 @@ class UnverifiedToken:
 
 
 def read_unverified(token: object) -> UnverifiedToken:
-    """Take a compact JWS apart, signed or not; `GrammarError` for what is no such thing, without a word of it.
+    """Read a compact JWS, signed or not; a leading `Bearer` and surrounding blanks are ignored.
 
-    `Bearer` before it and blanks around it are no part of it. Refused is more than `MAX_INPUT` characters, an
-    encrypted token, and claims or a header that are no JSON object, nested deeper than 32 or with more
-    than `MAX_VALUES` values.
+    `GrammarError`, which repeats nothing of the token, if it has more than `MAX_INPUT` characters or is encrypted, or
+    if its claims or its header are not a JSON object, are nested deeper than 32 or have more than `MAX_VALUES` values.
     """
     text = _text(token)
     parts = text.split(".", _ENCRYPTED)
@@ -77,13 +76,13 @@ def read_unverified(token: object) -> UnverifiedToken:
     body = _decoded(parts[1], "payload")
     header, claims = _object(head, "header", duplicates), _object(body, "payload", duplicates)
     signed = len(parts) > len(_PARTS) and parts[2] != ""
-    # What escapes everything but ASCII escapes the delete character too.
+    # A writer that escapes all but ASCII escapes the delete character too.
     escaped = body.isascii() and b"\x7f" not in body
     return UnverifiedToken(header, claims, tuple(dict.fromkeys(duplicates)), len(text), len(body), signed, escaped)
 
 
 def strip_bearer(text: str) -> str:
-    """The token alone, of what may be a header as it was copied."""
+    """The token without the words of a copied Authorization header."""
     text = text.strip()
     for prefix in _PREFIXES:
         if text[: len(prefix)].lower() == prefix:
@@ -111,36 +110,36 @@ def _decoded(part: str, what: str) -> bytes:
 
 
 def _object(data: bytes, what: str, duplicates: list[str]) -> Mapping[str, object]:
-    """The JSON object that `data` is; names that stand twice in one object of it are added to `duplicates`."""
+    """Parse a JSON object; names that occur twice in one of its objects are added to `duplicates`."""
     values = 0
 
     def members(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
+        result = dict(pairs)
+        if len(result) != len(pairs):
             duplicates.extend(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
-        return found
+        return result
 
     fault = nesting_fault(data, MAX_VALUES)
     if fault is not None:
         raise GrammarError(f"its {what} {fault}")
     text = data.decode("utf-8-sig", "replace")
-    found: Any = None
+    result: Any = None
     try:
-        found = json.loads(text, object_pairs_hook=members, parse_int=_integer)
+        result = json.loads(text, object_pairs_hook=members, parse_int=_integer)
     except ValueError:
-        # INVARIANT: not raised here, where the error that holds the document would be its context.
-        found = None
-    if not is_json_object(found):
+        # INVARIANT: nothing is raised here, because the error that holds the document would become its context.
+        result = None
+    if not is_json_object(result):
         raise GrammarError(f"it is not a JWT: its {what} is not a JSON object")
-    left: list[object] = [found]
-    while left:
-        value = left.pop()
-        below = list(value.values()) if is_json_object(value) else list(value) if is_json_array(value) else []
-        values += len(below)
-        left += below
+    pending: list[object] = [result]
+    while pending:
+        value = pending.pop()
+        children = list(value.values()) if is_json_object(value) else list(value) if is_json_array(value) else []
+        values += len(children)
+        pending += children
         if values > MAX_VALUES:
             raise GrammarError(f"its {what} has more than {MAX_VALUES} values")
-    return found
+    return result
 
 
 def _integer(digits: str) -> int | float:

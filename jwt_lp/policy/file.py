@@ -133,9 +133,9 @@ class Policy:
         return tuple(grant for name in dict.fromkeys(roles) if name in self.roles for grant in self.roles[name].grants)
 
     def catalogue_has(self, text: str) -> bool:
-        """Whether the catalogue has `text`: by name, as an instance of a template, or, for a pattern, an entry it covers.
+        """Whether the catalogue has `text`: by name, as an instance of a template, or as part of a pattern.
 
-        Always True without a catalogue. Retired entries do not count.
+        A pattern counts if it covers any entry. Always True without a catalogue. Retired entries do not count.
         """
         if not self.catalogue:
             return True
