@@ -1,4 +1,4 @@
-"""What can go wrong, by its stable names."""
+"""Errors and their stable codes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from jwt_lp import errors
     ],
 )
 def test_codes_are_stable(code: str, error: type[errors.JwtLpError], above: type[Exception]) -> None:
-    """Programs rely on these codes, and on one class above all errors."""
+    """The codes and the base class of each error are stable."""
     assert (code, True, True) == (error.code, issubclass(error, errors.JwtLpError), issubclass(error, above))
 
 
 def test_no_two_errors_have_one_code() -> None:
-    """Each error of the ladder has a code of its own, and the root exports all but the internal one."""
+    """Each error has its own code, and the root package exports all but the internal one."""
     ladder = {
         value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, errors.JwtLpError)
     }
@@ -35,8 +35,8 @@ def test_no_two_errors_have_one_code() -> None:
     assert {"KeysPending"} == {error.__name__ for error in ladder} - set(jwt_lp.__all__)
 
 
-def test_what_an_error_holds() -> None:
-    """Faults are apart and together; a cause is a slug beside its explanation; fault is the application's or not."""
+def test_the_attributes_of_errors() -> None:
+    """`faults` holds each fault, `cause` the slug, `detail` its explanation, and `configured` who is at fault."""
     configuration = errors.ConfigurationError("one", "two")
     assert (("one", "two"), "one\ntwo") == (configuration.faults, str(configuration))
     assert ((), "") == (errors.ConfigurationError().faults, str(errors.ConfigurationError()))

@@ -1,4 +1,4 @@
-"""What is shipped: four packages, typed, with the scripts, entry points and floors that we state."""
+"""The wheel and the sdist: packages, types, scripts, entry points and dependency floors."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _source_files() -> set[str]:
 
 
 def test_the_wheel_holds_the_four_packages_whole(wheel: dict[str, str]) -> None:
-    """Every file of the four packages is in the wheel, and no test, example or other folder is."""
+    """The wheel holds every file of the four packages, and no tests, examples or other folders."""
     info = f"jwt_lp-{PROJECT['version']}.dist-info/"
     assert _source_files() == {name for name in wheel if not name.startswith(info)}
 
@@ -77,7 +77,7 @@ def test_the_metadata(wheel: dict[str, str]) -> None:
 
 
 def test_the_sdist_can_be_tested(built: Path) -> None:
-    """The sdist holds what a packager needs to build and to run the tests, and nothing of ours that is local."""
+    """The sdist holds all that is needed to build and to run the tests, and no local files."""
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert set() == (_source_files() | {"pyproject.toml", "tox.ini", "LICENSE", "README.md"}) - names
@@ -92,7 +92,7 @@ def _entry_points() -> list[str]:
 
 @pytest.mark.parametrize("target", _entry_points())
 def test_entry_points_lead_somewhere(target: str) -> None:
-    """Whatever the metadata points at exists, looked up without importing its host."""
+    """Each target of the metadata exists; it is looked up without importing its host."""
     module, _, attribute = target.partition(":")
     path = ROOT / module.replace(".", "/")
     source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
@@ -110,12 +110,12 @@ def test_entry_points_lead_somewhere(target: str) -> None:
 
 
 def test_the_installed_release_is_this_one() -> None:
-    """The release that is being tested is the one that pyproject.toml states."""
+    """The installed release is the one in pyproject.toml."""
     assert PROJECT["version"] == importlib.metadata.version("jwt-lp")
 
 
 def test_the_changelog_has_this_release() -> None:
-    """Nothing is released without its entry in the changelog."""
+    """The changelog has an entry for this release."""
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(rf"^## \[?{re.escape(PROJECT['version'])}\b", changelog, re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""Which process changes a file: one at a time, whatever becomes of it."""
+"""Lock files: one process at a time changes a file."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def _hold(lock: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_lock_is_beside_the_file_that_a_link_leads_to(tmp_path: Path) -> None:
-    """Whoever names a file by a link, or by another folder, gets the same lock."""
+def test_the_lock_file_is_in_the_folder_of_the_real_file(tmp_path: Path) -> None:
+    """A file has the same lock file if it is named by a symbolic link."""
     (tmp_path / "real").mkdir()
     real = tmp_path / "real" / "policy.toml"
     real.touch()
@@ -45,8 +45,8 @@ def test_a_lock_is_beside_the_file_that_a_link_leads_to(tmp_path: Path) -> None:
     assert real.with_name(".policy.toml.lock") == lock_path(real) == lock_path(tmp_path / "linked.toml")
 
 
-def test_another_process_is_waited_for_and_named(tmp_path: Path) -> None:
-    """After the time that was given, and no longer, it is said who has it."""
+def test_the_holder_is_named_after_the_wait(tmp_path: Path) -> None:
+    """After `wait` seconds, the error names the process that holds the lock."""
     lock = tmp_path / ".x.lock"
     process = _hold(lock)
     try:
@@ -59,8 +59,8 @@ def test_another_process_is_waited_for_and_named(tmp_path: Path) -> None:
         process.communicate()
 
 
-def test_a_lock_of_a_process_that_was_killed_holds_nobody_up(tmp_path: Path) -> None:
-    """SIGKILL leaves the file, and no lock: the next one takes it, and removes it."""
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    """SIGKILL leaves the lock file but no lock: the next holder takes the lock and removes the file."""
     lock = tmp_path / ".x.lock"
     process = _hold(lock)
     process.kill()
@@ -72,17 +72,17 @@ def test_a_lock_of_a_process_that_was_killed_holds_nobody_up(tmp_path: Path) -> 
     assert [] == [*tmp_path.iterdir()]
 
 
-def test_one_at_a_time(tmp_path: Path) -> None:
-    """However many there are, each is alone, and nothing is left; also where the lock file goes away between."""
-    lock, counted, inside = tmp_path / ".x.lock", [0], threading.Lock()
+def test_one_holder_at_a_time(tmp_path: Path) -> None:
+    """Concurrent threads hold the lock one after the other, and no lock file is left."""
+    lock, counter, inside = tmp_path / ".x.lock", [0], threading.Lock()
 
     def count() -> None:
         for _ in range(20):
             with hold_lock(lock, "it", wait=60):
                 assert inside.acquire(blocking=False)
-                before = counted[0]
+                before = counter[0]
                 time.sleep(0)
-                counted[0] = before + 1
+                counter[0] = before + 1
                 inside.release()
 
     threads = [threading.Thread(target=count) for _ in range(4)]
@@ -90,13 +90,13 @@ def test_one_at_a_time(tmp_path: Path) -> None:
         each.start()
     for each in threads:
         each.join()
-    assert (80, []) == (counted[0], [*tmp_path.iterdir()])
+    assert (80, []) == (counter[0], [*tmp_path.iterdir()])
 
 
-def test_a_lock_that_was_given_back_between_opening_and_locking_is_asked_for_again(
+def test_a_lock_file_removed_before_it_is_locked_is_opened_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lock on a file that was removed meanwhile is no lock: another process may have made the file anew."""
+    """A lock on a file that was removed meanwhile does not count, because another process may have created a new one."""
     import fcntl
 
     lock, real = tmp_path / ".x.lock", fcntl.flock
@@ -114,8 +114,8 @@ def test_a_lock_that_was_given_back_between_opening_and_locking_is_asked_for_aga
     assert not lock.exists()
 
 
-def test_what_somebody_put_in_place_of_the_lock_stays(tmp_path: Path) -> None:
-    """A lock file that was replaced while it was held is another's, and is not removed."""
+def test_a_replaced_lock_file_is_not_removed(tmp_path: Path) -> None:
+    """A lock file that was replaced while it was locked belongs to another process and is not removed."""
     lock = tmp_path / ".x.lock"
     with hold_lock(lock, "it", wait=0):
         lock.unlink()
@@ -123,8 +123,8 @@ def test_what_somebody_put_in_place_of_the_lock_stays(tmp_path: Path) -> None:
     assert "another's" == lock.read_text()
 
 
-def test_nothing_is_written_to_what_is_no_lock_file(tmp_path: Path) -> None:
-    """A link, soft or hard, to another file, or a pipe, is neither followed nor written to, and is named."""
+def test_links_and_pipes_are_not_used_as_lock_files(tmp_path: Path) -> None:
+    """A symbolic or hard link to another file, or a pipe, is not written to; the error names it."""
     lock, other = tmp_path / ".x.lock", tmp_path / "other"
     other.write_text("precious")
     lock.symlink_to(other)
@@ -141,8 +141,8 @@ def test_nothing_is_written_to_what_is_no_lock_file(tmp_path: Path) -> None:
     assert "precious" == other.read_text()
 
 
-def test_where_there_can_be_no_lock_nothing_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder that is not there is named; so is a system without flock."""
+def test_a_missing_folder_or_flock_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing folder is named in the error, and so is a system without flock."""
     with pytest.raises(ConfigurationError, match="cannot be locked: No such file"):
         hold_lock(tmp_path / "no" / ".x.lock", "it", wait=0).__enter__()
     monkeypatch.setitem(sys.modules, "fcntl", None)

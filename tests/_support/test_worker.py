@@ -1,4 +1,4 @@
-"""The one background thread."""
+"""The background worker, values per process, fork-safe locks and time limits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threade
 
 
 class Clock:
-    """Time that stands until it is told."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -34,12 +34,12 @@ class Clock:
 
 @pytest.fixture
 def others() -> set[threading.Thread]:
-    """The threads that ran before the test: guards of other tests have workers too."""
+    """The threads that ran before the test; guards of other tests have workers too."""
     return set(threading.enumerate())
 
 
 def working(others: set[threading.Thread]) -> set[threading.Thread]:
-    """The workers' threads that were started since."""
+    """The worker threads that were started since."""
     return {thread for thread in threading.enumerate() if thread.name == "jwt-lp worker"} - others
 
 
@@ -56,7 +56,7 @@ def worker(clock: Clock) -> Iterator[Worker]:
 
 
 class Counted:
-    """A job that counts its runs and answers with a pause or raises."""
+    """A job that counts its runs, and returns a pause or raises."""
 
     def __init__(self, pause: float = 60.0, error: BaseException | None = None) -> None:
         self.runs = 0
@@ -70,18 +70,18 @@ class Counted:
         return self.pause
 
 
-def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the worker logged; whatever else of this process logs meanwhile is not asked about."""
+def worker_messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The messages that the worker logged."""
     return [record.getMessage() for record in caplog.records if record.name == "jwt_lp.worker"]
 
 
-def poke(worker: Worker) -> None:
-    """Let the worker look at the clock again."""
+def recheck_clock(worker: Worker) -> None:
+    """Make the worker read the clock again."""
     worker.wake("nobody")
 
 
 def in_child(action: Callable[[], bool]) -> bool:
-    """Fork, and tell whether the action was true in the child."""
+    """Whether the action is true in a forked child."""
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -93,22 +93,22 @@ def in_child(action: Callable[[], bool]) -> bool:
 
 
 def test_a_job_runs_at_once_and_then_after_its_pause(worker: Worker, clock: Clock) -> None:
-    """A job runs when the worker starts, and again when the seconds it answered have passed."""
+    """A job runs when the worker starts, and again after the seconds that it returned."""
     job = Counted(pause=60.0)
     worker.schedule(job, name="job")
     worker.ensure_running()
     assert True is eventually(lambda: job.runs == 1)
     clock.now += 59
-    poke(worker)
+    recheck_clock(worker)
     time.sleep(0.02)
     assert 1 == job.runs
     clock.now += 1
-    poke(worker)
+    recheck_clock(worker)
     assert True is eventually(lambda: job.runs == 2)
 
 
-def test_nothing_runs_before_it_is_ensured(worker: Worker) -> None:
-    """Registering a job starts no thread, and ensuring without jobs starts none either."""
+def test_nothing_runs_before_ensure_running(worker: Worker) -> None:
+    """schedule() starts no thread, and ensure_running() without jobs starts none either."""
     job = Counted()
     before = threading.active_count()
     worker.ensure_running()
@@ -118,7 +118,7 @@ def test_nothing_runs_before_it_is_ensured(worker: Worker) -> None:
 
 
 def test_a_job_added_later_runs_too(worker: Worker) -> None:
-    """A job given to a worker that runs already is run at once."""
+    """A job that is scheduled on a running worker runs at once."""
     first, second = Counted(), Counted()
     worker.schedule(first, name="first")
     worker.ensure_running()
@@ -141,7 +141,7 @@ def test_waking_runs_all_or_the_named(worker: Worker) -> None:
 
 
 def test_a_wake_during_a_run_is_not_lost(worker: Worker) -> None:
-    """A job asked for while it runs is run once more."""
+    """A job that is woken while it runs is run once more."""
     runs: list[int] = []
 
     def job() -> float:
@@ -156,13 +156,13 @@ def test_a_wake_during_a_run_is_not_lost(worker: Worker) -> None:
 
 
 def _logged(caplog: pytest.LogCaptureFixture, lines: int) -> bool:
-    return len(said(caplog)) == lines
+    return len(worker_messages(caplog)) == lines
 
 
-def test_a_failing_job_is_logged_and_tried_again_ever_later(
+def test_a_failing_job_is_logged_and_retried_with_growing_pauses(
     worker: Worker, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A job that raises is tried again after 5, 10, … at most 60 s; the others go on; no message is logged."""
+    """A job that raises is tried again after 5, 10, … at most 60 s; other jobs go on; the message is not logged."""
     bad, good = Counted(error=ValueError("subject 42\x1b[31m")), Counted()
     worker.schedule(bad, name="bad")
     worker.schedule(good, name="good")
@@ -170,17 +170,17 @@ def test_a_failing_job_is_logged_and_tried_again_ever_later(
         worker.ensure_running()
         for run, pause in enumerate((5, 10, 20, 40, 60, 60), start=1):
             assert True is eventually(partial(_logged, caplog, run))
-            assert True is said(caplog)[-1].endswith(f"; next try in {pause} s")
-            assert True is said(caplog)[-1].startswith(f"bad failed: ValueError at {__file__}:")
+            assert True is worker_messages(caplog)[-1].endswith(f"; next try in {pause} s")
+            assert True is worker_messages(caplog)[-1].startswith(f"bad failed: ValueError at {__file__}:")
             time.sleep(0.005)
             clock.now += pause
-            poke(worker)
+            recheck_clock(worker)
     assert False is ("subject" in caplog.text)
     assert 1 <= good.runs
 
 
 class Unusual(BaseException):
-    """What no handler for `Exception` sees."""
+    """An error that is not an `Exception`."""
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt("subject 42"), Unusual("subject 42")])
@@ -191,22 +191,22 @@ def test_no_job_ends_the_thread(
     others: set[threading.Thread],
     error: BaseException,
 ) -> None:
-    """A job that raises what is no `Exception` is logged and tried again like any other, and the others go on."""
+    """A job that raises a BaseException is logged and tried again like any other, and other jobs go on."""
     bad, good = Counted(error=error), Counted()
     worker.schedule(bad, name="bad")
     worker.schedule(good, name="good")
     worker.ensure_running()
     assert True is eventually(lambda: good.runs == 1)
-    assert True is said(caplog)[0].startswith(f"bad failed: {type(error).__name__} at {__file__}:")
+    assert True is worker_messages(caplog)[0].startswith(f"bad failed: {type(error).__name__} at {__file__}:")
     bad.error = None
     clock.now += 60
-    poke(worker)
+    recheck_clock(worker)
     assert True is eventually(lambda: (bad.runs, good.runs) == (2, 2))
     assert (1, False) == (len(working(others)), "subject" in caplog.text)
 
 
 class Broken(Clock):
-    """A clock that raises once when it is told to: it ends the thread outside of any job."""
+    """A clock that raises once on demand, which ends the thread outside of any job."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -230,20 +230,22 @@ def dead(error: BaseException, job: Callable[[], float]) -> Worker:
     assert True is eventually(lambda: worker._jobs[0].due > 0)
     clock.now += 60
     clock.error = error
-    poke(worker)
+    recheck_clock(worker)
     assert True is eventually(lambda: not thread.is_alive())
     return worker
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt("subject 42"), Unusual("subject 42"), ValueError()])
-def test_a_thread_that_ended_is_started_anew(
+def test_an_ended_thread_is_replaced(
     caplog: pytest.LogCaptureFixture, others: set[threading.Thread], error: BaseException
 ) -> None:
-    """Whatever ended the thread, it is logged, `running` says so, and ensure() starts another with the same jobs."""
+    """An ended thread is logged, `running` is False, and ensure_running() starts a new one with the same jobs."""
     job = Counted()
     worker = dead(error, job)
     assert (False, 1) == (worker.running, job.runs)
-    assert [True] == [each.startswith(f"the background thread ended: {type(error).__name__}") for each in said(caplog)]
+    assert [True] == [
+        each.startswith(f"the background thread ended: {type(error).__name__}") for each in worker_messages(caplog)
+    ]
     assert False is ("subject" in caplog.text)
     worker.ensure_running()
     worker.ensure_running()
@@ -254,15 +256,15 @@ def test_a_thread_that_ended_is_started_anew(
 
 
 def test_a_worker_whose_thread_ended_can_be_closed(others: set[threading.Thread]) -> None:
-    """close() does not wait for a thread that is gone, and none is started afterwards."""
+    """close() does not wait for an ended thread, and no thread starts afterwards."""
     worker = dead(SystemExit(), Counted())
     worker.close()
     worker.ensure_running()
     assert (False, set()) == (worker.running, working(others))
 
 
-def test_a_child_of_a_process_whose_thread_ended_has_one() -> None:
-    """After a fork the child's ensure() starts its own thread, whatever became of the parent's."""
+def test_a_child_of_a_process_whose_thread_ended_starts_its_own() -> None:
+    """After a fork, ensure_running() starts a thread in the child even if the parent's has ended."""
     job = Counted()
     worker = dead(SystemExit(), job)
 
@@ -280,23 +282,23 @@ def test_a_child_of_a_process_whose_thread_ended_has_one() -> None:
 
 
 def test_a_job_that_recovers_starts_over(worker: Worker, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """After a success the next failure is tried again after 5 s as if it were the first."""
+    """After a success, the next failure is tried again after 5 s."""
     job = Counted(error=ValueError())
     worker.schedule(job, name="job")
     worker.ensure_running()
-    assert True is eventually(lambda: len(said(caplog)) == 1)
+    assert True is eventually(lambda: len(worker_messages(caplog)) == 1)
     job.error = None
     worker.wake()
     assert True is eventually(lambda: job.runs == 2)
     job.error = ValueError()
     worker.wake()
-    assert True is eventually(lambda: len(said(caplog)) == 2)
-    assert True is said(caplog)[-1].endswith("next try in 5 s")
+    assert True is eventually(lambda: len(worker_messages(caplog)) == 2)
+    assert True is worker_messages(caplog)[-1].endswith("next try in 5 s")
 
 
 @pytest.mark.parametrize(("answer", "pause"), [(math.nan, 3600), (math.inf, 3600), (-5, 0.05), (0, 0.05), (7, 7)])
 def test_an_odd_pause_neither_spins_nor_stops(worker: Worker, clock: Clock, answer: float, pause: float) -> None:
-    """NaN and infinity mean an hour, zero and less a twentieth of a second."""
+    """A pause of NaN or infinity becomes an hour; zero or less becomes a twentieth of a second."""
     job = Counted(pause=answer)
     worker.schedule(job, name="job")
     worker.ensure_running()
@@ -305,7 +307,7 @@ def test_an_odd_pause_neither_spins_nor_stops(worker: Worker, clock: Clock, answ
 
 
 def test_ensuring_often_starts_one_thread(worker: Worker, others: set[threading.Thread]) -> None:
-    """However many threads ensure at the same time, one worker thread runs."""
+    """Concurrent calls of ensure_running() start one worker thread."""
     worker.schedule(Counted(), name="job")
     gate = threading.Barrier(20)
 
@@ -322,7 +324,7 @@ def test_ensuring_often_starts_one_thread(worker: Worker, others: set[threading.
 
 
 def test_while_one_caller_starts_the_thread_another_does_not(worker: Worker) -> None:
-    """ensure() returns at once, without a thread of its own, where another caller is about to start it."""
+    """ensure_running() returns at once if another caller is starting the thread."""
     job = Counted()
     worker.schedule(job, name="job")
     with worker._loop.get().start_lock:
@@ -332,8 +334,8 @@ def test_while_one_caller_starts_the_thread_another_does_not(worker: Worker) -> 
     assert True is eventually(lambda: job.runs == 1)
 
 
-def test_a_thread_that_another_caller_has_started_is_enough(worker: Worker, others: set[threading.Thread]) -> None:
-    """Who finds the thread gone, and comes second to start it, starts none."""
+def test_the_second_caller_starts_no_second_thread(worker: Worker, others: set[threading.Thread]) -> None:
+    """A caller that gets the start lock second finds the thread alive and starts none."""
     worker.schedule(Counted(), name="job")
     worker.ensure_running()
     worker._start(worker._loop.get())
@@ -341,7 +343,7 @@ def test_a_thread_that_another_caller_has_started_is_enough(worker: Worker, othe
 
 
 def test_closing_stops_for_good(worker: Worker, others: set[threading.Thread]) -> None:
-    """After close() no job runs, ensure() starts nothing, and closing again does nothing."""
+    """After close(), no job runs, ensure_running() starts nothing, and another close() does nothing."""
     job = Counted()
     worker.schedule(job, name="job")
     worker.ensure_running()
@@ -364,8 +366,8 @@ def test_closing_before_starting_is_fine(others: set[threading.Thread]) -> None:
     assert set() == working(others)
 
 
-def test_closing_waits_no_longer_than_told(clock: Clock) -> None:
-    """close() gives up waiting for a job that does not end, and the jobs after it do not run."""
+def test_closing_waits_no_longer_than_its_timeout(clock: Clock) -> None:
+    """close() stops waiting for a job that does not end, and later jobs do not run."""
     release = threading.Event()
     later = Counted()
     worker = Worker(clock=clock)
@@ -415,16 +417,16 @@ def test_a_spawned_job_that_raises_is_logged(
         raise error
 
     worker.spawn(job, name="errand")
-    assert True is eventually(lambda: len(said(caplog)) == 1)
-    assert True is said(caplog)[0].startswith(f"errand failed: {type(error).__name__} at ")
+    assert True is eventually(lambda: len(worker_messages(caplog)) == 1)
+    assert True is worker_messages(caplog)[0].startswith(f"errand failed: {type(error).__name__} at ")
     assert ("", "") == capfd.readouterr()
     assert False is ("secret" in caplog.text)
 
 
-def test_no_thread_to_be_had_is_logged_and_tried_again(
+def test_a_thread_that_cannot_start_is_logged_and_retried(
     worker: Worker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ensure() never raises: where the thread cannot start it logs, and the next call tries again."""
+    """ensure_running() does not raise if the thread cannot start: it logs, and the next call tries again."""
     job = Counted()
     worker.schedule(job, name="job")
 
@@ -434,13 +436,13 @@ def test_no_thread_to_be_had_is_logged_and_tried_again(
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
         worker.ensure_running()
-    assert 1 == len(said(caplog))
+    assert 1 == len(worker_messages(caplog))
     worker.ensure_running()
     assert True is eventually(lambda: job.runs == 1)
 
 
 def test_a_forked_child_has_a_thread_of_its_own(worker: Worker) -> None:
-    """After a fork the child's first ensure() starts its own worker, and what is due runs there."""
+    """After a fork, the first ensure_running() in the child starts its own worker, and due jobs run there."""
     job = Counted()
     worker.schedule(job, name="job")
     worker.ensure_running()
@@ -457,8 +459,8 @@ def test_a_forked_child_has_a_thread_of_its_own(worker: Worker) -> None:
     assert 1 == job.runs
 
 
-def test_a_fork_while_the_bell_is_held_does_not_block_the_child(worker: Worker) -> None:
-    """A lock that the parent's thread held when it was copied stops nothing in the child."""
+def test_a_fork_during_a_wake_does_not_block_the_child(worker: Worker) -> None:
+    """A lock that the parent's thread held at the fork does not block the child."""
     job = Counted()
     worker.schedule(job, name="job")
     worker.ensure_running()
@@ -477,7 +479,7 @@ def test_a_fork_while_the_bell_is_held_does_not_block_the_child(worker: Worker) 
 
 
 def test_a_block_within_its_time_is_left_alone() -> None:
-    """within() changes nothing about a block that ends in time, whether it succeeds or raises."""
+    """time_limit() does not affect a block that ends in time, whether it succeeds or raises."""
     calls: list[int] = []
     with time_limit(60.0, lambda: calls.append(1)):
         pass
@@ -487,8 +489,8 @@ def test_a_block_within_its_time_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("error", [None, KeyError("half"), OSError("cut")])
-def test_a_block_that_takes_too_long_is_cut(error: Exception | None) -> None:
-    """within() calls from outside, and TimeoutError takes the place of whatever the block brought."""
+def test_a_block_that_takes_too_long_is_aborted(error: Exception | None) -> None:
+    """time_limit() calls `abort` from another thread, and TimeoutError replaces the outcome of the block."""
     cut = threading.Event()
 
     def block() -> None:
@@ -501,8 +503,8 @@ def test_a_block_that_takes_too_long_is_cut(error: Exception | None) -> None:
         block()
 
 
-def test_a_block_that_is_cut_is_left_after_the_cut() -> None:
-    """What cuts a block has returned when the block is left, so that it can reach nothing opened later."""
+def test_an_aborted_block_exits_after_abort_returned() -> None:
+    """`abort` has returned when the block exits, so it cannot reach a resource that is opened later."""
     begun, ended = threading.Event(), threading.Event()
 
     def slow() -> None:
@@ -515,8 +517,8 @@ def test_a_block_that_is_cut_is_left_after_the_cut() -> None:
     assert True is ended.is_set()
 
 
-def test_nothing_left_to_cut_is_no_fault() -> None:
-    """An OSError of what cuts the block is not shown to anyone: TimeoutError says enough."""
+def test_an_oserror_of_abort_is_ignored() -> None:
+    """An OSError of `abort` is ignored, and TimeoutError is raised."""
     tried = threading.Event()
 
     def gone() -> None:
@@ -527,7 +529,7 @@ def test_nothing_left_to_cut_is_no_fault() -> None:
         tried.wait(5)
 
 
-def test_a_value_per_process_is_one_value() -> None:
+def test_each_process_has_one_value() -> None:
     """PerProcess gives every thread of a process the same value, and a forked child another."""
     held: PerProcess[list[int]] = PerProcess(list)
     gate = threading.Barrier(10)
@@ -548,8 +550,8 @@ def test_a_value_per_process_is_one_value() -> None:
     assert mine is held.get()
 
 
-def test_a_process_number_used_again_is_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a process left behind is not handed to a later one that happens to have its number."""
+def test_a_reused_process_id_gets_a_new_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process does not get the value of an earlier process with the same ID."""
     held: PerProcess[list[int]] = PerProcess(list)
     seen = [held.get()]
     for pid in (2, 3, 2):
@@ -558,8 +560,8 @@ def test_a_process_number_used_again_is_another_process(monkeypatch: pytest.Monk
     assert 4 == len({id(value) for value in seen})
 
 
-def test_a_fork_waits_for_what_must_not_be_cut() -> None:
-    """A fork waits until a lock is free, for so long and no longer; the child's own is free, and the parent's usable."""
+def test_a_fork_waits_for_a_fork_safe_lock() -> None:
+    """A fork waits for the lock up to its timeout; the child's lock is free, and the parent's stays usable."""
     lock = ForkSafeLock(0.5)
     order: list[str] = []
 
@@ -589,8 +591,8 @@ def test_a_fork_waits_for_what_must_not_be_cut() -> None:
     assert True is free()
 
 
-def test_what_is_gone_is_not_kept_for_forks() -> None:
-    """A fork after a lock was forgotten does not find it."""
+def test_a_forgotten_lock_is_not_kept_alive() -> None:
+    """Fork hooks do not keep a deleted lock alive."""
     gone = weakref.ref(ForkSafeLock())
     assert None is gone()
     assert True is in_child(lambda: True)

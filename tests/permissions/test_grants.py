@@ -1,4 +1,4 @@
-"""Which grant covers which permission, and how a value becomes a segment."""
+"""Grants, patterns, ceilings and denials, and values as segments."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def parses(text: str) -> bool:
 
 
 def matches(pattern: list[str], permission: list[str]) -> bool:
-    """One wildcard at a time, by trying every way: slow and plain."""
+    """A slow and plain reference matcher, one segment at a time."""
     if not pattern or not permission:
         return pattern == permission
     if pattern == ["**"]:
@@ -109,14 +109,14 @@ def credit(grant: Grant) -> tuple[int, bool, str, str, str, bool]:
 
 @pytest.mark.parametrize("code", range(0x100), ids=hex)
 def test_the_alphabet_is_that_of_the_rfc(code: int) -> None:
-    """One character is a scope token by RFC 6749 and a segment but for `:`, `*`, `{` and `}`."""
+    """A character is a scope token by RFC 6749, and also a segment unless it is `:`, `*`, `{` or `}`."""
     char = chr(code)
     assert (char in SCOPE, char in SEGMENT) == (is_scope_token(char), is_segment(char))
 
 
 @pytest.mark.parametrize("char", ["\u0130", "\uff41", "\u0661", "\u200b", "\ud800", "\U0001f600", "\u2028", "\xad"])
-def test_what_is_not_ascii_is_no_segment(char: str) -> None:
-    """Look-alikes, digits of other scripts, invisible and unpaired characters stand in no segment."""
+def test_a_segment_is_ascii(char: str) -> None:
+    """Look-alikes, digits of other scripts, invisible characters and lone surrogates are refused in segments."""
     assert (False, False) == (is_scope_token(char), is_segment(f"a{char}"))
 
 
@@ -132,7 +132,7 @@ def test_what_is_not_ascii_is_no_segment(char: str) -> None:
     ],
 )
 def test_a_permission_reads_back_as_written(text: str) -> None:
-    """What parses prints as it was written and equals itself."""
+    """A parsed permission prints as it was written and equals itself."""
     assert (text, Permission.parse(text)) == (str(Permission.parse(text)), Permission(tuple(text.split(":"))))
 
 
@@ -154,8 +154,8 @@ def test_a_permission_reads_back_as_written(text: str) -> None:
         pytest.param("a" * 257, "256 characters", id="257 characters"),
     ],
 )
-def test_what_is_no_permission_is_refused(text: str, reason: str) -> None:
-    """`GrammarError`, which is a ValueError, says what is wrong, in ASCII on one line."""
+def test_a_malformed_permission_is_refused(text: str, reason: str) -> None:
+    """`GrammarError`, a ValueError, says what is wrong, in ASCII on one line."""
     with pytest.raises(GrammarError) as caught:
         Permission.parse(text)
     assert isinstance(caught.value, ValueError)
@@ -166,7 +166,7 @@ def test_what_is_no_permission_is_refused(text: str, reason: str) -> None:
 @MANY
 @given(st.one_of(st.text(max_size=20), anything))
 def test_parsing_agrees_with_the_grammar(text: str) -> None:
-    """`parse` takes exactly what a second reading of the grammar takes."""
+    """`parse` accepts exactly what a second implementation of the grammar accepts."""
     try:
         found = str(Permission.parse(text)) == text
     except GrammarError:
@@ -212,14 +212,14 @@ def test_parsing_agrees_with_the_grammar(text: str) -> None:
         (False, "a:*\n", "a:b"),
     ],
 )
-def test_what_one_grant_covers(expected: bool, grant: str, permission: str) -> None:
-    """`*` is exactly one segment, `**` one or more at the end; nothing else widens."""
+def test_the_permissions_that_one_grant_covers(expected: bool, grant: str, permission: str) -> None:
+    """`*` is exactly one segment, `**` is one or more at the end; no other character is a wildcard."""
     assert expected is (permission in Permissions.of([grant], patterns=True))
 
 
 @pytest.mark.parametrize("grant", ["*", "**", "orders:*", "orders:**", "*:read"])
 def test_without_patterns_a_wildcard_is_an_ordinary_character(grant: str) -> None:
-    """Where wildcards do not count, a grant with one covers itself and nothing else."""
+    """If wildcards do not count, a grant with a wildcard covers only its own text."""
     held = Permissions.of([grant])
     assert (True, False, False) == (grant in held, "orders" in held, "orders:read" in held)
 
@@ -234,15 +234,15 @@ def test_a_literal_grant_covers_itself_and_nothing_else(grant: str, permission: 
 @MANY
 @given(st.lists(grants, max_size=6), anything)
 def test_the_reference_matcher_agrees(held: list[Grant], permission: str) -> None:
-    """Who is credited is the first by exact, `*`, `**`, then direct, role, then name, of those that cover."""
+    """The credited grant is the first covering one: exact, `*`, `**`, then direct, role, then by name."""
     covering = [grant for grant in held if covers(grant, permission)]
     assert min(covering, key=credit, default=None) == Permissions.of(held).grant_for(permission)
 
 
 @FEW
 @given(st.lists(grants, max_size=5), anything, st.randoms(use_true_random=False))
-def test_the_order_of_grants_means_nothing(held: list[Grant], permission: str, random: Any) -> None:
-    """A token with its grants in another order credits the same one."""
+def test_the_order_of_grants_does_not_matter(held: list[Grant], permission: str, random: Any) -> None:
+    """The same grant is credited if the grants are in another order."""
     shuffled = random.sample(held, len(held))
     assert Permissions.of(held).grant_for(permission) == Permissions.of(shuffled).grant_for(permission)
 
@@ -250,7 +250,7 @@ def test_the_order_of_grants_means_nothing(held: list[Grant], permission: str, r
 @MANY
 @given(st.lists(grants, max_size=4), st.lists(grants, max_size=4), anything)
 def test_union_and_conjunction(one: list[Grant], other: list[Grant], permission: str) -> None:
-    """Grants put together cover what either covers; layers cover what both do, and credit the first."""
+    """Grants in one layer cover what either covers; two layers cover what both cover, and the first is credited."""
     here, there = Permissions.of(one), Permissions.of(other)
     mine, theirs = permission in here, permission in there
     assert (mine or theirs) is (permission in Permissions.of([*one, *other]))
@@ -260,8 +260,8 @@ def test_union_and_conjunction(one: list[Grant], other: list[Grant], permission:
 
 @FEW
 @given(st.lists(grants, max_size=4), st.text(max_size=12))
-def test_no_pattern_covers_what_does_not_parse(held: list[Grant], text: str) -> None:
-    """Whatever is no permission is held by the very same text or not at all."""
+def test_no_pattern_covers_a_malformed_permission(held: list[Grant], text: str) -> None:
+    """Text that is not a permission is held only by a grant of the same text."""
     text += " "
     assert any(grant.text == text for grant in held) is (text in Permissions.of([*held, Grant("**", "", None, True)]))
 
@@ -286,8 +286,8 @@ def test_exactly_one_grant_is_credited(expected: str, held: list[tuple[str, str 
     assert expected == f"{found.source} {found}" if found else ""
 
 
-def test_nothing_holds_nothing() -> None:
-    """No layer, an empty layer and a conjunction with either cover no permission at all."""
+def test_empty_permissions_cover_nothing() -> None:
+    """No layer, an empty layer and a conjunction with either cover no permission."""
     full = Permissions.of(["**"], patterns=True)
     empties = [Permissions(), Permissions.of([]), full & Permissions(), Permissions() & full, full & Permissions.of([])]
     assert [False] * 5 == ["a" in empty for empty in empties]
@@ -295,13 +295,13 @@ def test_nothing_holds_nothing() -> None:
 
 
 @pytest.mark.parametrize("value", [None, 5, b"a", ("a",), object()])
-def test_only_text_is_held(value: object) -> None:
-    """Whatever is no str is not held, and asking is no error."""
+def test_only_a_str_is_held(value: object) -> None:
+    """A value that is not a str is not held, and the check does not raise."""
     assert (False, False) == (value in Permissions.of(["**"], patterns=True), value in Permissions())
 
 
-def test_what_is_shown_of_permissions() -> None:
-    """Iterating gives the first layer's grants, patterns last; the repr counts and shows none."""
+def test_iteration_and_repr() -> None:
+    """Iteration gives the first layer's grants, patterns last; the repr shows only counts."""
     held = Permissions.of(["b:*", "a:**", "a"], patterns=True)
     assert ["a", "b:*", "a:**"] == [str(grant) for grant in held & Permissions.of(["x"])]
     assert [] == list(Permissions())
@@ -310,7 +310,7 @@ def test_what_is_shown_of_permissions() -> None:
 
 
 def test_a_ceiling_vetoes_with_patterns_of_its_own() -> None:
-    """Three layers hold what each of them covers, whatever their order."""
+    """Three layers hold what each of them covers, in any order of the layers."""
     granted, issuer, actor = (
         Permissions.of(texts, patterns=True) for texts in (["orders:**"], ["*:read", "**"], ["orders:read"])
     )
@@ -344,20 +344,20 @@ def test_a_ceiling_vetoes_with_patterns_of_its_own() -> None:
         (False, "a" * 255 + ":*"),
     ],
 )
-def test_what_a_pattern_is(expected: bool, text: str) -> None:
-    """A wildcard is a whole segment, `**` only the last, and the bounds of a permission hold."""
+def test_well_formed_patterns(expected: bool, text: str) -> None:
+    """A wildcard is a whole segment, `**` only the last one, and the limits of a permission apply."""
     assert (expected, expected) == (is_pattern(text), well_formed(text))
 
 
 @pytest.mark.parametrize("text", ["a", "a:*", "a:**", "a:b"])
-def test_a_well_formed_grant_is_taken(text: str) -> None:
-    """`check_grant` has nothing to say about permissions and patterns."""
+def test_a_well_formed_grant_is_accepted(text: str) -> None:
+    """`check_grant` accepts permissions and patterns."""
     assert check_grant(text) is None  # type: ignore[func-returns-value]
 
 
 @pytest.mark.parametrize("text", ["", "a*", "**:a", "a::b", "{a}", "a b", "é", "a" * 257])
-def test_a_grant_that_is_neither_is_refused(text: str) -> None:
-    """What is neither a permission nor a pattern is a `GrammarError`."""
+def test_a_malformed_grant_is_refused(text: str) -> None:
+    """A grant that is neither a permission nor a pattern raises `GrammarError`."""
     with pytest.raises(GrammarError):
         check_grant(text)
 
@@ -381,7 +381,7 @@ def test_a_grant_that_is_neither_is_refused(text: str) -> None:
     ],
 )
 def test_a_value_becomes_one_segment(expected: str, value: object, encode: bool) -> None:
-    """A str, an int in decimal or a UUID in its canonical form, percent-encoded on demand."""
+    """A str, an int in decimal and a UUID in canonical form become segments, percent-encoded on request."""
     assert expected == Permission.segment(value, encode=encode)
 
 
@@ -410,7 +410,7 @@ def test_a_value_becomes_one_segment(expected: str, value: object, encode: bool)
         pytest.param(True, Text("a"), True, id="subclass of str"),
     ],
 )
-def test_what_becomes_no_segment(configured: bool, value: object, encode: bool) -> None:
+def test_values_that_are_not_segments(configured: bool, value: object, encode: bool) -> None:
     """`TemplateError` says whether the application is at fault (the type) or the caller (the text)."""
     with pytest.raises(TemplateError) as caught:
         Permission.segment(value, encode=encode)
@@ -421,7 +421,7 @@ def test_what_becomes_no_segment(configured: bool, value: object, encode: bool) 
 @MANY
 @given(st.text(min_size=1, max_size=12))
 def test_an_encoded_value_is_one_segment_and_decodes(text: str) -> None:
-    """Encoding keeps to its alphabet, gives one segment and loses nothing, so it is injective."""
+    """An encoded value is one segment of the permitted alphabet and decodes to the same value."""
     if any(0xD800 <= ord(char) < 0xE000 for char in text):
         with pytest.raises(TemplateError):
             Permission.segment(text, encode=True)
@@ -435,7 +435,7 @@ def test_an_encoded_value_is_one_segment_and_decodes(text: str) -> None:
 @FEW
 @given(st.one_of(st.integers(), st.uuids(), st.text(max_size=10)), st.booleans())
 def test_a_segment_or_a_template_error(value: object, encode: bool) -> None:
-    """Whatever value of the right type is given, one literal segment comes out or a `TemplateError`."""
+    """A value of a right type gives one literal segment or a `TemplateError`."""
     found = naughty_strings.result_or_error(lambda: Permission.segment(value, encode=encode), TemplateError)
     assert not found.configured if isinstance(found, TemplateError) else is_segment(found)
 
@@ -449,8 +449,8 @@ def test_bounds(expected: bool, text: str) -> None:
     assert (expected, 16, 256) == (within_limits(text), MAX_SEGMENTS, MAX_LENGTH)
 
 
-def test_naughty_strings_widen_nothing() -> None:
-    """Each is held as itself alone, covers nothing else, and is covered by `**` only where it parses."""
+def test_naughty_strings_as_grants() -> None:
+    """Each string covers only itself, and `**` covers it only if it is a permission."""
     asked = ["a", "a:b", "orders:read", "admin"]
     wide = Permissions.of(["**", "*", "a:*"], patterns=True)
     for text in naughty_strings.load_strings():
@@ -465,7 +465,7 @@ def test_naughty_strings_widen_nothing() -> None:
 
 
 def test_naughty_strings_as_values() -> None:
-    """Each becomes one literal segment or is refused; encoded it always does, surrogates and "" aside."""
+    """Each string is one literal segment or is refused; if encoded, all but surrogates and "" are segments."""
     for text in naughty_strings.load_strings():
         lone = any(0xD800 <= ord(char) < 0xE000 for char in text)
         plain = naughty_strings.result_or_error(partial(Permission.segment, text), TemplateError)
@@ -477,7 +477,7 @@ def test_naughty_strings_as_values() -> None:
 
 
 def test_grants_are_a_list() -> None:
-    """One text in place of a list is refused, not read letter by letter."""
+    """A str in place of a list is refused, and not read letter by letter."""
     with pytest.raises(GrammarError, match="are a list"):
         Permissions.of("orders:*", patterns=True)
 
@@ -513,14 +513,14 @@ def test_grants_are_a_list() -> None:
         (False, "a:*", "a:*b"),
     ],
 )
-def test_what_one_grant_contains(expected: bool, grant: str, asked: str) -> None:
-    """A pattern is contained only in a pattern that covers all that it can ever cover."""
+def test_the_patterns_that_one_grant_contains(expected: bool, grant: str, asked: str) -> None:
+    """A pattern is contained only in a pattern that covers every permission that it covers."""
     assert expected is (Permissions.of([grant], patterns=True).find_containing(asked) is not None)
 
 
 @pytest.mark.parametrize("asked", ["a:*", "a:**", "*", "**"])
-def test_what_is_only_spelt_like_a_pattern_contains_none(asked: str) -> None:
-    """A grant in which wildcards do not count holds its own text; asked for as a pattern, it would widen."""
+def test_a_literal_wildcard_contains_no_pattern(asked: str) -> None:
+    """A grant whose wildcards do not count contains no pattern, not even one with the same text."""
     held = Permissions.of([asked])
     assert asked in held
     assert held.find_containing(asked) is None
@@ -528,8 +528,10 @@ def test_what_is_only_spelt_like_a_pattern_contains_none(asked: str) -> None:
 
 @FEW
 @given(st.lists(grants, max_size=5), st.lists(grants, max_size=4), anything, permissions)
-def test_what_is_contained_is_covered(held: list[Grant], cap: list[Grant], asked: str, permission: str) -> None:
-    """Whatever a contained pattern covers is held, ceilings included; a contained permission is held."""
+def test_the_permissions_of_a_contained_pattern_are_held(
+    held: list[Grant], cap: list[Grant], asked: str, permission: str
+) -> None:
+    """All permissions of a contained pattern are held, under ceilings too; a contained permission is held."""
     both = Permissions.of(held) & Permissions.of(cap)
     if both.find_containing(asked) is None:
         return
@@ -541,22 +543,22 @@ def test_what_is_contained_is_covered(held: list[Grant], cap: list[Grant], asked
 
 @FEW
 @given(st.lists(grants, max_size=5), st.lists(grants, max_size=4), permissions)
-def test_a_permission_is_contained_where_it_is_held(held: list[Grant], cap: list[Grant], permission: str) -> None:
-    """For a permission both questions have one answer, and the grant to credit comes first."""
+def test_a_permission_is_contained_exactly_if_it_is_held(held: list[Grant], cap: list[Grant], permission: str) -> None:
+    """For a permission, containing and holding agree, and the credited grant comes first."""
     both = Permissions.of(held) & Permissions.of(cap)
     assert both.grant_for(permission) == both.find_containing(permission)
 
 
 @FEW
 @given(st.lists(grants, max_size=6), anything)
-def test_every_holder_holds_it_alone(held: list[Grant], asked: str) -> None:
-    """Each holder contains what is asked without the others, and no other grant does."""
+def test_each_containing_grant_contains_it_alone(held: list[Grant], asked: str) -> None:
+    """Each returned grant contains the pattern without the others, and no other grant does."""
     alone = {grant for grant in held if Permissions.of([grant]).find_containing(asked) is not None}
     assert alone == set(Permissions.of(held).grants_containing(asked))
 
 
-def test_nothing_contains_nothing() -> None:
-    """Neither no grants nor an empty ceiling holds anything."""
+def test_empty_permissions_contain_nothing() -> None:
+    """Permissions without grants or with an empty ceiling contain nothing."""
     assert () == Permissions().grants_containing("a")
     assert () == (Permissions.of(["a"]) & Permissions.of([])).grants_containing("a")
 
@@ -564,7 +566,7 @@ def test_nothing_contains_nothing() -> None:
 @MANY
 @given(anything | st.text(max_size=8) | st.sampled_from(["a" * 256, "a" * 257, ":".join("a" * 16), ":".join("a" * 17)]))
 def test_a_grant_is_checked_as_it_is_parsed(text: str) -> None:
-    """The short way to tell a permission has no answer of its own."""
+    """The fast check of a permission agrees with `Permission.parse`."""
     try:
         Permission.parse(text)
     except GrammarError:
@@ -584,30 +586,30 @@ def test_a_grant_is_checked_as_it_is_parsed(text: str) -> None:
 
 
 @pytest.mark.parametrize("odd", ["a::b", "a:", ":a", "a:{x}", "a:" + "b" * MAX_LENGTH])
-def test_what_is_no_permission_is_held_by_no_pattern_after_a_denial(odd: str) -> None:
-    """Taking something else back leaves the rule as it is: no pattern widens what does not parse."""
+def test_no_pattern_covers_a_malformed_permission_despite_a_denial(odd: str) -> None:
+    """A denial of something else does not let a pattern cover a malformed permission."""
     rest = Permissions.of(["a:*", "**"], patterns=True).with_denials([Denial("d", "x")])
     assert (False, None) == (odd in rest, rest.denial_for(odd))
     assert "a:b" in rest
 
 
 @pytest.mark.parametrize("odd", ["a::b", "a:{x}"])
-def test_what_is_no_permission_stays_its_own_text_after_a_denial(odd: str) -> None:
-    """Held as it is spelt, and revoked by `**` alone."""
+def test_a_malformed_permission_is_denied_only_by_everything(odd: str) -> None:
+    """A malformed permission is held as its own text, and only `**` revokes it."""
     whole = Permissions.of([odd, "b:*"], patterns=True)
     assert [True, False] == [odd in whole.with_denials([Denial("d", pattern)]) for pattern in ("a:*", "**")]
 
 
-def test_what_was_never_held_was_not_taken_back() -> None:
-    """A denial that covers it is not why it is refused."""
+def test_a_permission_that_was_never_held_was_not_revoked() -> None:
+    """A denial that covers a permission is not named if the permission was never held."""
     rest = Permissions.of(["a:read"]).with_denials([Denial("d", "**")])
     found = rest.denial_for("a:read")
     assert found is not None
     assert ("d", None) == (found.id, rest.denial_for("b:read"))
 
 
-def test_what_a_ceiling_holds_back_was_not_taken_back() -> None:
-    """Nothing serves it, with a denial or without; what holds nothing at all has nothing to take."""
+def test_a_permission_beyond_a_ceiling_was_not_revoked() -> None:
+    """A permission beyond a ceiling, or of empty permissions, is refused without a denial."""
     denial = Denial("d", "a:*")
     rest = (Permissions.of(["a:read", "b:read"]) & Permissions.of(["b:read"])).with_denials([denial])
     assert (False, True) == ("a:read" in rest, "b:read" in rest)
@@ -631,8 +633,8 @@ def covered(pattern: str) -> set[str]:
 
 @examples(500)
 @given(short, short)
-def test_what_two_patterns_have_in_common(one: str, other: str) -> None:
-    """It is one pattern, whichever is named first, and covers exactly what both cover."""
+def test_the_intersection_of_two_patterns(one: str, other: str) -> None:
+    """The intersection does not depend on the order, and covers exactly what both cover."""
     both = common(one, other)
     assert both == common(other, one)
     assert (set() if both is None else covered(both)) == covered(one) & covered(other)
@@ -640,10 +642,10 @@ def test_what_two_patterns_have_in_common(one: str, other: str) -> None:
 
 @examples(500)
 @given(short, short, st.lists(short, max_size=3), st.sampled_from([None, "clerk"]), st.sampled_from([None, "clerk"]))
-def test_a_part_is_taken_where_some_permission_is(
+def test_a_part_is_denied_exactly_if_some_permission_is(
     asked: str, pattern: str, keep: list[str], role: str | None, holder: str | None
 ) -> None:
-    """A grant loses a part of a permission or pattern exactly where it may no longer serve one that this stands for."""
+    """A part of a pattern is denied exactly if one of its permissions is denied."""
     denial, grant = Denial("d", pattern, keep, role), Grant(asked, "scope", holder, pattern=True)
     some = any(denial.denies(each, grant) for each in covered(asked))
     assert some is denial.denies_part(asked, grant)
@@ -651,14 +653,14 @@ def test_a_part_is_taken_where_some_permission_is(
     assert (left.find_containing(asked) is None) is some
 
 
-def test_an_exception_for_all_that_two_patterns_have_in_common() -> None:
-    """It may be one permission; then nothing is taken."""
+def test_an_exception_for_the_whole_intersection() -> None:
+    """An exception for the whole intersection leaves nothing denied."""
     grant = Grant("a:*", "scope", pattern=True)
     assert [False, True] == [Denial("d", "*:b", [keep]).denies_part("a:*", grant) for keep in ("a:b", "a:c")]
 
 
-def test_a_pattern_beside_what_is_no_permission() -> None:
-    """A denial of what does not parse takes that text; an exception that is none keeps nothing else."""
+def test_denials_of_malformed_permissions() -> None:
+    """A denial of a malformed permission denies that text; a malformed exception keeps nothing else."""
     grant = Grant("a:*", "scope", pattern=True)
     assert not Denial("d", "b::c").denies_part("a:*", grant)
     assert Denial("d", "a:*", ["a:"]).denies_part("a:*", grant)

@@ -1,4 +1,4 @@
-"""What a route asks for, and when it is held."""
+"""Requirements of routes, and their evaluation."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def bound(**where: Any) -> Requirement:
     ],
 )
 def test_it_prints_as_written(expected: str, make: Callable[[], Requirement]) -> None:
-    """`str` is what was written, and `repr` says that it is a requirement."""
+    """`str` is the requirement as written, and `repr` says that it is a requirement."""
     assert (expected, f"<Requirement {expected}>") == (str(make()), repr(make()))
 
 
@@ -147,7 +147,7 @@ def test_it_prints_as_written(expected: str, make: Callable[[], Requirement]) ->
         pytest.param("", lambda: every("a", unbound=[5]), id="unbound a number"),
     ],
 )
-def test_what_cannot_be_asked_for(reason: str, make: Callable[..., Any]) -> None:
+def test_faulty_requirements_are_refused(reason: str, make: Callable[..., Any]) -> None:
     """A requirement that is empty, too wide, never grantable or of a wrong type is refused when it is made."""
     with pytest.raises(ConfigurationError) as caught:
         make()
@@ -196,7 +196,7 @@ def test_what_cannot_be_asked_for(reason: str, make: Callable[..., Any]) -> None
     ],
 )
 def test_a_binding_compares_canonical_text(expected: bool, value: object, claim: object) -> None:
-    """A non-empty str or int that is equal as text, or one of a list; never null, bool or object."""
+    """A claim matches if it, or one list member, is a non-empty str or an int with equal text."""
     for where, claims in (("sub", {"sub": claim}), (["org", "id"], {"org": MappingProxyType({"id": claim})})):
         outcome = bound(u=where).evaluate(facts(params={"u": value}, claims=claims))
         assert (expected, ()) == (outcome.satisfied, outcome.faults)
@@ -214,14 +214,14 @@ def test_a_binding_compares_canonical_text(expected: bool, value: object, claim:
         pytest.param({"u": "a"}, {"org": {"id": "a"}}, "org.id", id="a dot is no path"),
     ],
 )
-def test_what_is_absent_equals_nothing(params: Any, claims: Any, where: Any) -> None:
-    """A binding whose parameter or claim is missing is not held, and no fault of the application."""
+def test_an_absent_parameter_or_claim_equals_nothing(params: Any, claims: Any, where: Any) -> None:
+    """A binding with an absent parameter or claim is not satisfied, and is not a fault of the application."""
     outcome = bound(u=where).evaluate(facts(params=params, claims=claims))
     assert (False, 1, ()) == (outcome.satisfied, len(outcome.missing), outcome.faults)
 
 
 def test_a_binding_by_issuer() -> None:
-    """Each issuer's claim is asked of its own tokens; an issuer that is not named has none."""
+    """Each issuer's claim applies to its own tokens; for an unnamed issuer the binding fails."""
     requirement = all_of("a", where={"u": {"one": "sub", "two": ["org", "id"]}})
     claims = {"sub": "s", "org": {"id": "o"}}
     found = [
@@ -249,7 +249,7 @@ def test_a_binding_by_issuer() -> None:
     ],
 )
 def test_faults_of_a_binding(expected: str, where: Any, issuers: list[str]) -> None:
-    """With several issuers a binding names each, and only such as there are."""
+    """With several issuers, a binding names issuers, and only configured ones."""
     *_, binding = bound(u=where).atoms()
     assert isinstance(binding, Binding)
     found = binding.faults(issuers)
@@ -274,12 +274,12 @@ def test_faults_of_a_binding(expected: str, where: Any, issuers: list[str]) -> N
     ],
 )
 def test_scope(expected: str | None, make: Callable[[], Requirement]) -> None:
-    """The literal permissions of the first alternative, or none where one is a template."""
+    """`scope` is the permissions of the first alternative, or None if one is a template."""
     assert expected == make().scope
 
 
-def test_what_a_requirement_tells() -> None:
-    """Names of parameters, permissions without repetition, and whether one literal is all it asks."""
+def test_the_properties_of_a_requirement() -> None:
+    """A requirement gives its parameters, its distinct permissions, and its literal if it has only one."""
     requirement = all_of("a", any_of("b:{x}", all_of("c:{y!e}:{x}", "a"), "d"), where={"u": "sub"})
     assert frozenset({"x", "y", "u"}) == requirement.names
     assert ("a", "b:{x}", "c:{y!e}:{x}", "d") == requirement.permissions
@@ -305,7 +305,7 @@ def test_what_a_requirement_tells() -> None:
     ],
 )
 def test_enforced(expected: bool, make: Callable[[], Requirement]) -> None:
-    """Whether any part of it is enforced while the rest is observed; it asks for the same otherwise."""
+    """A requirement is enforced if any part is; otherwise `enforce` does not change it."""
     assert expected is make().enforced
 
 
@@ -332,7 +332,7 @@ def binding(parameter: str, claim: str = "sub") -> Binding:
     ],
 )
 def test_bindings_of_settings(expected: str, make: Callable[[], Requirement]) -> None:
-    """They are demanded in each alternative that does not opt out, and of nobody without a token."""
+    """Bindings of the settings apply to each alternative that does not opt out, and not to open routes."""
     requirement = make()
     assert (expected, str(requirement)) == (
         str(requirement.with_bindings({"t": binding("t")})),
@@ -355,7 +355,7 @@ def test_bindings_of_settings(expected: str, make: Callable[[], Requirement]) ->
     ],
 )
 def test_outcomes(expected: Evaluation, held: list[str], make: Callable[[], Requirement]) -> None:
-    """What is missing is told as written, in the order written, each once."""
+    """Missing terms are as written, in the order written, each once."""
     found = make().evaluate(facts(*held))
     assert (expected.missing, expected.faults, not expected.missing) == (found.missing, found.faults, found.satisfied)
 
@@ -386,16 +386,16 @@ def test_the_first_alternative_that_is_held_is_credited() -> None:
         pytest.param("", "cannot be a segment", 7.0, id="float"),
     ],
 )
-def test_a_template_asks_for_one_literal_permission(used: str, fault: str, value: object) -> None:
-    """What is no segment is missing and no more; a wrong type is a fault of the application too."""
+def test_a_template_requires_one_literal_permission(used: str, fault: str, value: object) -> None:
+    """A value that is not a segment makes the permission missing; a wrong type is also a configuration fault."""
     outcome = all_of("orders:{order_id}:read").evaluate(facts("orders:7:read", params={"order_id": value}))
     assert used == "".join(grant.text for grant in outcome.used)
     assert (() if used else ("orders:{order_id}:read",)) == outcome.missing
     assert (fault != "", True) == (bool(outcome.faults), fault in "".join(outcome.faults))
 
 
-def test_a_name_the_route_lacks_is_a_fault() -> None:
-    """A parameter that is not there is named, and the permission is missing."""
+def test_a_parameter_that_the_route_lacks_is_a_fault() -> None:
+    """A parameter that the route lacks is named in the fault, and the permission is missing."""
     outcome = any_of("a:{x}", "b:{y}").evaluate(facts("a:**", "b:**", params={}))
     assert (False, ("a:{x}: the route has no parameter x", "b:{y}: the route has no parameter y")) == (
         outcome.satisfied,
@@ -403,8 +403,8 @@ def test_a_name_the_route_lacks_is_a_fault() -> None:
     )
 
 
-def test_encoded_templates_meet_their_twin() -> None:
-    """`{name!e}` asks for what `Permission.segment(…, encode=True)` granted, and for nothing else."""
+def test_an_encoded_template_matches_an_encoded_grant() -> None:
+    """`{name!e}` requires exactly the grant that `Permission.segment(…, encode=True)` made."""
     requirement = all_of("files:{name!e}:read")
     for value in ("a b", "*", "**", "a:b", "é", "a%2Ab", "{x}", "../etc"):
         granted = f"files:{Permission.segment(value, encode=True)}:read"
@@ -423,7 +423,7 @@ values = st.one_of(
     templates, st.dictionaries(st.sampled_from(["x", "y"]), st.one_of(values, st.none(), st.floats(), st.booleans()))
 )
 def test_a_filled_template_has_as_many_segments_or_is_refused(template: str, params: dict[str, object]) -> None:
-    """Filling gives one literal segment for each placeholder, or a `TemplateError` and nothing else."""
+    """Filling gives one literal segment for each placeholder, or raises only `TemplateError`."""
     term = PermissionRequirement.parse(template)
     try:
         filled = term.fill(params) if term.parts else template
@@ -462,7 +462,7 @@ def means(tree: Any, held: frozenset[str]) -> bool:
 @MANY
 @given(trees, st.frozensets(st.sampled_from(["a", "b", "c", "d", "t:1", "t:2"])))
 def test_the_reference_evaluator_agrees(tree: Any, held: frozenset[str]) -> None:
-    """A tree is held when the same and/or of memberships is, and only grants that serve are credited."""
+    """A tree is satisfied as a reference evaluation says, and only grants that were needed are credited."""
     outcome = built(tree).evaluate(facts(*held, params={"x": 1}))
     assert means(tree, held) is outcome.satisfied
     if outcome.satisfied:
@@ -473,8 +473,8 @@ def test_the_reference_evaluator_agrees(tree: Any, held: frozenset[str]) -> None
 
 @MANY
 @given(trees, st.frozensets(st.sampled_from(["a", "b", "c", "d", "t:{x}"])))
-def test_alternatives_are_what_will_do(tree: Any, held: frozenset[str]) -> None:
-    """Whoever holds one of the alternatives satisfies the whole, and while all are shown nobody else does."""
+def test_each_alternative_is_enough(tree: Any, held: frozenset[str]) -> None:
+    """The requirement is satisfied if one alternative is held, and only then if all are shown."""
     shown = built(tree).alternatives()
     found = any(held.issuperset(each) for each in shown)
     satisfied = built(tree).evaluate(facts(*(each.replace("{x}", "1") for each in held), params={"x": 1})).satisfied
@@ -483,7 +483,7 @@ def test_alternatives_are_what_will_do(tree: Any, held: frozenset[str]) -> None:
 
 
 def test_alternatives_are_bounded() -> None:
-    """A requirement of millions of alternatives shows the first 32 of them, in order."""
+    """A requirement with millions of alternatives shows the first 32 in order."""
     wide = all_of(*(any_of(f"a{number}", f"b{number}") for number in range(40)))
     long = any_of(*(f"a{number}" for number in range(40)))
     assert (32, 32) == (len(wide.alternatives()), len(long.alternatives()))
@@ -491,7 +491,7 @@ def test_alternatives_are_bounded() -> None:
 
 
 def reading(text: str) -> Any:
-    """Read back what `str` wrote, as `means` takes it."""
+    """Parse the text that `str` wrote, for `means`."""
     parts, depth, start, sign = [], 0, 0, "&"
     for place, char in enumerate(text):
         depth += (char == "(") - (char == ")")
@@ -507,15 +507,15 @@ def reading(text: str) -> Any:
 
 @MANY
 @given(trees, st.frozensets(st.sampled_from(["a", "b", "c", "d", "t:1"])))
-def test_what_is_printed_means_what_was_written(tree: Any, held: frozenset[str]) -> None:
-    """Reading the text back gives a requirement that the same tokens satisfy."""
+def test_the_text_of_a_requirement_has_the_same_meaning(tree: Any, held: frozenset[str]) -> None:
+    """The parsed text gives a requirement that the same grants satisfy."""
     assert means(tree, held) is means(reading(str(built(tree))), held)
 
 
 @FEW
 @given(trees, st.frozensets(st.sampled_from(["a", "b", "c", "d", "t:1"])), st.sampled_from(["me", "you"]))
 def test_a_bound_requirement_is_never_wider(tree: Any, held: frozenset[str], tenant: str) -> None:
-    """With a binding of the settings, what is held was held before and the parameter equals the claim."""
+    """With a binding, a requirement is satisfied only if it was before and the parameter equals the claim."""
     plain = built(tree)
     found = facts(*held, params={"x": 1, "t": tenant}, claims={"sub": "me"})
     assert (plain.evaluate(found).satisfied and tenant == "me") is plain.with_bindings({"t": binding("t")}).evaluate(
@@ -528,8 +528,8 @@ def test_a_bound_requirement_is_never_wider(tree: Any, held: frozenset[str], ten
     trees,
     st.dictionaries(st.text(max_size=2) | st.just("x"), st.one_of(values, st.none(), st.lists(st.text())), max_size=3),
 )
-def test_holding_never_raises(tree: Any, params: dict[str, object]) -> None:
-    """Whatever the parameters are, the outcome is a value, and one with a missing part is not satisfied."""
+def test_evaluation_never_raises(tree: Any, params: dict[str, object]) -> None:
+    """Evaluation returns a value for all parameters, and a missing term is never satisfied."""
     outcome = all_of(built(tree), where={"x": ["a", "b"]}).evaluate(
         facts("a", "t:**", params=params, claims={"a": params})
     )
@@ -537,7 +537,7 @@ def test_holding_never_raises(tree: Any, params: dict[str, object]) -> None:
 
 
 def test_requirements_are_values() -> None:
-    """Equal trees are equal and hash alike, and none can be changed."""
+    """Equal trees are equal and have equal hashes, and cannot be modified."""
     assert all_of("a", any_of("b", "c"), where={"u": "sub"}) == all_of("a", any_of("b", "c"), where={"u": "sub"})
     assert 3 == len({all_of("a", "b"), any_of("a", "b"), all_of("a", "b"), all_of("a", "b", enforce=True)})
     with pytest.raises(AttributeError):
@@ -545,7 +545,7 @@ def test_requirements_are_values() -> None:
 
 
 def test_naughty_requirements() -> None:
-    """Each naughty string is a requirement that is held by itself alone, or a `ConfigurationError` in ASCII."""
+    """Each string is a requirement that only its own grant satisfies, or a `ConfigurationError` in ASCII."""
     for text in naughty_strings.load_strings():
         requirement = naughty_strings.result_or_error(partial(all_of, text), ConfigurationError)
         if isinstance(requirement, ConfigurationError):
@@ -557,7 +557,7 @@ def test_naughty_requirements() -> None:
 
 
 def test_naughty_parameters() -> None:
-    """Naughty values fill one literal segment or nothing, and equal the same claim alone."""
+    """Each value fills one literal segment or none, and equals only the same claim."""
     plain, encoded, owner = all_of("files:{name}:read"), all_of("files:{name!e}:read"), bound(name="sub")
     for text in naughty_strings.load_strings():
         found = facts("files:mine:read", "files:*:write", params={"name": text}, claims={"sub": "mine"})

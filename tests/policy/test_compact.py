@@ -1,4 +1,4 @@
-"""Permissions written as positions in the catalogue: short, one way to write them, and no other read."""
+"""Compact permissions: short texts, and one canonical form of each."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def varint(number: int) -> bytes:
 
 
 def digest(names: Sequence[str]) -> bytes:
-    """The digest of a catalogue's beginning, written out once more."""
+    """A second implementation of the digest of a catalogue's beginning."""
     framed = b"".join(len(name.encode()).to_bytes(4, "big") + name.encode() for name in names)
     return sha256(framed).digest()[:9]
 
@@ -58,7 +58,7 @@ def written(tag: str, data: bytes) -> str:
 
 
 def text(tag: str, names: Sequence[str], body: bytes) -> str:
-    """What an issuer would write that needs exactly `names`, whatever the body."""
+    """A text that needs exactly `names`, with this body."""
     return written(tag, varint(len(names)) + digest(names) + body)
 
 
@@ -85,8 +85,8 @@ held = st.integers(1, 400).flatmap(lambda size: st.tuples(st.just(size), st.sets
 
 @MANY
 @given(held, st.randoms())
-def test_what_is_written_is_read_again(chosen: tuple[int, set[int]], shuffled: Any) -> None:
-    """Any permissions of any catalogue come back in the catalogue's order, however they were given."""
+def test_encoded_permissions_are_decoded(chosen: tuple[int, set[int]], shuffled: Any) -> None:
+    """Encoded permissions are decoded in the catalogue's order."""
     size, positions = chosen
     names = numbered(size)
     given = [names[at] for at in positions] * 2
@@ -96,16 +96,16 @@ def test_what_is_written_is_read_again(chosen: tuple[int, set[int]], shuffled: A
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 127, 128, 129, 1000])
-def test_nothing_and_all_are_read_again(size: int) -> None:
-    """No permissions, the last one alone, and all that there are have a form as well."""
+def test_empty_and_full_sets_are_decoded(size: int) -> None:
+    """The empty set, the last entry alone and all entries can be encoded."""
     names = numbered(size)
     found = policy(names)
     for chosen in ([], names[-1:], names):
         assert tuple(chosen) == found.decode(found.encode(chosen))
 
 
-def test_the_form_is_a_known_one() -> None:
-    """What a text holds stays what it is from release to release."""
+def test_the_form_is_stable() -> None:
+    """The form of a text is the same in every release."""
     assert text("d", [], b"") == ALL.encode([])
     assert "dAOOwxEKY_BwUmg" == ALL.encode([])
     # the last position is said by the length; before it the gaps, beginning with the second
@@ -116,7 +116,7 @@ def test_the_form_is_a_known_one() -> None:
 
 @FEW
 @given(held)
-def test_the_shorter_encoding_is_taken(chosen: tuple[int, set[int]]) -> None:
+def test_the_shorter_encoding_is_used(chosen: tuple[int, set[int]]) -> None:
     """No text is longer than either of the encodings would be."""
     size, positions = chosen
     assume(positions)
@@ -135,7 +135,7 @@ def test_the_shorter_encoding_is_taken(chosen: tuple[int, set[int]]) -> None:
 @MANY
 @given(held, st.integers(0, 40))
 def test_a_longer_catalogue_reads_the_same(chosen: tuple[int, set[int]], more: int) -> None:
-    """Whoever has added entries at the end writes and reads the same texts."""
+    """A catalogue with more entries at its end writes and reads the same texts."""
     size, positions = chosen
     names = numbered(size + more)
     given = [names[at] for at in positions]
@@ -147,7 +147,7 @@ def test_a_longer_catalogue_reads_the_same(chosen: tuple[int, set[int]], more: i
 @MANY
 @given(held, st.data())
 def test_another_catalogue_refuses(chosen: tuple[int, set[int]], data: st.DataObject) -> None:
-    """A catalogue that is too short, or in which a name that counts is another one, reads nothing."""
+    """A catalogue that is too short, or has another name at a needed position, refuses the text."""
     size, positions = chosen
     assume(positions)
     names = numbered(size)
@@ -164,19 +164,19 @@ def test_another_catalogue_refuses(chosen: tuple[int, set[int]], data: st.DataOb
         policy(names).decode(compact)
 
 
-def test_only_what_is_needed_counts() -> None:
-    """A text that needs the beginning alone is read wherever that is the same."""
+def test_only_the_needed_entries_count() -> None:
+    """A text is read by every catalogue that has the same beginning."""
     assert ("a", "b") == policy(["a", "b", "c", "d"]).decode(policy(["a", "b", "d", "c"]).encode(["b", "a"]))
 
 
-def test_names_that_run_together_are_other_names() -> None:
-    """The digest knows where a name ends."""
+def test_the_digest_separates_names() -> None:
+    """Names with the same concatenation have different digests."""
     with pytest.raises(PolicyError, match="another catalogue"):
         policy(["a", "bc"]).decode(policy(["ab", "c"]).encode(["ab", "c"]))
 
 
-def test_without_a_catalogue_nothing_is_read() -> None:
-    """No positions mean anything where there is no catalogue; none at all do."""
+def test_without_a_catalogue_no_position_is_decoded() -> None:
+    """Without a catalogue, only the empty set is decoded."""
     assert () == EMPTY_POLICY.decode(EMPTY_POLICY.encode([]))
     with pytest.raises(PolicyError, match="of 1 or more, and the one here has 0"):
         EMPTY_POLICY.decode(ALL.encode(NAMES[:1]))
@@ -200,8 +200,8 @@ def test_without_a_catalogue_nothing_is_read() -> None:
         pytest.param(["\n\x1b[31m" + "a" * 1000], r"'\n\x1b[31m" + "a" * 250 + "'... is not in the catalogue", id="long"),
     ],
 )  # fmt: skip
-def test_what_has_no_position_is_named(asked: list[str], expected: str) -> None:
-    """All that cannot be written is named at once, with what may have been meant."""
+def test_permissions_without_a_position_are_named(asked: list[str], expected: str) -> None:
+    """The error names all permissions without a position, with the nearest names."""
     found = policy(["orders:read", "orders:list", "orders:{id}:pay", "orders:lost"], "orders:lost")
     with pytest.raises(PolicyError) as caught:
         found.encode(asked)
@@ -218,19 +218,19 @@ def test_what_has_no_position_is_named(asked: list[str], expected: str) -> None:
     ],
 )
 def test_permissions_are_a_list_of_strings(asked: Any) -> None:
-    """A permission by itself is not taken apart into letters, and nothing else has a position."""
+    """A single str is not read letter by letter, and only strings are accepted."""
     with pytest.raises(PolicyError, match=r"a list of strings, such as \["):
         policy(["a"]).encode(asked)
 
 
-def test_what_was_retired_keeps_its_meaning() -> None:
-    """A live token says the same whether its permissions are strings or positions."""
+def test_a_retired_permission_keeps_its_position() -> None:
+    """A live token with a retired permission is decoded as before."""
     compact = policy(["a", "b", "c"]).encode(["a", "b", "c"])
     assert ("a", "b", "c") == policy(["a", "b", "c"], "b").decode(compact)
 
 
-def test_a_template_is_never_held() -> None:
-    """A position that is a template's is refused, though the text is well written."""
+def test_a_template_is_never_decoded() -> None:
+    """A well-formed text with the position of a template is refused."""
     names = ["a", "orders:{id}:pay"]
     assert "it holds a template" == malformed(names, text("d", names, b"\0"))
     assert ("a",) == policy(names).decode(policy(names).encode(["a"]))
@@ -266,7 +266,7 @@ def test_a_template_is_never_held() -> None:
     ],
 )
 def test_junk_is_refused(junk: object, expected: str) -> None:
-    """What is no text of ours is refused before anything in it is believed."""
+    """A malformed text is refused before its content is used."""
     assert expected in malformed(NAMES, junk)
 
 
@@ -292,14 +292,14 @@ def test_junk_is_refused(junk: object, expected: str) -> None:
         pytest.param("z", 9, deflated(b"\1\0"), "the highest position does not", id="a length beyond the last bit"),
     ],
 )
-def test_other_ways_to_write_it_are_refused(tag: str, size: int, body: bytes, expected: str) -> None:
-    """A text says what it needs, no more and no less, and says it in one way."""
+def test_other_encodings_of_the_same_set_are_refused(tag: str, size: int, body: bytes, expected: str) -> None:
+    """Only the canonical encoding of a set is accepted."""
     assert expected in malformed(NAMES, text(tag, NAMES[:size], body))
 
 
 @MANY
 @given(held, st.data())
-def test_what_is_changed_is_refused_or_means_the_same(chosen: tuple[int, set[int]], data: st.DataObject) -> None:
+def test_a_changed_text_is_refused_or_canonical(chosen: tuple[int, set[int]], data: st.DataObject) -> None:
     """A text with a byte changed, added or left out is refused, or is itself what would be written for what it says.
 
     Only deflate has several streams for the same bits.
@@ -323,8 +323,8 @@ def test_what_is_changed_is_refused_or_means_the_same(chosen: tuple[int, set[int
 
 @MANY
 @given(st.integers(0, 400), st.sampled_from("dz"), st.binary(max_size=40))
-def test_any_body_is_read_in_one_way_or_refused(size: int, tag: str, body: bytes) -> None:
-    """Two bodies of gaps never say the same, and no body raises anything but a refusal."""
+def test_a_body_is_canonical_or_refused(size: int, tag: str, body: bytes) -> None:
+    """Two bodies of gaps never have the same meaning, and a body raises only a refusal."""
     found = policy(NAMES)
     given = text(tag, NAMES[:size], body)
     try:
@@ -339,15 +339,15 @@ def test_any_body_is_read_in_one_way_or_refused(size: int, tag: str, body: bytes
 
 @MANY
 @given(st.text(alphabet=string.ascii_letters + string.digits + "-_=+/ \n\xe9", max_size=60))
-def test_no_text_raises_anything_else(junk: str) -> None:
-    """Whatever is no text of ours is refused, with one of the two errors."""
+def test_decoding_raises_no_other_errors(junk: str) -> None:
+    """A malformed text raises one of the two documented errors."""
     for tag in ("", "d", "z"):
         with pytest.raises((GrammarError, PolicyError)):
             ALL.decode(tag + junk)
 
 
-def test_a_bomb_costs_nothing() -> None:
-    """A stream that unpacks to a thousand times its size is unpacked no further than what is needed."""
+def test_a_deflate_bomb_is_not_unpacked() -> None:
+    """A stream that unpacks to a thousand times its size is unpacked only as far as needed."""
     bomb = text("z", NAMES, deflated(b"\xff" * 20_000_000))
     assert MAX_TEXT > len(bomb)
     tracemalloc.start()
@@ -366,8 +366,8 @@ def malformed_by(found: Policy, junk: str) -> str:
     return str(caught.value)
 
 
-def test_more_than_can_be_read_is_not_written() -> None:
-    """A text that nobody would read again is not written."""
+def test_a_text_that_is_too_long_is_not_written() -> None:
+    """A text that is too long to be read is not written."""
     names = [f"{index}" for index in range(250_000)]
     chosen = random.Random(1).sample(names, 125_000)
     with pytest.raises(
@@ -381,7 +381,7 @@ def test_more_than_can_be_read_is_not_written() -> None:
 
 
 def sizes(found: Policy, subjects: Iterable[Sequence[str]]) -> tuple[list[float], list[float]]:
-    """Each subject's compact permissions, in characters and as a part of the strings; both sorted."""
+    """The size of each subject's compact permissions, in characters and as a fraction of the plain text; both sorted."""
     lengths: list[float] = []
     parts: list[float] = []
     for subject in subjects:
@@ -398,7 +398,7 @@ def said(what: str, values: list[float]) -> None:
 
 
 def test_real_assignments_become_short() -> None:
-    """Of 10,021 real users, 99 of 100 hold permissions that take a third of the room at most."""
+    """For 99 % of 10,021 real users, compact permissions take at most a third of the space."""
     require(ASSIGNMENTS.exists(), "the measured sizes need ../shared/data/assignments.csv beside the project")
     users: dict[str, list[str]] = defaultdict(list)
     with ASSIGNMENTS.open(encoding="utf-8", newline="") as file:
@@ -420,7 +420,7 @@ def test_real_assignments_become_short() -> None:
 
 
 def test_large_catalogues_become_short() -> None:
-    """500 of 10,000 permissions, at random, take a tenth of the room at most, and well under a millisecond."""
+    """500 random permissions of 10,000 take at most a tenth of the space, and well under a millisecond."""
     chance = random.Random(7)
     areas, things, verbs = (
         ["billing", "orders", "stock", "people", "reports"],

@@ -1,4 +1,4 @@
-"""Real assignments: what permissions cost in a token, as text and compact, and that both mean the same."""
+"""Compact permissions of real assignments."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ASSIGNMENTS = Path(__file__).parents[3] / "shared" / "data" / "assignments.csv"
 
 
 def test_text_and_compact_mean_the_same_to_the_guard(caplog: pytest.LogCaptureFixture) -> None:
-    """For every user of a real assignment the guard decides alike from both forms; where less is tried, for a share."""
+    """For every user of a real assignment, or for a share of them, the guard decides alike from both forms."""
     require(ASSIGNMENTS.exists(), "real assignments: ../shared/data/assignments.csv beside the project")
     caplog.set_level(logging.CRITICAL, logger="jwt_lp")  # a hundred thousand refusals are meant
     held: dict[str, list[str]] = {}

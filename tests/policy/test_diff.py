@@ -1,4 +1,4 @@
-"""What a change to the policy newly allows, and whether positions in live tokens keep their meaning."""
+"""Differences between two policies."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ AGAIN = "restore it in its place, with `retired = true`"
         pytest.param("ab", "", ["the catalogue was removed, so live tokens with compact permissions cannot be read: restore it"], id="none any more"),
     ],
 )  # fmt: skip
-def test_a_catalogue_that_is_changed_elsewhere_than_at_its_end(old: str, new: str, expected: list[str]) -> None:
-    """Each entry that does not keep its position is named, with what to do."""
+def test_catalogue_changes_other_than_at_its_end(old: str, new: str, expected: list[str]) -> None:
+    """Each entry that does not keep its position is named, with the remedy."""
     assert expected == broken(old, new)
 
 
 def test_a_broken_entry_has_its_place() -> None:
-    """What is wrong with the catalogue stands at the entry."""
+    """A change of the catalogue is reported at its entry."""
     (found,) = diff_policies(read(**entries("a", "b")), read(**entries("a"))).broken
     assert ("permissions", "b") == found.place
 
@@ -82,7 +82,7 @@ def test_a_broken_entry_has_its_place() -> None:
 @CALM
 @given(st.lists(st.sampled_from("abcdefg"), unique=True), st.lists(st.sampled_from("abcdefgh"), unique=True))
 def test_a_catalogue_is_broken_unless_it_begins_with_the_old_one(old: list[str], new: list[str]) -> None:
-    """Whatever was done to it, something is named exactly where positions would change, and nothing twice."""
+    """A change is reported exactly if positions would change, and no entry is reported twice."""
     found = broken(old, new)
     assert (new[: len(old)] != old) is bool(found)
     assert max(Counter(found).values(), default=1) == 1
@@ -90,8 +90,8 @@ def test_a_catalogue_is_broken_unless_it_begins_with_the_old_one(old: list[str],
 
 @CALM
 @given(st.lists(st.sampled_from("abcdefg"), unique=True, min_size=2), st.data())
-def test_one_moved_entry_is_all_that_is_named(old: list[str], data: st.DataObject) -> None:
-    """Those that are passed by an entry were not moved themselves."""
+def test_only_the_moved_entry_is_named(old: list[str], data: st.DataObject) -> None:
+    """Entries that a moved entry passes are not reported."""
     at, to = (data.draw(st.integers(0, len(old) - 1)) for _ in range(2))
     new = [each for each in old if each != old[at]]
     new.insert(to, old[at])
@@ -136,8 +136,8 @@ HELD = "none of its grants covered that before"
         ),
     ],
 )  # fmt: skip
-def test_what_roles_newly_allow(old: dict[str, Any], new: dict[str, Any], expected: list[str]) -> None:
-    """A grant that no older one of the role holds, and a new entry of `from`, are newly allowed."""
+def test_new_grants_and_sources_of_roles(old: dict[str, Any], new: dict[str, Any], expected: list[str]) -> None:
+    """A grant that no older grant of the role covers, and a new entry of `from`, are newly allowed."""
     assert expected == allowed({"roles": old}, {"roles": new})
 
 
@@ -159,13 +159,13 @@ MORE = "none of its grants covered that before"
         pytest.param({"web": {"grants": ["a"]}}, {}, [], id="a client removed"),
     ],
 )  # fmt: skip
-def test_what_clients_newly_hold(old: dict[str, Any], new: dict[str, Any], expected: list[str]) -> None:
-    """A grant or a role of a client is new where nothing that it had holds as much."""
+def test_new_grants_and_roles_of_clients(old: dict[str, Any], new: dict[str, Any], expected: list[str]) -> None:
+    """A grant or role of a client is newly allowed if its older grants do not cover it."""
     assert expected == allowed({"clients": old, **ROLES}, {"clients": new, **ROLES})
 
 
 def test_a_role_that_a_client_had_is_named_once() -> None:
-    """What a client's role newly grants stands with the role."""
+    """New grants of a role that a client has are reported only with the role."""
     clients = {"clients": {"web": {"roles": ["clerk"]}}}
     found = allowed({**clients, "roles": {"clerk": {}}}, {**clients, "roles": {"clerk": {"grants": ["a"]}}})
     assert [f"role clerk grants a: {HELD}"] == found
@@ -193,13 +193,13 @@ def test_a_role_that_a_client_had_is_named_once() -> None:
         pytest.param({}, {"a": {"max_size": 5000}}, ["tokens for a may have 5000 characters: it was 4096"], id="a larger size of the first audience"),
     ],
 )  # fmt: skip
-def test_what_audiences_newly_allow(old: dict[str, Any], new: dict[str, Any], expected: list[str]) -> None:
-    """Whatever tokens for an audience may be, and might not before, is newly allowed."""
+def test_wider_audiences(old: dict[str, Any], new: dict[str, Any], expected: list[str]) -> None:
+    """Each wider limit of an audience is newly allowed."""
     assert expected == allowed({"audiences": old}, {"audiences": new})
 
 
 def test_the_usual_limits_are_those_of_issuing() -> None:
-    """Where an audience says nothing, it is compared by what the issuer takes."""
+    """An audience without a limit is compared by the issuer's default."""
     assert (claim_policy.MAX_LIFETIME, claim_policy.MAX_SIZE) == (DEFAULT_LIFETIME, DEFAULT_SIZE)
 
 
@@ -225,24 +225,24 @@ RISKIER = "and at a lower risk requests are refused later when the revocations a
         pytest.param({"a:b": {"risk": "low"}}, {"a:b": {"risk": "high"}}, [], id="a higher risk"),
     ],
 )  # fmt: skip
-def test_what_the_catalogue_newly_allows(old: dict[str, Any], new: dict[str, Any], expected: list[str]) -> None:
-    """A new entry counts where a pattern that was there already covers it; so do what comes back and a lower risk."""
+def test_wider_catalogues(old: dict[str, Any], new: dict[str, Any], expected: list[str]) -> None:
+    """A new entry that an older pattern covers, a restored entry and a lower risk are newly allowed."""
     assert expected == allowed({"permissions": old, **CLERK}, {"permissions": new, **CLERK})
 
 
 def test_a_new_entry_that_nothing_covers_allows_nothing() -> None:
-    """The everyday change passes: an entry at the end of the catalogue, which somebody may be granted later."""
+    """A new entry at the end of the catalogue that no pattern covers is no difference."""
     assert PolicyDiff() == diff_policies(read(**entries("a")), read(**entries("a", "b")))
 
 
 def test_a_new_pattern_is_named_once() -> None:
-    """An entry that a new pattern covers is part of the new pattern."""
+    """A new entry that only a new pattern covers is not reported separately."""
     new = entries("a", "b:c", roles={"clerk": {"grants": ["b:*"]}})
     assert ["role clerk grants b:*: the role is new"] == allowed(entries("a"), new)
 
 
 def test_without_a_catalogue_everything_exists() -> None:
-    """To take the catalogue away allows whatever it bounded."""
+    """Removing the catalogue allows everything that it excluded."""
     found = diff_policies(read(**entries("a"), **ROLES_OF_A), read(**ROLES_OF_A))
     expected = ["every permission exists: no catalogue limits what is granted and issued any more"]
     assert expected == texts(found.allowed)
@@ -253,12 +253,12 @@ ROLES_OF_A: dict[str, Any] = {"roles": {"clerk": {"grants": ["a"]}}}
 
 
 def test_a_malformed_source_confers_nothing() -> None:
-    """What never confers a role, in a policy made by hand, is no change."""
+    """A malformed source, which confers no role, is no difference."""
     assert PolicyDiff() == diff_policies(EMPTY_POLICY, Policy(roles={"clerk": Role("clerk", sources=("clerk",))}))
 
 
-def test_what_is_allowed_no_longer() -> None:
-    """What the old policy has beyond the new one is listed, and fails nothing."""
+def test_removed_grants_are_listed() -> None:
+    """What only the old policy allows is listed as narrowed."""
     old = {
         "permissions": {"a:b": {}, "x": {}},
         "roles": {"clerk": {"grants": ["a:*"], "from": ["realm:clerk"]}},
@@ -296,7 +296,7 @@ def test_what_is_allowed_no_longer() -> None:
     ],
 )
 def test_a_change_has_its_place(part: dict[str, Any], place: tuple[str, ...]) -> None:
-    """Each change says under which keys it stands."""
+    """Each change has the path of its keys."""
     assert [place] == [each.place for each in diff_policies(EMPTY_POLICY, read(**part)).allowed]
 
 
@@ -356,15 +356,15 @@ POLICIES = st.builds(
 
 @CALM
 @given(POLICIES)
-def test_a_policy_allows_nothing_that_it_does_not(policy: Policy) -> None:
-    """Compared with itself, a policy is no change."""
+def test_a_policy_has_no_difference_from_itself(policy: Policy) -> None:
+    """A policy compared with itself has no differences."""
     assert PolicyDiff() == diff_policies(policy, policy)
 
 
 @CALM
 @given(POLICIES, POLICIES)
-def test_what_one_allows_more_the_other_allows_less(one: Policy, other: Policy) -> None:
-    """The same change, looked at from the other side, lists the same differences."""
+def test_differences_are_symmetric(one: Policy, other: Policy) -> None:
+    """In the opposite direction, newly allowed and narrowed differences change places."""
     there, back = diff_policies(one, other), diff_policies(other, one)
     assert [f"no longer: {each.text.rpartition(': ')[0]}" for each in there.allowed] == texts(back.narrowed)
     assert len(there.narrowed) == len(back.allowed)
@@ -372,26 +372,26 @@ def test_what_one_allows_more_the_other_allows_less(one: Policy, other: Policy) 
 
 @CALM
 @given(POLICIES, POLICIES, st.lists(PERMISSIONS, max_size=12))
-def test_no_permission_is_won_unseen(old: Policy, new: Policy, sample: list[str]) -> None:
-    """A permission that a role or a client newly holds is covered by a grant that is listed."""
+def test_every_new_permission_is_listed(old: Policy, new: Policy, sample: list[str]) -> None:
+    """A listed grant covers each permission that a role or a client newly holds."""
     said = texts(diff_policies(old, new).allowed)
     for name in new.roles:
-        more = _won(Permissions.of(old.grants([name])), Permissions.of(new.grants([name])), sample)
+        more = _new_permissions(Permissions.of(old.grants([name])), Permissions.of(new.grants([name])), sample)
         assert [] == [each for each in more if not _listed(each, said, f"role {name} grants ")]
     for name, client in new.clients.items():
         was = old.clients.get(name)
         before = Permissions.of([*was.grants, *old.grants(was.roles)] if was else [])
-        more = _won(before, Permissions.of([*client.grants, *new.grants(client.roles)]), sample)
+        more = _new_permissions(before, Permissions.of([*client.grants, *new.grants(client.roles)]), sample)
         starts = [f"client {name} holds ", *(f"role {role} grants " for role in client.roles)]
         assert [] == [each for each in more if not any(_listed(each, said, start) for start in starts)]
 
 
-def _won(before: Permissions, after: Permissions, sample: Sequence[str]) -> list[str]:
+def _new_permissions(before: Permissions, after: Permissions, sample: Sequence[str]) -> list[str]:
     return [each for each in sample if each in after and each not in before]
 
 
 def _listed(permission: str, said: Sequence[str], start: str) -> bool:
-    """Whether a sentence that begins so names a grant that covers the permission."""
+    """Whether a sentence with this beginning names a grant that covers the permission."""
     named = [
         grant
         for text in said
@@ -407,8 +407,8 @@ def _listed(permission: str, said: Sequence[str], start: str) -> bool:
 
 @CALM
 @given(POLICIES, NAMES, GRANTS)
-def test_a_grant_that_is_added_and_taken_back_is_no_change(policy: Policy, name: str, grant: str) -> None:
-    """Of a grant that comes and goes, nothing is left, and in between it is what is listed."""
+def test_a_grant_that_is_added_and_removed_is_no_change(policy: Policy, name: str, grant: str) -> None:
+    """An added grant is listed, and after its removal there is no difference."""
     plain: dict[str, Any] = {each: {"grants": [str(one) for one in role.grants]} for each, role in policy.roles.items()}
     before = read(roles=plain)
     held = plain.get(name, {"grants": []})["grants"]
