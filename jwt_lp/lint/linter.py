@@ -88,8 +88,8 @@ class LintOptions:
     """The input of the linter besides the token and the policy.
 
     `required` are the permissions and templates that routes require, and `used` those that the token's subject has
-    used; None if unknown. `read` are claims that a verifier reads besides the usual ones. `severity` gives a rule another
-    severity, or switches it `off`. `exempt` are the exemptions.
+    used; None if unknown. `read` are claims that a verifier reads besides the usual ones. `severity` gives a rule
+    another severity, or switches it `off`. `exempt` are the exemptions.
     """
 
     required: Collection[str] | None = None

@@ -1,4 +1,4 @@
-"""What lint finds in tokens, what it does not find, and what it never says."""
+"""The linter: findings, options, and what it never repeats."""
 
 from __future__ import annotations
 
@@ -74,13 +74,13 @@ def raw(payload: str | bytes, header: str | bytes = '{"alg":"ES256","typ":"at+jw
 
 
 def token(*, typ: Any = "at+jwt", **changes: Any) -> str:
-    """A good token with these claims changed; None takes one out."""
+    """A good token with these claims changed; None removes a claim."""
     return sign({name: value for name, value in {**GOOD, **changes}.items() if value is not None}, KEY, typ=typ)
 
 
-def found(made: object, policy: Policy = POLICY, options: LintOptions | None = None) -> list[tuple[str, str, str]]:
-    report = lint(made, now=NOW, policy=policy, options=options)
-    return [(each.id, each.severity, each.claim) for each in report.findings]
+def findings_of(jwt: object, policy: Policy = POLICY, options: LintOptions | None = None) -> list[tuple[str, str, str]]:
+    report = lint(jwt, now=NOW, policy=policy, options=options)
+    return [(finding.id, finding.severity, finding.claim) for finding in report.findings]
 
 
 def act(depth: int) -> dict[str, Any]:
@@ -274,7 +274,7 @@ PAYMENT_NUMBERS = [
 def test_payment_numbers_are_found(value: object) -> None:
     """Card numbers and IBANs with valid check digits are personal data."""
     pytest.importorskip("stdnum", reason="check digits are checked by python-stdnum (extra `cli`)")
-    assert [("pii-value", "warning", "tenant")] == found(token(tenant=value))
+    assert [("pii-value", "warning", "tenant")] == findings_of(token(tenant=value))
 
 
 @pytest.mark.parametrize("value", PAYMENT_NUMBERS)
@@ -282,31 +282,31 @@ def test_payment_numbers_without_python_stdnum(value: object, monkeypatch: pytes
     """Without python-stdnum a value is not reported, but a claim's name that may be such a number is hidden."""
     monkeypatch.setitem(sys.modules, "stdnum", None)
     name = str(value)
-    assert [] == found(token(tenant=value))
-    assert [("dead-claim", "warning", f"({len(name)} characters)")] == found(token(**{name: 1}))
+    assert [] == findings_of(token(tenant=value))
+    assert [("dead-claim", "warning", f"({len(name)} characters)")] == findings_of(token(**{name: 1}))
 
 
-@pytest.mark.parametrize(("made", "expected"), CASES)
-def test_what_is_found(made: str, expected: str) -> None:
-    """Each token trips what it was made to trip, and nothing else."""
-    assert sorted(filter(None, expected.split(";"))) == sorted(" ".join(each) for each in found(made))
+@pytest.mark.parametrize(("jwt", "expected"), CASES)
+def test_the_findings_of_each_token(jwt: str, expected: str) -> None:
+    """Each token has exactly the expected findings."""
+    assert sorted(filter(None, expected.split(";"))) == sorted(" ".join(finding) for finding in findings_of(jwt))
 
 
-def test_every_rule_is_tripped() -> None:
-    """No rule is without a token that breaks it."""
-    tripped = {each.split(" ")[0] for case in CASES for each in str(case.values[1]).split(";")} - {""}
-    assert RULES.keys() - tripped == {"permission-unasked", "permission-unused", "exemption-expired"}
+def test_every_rule_has_a_case() -> None:
+    """Each rule has a token that violates it."""
+    violated = {finding.split(" ")[0] for case in CASES for finding in str(case.values[1]).split(";")} - {""}
+    assert RULES.keys() - violated == {"permission-unasked", "permission-unused", "exemption-expired"}
 
 
 def test_a_good_token_has_no_finding() -> None:
-    """What an issuer should make is left alone, with a policy and without one."""
-    assert [] == found(token())
-    assert [] == found(token(), Policy())
+    """A good token has no finding, with a policy and without one."""
+    assert [] == findings_of(token())
+    assert [] == findings_of(token(), Policy())
     assert None is lint(token(), now=NOW).worst
 
 
 def issued() -> list[tuple[str, str]]:
-    """What our own issuer makes by default, and of a token of another issuer."""
+    """Tokens that our issuer makes, by name."""
     issuer = Issuer(
         "https://issuer.test", KEY, policy=POLICY, audience="orders-api", client="web", compact=True, clock=lambda: NOW
     )
@@ -323,64 +323,64 @@ def issued() -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize("made", [pytest.param(made, id=name) for name, made in issued()])
-def test_our_own_tokens_have_no_finding(made: str) -> None:
-    """Whatever our issuer makes of what its policy allows is as small as it has to be."""
-    assert [] == found(made)
+@pytest.mark.parametrize("jwt", [pytest.param(jwt, id=name) for name, jwt in issued()])
+def test_our_own_tokens_have_no_finding(jwt: str) -> None:
+    """The tokens of our issuer have no finding."""
+    assert [] == findings_of(jwt)
 
 
-def test_nor_have_those_of_an_issuer_without_a_policy() -> None:
-    """Without a catalogue every permission is as good as another."""
+def test_tokens_of_an_issuer_without_a_policy_have_no_finding() -> None:
+    """Without a catalogue, no permission is unknown."""
     issuer = Issuer("https://issuer.test", KEY, audience="orders-api", client="web", clock=lambda: NOW)
-    assert [] == found(issuer.issue("alice", permissions=["any:thing"]), Policy())
+    assert [] == findings_of(issuer.issue("alice", permissions=["any:thing"]), Policy())
 
 
-def test_what_no_route_asks_for() -> None:
-    """Given what routes ask for, a permission that none of them asks for is named; a template asks for each of its own."""
+def test_permissions_that_no_route_requires() -> None:
+    """A permission that no route requires is reported; a template requires all its instances."""
     options = LintOptions(required=["orders:{id}:ship", "orders:write"])
-    assert [("permission-unasked", "warning", "scope")] == found(token(aud="billing"), options=options)
-    assert [] == found(token(scope="orders:7:ship orders:write"), options=options)
-    assert [] == found(token(scope=None, cperm=POLICY.encode(["orders:write"])), options=options)
+    assert [("permission-unasked", "warning", "scope")] == findings_of(token(aud="billing"), options=options)
+    assert [] == findings_of(token(scope="orders:7:ship orders:write"), options=options)
+    assert [] == findings_of(token(scope=None, cperm=POLICY.encode(["orders:write"])), options=options)
 
 
-def test_what_a_service_that_is_called_may_ask_for() -> None:
-    """Where the policy lets the audience call others, it is a note: their routes are not known."""
+def test_permissions_that_a_called_service_may_require() -> None:
+    """If the audience may call other services, the finding is a note, because their routes are unknown."""
     options = LintOptions(required=["orders:write"])
-    assert [("permission-unasked", "note", "scope")] == found(token(aud="gateway"), options=options)
+    assert [("permission-unasked", "note", "scope")] == findings_of(token(aud="gateway"), options=options)
     several = token(aud=["gateway", "orders-api"])
-    assert ("permission-unasked", "warning", "scope") in found(several, options=options)
+    assert ("permission-unasked", "warning", "scope") in findings_of(several, options=options)
 
 
-def test_wildcards_that_the_policy_allows() -> None:
-    """They are no finding where they are the one audience's, unless they are for everything or no permissions."""
+def test_wildcards_that_the_policy_allows_are_no_finding() -> None:
+    """Wildcards that the policy allows the only audience are no finding, unless they grant everything or are roles."""
     bound = {"cnf": {"jkt": "x"}}
-    assert [] == found(token(aud="gateway", scope="orders:*", role_scope={"x": "orders:*"}, **bound))
-    assert [("permission-wildcard", "error", "scope")] == found(token(aud=["gateway"], scope="**", **bound))
-    assert [("permission-wildcard", "warning", "roles")] == found(token(aud="gateway", roles=["a:*"], **bound))
-    several = found(token(aud=["gateway", "x"], scope="orders:*", **bound))
+    assert [] == findings_of(token(aud="gateway", scope="orders:*", role_scope={"x": "orders:*"}, **bound))
+    assert [("permission-wildcard", "error", "scope")] == findings_of(token(aud=["gateway"], scope="**", **bound))
+    assert [("permission-wildcard", "warning", "roles")] == findings_of(token(aud="gateway", roles=["a:*"], **bound))
+    several = findings_of(token(aud=["gateway", "x"], scope="orders:*", **bound))
     assert ("permission-wildcard", "warning", "scope") in several
-    assert [("permission-wildcard", "warning", "scope")] == found(token(scope="orders:*", **bound))
+    assert [("permission-wildcard", "warning", "scope")] == findings_of(token(scope="orders:*", **bound))
 
 
-def test_what_the_subject_never_used() -> None:
-    """Given what was used, the rest is named; a wildcard is used where any of it was."""
+def test_permissions_that_the_subject_never_used() -> None:
+    """Unused permissions are reported; a wildcard is used if any permission of it was."""
     options = LintOptions(used=["orders:write"])
-    assert [("permission-unused", "warning", "scope")] == found(token(), options=options)
-    assert [] == found(token(scope="orders:write"), options=options)
+    assert [("permission-unused", "warning", "scope")] == findings_of(token(), options=options)
+    assert [] == findings_of(token(scope="orders:write"), options=options)
     bound = token(scope="orders:*", cnf={"jkt": "x"})
-    assert [("permission-wildcard", "warning", "scope")] == found(bound, options=options)
+    assert [("permission-wildcard", "warning", "scope")] == findings_of(bound, options=options)
 
 
-def test_each_permission_is_at_fault_once() -> None:
-    """What is unknown is not unasked as well, and what nobody asks for is not unused as well."""
+def test_each_permission_has_one_finding() -> None:
+    """An unknown permission is not also unrequired, and an unrequired one is not also unused."""
     (finding,) = lint(token(scope="x"), now=NOW, policy=POLICY, options=LintOptions(required=[], used=[])).findings
     assert "permission-unknown" == finding.id
     (finding,) = lint(token(), now=NOW, policy=POLICY, options=LintOptions(required=[], used=[])).findings
     assert "permission-unasked" == finding.id
 
 
-def test_permissions_are_told_by_their_place() -> None:
-    """A message says how many, and which by number; it has no permission in it."""
+def test_permissions_are_named_by_position() -> None:
+    """A message gives the number of permissions and their positions, and no permission."""
     scope = " ".join(["orders:read", *(f"x{number}" for number in range(10))])
     (finding,) = lint(token(scope=scope), now=NOW, policy=POLICY).findings
     assert "10 of 11 permissions in scope: not in the catalogue (number 2, 3, 4, 5, 6, 7, 8, 9 and 2 more)" == (
@@ -388,20 +388,20 @@ def test_permissions_are_told_by_their_place() -> None:
     )
 
 
-def test_more_claims_are_read() -> None:
-    """A claim that the options name is read by somebody."""
-    assert [] == found(token(colour="red"), options=LintOptions(read=frozenset({"colour"})))
+def test_claims_in_the_options_are_read() -> None:
+    """A claim that the options name is not dead."""
+    assert [] == findings_of(token(colour="red"), options=LintOptions(read=frozenset({"colour"})))
 
 
-def test_without_a_catalogue_compact_permissions_are_left_alone() -> None:
-    """Only what cannot be of any catalogue is named."""
+def test_without_a_catalogue_compact_permissions_are_not_checked() -> None:
+    """Without a catalogue, only malformed compact permissions are reported."""
     compact = POLICY.encode(["orders:read"])
-    assert [] == found(token(scope=None, cperm=compact), Policy())
-    assert [("compact-unreadable", "error", "cperm")] == found(token(cperm="?"), Policy())
+    assert [] == findings_of(token(scope=None, cperm=compact), Policy())
+    assert [("compact-unreadable", "error", "cperm")] == findings_of(token(cperm="?"), Policy())
 
 
 def test_a_finding_has_a_remedy_and_characters() -> None:
-    """A finding says where, what is wrong, what it costs and what to do."""
+    """A finding has its claim, message, characters and remedy."""
     (finding,) = lint(token(colour="red"), now=NOW).findings
     expected = LintFinding(
         "dead-claim", "warning", "colour", "no verifier reads colour", RULES["dead-claim"].remedy, 20
@@ -413,83 +413,85 @@ def test_a_finding_has_a_remedy_and_characters() -> None:
        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=5),
        escaped=st.booleans())  # fmt: skip
 @example(name="\x7f", value=None, escaped=False)
-def test_characters_are_what_is_saved(name: str, value: object, escaped: bool) -> None:
-    """Without the claim the token is shorter by exactly so many characters."""
+def test_the_saved_characters_are_exact(name: str, value: object, escaped: bool) -> None:
+    """Without the claim, the token is shorter by exactly this number of characters."""
 
     def size(claims: dict[str, object]) -> int:
         text = json.dumps(claims, separators=(",", ":"), ensure_ascii=escaped)
         return len(raw(text.encode("utf-8", "surrogatepass")))
 
-    claims = {each: said for each, said in GOOD.items() if each != name}
+    claims = {claim: content for claim, content in GOOD.items() if claim != name}
     text = json.dumps({**claims, name: value}, separators=(",", ":"), ensure_ascii=escaped)
-    made = raw(text.encode("utf-8", "surrogatepass"))
-    findings = [each for each in lint(made, now=NOW).findings if each.id == "dead-claim"]
-    assert [size({**claims, name: value}) - size(claims)] * len(findings) == [each.characters for each in findings]
+    jwt = raw(text.encode("utf-8", "surrogatepass"))
+    findings = [finding for finding in lint(jwt, now=NOW).findings if finding.id == "dead-claim"]
+    assert [size({**claims, name: value}) - size(claims)] * len(findings) == [
+        finding.characters for finding in findings
+    ]
 
 
-def test_what_could_be_saved_counts_each_claim_once() -> None:
-    """Two findings of one claim do not save its characters twice."""
+def test_the_total_counts_each_claim_once() -> None:
+    """The characters of a claim with two findings count once."""
     one = LintFinding("a", "error", "scope", "", "", 10)
     report = LintReport((one, one._replace(characters=4), one._replace(claim="email", characters=1)), 100)
     assert 11 == report.saved
 
 
-def test_the_worst_stands_first() -> None:
-    """Errors before warnings before notes, and `reaches` asks for at least."""
+def test_the_worst_finding_comes_first() -> None:
+    """Errors come before warnings and notes, and `reaches` compares with a severity."""
     report = lint(token(scope="orders:purge", colour="red", exp=None), now=NOW, policy=POLICY)
-    assert ["error", "warning", "note"] == [each.severity for each in report.findings]
-    assert [True, True, True] == [report.reaches(each) for each in SEVERITIES]
+    assert ["error", "warning", "note"] == [finding.severity for finding in report.findings]
+    assert [True, True, True] == [report.reaches(severity) for severity in SEVERITIES]
     note = lint(token(scope="orders:purge"), now=NOW, policy=POLICY)
-    assert [False, False, True] == [note.reaches(each) for each in SEVERITIES]
+    assert [False, False, True] == [note.reaches(severity) for severity in SEVERITIES]
     assert not lint(token(), now=NOW).reaches("note")
 
 
 # -- options
 
 
-def options(**said: Any) -> LintOptions:
-    return LintOptions.from_mapping(said)
+def options(**values: Any) -> LintOptions:
+    return LintOptions.from_mapping(values)
 
 
-def test_a_severity_is_what_the_operator_says() -> None:
-    """A rule is worse or milder for one service than for another, or off, and that it is off is told."""
-    made = token(jti=None, tenant="x" * 4000)
+def test_severities_in_the_options() -> None:
+    """The options set the severity of a rule or switch it off, and the report lists rules that are off."""
+    jwt = token(jti=None, tenant="x" * 4000)
     read = options(severity={"jti-missing": "error", "size": "off"})
-    report = lint(made, now=NOW, policy=POLICY, options=read)
-    assert [("jti-missing", "error")] == [(each.id, each.severity) for each in report.findings]
+    report = lint(jwt, now=NOW, policy=POLICY, options=read)
+    assert [("jti-missing", "error")] == [(finding.id, finding.severity) for finding in report.findings]
     assert ("size",) == report.off == read.off
 
 
 def test_an_exemption_holds_until_the_end_of_its_day() -> None:
-    """It is counted, and never shown as clean; from the next day on it counts no more and is a finding itself."""
+    """An exempted finding is listed separately; after the last day it is a finding again, and so is the exemption."""
     day = datetime.fromtimestamp(NOW, UTC).date()
     read = LintOptions(exempt=(Exemption("pii-claim", day, "support desk", "email"),))
-    made = token(email="x", name="y", colour="z")
-    report = lint(made, now=NOW, policy=POLICY, options=read)
-    assert ["pii-claim name", "dead-claim colour"] == [f"{each.id} {each.claim}" for each in report.findings]
+    jwt = token(email="x", name="y", colour="z")
+    report = lint(jwt, now=NOW, policy=POLICY, options=read)
+    assert ["pii-claim name", "dead-claim colour"] == [f"{finding.id} {finding.claim}" for finding in report.findings]
     assert [("pii-claim", "email", "support desk")] == [
-        (each.finding.id, each.finding.claim, each.exemption.reason) for each in report.exempt
+        (item.finding.id, item.finding.claim, item.exemption.reason) for item in report.exempt
     ]
-    late = lint(made, now=NOW + 86400, policy=POLICY, options=read)
+    late = lint(jwt, now=NOW + 86400, policy=POLICY, options=read)
     assert () == late.exempt
     assert ["pii-claim email", "pii-claim name", "dead-claim colour", "exemption-expired email"] == [
-        f"{each.id} {each.claim}" for each in late.findings
+        f"{finding.id} {finding.claim}" for finding in late.findings
     ]
     assert () == read.without_expired(NOW + 86400).exempt
 
 
-def test_an_exemption_is_for_what_stands_in_its_claim() -> None:
-    """One for a claim covers what is below it, and no other that begins alike; one without is for all."""
-    made = token(tenant={"email": "x"}, tenant_email="x")
+def test_an_exemption_covers_the_members_of_its_claim() -> None:
+    """An exemption for a claim covers its members, but no claim with a similar name; without a claim it covers all."""
+    jwt = token(tenant={"email": "x"}, tenant_email="x")
     until = date(2999, 1, 1)
     one = LintOptions(exempt=(Exemption("pii-claim", until, "r", "tenant"),))
-    assert [("pii-claim", "warning", "tenant_email")] == found(made, options=one)
-    assert [] == found(made, options=LintOptions(exempt=(Exemption("pii-claim", until, "r"),)))
-    assert 2 == len(found(made, options=LintOptions(exempt=(Exemption("pii-value", until, "r"),))))
+    assert [("pii-claim", "warning", "tenant_email")] == findings_of(jwt, options=one)
+    assert [] == findings_of(jwt, options=LintOptions(exempt=(Exemption("pii-claim", until, "r"),)))
+    assert 2 == len(findings_of(jwt, options=LintOptions(exempt=(Exemption("pii-value", until, "r"),))))
 
 
 def test_options_are_read() -> None:
-    """Keys may be in capitals, dates are dates or texts."""
+    """Keys may be in upper case, and dates may be dates or strings."""
     exempt = [
         {"id": "pii-claim", "claim": "email", "until": "2027-03-31", "reason": "support desk"},
         {"id": "size", "until": date(2027, 1, 1), "reason": "they will be compact"},
@@ -510,7 +512,7 @@ EXEMPT = {"id": "size", "until": "2027-03-31", "reason": "r"}
 
 
 @pytest.mark.parametrize(
-    ("said", "fault"),
+    ("value", "fault"),
     [
         pytest.param([], "LINT: must be a table, not list", id="no table"),
         pytest.param({"severities": {}}, "LINT.severities: unknown key; did you mean 'severity'?", id="key"),
@@ -550,10 +552,10 @@ EXEMPT = {"id": "size", "until": "2027-03-31", "reason": "r"}
         ),
     ],
 )
-def test_options_at_fault(said: object, fault: str) -> None:
-    """Every fault is told with its place, and the nearest that there is."""
+def test_faulty_options_are_refused(value: object, fault: str) -> None:
+    """Each fault has its place, and the nearest known name."""
     with pytest.raises(ConfigurationError) as caught:
-        LintOptions.from_mapping(said)
+        LintOptions.from_mapping(value)
     assert (fault,) == caught.value.faults
 
 
@@ -566,14 +568,14 @@ SETTINGS = {
 
 
 def test_the_settings_have_options() -> None:
-    """`LINT` in the settings is read with all else."""
-    found = Settings.from_mapping({**SETTINGS, "LINT": {"severity": {"size": "off"}}}, environ={})
-    assert LintOptions(severity={"size": "off"}) == found.lint
+    """The setting `LINT` is read."""
+    settings = Settings.from_mapping({**SETTINGS, "LINT": {"severity": {"size": "off"}}}, environ={})
+    assert LintOptions(severity={"size": "off"}) == settings.lint
     assert LintOptions() == Settings.from_mapping(SETTINGS, environ={}).lint
 
 
-def test_the_settings_tell_the_faults_of_options() -> None:
-    """Faults of `LINT` stand among the others."""
+def test_the_settings_report_faults_of_options() -> None:
+    """Faults of `LINT` are reported with the others."""
     with pytest.raises(ConfigurationError) as caught:
         Settings.from_mapping({**SETTINGS, "EXPLAIN": 7, "LINT": {"severity": 7}}, environ={})
     assert ("JWT_LP: EXPLAIN is True or False", "JWT_LP: LINT.severity: must be a table, not int") == (
@@ -585,7 +587,7 @@ def test_the_settings_tell_the_faults_of_options() -> None:
 
 
 @pytest.mark.parametrize(
-    "made",
+    "jwt",
     [
         pytest.param(token().encode(), id="bytes"),
         pytest.param(f" Bearer  {token()}\n", id="Bearer"),
@@ -594,13 +596,13 @@ def test_the_settings_tell_the_faults_of_options() -> None:
         pytest.param(raw(b"\xef\xbb\xbf " + json.dumps(dict(GOOD)).encode()), id="a BOM"),
     ],
 )
-def test_it_is_lenient(made: object) -> None:
-    """What a verifier would not take is looked at all the same."""
-    assert [] == found(made)
+def test_the_reader_is_lenient(jwt: object) -> None:
+    """Tokens with a form that a verifier refuses are linted."""
+    assert [] == findings_of(jwt)
 
 
 @pytest.mark.parametrize(
-    ("made", "why"),
+    ("jwt", "why"),
     [
         pytest.param(7, "a token is text, not int", id="no text"),
         pytest.param("", "it is not a JWT: a JWT has three parts separated by dots", id="empty"),
@@ -620,26 +622,26 @@ def test_it_is_lenient(made: object) -> None:
         ),
     ],
 )
-def test_what_is_no_jwt(made: object, why: str) -> None:
-    """It is a GrammarError, whose words are ours alone."""
+def test_input_that_is_not_a_jwt(jwt: object, why: str) -> None:
+    """Such input raises GrammarError, which repeats nothing of it."""
     with pytest.raises(GrammarError) as caught:
-        lint(made, now=NOW)
+        lint(jwt, now=NOW)
     assert why == str(caught.value)
 
 
-def test_brackets_in_texts_are_no_depth() -> None:
-    """Only what the JSON nests counts."""
-    assert [] == found(token(tenant="[{" * 40 + '"\\'))
+def test_brackets_in_strings_do_not_nest() -> None:
+    """Brackets in JSON strings do not count as nesting."""
+    assert [] == findings_of(token(tenant="[{" * 40 + '"\\'))
 
 
 def test_an_error_keeps_no_token() -> None:
-    """Neither a frame of ours nor a context holds what was read, for whoever shows a traceback's locals."""
+    """Neither our frames nor the error's context hold the token, so a traceback cannot show it."""
     payload = '{"sub":"marked-subject'
     with pytest.raises(GrammarError) as caught:
         lint(raw(payload), now=NOW)
     frames = traceback.walk_tb(caught.value.__traceback__)
     ours = [frame.f_locals for frame, _ in frames if "jwt_lp" in frame.f_code.co_filename.split("/")]
-    assert [] == [each for each in ours if encoded(payload) in repr(each) or "marked" in repr(each)]
+    assert [] == [names for names in ours if encoded(payload) in repr(names) or "marked" in repr(names)]
     assert None is caught.value.__context__
 
 
@@ -663,36 +665,36 @@ def test_an_error_keeps_no_token() -> None:
         pytest.param('{"a":[' + ",".join(['{"email":1}'] * 4_000) + "]}", id="objects"),
     ],
 )
-def test_whatever_it_says_costs_little(payload: str) -> None:
-    """No token that is read at all takes long, whatever it was made for."""
-    made = raw(payload)
+def test_every_token_is_linted_quickly(payload: str) -> None:
+    """No token that is small enough to be read takes long."""
+    jwt = raw(payload)
     started = time.process_time()
     naughty_strings.result_or_error(
-        lambda: found(made, options=LintOptions(required=["a:b"], used=["a:b"])), GrammarError
+        lambda: findings_of(jwt, options=LintOptions(required=["a:b"], used=["a:b"])), GrammarError
     )
     assert time.process_time() - started < 3
 
 
 def test_a_megabyte_is_refused_at_once() -> None:
-    """What is too long is not looked at."""
-    made = raw("{" + " " * 1_000_000 + "}")
+    """Input that is too long is refused before it is read."""
+    jwt = raw("{" + " " * 1_000_000 + "}")
     started = time.process_time()
     with pytest.raises(GrammarError):
-        lint(made, now=NOW)
+        lint(jwt, now=NOW)
     assert time.process_time() - started < 0.1
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200) | st.builds(raw, st.text() | st.binary(), st.text()))
-def test_nothing_else_is_raised(made: object) -> None:
-    """Whatever it is given, lint answers, or refuses with an error of ours."""
-    naughty_strings.result_or_error(lambda: lint(made, now=NOW, policy=POLICY), JwtLpError)
+def test_lint_raises_no_other_errors(jwt: object) -> None:
+    """For any input, lint returns a report or raises one of our errors."""
+    naughty_strings.result_or_error(lambda: lint(jwt, now=NOW, policy=POLICY), JwtLpError)
 
 
-def test_naughty_strings_are_claims_like_others() -> None:
-    """As a name, as a value and as a permission."""
+def test_naughty_strings_in_claims() -> None:
+    """Naughty strings may be names, values and permissions."""
     for text in naughty_strings.load_strings():
-        made = raw(json.dumps({**GOOD, text: text, "scope": text, "roles": [text], "tenant": {text: [text]}}))
-        assert isinstance(lint(made, now=NOW, policy=POLICY), LintReport)
+        jwt = raw(json.dumps({**GOOD, text: text, "scope": text, "roles": [text], "tenant": {text: [text]}}))
+        assert isinstance(lint(jwt, now=NOW, policy=POLICY), LintReport)
 
 
 MARK = "QJX"
@@ -727,10 +729,10 @@ NAMES = st.sampled_from(
     claims=st.dictionaries(NAMES, VALUES, max_size=8),
     header=st.dictionaries(st.sampled_from(["typ", "alg", "kid"]), VALUES),
 )
-def test_no_value_is_ever_said(claims: dict[str, object], header: dict[str, object]) -> None:
-    """Findings name claims and never what they hold."""
-    made = raw(json.dumps({**GOOD, **claims}), json.dumps(header))
-    assert MARK not in repr(lint(made, now=NOW, policy=POLICY, options=LintOptions(required=[], used=[])))
+def test_no_value_is_ever_reported(claims: dict[str, object], header: dict[str, object]) -> None:
+    """Findings contain names of claims and never their values."""
+    jwt = raw(json.dumps({**GOOD, **claims}), json.dumps(header))
+    assert MARK not in repr(lint(jwt, now=NOW, policy=POLICY, options=LintOptions(required=[], used=[])))
 
 
 @pytest.mark.parametrize(
@@ -738,8 +740,8 @@ def test_no_value_is_ever_said(claims: dict[str, object], header: dict[str, obje
     [f"{MARK}@example.com", f"eyJ{MARK}.eyJ.{MARK}", MARK * 50, "4111111111111111"],
     ids=["mail", "JWT", "long", "card"],
 )
-def test_a_name_that_is_a_value_is_not_said(name: str) -> None:
-    """Where the name of a claim is itself somebody's data, only its length is told."""
-    said = repr(lint(token(tenant={name: {"email": "x"}}, **{name: 1}), now=NOW))
-    assert name not in said
-    assert f"({len(name)} characters)" in said
+def test_a_name_that_holds_data_is_hidden(name: str) -> None:
+    """If a claim's name looks like data, only its length is reported."""
+    report = repr(lint(token(tenant={name: {"email": "x"}}, **{name: 1}), now=NOW))
+    assert name not in report
+    assert f"({len(name)} characters)" in report

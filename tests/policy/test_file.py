@@ -1,4 +1,4 @@
-"""Which permissions and roles exist?"""
+"""The policy file: what is read, and what is refused."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_file_gives_its_catalogue_in_order(path: Path) -> None:
-    """The catalogue keeps the order of the file, and a risk that is not said is medium."""
+    """The catalogue keeps the order of the file, and the default risk is medium."""
     expected = [
         CatalogueEntry("orders:read", "See orders", "low"),
         CatalogueEntry("orders:{order_id}:read", "See one order", "medium"),
@@ -107,8 +107,8 @@ def test_a_file_gives_its_catalogue_in_order(path: Path) -> None:
     assert expected == list(loaded(path, FILE).catalogue.values())
 
 
-def test_what_is_retired_stays_in_the_catalogue() -> None:
-    """A retired permission keeps its place, and a pattern may still cover the others."""
+def test_a_retired_permission_stays_in_the_catalogue() -> None:
+    """A retired permission keeps its position, and a pattern may still cover the others."""
     policy = read(
         permissions={"orders:lost": {"retired": True}, "orders:read": {"retired": False}},
         roles={"clerk": {"grants": ["orders:*", "orders:read"]}},
@@ -119,8 +119,8 @@ def test_what_is_retired_stays_in_the_catalogue() -> None:
     ]
 
 
-def test_a_role_holds_its_grants_and_those_of_what_it_includes(path: Path) -> None:
-    """A role's grants are its own and the included ones, once each and all credited to that role."""
+def test_a_role_holds_its_grants_and_included_ones(path: Path) -> None:
+    """A role's grants are its own and the included ones, once each, and all credited to that role."""
     expected = Role(
         "clerk",
         "Takes orders",
@@ -136,7 +136,7 @@ def test_a_role_holds_its_grants_and_those_of_what_it_includes(path: Path) -> No
 
 
 def test_audiences_are_read(path: Path) -> None:
-    """An audience's limits are read, a span as seconds, and what is not said is None, empty or False."""
+    """An audience's limits are read, a span as seconds; defaults are None, empty or False."""
     expected = {
         "orders-api": Audience("orders-api", ("billing-api",), ("email",), 300, 4096, wildcards=True),
         "billing-api": Audience("billing-api"),
@@ -145,13 +145,13 @@ def test_audiences_are_read(path: Path) -> None:
 
 
 def test_clients_are_read(path: Path) -> None:
-    """A client keeps grants of its own apart from its roles."""
+    """A client's own grants are separate from its roles."""
     expected = {"web": Client("web", "The shop", (Grant("orders:create", "client web"),), ("viewer",))}
     assert expected == loaded(path, FILE).clients
 
 
 def test_a_policy_remembers_its_file(path: Path) -> None:
-    """A policy from a file knows the file's path, and one from a mapping has none."""
+    """A policy from a file has the file's path, and one from a mapping has none."""
     policy = loaded(path, FILE)
     assert (str(path), None) == (policy.path, Policy.from_mapping(tomllib.loads(FILE)).path)
 
@@ -162,39 +162,39 @@ def test_a_path_may_be_a_string(path: Path) -> None:
 
 
 def test_the_smallest_policy_is_the_empty_one() -> None:
-    """Empty tables say the same as none at all."""
+    """Empty tables are equal to absent ones."""
     assert read(permissions={}, roles={}) == EMPTY_POLICY
 
 
-def test_without_a_catalogue_any_grant_goes() -> None:
-    """Where the catalogue is empty there is nothing to hold a role's grants against."""
+def test_without_a_catalogue_any_grant_is_accepted() -> None:
+    """Without a catalogue, a role's grants are not compared with one."""
     policy = read(roles={"clerk": {"grants": ["anything", "at:**"]}})
     expected = (Grant("anything", "role clerk", "clerk"), Grant("at:**", "role clerk", "clerk", pattern=True))
     assert expected == policy.roles["clerk"].grants
 
 
 @pytest.mark.parametrize("part", ["catalogue", "roles", "audiences", "clients"])
-def test_what_is_exposed_is_read_only(path: Path, part: str) -> None:
-    """Nobody can add to a policy that was read."""
+def test_a_policy_is_read_only(path: Path, part: str) -> None:
+    """The mappings of a policy cannot be modified."""
     with pytest.raises(TypeError):
         getattr(loaded(path, FILE), part)["extra"] = None
 
 
-def test_a_policy_is_cut_off_from_what_it_was_made_of() -> None:
-    """Changing a mapping after a policy was made of it changes no policy."""
+def test_a_policy_copies_its_input() -> None:
+    """Changes to a mapping do not affect a policy that was made from it."""
     roles = {"clerk": Role("clerk")}
     policy = Policy(roles=roles)
     roles["admin"] = Role("admin")
     assert ["clerk"] == list(policy.roles)
 
 
-def test_a_policy_shows_no_more_than_its_size(path: Path) -> None:
-    """The representation is short: counts and the beginning of the digest."""
+def test_the_repr_of_a_policy_is_short(path: Path) -> None:
+    """The repr has counts and the beginning of the digest."""
     policy = loaded(path, FILE)
     assert f"<Policy: 4 permissions, 2 roles, digest {policy.digest[:12]}>" == repr(policy)
 
 
-def test_roles_grant_what_they_hold_and_unknown_ones_nothing(path: Path) -> None:
+def test_the_grants_of_several_roles(path: Path) -> None:
     """The grants of several roles add up, a role named twice counts once, and an unknown one grants nothing."""
     found = loaded(path, FILE).grants(["viewer", "admin", "clerk", "viewer"])
     expected = [
@@ -233,26 +233,26 @@ def test_roles_grant_what_they_hold_and_unknown_ones_nothing(path: Path) -> None
         pytest.param([], "kc", False, ((), 0), id="nothing"),
     ],
 )
-def test_an_outside_role_confers_only_what_lists_it(
+def test_an_external_role_confers_the_roles_that_list_it(
     path: Path, outside: list[str], issuer: str, *, several: bool, expected: tuple[tuple[str, ...], int]
 ) -> None:
-    """An outside role confers the roles that list it, by issuer where there are several; others are counted."""
+    """An external role confers the roles that list it, by issuer if there are several; unlisted ones are counted."""
     assert expected == loaded(path, FILE).resolve_external_roles(outside, issuer, several=several)
 
 
-def test_one_outside_role_may_confer_several_of_ours() -> None:
-    """Two roles may list the same outside name, with or without the issuer's."""
+def test_an_external_role_may_confer_several_roles() -> None:
+    """Two roles may list the same external role, with or without the issuer."""
     policy = read(roles={"a": {"from": ["realm:x"]}, "b": {"from": ["kc/realm:x"]}, "c": {"from": ["realm:x"]}})
     assert (("b", "a", "c"), 0) == policy.resolve_external_roles(["realm:x"], "kc", several=False)
 
 
-def test_an_issuer_without_a_name_is_no_issuer_of_plain_entries() -> None:
-    """With several issuers, an empty name does not stand for an entry that names no issuer."""
+def test_an_empty_issuer_name_matches_no_plain_entry() -> None:
+    """With several issuers, an empty issuer name does not match an entry without an issuer."""
     assert ((), 1) == read(roles={"a": {"from": ["realm:x"]}}).resolve_external_roles(["realm:x"], "", several=True)
 
 
 def test_a_malformed_source_confers_nothing() -> None:
-    """A role made by hand with a source that is none is conferred by nothing."""
+    """A role that was constructed with a malformed source is conferred by no external role."""
     assert ((), 1) == Policy(roles={"a": Role("a", sources=("clerk",))}).resolve_external_roles(
         ["clerk"], "kc", several=False
     )
@@ -275,8 +275,8 @@ def test_a_malformed_source_confers_nothing() -> None:
         pytest.param("", "medium", id="empty"),
     ],
 )
-def test_risk_is_the_highest_of_what_it_may_be(permission: str, expected: str) -> None:
-    """A permission has the highest risk among the entries that it may be, and medium where there is none."""
+def test_the_highest_matching_risk_counts(permission: str, expected: str) -> None:
+    """A permission has the highest risk among matching entries, and medium if none matches."""
     policy = read(
         permissions={
             "orders:read": {"risk": "low"},
@@ -291,8 +291,8 @@ def test_risk_is_the_highest_of_what_it_may_be(permission: str, expected: str) -
 # The digest
 
 
-def test_the_digest_is_a_known_one() -> None:
-    """The digest is SHA-256 in hexadecimal and stays what it is from release to release."""
+def test_the_digest_is_stable() -> None:
+    """The digest is SHA-256 in hexadecimal, and the same in every release."""
     assert ("01498d452d78", "679c0a4b66bf") == (
         EMPTY_POLICY.digest[:12],
         Policy.from_mapping(tomllib.loads(FILE)).digest[:12],
@@ -316,8 +316,8 @@ def test_the_digest_is_a_known_one() -> None:
         pytest.param("[clients.web]", "[clients.app]", False, id="a client"),
     ],
 )  # fmt: skip
-def test_the_digest_follows_what_is_said(path: Path, old: str, new: str, *, same: bool) -> None:
-    """What means the same has the same digest, whatever it looks like, and what does not has another."""
+def test_the_digest_depends_on_the_content(path: Path, old: str, new: str, *, same: bool) -> None:
+    """Files with the same meaning have the same digest, and others have different ones."""
     assert same is (loaded(path, FILE) == loaded(path, FILE.replace(old, new)))
 
 
@@ -328,7 +328,7 @@ ROLES = st.dictionaries(
 
 @CALM
 @given(ROLES, st.randoms())
-def test_the_digest_does_not_know_the_order_of_roles(roles: dict[str, frozenset[str]], random: Any) -> None:
+def test_the_digest_ignores_the_order_of_roles(roles: dict[str, frozenset[str]], random: Any) -> None:
     """Roles and their grants may be written in any order."""
     mixed = list(roles)
     random.shuffle(mixed)
@@ -339,8 +339,8 @@ def test_the_digest_does_not_know_the_order_of_roles(roles: dict[str, frozenset[
 
 @CALM
 @given(st.permutations(["a", "b", "c:{id}", "d:e"]))
-def test_the_digest_knows_the_order_of_the_catalogue(names: list[str]) -> None:
-    """Two catalogues in another order are two policies."""
+def test_the_digest_depends_on_the_order_of_the_catalogue(names: list[str]) -> None:
+    """Policies whose catalogues differ in order are different."""
     first = ["a", "b", "c:{id}", "d:e"]
     one, other = (read(permissions={name: {} for name in order}) for order in (first, names))
     assert (first == names) is (one.digest == other.digest)
@@ -352,7 +352,7 @@ def test_the_digest_knows_the_order_of_the_catalogue(names: list[str]) -> None:
 @CALM
 @given(st.dictionaries(st.integers(0, 7), st.frozensets(st.integers(0, 7)), min_size=1))
 def test_flattening_is_the_transitive_closure(graph: dict[int, frozenset[int]]) -> None:
-    """A role holds the grants of every role that can be reached from it by includes, and no others."""
+    """A role holds the grants of all roles that it includes, directly or indirectly, and no others."""
     # Only smaller ones are included, so there is no cycle.
     below = {n: {m for m in graph.get(n, ()) if m < n} for n in range(8)}
     reached: dict[int, set[int]] = {}
@@ -375,7 +375,7 @@ def test_includes_may_be_deep() -> None:
 
 
 def test_a_cycle_is_named() -> None:
-    """Every cycle of includes is reported with the roles on it, and no follow-up faults."""
+    """Each cycle of includes is reported with its roles, without follow-up faults."""
     expected = {
         "roles.a.includes: roles include each other: 'a' -> 'a'",
         "roles.b.includes: roles include each other: 'b' -> 'c' -> 'd' -> 'b'",
@@ -410,7 +410,7 @@ def test_the_top_is_checked(data: Mapping[str, object], expected: str) -> None:
 
 
 def test_a_policy_is_a_table() -> None:
-    """What is no mapping at all is refused."""
+    """A policy that is not a mapping is refused."""
     assert "must be a table, not list" == refused([])[0]
 
 
@@ -425,7 +425,7 @@ def test_a_policy_is_a_table() -> None:
     ],
 )  # fmt: skip
 def test_an_unknown_key_is_refused_at_any_level(parts: dict[str, object], expected: str) -> None:
-    """An unknown key is refused with the nearest known one, or with all of them where none is near."""
+    """An unknown key is refused with the nearest known key, or with all keys if none is near."""
     assert (expected,) == faults(**parts)
 
 
@@ -455,7 +455,7 @@ LIFETIME = 'audiences.a.max_lifetime: must be a whole number of seconds, or a sp
     ],
 )  # fmt: skip
 def test_a_wrong_type_is_refused(parts: dict[str, object], expected: str) -> None:
-    """What is of another type than it should be is refused with its place."""
+    """A value of a wrong type is refused with its place."""
     assert (expected,) == faults(**parts)
 
 
@@ -500,7 +500,7 @@ WILD = "; a wildcard is a whole segment, and `**` the last one"
 )  # fmt: skip
 @pytest.mark.parametrize("table", ["roles", "clients"])
 def test_a_grant_is_a_permission_or_a_pattern(table: str, grant: str, expected: str) -> None:
-    """A grant that does not parse is refused, in a role and in a client."""
+    """A malformed grant is refused, in a role and in a client."""
     assert (f"{table}.x.grants[1]: {expected}",) == faults(**{table: {"x": {"grants": ["ok", grant]}}})
 
 
@@ -511,8 +511,8 @@ CATALOGUE: dict[str, object] = {"orders:read": {}, "orders:{order_id}:ship": {}}
     "grant",
     ["orders:read", "orders:42:ship", "orders:*", "*:read", "orders:**", "**", "orders:42:*", "orders:*:ship", "orders:42:**"],
 )  # fmt: skip
-def test_a_grant_in_the_catalogue_stands(grant: str) -> None:
-    """A grant stands that is in the catalogue, fills a template of it, or covers something in it."""
+def test_a_grant_in_the_catalogue_is_accepted(grant: str) -> None:
+    """A grant is accepted if it is in the catalogue, fills a template, or covers an entry."""
     policy = read(permissions=CATALOGUE, roles={"a": {"grants": [grant]}})
     assert (grant,) == tuple(map(str, policy.roles["a"].grants))
 
@@ -528,8 +528,8 @@ def test_a_grant_in_the_catalogue_stands(grant: str) -> None:
     ],
 )
 @pytest.mark.parametrize("table", ["roles", "clients"])
-def test_a_grant_outside_the_catalogue_is_a_typo(table: str, grant: str, expected: str) -> None:
-    """Where there is a catalogue, what it does not know is refused with what is nearest."""
+def test_a_grant_outside_the_catalogue_is_refused(table: str, grant: str, expected: str) -> None:
+    """A grant that is not in the catalogue is refused with the nearest entry."""
     # `orders:{order_id}:ship` would be covered by `orders:read:**`.
     catalogue = {"orders:read": {}, "orders:{order_id}": {}} if "**" in grant else CATALOGUE
     assert (f"{table}.x.grants[0]: {expected}",) == faults(permissions=catalogue, **{table: {"x": {"grants": [grant]}}})
@@ -544,8 +544,8 @@ def test_a_grant_outside_the_catalogue_is_a_typo(table: str, grant: str, expecte
     ],
 )
 @pytest.mark.parametrize("table", ["roles", "clients"])
-def test_nothing_grants_what_is_retired(table: str, grant: str, expected: str) -> None:
-    """A retired permission is granted by nobody, though a live template or pattern would cover it."""
+def test_a_retired_permission_cannot_be_granted(table: str, grant: str, expected: str) -> None:
+    """A retired permission cannot be granted, even if a live template covers it."""
     retired = {"orders:lost": {"retired": True}, "old:{id}": {"retired": True}}
     live: dict[str, object] = {"orders:list": {}, "orders:{id}": {}}
     parts = {table: {"x": {"grants": [grant]}}}
@@ -556,7 +556,7 @@ def test_nothing_grants_what_is_retired(table: str, grant: str, expected: str) -
     "entry",
     ["clerk", ":clerk", "realm:", "/realm:x", "a/b/realm:x", "Realm:x", "realm: x", "realm:x ", "a b/realm:x", "realm:x\n", ""],
 )  # fmt: skip
-def test_an_outside_role_has_a_kind_and_a_name(entry: str) -> None:
+def test_an_external_role_has_a_kind_and_a_name(entry: str) -> None:
     """An entry of `from` is "kind:name" or "issuer/kind:name"."""
     found = faults(roles={"a": {"from": [entry]}})
     expected = (
@@ -576,13 +576,13 @@ def test_an_outside_role_has_a_kind_and_a_name(entry: str) -> None:
         pytest.param({"clients": {"a": {"roles": ["zz"]}}}, "clients.a.roles[0]: there is no role 'zz'", id="role"),
     ],
 )  # fmt: skip
-def test_references_hold_and_nothing_stands_twice(parts: dict[str, object], expected: str) -> None:
-    """A name that is referred to exists, and a list has no entry twice."""
+def test_broken_references_and_duplicates_are_refused(parts: dict[str, object], expected: str) -> None:
+    """A reference to a missing name is refused, and so is a duplicate in a list."""
     assert (expected,) == faults(**parts)
 
 
 @pytest.mark.parametrize("name", ["", "a:b", "a b", "*", "{a}", "ä", "x" * 257])
-def test_a_role_is_named_by_a_segment(name: str) -> None:
+def test_the_name_of_a_role_is_a_segment(name: str) -> None:
     """A role's name is one segment, as a deny entry and a token name it."""
     assert 1 == len(faults(roles={name: {}}))
 
@@ -590,19 +590,19 @@ def test_a_role_is_named_by_a_segment(name: str) -> None:
 @pytest.mark.parametrize("name", ["", " a", "a\n"])
 @pytest.mark.parametrize("table", ["audiences", "clients"])
 def test_audiences_and_clients_have_a_name(table: str, name: str) -> None:
-    """The name of an audience or a client is printable and has no blanks around it."""
+    """The name of an audience or a client is printable, and has no leading or trailing blanks."""
     assert (f"{table}.{name!a}: a name is printable, not empty, and has no leading or trailing blanks",) == faults(
         **{table: {name: {}}}
     )
 
 
 def test_a_long_text_is_cut_in_messages() -> None:
-    """No message repeats more than the beginning of a long text."""
+    """Messages repeat only the beginning of a long text."""
     assert 700 > len(faults(roles={"a": {"includes": ["x" * 100_000]}})[0])
 
 
 def test_every_fault_is_reported_at_once() -> None:
-    """One fault hides no other."""
+    """One fault does not hide another."""
     expected = (
         "version: must be 1: write `version = 1` at the top",
         "permissions.b.risk: must be one of low, medium, high",
@@ -641,8 +641,8 @@ SHAPED = st.fixed_dictionaries(
 
 @CALM
 @given(TREES | SHAPED)
-def test_no_garbage_raises_anything_else(data: Any) -> None:
-    """Whatever it is given, reading a policy gives a policy or a ConfigurationError with faults."""
+def test_reading_raises_no_other_errors(data: Any) -> None:
+    """Reading any input gives a policy or a ConfigurationError with faults."""
     try:
         outcome: object = Policy.from_mapping(data)
     except ConfigurationError as error:
@@ -683,7 +683,7 @@ late."inclu\\u0064es" = ["later"]
 """
 
 
-def test_faults_of_a_file_stand_in_its_order_with_their_lines(path: Path) -> None:
+def test_faults_of_a_file_are_in_order_with_their_lines(path: Path) -> None:
     """Each fault of a file begins with its path and line, in the order of the file."""
     text = BAD.replace("'''x'''.y = 1\n", "x.y = 1\n")
     expected = [
@@ -720,14 +720,14 @@ def test_faults_of_a_file_stand_in_its_order_with_their_lines(path: Path) -> Non
         pytest.param("#" * (1024 * 1024 + 1), "1: is longer than 1048576 bytes", id="a huge file"),
     ],
 )
-def test_what_cannot_be_read_is_refused_with_a_line(path: Path, text: str | bytes, expected: str) -> None:
-    """A file that is no TOML, too large or empty is refused like any other fault."""
+def test_unreadable_content_is_refused_with_a_line(path: Path, text: str | bytes, expected: str) -> None:
+    """A file that is not TOML, too large or empty is refused with a line."""
     (found,) = file_faults(path, text)
     assert expected == found[: len(expected)]
 
 
 def test_the_largest_file_is_read(path: Path) -> None:
-    """A file of exactly the greatest length is read."""
+    """A file of exactly the maximum size is read."""
     start = b"version = 1\n#"
     assert loaded(path, start + b"x" * (1024 * 1024 - len(start))) == EMPTY_POLICY
 
@@ -736,7 +736,7 @@ def test_the_largest_file_is_read(path: Path) -> None:
     ("name", "expected"), [("none.toml", "No such file or directory"), (".", "Is a directory"), ("\0", "embedded null byte")]
 )  # fmt: skip
 def test_a_file_that_cannot_be_opened_is_refused(tmp_path: Path, name: str, expected: str) -> None:
-    """What cannot be opened or read is a ConfigurationError that says why."""
+    """A file that cannot be opened or read raises ConfigurationError with the reason."""
     where = f"{tmp_path}/{name}"
     with pytest.raises(ConfigurationError) as caught:
         Policy.load(where)
@@ -764,14 +764,14 @@ def test_a_file_that_cannot_be_opened_is_refused(tmp_path: Path, name: str, expe
     ],
 )
 def test_a_line_is_found(text: str, at: tuple[str | int, ...], expected: int) -> None:
-    """The line of a key or an element is found, or that of the nearest table around it."""
+    """The line of a key or an element is found, or that of the nearest enclosing table."""
     assert expected == line_of(locate_keys(text), at)
 
 
 @CALM
 @given(st.text(alphabet="ab\"'\\#[]{}=,. \n\r1", max_size=60) | st.text())
 def test_finding_lines_never_raises(text: str) -> None:
-    """Whatever the text, lines are numbers of lines of it."""
+    """For any text, the result is a line number of that text."""
     found = locate_keys(text)
     assert all(1 <= line <= text.count("\n") + 1 for line in found.values())
 
@@ -785,7 +785,7 @@ ATOMS = st.sampled_from(
 
 @st.composite
 def values(draw: Any, line: int, path: tuple[Any, ...], found: dict[tuple[Any, ...], int], depth: int = 0) -> str:
-    """Draw a TOML value that starts on `line`, noting where what is inside it stands."""
+    """Draw a TOML value that starts on `line`, and note the lines of its members."""
     kind = draw(st.sampled_from(["atom", "array", "table"] if depth < 3 else ["atom"]))
     if kind == "atom":
         return str(draw(ATOMS))
@@ -802,7 +802,7 @@ def values(draw: Any, line: int, path: tuple[Any, ...], found: dict[tuple[Any, .
 @CALM
 @given(st.data())
 def test_every_key_and_element_of_a_document_is_found(data: Any) -> None:
-    """In any document, each key and element is found on the line on which it was written."""
+    """In any document, each key and element is found on its line."""
     text = ""
     expected: dict[tuple[Any, ...], int] = {}
     for number in range(data.draw(st.integers(1, 4))):
@@ -817,13 +817,13 @@ def test_every_key_and_element_of_a_document_is_found(data: Any) -> None:
     assert expected == locate_keys(text)
 
 
-def test_a_table_without_known_keys_takes_any() -> None:
-    """A table of names has no list of keys that it may have."""
+def test_a_table_without_known_keys_accepts_any() -> None:
+    """A table without known keys accepts any key."""
     assert {"x": 1} == TableReader.read((), {"x": 1}, []).data
 
 
-def test_what_a_pattern_covers_of_the_catalogue() -> None:
-    """Each entry once, templates as patterns, cut to what the pattern covers, and nothing that is retired."""
+def test_the_catalogue_entries_that_a_pattern_covers() -> None:
+    """`under` gives each live entry once, templates as patterns, restricted to what the pattern covers."""
     names = ["orders:list", "orders:{id}:read", "orders:{id}:{part}", "stock:take", "orders:old"]
     catalogue = {name: {"retired": name == "orders:old"} for name in names}
     policy = Policy.from_mapping({"version": 1, "permissions": catalogue})
