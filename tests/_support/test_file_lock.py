@@ -86,10 +86,10 @@ def test_one_holder_at_a_time(tmp_path: Path) -> None:
                 inside.release()
 
     threads = [threading.Thread(target=count) for _ in range(4)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert (80, []) == (counter[0], [*tmp_path.iterdir()])
 
 

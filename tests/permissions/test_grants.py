@@ -168,10 +168,10 @@ def test_a_malformed_permission_is_refused(text: str, reason: str) -> None:
 def test_parsing_agrees_with_the_grammar(text: str) -> None:
     """`parse` accepts exactly what a second implementation of the grammar accepts."""
     try:
-        found = str(Permission.parse(text)) == text
+        accepted = str(Permission.parse(text)) == text
     except GrammarError:
-        found = False
-    assert parses(text) is found
+        accepted = False
+    assert parses(text) is accepted
 
 
 @pytest.mark.parametrize(
@@ -280,10 +280,10 @@ def test_no_pattern_covers_a_malformed_permission(held: list[Grant], text: str) 
 )
 def test_exactly_one_grant_is_credited(expected: str, held: list[tuple[str, str | None]]) -> None:
     """Exact before `*` before `**`, direct before role, then by name."""
-    found = Permissions.of(
+    grant = Permissions.of(
         Grant(text, f"role {role}" if role else "scope", role, "*" in text) for text, role in held
     ).grant_for("a:b")
-    assert expected == f"{found.source} {found}" if found else ""
+    assert expected == f"{grant.source} {grant}" if grant else ""
 
 
 def test_empty_permissions_cover_nothing() -> None:
@@ -426,18 +426,18 @@ def test_an_encoded_value_is_one_segment_and_decodes(text: str) -> None:
         with pytest.raises(TemplateError):
             Permission.segment(text, encode=True)
         return
-    found = Permission.segment(text, encode=True)
-    assert (True, text) == (is_segment(found), unquote(found, errors="strict"))
-    assert set(found) <= UNRESERVED | {"%"}
-    assert found == Permission.segment(text, encode=True)
+    segment = Permission.segment(text, encode=True)
+    assert (True, text) == (is_segment(segment), unquote(segment, errors="strict"))
+    assert set(segment) <= UNRESERVED | {"%"}
+    assert segment == Permission.segment(text, encode=True)
 
 
 @FEW
 @given(st.one_of(st.integers(), st.uuids(), st.text(max_size=10)), st.booleans())
 def test_a_segment_or_a_template_error(value: object, encode: bool) -> None:
     """A value of a right type gives one literal segment or a `TemplateError`."""
-    found = naughty_strings.result_or_error(lambda: Permission.segment(value, encode=encode), TemplateError)
-    assert not found.configured if isinstance(found, TemplateError) else is_segment(found)
+    result = naughty_strings.result_or_error(lambda: Permission.segment(value, encode=encode), TemplateError)
+    assert not result.configured if isinstance(result, TemplateError) else is_segment(result)
 
 
 @pytest.mark.parametrize(
@@ -451,16 +451,16 @@ def test_bounds(expected: bool, text: str) -> None:
 
 def test_naughty_strings_as_grants() -> None:
     """Each string covers only itself, and `**` covers it only if it is a permission."""
-    asked = ["a", "a:b", "orders:read", "admin"]
+    permissions = ["a", "a:b", "orders:read", "admin"]
     wide = Permissions.of(["**", "*", "a:*"], patterns=True)
     for text in naughty_strings.load_strings():
         exact = Permissions.of([text])
         assert text in exact
-        assert [] == [each for each in asked if each != text and each in exact]
+        assert [] == [permission for permission in permissions if permission != text and permission in exact]
         assert parses(text) is (text in wide)
         assert all(
-            covers(Grant(text, "", None, True), each) is (each in Permissions.of([text], patterns=True))
-            for each in asked
+            covers(Grant(text, "", None, True), permission) is (permission in Permissions.of([text], patterns=True))
+            for permission in permissions
         )
 
 
@@ -472,8 +472,8 @@ def test_naughty_strings_as_values() -> None:
         encoded = naughty_strings.result_or_error(partial(Permission.segment, text, encode=True), TemplateError)
         assert str(plain).isascii()
         assert (text == "" or lone) is isinstance(encoded, TemplateError)
-        for found in (plain, encoded):
-            assert isinstance(found, TemplateError) or is_segment(found)
+        for result in (plain, encoded):
+            assert isinstance(result, TemplateError) or is_segment(result)
 
 
 def test_grants_are_a_list() -> None:
@@ -483,7 +483,7 @@ def test_grants_are_a_list() -> None:
 
 
 @pytest.mark.parametrize(
-    ("expected", "grant", "asked"),
+    ("expected", "grant", "text"),
     [
         (True, "a:b", "a:b"),
         (False, "a:b", "a:*"),
@@ -513,32 +513,32 @@ def test_grants_are_a_list() -> None:
         (False, "a:*", "a:*b"),
     ],
 )
-def test_the_patterns_that_one_grant_contains(expected: bool, grant: str, asked: str) -> None:
+def test_the_patterns_that_one_grant_contains(expected: bool, grant: str, text: str) -> None:
     """A pattern is contained only in a pattern that covers every permission that it covers."""
-    assert expected is (Permissions.of([grant], patterns=True).find_containing(asked) is not None)
+    assert expected is (Permissions.of([grant], patterns=True).find_containing(text) is not None)
 
 
-@pytest.mark.parametrize("asked", ["a:*", "a:**", "*", "**"])
-def test_a_literal_wildcard_contains_no_pattern(asked: str) -> None:
+@pytest.mark.parametrize("text", ["a:*", "a:**", "*", "**"])
+def test_a_literal_wildcard_contains_no_pattern(text: str) -> None:
     """A grant whose wildcards do not count contains no pattern, not even one with the same text."""
-    held = Permissions.of([asked])
-    assert asked in held
-    assert held.find_containing(asked) is None
+    held = Permissions.of([text])
+    assert text in held
+    assert held.find_containing(text) is None
 
 
 @FEW
 @given(st.lists(grants, max_size=5), st.lists(grants, max_size=4), anything, permissions)
 def test_the_permissions_of_a_contained_pattern_are_held(
-    held: list[Grant], cap: list[Grant], asked: str, permission: str
+    held: list[Grant], cap: list[Grant], text: str, permission: str
 ) -> None:
     """All permissions of a contained pattern are held, under ceilings too; a contained permission is held."""
     both = Permissions.of(held) & Permissions.of(cap)
-    if both.find_containing(asked) is None:
+    if both.find_containing(text) is None:
         return
-    if is_pattern(asked):
-        assert permission not in Permissions.of([asked], patterns=True) or permission in both
+    if is_pattern(text):
+        assert permission not in Permissions.of([text], patterns=True) or permission in both
     else:
-        assert asked in both
+        assert text in both
 
 
 @FEW
@@ -551,10 +551,10 @@ def test_a_permission_is_contained_exactly_if_it_is_held(held: list[Grant], cap:
 
 @FEW
 @given(st.lists(grants, max_size=6), anything)
-def test_each_containing_grant_contains_it_alone(held: list[Grant], asked: str) -> None:
+def test_each_containing_grant_contains_it_alone(held: list[Grant], text: str) -> None:
     """Each returned grant contains the pattern without the others, and no other grant does."""
-    alone = {grant for grant in held if Permissions.of([grant]).find_containing(asked) is not None}
-    assert alone == set(Permissions.of(held).grants_containing(asked))
+    alone = {grant for grant in held if Permissions.of([grant]).find_containing(text) is not None}
+    assert alone == set(Permissions.of(held).grants_containing(text))
 
 
 def test_empty_permissions_contain_nothing() -> None:
@@ -576,10 +576,10 @@ def test_a_grant_is_checked_as_it_is_parsed(text: str) -> None:
     try:
         check_grant(text)
     except GrammarError:
-        found = False
+        accepted = False
     else:
-        found = True
-    assert expected is found
+        accepted = True
+    assert expected is accepted
 
 
 # --- what was revoked
@@ -603,9 +603,9 @@ def test_a_malformed_permission_is_denied_only_by_everything(odd: str) -> None:
 def test_a_permission_that_was_never_held_was_not_revoked() -> None:
     """A denial that covers a permission is not named if the permission was never held."""
     rest = Permissions.of(["a:read"]).with_denials([Denial("d", "**")])
-    found = rest.denial_for("a:read")
-    assert found is not None
-    assert ("d", None) == (found.id, rest.denial_for("b:read"))
+    denial = rest.denial_for("a:read")
+    assert denial is not None
+    assert ("d", None) == (denial.id, rest.denial_for("b:read"))
 
 
 def test_a_permission_beyond_a_ceiling_was_not_revoked() -> None:
@@ -628,7 +628,7 @@ short = st.builds(
 
 def covered(pattern: str) -> set[str]:
     held = Permissions.of([pattern], patterns=True)
-    return {each for each in EVERY if each in held}
+    return {permission for permission in EVERY if permission in held}
 
 
 @examples(500)
@@ -643,14 +643,14 @@ def test_the_intersection_of_two_patterns(one: str, other: str) -> None:
 @examples(500)
 @given(short, short, st.lists(short, max_size=3), st.sampled_from([None, "clerk"]), st.sampled_from([None, "clerk"]))
 def test_a_part_is_denied_exactly_if_some_permission_is(
-    asked: str, pattern: str, keep: list[str], role: str | None, holder: str | None
+    text: str, pattern: str, keep: list[str], role: str | None, holder: str | None
 ) -> None:
     """A part of a pattern is denied exactly if one of its permissions is denied."""
-    denial, grant = Denial("d", pattern, keep, role), Grant(asked, "scope", holder, pattern=True)
-    some = any(denial.denies(each, grant) for each in covered(asked))
-    assert some is denial.denies_part(asked, grant)
-    left = Permissions.of([grant]).with_denials([denial])
-    assert (left.find_containing(asked) is None) is some
+    denial, grant = Denial("d", pattern, keep, role), Grant(text, "scope", holder, pattern=True)
+    expected = any(denial.denies(permission, grant) for permission in covered(text))
+    assert expected is denial.denies_part(text, grant)
+    remaining = Permissions.of([grant]).with_denials([denial])
+    assert (remaining.find_containing(text) is None) is expected
 
 
 def test_an_exception_for_the_whole_intersection() -> None:

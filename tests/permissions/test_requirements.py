@@ -252,9 +252,9 @@ def test_faults_of_a_binding(expected: str, where: Any, issuers: list[str]) -> N
     """With several issuers, a binding names issuers, and only configured ones."""
     *_, binding = bound(u=where).atoms()
     assert isinstance(binding, Binding)
-    found = binding.faults(issuers)
-    assert (expected != "") is bool(found)
-    assert expected in "".join(found)
+    faults = binding.faults(issuers)
+    assert (expected != "") is bool(faults)
+    assert expected in "".join(faults)
 
 
 @pytest.mark.parametrize(
@@ -284,11 +284,11 @@ def test_the_properties_of_a_requirement() -> None:
     assert frozenset({"x", "y", "u"}) == requirement.names
     assert ("a", "b:{x}", "c:{y!e}:{x}", "d") == requirement.permissions
     assert [None, "a", None, None, None, None] == [
-        each.literal for each in (requirement, all_of("a"), all_of("a:{b}"), AUTHENTICATED, PUBLIC, bound(u="sub"))
+        item.literal for item in (requirement, all_of("a"), all_of("a:{b}"), AUTHENTICATED, PUBLIC, bound(u="sub"))
     ]
     assert (frozenset(), frozenset(), ()) == (AUTHENTICATED.names, PUBLIC.names, AUTHENTICATED.permissions)
     assert [True, True, False, False, False] == [
-        each.requires_token for each in (AUTHENTICATED, requirement, PUBLIC, IDENTIFIED, external("x"))
+        item.requires_token for item in (AUTHENTICATED, requirement, PUBLIC, IDENTIFIED, external("x"))
     ]
 
 
@@ -310,9 +310,9 @@ def test_enforced(expected: bool, make: Callable[[], Requirement]) -> None:
 
 
 def binding(parameter: str, claim: str = "sub") -> Binding:
-    *_, found = all_of("a", where={parameter: claim}).atoms()
-    assert isinstance(found, Binding)
-    return found
+    *_, node = all_of("a", where={parameter: claim}).atoms()
+    assert isinstance(node, Binding)
+    return node
 
 
 @pytest.mark.parametrize(
@@ -356,8 +356,12 @@ def test_bindings_of_settings(expected: str, make: Callable[[], Requirement]) ->
 )
 def test_outcomes(expected: Evaluation, held: list[str], make: Callable[[], Requirement]) -> None:
     """Missing terms are as written, in the order written, each once."""
-    found = make().evaluate(facts(*held))
-    assert (expected.missing, expected.faults, not expected.missing) == (found.missing, found.faults, found.satisfied)
+    evaluation = make().evaluate(facts(*held))
+    assert (expected.missing, expected.faults, not expected.missing) == (
+        evaluation.missing,
+        evaluation.faults,
+        evaluation.satisfied,
+    )
 
 
 def test_the_first_alternative_that_is_held_is_credited() -> None:
@@ -456,7 +460,7 @@ def built(tree: Any) -> Requirement:
 def means(tree: Any, held: frozenset[str]) -> bool:
     if isinstance(tree, str):
         return tree == "AUTH" or tree.replace("{x}", "1") in held
-    return (all if tree[0] == "&" else any)(means(each, held) for each in tree[1])
+    return (all if tree[0] == "&" else any)(means(part, held) for part in tree[1])
 
 
 @MANY
@@ -476,9 +480,9 @@ def test_the_reference_evaluator_agrees(tree: Any, held: frozenset[str]) -> None
 def test_each_alternative_is_enough(tree: Any, held: frozenset[str]) -> None:
     """The requirement is satisfied if one alternative is held, and only then if all are shown."""
     shown = built(tree).alternatives()
-    found = any(held.issuperset(each) for each in shown)
-    satisfied = built(tree).evaluate(facts(*(each.replace("{x}", "1") for each in held), params={"x": 1})).satisfied
-    assert satisfied if found else not satisfied or len(shown) == 32
+    enough = any(held.issuperset(texts) for texts in shown)
+    satisfied = built(tree).evaluate(facts(*(texts.replace("{x}", "1") for texts in held), params={"x": 1})).satisfied
+    assert satisfied if enough else not satisfied or len(shown) == 32
     assert 1 <= len(shown) <= 32
 
 
@@ -517,9 +521,9 @@ def test_the_text_of_a_requirement_has_the_same_meaning(tree: Any, held: frozens
 def test_a_bound_requirement_is_never_wider(tree: Any, held: frozenset[str], tenant: str) -> None:
     """With a binding, a requirement is satisfied only if it was before and the parameter equals the claim."""
     plain = built(tree)
-    found = facts(*held, params={"x": 1, "t": tenant}, claims={"sub": "me"})
-    assert (plain.evaluate(found).satisfied and tenant == "me") is plain.with_bindings({"t": binding("t")}).evaluate(
-        found
+    context = facts(*held, params={"x": 1, "t": tenant}, claims={"sub": "me"})
+    assert (plain.evaluate(context).satisfied and tenant == "me") is plain.with_bindings({"t": binding("t")}).evaluate(
+        context
     ).satisfied
 
 
@@ -560,8 +564,10 @@ def test_naughty_parameters() -> None:
     """Each value fills one literal segment or none, and equals only the same claim."""
     plain, encoded, owner = all_of("files:{name}:read"), all_of("files:{name!e}:read"), bound(name="sub")
     for text in naughty_strings.load_strings():
-        found = facts("files:mine:read", "files:*:write", params={"name": text}, claims={"sub": "mine"})
-        assert (False, False, False) == tuple(each.evaluate(found).satisfied for each in (plain, encoded, owner))
+        context = facts("files:mine:read", "files:*:write", params={"name": text}, claims={"sub": "mine"})
+        assert (False, False, False) == tuple(
+            requirement.evaluate(context).satisfied for requirement in (plain, encoded, owner)
+        )
         lone = any(0xD800 <= ord(char) < 0xE000 for char in text)
         same = facts(params={"name": text}, claims={"sub": text})
         assert (text != "" and not lone) is owner.evaluate(same).satisfied

@@ -91,17 +91,17 @@ def test_encoded_permissions_are_decoded(chosen: tuple[int, set[int]], shuffled:
     names = numbered(size)
     given = [names[at] for at in positions] * 2
     shuffled.shuffle(given)
-    found = policy(names)
-    assert tuple(names[at] for at in sorted(positions)) == found.decode(found.encode(given))
+    catalogue = policy(names)
+    assert tuple(names[at] for at in sorted(positions)) == catalogue.decode(catalogue.encode(given))
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 127, 128, 129, 1000])
 def test_empty_and_full_sets_are_decoded(size: int) -> None:
     """The empty set, the last entry alone and all entries can be encoded."""
     names = numbered(size)
-    found = policy(names)
+    catalogue = policy(names)
     for chosen in ([], names[-1:], names):
-        assert tuple(chosen) == found.decode(found.encode(chosen))
+        assert tuple(chosen) == catalogue.decode(catalogue.encode(chosen))
 
 
 def test_the_form_is_stable() -> None:
@@ -188,7 +188,7 @@ def test_without_a_catalogue_no_position_is_decoded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("permissions", "expected"),
     [
         pytest.param(["orders:raed"], "'orders:raed' is not in the catalogue; did you mean 'orders:read'?", id="a typo"),
         pytest.param(["stock:*"], "'stock:*' is not in the catalogue", id="a pattern"),
@@ -200,16 +200,16 @@ def test_without_a_catalogue_no_position_is_decoded() -> None:
         pytest.param(["\n\x1b[31m" + "a" * 1000], r"'\n\x1b[31m" + "a" * 250 + "'... is not in the catalogue", id="long"),
     ],
 )  # fmt: skip
-def test_permissions_without_a_position_are_named(asked: list[str], expected: str) -> None:
+def test_permissions_without_a_position_are_named(permissions: list[str], expected: str) -> None:
     """The error names all permissions without a position, with the nearest names."""
-    found = policy(["orders:read", "orders:list", "orders:{id}:pay", "orders:lost"], "orders:lost")
+    catalogue = policy(["orders:read", "orders:list", "orders:{id}:pay", "orders:lost"], "orders:lost")
     with pytest.raises(PolicyError) as caught:
-        found.encode(asked)
+        catalogue.encode(permissions)
     assert (f"cannot be written as positions: {expected}", "scope") == (str(caught.value), caught.value.reason)
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "permissions",
     [
         pytest.param("a", id="one string"),
         pytest.param(["a", None], id="None"),
@@ -217,10 +217,10 @@ def test_permissions_without_a_position_are_named(asked: list[str], expected: st
         pytest.param([["a"]], id="a list"),
     ],
 )
-def test_permissions_are_a_list_of_strings(asked: Any) -> None:
+def test_permissions_are_a_list_of_strings(permissions: Any) -> None:
     """A single str is not read letter by letter, and only strings are accepted."""
     with pytest.raises(PolicyError, match=r"a list of strings, such as \["):
-        policy(["a"]).encode(asked)
+        policy(["a"]).encode(permissions)
 
 
 def test_a_retired_permission_keeps_its_position() -> None:
@@ -306,35 +306,35 @@ def test_a_changed_text_is_refused_or_canonical(chosen: tuple[int, set[int]], da
     """
     size, positions = chosen
     names = numbered(size)
-    found = policy(names)
-    compact = found.encode(names[at] for at in positions)
+    catalogue = policy(names)
+    compact = catalogue.encode(names[at] for at in positions)
     tag, raw = compact[0], bytearray(base64.urlsafe_b64decode(compact[1:] + "=="))
     at = data.draw(st.integers(0, len(raw) - 1))
     raw[at : at + data.draw(st.integers(0, 1))] = data.draw(st.binary(max_size=2))
     mutated = written(tag, bytes(raw))
     try:
-        read = found.decode(mutated)
+        read = catalogue.decode(mutated)
     except (GrammarError, PolicyError):
         return
-    again = found.encode(read)
+    again = catalogue.encode(read)
     assert tag == "z" or again[0] == "z" or again == mutated
-    assert read == found.decode(again)
+    assert read == catalogue.decode(again)
 
 
 @MANY
 @given(st.integers(0, 400), st.sampled_from("dz"), st.binary(max_size=40))
 def test_a_body_is_canonical_or_refused(size: int, tag: str, body: bytes) -> None:
     """Two bodies of gaps never have the same meaning, and a body raises only a refusal."""
-    found = policy(NAMES)
+    catalogue = policy(NAMES)
     given = text(tag, NAMES[:size], body)
     try:
-        read = found.decode(given)
+        read = catalogue.decode(given)
     except GrammarError:
         return
     assert [*NAMES[:size][-1:]] == [*read[-1:]]
-    again = found.encode(read)
+    again = catalogue.encode(read)
     assert again == given or again[0] != tag or tag == "z"
-    assert read == found.decode(again)
+    assert read == catalogue.decode(again)
 
 
 @MANY
@@ -353,16 +353,16 @@ def test_a_deflate_bomb_is_not_unpacked() -> None:
     tracemalloc.start()
     begun = time.perf_counter()
     assert "does not match its length" in malformed_by(ALL, bomb)
-    taken = time.perf_counter() - begun
+    seconds = time.perf_counter() - begun
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert 500_000 > peak
-    assert 0.2 > taken
+    assert 0.2 > seconds
 
 
-def malformed_by(found: Policy, junk: str) -> str:
+def malformed_by(catalogue: Policy, junk: str) -> str:
     with pytest.raises(GrammarError) as caught:
-        found.decode(junk)
+        catalogue.decode(junk)
     return str(caught.value)
 
 
@@ -380,19 +380,19 @@ def test_a_text_that_is_too_long_is_not_written() -> None:
 # Sizes and times
 
 
-def sizes(found: Policy, subjects: Iterable[Sequence[str]]) -> tuple[list[float], list[float]]:
+def sizes(catalogue: Policy, subjects: Iterable[Sequence[str]]) -> tuple[list[float], list[float]]:
     """The size of each subject's compact permissions, in characters and as a fraction of the plain text; both sorted."""
     lengths: list[float] = []
     parts: list[float] = []
     for subject in subjects:
-        compact = found.encode(subject)
-        assert set(subject) == set(found.decode(compact))
+        compact = catalogue.encode(subject)
+        assert set(subject) == set(catalogue.decode(compact))
         lengths.append(len(compact))
         parts.append(len(compact) / len(" ".join(subject)))
     return sorted(lengths), sorted(parts)
 
 
-def said(what: str, values: list[float]) -> None:
+def print_percentiles(what: str, values: list[float]) -> None:
     cuts = quantiles(values, n=100)
     print(f"{what}: median {cuts[49]:.3f}, p99 {cuts[98]:.3f}, max {values[-1]:.3f}")  # noqa: T201 - shown with -s
 
@@ -409,9 +409,9 @@ def test_real_assignments_become_short() -> None:
     )
     lengths, parts = sizes(policy(names), users.values())
     strings = sorted(float(len(" ".join(held))) for held in users.values())
-    said("strings", strings)
-    said("compact", lengths)
-    said("compact / strings", parts)
+    print_percentiles("strings", strings)
+    print_percentiles("compact", lengths)
+    print_percentiles("compact / strings", parts)
     assert 10_021 == len(users)
     assert quantiles(strings, n=100)[98] >= 3 * quantiles(lengths, n=100)[98]
     # what docs/policy.md shows; another zlib may pack a little otherwise
@@ -428,9 +428,9 @@ def test_large_catalogues_become_short() -> None:
         ["read", "create", "update", "delete", "export"],
     )
     names = [f"{area}:thing{thing}:{verb}" for area in areas for thing in things for verb in verbs]
-    found = policy(names)
-    lengths, parts = sizes(found, (chance.sample(names, 500) for _ in range(40)))
-    said("compact", lengths)
-    said("compact / strings", parts)
+    catalogue = policy(names)
+    lengths, parts = sizes(catalogue, (chance.sample(names, 500) for _ in range(40)))
+    print_percentiles("compact", lengths)
+    print_percentiles("compact / strings", parts)
     assert 10_000 == len(names)
     assert 0.1 >= parts[-1]

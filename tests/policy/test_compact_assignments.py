@@ -26,7 +26,7 @@ def test_text_and_compact_mean_the_same_to_the_guard(caplog: pytest.LogCaptureFi
     with ASSIGNMENTS.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             held.setdefault(row["user"], []).append(f"perm:{row['permission']}:use")
-    names = sorted({each for texts in held.values() for each in texts})
+    names = sorted({text for texts in held.values() for text in texts})
     policy = Policy.from_mapping({"version": 1, "permissions": {name: {} for name in names}})
     assert 10_021 == len(held)
     dice = random.Random(10_021)

@@ -30,13 +30,13 @@ def entries(*names: str, **more: Any) -> dict[str, Any]:
 
 
 def texts(changes: Sequence[PolicyChange]) -> list[str]:
-    return [each.text for each in changes]
+    return [change.text for change in changes]
 
 
 def allowed(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    found = diff_policies(read(**old), read(**new))
-    assert () == found.broken
-    return texts(found.allowed)
+    difference = diff_policies(read(**old), read(**new))
+    assert () == difference.broken
+    return texts(difference.allowed)
 
 
 def broken(old: Sequence[str], new: Sequence[str]) -> list[str]:
@@ -75,17 +75,17 @@ def test_catalogue_changes_other_than_at_its_end(old: str, new: str, expected: l
 
 def test_a_broken_entry_has_its_place() -> None:
     """A change of the catalogue is reported at its entry."""
-    (found,) = diff_policies(read(**entries("a", "b")), read(**entries("a"))).broken
-    assert ("permissions", "b") == found.place
+    (change,) = diff_policies(read(**entries("a", "b")), read(**entries("a"))).broken
+    assert ("permissions", "b") == change.place
 
 
 @CALM
 @given(st.lists(st.sampled_from("abcdefg"), unique=True), st.lists(st.sampled_from("abcdefgh"), unique=True))
 def test_a_catalogue_is_broken_unless_it_begins_with_the_old_one(old: list[str], new: list[str]) -> None:
     """A change is reported exactly if positions would change, and no entry is reported twice."""
-    found = broken(old, new)
-    assert (new[: len(old)] != old) is bool(found)
-    assert max(Counter(found).values(), default=1) == 1
+    changes = broken(old, new)
+    assert (new[: len(old)] != old) is bool(changes)
+    assert max(Counter(changes).values(), default=1) == 1
 
 
 @CALM
@@ -93,10 +93,10 @@ def test_a_catalogue_is_broken_unless_it_begins_with_the_old_one(old: list[str],
 def test_only_the_moved_entry_is_named(old: list[str], data: st.DataObject) -> None:
     """Entries that a moved entry passes are not reported."""
     at, to = (data.draw(st.integers(0, len(old) - 1)) for _ in range(2))
-    new = [each for each in old if each != old[at]]
+    new = [name for name in old if name != old[at]]
     new.insert(to, old[at])
-    found = broken(old, new)
-    assert (abs(at - to) > 0) == len(found)
+    changes = broken(old, new)
+    assert (abs(at - to) > 0) == len(changes)
 
 
 # What is newly allowed
@@ -167,8 +167,8 @@ def test_new_grants_and_roles_of_clients(old: dict[str, Any], new: dict[str, Any
 def test_a_role_that_a_client_had_is_named_once() -> None:
     """New grants of a role that a client has are reported only with the role."""
     clients = {"clients": {"web": {"roles": ["clerk"]}}}
-    found = allowed({**clients, "roles": {"clerk": {}}}, {**clients, "roles": {"clerk": {"grants": ["a"]}}})
-    assert [f"role clerk grants a: {HELD}"] == found
+    changes = allowed({**clients, "roles": {"clerk": {}}}, {**clients, "roles": {"clerk": {"grants": ["a"]}}})
+    assert [f"role clerk grants a: {HELD}"] == changes
 
 
 @pytest.mark.parametrize(
@@ -243,10 +243,10 @@ def test_a_new_pattern_is_named_once() -> None:
 
 def test_without_a_catalogue_everything_exists() -> None:
     """Removing the catalogue allows everything that it excluded."""
-    found = diff_policies(read(**entries("a"), **ROLES_OF_A), read(**ROLES_OF_A))
+    difference = diff_policies(read(**entries("a"), **ROLES_OF_A), read(**ROLES_OF_A))
     expected = ["every permission exists: no catalogue limits what is granted and issued any more"]
-    assert expected == texts(found.allowed)
-    assert 1 == len(found.broken)
+    assert expected == texts(difference.allowed)
+    assert 1 == len(difference.broken)
 
 
 ROLES_OF_A: dict[str, Any] = {"roles": {"clerk": {"grants": ["a"]}}}
@@ -270,8 +270,8 @@ def test_removed_grants_are_listed() -> None:
         "roles": {"clerk": {"grants": ["a:b"]}},
         "audiences": {"one": {}},
     }
-    found = diff_policies(read(**old), read(**new))
-    assert ((), ()) == (found.broken, found.allowed)
+    difference = diff_policies(read(**old), read(**new))
+    assert ((), ()) == (difference.broken, difference.allowed)
     assert [
         f"no longer: {each}"
         for each in (
@@ -283,7 +283,7 @@ def test_removed_grants_are_listed() -> None:
             "tokens for one may live 86400 seconds",
             "tokens for two",
         )
-    ] == texts(found.narrowed)
+    ] == texts(difference.narrowed)
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_removed_grants_are_listed() -> None:
 )
 def test_a_change_has_its_place(part: dict[str, Any], place: tuple[str, ...]) -> None:
     """Each change has the path of its keys."""
-    assert [place] == [each.place for each in diff_policies(EMPTY_POLICY, read(**part)).allowed]
+    assert [place] == [change.place for change in diff_policies(EMPTY_POLICY, read(**part)).allowed]
 
 
 # What holds for any two policies
@@ -366,35 +366,37 @@ def test_a_policy_has_no_difference_from_itself(policy: Policy) -> None:
 def test_differences_are_symmetric(one: Policy, other: Policy) -> None:
     """In the opposite direction, newly allowed and narrowed differences change places."""
     there, back = diff_policies(one, other), diff_policies(other, one)
-    assert [f"no longer: {each.text.rpartition(': ')[0]}" for each in there.allowed] == texts(back.narrowed)
+    assert [f"no longer: {change.text.rpartition(': ')[0]}" for change in there.allowed] == texts(back.narrowed)
     assert len(there.narrowed) == len(back.allowed)
 
 
 @CALM
 @given(POLICIES, POLICIES, st.lists(PERMISSIONS, max_size=12))
 def test_every_new_permission_is_listed(old: Policy, new: Policy, sample: list[str]) -> None:
-    """A listed grant covers each permission that a role or a client newly holds."""
-    said = texts(diff_policies(old, new).allowed)
+    """A listed grant covers permission permission that a role or a client newly holds."""
+    sentences = texts(diff_policies(old, new).allowed)
     for name in new.roles:
         more = _new_permissions(Permissions.of(old.grants([name])), Permissions.of(new.grants([name])), sample)
-        assert [] == [each for each in more if not _listed(each, said, f"role {name} grants ")]
+        assert [] == [permission for permission in more if not _listed(permission, sentences, f"role {name} grants ")]
     for name, client in new.clients.items():
         was = old.clients.get(name)
         before = Permissions.of([*was.grants, *old.grants(was.roles)] if was else [])
         more = _new_permissions(before, Permissions.of([*client.grants, *new.grants(client.roles)]), sample)
         starts = [f"client {name} holds ", *(f"role {role} grants " for role in client.roles)]
-        assert [] == [each for each in more if not any(_listed(each, said, start) for start in starts)]
+        assert [] == [
+            permission for permission in more if not any(_listed(permission, sentences, start) for start in starts)
+        ]
 
 
 def _new_permissions(before: Permissions, after: Permissions, sample: Sequence[str]) -> list[str]:
-    return [each for each in sample if each in after and each not in before]
+    return [permission for permission in sample if permission in after and permission not in before]
 
 
-def _listed(permission: str, said: Sequence[str], start: str) -> bool:
+def _listed(permission: str, sentences: Sequence[str], start: str) -> bool:
     """Whether a sentence with this beginning names a grant that covers the permission."""
     named = [
         grant
-        for text in said
+        for text in sentences
         if text.startswith(start)
         for grant in text.removeprefix(start)
         .rpartition(": ")[0]

@@ -196,14 +196,14 @@ def test_the_repr_of_a_policy_is_short(path: Path) -> None:
 
 def test_the_grants_of_several_roles(path: Path) -> None:
     """The grants of several roles add up, a role named twice counts once, and an unknown one grants nothing."""
-    found = loaded(path, FILE).grants(["viewer", "admin", "clerk", "viewer"])
+    grants = loaded(path, FILE).grants(["viewer", "admin", "clerk", "viewer"])
     expected = [
         ("orders:read", "viewer"),
         ("orders:*", "clerk"),
         ("orders:create", "clerk"),
         ("orders:read", "clerk"),
     ]
-    assert expected == [(grant.text, grant.role) for grant in found]
+    assert expected == [(grant.text, grant.role) for grant in grants]
 
 
 # Outside roles
@@ -380,7 +380,7 @@ def test_a_cycle_is_named() -> None:
         "roles.a.includes: roles include each other: 'a' -> 'a'",
         "roles.b.includes: roles include each other: 'b' -> 'c' -> 'd' -> 'b'",
     }
-    found = faults(
+    messages = faults(
         roles={
             "a": {"includes": ["a"]},
             "b": {"includes": ["c"]},
@@ -389,7 +389,7 @@ def test_a_cycle_is_named() -> None:
             "e": {},
         }
     )
-    assert expected == set(found)
+    assert expected == set(messages)
 
 
 # Faults
@@ -558,12 +558,12 @@ def test_a_retired_permission_cannot_be_granted(table: str, grant: str, expected
 )  # fmt: skip
 def test_an_external_role_has_a_kind_and_a_name(entry: str) -> None:
     """An entry of `from` is "kind:name" or "issuer/kind:name"."""
-    found = faults(roles={"a": {"from": [entry]}})
+    messages = faults(roles={"a": {"from": [entry]}})
     expected = (
         f'roles.a.from[0]: {entry!a} is not an external role: write "kind:name" or "issuer/kind:name", '
         'such as "realm:clerk" or "auth0/role:clerk"'
     )
-    assert (expected,) == found
+    assert (expected,) == messages
 
 
 @pytest.mark.parametrize(
@@ -701,8 +701,8 @@ def test_faults_of_a_file_are_in_order_with_their_lines(path: Path) -> None:
         "25: roles.late.grants[1]: 'orders:x' is",
         "26: roles.late.includes[0]: there",
     ]
-    found = file_faults(path, text)
-    assert expected == [fault[: len(start)] for fault, start in zip(found, expected, strict=True)]
+    messages = file_faults(path, text)
+    assert expected == [fault[: len(start)] for fault, start in zip(messages, expected, strict=True)]
 
 
 @pytest.mark.parametrize(
@@ -722,8 +722,8 @@ def test_faults_of_a_file_are_in_order_with_their_lines(path: Path) -> None:
 )
 def test_unreadable_content_is_refused_with_a_line(path: Path, text: str | bytes, expected: str) -> None:
     """A file that is not TOML, too large or empty is refused with a line."""
-    (found,) = file_faults(path, text)
-    assert expected == found[: len(expected)]
+    (message,) = file_faults(path, text)
+    assert expected == message[: len(expected)]
 
 
 def test_the_largest_file_is_read(path: Path) -> None:
@@ -772,8 +772,8 @@ def test_a_line_is_found(text: str, at: tuple[str | int, ...], expected: int) ->
 @given(st.text(alphabet="ab\"'\\#[]{}=,. \n\r1", max_size=60) | st.text())
 def test_finding_lines_never_raises(text: str) -> None:
     """For any text, the result is a line number of that text."""
-    found = locate_keys(text)
-    assert all(1 <= line <= text.count("\n") + 1 for line in found.values())
+    lines = locate_keys(text)
+    assert all(1 <= line <= text.count("\n") + 1 for line in lines.values())
 
 
 SPACE = st.sampled_from(["", " ", "\t"])
@@ -784,7 +784,7 @@ ATOMS = st.sampled_from(
 
 
 @st.composite
-def values(draw: Any, line: int, path: tuple[Any, ...], found: dict[tuple[Any, ...], int], depth: int = 0) -> str:
+def values(draw: Any, line: int, path: tuple[Any, ...], lines: dict[tuple[Any, ...], int], depth: int = 0) -> str:
     """Draw a TOML value that starts on `line`, and note the lines of its members."""
     kind = draw(st.sampled_from(["atom", "array", "table"] if depth < 3 else ["atom"]))
     if kind == "atom":
@@ -793,9 +793,9 @@ def values(draw: Any, line: int, path: tuple[Any, ...], found: dict[tuple[Any, .
     for index in range(draw(st.integers(0, 3))):
         text += ("," if index else "") + (draw(BREAK) if kind == "array" else draw(SPACE))
         key = index if kind == "array" else f"k{index}"
-        found[(*path, key)] = line + text.count("\n")
+        lines[(*path, key)] = line + text.count("\n")
         text += f"{key} = " if kind == "table" else ""
-        text += draw(values(line + text.count("\n"), (*path, key), found, depth + 1))
+        text += draw(values(line + text.count("\n"), (*path, key), lines, depth + 1))
     return text + (draw(BREAK) + "]" if kind == "array" else "}")
 
 
