@@ -399,7 +399,7 @@ def test_the_keys_folder_shows_no_key(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_what_an_endpoint_echoes_is_not_repeated(echo: str, member: str) -> None:
     """A token endpoint that says again what it was sent, or a part of it, does not have it put into an error."""
     said = {"error": "invalid_request", "error_description": "bad", member: f"bad value '{echo}'"}
-    with pytest.raises(PolicyError, match="answered 400 and said what it was sent") as caught:
+    with pytest.raises(PolicyError, match="answered 400 with what it was sent") as caught:
         THERE.read_response(WISH, Response(400, **said))  # type: ignore[arg-type]
     assert [] == [text for text in shown(caught.value) if echo[-12:] in text]
 

@@ -486,7 +486,7 @@ def test_revocation_is_asked_and_fails_closed() -> None:
         return False
 
     parent = issuer().issue("alice", permissions=["orders:list"])
-    assert "is revoked" in refused("revoked", issuer(revoked=lambda _: True).narrow, parent, ["orders:list"])
+    assert "was revoked" in refused("revoked", issuer(revoked=lambda _: True).narrow, parent, ["orders:list"])
     assert "could not be determined" in refused("undecided", issuer(revoked=broken).narrow, parent, ["orders:list"])
     refused("undecided", issuer(revoked=lambda _: None).narrow, parent, ["orders:list"])
     refused("revoked", issuer(revoked=lambda _: "no").narrow, parent, ["orders:list"])

@@ -290,8 +290,8 @@ def test_what_is_too_large_or_too_deep_is_not_read(monkeypatch: pytest.MonkeyPat
     assert "the thing has more than 1000 objects and lists" == json_refusal(b"[" + b"[]," * 1000 + b"[]]")
 
 
-def test_depth_is_known_from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of half a megabyte of brackets no more is looked at than is deep already."""
+def test_nesting_is_measured_on_a_prefix_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check of half a megabyte of brackets ends at the first bracket that is too deep."""
     seen: list[int] = []
 
     class Counted(dict[int, int]):
@@ -299,7 +299,7 @@ def test_depth_is_known_from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> N
             seen.append(bracket)
             return super().__getitem__(bracket)
 
-    monkeypatch.setattr(json_nesting, "_STEPS", Counted(json_nesting._DEPTH_CHANGE))
+    monkeypatch.setattr(json_nesting, "_DEPTH_CHANGE", Counted(json_nesting._DEPTH_CHANGE))
     for start in (b"", b"  ", b'{"a":', b'{"a":"]]]\\"]","b":'):
         assert "is nested deeper than 32" == nesting_fault(start + b"[" * 500_000)
     assert len(seen) <= 4 * (MAX_DEPTH + 2)
