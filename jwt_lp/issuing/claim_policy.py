@@ -1,7 +1,6 @@
-"""What may a token for this audience be?
+"""Claim policies: what a token for an audience may contain.
 
-Everything that is asked for is held against the policy before a token is made; `PolicyError` names all that is at
-fault, and what to do.
+Each request is checked against the policy before a token is made. `PolicyError` names every fault and the remedy.
 """
 
 from __future__ import annotations
@@ -28,15 +27,15 @@ if TYPE_CHECKING:
 MAX_LIFETIME: Final = 3600.0
 MAX_SIZE: Final = 4096
 
-# What the issuer itself writes, and no caller.
+# Claims that only the issuer itself writes.
 ISSUER_CLAIMS: Final = frozenset(
     {"iss", "sub", "aud", "iat", "exp", "nbf", "jti", "client_id", "scope", "roles", COMPACT_CLAIM, ROLE_SCOPE_CLAIM}
     | LINEAGE_CLAIMS
 )
 
-# Besides, what some profile reads as a grant or a client, or as a sign that a token is none of access, and what binds
-# a token to a key.
-_READ: Final = frozenset(
+# Other claims that are never copied: those that some profile reads as grants or client, those that mark other kinds of
+# tokens, and those that bind a token to a key.
+_NEVER_COPIED: Final = frozenset(
     {"permissions", "scp", "groups", "entitlements", "realm_access", "resource_access", "cognito:groups", "wids"}
     | {"azp", "cid", "appid", "uti", "typ", "token_use", "nonce", "at_hash", "c_hash", "s_hash", "events"}
     | {"cnf", "may_act", "authorization_details"}
@@ -45,10 +44,10 @@ _READ: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimPolicy:
-    """What a token for one audience may be.
+    """The limits of a token for one audience.
 
-    `claims` are those that may stand in it beside the issuer's own; `max_lifetime` is seconds, `max_size`
-    characters of the whole token; `wildcards` says whether it may carry patterns.
+    `claims` are the additional claims that it may have; `max_lifetime` is in seconds, `max_size` in characters of the
+    whole token; `wildcards` says whether it may carry patterns.
     """
 
     claims: frozenset[str] = frozenset()
@@ -58,7 +57,7 @@ class ClaimPolicy:
 
     @classmethod
     def of(cls, audience: Audience) -> Self:
-        """What the policy file says of an audience; an hour and 4,096 characters where it says nothing."""
+        """Make the claim policy of an audience in the policy file; the defaults are an hour and 4,096 characters."""
         return cls(
             claims=frozenset(audience.claims),
             max_lifetime=audience.max_lifetime or MAX_LIFETIME,
@@ -68,29 +67,29 @@ class ClaimPolicy:
 
     @property
     def size_limit(self) -> int:
-        """How many characters a token may have; never more than any guard reads."""
+        """The maximum number of characters of a token; never more than a guard reads."""
         return min(self.max_size, MAX_TOKEN)
 
-    def lifetime(self, asked: object, default: float, audience: str) -> float:
-        """How many seconds a token lives: as asked, or as usual where nothing is."""
-        if asked is None:
+    def lifetime(self, requested: object, default: float, audience: str) -> float:
+        """Return the lifetime of a token in seconds: the requested one, or the default if that is None."""
+        if requested is None:
             return min(default, self.max_lifetime)
-        if isinstance(asked, bool) or not isinstance(asked, int | float) or not 1 <= asked < math.inf:
+        if isinstance(requested, bool) or not isinstance(requested, int | float) or not 1 <= requested < math.inf:
             raise PolicyError("the lifetime of a token is a number of seconds, at least one", reason="lifetime")
-        if asked > self.max_lifetime:
+        if requested > self.max_lifetime:
             raise PolicyError(
-                f"{asked:.0f} s is too long: a token for {audience} lives {self.max_lifetime:.0f} s at most; "
+                f"{requested:.0f} s is too long: a token for {audience} lives {self.max_lifetime:.0f} s at most; "
                 "ask for less, or raise max_lifetime of that audience",
                 reason="lifetime",
             )
-        return asked
+        return requested
 
-    def check_grants(self, asked: Sequence[str], policy: Policy, audience: str) -> None:
-        """Refuse what is no permission, what the catalogue does not have, and what no guard would read."""
+    def check_grants(self, texts: Sequence[str], policy: Policy, audience: str) -> None:
+        """Refuse malformed permissions, permissions that are not in the catalogue, and more than a guard reads."""
         faults: list[str] = []
         malformed: list[str] = []
         patterns: list[str] = []
-        for text in asked:
+        for text in texts:
             try:
                 check_grant(text)
             except GrammarError as error:
@@ -102,14 +101,15 @@ class ClaimPolicy:
             faults.append(join_names(malformed))
         if patterns and not self.wildcards:
             faults.append(
-                f"a token for {audience} may not carry wildcards such as {join_names(patterns)}: name the permissions that are needed"
+                f"a token for {audience} may not carry wildcards such as {join_names(patterns)}: name the permissions "
+                "that are needed"
             )
-        if len(asked) > MAX_GRANTS or len(patterns) > MAX_PATTERNS:
+        if len(texts) > MAX_GRANTS or len(patterns) > MAX_PATTERNS:
             faults.append(
-                f"{len(asked)} permissions, {len(patterns)} of them patterns, are more than a guard reads "
+                f"{len(texts)} permissions, {len(patterns)} of them patterns, are more than a guard reads "
                 f"({MAX_GRANTS}, {MAX_PATTERNS}): put them into a role"
             )
-        unknown = [] if faults else [text for text in asked if not policy.catalogue_has(text)]
+        unknown = [] if faults else [text for text in texts if not policy.catalogue_has(text)]
         if unknown:
             faults.append(
                 f"{join_names(unknown)} is not in the catalogue, or retired there: add it under [permissions]"
@@ -118,15 +118,17 @@ class ClaimPolicy:
             raise PolicyError("; ".join(faults), reason="scope")
 
     def check_claims(self, extra: Mapping[str, object], audience: str) -> None:
-        """Refuse claims that are not on the list, that the issuer writes itself, and that no verifier would read."""
-        ours = [name for name in extra if name in ISSUER_CLAIMS]
-        if ours:
-            raise PolicyError(f"{join_names(ours)} is set by the issuer: remove it from claims", reason="claims")
+        """Refuse claims that are not on the list, that the issuer sets itself, and that a verifier would refuse."""
+        issuer_claims = [name for name in extra if name in ISSUER_CLAIMS]
+        if issuer_claims:
+            raise PolicyError(
+                f"{join_names(issuer_claims)} is set by the issuer: remove it from claims", reason="claims"
+            )
         unlisted = [ascii(name) for name in extra if name not in self.claims]
         if unlisted:
             raise PolicyError(
-                f"a token for {audience} may not carry {join_names(unlisted)}: add it to claims of that audience if its "
-                "service reads it, and remove it otherwise",
+                f"a token for {audience} may not carry {join_names(unlisted)}: add it to claims of that audience if "
+                "its service reads it, and remove it otherwise",
                 reason="claims",
             )
         if extra:
@@ -137,22 +139,22 @@ class ClaimPolicy:
 
 
 def copy_faults(copied: Mapping[str, str], listed: Collection[str] | None = None) -> list[str]:
-    """What is wrong with copying claims of another issuer, by its names, into claims of ours.
+    """Return the faults of `copy_claims`, which maps claims of another issuer to claims of ours.
 
-    `listed` are the claims that some audience of ours lists; None leaves that to who knows them.
+    `listed` are the claims that our audiences list; None skips that check.
     """
     faults: list[str] = []
     for ours in dict.fromkeys(copied.values()):
         theirs = [name for name, target in copied.items() if target == ours]
-        if ours in ISSUER_CLAIMS | _READ:
+        if ours in ISSUER_CLAIMS | _NEVER_COPIED:
             faults.append(
                 f"{ours!a} is what a verifier reads the token's issuer, holder or grants from, and is never copied: "
                 "copy into a claim of another name, and bind that one"
             )
         elif listed is not None and ours not in listed:
             faults.append(
-                f"no audience lists the claim {ours!a}{did_you_mean(ours, listed)}: add it to claims under [audiences] in "
-                "the policy, or copy into one that is there"
+                f"no audience lists the claim {ours!a}{did_you_mean(ours, listed)}: add it to claims under [audiences] "
+                "in the policy, or copy into one that is there"
             )
         if len(theirs) > 1:
             faults.append(f"{join_names(map(ascii, theirs))} would all become {ours!a}: give each a claim of its own")
@@ -163,34 +165,36 @@ def subtract_denials(
     policy: Policy,
     permissions: Iterable[str],
     roles: Iterable[str],
-    through: Mapping[str, Iterable[str]],
+    by_role: Mapping[str, Iterable[str]],
     denials: Sequence[Denial],
 ) -> tuple[DownscopedGrants, tuple[str, ...]]:
-    """What is left once `denials` are taken out: grants, direct and through a role, and the roles that stay whole.
+    """Return the grants that remain without `denials`, direct and by role, and the roles that remain whole.
 
-    Of a pattern that loses a part, the entries of the catalogue stay that lose nothing; of a role that does, what is
-    left of its grants. `roles` are in the policy; `through` holds grants by the role that confers them.
+    A pattern that is denied in part is replaced by the entries of the catalogue that are not denied; a role that is
+    denied in part, by its remaining grants. `roles` are in the policy; `by_role` holds grants by the role that confers
+    them.
     """
 
-    def left(texts: Iterable[str], role: str | None = None) -> tuple[str, ...]:
-        found: list[str] = []
+    def remaining(texts: Iterable[str], role: str | None = None) -> tuple[str, ...]:
+        result: list[str] = []
         for text in texts:
             grant = Grant(text, "", role)
-            taken = any(denial.denies_part(text, grant) for denial in denials)
-            parts = (policy.under(text) if is_pattern(text) else ()) if taken else (text,)
-            found += [each for each in parts if not any(denial.denies_part(each, grant) for denial in denials)]
-        return tuple(dict.fromkeys(found))
+            denied = any(denial.denies_part(text, grant) for denial in denials)
+            parts = (policy.under(text) if is_pattern(text) else ()) if denied else (text,)
+            result += [part for part in parts if not any(denial.denies_part(part, grant) for denial in denials)]
+        return tuple(dict.fromkeys(result))
 
-    kept = {role: left(texts, role) for role, texts in through.items()}
-    whole: list[str] = []
+    parts_of_roles = {role: remaining(texts, role) for role, texts in by_role.items()}
+    whole_roles: list[str] = []
     for role in roles:
         grants = tuple(grant.text for grant in policy.roles[role].grants)
-        rest = left(grants, role)
+        rest = remaining(grants, role)
         if rest == grants:
-            whole.append(role)
+            whole_roles.append(role)
         else:
-            kept[role] = rest
-    return DownscopedGrants(left(permissions), {role: texts for role, texts in kept.items() if texts}), tuple(whole)
+            parts_of_roles[role] = rest
+    nonempty = {role: texts for role, texts in parts_of_roles.items() if texts}
+    return DownscopedGrants(remaining(permissions), nonempty), tuple(whole_roles)
 
 
 def check_roles(roles: Sequence[str], policy: Policy) -> None:
@@ -198,13 +202,14 @@ def check_roles(roles: Sequence[str], policy: Policy) -> None:
     unknown = [role for role in roles if role not in policy.roles]
     if unknown:
         raise PolicyError(
-            f"the policy has no role {join_names(map(ascii, unknown))}; its roles are: {join_names(policy.roles) or 'none'}",
+            f"the policy has no role {join_names(map(ascii, unknown))}; its roles are: "
+            f"{join_names(policy.roles) or 'none'}",
             reason="scope",
         )
 
 
 def encode_claims(claims: Mapping[str, object]) -> bytes:
-    """The claims as they are signed."""
+    """Return the claims as the JSON that is signed."""
     try:
         return json.dumps(claims, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError):

@@ -1,8 +1,7 @@
-"""May a token be narrowed so?
+"""The rules of downscoping, which RFC 8693 leaves to the issuer.
 
-The rules of downscoping (RFC 8693 leaves them to the issuer). A child holds nothing that its parent does not hold,
-for an audience that the parent may reach, and says what it comes from. Each rule is a pure function of what was
-verified; `PolicyError` says which one stands against it.
+A child token holds nothing that its parent does not hold, is for an audience that the parent may reach, and names its
+ancestors. Each rule is a pure function of verified data, and raises `PolicyError` if the request breaks it.
 """
 
 from __future__ import annotations
@@ -23,62 +22,63 @@ _SHOWN: Final = 8
 
 
 class DownscopedGrants(NamedTuple):
-    """What of its parent a child shall hold: direct grants, and what is held through a role alone, by role."""
+    """The grants of a child token: direct ones, and by role those that the parent holds through roles only."""
 
     direct: tuple[str, ...]
     by_role: Mapping[str, tuple[str, ...]]
 
     @property
     def claims(self) -> dict[str, object]:
-        """The claim that says which roles it goes with."""
+        """The claim that holds the grants by role, if there are any."""
         return (
             {ROLE_SCOPE_CLAIM: {role: " ".join(texts) for role, texts in self.by_role.items()}} if self.by_role else {}
         )
 
 
 def join_names(texts: Iterable[str]) -> str:
-    """The first of `texts` for a message, and how many there are besides."""
-    listed = list(texts)
-    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-    return ", ".join(listed[:_SHOWN]) + more
+    """Join the first names of `texts` for a message, and add how many more there are."""
+    names = list(texts)
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def downscope(
-    parent: Permissions, asked: Sequence[str], actor: tuple[str, Permissions] | None = None
+    parent: Permissions, requested: Sequence[str], actor: tuple[str, Permissions] | None = None
 ) -> DownscopedGrants:
-    """What a child that is to hold `asked` takes from its parent.
+    """Return the grants of a child token that requests `requested` from its parent.
 
-    Each is a well-formed permission or pattern, and has to be contained in one grant of the parent, nothing of which
-    was revoked, and in one of the actor's (its name, and what it holds itself).
+    Each is a well-formed permission or pattern. No part of it may be revoked, and it must be contained in one grant of
+    the parent, and in one of the actor's (its name, and what it holds itself).
     """
     direct: list[str] = []
     by_role: dict[str, list[str]] = {}
-    lacking: list[str] = []
-    for text in asked:
-        # INVARIANT: nothing is handed on that one grant of the parent, every ceiling included, does not contain.
+    missing: list[str] = []
+    for text in requested:
+        # INVARIANT: the child holds only what one grant of the parent, within every ceiling, contains.
         holders = parent.grants_containing(text)
         if not holders:
-            lacking.append(text)
+            missing.append(text)
         elif any(grant.role is None for grant in holders):
             direct.append(text)
         else:
-            # Held through roles alone: what is taken from the role later is taken from the child as well.
+            # Held through roles only, so that a later revocation for the role applies to the child too.
             for role in dict.fromkeys(cast(str, grant.role) for grant in holders):
                 by_role.setdefault(role, []).append(text)
-    if lacking:
-        before = parent.with_denials(())
-        taken = [text for text in lacking if before.grants_containing(text)]
+    if missing:
+        without_denials = parent.with_denials(())
+        revoked = [text for text in missing if without_denials.grants_containing(text)]
         raise PolicyError(
-            f"{join_names(taken)} was revoked, as a whole or in part: leave it out, or ask for what is left of it"
-            if taken
-            else f"the token to be narrowed does not hold {join_names(lacking)}: request only what one of its grants contains",
+            f"{join_names(revoked)} was revoked, in whole or in part: leave it out, or request what remains of it"
+            if revoked
+            else f"the token to be narrowed does not hold {join_names(missing)}: "
+            "request only what one of its grants contains",
             reason="scope",
         )
     if actor is not None:
-        beyond = [text for text in asked if actor[1].find_containing(text) is None]
-        if beyond:
+        not_held = [text for text in requested if actor[1].find_containing(text) is None]
+        if not_held:
             raise PolicyError(
-                f"the client {actor[0]} has no grant of its own for {join_names(beyond)}: "
+                f"the client {actor[0]} has no grant of its own for {join_names(not_held)}: "
                 f"add it under [clients.{actor[0]}] in the policy if it should have one",
                 reason="scope",
             )
@@ -86,7 +86,7 @@ def downscope(
 
 
 def find_actor(policy: Policy, name: str | None) -> tuple[str, Permissions] | None:
-    """The client that acts, with what it holds itself; None where nobody does."""
+    """Return the acting client and the permissions that it holds itself; None for no actor."""
     if name is None:
         return None
     client = policy.clients.get(name)
@@ -100,22 +100,22 @@ def find_actor(policy: Policy, name: str | None) -> tuple[str, Permissions] | No
     return name, Permissions.of([*client.grants, *policy.grants(client.roles)])
 
 
-def select_audience(policy: Policy, parents: Sequence[str], asked: str | None, actor: str | None) -> str:
-    """The one audience of the child: one of the parent's, or one that the policy lets such a parent call.
+def select_audience(policy: Policy, parents: Sequence[str], requested: str | None, actor: str | None) -> str:
+    """Return the one audience of the child: one of the parent's, or one that these may call by the policy.
 
-    Where the actor is itself one of the parent's audiences, only that one's `may_call` counts.
+    If the actor is one of the parent's audiences, or an audience of the policy, only its own `may_call` counts.
     """
-    if asked is None:
+    if requested is None:
         if len(parents) == 1:
             return parents[0]
         raise PolicyError(f"the token is for {join_names(parents)}: name one audience", reason="target")
     callers = [actor] if actor is not None and (actor in parents or actor in policy.audiences) else parents
-    if asked in parents or any(
-        asked in policy.audiences[caller].may_call for caller in callers if caller in policy.audiences
+    if requested in parents or any(
+        requested in policy.audiences[caller].may_call for caller in callers if caller in policy.audiences
     ):
-        return asked
+        return requested
     raise PolicyError(
-        f"a token for {join_names(callers)} may not be narrowed to one for {asked!a}: "
+        f"a token for {join_names(callers)} may not be narrowed to one for {requested!a}: "
         "the policy has to allow it by may_call under [audiences]",
         reason="target",
     )
@@ -124,9 +124,9 @@ def select_audience(policy: Policy, parents: Sequence[str], asked: str | None, a
 def lineage_claims(
     parent: AccessToken, claims: Mapping[str, object], *, own: bool, actor: str | None
 ) -> dict[str, object]:
-    """The claims that say what a child of `parent` comes from, and who acts with it.
+    """Return the claims that hold the lineage and the actors of a child of `parent`.
 
-    `own` says that the parent is of the issuer that narrows it.
+    `own` says that the parent was made by the issuer that downscopes it.
     """
     if parent.token_id is None:
         raise PolicyError(
@@ -135,12 +135,12 @@ def lineage_claims(
             reason="lineage",
         )
     before = parent.lineage
-    ids = [*(each for _, each in before.ancestors), parent.token_id] if before else [parent.token_id]
+    ids = [*(token_id for _, token_id in before.ancestors), parent.token_id] if before else [parent.token_id]
     earlier = _earlier_actors(claims.get("act"))
-    # INVARIANT: who acts in another issuer's token is known by that issuer's name for them, and is no client of ours.
-    named_so = earlier if own else [f"{parent.issuer_name}:{name}" for name in earlier]
-    acting = [*([actor] if actor is not None else []), *named_so]
-    if max(len(ids), len(acting)) > MAX_DEPTH:
+    # INVARIANT: an actor in another issuer's token gets that issuer's name as prefix, and is not a client of ours.
+    earlier_names = earlier if own else [f"{parent.issuer_name}:{name}" for name in earlier]
+    actor_names = [*([actor] if actor is not None else []), *earlier_names]
+    if max(len(ids), len(actor_names)) > MAX_DEPTH:
         raise PolicyError(
             f"the token was narrowed {MAX_DEPTH} times already, or has {MAX_DEPTH} actors: "
             "narrow one of the tokens that it was narrowed from",
@@ -148,22 +148,22 @@ def lineage_claims(
         )
     clients = dict.fromkeys((*(before.clients if before else ()), *filter(None, (parent.client,))))
     lineage = {"iat": before.issued_at if before else parent.issued_at, "ids": ids, "clients": list(clients)}
-    found: dict[str, object] = {"lineage": lineage}
+    result: dict[str, object] = {"lineage": lineage}
     nested: dict[str, object] | None = None
-    for name in reversed(acting):
+    for name in reversed(actor_names):
         # RFC 8693, section 4.1: the current actor is the outermost.
         nested = {"sub": name} if nested is None else {"sub": name, "act": nested}
     if nested is not None:
-        found["act"] = nested
+        result["act"] = nested
     if not own:
-        found["sub_id"] = {"format": "iss_sub", "iss": parent.issuer, "sub": parent.subject}
+        result["sub_id"] = {"format": "iss_sub", "iss": parent.issuer, "sub": parent.subject}
     elif "sub_id" in claims:
-        found["sub_id"] = claims["sub_id"]
-    return found
+        result["sub_id"] = claims["sub_id"]
+    return result
 
 
 def _earlier_actors(act: object) -> list[str]:
-    """Who acts with a token already. Of another issuer's actors only their names are kept."""
+    """Return the names of the actors of the parent token."""
     try:
         return list(actors(act))
     except InvalidToken:

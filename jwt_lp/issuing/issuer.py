@@ -1,7 +1,7 @@
-"""How is the smallest sufficient token made?
+"""The issuer: issues, downscopes and renews access tokens.
 
-RFC 9068 says what an access token has in it; nothing else goes in that is not on the audience's list. RFC 8693 says
-what narrowing one for another service is; it never widens.
+A token has the claims of RFC 9068, and others only if the audience's list allows them. Downscoping (RFC 8693) never
+adds permissions.
 """
 
 from __future__ import annotations
@@ -46,26 +46,27 @@ DEFAULT_LIFETIME: Final = 300.0
 _ID_BYTES: Final = 12
 
 Revoked: TypeAlias = Callable[[AccessToken], "RevocationMatch | bool"]
-"""What of a token was revoked: a `RevocationMatch` says it by permission, True is the whole token, False nothing."""
+"""Says what of a token is revoked: True for the whole token, False for nothing, or a `RevocationMatch`."""
 
 
 class Issuer:
-    """Makes access tokens (RFC 9068), and narrower ones of those that it or an issuer it trusts has made.
+    """Issues access tokens (RFC 9068), and downscopes tokens that it or a trusted issuer has made.
 
-    `issuer` is the `iss`; `keys` is a `SigningKey`, or keys that change. `policy` is the catalogue, the roles, the
-    audiences and the clients; without a catalogue every well-formed permission may be issued. `claims` is what a
-    token may be, by audience, in place of what the policy's audiences say; where neither names any, every audience
-    has an hour, 4,096 characters, wildcards and no further claim. `audience` and `client` are those of `issue` where it is not told; `lifetime` is seconds.
-    With `compact`, permissions are written as positions in the catalogue where that is shorter.
+    `issuer` is the `iss`; `keys` is a `SigningKey`, or keys that change. `policy` holds the catalogue, the roles, the
+    audiences and the clients; without a catalogue every well-formed permission may be issued. `claims` replaces the
+    policy's limits for tokens, by audience. If neither names an audience, every audience is allowed, with at most one
+    hour, 4,096 characters, wildcards and no further claim. `audience` and `client` are defaults for `issue`; `lifetime`
+    is seconds. With `compact`, permissions are written as positions in the catalogue where that is shorter.
 
-    `trusts` are other issuers whose tokens may be narrowed; of their claims only those are kept that `copy_claims` of
-    that issuer names. `revoked` says what was revoked of a token, one that is given or one that is to be made: True
-    or False, or a `RevocationMatch`, which says it by permission. Nothing that was revoked is signed; where `revoked` raises
-    or answers neither, nothing is. `clock` gives seconds since the epoch, `randomness` so many random bytes.
+    `trusts` are other issuers whose tokens may be downscoped; of their claims, only those that `copy_claims` of that
+    issuer names are kept. `revoked` is called with each token that is given or is to be made, and says what of it is
+    revoked: True or False for the whole token, or a `RevocationMatch` for single permissions. Nothing that is revoked
+    is signed. If `revoked` raises or returns anything else, nothing is signed. `clock` gives seconds since the epoch;
+    `randomness(n)` gives `n` random bytes.
 
-    `ConfigurationError` for names that could be taken for another issuer's, and for claims that cannot be copied. Every
-    method raises `PolicyError` where the policy does not allow what is asked, with `reason` and a message that
-    names what is at fault and what to do.
+    Raises `ConfigurationError` for names that could be taken for another issuer's, and for claims that cannot be
+    copied. Every method raises `PolicyError` if the policy does not allow the token, with `reason` and a message that
+    names the fault and the remedy.
     """
 
     def __init__(  # noqa: PLR0913 - keywords, each with a default
@@ -91,19 +92,17 @@ class Issuer:
         self._keys = FixedSigningKey(keys) if isinstance(keys, SigningKey) else keys
         self._audience = audience
         self._client = client
-        self._allowed = (
-            dict(claims) if claims else {each.name: ClaimPolicy.of(each) for each in policy.audiences.values()}
-        )
-        _check_copies(trusts, self._allowed.values())
+        self._claim_policies = dict(claims or {item.name: ClaimPolicy.of(item) for item in policy.audiences.values()})
+        _check_copies(trusts, self._claim_policies.values())
         self._lifetime = lifetime
         self._compact = compact and bool(policy.catalogue)
-        self._trusts = {each.issuer: each for each in trusts}
+        self._trusts = {trusted.issuer: trusted for trusted in trusts}
         self._revoked = revoked
         self._clock = clock
         self._randomness = randomness
-        # INVARIANT: a token that is bound to a key is not read here, also where a guard takes it on a gateway's word:
-        # what is made of it would be bound to nothing.
-        unbound = [replace(each, sender_constrained=frozenset()) for each in trusts]
+        # INVARIANT: a token that is bound to a key is refused here, even if a guard accepts it because a gateway checks
+        # the proof. A token made from it would not be bound.
+        unbound = [replace(trusted, sender_constrained=frozenset()) for trusted in trusts]
         self._verifier = Verifier([_own_issuer(issuer, self._keys), *unbound], policy, clock=clock)
 
     @clears_locals
@@ -118,21 +117,21 @@ class Issuer:
         lifetime: float | None = None,
         claims: Mapping[str, object] | None = None,
     ) -> str:
-        """Make a token for `subject` with these permissions and patterns, and these roles of the policy.
+        """Issue a token for `subject` with these permissions and patterns, and these roles of the policy.
 
-        `lifetime` is seconds; left out, it is the issuer's or the audience's longest, whichever is shorter. `claims`
-        are what else shall stand in it, all of them on the audience's list.
+        `lifetime` is seconds; by default, it is the issuer's or the audience's maximum, whichever is shorter. `claims`
+        are additional claims, which must all be on the audience's list.
 
-        What `revoked` says was revoked from the subject, the client or a role is left out, as a guard that knows
-        of it would refuse it; of a role or a pattern, what is left stays. `PolicyError` where nothing is.
+        What `revoked` reports as revoked for the subject, the client or a role is left out; a role or a pattern that is
+        revoked in part is replaced by its remaining permissions. Raises `PolicyError` if nothing remains.
         """
         self._check_names(subject=subject, client=client)
         audience = self._require_text("audience", audience or self._audience)
         client = self._require_text("client", client or self._client)
         allowed = self.claim_policy_for(audience)
-        asked, named_roles = _texts("permissions", permissions), _texts("roles", roles)
-        allowed.check_grants(asked, self.policy, audience)
-        check_roles(named_roles, self.policy)
+        texts, role_names = _texts("permissions", permissions), _texts("roles", roles)
+        allowed.check_grants(texts, self.policy, audience)
+        check_roles(role_names, self.policy)
         extra = dict(claims or {})
         allowed.check_claims(extra, audience)
         body = self._registered_claims(
@@ -141,10 +140,10 @@ class Issuer:
             client,
             allowed.lifetime(lifetime, self._lifetime, audience),
         )
-        held = [*Permissions.of(asked, patterns=True), *self.policy.grants(named_roles)]
-        made = AccessToken(permissions=Permissions.of(held), roles=named_roles, fingerprint="", **self._described(body))
-        kept = self._still_granted(asked, named_roles, {}, self._taken(made), allowed, audience)
-        return self._sign({**body, **kept, **extra}, allowed, audience)
+        grants = Permissions.of([*Permissions.of(texts, patterns=True), *self.policy.grants(role_names)])
+        planned = AccessToken(permissions=grants, roles=role_names, fingerprint="", **self._token_fields(body))
+        grant_claims = self._grant_claims(texts, role_names, {}, self._denials(planned), allowed, audience)
+        return self._sign({**body, **grant_claims, **extra}, allowed, audience)
 
     @clears_locals
     def narrow(
@@ -156,39 +155,40 @@ class Issuer:
         lifetime: float | None = None,
         actor: str | None = None,
     ) -> str:
-        """Make a token that holds `permissions` of `token` and nothing else, and dies no later.
+        """Make a token that holds only `permissions`, which `token` must hold, and expires no later than it.
 
-        `audience` is one of the token's, or one that the policy lets such a one call (`may_call`); left out, the
-        token's own. `actor` is a client of the policy that acts for the subject: the new token holds what both
-        hold. Of other claims those are kept that are on the audience's list; of another issuer's token, those that its
-        `copy_claims` name, under our names. Its subject becomes `NAME:SUBJECT`, by the name that issuer has among
-        `trusts`, and stands as it was in `sub_id`. What was revoked, from whom it was or from whom it shall be, is
-        not held, nor is a pattern that lost a part.
+        `audience` is one of the token's, or one that the policy allows its audience to call (`may_call`); by default,
+        the token's own. `actor` is a client of the policy that acts for the subject; then both the token and the client
+        must hold the permissions. Other claims are kept if they are on the audience's list; of another issuer's
+        token, those that its `copy_claims` name, under our names. Such a token's subject becomes `NAME:SUBJECT`, by
+        the name that its issuer has among `trusts`, and the original subject is written to `sub_id`. A permission that
+        is revoked, for the given token or for the new one, counts as not held, and so does a pattern that is revoked in
+        part.
 
-        `InvalidToken` and `KeysUnavailable` as `verify` raises them.
+        Raises `InvalidToken` and `KeysUnavailable` as `verify` does.
         """
         parent = self.verify(token)
         claims = _claims(parent)
         own = parent.issuer == self.issuer
-        acting = find_actor(self.policy, actor)
+        acting_client = find_actor(self.policy, actor)
         self._check_names(actor=actor, **(_names(parent) if own else {}))
         target = select_audience(self.policy, self.audiences(parent), audience, actor)
         allowed = self.claim_policy_for(target)
-        asked = _texts("permissions", permissions)
-        allowed.check_grants(asked, self.policy, target)
-        denials = self._taken(parent)
-        from_parent = lineage_claims(parent, claims, own=own, actor=actor)
+        requested = _texts("permissions", permissions)
+        allowed.check_grants(requested, self.policy, target)
+        denials = self._denials(parent)
+        lineage = lineage_claims(parent, claims, own=own, actor=actor)
         subject = parent.subject if own else f"{parent.issuer_name}:{parent.subject}"
-        # INVARIANT: a name that another issuer gave is never taken for one of ours.
-        asking = parent.client if own or parent.client is None else f"{parent.issuer_name}:{parent.client}"
-        client = self._require_text("client", actor or asking or self._client)
-        life = allowed.lifetime(lifetime, self._lifetime, target)
-        body = {**self._registered_claims(subject, target, client, life, parent.expires_at), **from_parent}
-        # INVARIANT: what was revoked from whoever the child names, its actor too, is not signed for them.
-        denials += self._taken(replace(parent, fingerprint="", **self._described(body)))
-        taken = downscope(parent.permissions.with_denials(denials), asked, acting)
+        # INVARIANT: another issuer's name for a subject or a client is never taken for one of ours.
+        parent_client = parent.client if own or parent.client is None else f"{parent.issuer_name}:{parent.client}"
+        client = self._require_text("client", actor or parent_client or self._client)
+        seconds = allowed.lifetime(lifetime, self._lifetime, target)
+        body = {**self._registered_claims(subject, target, client, seconds, parent.expires_at), **lineage}
+        # INVARIANT: nothing is signed that is revoked for the new token's subject, client or actors.
+        denials += self._denials(replace(parent, fingerprint="", **self._token_fields(body)))
+        grants = downscope(parent.permissions.with_denials(denials), requested, acting_client)
         return self._sign(
-            {**body, **self._permission_claims(taken.direct), **taken.claims, **self._carried(parent, allowed)},
+            {**body, **self._permission_claims(grants.direct), **grants.claims, **self._copied_claims(parent, allowed)},
             allowed,
             target,
         )
@@ -202,12 +202,12 @@ class Issuer:
         roles: Iterable[str] = (),
         lifetime: float | None = None,
     ) -> str:
-        """Make a new token in place of one of ours that is alive, from what its subject is granted **now**.
+        """Make a new token to replace a valid one of ours, from what its subject is granted **now**.
 
-        `permissions` and `roles` are all that the subject is granted; the new token has of them what the old one
-        had (RFC 6749, section 6), less what `revoked` says was revoked, so that nothing lives on that was taken
-        away; of a role or a pattern that lost a part, what is left. A narrowed token is not renewed: renew the one it
-        comes from.
+        `permissions` and `roles` are all that the subject is granted. The new token has those of them that the old one
+        had (RFC 6749, section 6), without what `revoked` reports as revoked; a role or a pattern that is revoked in
+        part is replaced by its remaining permissions. A downscoped token cannot be renewed: renew the token that it was
+        downscoped from.
         """
         old = self.verify(token)
         if old.issuer != self.issuer or old.lineage is not None:
@@ -217,101 +217,104 @@ class Issuer:
                 reason="lineage",
             )
         self._check_names(**_names(old))
-        denials = self._taken(old)
+        denials = self._denials(old)
         audience = select_audience(self.policy, _audience_values(_claims(old)["aud"]), None, None)
         allowed = self.claim_policy_for(audience)
-        had = self._still(old, _texts("permissions", permissions), _texts("roles", roles))
+        still_granted = self._still_granted(old, _texts("permissions", permissions), _texts("roles", roles))
         body = self._registered_claims(
             old.subject,
             audience,
             self._require_text("client", old.client),
             allowed.lifetime(lifetime, self._lifetime, audience),
         )
-        kept = self._still_granted(*had, denials, allowed, audience)
-        return self._sign({**body, **kept, **self._carried(old, allowed)}, allowed, audience)
+        grant_claims = self._grant_claims(*still_granted, denials, allowed, audience)
+        return self._sign({**body, **grant_claims, **self._copied_claims(old, allowed)}, allowed, audience)
 
-    def _still(
+    def _still_granted(
         self, old: AccessToken, permissions: Sequence[str], roles: Sequence[str]
     ) -> tuple[list[str], list[str], dict[str, list[str]]]:
-        """What a token has that its subject is granted now: direct grants, roles, and what it has of other roles.
+        """Return what a token holds and its subject is still granted: direct grants, whole roles, and parts of roles.
 
-        `PolicyError` for nothing.
+        Raises `PolicyError` if that is nothing.
         """
         check_roles(roles, self.policy)
         granted = Permissions.of([*Permissions.of(permissions, patterns=True), *self.policy.grants(roles)])
-        had = [grant.text for grant in old.permissions if grant.role is None]
-        # What was retired since is left out like what was taken away.
-        kept = [text for text in had if granted.find_containing(text) is not None and self.policy.catalogue_has(text)]
-        kept_roles = [role for role in old.roles if role in roles]
-        # Of a role that had lost a part when the token was made, what was left.
-        through: dict[str, list[str]] = {}
+        held = [grant.text for grant in old.permissions if grant.role is None]
+        # Permissions that were retired since are left out too.
+        direct = [
+            text for text in held if granted.find_containing(text) is not None and self.policy.catalogue_has(text)
+        ]
+        whole_roles = [role for role in old.roles if role in roles]
+        # Of a role that was revoked in part when the token was made, the token holds the rest.
+        by_role: dict[str, list[str]] = {}
         for role, texts in cast("Mapping[str, str]", _claims(old).get(ROLE_SCOPE_CLAIM, {})).items():
             if role in roles and role not in old.roles:
-                confers = Permissions.of(self.policy.roles[role].grants)
-                through[role] = [text for text in texts.split(" ") if confers.find_containing(text) is not None]
-        if any(True for _ in old.permissions) and not (kept or kept_roles or any(through.values())):
+                conferred = Permissions.of(self.policy.roles[role].grants)
+                by_role[role] = [text for text in texts.split(" ") if conferred.find_containing(text) is not None]
+        if any(True for _ in old.permissions) and not (direct or whole_roles or any(by_role.values())):
             raise PolicyError("none of the token's grants is still in force: sign in again", reason="scope")
-        return kept, kept_roles, through
+        return direct, whole_roles, by_role
 
-    def _still_granted(
+    def _grant_claims(
         self,
         permissions: Sequence[str],
         roles: Sequence[str],
-        through: Mapping[str, Sequence[str]],
+        by_role: Mapping[str, Sequence[str]],
         denials: Sequence[Denial],
         allowed: ClaimPolicy,
         audience: str,
     ) -> dict[str, object]:
-        """The claims that hold what is asked for, less what was revoked; `PolicyError` where all of it was."""
-        left, whole = subtract_denials(self.policy, permissions, roles, through, denials)
-        if (permissions or roles or through) and not (left.direct or left.by_role or whole):
+        """Return the claims that hold these grants without the denied ones; raise `PolicyError` if none remains."""
+        remaining, whole_roles = subtract_denials(self.policy, permissions, roles, by_role, denials)
+        if (permissions or roles or by_role) and not (remaining.direct or remaining.by_role or whole_roles):
             raise PolicyError(
                 "all that the token would hold was revoked: see `jwt-lp revocations`, and lift what is needed",
                 reason="revoked",
             )
-        allowed.check_grants(left.direct, self.policy, audience)
-        found = {**self._permission_claims(left.direct), **left.claims}
-        return {**found, "roles": list(whole)} if whole else found
+        allowed.check_grants(remaining.direct, self.policy, audience)
+        claims = {**self._permission_claims(remaining.direct), **remaining.claims}
+        return {**claims, "roles": list(whole_roles)} if whole_roles else claims
 
-    def _carried(self, parent: AccessToken, allowed: ClaimPolicy) -> dict[str, object]:
-        """The claims besides grants that a token takes over from one it is made of."""
+    def _copied_claims(self, parent: AccessToken, allowed: ClaimPolicy) -> dict[str, object]:
+        """Return the claims, other than grants, that a new token copies from the one it is made from."""
         claims = _claims(parent)
         if parent.issuer == self.issuer:
             return {name: claims[name] for name in sorted(allowed.claims - ISSUER_CLAIMS) if name in claims}
-        # INVARIANT: another issuer says nothing in our name that the operator did not say it may.
+        # INVARIANT: a claim of another issuer is copied only if the operator configured it.
         copied = self._trusts[parent.issuer].copy_claims.items()
         return {ours: claims[name] for name, ours in sorted(copied) if ours in allowed.claims and name in claims}
 
     @clears_locals
     def verify(self, token: str) -> AccessToken:
-        """The token as its issuer sees it: ours for any audience, or one of an issuer that is trusted.
+        """Verify a token of this issuer, for any audience, or of a trusted issuer.
 
-        `InvalidToken` for any other, and for one that is bound to a key (`cnf`), `KeysUnavailable` where no keys could be had to tell.
+        Raises `InvalidToken` for any other token, and for one that is bound to a key (`cnf`); `KeysUnavailable` if the
+        keys that are needed cannot be had.
         """
         return self._verifier.verify(token)
 
     def audiences(self, token: AccessToken) -> tuple[str, ...]:
-        """Whom a token that `verify` gave is for."""
+        """Return the audiences of a token that `verify` returned."""
         if token.issuer == self.issuer:
             return _audience_values(_claims(token)["aud"])
         issuer = self._trusts[token.issuer]
-        # INVARIANT: of another issuer's audiences only those count that are known to mean a service of ours.
-        said = _audience_values(issuer.profile.audience_claim(_claims(token))[1])
-        return tuple(sorted((issuer.audience or frozenset()).intersection(said)))
+        # INVARIANT: of another issuer's audiences, only those count that are configured as services of ours.
+        audiences = _audience_values(issuer.profile.audience_claim(_claims(token))[1])
+        return tuple(sorted((issuer.audience or frozenset()).intersection(audiences)))
 
     def jwks(self) -> dict[str, object]:
-        """The key set to publish (RFC 7517, section 5)."""
+        """Return the key set to publish (RFC 7517, section 5)."""
         return self._keys.jwks()
 
     def claim_policy_for(self, audience: str) -> ClaimPolicy:
-        """What a token for `audience` may be; `PolicyError` for one that is not known."""
-        found = self._allowed.get(audience)
-        if found is not None:
-            return found
-        if self._allowed:
+        """Return the claim policy for tokens for `audience`; raise `PolicyError` for an unknown audience."""
+        claim_policy = self._claim_policies.get(audience)
+        if claim_policy is not None:
+            return claim_policy
+        if self._claim_policies:
             raise PolicyError(
-                f"{audience!a} is not an audience that tokens are issued for; the audiences are {join_names(self._allowed)}: "
-                "add it under [audiences] in the policy",
+                f"{audience!a} is not an audience that tokens are issued for; the audiences are "
+                f"{join_names(self._claim_policies)}: add it under [audiences] in the policy",
                 reason="target",
             )
         return ClaimPolicy(wildcards=True)
@@ -320,9 +323,9 @@ class Issuer:
         self, subject: str, audience: str, client: str, lifetime: float, latest: float = math.inf
     ) -> dict[str, object]:
         now = int(self._clock())
-        # INVARIANT: never later than the parent, whatever was asked for.
-        ends = int(min(now + int(lifetime), latest))
-        if ends <= now:
+        # INVARIANT: a token never expires after its parent, whatever was requested.
+        expires_at = int(min(now + int(lifetime), latest))
+        if expires_at <= now:
             raise PolicyError("the token to be narrowed is about to expire: renew it first", reason="lifetime")
         return {
             "iss": self.issuer,
@@ -330,23 +333,23 @@ class Issuer:
             "aud": audience,
             "client_id": client,
             "iat": now,
-            "exp": ends,
+            "exp": expires_at,
             "jti": base64.urlsafe_b64encode(self._randomness(_ID_BYTES)).decode(),
         }
 
     def _permission_claims(self, permissions: Sequence[str]) -> dict[str, object]:
-        """The claims that hold direct grants, in the shorter of both forms."""
+        """Return the claims that hold direct grants, in the shorter of both forms."""
         scope = " ".join(permissions)
         if self._compact:
-            listed = [text for text in permissions if text in self.policy.catalogue]
+            in_catalogue = [text for text in permissions if text in self.policy.catalogue]
             rest = " ".join(text for text in permissions if text not in self.policy.catalogue)
-            compact = self.policy.encode(listed) if listed else ""
-            if listed and len(compact) + len(rest) + len(COMPACT_CLAIM) < len(scope):
+            compact = self.policy.encode(in_catalogue) if in_catalogue else ""
+            if in_catalogue and len(compact) + len(rest) + len(COMPACT_CLAIM) < len(scope):
                 return {COMPACT_CLAIM: compact, **({"scope": rest} if rest else {})}
         return {"scope": scope} if scope else {}
 
-    def _described(self, body: dict[str, Any]) -> dict[str, Any]:
-        """What an `AccessToken` would say of a token of ours with this body, besides its grants."""
+    def _token_fields(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields, other than grants, of an `AccessToken` for a token of ours with this body."""
         return {
             "issuer": self.issuer,
             "issuer_name": self.issuer,
@@ -359,34 +362,34 @@ class Issuer:
             "_claims": body,
         }
 
-    def _taken(self, token: AccessToken) -> tuple[Denial, ...]:
-        """What of a token was revoked; `PolicyError` where all of it was, and where nobody can tell."""
+    def _denials(self, token: AccessToken) -> tuple[Denial, ...]:
+        """Return what of a token is revoked; raise `PolicyError` if all of it is, and if that cannot be determined."""
         if self._revoked is None:
             return ()
         try:
-            said = self._revoked(token)
-        except Exception:  # noqa: BLE001 - whatever went wrong, nobody can say that it was not
-            said = None
-        # INVARIANT: what cannot be asked is refused, and so is an answer that is neither a Standing nor a plain False.
-        if said is False:
+            match = self._revoked(token)
+        except Exception:  # noqa: BLE001 - after any error, the token may be revoked
+            match = None
+        # INVARIANT: an error refuses, and so does an answer that is neither a RevocationMatch nor exactly False.
+        if match is False:
             return ()
-        if isinstance(said, RevocationMatch) and said.cause is None:
-            return said.denials
+        if isinstance(match, RevocationMatch) and match.cause is None:
+            return match.denials
         raise PolicyError(
             "it could not be determined whether the token is revoked: try again"
-            if said is None
+            if match is None
             else "the token was revoked, or all that is issued to its subject or client: sign in again",
-            reason="undecided" if said is None else "revoked",
+            reason="undecided" if match is None else "revoked",
         )
 
-    def _check_names(self, **named_so: object) -> None:
-        """Refuse a name of ours that is how another issuer's subjects and clients are called here."""
-        for what, name in named_so.items():
+    def _check_names(self, **names: object) -> None:
+        """Refuse a name that could be taken for the name of another issuer's subject or client."""
+        for kind, name in names.items():
             if _is_foreign(name, self._trusts.values()):
                 raise PolicyError(
-                    f"the {what} begins with the name of another issuer, whose {what}s are called so here: "
-                    + ("narrow a token of that issuer" if what == "subject" else "give it another name"),
-                    reason="actor" if what == "actor" else "policy",
+                    f"the {kind} begins with the name of another issuer, as only that issuer's {kind}s may: "
+                    + ("narrow a token of that issuer" if kind == "subject" else "give it another name"),
+                    reason="actor" if kind == "actor" else "policy",
                 )
 
     def _sign(self, claims: Mapping[str, object], allowed: ClaimPolicy, audience: str) -> str:
@@ -394,22 +397,22 @@ class Issuer:
         token = self._keys.current.sign_compact(payload, typ="at+jwt")
         if len(token) > allowed.size_limit:
             sizes = {name: len(encode_claims({name: value})) * 4 // 3 for name, value in claims.items()}
-            heaviest = sorted(sizes, key=lambda name: -sizes[name])[:3]
+            largest = sorted(sizes, key=lambda name: -sizes[name])[:3]
             raise PolicyError(
-                f"the token has {len(token)} characters, a token for {audience} {allowed.size_limit} at most; the heaviest "
-                f"claims are {', '.join(f'{name} ({sizes[name]})' for name in heaviest)}: request less, grant permissions "
-                "by a role, or issue compact permissions",
+                f"the token has {len(token)} characters, a token for {audience} {allowed.size_limit} at most; the "
+                f"largest claims are {', '.join(f'{name} ({sizes[name]})' for name in largest)}: request less, grant "
+                "permissions by a role, or issue compact permissions",
                 reason="size",
             )
         return token
 
     @staticmethod
-    def _require_text(what: str, value: str | None) -> str:
-        reason = "target" if what == "audience" else "policy"
+    def _require_text(kind: str, value: str | None) -> str:
+        reason = "target" if kind == "audience" else "policy"
         if value is None:
-            raise PolicyError(f"the token has no {what}: pass {what}=, or configure it on the issuer", reason=reason)
+            raise PolicyError(f"the token has no {kind}: pass {kind}=, or configure it on the issuer", reason=reason)
         if not _is_text(value):
-            raise PolicyError(f"the {what} is not a non-empty string of printable characters", reason=reason)
+            raise PolicyError(f"the {kind} is not a non-empty string of printable characters", reason=reason)
         return value
 
     def __repr__(self) -> str:
@@ -419,13 +422,13 @@ class Issuer:
 def _check(issuer: object, trusts: Sequence[TrustedIssuer], client: object) -> None:
     if not _is_text(issuer):
         raise ConfigurationError("an issuer needs an identifier: the iss of its tokens, usually its https address")
-    if any(each.issuer == issuer for each in trusts):
+    if any(trusted.issuer == issuer for trusted in trusts):
         raise ConfigurationError(f"the issuer {issuer!a} is this one: remove it from trusts")
-    if any(each.own for each in trusts):
-        # Whoever narrowed a token of theirs would be taken for us.
+    if any(trusted.own for trusted in trusts):
+        # Its names and claims would be taken for our own.
         raise ConfigurationError("an issuer among trusts is marked own: only this issuer can be")
-    names = [each.name.lower() for each in trusts]
-    if len({*names}) < len(names) or len({each.issuer for each in trusts}) < len(trusts):
+    names = [trusted.name.lower() for trusted in trusts]
+    if len({*names}) < len(names) or len({trusted.issuer for trusted in trusts}) < len(trusts):
         raise ConfigurationError("two issuers among trusts have one name, or are one: give each a name of its own")
     if any(not name or ":" in name for name in names):
         raise ConfigurationError(
@@ -433,26 +436,28 @@ def _check(issuer: object, trusts: Sequence[TrustedIssuer], client: object) -> N
         )
     if _is_foreign(client, trusts):
         raise ConfigurationError(
-            "the client begins with the name of another issuer, whose clients are called so here: give it another name"
+            "the client begins with the name of another issuer, as only that issuer's clients may: give it another name"
         )
 
 
 def _is_foreign(name: object, trusts: Iterable[TrustedIssuer]) -> bool:
-    """Whether a subject or a client is called as those of another issuer are here, in any case."""
-    return any(str(name).lower().startswith(f"{each.name.lower()}:") for each in trusts)
+    """Return whether a name has the form of another issuer's subjects and clients here, in any case."""
+    return any(str(name).lower().startswith(f"{trusted.name.lower()}:") for trusted in trusts)
 
 
-def _check_copies(trusts: Iterable[TrustedIssuer], allowed: Iterable[ClaimPolicy]) -> None:
-    listed = frozenset[str]().union(*(each.claims for each in allowed))
+def _check_copies(trusts: Iterable[TrustedIssuer], claim_policies: Iterable[ClaimPolicy]) -> None:
+    listed = frozenset[str]().union(*(claim_policy.claims for claim_policy in claim_policies))
     faults = [
-        f"copy_claims of {each.name}: {fault}" for each in trusts for fault in copy_faults(each.copy_claims, listed)
+        f"copy_claims of {trusted.name}: {fault}"
+        for trusted in trusts
+        for fault in copy_faults(trusted.copy_claims, listed)
     ]
     if faults:
         raise ConfigurationError(*faults)
 
 
 def _own_issuer(issuer: str, keys: SigningKeys) -> TrustedIssuer:
-    """The issuer itself, as its own verifier trusts it: for any audience, and for however long it made tokens."""
+    """Return the issuer as its own verifier trusts it: for any audience and any lifetime."""
     own = OwnKeySource(keys)
     return TrustedIssuer(
         name=issuer,
@@ -467,7 +472,7 @@ def _own_issuer(issuer: str, keys: SigningKeys) -> TrustedIssuer:
 
 
 def _check_types(keys: object, policy: object) -> None:
-    """A path is what people pass in place of both."""
+    """Refuse other types, such as a path, and say what to write instead."""
     faults: list[str] = []
     if not callable(getattr(keys, "jwks", None)) and not isinstance(keys, SigningKey):
         faults.append(f"keys is a SigningKey or a KeyRing: write KeyRing({_path(keys, 'signing-keys')})")
@@ -477,31 +482,31 @@ def _check_types(keys: object, policy: object) -> None:
         raise ConfigurationError(*faults)
 
 
-def _path(given: object, usual: str) -> str:
-    return json.dumps(str(given) if isinstance(given, (str, Path)) else usual)
+def _path(value: object, default: str) -> str:
+    return json.dumps(str(value) if isinstance(value, (str, Path)) else default)
 
 
-def _texts(what: str, values: Iterable[str]) -> tuple[str, ...]:
+def _texts(parameter: str, values: Iterable[str]) -> tuple[str, ...]:
     if isinstance(values, str):
-        raise PolicyError(f'{what} is a list: write {what}=["{values}"]', reason="scope")
-    listed = tuple(dict.fromkeys(values))
-    if set(map(type, listed)) - {str}:
-        raise PolicyError(f"{what} is a list of strings", reason="scope")
-    return listed
+        raise PolicyError(f'{parameter} is a list: write {parameter}=["{values}"]', reason="scope")
+    texts = tuple(dict.fromkeys(values))
+    if set(map(type, texts)) - {str}:
+        raise PolicyError(f"{parameter} is a list of strings", reason="scope")
+    return texts
 
 
 def _audience_values(value: object) -> tuple[str, ...]:
-    """An audience claim that was verified, as a list."""
+    """Return a verified audience claim as a tuple."""
     return tuple(map(str, value)) if is_json_array(value) else (str(value),)
 
 
 def _claims(token: AccessToken) -> Mapping[str, object]:
-    """The claims to read from, and not to hand on, so they need not be made read-only first."""
+    """Return the claims without making them read-only, because this module only reads them."""
     return token._claims  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def _names(token: AccessToken) -> dict[str, object]:
-    """The names in a token of ours that are ours to give: none where another issuer made the first of its line."""
+    """Return the names that our issuer gave: none in a token whose first ancestor another issuer made."""
     if token.lineage is not None and token.lineage.subject is not None:
         return {}
     return {"subject": token.subject, "client": token.client}

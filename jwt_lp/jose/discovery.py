@@ -1,6 +1,6 @@
-"""Where does this issuer publish its keys?
+"""Discovery of an issuer's key set address.
 
-Authorization server metadata: OpenID Connect Discovery 1.0, section 4, then RFC 8414, section 3.
+It is part of the authorization server's metadata (OpenID Connect Discovery 1.0, section 4; RFC 8414, section 3).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def metadata_urls(issuer: str, *, discovery: bool | str | None) -> tuple[str, ...]:
-    """Give the addresses to try in order: the one given, or the two that the issuer's identifier implies.
+    """Return the metadata addresses to try, in order: the configured one, or the two derived from the issuer.
 
-    OpenID appends its well-known path to the issuer; RFC 8414 puts its own between host and path.
+    OpenID Connect appends its well-known path to the issuer. RFC 8414 inserts its own between host and path.
     """
     if isinstance(discovery, str):
         return (discovery,)
@@ -34,9 +34,9 @@ def metadata_urls(issuer: str, *, discovery: bool | str | None) -> tuple[str, ..
 def discover(
     urls: Sequence[str], issuer: str, fetch: Callable[[str], FetchedDocument], allow_http_hosts: Collection[str]
 ) -> str:
-    """Give the `jwks_uri` of the first document that can be had and is this issuer's, or raise `FetchError`.
+    """Return the `jwks_uri` of the first document that can be fetched and names this issuer, or raise `FetchError`.
 
-    Refused: a document whose `issuer` is not the same code points (RFC 8414, section 3.3), a `jwks_uri` that
+    Refused are a document whose `issuer` differs in any code point (RFC 8414, section 3.3), a `jwks_uri` that
     `check_url` refuses, and one that leads from https to http.
     """
     problems: list[str] = []
@@ -49,15 +49,15 @@ def discover(
 
 
 def _jwks_uri(url: str, document: dict[str, object], issuer: str, allow_http_hosts: Collection[str]) -> str:
-    # INVARIANT: metadata that names another issuer gives no keys, or one host could speak for all.
+    # INVARIANT: metadata that names another issuer is refused. Otherwise one host could set the keys of any issuer.
     if document.get("issuer") != issuer:
         raise FetchError("its issuer is not exactly the configured one")
-    found = document.get("jwks_uri")
-    if not isinstance(found, str):
+    jwks_uri = document.get("jwks_uri")
+    if not isinstance(jwks_uri, str):
         raise FetchError("it has no jwks_uri")
-    fault = check_url(found, allow_http_hosts)
-    if fault is None and url.startswith("https:") and not found.startswith("https:"):
+    fault = check_url(jwks_uri, allow_http_hosts)
+    if fault is None and url.startswith("https:") and not jwks_uri.startswith("https:"):
         fault = "leads from https to http"
     if fault is not None:
         raise FetchError(f"its jwks_uri {fault}")
-    return found
+    return jwks_uri

@@ -1,8 +1,8 @@
-"""How is a document fetched from an issuer without being hurt?
+"""Bounded fetches of JSON documents from an issuer.
 
-One GET, bounded in time, bytes and reach. Nothing is followed: no redirect, no proxy of the environment, no
-retry. HTTP is urllib3's, one bare connection of it: a pool would bring back what is to be left out. At the
-deadline the line is cut from outside, since no time limit on reads bounds one that drips.
+A fetch is one GET with limits on time, size and addresses. It follows no redirect, uses no proxy of the environment and
+does not retry, so it uses one bare urllib3 connection instead of a pool. A read timeout does not bound a server that
+sends its answer byte by byte, so another thread shuts the socket down at the deadline.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ _MAX_AGE: Final = re.compile(r"(?:^|[\s,])max-age=\"?(\d{1,9})", re.IGNORECASE)
 
 
 class FetchError(JwtLpError):
-    """A document could not be had; the message is for the operator and has no control character in it."""
+    """A document could not be fetched. The message is for the operator and contains no control characters."""
 
     code = "fetch"
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedDocument:
-    """A JSON object as an issuer served it, and for how many seconds it said it stays good (RFC 9111)."""
+    """A JSON object that an issuer served, and its `max-age` in seconds (RFC 9111)."""
 
     document: dict[str, object]
     max_age: float | None
 
 
 def check_url(url: str, allow_http_hosts: Collection[str] = (), *, setting: str = "ALLOW_HTTP_HOSTS") -> str | None:
-    """Say what is wrong with a configured address, or None: https with a host and nothing else odd.
+    """Return what is wrong with a configured address, or None for an https address with a host.
 
-    http is for loopback and for the hosts named in `allow_http_hosts` (names without port); `setting` is what the
-    operator calls that. User names in the address, fragments, white space and characters outside ASCII are refused.
+    http is accepted for loopback and for the hosts in `allow_http_hosts` (names without port); `setting` is the name
+    of that setting. User names in the address, fragments, white space and characters outside ASCII are refused.
     """
     if not _URL.fullmatch(url):
         return "is empty or has white space, control or non-ASCII characters (write host names in punycode)"
@@ -86,8 +86,8 @@ def fetch_json(
 ) -> FetchedDocument:
     """Fetch one JSON object, or raise `FetchError` and nothing else.
 
-    `deadline` bounds everything after name resolution in total, however slowly the other side drips. Refused:
-    an address that `check_url` refuses, any status but 200 (redirects included), a content encoding, more
+    `deadline` is the limit in seconds for everything after name resolution, however slowly the server sends. Refused
+    are an address that `check_url` refuses, any status but 200 (redirects included), a content encoding, more
     than `max_bytes`, and what `read_json` refuses. Certificates are checked against the system's store.
     """
     from urllib3.exceptions import HTTPError
@@ -101,22 +101,22 @@ def fetch_json(
         problem = _problem(error.__cause__ or error, deadline)
     else:
         return FetchedDocument(_document(body), _max_age(cache_control))
-    # Not raised above: as its context the error would keep what it was about, sockets included.
+    # Raised outside the handler: as the context, the library's error would keep its objects alive, sockets included.
     raise FetchError(problem)
 
 
 def import_dependencies() -> None:
-    """Import what a fetch needs, before any thread does.
+    """Import the modules that a fetch needs, before any thread does.
 
-    A child that is forked while another thread imports waits for that import for ever, and its own thread with it.
+    A process forked while another thread is importing a module would wait for that import forever.
     """
-    # `encodings.idna` encodes a name for its look-up.
+    # Name resolution uses `encodings.idna`.
     for name in ("encodings.idna", "urllib3.connection", "urllib3.exceptions"):
         import_module(name)
 
 
 def escape_for_log(text: object) -> str:
-    """Make text from elsewhere fit to be logged: control characters escaped, 200 characters at most."""
+    """Make untrusted text safe to log: control characters escaped, 200 characters at most."""
     return repr(str(text))[1:-1][:200]
 
 
@@ -127,43 +127,43 @@ def _problem(cause: BaseException, deadline: float) -> str:
 
 
 def _get(parts: SplitResult, deadline: float, max_bytes: int, clock: Callable[[], float]) -> tuple[bytes, str]:
-    """Give the body and what Cache-Control says."""
+    """Return the body and the Cache-Control header."""
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     end = clock() + deadline
 
-    def left() -> float:
+    def remaining() -> float:
         seconds = end - clock()
         if seconds <= 0:
             raise TimeoutError
         return seconds
 
-    with closing(_connect([str(address[0]) for *_, address in found], port, left)) as connection:
+    with closing(_connect([str(address[0]) for *_, address in addresses], port, remaining)) as connection:
         raw = connection.sock
-        connection.timeout = left()
+        connection.timeout = remaining()
         raw.settimeout(connection.timeout)
-        # A second handle: the first one is TLS's in a moment, and closed by the client when the answer is read.
+        # A second handle for the shutdown: TLS takes over the first, and the client closes it after the answer.
         with (
-            socket.fromfd(raw.fileno(), raw.family, raw.type) as line,
-            time_limit(connection.timeout, partial(line.shutdown, socket.SHUT_RDWR)),
+            socket.fromfd(raw.fileno(), raw.family, raw.type) as duplicate,
+            time_limit(connection.timeout, partial(duplicate.shutdown, socket.SHUT_RDWR)),
         ):
             if parts.scheme == "https":
                 connection.sock = ssl.create_default_context().wrap_socket(raw, server_hostname=host)
             return _send_request(connection, parts, max_bytes)
 
 
-def _connect(addresses: Sequence[str], port: int, left: Callable[[], float]) -> HTTPConnection:
-    """Connect to the first address that answers; each has its share of the time left.
+def _connect(addresses: Sequence[str], port: int, remaining: Callable[[], float]) -> HTTPConnection:
+    """Connect to the first address that answers; each gets an equal share of the remaining time.
 
-    Not to the name, nor by the client for https: it would allow one limit to every address and to TLS again.
+    The client itself would apply its time limit anew to each address, and again to the TLS handshake.
     """
     from urllib3.connection import HTTPConnection
     from urllib3.exceptions import HTTPError
 
     failure: Exception = OSError("the name has no address")
-    for place, address in enumerate(addresses):
-        connection = HTTPConnection(address, port, timeout=left() / (len(addresses) - place))
+    for index, address in enumerate(addresses):
+        connection = HTTPConnection(address, port, timeout=remaining() / (len(addresses) - index))
         try:
             connection.connect()
         except (OSError, HTTPError) as error:
@@ -204,8 +204,8 @@ def _document(body: bytes) -> dict[str, object]:
 def _max_age(cache_control: str) -> float | None:
     if re.search(r"\bno-(?:store|cache)\b", cache_control, re.IGNORECASE):
         return 0.0
-    found = _MAX_AGE.search(cache_control)
-    return None if found is None else float(found[1])
+    match = _MAX_AGE.search(cache_control)
+    return None if match is None else float(match[1])
 
 
 def _may_use_http(host: str, allowed: Collection[str]) -> bool:

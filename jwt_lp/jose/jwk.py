@@ -1,7 +1,7 @@
-"""Is this key fit to verify with?
+"""Verification keys made from JSON Web Keys (RFC 7517; RFC 7518, section 6; RFC 8037).
 
-Turns one JSON Web Key (RFC 7517, RFC 7518 section 6, RFC 8037) into a value that verifies signatures of
-exactly one algorithm. What is weak, private, ambiguous or not written canonically is refused with a reason.
+A verification key verifies signatures of exactly one algorithm. A JWK that is weak, private, ambiguous or not canonical
+is refused with a reason.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_MEMBER: Final = 4096
 
 
 class _KeyType(NamedTuple):
-    """Which keys an algorithm takes, and how long its signatures are (for RSA the modulus says)."""
+    """The keys that an algorithm takes, and the length of its signatures (0 where it depends on the key)."""
 
     kty: str
     curves: tuple[str, ...]
@@ -58,7 +58,7 @@ SYMMETRIC: Final = frozenset({"HS256", "HS384", "HS512"})
 
 
 class UnusableKey(ConfigurationError):
-    """A key that must not verify anything. `skippable` when it merely was not meant for signatures."""
+    """A key that must not verify anything. `skippable` is True if it is only not meant for signatures."""
 
     def __init__(self, reason: str, *, skippable: bool = False) -> None:
         self.reason = reason
@@ -70,8 +70,8 @@ class UnusableKey(ConfigurationError):
 class VerificationKey:
     """A key and the one algorithm it may be used with (RFC 8725, section 3.1).
 
-    A key on an Edwards curve also answers to its curve's name (RFC 9864): it is the same computation.
-    `thumbprint` compares content and is nothing to show: of a secret it is a keyed digest.
+    A key on an Edwards curve also supports its curve's name as algorithm (RFC 9864), which is the same computation.
+    `thumbprint` is for comparing keys and must not be shown. For a secret it is a keyed digest.
     """
 
     kid: str | None
@@ -84,17 +84,17 @@ class VerificationKey:
     _material: Any
 
     def supports(self, algorithm: str) -> bool:
-        """Tell whether a header's `alg` is this key's algorithm."""
+        """Return whether a header's `alg` is this key's algorithm."""
         return algorithm in self._names
 
     def verify(self, signing_input: bytes, signature: bytes) -> bool:
-        """Tell whether the signature is this key's over these bytes (RFC 7515, section 5.2); never raises."""
+        """Return whether this key made the signature over these bytes (RFC 7515, section 5.2); never raises."""
         if len(signature) != self._signature_length:
             return False
         try:
-            # INVARIANT: the engine comes from the key alone; nothing the token says picks the computation.
+            # INVARIANT: the key alone decides the algorithm; the token does not.
             return self._implementation.verify(signing_input, self._material, signature) is True
-        except Exception:  # noqa: BLE001 - what a library makes of an odd signature is still no signature
+        except Exception:  # noqa: BLE001 - whatever a library raises, the signature is not valid
             return False
 
     def __repr__(self) -> str:
@@ -102,7 +102,7 @@ class VerificationKey:
 
 
 def header_algorithms(algorithms: Collection[str]) -> frozenset[str]:
-    """Give the names a header may use when these are allowed: an Edwards curve has two (RFC 9864)."""
+    """Return the `alg` values that a header may have when these are allowed: Edwards curves have two (RFC 9864)."""
     names = set(algorithms)
     if "EdDSA" in names:
         names |= set(_EDWARDS)
@@ -112,14 +112,14 @@ def header_algorithms(algorithms: Collection[str]) -> frozenset[str]:
 
 
 def load_jwk(jwk: object, algorithms: Collection[str] | None, *, trusted: bool) -> VerificationKey:
-    """Make a verification key of one JWK; `algorithms` are those allowed, None for any we support.
+    """Make a verification key from one JWK; `algorithms` are those allowed, None for all supported ones.
 
-    `trusted` says that the operator wrote the key down: only then may it be a shared secret. Refuses with
-    `UnusableKey`, and nothing else: an algorithm that is missing and not decided by the one that fits, unknown,
-    not allowed or not for this type and curve; RSA outside 2048 to 8192 bits, with an odd-one-out exponent
-    or with the ROCA weakness; a point off its curve; a secret shorter than the hash (RFC 7518, section 3.2)
-    or one that is a public key in disguise; private members; `use` other than `sig` and `key_ops` without
-    `verify` (RFC 7517, sections 4.2 and 4.3); members that are not canonical base64url.
+    `trusted` says that the operator configured the key; only then may it be a shared secret. Raises `UnusableKey`, and
+    nothing else, for: an algorithm that is unknown, not allowed, not for this type and curve, or missing where not
+    exactly one allowed algorithm fits; RSA outside 2048 to 8192 bits, with an unusual exponent or with the ROCA
+    weakness; a point that is not on its curve; a secret shorter than the hash (RFC 7518, section 3.2) or one that is
+    a public key, certificate or JWK; private members; `use` other than `sig`, and `key_ops` without `verify` (RFC 7517,
+    sections 4.2 and 4.3); members that are not canonical base64url.
     """
     if not is_json_object(jwk):
         raise UnusableKey("is not a JSON object")
@@ -235,7 +235,7 @@ def _member_bytes(public: Mapping[str, str], name: str) -> bytes:
 
 
 def _signature_length(key_type: _KeyType, public: Mapping[str, str]) -> int:
-    """Check the numbers of the key, and give the length that every signature of it has."""
+    """Check the numbers of the key, and return the length of its signatures."""
     numbers = {name: _member_bytes(public, name) for name in key_type.members if name != "crv"}
     weakness = None
     length = key_type.signature or _EDWARDS.get(public.get("crv", ""), 0)
@@ -251,20 +251,20 @@ def _signature_length(key_type: _KeyType, public: Mapping[str, str]) -> int:
 
 
 def _material(algorithm: str, public: dict[str, str]) -> Any:
-    engine = _PYJWT_ALGORITHMS[algorithm]
-    with suppress(Exception):  # the libraries raise many types, all of which mean the same here
-        return engine.prepare_key(engine.from_jwk(public))
-    # Raised out here so that no library's exception, which may hold the key, hangs on ours as its context.
+    implementation = _PYJWT_ALGORITHMS[algorithm]
+    with suppress(Exception):  # the libraries raise many types, and all mean the same here
+        return implementation.prepare_key(implementation.from_jwk(public))
+    # Raised outside the handler, so that a library's exception, which may hold the key, is not the error's context.
     raise UnusableKey(f"is not a valid {public['kty']} key: a coordinate, length or number is wrong")
 
 
 def _check_usable(algorithm: str, material: Any, length: int) -> None:
-    """Refuse a key that this build of OpenSSL cannot compute with, while nobody depends on it yet."""
+    """Refuse a key that this build of OpenSSL cannot compute with, by verifying a signature that must be invalid."""
     try:
-        answer = _PYJWT_ALGORITHMS[algorithm].verify(b"", material, bytes(length))
+        verified = _PYJWT_ALGORITHMS[algorithm].verify(b"", material, bytes(length))
     except Exception:  # noqa: BLE001 - see _material
-        answer = True
-    if answer:
+        verified = True
+    if verified:
         raise UnusableKey(f"cannot be used for {algorithm} by this machine's OpenSSL")
 
 

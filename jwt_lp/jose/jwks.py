@@ -1,7 +1,6 @@
-"""Which keys does this document give us?
+"""Key sets (RFC 7517, section 5), and static keys from the configuration.
 
-A JWK Set (RFC 7517, section 5) becomes an immutable `KeySet`. What the operator wrote down is refused whole
-for any fault; what an issuer published loses the faulty members and keeps the rest.
+Any fault in a configured set is an error. In a set that an issuer publishes, only the faulty keys are left out.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ MAX_CANDIDATES: Final = 3
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class KeySet:
-    """Keys under their names. `generation` changes when, and only when, the content does."""
+    """An immutable set of keys. `generation` changes if, and only if, the content changes."""
 
     generation: int
     keys: tuple[VerificationKey, ...]
@@ -32,19 +31,19 @@ class KeySet:
 
     @classmethod
     def of(cls, keys: Sequence[VerificationKey], generation: int = 1) -> KeySet:
-        """Arrange keys in the order given."""
-        named: dict[str | None, tuple[VerificationKey, ...]] = {}
+        """Make a set of keys, in the order given."""
+        by_kid: dict[str | None, tuple[VerificationKey, ...]] = {}
         for key in keys:
-            named[key.kid] = (*named.get(key.kid, ()), key)
-        return cls(generation, tuple(keys), named)
+            by_kid[key.kid] = (*by_kid.get(key.kid, ()), key)
+        return cls(generation, tuple(keys), by_kid)
 
     def find(self, kid: str | None, algorithm: str) -> tuple[VerificationKey, ...]:
-        """Give the keys to try, three at most; none when the name is unknown or the algorithm another.
+        """Return the keys to try, at most three; none for an unknown `kid` or another algorithm.
 
-        Without a `kid` only the one key that fits is given, and none when there are several (RFC 7515,
-        section 4.1.4 leaves the choice open; guessing is refused). A set of one unnamed key serves any name.
+        Without a `kid`, exactly one key must fit; if several do, none is returned (RFC 7515, section 4.1.4 leaves the
+        choice open, and this library does not guess). A set of one key without `kid` serves any `kid`.
         """
-        # INVARIANT: a key is never given for an algorithm other than its own.
+        # INVARIANT: a key is never returned for an algorithm other than its own.
         named = self._by_kid.get(kid) if kid is not None else None
         if named is not None and len(named) == 1 and named[0].supports(algorithm):
             return named
@@ -54,12 +53,12 @@ class KeySet:
         return fitting[:MAX_CANDIDATES]
 
     def knows(self, kid: str | None) -> bool:
-        """Tell whether asking the issuer again could not bring a key of this name that is not here."""
+        """Return whether this set has a key for `kid`, so that fetching it again cannot add an unknown one."""
         return kid is None or bool(self._candidates(kid))
 
     @property
     def content(self) -> frozenset[tuple[str | None, str, str]]:
-        """What makes two sets the same: names, algorithms and the keys' own digests."""
+        """The names, algorithms and digests of the keys; two sets are the same if these are equal."""
         return frozenset((key.kid, key.algorithm, key.thumbprint) for key in self.keys)
 
     def _candidates(self, kid: str | None) -> tuple[VerificationKey, ...]:
@@ -76,7 +75,10 @@ class KeySet:
 
 @dataclass(frozen=True, slots=True)
 class KeysStatus:
-    """How a source stands: for readiness. `loaded` is False again when the last good set is too old to be used."""
+    """The state of a key source, for readiness checks.
+
+    `loaded` is False before the first good set, and again when the last good set is too old to be used.
+    """
 
     loaded: bool
     keys: int
@@ -85,39 +87,40 @@ class KeysStatus:
 
 
 class KeySource(Protocol):
-    """What the verifier asks for keys."""
+    """A source of verification keys."""
 
     @property
     def generation(self) -> int:
-        """A number that changes when, and only when, the keys do."""
+        """A number that changes if, and only if, the keys change."""
         ...
 
     def find(
         self, kid: str | None, algorithm: str, *, wait: bool = True, age: float = 0.0
     ) -> tuple[VerificationKey, ...]:
-        """Give the keys to try, or none for an unknown name; `KeysUnavailable` when that cannot be said.
+        """Return the keys to try, or none for an unknown `kid`; raise `KeysUnavailable` if that cannot be decided.
 
-        `age` is the seconds since the token was signed, as far as it says so itself. A key that is not in a set which
-        was fetched after that is unknown; in an older set it may be missing. With `wait=False` it raises `KeysPending` where it would have waited.
+        `age` is the number of seconds since the token was signed, by its own `iat`. A `kid` that is missing from a set
+        fetched later than that is unknown; an older set may not have the key yet. With `wait=False` it raises
+        `KeysPending` where it would have waited.
         """
         ...
 
     def usable_for(self) -> float:
-        """For how many more seconds the keys held now may be used if none are fetched."""
+        """Return for how many more seconds the current keys may be used without another fetch."""
         ...
 
     def start(self, worker: Worker) -> None:
-        """Hand over whatever has to be done in the background."""
+        """Schedule the background work, if there is any, on `worker`."""
         ...
 
     def status(self) -> KeysStatus:
-        """Say how the source stands."""
+        """Return the state of the source."""
         ...
 
 
 @final
 class StaticKeys:
-    """Keys that the operator wrote down: complete, fit and of one kind, or refused at start."""
+    """Keys from the configuration. Any fault is an error at start."""
 
     def __init__(self, keys: KeySet) -> None:
         self._keys = keys
@@ -125,12 +128,12 @@ class StaticKeys:
     @classmethod
     @clears_locals
     def from_jwks(cls, jwks: Mapping[str, object], algorithms: Collection[str] | None = None) -> StaticKeys:
-        """Read a JWK Set or a single JWK; `ConfigurationError` lists every fault."""
+        """Read a JWK Set or a single JWK; raise `ConfigurationError` with every fault."""
         return cls(read_configured_jwks(jwks, algorithms))
 
     @property
     def generation(self) -> int:
-        """Always the same."""
+        """A constant, because the keys never change."""
         return self._keys.generation
 
     def find(
@@ -141,18 +144,18 @@ class StaticKeys:
         wait: bool = True,  # noqa: ARG002
         age: float = 0.0,  # noqa: ARG002
     ) -> tuple[VerificationKey, ...]:
-        """Give the keys to try, or none; never waits and never raises."""
+        """Return the keys to try, or none; never wait and never raise."""
         return self._keys.find(kid, algorithm)
 
     def usable_for(self) -> float:
-        """For ever."""
+        """Return infinity, because the keys do not expire."""
         return math.inf
 
     def start(self, worker: Worker) -> None:
-        """Nothing has to be done in the background."""
+        """Do nothing: there is no background work."""
 
     def status(self) -> KeysStatus:
-        """Loaded, and of no age that would matter."""
+        """Return that the keys are loaded; their age does not matter."""
         return KeysStatus(loaded=True, keys=len(self._keys.keys), age_seconds=None, last_error=None)
 
     def __repr__(self) -> str:
@@ -160,29 +163,23 @@ class StaticKeys:
 
 
 def algorithm_faults(algorithms: Collection[str]) -> list[str]:
-    """Say which configured algorithms are none of ours, and whether there are any at all."""
+    """Return the faults of a list of configured algorithms: not a list, empty, or with unknown names."""
     if isinstance(algorithms, str):
         return ["algorithms is one string: write a list"]
     if not algorithms:
         return ["algorithms is empty: name those that the issuer signs with"]
-    known = ", ".join(sorted(ALGORITHMS))
-    return [f"algorithm {name!r} is unknown: one of {known}" for name in algorithms if name not in ALGORITHMS]
+    supported = ", ".join(sorted(ALGORITHMS))
+    return [f"algorithm {name!r} is unknown: one of {supported}" for name in algorithms if name not in ALGORITHMS]
 
 
 def read_configured_jwks(jwks: Mapping[str, object], algorithms: Collection[str] | None) -> KeySet:
-    """Read a set, or a single JWK, that the operator wrote down.
+    """Read a set, or a single JWK, from the configuration.
 
-    Raises `ConfigurationError` with every fault: any unfit key, a `kid` used twice, shared secrets beside
-    public keys, or no key to verify with. Keys for encryption (`use`, `key_ops`) are passed over.
+    Raises `ConfigurationError` with every fault: an unusable key, a `kid` used twice, shared secrets together with
+    public keys, or no key to verify with. Keys for encryption (`use`, `key_ops`) are skipped.
     """
     faults = [] if algorithms is None else algorithm_faults(algorithms)
-    keys: list[VerificationKey] = []
-    for place, member in enumerate(_members(jwks, faults)):
-        try:
-            keys.append(load_jwk(member, algorithms, trusted=True))
-        except UnusableKey as unfit:
-            if not unfit.skippable:
-                faults.append(f"{_label(place, member)} {unfit.reason}")
+    keys = _load_keys(_members(jwks, faults), algorithms, faults, trusted=True)
     faults += _set_faults(keys)
     if not keys and not faults:
         faults.append("the key set has no key to verify signatures with")
@@ -194,15 +191,9 @@ def read_configured_jwks(jwks: Mapping[str, object], algorithms: Collection[str]
 def read_published_jwks(
     document: Mapping[str, object], algorithms: Collection[str]
 ) -> tuple[list[VerificationKey], tuple[str, ...]]:
-    """Read a set that an issuer published: the keys that are fit, and what is wrong with the others."""
+    """Read a set that an issuer published; return the usable keys, and what is wrong with the others."""
     faults: list[str] = []
-    keys: list[VerificationKey] = []
-    for place, member in enumerate(_members(document, faults, single=False)):
-        try:
-            keys.append(load_jwk(member, algorithms, trusted=False))
-        except UnusableKey as unfit:
-            if not unfit.skippable:
-                faults.append(f"{_label(place, member)} {unfit.reason}")
+    keys = _load_keys(_members(document, faults, single=False), algorithms, faults, trusted=False)
     return keys, tuple(faults)
 
 
@@ -222,16 +213,29 @@ def _members(jwks: object, faults: list[str], *, single: bool = True) -> Sequenc
     return members
 
 
+def _load_keys(
+    members: Sequence[object], algorithms: Collection[str] | None, faults: list[str], *, trusted: bool
+) -> list[VerificationKey]:
+    keys: list[VerificationKey] = []
+    for index, member in enumerate(members):
+        try:
+            keys.append(load_jwk(member, algorithms, trusted=trusted))
+        except UnusableKey as error:
+            if not error.skippable:
+                faults.append(f"{_label(index, member)} {error.reason}")
+    return keys
+
+
 def _set_faults(keys: Sequence[VerificationKey]) -> list[str]:
     faults: list[str] = []
     names = [key.kid for key in keys if key.kid is not None]
     faults += [f"kid {name!r} is used twice" for name in sorted(set(names)) if names.count(name) > 1]
-    # INVARIANT: no issuer has both kinds, or a public key could be offered as the secret (RFC 8725, 2.1).
+    # INVARIANT: no issuer has both kinds. Otherwise a public key could be used as a shared secret (RFC 8725, 2.1).
     if len({key.symmetric for key in keys}) > 1:
         faults.append("the key set mixes shared secrets with public keys: give them to two issuers")
     return faults
 
 
-def _label(place: int, member: object) -> str:
+def _label(index: int, member: object) -> str:
     kid = member.get("kid") if is_json_object(member) else None
-    return f"key {place}" + (f" (kid {kid[:64]!r})" if isinstance(kid, str) else "")
+    return f"key {index}" + (f" (kid {kid[:64]!r})" if isinstance(kid, str) else "")

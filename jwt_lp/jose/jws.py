@@ -1,7 +1,7 @@
-"""Is this a well-formed compact JWS?
+"""Strict parsing of compact JWS (RFC 7515, section 7.1) and of JSON.
 
-The one reader of tokens (RFC 7515, section 7.1). It decides on form alone, before any key is looked up and
-before any cryptography, and it is stricter than the RFC where leniency has cost others an advisory.
+Every token is parsed here, before any key is looked up and before any cryptography. The parser is stricter than the RFC
+where leniency has led to security advisories elsewhere.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SEGMENTS: Final = 3
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _LETTERS: Final = _ALPHABET + b"."
 _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
-# By length modulo four: which last characters are canonical, and what the standard decoder wants appended.
+# By length modulo four: the canonical last characters, and the padding that the standard decoder needs.
 _TAILS: Final = ((_ALPHABET, b""), (b"", b""), (b"AQgw", b"=="), (b"AEIMQUYcgkosw048", b"="))
 _FORBIDDEN_HEADERS: Final = frozenset({"crit", "b64", "zip", "enc", "jwk", "jku", "x5u", "x5c"})
 _BLANKS: Final = " \t\n\r"
@@ -38,7 +38,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class CompactJws(NamedTuple):
-    """A compact JWS taken apart. Its signature has not been checked: nothing in it may be believed yet."""
+    """The parts of a compact JWS. Its signature is not verified, so nothing in it may be trusted yet."""
 
     header: Mapping[str, object]
     payload: bytes
@@ -52,31 +52,31 @@ class CompactJws(NamedTuple):
 
 
 def parse_compact(token: object) -> CompactJws:
-    """Take a compact JWS apart (RFC 7515, sections 4 and 7.1; RFC 8725, sections 3.1, 3.7 and 3.10).
+    """Parse a compact JWS (RFC 7515, sections 4 and 7.1; RFC 8725, sections 3.1, 3.7 and 3.10).
 
-    Refuses with `InvalidToken`, and nothing else, whatever the object is: no str, more than 16 KiB, a header
-    over 4 KiB, other than three segments, a character outside `[A-Za-z0-9_-]`, base64url that is padded or
-    not canonical, an empty signature, a header that `read_json` refuses, `alg` that is no str, `kid` that is
-    no str of at most 256 bytes without control characters, `typ` or `cty` that is no str, a nested JWT
-    (`cty`), and any of `crit b64 zip enc jwk jku x5u x5c` (no extension is understood, no key is taken from
+    Raises `InvalidToken`, and nothing else, for any object that is not a str, more than 16 KiB, a header over
+    4 KiB, other than three segments, a character outside `[A-Za-z0-9_-]`, base64url that is padded or
+    not canonical, an empty signature, a header that `read_json` refuses, an `alg` that is not a str, a `kid` that is
+    not a str of at most 256 bytes without control characters, a `typ` or `cty` that is not a str, a nested JWT
+    (`cty`), and any of `crit b64 zip enc jwk jku x5u x5c` (extensions are not supported, and keys are never taken from
     a token).
     """
     try:
         return _parse(token)
     except InvalidToken as refusal:
         cause, detail = refusal.cause, refusal.detail
-    # INVARIANT: raised outside the handler and without the argument, so that neither a context nor a frame's
-    # locals of ours keep the token for whoever renders the traceback.
+    # INVARIANT: raised outside the handler and after `del`, so that no traceback shows the token, neither through
+    # the error's context nor through the locals of this frame.
     del token
     raise InvalidToken(cause, detail)
 
 
 def read_json(data: bytes, what: str) -> dict[str, object]:
-    """Read one JSON object (RFC 8259) strictly; `what` names it in the refusal.
+    """Read one JSON object (RFC 8259) strictly; `what` names it in the error.
 
-    Refuses with `InvalidToken`: other than UTF-8, a BOM, duplicate members at any depth, NaN, Infinity and
+    Raises `InvalidToken` for text that is not UTF-8, a BOM, duplicate members at any depth, NaN, Infinity and
     numbers beyond a double, numbers written with more than 64 characters, lone surrogates even as escapes,
-    nesting deeper than 32, more than 1,000 objects and lists, and any other value than an object.
+    nesting deeper than 32, more than 1,000 objects and lists, and any value other than an object.
     """
     try:
         return _parse_json(data)
@@ -84,20 +84,20 @@ def read_json(data: bytes, what: str) -> dict[str, object]:
         detail = f"the {what} {fault}"
     except (ValueError, RecursionError):
         detail = f"the {what} is not JSON in UTF-8"
-    # INVARIANT: a JSONDecodeError or UnicodeDecodeError holds the document; it must not become our context.
+    # INVARIANT: a JSONDecodeError or UnicodeDecodeError holds the document, so it must not become the error's context.
     del data
     raise InvalidToken("malformed", detail)
 
 
 def decode_base64url(segment: bytes) -> bytes | None:
-    """Decode unpadded base64url (RFC 7515, section 2), or answer None unless it is the one canonical form."""
+    """Decode unpadded base64url (RFC 7515, section 2); return None unless it is in the one canonical form."""
     if segment.translate(None, _ALPHABET):
         return None
     return _decode(segment)
 
 
 def kid_fault(kid: str) -> str | None:
-    """Say what is wrong with a key's name: more than 256 bytes or a control character."""
+    """Return what is wrong with a key's name (more than 256 bytes, or a control character), or None."""
     if len(kid) > MAX_KID or len(kid.encode("utf-8", "surrogatepass")) > MAX_KID:
         return f"kid is longer than {MAX_KID} bytes"
     if _CONTROL.search(kid):
@@ -105,12 +105,13 @@ def kid_fault(kid: str) -> str | None:
     return None
 
 
-def fingerprint(token: str, most: int = MAX_TOKEN) -> str:
-    """Give the first 12 hex digits of the SHA-256: the only thing of a token that may be shown.
+def fingerprint(token: str, max_length: int = MAX_TOKEN) -> str:
+    """Return the first 12 hex digits of the SHA-256, the only part of a token that may be shown.
 
-    "" for one of more than `most` characters: it is never read, and to hash it would cost what its sender chose.
+    Returns "" for more than `max_length` characters. Such a token is never read, and its sender would choose the cost
+    of hashing it.
     """
-    if len(token) > most:
+    if len(token) > max_length:
         return ""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
@@ -123,7 +124,7 @@ def _parse(token: object) -> CompactJws:
     if not token.isascii():
         raise InvalidToken("malformed", "the token has a character outside ASCII")
     raw = token.encode("ascii")
-    # INVARIANT: checked on the raw bytes before any decoding; binascii would skip what it does not know.
+    # INVARIANT: checked on the raw bytes before any decoding, because binascii skips characters that it does not know.
     if raw.translate(None, _LETTERS):
         raise InvalidToken("malformed", "the token has a character outside A-Z a-z 0-9 - _ .")
     head, body, signature = _segments(raw)
@@ -140,7 +141,7 @@ def _parse(token: object) -> CompactJws:
 
 @lru_cache(maxsize=64)
 def _header(segment: bytes) -> tuple[Mapping[str, object], str, str | None]:
-    """Read a header once: an issuer's tokens have the same one, key after key. Only good ones are kept."""
+    """Read a header. Results are cached, because all tokens of one key have the same header; faulty ones are not."""
     header = read_json(_decode_segment(segment, "header"), "header")
     algorithm, kid = _check_header(header)
     return MappingProxyType(header), algorithm, kid
@@ -167,9 +168,9 @@ def _decode_segment(segment: bytes, what: str) -> bytes:
 
 
 def _decode(segment: bytes) -> bytes | None:
-    """Decode what is known to be of the alphabet."""
+    """Decode a segment whose characters are already checked."""
     last, padding = _TAILS[len(segment) & 3]
-    # INVARIANT: the last character has no bits that decoding would drop, so no two texts mean the same bytes.
+    # INVARIANT: the last character has no bits that decoding drops, so no two texts decode to the same bytes.
     if segment and segment[-1] not in last:
         return None
     return binascii.a2b_base64(segment.translate(_TO_STANDARD) + padding)
@@ -208,11 +209,12 @@ def _check_kid(kid: object) -> str:
 
 
 class _NotStrictJson(Exception):
-    """JSON that a lenient reader would take."""
+    """JSON that a lenient parser would accept."""
 
 
 def _parse_json(data: bytes) -> dict[str, object]:
-    # INVARIANT: measured before it is parsed: the C scanner recurses, and a raised recursion limit lets it crash.
+    # INVARIANT: nesting is measured before parsing. The C scanner recurses, and crashes if the application raised the
+    # recursion limit.
     fault = nesting_fault(data)
     if fault is not None:
         raise _NotStrictJson(fault)

@@ -1,7 +1,7 @@
-"""What does the folder of our signing keys hold?
+"""The folder of signing keys: its files, and atomic changes to them.
 
-`ring.json` says which keys there are, since when and until when, with their public halves. The private halves of
-those that sign, now or next, are files of their own. Every change is one rename of `ring.json`.
+`ring.json` lists the keys with their dates and public keys. The current and the next keys each have a file with the
+private key. Every change takes effect by one rename of `ring.json`.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _LAST_DATE: Final = 1e11
 
 @dataclass(frozen=True, slots=True)
 class RingKey:
-    """A key as everybody may see it. Times are seconds since the epoch.
+    """The public part of a signing key. Times are seconds since the epoch.
 
-    `published` is when it was made, `signs` since when it signs, `retired` since when it does not any more, and
-    `until` the end of its last token's life.
+    `published` is when the key was made, `signs` when it started to sign, `retired` when it stopped, and `until` when
+    its last token expires.
     """
 
     kid: str
@@ -52,46 +52,46 @@ class RingKey:
     until: float | None = None
 
     def state(self, now: float) -> KeyState:
-        """What it is at that time."""
+        """Return the state of the key at that time."""
         if self.until is not None:
             return "retired" if now < self.until else "dead"
         return "next" if self.signs is None else "current"
 
     @property
     def since(self) -> float:
-        """Since when it is what it is; a dead one, since when it is retired."""
-        return next(each for each in (self.retired, self.signs, self.published) if each is not None)
+        """When the key entered its state; for a dead key, when it was retired."""
+        return next(time for time in (self.retired, self.signs, self.published) if time is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """The keys, and the longest life in seconds that a token of theirs may have."""
+    """The signing keys, and the longest lifetime of their tokens in seconds."""
 
     keys: tuple[RingKey, ...] = ()
     lifetime: float = LIFETIME
 
     @property
     def signing(self) -> tuple[RingKey, ...]:
-        """The key that signs: one, and none only while the ring is changed."""
+        """The key that signs: exactly one, or none while the ring is being changed."""
         return tuple(key for key in self.keys if key.signs is not None and key.until is None)
 
     @property
     def current(self) -> RingKey:
-        """The key that signs; only where there is one."""
+        """The key that signs; there must be one."""
         return self.signing[0]
 
     @property
     def next_keys(self) -> tuple[RingKey, ...]:
-        """Those that sign next, the one that was published first in front."""
+        """The keys that sign next, in the order in which they were published."""
         return tuple(sorted((key for key in self.keys if key.signs is None), key=lambda key: (key.published, key.kid)))
 
     def in_order(self) -> tuple[RingKey, ...]:
-        """The current one first, then those that sign next, then the retired ones, the latest in front."""
+        """Return the current key, then the next keys, then the retired ones from the latest to the earliest."""
         past = sorted((key for key in self.keys if key.until is not None), key=lambda key: (-key.since, key.kid))
         return (*self.signing, *self.next_keys, *past)
 
     def published(self, now: float) -> tuple[RingKey, ...]:
-        """Those to publish at that time, in order."""
+        """Return the keys to publish at that time, in order."""
         return tuple(key for key in self.in_order() if key.state(now) != "dead")
 
 
@@ -99,7 +99,7 @@ RingEdit = Callable[[Ring], tuple[Ring, Sequence[SigningKey]]]
 
 
 def read_ring(folder: Path) -> Ring:
-    """What `ring.json` says; `ConfigurationError` with the remedy where there is none or it is not as we left it."""
+    """Read `ring.json`; raise `ConfigurationError`, which says what to do, if it is missing or malformed."""
     path = folder / _RING
     with suppress(FileNotFoundError, NotADirectoryError):
         ring = _parse_ring(_read_document(path))
@@ -111,41 +111,42 @@ def read_ring(folder: Path) -> Ring:
 
 @clears_locals
 def read_private(folder: Path, key: RingKey) -> SigningKey:
-    """The private half of a key of the ring; `ConfigurationError` where it cannot be had or is another's."""
-    path = folder / _file(key.kid)
+    """Read the private key of a key of the ring; raise `ConfigurationError` if it is missing or does not match."""
+    path = folder / _file_name(key.kid)
     try:
-        found = SigningKey.from_jwk(_read_document(path))
+        signing_key = SigningKey.from_jwk(_read_document(path))
     except FileNotFoundError:
         raise ConfigurationError(f"{path} is missing: restore it, or retire the key {key.kid}") from None
-    # INVARIANT: nothing is signed with a key that is not published as it is.
-    if found.public_jwk() != key.public:
+    # INVARIANT: a key signs only if exactly its public key is published.
+    if signing_key.public_jwk() != key.public:
         raise ConfigurationError(f"{path} holds a different key than {folder / _RING} says: restore both")
-    return found
+    return signing_key
 
 
 @clears_locals
-def change_ring(folder: Path, edit: RingEdit, *, make: bool = False) -> Ring:
-    """Put what `edit` makes of the ring, and its new keys, in the folder; the folder itself only with `make`.
+def change_ring(folder: Path, edit: RingEdit, *, create: bool = False) -> Ring:
+    """Write the ring that `edit` returns, and its new keys, to the folder; make the folder only with `create`.
 
-    `PolicyError` while another process changes it, `ConfigurationError` where it cannot be written or is no ring's.
+    Raises `PolicyError` while another process changes it, and `ConfigurationError` if it cannot be written or is not a
+    folder of signing keys.
     """
     try:
-        if make:
+        if create:
             _prepare_folder(folder)
         else:
             read_ring(folder)
         with _lock_folder(folder):
-            # Read again: it was another's to change until now.
+            # Read under the lock: another process may have changed it until now.
             before = Ring() if _is_empty(folder) else read_ring(folder)
-            after, made = edit(before)
+            after, new_keys = edit(before)
             document = _to_document(after)
             if _parse_ring(document) is None:
                 raise ConfigurationError(
                     "a time is out of range: pass a positive number of seconds, and check the clock"
                 )
-            for key in made:
-                _write(folder / _file(key.kid), key.private_jwk())
-            # Before it counts: what cannot sign is not made the current key.
+            for key in new_keys:
+                _write(folder / _file_name(key.kid), key.private_jwk())
+            # Checked before the change takes effect, so that a key that cannot sign never becomes the current one.
             read_private(folder, after.current)
             _write(folder / _RING, document)
             _remove_stale_files(folder, after)
@@ -154,18 +155,18 @@ def change_ring(folder: Path, edit: RingEdit, *, make: bool = False) -> Ring:
         raise ConfigurationError(f"the signing keys in {folder} cannot be changed: {error.strerror}") from None
 
 
-def _file(kid: str) -> str:
+def _file_name(kid: str) -> str:
     return f"key-{kid}.json"
 
 
 def _read_document(path: Path) -> object:
-    """The JSON in a file that is its owner's alone; None where it is not JSON. `FileNotFoundError` as it comes."""
+    """Read the JSON in a file that only its owner can read; None if it is not JSON. `FileNotFoundError` passes."""
     try:
         with path.open(encoding="utf-8") as file:
             if os.fstat(file.fileno()).st_mode & 0o077:
                 raise ConfigurationError(f"{path} can be read by others: chmod -R go-rwx {path.parent}")
-            above = path.parent.stat().st_mode
-            if above & 0o022 and not above & stat.S_ISVTX:
+            folder_mode = path.parent.stat().st_mode
+            if folder_mode & 0o022 and not folder_mode & stat.S_ISVTX:
                 raise ConfigurationError(f"{path.parent} can be changed by others: chmod -R go-rwx {path.parent}")
             return json.load(file)
     except (FileNotFoundError, NotADirectoryError):
@@ -174,19 +175,18 @@ def _read_document(path: Path) -> object:
         reason = error.strerror
     except (ValueError, RecursionError):
         return None
-    # Raised out here, where no exception that holds the text is its context.
+    # Raised outside the handler, so that an exception that holds the text is not the error's context.
     raise ConfigurationError(f"{path} cannot be read: {reason}")
 
 
 def _parse_ring(document: object) -> Ring | None:
     members = dict(document) if is_json_object(document) else {}
-    listed, lifetime = members.get("keys"), members.get("lifetime")
-    if members.get("version") != _VERSION or not is_json_array(listed) or not _is_time(lifetime):
+    entries, lifetime = members.get("keys"), members.get("lifetime")
+    if members.get("version") != _VERSION or not is_json_array(entries) or not _is_time(lifetime):
         return None
-    keys = [_parse_key(member) for member in listed]
-    found = tuple(key for key in keys if key is not None)
-    ring = Ring(found, lifetime)
-    return ring if len({key.kid for key in found}) == len(keys) and len(ring.signing) == 1 else None
+    keys = tuple(key for key in map(_parse_key, entries) if key is not None)
+    ring = Ring(keys, lifetime)
+    return ring if len({key.kid for key in keys}) == len(entries) and len(ring.signing) == 1 else None
 
 
 def _parse_key(member: object) -> RingKey | None:
@@ -196,15 +196,15 @@ def _parse_key(member: object) -> RingKey | None:
         key = load_jwk(public, None, trusted=False)
     except UnusableKey:
         return None
-    # INVARIANT: the name becomes that of a file.
-    if not is_json_object(public) or key.kid is None or _KEY.fullmatch(_file(key.kid)) is None:
+    # INVARIANT: the kid becomes a file name, so only our own form is accepted.
+    if not is_json_object(public) or key.kid is None or _KEY.fullmatch(_file_name(key.kid)) is None:
         return None
-    times = [members.get(name) for name in ("published", "signs", "retired", "until")]
-    published, signs, retired, until = [each if _is_time(each) else None for each in times]
-    faulty = any(each is not None and not _is_time(each) for each in times)
-    # A key was published before it signed, and signed before it was retired.
-    in_turn = (retired is None) is (until is None) and not (retired is not None and signs is None)
-    if published is None or faulty or not in_turn:
+    values = [members.get(name) for name in ("published", "signs", "retired", "until")]
+    published, signs, retired, until = [value if _is_time(value) else None for value in values]
+    faulty = any(value is not None and not _is_time(value) for value in values)
+    # A key is published before it signs, and signs before it is retired.
+    in_order = (retired is None) is (until is None) and not (retired is not None and signs is None)
+    if published is None or faulty or not in_order:
         return None
     return RingKey(key.kid, str(public.get("alg")), dict(public), published, signs, retired, until)
 
@@ -231,9 +231,9 @@ def _to_document(ring: Ring) -> object:
 
 
 def _prepare_folder(folder: Path) -> None:
-    """Make the folder, unless it is one of ours; anything else is not touched."""
+    """Make the folder if needed. A folder with other files in it is refused and not changed."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    names = {each.name for each in folder.iterdir()}
+    names = {path.name for path in folder.iterdir()}
     ours = {name for name in names if name in {_LOCK, _IGNORE} or name.startswith(_SCRATCH) or _KEY.fullmatch(name)}
     if _RING not in names and names - ours:
         raise ConfigurationError(f"{folder} holds other files: name a folder for the signing keys alone")
@@ -245,14 +245,14 @@ def _prepare_folder(folder: Path) -> None:
 def _is_empty(folder: Path) -> bool:
     if (folder / _RING).exists():
         return False
-    if any(_KEY.fullmatch(each.name) for each in folder.iterdir()):
+    if any(_KEY.fullmatch(path.name) for path in folder.iterdir()):
         raise ConfigurationError(f"{folder} holds keys, but no {_RING}: restore it, or start with a new folder")
     return True
 
 
 @contextmanager
 def _lock_folder(folder: Path) -> Generator[None]:
-    # Here, as it is not everywhere: keys are read without it.
+    # Imported here because not every platform has it; reading keys does not need it.
     import fcntl
 
     descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -267,12 +267,12 @@ def _lock_folder(folder: Path) -> Generator[None]:
             ) from None
         yield
     finally:
-        # The lock goes with the file that is open, also when the process dies.
+        # Closing the file releases the lock, also when the process dies.
         os.close(descriptor)
 
 
 def _write(path: Path, document: object) -> None:
-    """Write the file whole or not at all, mode 0600."""
+    """Write the file atomically, with mode 0600."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_SCRATCH)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         _chown_to_owner(descriptor, path.parent)
@@ -288,9 +288,9 @@ def _write(path: Path, document: object) -> None:
 
 
 def _chown_to_owner(descriptor: int, folder: Path) -> None:
-    """Give what root makes to the folder's owner, whose process is to read it."""
+    """Give a file made by root to the folder's owner, whose process has to read it."""
     file, owner = os.fstat(descriptor), folder.stat()
-    # INVARIANT: nothing is given away that has another name too: the folder's owner may have put it there.
+    # INVARIANT: a file with a second hard link is not given away, because the folder's owner may have made the link.
     if not stat.S_ISREG(file.st_mode) or file.st_nlink != 1:
         return
     with suppress(PermissionError):
@@ -298,8 +298,8 @@ def _chown_to_owner(descriptor: int, folder: Path) -> None:
 
 
 def _remove_stale_files(folder: Path, ring: Ring) -> None:
-    """Delete the private halves of what signs no more, and what a process that died has left."""
-    kept = {_file(key.kid) for key in ring.keys if key.until is None}
+    """Delete the private keys of retired keys, and temporary files that a dead process left behind."""
+    kept = {_file_name(key.kid) for key in ring.keys if key.until is None}
     for path in folder.iterdir():
         if path.name.startswith(_SCRATCH) or (_KEY.fullmatch(path.name) and path.name not in kept):
             path.unlink()

@@ -1,7 +1,7 @@
-"""Which of our keys signs now, and which are still published?
+"""Signing keys that rotate, and the operations on them.
 
-A key is published before it signs, so that whoever verifies has it by then, and stays published until the last
-token that it signed is dead.
+A key is published before it signs, so that verifiers have it by then. It stays published until the last token that it
+signed has expired.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ __all__ = ["FOLDER", "LEEWAY", "LIFETIME", "PUBLISH_AHEAD", "KeyRing", "KeyState
 FOLDER: Final = "signing-keys"
 
 PUBLISH_AHEAD: Final = 600.0
-"""For how many seconds a key is published before it signs: as long as a set without a `max-age` is kept."""
+"""How many seconds a key is published before it signs: as long as a set without a `max-age` is cached."""
 LEEWAY: Final = 300.0
-"""How many seconds after its end a token may still be taken: the most that a guard's LEEWAY allows."""
+"""How many seconds after its expiry a token may still be accepted: the maximum of a guard's LEEWAY."""
 RELOAD_INTERVAL: Final = 2.0
-"""After how many seconds a process looks into the folder again."""
+"""After how many seconds a process reads the folder again."""
 MAX_PUBLISHED: Final = 50
-"""How many keys are published at most; a guard reads 100."""
+"""The maximum number of published keys; a guard reads 100."""
 
 log: Final[logging.Logger] = logging.getLogger("jwt_lp.keys")
 
 
 @dataclass(frozen=True, slots=True)
 class _KeyRingSnapshot:
-    """What one look found: the ring, its signing key, what it publishes now, and when that lapses."""
+    """The ring as it was read last: its signing key, what it publishes, and when a published key expires next."""
 
     ring: Ring
     key: SigningKey
@@ -51,11 +51,11 @@ class _KeyRingSnapshot:
 
 @final
 class KeyRing:
-    """The signing keys in `folder`, as `SigningKeys`: for a process that serves.
+    """The signing keys in `folder`, as `SigningKeys` for a server process.
 
-    It looks into the folder when it is made, and again when asked and `reload_interval` seconds have passed by `clock`
-    (seconds since the epoch). A folder that cannot be read any more leaves the last good keys in force, which is
-    logged once. `ConfigurationError` where there are no keys at first. May be used by many threads and after a fork.
+    The folder is read at construction, and again on use if `reload_interval` seconds have passed by `clock` (seconds
+    since the epoch). If the folder cannot be read later, the last good keys stay in use, which is logged once. Raises
+    `ConfigurationError` if there are no keys at construction. Safe for many threads and after a fork.
     """
 
     def __init__(
@@ -80,24 +80,24 @@ class KeyRing:
 
     @property
     def generation(self) -> int:
-        """Which set this is, in this process: it changes whenever the set to publish does."""
+        """A number, in this process, that changes whenever the set to publish changes."""
         return self._current_snapshot().generation
 
     def jwks(self) -> dict[str, object]:
-        """The set to publish (RFC 7517, section 5): the current key first, then the next, then the retired ones."""
-        return {"keys": [dict(each) for each in self._current_snapshot().published]}
+        """Return the set to publish (RFC 7517, section 5): the current key, then the next, then the retired ones."""
+        return {"keys": [dict(jwk) for jwk in self._current_snapshot().published]}
 
     def _current_snapshot(self) -> _KeyRingSnapshot:
-        """The last look's snapshot. One caller at a time looks again, and none waits for it."""
+        """Return the snapshot, reloaded if due. One caller at a time reloads; the others do not wait."""
         now = self._clock()
-        # A clock that was put back is no reason not to look.
+        # Also reload if the clock was set back.
         if not self._loaded_at <= now < self._loaded_at + self._reload_interval or now >= self._snapshot.expires_at:
-            turn = self._reload_lock.get()
-            if turn.acquire(blocking=False):
+            lock = self._reload_lock.get()
+            if lock.acquire(blocking=False):
                 try:
                     self._reload(now)
                 finally:
-                    turn.release()
+                    lock.release()
         return self._snapshot
 
     def _reload(self, now: float) -> None:
@@ -111,7 +111,7 @@ class KeyRing:
         except ConfigurationError as error:
             ring = before.ring
             if not self._failing:
-                log.error("%s; the last good signing keys stay in use", error)  # noqa: TRY400 - its place says nothing
+                log.error("%s; the last good signing keys stay in use", error)  # noqa: TRY400 - no traceback
             self._failing = True
         after = _make_snapshot(ring, key, now, before.generation)
         if after.published != before.published:
@@ -126,15 +126,15 @@ class KeyRing:
 def add_key(
     folder: str | os.PathLike[str] = FOLDER, algorithm: str = "ES256", *, clock: Callable[[], float] = time.time
 ) -> Ring:
-    """Make a key that signs after those there are; in a new folder one that signs now, and one that signs next."""
+    """Add a key that signs after the existing ones; in a new folder, make a current key and a next key."""
 
     def edit(ring: Ring) -> tuple[Ring, list[SigningKey]]:
-        changing = _RingChange(ring, _seconds(clock))
-        changing.make(algorithm)
-        return changing.finish(algorithm)
+        change = _RingChange(ring, _now(clock))
+        change.add_key(algorithm)
+        return change.finish(algorithm)
 
     _check_algorithm(algorithm)
-    return change_ring(Path(folder), edit, make=True)
+    return change_ring(Path(folder), edit, create=True)
 
 
 def rotate_keys(
@@ -146,88 +146,83 @@ def rotate_keys(
     force: bool = False,
     clock: Callable[[], float] = time.time,
 ) -> Ring:
-    """Let the next key sign, retire the one that signed, and publish a new next one.
+    """Make the next key the current one, retire the previous one, and publish a new next key.
 
-    `PolicyError` where no next key was published `ahead` seconds ago, unless `force`. The retired key
-    stays published for `lifetime` seconds, the longest life of a token, and the leeway; the ring remembers it for
-    the next time. `algorithm` is the new key's; left out, it is that of the newest one.
+    Raises `PolicyError` if no next key was published at least `ahead` seconds ago, unless `force`. The retired key
+    stays published for `lifetime` seconds (the longest lifetime of a token) plus the leeway. The ring stores `lifetime`
+    as the default for the next rotation. `algorithm` is that of the new key; by default, that of the newest one.
     """
 
     def edit(ring: Ring) -> tuple[Ring, list[SigningKey]]:
-        now = _seconds(clock)
-        lives = ring.lifetime if lifetime is None else lifetime
-        changing = _RingChange(replace(ring, lifetime=lives), now)
+        now = _now(clock)
+        token_lifetime = ring.lifetime if lifetime is None else lifetime
+        change = _RingChange(replace(ring, lifetime=token_lifetime), now)
         if not force:
             _check_published(ring.next_keys, now, ahead)
-        # The tokens that the key has signed were made under the life that was said before.
-        changing.retire(max(lives, ring.lifetime))
+        # Tokens that the key has signed already may have the lifetime stored before.
+        change.retire_current(max(token_lifetime, ring.lifetime))
         if algorithm is not None and len(ring.next_keys) > 1:
-            changing.make(algorithm)
-        return changing.finish(algorithm or (*ring.signing, *ring.next_keys)[-1].algorithm)
+            change.add_key(algorithm)
+        return change.finish(algorithm or (*ring.signing, *ring.next_keys)[-1].algorithm)
 
     _check_algorithm(algorithm)
     return change_ring(Path(folder), edit)
 
 
 def withdraw_key(kid: str, folder: str | os.PathLike[str] = FOLDER, *, clock: Callable[[], float] = time.time) -> Ring:
-    """Take a key out at once, as one whose private half others may have: no token of it is to be taken any more.
+    """Remove a key at once, because others may have its private key: its tokens must not be accepted any more.
 
-    In place of the current one the next signs, however long ago it was published. `ConfigurationError` where there
-    is no such key.
+    If it is the current key, the next one signs from now on, even if it was published only just before. Raises
+    `ConfigurationError` if there is no such key.
     """
 
     def edit(ring: Ring) -> tuple[Ring, list[SigningKey]]:
-        gone = next((key for key in ring.keys if key.kid == kid), None)
-        if gone is None:
-            there = ", ".join(key.kid for key in ring.in_order())
-            raise ConfigurationError(f"there is no signing key {kid!a}; there are {there}")
-        left = tuple(key for key in ring.keys if key is not gone)
-        return _RingChange(replace(ring, keys=left), _seconds(clock)).finish(gone.algorithm)
+        withdrawn = next((key for key in ring.keys if key.kid == kid), None)
+        if withdrawn is None:
+            kids = ", ".join(key.kid for key in ring.in_order())
+            raise ConfigurationError(f"there is no signing key {kid!a}; there are {kids}")
+        remaining = tuple(key for key in ring.keys if key is not withdrawn)
+        return _RingChange(replace(ring, keys=remaining), _now(clock)).finish(withdrawn.algorithm)
 
     return change_ring(Path(folder), edit)
 
 
 class _RingChange:
-    """A ring on its way to what it shall be, with the keys that were made for it."""
+    """A change of a ring in progress, with the new keys."""
 
     def __init__(self, ring: Ring, now: float) -> None:
         self._ring = ring
-        self._current_snapshot = now
-        self._made: list[SigningKey] = []
+        self._now = now
+        self._new_keys: list[SigningKey] = []
 
-    def make(self, algorithm: str) -> None:
+    def add_key(self, algorithm: str) -> None:
         """Add a key that signs next."""
         key = SigningKey.generate(algorithm)
-        self._made.append(key)
-        self._replace_keys(*self._ring.keys, RingKey(key.kid, algorithm, key.public_jwk(), self._current_snapshot))
+        self._new_keys.append(key)
+        self._replace_keys(*self._ring.keys, RingKey(key.kid, algorithm, key.public_jwk(), self._now))
 
-    def retire(self, lives: float) -> None:
-        """Let no key sign; the tokens of the one that did live so many seconds."""
-        gone = self._ring.current
-        # Until it looks again, another process signs with the key as before.
-        end = self._current_snapshot + lives + LEEWAY + RELOAD_INTERVAL
+    def retire_current(self, token_lifetime: float) -> None:
+        """Retire the key that signs; its tokens live `token_lifetime` seconds."""
+        retired = self._ring.current
+        # Other processes sign with the key until they reload the ring.
+        end = self._now + token_lifetime + LEEWAY + RELOAD_INTERVAL
         self._replace_keys(
-            *(
-                replace(key, retired=self._current_snapshot, until=end) if key is gone else key
-                for key in self._ring.keys
-            )
+            *(replace(key, retired=self._now, until=end) if key is retired else key for key in self._ring.keys)
         )
 
     def finish(self, algorithm: str) -> tuple[Ring, list[SigningKey]]:
-        """The ring with a key that signs, one at least that signs next, and none that is dead."""
+        """Return the ring with one key that signs, at least one that signs next, and no dead key; and the new keys."""
         if not self._ring.signing:
             if not self._ring.next_keys:
-                self.make(algorithm)
+                self.add_key(algorithm)
             first = self._ring.next_keys[0]
-            self._replace_keys(
-                *(replace(key, signs=self._current_snapshot) if key is first else key for key in self._ring.keys)
-            )
+            self._replace_keys(*(replace(key, signs=self._now) if key is first else key for key in self._ring.keys))
         if not self._ring.next_keys:
-            self.make(algorithm)
-        self._replace_keys(*self._ring.published(self._current_snapshot))
+            self.add_key(algorithm)
+        self._replace_keys(*self._ring.published(self._now))
         if len(self._ring.keys) > MAX_PUBLISHED:
             raise PolicyError(f"{MAX_PUBLISHED} keys are published already: wait until retired keys have expired")
-        return self._ring, self._made
+        return self._ring, self._new_keys
 
     def _replace_keys(self, *keys: RingKey) -> None:
         self._ring = replace(self._ring, keys=keys)
@@ -239,16 +234,16 @@ def _load(folder: Path) -> tuple[Ring, SigningKey]:
         try:
             return ring, read_private(folder, ring.current)
         except ConfigurationError:
-            # The key's file goes when the ring is changed: what was read before is then read again.
+            # A change of the ring may have deleted the key's file: read the ring again.
             before, ring = ring, read_ring(folder)
             if ring == before:
                 raise
 
 
-def _make_snapshot(ring: Ring, key: SigningKey, now: float, generation: int) -> _KeyRingSnapshot:
+def _make_snapshot(ring: Ring, signing_key: SigningKey, now: float, generation: int) -> _KeyRingSnapshot:
     published = ring.published(now)
-    expires_at = min((each.until for each in published if each.until is not None), default=math.inf)
-    return _KeyRingSnapshot(ring, key, tuple(each.public for each in published), generation, expires_at)
+    expires_at = min((key.until for key in published if key.until is not None), default=math.inf)
+    return _KeyRingSnapshot(ring, signing_key, tuple(key.public for key in published), generation, expires_at)
 
 
 def _check_algorithm(algorithm: str | None) -> None:
@@ -260,12 +255,12 @@ def _check_published(next_keys: tuple[RingKey, ...], now: float, ahead: float) -
     if not next_keys:
         raise PolicyError("no key is published to sign next: make one first, or pass --force")
     if now - next_keys[0].published < ahead:
-        since = max(0.0, now - next_keys[0].published)
+        age = max(0.0, now - next_keys[0].published)
         raise PolicyError(
-            f"the next key, {next_keys[0].kid}, has been published for {since:.0f} s of {ahead:.0f}: services that have not "
-            f"fetched it refuse its tokens; wait {ahead - since:.0f} s, or pass --force"
+            f"the next key, {next_keys[0].kid}, has been published for {age:.0f} s of {ahead:.0f}: services that have "
+            f"not fetched it refuse its tokens; wait {ahead - age:.0f} s, or pass --force"
         )
 
 
-def _seconds(clock: Callable[[], float]) -> float:
+def _now(clock: Callable[[], float]) -> float:
     return round(clock(), 3)

@@ -1,7 +1,6 @@
-"""Is this key material known to be weak?
+"""Checks for weak key material.
 
-Numbers and bytes in, the reason for refusing them out. What is checked here verifies signatures perfectly
-well, which is why no cryptographic library refuses all of it.
+Weak keys verify signatures as well as strong ones, so no cryptographic library refuses all of them.
 """
 
 from __future__ import annotations
@@ -18,16 +17,16 @@ MAX_RSA_BITS: Final = 8192
 MIN_EXPONENT: Final = 3
 MAX_EXPONENT_BITS: Final = 64
 
-# The primes of the published ROCA test (CVE-2017-15361): those where the powers of 65537 are not everything.
+# The primes of the published ROCA test (CVE-2017-15361): those for which the powers of 65537 are not all residues.
 _ROCA_PRIMES: Final = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
 _WRAPPING: Final = b"\xef\xbb\xbf\xff\xfe \t\r\n\v\f"
 
 
 def rsa_weakness(modulus: int, exponent: int) -> str | None:
-    """Refuse RSA numbers that sign badly, however valid their signatures.
+    """Return why these RSA numbers are weak, or None.
 
-    A modulus outside 2048 to 8192 bits (RFC 7518, section 3.3), an even one and one with the ROCA fault; an
-    exponent that is even, below 3 or above 64 bits (OpenSSL's own bound).
+    Weak are a modulus outside 2048 to 8192 bits (RFC 7518, section 3.3), an even one and one with the ROCA weakness,
+    and an exponent that is even, below 3 or above 64 bits (OpenSSL's own bound).
     """
     bits = modulus.bit_length()
     if not MIN_RSA_BITS <= bits <= MAX_RSA_BITS:
@@ -41,15 +40,16 @@ def rsa_weakness(modulus: int, exponent: int) -> str | None:
     return None
 
 
-def secret_weakness(secret: bytes, least: int) -> str | None:
-    """Refuse a secret shorter than its hash's output (RFC 7518, section 3.2) or that others know.
+def secret_weakness(secret: bytes, min_length: int) -> str | None:
+    """Return why this secret is weak, or None.
 
-    Others know a public key, certificate or JWK in any form (PEM, DER, SSH, JSON), also behind a BOM, white
-    space, UTF-16 or base64 (RFC 8725, section 2.1).
+    Weak are a secret shorter than the hash's output (RFC 7518, section 3.2), and one that others know: a public key,
+    certificate or JWK in any form (PEM, DER, SSH, JSON), also with a BOM, in white space, UTF-16 or base64 (RFC 8725,
+    section 2.1).
     """
-    if len(secret) < least:
-        return f"is a secret of {len(secret)} bytes: its hash asks for at least {least}"
-    if any(_reads_as_public(view) for view in _views(secret)):
+    if len(secret) < min_length:
+        return f"is a secret of {len(secret)} bytes: its hash requires at least {min_length}"
+    if any(_is_public_key(variant) for variant in _variants(secret)):
         return "is a secret that is also a public key, certificate or JWK, which others know"
     return None
 
@@ -63,18 +63,18 @@ def _is_power_of_65537(residue: int, prime: int) -> bool:
     return False
 
 
-def _views(secret: bytes) -> set[bytes]:
-    """Give the bytes as they are, and as they look without what a paste or an editor wraps around them."""
+def _variants(secret: bytes) -> set[bytes]:
+    """Return the bytes as they are, and without what an editor or a paste may add around them."""
     bare = secret.replace(b"\x00", b"").strip(_WRAPPING)
-    views = {secret, bare, secret.strip(_WRAPPING)}
-    with suppress(binascii.Error):  # most secrets are no base64
-        views.add(base64.b64decode(b"".join(bare.split()), validate=True))
-    return views - {b""}
+    variants = {secret, bare, secret.strip(_WRAPPING)}
+    with suppress(binascii.Error):  # most secrets are not base64
+        variants.add(base64.b64decode(b"".join(bare.split()), validate=True))
+    return variants - {b""}
 
 
-def _reads_as_public(view: bytes) -> bool:
+def _is_public_key(variant: bytes) -> bool:
     try:
-        HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(view)
-    except Exception:  # noqa: BLE001 - whatever the check trips over is nothing to use as a secret
+        HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(variant)
+    except Exception:  # noqa: BLE001 - bytes that the check cannot handle are refused too
         return True
     return False

@@ -1,7 +1,7 @@
-"""Whose signature do we accept now?
+"""Remote JWKS with refresh-ahead and bounded waiting.
 
-`StaticKeys` holds what the operator wrote down. `JwksKeys` holds an immutable snapshot of what an issuer
-publishes, renewed ahead of time by the worker; requests read the snapshot and, but for two cases, never wait.
+`JwksKeys` holds an immutable snapshot of the keys that an issuer publishes. The worker refreshes it ahead of expiry.
+Requests read the snapshot, and wait in two cases only.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ log: Final[logging.Logger] = logging.getLogger("jwt_lp.keys")
 MIN_AGE: Final = 60.0
 MAX_AGE: Final = 24 * 3600.0
 DEFAULT_AGE: Final = 600.0
-RENEW_AT: Final = 0.8
+REFRESH_AT: Final = 0.8
 SKEW: Final = 5.0
-"""By how many seconds a set has to be newer than a token to settle its key: `iat` is cut to seconds, and clocks differ."""
+"""How many seconds newer than a token a set must be to prove its key unknown: `iat` is rounded, and clocks differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class FetchTimings:
-    """How long things may take, in seconds."""
+    """The time limits of a remote key set, in seconds."""
 
     max_stale: float = 24 * 3600.0
     cooldown: float = 30.0
@@ -56,23 +56,23 @@ DEFAULT_TIMINGS: Final = FetchTimings()
 
 @dataclass(frozen=True, slots=True)
 class _KeySetSnapshot:
-    """The last good set: when its fetch began, when to renew it, and what was wrong with its document."""
+    """The last good set: when its fetch started, when to refresh it, and what was wrong with its document."""
 
     keys: KeySet
     at: float
-    renew_at: float
+    refresh_at: float
     faults: tuple[str, ...]
 
 
 @final
 class JwksKeys:
-    """The keys an issuer publishes at `url`, or at the `jwks_uri` of its metadata.
+    """The keys that an issuer publishes at `url`, or at the `jwks_uri` of its metadata.
 
-    A name that is known is answered from the snapshot without a lock or a wait, for as long as the last good
-    set is younger than `timings.max_stale`. A caller waits only when nothing was ever loaded, or when the name
-    is unknown and `timings.cooldown` has passed since the last attempt: at most five callers per fetch, and
-    `timings.wait_timeout` each. Everybody else is answered at once. An unknown name is no verdict on a token that may be
-    newer than the set: until the cool-down allows the next fetch, that is `KeysUnavailable`.
+    A known `kid` is answered from the snapshot without a lock and without waiting, while the last good set is younger
+    than `timings.max_stale`. A caller waits only if no set was ever loaded, or if the `kid` is unknown and
+    `timings.cooldown` has passed since the last attempt: at most five callers per fetch, for `timings.wait_timeout`
+    each. All others are answered at once. If a token may be newer than the set, an unknown `kid` does not prove that
+    the token is bad, so `KeysUnavailable` is raised until the cool-down allows the next fetch.
     """
 
     def __init__(
@@ -86,10 +86,10 @@ class JwksKeys:
         timings: FetchTimings = DEFAULT_TIMINGS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take `url`, or `issuer` with `discovery` (True, or the metadata's address); nothing is fetched yet.
+        """Take `url`, or `issuer` with `discovery` (True, or the metadata's address). Nothing is fetched yet.
 
-        Raises `ConfigurationError` for both or neither, an address that is not https, and algorithms that
-        are unknown or symmetric: no published key may be a shared secret.
+        Raises `ConfigurationError` for both or neither, for an address that is not https, and for algorithms that are
+        unknown or symmetric, because a published key cannot be a shared secret.
         """
         faults = _faults(url, issuer, discovery=discovery, algorithms=algorithms, allow_http_hosts=allow_http_hosts)
         if faults:
@@ -113,20 +113,20 @@ class JwksKeys:
 
     @property
     def generation(self) -> int:
-        """0 before the first set; afterwards it grows when, and only when, the content changes."""
+        """0 before the first set; then a number that grows if, and only if, the content changes."""
         snapshot = self._snapshot
         return 0 if snapshot is None else snapshot.keys.generation
 
     def start(self, worker: Worker) -> None:
-        """Let the worker fetch at once, and renew ahead of expiry from then on."""
-        # INVARIANT: nothing is imported by the thread, whose forked twin would wait for it for ever.
+        """Let the worker fetch at once, and refresh ahead of expiry from then on."""
+        # INVARIANT: the thread imports nothing. A process forked during an import would wait for it forever.
         import_dependencies()
         default_backend()
         self._worker = worker
         worker.schedule(self._refresh, name=f"keys of {self._name}")
 
     def status(self) -> KeysStatus:
-        """Say what is held, how old it is, and why the last attempt failed if it did."""
+        """Return how many keys are loaded, how old they are, and why the last attempt failed, if it did."""
         snapshot = self._snapshot
         error = self._single_flight.get().error
         if snapshot is None:
@@ -136,18 +136,18 @@ class JwksKeys:
         return KeysStatus(loaded=usable, keys=len(snapshot.keys.keys), age_seconds=age, last_error=error)
 
     def usable_for(self) -> float:
-        """Until the last good set is older than `timings.max_stale`."""
+        """Return how many seconds remain until the last good set is older than `timings.max_stale`."""
         snapshot = self._snapshot
         return 0.0 if snapshot is None else snapshot.at + self._timings.max_stale - self._clock()
 
     def find(
         self, kid: str | None, algorithm: str, *, wait: bool = True, age: float = 0.0
     ) -> tuple[VerificationKey, ...]:
-        """Give the keys to try, or none when the issuer has no key of this name for this algorithm.
+        """Return the keys to try, or none if the issuer has no key with this `kid` for this algorithm.
 
-        `age` is the seconds since the token was signed, by its own word; it never causes a fetch, nor spares one.
-        Raises `KeysUnavailable` when nothing can be said, and with `wait=False` `KeysPending` where it would
-        have waited. An algorithm that was not allowed is answered at once and never causes a fetch.
+        `age` is the number of seconds since the token was signed, by its own `iat`; it neither causes nor prevents a
+        fetch. Raises `KeysUnavailable` if that cannot be decided, and with `wait=False` `KeysPending` where it would
+        have waited. An algorithm that is not allowed is answered at once and never causes a fetch.
         """
         if algorithm not in self._header_algorithms:
             return ()
@@ -155,51 +155,52 @@ class JwksKeys:
         if snapshot is None:
             return self._find_after_fetch(kid, algorithm, age, wait=wait)
         now = self._clock()
-        if now > snapshot.renew_at + self._timings.cooldown:
-            # For the day when the worker is held up or was never started: asked for, not waited for.
+        if now > snapshot.refresh_at + self._timings.cooldown:
+            # The worker is delayed or was never started: start a fetch here, without waiting for it.
             self._single_flight.get().trigger()
         if now - snapshot.at > self._timings.max_stale:
             raise self._unavailable(f"the last good set is {now - snapshot.at:.0f} s old")
-        found = snapshot.keys.find(kid, algorithm)
-        if found or snapshot.keys.knows(kid):
-            return found
+        keys = snapshot.keys.find(kid, algorithm)
+        if keys or snapshot.keys.knows(kid):
+            return keys
         return self._find_after_fetch(kid, algorithm, age, wait=wait)
 
     def _find_after_fetch(
         self, kid: str | None, algorithm: str, age: float, *, wait: bool
     ) -> tuple[VerificationKey, ...]:
         single_flight = self._single_flight.get()
-        came = self._clock()
+        asked_at = self._clock()
         flight = single_flight.join(wait=wait)
         if flight is not None and not flight.done.wait(self._timings.wait_timeout):
             raise self._unavailable(f"no answer within {self._timings.wait_timeout:g} s")
         snapshot = self._snapshot
         if snapshot is None:
             raise self._unavailable("no key set was ever loaded")
-        found = snapshot.keys.find(kid, algorithm)
-        if found or snapshot.keys.knows(kid):
-            return found
-        # INVARIANT: whoever writes `iat` into a token decides between 503 and 401 for that token, and nothing else.
-        since = self._clock() - snapshot.at
-        if since + SKEW < age or (flight is not None and snapshot.at >= came):
+        keys = snapshot.keys.find(kid, algorithm)
+        if keys or snapshot.keys.knows(kid):
+            return keys
+        # INVARIANT: the `iat` of a token decides only between 503 and 401 for that token.
+        set_age = self._clock() - snapshot.at
+        if set_age + SKEW < age or (flight is not None and snapshot.at >= asked_at):
             return ()
         if single_flight.error is not None:
-            raise self._unavailable("the key is unknown, and the last attempt to renew the set failed")
-        again = math.ceil(single_flight.again())
+            raise self._unavailable("the key is unknown, and the last attempt to refresh the set failed")
+        retry_after = math.ceil(single_flight.retry_after())
         raise self._unavailable(
-            f"the key is unknown, and may be newer than the set, which is {since:.0f} s old: ask again in {again} s"
+            f"the key is unknown, and may be newer than the set, which is {set_age:.0f} s old: "
+            f"try again in {retry_after} s"
         )
 
     def _refresh(self) -> float:
-        """Begin a fetch when one is due, and say in how many seconds to look again."""
+        """Start a fetch if one is due, and return in how many seconds to check again."""
         single_flight = self._single_flight.get()
-        if self._until_renewal() <= 0:
+        if self._until_refresh() <= 0:
             single_flight.trigger()
-        return max(1.0, self._until_renewal(), single_flight.cooldown_left())
+        return max(1.0, self._until_refresh(), single_flight.cooldown_left())
 
-    def _until_renewal(self) -> float:
+    def _until_refresh(self) -> float:
         snapshot = self._snapshot
-        return -math.inf if snapshot is None else snapshot.renew_at - self._clock()
+        return -math.inf if snapshot is None else snapshot.refresh_at - self._clock()
 
     def _start_fetch(self, flight: Flight) -> None:
         self._worker.spawn(partial(self._run_fetch, self._single_flight.get(), flight), name=f"fetch of {self._name}")
@@ -220,7 +221,7 @@ class JwksKeys:
                 _log_fetch(self._name, before, now, error)
 
     def _store_snapshot(self, fetched: _KeySetSnapshot | None, change: list[_KeySetSnapshot | None]) -> None:
-        """Put a new snapshot in the old one's place, and note both; the content decides on the generation."""
+        """Replace the snapshot, and append the old and the new one to `change`; new content raises the generation."""
         before = self._snapshot
         if fetched is not None and before is not None:
             same = fetched.keys.content == before.keys.content
@@ -235,11 +236,11 @@ class JwksKeys:
         if not keys:
             raise FetchError(f"no usable key in the set: {'; '.join(faults) or 'none is for signatures'}")
         age = DEFAULT_AGE if fetched.max_age is None else fetched.max_age
-        renew_at = flight.started_at + RENEW_AT * min(max(age, MIN_AGE), MAX_AGE)
-        return _KeySetSnapshot(KeySet.of(keys), flight.started_at, renew_at, faults)
+        refresh_at = flight.started_at + REFRESH_AT * min(max(age, MIN_AGE), MAX_AGE)
+        return _KeySetSnapshot(KeySet.of(keys), flight.started_at, refresh_at, faults)
 
     def _discover_address(self) -> str:
-        """Give the `jwks_uri` found earlier, or read the metadata: anew after every failure."""
+        """Return the `jwks_uri` found earlier, or read the metadata; after every failure it is read again."""
         address = self._address
         if address is None:
             address = discover(self._metadata, self._issuer, self._get, self._http_hosts)
@@ -249,22 +250,21 @@ class JwksKeys:
     def _get(self, url: str) -> FetchedDocument:
         return fetch_json(url, allow_http_hosts=self._http_hosts, deadline=self._timings.deadline)
 
-    def _unavailable(self, what: str) -> KeysUnavailable:
+    def _unavailable(self, problem: str) -> KeysUnavailable:
         single_flight = self._single_flight.get()
         error = single_flight.error
-        return KeysUnavailable(
-            f"keys of {self._name}: {what}" + (f" ({error})" if error else ""), retry_after=single_flight.again()
-        )
+        message = f"keys of {self._name}: {problem}" + (f" ({error})" if error else "")
+        return KeysUnavailable(message, retry_after=single_flight.retry_after())
 
     def __repr__(self) -> str:
         return f"JwksKeys({self._name!r}, generation={self.generation})"
 
 
 def _log_fetch(name: str, before: _KeySetSnapshot | None, now: _KeySetSnapshot | None, error: str | None) -> None:
-    """Log what a fetch changed, once: a failure with what stays in force, a content with its bad members."""
+    """Log what a fetch changed, once: a failure and its effect, or new content and its faulty keys."""
     if error is not None:
-        force = "tokens get 503 until a set is loaded" if now is None else "the last good set stays in use"
-        log.warning("keys of %s: %s; %s, next try after the cool-down", name, error, force)
+        effect = "tokens get 503 until a set is loaded" if now is None else "the last good set stays in use"
+        log.warning("keys of %s: %s; %s, next try after the cool-down", name, error, effect)
     elif now is not None and (before is None or before.keys is not now.keys or before.faults != now.faults):
         log.info("keys of %s: %d usable, generation %d", name, len(now.keys.keys), now.keys.generation)
         for fault in now.faults:
@@ -303,5 +303,5 @@ def _faults(
 
 
 def _redact_url(url: str) -> str:
-    """Give an address without what may be secret in it."""
+    """Return an address without the parts that may be secret: the query and the credentials."""
     return url.partition("?")[0].rpartition("@")[2]

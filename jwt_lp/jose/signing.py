@@ -1,7 +1,4 @@
-"""Which key signs, and how?
-
-RFC 7515 and RFC 7518.
-"""
+"""Signing keys, and signing compact JWS (RFC 7515, RFC 7518)."""
 
 from __future__ import annotations
 
@@ -36,7 +33,7 @@ _CURVES: Final[Mapping[str, type[ec.EllipticCurve]]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class SigningKey:
-    """A private key with its name and its one algorithm. Its repr shows neither key nor material."""
+    """A private key with its `kid` and its one algorithm. The repr does not show the key material."""
 
     kid: str
     algorithm: str
@@ -51,7 +48,7 @@ class SigningKey:
     @classmethod
     @clears_locals
     def from_jwk(cls, jwk: object) -> Self:
-        """Read a private JWK that names its `kid` and `alg`; `ConfigurationError` without a word of its content."""
+        """Read a private JWK with `kid` and `alg`; raise `ConfigurationError`, which shows nothing of the key."""
         members: dict[str, object] = dict(jwk) if is_json_object(jwk) else {}
         kid, algorithm = members.get("kid"), members.get("alg")
         if not (isinstance(kid, str) and isinstance(algorithm, str)):
@@ -61,27 +58,27 @@ class SigningKey:
             key = _pyjwt_algorithm(algorithm).from_jwk(members)
         except (jwt.InvalidKeyError, ValueError, TypeError, KeyError, AttributeError):
             key = None
-        found = cls(kid, algorithm, key)
+        signing_key = cls(kid, algorithm, key)
         if not (isinstance(key, bytes) or hasattr(key, "sign")):
             raise ConfigurationError(f"the signing key {kid!a} is not a private JWK for {algorithm}")
-        # What it signs will be verified by the same rules.
-        load_jwk(found.public_jwk(), None, trusted=True)
-        return found
+        # The public key must pass the rules by which its signatures are verified.
+        load_jwk(signing_key.public_jwk(), None, trusted=True)
+        return signing_key
 
     @clears_locals
     def public_jwk(self) -> dict[str, object]:
-        """The JWK to publish; for a secret (HS…) the secret itself, which only goes to the verifying side."""
+        """Return the JWK to publish. For a secret (HS…) it is the secret itself, which only the verifier may get."""
         symmetric = self.algorithm.startswith("HS")
         return self._jwk(self._key if symmetric else self._key.public_key())
 
     @clears_locals
     def private_jwk(self) -> dict[str, object]:
-        """The JWK to keep."""
+        """Return the JWK to store."""
         return self._jwk(self._key)
 
     @clears_locals
     def sign_compact(self, payload: bytes, *, typ: str | None) -> str:
-        """The compact JWS of `payload`, with `kid`, `alg` and `typ` in its header."""
+        """Return the compact JWS of `payload`, with `kid`, `alg` and `typ` in its header."""
         signing_input = _encode_header(self.kid, self.algorithm, typ) + b"." + _base64url(payload)
         signature = _PYJWT_ALGORITHMS[_pyjwt_name(self.algorithm)].sign(signing_input, self._key)
         return (signing_input + b"." + _base64url(signature)).decode()
@@ -96,7 +93,7 @@ class SigningKey:
 
 
 class SigningKeys(Protocol):
-    """Keys of one kind, secret or public, that may change while tokens are made."""
+    """Signing keys of one kind, symmetric or asymmetric, that may change while tokens are made."""
 
     @property
     def current(self) -> SigningKey:
@@ -105,28 +102,28 @@ class SigningKeys(Protocol):
 
     @property
     def generation(self) -> int:
-        """Which set this is: it changes whenever the set to publish does."""
+        """A number that changes whenever the set to publish changes."""
         ...
 
     def jwks(self) -> dict[str, object]:
-        """The set to publish: every key whose tokens may be alive, and the one that signs next."""
+        """Return the set to publish: every key whose tokens may be alive, and the one that signs next."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class FixedSigningKey:
-    """One key for as long as the process lives, as `SigningKeys`."""
+    """One key that never changes, as `SigningKeys`."""
 
     current: SigningKey
     generation: int = 0
 
     def jwks(self) -> dict[str, object]:
-        """Its public half; a secret is never published."""
+        """Return the public key; a secret is never published."""
         return {"keys": [] if self.current.algorithm in SYMMETRIC else [self.current.public_jwk()]}
 
 
 class OwnKeySource:
-    """What our own keys verify, as a source of keys for a verifier: the set as it is at that moment."""
+    """A source of keys for a verifier, with the current public keys of our own signing keys."""
 
     def __init__(self, keys: SigningKeys) -> None:
         self._keys = keys
@@ -134,35 +131,35 @@ class OwnKeySource:
 
     @property
     def algorithms(self) -> frozenset[str]:
-        """What such keys may sign with: of one kind, as the current one."""
+        """The algorithms of the same kind, symmetric or asymmetric, as the current key's."""
         return SYMMETRIC if self._keys.current.algorithm in SYMMETRIC else ALGORITHMS - SYMMETRIC
 
     @property
     def generation(self) -> int:
-        """That of the keys."""
+        """The generation of the signing keys."""
         return self._keys.generation
 
     def find(
         self, kid: str | None, algorithm: str, *, wait: bool = True, age: float = 0.0
     ) -> tuple[VerificationKey, ...]:
-        """Give the keys to try, or none; never waits."""
+        """Return the keys to try, or none; never wait."""
         generation, keys = self._cached
         if generation != self._keys.generation:
-            # Asked before it is read: a set that changes meanwhile is read again the next time.
+            # The generation is read before the set, so that a change in between causes another read the next time.
             generation = self._keys.generation
             keys = self._verification_keys()
             self._cached = (generation, keys)
         return keys.find(kid, algorithm, wait=wait, age=age)
 
     def usable_for(self) -> float:
-        """For ever: they are at hand."""
+        """Return infinity, because the keys do not expire."""
         return math.inf
 
     def start(self, worker: Worker) -> None:
-        """Nothing has to be done in the background."""
+        """Do nothing: there is no background work."""
 
     def status(self) -> KeysStatus:
-        """Loaded, and of no age that would matter."""
+        """Return that the keys are loaded; their age does not matter."""
         return self._cached[1].status()
 
     def _verification_keys(self) -> StaticKeys:
@@ -171,7 +168,7 @@ class OwnKeySource:
 
 
 def sign(claims: Mapping[str, object], key: SigningKey, *, typ: str | None = "at+jwt") -> str:
-    """Sign `claims` as they are, with no claim added and none checked."""
+    """Sign `claims` unchanged and unchecked; return the compact JWS."""
     return key.sign_compact(json.dumps(dict(claims), separators=(",", ":")).encode(), typ=typ)
 
 
@@ -181,7 +178,7 @@ def _check_algorithm(algorithm: str) -> None:
 
 
 def _pyjwt_name(algorithm: str) -> str:
-    """PyJWT's name: RFC 9864's Ed25519 and Ed448 are what it calls EdDSA."""
+    """Return PyJWT's name of the algorithm: it calls RFC 9864's Ed25519 and Ed448 EdDSA."""
     return "EdDSA" if algorithm in {"Ed25519", "Ed448"} else algorithm
 
 
@@ -191,10 +188,9 @@ def _pyjwt_algorithm(algorithm: str) -> Any:
 
 @lru_cache(maxsize=64)
 def _encode_header(kid: str, algorithm: str, typ: str | None) -> bytes:
-    """The header's segment, once for every key and type. PyJWT's name for an algorithm stands in it."""
-    header = {"alg": _pyjwt_name(algorithm), "kid": kid, "typ": typ}
-    said = {name: value for name, value in header.items() if value is not None}
-    return _base64url(json.dumps(said, separators=(",", ":")).encode())
+    """Return the header's segment, cached per key and type. `alg` is PyJWT's name of the algorithm."""
+    header = {"alg": _pyjwt_name(algorithm), "kid": kid} | ({} if typ is None else {"typ": typ})
+    return _base64url(json.dumps(header, separators=(",", ":")).encode())
 
 
 def _base64url(data: bytes) -> bytes:

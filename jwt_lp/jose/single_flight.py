@@ -1,7 +1,7 @@
-"""May the key set be fetched now, and who waits for it?
+"""Coordination of the fetches of one key set in one process.
 
-The bookkeeping of one key set's fetches in one process: one under way at a time, a cool-down between
-attempts, a handful of waiters, and late answers that do not overwrite newer ones.
+One fetch runs at a time, a cool-down separates attempts, at most five callers wait for each fetch, and a late answer
+does not overwrite a newer one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ABANDON_AFTER: Final = 20.0
 
 
 class Flight:
-    """One fetch: its place in the order, when it began, and an event for those who wait."""
+    """One fetch: its number in the order, when it started, and an event for the callers that wait."""
 
     __slots__ = ("done", "number", "started_at", "waiters")
 
@@ -35,9 +35,9 @@ class Flight:
 class SingleFlight:
     """The fetches of one key set in this process.
 
-    `start_fetch` starts a fetch on a thread of its own and may raise RuntimeError; whatever happens there ends
-    with `complete`. A fetch that has not landed after 20 s (name resolution has no time limit) is given up and
-    another may begin, though never more than three at once. `error` says why the last attempt failed.
+    `start_fetch` starts a fetch on its own thread and may raise RuntimeError. The thread must always call `complete`
+    at its end. A fetch that is not complete after 20 s (name resolution has no time limit) is abandoned and another
+    may start, but at most three run at once. `error` says why the last attempt failed.
     """
 
     __slots__ = (
@@ -58,9 +58,9 @@ class SingleFlight:
         self.error: str | None = None
 
     def join(self, *, wait: bool) -> Flight | None:
-        """Give the fetch that this caller waits for, begun now if need be; None: answer at once.
+        """Return the fetch that this caller should wait for, starting one if needed; None means not to wait.
 
-        With `wait=False` nothing begins, and `KeysPending` is raised where a seat would have been given.
+        With `wait=False` no fetch starts, and `KeysPending` is raised where the caller would have had to wait.
         """
         with self._lock:
             flight = self._running()
@@ -75,7 +75,7 @@ class SingleFlight:
             return flight
 
     def trigger(self) -> None:
-        """Begin a fetch if that is allowed now; never waits, neither for it nor for the lock."""
+        """Start a fetch if that is allowed now; never wait, neither for it nor for the lock."""
         if self.cooldown_left() <= 0 and self._lock.acquire(blocking=False):
             try:
                 if self._running() is None:
@@ -84,24 +84,24 @@ class SingleFlight:
                 self._lock.release()
 
     def cooldown_left(self) -> float:
-        """Give the seconds until the cool-down ends; not positive when it has ended."""
+        """Return the seconds until the cool-down ends; zero or negative if it has ended."""
         return self._last_attempt + self._cooldown - self._clock()
 
-    def again(self) -> float:
-        """Give the seconds after which asking again may help: the rest of the cool-down, or one while a fetch is under way."""
+    def retry_after(self) -> float:
+        """Return after how many seconds a retry may help: one while a fetch runs, else the rest of the cool-down."""
         return 1.0 if self._running() is not None else max(1.0, self.cooldown_left())
 
     def complete(self, flight: Flight, error: str | None, on_success: Callable[[], None]) -> bool:
-        """Note how a fetch ended, call `on_success` if it went well, and release the waiters.
+        """Record how a fetch ended, call `on_success` if it succeeded, and release the waiters.
 
-        False when a later fetch has landed before: this one then changes nothing.
+        Returns False, and changes nothing, if a later fetch was completed before.
         """
         try:
             with self._lock:
                 self._in_flight -= 1
                 if self._current is flight:
                     self._current = None
-                # INVARIANT: what an earlier fetch brings late never replaces what a later one brought.
+                # INVARIANT: the late result of an earlier fetch never replaces the result of a later one.
                 newest = flight.number > self._last_completed
                 if newest:
                     self._last_completed = flight.number
@@ -109,7 +109,7 @@ class SingleFlight:
                 if newest and error is None:
                     on_success()
         finally:
-            # INVARIANT: nobody waits on for a fetch that is over, however it ended.
+            # INVARIANT: nobody keeps waiting for a fetch that has ended, however it ended.
             flight.done.set()
         return newest
 
@@ -123,7 +123,7 @@ class SingleFlight:
     def _start(self) -> Flight | None:
         if not self._may_start():
             return None
-        # INVARIANT: the cool-down counts from the attempt, so a dead issuer is asked no oftener than a live.
+        # INVARIANT: the cool-down counts from the attempt, so a dead issuer gets no more requests than a live one.
         self._last_attempt = self._clock()
         self._number += 1
         flight = Flight(self._number, self._last_attempt)

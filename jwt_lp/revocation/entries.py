@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 TargetKind: TypeAlias = Literal["token", "subject", "client", "role", "issuer"]
-"""What an entry is about."""
+"""What an entry applies to."""
 
 
 class RevocationKey(NamedTuple):
-    """Whom an entry is about: what it is, the exact `iss`, and its name, "" for an issuer as a whole."""
+    """The target of an entry: its kind, the exact `iss`, and its name ("" for a whole issuer)."""
 
     of: TargetKind
     issuer: str
@@ -21,11 +21,13 @@ class RevocationKey(NamedTuple):
 class RevocationEntry:
     """One revocation, of one token, subject, client, role or issuer.
 
-    For a token (by its `jti`) that token and all that were narrowed from it. With a `pattern`, a deny entry: it
-    refuses every permission that the pattern covers and none of `keep` does; for a role, what that role confers.
-    Without one, a not-before entry: it refuses tokens issued at `before` or earlier, or every token where that is
-    None. Times are seconds since the epoch; `until` is None for what stands until it is lifted, or, for a token and
-    a not-before entry, until no token that it refuses can be alive. `id` is unique; `at` is when the store took it.
+    An entry for a token (by its `jti`) refuses that token and every token downscoped from it. For other targets, an
+    entry with a `pattern` is a deny entry: it refuses every permission that `pattern` covers and no pattern of `keep`
+    does; for a role, only as far as that role confers it. An entry without a `pattern` is a not-before entry: it
+    refuses tokens issued at `before` or earlier, or every token if that is None.
+
+    Times are seconds since the epoch. A deny entry whose `until` is None stays in force until it is lifted; the other
+    entries until no token that they refuse can be alive. `id` is unique; `at` is when the store recorded the entry.
     """
 
     id: str
@@ -41,20 +43,20 @@ class RevocationEntry:
 
     @property
     def key(self) -> RevocationKey:
-        """Whom it is about."""
+        """The target of the entry."""
         return RevocationKey(self.of, self.issuer, self.name)
 
     @property
     def kind(self) -> Literal["token", "deny", "not_before"]:
-        """Which of the three it is."""
+        """The kind of the entry."""
         return "token" if self.of == "token" else "deny" if self.pattern else "not_before"
 
 
 class RevocationChanges(NamedTuple):
-    """What changed after a sequence number, as far as one page goes.
+    """One page of the changes after a sequence number.
 
-    To apply: forget everything about each of `touched`, then add `entries`, ignoring those that are known by `id`.
-    `sequence` is that of the last change in the page; `more` says that there are later ones to ask for at once.
+    To apply a page, remove all entries of each target in `touched`, then add `entries`, ignoring those whose `id` is
+    known. `sequence` is that of the last change in the page; `more` says that there are later changes to read at once.
     """
 
     sequence: int
@@ -64,8 +66,8 @@ class RevocationChanges(NamedTuple):
 
 
 class RevocationSource(Protocol):
-    """Where entries come from."""
+    """A source of revocation entries, such as a store."""
 
     def changes(self, since: int) -> RevocationChanges:
-        """What changed after `since`, in the order of the commits; 0 gives all that stands."""
+        """Return the changes after `since`, in the order of the commits; for 0, all entries in force."""
         ...

@@ -1,7 +1,6 @@
-"""Which revocations apply now?
+"""Poller that keeps a revocation snapshot in memory current.
 
-An immutable snapshot of the revocations, held by this process and polled from a source. Nothing on the path of a
-request asks the source.
+Each process polls the source in the background. A request reads only the snapshot.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ REFUSE_AFTER: Final = 3600.0
 
 
 class Freshness(Enum):
-    """Whether what is known may be relied on."""
+    """Whether the revocation snapshot is current enough to be used."""
 
     FRESH = "fresh"
     STALE = "stale"
@@ -34,7 +33,7 @@ class Freshness(Enum):
 
 
 class PolledSnapshot(NamedTuple):
-    """What is known: the last change, what stands, and when that was last confirmed, by the monotonic clock."""
+    """A snapshot with the sequence of its last change and the monotonic time of the poll that confirmed it."""
 
     sequence: int
     snapshot: RevocationSnapshot
@@ -42,13 +41,13 @@ class PolledSnapshot(NamedTuple):
 
 
 class RevocationPoller:
-    """The revocations, as this process knows them.
+    """The revocations that this process knows, and the poll that updates them.
 
-    `source` is asked in the background, every `interval` seconds and at once when woken; the snapshot it builds is
-    immutable, and its sequence never goes back. `retention` is how long a token can live here, `MAX_LIFETIME` and
-    `LEEWAY`, in seconds: until then a revocation stays in force. A snapshot older than `stale_after` is
-    stale, one older than `refuse_after` is none. `start` is `open` where everything passes until there is a first
-    one. `clock` is monotonic; `wall` gives seconds since the epoch.
+    The worker polls `source` every `interval` seconds, and at once when woken. A snapshot is immutable, and the
+    sequence never goes back. `retention` is how long a token can live here (`MAX_LIFETIME` plus `LEEWAY`), in seconds;
+    a revocation of a token stays in force at least that long. A snapshot older than `stale_after` is stale; one older
+    than `refuse_after` counts as none. With `start="open"` every token passes until the first poll succeeds. `clock` is
+    monotonic; `wall` gives seconds since the epoch.
     """
 
     def __init__(
@@ -72,28 +71,28 @@ class RevocationPoller:
         self.clock: Callable[[], float] = clock
         self._wall = wall
         self.polled: PolledSnapshot = PolledSnapshot(0, RevocationSnapshot(), None)
-        self._rebuilt_at = self._asked = wall()
+        self._rebuilt_at = self._polled_at = wall()
 
     @property
     def sequence(self) -> int:
-        """The last change that is known."""
+        """The sequence number of the last known change."""
         return self.polled.sequence
 
     @property
     def generation(self) -> int:
-        """A number that changes when, and only when, what is known changes."""
+        """A number that changes if, and only if, the snapshot changes."""
         return self.polled.snapshot.generation
 
     def __len__(self) -> int:
         return len(self.polled.snapshot)
 
     def age(self) -> float:
-        """For how many seconds nothing was heard; infinite before the first time."""
+        """Return the seconds since the last successful poll started; infinity before the first one."""
         at = self.polled.at
         return math.inf if at is None else self.clock() - at
 
     def freshness(self) -> Freshness:
-        """Whether what is known may be relied on, asked of the clock now."""
+        """Return whether the snapshot is current enough now."""
         at = self.polled.at
         if at is None:
             return Freshness.FRESH if self._open else Freshness.NONE
@@ -103,37 +102,33 @@ class RevocationPoller:
         return Freshness.STALE if age <= self._refuse_after else Freshness.NONE
 
     def match_token(self, token: AccessToken) -> RevocationMatch:
-        """What is revoked of a token."""
+        """Return what is revoked of a token, by the current snapshot, however old it is."""
         return self.polled.snapshot.match_token(token, self._wall())
 
     def match(self, token: AccessToken) -> RevocationMatch:
-        """What of a token was revoked; `StoreError` where that is not known well enough to sign by it."""
+        """Return what is revoked of a token; raise `StoreError` if the snapshot is not fresh enough to sign by it."""
         if self.freshness() is not Freshness.FRESH:
             raise StoreError("the revocations are not current: the store has not been reached for too long")
         return self.match_token(token)
 
     def poll(self) -> float:
-        """Ask the source for what changed; gives the seconds until the next time. Raises what the source raises."""
-        # INVARIANT: counted from before the question, so that an answer is never taken for newer than it is.
-        asked_at = self.clock()
+        """Read the changes from the source and return the seconds until the next poll. Errors of the source pass."""
+        # INVARIANT: the age counts from before the query, so that a snapshot never seems newer than its data.
+        started_at = self.clock()
         polled, now = self.polled, self._wall()
-        if now < self._asked:
-            # The clock was put back: what it took for ended may stand again. Until an answer comes, that is so.
+        if now < self._polled_at:
+            # The clock was set back, so entries that were dropped as ended may be in force again: rebuild, and try
+            # that at every poll until one succeeds.
             self._rebuilt_at = -math.inf
-        self._asked = now
-        # Once in a while from the start, so that what has ended does not stay for ever.
-        again = now - self._rebuilt_at > self._retention
-        since, builder = (
-            (0, SnapshotBuilder(RevocationSnapshot(polled.snapshot.generation), now, self._retention))
-            if again
-            else (
-                polled.sequence,
-                SnapshotBuilder(polled.snapshot, now, self._retention),
-            )
-        )
+        self._polled_at = now
+        # Rebuild from the start once in a while, to drop entries that have ended.
+        rebuild = now - self._rebuilt_at > self._retention
+        since = 0 if rebuild else polled.sequence
+        start = RevocationSnapshot(polled.snapshot.generation) if rebuild else polled.snapshot
+        builder = SnapshotBuilder(start, now, self._retention)
         while True:
             page = self._source.changes(since)
-            builder.forget(page.touched)
+            builder.remove(page.touched)
             for entry in page.entries:
                 builder.add(entry)
             if page.sequence < since:
@@ -146,12 +141,12 @@ class RevocationPoller:
                 break
         if since < polled.sequence:
             raise StoreError(f"the store's sequence went back from {polled.sequence} to {since}")
-        if again:
+        if rebuild:
             self._rebuilt_at = now
         old, new = polled.snapshot, builder.build()
-        self.polled = PolledSnapshot(since, new, asked_at)
+        self.polled = PolledSnapshot(since, new, started_at)
         replaced = old.unshared_shards(new)
-        # From here on nothing but `replaced` holds what is not needed any more.
-        del polled, builder, old
+        # From here on, only `replaced` refers to the shards that are not needed any more.
+        del polled, builder, old, start
         free_incrementally(replaced)
         return self._interval

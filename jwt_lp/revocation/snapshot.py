@@ -1,7 +1,7 @@
-"""What of this token is revoked?
+"""Immutable revocation snapshots, and the look-up of tokens in them.
 
-An immutable snapshot of the revocations. Looking a token up costs the same however many there are; a new snapshot
-shares with the old one whatever did not change. Only digests are kept of tokens, subjects, clients and roles.
+A look-up costs the same however many entries there are. A new snapshot shares unchanged parts with the old one. Only
+digests of tokens, subjects, clients and roles are stored.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ T = TypeVar("T")
 
 SHARDS: Final = 1024
 _PAUSE_EVERY: Final = 64
-# Seconds. Without any, whoever lets the interpreter go is often the first to have it again.
+# Seconds. With a sleep of 0, the thread that releases the interpreter lock is often the first to get it back.
 _PAUSE_SECONDS: Final = 0.0001
 _HOUR: Final = 3600
 
 
 class RevocationMatch(NamedTuple):
-    """What is revoked of one token: why the token as a whole, or None, and which of its permissions.
+    """What is revoked of one token.
 
-    `expires_at` is when a part of that ends by itself, in seconds since the epoch.
+    `cause` says why the whole token is revoked, or is None; `denials` are the denied permissions. `expires_at` is when
+    the first of the denials ends by itself, in seconds since the epoch.
     """
 
     cause: str | None = None
@@ -42,11 +43,11 @@ class RevocationMatch(NamedTuple):
 
 
 NO_MATCH: Final = RevocationMatch()
-"""Nothing was."""
+"""The match of a token of which nothing is revoked."""
 
 
 class _TokenKeys(NamedTuple):
-    """The digests under which something about a token may stand, those for denials with the role they shrink."""
+    """The digests under which entries for a token may be stored; those of roles with the role's name."""
 
     tokens: tuple[bytes, ...]
     holders: tuple[bytes, ...]
@@ -57,50 +58,51 @@ class _TokenKeys(NamedTuple):
 Shards = list[dict[bytes, Any]]
 
 _DenyRecord = tuple[str, str, tuple[str, ...], float]
-"""A deny entry: id, pattern, exceptions and end. A bare tuple, which the collector of garbage leaves alone."""
+"""A deny entry: id, pattern, exceptions and end. A plain tuple, because the garbage collector does not track it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RevocationSnapshot:
-    """What stands, by digest of whom it is about: ends of tokens, the last `iat` refused, and deny entries.
+    """The revocations in force, by digest of their target. Immutable.
 
-    `generation` changes with every change. Nothing in it is ever changed again.
+    `tokens` holds when the revocation of a token ends, `not_before` the last refused `iat`, and `denied` the deny
+    entries. `generation` changes with every change.
     """
 
     generation: int = 0
     tokens: Shards = field(default_factory=lambda: [{} for _ in range(SHARDS)])
-    before: Shards = field(default_factory=lambda: [{} for _ in range(SHARDS)])
+    not_before: Shards = field(default_factory=lambda: [{} for _ in range(SHARDS)])
     denied: Shards = field(default_factory=lambda: [{} for _ in range(SHARDS)])
 
     def match_token(self, token: AccessToken, now: float) -> RevocationMatch:
-        """What is revoked of `token`, `now` in seconds since the epoch."""
-        asked = _token_keys(token)
-        if any(now < _shard_of(self.tokens, key).get(key, 0) for key in asked.tokens):
+        """Return what is revoked of `token`; `now` is in seconds since the epoch."""
+        keys = _token_keys(token)
+        if any(now < _shard_of(self.tokens, key).get(key, 0) for key in keys.tokens):
             return RevocationMatch("the token, or one that it was narrowed from, is revoked")
-        everybody = (*asked.holders, *(key for key, _ in asked.roles))
-        if any(asked.issued_at <= _shard_of(self.before, key).get(key, -1) for key in everybody):
+        targets = (*keys.holders, *(key for key, _ in keys.roles))
+        if any(keys.issued_at <= _shard_of(self.not_before, key).get(key, -1) for key in targets):
             return RevocationMatch("every token issued to its subject or client up to a time after its iat is revoked")
-        found: list[tuple[_DenyRecord, str | None]] = [
-            (denied, None) for key in asked.holders for denied in _shard_of(self.denied, key).get(key, ())
+        records: list[tuple[_DenyRecord, str | None]] = [
+            (record, None) for key in keys.holders for record in _shard_of(self.denied, key).get(key, ())
         ]
-        found += [(denied, role) for key, role in asked.roles for denied in _shard_of(self.denied, key).get(key, ())]
-        standing = {(denied[0], role): denied for denied, role in found if now < denied[3]}
-        if not standing:
+        records += [(record, role) for key, role in keys.roles for record in _shard_of(self.denied, key).get(key, ())]
+        in_force = {(record[0], role): record for record, role in records if now < record[3]}
+        if not in_force:
             return NO_MATCH
-        denials = tuple(Denial(name, pattern, keep, role) for (_, role), (name, pattern, keep, _) in standing.items())
-        return RevocationMatch(None, denials, min(until for _, _, _, until in standing.values()))
+        denials = tuple(Denial(name, pattern, keep, role) for (_, role), (name, pattern, keep, _) in in_force.items())
+        return RevocationMatch(None, denials, min(until for _, _, _, until in in_force.values()))
 
     def unshared_shards(self, new: RevocationSnapshot) -> list[dict[bytes, Any]]:
-        """The parts that `new` does not share."""
-        pairs = ((self.tokens, new.tokens), (self.before, new.before), (self.denied, new.denied))
+        """Return the shards that `new` does not share."""
+        pairs = ((self.tokens, new.tokens), (self.not_before, new.not_before), (self.denied, new.denied))
         return [mine for one, other in pairs for mine, theirs in zip(one, other, strict=True) if mine is not theirs]
 
     def __len__(self) -> int:
-        return sum(len(shard) for part in (self.tokens, self.before, self.denied) for shard in part)
+        return sum(len(shard) for part in (self.tokens, self.not_before, self.denied) for shard in part)
 
 
 class SnapshotBuilder:
-    """Makes the next ledger of one. What is changed is copied first, and once."""
+    """Builds the next snapshot from one. A shard is copied before its first change."""
 
     def __init__(
         self,
@@ -114,34 +116,34 @@ class SnapshotBuilder:
         self._retention = retention
         self._pause = pause
         self._parts: dict[str, Shards] = {}
-        self._fresh: set[tuple[str, int]] = set()
+        self._copied: set[tuple[str, int]] = set()
         self._count = 0
 
-    def forget(self, entries: Iterable[tuple[str, str, str]]) -> None:
-        """Take out everything about each of these keys."""
-        for of, issuer, name in entries:
+    def remove(self, targets: Iterable[tuple[str, str, str]]) -> None:
+        """Remove all entries of each target."""
+        for of, issuer, name in targets:
             key = digest(of, issuer, name)
-            for part in ("tokens",) if of == "token" else ("before", "denied"):
-                if key in getattr(self._start, part)[_index(key)] or (part, _index(key)) in self._fresh:
+            for part in ("tokens",) if of == "token" else ("not_before", "denied"):
+                if key in getattr(self._start, part)[_index(key)] or (part, _index(key)) in self._copied:
                     self._shard(part, key).pop(key, None)
 
     def add(self, entry: RevocationEntry) -> None:
-        """Put in one entry, unless it has ended."""
+        """Add one entry, unless it has ended."""
         self._count += 1
         if self._count % _PAUSE_EVERY == 0:
-            # Nobody on the way of a request waits for the interpreter's lock until this is done.
+            # Release the interpreter lock now and then, so that requests do not wait until all entries are added.
             self._pause()
         key = digest(*entry.key)
         if entry.kind == "deny":
-            standing = self._shard("denied", key)
-            others = tuple(each for each in standing.get(key, ()) if each[0] != entry.id)
+            shard = self._shard("denied", key)
+            others = tuple(record for record in shard.get(key, ()) if record[0] != entry.id)
             until = math.inf if entry.until is None else entry.until
             if self._now < until:
-                # Most say the same of different holders.
-                standing[key] = (*others, (entry.id, intern(entry.pattern), entry.keep, until))
+                # Interned, because many entries have the same pattern.
+                shard[key] = (*others, (entry.id, intern(entry.pattern), entry.keep, until))
             return
         if entry.kind == "token":
-            # To the hour, so that a million ends are a few numbers; later is no harm, the token is dead by then.
+            # Rounded up to the hour, so that a million entries share a few numbers. The token is expired by then.
             end = self._end(entry, entry.at)
             if self._now < end:
                 shard = self._shard("tokens", key)
@@ -149,58 +151,58 @@ class SnapshotBuilder:
             return
         limit = math.inf if entry.before is None else entry.before
         if entry.before is None or self._now < self._end(entry, entry.before):
-            shard = self._shard("before", key)
+            shard = self._shard("not_before", key)
             shard[key] = max(shard.get(key, -1), limit)
 
     def build(self) -> RevocationSnapshot:
-        """The next ledger; the old one itself where nothing was changed."""
-        if not self._fresh:
+        """Return the next snapshot, or the old one if nothing changed."""
+        if not self._copied:
             return self._start
         start, parts = self._start, self._parts
         return RevocationSnapshot(
             start.generation + 1,
             parts.get("tokens", start.tokens),
-            parts.get("before", start.before),
+            parts.get("not_before", start.not_before),
             parts.get("denied", start.denied),
         )
 
-    def _end(self, entry: RevocationEntry, begun: float) -> float:
-        """When no token that the entry refuses can be alive any more."""
-        # INVARIANT: never before the longest life that this process accepts, whatever the writer thought it was.
-        return max(begun + self._retention, entry.until or 0.0)
+    def _end(self, entry: RevocationEntry, last_issued_at: float) -> float:
+        """Return when no token that the entry refuses can be alive any more."""
+        # INVARIANT: the entry stays for the longest lifetime that this process accepts, whatever its writer assumed.
+        return max(last_issued_at + self._retention, entry.until or 0.0)
 
     def _shard(self, part: str, key: bytes) -> dict[bytes, Any]:
         index = _index(key)
         if part not in self._parts:
             self._parts[part] = list(getattr(self._start, part))
         shards = self._parts[part]
-        if (part, index) not in self._fresh:
-            self._fresh.add((part, index))
+        if (part, index) not in self._copied:
+            self._copied.add((part, index))
             shards[index] = dict(shards[index])
         return shards[index]
 
 
-def free_incrementally(parts: list[dict[bytes, Any]]) -> None:
-    """Free parts one after the other: all at once, a million entries are a pause for whoever serves a request."""
-    for _ in with_pauses(range(len(parts))):
-        parts.pop()
+def free_incrementally(shards: list[dict[bytes, Any]]) -> None:
+    """Free shards one by one. Freeing a million entries at once would delay requests."""
+    for _ in with_pauses(range(len(shards))):
+        shards.pop()
 
 
-def with_pauses(things: Iterable[T]) -> Iterator[T]:
-    """The same things, and every now and then whoever serves a request has the interpreter first."""
-    for number, thing in enumerate(things, 1):
-        yield thing
+def with_pauses(items: Iterable[T]) -> Iterator[T]:
+    """Yield the items, and release the interpreter lock now and then, so that requests are not delayed."""
+    for number, item in enumerate(items, 1):
+        yield item
         if number % _PAUSE_EVERY == 0:
             time.sleep(_PAUSE_SECONDS)
 
 
 def digest(of: str, issuer: str, name: str) -> bytes:
-    """The key of whom an entry is about. None of the three has a NUL: names of tokens are printable."""
+    """Return the digest of an entry's target. The three parts contain no NUL, because names are printable."""
     return blake2b(f"{of}\0{issuer}\0{name}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _token_keys(token: AccessToken) -> _TokenKeys:
-    """Under which keys something may stand about the token, its root, its clients, its actors and its ancestors."""
+    """Return the digests for the token, its ancestors, its subject and original subject, its clients and its actors."""
     lineage = token.lineage
     issuers, subjects = [token.issuer], [(token.issuer, token.subject)]
     tokens = [] if token.token_id is None else [(token.issuer, token.token_id)]
@@ -214,14 +216,14 @@ def _token_keys(token: AccessToken) -> _TokenKeys:
             issuers.append(lineage.subject[0])
             subjects.append(lineage.subject)
     roles = dict.fromkeys((*token.roles, *token.permissions.roles))
-    # A name under each issuer: who acted for another issuer's subject is known to that one too.
+    # Clients are looked up under each issuer, because either of them may revoke a client that acts for its subject.
     holders = [
-        *(digest("subject", *each) for each in subjects),
+        *(digest("subject", *subject) for subject in subjects),
         *(digest("client", issuer, name) for issuer in issuers for name in dict.fromkeys(clients)),
         *(digest("issuer", issuer, "") for issuer in issuers),
     ]
     return _TokenKeys(
-        tuple(digest("token", *each) for each in tokens),
+        tuple(digest("token", *token_id) for token_id in tokens),
         tuple(holders),
         tuple((digest("role", issuer, role), role) for issuer in issuers for role in roles),
         issued_at,
@@ -242,5 +244,5 @@ def _round_up_to_hour(end: float) -> int:
 
 @lru_cache(maxsize=4096)
 def _shared_hour(number: int) -> int:
-    """The same object each time: a million ends share a few."""
+    """Return the same object each time, so that a million entries share a few numbers."""
     return number * _HOUR

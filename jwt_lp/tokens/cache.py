@@ -1,7 +1,7 @@
-"""Which tokens have we just verified?
+"""A bounded cache of verified tokens.
 
-Only tokens that were found good are kept, under a digest of the whole token, by one verifier for itself. What a
-hit still has to answer (is it alive, are its keys still the issuer's, is it revoked) is asked by the caller.
+Each verifier has its own cache. Only valid tokens are cached, under a digest of the whole token. For each hit, the
+caller still has to check whether the token has expired, its issuer's keys have changed, or it is revoked.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ CacheEntryT = TypeVar("CacheEntryT")
 
 
 class TokenCache(Generic[CacheEntryT]):
-    """A bounded map from the SHA-256 of whole tokens, signature included, to what they were found to be.
+    """A bounded map from the SHA-256 of whole tokens, signature included, to the results of their verification.
 
-    Two generations: a full young one becomes the old one, and what is still asked for moves up again. Reading
-    takes no lock. Memory is bounded by `entries`, each of which a token of the reader's maximum size made.
+    It has two generations. When the young one is full it becomes the old one, and entries that are used move to the
+    young one again. Reading takes no lock. `entries` bounds the memory, because a token has a maximum size.
     """
 
     def __init__(self, entries: int = MAX_ENTRIES) -> None:
@@ -28,17 +28,17 @@ class TokenCache(Generic[CacheEntryT]):
         self._lock = Lock()
 
     def get(self, key: bytes) -> CacheEntryT | None:
-        """What the token was found to be, or None."""
-        found = self._young.get(key)
-        if found is None:
-            found = self._old.get(key)
-            if found is not None:
-                self.put(key, found)
-        return found
+        """Return the entry, or None."""
+        entry = self._young.get(key)
+        if entry is None:
+            entry = self._old.get(key)
+            if entry is not None:
+                self.put(key, entry)
+        return entry
 
     def put(self, key: bytes, entry: CacheEntryT) -> None:
-        """Remember it, unless another thread is remembering something right now."""
-        # Never waited for: another thread's turn costs one entry, and a lock that a fork left behind nothing more.
+        """Store the entry, unless another thread is storing one at the same moment."""
+        # Never wait for the lock: a missed entry costs little, and a fork may leave the lock held forever.
         if not self._lock.acquire(blocking=False):
             return
         try:
@@ -49,12 +49,12 @@ class TokenCache(Generic[CacheEntryT]):
             self._lock.release()
 
     def drop(self, key: bytes) -> None:
-        """Forget one entry; unknown ones are fine."""
+        """Remove the entry, if there is one."""
         self._young.pop(key, None)
         self._old.pop(key, None)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all entries."""
         self._young, self._old = {}, {}
 
     def __len__(self) -> int:

@@ -1,6 +1,7 @@
-"""What does one claim confer?
+"""Claim sources: the claims of a token that hold permissions or outside roles.
 
-A claim is read as its issuer shapes it, or refused; what comes out are texts, which mean nothing yet.
+A claim must have the shape that its issuer uses, otherwise the token is refused. The values are plain strings here;
+they are interpreted later.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ _SHAPES: Final = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class ClaimSource:
-    """One claim that confers something.
+    """One claim that confers permissions or roles.
 
-    `path` is the claim's keys, `*` standing for every key of an object; `kind` says whether the values are
-    permissions or the names of outside roles; `shape` whether they are one space-separated text, a list, either,
-    or SCIM's list of objects with a `value` (RFC 7643, section 2.4); `when` whether the claim counts always or
-    only in tokens of users or of applications. `label` prefixes the value where the policy refers to it
-    (`from = ["realm:orders-clerk"]`). A key that `*` stands for comes between the two, its `%` and `:` as
-    `%25` and `%3A`, so that no two claims are known by one name.
+    `path` is the claim's keys, where `*` stands for every key of an object. `kind` says whether the values are
+    permissions or the names of outside roles. `shape` says whether they are one space-separated text, a list, either,
+    or SCIM's list of objects with a `value` (RFC 7643, section 2.4). `when` says whether the claim counts always or
+    only in tokens of users or of applications. `label` is the prefix by which the policy refers to a value
+    (`from = ["realm:orders-clerk"]`). A key matched by `*` comes between the two, with its `%` and `:` written as
+    `%25` and `%3A`, so that no two claims share a name.
     """
 
     path: tuple[str, ...]
@@ -43,13 +44,13 @@ class ClaimSource:
     when: Literal["always", "users", "apps"] = "always"
 
     def applies(self, *, app: bool) -> bool:
-        """Whether it counts in a token of an application (`app`), or of a user."""
+        """Return whether the claim counts in a token of an application (`app`), or of a user."""
         return self.when == "always" or (self.when == "apps") is app
 
     def read(self, claims: Mapping[str, object]) -> list[tuple[str, str, tuple[str, ...]]]:
-        """Give (claim, what stands before the outside names, values) for each place where the claim is found.
+        """Return (claim, prefix of the outside names, values) for each place where the claim is found.
 
-        `InvalidToken` where the claim has another shape than the issuer's.
+        Raises `InvalidToken` if the claim has another shape.
         """
         first = self.path[0]
         if first != "*":
@@ -57,30 +58,30 @@ class ClaimSource:
                 return []
             if len(self.path) == 1:
                 return [(first, f"{self.label}:", self._values(claims[first]))]
-        found = self._at(claims, self.path, f"{self.label}:")
-        return [(str(self), prefix, self._values(value)) for prefix, value in found]
+        places = self._find(claims, self.path, f"{self.label}:")
+        return [(str(self), prefix, self._values(value)) for prefix, value in places]
 
-    def _at(self, node: object, path: tuple[str, ...], prefix: str) -> Iterator[tuple[str, object]]:
+    def _find(self, node: object, path: tuple[str, ...], prefix: str) -> Iterator[tuple[str, object]]:
         if not path:
             yield prefix, node
         elif not is_json_object(node):
             raise InvalidToken("claim_type", f"{self} cannot be reached: its parent is not an object")
         elif path[0] == "*":
-            for key, below in node.items():
+            for key, child in node.items():
                 quoted = key.replace("%", "%25").replace(":", "%3A")
-                yield from self._at(below, path[1:], f"{prefix}{quoted}:")
+                yield from self._find(child, path[1:], f"{prefix}{quoted}:")
         elif path[0] in node:
-            yield from self._at(node[path[0]], path[1:], prefix)
+            yield from self._find(node[path[0]], path[1:], prefix)
 
-    def _values(self, found: object) -> tuple[str, ...]:
-        if isinstance(found, str) and self.shape in {"text", "either"}:
-            values = found.split(" ")
+    def _values(self, claim: object) -> tuple[str, ...]:
+        if isinstance(claim, str) and self.shape in {"text", "either"}:
+            values = claim.split(" ")
             return tuple(values if "" not in values else filter(None, values))
-        if is_json_array(found) and self.shape != "text":
+        if is_json_array(claim) and self.shape != "text":
             scim = self.shape == "scim"
-            listed = [each.get("value") if scim and is_json_object(each) else each for each in found]
-            texts = [value for value in listed if isinstance(value, str)]
-            if len(texts) == len(listed):
+            items = [item.get("value") if scim and is_json_object(item) else item for item in claim]
+            texts = [item for item in items if isinstance(item, str)]
+            if len(texts) == len(items):
                 return tuple(filter(None, texts))
         raise InvalidToken("claim_type", f"{self} is not {_SHAPES[self.shape]}")
 
@@ -90,9 +91,9 @@ class ClaimSource:
 
 @dataclass(frozen=True, slots=True)
 class AppRule:
-    """One sign that a token is an application's own, no user behind it.
+    """A rule by which a token is recognised as an application's own, issued without a user.
 
-    The claim has the value `equals`, is `absent`, or equals another claim (`same_as`, with `suffix` added).
+    The claim must have the value `equals`, be `absent`, or equal another claim (`same_as`, with `suffix` added).
     """
 
     claim: str
@@ -102,18 +103,18 @@ class AppRule:
     suffix: str = ""
 
     def matches(self, claims: Mapping[str, object]) -> bool:
-        """Whether the sign is there. A claim that is null is neither absent nor equal to anything."""
+        """Return whether the claims satisfy the rule. A null claim is neither absent nor equal to anything."""
         if self.absent:
             return self.claim not in claims
-        wanted = self.equals if self.same_as is None else claims.get(self.same_as)
-        return isinstance(wanted, str) and claims.get(self.claim) == wanted + self.suffix
+        expected = self.equals if self.same_as is None else claims.get(self.same_as)
+        return isinstance(expected, str) and claims.get(self.claim) == expected + self.suffix
 
 
 class ConferredGrants(NamedTuple):
-    """What some sources confer. It is put together only as far as somebody asks.
+    """The permissions and outside roles that some claim sources confer. The properties compute their values on use.
 
-    `permissions` are (claim, what stands before the outside names, values), `external_roles` the same of roles;
-    `no_grants` are values that are never permissions.
+    `permissions` and `external_roles` hold (claim, prefix of the outside names, values); `no_grants` are values that
+    are never permissions.
     """
 
     permissions: tuple[tuple[str, str, tuple[str, ...]], ...]
@@ -122,22 +123,22 @@ class ConferredGrants(NamedTuple):
 
     @property
     def grants(self) -> tuple[tuple[str, str], ...]:
-        """Every permission with the claim it stood in, each once; what no route can ask for is left out."""
+        """Every permission with its claim, without duplicates and without values that no route can require."""
         pairs = ((value, claim) for claim, _, values in self.permissions for value in values)
         return tuple(dict.fromkeys(pair for pair in pairs if pair[0] not in self.no_grants and is_scope_token(pair[0])))
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """The outside names of roles, each once."""
+        """The outside names of the roles, without duplicates."""
         return _prefixed_names(self.external_roles)
 
     @property
     def external_names(self) -> tuple[str, ...]:
-        """Every outside name, those of permissions too (`scope:orders.read`), each once."""
+        """All outside names, also of permissions (`scope:orders.read`), without duplicates."""
         return _prefixed_names(self.permissions + self.external_roles)
 
     def with_prefix(self, label: str) -> ConferredGrants:
-        """The same, every outside name standing there once more with `label` before it."""
+        """Return a copy with every outside name a second time, prefixed with `label`."""
         permissions, roles = (
             tuple((claim, f"{label}:{prefix}", values) for claim, prefix, values in places)
             for places in (self.permissions, self.external_roles)

@@ -1,7 +1,7 @@
-"""Where does this issuer put grants?
+"""Claim profiles of issuers, and the verified access token.
 
-A `ClaimProfile` is data: which claims an issuer's access tokens have, where the grants stand in them, and what
-tells an access token from any other token of the same issuer. `AccessToken` is what a verified token comes to.
+A `ClaimProfile` is data: which claims an issuer's access tokens have, which of them hold grants, and how an access
+token differs from other tokens of the same issuer.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ __all__ = [
     "read_only",
 ]
 
-# OpenID Connect's own scopes (Core, sections 5.4 and 11) say what a client may see of a user; they grant nothing here.
+# OpenID Connect's own scopes (Core, sections 5.4 and 11) control what a client may see of a user; they grant nothing.
 OPENID_SCOPES: Final = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
 
-# What stands before an outside name that is asked of a ceiling alone; no source may have it as its label.
+# The prefix of outside names that apply to a ceiling only; no source may have it as its label.
 CEILING_PREFIX: Final = "ceiling"
 
-# Claims that only tokens of an issuer of ours have: compact permissions, and permissions held through a role.
+# Claims of our own issuers' tokens only: compact permissions, and permissions held through a role.
 COMPACT_CLAIM: Final = "cperm"
 ROLE_SCOPE_CLAIM: Final = "role_scope"
 
@@ -51,14 +51,13 @@ _SCALARS: Final = frozenset({str, int, float, bool})
 class ClaimProfile:
     """How one kind of issuer shapes its access tokens.
 
-    `sources` add up. Where `ceiling` has sources that count, what they confer must cover a permission too.
-    `types` are the accepted header `typ` values, lower case and without `application/`, "" standing for an
-    absent one. A token must have every claim of `required`, one of each group of `any_of`, the values of
-    `expected`, and no claim of `forbidden`. `audience` names the claim that says whom the token is for, and
-    `substitute` the one that stands in for it where the token has none; the first of `client` that is there says
-    who asked for the token. It is an application's own when all rules of one group in `apps` hold. Values in
-    `no_grants` are never permissions. `remedies` tell the operator what to change at the provider, by the cause
-    of a refusal; `{value}` is what was expected.
+    The grants of all `sources` count. If `ceiling` has sources that apply, they must cover a permission too. `types`
+    are the accepted `typ` header values, in lower case and without `application/`; "" stands for an absent one. A token
+    must have every claim of `required`, one of each group of `any_of`, the values of `expected`, and no claim of
+    `forbidden`. `audience` names the audience claim, and `substitute` the claim that replaces it where the token has
+    none. The first claim of `client` that is present holds the client. The token is an application's own if all rules
+    of one group in `apps` match. Values in `no_grants` are never permissions. `remedies` tell the operator what to
+    change at the provider, by the cause of a refusal; `{value}` is the expected value.
     """
 
     name: str
@@ -79,29 +78,29 @@ class ClaimProfile:
     remedies: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def client_of(self, claims: Mapping[str, Any]) -> str | None:
-        """Who asked for the token, or None where it does not say."""
+        """Return the client that the token was issued to, or None if the token does not name it."""
         for name in self.client:
             if name in claims:
-                found: str = claims[name]
-                return found
+                client: str = claims[name]
+                return client
         return None
 
     def is_app(self, claims: Mapping[str, object]) -> bool:
-        """Whether the token is an application's own."""
+        """Return whether the token is an application's own."""
         return any(all(rule.matches(claims) for rule in rules) for rules in self.apps)
 
     def read_grants(self, claims: Mapping[str, object], *, app: bool | None = None) -> ConferredGrants:
-        """What the token's sources confer; `InvalidToken` for a claim of the wrong shape.
+        """Return what the token's sources confer; raise `InvalidToken` for a claim of the wrong shape.
 
-        `app` is what `is_app` says, for a caller who has asked already.
+        `app` is the result of `is_app`, if the caller has it already.
         """
         return self._read_sources(self.sources, claims, app=self.is_app(claims) if app is None else app)
 
     def read_ceiling(self, claims: Mapping[str, object], *, app: bool | None = None) -> ConferredGrants | None:
-        """What the ceiling's sources confer, or None where no ceiling applies to this kind of token.
+        """Return what the ceiling's sources confer, or None if no ceiling applies to this kind of token.
 
-        Each outside name stands here twice, as it is and with `ceiling:` before it. A role of the policy that
-        lists the longer one raises the ceiling and grants nothing: `from = ["ceiling:scope:access_as_user"]`.
+        Each outside name is included twice, unchanged and with the prefix `ceiling:`. A role of the policy that lists
+        the prefixed name raises the ceiling and grants nothing: `from = ["ceiling:scope:access_as_user"]`.
         """
         app = self.is_app(claims) if app is None else app
         if not any(source.applies(app=app) for source in self.ceiling):
@@ -120,24 +119,24 @@ class ClaimProfile:
         return ConferredGrants(tuple(permissions), tuple(roles), self.no_grants)
 
     def audience_claim(self, claims: Mapping[str, Any]) -> tuple[str, ClaimValue]:
-        """The claim that says whom the token is for, and its value; None where there is no such claim."""
-        # INVARIANT: a token that says whom it is for is never judged by anything else.
+        """Return the name of the audience claim and its value, which is None if the claim is absent."""
+        # INVARIANT: the substitute is never read in a token that has the audience claim.
         name = self.audience if self.audience in claims else self.substitute or self.audience
         return name, claims.get(name)
 
     def fault(self, header_typ: object, claims: Mapping[str, object]) -> tuple[str, str] | None:
-        """Why the token is no access token of this issuer: (cause, the operator's explanation), or None.
+        """Return why this is not an access token of this issuer, as (cause, the operator's explanation), or None.
 
-        Causes are `typ`, `not_access_token`, `subject`, `client` and `claim_type`. `header_typ` is None where
-        the header has no `typ` (RFC 8725, section 3.11; RFC 9068, section 4).
+        Causes are `typ`, `not_access_token`, `subject`, `client` and `claim_type`. `header_typ` is None if the header
+        has no `typ` (RFC 8725, section 3.11; RFC 9068, section 4).
         """
-        said = self._typ_fault(header_typ)
-        if said is not None:
-            return "typ", self._with_remedy("typ", said)
-        said = self._kind_fault(claims)
-        if said is not None:
-            return "not_access_token", self._with_remedy("not_access_token", said)
-        # Such text would end up in logs, in keys of the store and before the eyes of an operator.
+        problem = self._typ_fault(header_typ)
+        if problem is not None:
+            return "typ", self._with_remedy("typ", problem)
+        problem = self._claims_fault(claims)
+        if problem is not None:
+            return "not_access_token", self._with_remedy("not_access_token", problem)
+        # Unprintable text must not reach logs, keys of the store and reports.
         if not _is_text(claims.get(self.subject)):
             return self._text_fault("subject", self.subject)
         for name in self.client:
@@ -151,16 +150,16 @@ class ClaimProfile:
         return cause, self._with_remedy(cause, f"{name} is not a non-empty string of printable characters")
 
     def _typ_fault(self, typ: object) -> str | None:
-        # INVARIANT: only an absent typ is "". RFC 7515, section 4.1.9: `application/` may be left out.
+        # INVARIANT: "" in `types` matches an absent typ only. RFC 7515, section 4.1.9: `application/` may be omitted.
         if isinstance(typ, str) and typ != "" and typ in self.types:
             return None
         text = typ.lower().removeprefix("application/") if isinstance(typ, str) and typ.isascii() else ""
         if text in self.types and (text == "") is (typ is None):
             return None
-        wanted = " or ".join(sorted(each or "none" for each in self.types))
-        return f"the header's typ is {_shown(typ)}; access tokens here have {wanted}"
+        expected = " or ".join(sorted(accepted or "none" for accepted in self.types))
+        return f"the header's typ is {_shown(typ)}; access tokens here have {expected}"
 
-    def _kind_fault(self, claims: Mapping[str, object]) -> str | None:
+    def _claims_fault(self, claims: Mapping[str, object]) -> str | None:
         for name in self.required:
             if claims.get(name) is None:
                 return f"there is no {name}, which access tokens have"
@@ -176,11 +175,11 @@ class ClaimProfile:
         return None
 
     def remedy(self, cause: str, value: str = "") -> str:
-        """What the operator changes at the provider for `cause`; "" where nothing is known to help."""
+        """Return what the operator can change at the provider for `cause`, or "" if no remedy is known."""
         return self.remedies.get(cause, "").replace("{value}", value)
 
-    def _with_remedy(self, cause: str, said: str) -> str:
-        return ": ".join(filter(None, (said, self.remedy(cause))))
+    def _with_remedy(self, cause: str, problem: str) -> str:
+        return ": ".join(filter(None, (problem, self.remedy(cause))))
 
 
 def _is_text(value: object) -> bool:
@@ -194,12 +193,12 @@ def _shown(value: object) -> str:
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class AccessToken:
-    """A verified access token. Compare with `is`; it is made anew when a token is verified again.
+    """A verified access token. Compare with `is`; verifying a token again may make a new object.
 
     `issuer` is the `iss` claim and `issuer_name` its name in the settings; the subject is always the pair of
-    issuer and `subject`. `client` is who asked for the token, where the issuer says so. Times are seconds
-    since the epoch. `claims` is the whole payload, read-only at every depth. `ignored_roles` counts outside roles
-    that the policy does not list. `lineage` says what a token of ours was narrowed from.
+    issuer and `subject`. `client` is the client that the token was issued to, if the issuer names it. Times are
+    seconds since the epoch. `claims` is the whole payload, read-only at every depth. `ignored_roles` counts outside
+    roles that the policy does not list. `lineage` says which tokens a token of our own issuer was downscoped from.
     """
 
     issuer: str
@@ -217,12 +216,12 @@ class AccessToken:
     app: bool = False
     development: bool = False
     lineage: Lineage | None = None
-    # what a guard knows of it for the moment; a copy begins without
+    # A guard's own data about the token; a copy starts without it.
     token_state: Any = field(default=None, init=False)
 
     @property
     def claims(self) -> Mapping[str, object]:
-        """The whole payload, read-only at every depth, so that no view changes what the next one sees."""
+        """The whole payload, read-only at every depth, so that no view can change it for the next one."""
         return read_only(self._claims)
 
     def __repr__(self) -> str:
@@ -230,7 +229,7 @@ class AccessToken:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: Callable[..., Any]) -> NoReturn:
-        """Refuse to be request data: otherwise a forgotten `Requires` would read a token from the body."""
+        """Refuse use as request data. Otherwise, if `Requires` is forgotten, a token would be read from the body."""
         raise ConfigurationError(
             "AccessToken is never read from the request's data: "
             'annotate the parameter as Annotated[AccessToken, Requires("…")]'
@@ -238,9 +237,9 @@ class AccessToken:
 
 
 def read_only(claims: Mapping[str, object]) -> Mapping[str, object]:
-    """The claims, read-only at every depth, so that no view changes what the next one sees.
+    """Return the claims, read-only at every depth, so that no view can change them for the next one.
 
-    It takes them over: what is flat already is wrapped and not copied.
+    The caller must not change `claims` afterwards: a flat mapping is wrapped, not copied.
     """
     nested = {name: _freeze(value) for name, value in claims.items() if type(value) not in _SCALARS}
     return MappingProxyType({**claims, **nested} if nested else claims)

@@ -1,7 +1,4 @@
-"""How does an issuer that no shipped profile describes shape its access tokens?
-
-Reads the operator's own profile, `PROFILE = {...}` in the settings: what it changes of a shipped one.
-"""
+"""Custom profiles: the operator's own profile, `PROFILE = {...}` in the settings, read as changes to a shipped one."""
 
 from __future__ import annotations
 
@@ -21,22 +18,24 @@ Sources: TypeAlias = "tuple[ClaimSource, ...]"
 
 _SHAPES: Final = ("text", "list", "either", "scim")
 _WHEN: Final = ("always", "users", "apps")
-_SIGNS: Final = ("equals", "absent", "same_as")
+_CONDITIONS: Final = ("equals", "absent", "same_as")
 _LABEL: Final = re.compile(r"[a-z][a-z0-9_-]*")
 
-# What an ID token has as well (OpenID Connect Core, section 2), so that asking for it tells nothing apart.
-_COMMON: Final = frozenset({"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "auth_time", "nonce", "acr", "amr", "sid"})
+# Claims that ID tokens have too (OpenID Connect Core, section 2), so requiring them does not exclude ID tokens.
+_IN_ID_TOKENS: Final = frozenset(
+    {"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "auth_time", "nonce", "acr", "amr", "sid"}
+)
 
 
 def read_custom_profile(data: Mapping[str, object]) -> ClaimProfile:
-    """Read a profile from plain values; it is as `BASE` says, or RFC 9068, but for what is in `data`.
+    """Read a profile from plain values; `data` overrides the profile that `BASE` names, by default RFC 9068.
 
-    Keys are in upper or lower case. `PERMISSIONS`, `ROLES` and `CEILING_PREFIX` are lists of claims, each a name, a
-    list of keys, or a mapping of `path`, `shape`, `when` and `label`; `APPS` is a list of rules, or of lists of
-    rules that hold together. The others are the fields of `ClaimProfile`, a name standing for a list of one.
+    Keys are in upper or lower case. `PERMISSIONS`, `ROLES` and `CEILING` are lists of claims, each a name, a list of
+    keys, or a mapping of `path`, `shape`, `when` and `label`. `APPS` is a list of rules, or of lists of rules that must
+    all match. The others are the fields of `ClaimProfile`; a single name is a list of one.
 
-    `ConfigurationError` holds every fault. A profile is refused too when it confers nothing, when two of its
-    claims have one label, or when it would take an ID token for an access token.
+    Raises `ConfigurationError` with every fault, also if the profile confers nothing, if two of its claims have one
+    label, or if it would accept an ID token.
     """
     faults: list[Fault] = []
     top = _table((), data, faults, (*_READERS, "BASE", "PERMISSIONS", "ROLES", "CEILING"), str.upper)
@@ -56,18 +55,18 @@ def _table(
     path: tuple[str | int, ...],
     value: object,
     faults: list[Fault],
-    known: tuple[str, ...],
+    known_keys: tuple[str, ...],
     case: Callable[[str], str],
 ) -> TableReader:
     if not isinstance(value, Mapping):
         return TableReader.read(path, value, faults)
     cased: dict[object, object] = {}
-    for key, each in cast("Mapping[object, object]", value).items():
+    for key, item in cast("Mapping[object, object]", value).items():
         name = case(key) if isinstance(key, str) else key
         if name in cased:
             faults.append(((*path, str(name)), "is given twice, in upper and in lower case"))
-        cased[name] = each
-    return TableReader.read(path, cased, faults, known)
+        cased[name] = item
+    return TableReader.read(path, cased, faults, known_keys)
 
 
 def _base(top: TableReader) -> ClaimProfile:
@@ -97,7 +96,7 @@ def _set(table: TableReader, key: str) -> frozenset[str]:
 
 def _words(table: TableReader, value: object, *at: str | int) -> tuple[str, ...]:
     values = value if is_json_array(value) else (value,)
-    words = tuple(each for each in values if isinstance(each, str) and each)
+    words = tuple(text for text in values if isinstance(text, str) and text)
     if len(words) == len(values):
         return words
     table.fault("must be a name or a list of names", *at)
@@ -122,7 +121,7 @@ def _list_items(table: TableReader, key: str) -> Iterator[tuple[int, object]]:
 def _types(table: TableReader, key: str) -> frozenset[str]:
     value = table.data[key]
     values = value if is_json_array(value) else (value,)
-    texts = [each.lower().removeprefix("application/") for each in values if isinstance(each, str)]
+    texts = [text.lower().removeprefix("application/") for text in values if isinstance(text, str)]
     if texts and len(texts) == len(values):
         return frozenset(texts)
     table.fault('must be a list of types, such as ["at+jwt"]; "" stands for a header without one', key)
@@ -147,20 +146,20 @@ def _apps(table: TableReader, key: str) -> tuple[tuple[AppRule, ...], ...]:
     groups: list[tuple[AppRule, ...]] = []
     for index, value in _list_items(table, key):
         if is_json_array(value) and value:
-            groups.append(tuple(_app_rule((key, index, inner), each, table.faults) for inner, each in enumerate(value)))
+            groups.append(tuple(_app_rule((key, index, inner), rule, table.faults) for inner, rule in enumerate(value)))
         else:
             groups.append((_app_rule((key, index), value, table.faults),))
     return tuple(groups)
 
 
 def _app_rule(path: tuple[str | int, ...], value: object, faults: list[Fault]) -> AppRule:
-    table = _table(path, value, faults, ("claim", *_SIGNS, "suffix"), str.lower)
+    table = _table(path, value, faults, ("claim", *_CONDITIONS, "suffix"), str.lower)
     texts = {key: _name(table, key) for key in ("claim", "equals", "same_as", "suffix") if key in table.data}
     absent = table.flag("absent")
-    # A rule that says nothing would hold for every token.
-    said = absent + ("equals" in texts) + ("same_as" in texts)
-    if isinstance(value, Mapping) and ("claim" not in texts or said != 1):
-        table.fault(f"needs a claim, and one of {', '.join(_SIGNS)}")
+    # A rule without a condition would match every token.
+    conditions = absent + ("equals" in texts) + ("same_as" in texts)
+    if isinstance(value, Mapping) and ("claim" not in texts or conditions != 1):
+        table.fault(f"needs a claim, and one of {', '.join(_CONDITIONS)}")
     return AppRule(**{"claim": "", **texts}, absent=absent)
 
 
@@ -185,42 +184,44 @@ _READERS: Final[Mapping[str, Callable[[TableReader, str], Any]]] = MappingProxyT
 
 
 def _sources(top: TableReader, key: str, kind: Literal["permissions", "roles"], base: ClaimProfile) -> Sources:
-    models = tuple(source for source in base.sources if source.kind == kind)
-    return _read(top, key, models, ClaimSource((), "", kind, "either")) if key in top.data else models
+    defaults = tuple(source for source in base.sources if source.kind == kind)
+    return _read(top, key, defaults, ClaimSource((), "", kind, "either")) if key in top.data else defaults
 
 
 def _ceiling(top: TableReader, base: ClaimProfile, sources: Sources) -> Sources:
     if "CEILING" not in top.data:
         return base.ceiling
-    models = (*base.ceiling, *(replace(source, when="users") for source in sources))
-    return _read(top, "CEILING", models, ClaimSource((), "", shape="either", when="users"))
+    defaults = (*base.ceiling, *(replace(source, when="users") for source in sources))
+    return _read(top, "CEILING", defaults, ClaimSource((), "", shape="either", when="users"))
 
 
-def _read(top: TableReader, key: str, models: Sources, default: ClaimSource) -> Sources:
+def _read(top: TableReader, key: str, defaults: Sources, fallback: ClaimSource) -> Sources:
+    """Read a list of claims. Missing members come from the source of `defaults` with the same path, or `fallback`."""
     value = top.data[key]
     single = isinstance(value, str) or is_json_object(value)
-    found: list[ClaimSource] = []
-    for index, each in ((0, value),) if single else _list_items(top, key):
-        if is_json_object(each):
-            table = _table((key, index), each, top.faults, ("path", "shape", "when", "label"), str.lower)
+    sources: list[ClaimSource] = []
+    for index, item in ((0, value),) if single else _list_items(top, key):
+        if is_json_object(item):
+            table = _table((key, index), item, top.faults, ("path", "shape", "when", "label"), str.lower)
         else:
-            table = TableReader((key, index), {"path": each}, top.faults)
+            table = TableReader((key, index), {"path": item}, top.faults)
         path = _nonempty_names(table, table.data.get("path", ()), "path")
         if path:
-            found.append(_source(table, path, next((each for each in models if each.path == path), default)))
-    return tuple(found)
+            default = next((source for source in defaults if source.path == path), fallback)
+            sources.append(_source(table, path, default))
+    return tuple(sources)
 
 
-def _source(table: TableReader, path: tuple[str, ...], model: ClaimSource) -> ClaimSource:
-    label = table.text("label") or model.label or next((each for each in reversed(path) if each != "*"), "")
+def _source(table: TableReader, path: tuple[str, ...], default: ClaimSource) -> ClaimSource:
+    label = table.text("label") or default.label or next((key for key in reversed(path) if key != "*"), "")
     if label == CEILING_PREFIX or not _LABEL.fullmatch(label):
         table.fault(f'{quote_text(label)} is not usable as a label in the policy: set one, such as "role"', "label")
     return replace(
-        model,
+        default,
         path=path,
         label=label,
-        shape=cast("Any", table.choice("shape", _SHAPES, model.shape)),
-        when=cast("Any", table.choice("when", _WHEN, model.when)),
+        shape=cast("Any", table.choice("shape", _SHAPES, default.shape)),
+        when=cast("Any", table.choice("when", _WHEN, default.when)),
     )
 
 
@@ -229,11 +230,11 @@ def _check(profile: ClaimProfile, top: TableReader) -> None:
         top.fault("grants nothing: name a claim under PERMISSIONS or ROLES")
     labels: dict[str, tuple[str, ...]] = {}
     for source in (*profile.sources, *profile.ceiling):
-        # INVARIANT: what one claim confers is never had by writing its name into another.
+        # INVARIANT: a value of one claim can never be taken for a value of another.
         if labels.setdefault(source.label, source.path) != source.path:
             top.fault(f"two claims have the label {quote_text(source.label)}: give one of them another")
     groups = (*((name,) for name in (*profile.required, *profile.expected)), *profile.any_of)
-    if profile.types - {"at+jwt"} and all(_COMMON.intersection(group) for group in groups):
+    if profile.types - {"at+jwt"} and all(_IN_ID_TOKENS.intersection(group) for group in groups):
         top.fault(
             "an ID token could pass: only typ at+jwt tells an access token by itself, so name a claim that ID "
             "tokens of this issuer lack or have another value in, under REQUIRED, ANY_OF or EXPECTED"

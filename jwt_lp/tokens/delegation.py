@@ -1,7 +1,7 @@
-"""Which tokens does this one come from, and who acts with it?
+"""Lineage of downscoped tokens: ancestors, actors and original subject.
 
-What tokens of our own say of their descent: `lineage` is ours, `act` is RFC 8693, section 4.1, and `sub_id` is
-RFC 9493. A token that was narrowed falls with any token that it comes from.
+Our own tokens carry it in three claims: `lineage` is private, `act` is from RFC 8693, section 4.1, and `sub_id` from
+RFC 9493. A downscoped token is revoked with each of its ancestors.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from jwt_lp._support.json_types import is_json_array, is_json_object
 from jwt_lp.errors import InvalidToken
 
 MAX_DEPTH: Final = 4
-"""How many ancestors a token may have, and how many actors."""
+"""The maximum number of ancestors of a token, and of actors."""
 
 LINEAGE_CLAIMS: Final = frozenset({"lineage", "act", "sub_id"})
-"""The claims that say it."""
+"""The claims that hold the lineage."""
 
 _LAST_DATE: Final = 10**15
 
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Where a narrowed token comes from.
+    """The lineage of a downscoped token.
 
-    `issued_at` is when the first of its ancestors was issued, in seconds since the epoch; `ancestors` are their
-    (issuer, token id), oldest first; `clients` are those that earlier ones were issued to; `actors` are who acts
-    with it, the current one first; `subject` is the (issuer, subject) of a first ancestor that another issuer
-    made, None where it was ours.
+    `issued_at` is when its first ancestor was issued, in seconds since the epoch. `ancestors` are their (issuer, token
+    id), oldest first. `clients` are the clients that the ancestors were issued to. `actors` are those that act with the
+    token, the current one first. `subject` is the (issuer, subject) of the first ancestor if another issuer made it,
+    otherwise None.
     """
 
     issued_at: float
@@ -40,45 +40,45 @@ class Lineage:
 
     @classmethod
     def from_claims(cls, claims: Mapping[str, object], issuer: str) -> Lineage | None:
-        """What the claims of a token of ours say; None where it was not narrowed.
+        """Read the lineage from the claims of a token of our own; None if it was not downscoped.
 
-        `InvalidToken` for a shape that we would not write.
+        Raises `InvalidToken` for a shape that our issuers do not write.
         """
         if LINEAGE_CLAIMS.isdisjoint(claims):
             return None
-        # INVARIANT: who acts with a token, or was its subject, is never said without saying what it comes from.
-        said = _object(claims.get("lineage"), "lineage")
+        # INVARIANT: a token with an actor or an original subject must also name its ancestors.
+        lineage = _object(claims.get("lineage"), "lineage")
         subject = _read_sub_id(claims["sub_id"]) if "sub_id" in claims else None
-        ids = _texts(said.get("ids"), "lineage.ids")
+        ids = _texts(lineage.get("ids"), "lineage.ids")
         if not ids:
             raise _fault("lineage.ids")
         issuers = [issuer if subject is None else subject[0], *[issuer] * (len(ids) - 1)]
         return cls(
-            _date(said.get("iat")),
+            _date(lineage.get("iat")),
             tuple(zip(issuers, ids, strict=True)),
-            _texts(said.get("clients", ()), "lineage.clients"),
+            _texts(lineage.get("clients", ()), "lineage.clients"),
             tuple(actors(claims.get("act"))),
             subject,
         )
 
 
 def actors(act: object) -> Iterator[str]:
-    """Who acts, the current one first, as an `act` claim nests them; `InvalidToken` for another shape."""
+    """Yield the actors of a nested `act` claim, the current one first; raise `InvalidToken` for another shape."""
     depth = 0
     while act is not None:
         depth += 1
-        said = _object(act, "act")
+        actor = _object(act, "act")
         if depth > MAX_DEPTH:
             raise _fault("act")
-        yield _text(said.get("sub"), "act.sub")
-        act = said.get("act")
+        yield _text(actor.get("sub"), "act.sub")
+        act = actor.get("act")
 
 
 def _read_sub_id(value: object) -> tuple[str, str]:
-    said = _object(value, "sub_id")
-    if said.get("format") != "iss_sub":
+    sub_id = _object(value, "sub_id")
+    if sub_id.get("format") != "iss_sub":
         raise _fault("sub_id.format")
-    return _text(said.get("iss"), "sub_id.iss"), _text(said.get("sub"), "sub_id.sub")
+    return _text(sub_id.get("iss"), "sub_id.iss"), _text(sub_id.get("sub"), "sub_id.sub")
 
 
 def _object(value: object, what: str) -> Mapping[str, object]:
@@ -89,7 +89,7 @@ def _object(value: object, what: str) -> Mapping[str, object]:
 
 def _texts(value: object, what: str) -> tuple[str, ...]:
     if is_json_array(value) and len(value) <= MAX_DEPTH:
-        return tuple(_text(each, what) for each in value)
+        return tuple(_text(item, what) for item in value)
     raise _fault(what)
 
 

@@ -1,17 +1,17 @@
-"""How do the providers shape their access tokens?
+"""Shipped profiles of providers.
 
-The profiles as data. Each says where it is documented and why it is so. The rule behind the ceilings (RFC 6749,
-section 1.4; RFC 9068, section 2.2.3): a scope is what a client was let do, a role or a group what its user is.
-Where a user's token has both, the scope must cover too: a client of little trust that acts for an administrator
-is no administrator. A role of the policy lifts that for one scope,
+Each profile refers to the provider's documentation and gives the reasons for its choices. The ceilings follow one rule
+(RFC 6749, section 1.4; RFC 9068, section 2.2.3): a scope says what a client may do, a role or a group what its user is.
+If a user's token has both, the scope must cover a permission too, because a client of little trust that acts for an
+administrator is not an administrator. A role of the policy can raise the ceiling for one scope:
 
     [roles.spa]
     from = ["ceiling:scope:access_as_user"]
     grants = ["orders:**"]
 
-raises the ceiling where that scope is present and grants nothing by itself. `from = ["scope:access_as_user"]`
-would do both, and hand those grants to every user of that client. Scopes that are permissions as they stand are
-granted, to whichever user; where only roles may grant, `PERMISSIONS = []` in `PROFILE` leaves the ceiling.
+It raises the ceiling where that scope is present, and grants nothing by itself. `from = ["scope:access_as_user"]` would
+do both, and give those grants to every user of that client. Scopes that are permissions are granted to every user. If
+only roles may grant, set `PERMISSIONS = []` in `PROFILE`; the ceiling stays.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _GROUPS: Final = ClaimSource(("groups",), "group", "roles")
 # RFC 9068: section 2.1 (typ), 2.2 (required claims), 2.2.3 (scope), 2.2.3.1 (roles, groups and entitlements are
 # attributes of the user, in SCIM's encoding, RFC 7643 section 4.1.2, though most servers write plain strings).
 # The ceiling counts without a scope claim too: a client could otherwise raise itself by asking for no scope.
-# A token is an application's own when sub is the client (section 2.2); by section 5 no user's is.
+# A token is an application's own if sub is the client (section 2.2); by section 5 a user's token never has such a sub.
 RFC9068: Final = ClaimProfile(
     name="rfc9068",
     sources=(
@@ -63,9 +63,9 @@ RFC9068: Final = ClaimProfile(
 
 # https://auth0.com/docs/secure/tokens/access-tokens/access-token-profiles: the Auth0 dialect has typ JWT and azp,
 # the RFC 9068 one at+jwt, client_id and jti; ID tokens have neither azp nor client_id (.../id-token-structure).
-# https://auth0.com/docs/get-started/apis/enable-role-based-access-control-for-apis: `permissions` is all that
-# the user is assigned, whatever the client asked for; `scope` what was asked for and is assigned. So the scope
-# caps. In an application's token, whose sub is `CLIENT@clients`, the two say the same.
+# https://auth0.com/docs/get-started/apis/enable-role-based-access-control-for-apis: `permissions` has all that
+# the user is assigned, whatever the client requested; `scope` has what was requested and is assigned. So the scope
+# is the ceiling. In an application's token, whose sub is `CLIENT@clients`, the two are equal.
 AUTH0: Final = ClaimProfile(
     name="auth0",
     sources=(_SCOPE, ClaimSource(("permissions",), "permission")),
@@ -84,9 +84,9 @@ AUTH0: Final = ClaimProfile(
 )
 
 # https://developer.okta.com/docs/reference/api/oidc/#access-token: cid, scp (a list) and jti are reserved and
-# always there, uid only where a user is; the header need not have a typ. ID tokens have neither cid nor scp.
+# always present, uid only in users' tokens; the header need not have a typ. ID tokens have neither cid nor scp.
 # https://developer.okta.com/docs/guides/customize-tokens-groups-claim/: groups is a claim that the operator adds,
-# and says what the user is. Scopes are what the access policies let the client have, so they cap.
+# and it describes the user. Scopes are what the access policies allow the client, so they are the ceiling.
 # Tokens of the org authorization server are for Okta itself and are refused by their typ and audience:
 # https://support.okta.com/help/s/article/Signature-Validation-Failed-on-Access-Token
 OKTA: Final = ClaimProfile(
@@ -110,9 +110,9 @@ OKTA: Final = ClaimProfile(
 # https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference: typ is always JWT; azp and
 # azpacr (v1.0: appid and appidacr) name the client and how it authenticated, and no ID token has them
 # (.../id-token-claims-reference), even where API and client are one registration and so one audience. uti is jti.
-# .../claims-validation: scp says what the client may do for the user, and must be held too. roles are those of
+# .../claims-validation: scp says what the client may do for the user, and is the ceiling. roles are those of
 # the user, or in a token of an application its permissions. groups (object ids) and wids are the user's.
-# .../optional-claims-reference: idtyp is `app` where the API asks for the claim; without it
+# .../optional-claims-reference: idtyp is `app` where the API requests the claim; without it
 # .../scenario-protected-web-api-verification-scope-app-roles has oid equal sub.
 ENTRA: Final = ClaimProfile(
     name="entra",
@@ -143,9 +143,9 @@ ENTRA: Final = ClaimProfile(
 )
 
 # https://www.keycloak.org/docs/latest/server_admin/#_role_scope_mappings: the server itself leaves out the roles
-# that are not in the client's scope, so nothing caps here; but Full Scope Allowed must be off, and is on by default.
-# The payload's typ tells Bearer from ID, Refresh, Offline, Logout and DPoP (org.keycloak.util.TokenUtil); the
-# header's is JWT, or at+jwt where the client is set so. Before release 25 access tokens had the nonce too
+# that are not in the client's scope, so there is no ceiling; but Full Scope Allowed must be off, and is on by default.
+# The payload's typ distinguishes Bearer from ID, Refresh, Offline, Logout and DPoP (org.keycloak.util.TokenUtil); the
+# header's is JWT, or at+jwt where the client is configured so. Before release 25 access tokens had the nonce too
 # (https://github.com/keycloak/keycloak/issues/26893). Service accounts have client_id and no session.
 KEYCLOAK: Final = ClaimProfile(
     name="keycloak",
@@ -163,7 +163,8 @@ KEYCLOAK: Final = ClaimProfile(
     remedies=MappingProxyType(
         {
             "audience": 'add an audience mapper for "{value}" to a client scope of the client',
-            "not_access_token": "send the access token, not the ID or refresh token; tokens of typ DPoP need their proof",
+            "not_access_token": "send the access token, not the ID or refresh token; tokens of typ DPoP need their "
+            "proof",
             "subject": 'give the client the client scope "basic", or turn off "Always use lightweight access token"',
             "ceiling": _RAISE,
         }
@@ -171,10 +172,10 @@ KEYCLOAK: Final = ClaimProfile(
 )
 
 # https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html:
-# token_use is access (id in ID tokens), the header has no typ, and aud is there only where the client asked for a
-# resource; otherwise client_id says whose token it is, so AUDIENCE lists the clients that may call, and no other
-# client of the pool gets in. No ceiling: sign-in without the hosted pages gives no scope but Cognito's own, and
-# AWS gives scopes to users by trigger, so they bound no client. Where they do: CEILING = ["scope"] in PROFILE.
+# token_use is access (id in ID tokens), the header has no typ, and aud is present only if the client requested a
+# resource. Otherwise client_id takes its place, so AUDIENCE lists the clients that may call, and other clients of the
+# pool are refused. No ceiling: sign-in without the hosted pages gives no scope but Cognito's own, and a trigger can
+# give scopes to users, so scopes do not limit clients. Where they do: CEILING = ["scope"] in PROFILE.
 COGNITO: Final = ClaimProfile(
     name="cognito",
     sources=(_SCOPE, ClaimSource(("cognito:groups",), "group", "roles")),
@@ -200,13 +201,9 @@ SHIPPED_PROFILES: Final = MappingProxyType(
 
 
 def shipped_profile(name: str) -> ClaimProfile:
-    """The shipped profile of that name, in any case; `ConfigurationError` names the nearest."""
-    found = SHIPPED_PROFILES.get(name.lower())
-    if found is None:
-        raise ConfigurationError(_unknown(name))
-    return found
-
-
-def _unknown(name: str) -> str:
-    hint = did_you_mean(name.lower(), SHIPPED_PROFILES) or f"; there are {', '.join(SHIPPED_PROFILES)}"
-    return f"there is no profile {quote_text(name)}{hint}"
+    """Return the shipped profile of that name, in any case; otherwise `ConfigurationError` names the nearest."""
+    profile = SHIPPED_PROFILES.get(name.lower())
+    if profile is None:
+        hint = did_you_mean(name.lower(), SHIPPED_PROFILES) or f"; there are {', '.join(SHIPPED_PROFILES)}"
+        raise ConfigurationError(f"there is no profile {quote_text(name)}{hint}")
+    return profile

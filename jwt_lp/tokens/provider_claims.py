@@ -1,4 +1,4 @@
-"""How would an issuer of this profile shape a user's access token?"""
+"""Claims of a user's access token, in the shape of a given profile."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 def shape_claims(
     profile: ClaimProfile, registered: Mapping[str, object], permissions: Iterable[str], roles: Iterable[str]
 ) -> tuple[dict[str, object], str | None]:
-    """Return `(claims, typ)` of a user's access token as an issuer of this profile would shape it.
+    """Return `(claims, typ)` of a user's access token as an issuer of this profile would write it.
 
     `registered` holds `iss`, `sub`, `aud`, `iat`, `exp`, `jti` and `client_id`; `roles` are outside names with
-    their label (`realm:clerk`), or bare for the first source of roles. `ConfigurationError` for a permission or a
-    role that no claim of the profile can carry.
+    their label (`realm:clerk`), or without one for the first source of roles. Raises `ConfigurationError` for a
+    permission or a role that no claim of the profile can hold.
     """
     claims: dict[str, object] = {name: registered[name] for name in ("iss", "iat", "exp")}
     claims[profile.substitute or profile.audience] = registered["aud"]
@@ -30,16 +30,18 @@ def shape_claims(
     claims.update({name: min(values) for name, values in profile.expected.items()})
     sources = {source.path: source for source in (*profile.ceiling, *profile.sources) if source.applies(app=False)}
     for permission in dict.fromkeys(permissions):
-        _add_value(claims, [each for each in sources.values() if each.kind == "permissions"], permission, registered)
+        _add_value(
+            claims, [source for source in sources.values() if source.kind == "permissions"], permission, registered
+        )
     for role in dict.fromkeys(roles):
         _add_role(claims, list(sources.values()), role, registered)
-    # A claim that has to be there and carries grants is empty; of any other nothing is known, so it says who asked.
+    # A required claim that holds grants is empty if it was not set above. Any other required claim holds the client.
     empty: dict[str, object] = {
         path[0]: {} if len(path) > 1 else "" if source.shape == "text" else [] for path, source in sources.items()
     }
     for name in (*profile.required, *(names[0] for names in profile.any_of)):
         claims.setdefault(name, empty.get(name, registered["client_id"]))
-    typ = min(profile.types, key=lambda each: (each == "", each))
+    typ = min(profile.types, key=lambda accepted: (accepted == "", accepted))
     return claims, "JWT" if typ == "jwt" else typ or None
 
 
@@ -56,17 +58,17 @@ def _add_role(
     claims: dict[str, object], sources: Sequence[ClaimSource], name: str, registered: Mapping[str, object]
 ) -> None:
     label, _, rest = name.partition(":")
-    named = [source for source in sources if source.label == label and rest]
-    if not named:
+    labelled = [source for source in sources if source.label == label and rest]
+    if not labelled:
         _add_value(claims, [source for source in sources if source.kind == "roles"][:1], name, registered)
         return
-    *keys, value = rest.split(":", named[0].path.count("*"))
-    _set_value(claims, named[0], [key.replace("%3A", ":").replace("%25", "%") for key in keys], value)
+    *keys, value = rest.split(":", labelled[0].path.count("*"))
+    _set_value(claims, labelled[0], [key.replace("%3A", ":").replace("%25", "%") for key in keys], value)
 
 
 def _set_value(claims: dict[str, object], source: ClaimSource, keys: list[str], value: str) -> None:
-    filled = iter(keys)
-    *path, last = [next(filled) if key == "*" else key for key in source.path]
+    remaining = iter(keys)
+    *path, last = [next(remaining) if key == "*" else key for key in source.path]
     node: Any = claims
     for key in path:
         node = node.setdefault(key, {})

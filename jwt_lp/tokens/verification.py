@@ -1,7 +1,4 @@
-"""Is this token genuine, for us, alive?
-
-RFC 7519, section 7.2; RFC 8725; RFC 9068, section 4.
-"""
+"""Verification of access tokens (RFC 7519, section 7.2; RFC 8725; RFC 9068, section 4)."""
 
 from __future__ import annotations
 
@@ -47,13 +44,13 @@ _SHOWN: Final = 80
 
 @dataclass(frozen=True, slots=True)
 class TrustedIssuer:
-    """One issuer whose tokens we take, and how far.
+    """An issuer whose tokens are accepted, and the limits for them.
 
-    `audience` is None for the issuer's own eyes alone: it has to read what it made for others. `own` marks an issuer of ours: wildcards count and `roles` are the policy's. `ceiling` holds the patterns it
-    may confer at all, None for no bound. `sender_constrained` holds the confirmation methods of tokens that are taken
-    although nobody here checks the proof. `leeway` and `max_lifetime` are seconds. `copy_claims` says which of its
-    claims, by its own names, become which of ours where one of its tokens is narrowed. `development` holds the
-    development key, if one is in use.
+    `audience` is None only where an issuer verifies its own tokens, which are for others. `own` marks one of our own
+    issuers: wildcards count, and `roles` are the policy's. `ceiling` holds the patterns that it may confer at most,
+    None for no limit. `sender_constrained` holds the confirmation methods of tokens that are accepted although the
+    proof is not checked here. `leeway` and `max_lifetime` are seconds. `copy_claims` maps claims of its tokens to
+    claims of ours, for when one of its tokens is downscoped. `development` holds the development key, if one is used.
     """
 
     name: str
@@ -81,9 +78,10 @@ class _CacheEntry(NamedTuple):
 
 
 class Verifier:
-    """Verifies access tokens of the issuers it was given, and of no other.
+    """Verifies access tokens of the given issuers, and of no other.
 
-    `clock` gives seconds since the epoch. `monotonic` is never set: how long keys may be used is asked of it.
+    `clock` gives seconds since the epoch. `monotonic` is a clock that is never set; it measures how long keys may be
+    used.
     """
 
     def __init__(
@@ -101,46 +99,46 @@ class Verifier:
         self._clock = clock
         self._monotonic = monotonic
         self._cache: TokenCache[_CacheEntry] = TokenCache()
-        # Tokens of one client mostly carry the same grants: they share one value of them.
+        # Tokens of one client mostly carry the same grants, so they share one `Permissions` object.
         self._cached_permissions = lru_cache(maxsize=256)(self._build_permissions)
 
     def verify(self, token: str | Any, *, wait: bool = True, now: float | None = None) -> AccessToken:
-        """Return what the token comes to. `now` is what the clock says, for a caller who has just asked it.
+        """Verify `token` and return it as an `AccessToken`. `now` is the clock's time, if the caller has it already.
 
-        Raises `InvalidToken` for whatever is no good token here, `KeysUnavailable` where no keys could be had to
-        tell, and with `wait=False` `KeysPending` where only a fetch could tell.
+        Raises `InvalidToken` for every token that is not valid here, `KeysUnavailable` if the keys that are needed
+        cannot be had, and with `wait=False` `KeysPending` if only a fetch can decide.
         """
         try:
             if not isinstance(token, str) or len(token) > jws.MAX_TOKEN or not token.isascii():
-                # Before it is hashed: that costs a millisecond a megabyte. The reader refuses it and says why.
+                # The parser refuses such a token and says why; hashing it first would cost a millisecond per megabyte.
                 jws.parse_compact(token)
             now = self._clock() if now is None else now
             key = sha256(token.encode("ascii")).digest()
-            found = self._cache.get(key)
-            if found is not None:
-                # INVARIANT: a hit is never served past its life, its keys' life or a change of its issuer's keys.
+            cached = self._cache.get(key)
+            if cached is not None:
+                # INVARIANT: a hit is never used after the token or its keys expire, or the issuer's keys change.
                 if (
-                    now < found.usable_until
-                    and found.generation == found.keys.generation
-                    and (found.keys_end == math.inf or self._monotonic() < found.keys_end)
+                    now < cached.usable_until
+                    and cached.generation == cached.keys.generation
+                    and (cached.keys_end == math.inf or self._monotonic() < cached.keys_end)
                 ):
-                    return found.token
+                    return cached.token
                 self._cache.drop(key)
-            fresh = self._verify(token, key.hex()[:12], wait=wait)
+            entry = self._verify(token, key.hex()[:12], wait=wait)
         except BaseException as error:
-            # INVARIANT: no frame of ours keeps the token or its claims for whoever renders the traceback.
+            # INVARIANT: no frame of ours shows the token or its claims in a traceback.
             clear_locals(error)
             del token
             raise
-        self._cache.put(key, fresh)
-        return fresh.token
+        self._cache.put(key, entry)
+        return entry.token
 
     def _verify(self, token: str, fingerprint: str, *, wait: bool) -> _CacheEntry:
         compact = jws.parse_compact(token)
         claims: dict[str, Any] = jws.read_json(compact.payload, "payload")
         issuer = self._issuer(claims.get("iss"))
         keys, development = issuer.keys, False
-        # By name alone: a token of the issuer's own without a kid is not a development token.
+        # Development tokens are recognised by their kid: a token of the issuer without a kid is not one.
         if issuer.development is not None and compact.kid is not None:
             development = bool(issuer.development.find(compact.kid, compact.algorithm))
             keys = issuer.development if development else keys
@@ -155,28 +153,28 @@ class Verifier:
         if "cnf" in claims:
             _check_confirmation(issuer, claims["cnf"])
         _check_audience(issuer, claims)
-        # Asked again: waiting for keys may have taken two seconds.
+        # Read the clock again: waiting for keys may have taken two seconds.
         now = self._clock()
         issued_at, expires_at = _check_times(issuer, claims, now)
-        verified = self._token(issuer, claims, issued_at, expires_at, fingerprint, development=development)
-        # Keys may grow too old to be used before the token does.
+        access_token = self._token(issuer, claims, issued_at, expires_at, fingerprint, development=development)
+        # The keys may become too old before the token expires.
         usable_for = keys.usable_for()
         usable_until = min(expires_at + issuer.leeway, now + usable_for)
-        return _CacheEntry(verified, keys, generation, usable_until, self._monotonic() + usable_for)
+        return _CacheEntry(access_token, keys, generation, usable_until, self._monotonic() + usable_for)
 
     def _issuer(self, name: object) -> TrustedIssuer:
-        found = self._issuers.get(name) if isinstance(name, str) else None
-        if found is None:
+        issuer = self._issuers.get(name) if isinstance(name, str) else None
+        if issuer is None:
             configured = ", ".join(self._issuers)
             raise InvalidToken("issuer", f"iss is {_quote_value(name)}; configured is {configured} (compared exactly)")
-        return found
+        return issuer
 
     def _age(self, issuer: TrustedIssuer, claims: Mapping[str, object]) -> float:
-        """The seconds since the token was signed, as it says itself before anybody knows whether it is genuine."""
+        """Return the seconds since the token was signed, by its own `iat`, which is not verified yet."""
         try:
             return self._clock() - _date(claims, "iat") - issuer.leeway
         except InvalidToken:
-            # It is no good whatever its key.
+            # The token will be refused, whatever its key.
             return math.inf
 
     def _token(
@@ -198,11 +196,11 @@ class Verifier:
         roles, ignored_roles = self._map_roles(issuer, granted)
         patterns = issuer.own or issuer.patterns
         permissions = self._cached_permissions(granted, roles, patterns, by_role)
-        # Tokens of our own issuer carry what it meant them to confer; a provider's ceiling is the provider's.
-        capped = None if issuer.own else profile.read_ceiling(claims, app=app)
-        # A ceiling of just what was granted cuts nothing.
-        if capped is not None and (roles or capped.permissions != granted.permissions):
-            permissions &= self._cached_permissions(capped, self._map_roles(issuer, capped)[0], patterns, ())
+        # Our own issuers have applied every ceiling when they made the token.
+        ceiling = None if issuer.own else profile.read_ceiling(claims, app=app)
+        # A ceiling equal to the grants removes nothing.
+        if ceiling is not None and (roles or ceiling.permissions != granted.permissions):
+            permissions &= self._cached_permissions(ceiling, self._map_roles(issuer, ceiling)[0], patterns, ())
         if issuer.ceiling is not None:
             permissions &= issuer.ceiling
         return AccessToken(
@@ -232,12 +230,13 @@ class Verifier:
     ) -> Permissions:
         direct = [Grant(text, source, pattern=patterns) for text, source in conferred.grants]
         for role, texts in by_role:
-            # INVARIANT: what a role no longer confers is not held through it, wherever the role is known.
-            confers = Permissions.of(self._policy.roles[role].grants) if role in self._policy.roles else None
+            # INVARIANT: if the policy has the role, a grant that the role no longer confers is not held through it.
+            conferred_by_role = Permissions.of(self._policy.roles[role].grants) if role in self._policy.roles else None
             direct += [
                 Grant(text, ROLE_SCOPE_CLAIM, role, patterns)
                 for text in texts
-                if is_scope_token(text) and (confers is None or confers.find_containing(text) is not None)
+                if is_scope_token(text)
+                and (conferred_by_role is None or conferred_by_role.find_containing(text) is not None)
             ]
         _check_bounds([grant.text for grant in direct], patterns=patterns)
         return Permissions.of([*direct, *self._policy.grants(roles)])
@@ -245,7 +244,7 @@ class Verifier:
     def _read_own_claims(
         self, granted: ConferredGrants, claims: Mapping[str, object]
     ) -> tuple[ConferredGrants, tuple[tuple[str, tuple[str, ...]], ...]]:
-        """What only tokens of ours have: compact permissions, and those that were held through a role."""
+        """Add what only our own tokens carry: compact permissions, and permissions held through a role."""
         if COMPACT_CLAIM in claims:
             try:
                 names = self._policy.decode(cast(str, claims[COMPACT_CLAIM]))
@@ -258,28 +257,26 @@ class Verifier:
         return granted, tuple((role, tuple(cast(str, texts).split(" "))) for role, texts in by_role.items())
 
     def _map_roles(self, issuer: TrustedIssuer, conferred: ConferredGrants) -> tuple[tuple[str, ...], int]:
-        """The policy's roles that are conferred, and how many outside roles were ignored."""
+        """Return the policy's roles that are conferred, and how many outside roles were ignored."""
         if not conferred.external_roles and (issuer.own or not self._policy.maps_external_roles):
             return (), 0
-        outside = conferred.roles
+        external_roles = conferred.roles
         if issuer.own:
-            # Only the first claim that has roles is ours to write; there they stand by the policy's names.
-            first = next(source.label for source in issuer.profile.sources if source.kind == "roles")
-            named = [name.removeprefix(f"{first}:") for name in outside if name.startswith(f"{first}:")]
-            roles = tuple(name for name in named if name in self._policy.roles)
-            return roles, len(outside) - len(roles)
-        several = len(self._issuers) > 1
-        ignored_roles = self._policy.resolve_external_roles(outside, issuer.name, several=several)[1] if outside else 0
-        return self._policy.resolve_external_roles(conferred.external_names, issuer.name, several=several)[
-            0
-        ], ignored_roles
+            # Our issuers write roles only into the first claim for roles, by the policy's names.
+            label = next(source.label for source in issuer.profile.sources if source.kind == "roles")
+            names = [name.removeprefix(f"{label}:") for name in external_roles if name.startswith(f"{label}:")]
+            roles = tuple(name for name in names if name in self._policy.roles)
+            return roles, len(external_roles) - len(roles)
+        resolve, several = self._policy.resolve_external_roles, len(self._issuers) > 1
+        ignored_roles = resolve(external_roles, issuer.name, several=several)[1] if external_roles else 0
+        return resolve(conferred.external_names, issuer.name, several=several)[0], ignored_roles
 
 
 @clears_locals
 def verify_signature(token: str, keys: KeySource, *, wait: bool = True) -> tuple[Mapping[str, object], bytes]:
-    """Return `(header, payload)` of a compact JWS whose signature one of `keys` made.
+    """Return `(header, payload)` of a compact JWS that one of `keys` signed; the claims are not checked.
 
-    Says nothing about the claims. Raises `InvalidToken`, and `KeysUnavailable` or `KeysPending` as the keys do.
+    Raises `InvalidToken`, and `KeysUnavailable` or `KeysPending` as `KeySource.find` does.
     """
     compact = jws.parse_compact(token)
     _check_signature(compact, keys, wait=wait, age=0.0)
@@ -287,48 +284,48 @@ def verify_signature(token: str, keys: KeySource, *, wait: bool = True) -> tuple
 
 
 def _check_signature(compact: jws.CompactJws, keys: KeySource, *, wait: bool, age: float) -> None:
-    found = keys.find(compact.kid, compact.algorithm, wait=wait, age=age)
-    if not found:
+    candidates = keys.find(compact.kid, compact.algorithm, wait=wait, age=age)
+    if not candidates:
         raise InvalidToken(
             "unknown_key",
             f"the key set has no {_quote_value(compact.algorithm)} key with kid {_quote_value(compact.kid)}",
         )
-    for key in found:
+    for key in candidates:
         if key.verify(compact.signing_input, compact.signature):
             return
     raise InvalidToken("signature", "the signature was not made by a key of this issuer")
 
 
 def _check_confirmation(issuer: TrustedIssuer, cnf: object) -> None:
-    """Refuse a token that is bound to a key: its bearer has to prove that he holds it, and no proof is checked here."""
+    """Refuse a token that is bound to a key: the caller must prove possession, and no proof is checked here."""
     methods = sorted(cnf) if is_json_object(cnf) else []
-    # INVARIANT: each method has been accepted by its name. A `cnf` that names none is refused all the same, since
-    # its issuer meant some binding.
+    # INVARIANT: the settings accept each method by name. A `cnf` without a method is refused too, because its issuer
+    # meant some binding.
     if methods and issuer.sender_constrained.issuperset(methods):
         return
-    named = ", ".join(map(_plain, methods)) or "no method"
+    names = ", ".join(map(_plain, methods)) or "no method"
     raise InvalidToken(
         "sender_constrained",
-        f"the token is bound to a key (cnf: {_cut(named)}), and no proof of that key is checked here: have the client "
+        f"the token is bound to a key (cnf: {_cut(names)}), and no proof of that key is checked here: have the client "
         "send a bearer token, or name the method in SENDER_CONSTRAINED where a gateway in front checks the proof",
     )
 
 
 def _check_audience(issuer: TrustedIssuer, claims: Mapping[str, object]) -> None:
-    said = claims.get(issuer.profile.audience)
-    if isinstance(said, str) and issuer.audience is not None and said in issuer.audience:
+    audience = claims.get(issuer.profile.audience)
+    if isinstance(audience, str) and issuer.audience is not None and audience in issuer.audience:
         return
     name, value = issuer.profile.audience_claim(claims)
     values = value if isinstance(value, list) else [value]
-    # One member of another type spoils the list: nobody can say what its issuer meant.
-    if not values or not all(isinstance(each, str) and each for each in values):
+    # The whole list is refused for one member of another type, because its meaning is unknown.
+    if not values or not all(isinstance(item, str) and item for item in values):
         raise InvalidToken("audience", f"{name} is {_quote_value(value)}: it has to be a string or a list of strings")
     if issuer.audience is not None and issuer.audience.isdisjoint(values):
-        wanted = ", ".join(sorted(issuer.audience))
-        remedy = issuer.profile.remedy("audience", wanted) or f'ask the issuer for a token for "{wanted}"'
+        expected = ", ".join(sorted(issuer.audience))
+        remedy = issuer.profile.remedy("audience", expected) or f'ask the issuer for a token for "{expected}"'
         if issuer.own:
-            narrowed = f'have the caller exchange it for one for "{wanted}" (OnBehalfOf)'
-            remedy = f"{narrowed}, or correct AUDIENCE if this service is meant"
+            exchange = f'have the caller exchange it for one for "{expected}" (OnBehalfOf)'
+            remedy = f"{exchange}, or correct AUDIENCE if this service is meant"
         raise InvalidToken("audience", f"{name} is {_quote_value(value)}: {remedy}")
 
 
@@ -356,8 +353,8 @@ def _check_times(issuer: TrustedIssuer, claims: Mapping[str, object], now: float
 
 def _date(claims: Mapping[str, object], name: str) -> float:
     value = claims.get(name)
-    # A NumericDate is a JSON number (RFC 7519, section 2): no string, no bool. Integers stay exact, and beyond
-    # the bound a float loses the second.
+    # A NumericDate is a JSON number (RFC 7519, section 2): no string, no bool. Integers stay exact. Beyond the bound,
+    # a float is no longer exact to the second.
     if isinstance(value, (int, float)) and value is not True and value is not False and 0 <= value < MAX_NUMERIC_DATE:
         return value
     raise InvalidToken("date", f"{name} is missing or not a date (a number of seconds since 1970)")
@@ -376,7 +373,7 @@ def _check_bounds(texts: Sequence[str], *, patterns: bool) -> None:
 
 
 def _quote_value(value: object) -> str:
-    """`value` for a log line: control characters escaped, ASCII only, and never long."""
+    """Return `value` for a log line: control characters escaped, ASCII only, and shortened."""
     return _cut(ascii(list(cast(tuple[object, ...], value))) if isinstance(value, tuple) else ascii(value))
 
 

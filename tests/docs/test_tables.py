@@ -22,7 +22,7 @@ from jwt_lp.guard.settings import _TOP_KEYS
 from jwt_lp.jose.http_fetch import DEADLINE, MAX_BYTES
 from jwt_lp.jose.jwks import MAX_KEYS
 from jwt_lp.jose.key_rotation import LEEWAY, LIFETIME, MAX_PUBLISHED, PUBLISH_AHEAD, RELOAD_INTERVAL
-from jwt_lp.jose.remote_jwks import DEFAULT_AGE, DEFAULT_TIMINGS, MAX_AGE, MIN_AGE, RENEW_AT, SKEW
+from jwt_lp.jose.remote_jwks import DEFAULT_AGE, DEFAULT_TIMINGS, MAX_AGE, MIN_AGE, REFRESH_AT, SKEW
 from jwt_lp.jose.signing import sign
 from jwt_lp.jose.single_flight import MAX_WAITERS
 from jwt_lp.lint.linter import LintOptions
@@ -120,7 +120,7 @@ def test_the_numbers_of_the_operations_page() -> None:
     """Times and sizes are those of the code."""
     (table,) = tables("docs/operations.md", "what", "how much")
     assert [
-        f"{RENEW_AT:.0%}".replace("%", " % of its `max-age`"),
+        f"{REFRESH_AT:.0%}".replace("%", " % of its `max-age`"),
         f"{DEFAULT_AGE:.0f} s",
         f"{MIN_AGE:.0f} s, {MAX_AGE:.0f} s",
         f"{DEFAULT_TIMINGS.cooldown:.0f} s",

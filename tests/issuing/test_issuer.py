@@ -168,7 +168,7 @@ def test_the_guard_takes_what_is_issued() -> None:
         ("claims", "no verifier would accept these claims", {"claims": {"tenant": {1: "a", "1": "b"}}}),
         ("claims", "no verifier would accept these claims", {"claims": {"tenant": 10**80}}),
         ("scope", "and 12 more", {"permissions": [f"a::{number}" for number in range(20)]}),
-        ("size", "the heaviest claims are scope (", {"permissions": ["orders:list", "stock:take"], "audience": "tiny"}),
+        ("size", "the largest claims are scope (", {"permissions": ["orders:list", "stock:take"], "audience": "tiny"}),
     ],
 )  # fmt: skip
 def test_what_is_not_issued(reason: str, said: str, given: dict[str, Any]) -> None:

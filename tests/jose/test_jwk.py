@@ -194,12 +194,12 @@ UNFIT: dict[str, tuple[object, Any, str]] = {
     "short-hs256": (
         {"kty": "oct", "alg": "HS256", "k": b64(bytes(31))},
         None,
-        "is a secret of 31 bytes: its hash asks for at least 32",
+        "is a secret of 31 bytes: its hash requires at least 32",
     ),
     "short-hs512": (
         {"kty": "oct", "alg": "HS512", "k": b64(bytes(63))},
         None,
-        "is a secret of 63 bytes: its hash asks for at least 64",
+        "is a secret of 63 bytes: its hash requires at least 64",
     ),
 }
 

@@ -32,7 +32,7 @@ from jwt_lp.jose.key_rotation import (
     rotate_keys,
     withdraw_key,
 )
-from jwt_lp.jose.remote_jwks import DEFAULT_AGE, DEFAULT_TIMINGS, RENEW_AT, FetchTimings, JwksKeys
+from jwt_lp.jose.remote_jwks import DEFAULT_AGE, DEFAULT_TIMINGS, REFRESH_AT, FetchTimings, JwksKeys
 from jwt_lp.jose.signing import SigningKey, sign
 from jwt_lp.policy.file import EMPTY_POLICY
 from jwt_lp.tokens.profiles import RFC9068
@@ -263,7 +263,7 @@ def test_the_usual_lead_is_what_verifiers_take() -> None:
     """Whoever fetched the set at its worst moment, with one failed attempt, has the key before it signs."""
     assert (
         PUBLISH_AHEAD
-        >= RENEW_AT * DEFAULT_AGE + DEFAULT_TIMINGS.cooldown + 2 * DEFAULT_TIMINGS.deadline + RELOAD_INTERVAL
+        >= REFRESH_AT * DEFAULT_AGE + DEFAULT_TIMINGS.cooldown + 2 * DEFAULT_TIMINGS.deadline + RELOAD_INTERVAL
     )
     assert PUBLISH_AHEAD >= DEFAULT_AGE
 

@@ -399,7 +399,7 @@ def test_a_ledger_is_never_changed() -> None:
     new = builder.build()
     assert (0, 600) == (len(old), len(new))
     again = SnapshotBuilder(new, NOW, DAY)
-    again.forget([RevocationKey("token", ISSUER, "t1"), RevocationKey("subject", ISSUER, "nobody")])
+    again.remove([RevocationKey("token", ISSUER, "t1"), RevocationKey("subject", ISSUER, "nobody")])
     last = again.build()
     assert (600, 599) == (len(new), len(last))
     shared = sum(one is other for one, other in zip(new.tokens, last.tokens, strict=True))
