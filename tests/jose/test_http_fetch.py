@@ -1,4 +1,4 @@
-"""Fetching documents from an issuer, and finding its keys."""
+"""Bounded fetches from an issuer, and discovery of its key set."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ def failure(url: str, deadline: float = 5.0) -> str:
         ("https://é/", "is empty or has white space, control or non-ASCII characters (write host names in punycode)"),
     ],
 )
-def test_an_address_is_https_with_a_host_and_nothing_odd(url: str, fault: str | None) -> None:
-    """check_url() names the fault of an address; http is for loopback and the hosts that are named."""
+def test_check_url_names_the_fault_of_an_address(url: str, fault: str | None) -> None:
+    """check_url() names the fault of an address; http is for loopback and the configured hosts only."""
     assert fault == check_url(url, ["Keycloak"])
 
 
 def test_a_document_is_fetched(server: KeyServer) -> None:
-    """fetch_json() gives the JSON object and, where nothing is said of its age, None for that."""
+    """fetch_json() returns the JSON object, and None as its age if the response has no max-age."""
     assert FetchedDocument(server.document, None) == fetch_json(f"{server.url}?v=1")  # type: ignore[arg-type]
     assert ["/jwks?v=1"] == server.paths
 
@@ -101,7 +101,7 @@ def test_a_document_is_fetched(server: KeyServer) -> None:
     ],
 )
 def test_the_age_is_what_cache_control_says(server: KeyServer, header: str, age: float | None) -> None:
-    """max-age is read in its usual spellings, no-store and no-cache mean none, and junk means nothing."""
+    """max-age is read in its usual spellings, no-store and no-cache mean 0, and malformed values are ignored."""
     server.headers["Cache-Control"] = header
     assert age == fetch_json(server.url).max_age
 
@@ -124,7 +124,7 @@ FAULTS = {
 
 @pytest.mark.parametrize(("behaviour", "message"), FAULTS.items(), ids=FAULTS)
 def test_a_bad_answer_is_a_fetch_error_that_says_why(server: KeyServer, behaviour: str, message: str) -> None:
-    """Whatever an issuer answers, the one exception is FetchError, in words for the operator."""
+    """Every bad response raises FetchError, with an explanation for the operator."""
     server.behaviour = behaviour
     assert message == failure(server.url)
     assert 1 == len(server.paths)
@@ -132,7 +132,7 @@ def test_a_bad_answer_is_a_fetch_error_that_says_why(server: KeyServer, behaviou
 
 @contextmanager
 def parrot(start: bytes, drip: bytes = b"") -> Iterator[str]:
-    """Serve one caller `start`, whatever it says, and then `drip` for ever; gives host and port."""
+    """Send one caller `start` at once, and then `drip` forever; return host and port."""
     over = threading.Event()
 
     def serve() -> None:
@@ -154,7 +154,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def test_an_answer_in_chunks_is_read_whole() -> None:
-    """Where no length is stated the end of the chunks counts, and the bound as well."""
+    """Without a Content-Length, the response ends with the last chunk, and the size limit holds too."""
     with parrot(CHUNKED + b'6\r\n{"a": \r\n2\r\n1}\r\n0\r\n\r\n') as origin:
         assert FetchedDocument({"a": 1}, None) == fetch_json(f"http://{origin}/")
     with parrot(CHUNKED, b"1000\r\n" + b" " * 0x1000 + b"\r\n") as origin, pytest.raises(FetchError) as caught:
@@ -163,13 +163,13 @@ def test_an_answer_in_chunks_is_read_whole() -> None:
 
 
 def test_two_lengths_are_a_fetch_error(server: KeyServer) -> None:
-    """A refusal of the HTTP client's own is FetchError like any other."""
+    """An error of the HTTP client itself is raised as FetchError."""
     server.headers["Content-Length"] = "2, 3"
     assert "InvalidHeader: Content-Length contained multiple unmatching values (2, 3)" == failure(server.url)
 
 
 def test_a_broken_connection_is_a_fetch_error(server: KeyServer) -> None:
-    """A reset, and a chunked answer that breaks off, are FetchError."""
+    """A reset, and a chunked response that ends early, raise FetchError."""
     server.behaviour = "reset"
     assert True is ("Error: " in failure(server.url) or "Disconnected: " in failure(server.url))
     server.behaviour = "short_chunks"
@@ -177,7 +177,7 @@ def test_a_broken_connection_is_a_fetch_error(server: KeyServer) -> None:
 
 
 def test_nobody_listening_is_a_fetch_error() -> None:
-    """A refused connection and a name that does not resolve are FetchError."""
+    """A refused connection and a name that does not resolve raise FetchError."""
     assert True is failure("http://127.0.0.1:9/").startswith("ConnectionRefusedError: ")
     assert True is failure("https://nowhere.invalid/").startswith("gaierror: ")
     assert True is failure(f"https://{'a' * 70}.example/").startswith("Unicode")
@@ -185,7 +185,7 @@ def test_nobody_listening_is_a_fetch_error() -> None:
 
 @pytest.mark.parametrize("behaviour", ["hang", "drip_headers", "drip_body", "junk_then_slow"])
 def test_slowness_is_bounded_in_total(server: KeyServer, behaviour: str) -> None:
-    """An issuer that hangs, or drips its headers or body, is given up at the deadline, not later."""
+    """A fetch from an issuer that hangs, or sends byte by byte, ends at the deadline."""
     server.behaviour = behaviour
     begun = time.monotonic()
     assert "no complete answer within 0.2 s" == failure(server.url, deadline=0.2)
@@ -193,13 +193,13 @@ def test_slowness_is_bounded_in_total(server: KeyServer, behaviour: str) -> None
 
 
 def test_a_deadline_in_the_past_connects_to_nobody(server: KeyServer) -> None:
-    """With no time left nothing is sent."""
+    """If no time is left, nothing is sent."""
     assert "no complete answer within 0 s" == failure(server.url, deadline=0)
     assert [] == server.paths
 
 
 def several(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int], after: float = 0.0) -> None:
-    """Let the name `several` stand for these addresses, in this order, found after so many seconds."""
+    """Let the name `several` resolve to these addresses, in this order, after so many seconds."""
     real = socket.getaddrinfo
 
     def resolve(host: str, port: int, *more: int, **named: int) -> object:
@@ -213,7 +213,7 @@ def several(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int], after:
 
 
 def test_every_address_of_a_host_has_its_share_of_the_time(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address that cannot be reached, refuses or never answers does not use up the time of those after it."""
+    """An unreachable, refusing or silent address does not use up the time of the addresses after it."""
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.2", 0))
         deaf.listen(0)
@@ -232,13 +232,13 @@ def test_every_address_of_a_host_has_its_share_of_the_time(server: KeyServer, mo
 
 
 def first_of_six(monkeypatch: pytest.MonkeyPatch, server: KeyServer) -> None:
-    """Let `several` stand for this server, and for five addresses more."""
+    """Let `several` resolve to this server and five more addresses."""
     port = int(server.origin.rpartition(":")[2])
     several(monkeypatch, ("127.0.0.1", port), *[(f"127.0.0.{at}", 9) for at in range(2, 7)])
 
 
-def test_an_answer_has_all_the_time_left(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The share of an address is for connecting; the answer may take longer than that."""
+def test_an_answer_may_use_all_the_remaining_time(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The share of an address limits connecting only; the response may take longer."""
     first_of_six(monkeypatch, server)
     server.behaviour = "hang"
     threading.Timer(0.5, server.open.set).start()
@@ -246,8 +246,8 @@ def test_an_answer_has_all_the_time_left(server: KeyServer, monkeypatch: pytest.
     assert server.document == found.document
 
 
-def test_a_handshake_has_all_the_time_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """So may TLS: whoever shakes hands late is asked for the certificate all the same."""
+def test_a_handshake_may_use_all_the_remaining_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The share of an address does not limit the TLS handshake."""
     server = KeyServer(fresh("a"), certificate=make_certificate(tmp_path / "server.pem"))
     first_of_six(monkeypatch, server)
     threading.Timer(0.5, server.__enter__).start()
@@ -255,14 +255,14 @@ def test_a_handshake_has_all_the_time_left(monkeypatch: pytest.MonkeyPatch, tmp_
     server.__exit__()
 
 
-def test_name_resolution_takes_nothing_from_the_rest(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A resolver that is slow leaves the whole time to what comes after it."""
+def test_the_deadline_starts_after_name_resolution(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow resolver leaves the whole time to the connection."""
     several(monkeypatch, ("127.0.0.1", int(server.origin.rpartition(":")[2])), after=0.4)
     assert server.document == fetch_json("http://several/", allow_http_hosts=["several"], deadline=0.3).document
 
 
 def test_a_host_without_address_is_a_fetch_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that resolves to nothing is FetchError."""
+    """A name that resolves to nothing raises FetchError."""
     several(monkeypatch)
     assert "OSError: the name has no address" == failure("https://several/")
 
@@ -274,7 +274,7 @@ def test_a_refused_address_is_not_fetched(server: KeyServer) -> None:
 
 
 def test_proxies_of_the_environment_are_not_used(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """HTTP_PROXY and the like send no key fetch anywhere else."""
+    """HTTP_PROXY and similar variables do not redirect a key fetch."""
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
@@ -296,7 +296,7 @@ def make_certificate(path: Path) -> Path:
 
 
 def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """https asks for a certificate that the system's store knows and that names the host."""
+    """https requires a certificate that the system's store trusts and that names the host."""
     certificate = make_certificate(tmp_path / "server.pem")
     with KeyServer(fresh("a"), certificate=certificate) as server:
         assert True is failure(server.url).startswith("SSLCertVerificationError: ")
@@ -312,15 +312,15 @@ def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ("start", "drip"), [(b"", b""), (b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc", b"\x00")], ids=["hang", "drip"]
 )
 def test_a_handshake_is_bounded_too(start: bytes, drip: bytes) -> None:
-    """Whoever accepts a connection and then hangs or drips instead of speaking TLS is given up at the deadline."""
+    """A server that accepts a connection but never completes TLS is abandoned at the deadline."""
     with parrot(start, drip) as origin:
         begun = time.monotonic()
         assert "no complete answer within 0.3 s" == failure(f"https://{origin}/", deadline=0.3)
         assert True is (0.25 < time.monotonic() - begun < 1.0)
 
 
-def test_a_thread_that_cannot_be_had_is_a_fetch_error(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the thread that keeps the time, nothing is asked."""
+def test_a_missing_timer_thread_is_a_fetch_error(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the timer thread cannot be started, nothing is sent."""
 
     def refuse(_: threading.Timer) -> None:
         raise RuntimeError("can't start new thread")
@@ -331,15 +331,15 @@ def test_a_thread_that_cannot_be_had_is_a_fetch_error(server: KeyServer, monkeyp
 
 
 def test_no_thread_is_left_behind(server: KeyServer) -> None:
-    """However a fetch ends, its alarm ends with it."""
+    """The timer thread ends with the fetch, however the fetch ends."""
     server.routes["/slow"] = "drip_body"
     fetch_json(server.url)
     failure(f"{server.origin}/slow", deadline=0.1)
     assert False is any(thread.name == "jwt-lp alarm" for thread in threading.enumerate())
 
 
-def test_text_from_elsewhere_is_made_plain() -> None:
-    """plain() escapes control characters and cuts."""
+def test_text_for_logs_is_escaped() -> None:
+    """escape_for_log() escapes control characters and shortens."""
     assert "a\\r\\nb\\x1b" == escape_for_log("a\r\nb\x1b")
     assert 200 == len(escape_for_log("x" * 1000))
 
@@ -369,8 +369,8 @@ ISSUER = "https://issuer.example/tenant"
         ("https://a.example", "https://b.example/metadata", ("https://b.example/metadata",)),
     ],
 )
-def test_where_metadata_stands(issuer: str, discovery: bool | str, urls: tuple[str, ...]) -> None:
-    """OpenID appends to the issuer, RFC 8414 inserts after the host, and an explicit address stands alone."""
+def test_metadata_addresses(issuer: str, discovery: bool | str, urls: tuple[str, ...]) -> None:
+    """OpenID appends to the issuer, RFC 8414 inserts after the host, and a configured address is the only one."""
     assert urls == metadata_urls(issuer, discovery=discovery)
 
 
@@ -389,8 +389,8 @@ def found(*documents: dict[str, object] | str, scheme: str = "https") -> str:
 GOOD: dict[str, object] = {"issuer": ISSUER, "jwks_uri": "https://keys.example/jwks"}
 
 
-def test_the_first_metadata_that_can_be_had_counts() -> None:
-    """discover() takes the jwks_uri of the first good document."""
+def test_the_first_good_metadata_counts() -> None:
+    """discover() returns the jwks_uri of the first good document."""
     assert "https://keys.example/jwks" == found(GOOD, "down")
     assert "https://keys.example/jwks" == found("answered 404", GOOD)
 
@@ -409,14 +409,14 @@ def test_the_first_metadata_that_can_be_had_counts() -> None:
         (GOOD | {"jwks_uri": "http://issuer.example/"}, "its jwks_uri leads from https to http"),
     ],
 )
-def test_metadata_of_another_or_to_anywhere_else_is_refused(document: dict[str, object], problem: str) -> None:
-    """Metadata must name exactly this issuer and an address that would be accepted in the settings."""
+def test_metadata_with_another_issuer_or_a_bad_address_is_refused(document: dict[str, object], problem: str) -> None:
+    """Metadata must name exactly this issuer and an address that check_url() accepts."""
     with pytest.raises(FetchError) as caught:
         found(document, "answered 404")
     assert f"no metadata: /0: {problem}; /1: answered 404" == str(caught.value)
 
 
 def test_metadata_over_http_may_lead_to_http() -> None:
-    """In development, where metadata is served over http, so may the keys be."""
+    """If the metadata is served over http, in development, the keys may be too."""
     document = GOOD | {"jwks_uri": "http://issuer.example/jwks"}
     assert "http://issuer.example/jwks" == found(document, scheme="http")

@@ -1,4 +1,4 @@
-"""Which keys are fit to verify with, and how they verify."""
+"""Verification keys: which JWKs are accepted, and how they verify."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ CASES = [
 
 @pytest.mark.parametrize(("algorithm", "kind", "length"), CASES)
 def test_every_algorithm_verifies_its_own_signatures_only(algorithm: str, kind: str, length: int) -> None:
-    """A key accepts its signature of these bytes, and no other bytes, signature or length."""
+    """A key accepts its own signature of these bytes, and no other bytes, signature or length."""
     key = load_jwk(public(kind, alg=algorithm, kid="k"), {algorithm}, trusted=True)
     signature = sign(algorithm, kind)
     assert length == len(signature)
@@ -76,14 +76,14 @@ def test_every_algorithm_verifies_its_own_signatures_only(algorithm: str, kind: 
 
 
 def test_the_supported_algorithms_are_these() -> None:
-    """No algorithm is supported beyond RFC 7518's signatures, EdDSA and its RFC 9864 names; none is none."""
+    """Only the signatures of RFC 7518, EdDSA and its RFC 9864 names are supported; `none` is not."""
     assert {case[0] for case in CASES} | {"Ed25519", "Ed448"} == ALGORITHMS
     assert {"HS256", "HS384", "HS512"} == SYMMETRIC
 
 
 @pytest.mark.parametrize(("algorithm", "kind", "_"), CASES)
 def test_a_key_fits_its_one_algorithm(algorithm: str, kind: str, _: int) -> None:
-    """A key fits its own algorithm and, on an Edwards curve, that curve's name; nothing else."""
+    """A key supports its own algorithm and, on an Edwards curve, that curve's name; nothing else."""
     key = load_jwk(public(kind, alg=algorithm), None, trusted=True)
     expected = {algorithm, kind} if algorithm == "EdDSA" else {algorithm}
     assert expected == {name for name in [*ALGORITHMS, "none", "ES256K", "", "rs256", "HS256 "] if key.supports(name)}
@@ -108,7 +108,7 @@ def test_a_key_fits_its_one_algorithm(algorithm: str, kind: str, _: int) -> None
 def test_the_algorithm_is_the_keys_or_the_one_that_fits(
     algorithms: list[str] | None, kind: str, alg: str | None, expected: str
 ) -> None:
-    """A key's alg binds it; without one it gets the single allowed algorithm that fits type and curve."""
+    """A key's alg binds it; without alg it gets the single allowed algorithm that fits type and curve."""
     more = {} if alg is None else {"alg": alg}
     assert expected == load_jwk(public(kind, **more), algorithms, trusted=True).algorithm
 
@@ -205,8 +205,8 @@ UNFIT: dict[str, tuple[object, Any, str]] = {
 
 
 @pytest.mark.parametrize(("jwk", "algorithms", "reason"), UNFIT.values(), ids=UNFIT)
-def test_an_unfit_key_is_refused_with_its_reason(jwk: object, algorithms: Any, reason: str) -> None:
-    """Whatever must not verify is UnfitKey with one reason and no library's exception behind it."""
+def test_an_unusable_key_is_refused_with_its_reason(jwk: object, algorithms: Any, reason: str) -> None:
+    """A key that must not verify raises UnusableKey with one reason, and no library's exception as context."""
     assert reason == unfit(jwk, algorithms)
 
 
@@ -218,21 +218,21 @@ def test_an_unfit_key_is_refused_with_its_reason(jwk: object, algorithms: Any, r
         (public("P-256", key_ops=[]), "is not for verifying (key_ops)"),
     ],
 )
-def test_a_key_for_another_purpose_is_passed_over(jwk: dict[str, Any], reason: str) -> None:
-    """A key that says it is not for verifying is unfit without being at fault."""
+def test_a_key_for_another_purpose_is_skippable(jwk: dict[str, Any], reason: str) -> None:
+    """A key that is declared for another purpose is refused as skippable."""
     with pytest.raises(UnusableKey) as caught:
         load_jwk(jwk, None, trusted=True)
     assert (reason, True) == (caught.value.reason, caught.value.skippable)
 
 
 @pytest.mark.parametrize("more", [{"use": "sig"}, {"key_ops": ["verify"]}, {"key_ops": ("sign", "verify")}, {}])
-def test_a_key_for_signatures_is_fit(more: dict[str, Any]) -> None:
-    """use sig, key_ops with verify, and silence all mean that a key may verify."""
+def test_a_key_for_signatures_is_accepted(more: dict[str, Any]) -> None:
+    """use sig, key_ops with verify, and neither of them all allow a key to verify."""
     assert "ES256" == load_jwk(public("P-256", **more), None, trusted=False).algorithm
 
 
 def test_a_published_secret_is_refused() -> None:
-    """What everybody can fetch is no shared secret."""
+    """A shared secret in a published set is refused."""
     jwk = public("oct", alg="HS256")
     assert "is a shared secret, which must not be in a published set" == unfit(jwk, ["HS256"], trusted=False)
 
@@ -260,7 +260,7 @@ def test_rsa_numbers_out_of_bounds_are_weak(modulus: int, exponent: int, reason:
 
 
 def roca_modulus() -> int:
-    """Build a number with the form that the faulty devices give their moduli."""
+    """Build a modulus of the form that devices with the ROCA weakness make."""
     primes = [p for p in range(2, 702) if all(p % q for q in range(2, p))]
     product = 1
     for prime in primes:
@@ -313,26 +313,26 @@ DISGUISES = {
 
 @pytest.mark.parametrize("secret", DISGUISES.values(), ids=DISGUISES)
 def test_a_public_key_is_no_secret(secret: bytes) -> None:
-    """A secret that is a public key, certificate or JWK, however it is wrapped, is refused (RFC 8725, 2.1)."""
+    """A secret that is a public key, certificate or JWK, in any encoding, is refused (RFC 8725, 2.1)."""
     reason = "is a secret that is also a public key, certificate or JWK, which others know"
     assert reason == unfit({"kty": "oct", "alg": "HS256", "k": b64(secret)})
 
 
-def test_any_other_secret_is_fit() -> None:
-    """A secret that is text, base64 or white space alone is a secret."""
+def test_any_other_secret_is_accepted() -> None:
+    """A secret that is text, base64 or white space only is accepted."""
     for secret in (b"correct horse battery staple is long", base64.b64encode(SECRET), b" " * 40, bytes(32)):
         assert True is load_jwk({"kty": "oct", "alg": "HS256", "k": b64(secret)}, None, trusted=True).symmetric
 
 
 def test_an_edwards_key_verifies_under_both_names() -> None:
-    """EdDSA and the curve's RFC 9864 name stand for one computation: allowing one admits headers with either."""
+    """EdDSA and the curve's RFC 9864 name are one algorithm: allowing one admits headers with either."""
     assert {"EdDSA", "Ed25519", "Ed448", "RS256"} == header_algorithms(["EdDSA", "RS256"])
     assert {"EdDSA", "Ed448"} == header_algorithms(["Ed448"])
     assert {"RS256"} == header_algorithms(["RS256"])
 
 
 def test_an_es256_twin_is_valid() -> None:
-    """ECDSA's second signature (r, n - s) verifies, so nothing may rest on a token's text being unique."""
+    """ECDSA's second signature (r, n - s) verifies, so a token's text is not unique."""
     order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
     signature = raw_es256(P256, DATA)
     twin = signature[:32] + (order - int.from_bytes(signature[32:], "big")).to_bytes(32, "big")
@@ -346,21 +346,21 @@ def test_degenerate_ecdsa_numbers_are_no_signature(signature: bytes) -> None:
 
 
 def test_a_pkcs1_signature_is_no_pss_signature() -> None:
-    """The same RSA numbers under another algorithm verify nothing of the first."""
+    """A signature of one RSA algorithm does not verify under another algorithm of the same key."""
     signature = RSA.sign(DATA, padding.PKCS1v15(), hashes.SHA256())
     keys = [load_jwk(public("RSA", alg=alg), None, trusted=True) for alg in ("RS256", "PS256", "RS512")]
     assert [True, False, False] == [key.verify(DATA, signature) for key in keys]
 
 
 def test_a_leading_zero_in_the_modulus_changes_nothing() -> None:
-    """A modulus written with a leading zero octet, as some libraries do, is the same number."""
+    """A modulus with a leading zero octet, as some libraries write it, is the same number."""
     jwk = public("RSA", alg="RS256")
     padded = jwk | {"n": b64(b"\0" + RSA.public_key().public_numbers().n.to_bytes(256, "big"))}
     assert True is load_jwk(padded, None, trusted=True).verify(DATA, sign("RS256", "RSA"))
 
 
 def test_a_thumbprint_compares_content() -> None:
-    """The thumbprint is RFC 7638's for a public key, and for a secret a digest that is not the secret's own."""
+    """The thumbprint is RFC 7638's for a public key, and a keyed digest for a secret."""
     jwk = public("P-256")
     canonical = json.dumps({name: jwk[name] for name in ("crv", "kty", "x", "y")}, separators=(",", ":"))
     named = load_jwk(jwk | {"kid": "a", "x5t": "z"}, None, trusted=True)
@@ -372,7 +372,7 @@ def test_a_thumbprint_compares_content() -> None:
 
 
 def test_a_key_shows_its_name_and_algorithm_only() -> None:
-    """repr has the kid, escaped, and the algorithm; neither it nor an error has key material."""
+    """The repr has the escaped kid and the algorithm; neither it nor an error has key material."""
     key = load_jwk(public("oct", alg="HS256", kid="a\u202eb"), None, trusted=True)
     assert "VerificationKey(kid='a\\u202eb', algorithm='HS256')" == repr(key) == str(key)
     reason = unfit({"kty": "oct", "alg": "HS512", "k": b64(b"hunter2" * 5)})
@@ -380,7 +380,7 @@ def test_a_key_shows_its_name_and_algorithm_only() -> None:
 
 
 def test_an_exception_of_a_library_is_no_signature() -> None:
-    """Whatever the cryptographic library raises while verifying, the answer is False."""
+    """If the cryptographic library raises while verifying, the result is False."""
 
     class Broken:
         def verify(self, *_: object) -> bool:
@@ -394,7 +394,7 @@ def test_an_exception_of_a_library_is_no_signature() -> None:
 
 
 def test_a_key_that_openssl_cannot_use_is_refused_at_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An algorithm that this machine's library refuses shows when the key is loaded, not at the first token."""
+    """An algorithm that this machine's library refuses is noticed when the key is loaded, not at the first token."""
 
     def refuse(*_: object) -> bool:
         raise ValueError("not in FIPS mode")
@@ -409,8 +409,8 @@ def _reason_with_context(jwk: dict[str, Any]) -> str:
     return caught.value.reason
 
 
-def test_an_unfit_key_is_a_configuration_error() -> None:
-    """Whoever handles faults of configuration handles unfit keys too."""
+def test_an_unusable_key_is_a_configuration_error() -> None:
+    """UnusableKey is a ConfigurationError."""
     assert True is issubclass(UnusableKey, ConfigurationError)
 
 
@@ -420,8 +420,8 @@ words = st.sampled_from([*ALGORITHMS, "RSA", "EC", "OKP", "oct", "P-256", "Ed255
 
 
 @given(st.dictionaries(st.sampled_from(names), words | junk), st.booleans())
-def test_nothing_but_unfit_key_is_raised(jwk: dict[str, object], trusted: bool) -> None:
-    """For any JSON object at all, load() gives a key or raises UnfitKey."""
+def test_nothing_but_unusable_key_is_raised(jwk: dict[str, object], trusted: bool) -> None:
+    """For any JSON object, load_jwk() returns a key or raises UnusableKey."""
     with suppress(UnusableKey):
         key = load_jwk(jwk, None, trusted=trusted)
         assert True is key.supports(key.algorithm)
@@ -429,7 +429,7 @@ def test_nothing_but_unfit_key_is_raised(jwk: dict[str, object], trusted: bool) 
 
 @given(st.sampled_from(["RSA", "P-256", "Ed25519"]), st.sampled_from(names), words | junk)
 def test_one_odd_member_never_escapes_as_another_exception(kind: str, name: str, value: object) -> None:
-    """A good key with any one member replaced is a key or UnfitKey."""
+    """A good key with one member replaced is a key or raises UnusableKey."""
     jwk = public(kind, alg={"RSA": "RS256", "P-256": "ES256"}.get(kind, "EdDSA")) | {name: value}
     with suppress(UnusableKey):
         assert False is load_jwk(jwk, None, trusted=False).symmetric

@@ -1,4 +1,4 @@
-"""The strict reader of compact tokens."""
+"""Strict parsing of compact tokens and of JSON."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def json_refusal(data: bytes) -> str:
     return caught.value.detail
 
 
-def test_a_token_is_taken_apart() -> None:
-    """read() gives header, payload, signing input, signature, algorithm and kid as the token has them."""
+def test_a_token_is_parsed() -> None:
+    """parse_compact() returns header, payload, signing input, signature, algorithm and kid."""
     token = compact()
     found = jws.parse_compact(token)
     assert HEADER == found.header
@@ -53,17 +53,17 @@ def test_a_token_is_taken_apart() -> None:
 
 
 def test_a_token_without_kid_has_none() -> None:
-    """A header without kid is well formed, and its kid is None."""
+    """A header without kid is well formed, and the kid is None."""
     assert None is jws.parse_compact(compact({"alg": "HS256"})).kid
 
 
 def test_an_empty_payload_is_well_formed() -> None:
-    """The form allows an empty payload; what it means is for others to say."""
+    """An empty payload is well formed."""
     assert b"" == jws.parse_compact(compact(payload=b"")).payload
 
 
 def test_the_repr_shows_nothing() -> None:
-    """Neither repr nor str of what was read shows a part of the token."""
+    """Neither repr nor str of a parsed token shows a part of it."""
     assert "CompactJws(masked)" == repr(jws.parse_compact(compact())) == str(jws.parse_compact(compact()))
 
 
@@ -114,8 +114,8 @@ BAD_TOKENS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("token", BAD_TOKENS.values(), ids=BAD_TOKENS)
-def test_what_is_not_well_formed_is_malformed(token: object) -> None:
-    """Whatever is not the one canonical spelling of a token is InvalidToken, cause malformed."""
+def test_malformed_tokens_are_refused(token: object) -> None:
+    """Any but the one canonical spelling of a token raises InvalidToken with cause malformed."""
     assert "malformed" == refusal(token)
 
 
@@ -148,19 +148,19 @@ BAD_HEADERS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("header", BAD_HEADERS.values(), ids=BAD_HEADERS)
-def test_what_the_header_must_not_say_is_refused(header: dict[str, Any]) -> None:
-    """A header with a wrong type, an extension or a key of its own is InvalidToken, cause header."""
+def test_bad_headers_are_refused(header: dict[str, Any]) -> None:
+    """A header with a wrong type, an extension or a key raises InvalidToken with cause header."""
     assert "header" == refusal(compact(header))
 
 
 @pytest.mark.parametrize("kid", ["", "../../x", "' OR 1=1", "ключ", "k" * 256, "é" * 128])
 def test_any_other_kid_is_only_a_name(kid: str) -> None:
-    """A kid of at most 256 bytes without control characters is given as it stands."""
+    """A kid of at most 256 bytes without control characters is returned unchanged."""
     assert kid == jws.parse_compact(compact(HEADER | {"kid": kid})).kid
 
 
-def test_a_foreign_content_type_is_let_through() -> None:
-    """A cty that names no nested token is no reason to refuse."""
+def test_another_content_type_is_accepted() -> None:
+    """A cty that does not declare a nested token is accepted."""
     assert "text/plain" == jws.parse_compact(compact(HEADER | {"cty": "text/plain"})).header["cty"]
 
 
@@ -175,7 +175,7 @@ def test_a_foreign_content_type_is_let_through() -> None:
     ],
     ids=["letters", "dots", "non-ascii", "just-over", "header"],
 )
-def test_what_is_too_large_is_refused_before_anything_is_decoded(token: str) -> None:
+def test_too_large_tokens_are_refused_before_decoding(token: str) -> None:
     """A token over 16 KiB or a header over 4 KiB is refused in well under a millisecond."""
     best = min(_seconds(token) for _ in range(5))
     assert "too_large" == refusal(token)
@@ -199,7 +199,7 @@ def test_the_largest_token_is_read() -> None:
 
 
 def test_a_refusal_keeps_nothing_of_the_token() -> None:
-    """No refusal has a context, a message or a local of ours that holds the token."""
+    """No error has a context, a message or a local variable of ours that holds the token."""
     secret = "c2VjcmV0LWNsYWlt"
     for token in (f"{SEGMENTS[0]}.{secret}.!", compact(b'{"secret": "' + secret.encode() + b'"'), secret + "\ud800"):
         with pytest.raises(InvalidToken) as caught:
@@ -241,8 +241,8 @@ BAD_JSON = {
 
 
 @pytest.mark.parametrize(("data", "detail"), BAD_JSON.values(), ids=BAD_JSON)
-def test_json_that_a_lenient_reader_takes_is_refused(data: bytes, detail: str) -> None:
-    """read_json() refuses what two readers could understand differently, and says which fault it is."""
+def test_lenient_json_is_refused(data: bytes, detail: str) -> None:
+    """read_json() refuses JSON that two parsers could read differently, and says why."""
     assert detail == json_refusal(data)
 
 
@@ -260,12 +260,12 @@ GOOD_JSON = {
 
 @pytest.mark.parametrize(("data", "value"), GOOD_JSON.values(), ids=GOOD_JSON)
 def test_strict_json_is_read_as_the_standard_library_does(data: bytes, value: object) -> None:
-    """What is not refused has the value that the standard library gives it."""
+    """Accepted JSON has the value that the standard library gives it."""
     assert (json.loads(data) if value is None else value) == jws.read_json(data, "thing")
 
 
 def test_nesting_is_measured_before_parsing() -> None:
-    """A raised recursion limit does not let nesting reach the recursive scanner."""
+    """Deep nesting does not reach the recursive scanner, even with a raised recursion limit."""
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(10**6)
     try:
@@ -274,8 +274,8 @@ def test_nesting_is_measured_before_parsing() -> None:
         sys.setrecursionlimit(limit)
 
 
-def test_what_is_too_large_or_too_deep_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Size is known before anything is decoded or hashed, and depth before anything is parsed."""
+def test_too_large_or_too_deep_documents_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size is checked before decoding and hashing, and the depth before parsing."""
     head, deep = b64(json.dumps(HEADER).encode()), b64(b"[" * 3000)
     with monkeypatch.context() as patched:
         for name in ("binascii", "hashlib", "read_json", "_DECODER"):
@@ -306,7 +306,7 @@ def test_nesting_is_measured_on_a_prefix_first(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_more_objects_and_lists_than_are_read() -> None:
-    """A thousand are read, one more is none, and those in strings do not count."""
+    """A thousand objects and lists are accepted and one more is refused; those in strings do not count."""
     filling = b"x" * 600
     for count, fault in (
         (MAX_CONTAINERS, None),
@@ -321,7 +321,7 @@ def test_more_objects_and_lists_than_are_read() -> None:
 
 
 def scanned(data: bytes) -> int:
-    """How deep a scanner has been when it stops, at the end or at the first character that JSON cannot have there."""
+    """Return how deep a scanner is when it stops, at the end or at the first character that is not JSON."""
     depth = deepest = at = 0
     inside = False
     while at < len(data):
@@ -348,7 +348,7 @@ PIECES = st.sampled_from(
 
 @given(st.lists(PIECES, max_size=40).map(b"".join))
 def test_no_depth_is_overlooked(data: bytes) -> None:
-    """Where a scanner gets deeper than 32 before it stops, however odd the quotes are, it is never begun."""
+    """Text in which a scanner would get deeper than 32 is refused before scanning, whatever quotes it has."""
     if scanned(data) > MAX_DEPTH:
         assert None is not nesting_fault(data)
 
@@ -357,28 +357,28 @@ def test_no_depth_is_overlooked(data: bytes) -> None:
     st.recursive(st.text('"\\[]{}a', max_size=4), lambda inner: st.lists(inner, max_size=3), max_leaves=30),
     st.integers(0, 40),
 )
-def test_what_is_json_is_measured_exactly(value: object, deeper: int) -> None:
-    """Of JSON the fault is there where it is deeper than 32, and only there."""
+def test_nesting_of_json_is_measured_exactly(value: object, deeper: int) -> None:
+    """JSON is refused if, and only if, it is deeper than 32."""
     data = json.dumps(value).encode()
     data = b"[" * deeper + data + b"]" * deeper
     assert (scanned(data) > MAX_DEPTH) is (nesting_fault(data) is not None)
 
 
 def test_a_json_refusal_keeps_nothing_of_the_document() -> None:
-    """The decoder's exception, which holds the document, is not our context."""
+    """The decoder's exception, which holds the document, is not the context of the error."""
     with pytest.raises(InvalidToken) as caught:
         jws.read_json(b'{"secret": ', "thing")
     assert (None, None) == (caught.value.__context__, caught.value.__cause__)
 
 
 def test_a_fingerprint_is_a_digest_prefix() -> None:
-    """fingerprint() gives 12 hex digits of SHA-256, of any str at all."""
+    """fingerprint() returns 12 hex digits of the SHA-256 of any str."""
     assert "ba7816bf8f01" == jws.fingerprint("abc")
     assert 12 == len(jws.fingerprint("\ud800"))
 
 
 def test_base64url_has_one_spelling() -> None:
-    """decode_base64url() gives None for whatever is not the canonical spelling."""
+    """decode_base64url() returns None for any but the canonical spelling."""
     assert [b"", b"\x00", None, None, None] == [
         jws.decode_base64url(text) for text in (b"", b"AA", b"AB", b"AA==", b"A A")
     ]
@@ -386,7 +386,7 @@ def test_base64url_has_one_spelling() -> None:
 
 @given(st.text(max_size=200) | st.from_regex(r"[A-Za-z0-9_=-]{0,80}\.[A-Za-z0-9_-]{0,40}\.[A-Za-z0-9_-]{0,40}"))
 def test_nothing_but_invalid_token_is_raised(token: str) -> None:
-    """For any text at all, read() answers or raises InvalidToken."""
+    """For any text, parse_compact() returns or raises InvalidToken."""
     with suppress(InvalidToken):
         found = jws.parse_compact(token)
         assert token == f"{found.signing_input.decode()}.{b64(found.signature)}"
@@ -407,10 +407,10 @@ headers = st.fixed_dictionaries(
 
 
 @given(headers, st.dictionaries(st.text(), values, max_size=4), st.binary(max_size=3), st.integers(0, 8))
-def test_what_is_read_is_what_pyjwt_reads(
+def test_accepted_tokens_are_read_as_pyjwt_reads_them(
     header: dict[str, object], claims: dict[str, object], junk: bytes, cut: int
 ) -> None:
-    """A token that read() and read_json() accept is one that PyJWT accepts, with the same content."""
+    """PyJWT accepts every token that is accepted here, with the same content."""
     raw = json.dumps(header).encode()
     signing = f"{b64(raw)}.{b64(json.dumps(claims).encode())}".encode()
     signature = jwt.get_algorithm_by_name("HS256").sign(signing, SECRET)

@@ -1,4 +1,4 @@
-"""The published JWS vectors of C2SP/wycheproof, against the whole way from token and key to verdict."""
+"""The published JWS vectors of C2SP/wycheproof, from token and key to the result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ACCEPTED_AFTER_ALL = {367, 370}
 
 
 def load() -> list[tuple[int, dict[str, Any], str, bool]]:
-    """Give number, key, token and corrected verdict of each vector."""
+    """Return number, key, token and corrected result of each vector."""
     require(VECTORS.is_file(), f"the vectors are read from {VECTORS.name} in the folder shared/ beside the repository")
     groups = json.loads(VECTORS.read_text())["testGroups"]
     cases = [(group.get("public") or group["private"], test) for group in groups for test in group["tests"]]
@@ -34,7 +34,7 @@ def expected(test: dict[str, Any]) -> bool:
 
 
 def accepts(key: dict[str, Any], token: str) -> bool:
-    """Tell whether the token verifies; only our own errors may say that it does not."""
+    """Return whether the token verifies; only our own errors may refuse it."""
     try:
         verify_signature(token, StaticKeys.from_jwks(key))
     except (InvalidToken, ConfigurationError):
@@ -43,12 +43,12 @@ def accepts(key: dict[str, Any], token: str) -> bool:
 
 
 def test_every_vector_has_its_verdict() -> None:
-    """All 401 vectors are accepted or rejected as published, but for the eight labels that are wrong."""
+    """All 401 vectors are accepted or rejected as published, except for the eight labels that are wrong."""
     cases = load()
     wrong = [number for number, key, token, verdict in cases if accepts(key, token) is not verdict]
     assert (401, []) == (len(cases), wrong)
 
 
 def test_the_vectors_have_both_verdicts() -> None:
-    """The table is no list of rejections alone: 42 of its tokens have to be accepted."""
+    """The vectors are not only rejections: 42 of the tokens must be accepted."""
     assert 42 == sum(verdict for *_, verdict in load())

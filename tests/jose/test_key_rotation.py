@@ -1,4 +1,4 @@
-"""Which of our keys signs, which are published, and what happens while that changes."""
+"""Signing keys in a folder, their rotation, and what verifiers see meanwhile."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ forks = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:Dep
 
 
 class Clock:
-    """Time that stands until it is told."""
+    """A clock that stands still until it is moved."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -92,7 +92,7 @@ def files(folder: Path) -> set[str]:
 
 
 def edited(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
-    """Change what `ring.json` says, as a hand would."""
+    """Edit `ring.json` as an operator would by hand."""
     path = folder / "ring.json"
     document = json.loads(path.read_text("utf-8"))
     edit(document)
@@ -103,7 +103,7 @@ def edited(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
 
 
 def test_a_new_folder_has_a_key_that_signs_and_one_that_signs_next(tmp_path: Path, clock: Clock) -> None:
-    """The first call makes both, so that the first rotation already finds a key that everybody has."""
+    """The first call makes both keys, so that the first rotation finds a published next key."""
     folder = tmp_path / "deep" / "keys"
     add_key(folder, clock=clock)
     current, following = kids(folder)
@@ -111,15 +111,15 @@ def test_a_new_folder_has_a_key_that_signs_and_one_that_signs_next(tmp_path: Pat
     assert {".gitignore", ".lock", "ring.json", f"key-{current}.json", f"key-{following}.json"} == files(folder)
 
 
-def test_the_folder_is_its_owner_s(folder: Path) -> None:
-    """Nobody else can read the folder or a file that matters, and no version control takes it."""
+def test_only_the_owner_has_access_to_the_folder(folder: Path) -> None:
+    """Nobody else can read the folder and its keys, and version control ignores it."""
     modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in folder.iterdir() if each.name != ".gitignore"}
     assert ({0o600}, 0o700) == (set(modes.values()), stat.S_IMODE(folder.stat().st_mode))
     assert "*\n" == (folder / ".gitignore").read_text("utf-8")
 
 
-def test_a_private_half_is_in_its_own_file_only(folder: Path) -> None:
-    """What says which keys there are holds no private member."""
+def test_a_private_key_is_in_its_own_file_only(folder: Path) -> None:
+    """`ring.json` holds no private members."""
     listed = json.loads((folder / "ring.json").read_text("utf-8"))["keys"]
     private = [json.loads((folder / f"key-{kid}.json").read_text("utf-8")) for kid in kids(folder)]
     assert [set()] * 2 == [{"d", "p", "q", "k"} & set(key["public"]) for key in listed]
@@ -127,7 +127,7 @@ def test_a_private_half_is_in_its_own_file_only(folder: Path) -> None:
 
 
 def test_a_further_key_waits_its_turn(folder: Path, clock: Clock) -> None:
-    """Of several keys that are next, the one that was published first signs first."""
+    """Of several next keys, the one that was published first signs first."""
     first = kids(folder)[1]
     add_key(folder, "Ed25519", clock=clock)
     assert ["current", "next", "next"] == states(folder, clock.now)
@@ -138,7 +138,7 @@ def test_a_further_key_waits_its_turn(folder: Path, clock: Clock) -> None:
 
 @pytest.mark.parametrize("algorithm", ["RS256", "PS384", "ES512", "EdDSA", "Ed448"])
 def test_keys_of_every_public_kind(tmp_path: Path, algorithm: str) -> None:
-    """A ring of any algorithm with a public half signs what its published set verifies."""
+    """A ring of any asymmetric algorithm signs tokens that its published set verifies."""
     add_key(tmp_path / "keys", algorithm)
     ring = KeyRing(tmp_path / "keys")
     assert [algorithm] * 2 == [key.algorithm for key in read_ring(tmp_path / "keys").keys]
@@ -149,7 +149,7 @@ def test_keys_of_every_public_kind(tmp_path: Path, algorithm: str) -> None:
 
 @pytest.mark.parametrize(("algorithm", "said"), [("HS256", "never published"), ("none", "not supported")])
 def test_algorithms_that_a_ring_cannot_have(tmp_path: Path, folder: Path, algorithm: str, said: str) -> None:
-    """A shared secret has no half to publish, and nothing is written for what is no algorithm."""
+    """A symmetric or unknown algorithm is refused, and nothing is written."""
     before = kids(folder)
     with pytest.raises(ConfigurationError, match=said):
         add_key(tmp_path / "none", algorithm)
@@ -159,7 +159,7 @@ def test_algorithms_that_a_ring_cannot_have(tmp_path: Path, folder: Path, algori
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
-    """A folder that holds anything else is refused and not touched."""
+    """A folder with other files is refused and not changed."""
     (tmp_path / "package.json").write_text("{}", "utf-8")
     with pytest.raises(ConfigurationError, match="holds other files"):
         add_key(tmp_path)
@@ -167,7 +167,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_keys_whose_list_is_lost_are_left_alone(folder: Path) -> None:
-    """Without `ring.json` nothing is made anew over the keys that there are."""
+    """If `ring.json` is lost, existing keys are not replaced by new ones."""
     (folder / "ring.json").unlink()
     before = files(folder)
     with pytest.raises(ConfigurationError, match=r"but no ring\.json: restore it"):
@@ -180,7 +180,7 @@ def test_keys_whose_list_is_lost_are_left_alone(folder: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    """A file in the folder's place is a `ConfigurationError` for whoever writes and whoever reads."""
+    """A file in the folder's place is a `ConfigurationError` for writing and for reading."""
     (tmp_path / "taken").write_text("", "utf-8")
     with pytest.raises(ConfigurationError, match="cannot be changed: File exists"):
         add_key(tmp_path / "taken")
@@ -189,7 +189,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_nothing_to_rotate_makes_no_folder(tmp_path: Path) -> None:
-    """Only making a key makes a folder; the others say how."""
+    """Only add_key() makes a folder; the other operations say how to make one."""
     for change in (lambda: rotate_keys(tmp_path / "no"), lambda: withdraw_key("a", tmp_path / "no")):
         with pytest.raises(ConfigurationError, match="jwt-lp keys new --keys"):
             change()
@@ -197,7 +197,7 @@ def test_nothing_to_rotate_makes_no_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root makes files for others")
-def test_what_root_makes_is_its_folder_s_owner_s(folder: Path, clock: Clock) -> None:
+def test_files_made_by_root_belong_to_the_folders_owner(folder: Path, clock: Clock) -> None:
     """A rotation by root leaves keys that the service's user can read."""
     os.chown(folder, 4711, 4711)
     rotate_keys(folder, clock=clock)
@@ -207,7 +207,7 @@ def test_what_root_makes_is_its_folder_s_owner_s(folder: Path, clock: Clock) -> 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root makes files for others")
 def test_root_gives_nothing_else_away(folder: Path, clock: Clock, tmp_path: Path) -> None:
-    """A lock that the folder's owner has linked to another file is neither followed nor given to them."""
+    """A lock that the folder's owner has linked to another file is neither followed nor given to the owner."""
     os.chown(folder, 4711, 4711)
     other = tmp_path / "other"
     other.write_text("root's", encoding="utf-8")
@@ -221,8 +221,8 @@ def test_root_gives_nothing_else_away(folder: Path, clock: Clock, tmp_path: Path
     assert 0 == other.stat().st_uid
 
 
-def test_what_a_process_left_that_died_is_swept(folder: Path, clock: Clock) -> None:
-    """A half-written file and a key that never counted go with the next change."""
+def test_files_of_a_dead_process_are_removed(folder: Path, clock: Clock) -> None:
+    """The next change removes a half-written file and a key that never took effect."""
     (folder / ".scratch-abc").write_text("{", "utf-8")
     (folder / "key-0123456789abcdef.json").write_text("{}", "utf-8")
     rotate_keys(folder, clock=clock)
@@ -230,7 +230,7 @@ def test_what_a_process_left_that_died_is_swept(folder: Path, clock: Clock) -> N
 
 
 def test_a_write_that_fails_changes_nothing(folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk before the last step leaves the ring as it was, and the next change works."""
+    """A full disk before the last step leaves the ring unchanged, and the next change works."""
     before = kids(folder)
 
     def full(_: int) -> None:
@@ -249,7 +249,7 @@ def test_a_write_that_fails_changes_nothing(folder: Path, clock: Clock, monkeypa
 
 
 def test_a_rotation(folder: Path, clock: Clock) -> None:
-    """The next key signs, the one before is retired without its private half, and a new one is published."""
+    """The next key signs, the previous one is retired and its private key deleted, and a new one is published."""
     current, following = kids(folder)
     rotate_keys(folder, clock=clock)
     assert ["current", "next", "retired"] == states(folder, clock.now)
@@ -259,8 +259,8 @@ def test_a_rotation(folder: Path, clock: Clock) -> None:
     assert (clock.now, clock.now + STAYS) == (retired.since, retired.until)
 
 
-def test_the_usual_lead_is_what_verifiers_take() -> None:
-    """Whoever fetched the set at its worst moment, with one failed attempt, has the key before it signs."""
+def test_the_default_lead_is_enough_for_verifiers() -> None:
+    """A verifier that fetched the set at the worst moment, with one failed attempt, has the key before it signs."""
     assert (
         PUBLISH_AHEAD
         >= REFRESH_AT * DEFAULT_AGE + DEFAULT_TIMINGS.cooldown + 2 * DEFAULT_TIMINGS.deadline + RELOAD_INTERVAL
@@ -272,7 +272,7 @@ def test_the_usual_lead_is_what_verifiers_take() -> None:
     ("since", "refused"), [(0.0, True), (PUBLISH_AHEAD - 1, True), (PUBLISH_AHEAD, False), (-60.0, True)]
 )
 def test_a_key_that_nobody_has_fetched_does_not_sign(tmp_path: Path, clock: Clock, since: float, refused: bool) -> None:
-    """A rotation waits until the next key was published long enough, by the clock, unless it is forced."""
+    """Unless forced, a rotation is refused until the next key was published long enough."""
     add_key(tmp_path / "keys", clock=clock)
     before = kids(tmp_path / "keys")
     clock.now += since
@@ -285,7 +285,7 @@ def test_a_key_that_nobody_has_fetched_does_not_sign(tmp_path: Path, clock: Cloc
 
 
 def test_no_rotation_without_a_next_key(folder: Path, clock: Clock) -> None:
-    """A key that was not published before does not sign either, unless it is forced."""
+    """Without a published next key, a rotation is refused unless it is forced."""
     edited(folder, lambda document: document["keys"].pop(1))
     with pytest.raises(PolicyError, match="no key is published to sign next: make one first, or pass --force"):
         rotate_keys(folder, clock=clock)
@@ -294,7 +294,7 @@ def test_no_rotation_without_a_next_key(folder: Path, clock: Clock) -> None:
 
 
 def test_a_shorter_lead(tmp_path: Path, clock: Clock) -> None:
-    """Whoever knows that the set is fetched more often says so."""
+    """An operator whose set is fetched more often can set a shorter lead."""
     add_key(tmp_path / "keys", clock=clock)
     clock.now += 60
     rotate_keys(tmp_path / "keys", ahead=60, clock=clock)
@@ -302,7 +302,7 @@ def test_a_shorter_lead(tmp_path: Path, clock: Clock) -> None:
 
 
 def test_the_ring_remembers_how_long_tokens_live(folder: Path, clock: Clock) -> None:
-    """A lifetime that was said once counts for later rotations too."""
+    """A lifetime that was passed once counts for later rotations too."""
     rotate_keys(folder, lifetime=8 * 3600, clock=clock)
     clock.now += PUBLISH_AHEAD
     rotate_keys(folder, clock=clock)
@@ -312,7 +312,7 @@ def test_the_ring_remembers_how_long_tokens_live(folder: Path, clock: Clock) -> 
 
 
 def test_a_shorter_life_counts_from_the_next_key_on(folder: Path, clock: Clock) -> None:
-    """The key that is retired has signed tokens of the longer life, and stays as long as they do."""
+    """The retired key has signed tokens of the longer lifetime, and stays published as long as they live."""
     rotate_keys(folder, lifetime=60, clock=clock)
     clock.now += PUBLISH_AHEAD
     rotate_keys(folder, clock=clock)
@@ -323,8 +323,8 @@ def test_a_shorter_life_counts_from_the_next_key_on(folder: Path, clock: Clock) 
 
 
 @pytest.mark.parametrize("lifetime", [0, -1, float("nan"), float("inf"), True])
-def test_a_life_that_is_none(folder: Path, clock: Clock, lifetime: float) -> None:
-    """What could not be read again is not written."""
+def test_an_invalid_lifetime_is_refused(folder: Path, clock: Clock, lifetime: float) -> None:
+    """A lifetime that could not be read again is not written."""
     before = kids(folder)
     with pytest.raises(ConfigurationError, match="a time is out of range"):
         rotate_keys(folder, lifetime=lifetime, clock=clock)
@@ -332,7 +332,7 @@ def test_a_life_that_is_none(folder: Path, clock: Clock, lifetime: float) -> Non
 
 
 def test_another_algorithm(folder: Path, clock: Clock) -> None:
-    """The algorithm that is named is the new key's, also where others wait already."""
+    """The given algorithm is that of the new key, even if other next keys exist."""
     rotate_keys(folder, algorithm="EdDSA", clock=clock)
     assert ["ES256", "EdDSA", "ES256"] == [key.algorithm for key in read_ring(folder).in_order()]
     rotate_keys(folder, force=True, clock=clock)
@@ -343,7 +343,7 @@ def test_another_algorithm(folder: Path, clock: Clock) -> None:
 
 
 def test_dead_keys_go_with_the_next_change(folder: Path, clock: Clock) -> None:
-    """A retired key whose last token is dead is shown as dead, and forgotten when something is changed."""
+    """A retired key whose last token has expired is shown as dead, and removed at the next change."""
     rotate_keys(folder, clock=clock)
     clock.now += STAYS
     assert ["current", "next", "dead"] == states(folder, clock.now)
@@ -351,8 +351,8 @@ def test_dead_keys_go_with_the_next_change(folder: Path, clock: Clock) -> None:
     assert ["current", "next", "retired"] == states(folder, clock.now)
 
 
-def test_there_is_an_end_to_published_keys(folder: Path, clock: Clock) -> None:
-    """A ring does not grow beyond what verifiers read; what was refused left nothing behind."""
+def test_the_number_of_published_keys_is_bounded(folder: Path, clock: Clock) -> None:
+    """A ring does not grow beyond what verifiers read; a refused change leaves no files."""
     for _ in range(MAX_PUBLISHED - 2):
         rotate_keys(folder, force=True, clock=clock)
     with pytest.raises(PolicyError, match="wait until retired keys have expired"):
@@ -364,23 +364,23 @@ def test_there_is_an_end_to_published_keys(folder: Path, clock: Clock) -> None:
 # --- a key that others may have
 
 
-def test_the_current_key_is_taken_out(folder: Path, clock: Clock) -> None:
-    """The next key signs at once, the other is gone with its file, and a new one is published."""
+def test_withdrawing_the_current_key(folder: Path, clock: Clock) -> None:
+    """The next key signs at once, the withdrawn one is gone with its file, and a new one is published."""
     current, following = kids(folder)
     withdraw_key(current, folder, clock=clock)
     assert (["current", "next"], following) == (states(folder, clock.now), kids(folder)[0])
     assert current not in json.dumps([*files(folder), *kids(folder)])
 
 
-def test_the_next_key_is_taken_out(folder: Path, clock: Clock) -> None:
-    """Another one takes its place, published from now on."""
+def test_withdrawing_the_next_key(folder: Path, clock: Clock) -> None:
+    """A new next key, published from now on, replaces it."""
     current, following = kids(folder)
     withdraw_key(following, folder, clock=clock)
     assert (["current", "next"], current) == (states(folder, clock.now), kids(folder)[0])
     assert (False, clock.now) == (following in kids(folder), read_ring(folder).next_keys[0].published)
 
 
-def test_a_retired_key_is_taken_out(folder: Path, clock: Clock) -> None:
+def test_withdrawing_a_retired_key(folder: Path, clock: Clock) -> None:
     """It is not published any more, and nothing else changes."""
     rotate_keys(folder, clock=clock)
     *kept, retired = kids(folder)
@@ -388,8 +388,8 @@ def test_a_retired_key_is_taken_out(folder: Path, clock: Clock) -> None:
     assert kept == kids(folder)
 
 
-def test_the_last_key_is_taken_out(folder: Path, clock: Clock) -> None:
-    """Where none is next, new ones are made."""
+def test_withdrawing_the_last_key(folder: Path, clock: Clock) -> None:
+    """If there is no next key, new keys are made."""
     edited(folder, lambda document: document["keys"].pop(1))
     (last,) = kids(folder)
     withdraw_key(last, folder, clock=clock)
@@ -397,14 +397,14 @@ def test_the_last_key_is_taken_out(folder: Path, clock: Clock) -> None:
     assert last not in kids(folder)
 
 
-def test_a_key_that_is_none(folder: Path) -> None:
-    """The keys that there are are named."""
+def test_withdrawing_an_unknown_key(folder: Path) -> None:
+    """The error names the existing keys."""
     with pytest.raises(ConfigurationError, match=rf"no signing key 'a\\n'; there are {', '.join(kids(folder))}"):
         withdraw_key("a\n", folder)
 
 
-def test_what_cannot_sign_is_not_made_the_current_key(folder: Path, clock: Clock) -> None:
-    """A next key whose file is lost stops the rotation; taking it out is the remedy."""
+def test_a_key_that_cannot_sign_never_becomes_current(folder: Path, clock: Clock) -> None:
+    """A next key whose file is lost stops the rotation; withdrawing it is the remedy."""
     current, following = kids(folder)
     (folder / f"key-{following}.json").unlink()
     with pytest.raises(ConfigurationError, match=f"retire the key {following}"):
@@ -418,8 +418,8 @@ def test_what_cannot_sign_is_not_made_the_current_key(folder: Path, clock: Clock
 # --- two at once
 
 
-def test_two_who_rotate_at_once(folder: Path, clock: Clock) -> None:
-    """One wins; the other is told and has changed nothing."""
+def test_two_rotations_at_once(folder: Path, clock: Clock) -> None:
+    """One succeeds; the other gets an error and has changed nothing."""
     before = kids(folder)
     told: list[str] = []
 
@@ -438,7 +438,7 @@ def test_two_who_rotate_at_once(folder: Path, clock: Clock) -> None:
 
 
 def test_processes_that_rotate_at_once(folder: Path) -> None:
-    """Of four processes exactly one rotates."""
+    """Exactly one of four processes rotates."""
     spawn = multiprocessing.get_context("spawn")
     gate, said = spawn.Barrier(4), spawn.Queue()
     processes = [
@@ -453,7 +453,7 @@ def test_processes_that_rotate_at_once(folder: Path) -> None:
 
 
 def test_a_process_that_died_leaves_no_lock(folder: Path, clock: Clock) -> None:
-    """The lock's file stays; the lock does not."""
+    """A dead process leaves the lock file, but not the lock."""
     assert (folder / ".lock").exists()
     rotate_keys(folder, clock=clock)
     assert "retired" in states(folder, clock.now)
@@ -465,7 +465,7 @@ def test_a_process_that_died_leaves_no_lock(folder: Path, clock: Clock) -> None:
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o601])
 @pytest.mark.parametrize("which", ["ring.json", "key"])
 def test_files_that_others_can_read_are_refused(folder: Path, mode: int, which: str) -> None:
-    """A group's or others' right of any kind stops it, and the remedy is named."""
+    """Any permission for group or others is refused, and the remedy is named."""
     path = folder / (which if which == "ring.json" else f"key-{kids(folder)[0]}.json")
     path.chmod(mode)
     with pytest.raises(ConfigurationError, match=f"{path} can be read by others: chmod -R go-rwx {folder}$"):
@@ -474,7 +474,7 @@ def test_files_that_others_can_read_are_refused(folder: Path, mode: int, which: 
 
 @pytest.mark.parametrize(("mode", "refused"), [(0o770, True), (0o702, True), (0o755, False), (0o1777, False)])
 def test_a_folder_that_others_can_change_is_refused(folder: Path, mode: int, refused: bool) -> None:
-    """Whoever can put files in place of ours could sign; where only owners can (as in a mounted secret) it is fine."""
+    """A folder that others can write to is refused; one with the sticky bit (as in a mounted secret) is accepted."""
     folder.chmod(mode)
     if refused:
         with pytest.raises(ConfigurationError, match=f"chmod -R go-rwx {folder}$"):
@@ -519,8 +519,8 @@ def _with(**members: object) -> Callable[[dict[str, Any]], object]:
         ),
     ],
 )
-def test_a_list_that_is_not_ours(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
-    """Whatever else `ring.json` holds is refused, and never written over."""
+def test_a_malformed_ring_is_refused(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Any other content of `ring.json` is refused, and never overwritten."""
     edited(folder, edit)
     before = (folder / "ring.json").read_bytes()
     for ask in (KeyRing, lambda each: rotate_keys(each, force=True), add_key):
@@ -531,7 +531,7 @@ def test_a_list_that_is_not_ours(folder: Path, edit: Callable[[dict[str, Any]], 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[" * 100_000, b"\xff\xfe", b"null", b'"x"'])
 def test_files_that_are_not_json(folder: Path, text: bytes) -> None:
-    """Junk in either file is a `ConfigurationError`, which carries nothing of what was read."""
+    """A file that is not JSON is a `ConfigurationError` that holds nothing of its content."""
     key = folder / f"key-{kids(folder)[0]}.json"
     for path in (key, folder / "ring.json"):
         path.write_bytes(text)
@@ -548,8 +548,8 @@ def test_a_file_that_cannot_be_read(folder: Path) -> None:
         KeyRing(folder)
 
 
-def test_a_key_in_another_s_place(folder: Path) -> None:
-    """Nothing is signed with a key that is not the one that is published."""
+def test_a_key_file_must_match_the_published_key(folder: Path) -> None:
+    """A key that differs from the published one is never used to sign."""
     current = kids(folder)[0]
     other = SigningKey.generate(kid=current)
     (folder / f"key-{current}.json").write_text(json.dumps(other.private_jwk()), "utf-8")
@@ -558,7 +558,7 @@ def test_a_key_in_another_s_place(folder: Path) -> None:
 
 
 def test_a_folder_without_keys_stops_the_start(tmp_path: Path) -> None:
-    """The remedy is named."""
+    """KeyRing raises an error that names the remedy."""
     with pytest.raises(ConfigurationError, match=f"jwt-lp keys new --keys {tmp_path}"):
         KeyRing(tmp_path)
 
@@ -567,7 +567,7 @@ def test_a_folder_without_keys_stops_the_start(tmp_path: Path) -> None:
 
 
 def test_a_ring_signs_with_the_current_key(folder: Path, clock: Clock) -> None:
-    """It publishes the current key first and then the others, each without a private member."""
+    """It publishes the current key first and then the others, without private members."""
     ring = KeyRing(folder, clock=clock)
     assert (kids(folder)[0], kids(folder)) == (ring.current.kid, published(ring))
     assert '"d"' not in json.dumps(ring.jwks())
@@ -576,8 +576,8 @@ def test_a_ring_signs_with_the_current_key(folder: Path, clock: Clock) -> None:
     assert kids(folder) == published(KeyRing(folder, clock=clock))
 
 
-def test_what_is_published_is_the_caller_s_copy(folder: Path, clock: Clock) -> None:
-    """Whoever changes the set that was handed out changes nothing else."""
+def test_the_published_set_is_a_copy(folder: Path, clock: Clock) -> None:
+    """Changing the returned set changes nothing else."""
     ring = KeyRing(folder, clock=clock)
     keys: Any = ring.jwks()["keys"]
     keys[0]["kid"] = "other"
@@ -586,7 +586,7 @@ def test_what_is_published_is_the_caller_s_copy(folder: Path, clock: Clock) -> N
 
 
 def test_a_change_is_seen_within_seconds(folder: Path, clock: Clock) -> None:
-    """A rotation counts from the next look on, and until then nothing is read."""
+    """A rotation takes effect at the next reload, and before that nothing is read."""
     ring = KeyRing(folder, clock=clock)
     before = kids(folder)
     rotate_keys(folder, clock=clock)
@@ -597,22 +597,22 @@ def test_a_change_is_seen_within_seconds(folder: Path, clock: Clock) -> None:
 
 
 def test_the_generation_changes_with_the_set_only(folder: Path, clock: Clock) -> None:
-    """Looking again at the same folder changes nothing."""
+    """Reloading an unchanged folder changes nothing."""
     ring = KeyRing(folder, clock=clock)
     clock.now += 10 * RELOAD_INTERVAL
     assert 1 == ring.generation
 
 
-def test_a_clock_that_was_put_back_stops_no_look(folder: Path, clock: Clock) -> None:
-    """A change is seen though the last look was, by the clock, in the future."""
+def test_a_clock_that_is_set_back_does_not_stop_reloads(folder: Path, clock: Clock) -> None:
+    """A change is seen even if the last reload is, by the clock, in the future."""
     ring = KeyRing(folder, clock=clock)
     rotate_keys(folder, clock=clock)
     clock.now -= 7200
     assert kids(folder)[0] == ring.current.kid
 
 
-def test_a_retired_key_lapses_by_itself(folder: Path, clock: Clock) -> None:
-    """When its last token is dead it is not published any more, though nobody changed the folder."""
+def test_a_retired_key_expires_by_itself(folder: Path, clock: Clock) -> None:
+    """When its last token has expired, it is not published any more, although the folder did not change."""
     rotate_keys(folder, clock=clock)
     ring = KeyRing(folder, clock=clock, reload_interval=1e9)
     clock.now += STAYS - 1
@@ -633,7 +633,7 @@ def test_a_retired_key_lapses_by_itself(folder: Path, clock: Clock) -> None:
 def test_a_folder_that_fails_leaves_the_last_good_keys(
     folder: Path, clock: Clock, harm: Callable[[Path], object], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The ring signs and publishes as before, lapses included, says so once, and takes what is good again."""
+    """The ring keeps signing and publishing, logs the failure once, and recovers."""
     rotate_keys(folder, clock=clock)
     ring, before, text = KeyRing(folder, clock=clock), kids(folder), (folder / "ring.json").read_bytes()
     harm(folder)
@@ -656,7 +656,7 @@ def test_a_folder_that_fails_leaves_the_last_good_keys(
 
 
 def test_a_new_key_that_is_missing_leaves_the_last_good_keys(folder: Path, clock: Clock) -> None:
-    """A copied folder whose list came before its keys waits for them."""
+    """If `ring.json` is copied before the key files, the last good keys stay in use."""
     ring, before = KeyRing(folder, clock=clock), kids(folder)
     rotate_keys(folder, clock=clock)
     key = folder / f"key-{before[1]}.json"
@@ -671,7 +671,7 @@ def test_a_new_key_that_is_missing_leaves_the_last_good_keys(folder: Path, clock
 
 
 def test_a_rotation_between_list_and_key(folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader whose key was retired between two reads begins again."""
+    """A reader whose key was retired between two reads starts again."""
     real, rotated = key_files.read_private, [False]
 
     def late(*asked: Any) -> SigningKey:
@@ -684,8 +684,8 @@ def test_a_rotation_between_list_and_key(folder: Path, clock: Clock, monkeypatch
     assert kids(folder)[1] == KeyRing(folder, clock=clock).current.kid
 
 
-def test_only_one_thread_looks(folder: Path, clock: Clock) -> None:
-    """While one looks the others are answered from the last look, and none waits."""
+def test_only_one_thread_reloads(folder: Path, clock: Clock) -> None:
+    """While one thread reloads, the others use the last snapshot and do not wait."""
     ring, before = KeyRing(folder, clock=clock), kids(folder)
     rotate_keys(folder, clock=clock)
     clock.now += RELOAD_INTERVAL
@@ -695,8 +695,8 @@ def test_only_one_thread_looks(folder: Path, clock: Clock) -> None:
 
 
 @forks
-def test_a_fork_during_a_look(folder: Path, clock: Clock) -> None:
-    """A child whose parent was looking when it forked looks for itself."""
+def test_a_fork_during_a_reload(folder: Path, clock: Clock) -> None:
+    """A child that was forked during a reload reloads by itself."""
     ring = KeyRing(folder, clock=clock)
     rotate_keys(folder, clock=clock)
     clock.now += RELOAD_INTERVAL
@@ -709,7 +709,7 @@ def test_a_fork_during_a_look(folder: Path, clock: Clock) -> None:
 
 
 def test_a_ring_shows_no_key(folder: Path) -> None:
-    """Neither its repr nor its key's says more than names."""
+    """The reprs of the ring and of its key show only names."""
     ring = KeyRing(folder)
     assert f"<KeyRing {folder}>" == repr(ring)
     assert f"<SigningKey {ring.current.kid} ES256>" == repr(ring.current)
@@ -734,7 +734,7 @@ class Published(KeyServer):
 
 
 class _Service:
-    """A verifier with the published keys, and how it refused."""
+    """A verifier with the published keys, and a record of its refusals."""
 
     def __init__(self, url: str) -> None:
         self.keys = JwksKeys(url, algorithms=["ES256"], timings=FetchTimings(cooldown=0.05))
@@ -752,7 +752,7 @@ class _Service:
         self.signed_by: set[str] = set()
 
     def take(self, token: str, *, wait: bool = False) -> None:
-        """Verify, without waiting for a fetch: a key has to be there before its first token is."""
+        """Verify without waiting for a fetch: a key must be known before its first token arrives."""
         try:
             self.verifier.verify(token, wait=wait)
             self.signed_by.add(str(verify_signature(token, self.keys)[0]["kid"]))
@@ -760,14 +760,14 @@ class _Service:
             self.refusals.append(repr(error))
 
     def fetched(self, kid: str) -> bool:
-        """Whether the service has that key, after asking for the set in the background."""
+        """Return whether the service has that key, after starting a fetch in the background."""
         self.keys._single_flight.get().trigger()
         snapshot = self.keys._snapshot
         return snapshot is not None and snapshot.keys.knows(kid)
 
 
 def test_rotation_under_load_loses_no_request(tmp_path: Path) -> None:
-    """While keys are rotated and a process restarts, no token is refused, whichever process made it."""
+    """While keys are rotated and a process restarts, no token of any process is refused."""
     folder = tmp_path / "keys"
     add_key(folder)
     spawn = multiprocessing.get_context("spawn")
@@ -822,8 +822,8 @@ def test_rotation_under_load_loses_no_request(tmp_path: Path) -> None:
     assert 5 == len(service.signed_by)
 
 
-def test_a_token_of_a_key_that_was_taken_out_is_refused(folder: Path) -> None:
-    """Our own issuer refuses it at its next look, cached or not."""
+def test_a_token_of_a_withdrawn_key_is_refused(folder: Path) -> None:
+    """Our own issuer refuses it after the next reload, cached or not."""
     issuer = Issuer(ISSUER, KeyRing(folder, reload_interval=0.0), audience="orders", client="c")
     token = issuer.issue("alice")
     assert "alice" == issuer.verify(token).subject

@@ -1,4 +1,4 @@
-"""Whose signature is accepted now: configured keys, published keys, and who waits for them."""
+"""Configured keys, published keys, and which callers wait for a fetch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HASTY = FetchTimings(wait_timeout=PATIENCE)
 
 
 class Clock:
-    """Time that stands until it is told."""
+    """A clock that stands still until it is moved."""
 
     def __init__(self) -> None:
         self.now = 5000.0
@@ -76,7 +76,7 @@ def kids(found: tuple[VerificationKey, ...]) -> list[str | None]:
 
 
 def outcome(keys: JwksKeys, kid: str | None, *, wait: bool = True, age: float = 0.0) -> object:
-    """What find() comes to: the kids found, or the error's code."""
+    """Return the result of find(): the kids, or the error's code."""
     try:
         return kids(keys.find(kid, "ES256", wait=wait, age=age))
     except (KeysUnavailable, KeysPending) as error:
@@ -84,13 +84,13 @@ def outcome(keys: JwksKeys, kid: str | None, *, wait: bool = True, age: float = 
 
 
 def waiting(keys: JwksKeys, number: int) -> bool:
-    """Tell whether so many callers wait for the fetch that is under way."""
+    """Return whether so many callers wait for the current fetch."""
     flight = keys._single_flight.get()._current
     return flight is not None and flight.waiters == number
 
 
 def logged(caplog: pytest.LogCaptureFixture, lines: int) -> list[str]:
-    """Wait for so many lines of the key sources, which are written after the callers have their answers."""
+    """Wait for so many log lines of the key sources, which are written after the callers have their answers."""
 
     def messages() -> list[str]:
         return [record.getMessage() for record in caplog.records if record.name == "jwt_lp.keys"]
@@ -105,7 +105,7 @@ def timed(action: Callable[[], object]) -> tuple[object, float]:
 
 
 def renewed(keys: JwksKeys, server: KeyServer, asked: int) -> bool:
-    """Wait until the server was asked so often and nothing is under way."""
+    """Wait until the server had so many requests and no fetch is running."""
     return eventually(lambda: len(server.paths) == asked and keys._single_flight.get()._current is None)
 
 
@@ -119,7 +119,7 @@ def faults(jwks: Any, algorithms: Any = None) -> tuple[str, ...]:
 
 
 def test_configured_keys_are_found_by_name_and_algorithm() -> None:
-    """A configured key is given for its kid and algorithm and for no other."""
+    """A configured key is returned for its kid and algorithm only."""
     keys = StaticKeys.from_jwks({"keys": [fresh("a"), rsa_jwk(RSA, kid="b", alg="RS256")]})
     assert ["a"] == kids(keys.find("a", "ES256"))
     assert ["b"] == kids(keys.find("b", "RS256", wait=False))
@@ -129,7 +129,7 @@ def test_configured_keys_are_found_by_name_and_algorithm() -> None:
 
 
 def test_a_single_jwk_is_a_set() -> None:
-    """One JWK by itself is taken as a set of one; its key without a name serves tokens with any."""
+    """One JWK is read as a set of one; a key without kid serves tokens with any kid."""
     keys = StaticKeys.from_jwks(OCT)
     assert [None] == kids(keys.find("any", "HS256")) == kids(keys.find(None, "HS256"))
     assert () == keys.find("any", "HS512")
@@ -137,7 +137,7 @@ def test_a_single_jwk_is_a_set() -> None:
 
 
 def test_a_token_without_kid_needs_exactly_one_key() -> None:
-    """Without kid the only key for the algorithm is given; with two, none."""
+    """Without kid, the only key for the algorithm is returned; with two keys, none."""
     one = StaticKeys.from_jwks({"keys": [fresh("a"), rsa_jwk(RSA, kid="b", alg="RS256")]})
     two = StaticKeys.from_jwks({"keys": [fresh("a"), fresh("b")]})
     assert (["a"], []) == (kids(one.find(None, "ES256")), kids(two.find(None, "ES256")))
@@ -150,7 +150,7 @@ def test_edwards_keys_are_found_under_both_names() -> None:
 
 
 def test_a_configured_set_is_refused_with_every_fault() -> None:
-    """A set is refused whole: duplicate names, mixed kinds and unfit keys are all named."""
+    """The error names duplicate kids, mixed kinds and unusable keys."""
     jwks = {"keys": [fresh("a"), fresh("a"), OCT, rsa_jwk(RSA, kid="p", alg="RS256", d="AQAB"), "x"]}
     assert (
         "key 3 (kid 'p') holds private members: give the public half, and replace a key that was published",
@@ -174,18 +174,18 @@ def test_a_configured_set_is_refused_with_every_fault() -> None:
     ],
 )
 def test_a_set_without_a_usable_key_is_refused(jwks: Any, fault: str) -> None:
-    """What is no set, and a set with nothing to verify with, is a configuration error."""
+    """A document that is not a set, and a set without a usable key, are configuration errors."""
     assert (fault,) == faults(jwks)
 
 
-def test_keys_for_encryption_are_passed_over() -> None:
-    """A configured key with use enc is no fault beside one that can verify."""
+def test_keys_for_encryption_are_skipped() -> None:
+    """A configured key with use enc is no fault if another key can verify."""
     keys = StaticKeys.from_jwks({"keys": [fresh("e", use="enc"), fresh("a")]})
     assert (1, ["a"]) == (keys.status().keys, kids(keys.find(None, "ES256")))
 
 
 def test_configured_algorithms_bind() -> None:
-    """Algorithms that are unknown, none at all or written as one string are refused."""
+    """Unknown algorithms, an empty list and a single string are refused."""
     known = "ES256, ES384, ES512, Ed25519, Ed448, EdDSA, HS256, HS384, HS512, PS256, PS384, PS512, RS256, RS384, RS512"
     assert (f"algorithm 'none' is unknown: one of {known}", "key 0 fits none of the allowed algorithms") == faults(
         {"keys": [ec_jwk(EC)]}, ["none"]
@@ -195,7 +195,7 @@ def test_configured_algorithms_bind() -> None:
 
 
 def test_configured_keys_need_nothing() -> None:
-    """StaticKeys never changes, starts nothing and is always loaded."""
+    """StaticKeys never changes, starts no work and is always loaded."""
     keys = StaticKeys.from_jwks(OCT)
     worker = Worker()
     keys.start(worker)
@@ -207,8 +207,8 @@ def test_configured_keys_need_nothing() -> None:
 # --- published keys: reading a set
 
 
-def test_a_bad_member_spoils_only_itself() -> None:
-    """A published set loses members that are unfit and says why; the others are used."""
+def test_a_faulty_key_is_left_out_of_a_published_set() -> None:
+    """Faulty keys of a published set are reported and left out; the others are used."""
     members: list[Any] = [
         *(
             None,
@@ -241,12 +241,12 @@ def test_a_published_key_that_two_algorithms_fit_is_skipped() -> None:
 
 
 def test_a_single_jwk_is_no_published_set() -> None:
-    """An issuer publishes a set; a bare key in its place is a fault of the document."""
+    """An issuer must publish a set; a single JWK in its place is a fault."""
     assert ([], ('the key set has no list named "keys"',)) == read_published_jwks(fresh("a"), ["ES256"])
 
 
 def test_of_keys_with_one_name_three_are_tried() -> None:
-    """A name that is used several times gives each key that fits, three at most."""
+    """For a kid that is used several times, at most three keys that fit are returned."""
     found, _ = read_published_jwks({"keys": [fresh("a") for _ in range(5)]}, ["ES256"])
     assert 3 == len(KeySet.of(found).find("a", "ES256"))
 
@@ -280,21 +280,21 @@ def test_of_keys_with_one_name_three_are_tried() -> None:
     ],
 )
 def test_faults_of_configuration_stop_the_start(arguments: dict[str, Any], fault: str) -> None:
-    """JwksKeys is refused at once for neither or both addresses, a bad one, or bad algorithms."""
+    """JwksKeys is refused for neither or both addresses, a bad address, or bad algorithms."""
     with pytest.raises(ConfigurationError) as caught:
         JwksKeys(**{"algorithms": ["ES256"], **arguments})
     assert (fault,) == caught.value.faults
 
 
 def test_nothing_is_fetched_before_it_is_needed(server: KeyServer, keys: JwksKeys) -> None:
-    """A new source is empty, of generation 0, and has asked nobody."""
+    """A new source is empty, has generation 0, and has sent no request."""
     assert KeysStatus(loaded=False, keys=0, age_seconds=None, last_error=None) == keys.status()
     assert (0, []) == (keys.generation, server.paths)
     assert f"JwksKeys('{server.url}', generation=0)" == repr(keys)
 
 
 def test_the_first_caller_waits_for_the_first_set(server: KeyServer, keys: JwksKeys, clock: Clock) -> None:
-    """While nothing was ever loaded a caller waits for the fetch and gets its key."""
+    """If no set was ever loaded, a caller waits for the fetch and gets its key."""
     assert ["a"] == outcome(keys, "a")
     clock.now += 7
     assert KeysStatus(loaded=True, keys=1, age_seconds=7.0, last_error=None) == keys.status()
@@ -302,7 +302,7 @@ def test_the_first_caller_waits_for_the_first_set(server: KeyServer, keys: JwksK
 
 
 def test_the_worker_fetches_at_start_and_ahead_of_expiry(server: KeyServer, keys: JwksKeys, clock: Clock) -> None:
-    """Started with a worker, the set is loaded at once and renewed at four fifths of its age."""
+    """With a worker, the set is loaded at once and refreshed at four fifths of its age."""
     server.headers["Cache-Control"] = "max-age=1000"
     worker = Worker(clock=clock)
     keys.start(worker)
@@ -323,14 +323,14 @@ def test_the_worker_fetches_at_start_and_ahead_of_expiry(server: KeyServer, keys
     [("max-age=0", 60), ("no-store", 60), ("max-age=120", 120), ("max-age=999999999", 86400), ("", 600)],
 )
 def test_the_age_is_clamped(server: KeyServer, keys: JwksKeys, clock: Clock, header: str, age: float) -> None:
-    """A set is renewed no sooner than after a minute's and no later than after a day's four fifths."""
+    """The refresh time is four fifths of the age, which counts as at least a minute and at most a day."""
     server.headers["Cache-Control"] = header
     assert ["a"] == outcome(keys, "a")
     assert pytest.approx(0.8 * age) == keys._refresh()
 
 
-def test_the_worker_looks_again_after_the_cool_down(server: KeyServer, keys: JwksKeys, clock: Clock) -> None:
-    """A fetch that fails is tried again by the worker when the cool-down has passed."""
+def test_the_worker_retries_after_the_cool_down(server: KeyServer, keys: JwksKeys, clock: Clock) -> None:
+    """After a failed fetch, the worker tries again when the cool-down has passed."""
     server.behaviour = "error_500"
     assert 30.0 == keys._refresh()
     assert True is renewed(keys, server, 1)
@@ -342,7 +342,7 @@ def test_the_worker_looks_again_after_the_cool_down(server: KeyServer, keys: Jwk
 
 
 def test_a_rotated_key_is_found_at_its_first_token(server: KeyServer, keys: JwksKeys, clock: Clock) -> None:
-    """A name that is unknown is asked for when the cool-down has passed, and the generation grows."""
+    """An unknown kid causes a fetch if the cool-down has passed, and the generation grows."""
     assert ["a"] == outcome(keys, "a")
     server.serve(fresh("b"))
     clock.now += 30
@@ -377,17 +377,17 @@ def test_a_key_that_came_inside_the_cool_down_is_not_unknown(server: KeyServer, 
         *((20, -1e9, "keys_unavailable"), (20, 1e9, []), (20, math.inf, [])),
     ],
 )
-def test_a_key_is_unknown_where_the_set_is_newer_than_the_token(
+def test_a_key_is_unknown_if_the_set_is_newer_than_the_token(
     keys: JwksKeys, clock: Clock, set_age: float, age: float, answer: object
 ) -> None:
-    """A set that was fetched after the token was signed has its key or nobody has; clocks may differ a little."""
+    """A set that was fetched after the token was signed decides, with a tolerance for clock differences."""
     outcome(keys, "a")
     clock.now += set_age
     assert [answer] * 2 == [outcome(keys, "x", age=age, wait=wait) for wait in (True, False)]
 
 
-def test_a_name_that_is_known_is_never_newer(server: KeyServer, keys: JwksKeys) -> None:
-    """A known name with another algorithm, and no name at all, are answered from the set however young the token."""
+def test_a_known_kid_is_answered_from_the_set(server: KeyServer, keys: JwksKeys) -> None:
+    """A known kid with another algorithm, and a missing kid, are answered from the set, however new the token is."""
     server.serve(fresh("a"), fresh("b"))
     keys = JwksKeys(server.url, algorithms=["ES256", "ES384"])
     outcome(keys, "a")
@@ -395,7 +395,7 @@ def test_a_name_that_is_known_is_never_newer(server: KeyServer, keys: JwksKeys) 
 
 
 def test_the_fetch_that_a_token_caused_decides_about_it(server: KeyServer, keys: JwksKeys, clock: Clock) -> None:
-    """Whoever waited for a fetch that began after he came is answered from it, and so is a name that it brought."""
+    """A caller that waited for a fetch started after its request is answered from the result."""
     outcome(keys, "a")
     clock.now += 30
     assert [] == outcome(keys, "x", age=-1e9)
@@ -403,10 +403,10 @@ def test_the_fetch_that_a_token_caused_decides_about_it(server: KeyServer, keys:
 
 
 @pytest.mark.parametrize("rotated_at", [1, 14, 29, 31, 59])
-def test_junk_holds_a_new_key_off_for_one_cool_down_at_most(
+def test_made_up_kids_delay_a_new_key_by_at_most_one_cool_down(
     server: KeyServer, keys: JwksKeys, clock: Clock, rotated_at: int
 ) -> None:
-    """However many made-up names are asked for, with whatever age: one fetch a cool-down, and the next has the key."""
+    """However many made-up kids arrive, there is one fetch per cool-down, and the next one brings the key."""
     outcome(keys, "a")
     found_at = None
     for second in range(120):
@@ -423,8 +423,8 @@ def test_junk_holds_a_new_key_off_for_one_cool_down_at_most(
     assert (True, 4) == (found_at - rotated_at <= 30, len(server.paths))
 
 
-def test_where_no_seat_is_left_the_caller_comes_back_soon(server: KeyServer, hasty: JwksKeys, clock: Clock) -> None:
-    """While a fetch is under way, and junk has all its seats, a new key is no unknown one: ask in a second."""
+def test_a_caller_that_may_not_wait_retries_after_a_second(server: KeyServer, hasty: JwksKeys, clock: Clock) -> None:
+    """While a fetch runs with the maximum of waiters, an unknown kid is 503 with Retry-After 1."""
     outcome(hasty, "a")
     server.behaviour = "hang"
     clock.now += 30
@@ -442,7 +442,7 @@ def test_where_no_seat_is_left_the_caller_comes_back_soon(server: KeyServer, has
 def test_in_an_outage_a_caller_is_told_when_the_next_attempt_is(
     server: KeyServer, keys: JwksKeys, clock: Clock
 ) -> None:
-    """Cold and warm, an unknown name says in how many seconds asking again may help; what the set settles stays so."""
+    """Before and after the first set, an unknown kid gets the seconds until a retry may help."""
     server.behaviour = "error_500"
     rests = []
     for behaviour, passed in (("error_500", 0), ("error_500", 7), ("ok", 23), ("error_500", 30), ("error_500", 10)):
@@ -457,7 +457,7 @@ def test_in_an_outage_a_caller_is_told_when_the_next_attempt_is(
 
 
 def test_the_generation_changes_only_with_the_content(server: KeyServer, keys: JwksKeys, clock: Clock) -> None:
-    """The same keys in another order or with other decorations are the same generation."""
+    """The same keys in another order or with other members have the same generation."""
     first, second = fresh("a"), fresh("b")
     seen = []
     for served in ([first, second], [second, first], [first | {"x5t": "z"}, second], [first], [first, second]):
@@ -471,7 +471,7 @@ def test_the_generation_changes_only_with_the_content(server: KeyServer, keys: J
 def test_an_unknown_name_is_answered_at_once_within_the_cool_down(
     server: KeyServer, keys: JwksKeys, clock: Clock
 ) -> None:
-    """Within 30 s of an attempt an unknown kid is answered without a fetch; after them with one."""
+    """Within 30 s of an attempt, an unknown kid is answered without a fetch; later with one."""
     outcome(keys, "a")
     assert [[]] * 50 == [outcome(keys, f"junk{n}", age=OLD) for n in range(50)]
     assert ["keys_unavailable"] * 50 == [outcome(keys, f"junk{n}") for n in range(50)]
@@ -481,10 +481,10 @@ def test_an_unknown_name_is_answered_at_once_within_the_cool_down(
     assert 2 == len(server.paths)
 
 
-def test_what_was_not_allowed_or_has_no_name_never_causes_a_fetch(
+def test_other_algorithms_and_missing_kids_never_cause_a_fetch(
     server: KeyServer, keys: JwksKeys, clock: Clock
 ) -> None:
-    """Another algorithm asks nobody, and neither does a token without kid once a set is loaded."""
+    """A disallowed algorithm, and with a loaded set a missing kid, cause no fetch."""
     assert [()] * 4 == [keys.find("x", name) for name in ("none", "HS256", "RS256", "EdDSA")]
     assert [] == server.paths
     outcome(keys, "a")
@@ -495,7 +495,7 @@ def test_what_was_not_allowed_or_has_no_name_never_causes_a_fetch(
 
 
 def test_a_known_name_never_waits(server: KeyServer, hasty: JwksKeys, clock: Clock) -> None:
-    """While a fetch for another's unknown name hangs, known names are answered at once and without a lock."""
+    """While a fetch for an unknown kid hangs, known kids are answered at once and without a lock."""
     outcome(hasty, "a")
     server.behaviour = "hang"
     clock.now += 30
@@ -509,8 +509,8 @@ def test_a_known_name_never_waits(server: KeyServer, hasty: JwksKeys, clock: Clo
     assert ["a"] == outcome(hasty, "a")
 
 
-def test_junk_names_do_not_tie_up_the_threads(server: KeyServer, hasty: JwksKeys, clock: Clock) -> None:
-    """Of 200 unknown names at once, five wait for the one fetch that hangs, and the others are answered."""
+def test_made_up_kids_do_not_block_the_threads(server: KeyServer, hasty: JwksKeys, clock: Clock) -> None:
+    """Of 200 requests with unknown kids, five wait for the hanging fetch, and the others are answered."""
     outcome(hasty, "a")
     server.behaviour = "hang"
     clock.now += 30
@@ -526,7 +526,7 @@ def test_junk_names_do_not_tie_up_the_threads(server: KeyServer, hasty: JwksKeys
 
 
 def test_everybody_who_waits_gets_the_answer(server: KeyServer, keys: JwksKeys, clock: Clock) -> None:
-    """The callers that wait for one fetch are all answered from it when it lands."""
+    """All callers that wait for one fetch are answered from its result."""
     server.behaviour = "hang"
     with ThreadPoolExecutor(5) as pool:
         answers = [pool.submit(outcome, keys, "a") for _ in range(5)]
@@ -541,7 +541,7 @@ def test_everybody_who_waits_gets_the_answer(server: KeyServer, keys: JwksKeys, 
 def test_a_fetch_that_ends_oddly_keeps_nobody_waiting(
     keys: JwksKeys, clock: Clock, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    """Whatever ends the thread of a fetch, those who wait are answered at once, and the next fetch brings the keys."""
+    """However the thread of a fetch ends, the waiters are answered at once, and the next fetch brings the keys."""
 
     def fetch(*_: object, **__: object) -> None:
         raise error
@@ -556,7 +556,7 @@ def test_a_fetch_that_ends_oddly_keeps_nobody_waiting(
 
 
 def test_a_cold_start_in_an_outage_is_unavailable(server: KeyServer, keys: JwksKeys, clock: Clock) -> None:
-    """With nothing ever loaded and the issuer down, every answer is 503, with one attempt per cool-down."""
+    """If no set was ever loaded and the issuer is down, every answer is 503, with one attempt per cool-down."""
     server.behaviour = "error_500"
     assert ["keys_unavailable"] * 50 == [outcome(keys, "a") for _ in range(50)]
     assert 1 == len(server.paths)
@@ -566,7 +566,7 @@ def test_a_cold_start_in_an_outage_is_unavailable(server: KeyServer, keys: JwksK
 
 
 def test_an_unknown_name_in_an_outage_is_unavailable(server: KeyServer, keys: JwksKeys, clock: Clock) -> None:
-    """When the last attempt failed an unknown kid is 503, a known one is served, and the cool-down holds."""
+    """After a failed attempt an unknown kid is 503, a known one is served, and the cool-down holds."""
     outcome(keys, "a")
     server.behaviour = "error_500"
     clock.now += 30
@@ -576,7 +576,7 @@ def test_an_unknown_name_in_an_outage_is_unavailable(server: KeyServer, keys: Jw
 
 
 def test_the_last_good_set_is_served_until_it_is_too_old(server: KeyServer, keys: JwksKeys, clock: Clock) -> None:
-    """An outage past expiry changes nothing for 24 h; then even known names are 503, until a fetch succeeds."""
+    """During an outage the last good set is used for 24 h; then even known kids are 503 until a fetch succeeds."""
     outcome(keys, "a")
     server.behaviour = "error_500"
     clock.now += 24 * 3600
@@ -593,8 +593,8 @@ def test_the_last_good_set_is_served_until_it_is_too_old(server: KeyServer, keys
     assert True is eventually(lambda: outcome(keys, "a") == ["a"])
 
 
-def test_a_set_is_renewed_though_the_worker_is_held_up(server: KeyServer, hasty: JwksKeys, clock: Clock) -> None:
-    """When renewal is overdue, a request asks for it without waiting, once per cool-down."""
+def test_a_request_starts_an_overdue_refresh(server: KeyServer, hasty: JwksKeys, clock: Clock) -> None:
+    """If a refresh is overdue, a request starts it without waiting, once per cool-down."""
     outcome(hasty, "a")
     server.behaviour = "hang"
     clock.now += 0.8 * 600 + 31
@@ -607,7 +607,7 @@ def test_a_set_is_renewed_though_the_worker_is_held_up(server: KeyServer, hasty:
 
 
 def test_without_waiting_pending_says_where_waiting_would_help(server: KeyServer, keys: JwksKeys, clock: Clock) -> None:
-    """With wait=False KeysPending is raised where a caller would have waited; otherwise the answer is the same."""
+    """With wait=False, KeysPending is raised where a caller would have waited; otherwise the answer is the same."""
     assert ("keys_pending", []) == (outcome(keys, "a", wait=False), server.paths)
     outcome(keys, "a")
     assert (["a"], []) == (outcome(keys, "a", wait=False), outcome(keys, "x", wait=False, age=OLD))
@@ -624,7 +624,7 @@ def test_without_waiting_pending_says_where_waiting_would_help(server: KeyServer
 
 
 def test_the_rule_holds_while_the_first_fetch_hangs(server: KeyServer, hasty: JwksKeys, clock: Clock) -> None:
-    """A first fetch that hangs is waited for as long as patience lasts, and no second one is begun meanwhile."""
+    """Callers wait for a hanging first fetch up to the time limit, and no second fetch starts meanwhile."""
     server.behaviour = "hang"
     answer, seconds = timed(lambda: outcome(hasty, "a"))
     assert ("keys_unavailable", True) == (answer, PATIENCE <= seconds < PATIENCE + 0.5)
@@ -642,7 +642,7 @@ BAD_DOCUMENTS = [
 
 @pytest.mark.parametrize("behaviour", BAD_DOCUMENTS)
 def test_a_bad_document_is_a_failed_fetch(server: KeyServer, clock: Clock, behaviour: str) -> None:
-    """Whatever an issuer serves in place of keys, cold it is 503, and warm the last good set stays."""
+    """For a document without keys the answer is 503 before the first set; later the last good set stays."""
     timings = FetchTimings(deadline=0.5)
     warm, cold = keys_of(server, clock, timings=timings), keys_of(server, clock, timings=timings)
     outcome(warm, "a")
@@ -658,7 +658,7 @@ def test_a_bad_document_is_a_failed_fetch(server: KeyServer, clock: Clock, behav
 def test_a_set_with_nothing_usable_keeps_the_last_good(
     server: KeyServer, keys: JwksKeys, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A set whose keys are all unfit is a failed fetch: logged, and the last good set stays."""
+    """A set of unusable keys counts as a failed fetch: it is logged, and the last good set stays."""
     outcome(keys, "a")
     server.serve(OCT, fresh("b") | {"alg": "none"})
     clock.now += 30
@@ -674,16 +674,16 @@ def test_a_set_with_nothing_usable_keeps_the_last_good(
 
 
 def test_a_set_for_encryption_alone_says_so(server: KeyServer, keys: JwksKeys) -> None:
-    """A set without one key for signatures names that as the fault."""
+    """The error of a set without signature keys says so."""
     server.serve(fresh("a", use="enc"))
     assert "keys_unavailable" == outcome(keys, "a")
     assert "no usable key in the set: none is for signatures" == keys.status().last_error
 
 
-def test_what_changed_is_logged_once(
+def test_changes_are_logged_once(
     server: KeyServer, keys: JwksKeys, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Bad members are logged when they appear and not again; a set that shrinks is a warning."""
+    """Faulty keys are logged when they appear and not again; a set that shrinks is a warning."""
     caplog.set_level(logging.INFO, "jwt_lp.keys")
     first, second = fresh("a"), fresh("b")
     bad = fresh("x\r\n\x1b[2J") | {"kid": "x\r\n\x1b[2J"}
@@ -705,7 +705,7 @@ def test_what_changed_is_logged_once(
 
 
 def test_a_cold_failure_says_what_follows(server: KeyServer, keys: JwksKeys, caplog: pytest.LogCaptureFixture) -> None:
-    """A first fetch that fails is logged with its consequence."""
+    """A failed first fetch is logged with its consequence."""
     server.behaviour = "error_500"
     outcome(keys, "a")
     consequence = "tokens get 503 until a set is loaded, next try after the cool-down"
@@ -715,7 +715,7 @@ def test_a_cold_failure_says_what_follows(server: KeyServer, keys: JwksKeys, cap
 def test_an_unexpected_exception_ends_the_fetch_as_failed(
     server: KeyServer, keys: JwksKeys, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A fault of our own in a fetch releases the waiters, counts as failed, and is logged."""
+    """A bug in a fetch releases the waiters, counts as a failure, and is logged."""
 
     def broken(_: object) -> object:
         raise ZeroDivisionError
@@ -725,10 +725,10 @@ def test_an_unexpected_exception_ends_the_fetch_as_failed(
     assert True is eventually(lambda: any("ZeroDivisionError at " in message for message in caplog.messages))
 
 
-def test_no_thread_to_be_had_is_a_failed_attempt(
+def test_a_missing_thread_is_a_failed_attempt(
     server: KeyServer, keys: JwksKeys, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no thread can be started, callers get 503 and the cool-down counts."""
+    """If no thread can be started, callers get 503 and the cool-down counts."""
 
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("can't start new thread")
@@ -744,8 +744,8 @@ def test_no_thread_to_be_had_is_a_failed_attempt(
     assert ["a"] == outcome(keys, "a")
 
 
-def test_an_answer_that_comes_too_late_is_not_taken(server: KeyServer, hasty: JwksKeys, clock: Clock) -> None:
-    """A fetch that was given up and lands after its successor replaces nothing."""
+def test_an_abandoned_fetch_replaces_nothing(server: KeyServer, hasty: JwksKeys, clock: Clock) -> None:
+    """An abandoned fetch that completes after its successor replaces nothing."""
     server.behaviour = "hang"
     assert "keys_unavailable" == outcome(hasty, "a")
     server.behaviour = "ok"
@@ -762,7 +762,7 @@ def test_an_answer_that_comes_too_late_is_not_taken(server: KeyServer, hasty: Jw
 
 
 def test_a_late_answer_does_not_overwrite_a_newer_one(clock: Clock) -> None:
-    """A fetch that lands after a later one has landed changes nothing."""
+    """A fetch that completes after a later one changes nothing."""
     begun: list[Flight] = []
     taken: list[int] = []
     flights = SingleFlight(begun.append, cooldown=30, clock=clock)
@@ -776,8 +776,8 @@ def test_a_late_answer_does_not_overwrite_a_newer_one(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError(), SystemExit(), KeyboardInterrupt()])
-def test_what_cannot_be_taken_keeps_nobody_waiting(clock: Clock, error: BaseException) -> None:
-    """Whatever is raised where a fetch lands, those who wait for it are let go, and the next one may begin."""
+def test_an_error_on_completion_releases_the_waiters(clock: Clock, error: BaseException) -> None:
+    """If complete() raises, the waiters are released, and the next fetch may start."""
     begun: list[Flight] = []
     flights = SingleFlight(begun.append, cooldown=30, clock=clock)
 
@@ -792,8 +792,8 @@ def test_what_cannot_be_taken_keeps_nobody_waiting(clock: Clock, error: BaseExce
     assert (True, 2) == (begun[0].done.is_set(), len(begun))
 
 
-def test_a_failure_takes_nothing(clock: Clock) -> None:
-    """A fetch that failed is noted and does not replace the set."""
+def test_a_failure_keeps_the_set(clock: Clock) -> None:
+    """A failed fetch is recorded and does not replace the set."""
     begun: list[Flight] = []
     taken: list[int] = []
     flights = SingleFlight(begun.append, cooldown=30, clock=clock)
@@ -802,8 +802,8 @@ def test_a_failure_takes_nothing(clock: Clock) -> None:
     assert [] == taken
 
 
-def test_no_more_than_three_lost_fetches_are_in_the_air(clock: Clock) -> None:
-    """Fetches that never land are given up for new ones, three at most at a time."""
+def test_at_most_three_fetches_run_at_once(clock: Clock) -> None:
+    """Fetches that never complete are abandoned for new ones, at most three at a time."""
     begun: list[Flight] = []
     flights = SingleFlight(begun.append, cooldown=30, clock=clock)
     for _ in range(10):
@@ -816,8 +816,8 @@ def test_no_more_than_three_lost_fetches_are_in_the_air(clock: Clock) -> None:
     assert 4 == getattr(flights.join(wait=True), "number", None)
 
 
-def test_a_nudge_waits_for_nobody(clock: Clock) -> None:
-    """nudge() gives way where another thread is at it, and begins nothing while a fetch is under way."""
+def test_trigger_never_waits(clock: Clock) -> None:
+    """trigger() returns if another thread holds the lock, and starts nothing while a fetch runs."""
     begun: list[Flight] = []
     flights = SingleFlight(begun.append, cooldown=1, clock=clock)
     with flights._lock:
@@ -846,7 +846,7 @@ OPENID, OAUTH = "/t/.well-known/openid-configuration", "/.well-known/oauth-autho
 
 
 def test_keys_are_discovered(server: KeyServer, discovering: JwksKeys, clock: Clock) -> None:
-    """The issuer's OpenID metadata gives the address of the keys, which is remembered while it works."""
+    """The issuer's OpenID metadata gives the address of the keys, which is cached while it works."""
     server.routes = {OPENID: metadata(server, "k1"), "/k1": "ok"}
     assert ["a"] == outcome(discovering, "a")
     clock.now += 30
@@ -855,14 +855,14 @@ def test_keys_are_discovered(server: KeyServer, discovering: JwksKeys, clock: Cl
 
 
 def test_oauth_metadata_is_the_second_try(server: KeyServer, discovering: JwksKeys) -> None:
-    """Where there is no OpenID metadata, RFC 8414's address is tried."""
+    """If there is no OpenID metadata, RFC 8414's address is tried."""
     server.routes = {OAUTH: metadata(server, "k1"), "/k1": "ok"}
     assert ["a"] == outcome(discovering, "a")
     assert [OPENID, OAUTH, "/k1"] == server.paths
 
 
 def test_the_address_is_read_anew_after_a_failure(server: KeyServer, discovering: JwksKeys, clock: Clock) -> None:
-    """An address that stops working is looked up again at the next attempt."""
+    """An address that stops working is discovered again at the next attempt."""
     server.routes = {OPENID: metadata(server, "k1"), "/k1": "ok"}
     outcome(discovering, "a")
     server.routes = {OPENID: metadata(server, "k2"), "/k2": {"keys": [fresh("b")]}}
@@ -883,8 +883,8 @@ def test_metadata_of_another_issuer_gives_no_keys(server: KeyServer, discovering
     ) == discovering.status().last_error
 
 
-def test_metadata_can_stand_anywhere(server: KeyServer, clock: Clock) -> None:
-    """An explicit metadata address is the only one asked."""
+def test_a_configured_metadata_address(server: KeyServer, clock: Clock) -> None:
+    """A configured metadata address is the only one that is requested."""
     keys = JwksKeys(issuer="urn:us", discovery=f"{server.origin}/m", algorithms=["ES256"], clock=clock)
     server.routes = {"/m": {"issuer": "urn:us", "jwks_uri": server.url}}
     assert (["a"], ["/m", "/jwks"]) == (outcome(keys, "a"), server.paths)
@@ -906,7 +906,7 @@ def in_child(action: Callable[[], bool]) -> bool:
 
 @forks
 def test_a_forked_child_keeps_the_set_and_fetches_for_itself(server: KeyServer, hasty: JwksKeys, clock: Clock) -> None:
-    """The snapshot is usable after a fork, and neither a held lock nor a fetch under way blocks the child."""
+    """The snapshot is usable after a fork, and neither a held lock nor a running fetch blocks the child."""
     outcome(hasty, "a")
     server.behaviour = "hang"
     clock.now += 30
@@ -924,7 +924,7 @@ def test_a_forked_child_keeps_the_set_and_fetches_for_itself(server: KeyServer, 
 
 @forks
 def test_a_forked_child_renews_with_its_own_worker(server: KeyServer, keys: JwksKeys, clock: Clock) -> None:
-    """A worker started again in the child fetches there what the parent had not yet loaded."""
+    """A worker started in the child fetches what the parent had not loaded."""
     worker = Worker(clock=clock)
     keys.start(worker)
 
@@ -937,7 +937,7 @@ def test_a_forked_child_renews_with_its_own_worker(server: KeyServer, keys: Jwks
 
 
 def test_a_fetch_imports_nothing_beside_the_request(server: KeyServer) -> None:
-    """What a fetch needs is there before its thread begins: a child forked in between would wait for it for ever."""
+    """All imports happen before the fetch thread starts; a child forked during an import would hang forever."""
     prepare = """
 from jwt_lp._support.worker import Worker
 from jwt_lp.jose.remote_jwks import JwksKeys

@@ -1,4 +1,4 @@
-"""Which key signs, and how."""
+"""Signing keys and signing."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ KEYS = {name: SigningKey.generate(name, kid="k1") for name in ("ES256", "RS256",
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_key_signs_what_its_public_half_verifies(algorithm: str) -> None:
-    """Each algorithm's key signs, survives being written down, and says nothing of itself in its repr."""
+def test_a_key_signs_what_its_public_key_verifies(algorithm: str) -> None:
+    """A key of each algorithm signs, can be stored and read again, and has a repr without key material."""
     key = SigningKey.generate(algorithm, kid="k1")
     again = SigningKey.from_jwk(json.loads(json.dumps(key.private_jwk())))
     assert key.public_jwk() == again.public_jwk()
@@ -39,15 +39,15 @@ def test_a_key_signs_what_its_public_half_verifies(algorithm: str) -> None:
 
 @pytest.mark.parametrize("name", list(KEYS))
 def test_a_public_jwk_is_public(name: str) -> None:
-    """No private member is published; a secret is, to the verifying side."""
+    """A public JWK has no private member; for a secret it is the secret, for the verifier."""
     public = KEYS[name].public_jwk()
     assert ("k1", name, "sig") == (public["kid"], public["alg"], public["use"])
     assert set() == {"d", "p", "q", "dp", "dq", "qi", "key_ops"} & set(public)
     assert (name == "HS256") is ("k" in public)
 
 
-def test_keys_are_not_alike() -> None:
-    """Two keys have two names and two materials, and are never equal."""
+def test_keys_differ() -> None:
+    """Two keys have different kids and material, and are never equal."""
     one, two = SigningKey.generate(), SigningKey.generate()
     assert one.kid != two.kid
     assert one.public_jwk()["x"] != two.public_jwk()["x"]
@@ -58,7 +58,7 @@ def test_keys_are_not_alike() -> None:
     "algorithm", ["", "none", "None", "es256", "ES256K", "ES521", "HS", "HSabc", "HS1", "HS8", "RS1", "RSx", "PS"]
 )
 def test_an_algorithm_that_is_not_supported(algorithm: str) -> None:
-    """Only the algorithms named in the docstring get a key; any other name is a `ConfigurationError`."""
+    """Only the algorithms named in the docstring have keys; any other name is a `ConfigurationError`."""
     with pytest.raises(ConfigurationError):
         SigningKey.generate(algorithm)
 
@@ -89,8 +89,8 @@ def test_an_algorithm_that_is_not_supported(algorithm: str) -> None:
         ),
     ],
 )
-def test_what_is_no_private_jwk(jwk: Any) -> None:
-    """What cannot sign is refused when it is read, without a word of its content."""
+def test_other_documents_are_no_signing_key(jwk: Any) -> None:
+    """A document that is not a private JWK is refused, and the error holds nothing of it."""
     with pytest.raises(ConfigurationError) as caught:
         SigningKey.from_jwk(jwk)
     text = f"{caught.value!r} {caught.value.__cause__!r}"
@@ -101,20 +101,20 @@ def test_what_is_no_private_jwk(jwk: Any) -> None:
 
 @pytest.mark.parametrize(("expected", "typ"), [("at+jwt", "at+jwt"), ("JWT", "JWT"), (None, None)])
 def test_the_typ_of_a_token(expected: str | None, typ: str | None) -> None:
-    """The header has the `typ` asked for, or none."""
+    """The header has the given `typ`, or none."""
     assert expected == jwt.get_unverified_header(sign({}, KEYS["ES256"], typ=typ)).get("typ")
 
 
 def test_claims_are_signed_as_they_are() -> None:
-    """No claim is added, checked or put in another order."""
+    """No claim is added, checked or reordered."""
     token = sign({"exp": 1, "b": [None, {"é": 1.5}], "a": True}, KEYS["HS256"])
     payload = verification.verify_signature(token, StaticKeys.from_jwks({"keys": [KEYS["HS256"].public_jwk()]}))[1]
     assert [("exp", 1), ("b", [None, {"é": 1.5}]), ("a", True)] == list(json.loads(payload).items())
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "HS256"])
-def test_what_is_published_of_one_key(algorithm: str) -> None:
-    """A public half is published, a secret never; what verifies our own tokens knows both."""
+def test_the_published_set_of_one_key(algorithm: str) -> None:
+    """A public key is published, a secret never; the source that verifies our own tokens has both."""
     keys = FixedSigningKey(SigningKey.generate(algorithm))
     own = OwnKeySource(keys)
     assert {"keys": [] if algorithm == "HS256" else [keys.current.public_jwk()]} == keys.jwks()
@@ -141,7 +141,7 @@ class Turning:
 
 
 def test_keys_that_change_are_read_again() -> None:
-    """A new key verifies as soon as the generation says that there is one, and never without that."""
+    """A new key verifies as soon as the generation changes, and not before."""
     turning = Turning()
     own = OwnKeySource(turning)
     own.start(Worker())
