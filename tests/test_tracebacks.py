@@ -1,4 +1,4 @@
-"""What the traceback of an error shows with its locals, as error trackers and debug pages render them."""
+"""Tracebacks with their locals, as error trackers and debug pages show them, contain no token and no secret."""
 
 from __future__ import annotations
 
@@ -83,11 +83,11 @@ CANARIES = [
 
 
 class Unforeseen(OSError):
-    """What nobody foresaw."""
+    """An unexpected error."""
 
 
 class Broken:
-    """Keys, a store's answer, a client's method or a memory that cannot be asked, for a reason that nobody foresaw."""
+    """Keys, a store, a client's method or a cache that fails with an unexpected error."""
 
     generation = 1
 
@@ -149,7 +149,7 @@ WISH = DownscopingRequest(GOOD, ("orders:read",), "api", None)
 
 
 class Response:
-    """An answer of the token endpoint, as httpx2 has it."""
+    """A response of the token endpoint, in the form of httpx2."""
 
     is_redirect, history, url = False, (), "https://tokens.test"
 
@@ -252,7 +252,7 @@ def _without_keys() -> Issuer:
 
 
 def _small() -> Issuer:
-    """One whose tokens are all too long, and signed before that is seen."""
+    """An issuer whose tokens are all too long, which it notices only after signing."""
 
     class Shown(SigningKey):
         def sign_compact(self, payload: bytes, *, typ: str | None) -> str:
@@ -265,7 +265,7 @@ def _small() -> Issuer:
 
 
 def chained(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that it came from, suppressed or not."""
+    """Return the error and all its causes and contexts, suppressed or not."""
     left: list[BaseException | None] = [error]
     seen: list[BaseException] = []
     while left:
@@ -277,7 +277,7 @@ def chained(error: BaseException) -> Iterator[BaseException]:
 
 
 def shown(error: BaseException) -> list[str]:
-    """Every message and every local of every frame but those of tests."""
+    """Return every message, and every local of every frame but those of tests."""
     texts = []
     for each in chained(error):
         texts += [str(each), repr(each)]
@@ -293,7 +293,7 @@ def leaks(error: BaseException) -> list[str]:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_no_traceback_shows_a_token_or_a_secret(verb: str) -> None:
-    """Whatever a verb that is given one raises, foreseen or not, neither a message nor a local of a frame has it."""
+    """Whatever a function that gets one raises, neither a message nor a local of a frame holds it."""
     kind, act = VERBS[verb]
     with pytest.raises(kind) as caught:
         act()
@@ -301,8 +301,8 @@ def test_no_traceback_shows_a_token_or_a_secret(verb: str) -> None:
 
 
 @pytest.mark.parametrize("verb", [verb for verb, (kind, _) in VERBS.items() if kind.__module__ != "builtins"])
-def test_an_error_that_is_let_go_leaves_nothing_to_the_collector(verb: str) -> None:
-    """No traceback is part of a cycle, so that a flood of bad tokens is gone at once."""
+def test_a_dropped_error_leaves_no_reference_cycle(verb: str) -> None:
+    """No traceback is part of a cycle, so the memory of a flood of bad tokens is freed at once."""
     _, act = VERBS[verb]
     gone: list[weakref.ref[BaseException]] = []
     gc.collect()
@@ -318,7 +318,7 @@ def test_an_error_that_is_let_go_leaves_nothing_to_the_collector(verb: str) -> N
 
 
 class Full(logging.Handler):
-    """A log that cannot be written to, and says so."""
+    """A log that fails on write."""
 
     def emit(self, _: logging.LogRecord) -> None:
         raise OSError("no space left")
@@ -334,7 +334,7 @@ class Full(logging.Handler):
     ],
 )
 def test_a_guard_that_fails_shows_no_token(monkeypatch: pytest.MonkeyPatch, value: str | list[str]) -> None:
-    """What breaks beside a decision is raised without the header that it was about."""
+    """An error during a decision is raised without the header in its frames."""
     with Guard({"ISSUER": ISSUER, "AUDIENCE": "api", "ALGORITHMS": ["ES256"], "JWKS": KEY.public_jwk()}) as guard:
         monkeypatch.setattr(logging.getLogger("jwt_lp"), "handlers", [Full()])
         with pytest.raises(OSError, match="space") as caught:
@@ -344,7 +344,7 @@ def test_a_guard_that_fails_shows_no_token(monkeypatch: pytest.MonkeyPatch, valu
 
 @pytest.mark.parametrize("wait", [True, False])
 def test_a_guard_whose_keys_fail_shows_no_token(monkeypatch: pytest.MonkeyPatch, wait: bool) -> None:
-    """What a source of keys raises that no source should passes through without the header."""
+    """An unexpected error of a key source is raised without the header in its frames."""
     with Guard({"ISSUER": ISSUER, "AUDIENCE": "api", "ALGORITHMS": ["ES256"], "JWKS": KEY.public_jwk()}) as guard:
         monkeypatch.setattr(StaticKeys, "find", Broken().fails)
         for act in (
@@ -357,7 +357,7 @@ def test_a_guard_whose_keys_fail_shows_no_token(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_the_keys_folder_shows_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that is full, a file that is damaged and a key that is another's are told without a private key."""
+    """A full disk, a damaged file and a wrong key give errors without a private key."""
     folder = tmp_path / "keys"
     rings.add_key(folder)
     private = next(folder.glob("key-*.json"))
@@ -397,15 +397,15 @@ def test_the_keys_folder_shows_no_key(tmp_path: Path, monkeypatch: pytest.Monkey
 )
 @pytest.mark.parametrize("member", ["error", "error_description"])
 def test_what_an_endpoint_echoes_is_not_repeated(echo: str, member: str) -> None:
-    """A token endpoint that says again what it was sent, or a part of it, does not have it put into an error."""
+    """If a token endpoint repeats what it was sent, or a part of it, the error does not contain it."""
     said = {"error": "invalid_request", "error_description": "bad", member: f"bad value '{echo}'"}
     with pytest.raises(PolicyError, match="answered 400 with what it was sent") as caught:
         THERE.read_response(WISH, Response(400, **said))  # type: ignore[arg-type]
     assert [] == [text for text in shown(caught.value) if echo[-12:] in text]
 
 
-def test_what_an_endpoint_says_else_is_told() -> None:
-    """Its own words, names of permissions and addresses among them, reach whoever reads the error."""
+def test_other_answers_of_an_endpoint_are_reported() -> None:
+    """The endpoint's own words, such as permissions and addresses, are in the error."""
     said = {
         "error": "invalid_scope",
         "error_description": "orders:read:everything-there-is, see https://tokens.test/help",
@@ -416,7 +416,7 @@ def test_what_an_endpoint_says_else_is_told() -> None:
 
 
 def test_no_repr_shows_a_secret() -> None:
-    """Public objects that hold a token or a secret say in their repr that they do, and not what it is."""
+    """The repr of a public object that holds a token or a secret does not show it."""
     made = Settings.from_mapping(settings(PUSH=f"redis://:{PASSWORD}@h", SUBJECTS={"KEY": PASSWORD}))
     objects = [made, made.issuers, SECRETS, ASSERTIONS, BOTH, HERE, THERE, WISH, KEY, SigningKey.from_jwk(SHARED)]
     objects += [
@@ -434,7 +434,7 @@ def test_no_repr_shows_a_secret() -> None:
 
 
 def test_the_lines_of_a_traceback_stay() -> None:
-    """Who looks for a fault still sees where it arose, and who called."""
+    """A traceback still shows where the error arose, and who called."""
     with pytest.raises(Unforeseen, match="no such thing") as caught:
         exchange(Broken()).post(FORM, body(asked()), basic())
     names = {frame.f_code.co_name for frame, _ in traceback.walk_tb(caught.value.__traceback__)}
@@ -443,7 +443,7 @@ def test_the_lines_of_a_traceback_stay() -> None:
 
 @clears_locals
 def told(secret: str, cause: BaseException | None = None) -> None:
-    """Raise from an error that was caught, which holds the secret."""
+    """Raise from a caught error, which holds the secret."""
     try:
         int(secret)
     except ValueError:
@@ -457,7 +457,7 @@ def plainly(secret: str) -> None:
 
 
 def test_what_a_caller_is_handling_keeps_its_locals() -> None:
-    """The error that a caller is just handling is not ours to clear, nor the generator that it came through."""
+    """An error that a caller is handling is not cleared, nor the generator that it came through."""
 
     def steps() -> Generator[Exception]:
         try:
@@ -490,8 +490,8 @@ def test_what_a_caller_is_handling_keeps_its_locals() -> None:
     assert isinstance(next(going), KeyError)
 
 
-def test_what_was_suppressed_goes_and_what_is_named_stays() -> None:
-    """`from None` leaves no context behind; a cause stays, without its locals."""
+def test_suppressed_contexts_go_and_causes_stay() -> None:
+    """`from None` leaves no context; a cause stays, without its locals."""
     with pytest.raises(StoreError) as caught:
         told("hunter2")
     assert (None, None) == (caught.value.__context__, caught.value.__cause__)
@@ -503,7 +503,7 @@ def test_what_was_suppressed_goes_and_what_is_named_stays() -> None:
 
 
 def test_an_error_without_a_traceback_has_nothing_to_clear() -> None:
-    """One that was never raised, or comes from one that was not, is left as it is."""
+    """An error that was never raised, or has such a cause, is left unchanged."""
     error = StoreError("no")
     error.__context__ = ValueError("x")
     clear_locals(error)
@@ -514,8 +514,8 @@ def test_an_error_without_a_traceback_has_nothing_to_clear() -> None:
     assert loop is loop.__cause__
 
 
-def test_a_wrapped_verb_is_what_it_was() -> None:
-    """Name, documentation and signature are those of the verb itself."""
+def test_a_wrapped_function_keeps_its_metadata() -> None:
+    """Name, documentation and signature are those of the function itself."""
     import inspect
 
     assert ("narrow", True) == (Issuer.narrow.__name__, (Issuer.narrow.__doc__ or "").startswith("Make a token"))

@@ -1,4 +1,4 @@
-"""What a narrower token may be, and that it is never wider."""
+"""Downscoped tokens: what they may be, and that they never hold more than their parent."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ BOUND = {"cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}
 
 
 def test_a_bound_token_never_becomes_one_that_is_not() -> None:
-    """Neither `narrow` nor `renew` takes a token with `cnf`: ours, or of an issuer whose methods a guard accepts."""
+    """Neither `narrow` nor `renew` accepts a token with `cnf`, even if a guard accepts its method."""
     policy = Policy.from_mapping({"version": 1, "audiences": {"orders": {"claims": ["cnf"]}}})
     ours = issuer(policy=policy, trusts=[foreign(sender_constrained=frozenset({"jkt"}))])
     own = ours.issue("alice", permissions=["orders:list"], claims=BOUND)
@@ -146,7 +146,7 @@ def test_a_bound_token_never_becomes_one_that_is_not() -> None:
 
 
 def test_a_guard_that_accepts_bound_tokens_does_not_narrow_them() -> None:
-    """`SENDER_CONSTRAINED` reaches the guard's verifier, and not the issuer that it gives."""
+    """`SENDER_CONSTRAINED` applies to the guard's verifier, and not to its issuer."""
     accepting = {"ISSUER": ISSUER, "AUDIENCE": "orders", "ALGORITHMS": ["ES256"], "JWKS": KEY.public_jwk(), "OWN": True}
     with Guard({**accepting, "SENDER_CONSTRAINED": ["jkt"]}, clock=Clock()) as guard:
         ours = guard.issuer(KEY, client="web")
@@ -159,8 +159,8 @@ def test_a_guard_that_accepts_bound_tokens_does_not_narrow_them() -> None:
         assert "sender_constrained" == caught.value.cause
 
 
-def test_a_narrow_token_holds_what_was_asked_for() -> None:
-    """One permission of many, for the same audience, with its parent's id and the time its parent was issued."""
+def test_a_downscoped_token_holds_what_was_requested() -> None:
+    """One permission of many, for the same audience, with its parent's id and the parent's issue time."""
     own = issuer(randomness=bytes)
     child = claims_of(own.narrow(own.issue("alice", permissions=["orders:**"]), ["orders:7:read"]))
     assert {
@@ -177,15 +177,15 @@ def test_a_narrow_token_holds_what_was_asked_for() -> None:
 
 
 def test_a_pattern_is_narrowed_to_a_smaller_one() -> None:
-    """A pattern may be asked for where one of the parent's contains it."""
+    """A pattern may be requested if one of the parent's contains it."""
     own = issuer()
     parent = own.issue("alice", permissions=["orders:**"])
     assert "orders:*:read" == claims_of(own.narrow(parent, ["orders:*:read"]))["scope"]
     refused("scope", own.narrow, own.issue("alice", permissions=["orders:*"]), ["orders:**"])
 
 
-def test_what_is_not_held_is_named() -> None:
-    """What no single grant of the parent contains is refused, whatever else is asked for."""
+def test_permissions_that_are_not_held_are_named() -> None:
+    """What no single grant of the parent contains is refused, whatever else is requested."""
     own = issuer()
     parent = own.issue("alice", permissions=["orders:list", "orders:7:read"])
     said = refused("scope", own.narrow, parent, ["orders:list", "orders:create", "stock:take"])
@@ -195,14 +195,14 @@ def test_what_is_not_held_is_named() -> None:
     refused("scope", own.narrow, parent, "orders:list")
 
 
-def test_nothing_may_be_asked_for() -> None:
-    """A token that holds nothing still says who is calling."""
+def test_an_empty_request_is_allowed() -> None:
+    """A token without permissions still identifies the caller."""
     own = issuer()
     assert "scope" not in claims_of(own.narrow(own.issue("alice", permissions=["orders:list"]), []))
 
 
-def test_what_a_role_confers_goes_with_the_role() -> None:
-    """What is held through roles alone names each of them, so that it goes where the role is revoked."""
+def test_grants_held_through_roles_name_them() -> None:
+    """Each role is named, so that a revocation for the role applies to the child."""
     own = issuer()
     parent = own.issue("alice", permissions=["orders:7:read", "stock:take"], roles=["clerk", "lister"])
     child = claims_of(own.narrow(parent, ["orders:list", "orders:create", "stock:take"]))
@@ -252,7 +252,7 @@ def test_the_audience_of_a_child(expected: str, asked: str | None, parents: Any)
     ],
 )
 def test_an_audience_that_the_policy_does_not_allow(said: str, asked: str | None, parents: Any) -> None:
-    """`may_call` has one direction and is not handed on."""
+    """`may_call` has one direction and is not transitive."""
     own = issuer()
     parent = sign({**claims_of(own.issue("alice", permissions=["orders:list"])), "aud": parents}, KEY)
     assert said in refused("target", own.narrow, parent, ["orders:list"], audience=asked)
@@ -275,7 +275,7 @@ def test_an_actor_that_is_an_audience_calls_for_itself() -> None:
 
 
 def test_a_child_never_lives_longer() -> None:
-    """A longer life is cut to the parent's, also below a second; the audience's own bound holds as well."""
+    """A longer lifetime is cut to the parent's, to the second; the audience's maximum holds too."""
     clock = Clock()
     own = issuer(clock=clock)
     parent = own.issue("alice", permissions=["orders:list", "stock:take"], lifetime=100)
@@ -308,14 +308,14 @@ def test_an_actor_gets_what_both_hold() -> None:
 
 @pytest.mark.parametrize("name", ["stranger", "", "alice", "clerk", "a\nb"])
 def test_an_actor_is_a_client_of_the_policy(name: str) -> None:
-    """Nobody else acts, and the message steers no terminal."""
+    """Nobody else can act, and the message has no control characters."""
     own = issuer()
     said = refused("actor", own.narrow, own.issue("alice", permissions=["orders:list"]), ["orders:list"], actor=name)
     assert said.isprintable()
 
 
 def test_actors_and_ancestors_are_kept() -> None:
-    """Down a chain each actor stands outside the ones before it, and every ancestor is named, oldest first."""
+    """In a chain the current actor is outermost, and every ancestor is named, oldest first."""
     clock = Clock()
     own = issuer(clock=clock)
     first = own.issue("alice", permissions=["orders:**"])
@@ -330,7 +330,7 @@ def test_actors_and_ancestors_are_kept() -> None:
 
 
 def test_a_chain_has_an_end() -> None:
-    """Four times; then one of those it comes from has to be narrowed."""
+    """A token can be downscoped four times in a chain."""
     own = issuer()
     token = own.issue("alice", permissions=["orders:list"])
     for _ in range(4):
@@ -339,7 +339,7 @@ def test_a_chain_has_an_end() -> None:
 
 
 def test_a_parent_without_an_id_is_not_narrowed() -> None:
-    """Nothing could take its children back with it."""
+    """Its children could not be revoked with it."""
     own = issuer()
     assert "have its issuer send jti" in refused("lineage", own.narrow, idp_token(jti=None), ["orders:list"])
     with pytest.raises(InvalidToken):
@@ -347,7 +347,7 @@ def test_a_parent_without_an_id_is_not_narrowed() -> None:
 
 
 def test_a_foreign_parent() -> None:
-    """Its subject is told apart from ours and stands in `sub_id` as it was, down the chain; its roles go with it."""
+    """Its subject is distinguished from ours and kept in `sub_id` down the chain; its roles are kept."""
     own = issuer(trusts=[foreign(copy_claims={"tenant": "tenant"})])
     child = own.narrow(idp_token(tenant="acme", email="a@b.c", sid="s"), ["orders:list", "orders:create"])
     found = claims_of(child)
@@ -367,8 +367,8 @@ def test_a_foreign_parent() -> None:
     )
 
 
-def test_another_issuer_says_no_claim_of_ours() -> None:
-    """A claim that the audience lists is not taken over from another issuer's token, nor by its children."""
+def test_claims_of_another_issuer_are_not_copied() -> None:
+    """A listed claim is not copied from another issuer's token, nor by its children."""
     own = issuer()
     child = own.narrow(idp_token(tenant="victim-corp"), ["orders:list"])
     assert "tenant" not in claims_of(child)
@@ -376,7 +376,7 @@ def test_another_issuer_says_no_claim_of_ours() -> None:
 
 
 def test_a_claim_is_copied_as_the_settings_say() -> None:
-    """By the name that we have for it, where the audience lists it; nothing that has our name there already."""
+    """It gets our name if the audience lists it; a claim that has our name already is not used."""
     own = issuer(trusts=[foreign(copy_claims={"org_id": "tenant"})])
     child = own.narrow(idp_token(org_id={"id": 7}, tenant="victim-corp"), ["orders:list"])
     assert {"id": 7} == claims_of(child)["tenant"]
@@ -403,7 +403,7 @@ def test_a_claim_is_copied_as_the_settings_say() -> None:
     ],
 )  # fmt: skip
 def test_a_claim_that_cannot_be_copied(said: str, copied: dict[str, str]) -> None:
-    """Where it would go is a claim that some audience lists, and none that a verifier reads by itself."""
+    """The target must be a listed claim that no verifier interprets itself."""
     with pytest.raises(ConfigurationError) as caught:
         issuer(trusts=[foreign(copy_claims=copied)])
     assert said in str(caught.value)
@@ -411,14 +411,14 @@ def test_a_claim_that_cannot_be_copied(said: str, copied: dict[str, str]) -> Non
 
 
 def test_wildcards_of_a_foreign_parent_do_not_count() -> None:
-    """In a token of another issuer `*` is an ordinary character; it is not handed on as a wildcard."""
+    """In a token of another issuer `*` is an ordinary character; it does not become a wildcard."""
     own = issuer()
     for asked in ("orders:*", "orders:list", "**"):
         refused("scope", own.narrow, idp_token(scope="orders:* **", realm_access=None), [asked])
 
 
 def test_a_ceiling_of_a_foreign_parent_holds() -> None:
-    """What its client was not let do, and what the issuer may not confer, is not handed on."""
+    """What exceeds its client's scope or the issuer's ceiling is not passed on."""
     capped = foreign(AUTH0)
     own = issuer(trusts=[capped])
     token = idp_token(scope="orders:list", permissions=["orders:list", "orders:create"])
@@ -430,7 +430,7 @@ def test_a_ceiling_of_a_foreign_parent_holds() -> None:
 
 
 def test_a_foreign_actor_is_kept_by_name() -> None:
-    """Of the actors of another issuer's token their names are kept, outermost first, and nothing else."""
+    """Only the names of another issuer's actors are kept, outermost first."""
     own = issuer()
     token = idp_token(act={"sub": "proxy", "email": "a@b.c", "act": {"sub": "edge"}})
     assert {"sub": "orders", "act": {"sub": "idp:proxy", "act": {"sub": "idp:edge"}}} == (
@@ -441,7 +441,7 @@ def test_a_foreign_actor_is_kept_by_name() -> None:
 
 
 def test_too_many_actors() -> None:
-    """A foreign token with as many actors as there may be is not given another."""
+    """A foreign token with the maximum of actors gets no further one."""
     own = issuer()
     act = {"sub": "a", "act": {"sub": "b", "act": {"sub": "c", "act": {"sub": "d"}}}}
     kept = {"sub": "idp:a", "act": {"sub": "idp:b", "act": {"sub": "idp:c", "act": {"sub": "idp:d"}}}}
@@ -460,21 +460,21 @@ def test_too_many_actors() -> None:
         pytest.param(idp_token(exp=NOW - 1, iat=NOW - 9), id="expired"),
     ],
 )
-def test_a_parent_that_is_no_good(token: str) -> None:
-    """It is verified as a guard would, and the reason is the guard's."""
+def test_an_invalid_parent(token: str) -> None:
+    """It is verified as a guard would, with the same cause."""
     with pytest.raises(InvalidToken):
         issuer().narrow(token, [])
 
 
 def test_an_id_token_is_no_parent() -> None:
-    """What is no access token of its issuer cannot be made into one."""
+    """A token that is not an access token cannot be downscoped."""
     with pytest.raises(InvalidToken) as caught:
         issuer().narrow(idp_token(typ="ID"), [])
     assert "not_access_token" == caught.value.cause
 
 
-def test_revocation_is_asked_and_fails_closed() -> None:
-    """What was revoked has no children; what cannot be asked, or answers oddly, has none either."""
+def test_revocation_is_checked_and_fails_closed() -> None:
+    """A revoked token has no children; an error or an odd answer of the hook refuses too."""
 
     def broken(_: object) -> bool:
         raise OSError("down")
@@ -496,7 +496,7 @@ def test_revocation_is_asked_and_fails_closed() -> None:
 
 
 def test_what_a_child_may_be_is_checked_as_for_any_token() -> None:
-    """Grammar, catalogue, wildcards and claims of the audience hold for narrow tokens too."""
+    """Grammar, catalogue, wildcards and claims of the audience are checked as for issued tokens."""
     own = issuer()
     parent = own.issue("alice", permissions=["**"], claims={"tenant": "acme"})
     for asked in ("orders:lost", "a::b", "orders:{id}:read", "bills:*"):
@@ -509,7 +509,7 @@ def test_what_a_child_may_be_is_checked_as_for_any_token() -> None:
 
 
 def test_an_issuer_does_not_trust_itself_twice() -> None:
-    """Its own tokens are never judged by what is said of another issuer."""
+    """An issuer cannot be among its own `trusts`."""
     with pytest.raises(ConfigurationError, match="remove it from trusts"):
         issuer(trusts=[foreign(issuer=ISSUER)])
     with pytest.raises(ConfigurationError, match="marked own"):
@@ -517,7 +517,7 @@ def test_an_issuer_does_not_trust_itself_twice() -> None:
 
 
 def test_names_of_another_issuer_are_never_ours() -> None:
-    """A subject of ours is not called like theirs, and of their audiences only a known one may be asked for."""
+    """A foreign subject never has the name of one of ours, and only configured audiences count."""
     own = issuer()
     with pytest.raises(PolicyError, match="begins with the name of another issuer"):
         own.issue("idp:42")
@@ -530,8 +530,8 @@ def test_names_of_another_issuer_are_never_ours() -> None:
 
 
 @pytest.mark.parametrize("name", ["idp:spa", "IDP:spa", "idp:"])
-def test_nobody_of_ours_is_called_like_those_of_another_issuer(name: str) -> None:
-    """Neither a subject nor a client nor an actor, whoever names it, and in whatever case it is written."""
+def test_our_names_never_look_like_another_issuers(name: str) -> None:
+    """No subject, client or actor of ours has another issuer's prefix, in any case."""
     policy = {"version": 1, "clients": {name: {"grants": ["**"]}}}
     own = issuer(policy=Policy.from_mapping(policy))
     token = own.issue("alice", permissions=["x"])
@@ -548,8 +548,8 @@ def test_nobody_of_ours_is_called_like_those_of_another_issuer(name: str) -> Non
         refused("policy", own.renew, made, permissions=["x"])
 
 
-def test_issuers_that_are_trusted_are_told_apart_by_name() -> None:
-    """Their names stand before names of theirs, so that no two have one, and none has a colon."""
+def test_trusted_issuers_have_distinct_names() -> None:
+    """Their names are prefixes of their subjects, so no two are equal, and none has a colon."""
     other = "https://other.test"
     for changes in ({"name": "idp"}, {"name": "IDP"}, {"name": "other", "issuer": IDP}):
         with pytest.raises(ConfigurationError, match="a name of its own"):
@@ -560,7 +560,7 @@ def test_issuers_that_are_trusted_are_told_apart_by_name() -> None:
 
 
 def test_may_call_is_not_escaped_by_asking_twice() -> None:
-    """A service reaches what it may call itself, not what may be called by those it calls."""
+    """A service reaches what it may call itself, not what those may call."""
     chain = {
         "version": 1,
         "audiences": {"shop": {"may_call": ["stock"]}, "stock": {"may_call": ["ledger"]}, "ledger": {}},
@@ -572,8 +572,8 @@ def test_may_call_is_not_escaped_by_asking_twice() -> None:
     assert "ledger" == claims_of(own.narrow(child, ["x"], audience="ledger", actor="stock"))["aud"]
 
 
-def test_what_a_role_lost_is_lost_to_the_narrowed() -> None:
-    """Where the role is known it still has to confer what is held through it; where it is not, the token says so."""
+def test_grants_removed_from_a_role_are_removed_from_children() -> None:
+    """If the policy has the role, it must still confer the grant; otherwise the token's claim counts."""
     own = issuer()
     child = own.narrow(own.issue("alice", roles=["clerk"]), ["orders:create", "orders:list"])
     fewer = issuer(policy=Policy.from_mapping({"version": 1, "roles": {"clerk": {"grants": ["orders:list"]}}}))
@@ -582,8 +582,8 @@ def test_what_a_role_lost_is_lost_to_the_narrowed() -> None:
     assert [["orders:list"], ["orders:create", "orders:list"]] == held
 
 
-def test_the_profile_of_another_issuer_says_whom_its_tokens_are_for() -> None:
-    """The audience is read from where that issuer puts it, and `act` of its own shape is no obstacle when absent."""
+def test_the_audience_is_read_by_the_other_issuers_profile() -> None:
+    """The audience is read from that issuer's claim, and a missing `act` is accepted."""
     from dataclasses import replace
 
     own = issuer(trusts=[foreign(replace(RFC9068, audience="resource", required=(), apps=(), ceiling=()))])
@@ -595,7 +595,7 @@ def test_the_profile_of_another_issuer_says_whom_its_tokens_are_for() -> None:
 
 
 def without(*denials: Denial, of: str | None = None) -> Any:
-    """A `revoked` that knows these denials, of everybody or of whoever is named so."""
+    """Return a `revoked` hook with these denials, for everybody or for this name."""
 
     def standing(token: AccessToken) -> RevocationMatch:
         named = {token.subject, token.client, *(token.lineage.actors if token.lineage else ())}
@@ -617,8 +617,8 @@ def without(*denials: Denial, of: str | None = None) -> Any:
         ),
     ],
 )
-def test_what_was_taken_back_is_not_narrowed_to(asked: str, denial: Denial) -> None:
-    """Neither as a permission nor in a pattern, whatever else is asked for; what is left may be asked for."""
+def test_what_was_revoked_is_not_passed_on(asked: str, denial: Denial) -> None:
+    """Neither as a permission nor in a pattern; what remains may be requested."""
     parent = issuer().issue("alice", permissions=["orders:**", "stock:take"])
     own = issuer(revoked=without(denial))
     assert f"{asked} was revoked" in refused("scope", own.narrow, parent, [asked])
@@ -635,14 +635,14 @@ def test_what_was_taken_back_is_not_narrowed_to(asked: str, denial: Denial) -> N
         ("orders:list", Denial("d", "orders:*", role="clerk")),
     ],
 )
-def test_what_was_left_is_narrowed_to(asked: str, denial: Denial) -> None:
+def test_what_remains_is_passed_on(asked: str, denial: Denial) -> None:
     """An exception stays, and so does what was revoked from another."""
     parent = issuer().issue("alice", permissions=["orders:**"], roles=["clerk"])
     assert asked == claims_of(issuer(revoked=without(denial)).narrow(parent, [asked]))["scope"]
 
 
-def test_what_a_role_lost_is_not_narrowed_to() -> None:
-    """What another role confers stays, and is held through that one alone."""
+def test_what_was_revoked_from_a_role_is_not_passed_on() -> None:
+    """What another role confers stays, and is held through that role only."""
     parent = issuer().issue("alice", roles=["clerk", "lister"])
     own = issuer(revoked=without(Denial("d", "orders:*", role="clerk")))
     assert {"lister": "orders:list"} == claims_of(own.narrow(parent, ["orders:list"]))["role_scope"]
@@ -650,8 +650,8 @@ def test_what_a_role_lost_is_not_narrowed_to() -> None:
 
 
 @pytest.mark.parametrize("named", ["orders", "idp:42", "idp:spa"])
-def test_what_whoever_gets_the_child_lost_is_not_narrowed_to(named: str) -> None:
-    """The actor's loss counts, and that of another issuer's subject and client under the names that they have here."""
+def test_revocations_of_the_childs_holders_count(named: str) -> None:
+    """Revocations from the actor count, and from another issuer's subject and client by their names here."""
     own = issuer(revoked=without(Denial("d", "orders:list"), of=named))
     actor = "orders" if named == "orders" else None
     refused("scope", own.narrow, idp_token(), ["orders:list"], actor=actor)
@@ -688,7 +688,7 @@ GRANTS = st.builds(
 def test_a_share_is_within_the_parent_and_the_actor(
     parent: list[Grant], asked: list[str], actor: list[str] | None, permission: str
 ) -> None:
-    """Whatever the share covers both cover, nothing that was asked for is lost, and roles stay what they were."""
+    """Parent and actor cover every grant of the child, nothing requested is lost, and roles are kept."""
     held = Permissions.of(parent)
     own = None if actor is None else Permissions.of(actor, patterns=True)
     try:
@@ -720,7 +720,7 @@ NAMES = st.sets(st.sampled_from(["tenant", "org", "user"]))
 
 @pytest.fixture(scope="module")
 def bound() -> Iterator[dict[str, Guard]]:
-    """Services that take our tokens and bind what they say."""
+    """Services that accept our tokens and bind their claims."""
     settings = {
         "ISSUER": ISSUER,
         "ALGORITHMS": ["HS256"],
@@ -750,7 +750,7 @@ def bound() -> Iterator[dict[str, Guard]]:
     said=st.dictionaries(st.sampled_from(["tenant", "org", "user"]), VALUES),
     steps=st.lists(st.tuples(st.sampled_from(["one", "two"]), st.booleans()), min_size=1, max_size=3),
 )
-def test_a_binding_compares_what_the_issuer_that_vouched_for_it_said(
+def test_a_binding_compares_only_trusted_claims(
     bound: dict[str, Guard],
     root: str,
     copies: dict[str, list[tuple[str, str]]],
@@ -758,7 +758,7 @@ def test_a_binding_compares_what_the_issuer_that_vouched_for_it_said(
     said: dict[str, str],
     steps: list[tuple[str, bool]],
 ) -> None:
-    """Down any chain, by the method or the endpoint, a claim is what our issuer was told, or may copy, and nothing else."""
+    """Down any chain, by method or endpoint, a claim is what our issuer was given or may copy, nothing else."""
     audiences = {
         name: {"claims": sorted(listed[name] | {"tenant", "org", "user"} if name == "one" else listed[name])}
         for name in ("one", "two")
@@ -845,7 +845,7 @@ def some_grant(dice: random.Random) -> str:
 
 
 def narrower(dice: random.Random, grant: str) -> str:
-    """Something that is likely, and not sure, to be within `grant`."""
+    """Return a pattern or permission that is likely, but not certainly, within `grant`."""
     if dice.random() < 0.15:
         return some_grant(dice)
     parts = [dice.choice(ALPHABET) if part == "*" and dice.random() < 0.6 else part for part in grant.split(":")]
@@ -855,7 +855,7 @@ def narrower(dice: random.Random, grant: str) -> str:
 
 
 def test_many_narrowings_and_chains_of_them() -> None:
-    """No child is wider by any permission that the guard would allow, later, or without its actor and lineage."""
+    """No child allows more than its parent, outlives it, or lacks its actor and lineage."""
     dice = random.Random(20_260_301)
     secret = SigningKey.generate("HS256", kid="s")
     clock = Clock()

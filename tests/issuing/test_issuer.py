@@ -74,7 +74,7 @@ def claims_of(token: str) -> dict[str, Any]:
 
 
 def refused(reason: str, make: Any, *args: Any, **kwargs: Any) -> str:
-    """The message of the `PolicyError` with that reason."""
+    """Return the message of the `PolicyError` with that reason."""
     with pytest.raises(PolicyError) as caught:
         make(*args, **kwargs)
     assert reason == caught.value.reason
@@ -82,7 +82,7 @@ def refused(reason: str, make: Any, *args: Any, **kwargs: Any) -> str:
 
 
 def test_a_token_has_what_rfc_9068_wants_and_nothing_else() -> None:
-    """Section 2.2: iss, exp, aud, sub, client_id, iat and jti, and the scope; typ at+jwt and the key's name."""
+    """Section 2.2: iss, exp, aud, sub, client_id, iat and jti, and the scope; typ at+jwt and the kid."""
     token = issuer(randomness=bytes).issue("alice", permissions=["orders:list", "orders:7:read"])
     assert {"typ": "at+jwt", "alg": "ES256", "kid": "k1"} == jwt.get_unverified_header(token)
     assert {
@@ -97,19 +97,19 @@ def test_a_token_has_what_rfc_9068_wants_and_nothing_else() -> None:
     } == claims_of(token)
 
 
-def test_nothing_asked_for_is_nothing_carried() -> None:
+def test_a_token_without_permissions() -> None:
     """A token without permissions has neither a scope nor roles."""
     assert set() == {"scope", "roles", "cperm"} & claims_of(issuer().issue("alice")).keys()
 
 
-def test_two_tokens_are_never_one() -> None:
-    """Each has an id of 96 random bits of its own."""
+def test_every_token_has_its_own_id() -> None:
+    """Each token has an id of 96 random bits."""
     one = issuer()
     assert 100 == len({claims_of(one.issue("alice"))["jti"] for _ in range(100)})
 
 
-def test_every_argument_is_said_in_the_token() -> None:
-    """Audience, client, lifetime, roles and listed claims are those asked for."""
+def test_every_argument_reaches_the_token() -> None:
+    """Audience, client, lifetime, roles and listed claims are those of the call."""
     token = issuer().issue(
         "alice", roles=["clerk"], audience="orders", client="app", lifetime=90, claims={"tenant": {"id": "acmé"}}
     )
@@ -119,8 +119,8 @@ def test_every_argument_is_said_in_the_token() -> None:
     )  # fmt: skip
 
 
-def test_the_guard_takes_what_is_issued() -> None:
-    """A token of an issuer of ours is accepted with its patterns and its roles, and decided from those."""
+def test_the_guard_accepts_what_is_issued() -> None:
+    """A guard accepts a token of our issuer with its patterns and its roles."""
     authority = Authority(policy=POLICY, clock=Clock())
     with authority.guard() as guard:
         token = guard.verifier.verify(authority.issuer.issue("alice", permissions=["orders:*:read"], roles=["clerk"]))
@@ -171,33 +171,33 @@ def test_the_guard_takes_what_is_issued() -> None:
         ("size", "the largest claims are scope (", {"permissions": ["orders:list", "stock:take"], "audience": "tiny"}),
     ],
 )  # fmt: skip
-def test_what_is_not_issued(reason: str, said: str, given: dict[str, Any]) -> None:
-    """What the policy does not allow fails, and the message names what is at fault and what to do."""
+def test_refused_requests(reason: str, said: str, given: dict[str, Any]) -> None:
+    """What the policy does not allow fails, and the message names the fault and the remedy."""
     subject = given.pop("subject", "alice")
     assert said in refused(reason, issuer().issue, subject, **given)
 
 
-def test_a_token_says_whom_it_is_for_and_who_asked() -> None:
-    """Without an audience or a client of the issuer's own, each has to be passed."""
+def test_audience_and_client_are_required() -> None:
+    """Unless the issuer has an audience and a client, each must be passed."""
     assert "pass audience=" in refused("target", issuer(audience=None).issue, "alice")
     assert "pass client=" in refused("policy", issuer(client=None).issue, "alice")
 
 
 def test_no_token_is_longer_than_a_guard_reads() -> None:
-    """Whatever the audience allows."""
+    """The limit holds whatever the audience allows."""
     own = issuer(claims={"orders": ClaimPolicy(claims=frozenset({"x"}), max_size=10**6)})
     assert "16384 at most" in refused("size", own.issue, "alice", claims={"x": "y" * 16000})
 
 
-def test_every_culprit_is_named() -> None:
-    """Of many culprits the first ones are named, and the others counted."""
+def test_faulty_names_are_listed_and_counted() -> None:
+    """Of many faulty names the first are listed, and the others counted."""
     said = refused("scope", issuer().issue, "alice", permissions=[f"lost:{number}" for number in range(20)])
     assert said.startswith("lost:0, lost:1,")
     assert "and 12 more" in said
 
 
-def test_the_usual_life_is_short() -> None:
-    """Five minutes, and less where the audience allows less; an hour is the most where nothing is said."""
+def test_the_default_lifetime_is_short() -> None:
+    """Five minutes, or the audience's maximum if that is shorter; the default maximum is an hour."""
     assert NOW + 60 == claims_of(issuer().issue("alice", audience="stock"))["exp"]
     free = issuer(policy=Policy())
     assert NOW + 300 == claims_of(free.issue("alice"))["exp"]
@@ -205,13 +205,13 @@ def test_the_usual_life_is_short() -> None:
 
 
 def test_without_a_catalogue_every_permission_may_be_issued() -> None:
-    """So may patterns, for any audience, as long as no audience is declared."""
+    """So may patterns, for any audience, if no audience is declared."""
     token = issuer(policy=Policy()).issue("alice", permissions=["a:b", "c:**"], audience="anything")
     assert "a:b c:**" == claims_of(token)["scope"]
 
 
-def test_what_tokens_may_be_stands_beside_the_policy_too() -> None:
-    """`claims` replaces what the policy's audiences say."""
+def test_claim_policies_replace_the_policys_audiences() -> None:
+    """`claims` replaces the limits of the policy's audiences."""
     allowed = {"orders": ClaimPolicy(claims=frozenset({"org"}), max_lifetime=30)}
     own = issuer(claims=allowed)
     assert NOW + 30 == claims_of(own.issue("alice", claims={"org": 1}))["exp"]
@@ -220,13 +220,13 @@ def test_what_tokens_may_be_stands_beside_the_policy_too() -> None:
 
 
 def test_a_claim_that_is_no_name() -> None:
-    """A key that is not text is a claim that nobody listed."""
+    """A key that is not text is an unlisted claim."""
     refused("claims", issuer().issue, "alice", claims={7: 1})
 
 
 @pytest.mark.parametrize("name", ["", "a\n", None])
 def test_an_issuer_has_a_name(name: Any) -> None:
-    """Tokens without a usable `iss` could be anybody's."""
+    """An issuer without a usable `iss` is refused."""
     with pytest.raises(ConfigurationError, match="needs an identifier"):
         Issuer(name, KEY)
 
@@ -247,14 +247,14 @@ def test_an_issuer_has_a_name(name: Any) -> None:
     ],
 )
 def test_a_path_is_neither_keys_nor_a_policy(keys: Any, policy: Any, faults: list[str]) -> None:
-    """What reads the file is named at once."""
+    """The error names what reads the file."""
     with pytest.raises(ConfigurationError) as caught:
         Issuer(ISSUER, keys, policy=policy)
     assert tuple(faults) == caught.value.faults
 
 
-def test_an_issuer_says_little_of_itself() -> None:
-    """Its repr is its name; the set it publishes has no private member."""
+def test_an_issuer_shows_no_secret() -> None:
+    """Its repr is its name; the published set has no private member."""
     own = issuer()
     assert f"<Issuer {ISSUER}>" == repr(own)
     assert {"keys": [KEY.public_jwk()]} == own.jwks()
@@ -267,7 +267,7 @@ CATALOGUE = Policy.from_mapping({"version": 1, "permissions": {f"orders:{n}:use"
 
 
 def test_compact_permissions_are_written_where_they_are_shorter() -> None:
-    """Many become one short claim, few stay text, and what has no position stands beside them."""
+    """Many permissions become one short claim, few stay text, and others stay in the scope."""
     own = issuer(policy=CATALOGUE, compact=True, audience="any")
     many = [f"orders:{number}:use" for number in range(0, 500, 5)]
     found = claims_of(own.issue("alice", permissions=[*many, "orders:*:use"]))
@@ -292,8 +292,8 @@ def test_compact_permissions_are_written_where_they_are_shorter() -> None:
         ("claim_type", {"lineage": 1}),
     ],
 )
-def test_what_only_our_tokens_have_is_read_strictly(cause: str, changes: dict[str, Any]) -> None:
-    """A claim of ours in another shape is a token that we did not make."""
+def test_our_own_claims_are_read_strictly(cause: str, changes: dict[str, Any]) -> None:
+    """One of our own claims in another shape refuses the token."""
     own = issuer(policy=CATALOGUE, audience="any")
     made = {**claims_of(own.issue("alice")), **changes}
     with pytest.raises(InvalidToken) as caught:
@@ -319,7 +319,7 @@ def test_claims_of_ours_mean_nothing_in_other_tokens() -> None:
 
 
 def test_a_role_scope_with_nothing_in_it_confers_nothing() -> None:
-    """An empty text is no permission, nor is what no route could ask for."""
+    """An empty text, and what no route could require, are no permissions."""
     authority = Authority()
     with authority.guard() as guard:
         token = guard.verifier.verify(authority.token(claims={"role_scope": {"clerk": "", "boss": "é"}}))
@@ -329,8 +329,8 @@ def test_a_role_scope_with_nothing_in_it_confers_nothing() -> None:
 # Renewal.
 
 
-def test_renewal_asks_again_what_is_granted() -> None:
-    """What was taken away since is left out, what is new is not added, and the rest is as it was."""
+def test_renewal_applies_the_current_grants() -> None:
+    """Grants removed since are left out, new ones are not added, and the rest stays."""
     own = issuer()
     old = own.issue("alice", permissions=["orders:list", "orders:7:read"], roles=["clerk"], claims={"tenant": "acme"})
     new = claims_of(own.renew(old, permissions=["orders:*:read", "stock:take"], roles=["clerk", "boss"]))
@@ -341,8 +341,8 @@ def test_renewal_asks_again_what_is_granted() -> None:
     assert ("orders:7:read", False, "web") == (fewer["scope"], "roles" in fewer, fewer["client_id"])
 
 
-def test_renewal_starts_a_new_life() -> None:
-    """The new token lives as long as any, from now on; an expired one is not renewed."""
+def test_renewal_starts_a_new_lifetime() -> None:
+    """The new token has a full lifetime from now on; an expired one is not renewed."""
     clock = Clock()
     own = issuer(clock=clock)
     old = own.issue("alice", permissions=["orders:list"])
@@ -355,7 +355,7 @@ def test_renewal_starts_a_new_life() -> None:
 
 
 def test_a_renewal_of_nothing() -> None:
-    """Where nothing is granted any more there is no token; one that never held anything is renewed."""
+    """If nothing is granted any more there is no token; one that never held anything is renewed."""
     own = issuer()
     assert "sign in again" in refused("scope", own.renew, own.issue("alice", permissions=["orders:list"]))
     assert "sign in again" in refused("scope", own.renew, own.issue("alice", roles=["clerk"]))
@@ -363,14 +363,14 @@ def test_a_renewal_of_nothing() -> None:
 
 
 def test_a_narrowed_token_is_not_renewed() -> None:
-    """Renewing it would lose where it comes from."""
+    """Renewing a downscoped token would lose its lineage."""
     own = issuer()
     narrow = own.narrow(own.issue("alice", permissions=["orders:list"]), ["orders:list"])
     refused("lineage", own.renew, narrow, permissions=["orders:list"])
 
 
-def test_what_was_taken_back_is_not_renewed() -> None:
-    """Revocation is asked; a role that is none is named."""
+def test_what_was_revoked_is_not_renewed() -> None:
+    """Revocation is checked, and an unknown role is named."""
     own = issuer(revoked=lambda _: True)
     refused("revoked", own.renew, issuer().issue("alice"))
     refused("undecided", issuer(revoked=lambda _: None).renew, issuer().issue("alice"))
@@ -384,7 +384,7 @@ CLERKS = Denial("d", "orders:create", role="clerk")
 
 
 def taking(*denials: Denial) -> Issuer:
-    """An issuer who knows that these were revoked from everybody."""
+    """Return an issuer that knows that these were revoked from everybody."""
     return issuer(revoked=lambda _: RevocationMatch(None, denials))
 
 
@@ -403,7 +403,7 @@ def taking(*denials: Denial) -> Issuer:
         pytest.param({"roles": ["clerk"], "role_scope": {"boss": "orders:list orders:create orders:*:read"}}, [Denial("d", "stock:*")], {"roles": ["clerk", "boss"]}, id="a role that has a pattern"),
     ],
 )  # fmt: skip
-def test_what_was_taken_back_is_not_issued(
+def test_what_was_revoked_is_not_issued(
     expected: dict[str, object], denials: list[Denial], asked: dict[str, Any]
 ) -> None:
     """It is left out, by permission; the rest is in the token, and a guard without a store holds no more."""
@@ -424,8 +424,8 @@ def test_what_was_taken_back_is_not_issued(
                 assert each not in held or each in whole
 
 
-def test_what_is_left_of_a_role_goes_with_the_role() -> None:
-    """A renewal has it while the role is granted, and no more of the role when all of it may be had again."""
+def test_the_remaining_part_of_a_role_is_renewed_with_the_role() -> None:
+    """A renewal keeps it while the role is granted, and adds nothing when the revocation is lifted."""
     asked: dict[str, Any] = {"permissions": ["stock:take"], "roles": ["clerk"]}
     old = taking(SOME).issue("alice", **asked)
     assert {"clerk": "orders:list"} == claims_of(issuer().renew(old, **asked))["role_scope"]
@@ -434,8 +434,8 @@ def test_what_is_left_of_a_role_goes_with_the_role() -> None:
 
 
 @pytest.mark.parametrize("asked", [{"permissions": ["orders:create"]}, {"roles": ["clerk"]}])
-def test_a_token_of_which_nothing_is_left_is_not_made(asked: dict[str, Any]) -> None:
-    """Neither issued nor renewed; one that asks for nothing says who is calling."""
+def test_a_token_without_remaining_grants_is_not_made(asked: dict[str, Any]) -> None:
+    """It is neither issued nor renewed; a token that requests no grants is."""
     own = taking(Denial("d", "orders:**"))
     assert "all that the token would hold was revoked" in refused("revoked", own.issue, "alice", **asked)
     refused("revoked", own.renew, issuer().issue("alice", **asked), **asked)
@@ -445,8 +445,8 @@ def test_a_token_of_which_nothing_is_left_is_not_made(asked: dict[str, Any]) -> 
     refused("revoked", free.issue, "alice", permissions=["orders:*"])
 
 
-def test_nothing_is_issued_to_whom_everything_was_taken_from() -> None:
-    """The hook is asked about the token that is to be made, and what cannot be asked is refused."""
+def test_nothing_is_issued_if_everything_is_revoked() -> None:
+    """The hook is called with the token that is to be made, and an error of it refuses."""
     asked: list[AccessToken] = []
 
     def blocked(token: AccessToken) -> RevocationMatch:
@@ -469,7 +469,7 @@ def test_nothing_is_issued_to_whom_everything_was_taken_from() -> None:
 
 
 def test_a_guard_makes_its_own_issuer() -> None:
-    """The issuer marked OWN, with the policy, what tokens may be, and the others as issuers that it trusts."""
+    """The issuer marked OWN gets the policy, the claim policies, and the other issuers as trusted."""
     authority = Authority(policy=POLICY)
     outside = {
         "ISSUER": "https://idp.test",
@@ -497,7 +497,7 @@ def test_a_guard_makes_its_own_issuer() -> None:
 
 @pytest.mark.parametrize("copies", [{}, {"org_id": "tenant"}])
 def test_a_binding_is_not_escaped_by_narrowing(copies: dict[str, str]) -> None:
-    """Whom the provider's own token does not reach, one of ours that was narrowed from it does not reach either."""
+    """What a binding refuses to the provider's token, it refuses to our token downscoped from it."""
     authority = Authority(policy=POLICY, clock=Clock())
     partner = {
         "ISSUER": "https://partner.test",
@@ -526,7 +526,7 @@ def test_a_binding_is_not_escaped_by_narrowing(copies: dict[str, str]) -> None:
 
 
 def test_a_guard_gives_its_issuer_no_client_of_another_issuer() -> None:
-    """`client=` is refused as in any other place."""
+    """`client=` is refused as everywhere else."""
     authority = Authority(policy=POLICY)
     own = authority.settings(CEILING=["**"])
     policy = own.pop("POLICY")
@@ -539,7 +539,7 @@ def test_a_guard_gives_its_issuer_no_client_of_another_issuer() -> None:
 
 
 def test_an_authority_is_an_issuer() -> None:
-    """Its tokens are those that its settings accept, also after a rotation; a provider's is none of ours."""
+    """Its settings accept its tokens, also after a rotation; a provider's token is not one of ours."""
     authority = Authority(policy=POLICY)
     made = authority.issuer
     with authority.guard() as guard:
@@ -569,8 +569,8 @@ PERMISSIONS = st.lists(
 
 @examples(100)
 @given(PERMISSIONS, st.lists(st.sampled_from(["clerk", "boss"]), max_size=2), st.booleans())
-def test_a_token_confers_what_was_asked_for(permissions: list[str], roles: list[str], compact: bool) -> None:
-    """Read back, a token has these permissions and roles, each once, in text or compact."""
+def test_a_token_confers_what_was_requested(permissions: list[str], roles: list[str], compact: bool) -> None:
+    """The token has these permissions and roles, each once, in text or compact."""
     own = issuer(compact=compact)
     token: AccessToken = own.verify(own.issue("alice", permissions=permissions, roles=roles))
     assert set(permissions) == {grant.text for grant in token.permissions if grant.role is None}
@@ -586,14 +586,14 @@ def test_a_token_confers_what_was_asked_for(permissions: list[str], roles: list[
         ("JWT_LP: CLAIMS: 'orders': may_call belongs in the policy file", {"orders": {"may_call": ["orders"]}}),
     ],
 )
-def test_what_settings_may_not_say_of_tokens(said: str, claims: Any) -> None:
-    """What tokens may be is written as in the policy file, and each fault says where it stands."""
+def test_faults_of_claim_policies_in_settings(said: str, claims: Any) -> None:
+    """Claim policies are written as in the policy file, and each fault says where it is."""
     with pytest.raises(ConfigurationError) as caught:
         Authority().guard(CLAIMS=claims)
     assert str(caught.value).startswith(said)
 
 
-def test_settings_may_say_what_tokens_may_be() -> None:
-    """Keys are in upper or in lower case."""
+def test_claim_policies_in_settings() -> None:
+    """Keys are in upper or lower case."""
     with Authority().guard(CLAIMS={"orders": {"MAX_SIZE": 500, "wildcards": True}}) as guard:
         assert ClaimPolicy(max_size=500, wildcards=True) == guard.settings.claims["orders"]

@@ -481,9 +481,7 @@ def test_an_unknown_name_is_answered_at_once_within_the_cool_down(
     assert 2 == len(server.paths)
 
 
-def test_other_algorithms_and_missing_kids_never_cause_a_fetch(
-    server: KeyServer, keys: JwksKeys, clock: Clock
-) -> None:
+def test_other_algorithms_and_missing_kids_never_cause_a_fetch(server: KeyServer, keys: JwksKeys, clock: Clock) -> None:
     """A disallowed algorithm, and with a loaded set a missing kid, cause no fetch."""
     assert [()] * 4 == [keys.find("x", name) for name in ("none", "HS256", "RS256", "EdDSA")]
     assert [] == server.paths

@@ -1,4 +1,4 @@
-"""What was revoked, as a process knows it: which tokens are refused, what is denied, and how old that may be."""
+"""The revocation poller and its snapshots: refused tokens, denied permissions, and the age of the snapshot."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ FOREIGN = Lineage(NOW - 100, ((IDP, "p1"), (ISSUER, "p2")), ("spa",), (), (IDP, 
     ],
 )
 def test_which_tokens_are_refused(dead: bool, standing: RevocationEntry, held: AccessToken) -> None:
-    """An entry is asked of the token's own identity, its root's, its clients, each actor and every ancestor."""
+    """The look-up covers the token's own identity, its original subject, its clients, each actor and every ancestor."""
     _, found = known(standing)
     assert dead is (found.match_token(held).cause is not None)
     assert dead is (found.match(held).cause is not None)
@@ -117,8 +117,8 @@ def test_which_tokens_are_refused(dead: bool, standing: RevocationEntry, held: A
         (["orders:read"], [], entry("subject", "alice", pattern="**", until=NOW + 1)),
     ],
 )
-def test_what_a_deny_entry_takes(taken: list[str], left: list[str], standing: RevocationEntry) -> None:
-    """Exactly what the pattern covers and the exceptions do not; of a role, what that role confers."""
+def test_what_a_deny_entry_denies(taken: list[str], left: list[str], standing: RevocationEntry) -> None:
+    """Exactly what the pattern covers and the exceptions do not; for a role, what that role confers."""
     _, found = known(standing)
     held = token()
     rest = held.permissions.with_denials(found.match_token(held).denials)
@@ -130,8 +130,8 @@ def test_what_a_deny_entry_takes(taken: list[str], left: list[str], standing: Re
     assert [None] * len(left) == [rest.denial_for(each) for each in left]
 
 
-def test_a_role_taken_back_leaves_what_is_held_otherwise() -> None:
-    """Held directly or through another role as well, a permission stays."""
+def test_a_revoked_role_leaves_other_grants() -> None:
+    """A permission that is also held directly or through another role stays."""
     grants = [Grant("a", "scope"), Grant("a", "role clerk", "clerk"), Grant("b", "role clerk", "clerk")]
     grants += [Grant("b", "role boss", "boss"), Grant("c", "role clerk", "clerk")]
     _, found = known(entry("role", "clerk", pattern="**"))
@@ -143,8 +143,8 @@ def test_a_role_taken_back_leaves_what_is_held_otherwise() -> None:
     assert "boss" == served.role
 
 
-def test_each_role_that_confers_a_permission_is_asked() -> None:
-    """What was taken from all roles that confer it is gone, also where the token names none of them."""
+def test_every_role_that_confers_a_permission_is_checked() -> None:
+    """What was revoked from all roles that confer it is gone, even if the token names none of them."""
     grants = [
         Grant("a", "role_scope", "clerk"),
         Grant("a", "role_scope", "boss"),
@@ -158,8 +158,8 @@ def test_each_role_that_confers_a_permission_is_asked() -> None:
     assert () == Permissions().roles == Permissions.of(["a"]).roles
 
 
-def test_what_is_taken_and_lifted() -> None:
-    """Several entries about one subject stand for themselves, and lifting one leaves the others."""
+def test_entries_are_lifted_one_by_one() -> None:
+    """Several entries about one subject are independent, and lifting one leaves the others."""
     one, two = entry("subject", "alice", pattern="orders:a"), entry("subject", "alice", pattern="orders:b")
     store, found = known(one, two)
     generation = found.generation
@@ -186,13 +186,13 @@ def test_two_entries_about_one_token() -> None:
 
 
 def test_the_later_of_two_times_counts() -> None:
-    """Of several not-before entries the last one refuses most, in whatever order they come."""
+    """Of several not-before entries the latest counts, in whatever order they come."""
     _, found = known(entry("subject", "alice", before=NOW), entry("subject", "alice", before=NOW - 50))
     assert found.match(token()).cause
 
 
-def test_nothing_changed_is_nothing_new() -> None:
-    """A poll that brings nothing leaves the generation as it is."""
+def test_an_empty_poll_keeps_the_generation() -> None:
+    """A poll without changes leaves the generation unchanged."""
     _, found = known(entry("token", "t1"))
     before = found.generation
     found.poll()
@@ -200,7 +200,7 @@ def test_nothing_changed_is_nothing_new() -> None:
 
 
 def test_pages_are_put_together() -> None:
-    """However small the pages, all of it is known when a poll is over, and not a part of it before."""
+    """However small the pages, a poll applies all of them at once at its end."""
     store = MemoryStore(page=3)
     store.revoke([entry("token", f"t{number}") for number in range(20)], at=NOW)
     found = RevocationPoller(store, retention=DAY, wall=Clock())
@@ -208,8 +208,8 @@ def test_pages_are_put_together() -> None:
     assert (20, 20, 7) == (len(found), found.sequence, store.asked)
 
 
-def test_a_process_without_news_of_the_store() -> None:
-    """Fresh, then stale, then nothing that could be relied on, by the clock at the request."""
+def test_a_snapshot_grows_stale() -> None:
+    """The snapshot is fresh, then stale, then unusable, by the clock at the request."""
     clock = Clock(0)
     store, found = known(entry("token", "t1"), clock=clock)
     assert (Freshness.FRESH, 0) == (found.freshness(), found.age())
@@ -232,13 +232,13 @@ def test_a_process_without_news_of_the_store() -> None:
 
 
 @pytest.mark.parametrize(("expected", "start"), [(Freshness.NONE, "closed"), (Freshness.FRESH, "open")])
-def test_before_the_first_picture(expected: Freshness, start: Any) -> None:
-    """Nothing is known, and everything is refused unless the operator said otherwise."""
+def test_before_the_first_snapshot(expected: Freshness, start: Any) -> None:
+    """Everything is refused before the first poll, unless the operator configured otherwise."""
     found = RevocationPoller(MemoryStore(), retention=DAY, start=start)
     assert (expected, math.inf) == (found.freshness(), found.age())
 
 
-def test_age_counts_from_before_the_question() -> None:
+def test_the_age_counts_from_the_start_of_the_poll() -> None:
     """An answer that took ten seconds is ten seconds old."""
     clock = Clock(0)
 
@@ -253,7 +253,7 @@ def test_age_counts_from_before_the_question() -> None:
 
 
 class Backwards(MemoryStore):
-    """A store of which an older copy was put back, with pages or without."""
+    """A store that was restored from an older copy, with pages or without."""
 
     older = 3
     more = False
@@ -264,7 +264,7 @@ class Backwards(MemoryStore):
 
 @pytest.mark.parametrize("more", [False, True])
 def test_a_sequence_never_goes_back(more: bool) -> None:
-    """An older copy of the store takes nothing out of what is known; it is an error until somebody looks."""
+    """An older copy of the store removes nothing from the snapshot; it is an error until the restart."""
     store = Backwards()
     store.more = more
     store.revoke([entry("token", f"t{number}") for number in range(5)], at=NOW)
@@ -276,7 +276,7 @@ def test_a_sequence_never_goes_back(more: bool) -> None:
 
 
 def test_an_older_copy_is_noticed_from_the_start_too() -> None:
-    """Where everything is asked for once more, an older copy takes nothing out of what is known either."""
+    """A rebuild from an older copy removes nothing from the snapshot either."""
     store, found = known(*(entry("token", f"t{number}") for number in range(5)), wall=(wall := Clock()))
     before = found.polled
     older = MemoryStore()
@@ -289,8 +289,8 @@ def test_an_older_copy_is_noticed_from_the_start_too() -> None:
 
 
 @pytest.mark.parametrize("jump", [-400 * DAY, -3600.0, 3600.0, 400 * DAY])
-def test_the_age_is_nothing_that_a_clock_can_set(jump: float) -> None:
-    """A wall clock that jumps makes what is known neither older nor younger."""
+def test_setting_the_wall_clock_does_not_change_the_age(jump: float) -> None:
+    """A wall clock that jumps makes the snapshot neither older nor newer."""
     wall, clock = Clock(), Clock(0)
     _, found = known(entry("subject", "alice", pattern="orders:read"), wall=wall, clock=clock)
     clock.now = 7
@@ -303,8 +303,8 @@ def test_the_age_is_nothing_that_a_clock_can_set(jump: float) -> None:
     assert Freshness.STALE is found.freshness()
 
 
-def test_who_serves_has_the_interpreter_in_between() -> None:
-    """Of many things each comes once, in order, with rests between them for other threads."""
+def test_pauses_between_items() -> None:
+    """All items are yielded once, in order, with pauses for other threads."""
     assert list(range(1000)) == list(with_pauses(range(1000)))
     rests: list[int] = []
     builder = SnapshotBuilder(RevocationSnapshot(), NOW, DAY, pause=lambda: rests.append(1))
@@ -313,8 +313,8 @@ def test_who_serves_has_the_interpreter_in_between() -> None:
     assert 1000 // 64 == len(rests)
 
 
-def test_what_a_new_picture_does_not_share_is_let_go() -> None:
-    """Of one new token one part is made anew, and the old one is all that there is to free, one by one."""
+def test_replaced_shards_are_freed() -> None:
+    """For one new token one shard is replaced, and only the old one is freed."""
     store, found = known(entry("token", "t1"))
     old = found.polled.snapshot
     store.revoke([entry("token", "t2")], at=NOW)
@@ -326,14 +326,14 @@ def test_what_a_new_picture_does_not_share_is_let_go() -> None:
     assert [] == replaced
 
 
-def test_many_ends_are_a_few_numbers() -> None:
-    """Tokens that end within the same hour share one object, so that a million of them take little."""
+def test_ends_within_an_hour_share_one_number() -> None:
+    """Tokens whose entries end within the same hour share one object, which saves memory."""
     _, found = known(*(entry("token", f"t{number}", at=NOW + number) for number in range(50)))
     assert 1 == len({id(end) for shard in found.polled.snapshot.tokens for end in shard.values()})
 
 
-def test_what_has_ended_is_forgotten() -> None:
-    """When no token that it refuses can be alive any more, an entry no longer takes memory; a block stays."""
+def test_ended_entries_are_dropped() -> None:
+    """An entry is dropped when no token that it refuses can be alive; an entry without end stays."""
     wall = Clock()
     store, found = known(
         entry("token", "t1"),
@@ -354,8 +354,8 @@ def test_what_has_ended_is_forgotten() -> None:
     assert 2 == len(found)
 
 
-def test_an_entry_stands_as_long_as_a_token_can_live_here() -> None:
-    """Whatever end its writer thought of, the longest life that this process accepts counts."""
+def test_an_entry_stays_as_long_as_a_token_can_live_here() -> None:
+    """The longest lifetime that this process accepts counts, whatever end the writer chose."""
     wall = Clock()
     _, found = known(entry("token", "t1", until=NOW + 1), wall=wall)
     wall.now += DAY - 1
@@ -363,7 +363,7 @@ def test_an_entry_stands_as_long_as_a_token_can_live_here() -> None:
 
 
 def test_a_clock_that_jumps_back_forgets_nothing() -> None:
-    """The picture is made anew, from all there is."""
+    """The snapshot is rebuilt from all entries."""
     wall = Clock()
     _, found = known(entry("token", "t1"), wall=wall)
     wall.now -= 10 * DAY
@@ -371,8 +371,8 @@ def test_a_clock_that_jumps_back_forgets_nothing() -> None:
     assert found.match(token()).cause
 
 
-def test_what_a_clock_that_was_ahead_took_for_ended_stands_again() -> None:
-    """An entry that comes while the clock is ahead, and ends before that, is there when the clock is put right."""
+def test_entries_dropped_by_a_clock_ahead_come_back() -> None:
+    """An entry that ended only by a clock that was ahead is in force when the clock is corrected."""
     wall = Clock()
     store, found = known(entry("subject", "bob"), wall=wall)
     wall.now += 3600
@@ -390,8 +390,8 @@ def test_what_a_clock_that_was_ahead_took_for_ended_stands_again() -> None:
     assert found.match_token(token(subject="bob")).cause
 
 
-def test_a_ledger_is_never_changed() -> None:
-    """What a builder makes shares what did not change; the old one stays as it was."""
+def test_a_snapshot_is_never_changed() -> None:
+    """A new snapshot shares what did not change; the old one stays the same."""
     old = RevocationSnapshot()
     builder = SnapshotBuilder(old, NOW, DAY, pause=lambda: None)
     for number in range(600):
@@ -425,7 +425,7 @@ ENTRIES = OF.flatmap(
 @examples(150)
 @given(st.lists(st.tuples(ENTRIES, st.booleans(), st.integers(1, 4)), max_size=12))
 def test_polling_in_between_makes_no_difference(steps: list[tuple[RevocationEntry, bool, int]]) -> None:
-    """However entries come and go between polls, what is known is what a new process would find."""
+    """However entries come and go between polls, the snapshot equals that of a new process."""
     store = MemoryStore(page=2)
     found = RevocationPoller(store, retention=DAY, wall=Clock())
     for added, poll, lift in steps:
@@ -452,10 +452,10 @@ def test_polling_in_between_makes_no_difference(steps: list[tuple[RevocationEntr
     ),
     st.sampled_from(["a", "b", "a:b", "a:c", "a::b"]),
 )
-def test_a_denial_takes_what_it_covers_and_nothing_else(
+def test_a_denial_removes_what_it_covers_and_nothing_else(
     held: list[str], taken: list[tuple[str, list[str]]], permission: str
 ) -> None:
-    """Held and not denied, for any permission; without denials nothing changes."""
+    """A permission is held if it is granted and not denied; without denials nothing changes."""
     whole = Permissions.of(held, patterns=True)
     rest = whole.with_denials(Denial(str(number), *each) for number, each in enumerate(taken))
     denied = any(

@@ -1,4 +1,4 @@
-"""Which tokens are remembered, and for how long."""
+"""The cache of verified tokens and its bounds."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ def key(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
-def test_what_is_put_is_had_back() -> None:
-    """One entry under each key, the last one put; an unknown key has none."""
+def test_an_entry_is_found_again() -> None:
+    """Each key has the entry that was put last; an unknown key has none."""
     cache: TokenCache[str] = TokenCache()
     cache.put(key(1), "a")
     cache.put(key(1), "b")
     assert ("b", None, 1) == (cache.get(key(1)), cache.get(key(2)), len(cache))
 
 
-def test_forgetting() -> None:
-    """One entry or all of them are forgotten, from both generations; an unknown key is fine."""
+def test_entries_are_removed() -> None:
+    """One entry or all are removed, from both generations; an unknown key is ignored."""
     cache: TokenCache[int] = TokenCache(4)
     for number in range(3):
         cache.put(key(number), number)
@@ -38,8 +38,8 @@ def test_forgetting() -> None:
 
 
 @pytest.mark.parametrize("entries", [2, 3, 10, 512])
-def test_it_is_bounded(entries: int) -> None:
-    """However many tokens there are, no more than `entries` are kept."""
+def test_the_cache_is_bounded(entries: int) -> None:
+    """However many tokens there are, at most `entries` are kept."""
     cache: TokenCache[int] = TokenCache(entries)
     most = 0
     for number in range(3 * entries + 3):
@@ -49,8 +49,8 @@ def test_it_is_bounded(entries: int) -> None:
     assert cache.get(key(3 * entries + 2)) == 3 * entries + 2
 
 
-def test_what_is_asked_for_stays() -> None:
-    """A token that is in use outlives any number of others that are not."""
+def test_an_entry_in_use_stays() -> None:
+    """An entry that is used outlives any number of unused ones."""
     cache: TokenCache[str] = TokenCache(10)
     cache.put(key(0), "used")
     for number in range(1, 200):
@@ -63,8 +63,8 @@ def test_what_is_asked_for_stays() -> None:
     st.integers(2, 8),
     st.lists(st.tuples(st.sampled_from(["put", "get", "drop", "clear"]), st.integers(0, 12)), max_size=60),
 )
-def test_it_never_makes_anything_up(entries: int, steps: list[tuple[str, int]]) -> None:
-    """Whatever is found is what was last put there and not dropped since."""
+def test_only_entries_that_were_put_are_found(entries: int, steps: list[tuple[str, int]]) -> None:
+    """The entry that is found is the one that was put last and not dropped since."""
     cache: TokenCache[tuple[int, int]] = TokenCache(entries)
     truth: dict[int, tuple[int, int]] = {}
     for time, (step, number) in enumerate(steps):
@@ -81,8 +81,8 @@ def test_it_never_makes_anything_up(entries: int, steps: list[tuple[str, int]]) 
         assert len(cache) <= entries
 
 
-def test_nobody_waits_for_it() -> None:
-    """While somebody else holds the lock, reading goes on and putting is given up."""
+def test_nobody_waits_for_the_lock() -> None:
+    """While another thread holds the lock, reading goes on and putting does nothing."""
     cache: TokenCache[str] = TokenCache(4)
     cache.put(key(0), "a")
     with cache._lock:
@@ -93,7 +93,7 @@ def test_nobody_waits_for_it() -> None:
 
 
 def test_threads_never_see_each_others_entries() -> None:
-    """Threads that put and get at once get their own key's entry or none, and the bound holds."""
+    """Threads that put and get at once get the entry of their own key or none, and the bound holds."""
     cache: TokenCache[int] = TokenCache(16)
     wrong: list[tuple[int, int | None]] = []
 

@@ -1,4 +1,4 @@
-"""Sources, signs of an application, ceilings, and what is no access token."""
+"""Claim sources, application rules, ceilings, and what distinguishes access tokens."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def refusal(source, claims):
     ],
 )
 def test_a_source_reads_its_shape(shape, value, expected) -> None:
-    """Values are parted by the space alone in a text, and taken as they stand in a list."""
+    """A text is split at spaces only; the values of a list are unchanged."""
     assert [("c", "l:", tuple(expected))] == ClaimSource(("c",), "l", shape=shape).read({"c": value})
 
 
@@ -72,34 +72,34 @@ def test_a_source_reads_its_shape(shape, value, expected) -> None:
     ],
 )
 def test_a_claim_of_another_shape_is_refused(shape, value, says) -> None:
-    """A claim that is not as its issuer writes it spoils the token; the explanation names the claim only."""
+    """A claim of another shape refuses the token; the explanation names only the claim."""
     assert ("claim_type", f"c is not {says}") == refusal(ClaimSource(("c",), "l", shape=shape), {"c": value})
 
 
 @pytest.mark.parametrize("holder", [None, "x", [], 5], ids=ascii)
-def test_what_holds_a_claim_must_be_an_object(holder) -> None:
-    """A nested claim whose holder is no object is refused, not read as absent."""
+def test_the_parent_of_a_claim_must_be_an_object(holder) -> None:
+    """A nested claim whose parent is not an object is refused, not read as absent."""
     source = ClaimSource(("a", "*", "roles"), "l", "roles")
     expected = ("claim_type", "a.*.roles cannot be reached: its parent is not an object")
     assert [expected, expected] == [refusal(source, {"a": holder}), refusal(source, {"a": {"k": holder}})]
 
 
 def test_any_key_of_the_payload() -> None:
-    """A path may begin with `*`: every claim that holds an object is looked into, and any other shape is refused."""
+    """A path may begin with `*`: then every claim must be an object, and each is searched."""
     source = ClaimSource(("*", "roles"), "any", "roles")
     assert ("any:a:r", "any:b:s") == profile(source).read_grants({"a": {"roles": ["r"]}, "b": {"roles": ["s"]}}).roles
     assert "claim_type" == refusal(source, {"a": 1})[0]
 
 
 def test_an_absent_claim_confers_nothing() -> None:
-    """A claim that is not there is no fault, at any depth."""
+    """An absent claim is no fault, at any depth."""
     source = ClaimSource(("a", "*", "roles"), "l", "roles")
     tokens: list[dict[str, object]] = [{}, {"a": {}}, {"a": {"k": {}}}]
     assert [[], [], []] == [list(source.read(claims)) for claims in tokens]
 
 
 def test_no_two_claims_are_known_by_one_name() -> None:
-    """A key that holds a colon cannot make one client's role read as another's."""
+    """A key with a colon cannot make one client's role read as another's."""
     source = ClaimSource(("r", "*"), "client", "roles")
     claims = {"r": {"a": ["b:c"], "a:b": ["c"], "a%3Ab": ["c"]}}
     names = ("client:a:b:c", "client:a%3Ab:c", "client:a%253Ab:c")
@@ -121,13 +121,13 @@ def test_no_two_claims_are_known_by_one_name() -> None:
         pytest.param(AppRule("s", same_as="c"), {"s": 1, "c": 1}, False, id="two numbers"),
     ],
 )
-def test_a_sign_of_an_application(rule, claims, expected) -> None:
-    """A sign holds only for texts that are there, or for a claim that is not."""
+def test_an_application_rule(rule, claims, expected) -> None:
+    """A rule matches only strings, or an absent claim."""
     assert expected is rule.matches(claims)
 
 
-def test_a_token_without_signs_is_a_users() -> None:
-    """All rules of one group must hold, and a profile without groups knows no applications."""
+def test_a_token_that_matches_no_group_of_rules_is_a_users() -> None:
+    """All rules of one group must match, and a profile without groups knows no applications."""
     both = ((AppRule("a", absent=True), AppRule("b", absent=True)),)
     assert [False, True, False] == [
         profile().is_app({}),
@@ -137,7 +137,7 @@ def test_a_token_without_signs_is_a_users() -> None:
 
 
 def test_sources_add_up_once_each() -> None:
-    """Values keep their order, their claim and their outside name; none is conferred twice."""
+    """Values keep their order, claim and outside name, and have no duplicates."""
     acme = profile(
         ClaimSource(("scope",), "scope", shape="text"),
         ClaimSource(("x", "permissions"), "permission"),
@@ -160,8 +160,8 @@ def test_sources_add_up_once_each() -> None:
         pytest.param("bestellung:lösen", id="not ASCII"),
     ],
 )
-def test_what_no_route_can_ask_for_is_no_grant(value) -> None:
-    """OpenID's own scopes and what is no scope token grant nothing, and may still stand for a role."""
+def test_values_that_no_route_can_require_are_no_grants(value) -> None:
+    """OpenID's scopes and values that are no scope tokens grant nothing, but may be mapped to a role."""
     acme = profile(ClaimSource(("scope",), "scope", shape="text"))
     found = acme.read_grants({"scope": value})
     assert ((), (f"scope:{value}",)) == (found.grants, found.external_names)
@@ -181,20 +181,20 @@ def test_when_a_source_counts() -> None:
 
 
 def test_a_ceiling_counts_without_its_claim() -> None:
-    """A token that leaves out the ceiling's claim is bound to nothing, not to everything."""
+    """A token without the ceiling's claim holds nothing, not everything."""
     acme = profile(ceiling=(ClaimSource(("scope",), "scope", shape="text"),))
     assert ConferredGrants((), (), OPENID_SCOPES) == acme.read_ceiling({})
 
 
 def test_a_ceiling_for_users_leaves_applications_alone() -> None:
-    """Where no source of the ceiling counts there is none, which is not the same as an empty one."""
+    """If no source of the ceiling applies there is no ceiling, which differs from an empty one."""
     scope = ClaimSource(("scope",), "scope", shape="text", when="users")
     acme = profile(ceiling=(scope,), apps=((AppRule("app", equals="yes"),),))
     assert [None, None] == [acme.read_ceiling({"app": "yes", "scope": "a"}), profile().read_ceiling({"scope": "a"})]
 
 
 def test_names_that_raise_the_ceiling_alone() -> None:
-    """A ceiling knows each outside name with and without `ceiling:`, what is granted only without it."""
+    """A ceiling has each outside name with and without `ceiling:`; grants have it only without."""
     scope = ClaimSource(("scope",), "scope", shape="text")
     acme = profile(scope, ceiling=(scope,))
     claims = {"scope": "a openid"}
@@ -215,8 +215,8 @@ def test_names_that_raise_the_ceiling_alone() -> None:
         pytest.param("client_id", {}, ("client_id", None), id="neither"),
     ],
 )
-def test_whom_a_token_is_for(substitute, claims, expected) -> None:
-    """The substitute stands in only where the token does not say at all whom it is for."""
+def test_the_audience_claim(substitute, claims, expected) -> None:
+    """The substitute is read only if the token has no audience claim."""
     assert expected == profile(substitute=substitute).audience_claim(claims)
 
 
@@ -243,7 +243,7 @@ WANTED = "access tokens here have at+jwt or none"
     ],
 )
 def test_the_type_in_the_header(typ, expected) -> None:
-    """The type is compared without case and prefix, absent is one of its own, and is shown escaped and cut."""
+    """The type is compared without case and prefix, an absent one is distinct, and it is shown escaped."""
     found = profile(types=frozenset({"", "at+jwt"})).fault(typ, {"sub": "s"})
     assert (None if expected is None else ("typ", expected)) == found
 
@@ -274,8 +274,8 @@ GOOD = MappingProxyType({"sub": "s", "iat": 1, "azp": "c", "use": "access"})
         pytest.param({"s_hash": "x"}, "there is s_hash, which access tokens do not have", id="s_hash"),
     ],
 )
-def test_what_is_no_access_token(changes, expected) -> None:
-    """A missing, a wrong and a forbidden claim each tell that a token is of another kind, with the remedy."""
+def test_other_tokens_are_refused(changes, expected) -> None:
+    """A missing, a wrong and a forbidden claim each mark another kind of token; the fault names the remedy."""
     found = ACME.fault("at+jwt", {**GOOD, **changes})
     if expected in (None, "client"):
         assert expected == (found and found[0])
@@ -288,7 +288,7 @@ def test_what_is_no_access_token(changes, expected) -> None:
 )
 @pytest.mark.parametrize("value", ["", 5, True, ["x"], {"x": 1}, "a\nb", "a\x00b", "a\u202eb", "\ud800"], ids=ascii)
 def test_names_are_printable_texts(name, cause, value) -> None:
-    """Subject, client and token id end up in logs and keys, so nothing else is let in."""
+    """Subject, client and token id must be printable, because they reach logs and keys."""
     expected = (cause, f"{name} is not a non-empty string of printable characters")
     assert expected == ACME.fault("at+jwt", {**GOOD, name: value})
 
@@ -302,19 +302,19 @@ def test_names_are_printable_texts(name, cause, value) -> None:
     ],
 )
 def test_names_may_be_absent_but_for_the_subject(changes, expected) -> None:
-    """A client and a token id are checked where they are there; the subject is always asked for."""
+    """A client and a token id are checked if they are present; the subject is required."""
     without = {name: value for name, value in GOOD.items() if name != "sub"}
     found = ACME.fault("at+jwt", {**GOOD, **changes})
     assert [expected, "subject"] == [found and found[0], ACME.fault("at+jwt", without)[0]]
 
 
 def test_a_remedy_names_what_was_expected() -> None:
-    """The value goes wherever the remedy has a place for it; for an unknown cause there is no remedy."""
+    """The expected value replaces each placeholder; an unknown cause has no remedy."""
     assert ['add "{x}", {x}', ""] == [ACME.remedy("audience", "{x}"), ACME.remedy("else", "x")]
 
 
 def cause(read, claims):
-    """Why the claims cannot be read, or None."""
+    """Return why the claims cannot be read, or None."""
     try:
         read(claims)
     except InvalidToken as error:
@@ -332,7 +332,7 @@ def test_no_claims_break_a_profile(shipped, claims, typ) -> None:
 
 @given(PROFILES, CLAIMS)
 def test_a_profile_reads_frozen_claims_alike(shipped, claims) -> None:
-    """Read-only claims confer the same as those they were made from."""
+    """Read-only claims confer the same as the original claims."""
 
     def read(given_claims):
         try:
@@ -344,8 +344,8 @@ def test_a_profile_reads_frozen_claims_alike(shipped, claims) -> None:
 
 
 @given(JSON)
-def test_read_only_says_the_same(value) -> None:
-    """What is made read-only thaws to what it was."""
+def test_read_only_claims_are_equal(value) -> None:
+    """Read-only claims, made mutable again, equal the original."""
 
     def thawed(each):
         if isinstance(each, MappingProxyType):
@@ -355,7 +355,7 @@ def test_read_only_says_the_same(value) -> None:
     assert {"a": value} == thawed(read_only({"a": value}))
 
 
-def test_it_is_read_only_at_every_depth() -> None:
+def test_claims_are_read_only_at_every_depth() -> None:
     """Neither the payload nor anything in it can be changed, and the original is not shared."""
     original: Any = {"a": [{"b": [1]}]}
     found: Any = read_only(original)
@@ -390,7 +390,7 @@ def test_a_token_shows_nothing_of_itself() -> None:
 
 
 def test_tokens_are_compared_by_identity() -> None:
-    """Two tokens are never equal, however alike, and each can be a key."""
+    """Two tokens are never equal, however alike, and each can be a dict key."""
     one, other = token(), token()
     assert [True, False, 2] == [one == one, one == other, len({one, other})]  # noqa: PLR0124
 
@@ -401,7 +401,7 @@ def test_a_token_is_never_request_data() -> None:
     app = fastapi.FastAPI()
 
     def view(token: AccessToken):
-        """Forgets to ask for a permission."""
+        """A view without `Requires`."""
 
     with pytest.raises(ConfigurationError) as caught:
         app.post("/orders")(view)

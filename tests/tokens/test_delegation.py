@@ -1,4 +1,4 @@
-"""What tokens of our own say of their descent."""
+"""The lineage in tokens of our own."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ ISSUER = "https://issuer.test"
 LINEAGE = {"iat": 100, "ids": ["a", "b"], "clients": ["web"]}
 
 
-def test_a_token_that_was_not_narrowed_has_none() -> None:
-    """Only the three claims say where a token comes from."""
+def test_a_token_that_was_not_downscoped_has_no_lineage() -> None:
+    """Only the three lineage claims give a token a lineage."""
     assert None is Lineage.from_claims({"iss": ISSUER, "sub": "alice", "jti": "c"}, ISSUER)
 
 
-def test_what_is_read() -> None:
-    """Ancestors are ours, actors stand with the current one first, and nothing else is assumed."""
+def test_lineage_is_read() -> None:
+    """Ancestors are of our issuer, the current actor comes first, and nothing else is assumed."""
     claims = {"lineage": LINEAGE, "act": {"sub": "shop", "act": {"sub": "gateway"}}}
     expected = Lineage(100, ((ISSUER, "a"), (ISSUER, "b")), ("web",), ("shop", "gateway"), None)
     assert expected == Lineage.from_claims(claims, ISSUER)
@@ -29,7 +29,7 @@ def test_what_is_read() -> None:
 
 
 def test_a_foreign_ancestor_is_the_first() -> None:
-    """The first ancestor was made by whoever knows the subject by another name; the others are ours."""
+    """With `sub_id`, the first ancestor was made by that issuer; the others are ours."""
     sub_id = {"format": "iss_sub", "iss": "https://idp.test", "sub": "42"}
     found = Lineage.from_claims({"lineage": LINEAGE, "sub_id": sub_id}, ISSUER)
     assert found is not None
@@ -77,15 +77,15 @@ def deep(levels: int) -> dict[str, Any]:
         pytest.param({"lineage": LINEAGE, "sub_id": None}, id="null for a subject"),
     ],
 )
-def test_what_we_would_not_write(claims: dict[str, Any]) -> None:
-    """Any other shape is refused: an ancestor that cannot be read is one that cannot be revoked."""
+def test_other_shapes_are_refused(claims: dict[str, Any]) -> None:
+    """Any other shape is refused, because an unreadable ancestor could not be revoked."""
     with pytest.raises(InvalidToken) as caught:
         Lineage.from_claims(claims, ISSUER)
     assert "claim_type" == caught.value.cause
 
 
-def test_as_many_actors_as_there_may_be() -> None:
-    """Four are read, the current one first; null ends them like absence does."""
+def test_at_most_four_actors() -> None:
+    """Four actors are read, the current one first; null ends the chain like absence."""
     assert ["c3", "c2", "c1", "c0"] == list(actors(deep(4)))
     assert ["a"] == list(actors({"sub": "a", "act": None}))
 
@@ -97,8 +97,8 @@ json = st.recursive(
 
 
 @given(json, json, json)
-def test_nothing_else_comes_out(lineage: Any, act: Any, sub_id: Any) -> None:
-    """Whatever stands in the claims, there is a lineage with an ancestor or a refusal."""
+def test_any_claims_give_a_lineage_or_a_refusal(lineage: Any, act: Any, sub_id: Any) -> None:
+    """Whatever the claims are, the result is a lineage with an ancestor, None or InvalidToken."""
     try:
         found = Lineage.from_claims({"lineage": lineage, "act": act, "sub_id": sub_id}, ISSUER)
     except InvalidToken:

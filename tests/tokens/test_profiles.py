@@ -208,8 +208,8 @@ ACCESS = [
 
 
 @pytest.mark.parametrize(("shipped", "typ", "claims", "app"), ACCESS)
-def test_an_access_token_is_taken(shipped, typ, claims, app) -> None:
-    """What the provider documents as an access token is one, of a user or of an application."""
+def test_an_access_token_is_accepted(shipped, typ, claims, app) -> None:
+    """What the provider documents as an access token is accepted, of a user or of an application."""
     assert (None, app) == (shipped.fault(typ, claims), shipped.is_app(claims))
 
 
@@ -217,7 +217,7 @@ def test_an_access_token_is_taken(shipped, typ, claims, app) -> None:
     ("shipped", "typ", "claims"), [param.values[:3] for param in ACCESS], ids=[param.id for param in ACCESS]
 )
 def test_orders_can_be_read(shipped, typ, claims) -> None:
-    """The permission that each of these tokens was issued with is held, under the ceiling too."""
+    """Each of these tokens holds the permission that it was issued with, under the ceiling too."""
     wanted = "orders/read" if shipped is COGNITO else "orders:read"
     assert wanted in held(shipped, claims)
 
@@ -287,7 +287,7 @@ NOT_ACCESS = [
 
 @pytest.mark.parametrize(("shipped", "typ", "claims", "cause"), NOT_ACCESS)
 def test_any_other_token_is_refused(shipped, typ, claims, cause) -> None:
-    """An ID, refresh or logout token of the same issuer is no access token, even for our audience."""
+    """An ID, refresh or logout token of the same issuer is refused, even for our audience."""
     assert cause == shipped.fault(typ, claims)[0]
 
 
@@ -305,7 +305,7 @@ def test_any_other_token_is_refused(shipped, typ, claims, cause) -> None:
     ],
 )
 def test_the_client_and_the_token_id(shipped, claims, expected) -> None:
-    """Each provider names the client and the token in a claim of its own."""
+    """Each provider has its own claims for the client and the token id."""
     client = next(claims[name] for name in shipped.client if name in claims)
     assert expected == (client, claims.get(shipped.token_id))
 
@@ -318,8 +318,8 @@ def test_the_client_and_the_token_id(shipped, claims, expected) -> None:
         pytest.param({**COGNITO_USER, "aud": "https://orders.example"}, ("aud", "https://orders.example"), id="aud"),
     ],
 )
-def test_whom_a_cognito_token_is_for(claims, expected) -> None:
-    """A token bound to a resource is for that resource only; any other is known by its client."""
+def test_the_audience_of_a_cognito_token(claims, expected) -> None:
+    """A token bound to a resource is for that resource only; any other is matched by its client."""
     assert expected == COGNITO.audience_claim(claims)
 
 
@@ -345,7 +345,7 @@ POLICY = Policy.from_mapping(
 
 
 def held(shipped, claims):
-    """The permissions that the token comes to under `POLICY`, ceiling included."""
+    """Return the permissions that the token holds under `POLICY`, with the ceiling."""
     layers = []
     for conferred in filter(None, (shipped.read_grants(claims), shipped.read_ceiling(claims))):
         roles, _ = POLICY.resolve_external_roles(conferred.external_names, "acme", several=False)
@@ -373,7 +373,7 @@ ADMINS = [
 
 @pytest.mark.parametrize(("shipped", "claims", "admin"), ADMINS)
 def test_a_client_of_little_trust_is_no_administrator(shipped, claims, admin) -> None:
-    """What the user may do counts only as far as the client's scope reaches."""
+    """A user's permissions count only as far as the client's scope covers them."""
     found = held(shipped, {**claims, **admin})
     assert [True, False] == [each in found for each in ("orders:read", "orders:delete")]
 
@@ -381,7 +381,7 @@ def test_a_client_of_little_trust_is_no_administrator(shipped, claims, admin) ->
 @pytest.mark.parametrize(("shipped", "claims", "admin"), ADMINS)
 @pytest.mark.parametrize("scope", [None, "openid"])
 def test_asking_for_no_scope_raises_nothing(shipped, claims, admin, scope) -> None:
-    """A client that asks for no scope of ours, or for none at all, holds nothing for its user."""
+    """A client that requests no scope of ours, or no scope at all, holds nothing for its user."""
     name = "scp" if "scp" in claims else "scope"
     said = {} if scope is None else {name: [scope] if isinstance(claims[name], list) else scope}
     found = held(shipped, {**without(claims, name), **admin, **said})
@@ -390,7 +390,7 @@ def test_asking_for_no_scope_raises_nothing(shipped, claims, admin, scope) -> No
 
 @pytest.mark.parametrize(("shipped", "claims", "admin"), ADMINS)
 def test_a_scope_that_raises_the_ceiling_grants_nothing(shipped, claims, admin) -> None:
-    """With `access_as_user` the policy lets the user's roles through, and gives other users nothing."""
+    """With `access_as_user` the policy lets the user's roles count, and gives other users nothing."""
     name = "scp" if "scp" in claims else "scope"
     scope = ["access_as_user"] if isinstance(claims[name], list) else "access_as_user"
     tokens = ({**claims, name: scope, **admin}, {**claims, name: scope})
@@ -404,32 +404,32 @@ def test_a_scope_that_raises_the_ceiling_grants_nothing(shipped, claims, admin) 
         pytest.param({"resource_access": {"orders-api": {"roles": ["admin"]}}}, id="client"),
     ],
 )
-def test_keycloak_caps_by_itself(admin) -> None:
-    """A role that Keycloak left in the token is one that the client's scope has, so it counts."""
+def test_keycloak_has_no_ceiling(admin) -> None:
+    """Keycloak itself leaves out roles that are not in the client's scope, so each role in the token counts."""
     assert "orders:delete" in held(KEYCLOAK, {**KEYCLOAK_USER, **admin})
 
 
 def test_a_role_of_another_keycloak_client_is_another_role() -> None:
-    """Only the role of the client that the policy names confers ours."""
+    """Only the role of the client that the policy names confers our role."""
     other = {"resource_access": {"shop-api": {"roles": ["admin"]}, "orders-api:admin": {"roles": ["x"]}}}
     assert "orders:delete" not in held(KEYCLOAK, {**KEYCLOAK_USER, **other})
 
 
 def test_cognitos_groups_count_beside_its_scope() -> None:
-    """Sign-in without the hosted pages gives no scope of ours, so the groups are not bound by it."""
+    """Sign-in without the hosted pages gives no scope of ours, so the scope does not limit the groups."""
     claims = {**COGNITO_USER, "cognito:groups": ["Admins"], "scope": "aws.cognito.signin.user.admin"}
     assert [True, ()] == ["orders:delete" in held(COGNITO, claims), COGNITO.read_grants(claims).grants]
 
 
-def test_where_cognitos_scopes_bound_the_client() -> None:
-    """One line in the settings makes the scope a ceiling there too."""
+def test_a_setting_makes_cognitos_scope_a_ceiling() -> None:
+    """One line in the settings makes the scope a ceiling."""
     capped = read_custom_profile({"BASE": "cognito", "CEILING": "scope"})
     claims = {**COGNITO_USER, "cognito:groups": ["Admins"]}
     assert [True, False] == ["orders:delete" in held(each, claims) for each in (COGNITO, capped)]
 
 
-def test_where_roles_alone_may_grant() -> None:
-    """Without permissions of its own a scope bounds the user's roles and grants nothing."""
+def test_a_setting_lets_only_roles_grant() -> None:
+    """Without `PERMISSIONS` a scope limits the user's roles and grants nothing."""
     intersecting = read_custom_profile({"BASE": "rfc9068", "PERMISSIONS": []})
     tokens = (RFC_USER, {**RFC_USER, "roles": ["Admin"]})
     assert [False, True] == ["orders:read" in held(intersecting, token) for token in tokens]
@@ -448,7 +448,7 @@ def test_where_roles_alone_may_grant() -> None:
     ],
 )
 def test_entras_roles_are_permissions_of_applications_only(claims, expected) -> None:
-    """Unless every sign says that no user is behind it, what `roles` has are names of roles."""
+    """Unless all rules say that the token is an application's, the values of `roles` are names of roles."""
     if expected is InvalidToken:
         with pytest.raises(InvalidToken):
             ENTRA.read_grants(claims)
@@ -476,15 +476,15 @@ def test_entras_roles_are_permissions_of_applications_only(claims, expected) -> 
         pytest.param(COGNITO, COGNITO_USER, "cognito:groups", "clerks", id="cognito-groups-text"),
     ],
 )
-def test_a_claim_of_another_shape_spoils_the_token(shipped, claims, name, value) -> None:
-    """A grant that is not written as the provider writes it is refused, never guessed."""
+def test_a_claim_of_another_shape_refuses_the_token(shipped, claims, name, value) -> None:
+    """A grant that is not in the provider's shape is refused, never guessed."""
     with pytest.raises(InvalidToken) as caught:
         shipped.read_grants({**claims, name: value})
     assert "claim_type" == caught.value.cause
 
 
 def test_too_many_groups_at_entra_confer_none() -> None:
-    """Past 200 groups Entra sends a pointer in place of the claim, and nobody follows it."""
+    """Past 200 groups Entra sends a link in place of the claim, which is not followed."""
     # .../access-token-claims-reference#groups-overage-claim
     overage = {"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {"endpoint": "https://graph.example"}}}
     assert ENTRA.read_grants(ENTRA_USER) == ENTRA.read_grants({**ENTRA_USER, **overage})
@@ -492,13 +492,13 @@ def test_too_many_groups_at_entra_confer_none() -> None:
 
 @pytest.mark.parametrize("shipped", SHIPPED_PROFILES.values(), ids=SHIPPED_PROFILES)
 def test_every_profile_says_what_to_do(shipped) -> None:
-    """Each has a remedy for the causes that operators meet first."""
+    """Each profile has a remedy for the most common causes."""
     assert {"audience", "not_access_token", "ceiling"} <= shipped.remedies.keys()
 
 
 @pytest.mark.parametrize("shipped", SHIPPED_PROFILES.values(), ids=SHIPPED_PROFILES)
 def test_every_profile_can_be_a_base(shipped) -> None:
-    """A profile that changes nothing of its base but the name is sound."""
+    """A profile that changes only the name of its base is valid."""
     found = read_custom_profile({"BASE": shipped.name.upper(), "NAME": shipped.name})
     order = {source: index for index, source in enumerate(shipped.sources)}
     assert set(order) == set(found.sources)
@@ -520,15 +520,15 @@ def test_a_profile_by_name(name) -> None:
         ),
     ],
 )
-def test_no_profile_of_that_name(name, expected) -> None:
-    """The nearest name is offered, or all of them."""
+def test_an_unknown_profile_name(name, expected) -> None:
+    """The error suggests the nearest name, or lists all names."""
     with pytest.raises(ConfigurationError) as caught:
         shipped_profile(name)
     assert (expected,) == caught.value.faults
 
 
-def test_a_profile_of_ones_own_is_strict_by_default() -> None:
-    """What is not said is as in RFC 9068: typ at+jwt only, the claims it asks for, the scope as a ceiling."""
+def test_a_custom_profile_is_strict_by_default() -> None:
+    """The defaults are those of RFC 9068: typ at+jwt only, its required claims, the scope as a ceiling."""
     found = read_custom_profile({"PERMISSIONS": ["rights"]})
     assert "custom" == found.name
     assert (ClaimSource(("rights",), "rights", shape="either"), *RFC9068.sources[1:]) == found.sources
@@ -561,8 +561,8 @@ OWN = {
 
 
 @pytest.mark.parametrize("case", [str.lower, str.upper])
-def test_every_key_of_a_profile_of_ones_own(case) -> None:
-    """Each key has its field, in either case; shapes and labels are known where the base has the claim."""
+def test_every_key_of_a_custom_profile(case) -> None:
+    """Each key sets its field, in either case; shapes and labels default to those of the base's claim."""
     assert ClaimProfile(
         name="acme",
         sources=(
@@ -610,13 +610,13 @@ def test_every_key_of_a_profile_of_ones_own(case) -> None:
         ),
     ],
 )
-def test_the_ceiling_of_ones_own(data, expected) -> None:
-    """A claim that is known keeps its kind, shape and label, and counts for users unless it is said."""
+def test_the_ceiling_of_a_custom_profile(data, expected) -> None:
+    """A claim of the base keeps its kind, shape and label, and counts for users by default."""
     assert expected == read_custom_profile(data).ceiling
 
 
 def faults(data):
-    """What is wrong with a profile of one's own."""
+    """Return the faults of a custom profile."""
     try:
         read_custom_profile(data)
     except ConfigurationError as error:
@@ -712,7 +712,7 @@ def faults(data):
         ),
     ],
 )
-def test_a_fault_of_ones_own_profile(data, expected) -> None:
+def test_a_fault_of_a_custom_profile(data, expected) -> None:
     """Each fault is one sentence that says where it is and what to write."""
     assert (expected,) == faults(data)
 
@@ -735,13 +735,13 @@ CONFUSED = (
         pytest.param({"REQUIRED": []}, (), id="at+jwt only"),
     ],
 )
-def test_a_profile_that_could_take_an_id_token_is_refused(data, expected) -> None:
-    """Unless the header tells, some claim must tell an access token from an ID token."""
+def test_a_profile_that_could_accept_an_id_token_is_refused(data, expected) -> None:
+    """If the typ does not exclude ID tokens, some required claim must."""
     assert expected == faults(data)
 
 
 def test_every_fault_is_reported_at_once() -> None:
-    """One reading of the settings names all that has to change."""
+    """One error names every fault."""
     found = faults({"BASE": "x", "TYPE": [], "NAME": 5, "ROLES": [5], "APPS": 5})
     assert {"BASE", "TYPE", "NAME", "APPS", "ROLES[0].path"} == {fault.partition(":")[0] for fault in found}
 
@@ -756,6 +756,6 @@ PARTS = st.sampled_from(["path", "shape", "when", "label", "claim", "equals", "a
 
 
 @given(st.dictionaries(KEYS, ANY | st.lists(st.dictionaries(PARTS, ANY, max_size=3), max_size=2), max_size=5) | ANY)
-def test_whatever_stands_in_the_settings(data) -> None:
+def test_any_settings_give_a_profile_or_faults(data) -> None:
     """Any value is either a profile or a `ConfigurationError` with a sentence for each fault."""
     assert all(isinstance(fault, str) and fault for fault in faults(data))

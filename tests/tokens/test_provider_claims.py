@@ -1,4 +1,4 @@
-"""How an issuer of a profile shapes its tokens."""
+"""Claims in the shape of a profile."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KEY = SigningKey.generate("ES256", kid="k1")
 
 @pytest.mark.parametrize("name", list(SHIPPED_PROFILES))
 def test_shapes_are_those_of_the_profile(name: str) -> None:
-    """A shaped token is an access token of the profile, a user's, with these permissions and who asked for it."""
+    """The claims are a user's access token of the profile, with these permissions and this client."""
     profile = SHIPPED_PROFILES[name]
     claims, typ = shape_claims(profile, REGISTERED, ["orders:read", "orders:list"], [])
     assert (None, False) == (profile.fault(typ, claims), profile.is_app(claims))
@@ -45,8 +45,8 @@ def test_shapes_are_those_of_the_profile(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(SHIPPED_PROFILES))
-def test_no_grant_stands_twice(name: str) -> None:
-    """An issuer writes each permission once into a claim, and leaves out what is empty."""
+def test_no_grant_is_written_twice(name: str) -> None:
+    """Each permission is written once into a claim, and empty claims are left out."""
     profile = SHIPPED_PROFILES[name]
     claims, _ = shape_claims(profile, REGISTERED, ["orders:read"], [])
     for source in profile.sources:
@@ -71,15 +71,15 @@ ROLES = [
 @pytest.mark.parametrize(
     ("name", "roles"), ROLES, ids=lambda value: value if isinstance(value, str) else " ".join(value)
 )
-def test_outside_roles_stand_where_the_issuer_puts_them(name: str, roles: list[str]) -> None:
-    """Reading the shaped token back gives the same outside names."""
+def test_outside_roles_are_written_where_the_issuer_has_them(name: str, roles: list[str]) -> None:
+    """Reading the claims again gives the same outside names."""
     claims, typ = shape_claims(SHIPPED_PROFILES[name], REGISTERED, ["orders:read"], roles)
     assert None is SHIPPED_PROFILES[name].fault(typ, claims)
     assert set(roles) == set(SHIPPED_PROFILES[name].read_grants(claims).roles)
 
 
 def test_a_bare_role_goes_to_the_first_source() -> None:
-    """Without a label a role is put where roles first stand."""
+    """A role without a label is written into the first source of roles."""
     claims, _ = shape_claims(SHIPPED_PROFILES["keycloak"], REGISTERED, [], ["clerk", "boss"])
     assert {"roles": ["clerk", "boss"]} == claims["realm_access"]
 
@@ -108,8 +108,8 @@ def profile_of(**changes: Any) -> Any:
         pytest.param({"BASE": "keycloak", "REQUIRED": ["resource_access"], "ROLES": []}, id="an object is required"),
     ],
 )
-def test_profiles_of_the_operators_own(changes: dict[str, Any]) -> None:
-    """A custom profile's tokens are shaped like it too, and confer what was asked for and nothing else."""
+def test_custom_profiles(changes: dict[str, Any]) -> None:
+    """Claims of a custom profile have its shape too, and confer only what was requested."""
     profile = profile_of(**changes)
     claims, typ = shape_claims(profile, REGISTERED, ["orders:read", "orders:list"], [])
     assert None is profile.fault(typ, claims)
@@ -125,21 +125,21 @@ def test_profiles_of_the_operators_own(changes: dict[str, Any]) -> None:
     ],
 )
 def test_a_required_source_may_be_empty(changes: dict[str, Any]) -> None:
-    """A claim that must be there and confers is there without conferring anything that nobody asked for."""
+    """A required claim that holds grants is present, and empty if nothing was requested."""
     profile = profile_of(**changes)
     claims, typ = shape_claims(profile, REGISTERED, [], [])
     assert None is profile.fault(typ, claims)
     assert ((), ()) == (profile.read_grants(claims).grants, profile.read_grants(claims).roles)
 
 
-def test_what_is_asked_for_twice_stands_once() -> None:
+def test_duplicates_are_written_once() -> None:
     """A permission that is also the outside name of a role is written once."""
     claims, _ = shape_claims(SHIPPED_PROFILES["okta"], REGISTERED, ["clerk", "clerk"], ["scope:clerk"])
     assert ["clerk"] == claims["scp"]
 
 
-def test_shaping_takes_nothing_from_its_caller() -> None:
-    """The registered claims that were handed over are as they were."""
+def test_the_registered_claims_are_not_changed() -> None:
+    """The caller's mapping stays unchanged."""
     registered = dict(REGISTERED)
     shape_claims(COGNITO, registered, ["a"], ["b"])
     assert registered == REGISTERED
@@ -150,14 +150,14 @@ def test_shaping_takes_nothing_from_its_caller() -> None:
     st.sampled_from(sorted(SHIPPED_PROFILES)),
     st.lists(st.sampled_from(["a", "a:b", "a:*", "orders:read"]), max_size=3, unique=True),
 )
-def test_what_is_shaped_is_what_is_granted(name: str, permissions: list[str]) -> None:
-    """Whatever permissions are asked for, reading the token gives them in their order."""
+def test_the_claims_grant_what_was_requested(name: str, permissions: list[str]) -> None:
+    """Whatever permissions are requested, reading the token gives them in their order."""
     claims, _ = shape_claims(SHIPPED_PROFILES[name], REGISTERED, permissions, [])
     assert permissions == list(dict.fromkeys(text for text, _ in SHIPPED_PROFILES[name].read_grants(claims).grants))
 
 
 def test_sources_for_applications_stay_empty() -> None:
-    """A user's token has nothing where only tokens of applications have it, and what it cannot carry is refused."""
+    """A user's token has no claims of applications, and a permission that it cannot hold is an error."""
     profile = profile_of(PERMISSIONS=[{"path": "p", "when": "apps", "label": "p"}], ROLES=[], CEILING=[])
     assert "p" not in shape_claims(profile, REGISTERED, [], [])[0]
     for permissions, roles in ((["a"], []), ([], ["role"])):

@@ -1,4 +1,4 @@
-"""What the verifier takes and refuses, and that it never takes what PyJWT refuses."""
+"""What the verifier accepts and refuses, and that it never accepts what PyJWT refuses."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def cause(found: Verifier, token: str) -> str:
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_algorithm_is_verified(algorithm: str) -> None:
-    """A token of each supported algorithm is taken, and the same token with another signature is not."""
+    """A token of each supported algorithm is accepted, and the same token with another signature is refused."""
     key = SigningKey.generate(algorithm)
     found = verifier(trusted(key))
     token = sign(claims(), key)
@@ -91,7 +91,7 @@ def test_every_algorithm_is_verified(algorithm: str) -> None:
     assert "signature" == cause(found, forged)
 
 
-def test_what_a_token_comes_to() -> None:
+def test_the_fields_of_a_verified_token() -> None:
     """Issuer, subject, client, times, id, grants and every claim are those of the token, read-only."""
     token = verifier().verify(sign(claims(org={"id": [1, {"a": 2}]}), KEY))
     assert (ISSUER, "main", "alice", "web", NOW, NOW + 300, "1") == (
@@ -116,8 +116,8 @@ def test_nothing_of_the_token_is_shown() -> None:
 
 
 @pytest.mark.parametrize("value", [None, b"x", 7, [], "é.a.b", "\ud800", "a" * 20_000, "." * 1_000_000])
-def test_what_is_no_token_is_refused_as_such(value: Any) -> None:
-    """An object that is no ASCII str of at most 16 KiB is an `InvalidToken` and nothing else."""
+def test_other_objects_are_refused(value: Any) -> None:
+    """An object that is not an ASCII str of at most 16 KiB raises `InvalidToken` and nothing else."""
     with pytest.raises(InvalidToken):
         verifier().verify(value)
 
@@ -151,7 +151,7 @@ def test_what_is_no_token_is_refused_as_such(value: Any) -> None:
         pytest.param("grant_too_long", {"scope": "a" * 257}, id="a grant of 257 characters"),
     ],
 )
-def test_claims_that_are_not_good_here(expected: str, changes: dict[str, Any]) -> None:
+def test_bad_claims_are_refused(expected: str, changes: dict[str, Any]) -> None:
     """Each fault of a claim has its own cause for the log."""
     assert expected == cause(verifier(), sign(claims(**changes), KEY))
 
@@ -167,14 +167,14 @@ def test_claims_that_are_not_good_here(expected: str, changes: dict[str, Any]) -
         pytest.param({"scope": None}, id="no scope"),
     ],
 )
-def test_claims_at_the_edge_that_are_good(changes: dict[str, Any]) -> None:
-    """What is just within a bound is taken."""
+def test_claims_within_the_limits_are_accepted(changes: dict[str, Any]) -> None:
+    """A value just within a limit is accepted."""
     assert "alice" == verifier().verify(sign(claims(**changes), KEY)).subject
 
 
 @pytest.mark.parametrize(("leeway", "age", "good"), [(0, 0, False), (5, 4, True), (5, 5, False)])
 def test_leeway_widens_expiry_and_no_more(leeway: float, age: float, good: bool) -> None:
-    """A token is alive until its expiry and the leeway are over, exclusively."""
+    """A token is valid until its expiry plus the leeway, exclusively."""
     clock = Clock()
     found = verifier(trusted(leeway=leeway), clock=clock)
     token = sign(claims(), KEY)
@@ -191,17 +191,17 @@ def cause_or_none(found: Verifier, token: str) -> str | None:
 
 
 def test_leeway_does_not_mend_dates_that_contradict_each_other() -> None:
-    """A token issued after its own expiry is refused, also where leeway covers both dates."""
+    """A token issued after its own expiry is refused, even if the leeway covers both dates."""
     assert "lifetime" == cause(verifier(trusted(leeway=60)), sign(claims(iat=NOW + 5, exp=NOW - 5), KEY))
 
 
-def test_a_token_that_does_not_say_who_asked_for_it() -> None:
+def test_a_token_without_a_client() -> None:
     """A profile may have tokens without a client."""
     body = claims(client_id=None, typ="Bearer", azp=None)
     assert None is verifier(trusted(profile=KEYCLOAK)).verify(sign(body, KEY, typ="JWT")).client
 
 
-def test_a_cached_token_dies_in_time() -> None:
+def test_a_cached_token_expires() -> None:
     """The same token is served from the cache until it expires, and never after."""
     clock = Clock()
     found = verifier(clock=clock)
@@ -213,8 +213,8 @@ def test_a_cached_token_dies_in_time() -> None:
     assert "expired" == cause(found, token)
 
 
-def test_a_verdict_never_flips() -> None:
-    """The same token gets the same verdict a thousand times."""
+def test_the_result_is_stable() -> None:
+    """The same token gets the same result a thousand times."""
     found = verifier()
     good, bad = sign(claims(), KEY), sign(claims(aud="x"), KEY)
     assert {"alice"} == {found.verify(good).subject for _ in range(1000)}
@@ -222,7 +222,7 @@ def test_a_verdict_never_flips() -> None:
 
 
 class Keys:
-    """A source whose set can be changed, and which can be out of order."""
+    """A source whose keys can be changed, and which can fail."""
 
     def __init__(self, *keys: SigningKey) -> None:
         self.generation = 1
@@ -249,8 +249,8 @@ class Keys:
     def status(self) -> Any: ...
 
 
-def test_a_removed_key_takes_its_cached_tokens_with_it() -> None:
-    """A token is verified anew when its issuer's keys changed, and refused when its key is gone."""
+def test_a_removed_key_invalidates_its_cached_tokens() -> None:
+    """A token is verified again when its issuer's keys change, and refused when its key is gone."""
     keys = Keys(KEY)
     found = verifier(trusted(keys=keys))
     token = sign(claims(), KEY)
@@ -260,7 +260,7 @@ def test_a_removed_key_takes_its_cached_tokens_with_it() -> None:
 
 
 def test_an_unconfigured_issuer_costs_no_look_up() -> None:
-    """Neither another issuer nor an algorithm outside ALGORITHMS ever asks for keys."""
+    """Neither another issuer nor an algorithm outside ALGORITHMS causes a key look-up."""
     keys = Keys(KEY)
     found = verifier(trusted(keys=keys))
     assert "issuer" == cause(found, sign(claims(iss="https://other.test"), KEY))
@@ -269,7 +269,7 @@ def test_an_unconfigured_issuer_costs_no_look_up() -> None:
 
 
 def test_a_cached_token_is_not_served_on_keys_that_are_too_old() -> None:
-    """When the keys may not be used any more, a token they verified is judged again."""
+    """When the keys may not be used any more, a cached token is verified again."""
     keys, clock = Keys(KEY), Clock()
     found = verifier(trusted(keys=keys), clock=clock)
     keys.left = 10
@@ -279,7 +279,7 @@ def test_a_cached_token_is_not_served_on_keys_that_are_too_old() -> None:
 
 @pytest.mark.parametrize("step", [-3600, 3600])
 def test_no_step_of_the_clock_lengthens_the_life_of_keys(step: float) -> None:
-    """How old keys are is asked of a clock that nobody can set: no token is served longer where the other is."""
+    """The age of keys is measured by the monotonic clock, so setting the other clock does not extend it."""
     keys, clock, steady = Keys(KEY), Clock(), Clock()
     found = Verifier([trusted(keys=keys)], EMPTY_POLICY, clock=clock, monotonic=steady)
     keys.left = 10
@@ -307,8 +307,8 @@ def test_no_frame_of_ours_holds_the_token() -> None:
     assert {"verify", "_verify"} <= {frame.name for frame in frames}
 
 
-def test_a_refused_token_leaves_nothing_to_the_collector() -> None:
-    """A flood of bad tokens makes no reference cycles: what was refused is gone at once."""
+def test_a_refused_token_leaves_no_reference_cycle() -> None:
+    """A flood of bad tokens makes no reference cycles: memory is freed at once."""
     found, token = verifier(), sign(claims(aud="x"), KEY)
     gone: list[weakref.ref[InvalidToken]] = []
     gc.disable()
@@ -323,8 +323,8 @@ def test_a_refused_token_leaves_nothing_to_the_collector() -> None:
 
 
 @pytest.mark.parametrize("error", [KeysUnavailable("down"), KeysPending("fetch")])
-def test_keys_that_cannot_be_had_are_no_verdict(error: Exception) -> None:
-    """Where no key can be had the caller is told so, and nothing is cached."""
+def test_missing_keys_are_unavailable(error: Exception) -> None:
+    """If no key can be had, KeysUnavailable is raised, and nothing is cached."""
     keys = Keys(KEY)
     found = verifier(trusted(keys=keys))
     keys.error = error
@@ -335,7 +335,7 @@ def test_keys_that_cannot_be_had_are_no_verdict(error: Exception) -> None:
 
 
 def test_keys_belong_to_their_issuer() -> None:
-    """A key of issuer B under the same kid signs nothing for issuer A (RFC 8725, section 3.8)."""
+    """A key of issuer B with the same kid signs nothing for issuer A (RFC 8725, section 3.8)."""
     other = SigningKey.generate("ES256", kid="k1")
     found = verifier(trusted(), trusted(other, name="other", issuer="https://other.test"))
     assert "signature" == cause(found, sign(claims(), other))
@@ -343,7 +343,7 @@ def test_keys_belong_to_their_issuer() -> None:
 
 
 def test_a_token_that_expires_while_keys_are_fetched_is_expired() -> None:
-    """The clock is asked after the keys were waited for, not before."""
+    """The clock is read after the wait for keys, not before."""
     clock = Clock()
 
     class Slow(Keys):
@@ -355,7 +355,7 @@ def test_a_token_that_expires_while_keys_are_fetched_is_expired() -> None:
 
 
 def test_a_forged_token_that_expired_is_forged() -> None:
-    """The signature is judged before any claim (RFC 7519, section 7.2)."""
+    """The signature is checked before any claim (RFC 7519, section 7.2)."""
     forged = sign(claims(exp=NOW - 5), SigningKey.generate("ES256", kid="k1"))
     assert "signature" == cause(verifier(), forged)
 
@@ -389,7 +389,7 @@ POLICY = Policy.from_mapping(
 
 
 def test_outside_roles_confer_what_the_policy_lists() -> None:
-    """An outside role confers a role of ours only where it is listed; others are ignored and counted."""
+    """An outside role confers a role of ours only if the policy lists it; others are ignored and counted."""
     token = sign(claims(scope="openid", roles=["Orders.Clerk", "clerk", "all"]), KEY)
     verified = verifier(trusted(profile=RFC9068, own=False), policy=POLICY).verify(token)
     assert ("clerk",) == verified.roles
@@ -400,7 +400,7 @@ def test_outside_roles_confer_what_the_policy_lists() -> None:
 
 
 def test_the_ceiling_bounds_what_an_issuer_confers() -> None:
-    """With CEILING a permission is held only where both the token and the ceiling cover it."""
+    """With CEILING a permission is held only if both the token and the ceiling cover it."""
     from jwt_lp import Grant, Permissions
 
     ceiling = Permissions.of([Grant("orders:*", "CEILING", pattern=True)])
@@ -418,7 +418,7 @@ def test_a_providers_ceiling_bounds_the_users_roles() -> None:
 
 
 def test_a_token_of_our_own_for_another_service() -> None:
-    """The remedy is the caller's, who passed it on as it was; with another issuer it is to ask that one."""
+    """For our own issuer the remedy is an exchange by the caller; for another, to request another token."""
     made = sign(claims(aud="x"), KEY)
     narrow = f'have the caller exchange it for one for "{AUDIENCE}" (OnBehalfOf), or correct AUDIENCE if this service is meant'
     resource = f'have the client ask for the resource "{AUDIENCE}" (RFC 8707), or AUDIENCE name what is sent'
@@ -429,14 +429,14 @@ def test_a_token_of_our_own_for_another_service() -> None:
 
 
 def test_cognito_names_the_audience_in_another_claim() -> None:
-    """A Cognito access token has no `aud`; the client's id is held against AUDIENCE in its place."""
+    """A Cognito access token has no `aud`; the client's id is compared with AUDIENCE instead."""
     body = claims(aud=None, client_id=AUDIENCE, token_use="access", scope="orders/read")
     found = verifier(trusted(profile=COGNITO))
     assert AUDIENCE == found.verify(sign(body, KEY, typ=None)).client
     assert "audience" == cause(found, sign({**body, "client_id": "other"}, KEY, typ=None))
 
 
-def test_a_development_key_stands_beside_the_issuers() -> None:
+def test_a_development_key_is_used_besides_the_issuers() -> None:
     """A token of the development key is verified under the issuer it names, and marked."""
     key = SigningKey.generate("ES256", kid="development-1")
     rsa = SigningKey.generate("RS256", kid="k1")
@@ -450,7 +450,7 @@ def test_a_development_key_stands_beside_the_issuers() -> None:
 
 
 def test_a_token_without_kid_is_never_a_development_token() -> None:
-    """An issuer's own token without `kid` is verified with its keys although a development key would fit."""
+    """An issuer's own token without `kid` is verified with its keys, even if a development key fits."""
     own, key = SigningKey.generate("ES256"), SigningKey.generate("ES256", kid="development-1")
     development = StaticKeys.from_jwks({"keys": [key.public_jwk()]})
     token = jwt.encode(claims(), own._key, algorithm="ES256", headers={"typ": "at+jwt"})
@@ -458,7 +458,7 @@ def test_a_token_without_kid_is_never_a_development_token() -> None:
 
 
 def test_signature_alone() -> None:
-    """`verify_signature` gives header and payload of a good signature, and refuses another."""
+    """`verify_signature` returns header and payload for a good signature, and refuses another."""
     token = sign(claims(), KEY)
     keys = StaticKeys.from_jwks({"keys": [KEY.public_jwk()]})
     header, payload = verify_signature(token, keys)
@@ -506,7 +506,7 @@ def test_a_token_that_is_bound_to_a_key_is_no_bearer_token(cnf: Any) -> None:
     ids=str,
 )
 def test_confirmation_methods_are_accepted_by_name(cnf: Any, accepted: list[str], good: bool) -> None:
-    """A bound token is taken only where each of its methods is named for its issuer."""
+    """A bound token is accepted only if each of its methods is configured for its issuer."""
     found = verifier(trusted(sender_constrained=frozenset(accepted)))
     token = sign(claims() | {"cnf": cnf}, KEY)
     assert (None if good else "sender_constrained") == cause_or_none(found, token)
@@ -522,7 +522,7 @@ def test_confirmation_methods_are_accepted_by_name(cnf: Any, accepted: list[str]
     ids=["two", "none", "odd"],
 )
 def test_the_refusal_of_a_bound_token_says_why(cnf: Any, named: str) -> None:
-    """The log names the methods, and no key, and the remedy."""
+    """The log names the methods and the remedy, but no key."""
     with pytest.raises(InvalidToken) as caught:
         verifier().verify(sign(claims(cnf=cnf), KEY))
     assert (
@@ -558,8 +558,8 @@ MANGLING = st.one_of(
 
 @examples(600)
 @given(st.dictionaries(NAMES, VALUES, max_size=3), st.dictionaries(HEADERS, VALUES, max_size=2), MANGLING)
-def test_never_takes_what_pyjwt_refuses(changes: dict[str, Any], header: dict[str, Any], mangle: Any) -> None:
-    """Whatever the claims, the header and a changed character: what is taken here, `jwt.decode` takes too."""
+def test_never_accepts_what_pyjwt_refuses(changes: dict[str, Any], header: dict[str, Any], mangle: Any) -> None:
+    """For any claims, header and changed character, `jwt.decode` accepts what is accepted here."""
     head = json.dumps({"alg": "ES256", "kid": "k1", "typ": "at+jwt", **header}).encode()
     body = json.dumps({**claims(), **changes}).encode()
     text = ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (head, body))
