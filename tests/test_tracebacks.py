@@ -130,13 +130,13 @@ def exchange(clients: Any) -> TokenExchange:
     return TokenExchange(issuer(), clients)
 
 
-def asked(subject: str = GOOD) -> dict[str, list[str]]:
+def form_values(subject: str = GOOD) -> dict[str, list[str]]:
     more = {"grant_type": TOKEN_EXCHANGE, "subject_token": subject, "subject_token_type": ACCESS_TOKEN}
     return form(scope="orders:read", client_id="shop", client_secret=PASSWORD, **more)
 
 
-def body(said: dict[str, list[str]]) -> bytes:
-    return "&".join(f"{name}={value}" for name, (value,) in said.items()).encode()
+def body(values: dict[str, list[str]]) -> bytes:
+    return "&".join(f"{name}={value}" for name, (value,) in values.items()).encode()
 
 
 SECRETS = ClientSecrets({"web": PASSWORD})
@@ -153,9 +153,9 @@ class Response:
 
     is_redirect, history, url = False, (), "https://tokens.test"
 
-    def __init__(self, status_code: int = 200, **said: object) -> None:
+    def __init__(self, status_code: int = 200, **members: object) -> None:
         self.status_code = status_code
-        self.content = json.dumps(said).encode()
+        self.content = json.dumps(members).encode()
 
 
 def refused_here(value: str) -> None:
@@ -163,10 +163,10 @@ def refused_here(value: str) -> None:
 
 
 def once_fails() -> str:
-    said = sign({"iss": "shop", "sub": "shop", "aud": "here", "exp": NOW + 60, "jti": "j1"}, KEY, typ="JWT")
-    CANARIES.append(said[-40:])
+    assertion = sign({"iss": "shop", "sub": "shop", "aud": "here", "exp": NOW + 60, "jti": "j1"}, KEY, typ="JWT")
+    CANARIES.append(assertion[-40:])
     method = PrivateKeyJwt({"shop": {"keys": [KEY.public_jwk()]}}, "here", once=Broken().once, clock=lambda: NOW)
-    return method.authenticate(form(client_assertion_type=ASSERTION_TYPE, client_assertion=said), [])
+    return method.authenticate(form(client_assertion_type=ASSERTION_TYPE, client_assertion=assertion), [])
 
 
 VERBS: dict[str, tuple[type[BaseException], Callable[[], object]]] = {
@@ -218,17 +218,17 @@ VERBS: dict[str, tuple[type[BaseException], Callable[[], object]]] = {
     "secret: another": (ClientRefused, lambda: SECRETS.authenticate({}, basic("web", PASSWORD + "x"))),
     "secret: nobody": (ClientRefused, lambda: SECRETS.authenticate({}, basic())),
     "secret: twice": (ClientRefused, lambda: SECRETS.authenticate({}, basic() * 2)),
-    "secret: in the form": (ClientRefused, lambda: SECRETS.authenticate(asked(), [])),
-    "secret: two ways": (ClientRefused, lambda: SECRETS.authenticate(asked(), basic())),
+    "secret: in the form": (ClientRefused, lambda: SECRETS.authenticate(form_values(), [])),
+    "secret: two ways": (ClientRefused, lambda: SECRETS.authenticate(form_values(), basic())),
     "secret: no form": (AttributeError, lambda: SECRETS.authenticate(PASSWORD, basic())),  # type: ignore[arg-type]
     "assertion: for secrets": (ClientRefused, lambda: SECRETS.authenticate(SIGNED, [])),
     "assertion: forged": (ClientRefused, lambda: ASSERTIONS.authenticate(SIGNED, [])),
-    "assertion: a secret": (ClientRefused, lambda: ASSERTIONS.authenticate(asked(), [])),
+    "assertion: a secret": (ClientRefused, lambda: ASSERTIONS.authenticate(form_values(), [])),
     "assertion: broken": (Unforeseen, once_fails),
     "methods": (ClientRefused, lambda: BOTH.authenticate({}, basic())),
     "methods: no such": (ClientRefused, lambda: ClientMethods(ASSERTIONS).authenticate({}, basic())),
-    "exchange: broken": (Unforeseen, lambda: exchange(Broken()).post(FORM, body(asked()), basic())),
-    "exchange: broken form": (Unforeseen, lambda: exchange(Broken()).answer(asked(), basic())),
+    "exchange: broken": (Unforeseen, lambda: exchange(Broken()).post(FORM, body(form_values()), basic())),
+    "exchange: broken form": (Unforeseen, lambda: exchange(Broken()).answer(form_values(), basic())),
     "narrower: arguments": (ConfigurationError, lambda: ExchangeClient("http://x.test", "shop", secret=PASSWORD)),
     "narrower: here": (PolicyError, lambda: refused_here(GOOD)),
     "narrower: here, forged": (InvalidToken, lambda: refused_here(FORGED)),
@@ -241,8 +241,8 @@ VERBS: dict[str, tuple[type[BaseException], Callable[[], object]]] = {
 }
 
 
-def _answer(**said: object) -> Any:
-    return Response(**said)  # type: ignore[arg-type]
+def _answer(**members: object) -> Any:
+    return Response(**members)  # type: ignore[arg-type]
 
 
 def _without_keys() -> Issuer:
@@ -256,9 +256,9 @@ def _small() -> Issuer:
 
     class Shown(SigningKey):
         def sign_compact(self, payload: bytes, *, typ: str | None) -> str:
-            made = super().sign_compact(payload, typ=typ)
-            CANARIES.append(made[-40:])
-            return made
+            token = super().sign_compact(payload, typ=typ)
+            CANARIES.append(token[-40:])
+            return token
 
     key = Shown("k1", "ES256", KEY._key)
     return Issuer(ISSUER, key, client="web", claims={"api": ClaimPolicy(max_size=64)})
@@ -266,22 +266,22 @@ def _small() -> Issuer:
 
 def chained(error: BaseException) -> Iterator[BaseException]:
     """Return the error and all its causes and contexts, suppressed or not."""
-    left: list[BaseException | None] = [error]
+    pending: list[BaseException | None] = [error]
     seen: list[BaseException] = []
-    while left:
-        each = left.pop()
-        if each is not None and each not in seen:
-            seen.append(each)
-            left += [each.__cause__, each.__context__]
-            yield each
+    while pending:
+        current = pending.pop()
+        if current is not None and current not in seen:
+            seen.append(current)
+            pending += [current.__cause__, current.__context__]
+            yield current
 
 
 def shown(error: BaseException) -> list[str]:
     """Return every message, and every local of every frame but those of tests."""
     texts = []
-    for each in chained(error):
-        texts += [str(each), repr(each)]
-        for frame, _ in traceback.walk_tb(each.__traceback__):
+    for current in chained(error):
+        texts += [str(current), repr(current)]
+        for frame, _ in traceback.walk_tb(current.__traceback__):
             if Path(frame.f_code.co_filename).parent != Path(__file__).parent:
                 texts += [f"{frame.f_code.co_qualname}: {name} = {value!r}" for name, value in frame.f_locals.items()]
     return texts
@@ -398,27 +398,38 @@ def test_the_keys_folder_shows_no_key(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("member", ["error", "error_description"])
 def test_what_an_endpoint_echoes_is_not_repeated(echo: str, member: str) -> None:
     """If a token endpoint repeats what it was sent, or a part of it, the error does not contain it."""
-    said = {"error": "invalid_request", "error_description": "bad", member: f"bad value '{echo}'"}
+    members = {"error": "invalid_request", "error_description": "bad", member: f"bad value '{echo}'"}
     with pytest.raises(PolicyError, match="answered 400 with what it was sent") as caught:
-        THERE.read_response(WISH, Response(400, **said))  # type: ignore[arg-type]
+        THERE.read_response(WISH, Response(400, **members))  # type: ignore[arg-type]
     assert [] == [text for text in shown(caught.value) if echo[-12:] in text]
 
 
 def test_other_answers_of_an_endpoint_are_reported() -> None:
     """The endpoint's own words, such as permissions and addresses, are in the error."""
-    said = {
+    members = {
         "error": "invalid_scope",
         "error_description": "orders:read:everything-there-is, see https://tokens.test/help",
     }
     for where in (THERE, ExchangeClient("https://tokens.test", "shop", key=KEY)):
         with pytest.raises(PolicyError, match="orders:read:everything-there-is, see https:"):
-            where.read_response(WISH, Response(400, **said))  # type: ignore[arg-type]
+            where.read_response(WISH, Response(400, **members))  # type: ignore[arg-type]
 
 
 def test_no_repr_shows_a_secret() -> None:
     """The repr of a public object that holds a token or a secret does not show it."""
-    made = Settings.from_mapping(settings(PUSH=f"redis://:{PASSWORD}@h", SUBJECTS={"KEY": PASSWORD}))
-    objects = [made, made.issuers, SECRETS, ASSERTIONS, BOTH, HERE, THERE, WISH, KEY, SigningKey.from_jwk(SHARED)]
+    read_settings = Settings.from_mapping(settings(PUSH=f"redis://:{PASSWORD}@h", SUBJECTS={"KEY": PASSWORD}))
+    objects = [
+        read_settings,
+        read_settings.issuers,
+        SECRETS,
+        ASSERTIONS,
+        BOTH,
+        HERE,
+        THERE,
+        WISH,
+        KEY,
+        SigningKey.from_jwk(SHARED),
+    ]
     objects += [
         Answer(200, {}, GOOD.encode()),
         issuer(),
@@ -426,23 +437,23 @@ def test_no_repr_shows_a_secret() -> None:
         Authority(algorithm="HS256"),
         trusted(),
     ]
-    objects += [StaticKeys.from_jwks(SHARED), exchange(SECRETS), exchange(SECRETS).answer(asked(), [])]
-    assert [] == [repr(each) for each in objects if any(canary in repr(each) for canary in CANARIES)]
+    objects += [StaticKeys.from_jwks(SHARED), exchange(SECRETS), exchange(SECRETS).answer(form_values(), [])]
+    assert [] == [repr(item) for item in objects if any(canary in repr(item) for canary in CANARIES)]
 
 
-# --- the means
+# --- clear_locals and clears_locals
 
 
 def test_the_lines_of_a_traceback_stay() -> None:
     """A traceback still shows where the error arose, and who called."""
     with pytest.raises(Unforeseen, match="no such thing") as caught:
-        exchange(Broken()).post(FORM, body(asked()), basic())
+        exchange(Broken()).post(FORM, body(form_values()), basic())
     names = {frame.f_code.co_name for frame, _ in traceback.walk_tb(caught.value.__traceback__)}
     assert {"post", "answer", "_client", "fails"} <= names
 
 
 @clears_locals
-def told(secret: str, cause: BaseException | None = None) -> None:
+def raise_from(secret: str, cause: BaseException | None = None) -> None:
     """Raise from a caught error, which holds the secret."""
     try:
         int(secret)
@@ -493,12 +504,12 @@ def test_what_a_caller_is_handling_keeps_its_locals() -> None:
 def test_suppressed_contexts_go_and_causes_stay() -> None:
     """`from None` leaves no context; a cause stays, without its locals."""
     with pytest.raises(StoreError) as caught:
-        told("hunter2")
+        raise_from("hunter2")
     assert (None, None) == (caught.value.__context__, caught.value.__cause__)
     with pytest.raises(ValueError, match="invalid literal") as first:
         int("x")
     with pytest.raises(StoreError) as caught:
-        told("hunter2", first.value)
+        raise_from("hunter2", first.value)
     assert (None, first.value) == (caught.value.__context__, caught.value.__cause__)
 
 

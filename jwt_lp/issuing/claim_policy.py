@@ -16,9 +16,9 @@ from jwt_lp.errors import GrammarError, InvalidToken, PolicyError
 from jwt_lp.issuing.downscoping import DownscopedGrants, join_names
 from jwt_lp.jose.jws import MAX_TOKEN, read_json
 from jwt_lp.permissions.grants import Grant, check_grant, is_pattern
+from jwt_lp.tokens.claim_checks import MAX_GRANTS, MAX_PATTERNS
 from jwt_lp.tokens.claims import COMPACT_CLAIM, ROLE_SCOPE_CLAIM
 from jwt_lp.tokens.delegation import LINEAGE_CLAIMS
-from jwt_lp.tokens.verification import MAX_GRANTS, MAX_PATTERNS
 
 if TYPE_CHECKING:
     from jwt_lp.permissions.grants import Denial

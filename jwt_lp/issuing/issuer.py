@@ -7,26 +7,24 @@ adds permissions.
 from __future__ import annotations
 
 import base64
-import json
 import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from jwt_lp._support.json_types import is_json_array
-from jwt_lp.errors import ConfigurationError, PolicyError, clears_locals
+from jwt_lp.errors import PolicyError, clears_locals
 from jwt_lp.issuing.claim_policy import (
     ISSUER_CLAIMS,
     ClaimPolicy,
     check_roles,
-    copy_faults,
     encode_claims,
     subtract_denials,
 )
 from jwt_lp.issuing.downscoping import downscope, find_actor, join_names, lineage_claims, select_audience
+from jwt_lp.issuing.issuer_checks import check_copies, check_names, check_types, is_foreign, is_text
 from jwt_lp.jose.signing import FixedSigningKey, OwnKeySource, SigningKey, SigningKeys
 from jwt_lp.permissions.grants import Permissions
 from jwt_lp.policy.file import EMPTY_POLICY, Policy
@@ -85,15 +83,15 @@ class Issuer:
         clock: Callable[[], float] = time.time,
         randomness: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        _check(issuer, trusts, client)
-        _check_types(keys, policy)
+        check_names(issuer, trusts, client)
+        check_types(keys, policy)
         self.issuer: str = issuer
         self.policy: Policy = policy
         self._keys = FixedSigningKey(keys) if isinstance(keys, SigningKey) else keys
         self._audience = audience
         self._client = client
         self._claim_policies = dict(claims or {item.name: ClaimPolicy.of(item) for item in policy.audiences.values()})
-        _check_copies(trusts, self._claim_policies.values())
+        check_copies(trusts, self._claim_policies.values())
         self._lifetime = lifetime
         self._compact = compact and bool(policy.catalogue)
         self._trusts = {trusted.issuer: trusted for trusted in trusts}
@@ -385,7 +383,7 @@ class Issuer:
     def _check_names(self, **names: object) -> None:
         """Refuse a name that could be taken for the name of another issuer's subject or client."""
         for kind, name in names.items():
-            if _is_foreign(name, self._trusts.values()):
+            if is_foreign(name, self._trusts.values()):
                 raise PolicyError(
                     f"the {kind} begins with the name of another issuer, as only that issuer's {kind}s may: "
                     + ("narrow a token of that issuer" if kind == "subject" else "give it another name"),
@@ -411,49 +409,12 @@ class Issuer:
         reason = "target" if kind == "audience" else "policy"
         if value is None:
             raise PolicyError(f"the token has no {kind}: pass {kind}=, or configure it on the issuer", reason=reason)
-        if not _is_text(value):
+        if not is_text(value):
             raise PolicyError(f"the {kind} is not a non-empty string of printable characters", reason=reason)
         return value
 
     def __repr__(self) -> str:
         return f"<Issuer {self.issuer}>"
-
-
-def _check(issuer: object, trusts: Sequence[TrustedIssuer], client: object) -> None:
-    if not _is_text(issuer):
-        raise ConfigurationError("an issuer needs an identifier: the iss of its tokens, usually its https address")
-    if any(trusted.issuer == issuer for trusted in trusts):
-        raise ConfigurationError(f"the issuer {issuer!a} is this one: remove it from trusts")
-    if any(trusted.own for trusted in trusts):
-        # Its names and claims would be taken for our own.
-        raise ConfigurationError("an issuer among trusts is marked own: only this issuer can be")
-    names = [trusted.name.lower() for trusted in trusts]
-    if len({*names}) < len(names) or len({trusted.issuer for trusted in trusts}) < len(trusts):
-        raise ConfigurationError("two issuers among trusts have one name, or are one: give each a name of its own")
-    if any(not name or ":" in name for name in names):
-        raise ConfigurationError(
-            "an issuer among trusts has a name without `:`, for its subjects are called NAME:SUBJECT"
-        )
-    if _is_foreign(client, trusts):
-        raise ConfigurationError(
-            "the client begins with the name of another issuer, as only that issuer's clients may: give it another name"
-        )
-
-
-def _is_foreign(name: object, trusts: Iterable[TrustedIssuer]) -> bool:
-    """Return whether a name has the form of another issuer's subjects and clients here, in any case."""
-    return any(str(name).lower().startswith(f"{trusted.name.lower()}:") for trusted in trusts)
-
-
-def _check_copies(trusts: Iterable[TrustedIssuer], claim_policies: Iterable[ClaimPolicy]) -> None:
-    listed = frozenset[str]().union(*(claim_policy.claims for claim_policy in claim_policies))
-    faults = [
-        f"copy_claims of {trusted.name}: {fault}"
-        for trusted in trusts
-        for fault in copy_faults(trusted.copy_claims, listed)
-    ]
-    if faults:
-        raise ConfigurationError(*faults)
 
 
 def _own_issuer(issuer: str, keys: SigningKeys) -> TrustedIssuer:
@@ -469,21 +430,6 @@ def _own_issuer(issuer: str, keys: SigningKeys) -> TrustedIssuer:
         own=True,
         max_lifetime=math.inf,
     )
-
-
-def _check_types(keys: object, policy: object) -> None:
-    """Refuse other types, such as a path, and say what to write instead."""
-    faults: list[str] = []
-    if not callable(getattr(keys, "jwks", None)) and not isinstance(keys, SigningKey):
-        faults.append(f"keys is a SigningKey or a KeyRing: write KeyRing({_path(keys, 'signing-keys')})")
-    if not isinstance(policy, Policy):
-        faults.append(f"policy is a Policy: write Policy.load({_path(policy, 'least-privilege.toml')})")
-    if faults:
-        raise ConfigurationError(*faults)
-
-
-def _path(value: object, default: str) -> str:
-    return json.dumps(str(value) if isinstance(value, (str, Path)) else default)
 
 
 def _texts(parameter: str, values: Iterable[str]) -> tuple[str, ...]:
@@ -510,7 +456,3 @@ def _names(token: AccessToken) -> dict[str, object]:
     if token.lineage is not None and token.lineage.subject is not None:
         return {}
     return {"subject": token.subject, "client": token.client}
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value != "" and value.isprintable()

@@ -15,16 +15,16 @@ from jwt_lp._support.json_types import is_json_object
 from jwt_lp.errors import GrammarError, InvalidToken, PolicyError, clear_locals, clears_locals
 from jwt_lp.jose import jws
 from jwt_lp.jose.jwk import header_algorithms
-from jwt_lp.permissions.grants import (
-    MAX_LENGTH,
-    MAX_SEGMENTS,
-    Grant,
-    Permissions,
-    is_pattern,
-    is_scope_token,
-    within_limits,
-)
+from jwt_lp.permissions.grants import Grant, Permissions, is_scope_token
 from jwt_lp.tokens.cache import TokenCache
+from jwt_lp.tokens.claim_checks import (
+    check_audience,
+    check_bounds,
+    check_confirmation,
+    check_times,
+    numeric_date,
+    quote_value,
+)
 from jwt_lp.tokens.claims import COMPACT_CLAIM, ROLE_SCOPE_CLAIM, AccessToken, ClaimProfile, ConferredGrants
 from jwt_lp.tokens.delegation import Lineage
 
@@ -32,14 +32,9 @@ if TYPE_CHECKING:
     from jwt_lp.jose.remote_jwks import KeySource, StaticKeys
     from jwt_lp.policy.file import Policy
 
-MAX_GRANTS: Final = 1000
-MAX_PATTERNS: Final = 64
-MAX_NUMERIC_DATE: Final = 10**15
 
 CONFIRMATIONS: Final = frozenset({"jwk", "jwe", "jku", "kid", "x5t#S256", "jkt", "osc"})
 """The registered confirmation methods: the members of `cnf` (RFC 7800, section 6.2; RFC 8705, 9203 and 9449)."""
-
-_SHOWN: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,18 +139,18 @@ class Verifier:
             keys = issuer.development if development else keys
         if not development and compact.algorithm not in self._accepted[issuer.name]:
             allowed = ", ".join(sorted(issuer.algorithms))
-            raise InvalidToken("algorithm", f"alg is {_quote_value(compact.algorithm)}; ALGORITHMS allows {allowed}")
+            raise InvalidToken("algorithm", f"alg is {quote_value(compact.algorithm)}; ALGORITHMS allows {allowed}")
         generation = keys.generation
         _check_signature(compact, keys, wait=wait, age=self._age(issuer, claims))
         fault = issuer.profile.fault(compact.header.get("typ"), claims)
         if fault is not None:
             raise InvalidToken(*fault)
         if "cnf" in claims:
-            _check_confirmation(issuer, claims["cnf"])
-        _check_audience(issuer, claims)
+            check_confirmation(issuer, claims["cnf"])
+        check_audience(issuer, claims)
         # Read the clock again: waiting for keys may have taken two seconds.
         now = self._clock()
-        issued_at, expires_at = _check_times(issuer, claims, now)
+        issued_at, expires_at = check_times(issuer, claims, now)
         access_token = self._token(issuer, claims, issued_at, expires_at, fingerprint, development=development)
         # The keys may become too old before the token expires.
         usable_for = keys.usable_for()
@@ -166,13 +161,13 @@ class Verifier:
         issuer = self._issuers.get(name) if isinstance(name, str) else None
         if issuer is None:
             configured = ", ".join(self._issuers)
-            raise InvalidToken("issuer", f"iss is {_quote_value(name)}; configured is {configured} (compared exactly)")
+            raise InvalidToken("issuer", f"iss is {quote_value(name)}; configured is {configured} (compared exactly)")
         return issuer
 
     def _age(self, issuer: TrustedIssuer, claims: Mapping[str, object]) -> float:
         """Return the seconds since the token was signed, by its own `iat`, which is not verified yet."""
         try:
-            return self._clock() - _date(claims, "iat") - issuer.leeway
+            return self._clock() - numeric_date(claims, "iat") - issuer.leeway
         except InvalidToken:
             # The token will be refused, whatever its key.
             return math.inf
@@ -238,7 +233,7 @@ class Verifier:
                 if is_scope_token(text)
                 and (conferred_by_role is None or conferred_by_role.find_containing(text) is not None)
             ]
-        _check_bounds([grant.text for grant in direct], patterns=patterns)
+        check_bounds([grant.text for grant in direct], patterns=patterns)
         return Permissions.of([*direct, *self._policy.grants(roles)])
 
     def _read_own_claims(
@@ -288,98 +283,9 @@ def _check_signature(compact: jws.CompactJws, keys: KeySource, *, wait: bool, ag
     if not candidates:
         raise InvalidToken(
             "unknown_key",
-            f"the key set has no {_quote_value(compact.algorithm)} key with kid {_quote_value(compact.kid)}",
+            f"the key set has no {quote_value(compact.algorithm)} key with kid {quote_value(compact.kid)}",
         )
     for key in candidates:
         if key.verify(compact.signing_input, compact.signature):
             return
     raise InvalidToken("signature", "the signature was not made by a key of this issuer")
-
-
-def _check_confirmation(issuer: TrustedIssuer, cnf: object) -> None:
-    """Refuse a token that is bound to a key: the caller must prove possession, and no proof is checked here."""
-    methods = sorted(cnf) if is_json_object(cnf) else []
-    # INVARIANT: the settings accept each method by name. A `cnf` without a method is refused too, because its issuer
-    # meant some binding.
-    if methods and issuer.sender_constrained.issuperset(methods):
-        return
-    names = ", ".join(map(_plain, methods)) or "no method"
-    raise InvalidToken(
-        "sender_constrained",
-        f"the token is bound to a key (cnf: {_cut(names)}), and no proof of that key is checked here: have the client "
-        "send a bearer token, or name the method in SENDER_CONSTRAINED where a gateway in front checks the proof",
-    )
-
-
-def _check_audience(issuer: TrustedIssuer, claims: Mapping[str, object]) -> None:
-    audience = claims.get(issuer.profile.audience)
-    if isinstance(audience, str) and issuer.audience is not None and audience in issuer.audience:
-        return
-    name, value = issuer.profile.audience_claim(claims)
-    values = value if isinstance(value, list) else [value]
-    # The whole list is refused for one member of another type, because its meaning is unknown.
-    if not values or not all(isinstance(item, str) and item for item in values):
-        raise InvalidToken("audience", f"{name} is {_quote_value(value)}: it has to be a string or a list of strings")
-    if issuer.audience is not None and issuer.audience.isdisjoint(values):
-        expected = ", ".join(sorted(issuer.audience))
-        remedy = issuer.profile.remedy("audience", expected) or f'ask the issuer for a token for "{expected}"'
-        if issuer.own:
-            exchange = f'have the caller exchange it for one for "{expected}" (OnBehalfOf)'
-            remedy = f"{exchange}, or correct AUDIENCE if this service is meant"
-        raise InvalidToken("audience", f"{name} is {_quote_value(value)}: {remedy}")
-
-
-def _check_times(issuer: TrustedIssuer, claims: Mapping[str, object], now: float) -> tuple[float, float]:
-    issued_at, expires_at = _date(claims, "iat"), _date(claims, "exp")
-    not_before = _date(claims, "nbf") if "nbf" in claims else issued_at
-    if now >= expires_at + issuer.leeway:
-        raise InvalidToken("expired", f"the token expired {now - expires_at:.0f} s ago")
-    latest = max(issued_at, not_before)
-    if now < latest - issuer.leeway:
-        raise InvalidToken(
-            "not_yet_valid",
-            f"the token is not valid for another {latest - now:.0f} s: compare the clocks, or raise LEEWAY",
-        )
-    if issued_at > expires_at:
-        raise InvalidToken("lifetime", "exp is before iat")
-    if expires_at - issued_at > issuer.max_lifetime:
-        raise InvalidToken(
-            "lifetime",
-            f"the token lives {expires_at - issued_at:.0f} s, MAX_LIFETIME is {issuer.max_lifetime:.0f} s: "
-            "have the issuer make shorter-lived tokens",
-        )
-    return issued_at, expires_at
-
-
-def _date(claims: Mapping[str, object], name: str) -> float:
-    value = claims.get(name)
-    # A NumericDate is a JSON number (RFC 7519, section 2): no string, no bool. Integers stay exact. Beyond the bound,
-    # a float is no longer exact to the second.
-    if isinstance(value, (int, float)) and value is not True and value is not False and 0 <= value < MAX_NUMERIC_DATE:
-        return value
-    raise InvalidToken("date", f"{name} is missing or not a date (a number of seconds since 1970)")
-
-
-def _check_bounds(texts: Sequence[str], *, patterns: bool) -> None:
-    if len(texts) > MAX_GRANTS:
-        raise InvalidToken("too_many_grants", f"the token carries {len(texts)} grants; at most {MAX_GRANTS} are read")
-    if not all(map(within_limits, texts)):
-        raise InvalidToken(
-            "grant_too_long", f"a grant has more than {MAX_SEGMENTS} segments or {MAX_LENGTH} characters"
-        )
-    count = sum(map(is_pattern, texts)) if patterns and "*" in "".join(texts) else 0
-    if count > MAX_PATTERNS:
-        raise InvalidToken("too_many_patterns", f"the token carries {count} patterns; at most {MAX_PATTERNS} are read")
-
-
-def _quote_value(value: object) -> str:
-    """Return `value` for a log line: control characters escaped, ASCII only, and shortened."""
-    return _cut(ascii(list(cast(tuple[object, ...], value))) if isinstance(value, tuple) else ascii(value))
-
-
-def _plain(name: str) -> str:
-    return ascii(name)[1:-1]
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

@@ -11,12 +11,13 @@ from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlencode
 
-import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clock import Clock
 from examples import examples
+from issued_tokens import claims_of, refused
 from jwt_lp import (
     AccessToken,
     ClaimPolicy,
@@ -71,16 +72,6 @@ POLICY = Policy.from_mapping(
 )
 
 
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = NOW + 0.25
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def foreign(profile: Any = KEYCLOAK, name: str = "idp", **changes: Any) -> TrustedIssuer:
     usual: dict[str, Any] = {
         "name": name,
@@ -94,7 +85,7 @@ def foreign(profile: Any = KEYCLOAK, name: str = "idp", **changes: Any) -> Trust
 
 
 def issuer(**options: Any) -> Issuer:
-    usual = {"policy": POLICY, "audience": "orders", "client": "web", "clock": Clock(), "trusts": [foreign()]}
+    usual = {"policy": POLICY, "audience": "orders", "client": "web", "clock": Clock(NOW + 0.25), "trusts": [foreign()]}
     return Issuer(ISSUER, KEY, **{**usual, **options})
 
 
@@ -113,18 +104,6 @@ def idp_token(**changes: Any) -> str:
     }
     body = {name: value for name, value in {**usual, **changes}.items() if value is not None}
     return sign(body, IDP_KEY, typ="JWT")
-
-
-def claims_of(token: str) -> dict[str, Any]:
-    found: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
-    return found
-
-
-def refused(reason: str, make: Any, *args: Any, **kwargs: Any) -> str:
-    with pytest.raises(PolicyError) as caught:
-        make(*args, **kwargs)
-    assert reason == caught.value.reason
-    return str(caught.value)
 
 
 BOUND = {"cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}
@@ -148,7 +127,7 @@ def test_a_bound_token_never_becomes_one_that_is_not() -> None:
 def test_a_guard_that_accepts_bound_tokens_does_not_narrow_them() -> None:
     """`SENDER_CONSTRAINED` applies to the guard's verifier, and not to its issuer."""
     accepting = {"ISSUER": ISSUER, "AUDIENCE": "orders", "ALGORITHMS": ["ES256"], "JWKS": KEY.public_jwk(), "OWN": True}
-    with Guard({**accepting, "SENDER_CONSTRAINED": ["jkt"]}, clock=Clock()) as guard:
+    with Guard({**accepting, "SENDER_CONSTRAINED": ["jkt"]}, clock=Clock(NOW + 0.25)) as guard:
         ours = guard.issuer(KEY, client="web")
         token = issuer(policy=Policy.from_mapping({"version": 1, "audiences": {"orders": {"claims": ["cnf"]}}})).issue(
             "alice", permissions=["orders:list"], claims=BOUND
@@ -188,8 +167,8 @@ def test_permissions_that_are_not_held_are_named() -> None:
     """What no single grant of the parent contains is refused, whatever else is requested."""
     own = issuer()
     parent = own.issue("alice", permissions=["orders:list", "orders:7:read"])
-    said = refused("scope", own.narrow, parent, ["orders:list", "orders:create", "stock:take"])
-    assert "does not hold orders:create, stock:take" in said
+    message = refused("scope", own.narrow, parent, ["orders:list", "orders:create", "stock:take"])
+    assert "does not hold orders:create, stock:take" in message
     refused("scope", own.narrow, parent, ["orders:8:read"])
     refused("scope", own.narrow, parent, ["orders:*"])
     refused("scope", own.narrow, parent, "orders:list")
@@ -213,16 +192,16 @@ def test_grants_held_through_roles_name_them() -> None:
     assert {("orders:list", "clerk"), ("orders:list", "lister")} == {
         (grant.text, grant.role) for grant in token.permissions.grants_containing("orders:list")
     }
-    # Held directly as well, it is nobody's to take but the subject's.
+    # It is held directly too, so only a revocation for the subject removes it.
     both = own.issue("alice", permissions=["orders:list"], roles=["clerk"])
     assert "role_scope" not in claims_of(own.narrow(both, ["orders:list"]))
-    # And the same of a child's child.
+    # The same holds for the child of a child.
     again = claims_of(own.narrow(own.narrow(parent, ["orders:list", "stock:take"]), ["orders:list"]))
     assert {"clerk": "orders:list", "lister": "orders:list"} == again["role_scope"]
 
 
 @pytest.mark.parametrize(
-    ("expected", "asked", "parents"),
+    ("expected", "requested", "parents"),
     [
         ("orders", None, "orders"),
         ("orders", "orders", "orders"),
@@ -232,15 +211,15 @@ def test_grants_held_through_roles_name_them() -> None:
         ("orders", None, ["orders"]),
     ],
 )
-def test_the_audience_of_a_child(expected: str, asked: str | None, parents: Any) -> None:
+def test_the_audience_of_a_child(expected: str, requested: str | None, parents: Any) -> None:
     """One of the parent's, or one that the policy lets one of those call."""
     own = issuer()
     parent = sign({**claims_of(own.issue("alice", permissions=["orders:list"])), "aud": parents}, KEY)
-    assert expected == claims_of(own.narrow(parent, ["orders:list"], audience=asked))["aud"]
+    assert expected == claims_of(own.narrow(parent, ["orders:list"], audience=requested))["aud"]
 
 
 @pytest.mark.parametrize(
-    ("said", "asked", "parents"),
+    ("message", "requested", "parents"),
     [
         ("name one audience", None, ["orders", "bills"]),
         ("may not be narrowed to one for 'orders'", "orders", "stock"),
@@ -251,11 +230,11 @@ def test_the_audience_of_a_child(expected: str, asked: str | None, parents: Any)
         ("may not be narrowed to one for ''", "", "orders"),
     ],
 )
-def test_an_audience_that_the_policy_does_not_allow(said: str, asked: str | None, parents: Any) -> None:
+def test_an_audience_that_the_policy_does_not_allow(message: str, requested: str | None, parents: Any) -> None:
     """`may_call` has one direction and is not transitive."""
     own = issuer()
     parent = sign({**claims_of(own.issue("alice", permissions=["orders:list"])), "aud": parents}, KEY)
-    assert said in refused("target", own.narrow, parent, ["orders:list"], audience=asked)
+    assert message in refused("target", own.narrow, parent, ["orders:list"], audience=requested)
 
 
 def test_an_actor_that_is_an_audience_calls_for_itself() -> None:
@@ -276,7 +255,7 @@ def test_an_actor_that_is_an_audience_calls_for_itself() -> None:
 
 def test_a_child_never_lives_longer() -> None:
     """A longer lifetime is cut to the parent's, to the second; the audience's maximum holds too."""
-    clock = Clock()
+    clock = Clock(NOW + 0.25)
     own = issuer(clock=clock)
     parent = own.issue("alice", permissions=["orders:list", "stock:take"], lifetime=100)
     clock.now += 30
@@ -299,8 +278,8 @@ def test_an_actor_gets_what_both_hold() -> None:
     parent = own.issue("alice", permissions=["orders:**", "stock:**"])
     child = claims_of(own.narrow(parent, ["stock:take", "orders:list"], audience="stock", actor="orders"))
     assert ("orders", {"sub": "orders"}, "alice") == (child["client_id"], child["act"], child["sub"])
-    said = refused("scope", own.narrow, parent, ["orders:7:read", "stock:take"], actor="orders")
-    assert "the client orders has no grant of its own for orders:7:read" in said
+    message = refused("scope", own.narrow, parent, ["orders:7:read", "stock:take"], actor="orders")
+    assert "the client orders has no grant of its own for orders:7:read" in message
     refused("scope", own.narrow, own.issue("alice", permissions=["orders:list"]), ["stock:take"], actor="orders")
     refused("scope", own.narrow, parent, ["stock:**"], actor="orders")
     refused("scope", own.narrow, parent, ["stock:take"], actor="idle")
@@ -310,20 +289,20 @@ def test_an_actor_gets_what_both_hold() -> None:
 def test_an_actor_is_a_client_of_the_policy(name: str) -> None:
     """Nobody else can act, and the message has no control characters."""
     own = issuer()
-    said = refused("actor", own.narrow, own.issue("alice", permissions=["orders:list"]), ["orders:list"], actor=name)
-    assert said.isprintable()
+    message = refused("actor", own.narrow, own.issue("alice", permissions=["orders:list"]), ["orders:list"], actor=name)
+    assert message.isprintable()
 
 
 def test_actors_and_ancestors_are_kept() -> None:
     """In a chain the current actor is outermost, and every ancestor is named, oldest first."""
-    clock = Clock()
+    clock = Clock(NOW + 0.25)
     own = issuer(clock=clock)
     first = own.issue("alice", permissions=["orders:**"])
     second = own.narrow(first, ["orders:*"], actor="gateway")
     clock.now += 5
     third = own.narrow(second, ["orders:list", "orders:create"], actor="orders")
     fourth = claims_of(own.narrow(third, ["orders:list"]))
-    ids = [claims_of(each)["jti"] for each in (first, second, third)]
+    ids = [claims_of(token)["jti"] for token in (first, second, third)]
     assert {"iat": NOW, "ids": ids, "clients": ["web", "gateway", "orders"]} == fourth["lineage"]
     assert {"sub": "orders", "act": {"sub": "gateway"}} == fourth["act"]
     assert "orders" == fourth["client_id"]
@@ -350,16 +329,16 @@ def test_a_foreign_parent() -> None:
     """Its subject is distinguished from ours and kept in `sub_id` down the chain; its roles are kept."""
     own = issuer(trusts=[foreign(copy_claims={"tenant": "tenant"})])
     child = own.narrow(idp_token(tenant="acme", email="a@b.c", sid="s"), ["orders:list", "orders:create"])
-    found = claims_of(child)
-    assert ("idp:42", "idp:spa", "acme") == (found["sub"], found["client_id"], found["tenant"])
-    assert {"format": "iss_sub", "iss": IDP, "sub": "42"} == found["sub_id"]
-    assert ("orders:list", {"clerk": "orders:create"}) == (found["scope"], found["role_scope"])
-    assert {"iat": NOW - 30, "ids": ["outside"], "clients": ["spa"]} == found["lineage"]
-    assert NOW + 120 == found["exp"]
-    assert not {"email", "sid", "azp", "typ", "realm_access"} & found.keys()
+    claims = claims_of(child)
+    assert ("idp:42", "idp:spa", "acme") == (claims["sub"], claims["client_id"], claims["tenant"])
+    assert {"format": "iss_sub", "iss": IDP, "sub": "42"} == claims["sub_id"]
+    assert ("orders:list", {"clerk": "orders:create"}) == (claims["scope"], claims["role_scope"])
+    assert {"iat": NOW - 30, "ids": ["outside"], "clients": ["spa"]} == claims["lineage"]
+    assert NOW + 120 == claims["exp"]
+    assert not {"email", "sid", "azp", "typ", "realm_access"} & claims.keys()
     grandchild = own.verify(own.narrow(child, ["orders:list"], audience="stock", actor="orders"))
     assert grandchild.lineage is not None
-    assert ((IDP, "outside"), (ISSUER, found["jti"])) == grandchild.lineage.ancestors
+    assert ((IDP, "outside"), (ISSUER, claims["jti"])) == grandchild.lineage.ancestors
     assert ((IDP, "42"), "idp:42", ("spa", "idp:spa")) == (
         grandchild.lineage.subject,
         grandchild.subject,
@@ -391,7 +370,7 @@ def test_a_claim_is_copied_as_the_settings_say() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "copied"),
+    ("message", "copied"),
     [
         ("no audience lists the claim 'tenent'; did you mean 'tenant'?: add it to claims", {"org": "tenent"}),
         ("'a', 'b' would all become 'tenant': give each a claim of its own", {"a": "tenant", "b": "tenant"}),
@@ -402,19 +381,19 @@ def test_a_claim_is_copied_as_the_settings_say() -> None:
         ),
     ],
 )  # fmt: skip
-def test_a_claim_that_cannot_be_copied(said: str, copied: dict[str, str]) -> None:
+def test_a_claim_that_cannot_be_copied(message: str, copied: dict[str, str]) -> None:
     """The target must be a listed claim that no verifier interprets itself."""
     with pytest.raises(ConfigurationError) as caught:
         issuer(trusts=[foreign(copy_claims=copied)])
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "copy_claims of idp" in str(caught.value)
 
 
 def test_wildcards_of_a_foreign_parent_do_not_count() -> None:
     """In a token of another issuer `*` is an ordinary character; it does not become a wildcard."""
     own = issuer()
-    for asked in ("orders:*", "orders:list", "**"):
-        refused("scope", own.narrow, idp_token(scope="orders:* **", realm_access=None), [asked])
+    for text in ("orders:*", "orders:list", "**"):
+        refused("scope", own.narrow, idp_token(scope="orders:* **", realm_access=None), [text])
 
 
 def test_a_ceiling_of_a_foreign_parent_holds() -> None:
@@ -479,10 +458,10 @@ def test_revocation_is_checked_and_fails_closed() -> None:
     def broken(_: object) -> bool:
         raise OSError("down")
 
-    asked: list[str | None] = []
+    token_ids: list[str | None] = []
 
     def good(token: Any) -> bool:
-        asked.append(token.token_id)
+        token_ids.append(token.token_id)
         return False
 
     parent = issuer().issue("alice", permissions=["orders:list"])
@@ -491,18 +470,20 @@ def test_revocation_is_checked_and_fails_closed() -> None:
     refused("undecided", issuer(revoked=lambda _: None).narrow, parent, ["orders:list"])
     refused("revoked", issuer(revoked=lambda _: "no").narrow, parent, ["orders:list"])
     assert issuer(revoked=good).narrow(parent, ["orders:list"])
-    # Of the one that is given, and of the one that is to be made.
-    assert ["parent", "child"] == ["parent" if each == claims_of(parent)["jti"] else "child" for each in asked]
+    # The hook is called for the given token and for the new one.
+    assert ["parent", "child"] == [
+        "parent" if token_id == claims_of(parent)["jti"] else "child" for token_id in token_ids
+    ]
 
 
 def test_what_a_child_may_be_is_checked_as_for_any_token() -> None:
     """Grammar, catalogue, wildcards and claims of the audience are checked as for issued tokens."""
     own = issuer()
     parent = own.issue("alice", permissions=["**"], claims={"tenant": "acme"})
-    for asked in ("orders:lost", "a::b", "orders:{id}:read", "bills:*"):
-        refused("scope", own.narrow, parent, [asked])
-    found = claims_of(own.narrow(parent, ["stock:take"], audience="stock"))
-    assert "acme" == found["tenant"]
+    for text in ("orders:lost", "a::b", "orders:{id}:read", "bills:*"):
+        refused("scope", own.narrow, parent, [text])
+    claims = claims_of(own.narrow(parent, ["stock:take"], audience="stock"))
+    assert "acme" == claims["tenant"]
     other = issuer(policy=Policy(), trusts=[])
     assert "a:b:c" == claims_of(other.narrow(parent, ["a:b:c"]))["scope"]
     assert "tenant" not in claims_of(other.narrow(parent, ["a:b:c"]))
@@ -543,9 +524,9 @@ def test_our_names_never_look_like_another_issuers(name: str) -> None:
         issuer(client=name)
     # Made before the other issuer was trusted.
     for changes in ({"client_id": name}, {"sub": name}):
-        made = sign({**claims_of(token), **changes}, KEY)
-        refused("policy", own.narrow, made, ["x"])
-        refused("policy", own.renew, made, permissions=["x"])
+        forged = sign({**claims_of(token), **changes}, KEY)
+        refused("policy", own.narrow, forged, ["x"])
+        refused("policy", own.renew, forged, permissions=["x"])
 
 
 def test_trusted_issuers_have_distinct_names() -> None:
@@ -578,8 +559,8 @@ def test_grants_removed_from_a_role_are_removed_from_children() -> None:
     child = own.narrow(own.issue("alice", roles=["clerk"]), ["orders:create", "orders:list"])
     fewer = issuer(policy=Policy.from_mapping({"version": 1, "roles": {"clerk": {"grants": ["orders:list"]}}}))
     without = issuer(policy=Policy())
-    held = [sorted(grant.text for grant in each.verify(child).permissions) for each in (fewer, without)]
-    assert [["orders:list"], ["orders:create", "orders:list"]] == held
+    texts = [sorted(grant.text for grant in verifying.verify(child).permissions) for verifying in (fewer, without)]
+    assert [["orders:list"], ["orders:create", "orders:list"]] == texts
 
 
 def test_the_audience_is_read_by_the_other_issuers_profile() -> None:
@@ -605,7 +586,7 @@ def without(*denials: Denial, of: str | None = None) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("asked", "denial"),
+    ("text", "denial"),
     [
         pytest.param("orders:create", Denial("d", "orders:create"), id="exactly that"),
         pytest.param("orders:create", Denial("d", "orders:*"), id="a pattern that covers it"),
@@ -617,17 +598,17 @@ def without(*denials: Denial, of: str | None = None) -> Any:
         ),
     ],
 )
-def test_what_was_revoked_is_not_passed_on(asked: str, denial: Denial) -> None:
+def test_what_was_revoked_is_not_passed_on(text: str, denial: Denial) -> None:
     """Neither as a permission nor in a pattern; what remains may be requested."""
     parent = issuer().issue("alice", permissions=["orders:**", "stock:take"])
     own = issuer(revoked=without(denial))
-    assert f"{asked} was revoked" in refused("scope", own.narrow, parent, [asked])
-    refused("scope", own.narrow, parent, ["orders:list", asked])
+    assert f"{text} was revoked" in refused("scope", own.narrow, parent, [text])
+    refused("scope", own.narrow, parent, ["orders:list", text])
     assert "does not hold stock:count" in refused("scope", own.narrow, parent, ["stock:count"])
 
 
 @pytest.mark.parametrize(
-    ("asked", "denial"),
+    ("text", "denial"),
     [
         ("orders:list", Denial("d", "**", ["orders:list"])),
         ("orders:*", Denial("d", "**", ["orders:*"])),
@@ -635,10 +616,10 @@ def test_what_was_revoked_is_not_passed_on(asked: str, denial: Denial) -> None:
         ("orders:list", Denial("d", "orders:*", role="clerk")),
     ],
 )
-def test_what_remains_is_passed_on(asked: str, denial: Denial) -> None:
+def test_what_remains_is_passed_on(text: str, denial: Denial) -> None:
     """An exception stays, and so does what was revoked from another."""
     parent = issuer().issue("alice", permissions=["orders:**"], roles=["clerk"])
-    assert asked == claims_of(issuer(revoked=without(denial)).narrow(parent, [asked]))["scope"]
+    assert text == claims_of(issuer(revoked=without(denial)).narrow(parent, [text]))["scope"]
 
 
 def test_what_was_revoked_from_a_role_is_not_passed_on() -> None:
@@ -686,24 +667,24 @@ GRANTS = st.builds(
     PERMISSIONS,
 )
 def test_a_share_is_within_the_parent_and_the_actor(
-    parent: list[Grant], asked: list[str], actor: list[str] | None, permission: str
+    parent: list[Grant], requested: list[str], actor: list[str] | None, permission: str
 ) -> None:
     """Parent and actor cover every grant of the child, nothing requested is lost, and roles are kept."""
-    held = Permissions.of(parent)
+    parent_permissions = Permissions.of(parent)
     own = None if actor is None else Permissions.of(actor, patterns=True)
     try:
-        taken = downscope(held, asked, None if own is None else ("client", own))
+        grants = downscope(parent_permissions, requested, None if own is None else ("client", own))
     except PolicyError:
         return
-    texts = {*taken.direct, *(text for each in taken.by_role.values() for text in each)}
-    assert set(asked) == texts
+    texts = {*grants.direct, *(text for role_texts in grants.by_role.values() for text in role_texts)}
+    assert set(requested) == texts
     child = Permissions.of([Grant(text, "scope", pattern=is_pattern(text)) for text in texts])
-    assert permission not in child or (permission in held and (own is None or permission in own))
-    for role, each in taken.by_role.items():
+    assert permission not in child or (permission in parent_permissions and (own is None or permission in own))
+    for role, role_texts in grants.by_role.items():
         only = Permissions.of([grant for grant in parent if grant.role == role])
-        assert all(only.find_containing(text) is not None for text in each)
+        assert all(only.find_containing(text) is not None for text in role_texts)
     without = Permissions.of([grant for grant in parent if grant.role is None])
-    assert all(without.find_containing(text) is not None for text in taken.direct)
+    assert all(without.find_containing(text) is not None for text in grants.direct)
 
 
 OTHERS = {name: SigningKey.generate("HS256", kid=name) for name in ("a", "b")}
@@ -730,7 +711,8 @@ def bound() -> Iterator[dict[str, Guard]]:
     }
     with ExitStack() as guards:
         yield {
-            name: guards.enter_context(Guard({**settings, "AUDIENCE": name}, clock=Clock())) for name in ("one", "two")
+            name: guards.enter_context(Guard({**settings, "AUDIENCE": name}, clock=Clock(NOW + 0.25)))
+            for name in ("one", "two")
         }
 
 
@@ -747,7 +729,7 @@ def bound() -> Iterator[dict[str, Guard]]:
         }
     ),
     listed=st.fixed_dictionaries({"one": NAMES, "two": NAMES}),
-    said=st.dictionaries(st.sampled_from(["tenant", "org", "user"]), VALUES),
+    given_claims=st.dictionaries(st.sampled_from(["tenant", "org", "user"]), VALUES),
     steps=st.lists(st.tuples(st.sampled_from(["one", "two"]), st.booleans()), min_size=1, max_size=3),
 )
 def test_a_binding_compares_only_trusted_claims(
@@ -755,7 +737,7 @@ def test_a_binding_compares_only_trusted_claims(
     root: str,
     copies: dict[str, list[tuple[str, str]]],
     listed: dict[str, set[str]],
-    said: dict[str, str],
+    given_claims: dict[str, str],
     steps: list[tuple[str, bool]],
 ) -> None:
     """Down any chain, by method or endpoint, a claim is what our issuer was given or may copy, nothing else."""
@@ -782,31 +764,33 @@ def test_a_binding_compares_only_trusted_claims(
         )
         for name in ("a", "b")
     ]
-    own = Issuer(ISSUER, OURS, policy=Policy.from_mapping(policy), client="web", clock=Clock(), trusts=trusts)
+    own = Issuer(ISSUER, OURS, policy=Policy.from_mapping(policy), client="web", clock=Clock(NOW + 0.25), trusts=trusts)
     if root == "ours":
-        token = own.issue("7", permissions=["x"], audience="one", claims=said)
-        wanted = dict(said)
+        token = own.issue("7", permissions=["x"], audience="one", claims=given_claims)
+        expected = dict(given_claims)
     else:
-        body: dict[str, Any] = {"iss": f"https://{root}.test", "sub": "victim-corp", "aud": "one", "client_id": "spa", "iat": NOW,
-                "exp": NOW + 100, "jti": "j", "scope": "x", **said}  # fmt: skip
+        body: dict[str, Any] = {
+            "iss": f"https://{root}.test", "sub": "victim-corp", "aud": "one", "client_id": "spa",
+            "iat": NOW, "exp": NOW + 100, "jti": "j", "scope": "x", **given_claims,
+        }  # fmt: skip
         token = sign(body, OTHERS[root])
-        wanted = {ours: body[theirs] for theirs, ours in copies[root] if theirs in body}
+        expected = {ours: body[theirs] for theirs, ours in copies[root] if theirs in body}
     caller = "one"
     for target, through_endpoint in steps:
         token = (exchanged if through_endpoint else narrowed)(own, token, caller, target)
-        wanted = {name: value for name, value in wanted.items() if name in audiences[target]["claims"]}
+        expected = {name: value for name, value in expected.items() if name in audiences[target]["claims"]}
         caller = target
-    found = claims_of(token)
+    result = claims_of(token)
     registered = {"iss", "sub", "aud", "client_id", "iat", "exp", "jti", "scope", "lineage", "act"}
-    assert wanted == {name: value for name, value in found.items() if name not in {*registered, "sub_id"}}
-    assert ("7" if root == "ours" else f"{root}:victim-corp") == found["sub"]
+    assert expected == {name: value for name, value in result.items() if name not in {*registered, "sub_id"}}
+    assert ("7" if root == "ours" else f"{root}:victim-corp") == result["sub"]
     guard = bound[caller]
     verified = guard.verifier.verify(token)
     for name in ("tenant", "org", "user"):
         for value in ("acme", "victim-corp"):
-            asked = all_of("x", where={"p": name})
-            assert guard.can(verified, asked, {"p": value}) is (wanted.get(name) == value)
-            assert guard.can(verified, all_of("x"), {name: value}) is (wanted.get(name) == value)
+            requirement = all_of("x", where={"p": name})
+            assert guard.can(verified, requirement, {"p": value}) is (expected.get(name) == value)
+            assert guard.can(verified, all_of("x"), {name: value}) is (expected.get(name) == value)
 
 
 def narrowed(own: Issuer, token: str, caller: str, target: str) -> str:
@@ -822,7 +806,7 @@ def exchanged(own: Issuer, token: str, caller: str, target: str) -> str:
         "scope": "x",
     }
     who = "Basic " + base64.b64encode(f"{caller}:{SECRET}".encode()).decode()
-    exchange = TokenExchange(own, ClientSecrets({"one": SECRET, "two": SECRET}), clock=Clock())
+    exchange = TokenExchange(own, ClientSecrets({"one": SECRET, "two": SECRET}), clock=Clock(NOW + 0.25))
     answer = exchange.post("application/x-www-form-urlencoded", urlencode(form).encode(), [who])
     assert 200 == answer.status, answer.body
     made: str = json.loads(answer.body)["access_token"]
@@ -858,7 +842,7 @@ def test_many_narrowings_and_chains_of_them() -> None:
     """No child allows more than its parent, outlives it, or lacks its actor and lineage."""
     dice = random.Random(20_260_301)
     secret = SigningKey.generate("HS256", kid="s")
-    clock = Clock()
+    clock = Clock(NOW + 0.25)
     policy = Policy.from_mapping(
         {
             "version": 1,
@@ -886,10 +870,10 @@ def test_many_narrowings_and_chains_of_them() -> None:
         )
         for name in ("one", "two", "three")
     }
-    requirements = {each: all_of(each) for each in SAMPLED}
+    requirements = {text: all_of(text) for text in SAMPLED}
     clients = {name: Permissions.of([*c.grants, *policy.grants(c.roles)]) for name, c in policy.clients.items()}
-    made = tried = 0
-    while made < MANY:
+    downscoped = tried = 0
+    while downscoped < MANY:
         clock.now += dice.choice((0, 0, 0.5, 3))
         token = own.issue(
             f"user-{dice.randint(0, 9)}",
@@ -902,16 +886,16 @@ def test_many_narrowings_and_chains_of_them() -> None:
             parent = own.verify(token)
             if clock.now >= parent.expires_at - 1:
                 break
-            held = [grant.text for grant in parent.permissions]
-            asked = [narrower(dice, dice.choice(held)) for _ in range(dice.randint(1, 2))] if held else []
+            texts = [grant.text for grant in parent.permissions]
+            requested = [narrower(dice, dice.choice(texts)) for _ in range(dice.randint(1, 2))] if texts else []
             actor = dice.choice((None, "x", "y"))
             target = dice.choice((None, "one", "two", "three"))
             lifetime = dice.choice((None, 5, 60, 590))
             try:
-                token = own.narrow(token, asked, audience=target, lifetime=lifetime, actor=actor)
+                token = own.narrow(token, requested, audience=target, lifetime=lifetime, actor=actor)
             except PolicyError:
                 continue
-            made += 1
+            downscoped += 1
             audience = str(claims_of(token)["aud"])
             child = guards[audience].verifier.verify(token)
             assert child.expires_at <= parent.expires_at
@@ -932,5 +916,5 @@ def test_many_narrowings_and_chains_of_them() -> None:
                     assert actor is None or permission in clients[actor]
     for guard in guards.values():
         guard.close()
-    # The generator must not run dry: enough of what it asks for has to be allowed, and enough refused.
-    assert 0.3 < made / tried < 0.95
+    # The generator must stay useful: enough of its requests must be allowed, and enough refused.
+    assert 0.3 < downscoped / tried < 0.95

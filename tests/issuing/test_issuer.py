@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clock import Clock
 from examples import examples
+from issued_tokens import claims_of, refused
 from jwt_lp import (
     AccessToken,
     ClaimPolicy,
@@ -21,7 +23,6 @@ from jwt_lp import (
     InvalidToken,
     Issuer,
     Policy,
-    PolicyError,
     all_of,
 )
 from jwt_lp.jose.signing import SigningKey, sign
@@ -53,32 +54,9 @@ POLICY = Policy.from_mapping(
 )
 
 
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = NOW + 0.25
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def issuer(**options: Any) -> Issuer:
-    usual = {"policy": POLICY, "audience": "orders", "client": "web", "clock": Clock()}
+    usual = {"policy": POLICY, "audience": "orders", "client": "web", "clock": Clock(NOW + 0.25)}
     return Issuer(ISSUER, KEY, **{**usual, **options})
-
-
-def claims_of(token: str) -> dict[str, Any]:
-    found: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
-    return found
-
-
-def refused(reason: str, make: Any, *args: Any, **kwargs: Any) -> str:
-    """Return the message of the `PolicyError` with that reason."""
-    with pytest.raises(PolicyError) as caught:
-        make(*args, **kwargs)
-    assert reason == caught.value.reason
-    return str(caught.value)
 
 
 def test_a_token_has_what_rfc_9068_wants_and_nothing_else() -> None:
@@ -113,23 +91,23 @@ def test_every_argument_reaches_the_token() -> None:
     token = issuer().issue(
         "alice", roles=["clerk"], audience="orders", client="app", lifetime=90, claims={"tenant": {"id": "acmé"}}
     )
-    found = claims_of(token)
+    body = claims_of(token)
     assert ("app", NOW + 90, ["clerk"], {"id": "acmé"}) == (
-        found["client_id"], found["exp"], found["roles"], found["tenant"],
+        body["client_id"], body["exp"], body["roles"], body["tenant"],
     )  # fmt: skip
 
 
 def test_the_guard_accepts_what_is_issued() -> None:
     """A guard accepts a token of our issuer with its patterns and its roles."""
-    authority = Authority(policy=POLICY, clock=Clock())
+    authority = Authority(policy=POLICY, clock=Clock(NOW + 0.25))
     with authority.guard() as guard:
         token = guard.verifier.verify(authority.issuer.issue("alice", permissions=["orders:*:read"], roles=["clerk"]))
-        found = ["orders:7:read" in token.permissions, "orders:list" in token.permissions]
-        assert [True, True, False] == [*found, "stock:take" in token.permissions]
+        allowed = ["orders:7:read" in token.permissions, "orders:list" in token.permissions]
+        assert [True, True, False] == [*allowed, "stock:take" in token.permissions]
 
 
 @pytest.mark.parametrize(
-    ("reason", "said", "given"),
+    ("reason", "message", "arguments"),
     [
         ("scope", "orders:lost is not in the catalogue", {"permissions": ["orders:lost"]}),
         ("scope", "orders:old is not in the catalogue, or retired there", {"permissions": ["orders:old"]}),
@@ -147,7 +125,11 @@ def test_the_guard_accepts_what_is_issued() -> None:
         ("scope", "are more than a guard reads", {"permissions": [f"orders:{n}:read" for n in range(1001)]}),
         ("scope", "are more than a guard reads", {"permissions": [f"orders:{n}:*" for n in range(65)]}),
         ("scope", "the policy has no role 'cleric'; its roles are: clerk, boss", {"roles": ["cleric"]}),
-        ("target", "'bills' is not an audience that tokens are issued for; the audiences are orders", {"audience": "bills"}),
+        (
+            "target",
+            "'bills' is not an audience that tokens are issued for; the audiences are orders",
+            {"audience": "bills"},
+        ),
         ("target", "printable", {"audience": "orders\n"}),
         ("policy", "printable", {"subject": ""}),
         ("policy", "printable", {"subject": 7}),
@@ -171,10 +153,10 @@ def test_the_guard_accepts_what_is_issued() -> None:
         ("size", "the largest claims are scope (", {"permissions": ["orders:list", "stock:take"], "audience": "tiny"}),
     ],
 )  # fmt: skip
-def test_refused_requests(reason: str, said: str, given: dict[str, Any]) -> None:
+def test_refused_requests(reason: str, message: str, arguments: dict[str, Any]) -> None:
     """What the policy does not allow fails, and the message names the fault and the remedy."""
-    subject = given.pop("subject", "alice")
-    assert said in refused(reason, issuer().issue, subject, **given)
+    subject = arguments.pop("subject", "alice")
+    assert message in refused(reason, issuer().issue, subject, **arguments)
 
 
 def test_audience_and_client_are_required() -> None:
@@ -191,9 +173,9 @@ def test_no_token_is_longer_than_a_guard_reads() -> None:
 
 def test_faulty_names_are_listed_and_counted() -> None:
     """Of many faulty names the first are listed, and the others counted."""
-    said = refused("scope", issuer().issue, "alice", permissions=[f"lost:{number}" for number in range(20)])
-    assert said.startswith("lost:0, lost:1,")
-    assert "and 12 more" in said
+    message = refused("scope", issuer().issue, "alice", permissions=[f"lost:{number}" for number in range(20)])
+    assert message.startswith("lost:0, lost:1,")
+    assert "and 12 more" in message
 
 
 def test_the_default_lifetime_is_short() -> None:
@@ -270,9 +252,9 @@ def test_compact_permissions_are_written_where_they_are_shorter() -> None:
     """Many permissions become one short claim, few stay text, and others stay in the scope."""
     own = issuer(policy=CATALOGUE, compact=True, audience="any")
     many = [f"orders:{number}:use" for number in range(0, 500, 5)]
-    found = claims_of(own.issue("alice", permissions=[*many, "orders:*:use"]))
-    assert "orders:*:use" == found["scope"]
-    assert set(many) == set(CATALOGUE.decode(found["cperm"]))
+    claims = claims_of(own.issue("alice", permissions=[*many, "orders:*:use"]))
+    assert "orders:*:use" == claims["scope"]
+    assert set(many) == set(CATALOGUE.decode(claims["cperm"]))
     assert set(many) == {
         grant.text for grant in own.verify(own.issue("alice", permissions=many)).permissions if not grant.pattern
     } | {grant.text for grant in own.verify(own.issue("alice", permissions=many)).permissions}
@@ -295,9 +277,9 @@ def test_compact_permissions_are_written_where_they_are_shorter() -> None:
 def test_our_own_claims_are_read_strictly(cause: str, changes: dict[str, Any]) -> None:
     """One of our own claims in another shape refuses the token."""
     own = issuer(policy=CATALOGUE, audience="any")
-    made = {**claims_of(own.issue("alice")), **changes}
+    body = {**claims_of(own.issue("alice")), **changes}
     with pytest.raises(InvalidToken) as caught:
-        own.verify(sign(made, KEY))
+        own.verify(sign(body, KEY))
     assert cause == caught.value.cause
 
 
@@ -334,7 +316,7 @@ def test_renewal_applies_the_current_grants() -> None:
     own = issuer()
     old = own.issue("alice", permissions=["orders:list", "orders:7:read"], roles=["clerk"], claims={"tenant": "acme"})
     new = claims_of(own.renew(old, permissions=["orders:*:read", "stock:take"], roles=["clerk", "boss"]))
-    # The boss's role covers all, so the old direct grants are still granted.
+    # The role boss covers everything, so the old direct grants are still granted.
     assert ("orders:list orders:7:read", ["clerk"], "acme") == (new["scope"], new["roles"], new["tenant"])
     assert claims_of(old)["jti"] != new["jti"]
     fewer = claims_of(own.renew(old, permissions=["orders:*:read", "stock:take"]))
@@ -343,7 +325,7 @@ def test_renewal_applies_the_current_grants() -> None:
 
 def test_renewal_starts_a_new_lifetime() -> None:
     """The new token has a full lifetime from now on; an expired one is not renewed."""
-    clock = Clock()
+    clock = Clock(NOW + 0.25)
     own = issuer(clock=clock)
     old = own.issue("alice", permissions=["orders:list"])
     clock.now += 100
@@ -377,91 +359,125 @@ def test_what_was_revoked_is_not_renewed() -> None:
     refused("scope", issuer().renew, issuer().issue("alice"), roles=["cleric"])
 
 
-# What was revoked.
+# What is revoked.
 
 SOME = Denial("d", "orders:create")
 CLERKS = Denial("d", "orders:create", role="clerk")
 
 
-def taking(*denials: Denial) -> Issuer:
-    """Return an issuer that knows that these were revoked from everybody."""
+def issuer_with_denials(*denials: Denial) -> Issuer:
+    """Return an issuer for which these denials apply to everybody."""
     return issuer(revoked=lambda _: RevocationMatch(None, denials))
 
 
 @pytest.mark.parametrize(
-    ("expected", "denials", "asked"),
+    ("expected", "denials", "requested"),
     [
         pytest.param({"scope": "orders:list"}, [SOME], {"permissions": ["orders:list", "orders:create"]}, id="one"),
-        pytest.param({"scope": "stock:take"}, [Denial("d", "orders:*")], {"permissions": ["orders:list", "stock:take"]}, id="by a pattern"),
-        pytest.param({"scope": "orders:list"}, [Denial("d", "**", ["orders:list"])], {"permissions": ["orders:list", "stock:take"]}, id="all but an exception"),
-        pytest.param({"scope": "orders:list orders:*:read"}, [SOME], {"permissions": ["orders:**"]}, id="what is left of a pattern, by the catalogue"),
-        pytest.param({"scope": "orders:list"}, [SOME, Denial("e", "orders:7:read")], {"permissions": ["orders:**"]}, id="an entry that lost a part"),
-        pytest.param({"role_scope": {"clerk": "orders:list"}}, [SOME], {"roles": ["clerk"]}, id="what is left of a role"),
-        pytest.param({"role_scope": {"clerk": "orders:list"}}, [CLERKS], {"roles": ["clerk"]}, id="what the role lost"),
-        pytest.param({"scope": "orders:create"}, [Denial("d", "**", role="clerk")], {"permissions": ["orders:create"], "roles": ["clerk"]}, id="a role and not its holder"),
+        pytest.param(
+            {"scope": "stock:take"},
+            [Denial("d", "orders:*")],
+            {"permissions": ["orders:list", "stock:take"]},
+            id="by a pattern",
+        ),
+        pytest.param(
+            {"scope": "orders:list"},
+            [Denial("d", "**", ["orders:list"])],
+            {"permissions": ["orders:list", "stock:take"]},
+            id="all but an exception",
+        ),
+        pytest.param(
+            {"scope": "orders:list orders:*:read"},
+            [SOME],
+            {"permissions": ["orders:**"]},
+            id="the rest of a pattern, by the catalogue",
+        ),
+        pytest.param(
+            {"scope": "orders:list"},
+            [SOME, Denial("e", "orders:7:read")],
+            {"permissions": ["orders:**"]},
+            id="an entry denied in part",
+        ),
+        pytest.param({"role_scope": {"clerk": "orders:list"}}, [SOME], {"roles": ["clerk"]}, id="the rest of a role"),
+        pytest.param(
+            {"role_scope": {"clerk": "orders:list"}}, [CLERKS], {"roles": ["clerk"]}, id="a denial for the role"
+        ),
+        pytest.param(
+            {"scope": "orders:create"},
+            [Denial("d", "**", role="clerk")],
+            {"permissions": ["orders:create"], "roles": ["clerk"]},
+            id="a role and not its holder",
+        ),
         pytest.param({"roles": ["clerk"]}, [Denial("d", "stock:*")], {"roles": ["clerk"]}, id="nothing of a role"),
-        pytest.param({"roles": ["clerk"], "role_scope": {"boss": "orders:list orders:create orders:*:read"}}, [Denial("d", "stock:*")], {"roles": ["clerk", "boss"]}, id="a role that has a pattern"),
+        pytest.param(
+            {"roles": ["clerk"], "role_scope": {"boss": "orders:list orders:create orders:*:read"}},
+            [Denial("d", "stock:*")],
+            {"roles": ["clerk", "boss"]},
+            id="a role that has a pattern",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_was_revoked_is_not_issued(
-    expected: dict[str, object], denials: list[Denial], asked: dict[str, Any]
+    expected: dict[str, object], denials: list[Denial], requested: dict[str, Any]
 ) -> None:
     """It is left out, by permission; the rest is in the token, and a guard without a store holds no more."""
-    own, names = taking(*denials), ("scope", "roles", "role_scope")
-    made = own.issue("alice", **asked)
-    assert expected == {name: value for name, value in claims_of(made).items() if name in names}
-    # Of a token from before, the renewal has as much, and the renewal of that one too.
-    old = issuer().issue("alice", **asked)
+    own, names = issuer_with_denials(*denials), ("scope", "roles", "role_scope")
+    issued = own.issue("alice", **requested)
+    assert expected == {name: value for name, value in claims_of(issued).items() if name in names}
+    # A renewal of an older token holds the same, and so does the renewal of that.
+    old = issuer().issue("alice", **requested)
     for _ in range(2):
-        old = own.renew(old, **asked)
+        old = own.renew(old, **requested)
         assert expected == {name: value for name, value in claims_of(old).items() if name in names}
     with Guard({"ISSUER": ISSUER, "AUDIENCE": "orders", "ALGORITHMS": ["ES256"], "JWKS": {"keys": [KEY.public_jwk()]},
-                "OWN": True, "POLICY": POLICY}, clock=Clock()) as guard:  # fmt: skip
-        whole = guard.verifier.verify(issuer().issue("alice", **asked)).permissions.with_denials(denials)
-        for token in (made, old):
-            held = guard.verifier.verify(token).permissions
-            for each in ("orders:list", "orders:create", "orders:7:read", "orders:8:read", "stock:take"):
-                assert each not in held or each in whole
+                "OWN": True, "POLICY": POLICY}, clock=Clock(NOW + 0.25)) as guard:  # fmt: skip
+        whole = guard.verifier.verify(issuer().issue("alice", **requested)).permissions.with_denials(denials)
+        for token in (issued, old):
+            permissions = guard.verifier.verify(token).permissions
+            for text in ("orders:list", "orders:create", "orders:7:read", "orders:8:read", "stock:take"):
+                assert text not in permissions or text in whole
 
 
 def test_the_remaining_part_of_a_role_is_renewed_with_the_role() -> None:
     """A renewal keeps it while the role is granted, and adds nothing when the revocation is lifted."""
-    asked: dict[str, Any] = {"permissions": ["stock:take"], "roles": ["clerk"]}
-    old = taking(SOME).issue("alice", **asked)
-    assert {"clerk": "orders:list"} == claims_of(issuer().renew(old, **asked))["role_scope"]
+    requested: dict[str, Any] = {"permissions": ["stock:take"], "roles": ["clerk"]}
+    old = issuer_with_denials(SOME).issue("alice", **requested)
+    assert {"clerk": "orders:list"} == claims_of(issuer().renew(old, **requested))["role_scope"]
     assert not {"roles", "role_scope"} & claims_of(issuer().renew(old, permissions=["stock:take"])).keys()
-    assert "sign in again" in refused("scope", issuer().renew, taking(SOME).issue("alice", roles=["clerk"]))
+    assert "sign in again" in refused(
+        "scope", issuer().renew, issuer_with_denials(SOME).issue("alice", roles=["clerk"])
+    )
 
 
-@pytest.mark.parametrize("asked", [{"permissions": ["orders:create"]}, {"roles": ["clerk"]}])
-def test_a_token_without_remaining_grants_is_not_made(asked: dict[str, Any]) -> None:
+@pytest.mark.parametrize("requested", [{"permissions": ["orders:create"]}, {"roles": ["clerk"]}])
+def test_a_token_without_remaining_grants_is_not_made(requested: dict[str, Any]) -> None:
     """It is neither issued nor renewed; a token that requests no grants is."""
-    own = taking(Denial("d", "orders:**"))
-    assert "all that the token would hold was revoked" in refused("revoked", own.issue, "alice", **asked)
-    refused("revoked", own.renew, issuer().issue("alice", **asked), **asked)
+    own = issuer_with_denials(Denial("d", "orders:**"))
+    assert "all that the token would hold was revoked" in refused("revoked", own.issue, "alice", **requested)
+    refused("revoked", own.renew, issuer().issue("alice", **requested), **requested)
     assert own.issue("alice")
     free = issuer(policy=Policy(), revoked=lambda _: RevocationMatch(None, (SOME,)))
-    # Without a catalogue nobody can say what is left of a pattern.
+    # Without a catalogue, the remaining part of a pattern is unknown.
     refused("revoked", free.issue, "alice", permissions=["orders:*"])
 
 
 def test_nothing_is_issued_if_everything_is_revoked() -> None:
     """The hook is called with the token that is to be made, and an error of it refuses."""
-    asked: list[AccessToken] = []
+    seen: list[AccessToken] = []
 
     def blocked(token: AccessToken) -> RevocationMatch:
-        asked.append(token)
+        seen.append(token)
         return RevocationMatch("blocked" if token.subject == "mallory" else None)
 
     own = issuer(revoked=blocked)
     refused("revoked", own.issue, "mallory", permissions=["orders:list"])
-    made = claims_of(own.issue("alice", permissions=["orders:list"], roles=["clerk"]))
-    told = asked[-1]
-    assert (ISSUER, "alice", "web", made["jti"], ("clerk",), NOW) == (
-        told.issuer, told.subject, told.client, told.token_id, told.roles, told.issued_at,
+    claims = claims_of(own.issue("alice", permissions=["orders:list"], roles=["clerk"]))
+    planned = seen[-1]
+    assert (ISSUER, "alice", "web", claims["jti"], ("clerk",), NOW) == (
+        planned.issuer, planned.subject, planned.client, planned.token_id, planned.roles, planned.issued_at,
     )  # fmt: skip
-    assert ["orders:create", "orders:list"] == sorted({grant.text for grant in told.permissions})
-    assert (made["scope"], made["exp"]) == (told.claims.get("scope", "orders:list"), told.expires_at)
+    assert ["orders:create", "orders:list"] == sorted({grant.text for grant in planned.permissions})
+    assert (claims["scope"], claims["exp"]) == (planned.claims.get("scope", "orders:list"), planned.expires_at)
     refused("undecided", issuer(revoked=lambda _: 1 / 0 > 0).issue, "alice")
 
 
@@ -481,15 +497,15 @@ def test_a_guard_makes_its_own_issuer() -> None:
     own = {**authority.settings(AUDIENCE=["orders"], CEILING=["**"])}
     whole = {"POLICY": own.pop("POLICY"), "CLAIMS": {"orders": {"MAX_LIFETIME": "1m", "claims": ["tenant"]}}}
     with Guard({**whole, "ISSUERS": {"own": own, "idp": outside}}) as guard:
-        made = guard.issuer(authority.key, client="web")
-        assert guard.verifier.verify(made.issue("alice", permissions=["orders:list"], claims={"tenant": 1}))
-        assert ClaimPolicy(claims=frozenset({"tenant"}), max_lifetime=60) == made.claim_policy_for("orders")
+        own_issuer = guard.issuer(authority.key, client="web")
+        assert guard.verifier.verify(own_issuer.issue("alice", permissions=["orders:list"], claims={"tenant": 1}))
+        assert ClaimPolicy(claims=frozenset({"tenant"}), max_lifetime=60) == own_issuer.claim_policy_for("orders")
         foreign = Issuer("https://idp.test", KEY, audience="orders", client="spa").issue(
             "42", permissions=["orders:list", "orders:create"]
         )
-        child = guard.verifier.verify(made.narrow(foreign, ["orders:list"]))
+        child = guard.verifier.verify(own_issuer.narrow(foreign, ["orders:list"]))
         assert ("idp:42", "idp:spa") == (child.subject, child.client)
-        refused("scope", made.narrow, foreign, ["orders:create"])
+        refused("scope", own_issuer.narrow, foreign, ["orders:create"])
     none = {**whole, "ISSUERS": {"a": outside, "b": {**outside, "ISSUER": "https://b.test"}}}
     with Guard(none) as guard, pytest.raises(ConfigurationError, match="0 issuers are marked OWN"):
         guard.issuer(KEY)
@@ -498,7 +514,7 @@ def test_a_guard_makes_its_own_issuer() -> None:
 @pytest.mark.parametrize("copies", [{}, {"org_id": "tenant"}])
 def test_a_binding_is_not_escaped_by_narrowing(copies: dict[str, str]) -> None:
     """What a binding refuses to the provider's token, it refuses to our token downscoped from it."""
-    authority = Authority(policy=POLICY, clock=Clock())
+    authority = Authority(policy=POLICY, clock=Clock(NOW + 0.25))
     partner = {
         "ISSUER": "https://partner.test",
         "AUDIENCE": "orders",
@@ -511,11 +527,11 @@ def test_a_binding_is_not_escaped_by_narrowing(copies: dict[str, str]) -> None:
     bind = {"tenant": {"own": "tenant", "partner": "org_id"}}
     settings = {"POLICY": own.pop("POLICY"), "BIND": bind, "ISSUERS": {"own": own, "partner": partner}}
     body = {
-        "iss": "https://partner.test", "sub": "mallory", "aud": "orders", "client_id": "spa", "iat": NOW, "exp": NOW + 60,
-        "jti": "j", "scope": "orders:list", "org_id": "mallory-inc", "tenant": "victim-corp",
+        "iss": "https://partner.test", "sub": "mallory", "aud": "orders", "client_id": "spa", "jti": "j",
+        "iat": NOW, "exp": NOW + 60, "scope": "orders:list", "org_id": "mallory-inc", "tenant": "victim-corp",
     }  # fmt: skip
     direct = sign(body, KEY)
-    with Guard(settings, clock=Clock()) as guard:
+    with Guard(settings, clock=Clock(NOW + 0.25)) as guard:
         child = guard.issuer(authority.key).narrow(direct, ["orders:list"])
 
         def reaches(token: str, tenant: str) -> bool:
@@ -541,15 +557,15 @@ def test_a_guard_gives_its_issuer_no_client_of_another_issuer() -> None:
 def test_an_authority_is_an_issuer() -> None:
     """Its settings accept its tokens, also after a rotation; a provider's token is not one of ours."""
     authority = Authority(policy=POLICY)
-    made = authority.issuer
+    own = authority.issuer
     with authority.guard() as guard:
-        assert "alice" == guard.verifier.verify(made.issue("alice")).subject
-    old = made.issue("alice", permissions=["orders:list"])
+        assert "alice" == guard.verifier.verify(own.issue("alice")).subject
+    old = own.issue("alice", permissions=["orders:list"])
     authority.rotate()
     with authority.guard() as guard:
-        assert "alice" == guard.verifier.verify(made.issue("alice")).subject
+        assert "alice" == guard.verifier.verify(own.issue("alice")).subject
     with pytest.raises(InvalidToken):
-        made.narrow(old, ["orders:list"])
+        own.narrow(old, ["orders:list"])
     with pytest.raises(ConfigurationError, match="OWN"):
         _ = Authority(like=authority.settings(OWN=False)).issuer
     assert "60 s at most" in refused(
@@ -578,7 +594,7 @@ def test_a_token_confers_what_was_requested(permissions: list[str], roles: list[
 
 
 @pytest.mark.parametrize(
-    ("said", "claims"),
+    ("message", "claims"),
     [
         ("JWT_LP: CLAIMS is a mapping from an audience", ["orders"]),
         ("JWT_LP: CLAIMS: orders: must be a table, not str", {"orders": "short"}),
@@ -586,11 +602,11 @@ def test_a_token_confers_what_was_requested(permissions: list[str], roles: list[
         ("JWT_LP: CLAIMS: 'orders': may_call belongs in the policy file", {"orders": {"may_call": ["orders"]}}),
     ],
 )
-def test_faults_of_claim_policies_in_settings(said: str, claims: Any) -> None:
+def test_faults_of_claim_policies_in_settings(message: str, claims: Any) -> None:
     """Claim policies are written as in the policy file, and each fault says where it is."""
     with pytest.raises(ConfigurationError) as caught:
         Authority().guard(CLAIMS=claims)
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(message)
 
 
 def test_claim_policies_in_settings() -> None:

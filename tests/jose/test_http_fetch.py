@@ -131,7 +131,7 @@ def test_a_bad_answer_is_a_fetch_error_that_says_why(server: KeyServer, behaviou
 
 
 @contextmanager
-def parrot(start: bytes, drip: bytes = b"") -> Iterator[str]:
+def dripping_server(start: bytes, drip: bytes = b"") -> Iterator[str]:
     """Send one caller `start` at once, and then `drip` forever; return host and port."""
     over = threading.Event()
 
@@ -155,9 +155,9 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 def test_an_answer_in_chunks_is_read_whole() -> None:
     """Without a Content-Length, the response ends with the last chunk, and the size limit holds too."""
-    with parrot(CHUNKED + b'6\r\n{"a": \r\n2\r\n1}\r\n0\r\n\r\n') as origin:
+    with dripping_server(CHUNKED + b'6\r\n{"a": \r\n2\r\n1}\r\n0\r\n\r\n') as origin:
         assert FetchedDocument({"a": 1}, None) == fetch_json(f"http://{origin}/")
-    with parrot(CHUNKED, b"1000\r\n" + b" " * 0x1000 + b"\r\n") as origin, pytest.raises(FetchError) as caught:
+    with dripping_server(CHUNKED, b"1000\r\n" + b" " * 0x1000 + b"\r\n") as origin, pytest.raises(FetchError) as caught:
         fetch_json(f"http://{origin}/", max_bytes=10_000)
     assert "OSError: answered with more than 10000 bytes" == str(caught.value)
 
@@ -198,7 +198,7 @@ def test_a_deadline_in_the_past_connects_to_nobody(server: KeyServer) -> None:
     assert [] == server.paths
 
 
-def several(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int], after: float = 0.0) -> None:
+def resolve_several(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int], after: float = 0.0) -> None:
     """Let the name `several` resolve to these addresses, in this order, after so many seconds."""
     real = socket.getaddrinfo
 
@@ -207,7 +207,7 @@ def several(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int], after:
             # an address stands for itself, with the port it was given here
             return real(host, dict(addresses).get(host, port), *more, **named)
         time.sleep(after)
-        return [found for address in addresses for found in real(*address, type=socket.SOCK_STREAM)]
+        return [result for address in addresses for result in real(*address, type=socket.SOCK_STREAM)]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
 
@@ -222,10 +222,10 @@ def test_every_address_of_a_host_has_its_share_of_the_time(server: KeyServer, mo
             one.setblocking(False)
             one.connect_ex(deaf.getsockname())
         port = int(server.origin.rpartition(":")[2])
-        several(monkeypatch, ("2001:db8::1", 9), ("127.0.0.3", 9), deaf.getsockname(), ("127.0.0.1", port))
+        resolve_several(monkeypatch, ("2001:db8::1", 9), ("127.0.0.3", 9), deaf.getsockname(), ("127.0.0.1", port))
         begun = time.monotonic()
-        found = fetch_json("http://several/jwks", allow_http_hosts=["several"], deadline=2.0)
-        assert server.document == found.document
+        fetched = fetch_json("http://several/jwks", allow_http_hosts=["several"], deadline=2.0)
+        assert server.document == fetched.document
         assert True is (0.3 < time.monotonic() - begun < 2.0)
         for one in fill:
             one.close()
@@ -234,7 +234,7 @@ def test_every_address_of_a_host_has_its_share_of_the_time(server: KeyServer, mo
 def first_of_six(monkeypatch: pytest.MonkeyPatch, server: KeyServer) -> None:
     """Let `several` resolve to this server and five more addresses."""
     port = int(server.origin.rpartition(":")[2])
-    several(monkeypatch, ("127.0.0.1", port), *[(f"127.0.0.{at}", 9) for at in range(2, 7)])
+    resolve_several(monkeypatch, ("127.0.0.1", port), *[(f"127.0.0.{at}", 9) for at in range(2, 7)])
 
 
 def test_an_answer_may_use_all_the_remaining_time(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,8 +242,8 @@ def test_an_answer_may_use_all_the_remaining_time(server: KeyServer, monkeypatch
     first_of_six(monkeypatch, server)
     server.behaviour = "hang"
     threading.Timer(0.5, server.open.set).start()
-    found = fetch_json("http://several/", allow_http_hosts=["several"], deadline=2.0)
-    assert server.document == found.document
+    fetched = fetch_json("http://several/", allow_http_hosts=["several"], deadline=2.0)
+    assert server.document == fetched.document
 
 
 def test_a_handshake_may_use_all_the_remaining_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -257,13 +257,13 @@ def test_a_handshake_may_use_all_the_remaining_time(monkeypatch: pytest.MonkeyPa
 
 def test_the_deadline_starts_after_name_resolution(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow resolver leaves the whole time to the connection."""
-    several(monkeypatch, ("127.0.0.1", int(server.origin.rpartition(":")[2])), after=0.4)
+    resolve_several(monkeypatch, ("127.0.0.1", int(server.origin.rpartition(":")[2])), after=0.4)
     assert server.document == fetch_json("http://several/", allow_http_hosts=["several"], deadline=0.3).document
 
 
 def test_a_host_without_address_is_a_fetch_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that resolves to nothing raises FetchError."""
-    several(monkeypatch)
+    resolve_several(monkeypatch)
     assert "OSError: the name has no address" == failure("https://several/")
 
 
@@ -313,7 +313,7 @@ def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 )
 def test_a_handshake_is_bounded_too(start: bytes, drip: bytes) -> None:
     """A server that accepts a connection but never completes TLS is abandoned at the deadline."""
-    with parrot(start, drip) as origin:
+    with dripping_server(start, drip) as origin:
         begun = time.monotonic()
         assert "no complete answer within 0.3 s" == failure(f"https://{origin}/", deadline=0.3)
         assert True is (0.25 < time.monotonic() - begun < 1.0)
@@ -374,7 +374,7 @@ def test_metadata_addresses(issuer: str, discovery: bool | str, urls: tuple[str,
     assert urls == metadata_urls(issuer, discovery=discovery)
 
 
-def found(*documents: dict[str, object] | str, scheme: str = "https") -> str:
+def discovered(*documents: dict[str, object] | str, scheme: str = "https") -> str:
     urls = [f"{scheme}://issuer.example/{place}" for place in range(len(documents))]
 
     def fetch(url: str) -> FetchedDocument:
@@ -391,8 +391,8 @@ GOOD: dict[str, object] = {"issuer": ISSUER, "jwks_uri": "https://keys.example/j
 
 def test_the_first_good_metadata_counts() -> None:
     """discover() returns the jwks_uri of the first good document."""
-    assert "https://keys.example/jwks" == found(GOOD, "down")
-    assert "https://keys.example/jwks" == found("answered 404", GOOD)
+    assert "https://keys.example/jwks" == discovered(GOOD, "down")
+    assert "https://keys.example/jwks" == discovered("answered 404", GOOD)
 
 
 @pytest.mark.parametrize(
@@ -412,11 +412,11 @@ def test_the_first_good_metadata_counts() -> None:
 def test_metadata_with_another_issuer_or_a_bad_address_is_refused(document: dict[str, object], problem: str) -> None:
     """Metadata must name exactly this issuer and an address that check_url() accepts."""
     with pytest.raises(FetchError) as caught:
-        found(document, "answered 404")
+        discovered(document, "answered 404")
     assert f"no metadata: /0: {problem}; /1: answered 404" == str(caught.value)
 
 
 def test_metadata_over_http_may_lead_to_http() -> None:
     """If the metadata is served over http, in development, the keys may be too."""
     document = GOOD | {"jwks_uri": "http://issuer.example/jwks"}
-    assert "http://issuer.example/jwks" == found(document, scheme="http")
+    assert "http://issuer.example/jwks" == discovered(document, scheme="http")

@@ -42,7 +42,7 @@ def public(kind: str, **more: object) -> dict[str, Any]:
     return dict(maker(key, **more))
 
 
-def unfit(jwk: object, algorithms: Any = None, *, trusted: bool = True) -> str:
+def unusable(jwk: object, algorithms: Any = None, *, trusted: bool = True) -> str:
     with pytest.raises(UnusableKey) as caught:
         load_jwk(jwk, algorithms, trusted=trusted)
     assert (None, (caught.value.reason,)) == (caught.value.__context__, caught.value.faults)
@@ -207,7 +207,7 @@ UNFIT: dict[str, tuple[object, Any, str]] = {
 @pytest.mark.parametrize(("jwk", "algorithms", "reason"), UNFIT.values(), ids=UNFIT)
 def test_an_unusable_key_is_refused_with_its_reason(jwk: object, algorithms: Any, reason: str) -> None:
     """A key that must not verify raises UnusableKey with one reason, and no library's exception as context."""
-    assert reason == unfit(jwk, algorithms)
+    assert reason == unusable(jwk, algorithms)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_a_key_for_signatures_is_accepted(more: dict[str, Any]) -> None:
 def test_a_published_secret_is_refused() -> None:
     """A shared secret in a published set is refused."""
     jwk = public("oct", alg="HS256")
-    assert "is a shared secret, which must not be in a published set" == unfit(jwk, ["HS256"], trusted=False)
+    assert "is a shared secret, which must not be in a published set" == unusable(jwk, ["HS256"], trusted=False)
 
 
 RSA_NUMBERS: dict[str, tuple[int, int, str | None]] = {
@@ -273,7 +273,7 @@ def test_a_roca_modulus_is_refused() -> None:
     modulus = roca_modulus() | 0
     reason = "has the ROCA weakness (CVE-2017-15361): replace it"
     assert reason == rsa_weakness(modulus, 65537)
-    assert reason == unfit({"kty": "RSA", "alg": "RS256", "n": number(modulus), "e": "AQAB"})
+    assert reason == unusable({"kty": "RSA", "alg": "RS256", "n": number(modulus), "e": "AQAB"})
 
 
 def certificate() -> x509.Certificate:
@@ -315,7 +315,7 @@ DISGUISES = {
 def test_a_public_key_is_no_secret(secret: bytes) -> None:
     """A secret that is a public key, certificate or JWK, in any encoding, is refused (RFC 8725, 2.1)."""
     reason = "is a secret that is also a public key, certificate or JWK, which others know"
-    assert reason == unfit({"kty": "oct", "alg": "HS256", "k": b64(secret)})
+    assert reason == unusable({"kty": "oct", "alg": "HS256", "k": b64(secret)})
 
 
 def test_any_other_secret_is_accepted() -> None:
@@ -375,7 +375,7 @@ def test_a_key_shows_its_name_and_algorithm_only() -> None:
     """The repr has the escaped kid and the algorithm; neither it nor an error has key material."""
     key = load_jwk(public("oct", alg="HS256", kid="a\u202eb"), None, trusted=True)
     assert "VerificationKey(kid='a\\u202eb', algorithm='HS256')" == repr(key) == str(key)
-    reason = unfit({"kty": "oct", "alg": "HS512", "k": b64(b"hunter2" * 5)})
+    reason = unusable({"kty": "oct", "alg": "HS512", "k": b64(b"hunter2" * 5)})
     assert False is ("hunter2" in reason or b64(b"hunter2" * 5) in reason)
 
 

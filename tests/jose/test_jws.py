@@ -44,12 +44,12 @@ def json_refusal(data: bytes) -> str:
 def test_a_token_is_parsed() -> None:
     """parse_compact() returns header, payload, signing input, signature, algorithm and kid."""
     token = compact()
-    found = jws.parse_compact(token)
-    assert HEADER == found.header
-    assert b'{"sub":"u"}' == found.payload
-    assert token.rpartition(".")[0].encode() == found.signing_input
-    assert b"signature" == found.signature
-    assert ("HS256", "k1") == (found.algorithm, found.kid)
+    parsed = jws.parse_compact(token)
+    assert HEADER == parsed.header
+    assert b'{"sub":"u"}' == parsed.payload
+    assert token.rpartition(".")[0].encode() == parsed.signing_input
+    assert b"signature" == parsed.signature
+    assert ("HS256", "k1") == (parsed.algorithm, parsed.kid)
 
 
 def test_a_token_without_kid_has_none() -> None:
@@ -388,8 +388,8 @@ def test_base64url_has_one_spelling() -> None:
 def test_nothing_but_invalid_token_is_raised(token: str) -> None:
     """For any text, parse_compact() returns or raises InvalidToken."""
     with suppress(InvalidToken):
-        found = jws.parse_compact(token)
-        assert token == f"{found.signing_input.decode()}.{b64(found.signature)}"
+        parsed = jws.parse_compact(token)
+        assert token == f"{parsed.signing_input.decode()}.{b64(parsed.signature)}"
 
 
 scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(st.characters())
@@ -416,10 +416,10 @@ def test_accepted_tokens_are_read_as_pyjwt_reads_them(
     signature = jwt.get_algorithm_by_name("HS256").sign(signing, SECRET)
     token = signing.decode() + "." + b64(signature) + ("=" * (cut == 1)) + (b64(junk) if cut == 2 else "")
     try:
-        found = jws.parse_compact(token)
-        payload = jws.read_json(found.payload, "payload")
+        parsed = jws.parse_compact(token)
+        payload = jws.read_json(parsed.payload, "payload")
     except InvalidToken:
         return
-    if signature == found.signature:
+    if signature == parsed.signature:
         read = jwt.api_jws.decode_complete(token, SECRET, algorithms=["HS256"])
-        assert (read["header"], json.loads(read["payload"])) == (found.header, payload)
+        assert (read["header"], json.loads(read["payload"])) == (parsed.header, payload)

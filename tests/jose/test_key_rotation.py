@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from clock import Clock
 from jwks_server import KeyServer, eventually
 from jwt_lp import ConfigurationError
 from jwt_lp.errors import InvalidToken, KeysPending, PolicyError
@@ -50,28 +51,18 @@ ISSUER = "https://issuer.example/"
 forks = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOW)
 
 
 @pytest.fixture
 def folder(tmp_path: Path, clock: Clock) -> Path:
     """A folder with a current and a next key, published long enough ago."""
-    found = tmp_path / "signing-keys"
-    add_key(found, clock=clock)
+    path = tmp_path / "signing-keys"
+    add_key(path, clock=clock)
     clock.now += PUBLISH_AHEAD
-    return found
+    return path
 
 
 def states(folder: Path, now: float) -> list[str]:
@@ -88,7 +79,7 @@ def published(ring: KeyRing) -> list[object]:
 
 
 def files(folder: Path) -> set[str]:
-    return {each.name for each in folder.iterdir()}
+    return {path.name for path in folder.iterdir()}
 
 
 def edited(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
@@ -113,7 +104,7 @@ def test_a_new_folder_has_a_key_that_signs_and_one_that_signs_next(tmp_path: Pat
 
 def test_only_the_owner_has_access_to_the_folder(folder: Path) -> None:
     """Nobody else can read the folder and its keys, and version control ignores it."""
-    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in folder.iterdir() if each.name != ".gitignore"}
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir() if path.name != ".gitignore"}
     assert ({0o600}, 0o700) == (set(modes.values()), stat.S_IMODE(folder.stat().st_mode))
     assert "*\n" == (folder / ".gitignore").read_text("utf-8")
 
@@ -147,13 +138,13 @@ def test_keys_of_every_public_kind(tmp_path: Path, algorithm: str) -> None:
     )
 
 
-@pytest.mark.parametrize(("algorithm", "said"), [("HS256", "never published"), ("none", "not supported")])
-def test_algorithms_that_a_ring_cannot_have(tmp_path: Path, folder: Path, algorithm: str, said: str) -> None:
+@pytest.mark.parametrize(("algorithm", "message"), [("HS256", "never published"), ("none", "not supported")])
+def test_algorithms_that_a_ring_cannot_have(tmp_path: Path, folder: Path, algorithm: str, message: str) -> None:
     """A symmetric or unknown algorithm is refused, and nothing is written."""
     before = kids(folder)
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=message):
         add_key(tmp_path / "none", algorithm)
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=message):
         rotate_keys(folder, algorithm=algorithm, force=True)
     assert before == kids(folder)
 
@@ -201,8 +192,8 @@ def test_files_made_by_root_belong_to_the_folders_owner(folder: Path, clock: Clo
     """A rotation by root leaves keys that the service's user can read."""
     os.chown(folder, 4711, 4711)
     rotate_keys(folder, clock=clock)
-    made = ["ring.json", ".lock", f"key-{kids(folder)[1]}.json"]
-    assert [4711] * 3 == [(folder / name).stat().st_uid for name in made]
+    names = ["ring.json", ".lock", f"key-{kids(folder)[1]}.json"]
+    assert [4711] * 3 == [(folder / name).stat().st_uid for name in names]
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root makes files for others")
@@ -361,7 +352,7 @@ def test_the_number_of_published_keys_is_bounded(folder: Path, clock: Clock) -> 
     assert MAX_PUBLISHED - 2 == states(folder, clock.now).count("retired")
 
 
-# --- a key that others may have
+# --- withdrawing a key
 
 
 def test_withdrawing_the_current_key(folder: Path, clock: Clock) -> None:
@@ -415,22 +406,22 @@ def test_a_key_that_cannot_sign_never_becomes_current(folder: Path, clock: Clock
     assert ["current", "next", "retired"] == states(folder, clock.now)
 
 
-# --- two at once
+# --- concurrent changes
 
 
 def test_two_rotations_at_once(folder: Path, clock: Clock) -> None:
     """One succeeds; the other gets an error and has changed nothing."""
     before = kids(folder)
-    told: list[str] = []
+    errors: list[str] = []
 
     def slowly(ring: Any) -> Any:
         with pytest.raises(PolicyError, match="another process is changing the signing keys") as caught:
             rotate_keys(folder, clock=clock)
-        told.append(str(caught.value))
+        errors.append(str(caught.value))
         return ring, ()
 
     change_ring(folder, slowly)
-    assert (1, before) == (len(told), kids(folder))
+    assert (1, before) == (len(errors), kids(folder))
     rotate_keys(folder, clock=clock)
     with pytest.raises(PolicyError, match="has been published for 0 s"):
         rotate_keys(folder, clock=clock)
@@ -440,16 +431,17 @@ def test_two_rotations_at_once(folder: Path, clock: Clock) -> None:
 def test_processes_that_rotate_at_once(folder: Path) -> None:
     """Exactly one of four processes rotates."""
     spawn = multiprocessing.get_context("spawn")
-    gate, said = spawn.Barrier(4), spawn.Queue()
+    gate, results = spawn.Barrier(4), spawn.Queue()
     processes = [
-        spawn.Process(target=rotate_once, args=(folder, NOW + PUBLISH_AHEAD, gate, said), daemon=True) for _ in range(4)
+        spawn.Process(target=rotate_once, args=(folder, NOW + PUBLISH_AHEAD, gate, results), daemon=True)
+        for _ in range(4)
     ]
     for process in processes:
         process.start()
-    found = Counter(said.get(timeout=60) for _ in processes)
+    counts = Counter(results.get(timeout=60) for _ in processes)
     for process in processes:
         process.join()
-    assert {"rotated": 1, "policy": 3} == found
+    assert {"rotated": 1, "policy": 3} == counts
 
 
 def test_a_process_that_died_leaves_no_lock(folder: Path, clock: Clock) -> None:
@@ -459,7 +451,7 @@ def test_a_process_that_died_leaves_no_lock(folder: Path, clock: Clock) -> None:
     assert "retired" in states(folder, clock.now)
 
 
-# --- what is read
+# --- reading
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o601])
@@ -563,7 +555,7 @@ def test_a_folder_without_keys_stops_the_start(tmp_path: Path) -> None:
         KeyRing(tmp_path)
 
 
-# --- in a process that serves
+# --- the key ring of a server process
 
 
 def test_a_ring_signs_with_the_current_key(folder: Path, clock: Clock) -> None:
@@ -642,9 +634,9 @@ def test_a_folder_that_fails_leaves_the_last_good_keys(
             clock.now += RELOAD_INTERVAL
             assert (before[0], before) == (ring.current.kid, published(ring))
         # Other rings and sets of this process may log meanwhile.
-        told = [record for record in caplog.records if "signing keys stay in use" in record.getMessage()]
-        assert ["ERROR"] == [record.levelname for record in told]
-        assert told[0].getMessage().endswith("; the last good signing keys stay in use")
+        records = [record for record in caplog.records if "signing keys stay in use" in record.getMessage()]
+        assert ["ERROR"] == [record.levelname for record in records]
+        assert records[0].getMessage().endswith("; the last good signing keys stay in use")
     clock.now += STAYS
     assert before[:2] == published(ring)
     (folder / "ring.json").write_bytes(text)
@@ -674,11 +666,11 @@ def test_a_rotation_between_list_and_key(folder: Path, clock: Clock, monkeypatch
     """A reader whose key was retired between two reads starts again."""
     real, rotated = key_files.read_private, [False]
 
-    def late(*asked: Any) -> SigningKey:
+    def late(*args: Any) -> SigningKey:
         if not rotated[0]:
             rotated[0] = True
             rotate_keys(folder, clock=clock)
-        return real(*asked)
+        return real(*args)
 
     monkeypatch.setattr("jwt_lp.jose.key_rotation.read_private", late)
     assert kids(folder)[1] == KeyRing(folder, clock=clock).current.kid
@@ -775,25 +767,25 @@ def test_rotation_under_load_loses_no_request(tmp_path: Path) -> None:
     other = spawn.Process(target=issue_until, args=(folder, ISSUER, foreign, stop), daemon=True)
     other.start()
     rings = [KeyRing(folder, reload_interval=0.02)]
-    held: list[str] = []
+    issued: list[str] = []
     with Published(rings[0]) as server:
         service = _Service(server.url)
         done = threading.Event()
 
         def serve() -> None:
             while not done.is_set():
-                made = Issuer(ISSUER, rings[-1], audience="orders", client="c").issue("alice")
-                held.append(made)
-                service.take(made)
+                token = Issuer(ISSUER, rings[-1], audience="orders", client="c").issue("alice")
+                issued.append(token)
+                service.take(token)
 
         relayed: list[str] = []
 
         def relay() -> None:
-            for made in iter(partial(foreign.get, timeout=60), None):
-                relayed.append(made)
-                service.take(made)
+            for token in iter(partial(foreign.get, timeout=60), None):
+                relayed.append(token)
+                service.take(token)
 
-        threads = [threading.Thread(target=each, daemon=True) for each in (serve, serve, relay)]
+        threads = [threading.Thread(target=target, daemon=True) for target in (serve, serve, relay)]
         service.take(Issuer(ISSUER, rings[0], audience="orders", client="c").issue("first"), wait=True)
         for thread in threads:
             thread.start()
@@ -816,8 +808,8 @@ def test_rotation_under_load_loses_no_request(tmp_path: Path) -> None:
         other.join(30)
         # What was made with keys that are retired since is still good for whoever never saw it.
         late = _Service(server.url)
-        for made in [*held[:: max(1, len(held) // 50)], held[-1]]:
-            late.take(made, wait=True)
+        for token in [*issued[:: max(1, len(issued) // 50)], issued[-1]]:
+            late.take(token, wait=True)
     assert ([], []) == (service.refusals, late.refusals)
     assert 5 == len(service.signed_by)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from clock import Clock
 from import_tracing import imports_of_thread
 from jwks_server import KeyServer, b64, ec_jwk, eventually, fresh, okp_jwk, rsa_jwk
 from jwt_lp._support.worker import Worker
@@ -36,19 +37,9 @@ PATIENCE = 0.3
 HASTY = FetchTimings(wait_timeout=PATIENCE)
 
 
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 5000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(5000.0)
 
 
 @pytest.fixture
@@ -67,12 +58,12 @@ def keys(server: KeyServer, clock: Clock) -> JwksKeys:
 
 
 @pytest.fixture
-def hasty(server: KeyServer, clock: Clock) -> JwksKeys:
+def short_wait_keys(server: KeyServer, clock: Clock) -> JwksKeys:
     return keys_of(server, clock, timings=HASTY)
 
 
-def kids(found: tuple[VerificationKey, ...]) -> list[str | None]:
-    return [key.kid for key in found]
+def kids(keys: tuple[VerificationKey, ...]) -> list[str | None]:
+    return [key.kid for key in keys]
 
 
 def outcome(keys: JwksKeys, kid: str | None, *, wait: bool = True, age: float = 0.0) -> object:
@@ -104,9 +95,9 @@ def timed(action: Callable[[], object]) -> tuple[object, float]:
     return action(), time.monotonic() - begun
 
 
-def renewed(keys: JwksKeys, server: KeyServer, asked: int) -> bool:
+def refreshed(keys: JwksKeys, server: KeyServer, requests: int) -> bool:
     """Wait until the server had so many requests and no fetch is running."""
-    return eventually(lambda: len(server.paths) == asked and keys._single_flight.get()._current is None)
+    return eventually(lambda: len(server.paths) == requests and keys._single_flight.get()._current is None)
 
 
 # --- configured keys
@@ -124,7 +115,7 @@ def test_configured_keys_are_found_by_name_and_algorithm() -> None:
     assert ["a"] == kids(keys.find("a", "ES256"))
     assert ["b"] == kids(keys.find("b", "RS256", wait=False))
     assert [(), (), (), ()] == [
-        keys.find(*asked) for asked in [("a", "RS256"), ("b", "ES256"), ("c", "ES256"), ("a", "none")]
+        keys.find(*arguments) for arguments in [("a", "RS256"), ("b", "ES256"), ("c", "ES256"), ("a", "none")]
     ]
 
 
@@ -186,8 +177,10 @@ def test_keys_for_encryption_are_skipped() -> None:
 
 def test_configured_algorithms_bind() -> None:
     """Unknown algorithms, an empty list and a single string are refused."""
-    known = "ES256, ES384, ES512, Ed25519, Ed448, EdDSA, HS256, HS384, HS512, PS256, PS384, PS512, RS256, RS384, RS512"
-    assert (f"algorithm 'none' is unknown: one of {known}", "key 0 fits none of the allowed algorithms") == faults(
+    supported = (
+        "ES256, ES384, ES512, Ed25519, Ed448, EdDSA, HS256, HS384, HS512, PS256, PS384, PS512, RS256, RS384, RS512"
+    )
+    assert (f"algorithm 'none' is unknown: one of {supported}", "key 0 fits none of the allowed algorithms") == faults(
         {"keys": [ec_jwk(EC)]}, ["none"]
     )
     assert "algorithms is empty: name those that the issuer signs with" == faults(fresh("a"), [])[0]
@@ -219,8 +212,8 @@ def test_a_faulty_key_is_left_out_of_a_published_set() -> None:
         ),
         *(rsa_jwk(RSA, kid="d", alg="RS256", d="AQAB"), fresh("e", use="enc"), fresh("good")),
     ]
-    found, problems = read_published_jwks({"keys": members}, ["ES256", "RS256"])
-    assert ["good"] == kids(tuple(found))
+    keys, problems = read_published_jwks({"keys": members}, ["ES256", "RS256"])
+    assert ["good"] == kids(tuple(keys))
     assert (
         "key 0 is not a JSON object",
         "key 1 fits none of the allowed algorithms",
@@ -247,8 +240,8 @@ def test_a_single_jwk_is_no_published_set() -> None:
 
 def test_of_keys_with_one_name_three_are_tried() -> None:
     """For a kid that is used several times, at most three keys that fit are returned."""
-    found, _ = read_published_jwks({"keys": [fresh("a") for _ in range(5)]}, ["ES256"])
-    assert 3 == len(KeySet.of(found).find("a", "ES256"))
+    keys, _ = read_published_jwks({"keys": [fresh("a") for _ in range(5)]}, ["ES256"])
+    assert 3 == len(KeySet.of(keys).find("a", "ES256"))
 
 
 # --- published keys: who waits
@@ -265,11 +258,17 @@ def test_of_keys_with_one_name_three_are_tried() -> None:
         ({"discovery": True}, "discovery needs the issuer"),
         (
             {"url": "http://a.example/jwks?secret=1"},
-            "the address 'http://a.example/jwks' is http: use https (or name the host in ALLOW_HTTP_HOSTS, in development only)",
+            (
+                "the address 'http://a.example/jwks' is http: "
+                "use https (or name the host in ALLOW_HTTP_HOSTS, in development only)"
+            ),
         ),
         (
             {"url": ""},
-            "the address '' is empty or has white space, control or non-ASCII characters (write host names in punycode)",
+            (
+                "the address '' is empty or has white space, control or non-ASCII characters "
+                "(write host names in punycode)"
+            ),
         ),
         ({"issuer": "a", "discovery": "https://a.example/#m"}, "the address 'https://a.example/#m' has a fragment"),
         (
@@ -309,11 +308,11 @@ def test_the_worker_fetches_at_start_and_ahead_of_expiry(server: KeyServer, keys
     worker.ensure_running()
     try:
         assert True is eventually(lambda: keys.status().loaded)
-        for passed, asked in ((799, 1), (1, 2)):
-            clock.now += passed
+        for seconds, requests in ((799, 1), (1, 2)):
+            clock.now += seconds
             worker.wake()
             time.sleep(0.03)
-            assert True is renewed(keys, server, asked)
+            assert True is refreshed(keys, server, requests)
     finally:
         worker.close()
 
@@ -333,12 +332,12 @@ def test_the_worker_retries_after_the_cool_down(server: KeyServer, keys: JwksKey
     """After a failed fetch, the worker tries again when the cool-down has passed."""
     server.behaviour = "error_500"
     assert 30.0 == keys._refresh()
-    assert True is renewed(keys, server, 1)
+    assert True is refreshed(keys, server, 1)
     clock.now += 29
     assert 1.0 == keys._refresh()
     clock.now += 1
     assert 30.0 == keys._refresh()
-    assert True is renewed(keys, server, 2)
+    assert True is refreshed(keys, server, 2)
 
 
 def test_a_rotated_key_is_found_at_its_first_token(server: KeyServer, keys: JwksKeys, clock: Clock) -> None:
@@ -423,18 +422,20 @@ def test_made_up_kids_delay_a_new_key_by_at_most_one_cool_down(
     assert (True, 4) == (found_at - rotated_at <= 30, len(server.paths))
 
 
-def test_a_caller_that_may_not_wait_retries_after_a_second(server: KeyServer, hasty: JwksKeys, clock: Clock) -> None:
+def test_a_caller_that_may_not_wait_retries_after_a_second(
+    server: KeyServer, short_wait_keys: JwksKeys, clock: Clock
+) -> None:
     """While a fetch runs with the maximum of waiters, an unknown kid is 503 with Retry-After 1."""
-    outcome(hasty, "a")
+    outcome(short_wait_keys, "a")
     server.behaviour = "hang"
     clock.now += 30
     with ThreadPoolExecutor(5) as pool:
         for _ in range(5):
-            pool.submit(outcome, hasty, "junk")
-        assert True is eventually(partial(waiting, hasty, 5))
+            pool.submit(outcome, short_wait_keys, "junk")
+        assert True is eventually(partial(waiting, short_wait_keys, 5))
         for wait in (True, False):
             with pytest.raises(KeysUnavailable) as caught:
-                hasty.find("b", "ES256", wait=wait)
+                short_wait_keys.find("b", "ES256", wait=wait)
             assert 1.0 == caught.value.retry_after
     server.open.set()
 
@@ -492,28 +493,28 @@ def test_other_algorithms_and_missing_kids_never_cause_a_fetch(server: KeyServer
     assert 1 == len(server.paths)
 
 
-def test_a_known_name_never_waits(server: KeyServer, hasty: JwksKeys, clock: Clock) -> None:
+def test_a_known_name_never_waits(server: KeyServer, short_wait_keys: JwksKeys, clock: Clock) -> None:
     """While a fetch for an unknown kid hangs, known kids are answered at once and without a lock."""
-    outcome(hasty, "a")
+    outcome(short_wait_keys, "a")
     server.behaviour = "hang"
     clock.now += 30
-    waiter = threading.Thread(target=outcome, args=(hasty, "unknown"))
+    waiter = threading.Thread(target=outcome, args=(short_wait_keys, "unknown"))
     waiter.start()
     assert True is eventually(lambda: len(server.paths) == 2)
-    with hasty._single_flight.get()._lock:
-        slowest = max(timed(lambda: outcome(hasty, "a"))[1] for _ in range(200))
+    with short_wait_keys._single_flight.get()._lock:
+        slowest = max(timed(lambda: outcome(short_wait_keys, "a"))[1] for _ in range(200))
     waiter.join()
     assert True is (slowest < PATIENCE)
-    assert ["a"] == outcome(hasty, "a")
+    assert ["a"] == outcome(short_wait_keys, "a")
 
 
-def test_made_up_kids_do_not_block_the_threads(server: KeyServer, hasty: JwksKeys, clock: Clock) -> None:
+def test_made_up_kids_do_not_block_the_threads(server: KeyServer, short_wait_keys: JwksKeys, clock: Clock) -> None:
     """Of 200 requests with unknown kids, five wait for the hanging fetch, and the others are answered."""
-    outcome(hasty, "a")
+    outcome(short_wait_keys, "a")
     server.behaviour = "hang"
     clock.now += 30
     with ThreadPoolExecutor(200) as pool:
-        results = list(pool.map(lambda n: timed(lambda: outcome(hasty, f"junk{n}")), range(200)))
+        results = list(pool.map(lambda n: timed(lambda: outcome(short_wait_keys, f"junk{n}")), range(200)))
     waited = [answer for answer, seconds in results if seconds >= PATIENCE]
     assert ["keys_unavailable"] * 5 == waited
     assert [("keys_unavailable", True)] * 195 == [
@@ -579,7 +580,7 @@ def test_the_last_good_set_is_served_until_it_is_too_old(server: KeyServer, keys
     server.behaviour = "error_500"
     clock.now += 24 * 3600
     assert ["a"] == outcome(keys, "a")
-    assert True is renewed(keys, server, 2)
+    assert True is refreshed(keys, server, 2)
     clock.now += 1
     with pytest.raises(KeysUnavailable) as caught:
         keys.find("a", "ES256")
@@ -591,17 +592,17 @@ def test_the_last_good_set_is_served_until_it_is_too_old(server: KeyServer, keys
     assert True is eventually(lambda: outcome(keys, "a") == ["a"])
 
 
-def test_a_request_starts_an_overdue_refresh(server: KeyServer, hasty: JwksKeys, clock: Clock) -> None:
+def test_a_request_starts_an_overdue_refresh(server: KeyServer, short_wait_keys: JwksKeys, clock: Clock) -> None:
     """If a refresh is overdue, a request starts it without waiting, once per cool-down."""
-    outcome(hasty, "a")
+    outcome(short_wait_keys, "a")
     server.behaviour = "hang"
     clock.now += 0.8 * 600 + 31
-    answers = [timed(lambda: outcome(hasty, "a")) for _ in range(20)]
+    answers = [timed(lambda: outcome(short_wait_keys, "a")) for _ in range(20)]
     assert [["a"]] * 20 == [answer for answer, _ in answers]
     assert True is (max(seconds for _, seconds in answers) < PATIENCE)
     assert True is eventually(lambda: len(server.paths) == 2)
     server.open.set()
-    assert True is renewed(hasty, server, 2)
+    assert True is refreshed(short_wait_keys, server, 2)
 
 
 def test_without_waiting_pending_says_where_waiting_would_help(server: KeyServer, keys: JwksKeys, clock: Clock) -> None:
@@ -621,13 +622,13 @@ def test_without_waiting_pending_says_where_waiting_would_help(server: KeyServer
         server.open.set()
 
 
-def test_the_rule_holds_while_the_first_fetch_hangs(server: KeyServer, hasty: JwksKeys, clock: Clock) -> None:
+def test_the_rule_holds_while_the_first_fetch_hangs(server: KeyServer, short_wait_keys: JwksKeys, clock: Clock) -> None:
     """Callers wait for a hanging first fetch up to the time limit, and no second fetch starts meanwhile."""
     server.behaviour = "hang"
-    answer, seconds = timed(lambda: outcome(hasty, "a"))
+    answer, seconds = timed(lambda: outcome(short_wait_keys, "a"))
     assert ("keys_unavailable", True) == (answer, PATIENCE <= seconds < PATIENCE + 0.5)
     clock.now += ABANDON_AFTER - 1
-    assert "keys_unavailable" == outcome(hasty, "a")
+    assert "keys_unavailable" == outcome(short_wait_keys, "a")
     assert 1 == len(server.paths)
     server.open.set()
 
@@ -692,7 +693,10 @@ def test_changes_are_logged_once(
         logged(caplog, lines)
     name = f"keys of {server.url}"
     reason = "key 2 (kid 'x\\r\\n\\x1b[2J') kid has a control character"
-    shrunk = "the set shrank from 2 keys to 1: tokens signed with the removed keys are refused now; verify that the issuer intended this"
+    shrunk = (
+        "the set shrank from 2 keys to 1: tokens signed with the removed keys are refused now; "
+        "verify that the issuer intended this"
+    )
     assert [
         f"{name}: 2 usable, generation 1",
         f"{name}: {reason}; the other keys stay in use; ask the issuer to correct the set",
@@ -742,18 +746,22 @@ def test_a_missing_thread_is_a_failed_attempt(
     assert ["a"] == outcome(keys, "a")
 
 
-def test_an_abandoned_fetch_replaces_nothing(server: KeyServer, hasty: JwksKeys, clock: Clock) -> None:
+def test_an_abandoned_fetch_replaces_nothing(server: KeyServer, short_wait_keys: JwksKeys, clock: Clock) -> None:
     """An abandoned fetch that completes after its successor replaces nothing."""
     server.behaviour = "hang"
-    assert "keys_unavailable" == outcome(hasty, "a")
+    assert "keys_unavailable" == outcome(short_wait_keys, "a")
     server.behaviour = "ok"
     server.serve(fresh("b"))
     clock.now += 30
-    assert ["b"] == outcome(hasty, "b")
+    assert ["b"] == outcome(short_wait_keys, "b")
     server.serve(fresh("a"))
     server.open.set()
-    assert True is eventually(lambda: hasty._single_flight.get()._in_flight == 0)
-    assert ([], ["b"], 1) == (outcome(hasty, "a", age=OLD), outcome(hasty, "b"), hasty.generation)
+    assert True is eventually(lambda: short_wait_keys._single_flight.get()._in_flight == 0)
+    assert ([], ["b"], 1) == (
+        outcome(short_wait_keys, "a", age=OLD),
+        outcome(short_wait_keys, "b"),
+        short_wait_keys.generation,
+    )
 
 
 # --- bookkeeping of fetches
@@ -762,15 +770,15 @@ def test_an_abandoned_fetch_replaces_nothing(server: KeyServer, hasty: JwksKeys,
 def test_a_late_answer_does_not_overwrite_a_newer_one(clock: Clock) -> None:
     """A fetch that completes after a later one changes nothing."""
     begun: list[Flight] = []
-    taken: list[int] = []
+    stored: list[int] = []
     flights = SingleFlight(begun.append, cooldown=30, clock=clock)
     flights.trigger()
     clock.now += 30
     flights.trigger()
     assert [1, 2] == [flight.number for flight in begun]
-    assert True is flights.complete(begun[1], None, lambda: taken.append(2))
-    assert False is flights.complete(begun[0], "late", lambda: taken.append(1))
-    assert ([2], None, True) == (taken, flights.error, begun[0].done.is_set())
+    assert True is flights.complete(begun[1], None, lambda: stored.append(2))
+    assert False is flights.complete(begun[0], "late", lambda: stored.append(1))
+    assert ([2], None, True) == (stored, flights.error, begun[0].done.is_set())
 
 
 @pytest.mark.parametrize("error", [ValueError(), SystemExit(), KeyboardInterrupt()])
@@ -793,11 +801,11 @@ def test_an_error_on_completion_releases_the_waiters(clock: Clock, error: BaseEx
 def test_a_failure_keeps_the_set(clock: Clock) -> None:
     """A failed fetch is recorded and does not replace the set."""
     begun: list[Flight] = []
-    taken: list[int] = []
+    stored: list[int] = []
     flights = SingleFlight(begun.append, cooldown=30, clock=clock)
     flights.trigger()
-    assert (True, "down") == (flights.complete(begun[0], "down", lambda: taken.append(1)), flights.error)
-    assert [] == taken
+    assert (True, "down") == (flights.complete(begun[0], "down", lambda: stored.append(1)), flights.error)
+    assert [] == stored
 
 
 def test_at_most_three_fetches_run_at_once(clock: Clock) -> None:
@@ -903,20 +911,24 @@ def in_child(action: Callable[[], bool]) -> bool:
 
 
 @forks
-def test_a_forked_child_keeps_the_set_and_fetches_for_itself(server: KeyServer, hasty: JwksKeys, clock: Clock) -> None:
+def test_a_forked_child_keeps_the_set_and_fetches_for_itself(
+    server: KeyServer, short_wait_keys: JwksKeys, clock: Clock
+) -> None:
     """The snapshot is usable after a fork, and neither a held lock nor a running fetch blocks the child."""
-    outcome(hasty, "a")
+    outcome(short_wait_keys, "a")
     server.behaviour = "hang"
     clock.now += 30
-    waiter = threading.Thread(target=outcome, args=(hasty, "x"))
+    waiter = threading.Thread(target=outcome, args=(short_wait_keys, "x"))
     waiter.start()
     assert True is eventually(lambda: len(server.paths) == 2)
     server.behaviour = "ok"
     server.serve(fresh("a"), fresh("b"))
-    with hasty._single_flight.get()._lock:
-        assert True is in_child(lambda: outcome(hasty, "a") == ["a"] and outcome(hasty, "b") == ["b"])
+    with short_wait_keys._single_flight.get()._lock:
+        assert True is in_child(
+            lambda: outcome(short_wait_keys, "a") == ["a"] and outcome(short_wait_keys, "b") == ["b"]
+        )
     waiter.join()
-    assert 1 == hasty.generation
+    assert 1 == short_wait_keys.generation
     server.open.set()
 
 
@@ -943,7 +955,7 @@ from jwt_lp.jose.remote_jwks import JwksKeys
 keys = JwksKeys(sys.argv[1], algorithms=["ES256"])
 keys.start(Worker())
 """
-    # By its name, which is encoded on the way.
+    # By host name, because resolving it uses an encoding that is imported lazily.
     url = server.url.replace("127.0.0.1", "localhost")
     assert [[], []] == imports_of_thread(
         prepare, "keys.find('a', 'ES256'); assert keys.status().loaded, keys.status()", url

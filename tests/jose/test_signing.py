@@ -125,7 +125,7 @@ def test_the_published_set_of_one_key(algorithm: str) -> None:
     assert (True, 1) == (own.status().loaded, own.status().keys)
 
 
-class Turning:
+class ChangingKeys:
     """Keys that change."""
 
     def __init__(self) -> None:
@@ -142,7 +142,7 @@ class Turning:
 
 def test_keys_that_change_are_read_again() -> None:
     """A new key verifies as soon as the generation changes, and not before."""
-    turning = Turning()
+    turning = ChangingKeys()
     own = OwnKeySource(turning)
     own.start(Worker())
     turning.keys.append(SigningKey.generate("ES256"))

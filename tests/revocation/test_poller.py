@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clock import Clock
 from examples import examples
 from jwt_lp import AccessToken, Permissions
 from jwt_lp.errors import StoreError
@@ -23,16 +24,6 @@ ISSUER = "https://authority.test"
 IDP = "https://idp.test"
 NOW = 1_800_000_000.0
 DAY = 86400.0
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self, now: float = NOW) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def token(**changes: Any) -> AccessToken:
@@ -53,12 +44,14 @@ def token(**changes: Any) -> AccessToken:
     return AccessToken(**{**usual, **changes})
 
 
-def known(*entries: RevocationEntry, wall: Clock | None = None, **options: Any) -> tuple[MemoryStore, RevocationPoller]:
+def polled(
+    *entries: RevocationEntry, wall: Clock | None = None, **options: Any
+) -> tuple[MemoryStore, RevocationPoller]:
     store = MemoryStore()
     store.revoke(entries, at=NOW)
-    found = RevocationPoller(store, retention=DAY, wall=wall or Clock(), **options)
-    found.poll()
-    return store, found
+    poller = RevocationPoller(store, retention=DAY, wall=wall or Clock(NOW), **options)
+    poller.poll()
+    return store, poller
 
 
 LINEAGE = Lineage(NOW - 100, ((ISSUER, "p1"), (ISSUER, "p2")), ("spa",), ("gateway", "proxy"))
@@ -66,7 +59,7 @@ FOREIGN = Lineage(NOW - 100, ((IDP, "p1"), (ISSUER, "p2")), ("spa",), (), (IDP, 
 
 
 @pytest.mark.parametrize(
-    ("dead", "standing", "held"),
+    ("dead", "revocation", "access_token"),
     [
         pytest.param(True, entry("token", "t1"), token(), id="the token"),
         pytest.param(False, entry("token", "t2"), token(), id="another token"),
@@ -95,15 +88,15 @@ FOREIGN = Lineage(NOW - 100, ((IDP, "p1"), (ISSUER, "p2")), ("spa",), (), (IDP, 
         pytest.param(False, entry("subject", "alice", pattern="**"), token(), id="a deny entry"),
     ],
 )
-def test_which_tokens_are_refused(dead: bool, standing: RevocationEntry, held: AccessToken) -> None:
+def test_which_tokens_are_refused(dead: bool, revocation: RevocationEntry, access_token: AccessToken) -> None:
     """The look-up covers the token's own identity, its original subject, its clients, each actor and every ancestor."""
-    _, found = known(standing)
-    assert dead is (found.match_token(held).cause is not None)
-    assert dead is (found.match(held).cause is not None)
+    _, poller = polled(revocation)
+    assert dead is (poller.match_token(access_token).cause is not None)
+    assert dead is (poller.match(access_token).cause is not None)
 
 
 @pytest.mark.parametrize(
-    ("taken", "left", "standing"),
+    ("denied", "allowed", "deny_entry"),
     [
         (["orders:read"], ["orders:list", "stock:take"], entry("subject", "alice", pattern="orders:read")),
         (["orders:list"], ["orders:read"], entry("subject", "alice", pattern="orders:*", keep=("orders:read",))),
@@ -117,28 +110,28 @@ def test_which_tokens_are_refused(dead: bool, standing: RevocationEntry, held: A
         (["orders:read"], [], entry("subject", "alice", pattern="**", until=NOW + 1)),
     ],
 )
-def test_what_a_deny_entry_denies(taken: list[str], left: list[str], standing: RevocationEntry) -> None:
+def test_what_a_deny_entry_denies(denied: list[str], allowed: list[str], deny_entry: RevocationEntry) -> None:
     """Exactly what the pattern covers and the exceptions do not; for a role, what that role confers."""
-    _, found = known(standing)
-    held = token()
-    rest = held.permissions.with_denials(found.match_token(held).denials)
-    assert (taken, left) == (
-        [each for each in taken if each not in rest],
-        [each for each in left if each in rest],
+    _, poller = polled(deny_entry)
+    access_token = token()
+    remaining = access_token.permissions.with_denials(poller.match_token(access_token).denials)
+    assert (denied, allowed) == (
+        [text for text in denied if text not in remaining],
+        [text for text in allowed if text in remaining],
     )
-    assert [standing.id] * len(taken) == [denial.id for each in taken if (denial := rest.denial_for(each))]
-    assert [None] * len(left) == [rest.denial_for(each) for each in left]
+    assert [deny_entry.id] * len(denied) == [denial.id for text in denied if (denial := remaining.denial_for(text))]
+    assert [None] * len(allowed) == [remaining.denial_for(text) for text in allowed]
 
 
 def test_a_revoked_role_leaves_other_grants() -> None:
     """A permission that is also held directly or through another role stays."""
     grants = [Grant("a", "scope"), Grant("a", "role clerk", "clerk"), Grant("b", "role clerk", "clerk")]
     grants += [Grant("b", "role boss", "boss"), Grant("c", "role clerk", "clerk")]
-    _, found = known(entry("role", "clerk", pattern="**"))
-    held = token(permissions=Permissions.of(grants))
-    rest = held.permissions.with_denials(found.match_token(held).denials)
-    assert [True, True, False] == [each in rest for each in ("a", "b", "c")]
-    served = rest.grant_for("b")
+    _, poller = polled(entry("role", "clerk", pattern="**"))
+    access_token = token(permissions=Permissions.of(grants))
+    remaining = access_token.permissions.with_denials(poller.match_token(access_token).denials)
+    assert [True, True, False] == [text in remaining for text in ("a", "b", "c")]
+    served = remaining.grant_for("b")
     assert served is not None
     assert "boss" == served.role
 
@@ -150,92 +143,92 @@ def test_every_role_that_confers_a_permission_is_checked() -> None:
         Grant("a", "role_scope", "boss"),
         Grant("b:*", "role_scope", "chief", pattern=True),
     ]
-    held = token(permissions=Permissions.of(grants), roles=())
-    _, found = known(*(entry("role", role, pattern="**") for role in ("clerk", "boss", "chief")))
-    rest = held.permissions.with_denials(found.match_token(held).denials)
-    assert [False, False] == ["a" in rest, "b:c" in rest]
-    assert ["boss", "chief", "clerk"] == sorted(held.permissions.roles)
+    access_token = token(permissions=Permissions.of(grants), roles=())
+    _, poller = polled(*(entry("role", role, pattern="**") for role in ("clerk", "boss", "chief")))
+    remaining = access_token.permissions.with_denials(poller.match_token(access_token).denials)
+    assert [False, False] == ["a" in remaining, "b:c" in remaining]
+    assert ["boss", "chief", "clerk"] == sorted(access_token.permissions.roles)
     assert () == Permissions().roles == Permissions.of(["a"]).roles
 
 
 def test_entries_are_lifted_one_by_one() -> None:
     """Several entries about one subject are independent, and lifting one leaves the others."""
     one, two = entry("subject", "alice", pattern="orders:a"), entry("subject", "alice", pattern="orders:b")
-    store, found = known(one, two)
-    generation = found.generation
-    assert [one.id, two.id] == [denial.id for denial in found.match_token(token()).denials]
+    store, poller = polled(one, two)
+    generation = poller.generation
+    assert [one.id, two.id] == [denial.id for denial in poller.match_token(token()).denials]
     store.lift([one.id], at=NOW)
-    assert found.poll() == 5.0
-    assert [two.id] == [denial.id for denial in found.match_token(token()).denials]
-    assert generation + 1 == found.generation
+    assert poller.poll() == 5.0
+    assert [two.id] == [denial.id for denial in poller.match_token(token()).denials]
+    assert generation + 1 == poller.generation
     store.lift([two.id], at=NOW)
-    found.poll()
-    assert (NO_MATCH, 4, 0) == (found.match_token(token()), found.sequence, len(found))
+    poller.poll()
+    assert (NO_MATCH, 4, 0) == (poller.match_token(token()), poller.sequence, len(poller))
 
 
 def test_two_entries_about_one_token() -> None:
     """A token that was revoked twice is revoked until both are lifted."""
     one, two = entry("token", "t1"), entry("token", "t1")
-    store, found = known(one, two)
+    store, poller = polled(one, two)
     store.lift([one.id], at=NOW)
-    found.poll()
-    assert found.match(token()).cause
+    poller.poll()
+    assert poller.match(token()).cause
     store.lift([two.id], at=NOW)
-    found.poll()
-    assert not found.match(token()).cause
+    poller.poll()
+    assert not poller.match(token()).cause
 
 
 def test_the_later_of_two_times_counts() -> None:
     """Of several not-before entries the latest counts, in whatever order they come."""
-    _, found = known(entry("subject", "alice", before=NOW), entry("subject", "alice", before=NOW - 50))
-    assert found.match(token()).cause
+    _, poller = polled(entry("subject", "alice", before=NOW), entry("subject", "alice", before=NOW - 50))
+    assert poller.match(token()).cause
 
 
 def test_an_empty_poll_keeps_the_generation() -> None:
     """A poll without changes leaves the generation unchanged."""
-    _, found = known(entry("token", "t1"))
-    before = found.generation
-    found.poll()
-    assert before == found.generation
+    _, poller = polled(entry("token", "t1"))
+    before = poller.generation
+    poller.poll()
+    assert before == poller.generation
 
 
 def test_pages_are_put_together() -> None:
     """However small the pages, a poll applies all of them at once at its end."""
     store = MemoryStore(page=3)
     store.revoke([entry("token", f"t{number}") for number in range(20)], at=NOW)
-    found = RevocationPoller(store, retention=DAY, wall=Clock())
-    found.poll()
-    assert (20, 20, 7) == (len(found), found.sequence, store.asked)
+    poller = RevocationPoller(store, retention=DAY, wall=Clock(NOW))
+    poller.poll()
+    assert (20, 20, 7) == (len(poller), poller.sequence, store.asked)
 
 
 def test_a_snapshot_grows_stale() -> None:
     """The snapshot is fresh, then stale, then unusable, by the clock at the request."""
     clock = Clock(0)
-    store, found = known(entry("token", "t1"), clock=clock)
-    assert (Freshness.FRESH, 0) == (found.freshness(), found.age())
+    store, poller = polled(entry("token", "t1"), clock=clock)
+    assert (Freshness.FRESH, 0) == (poller.freshness(), poller.age())
     clock.now = 60
-    assert Freshness.FRESH is found.freshness()
+    assert Freshness.FRESH is poller.freshness()
     clock.now = 61
-    assert Freshness.STALE is found.freshness()
+    assert Freshness.STALE is poller.freshness()
     with pytest.raises(StoreError, match="are not current"):
-        found.match(token())
-    assert found.match_token(token()).cause
+        poller.match(token())
+    assert poller.match_token(token()).cause
     clock.now = 3601
-    assert Freshness.NONE is found.freshness()
+    assert Freshness.NONE is poller.freshness()
     store.down = OSError("down")
     with pytest.raises(OSError, match="down"):
-        found.poll()
-    assert Freshness.NONE is found.freshness()
+        poller.poll()
+    assert Freshness.NONE is poller.freshness()
     store.down = None
-    found.poll()
-    assert Freshness.FRESH is found.freshness()
+    poller.poll()
+    assert Freshness.FRESH is poller.freshness()
 
 
 @pytest.mark.parametrize(("expected", "start"), [(Freshness.NONE, "closed"), (Freshness.FRESH, "open")])
 def test_before_the_first_snapshot(expected: Freshness, start: Any) -> None:
     """Everything is refused before the first poll, unless the operator configured otherwise."""
-    found = RevocationPoller(MemoryStore(), retention=DAY, start=start)
-    assert (expected, math.inf) == (found.freshness(), found.age())
+    poller = RevocationPoller(MemoryStore(), retention=DAY, start=start)
+    assert (expected, math.inf) == (poller.freshness(), poller.age())
 
 
 def test_the_age_counts_from_the_start_of_the_poll() -> None:
@@ -247,9 +240,9 @@ def test_the_age_counts_from_the_start_of_the_poll() -> None:
             clock.now += 10
             return super().changes(since)
 
-    found = RevocationPoller(Slow(), retention=DAY, clock=clock)
-    found.poll()
-    assert 10 == found.age()
+    poller = RevocationPoller(Slow(), retention=DAY, clock=clock)
+    poller.poll()
+    assert 10 == poller.age()
 
 
 class Backwards(MemoryStore):
@@ -268,39 +261,39 @@ def test_a_sequence_never_goes_back(more: bool) -> None:
     store = Backwards()
     store.more = more
     store.revoke([entry("token", f"t{number}") for number in range(5)], at=NOW)
-    found = RevocationPoller(store, retention=DAY, wall=Clock())
-    found.poll()
+    poller = RevocationPoller(store, retention=DAY, wall=Clock(NOW))
+    poller.poll()
     with pytest.raises(StoreError, match="went back from 5 to 3"):
-        found.poll()
-    assert (5, True) == (found.sequence, found.match(token()).cause is not None)
+        poller.poll()
+    assert (5, True) == (poller.sequence, poller.match(token()).cause is not None)
 
 
 def test_an_older_copy_is_noticed_from_the_start_too() -> None:
     """A rebuild from an older copy removes nothing from the snapshot either."""
-    store, found = known(*(entry("token", f"t{number}") for number in range(5)), wall=(wall := Clock()))
-    before = found.polled
+    store, poller = polled(*(entry("token", f"t{number}") for number in range(5)), wall=(wall := Clock(NOW)))
+    before = poller.polled
     older = MemoryStore()
     older.revoke([entry("token", f"t{number}") for number in range(3)], at=NOW)
     store.standing, store.sequence = older.standing, older.sequence
     wall.now += DAY + 1
     with pytest.raises(StoreError, match="went back from 5 to 3"):
-        found.poll()
-    assert before is found.polled
+        poller.poll()
+    assert before is poller.polled
 
 
 @pytest.mark.parametrize("jump", [-400 * DAY, -3600.0, 3600.0, 400 * DAY])
 def test_setting_the_wall_clock_does_not_change_the_age(jump: float) -> None:
     """A wall clock that jumps makes the snapshot neither older nor newer."""
-    wall, clock = Clock(), Clock(0)
-    _, found = known(entry("subject", "alice", pattern="orders:read"), wall=wall, clock=clock)
+    wall, clock = Clock(NOW), Clock(0)
+    _, poller = polled(entry("subject", "alice", pattern="orders:read"), wall=wall, clock=clock)
     clock.now = 7
     wall.now += jump
-    assert (7, Freshness.FRESH) == (found.age(), found.freshness())
-    assert ["orders:read"] == [denial.pattern for denial in found.match_token(token()).denials]
-    found.poll()
-    assert (0, 1) == (found.age(), len(found))
+    assert (7, Freshness.FRESH) == (poller.age(), poller.freshness())
+    assert ["orders:read"] == [denial.pattern for denial in poller.match_token(token()).denials]
+    poller.poll()
+    assert (0, 1) == (poller.age(), len(poller))
     clock.now = 7 + 61
-    assert Freshness.STALE is found.freshness()
+    assert Freshness.STALE is poller.freshness()
 
 
 def test_pauses_between_items() -> None:
@@ -315,12 +308,12 @@ def test_pauses_between_items() -> None:
 
 def test_replaced_shards_are_freed() -> None:
     """For one new token one shard is replaced, and only the old one is freed."""
-    store, found = known(entry("token", "t1"))
-    old = found.polled.snapshot
+    store, poller = polled(entry("token", "t1"))
+    old = poller.polled.snapshot
     store.revoke([entry("token", "t2")], at=NOW)
-    found.poll()
-    replaced = old.unshared_shards(found.polled.snapshot)
-    assert [True] == [any(each is part for part in old.tokens) for each in replaced]
+    poller.poll()
+    replaced = old.unshared_shards(poller.polled.snapshot)
+    assert [True] == [any(shard is part for part in old.tokens) for shard in replaced]
     assert [] == old.unshared_shards(old)
     free_incrementally(replaced)
     assert [] == replaced
@@ -328,14 +321,14 @@ def test_replaced_shards_are_freed() -> None:
 
 def test_ends_within_an_hour_share_one_number() -> None:
     """Tokens whose entries end within the same hour share one object, which saves memory."""
-    _, found = known(*(entry("token", f"t{number}", at=NOW + number) for number in range(50)))
-    assert 1 == len({id(end) for shard in found.polled.snapshot.tokens for end in shard.values()})
+    _, poller = polled(*(entry("token", f"t{number}", at=NOW + number) for number in range(50)))
+    assert 1 == len({id(end) for shard in poller.polled.snapshot.tokens for end in shard.values()})
 
 
 def test_ended_entries_are_dropped() -> None:
     """An entry is dropped when no token that it refuses can be alive; an entry without end stays."""
-    wall = Clock()
-    store, found = known(
+    wall = Clock(NOW)
+    store, poller = polled(
         entry("token", "t1"),
         entry("subject", "bob", before=NOW),
         entry("subject", "eve"),
@@ -343,51 +336,51 @@ def test_ended_entries_are_dropped() -> None:
         entry("subject", "alice", pattern="b"),
         wall=wall,
     )
-    assert 4 == len(found)
+    assert 4 == len(poller)
     wall.now += DAY + 3601
-    found.poll()
-    assert (2, 5) == (len(found), found.sequence)
-    assert [denial.pattern for denial in found.match_token(token()).denials] == ["b"]
-    assert found.match_token(token(subject="eve")).cause
+    poller.poll()
+    assert (2, 5) == (len(poller), poller.sequence)
+    assert [denial.pattern for denial in poller.match_token(token()).denials] == ["b"]
+    assert poller.match_token(token(subject="eve")).cause
     store.revoke([entry("token", "t9", at=NOW)], at=NOW)
-    found.poll()
-    assert 2 == len(found)
+    poller.poll()
+    assert 2 == len(poller)
 
 
 def test_an_entry_stays_as_long_as_a_token_can_live_here() -> None:
     """The longest lifetime that this process accepts counts, whatever end the writer chose."""
-    wall = Clock()
-    _, found = known(entry("token", "t1", until=NOW + 1), wall=wall)
+    wall = Clock(NOW)
+    _, poller = polled(entry("token", "t1", until=NOW + 1), wall=wall)
     wall.now += DAY - 1
-    assert found.match(token()).cause
+    assert poller.match(token()).cause
 
 
 def test_a_clock_that_jumps_back_forgets_nothing() -> None:
     """The snapshot is rebuilt from all entries."""
-    wall = Clock()
-    _, found = known(entry("token", "t1"), wall=wall)
+    wall = Clock(NOW)
+    _, poller = polled(entry("token", "t1"), wall=wall)
     wall.now -= 10 * DAY
-    found.poll()
-    assert found.match(token()).cause
+    poller.poll()
+    assert poller.match(token()).cause
 
 
 def test_entries_dropped_by_a_clock_ahead_come_back() -> None:
     """An entry that ended only by a clock that was ahead is in force when the clock is corrected."""
-    wall = Clock()
-    store, found = known(entry("subject", "bob"), wall=wall)
+    wall = Clock(NOW)
+    store, poller = polled(entry("subject", "bob"), wall=wall)
     wall.now += 3600
     store.revoke([entry("subject", "alice", pattern="b", until=NOW + 600)], at=NOW)
-    found.poll()
-    assert () == found.match_token(token()).denials
+    poller.poll()
+    assert () == poller.match_token(token()).denials
     wall.now -= 3590
     store.changes, changes = lambda since: 1 / 0, store.changes  # type: ignore[method-assign, return-value, assignment]
     with pytest.raises(ZeroDivisionError):
-        found.poll()
+        poller.poll()
     store.changes = changes  # type: ignore[method-assign]
     wall.now += 500
-    found.poll()
-    assert ["b"] == [denial.pattern for denial in found.match_token(token()).denials]
-    assert found.match_token(token(subject="bob")).cause
+    poller.poll()
+    assert ["b"] == [denial.pattern for denial in poller.match_token(token()).denials]
+    assert poller.match_token(token(subject="bob")).cause
 
 
 def test_a_snapshot_is_never_changed() -> None:
@@ -427,18 +420,18 @@ ENTRIES = OF.flatmap(
 def test_polling_in_between_makes_no_difference(steps: list[tuple[RevocationEntry, bool, int]]) -> None:
     """However entries come and go between polls, the snapshot equals that of a new process."""
     store = MemoryStore(page=2)
-    found = RevocationPoller(store, retention=DAY, wall=Clock())
+    poller = RevocationPoller(store, retention=DAY, wall=Clock(NOW))
     for added, poll, lift in steps:
         store.revoke([added], at=NOW)
         if poll:
-            found.poll()
+            poller.poll()
         if len(store.standing) >= lift:
             store.lift([list(store.standing)[lift - 1]], at=NOW)
-    found.poll()
-    fresh = RevocationPoller(store, retention=DAY, wall=Clock())
+    poller.poll()
+    fresh = RevocationPoller(store, retention=DAY, wall=Clock(NOW))
     fresh.poll()
-    for held in (token(), token(lineage=LINEAGE), token(lineage=FOREIGN), token(subject="bob")):
-        one, other = found.match_token(held), fresh.match_token(held)
+    for access_token in (token(), token(lineage=LINEAGE), token(lineage=FOREIGN), token(subject="bob")):
+        one, other = poller.match_token(access_token), fresh.match_token(access_token)
         assert one.cause == other.cause
         assert {denial.id for denial in one.denials} == {denial.id for denial in other.denials}
 
@@ -453,16 +446,16 @@ def test_polling_in_between_makes_no_difference(steps: list[tuple[RevocationEntr
     st.sampled_from(["a", "b", "a:b", "a:c", "a::b"]),
 )
 def test_a_denial_removes_what_it_covers_and_nothing_else(
-    held: list[str], taken: list[tuple[str, list[str]]], permission: str
+    texts: list[str], denials: list[tuple[str, list[str]]], permission: str
 ) -> None:
     """A permission is held if it is granted and not denied; without denials nothing changes."""
-    whole = Permissions.of(held, patterns=True)
-    rest = whole.with_denials(Denial(str(number), *each) for number, each in enumerate(taken))
+    whole = Permissions.of(texts, patterns=True)
+    remaining = whole.with_denials(Denial(str(number), *denial) for number, denial in enumerate(denials))
     denied = any(
         (pattern == "**" or permission in Permissions.of([pattern], patterns=True)) and permission not in keep
-        for pattern, keep in taken
+        for pattern, keep in denials
     )
-    assert (permission in whole and not denied) is (permission in rest)
-    assert (permission in whole and denied) is (rest.denial_for(permission) is not None)
-    assert (permission in whole) is (permission in rest.with_denials(()))
-    assert bool(taken) is rest.has_denials
+    assert (permission in whole and not denied) is (permission in remaining)
+    assert (permission in whole and denied) is (remaining.denial_for(permission) is not None)
+    assert (permission in whole) is (permission in remaining.with_denials(()))
+    assert bool(denials) is remaining.has_denials

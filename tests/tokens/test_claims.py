@@ -144,16 +144,16 @@ def test_sources_add_up_once_each() -> None:
         ClaimSource(("roles",), "role", "roles"),
     )
     claims = {"scope": "a b a", "x": {"permissions": ["a"]}, "roles": ["a", "r"]}
-    found = acme.read_grants(claims)
-    assert (("a", "scope"), ("b", "scope"), ("a", "x.permissions")) == found.grants
-    assert ("scope:a", "scope:b", "permission:a", "role:a", "role:r") == found.external_names
-    assert ("role:a", "role:r") == found.roles
+    conferred = acme.read_grants(claims)
+    assert (("a", "scope"), ("b", "scope"), ("a", "x.permissions")) == conferred.grants
+    assert ("scope:a", "scope:b", "permission:a", "role:a", "role:r") == conferred.external_names
+    assert ("role:a", "role:r") == conferred.roles
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        *(pytest.param(each, id=each) for each in sorted(OPENID_SCOPES)),
+        *(pytest.param(scope, id=scope) for scope in sorted(OPENID_SCOPES)),
         pytest.param("a\tb", id="tab"),
         pytest.param("a\nb", id="newline"),
         pytest.param('a"b', id="quote"),
@@ -163,8 +163,8 @@ def test_sources_add_up_once_each() -> None:
 def test_values_that_no_route_can_require_are_no_grants(value) -> None:
     """OpenID's scopes and values that are no scope tokens grant nothing, but may be mapped to a role."""
     acme = profile(ClaimSource(("scope",), "scope", shape="text"))
-    found = acme.read_grants({"scope": value})
-    assert ((), (f"scope:{value}",)) == (found.grants, found.external_names)
+    conferred = acme.read_grants({"scope": value})
+    assert ((), (f"scope:{value}",)) == (conferred.grants, conferred.external_names)
 
 
 def test_when_a_source_counts() -> None:
@@ -176,8 +176,8 @@ def test_when_a_source_counts() -> None:
         apps=((AppRule("app", equals="yes"),),),
     )
     claims = {"a": ["1"], "u": ["2"], "p": ["3"]}
-    found = [acme.read_grants(claims), acme.read_grants({**claims, "app": "yes"})]
-    assert [("a:1", "u:2"), ("a:1", "p:3")] == [each.external_names for each in found]
+    conferred = [acme.read_grants(claims), acme.read_grants({**claims, "app": "yes"})]
+    assert [("a:1", "u:2"), ("a:1", "p:3")] == [grants.external_names for grants in conferred]
 
 
 def test_a_ceiling_counts_without_its_claim() -> None:
@@ -199,9 +199,9 @@ def test_names_that_raise_the_ceiling_alone() -> None:
     acme = profile(scope, ceiling=(scope,))
     claims = {"scope": "a openid"}
     names = ("scope:a", "scope:openid", "ceiling:scope:a", "ceiling:scope:openid")
-    found = [acme.read_grants(claims), acme.read_ceiling(claims)]
-    assert [(("a", "scope"),)] * 2 == [each.grants for each in found]
-    assert [names[:2], names] == [each.external_names for each in found]
+    conferred = [acme.read_grants(claims), acme.read_ceiling(claims)]
+    assert [(("a", "scope"),)] * 2 == [grants.grants for grants in conferred]
+    assert [names[:2], names] == [grants.external_names for grants in conferred]
 
 
 @pytest.mark.parametrize(
@@ -244,8 +244,8 @@ WANTED = "access tokens here have at+jwt or none"
 )
 def test_the_type_in_the_header(typ, expected) -> None:
     """The type is compared without case and prefix, an absent one is distinct, and it is shown escaped."""
-    found = profile(types=frozenset({"", "at+jwt"})).fault(typ, {"sub": "s"})
-    assert (None if expected is None else ("typ", expected)) == found
+    fault = profile(types=frozenset({"", "at+jwt"})).fault(typ, {"sub": "s"})
+    assert (None if expected is None else ("typ", expected)) == fault
 
 
 ACME = profile(
@@ -276,11 +276,11 @@ GOOD = MappingProxyType({"sub": "s", "iat": 1, "azp": "c", "use": "access"})
 )
 def test_other_tokens_are_refused(changes, expected) -> None:
     """A missing, a wrong and a forbidden claim each mark another kind of token; the fault names the remedy."""
-    found = ACME.fault("at+jwt", {**GOOD, **changes})
+    fault = ACME.fault("at+jwt", {**GOOD, **changes})
     if expected in (None, "client"):
-        assert expected == (found and found[0])
+        assert expected == (fault and fault[0])
     else:
-        assert ("not_access_token", f"{expected}: ask for another") == found
+        assert ("not_access_token", f"{expected}: ask for another") == fault
 
 
 @pytest.mark.parametrize(
@@ -304,8 +304,8 @@ def test_names_are_printable_texts(name, cause, value) -> None:
 def test_names_may_be_absent_but_for_the_subject(changes, expected) -> None:
     """A client and a token id are checked if they are present; the subject is required."""
     without = {name: value for name, value in GOOD.items() if name != "sub"}
-    found = ACME.fault("at+jwt", {**GOOD, **changes})
-    assert [expected, "subject"] == [found and found[0], ACME.fault("at+jwt", without)[0]]
+    fault = ACME.fault("at+jwt", {**GOOD, **changes})
+    assert [expected, "subject"] == [fault and fault[0], ACME.fault("at+jwt", without)[0]]
 
 
 def test_a_remedy_names_what_was_expected() -> None:
@@ -347,10 +347,10 @@ def test_a_profile_reads_frozen_claims_alike(shipped, claims) -> None:
 def test_read_only_claims_are_equal(value) -> None:
     """Read-only claims, made mutable again, equal the original."""
 
-    def thawed(each):
-        if isinstance(each, MappingProxyType):
-            return {key: thawed(below) for key, below in each.items()}
-        return [thawed(below) for below in each] if isinstance(each, tuple) else each
+    def thawed(value):
+        if isinstance(value, MappingProxyType):
+            return {key: thawed(child) for key, child in value.items()}
+        return [thawed(child) for child in value] if isinstance(value, tuple) else value
 
     assert {"a": value} == thawed(read_only({"a": value}))
 
@@ -358,11 +358,11 @@ def test_read_only_claims_are_equal(value) -> None:
 def test_claims_are_read_only_at_every_depth() -> None:
     """Neither the payload nor anything in it can be changed, and the original is not shared."""
     original: Any = {"a": [{"b": [1]}]}
-    found: Any = read_only(original)
+    claims: Any = read_only(original)
     original["a"][0]["b"].append(2)
     with pytest.raises(TypeError):
-        found["a"][0]["c"] = 1
-    assert (1,) == found["a"][0]["b"]
+        claims["a"][0]["c"] = 1
+    assert (1,) == claims["a"][0]["b"]
 
 
 def token(**changes):

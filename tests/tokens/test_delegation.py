@@ -31,10 +31,10 @@ def test_lineage_is_read() -> None:
 def test_a_foreign_ancestor_is_the_first() -> None:
     """With `sub_id`, the first ancestor was made by that issuer; the others are ours."""
     sub_id = {"format": "iss_sub", "iss": "https://idp.test", "sub": "42"}
-    found = Lineage.from_claims({"lineage": LINEAGE, "sub_id": sub_id}, ISSUER)
-    assert found is not None
-    assert (("https://idp.test", "a"), (ISSUER, "b")) == found.ancestors
-    assert ("https://idp.test", "42") == found.subject
+    lineage = Lineage.from_claims({"lineage": LINEAGE, "sub_id": sub_id}, ISSUER)
+    assert lineage is not None
+    assert (("https://idp.test", "a"), (ISSUER, "b")) == lineage.ancestors
+    assert ("https://idp.test", "42") == lineage.subject
 
 
 def deep(levels: int) -> dict[str, Any]:
@@ -100,8 +100,8 @@ json = st.recursive(
 def test_any_claims_give_a_lineage_or_a_refusal(lineage: Any, act: Any, sub_id: Any) -> None:
     """Whatever the claims are, the result is a lineage with an ancestor, None or InvalidToken."""
     try:
-        found = Lineage.from_claims({"lineage": lineage, "act": act, "sub_id": sub_id}, ISSUER)
+        lineage = Lineage.from_claims({"lineage": lineage, "act": act, "sub_id": sub_id}, ISSUER)
     except InvalidToken:
         return
-    assert found is not None
-    assert found.ancestors
+    assert lineage is not None
+    assert lineage.ancestors

@@ -218,8 +218,8 @@ def test_an_access_token_is_accepted(shipped, typ, claims, app) -> None:
 )
 def test_orders_can_be_read(shipped, typ, claims) -> None:
     """Each of these tokens holds the permission that it was issued with, under the ceiling too."""
-    wanted = "orders/read" if shipped is COGNITO else "orders:read"
-    assert wanted in held(shipped, claims)
+    expected = "orders/read" if shipped is COGNITO else "orders:read"
+    assert expected in permissions_of(shipped, claims)
 
 
 def without(claims, *names):
@@ -344,7 +344,7 @@ POLICY = Policy.from_mapping(
 )
 
 
-def held(shipped, claims):
+def permissions_of(shipped, claims):
     """Return the permissions that the token holds under `POLICY`, with the ceiling."""
     layers = []
     for conferred in filter(None, (shipped.read_grants(claims), shipped.read_ceiling(claims))):
@@ -374,8 +374,8 @@ ADMINS = [
 @pytest.mark.parametrize(("shipped", "claims", "admin"), ADMINS)
 def test_a_client_of_little_trust_is_no_administrator(shipped, claims, admin) -> None:
     """A user's permissions count only as far as the client's scope covers them."""
-    found = held(shipped, {**claims, **admin})
-    assert [True, False] == [each in found for each in ("orders:read", "orders:delete")]
+    permissions = permissions_of(shipped, {**claims, **admin})
+    assert [True, False] == [text in permissions for text in ("orders:read", "orders:delete")]
 
 
 @pytest.mark.parametrize(("shipped", "claims", "admin"), ADMINS)
@@ -383,9 +383,9 @@ def test_a_client_of_little_trust_is_no_administrator(shipped, claims, admin) ->
 def test_asking_for_no_scope_raises_nothing(shipped, claims, admin, scope) -> None:
     """A client that requests no scope of ours, or no scope at all, holds nothing for its user."""
     name = "scp" if "scp" in claims else "scope"
-    said = {} if scope is None else {name: [scope] if isinstance(claims[name], list) else scope}
-    found = held(shipped, {**without(claims, name), **admin, **said})
-    assert [False, False] == [each in found for each in ("orders:read", "orders:delete")]
+    scopes = {} if scope is None else {name: [scope] if isinstance(claims[name], list) else scope}
+    permissions = permissions_of(shipped, {**without(claims, name), **admin, **scopes})
+    assert [False, False] == [text in permissions for text in ("orders:read", "orders:delete")]
 
 
 @pytest.mark.parametrize(("shipped", "claims", "admin"), ADMINS)
@@ -394,7 +394,7 @@ def test_a_scope_that_raises_the_ceiling_grants_nothing(shipped, claims, admin) 
     name = "scp" if "scp" in claims else "scope"
     scope = ["access_as_user"] if isinstance(claims[name], list) else "access_as_user"
     tokens = ({**claims, name: scope, **admin}, {**claims, name: scope})
-    assert [True, False] == ["orders:delete" in held(shipped, token) for token in tokens]
+    assert [True, False] == ["orders:delete" in permissions_of(shipped, token) for token in tokens]
 
 
 @pytest.mark.parametrize(
@@ -406,33 +406,33 @@ def test_a_scope_that_raises_the_ceiling_grants_nothing(shipped, claims, admin) 
 )
 def test_keycloak_has_no_ceiling(admin) -> None:
     """Keycloak itself leaves out roles that are not in the client's scope, so each role in the token counts."""
-    assert "orders:delete" in held(KEYCLOAK, {**KEYCLOAK_USER, **admin})
+    assert "orders:delete" in permissions_of(KEYCLOAK, {**KEYCLOAK_USER, **admin})
 
 
 def test_a_role_of_another_keycloak_client_is_another_role() -> None:
     """Only the role of the client that the policy names confers our role."""
     other = {"resource_access": {"shop-api": {"roles": ["admin"]}, "orders-api:admin": {"roles": ["x"]}}}
-    assert "orders:delete" not in held(KEYCLOAK, {**KEYCLOAK_USER, **other})
+    assert "orders:delete" not in permissions_of(KEYCLOAK, {**KEYCLOAK_USER, **other})
 
 
 def test_cognitos_groups_count_beside_its_scope() -> None:
     """Sign-in without the hosted pages gives no scope of ours, so the scope does not limit the groups."""
     claims = {**COGNITO_USER, "cognito:groups": ["Admins"], "scope": "aws.cognito.signin.user.admin"}
-    assert [True, ()] == ["orders:delete" in held(COGNITO, claims), COGNITO.read_grants(claims).grants]
+    assert [True, ()] == ["orders:delete" in permissions_of(COGNITO, claims), COGNITO.read_grants(claims).grants]
 
 
 def test_a_setting_makes_cognitos_scope_a_ceiling() -> None:
     """One line in the settings makes the scope a ceiling."""
     capped = read_custom_profile({"BASE": "cognito", "CEILING": "scope"})
     claims = {**COGNITO_USER, "cognito:groups": ["Admins"]}
-    assert [True, False] == ["orders:delete" in held(each, claims) for each in (COGNITO, capped)]
+    assert [True, False] == ["orders:delete" in permissions_of(profile, claims) for profile in (COGNITO, capped)]
 
 
 def test_a_setting_lets_only_roles_grant() -> None:
     """Without `PERMISSIONS` a scope limits the user's roles and grants nothing."""
     intersecting = read_custom_profile({"BASE": "rfc9068", "PERMISSIONS": []})
     tokens = (RFC_USER, {**RFC_USER, "roles": ["Admin"]})
-    assert [False, True] == ["orders:read" in held(intersecting, token) for token in tokens]
+    assert [False, True] == ["orders:read" in permissions_of(intersecting, token) for token in tokens]
 
 
 @pytest.mark.parametrize(
@@ -453,7 +453,7 @@ def test_entras_roles_are_permissions_of_applications_only(claims, expected) -> 
         with pytest.raises(InvalidToken):
             ENTRA.read_grants(claims)
     else:
-        assert expected is ("orders:read" in held(ENTRA, claims))
+        assert expected is ("orders:read" in permissions_of(ENTRA, claims))
 
 
 @pytest.mark.parametrize(
@@ -499,10 +499,10 @@ def test_every_profile_says_what_to_do(shipped) -> None:
 @pytest.mark.parametrize("shipped", SHIPPED_PROFILES.values(), ids=SHIPPED_PROFILES)
 def test_every_profile_can_be_a_base(shipped) -> None:
     """A profile that changes only the name of its base is valid."""
-    found = read_custom_profile({"BASE": shipped.name.upper(), "NAME": shipped.name})
+    profile = read_custom_profile({"BASE": shipped.name.upper(), "NAME": shipped.name})
     order = {source: index for index, source in enumerate(shipped.sources)}
-    assert set(order) == set(found.sources)
-    assert [shipped.ceiling, shipped.types, shipped.apps] == [found.ceiling, found.types, found.apps]
+    assert set(order) == set(profile.sources)
+    assert [shipped.ceiling, shipped.types, shipped.apps] == [profile.ceiling, profile.types, profile.apps]
 
 
 @pytest.mark.parametrize("name", ["entra", "ENTRA", "Entra"])
@@ -529,11 +529,11 @@ def test_an_unknown_profile_name(name, expected) -> None:
 
 def test_a_custom_profile_is_strict_by_default() -> None:
     """The defaults are those of RFC 9068: typ at+jwt only, its required claims, the scope as a ceiling."""
-    found = read_custom_profile({"PERMISSIONS": ["rights"]})
-    assert "custom" == found.name
-    assert (ClaimSource(("rights",), "rights", shape="either"), *RFC9068.sources[1:]) == found.sources
+    profile = read_custom_profile({"PERMISSIONS": ["rights"]})
+    assert "custom" == profile.name
+    assert (ClaimSource(("rights",), "rights", shape="either"), *RFC9068.sources[1:]) == profile.sources
     same = ("ceiling", "types", "required", "forbidden", "apps", "audience", "subject", "client", "no_grants")
-    assert [getattr(RFC9068, name) for name in same] == [getattr(found, name) for name in same]
+    assert [getattr(RFC9068, name) for name in same] == [getattr(profile, name) for name in same]
 
 
 OWN = {
@@ -742,8 +742,8 @@ def test_a_profile_that_could_accept_an_id_token_is_refused(data, expected) -> N
 
 def test_every_fault_is_reported_at_once() -> None:
     """One error names every fault."""
-    found = faults({"BASE": "x", "TYPE": [], "NAME": 5, "ROLES": [5], "APPS": 5})
-    assert {"BASE", "TYPE", "NAME", "APPS", "ROLES[0].path"} == {fault.partition(":")[0] for fault in found}
+    messages = faults({"BASE": "x", "TYPE": [], "NAME": 5, "ROLES": [5], "APPS": 5})
+    assert {"BASE", "TYPE", "NAME", "APPS", "ROLES[0].path"} == {fault.partition(":")[0] for fault in messages}
 
 
 ANY = st.recursive(

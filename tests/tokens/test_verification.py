@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import get_default_algorithms
 
+from clock import Clock
 from examples import examples
 from jwt_lp import InvalidToken, KeysUnavailable, StaticKeys
 from jwt_lp.errors import KeysPending
@@ -32,16 +33,6 @@ ALGORITHMS = (
     "Ed448",
 )
 KEY = SigningKey.generate("ES256", kid="k1")
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = float(NOW)
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def claims(**changes: Any) -> dict[str, Any]:
@@ -71,12 +62,12 @@ def trusted(key: SigningKey = KEY, **changes: Any) -> TrustedIssuer:
 
 
 def verifier(*issuers: TrustedIssuer, policy: Policy = EMPTY_POLICY, clock: Clock | None = None) -> Verifier:
-    return Verifier(issuers or [trusted()], policy, clock=clock or Clock())
+    return Verifier(issuers or [trusted()], policy, clock=clock or Clock(float(NOW)))
 
 
-def cause(found: Verifier, token: str) -> str:
+def cause(checker: Verifier, token: str) -> str:
     with pytest.raises(InvalidToken) as caught:
-        found.verify(token)
+        checker.verify(token)
     return caught.value.cause
 
 
@@ -84,11 +75,11 @@ def cause(found: Verifier, token: str) -> str:
 def test_every_algorithm_is_verified(algorithm: str) -> None:
     """A token of each supported algorithm is accepted, and the same token with another signature is refused."""
     key = SigningKey.generate(algorithm)
-    found = verifier(trusted(key))
+    checker = verifier(trusted(key))
     token = sign(claims(), key)
-    assert "alice" == found.verify(token).subject
+    assert "alice" == checker.verify(token).subject
     forged = sign(claims(), SigningKey.generate(algorithm, kid=key.kid))
-    assert "signature" == cause(found, forged)
+    assert "signature" == cause(checker, forged)
 
 
 def test_the_fields_of_a_verified_token() -> None:
@@ -175,16 +166,16 @@ def test_claims_within_the_limits_are_accepted(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("leeway", "age", "good"), [(0, 0, False), (5, 4, True), (5, 5, False)])
 def test_leeway_widens_expiry_and_no_more(leeway: float, age: float, good: bool) -> None:
     """A token is valid until its expiry plus the leeway, exclusively."""
-    clock = Clock()
-    found = verifier(trusted(leeway=leeway), clock=clock)
+    clock = Clock(float(NOW))
+    checker = verifier(trusted(leeway=leeway), clock=clock)
     token = sign(claims(), KEY)
     clock.now = NOW + 300 + age
-    assert good is (cause_or_none(found, token) is None)
+    assert good is (cause_or_none(checker, token) is None)
 
 
-def cause_or_none(found: Verifier, token: str) -> str | None:
+def cause_or_none(checker: Verifier, token: str) -> str | None:
     try:
-        found.verify(token)
+        checker.verify(token)
     except InvalidToken as error:
         return error.cause
     return None
@@ -203,22 +194,22 @@ def test_a_token_without_a_client() -> None:
 
 def test_a_cached_token_expires() -> None:
     """The same token is served from the cache until it expires, and never after."""
-    clock = Clock()
-    found = verifier(clock=clock)
+    clock = Clock(float(NOW))
+    checker = verifier(clock=clock)
     token = sign(claims(), KEY)
-    first = found.verify(token)
+    first = checker.verify(token)
     clock.now = NOW + 299.9
-    assert first is found.verify(token)
+    assert first is checker.verify(token)
     clock.now = NOW + 300
-    assert "expired" == cause(found, token)
+    assert "expired" == cause(checker, token)
 
 
 def test_the_result_is_stable() -> None:
     """The same token gets the same result a thousand times."""
-    found = verifier()
+    checker = verifier()
     good, bad = sign(claims(), KEY), sign(claims(aud="x"), KEY)
-    assert {"alice"} == {found.verify(good).subject for _ in range(1000)}
-    assert {"audience"} == {cause(found, bad) for _ in range(100)}
+    assert {"alice"} == {checker.verify(good).subject for _ in range(1000)}
+    assert {"audience"} == {cause(checker, bad) for _ in range(100)}
 
 
 class Keys:
@@ -226,23 +217,23 @@ class Keys:
 
     def __init__(self, *keys: SigningKey) -> None:
         self.generation = 1
-        self.asked = 0
+        self.lookups = 0
         self.error: Exception | None = None
-        self.left = 1e9
+        self.seconds = 1e9
         self.hold(*keys)
 
     def hold(self, *keys: SigningKey) -> None:
-        self.held = StaticKeys.from_jwks({"keys": [key.public_jwk() for key in keys]})
+        self.static_keys = StaticKeys.from_jwks({"keys": [key.public_jwk() for key in keys]})
         self.generation += 1
 
     def find(self, kid: str | None, algorithm: str, *, wait: bool = True, age: float = 0.0) -> Any:
-        self.asked += 1
+        self.lookups += 1
         if self.error is not None:
             raise self.error
-        return self.held.find(kid, algorithm, wait=wait)
+        return self.static_keys.find(kid, algorithm, wait=wait)
 
     def usable_for(self) -> float:
-        return self.left
+        return self.seconds
 
     def start(self, worker: Any) -> None: ...
 
@@ -252,47 +243,47 @@ class Keys:
 def test_a_removed_key_invalidates_its_cached_tokens() -> None:
     """A token is verified again when its issuer's keys change, and refused when its key is gone."""
     keys = Keys(KEY)
-    found = verifier(trusted(keys=keys))
+    checker = verifier(trusted(keys=keys))
     token = sign(claims(), KEY)
-    found.verify(token)
+    checker.verify(token)
     keys.hold(SigningKey.generate("ES256", kid="k2"))
-    assert "unknown_key" == cause(found, token)
+    assert "unknown_key" == cause(checker, token)
 
 
 def test_an_unconfigured_issuer_costs_no_look_up() -> None:
     """Neither another issuer nor an algorithm outside ALGORITHMS causes a key look-up."""
     keys = Keys(KEY)
-    found = verifier(trusted(keys=keys))
-    assert "issuer" == cause(found, sign(claims(iss="https://other.test"), KEY))
-    assert "algorithm" == cause(found, sign(claims(), SigningKey.generate("RS256", kid="k1")))
-    assert 0 == keys.asked
+    checker = verifier(trusted(keys=keys))
+    assert "issuer" == cause(checker, sign(claims(iss="https://other.test"), KEY))
+    assert "algorithm" == cause(checker, sign(claims(), SigningKey.generate("RS256", kid="k1")))
+    assert 0 == keys.lookups
 
 
 def test_a_cached_token_is_not_served_on_keys_that_are_too_old() -> None:
     """When the keys may not be used any more, a cached token is verified again."""
-    keys, clock = Keys(KEY), Clock()
-    found = verifier(trusted(keys=keys), clock=clock)
-    keys.left = 10
+    keys, clock = Keys(KEY), Clock(float(NOW))
+    checker = verifier(trusted(keys=keys), clock=clock)
+    keys.seconds = 10
     token = sign(claims(), KEY)
-    assert [1, 1, 2] == [(found.verify(token), keys.asked)[1] for clock.now in (NOW, NOW + 9, NOW + 10)]
+    assert [1, 1, 2] == [(checker.verify(token), keys.lookups)[1] for clock.now in (NOW, NOW + 9, NOW + 10)]
 
 
 @pytest.mark.parametrize("step", [-3600, 3600])
 def test_no_step_of_the_clock_lengthens_the_life_of_keys(step: float) -> None:
     """The age of keys is measured by the monotonic clock, so setting the other clock does not extend it."""
-    keys, clock, steady = Keys(KEY), Clock(), Clock()
-    found = Verifier([trusted(keys=keys)], EMPTY_POLICY, clock=clock, monotonic=steady)
-    keys.left = 10
+    keys, clock, steady = Keys(KEY), Clock(float(NOW)), Clock(float(NOW))
+    checker = Verifier([trusted(keys=keys)], EMPTY_POLICY, clock=clock, monotonic=steady)
+    keys.seconds = 10
     token = sign(claims(iat=NOW - 7200, exp=NOW + 7200), KEY)
-    found.verify(token)
+    checker.verify(token)
     clock.now += step
     steady.now += 9
-    keys.left -= 9
-    found.verify(token)
+    keys.seconds -= 9
+    checker.verify(token)
     steady.now += 1
     keys.error = KeysUnavailable("too old")
     with pytest.raises(KeysUnavailable):
-        found.verify(token)
+        checker.verify(token)
 
 
 def test_no_frame_of_ours_holds_the_token() -> None:
@@ -303,18 +294,18 @@ def test_no_frame_of_ours_holds_the_token() -> None:
     except InvalidToken as error:
         frames = traceback.TracebackException.from_exception(error, capture_locals=True).stack
     ours = [str(frame.locals) for frame in frames if "jwt_lp" in frame.filename and "test" not in frame.filename]
-    assert [] == [each for each in ours if "hunter2" in each or token.split(".")[1][:20] in each]
+    assert [] == [text for text in ours if "hunter2" in text or token.split(".")[1][:20] in text]
     assert {"verify", "_verify"} <= {frame.name for frame in frames}
 
 
 def test_a_refused_token_leaves_no_reference_cycle() -> None:
     """A flood of bad tokens makes no reference cycles: memory is freed at once."""
-    found, token = verifier(), sign(claims(aud="x"), KEY)
+    checker, token = verifier(), sign(claims(aud="x"), KEY)
     gone: list[weakref.ref[InvalidToken]] = []
     gc.disable()
     try:
         try:
-            found.verify(token)
+            checker.verify(token)
         except InvalidToken as error:
             gone.append(weakref.ref(error))
         assert None is gone[0]()
@@ -326,25 +317,25 @@ def test_a_refused_token_leaves_no_reference_cycle() -> None:
 def test_missing_keys_are_unavailable(error: Exception) -> None:
     """If no key can be had, KeysUnavailable is raised, and nothing is cached."""
     keys = Keys(KEY)
-    found = verifier(trusted(keys=keys))
+    checker = verifier(trusted(keys=keys))
     keys.error = error
     with pytest.raises(type(error)):
-        found.verify(sign(claims(), KEY))
+        checker.verify(sign(claims(), KEY))
     keys.error = None
-    assert "alice" == found.verify(sign(claims(), KEY)).subject
+    assert "alice" == checker.verify(sign(claims(), KEY)).subject
 
 
 def test_keys_belong_to_their_issuer() -> None:
     """A key of issuer B with the same kid signs nothing for issuer A (RFC 8725, section 3.8)."""
     other = SigningKey.generate("ES256", kid="k1")
-    found = verifier(trusted(), trusted(other, name="other", issuer="https://other.test"))
-    assert "signature" == cause(found, sign(claims(), other))
-    assert "other" == found.verify(sign(claims(iss="https://other.test"), other)).issuer_name
+    checker = verifier(trusted(), trusted(other, name="other", issuer="https://other.test"))
+    assert "signature" == cause(checker, sign(claims(), other))
+    assert "other" == checker.verify(sign(claims(iss="https://other.test"), other)).issuer_name
 
 
 def test_a_token_that_expires_while_keys_are_fetched_is_expired() -> None:
     """The clock is read after the wait for keys, not before."""
-    clock = Clock()
+    clock = Clock(float(NOW))
 
     class Slow(Keys):
         def find(self, kid: str | None, algorithm: str, *, wait: bool = True, age: float = 0.0) -> Any:
@@ -413,27 +404,28 @@ def test_a_providers_ceiling_bounds_the_users_roles() -> None:
     body = claims(
         scope=None, client_id=None, azp="web", azpacr="0", ver="2.0", scp="bills:read", roles=["Orders.Clerk"]
     )
-    found = verifier(trusted(profile=ENTRA), policy=POLICY).verify(sign(body, KEY, typ="JWT"))
-    assert "orders:list" not in found.permissions
+    token = verifier(trusted(profile=ENTRA), policy=POLICY).verify(sign(body, KEY, typ="JWT"))
+    assert "orders:list" not in token.permissions
 
 
 def test_a_token_of_our_own_for_another_service() -> None:
     """For our own issuer the remedy is an exchange by the caller; for another, to request another token."""
-    made = sign(claims(aud="x"), KEY)
-    narrow = f'have the caller exchange it for one for "{AUDIENCE}" (OnBehalfOf), or correct AUDIENCE if this service is meant'
+    token = sign(claims(aud="x"), KEY)
+    exchange = f'have the caller exchange it for one for "{AUDIENCE}" (OnBehalfOf)'
+    narrow = f"{exchange}, or correct AUDIENCE if this service is meant"
     resource = f'have the client ask for the resource "{AUDIENCE}" (RFC 8707), or AUDIENCE name what is sent'
     for own, remedy in ((True, narrow), (False, resource)):
         with pytest.raises(InvalidToken) as caught:
-            verifier(trusted(own=own)).verify(made)
+            verifier(trusted(own=own)).verify(token)
         assert caught.value.detail.endswith(f": {remedy}")
 
 
 def test_cognito_names_the_audience_in_another_claim() -> None:
     """A Cognito access token has no `aud`; the client's id is compared with AUDIENCE instead."""
     body = claims(aud=None, client_id=AUDIENCE, token_use="access", scope="orders/read")
-    found = verifier(trusted(profile=COGNITO))
-    assert AUDIENCE == found.verify(sign(body, KEY, typ=None)).client
-    assert "audience" == cause(found, sign({**body, "client_id": "other"}, KEY, typ=None))
+    checker = verifier(trusted(profile=COGNITO))
+    assert AUDIENCE == checker.verify(sign(body, KEY, typ=None)).client
+    assert "audience" == cause(checker, sign({**body, "client_id": "other"}, KEY, typ=None))
 
 
 def test_a_development_key_is_used_besides_the_issuers() -> None:
@@ -441,10 +433,10 @@ def test_a_development_key_is_used_besides_the_issuers() -> None:
     key = SigningKey.generate("ES256", kid="development-1")
     rsa = SigningKey.generate("RS256", kid="k1")
     development = StaticKeys.from_jwks({"keys": [key.public_jwk()]})
-    found = verifier(trusted(rsa, development=development))
+    checker = verifier(trusted(rsa, development=development))
     assert (True, False) == (
-        found.verify(sign(claims(), key)).development,
-        found.verify(sign(claims(), rsa)).development,
+        checker.verify(sign(claims(), key)).development,
+        checker.verify(sign(claims(), rsa)).development,
     )
     assert "algorithm" == cause(verifier(trusted(rsa)), sign(claims(), key))
 
@@ -484,9 +476,9 @@ def test_signature_alone() -> None:
 )
 def test_a_token_that_is_bound_to_a_key_is_no_bearer_token(cnf: Any) -> None:
     """Any `cnf`, whatever its method or its shape, is refused, and a second time too (RFC 7800, 8705 and 9449)."""
-    found = verifier()
+    checker = verifier()
     token = sign(claims() | {"cnf": cnf}, KEY)
-    assert ["sender_constrained"] * 2 == [cause(found, token) for _ in range(2)]
+    assert ["sender_constrained"] * 2 == [cause(checker, token) for _ in range(2)]
 
 
 @pytest.mark.parametrize(
@@ -507,9 +499,9 @@ def test_a_token_that_is_bound_to_a_key_is_no_bearer_token(cnf: Any) -> None:
 )
 def test_confirmation_methods_are_accepted_by_name(cnf: Any, accepted: list[str], good: bool) -> None:
     """A bound token is accepted only if each of its methods is configured for its issuer."""
-    found = verifier(trusted(sender_constrained=frozenset(accepted)))
+    checker = verifier(trusted(sender_constrained=frozenset(accepted)))
     token = sign(claims() | {"cnf": cnf}, KEY)
-    assert (None if good else "sender_constrained") == cause_or_none(found, token)
+    assert (None if good else "sender_constrained") == cause_or_none(checker, token)
 
 
 @pytest.mark.parametrize(

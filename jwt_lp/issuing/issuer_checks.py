@@ -1,0 +1,75 @@
+"""Checks of an issuer's arguments: names, types and copied claims."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.issuing.claim_policy import ClaimPolicy, copy_faults
+from jwt_lp.jose.signing import SigningKey
+from jwt_lp.policy.file import Policy
+
+if TYPE_CHECKING:
+    from jwt_lp.tokens.verification import TrustedIssuer
+
+
+def check_names(issuer: object, trusts: Sequence[TrustedIssuer], client: object) -> None:
+    """Refuse unusable or ambiguous names of the issuer, its client and the trusted issuers."""
+    if not is_text(issuer):
+        raise ConfigurationError("an issuer needs an identifier: the iss of its tokens, usually its https address")
+    if any(trusted.issuer == issuer for trusted in trusts):
+        raise ConfigurationError(f"the issuer {issuer!a} is this one: remove it from trusts")
+    if any(trusted.own for trusted in trusts):
+        # Its names and claims would be taken for our own.
+        raise ConfigurationError("an issuer among trusts is marked own: only this issuer can be")
+    names = [trusted.name.lower() for trusted in trusts]
+    if len({*names}) < len(names) or len({trusted.issuer for trusted in trusts}) < len(trusts):
+        raise ConfigurationError("two issuers among trusts have one name, or are one: give each a name of its own")
+    if any(not name or ":" in name for name in names):
+        raise ConfigurationError(
+            "an issuer among trusts has a name without `:`, for its subjects are called NAME:SUBJECT"
+        )
+    if is_foreign(client, trusts):
+        raise ConfigurationError(
+            "the client begins with the name of another issuer, as only that issuer's clients may: give it another name"
+        )
+
+
+def check_types(keys: object, policy: object) -> None:
+    """Refuse other types, such as a path, and say what to write instead."""
+    faults: list[str] = []
+    if not callable(getattr(keys, "jwks", None)) and not isinstance(keys, SigningKey):
+        faults.append(f"keys is a SigningKey or a KeyRing: write KeyRing({_path(keys, 'signing-keys')})")
+    if not isinstance(policy, Policy):
+        faults.append(f"policy is a Policy: write Policy.load({_path(policy, 'least-privilege.toml')})")
+    if faults:
+        raise ConfigurationError(*faults)
+
+
+def _path(value: object, default: str) -> str:
+    return json.dumps(str(value) if isinstance(value, (str, Path)) else default)
+
+
+def is_foreign(name: object, trusts: Iterable[TrustedIssuer]) -> bool:
+    """Return whether a name has the form of another issuer's subjects and clients here, in any case."""
+    return any(str(name).lower().startswith(f"{trusted.name.lower()}:") for trusted in trusts)
+
+
+def check_copies(trusts: Iterable[TrustedIssuer], claim_policies: Iterable[ClaimPolicy]) -> None:
+    """Refuse a `copy_claims` that would copy into a claim that no audience lists or that is reserved."""
+    listed = frozenset[str]().union(*(claim_policy.claims for claim_policy in claim_policies))
+    faults = [
+        f"copy_claims of {trusted.name}: {fault}"
+        for trusted in trusts
+        for fault in copy_faults(trusted.copy_claims, listed)
+    ]
+    if faults:
+        raise ConfigurationError(*faults)
+
+
+def is_text(value: object) -> bool:
+    """Return whether `value` is a non-empty string of printable characters."""
+    return isinstance(value, str) and value != "" and value.isprintable()
