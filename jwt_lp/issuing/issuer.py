@@ -376,7 +376,7 @@ class Issuer:
         raise PolicyError(
             "it could not be determined whether the token is revoked: try again"
             if match is None
-            else "the token was revoked, or all that is issued to its subject or client: sign in again",
+            else "the token was revoked, or all tokens of its subject or client were: sign in again",
             reason="undecided" if match is None else "revoked",
         )
 

@@ -27,10 +27,10 @@ def check_names(issuer: object, trusts: Sequence[TrustedIssuer], client: object)
         raise ConfigurationError("an issuer among trusts is marked own: only this issuer can be")
     names = [trusted.name.lower() for trusted in trusts]
     if len({*names}) < len(names) or len({trusted.issuer for trusted in trusts}) < len(trusts):
-        raise ConfigurationError("two issuers among trusts have one name, or are one: give each a name of its own")
+        raise ConfigurationError("two issuers among trusts have the same name or iss: give each a name of its own")
     if any(not name or ":" in name for name in names):
         raise ConfigurationError(
-            "an issuer among trusts has a name without `:`, for its subjects are called NAME:SUBJECT"
+            "the name of an issuer among trusts is empty or has a `:`: its subjects become NAME:SUBJECT, so rename it"
         )
     if is_foreign(client, trusts):
         raise ConfigurationError(
