@@ -166,7 +166,7 @@ def test_windows_on_the_trace_are_the_references(trace) -> None:
     assert [60, 90, 120, 180, 270, 365] == list(windows)
     for days, each in windows.items():
         said = reference(used, lambda _pair, _day, idle, days=days: idle >= days)
-        assert (said["revoked"], said["regretted"], said["days_needlessly_held"]) == each[2:]
+        assert (said["taken_back"], said["regretted"], said["days_needlessly_held"]) == each[2:]
         assert (said["first_review"], said["last_day"]) == (found.first_review, found.last_day)
     assert BacktestedSetting("fixed", 180, 3020, 414, 301_800) == windows[180]
 
@@ -185,7 +185,7 @@ def test_likelihoods_on_the_trace_are_the_references(trace) -> None:
     }
     said = reference(used, lambda pair, day, _idle: judged[pair, day])
     (mine,) = [each for each in found.settings if (each.rule, each.threshold) == ("likelihood", 0.2)]
-    assert (said["revoked"], said["regretted"], said["days_needlessly_held"]) == mine[2:]
+    assert (said["taken_back"], said["regretted"], said["days_needlessly_held"]) == mine[2:]
 
 
 def test_the_likelihood_regrets_a_third_less_than_the_window(trace) -> None:
