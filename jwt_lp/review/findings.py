@@ -1,6 +1,6 @@
-"""What does a review say?
+"""Values of a review: findings, population, rule, backtest.
 
-Frozen values, from which every output is made. Days are ISO dates in UTC; a day that is not known is "".
+All outputs are made from these frozen values. Days are ISO dates in UTC; an unknown day is "".
 """
 
 from __future__ import annotations
@@ -9,33 +9,35 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 Verdict: TypeAlias = Literal["used", "unused", "dormant", "unobservable", "needed-but-denied"]
-"""Used within the rule; used before and not since; held and never used; asked for by no enforcement point that is
-known, so that nobody can say; asked for and refused."""
+"""`used`: needed, by the rule. `unused`: used before, but not needed any more by the rule. `dormant`: held and never
+used. `unobservable`: no known enforcement point requires it, so its need is unknown. `needed-but-denied`: requested and
+refused."""
 
 FindingKind: TypeAlias = Literal["grant", "wildcard", "role", "member", "split", "requirement", "permission", "regret"]
-"""One grant of a holder; one that is broader than its use; a role's grant; a member who needs little of a role; a role
-that is two; a requirement that no request reached; a permission of the catalogue that no route asks for; a permission that was
-revoked and asked for since."""
+"""`grant`: one grant of a holder. `wildcard`: a pattern that is broader than its use. `role`: a role's grant.
+`member`: a member who needs little of a role. `split`: a role that could be several. `requirement`: a requirement that
+no request reached. `permission`: a permission of the catalogue that no route requires. `regret`: a permission that was
+revoked and requested since."""
 
 FindingTarget: TypeAlias = Literal["subject", "client", "role", "service", "catalogue"]
 
 LAST_HOLDER: Final = "last holder"
-"""The one guard of what is proposed all the same: it can be lifted, and only by saying so."""
+"""The only guard that does not prevent a proposal; applying it may need an explicit option."""
 
 Proposal: TypeAlias = Literal["keep", "remove", "narrow"]
-"""What the rules alone would do. Never to add."""
+"""What the rules alone would do. A review never proposes to add a grant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One judgement, with all that it rests on.
+    """One judgement with its evidence.
 
-    `of` and `name` say whose it is, `grant` what, `role` what confers it ("" directly). For `narrow`, `instead` is the
-    list that would do. `reason` is one sentence; `guards` are what keeps an otherwise due removal from being proposed;
-    `others` are the other ways in which the holder comes to the same permissions. `uses` were made on `days` days,
-    `idle` is how many days ago the last one was (None for never). `likelihood`, between 0 and 1, is that of need
-    within the horizon, None where no model judged; `because` says what made it so. Of a role, `users` of its
-    `members` used the grant.
+    `of` and `name` identify the holder, `grant` the grant, and `role` the role that confers it ("" for a direct grant).
+    For `narrow`, `instead` lists the narrower grants that would suffice. `reason` is one sentence. `guards` say why an
+    otherwise due removal is not proposed. `others` are the holder's other grants with permissions in common. `uses`
+    were made on `days` days; `idle` is the number of days since the last one (None for never). `likelihood` is the
+    likelihood of need within the horizon, between 0 and 1, or None without a model; `because` explains it. For a role,
+    `users` of its `members` used the grant.
     """
 
     id: str
@@ -70,7 +72,7 @@ class Finding:
 
 
 class ReviewWindow(NamedTuple):
-    """The days that were looked at, both included, and until when the store has all of it."""
+    """The days that were reviewed, both included, the last day with complete records, and what was lost."""
 
     first_day: str
     last_day: str
@@ -81,10 +83,10 @@ class ReviewWindow(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Population:
-    """Who was looked at. `source` is `imported` for a list of grants, `tokens` for what tokens carried alone.
+    """The holders that were reviewed. `source` is `imported` for a list of grants, `tokens` for tokens seen only.
 
-    `complete` says whether the import was of everything there is. What is `excluded` (an exemption, a filter) was not
-    judged clean.
+    `complete` says whether the import had all grants. Findings that are `excluded` by an exemption or a filter were not
+    approved.
     """
 
     source: Literal["imported", "tokens"]
@@ -99,11 +101,11 @@ class Population:
     def __str__(self) -> str:
         if self.source == "tokens":
             return "tokens seen only"
-        return f"grants imported as of {self.as_of}{'' if self.complete else ', not said to be complete'}"
+        return f"grants imported as of {self.as_of}{'' if self.complete else ', not marked as complete'}"
 
 
 class Coefficient(NamedTuple):
-    """A coefficient of the likelihood: what it is about, by how much it weighs, and of which mean and spread."""
+    """A coefficient of the likelihood model: its feature, its weight, and the feature's mean and spread."""
 
     name: str
     weight: float
@@ -113,9 +115,9 @@ class Coefficient(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppliedRule:
-    """The rule that judged: `fixed` with a window in days, or `likelihood` with what is too unlikely to be kept.
+    """The rule of the review: `fixed` with a window in days, or `likelihood` with the highest likelihood to revoke at.
 
-    `fitted_on` says how many past cases the coefficients come from; 0 with a plain window.
+    `fitted_on` is the number of past cases that the coefficients come from; 0 with a fixed window.
     """
 
     rule: Literal["fixed", "likelihood"]
@@ -128,7 +130,7 @@ class AppliedRule:
 
 
 class BacktestedSetting(NamedTuple):
-    """What one setting of a rule would have cost in the past."""
+    """The result of one setting of a rule, replayed over the past."""
 
     rule: Literal["fixed", "likelihood"]
     threshold: float
@@ -138,16 +140,16 @@ class BacktestedSetting(NamedTuple):
 
     @property
     def regret(self) -> float:
-        """The share of what was revoked that was needed after all; 0 where nothing was."""
+        """The share of revoked grants that were needed later; 0 where nothing was revoked."""
         return self.regretted / self.revoked if self.revoked else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backtest:
-    """The trade-off of every setting, over reviews from `first_review` on, each looking `horizon` days ahead.
+    """The results of every setting, over reviews from `first_review` on, each looking `horizon` days ahead.
 
-    `recommended` is the one that holds least needlessly at no more than `regret`; None where the history is too short.
-    `sampled` is the share of subjects that were replayed.
+    `recommended` is the setting with the fewest needless days whose share of regrets is at most `regret`; None where
+    the history is too short. `sampled` is the share of subjects that were replayed.
     """
 
     horizon: int
@@ -162,10 +164,10 @@ class Backtest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """All that a review found. `findings` are in order: what is to be decided first, first.
+    """The result of a review. `findings` are ordered by urgency, the first decision first.
 
-    `digest` is the SHA-256 of what it was made from and how, `policy` that of the policy ("" without one); `made_at` is
-    in seconds since the epoch. `notes` say what a reader has to know before believing it.
+    `digest` is the SHA-256 of the review's input and options, `policy` that of the policy ("" without one); `made_at`
+    is in seconds since the epoch. `notes` are what a reader must know before relying on the review.
     """
 
     made_at: float

@@ -1,4 +1,4 @@
-"""Which permissions do two texts have in common, and which does an enforcement point ask for?"""
+"""Overlap of permission patterns, and the permissions that enforcement points require."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CACHE_SIZE: Final = 65536
 
 @lru_cache(maxsize=_CACHE_SIZE)
 def overlap(one: str, other: str) -> bool:
-    """Whether some permission is covered by both; a placeholder or `*` is any segment, a last `**` one or more."""
+    """Whether some permission matches both; a placeholder or `*` is any segment, a last `**` one or more segments."""
     if one == other:
         return True
     mine, theirs = _parse_segments(one), _parse_segments(other)
@@ -40,7 +40,7 @@ def _is_wildcard(segment: str) -> bool:
 
 @lru_cache(maxsize=_CACHE_SIZE)
 def _parse_segments(text: str) -> tuple[tuple[str, ...], bool] | None:
-    """The segments, and whether more follow; None for what stands for itself alone."""
+    """The segments, and whether more may follow; None for a text that matches only itself."""
     segments = tuple(text.split(":"))
     if "" in segments:
         return None
@@ -50,25 +50,25 @@ def _parse_segments(text: str) -> tuple[tuple[str, ...], bool] | None:
 
 @lru_cache(maxsize=_CACHE_SIZE)
 def covers(grant: str, permission: str) -> bool:
-    """Whether `grant` holds all that `permission`, literal or template, may be."""
+    """Whether `grant` covers every value of `permission`, a literal or a template."""
     if grant == permission:
         return True
-    # A value of the template, which no grant names.
+    # "~" stands for any value of the template; no grant names it.
     filled = _PLACEHOLDER.sub("~", permission)
     return is_pattern(grant) and Permissions.of([Grant(grant, "", pattern=True)]).grant_for(filled) is not None
 
 
 def pattern_of(permission: str) -> str:
-    """What has to be granted for a permission as it is declared: `*` for each placeholder."""
+    """The grant that covers a declared permission: `*` for each placeholder."""
     return ":".join("*" if "{" in part else part for part in permission.split(":"))
 
 
 def permissions_in(requirement: str) -> tuple[str, ...]:
-    """The permissions that a requirement, as it is written, asks for."""
-    said = requirement.partition(" unbound ")[0]
-    # A binding has `=`, which no permission that is asked for has outside of one segment's text.
-    found = (each for each in _SPLIT.split(said) if each and not _BINDING.match(each))
-    return tuple(dict.fromkeys(each for each in found if each not in _MARKS and not each.startswith("external: ")))
+    """The permissions in the text of a requirement."""
+    text = requirement.partition(" unbound ")[0]
+    # A binding such as `id=orders` has a `=`, which a required permission has only inside a segment.
+    terms = (term for term in _SPLIT.split(text) if term and not _BINDING.match(term))
+    return tuple(dict.fromkeys(term for term in terms if term not in _MARKS and not term.startswith("external: ")))
 
 
 _BINDING: Final = re.compile(r"[^:=\s]+=(?:[^:]*)\Z")
@@ -76,24 +76,24 @@ _MARKS: Final = ("authenticated", "public", "public, identified")
 
 
 class EnforcedPermissions:
-    """The permissions that enforcement points are known to ask for."""
+    """The permissions that known enforcement points require."""
 
     def __init__(self, terms: Iterable[str]) -> None:
         self._terms: Final = tuple(dict.fromkeys(terms))
         self._terms_set: Final = frozenset(self._terms)
-        self._is_wildcard: Final = tuple(each for each in self._terms if "{" in each)
+        self._templates: Final = tuple(term for term in self._terms if "{" in term)
         self._cache: dict[str, tuple[str, ...]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._terms)
 
     def matching(self, grant: str) -> tuple[str, ...]:
-        """Those that somebody with `grant` may pass, some or all of."""
-        found = self._cache.get(grant)
-        if found is None:
-            among = self._terms if is_pattern(grant) or "{" in grant else self._is_wildcard
-            found = tuple(each for each in among if overlap(grant, each))
-            if grant in self._terms_set and grant not in found:
-                found = (grant, *found)
-            self._cache[grant] = found
-        return found
+        """The required permissions that `grant` covers, wholly or in part."""
+        matches = self._cache.get(grant)
+        if matches is None:
+            candidates = self._terms if is_pattern(grant) or "{" in grant else self._templates
+            matches = tuple(term for term in candidates if overlap(grant, term))
+            if grant in self._terms_set and grant not in matches:
+                matches = (grant, *matches)
+            self._cache[grant] = matches
+        return matches

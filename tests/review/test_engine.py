@@ -52,7 +52,7 @@ def test_what_was_never_used_is_dormant_once_it_was_watched_for_the_window(past:
     found = past.review()
     assert ("dormant", "remove") == _said(found, "alice", "orders:refund")
     assert ("dormant", "keep") == _said(found, "bob", "orders:refund")
-    assert "seen for 100 days only, of 180" in find_finding(found, "bob", "orders:refund").guards[0]
+    assert "observable for only 100 of 180 days" in find_finding(found, "bob", "orders:refund").guards[0]
 
 
 def test_what_no_enforcement_point_asks_for_is_unobservable(past: ReviewScenario) -> None:
@@ -79,7 +79,7 @@ def test_a_new_grant_has_grace(past: ReviewScenario) -> None:
     past.import_grants(HeldGrant(ISSUER, "alice", "", "", "orders:read", since=days_ago(10)))
     one = find_finding(past.review(), "alice", "orders:read")
     assert "keep" == one.proposal
-    assert ("held for 10 days only, within the grace of 14",) == one.guards
+    assert ("held for only 10 days, within the grace period of 14 days",) == one.guards
 
 
 def test_old_records_propose_nothing(tmp_path) -> None:
@@ -452,9 +452,9 @@ def test_gaps_and_losses_are_noted(past: ReviewScenario) -> None:
     past.add(started=noon_of(days_ago(-5)), until=noon_of(days_ago(-9)))
     past.import_grants(HeldGrant(ISSUER, "alice", "", "", "orders:read"), complete=False)
     notes = "\n".join(past.review().notes)
-    assert "On 49 days between" in notes
-    assert "7 decisions were lost" in notes
-    assert "not said to be complete" in notes
+    assert "Nothing was recorded on 49 days between" in notes
+    assert "Lost before they were stored: 7 decisions" in notes
+    assert "not marked as complete" in notes
 
 
 def test_very_many_findings_are_those_that_say_something(past: ReviewScenario, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -465,7 +465,7 @@ def test_very_many_findings_are_those_that_say_something(past: ReviewScenario, m
     steps: list[tuple[str, int]] = []
     found = past.review(on_step=lambda what, number: steps.append((what, number)))
     assert ["orders:list"] == [each.grant for each in found.findings]
-    assert any(note.startswith("300 findings that are in use") for note in found.notes)
+    assert any(note.startswith("Counted but not listed: 300 findings") for note in found.notes)
     assert {("subjects judged", 256), ("subjects judged", 301)} == set(steps)
 
 
@@ -483,7 +483,7 @@ def test_a_likelihood_judges_and_says_why(past: ReviewScenario) -> None:
     one = find_finding(found, "alice", "orders:read")
     assert one.likelihood is not None
     assert one.because
-    assert "needed again with a likelihood of 0.5 or less" in one.reason
+    assert "its likelihood of need is at most 0.5" in one.reason
     assert 600 == found.judging.fitted_on
     assert 7 == len(found.judging.coefficients)
 

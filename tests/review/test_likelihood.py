@@ -142,8 +142,8 @@ def test_every_feature_has_its_words() -> None:
         ("the holder never used anything else", "the holder last used something else 1 day ago"),
         ("the holder used 2 other grants within a year", "the holder used 2 other grants within a year"),
         (
-            "25% of the other active holders used it within a year",
-            "25% of the other active holders used it within a year",
+            "25.0 % of the other active holders used it within a year",
+            "25.0 % of the other active holders used it within a year",
         ),
     ] == words
 
@@ -180,5 +180,5 @@ def test_a_rule_asks_the_model(model: LikelihoodModel) -> None:
 @pytest.mark.parametrize(("kind", "threshold"), [("fixed", 0), ("likelihood", 0), ("likelihood", 1), ("likelihood", 5)])
 def test_a_threshold_that_is_none_is_refused(kind, threshold) -> None:
     """A likelihood is no number of days, and no window is empty."""
-    with pytest.raises(ValueError, match="window is of one day"):
+    with pytest.raises(ValueError, match="window must be at least one day"):
         DecisionRule(kind, threshold)

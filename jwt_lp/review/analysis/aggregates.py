@@ -1,4 +1,4 @@
-"""What do all holders come to?"""
+"""Findings of a whole review, collected holder by holder."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from jwt_lp.review.findings import Finding
 
 MAX_LISTED: Final = 100_000
-"""Findings from which on those that say nothing but `used` are counted only."""
+"""The number of findings above which findings that are only `used` are counted and not listed."""
 
 
 class FindingCollector:
-    """What comes of all holders, of whom one at a time is in memory."""
+    """Collects the findings of all holders, with one holder in memory at a time."""
 
     def __init__(self, context: ReviewContext, granted: Mapping[str, tuple[str, ...]]) -> None:
         self._context = context
@@ -38,9 +38,9 @@ class FindingCollector:
         self.unlisted: int = 0
 
     def add(self, holder: Holder) -> None:
-        """Judge a holder."""
-        for each in (*subject_findings(holder, self._context), *self._roles.add(holder)):
-            self._collect(each)
+        """Judge one holder."""
+        for finding in (*subject_findings(holder, self._context), *self._roles.add(holder)):
+            self._collect(finding)
         self.clients.add(holder)
         self.names.update(path.role for path in holder.paths.values() if path.role)
         self.grants += len(holder.paths)
@@ -49,34 +49,34 @@ class FindingCollector:
             self._holder_counts.update({path.grant for path in holder.paths.values()})
 
     def findings(self, others: Iterable[Finding]) -> list[Finding]:
-        """Everything that is to be said."""
-        for each in (*self._roles.findings(), *self.clients.findings(), *others):
-            self._collect(each)
+        """All findings: those of the holders, of roles and clients, and `others`."""
+        for finding in (*self._roles.findings(), *self.clients.findings(), *others):
+            self._collect(finding)
         return _mark_last_holders(self._listed + self._used, self._holder_counts)
 
-    def _collect(self, found: Finding) -> None:
-        if found.verdict != "used" or found.proposal != "keep":
-            self._listed.append(found)
+    def _collect(self, finding: Finding) -> None:
+        if finding.verdict != "used" or finding.proposal != "keep":
+            self._listed.append(finding)
         elif self.unlisted:
             self.unlisted += 1
         else:
-            self._used.append(found)
+            self._used.append(finding)
         if self._used and len(self._listed) + len(self._used) > MAX_LISTED:
-            # More than anybody reads: what says nothing but that it is used is counted from here on.
+            # More than anybody reads: from here on, findings that are only `used` are counted.
             self.unlisted += len(self._used)
             self._used = []
 
 
 def _mark_last_holders(findings: list[Finding], holding: Mapping[str, int]) -> list[Finding]:
-    """Mark, of each grant that everybody would lose, the one who used it last."""
-    leaving: dict[str, list[int]] = {}
-    for index, each in enumerate(findings):
-        if each.of == "subject" and each.proposal == "remove" and each.grant:
-            leaving.setdefault(each.grant, []).append(index)
-    for grant, indexes in leaving.items():
+    """For each grant that all its holders would lose, mark the finding of the holder who used it last."""
+    removals: dict[str, list[int]] = {}
+    for index, finding in enumerate(findings):
+        if finding.of == "subject" and finding.proposal == "remove" and finding.grant:
+            removals.setdefault(finding.grant, []).append(index)
+    for grant, indexes in removals.items():
         names = {(findings[index].issuer, findings[index].name) for index in indexes}
         if len(names) < holding[grant]:
             continue
-        index = max(indexes, key=lambda each: (findings[each].last_day, findings[each].name))
-        findings[index] = replace(findings[index], guards=(*findings[index].guards, LAST_HOLDER))
+        last = max(indexes, key=lambda index: (findings[index].last_day, findings[index].name))
+        findings[last] = replace(findings[last], guards=(*findings[last].guards, LAST_HOLDER))
     return findings

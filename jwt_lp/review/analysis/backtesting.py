@@ -1,6 +1,7 @@
-"""What would a rule have cost in the past?
+"""Backtest: each rule replayed over the recorded past.
 
-Reviews every 30 days over the last part of a history. A model is fitted on what lies before the first of them alone.
+Reviews take place every 30 days over the last part of a history. The model is fitted only on the time before the first
+of them.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ REVIEW_INTERVAL_DAYS: Final = 30
 """Days between two reviews."""
 RECENT_DAYS: Final = 365
 WARM_UP_DAYS: Final = 365
-"""Days of a history that teach what others do, before the first case."""
+"""Days at the start of a history that have no training case, so that the share of other users is meaningful."""
 _TRAINING_SHARE: Final = 0.6
-# From the least eager to the most eager of its kind: what one takes, each later one takes too.
+# From the most cautious to the most eager of each kind: what one setting revokes, each later setting revokes too.
 WINDOW_RULES: Final = tuple(DecisionRule("fixed", days) for days in (365, 270, 180, 120, 90, 60))
 LIKELIHOOD_RULES: Final = tuple(DecisionRule("likelihood", hundredths / 100) for hundredths in range(1, 51))
 
@@ -33,7 +34,7 @@ class _GrantDays(NamedTuple):
 
 
 class ReplayedGrant(NamedTuple):
-    """One pair on one review day: how often it was used until then, and whether it was within the horizon after."""
+    """One pair on one review day: its days of use until then, and whether it was needed within the horizon after."""
 
     number: int
     uses: int
@@ -42,9 +43,9 @@ class ReplayedGrant(NamedTuple):
 
 
 class UsageHistory:
-    """Which holder used what on which days; of an iterable of issuer, subject, grant and the day's ordinal.
+    """Days of use by holder and grant, from rows of issuer, subject, grant and the day's ordinal.
 
-    Rows come in any order, and may be there twice.
+    The rows may come in any order and may repeat.
     """
 
     def __init__(self, rows: Iterable[tuple[str, str, str, int]]) -> None:
@@ -52,7 +53,7 @@ class UsageHistory:
         for issuer, subject, grant, day in rows:
             holders.setdefault((issuer, subject), {}).setdefault(intern(grant), array("i")).append(day)
         grants = {
-            grant: number for number, grant in enumerate(sorted({each for uses in holders.values() for each in uses}))
+            grant: number for number, grant in enumerate(sorted({grant for uses in holders.values() for grant in uses}))
         }
         self._holders: Final = [
             tuple(_GrantDays(grants[grant], array("i", sorted(set(days)))) for grant, days in sorted(uses.items()))
@@ -60,59 +61,59 @@ class UsageHistory:
         ]
         self._grants: Final = len(grants)
         self._names: Final = tuple(grants)
-        self.first: Final = min((uses.days[0] for each in self._holders for uses in each), default=0)
-        self.last: Final = max((uses.days[-1] for each in self._holders for uses in each), default=0)
+        self.first: Final = min((uses.days[0] for holder in self._holders for uses in holder), default=0)
+        self.last: Final = max((uses.days[-1] for holder in self._holders for uses in holder), default=0)
         self.pairs: Final = sum(map(len, self._holders))
 
     def replay_day(self, day: int, horizon: int) -> Iterator[ReplayedGrant]:
-        """Every pair that a review on this day judges; a pair knows of nothing after the day."""
+        """Every features that a review on this day judges; its features use nothing after the day."""
         users = [0] * self._grants
         active = 0
-        known: list[list[tuple[int, int]]] = []
+        counted: list[list[tuple[int, int]]] = []
         for uses in self._holders:
-            mine: list[tuple[int, int]] = []
+            pairs: list[tuple[int, int]] = []
             recent = False
-            for each in uses:
-                count = bisect_right(each.days, day)
-                idle = day - each.days[count - 1] if count else -1
-                mine.append((count, idle))
+            for pair_days in uses:
+                count = bisect_right(pair_days.days, day)
+                idle = day - pair_days.days[count - 1] if count else -1
+                pairs.append((count, idle))
                 if count and idle <= RECENT_DAYS:
-                    users[each.grant] += 1
+                    users[pair_days.grant] += 1
                     recent = True
             active += recent
-            known.append(mine)
+            counted.append(pairs)
         number = -1
-        for uses, mine in zip(self._holders, known, strict=True):
-            idles = sorted(idle for count, idle in mine if count)
+        for uses, pairs in zip(self._holders, counted, strict=True):
+            idles = sorted(idle for count, idle in pairs if count)
             lately = bisect_right(idles, RECENT_DAYS)
             rest = active - bool(lately)
-            for each, (count, idle) in zip(uses, mine, strict=True):
+            for pair_days, (count, idle) in zip(uses, pairs, strict=True):
                 number += 1
                 if not count or idle < FLOOR_DAYS:
                     continue
-                me = idle <= RECENT_DAYS
-                # The least idle of the others: the first of all, or the second where this is the first.
+                own = idle <= RECENT_DAYS
+                # The least idle of the other grants: the first of all, or the second where this grant is the first.
                 other = idles[0] if idles[0] != idle else idles[1] if len(idles) > 1 else None
-                first = each.days[0]
-                pair = GrantFeatures(
+                first = pair_days.days[0]
+                features = GrantFeatures(
                     idle=idle,
                     days=count,
                     span=day - idle - first,
                     age=day - first,
                     elsewhere_idle=other,
-                    elsewhere_recent=lately - me,
-                    others=(users[each.grant] - me) / rest if rest > 0 else 0.0,
+                    elsewhere_recent=lately - own,
+                    others=(users[pair_days.grant] - own) / rest if rest > 0 else 0.0,
                 )
-                needed = count < len(each.days) and each.days[count] <= day + horizon
-                yield ReplayedGrant(number, count, pair, needed)
+                needed = count < len(pair_days.days) and pair_days.days[count] <= day + horizon
+                yield ReplayedGrant(number, count, features, needed)
 
     def recent_users(self, day: int) -> tuple[dict[str, int], int]:
-        """How many holders used each grant within a year until this day, and how many used anything."""
+        """The number of holders who used each grant in the year before this day, and the number who used any grant."""
         users: dict[str, int] = {}
         active = 0
         for uses in self._holders:
             recent = [
-                each.grant for each in uses if bisect_right(each.days, day) > bisect_left(each.days, day - RECENT_DAYS)
+                pair.grant for pair in uses if bisect_right(pair.days, day) > bisect_left(pair.days, day - RECENT_DAYS)
             ]
             active += bool(recent)
             for grant in recent:
@@ -120,9 +121,9 @@ class UsageHistory:
         return users, active
 
     def training_cases(self, until: int, horizon: int) -> Iterator[tuple[GrantFeatures, bool]]:
-        """What a model may learn from: reviews of which everything is known that happened within the horizon."""
+        """Training cases: past reviews whose horizon ends on or before `until`."""
         for day in range(self.first + WARM_UP_DAYS, until - horizon + 1, REVIEW_INTERVAL_DAYS):
-            yield from ((each.pair, each.needed) for each in self.replay_day(day, horizon))
+            yield from ((case.pair, case.needed) for case in self.replay_day(day, horizon))
 
 
 def fit_model(history: UsageHistory, *, until: str, horizon: int) -> LikelihoodModel | None:
@@ -137,9 +138,10 @@ def backtest(
     regret: float = 0.1,
     on_step: Callable[[int], object] = lambda _: None,
 ) -> Backtest:
-    """What every setting would have revoked, regretted and needlessly held; no setting where the past is too short.
+    """The revocations, regrets and needless days of every setting; no settings where the history is too short.
 
-    `on_step` hears how many reviews were replayed. `regret` is the share that the recommended setting may regret.
+    `on_step` is called with the number of replayed reviews. `regret` is the highest share of regrets that the
+    recommended setting may have.
     """
     start = history.first + int(_TRAINING_SHARE * (history.last - horizon - history.first))
     days = range(start, history.last - horizon, REVIEW_INTERVAL_DAYS) if history.pairs else range(0)
@@ -149,13 +151,13 @@ def backtest(
         model = LikelihoodModel.fit(history.training_cases(start, horizon))
         tallies = [_SettingCounts(WINDOW_RULES), _SettingCounts(LIKELIHOOD_RULES)]
         for number, day in enumerate(days, 1):
-            for each in history.replay_day(day, horizon):
-                likelihood = model.likelihood(each.pair) if model is not None else None
+            for case in history.replay_day(day, horizon):
+                likelihood = model.likelihood(case.pair) if model is not None else None
                 for tally in tallies:
-                    tally.add(each, likelihood)
+                    tally.add(case, likelihood)
             on_step(number)
         settings = [*reversed(tallies[0].results()), *tallies[1].results()]
-    within = [each for each in settings if each.revoked and each.regret <= regret]
+    within = [setting for setting in settings if setting.revoked and setting.regret <= regret]
     return Backtest(
         horizon=horizon,
         first_review=date.fromordinal(start).isoformat() if days else "",
@@ -165,8 +167,12 @@ def backtest(
         settings=tuple(settings),
         recommended=min(
             within,
-            # Without a model every likelihood is the plain window.
-            key=lambda each: (each.days_needlessly_held, (each.rule == "fixed") is (model is not None), each.threshold),
+            # Without a model, every likelihood setting judges by the default window.
+            key=lambda setting: (
+                setting.days_needlessly_held,
+                (setting.rule == "fixed") is (model is not None),
+                setting.threshold,
+            ),
             default=None,
         ),
     )
@@ -175,39 +181,39 @@ def backtest(
 class _SettingCounts:
     """Counts for all settings of one kind at once.
 
-    A pair that was revoked is judged again after its next use. Until then, the settings that took it are those from
-    `taken` on.
+    A pair that was revoked is judged again after its next use. Until then, the settings that revoked it are those from
+    an index on; the index is kept in `_revoked_from`.
     """
 
     def __init__(self, rules: Sequence[DecisionRule]) -> None:
         self._rules = rules
         self._revoked_from: dict[int, tuple[int, int]] = {}
-        # Differences from one setting to the next, which add up in the end.
+        # Differences from one setting to the next; `results` sums them up.
         self._counts = [[0] * (len(rules) + 1) for _ in range(3)]
 
-    def add(self, each: ReplayedGrant, likelihood: float | None) -> None:
-        """One pair on one review day."""
-        uses, taken = self._revoked_from.get(each.number, (0, 0))
-        if uses != each.uses:
-            taken = len(self._rules)
-        idle = each.pair.idle
-        now = min(taken, bisect_left(self._rules, 1, key=lambda rule: rule.is_due(idle, likelihood)))
-        self._revoked_from[each.number] = each.uses, now
-        backs, regrets, needless = self._counts
-        if now < taken:
-            backs[now] += 1
-            backs[taken] -= 1
-            regrets[now] += each.needed
-            regrets[taken] -= each.needed
-        if not each.needed:
+    def add(self, case: ReplayedGrant, likelihood: float | None) -> None:
+        """Count one pair on one review day."""
+        uses, before = self._revoked_from.get(case.number, (0, 0))
+        if uses != case.uses:
+            before = len(self._rules)
+        idle = case.pair.idle
+        now = min(before, bisect_left(self._rules, 1, key=lambda rule: rule.is_due(idle, likelihood)))
+        self._revoked_from[case.number] = case.uses, now
+        revoked, regretted, needless = self._counts
+        if now < before:
+            revoked[now] += 1
+            revoked[before] -= 1
+            regretted[now] += case.needed
+            regretted[before] -= case.needed
+        if not case.needed:
             needless[0] += REVIEW_INTERVAL_DAYS
             needless[now] -= REVIEW_INTERVAL_DAYS
 
     def results(self) -> list[BacktestedSetting]:
-        """The sums, by setting."""
-        found: list[BacktestedSetting] = []
+        """The totals of each setting."""
+        results: list[BacktestedSetting] = []
         sums = [0, 0, 0]
         for index, rule in enumerate(self._rules):
             sums = [total + counts[index] for total, counts in zip(sums, self._counts, strict=True)]
-            found.append(BacktestedSetting(rule.kind, rule.threshold, *sums))
-        return found
+            results.append(BacktestedSetting(rule.kind, rule.threshold, *sums))
+        return results

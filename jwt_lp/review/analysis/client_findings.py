@@ -1,4 +1,4 @@
-"""Which of the permissions that a client's tokens carry does it not need?"""
+"""Findings about clients: grants in a client's tokens that it does not need."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ class _ClientUsage:
 
 
 class ClientFindings:
-    """All clients of one review, as one holder after the other is added."""
+    """The clients of one review; holders are added one after the other."""
 
     def __init__(self, context: ReviewContext) -> None:
         self._context = context
-        self._known: dict[tuple[str, str], _ClientUsage] = {}
+        self._clients: dict[tuple[str, str], _ClientUsage] = {}
         self.names: set[str] = set()
 
     def add(self, holder: Holder) -> None:
-        """Count what a holder's tokens carried for each client."""
+        """Count the grants that a holder's tokens carried for each client."""
         for (name, grant), path in holder.clients.items():
             self.names.add(name)
-            # A subject that is the client itself has been judged as a subject.
+            # A subject that is the client itself is judged as a subject.
             if name == holder.subject or grant == WHOLE_ROLE:
                 continue
             key = holder.issuer, name
-            client = self._known.get(key)
+            client = self._clients.get(key)
             if client is None:
-                client = self._known[key] = _ClientUsage(Holder(*key))
+                client = self._clients[key] = _ClientUsage(Holder(*key))
             _merge_path(client.holder.path("", grant), path)
             client.subjects[grant] = client.subjects.get(grant, 0) + bool(path.days)
 
     def findings(self) -> Iterator[Finding]:
-        """What is to be said of each grant of a client, whoever it acted for."""
-        for key in sorted(self._known):
-            client = self._known[key]
+        """One finding for each grant of a client, over all the subjects that it acted for."""
+        for key in sorted(self._clients):
+            client = self._clients[key]
             for _, path in sorted(client.holder.paths.items()):
                 yield _grant_finding(client.holder, path, client.subjects, self._context)
 
@@ -64,7 +64,7 @@ def _merge_path(whole: GrantPath, part: GrantPath) -> None:
     whole.uses += part.uses
     whole.first = min(whole.first or part.first, part.first or whole.first)
     whole.last = max(whole.last, part.last)
-    # Of many subjects' days nobody knows which were the same.
+    # The days of different subjects may be the same days, so they are not added up.
     whole.days = max(whole.days, part.days)
     for permission, last in part.used.items():
         whole.used[permission] = max(whole.used.get(permission, 0), last)
@@ -85,7 +85,7 @@ def _grant_finding(client: Holder, path: GrantPath, subjects: Mapping[str, int],
             guards.append(USED_THROUGH_ANOTHER)
     if ("client", client.issuer, client.subject, path.grant) in context.revoked:
         guards.append("revoked already")
-    made = make_finding(
+    finding = make_finding(
         kind="wildcard" if proposal == "narrow" else "grant",
         verdict=verdict,
         proposal=proposal,
@@ -97,21 +97,21 @@ def _grant_finding(client: Holder, path: GrantPath, subjects: Mapping[str, int],
         instead=instead,
         reason=finding_reason(path, context, verdict, instead),
         others=tuple(
-            each.grant for each in client.paths.values() if each is not path and overlap(each.grant, path.grant)
+            other.grant for other in client.paths.values() if other is not path and overlap(other.grant, path.grant)
         ),
         users=subjects.get(path.grant, 0),
         **finding_metrics(client, path, context),
     )
-    return with_guards(made, guards, context)
+    return with_guards(finding, guards, context)
 
 
 def _needed_part(client: Holder, path: GrantPath, context: ReviewContext) -> tuple[str, ...]:
-    """What of a grant is in need through the client's others, as it would have to be granted."""
-    found = {
+    """The grants that would cover what is needed of `path` through the client's other grants."""
+    needed = {
         pattern_of(permission)
-        for each in client.paths.values()
-        if each.days and not context.due(client, each)
-        for permission in each.used
+        for other in client.paths.values()
+        if other.days and not context.due(client, other)
+        for permission in other.used
         if covers(path.grant, permission)
     }
-    return tuple(sorted(found))
+    return tuple(sorted(needed))

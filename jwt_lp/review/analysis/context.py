@@ -1,4 +1,4 @@
-"""What does every judgement rest on?"""
+"""Context of a review: the rule and the data that every judgement uses."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRu
 from jwt_lp.review.analysis.evidence import WHOLE_ROLE
 from jwt_lp.review.analysis.likelihood import GrantFeatures
 from jwt_lp.review.pattern_overlap import EnforcedPermissions, covers
+from jwt_lp.review.quantities import count_noun
 
 if TYPE_CHECKING:
     from jwt_lp.review.analysis.evidence import GrantPath, Holder
@@ -20,7 +21,7 @@ RECENT_DAYS: Final = 365
 
 
 class ReviewExemption(NamedTuple):
-    """A finding that somebody decided to leave alone, until a day that is included."""
+    """A finding that a reviewer exempted until a day, which is included."""
 
     id: str
     until: str
@@ -29,7 +30,7 @@ class ReviewExemption(NamedTuple):
 
 
 class Person(NamedTuple):
-    """Who a subject is; shown, and kept nowhere."""
+    """Who a subject is; shown in findings, stored nowhere."""
 
     name: str = ""
     team: str = ""
@@ -39,10 +40,10 @@ class Person(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewContext:
-    """What every judgement rests on. Days are ordinals.
+    """The rule and the data that every judgement uses. Days are ordinals.
 
-    `since` is the first day of any recording, `fresh` the last one; `data` are guards that hold for everything.
-    `taken` says, of whom and what, whether a deny entry stands already.
+    `since` is the first day of any recording. `coverage_guards` hold for every finding. `revoked` has the kind, issuer,
+    name and pattern of each deny entry in force.
     """
 
     now: int
@@ -61,17 +62,17 @@ class ReviewContext:
 
     @property
     def window(self) -> int:
-        """For how many days something must have been there to be judged unused without any use."""
+        """The number of days for which a grant must have been observable to be due without any use."""
         return int(self.rule.threshold) if self.rule.kind == "fixed" else DEFAULT_WINDOW_DAYS
 
     def pair(self, holder: Holder, path: GrantPath) -> GrantFeatures:
-        """What the rule is asked about."""
-        others = [each for each in holder.paths.values() if each.grant != path.grant and each.last]
-        last = max((each.last for each in others), default=0)
-        recent = {each.grant for each in others if self.now - each.last <= RECENT_DAYS}
+        """The features of a grant that the rule judges by."""
+        others = [other for other in holder.paths.values() if other.grant != path.grant and other.last]
+        last = max((other.last for other in others), default=0)
+        recent = {other.grant for other in others if self.now - other.last <= RECENT_DAYS}
         me = self.now - path.last <= RECENT_DAYS
         rest = self.active - (me or bool(recent))
-        # Of a sample of the subjects this one may be none.
+        # The history may be a sample of the subjects that lacks this one, so the share is clamped below.
         share = (self.users.get(path.grant, 0) - me) / rest if rest > 0 else 0.0
         return GrantFeatures(
             idle=self.now - path.last,
@@ -84,47 +85,48 @@ class ReviewContext:
         )
 
     def revokes(self, holder: Holder, path: GrantPath) -> bool:
-        """Whether the rule would revoke what was used."""
+        """Whether the rule would revoke a grant that was used."""
         if self.rule.kind == "fixed" or self.model is None:
-            # The same answer, without what nobody asks for then.
+            # The same answer, without the features that only a model needs.
             return self.rule.is_due(self.now - path.last, None)
         return self.rule.revokes(self.pair(holder, path), self.model)
 
     def due(self, holder: Holder, path: GrantPath) -> bool:
-        """Whether the rule would revoke it: never used for the whole window, or used and no more needed."""
+        """Whether the rule would revoke it: never used for the whole window, or used and not needed any more."""
         if path.days:
             return self.revokes(holder, path)
         return self.now - self.observable_since(path) >= self.window
 
     def observable_since(self, path: GrantPath) -> int:
-        """The day from which on its use would have been seen."""
+        """The first day on which its use would have been recorded."""
         return max(path.held_since, self.since) or self.now
 
     def likelihood(self, holder: Holder, path: GrantPath) -> tuple[float | None, tuple[str, ...]]:
-        """How likely it is needed again, and what makes it so; None where no model says."""
+        """The likelihood that it is needed again, and the reasons; None without a model."""
         if self.model is None or not path.days:
             return None, ()
         pair = self.pair(holder, path)
         return self.model.likelihood(pair), self.model.because(pair)
 
     def verdict(self, path: GrantPath, *, due: bool) -> Verdict:
-        """What the numbers say of a grant; `due` is whether the rule would revoke it."""
+        """The verdict on a grant; `due` is whether the rule would revoke it."""
         if path.days:
             return "unused" if due else "used"
         return "dormant" if path.grant == WHOLE_ROLE or self.observable(path.grant) else "unobservable"
 
     def observable(self, grant: str) -> bool:
-        """Whether its use would be seen: an enforcement point asks for it, or none is known at all."""
+        """Whether its use would be recorded: an enforcement point requires it, or none is known at all."""
         return not self.requested or bool(self.requested.matching(grant))
 
     def grace_guards(self, path: GrantPath) -> tuple[str, ...]:
-        """The guard of what has not been there for long enough to be judged."""
+        """The guard of a grant that has not been held for long enough to be judged."""
         if path.held_since and self.now - path.held_since < self.grace:
-            return (f"held for {self.now - path.held_since} days only, within the grace of {self.grace}",)
+            held = count_noun(self.now - path.held_since, "day")
+            return (f"held for only {held}, within the grace period of {count_noun(self.grace, 'day')}",)
         return ()
 
     def exceeds_need(self, grant: str, needed: Sequence[str]) -> bool:
-        """Whether it covers what some enforcement point asks for and nobody needs, where anything is needed at all."""
+        """Whether it covers a required permission that `needed` does not cover; False where nothing is needed."""
         return bool(needed) and any(
-            not any(covers(each, term) for each in needed) for term in self.requested.matching(grant)
+            not any(covers(pattern, term) for pattern in needed) for term in self.requested.matching(grant)
         )

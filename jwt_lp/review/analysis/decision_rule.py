@@ -1,6 +1,6 @@
-"""May this grant be revoked?
+"""Decision rule: when an idle grant is revoked.
 
-The one function that judges: a review asks it of today, a backtest of the past.
+A review applies it to today, a backtest to days of the past.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 FLOOR_DAYS: Final = 30
 DEFAULT_WINDOW_DAYS: Final = 180
-"""Days: the window where nothing else is said, and where no history tells likelihoods."""
+"""Days: the default window, also used where there is too little history for a model."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionRule:
-    """What is revoked: what is idle for `threshold` days (`fixed`), or is needed with that likelihood or less.
+    """Revoke a grant that is idle for `threshold` days (`fixed`), or whose likelihood of need is at most `threshold`.
 
-    What was used within the last `floor` days never is. A likelihood needs a model; without one, a window of 180 days
-    judges in its place. `ValueError` for a threshold that is none.
+    A grant that was used within the last `floor` days is never revoked. A likelihood needs a model; without one, a
+    window of 180 days is used instead. `ValueError` for an impossible threshold.
     """
 
     kind: Literal["fixed", "likelihood"]
@@ -30,17 +30,17 @@ class DecisionRule:
 
     def __post_init__(self) -> None:
         if not (self.threshold >= 1 if self.kind == "fixed" else 0 < self.threshold < 1):
-            raise ValueError("a window is of one day or more, and a likelihood lies between 0 and 1")
+            raise ValueError("a window must be at least one day, and a likelihood must lie between 0 and 1")
 
     def revokes(self, pair: GrantFeatures, model: LikelihoodModel | None) -> bool:
-        """Whether it would be revoked."""
+        """Whether a grant with these features would be revoked."""
         if self.kind == "fixed" or model is None or pair.idle < self.floor:
             return self.is_due(pair.idle, None)
         return self.is_due(pair.idle, model.likelihood(pair))
 
     def is_due(self, idle: int, likelihood: float | None) -> bool:
-        """Whether something is revoked that is idle for so long, and is so likely to be needed."""
-        # INVARIANT: the floor stands before every rule.
+        """Whether a grant is revoked that is idle for `idle` days and has this likelihood of need (None: no model)."""
+        # INVARIANT: the floor comes before every rule.
         if idle < self.floor:
             return False
         if self.kind == "likelihood" and likelihood is not None:

@@ -1,4 +1,4 @@
-"""How is a review made?"""
+"""Review engine: reads the store, judges every holder, and sorts the findings."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from jwt_lp.review.analysis.evidence import PopulationSource as Source
 from jwt_lp.review.analysis.evidence import iso_day, iter_holders, ordinal, recording_coverage
 from jwt_lp.review.findings import AppliedRule, Population, Review, ReviewWindow
 from jwt_lp.review.pattern_overlap import EnforcedPermissions, overlap, permissions_in
+from jwt_lp.review.quantities import count_noun
 
 if TYPE_CHECKING:
     from jwt_lp.policy.file import Policy
@@ -55,15 +56,15 @@ def review(  # noqa: PLR0913 - all but the store by name
     made_at: float | None = None,
     on_step: Callable[[str, int], object] = lambda _what, _count: None,
 ) -> Review:
-    """Hold what was granted against what was used, up to and including the day `now`.
+    """Compare grants with usage, up to and including the day `now`.
 
-    `rule` judges, with `model` where it asks for likelihoods, which was fitted on `history`. `on_step` hears what is
-    being done, and of how many. Nothing is written. `StoreError` where the store does not answer.
+    `rule` decides, with `model` for likelihoods; the model was fitted on `history`. `on_step` is called with the
+    current step and a count. Nothing is written. `StoreError` where the store does not answer.
     """
     digest = sha256(json.dumps([now, str(rule), policy.digest, grace, issuer]).encode())
     source, held = _load_held_grants(store, now, issuer)
-    records = recording_coverage(store.recording_periods(), ordinal(now), _day)
-    asking = list(store.requested_permissions(until=now))
+    coverage = recording_coverage(store.recording_periods(), ordinal(now), _day)
+    requested = list(store.requested_permissions(until=now))
     points = [point for point in store.enforcement_points() if point.first_day <= now]
     terms = [term for point in points for term in permissions_in(point.requirement)]
     users, active = history.recent_users(ordinal(now)) if history is not None else ({}, 0)
@@ -72,17 +73,17 @@ def review(  # noqa: PLR0913 - all but the store by name
         rule=rule,
         model=model,
         grace=grace,
-        since=records.first,
-        requested=EnforcedPermissions((*terms, *(each.permission for each in asking))),
+        since=coverage.first,
+        requested=EnforcedPermissions((*terms, *(row.permission for row in requested))),
         risk=lru_cache(maxsize=None)(partial(risk_of, policy)),
         users=users,
         active=active,
-        coverage_guards=_coverage_guards(ordinal(now), records, rule),
-        exempt={each.id: each for each in exempt},
+        coverage_guards=_coverage_guards(ordinal(now), coverage, rule),
+        exempt={exemption.id: exemption for exemption in exempt},
         people=people or {},
         revoked=_denied_grants(store),
     )
-    found = iter_holders(
+    holders = iter_holders(
         _hash_rows(held, digest),
         _hash_rows(store.observed_grants(issuer=issuer), digest),
         _hash_rows(store.summary(until=now, issuer=issuer), digest),
@@ -90,22 +91,25 @@ def review(  # noqa: PLR0913 - all but the store by name
         population=source,
         granted=lambda name: _role_grants(policy, name),
     )
-    sums = FindingCollector(
-        context, {name: tuple(each.text for each in role.grants) for name, role in policy.roles.items()}
+    collector = FindingCollector(
+        context, {name: tuple(grant.text for grant in role.grants) for name, role in policy.roles.items()}
     )
-    for holder in _report_progress(found, "subjects judged", on_step):
-        sums.add(holder)
-    findings = sorted(sums.findings(route_findings.findings(points, asking, context.requested, policy)), key=_sort_key)
-    population = _population(source, sums, findings)
+    for holder in _report_progress(holders, "subjects judged", on_step):
+        collector.add(holder)
+    others = route_findings.findings(points, requested, context.requested, policy)
+    findings = sorted(collector.findings(others), key=_sort_key)
+    population = _population(source, collector, findings)
     return Review(
         made_at=time.time() if made_at is None else made_at,
         store=store.name,
         now=now,
-        window=ReviewWindow(iso_day(records.first), now, iso_day(records.last), len(records.covered), records.dropped),
+        window=ReviewWindow(
+            iso_day(coverage.first), now, iso_day(coverage.last), len(coverage.covered), coverage.dropped
+        ),
         population=population,
         judging=_applied_rule(rule, model, grace, horizon),
         findings=tuple(findings),
-        notes=tuple(_notes(context, records, population, sums.unlisted)),
+        notes=tuple(_notes(context, coverage, population, collector.unlisted)),
         digest=digest.hexdigest(),
         policy=policy.digest if policy is not EMPTY_POLICY else "",
         policy_path=policy.path or "",
@@ -113,16 +117,16 @@ def review(  # noqa: PLR0913 - all but the store by name
     )
 
 
-def _population(source: Source, sums: FindingCollector, findings: Iterable[Finding]) -> Population:
+def _population(source: Source, collector: FindingCollector, findings: Iterable[Finding]) -> Population:
     return Population(
         source="imported" if source.as_of else "tokens",
         as_of=iso_day(source.as_of),
         complete=source.complete,
-        subjects=sums.subjects,
-        clients=len(sums.clients.names),
-        roles=len(sums.names),
-        grants=sums.grants,
-        excluded=sum(1 for each in findings if any(guard.startswith("exempt ") for guard in each.guards)),
+        subjects=collector.subjects,
+        clients=len(collector.clients.names),
+        roles=len(collector.names),
+        grants=collector.grants,
+        excluded=sum(1 for finding in findings if any(guard.startswith("exempt ") for guard in finding.guards)),
     )
 
 
@@ -145,10 +149,10 @@ def _load_held_grants(store: Store, now: str, issuer: str | None) -> tuple[Sourc
 
 
 def _hash_rows(rows: Iterable[_R], digest: object) -> Iterator[_R]:
-    """The rows, as they go into the digest of what the review was made from."""
+    """Yield the rows, and add each to the digest of the review's input."""
     update = digest.update  # type: ignore[attr-defined]
     for row in rows:
-        # Without the names of its columns, which are the same in every row.
+        # Without the names of the columns, which are the same in every row.
         update(repr(row[:]).encode("utf-8", "backslashreplace"))
         yield row
 
@@ -167,63 +171,67 @@ def _role_grants(policy: Policy, role: str) -> tuple[str, ...] | None:
 
 
 def risk_of(policy: Policy, grant: str) -> str:
-    """The highest risk of what the grant covers, by the catalogue; medium where that says nothing."""
-    found = [entry.risk for name, entry in policy.catalogue.items() if overlap(grant, name)]
-    return min(found, key=_RISK_ORDER.__getitem__, default="medium")
+    """The highest risk of the permissions that the grant covers; medium where the catalogue has none of them."""
+    risks = [entry.risk for name, entry in policy.catalogue.items() if overlap(grant, name)]
+    return min(risks, key=_RISK_ORDER.__getitem__, default="medium")
 
 
 def _day(at: float) -> int:
     return datetime.fromtimestamp(at, UTC).date().toordinal()
 
 
-def _coverage_guards(today: int, records: RecordingCoverage, rule: DecisionRule) -> tuple[str, ...]:
-    """What forbids to propose anything at all."""
-    found: list[str] = []
+def _coverage_guards(today: int, coverage: RecordingCoverage, rule: DecisionRule) -> tuple[str, ...]:
+    """The reasons to propose nothing at all: records that are too short, or that end too early."""
+    guards: list[str] = []
     window = int(rule.threshold) if rule.kind == "fixed" else rule.floor
-    length = today - records.first if records.first else 0
-    if not records.first or length < window:
-        found.append(f"there are records of {length} days only, and the rule looks at {window}")
-    if records.last and today - records.last > STALE_DAYS:
-        found.append(f"the records end on {iso_day(records.last)}, {today - records.last} days before the review")
-    return tuple(found)
+    length = today - coverage.first if coverage.first else 0
+    if not coverage.first or length < window:
+        guards.append(f"the records cover only {count_noun(length, 'day')}, and the rule needs {window:,}")
+    if coverage.last and today - coverage.last > STALE_DAYS:
+        ago = count_noun(today - coverage.last, "day")
+        guards.append(f"the records end on {iso_day(coverage.last)}, {ago} before the review")
+    return tuple(guards)
 
 
 def _denied_grants(store: Store) -> frozenset[tuple[str, str, str, str]]:
     return frozenset(
-        (each.entry.of, each.entry.issuer, each.entry.name, each.entry.pattern)
-        for each in store.revocations()
-        if each.entry.pattern
+        (row.entry.of, row.entry.issuer, row.entry.name, row.entry.pattern)
+        for row in store.revocations()
+        if row.entry.pattern
     )
 
 
-def _sort_key(found: Finding) -> tuple[object, ...]:
-    idle = found.idle if found.idle is not None else 1_000_000
+def _sort_key(finding: Finding) -> tuple[object, ...]:
+    idle = finding.idle if finding.idle is not None else 1_000_000
     return (
-        _PROPOSAL_ORDER[found.proposal], _RISK_ORDER[found.risk], found.verdict == "used", -idle, found.of, found.issuer,
-        found.name, found.role, found.grant, found.kind,
-    )  # fmt: skip
+        *(_PROPOSAL_ORDER[finding.proposal], _RISK_ORDER[finding.risk], finding.verdict == "used", -idle, finding.of),
+        *(finding.issuer, finding.name, finding.role, finding.grant, finding.kind),
+    )
 
 
-def _notes(context: ReviewContext, records: RecordingCoverage, population: Population, silent: int) -> Iterator[str]:
+def _notes(context: ReviewContext, coverage: RecordingCoverage, population: Population, unlisted: int) -> Iterator[str]:
     if population.source == "tokens":
         yield (
-            "The population is tokens seen only: who holds a grant that no token carried is not in it. "
-            "jwt-lp grants import brings a list of who holds what"
+            "The population is tokens seen only: grants that no token carried are missing. "
+            "Import a list of grants with jwt-lp grants import"
         )
     elif not population.complete:
-        yield "The list of grants was not said to be complete: what is not in it may still be held"
-    yield from (f"Nothing is proposed: {doubt}" for doubt in context.coverage_guards)
-    missing = records.last - records.first + 1 - len(records.covered) if records.first else 0
+        yield "The imported list of grants is not marked as complete: holders may have grants that it does not list"
+    yield from (f"Nothing is proposed: {guard}" for guard in context.coverage_guards)
+    missing = coverage.last - coverage.first + 1 - len(coverage.covered) if coverage.first else 0
     if missing:
-        yield f"On {missing} days between {iso_day(records.first)} and {iso_day(records.last)} nothing recorded"
-    if records.dropped:
-        yield f"{records.dropped} decisions were lost before they were stored: what was used then may look unused"
+        between = f"between {iso_day(coverage.first)} and {iso_day(coverage.last)}"
+        yield f"Nothing was recorded on {count_noun(missing, 'day')} {between}"
+    if coverage.dropped:
+        lost = count_noun(coverage.dropped, "decision")
+        yield f"Lost before they were stored: {lost}; grants used then may look unused"
     if population.excluded:
-        yield f"{population.excluded} findings are exempt: they were left out, not found clean"
+        exempt = count_noun(population.excluded, "exempt finding")
+        yield f"{exempt}: nothing is proposed for them; this is not an approval"
     if context.rule.kind == "likelihood" and context.model is None:
         yield f"There is not enough history for likelihoods: a window of {context.window} days was used instead"
-    if silent:
-        yield f"{silent} findings that are in use and stay are counted here and not listed"
+    if unlisted:
+        yield f"Counted but not listed: {count_noun(unlisted, 'finding')} that are used and kept"
 
 
 def _timeline(store: Store, now: str) -> Iterator[tuple[str, int, int, int]]:
@@ -231,5 +239,5 @@ def _timeline(store: Store, now: str) -> Iterator[tuple[str, int, int, int]]:
     for row in store.months(until=now):
         months.setdefault(row.month, Counter())[row.outcome] += row.uses
     for month in sorted(months):
-        counted = months[month]
-        yield f"{month}-01"[:10], counted["granted"], counted["denied"], counted["revoked"]
+        uses = months[month]
+        yield f"{month}-01"[:10], uses["granted"], uses["denied"], uses["revoked"]

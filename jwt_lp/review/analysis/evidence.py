@@ -1,7 +1,6 @@
-"""What is known of each holder?
+"""Evidence about each holder: imported grants, grants seen in tokens, and usage.
 
-Three ordered streams of the store, of which one holder at a time is read: who holds what, what their tokens carried,
-what they used.
+The store gives each of the three as an ordered stream, which is read one holder at a time.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from jwt_lp.stores import HeldGrantRow, ObservedGrantRow, RecordingPeriod, UsageSummary
 
 WHOLE_ROLE: Final = ""
-"""The grant of a role of which nobody says what it grants."""
+"""The grant of a role whose grants are unknown."""
 
 
 @lru_cache(maxsize=65536)
@@ -35,10 +34,10 @@ def iso_day(number: int) -> str:
 
 @dataclass(slots=True)
 class GrantPath:
-    """One grant that a holder has, directly (`role` is "") or through a role, and the use that it was credited with.
+    """One grant that a holder has, directly (`role` is "") or through a role, and its use.
 
-    Days are ordinals, 0 for none. `granted` is the day of which an import says that it was granted, `since` the first
-    one on which it was seen. `used` is the last day of each permission that it served.
+    Days are ordinals, 0 for none. `granted` is the day of the grant by an import, `since` the first day and `seen` the
+    last day on which it was seen. `used` has the last day of use for each permission that the grant served.
     """
 
     role: str
@@ -54,19 +53,19 @@ class GrantPath:
 
     @property
     def held_since(self) -> int:
-        """Since when, as far as anybody knows: what was granted anew is new, whatever was before."""
+        """The day since when it is held, as far as is known; a renewed grant counts as new."""
         return self.granted or self.since
 
     def add_held_days(self, since: int, seen: int) -> None:
-        """It was held on these days."""
+        """Record that it was held from `since` to `seen`."""
         self.since = min(self.since or since, since or self.since)
         self.seen = max(self.seen, seen)
 
     def add_use(self, row: UsageSummary) -> None:
-        """It served."""
+        """Add a row of usage."""
         first, last = ordinal(row.first_day), ordinal(row.last_day)
         self.uses += row.uses
-        # One day may be in several rows: never more days than there were.
+        # One day may be in several rows, so the count is capped by the days between.
         self.first = min(self.first or first, first)
         self.last = max(self.last, last)
         self.days = min(self.days + row.days, self.last - self.first + 1)
@@ -74,7 +73,7 @@ class GrantPath:
 
 
 class RefusalCount(NamedTuple):
-    """How often a permission was refused, and when last."""
+    """The number of refusals of a permission, and the day of the last one."""
 
     times: int
     last: int
@@ -82,7 +81,7 @@ class RefusalCount(NamedTuple):
 
 @dataclass(slots=True)
 class Holder:
-    """A subject of an issuer, with its ways. `subject` is "" where the store names none."""
+    """A subject of an issuer, with its grants. `subject` is "" where the store records no subjects."""
 
     issuer: str
     subject: str
@@ -92,15 +91,15 @@ class Holder:
     clients: dict[tuple[str, str], GrantPath] = field(default_factory=dict[tuple[str, str], GrantPath])
 
     def path(self, role: str, grant: str) -> GrantPath:
-        """The way of this role and grant, made where there is none."""
-        found = self.paths.get((role, grant))
-        if found is None:
-            found = self.paths[role, grant] = GrantPath(role, grant)
-        return found
+        """The path of this role and grant, created if missing."""
+        path = self.paths.get((role, grant))
+        if path is None:
+            path = self.paths[role, grant] = GrantPath(role, grant)
+        return path
 
 
 class PopulationSource(NamedTuple):
-    """Where holders come from: the day of the import (0 for none), and whether it was of everything."""
+    """The source of the holders: the day of the import (0 for none), and whether the import was complete."""
 
     as_of: int
     complete: bool
@@ -108,7 +107,7 @@ class PopulationSource(NamedTuple):
 
 def iter_holders(
     held: Iterable[HeldGrantRow],
-    sighted: Iterable[ObservedGrantRow],
+    observed: Iterable[ObservedGrantRow],
     used: Iterable[UsageSummary],
     *,
     until: str,
@@ -117,24 +116,24 @@ def iter_holders(
 ) -> Iterator[Holder]:
     """Every holder, in order of issuer and subject.
 
-    `granted` gives the grants of a role, None for one that is unknown. After a complete import, what was last seen
-    before its day and is not in it is held no more. What lies after the day `until` is left out.
+    `granted` gives the grants of a role, None for an unknown role. A grant that a complete import does not list, and
+    that was last seen on its day or before, is not held any more. Rows after the day `until` are left out.
     """
     end = ordinal(until)
-    for issuer, subject, (holding, seen, rows) in _merge_streams(
-        groupby(held, key=_held_key), groupby(sighted, key=_row_key), groupby(used, key=_row_key)
+    for issuer, subject, (imports, sightings, uses) in _merge_streams(
+        groupby(held, key=_held_key), groupby(observed, key=_row_key), groupby(used, key=_row_key)
     ):
         holder = Holder(issuer, subject)
-        for row in holding:
+        for row in imports:
             _add_held(holder, row, granted)
-        for row in seen:
+        for row in sightings:
             first, last = ordinal(row.first_day), ordinal(row.last_day)
             if first <= end and not _no_longer_held(population, last, holder, row.role, row.grant):
                 path = holder.path(intern(row.role), intern(row.grant))
                 path.add_held_days(first, min(last, end))
                 if row.client:
                     _client_path(holder, row.client, path.grant).add_held_days(first, min(last, end))
-        for row in rows:
+        for row in uses:
             _add_usage(holder, row, population)
         yield holder
 
@@ -144,8 +143,8 @@ def _add_held(holder: Holder, row: HeldGrantRow, granted: Callable[[str], tuple[
     role = row.held.role
     grants: tuple[str, ...] = (row.held.grant,)
     if role and not row.held.grant:
-        known = granted(role)
-        grants = (WHOLE_ROLE,) if known is None else known
+        role_grants = granted(role)
+        grants = (WHOLE_ROLE,) if role_grants is None else role_grants
     for grant in grants:
         path = holder.path(intern(role), intern(grant))
         path.add_held_days(since, ordinal(row.as_of))
@@ -156,10 +155,10 @@ def _add_held(holder: Holder, row: HeldGrantRow, granted: Callable[[str], tuple[
 
 def _client_path(holder: Holder, client: str, grant: str) -> GrantPath:
     key = intern(client), grant
-    found = holder.clients.get(key)
-    if found is None:
-        found = holder.clients[key] = GrantPath("", grant)
-    return found
+    path = holder.clients.get(key)
+    if path is None:
+        path = holder.clients[key] = GrantPath("", grant)
+    return path
 
 
 def _add_usage(holder: Holder, row: UsageSummary, population: PopulationSource) -> None:
@@ -177,7 +176,7 @@ def _add_usage(holder: Holder, row: UsageSummary, population: PopulationSource) 
 
 
 def _no_longer_held(population: PopulationSource, last: int, holder: Holder, role: str, grant: str) -> bool:
-    """Whether the import says that it is held no more."""
+    """Whether a complete import shows that it is not held any more."""
     return population.complete and last <= population.as_of and (role, grant) not in holder.paths
 
 
@@ -192,7 +191,7 @@ def _held_key(row: HeldGrantRow) -> tuple[str, str]:
 def _merge_streams(
     *streams: Iterator[tuple[tuple[str, str], Iterator[Any]]],
 ) -> Iterator[tuple[str, str, tuple[Any, Any, Any]]]:
-    """One holder at a time, with its part of each stream; none of a stream that has nothing of it."""
+    """One holder at a time, with its part of each stream, empty where a stream has no rows of the holder."""
     heads = [next(stream, None) for stream in streams]
     while any(heads):
         key = min(head[0] for head in heads if head is not None)
@@ -204,7 +203,7 @@ def _merge_streams(
 
 
 class RecordingCoverage(NamedTuple):
-    """The first and the last day of any recording, all days with one, and how many decisions were dropped."""
+    """The first and the last recorded day, all recorded days, and the number of dropped decisions."""
 
     first: int
     last: int
@@ -212,19 +211,21 @@ class RecordingCoverage(NamedTuple):
     dropped: int
 
 
-def recording_coverage(runs: Iterable[RecordingPeriod], until: int, day: Callable[[float], int]) -> RecordingCoverage:
+def recording_coverage(
+    periods: Iterable[RecordingPeriod], until: int, day: Callable[[float], int]
+) -> RecordingCoverage:
     """What was recorded up to and including the day `until`."""
     covered: set[int] = set()
     dropped = 0
     first = last = 0
-    for run in runs:
-        begin, end = day(run.started), min(day(run.until), until)
+    for period in periods:
+        begin, end = day(period.started), min(day(period.until), until)
         if begin > until:
             continue
         first, last = min(first or begin, begin), max(last, end)
-        # A run of centuries is a mistake in a file, and no reason to count for ever.
+        # A period of centuries is a mistake in a file; the limit keeps it from filling the memory.
         covered.update(range(max(begin, end - _MAX_PERIOD_DAYS), end + 1))
-        dropped += run.dropped
+        dropped += period.dropped
     return RecordingCoverage(first, last, covered, dropped)
 
 

@@ -1,7 +1,6 @@
-"""How likely is it that a grant is needed again?
+"""Likelihood that a grant is needed again: a logistic regression, fitted on the store's own past.
 
-A logistic regression, fitted on the store's own past. What it looks at are sums that any store can give of millions
-of rows, so that a case of the past and one of today are the same thing.
+Its features are totals that a store can compute from millions of rows, the same for a past case and for today's.
 """
 
 from __future__ import annotations
@@ -12,11 +11,12 @@ from math import exp, log1p, sqrt
 from typing import Final, NamedTuple
 
 from jwt_lp.review.findings import Coefficient
+from jwt_lp.review.quantities import count_noun, format_percent
 
 MIN_CASES: Final = 300
-"""Cases of the past without which there is no likelihood."""
+"""The fewest past cases for which a model is fitted."""
 MIN_CASES_PER_CLASS: Final = 20
-"""How many of them have to be needed again, and how many not."""
+"""The fewest cases that must have been needed again, and the fewest that must not."""
 
 _PENALTY: Final = 1.0
 _MAX_ITERATIONS: Final = 25
@@ -26,14 +26,15 @@ _MAX_DAYS: Final = 3650
 _FEATURES: Final = ("idle", "days", "pace", "span", "elsewhere", "breadth", "others")
 _IDLE_FEATURES: Final = (0, 2)
 _MAX_REASONS: Final = 3
+_MANY_PAUSES: Final = 10
 
 
 class GrantFeatures(NamedTuple):
-    """What is known of one holder's one grant on the day of a review. Numbers of days, but for the last two.
+    """Features of one grant of one holder on the day of a review. Numbers of days, except the last two.
 
-    `days` of use lay within `span`, the first one `age` ago, the last one `idle` ago. The holder last used something
-    else `elsewhere_idle` ago (None for never), and `elsewhere_recent` other grants within a year. `others` is the share
-    of the other holders that were active within a year who used this grant in it.
+    `days` of use lay within `span`, the first `age` days ago, the last `idle` days ago. The holder last used another
+    grant `elsewhere_idle` days ago (None for never), and used `elsewhere_recent` other grants within a year. `others`
+    is the share of the other holders active within a year who used this grant in that year.
     """
 
     idle: int
@@ -47,7 +48,7 @@ class GrantFeatures(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LikelihoodModel:
-    """Coefficients, and the mean and spread of what each is about. `fitted_on` cases of the past."""
+    """The coefficients, each with the mean and spread of its feature, fitted on `fitted_on` past cases."""
 
     coefficients: tuple[Coefficient, ...]
     constant: float
@@ -55,16 +56,16 @@ class LikelihoodModel:
 
     @classmethod
     def fit(cls, cases: Iterable[tuple[GrantFeatures, bool]]) -> LikelihoodModel | None:
-        """Fit to cases of the past, each with whether it was needed again; None where they are too few to tell.
+        """Fit a model to past cases, each with whether it was needed again; None where there are too few cases.
 
-        Of very many, evenly spread ones are taken. The same cases give the same model.
+        Of very many cases, an evenly spread sample is used. The same cases give the same model.
         """
-        known = _thin_out(cases)
-        needed = sum(label for _, label in known)
-        if len(known) < MIN_CASES or min(needed, len(known) - needed) < MIN_CASES_PER_CLASS:
+        sample = _thin_out(cases)
+        needed = sum(label for _, label in sample)
+        if len(sample) < MIN_CASES or min(needed, len(sample) - needed) < MIN_CASES_PER_CLASS:
             return None
-        rows = [_features(pair) for pair, _ in known]
-        labels = [float(label) for _, label in known]
+        rows = [_features(pair) for pair, _ in sample]
+        labels = [float(label) for _, label in sample]
         means = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
         spreads = [
             sqrt(sum((value - mean) ** 2 for value in column) / len(rows)) or 1.0
@@ -75,48 +76,48 @@ class LikelihoodModel:
             for row in rows
         ]
         weights = _fit_weights(scaled, labels, set())
-        # INVARIANT: more idle never makes need likelier. Where the past seems to say so, it says nothing of idleness.
-        for left_out in ({_IDLE_FEATURES[1] + 1}, {each + 1 for each in _IDLE_FEATURES}):
+        # INVARIANT: more idle days never raise the likelihood. Where the fit would, the idle features are left out.
+        for left_out in ({_IDLE_FEATURES[1] + 1}, {index + 1 for index in _IDLE_FEATURES}):
             if _decreases_with_idleness(weights, spreads):
                 break
             weights = _fit_weights(scaled, labels, left_out)
-        reasons = zip(_FEATURES, weights[1:], means, spreads, strict=True)
-        return cls(tuple(Coefficient(*each) for each in reasons), weights[0], len(known))
+        coefficients = map(Coefficient, _FEATURES, weights[1:], means, spreads)
+        return cls(tuple(coefficients), weights[0], len(sample))
 
     def likelihood(self, pair: GrantFeatures) -> float:
-        """Between 0 and 1: how likely it is needed within the horizon that the model was fitted for."""
+        """The likelihood of need within the horizon of the training cases, between 0 and 1."""
         return _logistic(self.constant + sum(self._parts(pair)))
 
     def because(self, pair: GrantFeatures) -> tuple[str, ...]:
-        """What weighs most, heaviest first, in words."""
+        """The features with the largest effect in words, the largest first."""
         parts = list(self._parts(pair))
         order = sorted(range(len(parts)), key=lambda index: -abs(parts[index]))
-        said = dict.fromkeys(_describe_feature(_FEATURES[index], pair) for index in order if parts[index])
-        return tuple(said)[:_MAX_REASONS]
+        reasons = dict.fromkeys(_describe_feature(_FEATURES[index], pair) for index in order if parts[index])
+        return tuple(reasons)[:_MAX_REASONS]
 
     def _parts(self, pair: GrantFeatures) -> Iterable[float]:
         return (
-            each.weight * (value - each.mean) / each.spread
-            for each, value in zip(self.coefficients, _features(pair), strict=True)
+            coefficient.weight * (value - coefficient.mean) / coefficient.spread
+            for coefficient, value in zip(self.coefficients, _features(pair), strict=True)
         )
 
 
 def _thin_out(cases: Iterable[tuple[GrantFeatures, bool]]) -> list[tuple[GrantFeatures, bool]]:
-    """Every case, or every second, fourth and so on: evenly spread ones, of which there are not too many."""
-    known: list[tuple[GrantFeatures, bool]] = []
+    """Every case, or every second, fourth and so on, so that at most `_MAX_CASES` remain, evenly spread."""
+    sample: list[tuple[GrantFeatures, bool]] = []
     step = 1
     for number, case in enumerate(cases):
         if number % step:
             continue
-        known.append(case)
-        if len(known) > _MAX_CASES:
-            del known[1::2]
+        sample.append(case)
+        if len(sample) > _MAX_CASES:
+            del sample[1::2]
             step *= 2
-    return known
+    return sample
 
 
 def _features(pair: GrantFeatures) -> tuple[float, ...]:
-    # Of what was used once, the pace is a year: longer than most, and no promise.
+    # One day of use has no pace; a year is assumed, which is longer than most.
     pace = pair.span / (pair.days - 1) if pair.days > 1 else 364.0
     elsewhere = pair.age + 365 if pair.elsewhere_idle is None else pair.elsewhere_idle
     return (
@@ -132,30 +133,35 @@ def _features(pair: GrantFeatures) -> tuple[float, ...]:
 
 def _describe_feature(feature: str, pair: GrantFeatures) -> str:
     if feature == "idle":
-        return f"idle for {_days(pair.idle)}"
+        return f"idle for {count_noun(pair.idle, 'day')}"
     if feature in ("days", "span"):
-        return f"used on {_days(pair.days)} within {_days(pair.span + 1)}"
+        return f"used on {count_noun(pair.days, 'day')} within {count_noun(pair.span + 1, 'day')}"
     if feature == "pace":
         if pair.days == 1:
             return "used once"
-        return f"idle for {pair.idle / (pair.span / (pair.days - 1) + 1):.1f} times its usual pause"
+        return _describe_pause(pair.idle / (pair.span / (pair.days - 1) + 1))
     if feature == "elsewhere":
         if pair.elsewhere_idle is None:
             return "the holder never used anything else"
-        return f"the holder last used something else {_days(pair.elsewhere_idle)} ago"
+        return f"the holder last used something else {count_noun(pair.elsewhere_idle, 'day')} ago"
     if feature == "breadth":
-        return f"the holder used {pair.elsewhere_recent} other grants within a year"
-    return f"{pair.others:.0%} of the other active holders used it within a year"
+        return f"the holder used {count_noun(pair.elsewhere_recent, 'other grant')} within a year"
+    return f"{format_percent(pair.others)} of the other active holders used it within a year"
 
 
-def _days(number: int) -> str:
-    return f"{number} day{'' if number == 1 else 's'}"
+def _describe_pause(pauses: float) -> str:
+    """How long a grant is idle, in its usual pauses between two days of use."""
+    if pauses < 1:
+        return "idle for less than its usual pause"
+    if pauses < _MANY_PAUSES:
+        return f"idle for {pauses:.1f} times its usual pause"
+    return "idle for much longer than its usual pause"
 
 
 def _decreases_with_idleness(weights: Sequence[float], spreads: Sequence[float]) -> bool:
-    """Whether the likelihood falls, or stays, as idleness grows, at whatever pace."""
+    """Whether the likelihood falls, or stays, as idle days increase, at any pace."""
     plain, paced = (weights[index + 1] / spreads[index] for index in _IDLE_FEATURES)
-    # d/d idle of log1p(idle) is the greater of the two, d/d idle of log1p(idle / pace) anything between it and 0.
+    # The derivative of log1p(idle) is the larger of the two; that of log1p(idle / pace) lies between it and 0.
     return plain <= 0 and plain + paced <= 0
 
 
@@ -164,28 +170,30 @@ def _logistic(value: float) -> float:
 
 
 def _fit_weights(rows: Sequence[Sequence[float]], labels: Sequence[float], left_out: set[int]) -> list[float]:
-    """Weights of a penalised logistic regression, by Newton's method; 0 for what is left out."""
+    """Weights of a penalised logistic regression, by Newton's method; 0 for features that are left out."""
     size = len(rows[0])
     weights = [0.0] * size
     used = [index for index in range(size) if index not in left_out]
     for _ in range(_MAX_ITERATIONS):
-        slope = [0.0] * size
-        bend = [[0.0] * size for _ in range(size)]
+        gradient = [0.0] * size
+        hessian = [[0.0] * size for _ in range(size)]
         for row, label in zip(rows, labels, strict=True):
-            chance = _logistic(sum(map(float.__mul__, weights, row)))
-            error, weight = label - chance, chance * (1 - chance)
+            likelihood = _logistic(sum(map(float.__mul__, weights, row)))
+            error, weight = label - likelihood, likelihood * (1 - likelihood)
             for i in used:
                 part = row[i]
-                slope[i] += error * part
+                gradient[i] += error * part
                 part *= weight
-                line = bend[i]
+                line = hessian[i]
                 for j in range(i + 1):
                     line[j] += part * row[j]
         for i in used[1:]:
-            slope[i] -= _PENALTY * weights[i]
-            bend[i][i] += _PENALTY
-        bend[0][0] += _TOLERANCE
-        step = _solve_cholesky([[bend[max(i, j)][min(i, j)] for j in used] for i in used], [slope[i] for i in used])
+            gradient[i] -= _PENALTY * weights[i]
+            hessian[i][i] += _PENALTY
+        hessian[0][0] += _TOLERANCE
+        step = _solve_cholesky(
+            [[hessian[max(i, j)][min(i, j)] for j in used] for i in used], [gradient[i] for i in used]
+        )
         for index, change in zip(used, step, strict=True):
             weights[index] += change
         if max(map(abs, step)) < _TOLERANCE:
@@ -193,18 +201,18 @@ def _fit_weights(rows: Sequence[Sequence[float]], labels: Sequence[float], left_
     return weights
 
 
-def _solve_cholesky(matrix: list[list[float]], wanted: list[float]) -> list[float]:
+def _solve_cholesky(matrix: list[list[float]], target: list[float]) -> list[float]:
     """The solution of a positive definite system of equations, by Cholesky's method."""
-    size = len(wanted)
+    size = len(target)
     lower = [[0.0] * size for _ in range(size)]
     for i in range(size):
         for j in range(i + 1):
-            rest = matrix[i][j] - sum(lower[i][k] * lower[j][k] for k in range(j))
-            lower[i][j] = sqrt(rest) if i == j else rest / lower[j][j]
-    forth = [0.0] * size
+            remainder = matrix[i][j] - sum(lower[i][k] * lower[j][k] for k in range(j))
+            lower[i][j] = sqrt(remainder) if i == j else remainder / lower[j][j]
+    forward = [0.0] * size
     for i in range(size):
-        forth[i] = (wanted[i] - sum(lower[i][k] * forth[k] for k in range(i))) / lower[i][i]
-    back = [0.0] * size
+        forward[i] = (target[i] - sum(lower[i][k] * forward[k] for k in range(i))) / lower[i][i]
+    solution = [0.0] * size
     for i in reversed(range(size)):
-        back[i] = (forth[i] - sum(lower[k][i] * back[k] for k in range(i + 1, size))) / lower[i][i]
-    return back
+        solution[i] = (forward[i] - sum(lower[k][i] * solution[k] for k in range(i + 1, size))) / lower[i][i]
+    return solution

@@ -1,4 +1,4 @@
-"""Which of a role's grants does no member need, which member needs little of a role, and is a role really two?"""
+"""Findings about roles: grants that no member needs, members who need little, and roles that could be split."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 from jwt_lp.permissions.grants import is_pattern
 from jwt_lp.review.analysis.context import Person
 from jwt_lp.review.analysis.evidence import WHOLE_ROLE, iso_day
-from jwt_lp.review.analysis.subject_findings import make_finding, with_guards
+from jwt_lp.review.analysis.subject_findings import UNOBSERVABLE_REASON, make_finding, with_guards
 from jwt_lp.review.pattern_overlap import covers, overlap, pattern_of
+from jwt_lp.review.quantities import count_noun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
     from jwt_lp.review.findings import Finding, Proposal, Verdict
 
 LITTLE_SHARE: Final = 0.25
-"""Of a role's grants; who needs no more than that share needs little of it."""
+"""A member who needs at most this share of a role's grants needs little of the role."""
 MIN_TO_SPLIT: Final = 4
-"""Grants, or members, from which on a role is worth dividing."""
+"""The fewest grants, or members, of a role for which a split or a small need is reported."""
 MIN_PARTS: Final = 2
 
 
 @dataclass(slots=True)
 class RoleGrantUsage:
-    """What a role's grant did for all of its members together."""
+    """The use of a role's grant by all of its members together."""
 
     users: int = 0
     members: int = 0
@@ -41,14 +42,14 @@ class RoleGrantUsage:
     needed: set[str] = field(default_factory=set[str])
 
     def add(self, path: GrantPath, context: ReviewContext, *, due: bool) -> None:
-        """One member's way."""
+        """Add the use of one member."""
         self.members += 1
         self.users += bool(path.days) and not due
         self.uses += path.uses
         self.days = max(self.days, path.days)
         self.first = min(self.first or path.first, path.first or self.first)
         self.last = max(self.last, path.last)
-        # Judged by the member that could use it for longest.
+        # The member who could use it for the longest time counts.
         self.observable_since = min(
             self.observable_since or context.observable_since(path), context.observable_since(path)
         )
@@ -58,7 +59,7 @@ class RoleGrantUsage:
 
 
 class RoleFindings:
-    """All roles of one review, as one holder after the other is added."""
+    """The roles of one review; holders are added one after the other."""
 
     def __init__(self, context: ReviewContext, granted: Mapping[str, tuple[str, ...]]) -> None:
         self._context = context
@@ -67,7 +68,7 @@ class RoleFindings:
         self._used_sets: dict[tuple[str, str], Counter[frozenset[str]]] = {}
 
     def add(self, holder: Holder) -> Iterator[Finding]:
-        """Count a holder, and say of which of its roles it needs nothing or little."""
+        """Count a holder, and yield a finding for each of its roles of which it needs little or nothing."""
         by_role: dict[str, list[GrantPath]] = {}
         for path in holder.paths.values():
             if path.role:
@@ -93,17 +94,17 @@ class RoleFindings:
             return
         seen = [path for path in paths if path.days]
         last = max((path.last for path in seen), default=0)
-        # A membership goes as a whole: not before every way of it is due.
+        # A membership is removed as a whole, so every grant of it must be due.
         due = not used and all(context.due(holder, path) for path in paths)
         guards = [*context.coverage_guards, *(guard for path in paths for guard in context.grace_guards(path))]
         if all(("subject", holder.issuer, holder.subject, path.grant) in context.revoked for path in paths):
             guards.append("revoked already")
-        needs = f"Needs {len(used)} of the {len(held)} grants of the role"
+        last_use = f"last used on {iso_day(last)}" if last else "none was ever used"
         verdict: Verdict = "used" if used else "unused" if seen else "dormant"
         if verdict == "dormant" and not any(context.observable(path.grant) for path in paths):
             verdict = "unobservable"
         person = context.people.get(holder.subject, Person())
-        found = make_finding(
+        finding = make_finding(
             kind="member",
             verdict=verdict,
             proposal="remove" if due and verdict != "unobservable" else "keep",
@@ -113,7 +114,7 @@ class RoleFindings:
             role=role,
             grant="",
             instead=tuple(sorted(used)),
-            reason=f"{needs}{f', last used on {iso_day(last)}' if last else ', and never used any'}.",
+            reason=f"Needs {len(used):,} of the {count_noun(len(held), 'grant')} of the role; {last_use}.",
             risk=max((context.risk(path.grant) for path in paths), key=("low", "medium", "high").index),
             uses=sum(path.uses for path in paths),
             days=max((path.days for path in paths), default=0),
@@ -130,10 +131,10 @@ class RoleFindings:
             team=person.team,
             active=person.active,
         )
-        yield with_guards(found, tuple(dict.fromkeys(guards)), context)
+        yield with_guards(finding, tuple(dict.fromkeys(guards)), context)
 
     def findings(self) -> Iterator[Finding]:
-        """What is to be said of each role's grants, and of roles that are two."""
+        """One finding for each grant of each role, and one for each role that could be split."""
         for (issuer, role), grants in sorted(self._usage_by_grant.items()):
             for grant in sorted({*grants, *self._granted.get(role, ())}):
                 if grant != WHOLE_ROLE:
@@ -141,34 +142,36 @@ class RoleFindings:
             yield from self._split_findings(issuer, role)
 
     def _grant_finding(
-        self, issuer: str, role: str, grant: str, found: RoleGrantUsage, grants: Mapping[str, RoleGrantUsage]
+        self, issuer: str, role: str, grant: str, usage: RoleGrantUsage, grants: Mapping[str, RoleGrantUsage]
     ) -> Finding:
         context = self._context
-        members = max((each.members for each in grants.values()), default=0)
-        watched = found.observable_since or context.since or context.now
-        verdict: Verdict = "used" if found.users else "unused" if found.uses else "dormant"
+        members = max((other.members for other in grants.values()), default=0)
+        watched = usage.observable_since or context.since or context.now
+        verdict: Verdict = "used" if usage.users else "unused" if usage.uses else "dormant"
         if verdict == "dormant" and not context.observable(grant):
             verdict = "unobservable"
         due = verdict == "unused" or (verdict == "dormant" and context.now - watched >= context.window)
-        # A pattern may be in use for some of what it covers.
-        needed = tuple(sorted({pattern_of(each) for each in found.needed if covers(grant, each)}))
+        # A pattern may be used for only some of what it covers.
+        needed = tuple(sorted({pattern_of(term) for term in usage.needed if covers(grant, term)}))
         proposal: Proposal = "remove" if due else "keep"
         instead: tuple[str, ...] = ()
         if verdict == "used" and is_pattern(grant) and context.exceeds_need(grant, needed):
             proposal, instead = "narrow", needed
         guards = list(context.coverage_guards)
-        if found.in_grace:
-            guards.append(f"{found.in_grace} of its members hold it within the grace of {context.grace} days")
+        if usage.in_grace:
+            young = count_noun(usage.in_grace, "member")
+            guards.append(f"held by {young} for less than the grace period of {count_noun(context.grace, 'day')}")
         if ("role", issuer, role, grant) in context.revoked:
             guards.append("revoked already")
-        said = {
-            "used": f"{found.users} of {members} members need it, last on {iso_day(found.last)}.",
-            "unused": f"None of {members} members needs it any more; last used on {iso_day(found.last)}.",
-            "dormant": f"None of {members} members used it in the {context.now - watched} days that its use would have "
-            "been seen.",
-            "unobservable": "No known enforcement point asks for it.",
+        all_members = count_noun(members, "member")
+        reason = {
+            "used": f"{usage.users:,} of {all_members} need it; last used on {iso_day(usage.last)}.",
+            "unused": f"None of {all_members} needs it any more; last used on {iso_day(usage.last)}.",
+            "dormant": f"None of {all_members} used it in the {count_noun(context.now - watched, 'day')} in which its "
+            "use would have been recorded.",
+            "unobservable": UNOBSERVABLE_REASON,
         }[verdict]
-        made = make_finding(
+        finding = make_finding(
             kind="role",
             verdict=verdict,
             proposal=proposal,
@@ -178,24 +181,24 @@ class RoleFindings:
             role=role,
             grant=grant,
             instead=instead,
-            reason=said,
+            reason=reason,
             risk=context.risk(grant),
-            uses=found.uses,
-            days=found.days,
-            first_day=iso_day(found.first),
-            last_day=iso_day(found.last),
-            idle=context.now - found.last if found.last else None,
-            held_since=iso_day(found.observable_since),
+            uses=usage.uses,
+            days=usage.days,
+            first_day=iso_day(usage.first),
+            last_day=iso_day(usage.last),
+            idle=context.now - usage.last if usage.last else None,
+            held_since=iso_day(usage.observable_since),
             members=members,
-            users=found.users,
+            users=usage.users,
             others=tuple(
                 other for other in sorted(grants) if other not in (grant, WHOLE_ROLE) and overlap(grant, other)
             ),
         )
-        return with_guards(made, tuple(guards), context)
+        return with_guards(finding, tuple(guards), context)
 
     def _split_findings(self, issuer: str, role: str) -> Iterator[Finding]:
-        """Parts of a role that no member needs together."""
+        """A finding for a role whose grants fall into parts that no member needs together."""
         groups = self._used_sets[issuer, role]
         members = sum(groups.values())
         parts: list[tuple[set[str], int]] = []
@@ -203,7 +206,7 @@ class RoleFindings:
             if not used:
                 continue
             mine, count = set(used), number
-            for other in [each for each in parts if each[0] & mine]:
+            for other in [part for part in parts if part[0] & mine]:
                 parts.remove(other)
                 mine |= other[0]
                 count += other[1]
@@ -220,13 +223,13 @@ class RoleFindings:
             name=role,
             role=role,
             grant="",
-            instead=tuple(f"{', '.join(sorted(grants))} ({count} members)" for grants, count in parts),
-            reason=f"Its {members} members need {len(parts)} sets of grants that have nothing in common: "
-            f"it may be {len(parts)} roles.",
+            instead=tuple(f"{', '.join(sorted(grants))} ({count:,} members)" for grants, count in parts),
+            reason=f"Its {members:,} members need {len(parts):,} sets of grants that have nothing in common, "
+            f"so it could be {len(parts):,} roles.",
             members=members,
             users=sum(count for _, count in parts),
         )
 
 
 def _overlaps_any(path: GrantPath, paths: list[GrantPath]) -> bool:
-    return any(overlap(path.grant, each.grant) for each in paths)
+    return any(overlap(path.grant, other.grant) for other in paths)

@@ -1,4 +1,4 @@
-"""What is asked for by nobody, and by no route?"""
+"""Findings about requirements that no request reached and permissions that no route requires."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 def findings(
     points: Iterable[EnforcementPointRow],
-    asking: Iterable[RequestedPermission],
-    asked: EnforcedPermissions,
+    requested: Iterable[RequestedPermission],
+    enforced: EnforcedPermissions,
     policy: Policy,
 ) -> Iterator[Finding]:
-    """Enforcement points that nobody came to, and permissions of the catalogue that none asks for."""
-    came = {(each.service, each.endpoint, each.method, each.requirement) for each in asking}
+    """Enforcement points that no request reached, and permissions of the catalogue that none of them requires."""
+    reached = {(row.service, row.endpoint, row.method, row.requirement) for row in requested}
     for point in points:
-        if (point.service, point.endpoint, point.method, point.requirement) not in came:
+        if (point.service, point.endpoint, point.method, point.requirement) not in reached:
             yield make_finding(
                 kind="requirement",
                 verdict="dormant",
@@ -40,10 +40,10 @@ def findings(
                 last_day="",
                 held_since=point.first_day,
             )
-    if not asked:
+    if not enforced:
         return
     for name, entry in policy.catalogue.items():
-        if not entry.retired and not asked.matching(name):
+        if not entry.retired and not enforced.matching(name):
             yield make_finding(
                 kind="permission",
                 verdict="unobservable",
@@ -53,7 +53,7 @@ def findings(
                 name=name,
                 role="",
                 grant=name,
-                reason="It is in the catalogue, and no known enforcement point asks for it.",
+                reason="It is in the catalogue, but no known enforcement point requires it.",
                 risk=entry.risk,
                 others=tuple(other for other in policy.catalogue if other != name and overlap(other, name)),
             )

@@ -1,4 +1,4 @@
-"""What does the evidence about one holder come to?"""
+"""Findings about the grants and refusals of one subject, and what all findings share."""
 
 from __future__ import annotations
 
@@ -12,33 +12,35 @@ from jwt_lp.review.analysis.context import Person
 from jwt_lp.review.analysis.evidence import GrantPath, iso_day
 from jwt_lp.review.findings import Finding
 from jwt_lp.review.pattern_overlap import covers, overlap, pattern_of
+from jwt_lp.review.quantities import count_noun, count_times
 
 if TYPE_CHECKING:
     from jwt_lp.review.analysis.context import ReviewContext
-    from jwt_lp.review.analysis.evidence import Holder
+    from jwt_lp.review.analysis.evidence import Holder, RefusalCount
     from jwt_lp.review.findings import FindingKind, FindingTarget, Proposal, Verdict
 
 USED_THROUGH_ANOTHER = "the same permission is in use through another grant, and a deny entry would refuse that too"
+UNOBSERVABLE_REASON = "No known enforcement point requires it, so its need is unknown."
 
 
 def subject_findings(holder: Holder, context: ReviewContext) -> Iterator[Finding]:
-    """What is to be said of each way of a subject, and of what it refused."""
+    """One finding for each grant of a subject, and for each permission that was refused to it."""
     if not holder.subject:
         return
     paths = [holder.paths[key] for key in sorted(holder.paths)]
     due = {(path.role, path.grant): context.due(holder, path) for path in paths}
-    live = _needed_permissions(holder, paths, due, context)
+    needed = _needed_permissions(holder, paths, due, context)
     for path in paths:
-        yield _grant_finding(holder, path, paths, live, context, revokes=due[path.role, path.grant])
-    for permission, refused in sorted(holder.denied.items()):
+        yield _grant_finding(holder, path, paths, needed, context, revokes=due[path.role, path.grant])
+    for permission, refusals in sorted(holder.denied.items()):
         if not any(covers(path.grant, permission) for path in paths):
-            yield _refusal_finding(holder, permission, refused.times, refused.last, context, "grant")
-    for permission, refused in sorted(holder.revoked.items()):
-        yield _refusal_finding(holder, permission, refused.times, refused.last, context, "regret")
+            yield _refusal_finding(holder, permission, refusals, context, "grant")
+    for permission, refusals in sorted(holder.revoked.items()):
+        yield _refusal_finding(holder, permission, refusals, context, "regret")
 
 
 class ProposedChange(NamedTuple):
-    """What the rules would do with a grant, and what holds it back."""
+    """What the rules would do with a grant, and the guards against it."""
 
     kind: FindingKind
     proposal: Proposal
@@ -50,62 +52,72 @@ def _grant_finding(
     holder: Holder,
     path: GrantPath,
     paths: Sequence[GrantPath],
-    live: Sequence[str],
+    needed: Sequence[str],
     context: ReviewContext,
     *,
     revokes: bool,
 ) -> Finding:
     verdict = context.verdict(path, due=revokes)
-    found = _propose(holder, path, live, context, verdict, revokes=revokes)
-    silent = verdict == "used" and found.proposal == "keep"
+    change = _propose(holder, path, needed, context, verdict, revokes=revokes)
+    silent = verdict == "used" and change.proposal == "keep"
     person = context.people.get(holder.subject, Person())
-    made = make_finding(
-        kind=found.kind,
+    finding = make_finding(
+        kind=change.kind,
         verdict=verdict,
-        proposal=found.proposal,
+        proposal=change.proposal,
         of="subject",
         issuer=holder.issuer,
         name=holder.subject,
         role=path.role,
         grant=path.grant,
-        instead=found.instead,
-        reason=finding_reason(path, context, verdict, found.instead),
+        instead=change.instead,
+        reason=finding_reason(path, context, verdict, change.instead),
         others=() if silent else _overlapping(path, paths),
-        denied=sum(each.times for asked, each in holder.denied.items() if overlap(path.grant, asked)),
-        refused_since=sum(each.times for asked, each in holder.revoked.items() if overlap(path.grant, asked)),
+        denied=_refusals_of(holder.denied, path.grant),
+        refused_since=_refusals_of(holder.revoked, path.grant),
         owner=person.manager,
         team=person.team,
         active=person.active,
         **finding_metrics(holder, path, context),
     )
-    return with_guards(made, found.guards, context)
+    return with_guards(finding, change.guards, context)
+
+
+def _refusals_of(refusals: Mapping[str, RefusalCount], grant: str) -> int:
+    return sum(count.times for permission, count in refusals.items() if overlap(grant, permission))
 
 
 def _propose(
-    holder: Holder, path: GrantPath, live: Sequence[str], context: ReviewContext, verdict: Verdict, *, revokes: bool
+    holder: Holder,
+    path: GrantPath,
+    all_needed: Sequence[str],
+    context: ReviewContext,
+    verdict: Verdict,
+    *,
+    revokes: bool,
 ) -> ProposedChange:
-    needed = _needed_part(path, live)
+    needed = _needed_part(path, all_needed)
     pattern = is_pattern(path.grant)
     if verdict in ("unused", "dormant"):
         if needed and pattern:
-            found = ProposedChange("wildcard", "narrow", needed, _path_guards(holder, path, context, needed=False))
+            change = ProposedChange("wildcard", "narrow", needed, _path_guards(holder, path, context, needed=False))
         else:
-            found = ProposedChange("grant", "remove", (), _path_guards(holder, path, context, needed=bool(needed)))
+            change = ProposedChange("grant", "remove", (), _path_guards(holder, path, context, needed=bool(needed)))
         if not revokes:
-            watched = context.now - context.observable_since(path)
-            young = f"its use would have been seen for {watched} days only, of {context.window}"
-            found = found._replace(guards=(*found.guards, young))
+            observed = context.now - context.observable_since(path)
+            young = f"its use was observable for only {observed:,} of {count_noun(context.window, 'day')}"
+            change = change._replace(guards=(*change.guards, young))
     elif verdict == "used" and pattern and context.exceeds_need(path.grant, needed):
-        found = ProposedChange("wildcard", "narrow", needed, _path_guards(holder, path, context, needed=False))
+        change = ProposedChange("wildcard", "narrow", needed, _path_guards(holder, path, context, needed=False))
     else:
         return ProposedChange("grant", "keep", (), ())
-    if found.proposal == "narrow" and found.instead == (path.grant,):
-        return found._replace(proposal="keep", instead=())
-    return found
+    if change.proposal == "narrow" and change.instead == (path.grant,):
+        return change._replace(proposal="keep", instead=())
+    return change
 
 
 def finding_metrics(holder: Holder, path: GrantPath, context: ReviewContext) -> dict[str, object]:
-    """What is known of a way in numbers: those members of its finding."""
+    """The members of a finding that are numbers and days of a grant."""
     likelihood, because = context.likelihood(holder, path)
     return {
         "risk": context.risk(path.grant),
@@ -121,54 +133,55 @@ def finding_metrics(holder: Holder, path: GrantPath, context: ReviewContext) -> 
 
 
 def _overlapping(path: GrantPath, paths: Sequence[GrantPath]) -> tuple[str, ...]:
-    return tuple(_display_name(each) for each in paths if each is not path and overlap(each.grant, path.grant))
+    return tuple(_display_name(other) for other in paths if other is not path and overlap(other.grant, path.grant))
 
 
 def _needed_permissions(
     holder: Holder, paths: Sequence[GrantPath], due: Mapping[tuple[str, str], bool], context: ReviewContext
 ) -> tuple[str, ...]:
-    """The permissions that the holder needs, through whichever way they were used."""
-    found: set[str] = set()
-    for each in paths:
-        if due[each.role, each.grant]:
+    """The permissions that the holder needs, through any of its grants."""
+    needed: set[str] = set()
+    for path in paths:
+        if due[path.role, path.grant]:
             continue
-        for permission, last in each.used.items():
-            # A permission is judged as a grant of its own is: by the same rule.
-            if len(each.used) == 1 or not context.revokes(holder, _permission_path(each, last)):
-                found.add(permission)
-    return tuple(sorted(found))
+        for permission, last in path.used.items():
+            # Each permission of a pattern is judged by the same rule as a grant of its own.
+            if len(path.used) == 1 or not context.revokes(holder, _permission_path(path, last)):
+                needed.add(permission)
+    return tuple(sorted(needed))
 
 
-def _needed_part(path: GrantPath, live: Sequence[str]) -> tuple[str, ...]:
-    """What of this grant is in need, as it would have to be granted."""
+def _needed_part(path: GrantPath, needed: Sequence[str]) -> tuple[str, ...]:
+    """The grants that would cover the needed permissions of this grant."""
     if not is_pattern(path.grant):
-        return (path.grant,) if path.grant in live else ()
-    return tuple(sorted({pattern_of(permission) for permission in live if covers(path.grant, permission)}))
+        return (path.grant,) if path.grant in needed else ()
+    return tuple(sorted({pattern_of(permission) for permission in needed if covers(path.grant, permission)}))
 
 
 def _permission_path(path: GrantPath, last: int) -> GrantPath:
-    """A part of a grant: used as long as it was, and no longer."""
+    """The path of one permission of a grant: used like the grant, but last on the day `last`."""
     return GrantPath(path.role, path.grant, path.granted, path.since, path.seen, path.uses, path.days, path.first, last)
 
 
 def _path_guards(holder: Holder, path: GrantPath, context: ReviewContext, *, needed: bool) -> tuple[str, ...]:
-    found = list(context.coverage_guards)
+    guards = list(context.coverage_guards)
     if path.role:
-        found.append(f"conferred by the role {path.role}: see the role")
+        guards.append(f"conferred by the role {path.role}: see the role")
     if needed:
-        found.append(USED_THROUGH_ANOTHER)
-    found += context.grace_guards(path)
+        guards.append(USED_THROUGH_ANOTHER)
+    guards += context.grace_guards(path)
     if ("subject", holder.issuer, holder.subject, path.grant) in context.revoked:
-        found.append("revoked already")
-    return tuple(found)
+        guards.append("revoked already")
+    return tuple(guards)
 
 
 def _refusal_finding(
-    holder: Holder, permission: str, times: int, last: int, context: ReviewContext, kind: FindingKind
+    holder: Holder, permission: str, refusals: RefusalCount, context: ReviewContext, kind: FindingKind
 ) -> Finding:
     person = context.people.get(holder.subject, Person())
     regret = kind == "regret"
-    said = "revoked, and asked for since" if regret else "asked for and refused, and held through no grant"
+    event = "Revoked, and requested since" if regret else "Requested and refused; no grant of the holder covers it"
+    times, last = refusals
     return make_finding(
         kind=kind,
         verdict="needed-but-denied",
@@ -178,7 +191,7 @@ def _refusal_finding(
         name=holder.subject,
         role="",
         grant=permission,
-        reason=f"{said}: {_times_text(times)}, last on {iso_day(last)}.",
+        reason=f"{event}: {count_times(times)}, last on {iso_day(last)}.",
         risk=context.risk(permission),
         denied=0 if regret else times,
         refused_since=times if regret else 0,
@@ -195,17 +208,17 @@ def _display_name(path: GrantPath) -> str:
 
 
 def finding_reason(path: GrantPath, context: ReviewContext, verdict: Verdict, instead: Sequence[str]) -> str:
-    """One sentence that says why."""
+    """The reason of the verdict in one sentence."""
     if verdict == "unobservable":
-        return "No known enforcement point asks for it, so its need cannot be told."
+        return UNOBSERVABLE_REASON
     if verdict == "dormant":
         since = context.observable_since(path)
-        return (
-            f"Never used in the {context.now - since} days since {iso_day(since)}, when its use would have been seen."
-        )
-    used = f"{_times_text(path.uses)} on {_days_text(path.days)}, last on {iso_day(path.last)}, {_days_text(context.now - path.last)} ago"
+        days = count_noun(context.now - since, "day")
+        return f"Never used in the {days} since {iso_day(since)}, although its use would have been recorded."
+    ago = count_noun(context.now - path.last, "day")
+    used = f"{count_times(path.uses)} on {count_noun(path.days, 'day')}, last on {iso_day(path.last)}, {ago} ago"
     if instead and verdict == "used":
-        return f"Used {used}; of what it covers only {', '.join(instead)} was needed."
+        return f"Used {used}; only {', '.join(instead)} of what it covers was needed."
     if verdict == "used":
         return f"Used {used}."
     return f"Used {used}: {_rule_text(context)}."
@@ -213,16 +226,8 @@ def finding_reason(path: GrantPath, context: ReviewContext, verdict: Verdict, in
 
 def _rule_text(context: ReviewContext) -> str:
     if context.rule.kind == "fixed" or context.model is None:
-        return f"idle for {context.window} days or more"
-    return f"needed again with a likelihood of {context.rule.threshold:g} or less"
-
-
-def _times_text(number: int) -> str:
-    return "once" if number == 1 else f"{number} times"
-
-
-def _days_text(number: int) -> str:
-    return f"{number} day{'' if number == 1 else 's'}"
+        return f"idle for {count_noun(context.window, 'day')} or more"
+    return f"its likelihood of need is at most {context.rule.threshold:g}"
 
 
 def make_finding(  # noqa: PLR0913 - all of them by name
@@ -238,9 +243,9 @@ def make_finding(  # noqa: PLR0913 - all of them by name
     reason: str,
     **more: object,
 ) -> Finding:
-    """A finding with the id that it has in every review: of what it is about alone."""
-    said = "\0".join((kind if kind not in ("grant", "wildcard") else "", of, issuer, name, role, grant))
-    digest = sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    """A finding; its id depends only on its subject matter, so it is the same in every review."""
+    identity = "\0".join((kind if kind not in ("grant", "wildcard") else "", of, issuer, name, role, grant))
+    digest = sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return Finding(
         id=digest,
         kind=kind,
@@ -256,11 +261,11 @@ def make_finding(  # noqa: PLR0913 - all of them by name
     )
 
 
-def with_guards(found: Finding, guards: Sequence[str], context: ReviewContext) -> Finding:
-    """The finding with what keeps it from being proposed."""
-    exemption = context.exempt.get(found.id)
+def with_guards(finding: Finding, guards: Sequence[str], context: ReviewContext) -> Finding:
+    """The finding with its guards, and an exemption if there is one; a guard makes the proposal `keep`."""
+    exemption = context.exempt.get(finding.id)
     if exemption is not None and exemption.until >= iso_day(context.now):
         guards = (*guards, f"exempt until {exemption.until} by {exemption.owner}")
-    if not guards or found.proposal == "keep":
-        return found
-    return replace(found, guards=tuple(guards), proposal="keep")
+    if not guards or finding.proposal == "keep":
+        return finding
+    return replace(finding, guards=tuple(guards), proposal="keep")

@@ -1,4 +1,4 @@
-"""What does the store's own history teach?"""
+"""Training history: the store's own past usage, sampled where it is too large."""
 
 from __future__ import annotations
 
@@ -10,28 +10,31 @@ from jwt_lp.review.analysis.backtesting import UsageHistory
 from jwt_lp.review.analysis.evidence import ordinal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from jwt_lp.stores import DayRow, Store
 
 MAX_DAYS: Final = 400_000
-"""Days of use that are read; of a store that has more, whole subjects are drawn."""
+"""The most days of use that are read; of a larger store, a sample of whole subjects is read."""
 
 
 class TrainingHistory(NamedTuple):
-    """A history, and which share of the subjects it is of."""
+    """A history, and the share of the subjects that it has."""
 
     history: UsageHistory
     share: float
 
 
 def load_history(store: Store, *, until: str, issuer: str | None = None, min_days: int = 0) -> TrainingHistory:
-    """The history of use up to a day, of all subjects or, where that is too much, of some: always the same ones.
+    """The history of use up to a day, of all subjects, or of a sample where that is too much; always the same sample.
 
-    None of it is read where the records are younger than `min_days` days. `StoreError` where the store does not answer.
+    The history is empty where the records are younger than `min_days` days. `StoreError` where the store does not
+    answer.
     """
     start = ordinal(until) - min_days
-    if all(datetime.fromtimestamp(run.started, UTC).date().toordinal() > start for run in store.recording_periods()):
+    if all(
+        datetime.fromtimestamp(period.started, UTC).date().toordinal() > start for period in store.recording_periods()
+    ):
         return TrainingHistory(UsageHistory(()), 1.0)
     days: dict[tuple[str, str], int] = {}
     for row in store.summary(until=until, issuer=issuer):
@@ -40,22 +43,18 @@ def load_history(store: Store, *, until: str, issuer: str | None = None, min_day
             days[key] = days.get(key, 0) + row.days
     if sum(days.values()) <= MAX_DAYS:
         return TrainingHistory(_history(store.days(until=until, issuer=issuer)), 1.0)
-    drawn: list[tuple[str, str]] = []
-    left = MAX_DAYS
+    sample: list[tuple[str, str]] = []
+    remaining = MAX_DAYS
     order = iter(sorted(days, key=_sampling_key))
-    # There are more days than are read, so that one of them is too many.
-    while days[key := next(order)] <= left:
-        left -= days[key]
-        drawn.append(key)
-    return TrainingHistory(_history(store.days(until=until, subjects=drawn)), len(drawn) / len(days))
+    # There are more days than the limit, so the loop ends before the subjects do.
+    while days[key := next(order)] <= remaining:
+        remaining -= days[key]
+        sample.append(key)
+    return TrainingHistory(_history(store.days(until=until, subjects=sample)), len(sample) / len(days))
 
 
 def _history(rows: Iterable[DayRow]) -> UsageHistory:
-    return UsageHistory(_history_rows(rows))
-
-
-def _history_rows(rows: Iterable[DayRow]) -> Iterator[tuple[str, str, str, int]]:
-    return ((row.issuer, row.subject, row.grant, ordinal(row.day)) for row in rows if row.subject)
+    return UsageHistory((row.issuer, row.subject, row.grant, ordinal(row.day)) for row in rows if row.subject)
 
 
 def _sampling_key(key: tuple[str, str]) -> bytes:
