@@ -178,7 +178,7 @@ def _print_preview(difference: PlanPreview) -> None:
     _print_section("left out:", [f"{each.item}: {each.reason}" for each in difference.dropped], WARNING)
     notices(difference.notes)
     items = count(len(difference.items), "decision")
-    say(text(f"{items}, {difference.touches} grants are revoked; at most {difference.cap} may be", "bold"))
+    say(text(f"{items}, {difference.touches:,} grants are revoked; at most {difference.cap:,} may be", "bold"))
 
 
 def _print_section(head: str, lines: list[str], style: str) -> None:

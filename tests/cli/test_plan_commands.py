@@ -140,7 +140,7 @@ def test_a_plan_is_applied_verified_and_undone(run, plan) -> None:
     code, out, _ = run("undo", str(plan), "--yes")
     assert (0, True) == (code, "undone; deny entries lifted: 2" in out)
     assert (before, set()) == (FILE.read_bytes(), _standing())
-    assert "no applied plan is left to undo" in run("undo", str(plan), "--yes")[2]
+    assert "there is no applied plan to undo" in run("undo", str(plan), "--yes")[2]
 
 
 def test_a_hand_off_as_json(run, plan) -> None:

@@ -251,7 +251,7 @@ def test_what_is_no_file_is_neither_replaced_nor_written_to(run) -> None:
     """A pipe or a device stays what it is, as does a link that somebody else put there; one of our own is followed."""
     os.mkfifo("pipe")
     code, _, err = _review(run, "--html", "pipe")
-    assert (2, True, True) == (code, "is not a file: name another" in err, Path("pipe").is_fifo())
+    assert (2, True, True) == (code, "is not a file: choose another" in err, Path("pipe").is_fifo())
     assert 2 == _review(run, "--html", "nonesuch/page.html")[0]
     Path("real.html").touch(0o644)
     Path("page.html").symlink_to("real.html")

@@ -159,12 +159,12 @@ def test_what_was_used_since_is_left_out(store, policy):
 def test_guards_of_applying(store, policy, tmp_path):
     """The last holder of a population of tokens only with a flag; the cap; a name that is a key."""
     plan = planned(policy, make_finding(guards=("last holder",)), source="tokens")
-    assert ["nobody else was seen to hold it"] == reasons(preview(plan, store, POLICY, now=NOW))
+    assert ["no other holder was seen"] == reasons(preview(plan, store, POLICY, now=NOW))
     assert 1 == len(preview(plan, store, POLICY, now=NOW, even_last_holder=True).items)
     keyed = planned(policy, make_finding("h:" + "a" * 22))
-    assert ["the store names subjects by a key (SUBJECTS)"] == reasons(preview(keyed, store, POLICY, now=NOW))
+    assert ["the store records subjects as keyed hashes (SUBJECTS)"] == reasons(preview(keyed, store, POLICY, now=NOW))
     many = planned(policy, make_finding("clerk", of="role", members=300))
-    with pytest.raises(PolicyError, match="300 grants would be revoked, and at most 250 may be at once"):
+    with pytest.raises(PolicyError, match="300 grants would be revoked, but the limit is 250"):
         apply(many, store, policy, journal=tmp_path / "j", now=NOW, by="carol")
 
 

@@ -163,8 +163,8 @@ def test_a_journal_that_was_broken_off_is_read_to_there(journal) -> None:
     for content, fault in (
         ("[]\n", "line 1: not a journal"),
         ('{"what": "nonesuch"}\n', "line 1: not a journal"),
-        ('{"what": "done"}\n', "lacks what it should say"),
-        ('{"what": "intent", "at": 1, "by": ""}\n', "lacks what it should say"),
+        ('{"what": "done"}\n', "a line is incomplete"),
+        ('{"what": "intent", "at": 1, "by": ""}\n', "a line is incomplete"),
     ):
         journal.write_text(content)
         with pytest.raises(ConfigurationError, match=fault):
@@ -192,10 +192,10 @@ def test_a_journal_of_another_plan_is_not_written_over(store, journal) -> None:
     with pytest.raises(PolicyError, match="applied already"):
         _apply(plan, store, journal)
     append_entry(journal, "undoing", at=NOW, by="carol")
-    with pytest.raises(PolicyError, match="half undone"):
+    with pytest.raises(PolicyError, match="undone only in part"):
         _apply(plan, store, journal)
     undo(journal, store, now=NOW, by="carol")
-    with pytest.raises(PolicyError, match="no applied plan is left"):
+    with pytest.raises(PolicyError, match="no applied plan to undo"):
         undo(journal, store, now=NOW, by="carol")
 
 
@@ -314,8 +314,8 @@ def test_the_policy_that_was_reviewed_has_to_be_there(store, policy, journal) ->
 @pytest.mark.parametrize(
     ("found", "reason"),
     [
-        (make_finding(""), "names no subjects"),
-        (make_finding("h:AAAAAAAAAAAAAAAAAAAAAA"), "by a key"),
+        (make_finding(""), "records no subjects"),
+        (make_finding("h:AAAAAAAAAAAAAAAAAAAAAA"), "as keyed hashes"),
         (make_finding(guards=("last holder",)), "--even-last-holder"),
     ],
 )
@@ -461,7 +461,7 @@ def test_use_through_what_goes_as_well_does_not_keep_it(store) -> None:
     """A use through another way of the same plan is no reason to keep one; through a way that stays it is."""
     record_uses(store, make_use("orders:read", _after(0), "alice", grant="orders:*"))
     stays = preview(_planned(make_finding()), store, None, now=NOW)
-    assert "which stays" in stays.dropped[0].reason
+    assert "which is kept" in stays.dropped[0].reason
     role = preview(_planned(make_finding("alice", "", role="clerk"), policy=None), store, None, now=NOW)
     assert [] == list(role.dropped)
 

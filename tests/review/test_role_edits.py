@@ -53,7 +53,7 @@ def test_what_one_issuer_keeps_stays_for_all(store):
     )
     found = preview(frozen_plan.from_worksheet(read_worksheet(text), now=at(LATER)), store, ALONE, now=at(LATER))
     assert ((), None) == (found.items, found.after)
-    assert ["it was decided otherwise for another issuer, and the role is one"] == reasons(found)
+    assert ["the decision for another issuer differs, and all issuers share the role"] == reasons(found)
 
 
 def test_the_rules_keep_what_one_issuer_keeps():
@@ -85,7 +85,7 @@ def test_a_role_that_includes_it_is_decided_too(store):
 
 def test_a_role_that_is_not_there_is_left_out(store):
     """No policy, no such role, no such grant any more: each says so."""
-    assert ["there is no policy file that could be edited"] == reasons(shown(store, None, CLERK))
+    assert ["there is no policy file to edit"] == reasons(shown(store, None, CLERK))
     assert ["the policy has no role boss"] == reasons(shown(store, ALONE, make_finding("boss", of="role")))
     gone = make_finding("clerk", "orders:x", of="role")
     assert ["the role clerk does not grant orders:x any more"] == reasons(shown(store, ALONE, gone))

@@ -90,7 +90,7 @@ def test_no_cell_is_computed_and_every_cell_comes_back(text):
     (row,) = csv.reader(io.StringIO(sheet.partition("\r\n")[2], newline=""))
     assert [] == [cell for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
     (answer,) = read_worksheet(filled(sheet, decision="keep", comment=row_reader.shielded("=x"))).decisions
-    assert (text, "=x") == (answer.case.name, answer.comment)
+    assert (text, "=x") == (answer.item.name, answer.comment)
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
@@ -105,11 +105,11 @@ def test_a_spreadsheet_s_own_csv_is_read(delimiter):
     ("answers", "fault"),
     [
         ({}, "no decision: write one of keep, remove, narrow, exempt"),
-        ({"decision": "remov", "reviewer": "c"}, "'remov' is no decision; did you mean 'remove'?"),
-        ({"decision": "zzz"}, "'zzz' is no decision: write one of keep, remove, narrow, exempt"),
-        ({"decision": "remove"}, "who decided to remove? fill in reviewer"),
-        ({"decision": "exempt", "until": "2027-01-01"}, "who decided to exempt? fill in reviewer"),
-        ({"decision": "exempt", "reviewer": "c"}, "an exemption ends on some day: fill in until, as in 2027-01-31"),
+        ({"decision": "remov", "reviewer": "c"}, "'remov' is not a decision; did you mean 'remove'?"),
+        ({"decision": "zzz"}, "'zzz' is not a decision: write one of keep, remove, narrow, exempt"),
+        ({"decision": "remove"}, "reviewer is empty: name who decided to remove"),
+        ({"decision": "exempt", "until": "2027-01-01"}, "reviewer is empty: name who decided to exempt"),
+        ({"decision": "exempt", "reviewer": "c"}, "an exemption needs a last day: fill in until, as in 2027-01-31"),
         (
             {"decision": "exempt", "reviewer": "c", "until": "1.2.27"},
             "until: '1.2.27' is not a day such as 2027-01-31",
@@ -118,10 +118,10 @@ def test_a_spreadsheet_s_own_csv_is_read(delimiter):
             {"decision": "exempt", "reviewer": "c", "until": "20270131"},
             "until: '20270131' is not a day such as 2027-01-31",
         ),
-        ({"decision": "remove", "reviewer": "c", "until": "2027-01-01"}, "until is for exemptions"),
+        ({"decision": "remove", "reviewer": "c", "until": "2027-01-01"}, "until is only for exemptions"),
         (
             {"decision": "narrow", "reviewer": "c"},
-            "there is nothing to narrow it to: the column instead is empty",
+            "the grant cannot be narrowed: the column instead is empty",
         ),
     ],
 )
@@ -136,7 +136,7 @@ def test_what_was_found_cannot_be_changed(name):
     found = faults(
         filled(write_worksheet(make_review(make_finding())), decision="keep", **{name: lambda row: f"{row[name]}x"})
     )
-    assert [True] == [fault.startswith("line 2: what the review found was changed") for fault in found]
+    assert [True] == [fault.startswith("line 2: a cell that the review wrote was changed") for fault in found]
 
 
 def test_rows_of_another_review_are_refused():
@@ -172,11 +172,11 @@ def test_worksheets_are_split_and_joined():
         for part in parts.values()
         if part[0].owner
     ]
-    assert [mine.id, other.id] == [answer.case.id for answer in worksheet.join_worksheets(sheets).decisions]
+    assert [mine.id, other.id] == [answer.item.id for answer in worksheet.join_worksheets(sheets).decisions]
     foreign = read_worksheet(filled(write_worksheet(dataclasses.replace(review, digest="e"), [mine]), decision="keep"))
     with pytest.raises(ConfigurationError) as caught:
         worksheet.join_worksheets([*sheets, foreign])
-    assert (f"the finding '{mine.id}' is in several worksheets", "the worksheets are of several reviews") == (
+    assert (f"the finding '{mine.id}' is in several worksheets", "the worksheets belong to different reviews") == (
         caught.value.faults
     )
 
@@ -212,8 +212,8 @@ def test_decisions_become_items():
     assert [
         "subject alice: orders:read",
         "role clerk: orders:read",
-        "subject dan: all that it has through the role clerk",
-        "client web: orders:*, but for orders:read",
+        "subject dan: all grants through the role clerk",
+        "client web: orders:*, except orders:read",
         "subject eve: orders:read",
     ] == [str(item) for item in plan.items]
 
@@ -255,7 +255,7 @@ def test_what_is_no_plan_is_refused():
     for text in ("", "[]", "3", "{}", '{"version": 1}'):
         with pytest.raises(ConfigurationError, match="this is not a plan"):
             Plan.decode(text)
-    with pytest.raises(ConfigurationError, match="the plan has version '2', and this release knows 1"):
+    with pytest.raises(ConfigurationError, match="the plan has version '2', but this release reads 1"):
         Plan.decode('{"version": 2, "hash": ""}')
     said = json.loads(removed(make_finding()).encode())
     with pytest.raises(ConfigurationError, match="this is not a plan"):
@@ -265,10 +265,10 @@ def test_what_is_no_plan_is_refused():
 @pytest.mark.parametrize(
     ("changed", "fault"),
     [
-        ({"action": "add"}, "nobody can 'add' what a 'subject' has"),
-        ({"action": "role"}, "nobody can 'role' what a 'subject' has"),
-        ({"instead": ["orders:*"]}, "'orders:*' is not less than 'orders:read'"),
-        ({"instead": ["orders:read"]}, "'orders:read' is not less than 'orders:read'"),
+        ({"action": "add"}, "the action 'add' is not possible for a 'subject'"),
+        ({"action": "role"}, "the action 'role' is not possible for a 'subject'"),
+        ({"instead": ["orders:*"]}, "'orders:*' is not narrower than 'orders:read'"),
+        ({"instead": ["orders:read"]}, "'orders:read' is not narrower than 'orders:read'"),
     ],
 )
 def test_a_plan_can_only_take_away(changed, fault):
@@ -287,7 +287,7 @@ def test_any_name_comes_back(text):
         cells = [cell for row in csv.reader(io.StringIO(sheet, newline=""), delimiter=delimiter) for cell in row]
         assert [] == [cell for cell in cells if re.match(r'[\s"]*[=+\-@＝＋－＠]', cell)]
     (answer,) = read_worksheet(filled(sheet, decision="keep")).decisions
-    assert text == answer.case.name
+    assert text == answer.item.name
 
 
 @given(st.lists(st.text(alphabet="=+-@\t\r'ab,;\n\"", max_size=6), min_size=1, max_size=4))
@@ -298,4 +298,4 @@ def test_any_comment_comes_back(texts):
             filled(write_worksheet(make_review(make_finding())), decision="keep", comment=row_reader.shielded(text))
         ).decisions
         assert text.strip() == answer.comment
-    assert ISSUER == answer.case.issuer
+    assert ISSUER == answer.item.issuer

@@ -1,8 +1,8 @@
-"""How is a plan applied safely, and undone in one step?
+"""Application and undo of a plan.
 
-In this order: the journal's intent, the entries in one transaction, the policy file by one rename, the journal's end.
-Wherever that breaks off, applying again finishes the same thing and writes nothing twice, and undoing reverts what
-there is of it. Of all that apply and undo with one store, one policy file or one plan, one does so at a time.
+The order is: the journal's intent, the deny entries in one transaction, the policy file by one rename, the journal's
+end. If this is interrupted, applying again finishes it and writes nothing twice, and undoing reverts what was done.
+Locks on the store, the policy file and the plan let only one process at a time apply or undo.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 __all__ = ["ApplyResult", "PolicyFileChanged", "UndoResult", "apply", "journal_path", "prepare_undo", "preview", "undo"]
 
 WAIT: Final = 10.0
-"""Seconds for which whoever applies or undoes a plan waits for another one who does."""
+"""Seconds to wait for another process that applies or undoes a plan."""
 
 
 class PolicyFileChanged(PolicyError):
-    """The policy file is not what applying left; `lines` are what undoing would change in it, as a unified diff."""
+    """The policy file was changed by somebody else; `lines` are the pending edit as a unified diff."""
 
     def __init__(self, message: str, lines: tuple[str, ...]) -> None:
         super().__init__(message)
@@ -50,9 +50,9 @@ class PolicyFileChanged(PolicyError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyResult:
-    """What was done: how many entries were written now, the store's sequence, and whether the policy was edited.
+    """The result of applying: the number of entries written, the store's sequence, and whether the policy was edited.
 
-    `resumed` says that it was the rest of what was begun before, `difference` (None then) what it was.
+    `resumed` says that an interrupted application was finished; `difference` is the preview, None if resumed.
     """
 
     entries: int
@@ -64,9 +64,9 @@ class ApplyResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UndoResult:
-    """What was undone: the entries that were lifted, the store's sequence, the policy's path where it was restored.
+    """The result of undoing: the lifted entries, the store's sequence, and the policy's path where it was restored.
 
-    `gone` are entries that were not standing any more: somebody lifted them before.
+    `gone` are entries that somebody had lifted before.
     """
 
     lifted: tuple[str, ...]
@@ -86,55 +86,60 @@ def apply(
     cap: int | None = None,
     even_last_holder: bool = False,
 ) -> ApplyResult:
-    """Do what the plan says, but for what `preview` drops; the journal says what was done.
+    """Apply the plan, except the items that `preview` drops, and record it in the journal.
 
-    `cap` is the most grants that may go in place of the plan's own. `PolicyError` where the policy has moved, where
-    more would go, for a plan that was applied already, and where another process still applies or undoes one after
-    `WAIT` seconds; nothing is changed then.
+    `cap` replaces the plan's own limit on revoked grants. `PolicyError` where the policy has changed, where more grants
+    would be revoked, for a plan that was applied already, and where another process still applies or undoes a plan
+    after `WAIT` seconds; nothing is changed then.
     """
-    with _alone(store, journal):
+    with _lock_plan(store, journal):
         before = _check_status(plan, journal)
-        intent, found = before.intent if before.state == "begun" else None, None
-        with _kept(_edited(plan, policy_path, intent)):
+        intent, changes = before.intent if before.state == "begun" else None, None
+        with _lock_policy(_edited_policy(plan, policy_path, intent)):
             if intent is None:
                 data = None if policy_path is None else read_bytes(policy_path)
-                found = preview(
+                changes = preview(
                     plan,
                     store,
-                    None if data is None else _text(data),
+                    None if data is None else _decode_policy(data),
                     now=now,
                     cap=cap,
                     even_last_holder=even_last_holder,
                     attempt=before.attempt,
                     name="" if policy_path is None else os.fspath(policy_path),
                 )
-                check_preview(found)
-                intent = ApplyIntent(
-                    at=now,
-                    by=by,
-                    plan=plan.hash,
-                    path="" if policy_path is None else str(Path(policy_path).absolute()),
-                    before=None if found.after is None else data,
-                    after=None if found.after is None else found.after.encode(),
-                    entries=found.entries,
-                    wrote=found.wrote,
-                    items=tuple(item.id for item in found.items),
-                    dropped=tuple((each.item.id, each.reason) for each in found.dropped),
-                )
+                check_preview(changes)
+                path = "" if policy_path is None else str(Path(policy_path).absolute())
+                intent = _new_intent(plan, changes, path, data, now=now, by=by)
                 append_intent(journal, intent)
-            return _write_rest(intent, store, journal, now=now, by=by, difference=found)
+            return _write_rest(intent, store, journal, now=now, by=by, difference=changes)
+
+
+def _new_intent(plan: Plan, changes: PlanPreview, path: str, data: bytes | None, *, now: float, by: str) -> ApplyIntent:
+    return ApplyIntent(
+        at=now,
+        by=by,
+        plan=plan.hash,
+        path=path,
+        before=None if changes.after is None else data,
+        after=None if changes.after is None else changes.after.encode(),
+        entries=changes.entries,
+        wrote=changes.wrote,
+        items=tuple(item.id for item in changes.items),
+        dropped=tuple((dropped.item.id, dropped.reason) for dropped in changes.dropped),
+    )
 
 
 @contextmanager
-def _alone(store: Store, journal: Path) -> Generator[None]:
-    """Keep out whoever else applies or undoes with this store, or this plan with another."""
+def _lock_plan(store: Store, journal: Path) -> Generator[None]:
+    """Lock the store and the plan against other processes that apply or undo."""
     with store.exclusive("what plans revoke", wait=WAIT), hold_lock(lock_path(journal), os.fspath(journal), wait=WAIT):
         yield
 
 
 @contextmanager
-def _kept(policy_path: str | os.PathLike[str] | None) -> Generator[None]:
-    """Keep out whoever else edits the policy file, by whichever store."""
+def _lock_policy(policy_path: str | os.PathLike[str] | None) -> Generator[None]:
+    """Lock the policy file against other processes that edit it, whichever store they use."""
     if policy_path is None:
         yield
         return
@@ -142,87 +147,88 @@ def _kept(policy_path: str | os.PathLike[str] | None) -> Generator[None]:
         yield
 
 
-def _edited(
+def _edited_policy(
     plan: Plan, policy_path: str | os.PathLike[str] | None, begun: ApplyIntent | None
 ) -> str | os.PathLike[str] | None:
-    """The policy file, where it is edited; one that is only read may be where nobody can write."""
+    """The policy file if it is edited; a file that is only read needs no lock and may be in a read-only folder."""
     if begun is not None:
         return begun.path if begun.after is not None else None
     return policy_path if any(item.revokes and item.of == "role" for item in plan.items) else None
 
 
 def _check_status(plan: Plan, journal: Path) -> PlanStatus:
-    """What was done with the plan before; `PolicyError` where nothing more may be."""
-    found = read_status(journal)
-    if found.intent is not None and found.intent.plan != plan.hash:
-        raise PolicyError(f"{quote_text(str(journal))} belongs to another plan: was this one written over it?")
-    if found.state in ("applied", "undoing"):
-        raise PolicyError(f"the plan was {'applied' if found.state == 'applied' else 'half undone'} already: undo it")
-    return found
+    """The state of the plan by its journal; `PolicyError` where the plan cannot be applied."""
+    status = read_status(journal)
+    if status.intent is not None and status.intent.plan != plan.hash:
+        raise PolicyError(f"{quote_text(str(journal))} belongs to another plan: was the plan file overwritten?")
+    if status.state in ("applied", "undoing"):
+        state = "applied already" if status.state == "applied" else "undone only in part"
+        raise PolicyError(f"the plan was {state}: undo it first")
+    return status
 
 
-def check_preview(found: PlanPreview) -> None:
-    """`PolicyError` where there is nothing to do, or more would go than may."""
-    if not found.items:
+def check_preview(changes: PlanPreview) -> None:
+    """`PolicyError` where no item is left, or more grants would be revoked than the cap allows."""
+    if not changes.items:
         raise PolicyError("no item of the plan is left to apply")
-    if found.touches > found.cap:
+    if changes.touches > changes.cap:
         raise PolicyError(
-            f"{found.touches} grants would be revoked, and at most {found.cap} may be at once: apply less, or pass --cap "
-            f"{found.touches}"
+            f"{changes.touches:,} grants would be revoked, but the limit is {changes.cap:,}: apply fewer, or pass "
+            f"--cap {changes.touches}"
         )
 
 
 def undo(journal: Path, store: Store, *, now: float, by: str, policy: bool = True) -> UndoResult:
-    """Lift what was written, and put the policy's bytes back.
+    """Lift the entries that were written, and restore the policy file's bytes.
 
-    Without `policy` the file stays as it is. `PolicyError` where there is nothing to undo, and where another process
-    still applies or undoes a plan after `WAIT` seconds, `Moved` where the file is no more what applying left; nothing
-    is changed then.
+    Without `policy` the file is left alone. `PolicyError` where there is nothing to undo, and where another process
+    still applies or undoes a plan after `WAIT` seconds; `PolicyFileChanged` where somebody else changed the file.
+    Nothing is changed then.
     """
-    with _alone(store, journal):
+    with _lock_plan(store, journal):
         intent = prepare_undo(journal, policy=False)
-        with _kept(intent.path if policy and intent.before is not None else None):
+        with _lock_policy(intent.path if policy and intent.before is not None else None):
             return _undo(prepare_undo(journal, policy=policy), store, journal, now=now, by=by, policy=policy)
 
 
 def _undo(intent: ApplyIntent, store: Store, journal: Path, *, now: float, by: str, policy: bool) -> UndoResult:
-    standing = {each.entry.id for each in store.revocations()}
+    in_force = {row.entry.id for row in store.revocations()}
     ours = [entry.id for entry in intent.entries]
     append_entry(journal, "undoing", at=now, by=by)
     restored = ""
     if policy and intent.before is not None and read_bytes(intent.path) != intent.before:
-        write_atomically(intent.path, intent.before, policy=True, still=lambda: _unmoved(intent, undoing=True))
+        write_atomically(intent.path, intent.before, policy=True, still=lambda: _check_unchanged(intent, undoing=True))
         restored = intent.path
-    lifted = tuple(each for each in ours if each in standing)
+    lifted = tuple(entry for entry in ours if entry in in_force)
     sequence = store.lift(lifted, at=now)
-    gone = tuple(each for each in ours if each not in standing)
+    gone = tuple(entry for entry in ours if entry not in in_force)
     append_entry(journal, "undone", at=now, by=by, sequence=sequence, lifted=lifted, gone=gone)
     return UndoResult(lifted=lifted, gone=gone, sequence=sequence, path=restored)
 
 
 def prepare_undo(journal: Path, *, policy: bool = True) -> ApplyIntent:
-    """What undoing would revert, with the errors of `undo`; nothing is changed."""
-    found: PlanStatus = read_status(journal)
-    intent = found.intent
-    if intent is None or found.state == "undone":
-        raise PolicyError(f"{quote_text(str(journal))}: no applied plan is left to undo")
+    """What undoing would revert; raises what `undo` does and changes nothing."""
+    status = read_status(journal)
+    intent = status.intent
+    if intent is None or status.state == "undone":
+        raise PolicyError(f"{quote_text(str(journal))}: there is no applied plan to undo")
     if policy:
-        _unmoved(intent, undoing=True)
+        _check_unchanged(intent, undoing=True)
     return intent
 
 
-def _unmoved(intent: ApplyIntent, *, undoing: bool) -> bytes | None:
-    """What the policy file holds, None where the intent leaves it alone; `Moved` where somebody else changed it."""
+def _check_unchanged(intent: ApplyIntent, *, undoing: bool) -> bytes | None:
+    """The policy file's bytes, None if the intent has no edit; `PolicyFileChanged` if somebody else changed it."""
     if intent.before is None or intent.after is None:
         return None
     data = read_bytes(intent.path)
-    # INVARIANT: what somebody else wrote since is never written over.
+    # INVARIANT: a later edit by somebody else is never overwritten.
     if data in (intent.before, intent.after):
         return data
     if undoing:
         raise PolicyFileChanged(
-            f"{quote_text(intent.path)} was changed after the plan was applied: revert by hand what is shown below, and "
-            "lift the entries with --leave-policy",
+            f"{quote_text(intent.path)} was changed after the plan was applied: make the edit below by hand, and lift "
+            "the entries with --leave-policy",
             _reverse_diff(intent.after, intent.before, intent.path),
         )
     raise PolicyFileChanged(
@@ -234,14 +240,14 @@ def _unmoved(intent: ApplyIntent, *, undoing: bool) -> bytes | None:
 def _write_rest(
     intent: ApplyIntent, store: Store, journal: Path, *, now: float, by: str, difference: PlanPreview | None
 ) -> ApplyResult:
-    """Write what is not written yet."""
-    data = _unmoved(intent, undoing=False)
-    known = {each.entry.id for each in store.revocations(lifted=True)}
-    entries = [entry for entry in intent.entries if entry.id not in known]
+    """Write the entries and the policy edit of an intent that are not written yet."""
+    data = _check_unchanged(intent, undoing=False)
+    stored = {row.entry.id for row in store.revocations(lifted=True)}
+    entries = [entry for entry in intent.entries if entry.id not in stored]
     sequence = store.revoke(entries, at=now, by=by)
     edits = intent.after is not None and data != intent.after
     if intent.after is not None and edits:
-        write_atomically(intent.path, intent.after, policy=True, still=lambda: _unmoved(intent, undoing=False))
+        write_atomically(intent.path, intent.after, policy=True, still=lambda: _check_unchanged(intent, undoing=False))
     append_entry(journal, "done", at=now, by=by, sequence=sequence)
     return ApplyResult(
         entries=len(entries),
@@ -252,7 +258,7 @@ def _write_rest(
     )
 
 
-def _text(data: bytes) -> str:
+def _decode_policy(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -260,5 +266,5 @@ def _text(data: bytes) -> str:
 
 
 def _reverse_diff(old: bytes, new: bytes, name: str) -> tuple[str, ...]:
-    before, after = (each.decode("utf-8", "replace").splitlines() for each in (old, new))
+    before, after = (data.decode("utf-8", "replace").splitlines() for data in (old, new))
     return tuple(difflib.unified_diff(before, after, name, name, lineterm=""))

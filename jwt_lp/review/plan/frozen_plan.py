@@ -1,7 +1,7 @@
-"""What is to be done, and who decided it?
+"""Frozen plans: the decisions about the findings of a review.
 
-A plan is frozen: its hash is that of all it says, and a plan that was changed afterwards is refused. It can take away
-and leave alone, and has no way to say that anything be added.
+The hash of a plan covers all its contents, and a plan that was changed afterwards is refused. A plan can only revoke or
+keep grants; its format cannot express an added grant.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ VERSION: Final = 1
 RULES_REVIEWER: Final = "the rules"
 
 Action: TypeAlias = Literal["role", "deny", "handoff", "exempt", "keep"]
-"""Take a grant from a role of the policy; deny a subject or client a grant; end a membership; or leave it as it is.
+"""`role`: remove a grant from a role of the policy. `deny`: deny a subject or client a grant. `handoff`: end a
+membership. `exempt`, `keep`: change nothing.
 
-What a subject or a client has comes from outside, which would grant it again: for `deny` and `handoff` both an entry
-is written and a line handed off.
+Grants of a subject or a client come from an issuer, which would grant them again. So for `deny` and `handoff`, a deny
+entry is written and a hand-off line tells the issuer.
 """
 
 _ACTIONS: Final = ("role", "deny", "handoff", "exempt", "keep")
@@ -38,9 +39,9 @@ _ACTIONS: Final = ("role", "deny", "handoff", "exempt", "keep")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanItem:
-    """What happens to one grant of a holder (`of`, `issuer`, `name`), which it has through `role` ("" directly).
+    """The decision about one grant of a holder (`of`, `issuer`, `name`), held through `role` ("" for a direct grant).
 
-    With `instead`, all of the grant goes but that. `uses` and `last_day` are what was known when it was decided.
+    With `instead`, the grant is narrowed to that. `uses` and `last_day` are the usage at the time of the review.
     """
 
     id: str
@@ -61,23 +62,23 @@ class PlanItem:
 
     @property
     def revokes(self) -> bool:
-        """Whether it takes anything away."""
+        """Whether it revokes anything."""
         return self.action in ("role", "deny", "handoff")
 
     @property
     def last_holder(self) -> bool:
-        """Whether nobody would hold the grant any more, as far as the review could see."""
+        """Whether nobody would hold the grant any more, as far as the review knows."""
         return LAST_HOLDER in self.guards
 
     def __str__(self) -> str:
         through = f" through the role {self.role}" if self.role and self.of != "role" else ""
-        left = f", but for {' '.join(self.instead)}" if self.instead else ""
-        return f"{self.of} {self.name}: {self.grant or 'all that it has'}{through}{left}"
+        kept = f", except {' '.join(self.instead)}" if self.instead else ""
+        return f"{self.of} {self.name}: {self.grant or 'all grants'}{through}{kept}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What was decided about a review's findings. `cap` is the most grants that it may revoke, None for the usual."""
+    """The decisions about a review's findings. `cap` is the most grants that it may revoke, None for the default."""
 
     made_at: float
     origin: ReviewOrigin
@@ -87,7 +88,7 @@ class Plan:
 
     @property
     def hash(self) -> str:
-        """The SHA-256 of all that it says, in hexadecimal."""
+        """The SHA-256 of all its contents, in hexadecimal."""
         return sha256(json.dumps(self._contents(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     def encode(self) -> str:
@@ -96,28 +97,28 @@ class Plan:
 
     @classmethod
     def decode(cls, text: str) -> Plan:
-        """Read a plan; `ConfigurationError` for what is none, is of another version, or was changed."""
+        """Read a plan; `ConfigurationError` if it is not a plan, has another version, or was changed."""
         try:
-            said = json.loads(text)
-            version, known = said["version"], said.pop("hash")
+            contents = json.loads(text)
+            version, written_hash = contents["version"], contents.pop("hash")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise ConfigurationError("this is not a plan: jwt-lp plan makes one") from None
+            raise ConfigurationError("this is not a plan: create one with jwt-lp plan") from None
         if version != VERSION:
             raise ConfigurationError(
-                f"the plan has version {quote_text(str(version))}, and this release knows {VERSION}: make it anew"
+                f"the plan has version {quote_text(str(version))}, but this release reads {VERSION}: create it again"
             )
-        # INVARIANT: what was decided is what is done; nothing of a plan is looked at before that is known.
-        if known != sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest():
-            raise ConfigurationError("the plan was changed after it was made: make it anew")
+        # INVARIANT: only the decisions that were made are applied, so the hash is checked before anything is read.
+        if written_hash != sha256(json.dumps(contents, sort_keys=True, separators=(",", ":")).encode()).hexdigest():
+            raise ConfigurationError("the plan was changed after it was made: create it again")
         try:
             plan = cls(
-                made_at=said["made_at"],
-                origin=ReviewOrigin(**said["origin"]),
-                items=tuple(_decode_item(each) for each in said["items"]),
-                cap=said["cap"],
+                made_at=contents["made_at"],
+                origin=ReviewOrigin(**contents["origin"]),
+                items=tuple(_decode_item(item) for item in contents["items"]),
+                cap=contents["cap"],
             )
         except (KeyError, TypeError):
-            raise ConfigurationError("this is not a plan: jwt-lp plan makes one") from None
+            raise ConfigurationError("this is not a plan: create one with jwt-lp plan") from None
         _check(plan.items)
         return plan
 
@@ -132,25 +133,24 @@ class Plan:
 
 
 def from_review(review: Review, *, now: float, cap: int | None = None) -> Plan:
-    """What the rules alone decide: what is proposed goes, and nothing that a guard holds back.
+    """The plan of the rules alone: it applies each proposal, and nothing that a guard holds back.
 
-    A role of the policy is one: where one issuer's members keep a grant of it, it stays.
+    All issuers share the roles of the policy: where one issuer's members keep a grant of a role, the role keeps it.
     """
-    stays = {(each.name, each.grant) for each in review.findings if each.kind == "role" and each.proposal == "keep"}
-    cases = map(ReviewItem.from_finding, undecided_findings(review.findings))
+    findings = review.findings
+    kept = {(found.name, found.grant) for found in findings if found.kind == "role" and found.proposal == "keep"}
+    candidates = map(ReviewItem.from_finding, undecided_findings(findings))
     items = tuple(
-        _plan_item(case, case.proposal, RULES_REVIEWER)
-        for case in cases
-        if case.proposal != "keep" and not (case.of == "role" and (case.name, case.grant) in stays)
+        _plan_item(item, item.proposal, RULES_REVIEWER)
+        for item in candidates
+        if item.proposal != "keep" and not (item.of == "role" and (item.name, item.grant) in kept)
     )
     return _make_plan(ReviewOrigin.from_review(review), items, now, cap)
 
 
 def from_worksheet(sheet: Worksheet, *, now: float, cap: int | None = None) -> Plan:
-    """What people decided."""
-    items = tuple(
-        _plan_item(each.case, each.decision, each.reviewer, each.until, each.comment) for each in sheet.decisions
-    )
+    """The plan of a worksheet's decisions."""
+    items = tuple(_plan_item(row.item, row.decision, row.reviewer, row.until, row.comment) for row in sheet.decisions)
     return _make_plan(sheet.origin, items, now, cap)
 
 
@@ -159,50 +159,52 @@ def _make_plan(origin: ReviewOrigin, items: tuple[PlanItem, ...], now: float, ca
     return Plan(made_at=now, origin=origin, items=items, cap=cap)
 
 
-def _plan_item(case: ReviewItem, decision: str, reviewer: str, until: str = "", comment: str = "") -> PlanItem:
+def _plan_item(item: ReviewItem, decision: str, reviewer: str, until: str = "", comment: str = "") -> PlanItem:
     action: Action = "keep"
     if decision == "exempt":
         action = "exempt"
     elif decision in ("remove", "narrow"):
-        action = "role" if case.of == "role" else "deny" if case.grant else "handoff"
+        action = "role" if item.of == "role" else "deny" if item.grant else "handoff"
     return PlanItem(
-        id=case.id,
+        id=item.id,
         action=action,
-        of=cast("Any", case.of),
-        issuer=case.issuer,
-        name=case.name,
-        role=case.role,
-        grant=case.grant,
-        instead=case.instead if decision == "narrow" else (),
-        guards=case.guards,
-        touches=case.touches,
-        uses=case.uses,
-        last_day=case.last_day,
+        of=cast("Any", item.of),
+        issuer=item.issuer,
+        name=item.name,
+        role=item.role,
+        grant=item.grant,
+        instead=item.instead if decision == "narrow" else (),
+        guards=item.guards,
+        touches=item.touches,
+        uses=item.uses,
+        last_day=item.last_day,
         reviewer=reviewer,
         until=until,
         comment=comment,
     )
 
 
-def _decode_item(said: dict[str, Any]) -> PlanItem:
-    values: dict[str, Any] = {each.name: said[each.name] for each in fields(PlanItem)}
+def _decode_item(contents: dict[str, Any]) -> PlanItem:
+    values: dict[str, Any] = {field.name: contents[field.name] for field in fields(PlanItem)}
     values |= {name: tuple(value) for name, value in values.items() if is_json_array(value)}
     return PlanItem(**values)
 
 
 def _check(items: Iterable[PlanItem]) -> None:
-    """`ConfigurationError` for what would be more than was held."""
+    """`ConfigurationError` for an impossible action, or a narrowing that is not narrower."""
     faults: list[str] = []
     for item in items:
         if item.action not in _ACTIONS or (item.action == "role") != (item.of == "role" and item.revokes):
-            faults.append(f"{item.id}: nobody can {quote_text(item.action)} what a {quote_text(item.of)} has")
+            faults.append(
+                f"{item.id}: the action {quote_text(item.action)} is not possible for a {quote_text(item.of)}"
+            )
         elif item.revokes and item.grant:
             held = Permissions.of([item.grant], patterns=True)
             # INVARIANT: narrowing never goes beyond the grant that is narrowed.
             faults += (
-                f"{item.id}: {quote_text(each)} is not less than {quote_text(item.grant)}"
-                for each in item.instead
-                if each == item.grant or held.find_containing(each) is None
+                f"{item.id}: {quote_text(grant)} is not narrower than {quote_text(item.grant)}"
+                for grant in item.instead
+                if grant == item.grant or held.find_containing(grant) is None
             )
     if faults:
         raise ConfigurationError(*faults)

@@ -1,7 +1,7 @@
-"""What was done with a plan, and by whom?
+"""Journal of a plan: what was done, when and by whom.
 
-A journal beside the plan, JSON Lines, for its owner alone. What is meant to be done is written before anything is, so
-that what was broken off can be finished, or undone.
+It is a JSON Lines file beside the plan with mode 0600. The intent is written before any change, so that an interrupted
+application can be finished or undone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _STATES: Final[dict[str, PlanState]] = {"intent": "begun", "done": "applied", "u
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyIntent:
-    """What is meant to be done: the policy file's bytes before and after (None where it stays), and the entries."""
+    """The intended changes: the policy file's bytes before and after (None without an edit), and the deny entries."""
 
     at: float
     by: str
@@ -45,7 +45,7 @@ class ApplyIntent:
 
 @dataclass(frozen=True, slots=True)
 class PlanStatus:
-    """How things stand: the last intent, how often there was one that was undone, and who undid it when."""
+    """The state of a plan: the last intent, the number of undone attempts, and the time and author of the last line."""
 
     state: PlanState = "new"
     intent: ApplyIntent | None = None
@@ -55,32 +55,32 @@ class PlanStatus:
 
 
 def journal_path(plan: str | os.PathLike[str]) -> Path:
-    """Where the journal of a plan is."""
+    """The path of a plan's journal."""
     return Path(f"{os.fspath(plan)}{SUFFIX}")
 
 
 def read_status(journal: Path) -> PlanStatus:
-    """What a journal says; `ConfigurationError` for one that is none."""
-    found = PlanStatus()
+    """The state that a journal records; `ConfigurationError` if the file is not a journal."""
+    status = PlanStatus()
     for line in _lines(journal):
         state = _STATES[line["what"]]
         try:
-            intent = _intent(line) if state == "begun" else found.intent
-            found = PlanStatus(state, intent, found.attempt + (state == "undone"), line["at"], line["by"])
+            intent = _intent(line) if state == "begun" else status.intent
+            status = PlanStatus(state, intent, status.attempt + (state == "undone"), line["at"], line["by"])
         except (KeyError, TypeError, ValueError):
             raise ConfigurationError(
-                f"{quote_text(str(journal))}: not a journal of a plan: a line lacks what it should say"
+                f"{quote_text(str(journal))}: not a journal of a plan: a line is incomplete"
             ) from None
-    return found
+    return status
 
 
 def append_entry(
     journal: Path, what: Literal["intent", "done", "undoing", "undone"], *, at: float, by: str, **more: Any
 ) -> None:
-    """Add a line, and have it on the disk before anything else happens."""
+    """Append a line, and return only when it is on the disk."""
     line = json.dumps({"what": what, "at": at, "by": by, **more})
     try:
-        # What was broken off in the middle of a line stays a line of its own.
+        # A line that was interrupted stays a line of its own.
         start = "\n" if journal.exists() and not journal.read_bytes().endswith(b"\n") else ""
         handle = os.open(journal, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
         with os.fdopen(handle, "a", encoding="utf-8") as file:
@@ -92,7 +92,7 @@ def append_entry(
 
 
 def append_intent(journal: Path, intent: ApplyIntent) -> None:
-    """Write what is meant to be done."""
+    """Append the intent to the journal."""
     append_entry(
         journal,
         "intent",
@@ -116,15 +116,15 @@ def _lines(journal: Path) -> Iterator[dict[str, Any]]:
         raise ConfigurationError(f"{quote_text(str(journal))} cannot be read") from None
     for number, line in enumerate(text.split("\n"), 1):
         try:
-            said: Any = json.loads(line) if line else None
+            content: Any = json.loads(line) if line else None
         except ValueError:
-            # Nothing was done before its line was whole.
+            # An incomplete line: its step was never started.
             continue
-        if said is None:
+        if content is None:
             continue
-        if not is_json_object(said) or said.get("what") not in _STATES:
+        if not is_json_object(content) or content.get("what") not in _STATES:
             raise ConfigurationError(f"{quote_text(str(journal))}, line {number}: not a journal of a plan")
-        yield dict(said)
+        yield dict(content)
 
 
 def _intent(line: dict[str, Any]) -> ApplyIntent:
@@ -135,15 +135,15 @@ def _intent(line: dict[str, Any]) -> ApplyIntent:
         path=line["path"],
         before=_decode(line["before"]),
         after=_decode(line["after"]),
-        entries=tuple(_entry(each) for each in line["entries"]),
+        entries=tuple(_entry(entry) for entry in line["entries"]),
         wrote=tuple((item, entry) for item, entry in line["wrote"]),
         items=tuple(line["items"]),
         dropped=tuple((item, reason) for item, reason in line["dropped"]),
     )
 
 
-def _entry(said: dict[str, Any]) -> RevocationEntry:
-    values: dict[str, Any] = {**said, "keep": tuple(said["keep"])}
+def _entry(content: dict[str, Any]) -> RevocationEntry:
+    values: dict[str, Any] = {**content, "keep": tuple(content["keep"])}
     return RevocationEntry(**values)
 
 
@@ -151,5 +151,5 @@ def _encode(data: bytes | None) -> str | None:
     return None if data is None else b64encode(data).decode()
 
 
-def _decode(said: str | None) -> bytes | None:
-    return None if said is None else b64decode(said)
+def _decode(text: str | None) -> bytes | None:
+    return None if text is None else b64decode(text)

@@ -1,4 +1,4 @@
-"""How is a grant taken out of a policy file whose comments stay?"""
+"""Edits of a policy file that keep its comments and layout, and atomic writes of files."""
 
 from __future__ import annotations
 
@@ -23,58 +23,56 @@ _OWN: Final = 0o600
 
 
 def parse_policy(text: str) -> Policy:
-    """The policy that a file's text says; `ConfigurationError` for what is none."""
+    """The policy in a file's text; `ConfigurationError` if it is not a policy."""
     try:
-        said = tomllib.loads(text)
+        tables = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"the policy is not TOML: {error}") from None
-    return Policy.from_mapping(said)
+    return Policy.from_mapping(tables)
 
 
 def edit_policy(text: str, changes: Mapping[tuple[str, str], Iterable[str]]) -> str:
     """The policy file's text with each grant (role, grant) replaced by others, or by none.
 
-    A role must list the grant itself. Comments and layout stay. `ConfigurationError` where the edit would do anything
-    else than take away, or tomlkit is missing.
+    The role must list the grant itself. Comments and layout are kept. `ConfigurationError` where the edit would do
+    anything except revoke, or where tomlkit is missing.
     """
     try:
         import tomlkit
     except ImportError:
-        raise ConfigurationError('a policy file is edited with tomlkit: pip install "jwt-lp[cli]"') from None
+        raise ConfigurationError('editing a policy file needs tomlkit: pip install "jwt-lp[cli]"') from None
     document: Any = tomlkit.parse(text)
     wanted = tomllib.loads(text)
     for (role, grant), instead in changes.items():
         added = tuple(instead)
         _replace(document["roles"][role]["grants"], grant, added)
         _replace(wanted["roles"][role]["grants"], grant, added)
-    made = tomlkit.dumps(document)
-    # INVARIANT: what is written says what was meant, whatever a library makes of a file's layout.
-    if tomllib.loads(made) != wanted:
-        raise ConfigurationError(
-            "the policy file could not be edited with its layout kept: take the grants out by hand"
-        )
-    changed = diff_policies(parse_policy(text), parse_policy(made))
-    if changed.allowed or changed.broken:
-        more = (change.text for change in (*changed.broken, *changed.allowed))
-        raise ConfigurationError(*(f"the edited policy would allow more: {each}" for each in more))
-    return made
+    edited = tomlkit.dumps(document)
+    # INVARIANT: the written file has exactly the intended contents, whatever the library does with the layout.
+    if tomllib.loads(edited) != wanted:
+        raise ConfigurationError("the policy file could not be edited with its layout kept: remove the grants by hand")
+    difference = diff_policies(parse_policy(text), parse_policy(edited))
+    if difference.allowed or difference.broken:
+        more = (change.text for change in (*difference.broken, *difference.allowed))
+        raise ConfigurationError(*(f"the edited policy would allow more: {change}" for change in more))
+    return edited
 
 
 def _replace(grants: Any, grant: str, instead: tuple[str, ...]) -> None:
-    """Take `grant` out of a list, where a policy has it once, and put in what it does not have of `instead`."""
-    texts = [str(each) for each in grants]
-    first = texts.index(grant)
-    fresh = [each for each in instead if each not in texts]
-    if not fresh:
-        del grants[first]
+    """Replace `grant`, which a list has once, by those of `instead` that the list does not have yet."""
+    texts = [str(item) for item in grants]
+    index = texts.index(grant)
+    additions = [text for text in instead if text not in texts]
+    if not additions:
+        del grants[index]
         return
-    grants[first] = fresh[0]
-    for offset, each in enumerate(fresh[1:], 1):
-        grants.insert(first + offset, each)
+    grants[index] = additions[0]
+    for offset, addition in enumerate(additions[1:], 1):
+        grants.insert(index + offset, addition)
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """What the file holds; `ConfigurationError` where it cannot be read."""
+    """The file's bytes; `ConfigurationError` where it cannot be read."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -89,14 +87,15 @@ def write_atomically(
     policy: bool = False,
     still: Callable[[], object] = lambda: None,
 ) -> None:
-    """Write a file whole or not at all, through a link to where it leads, with the mode that it has or `mode`.
+    """Replace a file atomically. A link stays a link, and its target is replaced, with its own mode or `mode`.
 
-    With `policy` it is read as one first. What `still` raises, called last of all, stops it. `ConfigurationError` where
-    it cannot be written or is no file, and with `mode` for a link of another user; nothing is changed then.
+    With `policy`, the new contents must be a valid policy. `still` is called just before the replacement; an error that
+    it raises stops the write. `ConfigurationError` where the file cannot be written or is not a regular file, and with
+    `mode` for a link owned by another user; nothing is changed then.
     """
     if mode is not None:
         _check_place(path)
-    # The link stays a link: what it leads to is what is deployed.
+    # The link stays a link: its target is the deployed file.
     target = Path(os.path.realpath(path))
     temporary = ""
     try:
@@ -107,7 +106,7 @@ def write_atomically(
             file.flush()
             os.fsync(file.fileno())
         if before is not None:
-            # Where an administrator runs this, the file stays its owner's.
+            # If an administrator runs this, the file keeps its owner.
             with suppress(OSError, AttributeError):
                 os.chown(temporary, before.st_uid, before.st_gid)
             mode = before.st_mode & _MODE
@@ -126,13 +125,13 @@ def write_atomically(
 
 
 def _check_place(path: str | os.PathLike[str]) -> None:
-    """`ConfigurationError` for a place where a file of our own is not to be made."""
-    # What cannot be looked at cannot be written either, which is said then.
+    """`ConfigurationError` for a link owned by another user, and for a path that is not a regular file."""
+    # A path that cannot be read cannot be written either; the write reports it.
     with suppress(OSError):
-        found = os.lstat(path)
-        # INVARIANT: nobody else chooses, in a folder that all may write to, which file it is that is replaced.
-        if stat.S_ISLNK(found.st_mode) and hasattr(os, "geteuid") and found.st_uid not in (0, os.geteuid()):
-            raise ConfigurationError(f"{quote_text(os.fspath(path))} is a link of another user: name another file")
-        # A rename would put a file in place of a device or a pipe.
+        status = os.lstat(path)
+        # INVARIANT: in a folder that all may write to, no other user chooses which file is replaced.
+        if stat.S_ISLNK(status.st_mode) and hasattr(os, "geteuid") and status.st_uid not in (0, os.geteuid()):
+            raise ConfigurationError(f"{quote_text(os.fspath(path))} is a link of another user: choose another file")
+        # A rename would replace a device or a pipe by a file.
         if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise ConfigurationError(f"{quote_text(os.fspath(path))} is not a file: name another")
+            raise ConfigurationError(f"{quote_text(os.fspath(path))} is not a file: choose another")

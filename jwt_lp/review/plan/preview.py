@@ -1,7 +1,7 @@
-"""What would a plan change, here and now?
+"""Preview of a plan: what it would change now.
 
-Nothing is written. What was used since, what is exempt, and what would take more than was decided is left out, each
-with its reason.
+Nothing is written. Items are dropped, each with its reason, if their grant was used since the review, is exempt, or if
+they would revoke more than was decided.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from jwt_lp.stores import Store
 
 ENTRY_ID_PREFIX: Final = "plan-"
-"""How the ids of entries begin that a plan wrote."""
+"""The prefix of the ids of deny entries that plans write."""
 
 DEFAULT_CAP_SHARE: Final = 0.25
 MIN_CAP: Final = 5
@@ -38,14 +38,14 @@ _MAX_REASON: Final = 1000
 
 
 class DroppedItem(NamedTuple):
-    """An item that is left out, and why."""
+    """An item that is not applied, and the reason."""
 
     item: PlanItem
     reason: str
 
 
 class Handoff(NamedTuple):
-    """What somebody has to revoke where it is granted, or it comes again with the next token."""
+    """A grant that its issuer must revoke too; otherwise the next token has it again."""
 
     item: str
     of: str
@@ -60,9 +60,10 @@ class Handoff(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanPreview:
-    """What a plan does. `policy` is a unified diff, `after` the policy's new text (None where it stays as it is).
+    """The changes of a plan. `policy` is a unified diff, `after` the policy's new text (None without an edit).
 
-    `touches` is how many grants of holders go, at most, and `cap` how many may. `wrote` says which entries are whose.
+    `touches` is the highest number of grants that holders lose, `cap` the limit for it. `wrote` has the ids of each
+    item and its entry.
     """
 
     items: tuple[PlanItem, ...]
@@ -91,7 +92,7 @@ def preview(
     attempt: int = 0,
     name: str = "least-privilege.toml",
 ) -> PlanPreview:
-    """What the plan would change with the policy file's text `policy`, None where there is none.
+    """What the plan would change, given the policy file's text `policy` (None without a policy file).
 
     `PolicyError` where the policy is not the one that was reviewed.
     """
@@ -105,23 +106,25 @@ def preview(
     }
     while True:
         items = [item for item in plan.items if item.revokes and item.id not in dropped]
-        stays = {(item.name, item.grant) for item in plan.items if item.of == "role" and item not in items}
-        shrunk = plan_role_edits((item for item in items if item.of == "role"), policy, dropped, stays)
+        kept_grants = {(item.name, item.grant) for item in plan.items if item.of == "role" and item not in items}
+        role_edits = plan_role_edits((item for item in items if item.of == "role"), policy, dropped, kept_grants)
         items = [item for item in items if item.id not in dropped]
-        takings = [taking for item in items for taking in _revocations_for(item, plan, items, rules, shrunk, today)]
-        indexed = PlannedRevocations(takings)
+        revocations = [
+            revocation for item in items for revocation in _revocations_for(item, plan, items, rules, role_edits, today)
+        ]
+        indexed = PlannedRevocations(revocations)
         rows = store.usage(since=_earliest_last_day(items), subject=indexed.subject) if indexed else ()
-        again = used_since(rows, indexed, items, plan.origin.made_at)
-        if not again:
+        used = used_since(rows, indexed, items, plan.origin.made_at)
+        if not used:
             break
-        # What is left out may be what another one relied on.
-        dropped.update(again)
-    after = edit_policy(policy, shrunk.edits) if policy is not None and shrunk.edits else None
-    written = [*_entries(plan, takings, store, attempt)]
-    reasons = {item.id: item for item in plan.items}
+        # Another item may have depended on a dropped one, so all are checked again.
+        dropped.update(used)
+    after = edit_policy(policy, role_edits.edits) if policy is not None and role_edits.edits else None
+    written = [*_entries(plan, revocations, store, attempt)]
+    by_id = {item.id: item for item in plan.items}
     return PlanPreview(
         items=tuple(items),
-        dropped=tuple(DroppedItem(reasons[each], dropped[each]) for each in reasons if each in dropped),
+        dropped=tuple(DroppedItem(item, dropped[id_]) for id_, item in by_id.items() if id_ in dropped),
         policy=tuple(_diff(policy or "", after or policy or "", name)),
         after=after,
         entries=tuple(entry for _, entry in written),
@@ -129,9 +132,9 @@ def preview(
         handoffs=tuple(_handoff(item) for item in items if item.of != "role"),
         touches=sum(item.touches for item in items),
         cap=next(
-            each
-            for each in (cap, plan.cap, max(MIN_CAP, int(DEFAULT_CAP_SHARE * plan.origin.grants)))
-            if each is not None
+            limit
+            for limit in (cap, plan.cap, max(MIN_CAP, int(DEFAULT_CAP_SHARE * plan.origin.grants)))
+            if limit is not None
         ),
         notes=tuple(_expired_exemptions(plan, today)),
     )
@@ -141,35 +144,37 @@ def _check_policy(plan: Plan, rules: Policy | None, name: str) -> None:
     changes = [item for item in plan.items if item.revokes]
     if not (changes and plan.origin.policy) or (rules is None and not any(item.of == "role" for item in changes)):
         return
-    # INVARIANT: what was decided about one policy is not done to another.
+    # INVARIANT: decisions about one policy are not applied to another.
     if rules is None:
         raise PolicyError(
-            f"the plan edits the policy that was reviewed: pass --policy FILE, that was {plan.origin.path}"
+            f"the plan edits the policy that was reviewed: pass --policy FILE (it was {plan.origin.path})"
         )
     if rules.digest != plan.origin.policy:
         raise PolicyError(
-            f"{name} has changed since the review (digest {rules.digest[:12]}, reviewed was {plan.origin.policy[:12]}): "
+            f"{name} has changed since the review (digest {rules.digest[:12]}, reviewed: {plan.origin.policy[:12]}): "
             "review it again"
         )
 
 
 def _drop_reason(item: PlanItem, plan: Plan, today: str, *, even_last_holder: bool) -> str:
-    """Why an item may not be applied, whatever was used since; "" where it may."""
+    """The reason to drop an item, apart from use since the review; "" without one."""
     if not item.revokes:
         return ""
     if item.last_holder and plan.origin.source == "tokens" and not even_last_holder:
         return (
-            "nobody else was seen to hold it, and who holds it is known from tokens alone: --even-last-holder revokes "
-            "it anyway"
+            "no other holder was seen, and holders are known from tokens only: pass --even-last-holder to revoke it "
+            "anyway"
         )
     if item.of == "subject" and not item.name:
-        return "the store names no subjects (SUBJECTS), so no entry can name this one"
+        return "the store records no subjects (SUBJECTS), so no deny entry can name this one"
     if item.of == "subject" and _PSEUDONYM.fullmatch(item.name):
-        return "the store names subjects by a key (SUBJECTS), and an entry needs the name that tokens carry"
+        return (
+            "the store records subjects as keyed hashes (SUBJECTS), but a deny entry needs the name that tokens carry"
+        )
     for other in plan.items:
         exempt = other.action == "exempt" and other.until >= today
         if exempt and item.of == "role" and other.role == item.name and _overlap(other, item):
-            return f"{other.of} {other.name} is exempt until {other.until}, and has it through the role"
+            return f"{other.of} {other.name} is exempt until {other.until} and has it through the role"
     return ""
 
 
@@ -180,24 +185,24 @@ def _overlap(one: PlanItem, other: PlanItem) -> bool:
 def _expired_exemptions(plan: Plan, today: str) -> Iterator[str]:
     for item in plan.items:
         if item.action == "exempt" and item.until < today:
-            yield f"the exemption of {item} ended on {item.until}: decide it again"
+            yield f"the exemption of {item} ended on {item.until}: decide again"
 
 
 def _revocations_for(
-    item: PlanItem, plan: Plan, going: Sequence[PlanItem], rules: Policy | None, shrunk: RoleEdits, today: str
+    item: PlanItem, plan: Plan, applied: Sequence[PlanItem], rules: Policy | None, role_edits: RoleEdits, today: str
 ) -> Iterator[PlannedRevocation]:
-    """What has to be refused so that it is gone for tokens that are alive."""
+    """The patterns to deny so that live tokens lose the grant too."""
     if item.of == "role":
-        yield from _skip_empty(PlannedRevocation(item, item.grant, shrunk.keep(item.name, item.grant)))
+        yield from _skip_empty(PlannedRevocation(item, item.grant, role_edits.keep(item.name, item.grant)))
         return
     kept = list(item.instead)
-    ids = {each.id for each in going}
+    applied_ids = {other.id for other in applied}
     for other in plan.items:
         if (other.of, other.issuer, other.name) != (item.of, item.issuer, item.name) or other.id == item.id:
             continue
         stays = other.action == "keep" or (other.action == "exempt" and other.until >= today)
-        # INVARIANT: an entry refuses whichever way serves, so what was decided to stay is named in it.
-        if other.id in ids:
+        # INVARIANT: a deny entry refuses a use through any grant, so it names the grants that are kept.
+        if other.id in applied_ids:
             kept += other.instead
         elif other.grant and (stays or other.revokes):
             kept.append(other.grant)
@@ -206,35 +211,39 @@ def _revocations_for(
         role = rules.roles.get(item.role) if rules is not None else None
         patterns = [grant.text for grant in role.grants] if role is not None else ()
     for pattern in patterns:
-        mine = tuple(dict.fromkeys(each for each in kept if overlap(each, pattern)))
-        yield from _skip_empty(PlannedRevocation(item, pattern, mine))
+        exceptions = tuple(dict.fromkeys(grant for grant in kept if overlap(grant, pattern)))
+        yield from _skip_empty(PlannedRevocation(item, pattern, exceptions))
 
 
-def _skip_empty(taking: PlannedRevocation) -> Iterator[PlannedRevocation]:
-    """None of a taking that would take nothing."""
-    if Permissions.of(taking.keep, patterns=True).find_containing(taking.pattern) is None:
-        yield taking
+def _skip_empty(revocation: PlannedRevocation) -> Iterator[PlannedRevocation]:
+    """The revocation, unless what it keeps covers all of it."""
+    if Permissions.of(revocation.keep, patterns=True).find_containing(revocation.pattern) is None:
+        yield revocation
 
 
 def _earliest_last_day(items: Iterable[PlanItem]) -> str | None:
-    """From which day on use counts; None where some of it was never used."""
+    """The first day whose use matters; None where one of the grants was never used."""
     return min(item.last_day for item in items) or None
 
 
 def _entries(
-    plan: Plan, takings: Iterable[PlannedRevocation], store: Store, attempt: int
+    plan: Plan, revocations: Iterable[PlannedRevocation], store: Store, attempt: int
 ) -> Iterator[tuple[PlanItem, RevocationEntry]]:
     issuers = store.issuers()
-    for item, pattern, keep in takings:
-        said = f"plan {plan.hash[:12]}: {item.comment or 'not needed'}{f' ({item.reviewer})' if item.reviewer else ''}"
+    for item, pattern, keep in revocations:
+        reviewer = f" ({item.reviewer})" if item.reviewer else ""
+        reason = f"plan {plan.hash[:12]}: {item.comment or 'not needed'}{reviewer}"[:_MAX_REASON]
         entry = RevocationEntry(
-            id="", of=item.of, issuer=item.issuer, name=item.name, pattern=pattern, keep=keep, reason=said[:_MAX_REASON]
+            id="", of=item.of, issuer=item.issuer, name=item.name, pattern=pattern, keep=keep, reason=reason
         )
-        # A role of the policy is one, and an entry is about one issuer's.
-        whose = dict.fromkeys((item.issuer, *issuers)) if item.of == "role" else (item.issuer,)
-        for issuer in filter(None, whose):
-            named = "\0".join((plan.hash, str(attempt), item.id, item.of, issuer, item.name, pattern))
-            yield item, replace(entry, id=f"{ENTRY_ID_PREFIX}{sha256(named.encode()).hexdigest()[:20]}", issuer=issuer)
+        # All issuers share the roles of the policy, but a deny entry is about one issuer.
+        entry_issuers = dict.fromkeys((item.issuer, *issuers)) if item.of == "role" else (item.issuer,)
+        for issuer in filter(None, entry_issuers):
+            identity = "\0".join((plan.hash, str(attempt), item.id, item.of, issuer, item.name, pattern))
+            yield (
+                item,
+                replace(entry, id=f"{ENTRY_ID_PREFIX}{sha256(identity.encode()).hexdigest()[:20]}", issuer=issuer),
+            )
 
 
 def _handoff(item: PlanItem) -> Handoff:
@@ -243,5 +252,4 @@ def _handoff(item: PlanItem) -> Handoff:
 
 
 def _diff(before: str, after: str, name: str) -> Iterator[str]:
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), name, name, lineterm="")
-    yield from lines
+    return difflib.unified_diff(before.splitlines(), after.splitlines(), name, name, lineterm="")

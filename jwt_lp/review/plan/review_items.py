@@ -1,4 +1,4 @@
-"""What has to be decided, and which review does the question come from?"""
+"""Review items: the findings that need a decision, and the review that they come from."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _SETTLED_GUARDS: Final = ("revoked already", "exempt ")
 
 
 class ReviewOrigin(NamedTuple):
-    """The review that a decision rests on.
+    """The review that a decision is based on.
 
-    `review` and `policy` are digests ("" for no policy), `path` is where the policy was; `made_at` is in seconds since
-    the epoch. `source` and `complete` say who was looked at, `grants` how many grants they held.
+    `review` and `policy` are digests ("" for no policy), `path` is the path of the policy; `made_at` is in seconds
+    since the epoch. `source` and `complete` describe the population, `grants` is the number of its grants.
     """
 
     review: str
@@ -31,7 +31,7 @@ class ReviewOrigin(NamedTuple):
 
     @classmethod
     def from_review(cls, review: Review) -> ReviewOrigin:
-        """That of a review."""
+        """The origin of a review's findings."""
         population = review.population
         return cls(
             review.digest,
@@ -45,7 +45,7 @@ class ReviewOrigin(NamedTuple):
 
 
 class ReviewItem(NamedTuple):
-    """One finding, as far as a decision needs it. `touches` is how many holders lose something by it."""
+    """The parts of a finding that a decision needs. `touches` is the number of holders who would lose a grant."""
 
     id: str
     of: str
@@ -61,29 +61,29 @@ class ReviewItem(NamedTuple):
     touches: int
 
     @classmethod
-    def from_finding(cls, found: Finding) -> ReviewItem:
-        """That of a finding."""
+    def from_finding(cls, finding: Finding) -> ReviewItem:
+        """The item of a finding."""
         return cls(
-            found.id,
-            found.of,
-            found.issuer,
-            found.name,
-            found.role,
-            found.grant,
-            found.instead,
-            found.proposal,
-            found.guards,
-            found.uses,
-            found.last_day,
-            max(found.members, 1) if found.of == "role" else 1,
+            finding.id,
+            finding.of,
+            finding.issuer,
+            finding.name,
+            finding.role,
+            finding.grant,
+            finding.instead,
+            finding.proposal,
+            finding.guards,
+            finding.uses,
+            finding.last_day,
+            max(finding.members, 1) if finding.of == "role" else 1,
         )
 
 
 def undecided_findings(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Those that ask for a decision: what is proposed, and what only a guard holds back."""
-    for found in findings:
-        if found.kind not in _DECIDABLE_KINDS or found.of not in _HOLDERS:
+    """The findings that need a decision: those with a proposal, and those that only a guard holds back."""
+    for finding in findings:
+        if finding.kind not in _DECIDABLE_KINDS or finding.of not in _HOLDERS:
             continue
-        settled = any(guard.startswith(_SETTLED_GUARDS) for guard in found.guards)
-        if not settled and (found.proposal != "keep" or found.guards):
-            yield found
+        settled = any(guard.startswith(_SETTLED_GUARDS) for guard in finding.guards)
+        if not settled and (finding.proposal != "keep" or finding.guards):
+            yield finding

@@ -1,7 +1,7 @@
-"""Which roles of the policy lose a grant, and which may not?
+"""Edits of the policy's roles that a plan allows, and the reasons against the others.
 
-A role may have a grant of its own, or through roles that it includes. It goes only where everybody who would lose it
-was decided about.
+A role may have a grant of its own or through the roles that it includes. A grant is removed only if the plan has a
+decision for every role that would lose it.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RoleEdits:
-    """What can be done: the edits by (role, grant), and the grants that each role has left."""
+    """The possible edits by (role, grant), and the remaining grants of each role."""
 
     edits: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict[tuple[str, str], tuple[str, ...]])
-    left: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    remaining: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
     def keep(self, role: str, pattern: str) -> tuple[str, ...]:
-        """What a deny entry on the role has to leave, so that live tokens hold what the edited policy says."""
-        return tuple(each for each in self.left.get(role, ()) if overlap(each, pattern))
+        """The grants that a deny entry on the role must keep, so that live tokens match the edited policy."""
+        return tuple(grant for grant in self.remaining.get(role, ()) if overlap(grant, pattern))
 
 
 def plan_role_edits(
-    items: Iterable[PlanItem], text: str | None, dropped: dict[str, str], stays: Container[tuple[str, str]] = ()
+    items: Iterable[PlanItem], text: str | None, dropped: dict[str, str], kept: Container[tuple[str, str]] = ()
 ) -> RoleEdits:
-    """What of `items`, all of them about roles, can be done to the policy's text; `dropped` is told why not.
+    """The edits of the policy's text for `items`, all about roles; `dropped` gets the reasons against the others.
 
-    `stays` are grants, each with its role, that some issuer's members keep: the role is one for all of them.
+    `kept` has each (role, grant) that some issuer's members keep; all issuers share the role.
     """
     listed = list(items)
     if text is None:
-        dropped.update((item.id, "there is no policy file that could be edited") for item in listed)
+        dropped.update((item.id, "there is no policy file to edit") for item in listed)
         return RoleEdits()
     roles: dict[str, Any] = tomllib.loads(text).get("roles", {})
     groups: dict[tuple[str, str], list[PlanItem]] = {}
@@ -50,9 +50,9 @@ def plan_role_edits(
         else:
             groups.setdefault((item.name, item.grant), []).append(item)
     for key, group in groups.items():
-        if key in stays or len({item.instead for item in group}) > 1:
+        if key in kept or len({item.instead for item in group}) > 1:
             dropped.update(
-                (item.id, "it was decided otherwise for another issuer, and the role is one") for item in group
+                (item.id, "the decision for another issuer differs, and all issuers share the role") for item in group
             )
     before = _effective_grants(roles, {})
     while True:
@@ -62,51 +62,53 @@ def plan_role_edits(
             for (role, grant), group in alive.items()
             if grant in roles[role].get("grants", ())
         }
-        left = _effective_grants(roles, edits)
-        wrong = _conflicts(roles, before, left, alive, edits)
-        if not wrong:
-            return RoleEdits(edits, left)
-        for key, reason in wrong.items():
+        remaining = _effective_grants(roles, edits)
+        conflicts = _conflicts(roles, before, remaining, alive, edits)
+        if not conflicts:
+            return RoleEdits(edits, remaining)
+        for key, reason in conflicts.items():
             dropped.update((item.id, reason) for item in groups[key])
 
 
 def _conflicts(
     roles: Mapping[str, Any],
     before: Mapping[str, tuple[str, ...]],
-    left: Mapping[str, tuple[str, ...]],
+    remaining: Mapping[str, tuple[str, ...]],
     alive: Mapping[tuple[str, str], list[PlanItem]],
     edits: Mapping[tuple[str, str], tuple[str, ...]],
 ) -> dict[tuple[str, str], str]:
-    """Which (role, grant) cannot go, and why."""
-    found: dict[tuple[str, str], str] = {}
+    """The reason against each (role, grant) that cannot be removed."""
+    reasons: dict[tuple[str, str], str] = {}
     for role, grant in alive:
         if grant not in before[role]:
-            found[role, grant] = f"the role {role} does not grant {grant} any more"
-        elif grant in left[role]:
-            through = [each for each in _included_roles(roles, role) if grant in left[each]]
-            found[role, grant] = f"it comes through the role {through[0]}, which keeps it"
+            reasons[role, grant] = f"the role {role} does not grant {grant} any more"
+        elif grant in remaining[role]:
+            through = [name for name in _included_roles(roles, role) if grant in remaining[name]]
+            reasons[role, grant] = f"it comes through the role {through[0]}, which keeps it"
     for role, grants in before.items():
         for grant in grants:
-            # What it has by another grant it does not lose.
-            held = Permissions.of(left[role], patterns=True)
-            if grant in left[role] or (role, grant) in alive or held.find_containing(grant) is not None:
+            # A grant that another grant covers is not lost.
+            held = Permissions.of(remaining[role], patterns=True)
+            if grant in remaining[role] or (role, grant) in alive or held.find_containing(grant) is not None:
                 continue
-            for each in _included_roles(roles, role):
-                if (each, grant) in edits:
-                    found[each, grant] = f"the role {role} includes it and would lose {grant} too: decide that as well"
-    return found
+            for included in _included_roles(roles, role):
+                if (included, grant) in edits:
+                    reasons[included, grant] = (
+                        f"the role {role} includes it and would lose {grant} too: decide that as well"
+                    )
+    return reasons
 
 
 def _included_roles(roles: Mapping[str, Any], role: str) -> list[str]:
-    """Every role that a role includes, through others too."""
-    found: list[str] = []
-    ahead = list(roles[role].get("includes", ()))
-    while ahead:
-        name = ahead.pop(0)
-        if name not in found:
-            found.append(name)
-            ahead += roles[name].get("includes", ())
-    return found
+    """Every role that a role includes, directly or through others."""
+    included: list[str] = []
+    pending = list(roles[role].get("includes", ()))
+    while pending:
+        name = pending.pop(0)
+        if name not in included:
+            included.append(name)
+            pending += roles[name].get("includes", ())
+    return included
 
 
 def _effective_grants(
@@ -117,6 +119,6 @@ def _effective_grants(
         for name, role in roles.items()
     }
     return {
-        name: tuple(dict.fromkeys(grant for each in (name, *_included_roles(roles, name)) for grant in own[each]))
+        name: tuple(dict.fromkeys(grant for role in (name, *_included_roles(roles, name)) for grant in own[role]))
         for name in roles
     }

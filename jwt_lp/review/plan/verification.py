@@ -1,4 +1,4 @@
-"""Did a plan do what it was to do, and was it missed?"""
+"""Verification of an applied plan: use, refusals and renewed grants since."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ if TYPE_CHECKING:
     from jwt_lp.stores import Store, StoredRevocation
 
 SETTLE_SECONDS: Final = 60.0
-"""Seconds after which every service knows of an entry, or refuses."""
+"""Seconds after which every service applies a new deny entry, or refuses."""
 
 
 @dataclass(slots=True)
 class ItemOutcome:
-    """What became of one item. Times are seconds since the epoch, 0 for never; `again` is a day, "" for none.
+    """The outcome of one item. Times are seconds since the epoch, 0 for never; `held_again` is a day, "" for none.
 
-    `used` and `refused` count requests since; of the day on which it was applied only its last one. What was refused of
-    a role's grant is what may have been: a refusal names no role. `lifted_by` is "" where it was not undone by a
-    command that says so.
+    `used` and `refused` count the requests since; of the day of the application, at most one is counted. Refusals for a
+    role's grant are an upper bound, because a refusal names no role. `lifted_by` is "" unless the plan was undone.
     """
 
     item: PlanItem
@@ -42,67 +41,69 @@ class ItemOutcome:
 
     @property
     def is_effective(self) -> bool:
-        """Whether it is gone, and stayed so."""
+        """Whether the grant was not used and not granted again since."""
         return not self.used and not self.held_again
 
 
 def verify(plan: Plan, journal: Path, store: Store, *, settle: float = SETTLE_SECONDS) -> tuple[ItemOutcome, ...]:
-    """What became of each item that was applied. `PolicyError` for a plan that was not.
+    """The outcome of each applied item. `PolicyError` for a plan that was not applied.
 
     Use in the first `settle` seconds does not count, nor does use after the item was lifted.
     """
-    before = read_status(journal)
-    intent = before.intent
+    status = read_status(journal)
+    intent = status.intent
     if intent is None or intent.plan != plan.hash:
         raise PolicyError("the plan was not applied: there is no journal of it")
-    recorded = {each.entry.id: each for each in store.revocations(lifted=True)}
+    stored = {row.entry.id: row for row in store.revocations(lifted=True)}
     items = {item.id: item for item in plan.items}
-    found = {each: ItemOutcome(items[each], intent.at) for each in intent.items if each in items}
+    outcomes = {item: ItemOutcome(items[item], intent.at) for item in intent.items if item in items}
     for item, entry in intent.wrote:
-        known = recorded.get(entry)
-        if known is not None and item in found:
-            _note_entry(found[item], known)
-    if before.state == "undone":
-        for each in found.values():
-            each.lifted_at, each.lifted_by = each.lifted_at or before.at, before.by
-    _count_use(found, _written_revocations(intent, items), intent.at + settle, store)
-    _note_held_again(found, _day(intent.at), store)
-    return tuple(found.values())
+        row = stored.get(entry)
+        if row is not None and item in outcomes:
+            _note_entry(outcomes[item], row)
+    if status.state == "undone":
+        for outcome in outcomes.values():
+            outcome.lifted_at, outcome.lifted_by = outcome.lifted_at or status.at, status.by
+    _count_use(outcomes, _written_revocations(intent, items), intent.at + settle, store)
+    _note_held_again(outcomes, _day(intent.at), store)
+    return tuple(outcomes.values())
 
 
 def plan_entries(store: Store) -> Iterator[StoredRevocation]:
-    """The entries that plans wrote and that stand, in order: what is refused of them since is regret."""
-    return (each for each in store.revocations() if each.entry.id.startswith(ENTRY_ID_PREFIX))
+    """The entries in force that plans wrote, in order; later refusals by them are regrets."""
+    return (row for row in store.revocations() if row.entry.id.startswith(ENTRY_ID_PREFIX))
 
 
-def _note_entry(outcome: ItemOutcome, known: StoredRevocation) -> None:
-    outcome.revoked_at = known.at
-    outcome.lifted_at = max(outcome.lifted_at, known.lifted_at or 0.0)
+def _note_entry(outcome: ItemOutcome, row: StoredRevocation) -> None:
+    outcome.revoked_at = row.at
+    outcome.lifted_at = max(outcome.lifted_at, row.lifted_at or 0.0)
 
 
 def _written_revocations(intent: ApplyIntent, items: Mapping[str, PlanItem]) -> PlannedRevocations:
     entries = {entry.id: entry for entry in intent.entries}
     pairs = ((items[item], entries[entry]) for item, entry in intent.wrote if item in items)
-    # An entry per issuer says the same of a role.
+    # The entries for a role, one per issuer, are the same revocation.
     return PlannedRevocations(
         dict.fromkeys(PlannedRevocation(item, entry.pattern, entry.keep) for item, entry in pairs)
     )
 
 
-def _count_use(found: Mapping[str, ItemOutcome], takings: PlannedRevocations, start: float, store: Store) -> None:
-    if not takings:
+def _count_use(
+    outcomes: Mapping[str, ItemOutcome], revocations: PlannedRevocations, start: float, store: Store
+) -> None:
+    if not revocations:
         return
     first = _day(start)
-    for row in store.usage(since=first, subject=takings.subject):
+    for row in store.usage(since=first, subject=revocations.subject):
         if row.last <= start:
             continue
-        about = takings.matching if row.use.outcome == "granted" else takings.possibly_matching
+        matches = revocations.matching if row.use.outcome == "granted" else revocations.possibly_matching
         if row.use.outcome not in ("granted", "revoked"):
             continue
-        # How many of the first day's came later nobody knows: the last one did.
+        # Of the first day's requests, only the last one is known to be later than the start.
         times = 1 if row.use.day <= first else row.count
-        for each in {taking.item.id for taking in about(row.use)}:
-            outcome = found[each]
+        for item in {revocation.item.id for revocation in matches(row.use)}:
+            outcome = outcomes[item]
             if outcome.lifted_at and row.last > outcome.lifted_at:
                 continue
             if row.use.outcome == "granted":
@@ -111,29 +112,29 @@ def _count_use(found: Mapping[str, ItemOutcome], takings: PlannedRevocations, st
                 outcome.refused += times
 
 
-def _note_held_again(found: Mapping[str, ItemOutcome], day: str, store: Store) -> None:
-    """Note the last day after `day` on which a token or an import had what was revoked."""
-    holding: dict[tuple[str, str, str, str, str], list[ItemOutcome]] = {}
-    for each in found.values():
-        item = each.item
+def _note_held_again(outcomes: Mapping[str, ItemOutcome], day: str, store: Store) -> None:
+    """Note the last day after `day` on which a token or an import had the revoked grant."""
+    by_grant: dict[tuple[str, str, str, str, str], list[ItemOutcome]] = {}
+    for outcome in outcomes.values():
+        item = outcome.item
         issuer, name = ("", "") if item.of == "role" else (item.issuer, item.name)
         role = "" if item.of == "client" else item.role or (item.name if item.of == "role" else "")
-        holding.setdefault((item.of, issuer, name, role, item.grant), []).append(each)
+        by_grant.setdefault((item.of, issuer, name, role, item.grant), []).append(outcome)
 
-    def see(issuer: str, subject: str, client: str, role: str, grant: str, last: str) -> None:
+    def note(issuer: str, subject: str, client: str, role: str, grant: str, last: str) -> None:
         keys = [("subject", issuer, subject, role, grant), ("subject", issuer, subject, role, "")]
         keys += [("client", issuer, client, "", grant), ("role", "", "", role, grant)]
         for key in dict.fromkeys(keys):
-            for outcome in holding.get(key, ()):
+            for outcome in by_grant.get(key, ()):
                 if not (outcome.lifted_at and _day(outcome.lifted_at) <= last):
                     outcome.held_again = max(outcome.held_again, last)
 
     for seen in store.observed_grants():
         if seen.last_day > day:
-            see(seen.issuer, seen.subject, seen.client, seen.role, seen.grant, seen.last_day)
+            note(seen.issuer, seen.subject, seen.client, seen.role, seen.grant, seen.last_day)
     for row in store.held_grants():
         if row.as_of > day:
-            see(row.held.issuer, row.held.subject, row.held.client, row.held.role, row.held.grant, row.as_of)
+            note(row.held.issuer, row.held.subject, row.held.client, row.held.role, row.held.grant, row.as_of)
 
 
 def _day(at: float) -> str:

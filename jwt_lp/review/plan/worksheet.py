@@ -1,7 +1,7 @@
-"""What do people decide about each finding?
+"""Worksheets: CSV files in which reviewers decide about findings.
 
-A table of comma-separated values, made for spreadsheets and read back from them. A row carries all that a plan needs,
-sealed, so that what was signed is what was found. No cell is a formula for a spreadsheet (`jwt_lp.usage.row_reader`).
+They are written for spreadsheets and read back from them. Each row carries all that a plan needs, with a seal that
+shows whether the review's cells were changed. A spreadsheet finds no formula in any cell (`jwt_lp.usage.row_reader`).
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _SEALED_COLUMNS: Final = ("id", "of", "issuer", "name", "role", "grant", "instea
 
 @dataclass(frozen=True, slots=True)
 class WorksheetDecision:
-    """What somebody decided about one finding, on which line of the file."""
+    """A reviewer's decision about one finding, with its line in the file."""
 
     line: int
-    case: ReviewItem
+    item: ReviewItem
     decision: str
     until: str
     reviewer: str
@@ -52,88 +52,88 @@ class WorksheetDecision:
 
 @dataclass(frozen=True, slots=True)
 class Worksheet:
-    """Every answer of a worksheet, and the one review that all of its rows come from."""
+    """The decisions of a worksheet, and the review that all of its rows come from."""
 
     origin: ReviewOrigin
     decisions: tuple[WorksheetDecision, ...]
 
 
 def write_worksheet(review: Review, findings: Iterable[Finding] | None = None) -> str:
-    """The worksheet of a review, or of those among its findings: a row for each that asks for a decision."""
+    """The worksheet of a review, or of some of its findings, with a row for each finding that needs a decision."""
     origin = ReviewOrigin.from_review(review)
-    said = io.StringIO()
-    listed = undecided_findings(review.findings if findings is None else findings)
-    rows = ((*_finding_cells(found), "", "", "", "", *_seal_cells(found, origin)) for found in listed)
-    row_reader.write(said, COLUMNS, rows, end="\r\n")
-    return said.getvalue()
+    output = io.StringIO()
+    undecided = undecided_findings(review.findings if findings is None else findings)
+    rows = ((*_finding_cells(finding), "", "", "", "", *_seal_cells(finding, origin)) for finding in undecided)
+    row_reader.write(output, COLUMNS, rows, end="\r\n")
+    return output.getvalue()
 
 
 def split_findings(findings: Iterable[Finding], key: str) -> dict[str, tuple[Finding, ...]]:
-    """The findings by `manager` (who answers for the holder), `team`, `role` or `issuer`; "" for who has none."""
+    """The findings by `manager` (the owner of the finding), `team`, `role` or `issuer`; "" for findings without one."""
     field = {"manager": "owner", "team": "team", "role": "role", "issuer": "issuer"}.get(key)
     if field is None:
         raise ConfigurationError(f"a worksheet is split by manager, team, role or issuer, not by {quote_text(key)}")
     parts: dict[str, list[Finding]] = {}
-    for found in findings:
-        parts.setdefault(getattr(found, field), []).append(found)
+    for finding in findings:
+        parts.setdefault(getattr(finding, field), []).append(finding)
     return {name: tuple(parts[name]) for name in sorted(parts)}
 
 
 def read_worksheet(text: str, *, known: Collection[str] | None = None) -> Worksheet:
-    """What was decided.
+    """The decisions of a worksheet.
 
-    `known` are the ids there may be. `ConfigurationError` names every fault with its line: a row without an answer,
-    one whose facts were changed, rows of several reviews, what a decision lacks.
+    `known` has the ids of the review's findings. `ConfigurationError` names every fault with its line: a row without a
+    decision, a row whose sealed cells were changed, rows of several reviews, an incomplete decision.
     """
     faults: list[str] = []
-    answers: list[WorksheetDecision] = []
+    decisions: list[WorksheetDecision] = []
     origins: dict[ReviewOrigin, int] = {}
     lines: dict[str, int] = {}
     for line, row in _rows(text.removeprefix("\ufeff")):
-        said = {name: row[name].strip() for name in DECISION_COLUMNS}
-        said["decision"] = said["decision"].lower()
-        found = _verified_facts(row)
-        if found is None:
+        answer = {name: row[name].strip() for name in DECISION_COLUMNS}
+        answer["decision"] = answer["decision"].lower()
+        facts = _verified_facts(row)
+        if facts is None:
             faults.append(
-                f"line {line}: what the review found was changed; a spreadsheet may do that by itself with numbers and "
-                "days: open the original with every column as text"
+                f"line {line}: a cell that the review wrote was changed; a spreadsheet may reformat numbers and days "
+                "by itself: open the original with every column as text"
             )
             continue
-        case, origin = found
+        item, origin = facts
         origins.setdefault(origin, line)
-        wrong = [*_decision_faults(case, said)]
-        if known is not None and case.id not in known:
-            wrong.append(f"the review has no finding {quote_text(case.id)}")
-        if case.id in lines:
-            wrong.append(f"the finding {quote_text(case.id)} is on line {lines[case.id]} already")
-        lines.setdefault(case.id, line)
-        faults += (f"line {line}: {each}" for each in wrong)
-        answers.append(WorksheetDecision(line, case, *(said[name] for name in DECISION_COLUMNS)))
+        row_faults = [*_decision_faults(item, answer)]
+        if known is not None and item.id not in known:
+            row_faults.append(f"the review has no finding {quote_text(item.id)}")
+        if item.id in lines:
+            row_faults.append(f"the finding {quote_text(item.id)} is on line {lines[item.id]} already")
+        lines.setdefault(item.id, line)
+        faults += (f"line {line}: {fault}" for fault in row_faults)
+        decisions.append(WorksheetDecision(line, item, *(answer[name] for name in DECISION_COLUMNS)))
     if len(origins) > 1:
         faults += (f"line {line}: from here on the rows belong to another review" for line in [*origins.values()][1:])
-    if not faults and not answers:
+    if not faults and not decisions:
         faults.append("the worksheet has no rows: there is nothing to decide")
     if faults:
         raise ConfigurationError(*faults)
-    return Worksheet(next(iter(origins)), tuple(answers))
+    return Worksheet(next(iter(origins)), tuple(decisions))
 
 
 def join_worksheets(sheets: Iterable[Worksheet]) -> Worksheet:
-    """Several worksheets of one review as one, such as one of each manager's."""
+    """Several worksheets of one review, such as one for each manager, as one worksheet."""
     listed = list(sheets)
-    answers = tuple(answer for sheet in listed for answer in sheet.decisions)
-    twice = [each for each, times in Counter(answer.case.id for answer in answers).items() if times > 1]
-    faults = [f"the finding {quote_text(each)} is in several worksheets" for each in twice]
+    decisions = tuple(decision for sheet in listed for decision in sheet.decisions)
+    repeated = [id_ for id_, times in Counter(decision.item.id for decision in decisions).items() if times > 1]
+    faults = [f"the finding {quote_text(id_)} is in several worksheets" for id_ in repeated]
     if len({sheet.origin for sheet in listed}) > 1:
-        faults.append("the worksheets are of several reviews")
+        faults.append("the worksheets belong to different reviews")
     if faults:
         raise ConfigurationError(*faults)
-    return Worksheet(listed[0].origin, answers)
+    return Worksheet(listed[0].origin, decisions)
 
 
 def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
     head = text.partition("\n")[0]
-    # Spreadsheets write what their country separates by.
+    # Spreadsheets use the delimiter of their locale.
     delimiter = max(",;\t", key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     first: list[str] = next(reader, [""])
@@ -153,22 +153,22 @@ def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
         raise ConfigurationError(f"line {line}: not CSV: {error}") from None
 
 
-def _decision_faults(case: ReviewItem, said: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong with an answer."""
-    decision, until = said["decision"], said["until"]
+def _decision_faults(item: ReviewItem, answer: Mapping[str, str]) -> Iterator[str]:
+    """The faults of an answer."""
+    decision, until = answer["decision"], answer["until"]
     if not decision:
         yield f"no decision: write one of {', '.join(DECISIONS)}"
     elif decision not in DECISIONS:
-        among = f": write one of {', '.join(DECISIONS)}"
-        yield f"{quote_text(decision)} is no decision{did_you_mean(decision, DECISIONS) or among}"
-    if decision in ("remove", "narrow", "exempt") and not said["reviewer"]:
-        yield f"who decided to {decision}? fill in reviewer"
-    if decision == "narrow" and not case.instead:
-        yield "there is nothing to narrow it to: the column instead is empty"
+        choices = f": write one of {', '.join(DECISIONS)}"
+        yield f"{quote_text(decision)} is not a decision{did_you_mean(decision, DECISIONS) or choices}"
+    if decision in ("remove", "narrow", "exempt") and not answer["reviewer"]:
+        yield f"reviewer is empty: name who decided to {decision}"
+    if decision == "narrow" and not item.instead:
+        yield "the grant cannot be narrowed: the column instead is empty"
     if decision == "exempt" and not until:
-        yield "an exemption ends on some day: fill in until, as in 2027-01-31"
+        yield "an exemption needs a last day: fill in until, as in 2027-01-31"
     elif until and decision not in ("exempt", ""):
-        yield "until is for exemptions"
+        yield "until is only for exemptions"
     elif until and not _is_day(until):
         yield f"until: {quote_text(until)} is not a day such as 2027-01-31"
 
@@ -180,38 +180,38 @@ def _is_day(text: str) -> bool:
         return False
 
 
-def _finding_cells(found: Finding) -> Sequence[str]:
-    said: list[str] = []
+def _finding_cells(finding: Finding) -> Sequence[str]:
+    cells: list[str] = []
     for name in FINDING_COLUMNS:
-        value: Any = getattr(found, name)
+        value: Any = getattr(finding, name)
         if isinstance(value, tuple):
-            # A guard may hold commas, a grant may not hold blanks.
+            # A guard may contain commas; a grant contains no blanks.
             value = ("; " if name == "guards" else " ").join(cast("tuple[str, ...]", value))
         elif isinstance(value, float):
             value = f"{value:.4f}"
-        said.append("" if value is None else str(value))
-    return said
+        cells.append("" if value is None else str(value))
+    return cells
 
 
-def _seal_cells(found: Finding, origin: ReviewOrigin) -> tuple[str, str, str, str]:
-    facts = json.dumps([ReviewItem.from_finding(found), origin], separators=(",", ":"))
+def _seal_cells(finding: Finding, origin: ReviewOrigin) -> tuple[str, str, str, str]:
+    facts = json.dumps([ReviewItem.from_finding(finding), origin], separators=(",", ":"))
     return origin.review, origin.policy, facts, _seal(origin.review, facts)
 
 
 def _seal(review: str, facts: str) -> str:
-    # Against slips, of people and spreadsheets: whoever may write the worksheet may decide anyway.
+    # Against mistakes by people and spreadsheets, not attacks: whoever may write the worksheet may decide.
     return sha256(f"worksheet\0{review}\0{facts}".encode()).hexdigest()[:32]
 
 
 def _verified_facts(row: Mapping[str, str]) -> tuple[ReviewItem, ReviewOrigin] | None:
-    """What the row is about; None where any of it is not as it was written."""
+    """The item and the origin of a row; None where a sealed cell was changed."""
     if _seal(row["review"], row["facts"]) != row["seal"]:
         return None
-    said, whence = json.loads(row["facts"])
-    values: list[Any] = [tuple(each) if is_json_array(each) else each for each in said]
-    case = ReviewItem(*values)
-    origin = ReviewOrigin(*whence)
-    # INVARIANT: what the reviewer saw is what the plan will do.
-    shown = (case.id, case.of, case.issuer, case.name, case.role, case.grant, " ".join(case.instead))
+    item_values, origin_values = json.loads(row["facts"])
+    values: list[Any] = [tuple(value) if is_json_array(value) else value for value in item_values]
+    item = ReviewItem(*values)
+    origin = ReviewOrigin(*origin_values)
+    # INVARIANT: the plan applies what the reviewer saw.
+    shown = (item.id, item.of, item.issuer, item.name, item.role, item.grant, " ".join(item.instead))
     same = all(row[name] == value for name, value in zip(_SEALED_COLUMNS, shown, strict=True))
-    return (case, origin) if same and row["policy"] == origin.policy and row["review"] == origin.review else None
+    return (item, origin) if same and row["policy"] == origin.policy and row["review"] == origin.review else None
