@@ -112,7 +112,7 @@ def test_json_is_the_review() -> None:
     assert [each.name for each in fields(REVIEW)] == list(found)
     assert [each.name for each in fields(Finding)] == list(found["findings"][0])
     assert REVIEW.population.excluded == found["population"]["excluded"]
-    assert "grants imported as of 2026-09-28, not said to be complete" == found["population"]["said"]
+    assert "grants imported as of 2026-09-28, not marked as complete" == found["population"]["said"]
     assert REVIEW.window._asdict() == found["window"]
     assert {"month": "2025-10-01", "granted": 41000, "denied": 120, "revoked": 0} == found["timeline"][0]
     assert {"name": "colleagues who use it", "weight": 0.41, "mean": 0.3, "spread": 0.2} == found["judging"][
@@ -185,19 +185,19 @@ def test_text_says_first_what_it_is_about() -> None:
     first = render(REVIEW, "text").partition("\n\n")[0].split("\n")
     assert [
         "Review of sqlite:usage.db on 2026-10-01, made at 2026-10-02T00:00:00Z",
-        "Population: grants imported as of 2026-09-28, not said to be complete: 412 subjects, 9 clients, 4 roles, 1,893 grants",
-        "Window: 2025-10-02 to 2026-10-01, with a record on 361 days; complete until 2026-09-30; 1,280 decisions lost before they were stored",
+        "Population: grants imported as of 2026-09-28, not marked as complete: 412 subjects, 9 clients, 4 roles, 1,893 grants",
+        "Window: 2025-10-02 to 2026-10-01, recorded on 361 days; complete until 2026-09-30; 1,280 decisions lost before they were stored",
     ] == first[:3]
-    assert "!! 2 findings excluded by an exemption or a filter: left out, not found clean" in first
+    assert "!! 2 findings excluded by an exemption or a filter, which is no approval" in first
     assert "!! On 4 days between 2025-10-02 and 2026-09-30 nothing recorded" in first
-    assert f"Made from: sha256 {REVIEW.digest}, policy {REVIEW.policy}" == first[-1]
+    assert f"Input: sha256 {REVIEW.digest}, policy {REVIEW.policy}" == first[-1]
 
 
 def test_text_of_nothing_says_that_it_says_nothing() -> None:
     """An empty review does not read like a clean one."""
     written = render(replace(BARE, window=ReviewWindow("", "2026-10-01", "", 0, 0)), "text")
-    assert "no day to 2026-10-01, with a record on 0 days; complete until no day that is known" in written
-    assert "Nothing was found. That says nothing about what is not in the population." in written
+    assert "unknown to 2026-10-01, recorded on 0 days; complete until unknown" in written
+    assert "No findings. This says nothing about grants outside the population." in written
     assert "Verdicts: none" in written
 
 
@@ -215,7 +215,7 @@ def test_text_has_a_finding_on_a_line() -> None:
         "held since 2024-03-01, likelihood of need 2.1 %; risk high) "
         "Used 41 times until 2026-01-09, and not for 265 days since. [0000000000000001]"
     ) in lines
-    assert "    held back by: last holder of it; held for 12 days only, grace is 30" in lines
+    assert "    kept because: last holder of it; held for 12 days only, grace is 30" in lines
     assert "    also held: role platform-admin grants orders:**; granted directly as orders:read" in lines
 
 
@@ -224,7 +224,7 @@ def test_text_of_what_is_rare() -> None:
     one = replace(
         REVIEW.findings[0], uses=1, days=0, last_day="", idle=None, held_since="", likelihood=None, because=()
     )
-    assert "(1 use, last on a day not known; risk high)" in render(replace(REVIEW, findings=(one,)), "text")
+    assert "(1 use, last on an unknown day; risk high)" in render(replace(REVIEW, findings=(one,)), "text")
     written = render(REVIEW, "text")
     assert "refused 4 times since it was revoked" in written
     assert "0 of 24 members used it, never used" in written
@@ -258,7 +258,7 @@ def test_many_findings_are_shown_in_groups() -> None:
     assert 50 == len(re.findall(r"^\S.* due \(", written, re.MULTILINE))
     assert "  ... and 12 more" in written
     assert "17 more groups with " in written
-    assert "Every finding: --format csv, --format json, or --html FILE" in written
+    assert "For every finding: --format csv, --format json or --html FILE" in written
 
 
 def test_five_hundred_findings_are_shown_one_by_one() -> None:
@@ -282,8 +282,9 @@ def test_a_long_name_is_cut_in_text() -> None:
 def test_a_fixed_rule_is_said() -> None:
     """A plain window is said as one."""
     judging = replace(REVIEW.judging, rule="fixed", threshold=180.0, fitted_on=0, coefficients=())
-    assert "Rule: not needed is what was not used for 180 days; never before 60 days without use" in render(
-        replace(REVIEW, judging=judging), "text"
+    assert (
+        "Rule: a grant is unused after 180 days without use; never removed if used within the last 60 days"
+        in render(replace(REVIEW, judging=judging), "text")
     )
 
 
@@ -302,8 +303,8 @@ def test_a_backtest_as_json_and_csv_has_a_row_for_each_setting() -> None:
 def test_a_backtest_as_text_marks_what_it_recommends() -> None:
     """The recommended setting has a mark, and a line of its own."""
     lines = render_backtest(sample_review.BACKTEST, "text").split("\n")
-    assert "* likelihood under 5.0 %: 3,560 revoked, 262 regretted (7.4 %), 279,800 days needlessly held" in lines
-    assert "  180 days unused: 3,020 revoked, 414 regretted (13.7 %), 301,800 days needlessly held" in lines
+    assert "* likelihood up to 5.0 %: 3,560 revoked, 262 regretted (7.4 %), 279,800 needless days" in lines
+    assert "  180 days unused: 3,020 revoked, 414 regretted (13.7 %), 301,800 needless days" in lines
 
 
 def test_a_backtest_of_too_little_recommends_nothing() -> None:
@@ -311,7 +312,7 @@ def test_a_backtest_of_too_little_recommends_nothing() -> None:
     short = replace(sample_review.BACKTEST, recommended=None, sampled=0.25)
     written = render_backtest(short, "text", width=100)
     assert "Recommended: the history is too short to recommend a setting" in written
-    assert "!! 25.0 % of the subjects were replayed" in written
+    assert "!! only 25.0 % of the subjects were replayed" in written
 
 
 # HTML
@@ -357,7 +358,7 @@ def test_the_page_has_what_an_auditor_signs() -> None:
     pytest.importorskip("jinja2", reason="the page needs Jinja2")
     evidence = render(REVIEW, "html").partition('id="evidence"')[2]
     wanted = ("412 subjects", "2025-10-02 to 2026-10-01", "9,640 past cases", REVIEW.digest, REVIEW.policy, "Signature")
-    assert [] == [each for each in (*wanted, "left out, not found clean", "☐ rejected") if each not in evidence]
+    assert [] == [each for each in (*wanted, "which is no approval", "☐ rejected") if each not in evidence]
 
 
 def test_the_page_says_what_is_excluded_before_all_else() -> None:

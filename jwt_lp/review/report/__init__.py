@@ -1,7 +1,6 @@
-"""How is a review shown?
+"""Reports of a review: text, JSON, CSV and one HTML page, all from the same value.
 
-As text, JSON, CSV or one page of HTML, all from the same value. JSON, CSV and the page hold the same findings, every
-one; text groups them where there are many.
+JSON, CSV and the page have every finding; text groups them where there are many.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ __all__ = ["By", "Form", "render", "render_backtest"]
 
 
 def render(review: Review, form: Form, *, by: By | None = None, top: int = 50, width: int | None = None) -> str:
-    """The review in one form, with a line end last.
+    """The review in one form, ending with a line end.
 
-    `by` says how text and page gather the findings; without it the page does by permission, and the text from 501
-    findings on. They show the `top` groups that have most to decide. Text is folded at `width` columns. Raises
+    `by` says how text and page group the findings. The default is by permission, for the page always and for text with
+    more than 500 findings. They show the `top` groups with the most decisions. Text is folded at `width` columns.
     `ConfigurationError` for HTML where Jinja2 is not installed.
     """
     if form == "json":
@@ -38,7 +37,7 @@ def render(review: Review, form: Form, *, by: By | None = None, top: int = 50, w
 
 
 def render_backtest(backtest: Backtest, form: Literal["text", "json", "csv"], *, width: int | None = None) -> str:
-    """The trade-off alone. JSON is a list with one object for each setting, CSV has a row for each."""
+    """The backtest alone. JSON is a list with one object for each setting, CSV has a row for each."""
     if form == "json":
         return tables.render_backtest_json(backtest)
     if form == "csv":

@@ -1,7 +1,6 @@
-"""Where does everything stand in a picture?
+"""Charts of the HTML page: bars, role matrix, timeline and trade-off plot.
 
-Numbers become coordinates here, and nothing becomes markup. Each picture has the numbers beside it, for whoever does
-not see it.
+This module computes coordinates and no markup. The page has the numbers of each chart as a table too.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ _MAX_ROLES: Final = 40
 _MAX_GRANTS: Final = 30
 _MAX_BARS: Final = 40
 BAR_WIDTH: Final = 1000
-"""How wide the longest bar is."""
+"""The width of the longest bar."""
 
 
 class BarSegment(NamedTuple):
-    """A piece of a bar."""
+    """One segment of a bar."""
 
     verdict: str
     number: int
@@ -37,7 +36,7 @@ class BarSegment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """How often one grant is held, and what became of it."""
+    """The number of holders of one grant, by verdict."""
 
     name: str
     total: int
@@ -45,15 +44,17 @@ class Bar:
 
 
 def build_bars(findings: Iterable[Finding]) -> tuple[list[Bar], int]:
-    """What is held, by grant, the most held first; and how many grants more there are."""
-    held: dict[str, Counter[str]] = {}
-    for each in findings:
-        if each.kind in ("grant", "wildcard"):
-            held.setdefault(each.grant, Counter())[each.verdict] += 1
-    ordered = sorted(held.items(), key=lambda item: (-item[1].total(), item[0]))
+    """The bars by grant, the most held first, and the number of grants that are not shown."""
+    verdicts: dict[str, Counter[str]] = {}
+    for finding in findings:
+        if finding.kind in ("grant", "wildcard"):
+            verdicts.setdefault(finding.grant, Counter())[finding.verdict] += 1
+    ordered = sorted(verdicts.items(), key=lambda item: (-item[1].total(), item[0]))
     most = ordered[0][1].total() if ordered else 1
-    made = [Bar(name, found.total(), tuple(_segments(found, BAR_WIDTH / most))) for name, found in ordered[:_MAX_BARS]]
-    return made, len(ordered) - len(made)
+    bars = [
+        Bar(name, counts.total(), tuple(_segments(counts, BAR_WIDTH / most))) for name, counts in ordered[:_MAX_BARS]
+    ]
+    return bars, len(ordered) - len(bars)
 
 
 def _segments(found: Counter[str], scale: float) -> Iterable[BarSegment]:
@@ -66,7 +67,7 @@ def _segments(found: Counter[str], scale: float) -> Iterable[BarSegment]:
 
 
 class Cell(NamedTuple):
-    """How many of a role's members used one of its grants; `shade` is from 0, nobody, to 4, nearly all."""
+    """The members of a role who used one of its grants; `shade` is from 0 (nobody) to 4 (more than three quarters)."""
 
     users: int
     members: int
@@ -75,7 +76,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """Roles in rows, what they grant in columns; None where a role does not grant it. `more` says what is left out."""
+    """Roles in rows, grants in columns; None where a role lacks a grant. `more` counts roles and grants not shown."""
 
     grants: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
@@ -83,22 +84,22 @@ class Matrix:
 
 
 def build_matrix(findings: Iterable[Finding]) -> Matrix | None:
-    """Granted against used, of roles; None where no role was judged."""
+    """The matrix of roles and the use of their grants; None where no role was judged."""
     cells: dict[str, dict[str, Cell]] = {}
-    idle: Counter[str] = Counter()
-    often: Counter[str] = Counter()
-    for each in findings:
-        if each.kind == "role":
-            cells.setdefault(each.name, {})[each.grant] = _cell(each)
-            idle[each.name] += not each.users
-            often[each.grant] += 1
+    unused: Counter[str] = Counter()
+    roles_by_grant: Counter[str] = Counter()
+    for finding in findings:
+        if finding.kind == "role":
+            cells.setdefault(finding.name, {})[finding.grant] = _cell(finding)
+            unused[finding.name] += not finding.users
+            roles_by_grant[finding.grant] += 1
     if not cells:
         return None
-    # Where most is unused comes first; what most roles grant stands to the left.
-    roles = sorted(cells, key=lambda role: (-idle[role], role))[:_MAX_ROLES]
-    grants = sorted(often, key=lambda grant: (-often[grant], grant))[:_MAX_GRANTS]
+    # Roles with the most unused grants come first; grants of the most roles are on the left.
+    roles = sorted(cells, key=lambda role: (-unused[role], role))[:_MAX_ROLES]
+    grants = sorted(roles_by_grant, key=lambda grant: (-roles_by_grant[grant], grant))[:_MAX_GRANTS]
     rows = tuple((role, tuple(cells[role].get(grant) for grant in grants)) for role in roles)
-    return Matrix(tuple(grants), rows, (len(cells) - len(roles), len(often) - len(grants)))
+    return Matrix(tuple(grants), rows, (len(cells) - len(roles), len(roles_by_grant) - len(grants)))
 
 
 def _cell(finding: Finding) -> Cell:
@@ -118,7 +119,7 @@ class Column(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """One of the three numbers over time, on a scale of its own."""
+    """One of the three counts over time, on its own scale."""
 
     name: str
     most: int
@@ -127,11 +128,11 @@ class Panel(NamedTuple):
 
 LEFT_MARGIN: Final = 64
 TIMELINE_SIZE: Final = (760, 64)
-"""How wide a panel is, and how high its columns get."""
+"""The width of a panel, and the height of its highest column."""
 
 
 def build_timeline(timeline: Sequence[tuple[str, int, int, int]]) -> list[Panel]:
-    """Granted, denied and revoked by month. Each has its own scale: the few would not be seen beside the many."""
+    """Granted, denied and revoked decisions by month. Each has its own scale, so that small counts stay visible."""
     step = (TIMELINE_SIZE[0] - LEFT_MARGIN - 10) / max(1, len(timeline))
     panels: list[Panel] = []
     for name, numbers in (
@@ -146,25 +147,25 @@ def build_timeline(timeline: Sequence[tuple[str, int, int, int]]) -> list[Panel]
 
 def _columns(numbers: list[tuple[str, int]], step: float, most: int) -> Iterable[Column]:
     for index, (month, number) in enumerate(numbers):
-        # What is there at all is seen.
+        # The smallest count stays visible.
         height = max(1.5, number / most * TIMELINE_SIZE[1]) if number else 0.0
         x, width = LEFT_MARGIN + index * step, max(1.0, min(step * 0.72, 40))
         yield Column(month, number, round(x, 1), round(TIMELINE_SIZE[1] - height, 1), round(width, 1), round(height, 1))
 
 
 class PlotPoint(NamedTuple):
-    """One setting in the picture; `label` is "" where it would be too much."""
+    """One setting in the plot; `label` is "" for likelihoods, whose labels would overlap."""
 
-    results: BacktestedSetting
+    setting: BacktestedSetting
     x: float
     y: float
     label: str
-    said: str
+    description: str
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """The trade-off: days needlessly held to the right, regrets upwards."""
+    """The trade-off: needless days to the right, regrets upwards."""
 
     fixed: tuple[PlotPoint, ...]
     likelihood: tuple[PlotPoint, ...]
@@ -175,38 +176,38 @@ class Plot:
 
 PLOT_SIZE: Final = (760, 380)
 PLOT_AREA: Final = (70, 16, 730, 324)
-"""The picture's size, and where in it the points lie: left, top, right, bottom."""
+"""The size of the plot, and the area of its points: left, top, right, bottom."""
 
 
 def build_tradeoff(backtest: Backtest) -> Plot | None:
-    """What each setting would have cost; None where nothing was replayed."""
+    """The result of each setting; None where nothing was replayed."""
     if not backtest.settings:
         return None
-    across = _ticks(max(each.days_needlessly_held for each in backtest.settings))
-    up = _ticks(max(each.regretted for each in backtest.settings))
+    across = _ticks(max(setting.days_needlessly_held for setting in backtest.settings))
+    up = _ticks(max(setting.regretted for setting in backtest.settings))
     left, top, right, bottom = PLOT_AREA
 
-    def point(traded: BacktestedSetting) -> PlotPoint:
-        x = left + traded.days_needlessly_held / across[-1] * (right - left)
-        y = bottom - traded.regretted / up[-1] * (bottom - top)
-        label = f"{traded.threshold:g} d" if traded.rule == "fixed" else ""
-        return PlotPoint(traded, round(x, 1), round(y, 1), label, describe_setting(traded))
+    def point(setting: BacktestedSetting) -> PlotPoint:
+        x = left + setting.days_needlessly_held / across[-1] * (right - left)
+        y = bottom - setting.regretted / up[-1] * (bottom - top)
+        label = f"{setting.threshold:g} d" if setting.rule == "fixed" else ""
+        return PlotPoint(setting, round(x, 1), round(y, 1), label, describe_setting(setting))
 
-    points = [point(each) for each in sorted(backtest.settings, key=lambda each: each.days_needlessly_held)]
+    points = [point(setting) for setting in sorted(backtest.settings, key=lambda setting: setting.days_needlessly_held)]
     return Plot(
-        tuple(each for each in points if each.results.rule == "fixed"),
-        tuple(each for each in points if each.results.rule == "likelihood"),
+        tuple(item for item in points if item.setting.rule == "fixed"),
+        tuple(item for item in points if item.setting.rule == "likelihood"),
         None if backtest.recommended is None else point(backtest.recommended),
-        tuple((round(left + each / across[-1] * (right - left), 1), _abbreviate(each)) for each in across),
-        tuple((round(bottom - each / up[-1] * (bottom - top), 1), _abbreviate(each)) for each in up),
+        tuple((round(left + tick / across[-1] * (right - left), 1), _abbreviate(tick)) for tick in across),
+        tuple((round(bottom - tick / up[-1] * (bottom - top), 1), _abbreviate(tick)) for tick in up),
     )
 
 
 def _ticks(most: int) -> list[int]:
-    """Round numbers from 0 to at least `most`, and more than 0."""
+    """Evenly spaced round numbers from 0 to at least `most`, and at least 1."""
     rough = max(1.0, most / 5)
     size = 10 ** math.floor(math.log10(rough))
-    step = int(next(size * each for each in (1, 2, 5, 10) if size * each >= rough))
+    step = int(next(size * factor for factor in (1, 2, 5, 10) if size * factor >= rough))
     return list(range(0, max(most, 1) + step, step))
 
 

@@ -1,6 +1,6 @@
-"""What does a reviewer read, and an auditor sign?
+"""HTML page of a review, for reviewers to read and auditors to sign.
 
-One page that needs nothing else: it asks no server for anything, is readable without its script, and runs no other.
+The page is one file. It makes no network requests, is readable without its script, and allows no other script.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from jwt_lp.errors import ConfigurationError
+from jwt_lp.review.quantities import count_noun, format_percent
 from jwt_lp.review.report import charts, wording
 from jwt_lp.review.report.text import By, describe_recommendation, describe_setting, group_findings
 
@@ -22,20 +23,20 @@ if TYPE_CHECKING:
     from jwt_lp.review.findings import Review
 
 _INSTALL: Final = 'the page needs Jinja2: pip install "jwt-lp[cli]"'
-# What a template's lines begin with is for whoever reads the template; a row is written ten thousand times.
+# The template's indentation is removed, because a page may have ten thousand rows.
 _INDENT: Final = re.compile(r"^[ \t]+", re.MULTILINE)
 
 
 def render_page(review: Review, by: By, top: int) -> str:
-    """The review as one HTML page. Raises `ConfigurationError` where Jinja2 is not installed."""
+    """The review as one HTML page; `ConfigurationError` where Jinja2 is not installed."""
     try:
         from jinja2 import Environment, StrictUndefined
     except ImportError as error:
         raise ConfigurationError(_INSTALL) from error
 
     def finalize(value: Any) -> Any:
-        # INVARIANT: every expression of the template comes through here and is escaped after it; only what is
-        # written in this package is markup.
+        # INVARIANT: every expression of the template passes through here and is escaped afterwards; only this package's
+        # own text is markup.
         return value if hasattr(value, "__html__") else wording.escape_unprintable(value)
 
     environment = Environment(
@@ -43,8 +44,8 @@ def render_page(review: Review, by: By, top: int) -> str:
     )
     filters: dict[str, Callable[..., str]] = {
         "n": "{:,}".format,
-        "count": wording.count_noun,
-        "percent": wording.format_percent,
+        "count": count_noun,
+        "percent": format_percent,
         "moment": wording.format_time,
     }
     environment.filters.update(filters)
@@ -60,7 +61,7 @@ def render_page(review: Review, by: By, top: int) -> str:
 
 
 def _template_context(review: Review, by: By, top: int) -> dict[str, Any]:
-    """What the template asks for."""
+    """The variables of the template."""
     findings = review.findings
     groups = group_findings(findings, by)
     bars, more_bars = charts.build_bars(findings)
@@ -70,14 +71,14 @@ def _template_context(review: Review, by: By, top: int) -> dict[str, Any]:
         "by": by,
         "groups": groups[:top],
         "more_groups": max(0, len(groups) - top),
-        # Which group each finding belongs to, for the button that shows a group alone.
-        "place": {each.id: place for place, group in enumerate(groups) for each in group.findings},
+        # The group of each finding, for the button that shows one group.
+        "place": {found.id: place for place, group in enumerate(groups) for found in group.findings},
         "verdicts": wording.VERDICTS,
         "proposals": wording.PROPOSALS,
-        "kinds": {kind: said for kind, said in wording.KINDS.items() if any(each.kind == kind for each in findings)},
-        "table": Counter((str(each.verdict), str(each.proposal)) for each in findings),
-        "verdict": Counter(str(each.verdict) for each in findings),
-        "proposal": Counter(str(each.proposal) for each in findings),
+        "kinds": {kind: text for kind, text in wording.KINDS.items() if any(found.kind == kind for found in findings)},
+        "table": Counter((str(found.verdict), str(found.proposal)) for found in findings),
+        "verdict": Counter(str(found.verdict) for found in findings),
+        "proposal": Counter(str(found.proposal) for found in findings),
         "warnings": wording.exclusion_warnings(review),
         "population": wording.describe_population(review),
         "window": wording.describe_window(review),
@@ -102,5 +103,5 @@ def _read_asset(name: str) -> str:
 
 
 def _csp_hash(text: str) -> str:
-    """What a content security policy calls an inline style or script."""
+    """The hash source of an inline style or script in a content security policy."""
     return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"

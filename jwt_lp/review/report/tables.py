@@ -1,6 +1,6 @@
-"""How is a review written for programs and spreadsheets?
+"""JSON and CSV of a review and of a backtest, for programs and spreadsheets.
 
-Both hold every finding, whatever the text and the page group or leave out.
+Both have every finding, whatever text and page group or leave out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from jwt_lp.review.findings import Review
 
-_FINDING_COLUMNS: Final = tuple(each.name for each in fields(Finding))
+_FINDING_COLUMNS: Final = tuple(field.name for field in fields(Finding))
 _REVIEW_COLUMNS: Final = (
     *("population", "population_source", "population_as_of", "population_complete", "population_subjects"),
     *("population_clients", "population_roles", "population_grants", "population_excluded"),
@@ -32,38 +32,39 @@ COLUMNS: Final = (*_FINDING_COLUMNS, *_REVIEW_COLUMNS)
 
 
 def render_json(review: Review) -> str:
-    """One object with the review's members; `findings` a list of all. Its escapes keep it ASCII."""
-    made = _to_plain(review)
-    made["population"]["said"] = str(review.population)
-    made["timeline"] = [
+    """One object with the review's members; `findings` lists all of them. The text is ASCII."""
+    content = _to_plain(review)
+    content["population"]["said"] = str(review.population)
+    content["timeline"] = [
         {"month": month, "granted": granted, "denied": denied, "revoked": revoked}
         for month, granted, denied, revoked in review.timeline
     ]
-    return json.dumps(made, indent=2, allow_nan=False) + "\n"
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def render_csv(review: Review) -> str:
     """A row for each finding, with the population, the window, the rule and the digests in each.
 
-    A list is one cell, its parts on either side of "; ". Characters that are not printable are escaped, but in `id`.
-    What a spreadsheet would take for a formula stands behind an apostrophe (`jwt_lp.usage.row_reader`).
+    A list is one cell, with "; " between its parts. Characters that are not printable are escaped, except in `id`. A
+    text that a spreadsheet would read as a formula gets an apostrophe in front (`jwt_lp.usage.row_reader`).
     """
-    who, window, judging = review.population, review.window, review.judging
-    same = (
-        *(str(who), who.source, who.as_of, who.complete, who.subjects, who.clients, who.roles, who.grants),
-        *(who.excluded, *window, judging.rule, judging.threshold, judging.floor, judging.grace, judging.horizon),
+    population, window, judging = review.population, review.window, review.judging
+    shared = (
+        *(str(population), population.source, population.as_of, population.complete),
+        *(population.subjects, population.clients, population.roles, population.grants, population.excluded),
+        *(*window, judging.rule, judging.threshold, judging.floor, judging.grace, judging.horizon),
         *(format_time(review.made_at), review.digest, review.policy),
     )
-    tail = [_cell(each) for each in same]
+    tail = [_cell(value) for value in shared]
     rows = (
-        [each.id, *(_cell(getattr(each, name)) for name in _FINDING_COLUMNS[1:]), *tail] for each in review.findings
+        [found.id, *(_cell(getattr(found, name)) for name in _FINDING_COLUMNS[1:]), *tail] for found in review.findings
     )
     return _write_csv(COLUMNS, rows)
 
 
 def render_backtest_json(backtest: Backtest) -> str:
-    """A list of the settings, and what each would have cost."""
-    return json.dumps([each._asdict() for each in backtest.settings], indent=2, allow_nan=False) + "\n"
+    """A list of the settings with their results."""
+    return json.dumps([setting._asdict() for setting in backtest.settings], indent=2, allow_nan=False) + "\n"
 
 
 def render_backtest_csv(backtest: Backtest) -> str:
@@ -72,9 +73,9 @@ def render_backtest_csv(backtest: Backtest) -> str:
 
 
 def _write_csv(header: tuple[str, ...], rows: Any) -> str:
-    written = io.StringIO(newline="")
-    write(written, header, rows)
-    return written.getvalue()
+    output = io.StringIO(newline="")
+    write(output, header, rows)
+    return output.getvalue()
 
 
 def _cell(value: object) -> object:
@@ -90,15 +91,17 @@ def _cell(value: object) -> object:
 
 
 def _to_plain(value: Any) -> Any:
-    """`value` as JSON has it, every member by its name."""
+    """`value` for JSON, with every member by its name."""
     names: tuple[str, ...] = getattr(value, "_fields", ())
     if isinstance(value, BacktestedSetting):
         return {**value._asdict(), "regret": value.regret}
     if is_dataclass(value):
-        return {each.name: _to_plain(getattr(value, each.name)) for each in fields(value)}
+        return {field.name: _to_plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, tuple):
         members = cast("Iterable[Any]", value)
         return (
-            dict(zip(names, map(_to_plain, members), strict=True)) if names else [_to_plain(each) for each in members]
+            dict(zip(names, map(_to_plain, members), strict=True))
+            if names
+            else [_to_plain(member) for member in members]
         )
     return value

@@ -1,6 +1,6 @@
-"""What of it does a reader see first?
+"""Text report of a review and of a backtest, and the groups of findings that text and page show.
 
-Findings are gathered by permission, role, subject or owner: in the text and on the page only.
+Findings are grouped by permission, role, subject or owner.
 """
 
 from __future__ import annotations
@@ -10,17 +10,16 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from jwt_lp.review.quantities import count_noun, format_percent
 from jwt_lp.review.report.wording import (
     PROPOSALS,
     VERDICTS,
-    count_noun,
     describe_counts,
     describe_population,
     describe_rule,
     describe_window,
     escape_unprintable,
     exclusion_warnings,
-    format_percent,
     format_time,
     shorten,
 )
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 By: TypeAlias = Literal["permission", "role", "subject", "owner"]
 
 GROUP_ABOVE: Final = 500
-"""With more findings than that, groups come first."""
+"""The number of findings above which text groups them by default."""
 
 _EXAMPLES: Final = 3
 _INDENT: Final = "  "
@@ -41,25 +40,25 @@ _INDENT: Final = "  "
 
 @dataclass(frozen=True, slots=True)
 class FindingGroup:
-    """Findings that have something in common; `due` of them are proposed to go or to be narrowed."""
+    """Findings with a common key; `due` is the number of proposed removals and narrowings."""
 
     name: str
     findings: tuple[Finding, ...]
     due: int
 
     def of(self, verdict: str) -> int:
-        """How many have this verdict."""
-        return sum(1 for each in self.findings if each.verdict == verdict)
+        """The number of findings with this verdict."""
+        return sum(1 for finding in self.findings if finding.verdict == verdict)
 
 
 def group_findings(findings: Sequence[Finding], by: By) -> list[FindingGroup]:
-    """The findings in groups, in which they keep their order; what has most to decide comes first."""
-    gathered: dict[str, list[Finding]] = {}
-    for each in findings:
-        gathered.setdefault(_group_key(each, by), []).append(each)
+    """The findings in groups, each in the given order; the group with the most decisions comes first."""
+    by_key: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_key.setdefault(_group_key(finding, by), []).append(finding)
     groups = [
-        FindingGroup(name, tuple(found), sum(1 for each in found if each.proposal != "keep"))
-        for name, found in gathered.items()
+        FindingGroup(name, tuple(members), sum(1 for finding in members if finding.proposal != "keep"))
+        for name, members in by_key.items()
     ]
     return sorted(groups, key=lambda group: (-group.due, -len(group.findings), group.name))
 
@@ -75,17 +74,17 @@ def _group_key(finding: Finding, by: By) -> str:
 
 
 def holder_label(finding: Finding) -> str:
-    """Whose permission it is."""
+    """The holder of the finding's grant."""
     return f"{finding.of} {finding.name or '(no name)'}"
 
 
 def render_text(review: Review, by: By | None, top: int, width: int | None) -> str:
-    """The overview, then the findings; lines are folded at `width`."""
+    """The overview, then the findings; lines are folded at `width` columns."""
     return _fold_lines((*_overview_lines(review), "", *_finding_lines(review, by, top)), width)
 
 
 def render_backtest_text(backtest: Backtest, width: int | None) -> str:
-    """What each setting would have cost."""
+    """The result of each setting, then the recommendation."""
     return _fold_lines(_backtest_lines(backtest), width)
 
 
@@ -94,94 +93,103 @@ def _overview_lines(review: Review) -> Iterator[str]:
     yield f"Population: {describe_population(review)}"
     yield f"Window: {describe_window(review)}"
     yield f"Rule: {describe_rule(review.judging)}"
-    for name, known, found in (
-        ("Verdicts", VERDICTS, Counter(str(each.verdict) for each in review.findings)),
-        ("Proposals", PROPOSALS, Counter(str(each.proposal) for each in review.findings)),
+    for title, values, counts in (
+        ("Verdicts", VERDICTS, Counter(str(finding.verdict) for finding in review.findings)),
+        ("Proposals", PROPOSALS, Counter(str(finding.proposal) for finding in review.findings)),
     ):
-        yield f"{name}: " + (", ".join(f"{found[each]:,} {each}" for each in known if found[each]) or "none")
+        yield f"{title}: " + (", ".join(f"{counts[value]:,} {value}" for value in values if counts[value]) or "none")
     if review.backtest is not None:
-        yield f"In the past: {describe_recommendation(review.backtest)}"
+        yield f"Backtest: {describe_recommendation(review.backtest)}"
     for warning in exclusion_warnings(review):
         yield f"!! {warning}"
     for note in review.notes:
         yield f"!! {shorten(note)}"
-    yield f"Made from: sha256 {escape_unprintable(review.digest)}" + (
+    yield f"Input: sha256 {escape_unprintable(review.digest)}" + (
         f", policy {escape_unprintable(review.policy)}" if review.policy else ""
     )
 
 
 def _finding_lines(review: Review, by: By | None, top: int) -> Iterator[str]:
-    found = review.findings
-    if not found:
-        yield "Nothing was found. That says nothing about what is not in the population."
+    findings = review.findings
+    if not findings:
+        yield "No findings. This says nothing about grants outside the population."
         return
-    if by is None and len(found) <= GROUP_ABOVE:
-        yield count_noun(len(found), "finding")
-        for each in found:
-            yield from _lines_of(each, _INDENT)
+    if by is None and len(findings) <= GROUP_ABOVE:
+        yield count_noun(len(findings), "finding")
+        for finding in findings:
+            yield from _lines_of(finding, _INDENT)
         return
     by = by or "permission"
-    groups = group_findings(found, by)
-    yield f"{count_noun(len(found), 'finding')} by {by}, in {count_noun(len(groups), 'group')}"
+    groups = group_findings(findings, by)
+    yield f"{count_noun(len(findings), 'finding')} by {by}, in {count_noun(len(groups), 'group')}"
     for group in groups[:top]:
         yield ""
-        parts = ", ".join(f"{group.of(each):,} {each}" for each in VERDICTS if group.of(each))
+        parts = ", ".join(f"{group.of(verdict):,} {verdict}" for verdict in VERDICTS if group.of(verdict))
         yield f"{shorten(group.name)}: {count_noun(len(group.findings), 'finding')}, {group.due:,} due ({parts})"
-        examples = group.findings if len(found) <= GROUP_ABOVE else group.findings[:_EXAMPLES]
-        for each in examples:
-            yield from _lines_of(each, _INDENT)
+        examples = group.findings if len(findings) <= GROUP_ABOVE else group.findings[:_EXAMPLES]
+        for finding in examples:
+            yield from _lines_of(finding, _INDENT)
         if len(group.findings) > len(examples):
             yield f"{_INDENT}... and {len(group.findings) - len(examples):,} more"
     yield ""
     if len(groups) > top:
-        yield f"{count_noun(len(groups) - top, 'more group')} with {sum(len(each.findings) for each in groups[top:]):,} findings"
-    yield "Every finding: --format csv, --format json, or --html FILE; otherwise grouped: --by permission, role, subject, owner"
+        hidden = sum(len(group.findings) for group in groups[top:])
+        yield f"{count_noun(len(groups) - top, 'more group')} with {count_noun(hidden, 'finding')}"
+    yield (
+        "For every finding: --format csv, --format json or --html FILE. "
+        "To group them otherwise: --by permission, role, subject or owner"
+    )
 
 
 def _lines_of(finding: Finding, indent: str) -> Iterator[str]:
-    """One line; a second one where there is something to know before it is decided."""
+    """One line with the finding, then a line each for its guards, other grants and likelihood."""
     by_role = f" by role {shorten(finding.role)}" if finding.role and finding.of != "role" else ""
-    # A comma between patterns could be part of none of them.
+    # No pattern contains a comma, so commas separate them clearly.
     instead = f" to {shorten(', '.join(finding.instead))}" if finding.instead else ""
     yield (
-        f"{indent}{finding.verdict}, {finding.proposal}{instead}: {shorten(holder_label(finding))} {shorten(finding.grant)}{by_role}"
-        f" ({', '.join(describe_counts(finding))}; risk {escape_unprintable(finding.risk)}) {shorten(finding.reason)} [{escape_unprintable(finding.id)}]"
+        f"{indent}{finding.verdict}, {finding.proposal}{instead}: "
+        f"{shorten(holder_label(finding))} {shorten(finding.grant)}{by_role} "
+        f"({', '.join(describe_counts(finding))}; risk {escape_unprintable(finding.risk)}) "
+        f"{shorten(finding.reason)} [{escape_unprintable(finding.id)}]"
     )
-    for label, said in (("held back by", finding.guards), ("also held", finding.others), ("because", finding.because)):
-        if said:
-            yield f"{indent}{_INDENT}{label}: {shorten('; '.join(said))}"
+    details = (("kept because", finding.guards), ("also held", finding.others), ("likelihood", finding.because))
+    for label, texts in details:
+        if texts:
+            yield f"{indent}{_INDENT}{label}: {shorten('; '.join(texts))}"
 
 
-def describe_setting(traded: BacktestedSetting) -> str:
+def describe_setting(setting: BacktestedSetting) -> str:
     """A setting of a rule in a few words."""
-    if traded.rule == "fixed":
-        return f"{traded.threshold:g} days unused"
-    return f"likelihood under {format_percent(traded.threshold)}"
+    if setting.rule == "fixed":
+        return f"{setting.threshold:,g} days unused"
+    return f"likelihood up to {format_percent(setting.threshold)}"
 
 
 def describe_recommendation(backtest: Backtest) -> str:
-    """What the past recommends."""
+    """The recommended setting and its results, in a sentence."""
     best = backtest.recommended
     if best is None:
         return "the history is too short to recommend a setting"
     return (
-        f"{describe_setting(best)} would have revoked {best.revoked:,} and regretted {best.regretted:,} "
-        f"({format_percent(best.regret)}), with {best.days_needlessly_held:,} days needlessly held"
+        f"{describe_setting(best)} would have revoked {count_noun(best.revoked, 'grant')}, of which "
+        f"{best.regretted:,} ({format_percent(best.regret)}) were needed later, with "
+        f"{count_noun(best.days_needlessly_held, 'needless day')}"
     )
 
 
 def _backtest_lines(backtest: Backtest) -> Iterator[str]:
     yield (
-        f"Backtest: reviews from {backtest.first_review} to {backtest.last_day}, each {count_noun(backtest.horizon, 'day')} "
-        f"ahead, over {count_noun(backtest.pairs, 'pair')} of subject and permission"
+        f"Backtest: reviews from {backtest.first_review} to {backtest.last_day}, each looking "
+        f"{count_noun(backtest.horizon, 'day')} ahead, over {count_noun(backtest.pairs, 'pair')} of subject and "
+        "permission"
     )
     if backtest.sampled < 1:
-        yield f"!! {format_percent(backtest.sampled)} of the subjects were replayed"
-    for each in backtest.settings:
-        mark = "*" if each == backtest.recommended else " "
+        yield f"!! only {format_percent(backtest.sampled)} of the subjects were replayed"
+    for setting in backtest.settings:
+        mark = "*" if setting == backtest.recommended else " "
         yield (
-            f"{mark} {describe_setting(each)}: {each.revoked:,} revoked, {each.regretted:,} regretted "
-            f"({format_percent(each.regret)}), {each.days_needlessly_held:,} days needlessly held"
+            f"{mark} {describe_setting(setting)}: {setting.revoked:,} revoked, {setting.regretted:,} regretted "
+            f"({format_percent(setting.regret)}), {count_noun(setting.days_needlessly_held, 'needless day')}"
         )
     yield f"Recommended: {describe_recommendation(backtest)}"
 

@@ -1,7 +1,6 @@
-"""In which words is a review told?
+"""Wording of a review, shared by text and page.
 
-The same words on a terminal and on a page. What somebody else wrote, a name in a token or in a list, becomes text
-here that steers neither.
+Names from tokens and lists are escaped here, so that they control neither a terminal nor a page.
 """
 
 from __future__ import annotations
@@ -9,22 +8,24 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from jwt_lp.review.quantities import count_noun, format_percent
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jwt_lp.review.findings import AppliedRule, Finding, Review
 
 VERDICTS: Final = {
-    "used": "used within the rule",
-    "unused": "used before, and not since",
-    "dormant": "held and never used",
-    "unobservable": "no known enforcement point asks for it: its need cannot be told",
-    "needed-but-denied": "asked for and refused",
+    "used": "needed, by the rule",
+    "unused": "used before, but not needed any more by the rule",
+    "dormant": "held, but never used",
+    "unobservable": "no known enforcement point requires it, so its need is unknown",
+    "needed-but-denied": "requested and refused",
 }
 PROPOSALS: Final = {
-    "remove": "the rule alone would remove it",
-    "narrow": "a narrower list would do",
-    "keep": "the rule alone would keep it",
+    "remove": "the rule would remove it",
+    "narrow": "narrower grants would suffice",
+    "keep": "the rule or a guard keeps it",
 }
 KINDS: Final = {
     "grant": "a grant of a holder",
@@ -33,30 +34,25 @@ KINDS: Final = {
     "member": "a member who needs little of a role",
     "split": "a role that could be split",
     "requirement": "a requirement that no request reached",
-    "permission": "a permission that no route asks for",
-    "regret": "revoked, and asked for since",
+    "permission": "a permission that no route requires",
+    "regret": "revoked, and requested since",
 }
 
 _MAX_LENGTH: Final = 300
 
 
 def escape_unprintable(value: object) -> str:
-    """`value` as text with every character escaped that is not printable, line ends and turns of direction included."""
+    """`value` as text, with every character escaped that is not printable, such as line ends and direction marks."""
     text = str(value)
     if text.isprintable():
         return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def shorten(value: object) -> str:
-    """`shown`, and never long: for what a client or a token chose."""
+    """`value` as printable text of limited length, for text from a client or a token."""
     text = escape_unprintable(value)
     return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}..."
-
-
-def count_noun(number: int, noun: str) -> str:
-    """`number` of `noun`, which takes an s."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def format_time(seconds: float) -> str:
@@ -65,16 +61,16 @@ def format_time(seconds: float) -> str:
 
 
 def describe_use(finding: Finding) -> str:
-    """How often, and when last."""
+    """The number of uses, and the last one."""
     if not finding.uses:
         return "never used"
     on = f" on {count_noun(finding.days, 'day')}" if finding.days else ""
     ago = "" if finding.idle is None else f", {count_noun(finding.idle, 'day')} ago"
-    return f"{count_noun(finding.uses, 'use')}{on}, last {finding.last_day or 'on a day not known'}{ago}"
+    return f"{count_noun(finding.uses, 'use')}{on}, last {finding.last_day or 'on an unknown day'}{ago}"
 
 
 def describe_counts(finding: Finding) -> Iterator[str]:
-    """All that was counted, in a few words each."""
+    """The counts of a finding, in a few words each."""
     if finding.members:
         yield f"{finding.users:,} of {count_noun(finding.members, 'member')} used it"
     yield describe_use(finding)
@@ -88,54 +84,48 @@ def describe_counts(finding: Finding) -> Iterator[str]:
         yield f"likelihood of need {format_percent(finding.likelihood)}"
 
 
-def format_percent(share: float) -> str:
-    """A share between 0 and 1; what is nearly none or nearly all is not said to be none or all."""
-    if 0 < share < 0.001:  # noqa: PLR2004 - the last digit that is written
-        return "< 0.1 %"
-    if 0.999 < share < 1:  # noqa: PLR2004
-        return "> 99.9 %"
-    return f"{share * 100:.1f} %"
-
-
 def describe_window(review: Review) -> str:
-    """The days that were looked at, until when the store has all of it, and what was lost."""
-    days = review.window
-    said = (
-        f"{days.first_day or 'no day'} to {days.last_day}, with a record on {count_noun(days.recorded_days, 'day')}; "
-        f"complete until {days.fresh_until or 'no day that is known'}"
+    """The days that were reviewed, the last day with complete records, and the decisions that were lost."""
+    window = review.window
+    text = (
+        f"{window.first_day or 'unknown'} to {window.last_day}, recorded on {count_noun(window.recorded_days, 'day')}; "
+        f"complete until {window.fresh_until or 'unknown'}"
     )
-    return f"{said}; {count_noun(days.dropped, 'decision')} lost before they were stored" if days.dropped else said
+    return f"{text}; {count_noun(window.dropped, 'decision')} lost before they were stored" if window.dropped else text
 
 
 def describe_population(review: Review) -> str:
-    """Who was looked at, and how many."""
-    who = review.population
+    """The population, and its size."""
+    population = review.population
     parts = ", ".join(
         (
-            count_noun(who.subjects, "subject"),
-            count_noun(who.clients, "client"),
-            count_noun(who.roles, "role"),
-            count_noun(who.grants, "grant"),
+            count_noun(population.subjects, "subject"),
+            count_noun(population.clients, "client"),
+            count_noun(population.roles, "role"),
+            count_noun(population.grants, "grant"),
         )
     )
-    return f"{who}: {parts}"
+    return f"{population}: {parts}"
 
 
 def describe_rule(judging: AppliedRule) -> str:
-    """The rule that judged, in a sentence."""
+    """The rule of the review, in a sentence."""
     if judging.rule == "fixed":
-        said = f"not needed is what was not used for {count_noun(round(judging.threshold), 'day')}"
+        text = f"a grant is unused after {count_noun(round(judging.threshold), 'day')} without use"
     else:
-        said = (
-            f"not needed is what is needed within {count_noun(judging.horizon, 'day')} with a likelihood "
-            f"under {format_percent(judging.threshold)}, fitted on {count_noun(judging.fitted_on, 'past case')}"
+        text = (
+            f"a grant is unused if its likelihood of need within {count_noun(judging.horizon, 'day')} is at most "
+            f"{format_percent(judging.threshold)}, fitted on {count_noun(judging.fitted_on, 'past case')}"
         )
-    return f"{said}; never before {count_noun(judging.floor, 'day')} without use, nor in the first {judging.grace} of a grant"
+    return (
+        f"{text}; never removed if used within the last {count_noun(judging.floor, 'day')}, or held for less than "
+        f"{count_noun(judging.grace, 'day')}"
+    )
 
 
 def exclusion_warnings(review: Review) -> list[str]:
-    """What nobody may overlook; the review's notes come after it."""
+    """The warnings that come before the review's notes."""
     excluded = review.population.excluded
     if not excluded:
         return []
-    return [f"{count_noun(excluded, 'finding')} excluded by an exemption or a filter: left out, not found clean"]
+    return [f"{count_noun(excluded, 'finding')} excluded by an exemption or a filter, which is no approval"]
