@@ -19,19 +19,23 @@ from jwt_lp.cli.propagation import announce, check_push_url, push_option, wait_o
 from jwt_lp.cli.revoke import current_user
 from jwt_lp.cli.store import StoreOptions, store_options
 from jwt_lp.errors import PolicyError
-from jwt_lp.review.plan.application import PolicyFileChanged, check_preview, preview
-from jwt_lp.review.plan.application import apply as apply_plan
-from jwt_lp.review.plan.plan_journal import journal_path, read_status
-from jwt_lp.review.plan.policy_editor import read_bytes, write_atomically
-from jwt_lp.review.plan.preview import Handoff
+from jwt_lp.review.plan import (
+    Handoff,
+    PolicyFileChanged,
+    check_preview,
+    journal_path,
+    preview,
+    read_bytes,
+    read_status,
+    write_atomically,
+)
+from jwt_lp.review.plan import apply as apply_plan
 from jwt_lp.usage.row_reader import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jwt_lp.review.plan.frozen_plan import Plan
-    from jwt_lp.review.plan.plan_journal import ApplyIntent
-    from jwt_lp.review.plan.preview import PlanPreview
+    from jwt_lp.review.plan import ApplyIntent, Plan, PlanPreview
     from jwt_lp.stores import Store
 
 _C = TypeVar("_C", bound=Callable[..., object])

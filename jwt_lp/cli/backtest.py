@@ -11,15 +11,15 @@ import click
 
 from jwt_lp.cli.param_types import DayParam
 from jwt_lp.cli.store import StoreOptions, store_options
-from jwt_lp.review.analysis.backtesting import backtest as replayed
-from jwt_lp.review.analysis.training import load_history
+from jwt_lp.review.analysis import backtest as replayed
+from jwt_lp.review.analysis import load_history
 from jwt_lp.review.report import render_backtest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jwt_lp.review import Backtest
-    from jwt_lp.review.analysis.training import TrainingHistory
+    from jwt_lp.review.analysis import TrainingHistory
 
 
 def run_backtest(taught: TrainingHistory, horizon: int, regret: float, step: Callable[[str, int], object]) -> Backtest:

@@ -7,10 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from jwt_lp.review import DecisionRule, review
-from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS
-from jwt_lp.review.plan.application import apply, journal_path, undo
-from jwt_lp.review.plan.frozen_plan import from_review
-from jwt_lp.review.plan.policy_editor import write_atomically
+from jwt_lp.review.analysis import DEFAULT_WINDOW_DAYS
+from jwt_lp.review.plan import apply, from_review, journal_path, undo, write_atomically
 from jwt_lp.review.report import render
 from jwt_lp.stores import ObservedGrant, RecordingPeriod, UsageBatch, Use, open_store
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple, get_args
 import click
 
 from jwt_lp._support.validation import did_you_mean
-from jwt_lp.review.findings import FindingKind, Proposal, Verdict
+from jwt_lp.review import FindingKind, Proposal, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jwt_lp.review.findings import Finding
+    from jwt_lp.review import Finding
 
 _SYNTAX: Final = re.compile(r"([a-z-]+)(?:@(low|medium|high))?(?:>(\d{1,6})(d)?)?")
 _WORDS: Final = (*get_args(Verdict), *get_args(Proposal)[1:], *get_args(FindingKind)[1:])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from jwt_lp.cli.output import Failure
 from jwt_lp.cli.row_input import open_input, prefix_faults
-from jwt_lp.review.analysis.context import Person, ReviewExemption
+from jwt_lp.review import Person, ReviewExemption
 from jwt_lp.usage.row_reader import read_rows
 
 if TYPE_CHECKING:

@@ -11,16 +11,13 @@ import click
 
 from jwt_lp.cli.output import DIM, Failure, count, say, text
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.review.plan.frozen_plan import Plan, from_worksheet
-from jwt_lp.review.plan.plan_journal import journal_path, read_status
-from jwt_lp.review.plan.policy_editor import write_atomically
-from jwt_lp.review.plan.worksheet import join_worksheets
-from jwt_lp.review.plan.worksheet import read_worksheet as read_sheet
+from jwt_lp.review.plan import Plan, from_worksheet, join_worksheets, journal_path, read_status, write_atomically
+from jwt_lp.review.plan import read_worksheet as read_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from jwt_lp.review.plan.worksheet import Worksheet
+    from jwt_lp.review.plan import Worksheet
 
 
 @click.command(short_help="Make a plan from the decisions in a worksheet.")

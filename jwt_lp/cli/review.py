@@ -22,12 +22,8 @@ from jwt_lp.cli.row_input import default_issuer, subject_naming
 from jwt_lp.cli.store import StoreOptions, store_options
 from jwt_lp.policy.file import EMPTY_POLICY, Policy
 from jwt_lp.review import review as reviewed
-from jwt_lp.review.analysis.backtesting import WARM_UP_DAYS, fit_model
-from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
-from jwt_lp.review.analysis.training import load_history
-from jwt_lp.review.plan.frozen_plan import from_review
-from jwt_lp.review.plan.policy_editor import write_atomically
-from jwt_lp.review.plan.worksheet import split_findings, write_worksheet
+from jwt_lp.review.analysis import DEFAULT_WINDOW_DAYS, WARM_UP_DAYS, DecisionRule, fit_model, load_history
+from jwt_lp.review.plan import from_review, split_findings, write_atomically, write_worksheet
 from jwt_lp.review.report import render
 
 if TYPE_CHECKING:

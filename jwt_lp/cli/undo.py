@@ -12,9 +12,8 @@ from jwt_lp.cli.output import DIM, OK, moment, notices, say, text
 from jwt_lp.cli.propagation import announce, check_push_url, wait_until_known
 from jwt_lp.cli.revoke import current_user
 from jwt_lp.cli.store import StoreOptions
-from jwt_lp.review.plan.application import PolicyFileChanged, prepare_undo
-from jwt_lp.review.plan.application import undo as undo_plan
-from jwt_lp.review.plan.plan_journal import journal_path
+from jwt_lp.review.plan import PolicyFileChanged, journal_path, prepare_undo
+from jwt_lp.review.plan import undo as undo_plan
 
 
 @click.command(short_help="Undo what a plan changed, in one step.")

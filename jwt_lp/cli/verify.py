@@ -10,13 +10,13 @@ import click
 from jwt_lp.cli.output import ERROR, OK, brief, emit, grid, moment, say, text
 from jwt_lp.cli.plan import read_plan
 from jwt_lp.cli.store import StoreOptions, format_option, store_options
-from jwt_lp.review.plan.plan_journal import journal_path
-from jwt_lp.review.plan.verification import verify as verify_plan
+from jwt_lp.review.plan import journal_path
+from jwt_lp.review.plan import verify as verify_plan
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from jwt_lp.review.plan.verification import ItemOutcome
+    from jwt_lp.review.plan import ItemOutcome
 
 
 @click.command(short_help="Check that what a plan revoked stays revoked.")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from jwt_lp.review.analysis.context import Person, ReviewExemption
-from jwt_lp.review.analysis.decision_rule import DecisionRule
-from jwt_lp.review.analysis.engine import review
+from jwt_lp.review.analysis import DecisionRule, Person, ReviewExemption, review
 from jwt_lp.review.findings import (
     AppliedRule,
     Backtest,
     BacktestedSetting,
     Coefficient,
     Finding,
+    FindingKind,
     Population,
+    Proposal,
     Review,
     ReviewWindow,
+    Verdict,
 )
 
 __all__ = [
@@ -23,10 +24,13 @@ __all__ = [
     "Coefficient",
     "DecisionRule",
     "Finding",
+    "FindingKind",
     "Person",
     "Population",
+    "Proposal",
     "Review",
     "ReviewExemption",
     "ReviewWindow",
+    "Verdict",
     "review",
 ]

@@ -6,8 +6,7 @@ import pytest
 
 from jwt_lp import Policy, all_of
 from jwt_lp.errors import PolicyError, StoreError
-from jwt_lp.review.plan import frozen_plan
-from jwt_lp.review.plan.application import PolicyFileChanged, apply, journal_path, preview, undo
+from jwt_lp.review.plan import PolicyFileChanged, apply, frozen_plan, journal_path, preview, undo
 from jwt_lp.review.plan.verification import plan_entries, verify
 from jwt_lp.stores import open_store
 from jwt_lp.testing.authority import Authority

@@ -17,11 +17,10 @@ import tomlkit
 from jwt_lp import Policy
 from jwt_lp._support.file_lock import hold_lock, lock_path
 from jwt_lp.errors import ConfigurationError, PolicyError
-from jwt_lp.review.plan import application, frozen_plan
-from jwt_lp.review.plan.application import PolicyFileChanged, apply, prepare_undo, preview, undo
+from jwt_lp.review.plan import PolicyFileChanged, application, apply, frozen_plan, prepare_undo, preview, undo
 from jwt_lp.review.plan.plan_journal import append_entry, journal_path, read_status
+from jwt_lp.review.plan.plan_preview import PlanPreview
 from jwt_lp.review.plan.policy_editor import edit_policy, parse_policy, read_bytes, write_atomically
-from jwt_lp.review.plan.preview import PlanPreview
 from jwt_lp.review.plan.verification import verify
 from jwt_lp.stores import HeldGrant, ObservedGrant, open_store
 from review_factory import DAY, ISSUER, LATER, at, make_finding, make_review, make_use, record_uses

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jwt_lp.review.plan import frozen_plan
-from jwt_lp.review.plan.application import preview
+from jwt_lp.review.plan import frozen_plan, preview
 from jwt_lp.review.plan.worksheet import read_worksheet, write_worksheet
 from jwt_lp.stores import open_store
 from review.test_worksheet import filled

@@ -1,1 +1,22 @@
-"""The analysis of a review: evidence, decision rules, findings."""
+"""Analysis of a review: evidence, decision rules, likelihoods, backtests and findings."""
+
+from __future__ import annotations
+
+from jwt_lp.review.analysis.backtesting import WARM_UP_DAYS, backtest, fit_model
+from jwt_lp.review.analysis.context import Person, ReviewExemption
+from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
+from jwt_lp.review.analysis.engine import review
+from jwt_lp.review.analysis.training import TrainingHistory, load_history
+
+__all__ = [
+    "DEFAULT_WINDOW_DAYS",
+    "WARM_UP_DAYS",
+    "DecisionRule",
+    "Person",
+    "ReviewExemption",
+    "TrainingHistory",
+    "backtest",
+    "fit_model",
+    "load_history",
+    "review",
+]

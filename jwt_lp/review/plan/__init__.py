@@ -1,1 +1,53 @@
-"""Plans: worksheets, previews, application and undo."""
+"""Plans: worksheets, previews, application, verification and undo."""
+
+from __future__ import annotations
+
+from jwt_lp.review.plan.application import (
+    ApplyResult,
+    PolicyFileChanged,
+    UndoResult,
+    apply,
+    check_preview,
+    prepare_undo,
+    undo,
+)
+from jwt_lp.review.plan.frozen_plan import Plan, from_review, from_worksheet
+from jwt_lp.review.plan.plan_journal import ApplyIntent, journal_path, read_status
+from jwt_lp.review.plan.plan_preview import Handoff, PlanPreview, preview
+from jwt_lp.review.plan.policy_editor import read_bytes, write_atomically
+from jwt_lp.review.plan.verification import ItemOutcome, verify
+from jwt_lp.review.plan.worksheet import (
+    Worksheet,
+    join_worksheets,
+    read_worksheet,
+    split_findings,
+    write_worksheet,
+)
+
+__all__ = [
+    "ApplyIntent",
+    "ApplyResult",
+    "Handoff",
+    "ItemOutcome",
+    "Plan",
+    "PlanPreview",
+    "PolicyFileChanged",
+    "UndoResult",
+    "Worksheet",
+    "apply",
+    "check_preview",
+    "from_review",
+    "from_worksheet",
+    "join_worksheets",
+    "journal_path",
+    "prepare_undo",
+    "preview",
+    "read_bytes",
+    "read_status",
+    "read_worksheet",
+    "split_findings",
+    "undo",
+    "verify",
+    "write_atomically",
+    "write_worksheet",
+]

@@ -22,19 +22,16 @@ from jwt_lp.review.plan.plan_journal import (
     PlanStatus,
     append_entry,
     append_intent,
-    journal_path,
     read_status,
 )
+from jwt_lp.review.plan.plan_preview import PlanPreview, preview
 from jwt_lp.review.plan.policy_editor import read_bytes, write_atomically
-from jwt_lp.review.plan.preview import PlanPreview, preview
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from jwt_lp.review.plan.frozen_plan import Plan
     from jwt_lp.stores import Store
-
-__all__ = ["ApplyResult", "PolicyFileChanged", "UndoResult", "apply", "journal_path", "prepare_undo", "preview", "undo"]
 
 WAIT: Final = 10.0
 """Seconds to wait for another process that applies or undoes a plan."""

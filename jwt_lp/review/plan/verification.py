@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from jwt_lp.errors import PolicyError
 from jwt_lp.review.plan.plan_journal import read_status
+from jwt_lp.review.plan.plan_preview import ENTRY_ID_PREFIX
 from jwt_lp.review.plan.planned_revocations import PlannedRevocation, PlannedRevocations
-from jwt_lp.review.plan.preview import ENTRY_ID_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
