@@ -1,4 +1,4 @@
-"""A store with a past, for reviews of it."""
+"""Fixtures of the review tests."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from review_scenario import ReviewScenario
 
 @pytest.fixture
 def past(tmp_path: Any) -> Iterator[ReviewScenario]:
-    """A store that recorded for more than a year, until today."""
+    """A store with records of more than a year, until the day of the review."""
     pytest.importorskip("sqlalchemy", reason="a store with a past is SQLite, which needs SQLAlchemy (extra `sql`)")
     store = open_store(f"sqlite:///{tmp_path}/access.db")
     store.migrate()
-    made = ReviewScenario(store, tmp_path)
-    made.record_period()
-    yield made
+    scenario = ReviewScenario(store, tmp_path)
+    scenario.record_period()
+    yield scenario
     store.close()

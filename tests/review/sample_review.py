@@ -1,4 +1,4 @@
-"""A review with findings of every kind and verdict, and with names that somebody chose to do harm."""
+"""A sample review with findings of every kind and verdict, and with hostile names."""
 
 from __future__ import annotations
 
@@ -280,7 +280,7 @@ BACKTEST: Final = Backtest(
 
 
 def findings() -> tuple[Finding, ...]:
-    """About sixty of them: every verdict, every kind, and every nasty name as a holder, a grant or an owner."""
+    """About sixty findings: every verdict, every kind, and every hostile name as a holder, a grant or an owner."""
     judged = [_finding(1 + number, **each) for number, each in zip(range(14), cycle(_JUDGED), strict=False)]
     others = [_finding(30 + number, **each) for number, each in enumerate(_OTHERS)]
     nasty: list[Finding] = []
@@ -291,7 +291,7 @@ def findings() -> tuple[Finding, ...]:
 
 
 def review() -> Review:
-    """The whole sample."""
+    """The sample review."""
     return Review(
         made_at=1790899200.0,
         store="sqlite:usage.db",

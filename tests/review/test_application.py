@@ -1,4 +1,4 @@
-"""A plan that is shown, applied, verified and undone."""
+"""Preview, application, verification and undo of a plan."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def planned(policy, *findings, **more):
 
 
 def decisions(store, policy):
-    """What everybody may do: with a policy as it was read before, and as it is now."""
+    """The decisions for each subject, with the original policy and with the current one."""
     found = []
     for text in (POLICY, policy.read_text()):
         path = policy.with_name("live.toml")
@@ -76,7 +76,7 @@ NARROW = make_finding("clerk", "reports:*", of="role", proposal="narrow", instea
 
 
 def test_apply_and_undo(store, policy, tmp_path):
-    """After both the file is the same bytes and every decision as before; in between live tokens lose it at once."""
+    """After an undo, policy file and decisions are as before; in between, live tokens lose the grants."""
     plan, journal, before = (
         planned(policy, ROLE, NARROW, make_finding()),
         tmp_path / "p.journal",
@@ -90,7 +90,7 @@ def test_apply_and_undo(store, policy, tmp_path):
     assert "# rarely" in policy.read_text()
     assert "# the counter" in policy.read_text()
     assert done.difference is not None
-    assert [each.entry.id for each in plan_entries(store)] == [each.id for each in done.difference.entries]
+    assert [each.entry.id for each in plan_entries(store)] == [entry.id for entry in done.difference.entries]
     assert 0o600 == journal.stat().st_mode & 0o777
     undone = undo(journal, store, now=NOW + 9, by="dave")
     assert (POLICY.encode(), before, str(policy)) == (policy.read_bytes(), decisions(store, policy), undone.path)
@@ -100,7 +100,7 @@ def test_apply_and_undo(store, policy, tmp_path):
 
 
 class BrokenStore:
-    """A store that fails where it is told to."""
+    """A store whose `revoke` fails."""
 
     def __init__(self, store):
         self._store = store
@@ -112,8 +112,8 @@ class BrokenStore:
         return getattr(self._store, name)
 
 
-def test_what_was_broken_off_is_finished_once(store, policy, tmp_path):
-    """Applying again does the rest, and a third time is refused."""
+def test_an_interrupted_plan_is_finished_once(store, policy, tmp_path):
+    """Applying again finishes an interrupted plan, and a third attempt is refused."""
     plan, journal = planned(policy, ROLE), tmp_path / "p.journal"
     with pytest.raises(StoreError):
         apply(plan, BrokenStore(store), policy, journal=journal, now=NOW, by="carol")
@@ -124,8 +124,8 @@ def test_what_was_broken_off_is_finished_once(store, policy, tmp_path):
         apply(plan, store, policy, journal=journal, now=NOW, by="carol")
 
 
-def test_a_policy_that_moved_is_refused(store, policy, tmp_path):
-    """Before applying, and before undoing; nothing is changed then."""
+def test_a_changed_policy_is_refused(store, policy, tmp_path):
+    """A policy that was changed before applying or before undoing is refused, and nothing is changed."""
     plan, journal = planned(policy, ROLE), tmp_path / "p.journal"
     policy.write_text(POLICY.replace("orders:export", "orders:x"))
     with pytest.raises(PolicyError, match="has changed since the review"):
@@ -140,11 +140,11 @@ def test_a_policy_that_moved_is_refused(store, policy, tmp_path):
 
 
 def reasons(found):
-    return [each.reason.partition(",")[0] for each in found.dropped]
+    return [dropped.reason.partition(",")[0] for dropped in found.dropped]
 
 
-def test_what_was_used_since_is_left_out(store, policy):
-    """The same way, or another that stays."""
+def test_a_grant_used_since_the_review_is_left_out(store, policy):
+    """An item is dropped if its permission was used since, through its own grant or through one that is kept."""
     record_uses(
         store, make_use("orders:read", "2026-11-05"), make_use("orders:read", "2026-11-05", "bob", grant="orders:*")
     )
@@ -156,7 +156,7 @@ def test_what_was_used_since_is_left_out(store, policy):
 
 
 def test_guards_of_applying(store, policy, tmp_path):
-    """The last holder of a population of tokens only with a flag; the cap; a name that is a key."""
+    """The last holder known from tokens only needs a flag, the cap is enforced, and hashed subjects are dropped."""
     plan = planned(policy, make_finding(guards=("last holder",)), source="tokens")
     assert ["no other holder was seen"] == reasons(preview(plan, store, POLICY, now=NOW))
     assert 1 == len(preview(plan, store, POLICY, now=NOW, even_last_holder=True).items)
@@ -168,12 +168,12 @@ def test_guards_of_applying(store, policy, tmp_path):
 
 
 def test_verify(store, policy, tmp_path):
-    """What was used, refused and granted again since."""
+    """Verification counts use and refusals since, and finds grants that were given again."""
     from jwt_lp.stores import ObservedGrant
 
     plan, journal = planned(policy, make_finding(), make_finding("bob")), journal_path(tmp_path / "p")
     apply(plan, store, policy, journal=journal, now=NOW, by="carol")
-    assert [True, True] == [each.is_effective for each in verify(plan, journal, store)]
+    assert [True, True] == [outcome.is_effective for outcome in verify(plan, journal, store)]
     record_uses(store, make_use("orders:read", "2026-11-12", "bob"), count=3)
     record_uses(store, make_use("orders:read", "2026-11-12", grant="", outcome="revoked"), count=2,
            observed_grants=(ObservedGrant(ISSUER, "alice", "", "", "orders:read", "2026-11-13"),))  # fmt: skip

@@ -1,4 +1,4 @@
-"""What applying, undoing and verifying do where something is in the way."""
+"""Application, undo and verification of plans in unusual situations."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def policy(tmp_path):
 
 @pytest.fixture
 def journal(tmp_path):
-    """Where the plan's journal is."""
+    """The path of the plan's journal."""
     return journal_path(tmp_path / "q.plan")
 
 
@@ -83,11 +83,11 @@ def _apply(plan, store, journal, policy=None, **more):
 
 
 def _verified(plan, journal, store):
-    return {each.item.id: each for each in verify(plan, journal, store)}
+    return {outcome.item.id: outcome for outcome in verify(plan, journal, store)}
 
 
-def test_a_policy_that_is_no_toml_is_refused(store, policy, journal) -> None:
-    """Neither what cannot be parsed nor what is no text is edited."""
+def test_an_invalid_policy_file_is_refused(store, policy, journal) -> None:
+    """A file that is not TOML, or not UTF-8, is not edited."""
     with pytest.raises(ConfigurationError, match="not TOML"):
         parse_policy("version = ")
     plan = _planned(make_finding("clerk", of="role", members=2), policy=policy)
@@ -96,15 +96,15 @@ def test_a_policy_that_is_no_toml_is_refused(store, policy, journal) -> None:
         _apply(plan, store, journal, policy)
 
 
-def test_without_tomlkit_the_command_that_brings_it_is_named(monkeypatch) -> None:
-    """A library that is missing is named with its extra."""
+def test_without_tomlkit_the_error_names_the_extra(monkeypatch) -> None:
+    """Without tomlkit, the error names the extra that installs it."""
     monkeypatch.setitem(sys.modules, "tomlkit", None)
     with pytest.raises(ConfigurationError, match=r"jwt-lp\[cli\]"):
         edit_policy(POLICY, {("clerk", "orders:read"): ()})
 
 
-def test_an_edit_that_does_something_else_is_refused(monkeypatch) -> None:
-    """Whatever a library makes of a layout: what is written says what was meant, and never allows more."""
+def test_an_edit_that_differs_from_the_intent_is_refused(monkeypatch) -> None:
+    """An edit is refused if its result differs from the intended policy or allows more."""
     monkeypatch.setattr(tomlkit, "dumps", lambda _: POLICY)
     with pytest.raises(ConfigurationError, match="by hand"):
         edit_policy(POLICY, {("clerk", "orders:read"): ()})
@@ -114,14 +114,14 @@ def test_an_edit_that_does_something_else_is_refused(monkeypatch) -> None:
 
 
 def test_a_grant_is_narrowed_in_its_place(policy) -> None:
-    """What is put in stands where the pattern stood, and nothing stands twice."""
+    """The narrower grants replace the pattern in its place, without duplicates."""
     made = edit_policy(POLICY, {("clerk", "reports:*"): ("reports:a", "orders:list", "reports:b")})
     assert '["orders:list", "orders:read", "reports:a", "reports:b"]' in made
     assert "# who may do what" in made
 
 
 def test_files_that_cannot_be_read_or_written_are_named(tmp_path) -> None:
-    """An error of the system says which file, and leaves nothing behind."""
+    """An error of the operating system names the file, and no temporary file is left."""
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read_bytes(tmp_path / "nonesuch")
     with pytest.raises(ConfigurationError, match="cannot be written"):
@@ -131,17 +131,17 @@ def test_files_that_cannot_be_read_or_written_are_named(tmp_path) -> None:
     with pytest.raises(ConfigurationError):
         write_atomically(policy, b"version = 2", policy=True)
     assert POLICY == policy.read_text()
-    assert ["p.toml"] == [each.name for each in tmp_path.iterdir()]
+    assert ["p.toml"] == [file.name for file in tmp_path.iterdir()]
     (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigurationError, match="cannot be written"):
         write_atomically(tmp_path / "folder", b"")
     with pytest.raises(ConfigurationError, match="is not a file"):
         write_atomically(tmp_path / "folder", b"", mode=0o600)
-    assert ["folder", "p.toml"] == sorted(each.name for each in tmp_path.iterdir())
+    assert ["folder", "p.toml"] == sorted(file.name for file in tmp_path.iterdir())
 
 
 def test_a_linked_policy_stays_a_link_and_keeps_its_mode(tmp_path) -> None:
-    """What is deployed through a link is edited where it leads, with the mode it has."""
+    """A policy behind a link is edited in the link's target, which keeps its mode."""
     real = tmp_path / "real.toml"
     real.write_text(POLICY)
     real.chmod(0o640)
@@ -153,8 +153,8 @@ def test_a_linked_policy_stays_a_link_and_keeps_its_mode(tmp_path) -> None:
     assert 0o640 == real.stat().st_mode & 0o777
 
 
-def test_a_journal_that_was_broken_off_is_read_to_there(journal) -> None:
-    """Half a line is nothing that was done; what is whole but no journal is refused, with its line."""
+def test_an_interrupted_journal_line_is_ignored(journal) -> None:
+    """An incomplete last line is ignored; a complete line that is not a journal's is refused with its number."""
     assert "new" == read_status(journal).state
     journal.write_text('{"what": "inte')
     append_entry(journal, "undone", at=NOW, by="carol")
@@ -174,7 +174,7 @@ def test_a_journal_that_was_broken_off_is_read_to_there(journal) -> None:
 
 
 def test_a_journal_that_cannot_be_written_stops_everything(store, tmp_path) -> None:
-    """What cannot be undone is not done."""
+    """If the journal cannot be written, nothing is applied."""
     with pytest.raises(ConfigurationError, match="cannot be locked"):
         _apply(_planned(make_finding()), store, tmp_path / "no" / "folder.journal")
     assert [] == list(store.revocations())
@@ -182,8 +182,8 @@ def test_a_journal_that_cannot_be_written_stops_everything(store, tmp_path) -> N
         append_entry(tmp_path / "no" / "folder.journal", "done", at=NOW, by="carol")
 
 
-def test_a_journal_of_another_plan_is_not_written_over(store, journal) -> None:
-    """A plan is not applied beside what was done for another, nor twice, nor undone twice."""
+def test_a_journal_of_another_plan_is_refused(store, journal) -> None:
+    """A plan is not applied with another plan's journal, not applied twice, and not undone twice."""
     plan = _planned(make_finding())
     _apply(plan, store, journal)
     with pytest.raises(PolicyError, match="another plan"):
@@ -199,7 +199,7 @@ def test_a_journal_of_another_plan_is_not_written_over(store, journal) -> None:
 
 
 def test_a_plan_that_has_nothing_to_do_is_refused(store, journal) -> None:
-    """Where everything was used since, nothing is written."""
+    """If every item was used since the review, nothing is written."""
     record_uses(store, make_use("orders:read", _after(0)))
     with pytest.raises(PolicyError, match="no item of the plan is left"):
         _apply(_planned(make_finding()), store, journal)
@@ -210,7 +210,7 @@ def test_a_plan_that_has_nothing_to_do_is_refused(store, journal) -> None:
 
 
 def test_a_crash_before_the_policy_was_written_is_finished(store, policy, journal) -> None:
-    """What was begun is finished when it is applied again, and written once; a hand's edit in between stops it."""
+    """Applying again finishes an interrupted plan without writing twice; a manual edit in between stops it."""
     plan = _planned(
         make_finding("clerk", of="role", members=2), make_finding("chief", "orders:read", of="role"), policy=policy
     )
@@ -229,8 +229,8 @@ def test_a_crash_before_the_policy_was_written_is_finished(store, policy, journa
     assert '"orders:read"' not in policy.read_text().split("[roles")[1]
 
 
-def test_an_edit_by_hand_in_the_last_moment_is_not_written_over(store, policy, journal, monkeypatch) -> None:
-    """An editor asks for no lock: what the file holds is compared again just before it is replaced."""
+def test_a_manual_edit_just_before_the_replacement_is_kept(store, policy, journal, monkeypatch) -> None:
+    """Editors take no lock, so the file is compared again just before it is replaced."""
     plan = _planned(make_finding("desk", "exports:*", of="role", members=2), policy=policy)
     mine = f"{POLICY}# mine\n"
     load = Policy.load
@@ -254,12 +254,12 @@ def test_an_edit_by_hand_in_the_last_moment_is_not_written_over(store, policy, j
     assert mine == policy.read_text()
     undo(journal, store, now=NOW, by="dave", policy=False)
     assert {"least-privilege.toml", "a.db", "q.plan.journal"} == {
-        each.name for each in policy.parent.iterdir() if not each.name.startswith("a.db-")
+        file.name for file in policy.parent.iterdir() if not file.name.startswith("a.db-")
     }
 
 
 def test_a_policy_file_that_another_process_edits_is_left_alone(store, policy, journal, monkeypatch) -> None:
-    """Nothing is done, and who is at it is said; what edits no policy file waits for nobody who does."""
+    """If another process locks the policy file, nothing is done and the error names it; other plans go on."""
     monkeypatch.setattr(application, "WAIT", 0.1)
     role = _planned(make_finding("desk", "exports:*", of="role", members=2), policy=policy)
     busy = rf"least-privilege.toml is being changed by process {os.getpid()} on .*waited 0.1 s"
@@ -279,7 +279,7 @@ def test_a_policy_file_that_another_process_edits_is_left_alone(store, policy, j
 
 @pytest.mark.parametrize("held", ["the store", "the plan"])
 def test_one_plan_at_a_time_with_one_store(store, journal, monkeypatch, held) -> None:
-    """Another plan with the same store waits, and so does the same plan with another store."""
+    """A plan waits for another plan with the same store, and for itself with another store."""
     monkeypatch.setattr(application, "WAIT", 0.1)
     alone = store.exclusive("a plan", wait=0) if held == "the store" else hold_lock(lock_path(journal), "it", wait=0)
     with alone, pytest.raises(PolicyError, match=rf"is being changed by process {os.getpid()} on "):
@@ -287,8 +287,8 @@ def test_one_plan_at_a_time_with_one_store(store, journal, monkeypatch, held) ->
     assert ("new", []) == (read_status(journal).state, list(store.revocations()))
 
 
-def test_undo_leaves_alone_what_somebody_else_wrote(store, policy, journal) -> None:
-    """Where the policy was edited since, undo says what to revert by hand, and may lift the entries alone."""
+def test_undo_keeps_a_later_edit_of_the_policy(store, policy, journal) -> None:
+    """If the policy was edited since, undo shows the edit to make by hand, and can lift the entries alone."""
     plan = _planned(make_finding("desk", "exports:*", of="role", members=2), policy=policy)
     assert _apply(plan, store, journal, policy).policy
     policy.write_text(policy.read_text() + "# mine\n")
@@ -300,8 +300,8 @@ def test_undo_leaves_alone_what_somebody_else_wrote(store, policy, journal) -> N
     assert "# mine" in policy.read_text()
 
 
-def test_the_policy_that_was_reviewed_has_to_be_there(store, policy, journal) -> None:
-    """A plan about roles needs the file, and the one that was reviewed; one about subjects does not."""
+def test_a_plan_about_roles_needs_the_reviewed_policy(store, policy, journal) -> None:
+    """A plan about roles needs the policy that was reviewed; a plan about subjects does not."""
     role = make_finding("clerk", "reports:*", of="role", members=2)
     with pytest.raises(PolicyError, match="pass --policy"):
         preview(_planned(role, policy=policy), store, None, now=NOW)
@@ -318,20 +318,20 @@ def test_the_policy_that_was_reviewed_has_to_be_there(store, policy, journal) ->
         (make_finding(guards=("last holder",)), "--even-last-holder"),
     ],
 )
-def test_what_cannot_be_taken_back_is_left_out(store, found, reason) -> None:
-    """With the reason, and without stopping the rest."""
+def test_an_item_that_cannot_be_revoked_is_left_out(store, found, reason) -> None:
+    """The item is dropped with its reason, and the other items are applied."""
     shown = preview(_planned(found, make_finding("zed"), source="tokens"), store, None, now=NOW)
-    assert [reason in each.reason for each in shown.dropped] == [True]
-    assert ["zed"] == [each.name for each in shown.items]
+    assert [reason in dropped.reason for dropped in shown.dropped] == [True]
+    assert ["zed"] == [item.name for item in shown.items]
 
 
 def _exempted(plan, name, until):
-    items = tuple(replace(each, action="exempt", until=until) if each.name == name else each for each in plan.items)
+    items = tuple(replace(item, action="exempt", until=until) if item.name == name else item for item in plan.items)
     return replace(plan, items=items)
 
 
 def test_an_exemption_of_a_member_keeps_the_roles_grant(store, policy) -> None:
-    """While somebody's exemption runs, what they have through the role stays with the role; when it has ended it is said."""
+    """While a member's exemption lasts, the role keeps the grant; an expired exemption is noted."""
     plan = _planned(
         make_finding("desk", "exports:*", of="role", members=2),
         make_finding("alice", "exports:*", role="desk"),
@@ -340,48 +340,50 @@ def test_an_exemption_of_a_member_keeps_the_roles_grant(store, policy) -> None:
     running = preview(_exempted(plan, "alice", "2027-01-01"), store, POLICY, now=NOW)
     assert "is exempt until 2027-01-01" in running.dropped[0].reason
     ended = preview(_exempted(plan, "alice", "2026-01-01"), store, POLICY, now=NOW)
-    assert any("ended on 2026-01-01" in each for each in ended.notes)
-    assert ["desk"] == [each.name for each in ended.items]
+    assert any("ended on 2026-01-01" in note for note in ended.notes)
+    assert ["desk"] == [item.name for item in ended.items]
 
 
-def test_a_membership_goes_with_all_that_the_role_grants(store, policy, journal) -> None:
-    """A member leaves a role by entries for each of its grants, less what it keeps, and a line for who granted it."""
+def test_a_membership_is_revoked_with_all_grants_of_the_role(store, policy, journal) -> None:
+    """A membership is revoked by an entry for each grant of the role, except kept grants, and a hand-off line."""
     member = make_finding("alice", "", role="clerk")
     plan = _planned(member, make_finding("alice", "reports:a"), policy=policy)
     plan = replace(plan, items=(plan.items[0], replace(plan.items[1], action="keep")))
-    assert ["", "reports:a"] == [each.grant for each in plan.items]
+    assert ["", "reports:a"] == [item.grant for item in plan.items]
     shown = preview(plan, store, POLICY, now=NOW)
     assert {("orders:list", ()), ("orders:read", ()), ("reports:*", ("reports:a",))} == {
-        (each.pattern, each.keep) for each in shown.entries
+        (entry.pattern, entry.keep) for entry in shown.entries
     }
-    assert [("alice", "clerk")] == [(each.name, each.role) for each in shown.handoffs]
+    assert [("alice", "clerk")] == [(handoff.name, handoff.role) for handoff in shown.handoffs]
     ghost = preview(_planned(make_finding("alice", "", role="ghost")), store, None, now=NOW)
     assert ((), 1) == (ghost.entries, len(ghost.handoffs))
 
 
 def test_two_narrowings_of_one_holder_keep_what_each_needs(store) -> None:
-    """An entry refuses whichever way serves, so what another one of the same plan leaves is named in it."""
+    """A deny entry refuses a use through any grant, so it names the permissions that other items keep."""
     one = make_finding("alice", "orders:*", proposal="narrow", instead=("orders:list",))
     other = make_finding("alice", "orders:**", proposal="narrow", instead=("orders:7:read", "orders:read"))
     shown = preview(_planned(one, other), store, None, now=NOW)
     assert {
         ("orders:*", ("orders:list", "orders:read")),
         ("orders:**", ("orders:7:read", "orders:read", "orders:list")),
-    } == {(each.pattern, each.keep) for each in shown.entries}
+    } == {(entry.pattern, entry.keep) for entry in shown.entries}
 
 
-def test_what_another_item_takes_and_cannot_is_kept(store) -> None:
-    """What is left out of a plan stays with its holder, whatever pattern of the same plan would cover it."""
+def test_a_dropped_item_is_kept_by_the_other_entries(store) -> None:
+    """The grant of a dropped item is excepted from the patterns of the same plan."""
     wide = make_finding("alice", "orders:*")
     used = make_finding("alice", "orders:read")
     record_uses(store, make_use("orders:read", _after(0)))
     shown = preview(_planned(wide, used), store, None, now=NOW)
-    assert [("orders:read", True)] == [(each.item.grant, "after the review" in each.reason) for each in shown.dropped]
-    assert [("orders:*", ("orders:read",))] == [(each.pattern, each.keep) for each in shown.entries]
+    assert [("orders:read", True)] == [
+        (dropped.item.grant, "after the review" in dropped.reason) for dropped in shown.dropped
+    ]
+    assert [("orders:*", ("orders:read",))] == [(entry.pattern, entry.keep) for entry in shown.entries]
 
 
 def test_clients_are_found_by_their_uses(store, journal) -> None:
-    """A client's item is about what it did for anybody; a refused use of it since is told, and one of others is not."""
+    """An item of a client counts the client's use for any subject; refusals of other clients do not count."""
     plan = _planned(make_finding("web", "orders:read", of="client"), make_finding("web", "orders:list", of="client"))
     _apply(plan, store, journal)
     record_uses(
@@ -393,13 +395,13 @@ def test_clients_are_found_by_their_uses(store, journal) -> None:
         make_use("orders:read", _after(2), "bob", client="other", outcome="revoked", grant=""),
         make_use("orders:refund", _after(2), "bob", client="web", outcome="revoked", grant=""),
     )
-    found = {each.item.grant: each for each in verify(plan, journal, store)}
+    found = {outcome.item.grant: outcome for outcome in verify(plan, journal, store)}
     assert (0, 1, True) == (found["orders:read"].used, found["orders:read"].refused, found["orders:read"].is_effective)
     assert (1, 0, False) == (found["orders:list"].used, found["orders:list"].refused, found["orders:list"].is_effective)
 
 
-def test_what_became_of_each_item_is_verified(store, policy, journal) -> None:
-    """Revoked when, used and refused since, granted again by a token or an import, and lifted by whom."""
+def test_the_outcome_of_each_item_is_verified(store, policy, journal) -> None:
+    """Verification reports revocation, use, refusals, renewed grants and the author of the undo."""
     plan = _planned(
         make_finding("alice"),
         make_finding("bob"),
@@ -409,7 +411,7 @@ def test_what_became_of_each_item_is_verified(store, policy, journal) -> None:
         policy=policy,
     )
     _apply(plan, store, journal, policy)
-    ids = {each.name: each.id for each in plan.items}
+    ids = {item.name: item.id for item in plan.items}
     record_uses(
         store,
         make_use("orders:read", _after(0), "alice"),
@@ -426,7 +428,7 @@ def test_what_became_of_each_item_is_verified(store, policy, journal) -> None:
         ),
     )
     store.import_grants([HeldGrant(ISSUER, "carl", "", "", "orders:read")], as_of=_after(1), complete=True)
-    lifted = [each.entry.id for each in store.revocations() if each.entry.name == "dora"]
+    lifted = [row.entry.id for row in store.revocations() if row.entry.name == "dora"]
     store.lift(lifted, at=at(_after(2)))
     found = _verified(plan, journal, store)
     assert (1, 1, "") == (found[ids["alice"]].used, found[ids["alice"]].refused, found[ids["alice"]].held_again)
@@ -442,22 +444,22 @@ def test_what_became_of_each_item_is_verified(store, policy, journal) -> None:
         found[ids[name]].is_effective for name in ("alice", "bob", "carl", "dora", "desk")
     ]
     undo(journal, store, now=AFTER, by="dave")
-    assert {"dave"} == {each.lifted_by for each in verify(plan, journal, store)}
+    assert {"dave"} == {outcome.lifted_by for outcome in verify(plan, journal, store)}
 
 
 def test_what_was_not_applied_cannot_be_verified(store, journal) -> None:
-    """Nor a plan whose journal is another's; one that wrote no entry has nothing that was used."""
+    """A plan without a journal of its own cannot be verified; without entries there is no use to report."""
     plan = _planned(make_finding("alice", "", role="ghost"))
     with pytest.raises(PolicyError, match="no journal"):
         verify(plan, journal, store)
     _apply(plan, store, journal)
-    assert [True] == [each.is_effective for each in verify(plan, journal, store)]
+    assert [True] == [outcome.is_effective for outcome in verify(plan, journal, store)]
     with pytest.raises(PolicyError, match="no journal"):
         verify(_planned(make_finding("bob")), journal, store)
 
 
-def test_use_through_what_goes_as_well_does_not_keep_it(store) -> None:
-    """A use through another way of the same plan is no reason to keep one; through a way that stays it is."""
+def test_use_through_another_revoked_grant_keeps_nothing(store) -> None:
+    """Use through a grant that the plan also revokes is no reason to keep an item; use through a kept grant is."""
     record_uses(store, make_use("orders:read", _after(0), "alice", grant="orders:*"))
     stays = preview(_planned(make_finding()), store, None, now=NOW)
     assert "which is kept" in stays.dropped[0].reason
@@ -466,58 +468,58 @@ def test_use_through_what_goes_as_well_does_not_keep_it(store) -> None:
 
 
 def test_a_plan_that_was_changed_is_refused() -> None:
-    """Its hash covers all that it says."""
+    """The hash covers all contents of a plan."""
     said = json.loads(_planned(make_finding()).encode())
     said["items"][0]["grant"] = "**"
     with pytest.raises(ConfigurationError, match="changed after it was made"):
         frozen_plan.Plan.decode(json.dumps(said))
 
 
-def test_what_nobody_used_or_was_refused_keeps_nothing(store, policy) -> None:
-    """A refusal since the review is no use; and of a role, any member's use is."""
+def test_a_refusal_since_the_review_keeps_nothing(store, policy) -> None:
+    """A refusal is no use; the use of a role by any member is."""
     record_uses(store, make_use("orders:read", _after(0), outcome="denied", grant=""))
     assert not preview(_planned(make_finding()), store, None, now=NOW).dropped
     record_uses(store, make_use("exports:a", _after(0), "erin", role="desk", grant="exports:*"))
     shown = preview(_planned(make_finding("desk", "exports:*", of="role"), policy=policy), store, POLICY, now=NOW)
-    assert [True] == ["exports:a was used" in each.reason for each in shown.dropped]
+    assert [True] == ["exports:a was used" in dropped.reason for dropped in shown.dropped]
 
 
-def test_a_taking_that_would_take_nothing_is_none(store) -> None:
-    """Where all that an entry would refuse was decided to stay, only the line for who grants it is left."""
+def test_an_entry_that_would_refuse_nothing_is_not_written(store) -> None:
+    """If kept grants cover all of a pattern, only the hand-off line remains."""
     plan = _planned(
         make_finding("alice", "orders:read"), make_finding("alice", "orders:*"), make_finding("alice", "", role="ghost")
     )
     narrow, wide, member = (
-        next(each for each in plan.items if each.grant == grant) for grant in ("orders:read", "orders:*", "")
+        next(item for item in plan.items if item.grant == grant) for grant in ("orders:read", "orders:*", "")
     )
     items = (narrow, replace(wide, action="keep"), replace(member, action="keep"))
     shown = preview(replace(plan, items=items), store, None, now=NOW)
-    assert ((), ["orders:read"]) == (shown.entries, [each.grant for each in shown.handoffs])
+    assert ((), ["orders:read"]) == (shown.entries, [handoff.grant for handoff in shown.handoffs])
 
 
-def test_old_sightings_and_imports_are_not_again(store, journal) -> None:
-    """What was seen before the plan was applied is what it was made from."""
+def test_grants_seen_before_the_application_are_not_renewed(store, journal) -> None:
+    """Tokens and imports from before the application do not count as granted again."""
     plan = _planned(make_finding(), make_finding("bob"))
     record_uses(store, observed_grants=(ObservedGrant(ISSUER, "alice", "", "", "orders:read", "2026-10-02"),))
     store.import_grants([HeldGrant(ISSUER, "bob", "", "", "orders:read")], as_of="2026-10-02", complete=False)
     _apply(plan, store, journal)
-    assert ["", ""] == [each.held_again for each in _verified(plan, journal, store).values()]
+    assert ["", ""] == [value.held_again for value in _verified(plan, journal, store).values()]
 
 
-def test_what_passed_after_it_was_lifted_is_no_failure(store, journal) -> None:
-    """Once somebody lifted an entry, its use is theirs to answer for; an entry that is gone from the store says nothing."""
+def test_use_after_an_entry_was_lifted_is_no_failure(store, journal) -> None:
+    """Use after an entry was lifted does not count; an entry that is missing in the store counts nothing."""
     plan = _planned(make_finding())
     _apply(plan, store, journal)
-    store.lift([each.entry.id for each in store.revocations()], at=at(_after(1)))
+    store.lift([row.entry.id for row in store.revocations()], at=at(_after(1)))
     record_uses(store, make_use("orders:read", _after(2)))
-    assert [(0, at(_after(1)))] == [(each.used, each.lifted_at) for each in _verified(plan, journal, store).values()]
+    assert [(0, at(_after(1)))] == [(value.used, value.lifted_at) for value in _verified(plan, journal, store).values()]
     store.purge(before="2026-01-01", now=NOW + 900 * 86400)
     assert [] == list(store.revocations(lifted=True))
-    assert [(1, 0.0)] == [(each.used, each.lifted_at) for each in _verified(plan, journal, store).values()]
+    assert [(1, 0.0)] == [(value.used, value.lifted_at) for value in _verified(plan, journal, store).values()]
 
 
 def test_two_roles_one_of_which_includes_the_other(store, policy) -> None:
-    """What an including role would lose and nobody decided keeps the edit from being made; the rest is."""
+    """An edit is dropped if an including role would lose a grant without a decision; the others are made."""
     plan = _planned(
         make_finding("clerk", "orders:read", of="role"),
         make_finding("desk", "exports:*", of="role"),
@@ -525,12 +527,12 @@ def test_two_roles_one_of_which_includes_the_other(store, policy) -> None:
         policy=policy,
     )
     shown = preview(plan, store, POLICY, now=NOW)
-    assert [("clerk", True)] == [(each.item.name, "includes it" in each.reason) for each in shown.dropped]
-    assert ["exports:*", "orders:read"] == sorted(each.grant for each in shown.items)
+    assert [("clerk", True)] == [(dropped.item.name, "includes it" in dropped.reason) for dropped in shown.dropped]
+    assert ["exports:*", "orders:read"] == sorted(item.grant for item in shown.items)
 
 
-def test_roles_that_include_each_other_by_two_ways(store, tmp_path) -> None:
-    """An edit reaches a role through whichever chain of includes; what an including role has itself it does not lose."""
+def test_a_role_that_is_included_twice(store, tmp_path) -> None:
+    """Includes are followed along all chains; an including role keeps grants of its own."""
     text = """version = 1
 [roles.base]
 grants = ["a:b", "a:c"]
@@ -548,7 +550,7 @@ grants = ["a:b"]
     path.write_text(text)
     plan = _planned(make_finding("base", "a:b", of="role"), make_finding("base", "a:c", of="role"), policy=path)
     shown = preview(plan, store, text, now=NOW)
-    assert ["a:b", "a:c"] == sorted(each.item.grant for each in shown.dropped)
+    assert ["a:b", "a:c"] == sorted(dropped.item.grant for dropped in shown.dropped)
     both = _planned(
         *(make_finding(role, grant, of="role") for role in ("left", "right", "top") for grant in ("a:b", "a:c")),
         *(make_finding("base", grant, of="role") for grant in ("a:b", "a:c")),
@@ -556,50 +558,50 @@ grants = ["a:b"]
     )
     shown = preview(both, store, text, now=NOW)
     assert {("base", "a:b"), ("base", "a:c")} == {
-        (each.name, each.grant) for each in shown.items if each.name == "base"
+        (item.name, item.grant) for item in shown.items if item.name == "base"
     }
     assert shown.after is not None
     assert "a:c" not in shown.after
 
 
 def test_a_membership_that_was_used_since_stays(store, policy) -> None:
-    """Any use through the role keeps the member in it."""
+    """Any use through the role since the review keeps the membership."""
     plan = _planned(make_finding("alice", "", role="desk"), policy=policy)
     record_uses(store, make_use("exports:a", _after(0), "alice", role="desk", grant="exports:*"))
     shown = preview(plan, store, POLICY, now=NOW)
-    assert ["exports:a was used on 2026-11-10, after the review"] == [each.reason for each in shown.dropped]
+    assert ["exports:a was used on 2026-11-10, after the review"] == [dropped.reason for dropped in shown.dropped]
 
 
-def test_use_before_it_was_applied_is_not_since(store, journal) -> None:
-    """Of the day on which it was applied, what came before does not count."""
+def test_use_earlier_on_the_day_of_the_application_does_not_count(store, journal) -> None:
+    """Use on the day of the application counts only if it was later."""
     plan = _planned(make_finding())
     _apply(plan, store, journal)
     record_uses(store, make_use("orders:read", _after(0)), hour=1)
-    assert [0] == [each.used for each in _verified(plan, journal, store).values()]
+    assert [0] == [value.used for value in _verified(plan, journal, store).values()]
 
 
-def test_the_last_holder_of_a_list_goes(store) -> None:
-    """Who holds what is known from a list: then nobody else holds it, and that was what was decided."""
+def test_the_last_holder_of_an_import_is_revoked(store) -> None:
+    """With an imported list the last holder is revoked; with tokens only, it needs a flag."""
     last = make_finding(guards=("last holder",))
-    assert ["alice"] == [each.name for each in preview(_planned(last), store, None, now=NOW).items]
+    assert ["alice"] == [item.name for item in preview(_planned(last), store, None, now=NOW).items]
     assert not preview(_planned(last, source="tokens"), store, None, now=NOW)
     assert preview(_planned(last, source="tokens"), store, None, now=NOW, even_last_holder=True)
 
 
 def test_an_exemption_holds_on_its_last_day(store, policy) -> None:
-    """Until a day is to its end."""
+    """An exemption includes its last day."""
     plan = _planned(
         make_finding("desk", "exports:*", of="role", members=2),
         make_finding("alice", "exports:*", role="desk"),
         policy=policy,
     )
     today = preview(_exempted(plan, "alice", LATER), store, POLICY, now=NOW)
-    assert ([], ()) == ([each.name for each in today.items], today.notes)
+    assert ([], ()) == ([item.name for item in today.items], today.notes)
 
 
 @pytest.mark.parametrize(("hour", "dropped"), [(9, False), (15, True)])
 def test_use_on_the_day_of_the_review_counts_from_the_review_on(store, hour, dropped) -> None:
-    """A review at noon has seen the morning, and not the afternoon."""
+    """A review at noon knows the use of the morning, but not of the afternoon."""
     record_uses(store, make_use("orders:read", DAY), hour=hour)
     shown = preview(_planned(make_finding(last_day=DAY)), store, None, now=NOW)
     assert dropped is bool(shown.dropped)

@@ -1,4 +1,4 @@
-"""Plans that are applied and undone by several processes at once, as two people or two machines do."""
+"""Plans that several processes apply and undo at once."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _checkout(folder: Path) -> Path:
 
 
 def _plan(policy: Path, name: str, grant: str) -> Path:
-    """A plan that takes a grant from the clerks, made of the policy as it stands."""
+    """A plan that removes a grant from the role clerk of the current policy."""
     path = policy.with_name(name)
     taken = make_finding("clerk", grant, of="role", members=2)
     made = frozen_plan.from_review(make_review(taken, policy=Policy.load(policy)), now=at("2026-11-10"))
@@ -65,7 +65,7 @@ def _plan(policy: Path, name: str, grant: str) -> Path:
     return path
 
 
-# Ready, with all that the command will import, before it waits for the other one.
+# All imports are done before the process waits for the other one.
 COMMAND = """
 import os, sys, time
 import sqlalchemy, tomlkit
@@ -92,23 +92,23 @@ def _start(what: str, plan: Path, policy: Path, url: str) -> subprocess.Popen[st
 
 
 def _line(policy: Path) -> Path:
-    """Where processes say that they are ready, and are told to go."""
+    """The path of the files by which processes report that they are ready, and are started."""
     return policy.resolve().parent.with_name("line")
 
 
 def _ended(policy: Path, *started: subprocess.Popen[str]) -> list[tuple[int, str]]:
-    """Have all go at once; gives how each ended: its exit code, and what it said on standard error, in one line."""
+    """Start all at once; return the exit code and the standard error, in one line, of each."""
     line = _line(policy)
     until = time.monotonic() + 60
-    while not all(Path(f"{line}.{each.pid}").exists() for each in started):
+    while not all(Path(f"{line}.{process.pid}").exists() for process in started):
         assert time.monotonic() < until
-        assert not any(each.poll() for each in started)
+        assert not any(process.poll() for process in started)
         time.sleep(0.01)
     go = Path(f"{line}.go")
     go.touch()
-    said = [each.communicate(timeout=120)[1] for each in started]
+    said = [process.communicate(timeout=120)[1] for process in started]
     go.unlink()
-    return [(each.returncode, " ".join(text.split())) for each, text in zip(started, said, strict=True)]
+    return [(process.returncode, " ".join(text.split())) for process, text in zip(started, said, strict=True)]
 
 
 def _codes(policy: Path, *started: subprocess.Popen[str]) -> list[int]:
@@ -121,7 +121,7 @@ def _grants(policy: Path) -> set[str]:
 
 def _standing(url: str) -> set[str]:
     store = open_store(url)
-    found = {each.entry.pattern for each in store.revocations()}
+    found = {row.entry.pattern for row in store.revocations()}
     store.close()
     return found
 
@@ -130,8 +130,8 @@ ALL = {"orders:list", "orders:read", "orders:refund"}
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))
-def test_two_plans_at_once_take_back_what_they_say_they_took(tmp_path: Path, url: str, number: int) -> None:
-    """The policy file lacks what each journal says is done, and one that was too late says so and did nothing."""
+def test_two_plans_at_once_revoke_what_their_journals_say(tmp_path: Path, url: str, number: int) -> None:
+    """Of two plans at once, one is applied as its journal says; the other is refused and changes nothing."""
     policy = _checkout(tmp_path / "checkout")
     taken = {"a.plan": "orders:refund", "b.plan": "orders:read"}
     plans = [_plan(policy, name, grant) for name, grant in taken.items()]
@@ -146,13 +146,13 @@ def test_two_plans_at_once_take_back_what_they_say_they_took(tmp_path: Path, url
     # The store knows no issuer, so that its entry is the review's alone.
     assert done == _standing(url)
     assert {"a.plan", "b.plan", "least-privilege.toml"} >= {
-        each.name for each in policy.parent.iterdir() if not each.name.endswith(".journal")
+        file.name for file in policy.parent.iterdir() if not file.name.endswith(".journal")
     }
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))
-def test_applying_and_undoing_at_once_leave_what_they_say_they_left(tmp_path: Path, url: str, number: int) -> None:
-    """A plan is undone while another, made of what it left, is applied: one of both is too late, and says so."""
+def test_applying_and_undoing_at_once_match_their_journals(tmp_path: Path, url: str, number: int) -> None:
+    """Of an undo and an application at once, one succeeds and the other is refused."""
     policy = _checkout(tmp_path / "checkout")
     first = _plan(policy, "first.plan", "orders:refund")
     assert [0] == _codes(policy, _start("apply", first, policy, url))
@@ -171,7 +171,7 @@ def test_applying_and_undoing_at_once_leave_what_they_say_they_left(tmp_path: Pa
 
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_the_same_plan_twice_at_once_is_applied_once(tmp_path: Path, url: str, number: int) -> None:
-    """The one that was later says that it was applied; its entries and its journal's lines are there once."""
+    """The later process reports that the plan was applied already; entries and journal lines exist once."""
     policy = _checkout(tmp_path / "checkout")
     plan = _plan(policy, f"{number}.plan", "orders:refund")
     ended = _ended(policy, *(_start("apply", plan, policy, url) for _ in range(2)))
@@ -183,7 +183,7 @@ def test_the_same_plan_twice_at_once_is_applied_once(tmp_path: Path, url: str, n
 
 
 def test_a_linked_policy_file_is_one_file(tmp_path: Path, url: str) -> None:
-    """Two names of one policy file are not edited at once either."""
+    """A policy file and a link to it are not edited at once."""
     policy = _checkout(tmp_path / "checkout")
     link = tmp_path / "linked.toml"
     link.symlink_to(policy)
@@ -212,7 +212,7 @@ def server() -> Iterator[str]:
 
 
 def test_two_checkouts_of_one_store_are_not_applied_at_once(tmp_path: Path, server: str) -> None:
-    """Machines that share a store and no file exclude each other by the store, and hear who is at it."""
+    """Processes that share only the store exclude each other, and the error names the other process."""
     policy = _checkout(tmp_path / "there")
     plan = _plan(policy, "q.plan", "orders:refund")
     store = open_store(server)

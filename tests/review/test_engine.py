@@ -1,4 +1,4 @@
-"""What a review says, by what happened."""
+"""Findings of a review, by the recorded events."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def _said(found, name, grant, kind=""):
     return one.verdict, one.proposal
 
 
-def test_what_is_used_stays(past: ReviewScenario) -> None:
-    """A grant that was used within the window is used, with its numbers."""
+def test_a_used_grant_is_kept(past: ReviewScenario) -> None:
+    """A grant that was used within the window has the verdict used, with its numbers."""
     past.record_use("alice", "orders:read", 300, 20, 3)
     one = find_finding(past.review(), "alice", "orders:read")
     assert ("used", "keep", 3, 3, days_ago(300), days_ago(3), 3) == (
@@ -34,8 +34,8 @@ def test_what_is_used_stays(past: ReviewScenario) -> None:
     )
 
 
-def test_what_is_idle_for_the_window_is_unused(past: ReviewScenario) -> None:
-    """A grant that was last used before the window is unused, and proposed for removal."""
+def test_a_grant_idle_for_the_window_is_unused(past: ReviewScenario) -> None:
+    """A grant that was last used before the window is unused and proposed for removal."""
     past.record_use("alice", "orders:read", 300, 180)
     past.record_use("bob", "orders:read", 300, 179)
     found = past.review()
@@ -44,8 +44,8 @@ def test_what_is_idle_for_the_window_is_unused(past: ReviewScenario) -> None:
     assert "idle for 180 days or more" in find_finding(found, "alice", "orders:read").reason
 
 
-def test_what_was_never_used_is_dormant_once_it_was_watched_for_the_window(past: ReviewScenario) -> None:
-    """A grant that tokens carried for the whole window and nobody used is dormant; a newer one is not proposed."""
+def test_a_grant_never_used_in_the_whole_window_is_dormant(past: ReviewScenario) -> None:
+    """A grant that was observable for the whole window without use is dormant; a newer one is not proposed."""
     past.declare_permissions("orders:refund")
     past.observe_grant("alice", "orders:refund", 200)
     past.observe_grant("bob", "orders:refund", 100)
@@ -55,8 +55,8 @@ def test_what_was_never_used_is_dormant_once_it_was_watched_for_the_window(past:
     assert "observable for only 100 of 180 days" in find_finding(found, "bob", "orders:refund").guards[0]
 
 
-def test_what_no_enforcement_point_asks_for_is_unobservable(past: ReviewScenario) -> None:
-    """A grant that no known enforcement point asks for is never called unused."""
+def test_a_grant_that_no_enforcement_point_requires_is_unobservable(past: ReviewScenario) -> None:
+    """A grant that no known enforcement point requires is never unused."""
     past.declare_permissions("orders:read")
     past.observe_grant("alice", "orders:archive", 300)
     assert ("unobservable", "keep") == _said(past.review(), "alice", "orders:archive")
@@ -66,15 +66,15 @@ def test_what_no_enforcement_point_asks_for_is_unobservable(past: ReviewScenario
     ("asked", "grant"),
     [("orders:{id}:read", "orders:42:read"), ("orders:{id}:read", "orders:*:read"), ("a:b", "**"), ("a:b", "a:*")],
 )
-def test_a_grant_that_meets_what_is_asked_for_is_observable(past: ReviewScenario, asked: str, grant: str) -> None:
-    """Templates and patterns meet what they may be."""
+def test_a_grant_that_overlaps_a_requirement_is_observable(past: ReviewScenario, asked: str, grant: str) -> None:
+    """Templates and patterns overlap with the permissions that they match."""
     past.declare_permissions(asked)
     past.observe_grant("alice", grant, 300)
     assert ("dormant", "remove") == _said(past.review(), "alice", grant)
 
 
 def test_a_new_grant_has_grace(past: ReviewScenario) -> None:
-    """What was granted within the grace is not proposed, however long ago it was used."""
+    """A grant within the grace period is not proposed, whatever its last use."""
     past.record_use("alice", "orders:read", 300)
     past.import_grants(HeldGrant(ISSUER, "alice", "", "", "orders:read", since=days_ago(10)))
     one = find_finding(past.review(), "alice", "orders:read")
@@ -83,8 +83,7 @@ def test_a_new_grant_has_grace(past: ReviewScenario) -> None:
 
 
 def test_old_records_propose_nothing(tmp_path) -> None:
-    """Where the records end days before the review, verdicts stand and nothing is proposed."""
-    pytest.importorskip("sqlalchemy")
+    """If the records end days before the review, the verdicts remain and nothing is proposed."""
     from jwt_lp.stores import open_store
 
     store = open_store(f"sqlite:///{tmp_path}/old.db")
@@ -100,8 +99,7 @@ def test_old_records_propose_nothing(tmp_path) -> None:
 
 
 def test_short_records_propose_nothing(tmp_path) -> None:
-    """Where the records are shorter than the rule looks back, nothing is proposed."""
-    pytest.importorskip("sqlalchemy")
+    """If the records are shorter than the window, nothing is proposed."""
     from jwt_lp.stores import open_store
 
     store = open_store(f"sqlite:///{tmp_path}/short.db")
@@ -114,7 +112,7 @@ def test_short_records_propose_nothing(tmp_path) -> None:
 
 
 def test_rows_after_the_day_of_the_review_are_ignored(past: ReviewScenario) -> None:
-    """A review as of a day knows nothing of later ones."""
+    """A review as of a day ignores later use."""
     past.record_use("alice", "orders:read", 300, 1)
     early = past.review(now=days_ago(50))
     assert ("unused", days_ago(300), 1) == (
@@ -124,19 +122,19 @@ def test_rows_after_the_day_of_the_review_are_ignored(past: ReviewScenario) -> N
     )
 
 
-def test_the_population_is_said(past: ReviewScenario) -> None:
-    """Without an import only tokens are known; a complete import says who holds what, and what is gone."""
+def test_the_population_names_its_source(past: ReviewScenario) -> None:
+    """Without an import the population is tokens only; a complete import removes holders that it does not list."""
     past.record_use("alice", "orders:read", 300)
     past.record_use("bob", "orders:read", 300)
     assert "tokens seen only" == str(past.review().population)
     past.import_grants(HeldGrant(ISSUER, "alice", "", "", "orders:read"))
     found = past.review()
     assert f"grants imported as of {NOW}" == str(found.population)
-    assert ["alice"] == [each.name for each in found.findings if each.of == "subject"]
+    assert ["alice"] == [finding.name for finding in found.findings if finding.of == "subject"]
 
 
 def test_a_role_of_an_import_is_what_the_policy_says(past: ReviewScenario) -> None:
-    """An imported role stands for its grants; one that the policy does not know stands for itself."""
+    """An imported role is expanded to its grants; an unknown role is one finding."""
     past.declare_permissions("orders:list", "orders:read", "orders:refund")
     past.import_grants(
         HeldGrant(ISSUER, "alice", "", "clerk", "", since=days_ago(300)),
@@ -144,12 +142,14 @@ def test_a_role_of_an_import_is_what_the_policy_says(past: ReviewScenario) -> No
     )
     found = past.review(policy=past.policy())
     assert {("clerk", "orders:list"), ("clerk", "orders:read"), ("clerk", "orders:refund"), ("ghost", "")} == {
-        (each.role, each.grant) for each in found.findings if each.of == "subject" and each.kind == "grant"
+        (finding.role, finding.grant)
+        for finding in found.findings
+        if finding.of == "subject" and finding.kind == "grant"
     }
 
 
 def test_a_pattern_is_narrowed_to_what_was_needed(past: ReviewScenario) -> None:
-    """A wildcard that is broader than its use gets the list that would do, templates as patterns."""
+    """A wildcard broader than its use gets the narrower grants, with templates as patterns."""
     past.declare_permissions("orders:list", "orders:read", "orders:{id}:read")
     past.record_use("alice", "orders:list", 5, grant="orders:**")
     past.record_use("alice", "orders:{id}:read", 7, grant="orders:**")
@@ -164,7 +164,7 @@ def test_a_pattern_is_narrowed_to_what_was_needed(past: ReviewScenario) -> None:
 
 
 def test_a_pattern_that_is_needed_whole_stays(past: ReviewScenario) -> None:
-    """A wildcard of which everything that is asked for is needed is not broader than its use."""
+    """A wildcard is kept if every required permission that it covers is needed."""
     past.declare_permissions("orders:list", "orders:read")
     past.record_use("alice", "orders:list", 5, grant="orders:*")
     past.record_use("alice", "orders:read", 7, grant="orders:*")
@@ -172,7 +172,7 @@ def test_a_pattern_that_is_needed_whole_stays(past: ReviewScenario) -> None:
 
 
 def test_an_idle_pattern_keeps_what_others_serve(past: ReviewScenario) -> None:
-    """An idle wildcard goes but for what is in use through another grant: a deny entry would refuse that too."""
+    """An idle wildcard is narrowed to what is used through other grants, which a deny entry would refuse too."""
     past.declare_permissions("orders:list", "orders:read")
     past.record_use("alice", "orders:list", 300, grant="orders:*")
     past.record_use("alice", "orders:read", 5)
@@ -185,8 +185,8 @@ def test_an_idle_pattern_keeps_what_others_serve(past: ReviewScenario) -> None:
     )
 
 
-def test_an_idle_grant_stays_while_another_way_to_it_is_used(past: ReviewScenario) -> None:
-    """What is held twice and used through one is shown, and not revoked by what would refuse both."""
+def test_an_idle_grant_is_kept_while_another_grant_to_it_is_used(past: ReviewScenario) -> None:
+    """A grant is not revoked while its permission is used through another grant."""
     past.record_use("alice", "orders:read", 300)
     past.record_use("alice", "orders:read", 5, grant="orders:*")
     one = find_finding(past.review(), "alice", "orders:read")
@@ -194,8 +194,8 @@ def test_an_idle_grant_stays_while_another_way_to_it_is_used(past: ReviewScenari
     assert "in use through another grant" in one.guards[0]
 
 
-def test_every_way_to_the_same_permission_is_shown(past: ReviewScenario) -> None:
-    """Before anything goes, the other ways to it are named, roles included."""
+def test_other_grants_of_the_same_permission_are_shown(past: ReviewScenario) -> None:
+    """A finding names the holder's other grants of the permission, roles included."""
     past.record_use("alice", "orders:read", 300)
     past.observe_grant("alice", "orders:read", 300, role="clerk")
     past.observe_grant("alice", "orders:**", 300)
@@ -205,8 +205,8 @@ def test_every_way_to_the_same_permission_is_shown(past: ReviewScenario) -> None
     assert {"orders:**", "orders:read of the role clerk"} == set(one.others)
 
 
-def test_what_a_role_confers_is_the_roles_to_lose(past: ReviewScenario) -> None:
-    """A member's idle grant is a matter of the role; the role's finding says that no member needs it."""
+def test_a_grant_through_a_role_is_decided_for_the_role(past: ReviewScenario) -> None:
+    """A member's idle grant refers to its role; the role's finding says that no member needs it."""
     past.declare_permissions("orders:list", "orders:read", "orders:refund")
     for name in ("alice", "bob"):
         past.record_use(name, "orders:list", 5, role="clerk")
@@ -224,24 +224,24 @@ def test_what_a_role_confers_is_the_roles_to_lose(past: ReviewScenario) -> None:
 
 
 def test_a_members_need_keeps_the_roles_grant(past: ReviewScenario) -> None:
-    """A role's grant that one member needs stays."""
+    """A role keeps a grant that one member needs."""
     past.record_use("alice", "orders:refund", 5, role="clerk")
     past.record_use("bob", "orders:refund", 300, role="clerk")
     assert ("used", "keep") == _said(past.review(policy=past.policy()), "clerk", "orders:refund")
 
 
-def test_a_member_who_needs_nothing_of_a_role_leaves_it(past: ReviewScenario) -> None:
-    """A membership of which nothing is needed is proposed for removal."""
+def test_a_membership_without_need_is_proposed_for_removal(past: ReviewScenario) -> None:
+    """A membership of which no grant is needed is proposed for removal."""
     past.record_use("alice", "orders:list", 300, role="clerk")
     past.record_use("bob", "orders:list", 3, role="clerk")
     found = past.review(policy=past.policy())
     one = find_finding(found, "alice", kind="member")
     assert ("clerk", "unused", "remove") == (one.role, one.verdict, one.proposal)
-    assert not [each for each in found.findings if each.kind == "member" and each.name == "bob"]
+    assert not [finding for finding in found.findings if finding.kind == "member" and finding.name == "bob"]
 
 
-def test_a_role_that_is_two_is_said_to_be(past: ReviewScenario) -> None:
-    """Members who need sets of grants that have nothing in common suggest a split."""
+def test_a_role_with_separate_needs_is_reported_for_a_split(past: ReviewScenario) -> None:
+    """Members whose needed grants have nothing in common suggest a split of the role."""
     for number in range(2):
         past.record_use(f"seller{number}", "orders:list", 3, role="staff")
         past.record_use(f"buyer{number}", "stock:order", 3, role="staff")
@@ -249,16 +249,16 @@ def test_a_role_that_is_two_is_said_to_be(past: ReviewScenario) -> None:
     assert ("orders:list (2 members)", "stock:order (2 members)") == one.instead
 
 
-def test_what_was_asked_for_in_vain_is_needed(past: ReviewScenario) -> None:
-    """Refusals of what nobody granted are shown, and never become a grant."""
+def test_a_refused_permission_without_a_grant_is_needed_but_denied(past: ReviewScenario) -> None:
+    """Refusals without a grant are reported, and no grant is proposed."""
     past.record_refusal("alice", "orders:refund", 3)
     past.record_refusal("alice", "orders:refund", 2)
     one = find_finding(past.review(), "alice", "orders:refund")
     assert ("needed-but-denied", "keep", 2) == (one.verdict, one.proposal, one.denied)
 
 
-def test_what_was_taken_back_and_asked_for_is_regret(past: ReviewScenario) -> None:
-    """An attempt to use what was revoked is regret of its own kind, and what stands is not proposed again."""
+def test_a_request_for_a_revoked_permission_is_a_regret(past: ReviewScenario) -> None:
+    """A request for a revoked permission is a regret, and the standing revocation is not proposed again."""
     past.record_use("alice", "orders:refund", 300)
     past.deny("alice", "orders:refund")
     past.record_refusal("alice", "orders:refund", 2, outcome="revoked")
@@ -271,7 +271,7 @@ def test_what_was_taken_back_and_asked_for_is_regret(past: ReviewScenario) -> No
 
 
 def test_an_exemption_holds_until_its_day(past: ReviewScenario) -> None:
-    """What is exempt is counted as left out; after its last day it is proposed again."""
+    """An exempt finding counts as excluded; after its last day it is proposed again."""
     past.record_use("alice", "orders:read", 300)
     name = find_finding(past.review(), "alice", "orders:read").id
     found = past.review(exempt=[ReviewExemption(name, NOW, "eve")])
@@ -287,7 +287,7 @@ def test_an_exemption_holds_until_its_day(past: ReviewScenario) -> None:
 
 
 def test_the_last_holder_is_marked(past: ReviewScenario) -> None:
-    """Where everybody would lose a grant, the one who used it last is marked."""
+    """If every holder would lose a grant, the one who used it last is marked."""
     past.record_use("alice", "orders:read", 300)
     past.record_use("bob", "orders:read", 250)
     past.record_use("carol", "orders:list", 250)
@@ -300,7 +300,7 @@ def test_the_last_holder_is_marked(past: ReviewScenario) -> None:
 
 
 def test_clients_are_judged_over_all_their_users(past: ReviewScenario) -> None:
-    """A client's grant is used when it served anybody's request, and unused where it served none for the window."""
+    """A client's grant is used if it served any subject, and unused otherwise."""
     past.record_use("alice", "orders:read", 300, client="web")
     past.record_use("bob", "orders:read", 5, client="web")
     past.record_use("alice", "orders:list", 300, client="web")
@@ -310,36 +310,38 @@ def test_clients_are_judged_over_all_their_users(past: ReviewScenario) -> None:
     assert "client" == find_finding(found, "web", "orders:list").of
 
 
-def test_points_that_nobody_asked_and_permissions_that_no_point_asks(past: ReviewScenario) -> None:
-    """Requirements never asked, and permissions of the catalogue that no route asks for, are shown."""
+def test_unreached_requirements_and_unrequired_permissions_are_reported(past: ReviewScenario) -> None:
+    """Requirements without a request, and catalogue permissions that no route requires, are reported."""
     past.declare_permissions("orders:list", "orders:refund")
     past.record_use("alice", "orders:list", 3)
     found = past.review(policy=past.policy())
-    assert ["orders:refund"] == [each.grant for each in found.findings if each.kind == "requirement"]
-    assert ["orders:read", "reports:read"] == sorted(each.grant for each in found.findings if each.kind == "permission")
+    assert ["orders:refund"] == [finding.grant for finding in found.findings if finding.kind == "requirement"]
+    assert ["orders:read", "reports:read"] == sorted(
+        finding.grant for finding in found.findings if finding.kind == "permission"
+    )
 
 
 def test_people_are_shown(past: ReviewScenario) -> None:
-    """Who a subject is stands beside what is found of it."""
+    """A finding has the manager, team and status of its subject."""
     past.record_use("alice", "orders:read", 300)
     one = find_finding(past.review(people={"alice": Person("Alice", "sales", "bob", "no")}), "alice", "orders:read")
     assert ("bob", "sales", "no") == (one.owner, one.team, one.active)
 
 
 def test_the_riskiest_removal_is_first(past: ReviewScenario) -> None:
-    """Findings are in the order in which they are to be decided."""
+    """Findings are ordered by urgency."""
     past.record_use("alice", "orders:read", 390)
     past.record_use("alice", "orders:refund", 300)
     past.record_use("bob", "orders:refund", 1)
     past.record_use("bob", "orders:read", 1)
     found = past.review(policy=past.policy())
     assert [("alice", "orders:refund"), ("alice", "orders:read")] == [
-        (each.name, each.grant) for each in found.findings[:2]
+        (finding.name, finding.grant) for finding in found.findings[:2]
     ]
 
 
 def test_a_review_can_be_made_again(past: ReviewScenario) -> None:
-    """The same store, day and rule give the same review, digest included; another rule another digest."""
+    """The same store, day and rule give the same review and digest; another rule gives another digest."""
     past.record_use("alice", "orders:read", 300)
     one, other = past.review(), past.review()
     assert dataclasses.asdict(one) == dataclasses.asdict(other)
@@ -347,14 +349,14 @@ def test_a_review_can_be_made_again(past: ReviewScenario) -> None:
 
 
 def test_months_are_counted(past: ReviewScenario) -> None:
-    """The time line has granted, denied and revoked decisions by month."""
+    """The timeline has granted, denied and revoked decisions by month."""
     past.record_use("alice", "orders:read", 1)
     past.record_refusal("alice", "orders:list", 1)
     assert (("2026-10-01", 1, 1, 0),) == past.review().timeline
 
 
 def test_a_pattern_that_is_needed_as_it_is_stays(past: ReviewScenario) -> None:
-    """An idle pattern of which another grant serves exactly all has nothing to be narrowed to."""
+    """An idle pattern that another grant serves completely cannot be narrowed."""
     past.declare_permissions("orders:{id}:read")
     past.observe_grant("alice", "orders:*:read", 300)
     past.record_use("alice", "orders:{id}:read", 5, grant="orders:**")
@@ -362,17 +364,17 @@ def test_a_pattern_that_is_needed_as_it_is_stays(past: ReviewScenario) -> None:
 
 
 def test_a_client_alone_is_judged_as_a_client(past: ReviewScenario) -> None:
-    """What tokens without a subject use counts for their client and their role, and for no person."""
+    """Use without a subject counts for the client and the role only."""
     past.record_use("", "orders:read", 3, client="cron", role="robot")
     past.record_use("svc", "orders:list", 3, client="svc")
     found = past.review()
     assert {("client", "cron"), ("role", "robot"), ("subject", "svc")} == {
-        (each.of, each.name) for each in found.findings
+        (finding.of, finding.name) for finding in found.findings
     }
 
 
 def test_an_import_names_clients(past: ReviewScenario) -> None:
-    """A client's imported grant that it never used is the client's to lose; what stands already is not proposed."""
+    """A client's imported grant without use is proposed for removal, unless it is revoked already."""
     past.declare_permissions("orders:list")
     past.import_grants(
         HeldGrant(ISSUER, "", "web", "", "orders:list"), HeldGrant(ISSUER, "", "cron", "", "orders:list")
@@ -383,8 +385,8 @@ def test_an_import_names_clients(past: ReviewScenario) -> None:
     assert ("revoked already",) == find_finding(found, "cron", "orders:list").guards
 
 
-def test_what_was_taken_back_of_a_role_is_not_proposed_again(past: ReviewScenario) -> None:
-    """Deny entries on the role, and on all that a member has through it, are known."""
+def test_revoked_grants_of_roles_are_not_proposed_again(past: ReviewScenario) -> None:
+    """Deny entries on a role, and on all grants of a membership, prevent a second proposal."""
     past.record_use("alice", "orders:refund", 300, role="clerk")
     past.record_use("bob", "orders:list", 3, role="clerk")
     past.deny("clerk", "orders:refund", of="role")
@@ -394,8 +396,8 @@ def test_what_was_taken_back_of_a_role_is_not_proposed_again(past: ReviewScenari
     assert ("revoked already",) == find_finding(found, "alice", kind="member").guards
 
 
-def test_a_membership_of_what_nobody_asks_for_is_unobservable(past: ReviewScenario) -> None:
-    """Nobody can say whether a member needs a role of which no enforcement point asks for anything."""
+def test_a_membership_without_required_permissions_is_unobservable(past: ReviewScenario) -> None:
+    """The need of a role is unknown if no enforcement point requires its permissions."""
     past.declare_permissions("orders:list")
     past.observe_grant("alice", "archive:read", 300, role="archivist")
     found = past.review()
@@ -407,7 +409,7 @@ def test_a_membership_of_what_nobody_asks_for_is_unobservable(past: ReviewScenar
 
 
 def test_a_roles_wildcard_is_narrowed_to_what_its_members_need(past: ReviewScenario) -> None:
-    """A role's pattern of which members need a part gets the list that would do."""
+    """A role's pattern is narrowed to the grants that its members need."""
     past.declare_permissions("orders:list", "orders:read")
     past.record_use("alice", "orders:list", 300, 3, grant="orders:*", role="clerk")
     one = find_finding(past.review(), "clerk", "orders:*")
@@ -415,39 +417,39 @@ def test_a_roles_wildcard_is_narrowed_to_what_its_members_need(past: ReviewScena
 
 
 def test_roles_that_share_a_need_are_one(past: ReviewScenario) -> None:
-    """Sets of grants that one member holds together are no two roles."""
+    """Grants that one member needs together do not suggest a split."""
     for number in range(2):
         past.record_use(f"seller{number}", "orders:list", 3, role="staff")
         past.record_use(f"buyer{number}", "stock:order", 3, role="staff")
     past.record_use("both", "orders:list", 3, role="staff")
     past.record_use("both", "stock:order", 3, role="staff")
     past.observe_grant("idle", "orders:list", 3, role="staff")
-    assert not [each for each in past.review().findings if each.kind == "split"]
+    assert not [finding for finding in past.review().findings if finding.kind == "split"]
 
 
 def test_without_any_enforcement_point_nothing_is_unobservable(past: ReviewScenario) -> None:
-    """Where no service said what it asks for, what was never used is dormant, and the catalogue is not judged."""
+    """Without known requirements an unused grant is dormant, and the catalogue is not judged."""
     past.observe_grant("alice", "orders:read", 300)
     found = past.review(policy=past.policy())
     assert ("dormant", "remove") == _said(found, "alice", "orders:read")
-    assert not [each for each in found.findings if each.kind == "permission"]
+    assert not [finding for finding in found.findings if finding.kind == "permission"]
 
 
-def test_what_is_granted_by_now_is_not_needed_any_more(past: ReviewScenario) -> None:
-    """A refusal of what somebody holds today is of the past."""
+def test_a_refusal_of_a_permission_held_now_is_not_reported(past: ReviewScenario) -> None:
+    """A refusal is not reported if a grant covers the permission today."""
     past.record_refusal("alice", "orders:read", 20)
     past.record_use("alice", "orders:read", 3, grant="orders:*")
-    assert ["orders:*"] == [each.grant for each in past.review().findings]
+    assert ["orders:*"] == [finding.grant for finding in past.review().findings]
 
 
-def test_what_was_only_observed_is_no_use(past: ReviewScenario) -> None:
-    """A request that observing let pass is neither use nor need."""
+def test_observed_requests_are_no_use(past: ReviewScenario) -> None:
+    """A request that only observe mode let pass is neither use nor refusal."""
     past.record_refusal("alice", "orders:read", 20, outcome="observed")
     assert () == past.review().findings
 
 
 def test_gaps_and_losses_are_noted(past: ReviewScenario) -> None:
-    """Days without any record, lost decisions, and an incomplete list of grants are said before anything else."""
+    """Days without records, lost decisions and an incomplete import are noted."""
     past.add(started=noon_of(days_ago(500)), until=noon_of(days_ago(450)), dropped=7)
     past.add(started=noon_of(days_ago(-5)), until=noon_of(days_ago(-9)))
     past.import_grants(HeldGrant(ISSUER, "alice", "", "", "orders:read"), complete=False)
@@ -457,20 +459,20 @@ def test_gaps_and_losses_are_noted(past: ReviewScenario) -> None:
     assert "not marked as complete" in notes
 
 
-def test_very_many_findings_are_those_that_say_something(past: ReviewScenario, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of what nobody could read, used grants are counted only; and whoever waits hears of the progress."""
+def test_many_used_grants_are_counted_and_not_listed(past: ReviewScenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above the limit, used grants are only counted; the progress callback is called."""
     monkeypatch.setattr(aggregates, "MAX_LISTED", 10)
     past.add([past.use(f"s{number}", "orders:read", 3, "orders:read") for number in range(300)])
     past.record_use("alice", "orders:list", 300)
     steps: list[tuple[str, int]] = []
     found = past.review(on_step=lambda what, number: steps.append((what, number)))
-    assert ["orders:list"] == [each.grant for each in found.findings]
+    assert ["orders:list"] == [finding.grant for finding in found.findings]
     assert any(note.startswith("Counted but not listed: 300 findings") for note in found.notes)
     assert {("subjects judged", 256), ("subjects judged", 301)} == set(steps)
 
 
 def test_a_likelihood_judges_and_says_why(past: ReviewScenario) -> None:
-    """With a model each used grant has its likelihood and what makes it so, and the rule may judge by it."""
+    """With a model, each used grant has a likelihood with reasons, and the rule can use it."""
     cases = [
         (GrantFeatures(30 + number, 1 + number % 9, 50, 80 + number, 5, 2, 0.1), number % 9 > 4)
         for number in range(600)
@@ -488,10 +490,8 @@ def test_a_likelihood_judges_and_says_why(past: ReviewScenario) -> None:
     assert 7 == len(found.judging.coefficients)
 
 
-def test_what_is_learnt_of_a_large_store_is_of_some_subjects(
-    past: ReviewScenario, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of more days than are read, whole subjects are drawn, always the same ones, and the share is said."""
+def test_a_large_store_is_sampled_by_subject(past: ReviewScenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large store is sampled by whole subjects, always the same ones, and the share is given."""
     for number in range(20):
         past.record_use(f"s{number}", "orders:read", 300, 200, 100)
     past.record_use("", "orders:read", 300, client="cron")
@@ -508,14 +508,14 @@ def test_what_is_learnt_of_a_large_store_is_of_some_subjects(
 
 
 def test_a_young_store_is_not_read_for_nothing(past: ReviewScenario) -> None:
-    """Where no case of the past can have its answer yet, nothing is learnt and nothing read."""
+    """If no training case can be complete yet, the history is not read."""
     past.record_use("alice", "orders:read", 300)
     assert 0 == load_history(past.store, until=NOW, min_days=401).history.pairs
     assert 1 == load_history(past.store, until=NOW, min_days=400).history.pairs
 
 
 def test_the_grace_ends_on_its_day(past: ReviewScenario) -> None:
-    """What was granted 14 days ago is no longer new; a day less is."""
+    """A grant of 14 days ago is not new any more; a grant of 13 days ago is."""
     past.record_use("alice", "orders:read", 300)
     past.record_use("bob", "orders:read", 300)
     past.record_use("carol", "orders:read", 3)
@@ -528,25 +528,25 @@ def test_the_grace_ends_on_its_day(past: ReviewScenario) -> None:
     )
 
 
-def test_what_was_seen_on_the_day_of_an_import_is_in_it_or_gone(past: ReviewScenario) -> None:
-    """A complete list of a day says what is gone that was seen until then; what is seen later is held again."""
+def test_a_complete_import_ends_grants_seen_until_its_day(past: ReviewScenario) -> None:
+    """A complete import ends unlisted grants seen until its day; grants seen later are held again."""
     past.record_use("bob", "orders:read", 3)
     past.record_use("carol", "orders:read", 2)
     past.import_grants(HeldGrant(ISSUER, "alice", "", "", "orders:read"), days=3)
-    assert {"alice", "carol"} == {each.name for each in past.review().findings if each.of == "subject"}
+    assert {"alice", "carol"} == {finding.name for finding in past.review().findings if finding.of == "subject"}
 
 
 def test_grants_that_were_first_seen_later_are_not_there_yet(past: ReviewScenario) -> None:
-    """A review as of a day knows nothing of tokens that came after it."""
+    """A review as of a day ignores grants that tokens carried first later."""
     past.record_use("alice", "orders:read", 300)
     past.observe_grant("alice", "orders:list", 10)
-    assert ["orders:read"] == [each.grant for each in past.review(now=days_ago(50)).findings]
+    assert ["orders:read"] == [finding.grant for finding in past.review(now=days_ago(50)).findings]
 
 
 @pytest.mark.parametrize(("needed", "said"), [(1, True), (2, False)])
 def test_who_needs_a_quarter_of_a_role_needs_little(past: ReviewScenario, needed: int, said: bool) -> None:
-    """Of four grants one is little and two are not; neither is proposed, since something is needed."""
+    """A member who needs one of four grants needs little, two of four is not little; neither is proposed."""
     for number in range(4):
         past.record_use("alice", f"area:{number}", *((300, 3) if number < needed else (300,)), role="clerk")
-    found = [each for each in past.review().findings if each.kind == "member"]
+    found = [finding for finding in past.review().findings if finding.kind == "member"]
     assert [("used", "keep", needed)] * said == [(each.verdict, each.proposal, len(each.instead)) for each in found]

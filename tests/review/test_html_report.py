@@ -1,4 +1,4 @@
-"""The page in a browser: what it asks for, sorts, filters and prints, and who can read it."""
+"""The HTML page in a browser: requests, sorting, filters, print and accessibility."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def page(browser, written) -> Iterator[Any]:
 
 
 def _seen(page) -> list[str]:
-    """The ids of the findings that can be seen, in their order."""
+    """The ids of the visible findings, in their order."""
     found: list[str] = page.eval_on_selector_all(
         "#list tbody tr",
         "rows => rows.filter(row => row.checkVisibility()).map(row => row.querySelector('i').innerText)",
@@ -100,8 +100,8 @@ def _choose(page, name: str, value: str) -> None:
     page.locator(f"#tools [name={name}]").select_option(value)
 
 
-def test_the_page_asks_for_nothing_and_complains_of_nothing(browser, written) -> None:
-    """Loading the page is the only request there is, no name is run, and the console stays empty."""
+def test_the_page_makes_no_requests_and_no_errors(browser, written) -> None:
+    """Loading the page is the only request, no name is run, and the console stays empty."""
     context = browser.new_context()
     page = context.new_page()
     asked: list[str] = []
@@ -117,19 +117,19 @@ def test_the_page_asks_for_nothing_and_complains_of_nothing(browser, written) ->
 
 
 def test_without_javascript_all_is_readable(browser, written) -> None:
-    """Without JavaScript every finding is seen, and no control that would do nothing."""
+    """Without JavaScript, every finding is visible, and no control that needs it."""
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(written)
     seen = [row.is_visible() for row in page.locator("#list tbody tr").all()]
-    controls = [each.is_visible() for each in page.locator("button, input, select").all()]
+    controls = [element.is_visible() for element in page.locator("button, input, select").all()]
     context.close()
     assert ([True] * NUMBER, set()) == (seen, {each for each in controls if each})
 
 
 def test_a_column_sorts_both_ways(page) -> None:
-    """A press sorts by a column, another one turns it around, and the header says which."""
-    uses = {each.id: each.uses for each in REVIEW.findings}
+    """A click sorts by a column, a second click reverses it, and the header has the direction."""
+    uses = {finding.id: finding.uses for finding in REVIEW.findings}
     header = page.get_by_role("columnheader", name="Uses")
     for order, backwards in (("ascending", False), ("descending", True)):
         header.get_by_role("button").click()
@@ -139,22 +139,22 @@ def test_a_column_sorts_both_ways(page) -> None:
 
 
 def test_risk_sorts_by_how_high_it_is(page) -> None:
-    """Risks are in the order of what they mean, not of the alphabet."""
-    risks = {each.id: each.risk for each in REVIEW.findings}
+    """Risks are sorted by level, not by letter."""
+    risks = {finding.id: finding.risk for finding in REVIEW.findings}
     page.get_by_role("columnheader", name="Risk").get_by_role("button").click()
     order = ["low", "medium", "high", "critical"]
     assert sorted(risks.values(), key=order.index) == [risks[each] for each in _seen(page)]
 
 
-def test_the_keyboard_reaches_what_sorts(page) -> None:
-    """Tab leads from the last filter to the first header, where Enter sorts, with a focus that is seen."""
+def test_the_keyboard_reaches_the_sort_buttons(page) -> None:
+    """Tab leads from the last filter to the first header, where Enter sorts, with a visible focus."""
     page.get_by_role("button", name="Reset").focus()
     page.keyboard.press("Tab")
     assert "Holder" == page.evaluate("document.activeElement.textContent")
     assert "solid" == page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     page.keyboard.press("Enter")
     assert "ascending" == page.get_by_role("columnheader", name="Holder").get_attribute("aria-sort")
-    names = {each.id: _sorted_as(each.name) for each in REVIEW.findings}
+    names = {finding.id: _sorted_as(finding.name) for finding in REVIEW.findings}
     assert sorted(names.values()) == [names[each] for each in _seen(page)]
 
 
@@ -166,35 +166,35 @@ def _sorted_as(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["verdict", "proposal", "kind"])
-def test_a_filter_leaves_what_fits(page, name: str) -> None:
-    """Each filter leaves the findings that have its value, and says how many there are."""
-    for value in sorted({getattr(each, name) for each in REVIEW.findings}):
+def test_a_filter_shows_only_matches(page, name: str) -> None:
+    """Each filter shows the findings with its value and their number."""
+    for value in sorted({getattr(finding, name) for finding in REVIEW.findings}):
         _choose(page, name, value)
-        wanted = [each.id for each in REVIEW.findings if getattr(each, name) == value]
+        wanted = [finding.id for finding in REVIEW.findings if getattr(finding, name) == value]
         assert f"Showing {len(wanted)} of {NUMBER} findings" == page.get_by_role("status").inner_text()
         assert wanted == _seen(page)
 
 
-def test_text_is_searched_and_all_comes_back(page) -> None:
-    """A search leaves what has the text, in any case of letters; Reset shows everything in its first order."""
+def test_a_search_is_reset(page) -> None:
+    """A search ignores case; Reset shows all findings in the original order."""
     page.get_by_role("button", name="Risk").click()
     page.get_by_label("Text").fill("NIGHTLY-export")
     page.get_by_text(f"Showing 1 of {NUMBER} findings").wait_for()
-    assert [each.id for each in REVIEW.findings if each.name == "nightly-export"] == _seen(page)
+    assert [finding.id for finding in REVIEW.findings if finding.name == "nightly-export"] == _seen(page)
     page.get_by_role("button", name="Reset").click()
     page.get_by_text(f"Showing {NUMBER} of {NUMBER} findings").wait_for()
-    assert [each.id for each in REVIEW.findings] == _seen(page)
+    assert [finding.id for finding in REVIEW.findings] == _seen(page)
 
 
 def test_a_group_can_be_shown_alone(page) -> None:
-    """The button beside a group leaves its findings."""
+    """The button of a group shows only its findings."""
     page.get_by_role("button", name="Show the findings of orders:refund", exact=True).click()
-    assert [each.id for each in REVIEW.findings if each.grant == "orders:refund"] == _seen(page)
+    assert [finding.id for finding in REVIEW.findings if finding.grant == "orders:refund"] == _seen(page)
 
 
 @WIDTHS
-def test_nothing_sticks_out(browser, written, width: int) -> None:
-    """On a phone and on a desk, the page never scrolls sideways."""
+def test_the_page_never_scrolls_sideways(browser, written, width: int) -> None:
+    """The page does not scroll sideways on a phone or a desktop."""
     context = browser.new_context(viewport={"width": width, "height": 800})
     page = context.new_page()
     page.goto(written)
@@ -206,7 +206,7 @@ def test_nothing_sticks_out(browser, written, width: int) -> None:
 @SCHEMES
 @WIDTHS
 def test_every_text_has_contrast(browser, written, width: int, scheme: str) -> None:
-    """Each text has at least 4.5 to 1 against what is behind it (WCAG 2.2, 1.4.3), light and dark."""
+    """Each text has a contrast of at least 4.5 to 1 (WCAG 2.2, 1.4.3), light and dark."""
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
     page = context.new_page()
     page.goto(written)
@@ -217,18 +217,18 @@ def test_every_text_has_contrast(browser, written, width: int, scheme: str) -> N
 
 
 def test_print_shows_everything(page) -> None:
-    """On paper every finding is there whatever is filtered, without controls, and dark becomes light."""
+    """A print has every finding, no controls, and light colours, whatever is filtered."""
     page.emulate_media(color_scheme="dark")
     _choose(page, "verdict", "unobservable")
     assert 6 == len(_seen(page))
     page.emulate_media(media="print", color_scheme="dark")
-    assert [each.id for each in REVIEW.findings] == _seen(page)
+    assert [finding.id for finding in REVIEW.findings] == _seen(page)
     assert not page.locator("#tools").is_visible()
     assert "rgb(255, 255, 255)" == page.evaluate("getComputedStyle(document.body).backgroundColor")
 
 
-def test_who_hears_it_finds_the_way(page) -> None:
-    """The page has its landmarks, a way past them, and a name for each table, picture and place that scrolls."""
+def test_a_screen_reader_finds_its_way(page) -> None:
+    """The page has landmarks, a skip link, and a name for each table, chart and scrolling region."""
     assert "en" == page.evaluate("document.documentElement.lang")
     assert (1, 1, 1, 1) == tuple(
         page.get_by_role(role).count() for role in ("banner", "main", "contentinfo", "navigation")
@@ -244,7 +244,7 @@ def test_who_hears_it_finds_the_way(page) -> None:
 
 
 def test_ten_thousand_findings_open(browser, tmp_path: Path) -> None:
-    """A page of 10,000 findings shows the first of them, all on demand, and finds one by its id."""
+    """A page of 10,000 findings shows the first 250, more on demand, and finds one by its id."""
     file = tmp_path / "many.html"
     many = sample_review.many(10_000)
     file.write_text(render(many, "html"), "utf-8")
@@ -253,7 +253,7 @@ def test_ten_thousand_findings_open(browser, tmp_path: Path) -> None:
     page.goto(file.as_uri())
     assert 250 == len(_seen(page))
     page.get_by_role("button", name="Show 250 more").click()
-    assert [each.id for each in many.findings[:500]] == _seen(page)
+    assert [finding.id for finding in many.findings[:500]] == _seen(page)
     wanted = many.findings[9_000].id
     page.get_by_label("Text").fill(wanted)
     page.get_by_text(re.compile("Showing 1 of 10,000 findings")).wait_for()

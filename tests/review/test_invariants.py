@@ -1,4 +1,4 @@
-"""What holds of every review, whatever happened before it."""
+"""Properties of every review."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _all(holder: Holder, context: ReviewContext):
 
 @given(_holders(), TERMS, st.sampled_from([30, 60, 180]))
 def test_a_review_never_adds(holder: Holder, terms: list[str], window: int) -> None:
-    """What would be left is covered by what is held; and nothing is ever proposed but to keep, remove or narrow."""
+    """A narrower proposal is covered by the held grant, and only keep, remove and narrow are proposed."""
     for found in _all(holder, _context(terms, window)):
         assert found.proposal in {"keep", "remove", "narrow"}
         if found.proposal == "narrow":
@@ -76,8 +76,8 @@ def test_a_review_never_adds(holder: Holder, terms: list[str], window: int) -> N
 
 
 @given(_holders(), TERMS, st.sampled_from([30, 60, 180]))
-def test_what_is_in_use_is_never_taken_back(holder: Holder, terms: list[str], window: int) -> None:
-    """No deny entry that is proposed for a subject refuses what it used within the floor, through whatever grant."""
+def test_recently_used_permissions_are_never_revoked(holder: Holder, terms: list[str], window: int) -> None:
+    """No proposed deny entry for a subject refuses a permission that it used within the floor, through any grant."""
     lately = {
         (path.grant, permission)
         for path in holder.paths.values()
@@ -94,8 +94,8 @@ def test_what_is_in_use_is_never_taken_back(holder: Holder, terms: list[str], wi
 
 
 @given(_holders(), TERMS)
-def test_what_was_granted_within_the_grace_stays(holder: Holder, terms: list[str]) -> None:
-    """A new grant is not proposed, nor a role while a member holds it anew."""
+def test_a_grant_within_the_grace_period_is_kept(holder: Holder, terms: list[str]) -> None:
+    """A new grant is not proposed, nor a role's grant while a member holds it newly."""
     for found in _all(holder, _context(terms, 60)):
         fresh = [
             path
@@ -106,8 +106,8 @@ def test_what_was_granted_within_the_grace_stays(holder: Holder, terms: list[str
 
 
 @given(_holders(), TERMS)
-def test_what_nobody_asks_for_is_never_called_unused(holder: Holder, terms: list[str]) -> None:
-    """A grant that no enforcement point asks for, and that was never used, is unobservable."""
+def test_a_grant_that_nothing_requires_is_never_unused(holder: Holder, terms: list[str]) -> None:
+    """A grant without use that no enforcement point requires is unobservable."""
     context = _context(terms, 60)
     for found in _all(holder, context):
         if (
@@ -121,8 +121,8 @@ def test_what_nobody_asks_for_is_never_called_unused(holder: Holder, terms: list
 
 
 @given(_holders(), TERMS)
-def test_every_other_way_is_shown(holder: Holder, terms: list[str]) -> None:
-    """Beside a finding stand all other grants of the subject that have a permission in common with it."""
+def test_all_overlapping_grants_are_shown(holder: Holder, terms: list[str]) -> None:
+    """A finding lists all other grants of the subject with a permission in common."""
     for found in subject_findings(holder, _context(terms, 60)):
         if found.verdict == "used" and found.proposal == "keep":
             continue
@@ -142,8 +142,8 @@ LITERALS = st.lists(st.sampled_from("ab"), min_size=1, max_size=5).map(":".join)
 
 
 @given(PATTERNS, PATTERNS, LITERALS)
-def test_what_both_cover_is_where_they_overlap(one: str, other: str, literal: str) -> None:
-    """Two patterns that cover one permission overlap, and in either order."""
+def test_patterns_that_cover_one_permission_overlap(one: str, other: str, literal: str) -> None:
+    """Two patterns that cover one permission overlap, in either order."""
     if covers(one, literal) and covers(other, literal):
         assert overlap(one, other)
     assert overlap(one, other) is overlap(other, one)
@@ -151,7 +151,7 @@ def test_what_both_cover_is_where_they_overlap(one: str, other: str, literal: st
 
 @given(PATTERNS, PATTERNS)
 def test_patterns_that_overlap_have_a_permission_in_common(one: str, other: str) -> None:
-    """An overlap is never claimed for nothing."""
+    """Patterns that overlap have a permission that both cover."""
     if not overlap(one, other):
         return
     mine, theirs = one.split(":"), other.split(":")
@@ -165,7 +165,7 @@ def test_patterns_that_overlap_have_a_permission_in_common(one: str, other: str)
 
 
 def test_terms_of_a_requirement_as_it_is_written() -> None:
-    """Permissions are found in what a requirement prints as; bindings and marks are none."""
+    """Permissions are found in the text of a requirement; bindings and markers are not."""
     written = {
         "orders:read": ("orders:read",),
         "a:b & (c:d | e:{id}:f) & user_id=sub": ("a:b", "c:d", "e:{id}:f"),
@@ -180,7 +180,7 @@ def test_terms_of_a_requirement_as_it_is_written() -> None:
 
 
 def test_a_template_is_granted_as_a_pattern() -> None:
-    """Whoever is to pass a template for every value needs a wildcard in its place."""
+    """A grant for all values of a template needs a wildcard."""
     assert ("orders:*:read", "orders:list") == (pattern_of("orders:{id}:read"), pattern_of("orders:list"))
     assert covers("orders:*:read", "orders:{id}:read")
     assert not covers("orders:42:read", "orders:{id}:read")

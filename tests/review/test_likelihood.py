@@ -26,7 +26,7 @@ PAIRS = st.builds(
 
 
 def _cases(number: int = 2000, seed: int = 1) -> list[tuple[GrantFeatures, bool]]:
-    """A past in which need falls with idleness and grows with the number of days of use."""
+    """Past cases in which need falls with idle days and grows with the days of use."""
     chance = random.Random(seed)
     found = []
     for _ in range(number):
@@ -38,14 +38,14 @@ def _cases(number: int = 2000, seed: int = 1) -> list[tuple[GrantFeatures, bool]
 
 @pytest.fixture(scope="module")
 def model() -> LikelihoodModel:
-    """Fitted to the past above."""
+    """A model fitted to `_cases`."""
     found = LikelihoodModel.fit(_cases())
     assert found is not None
     return found
 
 
 def test_a_model_learns_what_the_past_says(model: LikelihoodModel) -> None:
-    """What is used often and lately is likelier needed than what was used once and long ago."""
+    """Frequent and recent use has a higher likelihood than one use long ago."""
     often = GrantFeatures(40, 40, 400, 440, 5, 4, 0.2)
     once = GrantFeatures(700, 1, 0, 700, None, 0, 0.2)
     assert model.likelihood(often) > 0.6
@@ -54,7 +54,7 @@ def test_a_model_learns_what_the_past_says(model: LikelihoodModel) -> None:
 
 
 def test_the_likelihoods_add_up_to_the_need(model: LikelihoodModel) -> None:
-    """On average the likelihood is the share that was needed: what it says is a likelihood, not a score."""
+    """The mean likelihood equals the share of needed cases, so the model is calibrated."""
     cases = _cases()
     share = sum(needed for _, needed in cases) / len(cases)
     said = sum(model.likelihood(pair) for pair, _ in cases) / len(cases)
@@ -63,21 +63,21 @@ def test_the_likelihoods_add_up_to_the_need(model: LikelihoodModel) -> None:
 
 @given(PAIRS, st.integers(1, 2000))
 def test_more_idle_is_never_likelier(model: LikelihoodModel, pair: GrantFeatures, more: int) -> None:
-    """All else equal, what is idle for longer is not needed more."""
+    """All else equal, more idle days never raise the likelihood."""
     longer = pair._replace(idle=pair.idle + more)
     assert model.likelihood(longer) <= model.likelihood(pair) + 1e-12
 
 
 @given(PAIRS)
-def test_a_likelihood_lies_between_nought_and_one(model: LikelihoodModel, pair: GrantFeatures) -> None:
-    """Whatever is asked, and two or three reasons come with it."""
+def test_a_likelihood_lies_between_0_and_1(model: LikelihoodModel, pair: GrantFeatures) -> None:
+    """Every likelihood lies between 0 and 1 and has two or three reasons."""
     assert 0 <= model.likelihood(pair) <= 1
     assert 1 <= len(model.because(pair)) <= 3
 
 
 @pytest.mark.parametrize("only", ["idle", "all"])
-def test_a_past_that_says_idleness_helps_is_not_believed(only: str) -> None:
-    """Where the past seems to say that idle grants are needed more, idleness does not count."""
+def test_idle_days_that_would_raise_need_are_left_out(only: str) -> None:
+    """If the past cases suggest that idle grants are needed more, idle days are left out."""
     chance = random.Random(3)
     cases = []
     for _ in range(1500):
@@ -93,13 +93,13 @@ def test_a_past_that_says_idleness_helps_is_not_believed(only: str) -> None:
 
 
 @pytest.mark.parametrize("cases", [_cases(299), [(pair, False) for pair, _ in _cases()], []])
-def test_too_little_past_tells_nothing(cases: list[tuple[GrantFeatures, bool]]) -> None:
-    """With too few cases, or with none that was needed again, there is no model."""
+def test_too_few_cases_give_no_model(cases: list[tuple[GrantFeatures, bool]]) -> None:
+    """With too few cases, or none that was needed again, there is no model."""
     assert LikelihoodModel.fit(cases) is None
 
 
 def test_the_same_past_gives_the_same_model() -> None:
-    """A fit can be made again, to the last digit; of very many cases some are taken."""
+    """A fit is reproducible to the last digit, also when it uses a sample."""
     assert LikelihoodModel.fit(_cases()) == LikelihoodModel.fit(_cases())
     many = LikelihoodModel.fit(_cases(25_000))
     assert many is not None
@@ -107,15 +107,15 @@ def test_the_same_past_gives_the_same_model() -> None:
 
 
 def test_a_fit_that_does_not_settle_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After so many rounds what there is has to do: no past keeps a command going for ever."""
+    """The number of iterations is limited."""
     monkeypatch.setattr(likelihood, "_MAX_ITERATIONS", 1)
     found = LikelihoodModel.fit(_cases())
     assert found is not None
     assert 0 < found.likelihood(_cases()[0][0]) < 1
 
 
-def test_reasons_are_said_in_words(model: LikelihoodModel) -> None:
-    """What weighs most is said of the pair that it is about."""
+def test_reasons_are_words(model: LikelihoodModel) -> None:
+    """The reasons describe the features of the judged grant."""
     words = {
         said
         for pair in (
@@ -130,7 +130,7 @@ def test_reasons_are_said_in_words(model: LikelihoodModel) -> None:
 
 
 def test_every_feature_has_its_words() -> None:
-    """Whatever weighs most can be said."""
+    """Every feature has a description."""
     pair = GrantFeatures(400, 3, 99, 499, None, 2, 0.25)
     once = pair._replace(days=1, span=0, elsewhere_idle=1)
     words = [(_describe_feature(name, pair), _describe_feature(name, once)) for name in _FEATURES]
@@ -162,13 +162,13 @@ def test_every_feature_has_its_words() -> None:
         (DecisionRule("likelihood", 0.1), DEFAULT_WINDOW_DAYS, None, True),
     ],
 )
-def test_a_rule_takes(rule: DecisionRule, idle: int, likelihood: float | None, taken: bool) -> None:
-    """Windows count from their day on, likelihoods from theirs down, and the floor stands before both."""
+def test_a_rule_revokes(rule: DecisionRule, idle: int, likelihood: float | None, taken: bool) -> None:
+    """A window includes its day, a likelihood its threshold, and the floor comes first."""
     assert taken is rule.is_due(idle, likelihood)
 
 
-def test_a_rule_asks_the_model(model: LikelihoodModel) -> None:
-    """The same function judges with a model's likelihood, and by the window where there is none."""
+def test_a_rule_uses_the_model(model: LikelihoodModel) -> None:
+    """A rule uses the model's likelihood, or the default window without a model."""
     pair = GrantFeatures(200, 2, 20, 220, 5, 2, 0.2)
     chance = model.likelihood(pair)
     assert DecisionRule("likelihood", min(chance + 0.01, 0.99)).revokes(pair, model)
@@ -178,7 +178,7 @@ def test_a_rule_asks_the_model(model: LikelihoodModel) -> None:
 
 
 @pytest.mark.parametrize(("kind", "threshold"), [("fixed", 0), ("likelihood", 0), ("likelihood", 1), ("likelihood", 5)])
-def test_a_threshold_that_is_none_is_refused(kind, threshold) -> None:
-    """A likelihood is no number of days, and no window is empty."""
+def test_an_impossible_threshold_is_refused(kind, threshold) -> None:
+    """A window must have a day, and a likelihood must lie between 0 and 1."""
     with pytest.raises(ValueError, match="window must be at least one day"):
         DecisionRule(kind, threshold)

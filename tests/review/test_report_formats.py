@@ -1,4 +1,4 @@
-"""A review as text, JSON, CSV and HTML, from one value."""
+"""Reports of one review as text, JSON, CSV and HTML."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from jwt_lp.usage.row_reader import bare
 from review import sample_review
 
 REVIEW = sample_review.review()
-IDS = [each.id for each in REVIEW.findings]
+IDS = [finding.id for finding in REVIEW.findings]
 BARE = replace(REVIEW, findings=(), notes=(), timeline=(), backtest=None, policy="", policy_path="")
 
 
 class Page(HTMLParser):
-    """The elements of a page, the findings' ids, and what is written where."""
+    """The elements, texts, inline assets and finding ids of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -67,25 +67,28 @@ def _rows(review=REVIEW) -> list[dict[str, str]]:
 def test_json_csv_and_html_hold_the_same_findings() -> None:
     """Every finding is in JSON, in CSV and on the page, in the same order."""
     as_json = [each["id"] for each in json.loads(render(REVIEW, "json"))["findings"]]
-    assert (IDS, IDS, IDS) == (as_json, [each["id"] for each in _rows()], _page().ids)
+    assert (IDS, IDS, IDS) == (as_json, [row["id"] for row in _rows()], _page().ids)
 
 
 @pytest.mark.parametrize("by", ["permission", "role", "subject", "owner"])
 def test_grouping_leaves_nothing_out_of_the_page(by: str) -> None:
-    """However the page is grouped, and however few groups it shows, all findings are on it."""
+    """With any grouping, all findings are on the page."""
     assert IDS == _page(by=by, top=1).ids
 
 
 def test_the_sample_has_everything() -> None:
-    """The sample has every kind and every verdict, so that what is shown of it is shown of any."""
+    """The sample has every kind and every verdict."""
     kinds = {"grant", "wildcard", "role", "member", "split", "requirement", "permission", "regret"}
     verdicts = {"used", "unused", "dormant", "unobservable", "needed-but-denied"}
-    assert (kinds, verdicts) == ({each.kind for each in REVIEW.findings}, {each.verdict for each in REVIEW.findings})
+    assert (kinds, verdicts) == (
+        {finding.kind for finding in REVIEW.findings},
+        {finding.verdict for finding in REVIEW.findings},
+    )
 
 
 @pytest.mark.parametrize("form", ["text", "json", "csv", "html"])
-def test_a_review_that_found_nothing_is_a_review(form: str) -> None:
-    """Without a finding, every form still says when the window was."""
+def test_a_review_without_findings_is_written(form: str) -> None:
+    """Without findings, every form has the window."""
     if form == "html":
         pytest.importorskip("jinja2", reason="the page needs Jinja2")
     written = render(BARE, form)  # type: ignore[arg-type]
@@ -93,12 +96,12 @@ def test_a_review_that_found_nothing_is_a_review(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["text", "csv", "html"])
-def test_no_form_for_people_has_a_character_that_steers(form: str) -> None:
-    """No control character, turn of direction or lone surrogate of a name is in what people read."""
+def test_no_form_for_people_has_control_characters(form: str) -> None:
+    """No control character, direction mark or lone surrogate of a name is in the output."""
     if form == "html":
         pytest.importorskip("jinja2", reason="the page needs Jinja2")
     written = render(REVIEW, form)  # type: ignore[arg-type]
-    assert [] == [each for each in written if not each.isprintable() and each != "\n"]
+    assert [] == [char for char in written if not char.isprintable() and char != "\n"]
     assert r"mallory\u202egnp.exe" in written
     assert written.encode() == written.encode("utf-8", "strict")
 
@@ -107,10 +110,10 @@ def test_no_form_for_people_has_a_character_that_steers(form: str) -> None:
 
 
 def test_json_is_the_review() -> None:
-    """JSON holds every member of the review, and every member of a finding, under its name."""
+    """JSON has every member of the review and of a finding under its name."""
     found = json.loads(render(REVIEW, "json"))
-    assert [each.name for each in fields(REVIEW)] == list(found)
-    assert [each.name for each in fields(Finding)] == list(found["findings"][0])
+    assert [field.name for field in fields(REVIEW)] == list(found)
+    assert [field.name for field in fields(Finding)] == list(found["findings"][0])
     assert REVIEW.population.excluded == found["population"]["excluded"]
     assert "grants imported as of 2026-09-28, not marked as complete" == found["population"]["said"]
     assert REVIEW.window._asdict() == found["window"]
@@ -122,9 +125,9 @@ def test_json_is_the_review() -> None:
 
 
 def test_json_has_names_as_they_are() -> None:
-    """A name in JSON is the very name, whatever it holds."""
+    """JSON has names unchanged."""
     found = json.loads(render(REVIEW, "json"))["findings"]
-    assert [each.name for each in REVIEW.findings] == [each["name"] for each in found]
+    assert [finding.name for finding in REVIEW.findings] == [each["name"] for each in found]
     assert render(REVIEW, "json").isascii()
 
 
@@ -132,24 +135,24 @@ def test_json_has_names_as_they_are() -> None:
 
 
 def test_csv_has_the_population_in_every_row() -> None:
-    """Each row says of whom, when, by which rule and from what it was made."""
+    """Each row has the population, window, rule and digest."""
     said = {
         (
-            each["population_source"],
-            each["population_as_of"],
-            each["population_complete"],
-            each["population_excluded"],
-            each["window_first_day"],
-            each["rule"],
-            each["digest"],
+            row["population_source"],
+            row["population_as_of"],
+            row["population_complete"],
+            row["population_excluded"],
+            row["window_first_day"],
+            row["rule"],
+            row["digest"],
         )
-        for each in _rows()
+        for row in _rows()
     }
     assert {("imported", "2026-09-28", "no", "2", "2025-10-02", "likelihood", REVIEW.digest)} == said
 
 
 def test_csv_has_numbers_as_numbers() -> None:
-    """What is not known is an empty cell, and a list is one cell."""
+    """An unknown value is an empty cell, and a list is one cell."""
     rows = _rows()
     assert ("41", "265", "0.021") == (rows[0]["uses"], rows[0]["idle"], rows[0]["likelihood"])
     assert ("0", "", "") == (rows[3]["uses"], rows[3]["idle"], rows[3]["likelihood"])
@@ -158,10 +161,10 @@ def test_csv_has_numbers_as_numbers() -> None:
 
 @pytest.mark.parametrize("begin", ["=", "+", "-", "@", "＝", "＋", "－", "＠", " =", "a;=", "a|-"])
 def test_csv_runs_no_formula(begin: str) -> None:
-    """No spreadsheet finds a formula in a name, whatever it separates by; every cell is quoted, and can be restored."""
+    """A name is no formula for a spreadsheet with any delimiter, and is read back unchanged."""
     one = replace(REVIEW.findings[0], name=f"{begin}cmd|' /C calc'!A0")
     written = render(replace(REVIEW, findings=(one,)), "csv")
-    assert [one.name] == [bare(each["name"]) for each in _rows(replace(REVIEW, findings=(one,)))]
+    assert [one.name] == [bare(row["name"]) for row in _rows(replace(REVIEW, findings=(one,)))]
     for delimiter in ",;|":
         cells = [cell for row in csv.reader(io.StringIO(written), delimiter=delimiter) for cell in row]
         assert [] == [cell for cell in cells if re.match(r'[\s"]*[=+\-@＝＋－＠]', cell)]
@@ -170,7 +173,7 @@ def test_csv_runs_no_formula(begin: str) -> None:
 
 @pytest.mark.parametrize("begin", ["\t", "\r", "\n"])
 def test_csv_has_a_row_in_a_line(begin: str) -> None:
-    """What is not printable is escaped."""
+    """Characters that are not printable are escaped."""
     one = replace(REVIEW.findings[0], name=f"{begin}=x")
     (row,) = _rows(replace(REVIEW, findings=(one,)))
     assert f"{begin.encode('unicode_escape').decode()}=x" == row["name"]
@@ -180,8 +183,8 @@ def test_csv_has_a_row_in_a_line(begin: str) -> None:
 # Text
 
 
-def test_text_says_first_what_it_is_about() -> None:
-    """Population, window, rule, counts, and what was left out come before any finding."""
+def test_text_begins_with_the_overview() -> None:
+    """Population, window, rule, counts and exclusions come before the findings."""
     first = render(REVIEW, "text").partition("\n\n")[0].split("\n")
     assert [
         "Review of sqlite:usage.db on 2026-10-01, made at 2026-10-02T00:00:00Z",
@@ -193,8 +196,8 @@ def test_text_says_first_what_it_is_about() -> None:
     assert f"Input: sha256 {REVIEW.digest}, policy {REVIEW.policy}" == first[-1]
 
 
-def test_text_of_nothing_says_that_it_says_nothing() -> None:
-    """An empty review does not read like a clean one."""
+def test_text_without_findings_is_no_approval() -> None:
+    """An empty review is not reported as an approval."""
     written = render(replace(BARE, window=ReviewWindow("", "2026-10-01", "", 0, 0)), "text")
     assert "unknown to 2026-10-01, recorded on 0 days; complete until unknown" in written
     assert "No findings. This says nothing about grants outside the population." in written
@@ -202,13 +205,13 @@ def test_text_of_nothing_says_that_it_says_nothing() -> None:
 
 
 def test_nothing_excluded_is_no_warning() -> None:
-    """Where nothing was excluded, nothing says so."""
+    """Without exclusions there is no warning about them."""
     clean = replace(BARE, population=replace(REVIEW.population, excluded=0))
     assert "excluded" not in render(clean, "text")
 
 
 def test_text_has_a_finding_on_a_line() -> None:
-    """A finding is a line with verdict, proposal, holder, grant, numbers, reason and id; what guards it comes next."""
+    """A finding is one line, followed by its guards and other grants."""
     lines = render(REVIEW, "text").split("\n")
     assert (
         "  unused, remove: subject björn.lindqvist orders:write (41 uses on 17 days, last 2026-01-09, 265 days ago, "
@@ -219,8 +222,8 @@ def test_text_has_a_finding_on_a_line() -> None:
     assert "    also held: role platform-admin grants orders:**; granted directly as orders:read" in lines
 
 
-def test_text_of_what_is_rare() -> None:
-    """Uses of days that are not known, what was refused since, members, and a list that would do are all said."""
+def test_text_has_rare_details() -> None:
+    """Use on unknown days, refusals since, members and narrower grants are shown."""
     one = replace(
         REVIEW.findings[0], uses=1, days=0, last_day="", idle=None, held_since="", likelihood=None, because=()
     )
@@ -245,14 +248,14 @@ def test_text_of_what_is_rare() -> None:
     ],
 )
 def test_text_in_groups(by: str, line: str) -> None:
-    """Findings that have something in common stand together, all of them, with their counts."""
+    """Findings are grouped by the key, with their counts."""
     written = render(REVIEW, "text", by=by)  # type: ignore[arg-type]
     assert [line] == [each for each in written.split("\n") if each == line]
     assert sorted(IDS) == sorted(re.findall(r"\[([0-9a-f]{16})\]$", written, re.MULTILINE))
 
 
 def test_many_findings_are_shown_in_groups() -> None:
-    """Over 500 findings come by permission: fifty groups, three of each, and how to see the rest."""
+    """More than 500 findings are grouped by permission: 50 groups with three examples each."""
     written = render(sample_review.many(900), "text")
     assert "900 findings by permission, in 67 groups" in written
     assert 50 == len(re.findall(r"^\S.* due \(", written, re.MULTILINE))
@@ -267,20 +270,20 @@ def test_five_hundred_findings_are_shown_one_by_one() -> None:
 
 
 def test_text_is_folded() -> None:
-    """With a width, no line that has a place to break is longer."""
+    """With a width, no line with a place to break is longer."""
     lines = render(replace(REVIEW, findings=REVIEW.findings[:12]), "text", width=72).split("\n")
-    assert [] == [each for each in lines if len(each) > 72]
+    assert [] == [line for line in lines if len(line) > 72]
 
 
 def test_a_long_name_is_cut_in_text() -> None:
-    """A name that somebody chose takes 300 characters at most, and what was cut shows."""
+    """A name is cut after 300 characters, visibly."""
     one = replace(REVIEW.findings[0], name="n" * 400)
     written = render(replace(REVIEW, findings=(one,)), "text")
     assert ["subject " + "n" * 292 + "..."] == re.findall(r"subject n+\S*", written)
 
 
-def test_a_fixed_rule_is_said() -> None:
-    """A plain window is said as one."""
+def test_a_fixed_rule_is_described() -> None:
+    """A fixed window is described as one."""
     judging = replace(REVIEW.judging, rule="fixed", threshold=180.0, fitted_on=0, coefficients=())
     assert (
         "Rule: a grant is unused after 180 days without use; never removed if used within the last 60 days"
@@ -301,14 +304,14 @@ def test_a_backtest_as_json_and_csv_has_a_row_for_each_setting() -> None:
 
 
 def test_a_backtest_as_text_marks_what_it_recommends() -> None:
-    """The recommended setting has a mark, and a line of its own."""
+    """The recommended setting is marked and repeated in the last line."""
     lines = render_backtest(sample_review.BACKTEST, "text").split("\n")
     assert "* likelihood up to 5.0 %: 3,560 revoked, 262 regretted (7.4 %), 279,800 needless days" in lines
     assert "  180 days unused: 3,020 revoked, 414 regretted (13.7 %), 301,800 needless days" in lines
 
 
 def test_a_backtest_of_too_little_recommends_nothing() -> None:
-    """A short history, or a sample, is said to be one."""
+    """A short history and a sample are reported."""
     short = replace(sample_review.BACKTEST, recommended=None, sampled=0.25)
     written = render_backtest(short, "text", width=100)
     assert "Recommended: the history is too short to recommend a setting" in written
@@ -319,7 +322,7 @@ def test_a_backtest_of_too_little_recommends_nothing() -> None:
 
 
 def test_no_name_becomes_markup() -> None:
-    """What a name says stands on the page as text; no element comes of it."""
+    """A name is text on the page and creates no element."""
     page = _page()
     tags = {tag for tag, _ in page.elements}
     assert set() == tags & {"img", "iframe", "object", "embed", "base"}
@@ -328,7 +331,7 @@ def test_no_name_becomes_markup() -> None:
         assert name in "".join(page.texts)
 
 
-def test_the_page_asks_nobody_for_anything() -> None:
+def test_the_page_makes_no_requests() -> None:
     """No attribute and no style names an address outside the page."""
     page = _page()
     places = [
@@ -342,7 +345,7 @@ def test_the_page_asks_nobody_for_anything() -> None:
 
 
 def test_the_page_runs_nothing_but_its_own_script() -> None:
-    """The policy of the page allows its style and its script by their digests, and nothing else."""
+    """The content security policy allows only the page's style and script, by their digests."""
     page = _page()
     (policy,) = (found["content"] for _, found in page.elements if found.get("http-equiv"))
     digests = {name: b64encode(sha256(text.encode()).digest()).decode() for name, text in page.inline.items()}
@@ -354,21 +357,21 @@ def test_the_page_runs_nothing_but_its_own_script() -> None:
 
 
 def test_the_page_has_what_an_auditor_signs() -> None:
-    """Population, window, rule, both digests and lines to fill in stand under Evidence."""
+    """The section Evidence has population, window, rule, both digests and lines to sign."""
     pytest.importorskip("jinja2", reason="the page needs Jinja2")
     evidence = render(REVIEW, "html").partition('id="evidence"')[2]
     wanted = ("412 subjects", "2025-10-02 to 2026-10-01", "9,640 past cases", REVIEW.digest, REVIEW.policy, "Signature")
     assert [] == [each for each in (*wanted, "which is no approval", "☐ rejected") if each not in evidence]
 
 
-def test_the_page_says_what_is_excluded_before_all_else() -> None:
-    """What was left out is said above the overview."""
+def test_the_page_begins_with_the_exclusions() -> None:
+    """The warning about exclusions comes before the overview."""
     text = "".join(_page().texts)
     assert text.index("2 findings excluded by an exemption") < text.index("To remove")
 
 
 def test_a_page_without_roles_or_history() -> None:
-    """Without roles, months and a backtest the page is whole, and leaves their sections out."""
+    """Without roles, months and a backtest, the page omits their sections."""
     page = _page(BARE)
     places = {found["id"] for tag, found in page.elements if tag == "section"}
     assert {"overview", "granted", "groups", "findings", "evidence"} == places
@@ -376,7 +379,7 @@ def test_a_page_without_roles_or_history() -> None:
 
 
 def test_a_page_of_a_history_too_short() -> None:
-    """A backtest without settings has no picture; one without a recommendation has one that marks none."""
+    """A backtest without settings has no chart; one without a recommendation marks none."""
     none = replace(REVIEW, backtest=replace(sample_review.BACKTEST, settings=(), recommended=None))
     assert "past" not in {found.get("id") for _, found in _page(none).elements}
     short = _page(replace(REVIEW, backtest=replace(sample_review.BACKTEST, recommended=None)))
@@ -384,8 +387,8 @@ def test_a_page_of_a_history_too_short() -> None:
     assert "too short to recommend" in "".join(short.texts)
 
 
-def test_pictures_of_small_numbers() -> None:
-    """Settings that cost nothing, a role without members and a month without decisions are drawn."""
+def test_charts_of_small_numbers() -> None:
+    """Settings without cost, a role without members and a month without decisions are drawn."""
     role = replace(REVIEW.findings[-1], kind="role", of="role", name="empty", members=0, users=0)
     partial = replace(role, grant="only:here", name="other", members=1, users=1)
     small = replace(
@@ -399,24 +402,24 @@ def test_pictures_of_small_numbers() -> None:
 
 
 def test_large_numbers_are_short() -> None:
-    """Millions and thousands are written short beside the axes."""
+    """The axes abbreviate thousands and millions."""
     big = replace(
         sample_review.BACKTEST, settings=(BacktestedSetting("fixed", 60, 9, 2500, 4_000_000),), recommended=None
     )
     assert {"4 M", "2.5 k"} <= set(_page(replace(REVIEW, backtest=big)).texts)
 
 
-def test_without_jinja2_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page without Jinja2 is a fault of configuration that names the extra."""
+def test_without_jinja2_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Jinja2, the error names the extra that installs it."""
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(ConfigurationError, match=r'pip install "jwt-lp\[cli\]"'):
         render(REVIEW, "html")
 
 
 def test_ten_thousand_findings_are_a_page() -> None:
-    """10,000 findings are all on one page, of at most 10 MB."""
+    """10,000 findings are on one page of at most 10 MB."""
     pytest.importorskip("jinja2", reason="the page needs Jinja2")
     many = sample_review.many(10_000)
     written = render(many, "html")
-    assert [each.id for each in many.findings] == re.findall(r"<i>([0-9a-f]{16})</i>", written)
+    assert [finding.id for finding in many.findings] == re.findall(r"<i>([0-9a-f]{16})</i>", written)
     assert len(written.encode()) < 10_000_000

@@ -1,4 +1,4 @@
-"""A role of the policy is one, whichever issuer's members have it, and whatever includes it."""
+"""Edits of roles that several issuers share and other roles include."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def shown(store, text, *findings):
 
 
 def reasons(found):
-    return [each.reason for each in found.dropped]
+    return [dropped.reason for dropped in found.dropped]
 
 
-def test_what_one_issuer_keeps_stays_for_all(store):
-    """A decision to keep it, made about another issuer's members, holds back the edit of the role."""
+def test_a_grant_that_one_issuer_keeps_is_kept_for_all(store):
+    """A decision to keep the grant for one issuer's members prevents the edit of the role."""
     text = filled(
         write_worksheet(make_review(CLERK, THEIRS)),
         decision=lambda row: "keep" if row["issuer"] == OTHER else "remove",
@@ -56,7 +56,7 @@ def test_what_one_issuer_keeps_stays_for_all(store):
 
 
 def test_the_rules_keep_what_one_issuer_keeps():
-    """What another issuer's members need is not planned to go."""
+    """The rules do not plan to revoke a grant that another issuer's members need."""
     kept = make_finding("clerk", of="role", issuer=OTHER, proposal="keep", verdict="used")
     assert ((), 1) == (
         frozen_plan.from_review(make_review(CLERK, kept), now=0.0).items,
@@ -64,8 +64,8 @@ def test_the_rules_keep_what_one_issuer_keeps():
     )
 
 
-def test_use_that_was_known_holds_nothing_back(store):
-    """What one issuer's members did before it was decided about them is no use since; what came after is."""
+def test_use_before_the_review_holds_nothing_back(store):
+    """Use by each issuer's members before the review is known; later use drops the item."""
     record_uses(store, make_use("orders:read", "2026-02-01", issuer=OTHER, role="clerk"))
     assert [] == reasons(shown(store, ALONE, CLERK, THEIRS))
     record_uses(store, make_use("orders:read", "2026-11-05", issuer=OTHER, role="clerk"))
@@ -73,7 +73,7 @@ def test_use_that_was_known_holds_nothing_back(store):
 
 
 def test_a_role_that_includes_it_is_decided_too(store):
-    """An included grant goes only where the including role was decided about, and not from that one alone."""
+    """An included grant is removed only with a decision about the including role, which is not enough alone."""
     assert ["the role lead includes it and would lose orders:read too: decide that as well"] == reasons(
         shown(store, POLICY, CLERK)
     )
@@ -83,7 +83,7 @@ def test_a_role_that_includes_it_is_decided_too(store):
 
 
 def test_a_role_that_is_not_there_is_left_out(store):
-    """No policy, no such role, no such grant any more: each says so."""
+    """A missing policy, role or grant is named as the reason."""
     assert ["there is no policy file to edit"] == reasons(shown(store, None, CLERK))
     assert ["the policy has no role boss"] == reasons(shown(store, ALONE, make_finding("boss", of="role")))
     gone = make_finding("clerk", "orders:x", of="role")

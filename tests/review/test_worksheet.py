@@ -1,4 +1,4 @@
-"""What people decided, and the plan that is made of it."""
+"""Worksheets, and the plans made from them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NASTY = ("=1+1", "+1", "-1", "@x", "\tx", "\rx", "'=1", "'", "''", "plain", "'pl
 
 
 def filled(text, delimiter=",", **answers):
-    """The worksheet with the same answers in every row; a callable gives a value by the row."""
+    """The worksheet with the same answers in every row; a callable computes the value from the row."""
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     made = io.StringIO()
     writer = csv.DictWriter(made, COLUMNS, delimiter=delimiter)
@@ -48,7 +48,7 @@ def faults(text, **more):
 
 
 def test_a_worksheet_asks_what_there_is_to_decide():
-    """A row for each proposal and for what a guard holds back; none for what stays, is settled or has no holder."""
+    """A worksheet has a row for each proposal and each guarded finding, and none for others."""
     held = make_finding("bob", proposal="keep", guards=("within the grace of 14 days",))
     shown = [
         make_finding(),
@@ -70,7 +70,7 @@ def test_a_worksheet_asks_what_there_is_to_decide():
 
 
 def test_a_worksheet_shows_the_numbers():
-    """Every column has what the review found, lists in a cell; what is not known is empty."""
+    """Every column has its value; a list is one cell, and an unknown value is empty."""
     one = make_finding(
         kind="wildcard", proposal="narrow", grant="orders:*", instead=("orders:a", "orders:b"), uses=7, days=3,
         last_day="2026-01-02", idle=30, likelihood=0.123456, risk="high", guards=("a, b", "c"), others=("orders:**",),
@@ -84,8 +84,8 @@ def test_a_worksheet_shows_the_numbers():
 
 
 @pytest.mark.parametrize("text", NASTY)
-def test_no_cell_is_computed_and_every_cell_comes_back(text):
-    """A name that a spreadsheet would compute is shielded, and read back as it was; so is a comment."""
+def test_no_cell_is_a_formula_and_every_cell_is_read_back(text):
+    """A name or comment that looks like a formula is shielded, and read back unchanged."""
     sheet = write_worksheet(make_review(make_finding(text)))
     (row,) = csv.reader(io.StringIO(sheet.partition("\r\n")[2], newline=""))
     assert [] == [cell for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
@@ -95,7 +95,7 @@ def test_no_cell_is_computed_and_every_cell_comes_back(text):
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_a_spreadsheet_s_own_csv_is_read(delimiter):
-    """Separated as a country has it, behind a mark of its encoding, with lines left empty."""
+    """Other delimiters, a byte order mark and empty lines are accepted."""
     text = filled(write_worksheet(make_review(make_finding())), delimiter, decision=" Remove ", reviewer="carol")
     (answer,) = read_worksheet(f"\ufeff{text}\r\n{delimiter}\r\n").decisions
     assert ("remove", 2) == (answer.decision, answer.line)
@@ -125,14 +125,14 @@ def test_a_spreadsheet_s_own_csv_is_read(delimiter):
         ),
     ],
 )
-def test_an_answer_that_lacks_something_is_refused(answers, fault):
-    """Each fault with its line."""
+def test_an_incomplete_answer_is_refused(answers, fault):
+    """Each fault is reported with its line."""
     assert [f"line 2: {fault}"] == faults(filled(write_worksheet(make_review(make_finding())), **answers))
 
 
 @pytest.mark.parametrize("name", ["name", "grant", "facts", "seal", "policy", "review", "id", "issuer"])
-def test_what_was_found_cannot_be_changed(name):
-    """Whoever edits what the review says is told, on which line."""
+def test_the_cells_of_the_review_cannot_be_changed(name):
+    """A changed cell of the review is reported with its line."""
     found = faults(
         filled(write_worksheet(make_review(make_finding())), decision="keep", **{name: lambda row: f"{row[name]}x"})
     )
@@ -140,7 +140,7 @@ def test_what_was_found_cannot_be_changed(name):
 
 
 def test_rows_of_another_review_are_refused():
-    """One file, one review; one finding, one row; and only what the review found."""
+    """Rows of another review, repeated findings and unknown findings are refused."""
     one = filled(write_worksheet(make_review(make_finding())), decision="keep")
     other = dataclasses.replace(make_review(make_finding("bob")), digest="e" * 64)
     rows = filled(write_worksheet(other), decision="keep").partition("\r\n")[2]
@@ -150,8 +150,8 @@ def test_rows_of_another_review_are_refused():
     assert [f"line 2: the review has no finding '{make_finding().id}'"] == faults(one, known={"x"})
 
 
-def test_what_is_no_worksheet_is_refused():
-    """No header, no rows, or no CSV at all."""
+def test_a_file_that_is_not_a_worksheet_is_refused():
+    """A file without header, without rows or that is not CSV is refused."""
     assert faults("a,b\n")[0].startswith("line 1: not a worksheet of a review: no column 'id'")
     assert faults("")[0].startswith("line 1: not a worksheet of a review")
     assert ["the worksheet has no rows: there is nothing to decide"] == faults(write_worksheet(make_review()))
@@ -160,7 +160,7 @@ def test_what_is_no_worksheet_is_refused():
 
 
 def test_worksheets_are_split_and_joined():
-    """By who answers for the holder; together they are one again, unless they are not of one review."""
+    """Worksheets are split by the owner of the finding, and joined if they belong to one review."""
     mine, other = make_finding(owner="carol"), make_finding("bob", owner="dave")
     parts = worksheet.split_findings([mine, other, make_finding("eve")], "manager")
     assert {"": (make_finding("eve"),), "carol": (mine,), "dave": (other,)} == parts
@@ -182,7 +182,7 @@ def test_worksheets_are_split_and_joined():
 
 
 def test_decisions_become_items():
-    """What a role grants is edited, what a holder has is denied, a membership handed off; the rest stays."""
+    """A decision edits a role, denies a grant, hands off a membership, or exempts."""
     wide = make_finding("web", "orders:*", of="client", instead=("orders:read",))
     found = [
         make_finding(),
@@ -219,7 +219,7 @@ def test_decisions_become_items():
 
 
 def test_the_rules_alone_decide_what_they_propose():
-    """What a guard holds back is not in the plan; the last holder is, and says so."""
+    """The plan of the rules has no guarded finding except the last holder, which is marked."""
     last = make_finding("bob", guards=("last holder",))
     held = make_finding("eve", proposal="keep", guards=("within the grace",))
     plan = frozen_plan.from_review(make_review(make_finding(), last, held), now=5.0)
@@ -229,13 +229,13 @@ def test_the_rules_alone_decide_what_they_propose():
 
 
 def test_a_plan_is_the_same_after_it_was_written():
-    """All of it comes back, with its hash."""
+    """An encoded plan decodes to the same plan and hash."""
     plan = removed(make_finding(), make_finding("web", "orders:*", of="client", guards=("x",)))
     assert (plan, plan.hash) == (Plan.decode(plan.encode()), Plan.decode(plan.encode()).hash)
 
 
 def test_a_plan_that_was_changed_is_refused():
-    """Whatever was changed in it."""
+    """Any changed member of a plan is refused."""
     said = json.loads(removed(make_finding()).encode())
     for name, value in (("cap", 7), ("made_at", 0), ("items", [])):
         with pytest.raises(ConfigurationError, match="the plan was changed after it was made"):
@@ -250,8 +250,8 @@ def _hashed(said):
     return json.dumps({**body, "hash": hashlib.sha256(text.encode()).hexdigest()})
 
 
-def test_what_is_no_plan_is_refused():
-    """Neither text nor another JSON nor another version is one; nor what has a hash and says nothing sensible."""
+def test_a_file_that_is_not_a_plan_is_refused():
+    """Other texts, other JSON, other versions and incomplete contents with a valid hash are refused."""
     for text in ("", "[]", "3", "{}", '{"version": 1}'):
         with pytest.raises(ConfigurationError, match="this is not a plan"):
             Plan.decode(text)
@@ -271,8 +271,8 @@ def test_what_is_no_plan_is_refused():
         ({"instead": ["orders:read"]}, "'orders:read' is not narrower than 'orders:read'"),
     ],
 )
-def test_a_plan_can_only_take_away(changed, fault):
-    """Even one with a right hash: what it does not take from is none of what it may say."""
+def test_a_plan_can_only_revoke(changed, fault):
+    """Impossible actions and broader grants are refused even with a valid hash."""
     said = json.loads(removed(make_finding()).encode())
     said["items"][0] |= changed
     with pytest.raises(ConfigurationError, match=fault.replace("*", r"\*")):
@@ -280,8 +280,8 @@ def test_a_plan_can_only_take_away(changed, fault):
 
 
 @given(st.text("=+-@'\"\t\r\n,; a", max_size=8) | st.text(st.characters(exclude_categories=["Cs"]), max_size=8))
-def test_any_name_comes_back(text):
-    """Whoever is named is named in the plan, letter by letter; no cell is a formula, whatever it is separated by."""
+def test_any_name_is_read_back(text):
+    """Any name is read back unchanged, and no cell is a formula with any delimiter."""
     sheet = write_worksheet(make_review(make_finding(text)))
     for delimiter in ",;\t":
         cells = [cell for row in csv.reader(io.StringIO(sheet, newline=""), delimiter=delimiter) for cell in row]
@@ -291,8 +291,8 @@ def test_any_name_comes_back(text):
 
 
 @given(st.lists(st.text(alphabet="=+-@\t\r'ab,;\n\"", max_size=6), min_size=1, max_size=4))
-def test_any_comment_comes_back(texts):
-    """Whatever a cell holds, it is read as it was written, but for blanks around it."""
+def test_any_comment_is_read_back(texts):
+    """Any comment is read back unchanged, except for outer blanks."""
     for text in texts:
         (answer,) = read_worksheet(
             filled(write_worksheet(make_review(make_finding())), decision="keep", comment=row_reader.shielded(text))
