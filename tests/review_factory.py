@@ -1,4 +1,4 @@
-"""Reviews made by hand, for what follows from them."""
+"""Hand-made reviews, findings and usage for tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def at(day: str, hour: int = 12) -> float:
 
 
 def make_finding(name: str = "alice", grant: str = "orders:read", **more: Any) -> Finding:
-    """Something unused that is proposed to go."""
+    """An unused grant that is proposed for removal."""
     of = more.get("of", "subject")
     values: dict[str, Any] = {
         "kind": "role" if of == "role" else "grant" if grant else "member",
@@ -33,12 +33,12 @@ def make_finding(name: str = "alice", grant: str = "orders:read", **more: Any) -
         "grant": grant,
         "reason": "Nobody used it.",
     } | more
-    named = "/".join(str(values[each]) for each in ("kind", "of", "issuer", "name", "role")) + f"/{grant}"
-    return Finding(**{"id": hashlib.sha256(named.encode()).hexdigest()[:12], **values})
+    identity = "/".join(str(values[key]) for key in ("kind", "of", "issuer", "name", "role")) + f"/{grant}"
+    return Finding(**{"id": hashlib.sha256(identity.encode()).hexdigest()[:12], **values})
 
 
 def make_review(*findings: Finding, source: Any = "imported", grants: int = 1000, policy: Any = None) -> Review:
-    """A review that found these, of `policy` where it has one."""
+    """A review with these findings, and the policy if there is one."""
     return Review(
         made_at=at(DAY),
         store="memory",
@@ -57,7 +57,7 @@ def make_review(*findings: Finding, source: Any = "imported", grants: int = 1000
 
 
 def make_use(permission: str, day: str, subject: str = "alice", **more: Any) -> Use:
-    """Something that passed through a direct grant of the same name."""
+    """A granted use through a direct grant of the same name."""
     values: dict[str, Any] = {
         "service": "orders", "issuer": ISSUER, "client": "", "role": "", "endpoint": "views.x", "method": "GET",
         "requirement": permission, "grant": permission, "outcome": "granted",
@@ -68,8 +68,8 @@ def make_use(permission: str, day: str, subject: str = "alice", **more: Any) -> 
 def record_uses(
     store: Any, *uses: Use, hour: int = 12, count: int = 1, observed_grants: tuple[ObservedGrant, ...] = ()
 ) -> None:
-    """Have the store count them."""
-    named = hashlib.sha256(repr((uses, observed_grants, hour, count)).encode()).hexdigest()
+    """Record the uses in the store."""
+    batch_id = hashlib.sha256(repr((uses, observed_grants, hour, count)).encode()).hexdigest()
     store.record(
-        UsageBatch(id=named, uses={each: (count, at(each.day, hour)) for each in uses}, observed_grants=observed_grants)
+        UsageBatch(id=batch_id, uses={use: (count, at(use.day, hour)) for use in uses}, observed_grants=observed_grants)
     )

@@ -1,4 +1,4 @@
-"""A store with a past, for reviews of it."""
+"""A store with recorded usage, and reviews of it."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ grants = ["orders:list", "orders:read", "orders:refund"]
 
 
 def days_ago(days: int) -> str:
-    """The day so many days before the review."""
+    """The ISO day that many days before the review."""
     return (date.fromisoformat(NOW) - timedelta(days=days)).isoformat()
 
 
 def noon_of(day: str) -> float:
-    """The noon of a day."""
+    """Noon of a day, in seconds since the epoch."""
     return datetime.fromisoformat(f"{day}T12:00:00").replace(tzinfo=UTC).timestamp()
 
 
 class ReviewScenario:
-    """Writes what happened, and reviews it."""
+    """Records usage, grants and refusals in a store, and reviews it."""
 
     def __init__(self, store: Store, folder: Any) -> None:
         self.store = store
@@ -55,19 +55,19 @@ class ReviewScenario:
     ) -> None:
         number = next(self._numbers)
         counted = {use: (1, noon_of(use.day)) for use in uses}
-        made = RecordingPeriod(id=f"run{number}", service="orders", **run) if run else None
+        period = RecordingPeriod(id=f"run{number}", service="orders", **run) if run else None
         self.store.record(
             UsageBatch(
                 id=f"batch{number}",
                 uses=counted,
                 observed_grants=observed_grants,
                 enforcement_points=enforcement_points,
-                period=made,
+                period=period,
             )
         )
 
     def record_period(self, days: int = 400, fresh: int = 0) -> None:
-        """Recording went on for so many days, until so many days before the review."""
+        """Add a recording period of `days` days before the review, which ended `fresh` days before it."""
         self.add(started=noon_of(days_ago(days)), until=noon_of(days_ago(fresh)))
 
     def record_use(
@@ -91,15 +91,15 @@ class ReviewScenario:
     def observe_grant(
         self, subject: str, grant: str, first: int, *, last: int = 0, role: str = "", client: str = ""
     ) -> None:
-        """A token of the subject carried the grant on these days."""
-        said = [ObservedGrant(ISSUER, subject, client, role, grant, days_ago(each)) for each in {first, last}]
-        self.add(observed_grants=said)
+        """Record that a token of the subject carried the grant on these days."""
+        observed = [ObservedGrant(ISSUER, subject, client, role, grant, days_ago(days)) for days in {first, last}]
+        self.add(observed_grants=observed)
 
     def declare_permissions(self, *permissions: str) -> None:
-        """There are enforcement points that ask for these."""
+        """Add an enforcement point for each permission."""
         self.add(
             enforcement_points=[
-                EnforcementPoint("orders", f"views.{each}", "GET", each, days_ago(400)) for each in permissions
+                EnforcementPoint("orders", f"views.{name}", "GET", name, days_ago(400)) for name in permissions
             ]
         )
 
@@ -107,7 +107,7 @@ class ReviewScenario:
         self.store.import_grants(held, as_of=days_ago(days), complete=complete)
 
     def deny(self, name: str, grant: str, of: Any = "subject") -> None:
-        """A deny entry stands."""
+        """Add a deny entry."""
         entry = RevocationEntry(id=f"d-{of}-{name}-{grant}", of=of, issuer=ISSUER, name=name, pattern=grant)
         self.store.revoke([entry], at=noon_of(NOW))
 
@@ -124,8 +124,10 @@ class ReviewScenario:
 def find_finding(found: Review, name: str, grant: str = "", kind: str = "") -> Finding:
     """The one finding about a holder and a grant."""
     (one,) = [
-        each
-        for each in found.findings
-        if each.name == name and (not kind or each.kind == kind) and (each.grant == grant or (kind and not grant))
+        finding
+        for finding in found.findings
+        if finding.name == name
+        and (not kind or finding.kind == kind)
+        and (finding.grant == grant or (kind and not grant))
     ]
     return one

@@ -114,13 +114,13 @@ _JUDGED: Final[tuple[dict[str, object], ...]] = (
     },
     {
         "verdict": "unobservable",
-        "reason": "No known enforcement point asks for it.",
+        "reason": "No known enforcement point requires it, so its need is unknown.",
         "risk": "high",
     },
     {
         "verdict": "needed-but-denied",
         "denied": 23,
-        "reason": "Asked for 23 times and refused each time.",
+        "reason": "Requested and refused; no grant of the holder covers it: 23 times.",
     },
     {
         "verdict": "unused",
@@ -208,7 +208,7 @@ _OTHERS: Final[tuple[dict[str, object], ...]] = (
         "issuer": "",
         "name": "",
         "grant": "reports:yearly",
-        "reason": "It is in the catalogue, and no known enforcement point asks for it.",
+        "reason": "It is in the catalogue, but no known enforcement point requires it.",
     },
     {
         "kind": "regret",
@@ -225,14 +225,14 @@ _OTHERS: Final[tuple[dict[str, object], ...]] = (
 
 
 def _role_findings(start: int) -> list[Finding]:
-    made: list[Finding] = []
+    findings: list[Finding] = []
     for index, role in enumerate(_ROLES):
         for place, grant in enumerate((*_GRANTS, "stock:adjust")):
             users = (index * 7 + place * 5) % 23 if (index + place) % 3 else 0
             never = users == 0
-            made.append(
+            findings.append(
                 _finding(
-                    start + len(made),
+                    start + len(findings),
                     kind="role",
                     of="role",
                     name=role,
@@ -251,7 +251,7 @@ def _role_findings(start: int) -> list[Finding]:
                     reason="No member of the role ever used it." if never else f"{users} of its members used it.",
                 )
             )
-    return made
+    return findings
 
 
 BACKTEST: Final = Backtest(
@@ -281,12 +281,12 @@ BACKTEST: Final = Backtest(
 
 def findings() -> tuple[Finding, ...]:
     """About sixty findings: every verdict, every kind, and every hostile name as a holder, a grant or an owner."""
-    judged = [_finding(1 + number, **each) for number, each in zip(range(14), cycle(_JUDGED), strict=False)]
-    others = [_finding(30 + number, **each) for number, each in enumerate(_OTHERS)]
+    judged = [_finding(1 + number, **facts) for number, facts in zip(range(14), cycle(_JUDGED), strict=False)]
+    others = [_finding(30 + number, **facts) for number, facts in enumerate(_OTHERS)]
     nasty: list[Finding] = []
-    for number, (name, each) in enumerate(zip(NASTY, cycle(_JUDGED), strict=False)):
+    for number, (name, facts) in enumerate(zip(NASTY, cycle(_JUDGED), strict=False)):
         where = ("name", "grant", "owner")[number % 3]
-        nasty.append(_finding(50 + number, **{**each, where: name, "reason": f"About {name}."}))
+        nasty.append(_finding(50 + number, **{**facts, where: name, "reason": f"About {name}."}))
     return (*judged, *others, *_role_findings(100), *nasty)
 
 
@@ -341,15 +341,15 @@ def review() -> Review:
 def many(number: int) -> Review:
     """A review with this many findings."""
     roles = _role_findings(100)
-    made = [
+    findings = [
         _finding(
-            1000 + each,
+            1000 + index,
             **{
-                **_JUDGED[each % len(_JUDGED)],
-                "name": f"user-{each % (number // 4 + 1):05}@example.com",
-                "grant": f"service{each % 60}:{('read', 'write', 'export', 'admin')[each % 4]}",
+                **_JUDGED[index % len(_JUDGED)],
+                "name": f"user-{index % (number // 4 + 1):05}@example.com",
+                "grant": f"service{index % 60}:{('read', 'write', 'export', 'admin')[index % 4]}",
             },
         )
-        for each in range(number - len(roles))
+        for index in range(number - len(roles))
     ]
-    return replace(review(), findings=(*made, *roles))
+    return replace(review(), findings=(*findings, *roles))

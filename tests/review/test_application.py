@@ -28,7 +28,7 @@ grants = [
 grants = ["orders:export"]
 """
 NOW = at(LATER)
-ASKED = ("orders:list", "orders:read", "orders:export", "reports:a", "reports:b")
+REQUIRED = ("orders:list", "orders:read", "orders:export", "reports:a", "reports:b")
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def decisions(store, policy):
                 ("eve", ["orders:read"], ["clerk", "auditor"]),
             ):
                 token = guard.authenticate(authority.headers(subject, permissions, roles)["Authorization"]).token
-                found.append([guard.can(token, all_of(each)) for each in ASKED])
+                found.append([guard.can(token, all_of(permission)) for permission in REQUIRED])
     return found
 
 
@@ -90,7 +90,7 @@ def test_apply_and_undo(store, policy, tmp_path):
     assert "# rarely" in policy.read_text()
     assert "# the counter" in policy.read_text()
     assert done.difference is not None
-    assert [each.entry.id for each in plan_entries(store)] == [entry.id for entry in done.difference.entries]
+    assert [row.entry.id for row in plan_entries(store)] == [entry.id for entry in done.difference.entries]
     assert 0o600 == journal.stat().st_mode & 0o777
     undone = undo(journal, store, now=NOW + 9, by="dave")
     assert (POLICY.encode(), before, str(policy)) == (policy.read_bytes(), decisions(store, policy), undone.path)

@@ -115,9 +115,9 @@ def test_an_edit_that_differs_from_the_intent_is_refused(monkeypatch) -> None:
 
 def test_a_grant_is_narrowed_in_its_place(policy) -> None:
     """The narrower grants replace the pattern in its place, without duplicates."""
-    made = edit_policy(POLICY, {("clerk", "reports:*"): ("reports:a", "orders:list", "reports:b")})
-    assert '["orders:list", "orders:read", "reports:a", "reports:b"]' in made
-    assert "# who may do what" in made
+    edited = edit_policy(POLICY, {("clerk", "reports:*"): ("reports:a", "orders:list", "reports:b")})
+    assert '["orders:list", "orders:read", "reports:a", "reports:b"]' in edited
+    assert "# who may do what" in edited
 
 
 def test_files_that_cannot_be_read_or_written_are_named(tmp_path) -> None:
@@ -277,12 +277,12 @@ def test_a_policy_file_that_another_process_edits_is_left_alone(store, policy, j
         undo(journal, store, now=NOW, by="dave", policy=False)
 
 
-@pytest.mark.parametrize("held", ["the store", "the plan"])
-def test_one_plan_at_a_time_with_one_store(store, journal, monkeypatch, held) -> None:
+@pytest.mark.parametrize("locked", ["the store", "the plan"])
+def test_one_plan_at_a_time_with_one_store(store, journal, monkeypatch, locked) -> None:
     """A plan waits for another plan with the same store, and for itself with another store."""
     monkeypatch.setattr(application, "WAIT", 0.1)
-    alone = store.exclusive("a plan", wait=0) if held == "the store" else hold_lock(lock_path(journal), "it", wait=0)
-    with alone, pytest.raises(PolicyError, match=rf"is being changed by process {os.getpid()} on "):
+    lock = store.exclusive("a plan", wait=0) if locked == "the store" else hold_lock(lock_path(journal), "it", wait=0)
+    with lock, pytest.raises(PolicyError, match=rf"is being changed by process {os.getpid()} on "):
         _apply(_planned(make_finding()), store, journal)
     assert ("new", []) == (read_status(journal).state, list(store.revocations()))
 
@@ -469,10 +469,10 @@ def test_use_through_another_revoked_grant_keeps_nothing(store) -> None:
 
 def test_a_plan_that_was_changed_is_refused() -> None:
     """The hash covers all contents of a plan."""
-    said = json.loads(_planned(make_finding()).encode())
-    said["items"][0]["grant"] = "**"
+    contents = json.loads(_planned(make_finding()).encode())
+    contents["items"][0]["grant"] = "**"
     with pytest.raises(ConfigurationError, match="changed after it was made"):
-        frozen_plan.Plan.decode(json.dumps(said))
+        frozen_plan.Plan.decode(json.dumps(contents))
 
 
 def test_a_refusal_since_the_review_keeps_nothing(store, policy) -> None:

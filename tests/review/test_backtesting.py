@@ -105,9 +105,9 @@ def test_a_pair_is_what_a_review_of_the_day_would_see(events) -> None:
         users = {s for (s, g), others in seen.items() if s != subject and g == grant and day - others[-1] <= 365}
         expected.append(
             (idle, len(days), days[-1] - days[0], day - days[0], min(rest, default=None),
-             sum(each <= 365 for each in rest), len(users) / len(active) if active else 0.0)
+             sum(idle_days <= 365 for idle_days in rest), len(users) / len(active) if active else 0.0)
         )  # fmt: skip
-    assert expected == [tuple(each.pair) for each in history.replay_day(day, 100)]
+    assert expected == [tuple(case.pair) for case in history.replay_day(day, 100)]
 
 
 @pytest.mark.parametrize("events", [[], [("a", "x", 700_000)], [("a", "x", 700_000), ("a", "x", 700_300)]])
@@ -164,10 +164,10 @@ def test_windows_on_the_trace_are_the_references(trace) -> None:
     reference, used, _, found = trace
     windows = {setting.threshold: setting for setting in found.settings if setting.rule == "fixed"}
     assert [60, 90, 120, 180, 270, 365] == list(windows)
-    for days, item in windows.items():
-        said = reference(used, lambda _pair, _day, idle, days=days: idle >= days)
-        assert (said["taken_back"], said["regretted"], said["days_needlessly_held"]) == item[2:]
-        assert (said["first_review"], said["last_day"]) == (found.first_review, found.last_day)
+    for days, setting in windows.items():
+        expected = reference(used, lambda _pair, _day, idle, days=days: idle >= days)
+        assert (expected["taken_back"], expected["regretted"], expected["days_needlessly_held"]) == setting[2:]
+        assert (expected["first_review"], expected["last_day"]) == (found.first_review, found.last_day)
     assert BacktestedSetting("fixed", 180, 3020, 414, 301_800) == windows[180]
 
 
@@ -179,13 +179,13 @@ def test_likelihoods_on_the_trace_are_the_references(trace) -> None:
     rule = DecisionRule("likelihood", 0.2)
     names = sorted({(subject, grant) for subject, grant in used})
     judged = {
-        (names[each.number], day): rule.revokes(each.pair, model)
+        (names[case.number], day): rule.revokes(case.pair, model)
         for day in range(start, history.last - 365, 30)
-        for each in history.replay_day(day, 365)
+        for case in history.replay_day(day, 365)
     }
-    said = reference(used, lambda pair, day, _idle: judged[pair, day])
+    expected = reference(used, lambda pair, day, _idle: judged[pair, day])
     (mine,) = [setting for setting in found.settings if (setting.rule, setting.threshold) == ("likelihood", 0.2)]
-    assert (said["taken_back"], said["regretted"], said["days_needlessly_held"]) == mine[2:]
+    assert (expected["taken_back"], expected["regretted"], expected["days_needlessly_held"]) == mine[2:]
 
 
 def test_the_likelihood_regrets_a_third_less_than_the_window(trace) -> None:
@@ -197,7 +197,7 @@ def test_the_likelihood_regrets_a_third_less_than_the_window(trace) -> None:
         for setting in found.settings
         if setting.rule == "likelihood" and setting.days_needlessly_held <= window.days_needlessly_held
     ]
-    assert min(each.regretted for each in within) <= 0.67 * window.regretted
+    assert min(setting.regretted for setting in within) <= 0.67 * window.regretted
     assert [rule.threshold for rule in LIKELIHOOD_RULES] == [
         setting.threshold for setting in found.settings if setting.rule == "likelihood"
     ]
@@ -207,5 +207,5 @@ def test_a_year_has_its_last_day() -> None:
     """Use 365 days ago counts as recent, use 366 days ago does not."""
     for days, share in ((365, 1.0), (366, 0.0)):
         events = [("a", "x", 700_000 - 40), ("b", "x", 700_000 - days), ("b", "y", 700_000 - 365)]
-        assert [share] == [each.pair.others for each in _history(events).replay_day(700_000, 100)][:1]
+        assert [share] == [case.pair.others for case in _history(events).replay_day(700_000, 100)][:1]
         assert ({"x": 1 + int(share), "y": 1}, 2) == _history(events).recent_users(700_000)

@@ -41,11 +41,11 @@ REFUSED = ("has changed since the review", "was changed after the plan was appli
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     """A store on this machine."""
-    made = f"sqlite:///{tmp_path}/access.db"
-    store = open_store(made)
+    url = f"sqlite:///{tmp_path}/access.db"
+    store = open_store(url)
     store.migrate()
     store.close()
-    return made
+    return url
 
 
 def _checkout(folder: Path) -> Path:
@@ -59,9 +59,9 @@ def _checkout(folder: Path) -> Path:
 def _plan(policy: Path, name: str, grant: str) -> Path:
     """A plan that removes a grant from the role clerk of the current policy."""
     path = policy.with_name(name)
-    taken = make_finding("clerk", grant, of="role", members=2)
-    made = frozen_plan.from_review(make_review(taken, policy=Policy.load(policy)), now=at("2026-11-10"))
-    path.write_text(made.encode())
+    finding = make_finding("clerk", grant, of="role", members=2)
+    plan = frozen_plan.from_review(make_review(finding, policy=Policy.load(policy)), now=at("2026-11-10"))
+    path.write_text(plan.encode())
     return path
 
 
@@ -106,9 +106,9 @@ def _ended(policy: Path, *started: subprocess.Popen[str]) -> list[tuple[int, str
         time.sleep(0.01)
     go = Path(f"{line}.go")
     go.touch()
-    said = [process.communicate(timeout=120)[1] for process in started]
+    errors = [process.communicate(timeout=120)[1] for process in started]
     go.unlink()
-    return [(process.returncode, " ".join(text.split())) for process, text in zip(started, said, strict=True)]
+    return [(process.returncode, " ".join(text.split())) for process, text in zip(started, errors, strict=True)]
 
 
 def _codes(policy: Path, *started: subprocess.Popen[str]) -> list[int]:
@@ -133,15 +133,15 @@ ALL = {"orders:list", "orders:read", "orders:refund"}
 def test_two_plans_at_once_revoke_what_their_journals_say(tmp_path: Path, url: str, number: int) -> None:
     """Of two plans at once, one is applied as its journal says; the other is refused and changes nothing."""
     policy = _checkout(tmp_path / "checkout")
-    taken = {"a.plan": "orders:refund", "b.plan": "orders:read"}
-    plans = [_plan(policy, name, grant) for name, grant in taken.items()]
+    revoked = {"a.plan": "orders:refund", "b.plan": "orders:read"}
+    plans = [_plan(policy, name, grant) for name, grant in revoked.items()]
     if number % 2:
         plans.reverse()
     ended = _ended(policy, *(_start("apply", plan, policy, url) for plan in plans))
-    done = {taken[plan.name] for plan in plans if read_status(journal_path(plan)).state == "applied"}
+    done = {revoked[plan.name] for plan in plans if read_status(journal_path(plan)).state == "applied"}
     assert ALL - done == _grants(policy)
     assert (1, [0, 1]) == (len(done), sorted(code for code, _ in ended))
-    assert [True] == [any(text in said for text in REFUSED) for code, said in ended if code]
+    assert [True] == [any(text in error for text in REFUSED) for code, error in ended if code]
     assert {"applied", "new"} == {read_status(journal_path(plan)).state for plan in plans}
     # The store knows no issuer, so that its entry is the review's alone.
     assert done == _standing(url)
@@ -166,7 +166,7 @@ def test_applying_and_undoing_at_once_match_their_journals(tmp_path: Path, url: 
     assert [0, 1] == sorted(code for code, _ in ended)
     gone = set() if states[0] == "undone" else {"orders:refund", "orders:read"}
     assert (ALL - gone, gone) == (_grants(policy), _standing(url))
-    assert [True] == [any(text in said for text in REFUSED) for code, said in ended if code]
+    assert [True] == [any(text in error for text in REFUSED) for code, error in ended if code]
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))
@@ -176,7 +176,7 @@ def test_the_same_plan_twice_at_once_is_applied_once(tmp_path: Path, url: str, n
     plan = _plan(policy, f"{number}.plan", "orders:refund")
     ended = _ended(policy, *(_start("apply", plan, policy, url) for _ in range(2)))
     assert [0, 1] == sorted(code for code, _ in ended)
-    assert [True] == ["was applied already" in said for code, said in ended if code]
+    assert [True] == ["was applied already" in error for code, error in ended if code]
     lines = [json.loads(line)["what"] for line in journal_path(plan).read_text().splitlines()]
     assert (["intent", "done"], {"orders:refund"}) == (lines, _standing(url))
     assert ALL - {"orders:refund"} == _grants(policy)
@@ -217,8 +217,8 @@ def test_two_checkouts_of_one_store_are_not_applied_at_once(tmp_path: Path, serv
     plan = _plan(policy, "q.plan", "orders:refund")
     store = open_store(server)
     with store.exclusive("a plan", wait=0):
-        ((code, said),) = _ended(policy, _start("apply", plan, policy, server))
+        ((code, error),) = _ended(policy, _start("apply", plan, policy, server))
     store.close()
-    assert (1, True) == (code, f"process {os.getpid()} on " in said)
+    assert (1, True) == (code, f"process {os.getpid()} on " in error)
     assert ("new", ALL, set()) == (read_status(journal_path(plan)).state, _grants(policy), _standing(server))
     assert [0] == _codes(policy, _start("apply", plan, policy, server))

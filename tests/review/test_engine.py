@@ -14,7 +14,7 @@ from jwt_lp.stores import HeldGrant
 from review_scenario import ISSUER, NOW, ReviewScenario, days_ago, find_finding, noon_of
 
 
-def _said(found, name, grant, kind=""):
+def verdict_of(found, name, grant, kind=""):
     one = find_finding(found, name, grant, kind)
     return one.verdict, one.proposal
 
@@ -39,8 +39,8 @@ def test_a_grant_idle_for_the_window_is_unused(past: ReviewScenario) -> None:
     past.record_use("alice", "orders:read", 300, 180)
     past.record_use("bob", "orders:read", 300, 179)
     found = past.review()
-    assert ("unused", "remove") == _said(found, "alice", "orders:read")
-    assert ("used", "keep") == _said(found, "bob", "orders:read")
+    assert ("unused", "remove") == verdict_of(found, "alice", "orders:read")
+    assert ("used", "keep") == verdict_of(found, "bob", "orders:read")
     assert "idle for 180 days or more" in find_finding(found, "alice", "orders:read").reason
 
 
@@ -50,8 +50,8 @@ def test_a_grant_never_used_in_the_whole_window_is_dormant(past: ReviewScenario)
     past.observe_grant("alice", "orders:refund", 200)
     past.observe_grant("bob", "orders:refund", 100)
     found = past.review()
-    assert ("dormant", "remove") == _said(found, "alice", "orders:refund")
-    assert ("dormant", "keep") == _said(found, "bob", "orders:refund")
+    assert ("dormant", "remove") == verdict_of(found, "alice", "orders:refund")
+    assert ("dormant", "keep") == verdict_of(found, "bob", "orders:refund")
     assert "observable for only 100 of 180 days" in find_finding(found, "bob", "orders:refund").guards[0]
 
 
@@ -59,7 +59,7 @@ def test_a_grant_that_no_enforcement_point_requires_is_unobservable(past: Review
     """A grant that no known enforcement point requires is never unused."""
     past.declare_permissions("orders:read")
     past.observe_grant("alice", "orders:archive", 300)
-    assert ("unobservable", "keep") == _said(past.review(), "alice", "orders:archive")
+    assert ("unobservable", "keep") == verdict_of(past.review(), "alice", "orders:archive")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_grant_that_overlaps_a_requirement_is_observable(past: ReviewScenario,
     """Templates and patterns overlap with the permissions that they match."""
     past.declare_permissions(asked)
     past.observe_grant("alice", grant, 300)
-    assert ("dormant", "remove") == _said(past.review(), "alice", grant)
+    assert ("dormant", "remove") == verdict_of(past.review(), "alice", grant)
 
 
 def test_a_new_grant_has_grace(past: ReviewScenario) -> None:
@@ -168,7 +168,7 @@ def test_a_pattern_that_is_needed_whole_stays(past: ReviewScenario) -> None:
     past.declare_permissions("orders:list", "orders:read")
     past.record_use("alice", "orders:list", 5, grant="orders:*")
     past.record_use("alice", "orders:read", 7, grant="orders:*")
-    assert ("used", "keep") == _said(past.review(), "alice", "orders:*")
+    assert ("used", "keep") == verdict_of(past.review(), "alice", "orders:*")
 
 
 def test_an_idle_pattern_keeps_what_others_serve(past: ReviewScenario) -> None:
@@ -201,7 +201,7 @@ def test_other_grants_of_the_same_permission_are_shown(past: ReviewScenario) -> 
     past.observe_grant("alice", "orders:**", 300)
     past.observe_grant("alice", "reports:read", 300)
     found = past.review().findings
-    (one,) = [each for each in found if each.grant == "orders:read" and each.of == "subject" and not each.role]
+    (one,) = [row for row in found if row.grant == "orders:read" and row.of == "subject" and not row.role]
     assert {"orders:**", "orders:read of the role clerk"} == set(one.others)
 
 
@@ -218,7 +218,7 @@ def test_a_grant_through_a_role_is_decided_for_the_role(past: ReviewScenario) ->
     role = find_finding(found, "clerk", "orders:refund")
     assert ("role", "unused", "remove", 2, 0) == (role.kind, role.verdict, role.proposal, role.members, role.users)
     assert ("used", "keep", 2) == (
-        *_said(found, "clerk", "orders:list"),
+        *verdict_of(found, "clerk", "orders:list"),
         find_finding(found, "clerk", "orders:list").users,
     )
 
@@ -227,7 +227,7 @@ def test_a_members_need_keeps_the_roles_grant(past: ReviewScenario) -> None:
     """A role keeps a grant that one member needs."""
     past.record_use("alice", "orders:refund", 5, role="clerk")
     past.record_use("bob", "orders:refund", 300, role="clerk")
-    assert ("used", "keep") == _said(past.review(policy=past.policy()), "clerk", "orders:refund")
+    assert ("used", "keep") == verdict_of(past.review(policy=past.policy()), "clerk", "orders:refund")
 
 
 def test_a_membership_without_need_is_proposed_for_removal(past: ReviewScenario) -> None:
@@ -305,8 +305,8 @@ def test_clients_are_judged_over_all_their_users(past: ReviewScenario) -> None:
     past.record_use("bob", "orders:read", 5, client="web")
     past.record_use("alice", "orders:list", 300, client="web")
     found = past.review()
-    assert ("used", "keep") == _said(found, "web", "orders:read")
-    assert ("unused", "remove") == _said(found, "web", "orders:list")
+    assert ("used", "keep") == verdict_of(found, "web", "orders:read")
+    assert ("unused", "remove") == verdict_of(found, "web", "orders:list")
     assert "client" == find_finding(found, "web", "orders:list").of
 
 
@@ -360,7 +360,7 @@ def test_a_pattern_that_is_needed_as_it_is_stays(past: ReviewScenario) -> None:
     past.declare_permissions("orders:{id}:read")
     past.observe_grant("alice", "orders:*:read", 300)
     past.record_use("alice", "orders:{id}:read", 5, grant="orders:**")
-    assert ("dormant", "keep") == _said(past.review(), "alice", "orders:*:read")
+    assert ("dormant", "keep") == verdict_of(past.review(), "alice", "orders:*:read")
 
 
 def test_a_client_alone_is_judged_as_a_client(past: ReviewScenario) -> None:
@@ -381,7 +381,7 @@ def test_an_import_names_clients(past: ReviewScenario) -> None:
     )
     past.deny("cron", "orders:list", of="client")
     found = past.review()
-    assert ("dormant", "remove") == _said(found, "web", "orders:list")
+    assert ("dormant", "remove") == verdict_of(found, "web", "orders:list")
     assert ("revoked already",) == find_finding(found, "cron", "orders:list").guards
 
 
@@ -405,7 +405,7 @@ def test_a_membership_without_required_permissions_is_unobservable(past: ReviewS
         find_finding(found, "alice", kind="member").verdict,
         find_finding(found, "alice", kind="member").proposal,
     )
-    assert ("unobservable", "keep") == _said(found, "archivist", "archive:read")
+    assert ("unobservable", "keep") == verdict_of(found, "archivist", "archive:read")
 
 
 def test_a_roles_wildcard_is_narrowed_to_what_its_members_need(past: ReviewScenario) -> None:
@@ -431,7 +431,7 @@ def test_without_any_enforcement_point_nothing_is_unobservable(past: ReviewScena
     """Without known requirements an unused grant is dormant, and the catalogue is not judged."""
     past.observe_grant("alice", "orders:read", 300)
     found = past.review(policy=past.policy())
-    assert ("dormant", "remove") == _said(found, "alice", "orders:read")
+    assert ("dormant", "remove") == verdict_of(found, "alice", "orders:read")
     assert not [finding for finding in found.findings if finding.kind == "permission"]
 
 
@@ -543,10 +543,10 @@ def test_grants_that_were_first_seen_later_are_not_there_yet(past: ReviewScenari
     assert ["orders:read"] == [finding.grant for finding in past.review(now=days_ago(50)).findings]
 
 
-@pytest.mark.parametrize(("needed", "said"), [(1, True), (2, False)])
-def test_who_needs_a_quarter_of_a_role_needs_little(past: ReviewScenario, needed: int, said: bool) -> None:
+@pytest.mark.parametrize(("needed", "reported"), [(1, True), (2, False)])
+def test_who_needs_a_quarter_of_a_role_needs_little(past: ReviewScenario, needed: int, reported: bool) -> None:
     """A member who needs one of four grants needs little, two of four is not little; neither is proposed."""
     for number in range(4):
         past.record_use("alice", f"area:{number}", *((300, 3) if number < needed else (300,)), role="clerk")
     found = [finding for finding in past.review().findings if finding.kind == "member"]
-    assert [("used", "keep", needed)] * said == [(each.verdict, each.proposal, len(each.instead)) for each in found]
+    assert [("used", "keep", needed)] * reported == [(one.verdict, one.proposal, len(one.instead)) for one in found]

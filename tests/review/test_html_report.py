@@ -104,16 +104,16 @@ def test_the_page_makes_no_requests_and_no_errors(browser, written) -> None:
     """Loading the page is the only request, no name is run, and the console stays empty."""
     context = browser.new_context()
     page = context.new_page()
-    asked: list[str] = []
-    said: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("dialog", lambda dialog: said.append(dialog.message))
+    requests: list[str] = []
+    messages: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("dialog", lambda dialog: messages.append(dialog.message))
     page.goto(written, wait_until="networkidle")
     page.get_by_role("button", name="Uses").click()
     context.close()
-    assert ([], []) == ([each for each in asked if each != written and not each.startswith("data:")], said)
+    assert ([], []) == ([url for url in requests if url != written and not url.startswith("data:")], messages)
 
 
 def test_without_javascript_all_is_readable(browser, written) -> None:
@@ -124,7 +124,7 @@ def test_without_javascript_all_is_readable(browser, written) -> None:
     seen = [row.is_visible() for row in page.locator("#list tbody tr").all()]
     controls = [element.is_visible() for element in page.locator("button, input, select").all()]
     context.close()
-    assert ([True] * NUMBER, set()) == (seen, {each for each in controls if each})
+    assert ([True] * NUMBER, set()) == (seen, {visible for visible in controls if visible})
 
 
 def test_a_column_sorts_both_ways(page) -> None:
@@ -134,7 +134,7 @@ def test_a_column_sorts_both_ways(page) -> None:
     for order, backwards in (("ascending", False), ("descending", True)):
         header.get_by_role("button").click()
         assert order == header.get_attribute("aria-sort")
-        assert sorted(uses.values(), reverse=backwards) == [uses[each] for each in _seen(page)]
+        assert sorted(uses.values(), reverse=backwards) == [uses[id_] for id_ in _seen(page)]
     assert 1 == page.locator("[aria-sort]").count()
 
 
@@ -143,7 +143,7 @@ def test_risk_sorts_by_how_high_it_is(page) -> None:
     risks = {finding.id: finding.risk for finding in REVIEW.findings}
     page.get_by_role("columnheader", name="Risk").get_by_role("button").click()
     order = ["low", "medium", "high", "critical"]
-    assert sorted(risks.values(), key=order.index) == [risks[each] for each in _seen(page)]
+    assert sorted(risks.values(), key=order.index) == [risks[id_] for id_ in _seen(page)]
 
 
 def test_the_keyboard_reaches_the_sort_buttons(page) -> None:
@@ -155,13 +155,13 @@ def test_the_keyboard_reaches_the_sort_buttons(page) -> None:
     page.keyboard.press("Enter")
     assert "ascending" == page.get_by_role("columnheader", name="Holder").get_attribute("aria-sort")
     names = {finding.id: _sorted_as(finding.name) for finding in REVIEW.findings}
-    assert sorted(names.values()) == [names[each] for each in _seen(page)]
+    assert sorted(names.values()) == [names[id_] for id_ in _seen(page)]
 
 
 def _sorted_as(name: str) -> str:
     """A name as the page sorts it."""
     return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in name or "–"
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in name or "–"
     ).lower()
 
 
@@ -240,7 +240,7 @@ def test_a_screen_reader_finds_its_way(page) -> None:
     assert 0 == page.locator("svg:not([aria-hidden=true]):not([role=img][aria-labelledby])").count()
     assert 0 == page.locator(".scroll:not([aria-label][tabindex='0'])").count()
     links = page.eval_on_selector_all("a[href^='#']", "all => all.map(each => each.getAttribute('href'))")
-    assert [] == [each for each in links if not page.locator(each).count()]
+    assert [] == [link for link in links if not page.locator(link).count()]
 
 
 def test_ten_thousand_findings_open(browser, tmp_path: Path) -> None:

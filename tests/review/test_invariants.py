@@ -50,8 +50,8 @@ def _holders(draw: st.DrawFn) -> Holder:
 
 def _context(terms: list[str], window: int) -> ReviewContext:
     return ReviewContext(
-        now=NOW, rule=DecisionRule("fixed", window), model=None, grace=GRACE, since=NOW - 1000, requested=EnforcedPermissions(terms),
-        risk=lambda _: "medium", users={}, active=1,
+        now=NOW, rule=DecisionRule("fixed", window), model=None, grace=GRACE, since=NOW - 1000,
+        requested=EnforcedPermissions(terms), risk=lambda _: "medium", users={}, active=1,
     )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def test_a_review_never_adds(holder: Holder, terms: list[str], window: int) -> N
         if found.proposal == "narrow":
             assert found.instead
             held = Permissions.of([Grant(found.grant, "", pattern=True)])
-            assert all(held.find_containing(each) for each in found.instead)
+            assert all(held.find_containing(grant) for grant in found.instead)
         if found.proposal == "remove" and found.kind != "member":
             assert () == found.instead
 
@@ -133,7 +133,7 @@ def test_all_overlapping_grants_are_shown(holder: Holder, terms: list[str]) -> N
         ]
         assert len(others) == len(found.others)
         for path in others:
-            assert any(path.grant in said and path.role in said for said in found.others)
+            assert any(path.grant in other and path.role in other for other in found.others)
 
 
 SEGMENTS = st.lists(st.sampled_from(["a", "b", "*"]), min_size=1, max_size=4)
@@ -159,7 +159,7 @@ def test_patterns_that_overlap_have_a_permission_in_common(one: str, other: str)
     common = []
     for index in range(size):
         found = [parts[index] if index < len(parts) else "**" for parts in (mine, theirs)]
-        common.append(next((each for each in found if "*" not in each), "a"))
+        common.append(next((segment for segment in found if "*" not in segment), "a"))
     # A `**` is one segment or more.
     assert any(covers(one, text) and covers(other, text) for text in (":".join(common), ":".join([*common, "a"])))
 

@@ -57,8 +57,8 @@ def test_the_likelihoods_add_up_to_the_need(model: LikelihoodModel) -> None:
     """The mean likelihood equals the share of needed cases, so the model is calibrated."""
     cases = _cases()
     share = sum(needed for _, needed in cases) / len(cases)
-    said = sum(model.likelihood(pair) for pair, _ in cases) / len(cases)
-    assert share == pytest.approx(said, abs=0.01)
+    mean = sum(model.likelihood(pair) for pair, _ in cases) / len(cases)
+    assert share == pytest.approx(mean, abs=0.01)
 
 
 @given(PAIRS, st.integers(1, 2000))
@@ -116,17 +116,17 @@ def test_a_fit_that_does_not_settle_ends(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_reasons_are_words(model: LikelihoodModel) -> None:
     """The reasons describe the features of the judged grant."""
-    words = {
-        said
+    reasons = {
+        reason
         for pair in (
             GrantFeatures(700, 1, 0, 700, None, 0, 0.5),
             GrantFeatures(1, 40, 400, 401, 1, 9, 0.0),
             GrantFeatures(31, 2, 300, 331, 900, 3, 1.0),
         )
-        for said in model.because(pair)
+        for reason in model.because(pair)
     }
-    assert {"idle for 700 days", "idle for 1 day"} <= words
-    assert all(said[0].islower() or said[0].isdigit() for said in words)
+    assert {"idle for 700 days", "idle for 1 day"} <= reasons
+    assert all(reason[0].islower() or reason[0].isdigit() for reason in reasons)
 
 
 def test_every_feature_has_its_words() -> None:
@@ -149,7 +149,21 @@ def test_every_feature_has_its_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "idle", "likelihood", "taken"),
+    ("idle", "words"),
+    [
+        (32, "idle for less than its usual pause"),
+        (33, "idle for 1.0 times its usual pause"),
+        (320, "idle for 9.7 times its usual pause"),
+        (330, "idle for much longer than its usual pause"),
+    ],
+)
+def test_a_long_pause_is_rounded(idle: int, words: str) -> None:
+    """The pace is a number only where it is between 1 and 10 usual pauses, here of 33 days."""
+    assert words == _describe_feature("pace", GrantFeatures(idle, 3, 64, idle + 64, None, 2, 0.25))
+
+
+@pytest.mark.parametrize(
+    ("rule", "idle", "likelihood", "revoked"),
     [
         (DecisionRule("fixed", 90), 89, None, False),
         (DecisionRule("fixed", 90), 90, None, True),
@@ -162,9 +176,9 @@ def test_every_feature_has_its_words() -> None:
         (DecisionRule("likelihood", 0.1), DEFAULT_WINDOW_DAYS, None, True),
     ],
 )
-def test_a_rule_revokes(rule: DecisionRule, idle: int, likelihood: float | None, taken: bool) -> None:
+def test_a_rule_revokes(rule: DecisionRule, idle: int, likelihood: float | None, revoked: bool) -> None:
     """A window includes its day, a likelihood its threshold, and the floor comes first."""
-    assert taken is rule.is_due(idle, likelihood)
+    assert revoked is rule.is_due(idle, likelihood)
 
 
 def test_a_rule_uses_the_model(model: LikelihoodModel) -> None:

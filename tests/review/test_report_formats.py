@@ -66,7 +66,7 @@ def _rows(review=REVIEW) -> list[dict[str, str]]:
 
 def test_json_csv_and_html_hold_the_same_findings() -> None:
     """Every finding is in JSON, in CSV and on the page, in the same order."""
-    as_json = [each["id"] for each in json.loads(render(REVIEW, "json"))["findings"]]
+    as_json = [finding["id"] for finding in json.loads(render(REVIEW, "json"))["findings"]]
     assert (IDS, IDS, IDS) == (as_json, [row["id"] for row in _rows()], _page().ids)
 
 
@@ -127,7 +127,7 @@ def test_json_is_the_review() -> None:
 def test_json_has_names_as_they_are() -> None:
     """JSON has names unchanged."""
     found = json.loads(render(REVIEW, "json"))["findings"]
-    assert [finding.name for finding in REVIEW.findings] == [each["name"] for each in found]
+    assert [finding.name for finding in REVIEW.findings] == [row["name"] for row in found]
     assert render(REVIEW, "json").isascii()
 
 
@@ -136,7 +136,7 @@ def test_json_has_names_as_they_are() -> None:
 
 def test_csv_has_the_population_in_every_row() -> None:
     """Each row has the population, window, rule and digest."""
-    said = {
+    facts = {
         (
             row["population_source"],
             row["population_as_of"],
@@ -148,7 +148,7 @@ def test_csv_has_the_population_in_every_row() -> None:
         )
         for row in _rows()
     }
-    assert {("imported", "2026-09-28", "no", "2", "2025-10-02", "likelihood", REVIEW.digest)} == said
+    assert {("imported", "2026-09-28", "no", "2", "2025-10-02", "likelihood", REVIEW.digest)} == facts
 
 
 def test_csv_has_numbers_as_numbers() -> None:
@@ -188,8 +188,10 @@ def test_text_begins_with_the_overview() -> None:
     first = render(REVIEW, "text").partition("\n\n")[0].split("\n")
     assert [
         "Review of sqlite:usage.db on 2026-10-01, made at 2026-10-02T00:00:00Z",
-        "Population: grants imported as of 2026-09-28, not marked as complete: 412 subjects, 9 clients, 4 roles, 1,893 grants",
-        "Window: 2025-10-02 to 2026-10-01, recorded on 361 days; complete until 2026-09-30; 1,280 decisions lost before they were stored",
+        "Population: grants imported as of 2026-09-28, not marked as complete: "
+        "412 subjects, 9 clients, 4 roles, 1,893 grants",
+        "Window: 2025-10-02 to 2026-10-01, recorded on 361 days; "
+        "complete until 2026-09-30; 1,280 decisions lost before they were stored",
     ] == first[:3]
     assert "!! 2 findings excluded by an exemption or a filter, which is no approval" in first
     assert "!! On 4 days between 2025-10-02 and 2026-09-30 nothing recorded" in first
@@ -250,7 +252,7 @@ def test_text_has_rare_details() -> None:
 def test_text_in_groups(by: str, line: str) -> None:
     """Findings are grouped by the key, with their counts."""
     written = render(REVIEW, "text", by=by)  # type: ignore[arg-type]
-    assert [line] == [each for each in written.split("\n") if each == line]
+    assert [line] == [text for text in written.split("\n") if text == line]
     assert sorted(IDS) == sorted(re.findall(r"\[([0-9a-f]{16})\]$", written, re.MULTILINE))
 
 
@@ -299,7 +301,7 @@ def test_a_backtest_as_json_and_csv_has_a_row_for_each_setting() -> None:
     found = json.loads(render_backtest(sample_review.BACKTEST, "json"))
     rows = list(csv.DictReader(io.StringIO(render_backtest(sample_review.BACKTEST, "csv"))))
     assert list(BacktestedSetting._fields) == list(found[0])
-    assert [{name: str(value) for name, value in each.items()} for each in found] == rows
+    assert [{name: str(value) for name, value in setting.items()} for setting in found] == rows
     assert (180, 3020, 414, 301800) == tuple(found[3].values())[1:]
 
 
@@ -340,7 +342,7 @@ def test_the_page_makes_no_requests() -> None:
         for name, value in attributes.items()
         if name in ("src", "href", "action", "srcset", "poster", "data", "formaction", "xlink:href")
     ]
-    assert [] == [each for each in places if not (each or "").startswith(("#", "data:"))]
+    assert [] == [place for place in places if not (place or "").startswith(("#", "data:"))]
     assert [] == re.findall(r"url\(|@import|fetch\(|XMLHttpRequest|sendBeacon|WebSocket", "".join(page.inline.values()))
 
 
@@ -361,7 +363,7 @@ def test_the_page_has_what_an_auditor_signs() -> None:
     pytest.importorskip("jinja2", reason="the page needs Jinja2")
     evidence = render(REVIEW, "html").partition('id="evidence"')[2]
     wanted = ("412 subjects", "2025-10-02 to 2026-10-01", "9,640 past cases", REVIEW.digest, REVIEW.policy, "Signature")
-    assert [] == [each for each in (*wanted, "which is no approval", "☐ rejected") if each not in evidence]
+    assert [] == [text for text in (*wanted, "which is no approval", "☐ rejected") if text not in evidence]
 
 
 def test_the_page_begins_with_the_exclusions() -> None:

@@ -25,12 +25,12 @@ NASTY = ("=1+1", "+1", "-1", "@x", "\tx", "\rx", "'=1", "'", "''", "plain", "'pl
 def filled(text, delimiter=",", **answers):
     """The worksheet with the same answers in every row; a callable computes the value from the row."""
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    made = io.StringIO()
-    writer = csv.DictWriter(made, COLUMNS, delimiter=delimiter)
+    output = io.StringIO()
+    writer = csv.DictWriter(output, COLUMNS, delimiter=delimiter)
     writer.writeheader()
     for row in rows:
         writer.writerow({**row, **{name: value(row) if callable(value) else value for name, value in answers.items()}})
-    return made.getvalue()
+    return output.getvalue()
 
 
 def removed(*findings, **more):
@@ -48,11 +48,11 @@ def faults(text, **more):
 
 
 def test_a_worksheet_asks_what_there_is_to_decide():
-    """A worksheet has a row for each proposal and each guarded finding, and none for others."""
-    held = make_finding("bob", proposal="keep", guards=("within the grace of 14 days",))
+    """A worksheet has a row for finding proposal and finding guarded finding, and none for others."""
+    guarded = make_finding("bob", proposal="keep", guards=("within the grace of 14 days",))
     shown = [
         make_finding(),
-        held,
+        guarded,
         make_finding("clerk", of="role"),
         make_finding("web", of="client"),
         make_finding("dan", "", role="clerk"),
@@ -65,7 +65,7 @@ def test_a_worksheet_asks_what_there_is_to_decide():
         make_finding("", "orders:x", of="catalogue", kind="permission"),
     ]
     rows = list(csv.DictReader(io.StringIO(write_worksheet(make_review(*shown, *others)), newline="")))
-    assert [each.id for each in shown] == [row["id"] for row in rows]
+    assert [finding.id for finding in shown] == [row["id"] for row in rows]
     assert {("", "", "", "")} == {(row["decision"], row["until"], row["reviewer"], row["comment"]) for row in rows}
 
 
@@ -191,7 +191,7 @@ def test_decisions_become_items():
         wide,
         make_finding("eve"),
     ]
-    said = {
+    answers = {
         found[0].id: ("remove", ""),
         found[1].id: ("remove", ""),
         found[2].id: ("remove", ""),
@@ -200,8 +200,8 @@ def test_decisions_become_items():
     }
     text = filled(
         write_worksheet(make_review(*found)),
-        decision=lambda row: said[row["id"]][0],
-        until=lambda row: said[row["id"]][1],
+        decision=lambda row: answers[row["id"]][0],
+        until=lambda row: answers[row["id"]][1],
         reviewer="carol",
     )
     plan = frozen_plan.from_worksheet(read_worksheet(text), now=5.0, cap=3)
@@ -221,8 +221,8 @@ def test_decisions_become_items():
 def test_the_rules_alone_decide_what_they_propose():
     """The plan of the rules has no guarded finding except the last holder, which is marked."""
     last = make_finding("bob", guards=("last holder",))
-    held = make_finding("eve", proposal="keep", guards=("within the grace",))
-    plan = frozen_plan.from_review(make_review(make_finding(), last, held), now=5.0)
+    guarded = make_finding("eve", proposal="keep", guards=("within the grace",))
+    plan = frozen_plan.from_review(make_review(make_finding(), last, guarded), now=5.0)
     assert [("alice", False, "the rules"), ("bob", True, "the rules")] == [
         (item.name, item.last_holder, item.reviewer) for item in plan.items
     ]
@@ -236,16 +236,16 @@ def test_a_plan_is_the_same_after_it_was_written():
 
 def test_a_plan_that_was_changed_is_refused():
     """Any changed member of a plan is refused."""
-    said = json.loads(removed(make_finding()).encode())
+    contents = json.loads(removed(make_finding()).encode())
     for name, value in (("cap", 7), ("made_at", 0), ("items", [])):
         with pytest.raises(ConfigurationError, match="the plan was changed after it was made"):
-            Plan.decode(json.dumps({**said, name: value}))
+            Plan.decode(json.dumps({**contents, name: value}))
 
 
-def _hashed(said):
+def _hashed(contents):
     import hashlib
 
-    body = {name: value for name, value in said.items() if name != "hash"}
+    body = {name: value for name, value in contents.items() if name != "hash"}
     text = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return json.dumps({**body, "hash": hashlib.sha256(text.encode()).hexdigest()})
 
@@ -257,9 +257,9 @@ def test_a_file_that_is_not_a_plan_is_refused():
             Plan.decode(text)
     with pytest.raises(ConfigurationError, match="the plan has version '2', but this release reads 1"):
         Plan.decode('{"version": 2, "hash": ""}')
-    said = json.loads(removed(make_finding()).encode())
+    contents = json.loads(removed(make_finding()).encode())
     with pytest.raises(ConfigurationError, match="this is not a plan"):
-        Plan.decode(_hashed({**said, "items": [{}]}))
+        Plan.decode(_hashed({**contents, "items": [{}]}))
 
 
 @pytest.mark.parametrize(
@@ -273,10 +273,10 @@ def test_a_file_that_is_not_a_plan_is_refused():
 )
 def test_a_plan_can_only_revoke(changed, fault):
     """Impossible actions and broader grants are refused even with a valid hash."""
-    said = json.loads(removed(make_finding()).encode())
-    said["items"][0] |= changed
+    contents = json.loads(removed(make_finding()).encode())
+    contents["items"][0] |= changed
     with pytest.raises(ConfigurationError, match=fault.replace("*", r"\*")):
-        Plan.decode(_hashed(said))
+        Plan.decode(_hashed(contents))
 
 
 @given(st.text("=+-@'\"\t\r\n,; a", max_size=8) | st.text(st.characters(exclude_categories=["Cs"]), max_size=8))
