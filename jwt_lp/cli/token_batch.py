@@ -73,7 +73,7 @@ def read_tokens(words: Sequence[str]) -> list[TokenLine]:
         say("note: a token given as an argument stays in the shell's history: name a file, or pass -", err=True)
         found = [TokenLine(word, "", 0)]
     else:
-        raise Failure("there is no such file, and it is no JWT: name a file with tokens, or pass - and pipe them in")
+        raise Failure("there is no such file, and it is not a JWT: name a file with tokens, or pass - and pipe them in")
     if not found:
         raise Failure("there is no token in it")
     return found

@@ -30,7 +30,7 @@ def test_grants_come_in(project, run):
     arguments = ("import", "grants.csv", "--as-of", "2026-05-01", "--complete", "--issuer", ISSUER)
     for _ in range(2):
         code, out, _ = run(*arguments)
-        assert (0, f"grants.csv: 3 grants as of 2026-05-01, all that there are; added to {URL}") == (
+        assert (0, f"grants.csv: 3 grants as of 2026-05-01, the complete list; added to {URL}") == (
             code, out.splitlines()[0],
         )  # fmt: skip
         assert "columns that are not read: more" == out.splitlines()[1]
@@ -55,7 +55,7 @@ def test_a_part_of_the_grants(run):
     """Without --complete it is said that there are others."""
     data = '{"subject": "alice", "grant": "orders:read"}\n'
     code, out, _ = run("import", "-", "--format", "jsonl", "--as-of", "2026-05-01", stdin=data)
-    assert (0, True) == (code, "1 grant as of 2026-05-01, some of those that there are" in out)
+    assert (0, True) == (code, "1 grant as of 2026-05-01, not the complete list" in out)
 
 
 def test_one_bad_row_is_enough(project, run):

@@ -164,7 +164,7 @@ def _policy():
         (("--role", "boss"), "the policy has no role 'boss'"),
         (("--for", "1h"), "lives 600 s at most"),
         (("--audience", "nobody"), "is not an audience that tokens are issued for"),
-        (("--claim", "email=a@b.c"), "does not carry 'email'"),
+        (("--claim", "email=a@b.c"), "may not carry 'email'"),
         (("a b",), "a b"),
     ],
 )

@@ -57,7 +57,7 @@ def test_a_finding_says_where_what_and_what_to_do(cli, tokens):
     code, out, _ = cli("lint", tokens(token(email=f"{VALUE}@example.com")))
     assert 1 == code
     assert re.search(r"^warning +pii-claim +email is named like personal data \(\d\d characters\)$", out, re.MULTILINE)
-    assert RULES["pii-claim"].remedy in out
+    assert RULES["pii-claim"].remedy in " ".join(out.split())
     assert VALUE not in out
 
 
@@ -150,14 +150,14 @@ def test_what_is_no_token_is_told_with_its_line(cli, tokens):
     ("arguments", "stdin", "says"),
     [
         pytest.param(["nothing.txt"], "", "there is no such file", id="no file"),
-        pytest.param([f"{VALUE}.x"], "", "it is no JWT", id="no token"),
+        pytest.param([f"{VALUE}.x"], "", "it is not a JWT", id="no token"),
         pytest.param(["x" * 5000], "", "there is no such file", id="too long for a file"),
         pytest.param(["a\0b"], "", "there is no such file", id="no name of a file"),
         pytest.param(["."], "", "cannot be read", id="a folder"),
         pytest.param(["a", "b"], "", "one token or file at a time", id="two"),
         pytest.param(["-"], "", "there is no token in it", id="nothing"),
         pytest.param(["-"], "# a comment\n", "there is no token in it", id="only a comment"),
-        pytest.param(["-"], "\ud800".encode("utf-8", "surrogatepass"), "it is no JWT", id="no text"),
+        pytest.param(["-"], "\ud800".encode("utf-8", "surrogatepass"), "it is not a JWT", id="no text"),
         pytest.param(["-"], "x" * 9_000_000, "standard input is longer than", id="a long one"),
         pytest.param(["-"], "eyJ9." + "x" * 1_000_000 + ".", "is longer than", id="a long token"),
         pytest.param(["-", "--only", "pii-clam"], "", "did you mean 'pii-claim'?", id="no such check"),

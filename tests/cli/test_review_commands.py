@@ -148,9 +148,9 @@ def test_an_exemption_of_a_worksheet_counts(run) -> None:
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        ("id,decision,until,reviewer,comment\nx,exempt,,eve,\n", "line 2: an exemption has a reviewer, and until"),
-        ("id,decision,until,reviewer,comment\nx,exempt,soon,eve,\n", "line 2: an exemption has a reviewer"),
-        ("id,decision,until,reviewer,comment\nx,exempt,2027-01-01,,\n", "line 2: an exemption has a reviewer"),
+        ("id,decision,until,reviewer,comment\nx,exempt,,eve,\n", "line 2: an exemption needs a reviewer, and until"),
+        ("id,decision,until,reviewer,comment\nx,exempt,soon,eve,\n", "line 2: an exemption needs a reviewer"),
+        ("id,decision,until,reviewer,comment\nx,exempt,2027-01-01,,\n", "line 2: an exemption needs a reviewer"),
         ("id,until\nx,\n", "there is no column"),
         ("id,decision\nx\n", "more or fewer cells"),
     ],

@@ -23,7 +23,7 @@ from jwt_lp.cli.target import application, load, relaxed_settings, settings
         ("shop:app.inner", "there is no inner in it"),
         ("shop:JWT_LP()", "it is no function but a value of type dict; leave the () out"),
         ("shop:create_app", "shop:create_app is a function: call it, shop:create_app(), if it makes the application"),
-        ("shop:JWT_LP", "dict is no application of a host that is installed"),
+        ("shop:JWT_LP", "dict is not an application of an installed host"),
     ],
 )
 def test_what_is_wrong_with_an_application_is_said_with_a_remedy(project, target, said):

@@ -143,7 +143,7 @@ def test_an_access_log(project, run):
     project.write("access.jsonl", "".join(f"{json.dumps(line)}\n" for line in lines))
     code, out, _ = run("usage", "import", "access.jsonl", "--map", LOG, "--routes", "routes.json")
     assert (0, True) == (code, "5 rows, 1 denied, 4 granted" in out)
-    assert "1 rows are of routes that ask for any of several" in out
+    assert "1 rows belong to routes that accept any of several permissions" in out
     assert {
         ("alice", "orders:list", "shop.orders", "granted"),
         ("alice", "orders:{order_id}:read", "shop.order", "denied"),
@@ -166,7 +166,7 @@ def test_an_access_log(project, run):
         (("used.csv", "--map", LOG), "to read an access log, pass --routes FILE"),
         (("used.csv", "--routes", "missing.json"), "missing.json cannot be read"),
         (("used.csv", "--routes", "used.csv"), "used.csv is not JSON: write it with jwt-lp routes --json"),
-        (("used.csv", "--routes", "object.json"), "object.json: the routes are the list"),
+        (("used.csv", "--routes", "object.json"), "object.json: the routes must be the list that jwt-lp routes --json prints"),
         (("used.csv", "--routes", "routes.json"), "there is no column 'method'"),
     ],
 )
