@@ -109,6 +109,6 @@ def _check_deployment(app_configs: Any, **_: Any) -> list[CheckMessage]:
         said = f"requirements are observed and not enforced until {found.observe_until.isoformat()}"
         messages.append(Warning(said, hint="remove OBSERVE_UNTIL from JWT_LP", id="jwt_lp.W002"))
     if found.development:
-        said = "tokens of the development key are taken from this machine"
+        said = "tokens of the development key are accepted from this machine"
         messages.append(Warning(said, hint="unset JWT_LP_DEV", id="jwt_lp.W003"))
     return messages

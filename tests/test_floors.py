@@ -54,7 +54,7 @@ WITHOUT_THREADS = ("permissions", "policy", "lint", "issuing")
 LIBRARIES = {
     "jwt": ("jose",),
     "cryptography": ("jose",),
-    "urllib3": ("jose.http_fetch", "cli.demo"),
+    "urllib3": ("jose.http_fetch",),
     "sqlalchemy": ("stores",),
     "psycopg": ("stores",),
     "redis": ("stores.push",),

@@ -218,7 +218,7 @@ def relaxed_settings(found: Settings) -> list[str]:
             else f"OBSERVE_UNTIL = {until}: requirements are observed, NOT enforced, until then"
         )
     if found.development:
-        said.append("JWT_LP_DEV=1: tokens of the development key are taken from this machine")
+        said.append("JWT_LP_DEV=1: tokens of the development key are accepted from this machine")
     return said
 
 

@@ -1,15 +1,15 @@
-"""How far does this token get?
+"""The verification of one token as a list of steps, with the remedy for the step that failed.
 
-The guard's own verifier decides; what it said is laid out here as the steps it takes, in its order. Of the token
-nothing is shown but its fingerprint, its header's names, whom it is from and for, its times and the subject, as
-in the log.
+The guard's own verifier decides; this module lays its answer out as the steps that it takes, in its order. Of the
+token only the fingerprint, three header parameters, issuer, audience, times, subject and client are shown, as in the
+log.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 
 from jwt_lp.cli.output import brief, count, moment, span
 from jwt_lp.errors import InvalidToken, KeysUnavailable
@@ -25,66 +25,64 @@ if TYPE_CHECKING:
 
 STEPS: Final = ("header", "issuer", "key", "signature", "type", "audience", "times", "grants")
 
-_STEP_BY_CAUSE: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "malformed": "header",
-        "too_large": "header",
-        "header": "header",
-        "issuer": "issuer",
-        "algorithm": "key",
-        "unknown_key": "key",
-        "keys_unavailable": "key",
-        "signature": "signature",
-        "typ": "type",
-        "not_access_token": "type",
-        "sender_constrained": "type",
-        "subject": "type",
-        "client": "type",
-        "audience": "audience",
-        "date": "times",
-        "expired": "times",
-        "not_yet_valid": "times",
-        "lifetime": "times",
-        "claim_type": "grants",
-        "too_many_grants": "grants",
-        "grant_too_long": "grants",
-        "compact": "grants",
-        "too_many_patterns": "grants",
-    }
-)
 
-# What the verifier's own sentence does not say yet.
-_REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
+class CauseHelp(NamedTuple):
+    """The step that refuses with a cause, and what the verifier's message does not say yet about the remedy."""
+
+    step: str
+    remedy: str = ""
+
+
+CAUSES: Final[Mapping[str, CauseHelp]] = MappingProxyType(
     {
-        "malformed": "pass the whole access token and nothing else: three parts joined by dots, on one line",
-        "too_large": "have the issuer put less into the token",
-        "header": "have the issuer sign plain access tokens (RFC 9068)",
-        "issuer": "send a token of the configured issuer, or set ISSUER to exactly what its tokens say in iss",
-        "algorithm": "add it to ALGORITHMS if that is what the issuer signs with",
-        "unknown_key": "check that the token is of the same tenant and environment as the configured key set",
-        "keys_unavailable": "check the address of the key set and the way to it; until it is there, answers are 503",
-        "signature": "get a fresh token: this one was altered, or signed in another environment",
-        "sender_constrained": "have the issuer make bearer tokens for this client; SENDER_CONSTRAINED is for services that "
-        "are reached through a gateway alone, which checks the proof",
-        "expired": "get a new token; a client renews before exp",
-        "not_yet_valid": "set the clocks of both machines by NTP",
-        "date": "have the issuer send iat and exp as numbers",
-        "lifetime": "have the issuer make shorter-lived tokens, or raise MAX_LIFETIME",
-        "too_many_grants": "put the grants into a role of the policy",
-        "compact": "deploy the policy file that the issuer has, or a newer one, to this service first",
-        "too_many_patterns": "put the patterns into a role of the policy",
-        "grant_too_long": "have the issuer write shorter permissions",
+        "malformed": CauseHelp(
+            "header", "pass the whole access token and nothing else: three parts joined by dots, on one line"
+        ),
+        "too_large": CauseHelp("header", "have the issuer put less into the token"),
+        "header": CauseHelp("header", "have the issuer sign plain access tokens (RFC 9068)"),
+        "issuer": CauseHelp(
+            "issuer", "send a token of the configured issuer, or set ISSUER to exactly what its tokens say in iss"
+        ),
+        "algorithm": CauseHelp("key", "add it to ALGORITHMS if the issuer signs with it"),
+        "unknown_key": CauseHelp(
+            "key", "check that the token is of the same tenant and environment as the configured key set"
+        ),
+        "keys_unavailable": CauseHelp(
+            "key", "check the address of the key set and the network; until it can be fetched, answers are 503"
+        ),
+        "signature": CauseHelp("signature", "get a new token: this one was altered, or signed in another environment"),
+        "typ": CauseHelp("type"),
+        "not_access_token": CauseHelp("type"),
+        "sender_constrained": CauseHelp(
+            "type",
+            "have the issuer make bearer tokens for this client; SENDER_CONSTRAINED is only for services behind a "
+            "gateway that checks the proof and cannot be bypassed",
+        ),
+        "subject": CauseHelp("type"),
+        "client": CauseHelp("type"),
+        "audience": CauseHelp("audience"),
+        "date": CauseHelp("times", "have the issuer send iat and exp as numbers"),
+        "expired": CauseHelp("times", "get a new token; a client renews before exp"),
+        "not_yet_valid": CauseHelp("times", "synchronise the clocks of both machines by NTP"),
+        "lifetime": CauseHelp("times", "have the issuer make shorter-lived tokens, or raise MAX_LIFETIME"),
+        "claim_type": CauseHelp("grants"),
+        "too_many_grants": CauseHelp("grants", "put the grants into a role of the policy"),
+        "grant_too_long": CauseHelp("grants", "have the issuer write shorter permissions"),
+        "compact": CauseHelp(
+            "grants", "first deploy to this service the policy file that the issuer has, or a newer one"
+        ),
+        "too_many_patterns": CauseHelp("grants", "put the patterns into a role of the policy"),
     }
 )
 _DEVELOPMENT: Final = "it is a development token: set JWT_LP_DEV=1 where the service runs, on this machine"
 
-# What is said of these steps is what the token says; of the others it is what was found to be so.
+# The details of these steps are shown even if the step failed: they only repeat what the token says.
 _STEPS_WITH_TOKEN_TEXT: Final = frozenset({"header", "audience", "times"})
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationStep:
-    """One step: `ok`, `no`, or `-` where it was not reached, with what there is to say."""
+    """One step: `ok`, `no`, or `-` if it was not reached, with lines that explain it."""
 
     name: str
     state: Literal["ok", "no", "-"]
@@ -93,9 +91,9 @@ class VerificationStep:
 
 @dataclass(frozen=True, slots=True)
 class VerificationTrace:
-    """The steps that a token took, and the access token if it took them all.
+    """The steps of a verification, and the access token if all of them passed.
 
-    `cause` and `detail` are the verifier's, `remedy` says what to change; all three are "" for a good token.
+    `cause` and `detail` come from the verifier, `remedy` says what to change. All three are "" for a valid token.
     """
 
     steps: tuple[VerificationStep, ...]
@@ -107,21 +105,18 @@ class VerificationTrace:
 
 
 def trace_verification(guard: Guard, token: str, now: float) -> VerificationTrace:
-    """Verify `token` as the guard does, and say how far it got."""
+    """Verify `token` as the guard does. `now`, in seconds since the epoch, is only for the time left in the output."""
     header, claims = _decode_unverified(token)
-    issuer = next((each for each in guard.settings.issuers if each.issuer == claims.get("iss")), None)
+    issuer = next((issuer for issuer in guard.settings.issuers if issuer.issuer == claims.get("iss")), None)
     verified, cause, detail = _verify(guard, token)
     failed = _failed_step(cause, header, claims, issuer)
-    said = _step_details(header, claims, issuer, verified, now)
-    steps: list[VerificationStep] = []
-    for name in STEPS:
-        if failed not in {step.name for step in steps}:
-            lines = said.get(name, ())
-            if name == failed:
-                lines = (brief(detail), *(lines if name in _STEPS_WITH_TOKEN_TEXT else ()))
-            steps.append(VerificationStep(name, "no" if name == failed else "ok", lines))
-        else:
-            steps.append(VerificationStep(name, "-"))
+    details = _step_details(header, claims, issuer, verified, now)
+    passed = STEPS if failed is None else STEPS[: STEPS.index(failed)]
+    steps = [VerificationStep(name, "ok", details.get(name, ())) for name in passed]
+    if failed is not None:
+        from_token = details.get(failed, ()) if failed in _STEPS_WITH_TOKEN_TEXT else ()
+        steps.append(VerificationStep(failed, "no", (brief(detail), *from_token)))
+        steps += [VerificationStep(name, "-") for name in STEPS[len(steps) :]]
     return VerificationTrace(
         tuple(steps), verified, issuer, cause, brief(detail), _remedy(guard, cause, header, issuer)
     )
@@ -130,8 +125,9 @@ def trace_verification(guard: Guard, token: str, now: float) -> VerificationTrac
 def _remedy(guard: Guard, cause: str, header: Mapping[str, object], issuer: IssuerSettings | None) -> str:
     if cause == "unknown_key" and str(header.get("kid")).startswith(PREFIX) and not guard.settings.development:
         return _DEVELOPMENT
-    if cause in _REMEDIES or issuer is None:
-        return _REMEDIES.get(cause, "")
+    remedy = CAUSES[cause].remedy if cause in CAUSES else ""
+    if remedy or issuer is None:
+        return remedy
     return issuer.profile.remedy(cause, ", ".join(sorted(issuer.audience)))
 
 
@@ -159,8 +155,8 @@ def _failed_step(
         return None
     if cause == "claim_type" and issuer is not None and issuer.profile.fault(header.get("typ"), claims) is not None:
         return "type"
-    # A cause that is not known here must not look like a step that was passed.
-    return _STEP_BY_CAUSE.get(cause, "header")
+    # An unlisted cause must not look like a verified token.
+    return CAUSES[cause].step if cause in CAUSES else STEPS[0]
 
 
 def _step_details(
@@ -170,27 +166,27 @@ def _step_details(
     token: AccessToken | None,
     now: float,
 ) -> dict[str, tuple[str, ...]]:
-    """What can be said of each step. Until the signature is known to be good, it is only what the token says."""
-    said: dict[str, tuple[str, ...]] = {}
+    """The lines of each step. Before the signature is verified, they only repeat what the token says."""
+    details: dict[str, tuple[str, ...]] = {}
     if header:
-        named = (f"{name} {brief(repr(header[name]))}" for name in ("alg", "kid", "typ") if name in header)
-        said["header"] = (", ".join(named),)
-        said["times"] = _time_details(claims, now)
+        parameters = (f"{name} {brief(repr(header[name]))}" for name in ("alg", "kid", "typ") if name in header)
+        details["header"] = (", ".join(parameters),)
+        details["times"] = _time_details(claims, now)
     if issuer is not None:
         name, value = issuer.profile.audience_claim(claims)
-        said["issuer"] = (f"{brief(issuer.issuer)}: {issuer.name}, profile {issuer.profile.name}",)
-        said["key"] = ("the issuer has this key",)
-        said["signature"] = ("good",)
-        said["type"] = ("an access token of this issuer",)
-        said["audience"] = (
+        details["issuer"] = (f"{brief(issuer.issuer)}: {issuer.name}, profile {issuer.profile.name}",)
+        details["key"] = ("the issuer has this key",)
+        details["signature"] = ("good",)
+        details["type"] = ("an access token of this issuer",)
+        details["audience"] = (
             f"{name} is {brief(_audience_text(value))}; AUDIENCE is {brief(', '.join(sorted(issuer.audience)))}",
         )
     if token is not None:
-        said["type"] = (_subject_details(token),)
-        said["grants"] = _grant_details(token)
+        details["type"] = (_subject_details(token),)
+        details["grants"] = _grant_details(token)
         if token.development:
-            said["key"] = ("the development key, taken with JWT_LP_DEV=1 from this machine only",)
-    return said
+            details["key"] = ("the development key, accepted with JWT_LP_DEV=1 from this machine only",)
+    return details
 
 
 def _audience_text(value: object) -> str:
@@ -202,8 +198,8 @@ def _audience_text(value: object) -> str:
 def _time_details(claims: Mapping[str, object], now: float) -> tuple[str, ...]:
     issued, expires = claims.get("iat"), claims.get("exp")
     line = f"iat {moment(issued)}, exp {moment(expires)}"
-    left = expires - now if isinstance(expires, int | float) else 0
-    return (f"{line}: expires in {span(left)}" if left > 0 else line,)
+    remaining = expires - now if isinstance(expires, int | float) else 0
+    return (f"{line}: expires in {span(remaining)}" if remaining > 0 else line,)
 
 
 def _subject_details(token: AccessToken) -> str:
@@ -212,9 +208,9 @@ def _subject_details(token: AccessToken) -> str:
 
 
 def _grant_details(token: AccessToken) -> tuple[str, ...]:
-    said = [count(sum(1 for _ in token.permissions), "grant")]
+    parts = [count(sum(1 for _ in token.permissions), "grant")]
     if token.roles:
-        said.append(f"roles of the policy: {brief(', '.join(token.roles))}")
+        parts.append(f"roles of the policy: {brief(', '.join(token.roles))}")
     if token.ignored_roles:
-        said.append(f"{count(token.ignored_roles, 'role')} ignored, which the policy does not list")
-    return ("; ".join(said),)
+        parts.append(f"{count(token.ignored_roles, 'role')} ignored: not listed in the policy")
+    return ("; ".join(parts),)

@@ -108,6 +108,26 @@ def test_none_is_an_application_too(project):
     assert [False, True] == ["which application?" in each.stderr for each in said]
 
 
+def test_the_demo_runs_from_the_examples(tmp_path, monkeypatch):
+    """`jwt-lp demo` runs the package `demo` in the examples folder, and exits with its code."""
+    package = tmp_path / "demo"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text("import sys\nsys.exit(3)\n", encoding="utf-8")
+    monkeypatch.setattr("jwt_lp.cli.demo.EXAMPLES", tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    assert 3 == run(["demo"])
+    del sys.modules["demo"]
+    assert (ROOT / "examples" / "demo" / "__main__.py").is_file()
+
+
+def test_the_demo_needs_a_checkout(tmp_path, monkeypatch, capsys):
+    """Without the examples folder, `jwt-lp demo` says where it runs, with exit code 1."""
+    monkeypatch.setattr("jwt_lp.cli.demo.EXAMPLES", tmp_path)
+    assert 1 == run(["demo"])
+    assert "start it in a checkout, with make demo" in capsys.readouterr().err
+
+
 def test_an_exit_without_a_number_is_no_success(monkeypatch):
     """A command that leaves with a message and no code has not succeeded."""
     from jwt_lp.cli.commands import commands

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from jwt_lp import Guard
+from jwt_lp.cli import verification_trace
 from jwt_lp.cli.missing_grants import evaluate_atoms
 from jwt_lp.cli.verification_trace import trace_verification
+from jwt_lp.errors import KeysUnavailable
 from jwt_lp.guard.settings import Settings
 from jwt_lp.jose.jws import fingerprint
 from jwt_lp.permissions.grants import Grant, Permissions
@@ -142,11 +145,20 @@ def test_every_step_that_can_fail(project, ask, plain, make, step, cause, said):
     assert f"token {fingerprint(token, len(token))}" in out
 
 
-def test_a_cause_that_is_not_known_is_no_step_passed(project, monkeypatch):
-    """A refusal for a reason that was added later is shown at the first step, never as a token that is good."""
-    from jwt_lp.cli import verification_trace
+def test_every_cause_of_the_verifier_has_a_step():
+    """Each cause that the verifier raises, and each one of a key source, is assigned to a step."""
+    package = Path(verification_trace.__file__).parents[1]
+    files = [package / "jose" / "jws.py", *(package / "tokens").glob("*.py")]
+    sources = "".join(file.read_text(encoding="utf-8") for file in files)
+    raised = {*re.findall(r'InvalidToken\(\s*"(\w+)"', sources), KeysUnavailable.code}
+    assert {"malformed", "expired", "claim_type"} <= raised
+    assert set() == raised - verification_trace.CAUSES.keys()
+    assert {entry.step for entry in verification_trace.CAUSES.values()} == set(verification_trace.STEPS)
 
-    monkeypatch.setattr(verification_trace, "_STEP_BY_CAUSE", {})
+
+def test_an_unlisted_cause_fails_the_first_step(project, monkeypatch):
+    """A cause that has no step is shown at the first one, never as a valid token."""
+    monkeypatch.setattr(verification_trace, "CAUSES", {})
     with Guard(project.authority.settings()) as guard:
         found = trace_verification(guard, project.authority.token(lifetime=-100), time.time())
     assert ["no", "-"] == [step.state for step in found.steps[:2]]
@@ -306,7 +318,7 @@ def test_a_development_token_is_judged_as_from_this_machine(project, cli, ask):
     token = cli("token", "alice", "orders:list", "--settings", "shop", JWT_LP_DEV="1")[1]
     code, out, _ = ask(token, "--route", "GET /orders", JWT_LP_DEV="1")
     assert 0 == code
-    assert "the development key, taken with JWT_LP_DEV=1 from this machine only" in out
+    assert "the development key, accepted with JWT_LP_DEV=1 from this machine only" in out
     code, out, _ = ask(token, "--settings", "shop", "--require", "orders:list")
     assert 1 == code
     assert "it is a development token: set JWT_LP_DEV=1 where the service runs" in out
@@ -473,7 +485,7 @@ def test_roles_are_told(project, ask):
     project.settings()
     token = project.authority.token("alice", roles=["clerk", "other"])
     _, out, _ = ask(token, "--route", "GET /orders")
-    assert "1 grant; roles of the policy: clerk; 1 role ignored, which the policy does not list" in out
+    assert "1 grant; roles of the policy: clerk; 1 role ignored: not listed in the policy" in out
     assert "held by orders:list (role clerk)" in out
 
 

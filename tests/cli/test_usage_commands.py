@@ -166,7 +166,10 @@ def test_an_access_log(project, run):
         (("used.csv", "--map", LOG), "to read an access log, pass --routes FILE"),
         (("used.csv", "--routes", "missing.json"), "missing.json cannot be read"),
         (("used.csv", "--routes", "used.csv"), "used.csv is not JSON: write it with jwt-lp routes --json"),
-        (("used.csv", "--routes", "object.json"), "object.json: the routes must be the list that jwt-lp routes --json prints"),
+        (
+            ("used.csv", "--routes", "object.json"),
+            "object.json: the routes must be the list that jwt-lp routes --json prints",
+        ),
         (("used.csv", "--routes", "routes.json"), "there is no column 'method'"),
     ],
 )

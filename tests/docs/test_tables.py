@@ -16,7 +16,7 @@ import test_floors
 from docs.commands import known_commands
 from docs.pages import ROOT, Block, MarkdownTable, blocks, code, codes, column, pieces, prose, tables
 from jwt_lp import Decision, Permission, Permissions, Policy, Settings, Verifier
-from jwt_lp.cli.verification_trace import _STEP_BY_CAUSE
+from jwt_lp.cli.verification_trace import CAUSES
 from jwt_lp.guard.issuer_settings import ISSUER_KEYS, MAX_LEEWAY
 from jwt_lp.guard.settings import _TOP_KEYS
 from jwt_lp.jose.http_fetch import DEADLINE, MAX_BYTES
@@ -106,7 +106,7 @@ def test_the_operations_page_lists_every_cause() -> None:
     (table,) = tables("docs/operations.md", "cause", "what it means, and what to do")
     in_code = set().union(*(_literals(path) for path in (ROOT / "jwt_lp").rglob("*.py")))
     # What the profile finds is handed on by name.
-    assert sorted(in_code | _STEP_BY_CAUSE.keys()) == sorted(column(table))
+    assert sorted(in_code | CAUSES.keys()) == sorted(column(table))
 
 
 def test_the_causes_of_adopting_are_causes() -> None:
