@@ -1,8 +1,8 @@
 """Commands of `jwt-lp`, one module each.
 
-Exit codes are 0 where all is well, 1 where a check found something or what was asked is or would be refused, and 2
-for wrong usage or a wrong configuration. The commands need click and rich, the optional extra `cli`; importing this
-package does not.
+The exit code is 0 if all is well, 1 if a check found something or something is or would be refused, and 2 for wrong
+usage or a wrong configuration. The commands need click and rich, the optional extra `cli`; importing this package
+does not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_APP", "main", "run"]
 
-# None is an application too: Django's, once its settings are configured.
+# None is also an application: Django's, once its settings are configured.
 NO_APP: Final = object()
 
 
@@ -27,8 +27,8 @@ def main() -> NoReturn:
 def run(arguments: Sequence[str], app: object = NO_APP, *, prog: str = "jwt-lp") -> int:
     """Run one command and return its exit code.
 
-    `app` is the application that is asked about where the command line names none; a host's own command
-    (`manage.py jwt_lp`, `flask jwt-lp`) passes it. `prog` is what the help calls the program.
+    `app` is the application to use if the command line names none. A host's own command (`manage.py jwt_lp`,
+    `flask jwt-lp`) passes it. `prog` is the program name that the help shows.
     """
     try:
         from jwt_lp.cli.commands import commands

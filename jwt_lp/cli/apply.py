@@ -1,4 +1,4 @@
-"""What will a plan change, and shall it?"""
+"""The command `jwt-lp apply`, and the options and questions that it shares with `jwt-lp undo`."""
 
 from __future__ import annotations
 
@@ -44,54 +44,57 @@ _MAX_SHOWN = 50
 
 
 def change_options(command: _C) -> _C:
-    """The options of whatever changes something: `dry`, `yes`, `by`, `push`, `wait` and which store."""
+    """Add the options of a command that makes changes: `by`, `yes`, `dry`, `push`, `wait` and those of the store."""
     for option in (
-        click.option("--by", metavar="NAME", help="Who does it, for the record. Default: the user of this machine."),
+        click.option("--by", metavar="NAME", help="Your name, for the record. Default: the current user."),
         click.option("--yes", is_flag=True, help="Do not ask for confirmation."),
-        click.option("--dry-run", "dry", is_flag=True, help="Show what would change, and change nothing."),
+        click.option("--dry-run", "dry", is_flag=True, help="Show what would change, but change nothing."),
     ):
         command = option(command)
     return wait_option(push_option(store_options(command)))
 
 
-@click.command(short_help="Apply a plan, after showing what it changes.")
+@click.command(short_help="Show what a plan changes, and apply it.")
 @click.argument("path", metavar="PLAN")
 @click.option("--policy", metavar="FILE", help="The policy file. Default: the one that was reviewed.")
 @click.option(
-    "--cap", type=click.IntRange(1), metavar="N", help="The most grants to revoke at once. Default: a quarter of all."
+    "--cap", type=click.IntRange(1), metavar="N", help="Revoke at most N grants. Default: a quarter of all grants."
 )
-@click.option("--even-last-holder", is_flag=True, help="Also revoke grants that nobody else was seen to hold.")
+@click.option("--even-last-holder", is_flag=True, help="Also revoke grants that have no other known holder.")
 @click.option(
-    "--handoff", "form", type=click.Choice(["csv", "json"]), help="List what the issuer has to revoke itself."
+    "--handoff",
+    "form",
+    type=click.Choice(["csv", "json"]),
+    help="Write a list of the grants that the issuer must also revoke.",
 )
 @click.option(
-    "--handoff-file", "listed", metavar="FILE", help="The file to write that list to. Default: beside the plan."
+    "--handoff-file", "listed", metavar="FILE", help="The file for that list. Default: PLAN.handoff.csv or .json."
 )
 @change_options
 @click.pass_context
 def apply(ctx: click.Context, /, path: str, **options: Any) -> None:
-    """Show what PLAN changes, ask, and do it: deny entries in the store, and the policy file edited.
+    """Show what PLAN changes, ask for confirmation, then write deny entries to the store and edit the policy file.
 
-    What was used since the review is left out. Nothing is done where the policy has changed since, or where more would
-    go than may. What a subject or a client has from its issuer comes again with the next token unless it is revoked
-    there too: --handoff lists it. jwt-lp undo PLAN undoes all of it.
+    Grants that were used since the review are left out. Nothing is changed if the policy file has changed since the
+    review, or if the plan revokes more grants than --cap allows. A grant that comes from the issuer returns with the
+    next token unless the issuer revokes it too: --handoff lists these grants. jwt-lp undo PLAN undoes everything.
 
     \b
       jwt-lp apply quarter.plan --dry-run
       jwt-lp apply quarter.plan --handoff csv
     """  # noqa: D301 - a real backspace is what click looks for
-    made, journal, now = read_plan(path), journal_path(path), time.time()
+    plan, journal, now = read_plan(path), journal_path(path), time.time()
     by = options["by"] if options["by"] is not None else current_user()
     place = StoreOptions(options["url"], options["target"], options["where"])
-    found = place.settings(ctx)
-    push = options["push"] or (found.push if found is not None else None)
+    settings = place.settings(ctx)
+    push = options["push"] or (settings.push if settings is not None else None)
     check_push_url(push)
     if options["listed"] and not options["form"]:
         raise click.UsageError("--handoff-file needs a format: pass --handoff csv or --handoff json")
-    policy = _policy(made, options["policy"])
+    policy = _policy(plan, options["policy"])
     limits: dict[str, Any] = {"cap": options["cap"], "even_last_holder": options["even_last_holder"]}
-    with place.open(found) as store:
-        handoffs = _preview(made, journal, store, policy, now, limits)
+    with place.open(settings) as store:
+        handoffs = _preview(plan, journal, store, policy, now, limits)
         if options["form"]:
             _write_handoffs(handoffs, options["form"], options["listed"] or f"{path}.handoff.{options['form']}")
         if options["dry"]:
@@ -99,19 +102,19 @@ def apply(ctx: click.Context, /, path: str, **options: Any) -> None:
             return
         confirm(ctx, "Apply it?", yes=options["yes"])
         try:
-            done = apply_plan(made, store, policy, journal=journal, now=time.time(), by=by, **limits)
+            applied = apply_plan(plan, store, policy, journal=journal, now=time.time(), by=by, **limits)
         except PolicyFileChanged as error:
             print_diff(error.lines)
             raise
-        edited = ", the policy was edited: deploy it" if done.policy else ""
-        say(text(f"applied; deny entries written: {done.entries}{edited}; jwt-lp undo {path} undoes it", OK))
-        announce(store, done.sequence, push)
-        if options["wait"] is not None and not wait_until_known(store, done.sequence, options["wait"]):
+        edited = ", the policy was edited: deploy it" if applied.policy else ""
+        say(text(f"applied; deny entries written: {applied.entries}{edited}; jwt-lp undo {path} undoes it", OK))
+        announce(store, applied.sequence, push)
+        if options["wait"] is not None and not wait_until_known(store, applied.sequence, options["wait"]):
             ctx.exit(1)
 
 
 def confirm(ctx: click.Context, question: str, *, yes: bool) -> None:
-    """Go on only after an explicit yes."""
+    """Return only after an explicit yes; otherwise exit with code 1, or 2 without a terminal."""
     if yes:
         return
     if not sys.stdin.isatty():
@@ -128,31 +131,31 @@ def print_diff(lines: Iterable[str]) -> None:
         say(text(line, style))
 
 
-def _policy(made: Plan, named: str | None) -> str | None:
+def _policy(plan: Plan, named: str | None) -> str | None:
     if named is not None:
         if not Path(named).exists():
             raise Failure(f"--policy: there is no file {named}")
         return named
-    reviewed = made.origin.path
+    reviewed = plan.origin.path
     return reviewed if reviewed and Path(reviewed).exists() else None
 
 
 def _preview(
-    made: Plan, journal: Path, store: Store, policy: str | None, now: float, limits: dict[str, Any]
+    plan: Plan, journal: Path, store: Store, policy: str | None, now: float, limits: dict[str, Any]
 ) -> tuple[Handoff, ...]:
-    """Show what would be done, with the errors of doing it; gives what is handed off."""
-    before = read_status(journal)
-    if before.state == "begun" and before.intent is not None:
-        _print_rest(before.intent)
+    """Print the changes, and raise the errors that applying would raise. Returns the grants for the issuer."""
+    status = read_status(journal)
+    if status.state == "begun" and status.intent is not None:
+        _print_intent(status.intent)
         return ()
-    if before.state in ("applied", "undoing"):
+    if status.state in ("applied", "undoing"):
         raise PolicyError("the plan was applied already: jwt-lp undo undoes it, jwt-lp verify checks its effect")
     difference = preview(
-        made,
+        plan,
         store,
         None if policy is None else read_bytes(policy).decode("utf-8", "replace"),
         now=now,
-        attempt=before.attempt,
+        attempt=status.attempt,
         name=policy or "",
         **limits,
     )
@@ -161,7 +164,7 @@ def _preview(
     return difference.handoffs
 
 
-def _print_rest(intent: ApplyIntent) -> None:
+def _print_intent(intent: ApplyIntent) -> None:
     notices(["applying this plan was interrupted: the rest of it is applied now"])
     say(f"deny entries: {len(intent.entries)}; begun at {moment(intent.at)} by {intent.by}")
 
@@ -172,23 +175,23 @@ def _print_preview(difference: PlanPreview) -> None:
         print_diff(difference.policy)
     _print_section("deny entries in the store:", [describe_entry(entry) for entry in difference.entries], OK)
     _print_section(
-        "to be revoked by the issuer too, which would grant it again:",
+        "the issuer must revoke these too, or it grants them again:",
         [
-            f"{each.of} {each.name} of {each.issuer}: {each.grant or f'the role {each.role}'}"
-            for each in difference.handoffs
+            f"{handoff.of} {handoff.name} of {handoff.issuer}: {handoff.grant or f'the role {handoff.role}'}"
+            for handoff in difference.handoffs
         ],
         WARNING,
     )
-    _print_section("left out:", [f"{each.item}: {each.reason}" for each in difference.dropped], WARNING)
+    _print_section("left out:", [f"{drop.item}: {drop.reason}" for drop in difference.dropped], WARNING)
     notices(difference.notes)
     items = count(len(difference.items), "decision")
     say(text(f"{items}, {difference.touches:,} grants are revoked; at most {difference.cap:,} may be", "bold"))
 
 
-def _print_section(head: str, lines: list[str], style: str) -> None:
+def _print_section(title: str, lines: list[str], style: str) -> None:
     if not lines:
         return
-    say(text(head, "bold"))
+    say(text(title, "bold"))
     for line in lines[:_MAX_SHOWN]:
         say(text("  "), text(brief(line), style))
     if len(lines) > _MAX_SHOWN:
@@ -196,16 +199,19 @@ def _print_section(head: str, lines: list[str], style: str) -> None:
 
 
 def _write_handoffs(handoffs: Iterable[Handoff], form: str, path: str) -> None:
-    listed = [each._asdict() for each in handoffs]
+    entries = [handoff._asdict() for handoff in handoffs]
     if form == "json":
-        said = json.dumps(listed, indent=2) + "\n"
+        content = json.dumps(entries, indent=2) + "\n"
     else:
-        written = io.StringIO()
+        buffer = io.StringIO()
         rows = (
-            [" ".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else value for value in each.values()]
-            for each in listed
+            [
+                " ".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else value
+                for value in entry.values()
+            ]
+            for entry in entries
         )
-        write(written, Handoff._fields, rows, end="\r\n")
-        said = written.getvalue()
-    write_atomically(path, said.encode(), mode=0o600)
-    say(text(f"{path}: {count(len(listed), 'line')} for the issuer", DIM))
+        write(buffer, Handoff._fields, rows, end="\r\n")
+        content = buffer.getvalue()
+    write_atomically(path, content.encode(), mode=0o600)
+    say(text(f"{path}: {count(len(entries), 'line')} for the issuer", DIM))

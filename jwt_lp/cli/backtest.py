@@ -1,4 +1,4 @@
-"""What would a rule have cost in the past?"""
+"""The command `jwt-lp backtest`: reviews replayed over the recorded past."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import click
 
 from jwt_lp.cli.param_types import DayParam
 from jwt_lp.cli.store import StoreOptions, store_options
-from jwt_lp.review.analysis import backtest as replayed
-from jwt_lp.review.analysis import load_history
+from jwt_lp.review.analysis.backtesting import backtest as replay
+from jwt_lp.review.analysis.training import load_history
 from jwt_lp.review.report import render_backtest
 
 if TYPE_CHECKING:
@@ -22,32 +22,35 @@ if TYPE_CHECKING:
     from jwt_lp.review.analysis import TrainingHistory
 
 
-def run_backtest(taught: TrainingHistory, horizon: int, regret: float, step: Callable[[str, int], object]) -> Backtest:
-    """The past of every setting, of what was learned."""
-    found = replayed(
-        taught.history, horizon=horizon, regret=regret, on_step=lambda number: step("reviews replayed", number)
+def run_backtest(
+    training: TrainingHistory, horizon: int, regret: float, step: Callable[[str, int], object]
+) -> Backtest:
+    """Replay every rule setting over `training`. `step` is called with the progress."""
+    result = replay(
+        training.history, horizon=horizon, regret=regret, on_step=lambda number: step("reviews replayed", number)
     )
-    return replace(found, sampled=taught.share)
+    return replace(result, sampled=training.share)
 
 
-@click.command(short_help="Show what a rule would have cost in the past.")
+@click.command(short_help="Show how often each rule would have revoked something needed.")
 @click.option("--horizon", type=click.IntRange(30, 3650), default=365, show_default=True,
-              help="Revoked and needed again within this many days counts as regret.")  # fmt: skip
+              help="A revoked grant counts as regret if it is needed within this many days.")  # fmt: skip
 @click.option("--regret", type=click.FloatRange(0, 1), default=0.1, show_default=True,
-              help="The share of revoked grants that the recommended setting may regret.")  # fmt: skip
+              help="The largest share of regretted grants that the recommended setting may have.")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How to print it.")  # fmt: skip
-@click.option("--now", type=DayParam(), metavar="DAY", help="The day of the review. Default: today, in UTC.")
+@click.option("--now", type=DayParam(), metavar="DAY", help="The last day of the record. Default: today, in UTC.")
 @click.option("--issuer", metavar="ISS", help="Only this issuer.")
 @store_options
 @click.pass_context
 def backtest(
     ctx: click.Context, /, horizon: int, regret: float, form: str, now: str | None, issuer: str | None, **options: Any
 ) -> None:
-    """Replay reviews over the recorded past: what each setting revokes, regrets, and leaves held without need.
+    """Replay reviews over the recorded past, and show for each rule setting what it revokes and regrets.
 
-    A review every 30 days, over the last two fifths of the record; the likelihood is fitted on what lies before. What
-    is revoked and used within the horizon is regretted; what is kept and not used is needlessly held.
+    There is a review every 30 days over the last two fifths of the record; the likelihood is fitted on the record
+    before that. A grant that is revoked and used within the horizon is a regret. Days on which a kept grant is not
+    used are needless days.
 
     \b
       jwt-lp backtest --store sqlite:///access.db
@@ -56,7 +59,7 @@ def backtest(
     place = StoreOptions(**options)
     with place.open(place.settings(ctx)) as store:
         until = now or datetime.fromtimestamp(time.time(), UTC).date().isoformat()
-        found = run_backtest(
+        result = run_backtest(
             load_history(store, until=until, issuer=issuer), horizon, regret, lambda _what, _number: None
         )
-    click.echo(render_backtest(found, "json" if form == "json" else "text"), nl=False)
+    click.echo(render_backtest(result, "json" if form == "json" else "text"), nl=False)

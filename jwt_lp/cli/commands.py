@@ -1,4 +1,4 @@
-"""Which commands are there?"""
+"""The group of all commands, and the exit codes of errors."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _Commands(click.Group):
         except JwtLpError as error:
             raise Failure(*getattr(error, "faults", (str(error),))) from error
         except click.Abort:
-            # 1 would say that a check found something.
+            # Exit code 1 would mean that a check found something.
             click.echo("stopped", err=True)
             ctx.exit(_INTERRUPTED)
 
@@ -63,26 +63,26 @@ def _version(distribution: str) -> str:
 @click.version_option(_version("jwt-lp"), message="jwt-lp %(version)s")
 @click.pass_context
 def commands(ctx: click.Context) -> None:
-    """Least privilege access with JWTs: see what is declared, why a request is refused, and what would be.
+    """Least privilege access with JWTs: list declarations, explain refusals, make tokens, revoke and review grants.
 
     \b
     A first round:
-      jwt-lp routes shop.main:app                 every route and what it asks for
-      jwt-lp routes shop.main:app --suggest       the lines that are missing
-      jwt-lp observed server.log                  who would be refused if it were enforced
+      jwt-lp routes shop.main:app                 every route and its requirement
+      jwt-lp routes shop.main:app --suggest       the missing declarations
+      jwt-lp observed server.log                  what enforcement would refuse
       jwt-lp explain - --app shop.main:app --route "GET /orders/7"
-      jwt-lp lint - < token                       what a token carries without need
-      jwt-lp keys new                             keys that sign your own tokens
+      jwt-lp lint - < token                       what a token does not need to carry
+      jwt-lp keys new                             signing keys for your own issuer
       jwt-lp issue alice orders:read              a token of your own issuer
 
     \b
     Exit codes:
       0  all is well, or the request would pass
-      1  a check found something, or what was asked is or would be refused
+      1  a check found something, or a request or command is or would be refused
       2  wrong usage or a wrong configuration
     """  # noqa: D301 - a real backspace is what click looks for
     ctx.ensure_object(tuple)
-    # An application that is only looked at says nothing by itself; where it set up logging, that counts.
+    # No log line is printed unless the application itself set up logging.
     silence = logging.NullHandler()
     logging.getLogger("jwt_lp").addHandler(silence)
     ctx.call_on_close(lambda: logging.getLogger("jwt_lp").removeHandler(silence))
@@ -90,13 +90,13 @@ def commands(ctx: click.Context) -> None:
 
 @commands.command()
 def version() -> None:
-    """Print the releases that a bug report should name."""
+    """Print the versions that a bug report should name."""
     click.echo(f"jwt-lp {_version('jwt-lp')}")
     click.echo(f"Python {platform.python_version()} on {platform.system()}")
     for name in ("PyJWT", "cryptography", *_HOSTS):
-        found = _version(name)
-        if not found.startswith("("):
-            click.echo(f"{name} {found}")
+        release = _version(name)
+        if not release.startswith("("):
+            click.echo(f"{name} {release}")
 
 
 for _command in (

@@ -1,4 +1,4 @@
-"""What would the guard decide about this token, and why?"""
+"""The command `jwt-lp explain`: the guard's decision about a token, step by step."""
 
 from __future__ import annotations
 
@@ -25,13 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@click.command(short_help="Say what the guard would decide about a token, and why.")
+@click.command(short_help="Show what the guard would decide about a token, and why.")
 @click.argument("words", metavar="[TOKEN|-]", nargs=-1)
+@click.option("--require", "-r", metavar="PERMISSION", multiple=True, help="A required permission. Repeatable.")
 @click.option(
-    "--require", "-r", metavar="PERMISSION", multiple=True, help="A permission that is asked for; repeat for more."
-)
-@click.option(
-    "--route", "address", metavar='"GET /orders/7"', help="The call, as the application's own router sees it."
+    "--route", "address", metavar='"GET /orders/7"', help="The request. The application's router finds its route."
 )
 @app_option
 @settings_option
@@ -47,36 +45,36 @@ def explain(
     *,
     as_json: bool,
 ) -> None:
-    """Say what the guard would decide about a token, step by step, and what would change the answer.
+    """Show what the guard would decide about a token, step by step, and what would change the decision.
 
-    The token itself is never printed, nor what its claims say, but for whom it is from and for, and its times.
-    Pass "-" to read it from standard input, or set JWT_LP_TOKEN; without either, it is asked for and not shown.
-    An argument ends up in the shell's history.
+    The token is never printed. Of its claims only issuer, subject, client, audience and times are printed. Pass "-" to
+    read the token from standard input, or set JWT_LP_TOKEN; without either, a prompt asks for it and does not show it.
+    A token given as an argument stays in the shell's history.
 
     \b
       jwt-lp explain - --app shop.main:app --route "GET /orders/7" < token.txt
       jwt-lp explain - --settings settings.toml --require orders:read
-      jwt-lp explain - --settings env            is it a good token at all?
+      jwt-lp explain - --settings env            is the token valid at all?
 
-    Wildcards stand for segments: orders:* covers orders:read and not orders:42:read; orders:** covers both.
+    Wildcards stand for segments: orders:* covers orders:read but not orders:42:read; orders:** covers both.
 
-    The exit code is 0 when the request would pass and 1 when it would be refused.
+    The exit code is 0 if the request would pass and 1 if it would be refused.
     """  # noqa: D301 - a real backspace is what click looks for
-    # Taken out of the environment first: an application that reads its settings there would trip over it.
-    sent = os.environ.pop(TOKEN_VARIABLE, "")
-    question = _build_request(ctx, require, address, target, where)
-    token = _token(words, sent) if words or sent or question.requires_token else ""
+    # Removed from the environment first, because an application that reads its settings there would reject it.
+    environment_token = os.environ.pop(TOKEN_VARIABLE, "")
+    request = _build_request(ctx, require, address, target, where)
+    token = _token(words, environment_token) if words or environment_token or request.requires_token else ""
     with silence_logs():
-        answer = _explain(question, token)
-    (print_explanation_json if as_json else print_explanation)(answer)
-    ctx.exit(0 if answer.decision.passes else 1)
+        explanation = _explain(request, token)
+    (print_explanation_json if as_json else print_explanation)(explanation)
+    ctx.exit(0 if explanation.decision.passes else 1)
 
 
 def _build_request(
     ctx: click.Context, require: tuple[str, ...], address: str | None, target: str | None, where: str | None
 ) -> ExplainRequest:
     if require and address:
-        raise click.UsageError("--require and --route are two ways to ask: use one")
+        raise click.UsageError("--require and --route exclude each other: pass one")
     if target and where:
         raise click.UsageError("--app has settings of its own: leave --settings out")
     if address and (where or not (target or ctx.obj)):
@@ -88,11 +86,11 @@ def _build_request(
         if address:
             method, path = _parse_call(address)
             with silence_logs():
-                found = host.resolve(app, method, path)
-            if found is None:
+                match = host.resolve(app, method, path)
+            if match is None:
                 raise Failure(f"no route of the application serves {method} {path}: jwt-lp routes lists them")
-            route = guard.rules.declare(found[0])
-            return ExplainRequest(guard, f"{method} {route.template}", route.requirement, found[1], route)
+            route = guard.rules.declare(match[0])
+            return ExplainRequest(guard, f"{method} {route.template}", route.requirement, match[1], route)
     else:
         with silence_logs():
             guard = Guard(settings(where))
@@ -111,42 +109,42 @@ def _parse_call(address: str) -> tuple[str, str]:
 def _parse_required(require: tuple[str, ...]) -> Requirement:
     for permission in require:
         if permission.count(".") == 2 and permission.startswith("ey"):  # noqa: PLR2004 - a token has three parts
-            raise click.UsageError("--require is followed by a permission, not by a token")
+            raise click.UsageError("--require takes a permission, not a token")
         if "{" in permission:
-            raise click.UsageError(f"--require {permission}: fill the template in, or ask with --app and --route")
+            raise click.UsageError(f"--require {permission}: fill in the template, or pass --app and --route")
     return all_of(*require) if require else AUTHENTICATED
 
 
-def _token(words: Sequence[str], sent: str) -> str:
-    """The token from wherever it was given. Nothing that goes wrong here repeats it."""
+def _token(words: Sequence[str], environment_token: str) -> str:
+    """The token from an argument, standard input, the environment or a prompt. No error message repeats it."""
     if len(words) > 2 or (len(words) == 2 and words[0].lower() != "bearer"):  # noqa: PLR2004 - "Bearer" and the token
         raise click.UsageError("one token at a time: quote it, or pass - and pipe it in")
     if words[-1:] == ("-",):
-        given = sys.stdin.read(2 * MAX_TOKEN)
+        text = sys.stdin.read(2 * MAX_TOKEN)
     elif words:
         reject_file_argument(words)
         say("note: a token given as an argument stays in the shell's history: pass - and pipe it in", err=True)
-        given = words[-1]
-    elif sent:
-        given = sent
+        text = words[-1]
+    elif environment_token:
+        text = environment_token
     elif sys.stdin.isatty():
-        given = str(click.prompt("Token", hide_input=True, err=True))
+        text = str(click.prompt("Token", hide_input=True, err=True))
     else:
         raise click.UsageError(f"which token? pass - and pipe it in, or set {TOKEN_VARIABLE}")
-    return normalize_token(given)
+    return normalize_token(text)
 
 
-def _explain(question: ExplainRequest, token: str) -> Explanation:
-    guard, requirement = question.guard, question.requirement
-    # As if from this machine, so that a development token is judged on its own.
-    call = Call(question.label.partition(" ")[0], lambda: "", lambda _: (), "", "127.0.0.1")
+def _explain(request: ExplainRequest, token: str) -> Explanation:
+    guard, requirement = request.guard, request.requirement
+    # The call seems to come from this machine, because a development token is refused from any other.
+    call = Call(request.label.partition(" ")[0], lambda: "", lambda _: (), "", "127.0.0.1")
     header = f"Bearer {token}" if token else None
-    decision = guard.check(header, requirement, question.params, question.label, call=call)
-    found = trace_verification(guard, token, time.time()) if token else None
-    held: list[AtomResult] = []
-    if found is not None and found.token is not None and found.issuer is not None and requirement is not None:
-        names = sorted(name for name in guard.settings.bind if name in question.params)
-        whole = requirement.with_bindings({name: guard.settings.bind[name] for name in names})
-        facts = EvaluationContext(found.token.permissions, question.params, found.token.claims, found.token.issuer_name)
-        held = evaluate_atoms(whole, facts, found.token, found.issuer, guard.settings)
-    return Explanation(question, found, decision, tuple(held), fingerprint(token, len(token)) if token else "")
+    decision = guard.check(header, requirement, request.params, request.label, call=call)
+    trace = trace_verification(guard, token, time.time()) if token else None
+    atoms: list[AtomResult] = []
+    if trace is not None and trace.token is not None and trace.issuer is not None and requirement is not None:
+        bound = sorted(name for name in guard.settings.bind if name in request.params)
+        effective = requirement.with_bindings({name: guard.settings.bind[name] for name in bound})
+        facts = EvaluationContext(trace.token.permissions, request.params, trace.token.claims, trace.token.issuer_name)
+        atoms = evaluate_atoms(effective, facts, trace.token, trace.issuer, guard.settings)
+    return Explanation(request, trace, decision, tuple(atoms), fingerprint(token, len(token)) if token else "")

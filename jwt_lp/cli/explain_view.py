@@ -1,4 +1,4 @@
-"""What came of the question, and how is it said?"""
+"""The output of `jwt-lp explain`, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from jwt_lp.permissions.grants import Grant
     from jwt_lp.permissions.requirements import Requirement
 
-_WILDCARDS: Final = "orders:* covers orders:read and not orders:42:read; orders:** covers both."
+_WILDCARDS: Final = "orders:* covers orders:read but not orders:42:read; orders:** covers both."
 _STYLES: Final[Mapping[str, str]] = {"ok": OK, "no": ERROR, "-": DIM}
 
 
 @dataclass(frozen=True, slots=True)
 class ExplainRequest:
-    """What is asked: may a call of `label` pass, which asks for `requirement`?"""
+    """The call to decide: the route's `label` and path parameters, and its `requirement` (None if undeclared)."""
 
     guard: Guard
     label: str
@@ -37,15 +37,15 @@ class ExplainRequest:
 
     @property
     def requires_token(self) -> bool:
-        """Whether a token matters at all."""
+        """Whether the decision depends on a token."""
         return self.requirement is None or self.requirement.requires_token
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What came of it."""
+    """The guard's decision with the trace of the verification, and each permission of the requirement."""
 
-    question: ExplainRequest
+    request: ExplainRequest
     trace: VerificationTrace | None
     decision: Decision
     atoms: tuple[AtomResult, ...]
@@ -53,57 +53,57 @@ class Explanation:
 
     @property
     def refusal(self) -> tuple[int, str | None] | None:
-        """Status and error of the refusal, also of one that observe mode lets pass."""
-        found = self.decision.refusal or self.decision.observed
-        return None if found is None else (found.status, found.error)
+        """Status and error of the refusal, also if observe mode lets the request pass."""
+        refusal = self.decision.refusal or self.decision.observed
+        return None if refusal is None else (refusal.status, refusal.error)
 
     @property
     def cause(self) -> str:
-        """Why not, as a slug: the log's `cause`."""
+        """The slug that the log has as `cause`; "" if nothing is refused."""
         if self.refusal is None:
             return ""
         if self.trace is not None and self.trace.cause:
             return self.trace.cause
-        return "unmarked_route" if self.question.requirement is None else "insufficient_scope"
+        return "unmarked_route" if self.request.requirement is None else "insufficient_scope"
 
     @property
     def remedies(self) -> list[str]:
-        """What would change the answer, each of them enough for one thing that is missing."""
+        """What would change the decision. Each remedy is enough for one missing permission."""
         if self.refusal is None:
             return []
         if self.trace is not None and self.trace.token is None:
             return list(filter(None, [self.trace.remedy]))
-        if self.question.requirement is None:
-            hint = self.question.route.hint if self.question.route else ""
+        if self.request.requirement is None:
+            hint = self.request.route.hint if self.request.route else ""
             return [
                 f"declare the route: {hint}" if hint else "declare the route: requires(...), public or external(...)"
             ]
         missing = [leaf for leaf in self.atoms if not leaf.held and leaf.written in self.decision.missing]
-        return list(dict.fromkeys(each for leaf in missing for each in leaf.remedies))
+        return list(dict.fromkeys(remedy for leaf in missing for remedy in leaf.remedies))
 
 
-def print_explanation(answer: Explanation) -> None:
-    """Print it for people: the question, the steps, the verdict and the remedies."""
-    notices(relaxed_settings(answer.question.guard.settings))
-    if _has_wildcards(answer):
+def print_explanation(explanation: Explanation) -> None:
+    """Print the requirement, the steps, the decision and the remedies as text."""
+    notices(relaxed_settings(explanation.request.guard.settings))
+    if _has_wildcards(explanation):
         say(text("wildcards: "), _WILDCARDS)
-    question = answer.question
-    asked = "nothing is declared for it" if question.requirement is None else f"asks for {question.requirement}"
-    say(f"{question.label}: {asked}" if question.label else asked)
-    if answer.trace is not None:
-        say(text(f"token {answer.fingerprint}", DIM))
-        grid((_step_cells(step.state, step.name, step.lines) for step in _all_steps(answer)), fixed=2)
-    _print_verdict(answer)
+    request = explanation.request
+    requirement = "nothing is declared for it" if request.requirement is None else f"asks for {request.requirement}"
+    say(f"{request.label}: {requirement}" if request.label else requirement)
+    if explanation.trace is not None:
+        say(text(f"token {explanation.fingerprint}", DIM))
+        grid((_step_cells(step.state, step.name, step.lines) for step in _all_steps(explanation)), fixed=2)
+    _print_verdict(explanation)
 
 
-def _has_wildcards(answer: Explanation) -> bool:
-    token = answer.trace.token if answer.trace is not None else None
+def _has_wildcards(explanation: Explanation) -> bool:
+    token = explanation.trace.token if explanation.trace is not None else None
     return token is not None and any("*" in grant.text for grant in token.permissions)
 
 
-def _all_steps(answer: Explanation) -> list[VerificationStep]:
-    steps = list(answer.trace.steps) if answer.trace is not None else []
-    for leaf in answer.atoms:
+def _all_steps(explanation: Explanation) -> list[VerificationStep]:
+    steps = list(explanation.trace.steps) if explanation.trace is not None else []
+    for leaf in explanation.atoms:
         if leaf.held:
             by = f" by {leaf.grant.text} ({leaf.grant.source})" if leaf.grant is not None else ""
             steps.append(VerificationStep("asks for", "ok", (f"{brief(_requested_text(leaf))}: held{brief(by)}",)))
@@ -121,57 +121,57 @@ def _step_cells(state: str, name: str, lines: Sequence[str]) -> tuple[Text, Text
     return text(state, style), text(name, style), Text("\n").join(text(line) for line in lines)
 
 
-def _print_verdict(answer: Explanation) -> None:
-    refusal = answer.refusal
+def _print_verdict(explanation: Explanation) -> None:
+    refusal = explanation.refusal
     if refusal is None:
-        say(text("would pass", OK), _used_grants(answer))
+        say(text("would pass", OK), _used_grants(explanation))
         return
     status, error = refusal
-    said = f"{status}{f' {error}' if error else ''} ({answer.cause})"
-    if answer.decision.passes:
-        say(text(f"passes only because requirements are observed: it would be refused, {said}", ERROR))
+    result = f"{status}{f' {error}' if error else ''} ({explanation.cause})"
+    if explanation.decision.passes:
+        say(text(f"passes only because requirements are observed: it would be refused, {result}", ERROR))
     else:
-        say(text(f"would be refused: {said}", ERROR))
-    grid(((text("  remedy"), text(remedy)) for remedy in answer.remedies), fixed=1)
+        say(text(f"would be refused: {result}", ERROR))
+    grid(((text("  remedy"), text(remedy)) for remedy in explanation.remedies), fixed=1)
 
 
-def _used_grants(answer: Explanation) -> str:
-    used = ", ".join(brief(grant.text) for grant in answer.decision.used)
-    open_ = "" if answer.question.requires_token else f": the route is {answer.question.requirement}"
-    return f", using {used}" if used else open_
+def _used_grants(explanation: Explanation) -> str:
+    used = ", ".join(brief(grant.text) for grant in explanation.decision.used)
+    openness = "" if explanation.request.requires_token else f": the route is {explanation.request.requirement}"
+    return f", using {used}" if used else openness
 
 
-def print_explanation_json(answer: Explanation) -> None:
-    """Print it as one JSON object."""
-    question, decision, refusal = answer.question, answer.decision, answer.refusal
-    found = answer.trace or VerificationTrace((), None)
-    said = {
+def print_explanation_json(explanation: Explanation) -> None:
+    """Print everything as one JSON object."""
+    request, decision, refusal = explanation.request, explanation.decision, explanation.refusal
+    trace = explanation.trace or VerificationTrace((), None)
+    content = {
         "passes": decision.passes,
         "observed": decision.observed is not None,
         "status": None if refusal is None else refusal[0],
         "error": None if refusal is None else refusal[1],
-        "cause": answer.cause or None,
-        "detail": found.detail or None,
-        "remedies": answer.remedies,
-        "route": question.label or None,
-        "requirement": None if question.requirement is None else str(question.requirement),
+        "cause": explanation.cause or None,
+        "detail": trace.detail or None,
+        "remedies": explanation.remedies,
+        "route": request.label or None,
+        "requirement": None if request.requirement is None else str(request.requirement),
         "missing": list(decision.missing),
         "used": [_grant_json(grant) for grant in decision.used],
-        "steps": [{"step": step.name, "state": step.state, "lines": list(step.lines)} for step in found.steps],
+        "steps": [{"step": step.name, "state": step.state, "lines": list(step.lines)} for step in trace.steps],
         "asked": [
             {"written": leaf.written, "asked": leaf.requested, "held": leaf.held, "why": list(leaf.why)}
-            for leaf in answer.atoms
+            for leaf in explanation.atoms
         ],
-        "token": _token_json(answer),
-        "notices": relaxed_settings(question.guard.settings),
+        "token": _token_json(explanation),
+        "notices": relaxed_settings(request.guard.settings),
     }
-    emit(said)
+    emit(content)
 
 
-def _token_json(answer: Explanation) -> dict[str, object] | None:
-    token = answer.trace.token if answer.trace is not None else None
+def _token_json(explanation: Explanation) -> dict[str, object] | None:
+    token = explanation.trace.token if explanation.trace is not None else None
     if token is None:
-        return {"fingerprint": answer.fingerprint} if answer.fingerprint else None
+        return {"fingerprint": explanation.fingerprint} if explanation.fingerprint else None
     return {
         "fingerprint": token.fingerprint,
         "issuer": token.issuer_name,

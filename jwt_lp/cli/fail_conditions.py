@@ -1,4 +1,4 @@
-"""When is a review's outcome a failure?"""
+"""Conditions of `jwt-lp review --fail-on`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WORDS: Final = (*get_args(Verdict), *get_args(Proposal)[1:], *get_args(FindingK
 
 
 class FailCondition(NamedTuple):
-    """What fails: findings of one verdict, proposal or kind, of one risk, of some idle days, more than so many."""
+    """One condition: more than `more` findings of a verdict, proposal or kind, of a risk, idle for over `days`."""
 
     written: str
     what: str
@@ -28,20 +28,20 @@ class FailCondition(NamedTuple):
     days: int | None
     more: int
 
-    def failing_findings(self, found: Iterable[Finding]) -> list[Finding]:
-        """The findings that make it fail; none where it passes."""
-        hit = [each for each in found if self._matches(each)]
-        return hit if len(hit) > self.more else []
+    def failing_findings(self, findings: Iterable[Finding]) -> list[Finding]:
+        """The findings that meet the condition; empty if they are not more than `more`."""
+        matches = [finding for finding in findings if self._matches(finding)]
+        return matches if len(matches) > self.more else []
 
-    def _matches(self, found: Finding) -> bool:
-        if self.risk not in (None, found.risk):
+    def _matches(self, finding: Finding) -> bool:
+        if self.risk not in (None, finding.risk):
             return False
         if self.what == "unused" and self.days is not None:
-            # Whatever the rule of the review says: so many days are so many days.
-            return found.verdict in ("used", "unused") and found.idle is not None and found.idle > self.days
-        if self.what not in (found.verdict, found.proposal, found.kind):
+            # The number of days alone decides, not the rule of the review.
+            return finding.verdict in ("used", "unused") and finding.idle is not None and finding.idle > self.days
+        if self.what not in (finding.verdict, finding.proposal, finding.kind):
             return False
-        return self.days is None or (found.idle is not None and found.idle > self.days)
+        return self.days is None or (finding.idle is not None and finding.idle > self.days)
 
 
 class FailConditionParam(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
@@ -50,15 +50,15 @@ class FailConditionParam(click.ParamType):  # type: ignore[type-arg]  # generic 
     name = "condition"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> FailCondition:
-        """What is written, as a gate."""
+        """Parse `VERDICT|PROPOSAL|KIND[@RISK][>NUMBER[d]]`."""
         if isinstance(value, FailCondition):
             return value
-        said = str(value).strip()
-        found = _SYNTAX.fullmatch(said)
-        if found is None:
+        text = str(value).strip()
+        match = _SYNTAX.fullmatch(text)
+        if match is None:
             return self.fail("write unused>90d, dormant@high, remove>10 or the like", param, ctx)
-        if found[1] not in _WORDS:
-            hint = did_you_mean(found[1], _WORDS) or f"; there are {', '.join(_WORDS)}"
-            return self.fail(f"{found[1]} is not a verdict, proposal or kind of a finding{hint}", param, ctx)
-        number = int(found[3] or 0)
-        return FailCondition(said, found[1], found[2], number if found[4] else None, 0 if found[4] else number)
+        if match[1] not in _WORDS:
+            hint = did_you_mean(match[1], _WORDS) or f"; there are {', '.join(_WORDS)}"
+            return self.fail(f"{match[1]} is not a verdict, proposal or kind of a finding{hint}", param, ctx)
+        number = int(match[3] or 0)
+        return FailCondition(text, match[1], match[2], number if match[4] else None, 0 if match[4] else number)

@@ -1,4 +1,4 @@
-"""Who is known to hold what?"""
+"""The commands `jwt-lp grants`: who is known to hold what."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ _SHOWN: Final = 20
 
 @click.group(short_help="Import and show who holds what.")
 def grants() -> None:
-    """Commands for what subjects and clients are known to hold."""
+    """Import and show the grants that subjects and clients are known to hold."""
 
 
 @grants.command("import", short_help="Import who holds what, from a file.")
 @file_argument
-@click.option("--as-of", type=DayParam(), metavar="DAY", required=True, help="The day that the file describes.")
 @click.option(
-    "--complete", is_flag=True, help="The file lists every grant that there is, and replaces earlier imports."
+    "--as-of", type=DayParam(), metavar="DAY", required=True, help="The day on which the grants in the file were held."
 )
+@click.option("--complete", is_flag=True, help="The file lists all grants that exist, and replaces earlier imports.")
 @form_option
-@click.option("--issuer", metavar="ISS", help="The iss of rows that name none.")
+@click.option("--issuer", metavar="ISS", help="The issuer (iss) of rows without one.")
 @store_options
 @click.pass_context
 def import_grants(
@@ -59,41 +59,41 @@ def import_grants(
 ) -> None:
     """Import grants from FILE: CSV or JSON Lines with subject or client, and grant or role; also issuer and since.
 
-    A row with a role and no grant is the role as a whole. An import for the same day is replaced. Where one row is at
-    fault, nothing is imported.
+    A row with a role and no grant stands for the whole role. An earlier import for the same day is replaced. If one row
+    has a fault, nothing is imported.
 
     \b
       jwt-lp grants import grants.csv --as-of 2026-11-01 --complete --issuer https://login.example.com/
     """  # noqa: D301 - a real backspace is what click looks for
     place = StoreOptions(**options)
-    found = place.settings(ctx)
+    settings = place.settings(ctx)
     faults: dict[str, list[int]] = {}
     with (
         open_input(file, form) as opened,
-        place.open(found) as store,
+        place.open(settings) as store,
         prefix_faults(opened.name),
-        progress_bar(opened) as seen,
+        progress_bar(opened) as advance,
     ):
-        said, unread = read_rows(opened.lines(seen), opened.form, ASSIGNMENT_FIELDS, {}, ())
-        own = default_issuer(issuer, found)
-        held = read_assignments(
-            said, own, subject_naming(found), lambda line, why: faults.setdefault(why, []).append(line)
+        rows, unread_columns = read_rows(opened.lines(advance), opened.form, ASSIGNMENT_FIELDS, {}, ())
+        issuer_of_rows = default_issuer(issuer, settings)
+        grants_held = read_assignments(
+            rows, issuer_of_rows, subject_naming(settings), lambda line, why: faults.setdefault(why, []).append(line)
         )
-        number = store.import_grants(_all_or_nothing(held, opened.name, faults), as_of=as_of, complete=complete)
+        number = store.import_grants(_all_or_nothing(grants_held, opened.name, faults), as_of=as_of, complete=complete)
         what = "the complete list" if complete else "not the complete list"
         say(f"{opened.name}: {count(number, 'grant')} as of {as_of}, {what}; added to {store.name}")
-        if unread:
-            say(text(f"columns that are not read: {', '.join(map(brief, unread[:_SHOWN]))}", DIM))
+        if unread_columns:
+            say(text(f"columns that are not read: {', '.join(map(brief, unread_columns[:_SHOWN]))}", DIM))
 
 
-def _all_or_nothing(held: Iterator[HeldGrant], name: str, faults: dict[str, list[int]]) -> Iterator[HeldGrant]:
-    """All of it, or a `Failure`, within the store's transaction: half of who holds what would be wrong."""
-    yield from held
+def _all_or_nothing(grants_held: Iterator[HeldGrant], name: str, faults: dict[str, list[int]]) -> Iterator[HeldGrant]:
+    """Yield every row, then raise `Failure` if any had a fault, so that the store's transaction is rolled back."""
+    yield from grants_held
     if faults:
         raise Failure(
             *(
-                f"{name}: line {', '.join(map(str, at[:_SHOWN]))}{' and more' * (len(at) > _SHOWN)}: {why}"
-                for why, at in faults.items()
+                f"{name}: line {', '.join(map(str, lines[:_SHOWN]))}{' and more' * (len(lines) > _SHOWN)}: {fault}"
+                for fault, lines in faults.items()
             ),
             "nothing was imported",
         )
@@ -107,33 +107,32 @@ def _all_or_nothing(held: Iterator[HeldGrant], name: str, faults: dict[str, list
 @store_options
 @click.pass_context
 def show(ctx: click.Context, /, form: str, **options: Any) -> None:
-    """Show the grants that were imported, and those that tokens were seen to carry, with their first and last day.
+    """Show the grants that were imported, and those that tokens carried, with their first and last day.
 
-    Without an import only who showed a token is known.
+    Without an import, only holders that sent a token are known.
 
     \b
       jwt-lp grants show --subject alice
     """  # noqa: D301 - a real backspace is what click looks for
     wanted = {name: options.pop(name) for name in ("subject", "client", "issuer")}
     place = StoreOptions(**options)
-    found = place.settings(ctx)
-    if wanted["subject"] is not None and found is not None:
-        wanted["subject"] = subject_naming(found)(default_issuer(wanted["issuer"], found), wanted["subject"])
-    with place.open(found) as store:
+    settings = place.settings(ctx)
+    if wanted["subject"] is not None and settings is not None:
+        wanted["subject"] = subject_naming(settings)(default_issuer(wanted["issuer"], settings), wanted["subject"])
+    with place.open(settings) as store:
         imported = (row for row in store.held_grants() if _matches(wanted, row.held))
-        seen = _observed(store, wanted)
+        observed = _observed(store, wanted)
         if form == "json":
-            print_json_list(json.dumps(each) for each in _as_json(imported, seen))
+            print_json_list(json.dumps(each) for each in _as_json(imported, observed))
             return
         numbers = [0, 0]
         for row in imported:
             numbers[0] += 1
-            print_line(
-                f"{_who(row.held)}: imported as of {row.as_of}{f', held since {row.held.since}' * (row.held.since != '')}"
-            )
-        for sighting in seen:
+            since = f", held since {row.held.since}" if row.held.since else ""
+            print_line(f"{_who(row.held)}: imported as of {row.as_of}{since}")
+        for seen in observed:
             numbers[1] += 1
-            print_line(f"{_who(sighting)}: seen from {sighting.first_day} to {sighting.last_day}")
+            print_line(f"{_who(seen)}: seen from {seen.first_day} to {seen.last_day}")
         say(text(f"{numbers[0]} imported, {numbers[1]} seen in tokens", DIM))
 
 
@@ -142,8 +141,8 @@ def _matches(wanted: dict[str, Any], row: HeldGrant | ObservedGrantRow) -> bool:
 
 
 def _observed(store: Store, wanted: dict[str, Any]) -> Iterator[ObservedGrantRow]:
-    found = store.observed_grants(issuer=wanted["issuer"], subject=wanted["subject"])
-    return (row for row in found if wanted["client"] is None or row.client == wanted["client"])
+    rows = store.observed_grants(issuer=wanted["issuer"], subject=wanted["subject"])
+    return (row for row in rows if wanted["client"] is None or row.client == wanted["client"])
 
 
 def _who(row: HeldGrant | ObservedGrantRow) -> str:
@@ -154,8 +153,8 @@ def _who(row: HeldGrant | ObservedGrantRow) -> str:
     return f"{who}{f' ({brief(row.issuer)})' * (row.issuer != '')}  {what}{role}{client}"
 
 
-def _as_json(imported: Iterator[HeldGrantRow], seen: Iterator[ObservedGrantRow]) -> Iterator[dict[str, object]]:
+def _as_json(imported: Iterator[HeldGrantRow], observed: Iterator[ObservedGrantRow]) -> Iterator[dict[str, object]]:
     for row in imported:
         yield {"known": "imported", **row.held._asdict(), "as_of": row.as_of, "complete": row.complete}
-    for each in seen:
-        yield {"known": "seen", **each._asdict()}
+    for seen in observed:
+        yield {"known": "seen", **seen._asdict()}

@@ -1,4 +1,4 @@
-"""Whom is it about, and until when?"""
+"""Names, issuers and ends of revocations on the command line, and their description."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ END_SYNTAX: Final = (
 )
 
 
-def parse_end(said: str | None, now: float) -> float | None:
-    """When `--until` is, in seconds since the epoch; a day is its first moment in UTC."""
-    if said is None:
+def parse_end(value: str | None, now: float) -> float | None:
+    """`--until` in seconds since the epoch; a day means its first moment in UTC. `UsageError` if it is over."""
+    if value is None:
         return None
-    span = _DURATION.fullmatch(said)
+    span = _DURATION.fullmatch(value)
     if span is not None:
         end = now + int(span[1]) * _UNITS[span[2]]
     else:
         try:
-            at = datetime.fromisoformat(said)
+            at = datetime.fromisoformat(value)
         except ValueError:
             raise click.UsageError(f"--until: {END_SYNTAX}") from None
         end = (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
@@ -46,37 +46,37 @@ def parse_end(said: str | None, now: float) -> float | None:
     return end
 
 
-def check_name(said: str, what: str) -> str:
-    """A subject's, client's, role's or token's name as it stands in tokens; `UsageError` where it can be none."""
-    if not said or len(said) > _MAX_NAME or not said.isprintable():
-        raise click.UsageError(f"{what} is a text of 1 to {_MAX_NAME} characters, all of them printable")
-    return said
+def check_name(name: str, what: str) -> str:
+    """Return the name of a subject, client, role or token unchanged; `UsageError` if no token can have it."""
+    if not name or len(name) > _MAX_NAME or not name.isprintable():
+        raise click.UsageError(f"{what} must have 1 to {_MAX_NAME} characters, all of them printable")
+    return name
 
 
-def token_identity(said: str) -> tuple[str, str | None]:
-    """The `jti` that was given, or that of the token piped in, with its `iss`. Nothing is verified."""
-    if said != "-":
-        if said.count(".") == 2 and said.startswith("eyJ"):  # noqa: PLR2004 - the dots of a compact JWS
+def token_identity(value: str) -> tuple[str, str | None]:
+    """The given `jti` and None; or for `-` the `jti` and `iss` of the token on standard input. Nothing is verified."""
+    if value != "-":
+        if value.count(".") == 2 and value.startswith("eyJ"):  # noqa: PLR2004 - the dots of a compact JWS
             raise click.UsageError(
-                "that is a token, which others can read in the list of processes: pass - and pipe it in, or pass its jti"
+                "others can read a token in the list of processes: pass - and pipe it in, or pass its jti"
             )
-        return check_name(said, "JTI"), None
+        return check_name(value, "JTI"), None
     claims = jws.read_json(jws.parse_compact(read_token("-")).payload, "payload")
     token_id, issuer = claims.get("jti"), claims.get("iss")
     if not isinstance(token_id, str) or not isinstance(issuer, str):
         raise Failure(
-            "the token has no jti and iss to name it by; revoke what its subject or its client was issued until now"
+            "the token has no jti or no iss to name it by: revoke all tokens issued to its subject or client until now"
         )
     return check_name(token_id, "the token's jti"), check_name(issuer, "the token's iss")
 
 
-def resolve_issuer(said: str | None, found: Settings | None, store: Store) -> str:
-    """The exact `iss`: `--issuer`, by its name in the settings too; or the only one of the settings or the store."""
-    listed = found.issuers if found is not None else ()
-    if said is not None:
-        check_name(said, "--issuer")
-        return next((each.issuer for each in listed if said in (each.issuer, each.name)), said)
-    known = [each.issuer for each in listed] or [each for each in store.issuers() if each]
+def resolve_issuer(value: str | None, settings: Settings | None, store: Store) -> str:
+    """The exact `iss`: that of `--issuer` (an `iss`, or a name in the settings), or the only one that is known."""
+    configured = settings.issuers if settings is not None else ()
+    if value is not None:
+        check_name(value, "--issuer")
+        return next((issuer.issuer for issuer in configured if value in (issuer.issuer, issuer.name)), value)
+    known = [issuer.issuer for issuer in configured] or [issuer for issuer in store.issuers() if issuer]
     if len(known) == 1:
         return known[0]
     if not known:
@@ -85,32 +85,32 @@ def resolve_issuer(said: str | None, found: Settings | None, store: Store) -> st
 
 
 def issuer_warnings(issuer: str, store: Store) -> list[str]:
-    """Why tokens of this issuer may not be meant: it is a text that is compared, and one character makes another."""
-    known = [each for each in store.issuers() if each]
+    """A warning if the store knows other issuers only, because `iss` is compared exactly."""
+    known = [name for name in store.issuers() if name]
     if not known or issuer in known:
         return []
-    near = did_you_mean(issuer, known)
-    return [f"the store has seen no token of {brief(issuer)}{near or f': it knows {join_names(known)}'}"]
+    hint = did_you_mean(issuer, known)
+    return [f"the store has seen no token of {brief(issuer)}{hint or f': it knows {join_names(known)}'}"]
 
 
 def join_names(names: list[str]) -> str:
-    """A few names, and how many more."""
+    """The first names, and how many more there are."""
     shown = ", ".join(map(brief, names[:_MAX_SHOWN]))
     return shown if len(names) <= _MAX_SHOWN else f"{shown} and {len(names) - _MAX_SHOWN} more"
 
 
 def describe_entry(entry: RevocationEntry) -> str:
-    """What an entry refuses, and until when."""
-    who = f"the {entry.of} {brief(entry.name)} of {brief(entry.issuer)}" if entry.name else brief(entry.issuer)
+    """What a revocation refuses, and until when."""
+    holder = f"the {entry.of} {brief(entry.name)} of {brief(entry.issuer)}" if entry.name else brief(entry.issuer)
     if entry.kind == "token":
-        return f"{who} is refused, and all that was narrowed from it"
+        return f"{holder} is refused, and every token downscoped from it"
     if entry.kind == "not_before":
         if entry.before is None:
-            return f"every token of {who} is refused until this is lifted"
-        return f"every token of {who} that was issued until {moment(entry.before)} is refused; later ones are not"
+            return f"every token of {holder} is refused until this is lifted"
+        return f"every token of {holder} that was issued until {moment(entry.before)} is refused; later ones are not"
     what = "all" if entry.pattern == "**" else brief(entry.pattern)
-    kept = f", but for {', '.join(map(brief, entry.keep))}" if entry.keep else ""
+    exception = f", but for {', '.join(map(brief, entry.keep))}" if entry.keep else ""
     end = "until this is lifted" if entry.until is None else f"until {moment(entry.until)}"
     if entry.of == "role":
-        return f"{what} that {who} confers is refused{kept}, {end}"
-    return f"{what} is refused to {who}{kept}, {end}"
+        return f"{what} that {holder} confers is refused{exception}, {end}"
+    return f"{what} is refused to {holder}{exception}, {end}"

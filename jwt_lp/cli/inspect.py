@@ -1,7 +1,6 @@
-"""What does this token hold, whoever made it?
+"""The command `jwt-lp inspect`: the contents of a token of any issuer, without verification.
 
-Nothing is verified, and that is said first. Of claims that neither identify, grant nor date only the names and
-sizes are shown.
+Only claims that identify, grant or date are shown with their values; of all others only the name and size.
 """
 
 from __future__ import annotations
@@ -30,23 +29,28 @@ if TYPE_CHECKING:
     from jwt_lp.policy.file import Policy
     from jwt_lp.tokens.claims import ClaimProfile
 
-UNVERIFIED: Final = "not verified: anybody can write such a token; jwt-lp explain says whether it is good"
+UNVERIFIED: Final = "not verified: anybody can make such a token; jwt-lp explain says whether it is valid"
 _TIMES: Final = {"iat": "issued", "nbf": "valid from", "exp": "expires"}
 
 
 @dataclass(frozen=True, slots=True)
 class GrantClaim:
-    """Permissions or roles of one kind: in which claim, and why they cannot be read where they cannot."""
+    """The permissions or roles in one claim; `fault` says why they cannot be read."""
 
     claim: str
     values: tuple[str, ...]
     fault: str | None = None
 
 
-@click.command("inspect", short_help="Show what a token holds, without verifying it.")
+@click.command("inspect", short_help="Show the contents of a token, without verifying it.")
 @click.argument("words", metavar="[-]", nargs=-1)
 @token_file_option
-@click.option("--policy", "file_of_policy", metavar="FILE", help="The least-privilege.toml, to read cperm with.")
+@click.option(
+    "--policy",
+    "file_of_policy",
+    metavar="FILE",
+    help="The least-privilege.toml, for reading compact permissions (cperm).",
+)
 @app_option
 @named_settings_option
 @click.option("--json", "as_json", is_flag=True, help="One object on standard output, and nothing else there.")
@@ -62,35 +66,35 @@ def inspect_token(
     *,
     as_json: bool,
 ) -> None:
-    """Show what a token holds: whom it is from and for, its times, permissions, descent, and what makes it long.
+    """Show a token's issuer, subject, audience, client, times, permissions, lineage, and the size of each claim.
 
-    It is not verified. The token is read from a pipe (-), from --token-file or from JWT_LP_TOKEN. Values of claims
-    that neither identify, grant nor date are not shown.
+    Nothing is verified. The token is read from standard input (-), from --token-file or from JWT_LP_TOKEN. Values of
+    other claims are not shown.
 
     \b
       jwt-lp issue alice orders:read --settings settings.toml --client web | jwt-lp inspect -
     """  # noqa: D301 - a real backspace is what click looks for
     if words not in {(), ("-",)}:
         reject_file_argument(words)
-        raise click.UsageError("a token is not given as an argument, which others can read: pass - and pipe it in")
+        raise click.UsageError("others can read a token given as an argument: pass - and pipe it in")
     if words and file is not None:
-        raise click.UsageError("- and --token-file are two places: name one")
+        raise click.UsageError("- and --token-file exclude each other: pass one")
     token = read_token("-" if words else file)
     compact = jws.parse_compact(token)
     claims: dict[str, Any] = jws.read_json(compact.payload, "payload")
-    found = named_settings(ctx.obj, target, where)
-    profile = _profile(found, claims)
-    held = tuple(_grant_claims(profile, claims, load_policy(file_of_policy, found)))
+    settings = named_settings(ctx.obj, target, where)
+    profile = _profile(settings, claims)
+    grants = tuple(_grant_claims(profile, claims, load_policy(file_of_policy, settings)))
     if as_json:
-        emit(_as_json(token, compact.header, claims, profile, held))
+        emit(_as_json(token, compact.header, claims, profile, grants))
     else:
-        _show(token, compact.header, claims, profile, held)
+        _show(token, compact.header, claims, profile, grants)
 
 
-def _profile(found: Settings | None, claims: Mapping[str, object]) -> ClaimProfile:
-    """How tokens of this issuer are shaped, as far as the settings know it."""
-    issuers = found.issuers if found is not None else ()
-    return next((each.profile for each in issuers if each.issuer == claims.get("iss")), RFC9068)
+def _profile(settings: Settings | None, claims: Mapping[str, object]) -> ClaimProfile:
+    """The profile of the token's issuer in the settings, otherwise RFC 9068."""
+    issuers = settings.issuers if settings is not None else ()
+    return next((issuer.profile for issuer in issuers if issuer.issuer == claims.get("iss")), RFC9068)
 
 
 def _grant_claims(profile: ClaimProfile, claims: Mapping[str, object], policy: Policy) -> Iterator[GrantClaim]:
@@ -109,7 +113,7 @@ def _grant_claims(profile: ClaimProfile, claims: Mapping[str, object], policy: P
 
 def _compact_claim(value: object, policy: Policy) -> GrantClaim:
     if not isinstance(value, str):
-        return GrantClaim(COMPACT_CLAIM, (), "it is no string")
+        return GrantClaim(COMPACT_CLAIM, (), "it is not a string")
     if not policy.catalogue:
         return GrantClaim(COMPACT_CLAIM, (), "positions in a catalogue: pass --policy or --settings to read them")
     try:
@@ -120,43 +124,47 @@ def _compact_claim(value: object, policy: Policy) -> GrantClaim:
 
 def _role_scope_claims(value: object) -> Iterator[GrantClaim]:
     if not is_json_object(value):
-        yield GrantClaim(ROLE_SCOPE_CLAIM, (), "it is no object")
+        yield GrantClaim(ROLE_SCOPE_CLAIM, (), "it is not an object")
         return
     for role, texts in value.items():
-        said = isinstance(texts, str)
-        yield GrantClaim(
-            f"{ROLE_SCOPE_CLAIM} {role}", tuple(str(texts).split()) if said else (), None if said else "it is no string"
+        claim = f"{ROLE_SCOPE_CLAIM} {role}"
+        yield (
+            GrantClaim(claim, tuple(texts.split()))
+            if isinstance(texts, str)
+            else GrantClaim(claim, (), "it is not a string")
         )
 
 
 def _identity(profile: ClaimProfile, claims: Mapping[str, object]) -> dict[str, object]:
-    """Whom it is from and for, as it says: the value of each claim, None where it has none."""
-    _, intended = profile.audience_claim(claims)
+    """Issuer, subject, audience, client and id; None for an absent claim."""
+    _, audience = profile.audience_claim(claims)
     client = next((claims[name] for name in profile.client if name in claims), None)
-    found = {
+    identity = {
         "issuer": claims.get("iss"),
         "subject": claims.get(profile.subject),
-        "audience": intended,
+        "audience": audience,
         "client": client,
         "id": claims.get(profile.token_id),
     }
-    return {name: value if _is_text(value) else f"no text ({type(value).__name__})" for name, value in found.items()}
+    return {
+        name: value if _is_text(value) else f"not a string ({type(value).__name__})" for name, value in identity.items()
+    }
 
 
 def _is_text(value: object) -> bool:
     return (
         value is None
         or isinstance(value, str)
-        or (is_json_array(value) and all(isinstance(each, str) for each in value))
+        or (is_json_array(value) and all(isinstance(member, str) for member in value))
     )
 
 
 def _descent(claims: Mapping[str, object]) -> dict[str, object]:
-    """What it says of the tokens that it comes from, and of who acts with it."""
+    """The tokens that it was downscoped from, and its actors."""
     try:
         lineage = Lineage.from_claims(claims, str(claims.get("iss")))
     except InvalidToken as error:
-        # Another issuer's token may say who acts with it, and nothing else of this.
+        # A token of another issuer may have actors, but no lineage.
         try:
             acting = [*actors(claims.get("act"))]
         except InvalidToken:
@@ -164,7 +172,7 @@ def _descent(claims: Mapping[str, object]) -> dict[str, object]:
         return {"actors": acting} if acting and "lineage" not in claims else {"fault": error.detail}
     if lineage is None:
         return {}
-    found: dict[str, object] = {
+    members: dict[str, object] = {
         "first_issued": moment(lineage.issued_at),
         "ancestors": [name for _, name in lineage.ancestors],
         "clients": [*lineage.clients],
@@ -172,18 +180,18 @@ def _descent(claims: Mapping[str, object]) -> dict[str, object]:
         "original_issuer": lineage.subject[0] if lineage.subject is not None else None,
         "original_subject": lineage.subject[1] if lineage.subject is not None else None,
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in members.items() if value}
 
 
 def _bound(claims: Mapping[str, object]) -> list[str] | None:
-    """The methods by which it is bound to a key (RFC 7800, section 3); None where it is a bearer token."""
+    """The confirmation methods of `cnf` (RFC 7800, section 3); None for a bearer token."""
     if "cnf" not in claims:
         return None
     return sorted(claims["cnf"]) if is_json_object(claims["cnf"]) else []
 
 
 def _sizes(token: str, claims: Mapping[str, object]) -> dict[str, int]:
-    """Characters of the token by what takes them, the largest first."""
+    """The characters that each claim, the header and the signature take, the largest first."""
     head, _, signature = token.split(".")
     sizes = {name: _encoded_size({name: value}) for name, value in claims.items()}
     sizes |= {"(header)": len(head), "(signature)": len(signature)}
@@ -191,20 +199,20 @@ def _sizes(token: str, claims: Mapping[str, object]) -> dict[str, int]:
 
 
 def _encoded_size(member: Mapping[str, object]) -> int:
-    # Without one brace and with one comma; base64 makes four characters of three bytes.
-    written = json.dumps(member, separators=(",", ":"), ensure_ascii=False).encode()
-    return -(-(len(written) - 1) * 4 // 3)
+    # One comma instead of two braces. Base64 makes four characters of three bytes.
+    encoded = json.dumps(member, separators=(",", ":"), ensure_ascii=False).encode()
+    return -(-(len(encoded) - 1) * 4 // 3)
 
 
 def _time(value: object, now: float) -> str:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return "no date"
-    away = value - now
-    return f"{moment(value)} ({f'in {span(away)}' if away > 0 else f'{span(away)} ago'})"
+    distance = value - now
+    return f"{moment(value)} ({f'in {span(distance)}' if distance > 0 else f'{span(distance)} ago'})"
 
 
 def _identity_text(value: object) -> str:
-    """An identity as it stands there; a list of them, one after the other."""
+    """A string, or the members of a list, as text."""
     if value is None:
         return "none"
     return ", ".join(map(brief, value if is_json_array(value) else [value]))
@@ -215,7 +223,7 @@ def _show(
     header: Mapping[str, object],
     claims: Mapping[str, object],
     profile: ClaimProfile,
-    held: tuple[GrantClaim, ...],
+    grants: tuple[GrantClaim, ...],
 ) -> None:
     now = time.time()
     notices([UNVERIFIED])
@@ -223,8 +231,11 @@ def _show(
     rows += [(name, _identity_text(value)) for name, value in _identity(profile, claims).items()]
     rows += [(label, _time(claims[name], now)) for name, label in _TIMES.items() if name in claims]
     rows += [
-        (each.claim, each.fault if each.fault is not None else f"{len(each.values)}: {' '.join(each.values) or 'none'}")
-        for each in held
+        (
+            claim.claim,
+            claim.fault if claim.fault is not None else f"{len(claim.values)}: {' '.join(claim.values) or 'none'}",
+        )
+        for claim in grants
     ]
     rows += [(name.replace("_", " "), _identity_text(value)) for name, value in _descent(claims).items()]
     bound = _bound(claims)
@@ -236,9 +247,9 @@ def _show(
 
 
 def _header(header: Mapping[str, object]) -> str:
-    said = [f"{name} {brief(header[name])!r}" for name in ("alg", "kid", "typ") if name in header]
+    parameters = [f"{name} {brief(header[name])!r}" for name in ("alg", "kid", "typ") if name in header]
     others = sorted(header.keys() - {"alg", "kid", "typ"})
-    return ", ".join([*said, *(f"{brief(name)}" for name in others)])
+    return ", ".join([*parameters, *(f"{brief(name)}" for name in others)])
 
 
 def _as_json(
@@ -246,7 +257,7 @@ def _as_json(
     header: Mapping[str, object],
     claims: Mapping[str, object],
     profile: ClaimProfile,
-    held: tuple[GrantClaim, ...],
+    grants: tuple[GrantClaim, ...],
 ) -> dict[str, object]:
     return {
         "verified": False,
@@ -255,7 +266,7 @@ def _as_json(
         "header": {name: header.get(name) for name in ("alg", "kid", "typ")},
         "identity": _identity(profile, claims),
         "times": {name: moment(claims[name]) for name in _TIMES if name in claims},
-        "permissions": [{"claim": each.claim, "values": [*each.values], "fault": each.fault} for each in held],
+        "permissions": [{"claim": claim.claim, "values": [*claim.values], "fault": claim.fault} for claim in grants],
         "descent": _descent(claims),
         "bound": _bound(claims),
         "sizes": _sizes(token, claims),

@@ -1,4 +1,4 @@
-"""How do I make a production token, and a narrower one?"""
+"""The commands `jwt-lp issue` and `jwt-lp narrow`: tokens signed with the keys of your own issuer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _RESERVED_CLAIMS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuerOptions:
-    """Who issues, as the command line and the settings say it."""
+    """The options that name the issuer, its keys and its policy."""
 
     folder: str
     name: str | None
@@ -44,17 +44,19 @@ class IssuerOptions:
 
 
 def _issuer_options(command: _C) -> _C:
-    """The options that say who issues."""
+    """Add the options of `IssuerOptions`."""
     for option in (
         named_settings_option,
         app_option,
-        click.option("--compact", is_flag=True, help="Write permissions as positions in the policy's catalogue."),
-        click.option("--policy", metavar="FILE", help="The least-privilege.toml. Default: the settings' POLICY."),
+        click.option(
+            "--compact", is_flag=True, help="Write permissions in compact form: positions in the policy's catalogue."
+        ),
+        click.option("--policy", metavar="FILE", help="The policy file. Default: POLICY in the settings."),
         click.option(
             "--issuer",
             "name",
             metavar="URL",
-            help="The iss of the token. Default: the issuer that is OWN in the settings.",
+            help="The iss of the token. Default: the issuer with OWN in the settings.",
         ),
         keys_option,
     ):
@@ -66,16 +68,18 @@ _for_option: Final = click.option(
     "--for",
     "lifetime",
     type=DurationParam(),
-    help="How long it lives: 90s, 5m. Default: 5m, or less where the audience has less.",
+    help="The lifetime: 90s, 5m. Default: 5m, or the audience's max_lifetime if that is shorter.",
 )
 
 
-@click.command(short_help="Make a token with the signing keys.")
+@click.command(short_help="Make a token, signed with your own signing keys.")
 @click.argument("subject")
 @click.argument("permissions", nargs=-1, metavar="[PERMISSION]...")
-@click.option("--role", "roles", multiple=True, help="A role of the policy; repeat for more.")
-@click.option("--audience", metavar="NAME", help="Whom it is for. Default: the settings' AUDIENCE, where it is one.")
-@click.option("--client", required=True, metavar="NAME", help="The client that it is issued to.")
+@click.option("--role", "roles", multiple=True, help="A role of the policy. Repeatable.")
+@click.option(
+    "--audience", metavar="NAME", help="The audience. Default: AUDIENCE in the settings, if it is a single one."
+)
+@click.option("--client", required=True, metavar="NAME", help="The client that gets the token.")
 @_for_option
 @click.option(
     "--claim",
@@ -83,7 +87,7 @@ _for_option: Final = click.option(
     type=ClaimParam(_RESERVED_CLAIMS),
     multiple=True,
     metavar="NAME=TEXT",
-    help="A claim of the audience's list; NAME:=JSON for other than text.",
+    help="A claim that the policy allows for the audience; NAME:=JSON if it is not text. Repeatable.",
 )
 @_issuer_options
 @click.pass_context
@@ -101,33 +105,33 @@ def issue(
 ) -> None:
     """Make an access token for SUBJECT with the PERMISSIONs, signed with the current key of the ring.
 
-    The token alone is printed on standard output. What the policy does not allow is refused with exit code 1.
+    Standard output has only the token. The exit code is 1 if the policy does not allow the token.
 
     \b
       jwt-lp issue job:nightly orders:read --issuer https://id.example.com/ --audience orders --client scheduler
       jwt-lp issue alice --role clerk --settings settings.toml --client support --for 10m
     """  # noqa: D301 - a real backspace is what click looks for
-    issuing = IssuerOptions(**options)
+    issuer_options = IssuerOptions(**options)
     with silence_logs():
-        issuer, default = _issuer(ctx, issuing)
-        made = issuer.issue(
+        issuer, issuer_settings = _issuer(ctx, issuer_options)
+        token = issuer.issue(
             subject,
             permissions=permissions,
             roles=roles,
-            audience=_audience(audience, default),
+            audience=_audience(audience, issuer_settings),
             client=client,
             lifetime=lifetime,
             claims=dict(claims),
         )
-        _report_token(issuer, made, issuing.folder)
-    click.echo(made)
+        _report_token(issuer, token, issuer_options.folder)
+    click.echo(token)
 
 
-@click.command(short_help="Make a narrower token from one that is good.")
+@click.command(short_help="Make a downscoped token from a valid one.")
 @click.argument("permissions", nargs=-1, metavar="[PERMISSION]...")
 @token_file_option
-@click.option("--audience", metavar="NAME", help="Whom it is for. Default: the token's own audience.")
-@click.option("--actor", metavar="CLIENT", help="The client of the policy that acts for the token's subject.")
+@click.option("--audience", metavar="NAME", help="The audience of the new token. Default: that of the original token.")
+@click.option("--actor", metavar="CLIENT", help="The client in the policy that acts for the token's subject.")
 @_for_option
 @_issuer_options
 @click.pass_context
@@ -141,68 +145,70 @@ def narrow(
     lifetime: int | None,
     **options: Any,
 ) -> None:
-    """Make a token that holds the PERMISSIONs of another one, nothing else, and dies no later.
+    """Make a downscoped token that holds only the PERMISSIONs and expires no later than the original token.
 
-    The other token is read from a pipe, from --token-file or from JWT_LP_TOKEN, and is one of this issuer, or of
-    another one in the settings. It is verified; whether it was revoked is not asked. The narrower token alone is
-    printed on standard output. What it does not hold is refused with exit code 1, and so is a token that is no good.
+    The original token is read from standard input, from --token-file or from JWT_LP_TOKEN. Its issuer is this one, or
+    another one in the settings. It is verified, but revocations are not checked. Standard output has only the new
+    token. The exit code is 1 if the original token is invalid or does not hold a PERMISSION.
 
     \b
       jwt-lp narrow orders:7:read --settings settings.toml --for 1m < token.txt
     """  # noqa: D301 - a real backspace is what click looks for
-    issuing = IssuerOptions(**options)
+    issuer_options = IssuerOptions(**options)
     parent = read_token(file)
     with silence_logs():
-        issuer, _ = _issuer(ctx, issuing)
-        made = issuer.narrow(parent, permissions, audience=audience, lifetime=lifetime, actor=actor)
-        say(f"narrowed from the token {jws.fingerprint(parent)}", err=True)
-        _report_token(issuer, made, issuing.folder)
-    click.echo(made)
+        issuer, _ = _issuer(ctx, issuer_options)
+        token = issuer.narrow(parent, permissions, audience=audience, lifetime=lifetime, actor=actor)
+        say(f"downscoped from the token {jws.fingerprint(parent)}", err=True)
+        _report_token(issuer, token, issuer_options.folder)
+    click.echo(token)
 
 
-def load_policy(file: str | None, found: Settings | None) -> Policy:
-    """The policy in the file, or else that of the settings."""
+def load_policy(file: str | None, settings: Settings | None) -> Policy:
+    """The policy in the file, otherwise that of the settings, otherwise an empty one."""
     if file is not None:
         return Policy.load(file)
-    return EMPTY_POLICY if found is None else found.policy
+    return EMPTY_POLICY if settings is None else settings.policy
 
 
-def _issuer(ctx: click.Context, issuing: IssuerOptions) -> tuple[Issuer, IssuerSettings | None]:
-    """Who issues, and what the settings say of it."""
-    found = named_settings(ctx.obj, issuing.target, issuing.where)
-    own = _own_issuer(found, issuing.name)
-    name = own.issuer if own is not None else issuing.name
+def _issuer(ctx: click.Context, options: IssuerOptions) -> tuple[Issuer, IssuerSettings | None]:
+    """The issuer, and its settings if there are any."""
+    settings = named_settings(ctx.obj, options.target, options.where)
+    own = _own_issuer(settings, options.name)
+    name = own.issuer if own is not None else options.name
     if name is None:
         raise click.UsageError("which issuer? pass --issuer URL, or --settings with an issuer that is OWN")
-    others = [each for each in found.issuers if each.issuer != name] if found is not None else []
-    hosts = found.allow_http_hosts if found is not None else ()
+    others = [trusted for trusted in settings.issuers if trusted.issuer != name] if settings is not None else []
+    hosts = settings.allow_http_hosts if settings is not None else ()
     issuer = Issuer(
         name,
-        KeyRing(issuing.folder),
-        policy=load_policy(issuing.policy, found),
-        claims=found.claims if found is not None else None,
-        compact=issuing.compact,
-        trusts=[each.to_trusted_issuer(each.key_source(hosts)) for each in others if not each.own],
+        KeyRing(options.folder),
+        policy=load_policy(options.policy, settings),
+        claims=settings.claims if settings is not None else None,
+        compact=options.compact,
+        trusts=[trusted.to_trusted_issuer(trusted.key_source(hosts)) for trusted in others if not trusted.own],
     )
     return issuer, own
 
 
-def _own_issuer(found: Settings | None, name: str | None) -> IssuerSettings | None:
-    if found is None:
+def _own_issuer(settings: Settings | None, name: str | None) -> IssuerSettings | None:
+    if settings is None:
         return None
-    own = [each for each in found.issuers if each.own and name in {None, each.issuer, each.name}]
+    own = [issuer for issuer in settings.issuers if issuer.own and name in {None, issuer.issuer, issuer.name}]
     if len(own) == 1:
         return own[0]
     if name is not None and not own:
-        if any(name in {each.issuer, each.name} for each in found.issuers):
-            raise Failure(f"the settings do not mark the issuer {name} as OWN: tokens are made in one's own name only")
+        if any(name in {issuer.issuer, issuer.name} for issuer in settings.issuers):
+            raise Failure(
+                f"the settings do not mark the issuer {name} as OWN: tokens can only be made for an issuer of your own"
+            )
         return None
     raise Failure(f"the settings have {count(len(own), 'issuer')} with OWN = true: pass --issuer URL")
 
 
-def _audience(said: str | None, own: IssuerSettings | None) -> str:
-    if said is not None:
-        return said
+def _audience(name: str | None, own: IssuerSettings | None) -> str:
+    if name is not None:
+        return name
     if own is not None and len(own.audience) == 1:
         return min(own.audience)
     raise click.UsageError(
@@ -210,16 +216,16 @@ def _audience(said: str | None, own: IssuerSettings | None) -> str:
     )
 
 
-def _report_token(issuer: Issuer, made: str, folder: str) -> None:
-    """Say what was made, on standard error."""
-    token = issuer.verify(made)
+def _report_token(issuer: Issuer, text: str, folder: str) -> None:
+    """Describe the new token on standard error."""
+    token = issuer.verify(text)
     acting = token.lineage.actors[:1] if token.lineage is not None else ()
     by = f", {acting[0]} acting" if acting else ""
-    say(f"signed with {jws.parse_compact(made).kid} in {folder}/", err=True)
-    say(f"for {token.subject}{by}, until {moment(token.expires_at)}; {len(made)} characters", err=True)
+    say(f"signed with {jws.parse_compact(text).kid} in {folder}/", err=True)
+    say(f"for {token.subject}{by}, until {moment(token.expires_at)}; {len(text)} characters", err=True)
     if not [*token.permissions]:
-        notices(["it holds no permission"], err=True)
-    stays = read_ring(Path(folder)).lifetime
-    if token.expires_at - token.issued_at > stays:
-        said = f"it lives longer than the key ring expects, {stays:.0f} s, so a rotation may cut it short"
-        notices([f"{said}: set the longest lifetime once, with jwt-lp keys rotate --lifetime"], err=True)
+        notices(["the token holds no permission"], err=True)
+    longest = read_ring(Path(folder)).lifetime
+    if token.expires_at - token.issued_at > longest:
+        warning = f"the token lives longer than the key ring expects, {longest:.0f} s, so a rotation may end it early"
+        notices([f"{warning}: set the longest lifetime once, with jwt-lp keys rotate --lifetime"], err=True)

@@ -1,4 +1,4 @@
-"""How are the keys that sign our own tokens made, changed and taken out?"""
+"""The commands `jwt-lp keys`: signing keys of your own issuer and their rotation."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ keys_option: Final = click.option(
     metavar="FOLDER",
     default=FOLDER,
     show_default=True,
-    help="The folder that holds the signing keys, and nothing else.",
+    help="The folder of the signing keys. It must hold nothing else.",
 )
 _algorithm_option: Final = click.option(
-    "--algorithm", metavar="NAME", help="What the new key signs with, such as ES256 (usual), RS256 or EdDSA."
+    "--algorithm", metavar="NAME", help="The algorithm of the new key, such as ES256 (the usual one), RS256 or EdDSA."
 )
 
 
@@ -33,24 +33,24 @@ _algorithm_option: Final = click.option(
 def keys() -> None:
     """Make, list, rotate and retire the keys that sign the tokens of your own issuer.
 
-    A key is published before it signs and stays published until its last token is dead, so that a rotation refuses
-    nobody. No command prints a private key.
+    A key is published before it signs, and stays published until its last token has expired, so that no valid token is
+    refused because of a rotation. No command prints a private key.
 
     \b
-      jwt-lp keys new                 a current key, and one that signs next
-      jwt-lp keys list                which signs, and which are published until when
-      jwt-lp keys rotate              let the next one sign
-      jwt-lp keys retire KID          withdraw one at once that others may have
+      jwt-lp keys new                 a current key and the next one
+      jwt-lp keys list                the keys, their states, and how long they are published
+      jwt-lp keys rotate              sign with the next key from now on
+      jwt-lp keys retire KID          withdraw a compromised key at once
     """  # noqa: D301 - a real backspace is what click looks for
 
 
-@keys.command(short_help="Make a key that signs next.")
+@keys.command(short_help="Make a key for the next rotation.")
 @keys_option
 @_algorithm_option
 def new(folder: str, algorithm: str | None) -> None:
     """Make a key that is published now and signs after the next rotation.
 
-    In a new folder two are made: one that signs from now on, and one that signs next.
+    In a new folder two keys are made: one that signs from now on, and one that signs after the next rotation.
     """
     ring = add_key(folder, algorithm or "ES256")
     latest = max(key.published for key in ring.keys)
@@ -64,11 +64,11 @@ def new(folder: str, algorithm: str | None) -> None:
     _print_next_rotation(ring)
 
 
-@keys.command("list", short_help="Show which key signs, and which are published.")
+@keys.command("list", short_help="List the keys, and which of them signs.")
 @keys_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, and nothing else, on standard output.")
 def list_keys(folder: str, as_json: bool) -> None:  # noqa: FBT001 - click passes it by name
-    """Show the keys: the current one signs, the next ones and the retired ones are published beside it."""
+    """List the keys. The current key signs; the next keys and the retired keys are published too."""
     ring, now = read_ring(Path(folder)), time.time()
     if as_json:
         emit(_as_json(ring, folder, now))
@@ -87,7 +87,7 @@ def list_keys(folder: str, as_json: bool) -> None:  # noqa: FBT001 - click passe
     _print_next_rotation(ring)
 
 
-@keys.command(short_help="Let the next key sign.")
+@keys.command(short_help="Sign with the next key from now on.")
 @keys_option
 @_algorithm_option
 @click.option(
@@ -95,19 +95,19 @@ def list_keys(folder: str, as_json: bool) -> None:  # noqa: FBT001 - click passe
     type=DurationParam(),
     default=f"{PUBLISH_AHEAD / 60:.0f}m",
     show_default=True,
-    help="How long the next key has to have been published.",
+    help="The time for which the next key must have been published.",
 )
 @click.option(
     "--lifetime",
     type=DurationParam(),
-    help="The longest life of a token. Default: the last one given, and 1h at first.",
+    help="The longest lifetime of a token. Default: that of the last rotation, or 1h.",
 )
-@click.option("--force", is_flag=True, help="Rotate though verifiers may not have the next key yet.")
+@click.option("--force", is_flag=True, help="Rotate even if verifiers may not have the next key yet.")
 def rotate(folder: str, algorithm: str | None, ahead: int, lifetime: int | None, force: bool) -> None:  # noqa: FBT001
-    """Let the next key sign, keep the one before published while its tokens live, and publish a new next one.
+    """Sign with the next key, keep the previous key published while its tokens live, and publish a new next key.
 
-    It is refused (exit code 1) while verifiers may not have fetched the next key: they refetch a key set at the end
-    of its max-age. Processes that serve see the change within seconds.
+    The rotation is refused (exit code 1) while verifiers may not have fetched the next key: they fetch a key set again
+    at the end of its max-age. Serving processes see the change within seconds.
     """
     ring = rotate_keys(folder, ahead=ahead, lifetime=lifetime, algorithm=algorithm, force=force)
     retired = max((key for key in ring.keys if key.until is not None), key=lambda key: key.since)
@@ -122,17 +122,17 @@ def rotate(folder: str, algorithm: str | None, ahead: int, lifetime: int | None,
 @click.argument("kid")
 @keys_option
 def retire(kid: str, folder: str) -> None:
-    """Withdraw the key KID at once, as one that others may have. Its private half is deleted.
+    """Withdraw the key KID at once, because it may be compromised. Its private key is deleted.
 
-    Its tokens are refused as soon as verifiers have fetched the key set again. In place of the current key the next
-    one signs.
+    Its tokens are refused as soon as verifiers have fetched the key set again. If KID is the current key, the next key
+    signs from now on.
     """
     before = read_ring(Path(folder))
     ring = withdraw_key(kid, folder)
-    say(f"{kid} is not published any more, and its private half is deleted")
+    say(f"{kid} is no longer published, and its private key is deleted")
     say(
-        "a service takes its tokens until it has fetched the key set again: at the end of the set's max-age, "
-        f"{DEFAULT_AGE:.0f} s where it says none; restart what must refuse them sooner"
+        "a service accepts its tokens until it fetches the key set again: at the end of its max-age, or after "
+        f"{DEFAULT_AGE:.0f} s if it has none; restart services that must refuse them sooner"
     )
     if ring.current.kid != before.current.kid:
         say(f"{ring.current.kid} ({ring.current.algorithm}) signs from now on")
@@ -141,14 +141,14 @@ def retire(kid: str, folder: str) -> None:
 
 
 def _warn_of_early_rotation(ring: Ring, ahead: float) -> None:
-    """Say what it costs that a key signs which verifiers may not have."""
+    """Warn if verifiers may not have the key that signs now."""
     since = time.time() - ring.current.published
     if since < ahead:
-        said = (
-            f"it has been published for {span(since)} only: a verifier that has not fetched it yet refuses its tokens, "
-            f"for up to {DEFAULT_TIMINGS.cooldown:.0f} s, and longer where it cannot fetch"
+        warning = (
+            f"it has been published for only {span(since)}: a verifier that has not fetched it yet refuses its tokens, "
+            f"for up to {DEFAULT_TIMINGS.cooldown:.0f} s, and longer if it cannot fetch the key set"
         )
-        notices([said])
+        notices([warning])
 
 
 def _print_next_rotation(ring: Ring) -> None:

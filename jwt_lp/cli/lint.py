@@ -1,4 +1,4 @@
-"""What do these tokens carry that they do not need?"""
+"""The command `jwt-lp lint`: what tokens carry without need, and what they lack."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _STYLES: Final[Mapping[str, str]] = {"error": ERROR, "warning": WARNING, "note":
 
 
 class _LintContext(NamedTuple):
-    """What tokens are held against."""
+    """The policy and the options that tokens are checked against."""
 
     policy: Policy
     options: LintOptions
@@ -50,7 +50,7 @@ class _CheckIdParam(click.ParamType):  # type: ignore[type-arg]  # generic from 
         )
 
 
-@click.command("lint", short_help="Report what tokens carry without need.")
+@click.command("lint", short_help="Report what tokens carry without need, and what they lack.")
 @click.argument("words", metavar="[FILE|-|TOKEN]", nargs=-1)
 @click.option(
     "--format",
@@ -58,31 +58,31 @@ class _CheckIdParam(click.ParamType):  # type: ignore[type-arg]  # generic from 
     type=click.Choice(["text", "json", "sarif"]),
     default="text",
     show_default=True,
-    help="The output format; JSON and SARIF are alone on standard output.",
+    help="The output format. With json and sarif, standard output has nothing else.",
 )
 @click.option(
     "--fail-on",
     type=click.Choice([*SEVERITIES, "never"]),
     default="warning",
     show_default=True,
-    help="The lowest severity that makes the exit code 1.",
+    help="The lowest severity for which the exit code is 1.",
 )
-@click.option("--policy", "path", metavar="FILE", help="The policy that permissions are compared with.")
-@click.option("--only", type=_CheckIdParam(), multiple=True, help="Run this check alone; repeat for more.")
-@click.option("--skip", type=_CheckIdParam(), multiple=True, help="Leave this check out; repeat for more.")
+@click.option("--policy", "path", metavar="FILE", help="The policy file that permissions are compared with.")
+@click.option("--only", type=_CheckIdParam(), multiple=True, help="Run only this check. Repeatable.")
+@click.option("--skip", type=_CheckIdParam(), multiple=True, help="Skip this check. Repeatable.")
 @app_option
 @click.option(
     "--settings",
     "where",
     metavar="WHERE",
-    help="MODULE:NAME, MODULE (its JWT_LP), env, or a FILE.toml, which may have [lint] alone.",
+    help="MODULE:NAME, MODULE (its JWT_LP), env, or a FILE.toml, which may have only [lint].",
 )
 @click.pass_context
 def lint(ctx: click.Context, /, **options: Any) -> None:
-    """Name what tokens carry without need, and what they lack: tokens of any issuer, signed, unsigned or expired.
+    """Report what tokens carry without need, and what they lack: tokens of any issuer, signed, unsigned or expired.
 
-    Nothing is verified, and no claim's value is ever printed. A FILE, or standard input for "-", has a token on each
-    line; blank lines and lines that begin with # are skipped. A TOKEN as an argument ends up in the shell's history.
+    Nothing is verified, and no claim's value is printed. A FILE, or standard input for "-", has one token per line;
+    blank lines and lines that begin with # are skipped. A TOKEN given as an argument stays in the shell's history.
 
     \b
       jwt-lp lint token.txt
@@ -90,16 +90,16 @@ def lint(ctx: click.Context, /, **options: Any) -> None:
       jwt-lp lint tokens/staging.txt --app shop.main:app --fail-on error
       jwt-lp lint token.txt --format sarif > lint.sarif
 
-    With --app, permissions are compared with what its routes ask for. Severities and exemptions are read from the
-    settings: LINT, or [lint] in a FILE.toml.
+    With --app, permissions are compared with the requirements of its routes. Severities and exemptions are read from
+    the settings: LINT, or [lint] in a FILE.toml.
 
-    The exit code is 0 when all findings are below --fail-on, 1 when one is not, and 2 for what is no token.
+    The exit code is 0 if all findings are below --fail-on, 1 if one is not, and 2 if a line is not a token.
     """  # noqa: D301 - a real backspace is what click looks for
     context = _lint_context(ctx, options["target"], options["where"], options["path"])
     context = context._replace(options=_select_checks(context.options, options["only"], options["skip"]))
     linted, unreadable = lint_tokens(read_tokens(options["words"]), *context, time.time())
-    least: str = options["fail_on"]
-    failed = least != "never" and any(each.report.reaches(least) for each in linted)  # type: ignore[arg-type]
+    threshold: str = options["fail_on"]
+    failed = threshold != "never" and any(token.report.reaches(threshold) for token in linted)  # type: ignore[arg-type]
     if options["form"] == "sarif":
         emit(sarif(linted, unreadable, version("jwt-lp")))
     elif options["form"] == "json":
@@ -117,21 +117,21 @@ def _lint_context(ctx: click.Context, target: str | None, where: str | None, pat
         app, host = application(target, ctx.obj)
         with silence_logs():
             guard, routes = host.guard(app), host.routes(app)
-        marks = [route.requirement for route in routes if route.requirement is not None]
-        leaves = [leaf for mark in marks for leaf in mark.atoms() if isinstance(leaf, Binding)]
-        read = frozenset(path[0] for leaf in leaves for _, path in leaf.paths)
-        found = _service_context(guard.settings, read)
-        asked = frozenset(each for mark in marks for each in mark.permissions)
-        found = found._replace(options=replace(found.options, required=asked))
+        requirements = [route.requirement for route in routes if route.requirement is not None]
+        bindings = [atom for requirement in requirements for atom in requirement.atoms() if isinstance(atom, Binding)]
+        claims = frozenset(path[0] for atom in bindings for _, path in atom.paths)
+        context = _service_context(guard.settings, claims)
+        required = frozenset(permission for requirement in requirements for permission in requirement.permissions)
+        context = context._replace(options=replace(context.options, required=required))
     elif where is None:
-        found = _LintContext(EMPTY_POLICY, LintOptions())
+        context = _LintContext(EMPTY_POLICY, LintOptions())
     else:
-        found = _options_file(where) or _service_context(settings(where), frozenset())
-    return found._replace(policy=Policy.load(path)) if path else found
+        context = _options_file(where) or _service_context(settings(where), frozenset())
+    return context._replace(policy=Policy.load(path)) if path else context
 
 
 def _options_file(where: str) -> _LintContext | None:
-    """What a file says that has `[lint]` and no issuer's settings."""
+    """The options in a TOML file that has `[lint]` and nothing else; None for any other settings."""
     if not where.endswith(".toml"):
         return None
     data = read_toml(where, _MAX_TOML)[0]
@@ -143,43 +143,43 @@ def _options_file(where: str) -> _LintContext | None:
         raise ConfigurationError(*(f"{where}: {fault}" for fault in error.faults)) from None
 
 
-def _service_context(found: Settings, read: frozenset[str]) -> _LintContext:
-    """The service's policy and options, with the claims that its profiles, bindings and audiences name."""
-    names = {*found.lint.read, *read, *(path[0] for each in found.bind.values() for _, path in each.paths)}
-    names |= {each for allowed in found.claims.values() for each in allowed.claims}
-    for issuer in found.issuers:
+def _service_context(settings: Settings, claims: frozenset[str]) -> _LintContext:
+    """The service's policy and options, with every claim that its profiles, bindings and audiences read."""
+    names = {*settings.lint.read, *claims, *(path[0] for name in settings.bind.values() for _, path in name.paths)}
+    names |= {name for allowed in settings.claims.values() for name in allowed.claims}
+    for issuer in settings.issuers:
         profile = issuer.profile
         names |= {profile.audience, profile.subject, profile.token_id, *profile.client, *profile.required}
-        names |= {*profile.expected, *(each for group in profile.any_of for each in group)}
+        names |= {*profile.expected, *(name for group in profile.any_of for name in group)}
         names |= {source.path[0] for source in (*profile.sources, *profile.ceiling)}
         names |= {rule.claim for rules in profile.apps for rule in rules}
-    return _LintContext(found.policy, replace(found.lint, read=frozenset(names)))
+    return _LintContext(settings.policy, replace(settings.lint, read=frozenset(names)))
 
 
 def _select_checks(options: LintOptions, only: Sequence[str], skip: Sequence[str]) -> LintOptions:
-    off = [each for each in RULES if each in skip or (only and each not in only)]
+    off = [check for check in RULES if check in skip or (only and check not in only)]
     return replace(options, severity={**options.severity, **dict.fromkeys(off, "off")}) if off else options
 
 
 def _print_reports(linted: Sequence[LintedToken], options: LintOptions) -> None:
-    for each in linted:
-        report = each.report
-        place = f"{each.file}:{each.line}: " if each.file else f"line {each.line}: " if each.line > 1 else ""
-        say(text(f"{place}token {each.token}", DIM), text(f", {count(report.size, 'character')}", DIM))
+    for token in linted:
+        report = token.report
+        place = f"{token.file}:{token.line}: " if token.file else f"line {token.line}: " if token.line > 1 else ""
+        say(text(f"{place}token {token.token}", DIM), text(f", {count(report.size, 'character')}", DIM))
         grid((_row(finding) for finding in report.findings), fixed=2)
         parts = [count(sum(f.severity == name for f in report.findings), name) for name in SEVERITIES]
-        less = f"; {report.saved} characters shorter without what is reported" if report.saved else ""
+        saving = f"; {report.saved} characters shorter without what is reported" if report.saved else ""
         exempt = f"; {len(report.exempt)} exempt, not fixed" if report.exempt else ""
-        say(text(", ".join(parts), _STYLES[report.worst] if report.worst else OK), less, exempt)
+        say(text(", ".join(parts), _STYLES[report.worst] if report.worst else OK), saving, exempt)
     if options.off:
         more = f" and {len(options.off) - _MAX_SHOWN} more" if len(options.off) > _MAX_SHOWN else ""
         say(text(f"{count(len(options.off), 'check')} left out: {', '.join(options.off[:_MAX_SHOWN])}{more}", WARNING))
 
 
 def _row(finding: LintFinding) -> tuple[Text, Text, Text]:
-    less = f" ({count(finding.characters, 'character')})" if finding.characters else ""
-    said = text(f"{brief(finding.message)}{less}"), text(finding.remedy, DIM)
-    return text(finding.severity, _STYLES[finding.severity]), text(finding.id), Text("\n").join(said)
+    size = f" ({count(finding.characters, 'character')})" if finding.characters else ""
+    lines = text(f"{brief(finding.message)}{size}"), text(finding.remedy, DIM)
+    return text(finding.severity, _STYLES[finding.severity]), text(finding.id), Text("\n").join(lines)
 
 
 def _as_json(
@@ -189,23 +189,25 @@ def _as_json(
         "failed": failed,
         "tokens": [
             {
-                "file": each.file or None,
-                "line": each.line or None,
-                "token": each.token,
-                "size": each.report.size,
-                "saved": each.report.saved,
-                "findings": [finding._asdict() for finding in each.report.findings],
+                "file": token.file or None,
+                "line": token.line or None,
+                "token": token.token,
+                "size": token.report.size,
+                "saved": token.report.saved,
+                "findings": [finding._asdict() for finding in token.report.findings],
                 "exempt": [
                     {
-                        **excused.finding._asdict(),
-                        "reason": excused.exemption.reason,
-                        "until": excused.exemption.until.isoformat(),
+                        **exempted.finding._asdict(),
+                        "reason": exempted.exemption.reason,
+                        "until": exempted.exemption.until.isoformat(),
                     }
-                    for excused in each.report.exempt
+                    for exempted in token.report.exempt
                 ],
             }
-            for each in linted
+            for token in linted
         ],
-        "unreadable": [{"file": each.file or None, "line": each.line or None, "why": each.why} for each in unreadable],
+        "unreadable": [
+            {"file": token.file or None, "line": token.line or None, "why": token.why} for token in unreadable
+        ],
         "off": list(options.off),
     }

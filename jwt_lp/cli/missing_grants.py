@@ -1,4 +1,4 @@
-"""Why is this permission not held, and what would change that?"""
+"""Missing permissions and bindings of a requirement, with reasons and remedies."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _SEPARATORS: Final = re.compile(r"[:./_-]")
 
 @dataclass(frozen=True, slots=True)
 class AtomResult:
-    """One permission or binding of a requirement, as it is held or not.
+    """One permission or binding of a requirement, and whether the token holds it.
 
-    `requested` is what was asked for, filled where it was a template; `grant` is what served it; `why` and `remedies`
-    are there for what is not held.
+    `written` is its declaration and `requested` the same with the template filled. `grant` is the grant that covers it.
+    `why` and `remedies` are empty if it is held.
     """
 
     written: str
@@ -45,22 +45,22 @@ class AtomResult:
 def evaluate_atoms(
     requirement: Requirement, facts: EvaluationContext, token: AccessToken, issuer: IssuerSettings, settings: Settings
 ) -> list[AtomResult]:
-    """Hold every part of `requirement` against `facts`, one by one."""
-    found: list[AtomResult] = []
-    for part in requirement.atoms():
-        outcome = part.evaluate(facts)
+    """Evaluate each atom of `requirement` against `facts`."""
+    results: list[AtomResult] = []
+    for atom in requirement.atoms():
+        outcome = atom.evaluate(facts)
         if outcome.satisfied:
             grant = outcome.used[0] if outcome.used else None
-            found.append(AtomResult(str(part), _requested_text(part, facts), held=True, grant=grant))
-        elif isinstance(part, PermissionRequirement):
-            found.append(_permission_failure(part, facts, token, issuer, settings))
+            results.append(AtomResult(str(atom), _requested_text(atom, facts), held=True, grant=grant))
+        elif isinstance(atom, PermissionRequirement):
+            results.append(_permission_failure(atom, facts, token, issuer, settings))
         else:
-            found.append(_binding_failure(cast("Binding", part), facts))
-    return found
+            results.append(_binding_failure(cast("Binding", atom), facts))
+    return results
 
 
-def _requested_text(part: Requirement, facts: EvaluationContext) -> str:
-    return part.fill(facts.params) if isinstance(part, PermissionRequirement) and part.parts else str(part)
+def _requested_text(atom: Requirement, facts: EvaluationContext) -> str:
+    return atom.fill(facts.params) if isinstance(atom, PermissionRequirement) and atom.parts else str(atom)
 
 
 def _binding_failure(binding: Binding, facts: EvaluationContext) -> AtomResult:
@@ -72,7 +72,7 @@ def _binding_failure(binding: Binding, facts: EvaluationContext) -> AtomResult:
     elif claim_at(facts.claims, path) is None:
         why, remedy = f"the token has no claim {name}", f"have the issuer send {name}"
     else:
-        why = f"the claim {name} is there and is not equal to the route's {binding.parameter}, to the letter"
+        why = f"the claim {name} is present but does not equal the route's {binding.parameter} exactly"
         remedy = f"call it with a {binding.parameter} that the token's subject may use"
     return AtomResult(str(binding), str(binding), held=False, why=(brief(why),), remedies=(brief(remedy),))
 
@@ -89,7 +89,7 @@ def _permission_failure(
         requested = _requested_text(term, facts)
     except TemplateError as error:
         remedy = (
-            "correct the declaration" if error.configured else "write {name!e} for values that are no plain segment"
+            "correct the declaration" if error.configured else "write {name!e} for values that are not a plain segment"
         )
         return AtomResult(written, written, held=False, why=(brief(error),), remedies=(remedy,))
     granted = Permissions.of(token.permissions).grant_for(requested)
@@ -103,39 +103,43 @@ def _permission_failure(
 
 
 def _ceiling_reason(requested: str, granted: Grant, issuer: IssuerSettings) -> tuple[str, str]:
-    by = f"{granted.text} ({granted.source}) grants it, but"
+    start = f"{granted.text} ({granted.source}) grants it, but"
     if issuer.ceiling is not None and requested not in issuer.ceiling:
-        return f"{by} the issuer's CEILING does not cover it", f'widen CEILING of {issuer.name} by "{requested}"'
+        return f"{start} the issuer's CEILING does not cover it", f'widen CEILING of {issuer.name} by "{requested}"'
     claims = ", ".join(dict.fromkeys(map(str, issuer.profile.ceiling)))
     return (
-        f"{by} the ceiling of this profile ({claims}) does not cover it",
+        f"{start} the ceiling of this profile ({claims}) does not cover it",
         issuer.profile.remedy("ceiling", requested) or f"have the issuer put {requested} there too",
     )
 
 
 def _nearest_grants(requested: str, token: AccessToken) -> list[str]:
     ranked = sorted(
-        ((*found, grant.text) for grant in token.permissions if (found := _distance(grant, requested)) is not None),
-        key=lambda each: (each[0], each[2]),
+        (
+            (*distance, grant.text)
+            for grant in token.permissions
+            if (distance := _distance(grant, requested)) is not None
+        ),
+        key=lambda entry: (entry[0], entry[2]),
     )
     return [brief(f"nearest is {text}: {why}") for _, why, text in ranked[:_MAX_SHOWN]]
 
 
 def _distance(grant: Grant, requested: str) -> tuple[float, str] | None:
-    """How far off a grant is (less is nearer), and why it does not cover; None where it is about something else."""
+    """The distance of a grant (smaller is nearer), and why it does not cover; None for an unrelated grant."""
     if "*" in grant.text:
         return _pattern_distance(grant, requested)
-    mine, theirs = grant.text.split(":"), requested.split(":")
+    held, wanted = grant.text.split(":"), requested.split(":")
     if grant.text.casefold() == requested.casefold():
         return 1, "upper and lower case are different letters"
-    if mine == theirs[: len(mine)]:
-        return 2, f"a grant covers itself only; {grant.text}:** would cover all below it"
-    if sorted(mine) == sorted(theirs):
+    if held == wanted[: len(held)]:
+        return 2, f"a grant covers only itself; {grant.text}:** would cover everything below it"
+    if sorted(held) == sorted(wanted):
         return 2, "the same segments in another order"
     if _SEPARATORS.split(grant.text.casefold()) == _SEPARATORS.split(requested.casefold()):
         return 2, "the same words, written with other separators"
-    alike = SequenceMatcher(None, grant.text, requested).ratio()
-    return (4 - alike, "another permission") if alike >= _MIN_SIMILARITY else None
+    similarity = SequenceMatcher(None, grant.text, requested).ratio()
+    return (4 - similarity, "another permission") if similarity >= _MIN_SIMILARITY else None
 
 
 def _pattern_distance(grant: Grant, requested: str) -> tuple[float, str] | None:
@@ -143,22 +147,22 @@ def _pattern_distance(grant: Grant, requested: str) -> tuple[float, str] | None:
         return (
             None
             if _first_segment(grant.text) != _first_segment(requested)
-            else (3, "no pattern: a wildcard is a whole segment, ** the last")
+            else (3, "not a pattern: a wildcard must be a whole segment, and ** the last one")
         )
-    mine, theirs = grant.text.split(":"), requested.split(":")
+    held, wanted = grant.text.split(":"), requested.split(":")
     if not grant.pattern:
         covers = requested in Permissions.of([grant.text], patterns=True)
         return (0, "it would cover this, but * is an ordinary character in this issuer's tokens") if covers else None
-    if not all(one in {"*", "**", other} for one, other in zip(mine, theirs, strict=False)):
+    if not all(pattern in {"*", "**", segment} for pattern, segment in zip(held, wanted, strict=False)):
         return (3, "another segment") if _first_segment(grant.text) == _first_segment(requested) else None
-    over = len(theirs) - len(mine)
-    if mine[-1] == "**":
-        return 1, "** stands for one segment or more, and here is none"
-    if over > 0:
-        wider = ":".join((*mine[:-1], "**"))
-        end = f"; {wider} would cover it" if mine[-1] == "*" else ""
-        return over, f"{_segments_text(over)} too many for it: * stands for exactly one{end}"
-    return -over, f"{_segments_text(-over)} too few for it: * stands for exactly one"
+    excess = len(wanted) - len(held)
+    if held[-1] == "**":
+        return 1, "** stands for one or more segments, and here there is none"
+    if excess > 0:
+        wider = ":".join((*held[:-1], "**"))
+        hint = f"; {wider} would cover it" if held[-1] == "*" else ""
+        return excess, f"{_segments_text(excess)} too many for it: * stands for exactly one{hint}"
+    return -excess, f"{_segments_text(-excess)} too few for it: * stands for exactly one"
 
 
 def _first_segment(permission: str) -> str:
@@ -171,20 +175,20 @@ def _segments_text(number: int) -> str:
 
 def _source_lines(token: AccessToken, issuer: IssuerSettings) -> Iterator[str]:
     app = token.app
-    looked = [
-        f"{source} ({'there' if source.path[0] in token.claims else 'absent'})"
+    labels = [
+        f"{source} ({'present' if source.path[0] in token.claims else 'absent'})"
         for source in dict.fromkeys(issuer.profile.sources)
         if source.applies(app=app)
     ]
-    yield f"grants were looked for in {', '.join(looked) or 'no claim: the profile has none for this kind of token'}"
+    yield f"grants are read from {', '.join(labels) or 'no claim: the profile has none for this kind of token'}"
     if token.ignored_roles:
         yield f"ignored: {count(token.ignored_roles, 'role')} of the token that the policy does not list"
 
 
 def _catalogue_lines(requested: str, settings: Settings) -> Iterator[str]:
-    known = settings.policy.catalogue
-    if known and not any(overlaps(requested, name) for name in known):
-        yield f"the policy's catalogue has no {brief(requested)}{did_you_mean(requested, known)}"
+    catalogue = settings.policy.catalogue
+    if catalogue and not any(overlaps(requested, name) for name in catalogue):
+        yield f"the policy's catalogue has no {brief(requested)}{did_you_mean(requested, catalogue)}"
 
 
 def _remedies(requested: str, token: AccessToken, issuer: IssuerSettings, settings: Settings) -> Iterator[str]:

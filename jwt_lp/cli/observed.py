@@ -1,7 +1,7 @@
-"""Who would be refused if it were enforced?
+"""The command `jwt-lp observed`: a report of the refusals that observe mode only logged.
 
-Reads the guard's own log lines, `jwt-lp observed {...}`, wherever they stand in a line: alone, behind a prefix, or
-inside the string of a JSON log, however often that was escaped.
+The guard's log lines, `jwt-lp observed {...}`, are found anywhere in a line: alone, after a prefix, or inside a string
+of a JSON log, even if it was escaped several times.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _EPOCH: Final = re.compile(r'"(?:ts|time|timestamp|created|epoch)\\*": ?"?(\d{10
 
 
 Key: TypeAlias = tuple[str, str, tuple[str, ...]]
-"""Route, cause, and what is missing."""
+"""Route, cause, and the missing permissions."""
 
 
 @dataclass(slots=True)
@@ -48,13 +48,13 @@ class RefusalGroup:
     last: datetime | None = None
 
     def add(self, event: dict[str, object], at: datetime | None) -> None:
-        """Count one event, seen at `at` where the log says when."""
+        """Count one event; `at` is None if the log has no time for it."""
         self.count += 1
-        who = (_text(event, "issuer"), _text(event, "subject"))
-        if who in self.subjects or who[1] == "":
+        holder = (_text(event, "issuer"), _text(event, "subject"))
+        if holder in self.subjects or holder[1] == "":
             pass
         elif len(self.subjects) < _MAX_SUBJECTS:
-            self.subjects[who] = None
+            self.subjects[holder] = None
         else:
             self.more = True
         if at is not None:
@@ -63,16 +63,16 @@ class RefusalGroup:
 
     @property
     def who(self) -> str:
-        """A few subjects by name, and how many more."""
+        """The first subjects by name, and how many more there are."""
         names = [f"{issuer}/{subject}" if issuer else subject for issuer, subject in self.subjects]
         rest = len(names) - _MAX_SHOWN
         plus = "" if rest <= 0 else f" +{rest}{' or more' if self.more else ''}"
-        return f"{', '.join(map(brief, names[:_MAX_SHOWN]))}{plus}" or "no subject: no good token was sent"
+        return f"{', '.join(map(brief, names[:_MAX_SHOWN]))}{plus}" or "no subject: no valid token was sent"
 
 
 @dataclass(slots=True)
 class ObserveReport:
-    """What a log holds. Memory is bounded, whatever its size."""
+    """The counts and groups of a log. Memory is bounded, whatever the size of the log."""
 
     groups: dict[Key, RefusalGroup] = field(default_factory=dict[Key, RefusalGroup])
     lines: int = 0
@@ -96,8 +96,8 @@ class ObserveReport:
 
     def _observed(self, event: dict[str, object], at: datetime | None) -> None:
         missing = event.get("missing")
-        names = cast("list[object]", missing) if isinstance(missing, list) else []
-        key = (_text(event, "route"), _text(event, "cause"), tuple(map(str, names)))
+        permissions = cast("list[object]", missing) if isinstance(missing, list) else []
+        key = (_text(event, "route"), _text(event, "cause"), tuple(map(str, permissions)))
         self.observed += 1
         group = self.groups.get(key)
         if group is None and len(self.groups) >= _MAX_GROUPS:
@@ -109,44 +109,44 @@ class ObserveReport:
 
     @property
     def has_evidence(self) -> bool:
-        """Whether the log shows a guard that was observing."""
+        """Whether the log has a line of a guard in observe mode."""
         return bool(self.observing or self.observed)
 
     @property
     def safe(self) -> bool:
-        """Whether enforcing would refuse nobody that the log knows of."""
+        """Whether enforcement would have refused none of the logged requests."""
         return self.has_evidence and not self.observed and not self.unreadable
 
 
-@click.command(short_help="Read a log of observe mode: who would be refused?")
+@click.command(short_help="Read logs of observe mode, and show what enforcement would refuse.")
 @click.argument("logs", metavar="LOGFILE|-...", nargs=-1, required=True, type=click.File("rb"))
 @click.option("--json", "as_json", is_flag=True, help="One object on standard output, and nothing else there.")
 @click.pass_context
 def observed(ctx: click.Context, logs: tuple[IO[bytes], ...], *, as_json: bool) -> None:
-    """List by route and reason what OBSERVE_UNTIL let pass and enforcing would refuse.
+    """List by route and reason the requests that passed because of OBSERVE_UNTIL and that enforcement would refuse.
 
-    Reads the lines "jwt-lp observed {...}" and "jwt-lp observing {...}" of the logger jwt_lp, plain or inside JSON
-    logs; pass several files, or "-" for standard input.
+    It reads the lines "jwt-lp observed {...}" and "jwt-lp observing {...}" of the logger jwt_lp, plain or inside JSON
+    logs. Pass one file or several, or "-" for standard input.
 
     \b
       jwt-lp observed server.log server.log.1
       journalctl -u shop -o cat | jwt-lp observed -
 
-    The exit code is 0 when it is safe to enforce: the log shows a guard that was observing, and nothing that it
-    would have refused. It is 1 when there would be refusals or guard lines that cannot be read, and 2 when the log
-    says nothing either way.
+    The exit code is 0 if it is safe to enforce: the log has lines of a guard in observe mode, and no request that it
+    would have refused. It is 1 if there would be refusals, or if guard lines cannot be read. It is 2 if the log has no
+    line of a guard in observe mode.
     """  # noqa: D301 - a real backspace is what click looks for
-    found = ObserveReport()
+    report = ObserveReport()
     for log in logs:
         for line in _lines(log):
-            found.lines += 1
+            report.lines += 1
             if "jwt-lp " in line:
-                found.read_line(line)
+                report.read_line(line)
     if as_json:
-        emit(_as_json(found))
+        emit(_as_json(report))
     else:
-        _print_report(found)
-    ctx.exit(0 if found.safe else 1 if found.has_evidence or found.unreadable else 2)
+        _print_report(report)
+    ctx.exit(0 if report.safe else 1 if report.has_evidence or report.unreadable else 2)
 
 
 def _lines(log: IO[bytes]) -> Iterator[str]:
@@ -155,27 +155,27 @@ def _lines(log: IO[bytes]) -> Iterator[str]:
 
 
 def _events(line: str) -> Iterator[tuple[str, dict[str, object] | None, datetime | None]]:
-    """Each guard line in `line`: its kind, its event (None where it cannot be read) and its time."""
-    seen = 0
-    for mark in _MARK.finditer(line):
-        if mark.start() < seen:
+    """Each guard line in `line`: its kind, its event (None if it cannot be read) and its time."""
+    end = 0
+    for match in _MARK.finditer(line):
+        if match.start() < end:
             continue
-        event, size = _event(line[mark.end() :])
-        seen = mark.end() + size
-        yield mark[1], event, _time(line[: mark.start()]) or _time(line[seen:])
+        event, size = _event(line[match.end() :])
+        end = match.end() + size
+        yield match[1], event, _time(line[: match.start()]) or _time(line[end:])
 
 
-def _event(said: str) -> tuple[dict[str, object] | None, int]:
-    """The JSON object at the start of `said`, and how much of it that took; the string may be escaped."""
+def _event(text: str) -> tuple[dict[str, object] | None, int]:
+    """The JSON object at the start of `text`, which may be escaped, and its length in characters."""
     decoder = json.JSONDecoder()
-    inner, size = said, 0
+    inner, size = text, 0
     for _ in range(_MAX_NESTING):
         try:
-            found, end = decoder.raw_decode(inner)
+            value, end = decoder.raw_decode(inner)
         except (ValueError, RecursionError):
             pass
         else:
-            return (cast("dict[str, object]", found) if isinstance(found, dict) else None), size or end
+            return (cast("dict[str, object]", value) if isinstance(value, dict) else None), size or end
         try:
             inner, end = decoder.raw_decode(f'"{inner}')
         except ValueError:
@@ -189,28 +189,28 @@ def _text(event: dict[str, object], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _time(said: str) -> datetime | None:
-    for found in _TIME.findall(said):
+def _time(text: str) -> datetime | None:
+    for match in _TIME.findall(text):
         try:
-            at = datetime.fromisoformat(found.replace(",", "."))
+            at = datetime.fromisoformat(match.replace(",", "."))
         except ValueError:
             continue
-        # Without an offset nobody can say; UTC, so that they can be put in order at all.
+        # A time without an offset counts as UTC, so that times can be compared.
         return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-    epoch = _EPOCH.search(said)
+    epoch = _EPOCH.search(text)
     return datetime.fromtimestamp(float(epoch[1]), UTC) if epoch else None
 
 
-def _sorted(found: ObserveReport) -> Iterable[tuple[Key, RefusalGroup]]:
-    return sorted(found.groups.items(), key=lambda each: (-each[1].count, each[0]))
+def _sorted(report: ObserveReport) -> Iterable[tuple[Key, RefusalGroup]]:
+    return sorted(report.groups.items(), key=lambda item: (-item[1].count, item[0]))
 
 
 def _time_text(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _print_report(found: ObserveReport) -> None:
-    for (route, cause, missing), group in _sorted(found):
+def _print_report(report: ObserveReport) -> None:
+    for (route, cause, missing), group in _sorted(report):
         why = f"{brief(cause)}: lacks {brief(', '.join(missing))}" if missing else brief(cause)
         say(text(f"{group.count} x ", ERROR), text(brief(route) or "(no route)", "bold"))
         rows = [(text("  why"), text(why)), (text("  who"), text(group.who))]
@@ -219,35 +219,35 @@ def _print_report(found: ObserveReport) -> None:
         if group.first is not None:
             rows.append((text("  when", DIM), text(f"{_time_text(group.first)} to {_time_text(group.last)}", DIM)))
         grid(rows, fixed=1)
-    if found.beyond:
-        notices([f"{found.beyond} more, of routes or reasons beyond the first {_MAX_GROUPS}"])
-    if found.unreadable:
-        notices([f"{found.unreadable} guard lines could not be read: cut, or written by another format"])
-    say(text(f"{found.lines} lines: {found.observed} would be refused, {found.refused} were refused", DIM))
-    say(_verdict(found))
+    if report.beyond:
+        notices([f"{report.beyond} more in groups beyond the first {_MAX_GROUPS}"])
+    if report.unreadable:
+        notices([f"{report.unreadable} guard lines could not be read: they are cut off, or have another format"])
+    say(text(f"{report.lines} lines: {report.observed} would be refused, {report.refused} were refused", DIM))
+    say(_verdict(report))
 
 
-def _verdict(found: ObserveReport) -> Text:
-    if found.safe:
-        return text("safe to enforce: a guard was observing, and let nothing pass that it would refuse", OK)
-    if found.has_evidence or found.unreadable:
+def _verdict(report: ObserveReport) -> Text:
+    if report.safe:
+        return text("safe to enforce: a guard was in observe mode, and would have refused nothing", OK)
+    if report.has_evidence or report.unreadable:
         return text("not yet safe to enforce", ERROR)
     return text(
-        "this log says nothing: it has no line of a guard that was observing. Is OBSERVE_UNTIL set, is the logger "
-        "jwt_lp written here from WARNING up, and is the log there from the start of the process?",
+        "no evidence: the log has no line of a guard in observe mode. Check that OBSERVE_UNTIL is set, that this log "
+        "has the logger jwt_lp from WARNING up, and that it begins at the start of the process",
         ERROR,
     )
 
 
-def _as_json(found: ObserveReport) -> dict[str, object]:
+def _as_json(report: ObserveReport) -> dict[str, object]:
     return {
-        "safe": found.safe,
-        "observing": found.has_evidence,
-        "lines": found.lines,
-        "observed": found.observed,
-        "refused": found.refused,
-        "unreadable": found.unreadable,
-        "beyond": found.beyond,
+        "safe": report.safe,
+        "observing": report.has_evidence,
+        "lines": report.lines,
+        "observed": report.observed,
+        "refused": report.refused,
+        "unreadable": report.unreadable,
+        "beyond": report.beyond,
         "groups": [
             {
                 "route": route,
@@ -263,6 +263,6 @@ def _as_json(found: ObserveReport) -> dict[str, object]:
                 "first": _time_text(group.first),
                 "last": _time_text(group.last),
             }
-            for (route, cause, missing), group in _sorted(found)
+            for (route, cause, missing), group in _sorted(report)
         ],
     }

@@ -1,4 +1,4 @@
-"""How does an argument say a time or a claim?"""
+"""Parameter types for durations, days and claims."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class DurationParam(click.ParamType):  # type: ignore[type-arg]  # generic from 
     name = "lifetime"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """90s, 15m or 1h; never none at all."""
-        found = _DURATION.fullmatch(str(value))
-        seconds = int(found[1]) * _UNITS[found[2]] if found else 0
+        """Parse 90s, 15m or 1h; zero is refused."""
+        match = _DURATION.fullmatch(str(value))
+        seconds = int(match[1]) * _UNITS[match[2]] if match else 0
         return seconds or self.fail("write a number with s, m or h, such as 90s, 15m or 1h", param, ctx)
 
 
 class ClaimParam(click.ParamType):  # type: ignore[type-arg]  # as above
-    """A claim's name and value. `reserved` says of the claims that another argument sets, which one does."""
+    """A claim's name and value. `reserved` maps each claim that another option sets to that option."""
 
     name = "claim"
 
@@ -35,8 +35,8 @@ class ClaimParam(click.ParamType):  # type: ignore[type-arg]  # as above
         self._reserved = reserved
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, object]:
-        """`name=text`, or `name:=JSON`."""
-        name, equals, said = str(value).partition("=")
+        """Parse `name=text` or `name:=JSON`."""
+        name, equals, text = str(value).partition("=")
         as_json = name.endswith(":")
         name = name.removesuffix(":")
         if not equals or not name:
@@ -44,11 +44,11 @@ class ClaimParam(click.ParamType):  # type: ignore[type-arg]  # as above
         if name in self._reserved:
             self.fail(f"{name} is set by {self._reserved[name]}", param, ctx)
         if not as_json:
-            return name, said
+            return name, text
         try:
-            return name, json.loads(said)
+            return name, json.loads(text)
         except (ValueError, RecursionError):
-            self.fail(f"what follows {name}:= is not JSON; for text write {name}=", param, ctx)
+            self.fail(f"the value of {name}:= is not JSON; for text write {name}=", param, ctx)
 
 
 class DayParam(click.ParamType):  # type: ignore[type-arg]  # as above
@@ -57,11 +57,11 @@ class DayParam(click.ParamType):  # type: ignore[type-arg]  # as above
     name = "day"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """2026-01-31, and nothing else."""
-        said = str(value)
+        """Parse a day written as 2026-01-31; no other form is accepted."""
+        text = str(value)
         try:
-            if len(said) == len("2026-01-31"):
-                return date.fromisoformat(said).isoformat()
+            if len(text) == len("2026-01-31"):
+                return date.fromisoformat(text).isoformat()
         except ValueError:
             pass
         return self.fail("write a day such as 2026-01-31", param, ctx)

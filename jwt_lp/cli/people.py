@@ -1,4 +1,4 @@
-"""Who are the subjects, and what did somebody decide to leave alone?"""
+"""The files of `--people` and `--exempt`: persons by subject, and exemptions from earlier worksheets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHOWN: Final = 20
 
 
 def load_people(file: str, name: Callable[[str], str]) -> dict[str, Person]:
-    """Everybody of `FILE`, by how `name` says that they stand in the store."""
+    """The persons in a file, by the subject's name in the store, which `name` derives."""
     return {
         name(subject): Person(*rest)
         for subject, *rest in (row.values for row in _read_rows(file, _PEOPLE_COLUMNS, ("subject",)))
@@ -29,12 +29,12 @@ def load_people(file: str, name: Callable[[str], str]) -> dict[str, Person]:
 
 
 def load_exemptions(files: Iterable[str]) -> list[ReviewExemption]:
-    """What worksheets that were filled in before say is exempt."""
-    found: list[ReviewExemption] = []
+    """The exemptions in worksheets that were filled in before; `Failure` names every faulty one."""
+    exemptions: list[ReviewExemption] = []
     faults: list[str] = []
     for file in files:
         for row in _read_rows(file, _EXEMPTION_COLUMNS, ("id", "decision")):
-            name, decision, until, reviewer, comment = row.values
+            finding, decision, until, reviewer, comment = row.values
             if decision.strip().lower() != "exempt":
                 continue
             if not reviewer.strip() or not _is_day(until.strip()):
@@ -42,15 +42,15 @@ def load_exemptions(files: Iterable[str]) -> list[ReviewExemption]:
                     f"{file}: line {row.line}: an exemption needs a reviewer, and until: a day such as 2027-06-30"
                 )
                 continue
-            found.append(ReviewExemption(name.strip(), until.strip(), reviewer.strip(), comment.strip()))
+            exemptions.append(ReviewExemption(finding.strip(), until.strip(), reviewer.strip(), comment.strip()))
     if faults:
         raise Failure(*faults[:_SHOWN])
-    return found
+    return exemptions
 
 
-def _is_day(said: str) -> bool:
+def _is_day(text: str) -> bool:
     try:
-        return date.fromisoformat(said).isoformat() == said
+        return date.fromisoformat(text).isoformat() == text
     except ValueError:
         return False
 
@@ -60,8 +60,8 @@ def _read_rows(file: str, fields: tuple[str, ...], needed: tuple[str, ...]) -> I
         open_input(file, "csv" if not file.endswith((".jsonl", ".ndjson")) else None) as opened,
         prefix_faults(opened.name),
     ):
-        said, _ = read_rows(opened.lines(), opened.form, fields, {}, needed)
-        for row in said:
+        rows, _ = read_rows(opened.lines(), opened.form, fields, {}, needed)
+        for row in rows:
             if row.fault:
                 raise Failure(f"{opened.name}: line {row.line}: {row.fault}")
             yield row

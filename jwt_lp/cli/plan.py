@@ -1,4 +1,4 @@
-"""What was decided?"""
+"""The command `jwt-lp plan`, and reading and writing plan files."""
 
 from __future__ import annotations
 
@@ -22,44 +22,44 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Make a plan from the decisions in a worksheet.")
 @click.argument("worksheets", metavar="WORKSHEET...", nargs=-1, required=True)
-@click.option("-o", "--output", metavar="PLAN", required=True, help="Where to write the plan.")
+@click.option("-o", "--output", metavar="PLAN", required=True, help="The file for the plan.")
 @click.option(
-    "--review", "reviewed", metavar="FILE", help="The same review as JSON; rows of another review are refused."
+    "--review", "reviewed", metavar="FILE", help="The same review as JSON. Rows of another review are refused."
 )
-@click.option("--cap", type=click.IntRange(1), metavar="N", help="The most grants that the plan may revoke at once.")
+@click.option("--cap", type=click.IntRange(1), metavar="N", help="The plan may revoke at most N grants.")
 def plan(worksheets: tuple[str, ...], output: str, reviewed: str | None, cap: int | None) -> None:
-    """Make a plan from a worksheet of jwt-lp review, or from several of one review.
+    """Make a plan from one or more worksheets of the same review.
 
-    Every row needs a decision: keep, remove, narrow (to what stands under instead), or exempt until a day. Whoever
-    decided stands under reviewer. Nothing is changed yet: jwt-lp apply shows what would be.
+    Every row needs a decision: keep, remove, narrow (to the permission in the column instead), or exempt until a day.
+    The column reviewer names who decided. Nothing is changed yet: jwt-lp apply shows what would change.
 
     \b
       jwt-lp review --store sqlite:///jwt-lp.db --worksheet review.csv
       jwt-lp plan review.csv -o quarter.plan
       jwt-lp apply quarter.plan --dry-run
     """  # noqa: D301 - a real backspace is what click looks for
-    known = None if reviewed is None else _ids(reviewed)
-    made = from_worksheet(join_worksheets([_sheet(each, known) for each in worksheets]), now=time.time(), cap=cap)
-    write_plan(made, output)
+    ids = None if reviewed is None else _ids(reviewed)
+    frozen = from_worksheet(join_worksheets([_sheet(path, ids) for path in worksheets]), now=time.time(), cap=cap)
+    write_plan(frozen, output)
 
 
-def write_plan(made: Plan, output: str) -> None:
-    """Write a plan for its owner alone, and say what it holds; never over one that was applied."""
+def write_plan(plan: Plan, output: str) -> None:
+    """Write a plan that only its owner can read, and print a summary. `Failure` if the file holds an applied plan."""
     require_unapplied(output)
-    write_atomically(output, made.encode().encode(), mode=0o600)
-    taking = sum(item.revokes for item in made.items)
-    exempt = sum(item.action == "exempt" for item in made.items)
+    write_atomically(output, plan.encode().encode(), mode=0o600)
+    revoked = sum(item.revokes for item in plan.items)
+    exempt = sum(item.action == "exempt" for item in plan.items)
     say(
         text(output, "bold"),
-        f": {count(taking, 'grant')} to revoke, {exempt} exempt, {len(made.items) - taking - exempt} kept",
+        f": {count(revoked, 'grant')} to revoke, {exempt} exempt, {len(plan.items) - revoked - exempt} kept",
     )
-    say(text(f"hash {made.hash[:12]}; what it would change: jwt-lp apply {output} --dry-run", DIM))
+    say(text(f"hash {plan.hash[:12]}; what it would change: jwt-lp apply {output} --dry-run", DIM))
 
 
 def require_unapplied(output: str) -> None:
-    """`Failure` for a plan that was applied: it is what its journal speaks of, and stays as it is."""
+    """`Failure` if the plan was applied, because its journal refers to it."""
     if read_status(journal_path(output)).state != "new":
-        raise Failure(f"{output} was applied, and {journal_path(output)} says what was done: name another file")
+        raise Failure(f"{output} was applied, and {journal_path(output)} records the changes: name another file")
 
 
 def read_plan(path: str) -> Plan:
@@ -76,14 +76,14 @@ def _sheet(path: str, known: Collection[str] | None) -> Worksheet:
 
 def _ids(path: str) -> Collection[str]:
     try:
-        return {str(each["id"]) for each in json.loads(_text(path))["findings"]}
+        return {str(finding["id"]) for finding in json.loads(_text(path))["findings"]}
     except (ValueError, KeyError, TypeError):
         raise Failure(f"{path}: not a review as JSON: jwt-lp review --format json") from None
 
 
 def _text(path: str) -> str:
     try:
-        # The line ends within cells stay as they are.
+        # Bytes, so that line ends inside cells are kept.
         return Path(path).read_bytes().decode()
     except UnicodeDecodeError:
         raise Failure(f"{path}: is not UTF-8: save it as CSV UTF-8") from None

@@ -1,4 +1,4 @@
-"""Who knows of it already?"""
+"""Announcing a change to services, and waiting until every process has it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ push_option: Final = click.option(
     "--push",
     metavar="URL",
     envvar=PUSH_VARIABLE,
-    help=f"The Redis that services listen to, redis://host:6379/0. Default: {PUSH_VARIABLE}, or the settings' PUSH.",
+    help=f"The Redis for push messages, redis://host:6379/0. Default: {PUSH_VARIABLE}, or PUSH in the settings.",
 )
 wait_option: Final = click.option(
     "--wait",
@@ -35,12 +35,13 @@ wait_option: Final = click.option(
     is_flag=False,
     flag_value=DEFAULT_WAIT,
     metavar="[SECONDS]",
-    help=f"Wait until every process that reported in the last minute has it, {DEFAULT_WAIT:.0f} s at most if not said.",
+    help="Wait until every process that reported in the last minute has the change, at most SECONDS "
+    f"({DEFAULT_WAIT:.0f} if left out).",
 )
 
 
 def check_push_url(url: str | None) -> None:
-    """`ConfigurationError` where no push could be sent, before anything is written."""
+    """`ConfigurationError` if no push could be sent. Call it before anything is written."""
     if url:
         from jwt_lp.stores.push import check_url
 
@@ -48,24 +49,23 @@ def check_push_url(url: str | None) -> None:
 
 
 def announce(store: Store, sequence: int, push: str | None) -> None:
-    """Say when everybody has it; where there is a Redis, tell them now."""
-    soon = f"services poll every {POLL_INTERVAL:.0f} s and have it by then"
+    """Push the change if there is a Redis, and print when services have it."""
+    outlook = f"services poll every {POLL_INTERVAL:.0f} s and have it by then"
     if push:
         from jwt_lp.stores.push import announce
 
         try:
-            heard = announce(push, sequence)
+            receivers = announce(push, sequence)
         except StoreError as error:
-            # What was written stands, so that is no failure of the command.
+            # The entry was written, so the command has succeeded.
             notices([str(error)], err=True)
         else:
-            soon = (
-                f"pushed to {heard} {'process' if heard == 1 else 'processes'}; others poll every {POLL_INTERVAL:.0f} s"
-            )
-    say(text(f"sequence {sequence}: {soon}", DIM))
+            processes = "1 process" if receivers == 1 else f"{receivers} processes"
+            outlook = f"pushed to {processes}; others poll every {POLL_INTERVAL:.0f} s"
+    say(text(f"sequence {sequence}: {outlook}", DIM))
     if not store.heartbeats(since=time.time() - _ALIVE_WITHIN):
         notices(
-            [f"{store.name}: no service reported in the last minute; is this the store that they have in STORE?"],
+            [f"{store.name}: no service reported in the last minute; check that they have this store in STORE"],
             err=True,
         )
 
@@ -78,15 +78,15 @@ def wait_until_known(
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """Wait until every process that is alive has the change, and show who has; False where some have not in time."""
+    """Wait up to `limit` seconds until every live process has the change, and list them; False if some have not."""
     end = monotonic() + limit
     while True:
         beats = store.heartbeats(since=clock() - _ALIVE_WITHIN)
         done = bool(beats) and all(beat.sequence >= sequence for beat in beats)
-        left = end - monotonic()
-        if done or left <= 0:
+        remaining = end - monotonic()
+        if done or remaining <= 0:
             break
-        sleep(min(_CHECK_INTERVAL, left))
+        sleep(min(_CHECK_INTERVAL, remaining))
     grid(
         [_row(beat, sequence, clock()) for beat in beats], ("", "PROCESS", "SERVICE", "SEQUENCE", "LAST SEEN"), fixed=1
     )
@@ -95,8 +95,8 @@ def wait_until_known(
     elif not beats:
         say(text("no process reported, so none is known to have it", ERROR))
     else:
-        lacking = sum(beat.sequence < sequence for beat in beats)
-        say(text(f"{lacking} of {len(beats)} had not reported it after {limit:g} s", ERROR))
+        behind = sum(beat.sequence < sequence for beat in beats)
+        say(text(f"{behind} of {len(beats)} had not reported it after {limit:g} s", ERROR))
     return done
 
 

@@ -1,4 +1,4 @@
-"""What was granted and is not needed?"""
+"""The command `jwt-lp review`: unused grants, with reasons, verdicts and proposals."""
 
 from __future__ import annotations
 
@@ -21,9 +21,13 @@ from jwt_lp.cli.plan import require_unapplied
 from jwt_lp.cli.row_input import default_issuer, subject_naming
 from jwt_lp.cli.store import StoreOptions, store_options
 from jwt_lp.policy.file import EMPTY_POLICY, Policy
-from jwt_lp.review import review as reviewed
-from jwt_lp.review.analysis import DEFAULT_WINDOW_DAYS, WARM_UP_DAYS, DecisionRule, fit_model, load_history
-from jwt_lp.review.plan import from_review, split_findings, write_atomically, write_worksheet
+from jwt_lp.review import review as make_review
+from jwt_lp.review.analysis.backtesting import WARM_UP_DAYS, fit_model
+from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
+from jwt_lp.review.analysis.training import load_history
+from jwt_lp.review.plan.frozen_plan import from_review
+from jwt_lp.review.plan.policy_editor import write_atomically
+from jwt_lp.review.plan.worksheet import split_findings, write_worksheet
 from jwt_lp.review.report import render
 
 if TYPE_CHECKING:
@@ -40,45 +44,50 @@ _GROUPINGS: Final = ("permission", "role", "subject", "owner")
 def _options(command: Any) -> Any:
     for option in (
         click.option("--fail-on", "gates", type=FailConditionParam(), multiple=True, metavar="CONDITION",
-                     help="Exit with 1 where findings meet it: unused>90d, dormant@high, remove>10. Repeatable."),
-        click.option("--split-by", type=click.Choice(["manager", "team"]), help="One worksheet for each."),
+                     help="Exit with 1 if findings meet it: unused>90d, dormant@high, remove>10. Repeatable."),
+        click.option("--split-by", type=click.Choice(["manager", "team"]),
+                     help="Write one worksheet for each manager or team in --people."),
         click.option("--worksheet", type=click.Path(dir_okay=False), metavar="FILE",
-                     help="Write a worksheet (CSV) for those who decide."),
+                     help="Write a worksheet (CSV) in which reviewers enter their decisions."),
         click.option("--plan", type=click.Path(dir_okay=False), metavar="FILE",
-                     help="Write a plan of what the rule alone decides."),
-        click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write one self-contained page."),
-        click.option("--top", type=click.IntRange(1), default=50, show_default=True, help="How many groups are shown."),
-        click.option("--by", type=click.Choice(_GROUPINGS), help="Group text and page. Default for many: permission."),
+                     help="Write a plan of the removals that the rule alone decides."),
+        click.option("--html", type=click.Path(dir_okay=False), metavar="FILE",
+                     help="Write the review as one self-contained HTML page."),
+        click.option("--top", type=click.IntRange(1), default=50, show_default=True,
+                     help="Show at most this many groups."),
+        click.option("--by", type=click.Choice(_GROUPINGS),
+                     help="Group the findings in text and HTML. Default: permission, if there are many findings."),
         click.option("--format", "form", type=click.Choice(["text", "json", "csv"]), default="text",
-                     show_default=True, help="How to print it."),
+                     show_default=True, help="The output format."),
         click.option("--exempt", "exempt", type=click.Path(dir_okay=False), multiple=True, metavar="WORKSHEET",
-                     help="Leave findings alone that it exempts, for as long as it says. Repeatable."),
+                     help="Apply the exemptions of an earlier worksheet until they end. Repeatable."),
         click.option("--people", type=click.Path(dir_okay=False), metavar="FILE",
-                     help="Names of subjects: CSV with subject,name,team,manager,active. Shown, never stored."),
+                     help="Persons by subject: CSV with subject,name,team,manager,active. Shown, never stored."),
         click.option("--policy", "policy_file", type=click.Path(dir_okay=False), metavar="FILE",
-                     help="The policy. Default: that of the settings."),
+                     help="The policy file. Default: POLICY in the settings."),
         click.option("--issuer", metavar="ISS", help="Only this issuer."),
         click.option("--horizon", type=click.IntRange(30, 3650), default=365, show_default=True,
-                     help="Within how many days a need counts."),
+                     help="The likelihood is that of being needed within this many days."),
         click.option("--grace", type=click.IntRange(0, 3650), default=14, show_default=True,
-                     help="For how many days a new grant is left alone."),
+                     help="Propose nothing for a grant that is newer than this many days."),
         click.option("--likelihood", type=click.FloatRange(0, 1, min_open=True, max_open=True), metavar="P",
-                     help="Decide by likelihood: unused is what is needed again with likelihood P or less."),
+                     help="Decide by likelihood: a grant is unused if it is needed again with likelihood P or less."),
         click.option("--window", type=click.IntRange(30, 36500), metavar="DAYS",
-                     help=f"Decide by a fixed window: unused is what is idle for this many days. Default: {DEFAULT_WINDOW_DAYS}."),
+                     help="Decide by a fixed window: a grant is unused if it is idle for this many days. "
+                     f"Default: {DEFAULT_WINDOW_DAYS}."),
         click.option("--now", type=DayParam(), metavar="DAY", help="Review as of this day. Default: today, in UTC."),
     ):  # fmt: skip
         command = option(command)
     return store_options(command)
 
 
-@click.command(short_help="Show what was granted and is not needed.")
+@click.command(short_help="Show which grants are not used, and propose what to do.")
 @_options
 @click.pass_context
 def review(ctx: click.Context, /, **options: Any) -> None:
-    """Compare what was granted with what was used: who was reviewed, what is not needed, and how sure that is.
+    """Compare grants with recorded usage: which grants are not used, how sure that is, and what to do about them.
 
-    Nothing is changed. What is proposed becomes a plan, from a worksheet that people fill in or from the rules alone;
+    Nothing is changed. Proposals become a plan, either from a worksheet that reviewers fill in or from the rule alone;
     jwt-lp apply carries it out, and jwt-lp undo undoes it.
 
     \b
@@ -88,22 +97,26 @@ def review(ctx: click.Context, /, **options: Any) -> None:
       jwt-lp review --fail-on "unused>90d" --fail-on "dormant@high"
     """  # noqa: D301 - a real backspace is what click looks for
     if options["window"] is not None and options["likelihood"] is not None:
-        raise click.UsageError("one rule decides: pass --window or --likelihood, not both")
+        raise click.UsageError("--window and --likelihood exclude each other: pass one")
     if options["split_by"] and not (options["worksheet"] and options["people"]):
-        raise click.UsageError("--split-by divides a --worksheet by what --people says: pass both")
+        raise click.UsageError("--split-by needs both --worksheet and --people")
     place = StoreOptions(options["url"], options["target"], options["where"])
     settings = place.settings(ctx)
     with place.open(settings) as store, _progress() as step:
-        made = _run_review(store, settings, options, step)
-    if options["gates"] and not (made.window.first_day or made.population.grants):
-        # A gate over nothing is open: a name that is mistyped must not be what lets everything pass.
-        raise Failure(f"{made.store}: nothing was ever recorded or imported there, so that --fail-on would always pass")
-    _write_outputs(made, options)
+        result = _run_review(store, settings, options, step)
+    if options["gates"] and not (result.window.first_day or result.population.grants):
+        # Without data every condition passes, so a mistyped store must not look like a clean review.
+        raise Failure(f"{result.store}: nothing was recorded or imported there, so --fail-on would always pass")
+    _write_outputs(result, options)
     form = options["form"]
-    click.echo(render(made, form, by=options["by"], top=options["top"]), nl=False)
-    failing = [(gate, hit) for gate in options["gates"] if (hit := gate.failing_findings(made.findings))]
-    for gate, hit in failing:
-        _print_failing(gate, hit)
+    click.echo(render(result, form, by=options["by"], top=options["top"]), nl=False)
+    failing = [
+        (condition, findings)
+        for condition in options["gates"]
+        if (findings := condition.failing_findings(result.findings))
+    ]
+    for condition, findings in failing:
+        _print_failing(condition, findings)
     if failing:
         ctx.exit(1)
 
@@ -122,18 +135,18 @@ def _run_review(
     name = subject_naming(settings)
     people = {}
     if options["people"]:
-        own = issuer or default_issuer(None, settings)
-        people = load_people(options["people"], lambda subject: name(own, subject))
+        issuer_of_people = issuer or default_issuer(None, settings)
+        people = load_people(options["people"], lambda subject: name(issuer_of_people, subject))
     step("history read", 0)
-    # No case of the past has its answer before a year of record and the horizon are over.
-    taught = load_history(store, until=now, issuer=issuer, min_days=WARM_UP_DAYS + options["horizon"])
-    model = fit_model(taught.history, until=now, horizon=options["horizon"])
-    made = reviewed(
+    # No past case has an outcome before a year of record and the horizon are over.
+    training = load_history(store, until=now, issuer=issuer, min_days=WARM_UP_DAYS + options["horizon"])
+    model = fit_model(training.history, until=now, horizon=options["horizon"])
+    result = make_review(
         store,
         now=now,
         rule=rule,
         model=model,
-        history=taught.history,
+        history=training.history,
         policy=_policy(options["policy_file"], settings),
         grace=options["grace"],
         horizon=options["horizon"],
@@ -143,8 +156,8 @@ def _run_review(
         on_step=step,
     )
     if not options["html"]:
-        return made
-    return replace(made, backtest=run_backtest(taught, options["horizon"], 0.1, step))
+        return result
+    return replace(result, backtest=run_backtest(training, options["horizon"], 0.1, step))
 
 
 def _policy(file: str | None, settings: Settings | None) -> Policy:
@@ -153,52 +166,54 @@ def _policy(file: str | None, settings: Settings | None) -> Policy:
     return settings.policy if settings is not None else EMPTY_POLICY
 
 
-def _write_outputs(made: Review, options: dict[str, Any]) -> None:
-    """What goes to files; each is named on standard error."""
+def _write_outputs(result: Review, options: dict[str, Any]) -> None:
+    """Write the files that were asked for, and name each on standard error."""
     if options["html"]:
-        _write_file(options["html"], render(made, "html", by=options["by"], top=options["top"]), "the page")
+        _write_file(options["html"], render(result, "html", by=options["by"], top=options["top"]), "the page")
     if options["plan"]:
         require_unapplied(options["plan"])
-        _write_file(options["plan"], from_review(made, now=made.made_at).encode(), "the plan of what the rule decides")
+        _write_file(
+            options["plan"], from_review(result, now=result.made_at).encode(), "the plan of what the rule decides"
+        )
     if options["worksheet"]:
         file = Path(options["worksheet"])
         if not options["split_by"]:
-            _write_file(str(file), write_worksheet(made), "the worksheet")
+            _write_file(str(file), write_worksheet(result), "the worksheet")
             return
-        for who, findings in sorted(split_findings(made.findings, options["split_by"]).items()):
-            part = file.with_name(f"{file.stem}-{_file_name_part(who) or 'nobody'}{file.suffix or '.csv'}")
+        for group, findings in sorted(split_findings(result.findings, options["split_by"]).items()):
+            part = file.with_name(f"{file.stem}-{_file_name_part(group) or 'nobody'}{file.suffix or '.csv'}")
             _write_file(
                 str(part),
-                write_worksheet(replace(made, findings=tuple(findings))),
-                f"the worksheet of {who or 'nobody'}",
+                write_worksheet(replace(result, findings=tuple(findings))),
+                f"the worksheet of {group or 'nobody'}",
             )
 
 
 def _file_name_part(name: str) -> str:
-    return "".join(each if each.isalnum() and each.isascii() else "-" for each in name).strip("-")[:60]
+    return "".join(char if char.isalnum() and char.isascii() else "-" for char in name).strip("-")[:60]
 
 
 def _write_file(file: str, content: str, what: str) -> None:
-    # It names people and what they may do.
+    # The content names people and their permissions, so only the owner may read it.
     write_atomically(file, content.encode(), mode=0o600)
     say(text(f"{what}: {file}", OK), err=True)
 
 
-def _print_failing(gate: FailCondition, hit: list[Finding]) -> None:
-    notices([f"{gate.written}: {count(len(hit), 'finding')}"], err=True)
-    for each in hit[:_MAX_SHOWN]:
-        say(text(f"   {each.name}  {each.grant or each.role}: {each.reason}"), err=True)
+def _print_failing(condition: FailCondition, findings: list[Finding]) -> None:
+    notices([f"{condition.written}: {count(len(findings), 'finding')}"], err=True)
+    for finding in findings[:_MAX_SHOWN]:
+        say(text(f"   {finding.name}  {finding.grant or finding.role}: {finding.reason}"), err=True)
 
 
 @contextmanager
 def _progress() -> Generator[Callable[[str, int], None]]:
-    """What is being done, on a terminal; nothing is printed otherwise."""
+    """Show the current step on a terminal; print nothing without one."""
     with Progress(
         SpinnerColumn(), TextColumn("{task.description}", markup=False), console=console(err=True), transient=True
-    ) as shown:
-        task = shown.add_task("", total=None)
+    ) as progress:
+        task = progress.add_task("", total=None)
 
-        def step(what: str, number: int) -> None:
-            shown.update(task, description=f"{what}: {number}" if number else what)
+        def step(step_name: str, number: int) -> None:
+            progress.update(task, description=f"{step_name}: {number}" if number else step_name)
 
         yield step

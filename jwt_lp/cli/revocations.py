@@ -1,4 +1,4 @@
-"""Which revocations are there?"""
+"""The command `jwt-lp revocations`: a list of the revocations in the store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OF: Final = ("token", "subject", "client", "role")
 
 
 @click.command(short_help="List revocations.")
-@click.option("--all", "everything", is_flag=True, help="Also those that were lifted.")
+@click.option("--all", "everything", is_flag=True, help="Also list revocations that were lifted.")
 @click.option("--issuer", metavar="ISS", help="Only this issuer.")
 @click.option("--token", metavar="JTI", help="Only this token.")
 @click.option("--subject", metavar="NAME", help="Only this subject.")
@@ -42,38 +42,40 @@ def revocations(ctx: click.Context, /, form: str, *, everything: bool, **options
     with place.open(place.settings(ctx)) as store:
         found = _matching_revocations(store, wanted, everything=everything)
         if form == "json":
-            print_json_list(json.dumps(_as_json(each)) for each in found)
+            print_json_list(json.dumps(_as_json(revocation)) for revocation in found)
             return
-        number = 0
-        for each in found:
-            number += 1
-            _print_revocation(each)
-        say(text(f"{number} {'entry' if number == 1 else 'entries'}", DIM))
+        total = 0
+        for revocation in found:
+            total += 1
+            _print_revocation(revocation)
+        say(text(f"{total} {'entry' if total == 1 else 'entries'}", DIM))
 
 
 def _matching_revocations(
     store: Store, wanted: dict[str, str | None], *, everything: bool
 ) -> Iterator[StoredRevocation]:
-    about = {(name, wanted[name]) for name in _OF if wanted[name] is not None}
-    for each in store.revocations(lifted=everything):
-        if wanted["issuer"] is not None and each.entry.issuer != wanted["issuer"]:
+    named = {(name, wanted[name]) for name in _OF if wanted[name] is not None}
+    for revocation in store.revocations(lifted=everything):
+        if wanted["issuer"] is not None and revocation.entry.issuer != wanted["issuer"]:
             continue
-        if not about or (each.entry.of, each.entry.name) in about:
-            yield each
+        if not named or (revocation.entry.of, revocation.entry.name) in named:
+            yield revocation
 
 
-def _print_revocation(found: StoredRevocation) -> None:
-    entry = found.entry
-    by = f" by {brief(found.by)}" if found.by else ""
-    over = entry.kind == "deny" and entry.until is not None and entry.until <= time.time()
-    said = f"lifted {moment(found.lifted_at)}; " if found.lifted_at is not None else "over; " if over else ""
-    print_line(f"{brief(entry.id)}  {moment(found.at)}{by}: {said}{describe_entry(entry)}")
+def _print_revocation(revocation: StoredRevocation) -> None:
+    entry = revocation.entry
+    by = f" by {brief(revocation.by)}" if revocation.by else ""
+    expired = entry.kind == "deny" and entry.until is not None and entry.until <= time.time()
+    state = (
+        f"lifted {moment(revocation.lifted_at)}; " if revocation.lifted_at is not None else "over; " if expired else ""
+    )
+    print_line(f"{brief(entry.id)}  {moment(revocation.at)}{by}: {state}{describe_entry(entry)}")
     if entry.reason:
         print_line(f"    reason: {brief(entry.reason)}")
 
 
-def _as_json(found: StoredRevocation) -> dict[str, object]:
-    entry = found.entry
+def _as_json(revocation: StoredRevocation) -> dict[str, object]:
+    entry = revocation.entry
     return {
         "id": entry.id,
         "kind": entry.kind,
@@ -85,10 +87,10 @@ def _as_json(found: StoredRevocation) -> dict[str, object]:
         "before": _time(entry.before),
         "until": _time(entry.until),
         "reason": entry.reason,
-        "by": found.by,
-        "at": _time(found.at),
-        "sequence": found.sequence,
-        "lifted_at": _time(found.lifted_at),
+        "by": revocation.by,
+        "at": _time(revocation.at),
+        "sequence": revocation.sequence,
+        "lifted_at": _time(revocation.lifted_at),
     }
 
 

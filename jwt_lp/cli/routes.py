@@ -1,4 +1,4 @@
-"""What does each route ask for, and which ask for nothing yet?"""
+"""The command `jwt-lp routes`: every route with its declaration, and suggestions for undeclared ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _STYLES: Final[Mapping[str, str]] = {"public": WARNING, "external": WARNING, "un
 
 @dataclass(frozen=True, slots=True)
 class RouteListing:
-    """Every route of an application, and what is wrong with what is declared for them."""
+    """Every route of an application, and the faults of their declarations."""
 
     routes: tuple[Route, ...]
     faults: tuple[str, ...]
@@ -40,7 +40,7 @@ class RouteListing:
 
     @property
     def unguarded(self) -> tuple[Route, ...]:
-        """The routes on which nothing is declared."""
+        """The routes without a declaration."""
         return tuple(route for route in self.routes if not route.guarded)
 
     def faults_of(self, route: Route) -> tuple[str, ...]:
@@ -49,31 +49,31 @@ class RouteListing:
 
     @property
     def unplaced_faults(self) -> tuple[str, ...]:
-        """The faults that are of no route, such as a rule that matches none."""
+        """The faults that belong to no route, such as a rule that matches none."""
         placed = {fault for route in self.routes for fault in self.faults_of(route)}
         return tuple(fault for fault in self.faults if fault not in placed)
 
 
-@click.command(short_help="List every route and what is declared for it.")
+@click.command(short_help="List every route and its declaration.")
 @click.argument("target", metavar="MODULE:APP", required=False)
-@click.option("--json", "as_json", is_flag=True, help="A list of objects on standard output, and nothing else there.")
-@click.option("--suggest", is_flag=True, help="Print the lines that are missing, ready to paste, instead of the table.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list, and nothing else, on standard output.")
+@click.option("--suggest", is_flag=True, help="Print the missing declarations, ready to paste, instead of the table.")
 @click.pass_context
 def routes(ctx: click.Context, target: str | None, *, as_json: bool, suggest: bool) -> None:
-    """List every route with its methods, its endpoint, what it asks for and where that is declared.
+    """List every route with its methods, its endpoint, its requirement and where that is declared.
 
-    A route on which nothing is declared is refused at run time; it is marked "!!" here, as are faults. Public
-    and external routes are listed with the reason.
+    Requests to a route without a declaration are refused; such routes, and faults, are marked "!!". External routes are
+    listed with their reason.
 
     \b
       jwt-lp routes shop.main:app
       jwt-lp routes "shop.main:create_app()" --json
       jwt-lp routes shop.wsgi:application --suggest
 
-    The exit code is 0 when every route is declared and no declaration is at fault, otherwise 1: a check for CI.
+    The exit code is 0 if every route has a declaration without a fault, otherwise 1, so that CI can check it.
     """  # noqa: D301 - a real backspace is what click looks for
     if as_json and suggest:
-        raise click.UsageError("--json has each route's hint already: leave --suggest out")
+        raise click.UsageError("--json already has each route's hint: leave --suggest out")
     app, host = application(target, ctx.obj)
     with silence_logs():
         guard = host.guard(app)
@@ -88,19 +88,21 @@ def routes(ctx: click.Context, target: str | None, *, as_json: bool, suggest: bo
     ctx.exit(1 if listing.faults or listing.unguarded else 0)
 
 
-def _list_routes(found: Sequence[Route], guard: Guard) -> RouteListing:
-    own = {str(route.requirement): guard.faults(route.requirement) for route in found if route.requirement is not None}
+def _list_routes(routes: Sequence[Route], guard: Guard) -> RouteListing:
+    faults = {
+        str(route.requirement): guard.faults(route.requirement) for route in routes if route.requirement is not None
+    }
     return RouteListing(
-        tuple(found),
-        route_faults(found, guard.rules, guard.faults),
-        own,
+        tuple(routes),
+        route_faults(routes, guard.rules, guard.faults),
+        faults,
         tuple(relaxed_settings(guard.settings)),
         guard.ready().observing_until is not None,
     )
 
 
 def kind(route: Route) -> str:
-    """Which of the few things is declared: `requirement`, `authenticated`, `public`, `external` or `unguarded`."""
+    """The kind of declaration: `requirement`, `authenticated`, `public`, `external` or `unguarded`."""
     if route.requirement is None:
         return "unguarded"
     if isinstance(route.requirement, Open):
@@ -134,7 +136,7 @@ def _print_table(listing: RouteListing) -> None:
     if wide:
         grid(rows, headers, fixed=2)
         return
-    # One narrow line each would fold everything: what belongs together stands below one another instead.
+    # Too narrow for six columns: put the endpoint below its route, and the origin below its requirement.
     stacked = [
         (mark, methods, Text("\n").join((template, endpoint)), Text("\n").join(filter(None, (asks, origin))))
         for mark, methods, template, endpoint, asks, origin in rows
@@ -166,68 +168,68 @@ def _print_summary(listing: RouteListing, *, err: bool) -> None:
     faults = listing.unplaced_faults if err else listing.faults
     for fault in faults:
         say(text("!! fault: ", ERROR), fault, err=err)
-    counted = ", ".join(f"{sum(kind(route) == name for route in listing.routes)} {name}" for name in _KINDS)
+    counts = ", ".join(f"{sum(kind(route) == name for route in listing.routes)} {name}" for name in _KINDS)
     bad = bool(listing.faults or listing.unguarded)
-    said = f"{count(len(listing.routes), 'route')}: {counted}; {count(len(listing.faults), 'fault')}"
-    say(text(said, ERROR if bad else OK), err=err)
+    summary = f"{count(len(listing.routes), 'route')}: {counts}; {count(len(listing.faults), 'fault')}"
+    say(text(summary, ERROR if bad else OK), err=err)
     if listing.unguarded and not err:
-        say("--suggest prints the lines that are missing.", err=err)
+        say("--suggest prints the missing declarations.", err=err)
 
 
 def _suggest(listing: RouteListing) -> None:
     missing = listing.unguarded
-    foreign = [route for route in missing if is_third_party(route.endpoint)]
-    grouped: dict[str, list[Route]] = {}
+    third_party = [route for route in missing if is_third_party(route.endpoint)]
+    by_endpoint: dict[str, list[Route]] = {}
     for route in missing:
-        if route not in foreign:
-            grouped.setdefault(route.endpoint, []).append(route)
-    for endpoint, found in grouped.items():
-        _print_lines(f"# {endpoint}: {'; '.join(route.label for route in found)}")
-        _print_lines(*dict.fromkeys(route.hint or "# no suggestion: declare it by hand" for route in found), "")
-    if foreign:
-        _print_lines("# in the settings, for what is not yours to decorate (or PUBLIC = [...], if it is for everybody)")
+        if route not in third_party:
+            by_endpoint.setdefault(route.endpoint, []).append(route)
+    for endpoint, routes in by_endpoint.items():
+        _print_lines(f"# {endpoint}: {'; '.join(route.label for route in routes)}")
+        _print_lines(*dict.fromkeys(route.hint or "# no suggestion: declare it by hand" for route in routes), "")
+    if third_party:
+        _print_lines("# in the settings, for routes that you cannot decorate (or PUBLIC = [...], if they are public)")
         rules = dict.fromkeys(
-            _rule(route, [each for each in listing.routes if each not in foreign]) for route in foreign
+            _rule(route, [other for other in listing.routes if other not in third_party]) for route in third_party
         )
         _print_lines("EXTERNAL = {", *(f"    {rule}" for rule in rules), "}")
     if not missing:
-        say("# nothing is missing: every route is declared", err=True)
+        say("# nothing is missing: every route has a declaration", err=True)
 
 
 def _print_lines(*lines: str) -> None:
-    # Not wrapped: they are to be pasted.
+    # Not wrapped, so that they can be pasted.
     for line in lines:
         click.echo(text(line).plain)
 
 
 def _rule(route: Route, others: Sequence[Route]) -> str:
     """A line of `EXTERNAL` that declares `route` and none of the `others`."""
-    taken = {name for each in others for name in (*each.groups, *each.names)}
+    own_names = {name for other in others for name in (*other.groups, *other.names)}
     for rule in (*route.groups, *route.names, route.template):
-        # INVARIANT: a suggestion never opens a route of the project's own, neither one of today nor a later
-        # one in the same namespace.
+        # INVARIANT: a suggestion never declares a route of the project itself, whether it exists already or is added
+        # later to the same namespace.
         declared = Rules(((rule, Open("suggested")),)).declare
         if (
             rule.strip("/")
-            and rule not in taken
-            and not any(declared(each).guarded for each in others if not each.guarded)
+            and rule not in own_names
+            and not any(declared(other).guarded for other in others if not other.guarded)
         ):
             return f'{json.dumps(rule)}: "say who guards it instead",'
-    return f"# no rule would name only {route.label}: have it served under a path of its own"
+    return f"# no rule matches only {route.label}: serve it under a path of its own"
 
 
 def is_third_party(endpoint: str) -> bool:
-    """Whether the endpoint's code is somebody else's: of the standard library or of what is installed."""
+    """Whether the endpoint's code belongs to the standard library or to an installed package."""
     name = endpoint.partition(".")[0]
     try:
-        # What runs as a script is the project's, wherever its own loader stands.
+        # A module that runs as a script belongs to the project.
         spec = None if name == "__main__" else find_spec(name)
     except (ImportError, ValueError):
         return False
     places = [] if spec is None else [spec.origin, *(spec.submodule_search_locations or ())]
-    standard = Path(sysconfig.get_path("stdlib"))
+    standard_library = Path(sysconfig.get_path("stdlib"))
     return name in sys.stdlib_module_names or any(
         place is not None
-        and ({"site-packages", "dist-packages"} & set(Path(place).parts) or standard in Path(place).parents)
+        and ({"site-packages", "dist-packages"} & set(Path(place).parts) or standard_library in Path(place).parents)
         for place in places
     )

@@ -1,4 +1,4 @@
-"""What is in the file that was given?"""
+"""CSV and JSON Lines files as input, and names of subjects and issuers in their rows."""
 
 from __future__ import annotations
 
@@ -26,14 +26,17 @@ if TYPE_CHECKING:
 _BLOCK_SIZE: Final = 1 << 20
 
 form_option: Final = click.option(
-    "--format", "form", type=click.Choice(["csv", "jsonl"]), help="How the file is written. Default: its name's ending."
+    "--format",
+    "form",
+    type=click.Choice(["csv", "jsonl"]),
+    help="The format of the file. Default: by the ending of its name.",
 )
 file_argument: Final = click.argument("file", metavar="FILE|-")
 
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A file as it was when it was opened: its digest, and its first `size` bytes, whatever is added meanwhile."""
+    """An open file, its digest and its first `size` bytes; bytes that are appended later are not read."""
 
     name: str
     form: RowFormat
@@ -42,14 +45,14 @@ class InputFile:
     opened: IO[bytes]
 
     def lines(self, seen: Callable[[int], object] = lambda _: None) -> Iterator[str]:
-        """Every line; `seen` hears how many bytes were read."""
+        """Every line; `seen` is called with the number of bytes of each."""
         self.opened.seek(0)
-        left = self.size
+        remaining = self.size
 
         def readline(most: int) -> bytes:
-            nonlocal left
-            line = self.opened.readline(min(most, left)) if left else b""
-            left -= len(line)
+            nonlocal remaining
+            line = self.opened.readline(min(most, remaining)) if remaining else b""
+            remaining -= len(line)
             seen(len(line))
             return line
 
@@ -59,40 +62,40 @@ class InputFile:
 @contextmanager
 def open_input(file: str, form: RowFormat | None) -> Generator[InputFile]:
     """Open a file, or standard input for `-`; `Failure` says why it cannot be read."""
-    kind = form if form is not None else None if file == "-" else format_of(file)
-    if kind is None:
-        raise click.UsageError("what is piped in has no name: pass --format csv or jsonl")
+    row_format = form if form is not None else None if file == "-" else format_of(file)
+    if row_format is None:
+        raise click.UsageError("standard input has no file name: pass --format csv or jsonl")
     with _open_seekable(file) as opened:
         digest, size = sha256(), 0
         while block := opened.read(_BLOCK_SIZE):
             digest.update(block)
             size += len(block)
-        yield InputFile("what was piped in" if file == "-" else file, kind, size, digest.hexdigest(), opened)
+        yield InputFile("what was piped in" if file == "-" else file, row_format, size, digest.hexdigest(), opened)
 
 
 @contextmanager
 def _open_seekable(file: str) -> Generator[IO[bytes]]:
     if file == "-":
-        # It is read twice, and may be longer than memory.
-        with tempfile.TemporaryFile() as kept:
+        # It is read twice, and may not fit into memory.
+        with tempfile.TemporaryFile() as copy:
             while block := sys.stdin.buffer.read(_BLOCK_SIZE):
-                kept.write(block)
-            kept.seek(0)
-            yield kept
+                copy.write(block)
+            copy.seek(0)
+            yield copy
         return
     try:
-        opened = Path(file).open("rb")  # noqa: SIM115 - closed below; only what opening raises is said like that
+        opened = Path(file).open("rb")  # noqa: SIM115 - closed below; only errors of opening are caught here
     except OSError as error:
         raise Failure(f"{brief(file)} cannot be read: {error.strerror}") from None
     with opened:
         if not opened.seekable():
-            raise Failure(f"{brief(file)} is no file: pipe it in, and pass -")
+            raise Failure(f"{brief(file)} is not a regular file: pass - and pipe it in")
         yield opened
 
 
 @contextmanager
 def prefix_faults(name: str) -> Generator[None]:
-    """Say of every fault in which file it is."""
+    """Turn a `ConfigurationError` into a `Failure` that puts `name` before every fault."""
     try:
         yield
     except ConfigurationError as error:
@@ -100,39 +103,39 @@ def prefix_faults(name: str) -> Generator[None]:
 
 
 @contextmanager
-def progress_bar(found: InputFile) -> Generator[Callable[[int], None]]:
-    """A bar on standard error where that is a terminal, moved on by so many bytes."""
+def progress_bar(file: InputFile) -> Generator[Callable[[int], None]]:
+    """A progress bar on standard error, if that is a terminal. The yielded function advances it by bytes."""
     target = console(err=True)
     if not target.is_terminal:
         yield lambda _: None
         return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=target, transient=True) as bar:
-        task = bar.add_task(brief(found.name), total=found.size)
+        task = bar.add_task(brief(file.name), total=file.size)
         waiting = 0
 
-        def seen(number: int) -> None:
+        def advance(number: int) -> None:
             nonlocal waiting
             waiting += number
             if waiting >= _BLOCK_SIZE // 4 or number == 0:
                 bar.advance(task, waiting)
                 waiting = 0
 
-        yield seen
+        yield advance
 
 
-def subject_naming(found: Settings | None) -> SubjectNaming:
-    """How subjects stand in the store: as `SUBJECTS` of the settings says, plainly without settings."""
-    if found is None:
+def subject_naming(settings: Settings | None) -> SubjectNaming:
+    """The function that names subjects in the store, by `SUBJECTS` in the settings; without settings, plain names."""
+    if settings is None:
         return plain_subject
-    if found.subjects is None:
+    if settings.subjects is None:
         return omitted_subject
-    return pseudonymizer(found.subjects) if found.subjects else plain_subject
+    return pseudonymizer(settings.subjects) if settings.subjects else plain_subject
 
 
-def default_issuer(said: str | None, found: Settings | None) -> str:
-    """The `iss` of what names none: `--issuer`, by its name in the settings too, or the settings' only one."""
-    listed = found.issuers if found is not None else ()
-    if said is not None:
-        return next((each.issuer for each in listed if said in (each.issuer, each.name)), said)
-    return listed[0].issuer if len(listed) == 1 else ""
+def default_issuer(value: str | None, settings: Settings | None) -> str:
+    """The `iss` of rows without one: `--issuer` (an `iss`, or a name in the settings), or the only configured one."""
+    configured = settings.issuers if settings is not None else ()
+    if value is not None:
+        return next((issuer.issuer for issuer in configured if value in (issuer.issuer, issuer.name)), value)
+    return configured[0].issuer if len(configured) == 1 else ""

@@ -1,6 +1,6 @@
-"""How is it said in SARIF 2.1.0, for whoever shows findings beside code?
+"""Lint findings as SARIF 2.1.0 (OASIS Static Analysis Results Interchange Format).
 
-OASIS, Static Analysis Results Interchange Format. No value of a claim is in it, nor in its fingerprints.
+Neither the results nor their fingerprints contain the value of a claim.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from jwt_lp.lint.linter import ExemptedFinding, LintFinding, LintRule
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-_PLACES: Final = {each: index for index, each in enumerate(RULES)}
+_INDEXES: Final = {rule: index for index, rule in enumerate(RULES)}
 
 
 def sarif(linted: Sequence[LintedToken], unreadable: Sequence[UnreadableToken], release: str) -> dict[str, object]:
-    """One log with one run: a result for each finding, and for each that is exempt one that is suppressed."""
+    """One log with one run: a result for each finding, and a suppressed result for each exempted finding."""
     results: list[dict[str, object]] = []
-    for each in linted:
-        results += [_result(finding, each) for finding in each.report.findings]
-        results += [_suppressed(excused, each) for excused in each.report.exempt]
+    for entry in linted:
+        results += [_result(finding, entry) for finding in entry.report.findings]
+        results += [_suppressed(exempted, entry) for exempted in entry.report.exempt]
     driver = {
         "name": "jwt-lp",
         "version": release,
         "rules": [_rule(rule) for rule in RULES.values()],
     }
-    notes = [_notification(each) for each in unreadable]
+    notes = [_notification(entry) for entry in unreadable]
     invocation = {"executionSuccessful": not notes, "toolExecutionNotifications": notes}
     run = {
         "tool": {"driver": driver},
@@ -65,31 +65,31 @@ def _result(finding: LintFinding, linted: LintedToken) -> dict[str, object]:
     place: dict[str, object] = {"logicalLocations": [logical]}
     if linted.file:
         place["physicalLocation"] = _physical(linted.file, linted.line)
-    said = f"{finding.id}\n{finding.claim}"
+    identity = f"{finding.id}\n{finding.claim}"
     return {
         "ruleId": finding.id,
-        "ruleIndex": _PLACES[finding.id],
+        "ruleIndex": _INDEXES[finding.id],
         "level": finding.severity,
         "message": {"text": f"{finding.message}. Remedy: {finding.remedy}."},
         "locations": [place],
-        # INVARIANT: of names only, so that nobody can try values against it.
-        "partialFingerprints": {"jwtLpClaim/v1": hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()},
+        # INVARIANT: only names are hashed, so that the fingerprint cannot confirm a guessed value.
+        "partialFingerprints": {"jwtLpClaim/v1": hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()},
         "properties": {"characters": finding.characters},
     }
 
 
-def _suppressed(excused: ExemptedFinding, linted: LintedToken) -> dict[str, object]:
-    why = f"{excused.exemption.reason} (until {excused.exemption.until.isoformat()})"
-    # Without a status it is accepted; the published schemas do not agree on that member's name.
+def _suppressed(exempted: ExemptedFinding, linted: LintedToken) -> dict[str, object]:
+    why = f"{exempted.exemption.reason} (until {exempted.exemption.until.isoformat()})"
+    # A suppression without a status counts as accepted; the published schemas disagree on that member's name.
     suppression = {"kind": "external", "justification": why}
-    return {**_result(excused.finding, linted), "suppressions": [suppression]}
+    return {**_result(exempted.finding, linted), "suppressions": [suppression]}
 
 
 def _notification(unreadable: UnreadableToken) -> dict[str, object]:
-    found: dict[str, object] = {"level": "error", "message": {"text": unreadable.why}}
+    notification: dict[str, object] = {"level": "error", "message": {"text": unreadable.why}}
     if unreadable.file:
-        found["locations"] = [{"physicalLocation": _physical(unreadable.file, unreadable.line)}]
-    return found
+        notification["locations"] = [{"physicalLocation": _physical(unreadable.file, unreadable.line)}]
+    return notification
 
 
 def _physical(file: str, line: int) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Which application, and which settings, are meant?"""
+"""The application and the settings that the command line names."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _TARGET_SYNTAX: Final = "write MODULE:APP, such as shop.wsgi:application, or sho
 
 @contextmanager
 def silence_logs() -> Generator[None]:
-    """Keep the guard's log lines out of every log: what a command tries out happened to nobody."""
-    # A filter of a logger does not see what its children write.
+    """Keep the guard's log lines out of every log, because a command only tries requests out."""
+    # A filter of a logger does not apply to its children.
     logs = [logging.getLogger(name) for name in ("jwt_lp", "jwt_lp.keys", "jwt_lp.worker")]
 
     def drop(_: logging.LogRecord) -> bool:
@@ -51,7 +51,7 @@ def silence_logs() -> Generator[None]:
 def application(target: str | None, apps: Sequence[object]) -> tuple[object, Host]:
     """The application that `target` names, or the one that the calling host passed, with its adapter.
 
-    `Failure` where neither says one, and where no installed host made what is there.
+    `Failure` if there is neither, or if it is not an application of an installed host.
     """
     if target is None and not apps:
         raise Failure(f"which application? {_TARGET_SYNTAX}")
@@ -67,25 +67,25 @@ def application(target: str | None, apps: Sequence[object]) -> tuple[object, Hos
 
 
 def load(target: str) -> object:
-    """What `MODULE:NAME` names, `MODULE:NAME()` makes; `Failure` says what is wrong and what would do."""
+    """The object `MODULE:NAME`, or the result of `MODULE:NAME()`; `Failure` says what is wrong and how to fix it."""
     module_name, _, path = target.partition(":")
     if "/" in module_name or "\\" in module_name or module_name.endswith(".py"):
         dotted = module_name.removesuffix(".py").replace("\\", ".").replace("/", ".").strip(".")
         raise Failure(f"{target}: name the module, not the file: {dotted}:{path or 'app'}")
     if not module_name or not path:
         raise Failure(f"{target}: {_TARGET_SYNTAX}")
-    found = resolve_attribute(import_project_module(module_name), path.removesuffix("()"), target)
+    loaded = resolve_attribute(import_project_module(module_name), path.removesuffix("()"), target)
     if not path.endswith("()"):
-        return found
-    if not callable(found):
-        raise Failure(f"{target}: it is no function but {_type_text(found)}; leave the () out")
+        return loaded
+    if not callable(loaded):
+        raise Failure(f"{target}: it is not a function but {_type_text(loaded)}; leave the () out")
     with _wrap_errors(f"calling {target} failed"), silence_logs():
-        return found()
+        return loaded()
 
 
 def import_project_module(name: str) -> ModuleType:
-    """Import a module as the project would, with the current folder first on the path."""
-    folder = str(os.getcwd())  # noqa: PTH109 - what Python itself puts there
+    """Import a module as the project does, with the current folder first on the path."""
+    folder = str(os.getcwd())  # noqa: PTH109 - as Python itself puts it there
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
@@ -94,31 +94,29 @@ def import_project_module(name: str) -> ModuleType:
     except Failure as failure:
         cause = failure.__cause__
         if isinstance(cause, ModuleNotFoundError) and f"{name}.".startswith(f"{cause.name}."):
-            raise Failure(
-                f"there is no module {cause.name}: it is looked for in {folder} and among what is installed"
-            ) from None
+            raise Failure(f"there is no module {cause.name} in {folder} or among the installed packages") from None
         raise
 
 
 def resolve_attribute(start: object, path: str, target: str) -> object:
-    """`start.path`; `Failure` lists the applications that there are instead."""
-    found: object = start
+    """The attribute `path` of `start`; otherwise `Failure`, which lists the applications in the module."""
+    value: object = start
     for name in path.split("."):
-        found = getattr(found, name, _ABSENT)
-        if found is _ABSENT:
+        value = getattr(value, name, _ABSENT)
+        if value is _ABSENT:
             raise Failure(f"{target}: there is no {name} in it", *_suggest_apps(target))
-    return found
+    return value
 
 
 def _suggest_apps(target: str) -> list[str]:
     name = target.partition(":")[0]
-    found = sys.modules.get(name)
+    module = sys.modules.get(name)
     installed = installed_hosts()
     apps = [
-        f"{name}:{each}"
-        for each, value in sorted(vars(found).items() if found else ())
-        # None is Django's own question: it stands for no application that a module holds.
-        if value is not None and not each.startswith("_") and _is_application(value, installed)
+        f"{name}:{attribute}"
+        for attribute, value in sorted(vars(module).items() if module else ())
+        # None stands for Django's application, which no module holds.
+        if value is not None and not attribute.startswith("_") and _is_application(value, installed)
     ]
     return [f"there is {', '.join(apps)}"] if apps else []
 
@@ -126,21 +124,21 @@ def _suggest_apps(target: str) -> list[str]:
 def _is_application(value: object, installed: Sequence[Host]) -> bool:
     try:
         return any(host.recognises(value) for host in installed)
-    except Exception:  # noqa: BLE001 - a proxy without its context may raise anything, and is no application
+    except Exception:  # noqa: BLE001 - a proxy outside its context may raise anything, and is not an application
         return False
 
 
 @contextmanager
-def _wrap_errors(what: str) -> Generator[None]:
-    """Turn whatever the project's own code raises into one sentence with the place; our faults stay as they are."""
+def _wrap_errors(action: str) -> Generator[None]:
+    """Turn an error of the project's code into a `Failure` with file and line; errors of jwt-lp pass unchanged."""
     try:
         yield
     except JwtLpError:
         raise
     except (Exception, SystemExit) as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
-        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise Failure(f"{what}: {said}", f"raised at {place.filename}:{place.lineno}") from error
+        message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise Failure(f"{action}: {message}", f"raised at {place.filename}:{place.lineno}") from error
 
 
 def _type_text(value: object) -> str:
@@ -150,14 +148,14 @@ def _type_text(value: object) -> str:
 def settings(target: str | None) -> Settings:
     """The settings that `target` names: `MODULE:NAME`, `MODULE` (its `JWT_LP`), a TOML file, or `env`.
 
-    Without one, Django's where DJANGO_SETTINGS_MODULE is set, and the environment's otherwise. `Failure` where
-    there are none, `ConfigurationError` for what is wrong in them.
+    Without `target`, Django's settings if DJANGO_SETTINGS_MODULE is set, otherwise those of the environment. `Failure`
+    if there are none, `ConfigurationError` for faults in them.
     """
     if target is None:
         target = os.environ.get("DJANGO_SETTINGS_MODULE") or _environment_settings()
     if target == "env":
-        # The token to explain is no setting, though its variable is named like one.
-        return Settings.from_env({name: each for name, each in os.environ.items() if name != TOKEN_VARIABLE})
+        # The token's variable is named like a setting, but is none.
+        return Settings.from_env({name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE})
     if target.endswith(".toml"):
         return Settings.from_mapping(_settings_table(read_toml(target, _MAX_TOML)[0]))
     name, _, path = target.partition(":")
@@ -167,7 +165,7 @@ def settings(target: str | None) -> Settings:
 
 
 def named_settings(apps: Sequence[object], target: str | None, where: str | None) -> Settings | None:
-    """The settings of the application `target` or the one that a host passed, or those at `where`; None for neither."""
+    """The settings of the application (`target`, or the host's own) or those at `where`; None if there is neither."""
     if target and where:
         raise click.UsageError("--app has settings of its own: leave --settings out")
     if target or (apps and not where):
@@ -178,7 +176,7 @@ def named_settings(apps: Sequence[object], target: str | None, where: str | None
 
 
 def _environment_settings() -> str:
-    # Set for other commands, where an application has settings of its own.
+    # These may be set for other commands, so they do not mean that the environment has settings.
     others = {TOKEN_VARIABLE, "JWT_LP_DEV", "JWT_LP_STORE", "JWT_LP_PUSH"}
     if any(name.startswith("JWT_LP_") and name not in others for name in os.environ):
         return "env"
@@ -193,42 +191,48 @@ def _settings_table(data: Mapping[str, object]) -> Mapping[str, object]:
     return cast("Mapping[str, object]", inner) if isinstance(inner, Mapping) else data
 
 
-def _settings_mapping(found: object, target: str) -> Mapping[str, object] | Settings:
-    if isinstance(found, Settings):
-        return found
+def _settings_mapping(value: object, target: str) -> Mapping[str, object] | Settings:
+    if isinstance(value, Settings):
+        return value
     # A Flask `app.config`, or a module of Django settings.
-    what, inner = _type_text(found), getattr(found, "JWT_LP", None)
-    if isinstance(found, Mapping):
-        values = cast("Mapping[str, object]", found)
+    type_text, inner = _type_text(value), getattr(value, "JWT_LP", None)
+    if isinstance(value, Mapping):
+        values = cast("Mapping[str, object]", value)
         inner = values.get("JWT_LP", values)
     if isinstance(inner, Settings | Mapping):
         return cast("Mapping[str, object]", inner)
-    raise Failure(f"{target}: it is {what}, not a mapping of settings")
+    raise Failure(f"{target}: it is {type_text}, not a mapping of settings")
 
 
-def relaxed_settings(found: Settings) -> list[str]:
-    """What makes this service laxer than it will be, for all to see."""
-    said: list[str] = []
-    if found.observe_until is not None:
-        until = found.observe_until.isoformat()
-        over = found.observe_until < datetime.now(UTC).date()
-        said.append(
+def relaxed_settings(settings: Settings) -> list[str]:
+    """A warning for each setting that relaxes enforcement: observe mode and development tokens."""
+    warnings: list[str] = []
+    if settings.observe_until is not None:
+        until = settings.observe_until.isoformat()
+        expired = settings.observe_until < datetime.now(UTC).date()
+        warnings.append(
             f"OBSERVE_UNTIL = {until} is over: requirements are enforced, remove the setting"
-            if over
+            if expired
             else f"OBSERVE_UNTIL = {until}: requirements are observed, NOT enforced, until then"
         )
-    if found.development:
-        said.append("JWT_LP_DEV=1: tokens of the development key are accepted from this machine")
-    return said
+    if settings.development:
+        warnings.append("JWT_LP_DEV=1: tokens of the development key are accepted from this machine")
+    return warnings
 
 
-app_option: Final = click.option("--app", "target", metavar="MODULE:APP", help="The application whose guard is asked.")
+app_option: Final = click.option(
+    "--app", "target", metavar="MODULE:APP", help="The application whose guard and settings are used."
+)
 settings_option: Final = click.option(
     "--settings",
     "where",
     metavar="WHERE",
-    help="MODULE:NAME, MODULE (its JWT_LP), a FILE.toml, or env. Default: DJANGO_SETTINGS_MODULE, else env.",
+    help="The settings: MODULE:NAME, MODULE (its JWT_LP), a FILE.toml, or env. "
+    "Default: DJANGO_SETTINGS_MODULE, otherwise env.",
 )
 named_settings_option: Final = click.option(
-    "--settings", "where", metavar="WHERE", help="MODULE:NAME, MODULE (its JWT_LP), a FILE.toml, or env. Default: none."
+    "--settings",
+    "where",
+    metavar="WHERE",
+    help="The settings: MODULE:NAME, MODULE (its JWT_LP), a FILE.toml, or env. Default: none.",
 )

@@ -1,4 +1,4 @@
-"""How do I get a token on my own machine?"""
+"""The command `jwt-lp token`: development tokens for this machine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _RESERVED_CLAIMS: Final[Mapping[str, str]] = {"iss": "--issuer", "sub": "SUBJECT
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """What the token shall be, as the command line says it."""
+    """The arguments and options of the command."""
 
     subject: str
     permissions: tuple[str, ...]
@@ -45,17 +45,17 @@ class TokenRequest:
     where: str | None
 
 
-@click.command(short_help="Make a token for development, on this machine only.")
+@click.command(short_help="Make a development token, for this machine only.")
 @click.argument("subject")
 @click.argument("permissions", nargs=-1, metavar="[PERMISSION]...")
-@click.option("--role", "roles", multiple=True, help="A role of the policy; repeat for more.")
+@click.option("--role", "roles", multiple=True, help="A role of the policy. Repeatable.")
 @click.option(
     "--for",
     "lifetime",
     type=DurationParam(),
     default=_DEFAULT_LIFETIME,
     show_default=True,
-    help="How long it lives: 90s, 15m, 1h.",
+    help="The lifetime: 90s, 15m, 1h.",
 )
 @click.option("--client", default="jwt-lp", show_default=True, help="The client that the token names.")
 @click.option(
@@ -64,18 +64,17 @@ class TokenRequest:
     type=ClaimParam(_RESERVED_CLAIMS),
     multiple=True,
     metavar="NAME=TEXT",
-    help="One more claim; NAME:=JSON for other than text.",
+    help="An additional claim; NAME:=JSON if it is not text. Repeatable.",
 )
-@click.option("--issuer", "name", help="The issuer's name in the settings, where there are several.")
+@click.option("--issuer", "name", help="The issuer's name in the settings, if there are several.")
 @app_option
 @settings_option
 @click.pass_context
 def token(ctx: click.Context, /, **options: Any) -> None:
-    """Make an access token for SUBJECT with the PERMISSIONs, shaped as the configured issuer shapes its own.
+    """Make an access token for SUBJECT with the PERMISSIONs, in the form of the configured issuer's tokens.
 
-    It is signed with the development key of this folder (.jwt-lp/, kept out of version control). A guard takes it
-    only where JWT_LP_DEV=1 is set, and only from a caller on the same machine. The token alone is printed on
-    standard output.
+    It is signed with the development key of this folder (.jwt-lp/, kept out of version control). A guard accepts it
+    only if JWT_LP_DEV=1 is set, and only from a caller on the same machine. Standard output has only the token.
 
     \b
       export JWT_LP_DEV=1
@@ -83,13 +82,13 @@ def token(ctx: click.Context, /, **options: Any) -> None:
       jwt-lp token alice --role clerk --for 1h --claim tenant_id=acme
     """  # noqa: D301 - a real backspace is what click looks for
     if os.environ.get("JWT_LP_DEV") != "1":
-        raise Failure("development tokens are made and taken only where JWT_LP_DEV=1 is set: export JWT_LP_DEV=1")
+        raise Failure("development tokens are made and accepted only if JWT_LP_DEV=1 is set: export JWT_LP_DEV=1")
     _make_token(ctx, TokenRequest(**options))
 
 
 def _make_token(ctx: click.Context, wanted: TokenRequest) -> None:
-    found = named_settings(ctx.obj, wanted.target, wanted.where) or settings(wanted.where)
-    issuer = _issuer(found, wanted.name)
+    resolved = named_settings(ctx.obj, wanted.target, wanted.where) or settings(wanted.where)
+    issuer = _issuer(resolved, wanted.name)
     faults = _faults(issuer, wanted.permissions, wanted.lifetime)
     if faults:
         raise Failure(*faults)
@@ -104,36 +103,36 @@ def _make_token(ctx: click.Context, wanted: TokenRequest) -> None:
         "jti": secrets.token_hex(8),
         "client_id": wanted.client,
     }
-    unknown = [role for role in wanted.roles if role not in found.policy.roles]
+    unknown = [role for role in wanted.roles if role not in resolved.policy.roles]
     if unknown:
-        known = ", ".join(found.policy.roles) or "none"
+        known = ", ".join(resolved.policy.roles) or "none"
         raise Failure(f"the policy has no role {unknown[0]!a}; its roles are: {known}")
-    outside = [found.external_role_name(role, issuer) for role in wanted.roles]
-    body, typ = shape_claims(issuer.profile, registered, wanted.permissions, outside)
-    made = sign({**body, **dict(wanted.claims)}, key, typ=typ)
-    _report_token(made, key, issuer, found, wanted)
-    click.echo(made)
+    external_roles = [resolved.external_role_name(role, issuer) for role in wanted.roles]
+    claims, typ = shape_claims(issuer.profile, registered, wanted.permissions, external_roles)
+    text = sign({**claims, **dict(wanted.claims)}, key, typ=typ)
+    _report_token(text, key, issuer, resolved, wanted)
+    click.echo(text)
 
 
-def _issuer(found: Settings, name: str | None) -> IssuerSettings:
-    fitting = [each for each in found.issuers if name is None or each.name == name.lower()]
-    if len(fitting) == 1:
-        return fitting[0]
-    known = ", ".join(each.name for each in found.issuers)
-    raise Failure(f"--issuer is one of {known}")
+def _issuer(settings: Settings, name: str | None) -> IssuerSettings:
+    matches = [issuer for issuer in settings.issuers if name is None or issuer.name == name.lower()]
+    if len(matches) == 1:
+        return matches[0]
+    known = ", ".join(issuer.name for issuer in settings.issuers)
+    raise Failure(f"--issuer must be one of {known}")
 
 
 def _faults(issuer: IssuerSettings, permissions: tuple[str, ...], lifetime: int) -> list[str]:
     faults = [
-        f"{each!a} is not a permission: it has a character that is not allowed"
-        for each in permissions
-        if not is_scope_token(each)
+        f"{permission!a} is not a permission: it has a character that is not allowed"
+        for permission in permissions
+        if not is_scope_token(permission)
     ]
     if not (issuer.own or issuer.patterns):
         faults += [
-            f"{each}: wildcards do not count in tokens of {issuer.name}, which is neither OWN nor PATTERNS"
-            for each in permissions
-            if is_pattern(each)
+            f"{permission}: wildcards have no effect in tokens of {issuer.name}, which has neither OWN nor PATTERNS"
+            for permission in permissions
+            if is_pattern(permission)
         ]
     if lifetime > issuer.max_lifetime:
         faults.append(
@@ -142,32 +141,32 @@ def _faults(issuer: IssuerSettings, permissions: tuple[str, ...], lifetime: int)
     return faults
 
 
-def _report_token(made: str, key: SigningKey, issuer: IssuerSettings, found: Settings, wanted: TokenRequest) -> None:
-    """Say what was made, and hold it against what the guard will make of it."""
+def _report_token(text: str, key: SigningKey, issuer: IssuerSettings, settings: Settings, wanted: TokenRequest) -> None:
+    """Describe the token on standard error, and warn about everything that the guard will not accept in it."""
     say(f"signed with the development key {key.kid} in {FOLDER}/", err=True)
     try:
         keys = development_keys()
-        token = Verifier([issuer.to_trusted_issuer(keys, keys)], found.policy).verify(made)
+        token = Verifier([issuer.to_trusted_issuer(keys, keys)], settings.policy).verify(text)
     except InvalidToken as error:
         say(f"warning: the guard will refuse this token: {error.detail}", err=True)
         return
-    for lost in _unconferred(token, wanted):
-        say(f"warning: {lost}", err=True)
+    for warning in _unconferred(token, wanted):
+        say(f"warning: {warning}", err=True)
     say(f"for {token.subject} until {moment(token.expires_at)}; use it as", err=True)
     say('  curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8000/', err=True)
 
 
 def _unconferred(token: AccessToken, wanted: TokenRequest) -> list[str]:
-    held = {grant.text for grant in token.permissions}
-    lost = [
-        f"{each} is not conferred: a ceiling cuts it, or the profile has no claim for it"
-        for each in wanted.permissions
-        if each not in held or (not is_pattern(each) and each not in token.permissions)
+    texts = {grant.text for grant in token.permissions}
+    warnings = [
+        f"{name} is not conferred: a ceiling cuts it, or the profile has no claim for it"
+        for name in wanted.permissions
+        if name not in texts or (not is_pattern(name) and name not in token.permissions)
     ]
-    lost += [
-        f"the role {each} is not conferred: the profile has no claim for it"
-        for each in wanted.roles
-        if each not in token.roles
+    warnings += [
+        f"the role {name} is not conferred: the profile has no claim for it"
+        for name in wanted.roles
+        if name not in token.roles
     ]
     cut = [
         grant.text
@@ -175,5 +174,5 @@ def _unconferred(token: AccessToken, wanted: TokenRequest) -> list[str]:
         if grant.role is not None and not is_pattern(grant.text) and grant.text not in token.permissions
     ]
     if cut:
-        lost.append(f"a ceiling cuts {', '.join(cut)}, which a role grants: name it as a PERMISSION too")
-    return lost
+        warnings.append(f"a ceiling cuts {', '.join(cut)}, which a role grants: name it as a PERMISSION too")
+    return warnings

@@ -1,6 +1,6 @@
-"""Which tokens are meant: the one given, those of a file, or those of standard input?
+"""The tokens that `jwt-lp lint` checks: from an argument, a file or standard input.
 
-Nothing that goes wrong here repeats what was given: it may be a token.
+No error message repeats the input, because it may be a token.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _COMPACT_JWT: Final = re.compile(r"e[wyA-Z0-9][\w=+/-]*\.[\w=+/-]*(?:\.[\w=+/-]*
 
 
 class TokenLine(NamedTuple):
-    """A token that was given, and where it stands; the file is "" where there is none."""
+    """A token, and its file and line; the file is "" for standard input and for an argument."""
 
     token: str
     file: str
@@ -38,7 +38,7 @@ class TokenLine(NamedTuple):
 
 
 class LintedToken(NamedTuple):
-    """What is wrong with one of them; `token` is its digest's beginning."""
+    """The report on one token; `token` is its fingerprint."""
 
     token: str
     file: str
@@ -47,7 +47,7 @@ class LintedToken(NamedTuple):
 
 
 class UnreadableToken(NamedTuple):
-    """What is no token, and why."""
+    """A line that is not a token, and why."""
 
     file: str
     line: int
@@ -59,24 +59,26 @@ class UnreadableToken(NamedTuple):
 
 
 def read_tokens(words: Sequence[str]) -> list[TokenLine]:
-    """The tokens that the command line names. A file has one on each line; blank lines and `#` comments are none."""
+    """The tokens that the command line names. In a file, each line is one, except blank lines and `#` comments."""
     if len(words) > 2 or (len(words) == 2 and words[0].lower() != "bearer"):  # noqa: PLR2004 - "Bearer" and the token
-        raise click.UsageError("one token or file at a time: put several tokens into a file, one on each line")
+        raise click.UsageError("one token or file at a time: put several tokens into a file, one per line")
     word = words[-1] if words else "-"
     if word == "-":
         if not words and sys.stdin.isatty():
             raise click.UsageError("which token? name a file, or pass - and pipe it in")
-        found = _token_lines(sys.stdin.buffer.read(MAX_FILE + 1), "")
+        tokens = _token_lines(sys.stdin.buffer.read(MAX_FILE + 1), "")
     elif _is_file(word):
-        found = _token_lines(_read_file(word), word)
+        tokens = _token_lines(_read_file(word), word)
     elif _COMPACT_JWT.fullmatch(word) or len(words) > 1:
         say("note: a token given as an argument stays in the shell's history: name a file, or pass -", err=True)
-        found = [TokenLine(word, "", 0)]
+        tokens = [TokenLine(word, "", 0)]
     else:
-        raise Failure("there is no such file, and it is not a JWT: name a file with tokens, or pass - and pipe them in")
-    if not found:
-        raise Failure("there is no token in it")
-    return found
+        raise Failure(
+            "the argument is neither an existing file nor a JWT: name a file with tokens, or pass - and pipe them in"
+        )
+    if not tokens:
+        raise Failure("the input has no token")
+    return tokens
 
 
 def _is_file(word: str) -> bool:
@@ -106,16 +108,14 @@ def _token_lines(data: bytes, file: str) -> list[TokenLine]:
 def lint_tokens(
     tokens: Sequence[TokenLine], policy: Policy, options: LintOptions, now: float
 ) -> tuple[list[LintedToken], list[UnreadableToken]]:
-    """What is wrong with each of them, and which are no tokens. An exemption that is over is reported once."""
-    found: list[LintedToken] = []
+    """Lint each token, and list the lines that are not tokens. An expired exemption is reported once."""
+    linted: list[LintedToken] = []
     unreadable: list[UnreadableToken] = []
-    for each in tokens:
+    for line in tokens:
         try:
-            report = lint(
-                each.token, now=now, policy=policy, options=options.without_expired(now) if found else options
-            )
+            report = lint(line.token, now=now, policy=policy, options=options.current(now) if linted else options)
         except GrammarError as error:
-            unreadable.append(UnreadableToken(each.file, each.line, str(error)))
+            unreadable.append(UnreadableToken(line.file, line.line, str(error)))
             continue
-        found.append(LintedToken(fingerprint(strip_bearer(each.token), MAX_INPUT), each.file, each.line, report))
-    return found, unreadable
+        linted.append(LintedToken(fingerprint(strip_bearer(line.token), MAX_INPUT), line.file, line.line, report))
+    return linted, unreadable

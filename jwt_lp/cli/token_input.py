@@ -1,7 +1,6 @@
-"""Which token was given?
+"""One token from standard input, a file, the environment or a prompt.
 
-From a pipe, a file or the environment, and never as an argument, which every process on the machine can read.
-Nothing that goes wrong here repeats the token.
+A token is never an argument, because every process on the machine can read those. No error message repeats it.
 """
 
 from __future__ import annotations
@@ -24,25 +23,28 @@ if TYPE_CHECKING:
 _MAX_CHARACTERS: Final = 2 * MAX_TOKEN
 
 token_file_option: Final = click.option(
-    "--token-file", "file", metavar="FILE", help=f"Where the token is; - for standard input. Default: {TOKEN_VARIABLE}."
+    "--token-file",
+    "file",
+    metavar="FILE",
+    help=f"The file with the token; - for standard input. Default: {TOKEN_VARIABLE}, otherwise standard input.",
 )
 
 
 def read_token(file: str | None) -> str:
-    """The token in `file` (`-` is standard input), in `JWT_LP_TOKEN`, piped in, or asked for and not shown."""
-    # Taken out of the environment: an application that reads its settings there would trip over it.
-    sent = os.environ.pop(TOKEN_VARIABLE, "")
+    """The token in `file` (`-` is standard input), in `JWT_LP_TOKEN`, on standard input or from a hidden prompt."""
+    # Removed from the environment, because an application that reads its settings there would reject it.
+    environment_token = os.environ.pop(TOKEN_VARIABLE, "")
     if file is not None and file != "-":
         return normalize_token(_read_file(file))
-    if sent and file is None:
-        return normalize_token(sent)
+    if environment_token and file is None:
+        return normalize_token(environment_token)
     if file is None and sys.stdin.isatty():
         return normalize_token(str(click.prompt("Token", hide_input=True, err=True)))
     return normalize_token(sys.stdin.read(_MAX_CHARACTERS))
 
 
 def normalize_token(given: str) -> str:
-    """The token alone; a header as it was copied is welcome."""
+    """The token without a scheme: a copied `Authorization` header is accepted too."""
     token = unverified_token.strip_bearer(given)
     if not token:
         raise click.UsageError(f"the token is empty: pipe it in, name a --token-file, or set {TOKEN_VARIABLE}")
@@ -50,10 +52,10 @@ def normalize_token(given: str) -> str:
 
 
 def reject_file_argument(words: Sequence[str]) -> None:
-    """Say how a file is given, where the one word is a file's name and no token."""
+    """`UsageError` that explains how to pass a file, if the only word is the name of one."""
     try:
         is_file = len(words) == 1 and Path(words[0]).is_file()
-    # Longer than a name can be, as a token is.
+    # A token may be longer than a file name can be.
     except (OSError, ValueError):
         is_file = False
     if is_file:
@@ -67,5 +69,5 @@ def _read_file(file: str) -> str:
     except OSError as error:
         reason = error.strerror
     except ValueError:
-        reason = "it is no text"
+        reason = "it is not text"
     raise Failure(f"{file} cannot be read: {reason}")

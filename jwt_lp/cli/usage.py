@@ -1,4 +1,4 @@
-"""What was used: how is it brought in, taken out and shown?"""
+"""The commands `jwt-lp usage`: import, export and display of recorded usage."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _MAX_ROUTES_FILE: Final = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportOptions:
-    """How a file is to be read, as the command line says it."""
+    """The options that say how to read a file."""
 
     form: RowFormat | None
     pairs: tuple[str, ...]
@@ -56,7 +56,7 @@ class ImportOptions:
 
 @click.group(short_help="Import, export and show recorded usage.")
 def usage() -> None:
-    """Commands for the record of who used what."""
+    """Import, export and show the record of who used which permission."""
 
 
 @usage.command("import", short_help="Import recorded usage from a file.")
@@ -67,65 +67,66 @@ def usage() -> None:
     "pairs",
     multiple=True,
     metavar="FIELD=COLUMN,...",
-    help="The column that holds a field; with path= and status= the file is an access log.",
+    help="The column of each field. An access log also needs path= and status=.",
 )
-@click.option("--routes", metavar="FILE", help="What jwt-lp routes --json prints, to read an access log with.")
-@click.option("--issuer", metavar="ISS", help="The iss of rows that name none.")
-@click.option("--service", metavar="NAME", help="The service of rows that name none.")
+@click.option("--routes", metavar="FILE", help="The output of jwt-lp routes --json, for reading an access log.")
+@click.option("--issuer", metavar="ISS", help="The issuer (iss) of rows without one.")
+@click.option("--service", metavar="NAME", help="The service of rows without one.")
 @store_options
 @click.pass_context
 def import_usage(ctx: click.Context, /, file: str, url: str | None, **options: Any) -> None:
-    """Import uses from FILE: CSV or JSON Lines with subject, permission and day.
+    """Import usage from FILE: CSV or JSON Lines with subject, permission and day.
 
-    Also read are issuer, service, client, role, endpoint, method, count, outcome and grant. With --map and --routes
-    an access log becomes uses and denials. A row that cannot be read is left out, counted and shown by its line. A
-    file counts once, however often it is imported, and an interrupted import continues.
+    Optional columns are issuer, service, client, role, endpoint, method, count, outcome and grant. With --map and
+    --routes, the requests of an access log are imported as granted or denied uses. Rows that cannot be read are left
+    out, counted and shown with a line number. A file counts only once, even if it is imported again, and an interrupted
+    import is continued.
 
     \b
       jwt-lp usage import used.csv --issuer https://login.example.com/ --service orders-api
       jwt-lp routes shop.main:app --json > routes.json
       jwt-lp usage import access.jsonl --map subject=user,time=ts,method=verb,path=uri,status=code --routes routes.json
 
-    The exit code is 1 when rows were at fault.
+    The exit code is 1 if rows have faults.
     """  # noqa: D301 - a real backspace is what click looks for
     place = StoreOptions(url, options.pop("target"), options.pop("where"))
     how = ImportOptions(**options)
-    found = place.settings(ctx)
-    with open_input(file, how.form) as opened, place.open(found) as store:
-        tally = _import(opened, how, found, store)
-    ctx.exit(1 if tally.fault_count else 0)
+    settings = place.settings(ctx)
+    with open_input(file, how.form) as opened, place.open(settings) as store:
+        summary = _import(opened, how, settings, store)
+    ctx.exit(1 if summary.fault_count else 0)
 
 
-def _import(opened: InputFile, how: ImportOptions, found: Settings | None, store: Store) -> ImportSummary:
-    pairs = [each for pair in how.pairs for each in pair.split(",") if each.strip()]
-    logged = how.routes is not None
-    fields, needed = (LOG_FIELDS, REQUIRED_LOG_FIELDS) if logged else (USAGE_FIELDS, REQUIRED_USAGE_FIELDS)
+def _import(opened: InputFile, how: ImportOptions, settings: Settings | None, store: Store) -> ImportSummary:
+    pairs = [pair for pair in how.pairs for pair in pair.split(",") if pair.strip()]
+    is_access_log = how.routes is not None
+    fields, required = (LOG_FIELDS, REQUIRED_LOG_FIELDS) if is_access_log else (USAGE_FIELDS, REQUIRED_USAGE_FIELDS)
     columns = parse_mapping(pairs, dict.fromkeys((*USAGE_FIELDS, *LOG_FIELDS)))
-    if not logged and {"path", "status"} & columns.keys():
+    if not is_access_log and {"path", "status"} & columns.keys():
         raise click.UsageError("to read an access log, pass --routes FILE with what jwt-lp routes --json prints")
-    name, issuer = subject_naming(found), default_issuer(how.issuer, found)
-    service = how.service if how.service is not None else found.service if found is not None else ""
-    read: Any = UsageRowReader(issuer, service, name, time.time())
-    depends: dict[str, object] = {
+    naming, issuer = subject_naming(settings), default_issuer(how.issuer, settings)
+    service = how.service if how.service is not None else settings.service if settings is not None else ""
+    reader: Any = UsageRowReader(issuer, service, naming, time.time())
+    parameters: dict[str, object] = {
         "form": opened.form,
         "columns": columns,
         "issuer": issuer,
         "service": service,
-        "name": name("", ""),
+        "name": naming("", ""),
     }
     if how.routes is not None:
         routes = _read_routes(how.routes)
-        read = AccessLogReader(RouteMatcher(routes), issuer, service, name, time.time())
-        depends["routes"] = routes
-    digest = import_id(opened.digest, depends)
-    tally = ImportSummary()
-    with prefix_faults(opened.name), progress_bar(opened) as seen:
-        found_rows, unread = read_rows(opened.lines(seen), opened.form, fields, columns, needed)
-        for batch in build_batches(found_rows, read.read, digest, tally):
-            tally.batches += 1
-            tally.added += store.record(batch)
-    _report_import(opened, tally, unread, store)
-    return tally
+        reader = AccessLogReader(RouteMatcher(routes), issuer, service, naming, time.time())
+        parameters["routes"] = routes
+    digest = import_id(opened.digest, parameters)
+    summary = ImportSummary()
+    with prefix_faults(opened.name), progress_bar(opened) as advance:
+        rows, unread_columns = read_rows(opened.lines(advance), opened.form, fields, columns, required)
+        for batch in build_batches(rows, reader.read, digest, summary):
+            summary.batches += 1
+            summary.added += store.record(batch)
+    _report_import(opened, summary, unread_columns, store)
+    return summary
 
 
 def _read_routes(file: str) -> object:
@@ -137,34 +138,32 @@ def _read_routes(file: str) -> object:
     if len(data) > _MAX_ROUTES_FILE:
         raise Failure(f"{brief(file)} is longer than {_MAX_ROUTES_FILE} bytes")
     try:
-        found: object = json.loads(data)
+        routes: object = json.loads(data)
     except (ValueError, RecursionError):
         raise Failure(f"{brief(file)} is not JSON: write it with jwt-lp routes --json > {brief(file)}") from None
     with prefix_faults(brief(file)):
-        RouteMatcher(found)
-    return found
+        RouteMatcher(routes)
+    return routes
 
 
-def _report_import(opened: InputFile, tally: ImportSummary, unread: tuple[str, ...], store: Store) -> None:
-    counted = sum(tally.outcomes.values())
-    outcomes = ", ".join(f"{number} {name}" for name, number in sorted(tally.outcomes.items())) or "nothing"
-    days = f", from {tally.first} to {tally.last}" if counted else ""
-    say(f"{opened.name}: {tally.rows} rows, {outcomes}{days}")
-    if tally.batches and not tally.added:
-        say(text(f"it was imported before: nothing changed in {store.name}", WARNING))
-    elif tally.added < tally.batches:
-        say(f"an earlier import had {tally.batches - tally.added} of {tally.batches} parts already; the rest was added")
-    elif counted:
+def _report_import(opened: InputFile, summary: ImportSummary, unread_columns: tuple[str, ...], store: Store) -> None:
+    total = sum(summary.outcomes.values())
+    outcomes = ", ".join(f"{number} {name}" for name, number in sorted(summary.outcomes.items())) or "nothing"
+    days = f", from {summary.first} to {summary.last}" if total else ""
+    say(f"{opened.name}: {summary.rows} rows, {outcomes}{days}")
+    if summary.batches and not summary.added:
+        say(text(f"the file was imported before: nothing changed in {store.name}", WARNING))
+    elif summary.added < summary.batches:
+        earlier = summary.batches - summary.added
+        say(f"an earlier import had added {earlier} of {summary.batches} parts; the rest was added now")
+    elif total:
         say(text(f"added to {store.name}", OK))
-    if unread:
-        say(text(f"columns that are not read: {', '.join(map(brief, unread[:20]))}", DIM))
-    if tally.alternative_count:
-        notices(
-            [
-                f"{tally.alternative_count} rows belong to routes that accept any of several permissions: each of these was counted"
-            ]
-        )
-    if tally.reasons:
+    if unread_columns:
+        say(text(f"columns that are not read: {', '.join(map(brief, unread_columns[:20]))}", DIM))
+    if summary.alternative_count:
+        routes = "rows belong to routes that accept any of several permissions"
+        notices([f"{summary.alternative_count} {routes}: each of these was counted"])
+    if summary.reasons:
         say("left out:")
         grid(
             [
@@ -174,7 +173,7 @@ def _report_import(opened: InputFile, tally: ImportSummary, unread: tuple[str, .
                     text(reason),
                     text(f"such as line {line}", DIM),
                 )
-                for reason, (number, line, bad) in sorted(tally.reasons.items(), key=lambda each: -each[1][0])
+                for reason, (number, line, bad) in sorted(summary.reasons.items(), key=lambda item: -item[1][0])
             ],
             fixed=2,
         )

@@ -1,4 +1,4 @@
-"""Who used what, when last and how often?"""
+"""The commands `jwt-lp usage export` and `jwt-lp usage show`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def _filters(command: _C) -> _C:
         click.option("--until", type=DayParam(), metavar="DAY", help="Up to and including this day."),
         click.option("--since", type=DayParam(), metavar="DAY", help="From this day on."),
         click.option("--service", metavar="NAME", help="Only in this service."),
-        click.option("--permission", metavar="NAME", help="Only this permission, a template as it is written."),
+        click.option(
+            "--permission", metavar="NAME", help="Only this permission; a template is written as in its declaration."
+        ),
         click.option("--client", metavar="NAME", help="Only with this client."),
         click.option("--subject", metavar="NAME", help="Only by this subject."),
         click.option("--issuer", metavar="ISS", help="Only this issuer."),
@@ -46,7 +48,7 @@ def _filters(command: _C) -> _C:
 
 @dataclass(slots=True)
 class UsageLine:
-    """What one subject did with one permission, through one grant."""
+    """The usage of one permission by one subject through one grant."""
 
     key: tuple[str, ...]
     outcomes: dict[str, int]
@@ -64,12 +66,12 @@ class UsageLine:
 
 @click.command(short_help="Export recorded usage as CSV or JSON Lines.")
 @click.option(
-    "--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True, help="How to write it."
+    "--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True, help="The output format."
 )
 @_filters
 @click.pass_context
 def export(ctx: click.Context, /, form: str, **options: Any) -> None:
-    """Write every row of usage to standard output, as jwt-lp usage import reads it.
+    """Write every row of usage to standard output, in the form that jwt-lp usage import reads.
 
     \b
       jwt-lp usage export --since 2026-01-01 > used.csv
@@ -89,8 +91,8 @@ def export(ctx: click.Context, /, form: str, **options: Any) -> None:
 def show(ctx: click.Context, /, form: str, **options: Any) -> None:
     """Show who used which permission through which grant, from which day to which, and how often.
 
-    What was refused stands beside it. The last lines say from when to when there was any recording, and what of it
-    was lost: what is not listed was not used there and then, and nothing more.
+    Refused requests are counted too. The last lines show the recorded period and how many uses were lost: a permission
+    that is not listed was not used in that period and in those services, but may have been used elsewhere.
 
     \b
       jwt-lp usage show --subject alice --since 2026-01-01
@@ -105,15 +107,15 @@ def show(ctx: click.Context, /, form: str, **options: Any) -> None:
         _print_coverage(list(store.recording_periods()), wanted["service"])
 
 
-def _usage_lines(found: Iterable[UsageRow]) -> Iterator[UsageLine]:
-    """A line for each subject, permission and grant; of one subject at a time, as the store has them in order."""
-    for _, rows in groupby(found, key=lambda row: row.use[1:3]):
-        of_one: dict[tuple[str, ...], UsageLine] = {}
+def _usage_lines(usage: Iterable[UsageRow]) -> Iterator[UsageLine]:
+    """A line for each subject, permission and grant. Only one subject is in memory, because the store sorts by it."""
+    for _, rows in groupby(usage, key=lambda row: row.use[1:3]):
+        lines: dict[tuple[str, ...], UsageLine] = {}
         for row in rows:
             use = row.use
             key = (use.issuer, use.subject, use.permission, use.grant, use.role, use.service, use.client)
-            of_one.setdefault(key, UsageLine(key, {}, use.day, use.day, row.last)).add(row)
-        yield from (of_one[key] for key in sorted(of_one))
+            lines.setdefault(key, UsageLine(key, {}, use.day, use.day, row.last)).add(row)
+        yield from (lines[key] for key in sorted(lines))
 
 
 def _print_line(line: UsageLine) -> None:
@@ -123,25 +125,24 @@ def _print_line(line: UsageLine) -> None:
     by_role = f" of the role {role}" if role else ""
     days = line.first if line.first == line.last else f"{line.first} to {line.last}"
     where = "".join((f" in {service}" if service else "", f" with {client}" if client else ""))
-    print_line(
-        f"{subject or '(no subject)'}  {permission}{through}{by_role}: {times}, {days}{where}{f' ({issuer})' * (issuer != '')}"
-    )
+    of_issuer = f" ({issuer})" if issuer else ""
+    print_line(f"{subject or '(no subject)'}  {permission}{through}{by_role}: {times}, {days}{where}{of_issuer}")
 
 
-def _print_coverage(runs: list[RecordingPeriod], service: str | None) -> None:
-    """What the record can know of: from when to when, by whom, and what was lost."""
-    runs = [run for run in runs if service is None or run.service == service]
-    if not runs:
+def _print_coverage(periods: list[RecordingPeriod], service: str | None) -> None:
+    """Print the recorded and imported periods, and how many uses were lost."""
+    periods = [period for period in periods if service is None or period.service == service]
+    if not periods:
         notices(["nothing was recorded or imported, so an empty list proves nothing"])
         return
-    for source, said in (("recorder", "recorded"), ("import", "imported")):
-        of_it = [run for run in runs if run.source == source]
-        if of_it:
-            first, last = min(run.started for run in of_it), max(run.until for run in of_it)
-            number, dropped = sum(run.recorded for run in of_it), sum(run.dropped for run in of_it)
-            parts = count(len(of_it), "run" if source == "recorder" else "file")
+    for source, verb in (("recorder", "recorded"), ("import", "imported")):
+        matching = [period for period in periods if period.source == source]
+        if matching:
+            first, last = min(period.started for period in matching), max(period.until for period in matching)
+            number, dropped = sum(period.recorded for period in matching), sum(period.dropped for period in matching)
+            parts = count(len(matching), "run" if source == "recorder" else "file")
             lost = f", {dropped} lost" if dropped else ""
-            say(text(f"{said} from {_day(first)} to {_day(last)} by {parts}: {count(number, 'use')}{lost}", DIM))
+            say(text(f"{verb} from {_day(first)} to {_day(last)} by {parts}: {count(number, 'use')}{lost}", DIM))
 
 
 def _day(at: float) -> str:
@@ -150,26 +151,32 @@ def _day(at: float) -> str:
 
 def _as_json(line: UsageLine) -> dict[str, object]:
     names = ("issuer", "subject", "permission", "grant", "role", "service", "client")
-    found: dict[str, object] = dict(zip(names, line.key, strict=True))
-    return {**found, "outcomes": line.outcomes, "first_day": line.first, "last_day": line.last, "last": moment(line.at)}
+    members: dict[str, object] = dict(zip(names, line.key, strict=True))
+    return {
+        **members,
+        "outcomes": line.outcomes,
+        "first_day": line.first,
+        "last_day": line.last,
+        "last": moment(line.at),
+    }
 
 
 class _UsageQuery:
-    """The store, and what is asked of it."""
+    """A context manager that opens the store, and gives it with the filters of the command line."""
 
     def __init__(self, ctx: click.Context, options: Mapping[str, Any]) -> None:
         place = StoreOptions(options["url"], options["target"], options["where"])
         settings = place.settings(ctx)
         self._opened = place.open(settings)
         self._wanted: dict[str, str | None] = {name: options[name] for name in _FILTERS}
-        issuers = [each.issuer for each in settings.issuers] if settings is not None else []
+        issuers = [configured.issuer for configured in settings.issuers] if settings is not None else []
         issuer, subject = self._wanted["issuer"], self._wanted["subject"]
         if subject is not None and (issuer is not None or len(issuers) == 1):
-            # As SUBJECTS has it: what is keyed is asked for by its plain name.
+            # The filter has the plain name, but the store may have a pseudonym (SUBJECTS).
             self._wanted["subject"] = subject_naming(settings)(issuer or issuers[0], subject)
 
     def __enter__(self) -> tuple[Store, Any]:
         return self._opened.__enter__(), self._wanted
 
-    def __exit__(self, *said: object) -> None:
-        self._opened.__exit__(*said)  # type: ignore[arg-type]
+    def __exit__(self, *error: object) -> None:
+        self._opened.__exit__(*error)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Is what a plan revoked gone, and was it missed?"""
+"""The command `jwt-lp verify`: whether an applied plan has taken effect."""
 
 from __future__ import annotations
 
@@ -19,59 +19,59 @@ if TYPE_CHECKING:
     from jwt_lp.review.plan import ItemOutcome
 
 
-@click.command(short_help="Check that what a plan revoked stays revoked.")
+@click.command(short_help="Check that the grants that a plan revoked stay revoked.")
 @click.argument("path", metavar="PLAN")
 @format_option
 @store_options
 @click.pass_context
 def verify(ctx: click.Context, /, path: str, form: str, url: str | None, target: str | None, where: str | None) -> None:
-    """Show for each item of PLAN when it was revoked, and whether it was used, refused or granted again since.
+    """Show for each item of PLAN when it was revoked, and whether it was used, refused or granted again since then.
 
-    The exit code is 1 where anything was used since, or granted again.
+    The exit code is 1 if an item was used or granted again.
 
     \b
       jwt-lp verify quarter.plan
     """  # noqa: D301 - a real backspace is what click looks for
-    made, place = read_plan(path), StoreOptions(url, target, where)
+    plan, place = read_plan(path), StoreOptions(url, target, where)
     with place.open(place.settings(ctx)) as store:
-        found = verify_plan(made, journal_path(path), store)
+        outcomes = verify_plan(plan, journal_path(path), store)
     if form == "json":
-        emit([_as_json(each) for each in found])
+        emit([_as_json(outcome) for outcome in outcomes])
     else:
         headers = ("", "WHAT", "REVOKED", "USED SINCE", "REFUSED SINCE", "GRANTED AGAIN", "LIFTED")
-        grid([_row(each) for each in found], headers, fixed=1)
-        bad = sum(not each.is_effective for each in found)
+        grid([_row(outcome) for outcome in outcomes], headers, fixed=1)
+        bad = sum(not outcome.is_effective for outcome in outcomes)
         say(
-            text(f"{bad} of {len(found)} are still held or used", ERROR)
+            text(f"{bad} of {len(outcomes)} are still held or used", ERROR)
             if bad
-            else text(f"all of {len(found)} stay revoked", OK)
+            else text(f"all of {len(outcomes)} stay revoked", OK)
         )
-    if not all(each.is_effective for each in found):
+    if not all(outcome.is_effective for outcome in outcomes):
         ctx.exit(1)
 
 
-def _row(found: ItemOutcome) -> tuple[Text, ...]:
-    lifted = f"{moment(found.lifted_at)}{f' by {brief(found.lifted_by)}' if found.lifted_by else ''}"
+def _row(outcome: ItemOutcome) -> tuple[Text, ...]:
+    lifted = f"{moment(outcome.lifted_at)}{f' by {brief(outcome.lifted_by)}' if outcome.lifted_by else ''}"
     return (
-        text("ok" if found.is_effective else "!!", OK if found.is_effective else ERROR),
-        text(brief(found.item)),
-        text(moment(found.revoked_at)),
-        text(found.used, ERROR if found.used else ""),
-        text(found.refused),
-        text(found.held_again, ERROR),
-        text(lifted if found.lifted_at else ""),
+        text("ok" if outcome.is_effective else "!!", OK if outcome.is_effective else ERROR),
+        text(brief(outcome.item)),
+        text(moment(outcome.revoked_at)),
+        text(outcome.used, ERROR if outcome.used else ""),
+        text(outcome.refused),
+        text(outcome.held_again, ERROR),
+        text(lifted if outcome.lifted_at else ""),
     )
 
 
-def _as_json(found: ItemOutcome) -> dict[str, object]:
+def _as_json(outcome: ItemOutcome) -> dict[str, object]:
     names = ("id", "of", "issuer", "name", "role", "grant", "instead")
-    item = asdict(found.item)
+    item = asdict(outcome.item)
     return {
         **{name: item[name] for name in names},
-        "revoked_at": moment(found.revoked_at),
-        "used_since": found.used,
-        "refused_since": found.refused,
-        "granted_again": found.held_again,
-        "lifted_at": moment(found.lifted_at) if found.lifted_at else "",
-        "lifted_by": found.lifted_by,
+        "revoked_at": moment(outcome.revoked_at),
+        "used_since": outcome.used,
+        "refused_since": outcome.refused,
+        "granted_again": outcome.held_again,
+        "lifted_at": moment(outcome.lifted_at) if outcome.lifted_at else "",
+        "lifted_by": outcome.lifted_by,
     }

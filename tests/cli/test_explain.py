@@ -78,7 +78,7 @@ def test_wildcards_are_told_first(project, ask):
     """Where a wildcard is involved, the first line says what one covers; the nearest grant says what it lacks."""
     code, out, _ = ask(project.authority.token("alice", ["orders:*"]), "--route", "GET /orders/7")
     assert 1 == code
-    assert out.startswith("wildcards: orders:* covers orders:read and not orders:42:read; orders:** covers both.")
+    assert out.startswith("wildcards: orders:* covers orders:read but not orders:42:read; orders:** covers both.")
     assert "no asks for orders:7:read (orders:{order_id}:read): not held" in out
     assert "nearest is orders:*: one segment too many for it: * stands for exactly one; orders:** would cover it" in out
     assert (
@@ -189,8 +189,8 @@ def test_nothing_of_the_token_is_told(project, ask):
 @pytest.mark.parametrize(
     ("user", "claims", "said"),
     [
-        ("bob", {}, "the claim sub is there and is not equal to the route's user_id, to the letter"),
-        ("bob", {"sub": "Bob"}, "is not equal"),
+        ("bob", {}, "the claim sub is present but does not equal the route's user_id exactly"),
+        ("bob", {"sub": "Bob"}, "does not equal the route's user_id exactly"),
     ],
 )
 def test_a_binding_that_does_not_hold(project, ask, user, claims, said):
@@ -207,8 +207,8 @@ def test_a_binding_that_does_not_hold(project, ask, user, claims, said):
     [
         ({"order_id": ["org", "id"]}, {}, "the token has no claim org.id"),
         ({"order_id": ["org", "id"]}, {"org": "x"}, "the token has no claim org.id"),
-        ({"order_id": ["org", "id"]}, {"org": {"id": 8}}, "the claim org.id is there and is not equal"),
-        ({"order_id": {"default": "sub"}}, {}, "the claim sub is there"),
+        ({"order_id": ["org", "id"]}, {"org": {"id": 8}}, "the claim org.id is present but does not equal"),
+        ({"order_id": {"default": "sub"}}, {}, "the claim sub is present"),
     ],
 )
 def test_bindings_of_the_settings(project, ask, bind, claims, said):
@@ -232,7 +232,7 @@ def test_a_value_that_is_no_segment(project, ask):
     code, out, _ = ask(project.authority.token("alice", ["orders:**"]), "--route", "GET /orders/a:b")
     assert 1 == code
     assert "orders:{order_id}:read: not held the value is not one segment" in out
-    assert "write {name!e} for values that are no plain segment" in out
+    assert "write {name!e} for values that are not a plain segment" in out
 
 
 def test_a_declaration_at_fault(project, ask):
@@ -382,10 +382,10 @@ def test_a_file_is_piped_in(project, cli):
         (("eyJa", "eyJb"), "one token at a time"),
         (("Bearer", "eyJa", "eyJb"), "one token at a time"),
         (("-",), "the token is empty"),
-        (("-", "--require", "eyJa.eyJb.c"), "--require is followed by a permission, not by a token"),
-        (("-", "--require", "orders:{id}"), "fill the template in, or ask with --app and --route"),
+        (("-", "--require", "eyJa.eyJb.c"), "--require takes a permission, not a token"),
+        (("-", "--require", "orders:{id}"), "fill in the template, or pass --app and --route"),
         (("-", "--require", "orders:*"), "wildcards belong in grants"),
-        (("-", "--require", "a", "--route", "/"), "two ways to ask: use one"),
+        (("-", "--require", "a", "--route", "/"), "--require and --route exclude each other: pass one"),
         (("-", "--settings", "env"), "leave --settings out"),
         (("-", "--route", "GET"), '--route is a method and a path: "GET /orders/7"'),
         (("-", "--route", "GET /nowhere"), "no route of the application serves GET /nowhere"),
@@ -519,11 +519,11 @@ def _why(asked, *grants, own=False, claims=None, policy=None, **settings):
             "it would cover this, but * is an ordinary character in this issuer's tokens",
         ),
         ("orders:read", "Orders:Read", True, "upper and lower case are different letters"),
-        ("orders:7:read", "orders:7", True, "a grant covers itself only; orders:7:** would cover all below it"),
+        ("orders:7:read", "orders:7", True, "a grant covers only itself; orders:7:** would cover everything below it"),
         ("orders:read", "read:orders", True, "the same segments in another order"),
         ("orders:read", "orders.read", True, "the same words, written with other separators"),
         ("orders:read", "orders:reed", True, "another permission"),
-        ("orders:read", "orders:read:**", True, "** stands for one segment or more, and here is none"),
+        ("orders:read", "orders:read:**", True, "** stands for one or more segments, and here there is none"),
         ("orders:x:read", "orders:*:write", True, "another segment"),
         (
             "orders:7:x:read",
@@ -533,7 +533,7 @@ def _why(asked, *grants, own=False, claims=None, policy=None, **settings):
         ),
         ("orders:7:read:x", "orders:*:read", True, "one segment too many for it: * stands for exactly one"),
         ("orders:7", "orders:*:read", True, "one segment too few for it: * stands for exactly one"),
-        ("orders:read", "orders:re*", True, "no pattern: a wildcard is a whole segment, ** the last"),
+        ("orders:read", "orders:re*", True, "not a pattern: a wildcard must be a whole segment, and ** the last one"),
     ],
 )
 def test_the_nearest_grant(asked, grant, own, said):
@@ -558,14 +558,14 @@ def test_at_most_three_grants_are_near():
     assert ["Orders:read", "orders", "read:orders"] == [why.split()[2].rstrip(":") for why in near]
 
 
-def test_where_grants_were_looked_for():
+def test_the_claims_that_grants_are_read_from():
     """The claims that can confer something are named, with those that are absent."""
-    (looked,) = [why for why in _why("orders:read", claims={"groups": []}).why if why.startswith("grants were")]
+    (line,) = [why for why in _why("orders:read", claims={"groups": []}).why if why.startswith("grants are")]
     expected = (
-        "grants were looked for in scope (absent), realm_access.roles (absent), resource_access.*.roles (absent), "
-        "groups (there)"
+        "grants are read from scope (absent), realm_access.roles (absent), resource_access.*.roles (absent), "
+        "groups (present)"
     )
-    assert expected == looked
+    assert expected == line
 
 
 def test_roles_that_the_policy_does_not_list():

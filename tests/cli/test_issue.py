@@ -214,10 +214,10 @@ def test_several_audiences_are_named(house, issue):
 
 def test_what_may_surprise_is_said(issue, cli):
     """A token without permissions, and one that lives longer than a retired key is published."""
-    assert "!! it holds no permission" in _said(issue("--settings", "settings.toml")[2])
+    assert "!! the token holds no permission" in _said(issue("--settings", "settings.toml")[2])
     assert 0 == cli("keys", "rotate", "--force", "--lifetime", "1m")[0]
     _, _, err = issue("orders:list", "--settings", "settings.toml")
-    assert "!! it lives longer than the key ring expects, 60 s" in _said(err)
+    assert "!! the token lives longer than the key ring expects, 60 s" in _said(err)
 
 
 # --- narrow
@@ -229,7 +229,7 @@ def test_a_narrower_token(narrow, token):
     claims = _claims(out)
     assert (0, "orders:7:read", [_claims(token)["jti"]]) == (code, claims["scope"], claims["lineage"]["ids"])
     assert claims["exp"] <= min(time.time() + 60, _claims(token)["exp"])
-    assert f"narrowed from the token {fingerprint(token)}" in _said(err)
+    assert f"downscoped from the token {fingerprint(token)}" in _said(err)
     assert [False] * 2 == [each in err for each in (token, out.strip())]
 
 
@@ -313,7 +313,7 @@ def test_another_issuer_s_token(house, narrow, cli):
         ("", (), "the token is empty"),
         ("  \n", ("--token-file", "-"), "the token is empty"),
         ("", ("--token-file", "none.txt"), "none.txt cannot be read: No such file"),
-        ("", ("--token-file", "binary"), "binary cannot be read: it is no text"),
+        ("", ("--token-file", "binary"), "binary cannot be read: it is not text"),
     ],
 )
 def test_no_token(house, narrow, stdin, arguments, said):
@@ -332,7 +332,7 @@ def test_what_a_token_holds(inspect, token):
     code, out, err = inspect(token)
     lines = out.splitlines()
     assert (0, "") == (code, err)
-    assert lines[0].startswith("!! not verified: anybody can write such a token")
+    assert lines[0].startswith("!! not verified: anybody can make such a token")
     shown = dict(line.split(maxsplit=1) for line in lines[1:])
     assert f"{fingerprint(token)}, {len(token)} characters" == shown["token"]
     assert [OWN, "alice", "orders", "web"] == [shown[name] for name in ("issuer", "subject", "audience", "client")]
@@ -466,8 +466,8 @@ def test_a_file_is_piped_in(house, inspect):
     [
         ((), "x.y", 1, "malformed: "),
         ((), "", 2, "the token is empty"),
-        (("SECRET.TOKEN.HERE",), "", 2, "not given as an argument"),
-        (("-", "--token-file", "x"), "", 2, "two places"),
+        (("SECRET.TOKEN.HERE",), "", 2, "others can read a token given as an argument"),
+        (("-", "--token-file", "x"), "", 2, "exclude each other"),
         (("-",), "", 2, "the token is empty"),
     ],
 )

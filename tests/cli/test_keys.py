@@ -95,7 +95,7 @@ def test_a_rotation_that_comes_too_early(keys):
     assert (1, "", before) == (code, out, _states(keys))
     assert "wait 600 s, or pass --force" in " ".join(err.split())
     code, out, _ = keys("rotate", "--force")
-    costs = r"it has been published for \d s only: a verifier that has not fetched it yet refuses its tokens, for up to 30 s"
+    costs = r"published for only \d s: a verifier that has not fetched it yet refuses its tokens, for up to 30 s"
     assert 0 == code
     assert re.search(costs, " ".join(out.split()))
     assert 1 == keys("rotate", "--ahead", "1h")[0]
@@ -108,8 +108,8 @@ def test_the_current_key_is_retired(keys):
     code, out, _ = keys("retire", current)
     said = " ".join(out.split())
     assert (0, False, "current") == (code, current in _states(keys), _states(keys)[following])
-    assert "600 s where it says none; restart what must refuse them sooner" in said
-    assert re.search(rf"{following} \(ES256\) signs from now on !! it has been published for \d s only", said)
+    assert "600 s if it has none; restart services that must refuse them sooner" in said
+    assert re.search(rf"{following} \(ES256\) signs from now on !! it has been published for only \d s", said)
 
 
 def test_retiring_keeps_quiet_about_what_is_no_danger(keys, ring):

@@ -63,7 +63,7 @@ def test_a_log_that_says_nothing(read):
     """A log without a line of an observing guard proves nothing: exit code 2, and what to look at."""
     code, out, _ = read("GET /orders 200", 'jwt-lp refused {"route": "GET /x", "cause": "expired"}')
     assert 2 == code
-    assert "this log says nothing" in out
+    assert "no evidence: the log has no line of a guard in observe mode" in out
     assert "safe to enforce" not in out
 
 
@@ -84,7 +84,7 @@ def test_refusals_are_grouped(read):
   who  default/user0, default/user1, default/user2 +3
 1 x GET /me
   why  expired
-  who  no subject: no good token was sent
+  who  no subject: no valid token was sent
 1 x GET /orders
   asks for  orders:list & orders:export
   why       insufficient_scope: lacks orders:list, orders:export
@@ -201,7 +201,7 @@ def test_bounds_are_told(read, monkeypatch):
     monkeypatch.setattr(observed, "_MAX_SUBJECTS", 4)
     _, out, _ = read(*(event(subject=f"u{number}") for number in range(6)), event(route="GET /other"))
     assert "default/u0, default/u1, default/u2 +1 or more" in out
-    assert "!! 1 more, of routes or reasons beyond the first 1" in out
+    assert "!! 1 more in groups beyond the first 1" in out
 
 
 def test_a_log_cannot_steer_the_terminal(read):

@@ -157,7 +157,7 @@ def test_a_broken_catalogue_fails(cli, folder):
     write(folder, "".join([*lines[:3], lines[4], lines[3], *lines[5:]]))
     code, out, _ = cli("policy", "check", "--against", "before.toml")
     assert 1 == code
-    assert "the catalogue may only be added to at its end:\n" in out
+    assert "the catalogue may only grow at its end:\n" in out
     assert "put it back" in out
     assert "allows more" not in out
     assert "allows nothing more" not in out
@@ -192,9 +192,7 @@ def test_as_json(cli, folder):
 @pytest.mark.parametrize(
     ("against", "expected"),
     [
-        pytest.param(
-            "nonesuch", "no such git revision here; a revision of another branch has to be fetched", id="unknown"
-        ),
+        pytest.param("nonesuch", "no such git revision here; fetch a revision of another branch first", id="unknown"),
         pytest.param("--output=/tmp/x", "is neither a file nor a git revision", id="an option"),
         pytest.param("-p", "is neither a file nor a git revision", id="a short option"),
         pytest.param("", "is neither a file nor a git revision", id="the index"),
@@ -219,7 +217,7 @@ def test_no_repository(cli, folder):
     """A revision needs a repository: exit code 2."""
     code, _, err = cli("policy", "check", "--against", "main")
     assert 2 == code
-    assert "there is no such file, and least-privilege.toml is in no git repository that git will read" in err
+    assert "there is no such file, and least-privilege.toml is not in a git repository that git can read" in err
 
 
 def test_no_git(cli, folder, monkeypatch):

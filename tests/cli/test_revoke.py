@@ -111,12 +111,12 @@ def test_a_token_that_is_piped_in(store, run):
     ("arguments", "stdin", "said"),
     [
         (("token", _token(jti="j")), "", "pass - and pipe it in"),
-        (("token", "-"), _token(iss="x"), "the token has no jti and iss to name it by"),
-        (("token", "-"), _token(iss="x", jti=7), "the token has no jti and iss to name it by"),
+        (("token", "-"), _token(iss="x"), "the token has no jti or no iss to name it by"),
+        (("token", "-"), _token(iss="x", jti=7), "the token has no jti or no iss to name it by"),
         (("token", "-"), _token(iss="x", jti="a\x1b[2J"), "all of them printable"),
         (("token", "-", "--issuer", "x"), _token(iss="x", jti="a"), "leave --issuer out"),
-        (("token", ""), "", "JTI is a text of 1 to 1024 characters"),
-        (("subject", "a\nb"), "", "SUBJECT is a text of 1 to 1024 characters"),
+        (("token", ""), "", "JTI must have 1 to 1024 characters"),
+        (("subject", "a\nb"), "", "SUBJECT must have 1 to 1024 characters"),
         (("subject", "a", "--until", "soon"), "", "--until: write a day such as 2027-01-31"),
         (("subject", "a", "--until", "2020-01-01"), "", "--until: 2020-01-01T00:00:00Z is over"),
         (("subject", "a", "--block", "--until", "7d"), "", 'jwt-lp revoke permission "**" --subject'),
@@ -128,7 +128,7 @@ def test_a_token_that_is_piped_in(store, run):
         (("permission", "a:**:b", "--subject", "s"), "", "is not a permission"),
         (("permission", "a:*", "--subject", "s", "--keep", "b:c"), "", "--keep b:c: a:* does not cover it"),
         (("permission", "a:*", "--subject", "s", "--keep", "a:**"), "", "--keep a:**: a:* does not cover it"),
-        (("permission", "a", "--subject", "s", "--keep", "a"), "", "then nothing of a is revoked"),
+        (("permission", "a", "--subject", "s", "--keep", "a"), "", "nothing of a would be revoked"),
     ],
 )
 def test_what_cannot_be_taken_back(store, run, arguments, stdin, said):
@@ -291,13 +291,13 @@ def test_the_settings_name_the_store(project, cli):
 
 def test_migrating_and_purging(run):
     """Tables are made once; what is old goes, and how much is said."""
-    assert (0, f"{URL}: tables of version 1 were made") == run("store", "migrate")[:2]
-    assert (0, f"{URL}: the tables have version 1 already") == run("store", "migrate")[:2]
+    assert (0, f"{URL}: tables of version 1 were created") == run("store", "migrate")[:2]
+    assert (0, f"{URL}: the tables already have version 1") == run("store", "migrate")[:2]
     found = open_store(URL)
     found.record(
         UsageBatch(id="a", observed_grants=[ObservedGrant(ISSUER, name, "", "", "g", "2020-01-01") for name in "ab"])
     )
-    assert (0, True) == ((said := run("store", "purge"))[0], said[1].endswith("was deleted 2 observed grants"))
+    assert (0, True) == ((said := run("store", "purge"))[0], said[1].endswith("were deleted 2 observed grants"))
     assert run("store", "purge", "--keep-days", "1")[1].endswith("there was nothing to delete")
     assert 2 == run("store", "purge", "--keep-days", "0")[0]
     found.close()

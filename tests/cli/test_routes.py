@@ -27,7 +27,7 @@ def test_an_unguarded_route_is_found(project, cli):
     (line,) = [line for line in out.splitlines() if line.startswith("!!")]
     assert "POST" in line
     assert "NOTHING DECLARED: refused" in line
-    assert "--suggest prints the lines that are missing." in out
+    assert "--suggest prints the missing declarations." in out
 
 
 def test_a_wide_terminal_has_a_line_for_each_route(project, cli):
@@ -139,12 +139,12 @@ late = create_app([
 # shop.y: GET /api/x
 @public
 
-# in the settings, for what is not yours to decorate (or PUBLIC = [...], if it is for everybody)
+# in the settings, for routes that you cannot decorate (or PUBLIC = [...], if they are public)
 EXTERNAL = {
     "admin": "say who guards it instead",
     "/files": "say who guards it instead",
-    # no rule would name only GET /api: have it served under a path of its own
-    # no rule would name only GET /: have it served under a path of its own
+    # no rule matches only GET /api: serve it under a path of its own
+    # no rule matches only GET /: serve it under a path of its own
 }
 """
         == out

@@ -106,7 +106,7 @@ def test_claims(make):
     [
         ("tenant", "write name=text"),
         ("=x", "write name=text"),
-        ("org:={", "what follows org:= is not JSON"),
+        ("org:={", "the value of org:= is not JSON"),
         ("sub=x", "sub is set by SUBJECT"),
         ("exp:=1", "exp is set by --for"),
     ],
@@ -169,8 +169,8 @@ def test_several_issuers_are_told_apart(several, make):
     """With several issuers one has to be named, in any case of letters."""
     code, out, err = make()
     assert (2, "") == (code, out)
-    assert "--issuer is one of first, second" in err
-    assert "--issuer is one of" in make("--issuer", "third")[2]
+    assert "--issuer must be one of first, second" in err
+    assert "--issuer must be one of" in make("--issuer", "third")[2]
     assert "https://second.test" == _claims(make("--issuer", "SECOND")[1])["iss"]
 
 
@@ -208,7 +208,7 @@ def test_a_role_that_a_ceiling_cuts_is_said(project, make):
     ("permission", "said"),
     [
         ("orders read", "is not a permission: it has a character that is not allowed"),
-        ("orders:*", "orders:*: wildcards do not count in tokens of default, which is neither OWN nor PATTERNS"),
+        ("orders:*", "orders:*: wildcards have no effect in tokens of default, which has neither OWN nor PATTERNS"),
     ],
 )
 def test_permissions_that_would_confer_nothing(project, make, permission, said):

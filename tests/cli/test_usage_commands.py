@@ -59,7 +59,7 @@ def test_a_real_trace(run, request, engine):
     found = _usage(url)
     assert expected == Counter({(use.subject, use.permission, use.day): n for use, n in found.items()})
     code, out, _ = run(*arguments, store=url)
-    assert (0, True, found) == (code, f"it was imported before: nothing changed in {url}" in out, _usage(url))
+    assert (0, True, found) == (code, f"the file was imported before: nothing changed in {url}" in out, _usage(url))
     store = open_store(url)
     (source,) = store.recording_periods()
     days = sorted(row[2] for row in expected)
@@ -268,7 +268,7 @@ def test_an_import_that_was_interrupted_goes_on(project, run, monkeypatch):
         assert (2, True) == ((found := run("usage", "import", "used.csv"))[0], "gone" in found[2])
     assert 20 == sum(_usage().values())
     code, out, _ = run("usage", "import", "used.csv")
-    assert (0, True) == (code, "an earlier import had 2 of 4 parts already; the rest was added" in out)
+    assert (0, True) == (code, "an earlier import had added 2 of 4 parts; the rest was added now" in out)
     assert (35, {1}) == (len(_usage()), set(_usage().values()))
 
 
