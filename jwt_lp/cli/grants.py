@@ -123,7 +123,7 @@ def show(ctx: click.Context, /, form: str, **options: Any) -> None:
         imported = (row for row in store.held_grants() if _matches(wanted, row.held))
         observed = _observed(store, wanted)
         if form == "json":
-            print_json_list(json.dumps(each) for each in _as_json(imported, observed))
+            print_json_list(json.dumps(row) for row in _as_json(imported, observed))
             return
         numbers = [0, 0]
         for row in imported:

@@ -40,12 +40,12 @@ def revocations(ctx: click.Context, /, form: str, *, everything: bool, **options
     wanted = {name: options.pop(name) for name in (*_OF, "issuer")}
     place = StoreOptions(**options)
     with place.open(place.settings(ctx)) as store:
-        found = _matching_revocations(store, wanted, everything=everything)
+        matching = _matching_revocations(store, wanted, everything=everything)
         if form == "json":
-            print_json_list(json.dumps(_as_json(revocation)) for revocation in found)
+            print_json_list(json.dumps(_as_json(revocation)) for revocation in matching)
             return
         total = 0
-        for revocation in found:
+        for revocation in matching:
             total += 1
             _print_revocation(revocation)
         say(text(f"{total} {'entry' if total == 1 else 'entries'}", DIM))

@@ -1,4 +1,4 @@
-"""A project in a folder of its own, as a developer has one, and the command line run in it."""
+"""A project in a temporary folder, with fixtures that run the command line in it."""
 
 from __future__ import annotations
 
@@ -136,8 +136,8 @@ def app(project):
 
 @pytest.fixture(autouse=True)
 def nothing_is_logged(caplog):
-    """A command tries things out; none of it may look like a refusal in anybody's log."""
+    """No command may log a refusal, because it only tries requests out."""
     caplog.set_level(logging.DEBUG, logger="jwt_lp")
     yield
-    # Building the application of a test may log as ever; judging a token may not.
+    # Building the test's application may log; verifying a token may not.
     assert [] == [record.message for record in caplog.records if "jwt-lp refused" in record.message]

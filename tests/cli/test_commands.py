@@ -30,8 +30,8 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch, capsys, missing)
     assert ("", 'jwt-lp needs click and rich: pip install "jwt-lp[cli]"\n') == capsys.readouterr()
 
 
-def test_another_missing_module_is_no_missing_extra(monkeypatch):
-    """What is wrong with the installation otherwise is not blamed on the extra."""
+def test_another_missing_module_is_not_reported_as_a_missing_extra(monkeypatch):
+    """Another missing module is raised as it is, and not reported as a missing extra."""
     for name in [name for name in sys.modules if name.startswith("jwt_lp.cli.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "jwt_lp.guard.settings", None)
@@ -63,7 +63,7 @@ def test_version_names_what_a_bug_report_needs(cli):
     assert f"PyJWT {release_of('PyJWT')}" in out.splitlines()
 
 
-def test_version_passes_over_what_is_not_installed(cli, monkeypatch):
+def test_version_omits_hosts_that_are_not_installed(cli, monkeypatch):
     """A host that is not installed is not listed."""
     monkeypatch.setattr("jwt_lp.cli.commands._HOSTS", ("no-such-distribution",))
     assert "no-such-distribution" not in cli("version")[1]
@@ -96,16 +96,16 @@ def test_the_application_of_a_host_is_used(project, app, capsys):
     assert "/orders/{order_id}" in capsys.readouterr().out
 
 
-def test_none_is_an_application_too(project):
-    """None is asked about as Django's, not taken for no application."""
+def test_none_means_the_application_of_django(project):
+    """None means Django's application, not that there is no application."""
     # In a process of its own: here, other tests may have configured Django.
     code = "from jwt_lp.cli import run; import sys; sys.exit(run(['routes'], *eval(sys.argv[1])))"
-    said = [
+    message = [
         subprocess.run([sys.executable, "-c", code, given], capture_output=True, text=True, check=False)
         for given in ("(None,)", "()")
     ]
-    assert [2, 2] == [each.returncode for each in said]
-    assert [False, True] == ["which application?" in each.stderr for each in said]
+    assert [2, 2] == [each.returncode for each in message]
+    assert [False, True] == ["which application?" in each.stderr for each in message]
 
 
 def test_the_demo_runs_from_the_examples(tmp_path, monkeypatch):
@@ -128,7 +128,7 @@ def test_the_demo_needs_a_checkout(tmp_path, monkeypatch, capsys):
     assert "start it in a checkout, with make demo" in capsys.readouterr().err
 
 
-def test_an_exit_without_a_number_is_no_success(monkeypatch):
+def test_an_exit_with_a_message_is_a_failure(monkeypatch):
     """A command that leaves with a message and no code has not succeeded."""
     from jwt_lp.cli.commands import commands
 

@@ -33,8 +33,8 @@ def ask(project, cli):
     def ask(token, *arguments, **env):
         where = () if {"--app", "--settings"} & set(arguments) else ("--app", "shop:app")
         code, out, err = cli("explain", "-", *where, *arguments, stdin=token, **env)
-        for said in (out, err):
-            assert token.strip() not in said
+        for message in (out, err):
+            assert token.strip() not in message
         return code, " ".join(out.split()), err
 
     return ask
@@ -53,10 +53,10 @@ def plain(project, cli):
 
 
 def test_a_good_token_passes(project, ask):
-    """A token that is good and sufficient passes, and every step says what there is to know."""
+    """A valid, sufficient token passes, and every step has its details."""
     code, out, err = ask(project.authority.token("alice", ["orders:list"]), "--route", "GET /orders")
     assert (0, "") == (code, err)
-    for said in (
+    for message in (
         "GET /orders: asks for orders:list",
         "ok header alg 'ES256', kid '",
         "ok issuer https://authority.test: default, profile rfc9068",
@@ -70,12 +70,12 @@ def test_a_good_token_passes(project, ask):
         "ok asks for orders:list: held by orders:list (scope)",
         "would pass, using orders:list",
     ):
-        assert said in out
+        assert message in out
     assert "wildcards:" not in out
 
 
-def test_wildcards_are_told_first(project, ask):
-    """Where a wildcard is involved, the first line says what one covers; the nearest grant says what it lacks."""
+def test_wildcards_are_explained_first(project, ask):
+    """With a wildcard grant, the first line explains wildcards; the nearest grant says why it does not cover."""
     code, out, _ = ask(project.authority.token("alice", ["orders:*"]), "--route", "GET /orders/7")
     assert 1 == code
     assert out.startswith("wildcards: orders:* covers orders:read but not orders:42:read; orders:** covers both.")
@@ -97,7 +97,7 @@ def _tampered(token):
 
 
 @pytest.mark.parametrize(
-    ("make", "step", "cause", "said"),
+    ("make", "step", "cause", "message"),
     [
         (lambda p: "abc", "header", "malformed", "three parts joined by dots"),
         (lambda p: _forged(p, claims={"note": "x" * 20_000}), "header", "too_large", "have the issuer put less into"),
@@ -131,8 +131,8 @@ def _tampered(token):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_every_step_that_can_fail(project, ask, plain, make, step, cause, said):
-    """A token that is no good fails at its step, later steps are not reached, and the remedy is told."""
+def test_every_step_that_can_fail(project, ask, plain, make, step, cause, message):
+    """An invalid token fails at the right step, later steps are not reached, and the remedy is printed."""
     token = make(project)
     code, out, _ = ask(token, "--route", "GET /orders")
     found = plain(token, "--route", "GET /orders")
@@ -141,7 +141,7 @@ def test_every_step_that_can_fail(project, ask, plain, make, step, cause, said):
     assert [1, 401, "invalid_token", cause] == [code, *(found[name] for name in ("status", "error", "cause"))]
     assert ["ok"] * names.index(step) + ["no"] + ["-"] * (len(names) - names.index(step) - 1) == list(states.values())
     assert f"would be refused: 401 invalid_token ({cause})" in out
-    assert said in out
+    assert message in out
     assert f"token {fingerprint(token, len(token))}" in out
 
 
@@ -164,8 +164,8 @@ def test_an_unlisted_cause_fails_the_first_step(project, monkeypatch):
     assert ["no", "-"] == [step.state for step in found.steps[:2]]
 
 
-def test_keys_that_cannot_be_had(project, ask):
-    """Where no key set could be fetched, the answer is 503 and what to look at."""
+def test_keys_that_cannot_be_fetched(project, ask):
+    """If no key set can be fetched, the decision is 503, and the remedy says what to check."""
     found = {**project.authority.settings(), "JWKS_URL": "http://127.0.0.1:9/keys"}
     del found["JWKS"], found["POLICY"]
     project.write("fetched.py", f"JWT_LP = {found!r}")
@@ -175,8 +175,8 @@ def test_keys_that_cannot_be_had(project, ask):
     assert "would be refused: 503 (keys_unavailable) remedy check the address of the key set" in out
 
 
-def test_nothing_of_the_token_is_told(project, ask):
-    """Claims are told by name, and what they say never is."""
+def test_claim_values_are_not_printed(project, ask):
+    """Claims are listed by name, and their values are never printed."""
     token = project.authority.token("alice", ["orders:list"], claims={"email": "alice@secret.example"})
     for arguments in (("--json",), (), ("--route", "GET /users/bob")):
         _, out, err = ask(token, *arguments)
@@ -187,23 +187,23 @@ def test_nothing_of_the_token_is_told(project, ask):
 
 
 @pytest.mark.parametrize(
-    ("user", "claims", "said"),
+    ("user", "claims", "message"),
     [
         ("bob", {}, "the claim sub is present but does not equal the route's user_id exactly"),
         ("bob", {"sub": "Bob"}, "does not equal the route's user_id exactly"),
     ],
 )
-def test_a_binding_that_does_not_hold(project, ask, user, claims, said):
-    """A binding says what is wrong without telling what the claim says."""
+def test_a_binding_that_does_not_hold(project, ask, user, claims, message):
+    """A failed binding is explained without the claim's value."""
     token = project.authority.token("alice", ["users:read"], claims=claims)
     code, out, _ = ask(token, "--route", f"GET /users/{user}")
     assert 1 == code
-    assert f"no asks for user_id=sub: not held {said}" in out or said in out
+    assert f"no asks for user_id=sub: not held {message}" in out or message in out
     assert "ok asks for users:read: held by users:read (scope)" in out
 
 
 @pytest.mark.parametrize(
-    ("bind", "claims", "said"),
+    ("bind", "claims", "message"),
     [
         ({"order_id": ["org", "id"]}, {}, "the token has no claim org.id"),
         ({"order_id": ["org", "id"]}, {"org": "x"}, "the token has no claim org.id"),
@@ -211,23 +211,23 @@ def test_a_binding_that_does_not_hold(project, ask, user, claims, said):
         ({"order_id": {"default": "sub"}}, {}, "the claim sub is present"),
     ],
 )
-def test_bindings_of_the_settings(project, ask, bind, claims, said):
-    """What BIND demands of every route is explained too."""
+def test_bindings_of_the_settings(project, ask, bind, claims, message):
+    """Bindings of BIND, which apply to every route, are explained too."""
     project.settings(BIND=bind)
     code, out, _ = ask(project.authority.token("alice", ["orders:7:read"], claims=claims), "--route", "GET /orders/7")
     assert 1 == code
-    assert said in out
+    assert message in out
 
 
 def test_bindings_that_hold(project, ask):
-    """A binding that holds is told as held, by no grant."""
+    """A binding that holds is listed as held, without a grant."""
     project.settings(BIND={"order_id": "sub"})
     code, out, _ = ask(project.authority.token("7", ["orders:7:read"]), "--route", "GET /orders/7")
     assert 0 == code
     assert "ok asks for order_id=sub: held would pass" in out
 
 
-def test_a_value_that_is_no_segment(project, ask):
+def test_a_value_that_is_not_a_segment(project, ask):
     """A template whose value is not one segment is explained as such."""
     code, out, _ = ask(project.authority.token("alice", ["orders:**"]), "--route", "GET /orders/a:b")
     assert 1 == code
@@ -250,17 +250,17 @@ def test_a_declaration_at_fault(project, ask):
 
 
 def test_alternatives(project, ask):
-    """Of alternatives each permission is told, and the remedies are for the first."""
+    """Each permission of alternatives is listed, and the remedies are for the first."""
     code, out, _ = ask(project.authority.token("alice", ["orders:list"]), "--route", "GET /either")
     assert 1 == code
-    for said in ("no asks for orders:audit", "ok asks for orders:list", "no asks for orders:export"):
-        assert said in out
+    for message in ("no asks for orders:audit", "ok asks for orders:list", "no asks for orders:export"):
+        assert message in out
     assert "remedy have the issuer grant orders:audit" in out
     assert "grant orders:export" not in out
 
 
 def test_an_unmarked_route(project, ask):
-    """A route on which nothing is declared is refused, and the remedy is the line that is missing."""
+    """An undeclared route is refused, and the remedy is the missing declaration."""
     token = project.authority.token("alice", ["orders:**"])
     code, out, _ = ask(token, "--app", "shop:unguarded", "--route", "POST /orders")
     assert 1 == code
@@ -279,7 +279,7 @@ def test_an_unmarked_route_without_a_hint(project, ask):
 
 
 def test_an_open_route_needs_no_token(project, cli, ask):
-    """A public or external route passes without a token; one that is given is looked at all the same."""
+    """A public or external route passes without a token; a token that is given is verified all the same."""
     code, out, _ = cli("explain", "--app", "shop:app", "--route", "GET /")
     assert (0, "GET /: asks for public\nwould pass: the route is public\n") == (code, out)
     assert 0 == cli("explain", "--app", "shop:app", "--route", "/legacy")[0]
@@ -289,8 +289,8 @@ def test_an_open_route_needs_no_token(project, cli, ask):
     assert "no header" in out
 
 
-def test_observe_mode_is_told(project, ask, plain):
-    """What passes only because nothing is enforced yet is told as such, with exit code 0."""
+def test_observe_mode_is_reported(project, ask, plain):
+    """A request that passes only because of observe mode is marked as such, with exit code 0."""
     soon = (datetime.now(UTC).date() + timedelta(days=5)).isoformat()
     project.settings(OBSERVE_UNTIL=soon)
     token = project.authority.token()
@@ -303,7 +303,7 @@ def test_observe_mode_is_told(project, ask, plain):
 
 
 def test_required_permissions(project, ask):
-    """--require asks for permissions without an application; without any, only whether the token is good."""
+    """--require works without an application; without --require, only the token is verified."""
     token = project.authority.token("alice", ["orders:list"])
     where = ("--settings", "shop")
     assert 0 == ask(token, *where)[0]
@@ -314,7 +314,7 @@ def test_required_permissions(project, ask):
 
 
 def test_a_development_token_is_judged_as_from_this_machine(project, cli, ask):
-    """A development token is good with JWT_LP_DEV=1, and what it is good for is told."""
+    """A development token is valid with JWT_LP_DEV=1, and the output says so."""
     token = cli("token", "alice", "orders:list", "--settings", "shop", JWT_LP_DEV="1")[1]
     code, out, _ = ask(token, "--route", "GET /orders", JWT_LP_DEV="1")
     assert 0 == code
@@ -326,7 +326,7 @@ def test_a_development_token_is_judged_as_from_this_machine(project, cli, ask):
 
 
 def test_json_tells_all(project, plain):
-    """--json holds the decision, the steps, what is asked for and what the token holds."""
+    """--json has the decision, the steps, the requirement and the token's grants."""
     found = plain(project.authority.token("alice", ["orders:*"]), "--settings", "shop", "-r", "orders:read")
     assert [0, True, None, None] == [found[name] for name in ("code", "passes", "status", "cause")]
     grant = {"text": "orders:*", "source": "scope", "role": None, "pattern": True}
@@ -369,14 +369,14 @@ def test_the_token_from_elsewhere(project, cli):
 
 
 def test_a_file_is_piped_in(project, cli):
-    """The name of a file is no token: how it is passed is said."""
+    """A file name instead of a token is refused, and the error says how to pass a file."""
     project.write("b.txt", "")
     code, out, err = cli("explain", "b.txt", "--app", "shop:app")
     assert (2, "", True) == (code, out, "b.txt is a file: pass - and < b.txt" in " ".join(err.split()))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ((), "which token? pass - and pipe it in, or set JWT_LP_TOKEN"),
         (("eyJa", "eyJb"), "one token at a time"),
@@ -392,11 +392,11 @@ def test_a_file_is_piped_in(project, cli):
         (("-", "--route", "https://shop.example/nowhere?x=1"), "no route of the application serves GET /nowhere:"),
     ],
 )
-def test_wrong_usage(project, cli, arguments, said):
-    """Wrong usage exits with 2, says what would do, and never repeats a token."""
+def test_wrong_usage(project, cli, arguments, message):
+    """Wrong usage exits with 2, names the right usage, and never repeats a token."""
     code, out, err = cli("explain", *arguments, "--app", "shop:app")
     assert (2, "") == (code, out)
-    assert said in " ".join(err.split())
+    assert message in " ".join(err.split())
     assert "eyJ" not in err
 
 
@@ -409,7 +409,7 @@ def test_a_route_needs_its_application(project, cli, arguments):
 
 
 def test_the_application_that_a_host_passed(project, app, cli):
-    """With an application passed, --app is not needed, and --settings may still be another's."""
+    """With an application passed by the host, --app is not needed, and --settings still overrides it."""
     token = project.authority.token("alice", ["orders:list"])
     assert 0 == cli("explain", "-", "--route", "GET /orders", given=(app,), stdin=token)[0]
     assert 0 == cli("explain", "-", "--settings", "shop", given=(app,), stdin=token)[0]
@@ -442,7 +442,7 @@ def _typed(project, keys, *arguments):
 
 
 def test_the_token_is_asked_for_and_not_shown(project):
-    """At a terminal, without a token given, it is asked for without an echo."""
+    """On a terminal without a token, a prompt asks for it without an echo."""
     token = project.authority.token("alice", ["orders:list"])
     code, out, err = _typed(project, f"{token}\n", "--app", "shop:app", "--route", "GET /orders")
     assert 0 == code
@@ -450,15 +450,15 @@ def test_the_token_is_asked_for_and_not_shown(project):
     assert token not in out + err
 
 
-def test_nothing_typed_is_no_finding(project):
-    """Leaving the question ends with an exit code of its own: nothing was found."""
+def test_an_interrupted_prompt_is_not_a_finding(project):
+    """Interrupting the prompt exits with 130, because nothing was checked."""
     code, out, err = _typed(project, "\x04", "--app", "shop:app", "--route", "GET /orders")
     assert (130, "") == (code, out)
     assert "stopped" in err
 
 
 def test_the_question_in_this_process(project, app, monkeypatch):
-    """What is typed at the question is the token; leaving it is no finding."""
+    """The text typed at the prompt is the token; interrupting the prompt is not a finding."""
     from jwt_lp.cli import run
 
     class Terminal(io.StringIO):
@@ -478,7 +478,7 @@ def test_the_question_in_this_process(project, app, monkeypatch):
     assert [0, 130] == [run(["explain", "--route", "GET /orders"], app) for _ in range(2)]
 
 
-def test_roles_are_told(project, ask):
+def test_roles_are_listed(project, ask):
     """The policy's roles that a token carries are named, and those that it does not list are counted."""
     policy = {"version": 1, "roles": {"clerk": {"grants": ["orders:list"]}}}
     project.authority = Authority(policy=policy)
@@ -510,7 +510,7 @@ def _why(asked, *grants, own=False, claims=None, policy=None, **settings):
 
 
 @pytest.mark.parametrize(
-    ("asked", "grant", "own", "said"),
+    ("asked", "grant", "own", "message"),
     [
         (
             "orders:read",
@@ -536,18 +536,18 @@ def _why(asked, *grants, own=False, claims=None, policy=None, **settings):
         ("orders:read", "orders:re*", True, "not a pattern: a wildcard must be a whole segment, and ** the last one"),
     ],
 )
-def test_the_nearest_grant(asked, grant, own, said):
+def test_the_nearest_grant(asked, grant, own, message):
     """The nearest grant is named with what keeps it from covering."""
     (near,) = [why for why in _why(asked, grant, own=own).why if why.startswith("nearest")]
-    assert f"nearest is {grant}: {said}" == near
+    assert f"nearest is {grant}: {message}" == near
 
 
 @pytest.mark.parametrize(
     ("grant", "own"),
     [("users:list", True), ("users:*", True), ("users:re*", True), ("users:*", False), ("users:*:x", True)],
 )
-def test_a_grant_that_is_about_something_else_is_not_named(grant, own):
-    """A grant that has nothing to do with what is asked for is not called near."""
+def test_an_unrelated_grant_is_not_listed(grant, own):
+    """An unrelated grant is not listed as near."""
     assert [] == [why for why in _why("orders:read", grant, own=own).why if why.startswith("nearest")]
 
 
@@ -559,7 +559,7 @@ def test_at_most_three_grants_are_near():
 
 
 def test_the_claims_that_grants_are_read_from():
-    """The claims that can confer something are named, with those that are absent."""
+    """The claims that can confer grants are listed, and absent ones are marked."""
     (line,) = [why for why in _why("orders:read", claims={"groups": []}).why if why.startswith("grants are")]
     expected = (
         "grants are read from scope (absent), realm_access.roles (absent), resource_access.*.roles (absent), "
@@ -576,7 +576,7 @@ def test_roles_that_the_policy_does_not_list():
 
 
 def test_the_catalogue_and_the_roles():
-    """A permission that the catalogue lacks is said to be a slip; a role that would grant it is a remedy."""
+    """A permission that the catalogue lacks is reported; a role that grants it is a remedy."""
     leaf = _why("orders:raed", policy=CATALOGUE)
     assert "the policy's catalogue has no orders:raed; did you mean 'orders:read'?" in leaf.why
     leaf = _why("orders:list", policy=CATALOGUE)
@@ -591,12 +591,12 @@ def test_the_catalogue_and_the_roles():
 
 
 def test_wildcards_of_an_issuer_that_may_not_use_them():
-    """Where a pattern would count if the issuer were marked, the remedy says so."""
+    """If a pattern would count with PATTERNS set, the remedy says so."""
     assert "or set PATTERNS = True for default, if it may grant patterns" in _why("orders:read", "orders:*").remedies
 
 
 def test_a_ceiling_of_the_settings():
-    """What CEILING cuts is told with the grant that it cut."""
+    """A permission that CEILING cuts is reported with the grant that was cut."""
     leaf = _why("users:read", "users:read", own=True, CEILING=["orders:**"])
     assert ("users:read (scope) grants it, but the issuer's CEILING does not cover it",) == leaf.why
     assert ('widen CEILING of default by "users:read"',) == leaf.remedies
@@ -607,7 +607,7 @@ def test_a_ceiling_of_the_settings():
     [("rfc9068", "the scope of the client does not cover"), (None, "have the issuer put orders:list there too")],
 )
 def test_a_ceiling_of_the_profile(profile, remedy):
-    """What a profile's ceiling cuts is told with the claim, and with the profile's own remedy where it has one."""
+    """A permission that a profile's ceiling cuts is reported with the claim and the profile's remedy, if it has one."""
     from dataclasses import replace
 
     from jwt_lp import RFC9068

@@ -24,7 +24,7 @@ def run(project, cli):
     return run
 
 
-def test_grants_come_in(project, run):
+def test_grants_are_imported(project, run):
     """Each row is a grant; the same day again replaces it."""
     project.write("grants.csv", FILE)
     arguments = ("import", "grants.csv", "--as-of", "2026-05-01", "--complete", "--issuer", ISSUER)
@@ -51,14 +51,14 @@ def test_what_our_own_files_neutralise_is_restored(project, run):
     }
 
 
-def test_a_part_of_the_grants(run):
-    """Without --complete it is said that there are others."""
+def test_an_incomplete_list_of_grants(run):
+    """Without --complete, the output says that the list is not complete."""
     data = '{"subject": "alice", "grant": "orders:read"}\n'
     code, out, _ = run("import", "-", "--format", "jsonl", "--as-of", "2026-05-01", stdin=data)
     assert (0, True) == (code, "1 grant as of 2026-05-01, not the complete list" in out)
 
 
-def test_one_bad_row_is_enough(project, run):
+def test_one_faulty_row_stops_the_import(project, run):
     """Nothing is imported, what was imported before stays, and every fault has its line."""
     project.write("good.csv", FILE)
     project.write("bad.csv", "subject,grant\nalice,orders:read\nsecret,a b\n,orders:read\nsecret,c d\n")
@@ -72,7 +72,7 @@ def test_one_bad_row_is_enough(project, run):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("import", "grants.csv"), "--as-of"),
         (("import", "grants.csv", "--as-of", "May"), "write a day such as 2026-01-31"),
@@ -82,17 +82,17 @@ def test_one_bad_row_is_enough(project, run):
         (("import", "other.csv", "--as-of", "2026-05-01"), "it has neither a subject nor a client"),
     ],
 )
-def test_what_cannot_be_imported(project, run, arguments, said):
-    """It is exit code 2 with what to do."""
+def test_what_cannot_be_imported(project, run, arguments, message):
+    """The exit code is 2, and the error says what to do."""
     project.write("grants.csv", FILE)
     project.write("empty.csv", "")
     project.write("other.csv", "user,permission\nalice,orders:read\n")
     code, out, err = run(*arguments)
-    assert (2, "", True) == (code, out, said in err)
+    assert (2, "", True) == (code, out, message in err)
 
 
-def test_what_is_held(project, run):
-    """Imported grants and those seen in tokens are shown with where that is known from, as text and as JSON."""
+def test_grants_are_shown_with_their_origin(project, run):
+    """Imported grants and grants seen in tokens are shown with their origin, as text and as JSON."""
     project.write("grants.csv", FILE)
     run("import", "grants.csv", "--as-of", "2026-05-01", "--issuer", ISSUER)
     store = open_store(URL)

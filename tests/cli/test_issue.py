@@ -103,7 +103,7 @@ def _claims(token):
     return json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
 
 
-def _said(text):
+def _one_line(text):
     return " ".join(text.split())
 
 
@@ -111,14 +111,14 @@ def _said(text):
 
 
 def test_a_token_of_the_ring(issue):
-    """The token alone is on standard output, the current key signed it, and what was made is said beside it."""
+    """Standard output has only the token, signed by the current key; standard error describes it."""
     code, out, err = issue("orders:list", "--audience", "orders", *NAMED)
     ring = KeyRing(FOLDER)
     token = Issuer(OWN, ring).verify(out.strip())
     assert (0, ["orders:list"], "web") == (code, [grant.text for grant in token.permissions], token.client)
     assert 300 == token.expires_at - token.issued_at
-    assert f"signed with {ring.current.kid} in {FOLDER}/ for alice, until " in _said(err)
-    assert f"; {len(out.strip())} characters" in _said(err)
+    assert f"signed with {ring.current.kid} in {FOLDER}/ for alice, until " in _one_line(err)
+    assert f"; {len(out.strip())} characters" in _one_line(err)
     assert out.strip() not in err
 
 
@@ -129,7 +129,7 @@ def test_settings_say_who_issues(token):
 
 
 def test_an_application_says_who_issues(house, cli):
-    """So are those of an application, whether it is named or passed by its host."""
+    """Issuer, audience and policy come from an application, whether it is named or passed by its host."""
     house.settings(ISSUER=OWN, OWN=True, AUDIENCE=["orders"])
     code, out, _ = cli("issue", "alice", "x:y", "--client", "web", "--app", "shop:app")
     assert (0, OWN) == (code, _claims(out)["iss"])
@@ -158,7 +158,7 @@ def _policy():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("orders:delete",), "orders:delete is not in the catalogue"),
         (("--role", "boss"), "the policy has no role 'boss'"),
@@ -168,15 +168,15 @@ def _policy():
         (("a b",), "a b"),
     ],
 )
-def test_what_the_policy_does_not_allow(issue, arguments, said):
-    """It is refused with exit code 1, the culprit and the remedy, and no token comes out."""
+def test_what_the_policy_does_not_allow(issue, arguments, message):
+    """A token that the policy does not allow is refused with exit code 1, cause and remedy; none is printed."""
     code, out, err = issue("--settings", "settings.toml", *arguments)
     assert (1, "") == (code, out)
-    assert said in _said(err)
+    assert message in _one_line(err)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ((), "which issuer? pass --issuer URL"),
         (("--issuer", OWN), "which audience? pass --audience"),
@@ -191,59 +191,59 @@ def test_what_the_policy_does_not_allow(issue, arguments, said):
         (("--settings", "foreign.toml", "--issuer", "own"), "do not mark the issuer own as OWN"),
     ],
 )
-def test_wrong_usage(issue, arguments, said):
-    """What is missing or contradicts itself is exit code 2."""
+def test_wrong_usage(issue, arguments, message):
+    """Missing or contradictory options exit with 2."""
     code, out, err = issue(*arguments)
     assert (2, "") == (code, out)
-    assert said in _said(err)
+    assert message in _one_line(err)
 
 
-def test_an_issuer_beside_the_settings(issue):
-    """--issuer may name one that the settings do not know; then the audience is to be said."""
+def test_an_issuer_that_the_settings_do_not_have(issue):
+    """--issuer may name an issuer that the settings do not have; then --audience is required."""
     arguments = ("--settings", "settings.toml", "--issuer", "https://other.example/")
     assert 2 == issue(*arguments)[0]
     assert "https://other.example/" == _claims(issue(*arguments, "--audience", "orders")[1])["iss"]
 
 
 def test_several_audiences_are_named(house, issue):
-    """Where the settings have several audiences, one is to be named, and the error lists them."""
+    """If the settings have several audiences, --audience is required, and the error lists them."""
     house.write("settings.toml", SETTINGS.replace('audience = "orders"', 'audience = ["orders", "billing"]'))
     code, _, err = issue("--settings", "settings.toml")
-    assert (2, True) == (code, "pass --audience, one of billing, orders" in _said(err))
+    assert (2, True) == (code, "pass --audience, one of billing, orders" in _one_line(err))
 
 
-def test_what_may_surprise_is_said(issue, cli):
+def test_warnings_about_an_issued_token(issue, cli):
     """A token without permissions, and one that lives longer than a retired key is published."""
-    assert "!! the token holds no permission" in _said(issue("--settings", "settings.toml")[2])
+    assert "!! the token holds no permission" in _one_line(issue("--settings", "settings.toml")[2])
     assert 0 == cli("keys", "rotate", "--force", "--lifetime", "1m")[0]
     _, _, err = issue("orders:list", "--settings", "settings.toml")
-    assert "!! the token lives longer than the key ring expects, 60 s" in _said(err)
+    assert "!! the token lives longer than the key ring expects, 60 s" in _one_line(err)
 
 
 # --- narrow
 
 
 def test_a_narrower_token(narrow, token):
-    """It holds what was asked for, dies no later, and says what it comes from."""
+    """A downscoped token holds only the given permissions, expires no later, and names its ancestor."""
     code, out, err = narrow(token, "orders:7:read", "--for", "1m")
     claims = _claims(out)
     assert (0, "orders:7:read", [_claims(token)["jti"]]) == (code, claims["scope"], claims["lineage"]["ids"])
     assert claims["exp"] <= min(time.time() + 60, _claims(token)["exp"])
-    assert f"downscoped from the token {fingerprint(token)}" in _said(err)
+    assert f"downscoped from the token {fingerprint(token)}" in _one_line(err)
     assert [False] * 2 == [each in err for each in (token, out.strip())]
 
 
 def test_a_client_acts(narrow, token):
-    """--actor and --audience make it another service's."""
+    """--actor and --audience make a token for another service."""
     code, out, err = narrow(token, "orders:list", "--audience", "billing", "--actor", "orders-api")
     claims = _claims(out)
     assert (0, "billing", {"sub": "orders-api"}) == (code, claims["aud"], claims["act"])
-    assert "for alice, orders-api acting, until " in _said(err)
+    assert "for alice, orders-api acting, until " in _one_line(err)
 
 
 @pytest.mark.parametrize("how", ["pipe", "file", "dash", "variable", "header"])
 def test_where_the_token_comes_from(house, cli, token, how):
-    """A pipe, a file or the environment; a header as it was copied is welcome."""
+    """The token comes from standard input, a file or the environment, also as a copied header."""
     house.write("token.txt", token + "\n")
     given = {
         "pipe": {"stdin": token},
@@ -258,38 +258,38 @@ def test_where_the_token_comes_from(house, cli, token, how):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("orders:export",), "does not hold orders:export"),
         (("orders:list", "--audience", "elsewhere"), "may not be narrowed to one for 'elsewhere'"),
         (("orders:list", "--actor", "nobody"), "'nobody' is not a client of the policy"),
     ],
 )
-def test_what_is_not_narrowed(narrow, token, arguments, said):
-    """What would widen it is refused with exit code 1."""
+def test_downscoping_that_is_refused(narrow, token, arguments, message):
+    """A permission that the original token lacks is refused with exit code 1."""
     code, out, err = narrow(token, *arguments)
     assert (1, "") == (code, out)
-    assert said in _said(err)
+    assert message in _one_line(err)
 
 
-def test_a_parent_that_is_no_good(house, narrow, token):
-    """A token that was altered, made elsewhere, or is none is exit code 1, and nothing of it is repeated."""
+def test_an_invalid_original_token(house, narrow, token):
+    """An altered, foreign or malformed token exits with 1, and the error repeats nothing of it."""
     head, _, tail = token.split(".")
     forged = base64.urlsafe_b64encode(json.dumps({**_claims(token), "sub": "mallory"}).encode()).decode().rstrip("=")
     foreign = sign({**_claims(token), "iss": "https://evil.example/"}, SigningKey.generate())
-    for bad, said in [
+    for bad, message in [
         (f"{head}.{forged}.{tail}", "signature: "),
         (foreign, "issuer: iss is 'https://evil.example/'"),
         ("not-a-token", "malformed: "),
     ]:
         code, out, err = narrow(bad, "orders:list")
         assert (1, "") == (code, out)
-        assert said in _said(err)
+        assert message in _one_line(err)
         assert bad not in err
 
 
 def test_another_issuer_s_token(house, narrow, cli):
-    """A token of an issuer that the settings trust is narrowed; who it was about stays known."""
+    """A token of a trusted issuer can be downscoped, and the new token keeps its original subject."""
     authority = Authority()
     theirs = authority.settings(AUDIENCE="orders", OWN=False, CEILING=["**"])
     second = {name: theirs[name] for name in ("ISSUER", "AUDIENCE", "ALGORITHMS", "JWKS", "CEILING")}
@@ -299,16 +299,16 @@ def test_another_issuer_s_token(house, narrow, cli):
     house.write("both.py", f"JWT_LP = {both!r}")
     parent = authority.token("bob", ["orders:list"], claims={"aud": "orders"})
     code, out, err = narrow(parent, "orders:list", "--settings", "both")
-    assert (0, True) == (code, "for second:bob, until " in _said(err)), err
+    assert (0, True) == (code, "for second:bob, until " in _one_line(err)), err
     assert "bob" == _claims(out)["sub_id"]["sub"]
     for subject, client in (("alice", "second:web"), ("second:bob", "web")):
         code, out, err = cli("issue", subject, "--client", client, "--settings", "both")
         assert (1, "") == (code, out)
-        assert "begins with the name of another issuer" in _said(err)
+        assert "begins with the name of another issuer" in _one_line(err)
 
 
 @pytest.mark.parametrize(
-    ("stdin", "arguments", "said"),
+    ("stdin", "arguments", "message"),
     [
         ("", (), "the token is empty"),
         ("  \n", ("--token-file", "-"), "the token is empty"),
@@ -316,19 +316,19 @@ def test_another_issuer_s_token(house, narrow, cli):
         ("", ("--token-file", "binary"), "binary cannot be read: it is not text"),
     ],
 )
-def test_no_token(house, narrow, stdin, arguments, said):
-    """Where there is no token it is wrong usage."""
+def test_no_token(house, narrow, stdin, arguments, message):
+    """Without a token, the usage is wrong."""
     (house.folder / "binary").write_bytes(b"\xff\xfe")
     code, out, err = narrow(stdin, *arguments)
     assert (2, "") == (code, out)
-    assert said in _said(err)
+    assert message in _one_line(err)
 
 
 # --- inspect
 
 
 def test_what_a_token_holds(inspect, token):
-    """Nothing is verified, which is said first; identity, times, permissions and sizes follow."""
+    """The first line says that nothing is verified; identity, times, permissions and sizes follow."""
     code, out, err = inspect(token)
     lines = out.splitlines()
     assert (0, "") == (code, err)
@@ -342,7 +342,7 @@ def test_what_a_token_holds(inspect, token):
 
 
 def test_nothing_is_verified(inspect):
-    """A token that nobody would take is shown all the same: expired, of no issuer, signed by anybody."""
+    """An invalid token is shown too: expired, without issuer, or signed with any key."""
     code, out, _ = inspect(sign({"iss": "https://evil.example/", "exp": 1, "scope": "a:b"}, SigningKey.generate()))
     assert 0 == code
     assert ["https://evil.example/", "1970-01-01T00:00:01Z", "1: a:b"] == [
@@ -352,7 +352,7 @@ def test_nothing_is_verified(inspect):
 
 
 def test_every_kind_of_permission(house, inspect):
-    """Strings, positions decoded with the policy, roles, and what was held through a role."""
+    """Permissions, compact permissions, roles and permissions held through a role are shown."""
     claims = {"iss": OWN, "scope": "a:b", "roles": ["clerk"], "role_scope": {"clerk": "orders:list"}, "cperm": ""}
     claims["cperm"] = _policy().encode(["orders:list", "orders:archive"])
     token = sign(claims, SigningKey.generate())
@@ -361,7 +361,7 @@ def test_every_kind_of_permission(house, inspect):
     assert [("cperm", ["orders:list", "orders:archive"]), ("role_scope clerk", ["orders:list"])] == _permissions(out)[
         2:
     ]
-    assert "positions in a catalogue: pass --policy or --settings" in _said(inspect(token)[1])
+    assert "positions in a catalogue: pass --policy or --settings" in _one_line(inspect(token)[1])
     assert ("cperm", ["orders:list", "orders:archive"]) in _permissions(
         inspect(token, "--settings", "settings.toml", "--json")[1]
     )
@@ -382,28 +382,28 @@ def test_where_a_token_comes_from(narrow, inspect, token):
 
 
 @pytest.mark.parametrize(
-    ("cnf", "methods", "said"),
+    ("cnf", "methods", "message"),
     [({"jkt": "s3cret", "x5t#S256": "s3cret"}, ["jkt", "x5t#S256"], "jkt, x5t#S256"), ("s3cret", [], "no method")],
 )
-def test_a_token_that_is_bound_to_a_key_says_so(inspect, cnf, methods, said):
-    """The methods are shown, not the key, and what comes of it; of a bearer token nothing is said."""
+def test_a_token_that_is_bound_to_a_key_says_so(inspect, cnf, methods, message):
+    """The confirmation methods are shown without the key, and what they mean; a bearer token has no such line."""
     token = sign({"iss": OWN, "cnf": cnf}, SigningKey.generate())
     out = inspect(token)[1]
-    assert f"to a key ({said}): refused unless SENDER_CONSTRAINED names the method" in _said(out)
+    assert f"to a key ({message}): refused unless SENDER_CONSTRAINED names the method" in _one_line(out)
     assert methods == json.loads(inspect(token, "--json")[1])["bound"]
     assert "s3cret" not in out
     assert None is json.loads(inspect(sign({"iss": OWN}, SigningKey.generate()), "--json")[1])["bound"]
 
 
-def test_what_makes_it_long(inspect):
-    """Sizes stand by claim, the largest first, and add up to nearly the token."""
+def test_sizes_of_claims(inspect):
+    """Sizes are listed by claim, the largest first, and add up to nearly the size of the token."""
     token = sign({"iss": OWN, "avatar": "x" * 400, "sub": "alice"}, SigningKey.generate())
     sizes = json.loads(inspect(token, "--json")[1])["sizes"]
     assert (["avatar", "(signature)"], True) == ([*sizes][:2], abs(sum(sizes.values()) - len(token)) < 10)
 
 
 def test_other_values_are_not_shown(inspect):
-    """Of other claims only the names are shown, and of what has another shape only that."""
+    """Of other claims only the names are shown, and of malformed claims only that they are malformed."""
     hidden = "s3cret-value"
     claims = {"iss": OWN, "email": hidden, "aud": {"x": hidden}, "sub": [hidden, 1], "iat": hidden, "cperm": [hidden]}
     claims |= {
@@ -430,12 +430,12 @@ def test_other_values_are_not_shown(inspect):
     ],
 )
 def test_descent_in_other_shapes(inspect, claims, descent):
-    """An actor in another issuer's token is shown; what we would not write is said to be so."""
+    """An actor in another issuer's token is shown, and a lineage in another form is reported."""
     code, out, _ = inspect(sign({"iss": OWN, **claims}, SigningKey.generate()), "--json")
     assert (0, descent) == (code, json.loads(out)["descent"])
 
 
-def test_what_a_terminal_would_obey_is_escaped(inspect):
+def test_control_characters_are_escaped(inspect):
     """No control character of the token comes out, in a claim, its name or the header."""
     evil = "a\x1b[2J\u202e"
     claims = {"iss": evil, "sub": evil, "aud": [evil], "scope": evil, evil: 1, "role_scope": {evil: evil}, "jti": evil}
@@ -446,7 +446,7 @@ def test_what_a_terminal_would_obey_is_escaped(inspect):
 
 
 def test_a_settings_profile_counts(project, inspect):
-    """With settings the issuer's own profile says where permissions are."""
+    """With settings, permissions are read by the issuer's own profile."""
     project.settings(ISSUER=OWN, PROFILE="auth0")
     token = sign({"iss": OWN, "permissions": ["orders:list"]}, SigningKey.generate())
     assert ("permissions", ["orders:list"]) in _permissions(inspect(token, "--app", "shop:app", "--json")[1])
@@ -454,15 +454,15 @@ def test_a_settings_profile_counts(project, inspect):
 
 
 def test_a_file_is_piped_in(house, inspect):
-    """The name of a file is no token: how it is passed is said."""
+    """A file name instead of a token is refused, and the error says how to pass a file."""
     (house.folder / "b.txt").touch()
     found, out, err = inspect("", "b.txt")
-    assert (2, "", True) == (found, out, "b.txt is a file: pass - and < b.txt" in _said(err))
+    assert (2, "", True) == (found, out, "b.txt is a file: pass - and < b.txt" in _one_line(err))
     assert 2 == inspect("", "x" * 5000)[0]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "stdin", "code", "said"),
+    ("arguments", "stdin", "code", "message"),
     [
         ((), "x.y", 1, "malformed: "),
         ((), "", 2, "the token is empty"),
@@ -471,8 +471,8 @@ def test_a_file_is_piped_in(house, inspect):
         (("-",), "", 2, "the token is empty"),
     ],
 )
-def test_what_cannot_be_inspected(inspect, arguments, stdin, code, said):
-    """What is no token is exit code 1, wrong usage 2; an argument is not repeated."""
+def test_what_cannot_be_inspected(inspect, arguments, stdin, code, message):
+    """Text that is not a token exits with 1, wrong usage with 2; an argument is not repeated."""
     found, out, err = inspect(stdin, *arguments)
     assert (code, "", False) == (found, out, "SECRET" in err)
-    assert said in _said(err)
+    assert message in _one_line(err)

@@ -31,7 +31,7 @@ def _states(keys):
 
 
 def test_the_first_key(project, keys):
-    """A new folder gets a key that signs and one that signs next, and what is said names both."""
+    """A new folder gets a current key and a next key, and the output names both."""
     code, out, err = keys("new")
     assert (0, "", ["current", "next"]) == (code, err, [*_states(keys).values()])
     current, following = _states(keys)
@@ -41,7 +41,7 @@ def test_the_first_key(project, keys):
 
 
 def test_a_further_key(keys, ring):
-    """Of a further key it is said that it signs later; no other key is named as made."""
+    """A further key is reported to sign later; no other key is reported as made."""
     code, out, _ = keys("new", "--algorithm", "EdDSA")
     assert (0, 1, True) == (code, out.count("made "), "(EdDSA)" in out)
     assert [*_states(keys)].index(out.split()[1]) == 2
@@ -57,7 +57,7 @@ def test_another_folder(project, keys):
 
 
 def test_the_list(keys, ring):
-    """Every key is shown with its state and times, and what may be done when."""
+    """Every key is shown with its state and times, and with the time of the next rotation."""
     keys("rotate")
     code, out, _ = keys("list")
     assert 0 == code
@@ -66,7 +66,7 @@ def test_the_list(keys, ring):
 
 
 def test_the_list_as_json(keys, ring):
-    """The same for machines: times, and the life of tokens that the ring counts on."""
+    """JSON has the same, and the token lifetime that the key ring expects."""
     keys("rotate", "--lifetime", "2h")
     code, out, err = keys("list", "--json")
     found = json.loads(out)
@@ -78,7 +78,7 @@ def test_the_list_as_json(keys, ring):
 
 
 def test_a_rotation(keys, ring):
-    """The next key signs, and what is said names all three keys."""
+    """After a rotation the next key signs, and the output names all three keys."""
     current, following = ring.in_order()
     code, out, _ = keys("rotate", "--force")
     assert "!!" not in out
@@ -88,7 +88,7 @@ def test_a_rotation(keys, ring):
 
 
 def test_a_rotation_that_comes_too_early(keys):
-    """It is refused with exit code 1 and the remedy, unless it is forced or the lead is shorter."""
+    """An early rotation is refused with exit code 1 and a remedy, except with --force or a shorter --ahead."""
     keys("new")
     before = _states(keys)
     code, out, err = keys("rotate")
@@ -102,18 +102,18 @@ def test_a_rotation_that_comes_too_early(keys):
 
 
 def test_the_current_key_is_retired(keys):
-    """The next one signs, and what it means is said, also that it was published only now."""
+    """If the current key is retired, the next key signs, and the output explains the consequences."""
     keys("new")
     current, following = _states(keys)
     code, out, _ = keys("retire", current)
-    said = " ".join(out.split())
+    message = " ".join(out.split())
     assert (0, False, "current") == (code, current in _states(keys), _states(keys)[following])
-    assert "600 s if it has none; restart services that must refuse them sooner" in said
-    assert re.search(rf"{following} \(ES256\) signs from now on !! it has been published for only \d s", said)
+    assert "600 s if it has none; restart services that must refuse them sooner" in message
+    assert re.search(rf"{following} \(ES256\) signs from now on !! it has been published for only \d s", message)
 
 
-def test_retiring_keeps_quiet_about_what_is_no_danger(keys, ring):
-    """With a next key that everybody has there is nothing to warn of, and none signs anew for another's sake."""
+def test_retiring_without_warnings(keys, ring):
+    """There is no warning if the next key was published long enough, or if the retired key was not the current one."""
     current, following = ring.in_order()
     assert "!!" not in keys("retire", current.kid)[1]
     (_, following) = _states(keys)
@@ -121,7 +121,7 @@ def test_retiring_keeps_quiet_about_what_is_no_danger(keys, ring):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (("retire", "x\x1b[2J"), 2, "there is no signing key 'x\\x1b[2J'; there are "),
         (("new", "--algorithm", "HS256"), 2, "shared secret"),
@@ -132,19 +132,19 @@ def test_retiring_keeps_quiet_about_what_is_no_danger(keys, ring):
         (("rotate", "--algorithm", "HS256"), 2, "shared secret"),
     ],
 )
-def test_what_cannot_be_done(keys, ring, arguments, code, said):
-    """Wrong usage and a wrong folder are exit code 2, with what to do."""
+def test_what_cannot_be_done(keys, ring, arguments, code, message):
+    """Wrong usage and a wrong folder exit with 2, and the error says what to do."""
     found, out, err = keys(*arguments)
     assert (code, "") == (found, out)
-    assert said in " ".join(err.split())
+    assert message in " ".join(err.split())
     assert "\x1b" not in err
 
 
 def test_no_command_prints_a_private_key(project, keys):
-    """Whatever is asked, no member of a private half comes out."""
-    said = "".join(
+    """No command prints a member of a private key."""
+    message = "".join(
         "".join(map(str, keys(*arguments)))
         for arguments in (["new"], ["list"], ["list", "--json"], ["rotate", "--force"], ["new"], ["list", "--json"])
     )
     kept = [json.loads(path.read_text("utf-8"))["d"] for path in (project.folder / FOLDER).glob("key-*.json")]
-    assert [False] * 3 == [each in said for each in kept]
+    assert [False] * 3 == [each in message for each in kept]

@@ -40,20 +40,20 @@ def tokens(project):
 
 
 def test_a_good_token_is_clean(cli, tokens):
-    """Nothing is found, and that is said."""
+    """A clean token has no findings, and the output says so."""
     code, out, err = cli("lint", tokens(token()))
     assert (0, "") == (code, err)
     assert re.fullmatch(r"tokens.txt:1: token [0-9a-f]{12}, \d+ characters\n0 errors, 0 warnings, 0 notes\n", out)
 
 
-def test_a_token_that_no_guard_reads_has_a_digest_all_the_same(cli, tokens):
-    """What is over 16 KiB is looked at here, and told apart."""
+def test_a_token_that_is_too_long_for_the_guard(cli, tokens):
+    """A token longer than 16 KiB is linted too, and has a fingerprint."""
     _, out, _ = cli("lint", tokens(token(note="x" * 20_000)))
     assert re.search(r"^tokens.txt:1: token [0-9a-f]{12}, \d{5} characters$", out, re.MULTILINE)
 
 
 def test_a_finding_says_where_what_and_what_to_do(cli, tokens):
-    """Severity, id, the claim, what it costs and the remedy; the claim's value is nowhere."""
+    """A finding has its severity, id, claim, size and remedy, and never the claim's value."""
     code, out, _ = cli("lint", tokens(token(email=f"{VALUE}@example.com")))
     assert 1 == code
     assert re.search(r"^warning +pii-claim +email is named like personal data \(\d\d characters\)$", out, re.MULTILINE)
@@ -93,7 +93,7 @@ def test_the_same_token_has_the_same_digest(cli, tokens):
 
 
 def test_standard_input(cli):
-    """`-` reads there, and so does no argument where something is piped in."""
+    """Standard input is read for `-`, and without an argument if it is not a terminal."""
     assert [(0, True), (0, True)] == [
         (code, "0 errors" in out)
         for code, out, _ in (cli("lint", "-", stdin=token()), cli("lint", stdin=f"\n{token()}\n"))
@@ -101,7 +101,7 @@ def test_standard_input(cli):
 
 
 def test_a_token_as_an_argument(cli):
-    """It works, and the shell's history is warned of."""
+    """A token as an argument works, with a warning about the shell's history."""
     for words in ([token()], ["Bearer", token()]):
         code, out, err = cli("lint", *words)
         assert 0 == code
@@ -121,14 +121,14 @@ def test_a_token_as_an_argument(cli):
     ],
 )
 def test_exit_codes(cli, project, tokens, scope, least, code):
-    """A finding of at least `--fail-on` makes it 1; by default that is a warning."""
+    """The exit code is 1 for a finding of at least `--fail-on`, which is a warning by default."""
     project.write("p.toml", 'version = 1\n[permissions]\n"orders:purge" = {risk = "high"}\n')
     options = ["--fail-on", least] if least else []
     assert code == cli("lint", tokens(token(scope=scope)), "--policy", "p.toml", *options)[0]
 
 
-def test_what_is_no_token_is_told_with_its_line(cli, tokens):
-    """The others are looked at all the same, and the exit code is 2."""
+def test_a_line_that_is_not_a_token_is_reported(cli, tokens):
+    """A line that is not a token is reported, the other lines are linted, and the exit code is 2."""
     name = tokens(token(nonce="n"), "junk", "a.b.c.d.e")
     code, out, err = cli("lint", name)
     assert 2 == code
@@ -147,7 +147,7 @@ def test_what_is_no_token_is_told_with_its_line(cli, tokens):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "stdin", "says"),
+    ("arguments", "stdin", "message"),
     [
         pytest.param(["nothing.txt"], "", "neither an existing file nor a JWT", id="no file"),
         pytest.param([f"{VALUE}.x"], "", "neither an existing file nor a JWT", id="no token"),
@@ -165,16 +165,16 @@ def test_what_is_no_token_is_told_with_its_line(cli, tokens):
         pytest.param(["-", "--app", "a:b", "--settings", "env"], "", "leave --settings out", id="both"),
     ],
 )
-def test_wrong_usage(cli, project, arguments, stdin, says):
-    """It is told what is wrong, without what was given, and the exit code is 2."""
+def test_wrong_usage(cli, project, arguments, stdin, message):
+    """Wrong usage exits with 2, and the error does not repeat the input."""
     code, out, err = cli("lint", *arguments, stdin=stdin)
     assert (2, "") == (code, out)
-    assert says in " ".join(err.split())
+    assert message in " ".join(err.split())
     assert VALUE not in err
 
 
 def test_only_and_skip(cli, tokens):
-    """Checks are chosen, and what was left out is told."""
+    """--only and --skip select checks, and the output lists the skipped ones."""
     name = tokens(token(nonce="n", email="x"))
     code, out, _ = cli("lint", name, "--only", "pii-claim")
     assert 1 == code
@@ -186,7 +186,7 @@ def test_only_and_skip(cli, tokens):
 
 
 def test_a_policy_is_held_against(cli, project, tokens):
-    """`--policy` knows which permissions there are."""
+    """With `--policy`, permissions are compared with the catalogue."""
     project.write("p.toml", POLICY)
     name = tokens(token())
     assert "permission-unknown" in cli("lint", name, "--policy", "p.toml")[1]
@@ -206,7 +206,7 @@ jti-missing = "note"
 
 
 def test_a_file_with_lint_alone(cli, project, tokens):
-    """`[lint]` needs no issuer; what is exempt is counted, and an exemption that is over is reported once."""
+    """`[lint]` needs no issuer; exempted findings are counted, and an expired exemption is reported once."""
     project.write("lint.toml", LINT)
     name = tokens(token(email="x", colour="red", jti=""), token(email="x"))
     code, out, _ = cli("lint", name, "--settings", "lint.toml")
@@ -220,15 +220,15 @@ def test_a_file_with_lint_alone(cli, project, tokens):
 
 
 def test_faults_of_the_options(cli, project, tokens):
-    """They are told with file and place."""
+    """Faults of the lint settings are reported with file and key."""
     project.write("lint.toml", '[lint.severity]\nsice = "off"\n')
     code, _, err = cli("lint", tokens(token()), "--settings", "lint.toml")
     assert 2 == code
     assert "lint.toml: lint.severity.sice: unknown key; did you mean 'size'?" in err
 
 
-def test_an_application_knows_what_is_asked_for(cli, project, tokens):
-    """With an application, what no route asks for is found; a claim that a route binds, or the settings name, is read."""
+def test_permissions_are_compared_with_the_routes(cli, project, tokens):
+    """With an application, unrequired permissions are found, and claims that routes or settings name count as read."""
     project.settings(
         BIND={"tenant": "org_id"}, LINT={"read": ["colour"]}, CLAIMS={"orders-api": {"claims": ["region"]}}
     )
@@ -244,7 +244,7 @@ def test_an_application_knows_what_is_asked_for(cli, project, tokens):
 
 
 def test_a_hosts_own_command_asks_its_application(cli, app, tokens):
-    """`manage.py jwt_lp lint` holds tokens against the project's own routes."""
+    """`manage.py jwt_lp lint` compares tokens with the project's own routes."""
     out = cli("lint", tokens(token(scope="orders:fax")), given=(app,))[1]
     assert "permission-unasked" in out
 
@@ -253,7 +253,7 @@ SARIF_ROOT = {"$schema", "version", "runs"}
 
 
 def test_sarif(cli, project, tokens):
-    """The log has what SARIF 2.1.0 asks for: every rule, and for each result its rule, level, text and place."""
+    """The log is valid SARIF 2.1.0: every rule, and for each result its rule, level, text and location."""
     project.write("lint.toml", LINT)
     name = tokens(token(email="x", nonce="n", tenant="x" * 1100), name="a b.txt")
     code, out, err = cli("lint", name, "--format", "sarif", "--settings", "lint.toml")
@@ -292,7 +292,7 @@ def test_sarif(cli, project, tokens):
 
 
 def test_sarif_of_standard_input_has_no_file(cli):
-    """Where there is no file, a place is the claim alone; the header's members are told from the claims."""
+    """Without a file, a location is only the claim, and header parameters differ from claims."""
     made = sign(GOOD, KEY, typ="JWT")
     (run,) = json.loads(cli("lint", "-", "--format", "sarif", stdin=made)[1])["runs"]
     (result,) = run["results"]
@@ -319,7 +319,7 @@ def test_fingerprints_are_of_names(cli):
 
 
 def test_names_cannot_steer_a_terminal(cli):
-    """What the token's maker chose as a name is printed escaped."""
+    """A claim's name is printed escaped."""
     out = cli("lint", "-", stdin=token(**{"\x1b[2Jcolour\nerror": 1}))[1]
     assert "no verifier reads \\x1b[2Jcolour\\nerror" in " ".join(out.split())
 

@@ -52,15 +52,15 @@ def found(read):
 
 
 def test_safe_to_enforce(read):
-    """A guard that was observing and let nothing pass makes it safe: exit code 0."""
+    """A log of a guard in observe mode without would-be refusals is safe: exit code 0."""
     code, out, _ = read("starting", f"WARNING {START}", "GET /orders 200")
     assert 0 == code
     assert "3 lines: 0 would be refused, 0 were refused" in out
     assert "safe to enforce: " in out
 
 
-def test_a_log_that_says_nothing(read):
-    """A log without a line of an observing guard proves nothing: exit code 2, and what to look at."""
+def test_a_log_without_evidence(read):
+    """A log without a line of a guard in observe mode is no evidence: exit code 2, and what to check."""
     code, out, _ = read("GET /orders 200", 'jwt-lp refused {"route": "GET /x", "cause": "expired"}')
     assert 2 == code
     assert "no evidence: the log has no line of a guard in observe mode" in out
@@ -155,7 +155,7 @@ def test_first_and_last(read):
     ],
 )
 def test_lines_that_cannot_be_read_are_counted(read, line):
-    """A guard line that was cut is counted, and nothing is called safe beside it."""
+    """A guard line that was cut off is counted, and the log is not safe."""
     code, out, _ = read(START, line)
     assert 1 == code
     assert "!! 1 guard lines could not be read" in out or "!! 1 guard line could not be read" in out
@@ -172,7 +172,7 @@ def test_odd_events_are_survived(found):
 
 
 def test_refused_lines_are_counted_apart(found):
-    """What was refused all the same (revoked, enforced, a dead key set) is no reason against enforcing."""
+    """Requests that observe mode refused anyway (revoked, enforced, no key set) do not make enforcement unsafe."""
     result = found(START, 'jwt-lp refused {"cause": "expired", "route": "GET /x"}')
     assert [0, True, 1, 0] == [result[name] for name in ("code", "safe", "refused", "observed")]
 
@@ -184,7 +184,7 @@ def test_two_events_in_one_line(found):
 
 
 def test_memory_is_bounded(found, monkeypatch):
-    """Groups and subjects beyond a bound are counted and not kept, and so is the rest of an endless line."""
+    """Groups and subjects beyond a limit are counted but not kept, and very long lines are read in parts."""
     monkeypatch.setattr(observed, "_MAX_GROUPS", 2)
     monkeypatch.setattr(observed, "_MAX_SUBJECTS", 4)
     monkeypatch.setattr(observed, "_MAX_LINE", 1000)
@@ -195,8 +195,8 @@ def test_memory_is_bounded(found, monkeypatch):
     assert 3 == len(result["groups"][0]["subjects"])
 
 
-def test_bounds_are_told(read, monkeypatch):
-    """What was beyond a bound is told to people, too."""
+def test_limits_are_reported(read, monkeypatch):
+    """The text output reports groups and subjects beyond a limit."""
     monkeypatch.setattr(observed, "_MAX_GROUPS", 1)
     monkeypatch.setattr(observed, "_MAX_SUBJECTS", 4)
     _, out, _ = read(*(event(subject=f"u{number}") for number in range(6)), event(route="GET /other"))
@@ -205,15 +205,15 @@ def test_bounds_are_told(read, monkeypatch):
 
 
 def test_a_log_cannot_steer_the_terminal(read):
-    """What a log's writer put into an event is printed escaped."""
+    """The content of an event is printed escaped."""
     _, out, _ = read(event(route="GET /\x1b[2J", cause="a\nb", missing=("\u202e",), subject="\x07"))
     assert "\x1b" not in out
-    for said in ("GET /\\x1b[2J", "a\\nb", "\\u202e", "default/\\x07"):
-        assert said in out
+    for message in ("GET /\\x1b[2J", "a\\nb", "\\u202e", "default/\\x07"):
+        assert message in out
 
 
 def test_several_files_and_bytes_that_are_no_text(project, cli):
-    """Files are read one after the other, and bytes that are no UTF-8 are survived."""
+    """Several files are read, and bytes that are not UTF-8 are replaced."""
     (project.folder / "one.log").write_bytes(b"\xff\xfe\x00\n" + START.encode() + b"\n")
     (project.folder / "two.log").write_bytes(event().encode())
     code, out, _ = cli("observed", "one.log", "two.log")
@@ -227,7 +227,7 @@ def test_a_file_that_is_not_there(cli):
 
 
 def test_what_the_guard_itself_writes(project, found):
-    """The lines of a real guard in observe mode are understood, and those of one that let nothing pass too."""
+    """The log lines of a real guard in observe mode are read, with and without would-be refusals."""
     lines = []
 
     class Handler(logging.Handler):

@@ -26,13 +26,13 @@ def test_what_is_not_printable_is_escaped(text, expected):
 
 
 def test_long_text_is_cut():
-    """What a client chose is never long."""
+    """A value that a client chose is cut."""
     assert 303 == len(output.brief("x" * 1000))
 
 
 @pytest.mark.parametrize(("columns", "lines"), [(None, 1), ("40", 3)])
 def test_a_paragraph_is_one_line_where_there_is_no_terminal(monkeypatch, capsys, columns, lines):
-    """What is piped into another program can be searched; COLUMNS wraps it anyway."""
+    """Without a terminal a paragraph is one line, unless COLUMNS is set."""
     monkeypatch.delenv("COLUMNS", raising=False)
     if columns:
         monkeypatch.setenv("COLUMNS", columns)
@@ -66,7 +66,7 @@ def test_no_rows_print_nothing(capsys):
     [(0, "1970-01-01T00:00:00Z"), (1e15, "no date"), ("x", "no date"), (None, "no date"), (float("nan"), "no date")],
 )
 def test_moments(seconds, expected):
-    """A time that is none is said to be none, whatever the token holds."""
+    """A value that is not a time is shown as no date."""
     assert expected == output.moment(seconds)
 
 
@@ -74,7 +74,7 @@ def test_moments(seconds, expected):
     ("seconds", "expected"), [(5, "5 s"), (119, "119 s"), (120, "2 minutes"), (7200, "2 hours"), (-200000, "2 days")]
 )
 def test_spans(seconds, expected):
-    """A length of time is told in a unit that can be read."""
+    """A length of time is shown in a readable unit."""
     assert expected == output.span(seconds)
 
 

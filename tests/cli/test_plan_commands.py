@@ -81,7 +81,7 @@ BOTH = {("subject", "alice", "reports:read"), ("role", "clerk", "orders:refund")
 
 
 def test_rows_that_nobody_answered_are_refused(run) -> None:
-    """A plan of half a worksheet would be half a decision: each row without one is named."""
+    """A worksheet with an undecided row is refused, and each such row is named."""
     run("review", "--now", NOW, "--policy", str(FILE), "--worksheet", "decide.csv")
     code, _, err = run("plan", "decide.csv", "-o", "q.plan")
     assert 2 == code
@@ -90,7 +90,7 @@ def test_rows_that_nobody_answered_are_refused(run) -> None:
 
 
 def test_a_worksheet_of_another_review_is_refused(run, sheet) -> None:
-    """With the review as JSON, no row may be of another."""
+    """With --review, a row of another review is refused."""
     Path("review.json").write_text('{"findings": [{"id": "another"}]}')
     code, _, err = run("plan", str(sheet), "-o", "q.plan", "--review", "review.json")
     assert (2, True) == (code, "decide.csv" in err)
@@ -102,7 +102,7 @@ def test_a_worksheet_of_another_review_is_refused(run, sheet) -> None:
 
 
 def test_a_dry_run_changes_nothing(run, plan) -> None:
-    """It shows the policy's difference, the entries and the lines for the issuer, and that is all."""
+    """--dry-run shows the policy's diff, the deny entries and the list for the issuer, and changes nothing."""
     code, out, _ = run("apply", str(plan), "--dry-run")
     assert 0 == code
     assert "orders:refund" in out
@@ -111,14 +111,14 @@ def test_a_dry_run_changes_nothing(run, plan) -> None:
 
 
 def test_nothing_is_applied_without_a_yes(run, plan) -> None:
-    """Where nobody can be asked, the answer is no."""
+    """Without a terminal and without --yes, nothing is changed."""
     code, _, err = run("apply", str(plan))
     assert (2, set()) == (code, _standing())
     assert "pass --yes, or --dry-run" in err
 
 
 def test_a_plan_is_applied_verified_and_undone(run, plan) -> None:
-    """Entries are written and the policy edited, its comments kept; undo lifts them, and the file has the same bytes."""
+    """Deny entries are written and the policy is edited with its comments; undo restores both exactly."""
     before = FILE.read_bytes()
     code, out, _ = run("apply", str(plan), "--yes", "--by", "dave", "--handoff", "csv")
     assert 0 == code
@@ -144,14 +144,14 @@ def test_a_plan_is_applied_verified_and_undone(run, plan) -> None:
 
 
 def test_a_hand_off_as_json(run, plan) -> None:
-    """For a program that revokes what its issuer grants."""
+    """--handoff writes the list for the issuer as CSV and JSON."""
     run("apply", str(plan), "--dry-run", "--handoff", "json", "--handoff-file", "tell.json")
     assert ["alice"] == [each["name"] for each in json.loads(Path("tell.json").read_text())]
     assert "pass --handoff csv or --handoff json" in run("apply", str(plan), "--handoff-file", "tell.json")[2]
 
 
-def test_what_is_granted_again_fails_the_verification(run, plan) -> None:
-    """The exit code says it, and JSON says when."""
+def test_a_grant_that_returns_fails_the_verification(run, plan) -> None:
+    """A grant that is granted again makes the exit code 1, and JSON has the time."""
     run("apply", str(plan), "--yes")
     store = open_store(URL)
     store.import_grants([HeldGrant(ISSUER, "alice", "", "", "reports:read")], as_of="2099-01-01", complete=False)
@@ -163,13 +163,13 @@ def test_what_is_granted_again_fails_the_verification(run, plan) -> None:
 
 
 def test_more_than_may_go_at_once_does_not(run, plan) -> None:
-    """The cap holds until somebody says otherwise, and names what to pass."""
+    """A plan beyond the cap is refused, and the error names the option."""
     code, _, err = run("apply", str(plan), "--yes", "--cap", "1")
     assert (1, True, set()) == (code, "pass --cap 3" in err, _standing())
 
 
 def test_a_policy_that_moved_stops_it(run, plan) -> None:
-    """What was decided about one policy is not done to another, and undo does not write over what somebody wrote."""
+    """A plan is not applied to a changed policy file, and undo does not overwrite later changes."""
     FILE.write_text(FILE.read_text().replace('"orders:list", ', ""))
     code, _, err = run("apply", str(plan), "--yes")
     assert (1, True) == (code, "has changed since the review" in err)
@@ -185,7 +185,7 @@ def test_a_policy_that_moved_stops_it(run, plan) -> None:
 
 
 def test_a_plan_that_was_changed_is_refused(run, plan) -> None:
-    """Its hash is of all that it says."""
+    """A changed plan is refused, because its hash no longer matches."""
     plan.write_text(plan.read_text().replace("alice", "mallory"))
     code, _, err = run("apply", str(plan), "--yes")
     assert (2, True) == (code, "changed after it was made" in err)

@@ -60,7 +60,7 @@ def write(folder, text, name="least-privilege.toml"):
 
 
 def test_a_good_file(cli, folder):
-    """A well-written file says what it holds: exit code 0."""
+    """A policy file without faults is summarised: exit code 0."""
     code, out, err = cli("policy", "check")
     assert (0, "") == (code, err)
     assert "least-privilege.toml: 2 permissions, 2 roles, 0 audiences, 0 clients; digest " in out
@@ -206,7 +206,7 @@ def test_as_json(cli, folder):
     ],
 )
 def test_no_revision(cli, folder, git, against, expected):
-    """What is neither a file nor a revision is refused with what to do, and no shell ever sees it: exit code 2."""
+    """A name that is neither a file nor a revision is refused and never reaches a shell: exit code 2."""
     code, out, err = cli("policy", "check", f"--against={against}")
     assert (2, "") == (code, out)
     assert expected in err
@@ -221,7 +221,7 @@ def test_no_repository(cli, folder):
 
 
 def test_no_git(cli, folder, monkeypatch):
-    """Without git there are no revisions, and files do as ever."""
+    """Without git there are no revisions, but files can still be compared."""
     monkeypatch.setenv("PATH", str(folder))
     write(folder, OLD, "before.toml")
     assert 0 == cli("policy", "check", "--against", "before.toml")[0]
@@ -237,7 +237,7 @@ def test_a_file_that_is_new(cli, folder, git):
 
 
 def test_a_file_named_as_a_revision(cli, folder, git):
-    """A change cannot bring a file along that it is compared with instead of the revision: exit code 2."""
+    """A file with the name of a revision is refused, because a change could add it: exit code 2."""
     git("branch", "before")
     write(folder, NEW)
     write(folder, NEW, "before")
@@ -260,7 +260,7 @@ def test_a_file_named_as_a_revision(cli, folder, git):
     ],
 )
 def test_an_older_file_that_cannot_be_read(cli, folder, git, before, expected):
-    """What the revision's file has wrong is named: exit code 2."""
+    """Faults of the file in the revision are reported: exit code 2."""
     (folder / "least-privilege.toml").write_bytes(before)
     git("commit", "--all", "--message=bad")
     write(folder, OLD)
@@ -270,7 +270,7 @@ def test_an_older_file_that_cannot_be_read(cli, folder, git, before, expected):
 
 
 def test_wrong_usage(cli, folder):
-    """A format that there is not is wrong usage: exit code 2."""
+    """An unknown format is wrong usage: exit code 2."""
     assert 2 == cli("policy", "check", "--format", "xml")[0]
     assert 2 == cli("policy", "chekc")[0]
 
@@ -279,7 +279,7 @@ WIDE = OLD.replace('["orders:list"]', '["**"]')
 
 
 def test_a_folder_that_became_a_link(cli, folder, git):
-    """The path is that of the repository's root: a change cannot have another file compared with itself."""
+    """The path is resolved from the repository's root, so a link cannot redirect the comparison."""
     for name, text in (("deploy", OLD), ("fixtures", WIDE)):
         (folder / name).mkdir()
         write(folder / name, text)
@@ -293,7 +293,7 @@ def test_a_folder_that_became_a_link(cli, folder, git):
 
 
 def test_a_repository_that_the_change_brings(cli, folder, git):
-    """What lies between is never asked by git, though it looks like a repository of its own."""
+    """A folder on the way to the policy is not used as a repository, even if it looks like one."""
     (folder / "deploy").mkdir()
     write(folder / "deploy", OLD)
     git("add", "--all")
@@ -310,7 +310,7 @@ def test_a_repository_that_the_change_brings(cli, folder, git):
 
 
 def test_a_tag_that_is_called_like_a_branch(cli, folder, git):
-    """Whoever may push a tag does not choose what a branch is: the full name has to be written."""
+    """A tag never stands for a branch with the same name: the full name is required."""
     write(folder, WIDE)
     git("commit", "--all", "--message=wide")
     git("tag", "main")

@@ -44,7 +44,7 @@ def _review(run, *options):
 
 
 def test_json_has_every_finding(run) -> None:
-    """Findings are a list, each with who, what, verdict, numbers and a sentence."""
+    """JSON lists the findings, each with holder, grant, verdict, numbers and reason."""
     code, out, _ = _review(run, "--format", "json")
     found = json.loads(out)
     assert 0 == code
@@ -55,7 +55,7 @@ def test_json_has_every_finding(run) -> None:
 
 
 def test_csv_and_page_have_the_same_findings(run) -> None:
-    """One review, three forms, the same ids; a name that begins a formula is none in a spreadsheet."""
+    """All formats have the same ids, and a name that looks like a formula is neutralised for spreadsheets."""
     _, out, _ = _review(run, "--format", "json")
     ids = {each["id"] for each in json.loads(out)["findings"]}
     _, out, err = _review(run, "--format", "csv", "--html", "page.html")
@@ -68,7 +68,7 @@ def test_csv_and_page_have_the_same_findings(run) -> None:
 
 
 def test_text_says_the_population_and_the_reason(run) -> None:
-    """Without any option it is to be read by people, the population first."""
+    """Without options the output is text, beginning with the population."""
     code, out, err = _review(run)
     assert 0 == code
     assert out.index("tokens seen only") < out.index("alice")
@@ -92,7 +92,7 @@ def test_text_says_the_population_and_the_reason(run) -> None:
     ],
 )
 def test_a_gate_fails_where_its_condition_is_met(run, condition: str, code: int) -> None:
-    """`--fail-on` exits with 1 and names what made it fail; a condition that is none is wrong usage."""
+    """`--fail-on` exits with 1 and names the findings; an invalid condition is wrong usage."""
     Path("least-privilege.toml").write_text(POLICY)
     got, out, err = _review(run, "--policy", "least-privilege.toml", "--fail-on", condition)
     assert code == got
@@ -101,29 +101,29 @@ def test_a_gate_fails_where_its_condition_is_met(run, condition: str, code: int)
 
 
 @pytest.mark.parametrize("written", ["", "unused>", "unused>90days", "nonesuch", "unused@huge", "unused > 90d"])
-def test_a_condition_that_is_none_is_refused(run, written: str) -> None:
-    """A gate that never closes is worse than none: what cannot be read is an error."""
+def test_an_invalid_condition_is_refused(run, written: str) -> None:
+    """A condition that cannot be parsed is an error, because it would always pass."""
     code, _, err = _review(run, "--fail-on", written)
     assert 2 == code
     assert "unused" in err
 
 
-def test_a_gate_over_nothing_does_not_pass(run) -> None:
-    """A store that holds nothing, since its name is mistyped, is an error for a gate; a look at it is not."""
+def test_an_empty_store_does_not_pass_a_condition(run) -> None:
+    """An empty store is an error with --fail-on, and none without it."""
     code, _, err = run("review", "--now", NOW, "--store", "sqlite:///acess.db", "--fail-on", "unused>90d")
     assert (2, True) == (code, "nothing was recorded or imported" in err)
     assert 0 == run("review", "--now", NOW, "--store", "sqlite:///acess.db")[0]
 
 
 def test_a_condition_that_was_read_stays(run) -> None:
-    """click reads defaults twice."""
+    """A condition that is already parsed is returned unchanged, because click converts defaults twice."""
     gate = FailConditionParam().convert("unused>90d", None, None)
     assert gate == FailConditionParam().convert(gate, None, None)
     assert [] == gate.failing_findings([])
 
 
 def test_worksheets_are_split_by_who_decides(run) -> None:
-    """One worksheet for each manager, by what the file of people says; who has none is not lost."""
+    """--split-by writes one worksheet per manager, and one for subjects without a manager."""
     Path("people.csv").write_text("subject,name,team,manager,active\nalice,Alice,sales,m/../x,yes\n")
     code, _, err = _review(run, "--people", "people.csv", "--worksheet", "decide.csv", "--split-by", "manager")
     assert 0 == code
@@ -133,7 +133,7 @@ def test_worksheets_are_split_by_who_decides(run) -> None:
 
 
 def test_an_exemption_of_a_worksheet_counts(run) -> None:
-    """What a worksheet says is exempt is left alone, and counted as left out."""
+    """Exempted findings of a worksheet are left out and counted."""
     _, out, _ = _review(run, "--format", "json")
     name = next(each["id"] for each in json.loads(out)["findings"] if each["name"] == "alice")
     Path("old.csv").write_text(f"id,decision,until,reviewer,comment\n{name},exempt,2027-01-01,eve,audit\nx,keep,,,\n")
@@ -155,8 +155,8 @@ def test_an_exemption_of_a_worksheet_counts(run) -> None:
         ("id,decision\nx\n", "more or fewer cells"),
     ],
 )
-def test_an_exemption_that_is_none_is_refused(run, content: str, fault: str) -> None:
-    """A mistake in it must not become a removal."""
+def test_a_faulty_exemption_is_refused(run, content: str, fault: str) -> None:
+    """A faulty exemption is an error, so that it never becomes a removal."""
     Path("old.csv").write_text(content)
     code, _, err = _review(run, "--exempt", "old.csv")
     assert 2 == code
@@ -176,14 +176,14 @@ def test_an_exemption_that_is_none_is_refused(run, content: str, fault: str) -> 
     ],
 )
 def test_wrong_usage_says_what_to_do(run, options: list[str], fault: str) -> None:
-    """Two rules, a split of nothing, values out of range and files that are none."""
+    """Contradictory options, values out of range and missing files exit with 2."""
     code, _, err = _review(run, *options)
     assert 2 == code
     assert fault in err
 
 
 def test_a_likelihood_without_a_past_is_a_window(run) -> None:
-    """Where the store is too young to learn from, a plain window judges, and the review says so."""
+    """If the record is too short to fit a model, a fixed window decides, and the review says so."""
     _, out, _ = _review(run, "--likelihood", "0.05", "--format", "json")
     found = json.loads(out)
     assert 0 == found["judging"]["fitted_on"]
@@ -207,7 +207,7 @@ def test_the_rules_alone_make_a_plan_that_is_applied_and_undone(run) -> None:
 
 
 def test_a_backtest_prints_its_settings(run) -> None:
-    """JSON is the list of settings; text ends with what to use; a short past says that it is."""
+    """JSON lists the settings, text ends with a recommendation, and a short record is reported."""
     code, out, _ = run("backtest", "--now", NOW, "--horizon", "60", "--format", "json")
     found = json.loads(out)
     assert 0 == code
@@ -229,7 +229,7 @@ def _mode(path: str) -> int:
 
 
 @pytest.mark.parametrize("before", [None, 0o644, 0o666])
-def test_what_names_people_is_its_owner_s_alone(run, before) -> None:
+def test_files_with_names_are_readable_by_their_owner_only(run, before) -> None:
     """Page, worksheets and plans have mode 0600, whatever the umask, and whatever mode the file had that was there."""
     files = ["page.html", "decide.csv", "rules.plan"]
     for name in [*files, "each-nobody.csv"] if before is not None else []:
@@ -247,8 +247,8 @@ def test_what_names_people_is_its_owner_s_alone(run, before) -> None:
     assert [] == [name for name in files if Path(name).read_text(encoding="utf-8") == "old"]
 
 
-def test_what_is_no_file_is_neither_replaced_nor_written_to(run) -> None:
-    """A pipe or a device stays what it is, as does a link that somebody else put there; one of our own is followed."""
+def test_only_regular_files_are_replaced(run) -> None:
+    """Pipes, devices and other users' links are not replaced; a link of our own is followed."""
     os.mkfifo("pipe")
     code, _, err = _review(run, "--html", "pipe")
     assert (2, True, True) == (code, "is not a file: choose another" in err, Path("pipe").is_fifo())

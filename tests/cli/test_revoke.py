@@ -47,7 +47,7 @@ def _beat(sequence=0, at=None, process="p"):
 
 
 def test_a_permission(store, run):
-    """A deny entry for one subject: what it refuses is said, and kept with who revoked it and why."""
+    """A deny entry for one subject is described, and stored with its author and reason."""
     code, out, _ = run("revoke", "permission", "orders:read", "--subject", "alice", "--reason", "left", "--by", "carol")
     (found,) = store.revocations()
     entry = found.entry
@@ -62,7 +62,7 @@ def test_a_permission(store, run):
 
 
 def test_a_pattern_with_exceptions_and_an_end(store, run):
-    """What is kept has to be covered by what is taken; the end is a day, a time or a span."""
+    """An exception must be covered by the pattern; the end is a day, a time or a duration."""
     assert 0 == run("revoke", "permission", "orders:**", "--role", "clerk", "--keep", "orders:list", "--until", "7d")[0]
     (entry,) = _entries(store)
     assert ("role", "clerk", "orders:**", ("orders:list",)) == (entry.of, entry.name, entry.pattern, entry.keep)
@@ -70,14 +70,14 @@ def test_a_pattern_with_exceptions_and_an_end(store, run):
 
 
 def test_a_role(store, run):
-    """All that the role confers."""
+    """Revoking a role writes a deny entry for every permission that it confers."""
     assert 0 == run("revoke", "role", "clerk")[0]
     assert [("role", "clerk", "**")] == [(each.of, each.name, each.pattern) for each in _entries(store)]
 
 
 @pytest.mark.parametrize("of", ["subject", "client"])
 def test_a_subject_or_a_client(store, run, of):
-    """What it was issued until now; with --block until it is lifted, and the sentence says which."""
+    """Tokens issued until now are revoked, with --block also later ones, and the output says which."""
     before = time.time()
     code, out, _ = run("revoke", of, "x")
     assert (0, True) == (code, "later ones are not" in out)
@@ -94,13 +94,13 @@ def _token(**claims):
 
 
 def test_a_token_by_its_jti(store, run):
-    """Its jti and its issuer name it."""
+    """A token is revoked by its jti and its issuer."""
     assert 0 == run("revoke", "token", "j1")[0]
     assert [("token", ISSUER, "j1")] == [each.key for each in _entries(store)]
 
 
 def test_a_token_that_is_piped_in(store, run):
-    """Its own jti and iss are taken, and the token is not printed."""
+    """With `-` the jti and iss of the token are used, and the token is not printed."""
     token = _token(jti="j2", iss="https://other.test/")
     code, out, err = run("revoke", "token", "-", stdin=f"Bearer {token}\n")
     assert [("token", "https://other.test/", "j2")] == [each.key for each in _entries(store)]
@@ -108,7 +108,7 @@ def test_a_token_that_is_piped_in(store, run):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "stdin", "said"),
+    ("arguments", "stdin", "message"),
     [
         (("token", _token(jti="j")), "", "pass - and pipe it in"),
         (("token", "-"), _token(iss="x"), "the token has no jti or no iss to name it by"),
@@ -131,17 +131,17 @@ def test_a_token_that_is_piped_in(store, run):
         (("permission", "a", "--subject", "s", "--keep", "a"), "", "nothing of a would be revoked"),
     ],
 )
-def test_what_cannot_be_taken_back(store, run, arguments, stdin, said):
-    """It is exit code 2 with what to do, and nothing is written."""
+def test_revocations_that_are_refused(store, run, arguments, stdin, message):
+    """A wrong argument exits with 2, the error says what to do, and nothing is written."""
     code, out, err = run("revoke", *arguments, stdin=stdin)
     assert (2, "", []) == (code, out, _entries(store))
-    assert said in err
+    assert message in err
     assert "\x1b" not in err
     assert "eyJ" not in err
 
 
-def test_the_issuer_has_to_be_told(project, run):
-    """A store that knows none, or several, cannot say which is meant; the error says which there are."""
+def test_the_issuer_is_required_if_it_is_ambiguous(project, run):
+    """If the store knows no issuer or several, --issuer is required, and the error lists them."""
     assert (2, "", True) == ((found := run("revoke", "role", "r"))[0], found[1], "knows no issuer yet" in found[2])
     assert 0 == run("revoke", "role", "r", "--issuer", "https://a.test/")[0]
     assert 0 == run("revoke", "role", "r")[0]
@@ -151,7 +151,7 @@ def test_the_issuer_has_to_be_told(project, run):
 
 
 def test_the_issuer_by_its_name(project, run):
-    """With settings the name that they give an issuer will do, and the only one need not be named."""
+    """With settings, --issuer accepts the name of an issuer, and a single issuer is the default."""
     issuer = project.authority.settings()["ISSUER"]
     assert 0 == run("revoke", "role", "r", "--issuer", "default", "--settings", "shop")[0]
     assert 0 == run("revoke", "role", "r", "--settings", "shop")[0]
@@ -160,7 +160,7 @@ def test_the_issuer_by_its_name(project, run):
 
 
 def test_an_issuer_that_was_never_seen(store, run):
-    """One character makes another issuer, so a doubt is said; it may be right all the same."""
+    """An issuer that the store has not seen is accepted with a warning."""
     code, _, err = run("revoke", "subject", "a", "--issuer", ISSUER.rstrip("/"))
     assert (0, 1) == (code, len(_entries(store)))
     assert f"has seen no token of {ISSUER.rstrip('/')}; did you mean '{ISSUER}'?" in err
@@ -168,14 +168,14 @@ def test_an_issuer_that_was_never_seen(store, run):
 
 
 def test_a_store_that_nobody_reports_to(store, run):
-    """It may be another one than the services have, so that is said."""
+    """If no service reports to the store, a warning says so."""
     assert "no service reported in the last minute" in run("revoke", "role", "r")[2]
     store.record_heartbeat(_beat())
     assert "" == run("revoke", "role", "r")[2]
 
 
 def test_lifting(store, run):
-    """Ids are lifted, all or none, and the list shows it."""
+    """Revocations are lifted all or none, and the list shows it."""
     run("revoke", "role", "a")
     run("revoke", "role", "b")
     first, second = (entry.id for entry in _entries(store))
@@ -187,7 +187,7 @@ def test_lifting(store, run):
 
 
 def test_the_list(store, run):
-    """What stands is listed in order; with --all what was lifted, with filters only what is about them."""
+    """Revocations are listed in order; --all adds lifted ones, and filters select."""
     run("revoke", "role", "a", "--reason", "why \x1b[2J not")
     run("revoke", "permission", "p:q", "--subject", "alice", "--by", "")
     ids = [entry.id for entry in _entries(store)]
@@ -203,7 +203,7 @@ def test_the_list(store, run):
 
 
 def test_an_entry_that_is_over(store, run):
-    """It is marked as one that refuses nothing any more."""
+    """An expired entry is marked as over."""
     from jwt_lp.revocation.entries import RevocationEntry
 
     store.revoke([RevocationEntry(id="old", of="role", issuer=ISSUER, name="r", pattern="**", until=2.0)], at=1.0)
@@ -211,7 +211,7 @@ def test_an_entry_that_is_over(store, run):
 
 
 def test_waiting(store, run):
-    """With --wait the command ends when every process that is alive reports the change, and shows each."""
+    """With --wait the command ends when every live process has reported the change, and lists them."""
     store.record_heartbeat(_beat(5))
     code, out, _ = run("revoke", "role", "r", "--wait", "5")
     assert (0, True) == (code, "ok host 7 orders 5" in out and out.endswith("all of 1 have it"))
@@ -223,13 +223,13 @@ def test_waiting(store, run):
 
 
 def test_waiting_for_nobody(store, run):
-    """Where no process was heard of, none is known to have it."""
+    """If no process reports, --wait fails."""
     code, out, _ = run("revoke", "role", "r", "--wait", "0.1")
     assert (1, True) == (code, "no process reported" in out)
 
 
 def test_waiting_for_one_that_comes(store):
-    """The store is asked again and again until the time is over."""
+    """The store is read repeatedly until the time limit."""
     slept = []
 
     def sleep(seconds):
@@ -241,7 +241,7 @@ def test_waiting_for_one_that_comes(store):
 
 
 def test_a_push(store, run):
-    """With --push listeners hear of it; where Redis is down, what was written stands and that is said."""
+    """With --push listeners are notified; if Redis is down, the entry stays written and a warning says so."""
     pytest.importorskip("redis")
     code, _, err = run("revoke", "role", "r", "--push", "redis://127.0.0.1:1/0")
     assert (0, 1, True) == (code, len(_entries(store)), "find what changed at their next poll" in err)
@@ -263,8 +263,8 @@ def test_a_push(store, run):
         thread.join()
 
 
-def test_a_store_that_is_not_told_or_not_there(project, cli):
-    """It is exit code 2 with the remedy, and no password is shown."""
+def test_a_missing_store(project, cli):
+    """A missing or unreachable store exits with 2 and a remedy, and no password is printed."""
     for arguments in (
         ("revocations",),
         ("store", "migrate"),
@@ -283,30 +283,30 @@ def test_a_store_that_is_not_told_or_not_there(project, cli):
 
 
 def test_the_settings_name_the_store(project, cli):
-    """Without --store it is the settings' STORE."""
+    """Without --store, the STORE of the settings is used."""
     project.settings(STORE=URL)
     assert 0 == cli("store", "migrate", "--settings", "shop")[0]
     assert (project.folder / "jwt-lp.db").exists()
 
 
 def test_migrating_and_purging(run):
-    """Tables are made once; what is old goes, and how much is said."""
+    """Tables are created once; old rows are deleted, and the output has their number."""
     assert (0, f"{URL}: tables of version 1 were created") == run("store", "migrate")[:2]
     assert (0, f"{URL}: the tables already have version 1") == run("store", "migrate")[:2]
     found = open_store(URL)
     found.record(
         UsageBatch(id="a", observed_grants=[ObservedGrant(ISSUER, name, "", "", "g", "2020-01-01") for name in "ab"])
     )
-    assert (0, True) == ((said := run("store", "purge"))[0], said[1].endswith("were deleted 2 observed grants"))
+    assert (0, True) == ((message := run("store", "purge"))[0], message[1].endswith("were deleted 2 observed grants"))
     assert run("store", "purge", "--keep-days", "1")[1].endswith("there was nothing to delete")
     assert 2 == run("store", "purge", "--keep-days", "0")[0]
     found.close()
 
 
 @pytest.mark.parametrize(
-    ("said", "end"),
+    ("message", "end"),
     [(None, None), ("90s", 1090.0), ("2d", 173800.0), ("1970-01-02", 86400.0), ("1970-01-01T01:00:00+00:30", 1800.0)],
 )
-def test_when_it_ends(said, end):
+def test_when_it_ends(message, end):
     """A day is its first moment in UTC."""
-    assert end == parse_end(said, 1000.0)
+    assert end == parse_end(message, 1000.0)

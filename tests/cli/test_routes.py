@@ -9,19 +9,19 @@ SOON = (datetime.now(UTC).date() + timedelta(days=5)).isoformat()
 
 
 def test_all_declared_is_fine(project, cli):
-    """Where every route is declared, the table says so and the exit code is 0."""
+    """If every route has a declaration, the exit code is 0."""
     code, out, err = cli("routes", "shop:app")
     assert (0, "") == (code, err)
     assert "8 routes: 4 requirement, 1 authenticated, 2 public, 1 external, 0 unguarded; 0 faults" in " ".join(
         out.split()
     )
     assert "!!" not in out
-    for said in ("external: the proxy", "orders:audit | (orders:list & orders:export)", "users:read & user_id=sub"):
-        assert said in out
+    for message in ("external: the proxy", "orders:audit | (orders:list & orders:export)", "users:read & user_id=sub"):
+        assert message in out
 
 
 def test_an_unguarded_route_is_found(project, cli):
-    """A route on which nothing is declared is marked, counted, and makes the exit code 1."""
+    """An undeclared route is marked and counted, and makes the exit code 1."""
     code, out, _ = cli("routes", "shop:unguarded")
     assert 1 == code
     (line,) = [line for line in out.splitlines() if line.startswith("!!")]
@@ -34,8 +34,8 @@ def test_a_wide_terminal_has_a_line_for_each_route(project, cli):
     """In a wide terminal, endpoint and origin have columns of their own."""
     _, out, _ = cli("routes", "shop:app", COLUMNS="140")
     (line,) = [line for line in out.splitlines() if "/orders/{order_id}" in line]
-    for said in ("GET", "shop.order", "orders:{order_id}:read", "@requires"):
-        assert said in line
+    for message in ("GET", "shop.order", "orders:{order_id}:read", "@requires"):
+        assert message in line
 
 
 def test_a_narrow_terminal_loses_nothing(project, cli):
@@ -54,11 +54,11 @@ def test_faults_are_shown(project, cli):
     )
     project.settings(EXTERNAL={"nowhere": "nobody"})
     code, out, _ = cli("routes", "shop:faulty")
-    said = " ".join(out.split())
+    message = " ".join(out.split())
     assert 1 == code
-    assert "!! fault: GET /f/{id}: f:{idd}:read reads idd, but the route's parameters are: id" in said
-    assert "!! fault: the rule 'nowhere' matches no route" in said
-    assert "2 faults" in said
+    assert "!! fault: GET /f/{id}: f:{idd}:read reads idd, but the route's parameters are: id" in message
+    assert "!! fault: the rule 'nowhere' matches no route" in message
+    assert "2 faults" in message
     code, out, err = cli("routes", "shop:faulty", "--json")
     (faulty,) = [route for route in json.loads(out) if route["endpoint"] == "shop.f"]
     assert 1 == code
@@ -68,7 +68,7 @@ def test_faults_are_shown(project, cli):
 
 
 def test_json_is_alone_on_standard_output(project, cli):
-    """`--json` prints a list of objects and nothing else; what is said beside it is on standard error."""
+    """`--json` prints only a list of objects; everything else is on standard error."""
     project.settings(OBSERVE_UNTIL=SOON)
     code, out, err = cli("routes", "shop:unguarded", "--json")
     found = {route["template"] if route["methods"] != ["POST"] else "new": route for route in json.loads(out)}
@@ -96,7 +96,7 @@ def test_json_is_alone_on_standard_output(project, cli):
 
 
 def test_observe_mode_and_development_are_loud(project, cli):
-    """What makes the service laxer stands first, and an unguarded route is not said to be refused."""
+    """Warnings about relaxed settings come first, and in observe mode an undeclared route is not called refused."""
     project.settings(OBSERVE_UNTIL=SOON)
     _, out, _ = cli("routes", "shop:unguarded", JWT_LP_DEV="1")
     assert " ".join(out.split()).startswith(
@@ -107,7 +107,7 @@ def test_observe_mode_and_development_are_loud(project, cli):
 
 
 def test_suggestions_are_ready_to_paste(project, cli):
-    """`--suggest` prints what is missing by endpoint, and settings for what is not the project's own code."""
+    """`--suggest` prints missing declarations by endpoint, and settings for third-party routes."""
     project.write(
         "shop.py",
         (project.folder / "shop.py").read_text(encoding="utf-8")
@@ -153,29 +153,29 @@ EXTERNAL = {
 
 
 def test_nothing_to_suggest(project, cli):
-    """Where nothing is missing, standard output stays empty."""
+    """If nothing is missing, standard output is empty."""
     code, out, err = cli("routes", "shop:app", "--suggest")
     assert (0, "") == (code, out)
     assert err.startswith("# nothing is missing")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ((), "which application?"),
         (("shop:bare",), "the application has no guard: add ToyGuard(app)"),
         (("shop:app", "--json", "--suggest"), "leave --suggest out"),
     ],
 )
-def test_wrong_usage(project, cli, arguments, said):
-    """Wrong usage exits with 2, says what would do, and prints nothing on standard output."""
+def test_wrong_usage(project, cli, arguments, message):
+    """Wrong usage exits with 2, names the right usage, and prints nothing on standard output."""
     code, out, err = cli("routes", *arguments)
     assert (2, "") == (code, out)
-    assert said in err
+    assert message in err
 
 
 def test_a_template_cannot_steer_the_terminal(project, cli):
-    """Whatever stands in a route is printed escaped."""
+    """Every part of a route is printed escaped."""
     project.write(
         "shop.py",
         (project.folder / "shop.py").read_text(encoding="utf-8")
@@ -197,7 +197,7 @@ def test_a_template_cannot_steer_the_terminal(project, cli):
     ],
 )
 def test_whose_code_it_is(project, endpoint, expected):
-    """Code of the standard library and of what is installed is somebody else's; all other is the project's."""
+    """Code of the standard library and of installed packages is third-party; all other code is the project's."""
     from jwt_lp.cli.routes import is_third_party
 
     assert expected == is_third_party(endpoint)

@@ -10,7 +10,7 @@ from jwt_lp.cli.target import application, load, relaxed_settings, settings
 
 
 @pytest.mark.parametrize(
-    ("target", "said"),
+    ("target", "message"),
     [
         ("shop", "write MODULE:APP, such as shop.wsgi:application"),
         (":app", "write MODULE:APP"),
@@ -26,16 +26,16 @@ from jwt_lp.cli.target import application, load, relaxed_settings, settings
         ("shop:JWT_LP", "dict is not an application of an installed host"),
     ],
 )
-def test_what_is_wrong_with_an_application_is_said_with_a_remedy(project, target, said):
+def test_a_wrong_application_is_reported_with_a_remedy(project, target, message):
     """Every way to get MODULE:APP wrong has its own sentence."""
     with pytest.raises(Failure) as failure:
         application(target, ())
-    assert said in failure.value.message
+    assert message in failure.value.message
     assert 2 == failure.value.exit_code
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("import nowhere_at_all", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
         ("raise RuntimeError('no\\x1b[2Jdatabase')", "RuntimeError: no\\x1b[2Jdatabase"),
@@ -43,12 +43,12 @@ def test_what_is_wrong_with_an_application_is_said_with_a_remedy(project, target
         ("def (:", "SyntaxError"),
     ],
 )
-def test_a_project_that_cannot_be_imported_is_blamed_with_its_place(project, text, said):
-    """Whatever the project's own code raises is one sentence and the place, and cannot steer the terminal."""
+def test_a_project_that_cannot_be_imported_is_blamed_with_its_place(project, text, message):
+    """An error of the project's code becomes one escaped sentence with file and line."""
     project.write("broken.py", f"\n{text}\n")
     with pytest.raises(Failure) as failure:
         load("broken:app")
-    assert f"importing broken failed: {said}" in failure.value.message
+    assert f"importing broken failed: {message}" in failure.value.message
     assert "raised at " in failure.value.message
 
 
@@ -62,7 +62,7 @@ def test_a_factory_that_fails_is_blamed(project):
 
 
 def test_faults_of_the_configuration_are_all_shown(project, cli):
-    """A configuration that stops the start is told as it is, every fault on its own line, with exit code 2."""
+    """A configuration error is printed with each fault on its own line, and exits with 2."""
     project.write("broken.py", "from jwt_lp import Guard\napp = Guard({'ISSER': 'x'})\n")
     code, out, err = cli("routes", "broken:app")
     assert (2, "") == (code, out)
@@ -70,7 +70,7 @@ def test_faults_of_the_configuration_are_all_shown(project, cli):
     assert "\n  JWT_LP: " in err
 
 
-def test_a_proxy_without_its_context_is_no_application(project):
+def test_a_proxy_outside_its_context_is_not_an_application(project):
     """Looking for applications in a module survives objects that raise when they are asked what they are."""
     project.write(
         "proxied.py",
@@ -84,14 +84,14 @@ def test_a_proxy_without_its_context_is_no_application(project):
 
 
 def test_the_passed_application_gives_way_to_a_named_one(project, app):
-    """MODULE:APP on the command line is what is asked about, whatever the host passed."""
+    """MODULE:APP on the command line overrides the application that the host passed."""
     other = load("shop:unguarded")
     assert other is application("shop:unguarded", (app,))[0]
     assert app is application(None, (app,))[0]
 
 
-def test_an_application_of_no_host_is_told_as_it_is(project):
-    """What a host's own command passes is not explained by a module's content."""
+def test_an_application_that_the_host_passed_is_not_explained(project):
+    """For an application that the host passed, the error does not list a module's applications."""
     with pytest.raises(ConfigurationError):
         application(None, (object(),))
 
@@ -112,7 +112,7 @@ def _toml(project, prefix=""):
 
 @pytest.mark.parametrize("target", ["shop:JWT_LP", "shop", "shop:FLASK", "shop:OBJECT", "shop:READY"])
 def test_settings_of_a_module(project, issuer, target):
-    """A mapping, a module with JWT_LP, a Flask-like config, an object with JWT_LP and Settings will all do."""
+    """Settings may be a mapping, a module with JWT_LP, a Flask-like config, an object with JWT_LP or Settings."""
     project.write(
         "shop.py",
         "import json, pathlib, types\nfrom jwt_lp import Settings\n"
@@ -151,38 +151,39 @@ def test_settings_of_django(project, monkeypatch, issuer):
 
 
 @pytest.mark.parametrize(
-    ("target", "said"),
+    ("target", "message"),
     [
         (None, "which settings? pass --app MODULE:APP or --settings"),
         ("shop:app", "it is a value of type ToyApp, not a mapping of settings"),
         ("shop:NOPE", "there is no NOPE in it"),
     ],
 )
-def test_settings_that_are_not_there(project, monkeypatch, target, said):
+def test_settings_that_are_not_there(project, monkeypatch, target, message):
     """Settings that cannot be found are wrong usage, with what to pass instead."""
     monkeypatch.setenv("JWT_LP_DEV", "1")
     with pytest.raises(Failure) as failure:
         settings(target)
-    assert said in failure.value.message
+    assert message in failure.value.message
 
 
-def test_a_file_that_is_no_toml_is_told_with_its_line(project):
-    """A broken settings file is told with its line."""
+def test_a_fault_in_a_toml_file_is_reported_with_its_line(project):
+    """A fault in a settings file is reported with its line."""
     project.write("lp.toml", "issuer = \n")
     with pytest.raises(ConfigurationError, match=r"lp\.toml:1: not TOML"):
         settings("lp.toml")
 
 
 @pytest.mark.parametrize(
-    ("day", "said"), [("2999-01-01", "NOT enforced, until then"), ("2000-01-01", "is over: requirements are enforced")]
+    ("day", "message"),
+    [("2999-01-01", "NOT enforced, until then"), ("2000-01-01", "is over: requirements are enforced")],
 )
-def test_what_makes_a_service_laxer_is_said(project, day, said):
-    """Observe mode and development are named for what they are, and a date that is over too."""
+def test_relaxed_settings_are_reported(project, day, message):
+    """Observe mode, development tokens and an expired OBSERVE_UNTIL are reported."""
     from dataclasses import replace
     from datetime import date
 
     found = Settings.from_mapping(project.authority.settings(), environ={"JWT_LP_DEV": "1"})
     notices = relaxed_settings(replace(found, observe_until=date.fromisoformat(day)))
-    assert said in notices[0]
+    assert message in notices[0]
     assert "JWT_LP_DEV=1" in notices[1]
     assert [] == relaxed_settings(replace(found, development=False))

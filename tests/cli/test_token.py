@@ -36,7 +36,7 @@ def _claims(token):
 
 
 def test_the_guard_takes_it_from_this_machine(project, make, monkeypatch):
-    """The token is all there is on standard output, and a guard in development takes it from loopback alone."""
+    """Standard output has only the token, and a development guard accepts it only from loopback."""
     code, out, err = make("orders:*", "--for", "90s")
     monkeypatch.setenv("JWT_LP_DEV", "1")
     with Guard(project.authority.settings()) as guard:
@@ -48,7 +48,7 @@ def test_the_guard_takes_it_from_this_machine(project, make, monkeypatch):
     assert out.strip() not in err
 
 
-def test_the_key_is_nobody_elses(project, make):
+def test_only_the_owner_can_read_the_development_key(project, make):
     """The key's file is readable by its owner only, in a folder that keeps itself out of version control."""
     make()
     folder = project.folder / ".jwt-lp"
@@ -70,17 +70,17 @@ def test_the_usual_token_lives_15_minutes(make):
     assert 900 == claims["exp"] - claims["iat"]
 
 
-@pytest.mark.parametrize(("said", "seconds"), [("90s", 90), ("15m", 900), ("1h", 3600)])
-def test_lifetimes(make, said, seconds):
+@pytest.mark.parametrize(("message", "seconds"), [("90s", 90), ("15m", 900), ("1h", 3600)])
+def test_lifetimes(make, message, seconds):
     """--for takes seconds, minutes and hours."""
-    claims = _claims(make("--for", said)[1])
+    claims = _claims(make("--for", message)[1])
     assert seconds == claims["exp"] - claims["iat"]
 
 
-@pytest.mark.parametrize("said", ["90", "1d", "-5m", "0s", "1.5h", "", "15 m"])
-def test_lifetimes_that_are_none(make, said):
-    """Anything else is wrong usage."""
-    code, out, err = make("--for", said)
+@pytest.mark.parametrize("message", ["90", "1d", "-5m", "0s", "1.5h", "", "15 m"])
+def test_invalid_lifetimes(make, message):
+    """Any other lifetime is wrong usage."""
+    code, out, err = make("--for", message)
     assert (2, "") == (code, out)
     assert "such as 90s, 15m or 1h" in err
 
@@ -102,7 +102,7 @@ def test_claims(make):
 
 
 @pytest.mark.parametrize(
-    ("claim", "said"),
+    ("claim", "message"),
     [
         ("tenant", "write name=text"),
         ("=x", "write name=text"),
@@ -111,15 +111,15 @@ def test_claims(make):
         ("exp:=1", "exp is set by --for"),
     ],
 )
-def test_claims_that_are_none(make, claim, said):
+def test_invalid_claims(make, claim, message):
     """A claim that is not well written, or that an option sets, is wrong usage."""
     code, out, err = make("--claim", claim)
     assert (2, "") == (code, out)
-    assert said in " ".join(err.split())
+    assert message in " ".join(err.split())
 
 
 def test_roles_of_our_own_issuer(project, make):
-    """With an issuer of ours a role of the policy is named as it is."""
+    """For an OWN issuer, the token has the policy's name of the role."""
     project.authority = type(project.authority)(policy=POLICY)
     project.settings()
     code, out, err = make("--role", "clerk")
@@ -128,7 +128,7 @@ def test_roles_of_our_own_issuer(project, make):
 
 
 def test_roles_of_a_provider(project, make):
-    """With a provider's profile a role is what the provider calls it, where its tokens have it."""
+    """For a provider, the token has the external role, in the claim of the provider."""
     project.settings(OWN=False, PROFILE="keycloak", POLICY=POLICY)
     code, out, err = make("--role", "clerk")
     assert (0, {"roles": ["orders-clerk"]}) == (code, _claims(out)["realm_access"])
@@ -136,23 +136,23 @@ def test_roles_of_a_provider(project, make):
 
 
 @pytest.mark.parametrize(
-    ("role", "said"),
+    ("role", "message"),
     [
         ("clark", "the policy has no role 'clark'; its roles are: clerk, raised, other"),
         ("raised", "no role of default confers raised"),
         ("other", "no role of default confers other"),
     ],
 )
-def test_roles_that_no_token_can_carry(project, make, role, said):
-    """A role that does not exist, or that nothing outside confers, is wrong usage."""
+def test_roles_that_no_token_can_carry(project, make, role, message):
+    """A role that does not exist or has no external role is wrong usage."""
     project.settings(OWN=False, PROFILE="keycloak", POLICY=POLICY)
     code, out, err = make("--role", role)
     assert (2, "") == (code, out)
-    assert said in err
+    assert message in err
 
 
 def test_no_policy_no_role(make):
-    """Without a policy there is no role to give."""
+    """Without a policy, --role is wrong usage."""
     assert "its roles are: none" in make("--role", "clerk")[2]
 
 
@@ -165,7 +165,7 @@ def several(project):
     project.write("settings.json", json.dumps(found))
 
 
-def test_several_issuers_are_told_apart(several, make):
+def test_one_of_several_issuers_must_be_named(several, make):
     """With several issuers one has to be named, in any case of letters."""
     code, out, err = make()
     assert (2, "") == (code, out)
@@ -179,48 +179,48 @@ def test_with_several_issuers_a_role_names_its_own(several, make):
     assert "no role of second confers clerk" in make("--issuer", "second", "--role", "clerk")[2]
 
 
-def test_what_is_not_conferred_is_said(several, make):
-    """Permissions that a ceiling cuts are warned of, and the token is made all the same."""
+def test_permissions_that_are_not_conferred_cause_a_warning(several, make):
+    """Permissions that a ceiling cuts cause a warning, and the token is made."""
     code, out, err = make("users:read", "orders:list", "--issuer", "second")
-    said = " ".join(err.split())
+    message = " ".join(err.split())
     assert 0 == code
     assert "users:read" in _claims(out)["scope"]
-    assert "warning: users:read is not conferred" in said
-    assert "warning: orders:list" not in said
+    assert "warning: users:read is not conferred" in message
+    assert "warning: orders:list" not in message
 
 
-def test_a_role_without_a_claim_is_said(project, make):
+def test_a_role_without_a_claim_is_refused(project, make):
     """A role of an issuer of ours whose profile has no claim for it is refused."""
     project.settings(OWN=True, PROFILE="auth0", POLICY=POLICY)
-    code, _, said = make("--role", "clerk")
-    assert (2, True) == (code, "has no claim for 'clerk'" in " ".join(said.split()))
+    code, _, message = make("--role", "clerk")
+    assert (2, True) == (code, "has no claim for 'clerk'" in " ".join(message.split()))
 
 
-def test_a_role_that_a_ceiling_cuts_is_said(project, make):
+def test_a_role_that_a_ceiling_cuts_causes_a_warning(project, make):
     """Where the client's scope has to cover a role's grants too, the warning says what to add."""
     project.settings(OWN=False, PROFILE="rfc9068", POLICY=POLICY)
-    said = " ".join(make("--role", "clerk")[2].split())
-    assert "a ceiling cuts orders:list, which a role grants: name it as a PERMISSION too" in said
+    message = " ".join(make("--role", "clerk")[2].split())
+    assert "a ceiling cuts orders:list, which a role grants: name it as a PERMISSION too" in message
     assert "a ceiling cuts" not in make("orders:list", "--role", "clerk")[2]
 
 
 @pytest.mark.parametrize(
-    ("permission", "said"),
+    ("permission", "message"),
     [
         ("orders read", "is not a permission: it has a character that is not allowed"),
         ("orders:*", "orders:*: wildcards have no effect in tokens of default, which has neither OWN nor PATTERNS"),
     ],
 )
-def test_permissions_that_would_confer_nothing(project, make, permission, said):
+def test_permissions_that_would_confer_nothing(project, make, permission, message):
     """A permission that no token can carry to this guard is wrong usage."""
     project.settings(OWN=False, PROFILE="keycloak")
     code, out, err = make(permission)
     assert (2, "") == (code, out)
-    assert said in err
+    assert message in err
 
 
-def test_a_token_that_the_guard_will_refuse_is_said(make):
-    """A claim that spoils the token is warned of; the token is made, as a test may want it."""
+def test_an_invalid_token_causes_a_warning(make):
+    """A claim that makes the token invalid causes a warning; the token is made, because a test may need it."""
     code, out, err = make("--claim", "aud=elsewhere")
     assert (0, "elsewhere") == (code, _claims(out)["aud"])
     assert "warning: the guard will refuse this token: aud is 'elsewhere'" in " ".join(err.split())

@@ -48,7 +48,7 @@ def _usage(url=URL):
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_a_real_trace(run, request, engine):
-    """All of it arrives, and once, however often the file is imported; what comes out again is what went in."""
+    """Every row is imported once, even if the file is imported again, and the export equals the import."""
     require(TRACE.exists(), "the shared data is not here")
     url = URL if engine == "sqlite" else request.getfixturevalue("postgres")
     assert 0 == run("store", "migrate", store=url)[0]
@@ -70,8 +70,8 @@ def test_a_real_trace(run, request, engine):
     assert f"imported from {days[0]} to {days[-1]} by 1 file: {sum(expected.values())} uses" == shown[-1]
 
 
-def test_what_is_exported_can_be_imported(project, run):
-    """CSV and JSON Lines go out and in again as the same counts."""
+def test_an_export_can_be_imported(project, run):
+    """An export as CSV or JSON Lines is imported with the same counts."""
     project.write(
         "used.csv",
         "who,permission,day,client,outcome,count\nalice,orders:read,2026-05-01,web,,3\nbob,orders:list,2026-05-02,,denied,1\n",
@@ -88,8 +88,8 @@ def test_what_is_exported_can_be_imported(project, run):
 NASTY = ("=1+1", "+1", "-1", "@x", "  =x", "a;=x", "a,b;c", "'=x", "''=x", "'", "'x", '"=x', "＝x", "plain")
 
 
-def test_what_is_exported_is_no_formula_and_comes_back_exactly(project, run):
-    """Names were written by whoever asked for a token: every cell is quoted, none is computed, and each is restored."""
+def test_exported_cells_are_not_formulas_and_are_restored(project, run):
+    """Exported cells are quoted and never computed by a spreadsheet, and an import restores them."""
     store = open_store(URL)
     uses = {
         Use("orders", ISSUER, name, name, name, name, "GET", name, "a:b", "a:b", "granted", "2026-05-01"): (
@@ -113,7 +113,7 @@ def test_what_is_exported_is_no_formula_and_comes_back_exactly(project, run):
 
 
 def test_bad_rows(project, run):
-    """They are left out and shown with the reason and one line's number, never with what stands in them."""
+    """Faulty rows are left out and shown with a reason and a line number, never with their content."""
     project.write(
         "used.csv",
         "subject,permission,day,Extra\nalice,orders:read,2026-05-01,\nsecret,orders:read,never,\nsecret,x,never,\n,x,y\n",
@@ -155,7 +155,7 @@ def test_an_access_log(project, run):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("missing.csv",), "missing.csv cannot be read: No such file or directory"),
         (("used.xlsx",), "is it CSV or JSON Lines? pass --format"),
@@ -173,7 +173,7 @@ def test_an_access_log(project, run):
         (("used.csv", "--routes", "routes.json"), "there is no column 'method'"),
     ],
 )
-def test_what_cannot_be_imported(project, run, arguments, said):
+def test_what_cannot_be_imported(project, run, arguments, message):
     """A wrong file is exit code 2, with what to do, and nothing is written."""
     project.write("used.csv", "subject,permission,day\n")
     project.write("used.xlsx", "PK")
@@ -182,12 +182,12 @@ def test_what_cannot_be_imported(project, run, arguments, said):
     project.write("routes.json", "[]")
     code, out, err = run("usage", "import", *arguments)
     assert (2, "") == (code, out)
-    assert said in err
+    assert message in err
     assert not (project.folder / "jwt-lp.db").exists()
 
 
 def test_a_pipe(run):
-    """What is piped in counts once, too."""
+    """Standard input that is imported twice counts once."""
     data = "subject,permission,day\nalice,orders:read,2026-05-01\n"
     assert 0 == run("usage", "import", "-", "--format", "csv", stdin=data)[0]
     assert "nothing changed" in run("usage", "import", "-", "--format", "csv", stdin=data)[1]
@@ -195,7 +195,7 @@ def test_a_pipe(run):
 
 
 def test_a_file_that_grows(project):
-    """It is read as far as it was when its digest was made."""
+    """Rows that are appended during an import are not read."""
     project.write("a.csv", "one\n")
     with open_input("a.csv", None) as found:
         with Path("a.csv").open("a", encoding="utf-8") as more:
@@ -206,7 +206,7 @@ def test_a_file_that_grows(project):
 
 
 def test_subjects_stand_as_the_settings_say(project, run):
-    """Where SUBJECTS keeps no names, an import brings none in."""
+    """If SUBJECTS omits names, an import stores none."""
     project.settings(STORE=URL, SUBJECTS="absent")
     project.write("used.csv", "subject,permission,day\nalice,orders:read,2026-05-01\n")
     assert 0 == run("usage", "import", "used.csv", "--settings", "shop")[0]
@@ -214,8 +214,8 @@ def test_subjects_stand_as_the_settings_say(project, run):
     assert ("", project.authority.settings()["ISSUER"]) == (use.subject, use.issuer)
 
 
-def test_what_was_used(project, run):
-    """A line for each subject, permission and grant, what was refused beside it, and what the record knows of."""
+def test_usage_is_shown(project, run):
+    """Usage is listed by subject, permission and grant, with refusals and the recorded period."""
     project.write(
         "used.csv",
         "subject,permission,day,client,grant,role,count,outcome\n"
@@ -247,7 +247,7 @@ def test_what_was_used(project, run):
 
 
 def test_an_import_that_was_interrupted_goes_on(project, run, monkeypatch):
-    """What is there already is not counted again, and what is missing is added."""
+    """An interrupted import is continued without counting rows twice."""
     from jwt_lp.errors import StoreError
     from jwt_lp.stores.sql import SqlStore
     from jwt_lp.usage import usage_import
@@ -273,7 +273,7 @@ def test_an_import_that_was_interrupted_goes_on(project, run, monkeypatch):
 
 
 def test_a_bar_on_a_terminal(project, run):
-    """Where standard error is a terminal a bar shows how far it is, and standard output stays as it is."""
+    """A progress bar is shown if standard error is a terminal, and standard output does not change."""
     project.write("used.csv", "subject,permission,day\nalice,orders:read,2026-05-01\n")
     code, out, err = run("usage", "import", "used.csv", FORCE_COLOR="1", TERM="xterm")
     assert (0, True, True) == (code, bool(re.search(r"used\.csv", err)), "1 granted" in out)

@@ -1,4 +1,4 @@
-"""A host of a dozen lines, found by its entry point as any other: the commands are tested without a framework."""
+"""A minimal host, found by its entry point, so that the commands are tested without a framework."""
 
 from __future__ import annotations
 

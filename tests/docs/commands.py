@@ -1,4 +1,4 @@
-"""Is this a command that there is, and does it say what is shown?"""
+"""Checks of the commands and the outputs that the docs show."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import click
 from docs.pages import ROOT
 from jwt_lp.cli.commands import commands
 
-# What a reader's shell has, and what nobody needs to check here.
-_THEIRS = {*("git", "cd", "export", "curl", "gunicorn", "journalctl", "head", "sed")}
+# Commands of the reader's shell, which are not checked.
+_SHELL_COMMANDS = {*("git", "cd", "export", "curl", "gunicorn", "journalctl", "head", "sed")}
 _ASSIGNMENT = re.compile(r"[A-Z_]+=.*")
-# What differs from run to run, and from machine to machine.
+# Output that differs between runs and machines.
 _VARYING = (
     (re.compile(r"eyJ\S*"), "TOKEN"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)"), "TIME"),
@@ -40,18 +40,18 @@ _VARYING = (
 
 
 def known_commands() -> dict[str, click.Command]:
-    """The commands that there are, by name; those of a group by both names, as in `policy check`."""
-    found: dict[str, click.Command] = {}
+    """All commands by name; those of a group by both names, as in `policy check`."""
+    by_name: dict[str, click.Command] = {}
     for name, command in cast("click.Group", commands).commands.items():
         if isinstance(command, click.Group):
-            found |= {f"{name} {each}": inner for each, inner in command.commands.items()}
+            by_name |= {f"{name} {inner_name}": inner for inner_name, inner in command.commands.items()}
         else:
-            found[name] = command
-    return found
+            by_name[name] = command
+    return by_name
 
 
 def check_command(line: str, page: str) -> None:
-    """`AssertionError` where a command, or one of its options, is none."""
+    """`AssertionError` if a command or one of its options does not exist."""
     lexer = shlex.shlex(line.replace("\\\n", " "), posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     words: list[str] = []
@@ -86,77 +86,79 @@ def _check(words: list[str], where: str) -> None:
     elif program == "pip":
         _check_pip(words, where)
     else:
-        assert program in _THEIRS or program == "manage.py", where
+        assert program in _SHELL_COMMANDS or program == "manage.py", where
 
 
 def _check_pip(words: list[str], where: str) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     for word in words[2:]:
-        found = re.fullmatch(r"jwt-lp(?:\[([\w,]+)\])?", word)
-        assert found is not None, where
-        assert set((found[1] or "all").split(",")) <= extras.keys(), where
+        match = re.fullmatch(r"jwt-lp(?:\[([\w,]+)\])?", word)
+        assert match is not None, where
+        assert set((match[1] or "all").split(",")) <= extras.keys(), where
 
 
 def _check_ours(words: list[str], where: str) -> None:
     if not words or words[0] in {"--help", "--version"}:
         return
-    known = known_commands()
-    size = 1 if words[0] in known else 2
+    commands_by_name = known_commands()
+    size = 1 if words[0] in commands_by_name else 2
     name = " ".join(words[:size])
-    assert name in known, f"{where}: no command {name}"
-    options = {"-h", "--help"} | {each for param in known[name].params for each in (*param.opts, *param.secondary_opts)}
+    assert name in commands_by_name, f"{where}: no command {name}"
+    options = {"-h", "--help"} | {
+        option for param in commands_by_name[name].params for option in (*param.opts, *param.secondary_opts)
+    }
     given = {word.partition("=")[0] for word in words[size:] if word.startswith("-") and word != "-"}
     assert set() == given - options, f"{where}: no such option"
 
 
 def run_block(text: str, where: str) -> None:
-    """Check every command of a console block; where it shows output, run them and compare, exit codes too."""
-    found = _commands(text)
-    shows = any(output for _, output in found)
-    for command, output in found:
+    """Check every command of a console block. If the block shows output, run them and compare output and exit code."""
+    pairs = _commands(text)
+    has_output = any(output for _, output in pairs)
+    for command, output in pairs:
         check_command(command, where)
-        if shows:
+        if has_output:
             _compare(command, output, f"{where}: $ {command}")
 
 
 def _compare(command: str, output: str, where: str) -> None:
-    exits = re.search(r"# exit (\d+)$", command)
+    exit_code = re.search(r"# exit (\d+)$", command)
     shell = ["bash", "-c", command]
-    done = subprocess.run(
+    result = subprocess.run(
         shell, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
-    assert normal(output.splitlines()) == normal(done.stdout.splitlines()), where
-    assert int(exits[1] if exits else 0) == done.returncode, where
+    assert normal(output.splitlines()) == normal(result.stdout.splitlines()), where
+    assert int(exit_code[1] if exit_code else 0) == result.returncode, where
 
 
 def _commands(text: str) -> list[tuple[str, str]]:
-    """Each command of a console block with the output that is shown for it."""
-    found: list[tuple[str, str]] = []
+    """Each command of a console block with its output."""
+    pairs: list[tuple[str, str]] = []
     for line in text.splitlines():
         if line.startswith("$ "):
-            found.append((line[2:], ""))
-        elif found and found[-1][0].endswith("\\"):
-            found[-1] = (f"{found[-1][0]}\n{line}", "")
+            pairs.append((line[2:], ""))
+        elif pairs and pairs[-1][0].endswith("\\"):
+            pairs[-1] = (f"{pairs[-1][0]}\n{line}", "")
         else:
-            found[-1] = (found[-1][0], f"{found[-1][1]}{line}\n")
-    return found
+            pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]}{line}\n")
+    return pairs
 
 
 def environment() -> dict[str, str]:
-    """What a shell of the reader has; nothing of ours."""
+    """The environment of a reader's shell, without variables of jwt-lp."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("JWT_LP", "DJANGO"))}
     scripts = str(Path(sys.executable).parent)
     return {**kept, "PATH": f"{scripts}{os.pathsep}{kept.get('PATH', '')}", "COLUMNS": "110", "NO_COLOR": "1"}
 
 
 def normal(lines: list[str]) -> list[str]:
-    """Lines without what differs from run to run, the empty ones at the end aside."""
-    found: list[str] = []
+    """Lines with varying parts replaced, without empty lines at the end."""
+    result: list[str] = []
     for line in lines:
-        said = line.rstrip()
+        text = line.rstrip()
         for varying, name in _VARYING:
-            said = varying.sub(name, said)
-        found.append(said)
-    while found and not found[-1]:
-        found.pop()
-    return found
+            text = varying.sub(name, text)
+        result.append(text)
+    while result and not result[-1]:
+        result.pop()
+    return result

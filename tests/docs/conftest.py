@@ -1,4 +1,4 @@
-"""The docs show every part, so that their code runs where all of it is installed."""
+"""The docs use every part, so their code only runs if everything is installed."""
 
 from __future__ import annotations
 

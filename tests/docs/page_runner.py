@@ -1,27 +1,25 @@
-"""How is a page run as it stands?
-
-From top to bottom, in one namespace and one folder:
+"""A page of the docs, run from top to bottom in one namespace and one folder.
 
 - a `python` or `toml` block with a title is written to the file of that name;
 - any other `python` block is executed, a `pycon` block is run and compared by doctest;
-- a function `test_…` that a block defines is then called as pytest would call it, with `lp` (the fixture) and `client`
-  (the test client of the application's host), for the application that the page made last; the README's, which stands
-  for all hosts, for each one that it has made;
-- whenever a block sets `JWT_LP` or `settings`, that has to be a settings mapping without a fault;
-- a `console` block that shows output is run by a shell and compared, line by line; `# exit N` behind a command says
-  how it ends, 0 otherwise; of the others the commands must exist and know their options;
-- of a `yaml` block, a workflow, the commands after `run:` must exist and know their options;
-- a table "request | token holds | answer" is asked of the application that the page made last: of `app`, or of
+- a function `test_…` that a block defines is then called as pytest calls it, with `lp` (the fixture) and `client` (the
+  host's test client), for the application that the page made last; in the README, which shows all hosts, for each
+  application that it made;
+- if a block sets `JWT_LP` or `settings`, its value must be a settings mapping without a fault;
+- a `console` block with output is run by a shell and compared line by line; `# exit N` after a command is its exit
+  code, otherwise 0; in a block without output the commands and their options must exist;
+- in a `yaml` block, a workflow, the commands after `run:` and their options must exist;
+- the requests of a table "request | token holds | answer" are sent to the application that the page made last: `app` or
   `urlpatterns`, whichever was set last;
-- a table "written | fault" is code that cannot be evaluated without that `ConfigurationError`;
-- a table "setting | fault" is settings that `JWT_LP`, with these added, cannot be;
-- a table "in the file | fault" is what a policy file cannot hold;
-- a table "in the token | confers" adds claims to a user's token as the issuer of `JWT_LP` shapes it, and names the
-  permissions that it then holds; "in the token | cause | what the log says" is how such a token is refused;
-- a table "a grant of | covers | does not cover" is asked of the core.
+- a table "written | fault" has code whose evaluation raises that `ConfigurationError`;
+- a table "setting | fault" has settings that are faulty when they are added to `JWT_LP`;
+- a table "in the file | fault" has faulty lines of a policy file;
+- a table "in the token | confers" adds claims to a user's token of the issuer in `JWT_LP`, and lists the permissions
+  that the token then holds; "in the token | cause | what the log says" shows how such a token is refused;
+- a table "a grant of | covers | does not cover" is compared with `Permissions`.
 
-`supplied` gives the names that a page may use without saying where they come from; the folder holds the policy file of
-the examples, unless the page writes another.
+`supplied` returns the names that a page may use without defining them. The folder has the policy file of the examples,
+unless the page writes another.
 """
 
 from __future__ import annotations
@@ -53,7 +51,7 @@ REQUESTS = ("request", "token holds", "answer")
 
 
 def supplied() -> Namespace:
-    """What a page may use without saying where it comes from."""
+    """The names that a page may use without defining them."""
     django_setup.configure()
     from rest_framework.viewsets import ModelViewSet
 
@@ -70,7 +68,7 @@ def supplied() -> Namespace:
 
 @dataclass
 class PageRunner:
-    """One page on its way: its namespace, and what it has made."""
+    """The state of a page: its namespace, and the applications that it has made."""
 
     page: str
     folder: Path
@@ -80,7 +78,7 @@ class PageRunner:
 
     @contextlib.contextmanager
     def begun(self) -> Iterator[None]:
-        """The page as a module of its own, and its folder as the current one."""
+        """Make the page a module, and its folder the current one."""
         module = ModuleType("page")
         module.__dict__.update(self.names, __file__=str(self.folder / "page.py"))
         self.names = module.__dict__
@@ -99,14 +97,14 @@ class PageRunner:
                 sys.modules.pop(name, None)
 
     def take(self, piece: Block | MarkdownTable) -> None:
-        """Do what the piece stands for."""
+        """Run or check one piece of the page."""
         if isinstance(piece, MarkdownTable):
             if piece.heading == REQUESTS:
                 self._requests(piece)
             elif piece.heading in CHECKS:
                 CHECKS[piece.heading](piece, self.names)
             else:
-                # One that is misspelt must not go unchecked.
+                # A table with a misspelt heading must not remain unchecked.
                 known = {heading[0] for heading in (REQUESTS, *CHECKS)}
                 assert piece.heading[0] not in known, f"{self._at(piece)}: no check for {piece.heading}"
         elif piece.title:
@@ -194,7 +192,7 @@ class PageRunner:
                 assert expected == found, f"{self._at(table)}: {code(request)} with {held}"
 
     def _workflow(self, piece: Block) -> None:
-        """The commands of a workflow's steps are ones that there are."""
+        """Check the commands of a workflow's steps."""
         for command in re.findall(r"\brun: (.+)", piece.text):
             check_command(command, self._at(piece))
 

@@ -1,4 +1,4 @@
-"""What do the pages hold, piece by piece and in order?"""
+"""The pages of the docs as fenced blocks and tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CODE = re.compile(r"(`+)(.+?)\1")
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language, the file it stands for (`title="…"`), its text, and the line it begins on."""
+    """A fenced block: its first line, language, file name (`title="…"`) and text."""
 
     line: int
     language: str
@@ -27,7 +27,7 @@ class Block:
 
 @dataclass(frozen=True)
 class MarkdownTable:
-    """A table: its headings, its rows, and the line it begins on. Cells are as written, without the padding."""
+    """A table: its first line, headings and rows. Cells are as written, without padding."""
 
     line: int
     heading: tuple[str, ...]
@@ -62,9 +62,9 @@ def pieces(page: str) -> Iterator[Piece]:
 
 
 def _cells(line: str) -> tuple[str, ...]:
-    """The cells of a row; a pipe inside code, or behind a backslash, is part of its cell."""
-    kept = _CODE.sub(lambda found: found[0].replace("|", "\0"), line.strip()).replace("\\|", "\0")
-    return tuple(cell.strip().replace("\0", "|") for cell in kept.strip("|").split("|"))
+    """The cells of a row; a pipe inside code or after a backslash belongs to its cell."""
+    line_without_pipes = _CODE.sub(lambda match: match[0].replace("|", "\0"), line.strip()).replace("\\|", "\0")
+    return tuple(cell.strip().replace("\0", "|") for cell in line_without_pipes.strip("|").split("|"))
 
 
 def tables(page: str, *heading: str) -> list[MarkdownTable]:
@@ -78,14 +78,14 @@ def blocks(page: str, language: str) -> list[Block]:
 
 
 def codes(cell: str) -> list[str]:
-    """What stands between backticks in a cell or a paragraph."""
-    return [found[2].strip() for found in _CODE.finditer(cell)]
+    """The texts between backticks in a cell or a paragraph."""
+    return [match[2].strip() for match in _CODE.finditer(cell)]
 
 
 def code(cell: str) -> str:
-    """The one thing between backticks in a cell."""
-    (found,) = codes(cell)
-    return found
+    """The only text between backticks in a cell."""
+    (text,) = codes(cell)
+    return text
 
 
 def prose(page: str) -> str:
@@ -94,14 +94,14 @@ def prose(page: str) -> str:
 
 
 def anchors(page: str) -> set[str]:
-    """What a link may point at within the page, as the usual renderers name headings."""
+    """The anchors of the page's headings, as the usual renderers name them."""
     headings = re.findall(r"^#+ (.+)$", prose(page), flags=re.MULTILINE)
     plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
     return {heading.replace(" ", "-") for heading in plain}
 
 
 def column(table: MarkdownTable, number: int = 0) -> list[str]:
-    """One column, its code without the backticks."""
+    """One column of code, without backticks."""
     return [code(row[number]) for row in table.rows]
 
 

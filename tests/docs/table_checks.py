@@ -1,6 +1,6 @@
-"""Is it true what a table states?
+"""Checks of the tables in the docs.
 
-Each function takes a table and the page's names, and fails at the row that is not so.
+Each function takes a table and the page's names, and fails at the first wrong row.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from jwt_lp.tokens.provider_claims import shape_claims
 
 Check = Callable[[MarkdownTable, Namespace], None]
 
-# The day on which a page's dates are near; a date that has passed needs no such day.
+# Dates on the pages are checked as of this day.
 TODAY: Final = date(2026, 12, 1)
 
 
 def written(table: MarkdownTable, names: Namespace) -> None:
-    """Code that cannot be evaluated without that `ConfigurationError`."""
+    """Check that evaluating the code raises that `ConfigurationError`."""
     for expression, fault in table.rows:
         assert code(fault) == _fault(eval, code(expression), names)
 
 
 def settings(table: MarkdownTable, names: Namespace) -> None:
-    """Settings that `JWT_LP`, with these added, cannot be."""
+    """Check the fault of `JWT_LP` with these settings added."""
     for added, fault in table.rows:
         mapping = {**names["JWT_LP"], **eval("{" + code(added) + "}", names)}
         assert code(fault) == _fault(read, mapping), added
 
 
 def in_file(table: MarkdownTable, names: Namespace) -> None:
-    """What a policy file cannot hold."""
+    """Check the fault of a policy file with this line."""
     for line, fault in table.rows:
         path = Path("table.toml")
         path.write_text(f"version = 1\n{code(line)}\n", encoding="utf-8")
@@ -47,30 +47,32 @@ def in_file(table: MarkdownTable, names: Namespace) -> None:
 
 
 def covers(table: MarkdownTable, names: Namespace) -> None:
-    """What a grant covers, and what it does not; what stands in brackets explains."""
+    """Check what a grant covers and what it does not; text in brackets is an explanation."""
     for grant, covered, not_covered in table.rows:
         held = Permissions.of([code(grant)], patterns=True)
-        assert [] == [each for each in codes(covered) if each not in held], grant
-        assert [] == [each for each in codes(re.sub(r"\(.*?\)", "", not_covered)) if each in held], grant
+        assert [] == [permission for permission in codes(covered) if permission not in held], grant
+        assert [] == [permission for permission in codes(re.sub(r"\(.*?\)", "", not_covered)) if permission in held], (
+            grant
+        )
 
 
 def confers(table: MarkdownTable, names: Namespace) -> None:
-    """The permissions that a user's token with these claims holds."""
+    """Check the permissions that a user's token with these claims holds."""
     for added, conferred in table.rows:
         held = _verified(code(added), names["JWT_LP"]).permissions
         assert codes(conferred) == [grant.text for grant in held if grant.text in held], added
 
 
 def refuses(table: MarkdownTable, names: Namespace) -> None:
-    """How a token with these claims is refused."""
+    """Check how a token with these claims is refused."""
     for added, cause, detail in table.rows:
         try:
             _verified(code(added), names["JWT_LP"])
         except InvalidToken as error:
-            found = (error.cause, error.detail)
+            refusal = (error.cause, error.detail)
         else:
-            found = ("no fault", "")
-        assert (code(cause), code(detail)) == found, added
+            refusal = ("no fault", "")
+        assert (code(cause), code(detail)) == refusal, added
 
 
 CHECKS: Final[Mapping[tuple[str, ...], Check]] = {
@@ -84,7 +86,7 @@ CHECKS: Final[Mapping[tuple[str, ...], Check]] = {
 
 
 def read(mapping: Mapping[str, object]) -> Settings:
-    """The settings, as read where nothing is set in the environment; `ConfigurationError` for faults."""
+    """The settings, read with an empty environment; `ConfigurationError` for faults."""
     return Settings.from_mapping(mapping, environ={}, today=TODAY)
 
 
@@ -97,11 +99,11 @@ def _fault(make: Callable[..., object], *given: object) -> str:
 
 
 def _verified(added: str, jwt_lp: Mapping[str, Any]) -> AccessToken:
-    """What comes of a token of the configured issuer, shaped as its profile says, with these claims put in."""
+    """Verify a token of the configured issuer, in the form of its profile, with these claims added."""
     authority = Authority()
     key = authority.key
-    kept = {name: value for name, value in jwt_lp.items() if name not in {"JWKS_URL", "DISCOVERY"}}
-    settings = read({**kept, "ALGORITHMS": [key.algorithm], "JWKS": authority.jwks()})
+    other_settings = {name: value for name, value in jwt_lp.items() if name not in {"JWKS_URL", "DISCOVERY"}}
+    settings = read({**other_settings, "ALGORITHMS": [key.algorithm], "JWKS": authority.jwks()})
     (issuer,) = settings.issuers
     assert issuer.static is not None
     now = int(time.time())
@@ -109,5 +111,5 @@ def _verified(added: str, jwt_lp: Mapping[str, Any]) -> AccessToken:
     claims, typ = shape_claims(issuer.profile, {**registered, "iat": now, "exp": now + 300}, (), ())
     claims.update(ast.literal_eval("{" + added + "}"))
     typ = claims.pop("header.typ", typ)  # type: ignore[assignment]
-    said = {name: value for name, value in claims.items() if value is not None}
-    return Verifier([issuer.to_trusted_issuer(issuer.static)], settings.policy).verify(sign(said, key, typ=typ))
+    present = {name: value for name, value in claims.items() if value is not None}
+    return Verifier([issuer.to_trusted_issuer(issuer.static)], settings.policy).verify(sign(present, key, typ=typ))

@@ -1,4 +1,4 @@
-"""Every piece of code in the README and in docs/ runs as it stands, and every name and link in them is real."""
+"""Tests of the README and docs/: all code runs as shown, and every name and link exists."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from jwt_lp.tokens.custom_profile import _READERS
 
 pytestmark = pytest.mark.docs
 
-# Words in capitals that are no settings of ours.
+# Words in capitals that are not settings of jwt-lp.
 _CAPITALS = {
     *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET", "METHOD"),
     *("DEBUG", "INFO", "WARNING", "ERROR", "WWW", "MODULE", "NO_COLOR", "COLUMNS", "AUTHENTICATED"),
@@ -33,7 +33,7 @@ _PROFILE_KEYS = {*_READERS, "BASE", "PERMISSIONS", "ROLES", "CEILING"}
 
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page's example addresses are asked of nobody."""
+    """No request is sent to the example addresses of a page."""
     real = socket.getaddrinfo
 
     def loopback_only(host: Any, *args: Any, **kwargs: Any) -> Any:
@@ -48,7 +48,7 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_runs_from_top_to_bottom(page: str, tmp_path: Path) -> None:
-    """Code runs, shown output is what comes out, and the tables of answers are what the applications answer."""
+    """Code runs, the shown output is the real one, and applications answer as the tables say."""
     walk = PageRunner(page, tmp_path)
     with walk.begun():
         for piece in pieces(page):
@@ -56,46 +56,42 @@ def test_a_page_runs_from_top_to_bottom(page: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page: str) -> None:
+def test_links_have_a_target(page: str) -> None:
     """A link within the project leads to a file, and to a heading in it where it names one."""
-    wrong = []
+    broken = []
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
         path, _, heading = target.partition("#")
         if path.startswith(("https://", "mailto:")):
             continue
-        found = os.path.normpath(Path(page).parent / path) if path else page
-        if not (ROOT / found).exists() or (heading and heading not in anchors(found)):
-            wrong.append(target)
-    assert [] == wrong
+        file = os.path.normpath(Path(page).parent / path) if path else page
+        if not (ROOT / file).exists() or (heading and heading not in anchors(file)):
+            broken.append(target)
+    assert [] == broken
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_is_linked_from_the_readme(page: str) -> None:
-    """No page is left where nobody finds it; the records of decisions are linked from their index."""
-    index = "docs/decisions/README.md"
-    if page.startswith("docs/decisions/") and page != index:
-        assert f"]({Path(page).name}#" in prose(index)
-    else:
-        assert page == "README.md" or f"({page})" in prose("README.md")
+    """Every page is linked from the README."""
+    assert page == "README.md" or f"({page})" in prose("README.md")
 
 
 def _resolves(dotted: str) -> bool:
     parts = dotted.split(".")
     for size in range(len(parts), 0, -1):
         try:
-            found: Any = import_module(".".join(parts[:size]))
+            value: Any = import_module(".".join(parts[:size]))
         except ModuleNotFoundError:
             continue
         for part in parts[size:]:
-            if not hasattr(found, part):
+            if not hasattr(value, part):
                 return False
-            found = getattr(found, part)
+            value = getattr(value, part)
         return True
     return False
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_names_of_ours_exist(page: str) -> None:
+def test_dotted_names_exist(page: str) -> None:
     """A dotted name in the text can be imported, or is the name of a logger, a check or an entry-point group."""
     names = {
         each for each in codes(prose(page)) if re.fullmatch(r"jwt_lp\w*(\.\w+)+", each) and not each.endswith(".py")
@@ -117,13 +113,13 @@ def test_files_that_are_mentioned_exist(page: str) -> None:
         if re.fullmatch(r"(\.?[\w-]+/)+([\w.-]+\.\w+)?", each) and not each.startswith("application/")
     }
     real = {each for each in paths if each in written or (ROOT / each).exists()}
-    # What the tools make while they run.
+    # The tools create it.
     assert [] == sorted(paths - real - {".jwt-lp/"})
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_words_in_capitals_are_settings(page: str) -> None:
-    """A setting that a page names is one that there is."""
+    """Every setting that a page names exists."""
     words = {found[0] for each in codes(prose(page)) if (found := re.match(r"[A-Z][A-Z_]{2,}(?![\w])", each))}
     known = {*_TOP_KEYS, *ISSUER_KEYS, *_PROFILE_KEYS, *_CAPITALS}
     assert [] == sorted(word for word in words if word not in known and not word.startswith("JWT_LP"))
@@ -131,14 +127,14 @@ def test_words_in_capitals_are_settings(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_in_the_text_exist(page: str) -> None:
-    """A command that the text names has the options that it names."""
+    """Every command and option that the text names exists."""
     for each in codes(prose(page)):
         if re.match(r"(jwt-lp|make|flask|manage\.py) [a-z-]+", each) and "observed {" not in each:
             check_command(each, page)
 
 
 def test_the_readme_leaves_no_route_unguarded(tmp_path: Path) -> None:
-    """The command that the README goes on with passes for each application that it makes."""
+    """`jwt-lp routes` passes for each application of the README."""
     walk = PageRunner("README.md", tmp_path)
     with walk.begun():
         for piece in pieces("README.md"):
@@ -147,7 +143,7 @@ def test_the_readme_leaves_no_route_unguarded(tmp_path: Path) -> None:
 
 
 def test_the_readme_in_django(tmp_path: Path) -> None:
-    """The view and the viewset of the README, put into a URLconf, ask for what they say."""
+    """The view and the viewset of the README, in a URLconf, enforce their declarations."""
     walk = PageRunner("README.md", tmp_path)
     with walk.begun():
         for piece in pieces("README.md"):
@@ -164,7 +160,7 @@ def test_the_readme_in_django(tmp_path: Path) -> None:
             lp.install()
             assert 401 == client.get("/orders/7").status_code
             assert 403 == client.get("/orders/7", headers=lp.headers(permissions=["orders:8:read"])).status_code
-            # It passes, and has no body: Django says so.
+            # The request passes, but the view has no body, so Django raises.
             with pytest.raises(ValueError, match="didn't return an HttpResponse"):
                 client.get("/orders/7", headers=lp.headers(permissions=["orders:7:read"]))
             assert 403 == client.get("/api/7", headers=lp.headers(permissions=["orders:read"])).status_code

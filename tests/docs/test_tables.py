@@ -1,4 +1,4 @@
-"""What the pages list in tables is all that there is, and nothing else."""
+"""Tests of the tables in the docs against the code: complete, and without invented rows."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def _settings_tables() -> tuple[MarkdownTable, MarkdownTable]:
 
 
 def test_the_settings_page_lists_every_key_once() -> None:
-    """The two tables have the keys that the settings know, and no other."""
+    """The two tables have exactly the keys of the settings."""
     issuer, service = _settings_tables()
     assert sorted(ISSUER_KEYS) == sorted(column(issuer))
     assert sorted(_TOP_KEYS) == sorted(column(service))
 
 
 def test_the_settings_page_lists_every_key_of_a_profile() -> None:
-    """So has the table of the operator's own profile."""
+    """The table of custom profiles has exactly the keys of a profile."""
     (own,) = tables("docs/settings.md", "key", "value", "meaning")
     assert sorted({*_READERS, "BASE", "PERMISSIONS", "ROLES", "CEILING"}) == sorted(column(own))
 
@@ -60,7 +60,7 @@ def test_the_settings_page_lists_every_key_of_a_profile() -> None:
     "row", [row for table in _settings_tables() for row in table.rows], ids=lambda row: code(row[0])
 )
 def test_the_defaults_that_the_settings_page_states(row: tuple[str, ...]) -> None:
-    """The default of a key is used if the key is left out; a `required` key must not be left out."""
+    """A key's default in the table is the value used without the key; a key with `needed` is required."""
     key, default = code(row[0]), row[2]
     mapping: dict[str, object] = {"ISSUER": "https://login.example.com/", "AUDIENCE": "a", "ALGORITHMS": ["RS256"]}
     if default == "required":
@@ -70,7 +70,7 @@ def test_the_defaults_that_the_settings_page_states(row: tuple[str, ...]) -> Non
     settings = Settings.from_mapping({**mapping, "JWKS_URL": "https://login.example.com/"}, environ={})
     found: Any = getattr(settings, key.lower(), getattr(settings.issuers[0], key.lower(), "absent"))
     if default == "none":
-        # No value of a setting's own type stands for leaving it out.
+        # These settings have no value that means leaving them out.
         assert key in {"JWKS", "JWKS_URL", "POLICY", "ISSUERS", "STORE", "PUSH"}
     elif key in {"EXTERNAL", "PUBLIC"}:
         assert (ast.literal_eval(code(default)), ()) in (({}, settings.rules.entries), ([], settings.rules.entries))
@@ -91,7 +91,7 @@ def _fault(mapping: dict[str, object]) -> str:
 
 
 def _literals(path: Path) -> set[str]:
-    """The causes that a module names where it refuses."""
+    """The causes that a module raises as literals."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -102,22 +102,22 @@ def _literals(path: Path) -> set[str]:
 
 
 def test_the_operations_page_lists_every_cause() -> None:
-    """Every slug that a refusal may have in the log has its row."""
+    """Every cause that the log may have has a row."""
     (table,) = tables("docs/operations.md", "cause", "what it means, and what to do")
     in_code = set().union(*(_literals(path) for path in (ROOT / "jwt_lp").rglob("*.py")))
-    # What the profile finds is handed on by name.
+    # A profile returns its causes instead of raising them.
     assert sorted(in_code | CAUSES.keys()) == sorted(column(table))
 
 
 def test_the_causes_of_adopting_are_causes() -> None:
-    """The page on adopting names no cause that there is not."""
+    """Every cause on the page about adopting exists."""
     (table,) = tables("docs/adopting.md", "what it says", "what to do")
     (known,) = tables("docs/operations.md", "cause", "what it means, and what to do")
     assert set() == {each for row in table.rows for each in codes(row[0])} - set(column(known))
 
 
 def test_the_numbers_of_the_operations_page() -> None:
-    """Times and sizes are those of the code."""
+    """The times and sizes in the table are those of the code."""
     (table,) = tables("docs/operations.md", "what", "how much")
     assert [
         f"{REFRESH_AT:.0%}".replace("%", " % of its `max-age`"),
@@ -136,7 +136,7 @@ def test_the_numbers_of_the_operations_page() -> None:
 
 
 def test_the_times_of_a_rotation() -> None:
-    """Those of one's own signing keys are the code's too."""
+    """The times of a key rotation are those of the code."""
     (table,) = tables("docs/operations.md", "of a rotation", "time")
     expected = [f"{seconds:.0f} s" for seconds in (PUBLISH_AHEAD, RELOAD_INTERVAL, LIFETIME, LEEWAY)]
     assert [*expected, f"{MAX_PUBLISHED}"] == [row[1] for row in table.rows]
@@ -158,13 +158,13 @@ def _sections() -> dict[str, MarkdownTable]:
 
 
 def test_every_provider_has_its_section() -> None:
-    """No profile is shipped that the page does not describe."""
+    """The page describes every shipped profile."""
     assert sorted(SHIPPED_PROFILES) == sorted(_sections())
 
 
 @pytest.mark.parametrize("name", SHIPPED_PROFILES)
 def test_where_grants_come_from(name: str) -> None:
-    """The table of claims is the profile: sources in their order, then the ceiling."""
+    """The table of claims equals the profile: sources in their order, then the ceiling."""
     profile = SHIPPED_PROFILES[name]
     kinds = {"permissions": "permissions", "roles": "external roles"}
     when = {"always": "all", "users": "users", "apps": "applications"}
@@ -176,8 +176,10 @@ def test_where_grants_come_from(name: str) -> None:
 
 
 def test_what_tells_an_access_token() -> None:
-    """The table of signs is what the profiles ask for."""
-    (table,) = tables("docs/providers.md", "profile", "`typ` of the header", "required claims", "forbidden claims")
+    """The table of token types equals the checks of the profiles."""
+    (table,) = tables(
+        "docs/providers.md", "profile", "`typ` of the header", "claims that have to be there", "claims that may not"
+    )
     stated = {}
     for name, types, needed, forbidden in table.rows:
         none = {""} if types.endswith("or none") else set()
@@ -194,7 +196,7 @@ def test_what_tells_an_access_token() -> None:
 
 
 def test_a_scope_may_give_everything_or_raise_the_ceiling() -> None:
-    """The two roles of the policy page do what it says of them."""
+    """The two roles on the policy page confer what the page says."""
     dangerous, meant = (block.text for block in blocks("docs/policy.md", "toml") if "access_as_user" in block.text)
     scope: dict[str, object] = {"scope": "access_as_user"}
     role: dict[str, object] = {"roles": ["orders-clerk"]}
@@ -247,7 +249,7 @@ def test_the_architecture_page_points_at_files_that_exist() -> None:
 
 
 def test_the_architecture_page_lists_what_comes_out() -> None:
-    """The fields of a decision are all there."""
+    """The table has every field of a decision."""
     (table,) = tables("docs/architecture.md", "field", "meaning")
     assert list(Decision._fields) == column(table)
 
@@ -261,13 +263,13 @@ def test_the_commands_page_lists_every_check() -> None:
 
 
 def test_the_commands_page_lists_every_command() -> None:
-    """No command is left out, and none is made up."""
-    (table,) = tables("docs/commands.md", "command", "what it does")
+    """The table has exactly the existing commands."""
+    (table,) = tables("docs/commands.md", "command", "answers")
     assert sorted(known_commands()) == sorted(each.removeprefix("jwt-lp ") for each in column(table))
 
 
 def test_the_benchmark_page_shows_what_is_measured() -> None:
-    """Every line that the benchmark prints is on its page, and no other."""
+    """The page has exactly the lines that the benchmark prints."""
     path = ROOT / "benchmarks" / "bench.py"
     spec = importlib.util.spec_from_file_location("bench", path)
     assert spec is not None
@@ -287,7 +289,7 @@ def test_the_benchmark_page_shows_what_is_measured() -> None:
 
 
 def test_segments_are_written_as_the_page_says() -> None:
-    """What `{name!e}` leaves as it is, is the alphabet that the page states."""
+    """`{name!e}` leaves exactly the characters unchanged that the page lists."""
     alphabet = "A-Za-z0-9._~@-"
     assert f"`{alphabet}`" in prose("docs/declaring.md")
     kept = [chr(code) for code in range(33, 127) if Permission.segment(chr(code), encode=True) == chr(code)]
