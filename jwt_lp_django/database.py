@@ -1,7 +1,7 @@
-"""How is the store's database reached, and what is said when it cannot be?
+"""Access to the store's database through Django's connections, and the translation of database errors.
 
-Django has one connection for each thread and alias. The store's calls come from a thread of its own, so they never
-stand inside a request's transaction, and give the connection back as a request would.
+Django has one connection for each thread and alias. The guard calls the store in a thread of its own, so these calls
+are never inside a request's transaction. After each call the connection is closed as at the end of a request.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from jwt_lp import ConfigurationError, JwtLpError, StoreError
 T = TypeVar("T")
 
 CHUNK_SIZE: Final = 500
-"""Keys in one statement: some databases take a thousand parameters and no more."""
+"""Keys in one statement: some databases accept at most a thousand parameters."""
 
 _PAGE: Final = 2000
 _MAX_TRIES: Final = 4
@@ -33,10 +33,10 @@ _PAUSE: Final = 0.05
 
 _MISSING_TABLE_STATES: Final = ("42P01", "42703", "1146", "1054")
 _RETRIED_STATES: Final = ("40001", "40P01", "1213", "1205")
-# The first characters of SQLSTATE, or MariaDB's number, the longest first -> what helps.
+# The first characters of SQLSTATE, or MariaDB's number, the longest first -> the remedy.
 _REMEDIES: Final = {
     "42501": "its user needs SELECT, INSERT, UPDATE and DELETE on the tables jwt_lp_django_*",
-    "57014": "it took too long; is it busy, or does somebody hold a lock?",
+    "57014": "it took too long; is the server busy, or does another client hold a lock?",
     "25006": "this server is read-only; name the primary server",
     "3D000": "create the database first",
     "1205": "other transactions changed the same rows; try again",
@@ -47,7 +47,7 @@ _REMEDIES: Final = {
     "40": "other transactions changed the same rows; try again",
     "22": "it cannot store one of the values",
 }
-# What SQLite says -> what helps.
+# A part of SQLite's message -> the remedy.
 _SQLITE_REMEDIES: Final = {
     "disk is full": "make room on its disk",
     "disk i/o error": "check its disk: is it full, or gone?",
@@ -61,7 +61,7 @@ _UNREACHED: Final = "is it running, and are HOST, PORT, USER and PASSWORD in DAT
 
 
 class TransactionConflict(Exception):
-    """Another transaction came between: all of this one has to be done again."""
+    """Another transaction changed the same rows: this one must be repeated as a whole."""
 
 
 class _ThreadState(threading.local):
@@ -70,7 +70,7 @@ class _ThreadState(threading.local):
 
 
 class DjangoDatabase:
-    """One alias of `DATABASES`. Errors come as ours, without a secret or a value."""
+    """One alias of `DATABASES`. Errors are those of jwt-lp, and show no secret and no value."""
 
     def __init__(self, alias: str = DEFAULT_DB_ALIAS) -> None:
         self.alias = alias
@@ -79,40 +79,40 @@ class DjangoDatabase:
         self._inherited: list[object] = []
 
     def read(self, work: Callable[[], T]) -> T:
-        """What `work` gives."""
+        """The result of `work`."""
         with self._connection_scope():
             return work()
 
     def write(self, work: Callable[[], T], *, tries: int = _MAX_TRIES) -> T:
-        """What `work` gives, in a transaction of its own that is begun again where others were at the same rows."""
+        """The result of `work`, in its own transaction, which is repeated if others changed the same rows."""
         with self._connection_scope():
-            for tried in range(1, tries + 1):
-                if tried > 1:
-                    time.sleep(_PAUSE * tried)
+            for attempt in range(1, tries + 1):
+                if attempt > 1:
+                    time.sleep(_PAUSE * attempt)
                 try:
                     with self._transaction():
                         return work()
                 except TransactionConflict:
                     continue
                 except Error as error:
-                    if tried == tries or _sqlstate(error) not in _RETRIED_STATES:
+                    if attempt == tries or _sqlstate(error) not in _RETRIED_STATES:
                         raise
             raise StoreError(f"{self.name}: {_REMEDIES['40']}")
 
-    def stream_rows(self, asked: Callable[[], QuerySet[Any, Any]]) -> Iterator[Any]:
-        """The rows of a question, a bounded number at a time."""
+    def stream_rows(self, query: Callable[[], QuerySet[Any, Any]]) -> Iterator[Any]:
+        """The rows of a query, a bounded number at a time."""
         with self._connection_scope():
-            yield from asked().iterator(chunk_size=_PAGE)
+            yield from query().iterator(chunk_size=_PAGE)
 
     def close(self) -> None:
-        """Give this thread's connection back."""
+        """Close this thread's connection."""
         if apps.ready and self._thread.pid == os.getpid() and not connections[self.alias].in_atomic_block:
             connections[self.alias].close()
 
     @contextmanager
     def _transaction(self) -> Generator[None]:
         if connections[self.alias].in_atomic_block:
-            # INVARIANT: what was promised as written cannot be rolled back by the caller. Tests may.
+            # INVARIANT: the caller cannot roll back what the store reported as written. Django's tests may.
             try:
                 with transaction.atomic(self.alias, durable=True):
                     pass
@@ -127,52 +127,51 @@ class DjangoDatabase:
     @contextmanager
     def _connection_scope(self) -> Generator[None]:
         self.ensure_ready()
-        here = self._thread
+        thread = self._thread
         try:
             try:
                 self._discard_inherited()
-                here.depth += 1
+                thread.depth += 1
                 yield
             finally:
-                here.depth = max(0, here.depth - 1)
-                self._close_if_unusable()
+                thread.depth = max(0, thread.depth - 1)
+                self._release()
         except ConnectionDoesNotExist:
             raise ConfigurationError(f"{self.name}: DATABASES has no {self.alias!a}") from None
         except ImproperlyConfigured:
-            raise ConfigurationError(f"{self.name}: its ENGINE or driver in DATABASES is not there") from None
+            raise ConfigurationError(f"{self.name}: its ENGINE in DATABASES, or the driver, is not installed") from None
         except Error as error:
             # From None: the message of the cause may show a value.
             raise translate_error(error, self.name, self.alias) from None
 
     def _discard_inherited(self) -> None:
-        here, pid = self._thread, os.getpid()
-        if here.pid not in (0, pid):
-            # INVARIANT: a connection of the parent is neither used nor closed: both would reach the parent's server side.
+        thread, pid = self._thread, os.getpid()
+        if thread.pid not in (0, pid):
+            # INVARIANT: the child neither uses nor closes its parent's connection: both would reach the parent's
+            # session on the server.
             self._inherited.append(connections[self.alias])
             connections[self.alias] = connections[self.alias].copy()
-            here.depth = 0
-        here.pid = pid
-        self._close_if_unusable()
+            thread.depth = 0
+        thread.pid = pid
+        self._release()
 
-    def _close_if_unusable(self) -> None:
-        """As at a request's ends; not while a stream is read through it, or the caller has a transaction open."""
+    def _release(self) -> None:
+        """Close the connection as Django does after a request, unless a stream or the caller's transaction uses it."""
         connection = connections[self.alias]
-        if not self._thread.depth and not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()
-
-    def _release_connection(self) -> None:
-        connection = connections[self.alias]
-        if connection.vendor == "sqlite" and not connection.in_atomic_block:
-            # Whatever CONN_MAX_AGE says: SQLite keeps a file's locks in the process, and a fork would copy them.
+        if self._thread.depth or connection.in_atomic_block:
+            return
+        if connection.vendor == "sqlite":
+            # INVARIANT: no connection to SQLite stays open, whatever CONN_MAX_AGE says. SQLite records its locks in the
+            # process: a forked child would take its parent's locks for its own, and lose writes.
             connection.close()
         else:
             connection.close_if_unusable_or_obsolete()
 
     def ensure_ready(self) -> None:
-        """Set Django up where nobody did; `ConfigurationError` where that cannot be, or the app is not installed."""
+        """Set Django up if it is not; `ConfigurationError` if that fails, or if the app is not installed."""
         if not apps.ready:
             try:
-                # The command line of jwt-lp is not manage.py.
+                # The commands of jwt-lp run without manage.py.
                 django.setup()
             except (ImproperlyConfigured, ImportError, RuntimeError) as error:
                 raise ConfigurationError(
@@ -186,53 +185,50 @@ class DjangoDatabase:
 
 
 def tables_missing(name: str, alias: str) -> ConfigurationError:
-    """What to say where `migrate` has to run."""
+    """The error that tells to run `migrate`."""
     return ConfigurationError(
         f"{name}: its tables are missing or of another release; run manage.py migrate jwt_lp_django --database {alias}"
     )
 
 
 def translate_error(error: Error, name: str, alias: str) -> JwtLpError:
-    """Our error for Django's: its kind and what helps. Neither statement nor value, nor what the driver says."""
-    state, small = _sqlstate(error), str(error).lower()
-    if (
-        state in _MISSING_TABLE_STATES
-        or "no such table" in small
-        or "no such column" in small
-        or "has no column" in small
+    """The error of jwt-lp for Django's: its kind and a remedy, but no statement, value or driver's message."""
+    state, message = _sqlstate(error), str(error).lower()
+    if state in _MISSING_TABLE_STATES or any(
+        part in message for part in ("no such table", "no such column", "has no column")
     ):
         return tables_missing(name, alias)
     if state:
         remedy = next(
-            (said for start, said in _REMEDIES.items() if state.startswith(start)), "look at the server's log"
+            (remedy for start, remedy in _REMEDIES.items() if state.startswith(start)), "look at the server's log"
         )
         return StoreError(f"{name}: {type(error).__name__} {state}: {remedy}")
-    part = next((part for part in _SQLITE_REMEDIES if part in small), "")
+    part = next((part for part in _SQLITE_REMEDIES if part in message), "")
     return StoreError(f"{name}: {type(error).__name__}{part and f', {part}'}: {_SQLITE_REMEDIES.get(part, _UNREACHED)}")
 
 
 def _sqlstate(error: Error) -> str:
-    """SQLSTATE, or MariaDB's number."""
+    """The error's SQLSTATE, or MariaDB's number."""
     state = getattr(error.__cause__, "sqlstate", None)
     number = error.args[0] if error.args and isinstance(error.args[0], int) else ""
     return str(state or number)
 
 
 def split_chunks(values: Iterable[T], size: int = CHUNK_SIZE) -> Iterator[list[T]]:
-    """The values, so many at a time."""
-    some: list[T] = []
+    """The values in lists of at most `size`."""
+    chunk: list[T] = []
     for value in values:
-        some.append(value)
-        if len(some) == size:
-            yield some
-            some = []
-    if some:
-        yield some
+        chunk.append(value)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
 
 
 def on_conflict_options(alias: str, *fields: str) -> dict[str, Any]:
-    """How `bulk_create` is told to put these fields in place of those of a row with the same key."""
-    how: dict[str, Any] = {"update_conflicts": True, "update_fields": fields}
+    """The options of `bulk_create` to overwrite these fields of a row with the same key."""
+    options: dict[str, Any] = {"update_conflicts": True, "update_fields": fields}
     if connections[alias].features.supports_update_conflicts_with_target:
-        how["unique_fields"] = ("pk",)
-    return how
+        options["unique_fields"] = ("pk",)
+    return options

@@ -86,8 +86,10 @@ ROWS = {
     "jwt_lp.stores.summation",
 }
 STORE_MODULES = {
-    f"jwt_lp_django/{name}.py" for name in ("aggregates", "holder_rows", "revocation_rows", "store", "usage_rows")
+    f"jwt_lp_django/{name}.py": ROWS for name in ("aggregates", "holder_rows", "revocation_rows", "usage_rows")
 }
+# It takes the same locks as the SQL store, too.
+STORE_MODULES["jwt_lp_django/store.py"] = ROWS | {"jwt_lp._support.file_lock", "jwt_lp.stores.advisory_lock"}
 
 # the functions among the root's exports: they make a value, or are the one verb of their module
 EXPORTED_FUNCTIONS = {"all_of", "any_of", "external", "route_faults"}
@@ -161,8 +163,8 @@ def _forbidden(path: str, source: str) -> Iterator[str]:
             continue
         if top_package in ADAPTERS:
             exported = module == "jwt_lp" and name in jwt_lp.__all__
-            is_row = path in STORE_MODULES and module in ROWS and name
-            if not (exported or is_row or top == top_package or top in ADAPTERS[top_package]):
+            is_store = module in STORE_MODULES.get(path, ()) and name
+            if not (exported or is_store or top == top_package or top in ADAPTERS[top_package]):
                 yield statement
         elif top == "jwt_lp":
             target = below.partition(".")[0] or (name if name in ORDER else "")

@@ -389,6 +389,45 @@ def test_a_forked_child_leaves_its_parents_connection_alone(tmp_path) -> None:
         store.close()
 
 
+def test_a_forked_child_loses_no_revocation_in_sqlite(tmp_path) -> None:
+    """In WAL mode a child's writes stay in the file, although its parent closes its last connection meanwhile."""
+    with alias(
+        ENGINE="django.db.backends.sqlite3",
+        NAME=str(tmp_path / "wal.db"),
+        CONN_MAX_AGE=None,
+        OPTIONS={"init_command": "PRAGMA journal_mode=wal"},
+    ) as url:
+        store, name = open_store(url), url.partition(":")[2]
+        store.revoke([deny("parent")], at=1.0)
+        first_done, parent_closed = os.pipe(), os.pipe()
+        child = os.fork()
+        if not child:
+            # Whatever happens, nothing of pytest runs in here.
+            try:
+                store.revoke([deny("child 1")], at=2.0)
+                os.write(first_done[1], b"x")
+                os.read(parent_closed[0], 1)
+                os._exit(0 if store.revoke([deny("child 2")], at=3.0) == 3 else 1)
+            finally:
+                os._exit(3)
+        os.read(first_done[0], 1)
+        connections[name].close()
+        os.write(parent_closed[1], b"x")
+        for end in (*first_done, *parent_closed):
+            os.close(end)
+        assert 0 == os.waitpid(child, 0)[1]
+        assert ["parent", "child 1", "child 2"] == [row.entry.id for row in store.revocations()]
+
+
+def test_sqlite_connections_are_not_kept(tmp_path) -> None:
+    """After a call, and after the end of a stream, no SQLite connection is open, whatever CONN_MAX_AGE says."""
+    with alias(ENGINE="django.db.backends.sqlite3", NAME=str(tmp_path / "x.db"), CONN_MAX_AGE=None) as url:
+        store, name = open_store(url), url.partition(":")[2]
+        store.revoke([deny("1")], at=1.0)
+        after_call = connections[name].connection
+        assert (None, 1, None) == (after_call, len(list(store.revocations())), connections[name].connection)
+
+
 def test_the_store_works_without_manage_py(tmp_path) -> None:
     """A command finds the project by DJANGO_SETTINGS_MODULE, and says so where it is not set."""
     code = "from jwt_lp.stores import open_store; s = open_store('django:default'); print(s.migrate(), s.changes(0).sequence)"
