@@ -1,4 +1,4 @@
-"""What was decided about this request, and by what was it asked?"""
+"""Decisions about one request, and the state that the request carries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import ResolverMatch
 
 from jwt_lp import AccessToken, Call, Decision, DecisionMemo, Refusal, Requirement, Route
-from jwt_lp_django.apps import guard_from
+from jwt_lp_django.guard_access import guard_from
 from jwt_lp_django.marks import RequirementMark
 from jwt_lp_django.template import names_of, route_template
 from jwt_lp_django.user import TokenUser
@@ -34,7 +34,7 @@ class RequestRefused(PermissionDenied):
 
 
 class AuthorizationRequest(NamedTuple):
-    """One thing that the guard is asked about one request."""
+    """One question to the guard about one request."""
 
     request: HttpRequest
     requirement: Requirement | None
@@ -47,12 +47,12 @@ class AuthorizationRequest(NamedTuple):
 
 @dataclass(slots=True)
 class RequestState:
-    """What is known about one request. It stands on the request itself and ends with it.
+    """What the adapter knows about one request. The request holds it, and it ends with the request.
 
-    `owner` is that request, `arrived` a digest of its Authorization header and `peer` the socket's address, as they
-    came in, before any other middleware could write over them. `settled` says that somebody decided. `passed` are the
-    callbacks and declarations that were let in, with what they were called with, and `params` are those of the view.
-    `instead` is what to ask where the guard answered in the view's place.
+    `owner` is the id of that request. `authorization_digest` and `peer` (the socket's address) are as they arrived,
+    before another middleware could change them. `is_decided` is True after the first decision. `passed` holds the
+    callbacks and declarations that passed, with their parameters; `params` are the parameters of the view.
+    `unanswered` is the question about a view that the guard answered for, with a 405 or an answer to OPTIONS.
     """
 
     owner: int
@@ -64,74 +64,97 @@ class RequestState:
         default_factory=dict[object, tuple[object, Mapping[str, object]]]
     )
     params: Mapping[str, object] | None = None
-    instead: AuthorizationRequest | None = None
+    unanswered: AuthorizationRequest | None = None
     token: AccessToken | None = None
 
     def find_decision(self, question: AuthorizationRequest) -> Decision | None:
         """The decision on the same requirement with the same parameters, if there is one."""
         return self.memo.find(question.requirement, question.params)
 
-    def has_passed(self, thing: object, method: str | None, params: Mapping[str, object]) -> bool:
-        """Whether a callback or a declaration passed, for this method and these parameters."""
-        return (id(thing), method, DecisionMemo.key(params)) in self.passed
+    def has_passed(self, subject: object, method: str | None, params: Mapping[str, object]) -> bool:
+        """Whether `subject`, a callback or a declaration, passed for this method and these parameters."""
+        return (id(subject), method, DecisionMemo.key(params)) in self.passed
 
-    def mark_passed(self, thing: object, method: str | None, params: Mapping[str, object]) -> None:
-        """Write down that it passed."""
-        # The things themselves are kept too, so that nothing else can get their ids.
-        self.passed[id(thing), method, DecisionMemo.key(params)] = (thing, dict(params))
+    def mark_passed(self, subject: object, method: str | None, params: Mapping[str, object]) -> None:
+        """Record that `subject` passed."""
+        # The object itself is kept too, so that no other object can get its id.
+        self.passed[id(subject), method, DecisionMemo.key(params)] = (subject, dict(params))
+
+    def has_same_credential(self, request: HttpRequest) -> bool:
+        """Whether the request's Authorization header is the one that arrived."""
+        return self.authorization_digest == _digest(authorization_header(request))
 
 
 def django_request(request: Any) -> HttpRequest:
-    """Django's own request, where REST framework's may be given."""
-    found = getattr(request, "_request", request)
-    if not isinstance(found, HttpRequest):
-        raise TypeError(f"{type(found).__name__} is no request")
-    return found
+    """Django's own request, given that or REST framework's."""
+    http = getattr(request, "_request", request)
+    if not isinstance(http, HttpRequest):
+        raise TypeError(f"{type(http).__name__} is no request")
+    return http
 
 
 def request_state(request: Any) -> RequestState:
-    """The request's state, begun now where there is none."""
+    """The request's state; it is created if there is none."""
     state: RequestState | None = request.__dict__.get("_jwt_lp")
-    # INVARIANT: a copy of a request with another credential has no part in what was decided about the first.
-    if state is None or (state.owner != id(request) and state.authorization_digest != authorization_digest(request)):
+    # INVARIANT: decisions about a request do not apply to a copy of it with another credential.
+    if state is None or (state.owner != id(request) and not state.has_same_credential(request)):
         http = django_request(request)
         if http is not request:
             return request_state(http)
-        state = RequestState(id(http), authorization_digest(http), http.META.get("REMOTE_ADDR") or None)
+        digest = _digest(authorization_header(http))
+        state = RequestState(id(http), digest, http.META.get("REMOTE_ADDR") or None)
         http.__dict__["_jwt_lp"] = state
     return state
 
 
-def authorization_digest(request: HttpRequest) -> bytes | None:
-    """A digest of the Authorization header as it stands now."""
+def token_from(request: Any) -> AccessToken | None:
+    """The access token of the request, None if no decision let it in with one."""
+    return request_state(request).token
+
+
+def authorization_header(request: HttpRequest) -> str | None:
+    """The Authorization header as it is now, after other middleware; Django joins several lines with commas."""
     value: str | None = request.META.get("HTTP_AUTHORIZATION")
-    return None if value is None else sha256(value.encode("utf-8", "surrogatepass")).digest()
+    return value
+
+
+def _digest(header: str | None) -> bytes | None:
+    # INVARIANT: the state keeps no credential.
+    return None if header is None else sha256(header.encode("utf-8", "surrogatepass")).digest()
 
 
 def authorization_request(
-    request: HttpRequest, found: MethodDeclaration, params: Mapping[str, object], match: ResolverMatch | None = None
+    request: HttpRequest,
+    declaration: MethodDeclaration,
+    params: Mapping[str, object],
+    match: ResolverMatch | None = None,
 ) -> AuthorizationRequest:
-    """What the guard is asked about a view; the rules of the settings step in where nothing nearer is declared."""
+    """The question about a view. The rules of the settings apply if the view declares nothing."""
     match = match or request.resolver_match
     path = route_template(match.route) if match is not None else None
-    requirement = found.requirement
-    if requirement is None and not found.closed and match is not None:
+    requirement = declaration.requirement
+    if requirement is None and not declaration.closed and match is not None:
         names, groups = names_of(match.namespaces, match.url_name)
-        route = Route((request.method or "",), path or "", found.endpoint, names=names, groups=groups)
+        route = Route((request.method or "",), path or "", declaration.endpoint, names=names, groups=groups)
         requirement = guard_from().rules.declare(route).requirement
     method = request.method or ""
-    label = f"{method} {path if path is not None else found.endpoint}"
-    # Copied: another middleware may change what the view is called with.
-    return AuthorizationRequest(request, requirement, dict(params), found.endpoint, label, method, found.marks)
+    label = f"{method} {path if path is not None else declaration.endpoint}"
+    # A copy: another middleware may change the parameters of the view.
+    return AuthorizationRequest(
+        request, requirement, dict(params), declaration.endpoint, label, method, declaration.marks
+    )
 
 
 def decide(question: AuthorizationRequest) -> Decision:
     """Decide, once per request, requirement and parameters.
 
-    This may wait for keys, but not on an event loop, which other requests share: then the refusal is 503.
+    This may wait for keys. On an event loop, which other requests share, it does not wait: the refusal is 503.
     """
-    made = request_state(question.request).find_decision(question) or forced_decision(question)
-    decision = made or _check(question, wait=not _on_event_loop())
+    decision = (
+        request_state(question.request).find_decision(question)
+        or forced_decision(question)
+        or _check(question, wait=not _on_event_loop())
+    )
     if decision.pending:
         decision = guard_from().refuse_pending(question.requirement, question.label)
     return store_decision(question, decision)
@@ -139,8 +162,11 @@ def decide(question: AuthorizationRequest) -> Decision:
 
 async def decide_async(question: AuthorizationRequest) -> Decision:
     """Decide without blocking the event loop."""
-    made = request_state(question.request).find_decision(question) or forced_decision(question)
-    decision = made or _check(question, wait=False)
+    decision = (
+        request_state(question.request).find_decision(question)
+        or forced_decision(question)
+        or _check(question, wait=False)
+    )
     if decision.pending:
         decision = await sync_to_async(_check, thread_sensitive=False)(question, wait=True)
     return store_decision(question, decision)
@@ -162,11 +188,11 @@ def _check(question: AuthorizationRequest, *, wait: bool) -> Decision:
 
 
 def store_decision(question: AuthorizationRequest, decision: Decision) -> Decision:
-    """Write a decision down on its request, and hang the token there."""
+    """Store a decision in its request's state, and set the request's user and token."""
     state = request_state(question.request)
     state.is_decided = True
     state.memo.keep((question.requirement,), question.params, decision)
-    # INVARIANT: a declaration counts as asked only where a decision that took it into account has passed.
+    # INVARIANT: a declaration counts as enforced only if a decision that evaluated it has passed.
     for mark in question.marks if decision.passes else ():
         state.mark_passed(mark, question.method, question.params)
     request: Any = question.request
@@ -183,33 +209,36 @@ def store_decision(question: AuthorizationRequest, decision: Decision) -> Decisi
 
 
 def forced_decision(question: AuthorizationRequest) -> Decision | None:
-    """The decision that REST framework's `force_authenticate` makes: only in Django's test client and factory.
+    """The decision for REST framework's `force_authenticate`, which Django's test client and request factory support.
 
-    A forced `AccessToken` is held against what is declared; with any other user or token the request passes, unless
-    nothing is declared.
+    A forced `AccessToken` must satisfy the requirement. With any other user or token the request passes, unless the
+    view declares nothing. None for every other request.
     """
     request: Any = question.request
-    who = [request.__dict__.get(name) for name in ("_force_auth_user", "_force_auth_token")]
-    tests = sys.modules.get("django.test.client")
+    user, token = (request.__dict__.get(name) for name in ("_force_auth_user", "_force_auth_token"))
+    test_client = sys.modules.get("django.test.client")
     # INVARIANT: no request of a server has the test client's payload as its body.
-    if tests is None or who == [None, None] or question.requirement is None:
+    if test_client is None or (user is None and token is None) or question.requirement is None:
         return None
-    if not isinstance(request.META.get("wsgi.input"), tests.FakePayload):
+    if not isinstance(request.META.get("wsgi.input"), test_client.FakePayload):
         return None
-    if isinstance(who[1], AccessToken) and question.requirement.requires_token:
+    if isinstance(token, AccessToken) and question.requirement.requires_token:
         guard, call = guard_from(), build_call(question)
-        return guard.authorize(who[1], question.requirement, question.params, question.label, call=call)
+        return guard.authorize(token, question.requirement, question.params, question.label, call=call)
     return Decision(requirement=question.requirement, route=question.label)
 
 
 def authorization_lines(request: HttpRequest) -> Sequence[str]:
-    """Every line of the Authorization header that the server lets us see; WSGI servers join them with a comma."""
-    value: str | None = request.META.get("HTTP_AUTHORIZATION")
-    if value is None:
-        return []
-    lines = header_lines(request, "authorization") if hasattr(request, "scope") else ()
-    # What another middleware wrote there counts as it stands.
-    return lines if value == ",".join(lines) else [value]
+    """Every line of the Authorization header, as far as the server shows them: WSGI servers join them with commas."""
+    header = authorization_header(request)
+    if header is None:
+        return ()
+    if "," in header and hasattr(request, "scope"):
+        lines = header_lines(request, "authorization")
+        # A header that another middleware wrote is not in the scope.
+        if header == ",".join(lines):
+            return lines
+    return (header,)
 
 
 def header_lines(request: HttpRequest, name: str) -> tuple[str, ...]:
@@ -223,7 +252,7 @@ def header_lines(request: HttpRequest, name: str) -> tuple[str, ...]:
 
 
 def build_call(question: AuthorizationRequest) -> Call:
-    """The call, for what the core may want to know of it."""
+    """The facts about the call that the core reads when it needs them."""
     request = question.request
     return Call(
         method=request.method or "",
@@ -240,5 +269,5 @@ def refusal_response(refusal: Refusal) -> HttpResponse:
 
 
 def resolved_view(request: HttpRequest) -> ViewInfo | None:
-    """The view that Django chose, or None where it has not chosen one."""
+    """The view that Django's router chose, None if it has not chosen one."""
     return None if request.resolver_match is None else ViewInfo.of(request.resolver_match.func)

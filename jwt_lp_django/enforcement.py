@@ -1,4 +1,4 @@
-"""How does a declaration enforce itself, wherever the view is called from?"""
+"""Wrappers that enforce a view's declarations, wherever the view is called from."""
 
 from __future__ import annotations
 
@@ -27,53 +27,53 @@ V = TypeVar("V", bound=Callable[..., Any])
 
 
 def is_async(view: object) -> bool:
-    """Whether calling it gives something to await."""
-    # asgiref's own name for it: on Python 3.11 `inspect` does not know what Django marks.
+    """Whether a call of `view` returns an awaitable."""
+    # asgiref's function: on Python 3.11 that of `inspect` does not know the callables that Django marks.
     return bool(iscoroutinefunction(cast(Any, view)))  # pyright: ignore[reportDeprecated]
 
 
 def wrap_view(view: V, marks: Sequence[RequirementMark] = (), include: Requirement | None = None) -> V:
-    """A new wrapper of `view` that carries the declarations and enforces what is declared, once per request.
+    """A new wrapper of `view` that carries the declarations and enforces them, once per request.
 
-    The view itself stays as it is, so that it may stand elsewhere under another declaration.
+    The view itself is not changed, so that another route may use it under another declaration.
     """
     wrapper: Any
     if is_async(view):
 
         @wraps(view)
-        async def awaiting(*args: Any, **kwargs: Any) -> Any:
+        async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
             invocation = Invocation.of(wrapper, view, marks, args, kwargs)
-            no = (
+            response = (
                 invocation.answer
                 if invocation.question is None
                 else invocation.refusal_response(await decide_async(invocation.question))
             )
-            return await view(*args, **kwargs) if no is None else no
+            return await view(*args, **kwargs) if response is None else response
 
-        wrapper = awaiting
+        wrapper = async_wrapper
     else:
 
         @wraps(view)
-        def calling(*args: Any, **kwargs: Any) -> Any:
+        def sync_wrapper(*args: Any, **kwargs: Any) -> Any:
             invocation = Invocation.of(wrapper, view, marks, args, kwargs)
-            no = (
+            response = (
                 invocation.answer
                 if invocation.question is None
                 else invocation.refusal_response(decide(invocation.question))
             )
-            return view(*args, **kwargs) if no is None else invocation.as_result(no)
+            return view(*args, **kwargs) if response is None else invocation.as_result(response)
 
-        wrapper = calling
+        wrapper = sync_wrapper
     if marks:
         setattr(wrapper, MARKS_ATTRIBUTE, (*marks, *marks_of(view)))
     if include is not None:
-        # The nearest include's declaration counts, and it was put there first.
+        # The declaration of the nearest include counts, and that one was set first.
         setattr(wrapper, INCLUDE_ATTRIBUTE, getattr(view, INCLUDE_ATTRIBUTE, include))
     return cast(V, wrapper)
 
 
 class Invocation(NamedTuple):
-    """One call of a wrapper: what to ask the guard, or what to answer at once (None: let it pass)."""
+    """One call of a wrapper: the question to the guard, or the answer without one (both None: the call passes)."""
 
     view: Callable[..., Any]
     request: Any
@@ -91,46 +91,46 @@ class Invocation(NamedTuple):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Invocation:
-        """Look at the call. `TypeError` where neither of the first two arguments is a request."""
+        """Read the call's arguments. `TypeError` if neither of the first two is a request."""
         first = args[0] if args else kwargs.get("request")
         request = first if _is_request(first) else args[1] if len(args) > 1 else None
         http = django_request(request)
         invocation, state = cls(view, request, args, kwargs), request_state(http)
-        # INVARIANT: what was weighed for this method and these parameters has been decided on, and passed.
+        # INVARIANT: what passed for this method and these parameters was decided on.
         if state.has_passed(wrapper, http.method, kwargs) or (
             marks and all(state.has_passed(mark, http.method, kwargs) for mark in marks)
         ):
             return invocation
-        # A method of a class, or a function that REST framework calls, is called for the methods that those know.
+        # A method of a class, or a function that REST framework calls, is called only for methods that those accept.
         bound = request is not first or not isinstance(request, HttpRequest) or _is_bound_partial(view)
-        found = declaration_of(wrapper, http.method or "", bound=bound)
-        if found.allowed is None:
-            return invocation._replace(question=authorization_request(http, found, kwargs))
-        return invocation._replace(answer=not_allowed(wrapper, http, args, kwargs, found))
+        declaration = declaration_of(wrapper, http.method or "", bound=bound)
+        if declaration.allowed is None:
+            return invocation._replace(question=authorization_request(http, declaration, kwargs))
+        return invocation._replace(answer=not_allowed(wrapper, http, args, kwargs, declaration))
 
     def refusal_response(self, decision: Decision) -> HttpResponse | None:
-        """The response to a refusal, None where the call passes. Inside REST framework it is raised instead."""
+        """The response to a refusal, None if the call passes. Inside REST framework the refusal is raised instead."""
         if decision.refusal is None:
             return None
         if not isinstance(self.request, HttpRequest):
-            from jwt_lp_django.drf import refusal_error
+            from jwt_lp_django.drf_responses import refusal_error
 
             raise refusal_error(decision.refusal)
         if is_drf(ViewInfo.of(self.view).cls):
-            from jwt_lp_django.drf import render_refusal
+            from jwt_lp_django.drf_responses import render_refusal
 
             return render_refusal(self.view, self.request, self.args[1:], self.kwargs, decision.refusal)
         return refusal_response(decision.refusal)
 
     def as_result(self, response: HttpResponse) -> Any:
-        """The response, as something to await where the method wrapped belongs to an async class."""
+        """The response, as an awaitable if the wrapped method belongs to an async class."""
         owner = getattr(getattr(self.view, "func", None), "__self__", None)
-        # Called unbound, `self` comes first.
+        # In a call of an unbound method, `self` comes first.
         owner = self.args[0] if owner is None and self.args[0] is not self.request else owner
-        return _resolved(response) if getattr(owner, "view_is_async", False) else response
+        return _async_result(response) if getattr(owner, "view_is_async", False) else response
 
 
-async def _resolved(response: HttpResponse) -> HttpResponse:
+async def _async_result(response: HttpResponse) -> HttpResponse:
     return response
 
 
@@ -139,7 +139,7 @@ def _is_request(value: object) -> bool:
 
 
 def _is_bound_partial(view: Callable[..., Any]) -> bool:
-    # What `method_decorator` hands over.
+    # `method_decorator` passes such a partial.
     return isinstance(view, partial) and ismethod(view.func)
 
 
@@ -148,14 +148,14 @@ def not_allowed(
     request: HttpRequest,
     args: Sequence[Any],
     kwargs: dict[str, Any],
-    found: MethodDeclaration,
+    declaration: MethodDeclaration,
 ) -> HttpResponse:
-    """The 405 that the host would give, or the empty answer to OPTIONS, without calling the view."""
+    """The 405 that the host would send, or the empty answer to OPTIONS, without calling the view."""
     if is_drf(ViewInfo.of(callback).cls):
-        from jwt_lp_django.drf import method_not_allowed
+        from jwt_lp_django.drf_responses import method_not_allowed
 
         return method_not_allowed(callback, request, args, kwargs)
-    allowed = found.allowed or ()
+    allowed = declaration.allowed or ()
     if request.method in allowed:
         return HttpResponse(headers={"Allow": ", ".join(allowed), "Content-Length": "0"})
     return HttpResponseNotAllowed(allowed)

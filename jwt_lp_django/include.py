@@ -1,4 +1,4 @@
-"""How is a whole include declared?"""
+"""Declarations for a whole include."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from jwt_lp_django.marks import to_requirement
 def guarded(included: Any, declaration: Any) -> tuple[list[URLPattern | URLResolver], str | None, str | None]:
     """Declare `declaration` for every route of `include(...)` (or of `admin.site.urls`) that has none of its own.
 
-    `declaration` is a permission, a requirement, or one of our decorators. Names and namespaces stay; the patterns
-    that were included stay as they are, for whoever else includes them. `ConfigurationError` where `declaration` is
-    nothing of the kind, or says something else than the `guarded` that it stands around.
+    `declaration` is a permission, a requirement, or a decorator of this package. Names and namespaces stay the same,
+    and the included patterns are not changed, so that other URLconfs can include them too. `ConfigurationError` if
+    `declaration` is none of these, or if `included` is already `guarded` with another requirement.
     """
     requirement = to_requirement(declaration)
     module, app_name, namespace = _split_include(included)
@@ -30,13 +30,13 @@ def guarded(included: Any, declaration: Any) -> tuple[list[URLPattern | URLResol
 
 
 class _GuardedPatterns(list[URLPattern | URLResolver]):
-    """The patterns that `guarded` gives, with what it declared for them."""
+    """The patterns that `guarded` returns, with the requirement that it declared for them."""
 
     requirement: Requirement
 
 
 def _split_include(included: Any) -> tuple[Any, str | None, str | None]:
-    # What `include` gives, and `admin.site.urls`; a bare list or module is taken too.
+    # `include` returns a tuple, and `admin.site.urls` is one; a list or a module alone is accepted too.
     return (
         cast("tuple[Any, str | None, str | None]", included) if isinstance(included, tuple) else (included, None, None)
     )
@@ -46,9 +46,11 @@ def _rebuild(
     patterns: Sequence[Any], wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
 ) -> list[URLPattern | URLResolver]:
     return [
-        # Made anew and not copied: both keep private caches of what they lead to.
-        type(each)(each.pattern, _rebuild(each.url_patterns, wrap), each.default_kwargs, each.app_name, each.namespace)
-        if isinstance(each, URLResolver)
-        else type(each)(each.pattern, wrap(each.callback), each.default_args, each.name)
-        for each in patterns
+        # New objects, not copies: both classes keep private caches of the patterns and views below them.
+        type(entry)(
+            entry.pattern, _rebuild(entry.url_patterns, wrap), entry.default_kwargs, entry.app_name, entry.namespace
+        )
+        if isinstance(entry, URLResolver)
+        else type(entry)(entry.pattern, wrap(entry.callback), entry.default_args, entry.name)
+        for entry in patterns
     ]

@@ -1,7 +1,7 @@
-"""What is done when an ASGI server stops?
+"""ASGI lifespan for Django: recorded usage is written when the server stops.
 
-Django does not speak ASGI's lifespan, and uvicorn ends a process by a signal, so that nothing that Python runs at exit
-is run. So the lifespan is answered here, and what was counted is written at its end.
+Django does not answer ASGI's lifespan, and uvicorn ends a process by a signal, so Python's exit handlers do not run.
+Therefore this module answers the lifespan, and writes at its end what was recorded.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIHandler
 
-from jwt_lp_django.apps import guard_from
+from jwt_lp_django.guard_access import guard_from
 
 _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -21,20 +21,20 @@ _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 def install_lifespan() -> None:
-    """Have Django's ASGI application answer lifespan, unless a later Django or somebody else's class does."""
+    """Make Django's ASGI application answer the lifespan. A second call does nothing."""
     call = ASGIHandler.__call__
     if hasattr(call, "__jwt_lp__"):
         return
 
     @wraps(call)
-    async def answering(self: ASGIHandler, scope: Any, receive: Any, send: Any) -> None:
+    async def with_lifespan(self: ASGIHandler, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         else:
             await call(self, scope, receive, send)
 
-    answering.__jwt_lp__ = True  # type: ignore[attr-defined]
-    ASGIHandler.__call__ = answering  # type: ignore[method-assign]
+    with_lifespan.__jwt_lp__ = True  # type: ignore[attr-defined]
+    ASGIHandler.__call__ = with_lifespan  # type: ignore[method-assign]
 
 
 async def _lifespan(receive: _Receive, send: _Send) -> None:
@@ -43,7 +43,7 @@ async def _lifespan(receive: _Receive, send: _Send) -> None:
         if message["type"] == "lifespan.startup":
             await send({"type": "lifespan.startup.complete"})
         else:
-            # The store is not to be spoken to on the event loop.
+            # Calls of the store must not block the event loop.
             await sync_to_async(guard_from().close, thread_sensitive=False)()
             await send({"type": "lifespan.shutdown.complete"})
             return

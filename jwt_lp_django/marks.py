@@ -1,4 +1,4 @@
-"""What does a declaration look like, and where does it stand on a view?"""
+"""Declarations as values, and the attributes that attach them to views."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Final, cast
 from jwt_lp import ConfigurationError, Requirement, all_of
 
 MARKS_ATTRIBUTE: Final = "__jwt_lp__"
-# What `required_permissions` is where a class says nothing: that of its bases.
+# The value of `required_permissions` in a class that does not set it: that of its bases counts.
 INHERITED: Final = object()
 INCLUDE_ATTRIBUTE: Final = "__jwt_lp_include__"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RequirementMark:
-    """One declaration: what is asked for, for which methods, and by which words it was declared.
+    """One declaration: the requirement, its methods, and its origin (the decorator or attribute that declares it).
 
-    `methods` are in upper case, GET standing for HEAD too; None is whatever the view has, and GET for a function.
-    Compared by identity: it is one line of code, not what that line says.
+    `methods` are in upper case, and GET includes HEAD. None means all methods of a class, and GET for a function.
+    Marks are compared by identity: two lines of code are two declarations, even if they declare the same.
     """
 
     requirement: Requirement
@@ -29,28 +29,28 @@ class RequirementMark:
 
     @classmethod
     def of(cls, requirement: Requirement, origin: str, methods: Iterable[str] | None) -> RequirementMark:
-        """Read `methods` as people write them; `ConfigurationError` where there are none."""
+        """Read `methods` in any case, one or several; `ConfigurationError` for an empty list."""
         if methods is None:
             return cls(requirement, origin)
-        given = [methods] if isinstance(methods, str) else list(methods)
-        if not given:
+        names = [methods] if isinstance(methods, str) else list(methods)
+        if not names:
             raise ConfigurationError(f'{origin}: methods=() covers nothing: name some, such as methods=("POST",)')
-        return cls(requirement, origin, frozenset(rule_method(each.upper()) for each in given))
+        return cls(requirement, origin, frozenset(rule_method(name.upper()) for name in names))
 
 
 def rule_method(method: str) -> str:
-    """The method whose rule counts: HEAD has GET's."""
+    """The method whose rule applies: HEAD has the rule of GET."""
     return "GET" if method == "HEAD" else method
 
 
 def marks_of(view: object) -> tuple[RequirementMark, ...]:
-    """The declarations that stand on a view itself; lossless decorators keep them."""
-    found = getattr(view, MARKS_ATTRIBUTE, ())
-    return cast("tuple[RequirementMark, ...]", found) if isinstance(found, tuple) else ()
+    """The declarations on a view itself. Decorators that copy attributes keep them."""
+    marks = getattr(view, MARKS_ATTRIBUTE, ())
+    return cast("tuple[RequirementMark, ...]", marks) if isinstance(marks, tuple) else ()
 
 
 def to_requirement(value: object) -> Requirement:
-    """What `value` asks for: a permission, a requirement, or one of our decorators.
+    """The requirement that `value` declares: a permission, a requirement, or a decorator of this package.
 
     `ConfigurationError` for anything else.
     """

@@ -1,4 +1,4 @@
-"""Does every request get decided on before any view runs, and does nothing undecided get out?"""
+"""The middleware: it decides on every request before a view runs, and withholds undecided responses."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from django.urls import Resolver404, ResolverMatch, get_resolver
 
 from jwt_lp import Decision, DecisionMemo, Refusal
 from jwt_lp_django import checks
-from jwt_lp_django.apps import guard_from
 from jwt_lp_django.decisions import (
     AuthorizationRequest,
     RequestRefused,
-    authorization_digest,
     authorization_request,
     decide,
     decide_async,
@@ -27,6 +25,7 @@ from jwt_lp_django.decisions import (
     resolved_view,
 )
 from jwt_lp_django.enforcement import is_async, not_allowed
+from jwt_lp_django.guard_access import guard_from
 from jwt_lp_django.routes import all_routes, route_without_view
 from jwt_lp_django.views import MethodDeclaration, declaration_of, is_drf
 
@@ -43,11 +42,11 @@ class _ViewCall(NamedTuple):
 
 
 class LeastPrivilegeMiddleware:
-    """The guard. It stands first in `MIDDLEWARE`; one class for WSGI and ASGI.
+    """The guard. It must be first in `MIDDLEWARE`. It works under WSGI and ASGI.
 
-    It decides on the view that Django's own router chose, before any code of it runs, and withholds every response
-    that nobody decided on. `ImproperlyConfigured` at start lists every fault of settings and declarations; routes
-    on which nothing is declared are logged, and refused.
+    It decides on the view that Django's router chose, before any code of the view runs, and withholds every response
+    without a decision. At start `ImproperlyConfigured` lists every fault of settings and declarations; routes without
+    a declaration are logged, and refused.
     """
 
     sync_capable = True
@@ -55,12 +54,12 @@ class LeastPrivilegeMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
-        # What a view declares is read once for each method; a process that changes it has to start anew.
+        # A view's declarations are read once for each method; a process that changes them must restart.
         self._declaration_cache = lru_cache(maxsize=4096)(declaration_of)
         self.is_async = is_async(get_response)
         if self.is_async:
             markcoroutinefunction(cast(Any, self))
-            # Under ASGI Django would push a sync hook into a thread.
+            # Under ASGI Django would run a sync hook in a thread.
             self.process_view = self.aprocess_view  # type: ignore[method-assign,assignment]
         _check_at_start()
 
@@ -68,11 +67,11 @@ class LeastPrivilegeMiddleware:
         try:
             return self._declaration_cache(callback, method)
         except TypeError:
-            # A callable need not be hashable.
+            # The callback is not hashable.
             return declaration_of(callback, method)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        """Let the request through to the view, and its response out where somebody decided on it."""
+        """Forward the request to the view, and the response if there was a decision."""
         _init_request(request)
         if self.is_async:
             return self._acall(request)
@@ -92,7 +91,7 @@ class LeastPrivilegeMiddleware:
     def process_view(
         self, request: HttpRequest, callback: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
     ) -> HttpResponseBase | None:
-        """Decide about the view that was chosen; a response instead of the view where it is refused."""
+        """Decide on the view that the router chose; a refusal is the response instead of the view's."""
         view = _ViewCall(request, callback, args, kwargs)
         question, answer = _inspect_view(view, self._declaration_of(callback, request.method or ""))
         if question is not None:
@@ -109,11 +108,11 @@ class LeastPrivilegeMiddleware:
         if question is not None:
             refusal = _admit(view, question, await decide_async(question))
             answer = None if refusal is None else lambda: _render_refusal(view, refusal)
-        # REST framework's exception handlers are the project's, and sync.
+        # The exception handlers of REST framework are the project's code, and sync.
         return None if answer is None else await sync_to_async(answer)() if is_drf(_view_class(view)) else answer()
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Answer what `enforce` raised."""
+        """The response to a refusal that `enforce` raised."""
         return refusal_response(exception.refusal) if isinstance(exception, RequestRefused) else None
 
 
@@ -127,43 +126,45 @@ def _check_at_start() -> None:
 
 
 def _init_request(request: Any) -> None:
-    # Now, before another middleware can write over what arrived.
+    # Now, before another middleware can change what arrived.
     request_state(request)
     request.access_token = None
 
 
 def _view_class(view: _ViewCall) -> type | None:
-    shape = resolved_view(view.request)
-    return None if shape is None else shape.cls
+    resolved = resolved_view(view.request)
+    return None if resolved is None else resolved.cls
 
 
 def _inspect_view(
-    view: _ViewCall, found: MethodDeclaration
+    view: _ViewCall, declaration: MethodDeclaration
 ) -> tuple[AuthorizationRequest | None, Callable[[], HttpResponse] | None]:
-    question = authorization_request(view.request, found, view.kwargs)
-    if found.allowed is None:
+    """The question to the guard; or, if the guard answers instead of the view, a function that makes the answer."""
+    question = authorization_request(view.request, declaration, view.kwargs)
+    if declaration.allowed is None:
         return question, None
-    request_state(view.request).instead = question
-    return None, lambda: _mark_own(not_allowed(view.callback, view.request, view.args, view.kwargs, found))
+    request_state(view.request).unanswered = question
+    return None, lambda: _mark_own(not_allowed(view.callback, view.request, view.args, view.kwargs, declaration))
 
 
 def _admit(view: _ViewCall, question: AuthorizationRequest, decision: Decision) -> Refusal | None:
+    """The refusal, or None after recording in the request's state that the view passed."""
     request: Any = view.request
     state = request_state(request)
     if decision.refusal is not None:
         return decision.refusal
-    state.instead, state.params = None, question.params
+    state.unanswered, state.params = None, question.params
     state.mark_passed(view.callback, question.method, question.params)
-    # INVARIANT: only what no other site can make a browser send makes up for the CSRF token. A header that
-    # another middleware made of a cookie is not what arrived.
-    asked = question.requirement is not None and question.requirement.requires_token
+    # INVARIANT: only a credential that no other site can make a browser send replaces the CSRF token. A header that
+    # another middleware made from a cookie did not arrive.
     if (
-        asked
+        question.requirement is not None
+        and question.requirement.requires_token
         and decision.passes
         and decision.observed is None
         and decision.token is not None
         and state.authorization_digest is not None
-        and state.authorization_digest == authorization_digest(request)
+        and state.has_same_credential(request)
     ):
         request.csrf_processing_done = True
     return None
@@ -171,7 +172,7 @@ def _admit(view: _ViewCall, question: AuthorizationRequest, decision: Decision) 
 
 def _render_refusal(view: _ViewCall, refusal: Refusal) -> HttpResponse:
     if is_drf(_view_class(view)):
-        from jwt_lp_django.drf import render_refusal
+        from jwt_lp_django.drf_responses import render_refusal
 
         return render_refusal(view.callback, view.request, view.args, view.kwargs, refusal)
     return refusal_response(refusal)
@@ -183,30 +184,31 @@ def _mark_own(response: HttpResponse) -> HttpResponse:
 
 
 def _undecided_request(request: HttpRequest, response: HttpResponseBase) -> AuthorizationRequest | None:
-    """What to ask about a response that nobody decided on; None where it may go out as it is."""
+    """The question about a response without a decision; None if the response may be sent as it is."""
     state, match, method = request_state(request), request.resolver_match, request.method or ""
     if state.memo.refusal is not None:
         return None
     if state.params is not None and match is not None and not state.has_passed(match.func, method, match.kwargs):
-        # Another middleware had the view called for something else than what was decided on.
-        found = declaration_of(match.func, method)
-        passes = found.allowed is not None and _is_empty_answer(request, response)
-        return None if passes else authorization_request(request, found, match.kwargs)
-    if state.instead is not None:
-        # Another middleware may have called the view, or had something else to show.
-        return None if _OWN_RESPONSE in response.__dict__ or _is_empty_answer(request, response) else state.instead
+        # Another middleware called the view for another method or with other parameters than the decision was about.
+        declaration = declaration_of(match.func, method)
+        passes = declaration.allowed is not None and _is_empty_answer(request, response)
+        return None if passes else authorization_request(request, declaration, match.kwargs)
+    if state.unanswered is not None:
+        # Another middleware may have called the view, or have sent a response of its own.
+        is_ours = _OWN_RESPONSE in response.__dict__
+        return None if is_ours or _is_empty_answer(request, response) else state.unanswered
     if state.is_decided or (match is None and _is_empty_answer(request, response)):
-        # INVARIANT: once a view was chosen, nothing but a decision about it lets a response out.
+        # INVARIANT: after the router chose a view, only a decision about that view forwards a response.
         return None
-    # INVARIANT: what a middleware has for a route, a cache say, is let out under the rule of that route.
+    # INVARIANT: a middleware's response for a route (that of a cache, for example) needs what the route requires.
     path = request.path_info
-    climbs = ".." in path.split("/")
-    match = match or (None if climbs else _resolve_path(request))
+    has_dot_segments = ".." in path.split("/")
+    match = match or (None if has_dot_segments else _resolve_path(request))
     if match is not None:
         return authorization_request(request, declaration_of(match.func, method), match.kwargs, match)
     route = route_without_view(method, path)
-    ruled = None if climbs else guard_from().rules.declare(route).requirement
-    return AuthorizationRequest(request, ruled, {}, route.endpoint, f"{method} {path}", method)
+    requirement = None if has_dot_segments else guard_from().rules.declare(route).requirement
+    return AuthorizationRequest(request, requirement, {}, route.endpoint, f"{method} {path}", method)
 
 
 def _resolve_path(request: HttpRequest) -> ResolverMatch | None:
@@ -217,52 +219,52 @@ def _resolve_path(request: HttpRequest) -> ResolverMatch | None:
 
 
 def _is_empty_answer(request: HttpRequest, response: HttpResponseBase) -> bool:
-    """Whether it is an error, an empty redirect or an empty answer to a preflight: the host's own."""
+    """Whether the response is an error, an empty redirect or an empty answer to a preflight: the host's own."""
     if response.status_code >= _FIRST_ERROR_STATUS:
         return True
-    bare = response.status_code in _REDIRECTS or request.method == "OPTIONS"
-    # A template that nobody has rendered has no content to look at.
-    return bare and getattr(response, "is_rendered", True) and getattr(response, "content", None) == b""
+    may_be_empty = response.status_code in _REDIRECTS or request.method == "OPTIONS"
+    # A template that is not rendered yet has no content to look at.
+    return may_be_empty and getattr(response, "is_rendered", True) and getattr(response, "content", None) == b""
 
 
 def _finish_response(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """The response, or the first refusal of the request in its place."""
+    """The response, or the first refusal of the request instead."""
     memo = request_state(request).memo
     refusal = memo.refusal
     if refusal is None:
-        # A file is no code that could be refused, and servers send it in a way of their own.
+        # A file runs no code that could be refused, and servers send files in their own way.
         if isinstance(response, StreamingHttpResponse) and getattr(response, "file_to_stream", None) is None:
-            _watched(response, memo)
+            _stop_when_refused(response, memo)
         return response
     if response.status_code == refusal.status and getattr(response, "exception", False):
-        # An exception handler of REST framework passes the challenge on, and no other header.
+        # REST framework's exception handler copies the challenge, and no other header.
         for name, value in refusal.headers.items():
             if name != "Content-Type":
                 response.headers.setdefault(name, value)
-    # INVARIANT: a refusal is final, whoever caught it and whatever answered since.
+    # INVARIANT: a refusal is final, even if the exception was caught and another response was sent.
     if memo.permits(response.status_code, response.headers.get("WWW-Authenticate")):
         return response
     withheld = refusal_response(refusal)
-    # What the view left open is closed with the response that goes out in its place.
+    # What the view left open is closed together with the response that replaces its own.
     closers: list[Any] = getattr(response, "_resource_closers", [])
     cast(Any, withheld)._resource_closers.extend(closers)  # noqa: SLF001 - there is no public way
     return withheld
 
 
-def _watched(response: StreamingHttpResponse, memo: DecisionMemo) -> None:
-    """End the response, by `Refused`, where the request is refused while it is sent."""
+def _stop_when_refused(response: StreamingHttpResponse, memo: DecisionMemo) -> None:
+    """End the response with `RequestRefused` if the request is refused while the response is sent."""
     parts: Any = response.streaming_content
 
-    def sync() -> Iterator[bytes]:
+    def sync_parts() -> Iterator[bytes]:
         for part in parts:
             if memo.refusal is not None:
                 raise RequestRefused(memo.refusal)
             yield part
 
-    async def asynchronous() -> AsyncIterator[bytes]:
+    async def async_parts() -> AsyncIterator[bytes]:
         async for part in parts:
             if memo.refusal is not None:
                 raise RequestRefused(memo.refusal)
             yield part
 
-    response.streaming_content = asynchronous() if response.is_async else sync()
+    response.streaming_content = async_parts() if response.is_async else sync_parts()

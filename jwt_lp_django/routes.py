@@ -1,4 +1,4 @@
-"""Which routes does this project have, and what is declared for each?"""
+"""The routes of a project with their declarations, and the host for commands and tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from django.urls import Resolver404, URLPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
 
 from jwt_lp import ConfigurationError, Guard, Route
-from jwt_lp_django.apps import config, guard_from
+from jwt_lp_django.guard_access import guard_from, guard_holder
 from jwt_lp_django.template import names_of, route_template
 from jwt_lp_django.views import STANDARD_ACTIONS, MethodDeclaration, ViewInfo, declaration_of
 
@@ -28,12 +28,12 @@ _ACTIONS_BY_METHOD: Final[Mapping[str, str]] = {
     "DELETE": "delete",
 }
 
-# The endpoint of what no view answers.
+# The endpoint of a route that no view answers.
 MIDDLEWARE_ENDPOINT = "a middleware"
 
 
 class URLConfEntry(NamedTuple):
-    """One endpoint of a URLconf, with everything that leads to it."""
+    """One endpoint of a URLconf, with the route, namespaces and parameters of all patterns that lead to it."""
 
     callback: Callable[..., Any]
     route: str
@@ -45,74 +45,90 @@ class URLConfEntry(NamedTuple):
 def iter_entries(patterns: Sequence[Any], above: URLConfEntry | None = None) -> Iterator[URLConfEntry]:
     """Every endpoint below `patterns`."""
     start = above or URLConfEntry(iter_entries, "", (), None, frozenset())
-    for each in patterns:
-        route = start.route + str(each.pattern).removeprefix("^") if start.route else str(each.pattern)
-        found = start.parameters | _parameters(each)
-        if isinstance(each, URLResolver):
-            spaces = (*start.namespaces, *filter(None, (each.namespace,)))
-            yield from iter_entries(each.url_patterns, start._replace(route=route, namespaces=spaces, parameters=found))
-        elif isinstance(each, URLPattern):
-            yield URLConfEntry(each.callback, route, start.namespaces, each.name, found)
+    for entry in patterns:
+        route = start.route + str(entry.pattern).removeprefix("^") if start.route else str(entry.pattern)
+        parameters = start.parameters | _parameters(entry)
+        if isinstance(entry, URLResolver):
+            namespaces = (*start.namespaces, *filter(None, (entry.namespace,)))
+            inner = start._replace(route=route, namespaces=namespaces, parameters=parameters)
+            yield from iter_entries(entry.url_patterns, inner)
+        elif isinstance(entry, URLPattern):
+            yield URLConfEntry(entry.callback, route, start.namespaces, entry.name, parameters)
 
 
-def _parameters(each: Any) -> frozenset[str]:
-    given = each.default_kwargs if isinstance(each, URLResolver) else each.default_args
-    regex = getattr(each.pattern, "regex", None)
-    return frozenset(given) | frozenset(regex.groupindex if regex is not None else ())
+def _parameters(entry: Any) -> frozenset[str]:
+    defaults = entry.default_kwargs if isinstance(entry, URLResolver) else entry.default_args
+    regex = getattr(entry.pattern, "regex", None)
+    return frozenset(defaults) | frozenset(regex.groupindex if regex is not None else ())
 
 
 def entry_routes(entry: URLConfEntry) -> list[Route]:
-    """The routes of one endpoint: its methods, put together where the same is declared for them."""
-    shape = ViewInfo.of(entry.callback)
-    found: dict[MethodDeclaration, list[str]] = {}
-    for method in shape.methods() or ("",):
-        each = declaration_of(entry.callback, method or "GET")
-        found.setdefault(each._replace(marks=()), []).append(method)
+    """The routes of one endpoint. Methods with the same declaration share a route."""
+    view = ViewInfo.of(entry.callback)
+    methods_by_declaration: dict[MethodDeclaration, list[str]] = {}
+    for method in view.methods() or ("",):
+        declaration = declaration_of(entry.callback, method or "GET")
+        methods_by_declaration.setdefault(declaration._replace(marks=()), []).append(method)
     try:
-        own = tuple(shape.faults())
+        view_faults = tuple(view.faults())
     except ConfigurationError as error:
-        own = error.faults
-    made = [_route(entry, each, tuple(filter(None, methods))) for each, methods in found.items()]
-    return [replace(made[0], faults=(*own, *made[0].faults)), *made[1:]] if made else []
+        view_faults = error.faults
+    routes = [
+        _route(entry, declaration, tuple(filter(None, methods)))
+        for declaration, methods in methods_by_declaration.items()
+    ]
+    return [replace(routes[0], faults=(*view_faults, *routes[0].faults)), *routes[1:]] if routes else []
 
 
-def _route(entry: URLConfEntry, found: MethodDeclaration, methods: tuple[str, ...]) -> Route:
+def _route(entry: URLConfEntry, declaration: MethodDeclaration, methods: tuple[str, ...]) -> Route:
     names, groups = names_of(entry.namespaces, entry.name)
-    path = route_template(entry.route)
-    route = Route(methods, path, found.endpoint, found.requirement, found.origin, names, groups, entry.parameters)
-    faults = tuple(f"{route.label}: {fault}" for fault in found.faults)
-    route = replace(route, faults=faults, hint=_hint(entry, found, path, methods))
-    return route if found.closed else guard_from().rules.declare(route)
+    route = Route(
+        methods,
+        route_template(entry.route),
+        declaration.endpoint,
+        declaration.requirement,
+        declaration.origin,
+        names,
+        groups,
+        entry.parameters,
+    )
+    faults = tuple(f"{route.label}: {fault}" for fault in declaration.faults)
+    route = replace(route, faults=faults, hint=_hint(entry, route.template, methods))
+    return route if declaration.closed else guard_from().rules.declare(route)
 
 
-def _hint(entry: URLConfEntry, found: MethodDeclaration, path: str, methods: tuple[str, ...]) -> str:
-    literal = [part for part in path.split("/") if part and "{" not in part]
-    shape = ViewInfo.of(entry.callback)
-    verb = next((each for each in methods if each not in {"HEAD", "OPTIONS"}), "GET")
-    listing = shape.cls is not None and not path.rstrip("/").endswith("}")
-    guess = f"{literal[-1] if literal else 'root'}:{_ACTIONS_BY_METHOD.get(verb, 'list' if listing else 'read')}"
-    action = (shape.actions or {}).get(verb.lower())
+def _hint(entry: URLConfEntry, path: str, methods: tuple[str, ...]) -> str:
+    """A declaration that the developer could add for the route."""
+    literals = [segment for segment in path.split("/") if segment and "{" not in segment]
+    view = ViewInfo.of(entry.callback)
+    method = next((name for name in methods if name not in {"HEAD", "OPTIONS"}), "GET")
+    is_list = view.cls is not None and not path.rstrip("/").endswith("}")
+    resource = literals[-1] if literals else "root"
+    permission = f"{resource}:{_ACTIONS_BY_METHOD.get(method, 'list' if is_list else 'read')}"
+    action = (view.actions or {}).get(method.lower())
     if action is not None and action not in STANDARD_ACTIONS:
-        guess = f"{literal[-2] if len(literal) > 1 else shape.name.rpartition('.')[2].lower()}:{action}"
-    if shape.cls is None or shape.cls.__qualname__ == "WrappedAPIView":
-        return f'@requires("{guess}")'
-    key = action or verb
-    return f'required_permissions = {{"{key}": "{guess}"}}' if shape.required is None else f'"{key}": "{guess}",'
+        permission = f"{literals[-2] if len(literals) > 1 else view.name.rpartition('.')[2].lower()}:{action}"
+    if view.cls is None or view.cls.__qualname__ == "WrappedAPIView":
+        return f'@requires("{permission}")'
+    key = action or method
+    return (
+        f'required_permissions = {{"{key}": "{permission}"}}' if view.required is None else f'"{key}": "{permission}",'
+    )
 
 
 def _middleware_routes() -> Iterator[Route]:
-    """What middleware that is known serves without any view."""
+    """The routes that WhiteNoise's middleware serves without a view."""
     for path in settings.MIDDLEWARE:
         if path.endswith("WhiteNoiseMiddleware"):
-            below = urlsplit(settings.STATIC_URL or "static").path.strip("/")
-            hint = f'EXTERNAL = {{"/{below}": "public files"}}'
+            prefix = urlsplit(settings.STATIC_URL or "static").path.strip("/")
+            hint = f'EXTERNAL = {{"/{prefix}": "public files"}}'
             parameters = frozenset({"path"})
-            served = f"/{below}/{{path}}"
-            yield Route(("GET", "HEAD"), served, path, names=("whitenoise",), parameters=parameters, hint=hint)
+            template = f"/{prefix}/{{path}}"
+            yield Route(("GET", "HEAD"), template, path, names=("whitenoise",), parameters=parameters, hint=hint)
 
 
 def route_without_view(method: str, path: str) -> Route:
-    """The route of what a middleware answers, as the rules of the settings see it."""
+    """The route of a response that a middleware sent without a view, for the rules of the settings."""
     for route in _middleware_routes():
         if path.startswith(route.template.removesuffix("{path}")):
             return replace(route, template=path)
@@ -120,15 +136,15 @@ def route_without_view(method: str, path: str) -> Route:
 
 
 def all_routes() -> list[Route]:
-    """Every route of ROOT_URLCONF and of the setting `URLCONFS`, with marks, includes and settings applied."""
+    """Every route of ROOT_URLCONF and of the setting `URLCONFS`, with declarations, includes and settings applied."""
     guard = guard_from()
-    found = [guard.rules.declare(route) for route in _middleware_routes()]
+    routes = [guard.rules.declare(route) for route in _middleware_routes()]
     for urlconf in dict.fromkeys((settings.ROOT_URLCONF, *guard.settings.urlconfs)):
-        found += [route for entry in iter_entries(get_resolver(urlconf).url_patterns) for route in entry_routes(entry)]
-    found = list(dict.fromkeys(found))
-    # A path below which no view is can only mean what a middleware answers there.
-    unseen = [rule for rule in guard.rules.unmatched(found) if rule.startswith("/")]
-    return found + [guard.rules.declare(Route((), rule, MIDDLEWARE_ENDPOINT)) for rule in unseen]
+        routes += [route for entry in iter_entries(get_resolver(urlconf).url_patterns) for route in entry_routes(entry)]
+    routes = list(dict.fromkeys(routes))
+    # A path rule without a view below it can only apply to what a middleware answers there.
+    unmatched = [rule for rule in guard.rules.unmatched(routes) if rule.startswith("/")]
+    return routes + [guard.rules.declare(Route((), rule, MIDDLEWARE_ENDPOINT)) for rule in unmatched]
 
 
 def installed_middleware() -> list[object]:
@@ -137,12 +153,12 @@ def installed_middleware() -> list[object]:
 
 
 class DjangoHost:
-    """Django, for the commands and for tests. A project has one guard, so it is not asked which application."""
+    """Django for the commands and for tests. A process has one project, so `app` is not used."""
 
     name = "django"
 
     def recognises(self, app: object) -> bool:
-        """Whether it is a Django application; None counts where settings are configured."""
+        """Whether `app` is a Django application; None counts as one if settings are configured."""
         return isinstance(app, WSGIHandler | ASGIHandler) or (app is None and settings.configured)
 
     def routes(self, app: object) -> Sequence[Route]:
@@ -156,28 +172,28 @@ class DjangoHost:
         return guard_from()
 
     def resolve(self, app: object, method: str, path: str) -> tuple[Route, Mapping[str, object]] | None:
-        """The route and the view's parameters; None where no view answers."""
+        """The route and the view's parameters; None if no view answers."""
         _ensure_django()
         try:
             match = get_resolver().resolve(unquote(path))
         except Resolver404:
             return None
-        found = declaration_of(match.func, method.upper())
-        if found.allowed is not None:
+        declaration = declaration_of(match.func, method.upper())
+        if declaration.allowed is not None:
             return None
-        parameters = frozenset(match.kwargs)
-        spaces = tuple(match.namespaces)
-        entry = URLConfEntry(match.func, match.route or "", spaces, match.url_name, parameters)
-        return _route(entry, found, (method.upper(),)), match.kwargs
+        entry = URLConfEntry(
+            match.func, match.route or "", tuple(match.namespaces), match.url_name, frozenset(match.kwargs)
+        )
+        return _route(entry, declaration, (method.upper(),)), match.kwargs
 
     def swap_guard(self, app: object, guard: Guard) -> AbstractContextManager[None]:
-        """Have the project use `guard` while the context lasts."""
+        """Make the project use `guard` while the context lasts."""
         _ensure_django()
-        return config().swap_guard(guard)
+        return guard_holder().swap_guard(guard)
 
     def login(self, client: object, authorization: str) -> bool:
-        """Have Django's test client send the header with every request that has none of its own."""
-        # Late: a server has no use for the test client.
+        """Make Django's test client send the header with every request that sets none."""
+        # Late: a server does not need the test client.
         from django.test import AsyncRequestFactory, RequestFactory
 
         if not isinstance(client, RequestFactory):

@@ -1,4 +1,4 @@
-"""How do the permissions show in the OpenAPI description that drf-spectacular writes?"""
+"""Permissions in the OpenAPI description that drf-spectacular writes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
 from jwt_lp_django.drf import view_declaration
-from jwt_lp_django.views import MethodDeclaration
 
 
 class LeastPrivilegeScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call] # its hook has no types
-    """One bearer scheme, and the permissions of each operation beside it; `{}` for what needs no token."""
+    """One bearer scheme, with the permissions of each operation; `{}` for an operation that needs no token."""
 
     target_class = "jwt_lp_django.drf.JWTAuthentication"
     name = "jwt_lp"
@@ -21,16 +20,18 @@ class LeastPrivilegeScheme(OpenApiAuthenticationExtension):  # type: ignore[no-u
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 
     def get_security_requirement(self, auto_schema: Any) -> Any:
-        """The permissions of each alternative, templates as the path has them."""
-        found: MethodDeclaration = view_declaration(auto_schema.view, auto_schema.method)
-        if found.requirement is None or not found.requirement.requires_token:
-            return {} if found.requirement is not None else {str(self.name): []}
+        """The permissions of each alternative, with the parameter names of the path in templates."""
+        requirement = view_declaration(auto_schema.view, auto_schema.method).requirement
+        if requirement is None:
+            return {str(self.name): []}
+        if not requirement.requires_token:
+            return {}
         return [
-            {str(self.name): [_named(each, auto_schema.path) for each in permissions]}
-            for permissions in found.requirement.alternatives()
+            {str(self.name): [_with_path_parameters(permission, auto_schema.path) for permission in permissions]}
+            for permissions in requirement.alternatives()
         ]
 
 
-def _named(permission: str, path: str) -> str:
-    # It writes `{id}` in the path where the route has `{pk}`.
+def _with_path_parameters(permission: str, path: str) -> str:
+    # drf-spectacular writes `{id}` in the path of a route that has `{pk}`.
     return permission if "{pk}" in path or "{id}" not in path else permission.replace("{pk}", "{id}")

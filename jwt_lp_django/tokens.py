@@ -1,4 +1,4 @@
-"""How is the token endpoint put into a Django project?"""
+"""The token endpoint for token exchange (RFC 8693) as URL patterns."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from jwt_lp_django.decorators import external, public
 def token_endpoint(
     exchange: TokenExchange, url: str = "/oauth/token", keys_url: str | None = "/.well-known/jwks.json"
 ) -> list[URLPattern]:
-    """The endpoint at `url` and its key set at `keys_url`, declared, for `urlpatterns = [*token_endpoint(exchange)]`.
+    """The endpoint at `url` and its key set at `keys_url`, for `urlpatterns = [*token_endpoint(exchange)]`.
 
-    The endpoint is `external`, as it authenticates its clients itself, and exempt from CSRF, as it reads no cookie.
-    The key set is `public`; with `keys_url=None` there is none.
+    Both have declarations. The endpoint is `external`, because it authenticates its clients itself, and exempt from
+    CSRF, because it reads no cookie. The key set is `public`; with `keys_url=None` there is none.
     """
 
     @csrf_exempt
     @external("OAuth client authentication", methods=("POST",))
     def token(request: HttpRequest) -> HttpResponse:
-        # INVARIANT: what was sent is in no local, for whoever renders a traceback.
+        # INVARIANT: no local variable holds the request's content, because tools render tracebacks with locals.
         return _response(
             exchange.post(
                 request.META.get("CONTENT_TYPE"),
@@ -35,12 +35,14 @@ def token_endpoint(
     def keys(request: HttpRequest) -> HttpResponse:
         return _response(exchange.jwks(_lines(request, "HTTP_IF_NONE_MATCH")))
 
-    found = [path(url.removeprefix("/"), token, name="jwt_lp_token")]
-    return found if keys_url is None else [*found, path(keys_url.removeprefix("/"), keys, name="jwt_lp_keys")]
+    patterns = [path(url.removeprefix("/"), token, name="jwt_lp_token")]
+    if keys_url is None:
+        return patterns
+    return [*patterns, path(keys_url.removeprefix("/"), keys, name="jwt_lp_keys")]
 
 
 def _lines(request: HttpRequest, name: str) -> list[str]:
-    # Django joins several lines by commas.
+    # Django joins several lines with commas.
     return [request.META[name]] if name in request.META else []
 
 

@@ -1,4 +1,4 @@
-"""Who is `request.user`, where a token says so?"""
+"""The `request.user` of a request with an access token."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from jwt_lp_django.marks import to_requirement
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenUser:
-    """The subject of an access token, in the place of Django's user; no database knows it.
+    """The subject of an access token instead of Django's user. It is in no database.
 
-    Every permission asked of it is asked of the token. It is never staff and never a superuser, whatever the token
-    says. Two are equal when issuer and subject are: `pk`, `id` and `username` are the subject alone, which with
-    several issuers names nobody.
+    It has the permissions of the token. It is never staff and never a superuser, whatever the token says. Two users are
+    equal if issuer and subject are equal. `pk`, `id` and `username` are the subject alone, which is not unique if there
+    are several issuers.
     """
 
     token: AccessToken
@@ -48,7 +48,7 @@ class TokenUser:
         return self.token.subject
 
     def has_perm(self, perm: str, obj: object = None) -> bool:
-        """Whether the token holds `perm`. False for one object: a token says nothing about objects."""
+        """Whether the token holds `perm`. False if `obj` is given: a token has no permissions for single objects."""
         try:
             return obj is None and self.guard.can(self.token, to_requirement(perm))
         except ConfigurationError:
@@ -61,19 +61,19 @@ class TokenUser:
         return all(self.has_perm(perm, obj) for perm in perm_list)
 
     def has_module_perms(self, app_label: str) -> bool:
-        """Whether the token holds any permission that begins with `app_label` and `.` or `:`; patterns do not count."""
+        """Whether the token holds a permission that starts with `app_label` and `.` or `:`; patterns do not count."""
         return any(perm.startswith((f"{app_label}.", f"{app_label}:")) for perm in self.get_all_permissions())
 
     def get_all_permissions(self, obj: object = None) -> set[str]:
-        """The permissions held by name; what a pattern covers is not listed."""
+        """The permissions that the token names; those that only a pattern covers are not listed."""
         return {grant.text for grant in self.token.permissions if self.has_perm(grant.text, obj)}
 
     def get_user_permissions(self, obj: object = None) -> set[str]:
-        """The same: a token does not say whose they are."""
+        """The same as `get_all_permissions`: a token does not tell them apart."""
         return self.get_all_permissions(obj)
 
     def get_group_permissions(self, obj: object = None) -> set[str]:
-        """None: there are no groups."""
+        """The empty set: there are no groups."""
         return set()
 
     async def ahas_perm(self, perm: str, obj: object = None) -> bool:

@@ -1,7 +1,8 @@
-"""What is declared for this view, and for which of its methods?
+"""Views as the URLconf has them, and the declarations for each of their methods.
 
-A route's own declarations (decorators, keys of `required_permissions`, permission classes) beat its class's (a
-bare `required_permissions`), which beats its include's. Settings come last and are not asked here.
+A route's own declarations (decorators, keys of `required_permissions`, permission classes) take precedence over that of
+its class (`required_permissions` without keys), which takes precedence over that of its include. The rules of the
+settings come last and are not applied here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from django.views import View
 
 from jwt_lp import ConfigurationError, Requirement, all_of
 from jwt_lp_django.marks import INCLUDE_ATTRIBUTE, INHERITED, RequirementMark, marks_of, rule_method, to_requirement
+from jwt_lp_django.permission_classes import enforces_permissions, permission_marks
 
 DEFAULT_METHODS: Final = frozenset({"GET"})
 PERMISSION_CLASSES: Final = "permission_classes"
@@ -24,11 +26,11 @@ STANDARD_ACTIONS: Final = ("list", "create", "retrieve", "update", "partial_upda
 
 
 class MethodDeclaration(NamedTuple):
-    """What is declared for one method of a view.
+    """The declaration for one method of a view.
 
-    `requirement` is None where nothing is, or where declarations contradict each other (`faults`). `allowed` is
-    given where the guard answers in the view's place: those the view has, for a 405 or for OPTIONS. `closed` means
-    that no rule of the settings may step in. `marks` are all declarations that were weighed.
+    `requirement` is None if there is no declaration, or if declarations contradict each other (`faults`). `allowed` is
+    set if the guard answers instead of the view: the view's methods, for a 405 or for OPTIONS. `closed` means that no
+    rule of the settings may apply. `marks` are all declarations that were evaluated.
     """
 
     endpoint: str
@@ -41,24 +43,24 @@ class MethodDeclaration(NamedTuple):
 
 
 def is_drf(cls: type | None) -> bool:
-    """Whether it is a view class of REST framework, which is asked only where somebody has imported it."""
+    """Whether `cls` is a view class of REST framework, which this does not import."""
     module = sys.modules.get("rest_framework.views")
     return module is not None and cls is not None and issubclass(cls, module.APIView)
 
 
 def dotted_name(view: Any) -> str:
     """The view's dotted name."""
-    known = getattr(view, "func", view)
-    if not hasattr(known, "__qualname__"):
-        known = cast(Any, type(known))
-    # What `api_view` makes is called like the function, and has that name only.
-    named = known.__qualname__ if known.__qualname__ != "WrappedAPIView" else known.__name__
-    return f"{known.__module__}.{named}"
+    target = getattr(view, "func", view)
+    if not hasattr(target, "__qualname__"):
+        target = cast(Any, type(target))
+    # The class that `api_view` creates has the function's name in `__name__` only.
+    name = target.__qualname__ if target.__qualname__ != "WrappedAPIView" else target.__name__
+    return f"{target.__module__}.{name}"
 
 
 @dataclass(frozen=True, slots=True)
 class ViewInfo:
-    """A view as the URLconf has it: a function, or a class with what `as_view` was given."""
+    """A view as the URLconf has it: a function, or a class with the arguments of `as_view`."""
 
     name: str
     marks: tuple[RequirementMark, ...] = ()
@@ -69,19 +71,19 @@ class ViewInfo:
 
     @classmethod
     def of(cls, callback: Callable[..., Any]) -> ViewInfo:
-        """Read a callback. A function that wraps `as_view()` without loss is still that class's."""
+        """Read a callback. A wrapper of `as_view()` that keeps its attributes still counts as that class's view."""
         marks, include = marks_of(callback), getattr(callback, INCLUDE_ATTRIBUTE, None)
-        # Some callables have every attribute that one asks for.
+        # Some callables, such as mocks, have every attribute.
         include = include if isinstance(include, Requirement) else None
-        found: Any = getattr(callback, "cls", None) or getattr(callback, "view_class", None)
-        if not (isinstance(found, type) and issubclass(found, View)):
+        view_class: Any = getattr(callback, "cls", None) or getattr(callback, "view_class", None)
+        if not (isinstance(view_class, type) and issubclass(view_class, View)):
             return cls(dotted_name(callback), marks, include)
         kwargs: Any = getattr(callback, "initkwargs", None) or getattr(callback, "view_initkwargs", None) or {}
         actions = getattr(callback, "actions", None)
-        return cls(dotted_name(cast(Any, found)), marks, include, cast(Any, found), kwargs, actions)
+        return cls(dotted_name(cast(Any, view_class)), marks, include, cast(Any, view_class), kwargs, actions)
 
     def declaration_for(self, method: str, *, bound: bool = False) -> MethodDeclaration:
-        """What is declared for `method`. With `bound`, the function is a method of a class and has no methods."""
+        """The declaration for `method`. With `bound`, the function is a method of a class, which limits the methods."""
         try:
             return (
                 self._class_declaration(method)
@@ -89,14 +91,14 @@ class ViewInfo:
                 else self._function_declaration(method, bound=bound)
             )
         except ConfigurationError as error:
-            # INVARIANT: a declaration that cannot be read declares nothing.
+            # INVARIANT: a declaration that cannot be read permits nothing.
             return MethodDeclaration(self.name, closed=True, faults=error.faults)
 
     def _function_declaration(self, method: str, *, bound: bool) -> MethodDeclaration:
         if not self.marks:
-            known = bound or (method != "OPTIONS" and method.lower() in View.http_method_names)
-            verbs = frozenset(each.upper() for each in View.http_method_names if each != "options")
-            return self._resolve(self.name, [], ()) if known else self._answered_by_guard(_with_head(verbs))
+            is_called = bound or (method != "OPTIONS" and method.lower() in View.http_method_names)
+            verbs = frozenset(name.upper() for name in View.http_method_names if name != "options")
+            return self._resolve(self.name, [], ()) if is_called else self._answered_by_guard(_with_head(verbs))
         verb = rule_method(method)
         covering = _covering(self.marks, verb) if bound else [mark for mark in self.marks if verb in _methods_of(mark)]
         if covering:
@@ -107,51 +109,52 @@ class ViewInfo:
         return MethodDeclaration(self.name, marks=self.marks, allowed=allowed, closed=True)
 
     def _class_declaration(self, method: str) -> MethodDeclaration:
-        names = [each.upper() for each in self.attribute("http_method_names")]
-        answered = method == "OPTIONS" and not is_drf(self.cls) and getattr(self.cls, "options", None) is View.options
-        # INVARIANT: no preflight calls a view, unless the view says what OPTIONS asks for.
-        if not self.has(method) or (answered and not self._declares(method)):
-            return self._answered_by_guard(tuple(each for each in names if self.has(each)))
+        names = [name.upper() for name in self.attribute("http_method_names")]
+        is_default = method == "OPTIONS" and not is_drf(self.cls) and getattr(self.cls, "options", None) is View.options
+        # INVARIANT: no preflight calls a view, unless the view declares what OPTIONS requires.
+        if not self.has(method) or (is_default and not self._declares(method)):
+            return self._answered_by_guard(tuple(name for name in names if self.has(name)))
         if method != "OPTIONS" or self._declares(method) or not self._describes():
             return self._verb_declaration(method)
-        # Metadata says what the other methods take, so it has the rule of the first of them: GET, where there is one.
-        others = (each for each in names if each not in {"OPTIONS", "HEAD"} and self.has(each))
+        # Metadata describes the other methods, so it has the rule of the first of them: GET, if the view has it.
+        others = (name for name in names if name not in {"OPTIONS", "HEAD"} and self.has(name))
         return self._verb_declaration(next(others, method))
 
     def _verb_declaration(self, method: str) -> MethodDeclaration:
         verb, action = rule_method(method), self._action(method)
-        # Metadata is no function of the class.
+        # The class has no function for metadata.
         function = (self.actions or {}).get("options") if verb == "OPTIONS" else action
         handler = getattr(self.cls, function or verb.lower(), None)
-        asked = self._permission_marks()
-        together = [mark for mark in asked if mark.origin == PERMISSION_CLASSES]
-        said = [mark for mark in asked if mark not in together]
-        covering = [*_covering(self.marks, verb), *_covering(said, verb), *marks_of(handler)]
-        found = [(mark.requirement, mark.origin) for mark in covering]
-        found += [(to_requirement(rule), f"required_permissions[{key!r}]") for key, rule in self._keyed_rules(method)]
-        # INVARIANT: what a map leaves out no permission class opens.
-        if together and (found or not isinstance(self.required, Mapping)):
+        class_marks = self._permission_marks()
+        permissions = [mark for mark in class_marks if mark.origin == PERMISSION_CLASSES]
+        # `api_view` keeps the marks of decorators in `permission_classes`.
+        decorators = [mark for mark in class_marks if mark not in permissions]
+        covering = [*_covering(self.marks, verb), *_covering(decorators, verb), *marks_of(handler)]
+        rules = [(mark.requirement, mark.origin) for mark in covering]
+        rules += [(to_requirement(rule), f"required_permissions[{key!r}]") for key, rule in self._keyed_rules(method)]
+        # INVARIANT: no permission class opens a method that the mapping omits.
+        if permissions and (rules or not isinstance(self.required, Mapping)):
             # REST framework asks every permission class in the list.
-            found.append((_combine([mark.requirement for mark in together]), PERMISSION_CLASSES))
+            rules.append((_combine([mark.requirement for mark in permissions]), PERMISSION_CLASSES))
         name = f"{self.name}.{action}" if action and self.actions else self.name
-        return self._resolve(name, found, (*self.marks, *marks_of(handler), *asked))
+        return self._resolve(name, rules, (*self.marks, *marks_of(handler), *class_marks))
 
     def _resolve(
-        self, name: str, found: list[tuple[Requirement, str]], marks: tuple[RequirementMark, ...]
+        self, name: str, rules: list[tuple[Requirement, str]], marks: tuple[RequirementMark, ...]
     ) -> MethodDeclaration:
-        if len({requirement for requirement, _ in found}) > 1:
+        if len({requirement for requirement, _ in rules}) > 1:
             # INVARIANT: declarations that contradict each other declare nothing, so the route is refused.
-            said = " and ".join(f"{requirement} ({origin})" for requirement, origin in found)
-            return MethodDeclaration(name, marks=marks, closed=True, faults=(f"two rules for one request: {said}",))
-        bare = self.required
+            listed = " and ".join(f"{requirement} ({origin})" for requirement, origin in rules)
+            return MethodDeclaration(name, marks=marks, closed=True, faults=(f"two rules for one request: {listed}",))
+        required = self.required
         requirement, origin = self.include, "guarded(include(...))" if self.include is not None else ""
-        if found:
-            requirement, origin = found[0]
-        elif isinstance(bare, Mapping):
-            # INVARIANT: what a map leaves out stays refused; no wider rule opens it.
+        if rules:
+            requirement, origin = rules[0]
+        elif isinstance(required, Mapping):
+            # INVARIANT: a method that the mapping omits stays refused; no wider rule opens it.
             return MethodDeclaration(name, marks=marks, closed=True)
-        elif bare is not None:
-            requirement, origin = to_requirement(bare), "required_permissions"
+        elif required is not None:
+            requirement, origin = to_requirement(required), "required_permissions"
         return MethodDeclaration(name, requirement, origin, marks)
 
     def attribute(self, name: str, default: Any = None) -> Any:
@@ -160,11 +163,11 @@ class ViewInfo:
 
     @property
     def required(self) -> Any:
-        """`required_permissions`, as written; None where nothing is."""
+        """`required_permissions` as written; None if it is not set."""
         bases: tuple[type, ...] = getattr(self.cls, "__mro__", ())
         owners: list[Mapping[str, Any]] = [self.initkwargs, *map(vars, bases)]
-        said = [owner["required_permissions"] for owner in owners if "required_permissions" in owner]
-        return next((each for each in said if each is not INHERITED), None)
+        values = (owner["required_permissions"] for owner in owners if "required_permissions" in owner)
+        return next((value for value in values if value is not INHERITED), None)
 
     @property
     def _required_map(self) -> Mapping[str, object]:
@@ -172,22 +175,21 @@ class ViewInfo:
         return cast("Mapping[str, object]", required) if isinstance(required, Mapping) else {}
 
     def has(self, method: str) -> bool:
-        """Whether the view does anything about `method`."""
+        """Whether the view answers `method`."""
         name = method.lower()
         if self.cls is None or name not in self.attribute("http_method_names"):
             return False
-        usual = (View.dispatch, *(base.dispatch for base in _drf_bases()))
-        # A dispatch of its own may answer any method, so each is judged.
-        if unwrap(self.cls.dispatch) not in usual:
+        host_dispatches = (View.dispatch, *(base.dispatch for base in _drf_bases()))
+        # An overridden `dispatch` may answer any method.
+        if unwrap(self.cls.dispatch) not in host_dispatches:
             return True
-        found = self.actions or {}
-        return name in found or hasattr(self.cls, name) or (name == "head" and self.has("GET"))
+        return name in (self.actions or {}) or hasattr(self.cls, name) or (name == "head" and self.has("GET"))
 
     def _action(self, method: str) -> str | None:
         actions = self.actions or {}
         if method == "OPTIONS" and is_drf(self.cls):
             return actions.get("options", "metadata")
-        # HEAD has GET's rule, unless it is mapped to an action of its own.
+        # HEAD has the rule of GET, unless it is mapped to its own action.
         return actions.get(method.lower()) or actions.get(rule_method(method).lower())
 
     def _keyed_rules(self, method: str) -> list[tuple[str, object]]:
@@ -200,7 +202,7 @@ class ViewInfo:
         return explicit or bool(self._keyed_rules(method) or marks_of(handler))
 
     def _describes(self) -> bool:
-        """Whether REST framework's own `options` answers, which is metadata and no code of the project."""
+        """Whether REST framework's own `options` answers: with metadata, not with code of the project."""
         return "options" not in (self.actions or {}) and any(
             getattr(self.cls, "options", None) is base.options for base in _drf_bases()
         )
@@ -208,57 +210,55 @@ class ViewInfo:
     def _permission_marks(self) -> tuple[RequirementMark, ...]:
         if not is_drf(self.cls):
             return ()
-        from jwt_lp_django.drf import permission_marks
-
         return permission_marks(self.attribute("permission_classes", ()))
 
     def _is_enforced(self) -> bool:
-        # A plain view without the mixin is guarded by the middleware alone; REST framework's may be called by others.
+        # The middleware alone guards a plain view without the mixin; other code may call a view of REST framework.
         if not is_drf(self.cls) or hasattr(self.cls, "__jwt_lp_mixin__"):
             return True
-        from jwt_lp_django.drf import enforces_permissions
-
         return enforces_permissions(self.attribute("permission_classes", ()))
 
     def methods(self) -> tuple[str, ...]:
-        """The methods to list, the OPTIONS that the guard answers aside; none for a function that has no mark."""
+        """The methods to list, without an OPTIONS that the guard answers; none for a function without a declaration."""
         if self.cls is None:
             return _with_head(frozenset[str]().union(*map(_methods_of, self.marks))) if self.marks else ()
-        names = [each.upper() for each in self.attribute("http_method_names")]
-        return tuple(each for each in names if self.has(each) and self.declaration_for(each).allowed is None)
+        names = [name.upper() for name in self.attribute("http_method_names")]
+        return tuple(name for name in names if self.has(name) and self.declaration_for(name).allowed is None)
 
     def faults(self) -> Iterator[str]:
-        """What is wrong with `required_permissions` itself."""
+        """The faults of `required_permissions` itself."""
         if self.required is not None and not self._is_enforced():
             yield (
-                f"{self.name}: required_permissions, and nothing in the class that asks for it: "
+                f"{self.name}: required_permissions is set, but nothing in the class enforces it: "
                 "put LeastPrivilegeMixin first among its bases, or HasPermissions into its permission_classes"
             )
         if not isinstance(self.required, Mapping):
-            functions = set((self.actions or {}).values())
-            if "required_permissions" in self.initkwargs and len(functions) > 1:
+            names = set((self.actions or {}).values())
+            if "required_permissions" in self.initkwargs and len(names) > 1:
                 yield (
-                    f"{self.name}: @action's required_permissions would be one rule for {', '.join(sorted(functions))}: "
+                    f"{self.name}: @action's required_permissions would be one rule for {', '.join(sorted(names))}: "
                     "give each a key in the class's required_permissions"
                 )
             return
-        known = self._known_keys()
+        known_keys = self._known_keys()
         for key in self._required_map:
             if key == "HEAD":
                 yield f"{self.name}: required_permissions['HEAD']: HEAD always has the rule of GET"
-            elif key not in known:
-                near = get_close_matches(key, known, n=1, cutoff=0.5) or get_close_matches(key.upper(), known)
-                hint = f" (did you mean {near[0]!r}?)" if near else ""
+            elif key not in known_keys:
+                close = get_close_matches(key, known_keys, n=1, cutoff=0.5) or get_close_matches(
+                    key.upper(), known_keys
+                )
+                hint = f" (did you mean {close[0]!r}?)" if close else ""
                 yield f"{self.name}: required_permissions has the unknown key {key!r}{hint}"
 
     def _known_keys(self) -> list[str]:
-        methods = [each.upper() for each in View.http_method_names if each != "head"]
+        methods = [name.upper() for name in View.http_method_names if name != "head"]
         if not is_drf(self.cls) or self.cls is None:
             return methods
         if not hasattr(self.cls, "get_extra_actions"):
             return [*methods, "metadata"]
-        plain = dir(sys.modules["rest_framework.viewsets"].GenericViewSet)
-        own = [name for name in dir(self.cls) if name not in plain and not name.startswith("_")]
+        inherited = dir(sys.modules["rest_framework.viewsets"].GenericViewSet)
+        own = [name for name in dir(self.cls) if name not in inherited and not name.startswith("_")]
         actions = [name for name in own if callable(getattr(self.cls, name, None)) and name.upper() not in methods]
         return [*methods, "metadata", *dict.fromkeys((*STANDARD_ACTIONS, *actions))]
 
@@ -281,11 +281,11 @@ def _combine(requirements: list[Requirement]) -> Requirement:
 
 
 def _covering(marks: Sequence[RequirementMark], verb: str) -> list[RequirementMark]:
-    # One that names the method is the nearer one.
+    # A declaration that names the method takes precedence.
     named = [mark for mark in marks if mark.methods is not None and verb in mark.methods]
     return named or [mark for mark in marks if mark.methods is None]
 
 
 def declaration_of(callback: Callable[..., Any], method: str, *, bound: bool = False) -> MethodDeclaration:
-    """What is declared for a callback and a method."""
+    """The declaration for a callback and a method."""
     return ViewInfo.of(callback).declaration_for(method, bound=bound)

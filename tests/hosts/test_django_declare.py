@@ -523,11 +523,11 @@ def test_no_settings_at_all_is_said() -> None:
             from django.conf import settings
 
             del settings.JWT_LP
-            from jwt_lp_django.apps import config
+            from jwt_lp_django.guard_access import guard_holder
 
-            config()._guard = None
+            guard_holder()._guard = None
             assert {"E001"} == set(ids())
-        config()._guard = None
+        guard_holder()._guard = None
         with modify_settings(INSTALLED_APPS={"remove": ["jwt_lp_django"]}):
             assert "INSTALLED_APPS" in run_checks()[0].msg
 

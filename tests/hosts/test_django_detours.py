@@ -28,7 +28,7 @@ from django.views import View
 
 from jwt_lp import ConfigurationError, Guard
 from jwt_lp_django import LeastPrivilegeMixin, authenticated, enforce, guarded, public, requires, token_from
-from jwt_lp_django.apps import config
+from jwt_lp_django.guard_access import guard_holder
 
 pytestmark = pytest.mark.host
 
@@ -185,7 +185,10 @@ def test_enforce_again_and_again_is_one_decision_each() -> None:
         return HttpResponse()
 
     calls = []
-    with project(path("x/<int:count>", authenticated(view))), config().swap_guard(Spy(AUTHORITY.settings(OWN=True))):
+    with (
+        project(path("x/<int:count>", authenticated(view))),
+        guard_holder().swap_guard(Spy(AUTHORITY.settings(OWN=True))),
+    ):
         for count in (100, 400):
             made: list[int] = []
 

@@ -586,13 +586,13 @@ def test_a_view_on_the_event_loop_waits_for_no_keys() -> None:
     async def helped(request):
         return helper(request)
 
-    from jwt_lp_django.apps import config
+    from jwt_lp_django.guard_access import guard_holder
 
     async def ask(url: str) -> Any:
         return await AsyncClient().get(url, headers=held("a:b"))
 
     patterns = [path("sync", public(view)), path("async", public(aview)), path("helped", public(helped))]
-    with project(*patterns), config().swap_guard(Waiting(AUTHORITY.settings())):
+    with project(*patterns), guard_holder().swap_guard(Waiting(AUTHORITY.settings())):
         answers = [asyncio.run(ask(url)) for url in ("/sync", "/async", "/helped")]
     assert [200, 503, 503] == [answer.status_code for answer in answers]
     assert ["5", "5"] == [answer["Retry-After"] for answer in answers[1:]]
@@ -621,11 +621,11 @@ def test_the_peer_is_the_sockets() -> None:
             peers.append((call.peer, call.method, call.endpoint, call.field("x-a")))
             return super().check(*args, **more)
 
-    from jwt_lp_django.apps import config
+    from jwt_lp_django.guard_access import guard_holder
 
     with (
         project(path("x", requires("a:b")(secret)), middleware=[f"{WIDE}.forges"]),
-        config().swap_guard(Spy(AUTHORITY.settings())),
+        guard_holder().swap_guard(Spy(AUTHORITY.settings())),
     ):
         Client().get("/x", headers={"X-A": "1"}, REMOTE_ADDR="10.1.1.1")
     assert [("10.1.1.1", "GET", f"{WIDE}.secret", ("1",))] == peers
@@ -688,7 +688,7 @@ def test_keys_that_are_not_there_yet_are_waited_for_off_the_loop() -> None:
     """A pending decision is asked for again in a thread."""
     import threading
 
-    from jwt_lp_django.apps import config
+    from jwt_lp_django.guard_access import guard_holder
 
     asked = []
 
@@ -703,7 +703,7 @@ def test_keys_that_are_not_there_yet_are_waited_for_off_the_loop() -> None:
         return (await AsyncClient().get("/x", headers=held("a:b"))).status_code
 
     main = threading.current_thread()
-    with project(path("x", requires("a:b")(asecret))), config().swap_guard(Slow(AUTHORITY.settings())):
+    with project(path("x", requires("a:b")(asecret))), guard_holder().swap_guard(Slow(AUTHORITY.settings())):
         assert 200 == asyncio.run(ask())
     assert [(False, True), (True, False)] == asked
 

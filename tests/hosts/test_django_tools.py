@@ -26,7 +26,7 @@ from django.urls import path
 from jwt_lp import ConfigurationError
 from jwt_lp.testing.authority import Authority, LeastPrivilegeTesting
 from jwt_lp_django import TokenUser, guard_from, public, requires
-from jwt_lp_django.apps import config
+from jwt_lp_django.guard_access import guard_holder
 from jwt_lp_django.routes import host
 
 pytestmark = pytest.mark.host
@@ -150,7 +150,7 @@ def test_the_guard_follows_the_settings() -> None:
     assert before is guard_from()
     with override_settings(JWT_LP=AUTHORITY.settings(SERVICE="other")):
         assert "other" == guard_from().settings.service
-        with config().swap_guard(before):
+        with guard_holder().swap_guard(before):
             assert guard_from() is before
         assert "other" == guard_from().settings.service
     assert "" == guard_from().settings.service

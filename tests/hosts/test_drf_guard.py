@@ -407,7 +407,7 @@ def test_djangos_own_permission_classes_ask_the_token() -> None:
 
 
 def count_refusals_and_checks(url, method="GET", **headers):
-    from jwt_lp_django.apps import config
+    from jwt_lp_django.guard_access import guard_holder
 
     asked = []
 
@@ -416,7 +416,7 @@ def count_refusals_and_checks(url, method="GET", **headers):
             asked.append(args[3])
             return super().check(*args, **more)
 
-    with config().swap_guard(Spy(AUTHORITY.settings())):
+    with guard_holder().swap_guard(Spy(AUTHORITY.settings())):
         answer = Client().generic(method, url, headers={**held("orders:read", "orders:create"), **headers})
     return answer, asked
 
