@@ -1,7 +1,7 @@
-"""What do people see of the store in Django's admin?
+"""Read-only pages of the store in Django's admin.
 
-Pages to read: nothing can be added, changed or deleted there, since rows come from recording, and what was revoked
-is lifted by `jwt-lp unrevoke`, which numbers the change. Who may look is up to Django's view permissions.
+Nothing can be added, changed or deleted there: recording writes the rows, and `jwt-lp unrevoke`, which numbers the
+change, lifts a revocation. Django's view permissions decide who may read the pages.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ def _time(seconds: float | None) -> datetime | None:
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg,unused-ignore]
-    """Rows to look at."""
+    """A page that only shows rows."""
 
     actions = None
-    # Counting millions of rows a second time would help nobody.
+    # The full count would count millions of rows a second time.
     show_full_result_count = False
     list_per_page = 50
 
     def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
-        """Nobody."""
+        """False for everybody."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody."""
+        """False for everybody."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody."""
+        """False for everybody."""
         return False
 
 
 class UsageAdmin(ReadOnlyAdmin):
-    """Who used what, through which grant."""
+    """Usage: who used which permission, through which grant."""
 
     list_display = (
         "day", "permission", "outcome", "subject", "client", "role", "grant", "service", "method", "endpoint", "count",
@@ -57,12 +57,12 @@ class UsageAdmin(ReadOnlyAdmin):
 
     @admin.display(description="last", ordering="last")
     def last_time(self, row: Usage) -> datetime | None:
-        """When last."""
+        """The time of the last use."""
         return _time(row.last)
 
 
 class SightingAdmin(ReadOnlyAdmin):
-    """Which grants tokens carried."""
+    """The grants that tokens carried."""
 
     list_display = ("grant", "role", "subject", "client", "issuer", "first_day", "last_day")
     list_filter = ("issuer",)
@@ -72,25 +72,25 @@ class SightingAdmin(ReadOnlyAdmin):
 
 
 class RevocationStateFilter(admin.SimpleListFilter):
-    """Whether an entry stands."""
+    """A filter for entries in force and for lifted ones."""
 
     title = "state"
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The two there are."""
+        """The two states."""
         return [("standing", "In force"), ("lifted", "Lifted")]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """The rows of one."""
-        asked = self.value()
-        return (
-            queryset if asked not in {"standing", "lifted"} else queryset.filter(lifted_at__isnull=asked == "standing")
-        )
+        """The rows in the chosen state."""
+        state = self.value()
+        if state not in {"standing", "lifted"}:
+            return queryset
+        return queryset.filter(lifted_at__isnull=state == "standing")
 
 
 class RevocationAdmin(ReadOnlyAdmin):
-    """Revocations."""
+    """The revocations."""
 
     list_display = (
         "sequence",
@@ -113,27 +113,27 @@ class RevocationAdmin(ReadOnlyAdmin):
 
     @admin.display(description="at", ordering="at")
     def at_time(self, row: Revocation) -> datetime | None:
-        """When it was written."""
+        """The time at which it was written."""
         return _time(row.at)
 
     @admin.display(description="refuses tokens issued until")
     def before_time(self, row: Revocation) -> datetime | None:
-        """Until which `iat`."""
+        """The latest `iat` that it refuses."""
         return _time(row.before)
 
     @admin.display(description="until", ordering="until")
     def until_time(self, row: Revocation) -> datetime | None:
-        """When it ends."""
+        """The time at which it ends."""
         return _time(row.until)
 
     @admin.display(description="lifted", ordering="lifted_at")
     def lifted_time(self, row: Revocation) -> datetime | None:
-        """When it was lifted."""
+        """The time at which it was lifted."""
         return _time(row.lifted_at)
 
 
 class RunAdmin(ReadOnlyAdmin):
-    """What was recorded when, and what was dropped."""
+    """The periods of recording, with the number of dropped uses."""
 
     list_display = ("id", "service", "source", "started_time", "until_time", "recorded", "dropped")
     list_filter = ("service", "source")
@@ -144,17 +144,17 @@ class RunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="started", ordering="started")
     def started_time(self, row: Run) -> datetime | None:
-        """When it began."""
+        """The start of the period."""
         return _time(row.started)
 
     @admin.display(description="until", ordering="until")
     def until_time(self, row: Run) -> datetime | None:
-        """Until when all of it is here."""
+        """The time up to which everything is in the store."""
         return _time(row.until)
 
 
 class HeartbeatAdmin(ReadOnlyAdmin):
-    """How the serving processes stand."""
+    """The state of the serving processes."""
 
     list_display = ("process", "service", "host", "pid", "sequence", "age", "policy", "at_time")
     list_filter = ("service", "host")
@@ -165,7 +165,7 @@ class HeartbeatAdmin(ReadOnlyAdmin):
 
     @admin.display(description="at", ordering="at")
     def at_time(self, row: Heartbeat) -> datetime | None:
-        """When it was heard of."""
+        """The time of the last heartbeat."""
         return _time(row.at)
 
 

@@ -175,8 +175,8 @@ class DjangoDatabase:
                 django.setup()
             except (ImproperlyConfigured, ImportError, RuntimeError) as error:
                 raise ConfigurationError(
-                    f"{self.name}: Django cannot be set up ({type(error).__name__}): set DJANGO_SETTINGS_MODULE, or use "
-                    "manage.py jwt_lp"
+                    f"{self.name}: Django cannot be set up ({type(error).__name__}): "
+                    "set DJANGO_SETTINGS_MODULE, or use manage.py jwt_lp"
                 ) from None
         if not apps.is_installed("jwt_lp_django"):
             raise ConfigurationError(

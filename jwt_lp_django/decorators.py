@@ -45,7 +45,7 @@ class Declaration:
         self.mark: Final = mark
 
     def __call__(self, view: V) -> V:
-        """Declare it for `view`: a function, an `as_view()` or a method of a class. `ConfigurationError` for a class."""
+        """Declare it for `view`: a function, an `as_view()` or a method. `ConfigurationError` for a class."""
         if isinstance(view, type):
             raise ConfigurationError(
                 f"{self.mark.origin} on the class {view.__name__}: set required_permissions there, or decorate a method"

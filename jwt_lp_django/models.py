@@ -1,7 +1,7 @@
-"""What does the store `django:…` keep, and in which tables?
+"""The tables of the store `django:…`.
 
-They are Django's own, `jwt_lp_django_…`, so that one database can hold them beside those of a `postgresql:` store,
-which start with `jwt_lp_` and are nobody's migrations. Nothing reads or writes them unless `STORE` names them.
+Their names start with `jwt_lp_django_`. So one database can also hold the tables of a `postgresql:` store, whose names
+start with `jwt_lp_` and which Django does not migrate. Nothing reads or writes these tables unless `STORE` names them.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _COLLATIONS = {"mysql": "utf8mb4_bin", "postgresql": "C"}
 
 
 class Exact(Chars):
-    """A text that is compared by code point in every database, so that no two subjects are ever taken for one."""
+    """A text that every database compares by code point, so that two subjects are never treated as one."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("max_length", 255)
         super().__init__(*args, **kwargs)
 
     def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
-        """Its type, with the collation of this database that does it; SQLite's own does."""
-        found: dict[str, Any] = {**super().db_parameters(connection)}
+        """The column's type, with the collation for it. SQLite compares by code point without one."""
+        parameters: dict[str, Any] = {**super().db_parameters(connection)}
         if connection.vendor in _COLLATIONS:
-            found["collation"] = _COLLATIONS[connection.vendor]
-        return found
+            parameters["collation"] = _COLLATIONS[connection.vendor]
+        return parameters
 
 
 def _day(**options: Any) -> models.CharField[str, str]:
@@ -65,7 +65,7 @@ def _flag() -> models.BooleanField[bool, bool]:
 
 
 class Counter(models.Model):
-    """How far the numbers of changes have come. Whoever writes revocations holds its one row until the commit."""
+    """The number of the last change. A transaction that writes revocations locks the one row until its commit."""
 
     id = _number(primary_key=True)
     sequence = _number()
@@ -78,7 +78,7 @@ class Counter(models.Model):
 
 
 class Revocation(models.Model):
-    """One thing that was revoked. `changed` is the number of its last change: its writing or its lifting."""
+    """One revocation. `changed` is the number of its last change: when it was written, or when it was lifted."""
 
     sequence = _number(primary_key=True)
     changed = _number(unique=True)
@@ -104,7 +104,7 @@ class Revocation(models.Model):
 
 
 class Usage(models.Model):
-    """How often one thing was used on one day, and when last."""
+    """How often a permission was used on one day, and when last."""
 
     id = _digest(primary_key=True)
     count = _number()
@@ -136,7 +136,7 @@ class Usage(models.Model):
 
 
 class Sighting(models.Model):
-    """A grant that tokens carried, with the first and the last day."""
+    """A grant that tokens carried, with the first and the last day on which it was seen."""
 
     id = _digest(primary_key=True)
     first_day = _day()
@@ -156,7 +156,7 @@ class Sighting(models.Model):
 
 
 class Point(models.Model):
-    """An enforcement point, with the first and the last day."""
+    """An enforcement point, with the first and the last day on which it was seen."""
 
     id = _digest(primary_key=True)
     first_day = _day()
@@ -174,7 +174,7 @@ class Point(models.Model):
 
 
 class Run(models.Model):
-    """What one process recorded from when to when, and what it had to drop."""
+    """A period in which one process recorded usage, with the numbers of recorded and dropped uses."""
 
     id = Exact(primary_key=True)
     started = _time()
@@ -192,7 +192,7 @@ class Run(models.Model):
 
 
 class Batch(models.Model):
-    """A batch that was counted. `kept` are ids of imported files, asked for as long as there may be such a file."""
+    """A batch that was added. `kept` marks the ids of imported files, which are never deleted."""
 
     id = Exact(primary_key=True)
     at = _time()
@@ -206,7 +206,7 @@ class Batch(models.Model):
 
 
 class Import(models.Model):
-    """That grants were imported as of a day, and whether those were all there are."""
+    """An import of grants as of a day; `complete` if it contained all grants."""
 
     as_of = _day(primary_key=True)
     complete = _flag()
@@ -219,7 +219,7 @@ class Import(models.Model):
 
 
 class Holding(models.Model):
-    """A grant that somebody was known to hold on a day."""
+    """An imported grant that a subject held on a day."""
 
     id = _digest(primary_key=True)
     as_of = _day()
@@ -242,7 +242,7 @@ class Holding(models.Model):
 
 
 class Heartbeat(models.Model):
-    """How one serving process stands."""
+    """The state of one serving process."""
 
     process = Exact(primary_key=True)
     at = _time()

@@ -1,7 +1,7 @@
-"""Which revocations were written, in which order?
+"""Revocations as rows, in the order of their changes.
 
-Each change has a number, without gaps. Whoever writes one holds the counter's row until it has committed, so the
-order of the numbers is the order of the commits, and a reader that knows a number knows all below it.
+The changes are numbered without gaps. A transaction that writes one locks the counter's row until its commit, so the
+order of the numbers is the order of the commits, and a reader that has seen a number has seen all lower ones.
 """
 
 from __future__ import annotations
@@ -13,94 +13,94 @@ from typing import Any, Final
 from django.db.models import F, QuerySet
 
 from jwt_lp import StoreError
-from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry, RevocationKey
+from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry
 from jwt_lp.revocation.snapshot import with_pauses
 from jwt_lp.stores import StoredRevocation
 from jwt_lp_django.database import split_chunks
 from jwt_lp_django.models import Counter, Revocation
 from jwt_lp_django.usage_rows import row_values
 
-# Rows are made without letting the interpreter go: a larger page is a pause for whoever serves meanwhile.
+# Creating the rows holds the interpreter's lock: a larger page would be a pause for other threads.
 PAGE: Final = 200
 _MAX_NAMED: Final = 5
 
 
 def changes(alias: str, since: int) -> RevocationChanges:
-    """One page of what changed.
+    """One page of the changes after `since`.
 
-    No transaction is needed. The counter is read first, so every change up to it is seen below; what is seen beyond
-    it are the next ones without a gap. An entry of a later page that is given early is known by its id then.
+    No transaction is needed. The counter is read first, so the query below returns every change up to its value, and
+    the changes beyond it follow without a gap. If an entry is returned before its page, its id identifies it later.
     """
     latest = Counter.objects.using(alias).filter(pk=1).values_list("sequence", flat=True).first() or 0
     if latest <= since:
-        # Below `since` where an older copy was put back: whoever asks must learn of it.
+        # It is less than `since` if an older copy of the database was restored; the caller must know.
         return RevocationChanges(latest)
-    asked = Revocation.objects.using(alias).filter(changed__gt=since).order_by("changed")
+    query = Revocation.objects.using(alias).filter(changed__gt=since).order_by("changed")
     if since == 0:
-        # Who knows nothing has nothing to forget.
-        asked = asked.filter(lifted_at=None)
-    rows = list(asked[:PAGE])
+        # A reader without any entries needs no lifted ones.
+        query = query.filter(lifted_at=None)
+    rows = list(query[:PAGE])
     more = len(rows) == PAGE
-    lifted = {row.key: RevocationKey(row.of, row.issuer, row.name) for row in rows if row.lifted_at is not None}  # type: ignore[arg-type]
+    lifted = {row.key: _entry(row).key for row in rows if row.lifted_at is not None}
     entries = [_entry(row) for row in with_pauses(rows) if row.lifted_at is None]
-    for some in split_chunks(lifted):
-        standing = Revocation.objects.using(alias).filter(key__in=some, lifted_at=None).order_by("changed")
-        entries += map(_entry, standing)
+    for keys in split_chunks(lifted):
+        in_force = Revocation.objects.using(alias).filter(key__in=keys, lifted_at=None).order_by("changed")
+        entries += map(_entry, in_force)
     reached = rows[-1].changed if more else max([latest, *(row.changed for row in rows[-1:])])
     distinct = {entry.id: entry for entry in entries}
     return RevocationChanges(reached, tuple(lifted.values()), tuple(distinct.values()), more)
 
 
 def revoke(alias: str, entries: Sequence[RevocationEntry], at: float, by: str) -> int:
-    """Write entries under the next numbers; within a transaction."""
+    """Write entries with the next numbers, inside a transaction; returns the last number."""
     sequence = _take_numbers(alias, len(entries))
     ids = [entry.id for entry in entries]
-    if there := _existing_ids(alias, ids, standing=False) or {name for name in ids if ids.count(name) > 1}:
-        raise StoreError(f"entries are written once, and these exist already: {_format_ids(there)}")
+    if existing := _existing_ids(alias, ids, in_force=False) or {name for name in ids if ids.count(name) > 1}:
+        raise StoreError(f"entries are written once, and these exist already: {_format_ids(existing)}")
     rows = [_row(entry, sequence + number, at, by) for number, entry in enumerate(entries, 1)]
-    for some in split_chunks(rows):
-        Revocation.objects.using(alias).bulk_create(some)
+    for chunk in split_chunks(rows):
+        Revocation.objects.using(alias).bulk_create(chunk)
     return sequence + len(rows)
 
 
 def lift(alias: str, ids: Sequence[str], at: float) -> int:
-    """Lift entries, each under the next number; within a transaction."""
+    """Lift entries, each with the next number, inside a transaction; returns the last number."""
     names = list(dict.fromkeys(ids))
     sequence = _take_numbers(alias, len(names))
-    if lacking := set(names) - _existing_ids(alias, names, standing=True):
-        raise StoreError(f"no entry in force has the id {_format_ids(lacking)}; jwt-lp revocations lists them")
+    if missing := set(names) - _existing_ids(alias, names, in_force=True):
+        raise StoreError(f"no entry in force has the id {_format_ids(missing)}; jwt-lp revocations lists them")
     for number, name in enumerate(names, 1):
         Revocation.objects.using(alias).filter(entry_id=name).update(changed=sequence + number, lifted_at=at)
     return sequence + len(names)
 
 
 def select_revocations(alias: str, *, lifted: bool) -> QuerySet[Revocation]:
-    """The question for entries, in order."""
-    asked = Revocation.objects.using(alias).order_by("sequence")
-    return asked if lifted else asked.filter(lifted_at=None)
+    """The query for entries in order, with the lifted ones if `lifted`."""
+    query = Revocation.objects.using(alias).order_by("sequence")
+    return query if lifted else query.filter(lifted_at=None)
 
 
 def stored_revocation(row: Revocation) -> StoredRevocation:
-    """An entry with what the store knows of it."""
+    """An entry with its number, its times and its author."""
     return StoredRevocation(_entry(row), row.sequence, row.at, row.by, row.lifted_at)
 
 
 def _take_numbers(alias: str, count: int) -> int:
-    """Take so many numbers; gives the last one before. Nobody else takes any until this transaction has ended."""
+    """Reserve `count` numbers; returns the last one before them. Other transactions wait until this one has ended."""
     counter = Counter.objects.using(alias).filter(pk=1)
-    # INVARIANT: a write comes first, and so the lock, in every database; SQLite knows no SELECT FOR UPDATE.
+    # INVARIANT: the first statement is a write, which takes the lock in every database; SQLite has no SELECT FOR UPDATE.
     if not counter.update(sequence=F("sequence") + count):
         Counter.objects.using(alias).bulk_create([Counter(id=1, sequence=0)], ignore_conflicts=True)
         counter.update(sequence=F("sequence") + count)
     return counter.get().sequence - count
 
 
-def _existing_ids(alias: str, ids: Sequence[str], *, standing: bool) -> set[str]:
-    found: set[str] = set()
-    for some in split_chunks(ids):
-        asked = Revocation.objects.using(alias).filter(entry_id__in=some)
-        found |= set((asked.filter(lifted_at=None) if standing else asked).values_list("entry_id", flat=True))
-    return found
+def _existing_ids(alias: str, ids: Sequence[str], *, in_force: bool) -> set[str]:
+    existing: set[str] = set()
+    for chunk in split_chunks(ids):
+        query = Revocation.objects.using(alias).filter(entry_id__in=chunk)
+        existing |= set((query.filter(lifted_at=None) if in_force else query).values_list("entry_id", flat=True))
+    return existing
 
 
 def _format_ids(ids: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""How are rows added to those that are there, by several processes at once?"""
+"""Inserting or updating rows while several processes write at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db import models
 from jwt_lp_django.database import TransactionConflict, on_conflict_options, split_chunks
 
 M = TypeVar("M", bound=models.Model)
-Verb: TypeAlias = Literal["add", "least", "greatest", "new"]
+Merge: TypeAlias = Literal["add", "least", "greatest", "new"]
 
 _MERGE_FUNCTIONS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "add": lambda old, new: old + new,
@@ -21,49 +21,49 @@ _MERGE_FUNCTIONS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
 }
 
 
-def upsert(model: type[M], alias: str, fresh: Iterable[M], **how: Verb) -> None:
-    """Insert rows, and where there is one with the same key, bring its fields up to date, within a transaction.
+def upsert(model: type[M], alias: str, fresh: Iterable[M], **merges: Merge) -> None:
+    """Insert rows, or update the fields of rows with the same keys, inside a transaction.
 
-    `how` says of each such field whether they `add` up, the `least` or the `greatest` stays, or the `new` one. Of
-    the rows no two have one key.
+    `merges` tells for each field whether the values `add` up, or the `least`, the `greatest` or the `new` one stays.
+    The keys of the rows must differ.
     """
-    # In the order of their keys, everywhere: so two processes hardly ever wait for each other.
+    # All processes use the order of the keys, so they rarely deadlock.
     rows = {row.pk: row for row in sorted(fresh, key=lambda row: row.pk)}
-    there = _lock_rows(model, alias, list(rows), how)
-    lacking = [key for key in rows if key not in there]
-    if lacking:
-        # Nothing is counted yet: somebody else may be inserting the same row, and then both find it below.
-        blank = [_zeroed(rows[key], how) for key in lacking]
-        for some in split_chunks(blank):
-            model.objects.using(alias).bulk_create(some, ignore_conflicts=True)
-        there |= _lock_rows(model, alias, lacking, how)
-    if len(there) < len(rows):
-        # This transaction cannot see what another one committed meanwhile.
+    stored = _lock_rows(model, alias, list(rows), merges)
+    missing = [key for key in rows if key not in stored]
+    if missing:
+        # The new rows count nothing yet: another process may insert the same rows, and then both lock them below.
+        blank = [_zeroed(rows[key], merges) for key in missing]
+        for chunk in split_chunks(blank):
+            model.objects.using(alias).bulk_create(chunk, ignore_conflicts=True)
+        stored |= _lock_rows(model, alias, missing, merges)
+    if len(stored) < len(rows):
+        # This transaction cannot see rows that another one has committed since it began.
         raise TransactionConflict
-    changed = [row for key, row in rows.items() if _merge_row(row, there[key], how)]
-    for some in split_chunks(changed):
-        model.objects.using(alias).bulk_create(some, **on_conflict_options(alias, *how))
+    changed = [row for key, row in rows.items() if _merge_row(row, stored[key], merges)]
+    for chunk in split_chunks(changed):
+        model.objects.using(alias).bulk_create(chunk, **on_conflict_options(alias, *merges))
 
 
-def _lock_rows(model: type[M], alias: str, keys: list[Any], how: Iterable[str]) -> dict[Any, dict[str, Any]]:
-    """What there is under these keys, and nobody else changes it until this transaction has ended."""
-    found: dict[Any, dict[str, Any]] = {}
-    for some in split_chunks(keys):
-        asked = model.objects.using(alias).filter(pk__in=some).order_by("pk").select_for_update()
-        found.update({row["pk"]: row for row in asked.values("pk", *how)})
-    return found
+def _lock_rows(model: type[M], alias: str, keys: list[Any], fields: Iterable[str]) -> dict[Any, dict[str, Any]]:
+    """The stored fields of the rows with these keys, which stay locked until this transaction has ended."""
+    stored: dict[Any, dict[str, Any]] = {}
+    for chunk in split_chunks(keys):
+        query = model.objects.using(alias).filter(pk__in=chunk).order_by("pk").select_for_update()
+        stored.update({row["pk"]: row for row in query.values("pk", *fields)})
+    return stored
 
 
-def _zeroed(row: M, how: Mapping[str, Verb]) -> M:
-    made = copy(row)
-    for name, verb in how.items():
-        if verb == "add":
-            setattr(made, name, 0)
-    return made
+def _zeroed(row: M, merges: Mapping[str, Merge]) -> M:
+    blank = copy(row)
+    for name, merge in merges.items():
+        if merge == "add":
+            setattr(blank, name, 0)
+    return blank
 
 
-def _merge_row(row: models.Model, there: Mapping[str, Any], how: Mapping[str, Verb]) -> bool:
-    """Bring the row up to date with what is there; says whether that has to be written."""
-    for name, verb in how.items():
-        setattr(row, name, _MERGE_FUNCTIONS[verb](there[name], getattr(row, name)))
-    return any(there[name] != getattr(row, name) for name in how)
+def _merge_row(row: models.Model, stored: Mapping[str, Any], merges: Mapping[str, Merge]) -> bool:
+    """Merge the stored fields into the row; returns whether the row must be written."""
+    for name, merge in merges.items():
+        setattr(row, name, _MERGE_FUNCTIONS[merge](stored[name], getattr(row, name)))
+    return any(stored[name] != getattr(row, name) for name in merges)

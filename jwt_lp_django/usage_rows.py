@@ -1,4 +1,4 @@
-"""What was used, seen and asked for?"""
+"""Usage, observed grants, enforcement points and periods of recording as rows."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from uuid import UUID
 from django.db import IntegrityError
 from django.db.models import QuerySet
 
-from jwt_lp.stores import EnforcementPoint as SeenPoint
 from jwt_lp.stores import (
+    EnforcementPoint,
     EnforcementPointRow,
     ObservedGrant,
     ObservedGrantRow,
@@ -19,7 +19,7 @@ from jwt_lp.stores import (
     UsageRow,
     Use,
 )
-from jwt_lp.stores.row_keys import fit_text, with_row_key  # pyright: ignore[reportPrivateUsage] - one way to keep, for all stores
+from jwt_lp.stores.row_keys import fit_text, with_row_key
 from jwt_lp_django import models
 from jwt_lp_django.upsert import upsert
 
@@ -29,11 +29,11 @@ class BatchExistsError(Exception):
 
 
 def record(alias: str, batch: UsageBatch, now: float) -> bool:
-    """Add a batch; `ThereError` where its id is there, and nothing of the transaction may then stay. Always True."""
-    run = batch.period
-    kept = run is not None and run.source == "import"
-    # INVARIANT: in one transaction with what it counts. Who sends it a second time waits here for the first, and the
-    # unique key refuses it. It is a write, so that SQLite's lock is had before anything is read.
+    """Add a batch; always True. `BatchExistsError` if its id exists: then the transaction must be rolled back."""
+    period = batch.period
+    kept = period is not None and period.source == "import"
+    # INVARIANT: the id is written in the same transaction as the counts. A second sender of the batch waits here for
+    # the first, and then the unique key refuses it. The first statement is a write, so SQLite locks before reading.
     try:
         models.Batch.objects.using(alias).create(id=batch.id, at=now, kept=kept)
     except IntegrityError:
@@ -53,8 +53,8 @@ def record(alias: str, batch: UsageBatch, now: float) -> bool:
         first_day="least",
         last_day="greatest",
     )
-    if run is not None:
-        fields: dict[str, Any] = {name: getattr(run, name) for name in RecordingPeriod.__dataclass_fields__}
+    if period is not None:
+        fields: dict[str, Any] = {name: getattr(period, name) for name in RecordingPeriod.__dataclass_fields__}
         upsert(
             models.Run,
             alias,
@@ -70,36 +70,36 @@ def record(alias: str, batch: UsageBatch, now: float) -> bool:
 def select_usage(
     alias: str, filters: Mapping[str, str | None], since: str | None, until: str | None
 ) -> QuerySet[Any, Any]:
-    """The question for rows of usage, in their order."""
-    asked = models.Usage.objects.using(alias).filter(
+    """The query for rows of usage, in order."""
+    rows = models.Usage.objects.using(alias).filter(
         **{name: fit_text(value) for name, value in filters.items() if value is not None}
     )
     if since is not None:
-        asked = asked.filter(day__gte=since)
+        rows = rows.filter(day__gte=since)
     if until is not None:
-        asked = asked.filter(day__lte=until)
+        rows = rows.filter(day__lte=until)
     order = ("issuer", "subject", *(name for name in Use._fields if name not in ("issuer", "subject")))
-    return asked.order_by(*order).values_list(*Use._fields, "count", "last")
+    return rows.order_by(*order).values_list(*Use._fields, "count", "last")
 
 
 def usage_row(row: tuple[Any, ...]) -> UsageRow:
-    """A row of it."""
+    """A row of that query."""
     *parts, count, last = row
     return UsageRow(Use(*parts), count, last)
 
 
 def select_observed_grants(alias: str, issuer: str | None, subject: str | None) -> QuerySet[Any, Any]:
-    """The question for grants that tokens carried."""
-    asked = models.Sighting.objects.using(alias).order_by(*ObservedGrantRow._fields)
+    """The query for grants that tokens carried."""
+    rows = models.Sighting.objects.using(alias).order_by(*ObservedGrantRow._fields)
     if issuer is not None:
-        asked = asked.filter(issuer=fit_text(issuer))
+        rows = rows.filter(issuer=fit_text(issuer))
     if subject is not None:
-        asked = asked.filter(subject=fit_text(subject))
-    return asked.values_list(*ObservedGrantRow._fields)
+        rows = rows.filter(subject=fit_text(subject))
+    return rows.values_list(*ObservedGrantRow._fields)
 
 
 def select_enforcement_points(alias: str) -> QuerySet[Any, Any]:
-    """The question for enforcement points."""
+    """The query for enforcement points."""
     return (
         models.Point.objects.using(alias)
         .order_by(*EnforcementPointRow._fields)
@@ -108,14 +108,14 @@ def select_enforcement_points(alias: str) -> QuerySet[Any, Any]:
 
 
 def select_recording_periods(alias: str) -> QuerySet[Any, Any]:
-    """The question for runs."""
+    """The query for periods of recording."""
     return models.Run.objects.using(alias).order_by("started", "id").values(*RecordingPeriod.__dataclass_fields__)
 
 
 def row_values(parts: Mapping[str, str]) -> dict[str, Any]:
-    """The parts as they are kept, with their key."""
+    """The values of a row, shortened to fit the columns, with their key."""
     row = with_row_key(parts)
-    # Of the version for what is made of a name: MariaDB takes no sixteen bytes that are of none.
+    # Version 5 stands for a digest: MariaDB rejects 16 bytes that are no UUID of a known version.
     return {**row, "id": UUID(bytes=row["id"], version=5)}
 
 
@@ -123,20 +123,20 @@ def _usage_objects(counted: Mapping[Use, tuple[int, float]]) -> Iterable[models.
     rows: dict[UUID, models.Usage] = {}
     for use, (count, last) in counted.items():
         row = row_values(use._asdict())
-        # Two uses that only differ where they had to be cut are one row.
-        before = rows.setdefault(row["id"], models.Usage(**row, count=0, last=last))
-        before.count += count
-        before.last = max(before.last, last)
+        # Uses that differ only in a shortened part share a row.
+        merged = rows.setdefault(row["id"], models.Usage(**row, count=0, last=last))
+        merged.count += count
+        merged.last = max(merged.last, last)
     return rows.values()
 
 
-def _day_range_objects(model: Any, things: Iterable[ObservedGrant | SeenPoint]) -> Iterable[Any]:
+def _day_range_objects(model: Any, observations: Iterable[ObservedGrant | EnforcementPoint]) -> Iterable[Any]:
     rows: dict[UUID, Any] = {}
-    for thing in things:
-        parts = cast("dict[str, str]", thing._asdict())
+    for observation in observations:
+        parts = cast("dict[str, str]", observation._asdict())
         day = parts.pop("day")
         row = row_values(parts)
-        before = rows.setdefault(row["id"], model(**row, first_day=day, last_day=day))
-        before.first_day = min(before.first_day, day)
-        before.last_day = max(before.last_day, day)
+        merged = rows.setdefault(row["id"], model(**row, first_day=day, last_day=day))
+        merged.first_day = min(merged.first_day, day)
+        merged.last_day = max(merged.last_day, day)
     return rows.values()

@@ -1,4 +1,4 @@
-"""The tables of the store, empty; nothing reads them unless `STORE` names them."""
+"""The tables of the store. Nothing reads or writes them unless `STORE` names them."""
 
 # ruff: noqa: D101, RUF012 - as Django writes them
 

@@ -1,1 +1,1 @@
-"""How did the tables come to be?"""
+"""The migrations of the store's tables."""

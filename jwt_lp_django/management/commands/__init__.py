@@ -1,1 +1,1 @@
-"""The commands that `manage.py` has from this app."""
+"""The commands of this app for `manage.py`."""
