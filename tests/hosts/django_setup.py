@@ -1,4 +1,4 @@
-"""Configures Django once for the whole test process; what a test changes, it changes with `override_settings`."""
+"""One Django configuration for the whole test process; tests change settings with `override_settings`."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ REST = ["rest_framework"] if find_spec("rest_framework") else []
 SPECTACULAR = ["drf_spectacular"] if REST and find_spec("drf_spectacular") else []
 
 
-class Nothing:
+class EmptyURLConf:
     urlpatterns: tuple[Any, ...] = ()
 
 
 def configure() -> None:
-    """Configure and set up, unless that has been done."""
+    """Configure Django and set it up, once."""
     if settings.configured:
         return
     settings.configure(
         SECRET_KEY="for tests only",
         ALLOWED_HOSTS=["*"],
-        ROOT_URLCONF=Nothing,
+        ROOT_URLCONF=EmptyURLConf,
         INSTALLED_APPS=[
             "django.contrib.contenttypes",
             "django.contrib.auth",
@@ -69,17 +69,17 @@ def configure() -> None:
         },
     )
     django.setup()
-    # Django's own lines about 4xx answers would bury ours.
+    # Django's own log lines about 4xx responses would hide those of jwt-lp.
     logging.getLogger("django.request").setLevel(logging.CRITICAL)
 
 
-def made(*bases: Any, **attributes: Any) -> Any:
-    """A class made for one case of a table."""
+def make_class(*bases: Any, **attributes: Any) -> Any:
+    """A new class with these bases and attributes, for one case of a table."""
     return type(bases[0].__name__, bases, attributes)
 
 
 def urlconf(*patterns: Any, **more: Any) -> type:
-    """A URLconf of these patterns; Django takes any object that has them."""
+    """A URLconf of these patterns; Django accepts any object that has them."""
     return type("URLs", (), {"urlpatterns": list(patterns), **more})
 
 
@@ -94,6 +94,6 @@ def project(*patterns: Any, lp: Any = None, middleware: Any = None, **more: Any)
 
 @contextmanager
 def served(kind: str, *patterns: Any, lp: Mapping[str, object], **more: Any) -> Iterator[tuple[str, Any]]:
-    """The same as an application that a server can run."""
+    """The same project as an application that a server can run."""
     with project(*patterns, lp=lp, **more):
         yield kind, WSGIHandler() if kind == "wsgi" else ASGIHandler()

@@ -1,4 +1,4 @@
-"""Where a declaration may stand in a Django project, what it covers there, and what is said before the start."""
+"""Declarations in a Django project: where they may stand, what they cover, and the checks before the start."""
 
 # ruff: noqa: E402, RUF012 - Django reads its settings first; views say their rules as users do
 
@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("django")
 
-from hosts.django_setup import AUTHORITY, GUARD, configure, made, project
+from hosts.django_setup import AUTHORITY, GUARD, configure, make_class, project
 
 configure()
 
@@ -49,12 +49,12 @@ SESSIONS = {
 }
 
 
-def held(*permissions, **more):
+def bearer(*permissions, **more):
     return AUTHORITY.headers("alice", permissions, **more)
 
 
 def status(method, url, *permissions):
-    return Client().generic(method, url, headers=held(*permissions)).status_code
+    return Client().generic(method, url, headers=bearer(*permissions)).status_code
 
 
 def secret(request, **kwargs):
@@ -144,16 +144,16 @@ class AsyncMapped(View):
         (requires("a:b")(lossy(secret)), 200),
     ],
 )
-def test_a_mark_survives_lossless_decorators_only(decorated, expected) -> None:
-    """What a decorator loses is refused and listed, never open."""
+def test_a_declaration_survives_only_decorators_that_copy_attributes(decorated, expected) -> None:
+    """If a decorator loses the declaration, the route is refused and listed, never open."""
     with project(path("x", decorated)):
         assert expected == status("GET", "/x", "a:b")
         assert 403 == status("GET", "/x", "c:d")
         assert (expected == 403) == bool(run_checks())
 
 
-def test_a_mark_is_never_shared() -> None:
-    """A view under two declarations has each where it was declared, and none where it was not."""
+def test_a_declaration_is_never_shared() -> None:
+    """A view under two declarations has each on its own route, and none on a third."""
     with project(path("p", public(secret)), path("r", requires("a:b")(secret)), path("u", secret)):
         assert [200, 401, 401] == [Client().get(url).status_code for url in ("/p", "/r", "/u")]
 
@@ -194,13 +194,13 @@ def test_a_mark_is_never_shared() -> None:
     ],
 )
 def test_a_class_has_the_rules_of_its_methods(view, method, permission, expected) -> None:
-    """A map covers what it names, one requirement everything, a handler's declaration itself; 405 before 403."""
+    """A mapping covers its keys, one requirement covers all methods, a handler's declaration itself; 405 before 403."""
     with project(path("x", view.as_view())):
         assert expected == status(method, "/x", permission)
 
 
 def test_a_rule_over_as_view_covers_its_methods() -> None:
-    """A declaration over `as_view()` is the route's own: it beats a bare one of the class."""
+    """A declaration over `as_view()` is the route's own, and takes precedence over one of the class without keys."""
     with project(path("x", requires("c:d")(Bare.as_view())), path("y", requires("c:d")(Plain.as_view()))):
         assert [200, 403, 405] == [
             status("POST", "/x", "c:d"),
@@ -210,7 +210,7 @@ def test_a_rule_over_as_view_covers_its_methods() -> None:
 
 
 def test_a_preflight_calls_no_view() -> None:
-    """OPTIONS has an empty answer with Allow, of which no line of the view is run, unless the view answers it itself."""
+    """OPTIONS gets an empty answer with Allow, and no line of the view runs, unless the view answers it itself."""
     ran: list[str] = []
 
     class Loud(View):
@@ -237,7 +237,7 @@ def test_a_preflight_calls_no_view() -> None:
         Loud.as_view(),
         requires("a:b")(Loud.as_view()),
         never_cache(Loud.as_view()),
-        made(LeastPrivilegeMixin, Loud, required_permissions="a:b").as_view(),
+        make_class(LeastPrivilegeMixin, Loud, required_permissions="a:b").as_view(),
     ]
     stacks: list[Any] = [{}, {"MIDDLEWARE": []}]
     for stack, served in zip(stacks, (views, views[3:]), strict=True):
@@ -255,14 +255,14 @@ def test_a_preflight_calls_no_view() -> None:
     [
         requires("a:b")(OwnOptions.as_view()),
         requires("a:b", methods=("OPTIONS",))(OwnOptions.as_view()),
-        made(OwnOptions, options=requires("a:b")(OwnOptions.options)).as_view(),
-        made(OwnOptions, required_permissions={"OPTIONS": "a:b"}).as_view(),
+        make_class(OwnOptions, options=requires("a:b")(OwnOptions.options)).as_view(),
+        make_class(OwnOptions, required_permissions={"OPTIONS": "a:b"}).as_view(),
         guarded([path("", OwnOptions.as_view())], "a:b"),
     ],
     ids=["route", "route, by method", "method", "key", "include"],
 )
-def test_options_of_its_own_may_be_declared(view) -> None:
-    """What covers the method opens it, as it does any other method."""
+def test_a_views_own_options_may_be_declared(view) -> None:
+    """A declaration that covers OPTIONS opens it, like any other method."""
     with project(path("x", include(view) if isinstance(view, list) else view)):
         assert [401, 200, 403] == [
             Client().options("/x").status_code,
@@ -272,12 +272,12 @@ def test_options_of_its_own_may_be_declared(view) -> None:
 
 
 def test_the_mixin_enforces_without_the_middleware() -> None:
-    """A class with the mixin decides before any of its code, middleware or not."""
-    made = []
+    """A class with the mixin decides before any of its code runs, with the middleware or without."""
+    calls = []
 
     class Seen(Mixed):
         def setup(self, request, *args, **kwargs):
-            made.append(1)
+            calls.append(1)
             super().setup(request, *args, **kwargs)
 
     with project(path("x", Seen.as_view()), MIDDLEWARE=[]):
@@ -287,11 +287,11 @@ def test_the_mixin_enforces_without_the_middleware() -> None:
             status("GET", "/x", "o:list"),
             status("DELETE", "/x", "o:list"),
         ]
-    assert [1] == made
+    assert [1] == calls
 
 
 def test_the_mixin_enforces_on_an_async_class_too() -> None:
-    """Refusals are awaited where the class is async."""
+    """Refusals are awaitable if the class is async."""
 
     class Awaited(LeastPrivilegeMixin, AsyncMapped):
         pass
@@ -311,7 +311,7 @@ def test_the_mixin_enforces_on_an_async_class_too() -> None:
 
 
 def test_an_include_is_declared_as_a_whole() -> None:
-    """Names and namespaces stay, inner declarations beat it, the included patterns stay as they were."""
+    """Names and namespaces stay, inner declarations take precedence, and the included patterns do not change."""
     inner: list[Any] = [
         path("list", secret, name="list"),
         path("own", requires("a:b")(secret), name="own"),
@@ -332,7 +332,7 @@ def test_an_include_is_declared_as_a_whole() -> None:
 
 
 def test_the_nearest_include_counts() -> None:
-    """Of two includes around a view the inner one's declaration is its own."""
+    """Of two guarded includes around a view the inner one counts."""
     inner = guarded(include([path("x", secret)]), "in:ner")
     with project(path("a/", guarded(include([path("b/", inner), path("y", secret)]), public))):
         assert [401, 200] == [Client().get(url).status_code for url in ("/a/b/x", "/a/y")]
@@ -340,7 +340,7 @@ def test_the_nearest_include_counts() -> None:
 
 
 def test_an_include_enforces_without_the_middleware() -> None:
-    """Its views decide by themselves."""
+    """The views of a guarded include decide by themselves."""
     with project(path("g/", guarded(include([path("x", secret)]), "c:d")), MIDDLEWARE=[]):
         assert [401, 200] == [Client().get("/g/x").status_code, status("GET", "/g/x", "c:d")]
 
@@ -348,20 +348,20 @@ def test_an_include_enforces_without_the_middleware() -> None:
 @pytest.mark.parametrize(
     "declaration", [PUBLIC, public, external("a proxy"), AUTHENTICATED, authenticated, requires("a:b")]
 )
-def test_an_include_takes_every_kind_of_declaration(declaration) -> None:
-    """Requirements and decorators alike."""
+def test_an_include_accepts_every_kind_of_declaration(declaration) -> None:
+    """Requirements and decorators are accepted."""
     with project(path("g/", guarded(include([path("x", secret)]), declaration))):
         assert 200 == status("GET", "/g/x", "a:b")
 
 
-def test_an_include_takes_nothing_else() -> None:
-    """What is no requirement is an error when the URLconf is read."""
+def test_an_include_accepts_nothing_else() -> None:
+    """Any other value is an error when the URLconf is read."""
     with pytest.raises(ConfigurationError, match="no requirement"):
         guarded(include([path("x", secret)]), 3)
 
 
 def test_the_admin_is_declared_by_its_namespace() -> None:
-    """`EXTERNAL = {"admin": ...}` leaves the admin to its sessions; reversing works."""
+    """`EXTERNAL = {"admin": ...}` leaves the admin to its sessions, and reversing works."""
     rule = AUTHORITY.settings(EXTERNAL={"admin": "session login"})
     with project(path("admin/", admin.site.urls), lp=rule, **SESSIONS):
         answer = Client().get("/admin/")
@@ -370,13 +370,13 @@ def test_the_admin_is_declared_by_its_namespace() -> None:
 
 
 def test_the_admin_is_declared_by_its_include() -> None:
-    """`guarded(admin.site.urls, external(...))` is the same."""
+    """`guarded(admin.site.urls, external(...))` does the same."""
     with project(path("admin/", guarded(admin.site.urls, external("session login"))), **SESSIONS):
         assert "/admin/" == reverse("admin:index")
         assert [302, 200] == [Client().get(url).status_code for url in ("/admin/", "/admin/login/")]
 
 
-def test_the_admin_gives_a_token_nothing() -> None:
+def test_the_admin_refuses_a_tokens_user() -> None:
     """A token's subject is never staff, whatever it holds."""
     with project(path("admin/", guarded(admin.site.urls, "a:b")), **SESSIONS):
         assert 302 == status("GET", "/admin/", "a:b", "is_staff")
@@ -387,15 +387,15 @@ def test_the_admin_gives_a_token_nothing() -> None:
     [("shop", [200, 200, 401]), ("shop:x", [200, 401, 401]), ("/s/x", [200, 401, 401]), ("y", [401, 401, 200])],
 )
 def test_rules_of_the_settings(rule, expected) -> None:
-    """A namespace, a route's full name or a prefix of the template; a bare name is not one in a namespace."""
+    """A rule names a namespace, a route's full name with its namespace, or a prefix of the template."""
     inner = [path("x", secret, name="x"), path("y", secret, name="y")]
     patterns = [path("s/", include((inner, "shop"))), path("top", secret, name="y")]
     with project(*patterns, lp=AUTHORITY.settings(PUBLIC=[rule])):
         assert expected == [Client().get(url).status_code for url in ("/s/x", "/s/y", "/top")]
 
 
-def test_no_rule_opens_what_a_map_leaves_out() -> None:
-    """A mapped class keeps what it does not name shut, under an include and under a rule."""
+def test_no_rule_opens_what_a_mapping_omits() -> None:
+    """A method that a class's mapping omits stays refused, under an include and under a rule."""
     rule = AUTHORITY.settings(PUBLIC=["/m"])
     with project(
         path("m/x", Grown.as_view()),
@@ -414,8 +414,8 @@ def ids():
     return [str(message.id).removeprefix("jwt_lp.") for message in run_checks()]
 
 
-def test_a_sound_project_has_nothing_to_say() -> None:
-    """No message where every route is declared."""
+def test_a_sound_project_has_no_messages() -> None:
+    """There is no message if every route has a declaration."""
     with project(
         path("x/<int:n>", requires("o:{n}:read")(secret)),
         path("m", Mapped.as_view()),
@@ -445,7 +445,7 @@ def test_faults_have_stable_ids(view, expected) -> None:
 
 
 @pytest.mark.parametrize(
-    ("required", "said"),
+    ("required", "expected"),
     [
         ({"GTE": "a:b", "POST": "a:b", "GET": "a:b"}, "'GTE' (did you mean 'GET'?)"),
         ({"get": "a:b", "POST": "a:b", "GET": "a:b"}, "'get' (did you mean 'GET'?)"),
@@ -456,19 +456,19 @@ def test_faults_have_stable_ids(view, expected) -> None:
         (["a:b"], "list is no requirement"),
     ],
 )
-def test_faults_of_a_map_are_named(required, said) -> None:
-    """An unknown key names the nearest known one; a value that asks for nothing is said to."""
+def test_faults_of_a_mapping_are_named(required, expected) -> None:
+    """The message for an unknown key suggests the closest known one; the message for a wrong value names its type."""
 
     class Faulty(Plain):
         required_permissions = required
 
     with project(path("x", Faulty.as_view())):
         assert {"jwt_lp.E004"} == {message.id for message in run_checks()}
-        assert any(said in message.msg for message in run_checks())
+        assert any(expected in message.msg for message in run_checks())
 
 
-def test_what_contradicts_itself_is_refused_at_run_time() -> None:
-    """Where the start did not see it, two rules for one request let nobody in."""
+def test_contradicting_declarations_refuse_at_run_time() -> None:
+    """If the checks at start did not see them, two rules for one request let nobody in."""
     view = requires("a:b")(requires("c:d")(secret))
     urls = type("URLs", (), {"urlpatterns": [path("x", view)]})
 
@@ -477,7 +477,7 @@ def test_what_contradicts_itself_is_refused_at_run_time() -> None:
         assert 200 == client.get("/x").status_code
         with override_settings(ROOT_URLCONF=urls):
             assert [403, 403] == [
-                client.get("/x", headers=held(*each)).status_code for each in (["a:b", "c:d"], ["a:b"])
+                client.get("/x", headers=bearer(*permissions)).status_code for permissions in (["a:b", "c:d"], ["a:b"])
             ]
 
 
@@ -490,7 +490,7 @@ def test_what_contradicts_itself_is_refused_at_run_time() -> None:
     ],
 )
 def test_the_middleware_is_there_and_first(stack, expected) -> None:
-    """Missing and not first are errors."""
+    """A missing middleware, and one that is not first, are errors."""
     with project(path("x", requires("a:b")(secret)), MIDDLEWARE=stack):
         assert expected == ids()
 
@@ -508,7 +508,7 @@ def test_the_middleware_is_there_and_first(stack, expected) -> None:
     ],
 )
 def test_faults_of_settings(settings, expected) -> None:
-    """Each fault of the settings is a message of its own; further URLconfs are walked."""
+    """Each fault of the settings is one message, and the URLCONFS of the settings are checked too."""
     with project(path("x", requires("a:b")(secret)), lp=AUTHORITY.settings(**settings)):
         assert expected == ids()
 
@@ -516,8 +516,8 @@ def test_faults_of_settings(settings, expected) -> None:
 urlpatterns = [path("from/another/urlconf", secret)]
 
 
-def test_no_settings_at_all_is_said() -> None:
-    """Without JWT_LP the check says so, and so does a missing app."""
+def test_missing_settings_are_reported() -> None:
+    """The check reports that JWT_LP is missing, or that the app is not installed."""
     with project(path("x", requires("a:b")(secret))):
         with override_settings():
             from django.conf import settings
@@ -533,22 +533,22 @@ def test_no_settings_at_all_is_said() -> None:
 
 
 def test_deploy_checks_report_what_is_lax(monkeypatch) -> None:
-    """Observing and development are warnings of `check --deploy` alone."""
+    """Observe mode and development tokens are warnings of `check --deploy` alone."""
     monkeypatch.setenv("JWT_LP_DEV", "1")
     today = datetime.now(UTC).date().isoformat()
     with project(path("x", requires("a:b")(secret)), lp=AUTHORITY.settings(OBSERVE_UNTIL=today)):
-        found = {
+        deploy = {
             message.id
             for message in checks.run_checks(include_deployment_checks=True)
             if str(message.id).startswith("jwt_lp")
         }
         plain = {message.id for message in checks.run_checks() if str(message.id).startswith("jwt_lp")}
-    assert ({"jwt_lp.W002", "jwt_lp.W003"}, set()) == (found, plain)
+    assert ({"jwt_lp.W002", "jwt_lp.W003"}, set()) == (deploy, plain)
 
 
 @pytest.mark.parametrize("boot", [get_wsgi_application, get_asgi_application])
 def test_errors_stop_the_start(boot) -> None:
-    """WSGI and ASGI run no checks, so the middleware does, and lists all errors."""
+    """WSGI and ASGI servers run no checks, so the middleware runs them, and lists all errors."""
     patterns = [path("a", requires("o:{x}")(secret)), path("b", requires("o:{y}")(secret))]
     with project(*patterns), pytest.raises(ImproperlyConfigured) as raised:
         boot()
@@ -557,15 +557,15 @@ def test_errors_stop_the_start(boot) -> None:
 
 @pytest.mark.parametrize("boot", [get_wsgi_application, get_asgi_application])
 def test_warnings_do_not_stop_the_start(boot, caplog) -> None:
-    """An unguarded route is one line in the log with its id and the line that would declare it."""
+    """An unguarded route is one log line with its id and a declaration to add."""
     with project(path("orders/<int:n>", secret), lp=AUTHORITY.settings()), caplog.at_level(logging.WARNING, "jwt_lp"):
         boot()
-    said = [vars(record)["jwt_lp"] for record in caplog.records if "W001" in record.getMessage()]
-    assert [("jwt_lp.W001", '@requires("orders:read")')] == [(each["id"], each["hint"]) for each in said]
+    logged = [vars(record)["jwt_lp"] for record in caplog.records if "W001" in record.getMessage()]
+    assert [("jwt_lp.W001", '@requires("orders:read")')] == [(entry["id"], entry["hint"]) for entry in logged]
 
 
 def test_a_silenced_warning_is_not_logged(caplog) -> None:
-    """SILENCED_SYSTEM_CHECKS is honoured for warnings."""
+    """SILENCED_SYSTEM_CHECKS applies to warnings."""
     with project(path("x", secret), SILENCED_SYSTEM_CHECKS=["jwt_lp.W001"]):
         get_wsgi_application()
     assert [] == [record for record in caplog.records if "W001" in record.getMessage()]
@@ -591,13 +591,13 @@ def test_a_silenced_warning_is_not_logged(caplog) -> None:
         ("", "/"),
     ],
 )
-def test_templates_are_written_for_people(route, expected) -> None:
-    """Whatever the pattern's kind, parameters read `{name}`."""
+def test_route_templates_are_readable(route, expected) -> None:
+    """Parameters read `{name}`, whatever the kind of pattern."""
     assert expected == route_template(route)
 
 
 def test_routes_are_listed_with_everything() -> None:
-    """Methods, template, endpoint, origin, names and parameters of each."""
+    """Every route has its methods, template, endpoint, origin, names and parameters."""
     patterns = [
         path("a/<int:n>", requires("o:{n}:read")(requires("o:new", methods=("POST",))(secret)), name="a"),
         path("m", Grown.as_view()),
@@ -605,7 +605,7 @@ def test_routes_are_listed_with_everything() -> None:
         path("o", Dispatched.as_view()),
     ]
     with project(*patterns):
-        found = {(route.methods, route.template, str(route.requirement), route.origin) for route in all_routes()}
+        routes = {(route.methods, route.template, str(route.requirement), route.origin) for route in all_routes()}
         shop = next(route for route in all_routes() if route.template == "/s/x")
         first = next(route for route in all_routes() if route.methods == ("GET", "HEAD"))
     assert {
@@ -616,13 +616,13 @@ def test_routes_are_listed_with_everything() -> None:
         (("DELETE",), "/m", "None", ""),
         ((), "/s/x", "external: a proxy", "guarded(include(...))"),
         (("GET", "POST", "HEAD"), "/o", "a:b", "@requires"),
-    } == found
+    } == routes
     assert (("shop:x",), ("shop",)) == (shop.names, shop.groups)
     assert frozenset({"n"}) == first.parameters
 
 
 def test_hints_are_lines_to_paste() -> None:
-    """A function gets a decorator, a class an attribute, a class with a map the missing key."""
+    """The hint is a decorator for a function, an attribute for a class, and a missing key for a mapping."""
     patterns = [
         path("orders", secret),
         path("orders/<int:n>", Plain.as_view()),
@@ -637,7 +637,7 @@ def test_hints_are_lines_to_paste() -> None:
 
 
 def test_whitenoise_is_listed() -> None:
-    """A middleware known to serve files without a view is a route to declare."""
+    """A middleware that is known to serve files without a view is listed as a route."""
     with project(path("x", public(secret)), MIDDLEWARE=[GUARD, f"{__name__}.WhiteNoiseMiddleware"]):
         assert ["W001"] == ids()
         assert "/static/{path}" in run_checks()[0].msg
@@ -655,7 +655,7 @@ def WhiteNoiseMiddleware(get_response):  # noqa: N802 - stands in for the class
 
 @pytest.mark.parametrize("rule", ["whitenoise", "/static"])
 def test_whitenoise_is_declared_by_a_rule(rule) -> None:
-    """By its name or by the path; what it might answer elsewhere is not."""
+    """A rule declares it by name or by path; its responses elsewhere are withheld."""
     rules = AUTHORITY.settings(EXTERNAL={rule: "public files"})
     with project(path("x", public(secret)), lp=rules, middleware=[f"{__name__}.WhiteNoiseMiddleware"]):
         assert [] == run_checks()
@@ -664,16 +664,17 @@ def test_whitenoise_is_declared_by_a_rule(rule) -> None:
 
 
 def test_the_host_finds_what_the_router_chooses() -> None:
-    """Route and parameters as the view would get them; None where no view is chosen or the method is not there."""
+    """`resolve` returns the route and the view's parameters; None without a view or without the method."""
     with project(path("o/<int:n>", requires("o:{n}:read")(secret))):
-        found: Any = host.resolve(None, "get", "/o/7")
-        route, params = found
+        resolved: Any = host.resolve(None, "get", "/o/7")
+        route, params = resolved
         assert ("GET /o/{n}", {"n": 7}) == (route.label, dict(params))
         assert (None, None) == (host.resolve(None, "GET", "/nowhere"), host.resolve(None, "POST", "/o/7"))
 
 
 def test_the_host_recognises_its_applications() -> None:
-    """Handlers, and None once settings are configured."""
+    """The host recognises Django's handlers, and None after settings are configured."""
     with project(path("x", public(secret))):
-        found = [host.recognises(each) for each in (get_wsgi_application(), get_asgi_application(), None, object())]
-    assert [True, True, True, False] == found
+        apps = (get_wsgi_application(), get_asgi_application(), None, object())
+        recognised = [host.recognises(app) for app in apps]
+    assert [True, True, True, False] == recognised

@@ -1,4 +1,4 @@
-"""What caches, fallbacks, copies and tracebacks get past the Django adapter: nothing."""
+"""Ways around the guard through caches, fallbacks, copies and tracebacks; all are closed."""
 
 # ruff: noqa: E402 - Django reads its settings first; views say their rules as users do
 
@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("django")
 
-from hosts.django_setup import AUTHORITY, configure, made, project
+from hosts.django_setup import AUTHORITY, configure, make_class, project
 
 configure()
 
@@ -37,7 +37,7 @@ HERE = __name__
 CACHED: dict[str, bytes] = {}
 
 
-def held(*permissions, name="alice"):
+def bearer(*permissions, name="alice"):
     return AUTHORITY.headers(name, permissions)
 
 
@@ -45,8 +45,8 @@ def secret(request, **kwargs):
     return HttpResponse(SECRET)
 
 
-def remembers(get_response):
-    """A middleware that keeps pages by their path."""
+def caches_pages(get_response):
+    """A middleware that caches pages by their path."""
 
     def middleware(request):
         if request.path in CACHED:
@@ -95,22 +95,24 @@ def redirects_unrendered(get_response):
 SITE_CACHE = ["django.middleware.cache.UpdateCacheMiddleware", "django.middleware.cache.FetchFromCacheMiddleware"]
 
 
-@pytest.mark.parametrize("middleware", [[f"{HERE}.remembers"], SITE_CACHE], ids=["own", "django"])
-def test_a_cache_has_the_rule_of_the_route(middleware) -> None:
-    """What a page cache holds of a route goes out under that route's own declaration, not under a wider path rule."""
+@pytest.mark.parametrize("middleware", [[f"{HERE}.caches_pages"], SITE_CACHE], ids=["own", "django"])
+def test_a_cached_page_has_the_rule_of_its_route(middleware) -> None:
+    """A page cache's response needs what the route declares, not a wider path rule."""
     CACHED.clear()
     cache.clear()
     patterns = [path("shop/admin", requires("adm:in")(secret)), path("shop/x", secret), path("p", public(secret))]
     with project(*patterns, lp=AUTHORITY.settings(PUBLIC=["/shop"]), middleware=middleware):
         for url in ("/shop/admin", "/shop/x", "/p"):
-            assert 200 == Client().get(url, headers=held("adm:in")).status_code
-        bare, little = (Client().get("/shop/admin", headers=each).status_code for each in (None, held("c:d")))
-        assert [401, 200, 200] == [bare, *(Client().get(url).status_code for url in ("/shop/x", "/p"))]
+            assert 200 == Client().get(url, headers=bearer("adm:in")).status_code
+        without, little = (
+            Client().get("/shop/admin", headers=headers).status_code for headers in (None, bearer("c:d"))
+        )
+        assert [401, 200, 200] == [without, *(Client().get(url).status_code for url in ("/shop/x", "/p"))]
         assert 403 == little
 
 
 def test_a_middlewares_answer_for_another_method_is_withheld() -> None:
-    """Where the route has no such method, no path rule opens what a middleware answers for it."""
+    """If the route does not have the method, no path rule opens a middleware's response to it."""
     with project(
         path("shop/admin", requires("adm:in")(secret)),
         path("shop/x", secret),
@@ -118,12 +120,12 @@ def test_a_middlewares_answer_for_another_method_is_withheld() -> None:
         middleware=[f"{HERE}.answers"],
     ):
         assert [403, 200] == [
-            Client().post(url, headers=held("adm:in")).status_code for url in ("/shop/admin", "/shop/none")
+            Client().post(url, headers=bearer("adm:in")).status_code for url in ("/shop/admin", "/shop/none")
         ]
 
 
-def test_a_swapped_urlconf_counts_for_what_a_cache_answers() -> None:
-    """The route is looked up where Django would have looked."""
+def test_a_swapped_urlconf_applies_to_a_middlewares_response() -> None:
+    """The guard looks the route up in the URLconf that Django would use."""
     with project(path("shop/y", public(secret)), middleware=[f"{HERE}.swaps", f"{HERE}.answers"]):
         assert [401, 200] == [Client().get(url).status_code for url in ("/shop/x", "/shop/z")]
 
@@ -138,9 +140,9 @@ def swaps(get_response):
 
 
 def test_content_in_place_of_a_405_is_withheld() -> None:
-    """Only an error gets out where the view has no such method."""
+    """Only an error is sent if the view does not have the method."""
     with project(path("x", requires("a:b")(secret)), middleware=[f"{HERE}.has_content_for_405"]):
-        assert 403 == Client().post("/x", headers=held("a:b")).status_code
+        assert 403 == Client().post("/x", headers=bearer("a:b")).status_code
     with project(path("x", requires("a:b")(secret))):
         assert 405 == Client().post("/x").status_code
 
@@ -151,15 +153,15 @@ def _text(error: BaseException) -> str:
 
 @pytest.mark.parametrize("faulty", ["it ems:*", "", "a:{", object()])
 def test_no_traceback_shows_the_token(faulty) -> None:
-    """The locals of our frames have nothing of the header, with a faulty requirement or a refused one."""
-    headers = held("a:b")
+    """The locals of our frames hold nothing of the header, for a malformed requirement and for a refusal."""
+    headers = bearer("a:b")
     token = headers["Authorization"].removeprefix("Bearer ")
     texts = []
 
     def view(request):
-        for asked in (faulty, "c:d"):
+        for requirement in (faulty, "c:d"):
             try:
-                enforce(request, asked)
+                enforce(request, requirement)
             except (ConfigurationError, PermissionDenied, TypeError, AttributeError) as error:
                 texts.append(_text(error))
         return HttpResponse()
@@ -170,13 +172,13 @@ def test_no_traceback_shows_the_token(faulty) -> None:
     assert (4, []) == (len(texts), [part for text in texts for part in parts if part in text])
 
 
-def test_enforce_again_and_again_is_one_decision_each() -> None:
-    """Many objects are asked for in one request, each once, and none is looked for among the others."""
-    asked = []
+def test_repeated_enforce_decides_once_for_each_object() -> None:
+    """Many objects are enforced in one request: one decision each, and no search through earlier decisions."""
+    authorized = []
 
     class Spy(Guard):
         def authorize(self, *args: Any, **more: Any) -> Any:
-            asked.append(args[2]["n"])
+            authorized.append(args[2]["n"])
             return super().authorize(*args, **more)
 
     def view(request, count):
@@ -190,32 +192,33 @@ def test_enforce_again_and_again_is_one_decision_each() -> None:
         guard_holder().swap_guard(Spy(AUTHORITY.settings(OWN=True))),
     ):
         for count in (100, 400):
-            made: list[int] = []
+            entered: list[int] = []
 
-            def counted(frame: Any, event: str, arg: Any, made: list[int] = made) -> None:
-                made += [1] if event == "call" else []
+            def counted(frame: Any, event: str, arg: Any, entered: list[int] = entered) -> None:
+                entered += [1] if event == "call" else []
 
             sys.setprofile(counted)
             try:
-                assert 200 == Client().get(f"/x/{count}", headers=held("o:*:read")).status_code
+                assert 200 == Client().get(f"/x/{count}", headers=bearer("o:*:read")).status_code
             finally:
                 sys.setprofile(None)
-            calls.append(len(made))
-    assert [*range(100), *range(400)] == asked
+            calls.append(len(entered))
+    assert [*range(100), *range(400)] == authorized
     assert calls[1] < 5 * calls[0]
 
 
 @pytest.mark.parametrize("where", ["enforces", "enforces_afterwards"])
 def test_enforce_in_a_middleware_answers_as_the_guard_does(where) -> None:
-    """Django makes a plain 403 of it; the guard puts status, challenge and body there, before the view and after."""
+    """Django would send a plain 403; the guard sends status, challenge and body, before the view and after it."""
     with project(path("x", public(secret)), middleware=[f"{HERE}.{where}"]):
-        bare, little, enough = (Client().get("/x", headers=each) for each in (None, held("c:d"), held("a:b")))
-    assert [401, 403, 200] == [each.status_code for each in (bare, little, enough)]
-    assert ("Bearer", "insufficient_scope") == (bare["WWW-Authenticate"], little.json()["error"])
+        callers = (None, bearer("c:d"), bearer("a:b"))
+        without, little, enough = (Client().get("/x", headers=headers) for headers in callers)
+    assert [401, 403, 200] == [response.status_code for response in (without, little, enough)]
+    assert ("Bearer", "insufficient_scope") == (without["WWW-Authenticate"], little.json()["error"])
 
 
-def test_a_template_that_nobody_rendered_is_withheld() -> None:
-    """A redirect with a template is no empty redirect, rendered or not."""
+def test_a_template_that_is_not_rendered_is_withheld() -> None:
+    """A redirect with a template is not an empty redirect, rendered or not."""
     with project(path("x", secret), middleware=[f"{HERE}.redirects_unrendered"]):
         assert 401 == Client().get("/x").status_code
 
@@ -236,20 +239,20 @@ class Everything:
 
 
 @pytest.mark.parametrize("view", [Unhashable(), Everything()])
-def test_a_view_may_be_a_strange_object(view) -> None:
-    """A callable without a hash, or with every attribute there is, is guarded like any other."""
+def test_a_view_may_be_an_unusual_object(view) -> None:
+    """A callable without a hash, and one that has every attribute, are guarded like any other."""
     with project(path("x", view)):
-        assert [401, 403] == [Client().get("/x", headers=each).status_code for each in (None, held("a:b"))]
+        assert [401, 403] == [Client().get("/x", headers=headers).status_code for headers in (None, bearer("a:b"))]
 
 
-def test_an_include_may_hold_strange_objects() -> None:
+def test_an_include_may_hold_unusual_objects() -> None:
     """The include's declaration covers a callable without a hash."""
     with project(path("g/", guarded(include([path("x", Unhashable())]), "a:b"))):
-        assert [401, 200] == [Client().get("/g/x", headers=each).status_code for each in (None, held("a:b"))]
+        assert [401, 200] == [Client().get("/g/x", headers=headers).status_code for headers in (None, bearer("a:b"))]
 
 
 def test_two_declarations_of_one_include_are_an_error() -> None:
-    """The same one twice is not; and one include within another is no contradiction."""
+    """The same declaration twice is allowed, and so is one guarded include inside another."""
     inner = guarded(include([path("x", secret)]), public)
     with pytest.raises(ConfigurationError, match="two rules for one include"):
         guarded(inner, "a:b")
@@ -262,21 +265,21 @@ def test_two_declarations_of_one_include_are_an_error() -> None:
     [("GET", 200), ("HEAD", 200), ("DELETE", 200), ("OPTIONS", 405), ("FOO", 405), ("CONNECT", 405)],
 )
 @pytest.mark.parametrize("middleware", [True, False], ids=["guarded", "alone"])
-def test_a_function_below_an_include_knows_djangos_methods(middleware, method, expected) -> None:
-    """It is not called for a preflight, nor for a method that Django's own classes do not know."""
+def test_a_function_below_an_include_has_djangos_methods(middleware, method, expected) -> None:
+    """It is not called for a preflight, nor for a method that Django's own classes do not have."""
     view = path("g/", guarded(include([path("x", secret)]), "a:b"))
     with project(view, **({} if middleware else {"MIDDLEWARE": []})):
-        assert expected == Client().generic(method, "/g/x", headers=held("a:b")).status_code
+        assert expected == Client().generic(method, "/g/x", headers=bearer("a:b")).status_code
 
 
-def test_a_function_below_a_rule_knows_djangos_methods() -> None:
-    """The same where a rule of the settings is all that is declared."""
+def test_a_function_below_a_rule_has_djangos_methods() -> None:
+    """The same if a rule of the settings is the only declaration."""
     with project(path("r", secret), lp=AUTHORITY.settings(PUBLIC=["/r"])):
         assert [200, 405, 405] == [Client().generic(method, "/r").status_code for method in ("POST", "OPTIONS", "FOO")]
 
 
 def test_a_copy_with_another_credential_is_decided_anew() -> None:
-    """What the first request was let in with lets no copy in that carries another token."""
+    """The decision about the first request does not apply to a copy with another token."""
     inner = requires("adm:in")(lambda request: HttpResponse(getattr(token_from(request), "subject", None)))
 
     @requires("adm:in")
@@ -289,22 +292,23 @@ def test_a_copy_with_another_credential_is_decided_anew() -> None:
         return answer
 
     with project(path("b", batch)):
-        no = Client().get("/b?p=a:b", headers=held("adm:in"))
-        yes = Client().get("/b?p=adm:in", headers=held("adm:in"))
-    assert [(403, "alice"), (200, "alice")] == [(each.status_code, each["X-Mine"]) for each in (no, yes)]
-    assert b"bob" == yes.content
+        refused = Client().get("/b?p=a:b", headers=bearer("adm:in"))
+        passed = Client().get("/b?p=adm:in", headers=bearer("adm:in"))
+    responses = (refused, passed)
+    assert [(403, "alice"), (200, "alice")] == [(response.status_code, response["X-Mine"]) for response in responses]
+    assert b"bob" == passed.content
 
 
 def test_a_plain_copy_is_the_same_request() -> None:
-    """A copy with the same credential keeps what was decided."""
-    request: Any = RequestFactory().get("/any", headers=held("a:b"))
+    """A copy with the same credential keeps the decisions."""
+    request: Any = RequestFactory().get("/any", headers=bearer("a:b"))
     enforce(request, "a:b")
     assert "alice" == getattr(token_from(copy.copy(request)), "subject", None)
 
 
 @pytest.mark.parametrize("url", ["/secret/", "/statichidden", "/staticmore", "/staticzero", "/admin/y", "/z"])
-def test_a_path_rule_opens_no_odd_regular_expression(url) -> None:
-    """Alternatives, and slashes that need not be there, are below no path rule."""
+def test_a_path_rule_opens_no_ambiguous_regular_expression(url) -> None:
+    """No path rule applies to routes with alternatives or optional slashes."""
     routes = [
         r"^static/$|^secret/$",
         r"^static/?hidden$",
@@ -316,11 +320,11 @@ def test_a_path_rule_opens_no_odd_regular_expression(url) -> None:
     ]
     patterns = [re_path(route, lambda request, *args: HttpResponse(SECRET)) for route in routes]
     with project(*patterns, lp=AUTHORITY.settings(PUBLIC=["/static"])):
-        assert [401, 200] == [Client().get(each).status_code for each in (url, "/static/plain")]
+        assert [401, 200] == [Client().get(path).status_code for path in (url, "/static/plain")]
 
 
 class Overrides:
-    """A method override in process_view that puts the method back afterwards."""
+    """A method override in process_view that restores the method afterwards."""
 
     def __init__(self, get_response):
         self.get_response = get_response
@@ -346,23 +350,26 @@ class Both(View):
 @pytest.mark.parametrize(
     "view",
     [
-        made(LeastPrivilegeMixin, Both, required_permissions={"GET": "o:read", "DELETE": "o:delete"}),
-        made(Both, get=requires("o:read")(Both.get), delete=requires("o:delete")(Both.delete)),
+        make_class(LeastPrivilegeMixin, Both, required_permissions={"GET": "o:read", "DELETE": "o:delete"}),
+        make_class(Both, get=requires("o:read")(Both.get), delete=requires("o:delete")(Both.delete)),
     ],
 )
-def test_a_method_that_is_put_back_is_decided_on(view) -> None:
-    """What enforces itself sees the method that the view is called with, whatever the middleware says later."""
+def test_a_temporary_method_override_is_decided_on(view) -> None:
+    """A declaration that enforces itself sees the method of the call, whatever the middleware restores later."""
     with project(path("x", view.as_view()), middleware=[f"{HERE}.Overrides"]):
-        held_by = [held("o:read"), held("o:read", "o:delete")]
+        callers = [bearer("o:read"), bearer("o:read", "o:delete")]
         assert [403, 200] == [
-            Client().get("/x", headers={**each, "X-HTTP-Method-Override": "DELETE"}).status_code for each in held_by
+            Client().get("/x", headers={**headers, "X-HTTP-Method-Override": "DELETE"}).status_code
+            for headers in callers
         ]
 
 
 def test_a_retry_in_another_urlconf_changes_no_refusal() -> None:
-    """What was refused first stays refused, whatever view would let the same request in afterwards."""
+    """The first refusal stays, even if another view would accept the same request afterwards."""
     with project(path("x", secret), middleware=[f"{HERE}.retries"]):
-        assert [403, 403] == [Client().get("/x", headers=held(each)).status_code for each in ("a:b", "c:d")]
+        assert [403, 403] == [
+            Client().get("/x", headers=bearer(permission)).status_code for permission in ("a:b", "c:d")
+        ]
 
 
 def retries(get_response):

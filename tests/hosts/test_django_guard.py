@@ -1,4 +1,4 @@
-"""What the Django adapter lets through, and what no middleware, view or trick gets past it."""
+"""Decisions of the Django adapter, and attempts of middleware and views to get around it."""
 
 # ruff: noqa: E402, RUF012 - Django reads its settings first; views say their rules as users do
 
@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("django")
 
-from hosts.django_setup import AUTHORITY, configure, made, project
+from hosts.django_setup import AUTHORITY, configure, make_class, project
 
 configure()
 
@@ -46,10 +46,10 @@ from jwt_lp_django.middleware import LeastPrivilegeMiddleware
 pytestmark = pytest.mark.host
 
 SECRET = b"SECRET"
-WIDE = __name__
+HERE = __name__
 
 
-def held(*permissions, **more):
+def bearer(*permissions, **more):
     return AUTHORITY.headers("alice", permissions, **more)
 
 
@@ -62,16 +62,16 @@ async def asecret(request, **kwargs):
 
 
 def status(method, url, *permissions, client=None):
-    return (client or Client()).generic(method, url, headers=held(*permissions)).status_code
+    return (client or Client()).generic(method, url, headers=bearer(*permissions)).status_code
 
 
 def answers(get_response):
-    """A middleware that answers before the view: a health check, static files."""
+    """A middleware that answers before the view, like a health check or static files."""
     return lambda request: HttpResponse(SECRET)
 
 
 def falls_back(get_response):
-    """A middleware that has content for a 404: flatpages."""
+    """A middleware that has content for a 404, like flatpages."""
 
     def middleware(request):
         response = get_response(request)
@@ -107,7 +107,7 @@ def redirects_with_content(get_response):
 
 
 def preflights(get_response):
-    """What django-cors-headers does."""
+    """A middleware that answers preflights, like django-cors-headers."""
 
     def middleware(request):
         return HttpResponse() if request.method == "OPTIONS" else get_response(request)
@@ -130,8 +130,8 @@ def swaps(get_response):
     return middleware
 
 
-def forges(get_response):
-    """A middleware that makes a header of a cookie, and another address of one that was forwarded."""
+def rewrites_headers(get_response):
+    """A middleware that makes an Authorization header from a cookie, and replaces the client's address."""
 
     def middleware(request):
         if "token" in request.COOKIES:
@@ -159,7 +159,7 @@ class Early:
 
 
 def test_a_view_without_a_declaration_never_runs() -> None:
-    """401 without a credential, 403 without scope with one, and not one line of the view."""
+    """401 without a credential, 403 without scope with one, and no line of the view runs."""
     ran = []
 
     def view(request):
@@ -167,17 +167,17 @@ def test_a_view_without_a_declaration_never_runs() -> None:
         return HttpResponse(SECRET)
 
     with project(path("x", view)):
-        bare, with_token = Client().get("/x"), Client().get("/x", headers=held("a:b"))
-    assert (401, "Bearer") == (bare.status_code, bare["WWW-Authenticate"])
+        without_token, with_token = Client().get("/x"), Client().get("/x", headers=bearer("a:b"))
+    assert (401, "Bearer") == (without_token.status_code, without_token["WWW-Authenticate"])
     assert (403, False) == (with_token.status_code, "scope=" in with_token["WWW-Authenticate"])
     assert [] == ran
 
 
 @pytest.mark.parametrize("middleware", ["answers", "falls_back", "calls_view", "redirects_with_content"])
-def test_what_a_middleware_answers_is_withheld(middleware) -> None:
-    """A response that nobody decided on does not get out, whoever made it."""
-    with project(path("x", secret), middleware=[f"{WIDE}.{middleware}"]):
-        answer = Client().get("/nowhere", headers=held("a:b"))
+def test_a_middlewares_response_is_withheld(middleware) -> None:
+    """A response without a decision is not sent, whichever middleware made it."""
+    with project(path("x", secret), middleware=[f"{HERE}.{middleware}"]):
+        answer = Client().get("/nowhere", headers=bearer("a:b"))
     assert (403, "application/problem+json", False) == (
         answer.status_code,
         answer["Content-Type"],
@@ -186,22 +186,22 @@ def test_what_a_middleware_answers_is_withheld(middleware) -> None:
 
 
 @pytest.mark.parametrize("middleware", ["answers", "falls_back", "calls_view"])
-def test_what_a_middleware_answers_is_withheld_under_asgi(middleware) -> None:
-    """The same where requests are async."""
+def test_a_middlewares_response_is_withheld_under_asgi(middleware) -> None:
+    """The same under ASGI."""
 
     async def ask():
         return await AsyncClient().get("/nowhere")
 
-    with project(path("x", secret), middleware=[f"{WIDE}.{middleware}"]):
+    with project(path("x", secret), middleware=[f"{HERE}.{middleware}"]):
         answer = asyncio.run(ask())
     assert (401, False) == (answer.status_code, SECRET in answer.content)
 
 
 def test_a_middleware_may_answer_below_a_declared_path() -> None:
-    """A path rule of the settings also covers what is served without a view, and nothing beside it."""
+    """A path rule of the settings covers responses without a view below it, and no others."""
     rule = AUTHORITY.settings(EXTERNAL={"/static": "public files"})
     patterns = [path("static/<path:path>", secret)]
-    with project(*patterns, lp=rule, middleware=[f"{WIDE}.answers"]):
+    with project(*patterns, lp=rule, middleware=[f"{HERE}.answers"]):
         codes = [Client().get(url).status_code for url in ("/static/a.css", "/staticx", "/static/../x")]
     assert [200, 401, 401] == codes
 
@@ -210,56 +210,56 @@ def test_a_middleware_may_answer_below_a_declared_path() -> None:
     ("middleware", "method", "expected"),
     [("redirects", "GET", 302), ("preflights", "OPTIONS", 200), ("breaks", "GET", 403)],
 )
-def test_what_says_nothing_gets_out(middleware, method, expected) -> None:
-    """Empty redirects, empty answers to a preflight and errors are the host's own."""
-    with project(path("x", secret), middleware=[f"{WIDE}.{middleware}"]):
+def test_an_empty_answer_is_sent(middleware, method, expected) -> None:
+    """Empty redirects, empty answers to a preflight and errors are sent unchanged."""
+    with project(path("x", secret), middleware=[f"{HERE}.{middleware}"]):
         assert expected == Client().generic(method, "/x").status_code
 
 
 def test_a_slash_redirect_and_404_are_djangos() -> None:
-    """APPEND_SLASH and 404 stay as they are: no view was chosen."""
+    """APPEND_SLASH and 404 do not change, because no view was chosen."""
     with project(path("x/", requires("a:b")(secret)), middleware=["django.middleware.common.CommonMiddleware"]):
         codes = [Client().get(url).status_code for url in ("/x", "/nowhere", "/x/")]
     assert [301, 404, 401] == codes
 
 
-def test_a_view_that_another_middleware_calls_is_not_called() -> None:
-    """The guard's process_view comes first, so nobody else's gets to call the view."""
+def test_the_guards_process_view_comes_first() -> None:
+    """No other middleware's process_view can call the view before the decision."""
     Early.ran.clear()
-    with project(path("x", requires("a:b")(secret)), middleware=[f"{WIDE}.Early"]):
-        codes = [Client().get("/x", headers=held(each)).status_code for each in ("c:d", "a:b")]
+    with project(path("x", requires("a:b")(secret)), middleware=[f"{HERE}.Early"]):
+        codes = [Client().get("/x", headers=bearer(permission)).status_code for permission in ("c:d", "a:b")]
     assert ([403, 200], ["/x"]) == (codes, Early.ran)
 
 
-def test_a_marked_view_called_by_a_middleware_decides_itself() -> None:
-    """A declaration enforces wherever the view is called from, and what it decided gets out."""
-    with project(path("x", secret), middleware=[f"{WIDE}.calls_marked_view"]):
-        codes = [Client().get("/x", headers=held(each)).status_code for each in ("c:d", "a:b")]
+def test_a_declared_view_called_by_a_middleware_enforces_itself() -> None:
+    """A declaration enforces wherever the view is called from, and its response is sent."""
+    with project(path("x", secret), middleware=[f"{HERE}.calls_marked_view"]):
+        codes = [Client().get("/x", headers=bearer(permission)).status_code for permission in ("c:d", "a:b")]
     assert [403, 200] == codes
 
 
-def test_a_swapped_urlconf_is_right_at_run_time() -> None:
-    """What decides is the view that Django chose, from whichever URLconf."""
-    with project(path("x", public(secret)), middleware=[f"{WIDE}.swaps"]):
+def test_the_view_of_a_swapped_urlconf_counts() -> None:
+    """The guard decides on the view that Django chose, from whichever URLconf."""
+    with project(path("x", public(secret)), middleware=[f"{HERE}.swaps"]):
         assert [403, 200] == [status("GET", url, "a:b") for url in ("/x", "/y")]
 
 
-def test_templates_are_filled_from_what_the_view_acts_on() -> None:
-    """Default arguments of the route beat what the path says, for the view and for the guard."""
+def test_templates_are_filled_with_the_views_parameters() -> None:
+    """Default arguments of the route replace those of the path, for the view and for the guard."""
     view = requires("orders:{order_id}:read")(secret)
     with project(path("o/<int:order_id>", view, {"order_id": 1})):
-        assert [403, 200] == [status("GET", "/o/7", each) for each in ("orders:7:read", "orders:1:read")]
+        assert [403, 200] == [status("GET", "/o/7", permission) for permission in ("orders:7:read", "orders:1:read")]
 
 
 @pytest.mark.parametrize("url", ["/o/5:x", "/o/*", "/o/%2A", "/o/5%0A", "/o/%00", "/o/{x}", "/o/..%2F", "/o/ "])
 def test_a_value_that_is_no_segment_is_refused(url) -> None:
-    """Nothing that a path can hold turns a template into another permission."""
+    """No value in a path can turn a template into another permission."""
     with project(re_path(r"^o/(?P<order_id>[^/]*)$", requires("o:{order_id}:read")(secret))):
         assert status("GET", url, "o:*:read", "o:**") in {403, 404}
 
 
 def test_a_line_break_after_the_path_matches_no_other_route() -> None:
-    """A trailing line feed is decided on the view that gets it, if any."""
+    """A path with a trailing line feed is decided on the view that Django chooses, if any."""
     with project(re_path(r"^x$", requires("a:b")(secret))):
         assert status("GET", "/x%0A", "c:d") in {403, 404}
 
@@ -284,23 +284,23 @@ def test_a_line_break_after_the_path_matches_no_other_route() -> None:
     ],
 )
 def test_a_function_has_the_methods_that_are_declared(view, declaration, method, expected) -> None:
-    """GET and HEAD, or those named; 405 with Allow for any other, unknown ones and preflights too."""
+    """GET and HEAD, or the named methods; 405 with Allow for all others, also unknown ones and preflights."""
     with project(path("x", declaration(view))):
-        answer = Client().generic(method, "/x", headers=held("a:b"))
+        answer = Client().generic(method, "/x", headers=bearer("a:b"))
     assert (expected, expected == 405) == (answer.status_code, "Allow" in answer)
 
 
 def test_methods_add_up() -> None:
-    """Two declarations with different methods stand on one function; each method has its own."""
+    """Two declarations with different methods on one function: each method has its own."""
     view = requires("o:list")(requires("o:create", methods=["post"])(secret))
     with project(path("x", view)):
-        found = {(m, p): status(m, "/x", p) for m in ("GET", "HEAD", "POST", "PUT") for p in ("o:list", "o:create")}
-    right = {("GET", "o:list"): 200, ("HEAD", "o:list"): 200, ("POST", "o:create"): 200}
-    assert {key: right.get(key, 405 if key[0] == "PUT" else 403) for key in found} == found
+        codes = {(m, p): status(m, "/x", p) for m in ("GET", "HEAD", "POST", "PUT") for p in ("o:list", "o:create")}
+    passing = {("GET", "o:list"): 200, ("HEAD", "o:list"): 200, ("POST", "o:create"): 200}
+    assert {key: passing.get(key, 405 if key[0] == "PUT" else 403) for key in codes} == codes
 
 
 def test_a_view_called_by_another_view_decides_for_itself() -> None:
-    """A decision counts for one requirement with the same parameters; a helper view gets no more than that."""
+    """A decision counts for one requirement with the same parameters, also in a helper view."""
     inner = requires("o:{order_id}:read")(secret)
     outer = public(lambda request: inner(request, order_id=7))
     other = requires("o:{order_id}:read")(lambda request, order_id: inner(request, order_id=order_id + 1))
@@ -310,14 +310,14 @@ def test_a_view_called_by_another_view_decides_for_itself() -> None:
 
 
 def test_one_request_is_one_decision(caplog) -> None:
-    """Middleware, decorator and view ask again and again; the refusal is written down once."""
+    """Middleware, decorator and view ask repeatedly; the refusal is logged once."""
     with project(path("x", requires("a:b")(requires("a:b")(secret)))):
         status("GET", "/x", "c:d")
     assert 1 == sum("jwt-lp refused" in record.getMessage() for record in caplog.records)
 
 
 def test_a_declaration_enforces_without_the_middleware() -> None:
-    """A forgotten middleware does not open what is declared: function, class, handler, include, async."""
+    """Without the middleware a function, a class, a handler and async views still enforce."""
 
     class Handler(View):
         @requires("a:b")
@@ -337,21 +337,23 @@ def test_a_declaration_enforces_without_the_middleware() -> None:
     ]
     with project(*(path(str(number), view) for number, view in enumerate(views[:4])), MIDDLEWARE=[]):
         for number in range(4):
-            codes = [Client().get(f"/{number}", headers=held(each)).status_code for each in ("c:d", "a:b")]
+            codes = [
+                Client().get(f"/{number}", headers=bearer(permission)).status_code for permission in ("c:d", "a:b")
+            ]
             assert [403, 200] == codes
-        assert 405 == Client().post("/0", headers=held("a:b")).status_code
-        assert SECRET == Client().get("/1", headers=held("a:b")).content
+        assert 405 == Client().post("/0", headers=bearer("a:b")).status_code
+        assert SECRET == Client().get("/1", headers=bearer("a:b")).content
 
 
 def test_a_declaration_enforces_without_any_handler() -> None:
-    """A view called with a request of RequestFactory decides too."""
+    """A view that is called with a request of RequestFactory enforces too."""
     view = requires("o:{order_id}:read")(secret)
-    request = RequestFactory().get("/any", headers=held("o:7:read"))
-    assert [200, 403] == [view(request, order_id=each).status_code for each in (7, 8)]
+    request = RequestFactory().get("/any", headers=bearer("o:7:read"))
+    assert [200, 403] == [view(request, order_id=order_id).status_code for order_id in (7, 8)]
 
 
-def test_the_token_hangs_on_the_request() -> None:
-    """`request.access_token`, `token_from` and `request.user` are the same subject, and `auser` too."""
+def test_the_token_is_attached_to_the_request() -> None:
+    """`request.access_token`, `token_from`, `request.user` and `auser` give the same subject."""
     seen = {}
 
     async def view(request):
@@ -365,7 +367,7 @@ def test_the_token_hangs_on_the_request() -> None:
 
 
 def test_an_open_view_has_no_token() -> None:
-    """A public view sees no token, whatever was sent; an identified one a good token only."""
+    """A public view sees no token, whatever was sent; an identified view sees only a valid one."""
     seen = []
 
     def view(request):
@@ -374,13 +376,13 @@ def test_an_open_view_has_no_token() -> None:
 
     with project(path("p", public(view)), path("i", public(identify=True)(view))):
         for url in ("/p", "/i"):
-            Client().get(url, headers=held())
+            Client().get(url, headers=bearer())
         Client().get("/i", headers={"Authorization": "Bearer junk"})
     assert [(None, False), ("alice", True), (None, False)] == seen
 
 
 def test_the_user_is_the_tokens_after_other_middleware() -> None:
-    """Where the guard let in a token, a session's user is out of the way; on open routes it stays."""
+    """If the guard accepted a token, its user replaces the session's; on open routes the session's user stays."""
     kinds = []
 
     def view(request):
@@ -413,8 +415,8 @@ def test_the_user_is_the_tokens_after_other_middleware() -> None:
         ("/protected", {"Authorization": True}, 200),
     ],
 )
-def test_csrf_is_spared_only_to_the_header(url, headers, expected) -> None:
-    """What the guard let in on the Authorization header needs no CSRF token; everything else keeps needing it."""
+def test_only_the_header_replaces_the_csrf_token(url, headers, expected) -> None:
+    """A request that passed with its Authorization header needs no CSRF token; every other request does."""
     post = ("POST",)
     patterns = [
         path("a", requires("a:b", methods=post)(secret)),
@@ -426,12 +428,12 @@ def test_csrf_is_spared_only_to_the_header(url, headers, expected) -> None:
     ]
     with project(*patterns, middleware=["django.middleware.csrf.CsrfViewMiddleware"]):
         client = Client(enforce_csrf_checks=True)
-        assert expected == client.post(url, headers=held("a:b") if headers else {}).status_code
+        assert expected == client.post(url, headers=bearer("a:b") if headers else {}).status_code
 
 
-def test_csrf_is_not_spared_to_a_cookie() -> None:
-    """A header that a middleware made of a cookie is a cookie: it lets in, and CSRF still counts."""
-    stack = [f"{WIDE}.forges", "django.middleware.csrf.CsrfViewMiddleware"]
+def test_a_header_made_from_a_cookie_needs_the_csrf_token() -> None:
+    """A header that a middleware made from a cookie passes the guard, but still needs the CSRF token."""
+    stack = [f"{HERE}.rewrites_headers", "django.middleware.csrf.CsrfViewMiddleware"]
     with project(path("x", requires("a:b", methods=("POST", "GET"))(secret)), middleware=stack):
         client = Client(enforce_csrf_checks=True)
         client.cookies["token"] = AUTHORITY.token("alice", ["a:b"])
@@ -450,26 +452,26 @@ def test_enforce_ends_the_request_with_the_refusal() -> None:
 
     with project(path("s", authenticated(view)), path("a", authenticated(aview))):
         for url in ("/s", "/a"):
-            no = Client().get(f"{url}?item=4", headers=held("items:3:use"))
-            assert (403, "insufficient_scope") == (no.status_code, no.json()["error"])
-            assert "no-store" == no["Cache-Control"]
-            assert no["WWW-Authenticate"].startswith('Bearer error="insufficient_scope"')
-            assert 200 == Client().get(f"{url}?item=3", headers=held("items:3:use")).status_code
+            refused = Client().get(f"{url}?item=4", headers=bearer("items:3:use"))
+            assert (403, "insufficient_scope") == (refused.status_code, refused.json()["error"])
+            assert "no-store" == refused["Cache-Control"]
+            assert refused["WWW-Authenticate"].startswith('Bearer error="insufficient_scope"')
+            assert 200 == Client().get(f"{url}?item=3", headers=bearer("items:3:use")).status_code
 
 
 def test_enforce_reads_the_credential_of_a_public_view() -> None:
-    """Where nobody has looked at the credential yet, enforce does."""
+    """If no credential has been read yet, `enforce` reads it."""
 
     def view(request):
         return HttpResponse(enforce(request, "a:b").subject)
 
     with project(path("x", public(view))):
         assert 401 == Client().get("/x").status_code
-        assert b"alice" == Client().get("/x", headers=held("a:b")).content
+        assert b"alice" == Client().get("/x", headers=bearer("a:b")).content
 
 
 def test_enforce_is_an_error_that_a_view_may_catch() -> None:
-    """It is a PermissionDenied, so that a view may clean up; the refusal is sent all the same."""
+    """It is a PermissionDenied, so that a view can clean up; the refusal is sent nevertheless."""
 
     def view(request):
         try:
@@ -479,13 +481,13 @@ def test_enforce_is_an_error_that_a_view_may_catch() -> None:
         return HttpResponse("fine")
 
     with project(path("x", authenticated(view))):
-        no, yes = (Client().get("/x", headers=held(*each)) for each in ([], ["a:b"]))
-    assert (403, "insufficient_scope") == (no.status_code, no.json()["error"])
-    assert (200, b"fine") == (yes.status_code, yes.content)
+        refused, passed = (Client().get("/x", headers=bearer(*permissions)) for permissions in ([], ["a:b"]))
+    assert (403, "insufficient_scope") == (refused.status_code, refused.json()["error"])
+    assert (200, b"fine") == (passed.status_code, passed.content)
 
 
-def test_what_a_refused_view_left_open_is_closed() -> None:
-    """The response that is withheld is closed with the refusal that is sent in its place."""
+def test_a_withheld_response_is_closed_with_the_refusal() -> None:
+    """The withheld response is closed with the refusal that replaces it."""
     closed = []
 
     class Rows:
@@ -501,13 +503,13 @@ def test_what_a_refused_view_left_open_is_closed() -> None:
         return StreamingHttpResponse(Rows())
 
     with project(path("x", authenticated(view))):
-        no = Client().get("/x", headers=held())
-    assert (403, False, [True]) == (no.status_code, SECRET in no.content, closed)
+        refused = Client().get("/x", headers=bearer())
+    assert (403, False, [True]) == (refused.status_code, SECRET in refused.content, closed)
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_a_refusal_ends_a_response_that_has_begun(kind) -> None:
-    """The status was sent before; what the view goes on to yield is not."""
+    """The status was sent before; what the view yields after the refusal is not sent."""
 
     def parts(request):
         for number in range(3):
@@ -527,29 +529,29 @@ def test_a_refusal_ends_a_response_that_has_begun(kind) -> None:
 
     with project(path("x", authenticated(view if kind == "sync" else aview))):
         rows = [b"row 0;", b"row 1;", b"row 2;"]
-        few, all_rows = held("o:0:read", "o:2:read"), held("o:*:read")
-        got: list[bytes] = []
+        few, all_rows = bearer("o:0:read", "o:2:read"), bearer("o:*:read")
+        received: list[bytes] = []
         if kind == "sync":
             assert rows == list(Client().get("/x", headers=all_rows))
             response: Any = Client().get("/x", headers=few)
             with pytest.raises(RequestRefused):
-                got.extend(response)
+                received.extend(response)
         else:
-            assert rows == asyncio.run(_collected(all_rows, []))
+            assert rows == asyncio.run(_collect(all_rows, []))
             with pytest.raises(RequestRefused):
-                asyncio.run(_collected(few, got))
-    assert [b"row 0;"] == got
+                asyncio.run(_collect(few, received))
+    assert [b"row 0;"] == received
 
 
-async def _collected(headers: Any, got: list[bytes]) -> list[bytes]:
+async def _collect(headers: Any, received: list[bytes]) -> list[bytes]:
     response: Any = await AsyncClient().get("/x", headers=headers)
     async for part in response:
-        got.append(part)  # noqa: PERF401 - what came before the error is to be seen
-    return got
+        received.append(part)  # noqa: PERF401 - the caller needs the parts before an error
+    return received
 
 
-def test_a_file_is_sent_as_the_server_likes() -> None:
-    """What is no code of the view keeps the way that servers send files by."""
+def test_a_file_response_keeps_its_file() -> None:
+    """Servers can still send a file response in their own way."""
 
     def view(request):
         return FileResponse(io.BytesIO(b"file"))
@@ -557,13 +559,13 @@ def test_a_file_is_sent_as_the_server_likes() -> None:
     with project(path("x", authenticated(view))):
         handler = BaseHandler()
         handler.load_middleware()
-        response: Any = handler.get_response(RequestFactory().get("/x", headers=held()))
+        response: Any = handler.get_response(RequestFactory().get("/x", headers=bearer()))
     assert response.file_to_stream is not None
     assert b"file" == response.getvalue()
 
 
 def test_a_view_on_the_event_loop_waits_for_no_keys() -> None:
-    """Where only a key set could tell, `enforce` in an async view is refused at once, and in a sync one it waits."""
+    """While keys are missing, `enforce` in an async view is refused at once; in a sync view it waits."""
     waited: list[bool] = []
 
     class Waiting(Guard):
@@ -589,7 +591,7 @@ def test_a_view_on_the_event_loop_waits_for_no_keys() -> None:
     from jwt_lp_django.guard_access import guard_holder
 
     async def ask(url: str) -> Any:
-        return await AsyncClient().get(url, headers=held("a:b"))
+        return await AsyncClient().get(url, headers=bearer("a:b"))
 
     patterns = [path("sync", public(view)), path("async", public(aview)), path("helped", public(helped))]
     with project(*patterns), guard_holder().swap_guard(Waiting(AUTHORITY.settings())):
@@ -600,19 +602,19 @@ def test_a_view_on_the_event_loop_waits_for_no_keys() -> None:
 
 
 def test_can_asks_and_never_refuses() -> None:
-    """A probe is False without a token, and leaves no trace in the log."""
+    """A probe is False without a token, and writes nothing to the log."""
 
     def view(request):
         return JsonResponse({"can": can(request, "o:{n}:read", params={"n": 3})})
 
     with project(path("x", public(identify=True)(view))):
-        headers: list[Any] = [{}, held("o:3:read"), held("o:4:read")]
-        found = [Client().get("/x", headers=each).json()["can"] for each in headers]
-    assert [False, True, False] == found
+        headers: list[Any] = [{}, bearer("o:3:read"), bearer("o:4:read")]
+        results = [Client().get("/x", headers=one).json()["can"] for one in headers]
+    assert [False, True, False] == results
 
 
-def test_the_peer_is_the_sockets() -> None:
-    """The address that the guard hears is the one that came in, not what a middleware makes of it."""
+def test_the_peer_is_the_sockets_address() -> None:
+    """The guard gets the address that arrived, not one that a middleware set."""
     peers = []
 
     class Spy(Guard):
@@ -624,15 +626,15 @@ def test_the_peer_is_the_sockets() -> None:
     from jwt_lp_django.guard_access import guard_holder
 
     with (
-        project(path("x", requires("a:b")(secret)), middleware=[f"{WIDE}.forges"]),
+        project(path("x", requires("a:b")(secret)), middleware=[f"{HERE}.rewrites_headers"]),
         guard_holder().swap_guard(Spy(AUTHORITY.settings())),
     ):
         Client().get("/x", headers={"X-A": "1"}, REMOTE_ADDR="10.1.1.1")
-    assert [("10.1.1.1", "GET", f"{WIDE}.secret", ("1",))] == peers
+    assert [("10.1.1.1", "GET", f"{HERE}.secret", ("1",))] == peers
 
 
 def test_the_label_is_the_full_template(caplog) -> None:
-    """Includes and converters are part of the route's name, values are not."""
+    """Includes and converters are part of the route's name; values are not."""
     from django.urls import include
 
     inner = [re_path(r"^orders/(?P<pk>[^/.]+)/$", requires("a:b")(secret))]
@@ -642,7 +644,7 @@ def test_the_label_is_the_full_template(caplog) -> None:
 
 
 def test_threads_do_not_mix_subjects_up() -> None:
-    """Of many requests at once each has its own subject."""
+    """Of many simultaneous requests each has its own subject."""
 
     def view(request):
         return HttpResponse(f"{request.user.username} {request.access_token.subject}")
@@ -675,44 +677,44 @@ def test_tasks_do_not_mix_subjects_up() -> None:
 
 
 def test_an_async_stack_stays_on_the_event_loop() -> None:
-    """Under ASGI neither the middleware nor its process_view is put into a thread."""
+    """Under ASGI neither the middleware nor its process_view runs in a thread."""
     from django.core.handlers.asgi import ASGIHandler
 
     with project(path("x", requires("a:b")(asecret))):
         handler: Any = ASGIHandler()
-    assert [True] == [asyncio.iscoroutinefunction(each) for each in handler._view_middleware]
+    assert [True] == [asyncio.iscoroutinefunction(hook) for hook in handler._view_middleware]
     assert asyncio.iscoroutinefunction(handler._middleware_chain)
 
 
-def test_keys_that_are_not_there_yet_are_waited_for_off_the_loop() -> None:
-    """A pending decision is asked for again in a thread."""
+def test_missing_keys_are_waited_for_in_a_thread() -> None:
+    """A pending decision is repeated in a thread."""
     import threading
 
     from jwt_lp_django.guard_access import guard_holder
 
-    asked = []
+    calls = []
 
     class Slow(Guard):
         def check(self, *args: Any, **more: Any) -> Any:
             wait = more["wait"]
-            asked.append((wait, threading.current_thread() is main))
+            calls.append((wait, threading.current_thread() is main))
             decision = super().check(*args, **more)
             return decision if wait else decision._replace(pending=True, refusal=None)
 
     async def ask():
-        return (await AsyncClient().get("/x", headers=held("a:b"))).status_code
+        return (await AsyncClient().get("/x", headers=bearer("a:b"))).status_code
 
     main = threading.current_thread()
     with project(path("x", requires("a:b")(asecret))), guard_holder().swap_guard(Slow(AUTHORITY.settings())):
         assert 200 == asyncio.run(ask())
-    assert [(False, True), (True, False)] == asked
+    assert [(False, True), (True, False)] == calls
 
 
 def test_two_headers_are_refused_under_asgi() -> None:
-    """Every line of the header is passed on, so that two are no credential."""
+    """Every line of the header is passed to the guard, so two lines are refused with 400."""
     from django.test import AsyncRequestFactory
 
-    good = held("a:b")["Authorization"]
+    good = bearer("a:b")["Authorization"]
     view = requires("a:b")(asecret)
     request: Any = AsyncRequestFactory().get("/x")
     request.scope["headers"] += [(b"authorization", b"Basic abc"), (b"authorization", good.encode())]
@@ -720,8 +722,8 @@ def test_two_headers_are_refused_under_asgi() -> None:
     assert 400 == asyncio.run(view(request)).status_code
 
 
-def test_observing_lets_through_and_says_so(caplog) -> None:
-    """What would be refused passes while observing: no declaration, no permission, no token; enforce=True does not."""
+def test_observe_mode_lets_through_and_logs(caplog) -> None:
+    """Missing declarations, permissions and tokens are only logged; `enforce=True` still refuses."""
     today = datetime.now(UTC).date().isoformat()
     patterns = [
         path("u", secret),
@@ -735,8 +737,8 @@ def test_observing_lets_through_and_says_so(caplog) -> None:
     assert 3 == sum("jwt-lp observed" in record.getMessage() for record in caplog.records)
 
 
-def test_what_is_withheld_is_closed(tmp_path) -> None:
-    """A file that a middleware opened does not stay open when its response is withheld."""
+def test_a_withheld_file_is_closed(tmp_path) -> None:
+    """A file that a middleware opened is closed when its response is withheld."""
     (tmp_path / "f").write_bytes(SECRET)
     opened = (tmp_path / "f").open("rb")
     with override_settings(MIDDLEWARE=["jwt_lp_django.middleware.LeastPrivilegeMiddleware"]):
@@ -746,14 +748,14 @@ def test_what_is_withheld_is_closed(tmp_path) -> None:
     assert (401, True) == (answer.status_code, opened.closed)
 
 
-def test_a_class_is_no_function() -> None:
-    """Decorating a view class is an error that says what to write."""
+def test_a_decorated_class_is_an_error() -> None:
+    """The error for a decorated view class tells what to write."""
     with pytest.raises(ConfigurationError, match="required_permissions"):
         requires("a:b")(View)
 
 
 def sync_only(get_response):
-    """A middleware that knows no async: Django puts what is beyond it into a thread."""
+    """A sync-only middleware: Django runs what is inside it in a thread."""
 
     def middleware(request):
         return get_response(request)
@@ -776,19 +778,19 @@ class AsyncOnly:
 @pytest.mark.parametrize("inner", ["sync_only", "AsyncOnly"])
 @pytest.mark.parametrize("view", [secret, asecret])
 def test_mixed_stacks_stay_correct(inner, view) -> None:
-    """Sync and async middleware and views in one stack, under WSGI and ASGI: slower, and as strict."""
+    """Sync and async middleware and views in one stack are as strict, under WSGI and ASGI."""
 
     async def ask(permission):
-        return (await AsyncClient().get("/x", headers=held(permission))).status_code
+        return (await AsyncClient().get("/x", headers=bearer(permission))).status_code
 
-    with project(path("x", requires("a:b")(view)), path("u", view), middleware=[f"{WIDE}.{inner}"]):
-        assert [403, 200] == [status("GET", "/x", each) for each in ("c:d", "a:b")]
-        assert [403, 200] == [asyncio.run(ask(each)) for each in ("c:d", "a:b")]
+    with project(path("x", requires("a:b")(view)), path("u", view), middleware=[f"{HERE}.{inner}"]):
+        assert [403, 200] == [status("GET", "/x", permission) for permission in ("c:d", "a:b")]
+        assert [403, 200] == [asyncio.run(ask(permission)) for permission in ("c:d", "a:b")]
         assert 403 == status("GET", "/u", "a:b")
 
 
 class LateMethod:
-    """What a method override does in its process_view, after the guard's."""
+    """A method override in process_view, after the guard's."""
 
     def __init__(self, get_response):
         self.get_response = get_response
@@ -801,7 +803,7 @@ class LateMethod:
 
 
 class LateArguments(LateMethod):
-    """A middleware that changes what the view is called with, after the guard has looked."""
+    """A middleware that changes the view's parameters after the decision."""
 
     def process_view(self, request, view, args, kwargs):
         kwargs["n"] = 8
@@ -832,23 +834,23 @@ class Mixed(LeastPrivilegeMixin, Methods):
     ],
 )
 def test_a_method_that_is_changed_late_is_decided_again(view, expected) -> None:
-    """The view's own declaration stops it; without one the response is withheld."""
-    with project(path("x", view), middleware=[f"{WIDE}.LateMethod"]):
-        headers = {**held("a:b"), "X-HTTP-Method-Override": "POST"}
-        assert [200, expected] == [Client().get("/x", headers=each).status_code for each in (held("a:b"), headers)]
+    """The view's own declaration refuses it; without one the response is withheld."""
+    with project(path("x", view), middleware=[f"{HERE}.LateMethod"]):
+        headers = {**bearer("a:b"), "X-HTTP-Method-Override": "POST"}
+        assert [200, expected] == [Client().get("/x", headers=one).status_code for one in (bearer("a:b"), headers)]
 
 
 @pytest.mark.parametrize(
     "view",
     [
         requires("o:{n}:read")(secret),
-        made(Methods, required_permissions="o:{n}:read").as_view(),
-        made(LeastPrivilegeMixin, Methods, required_permissions="o:{n}:read").as_view(),
+        make_class(Methods, required_permissions="o:{n}:read").as_view(),
+        make_class(LeastPrivilegeMixin, Methods, required_permissions="o:{n}:read").as_view(),
     ],
 )
 def test_arguments_that_are_changed_late_are_decided_again(view) -> None:
-    """A decision is about the parameters that it was made with."""
-    with project(path("x/<int:n>", view), middleware=[f"{WIDE}.LateArguments"]):
+    """A decision is valid only for the parameters that it was made with."""
+    with project(path("x/<int:n>", view), middleware=[f"{HERE}.LateArguments"]):
         assert [403, 403, 200] == [
             status("GET", "/x/7", "o:7:read"),
             status("GET", "/x/7", "o:8:read"),
@@ -857,7 +859,7 @@ def test_arguments_that_are_changed_late_are_decided_again(view) -> None:
 
 
 def calls_again(get_response):
-    """A middleware that calls the view by itself when it was refused."""
+    """A middleware that calls the view itself after a refusal."""
 
     def middleware(request):
         response = get_response(request)
@@ -875,17 +877,17 @@ def calls_again(get_response):
         requires("a:b")(secret),
         Mixed.as_view(),
         Methods.as_view(),
-        requires("a:b")(made(View, get=lambda self, request: secret(request)).as_view()),
+        requires("a:b")(make_class(View, get=lambda self, request: secret(request)).as_view()),
     ],
 )
-def test_a_refusal_is_no_decision_to_let_through(view) -> None:
-    """Called again after it was refused, a view refuses again."""
-    with project(path("x", view), middleware=[f"{WIDE}.calls_again"]):
-        assert [403, 200] == [status("GET", "/x", each) for each in ("c:d", "a:b")]
+def test_a_refused_view_refuses_again(view) -> None:
+    """A view that is called again after its refusal refuses again."""
+    with project(path("x", view), middleware=[f"{HERE}.calls_again"]):
+        assert [403, 200] == [status("GET", "/x", permission) for permission in ("c:d", "a:b")]
 
 
 def test_a_preflight_never_becomes_a_call() -> None:
-    """OPTIONS is answered before another middleware can make another method of it."""
-    with project(path("x", Methods.as_view()), middleware=[f"{WIDE}.LateMethod"]):
+    """OPTIONS is answered before another middleware can change the method."""
+    with project(path("x", Methods.as_view()), middleware=[f"{HERE}.LateMethod"]):
         answer = Client().options("/x", headers={"X-HTTP-Method-Override": "POST"})
     assert (200, b"") == (answer.status_code, answer.content)

@@ -1,4 +1,4 @@
-"""What comes with the Django adapter: its user, its command, its test tools."""
+"""The Django adapter's user, command and test tools."""
 
 # ruff: noqa: E402 - Django reads its settings first; views say their rules as users do
 
@@ -46,52 +46,52 @@ def greeting(request):
 
 
 def test_a_user_has_the_tokens_permissions() -> None:
-    """Every question is asked of the token; nothing is held of one object; a malformed name is not held."""
-    found = user("orders:read", "shop.view_order", "carts:*")
-    asked = ["orders:read", "shop.view_order", "carts:open", "orders:write", "a:*", ""]
-    assert [True, True, True, False, False, False] == [found.has_perm(each) for each in asked]
+    """The token answers every question; no permission covers single objects, and a malformed name is not held."""
+    alice = user("orders:read", "shop.view_order", "carts:*")
+    permissions = ["orders:read", "shop.view_order", "carts:open", "orders:write", "a:*", ""]
+    assert [True, True, True, False, False, False] == [alice.has_perm(permission) for permission in permissions]
     assert [False, True, False] == [
-        found.has_perm("orders:read", object()),
-        found.has_perms(["orders:read", "carts:open"]),
-        found.has_perms(["orders:read", "x"]),
+        alice.has_perm("orders:read", object()),
+        alice.has_perms(["orders:read", "carts:open"]),
+        alice.has_perms(["orders:read", "x"]),
     ]
-    assert [True, True, False] == [found.has_module_perms(each) for each in ("orders", "shop", "sho")]
-    assert {"orders:read", "shop.view_order"} == found.get_all_permissions() == found.get_user_permissions()
-    assert set() == found.get_group_permissions()
+    assert [True, True, False] == [alice.has_module_perms(label) for label in ("orders", "shop", "sho")]
+    assert {"orders:read", "shop.view_order"} == alice.get_all_permissions() == alice.get_user_permissions()
+    assert set() == alice.get_group_permissions()
 
 
-def test_a_user_can_be_asked_asynchronously() -> None:
-    """The async twins say the same."""
-    found = user("orders:read")
+def test_async_methods_of_a_user_answer_the_same() -> None:
+    """The async methods return the same as the sync ones."""
+    alice = user("orders:read")
 
     async def ask():
         return [
-            await found.ahas_perm("orders:read"),
-            await found.ahas_perms(["orders:read", "x"]),
-            await found.ahas_module_perms("orders"),
-            await found.aget_all_permissions(),
+            await alice.ahas_perm("orders:read"),
+            await alice.ahas_perms(["orders:read", "x"]),
+            await alice.ahas_module_perms("orders"),
+            await alice.aget_all_permissions(),
         ]
 
     assert [True, False, True, {"orders:read"}] == asyncio.run(ask())
 
 
-def test_a_user_is_nobody_special() -> None:
-    """Authenticated and active; never staff, never a superuser, whatever the claims say."""
+def test_a_user_is_never_staff() -> None:
+    """The user is authenticated and active, but never staff or superuser, whatever the claims say."""
     claims = {"is_staff": True, "is_superuser": True}
     token: Any = guard_from().authenticate(AUTHORITY.headers("root", claims=claims)["Authorization"]).token
-    found = TokenUser(token, guard_from())
+    alice = TokenUser(token, guard_from())
     assert (True, True, False, False, False) == (
-        found.is_authenticated,
-        found.is_active,
-        found.is_anonymous,
-        found.is_staff,
-        found.is_superuser,
+        alice.is_authenticated,
+        alice.is_active,
+        alice.is_anonymous,
+        alice.is_staff,
+        alice.is_superuser,
     )
-    assert {"root"} == {found.pk, found.id, found.username, found.get_username(), str(found)}
+    assert {"root"} == {alice.pk, alice.id, alice.username, alice.get_username(), str(alice)}
 
 
 def test_users_are_equal_by_issuer_and_subject() -> None:
-    """Another token of the same subject is the same user; another subject, or anything else, is not."""
+    """Two tokens of one subject give equal users; another subject or another object is not equal."""
     assert user() == user("a:b")
     assert 1 == len({user(), user("a:b")})
     assert user() != user(subject="bob")
@@ -99,25 +99,25 @@ def test_users_are_equal_by_issuer_and_subject() -> None:
 
 
 def test_a_users_list_of_permissions_is_no_string() -> None:
-    """As Django has it, a str is a mistake."""
+    """As in Django, a str instead of a list is an error."""
     with pytest.raises(ValueError, match="iterable"):
         user().has_perms("orders:read")
 
 
-def test_djangos_own_tools_ask_the_token() -> None:
-    """`permission_required` and `{{ perms }}` in templates."""
+def test_djangos_own_tools_use_the_token() -> None:
+    """`permission_required` and `{{ perms }}` in templates use the permissions of the token."""
     template = engines["django"].from_string("{{ perms.shop.view }}{{ perms.shop.edit }}")
 
     def view(request):
         return HttpResponse(template.render({}, request))
 
     with project(path("x", requires("a:b")(permission_required("shop.view", raise_exception=True)(view)))):
-        answers = [Client().get("/x", headers=AUTHORITY.headers("a", ["a:b", *each])) for each in ([], ["shop.view"])]
-    assert [(403, False), (200, True)] == [(each.status_code, each.content == b"TrueFalse") for each in answers]
+        responses = [Client().get("/x", headers=AUTHORITY.headers("a", ["a:b", *more])) for more in ([], ["shop.view"])]
+    assert [(403, False), (200, True)] == [(page.status_code, page.content == b"TrueFalse") for page in responses]
 
 
-def test_the_fixture_puts_an_authority_before_the_project(lp) -> None:
-    """`lp.install()` keeps the project's settings, `lp.login` makes its clients send a token."""
+def test_the_fixture_installs_an_authority(lp) -> None:
+    """`lp.install()` keeps the project's other settings, and `lp.login` makes its clients send a token."""
     other = Authority()
     with project(path("x", requires("a:b")(greeting)), lp=other.settings(AUDIENCE="https://mine.test")):
         lp.install()
@@ -132,7 +132,7 @@ def test_the_fixture_puts_an_authority_before_the_project(lp) -> None:
 
 
 def test_the_fixture_knows_rest_frameworks_client() -> None:
-    """`APIClient` too."""
+    """`lp.login` works with `APIClient` too."""
     testing = pytest.importorskip("rest_framework.test")
     lp = LeastPrivilegeTesting()
     with project(path("x", requires("a:b")(greeting))):
@@ -145,7 +145,7 @@ def test_the_fixture_knows_rest_frameworks_client() -> None:
 
 
 def test_the_guard_follows_the_settings() -> None:
-    """Changed settings make a new guard; a swapped one is put back."""
+    """Changed settings create a new guard, and a swapped guard is restored."""
     before = guard_from()
     assert before is guard_from()
     with override_settings(JWT_LP=AUTHORITY.settings(SERVICE="other")):
@@ -156,25 +156,25 @@ def test_the_guard_follows_the_settings() -> None:
     assert "" == guard_from().settings.service
 
 
-def test_faulty_settings_are_said_all_at_once() -> None:
-    """Every fault is in the one error."""
+def test_all_faults_of_settings_are_in_one_error() -> None:
+    """One error lists every fault."""
     with override_settings(JWT_LP={"ISUER": "x"}), pytest.raises(ConfigurationError) as raised:
         guard_from()
     assert len(raised.value.faults) > 2
 
 
 def test_the_command_lists_the_routes(capsys) -> None:
-    """`manage.py jwt_lp routes --json` is `jwt-lp routes --json` for this project, exit code and all."""
+    """`manage.py jwt_lp routes --json` runs `jwt-lp routes --json` for this project, with its exit code."""
     pytest.importorskip("rich")
     with project(path("x", public(greeting)), path("u", greeting)):
         with pytest.raises(SystemExit) as stop:
             execute_from_command_line(["manage.py", "jwt_lp", "routes", "--json"])
         listed = json.loads(capsys.readouterr().out)
-    assert (1, ["/x", "/u"]) == (stop.value.code, [each["template"] for each in listed])
+    assert (1, ["/x", "/u"]) == (stop.value.code, [route["template"] for route in listed])
 
 
-def test_the_command_can_be_called(capsys) -> None:
-    """`call_command` passes its arguments on, and returns where all is well."""
+def test_call_command_runs_the_command(capsys) -> None:
+    """`call_command` passes its arguments on, and returns if the exit code is 0."""
     pytest.importorskip("rich")
     with project(path("x", public(greeting))):
         call_command("jwt_lp", "routes", "--json")
@@ -183,8 +183,8 @@ def test_the_command_can_be_called(capsys) -> None:
         call_command("jwt_lp", "routes", "--json")
 
 
-def test_bindings_name_their_issuer() -> None:
-    """With several issuers a binding that names none is an error of the check."""
+def test_a_binding_must_name_its_issuer() -> None:
+    """With several issuers a binding without an issuer is an error of the check."""
     from jwt_lp_django.checks import run_checks
 
     with project(path("x/<n>", requires("a:b", where={"n": "sub"})(greeting)), lp=ISSUERS):

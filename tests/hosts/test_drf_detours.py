@@ -1,4 +1,4 @@
-"""What REST framework's pages, viewsets and permission lists would say or run for the wrong caller: nothing."""
+"""Ways around the guard through REST framework's pages, viewsets and permission lists; all are closed."""
 
 # ruff: noqa: E402, RUF012 - Django reads its settings first; views say their rules as users do
 
@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("rest_framework")
 
-from hosts.django_setup import AUTHORITY, configure, made, project
+from hosts.django_setup import AUTHORITY, configure, make_class, project
 
 configure()
 
@@ -27,7 +27,7 @@ from jwt_lp_django.drf import HasPermissions, LeastPrivilegeMixin
 pytestmark = pytest.mark.host
 
 
-def held(*permissions):
+def bearer(*permissions):
     return AUTHORITY.headers("alice", permissions)
 
 
@@ -38,10 +38,10 @@ class Form(serializers.Serializer):
 @pytest.mark.parametrize("classes", [[], [permissions.AllowAny], [HasPermissions]], ids=str)
 @pytest.mark.parametrize("middleware", [True, False], ids=["guarded", "alone"])
 def test_a_refusals_page_shows_no_form(middleware, classes) -> None:
-    """The browsable API's 401, 403 and 405 run no serializer of the view, and keep Allow."""
+    """The browsable API's 401, 403 and 405 call no serializer of the view, and keep the Allow header."""
     ran = []
 
-    class Shown(LeastPrivilegeMixin, GenericViewSet):
+    class Forms(LeastPrivilegeMixin, GenericViewSet):
         serializer_class = Form
         permission_classes = classes
         required_permissions = {"list": "o:read", "create": "o:create"}
@@ -59,21 +59,27 @@ def test_a_refusals_page_shows_no_form(middleware, classes) -> None:
         def create(self, request):
             return Response()
 
-    calls: list[Any] = [("GET", {}), ("GET", held("c:d")), ("POST", {}), ("POST", held("c:d")), ("PUT", held("o:read"))]
-    view: Any = Shown.as_view({"get": "list", "post": "create"})
+    calls: list[Any] = [
+        ("GET", {}),
+        ("GET", bearer("c:d")),
+        ("POST", {}),
+        ("POST", bearer("c:d")),
+        ("PUT", bearer("o:read")),
+    ]
+    view: Any = Forms.as_view({"get": "list", "post": "create"})
     with project(path("o", view), **({} if middleware else {"MIDDLEWARE": []})):
-        answers = [Client().generic(m, "/o", headers={"Accept": "text/html", **each}) for m, each in calls]
-    assert [401, 403, 401, 403, 405] == [each.status_code for each in answers]
+        pages = [Client().generic(m, "/o", headers={"Accept": "text/html", **headers}) for m, headers in calls]
+    assert [401, 403, 401, 403, 405] == [page.status_code for page in pages]
     assert (True, False) == (
-        all(b"<html" in each.content for each in answers),
-        any(b"SECRET" in e.content for e in answers),
+        all(b"<html" in page.content for page in pages),
+        any(b"SECRET" in page.content for page in pages),
     )
-    assert ([], ["GET", "POST"]) == (ran, answers[-1]["Allow"].split(", ")[:2])
+    assert ([], ["GET", "POST"]) == (ran, pages[-1]["Allow"].split(", ")[:2])
 
 
 @pytest.mark.parametrize("bases", [(ViewSet,), (LeastPrivilegeMixin, ViewSet)], ids=["alone", "mixin"])
-def test_another_action_of_the_same_class_is_asked_for(bases) -> None:
-    """A view that calls another action of its class is not let in there by what it was let in with itself."""
+def test_a_call_of_another_action_is_decided_anew(bases) -> None:
+    """A view that calls another action of its class needs the permission of that action too."""
 
     class Again(*bases):  # type: ignore[misc]  # the cases are lists of bases
         permission_classes = [HasPermissions]
@@ -87,13 +93,14 @@ def test_another_action_of_the_same_class_is_asked_for(bases) -> None:
 
     with project(path("o", Again.as_view({"get": "list"}))):
         assert [403, 200] == [
-            Client().get("/o", headers=held(*each)).status_code for each in (["o:read"], ["o:read", "o:export"])
+            Client().get("/o", headers=bearer(*permissions)).status_code
+            for permissions in (["o:read"], ["o:read", "o:export"])
         ]
 
 
 @pytest.mark.parametrize("middleware", [True, False], ids=["guarded", "alone"])
 def test_head_with_an_action_of_its_own_has_its_rule(middleware) -> None:
-    """HEAD has GET's rule where it runs GET's action, and its own action's where it is mapped to one."""
+    """HEAD has the rule of GET if it runs the action of GET, and the rule of its own action otherwise."""
 
     class Mapped(LeastPrivilegeMixin, ViewSet):
         required_permissions = {"list": "o:read", "ship": "o:ship"}
@@ -110,15 +117,17 @@ def test_head_with_an_action_of_its_own_has_its_rule(middleware) -> None:
         path("g", Mapped.as_view({"get": "list"})),
     ]
     with project(*patterns, **({} if middleware else {"MIDDLEWARE": []})):
-        found = [
-            Client().head(f"/{url}", headers=held(each)).status_code for url in "ohg" for each in ("o:read", "o:ship")
+        codes = [
+            Client().head(f"/{url}", headers=bearer(permission)).status_code
+            for url in "ohg"
+            for permission in ("o:read", "o:ship")
         ]
-    assert [403, 200, 403, 200, 200, 403] == found
+    assert [403, 200, 403, 200, 200, 403] == codes
 
 
 @pytest.mark.parametrize("middleware", [True, False], ids=["guarded", "alone"])
-def test_no_permission_class_opens_what_a_map_leaves_out(middleware) -> None:
-    """What `required_permissions` does not name stays refused, whoever holds what the permission class asks."""
+def test_no_permission_class_opens_what_a_mapping_omits(middleware) -> None:
+    """A method that `required_permissions` omits stays refused, whatever the permission class requires."""
 
     class Half(LeastPrivilegeMixin, ViewSet):
         permission_classes = [HasPermissions.of("o:basic")]
@@ -132,7 +141,9 @@ def test_no_permission_class_opens_what_a_map_leaves_out(middleware) -> None:
 
     view: Any = Half.as_view({"get": "list", "delete": "destroy"})
     with project(path("o", view), **({} if middleware else {"MIDDLEWARE": []})):
-        assert [200, 403] == [Client().generic(m, "/o", headers=held("o:basic")).status_code for m in ("GET", "DELETE")]
+        assert [200, 403] == [
+            Client().generic(m, "/o", headers=bearer("o:basic")).status_code for m in ("GET", "DELETE")
+        ]
 
 
 class Plain(APIView):
@@ -149,10 +160,10 @@ class Plain(APIView):
         (Plain.as_view(permission_classes=[permissions.AllowAny]), ["jwt_lp.E004"]),
         (Plain.as_view(permission_classes=[HasPermissions]), []),
         (Plain.as_view(permission_classes=[permissions.AllowAny & HasPermissions]), []),
-        (made(LeastPrivilegeMixin, Plain, permission_classes=[]).as_view(), []),
+        (make_class(LeastPrivilegeMixin, Plain, permission_classes=[]).as_view(), []),
     ],
 )
-def test_a_rule_that_nothing_asks_for_is_an_error(view, expected) -> None:
-    """`required_permissions` needs the mixin, or our permission class, to hold without the middleware."""
+def test_a_rule_that_nothing_enforces_is_an_error(view, expected) -> None:
+    """`required_permissions` needs the mixin or `HasPermissions`, so that it is enforced without the middleware."""
     with project(path("x", view)):
         assert expected == [message.id for message in run_checks()]

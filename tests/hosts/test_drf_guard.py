@@ -1,4 +1,4 @@
-"""What REST framework's own hooks, overrides and tools let through, and what they do not."""
+"""Decisions in REST framework: viewsets, permission classes, exception handlers and test tools."""
 
 # ruff: noqa: E402, RUF012 - Django reads its settings first; views say their rules as users do
 
@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("rest_framework")
 
-from hosts.django_setup import AUTHORITY, configure, made, project
+from hosts.django_setup import AUTHORITY, configure, make_class, project
 
 configure()
 
@@ -38,23 +38,23 @@ from jwt_lp_django.routes import all_routes
 pytestmark = pytest.mark.host
 
 
-def held(*permissions, **more):
+def bearer(*permissions, **more):
     return AUTHORITY.headers("alice", permissions, **more)
 
 
 def status(method, url, *permissions):
-    return Client().generic(method, url, headers=held(*permissions)).status_code
+    return Client().generic(method, url, headers=bearer(*permissions)).status_code
 
 
-def triple() -> list[Any]:
-    """The headers of nobody, of somebody who lacks a:b, and of somebody who holds it."""
-    return [{}, held("c:d"), held("a:b")]
+def callers() -> list[Any]:
+    """The headers of an anonymous caller, of one without a:b, and of one with it."""
+    return [{}, bearer("c:d"), bearer("a:b")]
 
 
 def routed(viewset, prefix="orders", router=SimpleRouter):
-    made = router()
-    made.register(prefix, viewset, basename=prefix)
-    return path("", include(made.urls))
+    instance = router()
+    instance.register(prefix, viewset, basename=prefix)
+    return path("", include(instance.urls))
 
 
 class Orders(LeastPrivilegeMixin, ViewSet):
@@ -127,13 +127,13 @@ class Plain(APIView):
 )
 @pytest.mark.parametrize("middleware", [True, False], ids=["guarded", "alone"])
 def test_a_viewset_has_the_rules_of_its_actions(middleware, method, url, permission, expected) -> None:
-    """Each action its own; metadata that of the first method; 405 for what is not there. Middleware or not."""
+    """Each action has its rule, metadata that of the first method; a missing method is 405."""
     with project(routed(Orders), **({} if middleware else {"MIDDLEWARE": []})):
         assert expected == status(method, url, permission)
 
 
 def test_metadata_may_have_a_rule_of_its_own() -> None:
-    """A key `metadata`, or OPTIONS, beats the stand-in."""
+    """A key `metadata` or OPTIONS takes precedence over the rule of the first method."""
 
     class Own(Orders):
         required_permissions = {"list": "orders:read", "metadata": PUBLIC}
@@ -163,36 +163,38 @@ class OwnOptions(Described):
         pytest.param(Described.as_view({"get": "list", "options": "mine"}), (401, 403), id="an action is mapped to it"),
         pytest.param(OwnOptions.as_view({"get": "list"}), (401, 403), id="a method of its own"),
         pytest.param(
-            made(OwnOptions, options=requires("a:b")(OwnOptions.options)).as_view({"get": "list"}),
+            make_class(OwnOptions, options=requires("a:b")(OwnOptions.options)).as_view({"get": "list"}),
             (401, 200),
             id="a method of its own, declared",
         ),
         pytest.param(
-            made(Described, mine=requires("a:b")(Described.mine)).as_view({"get": "list", "options": "mine"}),
+            make_class(Described, mine=requires("a:b")(Described.mine)).as_view({"get": "list", "options": "mine"}),
             (401, 200),
             id="an action, declared",
         ),
         pytest.param(
-            made(Described, metadata=requires("a:b")(Described.mine)).as_view({"get": "metadata"}),
+            make_class(Described, metadata=requires("a:b")(Described.mine)).as_view({"get": "metadata"}),
             (401, 200),
             id="the rule of an action of that name",
         ),
         pytest.param(
-            made(LeastPrivilegeMixin, Described, required_permissions={"mine": "a:b"}).as_view(
+            make_class(LeastPrivilegeMixin, Described, required_permissions={"mine": "a:b"}).as_view(
                 {"get": "list", "options": "mine"}
             ),
             (401, 200),
             id="an action, by its key",
         ),
         pytest.param(
-            made(LeastPrivilegeMixin, OwnOptions, required_permissions={"OPTIONS": "a:b"}).as_view({"get": "list"}),
+            make_class(LeastPrivilegeMixin, OwnOptions, required_permissions={"OPTIONS": "a:b"}).as_view(
+                {"get": "list"}
+            ),
             (401, 200),
             id="a method of its own, by its key",
         ),
     ],
 )
 def test_only_metadata_has_another_methods_rule(view, expected) -> None:
-    """What the project itself answers OPTIONS with is not opened by what is declared for GET."""
+    """If the project itself answers OPTIONS, the declaration for GET does not open it."""
     with project(path("x", view)):
         assert expected == (Client().options("/x").status_code, status("OPTIONS", "/x", "a:b"))
 
@@ -200,13 +202,13 @@ def test_only_metadata_has_another_methods_rule(view, expected) -> None:
 @pytest.mark.parametrize(
     "view",
     [
-        made(LeastPrivilegeMixin, Plain, required_permissions="a:b").as_view(),
-        made(Plain, required_permissions={"GET": "a:b"}).as_view(),
-        made(Plain, permission_classes=[HasPermissions.of("a:b")]).as_view(),
-        made(Plain, permission_classes=[permissions.AllowAny & HasPermissions.of("a:b")]).as_view(),
-        made(Plain, permission_classes=[HasPermissions.of("x:y") | HasPermissions.of("a:b")]).as_view(),
-        made(LeastPrivilegeMixin, Plain, required_permissions="a:b", permission_classes=[]).as_view(),
-        made(LeastPrivilegeMixin, Plain, required_permissions="a:b").as_view(permission_classes=[]),
+        make_class(LeastPrivilegeMixin, Plain, required_permissions="a:b").as_view(),
+        make_class(Plain, required_permissions={"GET": "a:b"}).as_view(),
+        make_class(Plain, permission_classes=[HasPermissions.of("a:b")]).as_view(),
+        make_class(Plain, permission_classes=[permissions.AllowAny & HasPermissions.of("a:b")]).as_view(),
+        make_class(Plain, permission_classes=[HasPermissions.of("x:y") | HasPermissions.of("a:b")]).as_view(),
+        make_class(LeastPrivilegeMixin, Plain, required_permissions="a:b", permission_classes=[]).as_view(),
+        make_class(LeastPrivilegeMixin, Plain, required_permissions="a:b").as_view(permission_classes=[]),
         requires("a:b")(Plain.as_view()),
         requires("a:b")(api_view(["GET"])(lambda request: Response("SECRET"))),
         api_view(["GET"])(requires("a:b")(lambda request: Response("SECRET"))),
@@ -216,31 +218,31 @@ def test_only_metadata_has_another_methods_rule(view, expected) -> None:
     ],
 )
 def test_every_way_to_declare_a_view(view) -> None:
-    """401 without a token, 403 with its challenge for too little, 200 for enough."""
+    """401 without a token, 403 with a challenge for too few permissions, 200 for enough."""
     with project(path("x", view)):
-        bare, little, enough = (Client().get("/x", headers=each) for each in triple())
-    assert [401, 403, 200] == [each.status_code for each in (bare, little, enough)]
-    assert "Bearer" == bare["WWW-Authenticate"]
+        without, little, enough = (Client().get("/x", headers=headers) for headers in callers())
+    assert [401, 403, 200] == [response.status_code for response in (without, little, enough)]
+    assert "Bearer" == without["WWW-Authenticate"]
     assert little["WWW-Authenticate"].startswith('Bearer error="insufficient_scope"')
 
 
 @pytest.mark.parametrize(
     "view",
     [
-        made(LeastPrivilegeMixin, Plain, required_permissions="a:b", permission_classes=[]).as_view(),
-        made(Plain, permission_classes=[HasPermissions.of("a:b")]).as_view(),
-        made(Plain, required_permissions="a:b").as_view(),
+        make_class(LeastPrivilegeMixin, Plain, required_permissions="a:b", permission_classes=[]).as_view(),
+        make_class(Plain, permission_classes=[HasPermissions.of("a:b")]).as_view(),
+        make_class(Plain, required_permissions="a:b").as_view(),
         requires("a:b")(Plain.as_view(permission_classes=[])),
         api_view(["GET"])(requires("a:b")(lambda request: Response("SECRET"))),
     ],
 )
 def test_views_decide_without_the_middleware(view) -> None:
-    """Whatever carries a declaration enforces it alone, in a project and under a request factory."""
+    """Every kind of declaration enforces without the middleware, in a project and under a request factory."""
     with project(path("x", view), MIDDLEWARE=[]):
-        answers = [Client().get("/x", headers=each) for each in triple()]
-    assert [401, 403, 200] == [each.status_code for each in answers]
+        responses = [Client().get("/x", headers=headers) for headers in callers()]
+    assert [401, 403, 200] == [response.status_code for response in responses]
     factory = APIRequestFactory()
-    assert [401, 403, 200] == [view(factory.get("/any", headers=each)).status_code for each in triple()]
+    assert [401, 403, 200] == [view(factory.get("/any", headers=headers)).status_code for headers in callers()]
 
 
 @pytest.mark.parametrize(
@@ -255,15 +257,15 @@ def test_views_decide_without_the_middleware(view) -> None:
         ),
     ],
 )
-def test_nothing_declared_is_refused(view) -> None:
-    """`permission_classes = []` and AllowAny open nothing, and a mark that they hide is lost."""
+def test_a_view_without_a_declaration_is_refused(view) -> None:
+    """`permission_classes = []` and AllowAny open nothing, and they hide a decorator's declaration below them."""
     with project(path("x", view)):
         assert [401, 403] == [Client().get("/x").status_code, status("GET", "/x", "a:b")]
         assert {"jwt_lp.W001"} == {message.id for message in run_checks()}
 
 
 def test_an_unmapped_handler_is_refused() -> None:
-    """A method that the class has and the map does not is 403; one that it does not have is 405."""
+    """A method that the class has and the mapping omits is 403; a method that the class does not have is 405."""
 
     class Half(LeastPrivilegeMixin, Plain):
         required_permissions = {"GET": "a:b"}
@@ -273,7 +275,7 @@ def test_an_unmapped_handler_is_refused() -> None:
 
 
 def test_a_bad_token_does_not_break_a_public_view() -> None:
-    """Public views read no credential, with and without the middleware; an identified one ignores a bad one."""
+    """Public views read no credential, with the middleware and without."""
     seen = []
     stacks: list[Any] = [{}, {"MIDDLEWARE": []}]
 
@@ -287,12 +289,12 @@ def test_a_bad_token_does_not_break_a_public_view() -> None:
     for stack in stacks:
         with project(path("x", Seen.as_view()), **stack):
             assert 200 == Client().get("/x", headers={"Authorization": "Bearer junk"}).status_code
-            assert 200 == Client().get("/x", headers=held()).status_code
+            assert 200 == Client().get("/x", headers=bearer()).status_code
     assert [(False, None)] * 4 == seen
 
 
 def test_an_identified_view_has_the_user() -> None:
-    """A good token is hung on the request, a bad one ignored."""
+    """A valid token is attached to the request, and an invalid one ignored."""
 
     @api_view()
     @public(identify=True)
@@ -300,7 +302,8 @@ def test_an_identified_view_has_the_user() -> None:
         return Response({"who": request.user.username, "token": request.auth is not None})
 
     with project(path("x", who)):
-        good, bad = (Client().get("/x", headers=each).json() for each in (held(), {"Authorization": "Bearer junk"}))
+        requests = (bearer(), {"Authorization": "Bearer junk"})
+        good, bad = (Client().get("/x", headers=headers).json() for headers in requests)
     assert ({"who": "alice", "token": True}, {"who": "", "token": False}) == (good, bad)
 
 
@@ -315,7 +318,7 @@ def test_the_projects_handler_renders_the_refusal() -> None:
     """It gets an initialised request and REST framework's exception; status and challenge stay."""
     settings: Any = {"REST_FRAMEWORK": {"EXCEPTION_HANDLER": f"{__name__}.rendering"}}
     with project(path("x", requires("a:b")(Plain.as_view())), **settings):
-        bare, little = Client().get("/x"), Client().get("/x", headers=held())
+        bare, little = Client().get("/x"), Client().get("/x", headers=bearer())
     assert (401, False) == (bare.status_code, bare.json()["denied"])
     assert (403, True) == (little.status_code, little.json()["denied"])
     assert "insufficient_scope" == little.json()["mine"]["error"]
@@ -328,7 +331,7 @@ def hiding(exc, context):
 
 
 def test_a_handler_that_hides_the_status_is_withheld() -> None:
-    """A handler of the project may word a refusal, and cannot make a success of it, wherever it was refused."""
+    """A handler of the project may rewrite a refusal's text, but cannot turn it into a success."""
 
     class Asking(APIView):
         @authenticated
@@ -338,15 +341,15 @@ def test_a_handler_that_hides_the_status_is_withheld() -> None:
 
     settings: Any = {"REST_FRAMEWORK": {"EXCEPTION_HANDLER": f"{__name__}.hiding"}}
     with project(path("x", requires("a:b")(Plain.as_view())), path("y", Asking.as_view()), **settings):
-        bare, little = Client().get("/x"), Client().get("/y", headers=held())
+        bare, little = Client().get("/x"), Client().get("/y", headers=bearer())
     assert (401, "Bearer") == (bare.status_code, bare["WWW-Authenticate"])
     assert (403, "insufficient_scope") == (little.status_code, little.json()["error"])
 
 
 def test_the_refusals_body_is_the_problem() -> None:
-    """Without a handler of the project's the body is RFC 9457's, as everywhere."""
+    """Without the project's own handler the body is that of RFC 9457, as in every host."""
     with project(path("x", requires("a:b")(Plain.as_view()))):
-        answer = Client().get("/x", headers=held())
+        answer = Client().get("/x", headers=bearer())
     assert "application/problem+json" == answer["Content-Type"]
     assert (403, "insufficient_scope", "a:b") == tuple(
         answer.json()[name] for name in ("status", "error", "requirement")
@@ -354,7 +357,7 @@ def test_the_refusals_body_is_the_problem() -> None:
 
 
 def test_no_code_of_the_view_runs_when_refused() -> None:
-    """No permission class, throttle, `initial`, queryset or handler of the view is asked before the decision."""
+    """No permission class, `initial` or handler of the view runs before the decision."""
     ran = []
 
     class Foreign(permissions.BasePermission):
@@ -381,8 +384,8 @@ def test_no_code_of_the_view_runs_when_refused() -> None:
     assert ["initial", "permission", "get"] == ran
 
 
-def test_a_foreign_class_still_refuses() -> None:
-    """What the guard lets in, a class of the project's may still refuse."""
+def test_another_permission_class_may_still_refuse() -> None:
+    """A permission class of the project may refuse what the guard let in."""
 
     class Closed(permissions.BasePermission):
         def has_permission(self, request, view):
@@ -393,66 +396,66 @@ def test_a_foreign_class_still_refuses() -> None:
 
 
 def test_a_session_first_does_not_hide_the_challenge() -> None:
-    """401 stays 401 whichever authentication class is the first."""
-    view = made(Plain, authentication_classes=[SessionAuthentication, JWTAuthentication])
+    """401 stays 401 whichever authentication class is first."""
+    view = make_class(Plain, authentication_classes=[SessionAuthentication, JWTAuthentication])
     with project(path("x", requires("a:b")(view.as_view()))):
         assert [401, 200] == [Client().get("/x").status_code, status("GET", "/x", "a:b")]
 
 
-def test_djangos_own_permission_classes_ask_the_token() -> None:
+def test_rest_frameworks_permission_classes_accept_the_user() -> None:
     """IsAdminUser never passes, IsAuthenticated does, and no attribute is missing."""
     for cls, expected in ((permissions.IsAdminUser, 403), (permissions.IsAuthenticated, 200)):
         with project(path("x", requires("a:b")(Plain.as_view(permission_classes=[cls])))):
             assert expected == status("GET", "/x", "a:b", "is_staff", "is_superuser")
 
 
-def count_refusals_and_checks(url, method="GET", **headers):
+def response_and_checks(url, method="GET", **headers):
     from jwt_lp_django.guard_access import guard_holder
 
-    asked = []
+    checked = []
 
     class Spy(Guard):
         def check(self, *args, **more):
-            asked.append(args[3])
+            checked.append(args[3])
             return super().check(*args, **more)
 
     with guard_holder().swap_guard(Spy(AUTHORITY.settings())):
-        answer = Client().generic(method, url, headers={**held("orders:read", "orders:create"), **headers})
-    return answer, asked
+        answer = Client().generic(method, url, headers={**bearer("orders:read", "orders:create"), **headers})
+    return answer, checked
 
 
 @pytest.mark.parametrize(
     ("method", "accept"), [("GET", "text/html"), ("OPTIONS", "application/json"), ("GET", "application/json")]
 )
 def test_one_request_is_one_decision(method, accept) -> None:
-    """The browsable API and metadata probe what else one may do; only the request itself is decided on."""
+    """The browsable API and metadata only probe other methods; one decision is made, about the request itself."""
 
     class Browsable(Orders):
         renderer_classes = [JSONRenderer, BrowsableAPIRenderer]
 
     with project(routed(Browsable)):
-        answer, asked = count_refusals_and_checks("/orders/", method, Accept=accept)
-    assert (200, [f"{method} /orders/"]) == (answer.status_code, asked)
+        answer, checked = response_and_checks("/orders/", method, Accept=accept)
+    assert (200, [f"{method} /orders/"]) == (answer.status_code, checked)
 
 
-def test_the_browsable_api_shows_only_what_one_may() -> None:
-    """Its forms are asked for by probes: POST appears with the permission and not without."""
+def test_the_browsable_api_shows_only_permitted_forms() -> None:
+    """Its forms are probed: POST appears with the permission and not without."""
 
     class Browsable(Orders):
         renderer_classes = [BrowsableAPIRenderer]
 
     with project(routed(Browsable)):
         pages = [
-            Client().get("/orders/", headers=held(*each)).content
-            for each in (["orders:read"], ["orders:read", "orders:create"])
+            Client().get("/orders/", headers=bearer(*permissions)).content
+            for permissions in (["orders:read"], ["orders:read", "orders:create"])
         ]
-        refused = Client().get("/orders/", headers=held())
+        refused = Client().get("/orders/", headers=bearer())
     assert [False, True] == [b'value="POST"' in page or b">POST<" in page for page in pages]
     assert (403, False) == (refused.status_code, b"SECRET" in refused.content)
 
 
 def test_enforce_and_can_inside_a_view() -> None:
-    """The exception goes through REST framework's handler, whichever request is given."""
+    """The exception goes through REST framework's handler, for either kind of request object."""
 
     class View(APIView):
         @authenticated
@@ -464,17 +467,18 @@ def test_enforce_and_can_inside_a_view() -> None:
 
     with project(path("x", View.as_view())):
         for url in ("/x", "/x?plain"):
-            no, yes = Client().get(url, headers=held()), Client().get(url, headers=held("a:b"))
-            assert (403, "insufficient_scope", "no-store") == (no.status_code, no.json()["error"], no["Cache-Control"])
-            assert "insufficient_scope" in no["WWW-Authenticate"]
-            assert {"subject": "alice", "can": False} == yes.json()
+            refused, passed = Client().get(url, headers=bearer()), Client().get(url, headers=bearer("a:b"))
+            assert (403, "insufficient_scope") == (refused.status_code, refused.json()["error"])
+            assert "no-store" == refused["Cache-Control"]
+            assert "insufficient_scope" in refused["WWW-Authenticate"]
+            assert {"subject": "alice", "can": False} == passed.json()
 
 
 @pytest.mark.parametrize("middleware", [True, False], ids=["guarded", "alone"])
 def test_force_authenticate_is_honoured(middleware) -> None:
-    """In tests a forced user passes what is declared, a forced token is held against it, and nothing else opens."""
+    """A forced user passes every declaration, a forced token must satisfy it; a missing declaration refuses."""
     patterns = [routed(Orders), path("x", Plain.as_view())]
-    token: Any = guard_from().authenticate(held("orders:read")["Authorization"]).token
+    token: Any = guard_from().authenticate(bearer("orders:read")["Authorization"]).token
     somebody: Any = object()
     with project(*patterns, **({} if middleware else {"MIDDLEWARE": []})):
         client = APIClient()
@@ -486,14 +490,14 @@ def test_force_authenticate_is_honoured(middleware) -> None:
 
 
 def test_force_authenticate_works_with_a_factory() -> None:
-    """A request of the factory, forced, passes too."""
+    """A forced request of the factory passes too."""
     request: Any = APIRequestFactory().get("/any")
     somebody: Any = object()
     force_authenticate(request, user=somebody)
     assert 200 == Orders.as_view({"get": "list"})(request).status_code
 
 
-def test_force_authenticate_means_nothing_on_a_server() -> None:
+def test_force_authenticate_has_no_effect_on_a_server() -> None:
     """The attributes alone open nothing: the body must be the test client's."""
     import io
 
@@ -505,7 +509,7 @@ def test_force_authenticate_means_nothing_on_a_server() -> None:
 
 
 def test_the_routers_root_is_declared_like_any_other() -> None:
-    """DefaultRouter's root is unmarked until its include or a rule says something."""
+    """DefaultRouter's root has no declaration until its include or a rule declares it."""
     router = DefaultRouter()
     router.register("orders", Orders, basename="orders")
     with project(path("", include(router.urls))):
@@ -515,18 +519,18 @@ def test_the_routers_root_is_declared_like_any_other() -> None:
         assert 403 == status("GET", "/orders/unmapped/", "orders:read")
 
 
-def test_csrf_is_no_matter_for_a_token() -> None:
-    """SessionAuthentication, asked first, takes the token's user and wants no CSRF token of it."""
-    view = made(Plain, authentication_classes=[SessionAuthentication])
+def test_a_token_needs_no_csrf_token() -> None:
+    """SessionAuthentication accepts the token's user and requires no CSRF token."""
+    view = make_class(Plain, authentication_classes=[SessionAuthentication])
     with project(path("x", requires("a:b")(view.as_view()))):
-        assert 200 == Client(enforce_csrf_checks=True).post("/x", headers=held("a:b")).status_code
+        assert 200 == Client(enforce_csrf_checks=True).post("/x", headers=bearer("a:b")).status_code
 
 
 def test_classes_compose() -> None:
-    """`&` and `|` between ours make one requirement; `&` with a foreign class keeps both."""
+    """`&` and `|` between HasPermissions classes make one requirement; `&` with another class keeps both."""
     both = HasPermissions.of("a:b") & HasPermissions.of("c:d")
     either = HasPermissions.of("a:b") | HasPermissions.of("c:d", "e:f")
-    assert ["a:b & c:d", "a:b | (c:d & e:f)"] == [str(each.mark.requirement) for each in (both, either)]
+    assert ["a:b & c:d", "a:b | (c:d & e:f)"] == [str(combined.mark.requirement) for combined in (both, either)]
     for mixed in (HasPermissions.of("a:b") & permissions.IsAuthenticated, permissions.IsAuthenticated & HasPermissions):
         assert "OperandHolder" == type(mixed).__name__
 
@@ -540,19 +544,19 @@ def test_classes_compose() -> None:
     ],
 )
 def test_or_with_another_class_is_an_error(compose) -> None:
-    """It names what to write instead."""
+    """The error tells what to write instead."""
     with pytest.raises(ConfigurationError, match=r"any_of.*external"):
         compose()
 
 
 def test_not_is_an_error() -> None:
-    """`~` would let in whoever sends no token."""
+    """`~` would let in every request without a token."""
     with pytest.raises(ConfigurationError, match="no token"):
         ~HasPermissions.of("a:b")
 
 
-def test_or_around_ours_is_found_at_the_start() -> None:
-    """A composition that hides it is an error of the check, and refused at run time."""
+def test_a_hidden_or_is_found_at_the_start() -> None:
+    """A composition that hides `|` is an error of the check, and refused at run time."""
     hidden = (HasPermissions.of("a:b") & permissions.IsAuthenticated) | permissions.AllowAny
     with project(path("x", Plain.as_view(permission_classes=[hidden])), MIDDLEWARE=[]):
         assert 401 == Client().get("/x").status_code
@@ -582,7 +586,7 @@ class Wide(LeastPrivilegeMixin, ViewSet):
 
 
 @pytest.mark.parametrize(
-    ("viewset", "said"),
+    ("viewset", "expected"),
     [
         (Swapped, "'lisst' (did you mean 'list'?)"),
         (Swapped, "HEAD always has the rule of GET"),
@@ -592,14 +596,14 @@ class Wide(LeastPrivilegeMixin, ViewSet):
         (Wide, "one rule for one, two"),
     ],
 )
-def test_faults_of_a_viewset_are_errors(viewset, said) -> None:
-    """Unknown keys, two rules for one request, missing parameters, one rule over several functions."""
+def test_faults_of_a_viewset_are_errors(viewset, expected) -> None:
+    """Unknown keys, two rules for one request, missing parameters, one rule for several functions."""
     with project(routed(viewset)):
         faults = [message.msg for message in run_checks() if message.id == "jwt_lp.E004"]
-    assert any(said in fault for fault in faults), faults
+    assert any(expected in fault for fault in faults), faults
 
 
-def test_crud_knows_no_unknown_action() -> None:
+def test_crud_keys_are_never_unknown() -> None:
     """Keys of `crud` for actions that a viewset does not have are no fault."""
 
     class ReadOnly(LeastPrivilegeMixin, ViewSet):
@@ -613,32 +617,32 @@ def test_crud_knows_no_unknown_action() -> None:
 
 
 def test_viewsets_are_listed_by_action() -> None:
-    """The endpoint names the action; OPTIONS stands with the method whose rule it has."""
+    """The endpoint names the action; OPTIONS is listed with the method whose rule it has."""
     with project(routed(Orders)):
-        found = {route.endpoint.rpartition(".")[2]: (route.methods, str(route.requirement)) for route in all_routes()}
+        routes = {route.endpoint.rpartition(".")[2]: (route.methods, str(route.requirement)) for route in all_routes()}
         hint = next(route.hint for route in all_routes() if not route.guarded)
-    assert (("GET", "HEAD", "OPTIONS"), "orders:read") == found["list"]
-    assert (("POST", "OPTIONS"), "orders:ship | orders:admin") == found["ship"]
-    assert (("DELETE",), "orders:unship") == found["unship"]
+    assert (("GET", "HEAD", "OPTIONS"), "orders:read") == routes["list"]
+    assert (("POST", "OPTIONS"), "orders:ship | orders:admin") == routes["ship"]
+    assert (("DELETE",), "orders:unship") == routes["unship"]
     assert '"unmapped": "orders:unmapped",' == hint
 
 
 def test_a_function_view_is_listed_by_its_name() -> None:
-    """Its endpoint is the function's, and the hint a decorator."""
+    """Its endpoint is the function, and its hint a decorator."""
 
     @api_view(["GET"])
     def report(request):
         return Response()
 
     with project(path("report", report)):
-        found = all_routes()[0]
-    assert (f"{__name__}.report", '@requires("report:list")') == (found.endpoint, found.hint)
+        route = all_routes()[0]
+    assert (f"{__name__}.report", '@requires("report:list")') == (route.endpoint, route.hint)
 
 
 def test_external_leaves_a_view_to_its_own_classes() -> None:
-    """A view with `external` is REST framework's alone."""
+    """REST framework alone decides on a view with `external`."""
     closed = [permissions.IsAdminUser]
-    view = made(Plain, authentication_classes=[SessionAuthentication], permission_classes=closed)
+    view = make_class(Plain, authentication_classes=[SessionAuthentication], permission_classes=closed)
     with project(path("x", external("sessions")(view.as_view()))):
         assert 403 == status("GET", "/x", "a:b")
 
@@ -657,14 +661,15 @@ def both(request):
 )
 @pytest.mark.parametrize("middleware", [True, False], ids=["guarded", "alone"])
 def test_declarations_add_up_on_a_function_view(middleware, view) -> None:
-    """One that names its methods is the nearer one for those; the other has the rest."""
+    """A declaration that names its methods takes precedence for those; the other covers the rest."""
     with project(path("x", view), **({} if middleware else {"MIDDLEWARE": []})):
-        found = [status(method, "/x", each) for method in ("GET", "POST") for each in ("o:list", "o:create")]
-    assert [200, 403, 403, 200] == found
+        permissions = ("o:list", "o:create")
+        codes = [status(method, "/x", permission) for method in ("GET", "POST") for permission in permissions]
+    assert [200, 403, 403, 200] == codes
 
 
 class LateMethod:
-    """What a method override does in its process_view, after the guard's."""
+    """A method override in process_view, after the guard's."""
 
     def __init__(self, get_response):
         self.get_response = get_response
@@ -677,7 +682,7 @@ class LateMethod:
 
 
 def test_a_method_that_is_changed_late_is_decided_again() -> None:
-    """The permission class asks about the method that the view will see."""
+    """The permission class asks about the method that the view gets."""
 
     class Seen(Plain):
         required_permissions = {"GET": "a:b", "POST": "c:d"}
@@ -686,22 +691,22 @@ def test_a_method_that_is_changed_late_is_decided_again() -> None:
             raise AssertionError
 
     with project(path("x", Seen.as_view()), middleware=[f"{__name__}.LateMethod"]):
-        headers = {**held("a:b"), "X-HTTP-Method-Override": "POST"}
-        assert [200, 403] == [Client().get("/x", headers=each).status_code for each in (held("a:b"), headers)]
+        headers = {**bearer("a:b"), "X-HTTP-Method-Override": "POST"}
+        assert [200, 403] == [Client().get("/x", headers=one).status_code for one in (bearer("a:b"), headers)]
 
 
 def test_refusals_are_rendered_off_the_event_loop() -> None:
-    """Under ASGI the project's handler runs in a thread, as it does for the view's own errors."""
+    """Under ASGI the project's handler runs in a thread, as for the view's own errors."""
 
     async def ask(headers, method="get"):
         return (await getattr(AsyncClient(), method)("/x", headers=headers)).status_code
 
     threaded = {"REST_FRAMEWORK": {"EXCEPTION_HANDLER": f"{__name__}.off_the_loop"}}
-    view: Any = made(LeastPrivilegeMixin, Plain, required_permissions="a:b").as_view()
+    view: Any = make_class(LeastPrivilegeMixin, Plain, required_permissions="a:b").as_view()
     settings: Any = threaded
     with project(path("x", view), **settings):
-        codes = [asyncio.run(ask(each)) for each in triple()]
-        assert [401, 403, 200, 405] == [*codes, asyncio.run(ask(held("a:b"), "delete"))]
+        codes = [asyncio.run(ask(headers)) for headers in callers()]
+        assert [401, 403, 200, 405] == [*codes, asyncio.run(ask(bearer("a:b"), "delete"))]
 
 
 def off_the_loop(exc, context):

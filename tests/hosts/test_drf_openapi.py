@@ -1,4 +1,4 @@
-"""What drf-spectacular writes of the permissions."""
+"""Permissions in the OpenAPI description of drf-spectacular."""
 
 # ruff: noqa: E402, RUF012 - Django reads its settings first; views say their rules as users do
 
@@ -51,22 +51,24 @@ def plain(request): ...
 
 @pytest.mark.filterwarnings("ignore")
 def test_each_operation_shows_its_permissions() -> None:
-    """Every alternative, with the path's parameter names; `{}` where no token is asked for."""
+    """An operation shows every alternative with the path's parameter names, and `{}` if it needs no token."""
     router = SimpleRouter()
     router.register("orders", Orders, basename="orders")
     with project(path("", include(router.urls)), path("plain", plain)):
         schema = SchemaGenerator().get_schema(request=None, public=True)
-    found = {
-        f"{method} {where}": operation.get("security")
-        for where, methods in schema["paths"].items()
+    security_by_operation = {
+        f"{method} {url}": operation.get("security")
+        for url, methods in schema["paths"].items()
         for method, operation in methods.items()
     }
-    read = next(security for operation, security in found.items() if operation.startswith("get /orders/{"))
-    name = "id" if "get /orders/{id}/" in found else "pk"
+    read = next(
+        security for operation, security in security_by_operation.items() if operation.startswith("get /orders/{")
+    )
+    name = "id" if "get /orders/{id}/" in security_by_operation else "pk"
     assert [{"jwt_lp": [f"orders:{{{name}}}:read"]}] == read
     either = [{"jwt_lp": ["orders:create"]}, {"jwt_lp": ["orders:admin"]}]
-    assert ([{}], either) == (found["get /orders/"], found["post /orders/"])
-    assert [{"jwt_lp": ["a:b", "c:d"]}] == found["get /plain"]
+    assert ([{}], either) == (security_by_operation["get /orders/"], security_by_operation["post /orders/"])
+    assert [{"jwt_lp": ["a:b", "c:d"]}] == security_by_operation["get /plain"]
     assert {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"} == schema["components"]["securitySchemes"][
         "jwt_lp"
     ]

@@ -1,4 +1,4 @@
-"""Django's ORM as an engine of the table: an alias of its own for each test, on each database."""
+"""Django's ORM as an engine of the store tests: each test has its own alias, on each database."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def alias(**database: Any) -> Iterator[str]:
 
 @contextmanager
 def django_sqlite(folder: Path) -> Iterator[str]:
-    """A file, as a project of one machine has it."""
+    """A SQLite file."""
     with alias(ENGINE="django.db.backends.sqlite3", NAME=str(folder / "django.db")) as url:
         yield url
 

@@ -1,4 +1,4 @@
-"""What is Django's own about its store; what every store does is in tests/stores."""
+"""The Django-specific parts of the store in Django's database; tests/stores holds what all stores do."""
 
 # ruff: noqa: E402 - Django reads its settings first
 
@@ -53,13 +53,13 @@ def deny(name):
 
 @pytest.fixture
 def url(tmp_path) -> Iterator[str]:
-    with django_sqlite(tmp_path) as found:
-        yield found
+    with django_sqlite(tmp_path) as store_url:
+        yield store_url
 
 
 @pytest.fixture(scope="module")
 def pages() -> Iterator[None]:
-    """The default database, with what the admin needs and one row of each kind."""
+    """The default database, with the tables of the admin and one row of each kind."""
     call_command("migrate", verbosity=0, interactive=False)
     store = open_store("django:default")
     store.revoke([deny("e1"), deny("e2")], at=1_700_000_000.0, by="operator")
@@ -95,12 +95,12 @@ def logged_in(name) -> Client:
 
 @pytest.mark.usefixtures("pages")
 @pytest.mark.parametrize("page", PAGES)
-def test_admin_pages_are_to_read(page) -> None:
-    """Each list and each row can be seen; adding, changing and deleting are refused even to a superuser."""
+def test_admin_pages_are_read_only(page) -> None:
+    """Every list and every row is shown; adding, changing and deleting are refused, also to a superuser."""
     client = logged_in("root")
     model = apps.get_model("jwt_lp_django", page)
     base, key = f"/admin/jwt_lp_django/{page}/", model.objects.values_list("pk", flat=True).first()
-    seen = [client.get(base).status_code, client.get(f"{base}{key}/change/").status_code]
+    shown = [client.get(base).status_code, client.get(f"{base}{key}/change/").status_code]
     before = list(model.objects.values())
     refused = [
         client.get(f"{base}add/").status_code,
@@ -109,7 +109,7 @@ def test_admin_pages_are_to_read(page) -> None:
         client.post(f"{base}{key}/delete/", {"post": "yes"}).status_code,
     ]
     client.post(base, {"action": "delete_selected", "_selected_action": [str(key)], "post": "yes"})
-    assert ([200, 200], [403] * 4, before) == (seen, refused, list(model.objects.values()))
+    assert ([200, 200], [403] * 4, before) == (shown, refused, list(model.objects.values()))
 
 
 @pytest.mark.usefixtures("pages")
@@ -128,7 +128,7 @@ def test_admin_pages_are_to_read(page) -> None:
     ],
 )
 def test_admin_pages_are_searched_and_filtered(query, has, lacks) -> None:
-    """Search and filters take what fits and leave the rest out."""
+    """Search and filters show the matching rows and no others."""
     text = logged_in("root").get(f"/admin/jwt_lp_django/{query}").content.decode()
     table = text[text.index('id="changelist-form"') :]
     assert (True, False) == (has in table, lacks in table)
@@ -136,41 +136,42 @@ def test_admin_pages_are_searched_and_filtered(query, has, lacks) -> None:
 
 @pytest.mark.usefixtures("pages")
 def test_admin_times_are_readable() -> None:
-    """Seconds since the epoch are shown as a time."""
+    """Seconds since the epoch are shown as a date."""
     assert "Nov. 14, 2023" in logged_in("root").get("/admin/jwt_lp_django/usage/?q=alice").content.decode()
 
 
 @pytest.mark.usefixtures("pages")
-def test_admin_pages_ask_for_view_permissions() -> None:
-    """Staff sees the one page whose view permission it has; there are no other permissions to give."""
+def test_admin_pages_require_view_permissions() -> None:
+    """Staff sees only the page whose view permission it has; the app defines no other permissions."""
     client = logged_in("viewer")
     assert [200, 403, 403, 403, 403] == [client.get(f"/admin/jwt_lp_django/{page}/").status_code for page in PAGES]
-    given = Permission.objects.filter(content_type__app_label="jwt_lp_django").values_list("codename", flat=True)
-    assert sorted(f"view_{page}" for page in PAGES) == sorted(given)
+    codenames = Permission.objects.filter(content_type__app_label="jwt_lp_django").values_list("codename", flat=True)
+    assert sorted(f"view_{page}" for page in PAGES) == sorted(codenames)
 
 
 def test_migrations_are_complete() -> None:
     """`makemigrations --check` finds nothing to write, and the checks find nothing about the models."""
     call_command("makemigrations", "jwt_lp_django", check=True, dry_run=True, verbosity=0)
-    assert [] == [each for each in run_checks(databases=["default"]) if "jwt_lp_django" in str(each.obj)]
+    messages = run_checks(databases=["default"])
+    assert [] == [message for message in messages if "jwt_lp_django" in str(message.obj)]
 
 
-def test_migrations_go_there_and_back(tmp_path) -> None:
-    """`migrate` says the versions, `zero` takes every table away."""
+def test_migrations_are_applied_and_reverted(tmp_path) -> None:
+    """`migrate` returns the versions, and migrating to `zero` removes every table."""
     database = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "m.db")}
     with alias(**database) as url:
         name = url.partition(":")[2]
         store = open_store(url)
         assert (1, 1) == store.migrate()
-        tables = [each for each in connections[name].introspection.table_names() if each.startswith("jwt_lp_")]
-        assert {"jwt_lp_django"} == {"_".join(each.split("_")[:3]) for each in tables}
+        tables = [table for table in connections[name].introspection.table_names() if table.startswith("jwt_lp_")]
+        assert {"jwt_lp_django"} == {"_".join(table.split("_")[:3]) for table in tables}
         call_command("migrate", "jwt_lp_django", "zero", database=name, verbosity=0)
         assert ["django_migrations"] == connections[name].introspection.table_names()
         assert (0, 1) == store.migrate()
 
 
-def test_missing_tables_are_named() -> None:
-    """Without tables every call says which command makes them, and makes none itself."""
+def test_missing_tables_name_the_command() -> None:
+    """Without tables every call raises an error that names the command for them, and creates none itself."""
     connections.settings["empty"] = {**connections.settings["default"], "NAME": ":memory:"}
     try:
         store = open_store("django:empty")
@@ -190,16 +191,16 @@ def test_missing_tables_are_named() -> None:
         del connections.settings["empty"]
 
 
-@pytest.mark.parametrize("given", ["django:nosuch", "django:a b", "django://user:hunter2@host/db"])
-def test_an_alias_that_is_none(given) -> None:
-    """It is said at once, and nothing that may be a password is shown."""
+@pytest.mark.parametrize("url", ["django:nosuch", "django:a b", "django://user:hunter2@host/db"])
+def test_an_unknown_alias_is_refused(url) -> None:
+    """The error comes at once and does not show a possible password."""
     with pytest.raises(ConfigurationError, match="alias") as caught:
-        open_store(given)
+        open_store(url)
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_database_that_does_not_answer() -> None:
-    """`StoreError` with what helps; neither the password nor the driver's words are shown."""
+def test_an_unreachable_database_raises_a_store_error() -> None:
+    """`StoreError` with a remedy, without the password and the driver's message."""
     pytest.importorskip("psycopg")
     settings = settings_of("postgresql://lp:hunter2@127.0.0.1:9/none")
     connections.settings["gone"] = {**connections.settings["default"], **settings}
@@ -211,8 +212,8 @@ def test_a_database_that_does_not_answer() -> None:
         del connections.settings["gone"]
 
 
-def test_a_callers_transaction_is_refused(url) -> None:
-    """Within `atomic` nothing is written, since it could be rolled back; reading is free."""
+def test_writing_in_a_callers_transaction_is_refused(url) -> None:
+    """Inside `atomic` a write is refused, because it could be rolled back; reading is allowed."""
     store = open_store(url)
     with transaction.atomic(url.partition(":")[2]):
         with pytest.raises(StoreError, match="within a transaction"):
@@ -221,8 +222,8 @@ def test_a_callers_transaction_is_refused(url) -> None:
     assert 1 == store.revoke([deny("1")], at=1.0)
 
 
-def test_a_rolled_back_request_takes_nothing_along(url) -> None:
-    """Under ATOMIC_REQUESTS the store's thread has a transaction of its own, which stays."""
+def test_a_rolled_back_request_keeps_the_records(url) -> None:
+    """Under ATOMIC_REQUESTS the store's thread has its own transaction, which is not rolled back."""
     store, name = open_store(url), url.partition(":")[2]
     with transaction.atomic(name):
         thread = threading.Thread(target=store.record, args=(UsageBatch(id="b", uses={USE: (2, 1.0)}),))
@@ -232,8 +233,8 @@ def test_a_rolled_back_request_takes_nothing_along(url) -> None:
     assert [2] == [row.count for row in store.usage()]
 
 
-def test_a_thread_beside_an_event_loop(url) -> None:
-    """Under an async server the worker's thread has no loop, and Django lets it."""
+def test_a_thread_next_to_an_event_loop_may_write(url) -> None:
+    """Under an async server the worker's thread has no event loop, so Django allows its queries."""
     store = open_store(url)
 
     async def served():
@@ -242,24 +243,24 @@ def test_a_thread_beside_an_event_loop(url) -> None:
     assert (True, [2]) == (asyncio.run(served()), [row.count for row in store.usage()])
 
 
-def test_threads_give_their_connections_back(url) -> None:
-    """After a call nothing stays open in the thread, unless the project keeps connections."""
+def test_threads_close_their_connections(url) -> None:
+    """After a call a thread has no open connection."""
     store, name = open_store(url), url.partition(":")[2]
-    left = []
+    open_connections = []
 
     def work():
         store.record(UsageBatch(id=secrets.token_hex(4), uses={USE: (1, 1.0)}))
-        left.append(connections[name].connection)
+        open_connections.append(connections[name].connection)
 
     for _ in range(3):
         thread = threading.Thread(target=work)
         thread.start()
         thread.join()
-    assert ([None] * 3, [3]) == (left, [row.count for row in store.usage()])
+    assert ([None] * 3, [3]) == (open_connections, [row.count for row in store.usage()])
 
 
-def test_reading_goes_on_while_other_calls_are_made(url) -> None:
-    """A call in the middle of a stream does not close the connection that the stream reads from."""
+def test_a_stream_survives_other_calls(url) -> None:
+    """A call in the middle of a stream does not close the connection of the stream."""
     store = open_store(url)
     store.record(UsageBatch(id="b", uses={USE._replace(subject=f"{n:05}"): (1, 1.0) for n in range(5000)}))
     rows = store.usage()
@@ -269,7 +270,7 @@ def test_reading_goes_on_while_other_calls_are_made(url) -> None:
 
 
 def test_sqlalchemy_is_not_imported() -> None:
-    """Neither the adapter nor its store needs the other store's library."""
+    """The adapter and its store do not import the libraries of the other stores."""
     code = (
         "import sys, jwt_lp_django.store\n"
         "print(sorted({n.partition('.')[0] for n in sys.modules} & {'sqlalchemy', 'redis', 'psycopg'}))"
@@ -307,7 +308,7 @@ for turn in range(int(sys.argv[3])):
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_eight_processes_count_exactly(engine, tmp_path) -> None:
-    """Overlapping batches of eight processes, each sent twice, add up to what was sent, once."""
+    """Eight processes send overlapping batches twice; the sums count each batch once."""
     turns = 10
     with ExitStack() as stack:
         if engine == "sqlite":
@@ -323,8 +324,8 @@ def test_eight_processes_count_exactly(engine, tmp_path) -> None:
         processes = [
             subprocess.Popen([*command, str(n), str(turns)], stderr=subprocess.PIPE, text=True) for n in range(8)
         ]
-        said = [process.communicate(timeout=240)[1] for process in processes]
-        assert [0] * 8 == [process.returncode for process in processes], said
+        errors = [process.communicate(timeout=240)[1] for process in processes]
+        assert [0] * 8 == [process.returncode for process in processes], errors
         store = open_store(url)
         expected = 8 * sum(2 * (len(range(turn % 7, 40)) + 1) for turn in range(turns))
         assert expected == sum(row.count for row in store.usage())
@@ -347,7 +348,7 @@ for turn in range(20):
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_numbers_come_in_the_order_of_commits(engine, tmp_path) -> None:
-    """A reader that polls while four processes write never skips an entry, and no number is left out."""
+    """A reader that polls while four processes write misses no entry, and the numbers have no gaps."""
     with ExitStack() as stack:
         if engine == "sqlite":
             database = {
@@ -363,16 +364,16 @@ def test_numbers_come_in_the_order_of_commits(engine, tmp_path) -> None:
         seen: list[str] = []
         since, running = 0, True
         while running:
-            running = any(each.poll() is None for each in writers)
+            running = any(writer.poll() is None for writer in writers)
             page = store.changes(since)
             since, seen = page.sequence, [*seen, *(entry.id for entry in page.entries)]
-        said = [each.communicate(timeout=60)[1] for each in writers]
-        assert [0] * 4 == [each.returncode for each in writers], said
-        assert (80, 80, list(range(1, 81))) == (since, len(set(seen)), [each.sequence for each in store.revocations()])
+        errors = [writer.communicate(timeout=60)[1] for writer in writers]
+        assert [0] * 4 == [writer.returncode for writer in writers], errors
+        assert (80, 80, list(range(1, 81))) == (since, len(set(seen)), [row.sequence for row in store.revocations()])
 
 
-def test_a_forked_child_leaves_its_parents_connection_alone(tmp_path) -> None:
-    """The child opens its own, and the parent goes on with the one that it had."""
+def test_a_forked_child_does_not_use_its_parents_connection(tmp_path) -> None:
+    """The child opens its own connection, and the parent continues with the existing one."""
     with ExitStack() as stack:
         settings = settings_of(stack.enter_context(postgres_database()))
         store = open_store(stack.enter_context(alias(**settings, CONN_MAX_AGE=None)))
@@ -429,7 +430,7 @@ def test_sqlite_connections_are_not_kept(tmp_path) -> None:
 
 
 def test_the_store_works_without_manage_py(tmp_path) -> None:
-    """A command finds the project by DJANGO_SETTINGS_MODULE, and says so where it is not set."""
+    """A command finds the project by DJANGO_SETTINGS_MODULE, and an error asks for it if it is not set."""
     code = "from jwt_lp.stores import open_store; s = open_store('django:default'); print(s.migrate(), s.changes(0).sequence)"
     (tmp_path / "projectset.py").write_text(
         "INSTALLED_APPS = ['jwt_lp_django']\n"
@@ -445,15 +446,15 @@ def test_the_store_works_without_manage_py(tmp_path) -> None:
 
 
 def test_a_database_in_memory_needs_no_lock(url, tmp_path, monkeypatch) -> None:
-    """It is this process's alone, and no file is made for it."""
+    """A database in memory belongs to this process, so no lock file is created."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(connections[url.partition(":")[2]].settings_dict, "NAME", ":memory:")
     with open_store(url).exclusive("a plan", wait=0), open_store(url).exclusive("a plan", wait=0):
-        assert [] == [each.name for each in tmp_path.iterdir() if each.name.endswith(".lock")]
+        assert [] == [file.name for file in tmp_path.iterdir() if file.name.endswith(".lock")]
 
 
-def test_a_database_without_a_lock_that_is_known_applies_no_plan(monkeypatch) -> None:
-    """What nobody could be kept out of is not begun."""
+def test_a_database_without_a_known_lock_applies_no_plan(monkeypatch) -> None:
+    """A plan is not started if no lock can keep other processes out."""
     monkeypatch.setattr("jwt_lp_django.store._LOCKS", {})
     with (
         postgres_database() as server,
