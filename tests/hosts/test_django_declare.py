@@ -1,6 +1,6 @@
 """Declarations in a Django project: where they may stand, what they cover, and the checks before the start."""
 
-# ruff: noqa: E402, RUF012 - Django reads its settings first; views say their rules as users do
+# ruff: noqa: E402, RUF012 - Django reads its settings first; views declare their rules as users do
 
 from __future__ import annotations
 

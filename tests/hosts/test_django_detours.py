@@ -1,6 +1,6 @@
 """Ways around the guard through caches, fallbacks, copies and tracebacks; all are closed."""
 
-# ruff: noqa: E402 - Django reads its settings first; views say their rules as users do
+# ruff: noqa: E402 - Django reads its settings first; views declare their rules as users do
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Decisions of the Django adapter, and attempts of middleware and views to get around it."""
 
-# ruff: noqa: E402, RUF012 - Django reads its settings first; views say their rules as users do
+# ruff: noqa: E402, RUF012 - Django reads its settings first; views declare their rules as users do
 
 from __future__ import annotations
 

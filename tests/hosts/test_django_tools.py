@@ -1,6 +1,6 @@
 """The Django adapter's user, command and test tools."""
 
-# ruff: noqa: E402 - Django reads its settings first; views say their rules as users do
+# ruff: noqa: E402 - Django reads its settings first; views declare their rules as users do
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Decisions in REST framework: viewsets, permission classes, exception handlers and test tools."""
 
-# ruff: noqa: E402, RUF012 - Django reads its settings first; views say their rules as users do
+# ruff: noqa: E402, RUF012 - Django reads its settings first; views declare their rules as users do
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Permissions in the OpenAPI description of drf-spectacular."""
 
-# ruff: noqa: E402, RUF012 - Django reads its settings first; views say their rules as users do
+# ruff: noqa: E402, RUF012 - Django reads its settings first; views declare their rules as users do
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The application of the conformance table on Django: sync views under WSGI, async ones under ASGI."""
+"""The application of the conformance tests on Django: sync views under WSGI, async views under ASGI."""
 
-# ruff: noqa: E402 - Django reads its settings first; views say their rules as users do
+# ruff: noqa: E402 - Django reads its settings first; views declare their rules as users do
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def as_async(view: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Between:
-    """A middleware of the project, inside the guard: it asks, catches, and has answers of its own."""
+    """A middleware of the project, inside the guard: it calls `enforce`, catches errors, and sends its own responses."""
 
     sync_capable = async_capable = True
 
@@ -87,21 +87,21 @@ class Between:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> Any:
-        self._asks(request, "/caught/before")
-        return self._awaits(request) if self.is_async else self._answer(request, self.get_response(request))
+        self._enforce_at(request, "/caught/before")
+        return self._acall(request) if self.is_async else self._answer(request, self.get_response(request))
 
-    async def _awaits(self, request: HttpRequest) -> Any:
+    async def _acall(self, request: HttpRequest) -> Any:
         return self._answer(request, await self.get_response(request))
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         return ok(request) if request.path == "/caught/raised" else None
 
-    def _asks(self, request: HttpRequest, where: str) -> None:
-        if request.path == where:
+    def _enforce_at(self, request: HttpRequest, path: str) -> None:
+        if request.path == path:
             caught.view(partial(enforce, request))
 
     def _answer(self, request: HttpRequest, response: Any) -> Any:
-        self._asks(request, "/caught/after")
+        self._enforce_at(request, "/caught/after")
         return ok(request) if request.path == "/caught/reworded" else response
 
 
@@ -173,7 +173,7 @@ def catching_async(way: Callable[[caught.Ask], Any]) -> Callable[..., Any]:
 
 
 class Verbs(View):
-    """Only `get` says what it asks for; the others are code of the project without a declaration."""
+    """Only `get` has a declaration; the other methods are code of the project without one."""
 
     @public
     def get(self, request: HttpRequest) -> HttpResponse:
@@ -205,7 +205,7 @@ class AsyncVerbs(View):
 
 
 class Listing(View):
-    """The same where `get` asks for something."""
+    """The same, but `get` requires a permission."""
 
     @requires("orders:list")
     def get(self, request: HttpRequest) -> HttpResponse:
@@ -224,14 +224,14 @@ class AsyncListing(View):
     head, options, delete = AsyncVerbs.head, AsyncVerbs.options, AsyncVerbs.delete  # type: ignore[assignment]
 
 
-def catchers(own: Callable[[Any], Any]) -> list[Any]:
-    coloured = own is as_async
+def catchers(adapt: Callable[[Any], Any]) -> list[Any]:
+    is_async = adapt is as_async
     ways: dict[str, Any] = {
         **{name: catching(way) for name, way in caught.PLAIN.items()},
         "stream": streams,
         "marked": calls_marked,
     }
-    if coloured:
+    if is_async:
         ways = {
             **{name: catching_async(way) for name, way in caught.AWAITABLE.items()},
             "stream": streams_async,
@@ -240,39 +240,39 @@ def catchers(own: Callable[[Any], Any]) -> list[Any]:
     more = {"before": ok, "after": ok, "forbidden": forbids, "raised": raises, "background": in_background}
     return [
         *(path(f"caught/{name}", authenticated(view)) for name, view in ways.items()),
-        *(path(f"caught/{name}", authenticated(own(view))) for name, view in more.items()),
-        path("caught/reworded", requires("caught:use")(own(ok))),
-        path("caught/public", public(own(raises))),
-        path("caught/open", public(own(catching(caught.view)))),
-        path("verbs", (AsyncVerbs if coloured else Verbs).as_view()),
-        path("listing", (AsyncListing if coloured else Listing).as_view()),
+        *(path(f"caught/{name}", authenticated(adapt(view))) for name, view in more.items()),
+        path("caught/reworded", requires("caught:use")(adapt(ok))),
+        path("caught/public", public(adapt(raises))),
+        path("caught/open", public(adapt(catching(caught.view)))),
+        path("verbs", (AsyncVerbs if is_async else Verbs).as_view()),
+        path("listing", (AsyncListing if is_async else Listing).as_view()),
     ]
 
 
-def patterns(own: Callable[[Callable[..., Any]], Callable[..., Any]]) -> list[Any]:
+def patterns(adapt: Callable[[Callable[..., Any]], Callable[..., Any]]) -> list[Any]:
     read, remove = requires("orders:{order_id}:read"), requires("orders:delete", methods=("DELETE",))
     return [
-        path("public", public(own(ok))),
-        path("identified", public(identify=True)(own(orders))),
-        path("me", authenticated(own(orders))),
-        path("orders", requires("orders:list")(requires("orders:create", methods=("POST",))(own(orders)))),
-        path("orders/<int:order_id>", read(remove(own(order)))),
-        path("either", requires(any_of("orders:audit", all_of("orders:list", "orders:export")))(own(orders))),
-        path("both", requires("orders:list", "orders:export")(own(orders))),
-        path("users/<str:user_id>", requires("users:read", where={"user_id": "sub"})(own(named))),
-        path("files/<str:name>", requires("files:{name}:read")(own(named))),
-        path("encoded/<str:name>", requires("files:{name!e}:read")(own(named))),
-        path("unmarked", own(ok)),
-        path("external", external("guarded by a proxy")(own(ok))),
-        path("enforce", authenticated(own(enforced))),
-        path("can", authenticated(own(probed))),
-        path("slow", requires("orders:list")(own(slow))),
-        *catchers(own),
+        path("public", public(adapt(ok))),
+        path("identified", public(identify=True)(adapt(orders))),
+        path("me", authenticated(adapt(orders))),
+        path("orders", requires("orders:list")(requires("orders:create", methods=("POST",))(adapt(orders)))),
+        path("orders/<int:order_id>", read(remove(adapt(order)))),
+        path("either", requires(any_of("orders:audit", all_of("orders:list", "orders:export")))(adapt(orders))),
+        path("both", requires("orders:list", "orders:export")(adapt(orders))),
+        path("users/<str:user_id>", requires("users:read", where={"user_id": "sub"})(adapt(named))),
+        path("files/<str:name>", requires("files:{name}:read")(adapt(named))),
+        path("encoded/<str:name>", requires("files:{name!e}:read")(adapt(named))),
+        path("unmarked", adapt(ok)),
+        path("external", external("guarded by a proxy")(adapt(ok))),
+        path("enforce", authenticated(adapt(enforced))),
+        path("can", authenticated(adapt(probed))),
+        path("slow", requires("orders:list")(adapt(slow))),
+        *catchers(adapt),
     ]
 
 
-def _mode(kind: str, own: Callable[[Any], Any], settings: Mapping[str, object]) -> AbstractContextManager[Any]:
-    return served(kind, *patterns(own), lp=settings, middleware=[f"{__name__}.Between"])
+def _mode(kind: str, adapt: Callable[[Any], Any], settings: Mapping[str, object]) -> AbstractContextManager[Any]:
+    return served(kind, *patterns(adapt), lp=settings, middleware=[f"{__name__}.Between"])
 
 
 MODES: dict[str, Callable[[Mapping[str, object]], AbstractContextManager[Any]]] = {

@@ -1,6 +1,6 @@
-"""The application of the conformance table on Django REST framework: viewsets, a router, function views."""
+"""The application of the conformance tests on Django REST framework: viewsets, a router, function views."""
 
-# ruff: noqa: E402, RUF012 - Django reads its settings first; views say their rules as users do
+# ruff: noqa: E402, RUF012 - Django reads its settings first; views declare their rules as users do
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def slow(request: Request) -> Response:
 
 
 class Between:
-    """A middleware of the project, inside the guard: it asks, catches, and has answers of its own."""
+    """A middleware of the project, inside the guard: it calls `enforce` and catches its errors."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -157,7 +157,7 @@ class Between:
 
 
 class Catching(APIView):
-    """A view whose way of catching is given to `as_view`, with an exception handler that makes everything good."""
+    """A view that catches refusals in the `way` given to `as_view`; its exception handler answers 200 to any error."""
 
     way: Any = None
     required_permissions: Any = None
@@ -168,20 +168,20 @@ class Catching(APIView):
         return Response({"ok": True}) if answer is None else answer
 
     def get_exception_handler(self) -> Callable[..., Any]:
-        usual = super().get_exception_handler()
+        default = super().get_exception_handler()
         rewords = self.request.path in {"/caught/raised", "/caught/reworded"}
-        return (lambda error, context: Response({"ok": True})) if rewords else usual
+        return (lambda error, context: Response({"ok": True})) if rewords else default
 
 
-def _catching(way: Callable[..., Any], asked: Any = AUTHENTICATED) -> Any:
-    return Catching.as_view(way=staticmethod(way), required_permissions=asked)
+def _catching(way: Callable[..., Any], required: Any = AUTHENTICATED) -> Any:
+    return Catching.as_view(way=staticmethod(way), required_permissions=required)
 
 
-def _only(way: Callable[[caught.Ask], None]) -> Callable[..., None]:
-    def asking(ask: caught.Ask, request: Request) -> None:
+def _without_request(way: Callable[[caught.Ask], None]) -> Callable[..., None]:
+    def call(ask: caught.Ask, request: Request) -> None:
         way(ask)
 
-    return asking
+    return call
 
 
 def forbids(ask: caught.Ask, request: Request) -> Response | None:
@@ -216,7 +216,7 @@ def nothing(ask: caught.Ask, request: Request) -> None:
 
 
 class Verbs(APIView):
-    """Only `get` says what it asks for; the others are code of the project without a declaration."""
+    """Only `get` has a declaration; the other methods are code of the project without one."""
 
     @public
     def get(self, request: Request) -> Response:
@@ -232,7 +232,7 @@ class Verbs(APIView):
 
 
 class Listing(ViewSet):
-    """The same where the action of `get` asks for something, in a viewset."""
+    """The same in a viewset, but the action of `get` requires a permission."""
 
     @requires("orders:list")
     def list(self, request: Request) -> Response:
@@ -252,7 +252,7 @@ MORE = {
     "stream": streams,
     "marked": calls_marked,
     "background": in_background,
-    **{name: _only(way) for name, way in caught.PLAIN.items()},
+    **{name: _without_request(way) for name, way in caught.PLAIN.items()},
 }
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
@@ -276,7 +276,7 @@ PATTERNS = [
     *(path(f"caught/{name}", _catching(way)) for name, way in MORE.items()),
     path("caught/reworded", _catching(nothing, "caught:use")),
     path("caught/public", _catching(raises, PUBLIC)),
-    path("caught/open", _catching(_only(caught.view), PUBLIC)),
+    path("caught/open", _catching(_without_request(caught.view), PUBLIC)),
     path("verbs", Verbs.as_view()),
     path("listing", Listing.as_view({"get": "list", "delete": "destroy"})),
 ]
