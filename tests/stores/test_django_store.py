@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -279,6 +279,17 @@ def test_sqlalchemy_is_not_imported() -> None:
     assert "[]\n" == done.stdout
 
 
+@contextmanager
+def new_database(engine: str, folder: Path) -> Iterator[dict[str, object]]:
+    """An entry of `DATABASES` for a new database that several processes write to."""
+    if engine == "sqlite":
+        options = {"timeout": 30}
+        yield {"ENGINE": "django.db.backends.sqlite3", "NAME": str(folder / "x.db"), "OPTIONS": options}
+    else:
+        with postgres_database() as server:
+            yield dict(settings_of(server))
+
+
 LOAD = """
 import json, sys
 import django
@@ -311,14 +322,7 @@ def test_eight_processes_count_exactly(engine, tmp_path) -> None:
     """Eight processes send overlapping batches twice; the sums count each batch once."""
     turns = 10
     with ExitStack() as stack:
-        if engine == "sqlite":
-            database = {
-                "ENGINE": "django.db.backends.sqlite3",
-                "NAME": str(tmp_path / "x.db"),
-                "OPTIONS": {"timeout": 30},
-            }
-        else:
-            database = dict(settings_of(stack.enter_context(postgres_database())))
+        database = stack.enter_context(new_database(engine, tmp_path))
         url = stack.enter_context(alias(**database))
         command = [sys.executable, "-c", LOAD, json.dumps({"default": database})]
         processes = [
@@ -350,14 +354,7 @@ for turn in range(20):
 def test_numbers_come_in_the_order_of_commits(engine, tmp_path) -> None:
     """A reader that polls while four processes write misses no entry, and the numbers have no gaps."""
     with ExitStack() as stack:
-        if engine == "sqlite":
-            database = {
-                "ENGINE": "django.db.backends.sqlite3",
-                "NAME": str(tmp_path / "x.db"),
-                "OPTIONS": {"timeout": 30},
-            }
-        else:
-            database = dict(settings_of(stack.enter_context(postgres_database())))
+        database = stack.enter_context(new_database(engine, tmp_path))
         store = open_store(stack.enter_context(alias(**database)))
         command = [sys.executable, "-c", WRITES, json.dumps({"default": database})]
         writers = [subprocess.Popen([*command, str(n)], stderr=subprocess.PIPE, text=True) for n in range(4)]
