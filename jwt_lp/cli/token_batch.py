@@ -113,7 +113,9 @@ def lint_tokens(
     unreadable: list[UnreadableToken] = []
     for line in tokens:
         try:
-            report = lint(line.token, now=now, policy=policy, options=options.current(now) if linted else options)
+            report = lint(
+                line.token, now=now, policy=policy, options=options.without_expired(now) if linted else options
+            )
         except GrammarError as error:
             unreadable.append(UnreadableToken(line.file, line.line, str(error)))
             continue

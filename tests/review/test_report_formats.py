@@ -188,10 +188,14 @@ def test_text_begins_with_the_overview() -> None:
     first = render(REVIEW, "text").partition("\n\n")[0].split("\n")
     assert [
         "Review of sqlite:usage.db on 2026-10-01, made at 2026-10-02T00:00:00Z",
-        "Population: grants imported as of 2026-09-28, not marked as complete: "
-        "412 subjects, 9 clients, 4 roles, 1,893 grants",
-        "Window: 2025-10-02 to 2026-10-01, recorded on 361 days; "
-        "complete until 2026-09-30; 1,280 decisions lost before they were stored",
+        (
+            "Population: grants imported as of 2026-09-28, not marked as complete: "
+            "412 subjects, 9 clients, 4 roles, 1,893 grants"
+        ),
+        (
+            "Window: 2025-10-02 to 2026-10-01, recorded on 361 days; "
+            "complete until 2026-09-30; 1,280 decisions lost before they were stored"
+        ),
     ] == first[:3]
     assert "!! 2 findings excluded by an exemption or a filter, which is no approval" in first
     assert "!! On 4 days between 2025-10-02 and 2026-09-30 nothing recorded" in first
