@@ -28,7 +28,7 @@ def test_the_adapter_that_recognises_an_application(tmp_path: Path, monkeypatch:
 def test_an_application_of_no_host(app: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Anything else is a `ConfigurationError` that names its type and the hosts that were asked."""
     fakehost.install_fake_host(tmp_path, monkeypatch)
-    with pytest.raises(ConfigurationError, match=rf"{type(app).__name__} is no application .*fake"):
+    with pytest.raises(ConfigurationError, match=rf"{type(app).__name__} is not an application .*fake"):
         find_host(app)
 
 

@@ -567,7 +567,7 @@ def test_a_child_that_is_forked_while_its_parent_begins_to_listen_listens_too(
                     run_in_child(lambda: pushing._ensure_listener() == 5.0 and pushing._listener.pid == os.getpid())
                 )
 
-    monkeypatch.setattr(pushing, "_talking", Forking())
+    monkeypatch.setattr(pushing, "_store_lock", Forking())
     pushing._ensure_listener()
     assert [False, True] == listened
     assert pushing._listener.pid == os.getpid()

@@ -491,7 +491,7 @@ def test_white_space_around_a_token_is_no_part_of_it(write: str) -> None:
     token = fat()
     auth = OnBehalfOf(write.format(token), ["stock:read"], via=ISSUER, audience="stock")
     kept = OnBehalfOf(token, ["stock:read"], via=ISSUER, audience="stock")
-    assert vars(kept)["_wish"] == vars(auth)["_wish"]
+    assert vars(kept)["_wanted"] == vars(auth)["_wanted"]
 
 
 def test_a_dead_token_is_told_apart(world: World, caller: Caller) -> None:
@@ -586,7 +586,7 @@ def test_nothing_shows_a_token_or_a_secret(world: World) -> None:
     via = ExchangeClient(world.endpoint, "shop", secret=SECRET)
     auth = OnBehalfOf("token-of-alice", ["stock:read", "stock:read"], via=via, audience="stock")
     assert "<OnBehalfOf stock:read>" == repr(auth)
-    assert (f"<Narrower at {world.endpoint}>", "<Narrower here>") == (repr(via), repr(ExchangeClient(ISSUER)))
+    assert (f"<ExchangeClient at {world.endpoint}>", "<ExchangeClient here>") == (repr(via), repr(ExchangeClient(ISSUER)))
     assert "DownscopedToken(masked)" == repr(DownscopedToken("x", 1))
     shown = repr([auth, via, vars(auth), *vars(auth).values()])
     assert [] == [text for text in ("token-of-alice", SECRET) if text in shown]

@@ -367,7 +367,7 @@ def test_logging_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         token = guard.authenticate(client["authorization"]).token
     assert token is not None
     assert ("bob", 1, True) == (token.subject, token.claims["org"], "orders:read" in token.permissions)
-    with pytest.raises(ConfigurationError, match=r"object is no test client .*lp\.headers"):
+    with pytest.raises(ConfigurationError, match=r"object is not a test client .*lp\.headers"):
         testing.login(object())
 
 
