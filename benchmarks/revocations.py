@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from jwt_lp import Call, all_of
+from jwt_lp.guard.runtime import CachedDecision
 from jwt_lp.revocation.entries import RevocationEntry
 from jwt_lp.revocation.poller import RevocationPoller
 from jwt_lp.revocation.snapshot import _shard_of, digest
@@ -31,7 +32,7 @@ from jwt_lp.stores import open_store
 from jwt_lp.testing.authority import ISSUER, Authority
 
 if TYPE_CHECKING:
-    from jwt_lp import Guard
+    from jwt_lp import Guard, Requirement
     from jwt_lp.stores import Store
     from jwt_lp.tokens.claims import AccessToken
 
@@ -41,6 +42,7 @@ REFRESHES = 20
 LOOKS = 100_000
 WORST = 5_000_000
 REST = 500_000
+ROUTE = "GET /orders"
 CALL = Call("GET", str, lambda _: (), "views.orders")
 
 
@@ -62,11 +64,11 @@ def main() -> None:
         requirement = all_of("orders:list")
 
         def decide() -> bool:
-            return guard.check(header, requirement, {}, "GET /orders", call=CALL).passes
+            return guard.check(header, requirement, {}, ROUTE, call=CALL).passes
 
         assert decide()
         revocations = _polled(store, decide, kind, number)
-        _looked(revocations, guard, guard.verifier.verify(header.removeprefix("Bearer ")))
+        _looked(revocations, guard, guard.verifier.verify(header.removeprefix("Bearer ")), requirement)
         guard.close()
         store.close()
 
@@ -104,13 +106,13 @@ def _polled(store: Store, decide: Callable[[], bool], kind: str, number: int) ->
     return revocations
 
 
-def _looked(revocations: RevocationPoller, guard: Guard, token: AccessToken) -> None:
+def _looked(revocations: RevocationPoller, guard: Guard, token: AccessToken, requirement: Requirement) -> None:
     snapshot, key, clock = revocations.polled.snapshot, digest("token", ISSUER, "t1"), time.time()
-    account = guard._runtime  # noqa: SLF001 - what every request asks has no name of its own outside
-    assert account is not None
-    assert account.token_state(token) is account.cached_state(token)
+    runtime = guard._runtime  # noqa: SLF001 - what every request asks has no name of its own outside
+    assert runtime is not None
+    assert isinstance(runtime.evaluate(token, requirement, ROUTE), CachedDecision)
     for what, look in (
-        ("on each request", lambda: account.cached_state(token)),
+        ("on each request", lambda: runtime.evaluate(token, requirement, ROUTE)),
         ("one key", lambda: _shard_of(snapshot.tokens, key).get(key, 0)),
         ("a token's first", lambda: snapshot.match_token(token, clock)),
         ("the call alone", lambda: None),

@@ -19,7 +19,7 @@ from forked_child import run_in_child
 from jwt_lp import AUTHENTICATED, IDENTIFIED, PUBLIC, AccessToken, Call, Guard, PolicyError, all_of, any_of
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.guard.routes import Route
-from jwt_lp.guard.runtime import GuardRuntime
+from jwt_lp.guard.store_sync import StoreSync
 from jwt_lp.testing.authority import ISSUER, Authority
 from memory_store import MemoryStore, entry
 
@@ -43,11 +43,11 @@ class World:
         self.guard = Guard(settings, clock=lambda: self.now)
         # The worker's rounds are made here, one by one.
         self.guard._worker.close()
-        account = self.guard._runtime
-        assert account is not None
-        self.account = account
-        account.revocations.clock = account._monotonic = lambda: self.since
-        account.revocations.poll()
+        runtime = self.guard._runtime
+        assert runtime is not None
+        self.runtime = runtime
+        runtime.revocations.clock = lambda: self.since
+        runtime.revocations.poll()
 
     def token(self, *permissions: str, **more: Any) -> str:
         return self.authority.token(permissions=permissions, **more)
@@ -59,12 +59,12 @@ class World:
     def take(self, *args: Any, **more: Any) -> str:
         made = entry(*args, **more)
         self.store.revoke([made], at=self.now)
-        self.account.revocations.poll()
+        self.runtime.revocations.poll()
         return made.id
 
     def uses(self) -> Counter[tuple[str, str, str]]:
         """How often which permission was granted by what, or refused."""
-        self.account.recorder.flush()
+        self.runtime.recorder.flush()
         found: Counter[tuple[str, str, str]] = Counter()
         for use, number in self.store.counts.items():
             found[use.outcome, use.permission, use.grant] += number
@@ -93,7 +93,7 @@ def test_exactly_what_was_taken_back_is_refused(world: World) -> None:
         world.ask(bob).passes,
     ]
     world.store.lift([taken], at=world.now)
-    world.account.revocations.poll()
+    world.runtime.revocations.poll()
     assert world.ask(alice).passes
 
 
@@ -117,7 +117,7 @@ def test_a_socket_that_keeps_its_token_hears_of_it(world: World) -> None:
     assert not world.guard.authorize(held, all_of("orders:read"), {}, "GET /orders").passes
     less = world.guard.authorize(held, all_of("orders:list"), {}, "GET /orders").token
     world.store.lift([taken], at=world.now)
-    world.account.revocations.poll()
+    world.runtime.revocations.poll()
     assert less is not None
     assert world.guard.authorize(less, all_of("orders:read"), {}, "GET /orders").passes
     world.take("token", held.token_id)
@@ -206,7 +206,7 @@ def test_staleness_is_told_once(world: World, caplog: pytest.LogCaptureFixture) 
     for age in (0, 61, 62, 4000, 4001):
         world.since = age
         world.ask(token)
-    world.account.revocations.poll()
+    world.runtime.revocations.poll()
     world.ask(token)
     events = [record.jwt_lp for record in caplog.records]  # type: ignore[attr-defined]
     told = [(each["event"], each.get("refused")) for each in events if each["event"].startswith("revocations")]
@@ -297,9 +297,14 @@ def test_an_end_that_comes_by_itself(world: World) -> None:
     """A deny entry with an end takes nothing after it, though nothing was polled."""
     token = world.token("orders:*")
     world.take("subject", "alice", pattern="orders:read", until=world.now + 60)
-    assert not world.ask(token).passes
-    assert not world.ask(token).passes
+    requirement = all_of("orders:list")
+    assert [False, True, False] == [
+        world.ask(token).passes,
+        world.ask(token, requirement).passes,
+        world.ask(token).passes,
+    ]
     world.now += 61
+    assert "orders:read" in world.ask(token, requirement).token.permissions
     assert world.ask(token).passes
 
 
@@ -351,7 +356,7 @@ def test_routes_are_noted_where_they_are_found(world: World) -> None:
 def test_each_process_says_how_it_stands(world: World) -> None:
     """Which service and policy, and how far it has come with what was revoked."""
     world.take("token", "t")
-    assert 10.0 == world.account._send_heartbeat()
+    assert 10.0 == world.runtime.sync._send_heartbeat()
     beat = world.store.received_heartbeats[-1]
     policy = world.guard.settings.policy.digest
     assert ("orders", 1, policy, 0.0, world.now) == (beat.service, beat.sequence, beat.policy, beat.age, beat.at)
@@ -363,10 +368,10 @@ def test_a_process_that_never_heard_says_so() -> None:
     store = MemoryStore()
     with authority.guard(STORE=store) as guard:
         guard._worker.close()
-        account = guard._runtime
-        assert account is not None
-        account.revocations.polled = account.revocations.polled._replace(at=None)
-        account._send_heartbeat()
+        runtime = guard._runtime
+        assert runtime is not None
+        runtime.revocations.polled = runtime.revocations.polled._replace(at=None)
+        runtime.sync._send_heartbeat()
     assert 1e9 == store.received_heartbeats[-1].age
     assert "https://api.test" == store.received_heartbeats[-1].service
 
@@ -411,7 +416,7 @@ def test_no_request_fails_for_the_store(world: World) -> None:
     for _ in range(10):
         assert world.ask(token).passes
     with pytest.raises(OSError, match="down"):
-        world.account.recorder.flush()
+        world.runtime.recorder.flush()
     world.store.down = None
     assert 10 == sum(world.uses().values())
 
@@ -444,15 +449,15 @@ def test_a_forked_child_asks_before_it_decides(world: World) -> None:
     held = guard.check(f"Bearer {token}", all_of("orders:read"), {}, "GET /orders").token
     world.store.revoke([entry("subject", "alice", pattern="orders:read")], at=world.now)
     assert guard._runtime is not None
-    assert guard._runtime.first_poll_done
+    assert guard._runtime.sync.first_poll_done
     for ask in (
         lambda: not guard.check(f"Bearer {token}", all_of("orders:read"), {}, "GET /orders").passes,
         lambda: guard.can(held, all_of("orders:list")) and guard._worker.running,
     ):
         assert True is run_in_child(ask)
-    guard._runtime._reset_after_fork()
+    guard._runtime.sync._reset_after_fork()
     assert guard.can(held, all_of("orders:list"))
-    assert [True] == [guard._runtime.await_first_poll(wait=True)]
+    assert [True] == [guard._runtime.sync.await_first_poll(wait=True)]
     guard.close()
 
 
@@ -475,9 +480,9 @@ def test_where_no_thread_can_run(
         assert any("cannot start" in record.message for record in caplog.records)
     world.now += 2
     guard.check(header, all_of("orders:read"), {}, "GET /")
-    account = guard._runtime
-    assert account is not None
-    account._first_poll.wait(5)
+    runtime = guard._runtime
+    assert runtime is not None
+    runtime.sync._first_poll.wait(5)
     assert guard.check(header, all_of("orders:read"), {}, "GET /").passes
     assert guard.ready().ready
     guard.close()
@@ -486,17 +491,17 @@ def test_where_no_thread_can_run(
 def test_the_end_of_a_process(world: World) -> None:
     """At exit is written what this process counted; one that only inherited a guard writes nothing."""
     guard = Guard(world.guard.settings, clock=lambda: world.now)
-    account = guard._runtime
-    assert account is not None
+    runtime = guard._runtime
+    assert runtime is not None
 
     def ended() -> bool:
-        account._at_exit()
-        return not account._worker._closed
+        runtime.sync._at_exit()
+        return not runtime._worker._closed
 
     assert True is run_in_child(ended)
     guard.check(f"Bearer {world.token('orders:read')}", all_of("orders:read"), {}, "GET /orders")
-    account._at_exit()
-    account._at_exit()
+    runtime.sync._at_exit()
+    runtime.sync._at_exit()
     assert (1, True, False) == (sum(world.store.counts.values()), world.store.closed, guard._worker.running)
 
 
@@ -504,8 +509,8 @@ def test_an_account_that_is_gone_is_not_kept_for_forks() -> None:
     """A fork after a guard was closed and forgotten does not find it."""
     world = World()
     world.guard.close()
-    hook = weakref.ref(world.account)
-    world.account._worker._jobs.clear()
+    hook = weakref.ref(world.runtime)
+    world.runtime._worker._jobs.clear()
     del world
     gc.collect()
     assert None is hook()
@@ -517,24 +522,24 @@ def test_pushes_are_listened_for_in_each_process(world: World) -> None:
     pytest.importorskip("redis", reason="needs redis (extra `redis`)")
     settings = world.authority.settings(STORE=world.store, PUSH="redis://127.0.0.1:1")
     guard = Guard(settings, clock=lambda: world.now)
-    account = guard._runtime
-    assert account is not None
+    runtime = guard._runtime
+    assert runtime is not None
     guard._worker.close()
-    assert 5.0 == account._ensure_listener()
-    listener = account._listener
-    account._ensure_listener()
-    assert listener is account._listener
+    assert 5.0 == runtime.sync._ensure_listener()
+    listener = runtime.sync._listener
+    runtime.sync._ensure_listener()
+    assert listener is runtime.sync._listener
     listener.pid = -1
-    account._ensure_listener()
-    assert listener is not account._listener
-    account._listener._on_push()
+    runtime.sync._ensure_listener()
+    assert listener is not runtime.sync._listener
+    runtime.sync._listener._on_push()
     listener.close()
     guard.close()
-    assert account._listener._closed.is_set()
+    assert runtime.sync._listener._closed.is_set()
 
 
 @pytest.fixture
-def pushing(world: World) -> Iterator[GuardRuntime]:
+def pushing(world: World) -> Iterator[StoreSync]:
     """The memory of a guard that listens for pushes, with its worker stopped: no Redis is there."""
     pytest.importorskip("redis", reason="needs redis (extra `redis`)")
     settings = world.authority.settings(STORE=world.store, PUSH="redis://127.0.0.1:1")
@@ -542,16 +547,14 @@ def pushing(world: World) -> Iterator[GuardRuntime]:
     assert guard._runtime is not None
     guard._worker.close()
     # The worker may have begun it before it was stopped.
-    if guard._runtime._listener is not None:
-        guard._runtime._listener.close()
-        guard._runtime._listener = None
-    yield guard._runtime
+    if guard._runtime.sync._listener is not None:
+        guard._runtime.sync._listener.close()
+        guard._runtime.sync._listener = None
+    yield guard._runtime.sync
     guard.close()
 
 
-def test_a_child_that_is_forked_while_its_parent_begins_to_listen_listens_too(
-    pushing: GuardRuntime, monkeypatch
-) -> None:
+def test_a_child_that_is_forked_while_its_parent_begins_to_listen_listens_too(pushing: StoreSync, monkeypatch) -> None:
     """A fork waits for the end of what talks to a server, and comes right then: it finds nothing half made."""
     listened: list[bool] = []
 
@@ -573,7 +576,7 @@ def test_a_child_that_is_forked_while_its_parent_begins_to_listen_listens_too(
     assert pushing._listener.pid == os.getpid()
 
 
-def test_a_process_that_can_have_no_thread_to_listen_tries_again(pushing: GuardRuntime, monkeypatch) -> None:
+def test_a_process_that_can_have_no_thread_to_listen_tries_again(pushing: StoreSync, monkeypatch) -> None:
     """No thread is to be had at first: the next round begins to listen."""
 
     def refuse(job: object, *, name: str) -> None:
@@ -596,7 +599,7 @@ def test_a_clock_that_jumps(world: World) -> None:
         world.now += jump
         token = world.token("orders:*")
         assert [True, False] == [world.ask(token).passes, world.ask(token, "orders:list").passes]
-        assert 5.0 == world.account.revocations.poll()
+        assert 5.0 == world.runtime.revocations.poll()
     assert {("granted", "orders:read", "orders:*"): 4, ("revoked", "orders:list", ""): 4} == world.uses()
 
 
@@ -609,7 +612,7 @@ def test_narrowing_asks_what_was_taken_back(world: World) -> None:
     world.since += 61
     with pytest.raises(PolicyError, match="could not be determined"):
         issuer.narrow(token, ["orders:read"])
-    world.account.revocations.poll()
+    world.runtime.revocations.poll()
     world.take("token", world.guard.verifier.verify(token).token_id)
     with pytest.raises(PolicyError, match="revoked"):
         issuer.narrow(token, ["orders:read"])
@@ -643,7 +646,7 @@ def test_what_was_taken_back_is_not_signed(world: World, taken: tuple[str, str])
             held = other.verifier.verify(token).permissions
             assert [False, True] == ["orders:list" in held, "orders:read" in held]
     world.store.lift([made], at=world.now)
-    world.account.revocations.poll()
+    world.runtime.revocations.poll()
     assert issuer.narrow(before, ["orders:list"])
 
 

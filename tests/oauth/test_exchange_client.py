@@ -586,7 +586,10 @@ def test_nothing_shows_a_token_or_a_secret(world: World) -> None:
     via = ExchangeClient(world.endpoint, "shop", secret=SECRET)
     auth = OnBehalfOf("token-of-alice", ["stock:read", "stock:read"], via=via, audience="stock")
     assert "<OnBehalfOf stock:read>" == repr(auth)
-    assert (f"<ExchangeClient at {world.endpoint}>", "<ExchangeClient here>") == (repr(via), repr(ExchangeClient(ISSUER)))
+    assert (f"<ExchangeClient at {world.endpoint}>", "<ExchangeClient here>") == (
+        repr(via),
+        repr(ExchangeClient(ISSUER)),
+    )
     assert "DownscopedToken(masked)" == repr(DownscopedToken("x", 1))
     shown = repr([auth, via, vars(auth), *vars(auth).values()])
     assert [] == [text for text in ("token-of-alice", SECRET) if text in shown]

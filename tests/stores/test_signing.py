@@ -50,8 +50,8 @@ def test_what_was_taken_back_is_not_signed(url: str, store: Store, entry: dict[s
     """Neither by the endpoint nor by a renewal; the service behind, which has no store, gets no token that holds it."""
     key = SigningKey.generate(kid="k")
     with Guard(settings(key, "shop", STORE=url)) as guard, Guard(settings(key, "stock")) as behind:
-        account = guard._runtime
-        assert account is not None
+        runtime = guard._runtime
+        assert runtime is not None
         issuer = guard.issuer(key, client="web")
         exchange = TokenExchange(issuer, ClientSecrets({"shop": SECRET}))
         token = issuer.issue("alice", roles=["keeper"])
@@ -73,7 +73,7 @@ def test_what_was_taken_back_is_not_signed(url: str, store: Store, entry: dict[s
 
         assert passes(ask("stock:take")[1]["access_token"], "stock:take")
         store.revoke([RevocationEntry(id="e", issuer=ISSUER, **entry)], at=time.time())  # type: ignore[arg-type]
-        account.revocations.poll()
+        runtime.revocations.poll()
         for scope in ("stock:take", "stock:*", "stock:**", "stock:read stock:take"):
             assert (400, "invalid_scope") == (ask(scope)[0], ask(scope)[1]["error"])
         for scope, permission in (("stock:read", "stock:read"), ("stock:*:count", "stock:7:count")):
