@@ -1,4 +1,4 @@
-"""Least privilege access with JWTs: issue little, decide from the token, refuse what is not declared."""
+"""Least privilege access with JWTs for Django, Flask, Starlette and FastAPI."""
 
 from jwt_lp.errors import (
     ConfigurationError,

@@ -139,5 +139,6 @@ class Authorizer:
 
 
 def _revoked_cause(permissions: Sequence[str]) -> Cause:
-    detail = f"{', '.join(permissions)} was revoked: see `jwt-lp revocations`, and lift the entry if the permission is needed"
+    remedy = "see `jwt-lp revocations`, and lift the entry if the permission is needed"
+    detail = f"{', '.join(permissions)} was revoked: {remedy}"
     return Cause(HTTPStatus.FORBIDDEN, "insufficient_scope", "permission_revoked", detail)

@@ -1,7 +1,7 @@
-"""What was decided, and why?
+"""The values that pass between the core and an adapter: calls, decisions and refusals.
 
-The values that cross between the core and an adapter: a `Call` goes in beside the route and its parameters, a
-`Decision` comes out, and a `Refusal` in it is ready to be copied into the host's own response.
+A `Call` goes in with the route and its parameters, and a `Decision` comes out. Its `Refusal` is ready to be copied into
+the host's own response.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _UNDECIDED: Final = "It cannot be decided right now whether the access token is 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The call itself, for what a proof or a check of the peer needs; the core reads it lazily.
+    """The HTTP call, for checks that need more than the token; the core reads it only when it needs it.
 
-    `field` gives every line of a header; `endpoint` is the view's dotted name; `peer` is the socket's address,
-    never a forwarded one, and None where the host does not say.
+    `field` returns every line of a header. `endpoint` is the view's dotted name. `peer` is the address of the socket,
+    never a forwarded one, or None if the host does not know it.
     """
 
     method: str
@@ -53,11 +53,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why not, in the operator's words. It goes to the log, and to the client only under `EXPLAIN`.
+    """The cause of a refusal, for the operator: it is logged, and shown to the client only under `EXPLAIN`.
 
-    `code` is a stable slug, `detail` one sentence with the remedy; `fingerprint` is all that is shown of a token.
-    `misconfigured` says that the application is at fault, not the caller. `retry_after` is the seconds after which
-    asking again may help, None where nobody can tell.
+    `code` is a stable slug and `detail` one sentence with the remedy. Only the `fingerprint` of a token is shown.
+    `misconfigured` is True if the application is at fault, not the caller. `retry_after` is the number of seconds
+    after which a retry may succeed, or None if that is unknown.
     """
 
     status: int
@@ -71,10 +71,10 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A refusal: status, RFC 6750 error code (None where none is due), and what goes on the wire.
+    """A refusal: status, RFC 6750 error code (or None), and everything that is sent to the client.
 
-    `requirement` and `scope` are shown to the client unless the operator turned that off; `cause` is there only
-    under `EXPLAIN`. `retry_after` is whole seconds, and on the wire with 503 alone.
+    `requirement` and `scope` are sent unless `SHOW_REQUIREMENT` is off, `cause` only under `EXPLAIN`. `retry_after` is
+    in whole seconds and is sent only with 503.
     """
 
     status: int
@@ -123,16 +123,17 @@ class Refusal:
 
 
 def whole_seconds(retry_after: float | None) -> int:
-    """The seconds of a `Retry-After` (RFC 9110, section 10.2.3), and the usual ones where nobody can tell."""
+    """The seconds for `Retry-After` (RFC 9110, section 10.2.3); `RETRY_AFTER` if no number is known."""
     return RETRY_AFTER if retry_after is None else max(1, math.ceil(retry_after))
 
 
 class Decision(NamedTuple):
-    """What was decided about one request.
+    """The decision about one request.
 
-    The request passes when `refusal` is None and `pending` is False. `used` holds the grants that served,
-    `missing` what was asked for and not held, as written. `observed` is the refusal that observe mode let pass.
-    `pending` means that only a key fetch could tell: ask again with `wait=True`, off the event loop.
+    The request passes if `refusal` is None and `pending` is False. `used` holds the grants that satisfied the
+    requirement, `missing` the permissions that are required and not held, as the declaration writes them. `observed`
+    is the refusal that observe mode let pass. `pending` means that only a key fetch could tell: ask again with
+    `wait=True`, off the event loop.
     """
 
     token: AccessToken | None = None
@@ -146,11 +147,11 @@ class Decision(NamedTuple):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What has to be on the response: the refusal's headers, and nothing where the request passes."""
+        """The headers that the response must carry: those of the refusal, or none."""
         return {} if self.refusal is None else self.refusal.headers
 
     @property
     def passes(self) -> bool:
-        """Whether the request may go on."""
-        # INVARIANT: what is pending has not passed.
+        """Whether the request may proceed."""
+        # INVARIANT: a pending decision lets nothing pass.
         return self.refusal is None and not self.pending

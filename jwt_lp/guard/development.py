@@ -1,7 +1,7 @@
-"""Which key may sign tokens on a developer's machine?
+"""The development key of a project.
 
-One key a project, made when it is first needed, in a folder that keeps itself out of version control. The guard
-takes it only with `JWT_LP_DEV=1`, and only from a peer on this machine.
+It is created when it is first needed, in a folder that version control ignores. The guard accepts its tokens only with
+`JWT_LP_DEV=1`, and only from a peer on this machine.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _FORWARDING: Final = (
 
 @clears_locals
 def development_key(folder: str | os.PathLike[str] = FOLDER) -> SigningKey:
-    """Read the development key, or make it: mode 0600, in a folder with a `.gitignore` of its own.
+    """Read the development key, or create it: mode 0600, in a folder with its own `.gitignore`.
 
-    `ConfigurationError` where the file is readable by others, no such key, or cannot be written.
+    `ConfigurationError` if the file is readable by others, holds another kind of key, or cannot be written.
     """
     path = Path(folder) / _FILE
     try:
@@ -48,19 +48,19 @@ def development_key(folder: str | os.PathLike[str] = FOLDER) -> SigningKey:
         reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
         raise ConfigurationError(f"the development key {path} cannot be used: {reason}") from None
     if not key.kid.startswith(PREFIX):
-        # INVARIANT: no key that serves elsewhere is taken for the development key.
+        # INVARIANT: a key that is used elsewhere is never accepted as the development key.
         raise ConfigurationError(f"{path} holds a key that jwt-lp did not make: remove it")
     return key
 
 
 def development_keys(folder: str | os.PathLike[str] = FOLDER) -> StaticKeys:
-    """The public half of the development key, as a source of keys."""
+    """The public half of the development key, as a key source."""
     key = development_key(folder)
     return StaticKeys.from_jwks({"keys": [key.public_jwk()]}, {key.algorithm})
 
 
 def is_local(call: Call | None) -> bool:
-    """Whether the call came from this machine, as far as can be seen: a loopback peer and no header of a proxy."""
+    """Whether the call seems to come from this machine: a loopback peer and no header that a proxy adds."""
     return call is not None and call.peer in _LOOPBACK and not any(call.field(name) for name in _FORWARDING)
 
 
@@ -68,7 +68,7 @@ def _create_key(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     (path.parent / ".gitignore").write_text("*\n", "utf-8")
     key = SigningKey.generate("ES256", kid=PREFIX + os.urandom(6).hex())
-    # Written aside (mode 0600) and linked: of several processes that start at once, the first one's key is everybody's.
+    # Written to a scratch file (mode 0600) and linked: if several processes start at once, all use the first key.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix="scratch-")
     scratch = Path(name)
     try:

@@ -1,7 +1,7 @@
-"""Which host is this application of?
+"""Discovery of the adapter for an application.
 
-Adapters stand beside the core and are found by the entry-point group `jwt_lp.hosts`, so that the core imports
-none of them and a host that is not installed costs nothing.
+Adapters are found by the entry-point group `jwt_lp.hosts`. So the core imports none of them, and a host need not be
+installed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Host(Protocol):
-    """What the commands and the test fixture ask of an adapter."""
+    """The interface of an adapter for the commands and the test fixture."""
 
     name: str
 
@@ -29,43 +29,43 @@ class Host(Protocol):
         ...
 
     def routes(self, app: object) -> Sequence[Route]:
-        """Every route, with what marks, includes and settings declare for it."""
+        """Every route with its declaration, whether from the view, from what contains the route, or from settings."""
         ...
 
     def guard(self, app: object) -> Guard:
-        """The application's guard; `ConfigurationError` where there is none, with what to add."""
+        """The application's guard; `ConfigurationError` says what to add if it has none."""
         ...
 
     def resolve(self, app: object, method: str, path: str) -> tuple[Route, Mapping[str, object]] | None:
-        """The route that the host's own router chooses, and the parameters its view would get."""
+        """The route that the host's router chooses, and the parameters that its view would receive; None for none."""
         ...
 
     def swap_guard(self, app: object, guard: Guard) -> AbstractContextManager[object]:
-        """Have `app` use `guard` while the context lasts."""
+        """Make `app` use `guard` inside the context."""
         ...
 
     def login(self, client: object, authorization: str) -> bool:
-        """Have a test client of this host send the header from now on; False for any other object."""
+        """Make a test client of this host send the header from now on; False for any other object."""
         ...
 
 
 def installed_hosts() -> list[Host]:
-    """The adapters whose host is installed."""
-    found: list[Host] = []
+    """The adapters whose host is installed, in the order of their entry points' names."""
+    hosts: list[Host] = []
     for point in sorted(entry_points(group="jwt_lp.hosts"), key=lambda point: point.name):
         try:
-            found.append(cast(Host, point.load()))
+            hosts.append(cast(Host, point.load()))
         except ModuleNotFoundError as error:
             if error.name is None or error.name.split(".")[0].startswith("jwt_lp"):
                 raise
-    return found
+    return hosts
 
 
 def find_host(app: object) -> Host:
-    """The adapter whose host made `app`; `ConfigurationError` names the hosts that were asked."""
+    """The adapter that recognises `app`; `ConfigurationError` names the installed hosts if none does."""
     installed = installed_hosts()
     for host in installed:
         if host.recognises(app):
             return host
-    asked = ", ".join(host.name for host in installed) or "none is installed"
-    raise ConfigurationError(f"{type(app).__name__} is not an application of an installed host ({asked})")
+    names = ", ".join(host.name for host in installed) or "none is installed"
+    raise ConfigurationError(f"{type(app).__name__} is not an application of an installed host ({names})")

@@ -1,8 +1,8 @@
-"""What did the operator say of one issuer?"""
+"""The settings of one issuer, and their reader."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -17,13 +17,13 @@ from jwt_lp.jose.jwk import ALGORITHMS
 from jwt_lp.jose.remote_jwks import JwksKeys, StaticKeys
 from jwt_lp.permissions.grants import Grant, Permissions, check_grant, is_pattern
 from jwt_lp.tokens.claims import ClaimProfile
-from jwt_lp.tokens.custom_profile import read_custom_profile as custom_profile
-from jwt_lp.tokens.profiles import RFC9068
-from jwt_lp.tokens.profiles import shipped_profile as named_profile
+from jwt_lp.tokens.custom_profile import read_custom_profile
+from jwt_lp.tokens.profiles import RFC9068, shipped_profile
 from jwt_lp.tokens.verification import CONFIRMATIONS, TrustedIssuer
 
 if TYPE_CHECKING:
     from jwt_lp.jose.remote_jwks import KeySource
+    from jwt_lp.permissions.requirements import Binding
 
 MAX_LEEWAY: Final = 300
 ISSUER_KEYS: Final = (
@@ -34,9 +34,9 @@ ISSUER_KEYS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuerSettings:
-    """One issuer as configured. Exactly one of `static`, `jwks_url` and `discovery` says where its keys are.
+    """The settings of one issuer. Exactly one of `static`, `jwks_url` and `discovery` says where its keys are.
 
-    `copy_claims` holds claims of ours by the name that this issuer has for them.
+    `copy_claims` maps a claim of this issuer to the claim of ours that it becomes.
     """
 
     name: str
@@ -45,7 +45,7 @@ class IssuerSettings:
     algorithms: frozenset[str]
     profile: ClaimProfile
     static: StaticKeys | None = None
-    # What stands behind a question mark in an address may be secret.
+    # The query of a URL may hold a secret.
     jwks_url: str | None = field(default=None, repr=False)
     discovery: str | bool = field(default=False, repr=False)
     own: bool = False
@@ -57,7 +57,7 @@ class IssuerSettings:
     copy_claims: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def key_source(self, allow_http_hosts: Collection[str] = ()) -> KeySource:
-        """Where its keys come from; nothing is fetched yet."""
+        """The source of its keys; nothing is fetched yet."""
         if self.static is not None:
             return self.static
         return JwksKeys(
@@ -69,7 +69,7 @@ class IssuerSettings:
         )
 
     def to_trusted_issuer(self, keys: KeySource, development: StaticKeys | None = None) -> TrustedIssuer:
-        """The issuer as the verifier takes it."""
+        """The issuer as the verifier needs it."""
         return TrustedIssuer(
             name=self.name,
             issuer=self.issuer,
@@ -88,11 +88,23 @@ class IssuerSettings:
         )
 
 
+def unvouched_faults(binding: Binding, issuers: Sequence[IssuerSettings]) -> list[str]:
+    """A fault where the binding compares a `sub_id` of our tokens, which another issuer may have chosen."""
+    own = {issuer.name for issuer in issuers if issuer.own}
+    names = {*own, ""} if own and len(issuers) == 1 else own
+    return [
+        f"{binding}: sub_id is a subject of whichever issuer made the first token: have that issuer's sub copied into "
+        "a claim of its own, COPY_CLAIMS where the token is narrowed, and compare that"
+        for name, path in binding.paths
+        if name in names and path[0] == "sub_id"
+    ]
+
+
 class IssuerReader(SettingReader):
-    """Reads one issuer's keys of a mapping."""
+    """Reads one issuer's settings and collects their faults."""
 
     def issuer(self, name: str, *, several: bool, hosts: frozenset[str]) -> IssuerSettings | None:
-        """The issuer, or None where anything is wrong with it."""
+        """The issuer, or None if it has a fault."""
         before = len(self.faults)
         issuer = self.text("ISSUER", required='the exact "iss" of its tokens, such as "https://login.example.com/"')
         audience = self.texts("AUDIENCE", required='the "aud" that means this service, such as "orders-api"')
@@ -124,23 +136,23 @@ class IssuerReader(SettingReader):
         )
 
     def algorithms(self) -> frozenset[str]:
-        """What its keys may sign with: of one kind, public keys or secrets."""
+        """The algorithms of its keys: all for public keys, or all for shared secrets."""
         names = frozenset(self.texts("ALGORITHMS", required='what its keys sign with, such as ["RS256"]'))
         for name in sorted(names - set(ALGORITHMS)):
             self.fault(f"ALGORITHMS: {name!a} is not supported{did_you_mean(name.upper(), ALGORITHMS)}")
         symmetric = {name for name in names if name.startswith("HS")}
         if symmetric and names - symmetric:
-            # INVARIANT: a public key can never be taken for a secret where no secret is expected (RFC 8725, 3.1).
+            # INVARIANT: no public key can be used as a shared secret (RFC 8725, section 3.1).
             self.fault("ALGORITHMS mixes HS… with public-key algorithms: one issuer signs with one kind")
         return names
 
     def keys(self, algorithms: frozenset[str], hosts: frozenset[str]) -> dict[str, Any]:
-        """Where its keys are: exactly one way."""
+        """The one place where its keys are."""
         self.values["DISCOVERY"] = discovery = self.word("DISCOVERY")
         given = [key for key in ("JWKS", "JWKS_URL", "DISCOVERY") if self.values.get(key)]
         if len(given) != 1:
-            what = "none is given" if not given else f"{' and '.join(given)} are given"
-            self.fault(f"needs exactly one of JWKS, JWKS_URL and DISCOVERY, and {what}")
+            present = "none is given" if not given else f"{' and '.join(given)} are given"
+            self.fault(f"needs exactly one of JWKS, JWKS_URL and DISCOVERY, and {present}")
             return {}
         if given == ["JWKS"]:
             return self.static(algorithms)
@@ -151,7 +163,7 @@ class IssuerReader(SettingReader):
         return self.url(given[0], hosts, keep=given[0].lower())
 
     def static(self, algorithms: frozenset[str]) -> dict[str, object]:
-        """Keys that stand in the settings."""
+        """The key set that the settings hold."""
         jwks = self.values["JWKS"]
         if not is_json_object(jwks):
             self.fault('JWKS is the key set itself, a mapping {"keys": [...]}; for an address use JWKS_URL')
@@ -163,7 +175,7 @@ class IssuerReader(SettingReader):
             return {}
 
     def url(self, key: str, hosts: frozenset[str], *, keep: str | None) -> dict[str, object]:
-        """An address that keys may be fetched from."""
+        """A URL from which keys may be fetched, under the field name `keep` if one is given."""
         url = self.text(key)
         fault = check_url(url, hosts) if url else None
         if fault:
@@ -171,14 +183,14 @@ class IssuerReader(SettingReader):
         return {keep: url} if keep else {}
 
     def ceiling(self, *, several: bool) -> Permissions | None:
-        """What it may confer at all; needed where there are several issuers."""
+        """The most that its tokens may grant; required with several issuers."""
         grants = self.texts("CEILING")
         for grant in grants:
             try:
                 check_grant(grant)
             except GrammarError as error:
                 self.fault(f"CEILING: {error}")
-        # An empty list is a ceiling that holds everything back; None and empty text are none at all.
+        # An empty list is a ceiling that grants nothing; None and empty text mean no ceiling.
         if self.values.get("CEILING") not in (None, ""):
             return Permissions.of(Grant(grant, "CEILING", pattern=is_pattern(grant)) for grant in grants)
         if several:
@@ -188,18 +200,18 @@ class IssuerReader(SettingReader):
         return None
 
     def sender_constrained(self) -> frozenset[str]:
-        """The confirmation methods whose tokens are taken as plain bearer tokens."""
+        """The confirmation methods (RFC 7800) whose tokens are accepted as plain bearer tokens."""
         names = frozenset(self.texts("SENDER_CONSTRAINED"))
         for name in sorted(names - CONFIRMATIONS):
             known = did_you_mean(name, CONFIRMATIONS) or f"; there are {', '.join(sorted(CONFIRMATIONS))}"
-            self.fault(f"SENDER_CONSTRAINED: {name!a} is no confirmation method{known}")
+            self.fault(f"SENDER_CONSTRAINED: {name!a} is not a confirmation method{known}")
         return names
 
     def copy_claims(self, *, own: bool) -> Mapping[str, str]:
-        """Which of its claims become which of ours where its tokens are narrowed; none unless said."""
+        """Which of its claims become which of ours when its tokens are narrowed; by default none."""
         value: object = self.values.get("COPY_CLAIMS") or cast("dict[str, str]", {})
         if not is_json_object(value) or not all(
-            isinstance(each, str) and each for pair in value.items() for each in pair
+            isinstance(name, str) and name for pair in value.items() for name in pair
         ):
             self.fault('COPY_CLAIMS is a mapping from a claim of this issuer to one of ours, as {"org_id": "tenant"}')
             return {}
@@ -208,16 +220,16 @@ class IssuerReader(SettingReader):
                 "COPY_CLAIMS: this issuer is OWN, and its tokens keep their claims: it belongs to another issuer"
             )
         copied = cast("Mapping[str, str]", value)
-        self.faults += [f"{self.where}: COPY_CLAIMS: {each}" for each in copy_faults(copied)]
+        self.faults += [f"{self.where}: COPY_CLAIMS: {fault}" for fault in copy_faults(copied)]
         return MappingProxyType(dict(copied))
 
     def profile(self) -> ClaimProfile:
-        """How its tokens are shaped: a shipped profile's name, or a profile of the operator's own."""
+        """The profile of its tokens: a shipped profile's name, or a custom profile."""
         value = self.values.get("PROFILE", "rfc9068")
         if isinstance(value, ClaimProfile):
             return value
         try:
-            return custom_profile(value) if is_json_object(value) else named_profile(str(value))
+            return read_custom_profile(value) if is_json_object(value) else shipped_profile(str(value))
         except ConfigurationError as error:
             self.faults.extend(f"{self.where}: PROFILE: {fault}" for fault in error.faults)
             return RFC9068

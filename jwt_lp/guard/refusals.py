@@ -1,7 +1,7 @@
-"""How is a request refused, and what is logged?
+"""Refusals and the log.
 
-One line an event, `jwt-lp <event> <JSON object>`, so that people and `jwt-lp observed` read the same thing.
-JSON's escapes keep a line a line whatever a client sent. Of a token nothing is written but its fingerprint.
+Each event is one line, `jwt-lp <event> <JSON object>`, for people and for `jwt-lp observed`. JSON escapes line breaks,
+so a client cannot add lines to the log. Only the fingerprint of a token is logged.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LOG: Final = logging.getLogger("jwt_lp")
 
 
 class RefusalFactory:
-    """Makes refusals and writes them down, as the settings say."""
+    """Builds and logs refusals according to the settings."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float], reference: Callable[[], str]) -> None:
         self._settings = settings
@@ -39,7 +39,7 @@ class RefusalFactory:
         self._enforcing = False
 
     def log_start(self) -> None:
-        """Say loudly what makes this process laxer than it will be."""
+        """Log a warning for each setting that makes this process less strict: development and observe mode."""
         if self._settings.development:
             self._log_service_event(
                 logging.WARNING, "development", {"detail": "development tokens are accepted from loopback peers"}
@@ -50,16 +50,16 @@ class RefusalFactory:
             self._log_service_event(logging.WARNING, "observing", {"detail": detail})
 
     def log_unguarded(self, route: Route) -> None:
-        """Say once of a route that nothing is declared for it."""
+        """Log once that a route has no declaration."""
         if route.label not in self._unguarded:
             self._unguarded.add(route.label)
             event = {"id": UNGUARDED, "route": route.label, "endpoint": route.endpoint, "hint": route.hint}
             self._log_service_event(logging.WARNING, "unguarded", event)
 
     def is_observing(self) -> bool:
-        """Whether would-be refusals pass today, in UTC."""
+        """Whether observe mode lets refusals pass today, in UTC."""
         until = self._settings.observe_until
-        # INVARIANT: what has ended does not begin again, though the clock is put back.
+        # INVARIANT: once observe mode has ended, it does not begin again even if the clock is set back.
         if until is None or self._enforcing:
             return False
         self._enforcing = datetime.fromtimestamp(self._clock(), UTC).date() > until
@@ -76,8 +76,8 @@ class RefusalFactory:
         record: bool = True,
         observable: bool = True,
     ) -> Decision:
-        """Refuse, or let it pass while observing if it is `observable`; `record` says whether it is logged."""
-        # INVARIANT: what could not be decided is refused even while the rest is only observed.
+        """Refuse, or let an `observable` refusal pass in observe mode; `record` says whether it is logged."""
+        # INVARIANT: observe mode lets nothing pass that could not be decided (503).
         observed = (
             observable
             and self.is_observing()
@@ -88,13 +88,13 @@ class RefusalFactory:
         if record:
             self._log_refusal(refusal, cause, token, requirement, route, missing, observed=observed)
         if observed:
-            # A token that is not good is not hung on the request.
-            held = token if cause.status == HTTPStatus.FORBIDDEN else None
-            return Decision(held, requirement, (), missing, route, observed=refusal)
+            # An invalid token is not attached to the request.
+            valid = token if cause.status == HTTPStatus.FORBIDDEN else None
+            return Decision(valid, requirement, (), missing, route, observed=refusal)
         return Decision(token, requirement, (), missing, route, refusal)
 
     def refusal(self, cause: Cause, requirement: Requirement | None = None) -> Refusal:
-        """What the client is told."""
+        """The refusal as the client receives it."""
         shown = None
         if self._settings.show_requirement and cause.status == HTTPStatus.FORBIDDEN:
             shown = requirement
@@ -142,7 +142,7 @@ class RefusalFactory:
 
 
 def log_event(level: int, event: str, members: Mapping[str, object]) -> None:
-    """Write one line, `jwt-lp EVENT {members}`, without the members that say nothing."""
+    """Log one line, `jwt-lp EVENT {members}`, without empty members."""
     if _LOG.isEnabledFor(level):
-        kept = {name: value for name, value in members.items() if value}
-        _LOG.log(level, "jwt-lp %s %s", event, json.dumps(kept), extra={"jwt_lp": {"event": event, **kept}})
+        shown = {name: value for name, value in members.items() if value}
+        _LOG.log(level, "jwt-lp %s %s", event, json.dumps(shown), extra={"jwt_lp": {"event": event, **shown}})

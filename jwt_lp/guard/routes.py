@@ -1,7 +1,7 @@
-"""Which routes are there, and what is declared for them?
+"""Routes and their declarations.
 
-An adapter reads its host's routes into `Route` values; what settings say of routes is a `Rules`. Checks, the
-listing and the refusal of unmarked routes all rest on these two.
+An adapter reads its host's routes into `Route` values; `Rules` holds what the settings declare for routes. The start-up
+check, the listing of routes and the refusal of routes without a declaration use both.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from jwt_lp.permissions.requirements import PUBLIC, Open, Requirement, external
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One route of a host, with what is declared for it.
+    """One route of a host, with its declaration.
 
-    `template` is the full path template, mounts included; `endpoint` the view's dotted name; `names` are the
-    host's names for the route itself, `groups` those of its namespaces, blueprints or mounts. `requirement` is
-    None where nothing is declared; `origin` says where the declaration stands. `parameters` are the template's
-    names, None where the host does not tell. `hint` is the line that would declare it. `faults` are what is
-    wrong with the declaration itself.
+    `template` is the full path template, mounts included; `endpoint` is the view's dotted name. `names` are the host's
+    names for the route itself, `groups` those of its namespaces, blueprints or mounts. `requirement` is None without a
+    declaration; `origin` says where the declaration is. `parameters` are the names in the template, or None if the
+    host does not tell. `hint` is a line that would declare the route. `faults` are the faults of the declaration
+    itself.
     """
 
     methods: tuple[str, ...]
@@ -37,16 +37,16 @@ class Route:
 
     @property
     def label(self) -> str:
-        """The methods and the template, as people write them."""
+        """The methods and the template, for people."""
         return f"{','.join(self.methods) or '*'} {self.template}"
 
     @property
     def guarded(self) -> bool:
-        """Whether anything is declared for it."""
+        """Whether the route has a declaration."""
         return self.requirement is not None
 
     def all_faults(self) -> tuple[str, ...]:
-        """The declaration's own faults, and names in it that the route does not have."""
+        """The faults of the declaration, and a fault for each name in it that is no parameter of the route."""
         if self.requirement is None or self.parameters is None:
             return self.faults
         unknown = sorted(self.requirement.names - self.parameters)
@@ -59,7 +59,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What settings declare: `EXTERNAL` and `PUBLIC` rules, each a path prefix (leading `/`) or a name."""
+    """Declarations from the settings: `EXTERNAL` and `PUBLIC` rules, each a path prefix (leading `/`) or a name."""
 
     entries: tuple[tuple[str, Open], ...] = ()
 
@@ -87,17 +87,17 @@ class Rules:
         return cls(tuple(entries))
 
     def declare(self, route: Route) -> Route:
-        """The route with what the rules say of it, if nothing nearer is declared, well or badly."""
+        """The route with the rules' declaration, unless it has one of its own, even a faulty one."""
         if route.requirement is not None or route.faults or not self.entries:
             return route
-        found = [(rule, requirement) for rule, requirement in self.entries if _matches(rule, route)]
-        if len({requirement for _, requirement in found}) > 1:
-            # INVARIANT: rules that disagree declare nothing, so the route is refused.
-            rules = ", ".join(ascii(rule) for rule, _ in found)
+        matches = [(rule, requirement) for rule, requirement in self.entries if _matches(rule, route)]
+        if len({requirement for _, requirement in matches}) > 1:
+            # INVARIANT: rules that contradict each other declare nothing, so requests to the route are refused.
+            rules = ", ".join(ascii(rule) for rule, _ in matches)
             return replace(route, faults=(*route.faults, f"{route.label}: the rules {rules} contradict each other"))
-        if not found:
+        if not matches:
             return route
-        rule, requirement = found[0]
+        rule, requirement = matches[0]
         setting = "PUBLIC" if requirement.reason is None else "EXTERNAL"
         return replace(route, requirement=requirement, origin=f"{setting} {rule}")
 
@@ -106,13 +106,13 @@ class Rules:
         return tuple(rule for rule, _ in self.entries if not any(_matches(rule, route) for route in routes))
 
     def faults(self, routes: Iterable[Route]) -> tuple[str, ...]:
-        """Rules that match no route, and names that mean more than one thing."""
-        known = list(routes)
-        faults = [f"the rule {rule!a} matches no route: correct or remove it" for rule in self.unmatched(known)]
+        """A fault for each rule that matches no route, and for each name that is ambiguous."""
+        routes = list(routes)
+        faults = [f"the rule {rule!a} matches no route: correct or remove it" for rule in self.unmatched(routes)]
         for rule, _ in self.entries:
-            if any(rule in route.names for route in known) and any(rule in route.groups for route in known):
+            if any(rule in route.names for route in routes) and any(rule in route.groups for route in routes):
                 faults.append(f"the rule {rule!a} is the name of a route and of a namespace: use a path prefix")
-            elif len({route.endpoint for route in known if rule in route.names}) > 1:
+            elif len({route.endpoint for route in routes if rule in route.names}) > 1:
                 faults.append(f"the rule {rule!a} is the name of several routes: use a path prefix")
         return tuple(faults)
 
@@ -120,15 +120,15 @@ class Rules:
 def _matches(rule: str, route: Route) -> bool:
     if not rule.startswith("/"):
         return rule in route.names or rule in route.groups
-    # Leading slashes count: a template below a host begins with two and the host's name.
-    wanted = rule.rstrip("/").split("/")
-    return route.template.rstrip("/").split("/")[: len(wanted)] == wanted
+    # Leading slashes count: a template below a host begins with two slashes and the host's name.
+    prefix = rule.rstrip("/").split("/")
+    return route.template.rstrip("/").split("/")[: len(prefix)] == prefix
 
 
 def route_faults(
     routes: Sequence[Route], rules: Rules, requirement_faults: Callable[[Requirement], Iterable[str]]
 ) -> tuple[str, ...]:
-    """Every fault of declarations and rules over all of a host's routes, each once."""
+    """Every fault of the declarations and rules of a host's routes, each once."""
     faults = [fault for route in routes for fault in route.all_faults()]
     for requirement in dict.fromkeys(route.requirement for route in routes if route.requirement is not None):
         faults += requirement_faults(requirement)

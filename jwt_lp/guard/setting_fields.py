@@ -1,7 +1,7 @@
-"""What does one setting say?
+"""Reader of single settings: text, lists, flags and seconds.
 
-Values of a mapping, of TOML or of the environment are read alike: a list may be comma-separated text, a flag a
-word. What is wrong is collected, so that the operator sees all of it at once.
+Values from a mapping, TOML or the environment are read alike: a list may be comma-separated text, and a flag may be
+a word. Faults are collected, so that the operator sees all of them at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _WORDS: Final = MappingProxyType(
 
 
 class SettingReader:
-    """Reads one mapping and collects its faults; every method returns something usable."""
+    """Reads one mapping and collects its faults; every method returns a usable value."""
 
     def __init__(self, mapping: object, where: str) -> None:
         self.faults: list[str] = []
@@ -40,13 +40,13 @@ class SettingReader:
         self.faults.append(f"{self.where}: {text}")
 
     def reject_unknown(self, known: Collection[str], elsewhere: Mapping[str, str] = MappingProxyType({})) -> None:
-        """Note every key that is not known, with the nearest known one."""
+        """Note every unknown key with the nearest known one, or with its hint in `elsewhere`."""
         for name in self.values:
             if name not in known:
                 self.fault(f"unknown key {name!a}{elsewhere.get(name) or did_you_mean(name, known)}")
 
     def text(self, key: str, *, required: str | None = None) -> str | None:
-        """A non-empty string, or None; `required` says what is missing."""
+        """A non-empty string, or None; `required` describes a value that must be given."""
         value = self.values.get(key)
         if isinstance(value, str) and value:
             return value
@@ -57,7 +57,7 @@ class SettingReader:
         return None
 
     def texts(self, key: str, *, required: str | None = None) -> tuple[str, ...]:
-        """Non-empty strings, from a list or from comma-separated text."""
+        """Non-empty strings, from a list or from comma-separated text; `required` as for `text`."""
         value = self.values.get(key)
         if isinstance(value, str):
             value = [part.strip() for part in value.split(",")] if value.strip() else []
@@ -68,19 +68,19 @@ class SettingReader:
         if is_json_object(value) or not _is_collection(value):
             self.fault(f"{key} is a list of strings, not {type(value).__name__}")
             return ()
-        texts = tuple(each for each in value if isinstance(each, str) and each)
+        texts = tuple(text for text in value if isinstance(text, str) and text)
         if len(texts) != len(value):
             self.fault(f"{key} is a list of non-empty strings")
             return ()
         return texts
 
     def word(self, key: str) -> object:
-        """The value, or True or False where it is a word for them."""
+        """The value; True or False if it is a word for one of them."""
         value = self.values.get(key)
         return _WORDS.get(value.lower(), value) if isinstance(value, str) else value
 
     def flag(self, key: str, *, default: bool = False) -> bool:
-        """True or False, also as a word."""
+        """True or False, also given as a word."""
         value = self.word(key) if key in self.values else default
         if not isinstance(value, bool):
             self.fault(f"{key} is True or False")

@@ -1,7 +1,6 @@
-"""Which client is this?
+"""Client authentication at a token endpoint (RFC 6749, section 2.3), and client secrets (section 2.3.1).
 
-How a client of a token endpoint proves who it is (RFC 6749, section 2.3), and by a secret (section 2.3.1). What a
-client signs with a key of its own is the next module's.
+`jwt_lp.oauth.private_key_jwt` authenticates clients by signed assertions.
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ BASIC: Final = "client_secret_basic"
 POST: Final = "client_secret_post"
 ASSERTION: Final = "private_key_jwt"
 
-MAX_ID: Final = 256
+MAX_CLIENT_ID: Final = 256
 _MAX_HEADER: Final = 4096
-# 128 bits in base64url: RFC 6749, section 10.10, wants no secret that can be guessed.
-_SHORTEST: Final = 22
+# 128 bits in base64url, because a secret must not be guessable (RFC 6749, section 10.10).
+_MIN_SECRET_LENGTH: Final = 22
 _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_NOBODY: Final = (bytes(32),)
+_UNKNOWN_CLIENT_DIGESTS: Final = (bytes(32),)
 
 
 class ClientRefused(JwtLpError):
-    """The client did not prove who it is.
+    """The client did not prove its identity.
 
-    `error` is `invalid_client`, `invalid_request` or `temporarily_unavailable`; `cause` is a stable slug and `detail`
-    the operator's explanation. Neither has a secret in it, nor a name that could be one.
+    `error` is `invalid_client`, `invalid_request` or `temporarily_unavailable`. `cause` is a stable slug and `detail`
+    an explanation for the operator. Neither contains a secret, nor a name that could be one.
     """
 
     code = "invalid_client"
@@ -52,18 +51,18 @@ class ClientRefused(JwtLpError):
 
 
 class ClientAuthentication(Protocol):
-    """What a token endpoint asks who is calling."""
+    """The interface by which a token endpoint authenticates its clients."""
 
     def authenticate(self, form: Form, authorization: Sequence[str]) -> str:
-        """Return the client's id; `ClientRefused` where it is not proven, `KeysUnavailable` where no key could be had.
+        """Return the client's id; `ClientRefused` if it is not proven, `KeysUnavailable` if no key could be loaded.
 
-        `form` is the request's parameters, `authorization` every line of that header.
+        `form` holds the request's parameters, `authorization` every line of that header.
         """
         ...
 
 
 class ClientMethod(ClientAuthentication, Protocol):
-    """One that says by which ways its clients authenticate, so that several can stand together."""
+    """A `ClientAuthentication` that names its methods, so that `ClientMethods` can combine several."""
 
     @property
     def auth_methods(self) -> frozenset[str]:
@@ -72,15 +71,15 @@ class ClientMethod(ClientAuthentication, Protocol):
 
 
 def auth_method_of(form: Form, authorization: Sequence[str]) -> str:
-    """The one way by which the request authenticates its client, by its registered name (RFC 7591, section 2).
+    """The registered name of the method by which the request authenticates its client (RFC 7591, section 2).
 
-    `ClientRefused` for none, and for more than one (RFC 6749, section 2.3).
+    `ClientRefused` for no method, and for more than one (RFC 6749, section 2.3).
     """
     header = single_value("Authorization header", authorization)
     auth_methods = [BASIC] if header else []
     auth_methods += [POST] if "client_secret" in form else []
     auth_methods += [ASSERTION] if not {"client_assertion", "client_assertion_type"}.isdisjoint(form) else []
-    # A comma: two lines of the header that a server has joined.
+    # A comma means that a server has joined two lines of the header.
     if len(auth_methods) > 1 or (header is not None and "," in header):
         raise ClientRefused(
             "invalid_request", "several_methods", "the client authenticates by more than one method: use one"
@@ -91,7 +90,7 @@ def auth_method_of(form: Form, authorization: Sequence[str]) -> str:
 
 
 def single_value(what: str, values: Sequence[str]) -> str | None:
-    """The one value, or None where there is none or it is empty (RFC 6749, section 3.2)."""
+    """The one value, or None if there is none or it is empty; `ClientRefused` for more (RFC 6749, section 3.2)."""
     if len(values) > 1:
         raise ClientRefused("invalid_request", "repeated", f"{what} was sent more than once")
     return values[0] if values and values[0] else None
@@ -99,14 +98,14 @@ def single_value(what: str, values: Sequence[str]) -> str | None:
 
 @final
 class ClientMethods:
-    """Several methods, of which the request's own way says the one that counts: `ClientMethods(secrets, assertions)`."""
+    """Several methods, chosen by how the request authenticates: `ClientMethods(secrets, assertions)`."""
 
     def __init__(self, *methods: ClientMethod) -> None:
         self._methods = {auth_method: method for method in reversed(methods) for auth_method in method.auth_methods}
 
     @clears_locals
     def authenticate(self, form: Form, authorization: Sequence[str]) -> str:
-        """As `ClientAuthentication` says."""
+        """Authenticate the client as `ClientAuthentication` promises."""
         auth_method = auth_method_of(form, authorization)
         method = self._methods.get(auth_method)
         if method is None:
@@ -121,9 +120,9 @@ class ClientMethods:
 class ClientSecrets:
     """Clients that have a secret, sent by Basic authentication or in the form.
 
-    `secrets` has one secret for each client id, or several while one replaces another. Each is text of at least 22
-    characters that a machine has made (`secrets.token_urlsafe(32)`), or its digest, `sha256:` and 64 hexadecimal
-    digits; only digests are kept. `ConfigurationError` for anything else.
+    `secrets` holds one secret for each client id, or several while one replaces another. Each is a random text of at
+    least 22 characters (`secrets.token_urlsafe(32)`), or its digest: `sha256:` and 64 lower-case hexadecimal digits.
+    Only digests are kept. `ConfigurationError` for anything else.
     """
 
     auth_methods: frozenset[str] = frozenset({BASIC, POST})
@@ -134,12 +133,12 @@ class ClientSecrets:
         faults = [fault for fault in map(client_id_fault, secrets) if fault]
         for client, given in secrets.items():
             texts = (given,) if isinstance(given, str) else tuple(given)
-            if not texts or not all(len(text) >= _SHORTEST for text in texts):
+            if not texts or not all(len(text) >= _MIN_SECRET_LENGTH for text in texts):
                 faults.append(
-                    f"the secret of the client {client!a} is shorter than {_SHORTEST} characters: "
+                    f"the secret of the client {client!a} is shorter than {_MIN_SECRET_LENGTH} characters: "
                     "make one with secrets.token_urlsafe(32)"
                 )
-            # Taken for a secret, it would be one that stands in a file of digests.
+            # Otherwise a mistyped digest, which is no secret, would be accepted as one.
             if any(text.lower().startswith("sha256:") and not _DIGEST.fullmatch(text) for text in texts):
                 faults.append(
                     f"the digest of the client {client!a} is not sha256: and 64 lower-case hexadecimal digits"
@@ -150,7 +149,10 @@ class ClientSecrets:
 
     @clears_locals
     def authenticate(self, form: Form, authorization: Sequence[str]) -> str:
-        """As `ClientAuthentication` says. A client that is not known costs what a wrong secret does."""
+        """Authenticate the client as `ClientAuthentication` promises.
+
+        An unknown client takes as long as a wrong secret.
+        """
         auth_method = auth_method_of(form, authorization)
         if auth_method not in self.auth_methods:
             raise unsupported_method(auth_method)
@@ -164,38 +166,40 @@ class ClientSecrets:
             return f"the client {client} sent a wrong secret"
         if not client:
             return "the client did not send a readable id and secret"
-        # INVARIANT: a secret that was sent in place of the id is longer than what is shown.
-        shown = f" {client!a}" if len(client) < _SHORTEST and client_id_fault(client) is None else " of that name"
+        # INVARIANT: a secret that was sent in place of the id is never shown, because it is longer than this limit.
+        shown = (
+            f" {client!a}" if len(client) < _MIN_SECRET_LENGTH and client_id_fault(client) is None else " of that name"
+        )
         return f"there is no client{shown} here: add it to ClientSecrets or PrivateKeyJwt"
 
     def _check_secret(self, form: Form, authorization: Sequence[str]) -> tuple[str, bool]:
-        """The client that the request names, "" where it names none, and whether its secret is right."""
-        said = single_value("client_id", form.get("client_id", ()))
+        """The client that the request names ("" for none), and whether its secret is right."""
+        client_id = single_value("client_id", form.get("client_id", ()))
         credential = (
             _parse_basic(authorization[0])
             if authorization
-            else (said, single_value("client_secret", form["client_secret"]))
+            else (client_id, single_value("client_secret", form["client_secret"]))
         )
         client, secret = credential or (None, None)
-        if not client or not secret or said not in (None, client):
+        if not client or not secret or client_id not in (None, client):
             return "", False
         digest = _digest(secret)
-        kept = self._digests.get(client, _NOBODY)
-        # INVARIANT: every digest is compared, in constant time; what stands in for a stranger's never counts.
-        equal = [hmac.compare_digest(digest, each) for each in kept]
-        return client, client in self._digests and any(equal)
+        expected = self._digests.get(client, _UNKNOWN_CLIENT_DIGESTS)
+        # INVARIANT: every digest is compared, in constant time; the digest for unknown clients never counts.
+        matches = [hmac.compare_digest(digest, each) for each in expected]
+        return client, client in self._digests and any(matches)
 
     def __repr__(self) -> str:
         return f"<ClientSecrets of {len(self._digests)} clients>"
 
 
 def unsupported_method(auth_method: str) -> ClientRefused:
-    """What to raise where no client authenticates by `auth_method`."""
+    """The error for a method by which no client authenticates."""
     return ClientRefused("invalid_client", "method", f"no client authenticates by {auth_method} here")
 
 
 def _parse_basic(header: str) -> tuple[str, str] | None:
-    """The id and the secret of a Basic credential, both form-encoded (RFC 6749, section 2.3.1); None for another."""
+    """The id and the secret of a Basic credential (form-encoded, RFC 6749, section 2.3.1), or None if it is none."""
     if len(header) > _MAX_HEADER:
         return None
     scheme, _, encoded = header.partition(" ")
@@ -218,13 +222,13 @@ def _digest(secret: str) -> bytes:
 
 
 def _stored_digest(secret: str) -> bytes:
-    given = _DIGEST.fullmatch(secret)
-    return bytes.fromhex(given[1]) if given else _digest(secret)
+    match = _DIGEST.fullmatch(secret)
+    return bytes.fromhex(match[1]) if match else _digest(secret)
 
 
 def client_id_fault(client: str) -> str | None:
-    """Say what is wrong with a client's id, or None."""
+    """The fault of a client id, or None."""
     # RFC 6749, appendix A.1.
-    if 0 < len(client) <= MAX_ID and client.isascii() and client.isprintable():
+    if 0 < len(client) <= MAX_CLIENT_ID and client.isascii() and client.isprintable():
         return None
-    return f"a client id is one or more printable ASCII characters, at most {MAX_ID}: {client!a} is not"
+    return f"a client id is one or more printable ASCII characters, at most {MAX_CLIENT_ID}: {client!a} is not"

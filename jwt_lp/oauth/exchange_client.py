@@ -1,7 +1,6 @@
-"""Where is a token narrowed for a call, and what came of it?
+"""Client of token exchange (RFC 8693): requests, answers and the cache of downscoped tokens.
 
-Here, by an `Issuer` of this process, or by the token endpoint of another (RFC 8693). What is sent to an endpoint, and
-what its answer means, is the same whoever carries it there.
+Tokens are narrowed by an `Issuer` of this process or by a token endpoint, to which an HTTP library sends the requests.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from urllib.parse import quote_plus, urlencode
 
 from jwt_lp.errors import ConfigurationError, InvalidToken, PolicyError, clears_locals
@@ -34,12 +33,12 @@ if TYPE_CHECKING:
 
 MAX_ENTRIES: Final = 1024
 ASSERTION_LIFETIME: Final = 60
-# A token that is about to die is not sent: the call takes its time, and clocks differ.
+# Seconds before its expiry in which a token is no longer used, because calls take time and clocks differ.
 EXPIRY_MARGIN: Final = 10.0
-# So many characters in a row that an endpoint says, and that it was sent, are no chance.
-_ECHO: Final = 12
-# How the header of every JWT begins, in base64url: `{"`.
-_TOKEN: Final = re.compile(r"eyJ[A-Za-z0-9_-]{8}")
+# If an answer repeats this many characters in a row of what was sent, that is no coincidence.
+_MIN_ECHO: Final = 12
+# The start of every JWT's header, `{"`, in base64url.
+_JWT_START: Final = re.compile(r"eyJ[A-Za-z0-9_-]{8}")
 _HTTP_HOSTS: Final = "allow_http_hosts=[...] of ExchangeClient"
 
 _REASONS: Final[Mapping[str, str]] = MappingProxyType(
@@ -54,7 +53,7 @@ _REASONS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 class DownscopedToken(NamedTuple):
-    """A narrow token, and when it is not sent any more, in seconds since the epoch."""
+    """A downscoped token, and the time from which it is no longer sent, in seconds since the epoch."""
 
     token: str
     until: float
@@ -64,7 +63,7 @@ class DownscopedToken(NamedTuple):
 
 
 class DownscopingRequest(NamedTuple):
-    """What is wanted of a token."""
+    """A token, and what the downscoped token must hold."""
 
     token: str
     permissions: tuple[str, ...]
@@ -73,7 +72,7 @@ class DownscopingRequest(NamedTuple):
 
     @property
     def key(self) -> bytes:
-        """The digest under which the narrow token is kept."""
+        """The digest under which the downscoped token is cached."""
         text = json.dumps([self.token, sorted(self.permissions), self.audience, self.lifetime])
         return hashlib.sha256(text.encode()).digest()
 
@@ -82,13 +81,13 @@ class DownscopingRequest(NamedTuple):
 
 
 class ExchangeClient:
-    """Where tokens are narrowed, and what came of it: made once, for all calls of a service.
+    """Exchanges tokens for downscoped ones and caches them; create one for all calls of a service.
 
-    `where` is an `Issuer` of this process, or the URL of a token endpoint. `client` is this service, by the name that
-    it has in the issuer's policy: it is the actor of the narrow tokens. For an endpoint it is needed, with its `secret`
-    (`client_secret_basic`) or its `key` (`private_key_jwt`); the assertion's `aud` is the endpoint's URL, or `audience`.
-    Narrow tokens are kept until shortly before they expire, at most `MAX_ENTRIES` of them. `clock` gives seconds since the
-    epoch, `randomness` so many random bytes. `ConfigurationError` for what cannot work.
+    `where` is an `Issuer` of this process, or the URL of a token endpoint. `client` is this service's name in the
+    issuer's policy: it becomes the actor of the downscoped tokens. An endpoint requires it, and either its `secret`
+    (`client_secret_basic`) or its `key` (`private_key_jwt`). The `aud` of the assertion is `audience`, by default the
+    endpoint's URL. At most `MAX_ENTRIES` downscoped tokens are cached until shortly before they expire. `clock` returns
+    seconds since the epoch, `randomness(n)` returns `n` random bytes. `ConfigurationError` lists every fault.
     """
 
     @clears_locals
@@ -119,43 +118,52 @@ class ExchangeClient:
 
     @property
     def is_local(self) -> bool:
-        """Whether tokens are narrowed in this process."""
+        """Whether an `Issuer` of this process narrows the tokens."""
         return isinstance(self._where, Issuer)
 
-    def cached(self, wanted: DownscopingRequest) -> DownscopedToken | None:
-        """The narrow token that is there already and lives long enough."""
-        found = self._cache.get(wanted.key)
-        return found if found is not None and self._clock() < found.until else None
+    def cached(self, downscoping: DownscopingRequest) -> DownscopedToken | None:
+        """The cached downscoped token, or None if there is none that lives long enough."""
+        token = self._cache.get(downscoping.key)
+        return token if token is not None and self._clock() < token.until else None
 
-    def forget(self, wanted: DownscopingRequest) -> None:
-        """Do not use it again."""
-        self._cache.drop(wanted.key)
+    def forget(self, downscoping: DownscopingRequest) -> None:
+        """Drop the cached token."""
+        self._cache.drop(downscoping.key)
 
     def check_address(self, url: str) -> None:
-        """`ConfigurationError` for an address that no token is sent to: http, but for loopback."""
+        """`ConfigurationError` for a URL to which no token is sent: http that is neither loopback nor an allowed host."""
         fault = check_url(url.partition("#")[0], self._http_hosts, setting=_HTTP_HOSTS)
         if fault is not None:
             raise ConfigurationError(f"no token is sent to this address: it {fault}")
 
     @clears_locals
-    def downscope_locally(self, wanted: DownscopingRequest) -> DownscopedToken:
-        """Have it narrowed here; `PolicyError`, `InvalidToken` and `KeysUnavailable` as `Issuer.narrow` raises them."""
+    def downscope_locally(self, downscoping: DownscopingRequest) -> DownscopedToken:
+        """Narrow the token with the `Issuer`; raises the errors of `Issuer.narrow`."""
         token = cast(Issuer, self._where).narrow(
-            wanted.token, wanted.permissions, audience=wanted.audience, lifetime=wanted.lifetime, actor=self._client
+            downscoping.token,
+            downscoping.permissions,
+            audience=downscoping.audience,
+            lifetime=downscoping.lifetime,
+            actor=self._client,
         )
         expires_at = jws.read_json(jws.parse_compact(token).payload, "payload")["exp"]
-        return self._remember(wanted, token, cast(int, expires_at))
+        return self._remember(downscoping, token, cast(int, expires_at))
 
     @clears_locals
-    def build_request(self, kind: type[Request], wanted: DownscopingRequest, once: Callable[[bytes], Any]) -> Request:
-        """What is sent to the token endpoint (RFC 8693, section 2.1); `kind` is the class of the caller's requests."""
+    def build_request(
+        self, kind: type[Request], downscoping: DownscopingRequest, once: Callable[[bytes], Any]
+    ) -> Request:
+        """The request to the token endpoint (RFC 8693, section 2.1).
+
+        `kind` is the HTTP library's request class. `once` wraps the body so that it is sent only once.
+        """
         url = cast(str, self._where)
         form = {
             "grant_type": TOKEN_EXCHANGE,
-            "subject_token": wanted.token,
+            "subject_token": downscoping.token,
             "subject_token_type": ACCESS_TOKEN,
-            "scope": " ".join(wanted.permissions),
-            **({} if wanted.audience is None else {"audience": wanted.audience}),
+            "scope": " ".join(downscoping.permissions),
+            **({} if downscoping.audience is None else {"audience": downscoping.audience}),
         }
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         if self._key is not None:
@@ -166,8 +174,8 @@ class ExchangeClient:
         return kind("POST", url, headers={**headers, "Content-Length": str(len(body))}, content=once(body))
 
     @clears_locals
-    def read_response(self, wanted: DownscopingRequest, response: Response) -> DownscopedToken:
-        """Take the narrow token out of the endpoint's answer (RFC 8693, section 2.2); `PolicyError` with what it said."""
+    def read_response(self, downscoping: DownscopingRequest, response: Response) -> DownscopedToken:
+        """Read the token from the answer (RFC 8693, section 2.2); `PolicyError` repeats the endpoint's error."""
         if (
             response.is_redirect
             or response.history
@@ -175,13 +183,13 @@ class ExchangeClient:
         ):
             raise redirect_error()
         try:
-            said = jws.read_json(response.content, "answer")
+            answer = jws.read_json(response.content, "answer")
         except InvalidToken:
-            said = {}
+            answer = {}
         if response.status_code != 200:  # noqa: PLR2004 - an HTTP status
-            _raise_refusal(response.status_code, said, self._sent(wanted))
-        token, lifetime = said.get("access_token"), said.get("expires_in", 0)
-        # The very token: of one that is too long only the beginning comes back.
+            raise _refusal_error(response.status_code, answer, self._sent(downscoping))
+        token, lifetime = answer.get("access_token"), answer.get("expires_in", 0)
+        # `parse_authorization` returns only the start of a token that is too long, so the result is compared.
         if (
             not isinstance(token, str)
             or parse_authorization(f"Bearer {token}") != (TOKEN, token)
@@ -189,29 +197,29 @@ class ExchangeClient:
             or not token.isascii()
         ):
             raise PolicyError("the token endpoint's answer has no access_token")
-        if str(said.get("token_type")).lower() != "bearer":
+        if str(answer.get("token_type")).lower() != "bearer":
             raise PolicyError("the token endpoint's answer has no token_type Bearer")
-        granted = str(said.get("scope", "")).split()
-        # INVARIANT: what was to be narrowed is not sent because an endpoint gave it back, or gave more.
-        if token == wanted.token or not set(granted) <= set(wanted.permissions):
+        granted = str(answer.get("scope", "")).split()
+        # INVARIANT: neither the original token nor a token with more permissions than requested is ever sent.
+        if token == downscoping.token or not set(granted) <= set(downscoping.permissions):
             raise PolicyError("the token endpoint granted more than was requested", reason="scope")
         seconds = lifetime if isinstance(lifetime, int | float) else 0
-        return self._remember(wanted, token, self._clock() + seconds)
+        return self._remember(downscoping, token, self._clock() + seconds)
 
-    def _sent(self, wanted: DownscopingRequest) -> tuple[str, ...]:
-        """What an endpoint was sent and may not say again, in each form that it has on the way."""
+    def _sent(self, downscoping: DownscopingRequest) -> tuple[str, ...]:
+        """The token and the secret, in each form in which they were sent and must not be repeated."""
         if self._secret is None:
-            return (wanted.token,)
-        return wanted.token, self._secret, quote_plus(self._secret), _basic(self._client, self._secret)
+            return (downscoping.token,)
+        return downscoping.token, self._secret, quote_plus(self._secret), _basic(self._client, self._secret)
 
-    def _remember(self, wanted: DownscopingRequest, token: str, expires_at: float) -> DownscopedToken:
-        narrow = DownscopedToken(token, expires_at - EXPIRY_MARGIN)
-        if self._clock() < narrow.until:
-            self._cache.put(wanted.key, narrow)
-        return narrow
+    def _remember(self, downscoping: DownscopingRequest, token: str, expires_at: float) -> DownscopedToken:
+        downscoped = DownscopedToken(token, expires_at - EXPIRY_MARGIN)
+        if self._clock() < downscoped.until:
+            self._cache.put(downscoping.key, downscoped)
+        return downscoped
 
     def _assertion(self, key: SigningKey) -> str:
-        """RFC 7523, section 3: one audience, one minute, one use."""
+        """A client assertion (RFC 7523, section 3): one audience, valid for one minute, used once."""
         now = int(self._clock())
         claims = {
             "iss": self._client,
@@ -228,7 +236,7 @@ class ExchangeClient:
 
 
 def redirect_error() -> PolicyError:
-    """What to raise where the endpoint sends us elsewhere."""
+    """The error for an endpoint that redirects."""
     return PolicyError(
         "the token endpoint redirects, and a token is not sent to another address: configure its final address"
     )
@@ -239,23 +247,24 @@ def _basic(client: str | None, secret: str | None) -> str:
     return base64.b64encode(pair.encode()).decode()
 
 
-def _raise_refusal(status: int, said: dict[str, object], sent: tuple[str, ...]) -> NoReturn:
-    error, description = said.get("error"), said.get("error_description")
-    told = f"{escape_for_log(error)}: {escape_for_log(description)}" if isinstance(error, str) else "no OAuth error"
-    if _echoes(told, sent):
-        told = "what it was sent, which is not repeated here"
+def _refusal_error(status: int, answer: dict[str, object], sent: tuple[str, ...]) -> PolicyError:
+    error, description = answer.get("error"), answer.get("error_description")
+    shown = f"{escape_for_log(error)}: {escape_for_log(description)}" if isinstance(error, str) else "no OAuth error"
+    if _echoes(shown, sent):
+        shown = "what it was sent, which is not repeated here"
     reason = "undecided" if status >= 500 else _REASONS.get(str(error), "policy")  # noqa: PLR2004 - an HTTP status
-    # RFC 8693 has no code for it: an endpoint of ours is known by its words, another one's invalid_request is not.
+    # RFC 8693 has no code for a bad subject token. Our endpoints are recognised by their description; the
+    # invalid_request of another endpoint may mean anything.
     if (error, description) == ("invalid_request", BAD_SUBJECT_TOKEN):
         reason = "token"
-    raise PolicyError(f"the token endpoint answered {status} with {told}", reason=reason)
+    return PolicyError(f"the token endpoint answered {status} with {shown}", reason=reason)
 
 
 def _echoes(text: str, sent: tuple[str, ...]) -> bool:
-    """Whether a part of a token or of a secret stands in `text`, or what looks like another token."""
-    spans = [(each, min(len(each), _ECHO)) for each in sent if each]
-    pieces = (text[at : at + size] in each for each, size in spans for at in range(len(text) - size + 1))
-    return any(pieces) or _TOKEN.search(text) is not None
+    """Whether `text` contains a part of something that was sent, or looks like it contains a token."""
+    sizes = [(secret, min(len(secret), _MIN_ECHO)) for secret in sent if secret]
+    matches = (text[at : at + size] in secret for secret, size in sizes for at in range(len(text) - size + 1))
+    return any(matches) or _JWT_START.search(text) is not None
 
 
 def _faults(

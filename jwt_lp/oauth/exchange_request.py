@@ -1,6 +1,6 @@
-"""Is this a well-formed token exchange, and what does it ask for?
+"""The request of a token exchange (RFC 8693, section 2.1).
 
-RFC 8693, section 2.1, and the rules of RFC 6749 for what is sent to a token endpoint (section 3.2, appendix B).
+Form parameters follow RFC 6749, section 3.2 and appendix B.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from jwt_lp.errors import JwtLpError
 from jwt_lp.permissions.grants import MAX_LENGTH
 
 Form: TypeAlias = Mapping[str, Sequence[str]]
-"""Parameters of a request, each with every value it was sent with."""
+"""Parameters of a request, each with every value that was sent."""
 
 TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"
 JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
 
 BAD_SUBJECT_TOKEN: Final = "The subject_token is expired, revoked, malformed or not exchangeable here."
-"""What the endpoint says of every token that is no good; `OnBehalfOf` knows it again."""
+"""The description for every unusable token; `ExchangeClient` recognises it."""
 
 MAX_BODY: Final = 64 * 1024
 MAX_FIELDS: Final = 32
 MAX_PERMISSIONS: Final = 100
 
 _TYPES: Final = frozenset({ACCESS_TOKEN, JWT})
-_LONGEST_TYPE: Final = 256
+_MAX_CONTENT_TYPE: Final = 256
 _FORM: Final = "application/x-www-form-urlencoded"
-# RFC 8693, section 2.1, lets these two stand more than once.
-_SEVERAL: Final = frozenset({"audience", "resource"})
+# RFC 8693, section 2.1, allows these two more than once.
+_REPEATABLE: Final = frozenset({"audience", "resource"})
 
 
 class TokenEndpointError(JwtLpError):
-    """A refusal: the RFC 6749 error code, what the client is told, what only the log says, and when to come back."""
+    """A refusal: RFC 6749 error code and description for the client; cause and detail for the log; seconds to retry."""
 
     def __init__(
         self, error: str, description: str, cause: str = "", detail: str = "", *, retry_after: float | None = None
@@ -48,7 +48,7 @@ class TokenEndpointError(JwtLpError):
 
 
 class ExchangeRequest(NamedTuple):
-    """What a well-formed request asks for."""
+    """The content of a well-formed request."""
 
     token: str
     permissions: tuple[str, ...]
@@ -59,8 +59,8 @@ class ExchangeRequest(NamedTuple):
 
 
 def read_form(content_type: str, body: bytes) -> Form:
-    """The parameters of a body, each with every value (RFC 6749, appendix B); `TokenEndpointError` for another kind of body."""
-    if content_type[:_LONGEST_TYPE].partition(";")[0].strip().lower() != _FORM:
+    """The parameters of a form body (RFC 6749, appendix B); `TokenEndpointError` for any other body."""
+    if content_type[:_MAX_CONTENT_TYPE].partition(";")[0].strip().lower() != _FORM:
         raise TokenEndpointError("invalid_request", f"The parameters are sent in the body, as {_FORM}.", "content_type")
     if len(body) > MAX_BODY:
         raise TokenEndpointError("invalid_request", f"The body is longer than {MAX_BODY} bytes.", "too_large")
@@ -85,30 +85,30 @@ def read_form(content_type: str, body: bytes) -> Form:
 
 
 def require_single_values(form: Form) -> Form:
-    """The parameters that have a value (RFC 6749, section 3.2): each once, but for those that may be repeated."""
-    if any(len(values) > 1 and name not in _SEVERAL for name, values in form.items()):
+    """The parameters that have a value; `TokenEndpointError` for a forbidden repetition (RFC 6749, section 3.2)."""
+    if any(len(values) > 1 and name not in _REPEATABLE for name, values in form.items()):
         raise TokenEndpointError("invalid_request", "A parameter is sent more than once.", "repeated")
-    kept = {name: [value for value in values if value] for name, values in form.items()}
-    return {name: values for name, values in kept.items() if values}
+    non_empty = {name: [value for value in values if value] for name, values in form.items()}
+    return {name: values for name, values in non_empty.items() if values}
 
 
 def read_exchange_request(form: Form) -> ExchangeRequest:
-    """Read the parameters of RFC 8693, section 2.1."""
-    said = {name: values[0] for name, values in form.items()}
-    if said.get("grant_type") != TOKEN_EXCHANGE:
-        if "grant_type" not in said:
+    """Read the parameters of RFC 8693, section 2.1; `TokenEndpointError` if they are invalid."""
+    first = {name: values[0] for name, values in form.items()}
+    if first.get("grant_type") != TOKEN_EXCHANGE:
+        if "grant_type" not in first:
             _invalid_request("grant_type is missing.")
         raise TokenEndpointError("unsupported_grant_type", f"The one grant_type here is {TOKEN_EXCHANGE}.")
-    if "subject_token" not in said:
+    if "subject_token" not in first:
         _invalid_request("subject_token is missing.")
-    if said.get("subject_token_type") not in _TYPES:
+    if first.get("subject_token_type") not in _TYPES:
         _invalid_request(f"subject_token_type is {ACCESS_TOKEN} or {JWT}.")
-    if said.get("requested_token_type", ACCESS_TOKEN) not in _TYPES:
+    if first.get("requested_token_type", ACCESS_TOKEN) not in _TYPES:
         _invalid_request(f"requested_token_type is {ACCESS_TOKEN} or {JWT}.")
-    # INVARIANT: who acts is who authenticated, and is never taken from the form.
-    if not {"actor_token", "actor_token_type"}.isdisjoint(said):
+    # INVARIANT: the actor is the client that authenticated; it is never read from the form.
+    if not {"actor_token", "actor_token_type"}.isdisjoint(first):
         _invalid_request("actor_token is not accepted: the actor is the client that authenticates.")
-    return ExchangeRequest(said["subject_token"], _permissions(said.get("scope", "")), _target(form))
+    return ExchangeRequest(first["subject_token"], _permissions(first.get("scope", "")), _target(form))
 
 
 def _permissions(scope: str) -> tuple[str, ...]:
@@ -116,13 +116,13 @@ def _permissions(scope: str) -> tuple[str, ...]:
     # INVARIANT: nothing is granted by default.
     if not permissions:
         raise TokenEndpointError("invalid_scope", "scope is missing: name the permissions of the new token.")
-    # Each is held against the whole catalogue.
+    # Each is compared with the whole catalogue, so the number is limited.
     if len(permissions) > MAX_PERMISSIONS:
         raise TokenEndpointError(
             "invalid_scope", f"At most {MAX_PERMISSIONS} permissions can be requested at once.", "too_many"
         )
-    # INVARIANT: what is said again in an answer or the log is no longer than a permission, so no token by mistake.
-    if any(len(each) > MAX_LENGTH for each in permissions):
+    # INVARIANT: an answer or the log repeats only text as short as a permission, so never a token sent by mistake.
+    if any(len(permission) > MAX_LENGTH for permission in permissions):
         raise TokenEndpointError("invalid_scope", f"A permission has at most {MAX_LENGTH} characters.", "too_long")
     return permissions
 

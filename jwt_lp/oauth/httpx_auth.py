@@ -1,7 +1,7 @@
-"""How do I call the next service with less?
+"""Authentication for httpx2 and httpx that sends a downscoped token.
 
-`OnBehalfOf` goes where httpx2 and httpx take an `auth`. It never sends the token that it was given: it has it narrowed
-for the one call (RFC 8693), here or by a token endpoint, and sends what comes of that, or nothing at all.
+`OnBehalfOf` is passed as `auth`. It never sends the token that it was given: it has that token narrowed for the call
+(RFC 8693), in this process or by a token endpoint, and sends only the downscoped token.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ HTTPX_LIBRARIES: Final = ("httpx2", "httpx")
 
 
 def auth_base_for(libraries: Iterable[str]) -> type:
-    """What an `auth` has to be for those of `libraries` that are installed; `ImportError` where none is."""
-    found = dict.fromkeys(import_module(name).Auth for name in libraries if find_spec(name) is not None)
-    if not found:
+    """A common base class for an `auth` of each installed library; `ImportError` if none is installed."""
+    bases = dict.fromkeys(import_module(name).Auth for name in libraries if find_spec(name) is not None)
+    if not bases:
         raise ImportError("OnBehalfOf is for httpx2 (or httpx), which is not installed: pip install 'jwt-lp[client]'")
-    return type("Auth", tuple(found), {})
+    return type("Auth", tuple(bases), {})
 
 
 if TYPE_CHECKING:
@@ -41,15 +41,15 @@ else:
 
 
 class OnBehalfOf(Auth):
-    """Calls with a token narrowed to `permissions`, for `audience`: `client.get(url, auth=OnBehalfOf(...))`.
+    """Sends the caller's token narrowed to `permissions`, for `audience`: `client.get(url, auth=OnBehalfOf(...))`.
 
-    `token` is the caller's, alone or as its Authorization header has it. `via` says where it is narrowed; an `Issuer`
-    of this process will do. `audience` left out is the token's own. `lifetime`, in seconds, can be said where tokens are
-    narrowed in this process; an endpoint decides by itself.
+    `token` is the caller's token, alone or as in its Authorization header. `via` narrows it: an `ExchangeClient`, or an
+    `Issuer` of this process. `audience` is by default that of the token. `lifetime`, in seconds, may be given only if
+    an `Issuer` of this process narrows the token; an endpoint decides the lifetime itself.
 
-    The call raises `PolicyError` where the token may not be narrowed so, `InvalidToken` where it is none,
-    `KeysUnavailable` where nobody can say, and `ConfigurationError` for an address that is http and not loopback. In
-    none of these cases anything is sent to it.
+    The call raises `PolicyError` if the token may not be narrowed in this way, `InvalidToken` if it is not valid,
+    `KeysUnavailable` if nobody can tell, and `ConfigurationError` for a URL that is http and not loopback. In all these
+    cases nothing is sent to the service.
     """
 
     @clears_locals
@@ -67,51 +67,53 @@ class OnBehalfOf(Auth):
         self._via = via if isinstance(via, ExchangeClient) else ExchangeClient(via)
         if lifetime is not None and not self._via.is_local:
             raise ConfigurationError("lifetime is decided by the token endpoint: leave it out")
-        self._wanted = DownscopingRequest(_bare_token(token), tuple(dict.fromkeys(permissions)), audience, lifetime)
-        if not self._wanted.permissions:
+        self._downscoping = DownscopingRequest(
+            _bare_token(token), tuple(dict.fromkeys(permissions)), audience, lifetime
+        )
+        if not self._downscoping.permissions:
             raise ConfigurationError("name the permissions that the call needs")
 
     def sync_auth_flow(self, request: Request) -> Generator[Request, Response]:
-        """Send the request with the narrow token, which is had first where it is not there yet."""
+        """Send the request with the downscoped token, after an exchange if none is cached."""
         self._via.check_address(str(request.url))
-        narrow = self._via.cached(self._wanted)
-        if narrow is None and self._via.is_local:
-            narrow = self._via.downscope_locally(self._wanted)
-        if narrow is None:
+        downscoped = self._via.cached(self._downscoping)
+        if downscoped is None and self._via.is_local:
+            downscoped = self._via.downscope_locally(self._downscoping)
+        if downscoped is None:
             response = yield self._via.build_request(
-                _single_use_request(_request_class(request)), self._wanted, _SingleUseBody
+                _single_use_request(_request_class(request)), self._downscoping, _SingleUseBody
             )
             response.read()
-            narrow = self._via.read_response(self._wanted, response)
-        response = yield _with_token(request, narrow)
+            downscoped = self._via.read_response(self._downscoping, response)
+        response = yield _with_token(request, downscoped)
         self._forget_if_refused(response)
 
     async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
-        """The same; what may have to wait does so in a thread."""
+        """The same for async clients; whatever may block runs in a thread."""
         self._via.check_address(str(request.url))
-        narrow = self._via.cached(self._wanted)
-        if narrow is None and self._via.is_local:
-            narrow = await _in_thread(partial(self._via.downscope_locally, self._wanted))
-        if narrow is None:
+        downscoped = self._via.cached(self._downscoping)
+        if downscoped is None and self._via.is_local:
+            downscoped = await _in_thread(partial(self._via.downscope_locally, self._downscoping))
+        if downscoped is None:
             response = yield self._via.build_request(
-                _single_use_request(_request_class(request)), self._wanted, _AsyncSingleUseBody
+                _single_use_request(_request_class(request)), self._downscoping, _AsyncSingleUseBody
             )
             await response.aread()
-            narrow = self._via.read_response(self._wanted, response)
-        response = yield _with_token(request, narrow)
+            downscoped = self._via.read_response(self._downscoping, response)
+        response = yield _with_token(request, downscoped)
         self._forget_if_refused(response)
 
     def _forget_if_refused(self, response: Response) -> None:
         if response.status_code == 401:  # noqa: PLR2004 - an HTTP status
-            # Revoked meanwhile, perhaps: the next call asks anew.
-            self._via.forget(self._wanted)
+            # The token may be revoked, so the next call exchanges again.
+            self._via.forget(self._downscoping)
 
     def __repr__(self) -> str:
-        return f"<OnBehalfOf {' '.join(self._wanted.permissions)}>"
+        return f"<OnBehalfOf {' '.join(self._downscoping.permissions)}>"
 
 
 class _SingleUseBody:
-    """A body that is sent once: a redirect may not take the token and the client's secret elsewhere."""
+    """A body that is sent once, so that no redirect takes the token and the client's secret elsewhere."""
 
     def __init__(self, body: bytes) -> None:
         self._body: bytes | None = body
@@ -127,7 +129,7 @@ class _SingleUseBody:
 
 
 class _AsyncSingleUseBody:
-    """The same for an async client."""
+    """The same for async clients."""
 
     def __init__(self, body: bytes) -> None:
         self._once = _SingleUseBody(body)
@@ -136,27 +138,27 @@ class _AsyncSingleUseBody:
         yield self._once.consume()
 
 
-def _with_token(request: Request, narrow: DownscopedToken) -> Request:
-    request.headers["Authorization"] = f"Bearer {narrow.token}"
+def _with_token(request: Request, downscoped: DownscopedToken) -> Request:
+    request.headers["Authorization"] = f"Bearer {downscoped.token}"
     return request
 
 
-async def _in_thread(make: Callable[[], DownscopedToken]) -> DownscopedToken:
+async def _in_thread(exchange: Callable[[], DownscopedToken]) -> DownscopedToken:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        # Another loop than asyncio's, which has threads of its own.
-        return make()
-    return await asyncio.to_thread(make)
+        # The event loop is not asyncio's, so there is no `to_thread`.
+        return exchange()
+    return await asyncio.to_thread(exchange)
 
 
 def _request_class(request: Request) -> type[Request]:
-    """The library's own class of the request."""
-    return next(each for each in type(request).__mro__ if each.__module__.partition(".")[0] in HTTPX_LIBRARIES)
+    """The HTTP library's own class of the request."""
+    return next(base for base in type(request).__mro__ if base.__module__.partition(".")[0] in HTTPX_LIBRARIES)
 
 
 def _single_use_request(kind: type[Request]) -> type[Request]:
-    """A request whose body is sent once even where a hook or a transport has read it before."""
+    """A request class whose body is sent once even if a hook or a transport has read it before."""
 
     class SingleUseRequest(kind):  # type: ignore[misc, valid-type]
         def read(self) -> bytes:
@@ -183,8 +185,10 @@ def _single_use_request(kind: type[Request]) -> type[Request]:
 
 
 def _bare_token(token: str | None) -> str:
-    said = (token or "").strip()
-    kind, text = parse_authorization(said if said.partition(" ")[0].lower() == "bearer" else f"Bearer {said}")
+    credential = (token or "").strip()
+    if credential.partition(" ")[0].lower() != "bearer":
+        credential = f"Bearer {credential}"
+    kind, text = parse_authorization(credential)
     if kind is TOKEN and len(text) <= MAX_TOKEN:
         return text
     raise InvalidToken("malformed", "the caller's token is neither a token nor a Bearer credential")

@@ -1,6 +1,6 @@
-"""Did this client sign that it is itself?
+"""Client authentication by signed assertions (`private_key_jwt`).
 
-RFC 7523, section 3; OpenID Connect Core, section 9 (`private_key_jwt`).
+RFC 7523, section 3; OpenID Connect Core, section 9.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jwt_lp.jose.jwk import ALGORITHMS, SYMMETRIC
 from jwt_lp.jose.remote_jwks import StaticKeys
 from jwt_lp.oauth.client_authentication import (
     ASSERTION,
-    MAX_ID,
+    MAX_CLIENT_ID,
     ClientRefused,
     auth_method_of,
     client_id_fault,
@@ -40,24 +40,23 @@ MAX_REMEMBERED: Final = 100_000
 
 _TYPES: Final = frozenset({"jwt", "client-authentication+jwt"})
 _LAST_DATE: Final = 10**15
-# How far a clock may be put back, in seconds, where others remember.
-_STEP: Final = 3600.0
+# How far the clock may be set back, in seconds, before a shared `once` could accept an assertion twice.
+_CLOCK_STEP: Final = 3600.0
 
 
 @final
 class PrivateKeyJwt:
-    """Clients that have a key of their own and sign an assertion with it.
+    """Clients that have their own key and sign an assertion with it.
 
-    `keys` has the public keys of each client id: a JWK Set as a mapping, `StaticKeys`, or `JwksKeys` at the client's
-    address. `audience` is the one text that has to be the assertion's `aud`, or several: the issuer's identifier, and
-    the token endpoint's URL. An assertion lives at most five minutes and serves once.
+    `keys` holds the public keys of each client id: a JWK Set as a mapping, `StaticKeys`, or `JwksKeys` at the client's
+    URL. `audience` is the text that the assertion's `aud` must be, or several of which it must be one: the issuer's
+    identifier and the token endpoint's URL. An assertion lives at most five minutes and is accepted once.
 
-    `once` is told a key and until when it matters (seconds since the epoch), and says whether it is new; left out, it
-    is remembered in this process, at most `MAX_REMEMBERED` for each client. Several processes need one that they share. A
-    key matters for an hour longer than its assertion lives: so far the clock can be put back and nothing serves twice.
-    What this process remembers by itself serves once wherever the clock is put; then what ends before the last that
-    was forgotten is refused.
-    `clock` gives seconds since the epoch.
+    `once` receives a key and the time until which it must be remembered (seconds since the epoch), and returns whether
+    the key is new. Several processes need a `once` that they share. That time is one hour after the assertion expires,
+    so the clock may be set back by one hour and no assertion is accepted twice. Without `once`, this process remembers
+    at most `MAX_REMEMBERED` assertions for each client. Then no assertion is accepted twice however the clock is set:
+    one that expires before the latest forgotten one is refused. `clock` returns seconds since the epoch.
     """
 
     auth_methods: frozenset[str] = frozenset({ASSERTION})
@@ -77,14 +76,14 @@ class PrivateKeyJwt:
             faults.append("an assertion needs an audience: the issuer's identifier, or the token endpoint's URL")
         if faults:
             raise ConfigurationError(*faults)
-        self._keys = {client: _source(client, given) for client, given in keys.items()}
+        self._keys = {client: _key_source(client, source) for client, source in keys.items()}
         self._replay_caches = {client: _ReplayCache(clock) for client in keys}
         self._once = once
         self._clock = clock
 
     @clears_locals
     def authenticate(self, form: Form, authorization: Sequence[str]) -> str:
-        """As `ClientAuthentication` says."""
+        """Authenticate the client as `ClientAuthentication` promises."""
         auth_method = auth_method_of(form, authorization)
         if auth_method not in self.auth_methods:
             raise unsupported_method(auth_method)
@@ -102,7 +101,7 @@ class PrivateKeyJwt:
         keys = self._keys.get(client) if isinstance(client, str) else None
         if not isinstance(client, str) or keys is None:
             raise InvalidToken("issuer", "iss is not a client that has keys here")
-        # INVARIANT: a public key is never taken for a secret.
+        # INVARIANT: a public key is never used as a shared secret.
         if compact.algorithm not in ALGORITHMS - SYMMETRIC:
             raise InvalidToken("algorithm", f"an assertion of {client} has an algorithm that is not asymmetric")
         header, payload = verify_signature(assertion, keys)
@@ -113,18 +112,18 @@ class PrivateKeyJwt:
         return client
 
     def _check_claims(self, client: str, header: Mapping[str, object], claims: Mapping[str, object]) -> None:
-        """Hold the claims against RFC 7523, section 3, and refuse what could have been made for somebody else."""
+        """Check the claims (RFC 7523, section 3), and refuse an assertion that may have been made for somebody else."""
         typ = header.get("typ", "JWT")
-        # INVARIANT: an access token that a client was given is no assertion of it (RFC 8725, section 3.11).
+        # INVARIANT: an access token that a client received is never accepted as its assertion (RFC 8725, section 3.11).
         if not isinstance(typ, str) or typ.lower().removeprefix("application/") not in _TYPES:
             raise InvalidToken("typ", f"typ of an assertion of {client} is neither JWT nor client-authentication+jwt")
         if claims.get("sub") != client:
             raise InvalidToken("subject", f"sub is not {client}, which is the iss")
         audience = claims.get("aud")
-        # INVARIANT: for us and nobody else. An assertion with several audiences could be used by each of them.
+        # INVARIANT: the only audience is this endpoint. With several, each of them could use the assertion here.
         if not isinstance(audience, str) or audience not in self._audience:
-            wanted = " or ".join(sorted(self._audience))
-            raise InvalidToken("audience", f"aud of an assertion of {client} is not one string, {wanted}")
+            expected = " or ".join(sorted(self._audience))
+            raise InvalidToken("audience", f"aud of an assertion of {client} is not one string, {expected}")
         now = self._clock()
         expires_at = _date(claims, "exp")
         if expires_at <= now:
@@ -135,13 +134,14 @@ class PrivateKeyJwt:
             raise InvalidToken("not_yet_valid", f"an assertion of {client} is not valid yet: compare the clocks")
 
     def _check_new(self, client: str, claims: Mapping[str, object]) -> None:
+        """Refuse an assertion that was accepted before."""
         token_id = claims.get("jti")
-        if not isinstance(token_id, str) or not 0 < len(token_id) <= MAX_ID:
-            raise InvalidToken("jti", f"an assertion of {client} has no jti of at most {MAX_ID} characters")
+        if not isinstance(token_id, str) or not 0 < len(token_id) <= MAX_CLIENT_ID:
+            raise InvalidToken("jti", f"an assertion of {client} has no jti of at most {MAX_CLIENT_ID} characters")
         key = hashlib.sha256(f"{client}\0{token_id}".encode("utf-8", "surrogatepass")).hexdigest()
         ends = _date(claims, "exp")
-        # INVARIANT: asked last, so that only what is genuine is remembered.
-        new = self._replay_caches[client].add(key, ends) if self._once is None else self._once(key, ends + _STEP)
+        # INVARIANT: this check comes last, so that only genuine assertions are remembered.
+        new = self._replay_caches[client].add(key, ends) if self._once is None else self._once(key, ends + _CLOCK_STEP)
         if not new:
             raise InvalidToken("replayed", f"an assertion of {client} was sent again, or the clock was put back")
 
@@ -150,26 +150,27 @@ class PrivateKeyJwt:
 
 
 class _ReplayCache:
-    """What was seen and still matters, of one client."""
+    """The assertions of one client that were accepted and have not expired."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = PerProcess(Lock)
         self._keys: set[str] = set()
         self._ends: list[tuple[float, str]] = []
-        self._forgotten = -math.inf
+        self._forgotten_until = -math.inf
 
     def add(self, key: str, until: float) -> bool:
+        """Remember a key and return whether it is new; `ClientRefused` if there is no room."""
         with self._lock.get():
             now = self._clock()
             while self._ends and self._ends[0][0] <= now:
-                end, gone = heapq.heappop(self._ends)
-                self._keys.discard(gone)
-                self._forgotten = max(self._forgotten, end)
-            # INVARIANT: the end of what was forgotten has passed, and does not lie ahead again for a clock put back.
-            if key in self._keys or until <= self._forgotten:
+                end, expired = heapq.heappop(self._ends)
+                self._keys.discard(expired)
+                self._forgotten_until = max(self._forgotten_until, end)
+            # INVARIANT: a forgotten key is never new again, even if the clock is set back to before its end.
+            if key in self._keys or until <= self._forgotten_until:
                 return False
-            # INVARIANT: nothing is forgotten before its time to make room.
+            # INVARIANT: no key is forgotten early to make room.
             if len(self._keys) >= MAX_REMEMBERED:
                 raise ClientRefused(
                     "temporarily_unavailable",
@@ -181,16 +182,17 @@ class _ReplayCache:
             return True
 
 
-def _source(client: str, given: KeySource | Mapping[str, object]) -> KeySource:
-    if not isinstance(given, Mapping):
-        return given
+def _key_source(client: str, keys: KeySource | Mapping[str, object]) -> KeySource:
+    if not isinstance(keys, Mapping):
+        return keys
     try:
-        return StaticKeys.from_jwks(given)
+        return StaticKeys.from_jwks(keys)
     except ConfigurationError as error:
         raise ConfigurationError(*(f"the client {client!a}: {fault}" for fault in error.faults)) from None
 
 
 def _date(claims: Mapping[str, object], name: str) -> float:
+    """A date claim in seconds since the epoch."""
     value = claims.get(name)
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LAST_DATE:
         return value

@@ -1,7 +1,6 @@
-"""May this caller have a narrower token?
+"""The token endpoint of RFC 8693, which exchanges a token for one with fewer permissions.
 
-The token endpoint of RFC 8693, for exchanging a token for one that holds less. Every host hands over the same plain
-values and sends back the same answer; the endpoint authenticates its callers itself.
+Each host passes the same plain values in and sends the same answer back. The endpoint authenticates its clients itself.
 """
 
 from __future__ import annotations
@@ -43,11 +42,11 @@ if TYPE_CHECKING:
 JWKS_MAX_AGE: Final = 300
 
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-# What RFC 6749, section 5.2, keeps out of a description.
-_UNFIT: Final = re.compile(r"[^ !#-\[\]-~]")
-_LONGEST: Final = 400
-# A longer line of validators is not looked through; the key set is sent again.
-_LONGEST_LINE: Final = 4096
+# Characters that RFC 6749, section 5.2, forbids in error_description.
+_FORBIDDEN: Final = re.compile(r"[^ !#-\[\]-~]")
+_MAX_DESCRIPTION: Final = 400
+# A longer line of validators is not searched; the key set is sent again.
+_MAX_LINE: Final = 4096
 
 _UNDECIDED: Final = "It cannot be decided right now; try again."
 _CODES: Final[Mapping[str, str]] = MappingProxyType(
@@ -56,7 +55,7 @@ _CODES: Final[Mapping[str, str]] = MappingProxyType(
 
 
 class Answer(NamedTuple):
-    """What a host sends back as it is."""
+    """A response that a host sends back unchanged."""
 
     status: int
     headers: Mapping[str, str]
@@ -67,11 +66,12 @@ class Answer(NamedTuple):
 
 
 class TokenExchange:
-    """A token endpoint that narrows tokens, and the key set that goes with it.
+    """A token endpoint that narrows tokens, and the issuer's key set.
 
-    `issuer` makes the tokens, `clients` says who is calling. A client may exchange a token that was made for it (it is
-    the token's audience), or issued to it; either way it is the actor of the new token, which holds what both may.
-    `reference` gives a short random text for each refusal, `clock` seconds since the epoch.
+    `issuer` makes the tokens; `clients` authenticates the callers. A client may exchange a token if it is the token's
+    audience or the token was issued to it. It becomes the actor of the new token, which holds only permissions that
+    both the token and the client may have. `reference` returns a short random text for each refusal, `clock` seconds
+    since the epoch.
     """
 
     max_body: Final = MAX_BODY
@@ -91,34 +91,34 @@ class TokenExchange:
 
     @clears_locals
     def post(self, content_type: str | None, body: bytes, authorization: Sequence[str]) -> Answer:
-        """Answer a POST as it came, with every line of its Authorization header.
+        """Answer a POST request; `authorization` is every line of that header.
 
-        Of a body that is longer, `max_body` + 1 bytes are enough to say so.
+        A host need not read more than `max_body` + 1 bytes of the body: a longer body is refused.
         """
         try:
             form = read_form(content_type or "", body)
-        except TokenEndpointError as no:
-            return self._refuse(no, None, "")
+        except TokenEndpointError as error:
+            return self._refuse(error, None, "")
         return self.answer(form, authorization)
 
     @clears_locals
     def answer(self, form: Form, authorization: Sequence[str]) -> Answer:
-        """Answer a request with these parameters, each with every value it was sent with (RFC 8693, section 2)."""
-        # Only digests are kept of a token for the log; it is not shown in what is raised either.
-        shown, client = "", None
+        """Answer a request with these parameters, each with every value that was sent (RFC 8693, section 2)."""
+        # Only the fingerprint of a token is logged.
+        fingerprint, client = "", None
         try:
-            kept = require_single_values(form)
-            client = self._client(kept, authorization)
-            asked = read_exchange_request(kept)
-            shown = jws.fingerprint(asked.token)
-            return self._exchange(client, asked, shown)
-        except TokenEndpointError as no:
-            return self._refuse(no, client, shown)
+            form = require_single_values(form)
+            client = self._client(form, authorization)
+            request = read_exchange_request(form)
+            fingerprint = jws.fingerprint(request.token)
+            return self._exchange(client, request, fingerprint)
+        except TokenEndpointError as error:
+            return self._refuse(error, client, fingerprint)
 
     def jwks(self, if_none_match: Sequence[str] = ()) -> Answer:
-        """The key set to publish, with a validator (RFC 9110, section 13.1.2); `if_none_match` is every such line."""
+        """The public key set with an ETag (RFC 9110, section 13.1.2); `if_none_match` is every line of that header."""
         keys = self.issuer.jwks().get("keys")
-        # INVARIANT: nothing that signs is ever published, whoever made the set.
+        # INVARIANT: no private key is ever published, even if the issuer's key set contains one.
         public = (
             [key for key in keys if is_json_object(key) and _PRIVATE.isdisjoint(key)] if is_json_array(keys) else []
         )
@@ -129,9 +129,9 @@ class TokenExchange:
             "Cache-Control": f"public, max-age={JWKS_MAX_AGE}",
             "ETag": etag,
         }
-        lines = [line for line in if_none_match if len(line) <= _LONGEST_LINE]
-        known = [each.strip().removeprefix("W/") for line in lines for each in line.split(",")]
-        if etag in known or "*" in known:
+        lines = [line for line in if_none_match if len(line) <= _MAX_LINE]
+        etags = [part.strip().removeprefix("W/") for line in lines for part in line.split(",")]
+        if etag in etags or "*" in etags:
             return Answer(int(HTTPStatus.NOT_MODIFIED), headers, b"")
         return Answer(int(HTTPStatus.OK), headers, body)
 
@@ -139,32 +139,32 @@ class TokenExchange:
         try:
             return self._clients.authenticate(form, authorization)
         except ClientRefused as refused:
-            told = {"invalid_client": "Client authentication failed.", "temporarily_unavailable": _UNDECIDED}
+            public = {"invalid_client": "Client authentication failed.", "temporarily_unavailable": _UNDECIDED}
             raise TokenEndpointError(
-                refused.error, told.get(refused.error, refused.detail), refused.cause, refused.detail
+                refused.error, public.get(refused.error, refused.detail), refused.cause, refused.detail
             ) from None
         except KeysUnavailable as error:
-            raise _later(error) from None
+            raise _keys_unavailable_error(error) from None
 
-    def _exchange(self, client: str, asked: ExchangeRequest, shown: str) -> Answer:
+    def _exchange(self, client: str, request: ExchangeRequest, fingerprint: str) -> Answer:
         try:
-            parent = self.issuer.verify(asked.token)
+            parent = self.issuer.verify(request.token)
             self._check_caller(client, parent)
-            token = self.issuer.narrow(asked.token, asked.permissions, audience=asked.audience, actor=client)
+            token = self.issuer.narrow(request.token, request.permissions, audience=request.audience, actor=client)
         except InvalidToken as error:
             raise TokenEndpointError("invalid_request", BAD_SUBJECT_TOKEN, error.cause, error.detail) from None
         except KeysUnavailable as error:
-            raise _later(error) from None
+            raise _keys_unavailable_error(error) from None
         except PolicyError as error:
-            raise _refusal(error) from None
+            raise _policy_error(error) from None
         claims = jws.read_json(jws.parse_compact(token).payload, "payload")
         event = {
             "client": client,
             "issuer": parent.issuer,
             "subject": parent.subject,
-            "token": shown,
+            "token": fingerprint,
             "audience": claims["aud"],
-            "permissions": list(asked.permissions),
+            "permissions": list(request.permissions),
             "made": jws.fingerprint(token),
         }
         log_event(logging.INFO, "exchanged", event)
@@ -175,13 +175,13 @@ class TokenExchange:
                 "issued_token_type": ACCESS_TOKEN,
                 "token_type": "Bearer",
                 "expires_in": max(0, int(cast(int, claims["exp"]) - self._clock())),
-                "scope": " ".join(asked.permissions),
+                "scope": " ".join(request.permissions),
             },
         )
 
     def _check_caller(self, client: str, parent: AccessToken) -> None:
-        # INVARIANT: who holds a token that was neither made for it nor issued to it has got hold of it elsewhere.
-        # Another issuer's clients are not ours, even where they have the same name.
+        # INVARIANT: a client cannot exchange a token that was neither made for it nor issued to it, because it may
+        # have stolen it. The clients of another issuer are not ours, even if they have the same name.
         issued_to = parent.client if parent.issuer == self.issuer.issuer else None
         if client not in (issued_to, *self.issuer.audiences(parent)):
             raise TokenEndpointError(
@@ -191,29 +191,30 @@ class TokenExchange:
                 "the client is neither an audience of the token nor its client",
             )
 
-    def _refuse(self, no: TokenEndpointError, client: str | None, shown: str) -> Answer:
+    def _refuse(self, refusal: TokenEndpointError, client: str | None, fingerprint: str) -> Answer:
         reference = self._reference()
-        status, headers = _status(no)
+        status, headers = _status(refusal)
         event = {
             "status": int(status),
-            "error": no.error,
-            "cause": no.cause,
-            "detail": no.detail,
+            "error": refusal.error,
+            "cause": refusal.cause,
+            "detail": refusal.detail,
             "client": client,
-            "token": shown,
+            "token": fingerprint,
             "reference": reference,
         }
         log_event(logging.WARNING, "exchange-refused", event)
-        told = _UNFIT.sub("?", no.description.replace('"', "'"))[:_LONGEST]
-        return _json(status, {"error": no.error, "error_description": told, "reference": reference}, headers)
+        description = _FORBIDDEN.sub("?", refusal.description.replace('"', "'"))[:_MAX_DESCRIPTION]
+        body = {"error": refusal.error, "error_description": description, "reference": reference}
+        return _json(status, body, headers)
 
 
-def _status(no: TokenEndpointError) -> tuple[HTTPStatus, dict[str, str]]:
-    """RFC 6749, section 5.2; what could not be decided is 503."""
-    if no.error == "invalid_client":
+def _status(refusal: TokenEndpointError) -> tuple[HTTPStatus, dict[str, str]]:
+    """Status and headers (RFC 6749, section 5.2); 503 if nothing could be decided."""
+    if refusal.error == "invalid_client":
         return HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": 'Basic realm="token endpoint"'}
-    if no.error == "temporarily_unavailable":
-        return HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": str(whole_seconds(no.retry_after))}
+    if refusal.error == "temporarily_unavailable":
+        return HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": str(whole_seconds(refusal.retry_after))}
     return HTTPStatus.BAD_REQUEST, {}
 
 
@@ -222,13 +223,13 @@ def _json(status: HTTPStatus, members: Mapping[str, object], headers: Mapping[st
     return Answer(int(status), {**fixed, **(headers or {})}, json.dumps(members).encode())
 
 
-def _later(error: KeysUnavailable) -> TokenEndpointError:
+def _keys_unavailable_error(error: KeysUnavailable) -> TokenEndpointError:
     return TokenEndpointError(
         "temporarily_unavailable", _UNDECIDED, error.code, str(error), retry_after=error.retry_after
     )
 
 
-def _refusal(error: PolicyError) -> TokenEndpointError:
+def _policy_error(error: PolicyError) -> TokenEndpointError:
     if error.reason == "undecided":
         return TokenEndpointError("temporarily_unavailable", _UNDECIDED, "undecided", str(error))
     if error.reason == "revoked":

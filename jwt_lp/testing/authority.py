@@ -1,7 +1,7 @@
-"""How do I test my guarded views?
+"""An issuer for tests of guarded views.
 
-`Authority` is an issuer of your own for tests: real keys, real signatures, real verification, no network. The
-pytest fixture `lp` puts one before your application.
+`Authority` uses real keys, signatures and verification, and no network. The pytest fixture `lp` makes an application
+accept its tokens.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ CLIENT: Final = "tests"
 class Authority:
     """An issuer for tests.
 
-    `like` takes an application's settings: audience, profile, policy and rules stay, issuer and keys become
-    this authority's, so that a test of your own rules needs no provider. Without it, tokens are those of an
-    issuer of ours: wildcards count, and `policy` (a path, a mapping or a `Policy`) says what roles confer.
-    `clock` gives seconds since the epoch.
+    `like` takes an application's settings: audience, profile, policy and rules stay, but issuer and keys are those of
+    this authority. So a test of your own rules needs no provider. Without `like`, tokens are those of an `OWN` issuer:
+    wildcards are allowed, and `policy` (a path, a mapping or a `Policy`) says what roles confer. `clock` returns
+    seconds since the epoch.
     """
 
     @clears_locals
@@ -67,22 +67,24 @@ class Authority:
 
     @property
     def issuer(self) -> Issuer:
-        """The authority as an `Issuer`, which makes and narrows tokens by the policy.
+        """The authority as an `Issuer`, which issues and narrows tokens by the policy.
 
-        `ConfigurationError` where the settings are those of a provider and not of an issuer of ours.
+        `ConfigurationError` if none of the issuers in the settings is marked `OWN`.
         """
-        own = next((each for each in self._settings.issuers if each.own), None)
+        own = next((issuer for issuer in self._settings.issuers if issuer.own), None)
         if own is None:
             raise ConfigurationError("none of the issuers is marked OWN, so there is no Issuer to issue tokens")
         policy, audience = self._settings.policy, min(own.audience)
-        declared = self._settings.claims or {each.name: ClaimPolicy.of(each) for each in policy.audiences.values()}
+        declared = self._settings.claims or {
+            target.name: ClaimPolicy.of(target) for target in policy.audiences.values()
+        }
         return Issuer(
             own.issuer,
             self,
             policy=policy,
             audience=audience,
             client=CLIENT,
-            # A policy under test need not know the audience of tests.
+            # A policy under test may not list the audience of the tests.
             claims={audience: ClaimPolicy(wildcards=True), **declared},
             clock=self._clock,
         )
@@ -94,15 +96,15 @@ class Authority:
 
     @property
     def generation(self) -> int:
-        """How often the key was changed."""
+        """How often the key was rotated."""
         return self._rotations
 
     def jwks(self) -> dict[str, object]:
-        """The key set, as an issuer publishes it."""
+        """The public key set."""
         return {"keys": [self.key.public_jwk()]}
 
     def rotate(self) -> None:
-        """Sign with a new key from now on. Settings made before do not know it."""
+        """Sign with a new key from now on. Settings that were made earlier do not contain it."""
         self.key = SigningKey.generate(self.key.algorithm)
         self._rotations += 1
 
@@ -119,11 +121,11 @@ class Authority:
         client: str = CLIENT,
         typ: str | None = None,
     ) -> str:
-        """Sign a token for `subject`. `lifetime` is seconds from now, negative for one that has expired.
+        """Sign a token for `subject`. `lifetime` is in seconds from now; a negative one gives an expired token.
 
-        `roles` are the policy's roles; with a provider's profile they are put in as the outside role that the
-        policy lists first. `claims` are added last and may replace anything; None as a value leaves one out. `typ` replaces the header's,
-        "" leaving it out.
+        `roles` are roles of the policy; with a provider's profile, the token carries the first external role that the
+        policy lists for each. `claims` are added last and may replace any claim; None removes one. `typ` replaces the
+        `typ` of the header; "" removes it. `issuer` is the name of an issuer in the settings, by default the first.
         """
         target = self._issuer(issuer)
         now = int(self._clock())
@@ -136,52 +138,56 @@ class Authority:
             "jti": secrets.token_hex(8),
             "client_id": client,
         }
-        body, usual = shape_claims(
+        body, profile_typ = shape_claims(
             target.profile,
             registered,
-            _texts("permissions", permissions),
-            [self._settings.external_role_name(role, target) for role in _texts("roles", roles)],
+            _string_list("permissions", permissions),
+            [self._settings.external_role_name(role, target) for role in _string_list("roles", roles)],
         )
         body.update(claims or {})
         return sign(
             {name: value for name, value in body.items() if value is not None},
             self.key,
-            typ=(usual if typ is None else typ) or None,
+            typ=(profile_typ if typ is None else typ) or None,
         )
 
     def headers(self, *args: Any, **kwargs: Any) -> dict[str, str]:
-        """The Authorization header with a token made as `token` makes it."""
+        """The Authorization header with a new token; the arguments are those of `token`."""
         return {"Authorization": f"Bearer {self.token(*args, **kwargs)}"}
 
     def _keys(self) -> dict[str, object]:
         return {"ALGORITHMS": [self.key.algorithm], "JWKS": self.jwks()}
 
     def _issuer(self, name: str | None) -> IssuerSettings:
-        found = [each for each in self._settings.issuers if name in (None, each.name)]
-        if not found:
-            known = ", ".join(each.name for each in self._settings.issuers)
-            raise ConfigurationError(f"no issuer is called {name!a}; there is {known}")
-        return found[0]
+        issuers = self._settings.issuers
+        if name is None:
+            return issuers[0]
+        for issuer in issuers:
+            if issuer.name == name:
+                return issuer
+        known = ", ".join(issuer.name for issuer in issuers)
+        raise ConfigurationError(f"no issuer is called {name!a}; there is {known}")
 
     def _settings_like(self, like: Settings) -> dict[str, object]:
-        named = [each.name for each in like.issuers] != ["default"]
+        named = [issuer.name for issuer in like.issuers] != ["default"]
         mapping: dict[str, object] = {
             "SERVICE": like.service,
             "POLICY": like.policy,
             "EXTERNAL": {rule: open_.reason for rule, open_ in like.rules.entries if open_.reason is not None},
             "PUBLIC": [rule for rule, open_ in like.rules.entries if open_.reason is None],
             "BIND": {
-                name: dict(each.paths) if each.paths[0][0] else each.paths[0][1] for name, each in like.bind.items()
+                name: dict(binding.paths) if binding.paths[0][0] else binding.paths[0][1]
+                for name, binding in like.bind.items()
             },
             "URLCONFS": like.urlconfs,
             "OBSERVE_UNTIL": like.observe_until,
-            "CLAIMS": {name: _plain(each) for name, each in like.claims.items()},
+            "CLAIMS": {audience: _claim_settings(policy) for audience, policy in like.claims.items()},
             "SHOW_REQUIREMENT": like.show_requirement,
         }
         if named:
             return {
                 **mapping,
-                "ISSUERS": {each.name: self._issuer_like(each, f"/{each.name}") for each in like.issuers},
+                "ISSUERS": {issuer.name: self._issuer_like(issuer, f"/{issuer.name}") for issuer in like.issuers},
             }
         return {**mapping, **self._issuer_like(like.issuers[0], "")}
 
@@ -203,23 +209,23 @@ class Authority:
         return mapping
 
 
-def _plain(allowed: ClaimPolicy) -> dict[str, object]:
+def _claim_settings(policy: ClaimPolicy) -> dict[str, object]:
     return {
-        "claims": sorted(allowed.claims),
-        "max_lifetime": int(allowed.max_lifetime),
-        "max_size": allowed.max_size,
-        "wildcards": allowed.wildcards,
+        "claims": sorted(policy.claims),
+        "max_lifetime": int(policy.max_lifetime),
+        "max_size": policy.max_size,
+        "wildcards": policy.wildcards,
     }
 
 
-def _texts(what: str, values: Iterable[str]) -> list[str]:
+def _string_list(name: str, values: Iterable[str]) -> list[str]:
     if isinstance(values, str):
-        raise ConfigurationError(f'{what} is a list: write {what}=["{values}"]')
+        raise ConfigurationError(f'{name} is a list: write {name}=["{values}"]')
     return list(values)
 
 
 class LeastPrivilegeTesting:
-    """What the fixture `lp` gives: an authority, put before an application and logged in on its test client."""
+    """The fixture `lp`: an authority whose tokens an application accepts and its test client sends."""
 
     def __init__(self) -> None:
         self.authority: Authority = Authority()
@@ -234,9 +240,9 @@ class LeastPrivilegeTesting:
         return self.authority.headers(*args, **kwargs)
 
     def install(self, app: object = None) -> None:
-        """Have `app` accept the authority's tokens until the test is over; for Django, `app` is left out.
+        """Make `app` accept the authority's tokens until the test ends; for Django, leave `app` out.
 
-        The application's own audience, profile, policy and rules stay as they are.
+        The audience, profile, policy and rules of the application stay as they are.
         """
         host = find_host(app)
         guard = host.guard(app)
@@ -244,13 +250,14 @@ class LeastPrivilegeTesting:
         self._undo.enter_context(host.swap_guard(app, self.authority.guard()))
 
     def login(self, client: object, subject: str = "alice", permissions: Iterable[str] = (), **kwargs: object) -> None:
-        """Have every request of the host's test client carry a token for `subject` with `permissions`."""
+        """Make the host's test client send a token for `subject` with `permissions` in every request."""
         header = self.headers(subject, permissions, **kwargs)["Authorization"]
         if not any(host.login(client, header) for host in installed_hosts()):
             raise ConfigurationError(
-                f"{type(client).__name__} is not a test client of Django, DRF, Flask or Starlette: pass lp.headers(...) yourself"
+                f"{type(client).__name__} is not a test client of Django, DRF, Flask or Starlette: "
+                "pass lp.headers(...) yourself"
             )
 
     def close(self) -> None:
-        """Put everything back."""
+        """Restore the guards of the applications."""
         self._undo.close()

@@ -1,4 +1,4 @@
-"""The fixture `lp`, for tests of guarded views. Nothing is imported until a test asks for it."""
+"""The pytest fixture `lp` for tests of guarded views; nothing else is imported until a test uses it."""
 
 from __future__ import annotations
 

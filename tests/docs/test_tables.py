@@ -18,7 +18,7 @@ from docs.pages import ROOT, Block, MarkdownTable, blocks, code, codes, column, 
 from jwt_lp import Decision, Permission, Permissions, Policy, Settings, Verifier
 from jwt_lp.cli.verification_trace import CAUSES
 from jwt_lp.guard.issuer_settings import ISSUER_KEYS, MAX_LEEWAY
-from jwt_lp.guard.settings import _TOP_KEYS
+from jwt_lp.guard.settings_reader import TOP_KEYS
 from jwt_lp.jose.http_fetch import DEADLINE, MAX_BYTES
 from jwt_lp.jose.jwks import MAX_KEYS
 from jwt_lp.jose.key_rotation import LEEWAY, LIFETIME, MAX_PUBLISHED, PUBLISH_AHEAD, RELOAD_INTERVAL
@@ -47,7 +47,7 @@ def test_the_settings_page_lists_every_key_once() -> None:
     """The two tables have exactly the keys of the settings."""
     issuer, service = _settings_tables()
     assert sorted(ISSUER_KEYS) == sorted(column(issuer))
-    assert sorted(_TOP_KEYS) == sorted(column(service))
+    assert sorted(TOP_KEYS) == sorted(column(service))
 
 
 def test_the_settings_page_lists_every_key_of_a_profile() -> None:

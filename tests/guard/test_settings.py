@@ -234,13 +234,13 @@ ONE_FAULT = [
     pytest.param({"PATTERNS": None}, "PATTERNS is True or False", id="a flag of None"),
     pytest.param(
         {"SENDER_CONSTRAINED": ["x5t#s256"]},
-        "SENDER_CONSTRAINED: 'x5t#s256' is no confirmation method; did you mean 'x5t#S256'?",
+        "SENDER_CONSTRAINED: 'x5t#s256' is not a confirmation method; did you mean 'x5t#S256'?",
         id="a confirmation method's typo",
     ),
     pytest.param(
         {"SENDER_CONSTRAINED": True}, "SENDER_CONSTRAINED is a list of strings, not bool", id="bound tokens True"
     ),
-    pytest.param({"SENDER_CONSTRAINED": "*"}, "'*' is no confirmation method", id="every confirmation method"),
+    pytest.param({"SENDER_CONSTRAINED": "*"}, "'*' is not a confirmation method", id="every confirmation method"),
     pytest.param({"LEEWAY": 301}, "LEEWAY is a number of seconds from 0 to 300", id="too much leeway"),
     pytest.param({"LEEWAY": -1}, "LEEWAY is a number", id="negative leeway"),
     pytest.param({"LEEWAY": True}, "LEEWAY is a number", id="leeway True"),

@@ -491,7 +491,7 @@ def test_white_space_around_a_token_is_no_part_of_it(write: str) -> None:
     token = fat()
     auth = OnBehalfOf(write.format(token), ["stock:read"], via=ISSUER, audience="stock")
     kept = OnBehalfOf(token, ["stock:read"], via=ISSUER, audience="stock")
-    assert vars(kept)["_wanted"] == vars(auth)["_wanted"]
+    assert vars(kept)["_downscoping"] == vars(auth)["_downscoping"]
 
 
 def test_a_dead_token_is_told_apart(world: World, caller: Caller) -> None:

@@ -1,0 +1,251 @@
+"""Reader of a whole settings mapping, which collects all faults."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Final, cast
+
+from jwt_lp._support.json_types import is_json_object
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.guard.issuer_settings import ISSUER_KEYS, IssuerReader, IssuerSettings, unvouched_faults
+from jwt_lp.guard.routes import Rules
+from jwt_lp.issuing.claim_policy import ClaimPolicy, copy_faults
+from jwt_lp.lint.linter import LintOptions
+from jwt_lp.permissions.requirements import Binding, Where, all_of
+from jwt_lp.policy.file import EMPTY_POLICY, Policy
+from jwt_lp.revocation.poller import REFUSE_AFTER, STALE_AFTER
+from jwt_lp.stores import is_store
+
+MAX_OBSERVE_DAYS: Final = 90
+MIN_KEY_LENGTH: Final = 32
+_STORE_KEYS: Final = ("PUSH", "SUBJECTS", "STALE_AFTER", "REFUSE_AFTER", "REVOCATION_START")
+_NAME: Final = re.compile(r"[a-z0-9_-]+")
+
+TOP_KEYS: Final = (
+    "SERVICE", "POLICY", "EXTERNAL", "PUBLIC", "BIND", "URLCONFS", "OBSERVE_UNTIL", "EXPLAIN",
+    "SHOW_REQUIREMENT", "ALLOW_HTTP_HOSTS", "CLAIMS", "LINT", "STORE", "PUSH", "SUBJECTS", "STALE_AFTER",
+    "REFUSE_AFTER", "REVOCATION_START", "ISSUERS",
+)  # fmt: skip
+
+
+class SettingsReader(IssuerReader):
+    """Reads a whole settings mapping and collects its faults; every method returns a usable value."""
+
+    def settings(self, *, development: bool, today: date) -> dict[str, Any]:
+        """The fields of `Settings`."""
+        several = "ISSUERS" in self.values
+        if several:
+            self.reject_unknown(
+                TOP_KEYS, dict.fromkeys(ISSUER_KEYS, " here: with ISSUERS, set it in each of its entries")
+            )
+        else:
+            self.reject_unknown((*TOP_KEYS, *ISSUER_KEYS))
+        hosts = frozenset(self.texts("ALLOW_HTTP_HOSTS"))
+        if hosts and not development:
+            self.fault("ALLOW_HTTP_HOSTS is for development: set JWT_LP_DEV=1 there, and remove the setting elsewhere")
+        explain = self.flag("EXPLAIN")
+        if explain and not development:
+            self.fault("EXPLAIN tells clients why they were refused: it needs JWT_LP_DEV=1")
+        issuers, policy, claims = self.issuers(several=several, hosts=hosts), self.policy(), self.claims()
+        by_audience = claims or {audience.name: ClaimPolicy.of(audience) for audience in policy.audiences.values()}
+        self.check_copied_claims(issuers, by_audience)
+        return {
+            "issuers": issuers,
+            "service": self.text("SERVICE") or "",
+            "policy": policy,
+            "rules": self.rules(),
+            "bind": self.bind(issuers, several=several),
+            "urlconfs": self.texts("URLCONFS"),
+            "observe_until": self.observe_until(today),
+            "explain": explain,
+            "show_requirement": self.flag("SHOW_REQUIREMENT", default=True),
+            "allow_http_hosts": hosts,
+            "claims": claims,
+            "lint": self.lint(),
+            **self.store_settings(),
+            "development": development,
+        }
+
+    def issuers(self, *, several: bool, hosts: frozenset[str]) -> tuple[IssuerSettings, ...]:
+        """Every issuer without faults; names and `iss` values must be unique."""
+        if not several:
+            only = self.issuer("default", several=False, hosts=hosts)
+            return () if only is None else (only,)
+        entries = self.values["ISSUERS"]
+        if not is_json_object(entries) or not entries:
+            self.fault("ISSUERS is a mapping from a name of yours to one issuer's settings")
+            return ()
+        issuers: list[IssuerSettings] = []
+        for name, mapping in entries.items():
+            reader = IssuerReader(mapping, f"{self.where}['ISSUERS'][{name!r}]")
+            reader.reject_unknown(ISSUER_KEYS)
+            issuer = reader.issuer(str(name).lower(), several=len(entries) > 1, hosts=hosts)
+            issuers += [] if issuer is None else [issuer]
+            self.faults += reader.faults
+        for name, count in Counter(issuer.name for issuer in issuers).items():
+            if not _NAME.fullmatch(name):
+                self.fault(f"ISSUERS: {name!a} is not a valid name: use letters, digits, - and _")
+            if count > 1:
+                self.fault(f"ISSUERS has two entries called {name!a}: names are case-insensitive")
+        for iss, count in Counter(issuer.issuer for issuer in issuers).items():
+            if count > 1:
+                self.fault(f"the issuer {iss!a} is configured twice: list every audience in one entry")
+        return tuple(issuers)
+
+    def check_copied_claims(self, issuers: Iterable[IssuerSettings], by_audience: Mapping[str, ClaimPolicy]) -> None:
+        """Note each claim that would be copied although no audience's tokens may carry it."""
+        allowed = frozenset[str]().union(*(policy.claims for policy in by_audience.values()))
+        for issuer in issuers:
+            where = self.where if "ISSUERS" not in self.values else f"{self.where}['ISSUERS'][{issuer.name!r}]"
+            self.faults += [f"{where}: COPY_CLAIMS: {fault}" for fault in copy_faults(issuer.copy_claims, allowed)]
+
+    def policy(self) -> Policy:
+        """The policy itself, or read from a mapping or a file."""
+        value = self.values.get("POLICY")
+        try:
+            if isinstance(value, Policy):
+                return value
+            if is_json_object(value):
+                return Policy.from_mapping(value)
+            if isinstance(value, (str, os.PathLike)):
+                return Policy.load(cast("str | os.PathLike[str]", value))
+        except ConfigurationError as error:
+            self.faults += [f"{self.where}: POLICY: {fault}" for fault in error.faults]
+            return EMPTY_POLICY
+        if value is not None:
+            self.fault("POLICY is the path of a least-privilege.toml")
+        return EMPTY_POLICY
+
+    def store_settings(self) -> dict[str, object]:
+        """The store, how subjects are stored, and how old the revocation snapshot may be."""
+        value = self.values.get("STORE")
+        store = value if is_store(value) else self.text("STORE") or ""
+        push = self.text("PUSH") or ""
+        given = [key for key in _STORE_KEYS if key in self.values]
+        if given and not store:
+            self.fault(f"{', '.join(given)}: there is no STORE, so nothing is stored and nothing can be revoked")
+        if push and not push.startswith(("redis://", "rediss://")):
+            self.fault("PUSH is the URL of a Redis, such as redis://localhost:6379/0")
+        stale = self.seconds("STALE_AFTER", STALE_AFTER, None)
+        refuse = self.seconds("REFUSE_AFTER", REFUSE_AFTER, None)
+        if stale > refuse:
+            self.fault(
+                "STALE_AFTER is longer than REFUSE_AFTER: requests would be refused before the revocations are stale"
+            )
+        start = self.values.get("REVOCATION_START", "closed")
+        if start not in ("closed", "open"):
+            self.fault(
+                'REVOCATION_START is "closed", or "open" to let every request pass until the store has been reached'
+            )
+        return {
+            "store": store,
+            "push": push,
+            "subjects": self.subjects(),
+            "stale_after": stale,
+            "refuse_after": refuse,
+            "revocation_start": start,
+        }
+
+    def subjects(self) -> bytes | None:
+        """How subjects are stored: b"" for plain text, a key for keyed hashes, None for not at all."""
+        value = self.values.get("SUBJECTS", "plain")
+        if value in ("plain", "absent"):
+            return b"" if value == "plain" else None
+        members = {str(name).upper(): member for name, member in value.items()} if is_json_object(value) else {}
+        key = members.get("KEY")
+        if set(members) == {"KEY"} and isinstance(key, str) and len(key) >= MIN_KEY_LENGTH:
+            return key.encode()
+        self.fault(
+            'SUBJECTS is "plain", "absent", or {"KEY": "..."} for keyed hashes, '
+            f"with {MIN_KEY_LENGTH} characters at least"
+        )
+        return b""
+
+    def claims(self) -> Mapping[str, ClaimPolicy]:
+        """The claim policies by audience, written like the audiences of the policy file."""
+        value = self.values.get("CLAIMS", {})
+        if not is_json_object(value):
+            self.fault('CLAIMS is a mapping from an audience to what its tokens may be, as {"max_lifetime": "5m"}')
+            return {}
+        lower_case = {
+            name: {str(key).lower(): member for key, member in members.items()} if is_json_object(members) else members
+            for name, members in value.items()
+        }
+        try:
+            audiences = Policy.from_mapping({"version": 1, "audiences": lower_case}).audiences
+        except ConfigurationError as error:
+            self.faults += [f"{self.where}: CLAIMS: {fault.removeprefix('audiences.')}" for fault in error.faults]
+            return {}
+        for audience in audiences.values():
+            if audience.may_call:
+                self.fault(f"CLAIMS: {audience.name!a}: may_call belongs in the policy file, under [audiences]")
+        return MappingProxyType({name: ClaimPolicy.of(audience) for name, audience in audiences.items()})
+
+    def lint(self) -> LintOptions:
+        """The options of the linter."""
+        try:
+            return LintOptions.from_mapping(self.values.get("LINT", {}))
+        except ConfigurationError as error:
+            self.faults += [f"{self.where}: {fault}" for fault in error.faults]
+            return LintOptions()
+
+    def rules(self) -> Rules:
+        """The `EXTERNAL` and `PUBLIC` rules."""
+        external = self.values.get("EXTERNAL", {})
+        rules = cast(Iterable[object], external)
+        if not isinstance(external, Mapping) or not all(isinstance(rule, str) for rule in rules):
+            self.fault('EXTERNAL is a mapping from a rule to a reason, such as {"admin": "session login"}')
+            external = {}
+        try:
+            return Rules.of(cast("Mapping[str, str]", external), self.texts("PUBLIC"))
+        except ConfigurationError as error:
+            self.faults += [f"{self.where}: {fault}" for fault in error.faults]
+            return Rules()
+
+    def bind(self, issuers: Sequence[IssuerSettings], *, several: bool) -> Mapping[str, Binding]:
+        """The bindings by route parameter."""
+        value = self.values.get("BIND", {})
+        if not is_json_object(value):
+            self.fault('BIND is a mapping from a route parameter to a claim, such as {"tenant_id": ["org", "id"]}')
+            return {}
+        bindings: dict[str, Binding] = {}
+        for parameter, path in value.items():
+            try:
+                *_, binding = all_of("unused", where=cast(Where, {parameter: path})).atoms()
+            except ConfigurationError as error:
+                self.faults += [f"{self.where}: BIND: {fault}" for fault in error.faults]
+                continue
+            bindings[str(parameter)] = cast(Binding, binding)
+        for binding in bindings.values():
+            faults = (*self.binding_faults(binding, several=several), *unvouched_faults(binding, issuers))
+            self.faults += [f"{self.where}: BIND: {fault}" for fault in faults]
+        return MappingProxyType(bindings)
+
+    def binding_faults(self, binding: Binding, *, several: bool) -> list[str]:
+        """The faults of a binding, held against the names of all issuers, also of those that have faults."""
+        entries = self.values.get("ISSUERS")
+        names = [str(name).lower() for name in entries] if several and is_json_object(entries) else ["default"]
+        return binding.faults(names)
+
+    def observe_until(self, today: date) -> date | None:
+        """The last day of observe mode, at most `MAX_OBSERVE_DAYS` ahead; None if requirements are enforced."""
+        value = self.values.get("OBSERVE_UNTIL")
+        if value in (None, ""):
+            return None
+        try:
+            until = (
+                value if isinstance(value, date) and not isinstance(value, datetime) else date.fromisoformat(str(value))
+            )
+        except ValueError:
+            self.fault("OBSERVE_UNTIL is a date such as 2027-01-31")
+            return None
+        if until > today + timedelta(days=MAX_OBSERVE_DAYS):
+            self.fault(
+                f"OBSERVE_UNTIL is more than {MAX_OBSERVE_DAYS} days ahead: nothing would be enforced until then"
+            )
+        return until
