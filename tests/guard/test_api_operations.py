@@ -1,4 +1,4 @@
-"""The real map of operations, decided by the core alone."""
+"""Decisions of the core over a real map of API operations."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from jwt_lp.testing.authority import Authority
 
 
 def test_the_map_is_whole() -> None:
-    """It has 440 operations, no two of one method and template."""
+    """The map has 440 operations with distinct methods and templates."""
     found = load_operations()
     assert 440 == len(found)
     assert 440 == len({(each.method, each.template) for each in found})
 
 
 def test_every_pair_of_permission_and_operation() -> None:
-    """Of all permissions in the map, an operation is allowed with its own and refused with every other."""
+    """An operation is allowed with its own permission and refused with every other permission of the map."""
     authority = Authority()
     guard = authority.guard()
     found = load_operations()
@@ -31,7 +31,7 @@ def test_every_pair_of_permission_and_operation() -> None:
 
 
 def test_wildcards_over_the_map() -> None:
-    """`*:read` allows what reads and nothing that writes; `**` allows everything."""
+    """`*:read` allows every read operation and no write operation; `**` allows all."""
     authority = Authority()
     guard = authority.guard()
     read, everything = (

@@ -1,4 +1,4 @@
-"""What the Authorization header said, and what the challenge says."""
+"""Parsing of the Authorization header, and challenges."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ CHALLENGE = re.compile(
         pytest.param((MALFORMED, "no single space"), "bearer\na", id="a line feed for the blank"),
     ],
 )
-def test_what_was_sent(expected: tuple[str, str], authorization: str | Sequence[str] | None) -> None:
-    """The token, nothing of ours, or malformed with the reason; which credential was meant is never guessed."""
+def test_parsing_the_header(expected: tuple[str, str], authorization: str | Sequence[str] | None) -> None:
+    """The result is the token, no bearer credential, or malformed with the reason; nothing is guessed."""
     kind, text = parse_authorization(authorization)
     wanted, said = expected
     assert wanted == kind
@@ -69,8 +69,8 @@ def test_what_was_sent(expected: tuple[str, str], authorization: str | Sequence[
 
 
 @pytest.mark.parametrize("end", ["", ",", " ", "\t", "\n", "é", "Bearer a"])
-def test_of_a_token_that_is_too_long_one_character_more_is_looked_at(end: str) -> None:
-    """What is longer than a token can be is handed on cut, and neither copied nor searched; one at the edge is whole."""
+def test_a_token_that_is_too_long_is_cut(end: str) -> None:
+    """A token of maximal length is returned whole; a longer one is cut after one more character, and not searched."""
     longest = "a" * MAX_TOKEN
     assert (TOKEN, longest) == parse_authorization(f"Bearer {longest}")
     assert (TOKEN, longest + "a") == parse_authorization(f"Bearer {longest}{'a' * 1_000_000}{end}")
@@ -86,7 +86,7 @@ def test_of_a_token_that_is_too_long_one_character_more_is_looked_at(end: str) -
     )
 )
 def test_a_token_is_never_made_up(line: str) -> None:
-    """A token is what stands after the one blank, without a blank, a comma or a line break; else none is given."""
+    """A token is the text after the one space, without spaces, commas and line breaks; otherwise there is no token."""
     kind, text = parse_authorization(line)
     assert kind in {NONE, MALFORMED, TOKEN}
     if kind is TOKEN:
@@ -97,7 +97,7 @@ def test_a_token_is_never_made_up(line: str) -> None:
 
 
 def test_naughty_credentials() -> None:
-    """Naughty lines and tokens are read or refused with one line of ASCII, and never raise."""
+    """Naughty lines and tokens are read or refused with one line of ASCII, and nothing is raised."""
     for text in naughty_strings.load_strings():
         for line in (text, f"Bearer {text}", f"{text} Bearer a", f"Bearer{text}", [f"Bearer {text}", text]):
             kind, said = parse_authorization(line)
@@ -119,12 +119,12 @@ def test_naughty_credentials() -> None:
     ],
 )
 def test_challenge(expected: str, arguments: tuple[str | None, ...]) -> None:
-    """Bare where no credential was sent, otherwise what is known, quoted."""
+    """A challenge without arguments is a bare `Bearer`; otherwise it has each argument, quoted."""
     assert expected == challenge(*arguments)
 
 
 def test_naughty_scopes_break_no_challenge() -> None:
-    """Whatever may be written as a requirement, the header stays one line of well-formed parameters."""
+    """For any requirement that can be declared, the challenge is one line of well-formed parameters."""
     seen = 0
     for text in naughty_strings.load_strings():
         requirement = naughty_strings.result_or_error(lambda text=text: all_of(text, "orders:read"), ConfigurationError)  # type: ignore[misc]

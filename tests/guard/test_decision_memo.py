@@ -1,4 +1,4 @@
-"""What is remembered of the decisions about one request."""
+"""The memo of the decisions about one request."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def refused(refusal: Refusal) -> Decision:
     return Decision(refusal=refusal)
 
 
-def test_the_same_question_gets_the_same_decision() -> None:
-    """Equal requirements and parameters, in whatever order, are one question; others are not known."""
+def test_the_same_requirement_gets_the_same_decision() -> None:
+    """Equal requirements and parameters, in any order, find the same decision; others find none."""
     memo, decision = DecisionMemo(), Decision()
     assert memo.find(all_of("a:{n}:{m}"), {"n": 1, "m": "x"}) is None
     assert memo.keep((all_of("a:{n}:{m}"),), {"n": 1, "m": "x"}, decision) is decision
@@ -33,7 +33,7 @@ def test_the_same_question_gets_the_same_decision() -> None:
 
 
 def test_one_decision_may_answer_several_requirements() -> None:
-    """The whole of what a route asks for, and each of its parts; a route that declares nothing is one of them."""
+    """A decision can be kept for a route's whole requirement, for each part of it, and for no declaration."""
     memo, decision = DecisionMemo(), Decision()
     memo.keep((all_of("a"), all_of("b"), None), {}, decision)
     assert [decision] * 3 == [memo.find(each, {}) for each in (all_of("a"), all_of("b"), None)]
@@ -52,16 +52,16 @@ def test_one_decision_may_answer_several_requirements() -> None:
         pytest.param([1], [1], False, id="a value that may change"),
     ],
 )
-def test_what_is_equal_is_not_the_same(one: object, other: object, same: bool) -> None:
-    """Types count, and what can change is itself only."""
+def test_parameters_are_compared_by_type_and_value(one: object, other: object, same: bool) -> None:
+    """Parameters are compared by type and value, mutable values by identity."""
     memo, decision = DecisionMemo(), Decision()
     memo.keep((None,), {"n": one}, decision)
     assert memo.find(None, {"n": one}) is decision
     assert (memo.find(None, {"n": other}) is decision) is same
 
 
-def test_no_other_value_takes_the_place_of_one_that_is_gone() -> None:
-    """What counts by identity is kept alive: otherwise a new value would get its id, and its decision."""
+def test_a_new_value_never_gets_the_decision_of_a_deleted_one() -> None:
+    """Values compared by identity are kept alive, so no new value can get their id."""
 
     class Value:
         pass
@@ -72,8 +72,8 @@ def test_no_other_value_takes_the_place_of_one_that_is_gone() -> None:
     assert [None] * 100 == [memo.find(None, {"n": Value()}) for _ in range(100)]
 
 
-def test_an_equal_value_of_the_projects_own_class_is_another() -> None:
-    """What says of itself that it equals everything is not believed."""
+def test_a_subclass_with_its_own_equality_finds_no_decision() -> None:
+    """A value of the application's own class is not trusted when it claims to equal another value."""
 
     class Everything(str):
         __slots__ = ()
@@ -90,7 +90,7 @@ def test_an_equal_value_of_the_projects_own_class_is_another() -> None:
 
 
 def test_the_first_refusal_is_final() -> None:
-    """No later refusal takes its place, and nothing that passes later undoes it."""
+    """No later refusal replaces the first one, and no later decision that passes cancels it."""
     memo = DecisionMemo()
     assert (None, True) == (memo.refusal, memo.permits(200, None))
     memo.keep((all_of("a"),), {}, refused(LITTLE))
@@ -100,8 +100,8 @@ def test_the_first_refusal_is_final() -> None:
 
 
 @pytest.mark.parametrize("refusal", [NOBODY, LITTLE, LATER])
-def test_only_a_response_that_carries_the_refusal_is_let_out(refusal: Refusal) -> None:
-    """Its status with its challenge; neither alone will do, nor any other answer."""
+def test_only_a_response_with_the_refusal_is_permitted(refusal: Refusal) -> None:
+    """A response needs both the status and the challenge of the refusal."""
     memo = DecisionMemo()
     memo.note(refused(refusal))
     challenge = refusal.headers.get("WWW-Authenticate")
@@ -111,8 +111,8 @@ def test_only_a_response_that_carries_the_refusal_is_let_out(refusal: Refusal) -
     assert memo.permits(refusal.status, None) is (challenge is None)
 
 
-def test_what_refuses_nothing_is_no_refusal() -> None:
-    """An observed refusal lets the response out, as does what is pending; the latter is asked for again."""
+def test_observed_and_pending_decisions_are_not_refusals() -> None:
+    """An observed refusal and a pending decision permit any response; the pending one is not kept."""
     memo = DecisionMemo()
     memo.keep((all_of("a"),), {}, Decision(observed=LITTLE))
     pending = Decision(pending=True)
@@ -120,8 +120,8 @@ def test_what_refuses_nothing_is_no_refusal() -> None:
     assert (None, None) == (memo.refusal, memo.find(all_of("b"), {}))
 
 
-def test_a_guards_probe_is_no_refusal() -> None:
-    """`can` gives no decision, so that there is nothing to note; the guard's own refusal is noted."""
+def test_a_probe_is_not_a_refusal() -> None:
+    """`can` leaves the memo unchanged; a refusal by `authorize` can be noted."""
     authority, memo = Authority(), DecisionMemo()
     with authority.guard() as guard:
         token = guard.authenticate(f"Bearer {authority.token(permissions=['a:b'])}").token
@@ -133,8 +133,8 @@ def test_a_guards_probe_is_no_refusal() -> None:
     assert memo.refusal is decision.refusal
 
 
-def test_it_is_shared_by_reference_with_copies_of_the_context() -> None:
-    """A refusal noted in another thread, in a copied context, is the request's."""
+def test_copies_of_a_context_share_the_memo() -> None:
+    """A refusal noted in another thread, in a copied context, is seen by the request."""
     memo = DecisionMemo()
     thread = threading.Thread(target=copy_context().run, args=(memo.note, refused(LITTLE)))
     thread.start()
@@ -143,7 +143,7 @@ def test_it_is_shared_by_reference_with_copies_of_the_context() -> None:
 
 
 def test_many_decisions_are_found_without_a_search() -> None:
-    """Thousands of objects asked for in one request do not make each question slower."""
+    """The look-up does not become slower with thousands of decisions about one request."""
 
     class Counted(str):
         __slots__ = ()

@@ -1,4 +1,4 @@
-"""What goes on the wire when the answer is no."""
+"""Decisions and refusals, as they are sent to the client."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("refusal", "challenge", "description"), REFUSALS)
 def test_headers(refusal: Refusal, challenge: str | None, description: str) -> None:
-    """Every answer but 503 has its challenge, 503 has Retry-After, and no answer may be kept by a cache."""
+    """Every refusal except 503 has a challenge, 503 has Retry-After, and no refusal may be cached."""
     headers = dict(refusal.headers)
     assert challenge == headers.pop("WWW-Authenticate", None)
     assert (None if challenge else str(RETRY_AFTER)) == headers.pop("Retry-After", None)
@@ -51,14 +51,14 @@ def test_headers(refusal: Refusal, challenge: str | None, description: str) -> N
     assert description == refusal.description
 
 
-def test_when_to_come_back() -> None:
-    """Whoever knows better than the usual five seconds says so, in whole seconds."""
+def test_retry_after() -> None:
+    """A known number of seconds replaces the default in Retry-After."""
     assert "17" == Refusal(503, None, "r", retry_after=17).headers["Retry-After"]
 
 
 @pytest.mark.parametrize(("refusal", "challenge", "description"), REFUSALS)
 def test_body(refusal: Refusal, challenge: str | None, description: str) -> None:
-    """The body is RFC 9457's object with what is known and a reference, and nothing that is null."""
+    """The body is an RFC 9457 object with a reference and without null members."""
     body = json.loads(refusal.body)
     assert dict(refusal.problem) == body
     assert ("about:blank", refusal.status, description, refusal.reference) == (
@@ -77,8 +77,8 @@ def test_body(refusal: Refusal, challenge: str | None, description: str) -> None
     assert None not in body.values()
 
 
-def test_a_cause_is_shown_where_it_is_given() -> None:
-    """The cause goes into the body alone, whatever is in it, and the body stays ASCII."""
+def test_a_cause_is_in_the_body_only() -> None:
+    """A cause is part of the body and not of the headers, and the body stays ASCII."""
     refusal = Refusal(401, "invalid_token", "r", cause='expired: "é"\r\n\ud800')
     assert ('expired: "é"\r\n\ud800', True) == (json.loads(refusal.body)["cause"], refusal.body.isascii())
     assert (
@@ -98,5 +98,5 @@ def test_a_cause_is_shown_where_it_is_given() -> None:
     ],
 )
 def test_what_passes(expected: tuple[bool, dict[str, str]], decision: Decision) -> None:
-    """A request passes without a refusal, when nothing is pending; only a refusal has headers."""
+    """A request passes without a refusal if the decision is not pending; only a refusal has headers."""
     assert expected == (decision.passes, decision.headers)

@@ -1,4 +1,4 @@
-"""Which key signs on a developer's machine."""
+"""The development key of a project."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write(folder: Path, text: str, mode: int = 0o600) -> Path:
 
 
 def test_the_first_call_makes_the_key(tmp_path: Path) -> None:
-    """The key is made once, for its owner alone, in a folder that no version control takes."""
+    """The key is created once, readable by its owner only, in a folder that version control ignores."""
     folder = tmp_path / "deep" / FOLDER
     key = development_key(folder)
     assert (PREFIX, "ES256", key.private_jwk()) == (
@@ -44,14 +44,14 @@ def test_the_first_call_makes_the_key(tmp_path: Path) -> None:
     assert {".gitignore", "development-key.json"} == {each.name for each in folder.iterdir()}
 
 
-def test_the_folder_is_the_project_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a folder the current one is meant."""
+def test_the_default_folder_is_in_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an argument the folder is created in the current directory."""
     monkeypatch.chdir(tmp_path)
     assert development_key().kid == development_key(tmp_path / FOLDER).kid
 
 
 def test_the_public_half_verifies(tmp_path: Path) -> None:
-    """What the key signs the source of keys verifies, and it holds nothing else."""
+    """The key source verifies what the key signs, and holds no other key."""
     key = development_key(tmp_path)
     keys = development_keys(tmp_path)
     assert key.kid == verify_signature(sign({}, key), keys)[0]["kid"]
@@ -60,7 +60,7 @@ def test_the_public_half_verifies(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o601])
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
-    """A group's or others' right of any kind stops it, and the remedy is named."""
+    """Any right of the group or of others is refused, and the message names the remedy."""
     development_key(tmp_path)
     file_of(tmp_path).chmod(mode)
     with pytest.raises(ConfigurationError, match="chmod 600"):
@@ -83,15 +83,15 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> Non
     ],
 )
 def test_a_file_that_holds_no_development_key(tmp_path: Path, text: str) -> None:
-    """Whatever the file holds instead, both functions say so with a `ConfigurationError`."""
+    """Both functions raise `ConfigurationError` if the file holds anything else."""
     write(tmp_path, text)
     for ask in (development_key, development_keys):
         with pytest.raises(ConfigurationError):
             ask(tmp_path)
 
 
-def test_a_file_that_is_no_text(tmp_path: Path) -> None:
-    """Bytes that are no UTF-8 are a `ConfigurationError` too."""
+def test_a_file_that_is_not_utf_8(tmp_path: Path) -> None:
+    """Bytes that are not UTF-8 are a `ConfigurationError`."""
     write(tmp_path, "")
     file_of(tmp_path).write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigurationError, match="it is not JSON"):
@@ -99,14 +99,14 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    """A file in the folder's place is a `ConfigurationError`."""
+    """A file in the place of the folder is a `ConfigurationError`."""
     (tmp_path / "taken").write_text("", "utf-8")
     with pytest.raises(ConfigurationError, match="cannot be used"):
         development_key(tmp_path / "taken")
 
 
 def test_a_path_that_is_a_folder(tmp_path: Path) -> None:
-    """A folder in the file's place is a `ConfigurationError`, and so is a path with NUL."""
+    """A folder in the place of the file is a `ConfigurationError`, and so is a path with NUL."""
     file_of(tmp_path).mkdir()
     file_of(tmp_path).chmod(0o700)
     with pytest.raises(ConfigurationError):
@@ -115,8 +115,8 @@ def test_a_path_that_is_a_folder(tmp_path: Path) -> None:
         development_key("a\0b")
 
 
-def test_whoever_comes_second_takes_the_first_one_s_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key that another process made in the meantime is the one, and nothing is left behind."""
+def test_a_key_created_meanwhile_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If another process creates the key meanwhile, that key is used and no scratch file is left."""
     link = os.link
     first: list[SigningKey] = []
 
@@ -131,14 +131,14 @@ def test_whoever_comes_second_takes_the_first_one_s_key(tmp_path: Path, monkeypa
     assert {".gitignore", "development-key.json"} == {each.name for each in tmp_path.iterdir()}
 
 
-def test_what_a_killed_process_left_is_no_obstacle(tmp_path: Path) -> None:
-    """A scratch file of a process that had the same number (in a container all have) stops nobody."""
+def test_a_scratch_file_of_a_killed_process_does_not_matter(tmp_path: Path) -> None:
+    """A scratch file of a process with the same id (in containers ids repeat) does not prevent the creation."""
     (tmp_path / f"development-key.{os.getpid()}").write_text("", "utf-8")
     assert development_key(tmp_path).kid.startswith(PREFIX)
 
 
 def test_threads_that_start_at_once_get_one_key(tmp_path: Path) -> None:
-    """Eight threads that ask for the first time together all get the same key."""
+    """Eight threads that ask for the first time at once all get the same key."""
     gate = threading.Barrier(8)
     found: list[str] = []
 

@@ -1,4 +1,4 @@
-"""What the guard decides, says and logs."""
+"""Decisions, refusals and log lines of the guard."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def call(peer: str | None = "127.0.0.1", **headers: str) -> Call:
     return Call("GET", lambda: "http://localhost/", lambda name: lines.get(name.lower(), ()), "app.view", peer)
 
 
-def test_a_pass_says_why(authority: Authority, guard: Guard) -> None:
-    """A decision that passes has the token, the grant that served and the route, and no refusal."""
+def test_a_decision_that_passes(authority: Authority, guard: Guard) -> None:
+    """A decision that passes has the token, the grant that satisfied it and the route, and no refusal."""
     decision = guard.check(bearer(authority, "orders:7:read"), all_of("orders:{order_id}:read"), {"order_id": 7}, ROUTE)
     assert (None, None, False, True) == (decision.refusal, decision.observed, decision.pending, decision.passes)
     assert ("alice", ["orders:7:read"], (), ROUTE, {}) == (
@@ -85,7 +85,7 @@ def test_a_pass_says_why(authority: Authority, guard: Guard) -> None:
 
 
 def test_a_refusal_says_what_is_missing(authority: Authority, guard: Guard) -> None:
-    """A 403 names the requirement, its scope where that is literal, and a reference found in the log."""
+    """A 403 names the missing permissions and the requirement, with its scope where that is literal."""
     decision = guard.check(bearer(authority), all_of("orders:list", "orders:export"), {}, "GET /orders")
     refusal = decision.refusal
     assert refusal is not None
@@ -119,13 +119,13 @@ def test_requirements(
     params: Mapping[str, object],
     expected: int | None,
 ) -> None:
-    """Every kind of requirement is decided by value, and never by an exception."""
+    """Every kind of requirement is decided without an exception."""
     decision = guard.check(bearer(authority, "orders:7:read"), requirement, params, ROUTE)
     assert expected == (decision.refusal.status if decision.refusal else None)
 
 
 def test_no_scope_where_the_declaration_is_at_fault(authority: Authority, guard: Guard, caplog: Any) -> None:
-    """A template that the route cannot fill is a 403 without scope, logged as an error of the application."""
+    """A template that the route cannot fill gives a 403 without scope, logged as an error of the application."""
     decision = guard.check(bearer(authority), all_of("orders:{nothing}:read"), {}, ROUTE)
     assert (None, "declaration") == (decision.refusal.scope if decision.refusal else "", events(caplog)[-1]["cause"])
     assert logging.ERROR == caplog.records[-1].levelno
@@ -136,7 +136,7 @@ def events(caplog: Any) -> list[dict[str, Any]]:
 
 
 def test_the_log_says_the_cause_and_nothing_of_the_token(authority: Authority, guard: Guard, caplog: Any) -> None:
-    """One line a refusal: cause, remedy and reference, and of the token its fingerprint alone."""
+    """A refusal is logged with cause, remedy and reference, and with only the fingerprint of the token."""
     token = authority.token(claims={"aud": "account"})
     decision = guard.check(f"Bearer {token}", all_of("a"), {}, ROUTE)
     event = events(caplog)[-1]
@@ -147,13 +147,13 @@ def test_the_log_says_the_cause_and_nothing_of_the_token(authority: Authority, g
 
 
 def test_a_log_line_stays_a_line(guard: Guard, caplog: Any) -> None:
-    """Control characters of a client's credential never reach the log as such."""
+    """Control characters of a client's credential are escaped in the log."""
     guard.check("Bearer \x1b[31m\u2028x\x00", all_of("a"), {}, "GET /x\r\n")
     assert [] == [char for char in caplog.records[-1].getMessage() if not 32 <= ord(char) < 127]
 
 
-def test_the_clock_is_asked_every_time(authority: Authority, guard: Guard, clock: Clock) -> None:
-    """A token kept by a socket stops passing when it expires."""
+def test_authorize_checks_the_expiry_each_time(authority: Authority, guard: Guard, clock: Clock) -> None:
+    """A token kept by a websocket is refused once it has expired."""
     token = guard.authenticate(bearer(authority, "a", lifetime=60)).token
     assert token is not None
     assert guard.authorize(token, all_of("a"), {}, ROUTE).passes
@@ -178,15 +178,15 @@ def test_a_probe_is_silent(authority: Authority, guard: Guard, caplog: Any) -> N
 
 
 def test_authenticate_alone(authority: Authority, guard: Guard) -> None:
-    """`authenticate` gives a token or a refusal, and asks for nothing."""
+    """`authenticate` gives a token or a refusal without a requirement."""
     assert "alice" == getattr(guard.authenticate(bearer(authority)).token, "subject", None)
     assert [401, 401, 400] == [
         getattr(guard.authenticate(header).refusal, "status", None) for header in (None, "Bearer x", ["a", "b"])
     ]
 
 
-def test_identify_hangs_a_good_token_and_ignores_any_other(authority: Authority, guard: Guard) -> None:
-    """`public(identify=True)` passes whatever was sent."""
+def test_identify_attaches_a_valid_token_and_ignores_any_other(authority: Authority, guard: Guard) -> None:
+    """`public(identify=True)` passes whatever credential was sent."""
     subjects = [
         getattr(guard.check(header, IDENTIFIED, {}, ROUTE).token, "subject", None)
         for header in (bearer(authority), bearer(authority, lifetime=-1), None, ["Bearer a", "Bearer b"])
@@ -195,19 +195,19 @@ def test_identify_hangs_a_good_token_and_ignores_any_other(authority: Authority,
 
 
 def test_public_never_reads_the_credential(authority: Authority, guard: Guard) -> None:
-    """On a public route even a good token is not looked at."""
+    """On a public route even a valid token is ignored."""
     assert None is guard.check(bearer(authority), PUBLIC, {}, ROUTE).token
 
 
-def test_the_requirement_can_be_kept_to_oneself(authority: Authority) -> None:
-    """With SHOW_REQUIREMENT off neither scope nor requirement goes to the client."""
+def test_the_requirement_can_be_hidden(authority: Authority) -> None:
+    """With SHOW_REQUIREMENT off, the client receives neither scope nor requirement."""
     decision = authority.guard(SHOW_REQUIREMENT=False).check(bearer(authority), all_of("a"), {}, ROUTE)
     assert decision.refusal is not None
     assert (None, False) == (decision.refusal.scope, "requirement" in decision.refusal.problem)
 
 
 def test_bind_applies_to_every_route_with_the_parameter(authority: Authority) -> None:
-    """BIND demands the claim wherever the parameter is, unless a declaration opts out by name."""
+    """BIND applies to every route with the parameter, unless the declaration opts out by name."""
     guard = authority.guard(BIND={"tenant_id": ["org", "id"]})
     header = bearer(authority, "a", claims={"org": {"id": 7}})
 
@@ -235,8 +235,8 @@ def observing(authority: Authority, clock: Clock, **more: object) -> Guard:
     return Guard(settings, clock=clock)
 
 
-def test_observe_lets_would_be_refusals_pass(authority: Authority, clock: Clock, caplog: Any) -> None:
-    """While observing, a would-be refusal is in `observed` and in the log, and the request passes."""
+def test_observe_mode_lets_refusals_pass(authority: Authority, clock: Clock, caplog: Any) -> None:
+    """In observe mode the refusal is in `observed` and in the log, and the request passes."""
     guard = observing(authority, clock)
     good, bad = bearer(authority), bearer(authority, lifetime=-1)
     results = [
@@ -258,8 +258,8 @@ def test_observe_lets_would_be_refusals_pass(authority: Authority, clock: Clock,
     assert 5 == sum(event["event"] == "observed" for event in events(caplog))
 
 
-def test_who_is_calling_is_never_only_observed(authority: Authority, clock: Clock) -> None:
-    """`authenticate` alone refuses a bad token although the rest is observed."""
+def test_authenticate_is_not_observed(authority: Authority, clock: Clock) -> None:
+    """`authenticate` refuses a bad token even in observe mode."""
     decision = observing(authority, clock).authenticate(bearer(authority, lifetime=-1))
     assert (401, None) == (decision.refusal.status if decision.refusal else None, decision.observed)
 
@@ -283,12 +283,12 @@ def test_observe_ends_by_the_clock(authority: Authority, clock: Clock) -> None:
 def test_enforced_requirements_are_never_only_observed(
     authority: Authority, clock: Clock, requirement: Requirement
 ) -> None:
-    """`enforce=True` refuses although the rest is observed."""
+    """`enforce=True` refuses even in observe mode."""
     assert not observing(authority, clock).check(bearer(authority), requirement, {}, ROUTE).passes
 
 
-def test_observing_is_said_loudly(authority: Authority, clock: Clock, caplog: Any) -> None:
-    """A guard that only observes says so when it is made, and until when."""
+def test_observe_mode_is_logged_at_start(authority: Authority, clock: Clock, caplog: Any) -> None:
+    """A guard in observe mode logs a warning when it is created."""
     observing(authority, clock)
     assert [("observing", logging.WARNING)] == [(events(caplog)[0]["event"], caplog.records[0].levelno)]
 
@@ -300,7 +300,7 @@ def test_observing_is_said_loudly(authority: Authority, clock: Clock, caplog: An
 def development(
     authority: Authority, clock: Clock, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Guard, str]:
-    """A guard in development and the header of a development token."""
+    """A guard in development, and the header of a development token."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JWT_LP_DEV", "1")
     guard = authority.guard()
@@ -327,7 +327,7 @@ def development(
 def test_a_development_token_is_for_this_machine(
     development: tuple[Guard, str], where: Call | None, expected: int | None
 ) -> None:
-    """A development token is taken from a loopback peer without a forwarding header, cached or not."""
+    """A development token is accepted from a loopback peer without a forwarding header, cached or not."""
     guard, header = development
     for _ in range(2):
         decision = guard.check(header, all_of("a"), {}, ROUTE, call=where)
@@ -337,7 +337,7 @@ def test_a_development_token_is_for_this_machine(
 def test_without_development_its_key_is_unknown(
     development: tuple[Guard, str], authority: Authority, monkeypatch: Any
 ) -> None:
-    """The same token is an ordinary bad token where JWT_LP_DEV is not set."""
+    """Without JWT_LP_DEV the same token is refused like any bad token."""
     monkeypatch.delenv("JWT_LP_DEV")
     decision = authority.guard().check(development[1], all_of("a"), {}, ROUTE, call=call())
     assert 401 == (decision.refusal.status if decision.refusal else None)
@@ -347,20 +347,20 @@ def test_without_development_its_key_is_unknown(
 
 
 def test_a_context_manager(authority: Authority) -> None:
-    """A guard closes with its context, and still decides from what it knows."""
+    """A guard closes with its context, and still decides with the keys that it has."""
     with authority.guard() as guard:
         assert guard.ready().ready
     assert guard.check(bearer(authority, "a"), all_of("a"), {}, ROUTE).passes
 
 
 def test_faults_of_settings_stop_the_start() -> None:
-    """A guard is not made from settings that are wrong."""
+    """A guard cannot be created from faulty settings."""
     with pytest.raises(ConfigurationError):
         Guard({"ISSUER": "x"})
 
 
 def test_bindings_name_their_issuer(authority: Authority) -> None:
-    """With several issuers a binding that names none is a fault, and one that names an unknown issuer too."""
+    """With several issuers, a binding that names no issuer or an unknown one is a fault."""
     one = {key: value for key, value in authority.settings(CEILING=["**"]).items() if key != "POLICY"}
     guard = Guard({"ISSUERS": {"A": one, "B": {**one, "ISSUER": "https://b.test"}}})
     faults = [
@@ -410,7 +410,7 @@ MEGABYTE = 1_000_000
 def test_a_megabyte_is_refused_unread(
     guard: Guard, monkeypatch: pytest.MonkeyPatch, caplog: Any, line: str, answer: tuple[int, str]
 ) -> None:
-    """It is neither hashed, nor decoded, nor parsed, for the decision or for the log."""
+    """A huge token is not hashed, decoded or parsed, neither for the decision nor for the log."""
     caplog.set_level(logging.INFO, "jwt_lp")
     monkeypatch.setattr(verification, "sha256", None)
     for name in ("hashlib", "binascii", "_DECODER"):
@@ -430,7 +430,7 @@ def fetching(authority: Authority, server: KeyServer) -> Guard:
 
 
 def test_keys_are_fetched() -> None:
-    """A guard fetches its issuer's keys by itself, and is ready when it has them."""
+    """A guard fetches its issuer's keys itself, and is ready when it has them."""
     authority = Authority()
     with KeyServer(authority.key.public_jwk()) as server, fetching(authority, server) as guard:
         assert guard.check(bearer(authority, "a"), all_of("a"), {}, ROUTE).passes
@@ -439,7 +439,7 @@ def test_keys_are_fetched() -> None:
 
 @pytest.mark.parametrize("requirement", [all_of("a"), None, IDENTIFIED], ids=str)
 def test_nothing_blocks_that_may_not_wait(requirement: Requirement | None) -> None:
-    """With `wait=False` a decision that needs a fetch is pending: it has not passed, and nothing is said yet."""
+    """With `wait=False` a decision that needs a fetch is pending: it has neither passed nor been refused."""
     authority = Authority()
     with KeyServer(authority.key.public_jwk()) as server:
         server.behaviour = "hang"
@@ -452,7 +452,7 @@ def test_nothing_blocks_that_may_not_wait(requirement: Requirement | None) -> No
 
 
 def answered(guard: Guard, token: str, *, wait: bool = True) -> tuple[int, int | None]:
-    """The status, and in how many seconds to come back."""
+    """The status, and the seconds of Retry-After."""
     refusal = guard.check(f"Bearer {token}", all_of("a"), {}, ROUTE, wait=wait).refusal
     if refusal is None:
         return 200, None
@@ -461,7 +461,7 @@ def answered(guard: Guard, token: str, *, wait: bool = True) -> tuple[int, int |
 
 
 def test_a_key_that_was_rotated_in_refuses_nobody() -> None:
-    """Inside the cool-down a token of a new key is 503 for at most its rest; one that is older than the set is 401."""
+    """During the cool-down a token with a new key gets 503; one issued before the key set was fetched gets 401."""
     authority = Authority()
     with KeyServer(authority.key.public_jwk()) as server, fetching(authority, server) as guard:
         assert (200, None) == answered(guard, authority.token(permissions=["a"]))
@@ -480,7 +480,7 @@ def test_a_key_that_was_rotated_in_refuses_nobody() -> None:
 
 @pytest.mark.parametrize(("leeway", "status"), [(0, 401), (20, 503)])
 def test_leeway_counts_in_favour_of_a_new_key(leeway: int, status: int) -> None:
-    """An issuer whose clock may be behind may have signed after the set was fetched."""
+    """A token issued shortly before the fetch may have a new key, because the issuer's clock may be behind."""
     authority = Authority()
     with KeyServer(authority.key.public_jwk()) as server:
         settings = {name: value for name, value in authority.settings(LEEWAY=leeway).items() if name != "JWKS"}
@@ -491,7 +491,7 @@ def test_leeway_counts_in_favour_of_a_new_key(leeway: int, status: int) -> None:
 
 
 def test_an_issuer_that_hangs_is_no_verdict() -> None:
-    """Without keys a token is answered 503 with Retry-After and no error code, within the two seconds that it waits."""
+    """Without keys a token gets 503 with Retry-After and no error code, within the two seconds of waiting."""
     authority = Authority()
     with KeyServer(authority.key.public_jwk()) as server:
         server.behaviour = "hang"
@@ -510,8 +510,8 @@ def test_an_issuer_that_hangs_is_no_verdict() -> None:
 # --- declarations
 
 
-def test_a_survey_says_each_unguarded_route_once(guard: Guard, caplog: Any) -> None:
-    """Unguarded routes are logged with the line that declares them; faults come back."""
+def test_check_routes_logs_each_unguarded_route_once(guard: Guard, caplog: Any) -> None:
+    """Unguarded routes are logged with the line that declares them; faults are returned."""
     open_route = Route(("GET",), "/open", "app.open", hint='@requires("open:read")')
     broken = Route(("GET",), "/x/{a}", "app.x", all_of("x:{b}"), parameters=frozenset({"a"}))
     for _ in range(2):
@@ -523,6 +523,6 @@ def test_a_survey_says_each_unguarded_route_once(guard: Guard, caplog: Any) -> N
 
 
 def test_the_log_says_where_a_ceiling_cut(authority: Authority, caplog: Any) -> None:
-    """A permission that was granted and is held back by a ceiling is named, with what to do about it."""
+    """A granted permission that a ceiling blocks is named in the log, with the remedy."""
     authority.guard(CEILING=["b"]).check(bearer(authority, "a"), all_of("a"), {}, ROUTE)
     assert "it is granted a, which a ceiling blocks: " in events(caplog)[-1]["detail"]

@@ -1,4 +1,4 @@
-"""Which adapters there are, and which of them an application is of."""
+"""Discovery of adapters."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from jwt_lp.guard.hosts import find_host, installed_hosts
 
 
 def test_adapters_are_found_by_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A distribution's entry points are its adapters, in the order of their names."""
+    """The entry points of all distributions are the adapters, in the order of their names."""
     fakehost.install_fake_host(tmp_path, monkeypatch, "zzz = fakehost:host\na-fake = fakehost:host\n")
     found = [host.name for host in installed_hosts()]
     assert ("fake", "fake", 2) == (found[0], found[-1], found.count("fake"))
 
 
 def test_the_adapter_that_recognises_an_application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An application is of the host whose adapter recognises it."""
+    """The adapter of an application is the one that recognises it."""
     fakehost.install_fake_host(tmp_path, monkeypatch)
     assert fakehost.host is find_host({"kind": "fake"})
 
 
 @pytest.mark.parametrize("app", [{}, "app", 5, object()])
 def test_an_application_of_no_host(app: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Anything else is a `ConfigurationError` that names its type and the hosts that were asked."""
+    """An unknown application is a `ConfigurationError` that names its type and the installed hosts."""
     fakehost.install_fake_host(tmp_path, monkeypatch)
     with pytest.raises(ConfigurationError, match=rf"{type(app).__name__} is not an application .*fake"):
         find_host(app)
 
 
-def test_a_host_that_is_not_installed_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_is_not_installed_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An adapter whose framework is missing is left out, and the others are found."""
     (tmp_path / "lacking_adapter.py").write_text("import a_framework_that_nobody_has.routing\n", "utf-8")
     fakehost.install_fake_host(tmp_path, monkeypatch, "a-lacking = lacking_adapter:host\nb-fake = fakehost:host\n")
@@ -47,10 +47,8 @@ def test_a_host_that_is_not_installed_costs_nothing(tmp_path: Path, monkeypatch:
         pytest.param("raise ImportError('broken')\n", id="a broken adapter"),
     ],
 )
-def test_an_adapter_that_is_broken_is_no_missing_host(
-    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is wrong with an adapter itself is raised, so that no route is overlooked in silence."""
+def test_a_broken_adapter_raises(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error in an adapter itself is raised, so that no route is silently ignored."""
     module = "broken_adapter_" + tmp_path.name.rsplit("_", 1)[-1]
     (tmp_path / f"{module}.py").write_text(text, "utf-8")
     fakehost.install_fake_host(tmp_path, monkeypatch, f"broken = {module}:host\n")

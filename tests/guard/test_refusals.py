@@ -1,4 +1,4 @@
-"""What is said and what is logged when the answer is no."""
+"""Refusals and their log lines."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def everything(caplog: pytest.LogCaptureFixture) -> None:
         pytest.param(logging.ERROR, FAULT, id="the application's fault"),
     ],
 )
-def test_one_line_a_refusal(caplog: pytest.LogCaptureFixture, level: int, cause: Cause) -> None:
-    """A refusal is one line of its level with cause, explanation and the reference that the client has too."""
+def test_a_refusal_is_one_log_line(caplog: pytest.LogCaptureFixture, level: int, cause: Cause) -> None:
+    """A refusal is one line of its level with cause, detail and the reference that the client receives."""
     decision = journal(SERVICE="orders").refuse(cause, route="GET /x")
     ((found, event, members),) = lines(caplog)
     assert (level, "refused", cause.status, cause.code, cause.detail) == (
@@ -109,8 +109,8 @@ def test_one_line_a_refusal(caplog: pytest.LogCaptureFixture, level: int, cause:
     assert (False, None) == (decision.passes, decision.observed)
 
 
-def test_who_was_refused_what(caplog: pytest.LogCaptureFixture) -> None:
-    """With a token its owner, client and fingerprint are told, the requirement and what is missing, and no claim."""
+def test_the_log_names_the_subject_and_the_requirement(caplog: pytest.LogCaptureFixture) -> None:
+    """With a token the line has its subject, client and fingerprint, the requirement, what is missing, and no claim."""
     decision = journal().refuse(LACKING, token(), all_of("a", "b"), "GET /x", ("a",))
     ((_, _, members),) = lines(caplog)
     assert {
@@ -149,10 +149,10 @@ def test_who_was_refused_what(caplog: pytest.LogCaptureFixture) -> None:
         pytest.param(None, None, LACKING, None, id="nothing declared"),
     ],
 )
-def test_what_the_client_is_told(
+def test_what_the_client_receives(
     scope: str | None, requirement: str | None, cause: Cause, asked: Requirement | None
 ) -> None:
-    """The requirement is shown with a 403 only; one setting turns it off with the scope."""
+    """The requirement is shown only with a 403; SHOW_REQUIREMENT off hides it and the scope."""
     for made, shown in ((journal(), True), (journal(SHOW_REQUIREMENT=False), False)):
         found = made.refusal(cause, asked)
         assert (scope if shown else None, requirement if shown else None, None) == (
@@ -162,13 +162,13 @@ def test_what_the_client_is_told(
         )
 
 
-def test_the_cause_is_told_to_developers() -> None:
-    """EXPLAIN puts code and explanation into the refusal."""
+def test_explain_shows_the_cause() -> None:
+    """EXPLAIN puts code and detail of the cause into the refusal."""
     assert "expired: an hour ago" == journal(dev=True, EXPLAIN=True).refusal(BAD_TOKEN).cause
 
 
 def test_each_refusal_has_a_reference_of_its_own() -> None:
-    """Two refusals are told apart in the log."""
+    """Each refusal has its own reference."""
     numbers = iter("12")
     made = journal(reference=lambda: next(numbers))
     assert ["1", "2"] == [made.refusal(NOBODY).reference for _ in range(2)]
@@ -190,7 +190,7 @@ def test_each_refusal_has_a_reference_of_its_own() -> None:
 def test_observing(
     caplog: pytest.LogCaptureFixture, expected: str, cause: Cause, requirement: Requirement | None
 ) -> None:
-    """While observing, would-be refusals pass and are logged as observed; what is undecidable or enforced does not."""
+    """Observe mode lets refusals pass and logs them as observed, except undecided and enforced ones."""
     decision = journal(OBSERVE_UNTIL="2027-01-15").refuse(cause, token(), requirement)
     ((level, event, _),) = lines(caplog)
     assert (expected, expected == "observed") == (event, decision.passes)
@@ -210,28 +210,28 @@ def test_observing(
     ],
 )
 def test_observing_ends_by_itself(expected: bool, until: str | None, now: datetime) -> None:
-    """The day is asked of the clock at each request, in UTC; the last day still counts."""
+    """Each request compares the clock with the last day, in UTC; the last day is still observed."""
     made = journal(now=now.timestamp, OBSERVE_UNTIL=until)
     assert (expected, expected) == (made.is_observing(), made.refuse(LACKING).passes)
     assert not made.refuse(LACKING, observable=False).passes
 
 
 def test_observing_that_has_ended_does_not_begin_again() -> None:
-    """A clock that is put back opens nothing that was closed."""
+    """Observe mode that has ended does not begin again when the clock is set back."""
     days = iter((16, 15, 15))
     made = journal(now=lambda: datetime(2027, 1, next(days), tzinfo=UTC).timestamp(), OBSERVE_UNTIL="2027-01-15")
     assert not made.is_observing()
     assert (False, False) == (made.is_observing(), made.refuse(LACKING).passes)
 
 
-def test_a_question_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """With `record=False` the answer is the same and nothing is written."""
+def test_without_record_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """With `record=False` the refusal is the same and nothing is logged."""
     assert 403 == getattr(journal().refuse(LACKING, record=False).refusal, "status", None)
     assert [] == caplog.records
 
 
-def test_a_silent_logger_costs_no_line(caplog: pytest.LogCaptureFixture) -> None:
-    """What is below the logger's level is not written."""
+def test_the_level_of_the_logger_counts(caplog: pytest.LogCaptureFixture) -> None:
+    """Events below the logger's level are not logged."""
     caplog.set_level(logging.ERROR, "jwt_lp")
     journal().refuse(LACKING)
     journal().refuse(FAULT)
@@ -247,16 +247,18 @@ def test_a_silent_logger_costs_no_line(caplog: pytest.LogCaptureFixture) -> None
         (["development", "observing"], {"dev": True, "OBSERVE_UNTIL": "2027-02-01"}),
     ],
 )
-def test_starting_lax_is_loud(caplog: pytest.LogCaptureFixture, expected: list[str], settings_: dict[str, Any]) -> None:
-    """Development and observing are warned of at start, with the date."""
+def test_less_strict_settings_are_logged_at_start(
+    caplog: pytest.LogCaptureFixture, expected: list[str], settings_: dict[str, Any]
+) -> None:
+    """Development and observe mode are warnings at start, with the date."""
     journal(**settings_).log_start()
     found = lines(caplog)
     assert [(logging.WARNING, event) for event in expected] == [(level, event) for level, event, _ in found]
     assert ("OBSERVE_UNTIL" in settings_) is ("2027-02-01" in caplog.text)
 
 
-def test_an_unguarded_route_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Each route that nothing is declared for is one warning with an id, the view and the line to add."""
+def test_an_unguarded_route_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Each route without a declaration is one warning with an id, the view and the line to add."""
     made = journal()
     one = Route(("GET",), "/a", "app.a", hint='@requires("a:read")')
     for route in (one, Route(("GET",), "/b", "app.b"), one):
@@ -276,7 +278,7 @@ def one_line_of_ascii(record: logging.LogRecord) -> bool:
 
 
 def test_naughty_strings_stay_on_their_line(caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever a client or an operator wrote, a line is one line of printable ASCII that reads back."""
+    """Whatever a client or an operator wrote, an event is one line of printable ASCII that can be read back."""
     for text in naughty_strings.load_strings():
         caplog.clear()
         cause = Cause(401, "invalid_token", "subject", text, "0123456789ab")
@@ -300,7 +302,7 @@ class Collector(logging.Handler):
 @examples(60)
 @given(st.text(), st.text())
 def test_any_text_stays_on_its_line(detail: str, route: str) -> None:
-    """The same for any text at all."""
+    """Any text is logged as one line of printable ASCII."""
     found: list[logging.LogRecord] = []
     handler = Collector(found)
     logger = logging.getLogger("jwt_lp")

@@ -1,4 +1,4 @@
-"""What is declared for which route."""
+"""Routes, and the rules that declare them."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def nothing(requirement: Requirement) -> list[str]:
     return []
 
 
-def test_a_route_says_what_it_is() -> None:
-    """The label is methods and template; a route is guarded once anything is declared for it."""
+def test_label_and_guarded() -> None:
+    """The label has the methods and the template; a route with any declaration is guarded."""
     assert ("GET,HEAD /orders/{order_id}", "* /", False, True, True) == (
         route().label,
         Route((), "/", "app.view").label,
@@ -71,7 +71,7 @@ def test_a_route_says_what_it_is() -> None:
     ],
 )
 def test_a_path_is_a_prefix_of_whole_segments(expected: bool, rule: str, template: str) -> None:
-    """A rule with a leading slash covers the template and what is below it, segment by segment as written."""
+    """A rule with a leading slash covers the template and everything below it, by whole segments."""
     assert (PUBLIC if expected else None) is rules(public=[rule]).declare(route(template)).requirement
 
 
@@ -88,13 +88,13 @@ def test_a_path_is_a_prefix_of_whole_segments(expected: bool, rule: str, templat
     ],
 )
 def test_any_other_rule_is_a_name(expected: bool, rule: str) -> None:
-    """It names a route, or a namespace, blueprint or mount, exactly."""
+    """Any other rule must equal the name of a route, namespace, blueprint or mount."""
     found = rules(public=[rule]).declare(route(names=("metrics",), groups=("ops",)))
     assert expected is (found.requirement is PUBLIC)
 
 
 def test_what_a_rule_declares() -> None:
-    """EXTERNAL gives its reason, PUBLIC opens, and the origin says which rule it was."""
+    """EXTERNAL gives its reason, PUBLIC opens the route, and the origin names the rule."""
     found = rules({"/admin": "session login"}, ["health"])
     assert (external("session login"), "EXTERNAL /admin") == (
         found.declare(route("/admin")).requirement,
@@ -108,14 +108,14 @@ def test_what_a_rule_declares() -> None:
 
 
 @pytest.mark.parametrize("mark", [PUBLIC, IDENTIFIED, AUTHENTICATED, all_of("a"), external("x")], ids=str)
-def test_a_mark_beats_settings(mark: Requirement) -> None:
-    """What is declared nearer stays, whatever rules say."""
+def test_a_declaration_overrides_the_rules(mark: Requirement) -> None:
+    """A route's own declaration stays, whatever the rules say."""
     marked = route("/admin", mark, origin="here")
     assert marked == rules({"/admin": "session login"}).declare(marked)
 
 
-def test_a_bad_mark_is_not_overruled() -> None:
-    """A route whose own declaration is at fault stays unmarked, whatever rules say."""
+def test_a_faulty_declaration_is_not_overridden() -> None:
+    """A route whose own declaration has a fault stays undeclared, whatever the rules say."""
     marked = route("/admin", faults=("two marks on one view",))
     assert marked == rules({"/admin": "session login"}).declare(marked)
 
@@ -135,7 +135,7 @@ def test_rules_that_agree_are_no_fault() -> None:
     ],
 )
 def test_rules_that_disagree_declare_nothing(external_rules: dict[str, str], public: list[str]) -> None:
-    """The route stays unmarked, so it is refused, and the fault names the rules."""
+    """Rules that contradict each other declare nothing, and the fault names them."""
     found = rules(external_rules, public).declare(route("/a/b", groups=("ops",)))
     assert (None, 1) == (found.requirement, len(found.faults))
     assert "contradict each other" in found.faults[0]
@@ -158,7 +158,7 @@ def test_rules_that_disagree_declare_nothing(external_rules: dict[str, str], pub
     ],
 )
 def test_rules_that_are_refused(expected: list[str], external_rules: dict[str, Any], public: list[str]) -> None:
-    """Everything that would open all or says nothing is refused, all of it at once."""
+    """Rules that open everything, contradict each other or lack a reason are refused, all at once."""
     with pytest.raises(ConfigurationError) as caught:
         rules(external_rules, public)
     assert [] == [each for each in expected if each not in "\n".join(caught.value.faults)]
@@ -196,14 +196,14 @@ def test_faults_of_rules(expected: str, rule: str) -> None:
 def test_names_the_route_lacks(
     expected: int, requirement: Requirement | None, parameters: frozenset[str] | None
 ) -> None:
-    """Each name that a declaration reads and the route does not have is a fault beside the route's own."""
+    """Each name in a declaration that is no parameter of the route is a fault, besides the route's own faults."""
     found = route(requirement=requirement, parameters=parameters, faults=("own",)).all_faults()
     assert ("own", expected) == (found[0], len(found) - 1)
     assert ["GET,HEAD /orders/{order_id}: "] * expected == [each[: len(route().label) + 2] for each in found[1:]]
 
 
 def test_all_faults_of_a_host_each_once() -> None:
-    """Declarations, requirements under these settings, and rules: every fault, and each of them once."""
+    """The faults of declarations, requirements and rules are all listed, each once."""
     routes = [
         route(requirement=all_of("a:{x}"), parameters=frozenset({"order_id"})),
         route(requirement=all_of("a:{x}"), parameters=frozenset({"order_id"})),
@@ -215,7 +215,7 @@ def test_all_faults_of_a_host_each_once() -> None:
 
 
 def test_faults_come_in_the_order_of_routes() -> None:
-    """Two starts list the same faults in the same order."""
+    """The faults are always listed in the order of the routes."""
     routes = [route(requirement=all_of(f"a:{number}")) for number in range(50)]
     found = route_faults(routes, Rules(), lambda requirement: [str(requirement)])
     assert [f"a:{number}" for number in range(50)] == list(found)
@@ -227,7 +227,7 @@ paths = st.lists(st.sampled_from(["a", "b", "ab", "{x}"]), max_size=3).map(lambd
 @examples(150)
 @given(paths.filter(lambda rule: rule != "/"), paths)
 def test_a_prefix_rule_covers_whole_segments_only(rule: str, template: str) -> None:
-    """A rule opens exactly the template itself and what continues it after a slash."""
+    """A prefix rule matches exactly the template itself and what continues it after a slash."""
     opened = rules(public=[rule]).declare(route(template)).requirement is PUBLIC
     assert opened is (template == rule or template.startswith(rule + "/"))
 
@@ -245,7 +245,7 @@ def test_naughty_rules() -> None:
 
 
 def test_a_name_of_several_routes_is_a_fault() -> None:
-    """A rule's name has to mean one endpoint: FastAPI names routes for their functions, wherever these stand."""
+    """A name that several endpoints have is a fault: FastAPI names routes after their functions."""
     found = [Route(("GET",), f"/{name}", f"{name}.status", names=("status",)) for name in ("health", "admin")]
     assert ("the rule 'status' is the name of several routes: use a path prefix",) == rules(public=["status"]).faults(
         found

@@ -1,4 +1,4 @@
-"""A guard with a store: what is refused, what is counted, and what happens while the store is away."""
+"""A guard with a store: revocations, recorded usage, and an unreachable store."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CALL = Call("GET", str, lambda _: (), "views.orders")
 
 
 class World:
-    """A guard on a store in memory, with clocks of their own."""
+    """A guard on a store in memory, with its own clocks."""
 
     def __init__(self, **settings: Any) -> None:
         self.now = datetime.now(UTC).timestamp()
@@ -63,7 +63,7 @@ class World:
         return made.id
 
     def uses(self) -> Counter[tuple[str, str, str]]:
-        """How often which permission was granted by what, or refused."""
+        """How often each permission was granted, by which grant, or refused."""
         self.runtime.recorder.flush()
         found: Counter[tuple[str, str, str]] = Counter()
         for use, number in self.store.counts.items():
@@ -82,8 +82,8 @@ def cause(caplog: pytest.LogCaptureFixture) -> str:
     return str(caplog.records[-1].jwt_lp["cause"])  # type: ignore[attr-defined]
 
 
-def test_exactly_what_was_taken_back_is_refused(world: World) -> None:
-    """Of `orders:*` one permission goes; the others, other subjects and everything before the poll stay."""
+def test_exactly_the_revoked_permission_is_refused(world: World) -> None:
+    """Revoking one permission of `orders:*` keeps the others, other subjects, and everything before the poll."""
     alice, bob = world.token("orders:*"), world.token("orders:*", subject="bob")
     assert world.ask(alice).passes
     taken = world.take("subject", "alice", pattern="orders:read")
@@ -97,8 +97,8 @@ def test_exactly_what_was_taken_back_is_refused(world: World) -> None:
     assert world.ask(alice).passes
 
 
-def test_what_is_left_of_a_token_is_what_a_view_sees(world: World) -> None:
-    """The token that is handed out, and every question asked of it, is without what was revoked."""
+def test_views_get_the_token_without_revoked_grants(world: World) -> None:
+    """The token of a decision, and every later question about it, is without the revoked grants."""
     token = world.token("orders:*")
     world.take("subject", "alice", pattern="orders:read")
     held = world.ask(token, AUTHENTICATED).token
@@ -110,8 +110,8 @@ def test_what_is_left_of_a_token_is_what_a_view_sees(world: World) -> None:
     assert "orders:read" not in named.permissions
 
 
-def test_a_socket_that_keeps_its_token_hears_of_it(world: World) -> None:
-    """A token that was handed out earlier is asked about again, before and after something is lifted."""
+def test_a_kept_token_follows_revocations(world: World) -> None:
+    """`authorize` with an earlier token follows each revocation and each lifted entry."""
     held = world.ask(world.token("orders:*")).token
     taken = world.take("subject", "alice", pattern="orders:read")
     assert not world.guard.authorize(held, all_of("orders:read"), {}, "GET /orders").passes
@@ -125,8 +125,8 @@ def test_a_socket_that_keeps_its_token_hears_of_it(world: World) -> None:
     assert not world.guard.can(held, all_of("orders:list"))
 
 
-def test_a_token_that_was_taken_back(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """401 with the one public message, the cause in the log; `public` does not see it at all."""
+def test_a_revoked_token(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A revoked token gets 401 with the public message, and the cause is logged; public routes ignore the token."""
     token = world.token("orders:read")
     assert world.ask(token, PUBLIC).passes
     world.take("subject", "alice", before=world.now)
@@ -138,8 +138,8 @@ def test_a_token_that_was_taken_back(world: World, caplog: pytest.LogCaptureFixt
     assert 401 == refused.status
 
 
-def test_who_is_named_on_a_public_route(world: World) -> None:
-    """A token that was revoked names nobody; what is left of another is hung on the request."""
+def test_identify_follows_revocations(world: World) -> None:
+    """With `identify`, a revoked token names nobody, and another token is attached without its revoked grants."""
     token = world.token("orders:*")
     world.take("subject", "alice", pattern="orders:read")
     found = world.ask(token, IDENTIFIED).token
@@ -149,8 +149,8 @@ def test_who_is_named_on_a_public_route(world: World) -> None:
     assert None is world.ask(token, IDENTIFIED).token
 
 
-def test_an_attempt_to_use_what_was_taken_back(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """It is refused as not enough, it raises an alert that names the entry, and it is counted apart."""
+def test_an_attempt_to_use_a_revoked_permission(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """It gets 403, raises an alert that names the deny entry, and is counted as revoked."""
     token = world.token("orders:*")
     taken = world.take("subject", "alice", pattern="orders:read")
     refusal = world.ask(token).refusal
@@ -166,8 +166,8 @@ def test_an_attempt_to_use_what_was_taken_back(world: World, caplog: pytest.LogC
     assert {("revoked", "orders:read", ""): 1} == world.uses()
 
 
-def test_observing_does_not_let_pass_what_was_taken_back() -> None:
-    """Would-be refusals pass and are counted as such; what was revoked, revoked or unknown is still refused."""
+def test_observe_mode_lets_no_revoked_permission_pass() -> None:
+    """Other refusals pass and count as observed; revoked permissions and tokens are refused, and all if unknown."""
     until = (datetime.now(UTC) + timedelta(days=9)).date().isoformat()
     world = World(OBSERVE_UNTIL=until)
     token = world.token("orders:*")
@@ -186,8 +186,8 @@ def test_observing_does_not_let_pass_what_was_taken_back() -> None:
     ("age", "answers"),
     [(0, [True, True, True]), (60, [True, True, True]), (61, [True, True, 503]), (3601, [503, 503, 503])],
 )
-def test_how_old_the_picture_may_be(age: int, answers: list[Any], world: World) -> None:
-    """Stale: high risk is not decided any more. Too old: nothing is."""
+def test_how_old_the_snapshot_may_be(age: int, answers: list[Any], world: World) -> None:
+    """A stale snapshot refuses requirements of high risk; one that is too old refuses everything."""
     token = world.token("orders:*", "stock:*")
     world.ask(token)  # and what was decided before does not outlive the picture either
     world.ask(token, "stock:take")
@@ -200,8 +200,8 @@ def test_how_old_the_picture_may_be(age: int, answers: list[Any], world: World) 
     ]
 
 
-def test_staleness_is_told_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """One alert when it begins, one when it gets worse, one when it is over."""
+def test_staleness_is_logged_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """One alert when staleness begins, one when it gets worse, one when it ends."""
     token = world.token("orders:read")
     for age in (0, 61, 62, 4000, 4001):
         world.since = age
@@ -219,7 +219,7 @@ def test_staleness_is_told_once(world: World, caplog: pytest.LogCaptureFixture) 
 
 @pytest.mark.parametrize(("expected", "start"), [(503, "closed"), (True, "open")])
 def test_a_cold_start_without_the_store(expected: Any, start: str) -> None:
-    """Nothing is decided before the first picture, unless the operator said otherwise."""
+    """Nothing is decided before the first poll, unless REVOCATION_START is open."""
     authority = Authority()
     store = MemoryStore()
     store.down = OSError("down")
@@ -233,7 +233,7 @@ def test_a_cold_start_without_the_store(expected: Any, start: str) -> None:
 
 
 def test_what_is_counted(world: World) -> None:
-    """Each decision once, by the grant that served; probes and questions are no use."""
+    """Each decision is counted once, by the grant that satisfied it; probes and unrecorded questions are not."""
     token = world.token("orders:*", "stock:take")
     for _ in range(3):
         world.ask(token)
@@ -260,7 +260,7 @@ def test_what_is_counted(world: World) -> None:
 
 
 def test_roles_are_credited(world: World) -> None:
-    """What a role confers is counted for the role, and seen as the role's."""
+    """Usage and observed grants of a role are recorded with the role."""
     world.ask(world.token(roles=["clerk"]))
     world.uses()
     assert {"clerk"} == {use.role for use in world.store.counts}
@@ -270,14 +270,14 @@ def test_roles_are_credited(world: World) -> None:
 
 
 def test_without_a_call_the_route_stands_for_the_endpoint(world: World) -> None:
-    """A caller that has no view's name still counts."""
+    """Without a `Call` the route's template is recorded as the endpoint."""
     world.guard.check(f"Bearer {world.token('orders:read')}", all_of("orders:read"), {}, "GET /orders")
     world.uses()
     assert {"/orders"} == {use.endpoint for use in world.store.counts}
 
 
-def test_what_was_decided_is_given_again_for_the_same_question_only(world: World) -> None:
-    """A decision is kept for one token, one declaration and one route, until anything was revoked."""
+def test_a_decision_is_reused_only_for_the_same_question(world: World) -> None:
+    """A decision is kept for one token, one declaration and one route, until the snapshot changes."""
     token, requirement = world.token("orders:*"), all_of("orders:read")
     first = world.ask(token, requirement)
     assert first is world.ask(token, requirement)
@@ -293,8 +293,8 @@ def test_what_was_decided_is_given_again_for_the_same_question_only(world: World
     assert 6 == sum(world.uses().values())
 
 
-def test_an_end_that_comes_by_itself(world: World) -> None:
-    """A deny entry with an end takes nothing after it, though nothing was polled."""
+def test_a_deny_entry_ends_without_a_poll(world: World) -> None:
+    """A deny entry has no effect after its end, even if nothing was polled."""
     token = world.token("orders:*")
     world.take("subject", "alice", pattern="orders:read", until=world.now + 60)
     requirement = all_of("orders:list")
@@ -308,8 +308,8 @@ def test_an_end_that_comes_by_itself(world: World) -> None:
     assert world.ask(token).passes
 
 
-def test_two_guards_do_not_share_what_they_know(world: World) -> None:
-    """A token that another guard verified is judged by this one's own store."""
+def test_two_guards_do_not_share_token_states(world: World) -> None:
+    """A token that another guard verified is decided by this guard's own store."""
     other = World()
     token = world.token("orders:read")
     held = world.ask(token).token
@@ -319,8 +319,8 @@ def test_two_guards_do_not_share_what_they_know(world: World) -> None:
     other.guard.close()
 
 
-def test_many_routes_are_not_kept_for_ever(world: World) -> None:
-    """What is kept on a token has a bound."""
+def test_the_decisions_kept_for_a_token_are_bounded(world: World) -> None:
+    """The number of decisions kept for one token is bounded."""
     token, requirement = world.token("orders:read"), all_of("orders:read")
     for number in range(300):
         world.guard.check(f"Bearer {token}", requirement, {}, f"GET /orders/{number}")
@@ -329,8 +329,8 @@ def test_many_routes_are_not_kept_for_ever(world: World) -> None:
     assert 300 == sum(world.uses().values())
 
 
-def test_routes_are_noted_where_they_are_found(world: World) -> None:
-    """Every route that asks for something is an enforcement point; open and unmarked ones are none."""
+def test_enforcement_points_are_recorded(world: World) -> None:
+    """Every route that requires a token is an enforcement point; open and undeclared routes are not."""
     routes = [
         Route(("GET", "HEAD"), "/orders", "views.orders", all_of("orders:read")),
         Route((), "/any", "views.any", AUTHENTICATED),
@@ -353,8 +353,8 @@ def test_routes_are_noted_where_they_are_found(world: World) -> None:
         without.check_routes(routes)
 
 
-def test_each_process_says_how_it_stands(world: World) -> None:
-    """Which service and policy, and how far it has come with what was revoked."""
+def test_heartbeats(world: World) -> None:
+    """A heartbeat names service and policy, and the last change received."""
     world.take("token", "t")
     assert 10.0 == world.runtime.sync._send_heartbeat()
     beat = world.store.received_heartbeats[-1]
@@ -362,8 +362,8 @@ def test_each_process_says_how_it_stands(world: World) -> None:
     assert ("orders", 1, policy, 0.0, world.now) == (beat.service, beat.sequence, beat.policy, beat.age, beat.at)
 
 
-def test_a_process_that_never_heard_says_so() -> None:
-    """A beat before the first picture has an age that nobody takes for fresh."""
+def test_a_heartbeat_before_the_first_poll() -> None:
+    """A heartbeat before the first poll has an age that nobody takes for fresh."""
     authority = Authority()
     store = MemoryStore()
     with authority.guard(STORE=store) as guard:
@@ -376,8 +376,8 @@ def test_a_process_that_never_heard_says_so() -> None:
     assert "https://api.test" == store.received_heartbeats[-1].service
 
 
-def test_readiness_says_how_the_memory_stands(world: World) -> None:
-    """Known, how old, how much was revoked, how counting stands; nothing without a store."""
+def test_readiness_has_the_state_of_the_store(world: World) -> None:
+    """Readiness has the state of revocations and recording; None without a store."""
     world.take("token", "t")
     world.since += 7
     world.ask(world.token("orders:read"))
@@ -395,8 +395,8 @@ def test_readiness_says_how_the_memory_stands(world: World) -> None:
         assert None is without.ready().store
 
 
-def test_closing_writes_what_is_left(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """A graceful stop loses nothing; where the store is away, what is lost is said."""
+def test_closing_writes_the_usage(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """`close` writes all usage; if the store is unreachable, the loss is logged."""
     world.ask(world.token("orders:read"))
     world.guard.close()
     assert (1, True) == (sum(world.store.counts.values()), world.store.closed)
@@ -410,7 +410,7 @@ def test_closing_writes_what_is_left(world: World, caplog: pytest.LogCaptureFixt
 
 
 def test_no_request_fails_for_the_store(world: World) -> None:
-    """While the store is away requests are decided as before, and counted later."""
+    """While the store is unreachable, requests are decided as before and counted later."""
     world.store.down = OSError("down")
     token = world.token("orders:read")
     for _ in range(10):
@@ -421,8 +421,8 @@ def test_no_request_fails_for_the_store(world: World) -> None:
     assert 10 == sum(world.uses().values())
 
 
-def test_the_first_request_waits_until_its_process_has_asked() -> None:
-    """Once, and where it may; a store that does not answer then is judged by the age of what is known."""
+def test_the_first_request_waits_for_the_first_poll() -> None:
+    """The first request of a process waits for the first poll, unless it may not wait."""
     authority, store = Authority(), MemoryStore()
     asked, go = threading.Event(), threading.Event()
     changes = store.changes
@@ -442,8 +442,8 @@ def test_the_first_request_waits_until_its_process_has_asked() -> None:
         assert guard.check(header, AUTHENTICATED, {}, "GET /", wait=False).passes
 
 
-def test_a_forked_child_asks_before_it_decides(world: World) -> None:
-    """What was revoked since the parent asked is refused by the child's first decision; a kept token gets no wait."""
+def test_a_forked_child_polls_before_it_decides(world: World) -> None:
+    """A revocation since the parent's last poll applies to the child's first decision; `can` does not wait."""
     guard = Guard(world.guard.settings, clock=lambda: world.now)
     token = world.token("orders:*")
     held = guard.check(f"Bearer {token}", all_of("orders:read"), {}, "GET /orders").token
@@ -461,10 +461,10 @@ def test_a_forked_child_asks_before_it_decides(world: World) -> None:
     guard.close()
 
 
-def test_where_no_thread_can_run(
+def test_without_a_thread_requests_are_refused(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing waits for what cannot come: it is refused at once, readiness and the log say so, and it is tried again."""
+    """Without a thread nothing waits: requests are refused, readiness and log say so, and the start is tried again."""
 
     def start(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -489,7 +489,7 @@ def test_where_no_thread_can_run(
 
 
 def test_the_end_of_a_process(world: World) -> None:
-    """At exit is written what this process counted; one that only inherited a guard writes nothing."""
+    """At exit a process writes its own usage; one that only inherited the guard writes nothing."""
     guard = Guard(world.guard.settings, clock=lambda: world.now)
     runtime = guard._runtime
     assert runtime is not None
@@ -505,8 +505,8 @@ def test_the_end_of_a_process(world: World) -> None:
     assert (1, True, False) == (sum(world.store.counts.values()), world.store.closed, guard._worker.running)
 
 
-def test_an_account_that_is_gone_is_not_kept_for_forks() -> None:
-    """A fork after a guard was closed and forgotten does not find it."""
+def test_fork_hooks_do_not_keep_a_closed_guard() -> None:
+    """The fork hooks do not keep a closed guard alive."""
     world = World()
     world.guard.close()
     hook = weakref.ref(world.runtime)
@@ -517,8 +517,8 @@ def test_an_account_that_is_gone_is_not_kept_for_forks() -> None:
     assert True is run_in_child(lambda: True)
 
 
-def test_pushes_are_listened_for_in_each_process(world: World) -> None:
-    """One listener for a process; it ends with the guard. Where Redis is away the polling goes on."""
+def test_each_process_listens_for_pushes(world: World) -> None:
+    """Each process has one listener, which ends with the guard; without Redis polling continues."""
     pytest.importorskip("redis", reason="needs redis (extra `redis`)")
     settings = world.authority.settings(STORE=world.store, PUSH="redis://127.0.0.1:1")
     guard = Guard(settings, clock=lambda: world.now)
@@ -540,7 +540,7 @@ def test_pushes_are_listened_for_in_each_process(world: World) -> None:
 
 @pytest.fixture
 def pushing(world: World) -> Iterator[StoreSync]:
-    """The memory of a guard that listens for pushes, with its worker stopped: no Redis is there."""
+    """The background jobs of a guard with PUSH, with its worker stopped and no Redis."""
     pytest.importorskip("redis", reason="needs redis (extra `redis`)")
     settings = world.authority.settings(STORE=world.store, PUSH="redis://127.0.0.1:1")
     guard = Guard(settings, clock=lambda: world.now)
@@ -555,7 +555,7 @@ def pushing(world: World) -> Iterator[StoreSync]:
 
 
 def test_a_child_that_is_forked_while_its_parent_begins_to_listen_listens_too(pushing: StoreSync, monkeypatch) -> None:
-    """A fork waits for the end of what talks to a server, and comes right then: it finds nothing half made."""
+    """A child that is forked while the parent starts its listener starts its own."""
     listened: list[bool] = []
 
     class Forking:
@@ -576,8 +576,8 @@ def test_a_child_that_is_forked_while_its_parent_begins_to_listen_listens_too(pu
     assert pushing._listener.pid == os.getpid()
 
 
-def test_a_process_that_can_have_no_thread_to_listen_tries_again(pushing: StoreSync, monkeypatch) -> None:
-    """No thread is to be had at first: the next round begins to listen."""
+def test_a_listener_that_cannot_start_is_tried_again(pushing: StoreSync, monkeypatch) -> None:
+    """If no thread can be started, the next round starts the listener."""
 
     def refuse(job: object, *, name: str) -> None:
         raise RuntimeError("can't start new thread")
@@ -593,7 +593,7 @@ def test_a_process_that_can_have_no_thread_to_listen_tries_again(pushing: StoreS
 
 
 def test_a_clock_that_jumps(world: World) -> None:
-    """Counts stay exact, what was revoked stays so, and how old it is does not depend on the wall clock."""
+    """Jumps of the wall clock change neither counts nor revocations nor the age of the snapshot."""
     world.take("subject", "alice", pattern="orders:list")
     for jump in (0, -86400, 3 * 86400, -10):
         world.now += jump
@@ -603,8 +603,8 @@ def test_a_clock_that_jumps(world: World) -> None:
     assert {("granted", "orders:read", "orders:*"): 4, ("revoked", "orders:list", ""): 4} == world.uses()
 
 
-def test_narrowing_asks_what_was_taken_back(world: World) -> None:
-    """The issuer that a guard makes refuses to narrow what is revoked, and when that is not known."""
+def test_the_issuer_narrows_no_revoked_token(world: World) -> None:
+    """The guard's issuer refuses to narrow a revoked token, or any token while revocations are unknown."""
     issuer = world.guard.issuer(world.authority.key, client="tests")
     token = issuer.issue("alice", permissions=["orders:read"])
     child = issuer.narrow(token, ["orders:read"])
@@ -628,8 +628,8 @@ def test_narrowing_asks_what_was_taken_back(world: World) -> None:
         pytest.param(("role", "clerk"), id="the role"),
     ],
 )
-def test_what_was_taken_back_is_not_signed(world: World, taken: tuple[str, str]) -> None:
-    """The issuer that a guard makes signs no permission that a deny entry took, so that no guard has to know of it."""
+def test_the_issuer_signs_no_revoked_permission(world: World, taken: tuple[str, str]) -> None:
+    """The guard's issuer signs no revoked permission, so that guards without the store refuse it too."""
     issuer = world.guard.issuer(world.authority.key, client="tests")
     before = issuer.issue("alice", roles=["clerk"])
     assert issuer.narrow(before, ["orders:list"])
@@ -650,8 +650,8 @@ def test_what_was_taken_back_is_not_signed(world: World, taken: tuple[str, str])
     assert issuer.narrow(before, ["orders:list"])
 
 
-def test_nothing_is_signed_while_nobody_knows(world: World) -> None:
-    """Where the store was not heard of for too long nothing is issued; a subject that is blocked gets nothing."""
+def test_nothing_is_signed_while_revocations_are_unknown(world: World) -> None:
+    """With a stale snapshot nothing is issued; a blocked subject gets no token."""
     issuer = world.guard.issuer(world.authority.key, client="tests")
     world.take("subject", "mallory")
     with pytest.raises(PolicyError) as caught:
@@ -664,8 +664,8 @@ def test_nothing_is_signed_while_nobody_knows(world: World) -> None:
         assert "undecided" == caught.value.reason
 
 
-def test_a_process_that_only_issues_hears_of_the_store() -> None:
-    """The first token waits for the store's first answer, and no request has to come before it."""
+def test_issuing_waits_for_the_first_poll() -> None:
+    """The first token of a process waits for the first poll, without any request before it."""
     authority = Authority(policy=POLICY)
     store = MemoryStore()
     store.revoke([entry("subject", "alice", pattern="orders:list")], at=0)
@@ -688,8 +688,8 @@ def test_a_process_that_only_issues_hears_of_the_store() -> None:
         ("STORE: ", {"STORE": "no-scheme"}),
     ],
 )
-def test_settings_that_say_nothing_good(fault: str, settings: dict[str, Any]) -> None:
-    """Each fault is named at start."""
+def test_faults_of_the_store_settings(fault: str, settings: dict[str, Any]) -> None:
+    """Each fault of the store's settings is named at start."""
     with pytest.raises(ConfigurationError) as caught:
         Authority().guard(**settings)
     assert fault in str(caught.value)
@@ -698,8 +698,8 @@ def test_settings_that_say_nothing_good(fault: str, settings: dict[str, Any]) ->
 @pytest.mark.parametrize(
     ("expected", "subjects"), [("alice", "plain"), ("", "absent"), ("h:", {"KEY": "k" * 32}), ("h:", {"key": "k" * 32})]
 )
-def test_subjects_as_the_operator_wants_them(expected: str, subjects: Any) -> None:
-    """Plainly, not at all, or as keyed hashes."""
+def test_subjects_are_stored_as_configured(expected: str, subjects: Any) -> None:
+    """Subjects are stored in plain text, not at all, or as keyed hashes."""
     world = World(SUBJECTS=subjects)
     world.ask(world.token("orders:read"))
     world.uses()

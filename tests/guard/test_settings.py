@@ -1,4 +1,4 @@
-"""What the operator may say, and what is said about the rest."""
+"""Settings from mappings and from the environment, and their faults."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def faults(mapping: Any, *, dev: bool = False) -> tuple[str, ...]:
     return caught.value.faults
 
 
-def test_the_least_that_can_be_said() -> None:
-    """Issuer, audience, algorithms and keys are all that is asked for; the rest is off or strict."""
+def test_minimal_settings() -> None:
+    """Only issuer, audience, algorithms and keys are required; everything else is off or strict."""
     found = read(ONE)
     (issuer,) = found.issuers
     assert ("default", ISSUER, frozenset({"orders-api"}), frozenset({"ES256"}), RFC9068) == (
@@ -106,8 +106,8 @@ def test_the_least_that_can_be_said() -> None:
     assert found is Settings.from_mapping(found)
 
 
-def test_everything_that_can_be_said() -> None:
-    """Every key is read, in upper or in lower case."""
+def test_all_settings() -> None:
+    """Every key is read, in upper or lower case."""
     policy = Policy.from_mapping({"version": 1, "roles": {"clerk": {"grants": ["orders:*"]}}})
     found = read(
         {
@@ -158,7 +158,7 @@ def test_everything_that_can_be_said() -> None:
 
 
 def test_several_issuers() -> None:
-    """Each has a name, compared without case, and a ceiling of its own."""
+    """Each issuer has a name, compared without case, and its own ceiling."""
     found = read(several(BIND={"tenant": {"auth0": "org_id", "okta": ["org", "id"]}}))
     assert ["auth0", "okta"] == [each.name for each in found.issuers]
     assert [["orders:**"]] * 2 == [[str(grant) for grant in each.ceiling or ()] for each in found.issuers]
@@ -166,13 +166,13 @@ def test_several_issuers() -> None:
 
 
 def test_one_issuer_by_name_needs_no_ceiling() -> None:
-    """A single entry of ISSUERS is like none but for its name."""
+    """A single entry of ISSUERS differs from plain settings only by its name."""
     (issuer,) = read({"ISSUERS": {"main": ONE}, "BIND": {"tenant": "org"}}).issuers
     assert ("main", None) == (issuer.name, issuer.ceiling)
 
 
 def test_claims_that_are_copied(tmp_path: Path) -> None:
-    """By issuer and by their own names, into claims that the policy or CLAIMS lists."""
+    """COPY_CLAIMS maps an issuer's claims to claims that the policy or CLAIMS lists."""
     (issuer,) = read({**ONE, "COPY_CLAIMS": {"org": "tenant"}, "CLAIMS": {"x": {"claims": ["tenant"]}}}).issuers
     assert {"org": "tenant"} == issuer.copy_claims == issuer.to_trusted_issuer(issuer.key_source()).copy_claims
     policy = {"version": 1, "audiences": {"x": {"claims": ["tenant"]}, "y": {}}}
@@ -186,8 +186,8 @@ def test_claims_that_are_copied(tmp_path: Path) -> None:
     assert wrong[0].startswith("JWT_LP['ISSUERS']['okta']: COPY_CLAIMS: no audience lists the claim 'tenant'")
 
 
-def test_a_binding_names_who_vouches() -> None:
-    """In tokens of ours `sub_id` is what any issuer said; in those of another issuer it is that issuer's own claim."""
+def test_a_binding_to_sub_id_needs_the_issuers_own_claim() -> None:
+    """In our tokens any issuer may have chosen `sub_id`; in another issuer's tokens it is that issuer's own claim."""
     two = several()["ISSUERS"]
     whole = {"ISSUERS": {**two, "okta": {**two["okta"], "OWN": True}}}
     for okta, expected in ((["sub_id", "sub"], 1), ("sub", 0)):
@@ -345,24 +345,24 @@ def test_one_fault(change: dict[Any, Any], expected: str) -> None:
     ],
 )
 def test_one_fault_of_fetched_keys(change: dict[str, Any], expected: str) -> None:
-    """Addresses are https, secrets are never fetched, and algorithms are of one kind."""
+    """URLs must be https, secrets are never fetched, and the algorithms are of one kind."""
     found = faults({**FETCHED, **change})
     assert [each for each in found if expected in each] == [found[0]]
 
 
-def test_nothing_said_is_every_fault() -> None:
-    """An empty mapping names all that is needed."""
+def test_empty_settings_name_every_required_key() -> None:
+    """An empty mapping gives a fault for each required key."""
     assert ["ISSUER", "AUDIENCE", "ALGORITHMS", "needs"] == [each.split()[1] for each in faults({})]
 
 
 @pytest.mark.parametrize("value", [None, 5, "x", [], [("ISSUER", ISSUER)], b"x", object], ids=repr)
-def test_what_is_no_mapping(value: object) -> None:
+def test_settings_must_be_a_mapping(value: object) -> None:
     """Anything but a mapping is a `ConfigurationError`."""
     assert "JWT_LP: is a mapping of settings" in faults(value)[0]
 
 
 def test_every_fault_at_once() -> None:
-    """No fault hides another: all single faults of different keys put together are all reported."""
+    """No fault hides another: the single faults of different keys are all reported together."""
     together: dict[Any, Any] = {**ONE, "AUDIENC": 1}
     wanted = ["unknown key 'AUDIENC'"]
     for key in (*TOP, *EACH):
@@ -389,7 +389,7 @@ def test_faults_of_several_issuers_name_the_entry() -> None:
 
 @pytest.mark.parametrize("value", [None, {}, [], "auth0", 5], ids=repr)
 def test_issuers_that_are_no_mapping(value: object) -> None:
-    """ISSUERS is a mapping that has at least one entry, whatever else is given."""
+    """ISSUERS must be a mapping with at least one entry."""
     assert "ISSUERS is a mapping from a name of yours" in "\n".join(
         faults({"ISSUERS": value, "BIND": {"t": {"a": "b"}}})
     )
@@ -405,28 +405,28 @@ def test_issuers_that_are_no_mapping(value: object) -> None:
     ],
 )
 def test_issuers_that_cannot_be_told_apart(expected: str, entries: dict[str, dict[str, Any]]) -> None:
-    """Neither two names nor two issuers may be the same."""
+    """No two issuers may have the same name or the same `iss`."""
     (fault,) = faults({"ISSUERS": {name: {**ONE, "CEILING": ["a"], **each} for name, each in entries.items()}})
     assert expected in fault
 
 
 @pytest.mark.parametrize("missing", [None, ""], ids=repr)
 def test_a_ceiling_cannot_be_left_empty_by_accident(missing: object) -> None:
-    """With several issuers a ceiling of None or of empty text is missing like none at all."""
+    """With several issuers, a ceiling of None or of empty text counts as missing."""
     mapping = several()
     mapping["ISSUERS"]["okta"]["CEILING"] = missing
     assert any("CEILING is needed" in each for each in faults(mapping))
 
 
-def test_an_empty_ceiling_confers_nothing() -> None:
-    """A ceiling written as an empty list holds every permission back."""
+def test_an_empty_ceiling_grants_nothing() -> None:
+    """A ceiling written as an empty list blocks every permission."""
     (issuer,) = read({**ONE, "CEILING": []}).issuers
     assert issuer.ceiling is not None
     assert "orders:read" not in issuer.ceiling
 
 
 def test_a_binding_over_several_issuers_names_each() -> None:
-    """A bare claim is ambiguous where there are several issuers."""
+    """A claim without an issuer's name is ambiguous with several issuers."""
     assert any("a binding has to name its issuer" in each for each in faults(several(BIND={"tenant": "org"})))
 
 
@@ -443,28 +443,28 @@ def test_a_binding_over_several_issuers_names_each() -> None:
     ],
 )
 def test_where_keys_are_fetched_from(expected: tuple[Any, Any], change: dict[str, Any]) -> None:
-    """One address, or the issuer's metadata; the keys' source takes what settings took."""
+    """Keys come from one URL or from the issuer's metadata, under the settings' restrictions."""
     (issuer,) = read({**FETCHED, **change}).issuers
     assert expected == (issuer.jwks_url, issuer.discovery)
     assert isinstance(issuer.key_source(), JwksKeys)
 
 
 def test_http_is_for_development() -> None:
-    """A host may be named for plain http where JWT_LP_DEV=1."""
+    """With JWT_LP_DEV=1 plain http is allowed to named hosts."""
     mapping = {**FETCHED, "JWKS_URL": "http://keys.internal/jwks", "ALLOW_HTTP_HOSTS": "keys.internal"}
     assert "http://keys.internal/jwks" == read(mapping, dev=True).issuers[0].jwks_url
     assert 1 == len(faults(mapping))
 
 
 def test_secrets_stand_in_the_settings() -> None:
-    """HS256 is taken with a key set of secrets, and the repr shows none of it."""
+    """HS256 is accepted with a key set of secrets, and the repr shows none of it."""
     found = read({**ONE, "ALGORITHMS": ["HS256"], "JWKS": {"keys": [SECRET.public_jwk()]}})
     assert str(SECRET.public_jwk()["k"]) not in repr(found)
 
 
 @pytest.mark.parametrize("value", ["2027-04-15", date(2027, 4, 15), "2020-01-01"], ids=repr)
 def test_observing_until(value: object) -> None:
-    """Ninety days ahead is the most; a past date is one too."""
+    """OBSERVE_UNTIL is at most ninety days ahead; a past date is allowed."""
     until = read({**ONE, "OBSERVE_UNTIL": value}).observe_until
     assert str(value) == str(until)
 
@@ -474,7 +474,7 @@ def test_observing_until(value: object) -> None:
     [(True, "1"), (True, "True"), (True, "YES"), (False, "0"), (False, "false"), (False, "no"), (False, "")],
 )
 def test_flags_as_words(expected: bool, word: str) -> None:
-    """The environment's words for yes and no are read in any case."""
+    """The words for yes and no in the environment are read in any case."""
     assert expected is read({**ONE, "PATTERNS": word}).issuers[0].patterns
 
 
@@ -482,12 +482,12 @@ def test_flags_as_words(expected: bool, word: str) -> None:
     "value", ["a, b", ["a", "b"], ("b", "a"), {"a", "b"}, frozenset({"a", "b"}), {"a": 1, "b": 1}.keys()]
 )
 def test_lists(value: object) -> None:
-    """A list is any collection of strings, or text with commas."""
+    """A list is any collection of strings, or comma-separated text."""
     assert frozenset({"a", "b"}) == read({**ONE, "AUDIENCE": value}).issuers[0].audience
 
 
 def test_the_environment() -> None:
-    """`JWT_LP_…` gives the same as a mapping; lists are comma-separated, other variables are not read."""
+    """`JWT_LP_…` variables give the same settings as a mapping; other variables are ignored."""
     found = Settings.from_env(
         {
             **ENV,
@@ -530,8 +530,8 @@ def test_issuers_of_the_environment() -> None:
     assert ["orders:read", "orders:list"] == [str(grant) for grant in found.issuers[0].ceiling or ()]
 
 
-def test_the_process_s_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without an argument the process's variables are read, and never beside a mapping."""
+def test_the_environment_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an argument the process's variables are read, but never in addition to a mapping."""
     for name, value in ENV.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("TESTS_REQUIRE_ALL", raising=False)
@@ -552,25 +552,25 @@ def test_development_is_1_and_nothing_else(dev: str) -> None:
 
 @pytest.mark.parametrize("word", ["true", "True", "TRUE", "1", "yes"])
 def test_discovery_by_the_environment(word: str) -> None:
-    """DISCOVERY is a flag or an address; the environment's words for yes are those of every flag."""
+    """DISCOVERY is a flag or a URL; it accepts the same words as every flag."""
     environ = {name: value for name, value in ENV.items() if name != "JWT_LP_JWKS_URL"}
     assert Settings.from_env({**environ, "JWT_LP_DISCOVERY": word}).issuers[0].discovery is True
 
 
 @pytest.mark.parametrize("word", ["false", "False", "0", "no", ""])
 def test_no_discovery_by_the_environment(word: str) -> None:
-    """DISCOVERY switched off by a word leaves JWKS_URL as the one place of keys."""
+    """If DISCOVERY is switched off by a word, JWKS_URL is the one source of keys."""
     assert Settings.from_env({**ENV, "JWT_LP_DISCOVERY": word}).issuers[0].discovery is False
 
 
 def test_a_binding_by_the_environment_binds_the_routes_parameter() -> None:
-    """Variables are in capitals and parameters are not: the binding is not lost on the way."""
+    """A variable in capitals binds the parameter in lower case."""
     found = Settings.from_env({**ENV, "JWT_LP_BIND__TENANT_ID": "org"})
     assert ["tenant_id"] == list(found.bind)
 
 
 def test_a_binding_by_the_environment_names_its_issuers() -> None:
-    """The issuers' names in a binding are compared without case, as everywhere."""
+    """The issuers' names in a binding are compared without case."""
     found = Settings.from_env(
         {
             **{key.replace("LP_", "LP_ISSUERS__AUTH0__"): value for key, value in ENV.items()},
@@ -596,13 +596,13 @@ def test_a_binding_by_the_environment_names_its_issuers() -> None:
     ],
 )
 def test_variables_that_contradict_each_other(extra: dict[str, str]) -> None:
-    """A variable that cannot be placed is a `ConfigurationError`, and none is dropped silently."""
+    """A variable that contradicts another is a `ConfigurationError`; none is silently ignored."""
     with pytest.raises(ConfigurationError):
         Settings.from_env({**ENV, **extra})
 
 
 def test_settings_are_read_only() -> None:
-    """What was checked cannot be changed afterwards."""
+    """Settings cannot be changed after they were checked."""
     found = read({**ONE, "BIND": {"t": "org"}})
     changes: list[Callable[[], None]] = [
         lambda: setattr(found, "explain", True),
@@ -641,7 +641,7 @@ keys = st.one_of(st.sampled_from([*TOP, *EACH]), st.text(max_size=6), st.integer
 @examples(250)
 @given(st.dictionaries(keys, garbage, max_size=6), st.booleans(), st.booleans())
 def test_garbage_is_a_configuration_error(given_: dict[Any, Any], base: bool, dev: bool) -> None:
-    """Whatever stands in the mapping, settings come out or a `ConfigurationError` with sentences."""
+    """Any mapping gives settings or a `ConfigurationError` with sentences."""
     found = naughty_strings.result_or_error(
         lambda: read({**ONE, **given_} if base else given_, dev=dev), ConfigurationError
     )
@@ -658,8 +658,8 @@ def test_garbage_is_a_configuration_error(given_: dict[Any, Any], base: bool, de
     st.dictionaries(st.sampled_from([*EACH, "keys", "BASE", "PERMISSIONS", "ROLES"]), garbage, max_size=4),
     st.sampled_from(["JWKS", "PROFILE", "POLICY", "BIND", "EXTERNAL", "ISSUERS"]),
 )
-def test_garbage_one_floor_down(given_: dict[Any, Any], key: str) -> None:
-    """Mappings within the mapping are read as carefully."""
+def test_garbage_in_nested_mappings(given_: dict[Any, Any], key: str) -> None:
+    """The same holds for mappings inside the mapping."""
     found = naughty_strings.result_or_error(lambda: read({**ONE, key: given_}), ConfigurationError)
     assert not isinstance(found, ConfigurationError) or found.faults
 
@@ -675,13 +675,13 @@ def test_garbage_one_floor_down(given_: dict[Any, Any], key: str) -> None:
     )
 )
 def test_garbage_in_the_environment(environ: dict[str, str]) -> None:
-    """Whatever variables there are, settings come out or a `ConfigurationError`."""
+    """Any variables give settings or a `ConfigurationError`."""
     found = naughty_strings.result_or_error(lambda: Settings.from_env({**ENV, **environ}), ConfigurationError)
     assert not isinstance(found, ConfigurationError) or found.faults
 
 
 def test_naughty_settings() -> None:
-    """A naughty string as any value or key is taken or refused with sentences of one line each."""
+    """A naughty string as a value or key is accepted or refused with sentences of one line each."""
     plain = Route(("GET",), "/orders", "app.view", names=("orders",))
     for text in naughty_strings.load_strings():
         changes: list[dict[str, Any]] = [

@@ -1,4 +1,4 @@
-"""How a client of a token endpoint proves who it is by a secret."""
+"""Client authentication by a secret."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def refused(
     ],
 )
 def test_a_client_is_known_by_its_secret(form: Any, authorization: list[str], client: str) -> None:
-    """Either way of sending it gives the client's id."""
+    """Both ways of sending the secret give the client's id."""
     assert client == CLIENTS.authenticate(form, authorization)
 
 
@@ -113,15 +113,15 @@ def test_a_client_is_known_by_its_secret(form: Any, authorization: list[str], cl
         pytest.param({"client_assertion": ["x"]}, [], "invalid_client", "method", id="a way that is not taken"),
     ],
 )
-def test_who_is_not_proven_is_refused(form: Any, authorization: list[str], error: str, cause: str) -> None:
-    """Whatever is wrong, unclear or sent twice is refused, with the right one of the two errors."""
+def test_an_unproven_client_is_refused(form: Any, authorization: list[str], error: str, cause: str) -> None:
+    """A wrong, unclear or repeated credential is refused with the right one of the two errors."""
     assert (error, cause) == refused(form, authorization)
 
 
 @given(client=st.text(st.characters(max_codepoint=0x2FF, exclude_categories=["Cs"])), secret=st.text(max_size=40))
 @examples(150)
 def test_no_other_pair_is_taken(client: str, secret: str) -> None:
-    """Of all pairs only the registered ones are good, and nothing else is raised."""
+    """Only the registered pairs of id and secret are accepted, and no other error is raised."""
     try:
         authorization = basic(client, secret)
         found = CLIENTS.authenticate({}, authorization)
@@ -133,7 +133,7 @@ def test_no_other_pair_is_taken(client: str, secret: str) -> None:
 
 
 def test_a_secret_of_other_characters_survives_both_ways() -> None:
-    """Identifiers and secrets are form-encoded before they are joined by a colon (RFC 6749, section 2.3.1)."""
+    """Ids and secrets are form-encoded before a colon joins them (RFC 6749, section 2.3.1)."""
     odd = ClientSecrets({"a:b %": "pass:word +%&= and Zoë, twice"})
     assert "a:b %" == odd.authenticate({}, basic("a:b %", "pass:word +%&= and Zoë, twice"))
     assert "a:b %" == odd.authenticate(post("a:b %", "pass:word +%&= and Zoë, twice"), [])
@@ -141,7 +141,7 @@ def test_a_secret_of_other_characters_survives_both_ways() -> None:
 
 @pytest.mark.parametrize("authorization", [basic("shop", OTHER), basic("nobody", OTHER), raw(f"shop:{OTHER}%")])
 def test_nothing_shows_a_secret(authorization: list[str]) -> None:
-    """Neither message nor traceback nor repr holds what was sent or what is kept."""
+    """No message, traceback or repr contains a secret that was sent or is configured."""
     with pytest.raises(ClientRefused) as caught:
         CLIENTS.authenticate({}, authorization)
     frames = list(traceback.walk_tb(caught.value.__traceback__))[1:]
@@ -162,7 +162,7 @@ def test_nothing_shows_a_secret(authorization: list[str]) -> None:
     ],
 )
 def test_the_log_says_what_to_do(authorization: list[str], said: str) -> None:
-    """The operator is told whether the client or its secret is not known; no name that could be a secret is shown."""
+    """The detail says whether the client or its secret is wrong, and shows no name that could be a secret."""
     with pytest.raises(ClientRefused) as caught:
         CLIENTS.authenticate({}, authorization)
     assert said == caught.value.detail
@@ -183,8 +183,8 @@ def test_the_log_says_what_to_do(authorization: list[str], said: str) -> None:
         ({"a" * 257: SECRET}, "a client id is one or more printable ASCII characters"),
     ],
 )
-def test_what_cannot_be_kept_is_an_error_at_start(secrets: Any, fault: str) -> None:
-    """A guessable secret and an id that no client can send stop the start, without a word of the secret."""
+def test_faults_of_the_secrets(secrets: Any, fault: str) -> None:
+    """A guessable secret and an invalid client id are errors at start that do not show the secret."""
     with pytest.raises(ConfigurationError, match=fault) as caught:
         ClientSecrets(secrets)
     assert "short'" not in str(caught.value)
@@ -192,7 +192,7 @@ def test_what_cannot_be_kept_is_an_error_at_start(secrets: Any, fault: str) -> N
 
 
 def test_the_request_says_by_which_method() -> None:
-    """Of several methods the one counts that the request uses; one that is not there is refused."""
+    """The request chooses the method; one that is not configured is refused."""
     key = SigningKey.generate(kid="k1")
     keys = PrivateKeyJwt({"shop": {"keys": [key.public_jwk()]}}, "https://issuer.test")
     both = ClientMethods(CLIENTS, keys)

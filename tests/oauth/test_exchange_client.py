@@ -1,4 +1,4 @@
-"""Calling the next service with less: over real HTTP, with each library that is installed, sync and async."""
+"""Calls with downscoped tokens over real HTTP, with each installed library, sync and async."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ Steps = dict[str, Any]
 
 @dataclass
 class World:
-    """A server that is a token endpoint and the next service, and what it saw."""
+    """A server that is a token endpoint and the called service, and records what it receives."""
 
     port: int = 0
     tokens: int = 0
@@ -146,7 +146,7 @@ def world() -> Iterator[World]:
 
 
 class Caller:
-    """Sends a request with one of the libraries, from sync or from async code."""
+    """Sends a request with one of the libraries, from sync or async code."""
 
     def __init__(self, library: str, *, is_async: bool) -> None:
         self.library = import_module(library)
@@ -177,7 +177,7 @@ def fat(*permissions: str) -> str:
 
 
 def sent(world: World) -> list[tuple[str, list[str], list[str]]]:
-    """Of each token that reached the service: its audience, what it holds, and who acts."""
+    """Audience, permissions and actor of each token that reached the service."""
     found = []
     for header in world.seen:
         token = ISSUER.verify(header.removeprefix("Bearer "))
@@ -195,7 +195,7 @@ LESS = ("stock", ["stock:read"], ["shop"])
 )
 @pytest.mark.parametrize("write", [str, lambda token: f"Bearer {token}", lambda token: f"bearer {token}"])
 def test_an_endpoint_narrows(world: World, caller: Caller, credentials: Steps, write: Any) -> None:
-    """The service gets a token that can do one thing, and the endpoint is asked once while it lives."""
+    """The service receives a token with one permission, and the endpoint is called once while that token lives."""
     via = ExchangeClient(world.endpoint, "shop", **credentials)
     token = write(fat())
     for _ in range(2):
@@ -205,7 +205,7 @@ def test_an_endpoint_narrows(world: World, caller: Caller, credentials: Steps, w
 
 
 def test_an_answer_can_be_streamed(world: World) -> None:
-    """The endpoint's answer is read whole, the service's is not touched."""
+    """The endpoint's answer is read whole; the service's answer is not read."""
     via = ExchangeClient(world.endpoint, "shop", secret=SECRET)
     auth = OnBehalfOf(fat(), ["stock:read"], via=via, audience="stock")
     with (
@@ -217,7 +217,7 @@ def test_an_answer_can_be_streamed(world: World) -> None:
 
 
 def test_an_issuer_of_this_process_narrows(world: World, caller: Caller) -> None:
-    """Without an endpoint nothing but the call itself is sent."""
+    """Without an endpoint only the call itself is sent."""
     via = ExchangeClient(ISSUER, "shop")
     for _ in range(2):
         auth = OnBehalfOf(fat(), ["stock:read"], via=via, audience="stock", lifetime=60)
@@ -228,8 +228,8 @@ def test_an_issuer_of_this_process_narrows(world: World, caller: Caller) -> None
     assert ("stock", ["stock:read"], []) == sent(world)[-1]
 
 
-def test_another_wish_is_another_token(world: World, caller: Caller) -> None:
-    """What is kept is kept for one token, one audience and the same permissions."""
+def test_the_cache_key(world: World, caller: Caller) -> None:
+    """A cached token is used only for the same token, audience and permissions."""
     via, token = ExchangeClient(world.endpoint, "shop", secret=SECRET), fat()
     wishes = [(token, ["stock:read"]), (token, ["stock:read", "stock:write"]), (fat(), ["stock:read"])]
     for each, permissions in [*wishes, *wishes]:
@@ -239,7 +239,7 @@ def test_another_wish_is_another_token(world: World, caller: Caller) -> None:
 
 
 def test_a_token_is_not_sent_when_it_is_about_to_expire(world: World, caller: Caller) -> None:
-    """Shortly before its end a new one is had; one that lives shorter than that is not kept at all."""
+    """Shortly before a token expires a new one is requested; a token that lives shorter than that is not cached."""
     now = [1000.0]
     via = ExchangeClient(world.endpoint, "shop", secret=SECRET, clock=lambda: now[0])
     auth = OnBehalfOf(fat(), ["stock:read"], via=via, audience="stock")
@@ -253,8 +253,8 @@ def test_a_token_is_not_sent_when_it_is_about_to_expire(world: World, caller: Ca
         assert asked == world.tokens
 
 
-def test_a_401_makes_the_next_call_ask_anew(world: World, caller: Caller) -> None:
-    """A narrow token that the service does not take any more is not used again."""
+def test_a_401_drops_the_cached_token(world: World, caller: Caller) -> None:
+    """After a 401 from the service the cached token is not used again."""
     via = ExchangeClient(world.endpoint, "shop", secret=SECRET)
     auth = OnBehalfOf(fat(), ["stock:read"], via=via, audience="stock")
     for world.answers, asked in ((200, 1), (403, 1), (401, 1), (200, 2)):
@@ -274,8 +274,8 @@ def test_another_origin_gets_no_token(world: World, caller: Caller) -> None:
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("follows", [True, False])
-def test_an_endpoint_that_redirects_gets_nothing_more(world: World, caller: Caller, code: int, follows: bool) -> None:
-    """Neither the token nor the client's secret goes where an endpoint points, and nothing is sent to the service."""
+def test_an_endpoint_that_redirects_is_an_error(world: World, caller: Caller, code: int, follows: bool) -> None:
+    """Neither token nor secret goes to the new address, and nothing is sent to the service."""
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         elsewhere = World(server.server_port)
         server.RequestHandlerClass = _handler(elsewhere)
@@ -293,7 +293,7 @@ def test_an_endpoint_that_redirects_gets_nothing_more(world: World, caller: Call
 
 
 def test_a_body_that_a_hook_has_read_is_sent_once(world: World, caller: Caller) -> None:
-    """What looks at every request, as a logger does, does not make the token follow a redirect."""
+    """A hook that reads every request, such as a logger, does not make the token follow a redirect."""
 
     def look(request: Any) -> None:
         request.read()
@@ -330,7 +330,7 @@ def test_a_body_that_a_hook_has_read_is_sent_once(world: World, caller: Caller) 
 def test_a_refusal_says_why(
     world: World, caller: Caller, permissions: list[str], audience: str | None, reason: str, said: str, here: bool
 ) -> None:
-    """What the policy does not allow raises what the endpoint, or the issuer, said; the service is not called."""
+    """A refused exchange raises the reason of the endpoint or the issuer, and the service is not called."""
     via = ExchangeClient(ISSUER, "shop") if here else ExchangeClient(world.endpoint, "shop", secret=SECRET)
     token = fat()
     with pytest.raises(PolicyError, match=said) as caught:
@@ -341,7 +341,7 @@ def test_a_refusal_says_why(
 
 
 def _shown(error: BaseException) -> list[str]:
-    """Every local of every frame but those of tests, of the error and of all that it came from."""
+    """Every local of every frame except those of tests, for the error and all its causes."""
     left: list[BaseException | None] = [error]
     texts = []
     while left:
@@ -355,8 +355,8 @@ def _shown(error: BaseException) -> list[str]:
 
 
 @pytest.mark.parametrize("given", ["Bearer {0} {0}", "Bearer {0},x", "Basic {0}", "Bearer  {0}"])
-def test_a_credential_that_is_none_is_not_shown(given: str) -> None:
-    """What was given in place of a token is in no local of the error, nor is what was to be asked for wrongly."""
+def test_a_malformed_credential_is_not_shown(given: str) -> None:
+    """No local of the error contains the malformed token or the wrong arguments."""
     said = given.format(token := fat())
     with pytest.raises(InvalidToken) as caught:
         OnBehalfOf(said, ["stock:read"], via=ISSUER)
@@ -367,7 +367,7 @@ def test_a_credential_that_is_none_is_not_shown(given: str) -> None:
 
 @pytest.mark.parametrize("answer", ["echo", "moved", "empty", "gone"])
 def test_no_failed_exchange_shows_what_was_sent(world: World, caller: Caller, answer: str) -> None:
-    """Neither the library's frames nor ours hold the token, the secret or an echo of them in a readable form."""
+    """No frame holds the token, the secret or an echo of them in a readable form."""
     token = fat()
     pair = base64.b64encode(b"shop:" + quote_plus(SECRET).encode()).decode()
     where = world.endpoint
@@ -424,10 +424,10 @@ def _says(status: int = 200, **said: object) -> tuple[int, bytes]:
         ),
     ],
 )
-def test_what_an_endpoint_may_say(
+def test_unusable_answers_are_errors(
     world: World, caller: Caller, answer: tuple[int, bytes], reason: str, said: str
 ) -> None:
-    """Whatever comes back that is no narrow token is an error, and nothing is sent to the service."""
+    """Any answer without a downscoped token is an error, and nothing is sent to the service."""
     world.says = answer
     via = ExchangeClient(world.endpoint, "shop", secret=SECRET)
     with pytest.raises(PolicyError, match=said) as caught:
@@ -437,8 +437,8 @@ def test_what_an_endpoint_may_say(
     assert len(str(caught.value)) < 600
 
 
-def test_the_fat_token_is_never_sent(world: World, caller: Caller) -> None:
-    """An endpoint that gives back what it was given is not believed."""
+def test_the_original_token_is_never_sent(world: World, caller: Caller) -> None:
+    """An endpoint that returns the original token is an error."""
     token = fat()
     world.says = _says(access_token=token, scope=None)
     via = ExchangeClient(world.endpoint, "shop", secret=SECRET)
@@ -448,8 +448,8 @@ def test_the_fat_token_is_never_sent(world: World, caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("said", [{"expires_in": None}, {"expires_in": "60"}, {"scope": None}, {"scope": ""}])
-def test_an_endpoint_may_say_less(world: World, caller: Caller, said: Steps) -> None:
-    """What RFC 8693 leaves optional may be missing; a token of unknown life is not kept."""
+def test_optional_members_may_be_missing(world: World, caller: Caller, said: Steps) -> None:
+    """Members that RFC 8693 makes optional may be missing; a token of unknown lifetime is not cached."""
     world.says = _says(**said)
     via = ExchangeClient(world.endpoint, "shop", secret=SECRET)
     for _ in range(2):
@@ -458,7 +458,7 @@ def test_an_endpoint_may_say_less(world: World, caller: Caller, said: Steps) -> 
 
 
 def test_a_token_is_sent_encrypted_or_not_at_all(world: World, caller: Caller) -> None:
-    """http is for loopback, and for hosts that the operator names; the endpoint is not asked either."""
+    """http is allowed only for loopback and for named hosts; otherwise the endpoint is not called either."""
     auth = OnBehalfOf(
         fat(), ["stock:read"], via=ExchangeClient(world.endpoint, "shop", secret=SECRET), audience="stock"
     )
@@ -479,23 +479,23 @@ def test_a_token_is_sent_encrypted_or_not_at_all(world: World, caller: Caller) -
     [None, "", " ", "Bearer", "Bearer ", "Bearer  x", "a b", "Bearer a,b", "Basic abc", "a" * 16385],
     ids=lambda token: str(token)[:12],
 )
-def test_what_is_no_token_is_refused_at_once(token: str | None) -> None:
-    """A caller's header that holds no token makes no call."""
+def test_a_missing_or_malformed_token_is_refused_at_once(token: str | None) -> None:
+    """A caller's header without a token causes no call."""
     with pytest.raises(InvalidToken, match="neither a token nor a Bearer credential"):
         OnBehalfOf(token, ["stock:read"], via=ISSUER)
 
 
 @pytest.mark.parametrize("write", [" {}\n", "Bearer {} ", "\tbearer {}\r\n", "{}"])
-def test_white_space_around_a_token_is_no_part_of_it(write: str) -> None:
-    """A token that was read from a file, or a header as it came, may end in a line's end."""
+def test_white_space_around_a_token_is_ignored(write: str) -> None:
+    """A token from a file or a header may have white space around it."""
     token = fat()
     auth = OnBehalfOf(write.format(token), ["stock:read"], via=ISSUER, audience="stock")
     kept = OnBehalfOf(token, ["stock:read"], via=ISSUER, audience="stock")
     assert vars(kept)["_downscoping"] == vars(auth)["_downscoping"]
 
 
-def test_a_dead_token_is_told_apart(world: World, caller: Caller) -> None:
-    """What an endpoint of ours says of a token that is no good has a reason of its own."""
+def test_a_bad_token_has_its_own_reason(world: World, caller: Caller) -> None:
+    """Our endpoint's description of an unusable token is recognised and has its own reason."""
     via = ExchangeClient(world.endpoint, "shop", secret=SECRET)
     with pytest.raises(PolicyError, match="invalid_request") as caught:
         caller.get(f"{world.origin}/stock", OnBehalfOf("junk", ["stock:read"], via=via))
@@ -506,8 +506,8 @@ def test_a_dead_token_is_told_apart(world: World, caller: Caller) -> None:
     assert ("client", []) == (caught.value.reason, world.seen)
 
 
-def test_a_bad_token_is_the_issuers_to_refuse(world: World, caller: Caller) -> None:
-    """Narrowed here, a token that is no good raises as everywhere."""
+def test_a_local_issuer_refuses_a_bad_token(world: World, caller: Caller) -> None:
+    """An issuer of this process raises `InvalidToken` for a bad token."""
     with pytest.raises(InvalidToken):
         caller.get(f"{world.origin}/stock", OnBehalfOf("junk", ["stock:read"], via=ISSUER))
     assert [] == world.seen
@@ -533,8 +533,8 @@ def test_a_bad_token_is_the_issuers_to_refuse(world: World, caller: Caller) -> N
         ({"where": ISSUER, "client": "shop", "secret": SECRET}, "takes neither secret"),
     ],
 )
-def test_what_cannot_work_is_an_error_at_start(arguments: Steps, fault: str) -> None:
-    """Credentials that are missing, doubled or of no use here are told before any call."""
+def test_faults_of_the_client(arguments: Steps, fault: str) -> None:
+    """Missing, repeated or useless credentials are errors before any call."""
     with pytest.raises(ConfigurationError, match=fault) as caught:
         ExchangeClient(**arguments)
     assert SECRET not in str(caught.value)
@@ -548,14 +548,14 @@ def test_what_cannot_work_is_an_error_at_start(arguments: Steps, fault: str) -> 
         ({"permissions": ["a"], "lifetime": 5}, "lifetime is decided by the token endpoint"),
     ],
 )
-def test_a_call_says_what_it_needs(arguments: Steps, fault: str) -> None:
-    """Nothing is narrowed to nothing, and nobody is asked for what it cannot do."""
+def test_faults_of_a_call(arguments: Steps, fault: str) -> None:
+    """A call without permissions is an error, and so is a lifetime for an endpoint."""
     with pytest.raises(ConfigurationError, match=fault):
         OnBehalfOf("token", **arguments, via=ExchangeClient("https://issuer.test/token", "shop", secret=SECRET))
 
 
-def test_an_assertion_is_for_the_issuer_where_that_is_said(world: World) -> None:
-    """Some endpoints want their issuer's identifier as the audience, and some their URL."""
+def test_the_audience_of_an_assertion(world: World) -> None:
+    """The audience of an assertion is the endpoint's URL, or the given issuer's identifier."""
     for audience in (None, "https://issuer.test"):
         via = ExchangeClient(world.endpoint, "shop", key=SHOP_KEY, audience=audience, clock=lambda: 1000.5)
         library = import_module(INSTALLED[0])
@@ -570,8 +570,8 @@ def test_an_assertion_is_for_the_issuer_where_that_is_said(world: World) -> None
         assert "authorization" not in request.headers
 
 
-def test_another_event_loop_will_do() -> None:
-    """Where asyncio does not run, an issuer of this process narrows all the same."""
+def test_another_event_loop() -> None:
+    """Without asyncio, an issuer of this process narrows as well."""
     library = import_module(INSTALLED[0])
     flow = OnBehalfOf(fat(), ["stock:read"], via=ISSUER, audience="stock").async_auth_flow(
         library.Request("GET", "https://stock.test/")
@@ -582,7 +582,7 @@ def test_another_event_loop_will_do() -> None:
 
 
 def test_nothing_shows_a_token_or_a_secret(world: World) -> None:
-    """Reprs say what is asked for and where, and nothing else."""
+    """Reprs show the permissions and the endpoint, and nothing else."""
     via = ExchangeClient(world.endpoint, "shop", secret=SECRET)
     auth = OnBehalfOf("token-of-alice", ["stock:read", "stock:read"], via=via, audience="stock")
     assert "<OnBehalfOf stock:read>" == repr(auth)
@@ -596,7 +596,7 @@ def test_nothing_shows_a_token_or_a_secret(world: World) -> None:
 
 
 def test_without_a_library_the_import_says_what_to_install() -> None:
-    """Neither library is needed but for this, and whoever needs it is told the extra."""
+    """Without httpx2 and httpx the import error names the extra."""
     with pytest.raises(ImportError, match=r"pip install 'jwt-lp\[client\]'"):
         auth_base_for(["nonesuch"])
     assert all(issubclass(OnBehalfOf, import_module(name).Auth) for name in INSTALLED)

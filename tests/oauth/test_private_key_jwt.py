@@ -1,4 +1,4 @@
-"""How a client proves who it is by an assertion that it signs."""
+"""Client authentication by signed assertions."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def method(now: Any = lambda: NOW, **more: Any) -> PrivateKeyJwt:
     ],
 )
 def test_a_client_is_known_by_its_assertion(assertion: str) -> None:
-    """What the client signed for us proves it, with and without its id beside it."""
+    """A valid assertion proves the client, with and without `client_id`."""
     assert "shop" == method().authenticate(form(assertion), [])
     assert "shop" == method().authenticate(form(assertion, client_id="shop"), [])
 
@@ -95,7 +95,7 @@ def test_a_client_is_known_by_its_assertion(assertion: str) -> None:
         pytest.param(made(SigningKey.generate("ES256", kid="k2")), "unknown_key", id="an unknown key"),
     ],
 )
-def test_what_proves_nothing_is_refused(assertion: str, cause: str) -> None:
+def test_invalid_assertions_are_refused(assertion: str, cause: str) -> None:
     """Each rule of RFC 7523, section 3, and of 7523bis has its own cause in the log, and one error for the client."""
     with pytest.raises(ClientRefused) as caught:
         method().authenticate(form(assertion), [])
@@ -111,14 +111,14 @@ def test_what_proves_nothing_is_refused(assertion: str, cause: str) -> None:
     [({"client_id": "web"}, "client_id"), ({"client_assertion_type": "jwt"}, "assertion_type")],
 )
 def test_the_form_agrees_with_the_assertion(changes: dict[str, str], cause: str) -> None:
-    """Another client's id, or another kind of assertion, beside a good one is refused."""
+    """Another client's id or another assertion type with a valid assertion is refused."""
     with pytest.raises(ClientRefused) as caught:
         method().authenticate(form(made(), **changes), [])
     assert ("invalid_client", cause) == (caught.value.error, caught.value.cause)
 
 
-def test_an_assertion_serves_once() -> None:
-    """The same one is refused a second time, for as long as it lives; another client may use the same jti."""
+def test_an_assertion_is_accepted_once() -> None:
+    """A second use is refused as long as the assertion lives; another client may use the same jti."""
     now = [NOW]
     ours = method(lambda: now[0])
     assert "shop" == ours.authenticate(form(made()), [])
@@ -133,8 +133,8 @@ def test_an_assertion_serves_once() -> None:
 
 
 @pytest.mark.parametrize("back", [0.5, 1, 59, 3600])
-def test_an_assertion_serves_once_though_the_clock_is_put_back(back: float) -> None:
-    """What ended, and was forgotten, is not taken again because the clock says that it lives; what ends later is."""
+def test_no_replay_after_the_clock_is_set_back(back: float) -> None:
+    """A forgotten assertion is refused when the clock is set back; one that expires later is accepted."""
     now = [NOW]
     ours = method(lambda: now[0])
     assert "shop" == ours.authenticate(form(made()), [])
@@ -149,8 +149,8 @@ def test_an_assertion_serves_once_though_the_clock_is_put_back(back: float) -> N
     assert "web" == ours.authenticate(form(made(iss="web", sub="web", exp=NOW + 60)), [])
 
 
-def test_an_assertion_serves_once_though_the_clock_jumps_ahead() -> None:
-    """While the clock is ahead nothing serves twice, nor when it is put right; what is new then passes."""
+def test_no_replay_after_the_clock_jumps_ahead() -> None:
+    """No assertion is accepted twice while the clock is ahead or after it is corrected; new ones then pass."""
     now = [NOW]
     ours = method(lambda: now[0])
     assert "shop" == ours.authenticate(form(made()), [])
@@ -167,7 +167,7 @@ def test_an_assertion_serves_once_though_the_clock_jumps_ahead() -> None:
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_fork_while_something_is_remembered_blocks_no_child() -> None:
-    """A lock that the parent held when it was copied stops nothing in the child, which remembers what its parent did."""
+    """A lock that the parent held at the fork does not block the child, which remembers the parent's assertions."""
     ours = method()
     ours.authenticate(form(made()), [])
     with ours._replay_caches["shop"]._lock.get():
@@ -185,7 +185,7 @@ def test_a_fork_while_something_is_remembered_blocks_no_child() -> None:
 
 
 def test_a_refused_assertion_is_not_remembered() -> None:
-    """Nobody uses up another's jti: only what is genuine counts."""
+    """A forged assertion does not use up another client's jti, because only genuine ones are remembered."""
     ours = method()
     for assertion in (made(OTHER), made(aud="https://other.test")):
         with pytest.raises(ClientRefused):
@@ -193,8 +193,8 @@ def test_a_refused_assertion_is_not_remembered() -> None:
     assert "shop" == ours.authenticate(form(made()), [])
 
 
-def test_a_full_memory_refuses_and_never_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client with too many assertions has to wait, others have not, and what was seen stays seen."""
+def test_a_full_replay_cache_refuses_and_never_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client with too many assertions must wait, other clients need not, and no assertion is forgotten early."""
     monkeypatch.setattr(assertions, "MAX_REMEMBERED", 2)
     now = [NOW]
     ours = method(lambda: now[0])
@@ -210,10 +210,10 @@ def test_a_full_memory_refuses_and_never_forgets(monkeypatch: pytest.MonkeyPatch
         ours.authenticate(form(made(jti="a")), [])
 
 
-def test_processes_can_share_what_they_remember() -> None:
-    """`once` is told a key for each client's jti and until when it matters, and its answer counts.
+def test_once_replaces_the_replay_cache() -> None:
+    """`once` receives a key for each client's jti and the time until which it matters, and its answer decides.
 
-    That is an hour longer than the assertion lives: so far the clock can be put back and nothing serves twice.
+    That time is an hour after the assertion expires, so no replay succeeds if the clock is set back by an hour.
     """
     asked: list[tuple[str, float]] = []
 
@@ -231,7 +231,7 @@ def test_processes_can_share_what_they_remember() -> None:
 
 
 def test_a_clients_keys_are_fetched() -> None:
-    """A client's published keys are read when they are needed; where they cannot be had, that is what is said."""
+    """A client's published keys are fetched when they are needed; if they cannot be, `KeysUnavailable` is raised."""
     with KeyServer(KEY.public_jwk()) as server:
         keys = JwksKeys(server.url, algorithms=["ES256"])
         ours = PrivateKeyJwt({"shop": keys}, ISSUER, clock=lambda: NOW)
@@ -250,12 +250,12 @@ def test_a_clients_keys_are_fetched() -> None:
         ({"shop": {"keys": [KEY.public_jwk()]}}, "", "an assertion needs an audience"),
     ],
 )
-def test_what_cannot_work_is_an_error_at_start(keys: Any, audience: Any, fault: str) -> None:
-    """A client without keys or a name, and an endpoint without a name, stop the start."""
+def test_faults_of_keys_and_audience(keys: Any, audience: Any, fault: str) -> None:
+    """Missing keys, invalid client ids and a missing audience are errors at start."""
     with pytest.raises(ConfigurationError, match=fault):
         PrivateKeyJwt(keys, audience)
 
 
-def test_a_repr_shows_nothing() -> None:
-    """The method says how many clients it knows."""
+def test_the_repr_shows_only_a_number() -> None:
+    """The repr shows only the number of clients."""
     assert "<PrivateKeyJwt of 3 clients>" == repr(method())

@@ -1,4 +1,4 @@
-"""The token endpoint: who gets a narrower token, what everybody else is told, and what is logged."""
+"""The token endpoint: granted and refused exchanges, and their log lines."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def everything(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_service_gets_a_narrower_token_for_the_next() -> None:
-    """The token's audience gets one for a service that the policy lets it call, and is its actor."""
+    """The token's audience gets a token for a service that the policy lets it call, and is its actor."""
     answer = ask(form(parent()))
     body = told(answer)
     token = body.pop("access_token")
@@ -167,8 +167,8 @@ def test_a_service_gets_a_narrower_token_for_the_next() -> None:
         pytest.param(form(parent(), "stock:read  stock:read "), "shop", id="a permission twice"),
     ],
 )
-def test_what_is_well_asked_is_given(said: Any, client: str) -> None:
-    """Each allowed way of asking gives a token that holds what was asked for and nothing else."""
+def test_well_formed_requests_are_granted(said: Any, client: str) -> None:
+    """Each well-formed request gives a token with the requested permissions and no others."""
     answer = ask(said, client)
     wanted = dict(said)["scope"].split()[0]
     assert (200, wanted) == (answer.status, told(answer).get("scope"))
@@ -263,7 +263,7 @@ LATER = (503, "temporarily_unavailable")
 def test_what_is_refused(
     said: Any, client: str, expected: tuple[int, str], cause: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each fault has its error code, and one line in the log that says the cause and nothing of the token."""
+    """Each fault has its error code and one log line with the cause and without the token."""
     answer = ask(said, client)
     assert expected == error(answer)
     ((level, event, members),) = lines(caplog)
@@ -277,13 +277,13 @@ def test_what_is_refused(
 
 
 def test_a_401_says_how_to_authenticate() -> None:
-    """The challenge is Basic, and only a client that is not known gets one."""
+    """The challenge is Basic, and only an unauthenticated client receives one."""
     assert 'Basic realm="token endpoint"' == ask(form(TOKEN), "nobody").headers["WWW-Authenticate"]
     assert "WWW-Authenticate" not in ask(form(TOKEN, "")).headers
 
 
 def test_the_success_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """One line says who got what for whom, with fingerprints in place of tokens."""
+    """One line names client, subject and permissions, with fingerprints in place of tokens."""
     answer = ask(form(TOKEN))
     ((level, event, members),) = lines(caplog)
     expected = {
@@ -315,13 +315,13 @@ def test_the_success_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_body_that_is_no_form_is_refused(
     media: str | None, body: bytes, cause: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing is made of a body of another kind, before anybody is authenticated."""
+    """A body that is not a form is refused before the client is authenticated."""
     assert BAD == error(exchange().post(media, body, basic("shop")))
     assert [cause] == [members["cause"] for _, _, members in lines(caplog)]
 
 
 def test_the_media_type_may_have_parameters() -> None:
-    """The media type is compared without its parameters and in any case."""
+    """The media type is compared without its parameters and without case."""
     body = urlencode(form(TOKEN)).encode()
     assert 200 == exchange().post("Application/X-WWW-Form-Urlencoded; charset=UTF-8", body, basic("shop")).status
 
@@ -335,12 +335,12 @@ def test_the_media_type_may_have_parameters() -> None:
 )
 @examples(200)
 def test_nothing_is_raised_for_what_a_client_sends(said: dict[str, list[str]], authorization: list[str]) -> None:
-    """Whatever the parameters and the header, the answer is a refusal and no exception."""
+    """Any parameters and any header get a refusal, not an exception."""
     assert error(exchange().answer(said, authorization)) in {BAD, CLIENT}
 
 
-def test_a_token_that_was_taken_back_is_a_bad_token(caplog: pytest.LogCaptureFixture) -> None:
-    """The client is told no more than of any other bad token; where nobody can say, it is told to come back."""
+def test_a_revoked_token_is_a_bad_token(caplog: pytest.LogCaptureFixture) -> None:
+    """The client cannot tell a revoked token from another bad one; if revocations are unknown, it gets 503."""
     bad = told(ask(form("junk")))
     assert bad == told(ask(form(TOKEN), ours=exchange(revoked=lambda _: True)))
     answer = ask(form(TOKEN), ours=exchange(revoked=lambda _: 1 / 0 > 0))
@@ -350,7 +350,7 @@ def test_a_token_that_was_taken_back_is_a_bad_token(caplog: pytest.LogCaptureFix
 
 @pytest.mark.parametrize("token", ["A" * 60_000, "." * 60_000])
 def test_a_token_that_is_too_large_is_not_hashed(token: str, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
-    """Nor is it decoded; it is a bad token like any other, and the log shows nothing of it."""
+    """It is not decoded either; it is refused like any bad token, and the log shows nothing of it."""
     ours = exchange()
     monkeypatch.setattr(jws, "hashlib", None)
     monkeypatch.setattr(jws, "binascii", None)
@@ -359,8 +359,8 @@ def test_a_token_that_is_too_large_is_not_hashed(token: str, monkeypatch: pytest
     assert ("too_large", None) == (members["cause"], members.get("token"))
 
 
-def test_what_is_too_long_is_not_looked_through() -> None:
-    """A media type and a list of validators are as long as those that there are."""
+def test_long_header_values_are_not_searched() -> None:
+    """A media type and a list of validators are read only up to a bounded length."""
     ours = exchange()
     etag = ours.jwks().headers["ETag"]
     assert 304 == ours.jwks([f'"x", {etag}']).status
@@ -370,8 +370,8 @@ def test_what_is_too_long_is_not_looked_through() -> None:
 
 
 @pytest.mark.parametrize("of", ["alice", "shop", "web"])
-def test_what_was_taken_back_is_not_exchanged_for(of: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Whether the subject lost it, the client that calls or the one that had the token: the scope is not to be had."""
+def test_a_revoked_permission_is_not_granted(of: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A permission revoked for the subject, the calling client or the token's client is not granted."""
     denials = (Denial("d", "stock:*", ["stock:write"]),)
 
     def standing(token: AccessToken) -> RevocationMatch:
@@ -385,8 +385,8 @@ def test_what_was_taken_back_is_not_exchanged_for(of: str, caplog: pytest.LogCap
     assert "scope" == lines(caplog)[0][2]["cause"]
 
 
-def test_a_client_is_not_called_like_another_issuer_s() -> None:
-    """It acts for nobody, whatever the policy has under that name."""
+def test_another_issuers_client_of_the_same_name_is_refused() -> None:
+    """A client of another issuer may not exchange, whatever the policy has under its name."""
     clients = ClientSecrets({"auth0:spa": SECRETS["shop"]})
     policy = Policy.from_mapping({"version": 1, "clients": {"auth0:spa": {"grants": ["**"]}}})
     body = {"iss": "https://auth0.test/", "sub": "auth0|1", "aud": "shop", "azp": "spa", "scope": "x", "jti": "j"}
@@ -398,8 +398,8 @@ def test_a_client_is_not_called_like_another_issuer_s() -> None:
     assert CALLER == error(ours.post(FORM, urlencode(said).encode(), []))
 
 
-def test_a_client_reaches_what_its_token_s_service_may_call() -> None:
-    """A token that was issued to it is exchanged for the next service, for what it has grants of its own for."""
+def test_a_client_exchanges_a_token_issued_to_it() -> None:
+    """A client may exchange a token issued to it for the next service, within its own grants."""
     grants = {"clients": {"web": {"grants": ["stock:read"]}}}
     audiences = {"shop": {"may_call": ["stock"]}, "stock": {}}
     said = urlencode(form(TOKEN)).encode()
@@ -417,8 +417,8 @@ def test_a_client_reaches_what_its_token_s_service_may_call() -> None:
     assert TARGET == error(asked({"audiences": {**audiences, "web": {}}, **grants}))
 
 
-def test_keys_that_cannot_be_had_are_503() -> None:
-    """A foreign token whose issuer's keys are not there, or a client's, could not be judged: come back later."""
+def test_unavailable_keys_are_503() -> None:
+    """If the keys of a foreign issuer or of a client are unavailable, the answer is 503 with Retry-After."""
     claims = {
         "iss": "https://gone.test/",
         "sub": "a",
@@ -460,7 +460,7 @@ def test_keys_that_cannot_be_had_are_503() -> None:
     ],
 )
 def test_a_foreign_token_is_exchanged_by_its_audience(claims: dict[str, Any], client: str) -> None:
-    """A token of a trusted issuer is narrowed to one of ours, by the service that it is for."""
+    """The service in the audience of a trusted issuer's token may exchange it for one of ours."""
     token = sign({"sub": "a", "iat": NOW, "exp": NOW + 60, "jti": "1", **claims}, FOREIGN, typ="JWT")
     answer = ask(form(token), client)
     assert (200, 60) == (answer.status, told(answer)["expires_in"])
@@ -471,8 +471,8 @@ def test_a_foreign_token_is_exchanged_by_its_audience(claims: dict[str, Any], cl
     assert CALLER == error(ask(form(token), "web"))
 
 
-def test_an_issuer_without_audience_is_asked_for_its_substitute() -> None:
-    """Where the provider's tokens have no `aud`, what stands in for it counts as the audience."""
+def test_the_substitute_for_aud_counts_as_audience() -> None:
+    """If the provider's tokens have no `aud`, the claim that replaces it counts as the audience."""
     claims = {
         "iss": "https://cognito.test/",
         "sub": "a",
@@ -489,8 +489,8 @@ def test_an_issuer_without_audience_is_asked_for_its_substitute() -> None:
     assert CALLER == error(ask(form(token), "shop", ours))
 
 
-def test_time_passes() -> None:
-    """The new token dies with its parent, and the answer says in how many seconds."""
+def test_the_new_token_expires_with_its_parent() -> None:
+    """The new token expires with its parent, and `expires_in` says in how many seconds."""
     now = [NOW + 100.5]
     answer = ask(form(TOKEN), ours=exchange(lambda: now[0]))
     assert 199 == told(answer)["expires_in"]
@@ -500,7 +500,7 @@ def test_time_passes() -> None:
 
 
 def test_the_key_set_has_a_validator() -> None:
-    """It may be kept for a while, and is not sent again to who has it."""
+    """The key set may be cached, and is not sent again to a client that has it."""
     ours = exchange()
     answer = ours.jwks()
     assert (200, {"keys": [KEY.public_jwk()]}) == (answer.status, told(answer))
@@ -513,8 +513,8 @@ def test_the_key_set_has_a_validator() -> None:
     assert [200] * 3 == [ours.jwks(lines).status for lines in (['"x"'], [""], [etag[1:-1]])]
 
 
-class Set:
-    """A key set as somebody else makes it."""
+class ForeignKeySet:
+    """A key set of another implementation."""
 
     current = KEY
     generation = 1
@@ -535,8 +535,8 @@ class Set:
     ],
 )
 def test_nothing_that_signs_is_published(keys: list[object]) -> None:
-    """A private key and a shared secret are left out, whoever put them into the set."""
-    changing = Set({"keys": [KEY.public_jwk()]})
+    """A private key and a shared secret in the key set are left out."""
+    changing = ForeignKeySet({"keys": [KEY.public_jwk()]})
     ours = TokenExchange(Issuer("https://issuer.test", changing), ClientSecrets(SECRETS))
     changing.document = {"keys": keys}
     assert {"keys": [KEY.public_jwk()]} == told(ours.jwks())
@@ -545,23 +545,23 @@ def test_nothing_that_signs_is_published(keys: list[object]) -> None:
 
 
 def test_an_issuer_with_a_shared_secret_publishes_nothing() -> None:
-    """Its key set is empty: who shall verify its tokens has the secret already."""
+    """The key set of an issuer with a shared secret is empty."""
     ours = TokenExchange(Issuer("https://issuer.test", SigningKey.generate("HS256")), ClientSecrets(SECRETS))
     assert {"keys": []} == told(ours.jwks())
 
 
 def test_refusals_have_references_of_their_own() -> None:
-    """Each refusal can be found in the log by its reference."""
+    """Each refusal has its own reference."""
     ours = TokenExchange(issuer(), ClientSecrets(SECRETS))
     references = {told(ask(form("junk"), ours=ours))["reference"] for _ in range(3)}
     assert (3, {10}) == (len(references), set(map(len, references)))
 
 
-def test_what_is_asked_is_not_shown() -> None:
-    """The parameters that were read hold a token, and their repr does not show it."""
+def test_the_repr_of_a_request_is_masked() -> None:
+    """The repr of a request does not show its token."""
     assert "ExchangeRequest(masked)" == repr(ExchangeRequest("token", (), None))
 
 
 def test_its_errors_are_ours() -> None:
-    """What a client's method raises on purpose is of the library's own ladder."""
+    """The errors of a client method belong to the library's hierarchy."""
     assert issubclass(ClientRefused, JwtLpError)

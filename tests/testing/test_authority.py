@@ -1,4 +1,4 @@
-"""An issuer for tests: whatever it signs, its own guard takes."""
+"""The issuer for tests, whose tokens its own guard accepts."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def refused(authority: Authority, guard: Guard, **more: Any) -> str | None:
     return found.error if found else None
 
 
-def test_an_issuer_of_ours() -> None:
-    """Without settings to be like, tokens are ours: wildcards count, and roles are the policy's."""
+def test_without_like_the_issuer_is_own() -> None:
+    """Without `like` the issuer is `OWN`: wildcards are allowed, and roles are those of the policy."""
     token = taken(Authority(policy=policy()), permissions=["reports:*"], roles=["clerk", "unknown"])
     assert (ISSUER, "default", "alice", "tests", ("clerk",), False) == (
         token.issuer,
@@ -65,13 +65,13 @@ def test_an_issuer_of_ours() -> None:
 
 @pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES384", "Ed25519", "HS256"])
 def test_any_algorithm(algorithm: str) -> None:
-    """Tokens of each kind of key are taken by the guard that goes with it."""
+    """The guard accepts the authority's tokens for each kind of key."""
     assert "alice" == taken(Authority(algorithm=algorithm)).subject
 
 
 @pytest.mark.parametrize("name", list(SHIPPED_PROFILES))
 def test_it_is_like_every_profile(name: str) -> None:
-    """Settings with a provider's profile take tokens shaped so, with the permissions that were asked for."""
+    """With a provider's profile, tokens have its shape and the requested permissions."""
     authority = Authority(like=like(PROFILE=name))
     token = taken(authority, subject="bob", permissions=["orders:read", "orders:42:write"])
     assert ["orders:read", "orders:42:write"] == [str(grant) for grant in token.permissions]
@@ -102,7 +102,7 @@ ROLES = [
 
 @pytest.mark.parametrize(("name", "source"), ROLES, ids=lambda value: value)
 def test_a_role_is_put_in_as_the_policy_lists_it(name: str, source: str) -> None:
-    """A role of the policy arrives through the first outside role that it lists, and confers its grants."""
+    """A role of the policy becomes the first external role that it lists, and confers its grants."""
     authority = Authority(like=like(PROFILE=name, POLICY=policy(source)))
     token = taken(authority, permissions=["orders:read"], roles=["clerk"])
     assert ("clerk",) == token.roles
@@ -112,7 +112,7 @@ def test_a_role_is_put_in_as_the_policy_lists_it(name: str, source: str) -> None
 
 @pytest.mark.parametrize("name", list(SHIPPED_PROFILES))
 def test_a_role_of_ours_in_any_shape(name: str) -> None:
-    """An own issuer of whatever profile confers the roles that are asked for, or says that it cannot."""
+    """With any profile, an own issuer confers the requested roles or raises `ConfigurationError`."""
     authority = Authority(like=like(PROFILE=name, OWN=True, POLICY=policy()))
     try:
         token = authority.token(roles=["clerk"])
@@ -131,22 +131,22 @@ def test_a_role_of_ours_in_any_shape(name: str) -> None:
         pytest.param("no role", ["realm:clerk"], id="a claim the profile does not have"),
     ],
 )
-def test_a_role_that_cannot_be_had(expected: str, sources: list[str]) -> None:
-    """A role that no outside role of this issuer confers is a `ConfigurationError` with what to add."""
+def test_a_role_without_an_external_role(expected: str, sources: list[str]) -> None:
+    """A role that this issuer cannot confer is a `ConfigurationError` that says what to add."""
     authority = Authority(like=like(POLICY=policy(*sources)))
     with pytest.raises(ConfigurationError, match=expected):
         authority.token(roles=["clerk"])
 
 
 def test_a_role_the_policy_lacks() -> None:
-    """A typo in a role's name is told, with the roles there are."""
+    """An unknown role is a `ConfigurationError` that lists the roles."""
     with pytest.raises(ConfigurationError, match="clerk, boss"):
         Authority(like=like(POLICY=policy())).token(roles=["clrek"])
 
 
 @pytest.mark.parametrize("what", ["permissions", "roles"])
-def test_a_list_is_asked_for(what: str) -> None:
-    """One string for a list is refused: it would be taken letter by letter."""
+def test_a_string_is_not_a_list(what: str) -> None:
+    """One string in place of a list is refused, because it would be read letter by letter."""
     with pytest.raises(ConfigurationError, match=rf'{what} is a list: write {what}=\["abc"\]'):
         Authority().token(**{what: "abc"})  # type: ignore[arg-type]
 
@@ -190,13 +190,13 @@ def test_what_stays_and_what_is_swapped() -> None:
     assert () == (ours.issuers[0].static or pytest.fail("no keys")).find("theirs", "ES256")
 
 
-def test_a_mapping_will_do() -> None:
-    """`like` takes what the application's settings hold, too."""
+def test_like_accepts_a_mapping() -> None:
+    """`like` also accepts a settings mapping."""
     assert "orders:read" in taken(Authority(like=THEIRS), permissions=["orders:read"]).permissions
 
 
 def test_several_issuers() -> None:
-    """Each of the application's issuers has its twin, chosen by name; the first is the default."""
+    """Each of the application's issuers has a counterpart, chosen by name; the first is the default."""
     one = {**THEIRS, "CEILING": ["orders:**"], "PROFILE": "auth0"}
     two = {**THEIRS, "CEILING": ["**"], "PROFILE": "keycloak", "ISSUER": "https://two.example.com/"}
     theirs = Settings.from_mapping(
@@ -224,7 +224,7 @@ def test_several_issuers() -> None:
 
 
 def test_one_issuer_by_name_keeps_its_name() -> None:
-    """A single entry of ISSUERS is still called so in bindings, in the policy and by `issuer=`."""
+    """A single entry of ISSUERS keeps its name in bindings, in the policy and in `issuer=`."""
     theirs = Settings.from_mapping(
         {"ISSUERS": {"kc": {**THEIRS, "PROFILE": "keycloak"}}, "POLICY": policy("kc/realm:clerk")}, environ={}
     )
@@ -246,7 +246,7 @@ class Clock:
     [(None, 300), (None, 1), (None, 86400), ("invalid_token", 0), ("invalid_token", -60), ("invalid_token", 86402)],
 )
 def test_how_long_a_token_lives(expected: str | None, lifetime: float) -> None:
-    """`lifetime` is seconds from now; what is negative has expired, what is too long is refused."""
+    """`lifetime` is in seconds from now; a negative one has expired, and one that is too long is refused."""
     authority = Authority(clock=Clock())
     with authority.guard() as guard:
         assert expected == refused(authority, guard, lifetime=lifetime)
@@ -265,7 +265,7 @@ def test_the_clock_is_shared() -> None:
 
 
 def test_claims_are_added_last() -> None:
-    """`claims` may replace anything, and None leaves one out."""
+    """`claims` may replace any claim, and None removes one."""
     authority = Authority()
     assert ("carol", {"id": 7}, None) == (
         (found := taken(authority, claims={"sub": "carol", "org": {"id": 7}, "iat_": None})).subject,
@@ -277,15 +277,15 @@ def test_claims_are_added_last() -> None:
             assert "invalid_token" == refused(authority, guard, claims=claims)
 
 
-def test_a_typ_of_ones_own() -> None:
-    """`typ` stands in the header in place of the profile's."""
+def test_a_given_typ() -> None:
+    """`typ` replaces the profile's `typ` in the header."""
     authority = Authority()
     with authority.guard() as guard:
         assert ["invalid_token", None] == [refused(authority, guard, typ=typ) for typ in ("JWT", "application/at+jwt")]
 
 
 def test_a_new_key_is_known_from_then_on() -> None:
-    """After a rotation the old guard refuses new tokens, and settings made afterwards take them."""
+    """After a rotation the old guard refuses new tokens, and a guard with new settings accepts them."""
     authority = Authority()
     old = authority.token()
     with authority.guard() as before:
@@ -301,14 +301,14 @@ def test_a_new_key_is_known_from_then_on() -> None:
 
 
 def test_tokens_of_two_authorities_are_told_apart() -> None:
-    """An authority's guard takes no other authority's token."""
+    """An authority's guard accepts no token of another authority."""
     one, two = Authority(), Authority()
     with one.guard() as guard:
         assert "invalid_token" == refused(two, guard)
 
 
 def test_overrides() -> None:
-    """Settings may be changed by upper-case keys, without changing the authority."""
+    """Upper-case keys change the settings without changing the authority."""
     authority = Authority()
     with authority.guard(CEILING=["orders:**"], SERVICE="x") as guard:
         token = guard.authenticate(authority.headers(permissions=["a", "orders:read"])["Authorization"]).token
@@ -334,8 +334,8 @@ def application() -> tuple[dict[str, Any], Guard]:
     return {"kind": "fake", "guard": guard}, guard
 
 
-def test_the_fixture_puts_an_authority_before_an_application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While it lasts the application takes the authority's tokens and keeps its own settings; then all is as before."""
+def test_install_makes_an_application_accept_the_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the test ends the application accepts the authority's tokens, with its own settings otherwise."""
     fakehost.install_fake_host(tmp_path, monkeypatch)
     (one, first), (two, second) = application(), application()
     testing = LeastPrivilegeTesting()
@@ -358,7 +358,7 @@ def test_the_fixture_puts_an_authority_before_an_application(tmp_path: Path, mon
 
 
 def test_logging_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host's test client sends the header from then on; any other object is an error that says what to do."""
+    """The host's test client sends the header from then on; any other object is an error with the remedy."""
     fakehost.install_fake_host(tmp_path, monkeypatch)
     testing = LeastPrivilegeTesting()
     client: dict[str, Any] = {"kind": "client"}
@@ -372,7 +372,7 @@ def test_logging_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_fixture_is_closed() -> None:
-    """pytest's fixture gives the object and puts everything back."""
+    """The pytest fixture yields the object and restores everything afterwards."""
     made = fixture.__wrapped__()  # type: ignore[attr-defined]
     testing = next(made)
     assert isinstance(testing, LeastPrivilegeTesting)
