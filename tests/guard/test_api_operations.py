@@ -9,23 +9,25 @@ from jwt_lp.testing.authority import Authority
 
 def test_the_map_is_whole() -> None:
     """The map has 440 operations with distinct methods and templates."""
-    found = load_operations()
-    assert 440 == len(found)
-    assert 440 == len({(each.method, each.template) for each in found})
+    operations = load_operations()
+    assert 440 == len(operations)
+    assert 440 == len({(operation.method, operation.template) for operation in operations})
 
 
 def test_every_pair_of_permission_and_operation() -> None:
     """An operation is allowed with its own permission and refused with every other permission of the map."""
     authority = Authority()
     guard = authority.guard()
-    found = load_operations()
-    headers = {name: authority.headers(permissions=[name]) for name in {each.permission for each in found}}
+    operations = load_operations()
+    headers = {
+        name: authority.headers(permissions=[name]) for name in {operation.permission for operation in operations}
+    }
     wrong = [
-        (held, each)
-        for held, header in headers.items()
-        for each in found
-        if guard.check(header["Authorization"], all_of(each.permission), {}, each.template).passes
-        is not (held == each.permission)
+        (permission, operation)
+        for permission, header in headers.items()
+        for operation in operations
+        if guard.check(header["Authorization"], all_of(operation.permission), {}, operation.template).passes
+        is not (permission == operation.permission)
     ]
     assert [] == wrong
 
@@ -35,10 +37,11 @@ def test_wildcards_over_the_map() -> None:
     authority = Authority()
     guard = authority.guard()
     read, everything = (
-        guard.authenticate(authority.headers(permissions=[held])["Authorization"]).token for held in ("*:read", "**")
+        guard.authenticate(authority.headers(permissions=[permission])["Authorization"]).token
+        for permission in ("*:read", "**")
     )
-    found = load_operations()
-    assert [each.permission.endswith(":read") for each in found] == [
-        guard.can(read, all_of(each.permission)) for each in found
+    operations = load_operations()
+    assert [operation.permission.endswith(":read") for operation in operations] == [
+        guard.can(read, all_of(operation.permission)) for operation in operations
     ]
-    assert all(guard.can(everything, all_of(each.permission)) for each in found)
+    assert all(guard.can(everything, all_of(operation.permission)) for operation in operations)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -63,9 +64,9 @@ CHALLENGE = re.compile(
 def test_parsing_the_header(expected: tuple[str, str], authorization: str | Sequence[str] | None) -> None:
     """The result is the token, no bearer credential, or malformed with the reason; nothing is guessed."""
     kind, text = parse_authorization(authorization)
-    wanted, said = expected
-    assert wanted == kind
-    assert (said in text) if kind is MALFORMED else (said == text)
+    expected_kind, expected_text = expected
+    assert expected_kind == kind
+    assert (expected_text in text) if kind is MALFORMED else (expected_text == text)
 
 
 @pytest.mark.parametrize("end", ["", ",", " ", "\t", "\n", "é", "Bearer a"])
@@ -100,8 +101,8 @@ def test_naughty_credentials() -> None:
     """Naughty lines and tokens are read or refused with one line of ASCII, and nothing is raised."""
     for text in naughty_strings.load_strings():
         for line in (text, f"Bearer {text}", f"{text} Bearer a", f"Bearer{text}", [f"Bearer {text}", text]):
-            kind, said = parse_authorization(line)
-            assert kind is TOKEN or (said.isascii() and said.isprintable())
+            kind, parsed = parse_authorization(line)
+            assert kind is TOKEN or (parsed.isascii() and parsed.isprintable())
             assert kind is not TOKEN or isinstance(line, str)
 
 
@@ -127,7 +128,7 @@ def test_naughty_scopes_break_no_challenge() -> None:
     """For any requirement that can be declared, the challenge is one line of well-formed parameters."""
     seen = 0
     for text in naughty_strings.load_strings():
-        requirement = naughty_strings.result_or_error(lambda text=text: all_of(text, "orders:read"), ConfigurationError)  # type: ignore[misc]
+        requirement = naughty_strings.result_or_error(partial(all_of, text, "orders:read"), ConfigurationError)
         if isinstance(requirement, ConfigurationError):
             continue
         seen += 1

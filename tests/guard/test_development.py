@@ -41,7 +41,7 @@ def test_the_first_call_makes_the_key(tmp_path: Path) -> None:
         stat.S_IMODE(folder.stat().st_mode),
         (folder / ".gitignore").read_text("utf-8"),
     )
-    assert {".gitignore", "development-key.json"} == {each.name for each in folder.iterdir()}
+    assert {".gitignore", "development-key.json"} == {path.name for path in folder.iterdir()}
 
 
 def test_the_default_folder_is_in_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def test_a_key_created_meanwhile_is_used(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(os, "link", late)
     assert f"{PREFIX}first" == development_key(tmp_path).kid
-    assert {".gitignore", "development-key.json"} == {each.name for each in tmp_path.iterdir()}
+    assert {".gitignore", "development-key.json"} == {path.name for path in tmp_path.iterdir()}
 
 
 def test_a_scratch_file_of_a_killed_process_does_not_matter(tmp_path: Path) -> None:
@@ -140,18 +140,18 @@ def test_a_scratch_file_of_a_killed_process_does_not_matter(tmp_path: Path) -> N
 def test_threads_that_start_at_once_get_one_key(tmp_path: Path) -> None:
     """Eight threads that ask for the first time at once all get the same key."""
     gate = threading.Barrier(8)
-    found: list[str] = []
+    kids: list[str] = []
 
     def ask() -> None:
         gate.wait()
         try:
-            found.append(development_key(tmp_path).kid)
+            kids.append(development_key(tmp_path).kid)
         except ConfigurationError as error:
-            found.append(str(error))
+            kids.append(str(error))
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [development_key(tmp_path).kid] * 8 == found
+    assert [development_key(tmp_path).kid] * 8 == kids

@@ -305,7 +305,8 @@ def development(
     monkeypatch.setenv("JWT_LP_DEV", "1")
     guard = authority.guard()
     body = {
-        "iss": ISSUER, "aud": AUDIENCE, "sub": "dev", "client_id": "dev", "jti": "1", "iat": NOW, "exp": NOW + 60, "scope": "a"
+        "iss": ISSUER, "aud": AUDIENCE, "sub": "dev", "client_id": "dev", "jti": "1", "iat": NOW, "exp": NOW + 60,
+        "scope": "a",
     }  # fmt: skip
     return guard, "Bearer " + sign(body, development_key())
 
@@ -516,9 +517,9 @@ def test_check_routes_logs_each_unguarded_route_once(guard: Guard, caplog: Any) 
     broken = Route(("GET",), "/x/{a}", "app.x", all_of("x:{b}"), parameters=frozenset({"a"}))
     for _ in range(2):
         assert 1 == len(guard.check_routes([open_route, broken]))
-    said = [event for event in events(caplog) if event["event"] == "unguarded"]
+    logged = [event for event in events(caplog) if event["event"] == "unguarded"]
     assert [("jwt_lp.W001", "GET /open", '@requires("open:read")')] == [
-        (event["id"], event["route"], event["hint"]) for event in said
+        (event["id"], event["route"], event["hint"]) for event in logged
     ]
 
 

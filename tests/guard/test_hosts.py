@@ -14,8 +14,8 @@ from jwt_lp.guard.hosts import find_host, installed_hosts
 def test_adapters_are_found_by_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The entry points of all distributions are the adapters, in the order of their names."""
     fakehost.install_fake_host(tmp_path, monkeypatch, "zzz = fakehost:host\na-fake = fakehost:host\n")
-    found = [host.name for host in installed_hosts()]
-    assert ("fake", "fake", 2) == (found[0], found[-1], found.count("fake"))
+    names = [host.name for host in installed_hosts()]
+    assert ("fake", "fake", 2) == (names[0], names[-1], names.count("fake"))
 
 
 def test_the_adapter_that_recognises_an_application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ TWICE = Cause(400, "invalid_request", "malformed_header", "sent more than once")
 FAULT = Cause(403, "insufficient_scope", "declaration", "no parameter", misconfigured=True)
 
 
-def journal(
+def make_factory(
     *,
     dev: bool = False,
     now: Callable[[], float] = DAY.timestamp,
@@ -61,14 +61,14 @@ def token(**more: Any) -> AccessToken:
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str, dict[str, Any]]]:
     """Level, event and members of each line, read back from its text."""
-    found = []
+    events = []
     for record in caplog.records:
         if record.name == "jwt_lp":
             mark, event, text = record.getMessage().split(" ", 2)
             members = json.loads(text)
             assert ("jwt-lp", {"event": event, **members}) == (mark, record.jwt_lp)  # type: ignore[attr-defined]
-            found.append((record.levelno, event, members))
-    return found
+            events.append((record.levelno, event, members))
+    return events
 
 
 @pytest.fixture(autouse=True)
@@ -89,10 +89,10 @@ def everything(caplog: pytest.LogCaptureFixture) -> None:
 )
 def test_a_refusal_is_one_log_line(caplog: pytest.LogCaptureFixture, level: int, cause: Cause) -> None:
     """A refusal is one line of its level with cause, detail and the reference that the client receives."""
-    decision = journal(SERVICE="orders").refuse(cause, route="GET /x")
-    ((found, event, members),) = lines(caplog)
+    decision = make_factory(SERVICE="orders").refuse(cause, route="GET /x")
+    ((logged_level, event, members),) = lines(caplog)
     assert (level, "refused", cause.status, cause.code, cause.detail) == (
-        found,
+        logged_level,
         event,
         members["status"],
         members["cause"],
@@ -111,7 +111,7 @@ def test_a_refusal_is_one_log_line(caplog: pytest.LogCaptureFixture, level: int,
 
 def test_the_log_names_the_subject_and_the_requirement(caplog: pytest.LogCaptureFixture) -> None:
     """With a token the line has its subject, client and fingerprint, the requirement, what is missing, and no claim."""
-    decision = journal().refuse(LACKING, token(), all_of("a", "b"), "GET /x", ("a",))
+    decision = make_factory().refuse(LACKING, token(), all_of("a", "b"), "GET /x", ("a",))
     ((_, _, members),) = lines(caplog)
     assert {
         "status": 403,
@@ -136,7 +136,7 @@ def test_the_log_names_the_subject_and_the_requirement(caplog: pytest.LogCapture
 
 
 @pytest.mark.parametrize(
-    ("scope", "requirement", "cause", "asked"),
+    ("scope", "requirement", "cause", "declared"),
     [
         pytest.param("a b", "a & b", LACKING, all_of("a", "b"), id="literal"),
         pytest.param("a", "a | (b & c)", LACKING, any_of("a", all_of("b", "c")), id="the first alternative"),
@@ -150,28 +150,28 @@ def test_the_log_names_the_subject_and_the_requirement(caplog: pytest.LogCapture
     ],
 )
 def test_what_the_client_receives(
-    scope: str | None, requirement: str | None, cause: Cause, asked: Requirement | None
+    scope: str | None, requirement: str | None, cause: Cause, declared: Requirement | None
 ) -> None:
     """The requirement is shown only with a 403; SHOW_REQUIREMENT off hides it and the scope."""
-    for made, shown in ((journal(), True), (journal(SHOW_REQUIREMENT=False), False)):
-        found = made.refusal(cause, asked)
+    for factory, shown in ((make_factory(), True), (make_factory(SHOW_REQUIREMENT=False), False)):
+        refusal = factory.refusal(cause, declared)
         assert (scope if shown else None, requirement if shown else None, None) == (
-            found.scope,
-            found.requirement,
-            found.cause,
+            refusal.scope,
+            refusal.requirement,
+            refusal.cause,
         )
 
 
 def test_explain_shows_the_cause() -> None:
     """EXPLAIN puts code and detail of the cause into the refusal."""
-    assert "expired: an hour ago" == journal(dev=True, EXPLAIN=True).refusal(BAD_TOKEN).cause
+    assert "expired: an hour ago" == make_factory(dev=True, EXPLAIN=True).refusal(BAD_TOKEN).cause
 
 
 def test_each_refusal_has_a_reference_of_its_own() -> None:
     """Each refusal has its own reference."""
     numbers = iter("12")
-    made = journal(reference=lambda: next(numbers))
-    assert ["1", "2"] == [made.refusal(NOBODY).reference for _ in range(2)]
+    factory = make_factory(reference=lambda: next(numbers))
+    assert ["1", "2"] == [factory.refusal(NOBODY).reference for _ in range(2)]
 
 
 @pytest.mark.parametrize(
@@ -191,13 +191,13 @@ def test_observing(
     caplog: pytest.LogCaptureFixture, expected: str, cause: Cause, requirement: Requirement | None
 ) -> None:
     """Observe mode lets refusals pass and logs them as observed, except undecided and enforced ones."""
-    decision = journal(OBSERVE_UNTIL="2027-01-15").refuse(cause, token(), requirement)
+    decision = make_factory(OBSERVE_UNTIL="2027-01-15").refuse(cause, token(), requirement)
     ((level, event, _),) = lines(caplog)
     assert (expected, expected == "observed") == (event, decision.passes)
     assert level >= logging.WARNING or (expected, cause) == ("refused", NOBODY)
     assert (decision.refusal is None) is (decision.observed is not None) is (expected == "observed")
-    held = decision.token is not None
-    assert held is (expected == "refused" or cause.status == 403)
+    has_token = decision.token is not None
+    assert has_token is (expected == "refused" or cause.status == 403)
 
 
 @pytest.mark.parametrize(
@@ -211,30 +211,32 @@ def test_observing(
 )
 def test_observing_ends_by_itself(expected: bool, until: str | None, now: datetime) -> None:
     """Each request compares the clock with the last day, in UTC; the last day is still observed."""
-    made = journal(now=now.timestamp, OBSERVE_UNTIL=until)
-    assert (expected, expected) == (made.is_observing(), made.refuse(LACKING).passes)
-    assert not made.refuse(LACKING, observable=False).passes
+    factory = make_factory(now=now.timestamp, OBSERVE_UNTIL=until)
+    assert (expected, expected) == (factory.is_observing(), factory.refuse(LACKING).passes)
+    assert not factory.refuse(LACKING, observable=False).passes
 
 
 def test_observing_that_has_ended_does_not_begin_again() -> None:
     """Observe mode that has ended does not begin again when the clock is set back."""
     days = iter((16, 15, 15))
-    made = journal(now=lambda: datetime(2027, 1, next(days), tzinfo=UTC).timestamp(), OBSERVE_UNTIL="2027-01-15")
-    assert not made.is_observing()
-    assert (False, False) == (made.is_observing(), made.refuse(LACKING).passes)
+    factory = make_factory(
+        now=lambda: datetime(2027, 1, next(days), tzinfo=UTC).timestamp(), OBSERVE_UNTIL="2027-01-15"
+    )
+    assert not factory.is_observing()
+    assert (False, False) == (factory.is_observing(), factory.refuse(LACKING).passes)
 
 
 def test_without_record_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """With `record=False` the refusal is the same and nothing is logged."""
-    assert 403 == getattr(journal().refuse(LACKING, record=False).refusal, "status", None)
+    assert 403 == getattr(make_factory().refuse(LACKING, record=False).refusal, "status", None)
     assert [] == caplog.records
 
 
 def test_the_level_of_the_logger_counts(caplog: pytest.LogCaptureFixture) -> None:
     """Events below the logger's level are not logged."""
     caplog.set_level(logging.ERROR, "jwt_lp")
-    journal().refuse(LACKING)
-    journal().refuse(FAULT)
+    make_factory().refuse(LACKING)
+    make_factory().refuse(FAULT)
     assert [logging.ERROR] == [level for level, _, _ in lines(caplog)]
 
 
@@ -251,18 +253,18 @@ def test_less_strict_settings_are_logged_at_start(
     caplog: pytest.LogCaptureFixture, expected: list[str], settings_: dict[str, Any]
 ) -> None:
     """Development and observe mode are warnings at start, with the date."""
-    journal(**settings_).log_start()
-    found = lines(caplog)
-    assert [(logging.WARNING, event) for event in expected] == [(level, event) for level, event, _ in found]
+    make_factory(**settings_).log_start()
+    logged = lines(caplog)
+    assert [(logging.WARNING, event) for event in expected] == [(level, event) for level, event, _ in logged]
     assert ("OBSERVE_UNTIL" in settings_) is ("2027-02-01" in caplog.text)
 
 
 def test_an_unguarded_route_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """Each route without a declaration is one warning with an id, the view and the line to add."""
-    made = journal()
+    factory = make_factory()
     one = Route(("GET",), "/a", "app.a", hint='@requires("a:read")')
     for route in (one, Route(("GET",), "/b", "app.b"), one):
-        made.log_unguarded(route)
+        factory.log_unguarded(route)
     assert [
         (logging.WARNING, "unguarded", "GET /a", "app.a", '@requires("a:read")'),
         (logging.WARNING, "unguarded", "GET /b", "app.b", None),
@@ -283,32 +285,32 @@ def test_naughty_strings_stay_on_their_line(caplog: pytest.LogCaptureFixture) ->
         caplog.clear()
         cause = Cause(401, "invalid_token", "subject", text, "0123456789ab")
         who = token(subject=text, client=text, issuer_name=text)
-        asked = external(text) if text.strip() else None
-        journal(SERVICE=text).refuse(cause, who, asked, text, (text,))
+        requirement = external(text) if text.strip() else None
+        make_factory(SERVICE=text).refuse(cause, who, requirement, text, (text,))
         ((_, _, members),) = lines(caplog)
         assert one_line_of_ascii(caplog.records[-1])
         assert {text or None} == {members.get(name) for name in ("detail", "subject", "client", "route", "service")}
 
 
 class Collector(logging.Handler):
-    def __init__(self, found: list[logging.LogRecord]) -> None:
+    def __init__(self, records: list[logging.LogRecord]) -> None:
         super().__init__()
-        self._found = found
+        self._records = records
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._found.append(record)
+        self._records.append(record)
 
 
 @examples(60)
 @given(st.text(), st.text())
 def test_any_text_stays_on_its_line(detail: str, route: str) -> None:
     """Any text is logged as one line of printable ASCII."""
-    found: list[logging.LogRecord] = []
-    handler = Collector(found)
+    records: list[logging.LogRecord] = []
+    handler = Collector(records)
     logger = logging.getLogger("jwt_lp")
     logger.addHandler(handler)
     try:
-        journal().refuse(Cause(403, None, "x", detail), None, None, route)
+        make_factory().refuse(Cause(403, None, "x", detail), None, None, route)
     finally:
         logger.removeHandler(handler)
-    assert (1, True) == (len(found), one_line_of_ascii(found[0]))
+    assert (1, True) == (len(records), one_line_of_ascii(records[0]))

@@ -89,22 +89,22 @@ def test_a_path_is_a_prefix_of_whole_segments(expected: bool, rule: str, templat
 )
 def test_any_other_rule_is_a_name(expected: bool, rule: str) -> None:
     """Any other rule must equal the name of a route, namespace, blueprint or mount."""
-    found = rules(public=[rule]).declare(route(names=("metrics",), groups=("ops",)))
-    assert expected is (found.requirement is PUBLIC)
+    declared = rules(public=[rule]).declare(route(names=("metrics",), groups=("ops",)))
+    assert expected is (declared.requirement is PUBLIC)
 
 
 def test_what_a_rule_declares() -> None:
     """EXTERNAL gives its reason, PUBLIC opens the route, and the origin names the rule."""
-    found = rules({"/admin": "session login"}, ["health"])
+    both = rules({"/admin": "session login"}, ["health"])
     assert (external("session login"), "EXTERNAL /admin") == (
-        found.declare(route("/admin")).requirement,
-        found.declare(route("/admin")).origin,
+        both.declare(route("/admin")).requirement,
+        both.declare(route("/admin")).origin,
     )
     assert (PUBLIC, "PUBLIC health") == (
-        found.declare(route(names=("health",))).requirement,
-        found.declare(route(names=("health",))).origin,
+        both.declare(route(names=("health",))).requirement,
+        both.declare(route(names=("health",))).origin,
     )
-    assert route("/other") == found.declare(route("/other"))
+    assert route("/other") == both.declare(route("/other"))
 
 
 @pytest.mark.parametrize("mark", [PUBLIC, IDENTIFIED, AUTHENTICATED, all_of("a"), external("x")], ids=str)
@@ -122,8 +122,8 @@ def test_a_faulty_declaration_is_not_overridden() -> None:
 
 def test_rules_that_agree_are_no_fault() -> None:
     """Two public rules over one route declare it once."""
-    found = rules(public=["/a", "/a/b"]).declare(route("/a/b"))
-    assert (PUBLIC, ()) == (found.requirement, found.faults)
+    declared = rules(public=["/a", "/a/b"]).declare(route("/a/b"))
+    assert (PUBLIC, ()) == (declared.requirement, declared.faults)
 
 
 @pytest.mark.parametrize(
@@ -136,10 +136,10 @@ def test_rules_that_agree_are_no_fault() -> None:
 )
 def test_rules_that_disagree_declare_nothing(external_rules: dict[str, str], public: list[str]) -> None:
     """Rules that contradict each other declare nothing, and the fault names them."""
-    found = rules(external_rules, public).declare(route("/a/b", groups=("ops",)))
-    assert (None, 1) == (found.requirement, len(found.faults))
-    assert "contradict each other" in found.faults[0]
-    assert found.faults == route_faults([found], Rules(), nothing)
+    declared = rules(external_rules, public).declare(route("/a/b", groups=("ops",)))
+    assert (None, 1) == (declared.requirement, len(declared.faults))
+    assert "contradict each other" in declared.faults[0]
+    assert declared.faults == route_faults([declared], Rules(), nothing)
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ def test_rules_that_are_refused(expected: list[str], external_rules: dict[str, A
 def test_faults_of_rules(expected: str, rule: str) -> None:
     """A rule that matches nothing, or both a namespace and a route, is a fault."""
     routes = [route(names=("name", "both")), route("/x", groups=("group", "both"))]
-    found = rules(public=[rule]).faults(iter(routes))
-    assert expected == "" if not found else expected in found[0]
+    faults = rules(public=[rule]).faults(iter(routes))
+    assert expected == "" if not faults else expected in faults[0]
 
 
 @pytest.mark.parametrize(
@@ -197,9 +197,9 @@ def test_names_the_route_lacks(
     expected: int, requirement: Requirement | None, parameters: frozenset[str] | None
 ) -> None:
     """Each name in a declaration that is no parameter of the route is a fault, besides the route's own faults."""
-    found = route(requirement=requirement, parameters=parameters, faults=("own",)).all_faults()
-    assert ("own", expected) == (found[0], len(found) - 1)
-    assert ["GET,HEAD /orders/{order_id}: "] * expected == [each[: len(route().label) + 2] for each in found[1:]]
+    faults = route(requirement=requirement, parameters=parameters, faults=("own",)).all_faults()
+    assert ("own", expected) == (faults[0], len(faults) - 1)
+    assert ["GET,HEAD /orders/{order_id}: "] * expected == [fault[: len(route().label) + 2] for fault in faults[1:]]
 
 
 def test_all_faults_of_a_host_each_once() -> None:
@@ -209,16 +209,16 @@ def test_all_faults_of_a_host_each_once() -> None:
         route(requirement=all_of("a:{x}"), parameters=frozenset({"order_id"})),
         route(faults=("own",)),
     ]
-    found = route_faults(routes, rules(public=["nowhere"]), lambda requirement: [f"bad {requirement}"])
-    assert 4 == len(found)
-    assert {"own", "bad a:{x}"} < set(found)
+    faults = route_faults(routes, rules(public=["nowhere"]), lambda requirement: [f"bad {requirement}"])
+    assert 4 == len(faults)
+    assert {"own", "bad a:{x}"} < set(faults)
 
 
 def test_faults_come_in_the_order_of_routes() -> None:
     """The faults are always listed in the order of the routes."""
     routes = [route(requirement=all_of(f"a:{number}")) for number in range(50)]
-    found = route_faults(routes, Rules(), lambda requirement: [str(requirement)])
-    assert [f"a:{number}" for number in range(50)] == list(found)
+    faults = route_faults(routes, Rules(), lambda requirement: [str(requirement)])
+    assert [f"a:{number}" for number in range(50)] == list(faults)
 
 
 paths = st.lists(st.sampled_from(["a", "b", "ab", "{x}"]), max_size=3).map(lambda parts: "/" + "/".join(parts))
@@ -235,18 +235,18 @@ def test_a_prefix_rule_covers_whole_segments_only(rule: str, template: str) -> N
 def test_naughty_rules() -> None:
     """A naughty rule or reason opens no ordinary route, and every message is one line."""
     for text in naughty_strings.load_strings():
-        made = naughty_strings.result_or_error(partial(rules, {text: text}, [text + "x"]), ConfigurationError)
-        if isinstance(made, ConfigurationError):
-            assert all(fault.isprintable() for fault in made.faults)
+        result = naughty_strings.result_or_error(partial(rules, {text: text}, [text + "x"]), ConfigurationError)
+        if isinstance(result, ConfigurationError):
+            assert all(fault.isprintable() for fault in result.faults)
             continue
-        found = made.declare(route("/orders", names=("orders",), groups=("api",)))
-        assert (None, ()) == (found.requirement, found.faults)
-        assert all(fault.isprintable() for fault in made.faults([found]))
+        declared = result.declare(route("/orders", names=("orders",), groups=("api",)))
+        assert (None, ()) == (declared.requirement, declared.faults)
+        assert all(fault.isprintable() for fault in result.faults([declared]))
 
 
 def test_a_name_of_several_routes_is_a_fault() -> None:
     """A name that several endpoints have is a fault: FastAPI names routes after their functions."""
-    found = [Route(("GET",), f"/{name}", f"{name}.status", names=("status",)) for name in ("health", "admin")]
+    routes = [Route(("GET",), f"/{name}", f"{name}.status", names=("status",)) for name in ("health", "admin")]
     assert ("the rule 'status' is the name of several routes: use a path prefix",) == rules(public=["status"]).faults(
-        found
+        routes
     )

@@ -36,7 +36,7 @@ class World:
 
     def __init__(self, **settings: Any) -> None:
         self.now = datetime.now(UTC).timestamp()
-        self.since = 0.0
+        self.monotonic = 0.0
         self.store = MemoryStore()
         self.authority = Authority(policy=POLICY, clock=lambda: self.now)
         settings = self.authority.settings(**{"STORE": self.store, "SERVICE": "orders", **settings})
@@ -46,7 +46,7 @@ class World:
         runtime = self.guard._runtime
         assert runtime is not None
         self.runtime = runtime
-        runtime.revocations.clock = lambda: self.since
+        runtime.revocations.clock = lambda: self.monotonic
         runtime.revocations.poll()
 
     def token(self, *permissions: str, **more: Any) -> str:
@@ -56,26 +56,26 @@ class World:
         needed = all_of(requirement) if isinstance(requirement, str) else requirement
         return self.guard.check(f"Bearer {token}", needed, more.pop("params", {}), "GET /orders", call=CALL, **more)
 
-    def take(self, *args: Any, **more: Any) -> str:
-        made = entry(*args, **more)
-        self.store.revoke([made], at=self.now)
+    def revoke(self, *args: Any, **more: Any) -> str:
+        revocation = entry(*args, **more)
+        self.store.revoke([revocation], at=self.now)
         self.runtime.revocations.poll()
-        return made.id
+        return revocation.id
 
     def uses(self) -> Counter[tuple[str, str, str]]:
         """How often each permission was granted, by which grant, or refused."""
         self.runtime.recorder.flush()
-        found: Counter[tuple[str, str, str]] = Counter()
+        counted: Counter[tuple[str, str, str]] = Counter()
         for use, number in self.store.counts.items():
-            found[use.outcome, use.permission, use.grant] += number
-        return found
+            counted[use.outcome, use.permission, use.grant] += number
+        return counted
 
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    found = World()
-    yield found
-    found.guard.close()
+    created = World()
+    yield created
+    created.guard.close()
 
 
 def cause(caplog: pytest.LogCaptureFixture) -> str:
@@ -86,13 +86,13 @@ def test_exactly_the_revoked_permission_is_refused(world: World) -> None:
     """Revoking one permission of `orders:*` keeps the others, other subjects, and everything before the poll."""
     alice, bob = world.token("orders:*"), world.token("orders:*", subject="bob")
     assert world.ask(alice).passes
-    taken = world.take("subject", "alice", pattern="orders:read")
+    entry_id = world.revoke("subject", "alice", pattern="orders:read")
     assert [False, True, True] == [
         world.ask(alice).passes,
         world.ask(alice, "orders:list").passes,
         world.ask(bob).passes,
     ]
-    world.store.lift([taken], at=world.now)
+    world.store.lift([entry_id], at=world.now)
     world.runtime.revocations.poll()
     assert world.ask(alice).passes
 
@@ -100,11 +100,11 @@ def test_exactly_the_revoked_permission_is_refused(world: World) -> None:
 def test_views_get_the_token_without_revoked_grants(world: World) -> None:
     """The token of a decision, and every later question about it, is without the revoked grants."""
     token = world.token("orders:*")
-    world.take("subject", "alice", pattern="orders:read")
-    held = world.ask(token, AUTHENTICATED).token
-    assert ["orders:list" in held.permissions, "orders:read" in held.permissions] == [True, False]
-    assert [True, False] == [world.guard.can(held, all_of(each)) for each in ("orders:list", "orders:read")]
-    assert not world.guard.authorize(held, all_of("orders:read"), {}, "GET /orders").passes
+    world.revoke("subject", "alice", pattern="orders:read")
+    effective = world.ask(token, AUTHENTICATED).token
+    assert ["orders:list" in effective.permissions, "orders:read" in effective.permissions] == [True, False]
+    assert [True, False] == [world.guard.can(effective, all_of(each)) for each in ("orders:list", "orders:read")]
+    assert not world.guard.authorize(effective, all_of("orders:read"), {}, "GET /orders").passes
     named = world.guard.authenticate(f"Bearer {token}").token
     assert named is not None
     assert "orders:read" not in named.permissions
@@ -112,24 +112,26 @@ def test_views_get_the_token_without_revoked_grants(world: World) -> None:
 
 def test_a_kept_token_follows_revocations(world: World) -> None:
     """`authorize` with an earlier token follows each revocation and each lifted entry."""
-    held = world.ask(world.token("orders:*")).token
-    taken = world.take("subject", "alice", pattern="orders:read")
-    assert not world.guard.authorize(held, all_of("orders:read"), {}, "GET /orders").passes
-    less = world.guard.authorize(held, all_of("orders:list"), {}, "GET /orders").token
-    world.store.lift([taken], at=world.now)
+    effective = world.ask(world.token("orders:*")).token
+    entry_id = world.revoke("subject", "alice", pattern="orders:read")
+    assert not world.guard.authorize(effective, all_of("orders:read"), {}, "GET /orders").passes
+    second = world.guard.authorize(effective, all_of("orders:list"), {}, "GET /orders").token
+    world.store.lift([entry_id], at=world.now)
     world.runtime.revocations.poll()
-    assert less is not None
-    assert world.guard.authorize(less, all_of("orders:read"), {}, "GET /orders").passes
-    world.take("token", held.token_id)
-    assert 401 == world.guard.authorize(held, all_of("orders:list"), {}, "GET /orders").refusal.status  # type: ignore[union-attr]
-    assert not world.guard.can(held, all_of("orders:list"))
+    assert second is not None
+    assert world.guard.authorize(second, all_of("orders:read"), {}, "GET /orders").passes
+    world.revoke("token", effective.token_id)
+    refusal = world.guard.authorize(effective, all_of("orders:list"), {}, "GET /orders").refusal
+    assert refusal is not None
+    assert 401 == refusal.status
+    assert not world.guard.can(effective, all_of("orders:list"))
 
 
 def test_a_revoked_token(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """A revoked token gets 401 with the public message, and the cause is logged; public routes ignore the token."""
     token = world.token("orders:read")
     assert world.ask(token, PUBLIC).passes
-    world.take("subject", "alice", before=world.now)
+    world.revoke("subject", "alice", before=world.now)
     refusal = world.ask(token).refusal
     assert (401, "invalid_token") == (refusal.status, refusal.error)
     assert "revoked" == cause(caplog)
@@ -141,22 +143,22 @@ def test_a_revoked_token(world: World, caplog: pytest.LogCaptureFixture) -> None
 def test_identify_follows_revocations(world: World) -> None:
     """With `identify`, a revoked token names nobody, and another token is attached without its revoked grants."""
     token = world.token("orders:*")
-    world.take("subject", "alice", pattern="orders:read")
-    found = world.ask(token, IDENTIFIED).token
-    assert isinstance(found, AccessToken)
-    assert "orders:read" not in found.permissions
-    world.take("token", found.token_id)
+    world.revoke("subject", "alice", pattern="orders:read")
+    effective = world.ask(token, IDENTIFIED).token
+    assert isinstance(effective, AccessToken)
+    assert "orders:read" not in effective.permissions
+    world.revoke("token", effective.token_id)
     assert None is world.ask(token, IDENTIFIED).token
 
 
 def test_an_attempt_to_use_a_revoked_permission(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """It gets 403, raises an alert that names the deny entry, and is counted as revoked."""
     token = world.token("orders:*")
-    taken = world.take("subject", "alice", pattern="orders:read")
+    entry_id = world.revoke("subject", "alice", pattern="orders:read")
     refusal = world.ask(token).refusal
     assert (403, "insufficient_scope") == (refusal.status, refusal.error)
     alert, refused = (record.jwt_lp for record in caplog.records[-2:][::-1])  # type: ignore[attr-defined]
-    assert ("revoked_permission_requested", taken, "orders:read", "alice") == (
+    assert ("revoked_permission_requested", entry_id, "orders:read", "alice") == (
         alert["event"],
         alert["entry"],
         alert["permission"],
@@ -172,12 +174,12 @@ def test_observe_mode_lets_no_revoked_permission_pass() -> None:
     world = World(OBSERVE_UNTIL=until)
     token = world.token("orders:*")
     assert world.ask(token, "stock:take").passes
-    world.take("subject", "alice", pattern="orders:read")
+    world.revoke("subject", "alice", pattern="orders:read")
     assert not world.ask(token).passes
     assert {("observed", "stock:take", ""): 1, ("revoked", "orders:read", ""): 1} == world.uses()
-    world.take("subject", "alice")
+    world.revoke("subject", "alice")
     assert not world.ask(token, "orders:list").passes
-    world.since += 4000
+    world.monotonic += 4000
     assert 503 == world.ask(world.token("orders:list", subject="bob"), "orders:list").refusal.status
     world.guard.close()
 
@@ -191,11 +193,11 @@ def test_how_old_the_snapshot_may_be(age: int, answers: list[Any], world: World)
     token = world.token("orders:*", "stock:*")
     world.ask(token)  # and what was decided before does not outlive the picture either
     world.ask(token, "stock:take")
-    world.since += age
-    found = [world.ask(token, each) for each in (AUTHENTICATED, "orders:read", "stock:take")]
-    assert answers == [each.passes or each.refusal.status for each in found]
+    world.monotonic += age
+    decisions = [world.ask(token, each) for each in (AUTHENTICATED, "orders:read", "stock:take")]
+    assert answers == [each.passes or each.refusal.status for each in decisions]
     assert [each is True for each in answers] == [
-        world.guard.can(found[0].token or world.guard.verifier.verify(token), each)
+        world.guard.can(decisions[0].token or world.guard.verifier.verify(token), each)
         for each in (AUTHENTICATED, all_of("orders:read"), all_of("stock:take"))
     ]
 
@@ -204,17 +206,17 @@ def test_staleness_is_logged_once(world: World, caplog: pytest.LogCaptureFixture
     """One alert when staleness begins, one when it gets worse, one when it ends."""
     token = world.token("orders:read")
     for age in (0, 61, 62, 4000, 4001):
-        world.since = age
+        world.monotonic = age
         world.ask(token)
     world.runtime.revocations.poll()
     world.ask(token)
     events = [record.jwt_lp for record in caplog.records]  # type: ignore[attr-defined]
-    told = [(each["event"], each.get("refused")) for each in events if each["event"].startswith("revocations")]
+    alerts = [(each["event"], each.get("refused")) for each in events if each["event"].startswith("revocations")]
     assert [
         ("revocations_stale", "requirements of high risk"),
         ("revocations_stale", "everything"),
         ("revocations_fresh", None),
-    ] == told
+    ] == alerts
 
 
 @pytest.mark.parametrize(("expected", "start"), [(503, "closed"), (True, "open")])
@@ -241,10 +243,10 @@ def test_what_is_counted(world: World) -> None:
     world.ask(token, all_of("orders:list", "stock:take"))
     world.ask(token, "reports:read")
     world.ask(token, AUTHENTICATED)
-    held = world.ask(token, "orders:{id}", params={"id": "7"}).token
-    world.guard.can(held, all_of("orders:read"))
-    world.guard.authorize(held, all_of("orders:read"), {}, "GET /orders", record=False)
-    world.guard.authorize(held, all_of("reports:read"), {}, "GET /orders", record=False)
+    effective = world.ask(token, "orders:{id}", params={"id": "7"}).token
+    world.guard.can(effective, all_of("orders:read"))
+    world.guard.authorize(effective, all_of("orders:read"), {}, "GET /orders", record=False)
+    world.guard.authorize(effective, all_of("reports:read"), {}, "GET /orders", record=False)
     world.guard.check(None, all_of("orders:read"), {}, "GET /orders")
     world.ask(token, PUBLIC)
     assert {
@@ -285,7 +287,7 @@ def test_a_decision_is_reused_only_for_the_same_question(world: World) -> None:
     assert world.ask(token, all_of("orders:list")).requirement is not requirement
     other = world.guard.check(f"Bearer {token}", requirement, {}, "POST /orders", call=CALL)
     assert "POST /orders" == other.route
-    world.take("subject", "bob", pattern="**")
+    world.revoke("subject", "bob", pattern="**")
     again = world.ask(token, requirement)
     assert again is not first
     assert again.passes
@@ -296,7 +298,7 @@ def test_a_decision_is_reused_only_for_the_same_question(world: World) -> None:
 def test_a_deny_entry_ends_without_a_poll(world: World) -> None:
     """A deny entry has no effect after its end, even if nothing was polled."""
     token = world.token("orders:*")
-    world.take("subject", "alice", pattern="orders:read", until=world.now + 60)
+    world.revoke("subject", "alice", pattern="orders:read", until=world.now + 60)
     requirement = all_of("orders:list")
     assert [False, True, False] == [
         world.ask(token).passes,
@@ -312,9 +314,9 @@ def test_two_guards_do_not_share_token_states(world: World) -> None:
     """A token that another guard verified is decided by this guard's own store."""
     other = World()
     token = world.token("orders:read")
-    held = world.ask(token).token
-    other.take("subject", "alice", pattern="**")
-    assert not other.guard.authorize(held, all_of("orders:read"), {}, "GET /orders").passes
+    effective = world.ask(token).token
+    other.revoke("subject", "alice", pattern="**")
+    assert not other.guard.authorize(effective, all_of("orders:read"), {}, "GET /orders").passes
     assert world.ask(token).passes
     other.guard.close()
 
@@ -339,7 +341,7 @@ def test_enforcement_points_are_recorded(world: World) -> None:
     ]
     world.guard.check_routes(routes)
     world.uses()
-    found = [
+    points = [
         (point.endpoint, point.method, point.requirement)
         for each in world.store.batches
         for point in each.enforcement_points
@@ -348,14 +350,14 @@ def test_enforcement_points_are_recorded(world: World) -> None:
         ("views.orders", "GET", "orders:read"),
         ("views.orders", "HEAD", "orders:read"),
         ("views.any", "*", "authenticated"),
-    ] == found
+    ] == points
     with Authority().guard() as without:
         without.check_routes(routes)
 
 
 def test_heartbeats(world: World) -> None:
     """A heartbeat names service and policy, and the last change received."""
-    world.take("token", "t")
+    world.revoke("token", "t")
     assert 10.0 == world.runtime.sync._send_heartbeat()
     beat = world.store.received_heartbeats[-1]
     policy = world.guard.settings.policy.digest
@@ -378,8 +380,8 @@ def test_a_heartbeat_before_the_first_poll() -> None:
 
 def test_readiness_has_the_state_of_the_store(world: World) -> None:
     """Readiness has the state of revocations and recording; None without a store."""
-    world.take("token", "t")
-    world.since += 7
+    world.revoke("token", "t")
+    world.monotonic += 7
     world.ask(world.token("orders:read"))
     memory = world.guard.ready().store
     assert memory is not None
@@ -404,8 +406,8 @@ def test_closing_writes_the_usage(world: World, caplog: pytest.LogCaptureFixture
     other.ask(other.token("orders:read"))
     other.store.down = OSError("down")
     other.guard.close()
-    said = caplog.records[-1].jwt_lp  # type: ignore[attr-defined]
-    assert ("usage_lost", True) == (said["event"], other.store.closed)
+    event = caplog.records[-1].jwt_lp  # type: ignore[attr-defined]
+    assert ("usage_lost", True) == (event["event"], other.store.closed)
     assert logging.ERROR == caplog.records[-1].levelno
 
 
@@ -424,20 +426,20 @@ def test_no_request_fails_for_the_store(world: World) -> None:
 def test_the_first_request_waits_for_the_first_poll() -> None:
     """The first request of a process waits for the first poll, unless it may not wait."""
     authority, store = Authority(), MemoryStore()
-    asked, go = threading.Event(), threading.Event()
+    polled, released = threading.Event(), threading.Event()
     changes = store.changes
 
     def slow(since: int) -> Any:
-        asked.set()
-        go.wait(10)
+        polled.set()
+        released.wait(10)
         return changes(since)
 
     store.changes = slow  # type: ignore[method-assign]
     header = authority.headers()["Authorization"]
     with authority.guard(STORE=store) as guard:
-        asked.wait(5)
+        polled.wait(5)
         assert guard.check(header, AUTHENTICATED, {}, "GET /", wait=False).pending
-        threading.Timer(0.2, go.set).start()
+        threading.Timer(0.2, released.set).start()
         assert guard.check(header, AUTHENTICATED, {}, "GET /").passes
         assert guard.check(header, AUTHENTICATED, {}, "GET /", wait=False).passes
 
@@ -446,17 +448,17 @@ def test_a_forked_child_polls_before_it_decides(world: World) -> None:
     """A revocation since the parent's last poll applies to the child's first decision; `can` does not wait."""
     guard = Guard(world.guard.settings, clock=lambda: world.now)
     token = world.token("orders:*")
-    held = guard.check(f"Bearer {token}", all_of("orders:read"), {}, "GET /orders").token
+    effective = guard.check(f"Bearer {token}", all_of("orders:read"), {}, "GET /orders").token
     world.store.revoke([entry("subject", "alice", pattern="orders:read")], at=world.now)
     assert guard._runtime is not None
     assert guard._runtime.sync.first_poll_done
     for ask in (
         lambda: not guard.check(f"Bearer {token}", all_of("orders:read"), {}, "GET /orders").passes,
-        lambda: guard.can(held, all_of("orders:list")) and guard._worker.running,
+        lambda: guard.can(effective, all_of("orders:list")) and guard._worker.running,
     ):
         assert True is run_in_child(ask)
     guard._runtime.sync._reset_after_fork()
-    assert guard.can(held, all_of("orders:list"))
+    assert guard.can(effective, all_of("orders:list"))
     assert [True] == [guard._runtime.sync.await_first_poll(wait=True)]
     guard.close()
 
@@ -594,7 +596,7 @@ def test_a_listener_that_cannot_start_is_tried_again(pushing: StoreSync, monkeyp
 
 def test_a_clock_that_jumps(world: World) -> None:
     """Jumps of the wall clock change neither counts nor revocations nor the age of the snapshot."""
-    world.take("subject", "alice", pattern="orders:list")
+    world.revoke("subject", "alice", pattern="orders:list")
     for jump in (0, -86400, 3 * 86400, -10):
         world.now += jump
         token = world.token("orders:*")
@@ -609,18 +611,18 @@ def test_the_issuer_narrows_no_revoked_token(world: World) -> None:
     token = issuer.issue("alice", permissions=["orders:read"])
     child = issuer.narrow(token, ["orders:read"])
     assert world.ask(child).passes
-    world.since += 61
+    world.monotonic += 61
     with pytest.raises(PolicyError, match="could not be determined"):
         issuer.narrow(token, ["orders:read"])
     world.runtime.revocations.poll()
-    world.take("token", world.guard.verifier.verify(token).token_id)
+    world.revoke("token", world.guard.verifier.verify(token).token_id)
     with pytest.raises(PolicyError, match="revoked"):
         issuer.narrow(token, ["orders:read"])
     assert not world.ask(child).passes
 
 
 @pytest.mark.parametrize(
-    "taken",
+    "target",
     [
         pytest.param(("subject", "alice"), id="the subject"),
         pytest.param(("client", "tests"), id="the client"),
@@ -628,12 +630,12 @@ def test_the_issuer_narrows_no_revoked_token(world: World) -> None:
         pytest.param(("role", "clerk"), id="the role"),
     ],
 )
-def test_the_issuer_signs_no_revoked_permission(world: World, taken: tuple[str, str]) -> None:
+def test_the_issuer_signs_no_revoked_permission(world: World, target: tuple[str, str]) -> None:
     """The guard's issuer signs no revoked permission, so that guards without the store refuse it too."""
     issuer = world.guard.issuer(world.authority.key, client="tests")
     before = issuer.issue("alice", roles=["clerk"])
     assert issuer.narrow(before, ["orders:list"])
-    made = world.take(*taken, pattern="orders:list")
+    entry_id = world.revoke(*target, pattern="orders:list")
     with pytest.raises(PolicyError, match="orders:list was revoked") as caught:
         issuer.narrow(before, ["orders:list", "orders:read"])
     assert "scope" == caught.value.reason
@@ -643,9 +645,9 @@ def test_the_issuer_signs_no_revoked_permission(world: World, taken: tuple[str, 
             issuer.renew(before, roles=["clerk"]),
             issuer.issue("alice", roles=["clerk"]),
         ):
-            held = other.verifier.verify(token).permissions
-            assert [False, True] == ["orders:list" in held, "orders:read" in held]
-    world.store.lift([made], at=world.now)
+            permissions = other.verifier.verify(token).permissions
+            assert [False, True] == ["orders:list" in permissions, "orders:read" in permissions]
+    world.store.lift([entry_id], at=world.now)
     world.runtime.revocations.poll()
     assert issuer.narrow(before, ["orders:list"])
 
@@ -653,11 +655,11 @@ def test_the_issuer_signs_no_revoked_permission(world: World, taken: tuple[str, 
 def test_nothing_is_signed_while_revocations_are_unknown(world: World) -> None:
     """With a stale snapshot nothing is issued; a blocked subject gets no token."""
     issuer = world.guard.issuer(world.authority.key, client="tests")
-    world.take("subject", "mallory")
+    world.revoke("subject", "mallory")
     with pytest.raises(PolicyError) as caught:
         issuer.issue("mallory")
     assert "revoked" == caught.value.reason
-    world.since += 61
+    world.monotonic += 61
     for make in (issuer.issue, partial(issuer.renew, permissions=["orders:read"])):
         with pytest.raises(PolicyError) as caught:
             make(world.token("orders:read"))

@@ -75,8 +75,8 @@ def faults(mapping: Any, *, dev: bool = False) -> tuple[str, ...]:
 
 def test_minimal_settings() -> None:
     """Only issuer, audience, algorithms and keys are required; everything else is off or strict."""
-    found = read(ONE)
-    (issuer,) = found.issuers
+    settings = read(ONE)
+    (issuer,) = settings.issuers
     assert ("default", ISSUER, frozenset({"orders-api"}), frozenset({"ES256"}), RFC9068) == (
         issuer.name,
         issuer.issuer,
@@ -92,24 +92,24 @@ def test_minimal_settings() -> None:
         issuer.ceiling,
     )
     assert ("", {}, (), None, False, True, frozenset(), False) == (
-        found.service,
-        dict(found.bind),
-        found.urlconfs,
-        found.observe_until,
-        found.explain,
-        found.show_requirement,
-        found.allow_http_hosts,
-        found.development,
+        settings.service,
+        dict(settings.bind),
+        settings.urlconfs,
+        settings.observe_until,
+        settings.explain,
+        settings.show_requirement,
+        settings.allow_http_hosts,
+        settings.development,
     )
     assert frozenset() == issuer.sender_constrained
     assert isinstance(issuer.key_source(), StaticKeys)
-    assert found is Settings.from_mapping(found)
+    assert settings is Settings.from_mapping(settings)
 
 
 def test_all_settings() -> None:
     """Every key is read, in upper or lower case."""
     policy = Policy.from_mapping({"version": 1, "roles": {"clerk": {"grants": ["orders:*"]}}})
-    found = read(
+    settings = read(
         {
             **{key.lower(): value for key, value in ONE.items()},
             "audience": ["orders-api", "https://orders.example.com"],
@@ -133,7 +133,7 @@ def test_all_settings() -> None:
         },
         dev=True,
     )
-    (issuer,) = found.issuers
+    (issuer,) = settings.issuers
     assert frozenset({"jkt", "x5t#S256"}) == issuer.sender_constrained
     assert (AUTH0, True, True, 30.0, 3600.0) == (
         issuer.profile,
@@ -144,25 +144,25 @@ def test_all_settings() -> None:
     )
     assert ["reports:read", "orders:**"] == [str(grant) for grant in issuer.ceiling or ()]
     assert ("orders", policy, ("urls",), date(2027, 2, 1), True, False, frozenset({"keys.internal"}), True) == (
-        found.service,
-        found.policy,
-        found.urlconfs,
-        found.observe_until,
-        found.explain,
-        found.show_requirement,
-        found.allow_http_hosts,
-        found.development,
+        settings.service,
+        settings.policy,
+        settings.urlconfs,
+        settings.observe_until,
+        settings.explain,
+        settings.show_requirement,
+        settings.allow_http_hosts,
+        settings.development,
     )
-    assert {"tenant_id": "tenant_id=org.id"} == {name: str(each) for name, each in found.bind.items()}
-    assert [external("session login"), PUBLIC] == [requirement for _, requirement in found.rules.entries]
+    assert {"tenant_id": "tenant_id=org.id"} == {name: str(each) for name, each in settings.bind.items()}
+    assert [external("session login"), PUBLIC] == [requirement for _, requirement in settings.rules.entries]
 
 
 def test_several_issuers() -> None:
     """Each issuer has a name, compared without case, and its own ceiling."""
-    found = read(several(BIND={"tenant": {"auth0": "org_id", "okta": ["org", "id"]}}))
-    assert ["auth0", "okta"] == [each.name for each in found.issuers]
-    assert [["orders:**"]] * 2 == [[str(grant) for grant in each.ceiling or ()] for each in found.issuers]
-    assert "tenant=auth0/org_id,okta/org.id" == str(found.bind["tenant"])
+    settings = read(several(BIND={"tenant": {"auth0": "org_id", "okta": ["org", "id"]}}))
+    assert ["auth0", "okta"] == [each.name for each in settings.issuers]
+    assert [["orders:**"]] * 2 == [[str(grant) for grant in each.ceiling or ()] for each in settings.issuers]
+    assert "tenant=auth0/org_id,okta/org.id" == str(settings.bind["tenant"])
 
 
 def test_one_issuer_by_name_needs_no_ceiling() -> None:
@@ -179,8 +179,8 @@ def test_claims_that_are_copied(tmp_path: Path) -> None:
     assert read({**ONE, "COPY_CLAIMS": {"org": "tenant"}, "POLICY": policy})
     (tmp_path / "p.toml").write_text('version = 1\naudiences.x.claims = ["tenant"]', encoding="utf-8")
     environ = {**ENV, "JWT_LP_COPY_CLAIMS__org_Id": "tenant", "JWT_LP_POLICY": str(tmp_path / "p.toml")}
-    found = Settings.from_env(environ)
-    assert {"org_Id": "tenant"} == found.issuers[0].copy_claims
+    settings = Settings.from_env(environ)
+    assert {"org_Id": "tenant"} == settings.issuers[0].copy_claims
     two = several()["ISSUERS"]
     wrong = faults({"ISSUERS": {**two, "okta": {**two["okta"], "COPY_CLAIMS": {"org": "tenant"}}}})
     assert wrong[0].startswith("JWT_LP['ISSUERS']['okta']: COPY_CLAIMS: no audience lists the claim 'tenant'")
@@ -191,8 +191,8 @@ def test_a_binding_to_sub_id_needs_the_issuers_own_claim() -> None:
     two = several()["ISSUERS"]
     whole = {"ISSUERS": {**two, "okta": {**two["okta"], "OWN": True}}}
     for okta, expected in ((["sub_id", "sub"], 1), ("sub", 0)):
-        asked = all_of("x", where={"u": {"okta": okta, "auth0": ["sub_id", "sub"]}})
-        assert expected == len(read(whole).faults(asked))
+        requirement = all_of("x", where={"u": {"okta": okta, "auth0": ["sub_id", "sub"]}})
+        assert expected == len(read(whole).faults(requirement))
         assert expected == len([*faults_or_none({**whole, "BIND": {"u": {"okta": okta, "auth0": ["sub_id", "sub"]}}})])
     assert () == read(ONE).faults(all_of("x", where={"u": ["sub_id", "sub"]}))
     (fault,) = read({**ONE, "OWN": True}).faults(all_of("x", where={"u": ["sub_id", "sub"]}))
@@ -346,8 +346,8 @@ def test_one_fault(change: dict[Any, Any], expected: str) -> None:
 )
 def test_one_fault_of_fetched_keys(change: dict[str, Any], expected: str) -> None:
     """URLs must be https, secrets are never fetched, and the algorithms are of one kind."""
-    found = faults({**FETCHED, **change})
-    assert [each for each in found if expected in each] == [found[0]]
+    all_faults = faults({**FETCHED, **change})
+    assert [each for each in all_faults if expected in each] == [all_faults[0]]
 
 
 def test_empty_settings_name_every_required_key() -> None:
@@ -370,21 +370,21 @@ def test_every_fault_at_once() -> None:
             continue
         together[key] = {"JWKS": {"keys": [5]}, "ALGORITHMS": ["x"]}.get(key, object())
         wanted.append(key)
-    found = "\n".join(faults(together))
-    assert [] == [each for each in wanted if each not in found]
+    all_faults = "\n".join(faults(together))
+    assert [] == [each for each in wanted if each not in all_faults]
 
 
 def test_faults_of_several_issuers_name_the_entry() -> None:
     """Each entry's faults are reported under its name, those of all entries at once."""
-    found = faults(
+    all_faults = faults(
         {"ISSUERS": {"a": {}, "b": {**ONE, "LEEWAY": 999}, "c": 5, "d": {**ONE, "SERVICE": "x"}}, "ISSUER": ISSUER}
     )
-    assert "JWT_LP: unknown key 'ISSUER' here: with ISSUERS, set it in each of its entries" in found
-    assert "JWT_LP['ISSUERS']['b']: LEEWAY is a number of seconds from 0 to 300" in found
-    assert any(each.startswith("JWT_LP['ISSUERS']['d']: unknown key 'SERVICE'") for each in found)
-    assert 4 <= sum(each.startswith("JWT_LP['ISSUERS']['a']: ") for each in found)
-    assert 1 <= sum(each.startswith("JWT_LP['ISSUERS']['c']: is a mapping") for each in found)
-    assert 4 == sum("CEILING is needed with several issuers" in each for each in found)
+    assert "JWT_LP: unknown key 'ISSUER' here: with ISSUERS, set it in each of its entries" in all_faults
+    assert "JWT_LP['ISSUERS']['b']: LEEWAY is a number of seconds from 0 to 300" in all_faults
+    assert any(each.startswith("JWT_LP['ISSUERS']['d']: unknown key 'SERVICE'") for each in all_faults)
+    assert 4 <= sum(each.startswith("JWT_LP['ISSUERS']['a']: ") for each in all_faults)
+    assert 1 <= sum(each.startswith("JWT_LP['ISSUERS']['c']: is a mapping") for each in all_faults)
+    assert 4 == sum("CEILING is needed with several issuers" in each for each in all_faults)
 
 
 @pytest.mark.parametrize("value", [None, {}, [], "auth0", 5], ids=repr)
@@ -458,8 +458,8 @@ def test_http_is_for_development() -> None:
 
 def test_secrets_stand_in_the_settings() -> None:
     """HS256 is accepted with a key set of secrets, and the repr shows none of it."""
-    found = read({**ONE, "ALGORITHMS": ["HS256"], "JWKS": {"keys": [SECRET.public_jwk()]}})
-    assert str(SECRET.public_jwk()["k"]) not in repr(found)
+    settings = read({**ONE, "ALGORITHMS": ["HS256"], "JWKS": {"keys": [SECRET.public_jwk()]}})
+    assert str(SECRET.public_jwk()["k"]) not in repr(settings)
 
 
 @pytest.mark.parametrize("value", ["2027-04-15", date(2027, 4, 15), "2020-01-01"], ids=repr)
@@ -488,7 +488,7 @@ def test_lists(value: object) -> None:
 
 def test_the_environment() -> None:
     """`JWT_LP_…` variables give the same settings as a mapping; other variables are ignored."""
-    found = Settings.from_env(
+    settings = Settings.from_env(
         {
             **ENV,
             "JWT_LP_AUDIENCE": "a, b",
@@ -504,18 +504,18 @@ def test_the_environment() -> None:
         }
     )
     assert (frozenset("ab"), frozenset({"RS256", "ES256"}), 5.0, False, True) == (
-        found.issuers[0].audience,
-        found.issuers[0].algorithms,
-        found.issuers[0].leeway,
-        found.show_requirement,
-        found.development,
+        settings.issuers[0].audience,
+        settings.issuers[0].algorithms,
+        settings.issuers[0].leeway,
+        settings.show_requirement,
+        settings.development,
     )
-    assert ["/health", "/metrics"] == [rule for rule, _ in found.rules.entries]
+    assert ["/health", "/metrics"] == [rule for rule, _ in settings.rules.entries]
 
 
 def test_issuers_of_the_environment() -> None:
     """`JWT_LP_ISSUERS__AUTH0__ISSUER` is the key ISSUER of the issuer auth0."""
-    found = Settings.from_env(
+    settings = Settings.from_env(
         {
             **{key.replace("LP_", "LP_ISSUERS__AUTH0__"): value for key, value in ENV.items()},
             **{key.replace("LP_", "LP_ISSUERS__OKTA__"): value for key, value in ENV.items()},
@@ -525,9 +525,9 @@ def test_issuers_of_the_environment() -> None:
         }
     )
     assert [("auth0", ISSUER), ("okta", "https://okta.example.com")] == [
-        (each.name, each.issuer) for each in found.issuers
+        (each.name, each.issuer) for each in settings.issuers
     ]
-    assert ["orders:read", "orders:list"] == [str(grant) for grant in found.issuers[0].ceiling or ()]
+    assert ["orders:read", "orders:list"] == [str(grant) for grant in settings.issuers[0].ceiling or ()]
 
 
 def test_the_environment_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -565,19 +565,19 @@ def test_no_discovery_by_the_environment(word: str) -> None:
 
 def test_a_binding_by_the_environment_binds_the_routes_parameter() -> None:
     """A variable in capitals binds the parameter in lower case."""
-    found = Settings.from_env({**ENV, "JWT_LP_BIND__TENANT_ID": "org"})
-    assert ["tenant_id"] == list(found.bind)
+    settings = Settings.from_env({**ENV, "JWT_LP_BIND__TENANT_ID": "org"})
+    assert ["tenant_id"] == list(settings.bind)
 
 
 def test_a_binding_by_the_environment_names_its_issuers() -> None:
     """The issuers' names in a binding are compared without case."""
-    found = Settings.from_env(
+    settings = Settings.from_env(
         {
             **{key.replace("LP_", "LP_ISSUERS__AUTH0__"): value for key, value in ENV.items()},
             "JWT_LP_BIND__TENANT_ID__AUTH0": "org",
         }
     )
-    assert "tenant_id=auth0/org" == str(found.bind["tenant_id"])
+    assert "tenant_id=auth0/org" == str(settings.bind["tenant_id"])
 
 
 @pytest.mark.parametrize(
@@ -603,11 +603,11 @@ def test_variables_that_contradict_each_other(extra: dict[str, str]) -> None:
 
 def test_settings_are_read_only() -> None:
     """Settings cannot be changed after they were checked."""
-    found = read({**ONE, "BIND": {"t": "org"}})
+    settings = read({**ONE, "BIND": {"t": "org"}})
     changes: list[Callable[[], None]] = [
-        lambda: setattr(found, "explain", True),
-        lambda: setattr(found.issuers[0], "own", True),
-        lambda: found.bind.update({}),  # type: ignore[attr-defined]
+        lambda: setattr(settings, "explain", True),
+        lambda: setattr(settings.issuers[0], "own", True),
+        lambda: settings.bind.update({}),  # type: ignore[attr-defined]
     ]
     for change in changes:
         with pytest.raises(AttributeError):
@@ -642,15 +642,15 @@ keys = st.one_of(st.sampled_from([*TOP, *EACH]), st.text(max_size=6), st.integer
 @given(st.dictionaries(keys, garbage, max_size=6), st.booleans(), st.booleans())
 def test_garbage_is_a_configuration_error(given_: dict[Any, Any], base: bool, dev: bool) -> None:
     """Any mapping gives settings or a `ConfigurationError` with sentences."""
-    found = naughty_strings.result_or_error(
+    result = naughty_strings.result_or_error(
         lambda: read({**ONE, **given_} if base else given_, dev=dev), ConfigurationError
     )
-    if isinstance(found, ConfigurationError):
-        assert found.faults
-        assert all(isinstance(fault, str) and fault for fault in found.faults)
+    if isinstance(result, ConfigurationError):
+        assert result.faults
+        assert all(isinstance(fault, str) and fault for fault in result.faults)
     else:
-        assert found.issuers
-        assert all(each.audience and each.algorithms for each in found.issuers)
+        assert result.issuers
+        assert all(each.audience and each.algorithms for each in result.issuers)
 
 
 @examples(100)
@@ -660,8 +660,8 @@ def test_garbage_is_a_configuration_error(given_: dict[Any, Any], base: bool, de
 )
 def test_garbage_in_nested_mappings(given_: dict[Any, Any], key: str) -> None:
     """The same holds for mappings inside the mapping."""
-    found = naughty_strings.result_or_error(lambda: read({**ONE, key: given_}), ConfigurationError)
-    assert not isinstance(found, ConfigurationError) or found.faults
+    result = naughty_strings.result_or_error(lambda: read({**ONE, key: given_}), ConfigurationError)
+    assert not isinstance(result, ConfigurationError) or result.faults
 
 
 @examples(80)
@@ -676,8 +676,8 @@ def test_garbage_in_nested_mappings(given_: dict[Any, Any], key: str) -> None:
 )
 def test_garbage_in_the_environment(environ: dict[str, str]) -> None:
     """Any variables give settings or a `ConfigurationError`."""
-    found = naughty_strings.result_or_error(lambda: Settings.from_env({**ENV, **environ}), ConfigurationError)
-    assert not isinstance(found, ConfigurationError) or found.faults
+    result = naughty_strings.result_or_error(lambda: Settings.from_env({**ENV, **environ}), ConfigurationError)
+    assert not isinstance(result, ConfigurationError) or result.faults
 
 
 def test_naughty_settings() -> None:
@@ -693,8 +693,8 @@ def test_naughty_settings() -> None:
             {"ISSUERS": {text: {**ONE, text: text}}},
         ]
         for change in changes:
-            found = naughty_strings.result_or_error(partial(read, {**ONE, **change}), ConfigurationError)
-            if isinstance(found, ConfigurationError):
-                assert all(fault.isprintable() for fault in found.faults)
+            result = naughty_strings.result_or_error(partial(read, {**ONE, **change}), ConfigurationError)
+            if isinstance(result, ConfigurationError):
+                assert all(fault.isprintable() for fault in result.faults)
             else:
-                assert found.rules.declare(plain).requirement is None
+                assert result.rules.declare(plain).requirement is None

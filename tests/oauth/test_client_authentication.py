@@ -124,12 +124,14 @@ def test_no_other_pair_is_taken(client: str, secret: str) -> None:
     """Only the registered pairs of id and secret are accepted, and no other error is raised."""
     try:
         authorization = basic(client, secret)
-        found = CLIENTS.authenticate({}, authorization)
+        authenticated = CLIENTS.authenticate({}, authorization)
     except ClientRefused:
-        found = None
+        authenticated = None
     except UnicodeEncodeError:
         return
-    assert (client if (client, secret) in {("shop", SECRET), ("web", OTHER), ("web", SECRET)} else None) == found
+    assert (
+        client if (client, secret) in {("shop", SECRET), ("web", OTHER), ("web", SECRET)} else None
+    ) == authenticated
 
 
 def test_a_secret_of_other_characters_survives_both_ways() -> None:
@@ -151,7 +153,7 @@ def test_nothing_shows_a_secret(authorization: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("authorization", "said"),
+    ("authorization", "expected"),
     [
         (basic("shop", OTHER), "the client shop sent a wrong secret"),
         (basic("nobody", OTHER), "there is no client 'nobody' here: add it to ClientSecrets or PrivateKeyJwt"),
@@ -161,11 +163,11 @@ def test_nothing_shows_a_secret(authorization: list[str]) -> None:
         (raw("shop"), "the client did not send a readable id and secret"),
     ],
 )
-def test_the_log_says_what_to_do(authorization: list[str], said: str) -> None:
+def test_the_log_says_what_to_do(authorization: list[str], expected: str) -> None:
     """The detail says whether the client or its secret is wrong, and shows no name that could be a secret."""
     with pytest.raises(ClientRefused) as caught:
         CLIENTS.authenticate({}, authorization)
-    assert said == caught.value.detail
+    assert expected == caught.value.detail
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ if not INSTALLED:
     pytest.skip("neither httpx2 nor httpx is installed", allow_module_level=True)
 
 from jwt_lp.oauth.exchange_client import EXPIRY_MARGIN, DownscopedToken  # noqa: E402 - as above
-from jwt_lp.oauth.httpx_auth import ExchangeClient, OnBehalfOf, auth_base_for  # noqa: E402 - not where neither library is
+from jwt_lp.oauth.httpx_auth import ExchangeClient, OnBehalfOf, auth_base_for  # noqa: E402 - as above
 
 SECRET = "not-guessed-by-anybody: 0123456789 %+"
 KEY = SigningKey.generate(kid="k1")
@@ -134,13 +134,13 @@ def _handler(world: World) -> type[BaseHTTPRequestHandler]:
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    found = World()
+    created = World()
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
-        found.port = server.server_port
-        server.RequestHandlerClass = _handler(found)
+        created.port = server.server_port
+        server.RequestHandlerClass = _handler(created)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
-        yield found
+        yield created
         server.shutdown()
         thread.join(5)
 
@@ -171,20 +171,20 @@ def caller(request: pytest.FixtureRequest) -> Caller:
     return Caller(request.param[0], is_async=request.param[1] == "async")
 
 
-def fat(*permissions: str) -> str:
-    held = permissions or ("orders:list", "stock:read", "stock:write")
-    return ISSUER.issue("alice", permissions=held, audience="shop", client="web")
+def original_token(*permissions: str) -> str:
+    granted = permissions or ("orders:list", "stock:read", "stock:write")
+    return ISSUER.issue("alice", permissions=granted, audience="shop", client="web")
 
 
 def sent(world: World) -> list[tuple[str, list[str], list[str]]]:
     """Audience, permissions and actor of each token that reached the service."""
-    found = []
+    received = []
     for header in world.seen:
         token = ISSUER.verify(header.removeprefix("Bearer "))
         actors = [] if token.lineage is None else list(token.lineage.actors)
         (audience,) = ISSUER.audiences(token)
-        found.append((audience, [grant.text for grant in token.permissions], actors))
-    return found
+        received.append((audience, [grant.text for grant in token.permissions], actors))
+    return received
 
 
 LESS = ("stock", ["stock:read"], ["shop"])
@@ -197,7 +197,7 @@ LESS = ("stock", ["stock:read"], ["shop"])
 def test_an_endpoint_narrows(world: World, caller: Caller, credentials: Steps, write: Any) -> None:
     """The service receives a token with one permission, and the endpoint is called once while that token lives."""
     via = ExchangeClient(world.endpoint, "shop", **credentials)
-    token = write(fat())
+    token = write(original_token())
     for _ in range(2):
         answer = caller.get(f"{world.origin}/stock", OnBehalfOf(token, ["stock:read"], via=via, audience="stock"))
         assert (200, {"subject": "alice"}) == (answer.status_code, answer.json())
@@ -207,7 +207,7 @@ def test_an_endpoint_narrows(world: World, caller: Caller, credentials: Steps, w
 def test_an_answer_can_be_streamed(world: World) -> None:
     """The endpoint's answer is read whole; the service's answer is not read."""
     via = ExchangeClient(world.endpoint, "shop", secret=SECRET)
-    auth = OnBehalfOf(fat(), ["stock:read"], via=via, audience="stock")
+    auth = OnBehalfOf(original_token(), ["stock:read"], via=via, audience="stock")
     with (
         import_module(INSTALLED[0]).Client(verify=False) as client,
         client.stream("GET", f"{world.origin}/stock", auth=auth) as answer,
@@ -220,19 +220,19 @@ def test_an_issuer_of_this_process_narrows(world: World, caller: Caller) -> None
     """Without an endpoint only the call itself is sent."""
     via = ExchangeClient(ISSUER, "shop")
     for _ in range(2):
-        auth = OnBehalfOf(fat(), ["stock:read"], via=via, audience="stock", lifetime=60)
+        auth = OnBehalfOf(original_token(), ["stock:read"], via=via, audience="stock", lifetime=60)
         assert 200 == caller.get(f"{world.origin}/stock", auth).status_code
     assert ([LESS, LESS], 0) == (sent(world), world.tokens)
-    auth = OnBehalfOf(fat(), ["stock:read"], via=ISSUER, audience="stock")
+    auth = OnBehalfOf(original_token(), ["stock:read"], via=ISSUER, audience="stock")
     assert 200 == caller.get(f"{world.origin}/stock", auth).status_code
     assert ("stock", ["stock:read"], []) == sent(world)[-1]
 
 
 def test_the_cache_key(world: World, caller: Caller) -> None:
     """A cached token is used only for the same token, audience and permissions."""
-    via, token = ExchangeClient(world.endpoint, "shop", secret=SECRET), fat()
-    wishes = [(token, ["stock:read"]), (token, ["stock:read", "stock:write"]), (fat(), ["stock:read"])]
-    for each, permissions in [*wishes, *wishes]:
+    via, token = ExchangeClient(world.endpoint, "shop", secret=SECRET), original_token()
+    requests = [(token, ["stock:read"]), (token, ["stock:read", "stock:write"]), (original_token(), ["stock:read"])]
+    for each, permissions in [*requests, *requests]:
         auth = OnBehalfOf(each, permissions, via=via, audience="stock")
         assert 200 == caller.get(f"{world.origin}/stock", auth).status_code
     assert 3 == world.tokens
@@ -242,30 +242,30 @@ def test_a_token_is_not_sent_when_it_is_about_to_expire(world: World, caller: Ca
     """Shortly before a token expires a new one is requested; a token that lives shorter than that is not cached."""
     now = [1000.0]
     via = ExchangeClient(world.endpoint, "shop", secret=SECRET, clock=lambda: now[0])
-    auth = OnBehalfOf(fat(), ["stock:read"], via=via, audience="stock")
-    for now[0], asked in ((1000.0, 1), (1000.0 + 290 - EXPIRY_MARGIN, 1), (1000.0 + 301 - EXPIRY_MARGIN, 2)):
+    auth = OnBehalfOf(original_token(), ["stock:read"], via=via, audience="stock")
+    for now[0], exchanges in ((1000.0, 1), (1000.0 + 290 - EXPIRY_MARGIN, 1), (1000.0 + 301 - EXPIRY_MARGIN, 2)):
         assert 200 == caller.get(f"{world.origin}/stock", auth).status_code
-        assert asked == world.tokens
+        assert exchanges == world.tokens
     token = ISSUER.issue("alice", permissions=["stock:read"], audience="shop", client="web", lifetime=5)
     auth = OnBehalfOf(token, ["stock:read"], via=via, audience="stock")
-    for asked in (3, 4):
+    for exchanges in (3, 4):
         assert 200 == caller.get(f"{world.origin}/stock", auth).status_code
-        assert asked == world.tokens
+        assert exchanges == world.tokens
 
 
 def test_a_401_drops_the_cached_token(world: World, caller: Caller) -> None:
     """After a 401 from the service the cached token is not used again."""
     via = ExchangeClient(world.endpoint, "shop", secret=SECRET)
-    auth = OnBehalfOf(fat(), ["stock:read"], via=via, audience="stock")
-    for world.answers, asked in ((200, 1), (403, 1), (401, 1), (200, 2)):
+    auth = OnBehalfOf(original_token(), ["stock:read"], via=via, audience="stock")
+    for world.answers, exchanges in ((200, 1), (403, 1), (401, 1), (200, 2)):
         assert world.answers == caller.get(f"{world.origin}/stock", auth).status_code
-        assert asked == world.tokens
+        assert exchanges == world.tokens
 
 
 def test_another_origin_gets_no_token(world: World, caller: Caller) -> None:
     """A redirect to another origin is followed without the token; one within the origin keeps it."""
     via = ExchangeClient(ISSUER, "shop")
-    auth = OnBehalfOf(fat(), ["stock:read"], via=via, audience="stock")
+    auth = OnBehalfOf(original_token(), ["stock:read"], via=via, audience="stock")
     for host, status in (("127.0.0.1", 200), ("localhost", 401)):
         url = f"{world.origin}/to?url=http://{host}:{world.port}/stock"
         assert status == caller.get(url, auth, follow_redirects=True).status_code
@@ -282,7 +282,10 @@ def test_an_endpoint_that_redirects_is_an_error(world: World, caller: Caller, co
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         world.moved = f"{code} {elsewhere.endpoint}"
         auth = OnBehalfOf(
-            fat(), ["stock:read"], via=ExchangeClient(world.endpoint, "shop", secret=SECRET), audience="stock"
+            original_token(),
+            ["stock:read"],
+            via=ExchangeClient(world.endpoint, "shop", secret=SECRET),
+            audience="stock",
         )
         with pytest.raises(PolicyError, match="redirects"):
             caller.get(f"{world.origin}/stock", auth, follow_redirects=follows)
@@ -303,14 +306,14 @@ def test_a_body_that_a_hook_has_read_is_sent_once(world: World, caller: Caller) 
 
     hooks = {"request": [alook if caller.is_async else look]}
     via = ExchangeClient(world.endpoint, "shop", secret=SECRET)
-    auth = OnBehalfOf(fat(), ["stock:read"], via=via, audience="stock")
+    auth = OnBehalfOf(original_token(), ["stock:read"], via=via, audience="stock")
     assert 200 == caller.get(f"{world.origin}/stock", auth, event_hooks=hooks).status_code
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         elsewhere = World(server.server_port)
         server.RequestHandlerClass = _handler(elsewhere)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         world.moved = f"307 {elsewhere.endpoint}"
-        auth = OnBehalfOf(fat(), ["stock:write"], via=via, audience="stock")
+        auth = OnBehalfOf(original_token(), ["stock:write"], via=via, audience="stock")
         with pytest.raises(PolicyError, match="redirects"):
             caller.get(f"{world.origin}/stock", auth, event_hooks=hooks, follow_redirects=True)
         server.shutdown()
@@ -319,7 +322,7 @@ def test_a_body_that_a_hook_has_read_is_sent_once(world: World, caller: Caller) 
 
 
 @pytest.mark.parametrize(
-    ("permissions", "audience", "reason", "said"),
+    ("permissions", "audience", "reason", "expected"),
     [
         (["stock:delete"], "stock", "scope", "does not hold stock:delete"),
         (["stock:read"], "bank", "target", "bank"),
@@ -328,12 +331,12 @@ def test_a_body_that_a_hook_has_read_is_sent_once(world: World, caller: Caller) 
 )
 @pytest.mark.parametrize("here", [True, False])
 def test_a_refusal_says_why(
-    world: World, caller: Caller, permissions: list[str], audience: str | None, reason: str, said: str, here: bool
+    world: World, caller: Caller, permissions: list[str], audience: str | None, reason: str, expected: str, here: bool
 ) -> None:
     """A refused exchange raises the reason of the endpoint or the issuer, and the service is not called."""
     via = ExchangeClient(ISSUER, "shop") if here else ExchangeClient(world.endpoint, "shop", secret=SECRET)
-    token = fat()
-    with pytest.raises(PolicyError, match=said) as caught:
+    token = original_token()
+    with pytest.raises(PolicyError, match=expected) as caught:
         caller.get(f"{world.origin}/stock", OnBehalfOf(token, permissions, via=via, audience=audience))
     assert (reason, []) == (caught.value.reason, world.seen)
     ours = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__) if "jwt_lp" in frame.f_code.co_filename]
@@ -342,24 +345,24 @@ def test_a_refusal_says_why(
 
 def _shown(error: BaseException) -> list[str]:
     """Every local of every frame except those of tests, for the error and all its causes."""
-    left: list[BaseException | None] = [error]
+    pending: list[BaseException | None] = [error]
     texts = []
-    while left:
-        each = left.pop()
-        if each is not None:
-            left += [each.__cause__, each.__context__]
-            frames = [frame for frame, _ in traceback.walk_tb(each.__traceback__)]
+    while pending:
+        current = pending.pop()
+        if current is not None:
+            pending += [current.__cause__, current.__context__]
+            frames = [frame for frame, _ in traceback.walk_tb(current.__traceback__)]
             frames = [frame for frame in frames if Path(frame.f_code.co_filename).parent != Path(__file__).parent]
-            texts += [str(each), *(repr(value) for frame in frames for value in frame.f_locals.values())]
+            texts += [str(current), *(repr(value) for frame in frames for value in frame.f_locals.values())]
     return texts
 
 
-@pytest.mark.parametrize("given", ["Bearer {0} {0}", "Bearer {0},x", "Basic {0}", "Bearer  {0}"])
-def test_a_malformed_credential_is_not_shown(given: str) -> None:
+@pytest.mark.parametrize("template", ["Bearer {0} {0}", "Bearer {0},x", "Basic {0}", "Bearer  {0}"])
+def test_a_malformed_credential_is_not_shown(template: str) -> None:
     """No local of the error contains the malformed token or the wrong arguments."""
-    said = given.format(token := fat())
+    credential = template.format(token := original_token())
     with pytest.raises(InvalidToken) as caught:
-        OnBehalfOf(said, ["stock:read"], via=ISSUER)
+        OnBehalfOf(credential, ["stock:read"], via=ISSUER)
     with pytest.raises(ConfigurationError) as wrong:
         OnBehalfOf(token, "stock:read", via=ISSUER)
     assert [] == [text for error in (caught.value, wrong.value) for text in _shown(error) if token[-40:] in text]
@@ -368,7 +371,7 @@ def test_a_malformed_credential_is_not_shown(given: str) -> None:
 @pytest.mark.parametrize("answer", ["echo", "moved", "empty", "gone"])
 def test_no_failed_exchange_shows_what_was_sent(world: World, caller: Caller, answer: str) -> None:
     """No frame holds the token, the secret or an echo of them in a readable form."""
-    token = fat()
+    token = original_token()
     pair = base64.b64encode(b"shop:" + quote_plus(SECRET).encode()).decode()
     where = world.endpoint
     if answer == "echo":
@@ -386,14 +389,14 @@ def test_no_failed_exchange_shows_what_was_sent(world: World, caller: Caller, an
     assert [] == [text for text in _shown(caught.value) for part in parts if part in text]
 
 
-def _says(status: int = 200, **said: object) -> tuple[int, bytes]:
+def _says(status: int = 200, **members: object) -> tuple[int, bytes]:
     usual = {"access_token": "narrow", "token_type": "Bearer", "expires_in": 60, "scope": "stock:read"}
-    kept = {name: value for name, value in (usual | said if status == 200 else said).items() if value is not None}
-    return status, json.dumps(kept).encode()
+    body = {name: value for name, value in (usual | members if status == 200 else members).items() if value is not None}
+    return status, json.dumps(body).encode()
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason", "said"),
+    ("answer", "reason", "expected"),
     [
         pytest.param(
             _says(401, error="invalid_client", error_description="No."), "client", "invalid_client: No.", id="401"
@@ -425,13 +428,13 @@ def _says(status: int = 200, **said: object) -> tuple[int, bytes]:
     ],
 )
 def test_unusable_answers_are_errors(
-    world: World, caller: Caller, answer: tuple[int, bytes], reason: str, said: str
+    world: World, caller: Caller, answer: tuple[int, bytes], reason: str, expected: str
 ) -> None:
     """Any answer without a downscoped token is an error, and nothing is sent to the service."""
     world.says = answer
     via = ExchangeClient(world.endpoint, "shop", secret=SECRET)
-    with pytest.raises(PolicyError, match=said) as caught:
-        caller.get(f"{world.origin}/stock", OnBehalfOf(fat(), ["stock:read"], via=via, audience="stock"))
+    with pytest.raises(PolicyError, match=expected) as caught:
+        caller.get(f"{world.origin}/stock", OnBehalfOf(original_token(), ["stock:read"], via=via, audience="stock"))
     assert (reason, []) == (caught.value.reason, world.seen)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 600
@@ -439,7 +442,7 @@ def test_unusable_answers_are_errors(
 
 def test_the_original_token_is_never_sent(world: World, caller: Caller) -> None:
     """An endpoint that returns the original token is an error."""
-    token = fat()
+    token = original_token()
     world.says = _says(access_token=token, scope=None)
     via = ExchangeClient(world.endpoint, "shop", secret=SECRET)
     with pytest.raises(PolicyError, match="more than was requested"):
@@ -447,20 +450,20 @@ def test_the_original_token_is_never_sent(world: World, caller: Caller) -> None:
     assert [] == world.seen
 
 
-@pytest.mark.parametrize("said", [{"expires_in": None}, {"expires_in": "60"}, {"scope": None}, {"scope": ""}])
-def test_optional_members_may_be_missing(world: World, caller: Caller, said: Steps) -> None:
+@pytest.mark.parametrize("members", [{"expires_in": None}, {"expires_in": "60"}, {"scope": None}, {"scope": ""}])
+def test_optional_members_may_be_missing(world: World, caller: Caller, members: Steps) -> None:
     """Members that RFC 8693 makes optional may be missing; a token of unknown lifetime is not cached."""
-    world.says = _says(**said)
+    world.says = _says(**members)
     via = ExchangeClient(world.endpoint, "shop", secret=SECRET)
     for _ in range(2):
-        caller.get(f"{world.origin}/stock", OnBehalfOf(fat(), ["stock:read"], via=via))
+        caller.get(f"{world.origin}/stock", OnBehalfOf(original_token(), ["stock:read"], via=via))
     assert ["Bearer narrow"] * 2 == world.seen
 
 
 def test_a_token_is_sent_encrypted_or_not_at_all(world: World, caller: Caller) -> None:
     """http is allowed only for loopback and for named hosts; otherwise the endpoint is not called either."""
     auth = OnBehalfOf(
-        fat(), ["stock:read"], via=ExchangeClient(world.endpoint, "shop", secret=SECRET), audience="stock"
+        original_token(), ["stock:read"], via=ExchangeClient(world.endpoint, "shop", secret=SECRET), audience="stock"
     )
     for url in ("http://stock.test/items", "http://127.0.0.1.stock.test/", "http://10.0.0.1/"):
         with pytest.raises(
@@ -488,10 +491,10 @@ def test_a_missing_or_malformed_token_is_refused_at_once(token: str | None) -> N
 @pytest.mark.parametrize("write", [" {}\n", "Bearer {} ", "\tbearer {}\r\n", "{}"])
 def test_white_space_around_a_token_is_ignored(write: str) -> None:
     """A token from a file or a header may have white space around it."""
-    token = fat()
+    token = original_token()
     auth = OnBehalfOf(write.format(token), ["stock:read"], via=ISSUER, audience="stock")
-    kept = OnBehalfOf(token, ["stock:read"], via=ISSUER, audience="stock")
-    assert vars(kept)["_downscoping"] == vars(auth)["_downscoping"]
+    bare = OnBehalfOf(token, ["stock:read"], via=ISSUER, audience="stock")
+    assert vars(bare)["_downscoping"] == vars(auth)["_downscoping"]
 
 
 def test_a_bad_token_has_its_own_reason(world: World, caller: Caller) -> None:
@@ -502,7 +505,7 @@ def test_a_bad_token_has_its_own_reason(world: World, caller: Caller) -> None:
     assert ("token", []) == (caught.value.reason, world.seen)
     via = ExchangeClient(world.endpoint, "shop", secret=f"another {SECRET}")
     with pytest.raises(PolicyError, match="invalid_client") as caught:
-        caller.get(f"{world.origin}/stock", OnBehalfOf(fat(), ["stock:read"], via=via))
+        caller.get(f"{world.origin}/stock", OnBehalfOf(original_token(), ["stock:read"], via=via))
     assert ("client", []) == (caught.value.reason, world.seen)
 
 
@@ -559,7 +562,7 @@ def test_the_audience_of_an_assertion(world: World) -> None:
     for audience in (None, "https://issuer.test"):
         via = ExchangeClient(world.endpoint, "shop", key=SHOP_KEY, audience=audience, clock=lambda: 1000.5)
         library = import_module(INSTALLED[0])
-        auth = OnBehalfOf(fat(), ["stock:read"], via=via)
+        auth = OnBehalfOf(original_token(), ["stock:read"], via=via)
         request = next(auth.sync_auth_flow(library.Request("GET", f"{world.origin}/stock")))
         form = parse_qs(request.read().decode())
         payload = form["client_assertion"][0].split(".")[1]
@@ -573,7 +576,7 @@ def test_the_audience_of_an_assertion(world: World) -> None:
 def test_another_event_loop() -> None:
     """Without asyncio, an issuer of this process narrows as well."""
     library = import_module(INSTALLED[0])
-    flow = OnBehalfOf(fat(), ["stock:read"], via=ISSUER, audience="stock").async_auth_flow(
+    flow = OnBehalfOf(original_token(), ["stock:read"], via=ISSUER, audience="stock").async_auth_flow(
         library.Request("GET", "https://stock.test/")
     )
     with pytest.raises(StopIteration) as caught:

@@ -77,8 +77,8 @@ def exchange(now: Any = lambda: NOW, clients: ClientAuthentication | None = None
 
 
 def parent(audience: str = "shop", client: str = "web", *permissions: str, **more: Any) -> str:
-    held = permissions or ("orders:list", "orders:create", "stock:read", "stock:write")
-    return issuer().issue("alice", permissions=held, audience=audience, client=client, **more)
+    granted = permissions or ("orders:list", "orders:create", "stock:read", "stock:write")
+    return issuer().issue("alice", permissions=granted, audience=audience, client=client, **more)
 
 
 def basic(client: str, secret: str | None = None) -> list[str]:
@@ -87,7 +87,7 @@ def basic(client: str, secret: str | None = None) -> list[str]:
 
 
 def form(token: str, scope: str = "stock:read", audience: str | None = "stock", **more: str | None) -> dict[str, str]:
-    said = {
+    parameters = {
         "grant_type": TOKEN_EXCHANGE,
         "subject_token": token,
         "subject_token_type": ACCESS_TOKEN,
@@ -95,21 +95,21 @@ def form(token: str, scope: str = "stock:read", audience: str | None = "stock", 
         "audience": audience,
         **more,
     }
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def ask(
-    said: Mapping[str, str] | Sequence[tuple[str, str]], client: str = "shop", ours: TokenExchange | None = None
+    parameters: Mapping[str, str] | Sequence[tuple[str, str]], client: str = "shop", ours: TokenExchange | None = None
 ) -> Answer:
-    return (ours or exchange()).post(FORM, urlencode(said).encode(), basic(client))
+    return (ours or exchange()).post(FORM, urlencode(parameters).encode(), basic(client))
 
 
-def told(answer: Answer) -> Any:
+def read_body(answer: Answer) -> Any:
     return json.loads(answer.body)
 
 
 def error(answer: Answer) -> tuple[int, str]:
-    body = told(answer)
+    body = read_body(answer)
     assert {"error", "error_description", "reference"} == body.keys()
     assert "ref" == body["reference"]
     description = body["error_description"]
@@ -122,12 +122,12 @@ def error(answer: Answer) -> tuple[int, str]:
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str, dict[str, Any]]]:
-    found = []
+    events = []
     for record in caplog.records:
         if record.name == "jwt_lp":
             _, event, text = record.getMessage().split(" ", 2)
-            found.append((record.levelno, event, json.loads(text)))
-    return found
+            events.append((record.levelno, event, json.loads(text)))
+    return events
 
 
 @pytest.fixture(autouse=True)
@@ -138,20 +138,20 @@ def everything(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_service_gets_a_narrower_token_for_the_next() -> None:
     """The token's audience gets a token for a service that the policy lets it call, and is its actor."""
     answer = ask(form(parent()))
-    body = told(answer)
+    body = read_body(answer)
     token = body.pop("access_token")
     usual = {"issued_token_type": ACCESS_TOKEN, "token_type": "Bearer", "expires_in": 300, "scope": "stock:read"}
     assert (200, usual) == (answer.status, body)
     assert {"Content-Type": "application/json", "Cache-Control": "no-store"} == answer.headers
-    made = issuer().verify(token)
-    assert ("alice", "shop", ("stock",)) == (made.subject, made.client, issuer().audiences(made))
-    assert ["stock:read"] == [grant.text for grant in made.permissions]
-    assert made.lineage is not None
-    assert ("shop",) == made.lineage.actors
+    new = issuer().verify(token)
+    assert ("alice", "shop", ("stock",)) == (new.subject, new.client, issuer().audiences(new))
+    assert ["stock:read"] == [grant.text for grant in new.permissions]
+    assert new.lineage is not None
+    assert ("shop",) == new.lineage.actors
 
 
 @pytest.mark.parametrize(
-    ("said", "client"),
+    ("parameters", "client"),
     [
         pytest.param(form(parent(), "orders:list", None), "web", id="the client that it was issued to"),
         pytest.param(form(parent(), "orders:list", "shop"), "shop", id="the same audience, named"),
@@ -167,12 +167,12 @@ def test_a_service_gets_a_narrower_token_for_the_next() -> None:
         pytest.param(form(parent(), "stock:read  stock:read "), "shop", id="a permission twice"),
     ],
 )
-def test_well_formed_requests_are_granted(said: Any, client: str) -> None:
+def test_well_formed_requests_are_granted(parameters: Any, client: str) -> None:
     """Each well-formed request gives a token with the requested permissions and no others."""
-    answer = ask(said, client)
-    wanted = dict(said)["scope"].split()[0]
-    assert (200, wanted) == (answer.status, told(answer).get("scope"))
-    assert [wanted] == [grant.text for grant in issuer().verify(told(answer)["access_token"]).permissions]
+    answer = ask(parameters, client)
+    wanted = dict(parameters)["scope"].split()[0]
+    assert (200, wanted) == (answer.status, read_body(answer).get("scope"))
+    assert [wanted] == [grant.text for grant in issuer().verify(read_body(answer)["access_token"]).permissions]
 
 
 TOKEN = parent()
@@ -185,7 +185,7 @@ LATER = (503, "temporarily_unavailable")
 
 
 @pytest.mark.parametrize(
-    ("said", "client", "expected", "cause"),
+    ("parameters", "client", "expected", "cause"),
     [
         pytest.param(form(TOKEN), "nobody", CLIENT, "secret", id="an unknown client"),
         pytest.param(form(TOKEN, grant_type=None), "shop", BAD, "invalid_request", id="no grant type"),
@@ -261,15 +261,15 @@ LATER = (503, "temporarily_unavailable")
     ],
 )
 def test_what_is_refused(
-    said: Any, client: str, expected: tuple[int, str], cause: str, caplog: pytest.LogCaptureFixture
+    parameters: Any, client: str, expected: tuple[int, str], cause: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each fault has its error code and one log line with the cause and without the token."""
-    answer = ask(said, client)
+    answer = ask(parameters, client)
     assert expected == error(answer)
     ((level, event, members),) = lines(caplog)
     assert (logging.WARNING, "exchange-refused") == (level, event)
     assert (*expected, cause, "ref") == tuple(members[name] for name in ("status", "error", "cause", "reference"))
-    token = dict(said)["subject_token"]
+    token = dict(parameters)["subject_token"]
     shown = json.dumps(members) + answer.body.decode()
     assert not token or (len(token) < 20 or token[20:40] not in shown)
     assert "token" not in members or fingerprint(token) == members["token"]
@@ -293,7 +293,7 @@ def test_the_success_is_logged(caplog: pytest.LogCaptureFixture) -> None:
         "token": fingerprint(TOKEN),
         "audience": "stock",
         "permissions": ["stock:read"],
-        "made": fingerprint(told(answer)["access_token"]),
+        "made": fingerprint(read_body(answer)["access_token"]),
     }
     assert (logging.INFO, "exchanged", expected) == (level, event, members)
 
@@ -334,15 +334,15 @@ def test_the_media_type_may_have_parameters() -> None:
     st.lists(st.text(max_size=30), max_size=2),
 )
 @examples(200)
-def test_nothing_is_raised_for_what_a_client_sends(said: dict[str, list[str]], authorization: list[str]) -> None:
+def test_nothing_is_raised_for_what_a_client_sends(parameters: dict[str, list[str]], authorization: list[str]) -> None:
     """Any parameters and any header get a refusal, not an exception."""
-    assert error(exchange().answer(said, authorization)) in {BAD, CLIENT}
+    assert error(exchange().answer(parameters, authorization)) in {BAD, CLIENT}
 
 
 def test_a_revoked_token_is_a_bad_token(caplog: pytest.LogCaptureFixture) -> None:
     """The client cannot tell a revoked token from another bad one; if revocations are unknown, it gets 503."""
-    bad = told(ask(form("junk")))
-    assert bad == told(ask(form(TOKEN), ours=exchange(revoked=lambda _: True)))
+    bad = read_body(ask(form("junk")))
+    assert bad == read_body(ask(form(TOKEN), ours=exchange(revoked=lambda _: True)))
     answer = ask(form(TOKEN), ours=exchange(revoked=lambda _: 1 / 0 > 0))
     assert (*LATER, "5") == (*error(answer), answer.headers["Retry-After"])
     assert ["malformed", "revoked", "undecided"] == [members["cause"] for _, _, members in lines(caplog)]
@@ -354,7 +354,7 @@ def test_a_token_that_is_too_large_is_not_hashed(token: str, monkeypatch: pytest
     ours = exchange()
     monkeypatch.setattr(jws, "hashlib", None)
     monkeypatch.setattr(jws, "binascii", None)
-    assert told(ask(form(token), ours=ours))["error"] == "invalid_request"
+    assert read_body(ask(form(token), ours=ours))["error"] == "invalid_request"
     ((_, _, members),) = lines(caplog)
     assert ("too_large", None) == (members["cause"], members.get("token"))
 
@@ -394,27 +394,27 @@ def test_another_issuers_client_of_the_same_name_is_refused() -> None:
     ours = TokenExchange(issuer(), clients, reference=lambda: "ref", clock=lambda: NOW)
     ours.issuer.policy = policy
     child = ours.issuer.narrow(foreign_token, ["x"])
-    said = form(child, "x", None, client_id="auth0:spa", client_secret=SECRETS["shop"])
-    assert CALLER == error(ours.post(FORM, urlencode(said).encode(), []))
+    parameters = form(child, "x", None, client_id="auth0:spa", client_secret=SECRETS["shop"])
+    assert CALLER == error(ours.post(FORM, urlencode(parameters).encode(), []))
 
 
 def test_a_client_exchanges_a_token_issued_to_it() -> None:
     """A client may exchange a token issued to it for the next service, within its own grants."""
     grants = {"clients": {"web": {"grants": ["stock:read"]}}}
     audiences = {"shop": {"may_call": ["stock"]}, "stock": {}}
-    said = urlencode(form(TOKEN)).encode()
+    body = urlencode(form(TOKEN)).encode()
 
-    def asked(policy: Mapping[str, object]) -> Answer:
+    def answer_under(policy: Mapping[str, object]) -> Answer:
         own = Issuer(
             "https://issuer.test", KEY, policy=Policy.from_mapping({"version": 1, **policy}), clock=lambda: NOW
         )
         ours = TokenExchange(own, ClientSecrets(SECRETS), reference=lambda: "ref", clock=lambda: NOW)
-        return ours.post(FORM, said, basic("web"))
+        return ours.post(FORM, body, basic("web"))
 
-    assert 200 == asked({"audiences": audiences, **grants}).status
-    assert SCOPE == error(asked({"audiences": audiences, "clients": {"web": {"grants": ["orders:*"]}}}))
+    assert 200 == answer_under({"audiences": audiences, **grants}).status
+    assert SCOPE == error(answer_under({"audiences": audiences, "clients": {"web": {"grants": ["orders:*"]}}}))
     # As an audience it calls for itself, and may call nobody.
-    assert TARGET == error(asked({"audiences": {**audiences, "web": {}}, **grants}))
+    assert TARGET == error(answer_under({"audiences": {**audiences, "web": {}}, **grants}))
 
 
 def test_unavailable_keys_are_503() -> None:
@@ -463,9 +463,9 @@ def test_a_foreign_token_is_exchanged_by_its_audience(claims: dict[str, Any], cl
     """The service in the audience of a trusted issuer's token may exchange it for one of ours."""
     token = sign({"sub": "a", "iat": NOW, "exp": NOW + 60, "jti": "1", **claims}, FOREIGN, typ="JWT")
     answer = ask(form(token), client)
-    assert (200, 60) == (answer.status, told(answer)["expires_in"])
-    made = issuer().verify(told(answer)["access_token"])
-    assert ("auth0:a", (claims["iss"], "a")) == (made.subject, made.lineage and made.lineage.subject)
+    assert (200, 60) == (answer.status, read_body(answer)["expires_in"])
+    new = issuer().verify(read_body(answer)["access_token"])
+    assert ("auth0:a", (claims["iss"], "a")) == (new.subject, new.lineage and new.lineage.subject)
     assert CALLER == error(ask(form(token), "stranger"))
     # That issuer's client "web" is not ours of the same name.
     assert CALLER == error(ask(form(token), "web"))
@@ -493,8 +493,8 @@ def test_the_new_token_expires_with_its_parent() -> None:
     """The new token expires with its parent, and `expires_in` says in how many seconds."""
     now = [NOW + 100.5]
     answer = ask(form(TOKEN), ours=exchange(lambda: now[0]))
-    assert 199 == told(answer)["expires_in"]
-    assert NOW + 300 == issuer(lambda: now[0]).verify(told(answer)["access_token"]).expires_at
+    assert 199 == read_body(answer)["expires_in"]
+    assert NOW + 300 == issuer(lambda: now[0]).verify(read_body(answer)["access_token"]).expires_at
     now[0] = NOW + 300
     assert BAD == error(ask(form(TOKEN), ours=exchange(lambda: now[0])))
 
@@ -503,7 +503,7 @@ def test_the_key_set_has_a_validator() -> None:
     """The key set may be cached, and is not sent again to a client that has it."""
     ours = exchange()
     answer = ours.jwks()
-    assert (200, {"keys": [KEY.public_jwk()]}) == (answer.status, told(answer))
+    assert (200, {"keys": [KEY.public_jwk()]}) == (answer.status, read_body(answer))
     assert "application/jwk-set+json" == answer.headers["Content-Type"]
     assert "public, max-age=300" == answer.headers["Cache-Control"]
     etag = answer.headers["ETag"]
@@ -539,21 +539,21 @@ def test_nothing_that_signs_is_published(keys: list[object]) -> None:
     changing = ForeignKeySet({"keys": [KEY.public_jwk()]})
     ours = TokenExchange(Issuer("https://issuer.test", changing), ClientSecrets(SECRETS))
     changing.document = {"keys": keys}
-    assert {"keys": [KEY.public_jwk()]} == told(ours.jwks())
+    assert {"keys": [KEY.public_jwk()]} == read_body(ours.jwks())
     changing.document = {}
-    assert {"keys": []} == told(ours.jwks())
+    assert {"keys": []} == read_body(ours.jwks())
 
 
 def test_an_issuer_with_a_shared_secret_publishes_nothing() -> None:
     """The key set of an issuer with a shared secret is empty."""
     ours = TokenExchange(Issuer("https://issuer.test", SigningKey.generate("HS256")), ClientSecrets(SECRETS))
-    assert {"keys": []} == told(ours.jwks())
+    assert {"keys": []} == read_body(ours.jwks())
 
 
 def test_refusals_have_references_of_their_own() -> None:
     """Each refusal has its own reference."""
     ours = TokenExchange(issuer(), ClientSecrets(SECRETS))
-    references = {told(ask(form("junk"), ours=ours))["reference"] for _ in range(3)}
+    references = {read_body(ask(form("junk"), ours=ours))["reference"] for _ in range(3)}
     assert (3, {10}) == (len(references), set(map(len, references)))
 
 

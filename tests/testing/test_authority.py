@@ -35,7 +35,7 @@ def like(**more: Any) -> Settings:
     return Settings.from_mapping({**THEIRS, **more}, environ={})
 
 
-def taken(authority: Authority, **more: Any) -> AccessToken:
+def verified(authority: Authority, **more: Any) -> AccessToken:
     with authority.guard() as guard:
         decision = guard.authenticate(authority.headers(**more)["Authorization"])
     assert decision.refusal is None, decision.refusal
@@ -50,7 +50,7 @@ def refused(authority: Authority, guard: Guard, **more: Any) -> str | None:
 
 def test_without_like_the_issuer_is_own() -> None:
     """Without `like` the issuer is `OWN`: wildcards are allowed, and roles are those of the policy."""
-    token = taken(Authority(policy=policy()), permissions=["reports:*"], roles=["clerk", "unknown"])
+    token = verified(Authority(policy=policy()), permissions=["reports:*"], roles=["clerk", "unknown"])
     assert (ISSUER, "default", "alice", "tests", ("clerk",), False) == (
         token.issuer,
         token.issuer_name,
@@ -66,14 +66,14 @@ def test_without_like_the_issuer_is_own() -> None:
 @pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES384", "Ed25519", "HS256"])
 def test_any_algorithm(algorithm: str) -> None:
     """The guard accepts the authority's tokens for each kind of key."""
-    assert "alice" == taken(Authority(algorithm=algorithm)).subject
+    assert "alice" == verified(Authority(algorithm=algorithm)).subject
 
 
 @pytest.mark.parametrize("name", list(SHIPPED_PROFILES))
 def test_it_is_like_every_profile(name: str) -> None:
     """With a provider's profile, tokens have its shape and the requested permissions."""
     authority = Authority(like=like(PROFILE=name))
-    token = taken(authority, subject="bob", permissions=["orders:read", "orders:42:write"])
+    token = verified(authority, subject="bob", permissions=["orders:read", "orders:42:write"])
     assert ["orders:read", "orders:42:write"] == [str(grant) for grant in token.permissions]
     assert (True, True, False, False) == tuple(
         each in token.permissions for each in ("orders:read", "orders:42:write", "orders:list", "orders:*")
@@ -104,7 +104,7 @@ ROLES = [
 def test_a_role_is_put_in_as_the_policy_lists_it(name: str, source: str) -> None:
     """A role of the policy becomes the first external role that it lists, and confers its grants."""
     authority = Authority(like=like(PROFILE=name, POLICY=policy(source)))
-    token = taken(authority, permissions=["orders:read"], roles=["clerk"])
+    token = verified(authority, permissions=["orders:read"], roles=["clerk"])
     assert ("clerk",) == token.roles
     assert {"orders:*"} == {grant.text for grant in token.permissions if grant.role == "clerk"}
     assert "orders:read" in token.permissions
@@ -192,7 +192,7 @@ def test_what_stays_and_what_is_swapped() -> None:
 
 def test_like_accepts_a_mapping() -> None:
     """`like` also accepts a settings mapping."""
-    assert "orders:read" in taken(Authority(like=THEIRS), permissions=["orders:read"]).permissions
+    assert "orders:read" in verified(Authority(like=THEIRS), permissions=["orders:read"]).permissions
 
 
 def test_several_issuers() -> None:
@@ -208,10 +208,10 @@ def test_several_issuers() -> None:
         environ={},
     )
     authority = Authority(like=theirs)
-    assert ("auth0", "kc") == (taken(authority).issuer_name, taken(authority, issuer="kc").issuer_name)
-    assert ("clerk",) == taken(authority, issuer="kc", roles=["clerk"]).roles
-    assert "a" not in taken(authority, permissions=["a"]).permissions
-    assert "a" in taken(authority, issuer="kc", permissions=["a"]).permissions
+    assert ("auth0", "kc") == (verified(authority).issuer_name, verified(authority, issuer="kc").issuer_name)
+    assert ("clerk",) == verified(authority, issuer="kc", roles=["clerk"]).roles
+    assert "a" not in verified(authority, permissions=["a"]).permissions
+    assert "a" in verified(authority, issuer="kc", permissions=["a"]).permissions
     with pytest.raises(ConfigurationError, match="no issuer is called 'x'; there is auth0, kc"):
         authority.token(issuer="x")
     guard = authority.guard()
@@ -229,7 +229,7 @@ def test_one_issuer_by_name_keeps_its_name() -> None:
         {"ISSUERS": {"kc": {**THEIRS, "PROFILE": "keycloak"}}, "POLICY": policy("kc/realm:clerk")}, environ={}
     )
     authority = Authority(like=theirs)
-    token = taken(authority, issuer="kc", roles=["clerk"])
+    token = verified(authority, issuer="kc", roles=["clerk"])
     assert ("kc", ("clerk",)) == (token.issuer_name, token.roles)
 
 
@@ -268,9 +268,9 @@ def test_claims_are_added_last() -> None:
     """`claims` may replace any claim, and None removes one."""
     authority = Authority()
     assert ("carol", {"id": 7}, None) == (
-        (found := taken(authority, claims={"sub": "carol", "org": {"id": 7}, "iat_": None})).subject,
-        dict(found.claims["org"]),  # type: ignore[call-overload]
-        found.claims.get("iat_"),
+        (token := verified(authority, claims={"sub": "carol", "org": {"id": 7}, "iat_": None})).subject,
+        dict(token.claims["org"]),  # type: ignore[call-overload]
+        token.claims.get("iat_"),
     )
     with authority.guard() as guard:
         for claims in ({"aud": None}, {"aud": "other"}, {"exp": None}, {"iss": "https://other.test"}, {"jti": None}):
@@ -326,7 +326,7 @@ def test_a_policy_in_any_form(tmp_path: Path) -> None:
     file = tmp_path / "least-privilege.toml"
     file.write_text('version = 1\n[roles.clerk]\ngrants = ["orders:*"]\n', "utf-8")
     for each in (file, str(file), policy(), Policy.from_mapping(policy())):
-        assert ("clerk",) == taken(Authority(policy=each), roles=["clerk"]).roles
+        assert ("clerk",) == verified(Authority(policy=each), roles=["clerk"]).roles
 
 
 def application() -> tuple[dict[str, Any], Guard]:
@@ -373,7 +373,7 @@ def test_logging_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_fixture_is_closed() -> None:
     """The pytest fixture yields the object and restores everything afterwards."""
-    made = fixture.__wrapped__()  # type: ignore[attr-defined]
-    testing = next(made)
+    generator = fixture.__wrapped__()  # type: ignore[attr-defined]
+    testing = next(generator)
     assert isinstance(testing, LeastPrivilegeTesting)
-    assert None is next(made, None)
+    assert None is next(generator, None)
