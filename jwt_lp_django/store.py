@@ -37,7 +37,7 @@ from jwt_lp.stores import (
     UsageRow,
     UsageSummary,
 )
-from jwt_lp.stores.advisory_lock import POSTGRESQL, LockStatements, acquire
+from jwt_lp.stores.advisory_lock import POSTGRESQL, LockStatements, acquire_lock
 from jwt_lp_django.database import DjangoDatabase
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _acquire_lock(connection: Any, statements: LockStatements, what: str, wait: 
             cursor.execute(statement, values)
             return cursor.fetchone()[0]
 
-        acquire(query_value, statements, what, wait)
+        acquire_lock(ask, statements, what, wait)
 
 
 class DjangoStore:

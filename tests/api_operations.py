@@ -1,4 +1,4 @@
-"""A real map of 440 operations of a public API, each with the permission it needs."""
+"""The 440 operations of a public API, each with the permission it needs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from prerequisites import require
 
 FILE = Path(__file__).parents[2] / "shared" / "data" / "endpoint_permissions.json"
-# The one path that its source writes as a regular expression: a folder that may follow.
+# The only path that the source writes as a regular expression: an optional folder.
 _REGEX = ("readme(?:/(.*))?", "readme/{path}")
 
 
 @dataclass(frozen=True, order=True)
 class Operation:
-    """One operation. `order` puts literal segments before placeholders, as routers that take the first want it."""
+    """One operation. `order` sorts literal segments before placeholders, for routers that take the first match."""
 
     order: tuple[str, ...]
     template: str
@@ -30,22 +30,22 @@ class Operation:
 
     @property
     def shape(self) -> tuple[str, str]:
-        """What a router can tell operations apart by: a parameter's name is not part of it."""
+        """The part of an operation that a router distinguishes; names of parameters are not in it."""
         return self.method, re.sub(r"\{\w+\}", "{}", self.template)
 
     def written(self, placeholder: str) -> str:
-        r"""The template in another host's writing, such as `<str:\1>`."""
+        r"""The template with another host's placeholders, such as `<str:\1>`."""
         return re.sub(r"\{(\w+)\}", placeholder, self.template)
 
 
 def load_operations() -> list[Operation]:
     require(FILE.exists(), f"the map of operations, expected at {FILE}")
-    found = []
+    operations = []
     for path, methods in json.loads(FILE.read_text("utf-8"))["paths"].items():
         template = path.replace(*_REGEX)
         order = tuple("\x7f" if "{" in segment else segment for segment in template.split("/"))
-        found += [
-            Operation(order, template, method, f"{each['permission']}:{each['access']}")
-            for method, each in methods.items()
+        operations += [
+            Operation(order, template, method, f"{needed['permission']}:{needed['access']}")
+            for method, needed in methods.items()
         ]
-    return sorted(found)
+    return sorted(operations)

@@ -1,4 +1,4 @@
-"""What holds for every test, wherever it runs."""
+"""Setup of every test run."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from importlib.util import find_spec
 
 import pytest
 
-from examples import usual
+from examples import load_default_profile
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tests pass over libraries that are not installed; over those that TESTS_INSTALLED names they must not."""
+    """Fail if a library in TESTS_INSTALLED is missing; tests of any other missing library are skipped."""
     promised = filter(None, os.environ.get("TESTS_INSTALLED", "").split(","))
     if missing := [name for name in promised if find_spec(name) is None]:
         raise pytest.UsageError(f"TESTS_INSTALLED promises what is not installed: {', '.join(missing)}")
     if not config.getoption("numprocesses", None):
-        # What measures this process, a worker of pytest-xdist, is none of the business of processes that tests start.
+        # Processes that tests start must not be measured by the coverage of this process.
         os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
-    usual()
+    load_default_profile()

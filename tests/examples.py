@@ -1,4 +1,4 @@
-"""How often a property is tried: in full, or, where TESTS_EXAMPLES says so, with a share of the examples."""
+"""Number of examples of each property: all, or the share that TESTS_EXAMPLES sets."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ SHARE: Final = float(os.environ.get("TESTS_EXAMPLES", "1"))
 
 
 def examples(number: int) -> settings:
-    """Settings with so many examples in full, and no limit on how long one takes: another process may be busy."""
+    """Settings with a share of `number` examples and no deadline, because another process may be busy."""
     return settings(max_examples=max(round(number * SHARE), 10), deadline=None)
 
 
-def usual() -> None:
-    """Have a property that says no number be tried 100 times in full."""
-    settings.register_profile("usual", examples(100))
-    settings.load_profile("usual")
+def load_default_profile() -> None:
+    """Set the number of examples of properties without settings of their own: a share of 100."""
+    settings.register_profile("shared", examples(100))
+    settings.load_profile("shared")

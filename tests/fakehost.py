@@ -1,4 +1,4 @@
-"""A host made up for tests: an application is a dictionary, and so is a test client."""
+"""Host for tests whose applications and test clients are dictionaries."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class FakeHost:
         return ()
 
     def guard(self, app: object) -> Guard:
-        found = app.get("guard") if self.recognises(app) else None
-        if isinstance(found, Guard):
-            return found
+        guard = app.get("guard") if self.recognises(app) else None
+        if isinstance(guard, Guard):
+            return guard
         raise ConfigurationError("the application has no guard")
 
     def resolve(self, app: object, method: str, path: str) -> tuple[Route, Mapping[str, object]] | None:
@@ -52,7 +52,7 @@ host = FakeHost()
 
 
 def install_fake_host(folder: Path, monkeypatch: pytest.MonkeyPatch, points: str = "a-fake = fakehost:host\n") -> None:
-    """Have a distribution with these entry points beside whatever is installed, while the test lasts."""
+    """Install a distribution with these entry points during the test."""
     info = folder / "fakehost-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fakehost\nVersion: 1.0\n", "utf-8")

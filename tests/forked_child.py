@@ -1,4 +1,4 @@
-"""Asks something of a forked child."""
+"""Calls in a forked child."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 def run_in_child(action: Callable[[], bool]) -> bool:
-    """Fork, and tell whether the action was true in the child."""
+    """Whether the action returns True in a forked child."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()

@@ -1,4 +1,4 @@
-"""Which modules does another thread import? Whoever is forked in the middle of that waits for it for ever."""
+"""Modules that a thread imports. A child that is forked during such an import waits forever."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ print(json.dumps([found, failures]))
 
 
 def imports_of_thread(prepare: str, work: str, *arguments: str) -> list[list[str]]:
-    """What a thread imports that does `work` after `prepare` in a new process, and what it failed with."""
+    """The modules that a thread imports during `work`, after `prepare` in a new process, and its failures."""
     script = SCRIPT.format(prepare=prepare, work=work)
     done = subprocess.run([sys.executable, "-c", script, *arguments], check=False, capture_output=True, text=True)
     assert 0 == done.returncode, done.stderr
-    found: list[list[str]] = json.loads(done.stdout)
-    return found
+    imports_and_failures: list[list[str]] = json.loads(done.stdout)
+    return imports_and_failures

@@ -1,4 +1,4 @@
-"""An issuer on loopback that serves key sets well, badly or not at all, and the keys to serve."""
+"""Key set server on loopback with many kinds of failures, and keys to serve."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def fresh(kid: str | None = None, **more: object) -> dict[str, object]:
 class KeyServer:
     """Serves `document` at every path unless `routes` has another document or behaviour for it.
 
-    `behaviour` names what happens: a method of the handler below. `paths` lists what was asked for, `open`
-    releases whatever hangs.
+    `behaviour` names a method of the handler below. `paths` lists the requested paths; setting `open` releases every
+    hanging request.
     """
 
     def __init__(self, *keys: Mapping[str, object], certificate: Path | None = None) -> None:
@@ -98,7 +98,7 @@ class KeyServer:
 
     @property
     def url(self) -> str:
-        """Where the key set is."""
+        """The URL of the key set."""
         return f"{self.origin}/jwks"
 
     def serve(self, *keys: Mapping[str, object]) -> None:
@@ -120,14 +120,14 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, *_: object) -> None:
-        """A client that hangs up is what many tests are about."""
+        """Print nothing; many tests close their connection early."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     keys: KeyServer
 
     def log_message(self, *_: object) -> None:
-        """Nothing on the terminal."""
+        """Print nothing."""
 
     def do_GET(self) -> None:
         self.keys.paths.append(self.path)
@@ -226,7 +226,7 @@ def _handler(server: KeyServer) -> type[_Handler]:
 
 
 def eventually(condition: Callable[[], object], within: float = 5.0) -> bool:
-    """Wait until the condition holds; False when it does not in time."""
+    """Wait until the condition holds; False if it does not hold in time."""
     end = time.monotonic() + within
     while not condition():
         if time.monotonic() > end:

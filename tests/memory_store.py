@@ -1,4 +1,4 @@
-"""A store in this process's memory, for tests of what stands on a store: the same promises, no database."""
+"""Store in memory with the promises of a real one, for tests of code that uses a store."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
+from operator import itemgetter
 from threading import RLock
 from typing import Any
 
@@ -17,7 +18,7 @@ _IDS = count()
 
 
 class MemoryStore:
-    """What `Recordable`, `Source` and the account ask of a store. `down` is what it raises, while it is."""
+    """The part of `Store` that recorder, poller and guard use. While `down` is set, every call raises it."""
 
     name = "memory"
 
@@ -44,9 +45,9 @@ class MemoryStore:
 
     def lift(self, ids: Sequence[str], *, at: float) -> int:
         with self._lock:
-            for each in ids:
+            for entry_id in ids:
                 self.sequence += 1
-                self.lifted[each] = self.sequence, self.standing.pop(each)[1]
+                self.lifted[entry_id] = self.sequence, self.standing.pop(entry_id)[1]
             return self.sequence
 
     def changes(self, since: int) -> RevocationChanges:
@@ -57,7 +58,7 @@ class MemoryStore:
             later = sorted(
                 [(at, entry, True) for at, entry in self.standing.values() if at > since]
                 + [(at, entry, False) for at, entry in self.lifted.values() if at > since],
-                key=lambda each: each[0],
+                key=itemgetter(0),
             )
             page = later[: self._page]
             touched = {entry.key for _, entry, stands in page if not stands}
@@ -91,7 +92,7 @@ class MemoryStore:
 
 
 class ReviewedStore(MemoryStore):
-    """What a review reads as well; how often it was asked for changes it does not say."""
+    """A store that a review can read, too. It does not count polls."""
 
     def __init__(self, page: int = 1000) -> None:
         super().__init__(page)
@@ -101,27 +102,27 @@ class ReviewedStore(MemoryStore):
         pass
 
     def summary(self, *, until: str, since: str | None = None, issuer: str | None = None) -> Iterator[UsageSummary]:
-        found: dict[tuple[str, ...], list[tuple[str, int]]] = {}
+        groups: dict[tuple[str, ...], list[tuple[str, int]]] = {}
         for use, number in self.counts.items():
             if (since or "") <= use.day <= until and issuer in (None, use.issuer):
                 key = tuple(getattr(use, name) for name in UsageSummary._fields[:7])
-                found.setdefault(key, []).append((use.day, number))
-        for key, rows in sorted(found.items()):
+                groups.setdefault(key, []).append((use.day, number))
+        for key, rows in sorted(groups.items()):
             first, last = min(rows)[0], max(rows)[0]
             uses = sum(number for _, number in rows)
             yield UsageSummary._make((*key, uses, max_days(len(rows), first, last), first, last))
 
     def requested_permissions(self, *, until: str) -> Iterator[RequestedPermission]:
-        found: dict[tuple[str, ...], Counter[str]] = {}
+        groups: dict[tuple[str, ...], Counter[str]] = {}
         days: dict[tuple[str, ...], str] = {}
         for use, number in self.counts.items():
             if use.day <= until:
                 key = tuple(getattr(use, name) for name in RequestedPermission._fields[:5])
-                found.setdefault(key, Counter())[use.outcome] += number
+                groups.setdefault(key, Counter())[use.outcome] += number
                 days[key] = max(days.get(key, ""), use.day)
-        for key, counted in sorted(found.items()):
-            refused = counted["denied"] + counted["revoked"]
-            yield RequestedPermission._make((*key, counted["granted"], refused, days[key]))
+        for key, outcomes in sorted(groups.items()):
+            refused = outcomes["denied"] + outcomes["revoked"]
+            yield RequestedPermission._make((*key, outcomes["granted"], refused, days[key]))
 
     def months(self, *, until: str) -> Iterator[MonthRow]:
         return sum_by_month(sorted((use.day, use.outcome, n) for use, n in self.counts.items() if use.day <= until))
@@ -142,5 +143,5 @@ class ReviewedStore(MemoryStore):
 
 
 def entry(of: Any, name: str, issuer: str = "https://authority.test", **more: Any) -> RevocationEntry:
-    """An entry with an id of its own."""
+    """An entry with a unique id."""
     return RevocationEntry(id=f"e{next(_IDS)}", of=of, issuer=issuer, name=name, **more)

@@ -1,4 +1,4 @@
-"""What a test needs and cannot bring along."""
+"""Prerequisites of tests, such as servers and data files."""
 
 from __future__ import annotations
 

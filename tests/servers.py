@@ -1,4 +1,4 @@
-"""The servers that tests use, wherever TESTS_POSTGRES and TESTS_REDIS say that they are."""
+"""PostgreSQL and Redis servers for tests, at the addresses in TESTS_POSTGRES and TESTS_REDIS."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REDIS = os.environ.get("TESTS_REDIS", "redis://127.0.0.1:6379/0")
 
 @contextmanager
 def postgres_database() -> Iterator[str]:
-    """The URL of a database of its own without any table, dropped afterwards."""
+    """The URL of a new database without tables, dropped afterwards."""
     for library in ("sqlalchemy", "psycopg"):
         pytest.importorskip(library, reason="needs SQLAlchemy and psycopg (extra `sql`)")
     import psycopg
@@ -44,8 +44,8 @@ def redis_server() -> Iterator[Any]:
     """A client of the server at `REDIS`."""
     redis = pytest.importorskip("redis", reason="needs redis (extra `redis`)")
     with redis.Redis.from_url(REDIS, socket_connect_timeout=2) as client:
-        there = False
+        reachable = False
         with suppress(redis.RedisError):
-            there = client.ping()
-        require(there, "a Redis server (TESTS_REDIS says where)")
+            reachable = client.ping()
+        require(reachable, "a Redis server (TESTS_REDIS says where)")
         yield client

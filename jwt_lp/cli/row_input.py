@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from jwt_lp.cli.output import Failure, brief, console
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.usage.recorder import omitted_subject, plain_subject, pseudonymizer
-from jwt_lp.usage.row_reader import RowFormat, decode_lines, format_of
+from jwt_lp.usage.row_reader import RowFormat, decode_lines, detect_format
 
 if TYPE_CHECKING:
     from jwt_lp.guard.settings import Settings
@@ -62,9 +62,9 @@ class InputFile:
 @contextmanager
 def open_input(file: str, form: RowFormat | None) -> Generator[InputFile]:
     """Open a file, or standard input for `-`; `Failure` says why it cannot be read."""
-    row_format = form if form is not None else None if file == "-" else format_of(file)
-    if row_format is None:
-        raise click.UsageError("standard input has no file name: pass --format csv or jsonl")
+    kind = form if form is not None else None if file == "-" else detect_format(file)
+    if kind is None:
+        raise click.UsageError("what is piped in has no name: pass --format csv or jsonl")
     with _open_seekable(file) as opened:
         digest, size = sha256(), 0
         while block := opened.read(_BLOCK_SIZE):

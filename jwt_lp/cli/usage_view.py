@@ -16,7 +16,7 @@ from jwt_lp.cli.param_types import DayParam
 from jwt_lp.cli.row_input import subject_naming
 from jwt_lp.cli.store import StoreOptions, format_option, print_json_list, print_line, store_options
 from jwt_lp.stores import Use
-from jwt_lp.usage.row_reader import write
+from jwt_lp.usage.row_reader import write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -81,7 +81,7 @@ def export(ctx: click.Context, /, form: str, **options: Any) -> None:
             for row in store.usage(**wanted):
                 click.echo(json.dumps({**row.use._asdict(), "count": row.count, "last": moment(row.last)}))
             return
-        write(sys.stdout, _COLUMNS, ((*row.use, row.count, moment(row.last)) for row in store.usage(**wanted)))
+        write_csv(sys.stdout, _COLUMNS, ((*row.use, row.count, moment(row.last)) for row in store.usage(**wanted)))
 
 
 @click.command(short_help="Show who used what, when last and how often.")

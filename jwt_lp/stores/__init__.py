@@ -1,7 +1,7 @@
 """Stores for usage and revocations: the protocol, SQL, and push over Redis.
 
 One small synchronous protocol. Serving processes call `changes`, `record` and `beat` from their background thread,
-never on the way of a request; commands call the rest. Days are ISO dates in UTC, times seconds since the epoch.
+never during a request; commands call the rest. Days are ISO dates in UTC, times are seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -63,44 +63,44 @@ __all__ = [
 ]
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=:)")
-_SQL: Final = ("postgresql", "postgresql+psycopg", "sqlite")
+_SQL_SCHEMES: Final = ("postgresql", "postgresql+psycopg", "sqlite")
 
 
 class Store(Protocol):
-    """Where usage, revocations and what they are held against are kept.
+    """Storage of usage, revocations, imported grants and process heartbeats.
 
-    Every method is atomic and safe to call from several threads and processes. `StoreError` for a store that cannot
-    be had or does not answer, with what to do and without a password; `ConfigurationError` where its tables are
-    missing or of another release (`jwt-lp store migrate`).
+    Every method is atomic and safe to call from several threads and processes. Raises `StoreError` if the store cannot
+    be reached or does not answer; the message says what to do and holds no password. Raises `ConfigurationError` if
+    its tables are missing or belong to another release (`jwt-lp store migrate`).
     """
 
     @property
     def name(self) -> str:
-        """What it is called in messages: its URL without a password."""
+        """Its name in messages: its URL without a password."""
         ...
 
     def migrate(self) -> tuple[int, int]:
-        """Bring its tables to this release's; gives the versions before (0 for none) and after."""
+        """Bring the tables to this release's version; return the versions before (0 for none) and after."""
         ...
 
     def changes(self, since: int) -> RevocationChanges:
-        """What was revoked or lifted after `since`, a page of it, in the order of the commits."""
+        """One page of what was revoked or lifted after sequence number `since`, in the order of the commits."""
         ...
 
     def revoke(self, entries: Sequence[RevocationEntry], *, at: float, by: str = "") -> int:
-        """Write entries, all or none; gives the sequence number that a process must have reached to know them."""
+        """Write all entries or none; return the sequence number that a process must have reached to know them."""
         ...
 
     def lift(self, ids: Sequence[str], *, at: float) -> int:
-        """Lift standing entries, all or none (`StoreError` names ids that are not standing); gives the sequence."""
+        """Lift all of these entries or none; return the sequence number. `StoreError` names ids not in force."""
         ...
 
     def revocations(self, *, lifted: bool = False) -> Iterator[StoredRevocation]:
-        """The entries that stand, or with `lifted` all there are, in order."""
+        """The entries in force, or with `lifted` all entries, in the order of their writing."""
         ...
 
     def record(self, batch: UsageBatch) -> bool:
-        """Add a batch; False where it was added before, and nothing is then changed."""
+        """Add a batch. False if it was added before; then nothing changes."""
         ...
 
     def usage(
@@ -114,7 +114,7 @@ class Store(Protocol):
         since: str | None = None,
         until: str | None = None,
     ) -> Iterator[UsageRow]:
-        """Rows that match, from `since` to `until` (days, both included), ordered by issuer, subject and the rest.
+        """Rows that match, from day `since` to day `until` (both included), ordered by issuer, subject and the rest.
 
         They are streamed: the iterator holds a bounded part of them in memory.
         """
@@ -123,16 +123,16 @@ class Store(Protocol):
     def summary(self, *, until: str, since: str | None = None, issuer: str | None = None) -> Iterator[UsageSummary]:
         """Uses up to and including the day `until`, added up over days, services and endpoints.
 
-        Streamed, ordered by issuer, subject and the rest.
+        They are streamed, ordered by issuer, subject and the rest.
         """
         ...
 
     def requested_permissions(self, *, until: str) -> Iterator[RequestedPermission]:
-        """Which permissions enforcement points really asked for, up to and including `until`, in order."""
+        """The permissions that enforcement points asked for up to and including the day `until`, in order."""
         ...
 
     def months(self, *, until: str) -> Iterator[MonthRow]:
-        """How many uses there were, by month and outcome, in order, up to and including the day `until`."""
+        """The number of uses by month and outcome, in order, up to and including the day `until`."""
         ...
 
     def days(
@@ -140,24 +140,24 @@ class Store(Protocol):
     ) -> Iterator[DayRow]:
         """The days on which grants were used, each once, streamed, ordered by issuer, subject, grant and day.
 
-        Of an issuer, or of `subjects` alone, each with its issuer.
+        `issuer` limits them to one issuer, `subjects` to these pairs of issuer and subject.
         """
         ...
 
     def observed_grants(self, *, issuer: str | None = None, subject: str | None = None) -> Iterator[ObservedGrantRow]:
-        """Grants that tokens carried, streamed, ordered by issuer and subject."""
+        """The grants that tokens carried, streamed, ordered by issuer and subject."""
         ...
 
     def enforcement_points(self) -> Iterator[EnforcementPointRow]:
-        """Enforcement points that were seen."""
+        """The enforcement points that were seen."""
         ...
 
     def recording_periods(self) -> Iterator[RecordingPeriod]:
-        """What was recorded when, and what was dropped, oldest first."""
+        """The recording periods, oldest first, each with how much was recorded and dropped."""
         ...
 
     def import_grants(self, held: Iterable[HeldGrant], *, as_of: str, complete: bool) -> int:
-        """Import grants as of a day, replacing an import of the same day; gives how many. One transaction."""
+        """Import grants as of a day in one transaction, replacing an import of the same day; return how many."""
         ...
 
     def held_grants(self) -> Iterator[HeldGrantRow]:
@@ -165,35 +165,36 @@ class Store(Protocol):
         ...
 
     def issuers(self) -> tuple[str, ...]:
-        """Every `iss` that it knows of, from usage, sightings, imports or revocations."""
+        """Every `iss` in usage, observed grants, imports or revocations."""
         ...
 
     def record_heartbeat(self, beat: ProcessHeartbeat) -> None:
-        """Write how a process stands, in place of what it said before."""
+        """Write the status of a process, replacing its previous one."""
         ...
 
     def heartbeats(self, *, since: float) -> tuple[ProcessHeartbeat, ...]:
-        """The processes that were heard of since then."""
+        """The latest status of each process that wrote one at `since` or later."""
         ...
 
     def purge(self, *, before: str, now: float) -> PurgeCounts:
-        """Delete what is old: usage, sightings, points and runs that ended before a day.
+        """Delete usage, observed grants, enforcement points and recording periods that ended before a day.
 
-        And entries that ended or were lifted long ago, beats and batch ids that nobody will ask for again. Ids of
-        imported files stay. It goes in parts, so that nobody waits for it; what was begun can be done again.
+        Also deletes entries that ended or were lifted long ago, and heartbeats and batch ids that are no longer
+        needed. Ids of imported files stay. It deletes in parts, so that no writer waits long; an interrupted purge can
+        be repeated.
         """
         ...
 
     def exclusive(self, what: str, *, wait: float) -> AbstractContextManager[None]:
-        """Keep others that ask for the same out of `what`, such as applying a plan, until the `with` ends.
+        """Hold the store's only lock for `what`, such as applying a plan, until the `with` block ends.
 
-        On every machine that uses the store. `PolicyError` names who is at it after `wait` seconds. It is free again
-        when its process, or the connection to it, ends. No other method waits for it.
+        The lock holds on every machine that uses the store. `PolicyError` names its holder after `wait` seconds. It is
+        freed when the holder's process, or its connection, ends. No other method waits for it.
         """
         ...
 
     def close(self) -> None:
-        """Give connections back; may be called repeatedly."""
+        """Close the connections; may be called repeatedly."""
         ...
 
 
@@ -201,24 +202,24 @@ class Store(Protocol):
 def open_store(url: str) -> Store:
     """The store at `url`.
 
-    `sqlite:///file.db` and `sqlite:////absolute/file.db` are one file on one machine, made when first written to;
+    `sqlite:///file.db` and `sqlite:////absolute/file.db` are one file on one machine, created by the first write;
     `postgresql://user:password@host/database` is a database that several machines share, through psycopg 3; another
     scheme, such as `django:default`, names an installed adapter's store (entry-point group `jwt_lp.stores`, each a
     callable that takes the URL).
 
-    `ConfigurationError` for a URL that is none, for a scheme nobody serves, and where a library is missing, with the
-    extra that brings it. Nothing is connected to yet.
+    Raises `ConfigurationError` for a malformed URL, for an unknown scheme, and for a missing library, with the extra
+    that installs it. It opens no connection yet.
     """
-    found = _SCHEME.match(url)
-    if found is None:
-        # INVARIANT: of the URL nothing is shown but its scheme; anywhere else a password may stand.
+    match = _SCHEME.match(url)
+    if match is None:
+        # INVARIANT: the message shows nothing of the URL but its scheme, because any other part may hold a password.
         raise ConfigurationError(
             "the store is named by a URL, such as sqlite:///jwt-lp.db or postgresql://user@host/database, and this "
             "one has no scheme"
         )
-    scheme = found[0].lower()
-    if scheme in _SQL:
-        return _sql(url)
+    scheme = match[0].lower()
+    if scheme in _SQL_SCHEMES:
+        return _open_sql_store(url)
     points = {point.name: point for point in entry_points(group="jwt_lp.stores")}
     if scheme not in points:
         raise ConfigurationError(f"no store serves {quote_text(scheme)}: URLs{_scheme_hint(scheme, points)}")
@@ -229,7 +230,7 @@ def open_store(url: str) -> Store:
     return make(url)
 
 
-def _sql(url: str) -> Store:
+def _open_sql_store(url: str) -> Store:
     try:
         from jwt_lp.stores.sql import SqlStore
 
@@ -253,7 +254,7 @@ def _scheme_hint(scheme: str, points: Iterable[str]) -> str:
 
 def is_store(value: object) -> TypeGuard[Store]:
     """Whether it is a store rather than the URL of one."""
-    return not isinstance(value, str) and all(callable(getattr(value, each, None)) for each in _STORE_METHODS)
+    return not isinstance(value, str) and all(callable(getattr(value, method, None)) for method in _STORE_METHODS)
 
 
 _STORE_METHODS: Final = ("changes", "record", "record_heartbeat", "close")

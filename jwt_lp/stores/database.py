@@ -1,4 +1,4 @@
-"""How is the database reached, and what is said when it cannot be?"""
+"""Connections to the database, transactions, and translated errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jwt_lp._support.file_lock import hold_lock, lock_path
 from jwt_lp._support.worker import PerProcess
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.stores import schema
-from jwt_lp.stores.advisory_lock import POSTGRESQL, acquire
+from jwt_lp.stores.advisory_lock import POSTGRESQL, acquire_lock
 from jwt_lp.stores.database_errors import translate_error
 
 if TYPE_CHECKING:
@@ -29,26 +29,26 @@ _PAGE: Final = 2000
 _POSTGRES: Final = {
     "application_name": "jwt-lp",
     "connect_timeout": CONNECT_TIMEOUT,
-    # A server that is gone without a word is noticed, too.
+    # These also detect a server that disappears without closing its connections.
     "keepalives_idle": STATEMENT_TIMEOUT,
     "keepalives_interval": 5,
     "keepalives_count": 2,
     "tcp_user_timeout": STATEMENT_TIMEOUT * 1000,
 }
-_LIMITS: Final = (
+_SET_TIMEOUTS: Final = (
     "SELECT set_config('statement_timeout', %s, %s), set_config('idle_in_transaction_session_timeout', %s, %s)"
 )
 
 
 class SqlDatabase:
-    """Connections of one process, each with its transaction. Errors come as ours, without a secret."""
+    """Connections of one process, each with its transaction. Errors are translated to ours and hold no secret."""
 
     def __init__(self, url: str) -> None:
         self._url = _parse_url(url)
         self.name = _display_name(self._url)
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         self._path = Path(self._url.database or "").absolute() if self.is_sqlite else None
-        # A fork may come while the parent holds it.
+        # One lock for each process, because the parent may hold its lock when it forks.
         self._locks = PerProcess(threading.Lock)
         self._inherited: list[sa.Engine] = []
         self._engine = self._create_engine()
@@ -56,13 +56,13 @@ class SqlDatabase:
         self._schema_checked = False
 
     def __repr__(self) -> str:
-        return f"<Database {self.name}>"
+        return f"<SqlDatabase {self.name}>"
 
     @contextmanager
     def read(self, *, unlimited: bool = False) -> Generator[sa.Connection]:
-        """A transaction that sees one state of the database; a `unlimited` one may take as long as it takes."""
+        """A transaction that sees one state of the database; an `unlimited` one has no timeouts."""
         with self._translated_errors():
-            # INVARIANT: nothing is made by looking, so a name that is mistyped stays visible.
+            # INVARIANT: reading never creates the file, so that a mistyped name is noticed.
             blank = _empty_engine() if self._path is not None and self._is_unwritten(self._path) else None
             with ExitStack() as stack:
                 if blank is not None:
@@ -78,7 +78,7 @@ class SqlDatabase:
 
     @contextmanager
     def write(self, *, unlimited: bool = False, check: bool = True) -> Generator[sa.Connection]:
-        """A transaction that is committed at the end; a `unlimited` one may take as long as it takes."""
+        """A transaction that is committed at the end; an `unlimited` one has no timeouts."""
         with self._translated_errors():
             if self._path is not None and not self._path.exists():
                 _create_file(self._path)
@@ -95,7 +95,7 @@ class SqlDatabase:
 
     @contextmanager
     def exclusive(self, what: str, wait: float) -> Generator[None]:
-        """Hold the database's one lock that keeps commands apart, as `Store.alone` promises."""
+        """Hold the database's only lock between commands, as `Store.exclusive` promises."""
         name = f"{what} in {self.name}"
         if self._path is not None:
             with hold_lock(lock_path(self._path), name, wait=wait):
@@ -104,38 +104,43 @@ class SqlDatabase:
         with ExitStack() as stack:
             with self._translated_errors():
                 connection = self._current_engine().connect()
-                # What frees the lock is the end of the transaction, however that comes about.
-                stack.callback(_forgotten, connection)
+                # The lock is freed when the transaction ends, for whatever reason.
+                stack.callback(_close_quietly, connection)
                 self._check(connection)
-                acquire(lambda said, values: connection.exec_driver_sql(said, values).scalar(), POSTGRESQL, name, wait)
+                acquire_lock(
+                    lambda statement, values: connection.exec_driver_sql(statement, values).scalar(),
+                    POSTGRESQL,
+                    name,
+                    wait,
+                )
             yield
 
     def close(self) -> None:
-        """Give connections back. The next use opens new ones."""
+        """Close the connections. The next use opens new ones."""
         self._current_engine().dispose()
 
     def _is_unwritten(self, path: Path) -> bool:
-        """Whether nothing was ever written there, or somebody is about to, for the first time."""
+        """Whether the file is missing or has no tables yet."""
         if not path.exists() or path.stat().st_size == 0:
             return True
         with self._current_engine().connect() as connection:
             return connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar() == 0
 
     def _check(self, connection: sa.Connection) -> None:
-        # A file is another one as soon as somebody moved it.
+        # A SQLite file is checked each time, because it may have been replaced by another file.
         if self.is_sqlite or not self._schema_checked:
             schema.check_version(connection, self.name)
             self._schema_checked = True
 
     def _lift_timeouts(self, connection: sa.Connection) -> None:
-        """No limit on this transaction: what streams is as long as its reader takes."""
+        """Remove the timeouts of this transaction, because a stream lasts as long as its reader needs."""
         if not self.is_sqlite:
-            connection.exec_driver_sql(_LIMITS, ("0", True, "0", True))
+            connection.exec_driver_sql(_SET_TIMEOUTS, ("0", True, "0", True))
 
     def _current_engine(self) -> sa.Engine:
         with self._locks.get():
             if self._pid != os.getpid():
-                # INVARIANT: a child never speaks on its parent's sockets, nor closes them: what it inherited is kept.
+                # INVARIANT: a child neither uses nor closes its parent's sockets, so it keeps the inherited engine.
                 self._inherited.append(self._engine)
                 self._engine = self._create_engine()
                 self._pid = os.getpid()
@@ -143,7 +148,7 @@ class SqlDatabase:
 
     def _create_engine(self) -> sa.Engine:
         if self._path is not None:
-            return _sqlite(self._path)
+            return _create_sqlite_engine(self._path)
         settings = {name: value for name, value in _POSTGRES.items() if name not in self._url.query}
         engine = sa.create_engine(
             self._url,
@@ -164,7 +169,7 @@ class SqlDatabase:
         except (exc.SQLAlchemyError, OSError) as error:
             fault = translate_error(error, self.name, self._url.password)
             self._schema_checked = self._schema_checked and not isinstance(fault, ConfigurationError)
-            # INVARIANT: without the driver's own behind it, which has statements and values.
+            # INVARIANT: the driver's error is not chained, because it holds statements and values.
             raise fault from None
 
 
@@ -192,21 +197,21 @@ def _parse_url(url: str) -> sa.URL:
 
 
 def _display_name(url: sa.URL) -> str:
-    """As it may be shown: a query can hold a password as well."""
+    """The URL without password and query; a query can hold a password, too."""
     return sa.URL.create(url.get_backend_name(), url.username, None, url.host, url.port, url.database).render_as_string(
         hide_password=True
     )
 
 
 def _set_timeouts(connection: Any, _: object) -> None:
-    """At first use of a connection: nothing waits for ever, and nobody who was stopped keeps others out."""
+    """Limit the time of statements and of idle transactions, on each new connection."""
     limits = (str(STATEMENT_TIMEOUT * 1000), False, str(STATEMENT_TIMEOUT * 1000), False)
-    connection.execute(_LIMITS, limits)
+    connection.execute(_SET_TIMEOUTS, limits)
     connection.commit()
 
 
-def _sqlite(path: Path | None) -> sa.Engine:
-    """An engine that opens the file for each transaction, which costs little, or one in memory."""
+def _create_sqlite_engine(path: Path | None) -> sa.Engine:
+    """An engine that opens the file for each transaction, which is cheap; without a path, a database in memory."""
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path) if path is not None else None),
         poolclass=StaticPool if path is None else NullPool,
@@ -219,42 +224,42 @@ def _sqlite(path: Path | None) -> sa.Engine:
 
 
 def _disable_implicit_begin(connection: Any, _: object) -> None:
-    """Have the driver begin nothing by itself."""
+    """Stop the driver from beginning transactions by itself."""
     connection.isolation_level = None
 
 
 def _begin(connection: sa.Connection) -> None:
-    # A reader that turned into a writer would be refused; so a writer is one from the start, and waits its turn.
+    # SQLite refuses a reader that becomes a writer. So a writer takes the write lock at the start, and waits for it.
     write = connection.get_execution_options().get("jwt_lp_write", False)
     if write and connection.exec_driver_sql("PRAGMA journal_mode").scalar() != "wal":
-        # Another process may be at it; then that one does it.
+        # It fails if another process has the file locked; a later writer will set the mode.
         with suppress(exc.OperationalError):
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
-def _forgotten(connection: sa.Connection) -> None:
-    # Whoever was cut off holds nothing any more, and what was done meanwhile is done.
+def _close_quietly(connection: sa.Connection) -> None:
+    # A connection that was cut off holds no lock any more, and the work under the lock is already done.
     with suppress(exc.SQLAlchemyError, OSError):
         connection.close()
 
 
 def _create_file(path: Path) -> None:
-    """The file, for its owner alone: it says who does what."""
+    """Create the file with mode 0600, because it records what people do."""
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _empty_engine() -> sa.Engine:
-    """A store that nothing was ever written to."""
-    engine = _sqlite(None)
+    """An empty store in memory."""
+    engine = _create_sqlite_engine(None)
     with engine.begin() as connection:
         schema.migrate(connection, "")
     return engine
 
 
 def stream_rows(database: SqlDatabase, statement: sa.Select[Any]) -> Iterator[sa.Row[Any]]:
-    """The rows of a question, a page of them in memory."""
+    """Stream the rows of a query, with one page of rows in memory."""
     with (
         database.read(unlimited=True) as connection,
         connection.execute(statement, execution_options={"stream_results": True, "yield_per": _PAGE}) as result,

@@ -1,4 +1,4 @@
-"""What need not be kept any longer?"""
+"""Deletion of old rows, in bounded transactions."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ if TYPE_CHECKING:
 
 _DAY: Final = 86400.0
 _KEEP_BATCH_IDS: Final = 7 * _DAY
-"""A process keeps a batch that it cannot send for far less than that."""
+"""Far longer than a process keeps a batch that it cannot send."""
 _KEEP_HEARTBEATS: Final = _DAY
 _KEEP_LIFTED: Final = 30 * _DAY
-"""Whoever did not ask for that long has begun again since."""
+"""A process that did not poll for that long loads everything again."""
 _MAX_TOKEN_LIFETIME: Final = 400 * _DAY
-"""No token lives that long; the store does not know what each service accepts."""
+"""Longer than any token lives; the store does not know the limits of each service."""
 _CHUNK: Final = 5000
 
 
 def purge(database: SqlDatabase, before: str, now: float) -> PurgeCounts:
-    """Delete what is old, a bounded number of rows at a time, so that nobody waits long for it."""
-    return PurgeCounts(**{name: _delete_rows(database, table, old) for name, table, old in _obsolete_rows(before, now)})
+    """Delete old rows, a bounded number in each transaction, so that no writer waits long."""
+    conditions = _obsolete_rows(before, now)
+    return PurgeCounts(**{name: _delete_rows(database, table, obsolete) for name, table, obsolete in conditions})
 
 
 def _obsolete_rows(before: str, now: float) -> Iterator[tuple[str, sa.Table, Any]]:
@@ -51,11 +52,12 @@ def _obsolete_rows(before: str, now: float) -> Iterator[tuple[str, sa.Table, Any
 
 
 def _is_obsolete(now: float) -> Any:
-    """Which entries refuse nothing any more, or were lifted long ago."""
+    """The condition for entries that no longer refuse anything, or were lifted long ago."""
     row = revocations.c
     deny = row.pattern != ""
     ended = row.until < now - _KEEP_LIFTED
-    # INVARIANT: what refuses tokens as a whole stays until none that it refuses can be alive, whatever its end says.
+    # INVARIANT: an entry that refuses whole tokens stays until no token that it refuses can be alive, whatever its
+    # `until` says.
     outlived = sa.and_(
         sa.or_(row.until.is_(None), ended), sa.or_(row.of == "token", row.before.is_not(None)),
         sa.func.coalesce(row.before, row.at) < now - _MAX_TOKEN_LIFETIME, row.at < now - _MAX_TOKEN_LIFETIME,
@@ -63,13 +65,13 @@ def _is_obsolete(now: float) -> Any:
     return sa.or_(row.lifted_at < now - _KEEP_LIFTED, sa.and_(deny, ended), sa.and_(sa.not_(deny), outlived))
 
 
-def _delete_rows(database: SqlDatabase, table: sa.Table, old: Any) -> int:
+def _delete_rows(database: SqlDatabase, table: sa.Table, obsolete: Any) -> int:
     key = next(iter(table.primary_key))
-    some = sa.select(key).where(old).order_by(key).limit(_CHUNK)
-    taken = 0
+    chunk = sa.select(key).where(obsolete).order_by(key).limit(_CHUNK)
+    deleted = 0
     while True:
         with database.write(unlimited=True) as connection:
-            count = connection.execute(table.delete().where(key.in_(some))).rowcount
-        taken += count
+            count = connection.execute(table.delete().where(key.in_(chunk))).rowcount
+        deleted += count
         if count < _CHUNK:
-            return taken
+            return deleted

@@ -1,7 +1,7 @@
-"""Was something revoked just now?
+"""Push notifications of revocation changes over Redis.
 
-A push over Redis says one thing: poll now. Nothing else is sent or believed, so whoever can write to the channel can
-make processes ask their store a little more often, and no more. A push that is lost costs the pause of the polling.
+A push means one thing: poll now. A listener ignores its content, so a client that can write to the channel can only
+make processes poll their store more often. If a push is lost, a process finds the change at its next poll.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 CHANNEL: Final = "jwt_lp:changed"
 CLIENT_NAME: Final = "jwt-lp"
-"""What a connection is called in Redis' own lists."""
+"""The name of each connection in Redis' client list."""
 
 _SCHEMES: Final = ("redis", "rediss", "unix")
 _CONNECT_TIMEOUT: Final = 5.0
 _POLL_TIMEOUT: Final = 0.5
-"""How long a listener may take to end, in seconds."""
+"""Seconds for which a listener waits for a message, and so the longest that `close` takes."""
 _MIN_PAUSE: Final = 0.5
 _MAX_PAUSE: Final = 30.0
 _HEALTH_CHECK_INTERVAL: Final = 15
@@ -35,9 +35,9 @@ _LOG: Final = logging.getLogger("jwt_lp")
 
 
 def announce(url: str, sequence: int) -> int:
-    """Tell every listener to poll; gives how many heard it. `sequence` is for people who watch the channel.
+    """Tell every listener to poll; return how many received it. `sequence` only helps people who watch the channel.
 
-    `StoreError` where Redis cannot be had: what was written stands, and is found at the next poll.
+    Raises `StoreError` if Redis cannot be reached. The change is in the store all the same, and the next poll finds it.
     """
     check_url(url)
     import redis
@@ -46,15 +46,15 @@ def announce(url: str, sequence: int) -> int:
         with _client(url) as client:
             return int(client.publish(CHANNEL, str(sequence)))
     except (redis.RedisError, OSError) as error:
-        what = _error_text(error, url)
-    raise StoreError(f"{display_url(url)}: {what}; processes find what changed at their next poll")
+        reason = _error_text(error, url)
+    raise StoreError(f"{display_url(url)}: {reason}; processes find what changed at their next poll")
 
 
 class Listener:
-    """Calls `on_push` for every push, and each time that it is connected, for what it may have missed until then.
+    """Calls `on_push` for every push, and after each connection, because pushes may have been missed before it.
 
-    `on_push` takes nothing and should be done at once. `ConfigurationError` for a URL that is none of Redis, and
-    where the library is missing. `run` is for a thread of its own, started after a fork.
+    `on_push` takes no arguments and should return at once. Raises `ConfigurationError` for a URL that is not one of
+    Redis, and if the library is missing. Call `run` in a thread of its own, started after a fork.
     """
 
     def __init__(self, url: str, on_push: Callable[[], object]) -> None:
@@ -70,26 +70,26 @@ class Listener:
         return f"<Listener {display_url(self._url)}>"
 
     def run(self) -> None:
-        """Listen until `close`. Raises nothing; a failure is logged once, and tried again after a pause that grows."""
+        """Listen until `close`. Raises nothing; a failure is logged once, and retried after a pause that grows."""
         pause = _MIN_PAUSE
         while not self._closed.is_set():
             try:
                 self._listen()
-            except BaseException as error:  # noqa: BLE001 - whatever the library raises, the next try may go well
+            except BaseException as error:  # noqa: BLE001 - whatever the library raises, the next try may succeed
                 self._log_once("pushes", f"no pushes from {display_url(self._url)}: {_error_text(error, self._url)}")
             pause = _MIN_PAUSE if self.connected.is_set() else min(pause * 2, _MAX_PAUSE)
             self.connected.clear()
             self._closed.wait(pause)
 
     def close(self) -> None:
-        """Have `run` end, within a second; may be called repeatedly and from any thread."""
+        """End `run` within a second; may be called repeatedly and from any thread."""
         self._closed.set()
 
     def _listen(self) -> None:
         with _client(self._url) as client, client.pubsub() as subscription:
             subscription.subscribe(CHANNEL)
             while not self._closed.is_set():
-                # A confirmation is heard as well: after each connection there may be something that was missed.
+                # The confirmation of the subscription counts as a message, so each connection leads to a poll.
                 message = subscription.get_message(timeout=_POLL_TIMEOUT)
                 if message is None:
                     continue
@@ -102,8 +102,8 @@ class Listener:
     def _push(self) -> None:
         try:
             self._on_push()
-        except Exception as error:  # noqa: BLE001 - what is done about a push must not end the listening
-            self._log_once("done", f"handling a push failed: {type(error).__name__}")
+        except Exception as error:  # noqa: BLE001 - an error of the callback must not end the listening
+            self._log_once("callback", f"handling a push failed: {type(error).__name__}")
 
     def _log_once(self, key: str, message: str) -> None:
         if key not in self._logged:
@@ -112,7 +112,7 @@ class Listener:
 
 
 def check_url(url: str) -> None:
-    """`ConfigurationError` where pushes cannot be had from `url`; nothing is connected to."""
+    """Raise `ConfigurationError` if `url` cannot be used for pushes; opens no connection."""
     if find_spec("redis") is None:
         raise ConfigurationError('pushes need redis: pip install "jwt-lp[redis]"')
     if urlsplit(url).scheme not in _SCHEMES:
@@ -126,21 +126,21 @@ def check_url(url: str) -> None:
 
 
 def display_url(url: str) -> str:
-    """A URL as it may be shown: where, and nothing that could be a password."""
+    """Scheme, host and port of a URL, and no part that could hold a password."""
     parts = urlsplit(url)
     try:
-        place = f"{parts.hostname or ''}{f':{parts.port}' if parts.port is not None else ''}"
+        location = f"{parts.hostname or ''}{f':{parts.port}' if parts.port is not None else ''}"
     except ValueError:
-        place = parts.hostname or ""
-    return f"{parts.scheme}://{place}"
+        location = parts.hostname or ""
+    return f"{parts.scheme}://{location}"
 
 
 def _import_dependencies() -> None:
-    """Import what connecting needs, before a thread does: a child forked meanwhile would wait for it for ever."""
-    # It encodes a name for its look-up.
+    """Import what connecting needs before a thread does; a child forked during that import would wait forever."""
+    # Resolving a host name needs it.
     import_module("encodings.idna")
 
-    # The library tells its release to the server, and reads it when it first connects.
+    # The library sends its version to the server, and reads it when it first connects.
     with suppress(metadata.PackageNotFoundError):
         metadata.version("redis")
 
@@ -158,13 +158,13 @@ def _client(url: str) -> Any:
         socket_timeout=_CONNECT_TIMEOUT,
         socket_keepalive=True,
         health_check_interval=_HEALTH_CHECK_INTERVAL,
-        # We try again ourselves, so that we know of it.
+        # The library does not retry, so that `run` sees each failure.
         retry=Retry(NoBackoff(), 0),
     )
 
 
 def _error_text(error: BaseException, url: str) -> str:
-    """The first line of what the library says, without a password."""
-    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    """The first line of the library's message, without the password."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
     password = urlsplit(url).password
-    return said.replace(password, "***") if password else said
+    return line.replace(password, "***") if password else line

@@ -1,7 +1,7 @@
-"""Which revocations were written, in which order?
+"""Queries for revocation entries and their changes.
 
-Each change has a number, without gaps. Whoever writes one locks the counter until it has committed, so the order of
-the numbers is the order of the commits, and a reader that knows a number knows all below it.
+Each change has a sequence number, without gaps. A writer locks the counter until it commits, so the numbers are in the
+order of the commits, and a reader that knows a number knows all changes below it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jwt_lp.stores.schema import counter, revocations
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Drivers may keep the interpreter while they take a page apart: a larger one is a pause for whoever serves meanwhile.
+# A driver may hold the interpreter's lock while it parses a page, so a larger page delays the requests of that time.
 PAGE: Final = 500
 _CHUNK: Final = 500
 _MAX_NAMED: Final = 5
@@ -29,27 +29,27 @@ _EMPTY_KEEP: Final = json.dumps(())
 
 
 def current_sequence(connection: sa.Connection) -> int:
-    """How far the numbers have come."""
+    """The number of the last change."""
     return int(connection.execute(sa.select(counter.c.sequence)).scalar_one())
 
 
 def _lock_sequence(connection: sa.Connection) -> int:
-    """The same, and nobody else writes a change until this transaction has ended."""
+    """The number of the last change; no other transaction writes a change until this one has ended."""
     return int(connection.execute(sa.select(counter.c.sequence).with_for_update()).scalar_one())
 
 
 def changes(connection: sa.Connection, since: int) -> RevocationChanges:
-    """One page of what changed; in a transaction that sees one state."""
+    """One page of changes, in a transaction that sees one state of the database."""
     latest = current_sequence(connection)
     if latest <= since:
-        # Below `since` where an older copy was put back: whoever asks must learn of it.
+        # It is below `since` after an older copy of the database was restored: the caller must notice that.
         return RevocationChanges(latest)
     table = revocations
-    asked = sa.select(table).where(table.c.changed > since).order_by(table.c.changed).limit(PAGE)
+    query = sa.select(table).where(table.c.changed > since).order_by(table.c.changed).limit(PAGE)
     if since == 0:
-        # Who knows nothing has nothing to forget.
-        asked = asked.where(table.c.lifted_at.is_(None))
-    rows = connection.execute(asked).all()
+        # A caller that knows no entry needs no lifted ones.
+        query = query.where(table.c.lifted_at.is_(None))
+    rows = connection.execute(query).all()
     more = len(rows) == PAGE
     lifted = {row.key: RevocationKey(row.of, row.issuer, row.name) for row in rows if row.lifted_at is not None}
     entries = [_entry(row) for row in with_pauses(rows) if row.lifted_at is None]
@@ -64,12 +64,12 @@ def changes(connection: sa.Connection, since: int) -> RevocationChanges:
 
 
 def revoke(connection: sa.Connection, entries: Sequence[RevocationEntry], at: float, by: str) -> int:
-    """Write entries under the next numbers."""
+    """Write entries with the next sequence numbers."""
     sequence = _lock_sequence(connection)
     ids = [entry.id for entry in entries]
-    twice = {name for name, times in Counter(ids).items() if times > 1}
-    if there := _existing_ids(connection, ids, standing=False) or twice:
-        raise StoreError(f"entries are written once, and these exist already: {_format_ids(there)}")
+    repeated = {name for name, times in Counter(ids).items() if times > 1}
+    if existing := _existing_ids(connection, ids, standing=False) or repeated:
+        raise StoreError(f"entries are written once, and these exist already: {_format_ids(existing)}")
     if not entries:
         return sequence
     rows = [_row(entry, sequence + number, at, by) for number, entry in enumerate(entries, 1)]
@@ -78,11 +78,11 @@ def revoke(connection: sa.Connection, entries: Sequence[RevocationEntry], at: fl
 
 
 def lift(connection: sa.Connection, ids: Sequence[str], at: float) -> int:
-    """Lift entries, each under the next number."""
+    """Lift entries, each with the next sequence number."""
     sequence = _lock_sequence(connection)
     names = list(dict.fromkeys(ids))
-    if lacking := set(names) - _existing_ids(connection, names, standing=True):
-        raise StoreError(f"no entry in force has the id {_format_ids(lacking)}; jwt-lp revocations lists them")
+    if missing := set(names) - _existing_ids(connection, names, standing=True):
+        raise StoreError(f"no entry in force has the id {_format_ids(missing)}; jwt-lp revocations lists them")
     if not names:
         return sequence
     table = revocations
@@ -97,13 +97,13 @@ def lift(connection: sa.Connection, ids: Sequence[str], at: float) -> int:
 
 
 def select_revocations(*, lifted: bool) -> sa.Select[Any]:
-    """The question for entries, in order."""
-    asked = sa.select(revocations).order_by(revocations.c.sequence)
-    return asked if lifted else asked.where(revocations.c.lifted_at.is_(None))
+    """The query for entries, in order."""
+    query = sa.select(revocations).order_by(revocations.c.sequence)
+    return query if lifted else query.where(revocations.c.lifted_at.is_(None))
 
 
 def stored_revocation(row: sa.Row[Any]) -> StoredRevocation:
-    """An entry with what the store knows of it."""
+    """The entry in a row of `select_revocations`, with its sequence number, times and author."""
     return StoredRevocation(_entry(row), row.sequence, row.at, row.by, row.lifted_at)
 
 
@@ -113,13 +113,13 @@ def _set_sequence(connection: sa.Connection, sequence: int) -> int:
 
 
 def _existing_ids(connection: sa.Connection, ids: Sequence[str], *, standing: bool) -> set[str]:
-    found: set[str] = set()
+    existing: set[str] = set()
     for start in range(0, len(ids), _CHUNK):
-        asked = sa.select(revocations.c.id).where(revocations.c.id.in_(ids[start : start + _CHUNK]))
+        query = sa.select(revocations.c.id).where(revocations.c.id.in_(ids[start : start + _CHUNK]))
         if standing:
-            asked = asked.where(revocations.c.lifted_at.is_(None))
-        found |= set(connection.execute(asked).scalars())
-    return found
+            query = query.where(revocations.c.lifted_at.is_(None))
+        existing |= set(connection.execute(query).scalars())
+    return existing
 
 
 def _format_ids(ids: set[str]) -> str:

@@ -1,6 +1,6 @@
-"""What is kept?
+"""Rows that stores take and return.
 
-The rows that stores take and give. Days are ISO dates in UTC, times seconds since the epoch.
+Days are ISO dates in UTC, times are seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ UsageOutcome: TypeAlias = Literal["granted", "denied", "observed", "revoked"]
 
 
 class Use(NamedTuple):
-    """What one row of usage counts.
+    """The key of one row of usage.
 
-    `requirement` is the whole of what the route asked for, `permission` one of its terms, as written: a template
-    keeps its name, never the value. `grant` is the one that was credited and `role` what conferred it; both are ""
-    where nothing served. `subject` is as `SUBJECTS` has it.
+    `requirement` is the whole requirement of the route, and `permission` is one of its terms as written: a template
+    keeps the parameter's name, never its value. `grant` is the credited grant and `role` the role that conferred it;
+    both are "" if no grant served. `subject` is stored as the setting `SUBJECTS` says.
     """
 
     service: str
@@ -38,10 +38,10 @@ class Use(NamedTuple):
 
 
 class UsageRow(NamedTuple):
-    """A use with how often it was made, and when last, in seconds since the epoch."""
+    """A use with its count and the time of the last one, in seconds since the epoch."""
 
     use: Use
-    # hides a tuple's own `count`, which nobody asks a row for
+    # It hides the method `count` of tuples, which a row does not need.
     count: int  # type: ignore[assignment]
     last: float
 
@@ -58,7 +58,7 @@ class ObservedGrant(NamedTuple):
 
 
 class ObservedGrantRow(NamedTuple):
-    """A grant that was seen, its first and its last day."""
+    """An observed grant with the first and the last day it was seen."""
 
     issuer: str
     subject: str
@@ -70,7 +70,7 @@ class ObservedGrantRow(NamedTuple):
 
 
 class EnforcementPoint(NamedTuple):
-    """An enforcement point: a route's endpoint that asks for `requirement`, seen on a day."""
+    """A route's endpoint that asks for `requirement`, seen on a day."""
 
     service: str
     endpoint: str
@@ -92,9 +92,10 @@ class EnforcementPointRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingPeriod:
-    """One process's recording: when it began, until when all of it is in the store, how much, and what was dropped.
+    """One process's recording: its start, the time until which the store has all of it, and its counts.
 
-    `source` is `recorder`, or `import` for rows of a file, whose times are those of its first and last day.
+    `recorded` and `dropped` are numbers of uses. `source` is `recorder`, or `import` for rows of a file, whose times
+    are those of its first and last day.
     """
 
     id: str
@@ -108,9 +109,9 @@ class RecordingPeriod:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageBatch:
-    """What one flush writes, all of it or nothing. Its `id` makes sure that it is counted once, however often sent.
+    """What one flush writes, all or nothing. Its `id` ensures that it counts once, however often it is sent.
 
-    `uses` are counts to add, with the time of the last one; `run` is how the run stands by now, in whole.
+    `uses` are counts to add, with the time of the last use; `period` is the whole recording period up to now.
     """
 
     id: str
@@ -121,7 +122,7 @@ class UsageBatch:
 
 
 class ProcessHeartbeat(NamedTuple):
-    """How one serving process stands: what it has of the revocations, with which policy, at which time."""
+    """The status of one serving process at a time: its revocation sequence number, the snapshot's age, its policy."""
 
     process: str
     service: str
@@ -134,7 +135,7 @@ class ProcessHeartbeat(NamedTuple):
 
 
 class StoredRevocation(NamedTuple):
-    """An entry as the store has it: its sequence number, when and by whom it was written, and when it was lifted."""
+    """An entry with its sequence number, when and by whom it was written, and when it was lifted."""
 
     entry: RevocationEntry
     sequence: int
@@ -144,9 +145,9 @@ class StoredRevocation(NamedTuple):
 
 
 class HeldGrant(NamedTuple):
-    """A grant that somebody is known to hold, from an import: directly or through `role`, since a day where known.
+    """An imported assignment: a grant held directly or through `role`, since a day if known.
 
-    `subject` or `client` is "" where it is about the other; `grant` is "" for a role as a whole.
+    `subject` is "" if a client holds it, `client` is "" if a subject does; `grant` is "" for a role as a whole.
     """
 
     issuer: str
@@ -158,7 +159,7 @@ class HeldGrant(NamedTuple):
 
 
 class HeldGrantRow(NamedTuple):
-    """A held grant with the day that its import speaks of, and whether that import was of everything there is."""
+    """A held grant with the day of its import, and whether that import was complete."""
 
     held: HeldGrant
     as_of: str
@@ -167,7 +168,7 @@ class HeldGrantRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurgeCounts:
-    """How many rows a purge took, by table."""
+    """The number of deleted rows, by table."""
 
     usage: int = 0
     observed_grants: int = 0
@@ -179,10 +180,10 @@ class PurgeCounts:
 
 
 class UsageSummary(NamedTuple):
-    """What somebody did with one permission through one grant, over all services and endpoints, with one outcome.
+    """The uses of one permission through one grant by one holder with one outcome, over all services and endpoints.
 
-    `days` is on how many days at most: a day counts once for each endpoint, and never are there more than lie between
-    the first and the last.
+    `days` is an upper bound of the days of use: a day counts once for each endpoint, but there are never more days
+    than from the first to the last.
     """
 
     issuer: str
@@ -201,7 +202,7 @@ class UsageSummary(NamedTuple):
 class RequestedPermission(NamedTuple):
     """A permission that an enforcement point asked for: how often it was granted and refused, and the last day.
 
-    What was only observed is in neither.
+    Uses with the outcome `observed` count in neither.
     """
 
     service: str
@@ -215,7 +216,7 @@ class RequestedPermission(NamedTuple):
 
 
 class MonthRow(NamedTuple):
-    """How many uses of a month, as in 2026-11, had one outcome."""
+    """The number of uses with one outcome in a month, such as 2026-11."""
 
     month: str
     outcome: UsageOutcome
@@ -223,7 +224,7 @@ class MonthRow(NamedTuple):
 
 
 class DayRow(NamedTuple):
-    """A day on which somebody used a grant, or the permission itself where none was credited."""
+    """A day on which a subject used a grant, or the permission itself if no grant was credited."""
 
     issuer: str
     subject: str

@@ -1,7 +1,8 @@
-"""What do the tables look like, and are they this release's?"""
+"""Tables, their version and migration, and inserts."""
 
 from __future__ import annotations
 
+import operator
 from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -12,32 +13,32 @@ from sqlalchemy import event
 from jwt_lp.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy.dialects.postgresql import Insert
 
 VERSION: Final = 1
-"""Of the tables. A change to them is a new number and a step in `bring`."""
+"""Version of the tables. A change to them needs a new number and a step in `migrate`."""
 
-_LOCK: Final = 0x6A77746C70  # any number, the same in every process
+_MIGRATION_LOCK: Final = 0x6A77746C70  # any number, the same in every process
 
 
 class IsoDate(sa.types.TypeDecorator[str]):
-    """An ISO date: a `date` where the database has them, text elsewhere."""
+    """An ISO date, stored as a `date` in PostgreSQL and as text in SQLite."""
 
     impl = sa.String(10)
     cache_ok = True
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
-        """Four bytes in PostgreSQL."""
+        """A date of four bytes in PostgreSQL, text elsewhere."""
         return dialect.type_descriptor(sa.Date() if dialect.name == "postgresql" else sa.String(10))
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> date | str | None:
-        """Of the shape that sorts; `ValueError` for what is no date."""
+        """The date in a form that sorts; `ValueError` for a text that is not a date."""
         return None if value is None else _date(value) if dialect.name == "postgresql" else _date(value).isoformat()
 
     def process_result_value(self, value: date | str | None, dialect: sa.Dialect) -> str | None:  # noqa: ARG002
-        """As it was written."""
+        """The date as ISO text."""
         return value.isoformat() if isinstance(value, date) else value
 
 
@@ -46,7 +47,7 @@ def _date(text: str) -> date:
     return date.fromisoformat(text)
 
 
-# Compared by code point in every database: that is the fastest, and all of them give the same order.
+# Texts compare by code point in every database: it is the fastest, and the order is the same everywhere.
 _TEXT: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
@@ -79,10 +80,10 @@ metadata: Final = sa.MetaData()
 
 schema: Final = sa.Table("jwt_lp_schema", metadata, _single_row_key(), _number("version"))
 
-# How far the numbers of changes have come. Whoever writes revocations locks this row first.
+# The sequence number of the last change. A writer of revocations locks this row first.
 counter: Final = sa.Table("jwt_lp_counter", metadata, _single_row_key(), _number("sequence"))
 
-# `changed` is the number of the last change to the row: that of its writing, or of its lifting.
+# `changed` is the sequence number of the last change to the row: of its writing, or of its lifting.
 revocations: Final = sa.Table(
     "jwt_lp_revocation",
     metadata,
@@ -99,7 +100,7 @@ revocations: Final = sa.Table(
     sa.Index("jwt_lp_revocation_key", "key"),
 )
 
-# Wide before narrow, so that nothing is lost to alignment.
+# Wide columns come before narrow ones, so that alignment wastes no space.
 usage: Final = sa.Table(
     "jwt_lp_usage",
     metadata,
@@ -144,7 +145,7 @@ recording_periods: Final = sa.Table(
     *_texts("service", "source"),
 )
 
-# `kept` are ids of imported files, asked for as long as there may be such a file.
+# `kept` marks ids of imported files: they are never purged, because the file may be imported again.
 batches: Final = sa.Table(
     "jwt_lp_batch",
     metadata,
@@ -181,56 +182,57 @@ heartbeats: Final = sa.Table(
 )
 
 
-# Room in each page of what counts up, so that doing so touches no index.
+# Free space in each page of tables whose rows are updated, so that an update touches no index.
 for _table in (usage, observed_grants):
     _fillfactor: Any = sa.DDL(f"ALTER TABLE {_table.name} SET (fillfactor = 90)")  # type: ignore[no-untyped-call]
     event.listen(_table, "after_create", _fillfactor.execute_if(dialect="postgresql"))
 
 
 def version(connection: sa.Connection) -> int:
-    """Of the tables that are there; 0 for none."""
+    """The version of the tables in the database; 0 if there are none."""
     if not sa.inspect(connection).has_table(schema.name):
         return 0
     return connection.execute(sa.select(schema.c.version)).scalar() or 0
 
 
 def check_version(connection: sa.Connection, name: str) -> None:
-    """`ConfigurationError` where the tables are not this release's."""
-    there = version(connection)
-    if there < VERSION:
-        raise tables_missing(name, "its tables are of an older release" if there else "it has no tables yet")
-    _check_not_newer(there, name)
+    """Raise `ConfigurationError` if the tables belong to another release."""
+    current = version(connection)
+    if current < VERSION:
+        raise tables_missing(name, "its tables are of an older release" if current else "it has no tables yet")
+    _check_not_newer(current, name)
 
 
 def tables_missing(name: str, what: str) -> ConfigurationError:
-    """What to say where `migrate` has to run."""
+    """The error that tells the user to run `migrate`."""
     return ConfigurationError(f"{name}: {what}; run jwt-lp store migrate --store {name}")
 
 
-def _check_not_newer(there: int, name: str) -> None:
-    if there > VERSION:
+def _check_not_newer(current: int, name: str) -> None:
+    if current > VERSION:
         raise ConfigurationError(
-            f"{name}: its tables have version {there}, made by a newer release; this one knows {VERSION}: upgrade jwt-lp"
+            f"{name}: its tables have version {current}, made by a newer release; this one knows {VERSION}: "
+            "upgrade jwt-lp"
         )
 
 
 def migrate(connection: sa.Connection, name: str) -> int:
-    """Create the tables, or bring them to this release's; gives the version before. One transaction."""
+    """Create the tables or bring them to this release's version, in one transaction; return the version before."""
     if connection.dialect.name == "postgresql":
-        # One at a time: there is no row to lock yet.
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-    there = version(connection)
-    _check_not_newer(there, name)
-    if there < VERSION:
+        # One migration at a time: there is no row to lock yet.
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+    current = version(connection)
+    _check_not_newer(current, name)
+    if current < VERSION:
         metadata.create_all(connection)
         connection.execute(schema.delete())
         connection.execute(schema.insert(), {"id": 1, "version": VERSION})
         insert_missing(connection, counter, [{"id": 1, "sequence": 0}])
-    return there
+    return current
 
 
 def insert(connection: sa.Connection, table: sa.Table) -> Insert:
-    """An insert that knows ON CONFLICT; SQLite's and PostgreSQL's are written alike."""
+    """An INSERT statement that supports ON CONFLICT, for SQLite or PostgreSQL."""
     if connection.dialect.name == "sqlite":
         from sqlalchemy.dialects import sqlite
 
@@ -241,31 +243,33 @@ def insert(connection: sa.Connection, table: sa.Table) -> Insert:
 
 
 def insert_missing(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, object]]) -> None:
-    """Insert rows that are not there yet."""
+    """Insert the rows whose keys are not in the table yet."""
     connection.execute(insert(connection, table).on_conflict_do_nothing(index_elements=[*table.primary_key]), rows)
 
 
 def insert_new(connection: sa.Connection, table: sa.Table, row: dict[str, object]) -> bool:
-    """Insert one row, and whether it was not there yet."""
+    """Insert one row; False if its key is in the table already."""
     statement = insert(connection, table).on_conflict_do_nothing(index_elements=[*table.primary_key])
-    # Drivers do not agree on what they count; a row that comes back was written.
+    # Drivers count affected rows differently; a returned row was written.
     return connection.execute(statement.returning(*table.primary_key), row).first() is not None
 
 
 def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, object]], **how: str) -> None:
-    """Insert rows, and where there is one with the same key, bring its columns up to date.
+    """Insert rows, and update the columns in `how` of each row whose key is in the table already.
 
-    `how` says of each such column whether they `add` up, the `least` or the `greatest` stays, or the `new` one.
+    `how` names for each column its new value: `add` is the sum of both, `least` and `greatest` the smaller and the
+    larger one, `new` the value of the inserted row.
     """
     if not rows:
         return
-    lite = connection.dialect.name == "sqlite"
-    functions = {"least": sa.func.min if lite else sa.func.least, "greatest": sa.func.max if lite else sa.func.greatest}
+    is_sqlite = connection.dialect.name == "sqlite"
+    functions: dict[str, Callable[[Any, Any], Any]] = {
+        "least": sa.func.min if is_sqlite else sa.func.least,
+        "greatest": sa.func.max if is_sqlite else sa.func.greatest,
+        "add": operator.add,
+        "new": lambda old, new: new,  # noqa: ARG005 - called like the others
+    }
     statement = insert(connection, table)
-    fresh = statement.excluded
-    changed: dict[str, Any] = {}
-    for name, verb in how.items():
-        old, new = table.c[name], fresh[name]
-        changed[name] = new if verb == "new" else old + new if verb == "add" else functions[verb](old, new)
+    changed = {name: functions[verb](table.c[name], statement.excluded[name]) for name, verb in how.items()}
     keys = [*table.primary_key]
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)

@@ -1,6 +1,6 @@
-"""How are usage and revocation kept in SQLite and PostgreSQL?
+"""Store in SQLite and PostgreSQL, on SQLAlchemy Core.
 
-One implementation in SQLAlchemy Core. What each method asks the database is in the modules beside this one.
+The queries of each method are in the other modules of this package.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
 
 class SqlStore:
-    """The store in a database, as `Store` promises. `clock` gives seconds since the epoch.
+    """A store in a database, as `Store` promises. `clock` returns seconds since the epoch.
 
-    A file of SQLite is made, with its tables, when something is first written; before that it reads as empty. In
-    PostgreSQL only `migrate` makes tables.
+    The first write creates a file of SQLite with its tables; before that it reads as empty. In PostgreSQL only
+    `migrate` creates tables.
     """
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
@@ -51,38 +51,38 @@ class SqlStore:
 
     @property
     def name(self) -> str:
-        """Its URL without a password."""
+        """The URL without a password."""
         return self._database.name
 
     def migrate(self) -> tuple[int, int]:
-        """Bring its tables to this release's."""
+        """Bring the tables to this release's version; return the versions before and after."""
         with self._database.write(unlimited=True, check=False) as connection:
             return schema.migrate(connection, self.name), schema.VERSION
 
     def changes(self, since: int) -> RevocationChanges:
-        """A page of what changed after `since`."""
+        """One page of what was revoked or lifted after sequence number `since`."""
         with self._database.read() as connection:
             return revocation_rows.changes(connection, since)
 
     def revoke(self, entries: Sequence[RevocationEntry], *, at: float, by: str = "") -> int:
-        """Write entries; `StoreError` names ids that are there already."""
+        """Write entries; `StoreError` names ids that exist already."""
         with self._database.write() as connection:
             return revocation_rows.revoke(connection, entries, at, by)
 
     def lift(self, ids: Sequence[str], *, at: float) -> int:
-        """Lift entries; `StoreError` names ids that do not stand."""
+        """Lift entries; `StoreError` names ids not in force."""
         with self._database.write() as connection:
             return revocation_rows.lift(connection, ids, at)
 
     def revocations(self, *, lifted: bool = False) -> Iterator[StoredRevocation]:
-        """Entries in order."""
+        """The entries in force, or with `lifted` all entries, in order."""
         return map(
             revocation_rows.stored_revocation,
             stream_rows(self._database, revocation_rows.select_revocations(lifted=lifted)),
         )
 
     def record(self, batch: UsageBatch) -> bool:
-        """Add a batch, once."""
+        """Add a batch; False if it was added before."""
         with self._database.write() as connection:
             return usage_rows.record(connection, batch, self._clock())
 
@@ -97,27 +97,27 @@ class SqlStore:
         since: str | None = None,
         until: str | None = None,
     ) -> Iterator[UsageRow]:
-        """Rows that match."""
+        """The rows that match, in order."""
         filters = {
             "issuer": issuer, "subject": subject, "client": client, "permission": permission, "service": service,
         }  # fmt: skip
         return map(usage_rows.usage_row, stream_rows(self._database, usage_rows.select_usage(filters, since, until)))
 
     def summary(self, *, until: str, since: str | None = None, issuer: str | None = None) -> Iterator[UsageSummary]:
-        """Uses, added up."""
+        """The uses, added up over days, services and endpoints."""
         return map(
             aggregates.usage_summary,
             aggregates.stream_rows(self._database, aggregates.select_summary(until, since, issuer)),
         )
 
     def requested_permissions(self, *, until: str) -> Iterator[RequestedPermission]:
-        """Which permissions enforcement points really asked for."""
+        """The permissions that enforcement points asked for."""
         return map(
             aggregates.requested_permission, aggregates.stream_rows(self._database, aggregates.select_requested(until))
         )
 
     def months(self, *, until: str) -> Iterator[MonthRow]:
-        """How many uses there were, by month and outcome."""
+        """The number of uses by month and outcome."""
         return sum_by_month(aggregates.stream_rows(self._database, aggregates.select_daily_totals(until)))
 
     def days(
@@ -136,47 +136,47 @@ class SqlStore:
         )
 
     def enforcement_points(self) -> Iterator[EnforcementPointRow]:
-        """Enforcement points."""
+        """The enforcement points that were seen."""
         return map(
             usage_rows.enforcement_point_row, stream_rows(self._database, usage_rows.select_enforcement_points())
         )
 
     def recording_periods(self) -> Iterator[RecordingPeriod]:
-        """What was recorded when."""
+        """The recording periods, oldest first."""
         return map(usage_rows.recording_period, stream_rows(self._database, usage_rows.select_recording_periods()))
 
     def import_grants(self, held: Iterable[HeldGrant], *, as_of: str, complete: bool) -> int:
-        """Import grants; one that comes twice counts once, with the day that it came with first."""
+        """Import grants. A repeated grant counts once, with the `since` of its first row."""
         with self._database.write(unlimited=True) as connection:
             return holder_rows.import_held(connection, held, as_of, complete=complete)
 
     def held_grants(self) -> Iterator[HeldGrantRow]:
-        """Grants of the latest complete import, and of later ones."""
+        """The grants of the latest complete import and of later ones."""
         return map(holder_rows.held_row, stream_rows(self._database, holder_rows.select_held()))
 
     def issuers(self) -> tuple[str, ...]:
-        """Every `iss` that it knows of."""
+        """Every `iss` in any table, in order."""
         with self._database.read() as connection:
             return holder_rows.list_issuers(connection)
 
     def record_heartbeat(self, beat: ProcessHeartbeat) -> None:
-        """Write how a process stands."""
+        """Write the status of a process, replacing its previous one."""
         with self._database.write() as connection:
             holder_rows.write_heartbeat(connection, beat)
 
     def heartbeats(self, *, since: float) -> tuple[ProcessHeartbeat, ...]:
-        """The processes that were heard of since then."""
+        """The latest status of each process that wrote one at `since` or later."""
         with self._database.read() as connection:
             return holder_rows.recent_heartbeats(connection, since)
 
     def purge(self, *, before: str, now: float) -> PurgeCounts:
-        """Delete what is old, a bounded number of rows in each transaction."""
+        """Delete old rows, a bounded number in each transaction."""
         return purge.purge(self._database, before, now)
 
     def exclusive(self, what: str, *, wait: float) -> AbstractContextManager[None]:
-        """Keep others out: by a lock file beside a file of SQLite, by an advisory lock in PostgreSQL."""
+        """Hold the store's only lock: a lock file next to a file of SQLite, an advisory lock in PostgreSQL."""
         return self._database.exclusive(what, wait)
 
     def close(self) -> None:
-        """Give connections back; may be called repeatedly."""
+        """Close the connections; may be called repeatedly."""
         self._database.close()

@@ -1,10 +1,11 @@
-"""What do sums that a database gives become?"""
+"""Sums over rows of usage, for stores of every kind."""
 
 from __future__ import annotations
 
 from datetime import date
 from functools import lru_cache
 from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from jwt_lp.stores.row_keys import fit_text
@@ -17,7 +18,7 @@ _CHUNK: Final = 500
 
 
 def sum_by_month(rows: Iterable[Sequence[Any]]) -> Iterator[MonthRow]:
-    """Months by outcome, of days (ISO dates, ordered) with an outcome and a number."""
+    """The uses by month and outcome, from ordered rows of an ISO date, an outcome and a number."""
     for month, days in groupby(rows, key=lambda row: str(row[0])[:7]):
         uses: dict[Any, int] = {}
         for _, outcome, number in days:
@@ -27,7 +28,7 @@ def sum_by_month(rows: Iterable[Sequence[Any]]) -> Iterator[MonthRow]:
 
 
 def max_days(rows: int, first: str, last: str) -> int:
-    """On how many days so many rows can be."""
+    """The largest number of days that so many rows between two days can have."""
     return min(rows, _ordinal(last) - _ordinal(first) + 1)
 
 
@@ -37,9 +38,9 @@ def _ordinal(day: str) -> int:
 
 
 def chunk_subjects(subjects: Iterable[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
-    """Subjects by issuer, in order and each once, in parts of which one statement can name all."""
-    named = sorted({(fit_text(issuer), fit_text(subject)) for issuer, subject in subjects})
-    for issuer, those in groupby(named, key=lambda each: each[0]):
-        names = [subject for _, subject in those]
+    """The distinct subjects by issuer, in order, in chunks small enough for one statement."""
+    pairs = sorted({(fit_text(issuer), fit_text(subject)) for issuer, subject in subjects})
+    for issuer, group in groupby(pairs, key=itemgetter(0)):
+        names = [subject for _, subject in group]
         for start in range(0, len(names), _CHUNK):
             yield issuer, names[start : start + _CHUNK]

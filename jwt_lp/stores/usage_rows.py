@@ -1,4 +1,4 @@
-"""What was used, seen and asked for?"""
+"""Queries for usage, observed grants, enforcement points and recording periods."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _POINT_COLUMNS = [enforcement_points.c[name] for name in EnforcementPointRow._fi
 
 
 def record(connection: sa.Connection, batch: UsageBatch, now: float) -> bool:
-    """Add a batch, unless its id is there."""
-    run = batch.period
-    kept = run is not None and run.source == "import"
-    # INVARIANT: in one transaction with what it counts. Who sends it a second time waits here for the first.
+    """Add a batch; False if its id exists already."""
+    period = batch.period
+    kept = period is not None and period.source == "import"
+    # INVARIANT: the id is written in one transaction with the counts. A second sender of the batch waits here.
     if not insert_new(connection, batches, {"id": batch.id, "at": now, "kept": kept}):
         return False
-    # In the order of their keys, everywhere: so two batches never wait for each other.
+    # Every batch writes its rows in the order of their keys, so two batches never deadlock.
     upsert(connection, usage, _usage_values(batch.uses), count="add", last="greatest")
     upsert(
         connection, observed_grants, _day_range_values(batch.observed_grants), first_day="least", last_day="greatest"
@@ -47,11 +47,11 @@ def record(connection: sa.Connection, batch: UsageBatch, now: float) -> bool:
         first_day="least",
         last_day="greatest",
     )
-    if run is not None:
+    if period is not None:
         upsert(
             connection,
             recording_periods,
-            [_period_values(run)],
+            [_period_values(period)],
             started="least",
             until="greatest",
             recorded="greatest",
@@ -61,80 +61,80 @@ def record(connection: sa.Connection, batch: UsageBatch, now: float) -> bool:
 
 
 def select_usage(filters: Mapping[str, str | None], since: str | None, until: str | None) -> sa.Select[Any]:
-    """The question for rows of usage, in their order."""
-    asked = sa.select(*_USE_COLUMNS, usage.c["count"], usage.c.last)
+    """The query for rows of usage, in order."""
+    query = sa.select(*_USE_COLUMNS, usage.c["count"], usage.c.last)
     for name, value in filters.items():
         if value is not None:
-            asked = asked.where(usage.c[name] == fit_text(value))
+            query = query.where(usage.c[name] == fit_text(value))
     if since is not None:
-        asked = asked.where(usage.c.day >= since)
+        query = query.where(usage.c.day >= since)
     if until is not None:
-        asked = asked.where(usage.c.day <= until)
+        query = query.where(usage.c.day <= until)
     order = ("issuer", "subject", *(name for name in Use._fields if name not in ("issuer", "subject")))
-    return asked.order_by(*(usage.c[name] for name in order))
+    return query.order_by(*(usage.c[name] for name in order))
 
 
 def usage_row(row: sa.Row[Any]) -> UsageRow:
-    """A row of it."""
+    """The use in a row of `select_usage`."""
     parts = tuple(row)
     return UsageRow(Use(*parts[:-2]), *parts[-2:])
 
 
 def select_observed_grants(issuer: str | None, subject: str | None) -> sa.Select[Any]:
-    """The question for grants that tokens carried."""
-    asked = sa.select(*_OBSERVED_COLUMNS).order_by(*_OBSERVED_COLUMNS)
+    """The query for grants that tokens carried."""
+    query = sa.select(*_OBSERVED_COLUMNS).order_by(*_OBSERVED_COLUMNS)
     if issuer is not None:
-        asked = asked.where(observed_grants.c.issuer == fit_text(issuer))
-    return asked if subject is None else asked.where(observed_grants.c.subject == fit_text(subject))
+        query = query.where(observed_grants.c.issuer == fit_text(issuer))
+    return query if subject is None else query.where(observed_grants.c.subject == fit_text(subject))
 
 
 def observed_grant_row(row: sa.Row[Any]) -> ObservedGrantRow:
-    """A row of it."""
+    """The grant in a row of `select_observed_grants`."""
     return ObservedGrantRow(*tuple(row))
 
 
 def select_enforcement_points() -> sa.Select[Any]:
-    """The question for enforcement points."""
+    """The query for enforcement points."""
     return sa.select(*_POINT_COLUMNS).order_by(*_POINT_COLUMNS)
 
 
 def enforcement_point_row(row: sa.Row[Any]) -> EnforcementPointRow:
-    """A row of it."""
+    """The point in a row of `select_enforcement_points`."""
     return EnforcementPointRow(*tuple(row))
 
 
 def select_recording_periods() -> sa.Select[Any]:
-    """The question for runs."""
+    """The query for recording periods, oldest first."""
     return sa.select(recording_periods).order_by(recording_periods.c.started, recording_periods.c.id)
 
 
 def recording_period(row: sa.Row[Any]) -> RecordingPeriod:
-    """A row of it."""
+    """The period in a row of `select_recording_periods`."""
     return RecordingPeriod(**dict(zip(recording_periods.c.keys(), row, strict=True)))
 
 
-def _usage_values(counted: Mapping[Use, tuple[int, float]]) -> list[dict[str, object]]:
+def _usage_values(uses: Mapping[Use, tuple[int, float]]) -> list[dict[str, object]]:
     rows: dict[bytes, dict[str, Any]] = {}
-    for use, (count, last) in counted.items():
+    for use, (count, last) in uses.items():
         row = with_row_key(use._asdict())
-        # Two uses that only differ where they had to be cut are one row.
-        before = rows.setdefault(row["id"], {**row, "count": 0, "last": last})
-        before["count"] += count
-        before["last"] = max(before["last"], last)
+        # Two uses that become equal when their texts are cut are one row.
+        total = rows.setdefault(row["id"], {**row, "count": 0, "last": last})
+        total["count"] += count
+        total["last"] = max(total["last"], last)
     return [rows[key] for key in sorted(rows)]
 
 
-def _day_range_values(things: Iterable[ObservedGrant | EnforcementPoint]) -> list[dict[str, object]]:
+def _day_range_values(observations: Iterable[ObservedGrant | EnforcementPoint]) -> list[dict[str, object]]:
     rows: dict[bytes, dict[str, Any]] = {}
-    for thing in things:
-        parts = thing._asdict()
+    for observation in observations:
+        parts = observation._asdict()
         day = parts.pop("day")
         row = with_row_key(parts)
-        before = rows.setdefault(row["id"], {**row, "first_day": day, "last_day": day})
-        before["first_day"] = min(before["first_day"], day)
-        before["last_day"] = max(before["last_day"], day)
+        merged = rows.setdefault(row["id"], {**row, "first_day": day, "last_day": day})
+        merged["first_day"] = min(merged["first_day"], day)
+        merged["last_day"] = max(merged["last_day"], day)
     return [rows[key] for key in sorted(rows)]
 
 
-def _period_values(run: RecordingPeriod) -> dict[str, object]:
-    return {name: getattr(run, name) for name in recording_periods.c.keys()}  # noqa: SIM118 - not a mapping
+def _period_values(period: RecordingPeriod) -> dict[str, object]:
+    return {name: getattr(period, name) for name in recording_periods.c.keys()}  # noqa: SIM118 - not a mapping

@@ -1,8 +1,7 @@
-"""What was used?
+"""Recorder of usage: which grant served which requirement, for which subject, where and on which day.
 
-Counts which grant served which requirement, for whom, where and on which day. Counting is one append on the way of a
-request; a background thread adds up and writes. A store that is down costs counts, which are counted, and never a
-request.
+A request appends to a queue; a background thread adds up and writes. While the store is down no request fails, and
+uses that do not fit into memory are dropped and counted.
 """
 
 from __future__ import annotations
@@ -34,15 +33,15 @@ MAX_OBSERVED: Final = 50_000
 
 
 class UsageSink(Protocol):
-    """Where batches go."""
+    """Receiver of batches, such as a store."""
 
     def record(self, batch: UsageBatch) -> bool:
-        """Add a batch, once, whatever happened to it before; raises where it cannot be said that it was added."""
+        """Add a batch once, even if it is sent again; raises if it is not certain that the batch was added."""
         ...
 
 
 class RecorderStatus(NamedTuple):
-    """How the recording stands in this process: since when, until when all of it is stored, how much, what was lost."""
+    """The status of the recording in this process: its start, the time until which all is stored, and its counts."""
 
     since: float
     stored_until: float
@@ -53,7 +52,7 @@ class RecorderStatus(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UsageSlot:
-    """One thing to count, resolved once: everything of a `Use` but its day."""
+    """A use to count, resolved once and without its day."""
 
     use: Use
 
@@ -61,9 +60,9 @@ class UsageSlot:
 class UsageRecorder:
     """Counts uses for one service.
 
-    `name` says how a subject stands in the store, from its issuer and its subject. Kept are at most `max_events`
-    between two rounds, and `max_rows` different rows and as many sightings while the store is down; what is more is
-    dropped and counted. `clock` gives seconds since the epoch, `randomness` so many random bytes.
+    `subject_naming` returns the name of a subject in the store from its issuer and subject. The recorder keeps at most
+    `max_events` between two flushes, and `max_rows` different rows and as many observed grants while the store is down.
+    It drops and counts any more. `clock` returns seconds since the epoch, `randomness` that many random bytes.
     """
 
     def __init__(
@@ -71,8 +70,8 @@ class UsageRecorder:
         store: UsageSink,
         *,
         service: str,
-        name: Callable[[str, str], str] | None = None,
-        pause: float = FLUSH_INTERVAL,
+        subject_naming: Callable[[str, str], str] | None = None,
+        flush_interval: float = FLUSH_INTERVAL,
         max_events: int = MAX_EVENTS,
         max_rows: int = MAX_ROWS,
         clock: Callable[[], float] = time.time,
@@ -80,15 +79,15 @@ class UsageRecorder:
     ) -> None:
         self._store = store
         self._service = service
-        self._name = name or plain_subject
-        self._pause = pause
+        self._subject_naming = subject_naming or plain_subject
+        self._flush_interval = flush_interval
         self._max_events = max_events
         self._max_rows = max_rows
         self._clock = clock
         self._randomness = randomness
         self._points: tuple[EnforcementPoint, ...] = ()
         self._reset()
-        # A forked child counts for itself: what its parent had not written yet is its parent's to write.
+        # A forked child starts empty, because the parent writes what it had not written yet.
         os.register_at_fork(after_in_child=weak_callback(self._reset))
 
     def _reset(self) -> None:
@@ -100,7 +99,7 @@ class UsageRecorder:
         self._unsent: tuple[UsageBatch, float] | None = None
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
-        self._run = self._randomness(8).hex()
+        self._period_id = self._randomness(8).hex()
         self._since = self._stored_until = self._clock()
         self._number = self._recorded = self._dropped = 0
 
@@ -113,9 +112,12 @@ class UsageRecorder:
         served: Iterable[tuple[str, Grant | None]],
         outcome: UsageOutcome,
     ) -> tuple[UsageSlot, ...]:
-        """What to count for one decision: a slot for each term and the grant that served it, None where none did."""
+        """The slots of one decision, one for each term.
+
+        `served` pairs each term with the grant that served it, None if none did.
+        """
         method = route.partition(" ")[0]
-        subject = self._name(token.issuer, token.subject)
+        subject = self._subject_naming(token.issuer, token.subject)
         return tuple(
             UsageSlot(
                 Use(
@@ -137,19 +139,19 @@ class UsageRecorder:
         )
 
     def count(self, slots: tuple[UsageSlot, ...]) -> None:
-        """Count one decision. Never raises, never waits."""
+        """Count one decision. Never raises, and never waits for the store."""
         if len(self._events) < self._max_events:
-            # One atomic step each, so that no lock is needed here.
+            # It needs no lock, because each step is atomic.
             self._events.extend(slots)
         else:
             with self._lock:
                 self._dropped += len(slots)
 
     def observe_token(self, token: AccessToken) -> None:
-        """Note what a token carries, once a day."""
+        """Record the grants that a token carries, once a day."""
         day = _day(self._clock())
-        subject, client = self._name(token.issuer, token.subject), token.client or ""
-        found = [
+        subject, client = self._subject_naming(token.issuer, token.subject), token.client or ""
+        observed = [
             ObservedGrant(token.issuer, subject, client, grant.role or "", grant.text, day)
             for grant in token.permissions
         ]
@@ -157,27 +159,27 @@ class UsageRecorder:
             if day != self._day:
                 self._observed.clear()
                 self._day = day
-            for sighting in found:
-                if sighting in self._observed:
+            for grant in observed:
+                if grant in self._observed:
                     continue
                 if len(self._observed) >= MAX_OBSERVED or len(self._pending_rows) >= self._max_rows:
                     self._dropped += 1
                     continue
-                self._observed.add(sighting)
-                self._pending_rows.append(sighting)
+                self._observed.add(grant)
+                self._pending_rows.append(grant)
 
-    def declare_enforcement_points(self, found: Iterable[tuple[str, str, str]]) -> None:
-        """Note the enforcement points there are, each an endpoint, a method and a requirement as written."""
+    def declare_enforcement_points(self, declared: Iterable[tuple[str, str, str]]) -> None:
+        """Record the enforcement points, each an endpoint, a method and a requirement as written."""
         day = _day(self._clock())
-        points = tuple(EnforcementPoint(self._service, *each, day) for each in found)
+        points = tuple(EnforcementPoint(self._service, *point, day) for point in declared)
         with self._lock:
             self._points += points
             self._pending_rows += points
 
     def flush(self) -> float:
-        """Write what there is, in batches that are counted once; gives the seconds until the next time.
+        """Write all uses so far in batches that count once; return the seconds until the next flush.
 
-        Raises what the store raises; what was not written is kept, and written with the next round.
+        Raises what the store raises. What was not written is kept for the next flush.
         """
         with self._flushing:
             if self._unsent is not None:
@@ -186,19 +188,19 @@ class UsageRecorder:
             batch = self._batch()
             if batch is not None:
                 self._write(*batch)
-        return self._pause
+        return self._flush_interval
 
     def status(self) -> RecorderStatus:
-        """How the recording stands."""
+        """The status of the recording."""
         with self._lock:
             pending = len(self._events) + sum(count for count, _ in self._counts.values())
             return RecorderStatus(self._since, self._stored_until, self._recorded, pending, self._dropped)
 
     def _aggregate(self) -> None:
-        """Add up what was counted since the last time."""
+        """Add up the events since the last flush."""
         now = self._clock()
         day = _day(now)
-        # Only what is there now: a busy service would keep this going for ever.
+        # It takes only the events present now; on a busy service new ones would never let the loop end.
         for _ in range(len(self._events)):
             use = self._events.popleft().use._replace(day=day)
             count, _last = self._counts.get(use, (0, 0.0))
@@ -209,17 +211,17 @@ class UsageRecorder:
                     self._dropped += 1
 
     def _batch(self) -> tuple[UsageBatch, float] | None:
-        """What there is to write, if anything, and until when that is all there was."""
+        """The next batch, with the time until which it completes the recording; None if there is nothing to write."""
         now = self._clock()
         with self._lock:
             if not (self._counts or self._pending_rows) and now - self._stored_until < _IDLE_WRITE_INTERVAL:
                 return None
             counts, self._counts = self._counts, {}
-            new, self._pending_rows = self._pending_rows, []
+            pending, self._pending_rows = self._pending_rows, []
             self._number += 1
             self._recorded += sum(count for count, _ in counts.values())
-            run = RecordingPeriod(
-                id=self._run,
+            period = RecordingPeriod(
+                id=self._period_id,
                 service=self._service,
                 started=self._since,
                 until=now,
@@ -227,18 +229,18 @@ class UsageRecorder:
                 dropped=self._dropped,
             )
         batch = UsageBatch(
-            id=f"{self._run}:{self._number}",
+            id=f"{self._period_id}:{self._number}",
             uses=counts,
-            observed_grants=tuple(each for each in new if isinstance(each, ObservedGrant)),
-            enforcement_points=tuple(each for each in new if isinstance(each, EnforcementPoint)),
-            period=run,
+            observed_grants=tuple(row for row in pending if isinstance(row, ObservedGrant)),
+            enforcement_points=tuple(row for row in pending if isinstance(row, EnforcementPoint)),
+            period=period,
         )
         self._unsent = batch, now
         return self._unsent
 
     def _write(self, batch: UsageBatch, until: float) -> None:
         self._store.record(batch)
-        # INVARIANT: forgotten only when the store has said that it has it; until then it is sent again as it is.
+        # INVARIANT: a batch is forgotten only after the store confirmed it; until then it is sent again unchanged.
         self._unsent = None
         self._stored_until = until
 
@@ -247,23 +249,23 @@ _IDLE_WRITE_INTERVAL: Final = 60.0
 
 
 def pseudonymizer(key: bytes) -> Callable[[str, str], str]:
-    """A name for a subject that tells it from others and says nothing of it, unless one has `key`."""
+    """A naming of subjects by a keyed hash: names differ, and reveal nothing without `key`."""
 
-    def name(issuer: str, subject: str) -> str:
-        said = hmac.digest(key, f"{issuer}\0{subject}".encode("utf-8", "surrogatepass"), "sha256")
-        return f"h:{urlsafe_b64encode(said[:16]).decode().rstrip('=')}"
+    def pseudonym(issuer: str, subject: str) -> str:
+        digest = hmac.digest(key, f"{issuer}\0{subject}".encode("utf-8", "surrogatepass"), "sha256")
+        return f"h:{urlsafe_b64encode(digest[:16]).decode().rstrip('=')}"
 
-    return name
+    return pseudonym
 
 
 def plain_subject(issuer: str, subject: str) -> str:
-    """The subject as its issuer names it."""
+    """The subject as written in the token."""
     del issuer
     return subject
 
 
 def omitted_subject(issuer: str, subject: str) -> str:
-    """No name at all."""
+    """No name."""
     del issuer, subject
     return ""
 

@@ -1,7 +1,7 @@
-"""Which route was that?
+"""Matcher from the method and path of a logged request to its route.
 
-A log has paths, and a route a template. `jwt-lp routes --json` writes templates alike for every host: a segment is a
-text, or has parameters in braces.
+`jwt-lp routes --json` writes templates in the same form for every host: a segment is literal, or has parameters in
+braces.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
@@ -21,7 +22,7 @@ _MAX_PATH: Final = 2048
 
 
 class MatchedRoute(NamedTuple):
-    """What a route asks for: its endpoint, the requirement as written, its permissions and its kind."""
+    """A route: endpoint, requirement as written, permissions, kind, methods (empty for all), place in the list."""
 
     endpoint: str
     requirement: str
@@ -33,7 +34,10 @@ class MatchedRoute(NamedTuple):
 
 @dataclass(slots=True)
 class _Node:
-    """What may come next: a segment as it is, or one with parameters, the most literal first."""
+    """The children of a path prefix: literal segments, and segments with parameters, the most literal first.
+
+    `routes` end here; the last parameter of `rest_routes` takes all remaining segments.
+    """
 
     literal: dict[str, _Node] = field(default_factory=dict[str, "_Node"])
     patterns: list[tuple[tuple[str, ...], _Node]] = field(default_factory=list[tuple[tuple[str, ...], "_Node"]])
@@ -42,33 +46,36 @@ class _Node:
 
 
 class RouteMatcher:
-    """Finds the route of a method and a path. `ConfigurationError` for what `jwt-lp routes --json` did not write."""
+    """Finds the route of a method and a path.
 
-    def __init__(self, listed: object) -> None:
+    Raises `ConfigurationError` for a document that `jwt-lp routes --json` did not write.
+    """
+
+    def __init__(self, document: object) -> None:
         self._root = _Node()
-        if not is_json_array(listed):
+        if not is_json_array(document):
             raise ConfigurationError("the routes must be the list that jwt-lp routes --json prints")
-        for order, each in enumerate(listed):
-            self._add(*_parse_route(each, order))
+        for order, item in enumerate(document):
+            self._add(*_parse_route(item, order))
 
     def find(self, method: str, path: str) -> MatchedRoute | None:
-        """The route that such a request is for, or None."""
+        """The route of a request, or None."""
         segments = _split_path(path)
         if segments is None:
             return None
         method = method.upper()
         for wanted in (method, "GET") if method == "HEAD" else (method,):
-            # One segment for each parameter; only then those at the end that may stand for several.
-            for walk in (_match_exact, _match_rest):
-                for targets in walk(self._root, segments, 0):
-                    found = [each for each in targets if not each.methods or wanted in each.methods]
-                    if found:
-                        return min(found, key=lambda each: each.order)
+            # First routes with one segment for each parameter, then those whose last parameter takes several.
+            for match in (_match_exact, _match_rest):
+                for candidates in match(self._root, segments, 0):
+                    routes = [route for route in candidates if not route.methods or wanted in route.methods]
+                    if routes:
+                        return min(routes, key=attrgetter("order"))
         return None
 
-    def _add(self, target: MatchedRoute, template: str) -> None:
+    def _add(self, route: MatchedRoute, template: str) -> None:
         if template.startswith("//"):
-            # Below a host, which a log does not tell.
+            # The template begins with a host, which a log does not hold.
             template = "/" + template[2:].partition("/")[2]
         node = self._root
         parts = template.removeprefix("/").split("/")
@@ -76,35 +83,35 @@ class RouteMatcher:
             last = number == len(parts) - 1
             pieces = tuple(_PARAMETER.sub("\0", part).split("\0"))
             if last and pieces == ("", ""):
-                node.rest_routes.append(target)
+                node.rest_routes.append(route)
             if len(pieces) == 1:
                 node = node.literal.setdefault(part, _Node())
                 continue
-            known = next((inner for shape, inner in node.patterns if shape == pieces), None)
-            if known is None:
-                known = _Node()
-                node.patterns.append((pieces, known))
-                node.patterns.sort(key=lambda each: -sum(map(len, each[0])))
-            node = known
-        node.routes.append(target)
+            child = next((child for shape, child in node.patterns if shape == pieces), None)
+            if child is None:
+                child = _Node()
+                node.patterns.append((pieces, child))
+                node.patterns.sort(key=lambda pattern: -sum(map(len, pattern[0])))
+            node = child
+        node.routes.append(route)
 
 
-def _parse_route(each: Any, order: int) -> tuple[MatchedRoute, str]:
-    """What a route asks for, and its template."""
+def _parse_route(item: Any, order: int) -> tuple[MatchedRoute, str]:
+    """The route in an item of the list, and its template."""
     try:
-        permissions: tuple[Any, ...] = tuple(each["permissions"])
-        requirement = each["requirement"] or ""
-        # Nothing but texts can be joined.
-        "".join((each["template"], each["endpoint"], each["kind"], requirement, *permissions, *each["methods"]))
-        methods = frozenset(each["methods"])
-        target = MatchedRoute(each["endpoint"], requirement, permissions, each["kind"], methods, order)
-        return target, each["template"]
+        permissions: tuple[Any, ...] = tuple(item["permissions"])
+        requirement = item["requirement"] or ""
+        # `join` raises TypeError for a value that is not a string.
+        "".join((item["template"], item["endpoint"], item["kind"], requirement, *permissions, *item["methods"]))
+        methods = frozenset(item["methods"])
+        route = MatchedRoute(item["endpoint"], requirement, permissions, item["kind"], methods, order)
+        return route, item["template"]
     except (KeyError, TypeError):
         raise ConfigurationError(f"route {order + 1} is not one that jwt-lp routes --json prints") from None
 
 
 def _split_path(path: str) -> list[str] | None:
-    """The segments of a request's path, decoded; None for what is none."""
+    """The decoded segments of a request's path; None if it is not an absolute path, or too long."""
     path = _ABSOLUTE.sub("", path, count=1) if "://" in path else path
     path = path.partition("?")[0].partition("#")[0]
     if not path.startswith("/") or len(path) > _MAX_PATH:
@@ -118,30 +125,30 @@ def _match_exact(node: _Node, segments: Sequence[str], at: int) -> Iterator[Sequ
         yield node.routes
         return
     segment = segments[at]
-    inner = node.literal.get(segment)
-    if inner is not None:
-        yield from _match_exact(inner, segments, at + 1)
-    for pieces, inner in node.patterns:
+    child = node.literal.get(segment)
+    if child is not None:
+        yield from _match_exact(child, segments, at + 1)
+    for pieces, child in node.patterns:
         if _segment_matches(pieces, segment):
-            yield from _match_exact(inner, segments, at + 1)
+            yield from _match_exact(child, segments, at + 1)
 
 
 def _match_rest(node: _Node, segments: Sequence[str], at: int) -> Iterator[Sequence[MatchedRoute]]:
-    """Those whose last parameter takes what is left, the longest beginning first."""
+    """The routes whose last parameter takes all remaining segments, those with the longest prefix first."""
     if at < len(segments):
         segment = segments[at]
         literal = node.literal.get(segment)
         if literal is not None:
             yield from _match_rest(literal, segments, at + 1)
-        for pieces, inner in node.patterns:
+        for pieces, child in node.patterns:
             if _segment_matches(pieces, segment):
-                yield from _match_rest(inner, segments, at + 1)
+                yield from _match_rest(child, segments, at + 1)
         if any(segments[at:]):
             yield node.rest_routes
 
 
 def _segment_matches(pieces: Sequence[str], segment: str) -> bool:
-    """Whether a segment has these pieces in order, with something in each place between two."""
+    """Whether a segment consists of these literal pieces in order, with at least one character between two."""
     first, *middle, last = pieces
     if not segment.startswith(first):
         return False

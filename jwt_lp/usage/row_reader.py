@@ -1,7 +1,7 @@
-"""What stands in each line of a file of rows, and how is one written?
+"""Reader of CSV (with a header) and JSON Lines, and the only writer of CSV.
 
-CSV with a header, or JSON Lines. One bad line spoils itself alone, and nothing is held of a file but one line. Whatever
-is written as CSV is written here: no cell of it is a formula for a spreadsheet, and what is read is what was written.
+A bad line is a fault of that line only, and the reader holds one line in memory. No written cell is a formula for a
+spreadsheet, and reading gives back exactly what was written.
 """
 
 from __future__ import annotations
@@ -19,59 +19,59 @@ from jwt_lp.errors import ConfigurationError
 RowFormat: TypeAlias = Literal["csv", "jsonl"]
 
 MAX_LINE_BYTES: Final = 1 << 20
-"""Bytes of one line."""
+"""Longest line, in bytes."""
 
 _TOO_LONG: Final = "\ud800"
 _FORMATS_BY_SUFFIX: Final[Mapping[str, RowFormat]] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _MAX_LISTED: Final = 20
 
-# Where a spreadsheet may begin a cell: whichever character its country separates by, it takes a quoted text apart there.
+# Characters after which a spreadsheet may begin a cell. It may split a quoted text at the separator of its country.
 _SEPARATORS: Final = r",;|\t\r\n"
-# What it may pass over before it looks for a formula: blanks, quotes, control characters, and what nobody sees.
-_PASSED: Final = (
+# What it may skip before it looks for a formula: blanks, quotes, control characters and invisible characters.
+_SKIPPED: Final = (
     rf"(?:(?![{_SEPARATORS}])[\s\"\x00-\x1f\x7f-\xa0\xad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
     r"\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb])*"
 )
 _FORMULA: Final = "[=+\\-@＝＋－＠]"
-_BEGINS: Final = rf"(?:^(?='*[\t\r\n])|(?:^|(?<=[{_SEPARATORS}]))(?='*{_PASSED}{_FORMULA}))"
-_SHIELD: Final = re.compile(_BEGINS)
-_SHIELDED: Final = re.compile(f"{_BEGINS}'")
+_FORMULA_START: Final = rf"(?:^(?='*[\t\r\n])|(?:^|(?<=[{_SEPARATORS}]))(?='*{_SKIPPED}{_FORMULA}))"
+_UNESCAPED: Final = re.compile(_FORMULA_START)
+_ESCAPED: Final = re.compile(f"{_FORMULA_START}'")
 
 
 class Row(NamedTuple):
-    """One row: the line it begins on, its values in the order of the fields, "" for what is absent; or its fault."""
+    """A row: the line it begins on and its values in the order of the fields ("" if absent), or its fault."""
 
     line: int
     values: Sequence[str]
     fault: str = ""
 
 
-def shielded(cell: str) -> str:
-    """A cell in which no spreadsheet finds a formula; `bare` gives back exactly what it was.
+def escape_formulas(cell: str) -> str:
+    """A cell in which no spreadsheet finds a formula; `unescape_formulas` restores it exactly.
 
-    An apostrophe is put at the beginning, and behind each `,` `;` `|`, tab and line end, where one of = + - @ follows, in
-    either width, also behind blanks, quotes, control characters and apostrophes; and before a tab or a line end at the
-    beginning.
+    It inserts an apostrophe at the start, and after each `,` `;` `|`, tab and line end, if one of = + - @ follows, of
+    either width, also after blanks, quotes, control characters and apostrophes. It also inserts one before a tab or a
+    line end at the start.
     """
-    return _SHIELD.sub("'", cell)
+    return _UNESCAPED.sub("'", cell)
 
 
-def bare(cell: str) -> str:
-    """A cell as it was before it was shielded; one that was not, is as it is."""
-    return _SHIELDED.sub("", cell) if "'" in cell else cell
+def unescape_formulas(cell: str) -> str:
+    """A cell as it was before `escape_formulas`; a cell that was not escaped stays unchanged."""
+    return _ESCAPED.sub("", cell) if "'" in cell else cell
 
 
-def write(target: IO[str], header: Iterable[str], rows: Iterable[Iterable[object]], *, end: str = "\n") -> None:
-    """Write a table as CSV: every cell quoted, every text shielded, None an empty cell; numbers are as they are."""
+def write_csv(target: IO[str], header: Iterable[str], rows: Iterable[Iterable[object]], *, end: str = "\n") -> None:
+    """Write a table as CSV: every cell quoted, every text escaped, None as an empty cell, numbers unchanged."""
     writer = csv.writer(target, lineterminator=end, quoting=csv.QUOTE_ALL)
     for row in chain((header,), rows):
-        writer.writerow([shielded(each) if isinstance(each, str) else each for each in row])
+        writer.writerow([escape_formulas(cell) if isinstance(cell, str) else cell for cell in row])
 
 
-def format_of(name: str) -> RowFormat:
-    """Which form a file's name says; `ConfigurationError` where it says none."""
-    for ending, form in _FORMATS_BY_SUFFIX.items():
-        if name.lower().endswith(ending):
+def detect_format(name: str) -> RowFormat:
+    """The format that a file's suffix names; `ConfigurationError` for any other suffix."""
+    for suffix, form in _FORMATS_BY_SUFFIX.items():
+        if name.lower().endswith(suffix):
             return form
     raise ConfigurationError(
         f"{quote_text(name)}: is it CSV or JSON Lines? pass --format csv or jsonl, or name it .csv or .jsonl"
@@ -79,47 +79,48 @@ def format_of(name: str) -> RowFormat:
 
 
 def decode_lines(readline: Callable[[int], bytes]) -> Iterator[str]:
-    """Each line as text. One that is too long is a line that no row can be; bytes that are no UTF-8 stay apart."""
-    start = b"\xef\xbb\xbf"
+    """Each line as text. A line that is too long becomes a marker; bytes that are not UTF-8 become surrogates."""
+    byte_order_mark = b"\xef\xbb\xbf"
     while line := readline(MAX_LINE_BYTES):
         if line.endswith(b"\n") or len(line) < MAX_LINE_BYTES:
-            yield line.removeprefix(start).decode("utf-8", "surrogateescape")
+            yield line.removeprefix(byte_order_mark).decode("utf-8", "surrogateescape")
         else:
             while (rest := readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
                 pass
             yield f"{_TOO_LONG}\n"
-        start = b""
+        byte_order_mark = b""
 
 
 def read_rows(
     text: Iterable[str], form: RowFormat, fields: Sequence[str], columns: Mapping[str, str], required: Collection[str]
 ) -> tuple[Iterator[Row], tuple[str, ...]]:
-    """The rows with the values of `fields`, and the names of a header that nobody asked for.
+    """The rows with the values of `fields`, and the names of the columns that are not read.
 
-    `columns` says how a field is called in the file, where that is not its own name; the `required` have to be there.
-    `ConfigurationError` for a header that lacks one.
+    `columns` maps a field to the name of its column, if that differs; the `required` fields must exist.
+    Raises `ConfigurationError` for a header that lacks one of them or names a column twice.
     """
     names = [columns.get(field, field) for field in fields]
+    required_names = [columns.get(field, field) for field in required]
     if form == "jsonl":
-        return _json_rows(text, names, [columns.get(field, field) for field in required]), ()
+        return _json_rows(text, names, required_names), ()
     source = csv.reader(iter(text))
     header = _read_header(source)
-    lacking = [columns.get(field, field) for field in required if columns.get(field, field) not in header]
-    if lacking:
-        there = ", ".join(quote_text(name) for name in header[:_MAX_LISTED])
-        raise ConfigurationError(*(_column_fault(name, header, there) for name in lacking))
-    twice = sorted({name for name in names if header.count(name) > 1})
-    if twice:
-        raise ConfigurationError(*(f"line 1: there are two columns {quote_text(name)}" for name in twice))
-    # What a row has no column for is read from behind its end.
+    missing = [name for name in required_names if name not in header]
+    if missing:
+        listed = ", ".join(quote_text(name) for name in header[:_MAX_LISTED])
+        raise ConfigurationError(*(_column_fault(name, header, listed) for name in missing))
+    repeated = sorted({name for name in names if header.count(name) > 1})
+    if repeated:
+        raise ConfigurationError(*(f"line 1: there are two columns {quote_text(name)}" for name in repeated))
+    # A field without a column is read from an empty cell that is appended to each row.
     places = [header.index(name) if name in header else len(header) for name in names]
     return _csv_rows(source, len(header), places), tuple(name for name in header if name not in names)
 
 
-def _column_fault(name: str, header: Sequence[str], there: str) -> str:
+def _column_fault(name: str, header: Sequence[str], listed: str) -> str:
     if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
         return f"line 1: there is no column {quote_text(name)}: columns are separated by commas"
-    return f"line 1: there is no column {quote_text(name)}{did_you_mean(name, header) or f'; there are {there}'}"
+    return f"line 1: there is no column {quote_text(name)}{did_you_mean(name, header) or f'; there are {listed}'}"
 
 
 def _read_header(source: Iterator[list[str]]) -> list[str]:
@@ -143,7 +144,7 @@ def _csv_rows(source: Any, width: int, places: Sequence[int]) -> Iterator[Row]:
             continue
         if len(cells) == width:
             cells.append("")
-            yield Row(line, [bare(cells[place]) for place in places])
+            yield Row(line, [unescape_formulas(cells[place]) for place in places])
         elif cells == [_TOO_LONG]:
             yield Row(line, (), "it is longer than a line may be")
         elif cells:
@@ -151,33 +152,33 @@ def _csv_rows(source: Any, width: int, places: Sequence[int]) -> Iterator[Row]:
 
 
 def _json_rows(text: Iterable[str], names: Sequence[str], required: Sequence[str]) -> Iterator[Row]:
-    for line, said in enumerate(text, 1):
-        if said.startswith(_TOO_LONG):
-            yield Row(line, (), "it is longer than a line may be")
+    for number, line in enumerate(text, 1):
+        if line.startswith(_TOO_LONG):
+            yield Row(number, (), "it is longer than a line may be")
             continue
-        if said.isspace():
+        if line.isspace():
             continue
         try:
-            found: Any = json.loads(said)
-        # A number of thousands of digits is a ValueError too, arrays nested as deep a RecursionError.
+            document: Any = json.loads(line)
+        # A number of thousands of digits raises ValueError, and arrays nested that deep raise RecursionError.
         except (ValueError, RecursionError):
-            yield Row(line, (), "it is not JSON")
+            yield Row(number, (), "it is not JSON")
             continue
-        if not isinstance(found, dict):
-            yield Row(line, (), "it is not a JSON object")
+        if not isinstance(document, dict):
+            yield Row(number, (), "it is not a JSON object")
             continue
-        held = cast("dict[str, object]", found)
-        values = [_cell_text(held.get(name)) for name in names]
+        members = cast("dict[str, object]", document)
+        values = [_cell_text(members.get(name)) for name in names]
         if None in values:
-            yield Row(line, (), "a value is neither a text nor a number")
-        elif any(name not in held for name in required):
-            yield Row(line, (), "it lacks a required field")
+            yield Row(number, (), "a value is neither a text nor a number")
+        elif any(name not in members for name in required):
+            yield Row(number, (), "it lacks a required field")
         else:
-            yield Row(line, [value or "" for value in values])
+            yield Row(number, [value or "" for value in values])
 
 
 def _cell_text(value: object) -> str | None:
-    """A value as a cell; None for what can be none."""
+    """The text of a value; None if it is neither a text, a number nor null."""
     if isinstance(value, str):
         return value
     if value is None:

@@ -1,7 +1,7 @@
-"""What was used, as a file tells it?
+"""Import of usage from the rows of a file.
 
-Rows become uses, sightings of grants and enforcement points, in batches whose ids are those of the file, so that a
-file counts once, however often it is imported. A row that says nothing of the kind is counted with its reason.
+Rows become uses, observed grants and enforcement points. The ids of the batches derive from the file, so a file counts
+once, however often it is imported. A row without a use is counted with its reason.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from jwt_lp.usage.row_reader import Row
 
 BATCH_ROWS: Final = 5_000
-"""Rows of one batch: who else writes to the store waits for no more than that."""
+"""Rows of one batch, which bounds how long other writers of the store wait."""
 
 
 @dataclass(slots=True)
 class ImportSummary:
-    """What a file held: rows, uses by outcome, and rows that counted for nothing, by reason with the first line."""
+    """Counts of an import: rows, uses by outcome, and skipped rows by reason, each with its first line."""
 
     rows: int = 0
     outcomes: dict[str, int] = field(default_factory=dict[str, int])
@@ -40,78 +40,80 @@ class ImportSummary:
 
     @property
     def fault_count(self) -> int:
-        """How many rows are at fault."""
+        """The number of faulty rows."""
         return sum(number for number, _, is_fault in self.reasons.values() if is_fault)
 
     def count_skipped(self, line: int, reason: str, *, is_fault: bool) -> None:
-        """Count a row that says nothing."""
+        """Count a row that has no use."""
         number, first, _ = self.reasons.get(reason, (0, line, is_fault))
         self.reasons[reason] = number + 1, first, is_fault
 
-    def count_result(self, found: RowResult) -> None:
-        """Count what a row says."""
-        self.alternative_count += found.is_alternative
-        for use in found.uses:
-            self.outcomes[use.outcome] = self.outcomes.get(use.outcome, 0) + found.times
-        day = found.uses[0].day
+    def count_result(self, result: RowResult) -> None:
+        """Count the uses of a row."""
+        self.alternative_count += result.is_alternative
+        for use in result.uses:
+            self.outcomes[use.outcome] = self.outcomes.get(use.outcome, 0) + result.times
+        day = result.uses[0].day
         self.first = min(self.first or day, day)
         self.last = max(self.last, day)
 
 
-def parse_mapping(said: Iterable[str], known: Iterable[str]) -> dict[str, str]:
-    """`--map subject=user,time=ts` as the file's name of each field; `ConfigurationError` lists every fault."""
-    known = list(known)
-    found: dict[str, str] = {}
+def parse_mapping(pairs: Iterable[str], fields: Iterable[str]) -> dict[str, str]:
+    """The column of each field from pairs such as `subject=user` and `time=ts` (`--map`).
+
+    `time` is another name for the field `day`. `ConfigurationError` lists every fault.
+    """
+    fields = list(fields)
+    columns: dict[str, str] = {}
     faults: list[str] = []
-    for pair in said:
+    for pair in pairs:
         name, equals, column = (part.strip() for part in pair.partition("="))
         name = "day" if name == "time" else name
         if not equals or not column:
             faults.append(f"--map {quote_text(pair)}: write field=column, such as subject=user")
-        elif name not in known:
-            faults.append(
-                f"--map {quote_text(name)}: no such field{did_you_mean(name, known) or '; there are ' + ', '.join(known)}"
-            )
-        elif name in found:
+        elif name not in fields:
+            hint = did_you_mean(name, fields) or f"; there are {', '.join(fields)}"
+            faults.append(f"--map {quote_text(name)}: no such field{hint}")
+        elif name in columns:
             faults.append(f"--map: {name} is given twice")
         else:
-            found[name] = column
+            columns[name] = column
     if faults:
         raise ConfigurationError(*faults)
-    return found
+    return columns
 
 
-def import_id(content: str, how: Mapping[str, object]) -> str:
-    """What tells a file read in one way from any other: of its digest, and of all that its reading depends on."""
-    said = "\n".join(f"{name}={value!r}" for name, value in sorted(how.items()))
-    return sha256(f"{content}\n{said}".encode("utf-8", "surrogatepass")).hexdigest()
+def import_id(content: str, options: Mapping[str, object]) -> str:
+    """The identity of an import: a digest of the file's digest `content` and of all options of its reading."""
+    text = "\n".join(f"{name}={value!r}" for name, value in sorted(options.items()))
+    return sha256(f"{content}\n{text}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def build_batches(
     rows: Iterable[Row], read: Callable[[Row], RowResult], digest: str, tally: ImportSummary
 ) -> Iterator[UsageBatch]:
-    """The batches of a file; `tally` counts along.
+    """The batches of a file; counts its rows in `tally`.
 
-    INVARIANT: which rows a batch has, and its id, hang on the file and its reading alone: so one that is stored already
-    is one that is not counted again, whatever interrupted the import before.
+    INVARIANT: the rows of a batch and its id depend only on the file and the options of its reading. So a stored batch
+    is not counted again, wherever an earlier import was interrupted.
     """
-    runs: dict[str, RecordingPeriod] = {}
-    left = iter(rows)
+    periods: dict[str, RecordingPeriod] = {}
+    remaining = iter(rows)
     number = 0
-    while chunk := list(islice(left, BATCH_ROWS)):
+    while chunk := list(islice(remaining, BATCH_ROWS)):
         parts: dict[str, _ServiceUsage] = {}
         for row in chunk:
-            found = RowResult(reason=row.fault, is_fault=True) if row.fault else read(row)
-            if found.reason:
-                tally.count_skipped(row.line, found.reason, is_fault=found.is_fault)
+            result = RowResult(reason=row.fault, is_fault=True) if row.fault else read(row)
+            if result.reason:
+                tally.count_skipped(row.line, result.reason, is_fault=result.is_fault)
                 continue
-            tally.count_result(found)
-            for use in found.uses:
-                parts.setdefault(use.service, _ServiceUsage()).add(use, found.times, found.at)
+            tally.count_result(result)
+            for use in result.uses:
+                parts.setdefault(use.service, _ServiceUsage()).add(use, result.times, result.at)
         tally.rows += len(chunk)
         for service, part in sorted(parts.items()):
-            runs[service] = run = part.period(digest, service, runs.get(service))
-            yield part.batch(f"import:{digest}:{number}{_service_suffix(service) if len(parts) > 1 else ''}", run)
+            periods[service] = period = part.period(digest, service, periods.get(service))
+            yield part.batch(f"import:{digest}:{number}{_service_suffix(service) if len(parts) > 1 else ''}", period)
         number += 1
 
 
@@ -121,16 +123,16 @@ def _service_suffix(service: str) -> str:
 
 @dataclass(slots=True)
 class _ServiceUsage:
-    """What a chunk has of one service."""
+    """The uses of one service in a chunk."""
 
     uses: dict[Use, tuple[int, float]] = field(default_factory=dict[Use, "tuple[int, float]"])
 
     def add(self, use: Use, count: int, at: float) -> None:
-        before, last = self.uses.get(use, (0, at))
-        self.uses[use] = before + count, max(last, at)
+        total, last = self.uses.get(use, (0, at))
+        self.uses[use] = total + count, max(last, at)
 
     def period(self, digest: str, service: str, before: RecordingPeriod | None) -> RecordingPeriod:
-        """The import so far, from its first to the end of its last day."""
+        """The period of the import so far, from its first day to the end of its last."""
         days = [use.day for use in self.uses]
         started = _midnight(min(days))
         until = _midnight(max(days)) + DAY_SECONDS - 1
@@ -147,9 +149,9 @@ class _ServiceUsage:
             source="import",
         )
 
-    def batch(self, name: str, run: RecordingPeriod) -> UsageBatch:
-        """All of it; each grant that served is one that was seen."""
-        sightings = {
+    def batch(self, name: str, period: RecordingPeriod) -> UsageBatch:
+        """The batch of all uses; each grant that served is also an observed grant."""
+        observed = {
             ObservedGrant(use.issuer, use.subject, use.client, use.role, use.grant, use.day)
             for use in self.uses
             if use.outcome == "granted" and use.grant
@@ -158,7 +160,7 @@ class _ServiceUsage:
             EnforcementPoint(use.service, use.endpoint, use.method, use.requirement, use.day) for use in self.uses
         }
         return UsageBatch(
-            id=name, uses=self.uses, observed_grants=tuple(sightings), enforcement_points=tuple(points), period=run
+            id=name, uses=self.uses, observed_grants=tuple(observed), enforcement_points=tuple(points), period=period
         )
 
 

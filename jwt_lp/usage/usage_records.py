@@ -1,4 +1,4 @@
-"""What does one row say was used?"""
+"""Readers of usage from rows of usage and from access logs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ REQUIRED_USAGE_FIELDS: Final = ("subject", "permission", "day")
 REQUIRED_LOG_FIELDS: Final = ("subject", "day", "method", "path", "status")
 
 DAY_SECONDS: Final = 86400.0
-"""Seconds."""
 _EPOCH_SECONDS: Final = re.compile(r"[0-9]{9,11}(?:\.[0-9]{1,9})?")
 _COUNT: Final = re.compile(r"[0-9]{1,12}")
 _STATUS: Final = re.compile(r"[1-5][0-9][0-9]")
@@ -33,7 +32,7 @@ _OUTCOMES: Final[frozenset[str]] = frozenset(get_args(UsageOutcome))
 _NO_SUBJECT_TEXTS: Final = ("", "-")
 
 SubjectNaming: TypeAlias = Callable[[str, str], str]
-"""How a subject stands in the store, of its issuer and its name."""
+"""The name of a subject in the store, from its issuer and subject."""
 
 
 class Moment(NamedTuple):
@@ -44,10 +43,10 @@ class Moment(NamedTuple):
 
 
 class RowResult(NamedTuple):
-    """What one row says: uses, how often, and when; or the reason why it says nothing.
+    """The uses of one row, how often they were made, and when; or the reason why the row has none.
 
-    `bad` is True where the row is at fault, and False where there is nothing to count in it. `several` says that its
-    route asks for any of several permissions, of which nobody knows the one that served.
+    `is_fault` is True if the row is faulty, and False if it merely has nothing to count. `is_alternative` is True if
+    its route asks for any of several permissions, because a log does not say which one served.
     """
 
     uses: tuple[Use, ...] = ()
@@ -59,17 +58,17 @@ class RowResult(NamedTuple):
 
 
 @lru_cache(maxsize=65536)
-def parse_moment(said: str) -> Moment | None:
-    """An ISO day, an ISO time (UTC where it has no offset) or seconds since the epoch; None for none of them."""
+def parse_moment(text: str) -> Moment | None:
+    """Parse an ISO day, an ISO time (UTC if it has no offset) or seconds since the epoch; None for any other text."""
     try:
-        if _EPOCH_SECONDS.fullmatch(said):
-            at = float(said)
+        if _EPOCH_SECONDS.fullmatch(text):
+            at = float(text)
             day = datetime.fromtimestamp(at, UTC).date()
-        elif len(said) == len("2026-01-31"):
-            day = date.fromisoformat(said)
+        elif len(text) == len("2026-01-31"):
+            day = date.fromisoformat(text)
             at = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
         else:
-            time = datetime.fromisoformat(said)
+            time = datetime.fromisoformat(text)
             time = (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)
             at, day = time.timestamp(), time.date()
     except (ValueError, OverflowError):
@@ -79,7 +78,7 @@ def parse_moment(said: str) -> Moment | None:
 
 @dataclass(frozen=True, slots=True)
 class UsageRowReader:
-    """Reads rows with `FIELDS`, each a use. What a row does not say is `issuer` and `service`; `now` is the time."""
+    """Reads rows of `USAGE_FIELDS`, each a use. `issuer` and `service` are defaults; `now` is the time."""
 
     issuer: str
     service: str
@@ -87,10 +86,10 @@ class UsageRowReader:
     now: float
 
     def read(self, row: Row) -> RowResult:
-        """What the row says."""
+        """The use of the row, or why it has none."""
         subject, permission, day, issuer, service, client, role, endpoint, method, count, outcome, grant = row.values
         if not "".join(row.values).isprintable():
-            return RowResult(reason=_UNPRINTABLE, is_fault=True)
+            return RowResult(reason=UNPRINTABLE, is_fault=True)
         moment = parse_moment(day)
         fault = _moment_fault(moment, self.now) or _permission_fault(permission, grant)
         if fault or moment is None:
@@ -122,7 +121,7 @@ class UsageRowReader:
 
 @dataclass(frozen=True, slots=True)
 class AccessLogReader:
-    """Reads rows with `LOGGED`, each a request, by the routes that there are."""
+    """Reads rows of `LOG_FIELDS`, each a request, with the routes of the application."""
 
     routes: RouteMatcher
     issuer: str
@@ -131,10 +130,10 @@ class AccessLogReader:
     now: float
 
     def read(self, row: Row) -> RowResult:
-        """What the row says: 2xx and 3xx passed, 401 and 403 were refused, others say nothing of permissions."""
+        """The uses of the request: granted for 2xx and 3xx, denied for 401 and 403, none for any other status."""
         subject, day, method, path, status, issuer, service, client = row.values
         if not "".join(row.values).isprintable():
-            return RowResult(reason=_UNPRINTABLE, is_fault=True)
+            return RowResult(reason=UNPRINTABLE, is_fault=True)
         moment = parse_moment(day)
         fault = _moment_fault(moment, self.now) or (
             "" if _STATUS.fullmatch(status) else "its status is not an HTTP status"
@@ -156,20 +155,22 @@ class AccessLogReader:
         if not route.permissions:
             return RowResult(reason=f"its route asks for no permission: {route.kind}")
         issuer = issuer or self.issuer
-        who = service or self.service, issuer, self.name(issuer, subject), client, ""
-        where = route.endpoint, method.upper(), route.requirement
+        holder = service or self.service, issuer, self.name(issuer, subject), client, ""
+        point = route.endpoint, method.upper(), route.requirement
+        granted = outcome == "granted"
         return RowResult(
             tuple(
-                Use(*who, *where, each, _credited_grant(each) if outcome == "granted" else "", outcome, moment.day)
-                for each in route.permissions
+                Use(*holder, *point, permission, _credited_grant(permission) if granted else "", outcome, moment.day)
+                for permission in route.permissions
             ),
             1,
             moment.at,
-            is_alternative=outcome == "granted" and " | " in route.requirement,
+            is_alternative=granted and " | " in route.requirement,
         )
 
 
-_UNPRINTABLE: Final = "it has a character that is not printable, or is not UTF-8"
+UNPRINTABLE: Final = "it has a character that is not printable, or is not UTF-8"
+BAD_GRANT: Final = "its grant is neither a permission nor a pattern"
 _NO_SUBJECT: Final = "it has no subject"
 
 
@@ -182,10 +183,14 @@ def _moment_fault(moment: Moment | None, now: float) -> str:
 def _permission_fault(permission: str, grant: str) -> str:
     if not is_scope_token(permission) or not within_limits(permission) or "*" in permission:
         return "its permission is not a permission"
-    well = not grant or (is_scope_token(grant) and within_limits(grant) and ("*" not in grant or is_pattern(grant)))
-    return "" if well else "its grant is neither a permission nor a pattern"
+    return "" if not grant or is_grant(grant) else BAD_GRANT
+
+
+def is_grant(text: str) -> bool:
+    """Whether a text is a permission or a pattern."""
+    return is_scope_token(text) and within_limits(text) and ("*" not in text or is_pattern(text))
 
 
 def _credited_grant(permission: str) -> str:
-    """The grant that a file's use is credited to: the permission, but for a template, which nobody holds."""
+    """The grant that an imported use is credited to: the permission, or "" for a template, which is not a grant."""
     return "" if "{" in permission else permission

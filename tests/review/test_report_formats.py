@@ -17,7 +17,7 @@ import pytest
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.review.findings import BacktestedSetting, Finding, ReviewWindow
 from jwt_lp.review.report import render, render_backtest
-from jwt_lp.usage.row_reader import bare
+from jwt_lp.usage.row_reader import unescape_formulas
 from review import sample_review
 
 REVIEW = sample_review.review()
@@ -164,7 +164,7 @@ def test_csv_runs_no_formula(begin: str) -> None:
     """A name is no formula for a spreadsheet with any delimiter, and is read back unchanged."""
     one = replace(REVIEW.findings[0], name=f"{begin}cmd|' /C calc'!A0")
     written = render(replace(REVIEW, findings=(one,)), "csv")
-    assert [one.name] == [bare(row["name"]) for row in _rows(replace(REVIEW, findings=(one,)))]
+    assert [one.name] == [unescape_formulas(each["name"]) for each in _rows(replace(REVIEW, findings=(one,)))]
     for delimiter in ",;|":
         cells = [cell for row in csv.reader(io.StringIO(written), delimiter=delimiter) for cell in row]
         assert [] == [cell for cell in cells if re.match(r'[\s"]*[=+\-@＝＋－＠]', cell)]

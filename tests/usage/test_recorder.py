@@ -1,4 +1,4 @@
-"""What is counted, what is lost, and that nothing is counted twice."""
+"""Recorder of usage: counts are exact, losses are counted, and nothing counts twice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DAY = "2027-01-15"
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -31,7 +31,7 @@ class Clock:
 
 
 def token(subject: str = "alice", **changes: Any) -> AccessToken:
-    usual: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "issuer": "https://i.test",
         "issuer_name": "own",
         "subject": subject,
@@ -44,91 +44,93 @@ def token(subject: str = "alice", **changes: Any) -> AccessToken:
         "roles": ("clerk",),
         "fingerprint": "abc",
     }
-    return AccessToken(**{**usual, **changes})
+    return AccessToken(**{**defaults, **changes})
 
 
-def recorder(store: Any = None, **options: Any) -> tuple[MemoryStore, UsageRecorder]:
+def make_recorder(store: Any = None, **options: Any) -> tuple[MemoryStore, UsageRecorder]:
     store = store or MemoryStore()
     return store, UsageRecorder(store, service="orders", **{"clock": Clock(), **options})
 
 
-def slots(found: UsageRecorder, held: AccessToken | None = None, outcome: Any = "granted") -> tuple[UsageSlot, ...]:
+def slots(
+    recorder: UsageRecorder, access: AccessToken | None = None, outcome: Any = "granted"
+) -> tuple[UsageSlot, ...]:
     served = [("a", Grant("a", "scope")), ("{x}:b", Grant("*:b", "role clerk", "clerk", pattern=True)), ("c", None)]
-    return found.slots(held or token(), "a & {x}:b", "GET /x/{x}", "views.x", served, outcome)
+    return recorder.slots(access or token(), "a & {x}:b", "GET /x/{x}", "views.x", served, outcome)
 
 
-def test_what_a_row_says() -> None:
+def test_the_row_of_each_term() -> None:
     """Every term of the requirement has a row of its own, with the grant and the role that served it."""
-    store, found = recorder()
-    found.count(slots(found))
-    found.flush()
-    common = ("orders", "https://i.test", "alice", "web")
-    place = ("views.x", "GET", "a & {x}:b")
+    store, recorder = make_recorder()
+    recorder.count(slots(recorder))
+    recorder.flush()
+    holder = ("orders", "https://i.test", "alice", "web")
+    point = ("views.x", "GET", "a & {x}:b")
     assert {
-        Use(*common, "", *place, "a", "a", "granted", DAY): 1,
-        Use(*common, "clerk", *place, "{x}:b", "*:b", "granted", DAY): 1,
-        Use(*common, "", *place, "c", "", "granted", DAY): 1,
+        Use(*holder, "", *point, "a", "a", "granted", DAY): 1,
+        Use(*holder, "clerk", *point, "{x}:b", "*:b", "granted", DAY): 1,
+        Use(*holder, "", *point, "c", "", "granted", DAY): 1,
     } == dict(store.counts)
 
 
 def test_counts_add_up() -> None:
-    """Between flushes and over them, for each day; the time of the last one is kept."""
+    """Counts add up by day, within a flush and over several; the time of the last use is kept."""
     clock = Clock()
-    store, found = recorder(clock=clock)
-    one = slots(found)[:1]
+    store, recorder = make_recorder(clock=clock)
+    slot = slots(recorder)[:1]
     for _ in range(5):
-        found.count(one)
-    found.flush()
+        recorder.count(slot)
+    recorder.flush()
     clock.now += 86400
-    found.count(one)
-    assert 1 == found.status().pending
-    found.flush()
+    recorder.count(slot)
+    assert 1 == recorder.status().pending
+    recorder.flush()
     assert {DAY: 5, "2027-01-16": 1} == {use.day: number for use, number in store.counts.items()}
     assert [NOW, NOW + 86400] == [last for batch in store.batches for _, last in batch.uses.values()]
-    status = found.status()
+    status = recorder.status()
     assert (NOW, NOW + 86400, 6, 0, 0) == status
 
 
 def test_many_threads_lose_nothing() -> None:
-    """Counts are exact while others count and the worker writes."""
-    store, found = recorder()
-    one = slots(found)
+    """Counts are exact while several threads count and another one flushes."""
+    store, recorder = make_recorder()
+    slot = slots(recorder)
 
     def work() -> None:
         for _ in range(5000):
-            found.count(one)
+            recorder.count(slot)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        found.flush()
-    found.flush()
+        recorder.flush()
+    recorder.flush()
     assert 3 * 4 * 5000 == sum(store.counts.values())
 
 
-def test_a_store_that_is_down_costs_nothing_until_it_is_back() -> None:
-    """What could not be written is written later, once; the run says until when all of it is there."""
+def test_an_outage_of_the_store_loses_no_count() -> None:
+    """What could not be written is written later, once; `stored_until` shows how far the store is complete."""
     clock = Clock()
-    store, found = recorder(clock=clock)
-    found.count(slots(found))
+    store, recorder = make_recorder(clock=clock)
+    recorder.count(slots(recorder))
     store.down = OSError("down")
     for _ in range(3):
         clock.now += 5
         with pytest.raises(OSError, match="down"):
-            found.flush()
-        found.count(slots(found))
-    assert NOW == found.status().stored_until
+            recorder.flush()
+        recorder.count(slots(recorder))
+    assert NOW == recorder.status().stored_until
     store.down = None
     clock.now += 5
-    found.flush()
+    recorder.flush()
     assert 12 == sum(store.counts.values())
-    assert NOW + 20 == found.status().stored_until
-    assert 5.0 == found.flush()
+    assert NOW + 20 == recorder.status().stored_until
+    assert 5.0 == recorder.flush()
 
 
-class Forgetful(MemoryStore):
-    """A store whose answer gets lost after it has written."""
+class LostAnswerStore(MemoryStore):
+    """A store whose first answer is lost after it has written."""
 
     def record(self, batch: UsageBatch) -> bool:
         super().record(batch)
@@ -138,161 +140,161 @@ class Forgetful(MemoryStore):
         return True
 
 
-def test_an_answer_that_is_lost_counts_once() -> None:
-    """A batch whose fate is not known is sent again under its id, as it was."""
-    store, found = recorder(Forgetful())
-    found.count(slots(found)[:1])
+def test_a_batch_whose_answer_was_lost_counts_once() -> None:
+    """It is sent again unchanged with the same id."""
+    store, recorder = make_recorder(LostAnswerStore())
+    recorder.count(slots(recorder)[:1])
     with pytest.raises(TimeoutError):
-        found.flush()
-    found.count(slots(found)[:1])
-    found.flush()
+        recorder.flush()
+    recorder.count(slots(recorder)[:1])
+    recorder.flush()
     assert [1, 1] == [sum(number for number, _ in batch.uses.values()) for batch in store.batches]
     assert 2 == sum(store.counts.values())
 
 
 def test_what_is_too_much_is_dropped_and_counted() -> None:
-    """Events, rows and sightings have a bound each; every drop shows."""
-    store, found = recorder(max_events=2, max_rows=2)
-    one = slots(found)[:1]
+    """Events, rows and observed grants have a limit each; every dropped one is counted."""
+    store, recorder = make_recorder(max_events=2, max_rows=2)
+    slot = slots(recorder)[:1]
     for _ in range(5):
-        found.count(one)
-    assert (2, 3) == (found.status().pending, found.status().dropped)
-    found.flush()
+        recorder.count(slot)
+    assert (2, 3) == (recorder.status().pending, recorder.status().dropped)
+    recorder.flush()
     store.down = OSError("down")
     for number in range(4):
-        found.count(slots(found, token(f"user-{number}"))[:1])
+        recorder.count(slots(recorder, token(f"user-{number}"))[:1])
         with pytest.raises(OSError, match="down"):
-            found.flush()
+            recorder.flush()
     store.down = None
-    found.flush()
-    found.flush()
-    status = found.status()
+    recorder.flush()
+    recorder.flush()
+    status = recorder.status()
     assert 9 == sum(store.counts.values()) + status.dropped
-    found.observe_token(token(permissions=Permissions.of(["a", "b", "c", "d"])))
-    assert status.dropped + 2 == found.status().dropped
-    found.flush()
+    recorder.observe_token(token(permissions=Permissions.of(["a", "b", "c", "d"])))
+    assert status.dropped + 2 == recorder.status().dropped
+    recorder.flush()
     assert status.dropped + 2 == store.batches[-1].period.dropped  # type: ignore[union-attr]
 
 
 def test_more_different_rows_than_are_kept() -> None:
-    """Rows that are known go on counting; each use of one that has no room is dropped and counted."""
-    store, found = recorder(max_rows=2)
+    """Rows that have a place go on counting; each use of another row is dropped and counted."""
+    store, recorder = make_recorder(max_rows=2)
     for subject in ("a", "b", "c", "a", "c"):
-        found.count(slots(found, token(subject))[:1])
-    found.flush()
+        recorder.count(slots(recorder, token(subject))[:1])
+    recorder.flush()
     assert {"a": 2, "b": 1} == {use.subject: number for use, number in store.counts.items()}
-    assert (3, 2) == (found.status().recorded, found.status().dropped)
-    found.count(slots(found, token("c"))[:1])
-    found.flush()
+    assert (3, 2) == (recorder.status().recorded, recorder.status().dropped)
+    recorder.count(slots(recorder, token("c"))[:1])
+    recorder.flush()
     assert 1 == sum(number for use, number in store.counts.items() if use.subject == "c")
 
 
-def test_what_tokens_carry_is_seen_once_a_day() -> None:
-    """Direct grants and those of roles, each with who holds it."""
+def test_grants_of_tokens_are_recorded_once_a_day() -> None:
+    """Direct grants and grants of roles are recorded, each with its holder."""
     clock = Clock()
-    store, found = recorder(clock=clock)
-    found.observe_token(token())
-    found.observe_token(token())
-    found.flush()
+    store, recorder = make_recorder(clock=clock)
+    recorder.observe_token(token())
+    recorder.observe_token(token())
+    recorder.flush()
     clock.now += 86400
-    found.observe_token(token())
-    found.flush()
+    recorder.observe_token(token())
+    recorder.flush()
     expected = [
         ObservedGrant("https://i.test", "alice", "web", role, grant, day)
         for day in (DAY, "2027-01-16")
         for role, grant in (("", "a"), ("clerk", "b"))
     ]
-    assert expected == [each for batch in store.batches for each in batch.observed_grants]
+    assert expected == [grant for batch in store.batches for grant in batch.observed_grants]
 
 
-def test_enforcement_points_are_noted() -> None:
-    """Once where they are found, and again by a child of this process."""
-    store, found = recorder()
-    found.declare_enforcement_points([("views.x", "GET", "a"), ("views.y", "POST", "b")])
-    found.flush()
+def test_enforcement_points_are_recorded() -> None:
+    """Each declared point is written once, with the service and the day."""
+    store, recorder = make_recorder()
+    recorder.declare_enforcement_points([("views.x", "GET", "a"), ("views.y", "POST", "b")])
+    recorder.flush()
     assert [("orders", "views.x", "GET", "a", DAY), ("orders", "views.y", "POST", "b", DAY)] == [
-        tuple(each) for batch in store.batches for each in batch.enforcement_points
+        tuple(point) for batch in store.batches for point in batch.enforcement_points
     ]
 
 
-def test_silence_is_told_once_a_minute() -> None:
-    """A quiet service still says that it was recording, and not at every flush."""
+def test_an_idle_service_writes_once_a_minute() -> None:
+    """A service without uses still extends its recording period, but not at every flush."""
     clock = Clock()
-    store, found = recorder(clock=clock)
+    store, recorder = make_recorder(clock=clock)
     for _ in range(30):
         clock.now += 5
-        found.flush()
+        recorder.flush()
     assert 2 == len(store.batches)
     assert [NOW + 60, NOW + 120] == [batch.period.until for batch in store.batches if batch.period]
 
 
 @pytest.mark.parametrize("jump", [-400 * 86400.0, -3600.0, 3600.0, 400 * 86400.0])
 def test_a_clock_that_jumps_loses_no_count(jump: float) -> None:
-    """Before and after it everything is counted, under the day that the clock says when it is added up."""
+    """Every use counts, under the day of the clock at the time of the flush."""
     clock = Clock()
-    store, found = recorder(clock=clock)
-    one = slots(found)[:1]
+    store, recorder = make_recorder(clock=clock)
+    slot = slots(recorder)[:1]
     for _ in range(3):
-        found.count(one)
+        recorder.count(slot)
     clock.now += jump
-    found.count(one)
-    found.observe_token(token())
-    found.flush()
+    recorder.count(slot)
+    recorder.observe_token(token())
+    recorder.flush()
     clock.now -= jump
-    found.count(one)
-    found.observe_token(token())
-    found.flush()
+    recorder.count(slot)
+    recorder.observe_token(token())
+    recorder.flush()
     day = datetime.fromtimestamp(NOW + jump, UTC).date().isoformat()
     expected = Counter({day: 4})
     expected[DAY] += 1
     assert expected == Counter({use.day: number for use, number in store.counts.items()})
-    assert (5, 0, 0) == found.status()[2:]
-    assert {day, DAY} == {each.day for batch in store.batches for each in batch.observed_grants}
+    assert (5, 0, 0) == recorder.status()[2:]
+    assert {day, DAY} == {grant.day for batch in store.batches for grant in batch.observed_grants}
 
 
 def test_a_child_counts_for_itself() -> None:
-    """What a parent has not written is its own to write: a forked child begins with nothing, under another name."""
-    store, found = recorder()
-    found.declare_enforcement_points([("views.x", "GET", "a")])
-    found.count(slots(found))
+    """A forked child starts empty and with another id; the parent writes what it has counted."""
+    store, recorder = make_recorder()
+    recorder.declare_enforcement_points([("views.x", "GET", "a")])
+    recorder.count(slots(recorder))
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:  # pragma: no cover - another process
-        before = found.status().pending
-        found.count(slots(found)[:1])
-        found.flush()
+        before = recorder.status().pending
+        recorder.count(slots(recorder)[:1])
+        recorder.flush()
         batch = store.batches[0]
-        said = f"{before} {sum(n for n, _ in batch.uses.values())} {len(tuple(batch.enforcement_points))} {batch.id}"
-        os.write(writer, said.encode())
+        report = f"{before} {sum(n for n, _ in batch.uses.values())} {len(tuple(batch.enforcement_points))} {batch.id}"
+        os.write(writer, report.encode())
         os._exit(0)
     os.waitpid(child, 0)
     pending, counted, points, name = os.read(reader, 200).decode().split(" ")
-    found.flush()
+    recorder.flush()
     assert ("0", "1", "1") == (pending, counted, points)
     assert 3 == sum(store.counts.values())
     assert name.partition(":")[0] != store.batches[0].id.partition(":")[0]
 
 
-def test_a_recorder_that_is_gone_is_not_kept_for_forks() -> None:
-    """A fork after a recorder has been forgotten does not find it."""
-    _, found = recorder()
-    del found
+def test_the_fork_hook_keeps_no_recorder_alive() -> None:
+    """A fork after a recorder was deleted works."""
+    _, recorder = make_recorder()
+    del recorder
     child = os.fork()
     if child == 0:  # pragma: no cover - another process
         os._exit(0)
     assert 0 == os.waitpid(child, 0)[1]
 
 
-def test_how_subjects_stand_in_the_store() -> None:
-    """Plainly, as a keyed hash that tells subjects and issuers apart, or not at all."""
+def test_the_names_of_subjects_in_the_store() -> None:
+    """A name is the plain subject, a keyed hash that differs by subject and issuer, or empty."""
     name = pseudonymizer(b"k" * 32)
     names = {name(issuer, subject) for issuer in ("a", "b") for subject in ("x", "y")}
     assert 4 == len(names)
-    assert all(each.startswith("h:") and len(each) == 24 for each in names)
+    assert all(pseudonym.startswith("h:") and len(pseudonym) == 24 for pseudonym in names)
     assert name("a", "x") != pseudonymizer(b"l" * 32)("a", "x")
     assert ("x", "") == (plain_subject("a", "x"), omitted_subject("a", "x"))
-    store, found = recorder(name=omitted_subject)
-    found.count(slots(found))
-    found.observe_token(token())
-    found.flush()
-    assert {""} == {use.subject for use in store.counts} | {each.subject for each in store.batches[0].observed_grants}
+    store, recorder = make_recorder(subject_naming=omitted_subject)
+    recorder.count(slots(recorder))
+    recorder.observe_token(token())
+    recorder.flush()
+    assert {""} == {use.subject for use in store.counts} | {grant.subject for grant in store.batches[0].observed_grants}

@@ -1,3 +1,5 @@
+"""Routes of the methods and paths in an access log."""
+
 from __future__ import annotations
 
 import pytest
@@ -77,23 +79,23 @@ ROUTES = RouteMatcher(
     ],
 )
 def test_the_route_of_a_path(method, path, endpoint):
-    """What is literal comes before a parameter, one segment before several, and the first before the second."""
-    found = ROUTES.find(method, path)
-    assert endpoint == (found and found.endpoint)
+    """Literal segments win over parameters, one segment over several, and an earlier route over a later one."""
+    route = ROUTES.find(method, path)
+    assert endpoint == (route and route.endpoint)
 
 
 @pytest.mark.parametrize(
-    ("listed", "fault"),
+    ("document", "fault"),
     [
         ({}, "the routes must be the list that jwt-lp routes --json prints"),
         ([_route("/"), {}], "route 2 is not one that jwt-lp routes --json prints"),
-        ([_route("/", permissions=(1,))], "route 1 is none"),
-        ([_route(7)], "route 1 is none"),
-        ([{**_route("/"), "requirement": 7}], "route 1 is none"),
-        ([None], "route 1 is none"),
+        ([_route("/", permissions=(1,))], "route 1 is not one"),
+        ([_route(7)], "route 1 is not one"),
+        ([{**_route("/"), "requirement": 7}], "route 1 is not one"),
+        ([None], "route 1 is not one"),
     ],
 )
-def test_what_are_no_routes(listed, fault):
-    """Another file is refused, with the number of the first entry that cannot be."""
+def test_a_document_that_is_not_a_list_of_routes(document, fault):
+    """It is refused with the number of its first bad item."""
     with pytest.raises(ConfigurationError, match=fault):
-        RouteMatcher(listed)
+        RouteMatcher(document)

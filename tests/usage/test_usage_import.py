@@ -1,3 +1,5 @@
+"""Usage and held grants imported from rows of a file."""
+
 from __future__ import annotations
 
 from itertools import pairwise
@@ -37,7 +39,7 @@ def _row(line=2, **values):
     return Row(line, [{**base, **values}.get(name, "") for name in USAGE_FIELDS])
 
 
-def _hit(**values):
+def _request(**values):
     base = {"subject": "alice", "day": "2026-05-01", "method": "GET", "path": "/orders", "status": "200"}
     return Row(2, [{**base, **values}.get(name, "") for name in LOG_FIELDS])
 
@@ -50,27 +52,27 @@ def _use(**values):
     return base._replace(**values)
 
 
-def test_a_use():
-    """Subject, permission and day are a use; what the row does not name is what was said for all."""
-    found = USES.read(_row())
-    assert ((_use(),), 1, 1_777_593_600.0, "") == (found.uses, found.times, found.at, found.reason)
+def test_a_row_with_the_required_fields():
+    """Subject, permission and day make a use; the other fields get their defaults."""
+    result = USES.read(_row())
+    assert ((_use(),), 1, 1_777_593_600.0, "") == (result.uses, result.times, result.at, result.reason)
 
 
-def test_a_use_with_all_that_can_be_known():
-    """Each column has its place."""
-    said = {"issuer": "https://other.test/", "service": "bills", "client": "web", "role": "clerk", "endpoint": "shop.x",
+def test_a_row_with_every_field():
+    """Each field of the row becomes a part of the use."""
+    values = {"issuer": "https://other.test/", "service": "bills", "client": "web", "role": "clerk", "endpoint": "shop.x",
             "method": "GET", "grant": "orders:*"}  # fmt: skip
-    found = USES.read(_row(**said, count="12", outcome="granted", day="2026-05-01T23:30:00-02:00"))
-    assert ((_use(**said, day="2026-05-02"),), 12) == (found.uses, found.times)
+    result = USES.read(_row(**values, count="12", outcome="granted", day="2026-05-01T23:30:00-02:00"))
+    assert ((_use(**values, day="2026-05-02"),), 12) == (result.uses, result.times)
 
 
 def test_a_denial_has_no_grant():
-    """What was refused was served by nothing, whatever the row says."""
+    """A refused use has neither grant nor role, whatever the row says."""
     assert (_use(outcome="denied", grant=""),) == USES.read(_row(outcome="denied", role="r", grant="g")).uses
 
 
-def test_a_template_is_no_grant():
-    """A template is kept as it is written, and is nothing that anybody holds."""
+def test_a_template_is_not_a_grant():
+    """A template is stored as written, and no grant is credited for it."""
     assert "" == USES.read(_row(permission="orders:{id}:read")).uses[0].grant
 
 
@@ -97,14 +99,14 @@ def test_a_template_is_no_grant():
         ({"count": "1" * 13}, "its count is not a whole number from 1 on"),
     ],
 )
-def test_a_row_that_is_no_use(values, reason):
-    """It is at fault, for a reason that holds nothing of it."""
-    found = USES.read(_row(**values))
-    assert ((), True, True) == (found.uses, found.is_fault, found.reason.startswith(reason))
+def test_a_faulty_row_of_usage(values, reason):
+    """It has no use, and a reason that repeats nothing of the row."""
+    result = USES.read(_row(**values))
+    assert ((), True, True) == (result.uses, result.is_fault, result.reason.startswith(reason))
 
 
 @pytest.mark.parametrize(
-    ("said", "found"),
+    ("text", "moment"),
     [
         ("2026-05-01", ("2026-05-01", 1_777_593_600.0)),
         ("2026-05-01T12:00:00Z", ("2026-05-01", 1_777_636_800.0)),
@@ -119,9 +121,9 @@ def test_a_row_that_is_no_use(values, reason):
         ("01/May/2026", None),
     ],
 )
-def test_when_it_was(said, found):
+def test_parsing_a_time(text, moment):
     """ISO days, ISO times and seconds are read; a time without an offset is UTC."""
-    assert found == parse_moment(said)
+    assert moment == parse_moment(text)
 
 
 @pytest.mark.parametrize(
@@ -129,8 +131,8 @@ def test_when_it_was(said, found):
     [({}, "granted"), ({"status": "304"}, "granted"), ({"status": "403"}, "denied"), ({"status": "401"}, "denied")],
 )
 def test_a_line_of_an_access_log(values, outcome):
-    """What passed is a use of what its route asks for, and what was refused a denial."""
-    (use,) = LOG.read(_hit(**values)).uses
+    """A request that passed is a granted use of its route's permission, and a refused one a denied use."""
+    (use,) = LOG.read(_request(**values)).uses
     expected = _use(
         endpoint="shop.orders", method="GET", requirement="orders:list", permission="orders:list",
         grant="orders:list" if outcome == "granted" else "", outcome=outcome,
@@ -139,20 +141,20 @@ def test_a_line_of_an_access_log(values, outcome):
 
 
 def test_a_route_with_a_template():
-    """Of the path only the template's name is kept."""
-    (use,) = LOG.read(_hit(path="/orders/4711")).uses
+    """The use has the template, and no value from the path."""
+    (use,) = LOG.read(_request(path="/orders/4711")).uses
     assert ("orders:{id}:read", "", False) == (use.permission, use.grant, "4711" in repr(use))
 
 
 def test_a_route_that_asks_for_any_of_several():
-    """Nobody knows which one served, so each is counted, and that is said; a denial lacked all of them."""
-    passed, refused = LOG.read(_hit(path="/either")), LOG.read(_hit(path="/either", status="403"))
+    """The log does not say which one served, so each is counted and marked; a denial means that all were missing."""
+    passed, refused = LOG.read(_request(path="/either")), LOG.read(_request(path="/either", status="403"))
     assert (["a", "b"], True) == ([use.permission for use in passed.uses], passed.is_alternative)
     assert (["a", "b"], False) == ([use.permission for use in refused.uses], refused.is_alternative)
 
 
 @pytest.mark.parametrize(
-    ("values", "reason", "bad"),
+    ("values", "reason", "is_fault"),
     [
         ({"status": "404"}, "its status says nothing about permissions", False),
         ({"status": "500"}, "its status says nothing about permissions", False),
@@ -164,19 +166,19 @@ def test_a_route_that_asks_for_any_of_several():
         ({"client": "\0"}, "it has a character that is not printable", True),
     ],
 )
-def test_a_line_that_says_nothing(values, reason, bad):
-    """It is left out, and is at fault only where it cannot be read."""
-    found = LOG.read(_hit(**values))
-    assert ((), bad, True) == (found.uses, found.is_fault, found.reason.startswith(reason))
+def test_a_logged_request_without_a_use(values, reason, is_fault):
+    """It is left out, and is a fault only if it cannot be read."""
+    result = LOG.read(_request(**values))
+    assert ((), is_fault, True) == (result.uses, result.is_fault, result.reason.startswith(reason))
 
 
-def test_what_a_file_calls_its_fields():
-    """`time` is another word for the day."""
+def test_the_columns_of_a_file():
+    """`time` is another name for the field `day`."""
     assert {"subject": "user", "day": "ts"} == parse_mapping(["subject=user", " time = ts "], USAGE_FIELDS)
 
 
 def test_a_mapping_with_faults():
-    """Every fault is named, with what was meant."""
+    """Every fault is named, with a suggestion."""
     with pytest.raises(ConfigurationError) as raised:
         parse_mapping(["subject", "subjet=a", "xyz=a", "day=a", "time=b"], ("subject", "day"))
     assert (
@@ -196,21 +198,21 @@ def _import(rows, store, tally=None):
 
 
 def test_a_file_counts_once(monkeypatch):
-    """The same rows make the same batches, so nothing is counted twice; a part that is missing is added."""
+    """The same rows make the same batches, so nothing is counted twice; missing batches are added."""
     monkeypatch.setattr(usage_import, "BATCH_ROWS", 3)
     rows = [_row(number, subject=f"s{number % 4}") for number in range(10)]
     store = MemoryStore()
     assert (4, 4) == ((first := _import(rows, store)).batches, first.added)
     counts = dict(store.counts)
     assert (4, 0, counts) == ((again := _import(rows, store)).batches, again.added, dict(store.counts))
-    begun = MemoryStore()
-    begun.record(next(build_batches(rows, USES.read, "d1", ImportSummary())))
-    assert (4, 3) == ((rest := _import(rows, begun)).batches, rest.added)
-    assert (counts, 10) == (dict(begun.counts), sum(counts.values()))
+    interrupted = MemoryStore()
+    interrupted.record(next(build_batches(rows, USES.read, "d1", ImportSummary())))
+    assert (4, 3) == ((rest := _import(rows, interrupted)).batches, rest.added)
+    assert (counts, 10) == (dict(interrupted.counts), sum(counts.values()))
 
 
-def test_a_batch():
-    """Uses add up; grants that served are sightings, and what was asked for is an enforcement point."""
+def test_a_batch_of_rows():
+    """Uses add up; grants that served are observed grants, and each requirement is an enforcement point."""
     store = MemoryStore()
     tally = _import(
         [_row(2), _row(3, count="4"), _row(4, outcome="denied"), _row(5, permission="x:{y}"), Row(6, (), "bad")], store
@@ -234,26 +236,28 @@ def test_a_batch():
     assert ("2026-05-01", "2026-05-01") == (tally.first, tally.last)
 
 
-def test_a_run_says_from_when_to_when(monkeypatch):
-    """An import's run goes from its first to the end of its last day, in whatever order they come, for each service."""
+def test_the_recording_period_of_an_import(monkeypatch):
+    """For each service it lasts from the first day to the end of the last, in whatever order the rows come."""
     monkeypatch.setattr(usage_import, "BATCH_ROWS", 2)
     store = MemoryStore()
     days = ["2026-05-03", "2026-05-02", "2026-05-05", "2026-05-04"]
     _import([*(_row(day=day) for day in days), _row(service="bills"), _row(service="a")], store)
-    runs = [batch.period for batch in store.batches if batch.period is not None]
-    assert [("orders", 2), ("orders", 4), ("a", 1), ("bills", 1)] == [(run.service, run.recorded) for run in runs]
-    first, second = runs[:2]
+    periods = [batch.period for batch in store.batches if batch.period is not None]
+    assert [("orders", 2), ("orders", 4), ("a", 1), ("bills", 1)] == [
+        (period.service, period.recorded) for period in periods
+    ]
+    first, second = periods[:2]
     assert {(first.id, first.source)} == {(second.id, "import")}
     begin, after = parse_moment("2026-05-02"), parse_moment("2026-05-06")
     assert begin is not None
     assert after is not None
     assert (begin.at, after.at - 1) == (second.started, second.until)
     assert 4 == len({batch.id for batch in store.batches})
-    assert all(one.id != other.id for one, other in pairwise(runs[1:]))
+    assert all(one.id != other.id for one, other in pairwise(periods[1:]))
 
 
 def test_rows_without_a_use_make_no_batch():
-    """Where nothing can be counted, nothing is written."""
+    """If there is nothing to count, nothing is written."""
     store = MemoryStore()
     tally = _import([_row(2, day="x"), _row(3, day="y")], store)
     assert ([], 2, {"its day is not an ISO date, ISO time or number of seconds since the epoch": (2, 2, True)}) == (
@@ -262,7 +266,7 @@ def test_rows_without_a_use_make_no_batch():
 
 
 def test_the_identity_of_an_import():
-    """The same file read in another way is another import."""
+    """The same file read with other options is another import."""
     one = import_id("d", {"a": 1, "b": 2})
     assert one == import_id("d", {"b": 2, "a": 1})
     assert 3 == len({one, import_id("d", {"a": 1, "b": 3}), import_id("e", {"a": 1, "b": 2})})
@@ -272,8 +276,8 @@ def _held(line=2, **values):
     return Row(line, [values.get(name, "") for name in ASSIGNMENT_FIELDS])
 
 
-def test_who_holds_what():
-    """A row is a grant, a role as a whole, or a grant through a role; a client's is as good as a subject's."""
+def test_rows_of_held_grants():
+    """A row is a grant, a whole role, or a grant through a role, held by a subject or by a client."""
     skipped = []
     rows = [
         _held(subject="alice", grant="orders:*", since="2026-01-01"),
@@ -282,7 +286,7 @@ def test_who_holds_what():
     assert [
         HeldGrant("https://issuer.test/", "alice", "", "", "orders:*", "2026-01-01"),
         HeldGrant("https://other.test/", "", "job", "clerk", ""),
-    ] == list(read_assignments(rows, "https://issuer.test/", plain_subject, lambda *said: skipped.append(said)))
+    ] == list(read_assignments(rows, "https://issuer.test/", plain_subject, lambda *reason: skipped.append(reason)))
     assert [] == skipped
 
 
@@ -297,8 +301,8 @@ def test_who_holds_what():
         (Row(7, (), "bad"), "bad"),
     ],
 )
-def test_a_row_that_is_no_grant(row, why):
-    """It is left out, and its line and reason are told."""
+def test_a_faulty_row_of_held_grants(row, why):
+    """It is left out and reported with its line and reason."""
     skipped = []
-    assert [] == list(read_assignments([row], "", plain_subject, lambda *said: skipped.append(said)))
+    assert [] == list(read_assignments([row], "", plain_subject, lambda *reason: skipped.append(reason)))
     assert (7, True) == (skipped[0][0], skipped[0][1].startswith(why))

@@ -147,7 +147,7 @@ def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
         for row in reader:
             if any(row):
                 cells = (*row, *[""] * (len(names) - len(row)))
-                yield line, {name: row_reader.bare(cell) for name, cell in zip(names, cells, strict=False)}
+                yield line, {name: row_reader.unescape_formulas(cell) for name, cell in zip(names, cells, strict=False)}
             line = reader.line_num + 1
     except csv.Error as error:
         raise ConfigurationError(f"line {line}: not CSV: {error}") from None

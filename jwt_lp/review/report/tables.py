@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from jwt_lp.review.findings import Backtest, BacktestedSetting, Finding
 from jwt_lp.review.report.wording import escape_unprintable, format_time
-from jwt_lp.usage.row_reader import write
+from jwt_lp.usage.row_reader import write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,9 +73,9 @@ def render_backtest_csv(backtest: Backtest) -> str:
 
 
 def _write_csv(header: tuple[str, ...], rows: Any) -> str:
-    output = io.StringIO(newline="")
-    write(output, header, rows)
-    return output.getvalue()
+    written = io.StringIO(newline="")
+    write_csv(written, header, rows)
+    return written.getvalue()
 
 
 def _cell(value: object) -> object:
