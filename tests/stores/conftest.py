@@ -1,4 +1,4 @@
-"""Every engine that the table of behaviour runs against."""
+"""Database engines that the tests of every store run on."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from stores.django_engines import alias, django_sqlite, settings_of
 if TYPE_CHECKING:
     from jwt_lp.stores import Store
 
-# Takes an empty folder and gives, as a context, the URL of an empty store whose tables are there.
+# A context manager that takes an empty folder and yields the URL of an empty store with its tables.
 Engine = Callable[[Path], AbstractContextManager[str]]
 
 
 @contextmanager
 def sqlite(folder: Path) -> Iterator[str]:
-    """A file; the first writer makes its tables."""
+    """A file; the first write creates its tables."""
     pytest.importorskip("sqlalchemy", reason="needs SQLAlchemy (extra `sql`)")
     yield f"sqlite:///{folder / 'store.db'}"
 
@@ -40,12 +40,12 @@ def postgresql(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def django_postgresql(folder: Path) -> Iterator[str]:
-    """The server as a project's own database."""
+    """The server as the database of a Django project."""
     with postgres_database() as url, alias(**settings_of(url)) as name:
         yield name
 
 
-# The engines by name. Another store joins the whole table with one line: its name and a function as above.
+# The engines by name. A new store needs one line here: its name and a function as above.
 ENGINES: dict[str, Engine] = {
     "sqlite": sqlite,
     "postgresql": postgresql,
@@ -56,14 +56,14 @@ ENGINES: dict[str, Engine] = {
 
 @pytest.fixture(params=ENGINES)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty store, of each engine in turn."""
+    """The URL of an empty store, on each engine in turn."""
     with ENGINES[request.param](tmp_path) as url:
         yield url
 
 
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
-    """An empty store, of each engine in turn."""
+    """An empty store, on each engine in turn."""
     from jwt_lp.stores import open_store
 
     store = open_store(url)

@@ -1,6 +1,7 @@
-"""One process of a load: decides so often, says what was to be counted, and ends as an ordinary process does.
+"""Process of a load test: it makes decisions, prints what it expects to be counted, and ends normally.
 
-Run with a number and, for one that goes on until it is killed, a file to write its progress to.
+Its arguments are the kind of load (`all`, `killed` or `full`) and the number of decisions. `killed` goes on until it is
+killed, and prints its progress.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ import resource
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 
 from jwt_lp import Call, Guard, all_of
 from jwt_lp.testing.authority import ISSUER
 from jwt_lp.usage.recorder import RecorderStatus
 
 CALL = Call("GET", str, lambda _: (), "views.load")
-ASKED = {each: all_of(each) for each in ("orders:read", "orders:list", "stock:take", "reports:read")}
+REQUIREMENTS = {name: all_of(name) for name in ("orders:read", "orders:list", "stock:take", "reports:read")}
 
 
-def begin() -> tuple[Guard, list[str]]:
+def create_guard() -> tuple[Guard, list[str]]:
     """A guard with its store, and the tokens of ten subjects."""
     if os.environ.get("TESTS_DATABASE"):
         from stores.server_apps import django_wsgi
@@ -33,55 +35,55 @@ def begin() -> tuple[Guard, list[str]]:
     return guard, json.loads(os.environ["TESTS_TOKENS"])
 
 
-def decide(guard: Guard, tokens: list[str], number: int, found: Counter[str]) -> None:
-    """So many mixed decisions; none raises and none is refused for want of the store."""
+def decide(guard: Guard, tokens: list[str], number: int, counts: Counter[str]) -> None:
+    """Make mixed decisions; none raises, and none is refused because the store is missing."""
     for _ in range(number):
-        subject, (name, asked) = random.randrange(len(tokens)), random.choice(list(ASKED.items()))
-        decision = guard.check(f"Bearer {tokens[subject]}", asked, {}, f"GET /{name}", call=CALL)
+        subject, (name, requirement) = random.randrange(len(tokens)), random.choice(list(REQUIREMENTS.items()))
+        decision = guard.check(f"Bearer {tokens[subject]}", requirement, {}, f"GET /{name}", call=CALL)
         assert decision.passes or (decision.refusal and decision.refusal.status == 403)
-        found[f"{subject} {name} {'granted' if decision.passes else 'denied'}"] += 1
+        counts[f"{subject} {name} {'granted' if decision.passes else 'denied'}"] += 1
 
 
-def recording(guard: Guard) -> RecorderStatus:
-    memory = guard.ready().store
-    assert memory is not None
-    return memory.recording
+def recorder_status(guard: Guard) -> RecorderStatus:
+    runtime = guard.ready().store
+    assert runtime is not None
+    return runtime.recording
 
 
-def full(guard: Guard, tokens: list[str], number: int, found: Counter[str]) -> None:
-    """The same on a disk that is full for a while."""
-    decide(guard, tokens, 10, found)
-    until(lambda: recording(guard).recorded == 10)
-    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (512, allowed[1]))
-    decide(guard, tokens, number, found)
+def decide_on_full_disk(guard: Guard, tokens: list[str], number: int, counts: Counter[str]) -> None:
+    """Make mixed decisions, some of them while the disk is full."""
+    decide(guard, tokens, 10, counts)
+    wait_until(lambda: recorder_status(guard).recorded == 10)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (512, limits[1]))
+    decide(guard, tokens, number, counts)
     time.sleep(7)
-    decide(guard, tokens, number, found)
-    stood = recording(guard)
-    print(json.dumps({"late": round(time.time() - stood.stored_until), "dropped": stood.dropped}), file=sys.stderr)
-    resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+    decide(guard, tokens, number, counts)
+    status = recorder_status(guard)
+    print(json.dumps({"late": round(time.time() - status.stored_until), "dropped": status.dropped}), file=sys.stderr)
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def until(holds: object) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
-    while not holds():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
 def main() -> None:
-    how, number = sys.argv[1], int(sys.argv[2])
-    # Every second decision is a refusal, and a line.
+    kind, number = sys.argv[1], int(sys.argv[2])
+    # Every second decision is a refusal and would be logged.
     logging.getLogger("jwt_lp").setLevel(logging.CRITICAL)
-    guard, tokens = begin()
-    found: Counter[str] = Counter()
-    if how == "killed":
+    guard, tokens = create_guard()
+    counts: Counter[str] = Counter()
+    if kind == "killed":
         while True:
-            decide(guard, tokens, number, found)
-            print(time.time(), sum(found.values()), flush=True)
+            decide(guard, tokens, number, counts)
+            print(time.time(), sum(counts.values()), flush=True)
             time.sleep(0.01)
-    (full if how == "full" else decide)(guard, tokens, number, found)
-    print(json.dumps({"issuer": ISSUER, "found": found}))
+    (decide_on_full_disk if kind == "full" else decide)(guard, tokens, number, counts)
+    print(json.dumps({"issuer": ISSUER, "counts": counts}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Applications that servers of their own processes serve: settings come from the environment, answers say which process."""
+"""Applications for servers in other processes. Settings come from the environment, and answers name the process."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from jwt_lp.stores import push
 SETTINGS: dict[str, Any] = json.loads(os.environ["TESTS_JWT_LP"])
 VIEWS = {"read": "orders:read", "list": "orders:list", "take": "stock:take"}
 
-# A channel of the test's own, so that it knows who listens.
+# Each test has its own channel, so that it can count the listeners.
 push.CHANNEL = os.environ.get("TESTS_CHANNEL", push.CHANNEL)  # type: ignore[misc]
 if os.environ.get("TESTS_PUSHED_ONLY"):
-    # Polling would bring soon what the push is to bring.
+    # Without polling only a push can make a process learn of a change.
     _poll = RevocationPoller.poll
     RevocationPoller.poll = lambda self: _poll(self) + 3600  # type: ignore[method-assign]
 
@@ -30,7 +30,7 @@ def flask_app() -> Any:
 
     from jwt_lp_flask import LeastPrivilege, guard_from, public, requires
 
-    app = Flask("memory", static_folder=None)
+    app = Flask("server_apps", static_folder=None)
     app.config["JWT_LP"] = SETTINGS
     LeastPrivilege(app)
     for name, permission in VIEWS.items():
@@ -63,7 +63,7 @@ def fastapi_app() -> Any:
     return app
 
 
-def _django() -> None:
+def _configure_django() -> None:
     from django.conf import settings
     from django.http import JsonResponse
     from django.urls import path
@@ -101,12 +101,12 @@ def _database(url: str) -> dict[str, Any]:
 def django_wsgi() -> Any:
     from django.core.wsgi import get_wsgi_application
 
-    _django()
+    _configure_django()
     return get_wsgi_application()
 
 
 def django_asgi() -> Any:
     from django.core.asgi import get_asgi_application
 
-    _django()
+    _configure_django()
     return get_asgi_application()

@@ -1,4 +1,4 @@
-"""A way to a server that can be cut and mended, as an outage looks from where its clients are."""
+"""TCP proxy that a test can cut and restore, to simulate an outage of a server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 
 class TcpProxy:
-    """Passes bytes on between clients and a server. `cut` ends every connection and refuses new ones, until `mend`."""
+    """Forwards bytes between clients and a server. `cut` ends every connection and refuses new ones until `restore`."""
 
     def __init__(self, host: str, port: int) -> None:
         self._server = host, port
@@ -20,21 +20,21 @@ class TcpProxy:
         self._listen()
 
     def __len__(self) -> int:
-        """How many connections there are."""
+        """The number of connections."""
         return len(self._pairs)
 
     def cut(self) -> None:
-        # Without it a thread that accepts would keep the socket open.
+        # Without it the accepting thread would keep the socket open.
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join()
         with self._lock:
-            for each in (each for pair in self._pairs for each in pair):
+            for connection in (connection for pair in self._pairs for connection in pair):
                 with suppress(OSError):
-                    each.shutdown(socket.SHUT_RDWR)
+                    connection.shutdown(socket.SHUT_RDWR)
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
         self._listen()
 
@@ -49,26 +49,26 @@ class TcpProxy:
                 pair = client, socket.create_connection(self._server)
                 with self._lock:
                     self._pairs.add(pair)
-                for one, other in (pair, pair[::-1]):
-                    threading.Thread(target=self._pass, args=(pair, one, other), daemon=True).start()
+                for source, target in (pair, pair[::-1]):
+                    threading.Thread(target=self._forward, args=(pair, source, target), daemon=True).start()
 
-    def _pass(self, pair: tuple[socket.socket, socket.socket], one: socket.socket, other: socket.socket) -> None:
+    def _forward(self, pair: tuple[socket.socket, socket.socket], source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
-            while said := one.recv(65536):
-                other.sendall(said)
+            while data := source.recv(65536):
+                target.sendall(data)
         with self._lock:
             first = pair in self._pairs
             self._pairs.discard(pair)
-        # The first of the two directions to end has the other one end, and that one tidies up.
-        for each in pair:
+        # The first direction that ends shuts both sockets down, which ends the other one; the second closes them.
+        for connection in pair:
             with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR) if first else each.close()
+                connection.shutdown(socket.SHUT_RDWR) if first else connection.close()
 
 
 @contextmanager
 def proxy_to(host: str, port: int) -> Iterator[TcpProxy]:
-    way = TcpProxy(host, port)
+    proxy = TcpProxy(host, port)
     try:
-        yield way
+        yield proxy
     finally:
-        way.cut()
+        proxy.cut()

@@ -1,4 +1,4 @@
-"""What a review reads of each engine, and of the twin in memory."""
+"""Sums of usage that a review reads, on each engine and on the store in memory."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ US, THEM = "https://issuer.example/", "https://other.example/"
 
 @pytest.fixture(params=["memory", *ENGINES])
 def store(request, tmp_path: Path) -> Iterator[Store]:
-    """An empty store, of each engine in turn, or its twin."""
+    """An empty store, on each engine in turn and in memory."""
     if request.param == "memory":
         yield ReviewedStore()  # type: ignore[misc]
         return
     with ENGINES[request.param](tmp_path) as url:
-        found = open_store(url)
-        yield found
-        found.close()
+        store = open_store(url)
+        yield store
+        store.close()
 
 
 def use(subject="alice", day="2026-11-24", **other) -> Use:
@@ -57,7 +57,7 @@ def put(store: Store, *uses: Use, each: int = 1) -> None:
 
 
 def test_an_empty_store_adds_up_to_nothing(store: Store) -> None:
-    """Where nothing was used there are no sums, and no question fails."""
+    """Without usage every query returns no rows."""
     for rows in (
         store.summary(until="2026-12-31"),
         store.requested_permissions(until="2026-12-31"),
@@ -69,20 +69,20 @@ def test_an_empty_store_adds_up_to_nothing(store: Store) -> None:
 
 
 def test_uses_are_added_up_over_days(store: Store) -> None:
-    """One holder's use of one permission through one grant is one row, with its first and its last day."""
+    """Uses of one permission through one grant by one holder are one row, with the first and the last day."""
     put(store, use(day="2026-11-20"), use(day="2026-11-24"), use(day="2026-11-22"), each=3)
     assert [summary(uses=9, days=3, first="2026-11-20")] == list(store.summary(until="2026-11-24"))
 
 
 def test_until_and_since_are_included(store: Store) -> None:
-    """Days outside of what was asked for are in no sum."""
+    """Uses on other days are not in the sums."""
     put(store, *(use(day=f"2026-11-{day}") for day in range(20, 26)))
-    found = list(store.summary(since="2026-11-21", until="2026-11-24"))
-    assert [summary(uses=4, days=4, first="2026-11-21")] == found
+    summaries = list(store.summary(since="2026-11-21", until="2026-11-24"))
+    assert [summary(uses=4, days=4, first="2026-11-21")] == summaries
 
 
-def test_a_day_at_two_endpoints_is_no_more_than_one_between_them(store: Store) -> None:
-    """Services and endpoints are added up, and there are never more days than from the first to the last."""
+def test_the_number_of_days_is_bounded_by_first_and_last(store: Store) -> None:
+    """Services and endpoints are added up, but there are never more days than from the first to the last."""
     put(store, use(), use(endpoint="/other"), use(service="billing"), each=2)
     assert [summary(uses=6, days=1)] == list(store.summary(until="2026-11-24"))
 
@@ -91,42 +91,42 @@ def test_a_day_at_two_endpoints_is_no_more_than_one_between_them(store: Store) -
     ("name", "value"),
     [("client", "app"), ("role", ""), ("permission", "a:b"), ("grant", "a:b"), ("outcome", "denied")],
 )
-def test_what_differs_stays_apart(store: Store, name: str, value: str) -> None:
+def test_different_holders_grants_and_outcomes_are_different_rows(store: Store, name: str, value: str) -> None:
     """Another client, role, permission, grant or outcome is another row."""
     put(store, use(), use(**{name: value}))
     assert sorted([summary(), summary(**{name: value})]) == list(store.summary(until="2026-11-24"))
 
 
 def test_sums_come_in_order_of_issuer_and_subject(store: Store) -> None:
-    """They are ordered by code point, whatever the database thinks of alphabets."""
+    """They are ordered by code point, whatever the collation of the database."""
     names = ["alice", "Zoe", "\xe9mile", "bob", "\U0001f600"]
     put(store, *(use(name, issuer=issuer) for name in names for issuer in (THEM, US)))
     expected = [(issuer, name) for issuer in (US, THEM) for name in sorted(names)]
     assert expected == [(row.issuer, row.subject) for row in store.summary(until="2026-11-24")]
 
 
-def test_one_issuer_can_be_asked_for(store: Store) -> None:
-    """What another issuer's subjects did is left out."""
+def test_sums_of_one_issuer(store: Store) -> None:
+    """Uses by subjects of another issuer are left out."""
     put(store, use(), use(issuer=THEM))
     assert [summary(issuer=THEM)] == list(store.summary(until="2026-11-24", issuer=THEM))
     assert [DayRow(THEM, "alice", "orders:*", "2026-11-24")] == list(store.days(until="2026-11-24", issuer=THEM))
 
 
-def test_what_enforcement_points_asked_for(store: Store) -> None:
-    """Grants and refusals count apart, what was only observed in neither, and the last day is that of any of them."""
+def test_requested_permissions_of_enforcement_points(store: Store) -> None:
+    """Granted and refused uses count separately, observed ones in neither; the last day is that of any use."""
     put(store, use(), use("bob"), each=2)
     put(store, use(outcome="denied", grant=""), use(outcome="revoked", grant=""), each=5)
     put(store, use(outcome="observed", day="2026-11-25"), use(day="2026-11-26"), each=9)
     put(store, use(outcome="denied", method="POST"))
-    where = "orders", "/orders/{id}"
+    point = "orders", "/orders/{id}"
     assert [
-        RequestedPermission(*where, "GET", "orders:read & x", "orders:read", 4, 10, "2026-11-25"),
-        RequestedPermission(*where, "POST", "orders:read & x", "orders:read", 0, 1, "2026-11-24"),
+        RequestedPermission(*point, "GET", "orders:read & x", "orders:read", 4, 10, "2026-11-25"),
+        RequestedPermission(*point, "POST", "orders:read & x", "orders:read", 0, 1, "2026-11-24"),
     ] == list(store.requested_permissions(until="2026-11-25"))
 
 
 def test_months_are_counted_by_outcome(store: Store) -> None:
-    """Every month with any use is told, with each of its outcomes."""
+    """Each month with uses has one row for each outcome."""
     put(store, use(day="2026-11-01"), use("bob", day="2026-11-30"), use(day="2026-12-01"), each=2)
     put(store, use(outcome="denied", day="2026-11-15"), use(day="2026-12-02"))
     assert [
@@ -137,7 +137,7 @@ def test_months_are_counted_by_outcome(store: Store) -> None:
 
 
 def test_days_of_use_come_once(store: Store) -> None:
-    """Each day of a grant is told once, however it was used, and the permission stands for a grant that is not known."""
+    """Each day of a grant is one row, however it was used; without a credited grant the row has the permission."""
     put(store, use(), use(endpoint="/other"), use(day="2026-11-20"), use(grant=""), use(day="2026-11-25"))
     put(store, use(outcome="denied", grant="", permission="x:y"), use("bob"))
     assert [
@@ -149,42 +149,42 @@ def test_days_of_use_come_once(store: Store) -> None:
 
 
 def test_days_of_many_subjects(store: Store) -> None:
-    """Of more subjects than one statement can name, those that are asked for come in order, each once."""
+    """More subjects than one statement can name are returned in order, each once."""
     names = [f"s{number}" for number in range(1200)]
     put(store, *map(use, names), use("s1", issuer=THEM), use("s2", issuer=THEM))
     wanted = [(US, name) for name in names if name != "s7"]
-    found = list(store.days(until="2026-11-24", subjects=[(THEM, "s1"), *reversed(wanted), wanted[0]]))
-    assert [*sorted(wanted), (THEM, "s1")] == [(row.issuer, row.subject) for row in found]
+    days = list(store.days(until="2026-11-24", subjects=[(THEM, "s1"), *reversed(wanted), wanted[0]]))
+    assert [*sorted(wanted), (THEM, "s1")] == [(row.issuer, row.subject) for row in days]
 
 
-def test_what_is_no_day_is_refused(url: str) -> None:
-    """A day that is none gives no sums."""
-    found = open_store(url)
+def test_a_day_that_is_not_a_date_is_refused(url: str) -> None:
+    """It raises `ValueError`."""
+    store = open_store(url)
     with pytest.raises(ValueError, match="isoformat"):
-        list(found.summary(until="yesterday"))
-    found.close()
+        list(store.summary(until="yesterday"))
+    store.close()
 
 
-def test_a_table_that_went_is_said(postgres: str) -> None:
-    """What goes wrong on the shared way of PostgreSQL is told as for every other question."""
+def test_a_missing_table_is_reported(postgres: str) -> None:
+    """An error in a parallel query of PostgreSQL is translated like any other error."""
     import psycopg
 
-    found = open_store(postgres)
-    found.migrate()
-    put(found, use())
+    store = open_store(postgres)
+    store.migrate()
+    put(store, use())
     with psycopg.connect(postgres) as other:
         other.execute("DROP TABLE jwt_lp_usage")
     with pytest.raises(ConfigurationError, match="store migrate"):
-        list(found.summary(until="2026-11-24"))
-    found.close()
+        list(store.summary(until="2026-11-24"))
+    store.close()
 
 
-def test_a_store_can_be_left_in_the_middle(url: str) -> None:
-    """Whoever stops reading sums leaves a store that answers the next question."""
-    found = open_store(url)
-    put(found, *(use(f"s{number}") for number in range(5000)))
-    rows = found.summary(until="2026-11-24")
+def test_a_stream_of_sums_can_be_abandoned(url: str) -> None:
+    """After it the store answers the next query."""
+    store = open_store(url)
+    put(store, *(use(f"s{number}") for number in range(5000)))
+    rows = store.summary(until="2026-11-24")
     assert 3 == len(list(islice(rows, 3)))
     del rows
-    assert [MonthRow("2026-11", "granted", 5000)] == list(found.months(until="2026-11-24"))
-    found.close()
+    assert [MonthRow("2026-11", "granted", 5000)] == list(store.months(until="2026-11-24"))
+    store.close()

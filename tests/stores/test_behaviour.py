@@ -1,4 +1,4 @@
-"""One table of behaviour for every engine."""
+"""Behaviour of every store, on each engine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import replace
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,7 +56,7 @@ def deny(key, name="alice", **other) -> RevocationEntry:
 
 
 def test_an_empty_store_answers(store: Store) -> None:
-    """Where nothing was written there is nothing, and no question fails."""
+    """Every query returns nothing, and none fails."""
     assert RevocationChanges(0) == store.changes(0)
     for rows in (
         store.usage(),
@@ -71,7 +72,7 @@ def test_an_empty_store_answers(store: Store) -> None:
 
 
 def test_migrating_again_changes_nothing(store: Store) -> None:
-    """A second `migrate` gives the same version twice and leaves the rows."""
+    """A second `migrate` returns the same version twice and keeps the rows."""
     store.revoke([deny("1")], at=1.0)
     before, after = store.migrate()
     assert before == after >= 1
@@ -79,25 +80,25 @@ def test_migrating_again_changes_nothing(store: Store) -> None:
 
 
 def test_an_entry_comes_back_as_it_was_written(store: Store) -> None:
-    """Every member of an entry survives, with the time that the store took it."""
+    """Every member of an entry is stored, with the time of its writing."""
     whole = entry("1", pattern="a:**", keep=("a:b", "a:c:*"), until=5.25, reason="left “us”")
     token = entry("2", of="token", name="jti", until=7.5)
     before = entry("3", of="client", name="web", before=3.5)
     issuer = entry("4", of="issuer", name="")
     assert 4 == store.revoke([whole, token, before, issuer], at=9.5, by="me")
-    expected = tuple(RevocationEntry(**{**_fields(each), "at": 9.5}) for each in (whole, token, before, issuer))
+    expected = tuple(RevocationEntry(**{**_fields(written), "at": 9.5}) for written in (whole, token, before, issuer))
     assert RevocationChanges(4, (), expected) == store.changes(0)
-    assert [StoredRevocation(each, number, 9.5, "me") for number, each in enumerate(expected, 1)] == list(
+    assert [StoredRevocation(stored, number, 9.5, "me") for number, stored in enumerate(expected, 1)] == list(
         store.revocations()
     )
 
 
-def _fields(each: RevocationEntry) -> dict:
-    return {name: getattr(each, name) for name in RevocationEntry.__slots__}
+def _fields(written: RevocationEntry) -> dict:
+    return {name: getattr(written, name) for name in RevocationEntry.__slots__}
 
 
-def test_changes_are_what_came_after(store: Store) -> None:
-    """A reader gets what it does not know, in order, and nothing once it knows all."""
+def test_changes_after_a_sequence_number(store: Store) -> None:
+    """A reader gets the later changes in order, and none once it knows all."""
     store.revoke([deny("1"), deny("2", name="bob")], at=1.0)
     store.revoke([deny("3", name="carol")], at=2.0)
     assert (3, ["2", "3"]) == _seen(store.changes(1))
@@ -106,11 +107,11 @@ def test_changes_are_what_came_after(store: Store) -> None:
 
 
 def _seen(changes: RevocationChanges) -> tuple[int, list[str]]:
-    return changes.sequence, [each.id for each in changes.entries]
+    return changes.sequence, [changed.id for changed in changes.entries]
 
 
 def test_a_lifted_entry_touches_its_key(store: Store) -> None:
-    """Who knew it forgets the key and gets what still stands for it; who knows nothing never hears of it."""
+    """A reader that knew the entry gets its key and the entries still in force; a new reader gets no trace of it."""
     store.revoke([deny("1"), deny("2"), deny("3", name="bob")], at=1.0)
     assert 4 == store.lift(["1"], at=2.0)
     changes = store.changes(3)
@@ -119,42 +120,42 @@ def test_a_lifted_entry_touches_its_key(store: Store) -> None:
     assert (4, [], ["2", "3"]) == ((new := store.changes(0)).sequence, [*new.touched], [e.id for e in new.entries])
 
 
-def test_what_was_lifted_is_kept_for_people(store: Store) -> None:
-    """`lifted=True` lists it with its time and its own number; without, only what stands."""
+def test_lifted_entries_can_be_listed(store: Store) -> None:
+    """`lifted=True` lists them with their time and sequence number; otherwise only entries in force are listed."""
     store.revoke([deny("1"), deny("2")], at=1.0)
     store.lift(["1"], at=2.0)
     assert [("1", 1, 2.0), ("2", 2, None)] == [
-        (each.entry.id, each.sequence, each.lifted_at) for each in store.revocations(lifted=True)
+        (row.entry.id, row.sequence, row.lifted_at) for row in store.revocations(lifted=True)
     ]
-    assert ["2"] == [each.entry.id for each in store.revocations()]
+    assert ["2"] == [row.entry.id for row in store.revocations()]
 
 
 @pytest.mark.parametrize("ids", [["none"], ["1", "none"], ["2"]])
 def test_lifting_is_all_or_none(store: Store, ids) -> None:
-    """One id that does not stand, unknown or lifted before, and nothing is lifted; it is named."""
+    """If one id is unknown or already lifted, nothing is lifted, and the error names it."""
     store.revoke([deny("1"), deny("2")], at=1.0)
     store.lift(["2"], at=2.0)
     with pytest.raises(StoreError, match=repr(ids[-1])):
         store.lift(ids, at=3.0)
     assert 3 == store.changes(3).sequence
-    assert ["1"] == [each.entry.id for each in store.revocations()]
+    assert ["1"] == [row.entry.id for row in store.revocations()]
 
 
-def test_many_ids_are_named_shortly(store: Store) -> None:
-    """A message stays readable whatever is asked."""
+def test_a_message_names_few_ids(store: Store) -> None:
+    """It names five ids and the number of the others."""
     with pytest.raises(StoreError, match="'id-0', 'id-1', 'id-2', 'id-3', 'id-4' and 4 more"):
         store.lift([f"id-{number}" for number in range(9)], at=3.0)
 
 
 def test_the_same_id_twice_lifts_once(store: Store) -> None:
-    """An id that is given twice takes one number."""
+    """A repeated id takes one sequence number."""
     store.revoke([deny("1")], at=1.0)
     assert 2 == store.lift(["1", "1"], at=2.0)
 
 
 @pytest.mark.parametrize("ids", [["2", "1"], ["3", "3"]])
 def test_revoking_is_all_or_none(store: Store, ids) -> None:
-    """An id that is there already, or twice, and nothing is written; no number is lost."""
+    """If an id exists already or is repeated, nothing is written, and no sequence number is skipped."""
     store.revoke([deny("1")], at=1.0)
     with pytest.raises(StoreError, match=repr(ids[-1])):
         store.revoke([deny(name) for name in ids], at=2.0)
@@ -163,13 +164,13 @@ def test_revoking_is_all_or_none(store: Store, ids) -> None:
 
 
 def test_nothing_to_do_takes_no_number(store: Store) -> None:
-    """No entries and no ids leave the sequence where it is."""
+    """Without entries or ids the sequence number does not change."""
     store.revoke([deny("1")], at=1.0)
     assert (1, 1) == (store.revoke([], at=2.0), store.lift([], at=2.0))
 
 
 def test_changes_come_in_pages(store: Store) -> None:
-    """Many changes are several pages, each after the last; together they are all there is, once."""
+    """Many changes come in several pages, which together have each entry once."""
     entries = [deny(f"{number}", name=f"{number}") for number in range(12_001)]
     store.revoke(entries, at=1.0)
     store.lift([f"{number}" for number in range(0, 6000, 2)], at=2.0)
@@ -180,26 +181,26 @@ def test_changes_come_in_pages(store: Store) -> None:
             page = store.changes(since)
             assert page.sequence > since
             touched = {*page.touched}
-            seen = {name: each for name, each in seen.items() if each.key not in touched}
-            seen |= {each.id: each for each in page.entries}
+            seen = {name: known for name, known in seen.items() if known.key not in touched}
+            seen |= {known.id: known for known in page.entries}
             since, more, pages = page.sequence, page.more, pages + 1
         assert (15_001, True) == (since, pages > 1)
-        assert {each.entry.id for each in store.revocations()} == seen.keys()
+        assert {row.entry.id for row in store.revocations()} == seen.keys()
 
 
-def test_a_page_that_is_full_and_last_says_the_latest_number(store: Store) -> None:
-    """A reader ends at the store's number even where the last changes were lifted again or are gone."""
+def test_a_full_last_page_has_the_latest_sequence_number(store: Store) -> None:
+    """A reader ends at the store's sequence number, even if the last entries were lifted again or purged."""
     store.revoke([deny(f"{number}", name=f"{number}") for number in range(5000)], at=1.0)
     assert 5001 == store.lift(["4999"], at=2.0)
-    known = RevocationPoller(store, retention=3600)
-    known.poll()
-    assert 5001 == known.sequence
-    known.poll()
-    assert 5001 == known.sequence
+    poller = RevocationPoller(store, retention=3600)
+    poller.poll()
+    assert 5001 == poller.sequence
+    poller.poll()
+    assert 5001 == poller.sequence
 
 
 def test_a_batch_is_counted(store: Store) -> None:
-    """Counts add up by use, and the last time is the latest, whatever comes first."""
+    """Counts add up by use, and the latest time is kept, whatever the order of the batches."""
     assert store.record(UsageBatch(id="a", uses={use(): (3, 100.5), use("bob"): (1, 50.0)}))
     assert store.record(UsageBatch(id="b", uses={use(): (4, 90.0), use(outcome="denied"): (1, 60.0)}))
     expected = [
@@ -211,45 +212,45 @@ def test_a_batch_is_counted(store: Store) -> None:
 
 
 def test_a_batch_is_counted_once(store: Store) -> None:
-    """The same id again is no news: False, and nothing of it is written, whatever it holds."""
+    """A batch with a known id returns False, and nothing of it is written, whatever it holds."""
     batch = UsageBatch(id="a", uses={use(): (3, 100.5)})
     assert [True, False, False] == [
-        store.record(each) for each in (batch, batch, UsageBatch(id="a", uses={use("bob"): (1, 1.0)}))
+        store.record(sent) for sent in (batch, batch, UsageBatch(id="a", uses={use("bob"): (1, 1.0)}))
     ]
     assert [UsageRow(use(), 3, 100.5)] == list(store.usage())
 
 
 def test_a_batch_may_be_empty(store: Store) -> None:
-    """A run without uses is written, too."""
-    run = RecordingPeriod(id="r", service="orders", started=1.0, until=2.0, recorded=3, dropped=4)
-    assert store.record(UsageBatch(id="a", period=run))
-    assert [run] == list(store.recording_periods())
+    """A recording period without uses is written, too."""
+    period = RecordingPeriod(id="r", service="orders", started=1.0, until=2.0, recorded=3, dropped=4)
+    assert store.record(UsageBatch(id="a", period=period))
+    assert [period] == list(store.recording_periods())
 
 
-def test_a_run_grows(store: Store) -> None:
-    """Each flush says how the run stands; the largest numbers stay, also where an older one comes late."""
-    runs = [RecordingPeriod(id="r", service="orders", started=1.0, until=until, recorded=n, dropped=n) for until, n in
+def test_a_recording_period_grows(store: Store) -> None:
+    """The largest numbers of its batches are kept, also if an older batch comes late."""
+    periods = [RecordingPeriod(id="r", service="orders", started=1.0, until=until, recorded=n, dropped=n) for until, n in
             ((2.0, 5), (4.0, 9), (3.0, 7))]  # fmt: skip
-    for number, run in enumerate(runs):
-        store.record(UsageBatch(id=f"{number}", period=run))
+    for number, period in enumerate(periods):
+        store.record(UsageBatch(id=f"{number}", period=period))
     store.record(
         UsageBatch(
             id="older", period=RecordingPeriod(id="q", service="orders", started=0.5, until=9.0, source="import")
         )
     )
-    assert ["q", "r"] == [run.id for run in store.recording_periods()]
-    assert runs[1] == list(store.recording_periods())[1]
+    assert ["q", "r"] == [period.id for period in store.recording_periods()]
+    assert periods[1] == list(store.recording_periods())[1]
 
 
-def test_no_two_uses_are_one(store: Store) -> None:
-    """Parts that only differ in where one ends and the next begins are different rows; case counts, too."""
+def test_different_uses_are_different_rows(store: Store) -> None:
+    """Uses that differ only in the border of two parts, or in case, are different rows."""
     uses = [use(role="ab", client="c"), use(role="b", client="ca"), use(role="", client=""), use("ALICE"), use("alicé")]
     store.record(UsageBatch(id="a", uses=dict.fromkeys(uses, (1, 1.0))))
     assert sorted(uses) == sorted(row.use for row in store.usage())
 
 
-def test_what_no_database_takes_fails_no_batch(store: Store) -> None:
-    """NUL, half characters and very long names are kept in a form that can be; two long ones stay apart."""
+def test_unstorable_texts_fail_no_batch(store: Store) -> None:
+    """NUL, lone surrogates and very long names are stored in another form; two long names stay different."""
     strange = ["a\0b", "\ud800", "x" * 9000, "x" * 9001, "é" * 4000, "😀" * 4000]
     store.record(UsageBatch(id="a", uses={use(name, client=name): (1, 1.0) for name in strange}))
     store.record(UsageBatch(id="b", uses={use(name, client=name): (1, 1.0) for name in strange}))
@@ -259,10 +260,10 @@ def test_what_no_database_takes_fails_no_batch(store: Store) -> None:
 
 
 def test_usage_is_ordered_alike_everywhere(store: Store) -> None:
-    """By issuer, subject and the rest, by code point."""
+    """Rows are ordered by issuer, subject and the rest, by code point."""
     uses = [use(name, issuer=issuer) for name in ("b", "B", "é", "a-b", "ab", "a", "_") for issuer in ("i", "I")]
     store.record(UsageBatch(id="a", uses=dict.fromkeys(uses, (1, 1.0))))
-    assert sorted(uses, key=lambda each: (each.issuer, each.subject)) == [row.use for row in store.usage()]
+    assert sorted(uses, key=attrgetter("issuer", "subject")) == [row.use for row in store.usage()]
 
 
 @pytest.mark.parametrize(
@@ -281,7 +282,7 @@ def test_usage_is_ordered_alike_everywhere(store: Store) -> None:
     ],
 )
 def test_usage_is_filtered(store: Store, filters, expected) -> None:
-    """Each filter takes what is equal; days are included on both ends."""
+    """Each filter selects equal values; the first and the last day are included."""
     uses = [
         use("bob"), use("olga", issuer="other"), use("cora", client="cron"), use("walt", permission="orders:write"),
         use("bill", service="billing"), use("late", day="2026-11-25"), use("early", day="2026-11-23"),
@@ -290,21 +291,21 @@ def test_usage_is_filtered(store: Store, filters, expected) -> None:
     assert expected == {row.use.subject for row in store.usage(**filters)}
 
 
-def test_a_stream_can_be_left(store: Store) -> None:
-    """Who stops reading in the middle does not keep others from writing."""
+def test_a_stream_can_be_abandoned(store: Store) -> None:
+    """A reader that stops in the middle does not block writers."""
     store.record(UsageBatch(id="a", uses={use(f"{number}"): (1, 1.0) for number in range(5000)}))
     rows = store.usage()
     assert 3 == len(list(islice(rows, 3)))
     assert store.record(UsageBatch(id="b", uses={use("0"): (1, 2.0)}))
     assert 4997 == len(list(rows))
-    left = store.usage()
-    next(left)
-    del left
+    abandoned = store.usage()
+    next(abandoned)
+    del abandoned
     assert 5000 == len(list(store.usage()))
 
 
-def test_sightings_keep_the_first_and_the_last_day(store: Store) -> None:
-    """Days widen to both sides, within a batch and over several."""
+def test_observed_grants_keep_the_first_and_the_last_day(store: Store) -> None:
+    """The range of days grows in both directions, within a batch and over several."""
 
     def seen(day, subject="alice", role="") -> ObservedGrant:
         return ObservedGrant("i", subject, "web", role, "orders:*", day)
@@ -327,7 +328,7 @@ def test_sightings_keep_the_first_and_the_last_day(store: Store) -> None:
 
 
 def test_points_keep_the_first_and_the_last_day(store: Store) -> None:
-    """So a route that is no longer there can be told."""
+    """The last day shows which routes no longer exist."""
     points = [EnforcementPoint("orders", "/orders", method, "orders:read", day) for method, day in
               (("GET", "2026-11-05"), ("GET", "2026-11-03"), ("POST", "2026-11-04"))]  # fmt: skip
     for number, point in enumerate(points):
@@ -338,38 +339,38 @@ def test_points_keep_the_first_and_the_last_day(store: Store) -> None:
     ] == list(store.enforcement_points())
 
 
-def hold(store: Store, as_of: str, *names: str, complete: bool = True) -> int:
+def import_grants(store: Store, as_of: str, *names: str, complete: bool = True) -> int:
     return store.import_grants(
         (HeldGrant("i", name, "", "", "orders:*") for name in names), as_of=as_of, complete=complete
     )
 
 
-def holding(store: Store) -> list[tuple[str, str, bool]]:
+def held_grants(store: Store) -> list[tuple[str, str, bool]]:
     return [(row.held.subject, row.as_of, row.complete) for row in store.held_grants()]
 
 
 def test_held_is_the_latest_complete_import_and_what_came_later(store: Store) -> None:
     """An import of everything replaces what came before it; a partial one adds to it."""
-    hold(store, "2026-11-01", "zoe", complete=False)
-    assert [("zoe", "2026-11-01", False)] == holding(store)
-    assert 2 == hold(store, "2026-11-02", "alice", "bob")
-    hold(store, "2026-11-03", "carol", complete=False)
+    import_grants(store, "2026-11-01", "zoe", complete=False)
+    assert [("zoe", "2026-11-01", False)] == held_grants(store)
+    assert 2 == import_grants(store, "2026-11-02", "alice", "bob")
+    import_grants(store, "2026-11-03", "carol", complete=False)
     expected = [("alice", "2026-11-02", True), ("bob", "2026-11-02", True), ("carol", "2026-11-03", False)]
-    assert expected == holding(store)
-    hold(store, "2026-11-04", "dave")
-    assert [("dave", "2026-11-04", True)] == holding(store)
+    assert expected == held_grants(store)
+    import_grants(store, "2026-11-04", "dave")
+    assert [("dave", "2026-11-04", True)] == held_grants(store)
 
 
 def test_an_import_replaces_one_of_the_same_day(store: Store) -> None:
-    """A file that is put right is imported again, and the first one leaves nothing."""
-    hold(store, "2026-11-02", "alice", "bob", complete=False)
-    assert 1 == hold(store, "2026-11-02", "carol")
-    assert [("carol", "2026-11-02", True)] == holding(store)
+    """A corrected file can be imported again; nothing of the first import remains."""
+    import_grants(store, "2026-11-02", "alice", "bob", complete=False)
+    assert 1 == import_grants(store, "2026-11-02", "carol")
+    assert [("carol", "2026-11-02", True)] == held_grants(store)
 
 
 def test_an_import_that_fails_changes_nothing(store: Store) -> None:
-    """It is one transaction: rows that cannot be read leave the import before as it was."""
-    hold(store, "2026-11-02", "alice")
+    """An import is one transaction: a failure while reading rows leaves the previous import unchanged."""
+    import_grants(store, "2026-11-02", "alice")
 
     def broken():
         yield HeldGrant("i", "bob", "", "", "orders:*")
@@ -377,11 +378,11 @@ def test_an_import_that_fails_changes_nothing(store: Store) -> None:
 
     with pytest.raises(KeyError):
         store.import_grants(broken(), as_of="2026-11-02", complete=False)
-    assert [("alice", "2026-11-02", True)] == holding(store)
+    assert [("alice", "2026-11-02", True)] == held_grants(store)
 
 
 def test_held_rows_are_whole_and_distinct(store: Store) -> None:
-    """Every part comes back; the same grant twice in one import is one row, as it came first."""
+    """Every part is stored; a repeated grant of an import is one row, with the `since` of the first."""
     row = HeldGrant("i", "alice", "", "clerk", "", "2026-01-02")
     assert 2 == store.import_grants([row, row._replace(since=""), HeldGrant("i", "", "cron", "", "x")], as_of="2026-11-02",
                            complete=True)  # fmt: skip
@@ -393,7 +394,7 @@ def test_held_rows_are_whole_and_distinct(store: Store) -> None:
 
 
 def test_issuers_come_from_everywhere(store: Store) -> None:
-    """Usage, sightings, imports and revocations each make an issuer known."""
+    """Usage, observed grants, imports and revocations each add their issuers."""
     store.record(UsageBatch(id="a", uses={use(issuer=name): (1, 1.0) for name in ("c", "a")}))
     store.record(UsageBatch(id="b", observed_grants=[ObservedGrant("b", "s", "", "", "g", "2026-11-01")]))
     store.import_grants([HeldGrant("d", "s", "", "", "g")], as_of="2026-11-01", complete=False)
@@ -401,19 +402,19 @@ def test_issuers_come_from_everywhere(store: Store) -> None:
     assert ("a", "b", "c", "d", "e") == store.issuers()
 
 
-def test_a_beat_replaces_the_one_before(store: Store) -> None:
-    """One row a process, with what it said last; only those that were heard of since."""
+def test_a_heartbeat_replaces_the_previous_one(store: Store) -> None:
+    """Each process has one row, its latest; `since` selects the recent ones."""
     first = ProcessHeartbeat("p", "orders", "host", 12, 5, "policy", 0.5, 100.0)
     again = ProcessHeartbeat("p", "orders", "host", 13, 7, "other", 1.5, 200.0)
     other = ProcessHeartbeat("q", "orders", "host", 14, 6, "policy", 0.5, 150.0)
-    for each in (first, other, again):
-        store.record_heartbeat(each)
+    for beat in (first, other, again):
+        store.record_heartbeat(beat)
     assert (again, other) == store.heartbeats(since=0)
     assert (again,) == store.heartbeats(since=151.0)
 
 
-def test_purge_takes_what_is_older_than_the_day(store: Store) -> None:
-    """Usage, sightings, points and runs before the day go, that day itself stays; each is counted."""
+def test_purge_deletes_rows_before_the_day(store: Store) -> None:
+    """Usage, observed grants, enforcement points and recording periods before the day are deleted and counted."""
     for day, at in (("2027-01-09", NOW - 6 * DAY), ("2027-01-10", NOW)):
         batch = UsageBatch(
             id=day,
@@ -423,13 +424,13 @@ def test_purge_takes_what_is_older_than_the_day(store: Store) -> None:
             period=RecordingPeriod(id=day, service="s", started=1.0, until=at),
         )
         store.record(batch)
-    # ids of batches go by the store's own clock
+    # Ids of batches are purged by the store's own clock.
     purged = replace(store.purge(before="2027-01-10", now=NOW), batches=0)
     assert PurgeCounts(usage=1, observed_grants=1, enforcement_points=1, recording_periods=1) == purged
     assert ["2027-01-10"] == [row.use.day for row in store.usage()]
     assert ["2027-01-10"] == [row.subject for row in store.observed_grants()]
     assert ["2027-01-10"] == [row.endpoint for row in store.enforcement_points()]
-    assert ["2027-01-10"] == [run.id for run in store.recording_periods()]
+    assert ["2027-01-10"] == [period.id for period in store.recording_periods()]
     assert PurgeCounts() == store.purge(before="2027-01-10", now=NOW)
 
 
@@ -437,28 +438,28 @@ OLD = NOW - 401 * DAY
 
 
 @pytest.mark.parametrize(
-    ("gone", "written", "kept"),
+    ("deleted", "written", "entry"),
     [
         pytest.param(True, OLD, deny("1", until=NOW - 31 * DAY), id="a deny entry that ended"),
-        pytest.param(False, OLD, deny("1", until=NOW - 29 * DAY), id="one that ended just now"),
-        pytest.param(False, OLD, deny("1"), id="one that stands until it is lifted"),
-        pytest.param(True, OLD, entry("1", of="token"), id="a token that nobody can have any more"),
+        pytest.param(False, OLD, deny("1", until=NOW - 29 * DAY), id="a deny entry that ended recently"),
+        pytest.param(False, OLD, deny("1"), id="a deny entry without an end"),
+        pytest.param(True, OLD, entry("1", of="token"), id="a token that has expired"),
         pytest.param(False, OLD, entry("1", of="token", until=NOW), id="a token whose end is later"),
-        pytest.param(False, NOW - 399 * DAY, entry("1", of="token", until=1.0), id="a token that may live"),
-        pytest.param(True, OLD, entry("1", before=OLD), id="a time before which nothing lives"),
-        pytest.param(False, OLD, entry("1", before=NOW - 399 * DAY), id="a time after which something may live"),
-        pytest.param(False, OLD, entry("1"), id="a subject that is blocked until that is lifted"),
-        pytest.param(False, OLD, entry("1", until=1.0), id="a subject that is blocked, whatever its end says"),
+        pytest.param(False, NOW - 399 * DAY, entry("1", of="token", until=1.0), id="a token that may be alive"),
+        pytest.param(True, OLD, entry("1", before=OLD), id="a time before which no token is alive"),
+        pytest.param(False, OLD, entry("1", before=NOW - 399 * DAY), id="a time before which a token may be alive"),
+        pytest.param(False, OLD, entry("1"), id="a blocked subject"),
+        pytest.param(False, OLD, entry("1", until=1.0), id="a blocked subject with an end"),
     ],
 )  # fmt: skip
-def test_purge_takes_entries_that_refuse_nothing_any_more(store: Store, gone, written, kept) -> None:
-    """An entry goes only when it is sure that no token is left that it would refuse."""
-    store.revoke([kept], at=written)
-    assert PurgeCounts(revocations=int(gone)) == store.purge(before="2020-01-01", now=NOW)
+def test_purge_deletes_entries_without_effect(store: Store, deleted, written, entry) -> None:
+    """An entry is deleted only if no token can be left that it would refuse."""
+    store.revoke([entry], at=written)
+    assert PurgeCounts(revocations=int(deleted)) == store.purge(before="2020-01-01", now=NOW)
 
 
-def test_purge_takes_what_was_lifted_long_ago(store: Store) -> None:
-    """What was lifted stays long enough for every process to hear of it; the sequence never goes back."""
+def test_purge_deletes_entries_lifted_long_ago(store: Store) -> None:
+    """A lifted entry stays until every process has learned of it; the sequence number never goes back."""
     store.revoke([deny("1"), deny("2")], at=1.0)
     store.lift(["1"], at=NOW - 31 * DAY)
     store.lift(["2"], at=NOW - 29 * DAY)
@@ -469,8 +470,8 @@ def test_purge_takes_what_was_lifted_long_ago(store: Store) -> None:
     assert 5 == store.revoke([deny("3")], at=NOW)
 
 
-def test_purge_takes_beats_and_batches_and_keeps_files(store: Store) -> None:
-    """Ids of batches go after a week; those of imported files stay, so that a file is never counted twice."""
+def test_purge_deletes_heartbeats_and_batch_ids(store: Store) -> None:
+    """Ids of batches are deleted after a week; those of imported files stay, so that no file counts twice."""
     store.record_heartbeat(ProcessHeartbeat("p", "orders", "host", 12, 5, "policy", 0.5, NOW - 2 * DAY))
     store.record_heartbeat(ProcessHeartbeat("q", "orders", "host", 12, 5, "policy", 0.5, NOW))
     imported = UsageBatch(
@@ -478,27 +479,27 @@ def test_purge_takes_beats_and_batches_and_keeps_files(store: Store) -> None:
     )
     store.record(UsageBatch(id="a"))
     store.record(imported)
-    # batches are kept by the store's own clock
+    # Batches have the time of the store's own clock.
     purged = store.purge(before="2020-01-01", now=4e9)
     assert (2, 1) == (purged.heartbeats, purged.batches)
     assert (True, False) == (store.record(UsageBatch(id="a")), store.record(imported))
 
 
 def test_a_large_purge_goes_in_parts(store: Store) -> None:
-    """More rows than one transaction takes are all gone at the end."""
+    """More rows than one transaction deletes are all deleted at the end."""
     store.record(UsageBatch(id="a", uses={use(f"{number}"): (1, 1.0) for number in range(10_000)}))
     assert 10_000 == store.purge(before="2027-01-01", now=NOW).usage
 
 
 def test_a_store_works_after_close(store: Store) -> None:
-    """`close` gives connections back; it may come twice, and the next call opens new ones."""
+    """`close` may be called twice, and the next call opens new connections."""
     store.close()
     store.close()
     assert RevocationChanges(0) == store.changes(0)
 
 
-def test_one_at_a_time_is_alone(store: Store, url: str) -> None:
-    """Whoever comes second waits, and hears who is at it; what else is done with the store waits for nobody."""
+def test_only_one_process_holds_the_lock(store: Store, url: str) -> None:
+    """A second holder waits and learns the name of the first; other calls do not wait."""
     other = open_store(url)
     with store.exclusive("a plan", wait=0):
         start = time.monotonic()

@@ -1,4 +1,4 @@
-"""Many processes at one store: nothing is lost, nothing counts twice, and nobody reads out of order."""
+"""Several processes on one store: nothing is lost, nothing counts twice, and changes are read in order."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ _spec.loader.exec_module(writers)
 
 @pytest.fixture
 def shared(url: str) -> str:
-    """A store that other processes open by its URL alone."""
+    """A store that other processes can open by its URL alone."""
     if url.startswith("django"):
         pytest.skip("another process would need the project's settings")
     return url
 
 
-def start(what: str, url: str, number: int, stdout: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
-    command = [sys.executable, str(WRITERS), what, url, f"{number}"]
+def start(function: str, url: str, number: int, stdout: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+    command = [sys.executable, str(WRITERS), function, url, f"{number}"]
     return subprocess.Popen(command, stdout=stdout, text=True)
 
 
 def test_eight_processes_count_exactly(shared: str, store: Store) -> None:
-    """Each sends random batches to the same rows, some twice; the store holds the sum of them, each once."""
+    """Each sends random batches to the same rows, some twice; the store holds their sum, each batch once."""
     processes = [start("flush", shared, number) for number in range(8)]
     assert [0] * 8 == [process.wait(120) for process in processes]
     expected: Counter[object] = Counter()
     for number in range(8):
         for batch in writers.batches(number):
-            expected.update({each: count for each, (count, _) in batch.uses.items()})
+            expected.update({use: count for use, (count, _) in batch.uses.items()})
     assert expected == {row.use: row.count for row in store.usage()}
 
 
 def test_a_killed_writer_loses_nothing_and_counts_nothing_twice(shared: str, store: Store) -> None:
-    """SIGKILL in the middle of flushes: what was confirmed is there, and sending the rest again counts it once."""
+    """After SIGKILL during flushes confirmed batches are stored, and sending the others again counts them once."""
     sent = 0
     for number in range(3):
-        process = start("flush_for_ever", shared, number, subprocess.PIPE)
+        process = start("flush_until_killed", shared, number, subprocess.PIPE)
         assert process.stdout is not None
         confirmed = -1
         while confirmed < 5:
@@ -62,7 +62,7 @@ def test_a_killed_writer_loses_nothing_and_counts_nothing_twice(shared: str, sto
         confirmed = max([confirmed, *map(int, process.stdout.read().split())])
         process.stdout.close()
         process.wait()
-        # the one after may have been written, too, and its answer lost
+        # The next batch may be stored, too, although its answer was lost.
         again = [
             store.record(
                 UsageBatch(id=f"{number}-{turn}", uses={writers.use(subject): (1, 1.0) for subject in range(500)})
@@ -75,9 +75,9 @@ def test_a_killed_writer_loses_nothing_and_counts_nothing_twice(shared: str, sto
 
 
 def test_a_reader_misses_nothing(shared: str, store: Store) -> None:
-    """While processes revoke and lift, a reader that polls sees every number once, in order, and ends with the truth."""
+    """While processes revoke and lift, a reader that polls sees all changes in order and ends with the same entries."""
     store.changes(0)
-    processes = [start("take_back", shared, number) for number in range(4)]
+    processes = [start("revoke_and_lift", shared, number) for number in range(4)]
     known: dict[str, RevocationEntry] = {}
     since, running = 0, True
     while running:
@@ -85,21 +85,20 @@ def test_a_reader_misses_nothing(shared: str, store: Store) -> None:
         page = store.changes(since)
         assert page.sequence >= since
         assert bool(page.entries or page.touched) <= (page.sequence > since)
-        known = {name: each for name, each in known.items() if each.key not in page.touched}
-        known |= {each.id: each for each in page.entries}
+        known = {name: entry for name, entry in known.items() if entry.key not in page.touched}
+        known |= {entry.id: entry for entry in page.entries}
         since = page.sequence
     assert [0] * 4 == [process.wait() for process in processes]
-    every = list(store.revocations(lifted=True))
-    lifted = sum(each.lifted_at is not None for each in every)
-    assert 4 * writers.ROUNDS * 3 == len(every)
-    assert len(every) + lifted == since
-    assert {each.entry.id: each.entry for each in every if each.lifted_at is None} == known
+    rows = list(store.revocations(lifted=True))
+    lifted = sum(row.lifted_at is not None for row in rows)
+    assert 4 * writers.ROUNDS * 3 == len(rows)
+    assert len(rows) + lifted == since
+    assert {row.entry.id: row.entry for row in rows if row.lifted_at is None} == known
 
 
-def test_processes_that_make_the_store_together(tmp_path: Path) -> None:
-    """A file that four processes write to first, at once, is made once."""
-    pytest.importorskip("sqlalchemy")
+def test_processes_that_create_the_store_together(tmp_path: Path) -> None:
+    """A file that four processes write to first, at the same time, is created once."""
     url = f"sqlite:///{tmp_path / 'new.db'}"
-    processes = [start("take_back", url, number) for number in range(4)]
+    processes = [start("revoke_and_lift", url, number) for number in range(4)]
     assert [0] * 4 == [process.wait(60) for process in processes]
     assert 4 * writers.ROUNDS * 3 == len(list(open_store(url).revocations(lifted=True)))

@@ -1,4 +1,4 @@
-"""Pushes over a real Redis."""
+"""Push notifications over a real Redis server."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Heard:
-    """A listener on its thread, and how often it was told to poll."""
+class CountingListener:
+    """A listener in a thread, with the number of its pushes."""
 
     def __init__(self, url: str, error: BaseException | None = None) -> None:
         self.count = 0
@@ -44,112 +44,112 @@ class Heard:
 
 @pytest.fixture
 def redis(monkeypatch) -> str:
-    """The server's URL, with a channel of this test's own."""
+    """The server's URL; the test has a channel and a client name of its own."""
     with redis_server():
         pass
     monkeypatch.setattr(push, "CHANNEL", f"jwt_lp:{secrets.token_hex(6)}")
-    # and so that what it cuts is its own
+    # With its own name the test cuts only its own connection.
     monkeypatch.setattr(push, "CLIENT_NAME", f"jwt-lp-{secrets.token_hex(6)}")
     return REDIS
 
 
 @pytest.fixture
-def heard(redis: str) -> Iterator[Heard]:
-    heard = Heard(redis)
-    assert eventually(heard.listener.connected.is_set)
-    yield heard
-    heard.close()
+def listening(redis: str) -> Iterator[CountingListener]:
+    listening = CountingListener(redis)
+    assert eventually(listening.listener.connected.is_set)
+    yield listening
+    listening.close()
 
 
-def test_a_push_is_heard_at_once(redis: str, heard: Heard) -> None:
-    """Every listener is told to poll, within moments; the writer learns how many there were."""
-    before = heard.count
+def test_a_push_arrives_at_once(redis: str, listening: CountingListener) -> None:
+    """Every listener is called within a second; `announce` returns their number."""
+    before = listening.count
     begun = time.monotonic()
     assert 1 == announce(redis, 7)
-    assert eventually(lambda: heard.count > before)
+    assert eventually(lambda: listening.count > before)
     assert time.monotonic() - begun < 1.0
 
 
-def test_a_listener_polls_when_it_is_connected(heard: Heard) -> None:
-    """Whatever was pushed before it listened is not missed."""
-    assert eventually(lambda: heard.count == 1)
+def test_a_listener_polls_when_it_is_connected(listening: CountingListener) -> None:
+    """A new connection counts as a push, so that earlier changes are not missed."""
+    assert eventually(lambda: listening.count == 1)
 
 
-def test_nobody_need_listen(redis: str) -> None:
-    """A push without listeners is none's fault."""
+def test_a_push_without_listeners(redis: str) -> None:
+    """A push without listeners is not an error."""
     assert 0 == announce(redis, 7)
 
 
-def test_a_connection_that_is_cut_comes_back(redis: str, heard: Heard) -> None:
-    """After CLIENT KILL it listens again, and polls for what it may have missed."""
+def test_a_connection_that_is_cut_comes_back(redis: str, listening: CountingListener) -> None:
+    """After CLIENT KILL the listener connects again, which counts as a push."""
     import redis as library
 
-    before = heard.count
+    before = listening.count
     with library.Redis.from_url(redis) as client:
-        (mine,) = [each for each in client.client_list(_type="pubsub") if each["name"] == push.CLIENT_NAME]
-        client.client_kill_filter(_id=mine["id"])
-        assert eventually(lambda: heard.count > before)
+        (own,) = [entry for entry in client.client_list(_type="pubsub") if entry["name"] == push.CLIENT_NAME]
+        client.client_kill_filter(_id=own["id"])
+        assert eventually(lambda: listening.count > before)
         assert eventually(lambda: client.pubsub_numsub(push.CHANNEL)[0][1] == 1)
-    before = heard.count
+    before = listening.count
     announce(redis, 8)
-    assert eventually(lambda: heard.count > before)
+    assert eventually(lambda: listening.count > before)
 
 
-def test_what_a_push_says_is_not_looked_at(redis: str, heard: Heard) -> None:
-    """Whatever stands in the channel, it means: poll now."""
+def test_the_content_of_a_push_is_ignored(redis: str, listening: CountingListener) -> None:
+    """Any message on the channel means: poll now."""
     import redis as library
 
-    before = heard.count
+    before = listening.count
     with library.Redis.from_url(redis) as client:
         client.publish(push.CHANNEL, b"\xff" * 10_000)
-    assert eventually(lambda: heard.count > before)
+    assert eventually(lambda: listening.count > before)
 
 
-def test_a_poll_that_fails_does_not_end_the_listening(redis: str, caplog) -> None:
-    """What `on_push` raises is logged once by its kind, without its message."""
-    heard = Heard(redis, ValueError("hunter2"))
-    assert eventually(lambda: heard.count == 1)
+def test_a_failing_callback_does_not_end_the_listening(redis: str, caplog) -> None:
+    """An error of `on_push` is logged once with its type, without its message."""
+    listening = CountingListener(redis, ValueError("hunter2"))
+    assert eventually(lambda: listening.count == 1)
     announce(redis, 1)
-    assert eventually(lambda: heard.count == 2)
-    heard.close()
+    assert eventually(lambda: listening.count == 2)
+    listening.close()
     assert ["handling a push failed: ValueError"] == [record.getMessage() for record in caplog.records]
 
 
-def test_what_is_no_exception_does_not_end_the_listening_either(redis: str) -> None:
-    """After `SystemExit` and its like the listener connects anew, and goes on being told."""
-    heard = Heard(redis, SystemExit("hunter2"))
-    assert eventually(lambda: heard.count == 2)
-    heard.close()
+def test_a_base_exception_does_not_end_the_listening(redis: str) -> None:
+    """After `SystemExit` and the like the listener connects again and goes on."""
+    listening = CountingListener(redis, SystemExit("hunter2"))
+    assert eventually(lambda: listening.count == 2)
+    listening.close()
 
 
-def test_a_server_that_is_not_there_is_said_once(caplog, monkeypatch) -> None:
-    """However often it is tried; and `close` ends it while it waits."""
+def test_an_unreachable_server_is_logged_once(caplog, monkeypatch) -> None:
+    """It is logged once for many attempts; `close` ends the listener during a pause."""
     pytest.importorskip("redis", reason="needs redis (extra `redis`)")
     monkeypatch.setattr(push, "_MIN_PAUSE", 0.01)
-    heard = Heard("redis://user:hunter2@127.0.0.1:1/0")
+    listening = CountingListener("redis://user:hunter2@127.0.0.1:1/0")
     assert eventually(lambda: len(caplog.records) == 1)
     time.sleep(0.1)
-    heard.close()
+    listening.close()
     (record,) = caplog.records
     assert record.getMessage().startswith("no pushes from redis://127.0.0.1:1: ")
-    assert (logging.WARNING, 0) == (record.levelno, heard.count)
+    assert (logging.WARNING, 0) == (record.levelno, listening.count)
     assert "hunter2" not in caplog.text
 
 
-def test_a_server_that_comes_back_is_said(redis: str, caplog, monkeypatch) -> None:
-    """Once it listens again, that is logged too."""
+def test_a_reconnection_is_logged(redis: str, caplog, monkeypatch) -> None:
+    """It is logged when the listener is connected again."""
     monkeypatch.setattr(push, "_MIN_PAUSE", 0.01)
     caplog.set_level(logging.INFO, "jwt_lp")
-    heard = Heard("redis://127.0.0.1:1/0")
+    listening = CountingListener("redis://127.0.0.1:1/0")
     assert eventually(lambda: len(caplog.records) == 1)
-    heard.listener._url = redis
-    assert eventually(heard.listener.connected.is_set)
-    heard.close()
+    listening.listener._url = redis
+    assert eventually(listening.listener.connected.is_set)
+    listening.close()
     assert caplog.records[-1].getMessage().endswith(" again")
 
 
 def test_a_push_that_cannot_be_sent() -> None:
-    """`StoreError` says that it is found at the next poll, without the password."""
+    """`StoreError` says that the next poll finds the change, and does not show the password."""
     pytest.importorskip("redis", reason="needs redis (extra `redis`)")
     with pytest.raises(StoreError, match=r"redis://127.0.0.1:1: .*next poll") as caught:
         announce("redis://user:hunter2@127.0.0.1:1/0", 1)
@@ -158,17 +158,16 @@ def test_a_push_that_cannot_be_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("http://x", "another scheme"),
         ("", "another scheme"),
         ("redis://u:hunter2@host:port/0", "redis://host: the URL"),
     ],
 )
-def test_a_url_that_is_none(url, said) -> None:
-    """Known at start, before anything listens."""
-    pytest.importorskip("redis", reason="needs redis (extra `redis`)")
-    with pytest.raises(ConfigurationError, match=said) as caught:
+def test_a_malformed_url(url, message) -> None:
+    """It is refused when the listener is created."""
+    with pytest.raises(ConfigurationError, match=message) as caught:
         Listener(url, print)
     assert "hunter2" not in str(caught.value)
 
@@ -180,8 +179,8 @@ def test_a_missing_library_is_named_with_its_extra(monkeypatch) -> None:
         announce("redis://host", 1)
 
 
-def test_a_listener_imports_nothing_beside_the_request(redis: str) -> None:
-    """What listening needs is there before its thread begins: a child forked in between would wait for it for ever."""
+def test_a_listening_thread_imports_nothing(redis: str) -> None:
+    """Its imports are done before its thread starts, because a child that is forked during an import waits forever."""
     prepare = """
 from jwt_lp.stores.push import Listener
 

@@ -1,4 +1,4 @@
-"""Real servers with several processes: revoked in all of them, counted exactly, whatever way they begin and end."""
+"""Real servers with several processes: each refuses what is revoked, and counts are exact."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ AUTHORITY = Authority(
         "permissions": {"orders:read": {"risk": "low"}, "orders:list": {}, "stock:take": {"risk": "high"}},
     }
 )
-# The pause of the polling, and what a round of four processes on a busy machine may take.
+# The polling interval, plus the time of a poll in four processes on a busy machine.
 BOUND = 5 + 3
-# What processes may take to begin, or to begin to listen again, where many do at once and others are at work.
+# Seconds in which many processes start, or listen again, on a busy machine.
 PATIENCE = 180
 SYNC = ["gunicorn", "--workers", "4"]
 THREADS = ["gunicorn", "--workers", "4", "--threads", "4", "--worker-class", "gthread"]
@@ -52,7 +52,7 @@ UVICORN = ["uvicorn", "--workers", "2", "--factory", "--log-level", "warning", "
 
 @dataclass
 class Server:
-    """A server of `size` processes, and how often it let something pass."""
+    """A server of `size` processes, and the number of its requests that passed, by view."""
 
     process: subprocess.Popen[bytes]
     client: HttpClient
@@ -60,7 +60,7 @@ class Server:
     passed: Counter[str] = field(default_factory=Counter)
 
     def ask(self, view: str, subject: str = "alice", *permissions: str) -> tuple[int, int]:
-        """The status, and the process that answered where it let the request pass."""
+        """The status, and the id of the process that answered; 0 if the request did not pass."""
         header = AUTHORITY.headers(subject, permissions or ["orders:*", "stock:*"])
         answer = self.client.request("GET", f"/{view}", header.items())
         if answer.status == 200:
@@ -69,18 +69,18 @@ class Server:
         return answer.status, 0
 
     def processes(self, view: str = "list") -> set[int]:
-        """Every process, each of which let `view` pass."""
-        found: set[int] = set()
+        """The ids of all processes; waits until a request for `view` has passed in each of them."""
+        pids: set[int] = set()
         deadline = time.monotonic() + PATIENCE
-        while len(found) < self.size:
-            assert time.monotonic() < deadline, f"{found} of {self.size} answered"
-            asked = [threading.Thread(target=lambda: found.add(self.ask(view)[1])) for _ in range(8)]
-            for each in asked:
-                each.start()
-            for each in asked:
-                each.join()
-            found.discard(0)
-        return found
+        while len(pids) < self.size:
+            assert time.monotonic() < deadline, f"{pids} of {self.size} answered"
+            requests = [threading.Thread(target=lambda: pids.add(self.ask(view)[1])) for _ in range(8)]
+            for request in requests:
+                request.start()
+            for request in requests:
+                request.join()
+            pids.discard(0)
+        return pids
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -89,7 +89,12 @@ class Server:
 
 @contextmanager
 def served(
-    kind: list[str], app: str, store: str, database: str = "", more: Mapping[str, str] | None = None, **settings: Any
+    kind: list[str],
+    app: str,
+    store: str,
+    database: str = "",
+    variables: Mapping[str, str] | None = None,
+    **settings: Any,
 ) -> Iterator[Server]:
     """Serve an application of `server_apps` in processes of its own."""
     pytest.importorskip(kind[0])
@@ -101,11 +106,10 @@ def served(
             "TESTS_JWT_LP": json.dumps(mapping),
             "TESTS_DATABASE": database,
             "PYTHONPATH": str(TESTS),
-            **(more or {}),
+            **(variables or {}),
         }
         place = ["--bind", f"fd://{number}"] if kind[0] == "gunicorn" else ["--fd", str(number)]
         name = f"stores.server_apps:{app}" + ("()" if kind[0] == "gunicorn" else "")
-        # Coverage and the like of the parent are none of a server's business.
         process = subprocess.Popen(
             [sys.executable, "-m", *kind, *place, name],
             env=environment,
@@ -116,8 +120,8 @@ def served(
         size = int(kind[kind.index("--workers") + 1]) if "--workers" in kind else 1
         try:
             server = Server(process, HttpClient(port), size)
-            # Many begin at once here; a public route says nothing of how the guard stands.
-            until(lambda: _answers(server.client), PATIENCE)
+            # Many servers start at the same time; the public route answers before the guard is ready.
+            wait_until(lambda: _answers(server.client), PATIENCE)
             yield server
         finally:
             process.terminate()
@@ -127,23 +131,25 @@ def served(
             process.wait()
 
 
-def take(store: Store, name: str = "alice", pattern: str = "orders:read") -> int:
+def revoke(store: Store, name: str = "alice", pattern: str = "orders:read") -> int:
     entry = RevocationEntry(id=secrets.token_hex(8), of="subject", issuer=ISSUER, name=name, pattern=pattern)
     return store.revoke([entry], at=time.time())
 
 
-def granted(store: Store) -> Counter[str]:
-    """How often each view let a request pass, as the store has it."""
-    found: Counter[str] = Counter()
+def granted_counts(store: Store) -> Counter[str]:
+    """The number of granted uses in the store, by view."""
+    counts: Counter[str] = Counter()
     for row in store.usage():
         if row.use.outcome == "granted":
-            found[{"orders:read": "read", "orders:list": "list", "stock:take": "take"}[row.use.permission]] += row.count
-    return found
+            counts[{"orders:read": "read", "orders:list": "list", "stock:take": "take"}[row.use.permission]] += (
+                row.count
+            )
+    return counts
 
 
 @contextmanager
-def engine(name: str, folder: Path) -> Iterator[tuple[str, str, Store]]:
-    """The store's URL for the server, its database where it is Django's, and the store as this process sees it."""
+def open_engine(name: str, folder: Path) -> Iterator[tuple[str, str, Store]]:
+    """The store's URL for the server, the URL of its database if it is Django's, and the store for this process."""
     with ExitStack() as stack:
         if name == "django-postgresql":
             database = stack.enter_context(postgres_database())
@@ -181,198 +187,206 @@ JWT_LP = Path(sys.executable).with_name("jwt-lp")
 HOSTS = {"flask_app": "flask", "django_wsgi": "django", "django_asgi": "django", "fastapi_app": "fastapi"}
 
 
-def taken_back(case: str, folder: Path) -> None:
+def check_revocation_by_polling(case: str, folder: Path) -> None:
+    """Every process refuses what was revoked after one polling interval."""
     kind, app, name = CASES[case]
     pytest.importorskip(HOSTS[app])
-    with engine(name, folder) as (url, database, store), served(kind, app, url, database) as server:
-        # No request is refused because its process has only just begun.
+    with open_engine(name, folder) as (url, database, store), served(kind, app, url, database) as server:
+        # A process that has just started refuses no request.
         assert {200} == {server.ask("list")[0] for _ in range(20)}
         processes = server.processes("read")
-        taken_at = time.monotonic()
-        take(store)
-        while time.monotonic() < taken_at + BOUND:
+        revoked_at = time.monotonic()
+        revoke(store)
+        while time.monotonic() < revoked_at + BOUND:
             server.ask("read")
             time.sleep(0.05)
-        assert refused(server, "read")
+        assert refuses(server, "read")
         assert processes == server.processes("list")
         assert {200} == {server.ask("read", "bob")[0] for _ in range(5)}
         server.stop()
-        assert server.passed == granted(store)
+        assert server.passed == granted_counts(store)
 
 
-def pushed(case: str, folder: Path) -> None:
-    """No process lets it pass once it has heard the push, which is all that can bring the news: it does not poll."""
+def check_revocation_by_push(case: str, folder: Path) -> None:
+    """Without polling every process refuses what was revoked after a push."""
     kind, app, name = CASES[case]
     pytest.importorskip(HOSTS[app])
-    with channel() as (redis, heard), engine(name, folder) as (url, database, store):
-        more = {"TESTS_CHANNEL": heard, "TESTS_PUSHED_ONLY": "1"}
-        with served(kind, app, url, database, more, PUSH=REDIS) as server:
+    with push_channel() as (redis, channel), open_engine(name, folder) as (url, database, store):
+        variables = {"TESTS_CHANNEL": channel, "TESTS_PUSHED_ONLY": "1"}
+        with served(kind, app, url, database, variables, PUSH=REDIS) as server:
             server.processes("read")
-            # The parent that has loaded the application listens as well.
+            # With --preload the parent has loaded the application and listens, too.
             size = server.size + ("--preload" in kind)
-            until(lambda: listening(redis, heard) == size, PATIENCE)
+            wait_until(lambda: listener_count(redis, channel) == size, PATIENCE)
             for view in ("read", "list"):
-                assert size == redis.publish(heard, str(take(store, pattern=f"orders:{view}")))
-                until(partial(refused, server, view), 20)
-                assert refused(server, view)
+                assert size == redis.publish(channel, str(revoke(store, pattern=f"orders:{view}")))
+                wait_until(partial(refuses, server, view), 20)
+                assert refuses(server, view)
             assert server.size == len(server.processes("take"))
 
 
-def refused(server: Server, view: str) -> bool:
-    """Whether every process refuses it, as far as so many requests can tell."""
+def refuses(server: Server, view: str) -> bool:
+    """Whether every process refuses the view, as far as so many requests can show."""
     return {server.ask(view)[0] for _ in range(15 * server.size)} == {403}
 
 
 @contextmanager
-def channel() -> Iterator[tuple[Any, str]]:
-    """Redis, and the name of a channel that nobody else listens to."""
+def push_channel() -> Iterator[tuple[Any, str]]:
+    """A client of Redis, and the name of a new channel."""
     with redis_server() as client:
         yield client, f"jwt_lp:{secrets.token_hex(6)}"
 
 
-def listening(redis: Any, channel: str) -> int:
+def listener_count(redis: Any, channel: str) -> int:
     return int(redis.pubsub_numsub(channel)[0][1])
 
 
-def away(case: str, folder: Path) -> None:
-    """Without the store nothing is decided at first; later on the age of what is known decides."""
+def check_missing_store(case: str, folder: Path) -> None:
+    """Without the store a new process refuses every request; a running one decides until its snapshot is too old."""
     pytest.importorskip("flask")
     name = case.rpartition(" ")[2]
-    with engine(name, folder) as (url, _, store):
-        take(store, name="carol")
-        gone = _sqlite_gone if name == "sqlite" else _postgres_gone
+    with open_engine(name, folder) as (url, _, store):
+        revoke(store, name="carol")
+        without_store = _without_sqlite if name == "sqlite" else _without_postgres
         with ExitStack() as cold, ExitStack() as running:
-            cold.enter_context(gone(url))
+            cold.enter_context(without_store(url))
             limits: dict[str, Any] = {"STALE_AFTER": 8, "REFUSE_AFTER": 26}
             server = running.enter_context(served([*SYNC[:-1], "2"], "flask_app", url, **limits))
             assert [503, 503] == [server.ask(view)[0] for view in ("list", "take")]
             assert not server.client.request("GET", "/ready").json["ready"]
             cold.close()
-            until(lambda: {200} == {server.ask("take")[0] for _ in range(8)}, 40)
+            wait_until(lambda: {200} == {server.ask("take")[0] for _ in range(8)}, 40)
             assert server.client.request("GET", "/ready").json["ready"]
-            with gone(url):
-                begun = time.monotonic()
+            with without_store(url):
+                stopped_at = time.monotonic()
                 assert {200} == {server.ask("take")[0] for _ in range(8)}
-                until(lambda: {503} == {server.ask("take")[0] for _ in range(8)}, 12)
-                # Two processes heard of it last at different times, within one pause.
-                assert 8 - 5.5 < time.monotonic() - begun
+                wait_until(lambda: {503} == {server.ask("take")[0] for _ in range(8)}, 12)
+                # The last polls of the two processes are up to one polling interval apart.
+                assert 8 - 5.5 < time.monotonic() - stopped_at
                 assert {200, 403} == {server.ask("list")[0], server.ask("read", "carol")[0]}
-                until(lambda: {503} == {server.ask("list")[0] for _ in range(8)}, 22)
-            until(lambda: {200} == {server.ask("take")[0] for _ in range(8)}, 70)
+                wait_until(lambda: {503} == {server.ask("list")[0] for _ in range(8)}, 22)
+            wait_until(lambda: {200} == {server.ask("take")[0] for _ in range(8)}, 70)
             server.stop()
-        assert server.passed == granted(store)
+        assert server.passed == granted_counts(store)
 
 
-def commanded(case: str, folder: Path) -> None:
-    """When the command that revoked it has waited, no process lets it pass; and again when it is lifted."""
+def check_waiting_commands(case: str, folder: Path) -> None:
+    """After `revoke --wait` every process refuses, and after `unrevoke --wait` every process grants."""
     pytest.importorskip("click")
     pytest.importorskip("rich")
     pytest.importorskip("flask")
-    with engine("sqlite", folder) as (url, _, store), served(SYNC, "flask_app", url) as server:
+    with open_engine("sqlite", folder) as (url, _, store), served(SYNC, "flask_app", url) as server:
         server.processes("read")
-        where = ["--store", url, "--wait"]
-        command("revoke", "permission", "orders:read", "--subject", "alice", "--issuer", ISSUER, *where)
-        assert refused(server, "read")
+        options = ["--store", url, "--wait"]
+        run_command("revoke", "permission", "orders:read", "--subject", "alice", "--issuer", ISSUER, *options)
+        assert refuses(server, "read")
         assert {200} == {server.ask("list")[0] for _ in range(5)} | {server.ask("read", "bob")[0]}
-        (taken,) = store.revocations()
-        assert ("subject", "alice", "orders:read") == (taken.entry.of, taken.entry.name, taken.entry.pattern)
-        command("unrevoke", taken.entry.id, *where)
+        (row,) = store.revocations()
+        assert ("subject", "alice", "orders:read") == (row.entry.of, row.entry.name, row.entry.pattern)
+        run_command("unrevoke", row.entry.id, *options)
         assert {200} == {server.ask("read")[0] for _ in range(15 * server.size)}
         server.stop()
-        assert server.passed == granted(store)
+        assert server.passed == granted_counts(store)
 
 
-def command(*arguments: str) -> None:
+def run_command(*arguments: str) -> None:
     done = subprocess.run([JWT_LP, *arguments], check=False, capture_output=True, text=True, timeout=PATIENCE)
     assert 0 == done.returncode, done.stderr
 
 
-def restarted(case: str, folder: Path) -> None:
-    """While PostgreSQL is away for a moment no request fails and no count is lost; then it is heard of again."""
+def check_postgres_outage(case: str, folder: Path) -> None:
+    """During short outages of PostgreSQL no request fails and no count is lost; afterwards polling goes on."""
     pytest.importorskip("flask")
-    with engine("postgresql", folder) as (url, _, store):
+    with open_engine("postgresql", folder) as (url, _, store):
         parts = urlsplit(url)
-        with proxy_to(parts.hostname or "127.0.0.1", parts.port or 5432) as way:
-            through = parts._replace(netloc=f"{parts.netloc.rpartition('@')[0] or 'root'}@127.0.0.1:{way.port}")
-            with served([*SYNC[:-1], "2"], "flask_app", through.geturl()) as server:
+        with proxy_to(parts.hostname or "127.0.0.1", parts.port or 5432) as proxy:
+            url_of_proxy = parts._replace(netloc=f"{parts.netloc.rpartition('@')[0] or 'root'}@127.0.0.1:{proxy.port}")
+            with served([*SYNC[:-1], "2"], "flask_app", url_of_proxy.geturl()) as server:
                 server.processes()
                 for seconds in (2, 8):
-                    way.cut()
-                    assert {200} == answered(server, "list", seconds)
-                    way.mend()
-                assert {200} == answered(server, "list", 3)
-                take(store)
-                # The next try comes after a pause that has grown with the outage.
-                until(lambda: refused(server, "read"), 40)
+                    proxy.cut()
+                    assert {200} == statuses_during(server, "list", seconds)
+                    proxy.restore()
+                assert {200} == statuses_during(server, "list", 3)
+                revoke(store)
+                # The pause before the next poll has grown with the outage.
+                wait_until(lambda: refuses(server, "read"), 40)
                 server.stop()
-        assert server.passed == granted(store)
-        assert 0 == sum(run.dropped for run in store.recording_periods())
+        assert server.passed == granted_counts(store)
+        assert 0 == sum(period.dropped for period in store.recording_periods())
 
 
-def reconnected(case: str, folder: Path) -> None:
-    """While Redis is away polling goes on; when it is back, every process listens again."""
+def check_redis_outage(case: str, folder: Path) -> None:
+    """During an outage of Redis polling goes on; afterwards every process listens again."""
     pytest.importorskip("flask")
     parts = urlsplit(REDIS)
     with ExitStack() as stack:
-        redis, heard = stack.enter_context(channel())
-        url, _, store = stack.enter_context(engine("sqlite", folder))
-        way = stack.enter_context(proxy_to(parts.hostname or "", parts.port or 6379))
-        through = parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{way.port}".removeprefix("@"))
-        more = {"TESTS_CHANNEL": heard}
-        with served([*SYNC[:-1], "2"], "flask_app", url, "", more, PUSH=through.geturl()) as server:
+        redis, channel = stack.enter_context(push_channel())
+        url, _, store = stack.enter_context(open_engine("sqlite", folder))
+        proxy = stack.enter_context(proxy_to(parts.hostname or "", parts.port or 6379))
+        url_of_proxy = parts._replace(
+            netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{proxy.port}".removeprefix("@")
+        )
+        variables = {"TESTS_CHANNEL": channel}
+        with served([*SYNC[:-1], "2"], "flask_app", url, "", variables, PUSH=url_of_proxy.geturl()) as server:
             server.processes()
-            until(lambda: listening(redis, heard) == server.size, PATIENCE)
-            way.cut()
-            take(store, pattern="orders:read")
-            assert {200} == answered(server, "list", BOUND)
-            assert refused(server, "read")
-            way.mend()
-            until(lambda: listening(redis, heard) == server.size, PATIENCE)
-            assert server.size == redis.publish(heard, str(take(store, pattern="orders:list")))
-            until(lambda: refused(server, "list"), BOUND)
+            wait_until(lambda: listener_count(redis, channel) == server.size, PATIENCE)
+            proxy.cut()
+            revoke(store, pattern="orders:read")
+            assert {200} == statuses_during(server, "list", BOUND)
+            assert refuses(server, "read")
+            proxy.restore()
+            wait_until(lambda: listener_count(redis, channel) == server.size, PATIENCE)
+            assert server.size == redis.publish(channel, str(revoke(store, pattern="orders:list")))
+            wait_until(lambda: refuses(server, "list"), BOUND)
             server.stop()
-        assert server.passed == granted(store)
+        assert server.passed == granted_counts(store)
 
 
-def answered(server: Server, view: str, seconds: float) -> set[int]:
-    """Every status that was answered in so many seconds."""
-    found: set[int] = set()
+def statuses_during(server: Server, view: str, seconds: float) -> set[int]:
+    """The statuses of all requests in so many seconds."""
+    statuses: set[int] = set()
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        found.add(server.ask(view)[0])
+        statuses.add(server.ask(view)[0])
         time.sleep(0.05)
-    return found
+    return statuses
 
 
-def recycled(case: str, folder: Path) -> None:
-    """Workers that end after so many requests, and new ones, lose nothing."""
+def check_recycled_workers(case: str, folder: Path) -> None:
+    """Workers that are replaced after so many requests lose no count."""
     pytest.importorskip("flask")
     kind = ["gunicorn", "--workers", "2", "--max-requests", "25", *(["--preload"] if "preload" in case else [])]
-    with engine("sqlite", folder) as (url, _, store), served(kind, "flask_app", url) as server:
-        found = {server.ask("list")[1] for _ in range(200)}
-        assert len(found) > 4
+    with open_engine("sqlite", folder) as (url, _, store), served(kind, "flask_app", url) as server:
+        pids = {server.ask("list")[1] for _ in range(200)}
+        assert len(pids) > 4
         assert 200 == server.passed["list"]
         server.stop()
-        assert server.passed == granted(store)
+        assert server.passed == granted_counts(store)
 
 
 SCENARIOS: dict[str, Callable[[str, Path], None]] = {
-    **dict.fromkeys(CASES, taken_back),
-    "away, postgresql": away,
-    "away, sqlite": away,
-    "restarted, postgresql": restarted,
-    "restarted, redis": reconnected,
-    "commanded": commanded,
-    "recycled": recycled,
-    "recycled, preload": recycled,
+    **dict.fromkeys(CASES, check_revocation_by_polling),
+    "away, postgresql": check_missing_store,
+    "away, sqlite": check_missing_store,
+    "restarted, postgresql": check_postgres_outage,
+    "restarted, redis": check_redis_outage,
+    "commands": check_waiting_commands,
+    "recycled": check_recycled_workers,
+    "recycled, preload": check_recycled_workers,
 }
 PUSHED = [case for case in CASES if case.startswith(("flask, preload, postgresql", "fastapi"))]
-SCENARIOS.update({f"pushed: {case}": lambda name, folder: pushed(name.partition(": ")[2], folder) for case in PUSHED})
+SCENARIOS.update(
+    {
+        f"pushed: {case}": lambda name, folder: check_revocation_by_push(name.partition(": ")[2], folder)
+        for case in PUSHED
+    }
+)
 
 
-def until(holds: Callable[[], bool], seconds: float) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while not holds():
+    while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.2)
 
@@ -384,18 +398,18 @@ def _answers(client: HttpClient) -> bool:
 
 
 @contextmanager
-def _sqlite_gone(url: str) -> Iterator[None]:
+def _without_sqlite(url: str) -> Iterator[None]:
     path = Path(url.removeprefix("sqlite:///"))
-    aside = path.with_name("aside")
-    path.rename(aside)
+    moved = path.with_name("aside")
+    path.rename(moved)
     path.mkdir()
     yield
     path.rmdir()
-    aside.rename(path)
+    moved.rename(path)
 
 
 @contextmanager
-def _postgres_gone(url: str) -> Iterator[None]:
+def _without_postgres(url: str) -> Iterator[None]:
     import psycopg
 
     start, name = url.rsplit("/", 1)
@@ -410,8 +424,8 @@ def _postgres_gone(url: str) -> Iterator[None]:
 def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Future[None]]]:
-    """Every scenario that is asked for, side by side: most of each is waiting."""
-    wanted: list[Any] = [
+    """The selected scenarios, in parallel because each of them mostly waits."""
+    selected: list[Any] = [
         item.callspec.params["scenario"]
         for item in request.session.items
         if isinstance(item, pytest.Function) and item.function is test_servers
@@ -421,12 +435,12 @@ def running(
 
         configure()
     with ThreadPoolExecutor(5) as pool:
-        # The longest first.
-        order = sorted(wanted, key=lambda each: not each.startswith(("away", "restarted")))
-        yield {each: pool.submit(SCENARIOS[each], each, tmp_path_factory.mktemp("served")) for each in order}
+        # The longest ones start first.
+        order = sorted(selected, key=lambda name: not name.startswith(("away", "restarted")))
+        yield {name: pool.submit(SCENARIOS[name], name, tmp_path_factory.mktemp("served")) for name in order}
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_servers(scenario: str, running: dict[str, Future[None]]) -> None:
-    """What is revoked is refused in every process in time, exactly that, and counts are exact."""
+    """Every process refuses what is revoked in time, and nothing else; counts are exact."""
     running[scenario].result()

@@ -1,4 +1,4 @@
-"""What is signed while a store knows what was revoked, and that a service without one refuses it."""
+"""Issuing, exchange and renewal of tokens do not sign revoked permissions."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def settings(key: SigningKey, audience: str, **more: object) -> dict[str, object
         ),
     ],
 )
-def test_what_was_taken_back_is_not_signed(url: str, store: Store, entry: dict[str, object]) -> None:
-    """Neither by the endpoint nor by a renewal; the service behind, which has no store, gets no token that holds it."""
+def test_revoked_permissions_are_not_signed(url: str, store: Store, entry: dict[str, object]) -> None:
+    """Neither an exchange nor a renewal signs them, so a service without a store gets no token that holds them."""
     key = SigningKey.generate(kid="k")
     with Guard(settings(key, "shop", STORE=url)) as guard, Guard(settings(key, "stock")) as behind:
         runtime = guard._runtime
@@ -64,12 +64,12 @@ def test_what_was_taken_back_is_not_signed(url: str, store: Store, entry: dict[s
                 "audience": "stock",
                 "scope": scope,
             }
-            who = "Basic " + base64.b64encode(f"shop:{SECRET}".encode()).decode()
-            answer = exchange.post("application/x-www-form-urlencoded", urlencode(form).encode(), [who])
+            credentials = "Basic " + base64.b64encode(f"shop:{SECRET}".encode()).decode()
+            answer = exchange.post("application/x-www-form-urlencoded", urlencode(form).encode(), [credentials])
             return answer.status, json.loads(answer.body)
 
-        def passes(made: str, permission: str) -> bool:
-            return behind.check(f"Bearer {made}", all_of(permission), {}, "GET /").passes
+        def passes(token: str, permission: str) -> bool:
+            return behind.check(f"Bearer {token}", all_of(permission), {}, "GET /").passes
 
         assert passes(ask("stock:take")[1]["access_token"], "stock:take")
         store.revoke([RevocationEntry(id="e", issuer=ISSUER, **entry)], at=time.time())  # type: ignore[arg-type]
@@ -77,8 +77,8 @@ def test_what_was_taken_back_is_not_signed(url: str, store: Store, entry: dict[s
         for scope in ("stock:take", "stock:*", "stock:**", "stock:read stock:take"):
             assert (400, "invalid_scope") == (ask(scope)[0], ask(scope)[1]["error"])
         for scope, permission in (("stock:read", "stock:read"), ("stock:*:count", "stock:7:count")):
-            made = ask(scope)[1]["access_token"]
-            assert [True, False] == [passes(made, permission), passes(made, "stock:take")]
+            exchanged = ask(scope)[1]["access_token"]
+            assert [True, False] == [passes(exchanged, permission), passes(exchanged, "stock:take")]
         if entry["name"] != "shop":
             renewed = issuer.renew(token, roles=["keeper"])
             with pytest.raises(PolicyError, match="does not hold stock:take"):

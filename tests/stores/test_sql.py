@@ -1,4 +1,4 @@
-"""What only the SQL store has: URLs, tables that are missing, servers that go away, forks, full disks."""
+"""SQL store: URLs, missing tables, outages, forks, full disks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ forks = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:Dep
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("", "has no scheme"),
         ("store.db", "has no scheme"),
@@ -54,9 +54,9 @@ forks = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:Dep
         ("sqlite://host/x.db", "is a file that processes share"),
     ],
 )
-def test_a_url_that_is_none_says_what_to_write(url, said) -> None:
-    """The message has the remedy and nothing that could be a password."""
-    with pytest.raises(ConfigurationError, match=said) as caught:
+def test_a_malformed_url(url, message) -> None:
+    """The message says what to write, and contains nothing that could be a password."""
+    with pytest.raises(ConfigurationError, match=message) as caught:
         open_store(url)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
@@ -78,15 +78,15 @@ def test_a_missing_library_is_named_with_its_extra(library) -> None:
     assert f'the store needs {library}: pip install "jwt-lp[sql]"\n' == done.stdout
 
 
-def test_a_library_that_went_missing_is_named(monkeypatch) -> None:
-    """The same within a process that has SQLAlchemy."""
+def test_a_missing_driver_is_named_with_its_extra(monkeypatch) -> None:
+    """Without psycopg the message says what to install, also in a process that has SQLAlchemy."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(ConfigurationError, match=r'needs psycopg: pip install "jwt-lp\[sql\]"'):
         open_store("postgresql://user:hunter2@host/db")
 
 
-def test_another_scheme_is_an_installed_adapters(monkeypatch) -> None:
-    """The entry point by the scheme's name is called with the URL; one whose library is missing says which."""
+def test_a_scheme_of_an_entry_point(monkeypatch) -> None:
+    """The entry point named like the scheme is called with the URL; if its library is missing, the error names it."""
     from importlib.metadata import EntryPoint
 
     points = [
@@ -101,8 +101,8 @@ def test_another_scheme_is_an_installed_adapters(monkeypatch) -> None:
         open_store("mines:here")
 
 
-def test_a_fault_of_our_own_is_not_taken_for_a_missing_library(monkeypatch) -> None:
-    """An import that fails inside this package is an error of ours, and is seen."""
+def test_a_failing_import_of_our_own_is_raised(monkeypatch) -> None:
+    """An import that fails inside this package is not reported as a missing library."""
     monkeypatch.setitem(sys.modules, "jwt_lp.stores.database", None)
     monkeypatch.delitem(sys.modules, "jwt_lp.stores.sql", raising=False)
     with pytest.raises(ImportError, match="jwt_lp"):
@@ -110,36 +110,36 @@ def test_a_fault_of_our_own_is_not_taken_for_a_missing_library(monkeypatch) -> N
 
 
 def test_names_have_no_password() -> None:
-    """Whether it stands before the host or behind a question mark."""
+    """A store's name lacks the password, whether it stands before the host or in the query."""
     store = SqlStore("postgresql://user:hunter2@host/db?password=hunter2&sslmode=require")
     assert "postgresql://user@host/db" == store.name
     assert "<SqlStore postgresql://user@host/db>" == repr(store)
-    assert "<Database postgresql://user@host/db>" == repr(store._database)
+    assert "<SqlDatabase postgresql://user@host/db>" == repr(store._database)
     assert "sqlite:///x.db" == open_store("sqlite:///x.db").name
 
 
-def test_looking_makes_no_file(tmp_path: Path) -> None:
-    """A name that is mistyped stays visible: what is only read is not made, and reads as empty."""
+def test_reading_creates_no_file(tmp_path: Path) -> None:
+    """A file that does not exist reads as empty and is not created, so a mistyped name is noticed."""
     store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
     assert (RevocationChanges(0), [], ()) == (store.changes(0), list(store.usage()), store.issuers())
     assert [] == list(tmp_path.iterdir())
 
 
-def test_the_file_is_its_owners(tmp_path: Path) -> None:
-    """Mode 0600, with its journal in the same folder; and many may read while one writes."""
+def test_only_the_owner_can_read_the_file(tmp_path: Path) -> None:
+    """The file and its journal have mode 0600; other connections can read while one writes."""
     path = tmp_path / "store.db"
     store = open_store(f"sqlite:///{path}")
     rows = store.revocations()
     store.revoke([ENTRY], at=1.0)
     next(rows)
-    assert {0o600} == {stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()}
+    assert {0o600} == {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
     with sqlite3.connect(path) as connection:
         assert ("wal",) == connection.execute("PRAGMA journal_mode").fetchone()
     connection.close()
 
 
-def test_the_file_is_where_it_was_named(tmp_path: Path, monkeypatch) -> None:
-    """A relative name means the folder at the time, also for a server that goes to another one later."""
+def test_a_relative_path_of_the_file(tmp_path: Path, monkeypatch) -> None:
+    """It is relative to the working directory at the time of opening, also if the process changes it later."""
     monkeypatch.chdir(tmp_path)
     store = open_store("sqlite:///store.db")
     (tmp_path / "other").mkdir()
@@ -148,21 +148,21 @@ def test_the_file_is_where_it_was_named(tmp_path: Path, monkeypatch) -> None:
     assert (tmp_path / "store.db").exists()
 
 
-def test_a_file_that_was_taken_away_is_seen(tmp_path: Path) -> None:
-    """A process keeps what it knows and says that the store is not the one it knew."""
+def test_a_deleted_file_is_noticed(tmp_path: Path) -> None:
+    """A poller keeps its entries and reports that the store went back."""
     path = tmp_path / "store.db"
     store = open_store(f"sqlite:///{path}")
     store.revoke([ENTRY], at=1.0)
-    known = RevocationPoller(store, retention=3600)
-    known.poll()
+    poller = RevocationPoller(store, retention=3600)
+    poller.poll()
     path.unlink()
     with pytest.raises(StoreError, match="went back"):
-        known.poll()
-    assert 1 == len(known)
+        poller.poll()
+    assert 1 == len(poller)
 
 
-def test_a_server_without_tables_is_the_operators_to_migrate(postgres: str) -> None:
-    """Nothing but `migrate` makes tables there; every other call names the command."""
+def test_a_database_without_tables_needs_migrate(postgres: str) -> None:
+    """Only `migrate` creates tables in PostgreSQL; the error of every other call names the command."""
     store = open_store(postgres)
     for call in (lambda: store.changes(0), lambda: store.record(UsageBatch(id="a")), lambda: list(store.usage())):
         with pytest.raises(
@@ -185,29 +185,29 @@ def _execute(url: str, statement: str) -> list:
         return cursor.fetchall() if cursor.description else []
 
 
-@pytest.mark.parametrize(("version", "said"), [(0, "no tables"), (-1, "older release"), (2, "upgrade jwt-lp")])
-def test_tables_of_another_release_are_refused(postgres: str, version, said) -> None:
-    """Older ones are the operator's to migrate; newer ones want a newer jwt-lp, and `migrate` leaves them alone."""
+@pytest.mark.parametrize(("version", "message"), [(0, "no tables"), (-1, "older release"), (2, "upgrade jwt-lp")])
+def test_tables_of_another_release_are_refused(postgres: str, version, message) -> None:
+    """Older tables need `migrate`; newer ones need a newer jwt-lp, and `migrate` refuses to change them."""
     store = open_store(postgres)
     store.migrate()
     _execute(postgres, f"UPDATE jwt_lp_schema SET version = {version}")
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=message):
         store.changes(0)
     if version > 1:
-        with pytest.raises(ConfigurationError, match=said):
+        with pytest.raises(ConfigurationError, match=message):
             store.migrate()
     else:
         assert (version, 1) == store.migrate()
     store.close()
 
 
-def test_two_may_migrate_at_once(postgres: str) -> None:
-    """One makes the tables, the other finds them."""
-    found: list[tuple[int, int]] = []
+def test_concurrent_migrations(postgres: str) -> None:
+    """One of them creates the tables, the others find them."""
+    versions: list[tuple[int, int]] = []
 
     def migrate() -> None:
         store = open_store(postgres)
-        found.append(store.migrate())
+        versions.append(store.migrate())
         store.close()
 
     threads = [threading.Thread(target=migrate) for _ in range(4)]
@@ -215,11 +215,11 @@ def test_two_may_migrate_at_once(postgres: str) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [(0, 1), (1, 1), (1, 1), (1, 1)] == sorted(found)
+    assert [(0, 1), (1, 1), (1, 1), (1, 1)] == sorted(versions)
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("postgresql://user:hunter2@127.0.0.1:1/db", "is it running"),
         ("postgresql://user:hunter2@localhost.invalid/db", "is it running"),
@@ -227,10 +227,10 @@ def test_two_may_migrate_at_once(postgres: str) -> None:
         ("sqlite:////nonesuch/store.db", "its folder must exist"),
     ],
 )
-def test_a_store_that_cannot_be_had(url, said) -> None:
-    """`StoreError` with what helps, in one line, without a password in it or behind it."""
+def test_an_unreachable_store(url, message) -> None:
+    """`StoreError` names the remedy in one line, and its traceback holds no password."""
     store = open_store(url)
-    with pytest.raises(StoreError, match=said) as caught:
+    with pytest.raises(StoreError, match=message) as caught:
         store.record(UsageBatch(id="a"))
     shown = "".join(traceback.format_exception(caught.value))
     assert "hunter2" not in shown
@@ -238,8 +238,8 @@ def test_a_store_that_cannot_be_had(url, said) -> None:
     assert 1 == len(str(caught.value).splitlines())
 
 
-def test_a_file_that_is_no_database(tmp_path: Path) -> None:
-    """It is left alone."""
+def test_a_file_that_is_not_a_database(tmp_path: Path) -> None:
+    """It is refused and not changed."""
     path = tmp_path / "store.db"
     path.write_text("precious " * 1000)
     store = open_store(f"sqlite:///{path}")
@@ -250,14 +250,14 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 
 
 def test_a_locked_file(tmp_path: Path, monkeypatch) -> None:
-    """A writer waits its turn and then says so; readers go on; it works again once the other is done."""
+    """A writer waits and then raises `StoreError`; readers are not blocked; writing works again after the unlock."""
     monkeypatch.setattr("jwt_lp.stores.database.STATEMENT_TIMEOUT", 0.2)
     path = tmp_path / "store.db"
     store = open_store(f"sqlite:///{path}")
     store.revoke([ENTRY], at=1.0)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreError, match="locked: another process kept it"):
+    with pytest.raises(StoreError, match="locked: another process locked it for too long"):
         store.record(UsageBatch(id="a"))
     assert 1 == store.changes(0).sequence
     other.rollback()
@@ -266,7 +266,7 @@ def test_a_locked_file(tmp_path: Path, monkeypatch) -> None:
 
 
 def test_a_read_only_file(tmp_path: Path) -> None:
-    """`StoreError` names what must be writable."""
+    """`StoreError` says what must be writable."""
     path = tmp_path / "store.db"
     open_store(f"sqlite:///{path}").revoke([ENTRY], at=1.0)
     require(os.name == "posix", "file modes")
@@ -294,7 +294,7 @@ def test_a_read_only_file(tmp_path: Path) -> None:
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
-    """What did not fit is not there, in whole; the next batch is, once there is room, the same one included."""
+    """A batch that does not fit is not stored at all; it can be sent again once there is room."""
     store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
     store.record(UsageBatch(id="a", uses={USE: (1, 1.0)}))
     large = UsageBatch(id="b", uses={USE._replace(subject=f"{number}" * 40): (1, 1.0) for number in range(5000)})
@@ -312,8 +312,8 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert 5001 == len(list(store.usage()))
 
 
-def _hang_up(url: str) -> None:
-    """End every connection to this test's own database, as a server that restarts does."""
+def _end_connections(url: str) -> None:
+    """End every connection to the test's database, as a restart of the server does."""
     database = url.rpartition("/")[2]
     server = f"{url.rpartition('/')[0]}/postgres"
     _execute(server, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
@@ -327,33 +327,33 @@ def migrated(postgres: str) -> str:
     return postgres
 
 
-def test_a_server_that_restarts_between_calls_is_not_noticed(migrated: str) -> None:
-    """A connection that died while nobody used it is replaced."""
+def test_a_restart_of_the_server_between_calls_is_not_noticed(migrated: str) -> None:
+    """A connection that broke while it was idle is replaced."""
     store = open_store(migrated)
     store.revoke([ENTRY], at=1.0)
-    _hang_up(migrated)
+    _end_connections(migrated)
     assert 1 == store.changes(0).sequence
     store.close()
 
 
-def test_a_server_that_restarts_within_a_call(migrated: str) -> None:
-    """`StoreError`, nothing of it is written, and the next call works."""
+def test_a_restart_of_the_server_within_a_call(migrated: str) -> None:
+    """The call raises `StoreError` and writes nothing; the next call works."""
     store = open_store(migrated)
 
-    def held():
+    def grants():
         yield HeldGrant("i", "alice", "", "", "g")
-        _hang_up(migrated)
+        _end_connections(migrated)
         yield from (HeldGrant("i", f"{number}", "", "", "g") for number in range(10_000))
 
     with pytest.raises(StoreError, match=r"stopping or starting|is it running"):
-        store.import_grants(held(), as_of="2026-11-24", complete=True)
+        store.import_grants(grants(), as_of="2026-11-24", complete=True)
     assert [] == list(store.held_grants())
     assert 1 == store.import_grants([HeldGrant("i", "alice", "", "", "g")], as_of="2026-11-24", complete=True)
     store.close()
 
 
-def test_a_lock_that_somebody_holds(migrated: str, monkeypatch) -> None:
-    """A statement ends after its time, so the background thread is never held for ever."""
+def test_a_lock_held_by_another_connection(migrated: str, monkeypatch) -> None:
+    """A statement fails after its timeout, so the background thread never waits forever."""
     import psycopg
 
     monkeypatch.setattr("jwt_lp.stores.database.STATEMENT_TIMEOUT", 0.3)
@@ -367,21 +367,21 @@ def test_a_lock_that_somebody_holds(migrated: str, monkeypatch) -> None:
 
 
 def test_too_many_streams_at_once(migrated: str, monkeypatch) -> None:
-    """Who reads more at once than there are connections is told so, and what was read first goes on."""
+    """A stream without a free connection raises `StoreError`, and the earlier streams go on."""
     monkeypatch.setattr("jwt_lp.stores.database.CONNECT_TIMEOUT", 1)
     store = open_store(migrated)
     store.revoke([ENTRY], at=1.0)
-    open_ones = [store.revocations() for _ in range(5)]
-    for each in open_ones[:4]:
-        next(each)
+    streams = [store.revocations() for _ in range(5)]
+    for stream in streams[:4]:
+        next(stream)
     with pytest.raises(StoreError, match="connections are in use"):
-        next(open_ones[4])
-    assert [[]] * 4 == [list(each) for each in open_ones[:4]]
+        next(streams[4])
+    assert [[]] * 4 == [list(stream) for stream in streams[:4]]
     store.close()
 
 
-def test_a_value_that_it_cannot_keep(migrated: str) -> None:
-    """A NUL in a name that must stay exact is refused with the value unsaid."""
+def test_a_value_that_the_database_cannot_store(migrated: str) -> None:
+    """A NUL in a name of an entry is refused, and the error does not show the value."""
     store = open_store(migrated)
     name = "hunter" + "2\0"
     with pytest.raises(StoreError) as caught:
@@ -390,47 +390,49 @@ def test_a_value_that_it_cannot_keep(migrated: str) -> None:
     store.close()
 
 
-def test_what_the_url_says_comes_first(migrated: str) -> None:
-    """A setting of the connection in the URL is used instead of ours."""
+def test_settings_in_the_url_win(migrated: str) -> None:
+    """A connection setting in the URL replaces the default."""
     store = open_store(f"{migrated}?application_name=mine&connect_timeout=2")
     store.changes(0)
     database = migrated.rpartition("/")[2]
-    asked = f"SELECT application_name FROM pg_stat_activity WHERE datname = '{database}' AND pid <> pg_backend_pid()"
-    assert [("mine",)] == _execute(migrated, asked)
+    query = f"SELECT application_name FROM pg_stat_activity WHERE datname = '{database}' AND pid <> pg_backend_pid()"
+    assert [("mine",)] == _execute(migrated, query)
     store.close()
 
 
 @forks
 def test_a_child_opens_connections_of_its_own(migrated: str) -> None:
-    """After a fork the parent's connection goes on, whatever the child does and however it ends."""
+    """After a fork the parent's connection still works, whatever the child does and however it ends."""
     store = open_store(migrated)
     store.revoke([ENTRY], at=1.0)
-    asked = (
+    query = (
         "SELECT pid FROM pg_stat_activity WHERE application_name = 'jwt-lp' AND datname = current_database() ORDER BY 1"
     )
-    (mine,) = _execute(migrated, asked)
+    (parent,) = _execute(migrated, query)
     child = os.fork()
     if child == 0:
         try:
-            fine = store.lift(["1"], at=2.0) == 2 and mine in _execute(migrated, asked) and len(store.changes(0)) > 0
+            passed = (
+                store.lift(["1"], at=2.0) == 2 and parent in _execute(migrated, query) and len(store.changes(0)) > 0
+            )
             store.close()
-            os._exit(0 if fine else 1)
+            os._exit(0 if passed else 1)
         finally:
             os._exit(2)
     _, status = os.waitpid(child, 0)
     assert 0 == os.waitstatus_to_exitcode(status)
     assert 2 == store.changes(0).sequence
-    assert [mine] == _execute(migrated, asked)
+    assert [parent] == _execute(migrated, query)
     store.close()
 
 
-def test_what_was_inherited_is_left_alone(migrated: str, monkeypatch) -> None:
-    """In another process than the one that made it, a store begins anew and keeps the old connections open."""
+def test_inherited_connections_are_left_alone(migrated: str, monkeypatch) -> None:
+    """In a forked child a store opens new connections and keeps the inherited ones open."""
     store = SqlStore(migrated)
     store.changes(0)
     inherited = store._database._engine
-    mine = os.getpid()
-    monkeypatch.setattr("os.getpid", lambda: mine + 1)
+    pid = os.getpid()
+    monkeypatch.setattr("os.getpid", lambda: pid + 1)
     assert RevocationChanges(0) == store.changes(0)
     assert (inherited, 1) == (store._database._inherited[0], inherited.pool.checkedin())  # type: ignore[attr-defined]
     store.close()
@@ -442,8 +444,8 @@ NAMES = st.sampled_from(["alice", "bob"])
 NUMBERS = st.integers(0, 30)
 
 
-class Modelled(RuleBasedStateMachine):
-    """Revoking, lifting and reading against a plain dictionary."""
+class RevocationModel(RuleBasedStateMachine):
+    """Compares revoking, lifting and polling with a dictionary."""
 
     @initialize()
     def begin(self) -> None:
@@ -452,19 +454,21 @@ class Modelled(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.store = open_store(f"sqlite:///{self.folder.name}/store.db")
         self.standing: dict[str, RevocationEntry] = {}
-        self.sequence = self.made = self.since = 0
+        self.sequence = self.entry_count = self.since = 0
         self.known: dict[str, RevocationEntry] = {}
 
     @rule(names=st.lists(NAMES, max_size=3))
     def revoke(self, names) -> None:
         new = [
-            RevocationEntry(id=f"{self.made + number}", of="subject", issuer="i", name=name, pattern="a:*", at=5.0)
+            RevocationEntry(
+                id=f"{self.entry_count + number}", of="subject", issuer="i", name=name, pattern="a:*", at=5.0
+            )
             for number, name in enumerate(names)
         ]
-        self.made += len(new)
+        self.entry_count += len(new)
         self.sequence += len(new)
         assert self.sequence == self.store.revoke(new, at=5.0)
-        self.standing |= {each.id: each for each in new}
+        self.standing |= {entry.id: entry for entry in new}
 
     @rule(numbers=st.sets(NUMBERS, max_size=3))
     def lift(self, numbers) -> None:
@@ -472,7 +476,7 @@ class Modelled(RuleBasedStateMachine):
         if self.standing.keys() >= set(ids):
             self.sequence += len(ids)
             assert self.sequence == self.store.lift(ids, at=6.0)
-            self.standing = {name: each for name, each in self.standing.items() if name not in ids}
+            self.standing = {name: entry for name, entry in self.standing.items() if name not in ids}
         else:
             with pytest.raises(StoreError):
                 self.store.lift(ids, at=6.0)
@@ -481,15 +485,15 @@ class Modelled(RuleBasedStateMachine):
     def poll(self) -> None:
         page = self.store.changes(self.since)
         assert (self.sequence, False) == (page.sequence, page.more)
-        self.known = {name: each for name, each in self.known.items() if each.key not in page.touched}
-        self.known |= {each.id: each for each in page.entries}
+        self.known = {name: entry for name, entry in self.known.items() if entry.key not in page.touched}
+        self.known |= {entry.id: entry for entry in page.entries}
         self.since = page.sequence
         assert self.standing == self.known
 
     @invariant()
-    def all_of_it_is_there(self) -> None:
+    def the_store_has_all_standing_entries(self) -> None:
         if hasattr(self, "store"):
-            assert self.standing == {each.id: each for each in self.store.changes(0).entries}
+            assert self.standing == {entry.id: entry for entry in self.store.changes(0).entries}
 
     def teardown(self) -> None:
         if hasattr(self, "store"):
@@ -497,5 +501,5 @@ class Modelled(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-TestModelled = Modelled.TestCase
-TestModelled.settings = hypothesis_settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestRevocationModel = RevocationModel.TestCase
+TestRevocationModel.settings = hypothesis_settings(max_examples=25, stateful_step_count=20, deadline=None)

@@ -1,4 +1,4 @@
-"""What other processes do to a store in tests: `python writers.py WHAT URL NUMBER`."""
+"""Writers to a store for tests with several processes: `python writers.py FUNCTION URL NUMBER`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def use(subject: int) -> Use:
 
 
 def batches(number: int) -> list[UsageBatch]:
-    """The same for the same number: what a process sends, some of it to rows that all of them count on."""
-    chance = random.Random(number)
+    """The batches of a process, equal for equal numbers; some of their rows are shared by all processes."""
+    generator = random.Random(number)
     return [
         UsageBatch(
             id=f"{number}-{turn}",
-            uses={use(subject): (chance.randint(1, 9), 1.0) for subject in chance.sample(range(SUBJECTS), 20)},
+            uses={use(subject): (generator.randint(1, 9), 1.0) for subject in generator.sample(range(SUBJECTS), 20)},
         )
         for turn in range(ROUNDS)
     ]
@@ -38,8 +38,8 @@ def flush(url: str, number: int) -> None:
             assert not store.record(batch)
 
 
-def flush_for_ever(url: str, number: int) -> None:
-    """Send batches until somebody kills this, saying which are in."""
+def flush_until_killed(url: str, number: int) -> None:
+    """Send batches until the process is killed; print the number of each stored one."""
     store = open_store(url)
     turn = 0
     while True:
@@ -49,8 +49,8 @@ def flush_for_ever(url: str, number: int) -> None:
         turn += 1
 
 
-def take_back(url: str, number: int) -> None:
-    """Revoke and lift by turns."""
+def revoke_and_lift(url: str, number: int) -> None:
+    """Revoke entries, and lift some of them, in turns."""
     store = open_store(url)
     for turn in range(ROUNDS):
         ids = [f"{number}-{turn}-{part}" for part in range(3)]
