@@ -1,8 +1,7 @@
-"""How fast is a decision, and a token made, held against PyJWT alone?
+"""Benchmark of decisions and of issuing tokens, compared with PyJWT alone.
 
-Both sides run in one process, in interleaved rounds and in alternating order, so that what else the machine
-does falls on both. Each line is the median of the rounds' ratios, with the quartiles beside it; microseconds are
-there for scale and mean little on another machine.
+Both sides run in one process, in interleaved rounds and in alternating order, so that other load on the machine affects
+both. Each line is the median of the rounds' ratios with its quartiles; the microseconds only show the scale.
 """
 
 from __future__ import annotations
@@ -29,10 +28,11 @@ WANTED = SCOPES[3]
 
 
 def main() -> None:
-    """Print one line a measurement."""
+    """Print one line for each measurement."""
     logging.disable(logging.CRITICAL)
     print(
-        f"Python {sys.version.split()[0]}, PyJWT {jwt.__version__}, {ROUNDS} interleaved rounds, tokens with 10 permissions"
+        f"Python {sys.version.split()[0]}, PyJWT {jwt.__version__}, {ROUNDS} interleaved rounds, "
+        "tokens with 10 permissions"
     )
     for algorithm in ("RS256", "ES256", "EdDSA", "HS256"):
         authority = Authority(algorithm=algorithm)
@@ -42,11 +42,11 @@ def main() -> None:
         headers = {token: f"Bearer {token}" for token in tokens}
         decode = _peer(authority, algorithm)
 
-        # What is looked at for taken-back permissions, and counted, on a store of its own.
+        # A second guard with a store checks revocations and records usage.
         folder = tempfile.TemporaryDirectory()
-        remembering = _remembering(authority, folder.name)
+        guard_with_store = _guard_with_store(authority, folder.name)
 
-        def ours(token: str) -> None:
+        def cold(token: str) -> None:
             assert guard.check(headers[token], requirement, {}, "GET /orders").passes  # noqa: B023 - called at once
 
         def warm(token: str) -> None:
@@ -54,31 +54,31 @@ def main() -> None:
             for _ in range(WARM):
                 assert guard.check(header, requirement, {}, "GET /orders").passes  # noqa: B023
 
-        def remembered(token: str) -> None:
+        def warm_with_store(token: str) -> None:
             header = headers[token]  # noqa: B023
             for _ in range(WARM):
-                assert remembering.check(header, requirement, {}, "GET /orders").passes  # noqa: B023
+                assert guard_with_store.check(header, requirement, {}, "GET /orders").passes  # noqa: B023
 
-        # A token that was never seen: the whole way is gone each time. Then the last one again and again.
-        _show(f"{algorithm}, a token never seen", decode, ours, tokens, 1)
+        # First new tokens, which are verified in full; then the last one again and again.
+        _show(f"{algorithm}, a token never seen", decode, cold, tokens, 1)
         _show(f"{algorithm}, the same token again", decode, warm, [tokens[-1]] * (ROUNDS + 1) * 5, WARM)
-        _show(f"{algorithm}, again, with a store", decode, remembered, [tokens[-1]] * (ROUNDS + 1) * 5, WARM)
-        remembering.close()
+        _show(f"{algorithm}, again, with a store", decode, warm_with_store, [tokens[-1]] * (ROUNDS + 1) * 5, WARM)
+        guard_with_store.close()
         folder.cleanup()
-    _oversized(authority)
+    _show_oversized(authority)
     for algorithm in ("RS256", "ES256", "EdDSA"):
-        _issued(algorithm)
+        _show_issuing(algorithm)
 
 
-def _remembering(authority: Authority, folder: str) -> Guard:
-    """A guard that counts, and to which something of others was revoked."""
+def _guard_with_store(authority: Authority, folder: str) -> Guard:
+    """A guard with a store that has revocations of other subjects."""
     url = f"sqlite:///{folder}/store.db"
     store = open_store(url)
-    taken = [
+    entries = [
         RevocationEntry(id=f"e{number}", of="subject", issuer=ISSUER, name=f"user-{number}", pattern="orders:**")
         for number in range(1000)
     ]
-    store.revoke(taken, at=time.time())
+    store.revoke(entries, at=time.time())
     store.close()
     return authority.guard(STORE=url)
 
@@ -104,13 +104,13 @@ def _peer(authority: Authority, algorithm: str) -> Callable[[str], None]:
 def _show(
     what: str, peer: Callable[[str], None], ours: Callable[[str], None], tokens: list[str], decisions: int
 ) -> None:
-    """Let both sides go through the tokens, a round's share at a time; a call of ours makes `decisions`."""
+    """Time both sides on the tokens, one share for each round; one call of `ours` makes so many `decisions`."""
     share = len(tokens) // (ROUNDS + 1)
     ratios: list[float] = []
     costs: list[float] = []
     for number in range(ROUNDS + 1):
         batch = tokens[number * share : (number + 1) * share]
-        # Who goes first changes every round.
+        # The side that goes first changes every round.
         if number % 2:
             theirs, mine = _time(peer, batch), _time(ours, batch) / decisions
         else:
@@ -123,19 +123,19 @@ def _show(
 
 
 def _time(work: Callable[[str], None], tokens: list[str]) -> float:
-    begun = time.perf_counter()
+    start = time.perf_counter()
     for token in tokens:
         work(token)
-    return (time.perf_counter() - begun) / len(tokens)
+    return (time.perf_counter() - start) / len(tokens)
 
 
-def _oversized(authority: Authority) -> None:
+def _show_oversized(authority: Authority) -> None:
     guard = authority.guard()
     huge = "A" * 1_000_000
 
     def refuse(token: str) -> None:
         try:
-            guard.verifier.verify(token)  # what the header's parser costs is not the question
+            guard.verifier.verify(token)  # without the parser of the header
         except InvalidToken:
             return
 
@@ -143,33 +143,33 @@ def _oversized(authority: Authority) -> None:
     print(f"{'a token of 1 MB is refused in':32} {statistics.median(costs) * 1e6:.1f} µs")
 
 
-def _issued(algorithm: str) -> None:
-    """Hold issuing a token against the bare signature over the same bytes, by the same library."""
+def _show_issuing(algorithm: str) -> None:
+    """Compare issuing a token with the bare signature over the same bytes by the same library."""
     key = SigningKey.generate(algorithm)
-    policy = Policy.from_mapping({"version": 1, "permissions": {each: {} for each in SCOPES}})
+    policy = Policy.from_mapping({"version": 1, "permissions": {scope: {} for scope in SCOPES}})
     issuer = Issuer(ISSUER, key, policy=policy, audience=AUDIENCE, client="bench")
     signing_input = issuer.issue("alice", permissions=SCOPES).rpartition(".")[0].encode()
-    pair = jwt.PyJWK(key.private_jwk())
+    jwk = jwt.PyJWK(key.private_jwk())
 
-    def bare(_: str) -> None:
-        pair.Algorithm.sign(signing_input, pair.key)
+    def sign(_: str) -> None:
+        jwk.Algorithm.sign(signing_input, jwk.key)
 
     def issue(subject: str) -> None:
         issuer.issue(subject, permissions=SCOPES)
 
     subjects = ["alice"] * COLD
-    more: list[float] = []
+    surplus: list[float] = []
     for number in range(ROUNDS + 1):
         if number % 2:
-            signed, issued = _time(bare, subjects), _time(issue, subjects)
+            signed, issued = _time(sign, subjects), _time(issue, subjects)
         else:
-            issued, signed = _time(issue, subjects), _time(bare, subjects)
+            issued, signed = _time(issue, subjects), _time(sign, subjects)
         if number:
-            more.append(issued - 1.3 * signed)
-    low, middle, high = (each * 1e6 for each in statistics.quantiles(more, n=4))
+            surplus.append(issued - 1.3 * signed)
+    low, middle, high = (cost * 1e6 for cost in statistics.quantiles(surplus, n=4))
     print(
         f"{algorithm + ', issued':32} 1.3 bare signatures and {middle:.0f} µs ({low:.0f} to {high:.0f}), "
-        f"{statistics.median(more) * 1e6 + 1.3 * signed * 1e6:6.1f} µs"
+        f"{statistics.median(surplus) * 1e6 + 1.3 * signed * 1e6:6.1f} µs"
     )
 
 

@@ -1,9 +1,9 @@
-"""How fast is a review, held against plain scans of the same table?
+"""Benchmark of a review, compared with plain scans of the same table.
 
     python benchmarks/review.py [MILLIONS OF ROWS] [ROUNDS]
 
-Fills a database of its own on the server that BENCH_POSTGRES names, asks everything in one process, in interleaved
-rounds, and drops it. The scan by permission gives a few hundred groups; that by holder gives as many as a review judges.
+It fills a new database on the server that BENCH_POSTGRES names, runs every query in one process in interleaved rounds,
+and drops the database. The scan by permission has a few hundred groups; the scan by holder has as many as the review.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from jwt_lp.stores import RecordingPeriod, UsageBatch, open_store
 SERVER = os.environ.get("BENCH_POSTGRES", "postgresql://root@127.0.0.1:5432/postgres")
 UNTIL = "2026-12-31"
 
-# Twenty thousand subjects of whom each uses some thirty of three hundred permissions, now and then: as a store fills
-# up, day by day. One permission is asked for at two endpoints.
+# Twenty thousand subjects, each of which uses about thirty of three hundred permissions, in the order of the days. Each
+# permission has two endpoints.
 FILL = """
 INSERT INTO jwt_lp_usage
     (count, last, day, id, service, issuer, subject, client, role, endpoint, method, requirement, permission, "grant",
      outcome)
-SELECT 1 + row % 7, 1767225600 + (row * 31536000::bigint / {rows}), date '2026-01-01' + (row * 365::bigint / {rows})::int,
+SELECT 1 + row % 7, 1767225600 + (row * 31536000::bigint / {rows}),
+    date '2026-01-01' + (row * 365::bigint / {rows})::int,
     decode(md5(row::text), 'hex'), 'service-' || permission % 5, 'https://issuer.example/', 'subject-' || subject,
     'client-' || subject % 4, 'role-' || permission % 20, '/things/' || permission || '/' || row % 2, 'GET',
     'area-' || permission % 20 || ':thing-' || permission || ':read',
@@ -44,12 +45,13 @@ FROM (
 """
 PLAIN = "SELECT permission, count(*), max(day) FROM jwt_lp_usage GROUP BY permission"
 BY_HOLDER = """
-SELECT issuer, subject, permission, sum(count), min(day), max(day) FROM jwt_lp_usage GROUP BY issuer, subject, permission
+SELECT issuer, subject, permission, sum(count), min(day), max(day)
+FROM jwt_lp_usage GROUP BY issuer, subject, permission
 """
 
 
 def main() -> None:
-    """Print one line a question."""
+    """Print one line for each query."""
     rows = int(float(sys.argv[1] if len(sys.argv) > 1 else "10") * 1_000_000)
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3  # noqa: PLR2004
     name = f"jwt_lp_bench_{secrets.token_hex(4)}"
@@ -57,63 +59,62 @@ def main() -> None:
     with psycopg.connect(SERVER, autocommit=True) as server:
         server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         try:
-            _filled(url, rows)
-            _measured(url, rows, rounds)
+            _fill(url, rows)
+            _measure(url, rows, rounds)
         finally:
             server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def _filled(url: str, rows: int) -> None:
+def _fill(url: str, rows: int) -> None:
     store = open_store(url)
     store.migrate()
     store.close()
-    begun = time.perf_counter()
+    start = time.perf_counter()
     with psycopg.connect(url, autocommit=True) as connection:
-        # Indexes are made at the end, which is much faster than row by row.
-        found = connection.execute(
+        # Creating the indexes at the end is much faster than updating them for each row.
+        indexes = connection.execute(
             "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'jwt_lp_usage' AND indexname NOT LIKE '%pkey'"
         ).fetchall()
-        for index, _ in found:
+        for index, _ in indexes:
             connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(index)))
         connection.execute("ALTER TABLE jwt_lp_usage DROP CONSTRAINT jwt_lp_usage_pkey")
         connection.execute("SET maintenance_work_mem = '512MB'")
         connection.execute(sql.SQL(FILL).format(rows=sql.Literal(rows)))
         connection.execute("ALTER TABLE jwt_lp_usage ADD PRIMARY KEY (id)")
-        for _, definition in found:
+        for _, definition in indexes:
             connection.execute(definition)
         connection.execute("VACUUM ANALYZE jwt_lp_usage")
-    print(f"{rows:,} rows written in {time.perf_counter() - begun:.0f} s")
+    print(f"{rows:,} rows written in {time.perf_counter() - start:.0f} s")
 
 
-def _measured(url: str, rows: int, rounds: int) -> None:
+def _measure(url: str, rows: int, rounds: int) -> None:
     store = open_store(url)
-    run = RecordingPeriod(id="bench", service="bench", started=1767225600.0, until=1767225600.0 + 365 * 86400)
-    store.record(UsageBatch(id="bench", period=run))
+    period = RecordingPeriod(id="bench", service="bench", started=1767225600.0, until=1767225600.0 + 365 * 86400)
+    store.record(UsageBatch(id="bench", period=period))
 
-    def ask(question: str) -> int:
+    def ask(query: str) -> int:
         with psycopg.connect(url) as connection, connection.cursor() as cursor:
-            return sum(1 for _ in cursor.execute(question))  # type: ignore[call-overload]
+            return sum(1 for _ in cursor.execute(query))  # type: ignore[call-overload]
 
-    questions: dict[str, Callable[[], int]] = {
+    queries: dict[str, Callable[[], int]] = {
         "scan by permission": lambda: ask(PLAIN),
         "scan by holder": lambda: ask(BY_HOLDER),
         "the review": lambda: len(review(store, now=UNTIL, rule=DecisionRule("fixed", 180)).findings),
     }
-    taken: dict[str, list[float]] = {name: [] for name in questions}
-    found: dict[str, int] = {}
+    times: dict[str, list[float]] = {name: [] for name in queries}
+    row_counts: dict[str, int] = {}
     for _ in range(rounds):
-        for name, question in questions.items():
-            begun = time.perf_counter()
-            found[name] = question()
-            taken[name].append(time.perf_counter() - begun)
+        for name, query in queries.items():
+            start = time.perf_counter()
+            row_counts[name] = query()
+            times[name].append(time.perf_counter() - start)
     store.close()
-    bases = [statistics.median(taken[name]) for name in ("scan by permission", "scan by holder")]
-    for name, times in taken.items():
-        middle = statistics.median(times)
-        said = ", ".join(f"{middle / base:.1f}" for base in bases)
-        print(
-            f"{name:18} {found[name]:9,} rows, {middle:6.2f} s ({min(times):.2f} to {max(times):.2f}): {said} times the scans"
-        )
+    bases = [statistics.median(times[name]) for name in ("scan by permission", "scan by holder")]
+    for name, seconds in times.items():
+        middle = statistics.median(seconds)
+        ratios = ", ".join(f"{middle / base:.1f}" for base in bases)
+        spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
+        print(f"{name:18} {row_counts[name]:9,} rows, {middle:6.2f} s ({spread}): {ratios} times the scans")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{rows:,} rows, {peak:.0f} MB here at most")
 

@@ -1,10 +1,9 @@
-"""What do a million revocations cost a process: memory, a look, and a pause on the way of its requests?
+"""Benchmark of a million revocations: memory, time of a lookup, and delay of requests.
 
     python benchmarks/revocations.py [KIND] [HOW MANY]
 
-KIND is `token` (the default), `before`, `deny` or `mixed`. A store of SQLite is filled and polled in this process, while
-another thread decides, rests half a millisecond, and so on. How long it had to wait for the interpreter is held against
-the same without polling.
+KIND is `token` (the default), `before`, `deny` or `mixed`. The program fills and polls a store of SQLite, while another
+thread makes decisions with pauses of half a millisecond. It compares that thread's delays with and without polling.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import uuid
 from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jwt_lp import Call, all_of
 from jwt_lp.guard.runtime import CachedDecision
@@ -37,28 +36,27 @@ if TYPE_CHECKING:
     from jwt_lp.tokens.claims import AccessToken
 
 CHUNK = 20_000
-NEWS = 1_000
+NEW_ENTRIES = 1_000
 REFRESHES = 20
-LOOKS = 100_000
-WORST = 5_000_000
-REST = 500_000
-ROUTE = "GET /orders"
+LOOKUPS = 100_000
+LONG_WAIT = 5_000_000  # nanoseconds
+PAUSE = 500_000  # nanoseconds
 CALL = Call("GET", str, lambda _: (), "views.orders")
 
 
 def main() -> None:
-    """Print one line a measurement."""
-    usual = ("token", "1_000_000")
-    kind, text = (*sys.argv[1:], *usual[len(sys.argv) - 1 :])
+    """Print one line for each measurement."""
+    defaults = ("token", "1_000_000")
+    kind, text = (*sys.argv[1:], *defaults[len(sys.argv) - 1 :])
     number = int(text)
     authority = Authority()
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(f"sqlite:///{Path(folder) / 'store.db'}")
-        begun = time.perf_counter()
+        started = time.perf_counter()
         for start in range(0, number, CHUNK):
             store.revoke(list(_entries(kind, start, min(start + CHUNK, number))), at=time.time())
-        print(f"{number:,} entries of kind {kind}, written in {time.perf_counter() - begun:.0f} s")
-        # Its own store is a quiet one, so that what is measured is all that happens beside it.
+        print(f"{number:,} entries of kind {kind}, written in {time.perf_counter() - started:.0f} s")
+        # The guard has another store without changes, so that only the measured poller works.
         guard = authority.guard(STORE=f"sqlite:///{Path(folder) / 'guard.db'}")
         header = authority.headers("alice", ["orders:list"])["Authorization"]
         requirement = all_of("orders:list")
@@ -67,101 +65,102 @@ def main() -> None:
             return guard.check(header, requirement, {}, ROUTE, call=CALL).passes
 
         assert decide()
-        revocations = _polled(store, decide, kind, number)
-        _looked(revocations, guard, guard.verifier.verify(header.removeprefix("Bearer ")), requirement)
+        poller = _measure_polling(store, decide, kind, number)
+        _measure_lookups(poller, guard, guard.verifier.verify(header.removeprefix("Bearer ")))
         guard.close()
         store.close()
 
 
-def _polled(store: Store, decide: Callable[[], bool], kind: str, number: int) -> RevocationPoller:
-    """Load it and refresh it, with the requests of another thread beside it."""
+def _measure_polling(store: Store, decide: Callable[[], bool], kind: str, number: int) -> RevocationPoller:
+    """Load and refresh the snapshot, while another thread serves requests."""
     revocations = RevocationPoller(store, retention=3600)
-    # What the first question loads (the driver, its dialect) is not the snapshot's.
+    # The first query loads the driver, whose memory does not belong to the snapshot.
     store.changes(number)
     gc.collect()
     before = _resident()
-    begun = time.perf_counter()
+    start = time.perf_counter()
     collections = _Collections()
-    loading, refreshing, quiet = _new(), _new(), _new()
-    _beside(loading, decide, revocations.poll)
-    seconds = time.perf_counter() - begun
+    loading, refreshing, quiet = Delays(), Delays(), Delays()
+    _serve_during(loading, decide, revocations.poll)
+    seconds = time.perf_counter() - start
     gc.collect()
     print(f"{'memory added by the snapshot':32} {(_resident() - before) / 1e6:8.0f} MB")
-    news: list[float] = []
-    # As a server does that has started: what is there stays.
+    costs: list[float] = []
+    # Like a server after its start: existing objects are no longer collected.
     gc.collect()
     gc.freeze()
-    for each in range(REFRESHES):
-        first = number + each * NEWS
-        store.revoke(list(_entries(kind, first, first + NEWS)), at=time.time())
-        _beside(refreshing, decide, lambda: news.append(_timed(revocations.poll)))
-        _beside(quiet, decide, lambda: time.sleep(seconds / REFRESHES))
+    for refresh in range(REFRESHES):
+        first = number + refresh * NEW_ENTRIES
+        store.revoke(list(_entries(kind, first, first + NEW_ENTRIES)), at=time.time())
+        _serve_during(refreshing, decide, lambda: costs.append(_timed(revocations.poll)))
+        _serve_during(quiet, decide, lambda: time.sleep(seconds / REFRESHES))
     print(f"{'first load':32} {seconds:8.1f} s")
-    print(f"{f'refresh, {NEWS:,} new':32} {statistics.median(news) * 1e3:8.0f} ms")
-    for what, took in (("alone", quiet), ("beside the first load", loading), ("beside refreshes", refreshing)):
-        print(f"{f'requests {what}':32} as seen  {_pauses(took.seen)}")
-        print(f"{'':32} as owed  {_pauses(took.owed)}")
+    print(f"{f'refresh, {NEW_ENTRIES:,} new':32} {statistics.median(costs) * 1e3:8.0f} ms")
+    for what, delays in (("alone", quiet), ("beside the first load", loading), ("beside refreshes", refreshing)):
+        print(f"{f'requests {what}':32} wall time  {_distribution(delays.wall)}")
+        print(f"{'':32} CPU time   {_distribution(delays.cpu)}")
     print(f"{'longest collection of garbage':32} {collections.longest * 1e3:8.1f} ms")
-    assert number + REFRESHES * NEWS == len(revocations)
+    assert number + REFRESHES * NEW_ENTRIES == len(revocations)
     return revocations
 
 
-def _looked(revocations: RevocationPoller, guard: Guard, token: AccessToken, requirement: Requirement) -> None:
+def _measure_lookups(revocations: RevocationPoller, guard: Guard, token: AccessToken) -> None:
     snapshot, key, clock = revocations.polled.snapshot, digest("token", ISSUER, "t1"), time.time()
-    runtime = guard._runtime  # noqa: SLF001 - what every request asks has no name of its own outside
+    runtime = guard._runtime  # noqa: SLF001 - the lookup of each request is not public
     assert runtime is not None
-    assert isinstance(runtime.evaluate(token, requirement, ROUTE), CachedDecision)
-    for what, look in (
-        ("on each request", lambda: runtime.evaluate(token, requirement, ROUTE)),
+    assert runtime.token_state(token) is runtime.cached_state(token)
+    for what, lookup in (
+        ("on each request", lambda: runtime.cached_state(token)),
         ("one key", lambda: _shard_of(snapshot.tokens, key).get(key, 0)),
         ("a token's first", lambda: snapshot.match_token(token, clock)),
         ("the call alone", lambda: None),
     ):
-        cost = min(timeit.repeat(look, number=LOOKS, repeat=5)) / LOOKS
+        cost = min(timeit.repeat(lookup, number=LOOKUPS, repeat=5)) / LOOKUPS
         print(f"{f'lookup, {what}':32} {cost * 1e6:8.2f} µs")
 
 
 def _entries(kind: str, start: int, end: int) -> Iterator[RevocationEntry]:
-    """So many different ones, named as identity providers name tokens and subjects."""
+    """Different entries whose names are UUIDs, like those of many identity providers."""
     now = time.time()
-    for each in range(start, end):
-        one = ("token", "token", "before", "deny")[each % 4] if kind == "mixed" else kind
-        name = str(uuid.UUID(int=each * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128))
-        if one == "token":
-            yield RevocationEntry(id=f"{each:016x}", of="token", issuer=ISSUER, name=name, at=now)
-        elif one == "before":
-            yield RevocationEntry(id=f"{each:016x}", of="subject", issuer=ISSUER, name=name, before=now)
+    for index in range(start, end):
+        entry_kind = ("token", "token", "before", "deny")[index % 4] if kind == "mixed" else kind
+        name = str(uuid.UUID(int=index * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128))
+        if entry_kind == "token":
+            yield RevocationEntry(id=f"{index:016x}", of="token", issuer=ISSUER, name=name, at=now)
+        elif entry_kind == "before":
+            yield RevocationEntry(id=f"{index:016x}", of="subject", issuer=ISSUER, name=name, before=now)
         else:
-            pattern = f"area{each % 50}:*:read"
+            pattern = f"area{index % 50}:*:read"
             yield RevocationEntry(
-                id=f"{each:016x}", of="subject", issuer=ISSUER, name=name, pattern=pattern, reason="unused"
+                id=f"{index:016x}", of="subject", issuer=ISSUER, name=name, pattern=pattern, reason="unused"
             )
 
 
-class Took(NamedTuple):
-    """How long requests had to wait, in nanoseconds: by the clock, and as far as this process worked meanwhile.
+class Delays:
+    """Times of requests in nanoseconds: wall time, and at most the CPU time of this process meanwhile.
 
-    `owed` leaves out what the machine did for others, and is still too much: what runs without the interpreter's lock
-    is in it. Arrays, since a million objects of the measurement's own would be what the collector of garbage walks.
+    CPU time excludes the time in which the machine ran other processes, but includes work of other threads that does
+    not hold the interpreter's lock. Arrays keep the garbage collector from walking a million objects.
     """
 
-    seen: array[int]
-    owed: array[int]
+    def __init__(self) -> None:
+        self.wall: array[int] = array("q")
+        self.cpu: array[int] = array("q")
 
 
-def _beside(took: Took, decide: Callable[[], bool], work: Callable[[], object]) -> None:
-    """What requests cost that another thread served during `work`, each after a rest, as one that waits for a socket."""
+def _serve_during(delays: Delays, decide: Callable[[], bool], work: Callable[[], object]) -> None:
+    """Serve requests in another thread during `work`, each after a pause like that of waiting for a socket."""
     over = threading.Event()
 
     def serve() -> None:
-        clock, done, rest = time.perf_counter_ns, over.is_set, REST / 1e9
+        clock, done, pause = time.perf_counter_ns, over.is_set, PAUSE / 1e9
         while not done():
-            worked, begun = time.process_time_ns(), clock()
-            time.sleep(rest)
+            cpu_start, start = time.process_time_ns(), clock()
+            time.sleep(pause)
             decide()
-            seen = clock() - begun - REST
-            took.seen.append(seen)
-            took.owed.append(min(seen, time.process_time_ns() - worked))
+            wall = clock() - start - PAUSE
+            delays.wall.append(wall)
+            delays.cpu.append(min(wall, time.process_time_ns() - cpu_start))
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -170,37 +169,34 @@ def _beside(took: Took, decide: Callable[[], bool], work: Callable[[], object]) 
     thread.join()
 
 
-def _new() -> Took:
-    return Took(array("q"), array("q"))
-
-
-def _pauses(took: array[int]) -> str:
-    ordered = sorted(took)
+def _distribution(delays: array[int]) -> str:
+    ordered = sorted(delays)
+    long_waits = sum(delay > LONG_WAIT for delay in ordered)
     return (
         f"p50 {ordered[len(ordered) // 2] / 1e6:5.2f} ms, p99.9 {ordered[int(len(ordered) * 0.999)] / 1e6:6.2f} ms, "
-        f"longest {ordered[-1] / 1e6:6.2f} ms, {sum(each > WORST for each in ordered)} of {len(ordered):,} over 5 ms"
+        f"longest {ordered[-1] / 1e6:6.2f} ms, {long_waits} of {len(ordered):,} over 5 ms"
     )
 
 
 class _Collections:
-    """How long full collections of garbage take: any process has them, whatever it keeps."""
+    """Duration of the longest garbage collection; every process has those, whatever it stores."""
 
     def __init__(self) -> None:
         self.longest = 0.0
-        self._begun = 0.0
-        gc.callbacks.append(self._heard)
+        self._start = 0.0
+        gc.callbacks.append(self._on_collection)
 
-    def _heard(self, phase: str, _: object) -> None:
+    def _on_collection(self, phase: str, _: object) -> None:
         if phase == "start":
-            self._begun = time.perf_counter()
+            self._start = time.perf_counter()
         else:
-            self.longest = max(self.longest, time.perf_counter() - self._begun)
+            self.longest = max(self.longest, time.perf_counter() - self._start)
 
 
 def _timed(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
+    start = time.perf_counter()
     work()
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
 def _resident() -> int:

@@ -36,7 +36,7 @@ def health(request: HttpRequest) -> JsonResponse:
 
 
 @requires("orders:list")
-def listed(request: HttpRequest) -> JsonResponse:
+def orders(request: HttpRequest) -> JsonResponse:
     token = token_from(request)
     return JsonResponse({"orders": ORDERS, "seen_by": token and token.subject})
 
@@ -52,12 +52,12 @@ async def order(request: HttpRequest, order_id: int) -> JsonResponse:
 
 
 def report(request: HttpRequest) -> JsonResponse:
-    return JsonResponse({"secret": "nobody declared who may see this, so nobody does"})
+    return JsonResponse({"secret": "this route declares no requirement, so nobody can see this"})
 
 
 urlpatterns = [
     path("health", health),
-    path("orders", listed),
+    path("orders", orders),
     path("orders/new", create),
     path("orders/<int:order_id>", order),
     path("report", report),

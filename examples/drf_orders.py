@@ -69,7 +69,7 @@ def health(request: Request) -> Response:
 
 @api_view()
 def report(request: Request) -> Response:
-    return Response({"secret": "nobody declared who may see this, so nobody does"})
+    return Response({"secret": "this route declares no requirement, so nobody can see this"})
 
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)

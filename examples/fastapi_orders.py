@@ -38,7 +38,7 @@ async def order(order_id: int) -> dict[str, object]:
 
 @app.get("/report")
 async def report() -> dict[str, object]:
-    return {"secret": "nobody declared who may see this, so nobody does"}
+    return {"secret": "this route declares no requirement, so nobody can see this"}
 
 
 LeastPrivilege(app, Settings.from_env())

@@ -40,7 +40,7 @@ def order(order_id: int) -> dict[str, object]:
 
 @app.get("/report")
 def report() -> dict[str, object]:
-    return {"secret": "nobody declared who may see this, so nobody does"}
+    return {"secret": "this route declares no requirement, so nobody can see this"}
 
 
 LeastPrivilege(app, settings=Settings.from_env())

@@ -38,7 +38,7 @@ async def order(request: Request) -> JSONResponse:
 
 
 async def report(request: Request) -> JSONResponse:
-    return JSONResponse({"secret": "nobody declared who may see this, so nobody does"})
+    return JSONResponse({"secret": "this route declares no requirement, so nobody can see this"})
 
 
 app = Starlette(

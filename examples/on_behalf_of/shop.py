@@ -1,4 +1,7 @@
-"""The service in front, on FastAPI. `python examples/on_behalf_of/shop.py PORT` serves it on loopback."""
+"""The shop, on FastAPI, which calls the stock on behalf of its users.
+
+`python examples/on_behalf_of/shop.py PORT` serves it on loopback.
+"""
 
 import os
 import sys
@@ -15,13 +18,13 @@ from jwt_lp_starlette.fastapi import Requires
 
 app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 stock = httpx2.Client(base_url=os.environ["STOCK"])
-narrower = ExchangeClient(os.environ["TOKEN_ENDPOINT"], "shop", secret=os.environ["SHOP_SECRET"])
+exchange_client = ExchangeClient(os.environ["TOKEN_ENDPOINT"], "shop", secret=os.environ["SHOP_SECRET"])
 
 
 @app.get("/offers/{item}")
 def offer(item: str, request: Request, token: Annotated[AccessToken, Requires("shop:browse")]) -> dict[str, object]:
-    needed = f"stock:{Permission.segment(item)}:read"
-    auth = OnBehalfOf(request.headers["Authorization"], [needed], audience="stock", via=narrower)
+    permission = f"stock:{Permission.segment(item)}:read"
+    auth = OnBehalfOf(request.headers["Authorization"], [permission], audience="stock", via=exchange_client)
     return {"for": token.subject, "stock": stock.get(f"/items/{item}", auth=auth).raise_for_status().json()}
 
 

@@ -1,4 +1,7 @@
-"""The service behind, on Flask. `python examples/on_behalf_of/stock.py PORT` serves it on loopback."""
+"""The stock, on Flask, which the shop calls.
+
+`python examples/on_behalf_of/stock.py PORT` serves it on loopback.
+"""
 
 from __future__ import annotations
 

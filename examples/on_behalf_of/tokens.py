@@ -1,4 +1,7 @@
-"""The issuer: it signs people in, and narrows their tokens. `python examples/on_behalf_of/tokens.py PORT`."""
+"""The issuer, which signs users in and exchanges their tokens.
+
+`python examples/on_behalf_of/tokens.py PORT` serves it on loopback.
+"""
 
 import os
 import sys
@@ -19,7 +22,7 @@ exchange = TokenExchange(issuer, ClientSecrets({"shop": os.environ["SHOP_SECRET"
 
 
 async def login(request: Request) -> PlainTextResponse:
-    """Stands for your own login: everybody is alice."""
+    """Placeholder for a real login: every user is alice."""
     return PlainTextResponse(issuer.issue("alice", permissions=["shop:browse", "stock:*:read", "stock:*:take"]))
 
 

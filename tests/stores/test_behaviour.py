@@ -229,8 +229,10 @@ def test_a_batch_may_be_empty(store: Store) -> None:
 
 def test_a_recording_period_grows(store: Store) -> None:
     """The largest numbers of its batches are kept, also if an older batch comes late."""
-    periods = [RecordingPeriod(id="r", service="orders", started=1.0, until=until, recorded=n, dropped=n) for until, n in
-            ((2.0, 5), (4.0, 9), (3.0, 7))]  # fmt: skip
+    periods = [
+        RecordingPeriod(id="r", service="orders", started=1.0, until=until, recorded=n, dropped=n)
+        for until, n in ((2.0, 5), (4.0, 9), (3.0, 7))
+    ]
     for number, period in enumerate(periods):
         store.record(UsageBatch(id=f"{number}", period=period))
     store.record(
@@ -384,8 +386,8 @@ def test_an_import_that_fails_changes_nothing(store: Store) -> None:
 def test_held_rows_are_whole_and_distinct(store: Store) -> None:
     """Every part is stored; a repeated grant of an import is one row, with the `since` of the first."""
     row = HeldGrant("i", "alice", "", "clerk", "", "2026-01-02")
-    assert 2 == store.import_grants([row, row._replace(since=""), HeldGrant("i", "", "cron", "", "x")], as_of="2026-11-02",
-                           complete=True)  # fmt: skip
+    grants = [row, row._replace(since=""), HeldGrant("i", "", "cron", "", "x")]
+    assert 2 == store.import_grants(grants, as_of="2026-11-02", complete=True)
     expected = [
         HeldGrantRow(HeldGrant("i", "", "cron", "", "x"), "2026-11-02", True),
         HeldGrantRow(row, "2026-11-02", True),

@@ -175,7 +175,7 @@ def _written(rows: Sequence[Sequence[object]], end: str = "\n") -> str:
     ],
 )
 def test_formulas_are_escaped_and_unescaped(text: str, cell: str) -> None:
-    """An apostrophe is inserted before each place where a formula could begin, and nowhere else, and is removed again."""
+    """Escaping inserts an apostrophe only where a formula could begin, and unescaping removes it."""
     assert (cell, text) == (escape_formulas(text), unescape_formulas(cell))
 
 

@@ -60,8 +60,10 @@ def test_a_row_with_the_required_fields():
 
 def test_a_row_with_every_field():
     """Each field of the row becomes a part of the use."""
-    values = {"issuer": "https://other.test/", "service": "bills", "client": "web", "role": "clerk", "endpoint": "shop.x",
-            "method": "GET", "grant": "orders:*"}  # fmt: skip
+    values = {
+        "issuer": "https://other.test/", "service": "bills", "client": "web", "role": "clerk",
+        "endpoint": "shop.x", "method": "GET", "grant": "orders:*",
+    }  # fmt: skip
     result = USES.read(_row(**values, count="12", outcome="granted", day="2026-05-01T23:30:00-02:00"))
     assert ((_use(**values, day="2026-05-02"),), 12) == (result.uses, result.times)
 
