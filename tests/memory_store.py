@@ -31,7 +31,7 @@ class MemoryStore:
         self.received_heartbeats: list[ProcessHeartbeat] = []
         self.sequence = 0
         self.closed = False
-        self.asked = 0
+        self.poll_count = 0
         self._page = page
         self._ids: set[str] = set()
         self._lock = RLock()
@@ -51,7 +51,7 @@ class MemoryStore:
             return self.sequence
 
     def changes(self, since: int) -> RevocationChanges:
-        self._heard()
+        self._count_poll()
         if self.down is not None:
             raise self.down
         with self._lock:
@@ -67,8 +67,8 @@ class MemoryStore:
             sequence = page[-1][0] if page else self.sequence
             return RevocationChanges(sequence, tuple(touched), tuple(entries), len(later) > len(page))
 
-    def _heard(self) -> None:
-        self.asked += 1
+    def _count_poll(self) -> None:
+        self.poll_count += 1
 
     def record(self, batch: UsageBatch) -> bool:
         if self.down is not None:
@@ -96,9 +96,9 @@ class ReviewedStore(MemoryStore):
 
     def __init__(self, page: int = 1000) -> None:
         super().__init__(page)
-        del self.asked
+        del self.poll_count
 
-    def _heard(self) -> None:
+    def _count_poll(self) -> None:
         pass
 
     def summary(self, *, until: str, since: str | None = None, issuer: str | None = None) -> Iterator[UsageSummary]:

@@ -1,4 +1,4 @@
-"""Other libraries read the tokens that are made here, and theirs are read here, claim for claim."""
+"""Tokens are exchanged with other libraries without a difference in any claim."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from jwt_lp.jose.signing import SigningKey
 from jwt_lp.testing.authority import AUDIENCE, ISSUER, Authority
 from prerequisites import require
 
-# What joserfc says of the name that PyJWT writes for Ed25519; both are one computation.
+# joserfc warns about `EdDSA`, PyJWT's name of the algorithm Ed25519.
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore:EdDSA is deprecated via RFC 9864")]
 
 ALGORITHMS = ("ES256", "ES384", "ES512", "RS256", "PS256", "EdDSA", "HS256")
 CLAIMS = {"tenant": {"id": "acmé", "of": [1, 2.5, None, True]}}
 
 
-def made(algorithm: str) -> tuple[Authority, str]:
-    """A token with everything in it, and who made it."""
+def issue_token(algorithm: str) -> tuple[Authority, str]:
+    """An authority, and a downscoped token of it with claims of every kind."""
     authority = Authority(algorithm=algorithm)
     allowed = {AUDIENCE: ClaimPolicy(claims=frozenset(CLAIMS), wildcards=True)}
     issuer = Issuer(ISSUER, authority.key, audience=AUDIENCE, client="web", claims=allowed)
@@ -37,50 +37,50 @@ def made(algorithm: str) -> tuple[Authority, str]:
     return authority, issuer.narrow(first, ["orders:7:read", "orders:list"])
 
 
-def read_here(authority: Authority, token: str) -> dict[str, Any]:
+def verified_claims(authority: Authority, token: str) -> dict[str, Any]:
     with authority.guard() as guard:
-        found: dict[str, Any] = json.loads(json.dumps(guard.verifier.verify(token).claims, default=_thawed))
-    return found
+        claims: dict[str, Any] = json.loads(json.dumps(guard.verifier.verify(token).claims, default=_plain_dict))
+    return claims
 
 
-def _thawed(value: Any) -> Any:
+def _plain_dict(value: Any) -> Any:
     return dict(value)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_pyjwt_reads_what_is_made_here(algorithm: str) -> None:
-    """PyJWT takes the token with the published key and finds the same claims."""
-    authority, token = made(algorithm)
+def test_pyjwt_accepts_our_tokens(algorithm: str) -> None:
+    """PyJWT accepts the token with the published key and reads the same claims."""
+    authority, token = issue_token(algorithm)
     key = jwt.PyJWK(authority.key.public_jwk())
-    found = jwt.decode(token, key, algorithms=[algorithm], audience=AUDIENCE, issuer=ISSUER)
-    assert read_here(authority, token) == found
-    assert CLAIMS["tenant"] == found["tenant"]
+    claims = jwt.decode(token, key, algorithms=[algorithm], audience=AUDIENCE, issuer=ISSUER)
+    assert verified_claims(authority, token) == claims
+    assert CLAIMS["tenant"] == claims["tenant"]
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_joserfc_reads_what_is_made_here(algorithm: str) -> None:
-    """joserfc takes the token with the published key and finds the same claims and the same header."""
-    authority, token = made(algorithm)
+def test_joserfc_accepts_our_tokens(algorithm: str) -> None:
+    """joserfc accepts the token with the published key and reads the same claims and the header."""
+    authority, token = issue_token(algorithm)
     name = "Ed25519" if algorithm == "EdDSA" else algorithm
     public: Any = {**authority.key.public_jwk(), "alg": algorithm}
-    found = joserfc_jwt.decode(token, joserfc_jwk.import_key(public), algorithms=[algorithm, name])
+    decoded = joserfc_jwt.decode(token, joserfc_jwk.import_key(public), algorithms=[algorithm, name])
     joserfc_jwt.JWTClaimsRegistry(
         iss={"essential": True, "value": ISSUER}, aud={"essential": True, "value": AUDIENCE}
-    ).validate(found.claims)
-    assert read_here(authority, token) == found.claims
-    assert "at+jwt" == found.header["typ"]
+    ).validate(decoded.claims)
+    assert verified_claims(authority, token) == decoded.claims
+    assert "at+jwt" == decoded.header["typ"]
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_what_joserfc_makes_is_read_here(algorithm: str) -> None:
-    """A token that joserfc signed with such a key is taken, claim for claim."""
-    authority, token = made(algorithm)
-    claims = read_here(authority, token)
+def test_tokens_of_joserfc_are_accepted(algorithm: str) -> None:
+    """A token that joserfc signed with the same key is accepted, with every claim."""
+    authority, token = issue_token(algorithm)
+    claims = verified_claims(authority, token)
     header = {"alg": algorithm, "typ": "at+jwt", "kid": authority.key.kid}
     private: Any = authority.key.private_jwk()
     key = joserfc_jwk.import_key(private)
     theirs = joserfc_jwt.encode(header, claims, key, algorithms=[algorithm])
-    assert claims == read_here(authority, theirs)
+    assert claims == verified_claims(authority, theirs)
 
 
 SCRIPT = """
@@ -97,7 +97,7 @@ process.stdout.write(JSON.stringify({ signed, payload }));
 
 @pytest.fixture(scope="session")
 def jose(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the npm package jose in it, and a script that signs and verifies."""
+    """A folder with the npm package jose and a script that signs and verifies."""
     node, npm = shutil.which("node"), shutil.which("npm")
     require(node and npm, "Node and npm, to hold tokens against the package jose")
     folder = tmp_path_factory.mktemp("jose")
@@ -110,11 +110,11 @@ def jose(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "ES512", "RS256", "PS256", "EdDSA"])
-def test_jose_reads_and_makes_tokens(jose: Path, algorithm: str) -> None:
-    """The npm package jose verifies what is made here, and what it signs is taken here, claim for claim."""
-    authority, token = made(algorithm)
-    claims = read_here(authority, token)
-    ask = {
+def test_tokens_are_exchanged_with_jose(jose: Path, algorithm: str) -> None:
+    """The npm package jose accepts our token, and we accept a token that it signed, with every claim."""
+    authority, token = issue_token(algorithm)
+    claims = verified_claims(authority, token)
+    request = {
         "algorithm": algorithm,
         "privateJwk": authority.key.private_jwk(),
         "publicJwk": authority.key.public_jwk(),
@@ -125,16 +125,22 @@ def test_jose_reads_and_makes_tokens(jose: Path, algorithm: str) -> None:
         "issuer": ISSUER,
     }
     done = subprocess.run(
-        ["node", "both.mjs"], cwd=jose, input=json.dumps(ask), capture_output=True, text=True, check=False, timeout=60
+        ["node", "both.mjs"],
+        cwd=jose,
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert "" == done.stderr
     answer = json.loads(done.stdout)
     assert claims == answer["payload"]
-    assert claims == read_here(authority, answer["signed"])
+    assert claims == verified_claims(authority, answer["signed"])
 
 
 def test_a_key_pair_of_another_library(tmp_path: Path) -> None:
-    """A private JWK that joserfc made is read as a signing key, and its tokens are taken by joserfc."""
+    """A private JWK of joserfc works as a signing key, and joserfc accepts the tokens signed with it."""
     pair = joserfc_jwk.ECKey.generate_key("P-256", {"kid": "theirs", "alg": "ES256", "use": "sig"}, private=True)
     key = SigningKey.from_jwk(pair.as_dict(private=True))
     token = Issuer(ISSUER, key, audience=AUDIENCE, client="web").issue("alice", permissions=["a:b"])
