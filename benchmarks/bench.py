@@ -112,12 +112,12 @@ def _show(
         batch = tokens[number * share : (number + 1) * share]
         # The side that goes first changes every round.
         if number % 2:
-            theirs, mine = _time(peer, batch), _time(ours, batch) / decisions
+            peer_cost, our_cost = _time(peer, batch), _time(ours, batch) / decisions
         else:
-            mine, theirs = _time(ours, batch) / decisions, _time(peer, batch)
+            our_cost, peer_cost = _time(ours, batch) / decisions, _time(peer, batch)
         if number:  # the first round warms up
-            ratios.append(theirs / mine)
-            costs.append(mine)
+            ratios.append(peer_cost / our_cost)
+            costs.append(our_cost)
     low, middle, high = statistics.quantiles(ratios, n=4)
     print(f"{what:32} {middle:6.2f} times as fast ({low:.2f} to {high:.2f}), {statistics.median(costs) * 1e6:6.1f} µs")
 

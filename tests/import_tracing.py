@@ -8,12 +8,12 @@ import sys
 
 SCRIPT = """
 import json, sys, threading
-found = []
+imported = []
 
 class Finder:
     def find_spec(self, name, path=None, target=None):
         if threading.current_thread() is not threading.main_thread():
-            found.append(name)
+            imported.append(name)
 
 sys.meta_path.insert(0, Finder())
 {prepare}
@@ -28,7 +28,7 @@ def work():
 thread = threading.Thread(target=work)
 thread.start()
 thread.join()
-print(json.dumps([found, failures]))
+print(json.dumps([imported, failures]))
 """
 
 

@@ -79,8 +79,8 @@ def test_tokens_of_joserfc_are_accepted(algorithm: str) -> None:
     header = {"alg": algorithm, "typ": "at+jwt", "kid": authority.key.kid}
     private: Any = authority.key.private_jwk()
     key = joserfc_jwk.import_key(private)
-    theirs = joserfc_jwt.encode(header, claims, key, algorithms=[algorithm])
-    assert claims == verified_claims(authority, theirs)
+    foreign = joserfc_jwt.encode(header, claims, key, algorithms=[algorithm])
+    assert claims == verified_claims(authority, foreign)
 
 
 SCRIPT = """

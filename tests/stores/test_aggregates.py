@@ -52,8 +52,8 @@ def summary(subject="alice", uses=1, days=1, first="2026-11-24", last="2026-11-2
     )
 
 
-def put(store: Store, *uses: Use, each: int = 1) -> None:
-    store.record(UsageBatch(id=os.urandom(4).hex(), uses=dict.fromkeys(uses, (each, 1.0))))
+def put(store: Store, *uses: Use, count: int = 1) -> None:
+    store.record(UsageBatch(id=os.urandom(4).hex(), uses=dict.fromkeys(uses, (count, 1.0))))
 
 
 def test_an_empty_store_adds_up_to_nothing(store: Store) -> None:
@@ -70,7 +70,7 @@ def test_an_empty_store_adds_up_to_nothing(store: Store) -> None:
 
 def test_uses_are_added_up_over_days(store: Store) -> None:
     """Uses of one permission through one grant by one holder are one row, with the first and the last day."""
-    put(store, use(day="2026-11-20"), use(day="2026-11-24"), use(day="2026-11-22"), each=3)
+    put(store, use(day="2026-11-20"), use(day="2026-11-24"), use(day="2026-11-22"), count=3)
     assert [summary(uses=9, days=3, first="2026-11-20")] == list(store.summary(until="2026-11-24"))
 
 
@@ -83,7 +83,7 @@ def test_until_and_since_are_included(store: Store) -> None:
 
 def test_the_number_of_days_is_bounded_by_first_and_last(store: Store) -> None:
     """Services and endpoints are added up, but there are never more days than from the first to the last."""
-    put(store, use(), use(endpoint="/other"), use(service="billing"), each=2)
+    put(store, use(), use(endpoint="/other"), use(service="billing"), count=2)
     assert [summary(uses=6, days=1)] == list(store.summary(until="2026-11-24"))
 
 
@@ -114,9 +114,9 @@ def test_sums_of_one_issuer(store: Store) -> None:
 
 def test_requested_permissions_of_enforcement_points(store: Store) -> None:
     """Granted and refused uses count separately, observed ones in neither; the last day is that of any use."""
-    put(store, use(), use("bob"), each=2)
-    put(store, use(outcome="denied", grant=""), use(outcome="revoked", grant=""), each=5)
-    put(store, use(outcome="observed", day="2026-11-25"), use(day="2026-11-26"), each=9)
+    put(store, use(), use("bob"), count=2)
+    put(store, use(outcome="denied", grant=""), use(outcome="revoked", grant=""), count=5)
+    put(store, use(outcome="observed", day="2026-11-25"), use(day="2026-11-26"), count=9)
     put(store, use(outcome="denied", method="POST"))
     point = "orders", "/orders/{id}"
     assert [
@@ -127,7 +127,7 @@ def test_requested_permissions_of_enforcement_points(store: Store) -> None:
 
 def test_months_are_counted_by_outcome(store: Store) -> None:
     """Each month with uses has one row for each outcome."""
-    put(store, use(day="2026-11-01"), use("bob", day="2026-11-30"), use(day="2026-12-01"), each=2)
+    put(store, use(day="2026-11-01"), use("bob", day="2026-11-30"), use(day="2026-12-01"), count=2)
     put(store, use(outcome="denied", day="2026-11-15"), use(day="2026-12-02"))
     assert [
         MonthRow("2026-11", "denied", 1),

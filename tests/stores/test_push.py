@@ -64,10 +64,10 @@ def listening(redis: str) -> Iterator[CountingListener]:
 def test_a_push_arrives_at_once(redis: str, listening: CountingListener) -> None:
     """Every listener is called within a second; `announce` returns their number."""
     before = listening.count
-    begun = time.monotonic()
+    start = time.monotonic()
     assert 1 == announce(redis, 7)
     assert eventually(lambda: listening.count > before)
-    assert time.monotonic() - begun < 1.0
+    assert time.monotonic() - start < 1.0
 
 
 def test_a_listener_polls_when_it_is_connected(listening: CountingListener) -> None:

@@ -37,8 +37,8 @@ def _read(data, form="csv", **columns):
 
 def test_csv_values_come_in_the_order_of_the_fields():
     """Values come in the order of the fields, whatever the order in the file; an absent value is empty."""
-    found, unread = _read(b"\xef\xbb\xbfday, who ,more\r\n2026-01-01,alice,x\r\n\r\n2026-01-02,bob,y", subject="who")
-    assert [Row(2, ["alice", "2026-01-01", ""]), Row(4, ["bob", "2026-01-02", ""])] == found
+    rows, unread = _read(b"\xef\xbb\xbfday, who ,more\r\n2026-01-01,alice,x\r\n\r\n2026-01-02,bob,y", subject="who")
+    assert [Row(2, ["alice", "2026-01-01", ""]), Row(4, ["bob", "2026-01-02", ""])] == rows
     assert ("more",) == unread
 
 
