@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jwt_lp import Call, all_of
-from jwt_lp.guard.runtime import CachedDecision
 from jwt_lp.revocation.entries import RevocationEntry
 from jwt_lp.revocation.poller import RevocationPoller
 from jwt_lp.revocation.snapshot import _shard_of, digest
@@ -31,7 +30,7 @@ from jwt_lp.stores import open_store
 from jwt_lp.testing.authority import ISSUER, Authority
 
 if TYPE_CHECKING:
-    from jwt_lp import Guard, Requirement
+    from jwt_lp import Guard
     from jwt_lp.stores import Store
     from jwt_lp.tokens.claims import AccessToken
 
@@ -41,6 +40,7 @@ REFRESHES = 20
 LOOKUPS = 100_000
 LONG_WAIT = 5_000_000  # nanoseconds
 PAUSE = 500_000  # nanoseconds
+ROUTE = "GET /orders"
 CALL = Call("GET", str, lambda _: (), "views.orders")
 
 

@@ -90,7 +90,7 @@ def _acquire_lock(connection: Any, statements: LockStatements, what: str, wait: 
             cursor.execute(statement, values)
             return cursor.fetchone()[0]
 
-        acquire_lock(ask, statements, what, wait)
+        acquire_lock(query_value, statements, what, wait)
 
 
 class DjangoStore:

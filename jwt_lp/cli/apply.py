@@ -19,11 +19,17 @@ from jwt_lp.cli.propagation import announce, check_push_url, push_option, wait_o
 from jwt_lp.cli.revoke import current_user
 from jwt_lp.cli.store import StoreOptions, store_options
 from jwt_lp.errors import PolicyError
-from jwt_lp.review.plan.application import PolicyFileChanged, check_preview, preview
-from jwt_lp.review.plan.application import apply as apply_plan
-from jwt_lp.review.plan.plan_journal import journal_path, read_status
-from jwt_lp.review.plan.policy_editor import read_bytes, write_atomically
-from jwt_lp.review.plan.preview import Handoff
+from jwt_lp.review.plan import (
+    Handoff,
+    PolicyFileChanged,
+    check_preview,
+    journal_path,
+    preview,
+    read_bytes,
+    read_status,
+    write_atomically,
+)
+from jwt_lp.review.plan import apply as apply_plan
 from jwt_lp.usage.row_reader import write_csv
 
 if TYPE_CHECKING:
@@ -205,7 +211,7 @@ def _write_handoffs(handoffs: Iterable[Handoff], form: str, path: str) -> None:
             ]
             for entry in entries
         )
-        write_csv(written, Handoff._fields, rows, end="\r\n")
-        said = written.getvalue()
-    write_atomically(path, said.encode(), mode=0o600)
-    say(text(f"{path}: {count(len(listed), 'line')} for the issuer", DIM))
+        write_csv(buffer, Handoff._fields, rows, end="\r\n")
+        content = buffer.getvalue()
+    write_atomically(path, content.encode(), mode=0o600)
+    say(text(f"{path}: {count(len(entries), 'line')} for the issuer", DIM))

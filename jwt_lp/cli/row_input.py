@@ -62,9 +62,9 @@ class InputFile:
 @contextmanager
 def open_input(file: str, form: RowFormat | None) -> Generator[InputFile]:
     """Open a file, or standard input for `-`; `Failure` says why it cannot be read."""
-    kind = form if form is not None else None if file == "-" else detect_format(file)
-    if kind is None:
-        raise click.UsageError("what is piped in has no name: pass --format csv or jsonl")
+    row_format = form if form is not None else None if file == "-" else detect_format(file)
+    if row_format is None:
+        raise click.UsageError("standard input has no file name: pass --format csv or jsonl")
     with _open_seekable(file) as opened:
         digest, size = sha256(), 0
         while block := opened.read(_BLOCK_SIZE):

@@ -119,7 +119,17 @@ class GuardRuntime:
             wall=clock,
         )
         self.recorder: UsageRecorder = UsageRecorder(
-            self.store, service=self._service, subject_naming=_subject_naming(settings.subjects), clock=clock
+            store, service=self._service, subject_naming=_subject_naming(settings.subjects), clock=clock
+        )
+        self.sync: StoreSync = StoreSync(
+            store,
+            worker,
+            self.revocations,
+            self.recorder,
+            service=self._service,
+            policy=settings.policy.digest,
+            push=settings.push,
+            clock=clock,
         )
         self._risk = lru_cache(maxsize=4096)(self._highest_risk)
         self._logged_freshness = Freshness.FRESH

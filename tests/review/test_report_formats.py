@@ -164,7 +164,7 @@ def test_csv_runs_no_formula(begin: str) -> None:
     """A name is no formula for a spreadsheet with any delimiter, and is read back unchanged."""
     one = replace(REVIEW.findings[0], name=f"{begin}cmd|' /C calc'!A0")
     written = render(replace(REVIEW, findings=(one,)), "csv")
-    assert [one.name] == [unescape_formulas(each["name"]) for each in _rows(replace(REVIEW, findings=(one,)))]
+    assert [one.name] == [unescape_formulas(row["name"]) for row in _rows(replace(REVIEW, findings=(one,)))]
     for delimiter in ",;|":
         cells = [cell for row in csv.reader(io.StringIO(written), delimiter=delimiter) for cell in row]
         assert [] == [cell for cell in cells if re.match(r'[\s"]*[=+\-@＝＋－＠]', cell)]

@@ -90,7 +90,7 @@ def test_no_cell_is_a_formula_and_every_cell_is_read_back(text):
     (row,) = csv.reader(io.StringIO(sheet.partition("\r\n")[2], newline=""))
     assert [] == [cell for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
     (answer,) = read_worksheet(filled(sheet, decision="keep", comment=row_reader.escape_formulas("=x"))).decisions
-    assert (text, "=x") == (answer.case.name, answer.comment)
+    assert (text, "=x") == (answer.item.name, answer.comment)
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])

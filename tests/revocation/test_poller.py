@@ -196,9 +196,9 @@ def test_pages_are_put_together() -> None:
     """However small the pages, a poll applies all of them at once at its end."""
     store = MemoryStore(page=3)
     store.revoke([entry("token", f"t{number}") for number in range(20)], at=NOW)
-    found = RevocationPoller(store, retention=DAY, wall=Clock())
-    found.poll()
-    assert (20, 20, 7) == (len(found), found.sequence, store.poll_count)
+    poller = RevocationPoller(store, retention=DAY, wall=Clock(NOW))
+    poller.poll()
+    assert (20, 20, 7) == (len(poller), poller.sequence, store.poll_count)
 
 
 def test_a_snapshot_grows_stale() -> None:

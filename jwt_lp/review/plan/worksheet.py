@@ -61,11 +61,11 @@ class Worksheet:
 def write_worksheet(review: Review, findings: Iterable[Finding] | None = None) -> str:
     """The worksheet of a review, or of some of its findings, with a row for each finding that needs a decision."""
     origin = ReviewOrigin.from_review(review)
-    said = io.StringIO()
-    listed = undecided_findings(review.findings if findings is None else findings)
-    rows = ((*_finding_cells(found), "", "", "", "", *_seal_cells(found, origin)) for found in listed)
-    row_reader.write_csv(said, COLUMNS, rows, end="\r\n")
-    return said.getvalue()
+    output = io.StringIO()
+    undecided = undecided_findings(review.findings if findings is None else findings)
+    rows = ((*_finding_cells(finding), "", "", "", "", *_seal_cells(finding, origin)) for finding in undecided)
+    row_reader.write_csv(output, COLUMNS, rows, end="\r\n")
+    return output.getvalue()
 
 
 def split_findings(findings: Iterable[Finding], key: str) -> dict[str, tuple[Finding, ...]]:

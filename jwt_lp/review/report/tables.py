@@ -73,9 +73,9 @@ def render_backtest_csv(backtest: Backtest) -> str:
 
 
 def _write_csv(header: tuple[str, ...], rows: Any) -> str:
-    written = io.StringIO(newline="")
-    write_csv(written, header, rows)
-    return written.getvalue()
+    output = io.StringIO(newline="")
+    write_csv(output, header, rows)
+    return output.getvalue()
 
 
 def _cell(value: object) -> object:
