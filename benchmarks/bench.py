@@ -11,7 +11,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import jwt
 
@@ -19,6 +19,9 @@ from jwt_lp import Guard, InvalidToken, Issuer, Policy, SigningKey, all_of
 from jwt_lp.revocation.entries import RevocationEntry
 from jwt_lp.stores import open_store
 from jwt_lp.testing.authority import AUDIENCE, ISSUER, Authority
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROUNDS = 31
 COLD = 80

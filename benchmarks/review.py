@@ -14,13 +14,16 @@ import secrets
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 
 from jwt_lp.review import DecisionRule, review
 from jwt_lp.stores import RecordingPeriod, UsageBatch, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SERVER = os.environ.get("BENCH_POSTGRES", "postgresql://root@127.0.0.1:5432/postgres")
 UNTIL = "2026-12-31"

@@ -18,11 +18,11 @@ import time
 import timeit
 import uuid
 from array import array
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jwt_lp import Call, all_of
+from jwt_lp.guard.runtime import CachedDecision
 from jwt_lp.revocation.entries import RevocationEntry
 from jwt_lp.revocation.poller import RevocationPoller
 from jwt_lp.revocation.snapshot import _shard_of, digest
@@ -30,7 +30,9 @@ from jwt_lp.stores import open_store
 from jwt_lp.testing.authority import ISSUER, Authority
 
 if TYPE_CHECKING:
-    from jwt_lp import Guard
+    from collections.abc import Callable, Iterator
+
+    from jwt_lp import Guard, Requirement
     from jwt_lp.stores import Store
     from jwt_lp.tokens.claims import AccessToken
 
@@ -66,7 +68,7 @@ def main() -> None:
 
         assert decide()
         poller = _measure_polling(store, decide, kind, number)
-        _measure_lookups(poller, guard, guard.verifier.verify(header.removeprefix("Bearer ")))
+        _measure_lookups(poller, guard, guard.verifier.verify(header.removeprefix("Bearer ")), requirement)
         guard.close()
         store.close()
 
@@ -104,13 +106,13 @@ def _measure_polling(store: Store, decide: Callable[[], bool], kind: str, number
     return revocations
 
 
-def _measure_lookups(revocations: RevocationPoller, guard: Guard, token: AccessToken) -> None:
+def _measure_lookups(revocations: RevocationPoller, guard: Guard, token: AccessToken, requirement: Requirement) -> None:
     snapshot, key, clock = revocations.polled.snapshot, digest("token", ISSUER, "t1"), time.time()
     runtime = guard._runtime  # noqa: SLF001 - the lookup of each request is not public
     assert runtime is not None
-    assert runtime.token_state(token) is runtime.cached_state(token)
+    assert isinstance(runtime.evaluate(token, requirement, ROUTE), CachedDecision)
     for what, lookup in (
-        ("on each request", lambda: runtime.cached_state(token)),
+        ("on each request", lambda: runtime.evaluate(token, requirement, ROUTE)),
         ("one key", lambda: _shard_of(snapshot.tokens, key).get(key, 0)),
         ("a token's first", lambda: snapshot.match_token(token, clock)),
         ("the call alone", lambda: None),

@@ -53,7 +53,8 @@ from jwt_lp.policy.file import EMPTY_POLICY
 from jwt_lp.stores import open_store
 from jwt_lp.testing.authority import Authority
 from jwt_lp.tokens.profiles import RFC9068
-from jwt_lp.tokens.verification import TrustedIssuer, verify_signature
+from jwt_lp.tokens.trusted_issuer import TrustedIssuer
+from jwt_lp.tokens.verification import verify_signature
 
 ISSUER, OTHER = "https://issuer.test", "https://other.test"
 NOW = int(time.time())

@@ -19,7 +19,7 @@ from jwt_lp.permissions.grants import Grant, Permissions, check_grant, is_patter
 from jwt_lp.tokens.claims import ClaimProfile
 from jwt_lp.tokens.custom_profile import read_custom_profile
 from jwt_lp.tokens.profiles import RFC9068, shipped_profile
-from jwt_lp.tokens.verification import CONFIRMATIONS, TrustedIssuer
+from jwt_lp.tokens.trusted_issuer import CONFIRMATIONS, TrustedIssuer
 
 if TYPE_CHECKING:
     from jwt_lp.jose.remote_jwks import KeySource

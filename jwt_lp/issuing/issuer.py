@@ -32,7 +32,8 @@ from jwt_lp.revocation.snapshot import RevocationMatch
 from jwt_lp.tokens.claims import COMPACT_CLAIM, ROLE_SCOPE_CLAIM, AccessToken
 from jwt_lp.tokens.delegation import Lineage
 from jwt_lp.tokens.profiles import RFC9068
-from jwt_lp.tokens.verification import TrustedIssuer, Verifier
+from jwt_lp.tokens.trusted_issuer import TrustedIssuer
+from jwt_lp.tokens.verification import Verifier
 
 if TYPE_CHECKING:
     from jwt_lp.permissions.grants import Denial

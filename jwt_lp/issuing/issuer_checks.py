@@ -13,7 +13,7 @@ from jwt_lp.jose.signing import SigningKey
 from jwt_lp.policy.file import Policy
 
 if TYPE_CHECKING:
-    from jwt_lp.tokens.verification import TrustedIssuer
+    from jwt_lp.tokens.trusted_issuer import TrustedIssuer
 
 
 def check_names(issuer: object, trusts: Sequence[TrustedIssuer], client: object) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
 from jwt_lp._support.json_types import is_json_object
@@ -10,7 +9,9 @@ from jwt_lp.errors import InvalidToken
 from jwt_lp.permissions.grants import MAX_LENGTH, MAX_SEGMENTS, is_pattern, within_limits
 
 if TYPE_CHECKING:
-    from jwt_lp.tokens.verification import TrustedIssuer
+    from collections.abc import Mapping, Sequence
+
+    from jwt_lp.tokens.trusted_issuer import TrustedIssuer
 
 MAX_GRANTS: Final = 1000
 MAX_PATTERNS: Final = 64
@@ -101,7 +102,7 @@ def check_bounds(texts: Sequence[str], *, patterns: bool) -> None:
 
 def quote_value(value: object) -> str:
     """Return `value` for a log line: control characters escaped, ASCII only, and shortened."""
-    return _cut(ascii(list(cast(tuple[object, ...], value))) if isinstance(value, tuple) else ascii(value))
+    return _cut(ascii(list(cast("tuple[object, ...]", value))) if isinstance(value, tuple) else ascii(value))
 
 
 def _plain(name: str) -> str:

@@ -6,14 +6,16 @@ they are interpreted later.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from jwt_lp._support.json_types import is_json_array, is_json_object
 from jwt_lp.errors import InvalidToken
 from jwt_lp.permissions.grants import is_scope_token
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 _SHAPES: Final = MappingProxyType(
     {

@@ -6,7 +6,6 @@ token differs from other tokens of the same issuer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -16,6 +15,8 @@ from jwt_lp.errors import ConfigurationError
 from jwt_lp.tokens.claim_sources import AppRule, ClaimSource, ConferredGrants
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from jwt_lp.permissions.grants import Permissions
     from jwt_lp.permissions.templates import ClaimValue
     from jwt_lp.tokens.delegation import Lineage

@@ -6,12 +6,14 @@ RFC 9493. A downscoped token is revoked with each of its ancestors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from jwt_lp._support.json_types import is_json_array, is_json_object
 from jwt_lp.errors import InvalidToken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 MAX_DEPTH: Final = 4
 """The maximum number of ancestors of a token, and of actors."""

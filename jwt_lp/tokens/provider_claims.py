@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jwt_lp.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from jwt_lp.tokens.claim_sources import ClaimSource
     from jwt_lp.tokens.claims import ClaimProfile
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from jwt_lp._support.json_types import is_json_object
 from jwt_lp.errors import GrammarError, InvalidToken, PolicyError, clear_locals, clears_locals
@@ -25,43 +22,15 @@ from jwt_lp.tokens.claim_checks import (
     numeric_date,
     quote_value,
 )
-from jwt_lp.tokens.claims import COMPACT_CLAIM, ROLE_SCOPE_CLAIM, AccessToken, ClaimProfile, ConferredGrants
+from jwt_lp.tokens.claims import COMPACT_CLAIM, ROLE_SCOPE_CLAIM, AccessToken, ConferredGrants
 from jwt_lp.tokens.delegation import Lineage
 
 if TYPE_CHECKING:
-    from jwt_lp.jose.remote_jwks import KeySource, StaticKeys
+    from collections.abc import Callable, Mapping, Sequence
+
+    from jwt_lp.jose.remote_jwks import KeySource
     from jwt_lp.policy.file import Policy
-
-
-CONFIRMATIONS: Final = frozenset({"jwk", "jwe", "jku", "kid", "x5t#S256", "jkt", "osc"})
-"""The registered confirmation methods: the members of `cnf` (RFC 7800, section 6.2; RFC 8705, 9203 and 9449)."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrustedIssuer:
-    """An issuer whose tokens are accepted, and the limits for them.
-
-    `audience` is None only where an issuer verifies its own tokens, which are for others. `own` marks one of our own
-    issuers: wildcards count, and `roles` are the policy's. `ceiling` holds the patterns that it may confer at most,
-    None for no limit. `sender_constrained` holds the confirmation methods of tokens that are accepted although the
-    proof is not checked here. `leeway` and `max_lifetime` are seconds. `copy_claims` maps claims of its tokens to
-    claims of ours, for when one of its tokens is downscoped. `development` holds the development key, if one is used.
-    """
-
-    name: str
-    issuer: str
-    audience: frozenset[str] | None
-    algorithms: frozenset[str]
-    profile: ClaimProfile
-    keys: KeySource
-    own: bool = False
-    patterns: bool = False
-    leeway: float = 0.0
-    max_lifetime: float = 86400.0
-    ceiling: Permissions | None = None
-    sender_constrained: frozenset[str] = frozenset()
-    development: StaticKeys | None = None
-    copy_claims: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    from jwt_lp.tokens.trusted_issuer import TrustedIssuer
 
 
 class _CacheEntry(NamedTuple):
@@ -242,14 +211,14 @@ class Verifier:
         """Add what only our own tokens carry: compact permissions, and permissions held through a role."""
         if COMPACT_CLAIM in claims:
             try:
-                names = self._policy.decode(cast(str, claims[COMPACT_CLAIM]))
+                names = self._policy.decode(cast("str", claims[COMPACT_CLAIM]))
             except (GrammarError, PolicyError) as error:
                 raise InvalidToken("compact", f"{COMPACT_CLAIM} cannot be read: {error}") from None
             granted = granted._replace(permissions=(*granted.permissions, (COMPACT_CLAIM, "permission:", names)))
         by_role = claims.get(ROLE_SCOPE_CLAIM, {})
         if not is_json_object(by_role) or not all(isinstance(texts, str) for texts in by_role.values()):
             raise InvalidToken("claim_type", f"{ROLE_SCOPE_CLAIM} is not an object of strings")
-        return granted, tuple((role, tuple(cast(str, texts).split(" "))) for role, texts in by_role.items())
+        return granted, tuple((role, tuple(cast("str", texts).split(" "))) for role, texts in by_role.items())
 
     def _map_roles(self, issuer: TrustedIssuer, conferred: ConferredGrants) -> tuple[tuple[str, ...], int]:
         """Return the policy's roles that are conferred, and how many outside roles were ignored."""

@@ -40,7 +40,7 @@ from jwt_lp.permissions.grants import Denial, Grant, is_pattern
 from jwt_lp.permissions.requirements import EvaluationContext
 from jwt_lp.revocation.snapshot import RevocationMatch
 from jwt_lp.tokens.profiles import AUTH0, KEYCLOAK, RFC9068
-from jwt_lp.tokens.verification import TrustedIssuer
+from jwt_lp.tokens.trusted_issuer import TrustedIssuer
 
 ISSUER = "https://issuer.test"
 IDP = "https://idp.test"

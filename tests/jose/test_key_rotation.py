@@ -37,7 +37,8 @@ from jwt_lp.jose.remote_jwks import DEFAULT_AGE, DEFAULT_TIMINGS, REFRESH_AT, Fe
 from jwt_lp.jose.signing import SigningKey, sign
 from jwt_lp.policy.file import EMPTY_POLICY
 from jwt_lp.tokens.profiles import RFC9068
-from jwt_lp.tokens.verification import TrustedIssuer, Verifier, verify_signature
+from jwt_lp.tokens.trusted_issuer import TrustedIssuer
+from jwt_lp.tokens.verification import Verifier, verify_signature
 from key_rotation_processes import issue_until, rotate_once
 
 if TYPE_CHECKING:

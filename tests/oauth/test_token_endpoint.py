@@ -36,7 +36,7 @@ from jwt_lp.oauth.exchange_request import ACCESS_TOKEN, JWT, MAX_BODY, TOKEN_EXC
 from jwt_lp.permissions.grants import Denial
 from jwt_lp.revocation.snapshot import RevocationMatch
 from jwt_lp.tokens.profiles import AUTH0, COGNITO
-from jwt_lp.tokens.verification import TrustedIssuer
+from jwt_lp.tokens.trusted_issuer import TrustedIssuer
 
 NOW = 1_800_000_000.0
 FORM = "application/x-www-form-urlencoded"

@@ -23,7 +23,8 @@ from jwt_lp.jose.signing import SigningKey, sign
 from jwt_lp.policy.file import EMPTY_POLICY, Policy
 from jwt_lp.testing.authority import AUDIENCE, ISSUER
 from jwt_lp.tokens.profiles import COGNITO, ENTRA, KEYCLOAK, RFC9068
-from jwt_lp.tokens.verification import TrustedIssuer, Verifier, verify_signature
+from jwt_lp.tokens.trusted_issuer import TrustedIssuer
+from jwt_lp.tokens.verification import Verifier, verify_signature
 
 NOW = 1_800_000_000
 ALGORITHMS = (
