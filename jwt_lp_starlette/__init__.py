@@ -1,6 +1,6 @@
-"""Least privilege for Starlette and FastAPI: put the guard in, declare every route, ask inside a view."""
+"""Least privilege with JWTs for Starlette and FastAPI: the guard, declarations on routes, and decisions in views."""
 
-from jwt_lp_starlette.marks import authenticated, external, public, requires
+from jwt_lp_starlette.decorators import authenticated, external, public, requires
 from jwt_lp_starlette.middleware import LeastPrivilege, LeastPrivilegeMiddleware, guard_from
 from jwt_lp_starlette.request_context import Refused, RefusedSocket, can, enforce, token_from
 from jwt_lp_starlette.tokens import token_endpoint

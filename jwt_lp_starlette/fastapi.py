@@ -1,10 +1,10 @@
-"""How does a FastAPI route say what it asks for?
+"""The dependency `Requires`, which declares what a FastAPI route requires.
 
-`Annotated[AccessToken, Requires("orders:read")]` as a parameter, or `dependencies=[Requires("orders:read")]` on a
-route, a router, an include or the application; all that reach a route are asked for. The guard finds them and
-decides before FastAPI reads the request; the dependency hands over the token.
+Write `Annotated[AccessToken, Requires("orders:read")]` as a parameter, or `dependencies=[Requires("orders:read")]` on
+a route, a router, an include or the application. A route requires all that reach it. The guard finds them and decides
+before FastAPI reads the request; the dependency returns the token.
 """
-# No postponed annotations here: FastAPI evaluates those of a callable instance where these names do not exist.
+# No postponed annotations here: FastAPI evaluates those of a callable instance in a place without these names.
 
 from collections.abc import Iterable
 from typing import Any, cast
@@ -15,9 +15,9 @@ from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
 from jwt_lp import AccessToken, Requirement, all_of
-from jwt_lp_starlette.marks import Where
+from jwt_lp_starlette.decorators import Where
 from jwt_lp_starlette.openapi import SCHEME
-from jwt_lp_starlette.request_context import enforce_mark
+from jwt_lp_starlette.request_context import enforce_declaration
 
 __all__ = ["Requires"]
 
@@ -29,15 +29,15 @@ class _RequirementScheme(SecurityBase):
         self.__jwt_lp__ = requirement
 
     async def __call__(self, connection: HTTPConnection) -> AccessToken:
-        return cast(AccessToken, await enforce_mark(connection.scope, self.__jwt_lp__))
+        return cast(AccessToken, await enforce_declaration(connection.scope, self.__jwt_lp__))
 
 
-def Requires(  # noqa: N802 - reads as FastAPI's own Depends and Security do
+def Requires(  # noqa: N802 - named like FastAPI's Depends and Security
     *permissions: Requirement | str, where: Where | None = None, unbound: Iterable[str] = (), enforce: bool = False
 ) -> Any:
-    """Declare what a route asks for; the parameter so annotated is the request's verified token.
+    """Declare what a route requires; a parameter with this annotation gets the request's verified token.
 
-    The arguments are those of `requires`; any valid token will do for `Requires(AUTHENTICATED)`. Without the guard
-    the route raises `ConfigurationError`. While the operator only observes, the token may be None.
+    The arguments are those of `requires`; `Requires(AUTHENTICATED)` accepts any valid token. Without the guard
+    the route raises `ConfigurationError`. In observe mode the token may be None.
     """
     return Security(_RequirementScheme(all_of(*permissions, where=where, unbound=unbound, enforce=enforce)))

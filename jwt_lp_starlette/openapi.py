@@ -1,4 +1,4 @@
-"""What does FastAPI's schema say about permissions?"""
+"""Permissions in FastAPI's OpenAPI schema."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from jwt_lp import Open, Requirement
-from jwt_lp_starlette.marks import MARK_ATTRIBUTE
+from jwt_lp_starlette.declarations import DECLARATION_ATTRIBUTE
 
 if TYPE_CHECKING:
     from jwt_lp_starlette.route_table import RouteTable
@@ -20,9 +20,9 @@ _RESPONSES: Final = {
 
 
 def describe(table: Callable[[], RouteTable], app: Any) -> None:
-    """Have the FastAPI application's `openapi()` show which permissions each operation asks for."""
+    """Have the FastAPI application's `openapi()` show which permissions each operation requires."""
     original = app.openapi
-    if getattr(original, MARK_ATTRIBUTE, False):
+    if getattr(original, DECLARATION_ATTRIBUTE, False):
         return
 
     def openapi() -> dict[str, Any]:
@@ -30,7 +30,7 @@ def describe(table: Callable[[], RouteTable], app: Any) -> None:
         _show(schema, table(), app)
         return schema
 
-    setattr(openapi, MARK_ATTRIBUTE, True)
+    setattr(openapi, DECLARATION_ATTRIBUTE, True)
     app.openapi = openapi
 
 
@@ -45,8 +45,8 @@ def _show(schema: dict[str, Any], table: RouteTable, app: object) -> None:
 
 
 def _declare(operation: dict[str, Any], requirement: Requirement) -> None:
-    """Replace what FastAPI says of our scheme; another scheme on the operation is asked for as well."""
-    others = {name: scopes for each in operation.get("security", ()) for name, scopes in each.items()}
+    """Replace FastAPI's entry for our scheme. Another scheme on the operation stays required, in addition to ours."""
+    others = {name: scopes for alternative in operation.get("security", ()) for name, scopes in alternative.items()}
     others.pop(SCHEME, None)
     if isinstance(requirement, Open):
         operation["security"] = [others] if others else []

@@ -1,4 +1,4 @@
-"""Who is the user, and what may they do, in the words of `starlette.authentication`?"""
+"""The user and the credentials of a request, as `starlette.authentication` defines them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jwt_lp import AccessToken, ConfigurationError, Guard, all_of
 
 
 class Scopes(Collection[str]):
-    """The permissions of a token as Starlette's `requires` asks for them: `in` is a question to the guard."""
+    """The permissions of a token as Starlette's `requires` expects them: `in` asks the guard."""
 
     __slots__ = ("_guard", "_token")
 
@@ -32,7 +32,7 @@ class Scopes(Collection[str]):
 
 
 class Credentials:
-    """`request.auth`: the token, None where none was asked for, and its permissions as `scopes`."""
+    """`request.auth`: the token, None if none was required, and its permissions as `scopes`."""
 
     __slots__ = ("scopes", "token")
 
@@ -42,9 +42,9 @@ class Credentials:
 
 
 class Subject(BaseUser):
-    """`request.user`: whom the token speaks for.
+    """`request.user`: the subject of the token.
 
-    `identity` is the pair of issuer and subject, as `issuer|subject`; two issuers may know one subject's name.
+    `identity` is the pair of issuer and subject, as `issuer|subject`, because two issuers may use the same subject.
     """
 
     def __init__(self, token: AccessToken) -> None:
@@ -57,7 +57,7 @@ class Subject(BaseUser):
 
     @property
     def display_name(self) -> str:
-        """The subject as the issuer calls it."""
+        """The token's subject."""
         return self.token.subject
 
     @property

@@ -1,18 +1,16 @@
-"""What was decided about this request, and what may a view ask?
+"""The context of one request: its decisions, and what a view may ask of the guard.
 
-A `Hearing` stands in the request's scope from the guard on. What it holds was decided once; a mark or a
-dependency that asks again gets the same answer.
+The guard puts a `RequestContext` into the request's scope. Each decision is made once: a declaration or a dependency
+that asks again gets the same answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from functools import partial
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from anyio import get_current_task, to_thread
-from starlette.authentication import UnauthenticatedUser
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
@@ -20,18 +18,11 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketState
 
 from jwt_lp import AccessToken, Call, ConfigurationError, Decision, DecisionMemo, Guard, Refusal, Requirement, all_of
-from jwt_lp_starlette.principal import Credentials, Subject
+from jwt_lp_starlette.scope import BEARER, CONTEXT_KEY, NO_PARAMETERS, Scope, request_method
 
 if TYPE_CHECKING:
-    from jwt_lp_starlette.route_reader import RouteRule
-    from jwt_lp_starlette.route_table import RouteTable, RouteTarget
+    from jwt_lp_starlette.route_table import RouteTable
 
-Scope: TypeAlias = MutableMapping[str, Any]
-
-CONTEXT_KEY: Final = "jwt_lp"
-BEARER: Final = "bearer"
-WEBSOCKET: Final = "WEBSOCKET"
-NO_PARAMETERS: Final[Mapping[str, object]] = MappingProxyType({})
 _POLICY_VIOLATION: Final = 1008
 _COPIED_SCOPE_KEYS: Final = (
     "type",
@@ -47,7 +38,7 @@ _COPIED_SCOPE_KEYS: Final = (
 
 
 class Refused(HTTPException):
-    """The guard's no, on its way out of a view. `refusal` says why; its headers and body reach the client."""
+    """Ends a request with a refusal. `refusal` says why; its headers and body reach the client."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.status, refusal.description, dict(refusal.headers))
@@ -55,9 +46,10 @@ class Refused(HTTPException):
 
 
 class RefusedSocket(WebSocketException):
-    """The guard's no to a websocket: the handshake is answered with it, an open socket is closed with 1008.
+    """Ends a websocket with a refusal: it answers the handshake, or closes an open socket with code 1008.
 
-    The reason that a client sees is RFC 6750's error code, so that it can tell an expired token from a weak one.
+    The close reason is the error code of RFC 6750, so that a client can tell an expired token from one that lacks
+    permissions.
     """
 
     def __init__(self, refusal: Refusal) -> None:
@@ -71,9 +63,9 @@ def refusal_response(refusal: Refusal) -> Response:
 
 
 def refusal_error(scope: Scope, refusal: Refusal) -> Refused | RefusedSocket:
-    """The exception that ends this request with `refusal`, for raising below Starlette's ExceptionMiddleware."""
-    # Mounted applications have handlers of their own, and their default for an HTTPException would put another
-    # body under our headers. A handler that the application registered for these two is left in place.
+    """The exception that ends this request with `refusal`; raise it inside Starlette's ExceptionMiddleware."""
+    # Mounted applications have their own handlers, and their default for an HTTPException would put another body
+    # under our headers. A handler that the application registered for these two stays in place.
     handlers: dict[Any, Any] = scope.get("starlette.exception_handlers", ({}, {}))[0]
     handlers.setdefault(Refused, _answer_refusal)
     handlers.setdefault(RefusedSocket, _answer_refusal)
@@ -91,16 +83,16 @@ async def _answer_refusal(connection: HTTPConnection, error: Refused | RefusedSo
 
 
 def can_deny_handshake(scope: Scope) -> bool:
-    """Whether the server can answer a handshake with a response of ours; otherwise closing is all there is."""
+    """Whether the server can answer a handshake with an HTTP response; otherwise the socket can only be closed."""
     return "websocket.http.response" in (scope.get("extensions") or ())
 
 
 class RequestContext:
-    """One request before the guard: what it sent, and what was decided.
+    """One request: what it sent, and what was decided about it.
 
-    `label` is the method and the full template, `endpoint` the dotted name of what is called, `chain` the
-    applications that the request was found to pass through and the endpoints it ends at. `tables` are those of the
-    routers on its way, the latest found first.
+    `label` is the method and the full template. `endpoint` is the dotted name of what is called. `chain` has the
+    applications that the request passes through and the endpoints at which it ends. `tables` are those of the
+    routers on its way, the last found first. `outer` is the context of a guarded application around this one.
     """
 
     def __init__(self, guard: Guard, scope: Scope, table: RouteTable) -> None:
@@ -116,69 +108,55 @@ class RequestContext:
         )
         self.decision: Decision | None = None
         self.memo = DecisionMemo()
-        # A copy of what is asked of it: the scope holds the hearing, and a cycle would wait for the collector.
+        # A copy of the needed keys: the scope refers to this context, so a reference back would be a cycle.
         self._scope = {name: scope[name] for name in _COPIED_SCOPE_KEYS if name in scope}
         self._headers = Headers(scope=scope)
         self.lines = [*self._headers.getlist("authorization"), *(f"Bearer {token}" for token in self.offered_tokens)]
 
     @property
     def token(self) -> AccessToken | None:
-        """The verified token, where the decision was made on one."""
+        """The verified token that the decision was made with; None if there was none."""
         return self.decision.token if self.decision is not None else None
 
     def decide_now(self, requirement: Requirement, params: Mapping[str, object]) -> Decision:
-        """Have the guard decide, here and now: 503 where that would keep an event loop waiting for a key set."""
+        """Have the guard decide at once; 503 if an event loop would have to wait for a key set."""
         decision = self._check(requirement, params, wait=not _on_event_loop())
         return self.guard.refuse_pending(requirement, self.label) if decision.pending else decision
 
     async def decide(self, requirement: Requirement | None, params: Mapping[str, object]) -> Decision:
-        """Have the guard decide, in a worker thread where a key set has to be waited for."""
+        """Have the guard decide, in a worker thread if it must wait for a key set."""
         decision = self._check(requirement, params, wait=False)
         if decision.pending:
             decision = await to_thread.run_sync(partial(self._check, requirement, params, wait=True))
         return decision
 
-    async def admit(self, target: RouteTarget, rule: RouteRule, scope: Scope) -> None:
-        """Decide on what a router is about to call, before anything of it runs; raises the refusal."""
-        requirement = rule.route.requirement
-        self.label = f"{request_method(scope)} {rule.route.template}"
-        self.endpoint = rule.route.endpoint
-        decision = self.memo.find(requirement, target.params)
-        if decision is None:
-            # INVARIANT: the whole is the all-of of its parts, so each of them has passed with it.
-            decision = self.memo.keep(rule.parts, target.params, await self.decide(requirement, target.params))
-        self.decision = self.require_pass(scope, decision)
-        if decision.token is not None or "auth" not in scope:
-            scope["auth"] = Credentials(self.guard, decision.token)
-            scope["user"] = UnauthenticatedUser() if decision.token is None else Subject(decision.token)
-
     def passes_through(self, app: object) -> bool:
-        """Whether the request was found to go through `app`, or to end there."""
-        for each in self.chain:  # noqa: SIM110 - once or twice a request: any() over a generator costs more
-            if each is app:
+        """Whether the request passes through `app`, or ends there."""
+        for link in self.chain:  # noqa: SIM110 - any() over a generator costs more, on the path of each request
+            if link is app:
                 return True
         return False
 
     def require_pass(self, scope: Scope, decision: Decision) -> Decision:
-        """The decision, if the request passes; raises its refusal, which is then the outer guards' too."""
+        """The decision, if the request passes. Otherwise note the refusal in the outer contexts too, and raise it."""
         if decision.refusal is not None:
-            each: RequestContext | None = self
-            while each is not None:
-                each.memo.note(decision)
-                each = each.outer
+            context: RequestContext | None = self
+            while context is not None:
+                context.memo.note(decision)
+                context = context.outer
             raise refusal_error(scope, decision.refusal)
         if not decision.passes:
             raise ConfigurationError(f"{decision.route}: the guard did not decide")
         return decision
 
     def _check(self, requirement: Requirement | None, params: Mapping[str, object], *, wait: bool) -> Decision:
-        sent, headers = self._scope, self._headers
+        scope, headers = self._scope, self._headers
         call = Call(
-            method=sent.get("method", "GET"),
-            url=lambda: str(HTTPConnection(sent).url),
+            method=scope.get("method", "GET"),
+            url=lambda: str(HTTPConnection(scope).url),
             field=lambda name: tuple(headers.getlist(name)),
             endpoint=self.endpoint,
-            peer=sent["client"][0] if sent.get("client") else None,
+            peer=scope["client"][0] if scope.get("client") else None,
         )
         if self.token is not None and requirement is not None:
             return self.guard.authorize(self.token, requirement, params, self.label, call=call)
@@ -193,13 +171,8 @@ def _on_event_loop() -> bool:
     return True
 
 
-def request_method(scope: Scope) -> str:
-    """The request's method; `WEBSOCKET` counts as one."""
-    return WEBSOCKET if scope["type"] == "websocket" else scope["method"]
-
-
 def _take_offered_token(scope: Scope) -> tuple[str, ...]:
-    """The token among a websocket's subprotocols, taken out of them: an application must not echo it."""
+    """The token among a websocket's subprotocols. It is removed from them, so that an application cannot echo it."""
     protocols: list[str] = list(scope.get("subprotocols") or ())
     if BEARER not in protocols[:-1]:
         return ()
@@ -209,18 +182,18 @@ def _take_offered_token(scope: Scope) -> tuple[str, ...]:
 
 
 def context_of(scope: Scope) -> RequestContext:
-    """The request's hearing; `ConfigurationError` says what to install where there is none."""
-    found = scope.get(CONTEXT_KEY)
-    if isinstance(found, RequestContext):
-        return found
+    """The request's context; if there is none, `ConfigurationError` says what to install."""
+    context = scope.get(CONTEXT_KEY)
+    if isinstance(context, RequestContext):
+        return context
     raise ConfigurationError(
         "the guard is not installed before this route: call LeastPrivilege(app, settings), or list "
         "Middleware(LeastPrivilegeMiddleware, settings=...) in the application that is served"
     )
 
 
-async def enforce_mark(scope: Scope, requirement: Requirement) -> AccessToken | None:
-    """Decide on a mark when its function is reached, unless that is decided; raises the refusal."""
+async def enforce_declaration(scope: Scope, requirement: Requirement) -> AccessToken | None:
+    """Decide about a declaration when its function is reached, unless that was decided; raises the refusal."""
     context, params = context_of(scope), scope.get("path_params", NO_PARAMETERS)
     decision = context.memo.find(requirement, params)
     if decision is None:
@@ -228,8 +201,8 @@ async def enforce_mark(scope: Scope, requirement: Requirement) -> AccessToken | 
     return context.require_pass(scope, decision).token
 
 
-def enforce_mark_sync(scope: Scope, requirement: Requirement) -> AccessToken | None:
-    """`settle`, for a function that is not asynchronous."""
+def enforce_declaration_sync(scope: Scope, requirement: Requirement) -> AccessToken | None:
+    """`enforce_declaration` for a function that is not asynchronous."""
     context, params = context_of(scope), scope.get("path_params", NO_PARAMETERS)
     decision = context.memo.find(requirement, params)
     if decision is None:
@@ -240,12 +213,12 @@ def enforce_mark_sync(scope: Scope, requirement: Requirement) -> AccessToken | N
 def enforce(
     request: HTTPConnection, *permissions: Requirement | str, params: Mapping[str, object] = NO_PARAMETERS
 ) -> AccessToken:
-    """Decide inside a view, for what depends on the body or on a loaded object. Recorded each time.
+    """Decide inside a view, for what depends on the body or on a loaded object. Each decision is recorded.
 
-    `params` fill templates, beside the route's own parameters. Returns the token; a refusal ends the request by
-    `Refused` (`RefusedSocket` on a websocket, whose token is asked about its end anew each time), and it is final:
-    no answer but the refusal gets out, whatever catches the exception. On an event loop's own thread a key set is
-    not waited for: the refusal is 503. `ConfigurationError` where the guard is not installed.
+    `params` fill templates, in addition to the route's own parameters. Returns the token. A refusal raises `Refused`,
+    or `RefusedSocket` on a websocket, where each call checks again whether the token has expired. A refusal is
+    final: whatever catches the exception, only the refusal is sent. On the thread of an event loop the guard does
+    not wait for a key set: it refuses with 503. Raises `ConfigurationError` if the guard is not installed.
     """
     context = context_of(request.scope)
     decision = context.decide_now(all_of(*permissions), {**request.path_params, **params})
@@ -253,7 +226,7 @@ def enforce(
 
 
 def can(request: HTTPConnection, *permissions: Requirement | str, params: Mapping[str, object] = NO_PARAMETERS) -> bool:
-    """Whether the request's token would do: a probe, never recorded; False where nothing can be decided."""
+    """Whether the request's token passes `permissions`; never recorded. False if there is no guard or no token."""
     context = request.scope.get(CONTEXT_KEY)
     return isinstance(context, RequestContext) and context.guard.can(
         context.token, all_of(*permissions), {**request.path_params, **params}
@@ -261,6 +234,6 @@ def can(request: HTTPConnection, *permissions: Requirement | str, params: Mappin
 
 
 def token_from(request: HTTPConnection) -> AccessToken | None:
-    """The verified token of the request or websocket; None where none was asked for."""
+    """The verified token of the request or websocket; None if the route requires none."""
     context = request.scope.get(CONTEXT_KEY)
     return context.token if isinstance(context, RequestContext) else None

@@ -1,7 +1,7 @@
-"""Which routes does a router have, and what is declared for each?
+"""The reader of a router's routes and their declarations.
 
-Reads Starlette's routes, and FastAPI's with what they inherit from the routers that include them, into entries
-that keep the framework's own matcher.
+Starlette's routes, and FastAPI's with what they inherit from including routers, become entries that keep the
+framework's own matcher.
 """
 
 from __future__ import annotations
@@ -16,8 +16,14 @@ from starlette.applications import Starlette
 from starlette.routing import Host, Match, Mount, Router, WebSocketRoute, compile_path
 
 from jwt_lp import Open, Requirement, Route, Rules, all_of
-from jwt_lp_starlette.marks import dotted_name, is_http_endpoint, mark_of, method_handler, ruled
-from jwt_lp_starlette.request_context import WEBSOCKET, Scope
+from jwt_lp_starlette.declarations import (
+    declaration_of,
+    declaring_handler,
+    dotted_name,
+    is_http_endpoint,
+    method_handler,
+)
+from jwt_lp_starlette.scope import WEBSOCKET, Scope
 
 Matcher: TypeAlias = Callable[[Scope], tuple[Match, Any]]
 
@@ -28,7 +34,7 @@ _MAX_DEPTH: Final = 32
 
 
 class RouteRule(NamedTuple):
-    """What is declared for some methods of an entry; `parts` are all that has passed when that has."""
+    """The declaration for some methods of an entry. `parts` are the requirements that pass if the route's passes."""
 
     route: Route
     parts: frozenset[Requirement | None]
@@ -36,23 +42,26 @@ class RouteRule(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MountContext:
-    """Where a router stands: what its mounts add to templates, names and parameters, and the nearest mark."""
+    """Where a router is mounted: what its mounts add to templates, names and parameters.
+
+    `declared` is the nearest declaration on a mount, and `origin` says where it is.
+    """
 
     owner: object = None
     prefix: str = ""
     names: tuple[str, ...] = ()
     parameters: frozenset[str] = frozenset()
-    mark: Requirement | None = None
+    declared: Requirement | None = None
     origin: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RouteEntry:
-    """One thing that a router may choose.
+    """One route or mount that a router may choose.
 
-    `key` is the literal beginning of every path that it can match, up to a `/`, and "" where that cannot be told.
-    `path` is its template within its own application. `inner` is the router below a mount, with its place; `chain`
-    the applications on the way there.
+    `key` is the literal prefix, up to a `/`, of every path that it can match, or "" if that is unknown. `path` is its
+    template within its own application. `inner` is the router below a mount, with its `MountContext`; `chain` has the
+    applications on the way there.
     """
 
     matches: Matcher
@@ -63,7 +72,7 @@ class RouteEntry:
     chain: tuple[object, ...] = ()
 
     def rule(self, method: str) -> RouteRule | None:
-        """What is declared for `method`; None where the endpoint does not have it, so that 405 is the answer."""
+        """The rule for `method`; None if the endpoint does not have the method, so that the answer is 405."""
         return next((rule for rule in self.rules if not rule.route.methods or method in rule.route.methods), None)
 
     def methods(self) -> tuple[str, ...]:
@@ -72,15 +81,15 @@ class RouteEntry:
 
 
 class RouteReader:
-    """Reads the routes of one router in its place."""
+    """Reads the routes of one router."""
 
     def __init__(self, router: Router, mount: MountContext, rules: Rules) -> None:
         self.router = router
         self.mount = mount
-        self.settings = rules
+        self.settings_rules = rules
 
     def entries(self) -> Iterator[RouteEntry]:
-        """Every route, in the order in which the router asks them."""
+        """Every route, in the order in which the router tries them."""
         for route, matches in _iter_routes(self.router):
             yield (
                 self._mount_entry(route, matches)
@@ -89,14 +98,15 @@ class RouteReader:
             )
 
     def fallbacks(self) -> Iterator[RouteEntry]:
-        """What is asked when no route matched: FastAPI's frontends, the longest path first."""
-        for path, matches, dependant in sorted(_frontends(self.router), key=lambda each: -len(each[0].rstrip("/"))):
+        """What the router tries if no route matches: FastAPI's frontends, the longest path first."""
+        frontends = sorted(_frontends(self.router), key=lambda frontend: -len(frontend[0].rstrip("/")))
+        for path, matches, dependant in frontends:
             template = path.rstrip("/") + "/{path}"
             rule = self._rule(("GET", "HEAD"), template, None, dependant=dependant, called="fastapi.frontend")
             yield RouteEntry(matches=matches, rules=(rule,))
 
     def default(self) -> RouteEntry | None:
-        """The application that answers when nothing matched, unless it is the router's own 404."""
+        """The application that answers if nothing matches, unless it is the router's own 404."""
         app = self.router.default
         if getattr(app, "__func__", None) is Router.not_found:
             return None
@@ -111,16 +121,17 @@ class RouteReader:
         if isinstance(route, WebSocketRoute):
             rules = (make((WEBSOCKET,), endpoint=endpoint),)
         elif is_http_endpoint(endpoint):
-            rules = tuple(make(methods, endpoint=endpoint, mark=mark) for methods, mark in _by_method(endpoint, route))
+            by_method = _by_method(endpoint, route)
+            rules = tuple(make(methods, endpoint=endpoint, declared=declared) for methods, declared in by_method)
         else:
             rules = (make(tuple(sorted(getattr(route, "methods", None) or ())), endpoint=endpoint),)
         return RouteEntry(matches=matches, rules=rules, key=_literal_prefix(route, matches), path=path)
 
     def _mount_entry(self, route: Any, matches: Matcher) -> RouteEntry:
         chain, router, owner = _unwrap_app(route.app)
-        marks = list(dict.fromkeys(mark for each in chain if (mark := mark_of(each)) is not None))
-        mark = marks[0] if marks else None
-        # A rule that opens a path opens it nowhere else: what stands below a host has that in its template.
+        requirements = [requirement for app in chain if (requirement := declaration_of(app)) is not None]
+        declared, *others = dict.fromkeys(requirements) or (None,)
+        # The template below a `Host` has the host, so a settings rule that opens a path does not open it there.
         prefix = route.path_format.removesuffix("/{path}") if isinstance(route, Mount) else f"//{route.host_format}"
         own = frozenset(route.param_convertors) - {"path"}
         mount = replace(
@@ -129,16 +140,17 @@ class RouteReader:
             prefix=self.mount.prefix + prefix,
             names=(*self.mount.names, *filter(None, [route.name])),
             parameters=self.mount.parameters | own,
-            mark=mark or self.mount.mark,
-            origin=f"mount {self.mount.prefix}{prefix}" if mark is not None else self.mount.origin,
+            declared=declared or self.mount.declared,
+            origin=f"mount {self.mount.prefix}{prefix}" if declared is not None else self.mount.origin,
         )
-        clash = tuple(f"the mount {mount.prefix} has the marks {mark} and {other}" for other in marks[1:])
-        rule = self._rule((), prefix + "/{path}", chain[-1], route=route, name=route.name, mark=mark, faults=clash)
-        # INVARIANT: below a mount that says two things nothing is declared, so all of it is refused.
-        inner = None if router is None or clash else (router, mount)
+        faults = tuple(f"the mount {mount.prefix} has the declarations {declared} and {other}" for other in others)
+        template = prefix + "/{path}"
+        rule = self._rule((), template, chain[-1], route=route, name=route.name, declared=declared, faults=faults)
+        # INVARIANT: nothing is declared below a mount with contradicting declarations, so all of it is refused.
+        inner = None if router is None or faults else (router, mount)
         return RouteEntry(matches=matches, rules=(rule,), key=_literal_prefix(route, matches), inner=inner, chain=chain)
 
-    def _rule(  # noqa: PLR0913 - what is known of a route
+    def _rule(  # noqa: PLR0913 - one parameter for each property of a route
         self,
         methods: tuple[str, ...],
         path: str,
@@ -147,15 +159,17 @@ class RouteReader:
         route: object = None,
         name: str | None = None,
         dependant: object = None,
-        mark: Requirement | None = None,
+        declared: Requirement | None = None,
         faults: tuple[str, ...] = (),
         called: str = "",
     ) -> RouteRule:
-        parts = [each for each in (mark or mark_of(endpoint), *_dependency_requirements(dependant)) if each is not None]
-        origin = "mark" if parts else self.mount.origin
-        requirement, unclear = _combine_parts(parts or [each for each in (self.mount.mark,) if each is not None])
+        own = declared or declaration_of(endpoint)
+        parts = [*([] if own is None else [own]), *_dependency_requirements(dependant)]
+        origin = "declaration" if parts else self.mount.origin
+        inherited = [] if self.mount.declared is None else [self.mount.declared]
+        requirement, unclear = _combine_parts(parts or inherited)
         template = self.mount.prefix + path
-        found = Route(
+        as_read = Route(
             methods=methods,
             template=template,
             endpoint=called or dotted_name(endpoint),
@@ -168,8 +182,11 @@ class RouteReader:
             hint=_hint(methods, template, endpoint),
             faults=faults + tuple(f"{','.join(methods) or '*'} {template}: {fault}" for fault in unclear),
         )
-        declared = found if found.faults else self.settings.declare(found)
-        return RouteRule(declared, frozenset((*(parts if declared.guarded else ()), declared.requirement)))
+        return _rule_of(as_read if as_read.faults else self.settings_rules.declare(as_read), parts)
+
+
+def _rule_of(route: Route, parts: list[Requirement]) -> RouteRule:
+    return RouteRule(route, frozenset((*(parts if route.guarded else ()), route.requirement)))
 
 
 def _mount_parameters(route: object) -> frozenset[str]:
@@ -177,33 +194,34 @@ def _mount_parameters(route: object) -> frozenset[str]:
 
 
 def _combine_parts(parts: list[Requirement]) -> tuple[Requirement | None, tuple[str, ...]]:
-    """All that was declared as one requirement; None with a fault where an open mark stands beside another."""
+    """All declarations as one requirement; None and a fault if one of several is open."""
     different = list(dict.fromkeys(parts))
     if len(different) > 1 and any(isinstance(part, Open) for part in different):
-        return None, (f"it has two marks: {' and '.join(map(str, different))}",)
+        return None, (f"it has two declarations: {' and '.join(map(str, different))}",)
     return (all_of(*different) if len(different) > 1 else next(iter(different), None)), ()
 
 
 def _dependency_requirements(dependant: Any) -> Iterator[Requirement]:
-    """What the dependencies of a FastAPI route ask for, at any depth."""
-    for below in getattr(dependant, "dependencies", ()):
-        found = mark_of(below.call)
-        if found is not None and not isinstance(found, Open):
-            yield found
-        yield from _dependency_requirements(below)
+    """What the dependencies of a FastAPI route require, at any depth."""
+    for dependency in getattr(dependant, "dependencies", ()):
+        requirement = declaration_of(dependency.call)
+        if requirement is not None and not isinstance(requirement, Open):
+            yield requirement
+        yield from _dependency_requirements(dependency)
 
 
 def _by_method(endpoint: type, route: Any) -> Iterator[tuple[tuple[str, ...], Requirement | None]]:
     allowed = getattr(route, "methods", None) or _METHODS
-    found: dict[Requirement | None, list[str]] = {}
+    methods_of: dict[Requirement | None, list[str]] = {}
     for method in _METHODS:
         if method_handler(endpoint, method) is not None and method in allowed:
-            found.setdefault(mark_of(ruled(endpoint, method)) or mark_of(endpoint), []).append(method)
-    yield from ((tuple(methods), mark) for mark, methods in found.items())
+            requirement = declaration_of(declaring_handler(endpoint, method)) or declaration_of(endpoint)
+            methods_of.setdefault(requirement, []).append(method)
+    yield from ((tuple(methods), requirement) for requirement, methods in methods_of.items())
 
 
 def _unwrap_app(app: Any) -> tuple[tuple[object, ...], Router | None, object]:
-    """The applications that a mount passes through, the router that they end at, and whose it is."""
+    """The applications that a mount passes through, the router at their end, and the application that owns it."""
     chain: list[object] = []
     while app is not None and len(chain) < _MAX_DEPTH:
         chain.append(app)
@@ -217,7 +235,7 @@ def _unwrap_app(app: Any) -> tuple[tuple[object, ...], Router | None, object]:
 
 def _literal_prefix(route: Any, matches: Matcher) -> str:
     path: object = f"{route.path}/{{path:path}}" if isinstance(route, Mount) else getattr(route, "path", None)
-    # INVARIANT: only where framework code matches the regex made from this very path can the path be an index.
+    # INVARIANT: the path is an index only if framework code matches the regex that was made from this very path.
     if not (
         isinstance(path, str) and path.startswith("/") and getattr(matches, "__module__", "") in _FRAMEWORK_MODULES
     ):
@@ -229,7 +247,7 @@ def _literal_prefix(route: Any, matches: Matcher) -> str:
 
 
 def _iter_routes(router: Router) -> Iterator[tuple[Any, Matcher]]:
-    """Each route with its matcher; FastAPI's included ones with the prefix and dependencies they got there."""
+    """Each route with its matcher; FastAPI's included routes with the prefix and dependencies of the inclusion."""
     contexts: Any = getattr(sys.modules.get("fastapi.routing"), "iter_route_contexts", None)
     if contexts is None:
         yield from ((route, route.matches) for route in router.routes)
@@ -245,7 +263,7 @@ def _matcher(context: Any, effective: Any) -> Matcher:
     matches: Matcher = effective.matches
     if effective is original or cast(Any, type(original)).matches.__module__ in _FRAMEWORK_MODULES:
         return matches
-    # A route class with a matcher of its own is asked as the including router would ask it.
+    # A route class with its own matcher is called as the including router would call it.
     own = {"effective_route_context": getattr(context, "_route_context", None)}
     return lambda scope: original.matches({**scope, "fastapi": {**scope.get("fastapi", {}), **own}})
 

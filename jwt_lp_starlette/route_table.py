@@ -1,29 +1,28 @@
-"""Which endpoint will the router choose for this request, and may it be called?
+"""The table of a router's routes, which finds what the router will call for a request.
 
-The index only narrows the search: whether a route matches is for the framework's own matcher to say, and a miss
-is followed by the walk that the router itself makes.
+The index only narrows the search. The framework's own matcher decides whether a route matches, and if no indexed route
+matches, the table walks through all routes in order, as the router does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from starlette._utils import get_route_path
-from starlette.exceptions import HTTPException
 from starlette.routing import Match, Router
 
 from jwt_lp import Route, Rules
-from jwt_lp_starlette.request_context import CONTEXT_KEY, NO_PARAMETERS, RequestContext, Scope, request_method
 from jwt_lp_starlette.route_reader import MountContext, RouteEntry, RouteReader, RouteRule
+from jwt_lp_starlette.scope import NO_PARAMETERS, Scope, request_method
 
 
 class RouteTarget(NamedTuple):
-    """What the router is about to call: what is declared for it, its parameters, and what stands on the way.
+    """What the router is about to call: its declaration, its parameters, and the applications on the way to it.
 
-    `rule` is None where the router itself answers: not found, not allowed, redirected. `tables` are those of the
-    mounted routers on the way. `allow` has the methods of an endpoint that was found and does not answer this one.
+    `rule` is None if the router itself answers: not found, not allowed, redirected. `tables` are those of the
+    mounted routers on the way. `allow` has the methods of an endpoint that was found but does not answer this method.
     """
 
     rule: RouteRule | None = None
@@ -33,63 +32,11 @@ class RouteTarget(NamedTuple):
     allow: tuple[str, ...] | None = None
 
 
-class RouterHook:
-    """Stands directly around what a router does, inside all middleware, and has the hearings decide on it.
-
-    Middleware of a mounted application may send the request elsewhere after the decision; here that is seen.
-    """
-
-    def __init__(self, router: Router, app: Any) -> None:
-        self.router = router
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        """Judge what the router will call, then let it."""
-        context = scope.get(CONTEXT_KEY)
-        if isinstance(context, RequestContext) and scope["type"] != "lifespan":
-            await self._authorize(context, scope)
-        await self.app(scope, receive, send)
-
-    async def _authorize(self, context: RequestContext, scope: Scope) -> None:
-        if context.outer is not None:
-            await self._authorize(context.outer, scope)
-        table = next((each for each in context.tables if each.router is self.router), None)
-        if table is None:
-            # An application that was judged whole has routers of its own; otherwise nobody knows this one.
-            if context.decision is None:
-                context.require_pass(scope, await context.decide(None, NO_PARAMETERS))
-            return
-        try:
-            target = table.find(scope)
-        except ValueError:
-            # A convertor cannot make anything of the path, such as an int of thousands of digits.
-            raise HTTPException(404) from None
-        context.chain += target.chain
-        context.tables = target.tables + context.tables
-        if target.rule is not None:
-            await context.admit(target, target.rule, scope)
-        elif target.allow is not None:
-            # INVARIANT: older Starlette calls whatever attribute of an endpoint class has the method's name.
-            raise HTTPException(405, headers={"Allow": ", ".join(target.allow)})
-
-
-def install_hook(router: Router) -> bool:
-    """Put a `Bench` around what `router` does; False where its middleware hides that."""
-    holder: Any = router
-    name = "middleware_stack"
-    while (app := getattr(holder, name, None)) is not None and not isinstance(app, RouterHook):
-        if getattr(app, "__self__", None) is router:
-            setattr(holder, name, RouterHook(router, app))
-            return True
-        holder, name = app, "app"
-    return app is not None
-
-
 @dataclass(frozen=True, slots=True)
 class _RouteSnapshot:
-    """The routes as they were read: whole or not at all, so that no thread sees half of them."""
+    """The routes at one reading. It is replaced as a whole, so that no thread sees half of a change."""
 
-    seen: tuple[object, ...]
+    router_state: tuple[object, ...]
     entries: list[RouteEntry]
     fallbacks: list[RouteEntry]
     mounted: dict[RouteEntry, RouteTable]
@@ -97,48 +44,52 @@ class _RouteSnapshot:
     depth: int
 
     def candidates(self, path: str) -> list[RouteEntry]:
-        """The entries that can match, in order: those whose key is the path or its beginning up to a slash."""
+        """The entries that can match, in order: those whose key is the path or a prefix of it that ends at a slash."""
         keys, end = [path], -1
         while len(keys) <= self.depth + 1 and (end := path.find("/", end + 1)) >= 0:
             keys.append(path[:end])
-        found = [position for key in keys for position in self.index.get(key, ())]
-        return [self.entries[position] for position in sorted(found)]
+        positions = [position for key in keys for position in self.index.get(key, ())]
+        return [self.entries[position] for position in sorted(positions)]
 
 
 class RouteTable:
-    """The routes of one router, in order, and of the routers mounted below it."""
+    """The routes of one router, in order, and of the routers mounted below it.
 
-    def __init__(self, router: Router, mount: MountContext, rules: Rules) -> None:
+    `hook` puts the guard around a mounted router; it returns False if that is impossible.
+    """
+
+    def __init__(self, router: Router, mount: MountContext, rules: Rules, hook: Callable[[Router], bool]) -> None:
         self.router = router
         self.mount = mount
         self.rules = rules
+        self._hook = hook
         self._snapshot = self._read()
 
     def refresh(self) -> bool:
-        """Read the routes again if the router has others than before; True if so, here or below."""
-        if self._snapshot.seen == self._router_state(self.router.routes):
-            # A list, not a generator: each of them has to look.
-            return any([below.refresh() for below in self._snapshot.mounted.values()])  # noqa: C419
+        """Read the routes again if they have changed; True if they have, here or in a mounted router."""
+        if self._snapshot.router_state == self._router_state(self.router.routes):
+            # A list, not a generator: every table must refresh.
+            return any([table.refresh() for table in self._snapshot.mounted.values()])  # noqa: C419
         self._snapshot = self._read()
         return True
 
     def find(self, scope: Scope) -> RouteTarget:
         """What will be called, by the router itself or by one mounted below it."""
-        now = self._snapshot
+        snapshot = self._snapshot
         path = get_route_path(scope)
-        # A regex that ends in `$` also matches before a newline: `/orders\n` is `/orders`, which no index says.
-        for entry in () if path.endswith("\n") else now.candidates(path):
+        # A regex that ends in `$` also matches before a newline: `/orders\n` is `/orders`, which the index misses.
+        for entry in () if path.endswith("\n") else snapshot.candidates(path):
             match, child = entry.matches(scope)
             if match is Match.FULL:
-                return _build_target(now, entry, scope, child)
-        return _match_in_order(now, scope)
+                return _build_target(snapshot, entry, scope, child)
+        return _match_in_order(snapshot, scope)
 
     def routes(self) -> Iterator[tuple[RouteEntry, MountContext, Route]]:
-        """Every route with its entry and place; a mounted router's routes instead of the mount."""
-        now = self._snapshot
-        for entry in (*now.entries, *now.fallbacks):
-            if entry in now.mounted:
-                yield from now.mounted[entry].routes()
+        """Every route with its entry and mount; for a mounted router, its routes instead of the mount."""
+        snapshot = self._snapshot
+        for entry in (*snapshot.entries, *snapshot.fallbacks):
+            if entry in snapshot.mounted:
+                yield from snapshot.mounted[entry].routes()
             else:
                 yield from ((entry, self.mount, rule.route) for rule in entry.rules)
 
@@ -146,7 +97,7 @@ class RouteTable:
         return (routes, getattr(self.router, "_get_routes_version", int)(), self.router.default)
 
     def _read(self) -> _RouteSnapshot:
-        seen = self._router_state(list(self.router.routes))
+        router_state = self._router_state(list(self.router.routes))
         reader = RouteReader(self.router, self.mount, self.rules)
         default = reader.default()
         entries = list(reader.entries())
@@ -154,42 +105,42 @@ class RouteTable:
         for position, entry in enumerate(entries):
             index.setdefault(entry.key, []).append(position)
         return _RouteSnapshot(
-            seen=seen,
+            router_state=router_state,
             entries=entries,
             fallbacks=[*reader.fallbacks(), *([default] if default is not None else ())],
-            # INVARIANT: a router that cannot be watched is an application like any other, judged whole.
+            # INVARIANT: a router that cannot be hooked is decided as a whole, like any other application.
             mounted={
-                each: RouteTable(*each.inner, self.rules)
-                for each in entries
-                if each.inner and install_hook(each.inner[0])
+                entry: RouteTable(*entry.inner, self.rules, self._hook)
+                for entry in entries
+                if entry.inner and self._hook(entry.inner[0])
             },
             index=index,
             depth=max((key.count("/") for key in index), default=0),
         )
 
 
-def _match_in_order(now: _RouteSnapshot, scope: Scope) -> RouteTarget:
+def _match_in_order(snapshot: _RouteSnapshot, scope: Scope) -> RouteTarget:
     partial = False
-    for entry in now.entries:
+    for entry in snapshot.entries:
         match, child = entry.matches(scope)
         if match is Match.FULL:
-            return _build_target(now, entry, scope, child)
+            return _build_target(snapshot, entry, scope, child)
         partial = partial or match is Match.PARTIAL
-    for entry in () if partial else now.fallbacks:
+    for entry in () if partial else snapshot.fallbacks:
         match, child = entry.matches(scope)
         if match is not Match.NONE:
-            return _build_target(now, entry, scope, child) if match is Match.FULL else RouteTarget()
+            return _build_target(snapshot, entry, scope, child) if match is Match.FULL else RouteTarget()
     return RouteTarget()
 
 
-def _build_target(now: _RouteSnapshot, entry: RouteEntry, scope: Scope, child: Mapping[str, Any]) -> RouteTarget:
+def _build_target(snapshot: _RouteSnapshot, entry: RouteEntry, scope: Scope, child: Mapping[str, Any]) -> RouteTarget:
     chain = (*entry.chain, child.get("endpoint", scope.get("endpoint")))
     tables: tuple[RouteTable, ...] = ()
-    if (below := now.mounted.get(entry)) is not None:
-        inner = below.find({**scope, **child})
-        tables = (below, *inner.tables)
-        if inner.rule is not None or not entry.rules[0].route.guarded:
-            return inner._replace(chain=(*chain, *inner.chain), tables=tables)
+    if (table := snapshot.mounted.get(entry)) is not None:
+        target = table.find({**scope, **child})
+        tables = (table, *target.tables)
+        if target.rule is not None or not entry.rules[0].route.guarded:
+            return target._replace(chain=(*chain, *target.chain), tables=tables)
     rule = entry.rule(request_method(scope))
     params: Mapping[str, object] = child.get("path_params", scope.get("path_params", NO_PARAMETERS))
     return RouteTarget(rule, params, chain, tables, entry.methods() if rule is None else None)

@@ -1,4 +1,4 @@
-"""What the commands and the test fixture ask of a Starlette or FastAPI application."""
+"""The host interface that commands and test fixtures use for Starlette and FastAPI applications."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from starlette.applications import Starlette
 
 from jwt_lp import Guard, Route
 from jwt_lp_starlette.middleware import installed_guard
-from jwt_lp_starlette.request_context import WEBSOCKET
+from jwt_lp_starlette.scope import WEBSOCKET
 
 _CLIENTS: Final = frozenset({"httpx", "httpx2"})
 
 
 class StarletteHost:
-    """Starlette's adapter, found by the entry-point group `jwt_lp.hosts`; FastAPI's applications are Starlette's."""
+    """The adapter in the entry-point group `jwt_lp.hosts`; a FastAPI application is also a Starlette application."""
 
     name = "starlette"
 
@@ -30,13 +30,13 @@ class StarletteHost:
         return [route for _, _, route in table.routes()]
 
     def guard(self, app: object) -> Guard:
-        """The application's guard; `ConfigurationError` with what to add where there is none."""
+        """The application's guard; if there is none, `ConfigurationError` says what to add."""
         return installed_guard(app).guard
 
     def resolve(self, app: object, method: str, path: str) -> tuple[Route, Mapping[str, object]] | None:
-        """What the router would call, with the parameters that the endpoint gets; `WEBSOCKET` is a method here.
+        """The route that the router would call, and the parameters that the endpoint gets.
 
-        A route below a `Host` is not found: the host is not asked for.
+        `WEBSOCKET` is a method here. A route below a `Host` is not found, because the request has no host.
         """
         kind = "websocket" if method == WEBSOCKET else "http"
         scope: dict[str, Any] = {"type": kind, "method": method, "path": path, "root_path": "", "headers": []}
@@ -54,7 +54,7 @@ class StarletteHost:
             installed.guard = before
 
     def login(self, client: object, authorization: str) -> bool:
-        """Have Starlette's test client, or one of httpx, send the header from now on."""
+        """Have Starlette's test client, or a client of httpx, send the header from now on."""
         if not any(cls.__module__.partition(".")[0] in _CLIENTS for cls in type(client).__mro__):
             return False
         cast(Any, client).headers["Authorization"] = authorization

@@ -224,7 +224,7 @@ def test_an_open_mark_beside_a_requirement_is_an_error(authority: Authority) -> 
         return "x"
 
     guard(authority, app)
-    with pytest.raises(ConfigurationError, match="two marks: public and app"):
+    with pytest.raises(ConfigurationError, match="two declarations: public and app"):
         call(app, "GET", "/x", authority.headers("alice", ["app"]))
 
 

@@ -152,7 +152,7 @@ def test_a_late_route_is_logged_too(authority: Authority, caplog: pytest.LogCapt
 
 def test_two_marks_are_an_error() -> None:
     """Two different marks on one endpoint, or on one mount, do not start."""
-    with pytest.raises(ConfigurationError, match="two marks"):
+    with pytest.raises(ConfigurationError, match="two declarations"):
         requires("a")(public(ok))
     assert callable(requires("a")(requires("a")(ok)))
 

@@ -54,12 +54,12 @@ def app() -> Starlette:
 def test_every_route_is_listed(app: Starlette) -> None:
     """Methods, full templates and requirements; a mounted application shows its routes, another ASGI one itself."""
     assert [
-        ("GET,HEAD /orders", "public", "mark"),
-        ("DELETE /orders", "orders:delete", "mark"),
-        ("GET,HEAD,POST /o/{name}", "o:{name}:read", "mark"),
-        ("WEBSOCKET /ws", "ws", "mark"),
+        ("GET,HEAD /orders", "public", "declaration"),
+        ("DELETE /orders", "orders:delete", "declaration"),
+        ("GET,HEAD,POST /o/{name}", "o:{name}:read", "declaration"),
+        ("WEBSOCKET /ws", "ws", "declaration"),
         ("* /files/{path}", "None", ""),
-        ("GET,HEAD /api/{tenant}/users/{id}", "authenticated", "mark"),
+        ("GET,HEAD /api/{tenant}/users/{id}", "authenticated", "declaration"),
         ("GET,HEAD /api/{tenant}/bare", "api:{tenant}", "mount /api/{tenant}"),
         ("GET,HEAD //{sub}.test/x", "external: the gateway", "mount //{sub}.test"),
     ] == [(route.label, str(route.requirement), route.origin) for route in host.routes(app)]
