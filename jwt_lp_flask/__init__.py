@@ -1,4 +1,4 @@
-"""Least privilege with JWTs for Flask: what is not declared is refused, before any code of the project runs."""
+"""Least privilege with JWTs for Flask. Routes without a declaration are refused before any code of the project runs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from flask import request as current_request
 from werkzeug.local import LocalProxy
 
 from jwt_lp import AUTHENTICATED, IDENTIFIED, PUBLIC, AccessToken, Guard, Requirement, all_of
-from jwt_lp import external as external_to
+from jwt_lp import external as external_requirement
 from jwt_lp_flask.decisions import decide, decisions_of, refusal_response_for
-from jwt_lp_flask.extension import LeastPrivilege, app_guard_of, enforce_mark
-from jwt_lp_flask.marks import View, mark_view
+from jwt_lp_flask.declarations import View, declare_view
+from jwt_lp_flask.extension import LeastPrivilege, app_guard_of, enforce_declaration
 from jwt_lp_flask.tokens import token_endpoint
 
 if TYPE_CHECKING:
@@ -44,13 +44,13 @@ def requires(
     unbound: Iterable[str] = (),
     enforce: bool = False,
 ) -> Callable[[View], View]:
-    """Declare what a view asks for, all of it: below the decorator that registers the route.
+    """Declare that a view requires all `permissions`. Write it below the decorator that registers the route.
 
-    For one method of a `MethodView`, or in a class's `decorators`. `where`, `unbound` and `enforce` are those of
-    `jwt_lp.all_of`. `ConfigurationError` for what can never be granted, and for a view that is declared already.
+    It also works on one method of a `MethodView`, and in a class's `decorators`. `where`, `unbound` and `enforce` are
+    those of `jwt_lp.all_of`. Raises `ConfigurationError` for what can never be granted, and for a view that is
+    declared already.
     """
-    requirement = all_of(*permissions, where=where, unbound=unbound, enforce=enforce)
-    return lambda view: mark_view(view, requirement, enforce_mark)
+    return _declare(all_of(*permissions, where=where, unbound=unbound, enforce=enforce))
 
 
 @overload
@@ -58,13 +58,9 @@ def public(view: View, /) -> View: ...
 @overload
 def public(*, identify: bool = False) -> Callable[[View], View]: ...
 def public(view: View | None = None, /, *, identify: bool = False) -> View | Callable[[View], View]:
-    """Declare that a view needs no token. With `identify`, a good one is there and any other is ignored."""
-    requirement = IDENTIFIED if identify else PUBLIC
-    return (
-        (lambda each: mark_view(each, requirement, enforce_mark))
-        if view is None
-        else mark_view(view, requirement, enforce_mark)
-    )
+    """Declare that a view requires no token. With `identify`, a valid token is kept and any other is ignored."""
+    declare = _declare(IDENTIFIED if identify else PUBLIC)
+    return declare if view is None else declare(view)
 
 
 @overload
@@ -81,34 +77,37 @@ def authenticated(
     unbound: Iterable[str] = (),
     enforce: bool = False,
 ) -> View | Callable[[View], View]:
-    """Declare that a view asks for a valid token, whatever it grants."""
+    """Declare that a view requires a valid token, whatever it grants."""
     declare = requires(AUTHENTICATED, where=where, unbound=unbound, enforce=enforce)
     return declare if view is None else declare(view)
 
 
 def external(reason: str) -> Callable[[View], View]:
-    """Declare that somebody else guards the view; `reason` says who, and is listed."""
-    requirement = external_to(reason)
-    return lambda view: mark_view(view, requirement, enforce_mark)
+    """Declare that something else guards the view; `reason` says what, and appears in the list of routes."""
+    return _declare(external_requirement(reason))
+
+
+def _declare(requirement: Requirement) -> Callable[[View], View]:
+    return lambda view: declare_view(view, requirement, enforce_declaration)
 
 
 def enforce(request: Request, *permissions: str | Requirement, params: Mapping[str, object] = _NONE) -> AccessToken:
-    """Decide inside a view, for what depends on the body or on a loaded object; ends the request on a refusal.
+    """Decide inside a view, for what depends on the body or on a loaded object; a refusal ends the request.
 
-    Templates are filled from the route's parameters and `params`, the latter first. A refusal is final: no error
-    handler and no `except` turns it into another answer; to ask without consequence there is `can`. While the
-    operator only observes, a request without a good token passes and what is returned is None.
+    Templates are filled from `params` first, then from the route's parameters. A refusal is final: no error handler
+    and no `except` turns it into another answer. To ask without that effect, use `can`. In observe mode a request
+    without a valid token passes, and None is returned.
     """
     app_guard = app_guard_of()
-    asked = replace(app_guard.requirement_for(request), requirement=all_of(*permissions))
-    decision = decide(app_guard.guard, request, asked, {**(request.view_args or {}), **params})
+    required = replace(app_guard.requirement_for(request), requirement=all_of(*permissions))
+    decision = decide(app_guard.guard, request, required, {**(request.view_args or {}), **params})
     if not decision.passes:
         abort(refusal_response_for(decision))
     return cast(AccessToken, decision.token)
 
 
 def can(request: Request, *permissions: str | Requirement, params: Mapping[str, object] = _NONE) -> bool:
-    """Whether the request's token would do: a question, never recorded as use; False where no token was decided on."""
+    """Whether the request's token passes `permissions`; never recorded as usage. False if there is no token."""
     requirement = all_of(*permissions)
     token = token_from(request)
     if token is None:
@@ -117,15 +116,15 @@ def can(request: Request, *permissions: str | Requirement, params: Mapping[str, 
 
 
 def token_from(request: Request) -> AccessToken | None:
-    """The token that the request was let pass with; None before a decision, and where none was asked for."""
-    # The proxy is false outside a request.
+    """The verified token of the request; None before a decision, and if the route requires none."""
+    # Outside a request, the proxy is false.
     return decisions_of(request).token if request else None
 
 
 def guard_from(request_or_app: Request | Flask | None = None) -> Guard:
-    """The guard of an application, by default the current one; `ConfigurationError` where there is none."""
+    """The guard of an application, by default of the current one; `ConfigurationError` if there is none."""
     return app_guard_of(request_or_app if isinstance(request_or_app, Flask) else None).guard
 
 
 current_token = cast(AccessToken, LocalProxy(lambda: token_from(current_request)))
-"""The current request's token, as `token_from` gives it: false where there is none."""
+"""The current request's token, as `token_from` returns it; false if there is none."""

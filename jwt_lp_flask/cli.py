@@ -1,4 +1,4 @@
-"""How are the commands reached from Flask's own? `flask jwt-lp …` runs what `jwt-lp …` does, for this app."""
+"""The commands of `jwt-lp` as `flask jwt-lp …`, for the current application."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from flask.cli import with_appcontext
 @click.pass_context
 @with_appcontext
 def group(ctx: click.Context, arguments: tuple[str, ...]) -> None:
-    """Run a command of `jwt-lp` for the current application; `check` is `routes`, whose exit code CI reads."""
+    """Run a command of `jwt-lp` for the current application. `check` is `routes`, whose exit code is for CI."""
     command, rest = arguments[:1], arguments[1:]
     forwarded = [*(("routes",) if command == ("check",) else command), *rest]
     app = cast(Any, current_app)._get_current_object()  # noqa: SLF001 - the proxy's public API
-    # By name: an adapter imports of the core only what its root exports.
+    # Imported by name: an adapter may import only what the root of the core exports.
     ctx.exit(import_module("jwt_lp.cli").run(forwarded, app, prog="flask jwt-lp"))

@@ -1,7 +1,7 @@
-"""What was decided about this request?
+"""The decisions about a request.
 
-Decisions are kept on the request object itself. `flask.g` belongs to the application context, which requests
-share where one was pushed before them, as tests and scripts do.
+They are kept on the request object itself. `flask.g` belongs to the application context. If a test or a script pushes
+one, several requests share it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ATTRIBUTE: Final = "_jwt_lp"
 
 @dataclass(slots=True)
 class RequestDecisions:
-    """Everything decided about one request. `failed` says that the guard itself could not do its work."""
+    """All decisions about one request. `failed` says that the guard itself raised an error."""
 
     memo: DecisionMemo = field(default_factory=DecisionMemo)
     token: AccessToken | None = None
@@ -31,38 +31,38 @@ class RequestDecisions:
 
 
 def unproxied_request() -> Request:
-    """The current request itself: going through the proxy costs each time."""
+    """The current request itself, because each access through the proxy costs time."""
     return cast(Request, cast(Any, current_request)._get_current_object())  # noqa: SLF001 - the proxy's public API
 
 
 def decisions_of(request: Request) -> RequestDecisions:
-    """What was decided about the request so far."""
-    found = getattr(request, _ATTRIBUTE, None)
-    if not isinstance(found, RequestDecisions):
-        found = RequestDecisions()
-        setattr(request, _ATTRIBUTE, found)
-    return found
+    """The decisions about the request so far."""
+    decisions = getattr(request, _ATTRIBUTE, None)
+    if not isinstance(decisions, RequestDecisions):
+        decisions = RequestDecisions()
+        setattr(request, _ATTRIBUTE, decisions)
+    return decisions
 
 
-def decide(guard: Guard, request: Request, asked: EndpointRequirement, params: Mapping[str, object]) -> Decision:
-    """Decide, or give the decision that was made for the same requirement and parameters."""
-    # INVARIANT: a parameter that a preprocessor took away is there all the same, and equals nothing.
+def decide(guard: Guard, request: Request, required: EndpointRequirement, params: Mapping[str, object]) -> Decision:
+    """Decide, or return the earlier decision for the same requirement and parameters."""
+    # INVARIANT: a parameter that a preprocessor removed counts as present, with a value that equals nothing.
     params = {**dict.fromkeys(getattr(request.url_rule, "arguments", ())), **params}
-    so_far = decisions_of(request)
-    known = so_far.memo.find(asked.requirement, params)
-    if known is not None:
-        return known
+    decisions = decisions_of(request)
+    earlier = decisions.memo.find(required.requirement, params)
+    if earlier is not None:
+        return earlier
     decision = guard.check(
-        # Two lines arrive here joined by a comma, which the guard refuses.
+        # WSGI joins two header lines by a comma, which the guard refuses.
         request.environ.get("HTTP_AUTHORIZATION"),
-        asked.requirement,
+        required.requirement,
         params,
-        f"{request.method} {asked.template}",
-        call=_call(request, asked.endpoint),
+        f"{request.method} {required.template}",
+        call=_call(request, required.endpoint),
     )
     if decision.passes:
-        so_far.token = decision.token or so_far.token
-    return so_far.memo.keep((asked.requirement,), params, decision)
+        decisions.token = decision.token or decisions.token
+    return decisions.memo.keep((required.requirement,), params, decision)
 
 
 def refusal_response_for(decision: Decision) -> Response:
@@ -76,12 +76,12 @@ def refusal_response(refusal: Refusal) -> Response:
 
 
 def _call(request: Request, endpoint: str) -> Call:
-    # ProxyFix puts the forwarded address into REMOTE_ADDR and keeps the socket's here.
-    socket = request.environ.get("werkzeug.proxy_fix.orig", request.environ)
+    # ProxyFix puts the forwarded address into REMOTE_ADDR, and keeps the address of the socket under its own key.
+    original = request.environ.get("werkzeug.proxy_fix.orig", request.environ)
     return Call(
         method=request.method,
         url=lambda: request.url,
         field=lambda name: tuple(request.headers.getlist(name)),
         endpoint=endpoint,
-        peer=socket.get("REMOTE_ADDR"),
+        peer=original.get("REMOTE_ADDR"),
     )

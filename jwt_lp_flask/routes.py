@@ -1,4 +1,4 @@
-"""What do commands and tests ask of a Flask application?"""
+"""The host interface that commands and test fixtures use for Flask applications."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from jwt_lp_flask.urlmap import is_automatic_options, route_of, routes_of
 
 
 class FlaskHost:
-    """The adapter as the core knows it (entry-point group `jwt_lp.hosts`)."""
+    """The adapter in the entry-point group `jwt_lp.hosts`."""
 
     name = "flask"
 
     def recognises(self, app: object) -> bool:
-        """Whether it is a Flask application."""
+        """Whether `app` is a Flask application."""
         return isinstance(app, Flask)
 
     def routes(self, app: object) -> Sequence[Route]:
-        """Every route of the application; `ConfigurationError` where it has no guard."""
+        """Every route of the application; `ConfigurationError` if it has no guard."""
         flask = cast(Flask, app)
         return routes_of(flask, app_guard_of(flask).guard.rules)
 
     def guard(self, app: object) -> Guard:
-        """The application's guard; `ConfigurationError` where there is none."""
+        """The application's guard; `ConfigurationError` if there is none."""
         return app_guard_of(cast(Flask, app)).guard
 
     def resolve(self, app: object, method: str, path: str) -> tuple[Route, Mapping[str, object]] | None:
-        """The route and the view's parameters, after the project's URL value preprocessors; None for no view."""
+        """The route and the view's parameters, after the project's URL value preprocessors; None if no view answers."""
         flask = cast(Flask, app)
         rules = app_guard_of(flask).guard.rules
         with flask.test_request_context(path, method=method):
@@ -53,14 +53,14 @@ class FlaskHost:
     def swap_guard(self, app: object, guard: Guard) -> Generator[None]:
         """Have the application use `guard` while the context lasts."""
         app_guard = app_guard_of(cast(Flask, app))
-        before = app_guard.swap(guard)
+        previous = app_guard.swap(guard)
         try:
             yield
         finally:
-            app_guard.swap(before)
+            app_guard.swap(previous)
 
     def login(self, client: object, authorization: str) -> bool:
-        """Have Flask's test client send the header with every request that has none of its own."""
+        """Have Flask's test client send the header with every request that has none."""
         if not isinstance(client, FlaskClient):
             return False
         client.environ_base["HTTP_AUTHORIZATION"] = authorization

@@ -1,4 +1,4 @@
-"""How is the token endpoint put into a Flask application?"""
+"""The token endpoint as a blueprint of a Flask application."""
 
 from __future__ import annotations
 
@@ -7,46 +7,47 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, current_app, request
 
 from jwt_lp import PUBLIC, Answer, TokenExchange, external
-from jwt_lp_flask.marks import ViewMark, mark_view
+from jwt_lp_flask.declarations import ViewDeclaration, declare_view
 
 
 def token_endpoint(
     exchange: TokenExchange, url: str = "/oauth/token", keys_url: str | None = "/.well-known/jwks.json"
 ) -> Blueprint:
-    """The endpoint at `url` and its key set at `keys_url`, declared: `app.register_blueprint(token_endpoint(exchange))`.
+    """A blueprint with the endpoint at `url` and its key set at `keys_url`, with their declarations.
 
-    The endpoint is `external`, as it authenticates its clients itself, and the key set `public`. With `keys_url=None`
-    there is no key set. An application that does nothing else needs no guard.
+    Use it as `app.register_blueprint(token_endpoint(exchange))`. The endpoint is `external`, because it authenticates
+    its clients itself, and the key set is `public`. With `keys_url=None` there is no key set. An application that
+    does nothing else needs no guard.
     """
     blueprint = Blueprint("jwt_lp_tokens", __name__)
 
     def token() -> Response:
-        # INVARIANT: what was sent is in no local, for whoever renders a traceback.
-        return _response(exchange.post(request.content_type, _body(exchange.max_body), _lines("Authorization")))
+        # INVARIANT: no local variable holds the body, so that no rendered traceback shows it.
+        return _response(exchange.post(request.content_type, _body(exchange.max_body), _header_lines("Authorization")))
 
     def keys() -> Response:
-        return _response(exchange.jwks(_lines("If-None-Match")))
+        return _response(exchange.jwks(_header_lines("If-None-Match")))
 
-    guarded = mark_view(token, external("OAuth client authentication"), _no_check)
+    guarded = declare_view(token, external("OAuth client authentication"), _no_check)
     blueprint.add_url_rule(url, "token", guarded, methods=["POST"])
     if keys_url is not None:
-        blueprint.add_url_rule(keys_url, "keys", mark_view(keys, PUBLIC, _no_check))
+        blueprint.add_url_rule(keys_url, "keys", declare_view(keys, PUBLIC, _no_check))
     return blueprint
 
 
-def _no_check(mark: ViewMark) -> None:
-    """Neither declaration asks for a token, so there is nothing to enforce where no guard stands."""
+def _no_check(declaration: ViewDeclaration) -> None:
+    """Enforce nothing: neither declaration requires a token, and there may be no guard."""
 
 
-def _body(most: int) -> bytes:
+def _body(max_size: int) -> bytes:
     if "form" in request.__dict__:
-        # Somebody before us has parsed the body, and it cannot be read twice.
+        # Other code has parsed the body, and it cannot be read twice.
         return urlencode([*request.form.items(multi=True)]).encode()
     length = request.content_length
-    return request.get_data() if length is not None and length <= most else request.stream.read(most + 1)
+    return request.get_data() if length is not None and length <= max_size else request.stream.read(max_size + 1)
 
 
-def _lines(name: str) -> list[str]:
+def _header_lines(name: str) -> list[str]:
     return request.headers.getlist(name)
 
 

@@ -1,4 +1,4 @@
-"""Which routes does Flask's URL map hold, and what is declared for them?"""
+"""The routes of Flask's URL map, with their declarations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flask import Flask, Request
 from werkzeug.routing import Rule
 
 from jwt_lp import Requirement, Route, Rules
-from jwt_lp_flask.marks import ViewMark, dotted_name, mark_of, view_declaration
+from jwt_lp_flask.declarations import ViewDeclaration, declaration_of, dotted_name, effective_declaration
 
 _PARAMETER: Final = re.compile(r"<(?:\w+(?:\(.*?\))?:)?(\w+)>")
 _NOUN: Final = re.compile(r"[A-Za-z][\w.-]*", re.ASCII)
@@ -21,19 +21,19 @@ _ACTIONS_BY_METHOD: Final = MappingProxyType({"GET": "read", "HEAD": "read", "PO
 
 @dataclass(frozen=True, slots=True)
 class EndpointRequirement:
-    """What a request to an endpoint is held against. `marks` are the endpoint's own, beaten ones included."""
+    """The requirement for requests to an endpoint. `declarations` are all those on the endpoint."""
 
     requirement: Requirement | None
     template: str
     endpoint: str
-    marks: tuple[ViewMark, ...] = ()
+    declarations: tuple[ViewDeclaration, ...] = ()
 
 
 def endpoint_requirement(app: Flask, rules: Rules, rule: Rule, method: str) -> EndpointRequirement:
-    """What `method` of the rule's view asks for, as the view is now."""
+    """The requirement for `method` of the rule's view, as the view is now."""
     route = route_of(app, rules, rule, (method,))
-    marks = view_declaration(app.view_functions.get(rule.endpoint), method).marks
-    return EndpointRequirement(route.requirement, route.template, route.endpoint, marks)
+    declarations = effective_declaration(app.view_functions.get(rule.endpoint), method).declarations
+    return EndpointRequirement(route.requirement, route.template, route.endpoint, declarations)
 
 
 def is_automatic_options(request: Request) -> bool:
@@ -42,40 +42,40 @@ def is_automatic_options(request: Request) -> bool:
 
 
 def route_of(app: Flask, rules: Rules, rule: Rule, methods: tuple[str, ...]) -> Route:
-    """Methods of a rule that share a declaration, as a route: what the view says, else what settings say."""
+    """The route for methods of a rule that share a declaration, which is on the view, or else in the settings."""
     view = app.view_functions.get(rule.endpoint)
     method = next(iter(methods), "")
-    found = view_declaration(view, method)
+    declared = effective_declaration(view, method)
     route = Route(
         methods=methods,
         template=_PARAMETER.sub(r"{\1}", rule.rule),
         endpoint=dotted_name(view, method),
-        requirement=found.requirement,
-        origin=found.origin,
+        requirement=declared.requirement,
+        origin=declared.origin,
         names=(rule.endpoint,),
         groups=_groups(app, rule.endpoint),
         parameters=_parameters(rule),
-        faults=tuple(f"{dotted_name(view)}: {fault}" for fault in found.faults),
+        faults=tuple(f"{dotted_name(view)}: {fault}" for fault in declared.faults),
     )
-    # INVARIANT: settings never open a route whose own declaration is at fault.
-    return route if found.faults else rules.declare(route)
+    # INVARIANT: settings never open a route whose own declaration has a fault.
+    return route if declared.faults else rules.declare(route)
 
 
 def routes_of(app: Flask, rules: Rules) -> list[Route]:
-    """Every route that calls a view. One for each method of a class, as each may say something else."""
-    found: list[Route] = []
+    """Every route that calls a view; for a class-based view, one for each method, because declarations may differ."""
+    routes: list[Route] = []
     for rule in app.url_map.iter_rules():
         if rule.build_only or rule.redirect_to or rule.websocket:
             continue
         view = app.view_functions.get(rule.endpoint)
         methods = _methods(rule)
-        parts: list[tuple[str, ...]] = [(each,) for each in methods] if hasattr(view, "view_class") else []
-        found += [_with_hint(route_of(app, rules, rule, part), view) for part in parts or [methods]]
-    return found
+        parts: list[tuple[str, ...]] = [(method,) for method in methods] if hasattr(view, "view_class") else []
+        routes += [_with_hint(route_of(app, rules, rule, part), view) for part in parts or [methods]]
+    return routes
 
 
 def _parameters(rule: Rule) -> frozenset[str]:
-    # Werkzeug's annotation says no more than `set`.
+    # Werkzeug annotates it only as `set`.
     return frozenset(map(str, rule.arguments))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
 
 
@@ -83,12 +83,12 @@ def _methods(rule: Rule) -> tuple[str, ...]:
     methods = set(rule.methods or ())
     if getattr(rule, "provide_automatic_options", False):
         methods.discard("OPTIONS")
-    # HEAD takes GET's rule.
+    # HEAD takes the rule of GET.
     return tuple(sorted(methods - {"HEAD"} if "GET" in methods else methods))
 
 
 def _groups(app: Flask, endpoint: str) -> tuple[str, ...]:
-    """The blueprints that the endpoint is of, the innermost first."""
+    """The blueprints of the endpoint, the innermost first."""
     parts = endpoint.split(".")[:-1]
     names = (".".join(parts[:size]) for size in range(len(parts), 0, -1))
     return tuple(name for name in names if name in app.blueprints)
@@ -102,10 +102,10 @@ def _hint(route: Route, view: object) -> str:
     if route.endpoint.startswith("flask."):
         return f'"PUBLIC": ["{route.names[0]}"]'
     named = getattr(sys.modules.get(getattr(view, "__module__", "")), getattr(view, "__qualname__", ""), None)
-    if mark_of(named) is not None and getattr(named, "__wrapped__", None) is view:
+    if declaration_of(named) is not None and getattr(named, "__wrapped__", None) is view:
         return f"move the declaration of {route.endpoint} below the decorator that registers the route"
     method = route.methods[0] if route.methods else "GET"
-    nouns = [each for each in route.template.split("/") if _NOUN.fullmatch(each)]
+    nouns = [part for part in route.template.split("/") if _NOUN.fullmatch(part)]
     permission = f"{nouns[-1] if nouns else 'app'}:{_ACTIONS_BY_METHOD.get(method, 'update')}"
     if hasattr(view, "view_class"):
         return f'required_permissions = {{"{method}": "{permission}"}}'

@@ -142,11 +142,9 @@ def test_what_cannot_be_decided_is_final_too(keyless: Served) -> None:
     headers = [("Authorization", keyless.world.bearer("caught:use")[0])]
     for path in ("/orders", "/caught/view", "/caught/public", "/caught/open"):
         answer = keyless.client.request("GET", path, headers)
-        assert (503, None, "5") == (
-            answer.status,
-            answer.headers.get("www-authenticate"),
-            answer.headers.get("retry-after"),
-        )
+        assert (503, None) == (answer.status, answer.headers.get("www-authenticate"))
+        # The rest of the cool-down after the failed fetch.
+        assert 1 <= int(answer.headers["retry-after"]) <= 30
         assert "no-store" == answer.headers["cache-control"]
 
 

@@ -168,7 +168,7 @@ def test_two_marks_around_a_mount_are_an_error(authority: Authority) -> None:
             await self.app(scope, receive, send)
 
     inner = requires("a")(Starlette(routes=[Route("/x", ok)]))
-    with pytest.raises(ConfigurationError, match="has the marks"):
+    with pytest.raises(ConfigurationError, match="has the declarations"):
         live(listed(authority, [Mount("/m", app=public(Between(inner)))]))
 
 
