@@ -1,4 +1,4 @@
-"""Calls an ASGI application in this process, one scope at a time, with every header line as given."""
+"""Calls to an ASGI application in this process, with every header line unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DENIAL: dict[str, dict[str, object]] = {"websocket.http.response": {}}
 
 @dataclass(frozen=True, slots=True)
 class AsgiAnswer:
-    """What came back; header names are in lower case."""
+    """An HTTP response; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -27,7 +27,7 @@ class AsgiAnswer:
 
 @dataclass(slots=True)
 class Wire:
-    """One connection: what the server hands in, and every message that comes out."""
+    """One connection: the messages that the application receives, and those that it sends."""
 
     incoming: list[dict[str, Any]]
     sent: list[dict[str, Any]] = field(default_factory=list)
@@ -65,7 +65,7 @@ def _scope(path: str, headers: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 
 def request_scope(path: str, headers: Mapping[str, str]) -> dict[str, Any]:
-    """The scope of a GET, for a test that talks to the application itself."""
+    """The scope of a GET, for a test that calls the application directly."""
     return {**_scope(path, headers.items()), "type": "http", "method": "GET"}
 
 
@@ -101,7 +101,7 @@ def connect(
     protocols: Sequence[str] = (),
     denial: bool = True,
 ) -> Wire:
-    """Open a websocket, send `texts` and leave."""
+    """Open a websocket, send `texts` and disconnect."""
     incoming: list[dict[str, Any]] = [{"type": "websocket.connect"}]
     incoming += [{"type": "websocket.receive", "text": text} for text in texts]
     wire = Wire([*incoming, {"type": "websocket.disconnect", "code": 1000}])
@@ -111,7 +111,7 @@ def connect(
 
 
 def live(app: Any) -> list[dict[str, Any]]:
-    """Start the application and stop it; what it said on the way."""
+    """Start the application and stop it; returns the messages that it sent."""
     wire = Wire([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
     asyncio.run(app({"type": "lifespan", "state": {}, "asgi": {"version": "3.0"}}, wire.receive, wire.send))
     return wire.sent

@@ -1,4 +1,4 @@
-"""The one table of behaviour: what every host has to answer to the same request, credential and token."""
+"""The conformance table: the answer that every host must give to each request and credential."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def lacking(scope: str | None = None) -> str:
 
 @dataclass(frozen=True)
 class World:
-    """What the cases draw on: the authority the application trusts, and keys it does not."""
+    """The authority that the application trusts, and a key that it does not trust."""
 
     authority: Authority
     stranger: SigningKey = field(default_factory=lambda: SigningKey.generate("ES256"))
@@ -62,7 +62,7 @@ class World:
         payload: dict[str, Any] | bytes | None = None,
         key: SigningKey | None = None,
     ) -> list[str]:
-        """A token with exactly this header and payload, honestly signed by the authority's key or by `key`."""
+        """A token with exactly this header and payload, signed by the authority's key or by `key`."""
         signer = key or self.authority.key
         usual = {"alg": signer.algorithm, "kid": self.authority.key.kid, "typ": "at+jwt"}
         head = header if isinstance(header, bytes) else _dumped(usual, header)
@@ -84,7 +84,7 @@ def _encoded(data: bytes) -> str:
 
 @dataclass(frozen=True)
 class Case:
-    """A request, and the one right answer: status, RFC 6750 error code and challenge."""
+    """A request and its right answer: status, RFC 6750 error code and challenge."""
 
     name: str
     request: str

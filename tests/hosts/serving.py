@@ -1,4 +1,4 @@
-"""Serves an application of any host on loopback, and asks it over real HTTP."""
+"""A server on loopback for applications of any host, and an HTTP client for it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What came back; header names are in lower case."""
+    """An HTTP response; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -30,7 +30,7 @@ class HttpAnswer:
 
 @dataclass(frozen=True, slots=True)
 class HttpClient:
-    """Sends one request a connection, every header line as given."""
+    """Sends one request for each connection, with every header line unchanged."""
 
     port: int
 

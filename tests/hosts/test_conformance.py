@@ -1,4 +1,4 @@
-"""Every host gives the one right answer to every case of the table, over real HTTP."""
+"""The conformance table: every host gives the same, right answer to each case, over real HTTP."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def observing(request: pytest.FixtureRequest) -> Iterator[Served]:
 
 @pytest.fixture(params=MODES, ids=[mode for _, mode in MODES])
 def keyless(request: pytest.FixtureRequest) -> Iterator[Served]:
-    """The issuer's keys are at a port of this machine that nobody listens at."""
+    """Applications whose issuer's key set is at a local port without a server."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     yield from _served(request, JWKS=None, JWKS_URL=f"http://127.0.0.1:{port}/jwks.json")
@@ -67,7 +67,7 @@ def keyless(request: pytest.FixtureRequest) -> Iterator[Served]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_host_answers_alike(served: Served, case: Case) -> None:
-    """Status, error code and challenge are the table's, whatever the host."""
+    """Each host gives the status, error code and challenge of the table."""
     method, _, path = case.request.partition(" ")
     lines = [("Authorization", value) for value in case.credential(served.world)]
     answer = served.client.request(method, path, [*lines, *case.headers], b"" if method == "POST" else None)
@@ -82,7 +82,7 @@ def test_every_host_answers_alike(served: Served, case: Case) -> None:
 
 @pytest.mark.parametrize(("module", "mode"), MODES, ids=[mode for _, mode in MODES])
 def test_a_key_that_was_rotated_in_is_told_to_come_back(module: str, mode: str) -> None:
-    """Inside the cool-down a token of a new key is 503 with its rest; one that is older than the set is 401."""
+    """During the cool-down a token of a new key gets 503 with the time left; a token older than the key set gets 401."""
     authority = Authority(policy=POLICY)
     world = World(authority)
     with KeyServer(authority.key.public_jwk()) as keys:
@@ -105,14 +105,14 @@ def test_a_key_that_was_rotated_in_is_told_to_come_back(module: str, mode: str) 
 
 
 def test_the_table_is_long_enough() -> None:
-    """The table has at least 70 cases and no two of one name."""
+    """The table has at least 70 cases, each with its own name."""
     names = [case.name for case in CASES]
     assert len(names) >= 70
     assert len(names) == len(set(names))
 
 
 def test_subjects_are_never_mixed_up(served: Served) -> None:
-    """Of many concurrent requests each is answered for its own subject."""
+    """Each of many concurrent requests is answered for its own subject."""
     subjects = [f"user{number}" for number in range(40)]
     headers = {name: served.world.bearer("orders:list", subject=name)[0] for name in subjects}
 
@@ -124,21 +124,21 @@ def test_subjects_are_never_mixed_up(served: Served) -> None:
 
 
 def test_a_preflight_never_calls_the_view(served: Served) -> None:
-    """A preflight is answered by the host without the view, or is refused."""
+    """The host answers a preflight without the view, or the guard refuses it."""
     headers = [("Origin", "https://other.test"), ("Access-Control-Request-Method", "GET")]
     answer = served.client.request("OPTIONS", "/orders", headers)
     assert b"subject" not in answer.body
 
 
 def test_an_observed_refusal_is_none(observing: Served) -> None:
-    """While the operator observes, nothing is refused, so that nothing is withheld, whatever catches what."""
+    """In observe mode nothing is refused, so no response is withheld, whatever the code catches."""
     headers = [("Authorization", observing.world.bearer()[0])]
     answers = {by: observing.client.request("GET", f"/caught/{by}", headers) for by in CATCHERS}
     assert dict.fromkeys(CATCHERS, (200, OK)) == {by: (each.status, each.json) for by, each in answers.items()}
 
 
 def test_what_cannot_be_decided_is_final_too(keyless: Served) -> None:
-    """A 503 that a view catches is sent all the same, from a public view and before any view runs."""
+    """A 503 is final: it is sent before any view runs, and even if a view catches it."""
     headers = [("Authorization", keyless.world.bearer("caught:use")[0])]
     for path in ("/orders", "/caught/view", "/caught/public", "/caught/open"):
         answer = keyless.client.request("GET", path, headers)
@@ -149,7 +149,7 @@ def test_what_cannot_be_decided_is_final_too(keyless: Served) -> None:
 
 
 def test_a_refusal_after_the_response_has_nothing_to_withhold(served: Served) -> None:
-    """A task that outlives the response is refused what it asks for; the response was sent, and so is the next."""
+    """A task that outlives the response is refused; this response and the next are sent."""
     caught.OUTCOMES.clear()
     headers = [("Authorization", served.world.bearer()[0])]
     for _ in range(2):

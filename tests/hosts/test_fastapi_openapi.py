@@ -1,4 +1,4 @@
-"""FastAPI's schema says which permissions each operation asks for, in every supported release."""
+"""Permissions in FastAPI's OpenAPI schema, in every supported release."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ WANTED = {
 
 
 def test_each_operation_shows_its_permissions() -> None:
-    """Permissions as written, alternatives as entries of their own, nothing on public routes; asked twice, the same."""
+    """Each operation shows its permissions, with one entry for each alternative; public routes show none."""
     app = application()
     LeastPrivilege(app, Authority().settings())
     assert WANTED == security(app.openapi())
@@ -75,7 +75,7 @@ def test_each_operation_shows_its_permissions() -> None:
 
 
 def test_the_schema_is_served_like_that() -> None:
-    """The schema that the application serves is the same one, without a start of the server, and after an override."""
+    """The application serves the same schema, without a lifespan, and after an override of `openapi`."""
     app = application()
     settings = Authority().settings(PUBLIC=["/openapi.json"])
     LeastPrivilege(app, settings)
@@ -86,7 +86,7 @@ def test_the_schema_is_served_like_that() -> None:
 
 
 def test_a_mounted_application_shows_its_own() -> None:
-    """The schema of a mounted application has its permissions, from marks around it as well."""
+    """The schema of a mounted application shows its permissions, including those declared on the mount."""
     sub = FastAPI()
     sub.get("/x")(lambda: None)
     app = Starlette(routes=[Mount("/api", app=requires("api:use")(sub))])

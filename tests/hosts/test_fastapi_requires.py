@@ -1,4 +1,4 @@
-"""FastAPI routes declare by parameters, dependencies and decorators, and all of it is decided before user code."""
+"""Declarations on FastAPI routes by parameters, dependencies and decorators, all decided before user code."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def shared() -> int:
 
 
 def test_requirements_of_every_level_add_up(authority: Authority) -> None:
-    """Application, include, router, operation, parameter and sub-dependency are all asked for."""
+    """A route requires what application, include, router, operation, parameter and sub-dependency declare."""
     app = FastAPI(dependencies=[Requires("app")])
     inner = APIRouter(prefix="/inner", dependencies=[Requires("inner")])
     outer = APIRouter(prefix="/outer", dependencies=[Requires("outer")])
@@ -82,7 +82,7 @@ def test_requirements_of_every_level_add_up(authority: Authority) -> None:
 
 
 def test_nothing_is_served_that_is_not_declared(authority: Authority) -> None:
-    """Routes, included ones, plain Starlette's, mounts, files, the schema and its pages are refused alike."""
+    """Undeclared routes of every kind are refused: included, Starlette's, mounts, files, the schema and its pages."""
     ran: list[str] = []
 
     def view(request: Request) -> Any:
@@ -155,7 +155,7 @@ def test_overrides_do_not_switch_the_guard_off(authority: Authority) -> None:
 
 
 def test_a_requirement_that_only_an_override_brings_is_asked(authority: Authority) -> None:
-    """A dependency that the table cannot know of decides when it runs."""
+    """A dependency that only an override adds is enforced when it runs."""
     app = FastAPI()
 
     @app.get("/orders", dependencies=[Requires(AUTHENTICATED)])
@@ -170,7 +170,7 @@ def test_a_requirement_that_only_an_override_brings_is_asked(authority: Authorit
 
 
 def test_one_decision_for_all_dependencies(authority: Authority) -> None:
-    """However many dependencies ask, the token is verified and the route decided on once."""
+    """However many dependencies a route has, the token is verified once and one decision is made."""
     asked: list[Any] = []
 
     class Counting(Guard):
@@ -193,7 +193,7 @@ def test_one_decision_for_all_dependencies(authority: Authority) -> None:
 
 
 def test_without_the_guard_nothing_is_handed_over() -> None:
-    """A dependency in an application without the guard raises and says what to install."""
+    """A dependency in an application without the guard raises an error that says what to install."""
     app = FastAPI()
 
     @app.get("/orders")
@@ -205,7 +205,7 @@ def test_without_the_guard_nothing_is_handed_over() -> None:
 
 
 def test_a_bare_access_token_is_an_error_at_once() -> None:
-    """A parameter that forgot `Requires` would read a token from the request: the declaration raises."""
+    """An `AccessToken` parameter without `Requires` raises at declaration, because FastAPI would read it from the request."""
     app = FastAPI()
     with pytest.raises(ConfigurationError, match="Requires"):
 
@@ -215,7 +215,7 @@ def test_a_bare_access_token_is_an_error_at_once() -> None:
 
 
 def test_an_open_mark_beside_a_requirement_is_an_error(authority: Authority) -> None:
-    """`public` does not undo what a router or a parameter asks for: it is a fault, and nothing starts."""
+    """`public` on a route whose router or parameter requires something is a fault, and nothing starts."""
     app = FastAPI(dependencies=[Requires("app")])
 
     @app.get("/x")
@@ -229,7 +229,7 @@ def test_an_open_mark_beside_a_requirement_is_an_error(authority: Authority) -> 
 
 
 def test_a_template_of_unknown_name_is_an_error(authority: Authority) -> None:
-    """A name that the route's path does not have is found before the first answer, prefixes included."""
+    """A template name that the route's full path does not have is reported before the first answer."""
     app = FastAPI()
     router = APIRouter()
 
@@ -244,7 +244,7 @@ def test_a_template_of_unknown_name_is_an_error(authority: Authority) -> None:
 
 
 def test_templates_see_raw_strings(authority: Authority) -> None:
-    """FastAPI converts parameters after the guard: a template has the text of the path."""
+    """Templates use the text of the path, because FastAPI converts parameters after the guard."""
     app = FastAPI()
 
     @app.get("/o/{order_id}")
@@ -259,7 +259,7 @@ def test_templates_see_raw_strings(authority: Authority) -> None:
 
 @pytest.mark.parametrize("with_request", [False, True])
 def test_decorators_work_on_any_signature(authority: Authority, with_request: bool) -> None:
-    """A marked function keeps its parameters and defaults, whether it takes the request or not, sync and async."""
+    """A declared function keeps its parameters and defaults, sync or async, with or without a request parameter."""
     app = FastAPI()
 
     def sync(item: int, page: int = 1) -> Any:
@@ -279,7 +279,7 @@ def test_decorators_work_on_any_signature(authority: Authority, with_request: bo
 
 
 def test_a_marked_dependency_counts(authority: Authority) -> None:
-    """A decorated dependency function is found like `Requires`, and one that takes nothing decides all the same."""
+    """A decorated dependency function is found like `Requires`, even if it has no parameters."""
     app = FastAPI()
 
     @app.get("/x")
@@ -292,7 +292,7 @@ def test_a_marked_dependency_counts(authority: Authority) -> None:
 
 
 def test_a_dependency_that_asks_for_nothing_new_is_public_no_more_than_its_route(authority: Authority) -> None:
-    """A function that is public as a route opens nothing where it is used as a dependency."""
+    """A function that is declared public opens nothing if it is used as a dependency."""
     app = FastAPI()
 
     @app.get("/x")
@@ -305,7 +305,7 @@ def test_a_dependency_that_asks_for_nothing_new_is_public_no_more_than_its_route
 
 
 def test_native_answers_stay_fastapis(authority: Authority) -> None:
-    """404, 405, HEAD on a GET route and the redirect to the other slash are FastAPI's."""
+    """404, 405, HEAD on a GET route and the slash redirect are FastAPI's own answers."""
     app = FastAPI(openapi_url=None)
     router = APIRouter(prefix="/v1")
 
@@ -321,7 +321,7 @@ def test_native_answers_stay_fastapis(authority: Authority) -> None:
 
 
 def test_late_routes_are_judged(authority: Authority) -> None:
-    """Routes that come after the first request are found, in an included router as well where they are live."""
+    """Routes that are added after the first request are found, also in an included router if FastAPI serves them."""
     app = FastAPI()
     router = APIRouter(prefix="/v1")
     router.get("/open/{x}")(public(lambda x: x))
@@ -340,7 +340,7 @@ def test_late_routes_are_judged(authority: Authority) -> None:
 
 
 def test_one_router_in_two_places_is_judged_by_place(authority: Authority) -> None:
-    """What an include adds counts in that place only."""
+    """Requirements that an include adds count only there."""
     app = FastAPI()
     router = APIRouter()
 
@@ -356,7 +356,7 @@ def test_one_router_in_two_places_is_judged_by_place(authority: Authority) -> No
 
 
 def test_a_route_class_with_its_own_matcher_is_judged(authority: Authority) -> None:
-    """Versions by header: two routes of one path, chosen by a matcher of the project's, also when included."""
+    """Two routes with one path, chosen by the project's own matcher, each have their own declaration."""
     from fastapi.routing import APIRoute
     from starlette.routing import Match
 
@@ -378,7 +378,7 @@ def test_a_route_class_with_its_own_matcher_is_judged(authority: Authority) -> N
 
 
 def test_websockets_are_judged(authority: Authority) -> None:
-    """A websocket route declares by parameter, by router and by decorator, and gets its token."""
+    """A websocket route may be declared by parameter, router or decorator, and gets its token."""
     app = FastAPI()
     router = APIRouter(prefix="/v1", dependencies=[Requires("v1")])
 
@@ -407,7 +407,7 @@ def test_websockets_are_judged(authority: Authority) -> None:
 
 
 def test_mounted_applications_are_judged(authority: Authority) -> None:
-    """A mounted FastAPI application is resolved through; a mark around it covers what it leaves open."""
+    """Routes of a mounted FastAPI application are found; a declaration on the mount covers undeclared ones."""
     app = FastAPI(openapi_url=None)
     sub = FastAPI()
 
@@ -424,7 +424,7 @@ def test_mounted_applications_are_judged(authority: Authority) -> None:
 
 
 def test_enforce_arrives_whole(authority: Authority) -> None:
-    """A refusal inside a view keeps its body and headers, also below a mount, and through `except HTTPException`."""
+    """A refusal inside a view keeps its body and headers, below a mount and after `except HTTPException`."""
     app, sub = FastAPI(), FastAPI()
 
     def view(request: Request, item: str) -> Any:
@@ -446,7 +446,7 @@ def test_enforce_arrives_whole(authority: Authority) -> None:
 
 
 def test_the_schema_and_its_pages_may_be_opened(authority: Authority) -> None:
-    """Rules of the settings open FastAPI's own routes; undeclared, they are listed with a hint."""
+    """Settings rules may open FastAPI's own routes; without a rule they are listed with a hint."""
     from jwt_lp_starlette.routes import host
 
     app = guard(authority, FastAPI())
@@ -460,7 +460,7 @@ def test_the_schema_and_its_pages_may_be_opened(authority: Authority) -> None:
 
 
 def test_alternatives_and_bindings(authority: Authority) -> None:
-    """`Requires` takes what `requires` takes."""
+    """`Requires` accepts the same arguments as `requires`."""
     app = FastAPI()
 
     @app.get("/u/{user_id}", dependencies=[Requires(any_of("users:read", "users:admin"), where={"user_id": "sub"})])
@@ -474,7 +474,7 @@ def test_alternatives_and_bindings(authority: Authority) -> None:
 
 
 def test_limits_of_bodies_stay(authority: Authority) -> None:
-    """Where FastAPI bounds the size of a body, that works as ever beside the guard, in included routers too."""
+    """FastAPI's limit for the size of a body works with the guard, also in included routers."""
     if "max_body_size" not in inspect.signature(FastAPI).parameters:
         pytest.skip("this FastAPI has no limit for bodies")
     app = FastAPI(max_body_size=8)
@@ -493,7 +493,7 @@ def test_limits_of_bodies_stay(authority: Authority) -> None:
 
 
 def test_frontends_are_judged(authority: Authority, tmp_path: Any) -> None:
-    """A frontend, where FastAPI has them, needs a rule or a router's requirement; routes come before it."""
+    """A FastAPI frontend needs a settings rule or a router's requirement; routes take precedence over it."""
     if not hasattr(FastAPI, "frontend"):
         pytest.skip("this FastAPI has no frontends")
     (tmp_path / "index.html").write_text("page")

@@ -1,4 +1,4 @@
-"""How views, classes, blueprints and settings declare in Flask, and what the start-up check says of them."""
+"""Declarations in Flask by views, classes, blueprints and settings, and the start-up check."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def faults(app):
 
 
 def test_a_declaration_is_a_new_wrapper():
-    """A function declared for one route is not declared for another, and keeps its name."""
+    """A declaration for one route does not count for another route of the same function, whose name is kept."""
     app = made()
     app.add_url_rule("/a", "a", public(served))
     app.add_url_rule("/b", "b", served)
@@ -63,7 +63,7 @@ def test_a_declaration_is_a_new_wrapper():
 
 
 def test_a_view_is_declared_once():
-    """A second, different declaration of one function is an error at import; the same again is none."""
+    """A second, different declaration on one function is an error at import; an equal one is not."""
     with pytest.raises(ConfigurationError, match=r"served is declared twice: public, and a:b"):
         requires("a:b")(public(served))
     view = requires("a:b")(served)
@@ -83,13 +83,13 @@ def test_a_view_is_declared_once():
     ],
 )
 def test_a_wrong_declaration_is_an_error_at_import(wrong):
-    """What can never be meant is a `ConfigurationError` when it is written."""
+    """A declaration that makes no sense is a `ConfigurationError` at import."""
     with pytest.raises(ConfigurationError):
         wrong()
 
 
 def test_a_blueprint_registered_twice_is_guarded_twice():
-    """Each registration has its own endpoints and parameters, nested blueprints too."""
+    """Each registration of a blueprint has its own endpoints and parameters, nested blueprints too."""
     app = made(EXTERNAL={"second": "a proxy"}, PUBLIC=["first.inner"])
     inner = Blueprint("inner", "inner", url_prefix="/inner")
     inner.get("/x")(served)
@@ -114,7 +114,7 @@ def test_a_blueprint_registered_twice_is_guarded_twice():
 
 @pytest.mark.parametrize("rule", ["admin", "admin.index", "/admin", "/admin/{name}"])
 def test_settings_declare_by_blueprint_endpoint_or_path(rule):
-    """A rule is a blueprint's name, an endpoint or a segment prefix of the template; nothing beside it is opened."""
+    """A settings rule is a blueprint's name, an endpoint or a prefix of path segments; it opens nothing else."""
     app = made(EXTERNAL={rule: "session login"})
     admin = Blueprint("admin", "admin", url_prefix="/admin")
     admin.add_url_rule("/<name>", "index", served)
@@ -124,7 +124,7 @@ def test_settings_declare_by_blueprint_endpoint_or_path(rule):
 
 
 def test_a_dotted_endpoint_is_of_no_blueprint():
-    """A rule that names a blueprint does not open an endpoint that is only called like one of its."""
+    """A rule for a blueprint does not open an endpoint whose name only looks like one of that blueprint."""
     app = made(EXTERNAL={"admin": "session login"})
     app.add_url_rule("/x", "admin.x", served)
     assert ("the rule 'admin' matches no route: correct or remove it",) == faults(app)
@@ -224,19 +224,19 @@ READ, ALL = ("orders:7:read",), ("orders:all",)
     ],
 )
 def test_a_class_declares_by_method_or_whole(cls, method, held, expected):
-    """The method's declaration counts, then the class's; a method without one is refused, in subclasses too."""
+    """A method's declaration counts first, then its class's; without one it is refused, in subclasses too."""
     assert expected == status(of_class(cls), method, "/orders/7", *held)
 
 
 def test_head_takes_the_rule_of_get_beside_a_head_of_its_own():
-    """A `head` method opens nothing that `get` does not; where there is no `get`, its own declaration counts."""
+    """A `head` method has the rule of `get`; if there is no `get`, its own declaration counts."""
     both = type("Both", (Decorated,), {"head": public(Orders.get)})
     alone = type("Alone", (MethodView,), {"head": public(Orders.get)})
     assert [403, 200] == [status(of_class(cls), "HEAD", "/orders/7") for cls in (both, alone)]
 
 
 def test_a_replaced_class_is_read_anew():
-    """A class put behind the view while serving brings its own declarations."""
+    """If the class behind a view is replaced while serving, the new class's declarations count."""
     app = of_class(Opened)
     assert 200 == status(app, "GET", "/orders/7")
     vars(app.view_functions["orders"])["view_class"] = Orders
@@ -244,7 +244,7 @@ def test_a_replaced_class_is_read_anew():
 
 
 def test_a_class_is_listed_by_method():
-    """Each method of a class is a route of its own, with where its declaration stands."""
+    """Each method of a class is listed as a route, with the place of its declaration."""
     label = "/orders/{order_id}"
     assert {
         f"DELETE {label}": ("orders:all", "decorators"),
@@ -261,7 +261,7 @@ def test_a_class_is_listed_by_method():
 
 
 def test_a_class_decorator_may_stand_anywhere_in_the_list():
-    """Decorators beside ours keep the declaration, and the nearer one of a method still counts."""
+    """Other decorators in the list keep the declaration, and a method's own declaration still comes first."""
 
     def wrapping(view):
         @wraps(view)
@@ -281,7 +281,7 @@ def test_a_class_decorator_may_stand_anywhere_in_the_list():
 
 
 def test_a_wrapper_around_as_view_declares_the_class():
-    """A declaration on what `as_view` gives is the class's."""
+    """A declaration on the result of `as_view` counts as that of the class."""
     app = made()
     app.add_url_rule("/orders/<int:order_id>", view_func=requires("orders:all")(Orders.as_view("orders")))
     assert [200, 403] == [status(app, "DELETE", "/orders/7", *held) for held in (ALL, READ)]
@@ -300,7 +300,7 @@ def test_a_wrapper_around_as_view_declares_the_class():
     ],
 )
 def test_a_wrong_rule_of_a_class_is_a_fault(rules, fault):
-    """A key that is no method, or a rule that is none, is listed by the check and opens nothing."""
+    """An invalid key or rule in `required_permissions` is listed by the check and opens nothing."""
     wrong = type("Wrong", (Orders,), {"required_permissions": rules, "get": public(Orders.get)})
     app = of_class(wrong, PUBLIC=["orders"])
     assert any(fault in each for each in faults(app))
@@ -308,7 +308,7 @@ def test_a_wrong_rule_of_a_class_is_a_fault(rules, fault):
 
 
 def test_two_declarations_on_one_level_are_a_fault():
-    """Two different declarations of one method, or of one class, are an error, and settings open nothing then."""
+    """Two different declarations on one method, or on one class, are a fault, and settings do not open the route."""
     method = type("Method", (Decorated,), {"required_permissions": {"GET": "orders:all"}})
     cls = type("Cls", (Orders,), {"required_permissions": "orders:some", "decorators": [requires("orders:all")]})
     same = type("Same", (Decorated,), {"required_permissions": {"GET": "orders:{order_id}:read", "DELETE": PUBLIC}})
@@ -322,7 +322,7 @@ def test_two_declarations_on_one_level_are_a_fault():
 
 
 def test_settings_that_are_wrong_stop_the_start():
-    """Faults of settings are raised by `init_app`, all at once, and so are missing ones and a second guard."""
+    """`init_app` raises all faults of the settings at once; missing settings and a second guard are errors too."""
     with pytest.raises(ConfigurationError) as caught:
         LeastPrivilege(Flask("shop"), {"ISUER": "x"})
     assert any("'ISUER'" in fault for fault in caught.value.faults)
@@ -334,7 +334,7 @@ def test_settings_that_are_wrong_stop_the_start():
 
 
 def test_settings_may_be_passed_or_configured():
-    """Settings come from `init_app`, else from the extension, else from the configuration."""
+    """Settings come from `init_app`, or else from the extension, or else from the configuration."""
     settings = guard_from(made(SERVICE="passed")).settings
     app = Flask("shop")
     app.config["JWT_LP"] = AUTHORITY.settings(SERVICE="configured")
@@ -348,7 +348,7 @@ def test_settings_may_be_passed_or_configured():
 
 
 def test_faults_stop_every_request():
-    """Declarations at fault are listed by the check, and without it every request is a 500 from the first on."""
+    """The check lists faulty declarations; without a check, every request is a 500."""
     app = made(PUBLIC=["nowhere"])
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.add_url_rule("/x/<item>", "x", requires("items:{itme}:read")(served))
@@ -366,7 +366,7 @@ def test_faults_stop_every_request():
 
 
 def test_a_hook_in_front_does_not_hide_a_fault():
-    """What answers before the guard is no way around a declaration at fault."""
+    """A hook that answers before the guard does not hide a faulty declaration."""
     app = made(PUBLIC=["nowhere"])
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.add_url_rule("/open", "open", public(served))
@@ -410,7 +410,7 @@ _registered, misplaced = misplaced, authenticated(misplaced)
 
 
 def test_a_lost_order_is_named():
-    """A declaration above the route's decorator marks nothing; the hint says which function's it is."""
+    """A declaration above the route's decorator has no effect; the hint names its function."""
     app = made()
     app.add_url_rule("/x", "x", _registered)
     (route,) = host.routes(app)
@@ -419,7 +419,7 @@ def test_a_lost_order_is_named():
 
 
 def test_what_calls_no_view_is_not_listed():
-    """Redirects of the URL map, build-only rules and Flask's own OPTIONS are no routes."""
+    """Redirects of the URL map, build-only rules and Flask's own OPTIONS are not listed."""
     app = made()
     app.add_url_rule("/old", "old", redirect_to="/new")
     app.add_url_rule("/built", "built", build_only=True)

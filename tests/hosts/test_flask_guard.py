@@ -1,4 +1,4 @@
-"""What the Flask adapter lets through, and what no hook, handler or trick gets past it."""
+"""The decisions of the Flask adapter, which no hook and no error handler can avoid."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def secret(**_):
 
 
 def add(app, path, view):
-    """Register a view under an endpoint of its own."""
+    """Register a view under its own endpoint."""
     app.add_url_rule(path, path, view)
 
 
@@ -86,14 +86,14 @@ def test_the_decision_is_made_before_any_hook():
 
 
 def test_an_earlier_hook_that_answers_is_closed(app):
-    """A hook that answers for every request never runs for one that is refused."""
+    """A hook that answers every request never runs for a refused request."""
     app.before_request(secret)
     add(app, "/x", requires("a:b")(secret))
     assert 403 == status(app, "GET", "/x")
 
 
 def test_a_hook_put_before_the_guard_is_judged_late(app):
-    """What a hook in front of the guard answers goes out only to who may have the route's answer."""
+    """The answer of a hook before the guard is sent only if the request passes the route's requirement."""
     add(app, "/x", requires("a:b")(secret))
     add(app, "/unmarked", secret)
     app.before_request_funcs[None].insert(0, secret)
@@ -105,7 +105,7 @@ def test_a_hook_put_before_the_guard_is_judged_late(app):
 
 
 def test_what_is_withheld_is_closed(app):
-    """A response that does not go out lets go of its file."""
+    """A withheld response is closed."""
     closed = []
 
     def streaming():
@@ -120,7 +120,7 @@ def test_what_is_withheld_is_closed(app):
 
 
 def test_a_failure_before_the_guard_is_withheld(app):
-    """A preprocessor that aborts tells nobody more than the refusal would."""
+    """If a preprocessor aborts, a client without permission gets the refusal, not the preprocessor's answer."""
 
     @app.url_value_preprocessor
     def first_or_404(endpoint, values):
@@ -160,7 +160,7 @@ def test_what_is_not_declared_is_refused(app):
 
 
 def test_static_files_are_refused_unless_declared(tmp_path):
-    """The static endpoint, of the application and of a blueprint, is a route like any other."""
+    """The static endpoints of the application and of blueprints need a declaration like any route."""
     (tmp_path / "a.txt").write_bytes(SECRET)
     for settings, expected in (({}, 403), ({"PUBLIC": ["static", "b"]}, 200)):
         app = Flask("static", static_folder=str(tmp_path), static_url_path="/static")
@@ -186,7 +186,7 @@ def test_a_decorator_that_loses_the_mark_fails_closed(app):
 
 
 def test_rules_without_a_function_or_methods_are_refused(app):
-    """A rule put into the URL map by hand is judged for every method."""
+    """A rule that was added to the URL map by hand is refused for every method."""
     app.url_map.add(Rule("/none", endpoint="none"))
     app.url_map.add(Rule("/any", endpoint="any"))
     app.endpoint("any")(secret)
@@ -194,7 +194,7 @@ def test_rules_without_a_function_or_methods_are_refused(app):
 
 
 def test_a_replaced_view_is_looked_up_anew(app):
-    """A view function replaced while serving brings its own declaration, or none."""
+    """If a view function is replaced while serving, the new function's declaration counts, if it has one."""
     app.add_url_rule("/x", "x", public(secret))
     assert 200 == status(app, "GET", "/x")
     app.view_functions["x"] = secret
@@ -205,13 +205,13 @@ def test_a_replaced_view_is_looked_up_anew(app):
 
 
 def test_head_takes_the_rule_of_get(app):
-    """HEAD is refused and passed as GET is, and has no body."""
+    """HEAD has the rule of GET, and no body."""
     add(app, "/x", requires("a:b")(secret))
     assert [403, 200] == [status(app, "HEAD", "/x", *held) for held in ((), ("a:b",))]
 
 
 def test_a_preflight_never_reaches_a_view(app):
-    """Flask's own answer to OPTIONS passes, empty; a view that takes OPTIONS is judged, forged preflight or not."""
+    """Flask's own empty answer to OPTIONS passes; a view that takes OPTIONS needs permission, also for a preflight."""
     ran = []
 
     def view():
@@ -230,14 +230,14 @@ def test_a_preflight_never_reaches_a_view(app):
 
 
 def test_a_hook_that_answers_options_with_content_is_withheld(app):
-    """Only an empty answer to OPTIONS is Flask's own."""
+    """A hook's answer to OPTIONS with content is withheld; only an empty answer is Flask's own."""
     app.before_request(lambda: SECRET if request.method == "OPTIONS" else None)
     add(app, "/x", requires("a:b")(secret))
     assert 403 == status(app, "OPTIONS", "/x")
 
 
 def test_the_hosts_own_answers_stay(app):
-    """404, 405 and the redirect to the slash are Flask's, with and without a token."""
+    """404, 405 and the slash redirect are Flask's own answers, with and without a token."""
     add(app, "/x/", requires("a:b")(secret))
     for headers in (None, held()):
         client = app.test_client()
@@ -249,7 +249,7 @@ def test_the_hosts_own_answers_stay(app):
 
 
 def test_content_for_a_miss_is_withheld(app):
-    """A 404 handler may word the 404; it may not serve content, and no hook may for a path without a route."""
+    """A 404 handler may change the text, but neither it nor a hook may serve content for a path without a route."""
     app.register_error_handler(404, lambda error: (request.args["word"], int(request.args["status"])))
     app.before_request(lambda: SECRET if request.path == "/hook" else None)
     client = app.test_client()
@@ -264,7 +264,7 @@ def test_content_for_a_miss_is_withheld(app):
 @pytest.mark.parametrize("trap", [False, True])
 @pytest.mark.parametrize("inside", [False, True])
 def test_no_error_handler_turns_a_refusal_into_an_answer(app, trap, inside):
-    """Catch-all handlers see no refusal, of the guard's or from within the view, and cannot replace one."""
+    """Catch-all error handlers never see a refusal of the guard or of a view, and cannot replace one."""
     app.config.update(TRAP_HTTP_EXCEPTIONS=trap, PROPAGATE_EXCEPTIONS=False)
     app.register_error_handler(Exception, lambda error: (SECRET, 200))
     app.register_error_handler(403, lambda error: (SECRET, 200))
@@ -275,7 +275,7 @@ def test_no_error_handler_turns_a_refusal_into_an_answer(app, trap, inside):
 
 
 def test_a_view_cannot_swallow_a_refusal(app):
-    """A refusal by `enforce` or by another view's declaration is final, whatever the caller does with it."""
+    """A refusal by `enforce` or by another view's declaration is final, even if the caller catches it."""
     guarded = requires("a:b")(secret)
 
     @app.get("/x")
@@ -292,7 +292,7 @@ def test_a_view_cannot_swallow_a_refusal(app):
 
 
 def test_a_refusal_ends_a_response_that_has_begun(app):
-    """The status was sent before; what the view goes on to yield is not, and what it left open is closed."""
+    """If the status was sent before a refusal, the rest of the body is not sent, and the response is closed."""
     closed = []
 
     def rows():
@@ -317,7 +317,7 @@ def test_a_refusal_ends_a_response_that_has_begun(app):
 
 
 def test_a_file_is_sent_as_the_server_likes(app, tmp_path):
-    """What is no code of the view keeps the way that servers send files by."""
+    """A file is passed through unchanged, so that the server can send it in its own way."""
     (tmp_path / "file").write_bytes(b"file")
     passed = []
 
@@ -333,7 +333,7 @@ def test_a_file_is_sent_as_the_server_likes(app, tmp_path):
 
 
 def test_no_hook_behind_turns_a_refusal_into_an_answer():
-    """An after-request hook, registered before the extension or after it, cannot put content in a refusal's place."""
+    """An after-request hook cannot replace a refusal by content, whenever it was registered."""
     app = Flask("shop", static_folder=None)
     app.after_request(lambda response: app.response_class(SECRET, request.args["status"], response.headers))
     LeastPrivilege(app, AUTHORITY.settings())
@@ -344,7 +344,7 @@ def test_no_hook_behind_turns_a_refusal_into_an_answer():
 
 
 def test_a_refusal_may_be_reworded(app):
-    """An after-request hook may render the body in the project's way; status and challenge stay."""
+    """An after-request hook may change the body of a refusal if status and challenge stay."""
 
     @app.after_request
     def envelope(response):
@@ -365,7 +365,7 @@ def test_a_refusal_may_be_reworded(app):
 
 
 def test_a_template_is_filled_from_what_the_view_gets(app):
-    """A preprocessor may change and take away parameters; a name that is gone refuses."""
+    """Templates use parameters as preprocessors change them; a removed parameter leads to a refusal."""
 
     @app.url_value_preprocessor
     def localised(endpoint, values):
@@ -380,7 +380,7 @@ def test_a_template_is_filled_from_what_the_view_gets(app):
 
 
 def test_parameters_changed_after_the_decision_are_judged_again(app):
-    """A hook behind the guard that changes what the view acts on changes what is asked for."""
+    """If a hook after the guard changes the view's parameters, the guard decides again."""
     ran = []
 
     @app.get("/x/<int:item>")
@@ -411,19 +411,19 @@ class Item(MethodView):
 
 @pytest.mark.parametrize("value", ["a:b", "*", "**", "a%00", "a%0A", "%7Bitem%7D", "a%20b", "%C3%A9", "a%22"])
 def test_no_value_widens_what_is_asked_for(app, value):
-    """A value that is not one segment is refused, whatever the token holds."""
+    """A value that is not one segment is refused, whatever the token grants."""
     add(app, "/x/<item>", requires("items:{item}:read")(secret))
     assert 403 == status(app, "GET", f"/x/{value}", "items:**")
 
 
 def test_the_canonical_value_counts(app):
-    """What the converter makes of the path is what is asked for, as it is what the view gets."""
+    """The required permission uses the converted value, which is the one that the view gets."""
     add(app, "/x/<int:item>", requires("items:{item}:read")(secret))
     assert 200 == status(app, "GET", "/x/007", "items:7:read")
 
 
 def test_a_wrong_type_inside_the_view_is_refused(app):
-    """`enforce` refuses what cannot fill its template, and an earlier decision on an equal value changes nothing."""
+    """`enforce` refuses a value of a wrong type, even after a decision on an equal value."""
 
     @app.get("/x")
     @authenticated
@@ -439,7 +439,7 @@ def test_a_wrong_type_inside_the_view_is_refused(app):
 
 
 def test_the_token_hangs_on_the_request(app):
-    """`current_token` and `token_from` are the verified token, and nothing on a route that asks for none."""
+    """`current_token` and `token_from` give the verified token, or nothing on a route that requires none."""
     add(
         app,
         "/me",
@@ -455,7 +455,7 @@ def test_the_token_hangs_on_the_request(app):
 
 
 def test_enforce_is_a_real_decision_and_can_a_probe(app, caplog):
-    """`enforce` refuses and is logged, filled from the route's parameters too; `can` only tells, and logs nothing."""
+    """`enforce` uses the route's parameters, refuses and logs; `can` only answers and logs nothing."""
 
     @app.get("/shops/<shop>")
     @authenticated
@@ -474,7 +474,7 @@ def test_enforce_is_a_real_decision_and_can_a_probe(app, caplog):
 
 
 def test_a_context_pushed_by_hand_has_no_decision(app):
-    """Nothing is decided before a request runs: there is no token and nothing can; `enforce` decides for real."""
+    """In a context pushed by hand there is no token and `can` is False, but `enforce` decides."""
     add(app, "/x", requires("a:b")(secret))
     with app.test_request_context("/x", headers=held("a:b")):
         assert (None, False) == (token_from(request), can(request, "a:b"))
@@ -488,7 +488,7 @@ def test_a_context_pushed_by_hand_has_no_decision(app):
 
 
 def test_decisions_do_not_outlive_their_request(app):
-    """Requests that share an application context, and so `flask.g`, share no decision."""
+    """Requests that share an application context, and so `flask.g`, do not share decisions."""
     add(app, "/x", requires("a:b")(lambda: {"is": current_token.subject, "g": sorted(g)}))
     with app.app_context():
         client = app.test_client()
@@ -499,7 +499,7 @@ def test_decisions_do_not_outlive_their_request(app):
 
 
 def test_threads_never_mix_subjects(app):
-    """Concurrent requests, on threads that are used again, each see their own token."""
+    """Concurrent requests on reused threads each see their own token."""
 
     @app.get("/me")
     @authenticated
@@ -518,7 +518,7 @@ def test_threads_never_mix_subjects(app):
 
 
 def test_async_views_are_guarded_alike(app):
-    """Async functions and async methods are declared and refused as sync ones, and see the same token."""
+    """Async functions and methods are declared and refused like sync ones, and see the same token."""
     pytest.importorskip("asgiref")
 
     @app.get("/x")
@@ -548,7 +548,7 @@ def test_async_views_are_guarded_alike(app):
 
 
 def test_two_credentials_are_refused(app):
-    """Two Authorization lines arrive as one list in WSGI, which is malformed."""
+    """Two Authorization header lines, which WSGI joins into one list, are malformed."""
     add(app, "/x", requires("a:b")(secret))
     joined = ",".join([held("a:b")["Authorization"]] * 2)
     answer = app.test_client().get("/x", headers={"Authorization": joined})
@@ -556,7 +556,7 @@ def test_two_credentials_are_refused(app):
 
 
 def test_the_peer_is_the_sockets(app, monkeypatch):
-    """Behind ProxyFix the call's peer is who connected, not who the header says."""
+    """Behind ProxyFix the peer is the address of the connection, not that in the header."""
     calls = []
     check = guard_from(app).check
 
@@ -591,7 +591,7 @@ def test_bindings_of_settings_hold():
 
 
 def test_observing_lets_pass_and_hangs_no_bad_token():
-    """While observing, would-be refusals pass, views without a token see none, and `enforce=True` refuses."""
+    """In observe mode, refusals only are logged and no bad token is kept, but `enforce=True` refuses."""
     today = datetime.now(UTC).date()
     observed = Flask("observed", static_folder=None)
     LeastPrivilege(observed, AUTHORITY.settings(OBSERVE_UNTIL=today))
@@ -607,7 +607,7 @@ def test_observing_lets_pass_and_hangs_no_bad_token():
 
 
 def test_applications_of_one_process_have_their_own_guards():
-    """Each application takes its own authority's tokens, also when one extension initialised both."""
+    """Each application accepts only its own authority's tokens, even if one extension initialised both."""
     other, extension = Authority(algorithm="RS256"), LeastPrivilege()
     apps = []
     for settings in (AUTHORITY.settings(), other.settings()):
@@ -623,7 +623,7 @@ def test_applications_of_one_process_have_their_own_guards():
 
 
 def test_a_declaration_without_a_guard_fails_closed():
-    """Where the extension was forgotten, a declared view ends in an error that says what to add."""
+    """Without the extension, a declared view raises an error that says what to add."""
     app = Flask("bare", static_folder=None)
     add(app, "/x", public(secret))
     add(app, "/y", lambda: {"can": can(request, "a:b"), "token": bool(current_token)})
@@ -638,7 +638,7 @@ def test_a_declaration_without_a_guard_fails_closed():
 
 @pytest.mark.parametrize("handled", [False, True])
 def test_a_guard_that_fails_serves_nothing(app, handled, monkeypatch):
-    """An error inside the guard is a 500 that no handler turns into content."""
+    """An error inside the guard is a 500 that no handler can turn into content."""
     app.config["PROPAGATE_EXCEPTIONS"] = False
     add(app, "/x", requires("a:b")(secret))
 
@@ -653,7 +653,7 @@ def test_a_guard_that_fails_serves_nothing(app, handled, monkeypatch):
 
 
 def test_a_parameter_that_a_preprocessor_takes_away_is_still_bound():
-    """`BIND` holds on a route whose parameter Flask's own pattern for tenants pops before the guard sees it."""
+    """`BIND` holds even if a preprocessor removes the route's parameter before the guard sees it."""
     app = Flask("shop", static_folder=None)
 
     @app.url_value_preprocessor

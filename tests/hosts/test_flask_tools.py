@@ -1,4 +1,4 @@
-"""What commands, tests and other extensions get from the Flask adapter."""
+"""The Flask adapter's host object, its command, and Flask-Login with it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def subject(**_):
 
 
 def test_the_host_knows_its_own(app):
-    """Only Flask applications are recognised, and one without a guard says what to add."""
+    """The host recognises only Flask applications; for one without a guard the error says what to add."""
     typed: Host = host
     assert [True, False, False] == [typed.recognises(each) for each in (app, object(), None)]
     assert guard_from(app) is typed.guard(app)
@@ -65,7 +65,7 @@ def test_the_host_knows_its_own(app):
     ],
 )
 def test_a_request_is_resolved_as_flask_does(app, method, path, expected):
-    """The router's own route, and the parameters that the view would get after the preprocessors."""
+    """`resolve` returns the router's route and the parameters that the view gets after the preprocessors."""
     found = host.resolve(app, method, path)
     assert found is not None
     route, params = found
@@ -74,12 +74,12 @@ def test_a_request_is_resolved_as_flask_does(app, method, path, expected):
 
 @pytest.mark.parametrize("asked", ["GET /none", "PUT /me", "OPTIONS /me", "GET /docs/", "GET /xx/orders/7"])
 def test_what_reaches_no_view_is_not_resolved(app, asked):
-    """A miss, a wrong method, Flask's own OPTIONS, a redirect and a preprocessor's 404 resolve to nothing."""
+    """A path without a route, a wrong method, Flask's OPTIONS, a redirect and a preprocessor's 404 give None."""
     assert None is host.resolve(app, *asked.split(" "))
 
 
 def test_a_guard_is_swapped_and_put_back(app):
-    """While swapped, the application takes the other authority's tokens, and its own again afterwards."""
+    """Inside `swap_guard`, the application accepts the other authority's tokens, and its own again afterwards."""
     other = Authority(like=guard_from(app).settings)
     client, headers = app.test_client(), other.headers()
     assert 401 == client.get("/me", headers=headers).status_code
@@ -92,7 +92,7 @@ def test_a_guard_is_swapped_and_put_back(app):
 
 
 def test_a_test_client_logs_in(app):
-    """Every request of the client carries the token, unless it says otherwise itself."""
+    """Every request of the client carries the token, unless it has its own header."""
     client = app.test_client()
     assert host.login(client, AUTHORITY.headers("bob")["Authorization"])
     assert {"subject": "bob"} == client.get("/me").json
@@ -102,7 +102,7 @@ def test_a_test_client_logs_in(app):
 
 
 def test_the_fixture_works_on_flask(app):
-    """`lp.install` and `lp.login` put an authority before the application until the test is over."""
+    """`lp.install` and `lp.login` make the application trust an authority for one test."""
     testing = LeastPrivilegeTesting()
     testing.install(app)
     client = app.test_client()
@@ -116,7 +116,7 @@ def test_the_fixture_works_on_flask(app):
 
 
 def test_the_command_answers_for_the_current_app(app):
-    """`flask jwt-lp routes` lists the application's routes, and its exit code says whether all are declared."""
+    """`flask jwt-lp routes` lists the application's routes; its exit code shows whether all are declared."""
     pytest.importorskip("rich")
     run = app.test_cli_runner().invoke
     good = run(group, ["routes", "--json"])
@@ -128,7 +128,7 @@ def test_the_command_answers_for_the_current_app(app):
 
 
 def test_the_command_needs_a_guard():
-    """Without the extension the command is wrong configuration, and says what to add."""
+    """Without the extension the command reports a configuration error that says what to add."""
     pytest.importorskip("rich")
     result = Flask("bare").test_cli_runner().invoke(group, ["check"])
     assert (2, True) == (result.exit_code, "LeastPrivilege(app)" in result.output)
@@ -138,7 +138,7 @@ def test_the_command_needs_a_guard():
 
 
 def test_flask_login_takes_the_token(app):
-    """Flask-Login's request loader may read the guard's token, and sees nobody where nobody was identified."""
+    """Flask-Login's request loader can read the guard's token; without a token there is no user."""
     flask_login = pytest.importorskip("flask_login")
 
     app.secret_key = "not used: nothing is kept in a session"

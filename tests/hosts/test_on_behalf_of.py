@@ -1,4 +1,4 @@
-"""The example of two services: the first calls the second with a token that can do one thing."""
+"""The example of two services, in which the first calls the second with a downscoped token."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _loaded(name: str) -> Any:
 
 @pytest.fixture
 def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, HttpClient]]:
-    """Issuer, shop and stock, each behind a server of its own."""
+    """Issuer, shop and stock, each on its own server."""
 
     def says(**variables: str) -> None:
         for name, value in variables.items():
@@ -56,7 +56,7 @@ def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, HttpClient]]
 
 
 def test_the_second_service_gets_a_token_that_can_do_one_thing(services: dict[str, HttpClient]) -> None:
-    """Alice's own token can do more, and is of no use at the second service."""
+    """The second service gets a token for one permission; Alice's own token is refused there."""
     token = services["tokens"].request("POST", "/login", [], b"").body.decode()
     header = [("Authorization", f"Bearer {token}")]
     seen = {"count": 7, "for": "alice", "by": ["shop"], "token_holds": ["stock:roses:read"]}

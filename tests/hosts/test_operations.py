@@ -1,4 +1,4 @@
-"""The real map of operations in each host's own router, asked over HTTP."""
+"""A real API's operations in each host's own router, over HTTP."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def fastapi(found: list[Operation], settings: Mapping[str, object]) -> Iterator[
 
 
 def _views(found: list[Operation], bases: tuple[type, ...], answer: Any) -> dict[str, type]:
-    """One class a template, whose methods each answer under their own permission."""
+    """One class for each template, with one permission for each of its methods."""
     classes: dict[str, dict[str, Any]] = {}
     for each in found:
         members = classes.setdefault(each.written(r"<str:\1>").lstrip("/"), {"required_permissions": {}})

@@ -1,4 +1,4 @@
-"""Whatever the routes are, the guard judges the endpoint that Starlette calls."""
+"""The guard decides about the endpoint that Starlette calls, for random sets of routes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ASKED = ["a", "a", "a", "b", "b", "1", "ab", "", "a%0A"]
 
 
 class Plan:
-    """A router made up from a seed: the same routes each time, with marks or without."""
+    """A router generated from a seed, with or without declarations; the same seed gives the same routes."""
 
     def __init__(self, seed: int, ran: list[int]) -> None:
         self.seed = seed
@@ -66,7 +66,7 @@ class Plan:
 
 @pytest.mark.parametrize("block", range(8))
 def test_the_endpoint_that_runs_is_the_one_that_was_judged(block: int) -> None:
-    """Every second endpoint is public and runs as without the guard; the others never run; the rest is Starlette's."""
+    """Public endpoints, every second one, run as without the guard. The others never run. Other answers are Starlette's."""
     asyncio.run(_compare(range(block * 25, block * 25 + 25)))
 
 

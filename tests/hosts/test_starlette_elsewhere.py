@@ -1,4 +1,4 @@
-"""Middleware that stands between the first decision and the call cannot send a request past the guard."""
+"""Middleware between the first decision and the endpoint cannot send a request past the guard."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ pytestmark = [pytest.mark.host, pytest.mark.filterwarnings("ignore:Unclosed <Mem
 
 @pytest.fixture(autouse=True)
 def older_base_middleware_leaves_streams_open() -> Iterator[None]:
-    """Have them collected here, where the warning is expected."""
+    """Collect them here, where the warning is expected."""
     yield
     gc.collect()
 
 
 class InPlace:
-    """Takes `/v1` out of the path, in the scope it was given."""
+    """Removes `/v1` from the path, in the scope that it receives."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -43,14 +43,14 @@ class InPlace:
 
 
 class Copied(InPlace):
-    """The same, in a copy."""
+    """Does the same in a copy of the scope."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await super().__call__(dict(scope), receive, send)
 
 
 class Based(BaseHTTPMiddleware):
-    """The same, as Starlette's own base class has it."""
+    """Does the same with Starlette's `BaseHTTPMiddleware`."""
 
     async def dispatch(self, request: Any, call_next: Any) -> Any:
         request.scope["path"] = request.scope["path"].replace("/v1", "")
@@ -104,7 +104,7 @@ def shape(request: pytest.FixtureRequest) -> Any:
 
 
 def views(ran: list[str]) -> list[BaseRoute]:
-    """Everything stands under `/v1` too, and is public there or missing."""
+    """Each view also exists under `/v1`, where it is public, or not at all."""
 
     def view(name: str, status: int = 200) -> Any:
         async def view(request: Any) -> PlainTextResponse:
@@ -132,7 +132,7 @@ def guarded(authority: Authority, *routes: BaseRoute) -> Starlette:
 def test_what_is_called_is_judged(
     authority: Authority, ran: list[str], middleware: Any, shape: Callable[..., Any]
 ) -> None:
-    """A path that middleware of a mount rewrites is judged again where it leads, before anything runs there."""
+    """If a mount's middleware rewrites the path, the guard decides about the new endpoint before it runs."""
     app = guarded(authority, Mount("/sub", app=shape(views(ran), middleware)))
     asked = ("GET /sub/v1/secret", "GET /sub/v1/gone", "GET /sub/v1/mine/7", "GET /sub/mine/v1/8")
     assert [401] * 4 == statuses(app, *asked)
@@ -143,7 +143,7 @@ def test_what_is_called_is_judged(
 def test_what_is_declared_is_served(
     authority: Authority, ran: list[str], middleware: Any, shape: Callable[..., Any]
 ) -> None:
-    """A route that only the rewritten path has is served by its own declaration, and the rest is the router's own."""
+    """A route that only the rewritten path reaches is served by its own declaration. Other answers are the router's."""
     app = guarded(authority, Mount("/sub", app=shape(views(ran), middleware)))
     asked = ("GET /sub/open", "GET /sub/v1/open", "POST /sub/v1/open", "GET /sub/v1/none", "GET /sub/v1/open/")
     assert [200, 200, 405, 404, 307] == statuses(app, *asked)
@@ -151,7 +151,7 @@ def test_what_is_declared_is_served(
 
 
 def test_a_mounts_mark_holds_where_the_path_leads(authority: Authority, ran: list[str], middleware: Any) -> None:
-    """A route that only its mount's mark covers is not reached by way of a public one."""
+    """A route that only its mount's declaration covers cannot be reached through a public path."""
     app = guarded(authority, Mount("/sub", app=requires("s:s")(middleware(Starlette(routes=views(ran))))))
     assert [401] == statuses(app, "GET /sub/v1/secret")
     assert [] == ran
@@ -159,7 +159,7 @@ def test_a_mounts_mark_holds_where_the_path_leads(authority: Authority, ran: lis
 
 
 def test_middleware_that_hides_a_router_makes_it_one_application(authority: Authority, ran: list[str]) -> None:
-    """What the guard cannot look into is judged whole, by the mount's mark alone."""
+    """If the guard cannot see the router of a mount, only the mount's declaration counts for all of it."""
     for hidden in (opaque(Router(views(ran))), of_router(views(ran), opaque)):
         app = guarded(authority, Mount("/sub", app=hidden), Mount("/s", app=requires("s")(hidden)))
         asked = ("GET /sub/v1/secret", "GET /sub/open", "GET /s/v1/secret", "GET /s/open")
@@ -170,7 +170,7 @@ def test_middleware_that_hides_a_router_makes_it_one_application(authority: Auth
 
 
 def test_the_root_routers_own_middleware_is_outside(authority: Authority, ran: list[str], middleware: Any) -> None:
-    """Middleware of the application's router cannot rewrite the path behind the guard either."""
+    """Middleware of the application's own router cannot rewrite the path after the guard's decision."""
     app = Starlette()
     app.router = of_router(views(ran), middleware)
     LeastPrivilege(app, authority.settings())
@@ -179,7 +179,7 @@ def test_the_root_routers_own_middleware_is_outside(authority: Authority, ran: l
 
 
 def test_a_root_router_that_hides_what_it_does_is_an_error(authority: Authority, ran: list[str]) -> None:
-    """Where the guard cannot stand around the application's router, nothing is served."""
+    """If the guard cannot wrap the application's router, nothing is served."""
     app = Starlette()
     app.router = of_router(views(ran), opaque)
     LeastPrivilege(app, authority.settings())
@@ -189,7 +189,7 @@ def test_a_root_router_that_hides_what_it_does_is_an_error(authority: Authority,
 
 
 def test_a_router_that_was_put_aside_is_nobodys(authority: Authority, ran: list[str]) -> None:
-    """Starlette goes on calling the router that it started with, and the guard does not know that any more."""
+    """Starlette keeps calling the router that it started with; the guard does not know that router and refuses."""
     app = guarded(authority, *views(ran))
     assert [200] == statuses(app, "GET /open")
     app.router = Router([Route("/gone", public(lambda request: PlainTextResponse("new")))])
@@ -198,7 +198,7 @@ def test_a_router_that_was_put_aside_is_nobodys(authority: Authority, ran: list[
 
 
 def test_an_answer_of_what_was_not_judged_is_withheld(authority: Authority, ran: list[str]) -> None:
-    """A router that goes its own ways, and middleware that answers where there is no route, are seen at the answer."""
+    """The gate withholds responses of a router with its own dispatch, and of middleware that answers without a route."""
 
     class Own(Router):
         async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -214,7 +214,7 @@ def test_an_answer_of_what_was_not_judged_is_withheld(authority: Authority, ran:
 
 
 def test_a_marked_application_that_a_view_calls_is_decided_on(authority: Authority, ran: list[str]) -> None:
-    """A mark on an ASGI application is asked wherever that is called."""
+    """The declaration on an ASGI application is enforced wherever the application is called."""
 
     async def view(request: Any) -> Any:
         return requires("b")(PlainTextResponse("b"))
@@ -225,7 +225,7 @@ def test_a_marked_application_that_a_view_calls_is_decided_on(authority: Authori
 
 
 def test_middleware_that_tries_again_gets_no_further(authority: Authority, ran: list[str]) -> None:
-    """A refusal that middleware swallows is final, and each further attempt is judged like the first."""
+    """A refusal that middleware catches is final, and the guard decides about each further attempt."""
 
     class Again(InPlace):
         async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -242,7 +242,7 @@ def test_middleware_that_tries_again_gets_no_further(authority: Authority, ran: 
 
 
 def test_another_guard_is_asked_where_the_path_leads(authority: Authority, ran: list[str], middleware: Any) -> None:
-    """Where a mounted application has its own guard, both judge what its middleware leads to."""
+    """If a mounted application has its own guard, both guards decide about the endpoint that its middleware leads to."""
     other = Authority()
     inner = of_application(views(ran), middleware)
     LeastPrivilege(inner, other.settings())
@@ -254,7 +254,7 @@ def test_another_guard_is_asked_where_the_path_leads(authority: Authority, ran: 
 
 
 def test_sockets_are_judged_where_they_lead(authority: Authority, ran: list[str]) -> None:
-    """A socket that middleware sends elsewhere is refused in the handshake, and its endpoint does not run."""
+    """A websocket that middleware redirects is refused in the handshake, and its endpoint does not run."""
 
     async def socket(websocket: Any) -> None:
         ran.append("socket")
@@ -269,7 +269,7 @@ def test_sockets_are_judged_where_they_lead(authority: Authority, ran: list[str]
 
 @pytest.mark.parametrize(("path", "swapped"), [("/orders/7", "8"), ("/numbers/1", True), ("/numbers/1", "1")])
 def test_a_decision_counts_for_its_parameters_only(authority: Authority, path: str, swapped: object) -> None:
-    """Where a route's own middleware changes the parameters, the mark asks again; 1, True and "1" differ."""
+    """If a route's middleware changes the parameters, the declaration is decided again; 1, True and "1" differ."""
 
     class Swap(InPlace):
         async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

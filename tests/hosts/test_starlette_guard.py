@@ -1,4 +1,4 @@
-"""The guard gets in, checks at the start, says what is wrong, and hands out what a view may ask."""
+"""Installing the guard in Starlette, its check at the start, its refusals, and what it offers to views."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def listed(authority: Authority, routes: list[Any], *around: Middleware, **setti
 
 
 def test_a_refusal_arrives_whole(authority: Authority) -> None:
-    """Status, challenge, cache rule and problem body are the guard's."""
+    """Status, challenge, cache header and problem body of a refusal reach the client."""
     app = listed(authority, [Route("/a", requires("a")(ok))])
     answer = call(app, "GET", "/a", authority.headers("alice", ["b"]))
     assert 403 == answer.status
@@ -76,13 +76,13 @@ def test_two_header_lines_are_refused(authority: Authority) -> None:
 
 
 def test_settings_faults_are_raised_where_the_guard_is_put_in() -> None:
-    """LeastPrivilege raises what is wrong with the settings at once."""
+    """`LeastPrivilege` raises the faults of the settings at once."""
     with pytest.raises(ConfigurationError, match="ISSUER"):
         LeastPrivilege(Starlette(), {})
 
 
 def test_settings_faults_of_a_listed_guard_stop_the_start() -> None:
-    """A middleware in the list reports faults of settings to the server and serves nothing."""
+    """A listed middleware reports faults of the settings to the server and serves nothing."""
     app = Starlette(routes=[Route("/", public(ok))], middleware=[Middleware(LeastPrivilegeMiddleware, settings={})])
     with pytest.raises(ConfigurationError, match="ISSUER"):
         live(app)
@@ -98,7 +98,7 @@ def faulty(authority: Authority) -> Starlette:
 
 
 def test_route_faults_stop_the_start(authority: Authority) -> None:
-    """All faults of declarations and rules are in the message that the server gets, and are raised."""
+    """The message to the server has all faults of declarations and rules, and they are raised."""
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -115,7 +115,7 @@ def test_route_faults_stop_the_start(authority: Authority) -> None:
 
 
 def test_route_faults_are_found_without_a_start(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
-    """Where no server runs a start, every request fails, public ones too, and the log says why."""
+    """If the server runs no lifespan, every request fails, even to public routes, and the log says why."""
     app = faulty(authority)
     for _ in range(2):
         with pytest.raises(ConfigurationError, match="reads id"):
@@ -126,7 +126,7 @@ def test_route_faults_are_found_without_a_start(authority: Authority, caplog: py
 def test_undeclared_routes_are_logged_once_with_a_remedy(
     authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The start goes on, and the log names each route that will be refused and the line that declares it."""
+    """The start succeeds, and the log names each route that will be refused and a line that would declare it."""
     app = listed(authority, [Route("/orders", ok), Route("/orders", ok, methods=["POST"]), Route("/a", public(ok))])
     with caplog.at_level(logging.WARNING, logger="jwt_lp"):
         assert ["lifespan.startup.complete", "lifespan.shutdown.complete"] == [each["type"] for each in live(app)]
@@ -138,7 +138,7 @@ def test_undeclared_routes_are_logged_once_with_a_remedy(
 
 
 def test_a_late_route_is_logged_too(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
-    """Routes that come after the start are listed when they are seen, their faults as well."""
+    """Routes that are added after the start are logged when they are first seen, with their faults."""
     app = listed(authority, [Route("/a", public(ok))])
     assert 200 == call(app, "GET", "/a").status
     app.router.routes.append(Route("/late", ok))
@@ -151,14 +151,14 @@ def test_a_late_route_is_logged_too(authority: Authority, caplog: pytest.LogCapt
 
 
 def test_two_marks_are_an_error() -> None:
-    """Two different marks on one endpoint, or on one mount, do not start."""
+    """Two different declarations on one endpoint, or on one mount, are an error."""
     with pytest.raises(ConfigurationError, match="two declarations"):
         requires("a")(public(ok))
     assert callable(requires("a")(requires("a")(ok)))
 
 
 def test_two_marks_around_a_mount_are_an_error(authority: Authority) -> None:
-    """A mark that stands inside another one with a middleware between them is found at the start."""
+    """Two declarations on a mount with a middleware between them are found at the start."""
 
     class Between:
         def __init__(self, app: Any) -> None:
@@ -173,7 +173,7 @@ def test_two_marks_around_a_mount_are_an_error(authority: Authority) -> None:
 
 
 def test_the_guard_is_closed_at_the_end(authority: Authority) -> None:
-    """The lifespan's end stops the guard's worker; a guard of one's own is left alone."""
+    """The end of the lifespan closes the guard, unless the project passed its own guard."""
 
     class Closing(Guard):
         closed = False
@@ -191,7 +191,7 @@ def test_the_guard_is_closed_at_the_end(authority: Authority) -> None:
 
 
 def test_the_start_of_the_application_is_its_own(authority: Authority) -> None:
-    """A lifespan of the project's runs as ever, and its failure is its own."""
+    """The project's own lifespan runs, and its failure is reported unchanged."""
     ran: list[str] = []
 
     @asynccontextmanager
@@ -207,7 +207,7 @@ def test_the_start_of_the_application_is_its_own(authority: Authority) -> None:
 
 
 def test_marks_without_a_guard_fail_closed(authority: Authority) -> None:
-    """A declared endpoint in an application without the guard raises and says what to install."""
+    """A declared endpoint in an application without the guard raises an error that says what to install."""
 
     @requires("a")
     class Endpoint(HTTPEndpoint):
@@ -231,7 +231,7 @@ def test_marks_without_a_guard_fail_closed(authority: Authority) -> None:
 
 
 def test_the_guard_goes_in_once_and_early(authority: Authority) -> None:
-    """A second guard and one that comes after the first request are errors."""
+    """A second guard, and a guard that is added after the first request, are errors."""
     app = Starlette()
     LeastPrivilege(app, authority.settings())
     with pytest.raises(ConfigurationError, match="already"):
@@ -246,7 +246,7 @@ def test_the_guard_goes_in_once_and_early(authority: Authority) -> None:
 
 
 def test_a_middleware_that_hides_the_rest_is_an_error(authority: Authority) -> None:
-    """Where the guard cannot get in, nothing is served and the remedy is named."""
+    """If a middleware makes the installation impossible, nothing is served and the error says what to do."""
 
     def opaque(app: Any) -> Any:
         async def wrapped(scope: Any, receive: Any, send: Any) -> None:
@@ -263,7 +263,7 @@ def test_a_middleware_that_hides_the_rest_is_an_error(authority: Authority) -> N
 
 
 def test_the_guard_may_be_added_last(authority: Authority) -> None:
-    """`add_middleware` puts it outermost in the list, and still it guards innermost."""
+    """`add_middleware` puts the middleware first in the list, but the guard is still the innermost layer."""
     app = Starlette(routes=[Route("/", public(ok)), Route("/a", requires("a")(ok))])
     app.add_middleware(CORSMiddleware, allow_origins=["*"])
     app.add_middleware(LeastPrivilegeMiddleware, settings=authority.settings())
@@ -271,7 +271,7 @@ def test_the_guard_may_be_added_last(authority: Authority) -> None:
 
 
 def test_limits_of_bodies_stay(authority: Authority) -> None:
-    """Where Starlette bounds the size of a body, that works as ever beside the guard."""
+    """Starlette's limit for the size of a body works with the guard."""
     if "max_body_size" not in inspect.signature(Starlette).parameters:
         pytest.skip("this Starlette has no limit for bodies")
 
@@ -287,7 +287,7 @@ def test_limits_of_bodies_stay(authority: Authority) -> None:
 
 
 def test_cors_stays_around_the_guard(authority: Authority) -> None:
-    """A preflight is answered without the endpoint, and a refusal carries the CORS headers."""
+    """The CORS middleware answers a preflight without the endpoint, and adds its headers to a refusal."""
     cors = Middleware(CORSMiddleware, allow_origins=["https://app.test"], allow_methods=["GET"])
     ran: list[str] = []
 
@@ -309,7 +309,7 @@ def test_cors_stays_around_the_guard(authority: Authority) -> None:
 
 
 def test_starlettes_own_requires_works(authority: Authority) -> None:
-    """`request.auth.scopes` answers for the token's permissions and `request.user` for its subject."""
+    """`request.auth.scopes` has the token's permissions, and `request.user` is its subject."""
 
     @authenticated
     @starlette_requires("orders:read")
@@ -336,7 +336,7 @@ def test_starlettes_own_requires_works(authority: Authority) -> None:
 
 
 def test_a_users_own_authentication_is_kept_on_open_routes(authority: Authority) -> None:
-    """Where no token is asked for, what another middleware put on the request stays."""
+    """On a route that requires no token, the user that another middleware set stays."""
     from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser
 
     class Session(AuthenticationBackend):
@@ -353,7 +353,7 @@ def test_a_users_own_authentication_is_kept_on_open_routes(authority: Authority)
 
 
 def test_nobody_is_there_on_an_open_route(authority: Authority) -> None:
-    """A public view finds no token, no permissions and a user that is not authenticated."""
+    """A public view sees no token, no permissions and a user that is not authenticated."""
 
     def view(request: Request) -> JSONResponse:
         return JSONResponse(
@@ -391,7 +391,7 @@ def test_enforce_ends_the_request(authority: Authority) -> None:
 
 
 def test_enforce_reads_the_routes_parameters_and_the_credential_of_an_open_route(authority: Authority) -> None:
-    """Templates see the route's own parameters, and a public view may still insist on a token."""
+    """`enforce` fills templates from the route's parameters, and a public view may require a token with it."""
 
     def view(request: Request) -> PlainTextResponse:
         return PlainTextResponse(enforce(request, "o:{name}:read").subject)
@@ -402,7 +402,7 @@ def test_enforce_reads_the_routes_parameters_and_the_credential_of_an_open_route
 
 
 def test_a_swallowed_refusal_is_final(authority: Authority) -> None:
-    """What a view answers after a refusal does not get out, whichever verb refused; the refusal does."""
+    """If a view catches a refusal and answers, the client gets the refusal, whichever function refused."""
 
     @requires("a")
     def marked(request: Request) -> PlainTextResponse:
@@ -430,7 +430,7 @@ def test_a_swallowed_refusal_is_final(authority: Authority) -> None:
 
 
 def test_a_refusal_ends_a_response_that_has_begun(authority: Authority) -> None:
-    """The status was sent before; what the view goes on to yield is not, and the connection is broken off."""
+    """If the status was sent before a refusal, the rest of the body is not sent and the connection is broken."""
 
     async def rows(request: Request) -> AsyncIterator[str]:
         for number in range(3):
@@ -451,7 +451,7 @@ def test_a_refusal_ends_a_response_that_has_begun(authority: Authority) -> None:
 
 
 def test_an_error_after_a_refusal_is_raised_and_the_refusal_sent(authority: Authority) -> None:
-    """The client gets the refusal, not a 500, and whoever watches for errors still gets to know this one."""
+    """If a view raises another error after a refusal, the client gets the refusal, and the error is still raised."""
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         with suppress(Refused):
@@ -473,7 +473,7 @@ def test_an_error_after_a_refusal_is_raised_and_the_refusal_sent(authority: Auth
 
 @pytest.mark.parametrize("error", [HTTPException(404), LookupError()])
 def test_no_handler_answers_outside_for_an_application_below(authority: Authority, error: Exception) -> None:
-    """What an application below the router raises after a refusal gets no answer but the refusal."""
+    """If a mounted application raises an error after a refusal, only the refusal is sent."""
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         with suppress(Refused):
@@ -493,7 +493,7 @@ def test_no_handler_answers_outside_for_an_application_below(authority: Authorit
 
 
 def test_a_refusal_of_a_mounted_applications_guard_is_the_outer_guards_too(authority: Authority) -> None:
-    """Where both have a guard, no middleware between them makes anything else of the inner one's refusal."""
+    """If both applications have a guard, no middleware between them can replace the inner guard's refusal."""
 
     class Welcome:
         def __init__(self, app: Any) -> None:
@@ -525,7 +525,7 @@ def test_a_refusal_of_a_mounted_applications_guard_is_the_outer_guards_too(autho
 
 @pytest.mark.parametrize(("status", "with_headers"), [(200, True), (302, True), (403, False)])
 def test_a_handler_keeps_status_and_challenge(authority: Authority, status: int, with_headers: bool) -> None:
-    """What a handler makes of a refusal inside a view is replaced if it has another status or no challenge."""
+    """A handler's response to a refusal is replaced if it has another status or no challenge."""
 
     def render(request: Request, error: Any) -> PlainTextResponse:
         return PlainTextResponse("mine", status, error.headers if with_headers else None)
@@ -540,7 +540,7 @@ def test_a_handler_keeps_status_and_challenge(authority: Authority, status: int,
 
 
 def test_a_view_on_the_event_loop_waits_for_no_keys(authority: Authority) -> None:
-    """Where only a key set could tell, `enforce` in an async view is refused at once, and in a sync one it waits."""
+    """If keys must be fetched, `enforce` refuses at once in an async view, and waits in a sync view."""
     waited: list[bool] = []
 
     class Waiting(Guard):
@@ -576,7 +576,7 @@ def test_a_view_on_the_event_loop_waits_for_no_keys(authority: Authority) -> Non
 
 
 def test_an_applications_own_handler_may_render_refusals(authority: Authority) -> None:
-    """A handler for `Refused`, or for a status, is the project's way to show refusals, the guard's too."""
+    """A handler for `Refused`, or for a status, may render refusals, including those of the guard."""
 
     def render(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Refused)
@@ -589,7 +589,7 @@ def test_an_applications_own_handler_may_render_refusals(authority: Authority) -
 
 
 def test_a_handler_that_hides_the_status_is_withheld(authority: Authority) -> None:
-    """A project's handler may word a refusal, and cannot make a success of it, also where no view was called."""
+    """A handler may change the text of a refusal but cannot make it a success, even if no view was called."""
     app = Starlette(
         routes=[Route("/a", requires("a")(ok))],
         exception_handlers={401: lambda request, error: PlainTextResponse("please log in")},
@@ -601,7 +601,7 @@ def test_a_handler_that_hides_the_status_is_withheld(authority: Authority) -> No
 
 
 def test_a_view_is_decided_on_once(authority: Authority) -> None:
-    """Guard and mark share one decision."""
+    """The guard and the declaration on the view share one decision."""
     asked: list[Any] = []
 
     class Counting(Guard):
@@ -617,7 +617,7 @@ def test_a_view_is_decided_on_once(authority: Authority) -> None:
 
 
 def test_a_marked_function_that_another_view_calls_is_decided_on(authority: Authority) -> None:
-    """A mark is asked wherever its function is called, not only where the router leads to it."""
+    """A declaration is enforced wherever its function is called, not only if the router calls it."""
     inner = requires("b")(ok)
 
     async def outer(request: Request) -> PlainTextResponse:
@@ -629,7 +629,7 @@ def test_a_marked_function_that_another_view_calls_is_decided_on(authority: Auth
 
 
 def test_a_mounts_mark_that_gave_way_is_not_taken_for_decided(authority: Authority) -> None:
-    """A route's own mark beats its mount's, and the mount's requirement still has to be met where it is asked."""
+    """A route's declaration replaces that of its mount, but the mount's requirement still holds where it is enforced."""
     inner = requires("api:use")(ok)
 
     async def view(request: Request) -> PlainTextResponse:
@@ -642,7 +642,7 @@ def test_a_mounts_mark_that_gave_way_is_not_taken_for_decided(authority: Authori
 
 
 def test_observing_lets_pass_and_says_so(authority: Authority) -> None:
-    """While the operator only observes, unmarked routes and missing permissions pass."""
+    """In observe mode, undeclared routes and missing permissions pass."""
     from datetime import UTC, datetime, timedelta
 
     until = (datetime.now(UTC) + timedelta(days=2)).date()
@@ -651,7 +651,7 @@ def test_observing_lets_pass_and_says_so(authority: Authority) -> None:
 
 
 def test_a_guard_of_a_mounted_application_asks_as_well(authority: Authority) -> None:
-    """An application with its own guard keeps it when it is mounted in one that has another."""
+    """A mounted application with its own guard keeps it, inside an application with another guard."""
     other = Authority()
     inner = Starlette(routes=[Route("/x", requires("x")(ok))])
     LeastPrivilege(inner, other.settings())
@@ -662,7 +662,7 @@ def test_a_guard_of_a_mounted_application_asks_as_well(authority: Authority) -> 
 
 
 def test_where_the_guard_is(authority: Authority) -> None:
-    """The guard is found from the application, however it was put in, and from a request."""
+    """`guard_from` finds the guard from the application, however it was installed, and from a request."""
     app = Starlette()
     installed = LeastPrivilege(app, authority.settings())
     assert installed.guard is guard_from(app)

@@ -1,4 +1,4 @@
-"""Commands and the test fixture find, list, resolve and swap in Starlette applications."""
+"""The host interface for commands and test fixtures, with Starlette applications."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def app() -> Starlette:
 
 
 def test_every_route_is_listed(app: Starlette) -> None:
-    """Methods, full templates and requirements; a mounted application shows its routes, another ASGI one itself."""
+    """The list has methods, full templates and requirements, with the routes of mounted Starlette applications."""
     assert [
         ("GET,HEAD /orders", "public", "declaration"),
         ("DELETE /orders", "orders:delete", "declaration"),
@@ -66,7 +66,7 @@ def test_every_route_is_listed(app: Starlette) -> None:
 
 
 def test_a_route_knows_its_names_and_parameters(app: Starlette) -> None:
-    """Names are Starlette's, groups those of the mounts; the endpoint is the function that was marked."""
+    """A route has Starlette's names, the groups of its mounts, and the declared function as its endpoint."""
     user = next(route for route in host.routes(app) if route.label.endswith("/users/{id}"))
     assert (("api:user",), ("api",)) == (user.names, user.groups)
     assert frozenset({"tenant", "id"}) == user.parameters
@@ -75,12 +75,12 @@ def test_a_route_knows_its_names_and_parameters(app: Starlette) -> None:
 
 
 def test_hints_name_the_line_to_add(app: Starlette) -> None:
-    """What is not declared comes with a line that would declare it."""
+    """An undeclared route has a hint: a line that would declare it."""
     assert ['Mount("/files", app=public(...))'] == [route.hint for route in host.routes(app) if not route.guarded]
 
 
 def test_a_path_is_resolved_as_the_router_does(app: Starlette) -> None:
-    """`resolve` gives the route and its parameters, and nothing where the router answers by itself."""
+    """`resolve` returns the route and its parameters, or None if the router answers itself."""
     found = host.resolve(app, "POST", "/o/a")
     assert found is not None
     assert ("o:{name}:read", {"name": "a"}) == (str(found[0].requirement), found[1])
@@ -92,14 +92,14 @@ def test_a_path_is_resolved_as_the_router_does(app: Starlette) -> None:
 
 
 def test_the_host_recognises_starlette_only(app: Starlette) -> None:
-    """Applications of Starlette, and of FastAPI with it, are this adapter's."""
+    """The host recognises applications of Starlette and FastAPI, and no others."""
     assert [True, False, False] == [host.recognises(each) for each in (app, Router(), object())]
     with pytest.raises(ConfigurationError, match="there is no guard"):
         host.guard(Starlette())
 
 
 def test_a_guard_may_be_swapped(app: Starlette) -> None:
-    """While the context lasts the other guard decides, by its own rules."""
+    """Inside the context the other guard decides, by its own rules."""
     other = Authority()
     headers = other.headers("alice", ["o:a:read"])
     assert 401 == call(app, "GET", "/o/a", headers).status

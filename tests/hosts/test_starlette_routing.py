@@ -1,4 +1,4 @@
-"""The guard judges the endpoint that Starlette's router chooses, whatever there is to choose from."""
+"""The guard decides about the endpoint that Starlette's router chooses, for every kind of route."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.host
 
 
 class Seen(list[str]):
-    """Endpoints that ran."""
+    """Records which endpoints ran."""
 
     def view(self, name: str) -> Any:
         async def view(request: Any) -> PlainTextResponse:
@@ -56,7 +56,7 @@ def guarded(
 
 
 def test_nothing_is_served_that_is_not_declared(authority: Authority, seen: Seen) -> None:
-    """Undeclared routes, mounts, hosts and files are refused before anything of them runs."""
+    """Undeclared routes, mounts, hosts and files are refused before any of their code runs."""
     app = guarded(
         authority,
         [
@@ -84,7 +84,7 @@ def test_nothing_is_served_that_is_not_declared(authority: Authority, seen: Seen
 
 
 def test_the_routers_own_answers_stay_its_own(authority: Authority) -> None:
-    """Not found, not allowed and the redirect to the other slash need no token and say what Starlette says."""
+    """404, 405 and the slash redirect need no token and are Starlette's own answers."""
     app = guarded(
         authority,
         [
@@ -100,7 +100,7 @@ def test_the_routers_own_answers_stay_its_own(authority: Authority) -> None:
 
 
 def test_a_newline_at_the_end_is_no_way_around(authority: Authority, seen: Seen) -> None:
-    """Starlette's regex takes `/secret%0A` for `/secret`, and so does the guard, also before a catch-all."""
+    """Starlette's regex matches `/secret%0A` as `/secret`, and so does the guard, even before a catch-all route."""
     routes = [Route("/secret", requires("a")(seen.view("secret"))), Route("/{rest:path}", public(seen.view("rest")))]
     app = guarded(authority, routes)
     assert [401, 404, 200] == statuses(app, "GET /secret%0A", "GET /secret%0A%0A", "GET /other%0A")
@@ -108,7 +108,7 @@ def test_a_newline_at_the_end_is_no_way_around(authority: Authority, seen: Seen)
 
 
 def test_the_first_match_in_order_is_judged(authority: Authority, seen: Seen) -> None:
-    """Where several routes match, the one that Starlette would call is judged, however the index sorts them."""
+    """If several routes match, the guard decides about the first in Starlette's order, whatever the index order is."""
     app = guarded(
         authority,
         [
@@ -124,7 +124,7 @@ def test_the_first_match_in_order_is_judged(authority: Authority, seen: Seen) ->
 
 
 def test_a_partial_match_gives_way_to_a_full_one(authority: Authority, seen: Seen) -> None:
-    """Two routes of one path with different methods are judged each by its own mark."""
+    """Two routes with one path and different methods each have their own declaration."""
     app = guarded(
         authority,
         [
@@ -136,7 +136,7 @@ def test_a_partial_match_gives_way_to_a_full_one(authority: Authority, seen: See
 
 
 def test_a_regex_of_ones_own_is_not_indexed(authority: Authority, seen: Seen) -> None:
-    """A route whose regex was made case-insensitive is found where Starlette finds it, before a catch-all."""
+    """A route with its own, case-insensitive regex is found as Starlette finds it, before a catch-all route."""
     secret = Route("/secret", requires("a")(seen.view("secret")))
     secret.path_regex = re.compile(secret.path_regex.pattern, re.IGNORECASE)
     app = guarded(authority, [secret, Route("/{rest:path}", public(seen.view("rest")))])
@@ -144,7 +144,7 @@ def test_a_regex_of_ones_own_is_not_indexed(authority: Authority, seen: Seen) ->
 
 
 def test_a_matcher_of_ones_own_is_asked(authority: Authority, seen: Seen) -> None:
-    """A route class with its own `matches` is judged where that matches."""
+    """A route class with its own `matches` is found with that method."""
 
     class Anywhere(Route):
         def matches(self, scope: Any) -> Any:
@@ -158,7 +158,7 @@ def test_a_matcher_of_ones_own_is_asked(authority: Authority, seen: Seen) -> Non
 
 
 def test_routes_may_be_added_late(authority: Authority, seen: Seen) -> None:
-    """A route that comes after the first request is found, also before others and below a mount."""
+    """A route that is added after the first request is found, also before others and below a mount."""
     inner = Router([Route("/old", public(seen.view("old")))])
     app = guarded(authority, [Route("/{name}", public(seen.view("open"))), Mount("/inner", app=inner)])
     assert [200, 200] == statuses(app, "GET /a", "GET /inner/old")
@@ -170,7 +170,7 @@ def test_routes_may_be_added_late(authority: Authority, seen: Seen) -> None:
 
 
 def test_a_route_may_be_replaced_or_taken_out(authority: Authority, seen: Seen) -> None:
-    """The table follows when the list of routes keeps its length and when it shrinks."""
+    """The table is updated if a route is replaced or removed."""
     app = guarded(authority, [Route("/a", public(seen.view("a"))), Route("/b", public(seen.view("b")))])
     assert [200, 200] == statuses(app, "GET /a", "GET /b")
     app.router.routes[0] = Route("/a", seen.view("undeclared"))
@@ -180,7 +180,7 @@ def test_a_route_may_be_replaced_or_taken_out(authority: Authority, seen: Seen) 
 
 
 def test_a_default_application_is_judged(authority: Authority, seen: Seen) -> None:
-    """What answers in place of Starlette's 404 needs a mark like everything else."""
+    """An application that replaces Starlette's 404 needs a declaration."""
 
     async def page(scope: Any, receive: Any, send: Any) -> None:
         seen.append("default")
@@ -197,7 +197,7 @@ def test_a_default_application_is_judged(authority: Authority, seen: Seen) -> No
 
 
 def test_a_mark_on_a_mount_covers_what_is_below(authority: Authority, seen: Seen) -> None:
-    """A mounted application is covered by the mark around it; a route's own mark beats that."""
+    """A declaration on a mount covers the mounted application; a route's own declaration takes precedence."""
     inner = Starlette(
         routes=[
             Route("/view", seen.view("view")),
@@ -220,7 +220,7 @@ def test_a_mark_on_a_mount_covers_what_is_below(authority: Authority, seen: Seen
 
 
 def test_settings_may_declare_mounts_and_routes(authority: Authority, seen: Seen) -> None:
-    """A path prefix, a mount's name and a route's name are rules."""
+    """A settings rule may be a path prefix, a mount's name or a route's name."""
     app = guarded(
         authority,
         [
@@ -236,7 +236,7 @@ def test_settings_may_declare_mounts_and_routes(authority: Authority, seen: Seen
 
 
 def test_a_rule_for_a_path_opens_it_on_no_other_host(authority: Authority, seen: Seen) -> None:
-    """What stands below a host has the host in its template, so that a path of the same name does not open it."""
+    """A route below a `Host` has the host in its template, so a rule for the same path does not open it."""
     routes = [
         Host("admin.test", app=Router([Route("/status", seen.view("admin"))])),
         Route("/status", seen.view("status")),
@@ -249,7 +249,7 @@ def test_a_rule_for_a_path_opens_it_on_no_other_host(authority: Authority, seen:
 
 
 def test_parameters_of_mounts_fill_templates(authority: Authority, seen: Seen) -> None:
-    """A template is filled from the mount's, the host's and the route's parameters, converted as the view gets them."""
+    """Parameters of the mount, the host and the route fill templates, converted as the view gets them."""
     view = requires("{tenant}:orders:{order_id}:read")(seen.view("order"))
     app = guarded(authority, [Mount("/t/{tenant}", routes=[Route("/orders/{order_id:int}", view)])])
     headers = authority.headers("alice", ["acme:orders:7:read"])
@@ -260,7 +260,7 @@ def test_parameters_of_mounts_fill_templates(authority: Authority, seen: Seen) -
 
 @pytest.mark.parametrize("value", ["a%3Ab", "*", "%00", "%0A", "a%20b", "%7Bx%7D", "%C3%A9", ".."])
 def test_a_value_that_is_no_segment_is_refused(authority: Authority, seen: Seen, value: str) -> None:
-    """What would widen or bend the permission is refused, never rewritten."""
+    """A parameter value that would widen or change the permission is refused, never rewritten."""
     app = guarded(authority, [Route("/o/{name}", requires("o:{name}:read")(seen.view("order")))])
     wanted = 200 if value == ".." else 403
     headers = authority.headers("alice", ["o:a:read", "o:*:read"])
@@ -268,7 +268,7 @@ def test_a_value_that_is_no_segment_is_refused(authority: Authority, seen: Seen,
 
 
 def test_middleware_around_a_mount_cannot_swap_the_endpoint(authority: Authority, seen: Seen) -> None:
-    """Where a middleware of a mount sends a judged request elsewhere, nothing of the other endpoint gets out."""
+    """If a mount's middleware redirects a request after the decision, no response of the other endpoint is sent."""
 
     class Rewrite:
         def __init__(self, app: Any) -> None:
@@ -290,7 +290,7 @@ def test_middleware_around_a_mount_cannot_swap_the_endpoint(authority: Authority
 
 
 def test_middleware_that_rewrites_paths_stays_outside(authority: Authority, seen: Seen) -> None:
-    """The guard judges the path that the router sees, wherever the middleware stands in the list."""
+    """The guard decides about the path that the router sees, wherever the middleware is in the list."""
 
     class Rewrite:
         def __init__(self, app: Any) -> None:
@@ -313,7 +313,7 @@ def test_middleware_that_rewrites_paths_stays_outside(authority: Authority, seen
 
 
 def test_endpoint_classes_are_judged_by_method(authority: Authority, seen: Seen) -> None:
-    """A method's mark beats its class's, HEAD has GET's rule, and what the class does not answer is 405."""
+    """A method's declaration precedes its class's, HEAD has the rule of GET, and an unknown method is 405."""
 
     @requires("orders:write")
     class Orders(HTTPEndpoint):
@@ -332,7 +332,7 @@ def test_endpoint_classes_are_judged_by_method(authority: Authority, seen: Seen)
 
 
 def test_head_has_the_rule_of_get(authority: Authority, seen: Seen) -> None:
-    """Where a `head` beside `get` answers, GET's rule is asked for before it, and a mark of its own as well."""
+    """A class's own `head` has the rule of `get`, and its own declaration is enforced too."""
 
     class Own(HTTPEndpoint):
         @requires("a")
@@ -365,7 +365,7 @@ def test_head_has_the_rule_of_get(authority: Authority, seen: Seen) -> None:
 
 
 def test_helpers_of_an_endpoint_class_are_no_methods(authority: Authority, seen: Seen) -> None:
-    """A method that HTTP does not have reaches no attribute of that name, nor does one spelled in lower case."""
+    """An unknown or lower-case method never calls an attribute of the endpoint class with that name."""
 
     class Orders(HTTPEndpoint):
         @requires("orders:read")
@@ -393,14 +393,14 @@ def test_helpers_of_an_endpoint_class_are_no_methods(authority: Authority, seen:
 
 
 def test_a_path_that_no_convertor_takes_is_not_found(authority: Authority, seen: Seen) -> None:
-    """An int of thousands of digits is 404, not an error of the server's, whatever comes first."""
+    """An int of thousands of digits in the path gives 404, not a server error, whatever route comes first."""
     view = requires("orders:{id}:read")(seen.view("order"))
     app = guarded(authority, [Route("/orders/{id:int}", view), Mount("/m", app=Router([Route("/{id:int}", view)]))])
     assert [404, 404] == statuses(app, f"GET /orders/{'9' * 5000}", f"GET /m/{'9' * 5000}")
 
 
 def test_a_subclass_does_not_inherit_a_mark(authority: Authority) -> None:
-    """What a subclass of a public endpoint class adds is not open by that."""
+    """A subclass of a public endpoint class is not public."""
 
     @public
     class Open(HTTPEndpoint):
@@ -416,7 +416,7 @@ def test_a_subclass_does_not_inherit_a_mark(authority: Authority) -> None:
 
 
 def test_an_endpoint_class_that_dispatches_by_itself_is_judged_whole(authority: Authority, seen: Seen) -> None:
-    """A class with its own `dispatch` may answer any method, so its class's mark is what counts."""
+    """If a class has its own `dispatch`, which may answer any method, only the class's declaration counts."""
 
     class Own(HTTPEndpoint):
         async def dispatch(self) -> None:
@@ -429,7 +429,7 @@ def test_an_endpoint_class_that_dispatches_by_itself_is_judged_whole(authority: 
 
 
 def test_an_asgi_endpoint_takes_a_mark(authority: Authority) -> None:
-    """A route may end at an ASGI application, function, instance or class, and a mark on it counts."""
+    """A declaration counts on any ASGI endpoint: an application, a function, an instance or a class."""
 
     async def function(scope: Any, receive: Any, send: Any) -> None:
         await PlainTextResponse("ok")(scope, receive, send)
@@ -451,20 +451,20 @@ def test_an_asgi_endpoint_takes_a_mark(authority: Authority) -> None:
 
 
 def test_marks_go_on_wrappers(authority: Authority, seen: Seen) -> None:
-    """One function under two routes, public in one of them, is open in that one only."""
+    """If a function is public on one of two routes, the other route stays closed."""
     shared = seen.view("shared")
     app = guarded(authority, [Route("/open", public(shared)), Route("/closed", shared)])
     assert [200, 401] == statuses(app, "GET /open", "GET /closed")
 
 
 def test_a_redirect_by_a_view_is_content(authority: Authority) -> None:
-    """A view's own redirect is judged like any answer."""
+    """A view's own redirect is withheld like any response that was not authorised."""
     app = guarded(authority, [Route("/go", lambda request: RedirectResponse("/secret?token=1"))])
     assert [401] == statuses(app, "GET /go")
 
 
 def test_concurrent_requests_keep_their_own_token(authority: Authority) -> None:
-    """Tasks that interleave in async and threaded views see each its own subject."""
+    """Concurrent requests in async and threaded views each see their own subject."""
 
     @authenticated
     async def slow(request: Any) -> PlainTextResponse:
@@ -487,7 +487,7 @@ def test_concurrent_requests_keep_their_own_token(authority: Authority) -> None:
 
 
 def test_external_passes_whatever_is_sent(authority: Authority) -> None:
-    """Public and external routes never read the credential, not even a broken one."""
+    """Public and external routes never read the credential, even a malformed one."""
     view = external("guarded by a proxy")(lambda request: PlainTextResponse("ok"))
     app = guarded(authority, [Route("/x", view), Route("/y", public(lambda request: PlainTextResponse("ok")))])
     broken = [("authorization", "Bearer x"), ("authorization", "Bearer y")]

@@ -1,4 +1,4 @@
-"""Websockets are judged in the handshake, carry their token as browsers can, and are asked again later."""
+"""Websockets: the decision in the handshake, the token as a subprotocol, and later decisions."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def types(wire: Wire) -> list[str]:
 
 
 def test_the_handshake_is_refused_with_the_challenge(authority: Authority) -> None:
-    """Where the server can answer a handshake, the client sees status, challenge and body; otherwise a close."""
+    """The client sees status, challenge and body if the server can answer a handshake; otherwise a close."""
     marked, bare = WebSocketRoute("/chat", requires("chat:read")(chat)), WebSocketRoute("/bare", chat)
     app = guarded(authority, marked, bare, WebSocketRoute("/echo", Echo), Mount("/m", routes=[bare]))
     for path in ("/chat", "/bare", "/echo", "/m/bare"):
@@ -67,13 +67,13 @@ def test_the_handshake_is_refused_with_the_challenge(authority: Authority) -> No
 
 
 def test_a_socket_without_a_route_is_closed_by_starlette(authority: Authority) -> None:
-    """No route, and an HTTP route, give the router's own close."""
+    """A socket to no route, or to an HTTP route, gets the router's own close."""
     app = guarded(authority, Route("/http", public(chat)))
     assert [["websocket.close"], ["websocket.close"]] == [types(connect(app, path)) for path in ("/none", "/http")]
 
 
 def test_a_socket_that_is_allowed_gets_its_token(authority: Authority) -> None:
-    """The endpoint finds the token; a class is guarded by its mark."""
+    """The endpoint gets the token, also in a class with a declaration."""
     app = guarded(authority, WebSocketRoute("/chat", requires("chat:read")(chat)), WebSocketRoute("/echo", Echo))
     headers = authority.headers("alice", ["chat:read"])
     assert "alice" == connect(app, "/chat", headers).sent[1]["text"]
@@ -81,7 +81,7 @@ def test_a_socket_that_is_allowed_gets_its_token(authority: Authority) -> None:
 
 
 def test_a_token_may_come_as_a_subprotocol(authority: Authority) -> None:
-    """Browsers send `bearer, <token>`; `bearer` is chosen, and the endpoint sees the other protocols only."""
+    """A browser may offer `bearer, <token>`; the server chooses `bearer`, and the endpoint sees only the other protocols."""
     offered: list[Any] = []
 
     @requires("chat:read")
@@ -106,7 +106,7 @@ def test_a_token_in_both_places_is_malformed(authority: Authority) -> None:
 
 
 def test_enforce_closes_an_open_socket(authority: Authority) -> None:
-    """A refusal on an open socket closes it with 1008 and RFC 6750's code as the reason."""
+    """A refusal on an open socket closes it with 1008, with the RFC 6750 error code as the reason."""
     app = guarded(authority, WebSocketRoute("/chat", requires("chat:read")(chat)))
     headers = authority.headers("alice", ["chat:read", "chat:red:write"])
     sent = connect(app, "/chat", headers, texts=["red", "blue", "red"]).sent
@@ -115,7 +115,7 @@ def test_enforce_closes_an_open_socket(authority: Authority) -> None:
 
 
 def test_a_swallowed_refusal_closes_the_socket(authority: Authority) -> None:
-    """A view that goes on after a refusal accepts nothing and sends nothing any more."""
+    """A view that continues after a refusal can no longer accept or send."""
 
     def view(accept_first: bool) -> Any:
         async def view(websocket: WebSocket) -> None:
@@ -139,7 +139,7 @@ def test_a_swallowed_refusal_closes_the_socket(authority: Authority) -> None:
 
 
 def test_an_open_socket_is_asked_about_its_tokens_end() -> None:
-    """A token that ends while the socket is open is refused at the next enforce, with its own reason."""
+    """A token that expires while the socket is open is refused at the next `enforce`, with its own reason."""
     now = [1_900_000_000.0]
     authority = Authority(clock=lambda: now[0])
 
@@ -157,7 +157,7 @@ def test_an_open_socket_is_asked_about_its_tokens_end() -> None:
 
 
 def test_enforce_before_the_accept_answers_the_handshake(authority: Authority) -> None:
-    """A view that asks before it accepts refuses as the guard does."""
+    """If `enforce` refuses before the accept, the handshake gets the guard's refusal."""
 
     @authenticated
     async def view(websocket: WebSocket) -> None:
@@ -173,7 +173,7 @@ def test_enforce_before_the_accept_answers_the_handshake(authority: Authority) -
 
 
 def test_a_socket_that_nobody_decided_on_is_withheld(authority: Authority) -> None:
-    """Where a mount's middleware leads a socket elsewhere, its accept does not get out, nor what follows."""
+    """If a mount's middleware redirects a socket, neither its accept nor later messages are sent."""
 
     class Swap:
         def __init__(self, app: Any) -> None:
@@ -194,7 +194,7 @@ def test_a_socket_that_nobody_decided_on_is_withheld(authority: Authority) -> No
 
 
 def test_concurrent_sockets_keep_their_own_token(authority: Authority) -> None:
-    """Sockets that interleave see each its own subject."""
+    """Concurrent sockets each see their own subject."""
 
     @authenticated
     async def view(websocket: WebSocket) -> None:

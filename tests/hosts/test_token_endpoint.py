@@ -1,4 +1,4 @@
-"""The token endpoint gives the same answers in every host, over real HTTP."""
+"""The token endpoint in every host, over real HTTP."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ INSTALLED = {mode: maker for mode, (host, maker) in MODES.items() if find_spec(h
 
 @dataclass(frozen=True)
 class World:
-    """An issuer with an endpoint, a service that may exchange, and one that may be called."""
+    """An issuer with a token endpoint, a service that may exchange tokens, and a service that it may call."""
 
     key: SigningKey = field(default_factory=lambda: SigningKey.generate(kid="k1"))
 
@@ -139,7 +139,7 @@ class World:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A served application, and the world it is part of."""
+    """A served application, with the issuer and clients that it belongs to."""
 
     client: HttpClient
     world: World
@@ -172,7 +172,7 @@ def endpoint(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
 
 
 def test_a_token_is_narrowed(endpoint: Endpoint) -> None:
-    """Either way of sending the secret gives a token that holds what was asked for; nothing of it is cached."""
+    """Both ways of sending the secret give a downscoped token, and the response may not be cached."""
     in_form = endpoint.world.form(client_id="shop", client_secret=SECRET)
     for form, authorization in ((endpoint.world.form(), basic()), (in_form, ())):
         answer = endpoint.post(urlencode(form).encode(), authorization)
@@ -231,27 +231,27 @@ def test_each_error(endpoint: Endpoint, changes: Said, authorization: Any, statu
     ],
 )
 def test_a_body_that_is_no_form(endpoint: Endpoint, media: str | None, body: bytes) -> None:
-    """Only the one media type is read, and only so much of it."""
+    """The endpoint accepts only form bodies, up to the maximum size."""
     answer = endpoint.post(body, basic(), media)
     assert (400, "invalid_request") == (answer.status, answer.json["error"])
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
 def test_no_other_method(endpoint: Endpoint, method: str) -> None:
-    """The endpoint answers POST and nothing else; a token in the address is not looked at."""
+    """The endpoint answers only POST, and ignores a token in the URL."""
     path = f"/oauth/token?{urlencode(endpoint.world.form())}"
     answer = endpoint.client.request(method, path, [("Authorization", basic()[0])], b"" if method == "PUT" else None)
     assert (405, True) == (answer.status, "POST" in answer.headers["allow"])
 
 
 def test_parameters_in_the_address_do_not_count(endpoint: Endpoint) -> None:
-    """Parameters are read from the body alone (RFC 6749, section 3.2)."""
+    """Parameters are read only from the body (RFC 6749, section 3.2)."""
     answer = endpoint.post(b"x=y", basic(), path=f"/oauth/token?{urlencode(endpoint.world.form())}")
     assert (400, "invalid_request") == (answer.status, answer.json["error"])
 
 
 def test_the_key_set(endpoint: Endpoint) -> None:
-    """It is public, may be cached, and is not sent again to who has it."""
+    """The key set is public and cacheable, and a conditional request gets 304."""
     answer = endpoint.client.request("GET", "/.well-known/jwks.json", [("Authorization", "Bearer junk")])
     assert (200, endpoint.world.issuer.jwks()) == (answer.status, answer.json)
     assert "application/jwk-set+json" == answer.headers["content-type"]
@@ -265,13 +265,13 @@ def test_the_key_set(endpoint: Endpoint) -> None:
 
 
 def test_the_key_set_is_one_that_guards_read(endpoint: Endpoint) -> None:
-    """A guard that fetches it finds the issuer's key."""
+    """A guard that fetches the key set finds the issuer's key."""
     keys = JwksKeys(f"http://127.0.0.1:{endpoint.client.port}/.well-known/jwks.json", algorithms=["ES256"])
     assert 1 == len(keys.find("k1", "ES256"))
 
 
 def test_both_are_declared(endpoint: Endpoint) -> None:
-    """The listing shows who guards the endpoint, that the key set is public, and nothing without a mark."""
+    """The list of routes shows the endpoint as external and the key set as public."""
     found = find_host(endpoint.app)
     routes = {route.label: str(route.requirement) for route in found.routes(endpoint.app)}
     marks = {label: text for label, text in routes.items() if "token" in label or "jwks" in label}
@@ -281,7 +281,7 @@ def test_both_are_declared(endpoint: Endpoint) -> None:
 
 @pytest.mark.skipif("flask" not in INSTALLED, reason="Flask is not installed")
 def test_the_addresses_can_be_others() -> None:
-    """The endpoint may stand elsewhere, and without a key set."""
+    """The endpoint may have another URL, and no key set."""
     from flask import Flask
 
     from jwt_lp_flask import LeastPrivilege, token_endpoint
@@ -297,7 +297,7 @@ def test_the_addresses_can_be_others() -> None:
 
 @pytest.mark.skipif("flask" not in INSTALLED, reason="Flask is not installed")
 def test_an_issuer_alone_needs_no_guard() -> None:
-    """An application that only issues tokens has nothing to guard."""
+    """An application that only issues tokens needs no guard."""
     from flask import Flask
 
     from jwt_lp_flask import token_endpoint
@@ -310,12 +310,12 @@ def test_an_issuer_alone_needs_no_guard() -> None:
 
 
 class Unforeseen(Exception):
-    """What nobody foresaw."""
+    """An unexpected error."""
 
 
 @dataclass(frozen=True)
 class Failing(World):
-    """An endpoint whose question who is calling cannot be answered, for a reason that nobody foresaw."""
+    """An endpoint whose client authentication fails with an unexpected error."""
 
     raised: list[Unforeseen] = field(default_factory=list)
 
@@ -332,7 +332,7 @@ class Failing(World):
 
 @pytest.mark.parametrize("mode", list(INSTALLED))
 def test_an_endpoint_that_fails_shows_nothing_of_what_it_was_sent(mode: str) -> None:
-    """In the traceback no frame of ours holds the token or the secret, and none below does."""
+    """No frame of the traceback, in our code or below it, holds the token or the secret."""
     world = Failing()
     made: AbstractContextManager[Served] = contextmanager(INSTALLED[mode])(world.exchange, world.settings)
     token, (authorization,) = world.token(), basic()

@@ -41,13 +41,13 @@ def helper(ask: Ask) -> None:
 
 
 def twice(ask: Ask) -> None:
-    """What passes afterwards makes up for nothing."""
+    """A later success does not undo the refusal."""
     view(ask)
     ask("orders:list")
 
 
 def again(ask: Ask) -> None:
-    """Another refusal does not take the first one's place."""
+    """A second refusal does not replace the first."""
     view(ask)
     with suppress(Exception):
         ask("caught:more")
