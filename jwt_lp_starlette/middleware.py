@@ -92,7 +92,7 @@ class LeastPrivilege(InstalledGuard):
         if app.middleware_stack is not None:
             raise ConfigurationError("the application has begun to serve: call LeastPrivilege(app, ...) before that")
         if _find_installed(app) is not None:
-            raise ConfigurationError("the application has its guard already")
+            raise ConfigurationError("the application has a guard already")
         super().__init__(settings)
         app.user_middleware.append(Middleware(LeastPrivilegeMiddleware, settings=self))
         app.state.jwt_lp = self

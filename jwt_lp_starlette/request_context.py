@@ -119,7 +119,7 @@ class RequestContext:
         return self.decision.token if self.decision is not None else None
 
     def decide_now(self, requirement: Requirement, params: Mapping[str, object]) -> Decision:
-        """Have the guard decide at once; 503 if an event loop would have to wait for a key set."""
+        """Have the guard decide in this thread; 503 if an event loop would have to wait for a key set."""
         decision = self._check(requirement, params, wait=not _on_event_loop())
         return self.guard.refuse_pending(requirement, self.label) if decision.pending else decision
 
@@ -226,7 +226,7 @@ def enforce(
 
 
 def can(request: HTTPConnection, *permissions: Requirement | str, params: Mapping[str, object] = NO_PARAMETERS) -> bool:
-    """Whether the request's token passes `permissions`; never recorded. False if there is no guard or no token."""
+    """Whether the request's token passes `permissions`; never recorded. False if it cannot be decided."""
     context = request.scope.get(CONTEXT_KEY)
     return isinstance(context, RequestContext) and context.guard.can(
         context.token, all_of(*permissions), {**request.path_params, **params}
@@ -234,6 +234,6 @@ def can(request: HTTPConnection, *permissions: Requirement | str, params: Mappin
 
 
 def token_from(request: HTTPConnection) -> AccessToken | None:
-    """The verified token of the request or websocket; None if the route requires none."""
+    """The verified token of the request or websocket; None if no token was verified."""
     context = request.scope.get(CONTEXT_KEY)
     return context.token if isinstance(context, RequestContext) else None

@@ -167,8 +167,9 @@ class RouteReader:
         parts = [*([] if own is None else [own]), *_dependency_requirements(dependant)]
         origin = "declaration" if parts else self.mount.origin
         inherited = [] if self.mount.declared is None else [self.mount.declared]
-        requirement, unclear = _combine_parts(parts or inherited)
+        requirement, contradictions = _combine_parts(parts or inherited)
         template = self.mount.prefix + path
+        parameters = frozenset(getattr(route, "param_convertors", ()))
         as_read = Route(
             methods=methods,
             template=template,
@@ -177,20 +178,12 @@ class RouteReader:
             origin=origin,
             names=(":".join((*self.mount.names, name)),) if name else (),
             groups=self.mount.names,
-            parameters=self.mount.parameters
-            | (frozenset(getattr(route, "param_convertors", ())) - _mount_parameters(route)),
+            parameters=self.mount.parameters | (parameters - {"path"} if isinstance(route, Mount) else parameters),
             hint=_hint(methods, template, endpoint),
-            faults=faults + tuple(f"{','.join(methods) or '*'} {template}: {fault}" for fault in unclear),
+            faults=faults + tuple(f"{','.join(methods) or '*'} {template}: {fault}" for fault in contradictions),
         )
-        return _rule_of(as_read if as_read.faults else self.settings_rules.declare(as_read), parts)
-
-
-def _rule_of(route: Route, parts: list[Requirement]) -> RouteRule:
-    return RouteRule(route, frozenset((*(parts if route.guarded else ()), route.requirement)))
-
-
-def _mount_parameters(route: object) -> frozenset[str]:
-    return frozenset({"path"}) if isinstance(route, Mount) else frozenset()
+        final = as_read if as_read.faults else self.settings_rules.declare(as_read)
+        return RouteRule(final, frozenset((*(parts if final.guarded else ()), final.requirement)))
 
 
 def _combine_parts(parts: list[Requirement]) -> tuple[Requirement | None, tuple[str, ...]]:

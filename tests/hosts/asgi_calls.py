@@ -88,8 +88,8 @@ def call(
 
 def statuses(app: Any, *requests: str, headers: Iterable[tuple[str, str]] | Mapping[str, str] = ()) -> list[int]:
     """The status of each of `GET /path` and the like."""
-    asked = [request.split(" ") for request in requests]
-    return [call(app, method, path, headers).status for method, path in asked]
+    calls = [request.split(" ") for request in requests]
+    return [call(app, method, path, headers).status for method, path in calls]
 
 
 def connect(

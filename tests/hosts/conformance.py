@@ -36,7 +36,8 @@ MALFORMED = (
 
 def lacking(scope: str | None = None) -> str:
     """The challenge of a 403."""
-    challenge = 'Bearer error="insufficient_scope", error_description="The access token does not grant what this request requires."'
+    description = "The access token does not grant what this request requires."
+    challenge = f'Bearer error="insufficient_scope", error_description="{description}"'
     return challenge if scope is None else f'{challenge}, scope="{scope}"'
 
 
@@ -160,7 +161,7 @@ ME = {"subject": "alice"}
 PROOF = (("DPoP", "eyJhbGciOiJFUzI1NiIsInR5cCI6ImRwb3Arand0In0.e30.AAAA"),)
 OK = {"ok": True}
 
-# Whatever catches the refusal of a request, and wherever, it is what the client gets. See `apps/caught.py`.
+# Whatever code catches the refusal, the client gets it. See `apps/caught.py`.
 CATCHERS = (
     "view",
     "bare",
@@ -183,7 +184,7 @@ CATCHERS = (
 )
 
 CASES: tuple[Case, ...] = (
-    # What needs no token.
+    # Routes that require no token.
     passes("public without a credential", "GET /public", _nothing, {"ok": True}),
     passes("public with a good token", "GET /public", _held(), {"ok": True}),
     passes("public never reads a bad token", "GET /public", lambda _: ["Bearer junk"], {"ok": True}),
@@ -203,7 +204,7 @@ CASES: tuple[Case, ...] = (
     anonymous("a scheme that only starts alike", "GET /orders", lambda _: ["Bearerer abc"]),
     anonymous("no credential on an unmarked route", "GET /unmarked", _nothing),
     anonymous("no credential and a wrong method's rule", "DELETE /orders/7", _nothing),
-    # A credential that cannot be told (RFC 6750, section 3.1: invalid_request).
+    # A malformed credential (RFC 6750, section 3.1: invalid_request).
     malformed("two headers with good tokens", lambda w: w.bearer("orders:list") + w.bearer("orders:list")),
     malformed("a good and an empty second token", lambda w: [*w.bearer("orders:list"), "Bearer x"]),
     malformed("a list in one header", lambda w: [w.bearer("orders:list")[0] + "," + w.bearer("orders:list")[0]]),
@@ -241,7 +242,7 @@ CASES: tuple[Case, ...] = (
     passes("typ with its media type prefix", "GET /orders", _header(typ="application/at+jwt"), ME),
     passes("typ in capitals", "GET /orders", _header(typ="AT+JWT"), ME),
     passes("no kid and one key that fits", "GET /orders", _header(kid=...), ME),
-    # Not enough.
+    # Missing permissions.
     refused("no permission at all", "GET /orders", _held(), "orders:list"),
     refused("another permission", "GET /orders", _held("orders:create"), "orders:list"),
     refused("a longer permission", "GET /orders", _held("orders:list:x"), "orders:list"),
@@ -270,7 +271,7 @@ CASES: tuple[Case, ...] = (
     refused("an unmarked route with a good token", "GET /unmarked", _held("orders:**")),
     refused("the other method's permission", "POST /orders", _held("orders:list"), "orders:create"),
     refused("delete with the permission to read", "DELETE /orders/7", _held("orders:7:read"), "orders:delete"),
-    # A token that is not good here: one public answer for all.
+    # An invalid token: all get the same answer.
     invalid("junk", lambda _: ["Bearer junk"]),
     invalid("three junk segments", lambda _: ["Bearer a.b.c"]),
     invalid("a tampered signature", _raw(_tampered)),
@@ -364,7 +365,7 @@ CASES: tuple[Case, ...] = (
     invalid("a bad token inside a public view", _raw(_tampered), "GET /caught/public"),
     invalid("a bad token caught inside a public view", _raw(_tampered), "GET /caught/open"),
     passes("a good token inside a public view", "GET /caught/open", _held("caught:use"), OK),
-    # Methods of a class: what says nothing is not opened by what another method says.
+    # Methods of a class: a declaration on one method does not open another.
     passes("the method that is public", "GET /verbs", _nothing, OK),
     passes("HEAD has the rule of a public GET, also where a method of its own answers", "HEAD /verbs", _nothing),
     *(

@@ -38,11 +38,11 @@ class Served:
     world: World
 
 
-def _served(request: pytest.FixtureRequest, **changed: object) -> Iterator[Served]:
+def _served(request: pytest.FixtureRequest, **changes: object) -> Iterator[Served]:
     module, mode = request.param
     world = World(Authority(policy=POLICY))
-    # What is None is left out.
-    settings = {name: value for name, value in world.authority.settings(**changed).items() if value is not None}
+    # A change to None removes the setting.
+    settings = {name: value for name, value in world.authority.settings(**changes).items() if value is not None}
     with import_module(module).MODES[mode](settings) as (kind, app), serve(kind, app) as client:
         yield Served(client, world)
 
@@ -81,8 +81,8 @@ def test_every_host_answers_alike(served: Served, case: Case) -> None:
 
 
 @pytest.mark.parametrize(("module", "mode"), MODES, ids=[mode for _, mode in MODES])
-def test_a_key_that_was_rotated_in_is_told_to_come_back(module: str, mode: str) -> None:
-    """During the cool-down a token of a new key gets 503 with the time left; a token older than the key set gets 401."""
+def test_a_token_of_a_new_key_gets_503_during_the_cool_down(module: str, mode: str) -> None:
+    """In the cool-down, a token of a new key gets 503 with the time left; one older than the key set gets 401."""
     authority = Authority(policy=POLICY)
     world = World(authority)
     with KeyServer(authority.key.public_jwk()) as keys:
@@ -111,7 +111,7 @@ def test_the_table_is_long_enough() -> None:
     assert len(names) == len(set(names))
 
 
-def test_subjects_are_never_mixed_up(served: Served) -> None:
+def test_concurrent_requests_keep_their_subject(served: Served) -> None:
     """Each of many concurrent requests is answered for its own subject."""
     subjects = [f"user{number}" for number in range(40)]
     headers = {name: served.world.bearer("orders:list", subject=name)[0] for name in subjects}
@@ -130,14 +130,14 @@ def test_a_preflight_never_calls_the_view(served: Served) -> None:
     assert b"subject" not in answer.body
 
 
-def test_an_observed_refusal_is_none(observing: Served) -> None:
+def test_observe_mode_withholds_nothing(observing: Served) -> None:
     """In observe mode nothing is refused, so no response is withheld, whatever the code catches."""
     headers = [("Authorization", observing.world.bearer()[0])]
     answers = {by: observing.client.request("GET", f"/caught/{by}", headers) for by in CATCHERS}
-    assert dict.fromkeys(CATCHERS, (200, OK)) == {by: (each.status, each.json) for by, each in answers.items()}
+    assert dict.fromkeys(CATCHERS, (200, OK)) == {by: (answer.status, answer.json) for by, answer in answers.items()}
 
 
-def test_what_cannot_be_decided_is_final_too(keyless: Served) -> None:
+def test_a_503_is_final(keyless: Served) -> None:
     """A 503 is final: it is sent before any view runs, and even if a view catches it."""
     headers = [("Authorization", keyless.world.bearer("caught:use")[0])]
     for path in ("/orders", "/caught/view", "/caught/public", "/caught/open"):
@@ -148,7 +148,7 @@ def test_what_cannot_be_decided_is_final_too(keyless: Served) -> None:
         assert "no-store" == answer.headers["cache-control"]
 
 
-def test_a_refusal_after_the_response_has_nothing_to_withhold(served: Served) -> None:
+def test_a_refusal_after_the_response_withholds_nothing(served: Served) -> None:
     """A task that outlives the response is refused; this response and the next are sent."""
     caught.OUTCOMES.clear()
     headers = [("Authorization", served.world.bearer()[0])]

@@ -74,7 +74,7 @@ def test_each_operation_shows_its_permissions() -> None:
     assert "401" not in schema["paths"]["/public"]["get"]["responses"]
 
 
-def test_the_schema_is_served_like_that() -> None:
+def test_the_application_serves_the_same_schema() -> None:
     """The application serves the same schema, without a lifespan, and after an override of `openapi`."""
     app = application()
     settings = Authority().settings(PUBLIC=["/openapi.json"])
@@ -85,7 +85,7 @@ def test_the_schema_is_served_like_that() -> None:
     assert (WANTED, 1) == (security(schema), schema["x-mine"])
 
 
-def test_a_mounted_application_shows_its_own() -> None:
+def test_a_mounted_applications_schema_shows_its_permissions() -> None:
     """The schema of a mounted application shows its permissions, including those declared on the mount."""
     sub = FastAPI()
     sub.get("/x")(lambda: None)

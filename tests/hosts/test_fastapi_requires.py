@@ -69,19 +69,19 @@ def test_requirements_of_every_level_add_up(authority: Authority) -> None:
     outer.include_router(inner, dependencies=[Requires("include")])
     app.include_router(outer, prefix="/v1", dependencies=[Requires("top")])
     guard(authority, app)
-    held = ["app", "inner", "outer", "operation", "include", "top", "items:7", "users:me"]
+    permissions = ["app", "inner", "outer", "operation", "include", "top", "items:7", "users:me"]
     path = "/v1/outer/inner/7"
     assert (200, ["alice", "alice"]) == (
-        (answer := call(app, "GET", path, authority.headers("alice", held))).status,
+        (answer := call(app, "GET", path, authority.headers("alice", permissions))).status,
         answer.json,
     )
-    for missing in held:
-        headers = authority.headers("alice", [each for each in held if each != missing])
+    for missing in permissions:
+        headers = authority.headers("alice", [permission for permission in permissions if permission != missing])
         assert 403 == call(app, "GET", path, headers).status
     assert 401 == call(app, "GET", path).status
 
 
-def test_nothing_is_served_that_is_not_declared(authority: Authority) -> None:
+def test_undeclared_routes_are_refused(authority: Authority) -> None:
     """Undeclared routes of every kind are refused: included, Starlette's, mounts, files, the schema and its pages."""
     ran: list[str] = []
 
@@ -91,10 +91,10 @@ def test_nothing_is_served_that_is_not_declared(authority: Authority) -> None:
 
     app = FastAPI()
     router = APIRouter()
-    for each in (app, router):
-        each.get("/api")(view)
-        each.add_route("/plain", view)
-        each.mount("/files", StaticFiles(directory="."))
+    for target in (app, router):
+        target.get("/api")(view)
+        target.add_route("/plain", view)
+        target.mount("/files", StaticFiles(directory="."))
     sub = FastAPI()
     sub.get("/x")(view)
     app.mount("/sub", sub)
@@ -113,7 +113,7 @@ def test_nothing_is_served_that_is_not_declared(authority: Authority) -> None:
         "/inner/x",
     ]
     paths += ["/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect"]
-    # Older FastAPI drops a mount that is included.
+    # Older FastAPI ignores mounts of an included router.
     assert {401} == set(statuses(app, *(f"GET {path}" for path in paths)))
     assert call(app, "GET", "/v1/files/x").status in {401, 404}
     assert {403} == set(statuses(app, *(f"GET {path}" for path in paths), headers=authority.headers()))
@@ -154,7 +154,7 @@ def test_overrides_do_not_switch_the_guard_off(authority: Authority) -> None:
     assert [401] == statuses(app, "GET /orders")
 
 
-def test_a_requirement_that_only_an_override_brings_is_asked(authority: Authority) -> None:
+def test_a_requirement_that_only_an_override_adds_is_enforced(authority: Authority) -> None:
     """A dependency that only an override adds is enforced when it runs."""
     app = FastAPI()
 
@@ -171,11 +171,11 @@ def test_a_requirement_that_only_an_override_brings_is_asked(authority: Authorit
 
 def test_one_decision_for_all_dependencies(authority: Authority) -> None:
     """However many dependencies a route has, the token is verified once and one decision is made."""
-    asked: list[Any] = []
+    decided: list[Any] = []
 
     class Counting(Guard):
         def check(self, *args: Any, **kwargs: Any) -> Any:
-            asked.append(str(args[1]))
+            decided.append(str(args[1]))
             return super().check(*args, **kwargs)
 
     app = FastAPI(dependencies=[Requires("app")])
@@ -189,10 +189,10 @@ def test_one_decision_for_all_dependencies(authority: Authority) -> None:
         LeastPrivilege(app, counting)
         answer = call(app, "GET", "/orders", authority.headers("a", ["app", "orders:read", "users:me", "view"]))
     assert (200, True) == (answer.status, answer.json)
-    assert ["view & app & orders:read & users:me"] == asked
+    assert ["view & app & orders:read & users:me"] == decided
 
 
-def test_without_the_guard_nothing_is_handed_over() -> None:
+def test_a_dependency_without_the_guard_raises() -> None:
     """A dependency in an application without the guard raises an error that says what to install."""
     app = FastAPI()
 
@@ -204,8 +204,8 @@ def test_without_the_guard_nothing_is_handed_over() -> None:
         call(app, "GET", "/orders")
 
 
-def test_a_bare_access_token_is_an_error_at_once() -> None:
-    """An `AccessToken` parameter without `Requires` raises at declaration, because FastAPI would read it from the request."""
+def test_an_access_token_parameter_without_requires_raises() -> None:
+    """An `AccessToken` parameter without `Requires` raises: FastAPI would read it from the request."""
     app = FastAPI()
     with pytest.raises(ConfigurationError, match="Requires"):
 
@@ -214,7 +214,7 @@ def test_a_bare_access_token_is_an_error_at_once() -> None:
             return token
 
 
-def test_an_open_mark_beside_a_requirement_is_an_error(authority: Authority) -> None:
+def test_public_together_with_a_requirement_is_an_error(authority: Authority) -> None:
     """`public` on a route whose router or parameter requires something is a fault, and nothing starts."""
     app = FastAPI(dependencies=[Requires("app")])
 
@@ -243,7 +243,7 @@ def test_a_template_of_unknown_name_is_an_error(authority: Authority) -> None:
         call(app, "GET", "/none")
 
 
-def test_templates_see_raw_strings(authority: Authority) -> None:
+def test_templates_use_the_text_of_the_path(authority: Authority) -> None:
     """Templates use the text of the path, because FastAPI converts parameters after the guard."""
     app = FastAPI()
 
@@ -278,7 +278,7 @@ def test_decorators_work_on_any_signature(authority: Authority, with_request: bo
     assert 422 == call(app, "GET", "/i/7?page=x", headers).status
 
 
-def test_a_marked_dependency_counts(authority: Authority) -> None:
+def test_a_declared_dependency_counts(authority: Authority) -> None:
     """A decorated dependency function is found like `Requires`, even if it has no parameters."""
     app = FastAPI()
 
@@ -291,7 +291,7 @@ def test_a_marked_dependency_counts(authority: Authority) -> None:
     assert [200] == statuses(app, "GET /x", headers=authority.headers("a", ["dep:use"]))
 
 
-def test_a_dependency_that_asks_for_nothing_new_is_public_no_more_than_its_route(authority: Authority) -> None:
+def test_a_public_dependency_does_not_open_its_route(authority: Authority) -> None:
     """A function that is declared public opens nothing if it is used as a dependency."""
     app = FastAPI()
 
@@ -304,7 +304,7 @@ def test_a_dependency_that_asks_for_nothing_new_is_public_no_more_than_its_route
     assert [401, 200] == statuses(app, "GET /x", "GET /shared")
 
 
-def test_native_answers_stay_fastapis(authority: Authority) -> None:
+def test_fastapis_own_answers_need_no_token(authority: Authority) -> None:
     """404, 405, HEAD on a GET route and the slash redirect are FastAPI's own answers."""
     app = FastAPI(openapi_url=None)
     router = APIRouter(prefix="/v1")
@@ -320,7 +320,7 @@ def test_native_answers_stay_fastapis(authority: Authority) -> None:
     )
 
 
-def test_late_routes_are_judged(authority: Authority) -> None:
+def test_late_routes_are_checked(authority: Authority) -> None:
     """Routes that are added after the first request are found, also in an included router if FastAPI serves them."""
     app = FastAPI()
     router = APIRouter(prefix="/v1")
@@ -339,7 +339,7 @@ def test_late_routes_are_judged(authority: Authority) -> None:
     assert call(app, "GET", "/v1/late").status in {401, 404}
 
 
-def test_one_router_in_two_places_is_judged_by_place(authority: Authority) -> None:
+def test_a_router_in_two_places_has_requirements_by_place(authority: Authority) -> None:
     """Requirements that an include adds count only there."""
     app = FastAPI()
     router = APIRouter()
@@ -355,7 +355,7 @@ def test_one_router_in_two_places_is_judged_by_place(authority: Authority) -> No
     assert [200, 200] == statuses(app, "GET /a/x", "GET /b/x", headers=authority.headers("a", ["x", "b"]))
 
 
-def test_a_route_class_with_its_own_matcher_is_judged(authority: Authority) -> None:
+def test_a_route_class_with_its_own_matcher_is_checked(authority: Authority) -> None:
     """Two routes with one path, chosen by the project's own matcher, each have their own declaration."""
     from fastapi.routing import APIRoute
     from starlette.routing import Match
@@ -377,7 +377,7 @@ def test_a_route_class_with_its_own_matcher_is_judged(authority: Authority) -> N
     ]
 
 
-def test_websockets_are_judged(authority: Authority) -> None:
+def test_websockets_are_checked(authority: Authority) -> None:
     """A websocket route may be declared by parameter, router or decorator, and gets its token."""
     app = FastAPI()
     router = APIRouter(prefix="/v1", dependencies=[Requires("v1")])
@@ -406,7 +406,7 @@ def test_websockets_are_judged(authority: Authority) -> None:
     assert "alice" == wire.sent[1]["text"]
 
 
-def test_mounted_applications_are_judged(authority: Authority) -> None:
+def test_mounted_applications_are_checked(authority: Authority) -> None:
     """Routes of a mounted FastAPI application are found; a declaration on the mount covers undeclared ones."""
     app = FastAPI(openapi_url=None)
     sub = FastAPI()
@@ -423,19 +423,19 @@ def test_mounted_applications_are_judged(authority: Authority) -> None:
     assert [200, 403, 200] == statuses(app, "GET /t/a/orders/1", "GET /t/a/docs", "GET /docs-too/docs", headers=headers)
 
 
-def test_enforce_arrives_whole(authority: Authority) -> None:
+def test_a_refusal_by_enforce_reaches_the_client_unchanged(authority: Authority) -> None:
     """A refusal inside a view keeps its body and headers, below a mount and after `except HTTPException`."""
     app, sub = FastAPI(), FastAPI()
 
     def view(request: Request, item: str) -> Any:
         try:
             enforce(request, "items:{item}:use", params={"item": item})
-        except HTTPException as error:  # pragma: no cover - Starlette's is the parent of ours
+        except HTTPException as error:  # pragma: no cover - Starlette's exception is the base class of `Refused`
             raise AssertionError from error
         return token_from(request).subject  # type: ignore[union-attr]
 
-    for each in (app, sub):
-        each.get("/use", dependencies=[Requires(AUTHENTICATED)])(view)
+    for target in (app, sub):
+        target.get("/use", dependencies=[Requires(AUTHENTICATED)])(view)
     app.mount("/sub", sub)
     guard(authority, app)
     for path in ("/use", "/sub/use"):
@@ -468,12 +468,12 @@ def test_alternatives_and_bindings(authority: Authority) -> None:
         return user_id
 
     guard(authority, app)
-    asked = ("GET /u/alice", "GET /u/bob")
-    assert [200, 403] == statuses(app, *asked, headers=authority.headers("alice", ["users:admin"]))
-    assert [403, 403] == statuses(app, *asked, headers=authority.headers("alice"))
+    requests = ("GET /u/alice", "GET /u/bob")
+    assert [200, 403] == statuses(app, *requests, headers=authority.headers("alice", ["users:admin"]))
+    assert [403, 403] == statuses(app, *requests, headers=authority.headers("alice"))
 
 
-def test_limits_of_bodies_stay(authority: Authority) -> None:
+def test_limits_for_bodies_still_work(authority: Authority) -> None:
     """FastAPI's limit for the size of a body works with the guard, also in included routers."""
     if "max_body_size" not in inspect.signature(FastAPI).parameters:
         pytest.skip("this FastAPI has no limit for bodies")
@@ -484,15 +484,15 @@ def test_limits_of_bodies_stay(authority: Authority) -> None:
     async def size(request: Request) -> Any:
         return len(await request.body())
 
-    for each in (app, router):
-        each.post("/")(size)
+    for target in (app, router):
+        target.post("/")(size)
     app.include_router(router, prefix="/r")
     guard(authority, app)
     sent = [("/", 6), ("/", 9), ("/r/", 3), ("/r/", 6)]
     assert [200, 413, 200, 413] == [call(app, "POST", path, body=b"x" * length).status for path, length in sent]
 
 
-def test_frontends_are_judged(authority: Authority, tmp_path: Any) -> None:
+def test_frontends_are_checked(authority: Authority, tmp_path: Any) -> None:
     """A FastAPI frontend needs a settings rule or a router's requirement; routes take precedence over it."""
     if not hasattr(FastAPI, "frontend"):
         pytest.skip("this FastAPI has no frontends")
@@ -507,9 +507,9 @@ def test_frontends_are_judged(authority: Authority, tmp_path: Any) -> None:
         app.include_router(router)
         return app
 
-    asked = ("GET /app/index.html", "GET /in/app/index.html", "GET /app/api")
+    requests = ("GET /app/index.html", "GET /in/app/index.html", "GET /app/api")
     app = guard(authority, build())
-    assert [401, 401, 401] == statuses(app, *asked)
-    assert [403, 200, 403] == statuses(app, *asked, headers=authority.headers("a", ["pages"]))
+    assert [401, 401, 401] == statuses(app, *requests)
+    assert [403, 200, 403] == statuses(app, *requests, headers=authority.headers("a", ["pages"]))
     app = guard(authority, build(), PUBLIC=["/app"])
-    assert [200, 401, 401] == statuses(app, *asked)
+    assert [200, 401, 401] == statuses(app, *requests)

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.host
 AUTHORITY = Authority()
 
 
-def made(**settings):
+def guarded_app(**settings):
     app = Flask("shop", static_folder=None)
     LeastPrivilege(app, AUTHORITY.settings(**settings))
     return app
@@ -41,7 +41,7 @@ def status(app, method, path, *permissions):
 
 def listed(app):
     """Label, requirement and origin of every route."""
-    return {each.label: (str(each.requirement or ""), each.origin) for each in host.routes(app)}
+    return {route.label: (str(route.requirement or ""), route.origin) for route in host.routes(app)}
 
 
 def faults(app):
@@ -55,7 +55,7 @@ def faults(app):
 
 def test_a_declaration_is_a_new_wrapper():
     """A declaration for one route does not count for another route of the same function, whose name is kept."""
-    app = made()
+    app = guarded_app()
     app.add_url_rule("/a", "a", public(served))
     app.add_url_rule("/b", "b", served)
     assert [200, 403] == [status(app, "GET", path) for path in ("/a", "/b")]
@@ -73,7 +73,7 @@ def test_a_view_is_declared_once():
 @pytest.mark.parametrize(
     "wrong",
     [
-        pytest.param(requires, id="nothing asked for"),
+        pytest.param(requires, id="no permission"),
         pytest.param(lambda: cast(Any, requires)(served), id="a bare requires"),
         pytest.param(lambda: requires("a:*"), id="a wildcard"),
         pytest.param(lambda: requires(PUBLIC), id="public inside"),
@@ -90,7 +90,7 @@ def test_a_wrong_declaration_is_an_error_at_import(wrong):
 
 def test_a_blueprint_registered_twice_is_guarded_twice():
     """Each registration of a blueprint has its own endpoints and parameters, nested blueprints too."""
-    app = made(EXTERNAL={"second": "a proxy"}, PUBLIC=["first.inner"])
+    app = guarded_app(EXTERNAL={"second": "a proxy"}, PUBLIC=["first.inner"])
     inner = Blueprint("inner", "inner", url_prefix="/inner")
     inner.get("/x")(served)
     outer = Blueprint("outer", "outer", url_prefix="/<tenant>")
@@ -107,15 +107,15 @@ def test_a_blueprint_registered_twice_is_guarded_twice():
         "GET /2/{tenant}/y": ("{tenant}:read", "its decorator"),
         "GET /2/{tenant}/z": ("external: a proxy", "EXTERNAL second"),
     } == listed(app)
-    asked = ["/1/t/inner/x", "/1/t/y", "/1/t/z", "/2/t/inner/x", "/2/t/y", "/2/t/z"]
-    assert [200, 403, 403, 200, 403, 200] == [status(app, "GET", path) for path in asked]
+    paths = ["/1/t/inner/x", "/1/t/y", "/1/t/z", "/2/t/inner/x", "/2/t/y", "/2/t/z"]
+    assert [200, 403, 403, 200, 403, 200] == [status(app, "GET", path) for path in paths]
     assert 200 == status(app, "GET", "/2/t/y", "t:read")
 
 
 @pytest.mark.parametrize("rule", ["admin", "admin.index", "/admin", "/admin/{name}"])
 def test_settings_declare_by_blueprint_endpoint_or_path(rule):
     """A settings rule is a blueprint's name, an endpoint or a prefix of path segments; it opens nothing else."""
-    app = made(EXTERNAL={rule: "session login"})
+    app = guarded_app(EXTERNAL={rule: "session login"})
     admin = Blueprint("admin", "admin", url_prefix="/admin")
     admin.add_url_rule("/<name>", "index", served)
     app.register_blueprint(admin)
@@ -123,9 +123,9 @@ def test_settings_declare_by_blueprint_endpoint_or_path(rule):
     assert [200, 403] == [status(app, "GET", path) for path in ("/admin/x", "/administration")]
 
 
-def test_a_dotted_endpoint_is_of_no_blueprint():
+def test_a_dotted_endpoint_does_not_belong_to_a_blueprint():
     """A rule for a blueprint does not open an endpoint whose name only looks like one of that blueprint."""
-    app = made(EXTERNAL={"admin": "session login"})
+    app = guarded_app(EXTERNAL={"admin": "session login"})
     app.add_url_rule("/x", "admin.x", served)
     assert ("the rule 'admin' matches no route: correct or remove it",) == faults(app)
 
@@ -186,7 +186,7 @@ class Dispatched(View):
 
 
 def of_class(cls, **settings):
-    app = made(**settings)
+    app = guarded_app(**settings)
     app.add_url_rule("/orders/<int:order_id>", view_func=cls.as_view("orders"))
     return app
 
@@ -195,7 +195,7 @@ READ, ALL = ("orders:7:read",), ("orders:all",)
 
 
 @pytest.mark.parametrize(
-    ("cls", "method", "held", "expected"),
+    ("cls", "method", "permissions", "expected"),
     [
         (Orders, "GET", READ, 403),
         (Decorated, "GET", READ, 200),
@@ -223,9 +223,9 @@ READ, ALL = ("orders:7:read",), ("orders:all",)
         (Dispatched, "DELETE", (), 403),
     ],
 )
-def test_a_class_declares_by_method_or_whole(cls, method, held, expected):
+def test_a_methods_declaration_comes_before_its_classs(cls, method, permissions, expected):
     """A method's declaration counts first, then its class's; without one it is refused, in subclasses too."""
-    assert expected == status(of_class(cls), method, "/orders/7", *held)
+    assert expected == status(of_class(cls), method, "/orders/7", *permissions)
 
 
 def test_head_takes_the_rule_of_get_beside_a_head_of_its_own():
@@ -235,7 +235,7 @@ def test_head_takes_the_rule_of_get_beside_a_head_of_its_own():
     assert [403, 200] == [status(of_class(cls), "HEAD", "/orders/7") for cls in (both, alone)]
 
 
-def test_a_replaced_class_is_read_anew():
+def test_a_replaced_class_is_read_again():
     """If the class behind a view is replaced while serving, the new class's declarations count."""
     app = of_class(Opened)
     assert 200 == status(app, "GET", "/orders/7")
@@ -256,11 +256,11 @@ def test_a_class_is_listed_by_method():
         f"PUT {label}": ("", ""),
     } == listed(of_class(Extended))
     assert [f"{__name__}.Extended.{name}" for name in ("delete", "get", "put")] == [
-        each.endpoint for each in host.routes(of_class(Extended))
+        route.endpoint for route in host.routes(of_class(Extended))
     ]
 
 
-def test_a_class_decorator_may_stand_anywhere_in_the_list():
+def test_a_class_decorator_may_be_anywhere_in_the_list():
     """Other decorators in the list keep the declaration, and a method's own declaration still comes first."""
 
     def wrapping(view):
@@ -276,15 +276,16 @@ def test_a_class_decorator_may_stand_anywhere_in_the_list():
 
     app = of_class(Listed)
     assert [200, 200, 403] == [
-        status(app, *asked) for asked in (("GET", "/orders/7"), ("DELETE", "/orders/7", *ALL), ("DELETE", "/orders/7"))
+        status(app, *request)
+        for request in (("GET", "/orders/7"), ("DELETE", "/orders/7", *ALL), ("DELETE", "/orders/7"))
     ]
 
 
 def test_a_wrapper_around_as_view_declares_the_class():
     """A declaration on the result of `as_view` counts as that of the class."""
-    app = made()
+    app = guarded_app()
     app.add_url_rule("/orders/<int:order_id>", view_func=requires("orders:all")(Orders.as_view("orders")))
-    assert [200, 403] == [status(app, "DELETE", "/orders/7", *held) for held in (ALL, READ)]
+    assert [200, 403] == [status(app, "DELETE", "/orders/7", *permissions) for permissions in (ALL, READ)]
 
 
 @pytest.mark.parametrize(
@@ -303,7 +304,7 @@ def test_a_wrong_rule_of_a_class_is_a_fault(rules, fault):
     """An invalid key or rule in `required_permissions` is listed by the check and opens nothing."""
     wrong = type("Wrong", (Orders,), {"required_permissions": rules, "get": public(Orders.get)})
     app = of_class(wrong, PUBLIC=["orders"])
-    assert any(fault in each for each in faults(app))
+    assert any(fault in message for message in faults(app))
     assert {("", "")} == set(listed(app).values())
 
 
@@ -312,9 +313,9 @@ def test_two_declarations_on_one_level_are_a_fault():
     method = type("Method", (Decorated,), {"required_permissions": {"GET": "orders:all"}})
     cls = type("Cls", (Orders,), {"required_permissions": "orders:some", "decorators": [requires("orders:all")]})
     same = type("Same", (Decorated,), {"required_permissions": {"GET": "orders:{order_id}:read", "DELETE": PUBLIC}})
-    said = "the decorator of get and required_permissions['GET'] contradict each other"
-    assert any(said in each for each in faults(of_class(method, PUBLIC=["orders"])))
-    assert any("contradict each other" in each for each in faults(of_class(cls, PUBLIC=["/orders"])))
+    contradiction = "the decorator of get and required_permissions['GET'] contradict each other"
+    assert any(contradiction in message for message in faults(of_class(method, PUBLIC=["orders"])))
+    assert any("contradict each other" in message for message in faults(of_class(cls, PUBLIC=["/orders"])))
     LeastPrivilege().check(of_class(same))
 
 
@@ -328,14 +329,14 @@ def test_settings_that_are_wrong_stop_the_start():
     assert any("'ISUER'" in fault for fault in caught.value.faults)
     with pytest.raises(ConfigurationError, match=r'app\.config\["JWT_LP"\]'):
         LeastPrivilege().init_app(Flask("shop"))
-    app = made()
+    app = guarded_app()
     with pytest.raises(ConfigurationError, match="has a guard already"):
         LeastPrivilege(app, AUTHORITY.settings())
 
 
 def test_settings_may_be_passed_or_configured():
     """Settings come from `init_app`, or else from the extension, or else from the configuration."""
-    settings = guard_from(made(SERVICE="passed")).settings
+    settings = guard_from(guarded_app(SERVICE="passed")).settings
     app = Flask("shop")
     app.config["JWT_LP"] = AUTHORITY.settings(SERVICE="configured")
     LeastPrivilege(settings=AUTHORITY.settings(SERVICE="kept")).init_app(app, settings)
@@ -344,19 +345,19 @@ def test_settings_may_be_passed_or_configured():
     other.config["JWT_LP"] = third.config["JWT_LP"] = app.config["JWT_LP"]
     LeastPrivilege(settings=AUTHORITY.settings(SERVICE="kept")).init_app(other)
     LeastPrivilege(third)
-    assert ["kept", "configured"] == [guard_from(each).settings.service for each in (other, third)]
+    assert ["kept", "configured"] == [guard_from(application).settings.service for application in (other, third)]
 
 
 def test_faults_stop_every_request():
     """The check lists faulty declarations; without a check, every request is a 500."""
-    app = made(PUBLIC=["nowhere"])
+    app = guarded_app(PUBLIC=["nowhere"])
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.add_url_rule("/x/<item>", "x", requires("items:{itme}:read")(served))
     app.add_url_rule("/open", "open", public(served))
-    found = faults(app)
-    assert 2 == len(found)
-    assert "GET /x/{item}: items:{itme}:read reads itme, but the route's parameters are: item" in found
-    assert "the rule 'nowhere' matches no route: correct or remove it" in found
+    listed_faults = faults(app)
+    assert 2 == len(listed_faults)
+    assert "GET /x/{item}: items:{itme}:read reads itme, but the route's parameters are: item" in listed_faults
+    assert "the rule 'nowhere' matches no route: correct or remove it" in listed_faults
     for path in ("/open", "/open", "/x/7", "/missing"):
         assert 500 == app.test_client().get(path).status_code
     app.testing = True
@@ -365,9 +366,9 @@ def test_faults_stop_every_request():
         app.test_client().get("/open")
 
 
-def test_a_hook_in_front_does_not_hide_a_fault():
+def test_a_hook_before_the_guard_does_not_hide_a_fault():
     """A hook that answers before the guard does not hide a faulty declaration."""
-    app = made(PUBLIC=["nowhere"])
+    app = guarded_app(PUBLIC=["nowhere"])
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.add_url_rule("/open", "open", public(served))
     app.before_request_funcs[None].insert(0, served)
@@ -376,7 +377,7 @@ def test_a_hook_in_front_does_not_hide_a_fault():
 
 def test_unguarded_routes_are_logged_once_and_never_stop(caplog):
     """Each unguarded route is one warning with an id, its view and a hint, however many requests come."""
-    app = made()
+    app = guarded_app()
     app.add_url_rule("/v1/orders/<int:order_id>", "orders", served, methods=["GET", "DELETE"])
     app.add_url_rule("/class/<int:order_id>", view_func=Decorated.as_view("decorated"))
     app.add_url_rule("/open", "open", public(served))
@@ -384,8 +385,8 @@ def test_unguarded_routes_are_logged_once_and_never_stop(caplog):
         codes = list(pool.map(lambda _: app.test_client().get("/open").status_code, range(16)))
     LeastPrivilege().check(app)
     assert [200] * 16 == codes
-    lines = [each for each in caplog.records if "unguarded" in each.message]
-    assert {logging.WARNING} == {each.levelno for each in lines}
+    lines = [record for record in caplog.records if "unguarded" in record.message]
+    assert {logging.WARNING} == {record.levelno for record in lines}
     assert [
         {
             "id": "jwt_lp.W001",
@@ -399,7 +400,7 @@ def test_unguarded_routes_are_logged_once_and_never_stop(caplog):
             "endpoint": f"{__name__}.Decorated.delete",
             "hint": 'required_permissions = {"DELETE": "class:delete"}',
         },
-    ] == [json.loads(each.message.partition("unguarded ")[2]) for each in lines]
+    ] == [json.loads(record.message.partition("unguarded ")[2]) for record in lines]
 
 
 def misplaced():
@@ -409,20 +410,20 @@ def misplaced():
 _registered, misplaced = misplaced, authenticated(misplaced)
 
 
-def test_a_lost_order_is_named():
+def test_a_declaration_above_the_route_decorator_is_named():
     """A declaration above the route's decorator has no effect; the hint names its function."""
-    app = made()
+    app = guarded_app()
     app.add_url_rule("/x", "x", _registered)
     (route,) = host.routes(app)
     assert (False, f"{__name__}.misplaced") == (route.guarded, route.endpoint)
     assert f"move the declaration of {__name__}.misplaced below the decorator that registers the route" == route.hint
 
 
-def test_what_calls_no_view_is_not_listed():
+def test_rules_that_call_no_view_are_not_listed():
     """Redirects of the URL map, build-only rules and Flask's own OPTIONS are not listed."""
-    app = made()
+    app = guarded_app()
     app.add_url_rule("/old", "old", redirect_to="/new")
     app.add_url_rule("/built", "built", build_only=True)
     app.add_url_rule("/new", "new", served, methods=[])
     app.add_url_rule("/x/<any('a>', b):kind>/<int(min=3):size>", "x", served, methods=["GET", "OPTIONS"])
-    assert ["GET,OPTIONS /x/{kind}/{size}"] == [each.label for each in host.routes(app) if "new" not in each.label]
+    assert ["GET,OPTIONS /x/{kind}/{size}"] == [route.label for route in host.routes(app) if "new" not in route.label]

@@ -46,7 +46,7 @@ def app():
         yield app
 
 
-def held(*permissions, **more):
+def bearer_headers(*permissions, **more):
     return AUTHORITY.headers("alice", permissions, **more)
 
 
@@ -60,12 +60,12 @@ def add(app, path, view):
 
 
 def status(app, method, path, *permissions):
-    with app.test_client().open(path, method=method, headers=held(*permissions)) as answer:
+    with app.test_client().open(path, method=method, headers=bearer_headers(*permissions)) as answer:
         assert answer.status_code < 400 or SECRET not in answer.data
         return answer.status_code
 
 
-# The order of things
+# The order of hooks
 
 
 def test_the_decision_is_made_before_any_hook():
@@ -85,14 +85,14 @@ def test_the_decision_is_made_before_any_hook():
     assert ["before", "blueprint", "after"] == ran
 
 
-def test_an_earlier_hook_that_answers_is_closed(app):
+def test_an_earlier_hook_does_not_answer_a_refused_request(app):
     """A hook that answers every request never runs for a refused request."""
     app.before_request(secret)
     add(app, "/x", requires("a:b")(secret))
     assert 403 == status(app, "GET", "/x")
 
 
-def test_a_hook_put_before_the_guard_is_judged_late(app):
+def test_the_answer_of_a_hook_before_the_guard_is_checked(app):
     """The answer of a hook before the guard is sent only if the request passes the route's requirement."""
     add(app, "/x", requires("a:b")(secret))
     add(app, "/unmarked", secret)
@@ -104,7 +104,7 @@ def test_a_hook_put_before_the_guard_is_judged_late(app):
     assert (401, "Bearer") == (anonymous.status_code, anonymous.headers["WWW-Authenticate"])
 
 
-def test_what_is_withheld_is_closed(app):
+def test_a_withheld_response_is_closed(app):
     """A withheld response is closed."""
     closed = []
 
@@ -128,33 +128,33 @@ def test_a_failure_before_the_guard_is_withheld(app):
 
     add(app, "/x", requires("a:b")(secret))
     assert 403 == status(app, "GET", "/x")
-    assert 404 == app.test_client().get("/x", headers=held("a:b")).status_code
+    assert 404 == app.test_client().get("/x", headers=bearer_headers("a:b")).status_code
 
 
 def test_a_decision_is_made_once(app, monkeypatch):
     """Guard, decorator and `enforce` share one decision for one requirement, which is recorded once."""
-    seen = []
+    checked = []
     check = guard_from(app).check
     add(app, "/x", requires("a:b")(lambda: enforce(request, "a:b").subject))
 
     def counting(*args, **kwargs):
-        seen.append(args[3])
+        checked.append(args[3])
         return check(*args, **kwargs)
 
     monkeypatch.setattr(guard_from(app), "check", counting)
     assert 200 == status(app, "GET", "/x", "a:b")
-    assert ["GET /x"] == seen
+    assert ["GET /x"] == checked
 
 
-# Nothing declared
+# Routes without a declaration
 
 
-def test_what_is_not_declared_is_refused(app):
+def test_an_undeclared_route_is_refused(app):
     """An undeclared route answers 401 bare without a token and 403 without `scope` with one."""
     add(app, "/x", secret)
     anonymous = app.test_client().get("/x")
     assert (401, "Bearer") == (anonymous.status_code, anonymous.headers["WWW-Authenticate"])
-    answer = app.test_client().get("/x", headers=held("a:b"))
+    answer = app.test_client().get("/x", headers=bearer_headers("a:b"))
     assert 403 == answer.status_code
     assert "scope=" not in answer.headers["WWW-Authenticate"]
 
@@ -171,7 +171,7 @@ def test_static_files_are_refused_unless_declared(tmp_path):
         assert [expected, expected] == [status(app, "GET", f"{at}/static/a.txt") for at in ("", "/b")]
 
 
-def test_a_decorator_that_loses_the_mark_fails_closed(app):
+def test_a_decorator_that_loses_the_declaration_fails_closed(app):
     """A decorator without `functools.wraps`, or ours above the route's, leaves the route undeclared."""
 
     def lossy(view):
@@ -193,7 +193,7 @@ def test_rules_without_a_function_or_methods_are_refused(app):
     assert [403] * 4 == [status(app, method, path) for method in ("GET", "OPTIONS") for path in ("/none", "/any")]
 
 
-def test_a_replaced_view_is_looked_up_anew(app):
+def test_a_replaced_view_is_read_again(app):
     """If a view function is replaced while serving, the new function's declaration counts, if it has one."""
     app.add_url_rule("/x", "x", public(secret))
     assert 200 == status(app, "GET", "/x")
@@ -207,7 +207,7 @@ def test_a_replaced_view_is_looked_up_anew(app):
 def test_head_takes_the_rule_of_get(app):
     """HEAD has the rule of GET, and no body."""
     add(app, "/x", requires("a:b")(secret))
-    assert [403, 200] == [status(app, "HEAD", "/x", *held) for held in ((), ("a:b",))]
+    assert [403, 200] == [status(app, "HEAD", "/x", *permissions) for permissions in ((), ("a:b",))]
 
 
 def test_a_preflight_never_reaches_a_view(app):
@@ -236,10 +236,10 @@ def test_a_hook_that_answers_options_with_content_is_withheld(app):
     assert 403 == status(app, "OPTIONS", "/x")
 
 
-def test_the_hosts_own_answers_stay(app):
+def test_flasks_own_answers_need_no_token(app):
     """404, 405 and the slash redirect are Flask's own answers, with and without a token."""
     add(app, "/x/", requires("a:b")(secret))
-    for headers in (None, held()):
+    for headers in (None, bearer_headers()):
         client = app.test_client()
         answers = [client.get("/none", headers=headers), client.post("/x/", headers=headers)]
         assert [404, 405] == [answer.status_code for answer in answers]
@@ -248,7 +248,7 @@ def test_the_hosts_own_answers_stay(app):
     assert 404 == app.test_client().get("/x/%0A").status_code
 
 
-def test_content_for_a_miss_is_withheld(app):
+def test_content_for_an_unknown_path_is_withheld(app):
     """A 404 handler may change the text, but neither it nor a hook may serve content for a path without a route."""
     app.register_error_handler(404, lambda error: (request.args["word"], int(request.args["status"])))
     app.before_request(lambda: SECRET if request.path == "/hook" else None)
@@ -258,7 +258,7 @@ def test_content_for_a_miss_is_withheld(app):
     assert 401 == client.get("/hook").status_code
 
 
-# What a refusal survives
+# Refusals are final
 
 
 @pytest.mark.parametrize("trap", [False, True])
@@ -269,7 +269,7 @@ def test_no_error_handler_turns_a_refusal_into_an_answer(app, trap, inside):
     app.register_error_handler(Exception, lambda error: (SECRET, 200))
     app.register_error_handler(403, lambda error: (SECRET, 200))
     add(app, "/x", (authenticated if inside else requires("a:b"))(lambda: enforce(request, "a:b").subject))
-    answer = app.test_client().get("/x", headers=held())
+    answer = app.test_client().get("/x", headers=bearer_headers())
     assert (403, "insufficient_scope") == (answer.status_code, answer.json["error"])
     assert 'scope="a:b"' in answer.headers["WWW-Authenticate"]
 
@@ -306,17 +306,17 @@ def test_a_refusal_ends_a_response_that_has_begun(app):
 
     add(app, "/x", authenticated(lambda: Response(stream_with_context(rows()))))
     with app.test_client() as client:
-        assert b"row 0;row 1;row 2;" == client.get("/x", headers=held("o:*:read")).data
-        got = []
+        assert b"row 0;row 1;row 2;" == client.get("/x", headers=bearer_headers("o:*:read")).data
+        chunks = []
         with (
-            client.get("/x", headers=held("o:0:read", "o:2:read"), buffered=False) as answer,
+            client.get("/x", headers=bearer_headers("o:0:read", "o:2:read"), buffered=False) as answer,
             pytest.raises(RuntimeError, match="refused after its response had begun"),
         ):
-            got.extend(answer.iter_encoded())
-    assert ([b"row 0;"], [True, True]) == (got, closed)
+            chunks.extend(answer.iter_encoded())
+    assert ([b"row 0;"], [True, True]) == (chunks, closed)
 
 
-def test_a_file_is_sent_as_the_server_likes(app, tmp_path):
+def test_a_file_response_is_passed_through(app, tmp_path):
     """A file is passed through unchanged, so that the server can send it in its own way."""
     (tmp_path / "file").write_bytes(b"file")
     passed = []
@@ -325,14 +325,14 @@ def test_a_file_is_sent_as_the_server_likes(app, tmp_path):
         passed.append(response.direct_passthrough)
         return response
 
-    # Those that run last stand first.
+    # After-request hooks run in reverse order.
     app.after_request_funcs[None].insert(0, look)
     add(app, "/x", authenticated(lambda: send_file(tmp_path / "file")))
-    with app.test_client().get("/x", headers=held()) as answer:
+    with app.test_client().get("/x", headers=bearer_headers()) as answer:
         assert (b"file", [True]) == (answer.data, passed)
 
 
-def test_no_hook_behind_turns_a_refusal_into_an_answer():
+def test_no_later_hook_turns_a_refusal_into_an_answer():
     """An after-request hook cannot replace a refusal by content, whenever it was registered."""
     app = Flask("shop", static_folder=None)
     app.after_request(lambda response: app.response_class(SECRET, request.args["status"], response.headers))
@@ -361,10 +361,10 @@ def test_a_refusal_may_be_reworded(app):
     )
 
 
-# What the view is called with
+# Parameters of the view
 
 
-def test_a_template_is_filled_from_what_the_view_gets(app):
+def test_a_template_is_filled_from_the_views_parameters(app):
     """Templates use parameters as preprocessors change them; a removed parameter leads to a refusal."""
 
     @app.url_value_preprocessor
@@ -375,11 +375,11 @@ def test_a_template_is_filled_from_what_the_view_gets(app):
 
     add(app, "/<lang>/<item>", requires("items:{item}:read")(secret))
     add(app, "/gone/<lang>/x", requires("langs:{lang}:read")(secret))
-    assert [200, 403] == [status(app, "GET", "/en/7", held) for held in ("items:7-eu:read", "items:7:read")]
+    assert [200, 403] == [status(app, "GET", "/en/7", permission) for permission in ("items:7-eu:read", "items:7:read")]
     assert 403 == status(app, "GET", "/gone/en/x", "langs:en:read")
 
 
-def test_parameters_changed_after_the_decision_are_judged_again(app):
+def test_parameters_changed_after_the_decision_are_checked_again(app):
     """If a hook after the guard changes the view's parameters, the guard decides again."""
     ran = []
 
@@ -410,13 +410,13 @@ class Item(MethodView):
 
 
 @pytest.mark.parametrize("value", ["a:b", "*", "**", "a%00", "a%0A", "%7Bitem%7D", "a%20b", "%C3%A9", "a%22"])
-def test_no_value_widens_what_is_asked_for(app, value):
+def test_no_value_widens_the_required_permission(app, value):
     """A value that is not one segment is refused, whatever the token grants."""
     add(app, "/x/<item>", requires("items:{item}:read")(secret))
     assert 403 == status(app, "GET", f"/x/{value}", "items:**")
 
 
-def test_the_canonical_value_counts(app):
+def test_the_converted_value_counts(app):
     """The required permission uses the converted value, which is the one that the view gets."""
     add(app, "/x/<int:item>", requires("items:{item}:read")(secret))
     assert 200 == status(app, "GET", "/x/007", "items:7:read")
@@ -438,7 +438,7 @@ def test_a_wrong_type_inside_the_view_is_refused(app):
 # Inside the view
 
 
-def test_the_token_hangs_on_the_request(app):
+def test_the_token_is_kept_on_the_request(app):
     """`current_token` and `token_from` give the verified token, or nothing on a route that requires none."""
     add(
         app,
@@ -449,34 +449,34 @@ def test_the_token_hangs_on_the_request(app):
     add(app, "/who", public(identify=True)(lambda: {"token": bool(current_token)}))
     add(app, "/proxied", external("a proxy")(lambda: {"token": bool(current_token)}))
     client = app.test_client()
-    assert {"is": "alice", "same": True} == client.get("/me", headers=held()).json
-    asked = [client.get(path, headers=held()).json["token"] for path in ("/open", "/who", "/proxied")]
-    assert [False, True, False] == asked
+    assert {"is": "alice", "same": True} == client.get("/me", headers=bearer_headers()).json
+    answers = [client.get(path, headers=bearer_headers()).json["token"] for path in ("/open", "/who", "/proxied")]
+    assert [False, True, False] == answers
 
 
-def test_enforce_is_a_real_decision_and_can_a_probe(app, caplog):
+def test_enforce_decides_and_can_only_answers(app, caplog):
     """`enforce` uses the route's parameters, refuses and logs; `can` only answers and logs nothing."""
 
     @app.get("/shops/<shop>")
     @authenticated
     def view(shop):
-        asked = {"can": can(request, "shops:{shop}:{item}", params={"item": "a"})}
+        answers = {"can": can(request, "shops:{shop}:{item}", params={"item": "a"})}
         if request.args:
             enforce(request, "shops:{shop}:{item}", params={"item": "a"})
-        return asked
+        return answers
 
     client = app.test_client()
-    assert {"can": False} == client.get("/shops/1", headers=held()).json
+    assert {"can": False} == client.get("/shops/1", headers=bearer_headers()).json
     assert [] == [record for record in caplog.records if "refused" in record.message]
-    assert {"can": True} == client.get("/shops/1?enforce", headers=held("shops:1:a")).json
-    assert 403 == client.get("/shops/1?enforce", headers=held("shops:2:a")).status_code
-    assert ["GET /shops/{shop}"] == [each.jwt_lp["route"] for each in caplog.records if "refused" in each.message]
+    assert {"can": True} == client.get("/shops/1?enforce", headers=bearer_headers("shops:1:a")).json
+    assert 403 == client.get("/shops/1?enforce", headers=bearer_headers("shops:2:a")).status_code
+    assert ["GET /shops/{shop}"] == [record.jwt_lp["route"] for record in caplog.records if "refused" in record.message]
 
 
 def test_a_context_pushed_by_hand_has_no_decision(app):
     """In a context pushed by hand there is no token and `can` is False, but `enforce` decides."""
     add(app, "/x", requires("a:b")(secret))
-    with app.test_request_context("/x", headers=held("a:b")):
+    with app.test_request_context("/x", headers=bearer_headers("a:b")):
         assert (None, False) == (token_from(request), can(request, "a:b"))
         assert not current_token
         assert "alice" == enforce(request, "a:b").subject
@@ -492,9 +492,9 @@ def test_decisions_do_not_outlive_their_request(app):
     add(app, "/x", requires("a:b")(lambda: {"is": current_token.subject, "g": sorted(g)}))
     with app.app_context():
         client = app.test_client()
-        assert {"is": "alice", "g": []} == client.get("/x", headers=held("a:b")).json
+        assert {"is": "alice", "g": []} == client.get("/x", headers=bearer_headers("a:b")).json
         assert 401 == client.get("/x").status_code
-        assert 403 == client.get("/x", headers=held()).status_code
+        assert 403 == client.get("/x", headers=bearer_headers()).status_code
         assert None is token_from(request)
 
 
@@ -537,10 +537,10 @@ def test_async_views_are_guarded_alike(app):
 
     app.add_url_rule("/class", view_func=Views.as_view("views"))
     client = app.test_client()
-    assert {"is": "alice", "can": False} == client.get("/x", headers=held("a:b")).json
-    assert {"is": "alice"} == client.get("/class", headers=held("a:b")).json
+    assert {"is": "alice", "can": False} == client.get("/x", headers=bearer_headers("a:b")).json
+    assert {"is": "alice"} == client.get("/class", headers=bearer_headers("a:b")).json
     assert [403, 403, 403] == [
-        status(app, *asked) for asked in (("GET", "/x"), ("GET", "/class"), ("POST", "/class", "a:b"))
+        status(app, *call) for call in (("GET", "/x"), ("GET", "/class"), ("POST", "/class", "a:b"))
     ]
 
 
@@ -550,12 +550,12 @@ def test_async_views_are_guarded_alike(app):
 def test_two_credentials_are_refused(app):
     """Two Authorization header lines, which WSGI joins into one list, are malformed."""
     add(app, "/x", requires("a:b")(secret))
-    joined = ",".join([held("a:b")["Authorization"]] * 2)
+    joined = ",".join([bearer_headers("a:b")["Authorization"]] * 2)
     answer = app.test_client().get("/x", headers={"Authorization": joined})
     assert (400, "invalid_request") == (answer.status_code, answer.json["error"])
 
 
-def test_the_peer_is_the_sockets(app, monkeypatch):
+def test_the_peer_is_the_address_of_the_connection(app, monkeypatch):
     """Behind ProxyFix the peer is the address of the connection, not that in the header."""
     calls = []
     check = guard_from(app).check
@@ -583,14 +583,14 @@ def test_bindings_of_settings_hold():
         enforce(request, "a:b", params={"tenant": request.args.get("other", tenant)})
         return b"ok"
 
-    headers = held("a:b", claims={"tenant": "t1"})
-    asked = [
+    headers = bearer_headers("a:b", claims={"tenant": "t1"})
+    answers = [
         bound.test_client().get(path, headers=headers).status_code for path in ("/t1/x", "/t2/x", "/t1/x?other=t2")
     ]
-    assert [200, 403, 403] == asked
+    assert [200, 403, 403] == answers
 
 
-def test_observing_lets_pass_and_hangs_no_bad_token():
+def test_observe_mode_passes_and_keeps_no_bad_token():
     """In observe mode, refusals only are logged and no bad token is kept, but `enforce=True` refuses."""
     today = datetime.now(UTC).date()
     observed = Flask("observed", static_folder=None)
@@ -601,9 +601,9 @@ def test_observing_lets_pass_and_hangs_no_bad_token():
     client = observed.test_client()
     assert {"token": False} == client.get("/unmarked", headers={"Authorization": "Bearer junk"}).json
     assert [{"token": False}, {"token": True}] == [
-        client.get("/lacking", headers=headers).json for headers in (None, held())
+        client.get("/lacking", headers=headers).json for headers in (None, bearer_headers())
     ]
-    assert 403 == client.get("/always", headers=held()).status_code
+    assert 403 == client.get("/always", headers=bearer_headers()).status_code
 
 
 def test_applications_of_one_process_have_their_own_guards():
@@ -611,12 +611,14 @@ def test_applications_of_one_process_have_their_own_guards():
     other, extension = Authority(algorithm="RS256"), LeastPrivilege()
     apps = []
     for settings in (AUTHORITY.settings(), other.settings()):
-        each = Flask("each", static_folder=None)
-        each.config["JWT_LP"] = settings
-        extension.init_app(each)
-        add(each, "/x", authenticated(lambda: {"is": current_token.subject}))
-        apps.append(each)
-    assert [200, 401] == [each.test_client().get("/x", headers=held()).status_code for each in apps]
+        application = Flask("each", static_folder=None)
+        application.config["JWT_LP"] = settings
+        extension.init_app(application)
+        add(application, "/x", authenticated(lambda: {"is": current_token.subject}))
+        apps.append(application)
+    assert [200, 401] == [
+        application.test_client().get("/x", headers=bearer_headers()).status_code for application in apps
+    ]
     assert guard_from(apps[0]) is not guard_from(apps[1])
     with apps[1].app_context():
         assert guard_from(apps[1]) is guard_from() is guard_from(current_app)
@@ -627,9 +629,9 @@ def test_a_declaration_without_a_guard_fails_closed():
     app = Flask("bare", static_folder=None)
     add(app, "/x", public(secret))
     add(app, "/y", lambda: {"can": can(request, "a:b"), "token": bool(current_token)})
-    answer = app.test_client().get("/x", headers=held())
+    answer = app.test_client().get("/x", headers=bearer_headers())
     assert 500 == answer.status_code
-    assert {"can": False, "token": False} == app.test_client().get("/y", headers=held()).json
+    assert {"can": False, "token": False} == app.test_client().get("/y", headers=bearer_headers()).json
     with app.test_request_context("/x"):
         for ask in (guard_from, lambda: enforce(request, "a:b"), lambda: guard_from(app)):
             with pytest.raises(ConfigurationError, match=r"LeastPrivilege\(app\)"):
@@ -648,11 +650,11 @@ def test_a_guard_that_fails_serves_nothing(app, handled, monkeypatch):
     monkeypatch.setattr(guard_from(app), "check", failing)
     if handled:
         app.register_error_handler(Exception, lambda error: (SECRET, 200))
-    answer = app.test_client().get("/x", headers=held("a:b"))
+    answer = app.test_client().get("/x", headers=bearer_headers("a:b"))
     assert (500, False) == (answer.status_code, SECRET in answer.data)
 
 
-def test_a_parameter_that_a_preprocessor_takes_away_is_still_bound():
+def test_a_parameter_that_a_preprocessor_removes_is_still_bound():
     """`BIND` holds even if a preprocessor removes the route's parameter before the guard sees it."""
     app = Flask("shop", static_folder=None)
 
@@ -671,7 +673,7 @@ def test_a_parameter_that_a_preprocessor_takes_away_is_still_bound():
         return g.tenant_id
 
     LeastPrivilege(app, AUTHORITY.settings(BIND={"tenant_id": ["org", "id"]}))
-    headers = held("orders:list", claims={"org": {"id": "acme"}})
+    headers = bearer_headers("orders:list", claims={"org": {"id": "acme"}})
     client = app.test_client()
     assert [403, 403, 200] == [
         client.get(path, headers=headers).status_code for path in ("/t/other/orders", "/t/acme/orders", "/u/x/orders")

@@ -45,10 +45,10 @@ def subject(**_):
 # The host object
 
 
-def test_the_host_knows_its_own(app):
+def test_the_host_recognises_flask_only(app):
     """The host recognises only Flask applications; for one without a guard the error says what to add."""
     typed: Host = host
-    assert [True, False, False] == [typed.recognises(each) for each in (app, object(), None)]
+    assert [True, False, False] == [typed.recognises(value) for value in (app, object(), None)]
     assert guard_from(app) is typed.guard(app)
     for ask in (typed.guard, typed.routes):
         with pytest.raises(ConfigurationError, match=r"LeastPrivilege\(app\)"):
@@ -66,19 +66,19 @@ def test_the_host_knows_its_own(app):
 )
 def test_a_request_is_resolved_as_flask_does(app, method, path, expected):
     """`resolve` returns the router's route and the parameters that the view gets after the preprocessors."""
-    found = host.resolve(app, method, path)
-    assert found is not None
-    route, params = found
+    resolved = host.resolve(app, method, path)
+    assert resolved is not None
+    route, params = resolved
     assert expected == (route.label, str(route.requirement), params)
 
 
-@pytest.mark.parametrize("asked", ["GET /none", "PUT /me", "OPTIONS /me", "GET /docs/", "GET /xx/orders/7"])
-def test_what_reaches_no_view_is_not_resolved(app, asked):
+@pytest.mark.parametrize("request_line", ["GET /none", "PUT /me", "OPTIONS /me", "GET /docs/", "GET /xx/orders/7"])
+def test_a_request_that_reaches_no_view_is_not_resolved(app, request_line):
     """A path without a route, a wrong method, Flask's OPTIONS, a redirect and a preprocessor's 404 give None."""
-    assert None is host.resolve(app, *asked.split(" "))
+    assert None is host.resolve(app, *request_line.split(" "))
 
 
-def test_a_guard_is_swapped_and_put_back(app):
+def test_a_guard_is_swapped_and_restored(app):
     """Inside `swap_guard`, the application accepts the other authority's tokens, and its own again afterwards."""
     other = Authority(like=guard_from(app).settings)
     client, headers = app.test_client(), other.headers()
@@ -134,10 +134,10 @@ def test_the_command_needs_a_guard():
     assert (2, True) == (result.exit_code, "LeastPrivilege(app)" in result.output)
 
 
-# Beside another extension
+# With another extension
 
 
-def test_flask_login_takes_the_token(app):
+def test_flask_login_reads_the_token(app):
     """Flask-Login's request loader can read the guard's token; without a token there is no user."""
     flask_login = pytest.importorskip("flask_login")
 

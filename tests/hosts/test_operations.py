@@ -1,4 +1,4 @@
-"""A real API's operations in each host's own router, over HTTP."""
+"""A real API's operations in operation host's own router, over HTTP."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ Build = Callable[[list[Operation], Mapping[str, object]], AbstractContextManager
 
 
 @contextmanager
-def flask(found: list[Operation], settings: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
+def flask(operations: list[Operation], settings: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
     from flask import Flask
 
     from jwt_lp_flask import LeastPrivilege, requires
 
     app = Flask("operations", static_folder=None)
-    for number, each in enumerate(found):
-        view = requires(each.permission)(lambda **_: {"ok": True})
-        app.add_url_rule(each.written(r"<\1>"), f"view{number}", view, methods=[each.method])
+    for number, operation in enumerate(operations):
+        view = requires(operation.permission)(lambda **_: {"ok": True})
+        app.add_url_rule(operation.written(r"<\1>"), f"view{number}", view, methods=[operation.method])
     LeastPrivilege(app, settings=settings)
     yield "wsgi", app
 
 
 @contextmanager
-def starlette(found: list[Operation], settings: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
+def starlette(operations: list[Operation], settings: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import JSONResponse
@@ -47,46 +47,53 @@ def starlette(found: list[Operation], settings: Mapping[str, object]) -> Iterato
         return JSONResponse({"ok": True})
 
     app = Starlette(
-        routes=[Route(each.template, requires(each.permission)(view), methods=[each.method]) for each in found]
+        routes=[
+            Route(operation.template, requires(operation.permission)(view), methods=[operation.method])
+            for operation in operations
+        ]
     )
     LeastPrivilege(app, settings)
     yield "asgi", app
 
 
 @contextmanager
-def fastapi(found: list[Operation], settings: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
+def fastapi(operations: list[Operation], settings: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
     from fastapi import FastAPI
 
     from jwt_lp_starlette import LeastPrivilege
     from jwt_lp_starlette.fastapi import Requires
 
     app = FastAPI(openapi_url=None)
-    for each in found:
+    for operation in operations:
         app.add_api_route(
-            each.template, lambda: {"ok": True}, methods=[each.method], dependencies=[Requires(each.permission)]
+            operation.template,
+            lambda: {"ok": True},
+            methods=[operation.method],
+            dependencies=[Requires(operation.permission)],
         )
     LeastPrivilege(app, settings)
     yield "asgi", app
 
 
-def _views(found: list[Operation], bases: tuple[type, ...], answer: Any) -> dict[str, type]:
-    """One class for each template, with one permission for each of its methods."""
+def _views(operations: list[Operation], bases: tuple[type, ...], answer: Any) -> dict[str, type]:
+    """One class for operation template, with one permission for operation of its methods."""
     classes: dict[str, dict[str, Any]] = {}
-    for each in found:
-        members = classes.setdefault(each.written(r"<str:\1>").lstrip("/"), {"required_permissions": {}})
-        members["required_permissions"][each.method] = each.permission
-        members[each.method.lower()] = lambda self, request, **_: answer()
+    for operation in operations:
+        members = classes.setdefault(operation.written(r"<str:\1>").lstrip("/"), {"required_permissions": {}})
+        members["required_permissions"][operation.method] = operation.permission
+        members[operation.method.lower()] = lambda self, request, **_: answer()
     return {template: type("View", bases, members) for template, members in classes.items()}
 
 
 @contextmanager
-def _urlconf(views: dict[str, type], settings: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
+def _urlconf(views: dict[str, Any], settings: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
     from django.core.wsgi import get_wsgi_application
     from django.test import override_settings
     from django.urls import path
 
     urlconf = ModuleType("operations_urls")
-    urlconf.urlpatterns = [path(template, view.as_view()) for template, view in views.items()]  # type: ignore[attr-defined]
+    patterns = [path(template, view.as_view()) for template, view in views.items()]
+    urlconf.__dict__["urlpatterns"] = patterns
     sys.modules[urlconf.__name__] = urlconf
     try:
         with override_settings(ROOT_URLCONF=urlconf.__name__, JWT_LP=settings):
@@ -96,19 +103,19 @@ def _urlconf(views: dict[str, type], settings: Mapping[str, object]) -> Iterator
 
 
 @contextmanager
-def django(found: list[Operation], settings: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
+def django(operations: list[Operation], settings: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
     from django.http import JsonResponse
     from django.views import View
 
     from hosts.django_setup import configure
 
     configure()
-    with _urlconf(_views(found, (View,), lambda: JsonResponse({"ok": True})), settings) as served:
+    with _urlconf(_views(operations, (View,), lambda: JsonResponse({"ok": True})), settings) as served:
         yield served
 
 
 @contextmanager
-def rest_framework(found: list[Operation], settings: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
+def rest_framework(operations: list[Operation], settings: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
     from hosts.django_setup import configure
 
     # Before the import: REST framework reads Django's settings as it is imported.
@@ -118,7 +125,9 @@ def rest_framework(found: list[Operation], settings: Mapping[str, object]) -> It
 
     from jwt_lp_django.drf import LeastPrivilegeMixin
 
-    with _urlconf(_views(found, (LeastPrivilegeMixin, APIView), lambda: Response({"ok": True})), settings) as served:
+    with _urlconf(
+        _views(operations, (LeastPrivilegeMixin, APIView), lambda: Response({"ok": True})), settings
+    ) as served:
         yield served
 
 
@@ -126,7 +135,7 @@ BUILDERS: tuple[Build, ...] = (django, rest_framework, flask, starlette, fastapi
 
 
 @pytest.mark.parametrize(
-    "build", [each for each in BUILDERS if find_spec(each.__name__)], ids=lambda each: each.__name__
+    "build", [host for host in BUILDERS if find_spec(host.__name__)], ids=lambda host: host.__name__
 )
 def test_every_operation_needs_its_permission(build: Build) -> None:
     """Every operation is allowed with its permission, and refused with another one.
@@ -134,20 +143,23 @@ def test_every_operation_needs_its_permission(build: Build) -> None:
     Three of the 440 differ from another one in a parameter's name alone. No router can tell those apart: the
     first one answers, under its own permission.
     """
-    found = load_operations()
+    operations = load_operations()
     authority = Authority()
-    first = {each.shape: each.permission for each in reversed(found)}
+    first = {operation.shape: operation.permission for operation in reversed(operations)}
     assert 437 == len(first)
     wrong = []
-    with build(found, authority.settings()) as (kind, app), serve(kind, app) as client:
-        tokens = {name: authority.headers(permissions=[name]) for name in {each.permission for each in found}}
+    with build(operations, authority.settings()) as (kind, app), serve(kind, app) as client:
+        tokens = {
+            name: authority.headers(permissions=[name]) for name in {operation.permission for operation in operations}
+        }
         others = sorted(tokens)
-        for number, each in enumerate(found):
-            own = first[each.shape]
+        for number, operation in enumerate(operations):
+            own = first[operation.shape]
             other = next(name for name in others[number % len(others) :] + others if name != own)
             answers = [
-                client.request(each.method, each.path, tokens[held].items(), b"").status for held in (own, other)
+                client.request(operation.method, operation.path, tokens[held].items(), b"").status
+                for held in (own, other)
             ]
             if [200, 403] != answers:
-                wrong.append((each.method, each.template, own, other, answers))
+                wrong.append((operation.method, operation.template, own, other, answers))
     assert [] == wrong

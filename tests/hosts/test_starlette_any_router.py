@@ -32,20 +32,20 @@ class Plan:
         self.seed = seed
         self.ran = ran
 
-    def build(self, mark: Callable[[int, Any], Any]) -> Starlette:
+    def build(self, declare: Callable[[int, Any], Any]) -> Starlette:
         self.random, self.count = random.Random(self.seed), 0
-        return Starlette(routes=self._routes(2, mark))
+        return Starlette(routes=self._routes(2, declare))
 
-    def _routes(self, depth: int, mark: Callable[[int, Any], Any]) -> list[BaseRoute]:
-        return [self._route(depth, mark) for _ in range(self.random.randint(3, 8))]
+    def _routes(self, depth: int, declare: Callable[[int, Any], Any]) -> list[BaseRoute]:
+        return [self._route(depth, declare) for _ in range(self.random.randint(3, 8))]
 
-    def _route(self, depth: int, mark: Callable[[int, Any], Any]) -> BaseRoute:
+    def _route(self, depth: int, declare: Callable[[int, Any], Any]) -> BaseRoute:
         self.count += 1
         number = self.count
         parts = [part.replace("x", f"x{number}{at}") for at, part in enumerate(self._some(SEGMENTS, 1, 2))]
         path = "/" + "/".join(parts)
         if depth and self.random.random() < 0.3:
-            routes = self._routes(depth - 1, mark)
+            routes = self._routes(depth - 1, declare)
             app: Any = self.random.choice([Router, Starlette])(routes=routes)
             return Mount(path.rstrip("/"), app=app)
         path += self.random.choice(["", "", "/", f"/{{rest{number}:path}}"])
@@ -54,7 +54,7 @@ class Plan:
             self.ran.append(number)
             return PlainTextResponse(str(number))
 
-        return Route(path, mark(number, view), methods=self.random.choice([None, None, ["GET"], ["POST"]]))
+        return Route(path, declare(number, view), methods=self.random.choice([None, None, ["GET"], ["POST"]]))
 
     def _some(self, among: list[str], least: int, most: int) -> list[str]:
         return [self.random.choice(among) for _ in range(self.random.randint(least, most))]
@@ -65,8 +65,8 @@ class Plan:
 
 
 @pytest.mark.parametrize("block", range(8))
-def test_the_endpoint_that_runs_is_the_one_that_was_judged(block: int) -> None:
-    """Public endpoints, every second one, run as without the guard. The others never run. Other answers are Starlette's."""
+def test_the_endpoint_that_runs_is_the_one_that_was_checked(block: int) -> None:
+    """Public endpoints run as without the guard; the others never run. Other answers are Starlette's."""
     asyncio.run(_compare(range(block * 25, block * 25 + 25)))
 
 
@@ -79,12 +79,12 @@ async def _compare(seeds: range) -> None:
         guarded = plan.build(lambda number, view: public(view) if number % 2 else requires("x")(view))
         LeastPrivilege(guarded, authority.settings())
         for _ in range(25):
-            asked = plan.request()
-            wanted, called = (await acall(bare, *asked)).status, [*ran]
+            request = plan.request()
+            expected, called = (await acall(bare, *request)).status, [*ran]
             ran.clear()
-            got = (await acall(guarded, *asked)).status
+            status = (await acall(guarded, *request)).status
             closed = [number for number in called if not number % 2]
-            assert (401 if closed else wanted, [] if closed else called) == (got, ran), (seed, asked)
+            assert (401 if closed else expected, [] if closed else called) == (status, ran), (seed, request)
             matched += len(called)
             ran.clear()
     assert matched > 50

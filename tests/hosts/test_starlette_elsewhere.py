@@ -129,28 +129,28 @@ def guarded(authority: Authority, *routes: BaseRoute) -> Starlette:
     return app
 
 
-def test_what_is_called_is_judged(
+def test_the_endpoint_of_a_rewritten_path_is_checked(
     authority: Authority, ran: list[str], middleware: Any, shape: Callable[..., Any]
 ) -> None:
     """If a mount's middleware rewrites the path, the guard decides about the new endpoint before it runs."""
     app = guarded(authority, Mount("/sub", app=shape(views(ran), middleware)))
-    asked = ("GET /sub/v1/secret", "GET /sub/v1/gone", "GET /sub/v1/mine/7", "GET /sub/mine/v1/8")
-    assert [401] * 4 == statuses(app, *asked)
-    assert [403, 403, 200, 403] == statuses(app, *asked, headers=authority.headers("a", ["mine:7"]))
+    requests = ("GET /sub/v1/secret", "GET /sub/v1/gone", "GET /sub/v1/mine/7", "GET /sub/mine/v1/8")
+    assert [401] * 4 == statuses(app, *requests)
+    assert [403, 403, 200, 403] == statuses(app, *requests, headers=authority.headers("a", ["mine:7"]))
     assert ["mine"] == ran
 
 
-def test_what_is_declared_is_served(
+def test_a_declared_route_of_a_rewritten_path_is_served(
     authority: Authority, ran: list[str], middleware: Any, shape: Callable[..., Any]
 ) -> None:
     """A route that only the rewritten path reaches is served by its own declaration. Other answers are the router's."""
     app = guarded(authority, Mount("/sub", app=shape(views(ran), middleware)))
-    asked = ("GET /sub/open", "GET /sub/v1/open", "POST /sub/v1/open", "GET /sub/v1/none", "GET /sub/v1/open/")
-    assert [200, 200, 405, 404, 307] == statuses(app, *asked)
+    requests = ("GET /sub/open", "GET /sub/v1/open", "POST /sub/v1/open", "GET /sub/v1/none", "GET /sub/v1/open/")
+    assert [200, 200, 405, 404, 307] == statuses(app, *requests)
     assert ["open", "open"] == ran
 
 
-def test_a_mounts_mark_holds_where_the_path_leads(authority: Authority, ran: list[str], middleware: Any) -> None:
+def test_a_mounts_declaration_holds_for_a_rewritten_path(authority: Authority, ran: list[str], middleware: Any) -> None:
     """A route that only its mount's declaration covers cannot be reached through a public path."""
     app = guarded(authority, Mount("/sub", app=requires("s:s")(middleware(Starlette(routes=views(ran))))))
     assert [401] == statuses(app, "GET /sub/v1/secret")
@@ -158,18 +158,20 @@ def test_a_mounts_mark_holds_where_the_path_leads(authority: Authority, ran: lis
     assert [200] == statuses(app, "GET /sub/v1/secret", headers=authority.headers("a", ["s:s"]))
 
 
-def test_middleware_that_hides_a_router_makes_it_one_application(authority: Authority, ran: list[str]) -> None:
+def test_a_hidden_router_is_decided_as_one_application(authority: Authority, ran: list[str]) -> None:
     """If the guard cannot see the router of a mount, only the mount's declaration counts for all of it."""
     for hidden in (opaque(Router(views(ran))), of_router(views(ran), opaque)):
         app = guarded(authority, Mount("/sub", app=hidden), Mount("/s", app=requires("s")(hidden)))
-        asked = ("GET /sub/v1/secret", "GET /sub/open", "GET /s/v1/secret", "GET /s/open")
-        assert [401] * 4 == statuses(app, *asked)
-        assert [403, 403, 200, 200] == statuses(app, *asked, headers=authority.headers("a", ["s"]))
+        requests = ("GET /sub/v1/secret", "GET /sub/open", "GET /s/v1/secret", "GET /s/open")
+        assert [401] * 4 == statuses(app, *requests)
+        assert [403, 403, 200, 200] == statuses(app, *requests, headers=authority.headers("a", ["s"]))
         assert ["secret", "open"] == ran
         ran.clear()
 
 
-def test_the_root_routers_own_middleware_is_outside(authority: Authority, ran: list[str], middleware: Any) -> None:
+def test_the_root_routers_own_middleware_runs_before_the_guard(
+    authority: Authority, ran: list[str], middleware: Any
+) -> None:
     """Middleware of the application's own router cannot rewrite the path after the guard's decision."""
     app = Starlette()
     app.router = of_router(views(ran), middleware)
@@ -178,7 +180,7 @@ def test_the_root_routers_own_middleware_is_outside(authority: Authority, ran: l
     assert ["open"] == ran
 
 
-def test_a_root_router_that_hides_what_it_does_is_an_error(authority: Authority, ran: list[str]) -> None:
+def test_a_root_router_that_cannot_be_wrapped_is_an_error(authority: Authority, ran: list[str]) -> None:
     """If the guard cannot wrap the application's router, nothing is served."""
     app = Starlette()
     app.router = of_router(views(ran), opaque)
@@ -188,7 +190,7 @@ def test_a_root_router_that_hides_what_it_does_is_an_error(authority: Authority,
     assert [] == ran
 
 
-def test_a_router_that_was_put_aside_is_nobodys(authority: Authority, ran: list[str]) -> None:
+def test_a_replaced_router_is_refused(authority: Authority, ran: list[str]) -> None:
     """Starlette keeps calling the router that it started with; the guard does not know that router and refuses."""
     app = guarded(authority, *views(ran))
     assert [200] == statuses(app, "GET /open")
@@ -197,8 +199,8 @@ def test_a_router_that_was_put_aside_is_nobodys(authority: Authority, ran: list[
     assert ["open"] == ran
 
 
-def test_an_answer_of_what_was_not_judged_is_withheld(authority: Authority, ran: list[str]) -> None:
-    """The gate withholds responses of a router with its own dispatch, and of middleware that answers without a route."""
+def test_an_answer_without_a_decision_is_withheld(authority: Authority, ran: list[str]) -> None:
+    """Responses of a router with its own dispatch, and of middleware without a route, are withheld."""
 
     class Own(Router):
         async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -213,7 +215,7 @@ def test_an_answer_of_what_was_not_judged_is_withheld(authority: Authority, ran:
     assert [401, 401, 401] == statuses(app, "GET /own/v1/secret", "GET /own/v1/gone", "GET /m/none")
 
 
-def test_a_marked_application_that_a_view_calls_is_decided_on(authority: Authority, ran: list[str]) -> None:
+def test_a_declared_application_that_a_view_calls_is_checked(authority: Authority, ran: list[str]) -> None:
     """The declaration on an ASGI application is enforced wherever the application is called."""
 
     async def view(request: Any) -> Any:
@@ -224,7 +226,7 @@ def test_a_marked_application_that_a_view_calls_is_decided_on(authority: Authori
     assert [403, 403, 200] == [call(app, "GET", "/x", headers).status for headers in tokens]
 
 
-def test_middleware_that_tries_again_gets_no_further(authority: Authority, ran: list[str]) -> None:
+def test_middleware_that_tries_again_is_refused_again(authority: Authority, ran: list[str]) -> None:
     """A refusal that middleware catches is final, and the guard decides about each further attempt."""
 
     class Again(InPlace):
@@ -241,8 +243,8 @@ def test_middleware_that_tries_again_gets_no_further(authority: Authority, ran: 
     assert ["open"] == ran
 
 
-def test_another_guard_is_asked_where_the_path_leads(authority: Authority, ran: list[str], middleware: Any) -> None:
-    """If a mounted application has its own guard, both guards decide about the endpoint that its middleware leads to."""
+def test_both_guards_decide_about_a_rewritten_path(authority: Authority, ran: list[str], middleware: Any) -> None:
+    """If a mounted application has its own guard, both guards decide about a rewritten path."""
     other = Authority()
     inner = of_application(views(ran), middleware)
     LeastPrivilege(inner, other.settings())
@@ -253,7 +255,7 @@ def test_another_guard_is_asked_where_the_path_leads(authority: Authority, ran: 
     assert [200] == statuses(inner, "GET /v1/mine/7", headers=headers)
 
 
-def test_sockets_are_judged_where_they_lead(authority: Authority, ran: list[str]) -> None:
+def test_sockets_are_checked_after_a_rewrite(authority: Authority, ran: list[str]) -> None:
     """A websocket that middleware redirects is refused in the handshake, and its endpoint does not run."""
 
     async def socket(websocket: Any) -> None:
@@ -279,24 +281,24 @@ def test_a_decision_counts_for_its_parameters_only(authority: Authority, path: s
     async def view(request: Any) -> PlainTextResponse:
         return PlainTextResponse(repr(request.path_params["id"]))
 
-    asked: list[object] = []
+    decided: list[object] = []
     with authority.guard() as guard:
         check = guard.authorize
 
         def counting(token: Any, requirement: Any, params: Any, *args: Any, **kwargs: Any) -> Any:
-            asked.append(params["id"])
+            decided.append(params["id"])
             return check(token, requirement, params, *args, **kwargs)
 
         guard.authorize = counting  # type: ignore[method-assign]
-        mark = requires("orders:{id}:read")
-        sync = mark(lambda request: PlainTextResponse(repr(request.path_params["id"])))
-        for marked in (mark(view), sync):
-            asked.clear()
+        declare = requires("orders:{id}:read")
+        sync = declare(lambda request: PlainTextResponse(repr(request.path_params["id"])))
+        for endpoint in (declare(view), sync):
+            decided.clear()
             routes = [
-                Route("/orders/{id}", marked, middleware=[Middleware(Swap)]),
-                Route("/numbers/{id:int}", marked, middleware=[Middleware(Swap)]),
+                Route("/orders/{id}", endpoint, middleware=[Middleware(Swap)]),
+                Route("/numbers/{id:int}", endpoint, middleware=[Middleware(Swap)]),
             ]
             app = Starlette(routes=routes)
             LeastPrivilege(app, guard)
             answer = call(app, "GET", path, authority.headers("a", ["orders:7:read", "orders:1:read"]))
-            assert ([swapped], 200 if swapped == "1" else 403) == (asked, answer.status)
+            assert ([swapped], 200 if swapped == "1" else 403) == (decided, answer.status)

@@ -53,11 +53,11 @@ async def ok(request: Request) -> PlainTextResponse:
 
 
 def listed(authority: Authority, routes: list[Any], *around: Middleware, **settings: Any) -> Starlette:
-    ours = Middleware(LeastPrivilegeMiddleware, settings=authority.settings(**settings))
-    return Starlette(routes=routes, middleware=[*around, ours])
+    listed_guard = Middleware(LeastPrivilegeMiddleware, settings=authority.settings(**settings))
+    return Starlette(routes=routes, middleware=[*around, listed_guard])
 
 
-def test_a_refusal_arrives_whole(authority: Authority) -> None:
+def test_a_refusal_reaches_the_client_unchanged(authority: Authority) -> None:
     """Status, challenge, cache header and problem body of a refusal reach the client."""
     app = listed(authority, [Route("/a", requires("a")(ok))])
     answer = call(app, "GET", "/a", authority.headers("alice", ["b"]))
@@ -75,7 +75,7 @@ def test_two_header_lines_are_refused(authority: Authority) -> None:
     assert [200, 400] == [call(app, "GET", "/a", [line] * number).status for number in (1, 2)]
 
 
-def test_settings_faults_are_raised_where_the_guard_is_put_in() -> None:
+def test_settings_faults_are_raised_at_the_installation() -> None:
     """`LeastPrivilege` raises the faults of the settings at once."""
     with pytest.raises(ConfigurationError, match="ISSUER"):
         LeastPrivilege(Starlette(), {})
@@ -123,44 +123,44 @@ def test_route_faults_are_found_without_a_start(authority: Authority, caplog: py
     assert 1 == len([record for record in caplog.records if "reads id" in record.getMessage()])
 
 
-def test_undeclared_routes_are_logged_once_with_a_remedy(
-    authority: Authority, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_undeclared_routes_are_logged_once_with_a_hint(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
     """The start succeeds, and the log names each route that will be refused and a line that would declare it."""
     app = listed(authority, [Route("/orders", ok), Route("/orders", ok, methods=["POST"]), Route("/a", public(ok))])
     with caplog.at_level(logging.WARNING, logger="jwt_lp"):
-        assert ["lifespan.startup.complete", "lifespan.shutdown.complete"] == [each["type"] for each in live(app)]
+        assert ["lifespan.startup.complete", "lifespan.shutdown.complete"] == [message["type"] for message in live(app)]
         assert 401 == call(app, "GET", "/orders").status
-    warnings = [each.getMessage() for each in caplog.records if "W001" in each.getMessage()]
+    warnings = [record.getMessage() for record in caplog.records if "W001" in record.getMessage()]
     assert 2 == len(warnings)
-    hints = [each.jwt_lp["hint"] for each in caplog.records if hasattr(each, "jwt_lp") and "hint" in each.jwt_lp]
+    hints = [
+        record.jwt_lp["hint"] for record in caplog.records if hasattr(record, "jwt_lp") and "hint" in record.jwt_lp
+    ]
     assert ['@requires("orders:read")', '@requires("orders:create")'] == hints
 
 
-def test_a_late_route_is_logged_too(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_route_added_after_the_start_is_logged(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
     """Routes that are added after the start are logged when they are first seen, with their faults."""
     app = listed(authority, [Route("/a", public(ok))])
     assert 200 == call(app, "GET", "/a").status
     app.router.routes.append(Route("/late", ok))
     app.router.routes.append(Route("/bad/{name}", requires("x:{id}")(ok)))
     assert 200 == call(app, "GET", "/a").status
-    text = "\n".join(each.getMessage() for each in caplog.records)
+    text = "\n".join(record.getMessage() for record in caplog.records)
     assert '"route": "GET,HEAD /late"' in text
     assert "E001 GET,HEAD /bad/{name}" in text
     assert 403 == call(app, "GET", "/bad/1", authority.headers("alice", ["x:1"])).status
 
 
-def test_two_marks_are_an_error() -> None:
+def test_two_declarations_are_an_error() -> None:
     """Two different declarations on one endpoint, or on one mount, are an error."""
     with pytest.raises(ConfigurationError, match="two declarations"):
         requires("a")(public(ok))
     assert callable(requires("a")(requires("a")(ok)))
 
 
-def test_two_marks_around_a_mount_are_an_error(authority: Authority) -> None:
+def test_two_declarations_on_a_mount_are_an_error(authority: Authority) -> None:
     """Two declarations on a mount with a middleware between them are found at the start."""
 
-    class Between:
+    class Wrapper:
         def __init__(self, app: Any) -> None:
             self.app = app
 
@@ -169,7 +169,7 @@ def test_two_marks_around_a_mount_are_an_error(authority: Authority) -> None:
 
     inner = requires("a")(Starlette(routes=[Route("/x", ok)]))
     with pytest.raises(ConfigurationError, match="has the declarations"):
-        live(listed(authority, [Mount("/m", app=public(Between(inner)))]))
+        live(listed(authority, [Mount("/m", app=public(Wrapper(inner)))]))
 
 
 def test_the_guard_is_closed_at_the_end(authority: Authority) -> None:
@@ -190,7 +190,7 @@ def test_the_guard_is_closed_at_the_end(authority: Authority) -> None:
     own.close()
 
 
-def test_the_start_of_the_application_is_its_own(authority: Authority) -> None:
+def test_the_projects_own_lifespan_runs(authority: Authority) -> None:
     """The project's own lifespan runs, and its failure is reported unchanged."""
     ran: list[str] = []
 
@@ -206,7 +206,7 @@ def test_the_start_of_the_application_is_its_own(authority: Authority) -> None:
     assert ["start", "stop"] == ran
 
 
-def test_marks_without_a_guard_fail_closed(authority: Authority) -> None:
+def test_declarations_without_a_guard_fail_closed(authority: Authority) -> None:
     """A declared endpoint in an application without the guard raises an error that says what to install."""
 
     @requires("a")
@@ -230,7 +230,7 @@ def test_marks_without_a_guard_fail_closed(authority: Authority) -> None:
             call(app, "GET", path)
 
 
-def test_the_guard_goes_in_once_and_early(authority: Authority) -> None:
+def test_the_guard_is_installed_once_and_early(authority: Authority) -> None:
     """A second guard, and a guard that is added after the first request, are errors."""
     app = Starlette()
     LeastPrivilege(app, authority.settings())
@@ -245,7 +245,7 @@ def test_the_guard_goes_in_once_and_early(authority: Authority) -> None:
         LeastPrivilege(served, authority.settings())
 
 
-def test_a_middleware_that_hides_the_rest_is_an_error(authority: Authority) -> None:
+def test_a_middleware_that_hides_what_it_wraps_is_an_error(authority: Authority) -> None:
     """If a middleware makes the installation impossible, nothing is served and the error says what to do."""
 
     def opaque(app: Any) -> Any:
@@ -254,11 +254,11 @@ def test_a_middleware_that_hides_the_rest_is_an_error(authority: Authority) -> N
 
         return wrapped
 
-    ours = Middleware(LeastPrivilegeMiddleware, settings=authority.settings())
-    app = Starlette(routes=[Route("/", public(ok))], middleware=[ours, Middleware(opaque)])
+    listed_guard = Middleware(LeastPrivilegeMiddleware, settings=authority.settings())
+    app = Starlette(routes=[Route("/", public(ok))], middleware=[listed_guard, Middleware(opaque)])
     with pytest.raises(ConfigurationError, match="list Middleware"):
         call(app, "GET", "/")
-    app = Starlette(routes=[Route("/", public(ok))], middleware=[Middleware(opaque), ours])
+    app = Starlette(routes=[Route("/", public(ok))], middleware=[Middleware(opaque), listed_guard])
     assert 200 == call(app, "GET", "/").status
 
 
@@ -270,7 +270,7 @@ def test_the_guard_may_be_added_last(authority: Authority) -> None:
     assert [200, 401] == [call(app, "GET", path).status for path in ("/", "/a")]
 
 
-def test_limits_of_bodies_stay(authority: Authority) -> None:
+def test_limits_for_bodies_still_work(authority: Authority) -> None:
     """Starlette's limit for the size of a body works with the guard."""
     if "max_body_size" not in inspect.signature(Starlette).parameters:
         pytest.skip("this Starlette has no limit for bodies")
@@ -331,8 +331,8 @@ def test_starlettes_own_requires_works(authority: Authority) -> None:
     app = listed(authority, [Route("/a", view)])
     assert [401, 403] == [call(app, "GET", "/a", headers).status for headers in ({}, authority.headers())]
     answer = call(app, "GET", "/a", authority.headers("alice", ["orders:read"]))
-    wanted = [True, ["orders:read"], 1, False, False, True, "alice", "https://authority.test|alice"]
-    assert wanted == answer.json
+    expected = [True, ["orders:read"], 1, False, False, True, "alice", "https://authority.test|alice"]
+    assert expected == answer.json
 
 
 def test_a_users_own_authentication_is_kept_on_open_routes(authority: Authority) -> None:
@@ -352,7 +352,7 @@ def test_a_users_own_authentication_is_kept_on_open_routes(authority: Authority)
     assert b"alice" == call(app, "GET", "/mine", authority.headers("alice")).body
 
 
-def test_nobody_is_there_on_an_open_route(authority: Authority) -> None:
+def test_an_open_route_has_no_user(authority: Authority) -> None:
     """A public view sees no token, no permissions and a user that is not authenticated."""
 
     def view(request: Request) -> JSONResponse:
@@ -405,12 +405,12 @@ def test_a_swallowed_refusal_is_final(authority: Authority) -> None:
     """If a view catches a refusal and answers, the client gets the refusal, whichever function refused."""
 
     @requires("a")
-    def marked(request: Request) -> PlainTextResponse:
+    def declared(request: Request) -> PlainTextResponse:
         return PlainTextResponse("")
 
     def sync(request: Request) -> PlainTextResponse:
         try:
-            enforce(request, "a") if request.query_params else marked(request)
+            enforce(request, "a") if request.query_params else declared(request)
         except Refused:
             return PlainTextResponse("secret")
         return PlainTextResponse("fine")
@@ -472,7 +472,7 @@ def test_an_error_after_a_refusal_is_raised_and_the_refusal_sent(authority: Auth
 
 
 @pytest.mark.parametrize("error", [HTTPException(404), LookupError()])
-def test_no_handler_answers_outside_for_an_application_below(authority: Authority, error: Exception) -> None:
+def test_no_handler_replaces_a_refusal_in_a_mounted_application(authority: Authority, error: Exception) -> None:
     """If a mounted application raises an error after a refusal, only the refusal is sent."""
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -492,7 +492,7 @@ def test_no_handler_answers_outside_for_an_application_below(authority: Authorit
     assert (403, "insufficient_scope") == (answer.status, answer.json["error"])
 
 
-def test_a_refusal_of_a_mounted_applications_guard_is_the_outer_guards_too(authority: Authority) -> None:
+def test_a_refusal_of_an_inner_guard_holds_for_the_outer_guard(authority: Authority) -> None:
     """If both applications have a guard, no middleware between them can replace the inner guard's refusal."""
 
     class Welcome:
@@ -512,12 +512,12 @@ def test_a_refusal_of_a_mounted_applications_guard_is_the_outer_guards_too(autho
         return PlainTextResponse("secret")
 
     inner = Starlette(
-        routes=[Route("/view", authenticated(view)), Route("/mark", requires("a")(ok))],
+        routes=[Route("/view", authenticated(view)), Route("/declared", requires("a")(ok))],
         middleware=[Middleware(Welcome)],
     )
     LeastPrivilege(inner, authority.settings())
     app = listed(authority, [Mount("/sub", app=inner)])
-    for path in ("/sub/view", "/sub/mark"):
+    for path in ("/sub/view", "/sub/declared"):
         answer = call(app, "GET", path, authority.headers())
         assert (403, "insufficient_scope") == (answer.status, answer.json["error"])
         assert b"welcome" == call(app, "GET", path, authority.headers("a", ["a"])).body
@@ -566,10 +566,10 @@ def test_a_view_on_the_event_loop_waits_for_no_keys(authority: Authority) -> Non
 
     routes = [Route("/sync", public(sync)), Route("/async", public(asynchronous)), Route("/helped", public(helped))]
     with Waiting(authority.settings()) as guard:
-        app = Starlette(routes=[*routes, Route("/marked", requires("a")(ok))])
+        app = Starlette(routes=[*routes, Route("/declared", requires("a")(ok))])
         LeastPrivilege(app, guard)
         headers = authority.headers("alice", ["a"])
-        answers = [call(app, "GET", path, headers) for path in ("/sync", "/async", "/helped", "/marked")]
+        answers = [call(app, "GET", path, headers) for path in ("/sync", "/async", "/helped", "/declared")]
     assert [200, 503, 503, 200] == [answer.status for answer in answers]
     assert ["5", "5"] == [answer.headers["retry-after"] for answer in answers[1:3]]
     assert [True, False, False, False, True] == waited
@@ -600,23 +600,23 @@ def test_a_handler_that_hides_the_status_is_withheld(authority: Authority) -> No
     assert b"please log in" not in answer.body
 
 
-def test_a_view_is_decided_on_once(authority: Authority) -> None:
+def test_guard_and_view_share_one_decision(authority: Authority) -> None:
     """The guard and the declaration on the view share one decision."""
-    asked: list[Any] = []
+    decided: list[Any] = []
 
     class Counting(Guard):
         def check(self, *args: Any, **kwargs: Any) -> Any:
-            asked.append(args[1])
+            decided.append(args[1])
             return super().check(*args, **kwargs)
 
     with Counting(authority.settings()) as guard:
         app = Starlette(routes=[Route("/a", authenticated(ok))])
         LeastPrivilege(app, guard)
         assert 200 == call(app, "GET", "/a", authority.headers()).status
-        assert [AUTHENTICATED] == asked
+        assert [AUTHENTICATED] == decided
 
 
-def test_a_marked_function_that_another_view_calls_is_decided_on(authority: Authority) -> None:
+def test_a_declared_function_that_another_view_calls_is_checked(authority: Authority) -> None:
     """A declaration is enforced wherever its function is called, not only if the router calls it."""
     inner = requires("b")(ok)
 
@@ -628,8 +628,8 @@ def test_a_marked_function_that_another_view_calls_is_decided_on(authority: Auth
     assert [403, 403, 200] == [call(app, "GET", "/a", headers).status for headers in tokens]
 
 
-def test_a_mounts_mark_that_gave_way_is_not_taken_for_decided(authority: Authority) -> None:
-    """A route's declaration replaces that of its mount, but the mount's requirement still holds where it is enforced."""
+def test_a_mounts_replaced_declaration_is_still_decided_separately(authority: Authority) -> None:
+    """A route's declaration replaces its mount's, whose requirement still holds if it is enforced later."""
     inner = requires("api:use")(ok)
 
     async def view(request: Request) -> PlainTextResponse:
@@ -641,7 +641,7 @@ def test_a_mounts_mark_that_gave_way_is_not_taken_for_decided(authority: Authori
     assert [403, 200] == [call(app, "GET", "/api/mine", headers).status for headers in tokens]
 
 
-def test_observing_lets_pass_and_says_so(authority: Authority) -> None:
+def test_observe_mode_passes_and_logs(authority: Authority) -> None:
     """In observe mode, undeclared routes and missing permissions pass."""
     from datetime import UTC, datetime, timedelta
 
@@ -650,7 +650,7 @@ def test_observing_lets_pass_and_says_so(authority: Authority) -> None:
     assert [200, 200] == [call(app, "GET", path, authority.headers()).status for path in ("/a", "/b")]
 
 
-def test_a_guard_of_a_mounted_application_asks_as_well(authority: Authority) -> None:
+def test_a_guard_of_a_mounted_application_decides_too(authority: Authority) -> None:
     """A mounted application with its own guard keeps it, inside an application with another guard."""
     other = Authority()
     inner = Starlette(routes=[Route("/x", requires("x")(ok))])
@@ -661,21 +661,21 @@ def test_a_guard_of_a_mounted_application_asks_as_well(authority: Authority) -> 
     assert [401, 200] == [call(inner, "GET", "/x", headers).status for headers in (authority.headers("a", ["x"]), line)]
 
 
-def test_where_the_guard_is(authority: Authority) -> None:
+def test_guard_from_finds_the_guard(authority: Authority) -> None:
     """`guard_from` finds the guard from the application, however it was installed, and from a request."""
     app = Starlette()
     installed = LeastPrivilege(app, authority.settings())
     assert installed.guard is guard_from(app)
-    found: list[Guard] = []
+    guards: list[Guard] = []
 
     def view(request: Request) -> PlainTextResponse:
-        found.append(guard_from(request))
+        guards.append(guard_from(request))
         return PlainTextResponse("")
 
     by_hand = listed(authority, [Route("/", public(view))])
     guard = guard_from(by_hand)
     call(by_hand, "GET", "/")
-    assert found == [guard]
+    assert guards == [guard]
     for without in (None, Starlette(), Request({"type": "http", "headers": []})):
         with pytest.raises(ConfigurationError, match="there is no guard"):
             guard_from(without)

@@ -81,19 +81,19 @@ def test_hints_name_the_line_to_add(app: Starlette) -> None:
 
 def test_a_path_is_resolved_as_the_router_does(app: Starlette) -> None:
     """`resolve` returns the route and its parameters, or None if the router answers itself."""
-    found = host.resolve(app, "POST", "/o/a")
-    assert found is not None
-    assert ("o:{name}:read", {"name": "a"}) == (str(found[0].requirement), found[1])
-    found = host.resolve(app, "GET", "/api/acme/users/7")
-    assert found is not None
-    assert {"tenant": "acme", "id": 7} == found[1]
+    resolved = host.resolve(app, "POST", "/o/a")
+    assert resolved is not None
+    assert ("o:{name}:read", {"name": "a"}) == (str(resolved[0].requirement), resolved[1])
+    resolved = host.resolve(app, "GET", "/api/acme/users/7")
+    assert resolved is not None
+    assert {"tenant": "acme", "id": 7} == resolved[1]
     assert host.resolve(app, "WEBSOCKET", "/ws") is not None
     assert [None, None] == [host.resolve(app, "PUT", "/o/a"), host.resolve(app, "GET", "/none")]
 
 
 def test_the_host_recognises_starlette_only(app: Starlette) -> None:
     """The host recognises applications of Starlette and FastAPI, and no others."""
-    assert [True, False, False] == [host.recognises(each) for each in (app, Router(), object())]
+    assert [True, False, False] == [host.recognises(value) for value in (app, Router(), object())]
     with pytest.raises(ConfigurationError, match="there is no guard"):
         host.guard(Starlette())
 

@@ -55,8 +55,8 @@ def types(wire: Wire) -> list[str]:
 
 def test_the_handshake_is_refused_with_the_challenge(authority: Authority) -> None:
     """The client sees status, challenge and body if the server can answer a handshake; otherwise a close."""
-    marked, bare = WebSocketRoute("/chat", requires("chat:read")(chat)), WebSocketRoute("/bare", chat)
-    app = guarded(authority, marked, bare, WebSocketRoute("/echo", Echo), Mount("/m", routes=[bare]))
+    declared, undeclared = WebSocketRoute("/chat", requires("chat:read")(chat)), WebSocketRoute("/bare", chat)
+    app = guarded(authority, declared, undeclared, WebSocketRoute("/echo", Echo), Mount("/m", routes=[undeclared]))
     for path in ("/chat", "/bare", "/echo", "/m/bare"):
         answer = connect(app, path).answer("websocket.http.response")
         assert (401, "Bearer") == (answer.status, answer.headers["www-authenticate"])
@@ -81,7 +81,7 @@ def test_a_socket_that_is_allowed_gets_its_token(authority: Authority) -> None:
 
 
 def test_a_token_may_come_as_a_subprotocol(authority: Authority) -> None:
-    """A browser may offer `bearer, <token>`; the server chooses `bearer`, and the endpoint sees only the other protocols."""
+    """For `bearer, <token>` the server chooses `bearer`, and the endpoint sees only other protocols."""
     offered: list[Any] = []
 
     @requires("chat:read")
@@ -138,7 +138,7 @@ def test_a_swallowed_refusal_closes_the_socket(authority: Authority) -> None:
     assert ["websocket.close"] == types(connect(app, "/early", authority.headers(), denial=False))
 
 
-def test_an_open_socket_is_asked_about_its_tokens_end() -> None:
+def test_a_token_that_expires_on_an_open_socket_is_refused() -> None:
     """A token that expires while the socket is open is refused at the next `enforce`, with its own reason."""
     now = [1_900_000_000.0]
     authority = Authority(clock=lambda: now[0])
@@ -172,7 +172,7 @@ def test_enforce_before_the_accept_answers_the_handshake(authority: Authority) -
         assert ["websocket.close"] == types(connect(app, path, authority.headers(), denial=False))
 
 
-def test_a_socket_that_nobody_decided_on_is_withheld(authority: Authority) -> None:
+def test_a_socket_without_a_decision_is_withheld(authority: Authority) -> None:
     """If a mount's middleware redirects a socket, neither its accept nor later messages are sent."""
 
     class Swap:

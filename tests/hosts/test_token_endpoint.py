@@ -54,8 +54,8 @@ def _django(kind: str, exchange: TokenExchange, settings: Mapping[str, object]) 
     configure()
     from jwt_lp_django import token_endpoint
 
-    with served(kind, *token_endpoint(exchange), lp=settings) as found:
-        yield found
+    with served(kind, *token_endpoint(exchange), lp=settings) as served_endpoint:
+        yield served_endpoint
 
 
 def _starlette(exchange: TokenExchange, settings: Mapping[str, object]) -> Iterator[Served]:
@@ -126,7 +126,7 @@ class World:
         return self.issuer.issue("alice", permissions=["stock:read", "orders:list"], audience="shop", client="web")
 
     def form(self, **changes: str | None) -> dict[str, str]:
-        said = {
+        parameters = {
             "grant_type": TOKEN_EXCHANGE,
             "subject_token": self.token(),
             "subject_token_type": ACCESS_TOKEN,
@@ -134,7 +134,7 @@ class World:
             "scope": "stock:read",
             **changes,
         }
-        return {name: value for name, value in said.items() if value is not None}
+        return {name: value for name, value in parameters.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Endpoint:
     def post(
         self, body: bytes, authorization: tuple[str, ...] = (), media: str | None = FORM, path: str = "/oauth/token"
     ) -> HttpAnswer:
-        lines = [("Authorization", each) for each in authorization]
+        lines = [("Authorization", value) for value in authorization]
         lines += [("Content-Type", media)] if media is not None else []
         return self.client.request("POST", path, lines, body)
 
@@ -160,15 +160,15 @@ def basic(client: str = "shop", secret: str = SECRET) -> tuple[str]:
 @contextmanager
 def running(mode: str) -> Iterator[Endpoint]:
     world = World()
-    made: AbstractContextManager[Served] = contextmanager(INSTALLED[mode])(world.exchange, world.settings)
-    with made as (kind, app), serve(kind, app) as client:
+    application: AbstractContextManager[Served] = contextmanager(INSTALLED[mode])(world.exchange, world.settings)
+    with application as (kind, app), serve(kind, app) as client:
         yield Endpoint(client, world, app)
 
 
 @pytest.fixture(scope="module", params=list(INSTALLED))
 def endpoint(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
-    with running(request.param) as found:
-        yield found
+    with running(request.param) as served_endpoint:
+        yield served_endpoint
 
 
 def test_a_token_is_narrowed(endpoint: Endpoint) -> None:
@@ -182,7 +182,7 @@ def test_a_token_is_narrowed(endpoint: Endpoint) -> None:
         assert ("alice", "shop", ["stock:read"]) == (
             token.subject,
             token.client,
-            [each.text for each in token.permissions],
+            [grant.text for grant in token.permissions],
         )
         assert "stock:read" == answer.json["scope"]
 
@@ -230,7 +230,7 @@ def test_each_error(endpoint: Endpoint, changes: Said, authorization: Any, statu
         pytest.param(FORM, b"a=" + b"x" * MAX_BODY, id="too long"),
     ],
 )
-def test_a_body_that_is_no_form(endpoint: Endpoint, media: str | None, body: bytes) -> None:
+def test_only_a_form_body_is_accepted(endpoint: Endpoint, media: str | None, body: bytes) -> None:
     """The endpoint accepts only form bodies, up to the maximum size."""
     answer = endpoint.post(body, basic(), media)
     assert (400, "invalid_request") == (answer.status, answer.json["error"])
@@ -264,23 +264,23 @@ def test_the_key_set(endpoint: Endpoint) -> None:
     assert 405 == endpoint.client.request("POST", "/.well-known/jwks.json", [], b"").status
 
 
-def test_the_key_set_is_one_that_guards_read(endpoint: Endpoint) -> None:
+def test_a_guard_can_read_the_key_set(endpoint: Endpoint) -> None:
     """A guard that fetches the key set finds the issuer's key."""
     keys = JwksKeys(f"http://127.0.0.1:{endpoint.client.port}/.well-known/jwks.json", algorithms=["ES256"])
     assert 1 == len(keys.find("k1", "ES256"))
 
 
-def test_both_are_declared(endpoint: Endpoint) -> None:
+def test_endpoint_and_key_set_are_declared(endpoint: Endpoint) -> None:
     """The list of routes shows the endpoint as external and the key set as public."""
-    found = find_host(endpoint.app)
-    routes = {route.label: str(route.requirement) for route in found.routes(endpoint.app)}
-    marks = {label: text for label, text in routes.items() if "token" in label or "jwks" in label}
-    assert 2 == len(marks)
-    assert {"external: OAuth client authentication", "public"} == set(marks.values())
+    host = find_host(endpoint.app)
+    routes = {route.label: str(route.requirement) for route in host.routes(endpoint.app)}
+    declarations = {label: text for label, text in routes.items() if "token" in label or "jwks" in label}
+    assert 2 == len(declarations)
+    assert {"external: OAuth client authentication", "public"} == set(declarations.values())
 
 
 @pytest.mark.skipif("flask" not in INSTALLED, reason="Flask is not installed")
-def test_the_addresses_can_be_others() -> None:
+def test_the_urls_can_be_changed() -> None:
     """The endpoint may have another URL, and no key set."""
     from flask import Flask
 
@@ -331,19 +331,23 @@ class Failing(World):
 
 
 @pytest.mark.parametrize("mode", list(INSTALLED))
-def test_an_endpoint_that_fails_shows_nothing_of_what_it_was_sent(mode: str) -> None:
+def test_a_traceback_shows_no_token_and_no_secret(mode: str) -> None:
     """No frame of the traceback, in our code or below it, holds the token or the secret."""
     world = Failing()
-    made: AbstractContextManager[Served] = contextmanager(INSTALLED[mode])(world.exchange, world.settings)
+    application: AbstractContextManager[Served] = contextmanager(INSTALLED[mode])(world.exchange, world.settings)
     token, (authorization,) = world.token(), basic()
-    with made as (kind, app), serve(kind, app) as client:
+    with application as (kind, app), serve(kind, app) as client:
         endpoint = Endpoint(client, world, app)
         answer = endpoint.post(urlencode(world.form(subject_token=token)).encode(), (authorization,))
     assert 500 == answer.status
     frames = [frame for frame, _ in traceback.walk_tb(world.raised[0].__traceback__)]
     names = [frame.f_code.co_name for frame in frames]
     assert {"token", "post", "authenticate"} & set(names) >= {"post", "authenticate"}
-    ours = [each for each in frames if any(part.startswith("jwt_lp") for part in Path(each.f_code.co_filename).parts)]
-    below = [each for each in frames[names.index("post") :] if each not in ours]
-    shown = [repr(value) for each in (*ours, *below) for name, value in each.f_locals.items() if name != "scope"]
-    assert [] == [text for text in shown for part in (token[-40:], authorization[-20:]) if part in text]
+    own_frames = [
+        frame for frame in frames if any(part.startswith("jwt_lp") for part in Path(frame.f_code.co_filename).parts)
+    ]
+    deeper = [frame for frame in frames[names.index("post") :] if frame not in own_frames]
+    texts = [
+        repr(value) for frame in (*own_frames, *deeper) for name, value in frame.f_locals.items() if name != "scope"
+    ]
+    assert [] == [text for text in texts for part in (token[-40:], authorization[-20:]) if part in text]

@@ -1,6 +1,6 @@
-"""Ways in which a project's own code catches what `enforce` raises, the same for every host.
+"""Ways in which a project's code catches what `enforce` raises, the same for every host.
 
-Each asks for `caught:use` by `ask`, which is the host's `enforce` for one request, and goes on as if nothing were.
+Each requires `caught:use` by `ask`, which is the host's `enforce` for one request, and then continues.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 Ask = Callable[[str], Any]
 
-# What background tasks were told.
+# Whether `ask` refused each background task.
 OUTCOMES: list[bool] = []
 
 
@@ -33,7 +33,7 @@ def helper(ask: Ask) -> None:
     def allowed() -> bool:
         try:
             ask("caught:use")
-        except Exception:  # noqa: BLE001 - what it is for
+        except Exception:  # noqa: BLE001 - the case under test
             return False
         return True
 
@@ -61,7 +61,7 @@ def error(ask: Ask) -> None:
 def refused(ask: Ask) -> bool:
     try:
         ask("caught:use")
-    except Exception:  # noqa: BLE001 - what it is for
+    except Exception:  # noqa: BLE001 - the case under test
         return True
     return False
 
@@ -98,7 +98,7 @@ async def executor(ask: Ask) -> None:
 
 def pool(ask: Ask) -> None:
     with ThreadPoolExecutor(1) as threads:
-        # Flask keeps its request in the context, so a thread has to be given it.
+        # Flask keeps its request in the context, so the thread needs a copy of it.
         failed = threads.submit(copy_context().run, ask, "caught:use").exception()
     del failed
 
@@ -115,7 +115,7 @@ async def _await(way: Callable[[Ask], None], ask: Ask) -> None:
     way(ask)
 
 
-# For views that are plain functions, and for those that are coroutine functions.
+# For views that are functions, and for views that are coroutine functions.
 PLAIN: dict[str, Callable[[Ask], None]] = {
     **{way.__name__: way for way in WAYS},
     **{way.__name__: partial(_run, way) for way in AWAITED},

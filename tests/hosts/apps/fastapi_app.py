@@ -1,4 +1,4 @@
-"""The conformance application in FastAPI: declared by parameters, dependencies and decorators alike."""
+"""The conformance application in FastAPI, declared by parameters, dependencies and decorators."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _api() -> APIRouter:
     async def me(token: Valid) -> dict[str, str]:
         return {"subject": token.subject}
 
-    # FastAPI adds no HEAD to a GET route: it answers 405 unless the route names it.
+    # FastAPI adds no HEAD to a GET route: it answers 405 unless the route lists HEAD.
     @api.api_route("/orders", methods=["GET", "HEAD"])
     async def orders(token: Listing) -> dict[str, str]:
         return {"subject": token.subject}
@@ -157,7 +157,7 @@ async def _part(request: Request) -> None:
 
 
 class _Verbs(HTTPEndpoint):
-    """Only `get` says what it asks for; the others are code of the project without a declaration."""
+    """Only `get` has a declaration; the other methods have none."""
 
     @public
     async def get(self, request: Request) -> Response:
@@ -173,7 +173,7 @@ class _Verbs(HTTPEndpoint):
 
 
 class _Listing(HTTPEndpoint):
-    """The same where `get` asks for something."""
+    """The same if `get` requires a permission."""
 
     @requires("orders:list")
     def get(self, request: Request) -> Response:
@@ -199,7 +199,7 @@ def _threaded(way: Callable[[caught.Ask], None]) -> Callable[..., Any]:
 
 
 def _catching() -> APIRouter:
-    """Routes on which something catches a refusal: coroutine functions, but for `pool`, which is a plain one."""
+    """The routes on which code catches a refusal; all are coroutine functions except `pool`."""
     api = APIRouter(prefix="/caught", dependencies=[Requires(AUTHENTICATED)])
     for name, way in caught.AWAITABLE.items():
         api.add_api_route(f"/{name}", _threaded(caught.PLAIN[name]) if name == "pool" else _awaiting(way))

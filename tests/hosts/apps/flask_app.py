@@ -1,4 +1,4 @@
-"""The conformance table's endpoints in Flask, with sync and with async views."""
+"""The conformance application in Flask, with sync and async views."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def in_background() -> dict[str, Any]:
 
 
 class Verbs(MethodView):
-    """Only `get` says what it asks for; the others are code of the project without a declaration."""
+    """Only `get` has a declaration; the other methods have none."""
 
     @public
     def get(self) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class Verbs(MethodView):
 
 
 class AsyncVerbs(MethodView):
-    """The same as coroutine functions."""
+    """The same with coroutine functions."""
 
     @public
     async def get(self) -> dict[str, Any]:
@@ -147,7 +147,7 @@ class AsyncVerbs(MethodView):
 
 
 class Listing(MethodView):
-    """The same where `get` asks for something."""
+    """The same if `get` requires a permission."""
 
     @requires("orders:list")
     def get(self) -> dict[str, Any]:
@@ -157,7 +157,7 @@ class Listing(MethodView):
 
 
 class AsyncListing(MethodView):
-    """The same as coroutine functions."""
+    """The same with coroutine functions."""
 
     @requires("orders:list")
     async def get(self) -> dict[str, Any]:
@@ -178,7 +178,7 @@ CATCHERS: dict[str, View] = {
 
 
 def add_catchers(app: Flask, coloured: Callable[[View], View]) -> None:
-    """The routes on which something catches a refusal, and the hooks that do."""
+    """The routes on which code or a hook catches a refusal."""
     if coloured is awaiting:
         ways = {name: catching_async(way) for name, way in caught.AWAITABLE.items()}
     else:
@@ -236,7 +236,7 @@ TABLE: tuple[tuple[str, Callable[[View], View], View], ...] = (
 
 
 def awaiting(view: View) -> View:
-    """The same view as a coroutine function, which is another task of another event loop."""
+    """The same view as a coroutine function."""
 
     @wraps(view)
     async def wrapper(**params: Any) -> Any:

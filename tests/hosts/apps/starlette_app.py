@@ -94,7 +94,7 @@ def _async(answer: Callable[[Request], dict[str, object]]) -> Callable[..., Any]
 
 
 class Before:
-    """A middleware inside the guard, as routes and mounts may have one: it asks and catches."""
+    """A middleware of a route or mount, inside the guard, that calls `enforce` and catches the refusal."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -105,14 +105,14 @@ class Before:
 
 
 async def after(request: Request, call_next: Callable[[Request], Any]) -> Response:
-    """The dispatch of a middleware that asks once the view has answered, and catches."""
+    """The dispatch of a middleware that calls `enforce` after the view, and catches the refusal."""
     response: Response = await call_next(request)
     caught.view(partial(enforce, request))
     return response
 
 
 async def reworded(request: Request, error: Exception) -> Response:
-    """An exception handler of the project that makes everything good on some routes."""
+    """An exception handler of the project that answers with a success on some routes."""
     assert isinstance(error, Refused)
     if request.url.path in {"/caught/raised", "/caught/reworded"}:
         return JSONResponse({"ok": True})
@@ -182,7 +182,7 @@ def _catching_async(way: Callable[[caught.Ask], Any]) -> Callable[[Request], Any
 
 
 class _Verbs(HTTPEndpoint):
-    """Only `get` says what it asks for; the others are code of the project without a declaration."""
+    """Only `get` has a declaration; the other methods have none."""
 
     @public
     def get(self, request: Request) -> Response:
@@ -198,7 +198,7 @@ class _Verbs(HTTPEndpoint):
 
 
 class _AsyncVerbs(HTTPEndpoint):
-    """The same as coroutine functions."""
+    """The same with coroutine functions."""
 
     @public
     async def get(self, request: Request) -> Response:
@@ -214,7 +214,7 @@ class _AsyncVerbs(HTTPEndpoint):
 
 
 class _Listing(HTTPEndpoint):
-    """The same where `get` asks for something."""
+    """The same if `get` requires a permission."""
 
     @requires("orders:list")
     def get(self, request: Request) -> Response:
@@ -224,7 +224,7 @@ class _Listing(HTTPEndpoint):
 
 
 class _AsyncListing(HTTPEndpoint):
-    """The same as coroutine functions."""
+    """The same with coroutine functions."""
 
     @requires("orders:list")
     async def get(self, request: Request) -> Response:
@@ -242,7 +242,7 @@ def _coloured(view: Callable[[Request], Response]) -> Callable[..., Any]:
 
 
 def catchers(*, asynchronous: bool) -> list[Any]:
-    """The routes on which something catches a refusal, and the classes of endpoints."""
+    """The routes on which code catches a refusal, and the endpoint classes."""
     own: Callable[..., Any] = _coloured if asynchronous else lambda view: view
     ways: dict[str, Any] = {
         **{name: own(view) for name, view in {"forbidden": _forbids, "raised": _raises, "stream": _streams}.items()},
@@ -281,9 +281,9 @@ def _mode(kind: Callable[..., Any], slow: Callable[..., Any]) -> Mode:
     @contextmanager
     def serve(settings: Mapping[str, object]) -> Iterator[tuple[Literal["wsgi", "asgi"], Any]]:
         routes: list[Any] = [Route("/slow", slow)]
-        for method, path, mark, answer in ENDPOINTS:
+        for method, path, declare, answer in ENDPOINTS:
             view = kind(answer)
-            routes.append(Route(path, mark(view) if mark else view, methods=[method]))
+            routes.append(Route(path, declare(view) if declare else view, methods=[method]))
         routes += catchers(asynchronous=kind is _async)
         app = Starlette(routes=routes, exception_handlers={Refused: reworded})
         guarded = LeastPrivilege(app, settings)
