@@ -52,7 +52,7 @@ NAMED = ("--issuer", OWN, "--policy", "least-privilege.toml")
 
 
 @pytest.fixture
-def house(project):
+def issuer_project(project):
     """A folder with signing keys, a policy, and settings whose issuer is ours."""
     add_key(FOLDER)
     project.write("least-privilege.toml", POLICY)
@@ -62,7 +62,7 @@ def house(project):
 
 
 @pytest.fixture
-def issue(house, cli):
+def issue(issuer_project, cli):
     """`issue(*arguments)`: a token for alice."""
 
     def issue(*arguments):
@@ -79,7 +79,7 @@ def token(issue):
 
 
 @pytest.fixture
-def narrow(house, cli):
+def narrow(issuer_project, cli):
     """`narrow(token, *arguments)`: the token comes through a pipe."""
 
     def narrow(token, *arguments, **more):
@@ -89,7 +89,7 @@ def narrow(house, cli):
 
 
 @pytest.fixture
-def inspect(house, cli):
+def inspect(issuer_project, cli):
     """`inspect(token, *arguments)`: the token comes through a pipe."""
 
     def inspect(token, *arguments, **more):
@@ -128,9 +128,9 @@ def test_settings_say_who_issues(token):
     assert [OWN, "orders", "orders:list orders:7:read"] == [claims[name] for name in ("iss", "aud", "scope")]
 
 
-def test_an_application_says_who_issues(house, cli):
+def test_an_application_says_who_issues(issuer_project, cli):
     """Issuer, audience and policy come from an application, whether it is named or passed by its host."""
-    house.settings(ISSUER=OWN, OWN=True, AUDIENCE=["orders"])
+    issuer_project.settings(ISSUER=OWN, OWN=True, AUDIENCE=["orders"])
     code, out, _ = cli("issue", "alice", "x:y", "--client", "web", "--app", "shop:app")
     assert (0, OWN) == (code, _claims(out)["iss"])
 
@@ -205,9 +205,9 @@ def test_an_issuer_that_the_settings_do_not_have(issue):
     assert "https://other.example/" == _claims(issue(*arguments, "--audience", "orders")[1])["iss"]
 
 
-def test_several_audiences_are_named(house, issue):
+def test_several_audiences_are_named(issuer_project, issue):
     """If the settings have several audiences, --audience is required, and the error lists them."""
-    house.write("settings.toml", SETTINGS.replace('audience = "orders"', 'audience = ["orders", "billing"]'))
+    issuer_project.write("settings.toml", SETTINGS.replace('audience = "orders"', 'audience = ["orders", "billing"]'))
     code, _, err = issue("--settings", "settings.toml")
     assert (2, True) == (code, "pass --audience, one of billing, orders" in _one_line(err))
 
@@ -242,9 +242,9 @@ def test_a_client_acts(narrow, token):
 
 
 @pytest.mark.parametrize("how", ["pipe", "file", "dash", "variable", "header"])
-def test_where_the_token_comes_from(house, cli, token, how):
+def test_where_the_token_comes_from(issuer_project, cli, token, how):
     """The token comes from standard input, a file or the environment, also as a copied header."""
-    house.write("token.txt", token + "\n")
+    issuer_project.write("token.txt", token + "\n")
     given = {
         "pipe": {"stdin": token},
         "file": {"extra": ("--token-file", "token.txt")},
@@ -272,7 +272,7 @@ def test_downscoping_that_is_refused(narrow, token, arguments, message):
     assert message in _one_line(err)
 
 
-def test_an_invalid_original_token(house, narrow, token):
+def test_an_invalid_original_token(issuer_project, narrow, token):
     """An altered, foreign or malformed token exits with 1, and the error repeats nothing of it."""
     head, _, tail = token.split(".")
     forged = base64.urlsafe_b64encode(json.dumps({**_claims(token), "sub": "mallory"}).encode()).decode().rstrip("=")
@@ -288,7 +288,7 @@ def test_an_invalid_original_token(house, narrow, token):
         assert bad not in err
 
 
-def test_another_issuer_s_token(house, narrow, cli):
+def test_another_issuer_s_token(issuer_project, narrow, cli):
     """A token of a trusted issuer can be downscoped, and the new token keeps its original subject."""
     authority = Authority()
     theirs = authority.settings(AUDIENCE="orders", OWN=False, CEILING=["**"])
@@ -296,7 +296,7 @@ def test_another_issuer_s_token(house, narrow, cli):
     own = {"OWN": True, "ISSUER": OWN, "AUDIENCE": "orders", "ALGORITHMS": ["ES256"]}
     own |= {"JWKS_URL": "https://id.example.com/jwks", "CEILING": ["**"]}
     both = {"POLICY": "least-privilege.toml", "ISSUERS": {"own": own, "second": second}}
-    house.write("both.py", f"JWT_LP = {both!r}")
+    issuer_project.write("both.py", f"JWT_LP = {both!r}")
     parent = authority.token("bob", ["orders:list"], claims={"aud": "orders"})
     code, out, err = narrow(parent, "orders:list", "--settings", "both")
     assert (0, True) == (code, "for second:bob, until " in _one_line(err)), err
@@ -316,9 +316,9 @@ def test_another_issuer_s_token(house, narrow, cli):
         ("", ("--token-file", "binary"), "binary cannot be read: it is not text"),
     ],
 )
-def test_no_token(house, narrow, stdin, arguments, message):
+def test_no_token(issuer_project, narrow, stdin, arguments, message):
     """Without a token, the usage is wrong."""
-    (house.folder / "binary").write_bytes(b"\xff\xfe")
+    (issuer_project.folder / "binary").write_bytes(b"\xff\xfe")
     code, out, err = narrow(stdin, *arguments)
     assert (2, "") == (code, out)
     assert message in _one_line(err)
@@ -351,7 +351,7 @@ def test_nothing_is_verified(inspect):
     ]
 
 
-def test_every_kind_of_permission(house, inspect):
+def test_every_kind_of_permission(issuer_project, inspect):
     """Permissions, compact permissions, roles and permissions held through a role are shown."""
     claims = {"iss": OWN, "scope": "a:b", "roles": ["clerk"], "role_scope": {"clerk": "orders:list"}, "cperm": ""}
     claims["cperm"] = _policy().encode(["orders:list", "orders:archive"])
@@ -453,9 +453,9 @@ def test_a_settings_profile_counts(project, inspect):
     assert [] == _permissions(inspect(token, "--json")[1])
 
 
-def test_a_file_is_piped_in(house, inspect):
+def test_a_file_is_piped_in(issuer_project, inspect):
     """A file name instead of a token is refused, and the error says how to pass a file."""
-    (house.folder / "b.txt").touch()
+    (issuer_project.folder / "b.txt").touch()
     found, out, err = inspect("", "b.txt")
     assert (2, "", True) == (found, out, "b.txt is a file: pass - and < b.txt" in _one_line(err))
     assert 2 == inspect("", "x" * 5000)[0]
