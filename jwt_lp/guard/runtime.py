@@ -70,7 +70,7 @@ class TokenState:
     token: AccessToken
     cause: Cause | None
     expires_at: float
-    decisions: dict[tuple[int, str], CachedDecision] = field(default_factory=dict)
+    decisions: dict[tuple[int, str], CachedDecision] = field(default_factory=dict[tuple[int, str], CachedDecision])
 
     def keep(self, decision: Decision, slots: tuple[UsageSlot, ...]) -> None:
         """Keep a decision, unless time alone can change it or enough are kept already."""
