@@ -151,10 +151,17 @@ class Guard:
 
         Expiry and revocations are checked at every call. With `record=False` nothing is logged or counted as usage.
         """
-        effective = self._authenticator.expiry_cause(token) or self._effective_token(token)
-        if isinstance(effective, Cause):
-            return self._refusals.refuse(effective, token, requirement, route, record=record, observable=False)
-        return self._authorizer.decide(effective, requirement, params, route, call, record=record)
+        cause = self._authenticator.expiry_cause(token)
+        if cause is None and self._runtime is not None:
+            # A revoked token is refused as such, even if nothing is declared or the snapshot is stale.
+            state = self._runtime.usable_state(token)
+            if isinstance(state, Cause):
+                cause = state
+            else:
+                token = state.token
+        if cause is not None:
+            return self._refusals.refuse(cause, token, requirement, route, record=record, observable=False)
+        return self._authorizer.decide(token, requirement, params, route, call, record=record)
 
     def can(
         self, token: AccessToken | None, requirement: Requirement, params: Mapping[str, object] | tuple[()] = ()

@@ -158,18 +158,20 @@ class GuardRuntime:
         if not self.sync.first_poll_done:
             # This caller may not wait; the worker's thread starts all the same.
             self.sync.await_first_poll(wait=False)
-        freshness = self.revocations.freshness()
+        revocations = self.revocations
+        freshness = revocations.freshness()
         if freshness is not self._logged_freshness:
             self._log_freshness(freshness)
-        if freshness is Freshness.NONE:
-            return _UNKNOWN
-        if freshness is Freshness.STALE and requirement is not None and self._risk(requirement) == "high":
-            return _STALE
+        if freshness is not Freshness.FRESH:
+            if freshness is Freshness.NONE:
+                return _UNKNOWN
+            if requirement is not None and self._risk(requirement) == "high":
+                return _STALE
         state: TokenState | None = token.token_state
         if (
             state is None
             or state.runtime is not self
-            or state.snapshot is not self.revocations.polled.snapshot
+            or state.snapshot is not revocations.polled.snapshot
             or (state.expires_at != math.inf and self._clock() >= state.expires_at)
         ):
             state = self._compute_state(token)

@@ -131,7 +131,7 @@ class ExchangeClient:
         self._cache.drop(downscoping.key)
 
     def check_address(self, url: str) -> None:
-        """`ConfigurationError` for a URL to which no token is sent: http that is neither loopback nor an allowed host."""
+        """`ConfigurationError` for a URL to which no token is sent: http, except to loopback or an allowed host."""
         fault = check_url(url.partition("#")[0], self._http_hosts, setting=_HTTP_HOSTS)
         if fault is not None:
             raise ConfigurationError(f"no token is sent to this address: it {fault}")
