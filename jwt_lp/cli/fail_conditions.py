@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple, get_args
 
-import click
-
 from jwt_lp._support.validation import did_you_mean
+from jwt_lp.cli.param_types import ParamType
 from jwt_lp.review import FindingKind, Proposal, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import click
 
     from jwt_lp.review import Finding
 
@@ -44,7 +45,7 @@ class FailCondition(NamedTuple):
         return self.days is None or (finding.idle is not None and finding.idle > self.days)
 
 
-class FailConditionParam(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
+class FailConditionParam(ParamType):
     """`unused>90d`, `dormant@high`, `remove>10`."""
 
     name = "condition"

@@ -13,6 +13,7 @@ from rich.text import Text
 from jwt_lp._support.toml_lines import read_toml
 from jwt_lp._support.validation import did_you_mean
 from jwt_lp.cli.output import DIM, ERROR, OK, WARNING, brief, count, emit, grid, notices, say, text
+from jwt_lp.cli.param_types import ParamType
 from jwt_lp.cli.sarif import sarif
 from jwt_lp.cli.target import app_option, application, settings, silence_logs
 from jwt_lp.cli.token_batch import lint_tokens, read_tokens
@@ -40,7 +41,7 @@ class _LintContext(NamedTuple):
     options: LintOptions
 
 
-class _CheckIdParam(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
+class _CheckIdParam(ParamType):
     name = "id"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:

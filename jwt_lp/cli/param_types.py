@@ -6,15 +6,21 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import date
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+if TYPE_CHECKING:
+    # Generic from click 8.4 on only.
+    ParamType = click.ParamType[Any]
+else:
+    ParamType = click.ParamType
 
 _DURATION: Final = re.compile(r"([0-9]{1,6})([smh])")
 _UNITS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600}
 
 
-class DurationParam(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
+class DurationParam(ParamType):
     """A length of time, in seconds."""
 
     name = "lifetime"
@@ -26,7 +32,7 @@ class DurationParam(click.ParamType):  # type: ignore[type-arg]  # generic from 
         return seconds or self.fail("write a number with s, m or h, such as 90s, 15m or 1h", param, ctx)
 
 
-class ClaimParam(click.ParamType):  # type: ignore[type-arg]  # as above
+class ClaimParam(ParamType):
     """A claim's name and value. `reserved` maps each claim that another option sets to that option."""
 
     name = "claim"
@@ -51,7 +57,7 @@ class ClaimParam(click.ParamType):  # type: ignore[type-arg]  # as above
             self.fail(f"the value of {name}:= is not JSON; for text write {name}=", param, ctx)
 
 
-class DayParam(click.ParamType):  # type: ignore[type-arg]  # as above
+class DayParam(ParamType):
     """An ISO day."""
 
     name = "day"

@@ -220,7 +220,7 @@ class IssuerReader(SettingReader):
                 "COPY_CLAIMS: this issuer is OWN, and its tokens keep their claims: it belongs to another issuer"
             )
         copied = cast("Mapping[str, str]", value)
-        self.faults += [f"{self.where}: COPY_CLAIMS: {fault}" for fault in copy_faults(copied)]
+        self.faults.extend(f"{self.where}: COPY_CLAIMS: {fault}" for fault in copy_faults(copied))
         return MappingProxyType(dict(copied))
 
     def profile(self) -> ClaimProfile:

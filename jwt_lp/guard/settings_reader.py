@@ -86,7 +86,7 @@ class SettingsReader(IssuerReader):
             reader.reject_unknown(ISSUER_KEYS)
             issuer = reader.issuer(str(name).lower(), several=len(entries) > 1, hosts=hosts)
             issuers += [] if issuer is None else [issuer]
-            self.faults += reader.faults
+            self.faults.extend(reader.faults)
         for name, count in Counter(issuer.name for issuer in issuers).items():
             if not _NAME.fullmatch(name):
                 self.fault(f"ISSUERS: {name!a} is not a valid name: use letters, digits, - and _")
@@ -102,7 +102,7 @@ class SettingsReader(IssuerReader):
         allowed = frozenset[str]().union(*(policy.claims for policy in by_audience.values()))
         for issuer in issuers:
             where = self.where if "ISSUERS" not in self.values else f"{self.where}['ISSUERS'][{issuer.name!r}]"
-            self.faults += [f"{where}: COPY_CLAIMS: {fault}" for fault in copy_faults(issuer.copy_claims, allowed)]
+            self.faults.extend(f"{where}: COPY_CLAIMS: {fault}" for fault in copy_faults(issuer.copy_claims, allowed))
 
     def policy(self) -> Policy:
         """The policy itself, or read from a mapping or a file."""
@@ -115,7 +115,7 @@ class SettingsReader(IssuerReader):
             if isinstance(value, (str, os.PathLike)):
                 return Policy.load(cast("str | os.PathLike[str]", value))
         except ConfigurationError as error:
-            self.faults += [f"{self.where}: POLICY: {fault}" for fault in error.faults]
+            self.faults.extend(f"{self.where}: POLICY: {fault}" for fault in error.faults)
             return EMPTY_POLICY
         if value is not None:
             self.fault("POLICY is the path of a least-privilege.toml")
@@ -179,7 +179,7 @@ class SettingsReader(IssuerReader):
         try:
             audiences = Policy.from_mapping({"version": 1, "audiences": lower_case}).audiences
         except ConfigurationError as error:
-            self.faults += [f"{self.where}: CLAIMS: {fault.removeprefix('audiences.')}" for fault in error.faults]
+            self.faults.extend(f"{self.where}: CLAIMS: {fault.removeprefix('audiences.')}" for fault in error.faults)
             return {}
         for audience in audiences.values():
             if audience.may_call:
@@ -191,7 +191,7 @@ class SettingsReader(IssuerReader):
         try:
             return LintOptions.from_mapping(self.values.get("LINT", {}))
         except ConfigurationError as error:
-            self.faults += [f"{self.where}: {fault}" for fault in error.faults]
+            self.faults.extend(f"{self.where}: {fault}" for fault in error.faults)
             return LintOptions()
 
     def rules(self) -> Rules:
@@ -204,7 +204,7 @@ class SettingsReader(IssuerReader):
         try:
             return Rules.of(cast("Mapping[str, str]", external), self.texts("PUBLIC"))
         except ConfigurationError as error:
-            self.faults += [f"{self.where}: {fault}" for fault in error.faults]
+            self.faults.extend(f"{self.where}: {fault}" for fault in error.faults)
             return Rules()
 
     def bind(self, issuers: Sequence[IssuerSettings], *, several: bool) -> Mapping[str, Binding]:
@@ -218,12 +218,12 @@ class SettingsReader(IssuerReader):
             try:
                 *_, binding = all_of("unused", where=cast(Where, {parameter: path})).atoms()
             except ConfigurationError as error:
-                self.faults += [f"{self.where}: BIND: {fault}" for fault in error.faults]
+                self.faults.extend(f"{self.where}: BIND: {fault}" for fault in error.faults)
                 continue
             bindings[str(parameter)] = cast(Binding, binding)
         for binding in bindings.values():
             faults = (*self.binding_faults(binding, several=several), *unvouched_faults(binding, issuers))
-            self.faults += [f"{self.where}: BIND: {fault}" for fault in faults]
+            self.faults.extend(f"{self.where}: BIND: {fault}" for fault in faults)
         return MappingProxyType(bindings)
 
     def binding_faults(self, binding: Binding, *, several: bool) -> list[str]:

@@ -45,8 +45,8 @@ class SqlDatabase:
 
     def __init__(self, url: str) -> None:
         self._url = _parse_url(url)
-        self.name = _display_name(self._url)
-        self.is_sqlite = self._url.get_backend_name() == "sqlite"
+        self.name: str = _display_name(self._url)
+        self.is_sqlite: bool = self._url.get_backend_name() == "sqlite"
         self._path = Path(self._url.database or "").absolute() if self.is_sqlite else None
         # One lock for each process, because the parent may hold its lock when it forks.
         self._locks = PerProcess(threading.Lock)

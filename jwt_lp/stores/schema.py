@@ -26,8 +26,8 @@ _MIGRATION_LOCK: Final = 0x6A77746C70  # any number, the same in every process
 class IsoDate(sa.types.TypeDecorator[str]):
     """An ISO date, stored as a `date` in PostgreSQL and as text in SQLite."""
 
-    impl = sa.String(10)
-    cache_ok = True
+    impl: sa.types.TypeEngine[Any] | type[sa.types.TypeEngine[Any]] = sa.String(10)
+    cache_ok: bool | None = True
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         """A date of four bytes in PostgreSQL, text elsewhere."""
