@@ -71,8 +71,12 @@ def test_links_have_a_target(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_is_linked_from_the_readme(page: str) -> None:
-    """Every page is linked from the README."""
-    assert page == "README.md" or f"({page})" in prose("README.md")
+    """Every page is linked from the README, and every record of a decision from the index of decisions."""
+    index = "docs/decisions/README.md"
+    if page.startswith("docs/decisions/") and page != index:
+        assert f"]({Path(page).name}#" in prose(index)
+    else:
+        assert page == "README.md" or f"({page})" in prose("README.md")
 
 
 def _resolves(dotted: str) -> bool:

@@ -60,7 +60,7 @@ def test_the_settings_page_lists_every_key_of_a_profile() -> None:
     "row", [row for table in _settings_tables() for row in table.rows], ids=lambda row: code(row[0])
 )
 def test_the_defaults_that_the_settings_page_states(row: tuple[str, ...]) -> None:
-    """A key's default in the table is the value used without the key; a key with `needed` is required."""
+    """A key's default in the table is the value used without the key; a key with `required` has none."""
     key, default = code(row[0]), row[2]
     mapping: dict[str, object] = {"ISSUER": "https://login.example.com/", "AUDIENCE": "a", "ALGORITHMS": ["RS256"]}
     if default == "required":
@@ -177,9 +177,7 @@ def test_where_grants_come_from(name: str) -> None:
 
 def test_what_tells_an_access_token() -> None:
     """The table of token types equals the checks of the profiles."""
-    (table,) = tables(
-        "docs/providers.md", "profile", "`typ` of the header", "claims that have to be there", "claims that may not"
-    )
+    (table,) = tables("docs/providers.md", "profile", "`typ` of the header", "required claims", "forbidden claims")
     stated = {}
     for name, types, needed, forbidden in table.rows:
         none = {""} if types.endswith("or none") else set()
@@ -264,7 +262,7 @@ def test_the_commands_page_lists_every_check() -> None:
 
 def test_the_commands_page_lists_every_command() -> None:
     """The table has exactly the existing commands."""
-    (table,) = tables("docs/commands.md", "command", "answers")
+    (table,) = tables("docs/commands.md", "command", "what it does")
     assert sorted(known_commands()) == sorted(each.removeprefix("jwt-lp ") for each in column(table))
 
 

@@ -84,6 +84,7 @@ def test_a_new_grant_has_grace(past: ReviewScenario) -> None:
 
 def test_old_records_propose_nothing(tmp_path) -> None:
     """If the records end days before the review, the verdicts remain and nothing is proposed."""
+    pytest.importorskip("sqlalchemy")
     from jwt_lp.stores import open_store
 
     store = open_store(f"sqlite:///{tmp_path}/old.db")
@@ -100,6 +101,7 @@ def test_old_records_propose_nothing(tmp_path) -> None:
 
 def test_short_records_propose_nothing(tmp_path) -> None:
     """If the records are shorter than the window, nothing is proposed."""
+    pytest.importorskip("sqlalchemy")
     from jwt_lp.stores import open_store
 
     store = open_store(f"sqlite:///{tmp_path}/short.db")

@@ -98,6 +98,7 @@ def test_a_reader_misses_nothing(shared: str, store: Store) -> None:
 
 def test_processes_that_create_the_store_together(tmp_path: Path) -> None:
     """A file that four processes write to first, at the same time, is created once."""
+    pytest.importorskip("sqlalchemy")
     url = f"sqlite:///{tmp_path / 'new.db'}"
     processes = [start("revoke_and_lift", url, number) for number in range(4)]
     assert [0] * 4 == [process.wait(60) for process in processes]

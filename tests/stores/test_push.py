@@ -167,6 +167,7 @@ def test_a_push_that_cannot_be_sent() -> None:
 )
 def test_a_malformed_url(url, message) -> None:
     """It is refused when the listener is created."""
+    pytest.importorskip("redis", reason="needs redis (extra `redis`)")
     with pytest.raises(ConfigurationError, match=message) as caught:
         Listener(url, print)
     assert "hunter2" not in str(caught.value)
