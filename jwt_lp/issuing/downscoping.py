@@ -76,6 +76,14 @@ def downscope(
         )
     if actor is not None:
         not_held = [text for text in requested if actor[1].find_containing(text) is None]
+        unrevoked = actor[1].with_denials(())
+        revoked = [text for text in not_held if unrevoked.find_containing(text) is not None]
+        if revoked:
+            raise PolicyError(
+                f"{join_names(revoked)} was revoked from a role of the client {actor[0]}, in whole or in part: "
+                "leave it out, or request what remains of it",
+                reason="scope",
+            )
         if not_held:
             raise PolicyError(
                 f"the client {actor[0]} has no grant of its own for {join_names(not_held)}: "

@@ -183,8 +183,13 @@ class Issuer:
         client = self._require_text("client", actor or parent_client or self._client)
         seconds = allowed.lifetime(lifetime, self._lifetime, target)
         body = {**self._registered_claims(subject, target, client, seconds, parent.expires_at), **lineage}
-        # INVARIANT: nothing is signed that is revoked for the new token's subject, client or actors.
-        denials += self._denials(replace(parent, fingerprint="", **self._token_fields(body)))
+        # INVARIANT: nothing is signed that is revoked for the new token's subject, client or actors, nor what the acting
+        # client itself holds only through a role that it is revoked from.
+        own_roles = () if acting_client is None else acting_client[1].roles
+        roles = tuple(dict.fromkeys((*parent.roles, *own_roles)))
+        denials += self._denials(replace(parent, fingerprint="", roles=roles, **self._token_fields(body)))
+        if acting_client is not None:
+            acting_client = acting_client[0], acting_client[1].with_denials(denials)
         grants = downscope(parent.permissions.with_denials(denials), requested, acting_client)
         return self._sign(
             {**body, **self._permission_claims(grants.direct), **grants.claims, **self._copied_claims(parent, allowed)},
@@ -219,30 +224,40 @@ class Issuer:
         denials = self._denials(old)
         audience = select_audience(self.policy, _audience_values(_claims(old)["aud"]), None, None)
         allowed = self.claim_policy_for(audience)
-        still_granted = self._still_granted(old, _texts("permissions", permissions), _texts("roles", roles))
+        texts, role_names = _texts("permissions", permissions), _texts("roles", roles)
+        check_roles(role_names, self.policy)
+        granted = Permissions.of([*Permissions.of(texts, patterns=True), *self.policy.grants(role_names)])
         body = self._registered_claims(
             old.subject,
             audience,
             self._require_text("client", old.client),
             allowed.lifetime(lifetime, self._lifetime, audience),
         )
+        # INVARIANT: what is revoked from a role is not signed as a direct grant that only this role still justifies.
+        denials += self._denials(replace(old, permissions=granted, roles=role_names, **self._token_fields(body)))
+        still_granted = self._still_granted(old, granted, role_names, denials)
         grant_claims = self._grant_claims(*still_granted, denials, allowed, audience)
         return self._sign({**body, **grant_claims, **self._copied_claims(old, allowed)}, allowed, audience)
 
     def _still_granted(
-        self, old: AccessToken, permissions: Sequence[str], roles: Sequence[str]
+        self, old: AccessToken, granted: Permissions, roles: Sequence[str], denials: Sequence[Denial]
     ) -> tuple[list[str], list[str], dict[str, list[str]]]:
         """Return what a token holds and its subject is still granted: direct grants, whole roles, and parts of roles.
 
-        Raises `PolicyError` if that is nothing.
+        `granted` is all that the subject is granted, directly and by `roles`. Of a direct grant of the token that is
+        granted by roles only, the rest that `denials` leave of one of them counts. Raises `PolicyError` if nothing is
+        still granted.
         """
-        check_roles(roles, self.policy)
-        granted = Permissions.of([*Permissions.of(permissions, patterns=True), *self.policy.grants(roles)])
         held = [grant.text for grant in old.permissions if grant.role is None]
-        # Permissions that were retired since are left out too.
-        direct = [
-            text for text in held if granted.find_containing(text) is not None and self.policy.catalogue_has(text)
-        ]
+        direct: list[str] = []
+        for text in held:
+            by = dict.fromkeys(grant.role for grant in granted.grants_containing(text))
+            # Permissions that were retired since are left out too.
+            if by and self.policy.catalogue_has(text):
+                through = {role: (text,) for role in by if role is not None}
+                rest = subtract_denials(self.policy, (), (), through, denials)[0].by_role
+                direct += [text] if None in by else sum(rest.values(), ())
+        direct = list(dict.fromkeys(direct))
         whole_roles = [role for role in old.roles if role in roles]
         # Of a role that was revoked in part when the token was made, the token holds the rest.
         by_role: dict[str, list[str]] = {}

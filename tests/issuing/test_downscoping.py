@@ -630,6 +630,25 @@ def test_what_was_revoked_from_a_role_is_not_passed_on() -> None:
     refused("scope", own.narrow, parent, ["orders:create"])
 
 
+def test_what_was_revoked_from_a_role_of_the_actor_is_not_passed_on() -> None:
+    """A client does not act with a permission that it holds only through a role from which it was revoked."""
+
+    def revoked(token: AccessToken) -> RevocationMatch:
+        return RevocationMatch(None, (Denial("d", "orders:list", role="clerk"),) if "clerk" in token.roles else ())
+
+    roles = {"clerk": {"grants": ["orders:list", "orders:create"]}, "lister": {"grants": ["orders:list"]}}
+    for client, passes in ({"roles": ["clerk"]}, False), ({"roles": ["clerk", "lister"]}, True):
+        policy = Policy.from_mapping({"version": 1, "roles": roles, "clients": {"shop": client}})
+        own = issuer(policy=policy, revoked=revoked)
+        parent = issuer(policy=policy).issue("alice", permissions=["orders:list", "orders:create"])
+        assert "orders:create" == claims_of(own.narrow(parent, ["orders:create"], actor="shop"))["scope"]
+        if passes:
+            assert "orders:list" == claims_of(own.narrow(parent, ["orders:list"], actor="shop"))["scope"]
+        else:
+            message = refused("scope", own.narrow, parent, ["orders:list"], actor="shop")
+            assert "orders:list was revoked from a role of the client shop" in message
+
+
 @pytest.mark.parametrize("named", ["orders", "idp:42", "idp:spa"])
 def test_revocations_of_the_childs_holders_count(named: str) -> None:
     """Revocations from the actor count, and from another issuer's subject and client by their names here."""

@@ -449,6 +449,28 @@ def test_the_remaining_part_of_a_role_is_renewed_with_the_role() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("expected", "role", "held", "granted"),
+    [
+        ("orders:list", "clerk", ["orders:list", "orders:create"], {"roles": ["clerk"]}),
+        ("orders:list orders:create", "clerk", ["orders:list", "orders:create"], {"roles": ["clerk", "boss"]}),
+        ("orders:create", "clerk", ["orders:create"], {"permissions": ["orders:create"], "roles": ["clerk"]}),
+        ("orders:list orders:*:read", "boss", ["orders:**"], {"roles": ["boss"]}),
+    ],
+    ids=["the role only", "another role too", "a direct grant too", "the rest of a pattern"],
+)
+def test_what_was_revoked_from_a_role_is_not_renewed_as_a_direct_grant(
+    expected: str, role: str, held: list[str], granted: dict[str, Any]
+) -> None:
+    """A permission that a token holds directly, and its subject now through a role, is revoked with that role."""
+
+    def revoked(token: AccessToken) -> RevocationMatch:
+        return RevocationMatch(None, (Denial("d", "orders:create", role=role),) if role in token.roles else ())
+
+    old = issuer().issue("alice", permissions=held)
+    assert expected == claims_of(issuer(revoked=revoked).renew(old, **granted))["scope"]
+
+
 @pytest.mark.parametrize("requested", [{"permissions": ["orders:create"]}, {"roles": ["clerk"]}])
 def test_a_token_without_remaining_grants_is_not_made(requested: dict[str, Any]) -> None:
     """It is neither issued nor renewed; a token that requests no grants is."""
