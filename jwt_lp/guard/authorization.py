@@ -100,8 +100,9 @@ class Authorizer:
             decision = Decision(token, requirement, outcome.used, (), route)
             if record:
                 slots = runtime.count_granted(token, requirement, decision, endpoint, outcome)
-                if requirement.literal is not None and not self._has_bindings:
-                    state.keep(decision, slots)
+                literal = requirement.literal
+                if literal is not None and not self._has_bindings:
+                    state.keep(literal, decision, slots)
             return decision
         revoked = [missing for missing in outcome.missing if token.permissions.denial_for(missing) is not None]
         cause = _revoked_cause(revoked) if revoked else self._missing_cause(token, outcome)

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 MAX_CACHED_DECISIONS: Final = 256
 """How many decisions are kept for one token."""
 
+MAX_CACHED_ROUTE: Final = 256
+"""How long the route of a kept decision is at most: a client may invent a method if a route does not list its own."""
+
 _UNKNOWN: Final = Cause(
     HTTPStatus.SERVICE_UNAVAILABLE,
     None,
@@ -70,13 +73,18 @@ class TokenState:
     token: AccessToken
     cause: Cause | None
     expires_at: float
-    decisions: dict[tuple[int, str], CachedDecision] = field(default_factory=dict[tuple[int, str], CachedDecision])
+    decisions: dict[tuple[str, str], CachedDecision] = field(default_factory=dict)
 
-    def keep(self, decision: Decision, slots: tuple[UsageSlot, ...]) -> None:
-        """Keep a decision, unless time alone can change it or enough are kept already."""
+    def keep(self, permission: str, decision: Decision, slots: tuple[UsageSlot, ...]) -> None:
+        """Keep a decision about one `permission`, unless time alone can change it or enough are kept already."""
         # INVARIANT: `GuardRuntime.evaluate` compares no wall clock before it gives a kept decision again.
-        if self.expires_at == math.inf and len(self.decisions) < MAX_CACHED_DECISIONS:
-            self.decisions[id(decision.requirement), decision.route] = CachedDecision(decision, slots)
+        if (
+            self.expires_at == math.inf
+            and len(self.decisions) < MAX_CACHED_DECISIONS
+            and len(decision.route) <= MAX_CACHED_ROUTE
+        ):
+            # Found by its text: `enforce` makes a new requirement at each call, and each would take a place of its own.
+            self.decisions[permission, decision.route] = CachedDecision(decision, slots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +147,19 @@ class GuardRuntime:
         """The decision made before, or the token's state to decide from, or the cause of a refusal."""
         state: TokenState | None = token.token_state
         polled = self.revocations.polled
+        literal = requirement.literal
         if (
-            state is not None
+            literal is not None
+            and state is not None
             and state.runtime is self
             and state.snapshot is polled.snapshot
             and polled.at is not None
             and self.revocations.clock() - polled.at <= self._stale_after
             and self._logged_freshness is Freshness.FRESH
         ):
-            cached = state.decisions.get((id(requirement), route))
-            # INVARIANT: given again only for the very same requirement, and while the snapshot is current and fresh.
-            if cached is not None and cached.decision.requirement is requirement:
+            # INVARIANT: given again only for the same permission, and while the snapshot is current and fresh.
+            cached = state.decisions.get((literal, route))
+            if cached is not None:
                 return cached
         return self.usable_state(token, requirement)
 

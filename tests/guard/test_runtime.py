@@ -279,11 +279,12 @@ def test_without_a_call_the_route_stands_for_the_endpoint(world: World) -> None:
 
 
 def test_a_decision_is_reused_only_for_the_same_question(world: World) -> None:
-    """A decision is kept for one token, one declaration and one route, until the snapshot changes."""
+    """A decision is kept for one token, one permission and one route, until the snapshot changes."""
     token, requirement = world.token("orders:*"), all_of("orders:read")
     first = world.ask(token, requirement)
     assert first is world.ask(token, requirement)
-    assert world.ask(token, all_of("orders:read")) is not first
+    assert first is world.ask(token, all_of("orders:read"))
+    assert world.ask(token, all_of("orders:read", enforce=True)) is not first
     assert world.ask(token, all_of("orders:list")).requirement is not requirement
     other = world.guard.check(f"Bearer {token}", requirement, {}, "POST /orders", call=CALL)
     assert "POST /orders" == other.route
@@ -292,7 +293,7 @@ def test_a_decision_is_reused_only_for_the_same_question(world: World) -> None:
     assert again is not first
     assert again.passes
     world.guard.authorize(again.token, requirement, {}, "GET /orders", record=False)
-    assert 6 == sum(world.uses().values())
+    assert 7 == sum(world.uses().values())
 
 
 def test_a_deny_entry_ends_without_a_poll(world: World) -> None:
@@ -329,6 +330,18 @@ def test_the_decisions_kept_for_a_token_are_bounded(world: World) -> None:
     token_state = world.guard.verifier.verify(token).token_state
     assert 256 == len(token_state.decisions)
     assert 300 == sum(world.uses().values())
+
+
+def test_requirements_and_methods_made_for_one_request_take_no_memory(world: World) -> None:
+    """A requirement made anew for each request finds the kept decision; a very long method is not kept."""
+    token = world.token("orders:read")
+    for _ in range(20):
+        world.ask(token, all_of("orders:read"))
+    for number in range(20):
+        route = f"{'M' * 300}{number} /orders"
+        assert world.guard.check(f"Bearer {token}", all_of("orders:read"), {}, route).passes
+    assert 1 == len(world.guard.verifier.verify(token).token_state.decisions)
+    assert 40 == sum(world.uses().values())
 
 
 def test_enforcement_points_are_recorded(world: World) -> None:
