@@ -172,6 +172,18 @@ async def decide_async(question: AuthorizationRequest) -> Decision:
     return store_decision(question, decision)
 
 
+def probe(question: AuthorizationRequest) -> Decision:
+    """Decide without keeping or logging it where a token is known, and without making a refusal final."""
+    token = request_state(question.request).token
+    if token is None:
+        decision = forced_decision(question) or _check(question, wait=not _on_event_loop())
+    else:
+        decision = guard_from().authorize(
+            token, question.requirement, question.params, question.label, call=build_call(question), record=False
+        )
+    return guard_from().refuse_pending(question.requirement, question.label) if decision.pending else decision
+
+
 def _on_event_loop() -> bool:
     try:
         get_running_loop()

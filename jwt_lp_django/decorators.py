@@ -18,6 +18,7 @@ from jwt_lp_django.decisions import (
     decide,
     django_request,
     forced_decision,
+    probe,
     request_state,
     resolved_view,
     store_decision,
@@ -135,16 +136,12 @@ def enforce(request: Any, *permissions: str | Requirement, params: Mapping[str, 
     Returns the token. A refusal ends the request with the guard's status, headers and body. It is final: even if the
     exception is caught, only the refusal is sent. `can` asks without this consequence. In observe mode a request that
     would be refused passes, and then there may be no token. If no credential has been read yet, this may wait for
-    keys; in an async view, which must not wait, the refusal is 503.
+    keys; in an async view, which must not wait, the refusal is 503. The browsable API and the metadata of REST framework
+    ask with other methods than the request's whether they may offer them: there a refusal is raised, and is not final.
     """
-    http, state = django_request(request), request_state(request)
+    http = django_request(request)
     question = _request_inside_view(http, all_of(*permissions), params)
-    known = state.find_decision(question) or forced_decision(question)
-    if known is None and state.token is not None:
-        known = guard_from().authorize(
-            state.token, question.requirement, question.params, question.label, call=build_call(question)
-        )
-    decision: Decision = store_decision(question, known) if known is not None else decide(question)
+    decision = probe(question) if request.method != http.method else _decide_inside_view(question)
     if decision.refusal is None:
         return cast(AccessToken, decision.token)
     view = resolved_view(http)
@@ -153,6 +150,17 @@ def enforce(request: Any, *permissions: str | Requirement, params: Mapping[str, 
 
         raise refusal_error(decision.refusal)
     raise RequestRefused(decision.refusal)
+
+
+def _decide_inside_view(question: AuthorizationRequest) -> Decision:
+    """Decide with the token that the request was let in with, if there is one."""
+    state = request_state(question.request)
+    known = state.find_decision(question) or forced_decision(question)
+    if known is None and state.token is not None:
+        known = guard_from().authorize(
+            state.token, question.requirement, question.params, question.label, call=build_call(question)
+        )
+    return decide(question) if known is None else store_decision(question, known)
 
 
 def _request_inside_view(

@@ -21,8 +21,9 @@ from django.urls import include, path
 from rest_framework import permissions
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.decorators import action, api_view, permission_classes
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import APIException, PermissionDenied
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
+from rest_framework.request import clone_request
 from rest_framework.response import Response
 from rest_framework.routers import DefaultRouter, SimpleRouter
 from rest_framework.test import APIClient, APIRequestFactory, force_authenticate
@@ -452,6 +453,55 @@ def test_the_browsable_api_shows_only_permitted_forms() -> None:
         refused = Client().get("/orders/", headers=bearer())
     assert [False, True] == [b'value="POST"' in page or b">POST<" in page for page in pages]
     assert (403, False) == (refused.status_code, b"SECRET" in refused.content)
+
+
+@pytest.mark.parametrize("middleware", [True, False], ids=["guarded", "alone"])
+@pytest.mark.parametrize("rule", [requires("o:read"), public], ids=["requires", "public"])
+def test_pages_that_probe_an_object_permission_are_sent(middleware, rule) -> None:
+    """A refusal that the browsable API or the metadata get for another method is not that of the request."""
+    seen = []
+
+    class ByMethod(permissions.BasePermission):
+        def has_object_permission(self, request, view, obj):
+            seen.append(request.method)
+            enforce(request, {"GET": "o:read", "OPTIONS": "o:read", "PUT": "o:update"}[request.method])
+            return True
+
+    class View(APIView):
+        renderer_classes = [JSONRenderer, BrowsableAPIRenderer]
+        permission_classes = [HasPermissions, ByMethod]
+
+        def get_object(self):
+            self.check_object_permissions(self.request, object())
+
+        @rule
+        def get(self, request):
+            self.get_object()
+            return Response(object.__name__)
+
+        @rule
+        def put(self, request):
+            self.get_object()
+            return Response()
+
+        @rule
+        def options(self, request):
+            # As `SimpleMetadata` asks, without a serializer.
+            self.request = clone_request(request, "PUT")
+            try:
+                self.get_object()
+            except APIException as error:
+                return Response({"put": error.status_code})
+            return Response({"put": 200})
+
+    reading, writing = bearer("o:read"), bearer("o:read", "o:update")
+    with project(path("o", View.as_view()), **({} if middleware else {"MIDDLEWARE": []})):
+        pages = [Client().get("/o", headers={"Accept": "text/html", **each}) for each in (reading, writing)]
+        metadata = [Client().options("/o", headers=each) for each in (reading, writing)]
+        changed = [Client().put("/o", headers=each).status_code for each in (reading, writing)]
+    assert ([200, 200], [403, 200]) == ([page.status_code for page in pages], changed)
+    assert [(200, {"put": 403}), (200, {"put": 200})] == [(each.status_code, each.json()) for each in metadata]
+    assert "PUT" in seen
 
 
 def test_enforce_and_can_inside_a_view() -> None:
