@@ -114,7 +114,7 @@ class KeysPending(JwtLpError):
 
 
 def clear_locals(error: BaseException) -> None:
-    """Clear the local variables of all ended frames in the tracebacks of `error`, its causes and its contexts.
+    """Clear the local variables of all ended frames in the tracebacks of `error`, its causes, contexts and members.
 
     Error trackers and debug pages show the local variables of each frame, and these may contain a token or a secret.
     The lines of the traceback stay; a context that `from None` suppressed is removed. Call this in the handler that
@@ -131,7 +131,8 @@ def clear_locals(error: BaseException) -> None:
         if current.__suppress_context__:
             current.__context__ = None
         traceback.clear_frames(current.__traceback__)
-        pending += [current.__cause__, current.__context__]
+        members: tuple[BaseException, ...] = current.exceptions if isinstance(current, BaseExceptionGroup) else ()
+        pending += [current.__cause__, current.__context__, *members]
 
 
 def _caught_by_caller(error: BaseException, handler: FrameType | None) -> bool:

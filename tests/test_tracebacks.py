@@ -526,6 +526,30 @@ def test_an_error_without_a_traceback_has_nothing_to_clear() -> None:
     assert loop is loop.__cause__
 
 
+def test_the_members_of_a_group_are_cleared_too() -> None:
+    """An error of a project's code may be a group; its members have frames of their own."""
+
+    def failing(secret: str) -> NoReturn:
+        raise ValueError(len(secret))
+
+    @clears_locals
+    def grouped(secret: str) -> NoReturn:
+        members: list[Exception] = []
+        try:
+            failing(secret)
+        except ValueError as error:
+            members.append(error)
+        raise ExceptionGroup("several", [ExceptionGroup("inner", members)])
+
+    with pytest.raises(ExceptionGroup) as caught:
+        grouped("hunter2")
+    (inner,) = caught.value.exceptions
+    assert isinstance(inner, ExceptionGroup)
+    (member,) = inner.exceptions
+    assert ["grouped", "failing"] == [frame.f_code.co_name for frame, _ in traceback.walk_tb(member.__traceback__)]
+    assert [{}, {}] == [frame.f_locals for frame, _ in traceback.walk_tb(member.__traceback__)]
+
+
 def test_a_wrapped_function_keeps_its_metadata() -> None:
     """Name, documentation and signature are those of the function itself."""
     import inspect

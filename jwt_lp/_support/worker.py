@@ -197,7 +197,7 @@ class Worker:
         try:
             self._rounds(wakeup)
         except BaseException as error:  # noqa: BLE001 - the interpreter's hook would print the message
-            log.error("the background thread ended: %s; the next request starts it anew", _error_location(error))
+            _log_error("the background thread ended: %s; the next request starts it anew", _error_location(error))
 
     def _rounds(self, wakeup: threading.Event) -> None:
         while True:
@@ -219,7 +219,7 @@ class Worker:
         except BaseException as error:  # noqa: BLE001 - the other jobs must go on
             pause = min(MIN_RETRY * 2**job.failures, MAX_RETRY)
             job.failures = min(job.failures + 1, 8)
-            log.error("%s failed: %s; next try in %.0f s", job.name, _error_location(error), pause)
+            _log_error("%s failed: %s; next try in %.0f s", job.name, _error_location(error), pause)
         else:
             job.failures = 0
         job.due = self._clock() + pause
@@ -266,7 +266,13 @@ def _run_once(job: Callable[[], None], name: str) -> None:
     try:
         job()
     except BaseException as error:  # noqa: BLE001 - the interpreter's hook would print the message
-        log.error("%s failed: %s", name, _error_location(error))
+        _log_error("%s failed: %s", name, _error_location(error))
+
+
+def _log_error(message: str, *values: object) -> None:
+    """Log on a thread of ours, which must go on even if a log handler of the project raises."""
+    with suppress(BaseException):
+        log.error(message, *values)
 
 
 def _clamp_pause(seconds: float) -> float:

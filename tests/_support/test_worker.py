@@ -281,6 +281,24 @@ def test_a_child_of_a_process_whose_thread_ended_starts_its_own() -> None:
     worker.close()
 
 
+def test_a_log_handler_that_raises_ends_no_thread(
+    worker: Worker, others: set[threading.Thread], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failing job whose report cannot be logged keeps its pause, and the jobs after it run."""
+
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise SystemExit
+
+    monkeypatch.setattr(logging.getLogger("jwt_lp.worker"), "handlers", [Broken()])
+    bad, good = Counted(error=ValueError()), Counted()
+    worker.schedule(bad, name="bad")
+    worker.schedule(good, name="good")
+    worker.ensure_running()
+    assert True is eventually(lambda: good.runs == 1)
+    assert (1, True, 1) == (bad.runs, worker.running, len(working(others)))
+
+
 def test_a_job_that_recovers_starts_over(worker: Worker, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     """After a success, the next failure is tried again after 5 s."""
     job = Counted(error=ValueError())
