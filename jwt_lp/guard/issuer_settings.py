@@ -11,7 +11,7 @@ from jwt_lp._support.json_types import is_json_object
 from jwt_lp._support.validation import did_you_mean
 from jwt_lp.errors import ConfigurationError, GrammarError
 from jwt_lp.guard.setting_fields import SettingReader
-from jwt_lp.issuing.claim_policy import copy_faults
+from jwt_lp.issuing.claim_policy import ISSUER_CLAIMS, copy_faults
 from jwt_lp.jose.http_fetch import check_url
 from jwt_lp.jose.jwk import ALGORITHMS
 from jwt_lp.jose.remote_jwks import JwksKeys, StaticKeys
@@ -98,6 +98,18 @@ def unvouched_faults(binding: Binding, issuers: Sequence[IssuerSettings]) -> lis
         for name, path in binding.paths
         if name in names and path[0] == "sub_id"
     ]
+
+
+def own_meaningful_claims(issuer: IssuerSettings, listed: frozenset[str]) -> frozenset[str]:
+    """Which of the claims that audiences list decide what a token of this `OWN` issuer means: none of another's."""
+    if not issuer.own:
+        return frozenset()
+    profile = issuer.profile
+    # Of the claims for roles, only the first counts in a token of our own.
+    paths = [source.path for source in profile.sources if source.kind == "permissions"]
+    paths += [source.path for source in profile.sources if source.kind == "roles"][:1]
+    names = {path[0] for path in paths} | {profile.subject, profile.audience, profile.token_id, *profile.client[:1]}
+    return (listed if "*" in names else listed & names) - ISSUER_CLAIMS
 
 
 class IssuerReader(SettingReader):

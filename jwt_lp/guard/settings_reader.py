@@ -12,7 +12,13 @@ from typing import Any, Final, cast
 
 from jwt_lp._support.json_types import is_json_object
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.guard.issuer_settings import ISSUER_KEYS, IssuerReader, IssuerSettings, unvouched_faults
+from jwt_lp.guard.issuer_settings import (
+    ISSUER_KEYS,
+    IssuerReader,
+    IssuerSettings,
+    own_meaningful_claims,
+    unvouched_faults,
+)
 from jwt_lp.guard.routes import Rules
 from jwt_lp.issuing.claim_policy import ClaimPolicy, copy_faults
 from jwt_lp.lint.linter import LintOptions
@@ -98,11 +104,18 @@ class SettingsReader(IssuerReader):
         return tuple(issuers)
 
     def check_copied_claims(self, issuers: Iterable[IssuerSettings], by_audience: Mapping[str, ClaimPolicy]) -> None:
-        """Note each claim that would be copied although no audience's tokens may carry it."""
+        """Note each claim that would be copied although no audience's tokens may carry it, or that confers grants."""
         allowed = frozenset[str]().union(*(policy.claims for policy in by_audience.values()))
         for issuer in issuers:
             where = self.where if "ISSUERS" not in self.values else f"{self.where}['ISSUERS'][{issuer.name!r}]"
-            self.faults.extend(f"{where}: COPY_CLAIMS: {fault}" for fault in copy_faults(issuer.copy_claims, allowed))
+            self.faults += [f"{where}: COPY_CLAIMS: {fault}" for fault in copy_faults(issuer.copy_claims, allowed)]
+            # INVARIANT: a claim that `narrow` copies as it is confers nothing, so it cannot undo the downscoping.
+            self.faults += [
+                f"{where}: PROFILE: the grants, the subject or the client of this OWN issuer's tokens are read from "
+                f"{name!a}, and an audience lists that claim, so it would be kept when a token is narrowed: remove it "
+                "from one of the two"
+                for name in sorted(own_meaningful_claims(issuer, allowed))
+            ]
 
     def policy(self) -> Policy:
         """The policy itself, or read from a mapping or a file."""

@@ -186,6 +186,29 @@ def test_claims_that_are_copied(tmp_path: Path) -> None:
     assert wrong[0].startswith("JWT_LP['ISSUERS']['okta']: COPY_CLAIMS: no audience lists the claim 'tenant'")
 
 
+@pytest.mark.parametrize(
+    ("profile", "listed", "named"),
+    [
+        ({"PERMISSIONS": ["scope", "entitled"]}, ["entitled", "tenant"], ["'entitled'"]),
+        ({"PERMISSIONS": [["may", "do"]]}, ["may"], ["'may'"]),
+        ({"PERMISSIONS": [["*", "do"]]}, ["may", "tenant"], ["'may'", "'tenant'"]),
+        ({"ROLES": ["duties"]}, ["duties"], ["'duties'"]),
+        ({"SUBJECT": "uid"}, ["uid"], ["'uid'"]),
+        ({"CLIENT": ["app"]}, ["app"], ["'app'"]),
+        ({}, ["groups", "azp", "tenant"], []),
+    ],
+    ids=["permissions", "a path", "every claim", "roles", "subject", "client", "RFC 9068"],
+)
+def test_no_listed_claim_decides_what_a_token_of_ours_means(profile: Any, listed: list[str], named: list[str]) -> None:
+    """`narrow` keeps listed claims as they are, so a grant in one of them would be kept too."""
+    mapping = {**ONE, "PROFILE": profile, "CLAIMS": {"x": {"claims": listed}}}
+    assert read(mapping)
+    found = [*faults_or_none({**mapping, "OWN": True})]
+    assert [True] * len(named) == [
+        f"are read from {name}, and an audience" in fault for name, fault in zip(named, found, strict=True)
+    ]
+
+
 def test_a_binding_to_sub_id_needs_the_issuers_own_claim() -> None:
     """In our tokens any issuer may have chosen `sub_id`; in another issuer's tokens it is that issuer's own claim."""
     two = several()["ISSUERS"]
