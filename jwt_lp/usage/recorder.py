@@ -30,6 +30,12 @@ FLUSH_INTERVAL: Final = 5.0
 MAX_EVENTS: Final = 1_000_000
 MAX_ROWS: Final = 50_000
 MAX_OBSERVED: Final = 50_000
+ANY_METHOD: Final = "*"
+"""The method of an enforcement point that names none, and of uses by a method that is neither usual nor declared."""
+
+_USUAL_METHODS: Final = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "TRACE", "CONNECT", "WEBSOCKET"}
+)
 
 
 class UsageSink(Protocol):
@@ -86,6 +92,7 @@ class UsageRecorder:
         self._clock = clock
         self._randomness = randomness
         self._points: tuple[EnforcementPoint, ...] = ()
+        self._methods = _USUAL_METHODS
         self._reset()
         # A forked child starts empty, because the parent writes what it had not written yet.
         os.register_at_fork(after_in_child=weak_callback(self._reset))
@@ -117,6 +124,9 @@ class UsageRecorder:
         `served` pairs each term with the grant that served it, None if none did.
         """
         method = route.partition(" ")[0]
+        if method not in self._methods:
+            # INVARIANT: a client that invents methods makes no rows of its own, nor longer ones.
+            method = ANY_METHOD
         subject = self._subject_naming(token.issuer, token.subject)
         return tuple(
             UsageSlot(
@@ -173,6 +183,7 @@ class UsageRecorder:
         day = _day(self._clock())
         points = tuple(EnforcementPoint(self._service, *point, day) for point in declared)
         with self._lock:
+            self._methods |= {point.method for point in points}
             self._points += points
             self._pending_rows += points
 

@@ -217,6 +217,17 @@ def test_enforcement_points_are_recorded() -> None:
     ]
 
 
+def test_invented_methods_share_one_row() -> None:
+    """A client may send any method where a route lists none; usual and declared methods have rows of their own."""
+    store, recorder = make_recorder()
+    recorder.declare_enforcement_points([("views.x", "PURGE", "a"), ("views.x", "*", "a")])
+    methods = ["GET", "PURGE", "WEBSOCKET", "*", "", "get", *("M" * 5000 + str(number) for number in range(9))]
+    for method in methods:
+        recorder.count(recorder.slots(token(), "a", f"{method} /x", "views.x", [("a", None)], "granted"))
+    recorder.flush()
+    assert {"GET": 1, "PURGE": 1, "WEBSOCKET": 1, "*": 12} == {use.method: store.counts[use] for use in store.counts}
+
+
 def test_an_idle_service_writes_once_a_minute() -> None:
     """A service without uses still extends its recording period, but not at every flush."""
     clock = Clock()
