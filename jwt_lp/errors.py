@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from functools import wraps
 from types import FrameType
-from typing import ClassVar, ParamSpec, TypeVar
+from typing import ClassVar, ParamSpec, TypeVar, cast
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -131,8 +131,14 @@ def clear_locals(error: BaseException) -> None:
         if current.__suppress_context__:
             current.__context__ = None
         traceback.clear_frames(current.__traceback__)
-        members: tuple[BaseException, ...] = current.exceptions if isinstance(current, BaseExceptionGroup) else ()
-        pending += [current.__cause__, current.__context__, *members]
+        pending += [current.__cause__, current.__context__, *_members(current)]
+
+
+def _members(error: BaseException) -> tuple[BaseException, ...]:
+    """The errors in an exception group; none for any other error."""
+    if not isinstance(error, BaseExceptionGroup):
+        return ()
+    return cast("BaseExceptionGroup[BaseException]", error).exceptions
 
 
 def _caught_by_caller(error: BaseException, handler: FrameType | None) -> bool:

@@ -73,7 +73,7 @@ class TokenState:
     token: AccessToken
     cause: Cause | None
     expires_at: float
-    decisions: dict[tuple[str, str], CachedDecision] = field(default_factory=dict)
+    decisions: dict[tuple[str, str], CachedDecision] = field(default_factory=dict[tuple[str, str], CachedDecision])
 
     def keep(self, permission: str, decision: Decision, slots: tuple[UsageSlot, ...]) -> None:
         """Keep a decision about one `permission`, unless time alone can change it or enough are kept already."""
