@@ -24,7 +24,8 @@ def main() -> int:
     if missing:
         print(f"the demo needs {', '.join(dict.fromkeys(missing))}: make demo installs them", file=sys.stderr)
         return 1
-    console = Console()
+    # A file or a CI log has no width: nothing is cut there.
+    console = Console(width=None if sys.stdout.isatty() else 200)
     try:
         with ExitStack() as stack:
             issuer = stack.enter_context(serve_issuer())

@@ -65,8 +65,12 @@ class DemoIssuer:
         return f"{content}.{'A' if signature[0] != 'A' else 'B'}{signature[1:]}"
 
     def forged_token(self) -> str:
-        """A token in this issuer's name, signed with a key that it does not have."""
-        return DemoIssuer(self.server, self.store, self.folder).token("orders:list")
+        """A token in this issuer's name, signed with a key that it does not have.
+
+        It is older than the key sets that the guards hold, so they know that its key does not exist (401). A newer one
+        might be signed with a new key, and gets 503 where the guard may not fetch the set yet.
+        """
+        return DemoIssuer(self.server, self.store, self.folder).token("orders:list", iat=int(time.time()) - 240)
 
     def rotate(self) -> None:
         """Sign with the other key, which was published from the start."""

@@ -52,7 +52,7 @@ def review_and_apply(url: str, issuer: str, folder: Path) -> tuple[Path, list[st
     items = applied.difference.items if applied.difference is not None else ()
     population = result.population
     return journal, [
-        f"The review looked at {population.grants} grants of {population.subjects} people, and wrote {page}.",
+        f"The review looked at {population.grants} grants of {population.subjects} people. Its page is kept: {page}",
         *(f"Its plan revoked, while the token stayed valid: {item}." for item in items),
     ]
 

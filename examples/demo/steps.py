@@ -94,7 +94,7 @@ STEPS: Final = (
     DemoStep("reviewed: no create", "POST /orders", _token_of_dave, 403, _review_and_apply),
     DemoStep("list is in use", "GET /orders", _token_of_dave, 200),
     DemoStep("the plan is undone", "POST /orders", _token_of_dave, 201, _undo_plan),
-    DemoStep("signed by a stranger", "GET /orders", DemoIssuer.forged_token, 401),
+    DemoStep("unknown signing key", "GET /orders", DemoIssuer.forged_token, 401),
     DemoStep("signed with next key", "GET /orders", lambda i: i.token("orders:list"), 200, DemoIssuer.rotate),
     DemoStep("with the issuer down", "GET /orders", lambda i: i.token("orders:list"), 200, DemoIssuer.stop),
 )
