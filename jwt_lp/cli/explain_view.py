@@ -127,7 +127,9 @@ def _print_verdict(explanation: Explanation) -> None:
         say(text("would pass", OK), _used_grants(explanation))
         return
     status, error = refusal
-    result = f"{status}{f' {error}' if error else ''} ({explanation.cause})"
+    result = f"{status} {error}" if error else str(status)
+    if explanation.cause != error:
+        result += f" ({explanation.cause})"
     if explanation.decision.passes:
         say(text(f"passes only because requirements are observed: it would be refused, {result}", ERROR))
     else:

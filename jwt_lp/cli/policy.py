@@ -72,7 +72,7 @@ def check(ctx: click.Context, path: str, against: str | None, form: str) -> None
     its end, and 2 if the file has faults or there is nothing to compare it with.
     """  # noqa: D301 - a real backspace is what click looks for
     if not Path(path).exists():
-        raise Failure(f"there is no file {path}: name it: jwt-lp policy check PATH")
+        raise Failure(f"there is no file {path}; give its path: jwt-lp policy check PATH")
     loaded = Policy.load(path)
     compared = None if against is None else _load_compared(Path(path), against)
     changes = PolicyDiff() if compared is None else diff_policies(compared.policy, loaded)

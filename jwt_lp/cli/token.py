@@ -152,8 +152,9 @@ def _report_token(text: str, key: SigningKey, issuer: IssuerSettings, settings: 
         return
     for warning in _unconferred(token, wanted):
         say(f"warning: {warning}", err=True)
-    say(f"for {token.subject} until {moment(token.expires_at)}; use it as", err=True)
-    say('  curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8000/', err=True)
+    until = moment(token.expires_at)
+    say(f"for {token.subject} until {until}; send it to a server that runs in this folder with JWT_LP_DEV=1:", err=True)
+    say('  curl -H "Authorization: Bearer TOKEN" http://127.0.0.1:PORT/', err=True)
 
 
 def _unconferred(token: AccessToken, wanted: TokenRequest) -> list[str]:

@@ -74,7 +74,7 @@ CAUSES: Final[Mapping[str, CauseHelp]] = MappingProxyType(
         "too_many_patterns": CauseHelp("grants", "put the patterns into a role of the policy"),
     }
 )
-_DEVELOPMENT: Final = "it is a development token: set JWT_LP_DEV=1 where the service runs, on this machine"
+_DEVELOPMENT: Final = "this is a development token: set JWT_LP_DEV=1 for this command and where the service runs"
 
 # The details of these steps are shown even if the step failed: they only repeat what the token says.
 _STEPS_WITH_TOKEN_TEXT: Final = frozenset({"header", "audience", "times"})
@@ -123,7 +123,8 @@ def trace_verification(guard: Guard, token: str, now: float) -> VerificationTrac
 
 
 def _remedy(guard: Guard, cause: str, header: Mapping[str, object], issuer: IssuerSettings | None) -> str:
-    if cause == "unknown_key" and str(header.get("kid")).startswith(PREFIX) and not guard.settings.development:
+    key_refused = cause in CAUSES and CAUSES[cause].step == "key"
+    if key_refused and str(header.get("kid")).startswith(PREFIX) and not guard.settings.development:
         return _DEVELOPMENT
     remedy = CAUSES[cause].remedy if cause in CAUSES else ""
     if remedy or issuer is None:

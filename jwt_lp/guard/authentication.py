@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from jwt_lp.errors import InvalidToken, KeysPending, KeysUnavailable
 from jwt_lp.guard.bearer import MALFORMED, NONE, parse_authorization
 from jwt_lp.guard.decisions import Cause
-from jwt_lp.guard.development import development_keys, is_local
+from jwt_lp.guard.development import development_keys, is_development_token, is_local
 from jwt_lp.jose.jws import fingerprint
 from jwt_lp.tokens.verification import Verifier
 
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from jwt_lp.tokens.claims import AccessToken
 
 _NO_CREDENTIAL: Final = Cause(HTTPStatus.UNAUTHORIZED, None, "no_credential", "no bearer token was sent")
+# How a token is refused whose key the issuer does not have.
+_KEY_CAUSES: Final = frozenset({"algorithm", "unknown_key", KeysUnavailable.code})
+_DEVELOPMENT_OFF: Final = (
+    "this is a development token: set JWT_LP_DEV=1 where the service runs, on the developer's machine"
+)
 _WORKER_CHECK_INTERVAL: Final = 1.0
 
 
@@ -38,6 +43,7 @@ class Authenticator:
         self._clock = clock
         hosts = settings.allow_http_hosts
         self.sources: dict[str, KeySource] = {issuer.name: issuer.key_source(hosts) for issuer in settings.issuers}
+        self._development = settings.development
         development = development_keys() if settings.development else None
         trusted = [issuer.to_trusted_issuer(self.sources[issuer.name], development) for issuer in settings.issuers]
         self.verifier: Verifier = Verifier(trusted, settings.policy, clock=clock)
@@ -64,12 +70,14 @@ class Authenticator:
         try:
             token = self.verifier.verify(text, wait=wait, now=now)
         except InvalidToken as error:
-            return Cause(HTTPStatus.UNAUTHORIZED, "invalid_token", error.cause, error.detail, fingerprint(text))
+            detail = self._key_detail(text, error.cause, error.detail)
+            return Cause(HTTPStatus.UNAUTHORIZED, "invalid_token", error.cause, detail, fingerprint(text))
         except KeysPending:
             return None
         except KeysUnavailable as error:
             status, shown = HTTPStatus.SERVICE_UNAVAILABLE, fingerprint(text)
-            return Cause(status, None, error.code, str(error), shown, retry_after=error.retry_after)
+            detail = self._key_detail(text, error.code, str(error))
+            return Cause(status, None, error.code, detail, shown, retry_after=error.retry_after)
         # INVARIANT: tokens of a development key are accepted only from a peer on this machine.
         if token.development and not is_local(call):
             detail = "a development token is accepted only from a loopback peer without forwarding headers"
@@ -78,6 +86,12 @@ class Authenticator:
         if sync is not None and not sync.first_poll_done and not sync.await_first_poll(wait=wait):
             return None
         return token
+
+    def _key_detail(self, token: str, cause: str, detail: str) -> str:
+        """The detail for the log; it says so if the token names a development key and this is not development."""
+        if self._development or cause not in _KEY_CAUSES or not is_development_token(token):
+            return detail
+        return f"{detail}; {_DEVELOPMENT_OFF}"
 
     def expiry_cause(self, token: AccessToken) -> Cause | None:
         """The cause of a refusal if a token that was verified earlier has expired since."""

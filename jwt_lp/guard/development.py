@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from jwt_lp.errors import ConfigurationError, clears_locals
+from jwt_lp.jose import jws
 from jwt_lp.jose.remote_jwks import StaticKeys
 from jwt_lp.jose.signing import SigningKey
 
@@ -57,6 +58,11 @@ def development_keys(folder: str | os.PathLike[str] = FOLDER) -> StaticKeys:
     """The public half of the development key, as a key source."""
     key = development_key(folder)
     return StaticKeys.from_jwks({"keys": [key.public_jwk()]}, {key.algorithm})
+
+
+def is_development_token(token: str) -> bool:
+    """Whether the header of a well-formed `token`, which is not verified here, names a development key."""
+    return (jws.parse_compact(token).kid or "").startswith(PREFIX)
 
 
 def is_local(call: Call | None) -> bool:

@@ -164,12 +164,13 @@ class IssuerReader(SettingReader):
         given = [key for key in ("JWKS", "JWKS_URL", "DISCOVERY") if self.values.get(key)]
         if len(given) != 1:
             present = "none is given" if not given else f"{' and '.join(given)} are given"
-            self.fault(f"needs exactly one of JWKS, JWKS_URL and DISCOVERY, and {present}")
+            self.fault(f"give the issuer's keys in exactly one of JWKS, JWKS_URL and DISCOVERY: {present}")
             return {}
         if given == ["JWKS"]:
             return self.static(algorithms)
-        if any(name.startswith("HS") for name in algorithms):
-            self.fault(f"{given[0]}: a secret is never fetched; HS… keys belong in JWKS")
+        secret = sorted(name for name in algorithms if name.startswith("HS"))
+        if secret:
+            self.fault(f"ALGORITHMS: {secret[0]} is a shared secret, which is never fetched: use JWKS, not {given[0]}")
         if discovery is True:
             return {"discovery": True, **self.url("ISSUER", hosts, keep=None)}
         return self.url(given[0], hosts, keep=given[0].lower())
@@ -191,7 +192,7 @@ class IssuerReader(SettingReader):
         url = self.text(key)
         fault = check_url(url, hosts) if url else None
         if fault:
-            self.fault(f"{key}: {fault}")
+            self.fault(f"{key} {fault}")
         return {keep: url} if keep else {}
 
     def ceiling(self, *, several: bool) -> Permissions | None:

@@ -53,7 +53,7 @@ class SettingReader:
         if value not in (None, ""):
             self.fault(f"{key} is a string, not {type(value).__name__}")
         elif required:
-            self.fault(f"{key} is missing: {required}")
+            self.fault(f"{key} is missing or empty: {required}")
         return None
 
     def texts(self, key: str, *, required: str | None = None) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ class SettingReader:
             value = [part.strip() for part in value.split(",")] if value.strip() else []
         if value is None or (_is_collection(value) and not value):
             if required:
-                self.fault(f"{key} is missing: {required}")
+                self.fault(f"{key} is missing or empty: {required}")
             return ()
         if is_json_object(value) or not _is_collection(value):
             self.fault(f"{key} is a list of strings, not {type(value).__name__}")

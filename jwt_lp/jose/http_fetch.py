@@ -72,7 +72,7 @@ def check_url(url: str, allow_http_hosts: Collection[str] = (), *, setting: str 
     if "#" in url:
         return "has a fragment"
     if parts.scheme == "http" and not _may_use_http(host, allow_http_hosts):
-        return f"is http: use https (or name the host in {setting}, in development only)"
+        return f"is an http address: use https (or name the host in {setting}, in development only)"
     return None
 
 

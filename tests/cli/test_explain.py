@@ -19,6 +19,7 @@ from jwt_lp.cli.verification_trace import trace_verification
 from jwt_lp.errors import KeysUnavailable
 from jwt_lp.guard.settings import Settings
 from jwt_lp.jose.jws import fingerprint
+from jwt_lp.jose.signing import SigningKey
 from jwt_lp.permissions.grants import Grant, Permissions
 from jwt_lp.permissions.requirements import EvaluationContext, all_of
 from jwt_lp.testing.authority import Authority
@@ -81,10 +82,7 @@ def test_wildcards_are_explained_first(project, ask):
     assert out.startswith("wildcards: orders:* covers orders:read but not orders:42:read; orders:** covers both.")
     assert "no asks for orders:7:read (orders:{order_id}:read): not held" in out
     assert "nearest is orders:*: one segment too many for it: * stands for exactly one; orders:** would cover it" in out
-    assert (
-        "would be refused: 403 insufficient_scope (insufficient_scope) remedy have the issuer grant orders:7:read"
-        in out
-    )
+    assert "would be refused: 403 insufficient_scope remedy have the issuer grant orders:7:read" in out
 
 
 def _forged(project, **changes):
@@ -321,8 +319,19 @@ def test_a_development_token_is_judged_as_from_this_machine(project, cli, ask):
     assert "the development key, accepted with JWT_LP_DEV=1 from this machine only" in out
     code, out, _ = ask(token, "--settings", "shop", "--require", "orders:list")
     assert 1 == code
-    assert "it is a development token: set JWT_LP_DEV=1 where the service runs" in out
+    remedy = "remedy this is a development token: set JWT_LP_DEV=1 for this command and where the service runs"
+    assert remedy in out
     assert "the issuer has this key" not in out
+    # The issuer's keys are of another algorithm, or cannot be fetched.
+    other = {**project.authority.settings(), "ALGORITHMS": ["RS256"]}
+    fetched = {**other, "JWKS_URL": "https://127.0.0.1:9/keys", "ALGORITHMS": ["ES256"]}
+    del other["POLICY"], fetched["POLICY"], fetched["JWKS"]
+    other["JWKS"] = {"keys": [SigningKey.generate("RS256").public_jwk()]}
+    project.write("other.py", f"JWT_LP = {other!r}")
+    project.write("fetched.py", f"JWT_LP = {fetched!r}")
+    for where, cause in (("other", "401 invalid_token (algorithm)"), ("fetched", "503 (keys_unavailable)")):
+        _, out, _ = ask(token, "--settings", where, "--require", "orders:list")
+        assert f"would be refused: {cause} {remedy}" in out
 
 
 def test_json_tells_all(project, plain):

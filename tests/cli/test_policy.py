@@ -85,7 +85,7 @@ def test_no_file(cli, tmp_path, monkeypatch, words):
     monkeypatch.chdir(tmp_path)
     code, _, err = cli("policy", "check", *words)
     assert 2 == code
-    assert "there is no file least-privilege.toml: name it: jwt-lp policy check PATH" in " ".join(err.split())
+    assert "there is no file least-privilege.toml; give its path: jwt-lp policy check PATH" in " ".join(err.split())
 
 
 def test_against_a_revision(cli, folder, git):

@@ -65,7 +65,7 @@ def test_the_defaults_that_the_settings_page_states(row: tuple[str, ...]) -> Non
     mapping: dict[str, object] = {"ISSUER": "https://login.example.com/", "AUDIENCE": "a", "ALGORITHMS": ["RS256"]}
     if default == "required":
         del mapping[key]
-        assert f"{key} is missing" in _fault({**mapping, "JWKS_URL": "https://login.example.com/"})
+        assert f"{key} is missing or empty" in _fault({**mapping, "JWKS_URL": "https://login.example.com/"})
         return
     settings = Settings.from_mapping({**mapping, "JWKS_URL": "https://login.example.com/"}, environ={})
     found: Any = getattr(settings, key.lower(), getattr(settings.issuers[0], key.lower(), "absent"))

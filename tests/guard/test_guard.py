@@ -29,7 +29,7 @@ from jwt_lp import (
 from jwt_lp.guard.development import development_key
 from jwt_lp.guard.routes import Route
 from jwt_lp.jose import jws
-from jwt_lp.jose.signing import sign
+from jwt_lp.jose.signing import SigningKey, sign
 from jwt_lp.testing.authority import AUDIENCE, ISSUER, Authority
 from jwt_lp.tokens import verification
 
@@ -342,6 +342,44 @@ def test_without_development_its_key_is_unknown(
     monkeypatch.delenv("JWT_LP_DEV")
     decision = authority.guard().check(development[1], all_of("a"), {}, ROUTE, call=call())
     assert 401 == (decision.refusal.status if decision.refusal else None)
+
+
+@pytest.mark.parametrize(
+    ("keys", "status", "cause"),
+    [
+        pytest.param({"ALGORITHMS": ["RS256"]}, 401, "algorithm", id="another algorithm"),
+        pytest.param({}, 401, "unknown_key", id="the same algorithm"),
+        pytest.param({"JWKS": None, "JWKS_URL": "https://127.0.0.1:9/keys"}, 503, "keys_unavailable", id="no key set"),
+    ],
+)
+def test_the_log_names_a_development_token_that_is_not_accepted(
+    development: tuple[Guard, str],
+    authority: Authority,
+    clock: Clock,
+    monkeypatch: Any,
+    caplog: Any,
+    keys: Mapping[str, object],
+    status: int,
+    cause: str,
+) -> None:
+    """Without JWT_LP_DEV the log says that it is a development token. The client gets the answer to any bad token."""
+    monkeypatch.delenv("JWT_LP_DEV")
+    settings = {**authority.settings(), **keys}
+    if "ALGORITHMS" in keys:
+        settings["JWKS"] = {"keys": [SigningKey.generate("RS256").public_jwk()]}
+    _, _, signature = development[1].rpartition(".")
+    other = sign({"iss": ISSUER, "iat": NOW}, SigningKey.generate("ES256", kid="other"))
+    with Guard(settings, clock=clock, reference=lambda: "r") as guard:
+        refusals = [guard.check(each, all_of("a"), {}, ROUTE).refusal for each in (development[1], f"Bearer {other}")]
+    named, plain = [event for event in events(caplog) if event["event"] == "refused"]
+    assert refusals[0] == refusals[1]
+    assert status == (refusals[0].status if refusals[0] else None)
+    assert (cause, cause) == (named["cause"], plain["cause"])
+    assert named["detail"].endswith(
+        "; this is a development token: set JWT_LP_DEV=1 where the service runs, on the developer's machine"
+    )
+    assert "development" not in plain["detail"]
+    assert signature not in caplog.text
 
 
 # --- life

@@ -231,9 +231,9 @@ def faults_or_none(mapping: dict[str, Any]) -> tuple[str, ...]:
 
 
 ONE_FAULT = [
-    pytest.param({"AUDIENCE": None}, "AUDIENCE is missing", id="no audience"),
-    pytest.param({"AUDIENCE": ""}, "AUDIENCE is missing", id="empty audience"),
-    pytest.param({"AUDIENCE": []}, "AUDIENCE is missing", id="no audiences"),
+    pytest.param({"AUDIENCE": None}, "AUDIENCE is missing or empty", id="no audience"),
+    pytest.param({"AUDIENCE": ""}, "AUDIENCE is missing or empty", id="empty audience"),
+    pytest.param({"AUDIENCE": []}, "AUDIENCE is missing or empty", id="no audiences"),
     pytest.param({"AUDIENCE": ["a", ""]}, "AUDIENCE is a list of non-empty strings", id="an empty audience among"),
     pytest.param({"AUDIENCE": "a,,b"}, "AUDIENCE is a list of non-empty strings", id="an empty one in text"),
     pytest.param({"AUDIENCE": ["a", 5]}, "AUDIENCE is a list of non-empty strings", id="a number among"),
@@ -241,11 +241,11 @@ ONE_FAULT = [
     pytest.param({"AUDIENCE": 5}, "AUDIENCE is a list of strings, not int", id="a number for audiences"),
     pytest.param({"AUDIENCE": b"a"}, "AUDIENCE is a list of non-empty strings", id="bytes for audiences"),
     pytest.param({"AUDIENCE": iter("a")}, "AUDIENCE is a list of strings", id="an iterator of audiences"),
-    pytest.param({"ISSUER": None}, "ISSUER is missing", id="no issuer"),
-    pytest.param({"ISSUER": ""}, "ISSUER is missing", id="empty issuer"),
+    pytest.param({"ISSUER": None}, "ISSUER is missing or empty", id="no issuer"),
+    pytest.param({"ISSUER": ""}, "ISSUER is missing or empty", id="empty issuer"),
     pytest.param({"ISSUER": [ISSUER]}, "ISSUER is a string, not list", id="a list of issuers"),
     pytest.param({"ISSUER": 0}, "ISSUER is a string, not int", id="zero for the issuer"),
-    pytest.param({"ALGORITHMS": None}, "ALGORITHMS is missing", id="no algorithms"),
+    pytest.param({"ALGORITHMS": None}, "ALGORITHMS is missing or empty", id="no algorithms"),
     pytest.param({"PROFILE": "outh0"}, "there is no profile 'outh0'; did you mean 'auth0'?", id="a profile's typo"),
     pytest.param({"PROFILE": "x"}, "there is no profile 'x'; there are rfc9068", id="no such profile"),
     pytest.param({"PROFILE": 5}, "PROFILE", id="a number for the profile"),
@@ -279,9 +279,9 @@ ONE_FAULT = [
     pytest.param({"CEILING": ["orders:rea*"]}, "CEILING: 'orders:rea*' is not a permission", id="half a wildcard"),
     pytest.param({"CEILING": ["a b"]}, "CEILING: ", id="a blank in the ceiling"),
     pytest.param({"CEILING": 5}, "CEILING is a list of strings", id="a number for the ceiling"),
-    pytest.param({"JWKS": None}, "exactly one of JWKS, JWKS_URL and DISCOVERY, and none is given", id="no keys"),
-    pytest.param({"JWKS_URL": "https://a.test/"}, "and JWKS and JWKS_URL are given", id="keys twice"),
-    pytest.param({"DISCOVERY": True}, "and JWKS and DISCOVERY are given", id="keys and discovery"),
+    pytest.param({"JWKS": None}, "exactly one of JWKS, JWKS_URL and DISCOVERY: none is given", id="no keys"),
+    pytest.param({"JWKS_URL": "https://a.test/"}, ": JWKS and JWKS_URL are given", id="keys twice"),
+    pytest.param({"DISCOVERY": True}, ": JWKS and DISCOVERY are given", id="keys and discovery"),
     pytest.param({"JWKS": "https://a.test/"}, "for an address use JWKS_URL", id="an address for keys"),
     pytest.param({"JWKS": [1]}, "JWKS is the key set itself", id="a list for keys"),
     pytest.param({"JWKS": {"a": 1}}, 'JWKS: the key set has no list named "keys"', id="no key set"),
@@ -352,17 +352,21 @@ def test_one_fault(change: dict[Any, Any], expected: str) -> None:
         ),
         pytest.param({"ALGORITHMS": ["none"]}, "ALGORITHMS: 'none' is not supported", id="none"),
         pytest.param({"ALGORITHMS": ["RS256", "HS256"]}, "mixes HS", id="both kinds"),
-        pytest.param({"ALGORITHMS": ["HS256"]}, "JWKS_URL: a secret is never fetched", id="a fetched secret"),
-        pytest.param({"JWKS_URL": "http://a.test/jwks"}, "JWKS_URL: is http: use https", id="http"),
-        pytest.param({"JWKS_URL": "ftp://a.test/jwks"}, "JWKS_URL: is not an https://", id="ftp"),
-        pytest.param({"JWKS_URL": "file:///etc/passwd"}, "JWKS_URL: is not an https://", id="file"),
-        pytest.param({"JWKS_URL": "https://u:p@a.test/"}, "JWKS_URL: has a user name", id="user and password"),
+        pytest.param(
+            {"ALGORITHMS": ["HS256"]},
+            "JWT_LP: ALGORITHMS: HS256 is a shared secret, which is never fetched: use JWKS, not JWKS_URL",
+            id="a fetched secret",
+        ),
+        pytest.param({"JWKS_URL": "http://a.test/jwks"}, "JWT_LP: JWKS_URL is an http address: use https", id="http"),
+        pytest.param({"JWKS_URL": "ftp://a.test/jwks"}, "JWKS_URL is not an https://", id="ftp"),
+        pytest.param({"JWKS_URL": "file:///etc/passwd"}, "JWKS_URL is not an https://", id="file"),
+        pytest.param({"JWKS_URL": "https://u:p@a.test/"}, "JWKS_URL has a user name", id="user and password"),
         pytest.param({"JWKS_URL": 5}, "JWKS_URL is a string, not int", id="a number for an address"),
-        pytest.param({"JWKS_URL": "", "DISCOVERY": "x"}, "DISCOVERY: is not an https://", id="discovery of no address"),
+        pytest.param({"JWKS_URL": "", "DISCOVERY": "x"}, "DISCOVERY is not an https://", id="discovery of no address"),
         pytest.param({"JWKS_URL": "", "DISCOVERY": 5}, "DISCOVERY is a string, not int", id="discovery a number"),
         pytest.param(
             {"JWKS_URL": "", "DISCOVERY": True, "ISSUER": "orders"},
-            "ISSUER: is not an https://",
+            "ISSUER is not an https://",
             id="discovery of no URL",
         ),
     ],
@@ -375,7 +379,7 @@ def test_one_fault_of_fetched_keys(change: dict[str, Any], expected: str) -> Non
 
 def test_empty_settings_name_every_required_key() -> None:
     """An empty mapping gives a fault for each required key."""
-    assert ["ISSUER", "AUDIENCE", "ALGORITHMS", "needs"] == [each.split()[1] for each in faults({})]
+    assert ["ISSUER", "AUDIENCE", "ALGORITHMS", "give"] == [each.split()[1] for each in faults({})]
 
 
 @pytest.mark.parametrize("value", [None, 5, "x", [], [("ISSUER", ISSUER)], b"x", object], ids=repr)

@@ -49,9 +49,18 @@ def failure(url: str, deadline: float = 5.0) -> str:
         ("http://[::1]:8000/jwks", None),
         ("http://keycloak:8080/jwks", None),
         ("HTTP://KEYCLOAK:8080/jwks", None),
-        ("http://issuer.example/", "is http: use https (or name the host in ALLOW_HTTP_HOSTS, in development only)"),
-        ("http://10.0.0.1/", "is http: use https (or name the host in ALLOW_HTTP_HOSTS, in development only)"),
-        ("http://localhost.example/", "is http: use https (or name the host in ALLOW_HTTP_HOSTS, in development only)"),
+        (
+            "http://issuer.example/",
+            "is an http address: use https (or name the host in ALLOW_HTTP_HOSTS, in development only)",
+        ),
+        (
+            "http://10.0.0.1/",
+            "is an http address: use https (or name the host in ALLOW_HTTP_HOSTS, in development only)",
+        ),
+        (
+            "http://localhost.example/",
+            "is an http address: use https (or name the host in ALLOW_HTTP_HOSTS, in development only)",
+        ),
         ("file:///etc/passwd", "is not an https:// address with a host"),
         ("ftp://issuer.example/jwks", "is not an https:// address with a host"),
         ("data:application/json,{}", "is not an https:// address with a host"),

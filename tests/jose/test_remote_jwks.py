@@ -259,7 +259,7 @@ def test_of_keys_with_one_name_three_are_tried() -> None:
         (
             {"url": "http://a.example/jwks?secret=1"},
             (
-                "the address 'http://a.example/jwks' is http: "
+                "the address 'http://a.example/jwks' is an http address: "
                 "use https (or name the host in ALLOW_HTTP_HOSTS, in development only)"
             ),
         ),

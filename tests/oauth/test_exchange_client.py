@@ -467,7 +467,8 @@ def test_a_token_is_sent_encrypted_or_not_at_all(world: World, caller: Caller) -
     )
     for url in ("http://stock.test/items", "http://127.0.0.1.stock.test/", "http://10.0.0.1/"):
         with pytest.raises(
-            ConfigurationError, match=r"no token is sent to this address: it is http: .* allow_http_hosts=\[...\]"
+            ConfigurationError,
+            match=r"no token is sent to this address: it is an http address: .* allow_http_hosts=\[...\]",
         ):
             caller.get(url, auth)
     assert 0 == world.tokens
@@ -521,7 +522,7 @@ def test_a_local_issuer_refuses_a_bad_token(world: World, caller: Caller) -> Non
     [
         (
             {"where": "http://issuer.test/token", "client": "shop", "secret": SECRET},
-            r"the token endpoint's address is http: use https \(or name the host in allow_http_hosts=\[...\] of ExchangeClient",
+            r"the token endpoint's address is an http address: use https \(or name the host in allow_http_hosts=\[...\] of ExchangeClient",
         ),
         ({"where": "https://issuer.test/token", "secret": SECRET}, "pass client="),
         ({"where": "https://issuer.test/token", "client": "shop"}, "pass secret= or key="),
