@@ -1,6 +1,6 @@
-"""Lineage of downscoped tokens: ancestors, actors and original subject.
+"""The delegation that our own downscoped tokens state: lineage, actors and original subject.
 
-Our own tokens carry it in three claims: `lineage` is private, `act` is from RFC 8693, section 4.1, and `sub_id` from
+Three claims hold it: `lineage` is private, `act` is from RFC 8693, section 4.1, and `sub_id` from
 RFC 9493. A downscoped token is revoked with each of its ancestors.
 """
 

@@ -17,7 +17,7 @@ from docs.pages import ROOT
 from jwt_lp.cli.commands import commands
 
 # Commands of the reader's shell, which are not checked.
-_SHELL_COMMANDS = {*("git", "cd", "export", "curl", "gunicorn", "journalctl", "head", "sed")}
+_SHELL_COMMANDS = {*("git", "cd", "export", "curl", "gunicorn", "journalctl", "head", "sed", "cat")}
 _ASSIGNMENT = re.compile(r"[A-Z_]+=.*")
 # Output that differs between runs and machines.
 _VARYING = (
