@@ -49,7 +49,7 @@ def run_checks() -> list[CheckMessage]:
     except ConfigurationError as error:
         # An unreadable declaration raises when its module is imported.
         return [*messages, *_errors("E004", error.faults)]
-    return [*messages, *_declaration_errors(routes, guard), *_unguarded_warnings(routes)]
+    return [*messages, *_declaration_errors(routes, guard), *_undeclared_warnings(routes)]
 
 
 def _urlconf_faults(guard: Guard) -> Iterator[str]:
@@ -90,7 +90,7 @@ def _declaration_errors(routes: list[Route], guard: Guard) -> list[CheckMessage]
     ]
 
 
-def _unguarded_warnings(routes: list[Route]) -> list[CheckMessage]:
+def _undeclared_warnings(routes: list[Route]) -> list[CheckMessage]:
     unmatched: list[CheckMessage] = [
         Warning(f"the rule {route.template!a} matches no view", hint=_UNMATCHED_HINT, id="jwt_lp.W004")
         for route in routes

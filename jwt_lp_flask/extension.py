@@ -50,7 +50,7 @@ class LeastPrivilege:
         app.after_request_funcs.setdefault(None, []).insert(0, app_guard.after)
 
     def check(self, app: Flask) -> None:
-        """Check every declaration: `ConfigurationError` lists the faults; unguarded routes are logged.
+        """Check every declaration: `ConfigurationError` lists the faults; undeclared routes are logged.
 
         Call it when all routes are registered. Otherwise the first request does it.
         """
@@ -73,7 +73,7 @@ class AppGuard:
         return previous
 
     def check(self, app: Flask) -> None:
-        """Check every route: `ConfigurationError` for faults, one warning for each unguarded route."""
+        """Check every route: `ConfigurationError` for faults, one warning for each undeclared route."""
         with self._lock:
             self._check(app)
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from jwt_lp.cli.output import DIM, ERROR, OK, brief, emit, grid, moment, notices, say, text
 from jwt_lp.cli.target import relaxed_settings
 from jwt_lp.cli.verification_trace import VerificationStep, VerificationTrace
+from jwt_lp.permissions.requirements import Open
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,7 +65,7 @@ class Explanation:
             return ""
         if self.trace is not None and self.trace.cause:
             return self.trace.cause
-        return "unmarked_route" if self.request.requirement is None else "insufficient_scope"
+        return "undeclared_route" if self.request.requirement is None else "insufficient_scope"
 
     @property
     def remedies(self) -> list[str]:
@@ -88,12 +89,17 @@ def print_explanation(explanation: Explanation) -> None:
     if _has_wildcards(explanation):
         say(text("wildcards: "), _WILDCARDS)
     request = explanation.request
-    requirement = "nothing is declared for it" if request.requirement is None else f"asks for {request.requirement}"
-    say(f"{request.label}: {requirement}" if request.label else requirement)
+    say(f"{request.label}: {_declared_text(request)}" if request.label else _declared_text(request))
     if explanation.trace is not None:
         say(text(f"token {explanation.fingerprint}", DIM))
         grid((_step_cells(step.state, step.name, step.lines) for step in _all_steps(explanation)), fixed=2)
     _print_verdict(explanation)
+
+
+def _declared_text(request: ExplainRequest) -> str:
+    if request.requirement is None:
+        return "no declaration"
+    return str(request.requirement) if isinstance(request.requirement, Open) else f"requires {request.requirement}"
 
 
 def _has_wildcards(explanation: Explanation) -> bool:
@@ -106,9 +112,9 @@ def _all_steps(explanation: Explanation) -> list[VerificationStep]:
     for leaf in explanation.atoms:
         if leaf.held:
             by = f" by {leaf.grant.text} ({leaf.grant.source})" if leaf.grant is not None else ""
-            steps.append(VerificationStep("asks for", "ok", (f"{brief(_requested_text(leaf))}: held{brief(by)}",)))
+            steps.append(VerificationStep("requires", "ok", (f"{brief(_requested_text(leaf))}: held{brief(by)}",)))
         else:
-            steps.append(VerificationStep("asks for", "no", (f"{brief(_requested_text(leaf))}: not held", *leaf.why)))
+            steps.append(VerificationStep("requires", "no", (f"{brief(_requested_text(leaf))}: not held", *leaf.why)))
     return steps
 
 

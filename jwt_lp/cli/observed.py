@@ -215,7 +215,7 @@ def _print_report(report: ObserveReport) -> None:
         say(text(f"{group.count} x ", ERROR), text(brief(route) or "(no route)", "bold"))
         rows = [(text("  why"), text(why)), (text("  who"), text(group.who))]
         if group.requirement:
-            rows.insert(0, (text("  asks for"), text(brief(group.requirement))))
+            rows.insert(0, (text("  requires"), text(brief(group.requirement))))
         if group.first is not None:
             rows.append((text("  when", DIM), text(f"{_time_text(group.first)} to {_time_text(group.last)}", DIM)))
         grid(rows, fixed=1)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from jwt_lp.guard.guard import Guard
 
 _WIDE_TERMINAL: Final = 120
-_KINDS: Final = ("requirement", "authenticated", "public", "external", "unguarded")
-_STYLES: Final[Mapping[str, str]] = {"public": WARNING, "external": WARNING, "unguarded": ERROR}
+_KINDS: Final = ("requirement", "authenticated", "public", "external", "undeclared")
+_STYLES: Final[Mapping[str, str]] = {"public": WARNING, "external": WARNING, "undeclared": ERROR}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class RouteListing:
     observing: bool
 
     @property
-    def unguarded(self) -> tuple[Route, ...]:
+    def undeclared(self) -> tuple[Route, ...]:
         """The routes without a declaration."""
         return tuple(route for route in self.routes if not route.guarded)
 
@@ -85,7 +85,7 @@ def routes(ctx: click.Context, target: str | None, *, as_json: bool, suggest: bo
     else:
         _print_table(listing)
     _print_summary(listing, err=as_json or suggest)
-    ctx.exit(1 if listing.faults or listing.unguarded else 0)
+    ctx.exit(1 if listing.faults or listing.undeclared else 0)
 
 
 def _list_routes(routes: Sequence[Route], guard: Guard) -> RouteListing:
@@ -102,9 +102,9 @@ def _list_routes(routes: Sequence[Route], guard: Guard) -> RouteListing:
 
 
 def kind(route: Route) -> str:
-    """The kind of declaration: `requirement`, `authenticated`, `public`, `external` or `unguarded`."""
+    """The kind of declaration: `requirement`, `authenticated`, `public`, `external` or `undeclared`."""
     if route.requirement is None:
-        return "unguarded"
+        return "undeclared"
     if isinstance(route.requirement, Open):
         return "public" if route.requirement.reason is None else "external"
     return "requirement" if route.requirement.permissions else "authenticated"
@@ -131,7 +131,7 @@ def _as_json(route: Route, listing: RouteListing) -> dict[str, object]:
 def _print_table(listing: RouteListing) -> None:
     notices(listing.notices)
     wide = console().width >= _WIDE_TERMINAL
-    headers = ("", "METHODS", "ROUTE", "ENDPOINT", "ASKS FOR", "DECLARED BY")
+    headers = ("", "METHODS", "ROUTE", "ENDPOINT", "REQUIRES", "DECLARED BY")
     rows = [_row(route, listing) for route in listing.routes]
     if wide:
         grid(rows, headers, fixed=2)
@@ -141,7 +141,7 @@ def _print_table(listing: RouteListing) -> None:
         (mark, methods, Text("\n").join((template, endpoint)), Text("\n").join(filter(None, (asks, origin))))
         for mark, methods, template, endpoint, asks, origin in rows
     ]
-    grid(stacked, ("", "METHODS", "ROUTE", "ASKS FOR"), fixed=1)
+    grid(stacked, ("", "METHODS", "ROUTE", "REQUIRES"), fixed=1)
 
 
 def _row(route: Route, listing: RouteListing) -> tuple[Text, Text, Text, Text, Text, Text]:
@@ -159,7 +159,7 @@ def _row(route: Route, listing: RouteListing) -> tuple[Text, Text, Text, Text, T
 def _requirement_text(route: Route, listing: RouteListing) -> str:
     if route.requirement is not None:
         return str(route.requirement)
-    return "NOTHING DECLARED: passes while observing" if listing.observing else "NOTHING DECLARED: refused"
+    return "no declaration: passes while observing" if listing.observing else "no declaration: refused"
 
 
 def _print_summary(listing: RouteListing, *, err: bool) -> None:
@@ -169,15 +169,15 @@ def _print_summary(listing: RouteListing, *, err: bool) -> None:
     for fault in faults:
         say(text("!! fault: ", ERROR), fault, err=err)
     counts = ", ".join(f"{sum(kind(route) == name for route in listing.routes)} {name}" for name in _KINDS)
-    bad = bool(listing.faults or listing.unguarded)
+    bad = bool(listing.faults or listing.undeclared)
     summary = f"{count(len(listing.routes), 'route')}: {counts}; {count(len(listing.faults), 'fault')}"
     say(text(summary, ERROR if bad else OK), err=err)
-    if listing.unguarded and not err:
+    if listing.undeclared and not err:
         say("--suggest prints the missing declarations.", err=err)
 
 
 def _suggest(listing: RouteListing) -> None:
-    missing = listing.unguarded
+    missing = listing.undeclared
     third_party = [route for route in missing if is_third_party(route.endpoint)]
     by_endpoint: dict[str, list[Route]] = {}
     for route in missing:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _UNDECLARED: Final = Cause(
     HTTPStatus.FORBIDDEN,
     "insufficient_scope",
-    "unmarked_route",
-    "nothing is declared for this route: give it requires(...), authenticated, public or external(...)",
+    "undeclared_route",
+    "the route has no declaration: give it requires(...), authenticated, public or external(...)",
 )
 
 

@@ -183,7 +183,7 @@ class Guard:
         """Every fault of the declarations of a host's routes. Each route without a declaration is logged once."""
         for route in routes:
             if not route.guarded:
-                self._refusals.log_unguarded(route)
+                self._refusals.log_undeclared(route)
         if self._runtime is not None:
             self._runtime.recorder.declare_enforcement_points(_enforcement_points(routes))
         return route_faults(routes, self.rules, self.faults)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jwt_lp.permissions.requirements import Requirement
     from jwt_lp.tokens.claims import AccessToken
 
-UNGUARDED: Final = "jwt_lp.W001"
+UNDECLARED: Final = "jwt_lp.W001"
 
 _LOG: Final = logging.getLogger("jwt_lp")
 
@@ -35,7 +35,7 @@ class RefusalFactory:
         self._settings = settings
         self._clock = clock
         self._reference = reference
-        self._unguarded: set[str] = set()
+        self._undeclared: set[str] = set()
         self._enforcing = False
 
     def log_start(self) -> None:
@@ -49,12 +49,12 @@ class RefusalFactory:
             detail = f"requirements are observed and not enforced until {until.isoformat()}"
             self._log_service_event(logging.WARNING, "observing", {"detail": detail})
 
-    def log_unguarded(self, route: Route) -> None:
+    def log_undeclared(self, route: Route) -> None:
         """Log once that a route has no declaration."""
-        if route.label not in self._unguarded:
-            self._unguarded.add(route.label)
-            event = {"id": UNGUARDED, "route": route.label, "endpoint": route.endpoint, "hint": route.hint}
-            self._log_service_event(logging.WARNING, "unguarded", event)
+        if route.label not in self._undeclared:
+            self._undeclared.add(route.label)
+            event = {"id": UNDECLARED, "route": route.label, "endpoint": route.endpoint, "hint": route.hint}
+            self._log_service_event(logging.WARNING, "undeclared", event)
 
     def is_observing(self) -> bool:
         """Whether observe mode lets refusals pass today, in UTC."""

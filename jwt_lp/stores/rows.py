@@ -70,7 +70,7 @@ class ObservedGrantRow(NamedTuple):
 
 
 class EnforcementPoint(NamedTuple):
-    """A route's endpoint that asks for `requirement`, seen on a day."""
+    """A route's endpoint that requires `requirement`, seen on a day."""
 
     service: str
     endpoint: str

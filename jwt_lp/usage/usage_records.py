@@ -46,7 +46,7 @@ class RowResult(NamedTuple):
     """The uses of one row, how often they were made, and when; or the reason why the row has none.
 
     `is_fault` is True if the row is faulty, and False if it merely has nothing to count. `is_alternative` is True if
-    its route asks for any of several permissions, because a log does not say which one served.
+    its route requires any of several permissions, because a log does not say which one served.
     """
 
     uses: tuple[Use, ...] = ()
@@ -153,7 +153,7 @@ class AccessLogReader:
         if route is None:
             return RowResult(reason="no route has its method and path")
         if not route.permissions:
-            return RowResult(reason=f"its route asks for no permission: {route.kind}")
+            return RowResult(reason=f"its route requires no permission: {route.kind}")
         issuer = issuer or self.issuer
         holder = service or self.service, issuer, self.name(issuer, subject), client, ""
         point = route.endpoint, method.upper(), route.requirement

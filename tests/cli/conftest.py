@@ -44,7 +44,7 @@ def create_app(extra=()):
     ], JWT_LP)
 
 app = create_app()
-unguarded = create_app([Route(("POST",), "/orders", "shop.create", hint='@requires("orders:create")')])
+undeclared = create_app([Route(("POST",), "/orders", "shop.create", hint='@requires("orders:create")')])
 bare = ToyApp([])
 """
 

@@ -147,8 +147,8 @@ def test_a_real_process(project):
 
 def test_colour_is_for_terminals_and_can_be_refused(project):
     """Colours are used where they are forced, and not where NO_COLOR is set; the marks stay either way."""
-    coloured = project.run("routes", "shop:unguarded", FORCE_COLOR="1", TERM="xterm")[1]
-    plain = project.run("routes", "shop:unguarded", FORCE_COLOR="1", NO_COLOR="1", TERM="xterm")[1]
+    coloured = project.run("routes", "shop:undeclared", FORCE_COLOR="1", TERM="xterm")[1]
+    plain = project.run("routes", "shop:undeclared", FORCE_COLOR="1", NO_COLOR="1", TERM="xterm")[1]
     assert "\x1b[1;31m!!" in coloured
     assert "[31m" not in plain
     assert "!!" in plain

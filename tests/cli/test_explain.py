@@ -58,7 +58,7 @@ def test_a_good_token_passes(project, ask):
     code, out, err = ask(project.authority.token("alice", ["orders:list"]), "--route", "GET /orders")
     assert (0, "") == (code, err)
     for message in (
-        "GET /orders: asks for orders:list",
+        "GET /orders: requires orders:list",
         "ok header alg 'ES256', kid '",
         "ok issuer https://authority.test: default, profile rfc9068",
         "ok key the issuer has this key",
@@ -68,7 +68,7 @@ def test_a_good_token_passes(project, ask):
         "ok times iat 20",
         ": expires in 5 minutes",
         "ok grants 1 grant",
-        "ok asks for orders:list: held by orders:list (scope)",
+        "ok requires orders:list: held by orders:list (scope)",
         "would pass, using orders:list",
     ):
         assert message in out
@@ -80,7 +80,7 @@ def test_wildcards_are_explained_first(project, ask):
     code, out, _ = ask(project.authority.token("alice", ["orders:*"]), "--route", "GET /orders/7")
     assert 1 == code
     assert out.startswith("wildcards: orders:* covers orders:read but not orders:42:read; orders:** covers both.")
-    assert "no asks for orders:7:read (orders:{order_id}:read): not held" in out
+    assert "no requires orders:7:read (orders:{order_id}:read): not held" in out
     assert "nearest is orders:*: one segment too many for it: * stands for exactly one; orders:** would cover it" in out
     assert "would be refused: 403 insufficient_scope remedy have the issuer grant orders:7:read" in out
 
@@ -196,8 +196,8 @@ def test_a_binding_that_does_not_hold(project, ask, user, claims, message):
     token = project.authority.token("alice", ["users:read"], claims=claims)
     code, out, _ = ask(token, "--route", f"GET /users/{user}")
     assert 1 == code
-    assert f"no asks for user_id=sub: not held {message}" in out or message in out
-    assert "ok asks for users:read: held by users:read (scope)" in out
+    assert f"no requires user_id=sub: not held {message}" in out or message in out
+    assert "ok requires users:read: held by users:read (scope)" in out
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_bindings_that_hold(project, ask):
     project.settings(BIND={"order_id": "sub"})
     code, out, _ = ask(project.authority.token("7", ["orders:7:read"]), "--route", "GET /orders/7")
     assert 0 == code
-    assert "ok asks for order_id=sub: held would pass" in out
+    assert "ok requires order_id=sub: held would pass" in out
 
 
 def test_a_value_that_is_not_a_segment(project, ask):
@@ -251,22 +251,22 @@ def test_alternatives(project, ask):
     """Each permission of alternatives is listed, and the remedies are for the first."""
     code, out, _ = ask(project.authority.token("alice", ["orders:list"]), "--route", "GET /either")
     assert 1 == code
-    for message in ("no asks for orders:audit", "ok asks for orders:list", "no asks for orders:export"):
+    for message in ("no requires orders:audit", "ok requires orders:list", "no requires orders:export"):
         assert message in out
     assert "remedy have the issuer grant orders:audit" in out
     assert "grant orders:export" not in out
 
 
-def test_an_unmarked_route(project, ask):
+def test_an_undeclared_route(project, ask):
     """An undeclared route is refused, and the remedy is the missing declaration."""
     token = project.authority.token("alice", ["orders:**"])
-    code, out, _ = ask(token, "--app", "shop:unguarded", "--route", "POST /orders")
+    code, out, _ = ask(token, "--app", "shop:undeclared", "--route", "POST /orders")
     assert 1 == code
-    assert "POST /orders: nothing is declared for it" in out
-    assert '403 insufficient_scope (unmarked_route) remedy declare the route: @requires("orders:create")' in out
+    assert "POST /orders: no declaration" in out
+    assert '403 insufficient_scope (undeclared_route) remedy declare the route: @requires("orders:create")' in out
 
 
-def test_an_unmarked_route_without_a_hint(project, ask):
+def test_an_undeclared_route_without_a_hint(project, ask):
     """Without a hint the three ways to declare a route are named."""
     project.write(
         "shop.py",
@@ -279,7 +279,7 @@ def test_an_unmarked_route_without_a_hint(project, ask):
 def test_an_open_route_needs_no_token(project, cli, ask):
     """A public or external route passes without a token; a token that is given is verified all the same."""
     code, out, _ = cli("explain", "--app", "shop:app", "--route", "GET /")
-    assert (0, "GET /: asks for public\nwould pass: the route is public\n") == (code, out)
+    assert (0, "GET /: public\nwould pass: the route is public\n") == (code, out)
     assert 0 == cli("explain", "--app", "shop:app", "--route", "/legacy")[0]
     assert json.loads(cli("explain", "--app", "shop:app", "--route", "/", "--json")[1])["token"] is None
     code, out, _ = ask("abc", "--route", "GET /hello")
@@ -308,7 +308,7 @@ def test_required_permissions(project, ask):
     assert 0 == ask(token, *where, "--require", "orders:list")[0]
     code, out, _ = ask(token, *where, "-r", "orders:list", "-r", "orders:read")
     assert 1 == code
-    assert "asks for orders:list & orders:read" in out
+    assert "requires orders:list & orders:read" in out
 
 
 def test_a_development_token_is_judged_as_from_this_machine(project, cli, ask):

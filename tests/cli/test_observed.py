@@ -86,7 +86,7 @@ def test_refusals_are_grouped(read):
   why  expired
   who  no subject: no valid token was sent
 1 x GET /orders
-  asks for  orders:list & orders:export
+  requires  orders:list & orders:export
   why       insufficient_scope: lacks orders:list, orders:export
   who       default/alice
 10 lines: 9 would be refused, 0 were refused
@@ -243,12 +243,12 @@ def test_what_the_guard_itself_writes(project, found):
             quiet = list(lines)
             header = project.authority.headers("bob", ["orders:read"])["Authorization"]
             guard.check(header, all_of("orders:{order_id}:read"), {"order_id": "7"}, "GET /orders/{order_id}")
-            guard.check(None, None, {}, "GET /unmarked")
+            guard.check(None, None, {}, "GET /undeclared")
     finally:
         log.removeHandler(handler)
     assert [0, True] == [found(*quiet)[name] for name in ("code", "safe")]
     result = found(*lines)
     assert [1, False, 2] == [result[name] for name in ("code", "safe", "observed")]
-    assert [("GET /orders/{order_id}", "insufficient_scope"), ("GET /unmarked", "no_credential")] == [
+    assert [("GET /orders/{order_id}", "insufficient_scope"), ("GET /undeclared", "no_credential")] == [
         (group["route"], group["cause"]) for group in result["groups"]
     ]

@@ -12,7 +12,7 @@ def test_all_declared_is_fine(project, cli):
     """If every route has a declaration, the exit code is 0."""
     code, out, err = cli("routes", "shop:app")
     assert (0, "") == (code, err)
-    assert "8 routes: 4 requirement, 1 authenticated, 2 public, 1 external, 0 unguarded; 0 faults" in " ".join(
+    assert "8 routes: 4 requirement, 1 authenticated, 2 public, 1 external, 0 undeclared; 0 faults" in " ".join(
         out.split()
     )
     assert "!!" not in out
@@ -20,13 +20,13 @@ def test_all_declared_is_fine(project, cli):
         assert message in out
 
 
-def test_an_unguarded_route_is_found(project, cli):
+def test_an_undeclared_route_is_found(project, cli):
     """An undeclared route is marked and counted, and makes the exit code 1."""
-    code, out, _ = cli("routes", "shop:unguarded")
+    code, out, _ = cli("routes", "shop:undeclared")
     assert 1 == code
     (line,) = [line for line in out.splitlines() if line.startswith("!!")]
     assert "POST" in line
-    assert "NOTHING DECLARED: refused" in line
+    assert "no declaration: refused" in line
     assert "--suggest prints the missing declarations." in out
 
 
@@ -70,7 +70,7 @@ def test_faults_are_shown(project, cli):
 def test_json_is_alone_on_standard_output(project, cli):
     """`--json` prints only a list of objects; everything else is on standard error."""
     project.settings(OBSERVE_UNTIL=SOON)
-    code, out, err = cli("routes", "shop:unguarded", "--json")
+    code, out, err = cli("routes", "shop:undeclared", "--json")
     found = {route["template"] if route["methods"] != ["POST"] else "new": route for route in json.loads(out)}
     assert 1 == code
     assert "NOT enforced" in err
@@ -89,7 +89,7 @@ def test_json_is_alone_on_standard_output(project, cli):
         "faults": [],
     } == found["/orders/{order_id}"]
     assert ["external", "the proxy"] == [found["/legacy"][name] for name in ("kind", "reason")]
-    assert ["unguarded", None, '@requires("orders:create")'] == [
+    assert ["undeclared", None, '@requires("orders:create")'] == [
         found["new"][name] for name in ("kind", "requirement", "hint")
     ]
     assert ["public", "public", "authenticated"] == [found[path]["kind"] for path in ("/", "/hello", "/me")]
@@ -98,12 +98,12 @@ def test_json_is_alone_on_standard_output(project, cli):
 def test_observe_mode_and_development_are_loud(project, cli):
     """Warnings about relaxed settings come first, and in observe mode an undeclared route is not called refused."""
     project.settings(OBSERVE_UNTIL=SOON)
-    _, out, _ = cli("routes", "shop:unguarded", JWT_LP_DEV="1")
+    _, out, _ = cli("routes", "shop:undeclared", JWT_LP_DEV="1")
     assert " ".join(out.split()).startswith(
         f"!! OBSERVE_UNTIL = {SOON}: requirements are observed, NOT enforced, until then !!"
     )
     assert "!! JWT_LP_DEV=1: " in out
-    assert "NOTHING DECLARED: passes while observing" in " ".join(out.split())
+    assert "no declaration: passes while observing" in " ".join(out.split())
 
 
 def test_suggestions_are_ready_to_paste(project, cli):

@@ -19,7 +19,7 @@ from jwt_lp.cli.target import application, load, relaxed_settings, settings
         ("./shop.py:main", "name the module, not the file: shop:main"),
         ("shopp:app", "there is no module shopp in "),
         ("shop.main:app", "there is no module shop.main in "),
-        ("shop:application", "there is shop:app, shop:bare, shop:unguarded"),
+        ("shop:application", "there is shop:app, shop:bare, shop:undeclared"),
         ("shop:app.inner", "there is no inner in it"),
         ("shop:JWT_LP()", "it is not a function but a value of type dict; leave the () out"),
         ("shop:create_app", "shop:create_app is a function: call it, shop:create_app(), if it makes the application"),
@@ -85,8 +85,8 @@ def test_a_proxy_outside_its_context_is_not_an_application(project):
 
 def test_the_passed_application_gives_way_to_a_named_one(project, app):
     """MODULE:APP on the command line overrides the application that the host passed."""
-    other = load("shop:unguarded")
-    assert other is application("shop:unguarded", (app,))[0]
+    other = load("shop:undeclared")
+    assert other is application("shop:undeclared", (app,))[0]
     assert app is application(None, (app,))[0]
 
 

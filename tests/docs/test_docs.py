@@ -137,7 +137,7 @@ def test_commands_in_the_text_exist(page: str) -> None:
             check_command(each, page)
 
 
-def test_the_readme_leaves_no_route_unguarded(tmp_path: Path) -> None:
+def test_the_readme_leaves_no_route_undeclared(tmp_path: Path) -> None:
     """`jwt-lp routes` passes for each application of the README."""
     walk = PageRunner("README.md", tmp_path)
     with walk.begun():

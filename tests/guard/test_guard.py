@@ -98,7 +98,7 @@ def test_a_refusal_says_what_is_missing(authority: Authority, guard: Guard) -> N
 @pytest.mark.parametrize(
     ("requirement", "params", "expected"),
     [
-        pytest.param(None, {}, 403, id="unmarked"),
+        pytest.param(None, {}, 403, id="undeclared"),
         pytest.param(AUTHENTICATED, {}, None, id="authenticated"),
         pytest.param(PUBLIC, {}, None, id="public"),
         pytest.param(external("a proxy"), {}, None, id="external"),
@@ -549,13 +549,13 @@ def test_an_issuer_that_hangs_is_no_verdict() -> None:
 # --- declarations
 
 
-def test_check_routes_logs_each_unguarded_route_once(guard: Guard, caplog: Any) -> None:
-    """Unguarded routes are logged with the line that declares them; faults are returned."""
+def test_check_routes_logs_each_undeclared_route_once(guard: Guard, caplog: Any) -> None:
+    """Undeclared routes are logged with the line that declares them; faults are returned."""
     open_route = Route(("GET",), "/open", "app.open", hint='@requires("open:read")')
     broken = Route(("GET",), "/x/{a}", "app.x", all_of("x:{b}"), parameters=frozenset({"a"}))
     for _ in range(2):
         assert 1 == len(guard.check_routes([open_route, broken]))
-    logged = [event for event in events(caplog) if event["event"] == "unguarded"]
+    logged = [event for event in events(caplog) if event["event"] == "undeclared"]
     assert [("jwt_lp.W001", "GET /open", '@requires("open:read")')] == [
         (event["id"], event["route"], event["hint"]) for event in logged
     ]

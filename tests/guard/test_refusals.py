@@ -181,7 +181,7 @@ def test_each_refusal_has_a_reference_of_its_own() -> None:
         pytest.param("observed", NOBODY, all_of("a"), id="no token"),
         pytest.param("observed", BAD_TOKEN, all_of("a"), id="a bad token"),
         pytest.param("observed", TWICE, all_of("a"), id="malformed"),
-        pytest.param("observed", FAULT, None, id="unmarked"),
+        pytest.param("observed", FAULT, None, id="undeclared"),
         pytest.param("refused", UNDECIDED, all_of("a"), id="undecidable"),
         pytest.param("refused", LACKING, all_of("a", enforce=True), id="enforced"),
         pytest.param("refused", NOBODY, any_of("b", all_of("a", enforce=True)), id="enforced in a part"),
@@ -259,15 +259,15 @@ def test_less_strict_settings_are_logged_at_start(
     assert ("OBSERVE_UNTIL" in settings_) is ("2027-02-01" in caplog.text)
 
 
-def test_an_unguarded_route_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_undeclared_route_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """Each route without a declaration is one warning with an id, the view and the line to add."""
     factory = make_factory()
     one = Route(("GET",), "/a", "app.a", hint='@requires("a:read")')
     for route in (one, Route(("GET",), "/b", "app.b"), one):
-        factory.log_unguarded(route)
+        factory.log_undeclared(route)
     assert [
-        (logging.WARNING, "unguarded", "GET /a", "app.a", '@requires("a:read")'),
-        (logging.WARNING, "unguarded", "GET /b", "app.b", None),
+        (logging.WARNING, "undeclared", "GET /a", "app.a", '@requires("a:read")'),
+        (logging.WARNING, "undeclared", "GET /b", "app.b", None),
     ] == [
         (level, event, members["route"], members["endpoint"], members.get("hint"))
         for level, event, members in lines(caplog)

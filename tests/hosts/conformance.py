@@ -202,7 +202,7 @@ CASES: tuple[Case, ...] = (
     anonymous("another scheme", "GET /orders", lambda _: ["Basic YWxhZGRpbjpvcGVuc2VzYW1l"]),
     anonymous("an empty header", "GET /orders", lambda _: [""]),
     anonymous("a scheme that only starts alike", "GET /orders", lambda _: ["Bearerer abc"]),
-    anonymous("no credential on an unmarked route", "GET /unmarked", _nothing),
+    anonymous("no credential on an undeclared route", "GET /undeclared", _nothing),
     anonymous("no credential and a wrong method's rule", "DELETE /orders/7", _nothing),
     # A malformed credential (RFC 6750, section 3.1: invalid_request).
     malformed("two headers with good tokens", lambda w: w.bearer("orders:list") + w.bearer("orders:list")),
@@ -268,7 +268,7 @@ CASES: tuple[Case, ...] = (
     refused("a letter outside ASCII in the value", "GET /files/%C3%A9", _held("files:**")),
     refused("no permission inside the view", "GET /enforce?item=3", _held("items:4:use")),
     refused("a wildcard value inside the view", "GET /enforce?item=*", _held("items:4:use")),
-    refused("an unmarked route with a good token", "GET /unmarked", _held("orders:**")),
+    refused("an undeclared route with a good token", "GET /undeclared", _held("orders:**")),
     refused("the other method's permission", "POST /orders", _held("orders:list"), "orders:create"),
     refused("delete with the permission to read", "DELETE /orders/7", _held("orders:7:read"), "orders:delete"),
     # An invalid token: all get the same answer.
@@ -352,7 +352,7 @@ CASES: tuple[Case, ...] = (
     anonymous("a bound token as DPoP, with a proof", "GET /orders", _as_dpop(cnf={"jkt": "0ZcO"}), headers=PROOF),
     passes("identified ignores DPoP", "GET /identified", _as_dpop(), {"subject": None}),
     malformed("Bearer and DPoP", lambda w: w.bearer("orders:list") + _as_dpop()(w)),
-    invalid("a bad token on an unmarked route", _raw(_tampered), "GET /unmarked"),
+    invalid("a bad token on an undeclared route", _raw(_tampered), "GET /undeclared"),
     invalid("a bad token inside a template route", _raw(_tampered), "GET /orders/7"),
     # The first refusal of a request is final.
     *(refused(f"a refusal caught: {by}", f"GET /caught/{by}", _held("orders:list"), "caught:use") for by in CATCHERS),

@@ -439,7 +439,7 @@ def test_a_sound_project_has_no_messages() -> None:
     ],
 )
 def test_faults_have_stable_ids(view, expected) -> None:
-    """An unguarded route is a warning, everything else an error."""
+    """An undeclared route is a warning, everything else an error."""
     with project(path("x/<int:n>", view)):
         assert expected == ids()
 
@@ -557,7 +557,7 @@ def test_errors_stop_the_start(boot) -> None:
 
 @pytest.mark.parametrize("boot", [get_wsgi_application, get_asgi_application])
 def test_warnings_do_not_stop_the_start(boot, caplog) -> None:
-    """An unguarded route is one log line with its id and a declaration to add."""
+    """An undeclared route is one log line with its id and a declaration to add."""
     with project(path("orders/<int:n>", secret), lp=AUTHORITY.settings()), caplog.at_level(logging.WARNING, "jwt_lp"):
         boot()
     logged = [vars(record)["jwt_lp"] for record in caplog.records if "W001" in record.getMessage()]

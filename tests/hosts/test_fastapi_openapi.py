@@ -39,7 +39,7 @@ def application() -> FastAPI:
     app.get("/me", dependencies=[Requires(AUTHENTICATED)])(view)
     app.get("/public")(public(view))
     app.get("/external")(external("the gateway")(view))
-    app.get("/unmarked")(view)
+    app.get("/undeclared")(view)
     app.get("/key", dependencies=[Security(APIKeyHeader(name="x-key"))])(requires("k")(view))
     return app
 
@@ -55,7 +55,7 @@ WANTED = {
     "/me": [{"jwt_lp": []}],
     "/public": [],
     "/external": [],
-    "/unmarked": None,
+    "/undeclared": None,
     "/key": [{"APIKeyHeader": [], "jwt_lp": ["k"]}],
 }
 

@@ -375,8 +375,8 @@ def test_a_hook_before_the_guard_does_not_hide_a_fault():
     assert 500 == app.test_client().get("/open").status_code
 
 
-def test_unguarded_routes_are_logged_once_and_never_stop(caplog):
-    """Each unguarded route is one warning with an id, its view and a hint, however many requests come."""
+def test_undeclared_routes_are_logged_once_and_never_stop(caplog):
+    """Each undeclared route is one warning with an id, its view and a hint, however many requests come."""
     app = guarded_app()
     app.add_url_rule("/v1/orders/<int:order_id>", "orders", served, methods=["GET", "DELETE"])
     app.add_url_rule("/class/<int:order_id>", view_func=Decorated.as_view("decorated"))
@@ -385,7 +385,7 @@ def test_unguarded_routes_are_logged_once_and_never_stop(caplog):
         codes = list(pool.map(lambda _: app.test_client().get("/open").status_code, range(16)))
     LeastPrivilege().check(app)
     assert [200] * 16 == codes
-    lines = [record for record in caplog.records if "unguarded" in record.message]
+    lines = [record for record in caplog.records if "undeclared" in record.message]
     assert {logging.WARNING} == {record.levelno for record in lines}
     assert [
         {
@@ -400,7 +400,7 @@ def test_unguarded_routes_are_logged_once_and_never_stop(caplog):
             "endpoint": f"{__name__}.Decorated.delete",
             "hint": 'required_permissions = {"DELETE": "class:delete"}',
         },
-    ] == [json.loads(record.message.partition("unguarded ")[2]) for record in lines]
+    ] == [json.loads(record.message.partition("undeclared ")[2]) for record in lines]
 
 
 def misplaced():

@@ -95,12 +95,12 @@ def test_an_earlier_hook_does_not_answer_a_refused_request(app):
 def test_the_answer_of_a_hook_before_the_guard_is_checked(app):
     """The answer of a hook before the guard is sent only if the request passes the route's requirement."""
     add(app, "/x", requires("a:b")(secret))
-    add(app, "/unmarked", secret)
+    add(app, "/undeclared", secret)
     app.before_request_funcs[None].insert(0, secret)
     assert 403 == status(app, "GET", "/x")
     assert 200 == status(app, "GET", "/x", "a:b")
-    assert 403 == status(app, "GET", "/unmarked", "a:b")
-    anonymous = app.test_client().get("/unmarked")
+    assert 403 == status(app, "GET", "/undeclared", "a:b")
+    anonymous = app.test_client().get("/undeclared")
     assert (401, "Bearer") == (anonymous.status_code, anonymous.headers["WWW-Authenticate"])
 
 
@@ -220,9 +220,9 @@ def test_a_preflight_never_reaches_a_view(app):
 
     app.add_url_rule("/own", "own", requires("a:b")(view), methods=["GET"])
     app.add_url_rule("/explicit", "explicit", requires("a:b")(view), methods=["GET", "OPTIONS"])
-    app.add_url_rule("/unmarked", "unmarked", view, methods=["OPTIONS"])
+    app.add_url_rule("/undeclared", "undeclared", view, methods=["OPTIONS"])
     preflight = {"Origin": "https://other.test", "Access-Control-Request-Method": "GET"}
-    answers = [app.test_client().options(path, headers=preflight) for path in ("/own", "/explicit", "/unmarked")]
+    answers = [app.test_client().options(path, headers=preflight) for path in ("/own", "/explicit", "/undeclared")]
     assert [200, 401, 401] == [answer.status_code for answer in answers]
     assert b"" == answers[0].data
     assert [] == ran
@@ -595,11 +595,11 @@ def test_observe_mode_passes_and_keeps_no_bad_token():
     today = datetime.now(UTC).date()
     observed = Flask("observed", static_folder=None)
     LeastPrivilege(observed, AUTHORITY.settings(OBSERVE_UNTIL=today))
-    add(observed, "/unmarked", lambda: {"token": bool(current_token)})
+    add(observed, "/undeclared", lambda: {"token": bool(current_token)})
     add(observed, "/lacking", requires("a:b")(lambda: {"token": bool(current_token)}))
     add(observed, "/always", requires("a:b", enforce=True)(secret))
     client = observed.test_client()
-    assert {"token": False} == client.get("/unmarked", headers={"Authorization": "Bearer junk"}).json
+    assert {"token": False} == client.get("/undeclared", headers={"Authorization": "Bearer junk"}).json
     assert [{"token": False}, {"token": True}] == [
         client.get("/lacking", headers=headers).json for headers in (None, bearer_headers())
     ]

@@ -164,7 +164,7 @@ def test_a_route_that_asks_for_any_of_several():
         ({"day": "x"}, "its day is not an ISO date", True),
         ({"subject": "-", "status": "401"}, "it has no subject", False),
         ({"path": "/nowhere"}, "no route has its method and path", False),
-        ({"path": "/health"}, "its route asks for no permission: public", False),
+        ({"path": "/health"}, "its route requires no permission: public", False),
         ({"client": "\0"}, "it has a character that is not printable", True),
     ],
 )

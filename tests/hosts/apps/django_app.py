@@ -262,7 +262,7 @@ def patterns(adapt: Callable[[Callable[..., Any]], Callable[..., Any]]) -> list[
         path("users/<str:user_id>", requires("users:read", where={"user_id": "sub"})(adapt(named))),
         path("files/<str:name>", requires("files:{name}:read")(adapt(named))),
         path("encoded/<str:name>", requires("files:{name!e}:read")(adapt(named))),
-        path("unmarked", adapt(ok)),
+        path("undeclared", adapt(ok)),
         path("external", external("guarded by a proxy")(adapt(ok))),
         path("enforce", authenticated(adapt(enforced))),
         path("can", authenticated(adapt(probed))),

@@ -111,7 +111,7 @@ def encoded(request: Request, name: str) -> Response:
 
 
 @api_view()
-def unmarked(request: Request) -> Response:
+def undeclared(request: Request) -> Response:
     return Response({"ok": True})
 
 
@@ -268,7 +268,7 @@ PATTERNS = [
     path("users/<str:user_id>", user),
     path("files/<str:name>", file),
     path("encoded/<str:name>", encoded),
-    path("unmarked", unmarked),
+    path("undeclared", undeclared),
     path("external", proxied),
     path("enforce", Enforced.as_view()),
     path("can", probed),

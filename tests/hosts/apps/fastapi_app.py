@@ -110,8 +110,8 @@ def _filled(api: APIRouter) -> None:
 
 
 def _asking(api: APIRouter) -> None:
-    @api.get("/unmarked")
-    def unmarked() -> dict[str, bool]:
+    @api.get("/undeclared")
+    def undeclared() -> dict[str, bool]:
         return {"ok": True}
 
     @api.get("/external")

@@ -210,7 +210,7 @@ def add_catchers(app: Flask, coloured: Callable[[View], View]) -> None:
         return error if isinstance(error, HTTPException) else ("", 500)
 
 
-def unmarked(view: View) -> View:
+def undeclared(view: View) -> View:
     return view
 
 
@@ -227,7 +227,7 @@ TABLE: tuple[tuple[str, Callable[[View], View], View], ...] = (
     ("GET /users/<user_id>", requires("users:read", where={"user_id": "sub"}), subject),
     ("GET /files/<name>", requires("files:{name}:read"), subject),
     ("GET /encoded/<name>", requires("files:{name!e}:read"), subject),
-    ("GET /unmarked", unmarked, ok),
+    ("GET /undeclared", undeclared, ok),
     ("GET /external", external("guarded by a proxy"), ok),
     ("GET /enforce", authenticated, enforced),
     ("GET /can", authenticated, probed),
