@@ -92,7 +92,7 @@ def _check(words: list[str], where: str) -> None:
 def _check_pip(words: list[str], where: str) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     for word in words[2:]:
-        match = re.fullmatch(r"jwt-lp(?:\[([\w,]+)\])?", word)
+        match = re.fullmatch(r"(?:jwt-lp|\.)(?:\[([\w,]+)\])?", word)
         assert match is not None, where
         assert set((match[1] or "all").split(",")) <= extras.keys(), where
 
