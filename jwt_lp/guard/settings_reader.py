@@ -108,14 +108,14 @@ class SettingsReader(IssuerReader):
         allowed = frozenset[str]().union(*(policy.claims for policy in by_audience.values()))
         for issuer in issuers:
             where = self.where if "ISSUERS" not in self.values else f"{self.where}['ISSUERS'][{issuer.name!r}]"
-            self.faults += [f"{where}: COPY_CLAIMS: {fault}" for fault in copy_faults(issuer.copy_claims, allowed)]
+            self.faults.extend(f"{where}: COPY_CLAIMS: {fault}" for fault in copy_faults(issuer.copy_claims, allowed))
             # INVARIANT: a claim that `narrow` copies as it is confers nothing, so it cannot undo the downscoping.
-            self.faults += [
+            self.faults.extend(
                 f"{where}: PROFILE: the grants, the subject or the client of this OWN issuer's tokens are read from "
                 f"{name!a}, and an audience lists that claim, so it would be kept when a token is narrowed: remove it "
                 "from one of the two"
                 for name in sorted(own_meaningful_claims(issuer, allowed))
-            ]
+            )
 
     def policy(self) -> Policy:
         """The policy itself, or read from a mapping or a file."""
