@@ -344,6 +344,17 @@ def test_requirements_and_methods_made_for_one_request_take_no_memory(world: Wor
     assert 40 == sum(world.uses().values())
 
 
+def test_a_question_is_no_use(world: World) -> None:
+    """`authorize(record=False)` decides as ever; it counts nothing, and keeps no decision."""
+    token = world.guard.verifier.verify(world.token("orders:read"))
+    needed = all_of("orders:read")
+    assert world.guard.authorize(token, needed, {}, "GET /orders", record=False).passes
+    assert {} == token.token_state.decisions
+    assert 0 == sum(world.uses().values())
+    assert world.guard.authorize(token, needed, {}, "GET /orders").passes
+    assert 1 == sum(world.uses().values())
+
+
 def test_enforcement_points_are_recorded(world: World) -> None:
     """Every route that requires a token is an enforcement point; open and undeclared routes are not."""
     routes = [
