@@ -23,7 +23,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 # shell code: the environment that has everything, and the environments of `make test`
 ALL = py$$($(BIN)/python -c 'import sys; print(*sys.version_info[:2], sep="")')-all
-EVERYDAY = $(ALL),typing,core,lint
+EVERYDAY = $(ALL),typing,lint
 
 # Two environments at a time; each is shown in one piece when it has ended.
 test: $(VENV)/.tox-ready
