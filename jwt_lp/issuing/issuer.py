@@ -139,9 +139,13 @@ class Issuer:
             client,
             allowed.lifetime(lifetime, self._lifetime, audience),
         )
-        grants = Permissions.of([*Permissions.of(texts, patterns=True), *self.policy.grants(role_names)])
-        planned = AccessToken(permissions=grants, roles=role_names, fingerprint="", **self._token_fields(body))
-        grant_claims = self._grant_claims(texts, role_names, {}, self._denials(planned), allowed, audience)
+        if self._revoked is None:
+            # Nothing can be denied, and the grants were checked above.
+            grant_claims = {**self._permission_claims(texts), **({"roles": list(role_names)} if role_names else {})}
+        else:
+            grants = Permissions.of([*Permissions.of(texts, patterns=True), *self.policy.grants(role_names)])
+            planned = AccessToken(permissions=grants, roles=role_names, fingerprint="", **self._token_fields(body))
+            grant_claims = self._grant_claims(texts, role_names, {}, self._denials(planned), allowed, audience)
         return self._sign({**body, **grant_claims, **extra}, allowed, audience)
 
     @clears_locals
