@@ -65,32 +65,41 @@ def downscope(
             for role in dict.fromkeys(cast(str, grant.role) for grant in holders):
                 by_role.setdefault(role, []).append(text)
     if missing:
-        without_denials = parent.with_denials(())
-        revoked = [text for text in missing if without_denials.grants_containing(text)]
+        raise _not_held_error(parent, missing)
+    if actor is not None:
+        _check_actor(requested, *actor)
+    return DownscopedGrants(tuple(direct), {role: tuple(texts) for role, texts in by_role.items()})
+
+
+def _not_held_error(parent: Permissions, missing: Sequence[str]) -> PolicyError:
+    without_denials = parent.with_denials(())
+    revoked = [text for text in missing if without_denials.grants_containing(text)]
+    return PolicyError(
+        f"{join_names(revoked)} was revoked, in whole or in part: leave it out, or request what remains of it"
+        if revoked
+        else f"the token to be narrowed does not hold {join_names(missing)}: "
+        "request only what one of its grants contains",
+        reason="scope",
+    )
+
+
+def _check_actor(requested: Sequence[str], name: str, held: Permissions) -> None:
+    """Refuse what the actor does not hold itself."""
+    not_held = [text for text in requested if held.find_containing(text) is None]
+    without_denials = held.with_denials(())
+    revoked = [text for text in not_held if without_denials.find_containing(text) is not None]
+    if revoked:
         raise PolicyError(
-            f"{join_names(revoked)} was revoked, in whole or in part: leave it out, or request what remains of it"
-            if revoked
-            else f"the token to be narrowed does not hold {join_names(missing)}: "
-            "request only what one of its grants contains",
+            f"{join_names(revoked)} was revoked from a role of the client {name}, in whole or in part: "
+            "leave it out, or request what remains of it",
             reason="scope",
         )
-    if actor is not None:
-        not_held = [text for text in requested if actor[1].find_containing(text) is None]
-        unrevoked = actor[1].with_denials(())
-        revoked = [text for text in not_held if unrevoked.find_containing(text) is not None]
-        if revoked:
-            raise PolicyError(
-                f"{join_names(revoked)} was revoked from a role of the client {actor[0]}, in whole or in part: "
-                "leave it out, or request what remains of it",
-                reason="scope",
-            )
-        if not_held:
-            raise PolicyError(
-                f"the client {actor[0]} has no grant of its own for {join_names(not_held)}: "
-                f"add it under [clients.{actor[0]}] in the policy if it should have one",
-                reason="scope",
-            )
-    return DownscopedGrants(tuple(direct), {role: tuple(texts) for role, texts in by_role.items()})
+    if not_held:
+        raise PolicyError(
+            f"the client {name} has no grant of its own for {join_names(not_held)}: "
+            f"add it under [clients.{name}] in the policy if it should have one",
+            reason="scope",
+        )
 
 
 def find_actor(policy: Policy, name: str | None) -> tuple[str, Permissions] | None:
