@@ -6,8 +6,8 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from jwt_lp.guard.cached_decision import CachedDecision
 from jwt_lp.guard.decisions import Cause, Decision
-from jwt_lp.guard.runtime import CachedDecision
 from jwt_lp.permissions.requirements import EvaluationContext
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ import math
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.guard.decisions import Cause, Decision
+from jwt_lp.guard.cached_decision import CachedDecision
+from jwt_lp.guard.decisions import Cause
 from jwt_lp.guard.refusals import log_event
 from jwt_lp.guard.store_sync import StoreSync
 from jwt_lp.revocation.poller import Freshness, RevocationPoller
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from jwt_lp._support.worker import Worker
+    from jwt_lp.guard.decisions import Decision
     from jwt_lp.guard.settings import Settings
     from jwt_lp.permissions.grants import Grant
     from jwt_lp.permissions.requirements import Evaluation, Requirement
@@ -51,13 +53,6 @@ _STALE: Final = Cause(
     "revocations_stale",
     "the store has not been reached for longer than STALE_AFTER, and the requirement is of high risk",
 )
-
-
-class CachedDecision(NamedTuple):
-    """A decision that let a request pass, and the usage to count each time it is given again."""
-
-    decision: Decision
-    slots: tuple[UsageSlot, ...]
 
 
 @dataclass(slots=True, eq=False)
@@ -279,10 +274,8 @@ def _subject_naming(subjects: bytes | None) -> Callable[[str, str], str]:
     return pseudonymizer(subjects) if subjects else plain_subject
 
 
-def open_runtime(settings: Settings, worker: Worker, clock: Callable[[], float]) -> GuardRuntime | None:
-    """The runtime for the settings; None without `STORE`. `ConfigurationError` if the store cannot be used."""
-    if not settings.store:
-        return None
+def open_runtime(settings: Settings, worker: Worker, clock: Callable[[], float]) -> GuardRuntime:
+    """The runtime for settings with a `STORE`. `ConfigurationError` if the store cannot be used."""
     try:
         return GuardRuntime(settings, worker, clock)
     except ConfigurationError as error:
