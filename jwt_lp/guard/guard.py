@@ -20,16 +20,15 @@ from jwt_lp.guard.authorization import Authorizer
 from jwt_lp.guard.decisions import Call, Cause, Decision
 from jwt_lp.guard.refusals import RefusalFactory
 from jwt_lp.guard.routes import route_faults
-from jwt_lp.guard.runtime import open_runtime
 from jwt_lp.guard.settings import Settings
-from jwt_lp.issuing.issuer import DEFAULT_LIFETIME, Issuer
+from jwt_lp.issuing.limits import DEFAULT_LIFETIME
 from jwt_lp.permissions.requirements import Open, Requirement
 from jwt_lp.tokens.claims import AccessToken
 
 if TYPE_CHECKING:
     from jwt_lp.guard.routes import Route, Rules
-    from jwt_lp.guard.runtime import StoreStatus
-    from jwt_lp.issuing.issuer import Revoked
+    from jwt_lp.guard.runtime import GuardRuntime, StoreStatus
+    from jwt_lp.issuing.issuer import Issuer, Revoked
     from jwt_lp.jose.remote_jwks import KeysStatus
     from jwt_lp.jose.signing import SigningKey, SigningKeys
     from jwt_lp.tokens.verification import Verifier
@@ -77,7 +76,7 @@ class Guard:
         self._clock = clock
         self._refusals = RefusalFactory(self.settings, clock, reference)
         self._worker = Worker()
-        self._runtime = open_runtime(self.settings, self._worker, clock)
+        self._runtime = _open_runtime(self.settings, self._worker, clock)
         sync = None if self._runtime is None else self._runtime.sync
         self._authenticator = Authenticator(self.settings, self._worker, sync, clock)
         self.verifier: Verifier = self._authenticator.verifier
@@ -216,6 +215,8 @@ class Guard:
         With a `STORE` it signs no revoked permission; `revoked` replaces that check. `ConfigurationError` unless
         exactly one issuer is marked `OWN`. The other arguments are those of `Issuer`.
         """
+        from jwt_lp.issuing.issuer import Issuer
+
         own = [issuer for issuer in self.settings.issuers if issuer.own]
         sources = self._authenticator.sources
         if len(own) != 1:
@@ -275,6 +276,15 @@ class Guard:
         if isinstance(token, AccessToken):
             token = self._effective_token(token)
         return Decision(token if isinstance(token, AccessToken) else None, requirement, route=route)
+
+
+def _open_runtime(settings: Settings, worker: Worker, clock: Callable[[], float]) -> GuardRuntime | None:
+    """The revocations and the recorded usage; None without `STORE`."""
+    if not settings.store:
+        return None
+    from jwt_lp.guard.runtime import open_runtime
+
+    return open_runtime(settings, worker, clock)
 
 
 def _enforcement_points(routes: Sequence[Route]) -> Iterator[tuple[str, str, str]]:
