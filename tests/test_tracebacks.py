@@ -40,7 +40,7 @@ from jwt_lp import (
     Verifier,
 )
 from jwt_lp.errors import clear_locals, clears_locals
-from jwt_lp.guard.development import development_key
+from jwt_lp.guard.development_key import development_key
 from jwt_lp.issuing.issuer import ClaimPolicy
 from jwt_lp.jose import key_rotation as rings
 from jwt_lp.jose.signing import sign

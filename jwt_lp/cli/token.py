@@ -14,7 +14,7 @@ from jwt_lp.cli.output import Failure, moment, say
 from jwt_lp.cli.param_types import ClaimParam, DurationParam
 from jwt_lp.cli.target import app_option, named_settings, settings, settings_option
 from jwt_lp.errors import InvalidToken
-from jwt_lp.guard.development import FOLDER, development_key, development_keys
+from jwt_lp.guard.development_key import FOLDER, development_key, development_keys
 from jwt_lp.jose.signing import SigningKey, sign
 from jwt_lp.permissions.grants import is_pattern, is_scope_token
 from jwt_lp.tokens.provider_claims import shape_claims

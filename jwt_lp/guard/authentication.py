@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from jwt_lp.errors import InvalidToken, KeysPending, KeysUnavailable
 from jwt_lp.guard.bearer import MALFORMED, NONE, parse_authorization
 from jwt_lp.guard.decisions import Cause
-from jwt_lp.guard.development import development_keys, is_development_token, is_local
+from jwt_lp.guard.development import is_development_token, is_local
 from jwt_lp.jose.jws import fingerprint
 from jwt_lp.tokens.verification import Verifier
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jwt_lp.guard.decisions import Call
     from jwt_lp.guard.settings import Settings
     from jwt_lp.guard.store_sync import StoreSync
-    from jwt_lp.jose.remote_jwks import KeySource
+    from jwt_lp.jose.jwks import KeySource, StaticKeys
     from jwt_lp.tokens.claims import AccessToken
 
 _NO_CREDENTIAL: Final = Cause(HTTPStatus.UNAUTHORIZED, None, "no_credential", "no bearer token was sent")
@@ -44,7 +44,7 @@ class Authenticator:
         hosts = settings.allow_http_hosts
         self.sources: dict[str, KeySource] = {issuer.name: issuer.key_source(hosts) for issuer in settings.issuers}
         self._development = settings.development
-        development = development_keys() if settings.development else None
+        development = _development_keys() if settings.development else None
         trusted = [issuer.to_trusted_issuer(self.sources[issuer.name], development) for issuer in settings.issuers]
         self.verifier: Verifier = Verifier(trusted, settings.policy, clock=clock)
         self._leeways = {issuer.name: issuer.leeway for issuer in settings.issuers}
@@ -99,3 +99,10 @@ class Authenticator:
             return None
         detail = "the token expired since it was verified"
         return Cause(HTTPStatus.UNAUTHORIZED, "invalid_token", "expired", detail, token.fingerprint)
+
+
+def _development_keys() -> StaticKeys:
+    # Imported where it is used: outside of development it would load what signs.
+    from jwt_lp.guard.development_key import development_keys
+
+    return development_keys()

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from jwt_lp import ConfigurationError
-from jwt_lp.guard.development import FOLDER, PREFIX, development_key, development_keys
+from jwt_lp.guard.development import PREFIX
+from jwt_lp.guard.development_key import FOLDER, development_key, development_keys
 from jwt_lp.jose.signing import SigningKey, sign
 from jwt_lp.tokens.verification import verify_signature
 

@@ -26,7 +26,7 @@ from jwt_lp import (
     any_of,
     external,
 )
-from jwt_lp.guard.development import development_key
+from jwt_lp.guard.development_key import development_key
 from jwt_lp.guard.routes import Route
 from jwt_lp.jose import jws
 from jwt_lp.jose.signing import SigningKey, sign
