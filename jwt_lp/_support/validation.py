@@ -5,11 +5,9 @@ Every fault is noted with its place. A faulty value reads as if it were absent, 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
 
 if TYPE_CHECKING:
     from jwt_lp._support.toml_lines import KeyPath
@@ -18,6 +16,7 @@ Fault: TypeAlias = "tuple[KeyPath, str]"
 
 MAX_NUMBER: Final = 10**9
 _MAX_SHOWN: Final = 256
+_MAX_NAMES: Final = 8
 _UNITS: Final = (("s", 1), ("m", 60), ("h", 3600), ("d", 86400))
 _DURATION: Final = re.compile(r"([0-9]{1,9})([smhd])")
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -25,6 +24,9 @@ _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of a message about `word`: the nearest of `known`, or "" if none is near."""
+    # Only a message about a fault needs it.
+    import difflib
+
     matches = difflib.get_close_matches(word[:_MAX_SHOWN], list(known), n=1)
     return f"; did you mean {matches[0]!a}?" if matches else ""
 
@@ -32,6 +34,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def quote_text(text: str) -> str:
     """`text` quoted for a message: ASCII, on one line, and cut after 256 characters."""
     return ascii(text) if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]!a}..."
+
+
+def join_names(texts: Iterable[str]) -> str:
+    """Join the first names of `texts` for a message, and add how many more there are."""
+    names = list(texts)
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(names[:_MAX_NAMES]) + more
 
 
 def format_fault(fault: Fault) -> str:
@@ -46,8 +55,7 @@ def format_fault(fault: Fault) -> str:
     return f"{place}: {text}" if place else text
 
 
-@dataclass(frozen=True, slots=True)
-class TableReader:
+class TableReader(NamedTuple):
     """One table: its place, its values, and the list to which its faults are added."""
 
     path: KeyPath

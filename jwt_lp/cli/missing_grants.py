@@ -13,7 +13,7 @@ from jwt_lp.errors import TemplateError
 from jwt_lp.permissions.grants import Grant, Permissions, is_pattern
 from jwt_lp.permissions.requirements import Binding, EvaluationContext, PermissionRequirement, Requirement
 from jwt_lp.permissions.templates import claim_at
-from jwt_lp.policy.schema import overlaps
+from jwt_lp.policy.matching import overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

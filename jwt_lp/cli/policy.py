@@ -16,7 +16,8 @@ from jwt_lp._support.toml_lines import line_of, locate_keys, read_toml
 from jwt_lp.cli.output import DIM, ERROR, OK, WARNING, Failure, count, emit, grid, say, text
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.policy.diff import PolicyDiff, diff_policies
-from jwt_lp.policy.file import MAX_BYTES, Policy
+from jwt_lp.policy.file import Policy
+from jwt_lp.policy.schema import MAX_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

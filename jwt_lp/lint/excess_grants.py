@@ -14,15 +14,15 @@ from jwt_lp.errors import GrammarError, PolicyError
 from jwt_lp.lint.detectors import display_name, split_words
 from jwt_lp.lint.rules import RuleViolation, Severity
 from jwt_lp.permissions.grants import Permissions, is_pattern
-from jwt_lp.policy.schema import overlaps, parse_role_source
+from jwt_lp.policy.matching import overlaps, parse_role_source
 from jwt_lp.tokens.claims import COMPACT_CLAIM, OPENID_SCOPES, ROLE_SCOPE_CLAIM
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from jwt_lp.lint.unverified_token import UnverifiedToken
+    from jwt_lp.policy.entries import Audience
     from jwt_lp.policy.file import Policy
-    from jwt_lp.policy.schema import Audience
 
 MAX_HELD: Final = 500
 """The number of permissions or roles of one claim that are checked."""

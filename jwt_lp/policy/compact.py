@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import binascii
 import zlib
-from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate, compress, pairwise
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from jwt_lp.errors import GrammarError, PolicyError
 
@@ -38,8 +37,7 @@ _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogueCodec:
+class CatalogueCodec(NamedTuple):
     """The names of a catalogue in order, and a digest of the first n names for each n."""
 
     names: tuple[str, ...]

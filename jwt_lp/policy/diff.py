@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from jwt_lp._support.validation import quote_text
 from jwt_lp.permissions.grants import Permissions, is_pattern
-from jwt_lp.policy.file import Audience, Client, Policy, Role, parse_role_source
-from jwt_lp.policy.schema import RISKS, overlaps
+from jwt_lp.policy.entries import Audience
+from jwt_lp.policy.matching import RISKS, overlaps, parse_role_source
 
 if TYPE_CHECKING:
     from jwt_lp._support.toml_lines import KeyPath
     from jwt_lp.permissions.grants import Grant
+    from jwt_lp.policy.entries import Client, Role
+    from jwt_lp.policy.file import Policy
 
 DEFAULT_LIFETIME: Final = 3600
 """The lifetime of a token, in seconds, that its audience allows if it sets no limit."""

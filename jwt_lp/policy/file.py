@@ -9,43 +9,27 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Self, cast
 
-from jwt_lp._support.toml_lines import line_of, locate_keys, read_toml
-from jwt_lp._support.validation import Fault, TableReader, did_you_mean, format_fault, quote_text
-from jwt_lp.errors import ConfigurationError, PolicyError
+from jwt_lp._support.validation import did_you_mean, quote_text
+from jwt_lp.errors import PolicyError
 from jwt_lp.permissions.grants import common, is_pattern
 from jwt_lp.policy.compact import CatalogueCodec
-from jwt_lp.policy.schema import (
-    RISKS,
-    Audience,
-    CatalogueEntry,
-    Client,
-    Role,
-    overlaps,
-    parse_role_source,
-    read_audiences,
-    read_catalogue,
-    read_clients,
-    read_roles,
-)
+from jwt_lp.policy.matching import RISKS, overlaps, parse_role_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from jwt_lp.permissions.grants import Grant
-
-__all__ = ["EMPTY_POLICY", "Audience", "CatalogueEntry", "Client", "Policy", "Role", "parse_role_source"]
-
-MAX_BYTES: Final = 1024 * 1024
+    from jwt_lp.policy.entries import Audience, CatalogueEntry, Client, Role
 
 # Each hint is a search of the whole catalogue, and a caller may pass any number of unknown names.
 _MAX_HINTS: Final = 3
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Policy:
     """The catalogue in the order of the file, and roles, audiences and clients by name; all of it is read-only.
 
@@ -54,15 +38,15 @@ class Policy:
     the constructor does not.
     """
 
-    catalogue: Mapping[str, CatalogueEntry] = field(default_factory=dict[str, CatalogueEntry], compare=False)
-    roles: Mapping[str, Role] = field(default_factory=dict[str, Role], compare=False)
-    audiences: Mapping[str, Audience] = field(default_factory=dict[str, Audience], compare=False)
-    clients: Mapping[str, Client] = field(default_factory=dict[str, Client], compare=False)
-    path: str | None = field(default=None, compare=False)
+    catalogue: Mapping[str, CatalogueEntry] = field(default_factory=lambda: MappingProxyType({}))
+    roles: Mapping[str, Role] = field(default_factory=lambda: MappingProxyType({}))
+    audiences: Mapping[str, Audience] = field(default_factory=lambda: MappingProxyType({}))
+    clients: Mapping[str, Client] = field(default_factory=lambda: MappingProxyType({}))
+    path: str | None = None
     digest: str = field(init=False)
-    _sources: Mapping[tuple[str | None, str], tuple[str, ...]] = field(init=False, compare=False)
-    _templates: Mapping[tuple[int, str], tuple[str, ...]] = field(init=False, compare=False)
-    _codec: CatalogueCodec = field(init=False, compare=False)
+    _sources: Mapping[tuple[str | None, str], tuple[str, ...]] = field(init=False)
+    _templates: Mapping[tuple[int, str], tuple[str, ...]] = field(init=False)
+    _codec: CatalogueCodec = field(init=False)
 
     def __post_init__(self) -> None:
         for name in ("catalogue", "roles", "audiences", "clients"):
@@ -77,32 +61,18 @@ class Policy:
     @classmethod
     def from_mapping(cls, data: Mapping[str, object]) -> Self:
         """Read a policy from plain values; `ConfigurationError` holds all faults, each with its place."""
-        return cls._read(data, "", None)
+        # Imported where a policy is read: a guard without one does not need it.
+        from jwt_lp.policy.schema import read_mapping
+
+        return cls(*read_mapping(data))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read the file at `path`, at most 1 MiB of UTF-8; each fault begins with `path:line: `."""
-        name = os.fsdecode(path)
-        return cls._read(*read_toml(name, MAX_BYTES), name)
+        from jwt_lp.policy.schema import read_file
 
-    @classmethod
-    def _read(cls, data: object, text: str, path: str | None) -> Self:
-        faults: list[Fault] = []
-        top = TableReader.read((), data, faults, ("version", "permissions", "roles", "audiences", "clients"))
-        # The exact type, because True and 1.0 equal 1 too.
-        if type(top.data.get("version")) is not int or top.data["version"] != 1:
-            top.fault("must be 1: write `version = 1` at the top", "version")
-        catalogue = read_catalogue(top)
-        roles = read_roles(top, catalogue)
-        policy = cls(catalogue, roles, read_audiences(top), read_clients(top, catalogue, roles), path)
-        if path is None and faults:
-            raise ConfigurationError(*map(format_fault, faults))
-        if faults:
-            lines = locate_keys(text)
-            numbered = [(line_of(lines, fault[0]), format_fault(fault)) for fault in faults]
-            numbered.sort(key=lambda item: item[0])
-            raise ConfigurationError(*(f"{path}:{line}: {message}" for line, message in numbered))
-        return policy
+        name = os.fsdecode(path)
+        return cls(*read_file(name), name)
 
     @property
     def maps_external_roles(self) -> bool:
@@ -202,6 +172,12 @@ class Policy:
         risks = [entry.risk for name, entry in self.catalogue.items() if overlaps(permission, name)]
         return max(risks, key=RISKS.index, default="medium")
 
+    def __eq__(self, other: object) -> bool:
+        return self.digest == other.digest if isinstance(other, Policy) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
     def __repr__(self) -> str:
         counts = f"{len(self.catalogue)} permissions, {len(self.roles)} roles"
         return f"<Policy: {counts}, digest {self.digest[:12]}>"
@@ -240,10 +216,9 @@ def _digest(policy: Policy) -> str:
 
 def _digest_fields(value: CatalogueEntry | Role | Audience | Client) -> dict[str, object]:
     """The fields of `value` for the digest. The order inside a field does not matter."""
-    pairs = ((attribute.name, getattr(value, attribute.name)) for attribute in fields(value))
     return {
         name: sorted(map(str, cast(tuple[object, ...], content))) if isinstance(content, tuple) else content
-        for name, content in pairs
+        for name, content in value._asdict().items()
         # A later field is left out while it has its default, so that older digests stay the same.
         if name != "retired" or content
     }

@@ -1,98 +1,68 @@
-"""The entries of the policy file, and the reading of its tables.
+"""Reading of the policy file's tables.
 
 Faults are noted and reading goes on. A faulty name still counts as defined, so references to it are not faults too.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from jwt_lp._support.validation import TableReader, did_you_mean, quote_text
+from jwt_lp._support.toml_lines import line_of, locate_keys, read_toml
+from jwt_lp._support.validation import Fault, TableReader, did_you_mean, format_fault, quote_text
 from jwt_lp.errors import ConfigurationError, GrammarError
 from jwt_lp.permissions.grants import Grant, Permission, check_grant, is_pattern, is_segment, within_limits
 from jwt_lp.permissions.requirements import PermissionRequirement
+from jwt_lp.policy.entries import Audience, CatalogueEntry, Client, Role
+from jwt_lp.policy.matching import RISKS, overlaps, parse_role_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-RISKS: Final = ("low", "medium", "high")
-
-# The provider chooses the name, so it may hold nearly anything (a Keycloak group begins with a slash); the part before
-# it follows our own grammar.
-_SOURCE: Final = re.compile(r"(?:([^/:\s]+)/)?([a-z][a-z0-9_-]*:\S(?:.*\S)?)")
+MAX_BYTES: Final = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogueEntry:
-    """One permission, or a template of permissions; `risk` is `low`, `medium` or `high`.
+class PolicyTables(NamedTuple):
+    """What a policy file holds: the catalogue in its order, and roles, audiences and clients by name."""
 
-    A `retired` entry keeps its position, but nothing may grant it any more.
-    """
-
-    name: str
-    description: str = ""
-    risk: str = "medium"
-    retired: bool = False
+    catalogue: Mapping[str, CatalogueEntry]
+    roles: Mapping[str, Role]
+    audiences: Mapping[str, Audience]
+    clients: Mapping[str, Client]
 
 
-@dataclass(frozen=True, slots=True)
-class Role:
-    """A name for a set of grants.
-
-    `grants` holds its own grants and those of every role that it includes. All are credited to this role, because
-    tokens and deny entries name this role. `sources` are the external roles that confer it, as written.
-    """
-
-    name: str
-    description: str = ""
-    grants: tuple[Grant, ...] = ()
-    includes: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
+def read_file(path: str) -> PolicyTables:
+    """Read the file at `path`, at most 1 MiB of UTF-8; each fault begins with `path:line: `."""
+    data, text = read_toml(path, MAX_BYTES)
+    tables, faults = _read(data)
+    if faults:
+        lines = locate_keys(text)
+        numbered = [(line_of(lines, fault[0]), format_fault(fault)) for fault in faults]
+        numbered.sort(key=lambda item: item[0])
+        raise ConfigurationError(*(f"{path}:{line}: {message}" for line, message in numbered))
+    return tables
 
 
-@dataclass(frozen=True, slots=True)
-class Audience:
-    """Limits for tokens of one audience, in seconds and bytes; None if the file sets no limit."""
-
-    name: str
-    may_call: tuple[str, ...] = ()
-    claims: tuple[str, ...] = ()
-    max_lifetime: int | None = None
-    max_size: int | None = None
-    wildcards: bool = False
+def read_mapping(data: object) -> PolicyTables:
+    """Read plain values; `ConfigurationError` holds all faults, each with its place."""
+    tables, faults = _read(data)
+    if faults:
+        raise ConfigurationError(*map(format_fault, faults))
+    return tables
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
-    """A client with grants of its own; `Policy.grants` gives the grants of its `roles`."""
-
-    name: str
-    description: str = ""
-    grants: tuple[Grant, ...] = ()
-    roles: tuple[str, ...] = ()
-
-
-def overlaps(text: str, entry: str) -> bool:
-    """Whether one permission can match both; a placeholder or `*` is any segment, a last `**` is one or more."""
-    parts, segments = text.split(":"), entry.split(":")
-    if parts[-1] == "**":
-        parts[-1:] = ["*"] * max(1, len(segments) - len(parts) + 1)
-    return len(parts) == len(segments) and all(
-        part in (segment, "*") or part[:1] == "{" or segment[:1] == "{"
-        for part, segment in zip(parts, segments, strict=True)
-    )
+def _read(data: object) -> tuple[PolicyTables, list[Fault]]:
+    faults: list[Fault] = []
+    top = TableReader.read((), data, faults, ("version", "permissions", "roles", "audiences", "clients"))
+    # The exact type, because True and 1.0 equal 1 too.
+    if type(top.data.get("version")) is not int or top.data["version"] != 1:
+        top.fault("must be 1: write `version = 1` at the top", "version")
+    catalogue = _read_catalogue(top)
+    roles = _read_roles(top, catalogue)
+    return PolicyTables(catalogue, roles, _read_audiences(top), _read_clients(top, catalogue, roles)), faults
 
 
-def parse_role_source(text: str) -> tuple[str | None, str] | None:
-    """The issuer's name (lower case, as in the settings; or None) and the external role; None if malformed."""
-    match = _SOURCE.fullmatch(text) if text.isprintable() else None
-    return None if match is None else (match[1] and match[1].lower(), match[2])
-
-
-def read_catalogue(top: TableReader) -> dict[str, CatalogueEntry]:
+def _read_catalogue(top: TableReader) -> dict[str, CatalogueEntry]:
     """The table `[permissions]`, by permission."""
     catalogue: dict[str, CatalogueEntry] = {}
     for name, table in top.tables("permissions", ("description", "risk", "retired")):
@@ -110,7 +80,7 @@ def read_catalogue(top: TableReader) -> dict[str, CatalogueEntry]:
     return catalogue
 
 
-def read_roles(top: TableReader, catalogue: Mapping[str, CatalogueEntry]) -> dict[str, Role]:
+def _read_roles(top: TableReader, catalogue: Mapping[str, CatalogueEntry]) -> dict[str, Role]:
     """The table `[roles]`, by name, with the grants of included roles."""
     tables = dict(top.tables("roles", ("description", "grants", "includes", "from")))
     own: dict[str, Role] = {}
@@ -144,7 +114,7 @@ def _expand_includes(own: Mapping[str, Role], top: TableReader) -> dict[str, Rol
         for included in includes[name]:
             texts[name] |= texts[included]
     return {
-        name: replace(role, grants=tuple(_grant(text, f"role {name}", name) for text in texts[name]))
+        name: role._replace(grants=tuple(_grant(text, f"role {name}", name) for text in texts[name]))
         for name, role in own.items()
     }
 
@@ -194,7 +164,7 @@ def _grant(text: str, source: str, role: str | None) -> Grant:
     return Grant(text, source, role, is_pattern(text))
 
 
-def read_audiences(top: TableReader) -> dict[str, Audience]:
+def _read_audiences(top: TableReader) -> dict[str, Audience]:
     """The table `[audiences]`, by name."""
     keys = ("may_call", "claims", "max_lifetime", "max_size", "wildcards")
     tables = dict(top.tables("audiences", keys))
@@ -213,7 +183,7 @@ def read_audiences(top: TableReader) -> dict[str, Audience]:
     }
 
 
-def read_clients(
+def _read_clients(
     top: TableReader, catalogue: Mapping[str, CatalogueEntry], roles: Mapping[str, Role]
 ) -> dict[str, Client]:
     """The table `[clients]`, by name."""

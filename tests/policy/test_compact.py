@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from examples import examples
 from jwt_lp.errors import GrammarError, PolicyError
 from jwt_lp.policy.compact import MAX_TEXT, CatalogueCodec
-from jwt_lp.policy.file import EMPTY_POLICY, CatalogueEntry, Policy
+from jwt_lp.policy.entries import CatalogueEntry
+from jwt_lp.policy.file import EMPTY_POLICY, Policy
 from prerequisites import require
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from examples import examples
-from jwt_lp.issuing import claim_policy
+from jwt_lp.issuing import limits
 from jwt_lp.permissions.grants import Permissions
 from jwt_lp.policy.diff import DEFAULT_LIFETIME, DEFAULT_SIZE, PolicyChange, PolicyDiff, diff_policies
-from jwt_lp.policy.file import EMPTY_POLICY, Policy, Role
+from jwt_lp.policy.entries import Role
+from jwt_lp.policy.file import EMPTY_POLICY, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -200,7 +201,7 @@ def test_wider_audiences(old: dict[str, Any], new: dict[str, Any], expected: lis
 
 def test_the_usual_limits_are_those_of_issuing() -> None:
     """An audience without a limit is compared by the issuer's default."""
-    assert (claim_policy.MAX_LIFETIME, claim_policy.MAX_SIZE) == (DEFAULT_LIFETIME, DEFAULT_SIZE)
+    assert (limits.MAX_LIFETIME, limits.MAX_SIZE) == (DEFAULT_LIFETIME, DEFAULT_SIZE)
 
 
 CLERK = {"roles": {"clerk": {"grants": ["a:*"]}}, "clients": {"web": {"grants": ["**"]}}}

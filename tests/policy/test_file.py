@@ -15,7 +15,8 @@ from jwt_lp._support.toml_lines import line_of, locate_keys
 from jwt_lp._support.validation import TableReader
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.permissions.grants import Grant
-from jwt_lp.policy.file import EMPTY_POLICY, Audience, CatalogueEntry, Client, Policy, Role
+from jwt_lp.policy.entries import Audience, CatalogueEntry, Client, Role
+from jwt_lp.policy.file import EMPTY_POLICY, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
