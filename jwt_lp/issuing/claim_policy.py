@@ -7,39 +7,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
-from jwt_lp._support.validation import did_you_mean
+from jwt_lp._support.validation import join_names
 from jwt_lp.errors import GrammarError, InvalidToken, PolicyError
-from jwt_lp.issuing.downscoping import DownscopedGrants, join_names
+from jwt_lp.issuing.downscoping import DownscopedGrants
+from jwt_lp.issuing.limits import MAX_LIFETIME, MAX_SIZE
+from jwt_lp.issuing.reserved_claims import ISSUER_CLAIMS
 from jwt_lp.jose.jws import MAX_TOKEN, read_json
 from jwt_lp.permissions.grants import Grant, check_grant, is_pattern
 from jwt_lp.tokens.claim_checks import MAX_GRANTS, MAX_PATTERNS
-from jwt_lp.tokens.claims import COMPACT_CLAIM, ROLE_SCOPE_CLAIM
-from jwt_lp.tokens.delegation import LINEAGE_CLAIMS
 
 if TYPE_CHECKING:
     from jwt_lp.permissions.grants import Denial
-    from jwt_lp.policy.file import Audience, Policy
-
-MAX_LIFETIME: Final = 3600.0
-MAX_SIZE: Final = 4096
-
-# Claims that only the issuer itself writes.
-ISSUER_CLAIMS: Final = frozenset(
-    {"iss", "sub", "aud", "iat", "exp", "nbf", "jti", "client_id", "scope", "roles", COMPACT_CLAIM, ROLE_SCOPE_CLAIM}
-    | LINEAGE_CLAIMS
-)
-
-# Other claims that are never copied: those that some profile reads as grants or client, those that mark other kinds of
-# tokens, and those that bind a token to a key.
-_NEVER_COPIED: Final = frozenset(
-    {"permissions", "scp", "groups", "entitlements", "realm_access", "resource_access", "cognito:groups", "wids"}
-    | {"azp", "cid", "appid", "uti", "typ", "token_use", "nonce", "at_hash", "c_hash", "s_hash", "events"}
-    | {"cnf", "may_act", "authorization_details"}
-)
+    from jwt_lp.policy.entries import Audience
+    from jwt_lp.policy.file import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,29 +120,6 @@ class ClaimPolicy:
                 read_json(encode_claims(extra), "claims")
             except InvalidToken as error:
                 raise PolicyError(f"no verifier would accept these claims: {error.detail}", reason="claims") from None
-
-
-def copy_faults(copied: Mapping[str, str], listed: Collection[str] | None = None) -> list[str]:
-    """Return the faults of `copy_claims`, which maps claims of another issuer to claims of ours.
-
-    `listed` are the claims that our audiences list; None skips that check.
-    """
-    faults: list[str] = []
-    for ours in dict.fromkeys(copied.values()):
-        theirs = [name for name, target in copied.items() if target == ours]
-        if ours in ISSUER_CLAIMS | _NEVER_COPIED:
-            faults.append(
-                f"{ours!a} is what a verifier reads the token's issuer, holder or grants from, and is never copied: "
-                "copy into a claim of another name, and bind that one"
-            )
-        elif listed is not None and ours not in listed:
-            faults.append(
-                f"no audience lists the claim {ours!a}{did_you_mean(ours, listed)}: add it to claims under [audiences] "
-                "in the policy, or copy into one that is there"
-            )
-        if len(theirs) > 1:
-            faults.append(f"{join_names(map(ascii, theirs))} would all become {ours!a}: give each a claim of its own")
-    return faults
 
 
 def subtract_denials(

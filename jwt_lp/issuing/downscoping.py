@@ -6,9 +6,10 @@ ancestors. Each rule is a pure function of verified data, and raises `PolicyErro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, cast
 
+from jwt_lp._support.validation import join_names
 from jwt_lp.errors import InvalidToken, PolicyError
 from jwt_lp.permissions.grants import Permissions
 from jwt_lp.tokens.claims import ROLE_SCOPE_CLAIM
@@ -17,8 +18,6 @@ from jwt_lp.tokens.delegation import MAX_DEPTH, actors
 if TYPE_CHECKING:
     from jwt_lp.policy.file import Policy
     from jwt_lp.tokens.claims import AccessToken
-
-_SHOWN: Final = 8
 
 
 class DownscopedGrants(NamedTuple):
@@ -33,13 +32,6 @@ class DownscopedGrants(NamedTuple):
         return (
             {ROLE_SCOPE_CLAIM: {role: " ".join(texts) for role, texts in self.by_role.items()}} if self.by_role else {}
         )
-
-
-def join_names(texts: Iterable[str]) -> str:
-    """Join the first names of `texts` for a message, and add how many more there are."""
-    names = list(texts)
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
 
 
 def downscope(

@@ -15,16 +15,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from jwt_lp._support.json_types import is_json_array
+from jwt_lp._support.validation import join_names
 from jwt_lp.errors import PolicyError, clears_locals
-from jwt_lp.issuing.claim_policy import (
-    ISSUER_CLAIMS,
-    ClaimPolicy,
-    check_roles,
-    encode_claims,
-    subtract_denials,
-)
-from jwt_lp.issuing.downscoping import downscope, find_actor, join_names, lineage_claims, select_audience
+from jwt_lp.issuing.claim_policy import ClaimPolicy, check_roles, encode_claims, subtract_denials
+from jwt_lp.issuing.downscoping import downscope, find_actor, lineage_claims, select_audience
 from jwt_lp.issuing.issuer_checks import check_copies, check_names, check_types, is_foreign, is_text
+from jwt_lp.issuing.limits import DEFAULT_LIFETIME
+from jwt_lp.issuing.reserved_claims import ISSUER_CLAIMS
 from jwt_lp.jose.signing import FixedSigningKey, OwnKeySource, SigningKey, SigningKeys
 from jwt_lp.permissions.grants import Permissions
 from jwt_lp.policy.file import EMPTY_POLICY, Policy
@@ -39,8 +36,6 @@ if TYPE_CHECKING:
     from jwt_lp.permissions.grants import Denial
 
 __all__ = ["ClaimPolicy", "Issuer"]
-
-DEFAULT_LIFETIME: Final = 300.0
 
 _ID_BYTES: Final = 12
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.issuing.claim_policy import ClaimPolicy, copy_faults
+from jwt_lp.issuing.reserved_claims import copy_faults
 from jwt_lp.jose.signing import SigningKey
 from jwt_lp.policy.file import Policy
 
 if TYPE_CHECKING:
+    from jwt_lp.issuing.claim_policy import ClaimPolicy
     from jwt_lp.tokens.trusted_issuer import TrustedIssuer
 
 
