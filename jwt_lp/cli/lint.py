@@ -146,7 +146,8 @@ def _options_file(where: str) -> _LintContext | None:
 
 def _service_context(settings: Settings, claims: frozenset[str]) -> _LintContext:
     """The service's policy and options, with every claim that its profiles, bindings and audiences read."""
-    names = {*settings.lint.read, *claims, *(path[0] for name in settings.bind.values() for _, path in name.paths)}
+    options = settings.lint or LintOptions()
+    names = {*options.read, *claims, *(path[0] for name in settings.bind.values() for _, path in name.paths)}
     names |= {name for allowed in settings.claims.values() for name in allowed.claims}
     for issuer in settings.issuers:
         profile = issuer.profile
@@ -154,7 +155,7 @@ def _service_context(settings: Settings, claims: frozenset[str]) -> _LintContext
         names |= {*profile.expected, *(name for group in profile.any_of for name in group)}
         names |= {source.path[0] for source in (*profile.sources, *profile.ceiling)}
         names |= {rule.claim for rules in profile.apps for rule in rules}
-    return _LintContext(settings.policy, replace(settings.lint, read=frozenset(names)))
+    return _LintContext(settings.policy, replace(options, read=frozenset(names)))
 
 
 def _select_checks(options: LintOptions, only: Sequence[str], skip: Sequence[str]) -> LintOptions:

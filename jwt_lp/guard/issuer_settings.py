@@ -11,18 +11,16 @@ from jwt_lp._support.json_types import is_json_object
 from jwt_lp._support.validation import did_you_mean
 from jwt_lp.errors import ConfigurationError, GrammarError
 from jwt_lp.guard.setting_fields import SettingReader
-from jwt_lp.issuing.claim_policy import ISSUER_CLAIMS, copy_faults
-from jwt_lp.jose.http_fetch import check_url
+from jwt_lp.issuing.reserved_claims import ISSUER_CLAIMS, copy_faults
 from jwt_lp.jose.jwk import ALGORITHMS
-from jwt_lp.jose.remote_jwks import JwksKeys, StaticKeys
+from jwt_lp.jose.jwks import StaticKeys
 from jwt_lp.permissions.grants import Grant, Permissions, check_grant, is_pattern
 from jwt_lp.tokens.claims import ClaimProfile
-from jwt_lp.tokens.custom_profile import read_custom_profile
 from jwt_lp.tokens.profiles import RFC9068, shipped_profile
 from jwt_lp.tokens.trusted_issuer import CONFIRMATIONS, TrustedIssuer
 
 if TYPE_CHECKING:
-    from jwt_lp.jose.remote_jwks import KeySource
+    from jwt_lp.jose.jwks import KeySource
     from jwt_lp.permissions.requirements import Binding
 
 MAX_LEEWAY: Final = 300
@@ -32,7 +30,7 @@ ISSUER_KEYS: Final = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class IssuerSettings:
     """The settings of one issuer. Exactly one of `static`, `jwks_url` and `discovery` says where its keys are.
 
@@ -60,6 +58,9 @@ class IssuerSettings:
         """The source of its keys; nothing is fetched yet."""
         if self.static is not None:
             return self.static
+        # Only keys at a URL need it, and only when a guard starts.
+        from jwt_lp.jose.remote_jwks import JwksKeys
+
         return JwksKeys(
             self.jwks_url,
             algorithms=self.algorithms,
@@ -189,6 +190,8 @@ class IssuerReader(SettingReader):
 
     def url(self, key: str, hosts: frozenset[str], *, keep: str | None) -> dict[str, object]:
         """A URL from which keys may be fetched, under the field name `keep` if one is given."""
+        from jwt_lp.jose.http_fetch import check_url
+
         url = self.text(key)
         fault = check_url(url, hosts) if url else None
         if fault:
@@ -242,7 +245,11 @@ class IssuerReader(SettingReader):
         if isinstance(value, ClaimProfile):
             return value
         try:
-            return read_custom_profile(value) if is_json_object(value) else shipped_profile(str(value))
+            if not is_json_object(value):
+                return shipped_profile(str(value))
+            from jwt_lp.tokens.custom_profile import read_custom_profile
+
+            return read_custom_profile(value)
         except ConfigurationError as error:
             self.faults.extend(f"{self.where}: PROFILE: {fault}" for fault in error.faults)
             return RFC9068

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.permissions.requirements import PUBLIC, Open, Requirement, external
@@ -57,8 +58,7 @@ class Route:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(NamedTuple):
     """Declarations from the settings: `EXTERNAL` and `PUBLIC` rules, each a path prefix (leading `/`) or a name."""
 
     entries: tuple[tuple[str, Open], ...] = ()

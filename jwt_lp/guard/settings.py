@@ -17,13 +17,14 @@ from jwt_lp.errors import ConfigurationError, clears_locals
 from jwt_lp.guard.issuer_settings import IssuerSettings, unvouched_faults
 from jwt_lp.guard.routes import Rules
 from jwt_lp.guard.settings_reader import SettingsReader
-from jwt_lp.lint.linter import LintOptions
 from jwt_lp.permissions.requirements import Binding, Requirement
-from jwt_lp.policy.file import EMPTY_POLICY, Policy, parse_role_source
-from jwt_lp.revocation.poller import REFUSE_AFTER, STALE_AFTER
+from jwt_lp.policy.file import EMPTY_POLICY, Policy
+from jwt_lp.policy.matching import parse_role_source
+from jwt_lp.revocation.limits import REFUSE_AFTER, STALE_AFTER
 
 if TYPE_CHECKING:
     from jwt_lp.issuing.claim_policy import ClaimPolicy
+    from jwt_lp.lint.linter import LintOptions
     from jwt_lp.stores import Store
 
 __all__ = ["IssuerSettings", "Settings"]
@@ -32,9 +33,9 @@ __all__ = ["IssuerSettings", "Settings"]
 _OTHER_VARIABLES: Final = frozenset({"DEV", "TOKEN"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Settings:
-    """All settings, checked. Create them with `from_mapping` or `from_env`."""
+    """All settings, checked. Create them with `from_mapping` or `from_env`; compare with `is`."""
 
     issuers: tuple[IssuerSettings, ...]
     service: str = ""
@@ -47,7 +48,7 @@ class Settings:
     show_requirement: bool = True
     allow_http_hosts: frozenset[str] = frozenset()
     claims: Mapping[str, ClaimPolicy] = field(default_factory=lambda: MappingProxyType({}))
-    lint: LintOptions = field(default_factory=LintOptions)
+    lint: LintOptions | None = None
     # The repr shows no URL with a password and no key.
     store: str | Store = field(default="", repr=False)
     push: str = field(default="", repr=False)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from jwt_lp._support.json_types import is_json_object
 from jwt_lp.errors import ConfigurationError
@@ -20,12 +20,15 @@ from jwt_lp.guard.issuer_settings import (
     unvouched_faults,
 )
 from jwt_lp.guard.routes import Rules
-from jwt_lp.issuing.claim_policy import ClaimPolicy, copy_faults
-from jwt_lp.lint.linter import LintOptions
+from jwt_lp.issuing.reserved_claims import copy_faults
 from jwt_lp.permissions.requirements import Binding, Where, all_of
 from jwt_lp.policy.file import EMPTY_POLICY, Policy
-from jwt_lp.revocation.poller import REFUSE_AFTER, STALE_AFTER
-from jwt_lp.stores import is_store
+from jwt_lp.revocation.limits import REFUSE_AFTER, STALE_AFTER
+
+if TYPE_CHECKING:
+    from jwt_lp.issuing.claim_policy import ClaimPolicy
+    from jwt_lp.lint.linter import LintOptions
+    from jwt_lp.stores import Store
 
 MAX_OBSERVE_DAYS: Final = 90
 MIN_KEY_LENGTH: Final = 32
@@ -58,8 +61,8 @@ class SettingsReader(IssuerReader):
         if explain and not development:
             self.fault("EXPLAIN tells clients why they were refused: it needs JWT_LP_DEV=1")
         issuers, policy, claims = self.issuers(several=several, hosts=hosts), self.policy(), self.claims()
-        by_audience = claims or {audience.name: ClaimPolicy.of(audience) for audience in policy.audiences.values()}
-        self.check_copied_claims(issuers, by_audience)
+        listed = frozenset(claim for limits in (claims or policy.audiences).values() for claim in limits.claims)
+        self.check_copied_claims(issuers, listed)
         return {
             "issuers": issuers,
             "service": self.text("SERVICE") or "",
@@ -103,18 +106,17 @@ class SettingsReader(IssuerReader):
                 self.fault(f"the issuer {iss!a} is configured twice: list every audience in one entry")
         return tuple(issuers)
 
-    def check_copied_claims(self, issuers: Iterable[IssuerSettings], by_audience: Mapping[str, ClaimPolicy]) -> None:
-        """Note each claim that would be copied although no audience's tokens may carry it, or that confers grants."""
-        allowed = frozenset[str]().union(*(policy.claims for policy in by_audience.values()))
+    def check_copied_claims(self, issuers: Iterable[IssuerSettings], listed: frozenset[str]) -> None:
+        """Note each claim that would be copied although no audience lists it, and each that confers grants."""
         for issuer in issuers:
             where = self.where if "ISSUERS" not in self.values else f"{self.where}['ISSUERS'][{issuer.name!r}]"
-            self.faults.extend(f"{where}: COPY_CLAIMS: {fault}" for fault in copy_faults(issuer.copy_claims, allowed))
+            self.faults.extend(f"{where}: COPY_CLAIMS: {fault}" for fault in copy_faults(issuer.copy_claims, listed))
             # INVARIANT: a claim that `narrow` copies as it is confers nothing, so it cannot undo the downscoping.
             self.faults.extend(
                 f"{where}: PROFILE: the grants, the subject or the client of this OWN issuer's tokens are read from "
                 f"{name!a}, and an audience lists that claim, so it would be kept when a token is narrowed: remove it "
                 "from one of the two"
-                for name in sorted(own_meaningful_claims(issuer, allowed))
+                for name in sorted(own_meaningful_claims(issuer, listed))
             )
 
     def policy(self) -> Policy:
@@ -136,8 +138,7 @@ class SettingsReader(IssuerReader):
 
     def store_settings(self) -> dict[str, object]:
         """The store, how subjects are stored, and how old the revocation snapshot may be."""
-        value = self.values.get("STORE")
-        store = value if is_store(value) else self.text("STORE") or ""
+        store = self.store()
         push = self.text("PUSH") or ""
         given = [key for key in _STORE_KEYS if key in self.values]
         if given and not store:
@@ -164,6 +165,16 @@ class SettingsReader(IssuerReader):
             "revocation_start": start,
         }
 
+    def store(self) -> str | Store:
+        """The store, or its URL; "" if there is none."""
+        value = self.values.get("STORE")
+        if value is not None and not isinstance(value, str):
+            from jwt_lp.stores import is_store
+
+            if is_store(value):
+                return value
+        return self.text("STORE") or ""
+
     def subjects(self) -> bytes | None:
         """How subjects are stored: b"" for plain text, a key for keyed hashes, None for not at all."""
         value = self.values.get("SUBJECTS", "plain")
@@ -181,7 +192,9 @@ class SettingsReader(IssuerReader):
 
     def claims(self) -> Mapping[str, ClaimPolicy]:
         """The claim policies by audience, written like the audiences of the policy file."""
-        value = self.values.get("CLAIMS", {})
+        if "CLAIMS" not in self.values:
+            return {}
+        value = self.values["CLAIMS"]
         if not is_json_object(value):
             self.fault('CLAIMS is a mapping from an audience to what its tokens may be, as {"max_lifetime": "5m"}')
             return {}
@@ -197,15 +210,22 @@ class SettingsReader(IssuerReader):
         for audience in audiences.values():
             if audience.may_call:
                 self.fault(f"CLAIMS: {audience.name!a}: may_call belongs in the policy file, under [audiences]")
+        from jwt_lp.issuing.claim_policy import ClaimPolicy
+
         return MappingProxyType({name: ClaimPolicy.of(audience) for name, audience in audiences.items()})
 
-    def lint(self) -> LintOptions:
-        """The options of the linter."""
+    def lint(self) -> LintOptions | None:
+        """The options of the linter; None if the settings have none."""
+        if "LINT" not in self.values:
+            return None
+        # A guard never lints: only settings with this key load the linter.
+        from jwt_lp.lint.linter import LintOptions
+
         try:
-            return LintOptions.from_mapping(self.values.get("LINT", {}))
+            return LintOptions.from_mapping(self.values["LINT"])
         except ConfigurationError as error:
             self.faults.extend(f"{self.where}: {fault}" for fault in error.faults)
-            return LintOptions()
+            return None
 
     def rules(self) -> Rules:
         """The `EXTERNAL` and `PUBLIC` rules."""

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from jwt_lp.errors import StoreError
+from jwt_lp.revocation.limits import REFUSE_AFTER, STALE_AFTER
 from jwt_lp.revocation.snapshot import RevocationSnapshot, SnapshotBuilder, free_incrementally
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from jwt_lp.tokens.claims import AccessToken
 
 POLL_INTERVAL: Final = 5.0
-STALE_AFTER: Final = 60.0
-REFUSE_AFTER: Final = 3600.0
 
 
 class Freshness(Enum):

@@ -571,7 +571,7 @@ def test_the_settings_have_options() -> None:
     """The setting `LINT` is read."""
     settings = Settings.from_mapping({**SETTINGS, "LINT": {"severity": {"size": "off"}}}, environ={})
     assert LintOptions(severity={"size": "off"}) == settings.lint
-    assert LintOptions() == Settings.from_mapping(SETTINGS, environ={}).lint
+    assert Settings.from_mapping(SETTINGS, environ={}).lint is None
 
 
 def test_the_settings_report_faults_of_options() -> None:
