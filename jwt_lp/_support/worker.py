@@ -13,7 +13,6 @@ import threading
 import time
 import weakref
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -104,13 +103,17 @@ class ForkSafeLock:
         self._forking.clear()
 
 
-@dataclass(slots=True, eq=False)
 class _Job:
-    run: Callable[[], float]
-    name: str
-    due: float = -math.inf
-    woken: bool = False
-    failures: int = 0
+    """A job with the time of its next run, whether it was woken, and how often it failed in a row."""
+
+    __slots__ = ("due", "failures", "name", "run", "woken")
+
+    def __init__(self, run: Callable[[], float], name: str) -> None:
+        self.run: Callable[[], float] = run
+        self.name: str = name
+        self.due: float = -math.inf
+        self.woken: bool = False
+        self.failures: int = 0
 
 
 class _Loop:
