@@ -1,42 +1,45 @@
-"""Least privilege access with JWTs for Django, Flask, Starlette and FastAPI."""
+"""Least privilege access with JWTs for Django, Flask, Starlette and FastAPI.
 
-from jwt_lp.errors import (
-    ConfigurationError,
-    GrammarError,
-    InvalidToken,
-    JwtLpError,
-    KeysUnavailable,
-    PolicyError,
-    StoreError,
-    TemplateError,
-)
-from jwt_lp.guard.decision_memo import DecisionMemo
-from jwt_lp.guard.decisions import Call, Decision, Refusal
-from jwt_lp.guard.guard import Guard, Readiness
-from jwt_lp.guard.routes import Route, Rules, route_faults
-from jwt_lp.guard.settings import Settings
-from jwt_lp.issuing.issuer import ClaimPolicy, Issuer
-from jwt_lp.jose.key_rotation import KeyRing
-from jwt_lp.jose.remote_jwks import JwksKeys, StaticKeys
-from jwt_lp.jose.signing import SigningKey, SigningKeys
-from jwt_lp.oauth.client_authentication import ClientAuthentication, ClientMethods, ClientRefused, ClientSecrets
-from jwt_lp.oauth.private_key_jwt import PrivateKeyJwt
-from jwt_lp.oauth.token_endpoint import Answer, TokenExchange
-from jwt_lp.permissions.grants import Grant, Permission, Permissions
-from jwt_lp.permissions.requirements import (
-    AUTHENTICATED,
-    IDENTIFIED,
-    PUBLIC,
-    Open,
-    Requirement,
-    all_of,
-    any_of,
-    external,
-)
-from jwt_lp.policy.file import Policy
-from jwt_lp.tokens.claims import AccessToken, ClaimProfile
-from jwt_lp.tokens.profiles import AUTH0, COGNITO, ENTRA, KEYCLOAK, OKTA, RFC9068
-from jwt_lp.tokens.verification import Verifier
+Each name is imported when it is first used (PEP 562), so a service loads only what it needs.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jwt_lp.errors import (
+        ConfigurationError,
+        GrammarError,
+        InvalidToken,
+        JwtLpError,
+        KeysUnavailable,
+        PolicyError,
+        StoreError,
+        TemplateError,
+    )
+    from jwt_lp.guard.decision_memo import DecisionMemo
+    from jwt_lp.guard.decisions import Call, Decision, Refusal
+    from jwt_lp.guard.guard import Guard, Readiness
+    from jwt_lp.guard.routes import Route, Rules, route_faults
+    from jwt_lp.guard.settings import Settings
+    from jwt_lp.issuing.claim_policy import ClaimPolicy
+    from jwt_lp.issuing.issuer import Issuer
+    from jwt_lp.jose.jwks import StaticKeys
+    from jwt_lp.jose.key_rotation import KeyRing
+    from jwt_lp.jose.remote_jwks import JwksKeys
+    from jwt_lp.jose.signing import SigningKey, SigningKeys
+    from jwt_lp.oauth.client_authentication import ClientAuthentication, ClientMethods, ClientRefused, ClientSecrets
+    from jwt_lp.oauth.private_key_jwt import PrivateKeyJwt
+    from jwt_lp.oauth.token_endpoint import Answer, TokenExchange
+    from jwt_lp.permissions.grammar import Permission
+    from jwt_lp.permissions.grants import Permissions
+    from jwt_lp.permissions.patterns import Grant
+    from jwt_lp.permissions.requirement_nodes import Requirement
+    from jwt_lp.permissions.requirements import AUTHENTICATED, IDENTIFIED, PUBLIC, Open, all_of, any_of, external
+    from jwt_lp.policy.file import Policy
+    from jwt_lp.tokens.claims import AccessToken, ClaimProfile
+    from jwt_lp.tokens.profiles import AUTH0, COGNITO, ENTRA, KEYCLOAK, OKTA, RFC9068
+    from jwt_lp.tokens.verification import Verifier
 
 __all__ = [
     "AUTH0",
@@ -93,3 +96,63 @@ __all__ = [
     "external",
     "route_faults",
 ]
+
+_MODULES = {
+    "jwt_lp.errors": (
+        "ConfigurationError",
+        "GrammarError",
+        "InvalidToken",
+        "JwtLpError",
+        "KeysUnavailable",
+        "PolicyError",
+        "StoreError",
+        "TemplateError",
+    ),
+    "jwt_lp.guard.decision_memo": ("DecisionMemo",),
+    "jwt_lp.guard.decisions": ("Call", "Decision", "Refusal"),
+    "jwt_lp.guard.guard": ("Guard", "Readiness"),
+    "jwt_lp.guard.routes": ("Route", "Rules", "route_faults"),
+    "jwt_lp.guard.settings": ("Settings",),
+    "jwt_lp.issuing.claim_policy": ("ClaimPolicy",),
+    "jwt_lp.issuing.issuer": ("Issuer",),
+    "jwt_lp.jose.jwks": ("StaticKeys",),
+    "jwt_lp.jose.key_rotation": ("KeyRing",),
+    "jwt_lp.jose.remote_jwks": ("JwksKeys",),
+    "jwt_lp.jose.signing": ("SigningKey", "SigningKeys"),
+    "jwt_lp.oauth.client_authentication": ("ClientAuthentication", "ClientMethods", "ClientRefused", "ClientSecrets"),
+    "jwt_lp.oauth.private_key_jwt": ("PrivateKeyJwt",),
+    "jwt_lp.oauth.token_endpoint": ("Answer", "TokenExchange"),
+    "jwt_lp.permissions.grammar": ("Permission",),
+    "jwt_lp.permissions.grants": ("Permissions",),
+    "jwt_lp.permissions.patterns": ("Grant",),
+    "jwt_lp.permissions.requirement_nodes": ("Requirement",),
+    "jwt_lp.permissions.requirements": (
+        "AUTHENTICATED",
+        "IDENTIFIED",
+        "PUBLIC",
+        "Open",
+        "all_of",
+        "any_of",
+        "external",
+    ),
+    "jwt_lp.policy.file": ("Policy",),
+    "jwt_lp.tokens.claims": ("AccessToken", "ClaimProfile"),
+    "jwt_lp.tokens.profiles": ("AUTH0", "COGNITO", "ENTRA", "KEYCLOAK", "OKTA", "RFC9068"),
+    "jwt_lp.tokens.verification": ("Verifier",),
+}
+"""Where each name is defined."""
+
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+if not TYPE_CHECKING:  # so that checkers refuse a name that is not above
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

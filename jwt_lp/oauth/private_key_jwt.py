@@ -17,7 +17,7 @@ from jwt_lp._support.worker import PerProcess
 from jwt_lp.errors import ConfigurationError, InvalidToken, clears_locals
 from jwt_lp.jose import jws
 from jwt_lp.jose.jwk import ALGORITHMS, SYMMETRIC
-from jwt_lp.jose.remote_jwks import StaticKeys
+from jwt_lp.jose.jwks import StaticKeys
 from jwt_lp.oauth.client_authentication import (
     ASSERTION,
     MAX_CLIENT_ID,

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from docs.pages import MarkdownTable, Namespace, code, codes
 from jwt_lp import AccessToken, ConfigurationError, InvalidToken, Permissions, Policy, Settings, Verifier
-from jwt_lp.jose import sign
+from jwt_lp.jose.signing import sign
 from jwt_lp.testing import Authority
 from jwt_lp.tokens.provider_claims import shape_claims
 

@@ -342,7 +342,7 @@ import django
 from django.conf import settings
 settings.configure(INSTALLED_APPS=["jwt_lp_django"], DATABASES=json.loads(sys.argv[1]))
 django.setup()
-from jwt_lp.revocation import RevocationEntry
+from jwt_lp.revocation.entries import RevocationEntry
 from jwt_lp.stores import open_store
 store = open_store("django:default")
 for turn in range(20):
