@@ -67,6 +67,10 @@ class StoreSync:
         worker.schedule(self._send_heartbeat, name="heartbeat")
         self._listener: Any = None
         if push:
+            # Here and not where the listener starts: a child that is forked while a thread imports waits for ever.
+            from jwt_lp.stores.push import import_dependencies
+
+            import_dependencies()
             worker.schedule(self._ensure_listener, name="push")
 
     def await_first_poll(self, *, wait: bool) -> bool:

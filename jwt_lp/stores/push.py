@@ -59,7 +59,7 @@ class Listener:
 
     def __init__(self, url: str, on_push: Callable[[], object]) -> None:
         check_url(url)
-        _import_dependencies()
+        import_dependencies()
         self._url = url
         self._on_push = on_push
         self._closed = threading.Event()
@@ -135,10 +135,13 @@ def display_url(url: str) -> str:
     return f"{parts.scheme}://{location}"
 
 
-def _import_dependencies() -> None:
-    """Import what connecting needs before a thread does; a child forked during that import would wait forever."""
-    # Resolving a host name needs it.
-    import_module("encodings.idna")
+def import_dependencies() -> None:
+    """Import what a listener needs before a thread does; a child forked during that import would wait forever."""
+    # Resolving a host name needs the first.
+    for name in ("encodings.idna", "redis", "redis.backoff", "redis.retry"):
+        # A missing library is reported where a listener is made.
+        with suppress(ModuleNotFoundError):
+            import_module(name)
 
     # The library sends its version to the server, and reads it when it first connects.
     with suppress(metadata.PackageNotFoundError):
