@@ -10,9 +10,15 @@ SCRIPT = """
 import json, sys, threading
 imported = []
 
+def importer():
+    frame = sys._getframe(2)
+    while frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame.f_globals["__name__"]
+
 class Finder:
     def find_spec(self, name, path=None, target=None):
-        if threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is not threading.main_thread() and importer().startswith({by!r}):
             imported.append(name)
 
 sys.meta_path.insert(0, Finder())
@@ -32,9 +38,12 @@ print(json.dumps([imported, failures]))
 """
 
 
-def imports_of_thread(prepare: str, work: str, *arguments: str) -> list[list[str]]:
-    """The modules that a thread imports during `work`, after `prepare` in a new process, and its failures."""
-    script = SCRIPT.format(prepare=prepare, work=work)
+def imports_of_thread(prepare: str, work: str, *arguments: str, by: str = "") -> list[list[str]]:
+    """The modules that a thread imports during `work`, after `prepare` in a new process, and its failures.
+
+    With `by`, only what modules import whose names begin with it.
+    """
+    script = SCRIPT.format(prepare=prepare, work=work, by=by)
     done = subprocess.run([sys.executable, "-c", script, *arguments], check=False, capture_output=True, text=True)
     assert 0 == done.returncode, done.stderr
     imports_and_failures: list[list[str]] = json.loads(done.stdout)
