@@ -267,13 +267,14 @@ def test_the_first_requests_with_a_store_import_nothing(tmp_path: Path) -> None:
     pytest.importorskip("sqlalchemy", reason="needs SQLAlchemy (extra `sql`)")
     url = f"sqlite:///{tmp_path / 'store.db'}"
     store = open_store(url)
-    targets = [("token", "revoked", ""), ("subject", "eve", "orders:read"), ("role", "clerk", "orders:*:read")]
     entries = [
-        RevocationEntry(id=name, of=kind, issuer=ISSUER, name=name, pattern=pattern) for kind, name, pattern in targets
+        RevocationEntry(id="1", of="token", issuer=ISSUER, name="revoked"),
+        RevocationEntry(id="2", of="subject", issuer=ISSUER, name="eve", pattern="orders:read"),
+        RevocationEntry(id="3", of="role", issuer=ISSUER, name="clerk", pattern="orders:*:read"),
     ]
     store.revoke(entries, at=time.time())
     serve = f"import os{SERVE}\n    guard.close()"
-    sent = json.dumps([*headers(), *(f"Bearer {token(**claims)}" for claims in ({"jti": "revoked"}, {"sub": "eve"}))])
+    sent = json.dumps([*headers(), f"Bearer {token(jti='revoked')}", f"Bearer {token(sub='eve')}"])
     settings = {**STATIC, "STORE": url, "POLICY": POLICY, "SUBJECTS": {"KEY": "k" * 32}}
     assert [[], []] == imports_of_thread(serve, "serve()", json.dumps(settings), sent)
     assert {"granted", "denied", "revoked"} == {row.use.outcome for row in store.usage()}
