@@ -26,14 +26,19 @@ class DecisionMemo:
     not refusals.
     """
 
-    __slots__ = ("_decisions", "refusal")
+    __slots__ = ("_decisions", "_recent", "refusal")
 
     def __init__(self) -> None:
         self._decisions: dict[tuple[Requirement | None, ParametersKey], tuple[object, Decision]] = {}
+        self._recent: list[tuple[Collection[Requirement | None], Mapping[str, object], Decision]] = []
         self.refusal: Refusal | None = None
 
     def find(self, requirement: Requirement | None, params: Mapping[str, object]) -> Decision | None:
         """The decision on this requirement with these parameters, or None if there is none yet."""
+        if self._recent:
+            self._index()
+        if not self._decisions:
+            return None
         entry = self._decisions.get((requirement, self.key(params)))
         return None if entry is None else entry[1]
 
@@ -45,11 +50,8 @@ class DecisionMemo:
         A `pending` decision is returned but not kept, because it must be requested again.
         """
         if not decision.pending:
-            # INVARIANT: values compared by identity live as long as the key, so that no other value gets their id.
-            entry = (tuple(params.values()), decision)
-            key = self.key(params)
-            for requirement in requirements:
-                self._decisions[requirement, key] = entry
+            # Its keys are made when a decision is looked for: most requests look for none after the first is kept.
+            self._recent.append((requirements, dict(params), decision))
         return self.note(decision)
 
     def note(self, decision: Decision) -> Decision:
@@ -66,6 +68,15 @@ class DecisionMemo:
         """
         refusal = self.refusal
         return refusal is None or (status == refusal.status and challenge == refusal.headers.get("WWW-Authenticate"))
+
+    def _index(self) -> None:
+        recent, self._recent = self._recent, []
+        for requirements, params, decision in recent:
+            # INVARIANT: values compared by identity live as long as the key, so that no other value gets their id.
+            entry = (tuple(params.values()), decision)
+            key = self.key(params)
+            for requirement in requirements:
+                self._decisions[requirement, key] = entry
 
     @staticmethod
     def key(params: Mapping[str, object]) -> ParametersKey:

@@ -36,8 +36,7 @@ _DESCRIPTIONS: Final = MappingProxyType(
 _UNDECIDED: Final = "It cannot be decided right now whether the access token is good; try again."
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """The HTTP call, for checks that need more than the token; the core reads it only when it needs it.
 
     `field` returns every line of a header. `endpoint` is the view's dotted name. `peer` is the address of the socket,
