@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast, overload
 
@@ -13,7 +12,7 @@ from werkzeug.local import LocalProxy
 
 from jwt_lp import AUTHENTICATED, IDENTIFIED, PUBLIC, AccessToken, Guard, Requirement, all_of
 from jwt_lp import external as external_requirement
-from jwt_lp_flask.decisions import decide, decisions_of, refusal_response_for
+from jwt_lp_flask.decisions import decisions_of, params_of, refusal_response_for, unproxied_app
 from jwt_lp_flask.declarations import View, declare_view
 from jwt_lp_flask.extension import LeastPrivilege, app_guard_of, enforce_declaration
 from jwt_lp_flask.tokens import token_endpoint
@@ -98,9 +97,11 @@ def enforce(request: Request, *permissions: str | Requirement, params: Mapping[s
     and no `except` turns it into another answer. To ask without that effect, use `can`. In observe mode a request
     without a valid token passes, and None is returned.
     """
-    app_guard = app_guard_of()
-    required = replace(app_guard.requirement_for(request), requirement=all_of(*permissions))
-    decision = decide(app_guard.guard, request, required, {**(request.view_args or {}), **params})
+    app = unproxied_app()
+    app_guard = app_guard_of(app)
+    required = app_guard.requirement_for(app, request)
+    params = {**params_of(request), **params}
+    decision = decisions_of(request).decide(app_guard.guard, request, required, all_of(*permissions), params)
     if not decision.passes:
         abort(refusal_response_for(decision))
     return cast(AccessToken, decision.token)

@@ -8,30 +8,87 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from flask import Request, Response, current_app
+from flask import Flask, Request, Response, current_app
 from flask import request as current_request
 
-from jwt_lp import AccessToken, Call, Decision, DecisionMemo, Guard, Refusal
+from jwt_lp import AccessToken, Call, Decision, DecisionMemo, Guard, Refusal, Requirement
 
 if TYPE_CHECKING:
+    from werkzeug.routing import Rule
+
     from jwt_lp_flask.urlmap import EndpointRequirement
 
 _ATTRIBUTE: Final = "_jwt_lp"
 
 
+class EndpointDecision(NamedTuple):
+    """A decision about the endpoint that Flask chose, and what it is about."""
+
+    app: Flask
+    rule: Rule
+    method: str
+    view_args: Mapping[str, object]
+    required: EndpointRequirement
+    decision: Decision
+
+    def is_about(self, request: Request) -> bool:
+        """Whether Flask would still call the same view with the very same arguments."""
+        view_args, known = request.view_args or {}, self.view_args
+        if request.url_rule is not self.rule or request.method != self.method or len(view_args) != len(known):
+            return False
+        for name, value in known.items():
+            # INVARIANT: equal is not enough, because 1 equals True.
+            if name not in view_args or view_args[name] is not value:
+                return False
+        return self.required.is_current(self.app, self.rule)
+
+
 @dataclass(slots=True)
 class RequestDecisions:
-    """All decisions about one request. `failed` says that the guard itself raised an error."""
+    """All decisions about one request.
+
+    `endpoint` is the last one about the endpoint itself. `failed` says that the guard itself raised an error.
+    """
 
     memo: DecisionMemo = field(default_factory=DecisionMemo)
     token: AccessToken | None = None
     failed: bool = False
+    endpoint: EndpointDecision | None = None
+
+    def decide(
+        self,
+        guard: Guard,
+        request: Request,
+        required: EndpointRequirement,
+        requirement: Requirement | None,
+        params: Mapping[str, object],
+    ) -> Decision:
+        """Decide on `requirement` at an endpoint, or return the earlier decision for it and the same parameters."""
+        earlier = self.memo.find(requirement, params)
+        if earlier is not None:
+            return earlier
+        decision = guard.check(
+            # WSGI joins two header lines by a comma, which the guard refuses.
+            request.environ.get("HTTP_AUTHORIZATION"),
+            requirement,
+            params,
+            required.route,
+            call=_call(request, required.endpoint),
+        )
+        if decision.passes:
+            self.token = decision.token or self.token
+        return self.memo.keep((requirement,), params, decision)
+
+
+def unproxied_app() -> Flask:
+    """The current application itself, because each access through the proxy costs time."""
+    return cast(Flask, cast(Any, current_app)._get_current_object())  # noqa: SLF001 - the proxy's public API
 
 
 def unproxied_request() -> Request:
-    """The current request itself, because each access through the proxy costs time."""
+    """The current request itself, for the same reason."""
     return cast(Request, cast(Any, current_request)._get_current_object())  # noqa: SLF001 - the proxy's public API
 
 
@@ -44,25 +101,10 @@ def decisions_of(request: Request) -> RequestDecisions:
     return decisions
 
 
-def decide(guard: Guard, request: Request, required: EndpointRequirement, params: Mapping[str, object]) -> Decision:
-    """Decide, or return the earlier decision for the same requirement and parameters."""
+def params_of(request: Request) -> Mapping[str, object]:
+    """The parameters of the route as the view receives them."""
     # INVARIANT: a parameter that a preprocessor removed counts as present, with a value that equals nothing.
-    params = {**dict.fromkeys(getattr(request.url_rule, "arguments", ())), **params}
-    decisions = decisions_of(request)
-    earlier = decisions.memo.find(required.requirement, params)
-    if earlier is not None:
-        return earlier
-    decision = guard.check(
-        # WSGI joins two header lines by a comma, which the guard refuses.
-        request.environ.get("HTTP_AUTHORIZATION"),
-        required.requirement,
-        params,
-        f"{request.method} {required.template}",
-        call=_call(request, required.endpoint),
-    )
-    if decision.passes:
-        decisions.token = decision.token or decisions.token
-    return decisions.memo.keep((required.requirement,), params, decision)
+    return {**dict.fromkeys(getattr(request.url_rule, "arguments", ())), **(request.view_args or {})}
 
 
 def refusal_response_for(decision: Decision) -> Response:
@@ -76,12 +118,13 @@ def refusal_response(refusal: Refusal) -> Response:
 
 
 def _call(request: Request, endpoint: str) -> Call:
+    environ = request.environ
     # ProxyFix puts the forwarded address into REMOTE_ADDR, and keeps the address of the socket under its own key.
-    original = request.environ.get("werkzeug.proxy_fix.orig", request.environ)
+    original = environ.get("werkzeug.proxy_fix.orig", environ)
     return Call(
-        method=request.method,
-        url=lambda: request.url,
-        field=lambda name: tuple(request.headers.getlist(name)),
-        endpoint=endpoint,
-        peer=original.get("REMOTE_ADDR"),
+        request.method,
+        lambda: request.url,
+        lambda name: tuple(request.headers.getlist(name)),
+        endpoint,
+        original.get("REMOTE_ADDR"),
     )

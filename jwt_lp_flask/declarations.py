@@ -44,6 +44,23 @@ class EffectiveDeclaration:
     faults: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassParts:
+    """What the declaration for one method was read from in a view's class: attributes, and the rules in a mapping."""
+
+    cls: type
+    attributes: tuple[tuple[str, object], ...]
+    by_method: Mapping[object, object] | None
+
+    def are_current(self) -> bool:
+        """Whether the class still has the same attributes, and its mapping the same rules."""
+        cls = self.cls
+        for name, value in self.attributes:
+            if getattr(cls, name, None) is not value:
+                return False
+        return self.by_method is None or getattr(cls, "required_permissions", None) == self.by_method
+
+
 def declare_view(view: View, requirement: Requirement, enforce: Callable[[ViewDeclaration], None]) -> View:
     """Wrap `view` so that it calls `enforce` first; `ConfigurationError` if it is no view or is declared already."""
     if isclass(view) or not callable(view):
@@ -103,6 +120,16 @@ def effective_declaration(view: object, method: str) -> EffectiveDeclaration:
         ("required_permissions", by_method.get("")),
     ]
     return _nearest_declaration((method_level, class_level), faults)
+
+
+def class_parts(cls: type, method: str) -> ClassParts:
+    """What `effective_declaration` reads of a view's class for `method`, as it is now."""
+    rules: object = getattr(cls, "required_permissions", None)
+    by_method = dict(cast("Mapping[object, object]", rules)) if isinstance(rules, Mapping) else None
+    # A rule of a method that the class does not have is a fault.
+    methods = {method.lower(), "get", *(str(key).lower() for key in by_method or ())}
+    names = (*methods, "dispatch_request", "required_permissions")
+    return ClassParts(cls, tuple((name, getattr(cls, name, None)) for name in names), by_method)
 
 
 def _nearest_declaration(

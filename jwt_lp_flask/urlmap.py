@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from inspect import isclass
 from types import MappingProxyType
 from typing import Final
 
@@ -12,28 +13,71 @@ from flask import Flask, Request
 from werkzeug.routing import Rule
 
 from jwt_lp import Requirement, Route, Rules
-from jwt_lp_flask.declarations import ViewDeclaration, declaration_of, dotted_name, effective_declaration
+from jwt_lp_flask.declarations import (
+    ClassParts,
+    EffectiveDeclaration,
+    ViewDeclaration,
+    class_parts,
+    declaration_of,
+    dotted_name,
+    effective_declaration,
+)
 
 _PARAMETER: Final = re.compile(r"<(?:\w+(?:\(.*?\))?:)?(\w+)>")
 _NOUN: Final = re.compile(r"[A-Za-z][\w.-]*", re.ASCII)
 _ACTIONS_BY_METHOD: Final = MappingProxyType({"GET": "read", "HEAD": "read", "POST": "create", "DELETE": "delete"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class EndpointRequirement:
-    """The requirement for requests to an endpoint. `declarations` are all those on the endpoint."""
+    """The requirement for one method of an endpoint, and what it was read from.
+
+    `route` is the method with the template, `endpoint` the view's dotted name. `declarations` are all those on the
+    endpoint. `parts` is None if the view is a function. `groups` are the endpoint's blueprints, or None if the view's
+    own declaration makes them irrelevant.
+    """
 
     requirement: Requirement | None
-    template: str
+    route: str
     endpoint: str
     declarations: tuple[ViewDeclaration, ...] = ()
+    rules: Rules = field(default_factory=Rules)
+    view: object = None
+    parts: ClassParts | None = None
+    groups: tuple[str, ...] | None = None
+
+    def is_current(self, app: Flask, rule: Rule) -> bool:
+        """Whether the rule's endpoint still has the view, the declarations and the blueprints that were read."""
+        view, parts = app.view_functions.get(rule.endpoint), self.parts
+        if view is not self.view:
+            return False
+        # Flask lets a class be replaced behind the view that `as_view` made.
+        if getattr(view, "view_class", None) is not (None if parts is None else parts.cls):
+            return False
+        if parts is not None and not parts.are_current():
+            return False
+        return self.groups is None or self.groups == _groups(app, rule.endpoint)
 
 
 def endpoint_requirement(app: Flask, rules: Rules, rule: Rule, method: str) -> EndpointRequirement:
     """The requirement for `method` of the rule's view, as the view is now."""
-    route = route_of(app, rules, rule, (method,))
-    declarations = effective_declaration(app.view_functions.get(rule.endpoint), method).declarations
-    return EndpointRequirement(route.requirement, route.template, route.endpoint, declarations)
+    view = app.view_functions.get(rule.endpoint)
+    # Read before the declarations: if another thread replaces a part meanwhile, the old one is kept, and not current.
+    cls = getattr(view, "view_class", None)
+    parts = class_parts(cls, method) if isclass(cls) else None
+    groups = _groups(app, rule.endpoint)
+    declared = effective_declaration(view, method)
+    route = _route_of(view, declared, groups, rules, rule, (method,))
+    return EndpointRequirement(
+        requirement=route.requirement,
+        route=f"{method} {route.template}",
+        endpoint=route.endpoint,
+        declarations=declared.declarations,
+        rules=rules,
+        view=view,
+        parts=parts,
+        groups=groups if declared.requirement is None else None,
+    )
 
 
 def is_automatic_options(request: Request) -> bool:
@@ -44,21 +88,8 @@ def is_automatic_options(request: Request) -> bool:
 def route_of(app: Flask, rules: Rules, rule: Rule, methods: tuple[str, ...]) -> Route:
     """The route for methods of a rule that share a declaration, which is on the view, or else in the settings."""
     view = app.view_functions.get(rule.endpoint)
-    method = next(iter(methods), "")
-    declared = effective_declaration(view, method)
-    route = Route(
-        methods=methods,
-        template=_PARAMETER.sub(r"{\1}", rule.rule),
-        endpoint=dotted_name(view, method),
-        requirement=declared.requirement,
-        origin=declared.origin,
-        names=(rule.endpoint,),
-        groups=_groups(app, rule.endpoint),
-        parameters=_parameters(rule),
-        faults=tuple(f"{dotted_name(view)}: {fault}" for fault in declared.faults),
-    )
-    # INVARIANT: settings never open a route whose own declaration has a fault.
-    return route if declared.faults else rules.declare(route)
+    declared = effective_declaration(view, next(iter(methods), ""))
+    return _route_of(view, declared, _groups(app, rule.endpoint), rules, rule, methods)
 
 
 def routes_of(app: Flask, rules: Rules) -> list[Route]:
@@ -72,6 +103,29 @@ def routes_of(app: Flask, rules: Rules) -> list[Route]:
         parts: list[tuple[str, ...]] = [(method,) for method in methods] if hasattr(view, "view_class") else []
         routes += [_with_hint(route_of(app, rules, rule, part), view) for part in parts or [methods]]
     return routes
+
+
+def _route_of(
+    view: object,
+    declared: EffectiveDeclaration,
+    groups: tuple[str, ...],
+    rules: Rules,
+    rule: Rule,
+    methods: tuple[str, ...],
+) -> Route:
+    route = Route(
+        methods=methods,
+        template=_PARAMETER.sub(r"{\1}", rule.rule),
+        endpoint=dotted_name(view, next(iter(methods), "")),
+        requirement=declared.requirement,
+        origin=declared.origin,
+        names=(rule.endpoint,),
+        groups=groups,
+        parameters=_parameters(rule),
+        faults=tuple(f"{dotted_name(view)}: {fault}" for fault in declared.faults),
+    )
+    # INVARIANT: settings never open a route whose own declaration has a fault.
+    return route if declared.faults else rules.declare(route)
 
 
 def _parameters(rule: Rule) -> frozenset[str]:
