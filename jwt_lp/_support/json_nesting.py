@@ -5,15 +5,16 @@ The parser recurses, and it takes time for every object and list, so untrusted t
 
 from __future__ import annotations
 
-from itertools import accumulate
 from typing import Final
 
 MAX_DEPTH: Final = 32
 MAX_CONTAINERS: Final = 1000
 
 _PREFIX: Final = 512
-_DEPTH_CHANGE: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
-_NOT_BRACKETS: Final = bytes(set(range(256)) - set(_DEPTH_CHANGE))
+_ROUNDS: Final = 3
+# Objects and lists are nested alike. Of all other characters, only the quotes matter.
+_SAME_BRACKETS: Final = bytes.maketrans(b"{}", b"[]")
+_OTHERS: Final = bytes(set(range(256)) - set(b'{}[]"'))
 
 
 def nesting_fault(data: bytes, most: int = MAX_CONTAINERS) -> str | None:
@@ -28,10 +29,35 @@ def nesting_fault(data: bytes, most: int = MAX_CONTAINERS) -> str | None:
 def _fault(data: bytes, most: int) -> str | None:
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return None
-    # A backslash occurs only in strings, so escaped characters can be removed before the quotes are found.
-    bare = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    brackets = b"".join(bare.split(b'"')[::2]).translate(None, _NOT_BRACKETS)
-    if brackets.count(b"[") + brackets.count(b"{") > most:
+    brackets = _brackets(data)
+    opened = brackets.count(b"[")
+    if opened > most:
         return f"has more than {most} objects and lists"
-    deep = any(map(MAX_DEPTH.__lt__, accumulate(map(_DEPTH_CHANGE.__getitem__, brackets))))
-    return f"is nested deeper than {MAX_DEPTH}" if deep else None
+    # Wide text has many innermost pairs, which are removed fast. Each round removes one level, because what is still
+    # open is closed first.
+    brackets += b"]" * opened
+    for _ in range(_ROUNDS):
+        brackets = brackets.replace(b"[]", b"")
+    return f"is nested deeper than {MAX_DEPTH}" if _depth_exceeds(brackets, MAX_DEPTH - _ROUNDS) else None
+
+
+def _brackets(data: bytes) -> bytes:
+    """The brackets outside strings, all written as `[` and `]`."""
+    # A backslash occurs only in strings, so escaped characters can be removed before the quotes are found.
+    if b"\\" in data:
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    # Two quotes side by side are an empty string, or end one string and begin another; both can be removed.
+    skeleton = data.translate(_SAME_BRACKETS, _OTHERS).replace(b'""', b"")
+    return b"".join(skeleton.split(b'"')[::2])
+
+
+def _depth_exceeds(brackets: bytes, limit: int) -> bool:
+    """Whether more than `limit` brackets are open at once."""
+    depth = 0
+    # Each slope goes up, and then down.
+    for slope in brackets.replace(b"][", b"] [").split():
+        opened = slope.count(b"[")
+        if depth + opened > limit:
+            return True
+        depth += 2 * opened - len(slope)
+    return False

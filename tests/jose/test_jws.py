@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 from contextlib import suppress
+from itertools import accumulate
 from typing import Any
 
 import jwt
@@ -14,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from jwks_server import b64
-from jwt_lp._support import json_nesting
 from jwt_lp._support.json_nesting import MAX_CONTAINERS, MAX_DEPTH, nesting_fault
 from jwt_lp.errors import InvalidToken
 from jwt_lp.jose import jws
@@ -290,19 +291,17 @@ def test_too_large_or_too_deep_documents_are_not_read(monkeypatch: pytest.Monkey
     assert "the thing has more than 1000 objects and lists" == json_refusal(b"[" + b"[]," * 1000 + b"[]]")
 
 
-def test_nesting_is_measured_on_a_prefix_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The check of half a megabyte of brackets ends at the first bracket that is too deep."""
-    seen: list[int] = []
+def test_nesting_is_measured_on_a_prefix_first() -> None:
+    """Of half a megabyte of brackets only the beginning is read."""
 
-    class Counted(dict[int, int]):
-        def __getitem__(self, bracket: int) -> int:
-            seen.append(bracket)
-            return super().__getitem__(bracket)
+    class Unread(bytes):
+        def count(self, *_: object) -> int:
+            raise AssertionError
 
-    monkeypatch.setattr(json_nesting, "_DEPTH_CHANGE", Counted(json_nesting._DEPTH_CHANGE))
+        translate = replace = count  # type: ignore[assignment]
+
     for start in (b"", b"  ", b'{"a":', b'{"a":"]]]\\"]","b":'):
-        assert "is nested deeper than 32" == nesting_fault(start + b"[" * 500_000)
-    assert len(seen) <= 4 * (MAX_DEPTH + 2)
+        assert "is nested deeper than 32" == nesting_fault(Unread(start + b"[" * 500_000))
 
 
 def test_more_objects_and_lists_than_are_read() -> None:
@@ -351,6 +350,27 @@ def test_no_depth_is_overlooked(data: bytes) -> None:
     """Text in which a scanner would get deeper than 32 is refused before scanning, whatever quotes it has."""
     if scanned(data) > MAX_DEPTH:
         assert None is not nesting_fault(data)
+
+
+def deepest(data: bytes) -> int:
+    """Return how many brackets outside strings are open at once, counted one by one."""
+    bare = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    changes = [(sign in b"[{") - (sign in b"]}") for sign in b"".join(bare.split(b'"')[::2])]
+    return max(accumulate(changes, initial=0))
+
+
+SLOPES = st.sampled_from(
+    [b"[]", b"[" * 3, b"{" * 8, b"]" * 8, b"[{}]", b"[" * 30, b"}" * 30, b'"["', b'""', b",", b"["]
+)
+
+
+@examples(400)
+@given(st.lists(SLOPES | PIECES, max_size=80).map(b"".join))
+def test_the_depth_is_the_number_of_open_brackets(data: bytes) -> None:
+    """For any bytes, the fault is that of counting each bracket, first in the beginning and then in the whole text."""
+    few = 10_000
+    expected = "is nested deeper than 32" if max(deepest(data[:512]), deepest(data)) > MAX_DEPTH else None
+    assert expected == nesting_fault(data, few)
 
 
 @given(
