@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from cryptography.exceptions import InvalidSignature
 from jwt.algorithms import Algorithm, get_default_algorithms
 
 from jwt_lp._support.json_types import is_json_object
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.jose.jws import decode_base64url, kid_fault
 from jwt_lp.jose.key_strength import rsa_weakness, secret_weakness
+from jwt_lp.jose.signature_checks import SignatureCheck, signature_check
 
 MAX_MEMBER: Final = 4096
 
@@ -70,7 +72,8 @@ class UnusableKey(ConfigurationError):
 class VerificationKey:
     """A key and the one algorithm it may be used with (RFC 8725, section 3.1).
 
-    A key on an Edwards curve also supports its curve's name as algorithm (RFC 9864), which is the same computation.
+    `names` are the `alg` values that a header may have: a key on an Edwards curve also supports its curve's name
+    (RFC 9864), which is the same computation.
     `thumbprint` is for comparing keys and must not be shown. For a secret it is a keyed digest.
     """
 
@@ -78,14 +81,13 @@ class VerificationKey:
     algorithm: str
     symmetric: bool
     thumbprint: str
-    _names: frozenset[str]
+    names: frozenset[str]
     _signature_length: int
-    _implementation: Algorithm
-    _material: Any
+    _check: SignatureCheck
 
     def supports(self, algorithm: str) -> bool:
         """Return whether a header's `alg` is this key's algorithm."""
-        return algorithm in self._names
+        return algorithm in self.names
 
     def verify(self, signing_input: bytes, signature: bytes) -> bool:
         """Return whether this key made the signature over these bytes (RFC 7515, section 5.2); never raises."""
@@ -93,7 +95,7 @@ class VerificationKey:
             return False
         try:
             # INVARIANT: the key alone decides the algorithm; the token does not.
-            return self._implementation.verify(signing_input, self._material, signature) is True
+            return self._check(signing_input, signature) is True
         except Exception:  # noqa: BLE001 - whatever a library raises, the signature is not valid
             return False
 
@@ -131,17 +133,16 @@ def load_jwk(jwk: object, algorithms: Collection[str] | None, *, trusted: bool) 
     _check_private_members(key_type, members, trusted=trusted)
     public = {"kty": key_type.kty, **{name: _member_text(members, name) for name in key_type.members}}
     length = _signature_length(key_type, public)
-    material = _material(algorithm, public)
-    _check_usable(algorithm, material, length)
+    check = signature_check(algorithm, _material(algorithm, public))
+    _check_usable(algorithm, check, length)
     return VerificationKey(
         kid=kid,
         algorithm=algorithm,
         symmetric=key_type.kty == "oct",
         thumbprint=_thumbprint(public),
-        _names=frozenset({algorithm, public["crv"]} if algorithm == "EdDSA" else {algorithm}),
+        names=frozenset({algorithm, public["crv"]} if algorithm == "EdDSA" else {algorithm}),
         _signature_length=length,
-        _implementation=_PYJWT_ALGORITHMS[algorithm],
-        _material=material,
+        _check=check,
     )
 
 
@@ -258,10 +259,13 @@ def _material(algorithm: str, public: dict[str, str]) -> Any:
     raise UnusableKey(f"is not a valid {public['kty']} key: a coordinate, length or number is wrong")
 
 
-def _check_usable(algorithm: str, material: Any, length: int) -> None:
+def _check_usable(algorithm: str, check: SignatureCheck, length: int) -> None:
     """Refuse a key that this build of OpenSSL cannot compute with, by verifying a signature that must be invalid."""
+    verified = False
     try:
-        verified = _PYJWT_ALGORITHMS[algorithm].verify(b"", material, bytes(length))
+        verified = check(b"", bytes(length))
+    except InvalidSignature:
+        return
     except Exception:  # noqa: BLE001 - see _material
         verified = True
     if verified:
