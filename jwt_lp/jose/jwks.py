@@ -28,6 +28,7 @@ class KeySet:
     generation: int
     keys: tuple[VerificationKey, ...]
     _by_kid: Mapping[str | None, tuple[VerificationKey, ...]]
+    _exact: Mapping[tuple[str | None, str], tuple[VerificationKey, ...]]
 
     @classmethod
     def of(cls, keys: Sequence[VerificationKey], generation: int = 1) -> KeySet:
@@ -35,7 +36,14 @@ class KeySet:
         by_kid: dict[str | None, tuple[VerificationKey, ...]] = {}
         for key in keys:
             by_kid[key.kid] = (*by_kid.get(key.kid, ()), key)
-        return cls(generation, tuple(keys), by_kid)
+        # The common case, one key of that name, is found by one look-up.
+        exact: dict[tuple[str | None, str], tuple[VerificationKey, ...]] = {
+            (kid, name): named
+            for kid, named in by_kid.items()
+            if kid is not None and len(named) == 1
+            for name in named[0].names
+        }
+        return cls(generation, tuple(keys), by_kid, exact)
 
     def find(self, kid: str | None, algorithm: str) -> tuple[VerificationKey, ...]:
         """Return the keys to try, at most three; none for an unknown `kid` or another algorithm.
@@ -44,9 +52,9 @@ class KeySet:
         choice open, and this library does not guess). A set of one key without `kid` serves any `kid`.
         """
         # INVARIANT: a key is never returned for an algorithm other than its own.
-        named = self._by_kid.get(kid) if kid is not None else None
-        if named is not None and len(named) == 1 and named[0].supports(algorithm):
-            return named
+        exact = self._exact.get((kid, algorithm))
+        if exact is not None:
+            return exact
         fitting = tuple(key for key in self._candidates(kid) if key.supports(algorithm))
         if kid is None:
             return fitting if len(fitting) == 1 else ()

@@ -19,22 +19,31 @@ from jwt_lp._support.json_nesting import nesting_fault
 from jwt_lp.errors import InvalidToken
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 MAX_TOKEN: Final = 16 * 1024
 MAX_HEADER: Final = 4 * 1024
 MAX_KID: Final = 256
 MAX_NUMBER: Final = 64
-SEGMENTS: Final = 3
 
-_ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-_LETTERS: Final = _ALPHABET + b"."
-_TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 # By length modulo four: the canonical last characters, and the padding that the standard decoder needs.
-_TAILS: Final = ((_ALPHABET, b""), (b"", b""), (b"AQgw", b"=="), (b"AEIMQUYcgkosw048", b"="))
+TAILS: Final = ((ALPHABET, b""), (b"", b""), (b"AQgw", b"=="), (b"AEIMQUYcgkosw048", b"="))
+
+_LETTERS: Final = ALPHABET + b"."
+_TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 _FORBIDDEN_HEADERS: Final = frozenset({"crit", "b64", "zip", "enc", "jwk", "jku", "x5u", "x5c"})
 _BLANKS: Final = " \t\n\r"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+class JoseHeader(NamedTuple):
+    """A header that was read strictly, and the parameters that every token is judged by."""
+
+    members: Mapping[str, object]
+    algorithm: str
+    kid: str | None
+    typ: str | None
 
 
 class CompactJws(NamedTuple):
@@ -80,7 +89,7 @@ def read_json(data: bytes, what: str) -> dict[str, object]:
     """
     try:
         return _parse_json(data)
-    except _NotStrictJson as fault:
+    except NotStrictJson as fault:
         detail = f"the {what} {fault}"
     except (ValueError, RecursionError):
         detail = f"the {what} is not JSON in UTF-8"
@@ -91,9 +100,39 @@ def read_json(data: bytes, what: str) -> dict[str, object]:
 
 def decode_base64url(segment: bytes) -> bytes | None:
     """Decode unpadded base64url (RFC 7515, section 2); return None unless it is in the one canonical form."""
-    if segment.translate(None, _ALPHABET):
+    if segment.translate(None, ALPHABET):
         return None
     return _decode(segment)
+
+
+@lru_cache(maxsize=64)
+def read_header(segment: bytes) -> JoseHeader:
+    """Read the first segment of a compact JWS, as `parse_compact` does; raise `InvalidToken` for what it refuses.
+
+    Results are kept, because all tokens of one key have the same header; faulty ones are not.
+    """
+    if len(segment) > MAX_HEADER:
+        raise InvalidToken("too_large", f"the header is longer than {MAX_HEADER} characters")
+    # INVARIANT: the characters are checked here, so that what is kept does not depend on who asked first.
+    data = decode_base64url(segment)
+    if data is None:
+        raise InvalidToken("malformed", "the header is not canonical base64url")
+    members = read_json(data, "header")
+    algorithm, kid = _check_header(members)
+    typ = members.get("typ")
+    return JoseHeader(MappingProxyType(members), algorithm, kid, typ if isinstance(typ, str) else None)
+
+
+def strict_decoder(
+    object_pairs_hook: Callable[[list[tuple[str, object]]], object] | None = None,
+) -> json.JSONDecoder:
+    """A decoder that refuses, with an exception, the numbers and constants that `read_json` refuses."""
+    return json.JSONDecoder(
+        object_pairs_hook=object_pairs_hook,
+        parse_int=_parse_int,
+        parse_float=_parse_float,
+        parse_constant=_reject_constant,
+    )
 
 
 def kid_fault(kid: str) -> str | None:
@@ -128,36 +167,27 @@ def _parse(token: object) -> CompactJws:
     if raw.translate(None, _LETTERS):
         raise InvalidToken("malformed", "the token has a character outside A-Z a-z 0-9 - _ .")
     head, body, signature = _segments(raw)
-    header, algorithm, kid = _header(head)
+    header = read_header(head)
     return CompactJws(
-        header,
+        header.members,
         _decode_segment(body, "payload"),
         raw[: len(head) + 1 + len(body)],
         _decode_segment(signature, "signature"),
-        algorithm,
-        kid,
+        header.algorithm,
+        header.kid,
     )
 
 
-@lru_cache(maxsize=64)
-def _header(segment: bytes) -> tuple[Mapping[str, object], str, str | None]:
-    """Read a header. Results are cached, because all tokens of one key have the same header; faulty ones are not."""
-    header = read_json(_decode_segment(segment, "header"), "header")
-    algorithm, kid = _check_header(header)
-    return MappingProxyType(header), algorithm, kid
-
-
-def _segments(raw: bytes) -> list[bytes]:
-    segments = raw.split(b".", SEGMENTS)
-    if len(segments) != SEGMENTS:
+def _segments(raw: bytes) -> tuple[bytes, bytes, bytes]:
+    head, _, rest = raw.partition(b".")
+    body, dot, signature = rest.partition(b".")
+    if not dot or b"." in signature:
         raise InvalidToken(
             "malformed", "the token does not have three segments (JWE and JSON serializations are refused)"
         )
-    if len(segments[0]) > MAX_HEADER:
-        raise InvalidToken("too_large", f"the header is longer than {MAX_HEADER} characters")
-    if not segments[2]:
+    if not signature:
         raise InvalidToken("malformed", "the token has no signature")
-    return segments
+    return head, body, signature
 
 
 def _decode_segment(segment: bytes, what: str) -> bytes:
@@ -169,7 +199,7 @@ def _decode_segment(segment: bytes, what: str) -> bytes:
 
 def _decode(segment: bytes) -> bytes | None:
     """Decode a segment whose characters are already checked."""
-    last, padding = _TAILS[len(segment) & 3]
+    last, padding = TAILS[len(segment) & 3]
     # INVARIANT: the last character has no bits that decoding drops, so no two texts decode to the same bytes.
     if segment and segment[-1] not in last:
         return None
@@ -208,7 +238,7 @@ def _check_kid(kid: object) -> str:
     return kid
 
 
-class _NotStrictJson(Exception):
+class NotStrictJson(Exception):
     """JSON that a lenient parser would accept."""
 
 
@@ -217,7 +247,7 @@ def _parse_json(data: bytes) -> dict[str, object]:
     # recursion limit.
     fault = nesting_fault(data)
     if fault is not None:
-        raise _NotStrictJson(fault)
+        raise NotStrictJson(fault)
     text = data.decode("utf-8")
     bare = text.strip(_BLANKS)
     value: dict[str, object] | list[object] | str | float | None
@@ -225,9 +255,9 @@ def _parse_json(data: bytes) -> dict[str, object]:
     if end != len(bare):
         raise ValueError
     if not isinstance(value, dict):
-        raise _NotStrictJson("is not a JSON object")
+        raise NotStrictJson("is not a JSON object")
     if "\\u" in text and not _encodable(value):
-        raise _NotStrictJson("has a lone surrogate")
+        raise NotStrictJson("has a lone surrogate")
     return value
 
 
@@ -242,30 +272,25 @@ def _encodable(value: object) -> bool:
 def _reject_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise _NotStrictJson("names a member twice")
+        raise NotStrictJson("names a member twice")
     return members
 
 
 def _parse_int(digits: str) -> int:
     if len(digits) > MAX_NUMBER:
-        raise _NotStrictJson(f"has a number of more than {MAX_NUMBER} characters")
+        raise NotStrictJson(f"has a number of more than {MAX_NUMBER} characters")
     return int(digits)
 
 
 def _parse_float(digits: str) -> float:
     number = float(digits) if len(digits) <= MAX_NUMBER else math.inf
     if math.isinf(number):
-        raise _NotStrictJson(f"has a number of more than {MAX_NUMBER} characters or beyond a double")
+        raise NotStrictJson(f"has a number of more than {MAX_NUMBER} characters or beyond a double")
     return number
 
 
 def _reject_constant(_name: str) -> object:
-    raise _NotStrictJson("has NaN or Infinity")
+    raise NotStrictJson("has NaN or Infinity")
 
 
-_DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_reject_duplicates,
-    parse_int=_parse_int,
-    parse_float=_parse_float,
-    parse_constant=_reject_constant,
-)
+_DECODER: Final = strict_decoder(_reject_duplicates)

@@ -6,7 +6,6 @@ caller still has to check whether the token has expired, its issuer's keys have 
 
 from __future__ import annotations
 
-from threading import Lock
 from typing import Final, Generic, TypeVar
 
 MAX_ENTRIES: Final = 4096
@@ -18,14 +17,14 @@ class TokenCache(Generic[CacheEntryT]):
     """A bounded map from the SHA-256 of whole tokens, signature included, to the results of their verification.
 
     It has two generations. When the young one is full it becomes the old one, and entries that are used move to the
-    young one again. Reading takes no lock. `entries` bounds the memory, because a token has a maximum size.
+    young one again. `entries` bounds the memory, because a token has a maximum size. There is no lock, which a fork could
+    leave held for ever: threads that put at the same moment may lose a generation, or exceed the bound by one entry each.
     """
 
     def __init__(self, entries: int = MAX_ENTRIES) -> None:
         self._half = max(entries // 2, 1)
         self._young: dict[bytes, CacheEntryT] = {}
         self._old: dict[bytes, CacheEntryT] = {}
-        self._lock = Lock()
 
     def get(self, key: bytes) -> CacheEntryT | None:
         """Return the entry, or None."""
@@ -37,16 +36,10 @@ class TokenCache(Generic[CacheEntryT]):
         return entry
 
     def put(self, key: bytes, entry: CacheEntryT) -> None:
-        """Store the entry, unless another thread is storing one at the same moment."""
-        # Never wait for the lock: a missed entry costs little, and a fork may leave the lock held forever.
-        if not self._lock.acquire(blocking=False):
-            return
-        try:
-            if len(self._young) >= self._half:
-                self._old, self._young = self._young, {}
-            self._young[key] = entry
-        finally:
-            self._lock.release()
+        """Store the entry."""
+        if len(self._young) >= self._half:
+            self._old, self._young = self._young, {}
+        self._young[key] = entry
 
     def drop(self, key: bytes) -> None:
         """Remove the entry, if there is one."""

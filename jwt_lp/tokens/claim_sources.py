@@ -7,6 +7,7 @@ they are interpreted later.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import repeat
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -126,8 +127,14 @@ class ConferredGrants(NamedTuple):
     @property
     def grants(self) -> tuple[tuple[str, str], ...]:
         """Every permission with its claim, without duplicates and without values that no route can require."""
-        pairs = ((value, claim) for claim, _, values in self.permissions for value in values)
-        return tuple(dict.fromkeys(pair for pair in pairs if pair[0] not in self.no_grants and is_scope_token(pair[0])))
+        pairs: dict[tuple[str, str], None] = {}
+        for claim, _, values in self.permissions:
+            good = values
+            # Checked together first, because nearly always all of them are good.
+            if not (all(values) and is_scope_token("".join(values)) and self.no_grants.isdisjoint(values)):
+                good = tuple(value for value in values if value not in self.no_grants and is_scope_token(value))
+            pairs.update(dict.fromkeys(zip(good, repeat(claim))))
+        return tuple(pairs)
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError, fields, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jwt_lp import AccessToken, ClaimProfile, ConfigurationError, InvalidToken, Permissions
-from jwt_lp.tokens.claims import OPENID_SCOPES, AppRule, ClaimSource, ConferredGrants, read_only
+from jwt_lp.tokens.claims import OPENID_SCOPES, AppRule, ClaimSource, ConferredGrants, make_token, read_only
 from jwt_lp.tokens.profiles import SHIPPED_PROFILES
 
 JSON = st.recursive(
@@ -393,6 +394,24 @@ def test_tokens_are_compared_by_identity() -> None:
     """Two tokens are never equal, however alike, and each can be a dict key."""
     one, other = token(), token()
     assert [True, False, 2] == [one == one, one == other, len({one, other})]  # noqa: PLR0124
+
+
+def test_a_token_is_made_of_its_fields_in_order() -> None:
+    """`make_token` gives the token that the class itself makes, frozen like any other, and without a guard's state."""
+    names = [field.name for field in fields(AccessToken) if field.init]
+    made = make_token(*names)
+    usual = AccessToken(**{name: name for name in names})  # type: ignore[arg-type]
+    assert AccessToken is type(made)
+    assert [getattr(usual, name) for name in AccessToken.__slots__] == [
+        getattr(made, name) for name in AccessToken.__slots__
+    ]
+    assert (None, "other") == (made.token_state, replace(made, subject="other").subject)
+    with pytest.raises(FrozenInstanceError):
+        made.subject = "other"  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
+        del made.subject
+    with pytest.raises(ValueError, match="values to unpack"):
+        make_token(*names, "one more")
 
 
 def test_a_token_is_never_request_data() -> None:
