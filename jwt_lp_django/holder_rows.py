@@ -12,7 +12,8 @@ from django.db.models.functions import Coalesce
 from jwt_lp.stores import HeldGrant, HeldGrantRow, ProcessHeartbeat, PurgeCounts
 from jwt_lp_django import models
 from jwt_lp_django.database import CHUNK_SIZE, DjangoDatabase, on_conflict_options, split_chunks
-from jwt_lp_django.usage_rows import row_values
+from jwt_lp_django.row_keys import row_values
+from jwt_lp_django.usage_sums import delete_usage
 
 _HELD_FIELDS = HeldGrant._fields
 
@@ -88,12 +89,14 @@ def recent_heartbeats(alias: str, since: float) -> tuple[ProcessHeartbeat, ...]:
 
 def purge(database: DjangoDatabase, before: str, now: float) -> PurgeCounts:
     """Delete old rows, a bounded number in each transaction, so that no other writer waits long."""
-    return PurgeCounts(**{name: _delete_rows(database, model, old) for name, model, old in _obsolete_rows(before, now)})
+    deleted = {"usage": delete_usage(database, before)}
+    for name, model, old in _obsolete_rows(before, now):
+        deleted[name] = _delete_rows(database, model, old)
+    return PurgeCounts(**deleted)
 
 
 def _obsolete_rows(before: str, now: float) -> Iterator[tuple[str, Any, Q]]:
     midnight = datetime.fromisoformat(before).replace(tzinfo=UTC).timestamp()
-    yield "usage", models.Usage, Q(day__lt=before)
     yield "observed_grants", models.Sighting, Q(last_day__lt=before)
     yield "enforcement_points", models.Point, Q(last_day__lt=before)
     yield "revocations", models.Revocation, _is_obsolete(now)

@@ -135,6 +135,53 @@ class Usage(models.Model):
         return f"{self.permission} on {self.day}"
 
 
+class HolderSum(models.Model):
+    """The sum of the rows of usage of one holder, permission, grant and outcome."""
+
+    id = _digest(primary_key=True)
+    uses = _number()
+    rows = _number()
+    last = _time()
+    first_day = _day()
+    last_day = _day()
+    issuer = Exact()
+    subject = Exact()
+    client = Exact()
+    role = Exact()
+    permission = Exact()
+    grant = Exact()
+    outcome = Exact()
+
+    class Meta:  # noqa: D106 - Django's
+        default_permissions = ()
+        indexes = (models.Index("issuer", "subject", name="jwt_lp_django_holder_sum_who"),)
+
+    def __str__(self) -> str:
+        return f"{self.permission} until {self.last_day}"
+
+
+class DailySum(models.Model):
+    """The sum of the rows of usage of one day, enforcement point, permission and outcome."""
+
+    id = _digest(primary_key=True)
+    uses = _number()
+    rows = _number()
+    day = _day()
+    service = Exact()
+    endpoint = Exact()
+    method = Exact()
+    requirement = Exact()
+    permission = Exact()
+    outcome = Exact()
+
+    class Meta:  # noqa: D106 - Django's
+        default_permissions = ()
+        indexes = (models.Index("day", name="jwt_lp_django_daily_sum_day"),)
+
+    def __str__(self) -> str:
+        return f"{self.permission} on {self.day}"
+
+
 class Sighting(models.Model):
     """A grant that tokens carried, with the first and the last day on which it was seen."""
 

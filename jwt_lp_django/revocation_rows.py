@@ -18,7 +18,7 @@ from jwt_lp.revocation.snapshot import with_pauses
 from jwt_lp.stores import StoredRevocation
 from jwt_lp_django.database import split_chunks
 from jwt_lp_django.models import Counter, Revocation
-from jwt_lp_django.usage_rows import row_values
+from jwt_lp_django.row_keys import row_values
 
 # Creating the rows holds the interpreter's lock: a larger page would be a pause for other threads.
 PAGE: Final = 200

@@ -60,7 +60,8 @@ class _StoreModules(NamedTuple):
     revocation_rows: Any
     usage_rows: Any
     holder_rows: Any
-    aggregates: Any
+    sum_queries: Any
+    usage_sums: Any
 
 
 def open_store(url: str) -> Store:
@@ -179,24 +180,24 @@ class DjangoStore:
             self._database.stream_rows(lambda: module.select_usage(self._alias, filters, since, until)),
         )
 
-    def summary(self, *, until: str, since: str | None = None, issuer: str | None = None) -> Iterator[UsageSummary]:
+    def summary(self, *, until: str, issuer: str | None = None) -> Iterator[UsageSummary]:
         """Usage, summed over the days."""
-        module = self._modules().aggregates
+        module = self._modules().sum_queries
         return map(
             module.usage_summary,
-            self._database.stream_rows(lambda: module.select_summary(self._alias, until, since, issuer)),
+            self._database.stream_rows(lambda: module.select_summary(self._alias, until, issuer)),
         )
 
     def requested_permissions(self, *, until: str) -> Iterator[RequestedPermission]:
         """The permissions that enforcement points required in recorded requests."""
-        module = self._modules().aggregates
+        module = self._modules().sum_queries
         return map(
             module.requested_permission, self._database.stream_rows(lambda: module.select_requested(self._alias, until))
         )
 
     def months(self, *, until: str) -> Iterator[MonthRow]:
         """The number of uses by month and outcome."""
-        module = self._modules().aggregates
+        module = self._modules().sum_queries
         months: Iterator[MonthRow] = module.monthly_totals(
             self._database.stream_rows(lambda: module.select_daily_totals(self._alias, until))
         )
@@ -206,7 +207,7 @@ class DjangoStore:
         self, *, until: str, issuer: str | None = None, subjects: Iterable[tuple[str, str]] | None = None
     ) -> Iterator[DayRow]:
         """The days on which grants were used."""
-        module = self._modules().aggregates
+        module = self._modules().sum_queries
         return (
             DayRow(*row)
             for part in module.select_subjects(issuer, subjects)
@@ -277,6 +278,16 @@ class DjangoStore:
         purged: PurgeCounts = self._modules().holder_rows.purge(self._database, before, now)
         return purged
 
+    def check_sums(self) -> int:
+        """The number of sums that are not those of their rows."""
+        module = self._modules().usage_sums
+        different: int = self._database.read(lambda: module.count_differences(self._alias))
+        return different
+
+    def rebuild_sums(self) -> None:
+        """Make all sums anew, a bounded number in each transaction."""
+        self._modules().usage_sums.rebuild_all(self._database)
+
     @contextmanager
     def exclusive(self, what: str, *, wait: float) -> Generator[None]:
         """Hold an exclusive lock: a lock file next to a SQLite file, a lock of the server in other databases."""
@@ -320,6 +331,6 @@ class DjangoStore:
     def _modules(self) -> _StoreModules:
         """The modules that do the module. They import models, which is possible only after Django is set up."""
         self._database.ensure_ready()
-        from jwt_lp_django import aggregates, holder_rows, revocation_rows, usage_rows
+        from jwt_lp_django import holder_rows, revocation_rows, sum_queries, usage_rows, usage_sums
 
-        return _StoreModules(revocation_rows, usage_rows, holder_rows, aggregates)
+        return _StoreModules(revocation_rows, usage_rows, holder_rows, sum_queries, usage_sums)

@@ -21,11 +21,11 @@ _MERGE_FUNCTIONS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
 }
 
 
-def upsert(model: type[M], alias: str, fresh: Iterable[M], **merges: Merge) -> None:
-    """Insert rows, or update the fields of rows with the same keys, inside a transaction.
+def upsert(model: type[M], alias: str, fresh: Iterable[M], **merges: Merge) -> set[Any]:
+    """Insert rows, or update the fields of rows with the same keys, inside a transaction; return the new keys.
 
     `merges` tells for each field whether the values `add` up, or the `least`, the `greatest` or the `new` one stays.
-    The keys of the rows must differ.
+    The keys of the rows must differ. Values that add up are never 0 in a stored row.
     """
     # All processes use the order of the keys, so they rarely deadlock.
     rows = {row.pk: row for row in sorted(fresh, key=lambda row: row.pk)}
@@ -33,7 +33,7 @@ def upsert(model: type[M], alias: str, fresh: Iterable[M], **merges: Merge) -> N
     missing = [key for key in rows if key not in stored]
     if missing:
         # The new rows count nothing yet: another process may insert the same rows, and then both lock them below.
-        blank = [_zeroed(rows[key], merges) for key in missing]
+        blank = [zeroed(rows[key], merges) for key in missing]
         for chunk in split_chunks(blank):
             model.objects.using(alias).bulk_create(chunk, ignore_conflicts=True)
         stored |= _lock_rows(model, alias, missing, merges)
@@ -43,6 +43,8 @@ def upsert(model: type[M], alias: str, fresh: Iterable[M], **merges: Merge) -> N
     changed = [row for key, row in rows.items() if _merge_row(row, stored[key], merges)]
     for chunk in split_chunks(changed):
         model.objects.using(alias).bulk_create(chunk, **on_conflict_options(alias, *merges))
+    added = [name for name, merge in merges.items() if merge == "add"]
+    return {key for key in missing if not any(stored[key][name] for name in added)}
 
 
 def _lock_rows(model: type[M], alias: str, keys: list[Any], fields: Iterable[str]) -> dict[Any, dict[str, Any]]:
@@ -54,7 +56,8 @@ def _lock_rows(model: type[M], alias: str, keys: list[Any], fields: Iterable[str
     return stored
 
 
-def _zeroed(row: M, merges: Mapping[str, Merge]) -> M:
+def zeroed(row: M, merges: Mapping[str, Merge]) -> M:
+    """A copy of the row that counts nothing."""
     blank = copy(row)
     for name, merge in merges.items():
         if merge == "add":

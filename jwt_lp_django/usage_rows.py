@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, cast
 from uuid import UUID
 
@@ -19,9 +19,11 @@ from jwt_lp.stores import (
     UsageRow,
     Use,
 )
-from jwt_lp.stores.row_keys import fit_text, with_row_key
+from jwt_lp.stores.row_keys import fit_text, iso_day
 from jwt_lp_django import models
+from jwt_lp_django.row_keys import row_values
 from jwt_lp_django.upsert import upsert
+from jwt_lp_django.usage_sums import add_to_sums
 
 
 class BatchExistsError(Exception):
@@ -38,7 +40,8 @@ def record(alias: str, batch: UsageBatch, now: float) -> bool:
         models.Batch.objects.using(alias).create(id=batch.id, at=now, kept=kept)
     except IntegrityError:
         raise BatchExistsError from None
-    upsert(models.Usage, alias, _usage_objects(batch.uses), count="add", last="greatest")
+    uses = _usage_values(batch.uses)
+    new = upsert(models.Usage, alias, (models.Usage(**row) for row in uses), count="add", last="greatest")
     upsert(
         models.Sighting,
         alias,
@@ -64,6 +67,7 @@ def record(alias: str, batch: UsageBatch, now: float) -> bool:
             recorded="greatest",
             dropped="greatest",
         )
+    add_to_sums(alias, uses, new)
     return True
 
 
@@ -112,21 +116,16 @@ def select_recording_periods(alias: str) -> QuerySet[Any, Any]:
     return models.Run.objects.using(alias).order_by("started", "id").values(*RecordingPeriod.__dataclass_fields__)
 
 
-def row_values(parts: Mapping[str, str]) -> dict[str, Any]:
-    """The values of a row, shortened to fit the columns, with their key."""
-    row = with_row_key(parts)
-    # Version 5 stands for a digest: MariaDB rejects 16 bytes that are no UUID of a known version.
-    return {**row, "id": UUID(bytes=row["id"], version=5)}
-
-
-def _usage_objects(counted: Mapping[Use, tuple[int, float]]) -> Iterable[models.Usage]:
-    rows: dict[UUID, models.Usage] = {}
+def _usage_values(counted: Mapping[Use, tuple[int, float]]) -> Collection[dict[str, Any]]:
+    rows: dict[UUID, dict[str, Any]] = {}
     for use, (count, last) in counted.items():
-        row = row_values(use._asdict())
+        if count < 1:
+            continue
+        row = row_values({**use._asdict(), "day": iso_day(use.day)})
         # Uses that differ only in a shortened part share a row.
-        merged = rows.setdefault(row["id"], models.Usage(**row, count=0, last=last))
-        merged.count += count
-        merged.last = max(merged.last, last)
+        merged = rows.setdefault(row["id"], {**row, "count": 0, "last": last})
+        merged["count"] += count
+        merged["last"] = max(merged["last"], last)
     return rows.values()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 from operator import itemgetter
@@ -11,8 +11,8 @@ from threading import RLock
 from typing import Any
 
 from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry
-from jwt_lp.stores import DayRow, MonthRow, ProcessHeartbeat, RequestedPermission, UsageBatch, UsageSummary, Use
-from jwt_lp.stores.summation import max_days, sum_by_month
+from jwt_lp.stores import ProcessHeartbeat, UsageBatch, Use
+from usage_scan import UsageScan
 
 _IDS = count()
 
@@ -91,55 +91,16 @@ class MemoryStore:
         self.closed = True
 
 
-class ReviewedStore(MemoryStore):
+class ReviewedStore(UsageScan, MemoryStore):
     """A store that a review can read, too. It does not count polls."""
 
     def __init__(self, page: int = 1000) -> None:
-        super().__init__(page)
+        MemoryStore.__init__(self, page)
+        UsageScan.__init__(self, self.counts.items)
         del self.poll_count
 
     def _count_poll(self) -> None:
         pass
-
-    def summary(self, *, until: str, since: str | None = None, issuer: str | None = None) -> Iterator[UsageSummary]:
-        groups: dict[tuple[str, ...], list[tuple[str, int]]] = {}
-        for use, number in self.counts.items():
-            if (since or "") <= use.day <= until and issuer in (None, use.issuer):
-                key = tuple(getattr(use, name) for name in UsageSummary._fields[:7])
-                groups.setdefault(key, []).append((use.day, number))
-        for key, rows in sorted(groups.items()):
-            first, last = min(rows)[0], max(rows)[0]
-            uses = sum(number for _, number in rows)
-            yield UsageSummary._make((*key, uses, max_days(len(rows), first, last), first, last))
-
-    def requested_permissions(self, *, until: str) -> Iterator[RequestedPermission]:
-        groups: dict[tuple[str, ...], Counter[str]] = {}
-        days: dict[tuple[str, ...], str] = {}
-        for use, number in self.counts.items():
-            if use.day <= until:
-                key = tuple(getattr(use, name) for name in RequestedPermission._fields[:5])
-                groups.setdefault(key, Counter())[use.outcome] += number
-                days[key] = max(days.get(key, ""), use.day)
-        for key, outcomes in sorted(groups.items()):
-            refused = outcomes["denied"] + outcomes["revoked"]
-            yield RequestedPermission._make((*key, outcomes["granted"], refused, days[key]))
-
-    def months(self, *, until: str) -> Iterator[MonthRow]:
-        return sum_by_month(sorted((use.day, use.outcome, n) for use, n in self.counts.items() if use.day <= until))
-
-    def days(
-        self, *, until: str, issuer: str | None = None, subjects: Iterable[tuple[str, str]] | None = None
-    ) -> Iterator[DayRow]:
-        wanted = None if subjects is None else set(subjects)
-        for row in sorted(
-            {
-                DayRow(use.issuer, use.subject, use.grant or use.permission, use.day)
-                for use in self.counts
-                if use.day <= until and use.outcome == "granted" and issuer in (None, use.issuer)
-            }
-        ):
-            if wanted is None or (row.issuer, row.subject) in wanted:
-                yield row
 
 
 def entry(of: Any, name: str, issuer: str = "https://authority.test", **more: Any) -> RevocationEntry:

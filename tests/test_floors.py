@@ -86,7 +86,8 @@ ROWS = {
     "jwt_lp.stores.summation",
 }
 STORE_MODULES = {
-    f"jwt_lp_django/{name}.py": ROWS for name in ("aggregates", "holder_rows", "revocation_rows", "usage_rows")
+    f"jwt_lp_django/{name}.py": ROWS
+    for name in ("sum_queries", "holder_rows", "revocation_rows", "row_keys", "usage_rows", "usage_sums")
 }
 # It takes the same locks as the SQL store, too.
 STORE_MODULES["jwt_lp_django/store.py"] = ROWS | {"jwt_lp._support.file_lock", "jwt_lp.stores.advisory_lock"}

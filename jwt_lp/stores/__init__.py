@@ -54,6 +54,7 @@ __all__ = [
     "RequestedPermission",
     "Store",
     "StoredRevocation",
+    "UsageAggregates",
     "UsageBatch",
     "UsageOutcome",
     "UsageRow",
@@ -66,8 +67,53 @@ _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=:)")
 _SQL_SCHEMES: Final = ("postgresql", "postgresql+psycopg", "sqlite")
 
 
-class Store(Protocol):
+class UsageAggregates(Protocol):
+    """What reviews and backtests read of recorded usage: sums over its rows, and days of use.
+
+    Every store has it. Another engine over the same rows of usage implements these four methods and nothing else. Days
+    are ISO dates in UTC, and `until` is a day that is included; `ValueError` for a text that is not a date. The rows
+    come as an iterator that holds a bounded part of them in memory, in the order of their members, where texts compare
+    by code point.
+
+    For any rows of usage and any `until`, the results are those of one scan of the rows up to that day. A row of usage
+    is a `UsageRow`; no two have the same `use`, and each has a count of 1 or more.
+    """
+
+    def summary(self, *, until: str, issuer: str | None = None) -> Iterator[UsageSummary]:
+        """Uses up to a day, added up over days, services, endpoints and requirements; of one issuer, if given.
+
+        One row for each issuer, subject, client, role, permission, grant and outcome. `uses` is the sum of the counts;
+        `days` is the number of rows behind it, but at most the days from the first to the last.
+        """
+        ...
+
+    def requested_permissions(self, *, until: str) -> Iterator[RequestedPermission]:
+        """The permissions that enforcement points asked for up to a day.
+
+        One row for each service, endpoint, method, requirement and permission. `uses` counts the outcome `granted`,
+        `refused` the outcomes `denied` and `revoked`; `last_day` is the last day of any outcome.
+        """
+        ...
+
+    def months(self, *, until: str) -> Iterator[MonthRow]:
+        """The number of uses by month and outcome, up to a day."""
+        ...
+
+    def days(
+        self, *, until: str, issuer: str | None = None, subjects: Iterable[tuple[str, str]] | None = None
+    ) -> Iterator[DayRow]:
+        """The days up to a day on which grants were used (outcome `granted`), each once.
+
+        `issuer` limits them to one issuer, `subjects` to these pairs of issuer and subject.
+        """
+        ...
+
+
+class Store(UsageAggregates, Protocol):
     """Storage of usage, revocations, imported grants and process heartbeats.
+
+    It keeps the sums of `UsageAggregates` beside the rows of usage: every change of the rows changes them in the same
+    transaction.
 
     Every method is atomic and safe to call from several threads and processes. Raises `StoreError` if the store cannot
     be reached or does not answer; the message says what to do and holds no password. Raises `ConfigurationError` if
@@ -120,30 +166,6 @@ class Store(Protocol):
         """
         ...
 
-    def summary(self, *, until: str, since: str | None = None, issuer: str | None = None) -> Iterator[UsageSummary]:
-        """Uses up to and including the day `until`, added up over days, services and endpoints.
-
-        They are streamed, ordered by issuer, subject and the rest.
-        """
-        ...
-
-    def requested_permissions(self, *, until: str) -> Iterator[RequestedPermission]:
-        """The permissions that enforcement points asked for up to and including the day `until`, in order."""
-        ...
-
-    def months(self, *, until: str) -> Iterator[MonthRow]:
-        """The number of uses by month and outcome, in order, up to and including the day `until`."""
-        ...
-
-    def days(
-        self, *, until: str, issuer: str | None = None, subjects: Iterable[tuple[str, str]] | None = None
-    ) -> Iterator[DayRow]:
-        """The days on which grants were used, each once, streamed, ordered by issuer, subject, grant and day.
-
-        `issuer` limits them to one issuer, `subjects` to these pairs of issuer and subject.
-        """
-        ...
-
     def observed_grants(self, *, issuer: str | None = None, subject: str | None = None) -> Iterator[ObservedGrantRow]:
         """The grants that tokens carried, streamed, ordered by issuer and subject."""
         ...
@@ -183,6 +205,17 @@ class Store(Protocol):
         needed. Ids of imported files stay. It deletes in parts, so that no writer waits long; an interrupted purge can
         be repeated.
         """
+        ...
+
+    def check_sums(self) -> int:
+        """The number of sums that are not those of their rows: 0, unless something else changed the tables.
+
+        It reads every row, and holds up no writer.
+        """
+        ...
+
+    def rebuild_sums(self) -> None:
+        """Make all sums anew from the rows, while others write. It works in parts; it can be interrupted and repeated."""
         ...
 
     def exclusive(self, what: str, *, wait: float) -> AbstractContextManager[None]:

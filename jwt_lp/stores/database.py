@@ -15,12 +15,12 @@ from sqlalchemy.pool import NullPool, StaticPool
 from jwt_lp._support.file_lock import hold_lock, lock_path
 from jwt_lp._support.worker import PerProcess
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.stores import schema
+from jwt_lp.stores import migration
 from jwt_lp.stores.advisory_lock import POSTGRESQL, acquire_lock
 from jwt_lp.stores.database_errors import translate_error
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
 
 CONNECT_TIMEOUT: Final = 5
 STATEMENT_TIMEOUT: Final = 10
@@ -76,6 +76,11 @@ class SqlDatabase:
                         self._lift_timeouts(connection)
                     yield connection
 
+    def fetch(self, query: sa.Select[Any]) -> Sequence[Any]:
+        """All rows of a query, which has no timeouts."""
+        with self.read(unlimited=True) as connection:
+            return connection.execute(query).all()
+
     @contextmanager
     def write(self, *, unlimited: bool = False, check: bool = True) -> Generator[sa.Connection]:
         """A transaction that is committed at the end; an `unlimited` one has no timeouts."""
@@ -85,8 +90,8 @@ class SqlDatabase:
             with self._current_engine().connect() as connection:
                 connection.execution_options(jwt_lp_write=True)
                 with connection.begin():
-                    if check and self.is_sqlite and schema.version(connection) == 0:
-                        schema.migrate(connection, self.name)
+                    if check and self.is_sqlite and migration.version(connection) == 0:
+                        migration.migrate(connection, self.name)
                     if check:
                         self._check(connection)
                     if unlimited:
@@ -129,7 +134,7 @@ class SqlDatabase:
     def _check(self, connection: sa.Connection) -> None:
         # A SQLite file is checked each time, because it may have been replaced by another file.
         if self.is_sqlite or not self._schema_checked:
-            schema.check_version(connection, self.name)
+            migration.check_version(connection, self.name)
             self._schema_checked = True
 
     def _lift_timeouts(self, connection: sa.Connection) -> None:
@@ -254,7 +259,7 @@ def _empty_engine() -> sa.Engine:
     """An empty store in memory."""
     engine = _create_sqlite_engine(None)
     with engine.begin() as connection:
-        schema.migrate(connection, "")
+        migration.migrate(connection, "")
     return engine
 
 

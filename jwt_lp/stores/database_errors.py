@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import exc
 
 from jwt_lp.errors import StoreError
-from jwt_lp.stores import schema
+from jwt_lp.stores.migration import tables_missing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,7 @@ def translate_error(error: exc.SQLAlchemyError | OSError, name: str, password: o
     message = _first_line(cause, password)
     state = str(getattr(cause, "sqlstate", None) or "")
     if state == "42P01" or "no such table" in message:
-        return schema.tables_missing(name, "a table is missing")
+        return tables_missing(name, "a table is missing")
     return StoreError(f"{name}: {message}: {_remedy(message, state)}")
 
 

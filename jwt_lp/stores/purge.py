@@ -17,11 +17,14 @@ from jwt_lp.stores.schema import (
     revocations,
     usage,
 )
+from jwt_lp.stores.sum_selections import CHUNK_ROWS, obsolete_selections
+from jwt_lp.stores.usage_sums import rebuild, take_from_daily_sums
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jwt_lp.stores.database import SqlDatabase
+    from jwt_lp.stores.usage_sums import Selection
 
 _DAY: Final = 86400.0
 _KEEP_BATCH_IDS: Final = 7 * _DAY
@@ -31,18 +34,39 @@ _KEEP_LIFTED: Final = 30 * _DAY
 """A process that did not poll for that long loads everything again."""
 _MAX_TOKEN_LIFETIME: Final = 400 * _DAY
 """Longer than any token lives; the store does not know the limits of each service."""
-_CHUNK: Final = 5000
 
 
 def purge(database: SqlDatabase, before: str, now: float) -> PurgeCounts:
     """Delete old rows, a bounded number in each transaction, so that no writer waits long."""
-    conditions = _obsolete_rows(before, now)
-    return PurgeCounts(**{name: _delete_rows(database, table, obsolete) for name, table, obsolete in conditions})
+    deleted = {"usage": _delete_usage(database, before)}
+    for name, table, obsolete in _obsolete_rows(before, now):
+        deleted[name] = _delete_rows(database, table, obsolete)
+    return PurgeCounts(**deleted)
+
+
+def _delete_usage(database: SqlDatabase, before: str) -> int:
+    """Delete rows of usage holder by holder, so that a transaction reads only a few holders' rows for their sums."""
+    deleted = 0
+    for selection in obsolete_selections(database.fetch, before):
+        count = CHUNK_ROWS
+        while count == CHUNK_ROWS:
+            with database.write(unlimited=True) as connection:
+                count = _delete_usage_of(connection, selection, before)
+            deleted += count
+    return deleted
+
+
+def _delete_usage_of(connection: sa.Connection, selection: Selection, before: str) -> int:
+    obsolete = sa.select(usage.c.id).where(selection.of(usage), usage.c.day < before).limit(CHUNK_ROWS)
+    statement = usage.delete().where(usage.c.id.in_(obsolete.scalar_subquery())).returning(*usage.c)
+    deleted = [dict(row) for row in connection.execute(statement).mappings()]
+    rebuild(connection, selection)
+    take_from_daily_sums(connection, deleted)
+    return len(deleted)
 
 
 def _obsolete_rows(before: str, now: float) -> Iterator[tuple[str, sa.Table, Any]]:
     midnight = datetime.fromisoformat(before).replace(tzinfo=UTC).timestamp()
-    yield "usage", usage, usage.c.day < before
     yield "observed_grants", observed_grants, observed_grants.c.last_day < before
     yield "enforcement_points", enforcement_points, enforcement_points.c.last_day < before
     yield "revocations", revocations, _is_obsolete(now)
@@ -67,11 +91,11 @@ def _is_obsolete(now: float) -> Any:
 
 def _delete_rows(database: SqlDatabase, table: sa.Table, obsolete: Any) -> int:
     key = next(iter(table.primary_key))
-    chunk = sa.select(key).where(obsolete).order_by(key).limit(_CHUNK)
+    chunk = sa.select(key).where(obsolete).order_by(key).limit(CHUNK_ROWS)
     deleted = 0
     while True:
         with database.write(unlimited=True) as connection:
             count = connection.execute(table.delete().where(key.in_(chunk))).rowcount
         deleted += count
-        if count < _CHUNK:
+        if count < CHUNK_ROWS:
             return deleted

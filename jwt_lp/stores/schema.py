@@ -1,26 +1,13 @@
-"""Tables, their version and migration, and inserts."""
+"""Tables of the store. A change to them needs a new version and a step in `migration`."""
 
 from __future__ import annotations
 
-import operator
 from datetime import date
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import event
-
-from jwt_lp.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from sqlalchemy.dialects.postgresql import Insert
-
-VERSION: Final = 1
-"""Version of the tables. A change to them needs a new number and a step in `migrate`."""
-
-_MIGRATION_LOCK: Final = 0x6A77746C70  # any number, the same in every process
 
 
 class IsoDate(sa.types.TypeDecorator[str]):
@@ -115,6 +102,31 @@ usage: Final = sa.Table(
     sa.Index("jwt_lp_usage_day", "day"),
 )
 
+# Sums over the rows of usage. Whoever writes or deletes rows changes them in the same transaction (`usage_sums`).
+holder_sums: Final = sa.Table(
+    "jwt_lp_holder_sum",
+    metadata,
+    _number("uses"),
+    _number("rows"),
+    _time("last"),
+    _day("first_day"),
+    _day("last_day"),
+    _digest(),
+    *_texts("issuer", "subject", "client", "role", "permission", "grant", "outcome"),
+    sa.Index("jwt_lp_holder_sum_who", "issuer", "subject"),
+)
+
+daily_sums: Final = sa.Table(
+    "jwt_lp_daily_sum",
+    metadata,
+    _number("uses"),
+    _number("rows"),
+    _day("day"),
+    _digest(),
+    *_texts("service", "endpoint", "method", "requirement", "permission", "outcome"),
+    sa.Index("jwt_lp_daily_sum_when", "day"),
+)
+
 observed_grants: Final = sa.Table(
     "jwt_lp_sighting",
     metadata,
@@ -183,93 +195,6 @@ heartbeats: Final = sa.Table(
 
 
 # Free space in each page of tables whose rows are updated, so that an update touches no index.
-for _table in (usage, observed_grants):
+for _table in (usage, holder_sums, daily_sums, observed_grants):
     _fillfactor: Any = sa.DDL(f"ALTER TABLE {_table.name} SET (fillfactor = 90)")  # type: ignore[no-untyped-call]
     event.listen(_table, "after_create", _fillfactor.execute_if(dialect="postgresql"))
-
-
-def version(connection: sa.Connection) -> int:
-    """The version of the tables in the database; 0 if there are none."""
-    if not sa.inspect(connection).has_table(schema.name):
-        return 0
-    return connection.execute(sa.select(schema.c.version)).scalar() or 0
-
-
-def check_version(connection: sa.Connection, name: str) -> None:
-    """Raise `ConfigurationError` if the tables belong to another release."""
-    current = version(connection)
-    if current < VERSION:
-        raise tables_missing(name, "its tables are of an older release" if current else "it has no tables yet")
-    _check_not_newer(current, name)
-
-
-def tables_missing(name: str, what: str) -> ConfigurationError:
-    """The error that tells the user to run `migrate`."""
-    return ConfigurationError(f"{name}: {what}; run jwt-lp store migrate --store {name}")
-
-
-def _check_not_newer(current: int, name: str) -> None:
-    if current > VERSION:
-        raise ConfigurationError(
-            f"{name}: its tables have version {current}, made by a newer release; this one knows {VERSION}: "
-            "upgrade jwt-lp"
-        )
-
-
-def migrate(connection: sa.Connection, name: str) -> int:
-    """Create the tables or bring them to this release's version, in one transaction; return the version before."""
-    if connection.dialect.name == "postgresql":
-        # One migration at a time: there is no row to lock yet.
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
-    current = version(connection)
-    _check_not_newer(current, name)
-    if current < VERSION:
-        metadata.create_all(connection)
-        connection.execute(schema.delete())
-        connection.execute(schema.insert(), {"id": 1, "version": VERSION})
-        insert_missing(connection, counter, [{"id": 1, "sequence": 0}])
-    return current
-
-
-def insert(connection: sa.Connection, table: sa.Table) -> Insert:
-    """An INSERT statement that supports ON CONFLICT, for SQLite or PostgreSQL."""
-    if connection.dialect.name == "sqlite":
-        from sqlalchemy.dialects import sqlite
-
-        return sqlite.insert(table)  # type: ignore[return-value]
-    from sqlalchemy.dialects import postgresql
-
-    return postgresql.insert(table)
-
-
-def insert_missing(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, object]]) -> None:
-    """Insert the rows whose keys are not in the table yet."""
-    connection.execute(insert(connection, table).on_conflict_do_nothing(index_elements=[*table.primary_key]), rows)
-
-
-def insert_new(connection: sa.Connection, table: sa.Table, row: dict[str, object]) -> bool:
-    """Insert one row; False if its key is in the table already."""
-    statement = insert(connection, table).on_conflict_do_nothing(index_elements=[*table.primary_key])
-    # Drivers count affected rows differently; a returned row was written.
-    return connection.execute(statement.returning(*table.primary_key), row).first() is not None
-
-
-def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, object]], **how: str) -> None:
-    """Insert rows, and update the columns in `how` of each row whose key is in the table already.
-
-    `how` names for each column its new value: `add` is the sum of both, `least` and `greatest` the smaller and the
-    larger one, `new` the value of the inserted row.
-    """
-    if not rows:
-        return
-    is_sqlite = connection.dialect.name == "sqlite"
-    functions: dict[str, Callable[[Any, Any], Any]] = {
-        "least": sa.func.min if is_sqlite else sa.func.least,
-        "greatest": sa.func.max if is_sqlite else sa.func.greatest,
-        "add": operator.add,
-        "new": lambda old, new: new,  # noqa: ARG005 - called like the others
-    }
-    statement = insert(connection, table)
-    changed = {name: functions[verb](table.c[name], statement.excluded[name]) for name, verb in how.items()}
-    keys = [*table.primary_key]
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from jwt_lp.stores import aggregates, holder_rows, purge, revocation_rows, schema, usage_rows
+from jwt_lp.stores import holder_rows, migration, purge, revocation_rows, sum_queries, usage_rows, usage_sums
 from jwt_lp.stores.database import SqlDatabase, stream_rows
+from jwt_lp.stores.sum_selections import all_selections
 from jwt_lp.stores.summation import sum_by_month
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class SqlStore:
     def migrate(self) -> tuple[int, int]:
         """Bring the tables to this release's version; return the versions before and after."""
         with self._database.write(unlimited=True, check=False) as connection:
-            return schema.migrate(connection, self.name), schema.VERSION
+            return migration.migrate(connection, self.name), migration.VERSION
 
     def changes(self, since: int) -> RevocationChanges:
         """One page of what was revoked or lifted after sequence number `since`."""
@@ -103,29 +104,28 @@ class SqlStore:
         }  # fmt: skip
         return map(usage_rows.usage_row, stream_rows(self._database, usage_rows.select_usage(filters, since, until)))
 
-    def summary(self, *, until: str, since: str | None = None, issuer: str | None = None) -> Iterator[UsageSummary]:
+    def summary(self, *, until: str, issuer: str | None = None) -> Iterator[UsageSummary]:
         """The uses, added up over days, services and endpoints."""
-        return map(
-            aggregates.usage_summary,
-            aggregates.stream_rows(self._database, aggregates.select_summary(until, since, issuer)),
-        )
+        return map(sum_queries.usage_summary, sum_queries.stream_summary(self._database, until, issuer))
 
     def requested_permissions(self, *, until: str) -> Iterator[RequestedPermission]:
         """The permissions that enforcement points asked for."""
         return map(
-            aggregates.requested_permission, aggregates.stream_rows(self._database, aggregates.select_requested(until))
+            sum_queries.requested_permission,
+            sum_queries.stream_rows(self._database, sum_queries.select_requested(until)),
         )
 
     def months(self, *, until: str) -> Iterator[MonthRow]:
         """The number of uses by month and outcome."""
-        return sum_by_month(aggregates.stream_rows(self._database, aggregates.select_daily_totals(until)))
+        return sum_by_month(sum_queries.stream_rows(self._database, sum_queries.select_daily_totals(until)))
 
     def days(
         self, *, until: str, issuer: str | None = None, subjects: Iterable[tuple[str, str]] | None = None
     ) -> Iterator[DayRow]:
         """The days on which grants were used."""
         return map(
-            aggregates.day_row, aggregates.stream_rows(self._database, *aggregates.select_days(until, issuer, subjects))
+            sum_queries.day_row,
+            sum_queries.stream_rows(self._database, *sum_queries.select_days(until, issuer, subjects)),
         )
 
     def observed_grants(self, *, issuer: str | None = None, subject: str | None = None) -> Iterator[ObservedGrantRow]:
@@ -172,6 +172,17 @@ class SqlStore:
     def purge(self, *, before: str, now: float) -> PurgeCounts:
         """Delete old rows, a bounded number in each transaction."""
         return purge.purge(self._database, before, now)
+
+    def check_sums(self) -> int:
+        """The number of sums that are not those of their rows."""
+        with self._database.read(unlimited=True) as connection:
+            return usage_sums.count_differences(connection)
+
+    def rebuild_sums(self) -> None:
+        """Make all sums anew, a bounded number in each transaction."""
+        for selection in all_selections(self._database.fetch):
+            with self._database.write(unlimited=True) as connection:
+                usage_sums.rebuild(connection, selection)
 
     def exclusive(self, what: str, *, wait: float) -> AbstractContextManager[None]:
         """Hold the store's only lock: a lock file next to a file of SQLite, an advisory lock in PostgreSQL."""

@@ -6,17 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from jwt_lp.stores.row_keys import fit_text, with_row_key
+from jwt_lp.stores.row_keys import fit_text, iso_day, with_row_key
 from jwt_lp.stores.rows import EnforcementPointRow, ObservedGrantRow, RecordingPeriod, UsageRow, Use
-from jwt_lp.stores.schema import (
-    batches,
-    enforcement_points,
-    insert_new,
-    observed_grants,
-    recording_periods,
-    upsert,
-    usage,
-)
+from jwt_lp.stores.schema import batches, enforcement_points, observed_grants, recording_periods, usage
+from jwt_lp.stores.upserts import insert_missing, upsert, upsert_counts
+from jwt_lp.stores.usage_sums import add_to_sums
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,10 +27,11 @@ def record(connection: sa.Connection, batch: UsageBatch, now: float) -> bool:
     period = batch.period
     kept = period is not None and period.source == "import"
     # INVARIANT: the id is written in one transaction with the counts. A second sender of the batch waits here.
-    if not insert_new(connection, batches, {"id": batch.id, "at": now, "kept": kept}):
+    if not insert_missing(connection, batches, [{"id": batch.id, "at": now, "kept": kept}]):
         return False
     # Every batch writes its rows in the order of their keys, so two batches never deadlock.
-    upsert(connection, usage, _usage_values(batch.uses), count="add", last="greatest")
+    uses = _usage_values(batch.uses)
+    new = upsert_counts(connection, usage, uses, last="greatest")
     upsert(
         connection, observed_grants, _day_range_values(batch.observed_grants), first_day="least", last_day="greatest"
     )
@@ -57,6 +52,7 @@ def record(connection: sa.Connection, batch: UsageBatch, now: float) -> bool:
             recorded="greatest",
             dropped="greatest",
         )
+    add_to_sums(connection, uses, new)
     return True
 
 
@@ -113,10 +109,12 @@ def recording_period(row: sa.Row[Any]) -> RecordingPeriod:
     return RecordingPeriod(**dict(zip(recording_periods.c.keys(), row, strict=True)))
 
 
-def _usage_values(uses: Mapping[Use, tuple[int, float]]) -> list[dict[str, object]]:
+def _usage_values(uses: Mapping[Use, tuple[int, float]]) -> list[dict[str, Any]]:
     rows: dict[bytes, dict[str, Any]] = {}
     for use, (count, last) in uses.items():
-        row = with_row_key(use._asdict())
+        if count < 1:
+            continue
+        row = with_row_key({**use._asdict(), "day": iso_day(use.day)})
         # Two uses that become equal when their texts are cut are one row.
         total = rows.setdefault(row["id"], {**row, "count": 0, "last": last})
         total["count"] += count
@@ -124,11 +122,11 @@ def _usage_values(uses: Mapping[Use, tuple[int, float]]) -> list[dict[str, objec
     return [rows[key] for key in sorted(rows)]
 
 
-def _day_range_values(observations: Iterable[ObservedGrant | EnforcementPoint]) -> list[dict[str, object]]:
+def _day_range_values(observations: Iterable[ObservedGrant | EnforcementPoint]) -> list[dict[str, Any]]:
     rows: dict[bytes, dict[str, Any]] = {}
     for observation in observations:
         parts = observation._asdict()
-        day = parts.pop("day")
+        day = iso_day(parts.pop("day"))
         row = with_row_key(parts)
         merged = rows.setdefault(row["id"], {**row, "first_day": day, "last_day": day})
         merged["first_day"] = min(merged["first_day"], day)
@@ -136,5 +134,5 @@ def _day_range_values(observations: Iterable[ObservedGrant | EnforcementPoint]) 
     return [rows[key] for key in sorted(rows)]
 
 
-def _period_values(period: RecordingPeriod) -> dict[str, object]:
+def _period_values(period: RecordingPeriod) -> dict[str, Any]:
     return {name: getattr(period, name) for name in recording_periods.c.keys()}  # noqa: SIM118 - not a mapping

@@ -74,11 +74,13 @@ def test_uses_are_added_up_over_days(store: Store) -> None:
     assert [summary(uses=9, days=3, first="2026-11-20")] == list(store.summary(until="2026-11-24"))
 
 
-def test_until_and_since_are_included(store: Store) -> None:
-    """Uses on other days are not in the sums."""
-    put(store, *(use(day=f"2026-11-{day}") for day in range(20, 26)))
-    summaries = list(store.summary(since="2026-11-21", until="2026-11-24"))
-    assert [summary(uses=4, days=4, first="2026-11-21")] == summaries
+def test_until_is_included(store: Store) -> None:
+    """Uses on later days are not in the sums, and holders who used nothing before have none."""
+    put(store, *(use(day=f"2026-11-{day}") for day in range(20, 26)), use("bob", day="2026-11-25"), use("carol"))
+    expected = [summary(uses=5, days=5, first="2026-11-20"), summary("carol")]
+    assert expected == list(store.summary(until="2026-11-24"))
+    assert expected[:0] == list(store.summary(until="2026-11-24", issuer=THEM))
+    assert expected == list(store.summary(until="2026-11-24", issuer=US))
 
 
 def test_the_number_of_days_is_bounded_by_first_and_last(store: Store) -> None:

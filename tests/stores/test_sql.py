@@ -26,6 +26,7 @@ from jwt_lp.errors import ConfigurationError, StoreError
 from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry
 from jwt_lp.revocation.poller import RevocationPoller
 from jwt_lp.stores import HeldGrant, UsageBatch, Use, open_store
+from jwt_lp.stores.migration import VERSION
 from jwt_lp.stores.sql import SqlStore
 from prerequisites import require
 from servers import POSTGRES
@@ -169,7 +170,7 @@ def test_a_database_without_tables_needs_migrate(postgres: str) -> None:
             ConfigurationError, match="it has no tables yet; run jwt-lp store migrate --store postgresql"
         ):
             call()
-    assert ((0, 1), (1, 1)) == (store.migrate(), store.migrate())
+    assert ((0, VERSION), (VERSION, VERSION)) == (store.migrate(), store.migrate())
     assert RevocationChanges(0) == store.changes(0)
     _execute(postgres, "DROP TABLE jwt_lp_counter")
     with pytest.raises(ConfigurationError, match="a table is missing; run jwt-lp store migrate"):
@@ -185,7 +186,9 @@ def _execute(url: str, statement: str) -> list:
         return cursor.fetchall() if cursor.description else []
 
 
-@pytest.mark.parametrize(("version", "message"), [(0, "no tables"), (-1, "older release"), (2, "upgrade jwt-lp")])
+@pytest.mark.parametrize(
+    ("version", "message"), [(0, "no tables"), (1, "older release"), (VERSION + 1, "upgrade jwt-lp")]
+)
 def test_tables_of_another_release_are_refused(postgres: str, version, message) -> None:
     """Older tables need `migrate`; newer ones need a newer jwt-lp, and `migrate` refuses to change them."""
     store = open_store(postgres)
@@ -193,11 +196,11 @@ def test_tables_of_another_release_are_refused(postgres: str, version, message) 
     _execute(postgres, f"UPDATE jwt_lp_schema SET version = {version}")
     with pytest.raises(ConfigurationError, match=message):
         store.changes(0)
-    if version > 1:
+    if version > VERSION:
         with pytest.raises(ConfigurationError, match=message):
             store.migrate()
     else:
-        assert (version, 1) == store.migrate()
+        assert (version, VERSION) == store.migrate()
     store.close()
 
 
@@ -215,7 +218,7 @@ def test_concurrent_migrations(postgres: str) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [(0, 1), (1, 1), (1, 1), (1, 1)] == sorted(versions)
+    assert [(0, VERSION), *[(VERSION, VERSION)] * 3] == sorted(versions)
 
 
 @pytest.mark.parametrize(

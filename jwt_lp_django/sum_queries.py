@@ -1,19 +1,19 @@
-"""Sums over the rows of usage."""
+"""Queries for the sums over usage, and for days of use."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import date
 from typing import Any, NamedTuple
 
-from django.db.models import Case, Count, F, Max, Min, Q, QuerySet, Sum, When
+from django.db.models import Case, Exists, F, Max, OuterRef, Q, QuerySet, Sum, When
 
 from jwt_lp.stores import MonthRow, RequestedPermission, UsageSummary
-from jwt_lp.stores.row_keys import fit_text
-from jwt_lp.stores.summation import chunk_subjects, max_days, sum_by_month
+from jwt_lp.stores.row_keys import fit_text, iso_day
+from jwt_lp.stores.summation import HOLDER_PARTS, chunk_subjects, max_days, sum_by_month
 from jwt_lp_django import models
+from jwt_lp_django.usage_sums import HOLDERS, add_up
 
-_SUMMARY_FIELDS = UsageSummary._fields[:7]
+_SUMMARY_FIELDS = HOLDER_PARTS
 _REQUESTED_FIELDS = RequestedPermission._fields[:5]
 
 
@@ -24,19 +24,22 @@ class SubjectSelection(NamedTuple):
     subjects: list[str] | None = None
 
 
-def select_summary(alias: str, until: str, since: str | None, issuer: str | None) -> QuerySet[Any, Any]:
-    """The query for the sums of everybody's usage."""
-    rows = _usage_until(alias, until)
-    if since is not None:
-        rows = rows.filter(day__gte=_sortable_day(since))
+def select_summary(alias: str, until: str, issuer: str | None) -> QuerySet[Any, Any]:
+    """The query for the uses of all holders up to a day, added up."""
+    last = iso_day(until)
+    sums, rows = models.HolderSum.objects.using(alias), models.Usage.objects.using(alias)
     if issuer is not None:
-        rows = rows.filter(issuer=fit_text(issuer))
-    return (
-        rows.order_by(*_SUMMARY_FIELDS)
-        .values(*_SUMMARY_FIELDS)
-        .annotate(uses=Sum("count"), rows=Count("*"), first_day=Min("day"), last_day=Max("day"))
-        .values_list(*_SUMMARY_FIELDS, "uses", "rows", "first_day", "last_day")
-    )
+        sums, rows = sums.filter(issuer=fit_text(issuer)), rows.filter(issuer=fit_text(issuer))
+    columns = (*_SUMMARY_FIELDS, "uses", "rows", "first_day", "last_day")
+    beyond = sums.filter(first_day__lte=last, last_day__gt=last)
+    if not beyond.exists():
+        # A sum that goes beyond the day by now is better than none.
+        return sums.filter(first_day__lte=last).order_by(*_SUMMARY_FIELDS).values_list(*columns)
+    # Only the sums that go beyond the day are made from their rows up to the day.
+    stored = sums.filter(last_day__lte=last).values_list(*columns)
+    same = {name: OuterRef(name) for name in _SUMMARY_FIELDS}
+    summed = add_up(rows.filter(Exists(beyond.filter(**same)), day__lte=last), HOLDERS).values_list(*columns)
+    return stored.order_by().union(summed, all=True).order_by(*_SUMMARY_FIELDS)
 
 
 def usage_summary(row: tuple[Any, ...]) -> UsageSummary:
@@ -50,15 +53,15 @@ def select_requested(alias: str, until: str) -> QuerySet[Any, Any]:
     """The query for the permissions that enforcement points required."""
     refused = Q(outcome__in=("denied", "revoked"))
     return (
-        _usage_until(alias, until)
+        _daily_sums(alias, until)
         .order_by(*_REQUESTED_FIELDS)
         .values(*_REQUESTED_FIELDS)
         .annotate(
-            uses=Sum("count", filter=Q(outcome="granted"), default=0),
-            refused=Sum("count", filter=refused, default=0),
+            granted=Sum("uses", filter=Q(outcome="granted"), default=0),
+            refused=Sum("uses", filter=refused, default=0),
             last_day=Max("day"),
         )
-        .values_list(*RequestedPermission._fields)
+        .values_list(*_REQUESTED_FIELDS, "granted", "refused", "last_day")
     )
 
 
@@ -71,8 +74,8 @@ def requested_permission(row: tuple[Any, ...]) -> RequestedPermission:
 def select_daily_totals(alias: str, until: str) -> QuerySet[Any, Any]:
     """The query for the number of uses on each day, by outcome."""
     group = ("day", "outcome")
-    rows = _usage_until(alias, until).order_by(*group).values(*group)
-    return rows.annotate(uses=Sum("count")).values_list(*group, "uses")
+    rows = _daily_sums(alias, until).order_by(*group).values(*group)
+    return rows.annotate(total=Sum("uses")).values_list(*group, "total")
 
 
 def monthly_totals(rows: Iterable[tuple[Any, ...]]) -> Iterator[MonthRow]:
@@ -92,7 +95,7 @@ def select_subjects(issuer: str | None, subjects: Iterable[tuple[str, str]] | No
 
 def select_days(alias: str, until: str, selection: SubjectSelection) -> QuerySet[Any, Any]:
     """The query for the days of use of a selection."""
-    rows = _usage_until(alias, until).filter(outcome="granted")
+    rows = models.Usage.objects.using(alias).filter(day__lte=iso_day(until), outcome="granted")
     if selection.issuer is not None:
         rows = rows.filter(issuer=selection.issuer)
     if selection.subjects is not None:
@@ -102,10 +105,5 @@ def select_days(alias: str, until: str, selection: SubjectSelection) -> QuerySet
     return rows.annotate(credited=credited).order_by(*columns).values_list(*columns).distinct()
 
 
-def _usage_until(alias: str, until: str) -> QuerySet[Any, Any]:
-    return models.Usage.objects.using(alias).filter(day__lte=_sortable_day(until))
-
-
-def _sortable_day(text: str) -> str:
-    """The date as YYYY-MM-DD, which sorts as text; `ValueError` if it is no date."""
-    return date.fromisoformat(text).isoformat()
+def _daily_sums(alias: str, until: str) -> QuerySet[Any, Any]:
+    return models.DailySum.objects.using(alias).filter(day__lte=iso_day(until))

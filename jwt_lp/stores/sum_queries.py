@@ -1,0 +1,159 @@
+"""Queries for the sums over usage, and for days of use."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import date
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from jwt_lp.stores.row_keys import fit_text, iso_day
+from jwt_lp.stores.rows import DayRow, RequestedPermission, UsageSummary
+from jwt_lp.stores.schema import daily_sums, holder_sums, usage
+from jwt_lp.stores.summation import HOLDER_PARTS, chunk_subjects, max_days
+from jwt_lp.stores.usage_sums import HOLDERS, select_sums
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from jwt_lp.stores.database import SqlDatabase
+
+_Query: TypeAlias = "sa.Select[*tuple[Any, ...]]"
+_Row: TypeAlias = "Sequence[Any]"
+
+_SUMMARY_COLUMNS: Final = (*HOLDER_PARTS, "uses", "rows", "first_day", "last_day")
+_REQUESTED_COLUMNS: Final = [daily_sums.c[name] for name in RequestedPermission._fields[:5]]
+_PAGE: Final = 2000
+
+# Set for this transaction only. By default the planner's cost estimate prevents parallel workers. Each process may use
+# twice this memory.
+_PLANNER_SETTINGS: Final = (
+    "SELECT set_config('parallel_tuple_cost', '0', true), "
+    "set_config('work_mem', greatest(65536, setting::bigint)::text, true) FROM pg_settings WHERE name = 'work_mem'"
+)
+
+
+def stream_summary(database: SqlDatabase, until: str, issuer: str | None) -> Iterator[_Row]:
+    """The uses of all holders up to a day, added up, in order; for `usage_summary`."""
+    last = iso_day(until)
+    later = sa.select(sa.exists().where(holder_sums.c.last_day > last))
+    with database.read(unlimited=True) as connection:
+        query = _select_later(last, issuer) if connection.scalar(later) else _select_stored(issuer)
+        yield from _stream(connection, query.order_by(*(query.selected_columns[name] for name in HOLDER_PARTS)))
+
+
+def _select_stored(issuer: str | None) -> _Query:
+    return _of_issuer(sa.select(*(holder_sums.c[name] for name in _SUMMARY_COLUMNS)), holder_sums, issuer)
+
+
+def _select_later(last: str, issuer: str | None) -> _Query:
+    """The sums up to a day where some go beyond it: only these are made from their rows up to the day."""
+    sums = holder_sums.c
+    beyond = sa.exists().where(
+        *(sums[name] == usage.c[name] for name in HOLDER_PARTS), sums.first_day <= last, sums.last_day > last
+    )
+    summed = select_sums(HOLDERS).where(usage.c.day <= last, beyond).subquery()
+    stored = _select_stored(issuer).where(sums.last_day <= last)
+    both = sa.union_all(stored, _of_issuer(sa.select(*(summed.c[name] for name in _SUMMARY_COLUMNS)), summed, issuer))
+    return sa.select(both.subquery())
+
+
+def usage_summary(row: _Row) -> UsageSummary:
+    """The summary in a row of `stream_summary`."""
+    *parts, uses, rows, first, last = row
+    first, last = _day_text(first), _day_text(last)
+    return UsageSummary._make((*parts, uses, max_days(rows, first, last), first, last))
+
+
+def select_requested(until: str) -> _Query:
+    """The query for the permissions that enforcement points asked for."""
+    sums = daily_sums.c
+    granted = sa.case((sums.outcome == "granted", sums.uses), else_=0)
+    refused = sa.case((sums.outcome.in_(("denied", "revoked")), sums.uses), else_=0)
+    totals = (_sum_of(granted), _sum_of(refused), sa.func.max(sums.day))
+    query = sa.select(*_REQUESTED_COLUMNS, *totals).where(sums.day <= iso_day(until))
+    return query.group_by(*_REQUESTED_COLUMNS).order_by(*_REQUESTED_COLUMNS)
+
+
+def requested_permission(row: _Row) -> RequestedPermission:
+    """The permission in a row of `select_requested`."""
+    *parts, last = row
+    return RequestedPermission._make((*parts, _day_text(last)))
+
+
+def select_daily_totals(until: str) -> _Query:
+    """The query for the number of uses of each day, by outcome."""
+    columns = [daily_sums.c.day, daily_sums.c.outcome]
+    query = sa.select(*columns, _sum_of(daily_sums.c.uses)).where(daily_sums.c.day <= iso_day(until))
+    return query.group_by(*columns).order_by(*columns)
+
+
+def select_days(until: str, issuer: str | None, subjects: Iterable[tuple[str, str]] | None) -> Iterator[_Query]:
+    """The queries for days of use: one, or several if there are many subjects."""
+    table = usage.c
+    grant = sa.case((table.grant == "", table.permission), else_=table.grant)
+    columns: list[Any] = [table.issuer, table.subject, grant.label("credited"), table.day]
+    query: _Query = (
+        sa.select(*columns).distinct().where(table.day <= iso_day(until), table.outcome == "granted").order_by(*columns)
+    )
+    query = _of_issuer(query, usage, issuer)
+    if subjects is None:
+        yield query
+        return
+    for subjects_issuer, names in chunk_subjects(subjects):
+        yield query.where(table.issuer == subjects_issuer, table.subject.in_(names))
+
+
+def day_row(row: _Row) -> DayRow:
+    """The day of use in a row of `select_days`."""
+    issuer, subject, grant, day = row
+    return DayRow(issuer, subject, grant, _day_text(day))
+
+
+def stream_rows(database: SqlDatabase, *queries: _Query) -> Iterator[_Row]:
+    """The rows of several queries in turn, from one state of the database, with one page of rows in memory."""
+    with database.read(unlimited=True) as connection:
+        for query in queries:
+            yield from _stream(connection, query)
+
+
+def _stream(connection: sa.Connection, query: _Query) -> Iterator[_Row]:
+    if connection.dialect.name == "postgresql":
+        yield from _stream_parallel(connection, query)
+        return
+    with connection.execute(query, execution_options={"stream_results": True, "yield_per": _PAGE}) as result:
+        yield from result
+
+
+def _stream_parallel(connection: sa.Connection, query: _Query) -> Iterator[_Row]:
+    """Stream rows without a server-side cursor, because PostgreSQL runs such cursors without parallel workers."""
+    import psycopg
+
+    connection.exec_driver_sql(_PLANNER_SETTINGS)
+    compiled = query.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
+    raw: Any = connection.connection.driver_connection
+    size = _PAGE if psycopg.capabilities.has_stream_chunked() else 1
+    try:
+        with (
+            raw.cursor() as cursor,
+            closing(cursor.stream(str(compiled), compiled.params, size=size, binary=True)) as rows,
+        ):
+            yield from rows
+    except psycopg.Error as error:
+        raise exc.DBAPIError(None, None, error) from None
+
+
+def _of_issuer(query: _Query, table: sa.FromClause, issuer: str | None) -> _Query:
+    return query if issuer is None else query.where(table.c.issuer == fit_text(issuer))
+
+
+def _sum_of(column: Any) -> Any:
+    return sa.cast(sa.func.sum(column), sa.BigInteger)
+
+
+@lru_cache(maxsize=65536)
+def _day_text(day: date | str) -> str:
+    return day if isinstance(day, str) else day.isoformat()
