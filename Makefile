@@ -2,12 +2,14 @@
 #   make test     lint, types and the tests on one Python, in minutes
 #   make test-slow    the same tests with everything installed, and which 20 of them take longest
 #   make demo     the example applications, side by side
-#   make bench    what a decision costs
+#   make bench    what decisions cost, beside other libraries, within two minutes
+#   make bench-full   all benchmarks, and the page in the docs
+#   make bench-check  whether every ratio reaches its floor
 #   make dist     sdist and wheel, into dist/
 #   make clean    removes what the other targets made
 
 .DEFAULT_GOAL := test
-.PHONY: test test-slow demo bench dist clean everyday
+.PHONY: test test-slow demo bench bench-full bench-check bench-long bench-page dist clean everyday
 
 # The newest Python that we test on, then any other; one that only seems to be there (a shim) is passed over.
 # PYTHON=/path/to/python make test  says which one instead.
@@ -20,6 +22,8 @@ find_python = for python in "$(PYTHON)" python3.13 python3.12 python3.11 python3
 
 VENV := .venv
 BIN := $(VENV)/bin
+# Other libraries to measure beside ours, pinned, so in an environment of their own.
+BENCH := .venv-bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 # shell code: the environment that has everything, and the environments of `make test`
 ALL = py$$($(BIN)/python -c 'import sys; print(*sys.version_info[:2], sep="")')-all
@@ -41,24 +45,52 @@ everyday: $(VENV)/.tox-ready
 demo: $(VENV)/.jwt-lp-ready
 	@$(BIN)/jwt-lp demo
 
-bench: $(VENV)/.jwt-lp-ready
-	@$(BIN)/python benchmarks/bench.py
+# `ONLY="cold warm"` restricts these to some sections, `RESULTS=FILE` makes bench-check judge figures of before.
+BENCHMARKS = $(BENCH)/bin/python -m benchmarks
+SECTIONS = $(foreach section,$(ONLY),--only $(section))
+
+bench: $(BENCH)/.ready
+	@$(BENCHMARKS) quick $(SECTIONS)
+
+bench-full: $(BENCH)/.ready
+	@$(BENCHMARKS) full $(SECTIONS)
+
+bench-check: $(BENCH)/.ready
+	@$(BENCHMARKS) check $(SECTIONS) $(if $(RESULTS),--results $(RESULTS))
+
+# the review, which needs PostgreSQL where BENCH_POSTGRES says, and the revocations: many minutes
+bench-long: $(BENCH)/.ready
+	@$(BENCHMARKS) long $(SECTIONS)
+
+# page and charts again, from the figures that are there
+bench-page: $(BENCH)/.ready
+	@$(BENCHMARKS) render
 
 dist: $(VENV)/.build-ready
 	@rm -rf dist
 	@$(BIN)/python -m build --outdir dist .
 
 clean:
-	rm -rf $(VENV) .tox dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) .tox dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# shell code: makes the environment that $(1) names
+make_venv = python=$$($(find_python)) || { \
+	echo "jwt-lp needs Python 3.11 or later with venv and ensurepip, and found none on PATH." >&2; \
+	echo "Install one (on Debian also python3-venv), or name it: make PYTHON=/path/to/python" >&2; \
+	exit 1; }; \
+	echo "==> $(1): $$python ($$("$$python" --version))"; \
+	"$$python" -m venv --clear $(1)
+
 $(VENV)/.python-ready:
-	@python=$$($(find_python)) || { \
-		echo "jwt-lp needs Python 3.11 or later with venv and ensurepip, and found none on PATH." >&2; \
-		echo "Install one (on Debian also python3-venv), or name it: make PYTHON=/path/to/python" >&2; \
-		exit 1; }; \
-	echo "==> $(VENV): $$python ($$("$$python" --version))"; \
-	"$$python" -m venv --clear $(VENV)
+	@$(call make_venv,$(VENV))
+	@touch $@
+
+$(BENCH)/.ready: benchmarks/peers.txt pyproject.toml
+	@$(call make_venv,$(BENCH))
+	@echo "==> $(BENCH): installing jwt-lp from this checkout, and what it is compared with"
+	@$(BENCH)/bin/python -m pip --disable-pip-version-check -qq install \
+		--requirement benchmarks/peers.txt --editable ".[drf,fastapi,flask,sql]"
 	@touch $@
 
 $(VENV)/.tox-ready: $(VENV)/.python-ready

@@ -1,0 +1,1 @@
+"""Benchmarks of jwt-lp, compared with other libraries; `python -m benchmarks --help` says how to run them."""

@@ -1,0 +1,17 @@
+"""The programs that take minutes, each of which prints its own text."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+PROGRAMS: Final = {"revocations": "revocations.py", "review": "review.py"}
+"""The program of each section. The review needs PostgreSQL, where `BENCH_POSTGRES` says."""
+
+
+def run(section: str) -> str:
+    """Run the section's program, and return what it printed."""
+    command = [sys.executable, str(Path(__file__).parents[1] / PROGRAMS[section])]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
