@@ -57,10 +57,22 @@ class Figure:
         return cls._of_pair(rounds, what, "times", rounds.times(ours, theirs), quiet, ours, theirs, against)
 
     @classmethod
-    def of_share(cls, rounds: Rounds, what: str, ours: str, theirs: str, *, against: str | None = None) -> Self:
-        """The cost of the side `ours` as a share of that of `theirs`."""
-        quiet = rounds.quiet_half().share(ours, theirs).median
-        return cls._of_pair(rounds, what, "share", rounds.share(ours, theirs), quiet, ours, theirs, against)
+    def of_share(
+        cls,
+        rounds: Rounds,
+        what: str,
+        ours: str,
+        theirs: str,
+        *,
+        against: str | None = None,
+        quiet: Rounds | None = None,
+    ) -> Self:
+        """The cost of the side `ours` as a share of that of `theirs`.
+
+        `quiet` is the quiet half if it cannot be told from these costs, because they are differences.
+        """
+        median = (quiet or rounds.quiet_half()).share(ours, theirs).median
+        return cls._of_pair(rounds, what, "share", rounds.share(ours, theirs), median, ours, theirs, against)
 
     @classmethod
     def of_extra(cls, rounds: Rounds, what: str, ours: str, theirs: str) -> Self:

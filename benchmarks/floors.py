@@ -74,7 +74,8 @@ def _floors() -> Iterator[Floor]:
     # Requests per second, as a share of those of the application without a guard.
     shares = {"Flask": 0.9, "Django": 0.95, "DRF": 0.95, "Starlette": 0.9, "FastAPI": 0.9}
     for mix in ("many users", "few clients"):
-        yield from _least("servers", "requests per second", {f"{host}, {mix}": share for host, share in shares.items()})
+        for measure in ("requests per second", "requests per CPU second"):
+            yield from _least("servers", measure, {f"{host}, {mix}": share for host, share in shares.items()})
 
     # Grants and requirements.
     yield from _most("grants", "10 grants", {"100 grants": 1.5, "1,000 grants": 1.5})

@@ -57,14 +57,10 @@ class Rounds:
         """How many seconds `ours` costs more than `base`."""
         return Distribution.of(our - basis for our, basis in self._pairs(ours, base))
 
-    def minus(self, base: str) -> Rounds:
-        """The other sides' costs without that of `base` in the same round."""
+    def added(self, bases: Mapping[str, str]) -> Rounds:
+        """What each of these sides costs more than its base in the same round."""
         return Rounds(
-            {
-                side: tuple(cost - basis for cost, basis in self._pairs(side, base))
-                for side in self.costs
-                if side != base
-            }
+            {side: tuple(cost - basis for cost, basis in self._pairs(side, base)) for side, base in bases.items()}
         )
 
     def quiet_half(self) -> Rounds:

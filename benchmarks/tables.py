@@ -12,7 +12,7 @@ from benchmarks.sections import Section
 HEADING: Final = ("measured", "compared with", "figure", "quartiles", "quiet half", "ours", "theirs", "floor")
 
 _UNITS: Final = {"times": "times as fast", "share": "of their cost"}
-_REQUESTS: Final = "requests per second"
+_WITHOUT: Final = {"requests per second", "requests per CPU second"}
 
 
 def rows(section: str, result: SectionResult) -> list[tuple[str, ...]]:
@@ -81,13 +81,13 @@ def _row(section: str, figure: Figure) -> tuple[str, ...]:
 
 
 def _unit(figure: Figure) -> str:
-    if figure.against == _REQUESTS:
+    if figure.against in _WITHOUT:
         return "of those without a guard"
     return _UNITS.get(figure.unit, figure.unit)
 
 
 def _value(figure: Figure, value: float) -> str:
-    if figure.unit == "share" or figure.against == _REQUESTS:
+    if figure.unit == "share" or figure.against in _WITHOUT:
         return f"{value:.3f}"
     return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.2f}"  # noqa: PLR2004 - three digits are enough
 

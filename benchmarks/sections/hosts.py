@@ -113,29 +113,22 @@ def _works(bench: Bench, clients: Mapping[str, Client], scale: Scale) -> dict[st
 
 def _host(host: str, rounds: Rounds) -> list[Figure]:
     """The added cost as a share of each peer's, and in microseconds."""
-    added = rounds.minus("bare")
-    theirs = [side for side in added.costs if side != "ours"]
+    bases = {side: "bare" for side in rounds.costs if side != "bare"}
+    added, quiet = rounds.added(bases), rounds.quiet_half().added(bases)
     return [
-        *(Figure.of_share(added, host, "ours", side) for side in theirs),
+        *(Figure.of_share(added, host, "ours", side, quiet=quiet) for side in bases if side != "ours"),
         Figure.of_extra(rounds, f"{host}, added", "ours", "bare"),
     ]
 
 
 def _routes(rounds: Rounds) -> list[Figure]:
     """How the added cost grows with the number of routes."""
-    added = Rounds(
-        {
-            f"{number}": tuple(
-                ours - bare
-                for ours, bare in zip(rounds.costs[f"{number} routes"], rounds.costs[f"bare, {number}"], strict=True)
-            )
-            for number in ROUTES
-        }
-    )
-    few, *more = ROUTES
+    bases = {f"{number} routes": f"bare, {number}" for number in ROUTES}
+    added, quiet = rounds.added(bases), rounds.quiet_half().added(bases)
+    few, *more = bases
     return [
-        Figure.of_share(added, f"Django, {number:,} routes", f"{number}", f"{few}", against=f"{few} routes")
-        for number in more
+        Figure.of_share(added, f"Django, {number:,} routes", side, few, quiet=quiet)
+        for number, side in zip(ROUTES[1:], more, strict=True)
     ]
 
 

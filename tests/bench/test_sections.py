@@ -1,0 +1,58 @@
+"""Tests that run each section of the benchmarks once, as small as it can be, where the peers are installed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.figures import by_key, load
+from benchmarks.floors import FLOORS
+from benchmarks.scale import TINY
+
+ROOT = Path(__file__).parents[2]
+
+NEEDED = {
+    "cold": ["joserfc", "sqlalchemy"],
+    "warm": ["sqlalchemy"],
+    "hosts": ["flask_jwt_extended", "rest_framework_simplejwt", "fastapi", "starlette", "sqlalchemy"],
+    "grants": ["sqlalchemy"],
+    "engines": ["casbin", "cedarpy"],
+    "refusals": [],
+    "imports": [],
+    "issuing": [],
+    "live_tokens": ["psutil", "sqlalchemy"],
+}
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("section", NEEDED)
+def test_a_section_measures_what_has_a_floor(section: str, tmp_path: Path) -> None:
+    """One tiny round ends without an error, and gives each figure that has a floor, in the floor's unit."""
+    for name in NEEDED[section]:
+        pytest.importorskip(name)
+    output = tmp_path / "results.json"
+    command = [sys.executable, "-m", "benchmarks", "section", section, "--scale", TINY.name, "--output", str(output)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    results = load(output)
+    figures = by_key(results)
+    assert figures
+    floors = {key: floor.unit for key, floor in FLOORS.items() if key.section == section}
+    assert floors == {key: figures[key].unit for key in floors if key in figures}
+    assert "jwt-lp" in results[section].machine
+    assert all(each.value.low <= each.value.median <= each.value.high for each in figures.values())
+
+
+@pytest.mark.servers
+def test_servers_are_measured_beside_the_bare_application() -> None:
+    """Two servers take turns under the load generator, and both mixes give the figures that have a floor."""
+    for name in ("psutil", "flask", "gunicorn", "sqlalchemy"):
+        pytest.importorskip(name)
+    from benchmarks.sections import servers
+
+    keys = {(figure.what, figure.against) for figure in servers.run(TINY, hosts=["Flask"])}
+    floors = {(key.what, key.against) for key in FLOORS if key.section == "servers" and key.what.startswith("Flask")}
+    assert floors <= keys
+    assert "the handler" in {what for what, _ in keys}
