@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
 import tomllib
 from datetime import timedelta
@@ -266,26 +265,6 @@ def test_the_commands_page_lists_every_command() -> None:
     """The table has exactly the existing commands."""
     (table,) = tables("docs/commands.md", "command", "what it does")
     assert sorted(known_commands()) == sorted(each.removeprefix("jwt-lp ") for each in column(table))
-
-
-def test_the_benchmark_page_shows_what_is_measured() -> None:
-    """The page has exactly the lines that the benchmark prints."""
-    path = ROOT / "benchmarks" / "bench.py"
-    spec = importlib.util.spec_from_file_location("bench", path)
-    assert spec is not None
-    assert spec.loader is not None
-    bench: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(bench)
-    # The first is of `make bench`; those behind it are of programs that take minutes and a database.
-    shown, *_ = blocks("docs/benchmarks.md", "text")
-    found = [line.partition("  ")[0] for line in shown.text.splitlines()[1:]]
-    algorithms = ("RS256", "ES256", "EdDSA", "HS256")
-    measured = ("a token never seen", "the same token again", "again, with a store")
-    expected = [f"{each}, {what}" for each in algorithms for what in measured]
-    issued = [f"{each}, issued" for each in ("RS256", "ES256", "EdDSA")]
-    assert [*expected, "a token of 1 MB is refused in", *issued] == found
-    assert f"{bench.ROUNDS} interleaved rounds" in shown.text
-    assert f"{bench.ROUNDS} interleaved rounds" in " ".join(prose("docs/benchmarks.md").split())
 
 
 def test_segments_are_written_as_the_page_says() -> None:
