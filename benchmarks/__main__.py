@@ -41,17 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scale = QUICK if given.command == "quick" else FULL
     if given.command == "check" and given.results is not None:
         return _show_findings(load(given.results), [section.name for section in sections])
-    results = _measure(sections, scale)
+    results = _measure(sections, scale, keep=given.command in {"full", "long"})
     if given.pyperf is not None:
         from benchmarks.pyperf_file import write
 
         write(given.pyperf, results)
     if given.command == "check":
         return _show_findings(results, list(results))
-    if given.command in {"full", "long"}:
-        # Sections that were not run keep the figures of their last run.
-        save(RESULTS, load(RESULTS) | results)
-        render(load(RESULTS))
     return 0
 
 
@@ -88,8 +84,8 @@ def _is_wanted(section: Section, command: str, only: Collection[str] | None) -> 
     return section.long if command == "long" else not section.long and (section.quick or command != "quick")
 
 
-def _measure(sections: Sequence[Section], scale: Scale) -> dict[str, SectionResult]:
-    """Run the sections one after another, and print each as soon as it is known."""
+def _measure(sections: Sequence[Section], scale: Scale, *, keep: bool) -> dict[str, SectionResult]:
+    """Run the sections one after another. Each is printed, and with `keep` shown on the page, as soon as it is known."""
     results: dict[str, SectionResult] = {}
     with tempfile.TemporaryDirectory() as folder:
         for section in sections:
@@ -98,6 +94,10 @@ def _measure(sections: Sequence[Section], scale: Scale) -> dict[str, SectionResu
             subprocess.run([*command, "--scale", scale.name, "--output", str(output)], check=True)
             results |= load(output)
             print(section_text(section, results[section.name]), flush=True)
+            if keep:
+                # Sections that are not run keep the figures of their last run.
+                save(RESULTS, load(RESULTS) | {section.name: results[section.name]})
+                render(load(RESULTS))
     return results
 
 

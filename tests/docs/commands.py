@@ -81,8 +81,8 @@ def _check(words: list[str], where: str) -> None:
     elif program == "jwt-lp":
         _check_ours(words[1:], where)
     elif program == "make":
-        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
-        assert set(words[1:]) <= set(targets), where
+        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+        assert {word for word in words[1:] if not _ASSIGNMENT.fullmatch(word)} <= set(targets), where
     elif program == "pip":
         _check_pip(words, where)
     else:
