@@ -25,7 +25,7 @@ from benchmarks.floors import check
 from benchmarks.page import RESULTS, render
 from benchmarks.scale import FULL, QUICK, SCALES, Scale
 from benchmarks.sections import SECTIONS, Section, long
-from benchmarks.tables import findings_text, section_text
+from benchmarks.tables import findings_text, machine_text, section_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_section(section: Section, scale: Scale) -> SectionResult:
-    """Run a section in this process."""
+    """Run a section in this process. `RuntimeError` without assertions, because those are what calls the libraries."""
+    if not __debug__:
+        raise RuntimeError("run the benchmarks without -O and without PYTHONOPTIMIZE")
     described = machine.describe()
     if section.long:
         return SectionResult(machine=described, text=long.run(section.name))
@@ -87,6 +89,7 @@ def _is_wanted(section: Section, command: str, only: Collection[str] | None) -> 
 def _measure(sections: Sequence[Section], scale: Scale, *, keep: bool) -> dict[str, SectionResult]:
     """Run the sections one after another. Each is printed, and with `keep` shown on the page, as soon as it is known."""
     results: dict[str, SectionResult] = {}
+    print(machine_text(SectionResult(machine=machine.describe())))
     with tempfile.TemporaryDirectory() as folder:
         for section in sections:
             output = Path(folder) / f"{section.name}.json"
