@@ -45,9 +45,9 @@ everyday: $(VENV)/.tox-ready
 demo: $(VENV)/.jwt-lp-ready
 	@$(BIN)/jwt-lp demo
 
-# `ONLY="cold warm"` restricts these to some sections, `RESULTS=FILE` makes bench-check judge figures of before.
+# `ONLY="cold warm"` restricts these to some sections, `SCALE=quick` takes fewer rounds, `RESULTS=FILE` makes bench-check judge figures of before.
 BENCHMARKS = $(BENCH)/bin/python -m benchmarks
-SECTIONS = $(foreach section,$(ONLY),--only $(section))
+SECTIONS = $(foreach section,$(ONLY),--only $(section)) $(if $(SCALE),--scale $(SCALE))
 
 bench: $(BENCH)/.ready
 	@$(BENCHMARKS) quick $(SECTIONS)

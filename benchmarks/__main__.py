@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         render(load(RESULTS))
         return 0
     sections = [section for section in SECTIONS.values() if _is_wanted(section, given.command, given.only)]
-    scale = QUICK if given.command == "quick" else FULL
+    scale = SCALES[given.scale or (QUICK.name if given.command == "quick" else FULL.name)]
     if given.command == "check" and given.results is not None:
         return _show_findings(load(given.results), [section.name for section in sections])
     results = _measure(sections, scale, keep=given.command in {"full", "long"})
@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("quick", "full", "check", "long", "render"):
         command = commands.add_parser(name)
         command.add_argument("--only", action="append", choices=list(SECTIONS), metavar="SECTION")
+        command.add_argument("--scale", choices=list(SCALES), help="how much is measured, instead of what is usual")
         command.add_argument("--pyperf", type=Path, metavar="FILE", help="also write our costs for `pyperf compare_to`")
         if name == "check":
             command.add_argument(
