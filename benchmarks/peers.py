@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hmac
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
 import jwt
@@ -35,23 +36,22 @@ def pem(authority: Authority) -> str:
     return encoded.decode()
 
 
+def decode_with_pyjwt(authority: Authority) -> Callable[[str], dict[str, Any]]:
+    """`jwt.decode` of PyJWT with everything but the token."""
+    return partial(
+        jwt.decode,
+        key=jwt.PyJWK(cast("dict[str, Any]", authority.key.public_jwk())),
+        algorithms=[authority.key.algorithm],
+        audience=AUDIENCE,
+        issuer=ISSUER,
+        options=cast("Any", {"require": list(REQUIRED)}),
+    )
+
+
 def pyjwt(authority: Authority, wanted: str) -> Decide:
-    """`jwt.decode` of PyJWT, and the scope."""
-    key = jwt.PyJWK(cast("dict[str, Any]", authority.key.public_jwk()))
-    algorithms, options = [authority.key.algorithm], {"require": list(REQUIRED)}
-
-    def decide(token: str) -> bool:
-        claims = jwt.decode(
-            token,
-            key,
-            algorithms=algorithms,
-            audience=AUDIENCE,
-            issuer=ISSUER,
-            options=cast("Any", options),
-        )
-        return wanted in claims["scope"].split()
-
-    return decide
+    """`jwt.decode`, and the scope."""
+    decode = decode_with_pyjwt(authority)
+    return lambda token: wanted in decode(token)["scope"].split()
 
 
 def joserfc(authority: Authority, wanted: str) -> Decide:

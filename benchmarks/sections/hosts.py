@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
-
-import jwt
+from typing import Any
 
 from benchmarks import peers
 from benchmarks.apps.handlers import PATH, small
@@ -43,18 +41,6 @@ class Bench:
         """Close the application's guard at the end; returns the application."""
         self.closing.callback(find_host(app).guard(app).close)
         return app
-
-    def decode(self) -> Callable[[str], dict[str, Any]]:
-        """`jwt.decode` with the key parsed once."""
-        key = jwt.PyJWK(cast("dict[str, Any]", self.authority.key.public_jwk()))
-        options = {"require": list(peers.REQUIRED)}
-
-        def decode(token: str) -> dict[str, Any]:
-            return jwt.decode(
-                token, key, algorithms=["RS256"], audience=AUDIENCE, issuer=ISSUER, options=cast("Any", options)
-            )
-
-        return decode
 
 
 def run(scale: Scale) -> list[Figure]:
@@ -151,7 +137,9 @@ def _starlette(bench: Bench, client: Callable[[Any], Client]) -> dict[str, Clien
     return {
         "bare": client(starlette_apps.bare(small)),
         "ours": client(bench.close_guard_of(starlette_apps.guarded(small, bench.settings))),
-        "AuthenticationMiddleware + PyJWT": client(starlette_apps.with_pyjwt(small, bench.decode())),
+        "AuthenticationMiddleware + PyJWT": client(
+            starlette_apps.with_pyjwt(small, peers.decode_with_pyjwt(bench.authority))
+        ),
     }
 
 
@@ -161,8 +149,10 @@ def _fastapi(bench: Bench, client: Callable[[Any], Client]) -> dict[str, Client]
     return {
         "bare": client(fastapi_apps.bare(small)),
         "ours": client(bench.close_guard_of(fastapi_apps.guarded(small, bench.settings))),
-        "OAuth2PasswordBearer + PyJWT": client(fastapi_apps.with_pyjwt(small, bench.decode())),
-        "SecurityScopes + PyJWT": client(fastapi_apps.with_scopes(small, bench.decode())),
+        "OAuth2PasswordBearer + PyJWT": client(
+            fastapi_apps.with_pyjwt(small, peers.decode_with_pyjwt(bench.authority))
+        ),
+        "SecurityScopes + PyJWT": client(fastapi_apps.with_scopes(small, peers.decode_with_pyjwt(bench.authority))),
     }
 
 
