@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import os
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from jwt_lp._support.worker import weak_callback
 from jwt_lp.errors import InvalidToken, KeysPending, KeysUnavailable
-from jwt_lp.guard.bearer import MALFORMED, NONE, parse_authorization
+from jwt_lp.guard.bearer import MALFORMED, MAX_LINE, NONE, parse_authorization
 from jwt_lp.guard.decisions import Cause
 from jwt_lp.guard.development import is_development_token, is_local
 from jwt_lp.jose.jws import fingerprint
+from jwt_lp.tokens.claims import AccessToken
 from jwt_lp.tokens.verification import Verifier
 
 if TYPE_CHECKING:
@@ -20,7 +24,6 @@ if TYPE_CHECKING:
     from jwt_lp.guard.settings import Settings
     from jwt_lp.guard.store_sync import StoreSync
     from jwt_lp.jose.jwks import KeySource, StaticKeys
-    from jwt_lp.tokens.claims import AccessToken
 
 _NO_CREDENTIAL: Final = Cause(HTTPStatus.UNAUTHORIZED, None, "no_credential", "no bearer token was sent")
 # How a token is refused whose key the issuer does not have.
@@ -28,7 +31,7 @@ _KEY_CAUSES: Final = frozenset({"algorithm", "unknown_key", KeysUnavailable.code
 _DEVELOPMENT_OFF: Final = (
     "this is a development token: set JWT_LP_DEV=1 where the service runs, on the developer's machine"
 )
-_WORKER_CHECK_INTERVAL: Final = 1.0
+_CHECK_INTERVAL: Final = 1.0
 
 
 class Authenticator:
@@ -47,28 +50,60 @@ class Authenticator:
         development = _development_keys() if settings.development else None
         trusted = [issuer.to_trusted_issuer(self.sources[issuer.name], development) for issuer in settings.issuers]
         self.verifier: Verifier = Verifier(trusted, settings.policy, clock=clock)
+        self._recall = self.verifier.recall
         self._leeways = {issuer.name: issuer.leeway for issuer in settings.issuers}
         for source in self.sources.values():
             source.start(worker)
         worker.ensure_running()
-        self._worker_checked_at = clock()
+        self.settled_from, self.settled_until = 0.0, -math.inf
+        os.register_at_fork(after_in_child=weak_callback(self._check_after_fork))
 
     def authenticate(
-        self, authorization: str | Sequence[str] | None, call: Call | None, *, wait: bool
+        self,
+        authorization: str | Sequence[str] | None,
+        call: Call | None,
+        known: AccessToken | bytes | None = None,
+        *,
+        wait: bool,
     ) -> AccessToken | Cause | None:
-        """The verified token, the cause of a refusal, or None if the answer needs a wait and `wait` is False."""
+        """The verified token, the cause of a refusal, or None if the answer needs a wait and `wait` is False.
+
+        `known` is what `Verifier.recall` returned for the header, if the caller has asked it already.
+        """
         now = self._clock()
-        if not self._worker_checked_at <= now < self._worker_checked_at + _WORKER_CHECK_INTERVAL:
-            # The worker is checked once a second: it has to be started again after a fork.
-            self._worker_checked_at = now
-            self._worker.ensure_running()
+        if not self.settled_from <= now < self.settled_until:
+            self._check_process(now)
+        if known is None:
+            line = only_line(authorization)
+            if line and len(line) <= MAX_LINE and line.isascii():
+                known = self.verifier.recall(line, now)
+        token = known if isinstance(known, AccessToken) else self._verify(authorization, known, now, wait=wait)
+        # INVARIANT: while the process is settled, every verified token may be used in every call.
+        if now < self.settled_until or not isinstance(token, AccessToken):
+            return token
+        return self._admit(token, call, wait=wait)
+
+    def _check_process(self, now: float) -> None:
+        """Start the worker where it does not run, and say whether the next second needs no such check."""
+        self._worker.ensure_running()
+        settled = not self._development and (self._sync is None or self._sync.first_poll_done)
+        # The time of the check is kept too: after the clock was set back, the next check is due at once.
+        self.settled_from, self.settled_until = now, now + _CHECK_INTERVAL if settled else now
+
+    def _check_after_fork(self) -> None:
+        """A forked child has no worker yet, and has not polled."""
+        self.settled_until = -math.inf
+
+    def _verify(
+        self, authorization: str | Sequence[str] | None, cache_key: bytes | None, now: float, *, wait: bool
+    ) -> AccessToken | Cause | None:
         kind, text = parse_authorization(authorization)
         if kind is NONE:
             return _NO_CREDENTIAL
         if kind is MALFORMED:
             return Cause(HTTPStatus.BAD_REQUEST, "invalid_request", "malformed_header", text)
         try:
-            token = self.verifier.verify(text, wait=wait, now=now)
+            return self.verifier.verify(text, wait=wait, now=now, cache_key=cache_key)
         except InvalidToken as error:
             detail = self._key_detail(text, error.cause, error.detail)
             return Cause(HTTPStatus.UNAUTHORIZED, "invalid_token", error.cause, detail, fingerprint(text))
@@ -78,7 +113,10 @@ class Authenticator:
             status, shown = HTTPStatus.SERVICE_UNAVAILABLE, fingerprint(text)
             detail = self._key_detail(text, error.code, str(error))
             return Cause(status, None, error.code, detail, shown, retry_after=error.retry_after)
-        # INVARIANT: tokens of a development key are accepted only from a peer on this machine.
+
+    def _admit(self, token: AccessToken, call: Call | None, *, wait: bool) -> AccessToken | Cause | None:
+        """The token, if a token like this may be used in this call and by this process now."""
+        # INVARIANT: tokens of a development key are accepted only from a peer on this machine, cached or not.
         if token.development and not is_local(call):
             detail = "a development token is accepted only from a loopback peer without forwarding headers"
             return Cause(HTTPStatus.UNAUTHORIZED, "invalid_token", "development_key", detail, token.fingerprint)
@@ -106,3 +144,10 @@ def _development_keys() -> StaticKeys:
     from jwt_lp.guard.development_key import development_keys
 
     return development_keys()
+
+
+def only_line(authorization: str | Sequence[str] | None) -> str:
+    """The line of a header that was sent once, otherwise ""."""
+    if isinstance(authorization, str):
+        return authorization
+    return authorization[0] if authorization is not None and len(authorization) == 1 else ""

@@ -6,8 +6,8 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from jwt_lp.guard.cached_decision import CachedDecision
 from jwt_lp.guard.decisions import Cause, Decision
+from jwt_lp.guard.token_state import TokenState, attach_state
 from jwt_lp.permissions.requirements import EvaluationContext
 
 if TYPE_CHECKING:
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
     from jwt_lp.guard.decisions import Call
     from jwt_lp.guard.refusals import RefusalFactory
-    from jwt_lp.guard.runtime import GuardRuntime, TokenState
+    from jwt_lp.guard.runtime import GuardRuntime
     from jwt_lp.guard.settings import Settings
     from jwt_lp.permissions.requirements import Evaluation, Requirement
     from jwt_lp.tokens.claims import AccessToken
+    from jwt_lp.usage.recorder import UsageSlot
 
 _UNDECLARED: Final = Cause(
     HTTPStatus.FORBIDDEN,
@@ -35,7 +36,9 @@ class Authorizer:
         self._settings = settings
         self._runtime = runtime
         self._refusals = refusals
-        self._has_bindings = bool(settings.bind)
+        self._bound = frozenset(settings.bind)
+        self.repeat = self._repeat_without_store if runtime is None else runtime.repeat
+        self._state = self._state_without_store if runtime is None else runtime.usable_state
         self._bind_cached = lru_cache(maxsize=4096)(self._bind)
 
     def decide(
@@ -51,74 +54,81 @@ class Authorizer:
         """Decide with what is left of a token that has not expired; `record` says whether it is logged and counted."""
         if requirement is None:
             return self._refusals.refuse(_UNDECLARED, token, None, route, record=record)
-        runtime = self._runtime
-        if runtime is not None:
-            found = runtime.evaluate(token, requirement, route)
-            if isinstance(found, CachedDecision):
-                if record:
-                    runtime.recorder.count(found.slots)
-                return found.decision
-            if isinstance(found, Cause):
-                return self._refusals.refuse(found, token, requirement, route, record=record, observable=False)
-            return self._decide_from_state(found, requirement, params, route, call, record=record)
-        literal = requirement.literal
-        if literal is not None and not self._has_bindings:
-            # The commonest declaration, one permission without a parameter, needs one look-up.
-            grant = token.permissions.grant_for(literal)
-            if grant is not None:
-                return Decision(token, requirement, (grant,), (), route)
-        outcome = self._evaluate(token, requirement, params)
-        if outcome.satisfied:
-            return Decision(token, requirement, outcome.used, (), route)
-        cause = self._missing_cause(token, outcome)
-        return self._refusals.refuse(cause, token, requirement, route, outcome.missing, record=record)
+        # INVARIANT: a decision is kept only where it depends on no parameter and no binding.
+        key = requirement.key if record and not self.binds(params) else None
+        if key is not None:
+            decision = self.repeat(token, key, route)
+            if decision is not None:
+                return decision
+        state = self._state(token, requirement)
+        if isinstance(state, Cause):
+            return self._refusals.refuse(state, token, requirement, route, record=record, observable=False)
+        endpoint = route.partition(" ")[2] if call is None else call.endpoint
+        return self._decide_anew(state, requirement, key, params, route, endpoint, record=record)
 
     def permits(self, token: AccessToken, requirement: Requirement, params: Mapping[str, object]) -> bool:
         """Whether `decide` would let the request pass; nothing is recorded, and observe mode does not count."""
-        if self._runtime is not None:
-            state = self._runtime.usable_state(token, requirement)
-            if isinstance(state, Cause):
-                return False
-            token = state.token
-        return self._evaluate(token, requirement, params).satisfied
+        state = self._state(token, requirement)
+        return not isinstance(state, Cause) and self._evaluate(state.token, requirement, params).satisfied
 
-    def _decide_from_state(
+    def _decide_anew(
         self,
         state: TokenState,
         requirement: Requirement,
+        key: object,
         params: Mapping[str, object],
         route: str,
-        call: Call | None,
+        endpoint: str,
         *,
         record: bool,
     ) -> Decision:
-        """Decide with a store: without the revoked grants, and with the usage counted."""
-        token, runtime = state.token, state.runtime
+        """Decide without the revoked grants, count the usage, and keep a decision that passes under its `key`."""
+        token, runtime = state.token, self._runtime
         outcome = self._evaluate(token, requirement, params)
-        endpoint = route.partition(" ")[2] if call is None else call.endpoint
         if outcome.satisfied:
             decision = Decision(token, requirement, outcome.used, (), route)
-            if record:
-                slots = runtime.count_granted(token, requirement, decision, endpoint, outcome)
-                literal = requirement.literal
-                if literal is not None and not self._has_bindings:
-                    state.keep(literal, decision, slots)
+            slots: tuple[UsageSlot, ...] = ()
+            if record and runtime is not None:
+                slots = runtime.count_granted(state, decision, endpoint, outcome, keep=key is None)
+            if key is not None:
+                state.keep(key, decision, slots)
             return decision
-        revoked = [missing for missing in outcome.missing if token.permissions.denial_for(missing) is not None]
+        permissions = token.permissions
+        revoked = [each for each in outcome.missing if permissions.denial_for(each) is not None]
         cause = _revoked_cause(revoked) if revoked else self._missing_cause(token, outcome)
         # INVARIANT: observe mode lets no revoked permission pass.
         decision = self._refusals.refuse(
             cause, token, requirement, route, outcome.missing, record=record, observable=not revoked
         )
-        if record:
-            runtime.count_refused(token, requirement, decision, endpoint)
+        if record and runtime is not None:
+            runtime.count_refused(state, decision, endpoint)
         return decision
 
+    def binds(self, params: Mapping[str, object]) -> bool:
+        """Whether a binding of the settings applies to these parameters."""
+        return bool(self._bound) and not self._bound.isdisjoint(params)
+
+    def _repeat_without_store(self, token: AccessToken, key: object, route: str) -> Decision | None:
+        """`GuardRuntime.repeat` where there is no store: nothing is revoked or counted."""
+        state: TokenState | None = token.token_state
+        if state is None or state.basis is not self:
+            return None
+        kept = state.decisions.get(route)
+        if kept is None or kept.key != key:
+            kept = state.decisions.get((key, route))
+        return None if kept is None else kept.decision
+
+    def _state_without_store(self, token: AccessToken, requirement: Requirement) -> TokenState:
+        """`GuardRuntime.usable_state` where there is no store."""
+        del requirement
+        state: TokenState | None = token.token_state
+        return (
+            state if state is not None and state.basis is self else attach_state(TokenState(self, self, token), token)
+        )
+
     def _evaluate(self, token: AccessToken, requirement: Requirement, params: Mapping[str, object]) -> Evaluation:
-        if self._has_bindings:
-            names = frozenset(name for name in self._settings.bind if name in params)
-            if names:
-                requirement = self._bind_cached(requirement, names)
+        if self.binds(params):
+            requirement = self._bind_cached(requirement, self._bound.intersection(params))
         # The claims are only read here, so no read-only copy is needed.
         claims = token._claims  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         return requirement.evaluate(EvaluationContext(token.permissions, params, claims, token.issuer_name))

@@ -12,7 +12,9 @@ MALFORMED: Final = "malformed"
 TOKEN: Final = "token"
 
 _SCHEME: Final = "bearer "
-_MAX_LINE: Final = len(_SCHEME) + MAX_TOKEN
+MAX_LINE: Final = len(_SCHEME) + MAX_TOKEN
+"""How long a header with a token is at most."""
+
 # White space and commas do not belong in a bearer credential.
 _BLANKS: Final = frozenset(" \t,\r\n")
 
@@ -31,10 +33,10 @@ def parse_authorization(authorization: str | Sequence[str] | None) -> tuple[str,
         if len(authorization) > 1:
             return MALFORMED, "the Authorization header was sent more than once"
         authorization = authorization[0] if authorization else ""
-    if len(authorization) > _MAX_LINE:
+    if len(authorization) > MAX_LINE:
         # Cut first, so that a header of a megabyte is neither copied nor searched.
         if authorization[: len(_SCHEME)].lower() == _SCHEME:
-            return TOKEN, authorization[len(_SCHEME) : _MAX_LINE + 1]
+            return TOKEN, authorization[len(_SCHEME) : MAX_LINE + 1]
         authorization = authorization[: len(_SCHEME)]
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":

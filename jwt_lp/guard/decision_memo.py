@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from jwt_lp.guard.decisions import Decision, Refusal
     from jwt_lp.permissions.requirements import Requirement
 
-ParametersKey: TypeAlias = frozenset[tuple[str, type, object]]
+ParametersKey: TypeAlias = "frozenset[tuple[str, type, object]] | tuple[str, type, object]"
 
 # Types of template values that are compared by type and value.
 _VALUE_TYPES: Final = frozenset({str, int, bool, float, UUID, type(None)})
@@ -26,20 +26,15 @@ class DecisionMemo:
     not refusals.
     """
 
-    __slots__ = ("_decisions", "_recent", "refusal")
+    __slots__ = ("_decisions", "refusal")
 
     def __init__(self) -> None:
-        self._decisions: dict[tuple[Requirement | None, ParametersKey], tuple[object, Decision]] = {}
-        self._recent: list[tuple[Collection[Requirement | None], Mapping[str, object], Decision]] = []
+        self._decisions: dict[tuple[object, ParametersKey], tuple[object, Decision]] = {}
         self.refusal: Refusal | None = None
 
     def find(self, requirement: Requirement | None, params: Mapping[str, object]) -> Decision | None:
         """The decision on this requirement with these parameters, or None if there is none yet."""
-        if self._recent:
-            self._index()
-        if not self._decisions:
-            return None
-        entry = self._decisions.get((requirement, self.key(params)))
+        entry = self._decisions.get((_name(requirement), self.key(params) if params else _NO_PARAMETERS))
         return None if entry is None else entry[1]
 
     def keep(
@@ -50,9 +45,14 @@ class DecisionMemo:
         A `pending` decision is returned but not kept, because it must be requested again.
         """
         if not decision.pending:
-            # Its keys are made when a decision is looked for: most requests look for none after the first is kept.
-            self._recent.append((requirements, dict(params), decision))
-        return self.note(decision)
+            key = self.key(params) if params else _NO_PARAMETERS
+            # INVARIANT: values compared by identity live as long as the key, so that no other value gets their id.
+            entry = (tuple(params.values()) if params else (), decision)
+            for requirement in requirements:
+                self._decisions[_name(requirement), key] = entry
+        if self.refusal is None:
+            self.refusal = decision.refusal
+        return decision
 
     def note(self, decision: Decision) -> Decision:
         """Note the refusal of a decision that must not be kept, for example on a websocket that stays open."""
@@ -69,15 +69,6 @@ class DecisionMemo:
         refusal = self.refusal
         return refusal is None or (status == refusal.status and challenge == refusal.headers.get("WWW-Authenticate"))
 
-    def _index(self) -> None:
-        recent, self._recent = self._recent, []
-        for requirements, params, decision in recent:
-            # INVARIANT: values compared by identity live as long as the key, so that no other value gets their id.
-            entry = (tuple(params.values()), decision)
-            key = self.key(params)
-            for requirement in requirements:
-                self._decisions[requirement, key] = entry
-
     @staticmethod
     def key(params: Mapping[str, object]) -> ParametersKey:
         """The parameters as a key: plain values by type and value (1 is not True), others by identity.
@@ -86,7 +77,16 @@ class DecisionMemo:
         """
         if not params:
             return _NO_PARAMETERS
+        if len(params) == 1:
+            # Most routes with parameters have one.
+            ((name, value),) = params.items()
+            return name, type(value), value if type(value) in _VALUE_TYPES else id(value)
         return frozenset(
             # A list is faster than a generator, and every request takes this path.
             [(name, type(value), value if type(value) in _VALUE_TYPES else id(value)) for name, value in params.items()]
         )
+
+
+def _name(requirement: Requirement | None) -> object:
+    """What finds the decision on a requirement: its key, which takes no time to hash, or the requirement itself."""
+    return requirement if requirement is None or requirement.key is None else requirement.key

@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, Self, cast
 
 from jwt_lp.guard.bearer import challenge
 
@@ -33,6 +32,7 @@ _DESCRIPTIONS: Final = MappingProxyType(
         "insufficient_scope": "The access token does not grant what this request requires.",
     }
 )
+_to_json: Final = json.JSONEncoder().encode
 _UNDECIDED: Final = "It cannot be decided right now whether the access token is good; try again."
 
 
@@ -50,8 +50,7 @@ class Call(NamedTuple):
     peer: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(NamedTuple):
     """The cause of a refusal, for the operator: it is logged, and shown to the client only under `EXPLAIN`.
 
     `code` is a stable slug and `detail` one sentence with the remedy. Only the `fingerprint` of a token is shown.
@@ -68,8 +67,7 @@ class Cause:
     retry_after: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """A refusal: status, RFC 6750 error code (or None), and everything that is sent to the client.
 
     `requirement` and `scope` are sent unless `SHOW_REQUIREMENT` is off, `cause` only under `EXPLAIN`. `retry_after` is
@@ -118,7 +116,7 @@ class Refusal:
     @property
     def body(self) -> bytes:
         """The response's body, UTF-8 JSON of `problem`."""
-        return json.dumps(self.problem).encode()
+        return _to_json(self.problem).encode()
 
 
 def whole_seconds(retry_after: float | None) -> int:
@@ -126,31 +124,88 @@ def whole_seconds(retry_after: float | None) -> int:
     return RETRY_AFTER if retry_after is None else max(1, math.ceil(retry_after))
 
 
-class Decision(NamedTuple):
-    """The decision about one request.
+class _DecisionFields:
+    """The fields of a decision, and the only place where they are set."""
 
-    The request passes if `refusal` is None and `pending` is False. `used` holds the grants that satisfied the
-    requirement, `missing` the permissions that are required and not held, as the declaration writes them. `observed`
-    is the refusal that observe mode let pass. `pending` means that only a key fetch could tell: ask again with
-    `wait=True`, off the event loop.
+    __slots__ = ("missing", "observed", "passes", "pending", "refusal", "requirement", "route", "token", "used")
+
+    token: AccessToken | None
+    requirement: Requirement | None
+    used: tuple[Grant, ...]
+    missing: tuple[str, ...]
+    route: str
+    refusal: Refusal | None
+    observed: Refusal | None
+    pending: bool
+    passes: bool
+
+
+class Decision(_DecisionFields):
+    """The decision about one request. It is immutable, because requests with the same token share it.
+
+    The request passes if `passes` is True: if `refusal` is None and `pending` is False. `used` holds the grants that
+    satisfied the requirement, `missing` the permissions that are required and not held, as the declaration writes
+    them. `observed` is the refusal that observe mode let pass. `pending` means that only a key fetch could tell: ask
+    again with `wait=True`, off the event loop.
     """
 
-    token: AccessToken | None = None
-    requirement: Requirement | None = None
-    used: tuple[Grant, ...] = ()
-    missing: tuple[str, ...] = ()
-    route: str = ""
-    refusal: Refusal | None = None
-    observed: Refusal | None = None
-    pending: bool = False
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        token: AccessToken | None = None,
+        requirement: Requirement | None = None,
+        used: tuple[Grant, ...] = (),
+        missing: tuple[str, ...] = (),
+        route: str = "",
+        refusal: Refusal | None = None,
+        observed: Refusal | None = None,
+        pending: bool = False,  # noqa: FBT001, FBT002 - a field like the others
+    ) -> Self:
+        """Set the fields, and freeze them by the class: a frozen dataclass takes three times as long."""
+        decision = object.__new__(_DecisionFields)
+        decision.token = token
+        decision.requirement = requirement
+        decision.used = used
+        decision.missing = missing
+        decision.route = route
+        decision.refusal = refusal
+        decision.observed = observed
+        decision.pending = pending
+        # INVARIANT: a pending decision lets nothing pass.
+        decision.passes = refusal is None and not pending
+        decision.__class__ = cls
+        return cast("Self", decision)
 
     @property
     def headers(self) -> Mapping[str, str]:
         """The headers that the response must carry: those of the refusal, or none."""
         return {} if self.refusal is None else self.refusal.headers
 
-    @property
-    def passes(self) -> bool:
-        """Whether the request may proceed."""
-        # INVARIANT: a pending decision lets nothing pass.
-        return self.refusal is None and not self.pending
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a decision cannot be changed: {name}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a decision cannot be changed: {name}")
+
+    def _fields(self) -> tuple[object, ...]:
+        return (
+            self.token,
+            self.requirement,
+            self.used,
+            self.missing,
+            self.route,
+            self.refusal,
+            self.observed,
+            self.pending,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Decision) and self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash(self._fields())
+
+    def __repr__(self) -> str:
+        outcome = "pending" if self.pending else "passes" if self.refusal is None else f"refused, {self.refusal.status}"
+        return f"<Decision on {self.requirement} for {self.route or 'no route'}: {outcome}>"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 UNDECLARED: Final = "jwt_lp.W001"
 
 _LOG: Final = logging.getLogger("jwt_lp")
+_to_json: Final = json.JSONEncoder().encode
 
 
 class RefusalFactory:
@@ -121,6 +122,8 @@ class RefusalFactory:
     ) -> None:
         anonymous = cause.error is None and cause.status == HTTPStatus.UNAUTHORIZED and not observed
         level = logging.INFO if anonymous else logging.ERROR if cause.misconfigured else logging.WARNING
+        if not _LOG.isEnabledFor(level):
+            return
         event: dict[str, object] = {
             "status": refusal.status,
             "error": refusal.error,
@@ -134,8 +137,9 @@ class RefusalFactory:
             "client": token.client if token else None,
             "token": token.fingerprint if token else cause.fingerprint,
             "reference": refusal.reference,
+            "service": self._settings.service,
         }
-        self._log_service_event(level, "observed" if observed else "refused", event)
+        log_event(level, "observed" if observed else "refused", event)
 
     def _log_service_event(self, level: int, event: str, members: Mapping[str, object]) -> None:
         log_event(level, event, {**members, "service": self._settings.service})
@@ -145,4 +149,4 @@ def log_event(level: int, event: str, members: Mapping[str, object]) -> None:
     """Log one line, `jwt-lp EVENT {members}`, without empty members."""
     if _LOG.isEnabledFor(level):
         shown = {name: value for name, value in members.items() if value}
-        _LOG.log(level, "jwt-lp %s %s", event, json.dumps(shown), extra={"jwt_lp": {"event": event, **shown}})
+        _LOG.log(level, "jwt-lp %s %s", event, _to_json(shown), extra={"jwt_lp": {"event": event, **shown}})

@@ -8,38 +8,32 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.guard.cached_decision import CachedDecision
 from jwt_lp.guard.decisions import Cause
 from jwt_lp.guard.refusals import log_event
 from jwt_lp.guard.store_sync import StoreSync
+from jwt_lp.guard.token_state import TokenState, attach_state
 from jwt_lp.revocation.poller import Freshness, RevocationPoller
 from jwt_lp.stores import open_store
 from jwt_lp.usage.recorder import UsageRecorder, omitted_subject, plain_subject, pseudonymizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from jwt_lp._support.worker import Worker
     from jwt_lp.guard.decisions import Decision
     from jwt_lp.guard.settings import Settings
     from jwt_lp.permissions.grants import Grant
     from jwt_lp.permissions.requirements import Evaluation, Requirement
-    from jwt_lp.revocation.snapshot import RevocationMatch, RevocationSnapshot
+    from jwt_lp.revocation.snapshot import RevocationMatch
     from jwt_lp.stores import Store, UsageOutcome
     from jwt_lp.tokens.claims import AccessToken
     from jwt_lp.usage.recorder import RecorderStatus, UsageSlot
-
-MAX_CACHED_DECISIONS: Final = 256
-"""How many decisions are kept for one token."""
-
-MAX_CACHED_ROUTE: Final = 256
-"""How long the route of a kept decision is at most: a client may invent a method if a route does not list its own."""
 
 _UNKNOWN: Final = Cause(
     HTTPStatus.SERVICE_UNAVAILABLE,
@@ -53,33 +47,6 @@ _STALE: Final = Cause(
     "revocations_stale",
     "the store has not been reached for longer than STALE_AFTER, and the requirement is of high risk",
 )
-
-
-@dataclass(slots=True, eq=False)
-class TokenState:
-    """What a guard keeps for a token while the revocation snapshot stays the same.
-
-    `token` is the token without its revoked grants; `cause` is set if the whole token is revoked. `runtime` says whose
-    state it is. At `expires_at` a deny entry ends, and the state must be computed again.
-    """
-
-    runtime: GuardRuntime
-    snapshot: RevocationSnapshot
-    token: AccessToken
-    cause: Cause | None
-    expires_at: float
-    decisions: dict[tuple[str, str], CachedDecision] = field(default_factory=dict[tuple[str, str], CachedDecision])
-
-    def keep(self, permission: str, decision: Decision, slots: tuple[UsageSlot, ...]) -> None:
-        """Keep a decision about one `permission`, unless time alone can change it or enough are kept already."""
-        # INVARIANT: `GuardRuntime.evaluate` compares no wall clock before it gives a kept decision again.
-        if (
-            self.expires_at == math.inf
-            and len(self.decisions) < MAX_CACHED_DECISIONS
-            and len(decision.route) <= MAX_CACHED_ROUTE
-        ):
-            # Found by its text: `enforce` makes a new requirement at each call, and each would take a place of its own.
-            self.decisions[permission, decision.route] = CachedDecision(decision, slots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,27 +103,33 @@ class GuardRuntime:
         )
         self._risk = lru_cache(maxsize=4096)(self._highest_risk)
         self._logged_freshness = Freshness.FRESH
-        self._stale_after = settings.stale_after
+        self._was_fresh = True
 
-    def evaluate(self, token: AccessToken, requirement: Requirement, route: str) -> CachedDecision | TokenState | Cause:
-        """The decision made before, or the token's state to decide from, or the cause of a refusal."""
+    def repeat(self, token: AccessToken, key: object, route: str) -> Decision | None:
+        """Give a decision again that was kept for this token, requirement (by its key) and route, and count its usage.
+
+        None if there is none that still holds.
+        """
         state: TokenState | None = token.token_state
         polled = self.revocations.polled
-        literal = requirement.literal
+        # INVARIANT: a decision is given again only while the snapshot that it rests on is current and fresh.
         if (
-            literal is not None
-            and state is not None
-            and state.runtime is self
-            and state.snapshot is polled.snapshot
-            and polled.at is not None
-            and self.revocations.clock() - polled.at <= self._stale_after
-            and self._logged_freshness is Freshness.FRESH
+            state is not None
+            and state.basis is polled.snapshot
+            and self.revocations.clock() <= polled.fresh_until
+            and self._was_fresh
         ):
-            # INVARIANT: given again only for the same permission, and while the snapshot is current and fresh.
-            cached = state.decisions.get((literal, route))
-            if cached is not None:
-                return cached
-        return self.usable_state(token, requirement)
+            kept = state.decisions.get(route)
+            if kept is None or kept.key != key:
+                kept = state.decisions.get((key, route))
+            if kept is not None:
+                recorder = self.recorder
+                if len(recorder.events) < recorder.max_events:
+                    recorder.events.append(kept.slots)
+                else:
+                    recorder.count(kept.slots)
+                return kept.decision
+        return None
 
     def usable_state(self, token: AccessToken, requirement: Requirement | None = None) -> TokenState | Cause:
         """The token's state, or the cause of a refusal if the token may not be used now (for `requirement`)."""
@@ -175,8 +148,7 @@ class GuardRuntime:
         state: TokenState | None = token.token_state
         if (
             state is None
-            or state.runtime is not self
-            or state.snapshot is not revocations.polled.snapshot
+            or state.basis is not revocations.polled.snapshot
             or (state.expires_at != math.inf and self._clock() >= state.expires_at)
         ):
             state = self._compute_state(token)
@@ -189,16 +161,17 @@ class GuardRuntime:
         return self.revocations.match(token)
 
     def count_granted(
-        self, token: AccessToken, requirement: Requirement, decision: Decision, endpoint: str, outcome: Evaluation
+        self, state: TokenState, decision: Decision, endpoint: str, outcome: Evaluation, *, keep: bool
     ) -> tuple[UsageSlot, ...]:
-        """Count a decision that lets a request pass, and return what was counted."""
-        served: Iterable[tuple[str, Grant | None]] = outcome.credits or (("", None),)
-        slots = self.recorder.slots(token, str(requirement), decision.route, endpoint, served, "granted")
+        """Count a decision that lets a request pass, and return what was counted; `keep` says whether to keep that."""
+        served = outcome.credits or (("", None),)
+        slots = self._slots(state, decision, endpoint, served, "granted", keep=keep)
         self.recorder.count(slots)
         return slots
 
-    def count_refused(self, token: AccessToken, requirement: Requirement, decision: Decision, endpoint: str) -> None:
+    def count_refused(self, state: TokenState, decision: Decision, endpoint: str) -> None:
         """Count what a refusal missed, also one that observe mode let pass, and log each revoked permission."""
+        token = state.token
         for permission in decision.missing or ("",):
             entry = token.permissions.denial_for(permission)
             outcome: UsageOutcome = "denied" if decision.observed is None else "observed"
@@ -215,10 +188,27 @@ class GuardRuntime:
                     "service": self._service,
                 }
                 log_event(logging.WARNING, "revoked_permission_requested", event)
-            missing = [(permission, None)]
-            self.recorder.count(
-                self.recorder.slots(token, str(requirement), decision.route, endpoint, missing, outcome)
-            )
+            self.recorder.count(self._slots(state, decision, endpoint, ((permission, None),), outcome, keep=True))
+
+    def _slots(
+        self,
+        state: TokenState,
+        decision: Decision,
+        endpoint: str,
+        served: tuple[tuple[str, Grant | None], ...],
+        outcome: UsageOutcome,
+        *,
+        keep: bool,
+    ) -> tuple[UsageSlot, ...]:
+        """What a decision counts. It is found again by what is recorded, which most parameters do not change."""
+        requirement, route = str(decision.requirement), decision.route
+        key = requirement, route, endpoint, served, outcome
+        slots = state.slots.get(key)
+        if slots is None:
+            slots = self.recorder.slots(state.token, requirement, route, endpoint, served, outcome)
+            if keep:
+                state.keep_slots(key, slots)
+        return slots
 
     def status(self) -> StoreStatus:
         """The state now."""
@@ -237,7 +227,7 @@ class GuardRuntime:
         self.sync.close()
 
     def _compute_state(self, token: AccessToken) -> TokenState:
-        if token.token_state is None or token.token_state.runtime is not self:
+        if token.token_state is None or token.token_state.owner is not self:
             self.recorder.observe_token(token)
         # Read once: a snapshot that replaces this one meanwhile makes the state outdated.
         snapshot = self.revocations.polled.snapshot
@@ -247,18 +237,14 @@ class GuardRuntime:
             cause = Cause(HTTPStatus.UNAUTHORIZED, "invalid_token", "revoked", match.cause, token.fingerprint)
         elif match.denials or token.permissions.has_denials:
             effective = replace(token, permissions=token.permissions.with_denials(match.denials))
-        state = TokenState(self, snapshot, effective, cause, match.expires_at)
-        # Kept on the frozen token itself: the state refers to the token, so a weak dictionary would never release it.
-        for holder in (token, effective):
-            object.__setattr__(holder, "token_state", state)
-        return state
+        return attach_state(TokenState(self, snapshot, effective, cause, match.expires_at), token, effective)
 
     def _highest_risk(self, requirement: Requirement) -> str:
         risks = {self._settings.policy.risk(permission) for permission in requirement.permissions} or {"medium"}
         return next(risk for risk in ("high", "medium", "low") if risk in risks)
 
     def _log_freshness(self, freshness: Freshness) -> None:
-        self._logged_freshness = freshness
+        self._logged_freshness, self._was_fresh = freshness, freshness is Freshness.FRESH
         age = self.revocations.age()
         event: dict[str, object] = {"age": round(age) if age < math.inf else "never reached", "service": self._service}
         if freshness is Freshness.FRESH:

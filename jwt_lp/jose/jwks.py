@@ -132,17 +132,14 @@ class StaticKeys:
 
     def __init__(self, keys: KeySet) -> None:
         self._keys = keys
+        self.generation: int = keys.generation
+        """A constant, because the keys never change."""
 
     @classmethod
     @clears_locals
     def from_jwks(cls, jwks: Mapping[str, object], algorithms: Collection[str] | None = None) -> StaticKeys:
         """Read a JWK Set or a single JWK; raise `ConfigurationError` with every fault."""
         return cls(read_configured_jwks(jwks, algorithms))
-
-    @property
-    def generation(self) -> int:
-        """A constant, because the keys never change."""
-        return self._keys.generation
 
     def find(
         self,

@@ -17,12 +17,10 @@ MAX_SEGMENTS = 16
 MAX_LENGTH = 256
 _MAX_INTEGER = 10**MAX_LENGTH
 
-_NOT_IN_SEGMENTS = ":*{}"
-
 
 def is_segment(text: str) -> bool:
     """Whether `text` is one segment of a permission."""
-    return is_scope_token(text) and not any(char in text for char in _NOT_IN_SEGMENTS)
+    return is_scope_token(text) and not (":" in text or "*" in text or "{" in text or "}" in text)
 
 
 def is_scope_token(text: str) -> bool:
@@ -107,29 +105,29 @@ def _fault(segment: str) -> str:
     return f"{forbidden!a} is not allowed in a segment"
 
 
-def is_pattern(text: str) -> bool:
-    """Whether `text` is a well-formed pattern: wildcards as whole segments, `**` only as the last one."""
-    if "*" not in text:
-        return False
-    *head, last = text.split(":")
-    return (
-        within_limits(text)
-        and ("*" in head or last in {"*", "**"})
-        and all(part == "*" or is_segment(part) for part in head)
-        and (last in {"*", "**"} or is_segment(last))
-    )
-
-
-def check_grant(text: str) -> None:
-    """Raise `GrammarError` unless `text` is a permission or a well-formed pattern."""
-    if not (_is_permission(text) or is_pattern(text)):
-        Permission.parse(text)
-
-
-def _is_permission(text: str) -> bool:
-    """Whether `Permission.parse` accepts the text, without splitting it: every grant of a new token is checked."""
+def is_permission(text: str) -> bool:
+    """Whether `text` is a permission. It is not split, because every grant of a new token is checked."""
     return (
         is_scope_token(text)
         and within_limits(text)
         and not ("*" in text or "{" in text or "}" in text or "::" in text or text[0] == ":" or text[-1] == ":")
     )
+
+
+def is_pattern(text: str) -> bool:
+    """Whether `text` is a well-formed pattern: wildcards as whole segments, `**` only as the last one."""
+    if "*" not in text or not within_limits(text):
+        return False
+    segments = text.split(":")
+    recursive = segments[-1] == "**"
+    if recursive:
+        segments.pop()
+    # What is left between the wildcards has to be a permission itself.
+    literals = [part for part in segments if part != "*"]
+    return (recursive or len(literals) < len(segments)) and (not literals or is_permission(":".join(literals)))
+
+
+def check_grant(text: str) -> None:
+    """Raise `GrammarError` unless `text` is a permission or a well-formed pattern."""
+    if not (is_permission(text) or is_pattern(text)):
+        Permission.parse(text)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Self
 
 from jwt_lp.errors import GrammarError
@@ -18,7 +17,8 @@ from jwt_lp.permissions.grammar import (
     is_segment,
     within_limits,
 )
-from jwt_lp.permissions.patterns import Grant, Pattern, common, grant_order
+from jwt_lp.permissions.layers import DirectTexts, GrantList, Layer
+from jwt_lp.permissions.patterns import Grant, Pattern, common
 
 __all__ = [
     "MAX_LENGTH",
@@ -36,72 +36,6 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    exact: Mapping[str, Grant]
-    patterns: tuple[Pattern, ...]
-    # further grants with the same text as an exact grant
-    others: Mapping[str, tuple[Grant, ...]] = field(default_factory=lambda: MappingProxyType({}))
-
-    @classmethod
-    def of(cls, grants: Iterable[Grant]) -> Self:
-        all_grants = list(grants)
-        exact = {grant.text: grant for grant in all_grants}
-        if len(exact) == len(all_grants) and "*" not in "".join(exact):
-            return cls(MappingProxyType(exact), ())
-        exact.clear()
-        patterns: list[Pattern] = []
-        by_text: dict[str, list[Grant]] = {}
-        for grant in all_grants:
-            if grant.pattern and is_pattern(grant.text):
-                patterns.append(Pattern.of(grant))
-            else:
-                by_text.setdefault(grant.text, []).append(grant)
-        others: dict[str, tuple[Grant, ...]] = {}
-        for text, same_text in by_text.items():
-            exact[text], *rest = sorted(same_text, key=grant_order)
-            if rest:
-                others[text] = tuple(rest)
-        patterns.sort(key=lambda pattern: pattern.order)
-        return cls(MappingProxyType(exact), tuple(patterns), MappingProxyType(others))
-
-    def grant_for(self, permission: str) -> Grant | None:
-        grant = self.exact.get(permission)
-        if grant is not None or not self.patterns:
-            return grant
-        # INVARIANT: text that is not a permission is only compared whole, so no pattern covers it.
-        segments = tuple(permission.split(":"))
-        if not (within_limits(permission) and all(map(is_segment, segments))):
-            return None
-        return next((pattern.grant for pattern in self.patterns if pattern.covers(segments)), None)
-
-    def find_covering(self, permission: str) -> Iterator[Grant]:
-        if permission in self.exact:
-            yield self.exact[permission]
-            yield from self.others.get(permission, ())
-        if self.patterns and within_limits(permission):
-            segments = tuple(permission.split(":"))
-            if all(map(is_segment, segments)):
-                yield from (pattern.grant for pattern in self.patterns if pattern.covers(segments))
-
-    def find_containing(self, text: str) -> Iterator[Grant]:
-        if not is_pattern(text):
-            if text in self.exact:
-                yield self.exact[text]
-                yield from self.others.get(text, ())
-            if not (within_limits(text) and all(map(is_segment, text.split(":")))):
-                return
-        # INVARIANT: only patterns contain a pattern. A grant with the same text whose wildcards do not count confers
-        # no more than its own text.
-        wanted = Pattern.of(Grant(text, ""))
-        yield from (pattern.grant for pattern in self.patterns if pattern.contains(wanted))
-
-    def __iter__(self) -> Iterator[Grant]:
-        yield from self.exact.values()
-        for pattern in self.patterns:
-            yield pattern.grant
-
-
 @dataclass(frozen=True, slots=True, init=False, eq=False)
 class Denial:
     """A revocation of permissions: everything that `pattern` covers, except what `keep` covers.
@@ -112,17 +46,15 @@ class Denial:
     id: str
     pattern: str
     role: str | None
-    _denied_layer: _Layer
-    _kept_layer: _Layer
+    _denied_layer: Layer
+    _kept_layer: Layer
 
     def __init__(self, id: str, pattern: str, keep: Iterable[str] = (), role: str | None = None) -> None:  # noqa: A002
         object.__setattr__(self, "id", id)
         object.__setattr__(self, "pattern", pattern)
         object.__setattr__(self, "role", role)
-        object.__setattr__(self, "_denied_layer", _Layer.of([Grant(pattern, "", pattern=True)]))
-        object.__setattr__(
-            self, "_kept_layer", _Layer.of([Grant(text, "", pattern=True) for text in dict.fromkeys(keep)])
-        )
+        object.__setattr__(self, "_denied_layer", Layer(DirectTexts({pattern: ""}, patterns=True)))
+        object.__setattr__(self, "_kept_layer", Layer(DirectTexts(dict.fromkeys(keep, ""), patterns=True)))
 
     def denies(self, permission: str, grant: Grant) -> bool:
         """Whether this denial stops `grant` from conferring `permission`."""
@@ -145,7 +77,7 @@ class Denial:
         return both is not None and not all(map(self._keeps, both.samples()))
 
     def _keeps(self, segments: tuple[str, ...]) -> bool:
-        if "" not in segments and ":".join(segments) in self._kept_layer.exact:
+        if "" not in segments and self._kept_layer.has_text(":".join(segments)):
             return True
         return any(pattern.covers(segments) for pattern in self._kept_layer.patterns)
 
@@ -158,7 +90,7 @@ class Permissions:
     iteration gives the grants of the first layer. `a & b` holds what both hold.
     """
 
-    _layers: tuple[_Layer, ...] = field(default=())
+    _layers: tuple[Layer, ...] = field(default=())
     _denials: tuple[Denial, ...] = field(default=())
 
     @classmethod
@@ -168,11 +100,26 @@ class Permissions:
             raise GrammarError(f"grants are a list: write [{grants!a}]")
         return cls(
             (
-                _Layer.of(
-                    grant if isinstance(grant, Grant) else Grant(grant, "direct", pattern=patterns) for grant in grants
+                Layer(
+                    GrantList(
+                        grant if isinstance(grant, Grant) else Grant(grant, "direct", pattern=patterns)
+                        for grant in grants
+                    )
                 ),
             )
         )
+
+    @classmethod
+    def of_texts(cls, grants: Iterable[tuple[str, str]], *, patterns: bool) -> Self:
+        """One layer of direct grants, each a text and its source; wildcards count if `patterns` is True.
+
+        It costs a fraction of `of`, because each `Grant` is made only when it is credited.
+        """
+        pairs = tuple(grants)
+        sources = dict(pairs)
+        if len(sources) < len(pairs):
+            return cls.of(Grant(text, source, pattern=patterns) for text, source in pairs)
+        return cls((Layer(DirectTexts(sources, patterns=patterns)),))
 
     def grant_for(self, permission: str) -> Grant | None:
         """Return the one grant that is credited with `permission`, or None if it is not held.
@@ -237,7 +184,7 @@ class Permissions:
 
         There are none if a ceiling does not cover all of it. A grant does not count if any part of `text` is denied.
         """
-        if not self._layers or any(next(ceiling.find_containing(text), None) is None for ceiling in self._layers[1:]):
+        if not self._layers or any(not ceiling.find_containing(text) for ceiling in self._layers[1:]):
             return ()
         grants = tuple(self._layers[0].find_containing(text))
         if not self._denials:
@@ -247,11 +194,7 @@ class Permissions:
     @property
     def roles(self) -> tuple[str, ...]:
         """The roles behind its grants, each once; also of grants whose text another grant confers too."""
-        if not self._layers:
-            return ()
-        layer = self._layers[0]
-        grants = (*layer, *(grant for same_text in layer.others.values() for grant in same_text))
-        return tuple(dict.fromkeys(grant.role for grant in grants if grant.role is not None))
+        return self._layers[0].roles if self._layers else ()
 
     def is_capped(self, permission: str) -> bool:
         """Whether `permission` was granted but a ceiling does not cover it."""
@@ -263,6 +206,12 @@ class Permissions:
 
     def __iter__(self) -> Iterator[Grant]:
         return iter(self._layers[0] if self._layers else ())
+
+    def __or__(self, other: Permissions) -> Permissions:
+        """The grants of both in one layer; neither may have a ceiling or a denial (`GrammarError`)."""
+        if len(self._layers) != 1 or len(other._layers) != 1 or self._denials or other._denials:
+            raise GrammarError("only grants without a ceiling or a denial can be joined")
+        return Permissions((self._layers[0] | other._layers[0],))
 
     def __and__(self, other: Permissions) -> Permissions:
         if not (self._layers and other._layers):

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from jwt_lp.permissions.grammar import MAX_SEGMENTS
@@ -28,8 +27,7 @@ class Grant(NamedTuple):
         return self.text
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(NamedTuple):
     """A grant split into segments; `head` is without a final `**`, which `recursive` stands for."""
 
     grant: Grant

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, product
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
@@ -41,6 +41,8 @@ class Evaluation(NamedTuple):
 
     @property
     def used(self) -> tuple[Grant, ...]:
+        if len(self.credits) == 1:
+            return (self.credits[0][1],)
         return tuple(dict.fromkeys(grant for _, grant in self.credits))
 
     @property
@@ -54,10 +56,8 @@ class Requirement(ABC):
     __slots__ = ()
     requires_token: ClassVar[bool] = True
 
-    @property
-    def literal(self) -> str | None:
-        """The permission, if the requirement is one permission without a template; otherwise None."""
-        return None
+    key: object = None
+    """A hashable value, equal for equal requirements only; None if the decision depends on the route's parameters."""
 
     @abstractmethod
     def evaluate(self, context: EvaluationContext) -> Evaluation:
@@ -118,10 +118,13 @@ class PermissionRequirement(Requirement):
 
     template: str
     parts: TemplateParts = ()
+    # Computed once, because every decision reads them.
+    key: object = field(init=False, compare=False)
+    _missing: Evaluation = field(init=False, compare=False)
 
-    @property
-    def literal(self) -> str | None:
-        return None if self.parts else self.template
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", None if self.parts else self.template)
+        object.__setattr__(self, "_missing", Evaluation(missing=(self.template,)))
 
     @classmethod
     def parse(cls, text: str) -> PermissionRequirement:
@@ -129,15 +132,15 @@ class PermissionRequirement(Requirement):
         return cls(text, parse_template(text))
 
     def evaluate(self, context: EvaluationContext) -> Evaluation:
-        if not self.parts:
-            grant = context.held.grant_for(self.template)
-            return Evaluation(missing=(self.template,)) if grant is None else Evaluation(((self.template, grant),))
-        try:
-            grant = context.held.grant_for(self.fill(context.params))
-        except TemplateError as error:
-            fault = f"{self.template}: {error}"
-            return Evaluation(missing=(self.template,), faults=(fault,) if error.configured else ())
-        return Evaluation(missing=(self.template,)) if grant is None else Evaluation(((self.template, grant),))
+        permission = self.template
+        if self.parts:
+            try:
+                permission = fill_template(self.parts, context.params)
+            except TemplateError as error:
+                fault = f"{self.template}: {error}"
+                return self._missing._replace(faults=(fault,) if error.configured else ())
+        grant = context.held.grant_for(permission)
+        return self._missing if grant is None else Evaluation(((self.template, grant),))
 
     def fill(self, params: Mapping[str, object]) -> str:
         """The required permission for these parameters; `TemplateError` if they cannot fill the template."""
@@ -205,6 +208,15 @@ class AllOf(Requirement):
     parts: tuple[Requirement, ...]
     unbound: frozenset[str] = frozenset()
     enforce: bool = False
+    key: object = field(init=False, compare=False)
+    _text: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        keys = _keys(self.parts)
+        written = " & ".join([f"({part})" if isinstance(part, AnyOf) else str(part) for part in self.parts])
+        text = f"{written} unbound {','.join(sorted(self.unbound))}" if self.unbound else written
+        object.__setattr__(self, "key", None if keys is None else ("all", self.unbound, self.enforce, keys))
+        object.__setattr__(self, "_text", text)
 
     def evaluate(self, context: EvaluationContext) -> Evaluation:
         outcomes = [part.evaluate(context) for part in self.parts]
@@ -231,8 +243,7 @@ class AllOf(Requirement):
         return self.enforce or any(part.enforced for part in self.parts)
 
     def __str__(self) -> str:
-        written = " & ".join(f"({part})" if isinstance(part, AnyOf) else str(part) for part in self.parts)
-        return f"{written} unbound {','.join(sorted(self.unbound))}" if self.unbound else written
+        return self._text
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -240,6 +251,14 @@ class AnyOf(Requirement):
     """At least one part is required."""
 
     parts: tuple[Requirement, ...]
+    key: object = field(init=False, compare=False)
+    _text: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        keys = _keys(self.parts)
+        text = " | ".join([f"({part})" if isinstance(part, AllOf) else str(part) for part in self.parts])
+        object.__setattr__(self, "key", None if keys is None else ("any", keys))
+        object.__setattr__(self, "_text", text)
 
     def evaluate(self, context: EvaluationContext) -> Evaluation:
         outcomes: list[Evaluation] = []
@@ -266,7 +285,12 @@ class AnyOf(Requirement):
         return any(part.enforced for part in self.parts)
 
     def __str__(self) -> str:
-        return " | ".join(f"({part})" if isinstance(part, AllOf) else str(part) for part in self.parts)
+        return self._text
+
+
+def _keys(parts: Sequence[Requirement]) -> tuple[object, ...] | None:
+    keys = tuple([part.key for part in parts])
+    return None if None in keys else keys
 
 
 def to_nodes(verb: str, parts: tuple[Requirement | str, ...]) -> tuple[Requirement, ...]:

@@ -45,6 +45,8 @@ Where: TypeAlias = "Mapping[str, ClaimPath | Mapping[str, ClaimPath]]"
 class Authenticated(Requirement):
     """Any valid token is enough."""
 
+    key = ("authenticated",)
+
     def evaluate(self, context: EvaluationContext) -> Evaluation:  # noqa: ARG002 - any valid token is enough
         return Evaluation()
 

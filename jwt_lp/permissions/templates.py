@@ -61,7 +61,7 @@ def _check_literal(text: str) -> None:
 
 def fill_template(parts: TemplateParts, params: Mapping[str, object]) -> str:
     """The permission that the parameters give; `TemplateError` if they cannot fill the template."""
-    filled = ":".join(part if isinstance(part, str) else _fill_part(part, params) for part in parts)
+    filled = ":".join([part if isinstance(part, str) else _fill_part(part, params) for part in parts])
     if not within_limits(filled):
         msg = "the values make the permission too long"
         raise TemplateError(msg, configured=False)

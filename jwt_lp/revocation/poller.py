@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
 
 from jwt_lp.errors import StoreError
 from jwt_lp.revocation.limits import REFUSE_AFTER, STALE_AFTER
@@ -31,12 +32,17 @@ class Freshness(Enum):
     NONE = "none"
 
 
-class PolledSnapshot(NamedTuple):
-    """A snapshot with the sequence of its last change and the monotonic time of the poll that confirmed it."""
+@dataclass(frozen=True, slots=True)
+class PolledSnapshot:
+    """A snapshot with the sequence of its last change and the monotonic time of the poll that confirmed it.
+
+    `at` is None and `fresh_until` minus infinity before the first poll.
+    """
 
     sequence: int
     snapshot: RevocationSnapshot
-    at: float | None
+    at: float | None = None
+    fresh_until: float = -math.inf
 
 
 class RevocationPoller:
@@ -69,7 +75,7 @@ class RevocationPoller:
         self._open = start == "open"
         self.clock: Callable[[], float] = clock
         self._wall = wall
-        self.polled: PolledSnapshot = PolledSnapshot(0, RevocationSnapshot(), None)
+        self.polled: PolledSnapshot = PolledSnapshot(0, RevocationSnapshot())
         self._rebuilt_at = self._polled_at = wall()
 
     @property
@@ -143,7 +149,7 @@ class RevocationPoller:
         if rebuild:
             self._rebuilt_at = now
         old, new = polled.snapshot, builder.build()
-        self.polled = PolledSnapshot(since, new, started_at)
+        self.polled = PolledSnapshot(since, new, started_at, started_at + self._stale_after)
         replaced = old.unshared_shards(new)
         # From here on, only `replaced` refers to the shards that are not needed any more.
         del polled, builder, old, start

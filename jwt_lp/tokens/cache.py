@@ -23,12 +23,13 @@ class TokenCache(Generic[CacheEntryT]):
 
     def __init__(self, entries: int = MAX_ENTRIES) -> None:
         self._half = max(entries // 2, 1)
-        self._young: dict[bytes, CacheEntryT] = {}
+        self.young: dict[bytes, CacheEntryT] = {}
+        """The entries used lately. A caller in a hurry looks here first; only the cache itself changes it."""
         self._old: dict[bytes, CacheEntryT] = {}
 
     def get(self, key: bytes) -> CacheEntryT | None:
         """Return the entry, or None."""
-        entry = self._young.get(key)
+        entry = self.young.get(key)
         if entry is None:
             entry = self._old.get(key)
             if entry is not None:
@@ -37,18 +38,18 @@ class TokenCache(Generic[CacheEntryT]):
 
     def put(self, key: bytes, entry: CacheEntryT) -> None:
         """Store the entry."""
-        if len(self._young) >= self._half:
-            self._old, self._young = self._young, {}
-        self._young[key] = entry
+        if len(self.young) >= self._half:
+            self._old, self.young = self.young, {}
+        self.young[key] = entry
 
     def drop(self, key: bytes) -> None:
         """Remove the entry, if there is one."""
-        self._young.pop(key, None)
+        self.young.pop(key, None)
         self._old.pop(key, None)
 
     def clear(self) -> None:
         """Remove all entries."""
-        self._young, self._old = {}, {}
+        self.young, self._old = {}, {}
 
     def __len__(self) -> int:
-        return len(self._young.keys() | self._old.keys())
+        return len(self.young.keys() | self._old.keys())

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
-from itertools import repeat
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from jwt_lp._support.json_types import is_json_object
@@ -14,7 +13,7 @@ from jwt_lp.tokens.claim_checks import check_bounds
 from jwt_lp.tokens.claims import COMPACT_CLAIM, ROLE_SCOPE_CLAIM, ConferredGrants
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from jwt_lp.policy.file import Policy
     from jwt_lp.tokens.claims import ClaimProfile
@@ -24,7 +23,6 @@ MAX_KEPT: Final = 512
 """How many results are kept for one issuer."""
 
 _ABSENT: Final = ...
-_make_grant: Final = partial(tuple.__new__, Grant)
 
 
 class Conferred(NamedTuple):
@@ -53,6 +51,8 @@ class GrantReader:
         self._names = () if "*" in read else (*read, *own)
         self._same_ceiling = {app: _has_same_ceiling(profile, app=app) for app in (False, True)}
         self._kept: dict[object, Conferred] = {}
+        # A role may confer any number of grants, so they exist once for all tokens with the same roles.
+        self._role_permissions = lru_cache(maxsize=256)(self._build_role_permissions)
 
     def read(self, claims: Mapping[str, Any], app: bool) -> Conferred:  # noqa: FBT001 - every new token takes this path
         """Return what the claims confer; `InvalidToken` for a claim of the wrong shape, or more than is read.
@@ -99,21 +99,27 @@ class GrantReader:
         self, conferred: ConferredGrants, roles: tuple[str, ...], by_role: tuple[tuple[str, tuple[str, ...]], ...]
     ) -> Permissions:
         patterns = self._issuer.own or self._issuer.patterns
-        pairs = conferred.grants
-        # As `Grant(text, source, None, patterns)`, but in C, because a token may carry hundreds.
-        texts, sources = [text for text, _ in pairs], [source for _, source in pairs]
-        direct = list(map(_make_grant, zip(texts, sources, repeat(None), repeat(patterns))))
-        for role, conferred_texts in by_role:
-            # INVARIANT: if the policy has the role, a grant that the role no longer confers is not held through it.
-            conferred_by_role = Permissions.of(self._policy.roles[role].grants) if role in self._policy.roles else None
-            direct += [
-                Grant(text, ROLE_SCOPE_CLAIM, role, patterns)
-                for text in conferred_texts
-                if is_scope_token(text)
-                and (conferred_by_role is None or conferred_by_role.find_containing(text) is not None)
-            ]
-        check_bounds([grant.text for grant in direct], patterns=patterns)
-        return Permissions.of([*direct, *self._policy.grants(roles)])
+        direct = conferred.grants
+        through_roles = [
+            Grant(text, ROLE_SCOPE_CLAIM, role, patterns)
+            for role, texts in by_role
+            for text in self._conferred_by_role(role, texts)
+        ]
+        check_bounds([*[text for text, _ in direct], *[grant.text for grant in through_roles]], patterns=patterns)
+        permissions = Permissions.of_texts(direct, patterns=patterns)
+        if through_roles:
+            permissions |= Permissions.of(through_roles)
+        return permissions | self._role_permissions(roles) if roles else permissions
+
+    def _conferred_by_role(self, role: str, texts: tuple[str, ...]) -> Iterator[str]:
+        # INVARIANT: if the policy has the role, a grant that the role no longer confers is not held through it.
+        conferred = self._role_permissions((role,)) if role in self._policy.roles else None
+        for text in texts:
+            if is_scope_token(text) and (conferred is None or conferred.find_containing(text) is not None):
+                yield text
+
+    def _build_role_permissions(self, roles: tuple[str, ...]) -> Permissions:
+        return Permissions.of(self._policy.grants(roles))
 
     def _read_own_claims(
         self, granted: ConferredGrants, claims: Mapping[str, object]

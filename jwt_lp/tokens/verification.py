@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from jwt_lp.errors import InvalidToken, clear_locals, clears_locals
 from jwt_lp.jose import jws
 from jwt_lp.jose.jwk import header_algorithms
 from jwt_lp.tokens.cache import TokenCache
 from jwt_lp.tokens.claim_checks import check_claims, numeric_date, quote_value
-from jwt_lp.tokens.claims import make_token
+from jwt_lp.tokens.claims import AccessToken, make_token
 from jwt_lp.tokens.delegation import Lineage
 from jwt_lp.tokens.grant_reader import GrantReader
 from jwt_lp.tokens.quick_reader import QuickChecks, ReadToken, read_plain
@@ -23,11 +24,16 @@ if TYPE_CHECKING:
     from jwt_lp.jose.jwk import VerificationKey
     from jwt_lp.jose.jwks import KeySource
     from jwt_lp.policy.file import Policy
-    from jwt_lp.tokens.claims import AccessToken
     from jwt_lp.tokens.trusted_issuer import TrustedIssuer
 
-# The token, its keys, their generation, until when it may be used by the wall clock, and by the monotonic one.
-_CacheEntry: TypeAlias = "tuple[AccessToken, KeySource, int, float, float]"
+
+@dataclass(slots=True, eq=False)
+class _CacheEntry:
+    token: AccessToken
+    keys: KeySource
+    generation: int
+    usable_until: float
+    keys_end: float
 
 
 class _AcceptedIssuer:
@@ -93,11 +99,14 @@ class Verifier:
         self._monotonic = monotonic
         self._cache: TokenCache[_CacheEntry] = TokenCache()
 
-    def verify(self, token: str | Any, *, wait: bool = True, now: float | None = None) -> AccessToken:
-        """Verify `token` and return it as an `AccessToken`. `now` is the clock's time, if the caller has it already.
+    def verify(
+        self, token: str | Any, *, wait: bool = True, now: float | None = None, cache_key: bytes | None = None
+    ) -> AccessToken:
+        """Verify `token` and return it as an `AccessToken`.
 
-        Raises `InvalidToken` for every token that is not valid here, `KeysUnavailable` if the keys that are needed
-        cannot be had, and with `wait=False` `KeysPending` if only a fetch can decide.
+        `now` is the clock's time, if the caller has it already, and `cache_key` what `recall` returned. Raises
+        `InvalidToken` for every token that is not valid here, `KeysUnavailable` if the keys that are needed cannot be
+        had, and with `wait=False` `KeysPending` if only a fetch can decide.
         """
         raw = b""
         try:
@@ -105,33 +114,45 @@ class Verifier:
                 # The parser refuses such a token and says why; hashing it first would cost a millisecond per megabyte.
                 jws.parse_compact(token)
             now = self._clock() if now is None else now
+            if cache_key is None:
+                # INVARIANT: the key is that of a whole header, so no header without a scheme is ever found.
+                known = self.recall(f"Bearer {token}", now)
+                if isinstance(known, AccessToken):
+                    return known
+                cache_key = known
             raw = token.encode("ascii")
-            digest = sha256(raw).digest()
-            cached = self._cache.get(digest)
-            if cached is not None:
-                access_token, keys, generation, usable_until, keys_end = cached
-                # INVARIANT: a hit is never used after the token or its keys expire, or the issuer's keys change.
-                if (
-                    now < usable_until
-                    and generation == keys.generation
-                    and (keys_end == math.inf or self._monotonic() < keys_end)
-                ):
-                    return access_token
-                self._cache.drop(digest)
-            entry = self._verify(token, raw, digest, now, wait)
+            entry = self._verify(token, raw, now, wait)
         except BaseException as error:
             # INVARIANT: no frame of ours shows the token or its claims in a traceback.
             clear_locals(error)
             del token, raw
             raise
-        self._cache.put(digest, entry)
-        return entry[0]
+        self._cache.put(cache_key, entry)
+        return entry.token
+
+    def recall(self, header: str, now: float) -> AccessToken | bytes:
+        """The token that this Authorization header had before, if it is valid still; otherwise the key to keep it under.
+
+        `header` is the whole value, scheme included, in ASCII. The key is its digest, so no token is kept.
+        """
+        cache_key = sha256(header.encode()).digest()
+        entry = self._cache.young.get(cache_key) or self._cache.get(cache_key)
+        if entry is None:
+            return cache_key
+        # INVARIANT: a hit is never used after the token or its keys expire, or the issuer's keys change.
+        if (
+            now < entry.usable_until
+            and entry.generation == entry.keys.generation
+            and (entry.keys_end == math.inf or self._monotonic() < entry.keys_end)
+        ):
+            return entry.token
+        self._cache.drop(cache_key)
+        return cache_key
 
     def _verify(
         self,
         token: str,
         raw: bytes,
-        digest: bytes,
         now: float,
         wait: bool,  # noqa: FBT001 - by position, as every new token takes this path
     ) -> _CacheEntry:
@@ -157,11 +178,12 @@ class Verifier:
         # Read the clock again: waiting for keys may have taken two seconds.
         now = self._clock()
         dates = accepted.quick_checks.check(typ, claims, now) or check_claims(issuer, typ, claims, now)
-        access_token = accepted.make_token(claims, dates, digest, development)
+        access_token = accepted.make_token(claims, dates, sha256(raw).digest(), development)
         # The keys may become too old before the token expires.
         usable_for = keys.usable_for()
-        usable_until = min(dates[1] + issuer.leeway, now + usable_for)
-        return access_token, keys, generation, usable_until, self._monotonic() + usable_for
+        # A float is compared with the clock's time faster than an int.
+        usable_until = float(min(dates[1] + issuer.leeway, now + usable_for))
+        return _CacheEntry(access_token, keys, generation, usable_until, self._monotonic() + usable_for)
 
 
 def _read_carefully(token: str) -> ReadToken:

@@ -16,13 +16,14 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from jwt_lp._support.worker import weak_callback
 from jwt_lp.stores import EnforcementPoint, ObservedGrant, RecordingPeriod, UsageBatch, Use
 
 if TYPE_CHECKING:
-    from jwt_lp.permissions.grants import Grant
+    from jwt_lp.permissions.grants import Grant, Permissions
     from jwt_lp.stores import UsageOutcome
     from jwt_lp.tokens.claims import AccessToken
 
@@ -67,8 +68,8 @@ class UsageRecorder:
     """Counts uses for one service.
 
     `subject_naming` returns the name of a subject in the store from its issuer and subject. The recorder keeps at most
-    `max_events` between two flushes, and `max_rows` different rows and as many observed grants while the store is down.
-    It drops and counts any more. `clock` returns seconds since the epoch, `randomness` that many random bytes.
+    `max_events` decisions between two flushes, and `max_rows` different rows and as many observed grants while the store
+    is down. It drops and counts any more. `clock` returns seconds since the epoch, `randomness` that many random bytes.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class UsageRecorder:
         self._service = service
         self._subject_naming = subject_naming or plain_subject
         self._flush_interval = flush_interval
-        self._max_events = max_events
+        self.max_events = max_events
         self._max_rows = max_rows
         self._clock = clock
         self._randomness = randomness
@@ -98,7 +99,8 @@ class UsageRecorder:
         os.register_at_fork(after_in_child=weak_callback(self._reset))
 
     def _reset(self) -> None:
-        self._events: deque[UsageSlot] = deque()
+        self.events: deque[tuple[UsageSlot, ...]] = deque()
+        self._sighted: deque[tuple[str, str, str, Permissions, float]] = deque()
         self._observed: set[ObservedGrant] = set()
         self._day = ""
         self._pending_rows: list[ObservedGrant | EnforcementPoint] = list(self._points)
@@ -150,33 +152,21 @@ class UsageRecorder:
 
     def count(self, slots: tuple[UsageSlot, ...]) -> None:
         """Count one decision. Never raises, and never waits for the store."""
-        if len(self._events) < self._max_events:
+        if len(self.events) < self.max_events:
             # It needs no lock, because each step is atomic.
-            self._events.extend(slots)
+            self.events.append(slots)
         else:
             with self._lock:
                 self._dropped += len(slots)
 
     def observe_token(self, token: AccessToken) -> None:
-        """Record the grants that a token carries, once a day."""
-        day = _day(self._clock())
-        subject, client = self._subject_naming(token.issuer, token.subject), token.client or ""
-        observed = [
-            ObservedGrant(token.issuer, subject, client, grant.role or "", grant.text, day)
-            for grant in token.permissions
-        ]
-        with self._lock:
-            if day != self._day:
-                self._observed.clear()
-                self._day = day
-            for grant in observed:
-                if grant in self._observed:
-                    continue
-                if len(self._observed) >= MAX_OBSERVED or len(self._pending_rows) >= self._max_rows:
-                    self._dropped += 1
-                    continue
-                self._observed.add(grant)
-                self._pending_rows.append(grant)
+        """Record the grants that a token carries, once a day. It costs the same for any number of grants."""
+        if len(self._sighted) < MAX_OBSERVED:
+            subject = self._subject_naming(token.issuer, token.subject)
+            self._sighted.append((token.issuer, subject, token.client or "", token.permissions, self._clock()))
+        else:
+            with self._lock:
+                self._dropped += 1
 
     def declare_enforcement_points(self, declared: Iterable[tuple[str, str, str]]) -> None:
         """Record the enforcement points, each an endpoint, a method and a requirement as written."""
@@ -195,6 +185,7 @@ class UsageRecorder:
         with self._flushing:
             if self._unsent is not None:
                 self._write(*self._unsent)
+            self._list_observed()
             self._aggregate()
             batch = self._batch()
             if batch is not None:
@@ -204,16 +195,37 @@ class UsageRecorder:
     def status(self) -> RecorderStatus:
         """The status of the recording."""
         with self._lock:
-            pending = len(self._events) + sum(count for count, _ in self._counts.values())
+            pending = sum(map(len, self.events.copy())) + sum(count for count, _ in self._counts.values())
             return RecorderStatus(self._since, self._stored_until, self._recorded, pending, self._dropped)
+
+    def _list_observed(self) -> None:
+        """List the grants of the tokens that were sighted since the last flush."""
+        for _ in range(len(self._sighted)):
+            issuer, subject, client, permissions, at = self._sighted.popleft()
+            day = _day(at)
+            observed = [
+                ObservedGrant(issuer, subject, client, grant.role or "", grant.text, day) for grant in permissions
+            ]
+            with self._lock:
+                if day != self._day:
+                    self._observed.clear()
+                    self._day = day
+                for grant in observed:
+                    if grant in self._observed:
+                        continue
+                    if len(self._observed) >= MAX_OBSERVED or len(self._pending_rows) >= self._max_rows:
+                        self._dropped += 1
+                        continue
+                    self._observed.add(grant)
+                    self._pending_rows.append(grant)
 
     def _aggregate(self) -> None:
         """Add up the events since the last flush."""
         now = self._clock()
         day = _day(now)
         # It takes only the events present now; on a busy service new ones would never let the loop end.
-        for _ in range(len(self._events)):
-            use = self._events.popleft().use._replace(day=day)
+        for slot in chain.from_iterable(self.events.popleft() for _ in range(len(self.events))):
+            use = slot.use._replace(day=day)
             count, _last = self._counts.get(use, (0, 0.0))
             if count or len(self._counts) < self._max_rows:
                 self._counts[use] = (count + 1, now)

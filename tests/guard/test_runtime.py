@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -20,6 +21,7 @@ from jwt_lp import AUTHENTICATED, IDENTIFIED, PUBLIC, AccessToken, Call, Guard, 
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.guard.routes import Route
 from jwt_lp.guard.store_sync import StoreSync
+from jwt_lp.guard.token_state import MAX_KEPT, TokenState
 from jwt_lp.testing.authority import ISSUER, Authority
 from memory_store import MemoryStore, entry
 
@@ -322,26 +324,39 @@ def test_two_guards_do_not_share_token_states(world: World) -> None:
     other.guard.close()
 
 
-def test_the_decisions_kept_for_a_token_are_bounded(world: World) -> None:
-    """The number of decisions kept for one token is bounded."""
-    token, requirement = world.token("orders:read"), all_of("orders:read")
+def state_of(world: World, token: str) -> TokenState:
+    """What the guard keeps for the token of a header."""
+    known = world.guard.authenticate(f"Bearer {token}").token
+    assert known is not None
+    assert isinstance(known.token_state, TokenState)
+    return known.token_state
+
+
+def test_what_is_kept_for_a_token_is_bounded(world: World) -> None:
+    """However many routes a client invents, what is kept for its token is bounded, and each decision is counted."""
+    token, by_text, by_parameter = world.token("orders:*"), all_of("orders:read"), all_of("orders:{id}")
+    most = 0
     for number in range(300):
-        world.guard.check(f"Bearer {token}", requirement, {}, f"GET /orders/{number}")
-    token_state = world.guard.verifier.verify(token).token_state
-    assert 256 == len(token_state.decisions)
-    assert 300 == sum(world.uses().values())
+        for requirement in (by_text, by_parameter):
+            world.guard.check(f"Bearer {token}", requirement, {"id": number}, f"M{number} /orders", call=CALL)
+        state = state_of(world, token)
+        most = max(most, len(state.decisions), len(state.slots))
+    assert MAX_KEPT == most
+    assert 600 == sum(world.uses().values())
 
 
-def test_requirements_and_methods_made_for_one_request_take_no_memory(world: World) -> None:
+def test_requirements_methods_and_parameters_made_for_one_request_take_no_memory(world: World) -> None:
     """A requirement made anew for each request finds the kept decision; a very long method is not kept."""
-    token = world.token("orders:read")
-    for _ in range(20):
+    token = world.token("orders:read", "orders:*:read")
+    for number in range(20):
         world.ask(token, all_of("orders:read"))
+        world.ask(token, all_of("orders:{id}:read"), params={"id": number})
     for number in range(20):
         route = f"{'M' * 300}{number} /orders"
-        assert world.guard.check(f"Bearer {token}", all_of("orders:read"), {}, route).passes
-    assert 1 == len(world.guard.verifier.verify(token).token_state.decisions)
-    assert 40 == sum(world.uses().values())
+        for requirement in (all_of("orders:read"), all_of("orders:{id}:read")):
+            assert world.guard.check(f"Bearer {token}", requirement, {"id": number}, route).passes
+    assert (1, 1) == (len(state_of(world, token).decisions), len(state_of(world, token).slots))
+    assert 80 == sum(world.uses().values())
 
 
 def test_a_question_is_no_use(world: World) -> None:
@@ -396,7 +411,7 @@ def test_a_heartbeat_before_the_first_poll() -> None:
         guard._worker.close()
         runtime = guard._runtime
         assert runtime is not None
-        runtime.revocations.polled = runtime.revocations.polled._replace(at=None)
+        runtime.revocations.polled = replace(runtime.revocations.polled, at=None)
         runtime.sync._send_heartbeat()
     assert 1e9 == store.received_heartbeats[-1].age
     assert "https://api.test" == store.received_heartbeats[-1].service

@@ -1,0 +1,75 @@
+"""What a guard keeps for a verified token, so that the same question is answered again by look-ups."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from jwt_lp.guard.decisions import Cause, Decision
+    from jwt_lp.tokens.claims import AccessToken
+    from jwt_lp.usage.recorder import UsageSlot
+
+MAX_KEPT: Final = 64
+"""How many decisions are kept for one token, and how many uses. With the bound of the token cache, this bounds the memory of a process."""
+
+MAX_KEPT_ROUTE: Final = 256
+"""How long the route of a kept decision is at most: a client may invent a method if a route does not list its own."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptDecision:
+    """A decision that let a request pass, and the usage to count each time it is given again."""
+
+    key: object
+    decision: Decision
+    slots: tuple[UsageSlot, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class TokenState:
+    """What a guard keeps for a token while its `basis` stays the same.
+
+    `owner` is the runtime whose state it is, and `basis` its revocation snapshot; without a store both are the guard's
+    `Authorizer`. `token` is the token without its revoked grants; `cause` is set if the whole token is revoked. At
+    `expires_at` a deny entry ends, and the state must be computed again.
+    """
+
+    owner: object
+    # INVARIANT: no two guards have the same basis, so no guard uses a state of another one.
+    basis: object
+    token: AccessToken
+    cause: Cause | None = None
+    expires_at: float = math.inf
+    decisions: dict[object, KeptDecision] = field(default_factory=dict[object, KeptDecision])
+
+    slots: dict[object, tuple[UsageSlot, ...]] = field(default_factory=dict[object, "tuple[UsageSlot, ...]"])
+
+    def keep(self, key: object, decision: Decision, slots: tuple[UsageSlot, ...] = ()) -> None:
+        """Keep a decision about the requirement with this key, unless time alone can change it."""
+        # INVARIANT: nobody compares the wall clock with `expires_at` before a kept decision is given again.
+        route = decision.route
+        if self.expires_at == math.inf and len(route) <= MAX_KEPT_ROUTE:
+            if len(self.decisions) >= MAX_KEPT:
+                # What is still in use is soon kept again.
+                self.decisions = {}
+            # A route has mostly one requirement, which is found by the route alone.
+            self.decisions[route if route not in self.decisions else (key, route)] = KeptDecision(key, decision, slots)
+
+    def keep_slots(self, key: tuple[object, str, str, object, str], slots: tuple[UsageSlot, ...]) -> None:
+        """Keep what a decision counts under a key that holds its route in the second place."""
+        if len(key[1]) <= MAX_KEPT_ROUTE:
+            if len(self.slots) >= MAX_KEPT:
+                self.slots = {}
+            self.slots[key] = slots
+
+
+def attach_state(state: TokenState, *tokens: AccessToken) -> TokenState:
+    """Keep the state on the frozen tokens themselves, and return it.
+
+    The state refers to the token, so a weak dictionary would never release it.
+    """
+    for token in tokens:
+        object.__setattr__(token, "token_state", state)
+    return state
