@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from asyncio import get_running_loop
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Any, NamedTuple
 
 from asgiref.sync import sync_to_async
@@ -14,9 +12,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import ResolverMatch
 
-from jwt_lp import AccessToken, Call, Decision, DecisionMemo, Refusal, Requirement, Route
+from jwt_lp import AccessToken, Call, Decision, DecisionMemo, Guard, Refusal, Requirement, Route
 from jwt_lp_django.guard_access import guard_from
-from jwt_lp_django.marks import RequirementMark
 from jwt_lp_django.template import names_of, route_template
 from jwt_lp_django.user import TokenUser
 from jwt_lp_django.views import MethodDeclaration, ViewInfo
@@ -34,60 +31,73 @@ class RequestRefused(PermissionDenied):
 
 
 class AuthorizationRequest(NamedTuple):
-    """One question to the guard about one request."""
+    """One question to the guard about one request, which has the state `state`.
+
+    `subjects` are the callback and the declarations that count as passed if the decision passes.
+    """
 
     request: HttpRequest
+    state: RequestState
+    guard: Guard
     requirement: Requirement | None
     params: Mapping[str, object]
     endpoint: str
     label: str
     method: str
-    marks: tuple[RequirementMark, ...] = ()
+    subjects: tuple[object, ...] = ()
 
 
-@dataclass(slots=True)
 class RequestState:
     """What the adapter knows about one request. The request holds it, and it ends with the request.
 
-    `owner` is the id of that request. `authorization_digest` and `peer` (the socket's address) are as they arrived,
-    before another middleware could change them. `is_decided` is True after the first decision. `passed` holds the
-    callbacks and declarations that passed, with their parameters; `params` are the parameters of the view.
-    `unanswered` is the question about a view that the guard answered for, with a 405 or an answer to OPTIONS.
+    `owner` is the id of that request. `authorization` (the header) and `peer` (the socket's address) are as they
+    arrived, before another middleware could change them. `is_decided` is True after the first decision. `params` are
+    the parameters of the view. `unanswered` is the question about a view that the guard answered for, with a 405 or an
+    answer to OPTIONS.
     """
 
-    owner: int
-    authorization_digest: bytes | None = field(default=None, repr=False)
-    peer: str | None = None
-    is_decided: bool = False
-    memo: DecisionMemo = field(default_factory=DecisionMemo)
-    passed: dict[object, tuple[object, Mapping[str, object]]] = field(
-        default_factory=dict[object, tuple[object, Mapping[str, object]]]
-    )
-    params: Mapping[str, object] | None = None
-    unanswered: AuthorizationRequest | None = None
-    token: AccessToken | None = None
+    __slots__ = ("_passed", "authorization", "is_decided", "memo", "owner", "params", "peer", "token", "unanswered")
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.owner = id(request)
+        # Kept as it is, because to compare digests costs each request more than all else here. The request's own META
+        # holds it too, and this class has no `repr` that shows it.
+        self.authorization = authorization_header(request)
+        self.peer: str | None = request.META.get("REMOTE_ADDR") or None
+        self.is_decided = False
+        self.memo = DecisionMemo()
+        self.params: Mapping[str, object] | None = None
+        self.unanswered: AuthorizationRequest | None = None
+        self.token: AccessToken | None = None
+        self._passed: dict[tuple[object, ...], object] = {}
 
     def find_decision(self, question: AuthorizationRequest) -> Decision | None:
         """The decision on the same requirement with the same parameters, if there is one."""
-        return self.memo.find(question.requirement, question.params)
+        return self.memo.find(question.requirement, question.params) if self.is_decided else None
 
     def has_passed(self, subject: object, method: str | None, params: Mapping[str, object]) -> bool:
-        """Whether `subject`, a callback or a declaration, passed for this method and these parameters."""
-        return (id(subject), method, DecisionMemo.key(params)) in self.passed
+        """Whether `subject`, a callback or a declaration, passed for this method and these very parameters.
 
-    def mark_passed(self, subject: object, method: str | None, params: Mapping[str, object]) -> None:
-        """Record that `subject` passed."""
-        # The object itself is kept too, so that no other object can get its id.
-        self.passed[id(subject), method, DecisionMemo.key(params)] = (subject, dict(params))
+        Where equal values are other objects it is False, and then `find_decision` tells whether to decide anew.
+        """
+        return (id(subject), method, *params, *map(id, params.values())) in self._passed
+
+    def mark_passed(self, question: AuthorizationRequest) -> None:
+        """Record that the subjects of `question` passed."""
+        params, subjects = question.params, question.subjects
+        rest = (question.method, *params, *map(id, params.values()))
+        for subject in subjects:
+            # The objects themselves are kept too, so that no other object can get the id of one.
+            self._passed[id(subject), *rest] = (subjects, params)
 
     def has_same_credential(self, request: HttpRequest) -> bool:
         """Whether the request's Authorization header is the one that arrived."""
-        return self.authorization_digest == _digest(authorization_header(request))
+        return self.authorization == authorization_header(request)
 
 
 def django_request(request: Any) -> HttpRequest:
     """Django's own request, given that or REST framework's."""
-    http = getattr(request, "_request", request)
+    http = request if isinstance(request, HttpRequest) else getattr(request, "_request", request)
     if not isinstance(http, HttpRequest):
         raise TypeError(f"{type(http).__name__} is no request")
     return http
@@ -101,9 +111,7 @@ def request_state(request: Any) -> RequestState:
         http = django_request(request)
         if http is not request:
             return request_state(http)
-        digest = _digest(authorization_header(http))
-        state = RequestState(id(http), digest, http.META.get("REMOTE_ADDR") or None)
-        http.__dict__["_jwt_lp"] = state
+        state = http.__dict__["_jwt_lp"] = RequestState(http)
     return state
 
 
@@ -118,30 +126,35 @@ def authorization_header(request: HttpRequest) -> str | None:
     return value
 
 
-def _digest(header: str | None) -> bytes | None:
-    # INVARIANT: the state keeps no credential.
-    return None if header is None else sha256(header.encode("utf-8", "surrogatepass")).digest()
-
-
 def authorization_request(
     request: HttpRequest,
     declaration: MethodDeclaration,
     params: Mapping[str, object],
     match: ResolverMatch | None = None,
+    callback: object = None,
 ) -> AuthorizationRequest:
-    """The question about a view. The rules of the settings apply if the view declares nothing."""
+    """The question about a view. The rules of the settings apply if the view declares nothing.
+
+    `callback` is the view that may be called if the decision passes.
+    """
     match = match or request.resolver_match
-    path = route_template(match.route) if match is not None else None
-    requirement = declaration.requirement
+    guard, endpoint, requirement = guard_from(), declaration.endpoint, declaration.requirement
+    method = request.method or ""
+    path = endpoint if match is None else route_template(match.route)
     if requirement is None and not declaration.closed and match is not None:
         names, groups = names_of(match.namespaces, match.url_name)
-        route = Route((request.method or "",), path or "", declaration.endpoint, names=names, groups=groups)
-        requirement = guard_from().rules.declare(route).requirement
-    method = request.method or ""
-    label = f"{method} {path if path is not None else declaration.endpoint}"
-    # A copy: another middleware may change the parameters of the view.
+        requirement = guard.rules.declare(Route((method,), path, endpoint, names=names, groups=groups)).requirement
     return AuthorizationRequest(
-        request, requirement, dict(params), declaration.endpoint, label, method, declaration.marks
+        request,
+        request_state(request),
+        guard,
+        requirement,
+        # A copy: another middleware may change the parameters of the view.
+        dict(params),
+        endpoint,
+        f"{method} {path}",
+        method,
+        declaration.marks if callback is None else (callback, *declaration.marks),
     )
 
 
@@ -150,23 +163,17 @@ def decide(question: AuthorizationRequest) -> Decision:
 
     This may wait for keys. On an event loop, which other requests share, it does not wait: the refusal is 503.
     """
-    decision = (
-        request_state(question.request).find_decision(question)
-        or forced_decision(question)
-        or _check(question, wait=not _on_event_loop())
-    )
+    decision = question.state.find_decision(question) or forced_decision(question) or _check(question, wait=False)
+    if decision.pending and not _on_event_loop():
+        decision = _check(question, wait=True)
     if decision.pending:
-        decision = guard_from().refuse_pending(question.requirement, question.label)
+        decision = question.guard.refuse_pending(question.requirement, question.label)
     return store_decision(question, decision)
 
 
 async def decide_async(question: AuthorizationRequest) -> Decision:
     """Decide without blocking the event loop."""
-    decision = (
-        request_state(question.request).find_decision(question)
-        or forced_decision(question)
-        or _check(question, wait=False)
-    )
+    decision = question.state.find_decision(question) or forced_decision(question) or _check(question, wait=False)
     if decision.pending:
         decision = await sync_to_async(_check, thread_sensitive=False)(question, wait=True)
     return store_decision(question, decision)
@@ -174,14 +181,14 @@ async def decide_async(question: AuthorizationRequest) -> Decision:
 
 def probe(question: AuthorizationRequest) -> Decision:
     """Decide without keeping or logging it where a token is known, and without making a refusal final."""
-    token = request_state(question.request).token
+    token = question.state.token
     if token is None:
         decision = forced_decision(question) or _check(question, wait=not _on_event_loop())
     else:
-        decision = guard_from().authorize(
+        decision = question.guard.authorize(
             token, question.requirement, question.params, question.label, call=build_call(question), record=False
         )
-    return guard_from().refuse_pending(question.requirement, question.label) if decision.pending else decision
+    return question.guard.refuse_pending(question.requirement, question.label) if decision.pending else decision
 
 
 def _on_event_loop() -> bool:
@@ -193,29 +200,33 @@ def _on_event_loop() -> bool:
 
 
 def _check(question: AuthorizationRequest, *, wait: bool) -> Decision:
-    request, call = question.request, build_call(question)
-    return guard_from().check(
-        authorization_lines(request), question.requirement, question.params, question.label, call=call, wait=wait
+    return question.guard.check(
+        authorization_lines(question.request),
+        question.requirement,
+        question.params,
+        question.label,
+        call=build_call(question),
+        wait=wait,
     )
 
 
 def store_decision(question: AuthorizationRequest, decision: Decision) -> Decision:
     """Store a decision in its request's state, and set the request's user and token."""
-    state = request_state(question.request)
-    state.is_decided = True
-    state.memo.keep((question.requirement,), question.params, decision)
-    # INVARIANT: a declaration counts as enforced only if a decision that evaluated it has passed.
-    for mark in question.marks if decision.passes else ():
-        state.mark_passed(mark, question.method, question.params)
     request: Any = question.request
-    if decision.token is not None and decision.passes:
-        state.token = decision.token
-        user = TokenUser(decision.token, guard_from())
+    state = question.state
+    state.memo.keep((question.requirement,), question.params, decision)
+    state.is_decided = True
+    if decision.passes:
+        # INVARIANT: a declaration counts as enforced only if a decision that evaluated it has passed.
+        state.mark_passed(question)
+        if decision.token is not None:
+            state.token = decision.token
+            user = TokenUser(decision.token, question.guard)
 
-        async def auser() -> TokenUser:
-            return user
+            async def auser() -> TokenUser:
+                return user
 
-        request.user, request.auser = user, auser
+            request.user, request.auser = user, auser
     request.access_token = state.token
     return decision
 
@@ -227,30 +238,31 @@ def forced_decision(question: AuthorizationRequest) -> Decision | None:
     view declares nothing. None for every other request.
     """
     request: Any = question.request
-    user, token = (request.__dict__.get(name) for name in ("_force_auth_user", "_force_auth_token"))
+    attributes = request.__dict__
+    user, token = attributes.get("_force_auth_user"), attributes.get("_force_auth_token")
+    if (user is None and token is None) or question.requirement is None:
+        return None
     test_client = sys.modules.get("django.test.client")
     # INVARIANT: no request of a server has the test client's payload as its body.
-    if test_client is None or (user is None and token is None) or question.requirement is None:
+    if test_client is None:
         return None
     if not isinstance(request.META.get("wsgi.input"), test_client.FakePayload):
         return None
     if isinstance(token, AccessToken) and question.requirement.requires_token:
-        guard, call = guard_from(), build_call(question)
-        return guard.authorize(token, question.requirement, question.params, question.label, call=call)
+        call = build_call(question)
+        return question.guard.authorize(token, question.requirement, question.params, question.label, call=call)
     return Decision(requirement=question.requirement, route=question.label)
 
 
-def authorization_lines(request: HttpRequest) -> Sequence[str]:
-    """Every line of the Authorization header, as far as the server shows them: WSGI servers join them with commas."""
+def authorization_lines(request: HttpRequest) -> str | Sequence[str] | None:
+    """The Authorization header, or its lines as far as the server shows them: WSGI servers join them with commas."""
     header = authorization_header(request)
-    if header is None:
-        return ()
-    if "," in header and hasattr(request, "scope"):
+    if header is not None and "," in header and hasattr(request, "scope"):
         lines = header_lines(request, "authorization")
         # A header that another middleware wrote is not in the scope.
         if header == ",".join(lines):
             return lines
-    return (header,)
+    return header
 
 
 def header_lines(request: HttpRequest, name: str) -> tuple[str, ...]:
@@ -271,7 +283,7 @@ def build_call(question: AuthorizationRequest) -> Call:
         url=request.build_absolute_uri,
         field=lambda name: header_lines(request, name),
         endpoint=question.endpoint,
-        peer=request_state(request).peer,
+        peer=question.state.peer,
     )
 
 

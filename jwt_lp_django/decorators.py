@@ -154,10 +154,10 @@ def enforce(request: Any, *permissions: str | Requirement, params: Mapping[str, 
 
 def _decide_inside_view(question: AuthorizationRequest) -> Decision:
     """Decide with the token that the request was let in with, if there is one."""
-    state = request_state(question.request)
+    state = question.state
     known = state.find_decision(question) or forced_decision(question)
     if known is None and state.token is not None:
-        known = guard_from().authorize(
+        known = question.guard.authorize(
             state.token, question.requirement, question.params, question.label, call=build_call(question)
         )
     return decide(question) if known is None else store_decision(question, known)

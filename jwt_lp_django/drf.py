@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NoReturn, cast
 
-from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission, BasePermissionMetaclass
 
@@ -20,10 +19,8 @@ from jwt_lp_django.decisions import (
     decide,
     django_request,
     request_state,
-    token_from,
 )
 from jwt_lp_django.drf_responses import APIRefused, refusal_error
-from jwt_lp_django.guard_access import guard_from
 from jwt_lp_django.marks import RequirementMark
 from jwt_lp_django.mixin import LeastPrivilegeMixin
 from jwt_lp_django.permission_classes import DeclaringPermission, reject_or
@@ -46,16 +43,14 @@ class JWTAuthentication(BaseAuthentication):
 
         `APIRefused` if the middleware is missing and the guard refuses the request.
         """
-        decision = (
-            None
-            if request_state(request).is_decided
-            else decide(_authorization_request(request, request.parser_context["view"]))
-        )
-        if decision is not None and decision.refusal is not None:
-            raise refusal_error(decision.refusal)
-        token = token_from(request)
-        user = getattr(django_request(request), "user", None)
-        return (user, token) if token is not None and isinstance(user, TokenUser) else None
+        http = django_request(request)
+        state = request_state(http)
+        if not state.is_decided:
+            decision = decide(_authorization_request(request, request.parser_context["view"]))
+            if decision.refusal is not None:
+                raise refusal_error(decision.refusal)
+        user = getattr(http, "user", None)
+        return (user, state.token) if state.token is not None and isinstance(user, TokenUser) else None
 
     def authenticate_header(self, request: Any) -> str:
         """The challenge for anonymous callers that other permission classes refuse."""
@@ -68,19 +63,25 @@ def view_declaration(view: Any, method: str) -> MethodDeclaration:
 
 
 def _view_info(view: Any) -> ViewInfo:
-    cls = cast(Any, type(view))
+    match = getattr(vars(view).get("request"), "resolver_match", None)
+    if match is not None and _is_view_of(match.func, view):
+        return ViewInfo.of(match.func)
     attributes = cast(dict[str, Any], vars(view))
     kwargs: dict[str, Any] = {name: attributes[name] for name in _DECLARING_ATTRIBUTES if name in attributes}
-    instance = ViewInfo(dotted_name(cls), cls=cls, initkwargs=kwargs, actions=attributes.get("action_map"))
-    match = getattr(attributes.get("request"), "resolver_match", None)
-    routed = instance if match is None else ViewInfo.of(match.func)
-    # INVARIANT: a view may call another view of its own class, with other actions. The route's declarations do not
-    # apply to that one.
-    same_view = routed.cls is cls and routed.actions == instance.actions
+    cls = cast(Any, type(view))
+    return ViewInfo(dotted_name(cls), cls=cls, initkwargs=kwargs, actions=attributes.get("action_map"))
+
+
+def _is_view_of(callback: Any, view: Any) -> bool:
+    """Whether the declarations of `callback` are those of `view`."""
+    # INVARIANT: a view may call another view of its own class, with other actions or attributes. The route's
+    # declarations do not apply to that one.
+    attributes = vars(view)
     return (
-        routed
-        if same_view and all(routed.initkwargs.get(name) is kwargs.get(name) for name in _DECLARING_ATTRIBUTES)
-        else instance
+        getattr(callback, "cls", None) is type(view)
+        and getattr(callback, "actions", None) == attributes.get("action_map")
+        and callback.initkwargs.get("required_permissions") is attributes.get("required_permissions")
+        and callback.initkwargs.get("permission_classes") is attributes.get("permission_classes")
     )
 
 
@@ -134,11 +135,16 @@ class HasPermissions(DeclaringPermission, BasePermission, metaclass=_PermissionM
     def has_permission(self, request: Any, view: Any) -> bool:
         """Whether the request passes. A refusal is raised, so that the response carries its challenge."""
         http = django_request(request)
-        if request.method != http.method:
+        method = http.method
+        if request.method != method:
             # The browsable API and the metadata ask for other methods too. These questions are not usage.
-            return self._probe(http, _authorization_request(request, view))
-        # INVARIANT: a mark that is part of the view's declarations was evaluated together with them, and passed.
-        if self.mark is not None and request_state(http).has_passed(self.mark, http.method, view.kwargs):
+            return self._probe(_authorization_request(request, view))
+        # INVARIANT: what passed for this method and these parameters was evaluated: a mark together with the other
+        # declarations of its view, and the route's callback for this view, if it is that callback's.
+        passed: object = self.mark
+        if passed is None and http.resolver_match is not None and _is_view_of(http.resolver_match.func, view):
+            passed = http.resolver_match.func
+        if passed is not None and request_state(http).has_passed(passed, method, view.kwargs):
             return True
         decision = decide(self._with_own_mark(_authorization_request(request, view)))
         if decision.refusal is not None:
@@ -146,15 +152,15 @@ class HasPermissions(DeclaringPermission, BasePermission, metaclass=_PermissionM
         return True
 
     def _with_own_mark(self, question: AuthorizationRequest) -> AuthorizationRequest:
-        if self.mark is None or self.mark in question.marks:
+        if self.mark is None or self.mark in question.subjects:
             return question
-        return question._replace(requirement=self.mark.requirement, marks=(self.mark,))
+        return question._replace(requirement=self.mark.requirement, subjects=(self.mark,))
 
-    def _probe(self, http: HttpRequest, question: AuthorizationRequest) -> bool:
+    def _probe(self, question: AuthorizationRequest) -> bool:
         requirement = question.requirement
         if requirement is None or not requirement.requires_token:
             return requirement is not None
-        return guard_from().can(token_from(http), requirement, dict(question.params))
+        return question.guard.can(question.state.token, requirement, dict(question.params))
 
 
 def crud(resource: str) -> dict[str, str]:

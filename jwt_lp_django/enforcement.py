@@ -43,6 +43,8 @@ def wrap_view(view: V, marks: Sequence[RequirementMark] = (), include: Requireme
         @wraps(view)
         async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
             invocation = Invocation.of(wrapper, view, marks, args, kwargs)
+            if invocation is None:
+                return await view(*args, **kwargs)
             response = (
                 invocation.answer
                 if invocation.question is None
@@ -56,6 +58,8 @@ def wrap_view(view: V, marks: Sequence[RequirementMark] = (), include: Requireme
         @wraps(view)
         def sync_wrapper(*args: Any, **kwargs: Any) -> Any:
             invocation = Invocation.of(wrapper, view, marks, args, kwargs)
+            if invocation is None:
+                return view(*args, **kwargs)
             response = (
                 invocation.answer
                 if invocation.question is None
@@ -73,7 +77,7 @@ def wrap_view(view: V, marks: Sequence[RequirementMark] = (), include: Requireme
 
 
 class Invocation(NamedTuple):
-    """One call of a wrapper: the question to the guard, or the answer without one (both None: the call passes)."""
+    """One call of a wrapper that did not pass before: the question to the guard, or the answer without one."""
 
     view: Callable[..., Any]
     request: Any
@@ -90,17 +94,18 @@ class Invocation(NamedTuple):
         marks: Sequence[RequirementMark],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-    ) -> Invocation:
-        """Read the call's arguments. `TypeError` if neither of the first two is a request."""
+    ) -> Invocation | None:
+        """Read the call's arguments; None if the call passed before. `TypeError` if no request is among the first two."""
         first = args[0] if args else kwargs.get("request")
         request = first if _is_request(first) else args[1] if len(args) > 1 else None
         http = django_request(request)
-        invocation, state = cls(view, request, args, kwargs), request_state(http)
+        state = request_state(http)
         # INVARIANT: what passed for this method and these parameters was decided on.
         if state.has_passed(wrapper, http.method, kwargs) or (
             marks and all(state.has_passed(mark, http.method, kwargs) for mark in marks)
         ):
-            return invocation
+            return None
+        invocation = cls(view, request, args, kwargs)
         # A method of a class, or a function that REST framework calls, is called only for methods that those accept.
         bound = request is not first or not isinstance(request, HttpRequest) or _is_bound_partial(view)
         declaration = declaration_of(wrapper, http.method or "", bound=bound)
@@ -135,7 +140,7 @@ async def _async_result(response: HttpResponse) -> HttpResponse:
 
 
 def _is_request(value: object) -> bool:
-    return isinstance(getattr(value, "_request", value), HttpRequest)
+    return isinstance(value, HttpRequest) or isinstance(getattr(value, "_request", None), HttpRequest)
 
 
 def _is_bound_partial(view: Callable[..., Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, cast
+from typing import Final
 
 from jwt_lp import ConfigurationError, Requirement, all_of
 
@@ -45,8 +45,8 @@ def rule_method(method: str) -> str:
 
 def marks_of(view: object) -> tuple[RequirementMark, ...]:
     """The declarations on a view itself. Decorators that copy attributes keep them."""
-    marks = getattr(view, MARKS_ATTRIBUTE, ())
-    return cast("tuple[RequirementMark, ...]", marks) if isinstance(marks, tuple) else ()
+    marks: tuple[RequirementMark, ...] | None = getattr(view, MARKS_ATTRIBUTE, None)
+    return marks if isinstance(marks, tuple) else ()
 
 
 def to_requirement(value: object) -> Requirement:

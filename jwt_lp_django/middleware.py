@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from asgiref.sync import markcoroutinefunction, sync_to_async
@@ -17,6 +17,7 @@ from jwt_lp_django import checks
 from jwt_lp_django.decisions import (
     AuthorizationRequest,
     RequestRefused,
+    RequestState,
     authorization_request,
     decide,
     decide_async,
@@ -27,7 +28,7 @@ from jwt_lp_django.decisions import (
 from jwt_lp_django.enforcement import is_async, not_allowed
 from jwt_lp_django.guard_access import guard_from
 from jwt_lp_django.routes import all_routes, route_without_view
-from jwt_lp_django.views import MethodDeclaration, declaration_of, is_drf
+from jwt_lp_django.views import DeclarationCache, MethodDeclaration, declaration_of, is_drf
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FIRST_ERROR_STATUS = 400
@@ -54,8 +55,7 @@ class LeastPrivilegeMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
-        # A view's declarations are read once for each method; a process that changes them must restart.
-        self._declaration_cache = lru_cache(maxsize=4096)(declaration_of)
+        self._declarations = DeclarationCache()
         self.is_async = is_async(get_response)
         if self.is_async:
             markcoroutinefunction(cast(Any, self))
@@ -63,53 +63,53 @@ class LeastPrivilegeMiddleware:
             self.process_view = self.aprocess_view  # type: ignore[method-assign,assignment]
         _check_at_start()
 
-    def _declaration_of(self, callback: Callable[..., Any], method: str) -> MethodDeclaration:
-        try:
-            return self._declaration_cache(callback, method)
-        except TypeError:
-            # The callback is not hashable.
-            return declaration_of(callback, method)
-
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Forward the request to the view, and the response if there was a decision."""
-        _init_request(request)
+        # Now, before another middleware can change what arrived.
+        state = request_state(request)
+        cast(Any, request).access_token = None
         if self.is_async:
-            return self._acall(request)
+            return self._acall(request, state)
         response = self.get_response(request)
-        question = _undecided_request(request, response)
+        question = _undecided_request(request, state, response)
         if question is not None:
             decide(question)
-        return _finish_response(request, response)
+        return _finish_response(state.memo, response)
 
-    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+    async def _acall(self, request: HttpRequest, state: RequestState) -> HttpResponseBase:
         response = await self.get_response(request)
-        question = _undecided_request(request, response)
+        question = _undecided_request(request, state, response)
         if question is not None:
             await decide_async(question)
-        return _finish_response(request, response)
+        return _finish_response(state.memo, response)
 
     def process_view(
         self, request: HttpRequest, callback: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
     ) -> HttpResponseBase | None:
         """Decide on the view that the router chose; a refusal is the response instead of the view's."""
-        view = _ViewCall(request, callback, args, kwargs)
-        question, answer = _inspect_view(view, self._declaration_of(callback, request.method or ""))
-        if question is not None:
-            refusal = _admit(view, question, decide(question))
-            return None if refusal is None else _render_refusal(view, refusal)
-        return None if answer is None else answer()
+        declaration = self._declarations.find(callback, request.method or "")
+        question = authorization_request(request, declaration, kwargs, callback=callback)
+        if declaration.allowed is not None:
+            return _answer_for_view(_ViewCall(request, callback, args, kwargs), question, declaration)
+        refusal = _admit(question, decide(question))
+        return None if refusal is None else _render_refusal(_ViewCall(request, callback, args, kwargs), refusal)
 
     async def aprocess_view(
         self, request: HttpRequest, callback: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
     ) -> HttpResponseBase | None:
         """`process_view` under ASGI."""
+        declaration = self._declarations.find(callback, request.method or "")
+        question = authorization_request(request, declaration, kwargs, callback=callback)
         view = _ViewCall(request, callback, args, kwargs)
-        question, answer = _inspect_view(view, self._declaration_of(callback, request.method or ""))
-        if question is not None:
-            refusal = _admit(view, question, await decide_async(question))
-            answer = None if refusal is None else lambda: _render_refusal(view, refusal)
+        if declaration.allowed is not None:
+            answer = partial(_answer_for_view, view, question, declaration)
+        else:
+            refusal = _admit(question, await decide_async(question))
+            if refusal is None:
+                return None
+            answer = partial(_render_refusal, view, refusal)
         # The exception handlers of REST framework are the project's code, and sync.
-        return None if answer is None else await sync_to_async(answer)() if is_drf(_view_class(view)) else answer()
+        return await sync_to_async(answer)() if is_drf(_view_class(view)) else answer()
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """The response to a refusal that `enforce` raised."""
@@ -125,36 +125,26 @@ def _check_at_start() -> None:
         guard_from().check_routes(all_routes())
 
 
-def _init_request(request: Any) -> None:
-    # Now, before another middleware can change what arrived.
-    request_state(request)
-    request.access_token = None
-
-
 def _view_class(view: _ViewCall) -> type | None:
     resolved = resolved_view(view.request)
     return None if resolved is None else resolved.cls
 
 
-def _inspect_view(
-    view: _ViewCall, declaration: MethodDeclaration
-) -> tuple[AuthorizationRequest | None, Callable[[], HttpResponse] | None]:
-    """The question to the guard; or, if the guard answers instead of the view, a function that makes the answer."""
-    question = authorization_request(view.request, declaration, view.kwargs)
-    if declaration.allowed is None:
-        return question, None
-    request_state(view.request).unanswered = question
-    return None, lambda: _mark_own(not_allowed(view.callback, view.request, view.args, view.kwargs, declaration))
+def _answer_for_view(view: _ViewCall, question: AuthorizationRequest, declaration: MethodDeclaration) -> HttpResponse:
+    """The guard's own answer, a 405 or an answer to OPTIONS, without calling the view."""
+    question.state.unanswered = question
+    response = not_allowed(view.callback, view.request, view.args, view.kwargs, declaration)
+    response.__dict__[_OWN_RESPONSE] = True
+    return response
 
 
-def _admit(view: _ViewCall, question: AuthorizationRequest, decision: Decision) -> Refusal | None:
-    """The refusal, or None after recording in the request's state that the view passed."""
-    request: Any = view.request
-    state = request_state(request)
+def _admit(question: AuthorizationRequest, decision: Decision) -> Refusal | None:
+    """The refusal, or None after recording in the request's state that the view may be called."""
     if decision.refusal is not None:
         return decision.refusal
+    request: Any = question.request
+    state = question.state
     state.unanswered, state.params = None, question.params
-    state.mark_passed(view.callback, question.method, question.params)
     # INVARIANT: only a credential that no other site can make a browser send replaces the CSRF token. A header that
     # another middleware made from a cookie did not arrive.
     if (
@@ -163,7 +153,7 @@ def _admit(view: _ViewCall, question: AuthorizationRequest, decision: Decision) 
         and decision.passes
         and decision.observed is None
         and decision.token is not None
-        and state.authorization_digest is not None
+        and state.authorization is not None
         and state.has_same_credential(request)
     ):
         request.csrf_processing_done = True
@@ -178,14 +168,11 @@ def _render_refusal(view: _ViewCall, refusal: Refusal) -> HttpResponse:
     return refusal_response(refusal)
 
 
-def _mark_own(response: HttpResponse) -> HttpResponse:
-    response.__dict__[_OWN_RESPONSE] = True
-    return response
-
-
-def _undecided_request(request: HttpRequest, response: HttpResponseBase) -> AuthorizationRequest | None:
+def _undecided_request(
+    request: HttpRequest, state: RequestState, response: HttpResponseBase
+) -> AuthorizationRequest | None:
     """The question about a response without a decision; None if the response may be sent as it is."""
-    state, match, method = request_state(request), request.resolver_match, request.method or ""
+    match, method = request.resolver_match, request.method or ""
     if state.memo.refusal is not None:
         return None
     if state.params is not None and match is not None and not state.has_passed(match.func, method, match.kwargs):
@@ -207,8 +194,9 @@ def _undecided_request(request: HttpRequest, response: HttpResponseBase) -> Auth
     if match is not None:
         return authorization_request(request, declaration_of(match.func, method), match.kwargs, match)
     route = route_without_view(method, path)
-    requirement = None if has_dot_segments else guard_from().rules.declare(route).requirement
-    return AuthorizationRequest(request, requirement, {}, route.endpoint, f"{method} {path}", method)
+    guard = guard_from()
+    requirement = None if has_dot_segments else guard.rules.declare(route).requirement
+    return AuthorizationRequest(request, state, guard, requirement, {}, route.endpoint, f"{method} {path}", method)
 
 
 def _resolve_path(request: HttpRequest) -> ResolverMatch | None:
@@ -227,9 +215,8 @@ def _is_empty_answer(request: HttpRequest, response: HttpResponseBase) -> bool:
     return may_be_empty and getattr(response, "is_rendered", True) and getattr(response, "content", None) == b""
 
 
-def _finish_response(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+def _finish_response(memo: DecisionMemo, response: HttpResponseBase) -> HttpResponseBase:
     """The response, or the first refusal of the request instead."""
-    memo = request_state(request).memo
     refusal = memo.refusal
     if refusal is None:
         # A file runs no code that could be refused, and servers send files in their own way.

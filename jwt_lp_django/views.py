@@ -12,16 +12,27 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from inspect import unwrap
+from itertools import repeat
 from typing import Any, Final, NamedTuple, cast
+from weakref import WeakKeyDictionary
 
 from django.views import View
 
 from jwt_lp import ConfigurationError, Requirement, all_of
-from jwt_lp_django.marks import INCLUDE_ATTRIBUTE, INHERITED, RequirementMark, marks_of, rule_method, to_requirement
+from jwt_lp_django.marks import (
+    INCLUDE_ATTRIBUTE,
+    INHERITED,
+    MARKS_ATTRIBUTE,
+    RequirementMark,
+    marks_of,
+    rule_method,
+    to_requirement,
+)
 from jwt_lp_django.permission_classes import enforces_permissions, permission_marks
 
 DEFAULT_METHODS: Final = frozenset({"GET"})
 PERMISSION_CLASSES: Final = "permission_classes"
+REQUIRED: Final = "required_permissions"
 STANDARD_ACTIONS: Final = ("list", "create", "retrieve", "update", "partial_update", "destroy")
 
 
@@ -93,6 +104,25 @@ class ViewInfo:
         except ConfigurationError as error:
             # INVARIANT: a declaration that cannot be read permits nothing.
             return MethodDeclaration(self.name, closed=True, faults=error.faults)
+
+    def sources(self, method: str) -> _Sources:
+        """All attributes that the declaration of `method` is read from, if the view answers it and it is not OPTIONS."""
+        # INVARIANT: while these attributes have the same values, the declaration is the same.
+        on_callback = (MARKS_ATTRIBUTE, INCLUDE_ATTRIBUTE, "cls", "view_class")
+        if self.cls is None:
+            return _Sources(on_callback, (), ())
+        function = self._action(method) or rule_method(method).lower()
+        bases = self.cls.__mro__ if getattr(self.cls, REQUIRED, None) is INHERITED else (self.cls,)
+        others: list[tuple[object, str]] = [
+            *((base, REQUIRED) for base in bases),
+            *(
+                (self.cls, name)
+                for name in (PERMISSION_CLASSES, "http_method_names", "dispatch", method.lower(), function)
+            ),
+            (getattr(self.cls, function, None), MARKS_ATTRIBUTE),
+        ]
+        owners, names = zip(*others, strict=True)
+        return _Sources((*on_callback, "initkwargs", "view_initkwargs", "actions"), owners, names)
 
     def _function_declaration(self, method: str, *, bound: bool) -> MethodDeclaration:
         if not self.marks:
@@ -166,7 +196,7 @@ class ViewInfo:
         """`required_permissions` as written; None if it is not set."""
         bases: tuple[type, ...] = getattr(self.cls, "__mro__", ())
         owners: list[Mapping[str, Any]] = [self.initkwargs, *map(vars, bases)]
-        values = (owner["required_permissions"] for owner in owners if "required_permissions" in owner)
+        values = (owner[REQUIRED] for owner in owners if REQUIRED in owner)
         return next((value for value in values if value is not INHERITED), None)
 
     @property
@@ -289,3 +319,61 @@ def _covering(marks: Sequence[RequirementMark], verb: str) -> list[RequirementMa
 def declaration_of(callback: Callable[..., Any], method: str, *, bound: bool = False) -> MethodDeclaration:
     """The declaration for a callback and a method."""
     return ViewInfo.of(callback).declaration_for(method, bound=bound)
+
+
+class DeclarationCache:
+    """The declarations of callbacks by method. One is given again only while all that it was read from is the same.
+
+    So a view may be declared or changed late, as tests do. An entry ends with its callback. What the guard answers
+    itself is not kept: a client may invent methods.
+    """
+
+    def __init__(self) -> None:
+        self._by_callback: WeakKeyDictionary[Callable[..., Any], dict[str, _CacheEntry]] = WeakKeyDictionary()
+
+    def find(self, callback: Callable[..., Any], method: str) -> MethodDeclaration:
+        """The declaration for a callback and a method, as `declaration_of` reads it."""
+        try:
+            entries = self._by_callback.get(callback)
+            if entries is None:
+                entries = self._by_callback[callback] = {}
+        except TypeError:
+            # The callback has no hash, or no place for weak references.
+            return declaration_of(callback, method)
+        entry = entries.get(method)
+        if entry is not None and entry.sources.read(callback) == entry.values:
+            return entry.declaration
+        view = ViewInfo.of(callback)
+        sources = view.sources(method)
+        # Copies, because lists and mappings may be changed in place. Before the declaration, which may change meanwhile.
+        values = [_copy(value) for value in sources.read(callback)]
+        declaration = view.declaration_for(method)
+        if declaration.allowed is None and method != "OPTIONS":
+            entries[method] = _CacheEntry(sources, values, declaration)
+        return declaration
+
+
+class _Sources(NamedTuple):
+    """The names of attributes of the callback, and the names and owners of other attributes."""
+
+    on_callback: tuple[str, ...]
+    owners: tuple[object, ...]
+    names: tuple[str, ...]
+
+    def read(self, callback: Callable[..., Any]) -> list[object]:
+        """The values; None for an attribute that is not there."""
+        # No loop in Python, because every request takes this path.
+        on_callback = map(getattr, repeat(callback), self.on_callback, repeat(None))
+        return [*on_callback, *map(getattr, self.owners, self.names, repeat(None))]
+
+
+class _CacheEntry(NamedTuple):
+    sources: _Sources
+    values: list[object]
+    declaration: MethodDeclaration
+
+
+def _copy(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[object, object]", value))
+    return list(cast("list[object]", value)) if isinstance(value, list) else value
