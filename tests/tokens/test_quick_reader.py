@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import random
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,8 @@ def careful_verification() -> Any:
     assert spec is not None
     assert spec.loader is not None
     module: Any = importlib.util.module_from_spec(spec)
+    # A dataclass looks for its module here.
+    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
 
     class NoQuickChecks:
