@@ -25,12 +25,14 @@ from jwt_lp.stores import (
     EnforcementPointRow,
     HeldGrant,
     HeldGrantRow,
+    LaterUse,
     MonthRow,
     ObservedGrantRow,
     ProcessHeartbeat,
     PurgeCounts,
     RecordingPeriod,
     RequestedPermission,
+    ReviewedHolder,
     Store,
     StoredRevocation,
     UsageBatch,
@@ -212,6 +214,15 @@ class DjangoStore:
             DayRow(*row)
             for part in module.select_subjects(issuer, subjects)
             for row in self._database.stream_rows(partial(module.select_days, self._alias, until, part))
+        )
+
+    def later_uses(self, holders: Iterable[ReviewedHolder], *, at: float) -> Iterator[LaterUse]:
+        """What these holders used since a review."""
+        module = self._modules().sum_queries
+        return (
+            LaterUse(*row)
+            for part in module.chunk_holders(holders)
+            for row in self._database.stream_rows(partial(module.select_later_uses, self._alias, part, at))
         )
 
     def observed_grants(self, *, issuer: str | None = None, subject: str | None = None) -> Iterator[ObservedGrantRow]:

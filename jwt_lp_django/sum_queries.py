@@ -7,9 +7,16 @@ from typing import Any, NamedTuple
 
 from django.db.models import Case, Exists, F, Max, OuterRef, Q, QuerySet, Sum, When
 
-from jwt_lp.stores import MonthRow, RequestedPermission, UsageSummary
+from jwt_lp.stores import LaterUse, MonthRow, RequestedPermission, ReviewedHolder, UsageSummary
 from jwt_lp.stores.row_keys import fit_text, iso_day
-from jwt_lp.stores.summation import HOLDER_PARTS, chunk_subjects, max_days, sum_by_month
+from jwt_lp.stores.summation import (
+    HOLDER_PARTS,
+    HolderChunk,
+    chunk_reviewed,
+    chunk_subjects,
+    max_days,
+    sum_by_month,
+)
 from jwt_lp_django import models
 from jwt_lp_django.usage_sums import HOLDERS, add_up
 
@@ -47,6 +54,22 @@ def usage_summary(row: tuple[Any, ...]) -> UsageSummary:
     *parts, uses, rows, first, last = row
     # PostgreSQL returns sums as decimals.
     return UsageSummary._make((*parts, int(uses), max_days(rows, first, last), first, last))
+
+
+def select_later_uses(alias: str, holders: HolderChunk, at: float) -> QuerySet[Any, Any]:
+    """The query for what holders used since a review."""
+    rows = models.HolderSum.objects.using(alias).filter(**{f"{holders.of}__in": holders.names}, outcome="granted")
+    if holders.issuer is not None:
+        rows = rows.filter(issuer=holders.issuer)
+    # Of a grant that was never used, every use is later.
+    if holders.day:
+        rows = rows.filter(Q(last_day__gt=holders.day) | Q(last__gt=at))
+    return rows.values_list(*LaterUse._fields)
+
+
+def chunk_holders(holders: Iterable[ReviewedHolder]) -> Iterator[HolderChunk]:
+    """The holders in chunks, so that no query takes too many parameters."""
+    return chunk_reviewed(holders)
 
 
 def select_requested(alias: str, until: str) -> QuerySet[Any, Any]:

@@ -6,7 +6,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from jwt_lp.permissions.grants import Grant, Permissions, is_pattern
+from jwt_lp.permissions import grants
+from jwt_lp.permissions.grants import Grant, Permissions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 _PLACEHOLDER: Final = re.compile(r"\{[^{}]*\}")
 _SPLIT: Final = re.compile(r" & | \| |[()]")
 _CACHE_SIZE: Final = 65536
+
+
+is_pattern: Final = lru_cache(maxsize=_CACHE_SIZE)(grants.is_pattern)
+"""Whether a text is a pattern: asked again and again about the same grants of many holders."""
 
 
 @lru_cache(maxsize=_CACHE_SIZE)

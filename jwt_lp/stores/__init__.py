@@ -18,6 +18,7 @@ from jwt_lp.stores.rows import (
     EnforcementPointRow,
     HeldGrant,
     HeldGrantRow,
+    LaterUse,
     MonthRow,
     ObservedGrant,
     ObservedGrantRow,
@@ -25,6 +26,7 @@ from jwt_lp.stores.rows import (
     PurgeCounts,
     RecordingPeriod,
     RequestedPermission,
+    ReviewedHolder,
     StoredRevocation,
     UsageBatch,
     UsageOutcome,
@@ -45,6 +47,7 @@ __all__ = [
     "EnforcementPointRow",
     "HeldGrant",
     "HeldGrantRow",
+    "LaterUse",
     "MonthRow",
     "ObservedGrant",
     "ObservedGrantRow",
@@ -52,6 +55,7 @@ __all__ = [
     "PurgeCounts",
     "RecordingPeriod",
     "RequestedPermission",
+    "ReviewedHolder",
     "Store",
     "StoredRevocation",
     "UsageAggregates",
@@ -163,6 +167,14 @@ class Store(UsageAggregates, Protocol):
         """Rows that match, from day `since` to day `until` (both included), ordered by issuer, subject and the rest.
 
         They are streamed: the iterator holds a bounded part of them in memory.
+        """
+        ...
+
+    def later_uses(self, holders: Iterable[ReviewedHolder], *, at: float) -> Iterator[LaterUse]:
+        """What these holders used (outcome `granted`) since a review that was made at the time `at`.
+
+        That is on a day after the last one that the review knew, or after that time. There may be more rows: a caller
+        that looks for one holder compares day and time itself.
         """
         ...
 

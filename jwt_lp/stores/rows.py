@@ -199,6 +199,31 @@ class UsageSummary(NamedTuple):
     last_day: str
 
 
+class ReviewedHolder(NamedTuple):
+    """A holder, and the last day of its use that a review knew, "" for none.
+
+    All issuers share the roles of the policy, so the `issuer` of a role does not count.
+    """
+
+    of: Literal["subject", "client", "role"]
+    issuer: str
+    name: str
+    last_day: str
+
+
+class LaterUse(NamedTuple):
+    """A permission that was used through a grant since a review, with the day and the time of the last use."""
+
+    issuer: str
+    subject: str
+    client: str
+    role: str
+    permission: str
+    grant: str
+    last_day: str
+    last: float
+
+
 class RequestedPermission(NamedTuple):
     """A permission that an enforcement point asked for: how often it was granted and refused, and the last day.
 

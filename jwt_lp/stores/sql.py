@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from jwt_lp.stores import holder_rows, migration, purge, revocation_rows, sum_queries, usage_rows, usage_sums
 from jwt_lp.stores.database import SqlDatabase, stream_rows
+from jwt_lp.stores.rows import UsageSummary
 from jwt_lp.stores.sum_selections import all_selections
 from jwt_lp.stores.summation import sum_by_month
 
@@ -23,16 +24,17 @@ if TYPE_CHECKING:
         EnforcementPointRow,
         HeldGrant,
         HeldGrantRow,
+        LaterUse,
         MonthRow,
         ObservedGrantRow,
         ProcessHeartbeat,
         PurgeCounts,
         RecordingPeriod,
         RequestedPermission,
+        ReviewedHolder,
         StoredRevocation,
         UsageBatch,
         UsageRow,
-        UsageSummary,
     )
 
 
@@ -106,7 +108,7 @@ class SqlStore:
 
     def summary(self, *, until: str, issuer: str | None = None) -> Iterator[UsageSummary]:
         """The uses, added up over days, services and endpoints."""
-        return map(sum_queries.usage_summary, sum_queries.stream_summary(self._database, until, issuer))
+        return map(UsageSummary._make, sum_queries.stream_summary(self._database, until, issuer))
 
     def requested_permissions(self, *, until: str) -> Iterator[RequestedPermission]:
         """The permissions that enforcement points asked for."""
@@ -127,6 +129,11 @@ class SqlStore:
             sum_queries.day_row,
             sum_queries.stream_rows(self._database, *sum_queries.select_days(until, issuer, subjects)),
         )
+
+    def later_uses(self, holders: Iterable[ReviewedHolder], *, at: float) -> Iterator[LaterUse]:
+        """What these holders used since a review."""
+        queries = sum_queries.select_later_uses(holders, at)
+        return map(sum_queries.later_use, sum_queries.stream_rows(self._database, *queries))
 
     def observed_grants(self, *, issuer: str | None = None, subject: str | None = None) -> Iterator[ObservedGrantRow]:
         """Grants that tokens carried."""

@@ -11,10 +11,10 @@ from datetime import date
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from jwt_lp.stores.row_keys import fit_text
-from jwt_lp.stores.rows import MonthRow, RequestedPermission, UsageSummary
+from jwt_lp.stores.rows import MonthRow, RequestedPermission, ReviewedHolder, UsageSummary
 
 HOLDER_PARTS: Final = UsageSummary._fields[:7]
 """The columns that identify a sum by holder."""
@@ -85,6 +85,25 @@ def chunk_subjects(subjects: Iterable[tuple[str, str]]) -> Iterator[tuple[str, l
         names = [subject for _, subject in group]
         for start in range(0, len(names), _CHUNK):
             yield issuer, names[start : start + _CHUNK]
+
+
+class HolderChunk(NamedTuple):
+    """Some holders of one kind and issuer (None: any), and the earliest of their last known days, "" for none."""
+
+    of: str
+    issuer: str | None
+    names: list[str]
+    day: str
+
+
+def chunk_reviewed(holders: Iterable[ReviewedHolder]) -> Iterator[HolderChunk]:
+    """The holders in chunks small enough for one statement, those with near days together."""
+    rows = sorted((row.of, "" if row.of == "role" else row.issuer, row.last_day, row.name) for row in holders)
+    for (of, issuer), group in groupby(rows, key=itemgetter(0, 1)):
+        same = list(group)
+        for start in range(0, len(same), _CHUNK):
+            names = [fit_text(name) for *_, name in same[start : start + _CHUNK]]
+            yield HolderChunk(of, None if of == "role" else fit_text(issuer), names, same[start][2])
 
 
 def chunk_holders(

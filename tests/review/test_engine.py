@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from jwt_lp.review import DecisionRule, Person, ReviewExemption
-from jwt_lp.review.analysis import aggregates, training
+from jwt_lp.review.analysis import finding_collector, training
 from jwt_lp.review.analysis.likelihood import GrantFeatures, LikelihoodModel
 from jwt_lp.review.analysis.training import load_history
 from jwt_lp.stores import HeldGrant
@@ -463,7 +463,7 @@ def test_gaps_and_losses_are_noted(past: ReviewScenario) -> None:
 
 def test_many_used_grants_are_counted_and_not_listed(past: ReviewScenario, monkeypatch: pytest.MonkeyPatch) -> None:
     """Above the limit, used grants are only counted; the progress callback is called."""
-    monkeypatch.setattr(aggregates, "MAX_LISTED", 10)
+    monkeypatch.setattr(finding_collector, "MAX_LISTED", 10)
     past.add([past.use(f"s{number}", "orders:read", 3, "orders:read") for number in range(300)])
     past.record_use("alice", "orders:list", 300)
     steps: list[tuple[str, int]] = []

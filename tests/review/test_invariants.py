@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from jwt_lp.permissions.grants import Denial, Grant, Permissions
 from jwt_lp.review.analysis.client_findings import ClientFindings
-from jwt_lp.review.analysis.context import ReviewContext
 from jwt_lp.review.analysis.decision_rule import DecisionRule
 from jwt_lp.review.analysis.evidence import GrantPath, Holder
 from jwt_lp.review.analysis.role_findings import RoleFindings
-from jwt_lp.review.analysis.subject_findings import subject_findings
+from jwt_lp.review.analysis.subject_findings import KeptGrant, subject_findings
+from jwt_lp.review.analysis.verdicts import ReviewContext
+from jwt_lp.review.findings import Finding
 from jwt_lp.review.pattern_overlap import EnforcedPermissions, covers, overlap, pattern_of, permissions_in
 
 NOW = 740_000
@@ -59,7 +60,12 @@ def _all(holder: Holder, context: ReviewContext):
     roles = RoleFindings(context, {})
     clients = ClientFindings(context)
     clients.add(holder)
-    return [*subject_findings(holder, context), *roles.add(holder), *roles.findings(), *clients.findings()]
+    return [*_of_subject(holder, context), *roles.add(context.judge(holder)), *roles.findings(), *clients.findings()]
+
+
+def _of_subject(holder: Holder, context: ReviewContext) -> list[Finding]:
+    found = subject_findings(context.judge(holder), context)
+    return [each.finding(context) if isinstance(each, KeptGrant) else each for each in found]
 
 
 @given(_holders(), TERMS, st.sampled_from([30, 60, 180]))
@@ -84,7 +90,7 @@ def test_recently_used_permissions_are_never_revoked(holder: Holder, terms: list
         for permission, last in path.used.items()
         if NOW - last < FLOOR
     }
-    for found in subject_findings(holder, _context(terms, window)):
+    for found in _of_subject(holder, _context(terms, window)):
         if found.proposal == "keep":
             continue
         denial = Denial("x", found.grant, found.instead)
@@ -123,7 +129,7 @@ def test_a_grant_that_nothing_requires_is_never_unused(holder: Holder, terms: li
 @given(_holders(), TERMS)
 def test_all_overlapping_grants_are_shown(holder: Holder, terms: list[str]) -> None:
     """A finding lists all other grants of the subject with a permission in common."""
-    for found in subject_findings(holder, _context(terms, 60)):
+    for found in _of_subject(holder, _context(terms, 60)):
         if found.verdict == "used" and found.proposal == "keep":
             continue
         others = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from jwt_lp.permissions.grants import is_pattern
 from jwt_lp.review.analysis.evidence import WHOLE_ROLE, GrantPath, Holder
 from jwt_lp.review.analysis.subject_findings import (
     USED_THROUGH_ANOTHER,
@@ -14,12 +13,12 @@ from jwt_lp.review.analysis.subject_findings import (
     make_finding,
     with_guards,
 )
-from jwt_lp.review.pattern_overlap import covers, overlap, pattern_of
+from jwt_lp.review.pattern_overlap import covers, is_pattern, overlap, pattern_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from jwt_lp.review.analysis.context import ReviewContext
+    from jwt_lp.review.analysis.verdicts import ReviewContext
     from jwt_lp.review.findings import Finding, Proposal
 
 
@@ -62,12 +61,14 @@ class ClientFindings:
 def _merge_path(whole: GrantPath, part: GrantPath) -> None:
     whole.add_held_days(part.since, part.seen)
     whole.uses += part.uses
-    whole.first = min(whole.first or part.first, part.first or whole.first)
+    if part.first and (part.first < whole.first or not whole.first):
+        whole.first = part.first
     whole.last = max(whole.last, part.last)
     # The days of different subjects may be the same days, so they are not added up.
     whole.days = max(whole.days, part.days)
     for permission, last in part.used.items():
-        whole.used[permission] = max(whole.used.get(permission, 0), last)
+        if last > whole.used.get(permission, 0):
+            whole.used[permission] = last
 
 
 def _grant_finding(client: Holder, path: GrantPath, subjects: Mapping[str, int], context: ReviewContext) -> Finding:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from jwt_lp.policy.file import EMPTY_POLICY
 from jwt_lp.review.analysis import route_findings
-from jwt_lp.review.analysis.aggregates import FindingCollector
-from jwt_lp.review.analysis.context import ReviewContext
 from jwt_lp.review.analysis.evidence import PopulationSource as Source
 from jwt_lp.review.analysis.evidence import iso_day, iter_holders, ordinal, recording_coverage
+from jwt_lp.review.analysis.finding_collector import FindingCollector
+from jwt_lp.review.analysis.verdicts import ReviewContext
 from jwt_lp.review.findings import AppliedRule, Population, Review, ReviewWindow
 from jwt_lp.review.pattern_overlap import EnforcedPermissions, overlap, permissions_in
 from jwt_lp.review.quantities import count_noun
@@ -24,10 +24,10 @@ from jwt_lp.review.quantities import count_noun
 if TYPE_CHECKING:
     from jwt_lp.policy.file import Policy
     from jwt_lp.review.analysis.backtesting import UsageHistory
-    from jwt_lp.review.analysis.context import Person, ReviewExemption
     from jwt_lp.review.analysis.decision_rule import DecisionRule
     from jwt_lp.review.analysis.evidence import RecordingCoverage
     from jwt_lp.review.analysis.likelihood import LikelihoodModel
+    from jwt_lp.review.analysis.verdicts import Person, ReviewExemption
     from jwt_lp.review.findings import Finding
     from jwt_lp.stores import HeldGrantRow, Store
 
@@ -150,10 +150,10 @@ def _load_held_grants(store: Store, now: str, issuer: str | None) -> tuple[Sourc
 
 def _hash_rows(rows: Iterable[_R], digest: object) -> Iterator[_R]:
     """Yield the rows, and add each to the digest of the review's input."""
-    update = digest.update  # type: ignore[attr-defined]
+    update, text = digest.update, tuple.__repr__  # type: ignore[attr-defined]
     for row in rows:
         # Without the names of the columns, which are the same in every row.
-        update(repr(row[:]).encode("utf-8", "backslashreplace"))
+        update(text(row).encode("utf-8", "backslashreplace"))
         yield row
 
 

@@ -61,15 +61,18 @@ class GrantPath:
         self.since = min(self.since or since, since or self.since)
         self.seen = max(self.seen, seen)
 
-    def add_use(self, row: UsageSummary) -> None:
-        """Add a row of usage."""
-        first, last = ordinal(row.first_day), ordinal(row.last_day)
+    def add_use(self, row: UsageSummary, first: int, last: int) -> None:
+        """Add a row of usage with its first and last day."""
         self.uses += row.uses
-        # One day may be in several rows, so the count is capped by the days between.
-        self.first = min(self.first or first, first)
+        # Comparisons instead of `min` and `max`, which are slower, for each of a million rows.
+        if first < self.first or not self.first:
+            self.first = first
         self.last = max(self.last, last)
-        self.days = min(self.days + row.days, self.last - self.first + 1)
-        self.used[row.permission] = max(self.used.get(row.permission, 0), last)
+        # One day may be in several rows, so the count is capped by the days between.
+        days, most = self.days + row.days, self.last - self.first + 1
+        self.days = min(most, days)
+        if last > self.used.get(row.permission, 0):
+            self.used[row.permission] = last
 
 
 class RefusalCount(NamedTuple):
@@ -94,6 +97,7 @@ class Holder:
         """The path of this role and grant, created if missing."""
         path = self.paths.get((role, grant))
         if path is None:
+            role, grant = intern(role), intern(grant)
             path = self.paths[role, grant] = GrantPath(role, grant)
         return path
 
@@ -129,7 +133,7 @@ def iter_holders(
         for row in sightings:
             first, last = ordinal(row.first_day), ordinal(row.last_day)
             if first <= end and not _no_longer_held(population, last, holder, row.role, row.grant):
-                path = holder.path(intern(row.role), intern(row.grant))
+                path = holder.path(row.role, row.grant)
                 path.add_held_days(first, min(last, end))
                 if row.client:
                     _client_path(holder, row.client, path.grant).add_held_days(first, min(last, end))
@@ -146,7 +150,7 @@ def _add_held(holder: Holder, row: HeldGrantRow, granted: Callable[[str], tuple[
         role_grants = granted(role)
         grants = (WHOLE_ROLE,) if role_grants is None else role_grants
     for grant in grants:
-        path = holder.path(intern(role), intern(grant))
+        path = holder.path(role, grant)
         path.add_held_days(since, ordinal(row.as_of))
         path.granted = max(path.granted, since)
         if row.held.client:
@@ -154,20 +158,20 @@ def _add_held(holder: Holder, row: HeldGrantRow, granted: Callable[[str], tuple[
 
 
 def _client_path(holder: Holder, client: str, grant: str) -> GrantPath:
-    key = intern(client), grant
-    path = holder.clients.get(key)
+    path = holder.clients.get((client, grant))
     if path is None:
-        path = holder.clients[key] = GrantPath("", grant)
+        path = holder.clients[intern(client), grant] = GrantPath("", grant)
     return path
 
 
 def _add_usage(holder: Holder, row: UsageSummary, population: PopulationSource) -> None:
     if row.outcome == "granted":
-        grant = intern(row.grant or row.permission)
-        if not _no_longer_held(population, ordinal(row.last_day), holder, row.role, grant):
-            holder.path(intern(row.role), grant).add_use(row)
+        grant, first, last = row.grant or row.permission, ordinal(row.first_day), ordinal(row.last_day)
+        if not _no_longer_held(population, last, holder, row.role, grant):
+            path = holder.path(row.role, grant)
+            path.add_use(row, first, last)
             if row.client:
-                _client_path(holder, row.client, grant).add_use(row)
+                _client_path(holder, row.client, path.grant).add_use(row, first, last)
         return
     if row.outcome in ("denied", "revoked"):
         refused = holder.denied if row.outcome == "denied" else holder.revoked

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from jwt_lp.permissions.grants import is_pattern
-from jwt_lp.review.analysis.context import Person
 from jwt_lp.review.analysis.evidence import WHOLE_ROLE, iso_day
 from jwt_lp.review.analysis.subject_findings import UNOBSERVABLE_REASON, make_finding, with_guards
-from jwt_lp.review.pattern_overlap import covers, overlap, pattern_of
+from jwt_lp.review.analysis.verdicts import Person
+from jwt_lp.review.pattern_overlap import covers, is_pattern, overlap, pattern_of
 from jwt_lp.review.quantities import count_noun
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from jwt_lp.review.analysis.context import ReviewContext
     from jwt_lp.review.analysis.evidence import GrantPath, Holder
+    from jwt_lp.review.analysis.verdicts import JudgedHolder, ReviewContext
     from jwt_lp.review.findings import Finding, Proposal, Verdict
 
 LITTLE_SHARE: Final = 0.25
@@ -44,17 +45,18 @@ class RoleGrantUsage:
     def add(self, path: GrantPath, context: ReviewContext, *, due: bool) -> None:
         """Add the use of one member."""
         self.members += 1
-        self.users += bool(path.days) and not due
         self.uses += path.uses
         self.days = max(self.days, path.days)
-        self.first = min(self.first or path.first, path.first or self.first)
+        if path.first and (path.first < self.first or not self.first):
+            self.first = path.first
         self.last = max(self.last, path.last)
         # The member who could use it for the longest time counts.
-        self.observable_since = min(
-            self.observable_since or context.observable_since(path), context.observable_since(path)
-        )
-        self.in_grace += bool(context.grace_guards(path))
+        since = context.observable_since(path)
+        if since < self.observable_since or not self.observable_since:
+            self.observable_since = since
+        self.in_grace += context.in_grace(path)
         if not due:
+            self.users += bool(path.days)
             self.needed.update(path.used)
 
 
@@ -63,46 +65,41 @@ class RoleFindings:
 
     def __init__(self, context: ReviewContext, granted: Mapping[str, tuple[str, ...]]) -> None:
         self._context = context
-        self._granted = granted
+        self._granted = {role: frozenset(grants) for role, grants in granted.items()}
         self._usage_by_grant: dict[tuple[str, str], dict[str, RoleGrantUsage]] = {}
         self._used_sets: dict[tuple[str, str], Counter[frozenset[str]]] = {}
 
-    def add(self, holder: Holder) -> Iterator[Finding]:
+    def add(self, judged: JudgedHolder) -> Iterator[Finding]:
         """Count a holder, and yield a finding for each of its roles of which it needs little or nothing."""
-        by_role: dict[str, list[GrantPath]] = {}
-        for path in holder.paths.values():
-            if path.role:
-                by_role.setdefault(path.role, []).append(path)
-        for role in sorted(by_role):
-            paths = sorted(by_role[role], key=lambda path: path.grant)
-            key = holder.issuer, role
-            grants = self._usage_by_grant.setdefault(key, {})
+        holder, _, due = judged
+        for role, group in groupby(judged.paths, key=attrgetter("role")):
+            if not role:
+                continue
+            paths, key = list(group), (holder.issuer, role)
+            grants, grants_of_role = self._usage_by_grant.setdefault(key, {}), self._granted.get(role)
             used: set[str] = set()
             for path in paths:
-                due = self._context.due(holder, path)
-                grants.setdefault(path.grant, RoleGrantUsage()).add(path, self._context, due=due)
-                if path.days and not due:
-                    used.add(path.grant)
+                grant, is_due = path.grant, due[role, path.grant]
+                usage = grants.get(grant)
+                if usage is None:
+                    usage = grants[grant] = RoleGrantUsage()
+                usage.add(path, self._context, due=is_due)
+                if path.days and not is_due:
+                    used.add(grant)
             self._used_sets.setdefault(key, Counter())[frozenset(used)] += 1
-            if holder.subject:
-                yield from self._member_findings(holder, role, paths, used)
+            held = len(grants_of_role.union(path.grant for path in paths)) if grants_of_role else len(paths)
+            if holder.subject and len(used) <= LITTLE_SHARE * held and not (used and held < MIN_TO_SPLIT):
+                yield self._member_finding(judged, role, paths, used, held)
 
-    def _member_findings(self, holder: Holder, role: str, paths: list[GrantPath], used: set[str]) -> Iterator[Finding]:
-        context = self._context
-        held = set(self._granted.get(role, ())) | {path.grant for path in paths}
-        if len(used) > LITTLE_SHARE * len(held) or (used and len(held) < MIN_TO_SPLIT):
-            return
-        seen = [path for path in paths if path.days]
-        last = max((path.last for path in seen), default=0)
+    def _member_finding(
+        self, judged: JudgedHolder, role: str, paths: Sequence[GrantPath], used: set[str], held: int
+    ) -> Finding:
+        holder, context = judged.holder, self._context
+        last = max(path.last for path in paths)
+        verdict = self._member_verdict(paths, used)
         # A membership is removed as a whole, so every grant of it must be due.
-        due = not used and all(context.due(holder, path) for path in paths)
-        guards = [*context.coverage_guards, *(guard for path in paths for guard in context.grace_guards(path))]
-        if all(("subject", holder.issuer, holder.subject, path.grant) in context.revoked for path in paths):
-            guards.append("revoked already")
+        due = not used and all(judged.due[role, path.grant] for path in paths)
         last_use = f"last used on {iso_day(last)}" if last else "none was ever used"
-        verdict: Verdict = "used" if used else "unused" if seen else "dormant"
-        if verdict == "dormant" and not any(context.observable(path.grant) for path in paths):
-            verdict = "unobservable"
         person = context.people.get(holder.subject, Person())
         finding = make_finding(
             kind="member",
@@ -114,24 +111,34 @@ class RoleFindings:
             role=role,
             grant="",
             instead=tuple(sorted(used)),
-            reason=f"Needs {len(used):,} of the {count_noun(len(held), 'grant')} of the role; {last_use}.",
+            reason=f"Needs {len(used):,} of the {count_noun(held, 'grant')} of the role; {last_use}.",
             risk=max((context.risk(path.grant) for path in paths), key=("low", "medium", "high").index),
             uses=sum(path.uses for path in paths),
-            days=max((path.days for path in paths), default=0),
-            first_day=iso_day(min((path.first for path in seen), default=0)),
+            days=max(path.days for path in paths),
+            first_day=iso_day(min((path.first for path in paths if path.days), default=0)),
             last_day=iso_day(last),
             idle=context.now - last if last else None,
             held_since=iso_day(min((path.held_since for path in paths if path.held_since), default=0)),
-            others=tuple(
-                sorted(
-                    {path.grant for path in holder.paths.values() if path.role != role and _overlaps_any(path, paths)}
-                )
-            ),
+            others=_other_grants(holder, role, paths),
             owner=person.manager,
             team=person.team,
             active=person.active,
         )
-        yield with_guards(finding, tuple(dict.fromkeys(guards)), context)
+        return with_guards(finding, self._member_guards(holder, paths), context)
+
+    def _member_verdict(self, paths: Sequence[GrantPath], used: set[str]) -> Verdict:
+        if used:
+            return "used"
+        if any(path.days for path in paths):
+            return "unused"
+        return "dormant" if any(self._context.observable(path.grant) for path in paths) else "unobservable"
+
+    def _member_guards(self, holder: Holder, paths: Sequence[GrantPath]) -> tuple[str, ...]:
+        context = self._context
+        guards = [*context.coverage_guards, *(guard for path in paths for guard in context.grace_guards(path))]
+        if all(("subject", holder.issuer, holder.subject, path.grant) in context.revoked for path in paths):
+            guards.append("revoked already")
+        return tuple(dict.fromkeys(guards))
 
     def findings(self) -> Iterator[Finding]:
         """One finding for each grant of each role, and one for each role that could be split."""
@@ -231,5 +238,7 @@ class RoleFindings:
         )
 
 
-def _overlaps_any(path: GrantPath, paths: list[GrantPath]) -> bool:
-    return any(overlap(path.grant, other.grant) for other in paths)
+def _other_grants(holder: Holder, role: str, paths: Sequence[GrantPath]) -> tuple[str, ...]:
+    """The grants that the holder has otherwise and that have permissions in common with these paths."""
+    others = {path.grant for path in holder.paths.values() if path.role != role}
+    return tuple(sorted(grant for grant in others if any(overlap(grant, path.grant) for path in paths)))

@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from jwt_lp.permissions.grants import is_pattern
-from jwt_lp.review.analysis.context import Person
-from jwt_lp.review.analysis.evidence import GrantPath, iso_day
+from jwt_lp.review.analysis.evidence import GrantPath, Holder, iso_day
+from jwt_lp.review.analysis.verdicts import Person
 from jwt_lp.review.findings import Finding
-from jwt_lp.review.pattern_overlap import covers, overlap, pattern_of
+from jwt_lp.review.pattern_overlap import covers, is_pattern, overlap, pattern_of
 from jwt_lp.review.quantities import count_noun, count_times
 
 if TYPE_CHECKING:
-    from jwt_lp.review.analysis.context import ReviewContext
-    from jwt_lp.review.analysis.evidence import Holder, RefusalCount
+    from jwt_lp.review.analysis.evidence import RefusalCount
+    from jwt_lp.review.analysis.verdicts import JudgedHolder, ReviewContext
     from jwt_lp.review.findings import FindingKind, FindingTarget, Proposal, Verdict
 
 USED_THROUGH_ANOTHER = "the same permission is in use through another grant, and a deny entry would refuse that too"
 UNOBSERVABLE_REASON = "No known enforcement point requires it, so its need is unknown."
-
-
-def subject_findings(holder: Holder, context: ReviewContext) -> Iterator[Finding]:
-    """One finding for each grant of a subject, and for each permission that was refused to it."""
-    if not holder.subject:
-        return
-    paths = [holder.paths[key] for key in sorted(holder.paths)]
-    due = {(path.role, path.grant): context.due(holder, path) for path in paths}
-    needed = _needed_permissions(holder, paths, due, context)
-    for path in paths:
-        yield _grant_finding(holder, path, paths, needed, context, revokes=due[path.role, path.grant])
-    for permission, refusals in sorted(holder.denied.items()):
-        if not any(covers(path.grant, permission) for path in paths):
-            yield _refusal_finding(holder, permission, refusals, context, "grant")
-    for permission, refusals in sorted(holder.revoked.items()):
-        yield _refusal_finding(holder, permission, refusals, context, "regret")
 
 
 class ProposedChange(NamedTuple):
@@ -48,20 +31,63 @@ class ProposedChange(NamedTuple):
     guards: tuple[str, ...]
 
 
+_KEEP: Final = ProposedChange("grant", "keep", (), ())
+
+
+class KeptGrant(NamedTuple):
+    """A grant that is used and kept. Its finding is made only if it is listed: a store has many of them."""
+
+    holder: Holder
+    path: GrantPath
+    change: ProposedChange
+
+    def finding(self, context: ReviewContext) -> Finding:
+        """The finding about it."""
+        return _make_grant_finding(self.holder, self.path, context, "used", self.change)
+
+
+def subject_findings(judged: JudgedHolder, context: ReviewContext) -> Iterator[Finding | KeptGrant]:
+    """One finding for each grant of a subject, and for each permission that was refused to it."""
+    holder, paths, due = judged
+    if not holder.subject:
+        return
+    needed = _needed_permissions(judged, context)
+    for path in paths:
+        yield _grant_finding(holder, path, paths, needed, context, revokes=due[path.role, path.grant])
+    for permission, refusals in sorted(holder.denied.items()):
+        if not any(covers(path.grant, permission) for path in paths):
+            yield _refusal_finding(holder, permission, refusals, context, "grant")
+    for permission, refusals in sorted(holder.revoked.items()):
+        yield _refusal_finding(holder, permission, refusals, context, "regret")
+
+
 def _grant_finding(
     holder: Holder,
     path: GrantPath,
     paths: Sequence[GrantPath],
-    needed: Sequence[str],
+    needed: Collection[str],
     context: ReviewContext,
     *,
     revokes: bool,
-) -> Finding:
+) -> Finding | KeptGrant:
     verdict = context.verdict(path, due=revokes)
     change = _propose(holder, path, needed, context, verdict, revokes=revokes)
-    silent = verdict == "used" and change.proposal == "keep"
+    if verdict == "used" and change.proposal == "keep":
+        return KeptGrant(holder, path, change)
+    finding = _make_grant_finding(holder, path, context, verdict, change, others=_overlapping(path, paths))
+    return with_guards(finding, change.guards, context)
+
+
+def _make_grant_finding(
+    holder: Holder,
+    path: GrantPath,
+    context: ReviewContext,
+    verdict: Verdict,
+    change: ProposedChange,
+    others: tuple[str, ...] = (),
+) -> Finding:
     person = context.people.get(holder.subject, Person())
-    finding = make_finding(
+    return make_finding(
         kind=change.kind,
         verdict=verdict,
         proposal=change.proposal,
@@ -72,7 +98,7 @@ def _grant_finding(
         grant=path.grant,
         instead=change.instead,
         reason=finding_reason(path, context, verdict, change.instead),
-        others=() if silent else _overlapping(path, paths),
+        others=others,
         denied=_refusals_of(holder.denied, path.grant),
         refused_since=_refusals_of(holder.revoked, path.grant),
         owner=person.manager,
@@ -80,7 +106,6 @@ def _grant_finding(
         active=person.active,
         **finding_metrics(holder, path, context),
     )
-    return with_guards(finding, change.guards, context)
 
 
 def _refusals_of(refusals: Mapping[str, RefusalCount], grant: str) -> int:
@@ -90,30 +115,39 @@ def _refusals_of(refusals: Mapping[str, RefusalCount], grant: str) -> int:
 def _propose(
     holder: Holder,
     path: GrantPath,
-    all_needed: Sequence[str],
+    all_needed: Collection[str],
     context: ReviewContext,
     verdict: Verdict,
     *,
     revokes: bool,
 ) -> ProposedChange:
-    needed = _needed_part(path, all_needed)
     pattern = is_pattern(path.grant)
     if verdict in ("unused", "dormant"):
-        if needed and pattern:
-            change = ProposedChange("wildcard", "narrow", needed, _path_guards(holder, path, context, needed=False))
-        else:
-            change = ProposedChange("grant", "remove", (), _path_guards(holder, path, context, needed=bool(needed)))
-        if not revokes:
-            observed = context.now - context.observable_since(path)
-            young = f"its use was observable for only {observed:,} of {count_noun(context.window, 'day')}"
-            change = change._replace(guards=(*change.guards, young))
-    elif verdict == "used" and pattern and context.exceeds_need(path.grant, needed):
+        change = _propose_removal(holder, path, _needed_part(path, all_needed), context, revokes=revokes)
+    elif verdict == "used" and pattern and context.may_exceed_need(path.grant, all_needed):
+        needed = _needed_part(path, all_needed)
+        if not context.exceeds_need(path.grant, needed):
+            return _KEEP
         change = ProposedChange("wildcard", "narrow", needed, _path_guards(holder, path, context, needed=False))
     else:
-        return ProposedChange("grant", "keep", (), ())
+        return _KEEP
     if change.proposal == "narrow" and change.instead == (path.grant,):
         return change._replace(proposal="keep", instead=())
     return change
+
+
+def _propose_removal(
+    holder: Holder, path: GrantPath, needed: tuple[str, ...], context: ReviewContext, *, revokes: bool
+) -> ProposedChange:
+    if needed and is_pattern(path.grant):
+        change = ProposedChange("wildcard", "narrow", needed, _path_guards(holder, path, context, needed=False))
+    else:
+        change = ProposedChange("grant", "remove", (), _path_guards(holder, path, context, needed=bool(needed)))
+    if revokes:
+        return change
+    observed = context.now - context.observable_since(path)
+    young = f"its use was observable for only {observed:,} of {count_noun(context.window, 'day')}"
+    return change._replace(guards=(*change.guards, young))
 
 
 def finding_metrics(holder: Holder, path: GrantPath, context: ReviewContext) -> dict[str, object]:
@@ -136,31 +170,27 @@ def _overlapping(path: GrantPath, paths: Sequence[GrantPath]) -> tuple[str, ...]
     return tuple(_display_name(other) for other in paths if other is not path and overlap(other.grant, path.grant))
 
 
-def _needed_permissions(
-    holder: Holder, paths: Sequence[GrantPath], due: Mapping[tuple[str, str], bool], context: ReviewContext
-) -> tuple[str, ...]:
+def _needed_permissions(judged: JudgedHolder, context: ReviewContext) -> set[str]:
     """The permissions that the holder needs, through any of its grants."""
     needed: set[str] = set()
-    for path in paths:
-        if due[path.role, path.grant]:
+    for path in judged.paths:
+        if judged.due[path.role, path.grant]:
+            continue
+        if len(path.used) == 1:
+            needed.update(path.used)
             continue
         for permission, last in path.used.items():
             # Each permission of a pattern is judged by the same rule as a grant of its own.
-            if len(path.used) == 1 or not context.revokes(holder, _permission_path(path, last)):
+            if not context.revokes_permission(judged.holder, path, last):
                 needed.add(permission)
-    return tuple(sorted(needed))
+    return needed
 
 
-def _needed_part(path: GrantPath, needed: Sequence[str]) -> tuple[str, ...]:
+def _needed_part(path: GrantPath, needed: Collection[str]) -> tuple[str, ...]:
     """The grants that would cover the needed permissions of this grant."""
     if not is_pattern(path.grant):
         return (path.grant,) if path.grant in needed else ()
     return tuple(sorted({pattern_of(permission) for permission in needed if covers(path.grant, permission)}))
-
-
-def _permission_path(path: GrantPath, last: int) -> GrantPath:
-    """The path of one permission of a grant: used like the grant, but last on the day `last`."""
-    return GrantPath(path.role, path.grant, path.granted, path.since, path.seen, path.uses, path.days, path.first, last)
 
 
 def _path_guards(holder: Holder, path: GrantPath, context: ReviewContext, *, needed: bool) -> tuple[str, ...]:

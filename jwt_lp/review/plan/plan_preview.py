@@ -113,8 +113,8 @@ def preview(
             revocation for item in items for revocation in _revocations_for(item, plan, items, rules, role_edits, today)
         ]
         indexed = PlannedRevocations(revocations)
-        rows = store.usage(since=_earliest_last_day(items), subject=indexed.subject) if indexed else ()
-        used = used_since(rows, indexed, items, plan.origin.made_at)
+        later = store.later_uses(indexed.holders(), at=plan.origin.made_at)
+        used = used_since(later, indexed, items, plan.origin.made_at)
         if not used:
             break
         # Another item may have depended on a dropped one, so all are checked again.
@@ -219,11 +219,6 @@ def _skip_empty(revocation: PlannedRevocation) -> Iterator[PlannedRevocation]:
     """The revocation, unless what it keeps covers all of it."""
     if Permissions.of(revocation.keep, patterns=True).find_containing(revocation.pattern) is None:
         yield revocation
-
-
-def _earliest_last_day(items: Iterable[PlanItem]) -> str | None:
-    """The first day whose use matters; None where one of the grants was never used."""
-    return min(item.last_day for item in items) or None
 
 
 def _entries(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from jwt_lp.review.pattern_overlap import covers, overlap
+from jwt_lp.stores import ReviewedHolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from jwt_lp.review.plan.frozen_plan import PlanItem
-    from jwt_lp.stores import UsageRow, Use
+    from jwt_lp.stores import LaterUse, Use
 
 
 class PlannedRevocation(NamedTuple):
@@ -45,7 +46,13 @@ class PlannedRevocations:
         keys = [key for key in self._by_holder if key[0] == "subject"]
         return keys[0][2] if len(keys) == len(self._by_holder) == 1 else None
 
-    def matching(self, use: Use) -> Iterator[PlannedRevocation]:
+    def holders(self) -> Iterator[ReviewedHolder]:
+        """The holders of all the revocations, each with the earliest of the last days that its items know."""
+        for (of, *issuer, name), revocations in self._by_holder.items():
+            last_day = min(revocation.item.last_day for revocation in revocations)
+            yield ReviewedHolder(cast("Any", of), "".join(issuer), name, last_day)
+
+    def matching(self, use: Use | LaterUse) -> Iterator[PlannedRevocation]:
         """The revocations that would refuse a use that was granted."""
         keys = (("subject", use.issuer, use.subject), ("client", use.issuer, use.client), ("role", use.role))
         for key in keys:
@@ -64,7 +71,7 @@ class PlannedRevocations:
 
 
 def used_since(
-    rows: Iterable[UsageRow], revocations: PlannedRevocations, items: Sequence[PlanItem], seen_until: float
+    uses: Iterable[LaterUse], revocations: PlannedRevocations, items: Sequence[PlanItem], seen_until: float
 ) -> dict[str, str]:
     """The reasons to drop items, by their ids: what they would revoke was used since, through their grant or another.
 
@@ -73,31 +80,32 @@ def used_since(
     revoked: set[tuple[str, ...]] = {(item.of, item.issuer, item.name, item.role, item.grant) for item in items}
     # The review knew the earlier use by each issuer's members of a role.
     reviewed_days = {(item.name, item.grant, item.issuer): item.last_day for item in items if item.of == "role"}
-    reasons: dict[str, str] = {}
-    for row in rows:
-        use = row.use
-        if use.outcome != "granted":
-            continue
-        for revocation in revocations.matching(use):
-            item = revocation.item
+    # Of several reasons, use of the grant itself comes before use through another, and a late use before an early one.
+    reasons: dict[str, tuple[bool, str, str]] = {}
+    for use in uses:
+        for item in {revocation.item.id: revocation.item for revocation in revocations.matching(use)}.values():
             last_day = item.last_day
             if item.of == "role":
                 last_day = reviewed_days.get((item.name, item.grant, use.issuer), last_day)
-            if not (use.day > last_day or row.last > seen_until):
-                continue
-            if _is_credited(item, use):
-                reasons[item.id] = f"{use.permission} was used on {use.day}, after the review"
-            elif not _path_revoked_too(revoked, item, use):
-                through = f"{use.grant or use.permission}{f' of the role {use.role}' if use.role else ''}"
-                reasons.setdefault(
-                    item.id,
-                    f"{use.permission} was used on {use.day} through {through}, which is kept, and a deny entry would "
-                    "refuse that use too",
-                )
-    return reasons
+            if use.last_day > last_day or use.last > seen_until:
+                credited = _is_credited(item, use)
+                if credited or not _path_revoked_too(revoked, item, use):
+                    reason = (credited, use.last_day, _reason(use, credited=credited))
+                    reasons[item.id] = max(reasons.get(item.id, reason), reason)
+    return {item: text for item, (_, _, text) in reasons.items()}
 
 
-def _is_credited(item: PlanItem, use: Use) -> bool:
+def _reason(use: LaterUse, *, credited: bool) -> str:
+    if credited:
+        return f"{use.permission} was used on {use.last_day}, after the review"
+    through = f"{use.grant or use.permission}{f' of the role {use.role}' if use.role else ''}"
+    return (
+        f"{use.permission} was used on {use.last_day} through {through}, which is kept, and a deny entry would "
+        "refuse that use too"
+    )
+
+
+def _is_credited(item: PlanItem, use: LaterUse) -> bool:
     """Whether the use was credited to the grant of the item."""
     if item.of == "role":
         return True
@@ -106,7 +114,7 @@ def _is_credited(item: PlanItem, use: Use) -> bool:
     return item.grant == (use.grant or use.permission) and (item.of == "client" or item.role == use.role)
 
 
-def _path_revoked_too(revoked: set[tuple[str, ...]], item: PlanItem, use: Use) -> bool:
+def _path_revoked_too(revoked: set[tuple[str, ...]], item: PlanItem, use: LaterUse) -> bool:
     """Whether the plan also revokes the grant that served the use."""
     grant = use.grant or use.permission
     role = "" if item.of == "client" else use.role

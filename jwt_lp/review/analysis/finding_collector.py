@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from jwt_lp.review.analysis.client_findings import ClientFindings
 from jwt_lp.review.analysis.role_findings import RoleFindings
-from jwt_lp.review.analysis.subject_findings import subject_findings
+from jwt_lp.review.analysis.subject_findings import KeptGrant, subject_findings
 from jwt_lp.review.findings import LAST_HOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from jwt_lp.review.analysis.context import ReviewContext
     from jwt_lp.review.analysis.evidence import Holder
+    from jwt_lp.review.analysis.verdicts import ReviewContext
     from jwt_lp.review.findings import Finding
 
 MAX_LISTED: Final = 100_000
@@ -29,7 +29,7 @@ class FindingCollector:
         self._context = context
         self._roles = RoleFindings(context, granted)
         self._listed: list[Finding] = []
-        self._used: list[Finding] = []
+        self._used: list[Finding | KeptGrant] = []
         self._holder_counts: Counter[str] = Counter()
         self.clients: ClientFindings = ClientFindings(context)
         self.names: set[str] = set()
@@ -39,23 +39,27 @@ class FindingCollector:
 
     def add(self, holder: Holder) -> None:
         """Judge one holder."""
-        for finding in (*subject_findings(holder, self._context), *self._roles.add(holder)):
+        judged = self._context.judge(holder)
+        for finding in subject_findings(judged, self._context):
+            self._collect(finding)
+        for finding in self._roles.add(judged):
             self._collect(finding)
         self.clients.add(holder)
-        self.names.update(path.role for path in holder.paths.values() if path.role)
+        self.names.update(role for role, _ in holder.paths if role)
         self.grants += len(holder.paths)
         if holder.subject and (holder.paths or holder.denied or holder.revoked):
             self.subjects += 1
-            self._holder_counts.update({path.grant for path in holder.paths.values()})
+            self._holder_counts.update({grant for _, grant in holder.paths})
 
     def findings(self, others: Iterable[Finding]) -> list[Finding]:
         """All findings: those of the holders, of roles and clients, and `others`."""
         for finding in (*self._roles.findings(), *self.clients.findings(), *others):
             self._collect(finding)
-        return _mark_last_holders(self._listed + self._used, self._holder_counts)
+        used = (each.finding(self._context) if isinstance(each, KeptGrant) else each for each in self._used)
+        return _mark_last_holders([*self._listed, *used], self._holder_counts)
 
-    def _collect(self, finding: Finding) -> None:
-        if finding.verdict != "used" or finding.proposal != "keep":
+    def _collect(self, finding: Finding | KeptGrant) -> None:
+        if not isinstance(finding, KeptGrant) and (finding.verdict != "used" or finding.proposal != "keep"):
             self._listed.append(finding)
         elif self.unlisted:
             self.unlisted += 1

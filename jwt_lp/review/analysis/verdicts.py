@@ -1,19 +1,19 @@
-"""Context of a review: the rule and the data that every judgement uses."""
+"""Verdicts on grants: the rule and the data that every judgement uses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
-from jwt_lp.review.analysis.evidence import WHOLE_ROLE
+from jwt_lp.review.analysis.evidence import WHOLE_ROLE, GrantPath
 from jwt_lp.review.analysis.likelihood import GrantFeatures
 from jwt_lp.review.pattern_overlap import EnforcedPermissions, covers
 from jwt_lp.review.quantities import count_noun
 
 if TYPE_CHECKING:
-    from jwt_lp.review.analysis.evidence import GrantPath, Holder
+    from jwt_lp.review.analysis.evidence import Holder
     from jwt_lp.review.analysis.likelihood import LikelihoodModel
     from jwt_lp.review.findings import Verdict
 
@@ -38,6 +38,14 @@ class Person(NamedTuple):
     active: str = ""
 
 
+class JudgedHolder(NamedTuple):
+    """A holder, its paths by role and grant, and for each role and grant whether the rule would revoke it."""
+
+    holder: Holder
+    paths: Sequence[GrantPath]
+    due: Mapping[tuple[str, str], bool]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewContext:
     """The rule and the data that every judgement uses. Days are ordinals.
@@ -59,6 +67,10 @@ class ReviewContext:
     exempt: Mapping[str, ReviewExemption] = field(default_factory=dict[str, ReviewExemption])
     people: Mapping[str, Person] = field(default_factory=dict[str, Person])
     revoked: frozenset[tuple[str, str, str, str]] = frozenset()
+
+    @property
+    def _by_window(self) -> bool:
+        return self.rule.kind == "fixed" or self.model is None
 
     @property
     def window(self) -> int:
@@ -86,10 +98,26 @@ class ReviewContext:
 
     def revokes(self, holder: Holder, path: GrantPath) -> bool:
         """Whether the rule would revoke a grant that was used."""
-        if self.rule.kind == "fixed" or self.model is None:
+        if self._by_window:
             # The same answer, without the features that only a model needs.
             return self.rule.is_due(self.now - path.last, None)
         return self.rule.revokes(self.pair(holder, path), self.model)
+
+    def revokes_permission(self, holder: Holder, path: GrantPath, last: int) -> bool:
+        """Whether the rule would revoke a grant that was used like this one, but last on the day `last`."""
+        if self._by_window:
+            return self.rule.is_due(self.now - last, None)
+        return self.revokes(
+            holder,
+            GrantPath(
+                path.role, path.grant, path.granted, path.since, path.seen, path.uses, path.days, path.first, last
+            ),
+        )
+
+    def judge(self, holder: Holder) -> JudgedHolder:
+        """A holder with what the rule says about its grants."""
+        due = {key: self.due(holder, path) for key, path in holder.paths.items()}
+        return JudgedHolder(holder, [holder.paths[key] for key in sorted(due)], due)
 
     def due(self, holder: Holder, path: GrantPath) -> bool:
         """Whether the rule would revoke it: never used for the whole window, or used and not needed any more."""
@@ -118,12 +146,20 @@ class ReviewContext:
         """Whether its use would be recorded: an enforcement point requires it, or none is known at all."""
         return not self.requested or bool(self.requested.matching(grant))
 
+    def in_grace(self, path: GrantPath) -> bool:
+        """Whether it has not been held for long enough to be judged."""
+        return bool(path.held_since) and self.now - path.held_since < self.grace
+
     def grace_guards(self, path: GrantPath) -> tuple[str, ...]:
         """The guard of a grant that has not been held for long enough to be judged."""
-        if path.held_since and self.now - path.held_since < self.grace:
+        if self.in_grace(path):
             held = count_noun(self.now - path.held_since, "day")
             return (f"held for only {held}, within the grace period of {count_noun(self.grace, 'day')}",)
         return ()
+
+    def may_exceed_need(self, grant: str, needed: Collection[str]) -> bool:
+        """Whether a required permission that it covers in part, or that is not needed itself, is left to look at."""
+        return any(term not in needed or not covers(grant, term) for term in self.requested.matching(grant))
 
     def exceeds_need(self, grant: str, needed: Sequence[str]) -> bool:
         """Whether it covers a required permission that `needed` does not cover; False where nothing is needed."""
