@@ -205,7 +205,7 @@ def test_one_function_under_two_endpoints_has_two_rules():
 
 def test_one_path_on_two_hosts_has_two_sets_of_parameters():
     """Rules that differ only in their host have their own parameters, and the settings bind each."""
-    app = Flask("hosts", static_folder=None, host_matching=True)
+    app = Flask("shop", static_folder=None, host_matching=True)
     LeastPrivilege(app, AUTHORITY.settings(BIND={"tenant": "tenant"}))
     view = requires("a:b")(served)
     app.add_url_rule("/x", "x", view, host="example.test")
@@ -220,7 +220,7 @@ def test_one_path_on_two_hosts_has_two_sets_of_parameters():
 
 def test_a_tenants_subdomain_is_a_parameter_like_any_other():
     """A parameter of the subdomain fills templates, also for a blueprint on that subdomain."""
-    app = Flask("hosts", static_folder=None, subdomain_matching=True)
+    app = Flask("shop", static_folder=None, subdomain_matching=True)
     app.config["SERVER_NAME"] = "example.test"
     LeastPrivilege(app, AUTHORITY.settings())
     blueprint = Blueprint("b", "b", subdomain="<tenant>")
