@@ -343,6 +343,21 @@ def test_a_guard_that_fails_shows_no_token(monkeypatch: pytest.MonkeyPatch, valu
         assert [] == leaks(caught.value)
 
 
+@pytest.mark.parametrize("value", [f"Bearer {GOOD}", [f"Bearer {GOOD}"]], ids=["text", "lines"])
+@pytest.mark.parametrize("what", ["_recall", "_repeat", "_clock"])
+def test_a_guard_that_fails_at_a_known_token_shows_no_token(
+    monkeypatch: pytest.MonkeyPatch, value: str | list[str], what: str
+) -> None:
+    """An error on the short way of a known token is raised without the header in its frames."""
+    with Guard({"ISSUER": ISSUER, "AUDIENCE": "api", "ALGORITHMS": ["ES256"], "JWKS": KEY.public_jwk()}) as guard:
+        needed = all_of("orders:read")
+        assert guard.check(value, needed, {}, "GET /").passes
+        monkeypatch.setattr(guard, what, Broken().fails)
+        with pytest.raises(Unforeseen) as caught:
+            guard.check(value, needed, {}, "GET /")
+        assert [] == leaks(caught.value)
+
+
 @pytest.mark.parametrize("wait", [True, False])
 def test_a_guard_whose_keys_fail_shows_no_token(monkeypatch: pytest.MonkeyPatch, wait: bool) -> None:
     """An unexpected error of a key source is raised without the header in its frames."""

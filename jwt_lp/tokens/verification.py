@@ -131,10 +131,11 @@ class Verifier:
         return entry.token
 
     def recall(self, header: str, now: float) -> AccessToken | bytes:
-        """The token that this Authorization header had before, if it is valid still; otherwise the key to keep it under.
+        """The token of an Authorization header that was verified before, if it is valid still; otherwise a cache key.
 
-        `header` is the whole value, scheme included, in ASCII. The key is its digest, so no token is kept.
+        `header` is ASCII, and bounded by the caller. The key is its digest, so no token is kept in memory.
         """
+        # INVARIANT: the digest is of the whole header. A token without its scheme, or with another one, is not known.
         cache_key = sha256(header.encode()).digest()
         entry = self._cache.young.get(cache_key) or self._cache.get(cache_key)
         if entry is None:

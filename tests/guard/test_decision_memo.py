@@ -89,6 +89,24 @@ def test_a_subclass_with_its_own_equality_finds_no_decision() -> None:
     assert memo.find(None, {"n": Everything("8")}) is None
 
 
+def test_requirements_with_the_same_text_are_different() -> None:
+    """A requirement is found by what it is: one that is enforced, or another kind with the same text, is another."""
+    memo, decision = DecisionMemo(), Decision()
+    memo.keep((all_of("a", "b"),), {}, decision)
+    assert memo.find(all_of("a", "b"), {}) is decision
+    assert memo.find(all_of("a", "b", enforce=True), {}) is None
+    assert memo.find(any_of("a", "b"), {}) is None
+    assert memo.find(all_of("a"), {}) is None
+    assert memo.find(None, {}) is None
+
+
+def test_the_key_of_parameters() -> None:
+    """Parameters have the same key exactly if names, types and values are the same, in any order."""
+    values: list[dict[str, object]] = [{}, {"n": 1}, {"n": "1"}, {"m": 1}, {"n": 1, "m": 2}, {"n": 2, "m": 1}]
+    assert len(values) == len({DecisionMemo.key(each) for each in values})
+    assert DecisionMemo.key({"n": 1, "m": 2}) == DecisionMemo.key({"m": 2, "n": 1})
+
+
 def test_the_first_refusal_is_final() -> None:
     """No later refusal replaces the first one, and no later decision that passes cancels it."""
     memo = DecisionMemo()

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from jwt_lp import Decision, Grant, Refusal
+from jwt_lp import Decision, Grant, Refusal, all_of
 from jwt_lp.guard.decisions import RETRY_AFTER
 
+BAD_TOKEN = Refusal(401, "invalid_token", "r")
 REFUSALS = [
     pytest.param(Refusal(401, None, "r1"), "Bearer", "A bearer access token is needed.", id="no credential"),
     pytest.param(
@@ -100,3 +101,39 @@ def test_a_cause_is_in_the_body_only() -> None:
 def test_what_passes(expected: tuple[bool, dict[str, str]], decision: Decision) -> None:
     """A request passes without a refusal if the decision is not pending; only a refusal has headers."""
     assert expected == (decision.passes, decision.headers)
+
+
+def test_a_decision_cannot_be_changed() -> None:
+    """Requests share decisions, so no field can be set, deleted or added."""
+    decision = Decision(route="GET /", refusal=Refusal(403, "insufficient_scope", "r"))
+    for change in (
+        lambda: setattr(decision, "refusal", None),
+        lambda: setattr(decision, "passes", True),
+        lambda: setattr(decision, "another", 1),
+        lambda: delattr(decision, "refusal"),
+    ):
+        with pytest.raises(AttributeError, match="cannot be changed"):
+            change()
+    assert (False, "r") == (decision.passes, decision.refusal and decision.refusal.reference)
+    assert not hasattr(decision, "__dict__")
+
+
+def test_decisions_are_compared_by_their_fields() -> None:
+    """Decisions are equal if all their fields are, and to nothing else."""
+    one, same, other = Decision(route="a"), Decision(None, None, (), (), "a"), Decision(route="a", pending=True)
+    assert (one, {one}) == (same, {same, one})
+    assert one != other
+    assert one != ("a",)
+
+
+@pytest.mark.parametrize(
+    ("expected", "decision"),
+    [
+        ("<Decision on None for no route: passes>", Decision()),
+        ("<Decision on a:b for GET /x: pending>", Decision(requirement=all_of("a:b"), route="GET /x", pending=True)),
+        ("<Decision on a:b for GET /x: refused, 401>", Decision(None, all_of("a:b"), (), (), "GET /x", BAD_TOKEN)),
+    ],
+)
+def test_the_repr_of_a_decision(expected: str, decision: Decision) -> None:
+    """The repr names the requirement, the route and the outcome, and nothing of the token."""
+    assert expected == repr(decision)

@@ -700,7 +700,9 @@ def test_missing_keys_are_waited_for_in_a_thread() -> None:
             wait = more["wait"]
             calls.append((wait, threading.current_thread() is main))
             decision = super().check(*args, **more)
-            return decision if wait else Decision(decision.token, decision.requirement, route=decision.route, pending=True)
+            return (
+                decision if wait else Decision(decision.token, decision.requirement, route=decision.route, pending=True)
+            )
 
     async def ask():
         return (await AsyncClient().get("/x", headers=bearer("a:b"))).status_code

@@ -13,6 +13,7 @@ import pytest
 from jwt_lp import AccessToken, Permissions
 from jwt_lp.permissions.grants import Grant
 from jwt_lp.stores import ObservedGrant, UsageBatch, Use
+from jwt_lp.usage import recorder as recorder_module
 from jwt_lp.usage.recorder import UsageRecorder, UsageSlot, omitted_subject, plain_subject, pseudonymizer
 from memory_store import MemoryStore
 
@@ -171,8 +172,8 @@ def test_what_is_too_much_is_dropped_and_counted() -> None:
     status = recorder.status()
     assert 9 == sum(store.counts.values()) + status.dropped
     recorder.observe_token(token(permissions=Permissions.of(["a", "b", "c", "d"])))
-    assert status.dropped + 2 == recorder.status().dropped
     recorder.flush()
+    assert status.dropped + 2 == recorder.status().dropped
     assert status.dropped + 2 == store.batches[-1].period.dropped  # type: ignore[union-attr]
 
 
@@ -205,6 +206,27 @@ def test_grants_of_tokens_are_recorded_once_a_day() -> None:
         for role, grant in (("", "a"), ("clerk", "b"))
     ]
     assert expected == [grant for batch in store.batches for grant in batch.observed_grants]
+
+
+def test_observing_a_token_costs_the_same_for_any_number_of_grants(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The grants are read in the background; of tokens beyond the bound, one use each is counted as dropped."""
+    monkeypatch.setattr(recorder_module, "MAX_OBSERVED", 3)
+    store, recorder = make_recorder()
+    with monkeypatch.context() as patch:
+        patch.setattr(Permissions, "__iter__", None)
+        for number in range(5):
+            recorder.observe_token(token(f"user-{number}", permissions=Permissions.of(["a"])))
+    assert 2 == recorder.status().dropped
+    recorder.flush()
+    assert ["user-0", "user-1", "user-2"] == [each.subject for each in store.batches[-1].observed_grants]
+
+
+def test_a_decision_with_several_uses_is_pending_with_all_of_them() -> None:
+    """The status counts uses, not decisions."""
+    _, recorder = make_recorder()
+    for _ in range(2):
+        recorder.count(slots(recorder))
+    assert 6 == recorder.status().pending
 
 
 def test_enforcement_points_are_recorded() -> None:
