@@ -21,8 +21,9 @@ from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jwt_lp import Call, all_of
 from jwt_lp.guard.cached_decision import CachedDecision
+
+from jwt_lp import Call, all_of
 from jwt_lp.revocation.entries import RevocationEntry
 from jwt_lp.revocation.poller import RevocationPoller
 from jwt_lp.revocation.snapshot import _shard_of, digest

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import importlib.util
 import re
 import tomllib
 from datetime import timedelta
