@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from jwt_lp.cli.output import DIM, OK, WARNING, Failure, brief, grid, notices, say, text
+from jwt_lp.cli.output import DIM, OK, WARNING, Failure, brief, count, grid, notices, say, text
 from jwt_lp.cli.row_input import (
     default_issuer,
     file_argument,
@@ -177,6 +177,40 @@ def _report_import(opened: InputFile, summary: ImportSummary, unread_columns: tu
             ],
             fixed=2,
         )
+
+
+@usage.command(short_help="Check the sums that reviews read, or make them anew.")
+@click.option("--check", "mode", flag_value="check", help="Compare the sums with the rows. It reads every row.")
+@click.option("--rebuild", "mode", flag_value="rebuild", help="Make the sums anew from the rows, while services write.")
+@store_options
+@click.pass_context
+def sums(ctx: click.Context, mode: str | None, url: str | None, target: str | None, where: str | None) -> None:
+    """Check the sums over usage that reviews read, or make them anew from the rows.
+
+    The store keeps the sums itself, whoever records, imports or deletes usage. They can only differ from the rows if
+    something else changed its tables: a restored backup of some tables, or a service of an earlier release that was
+    still running after jwt-lp store migrate.
+
+    \b
+      jwt-lp usage sums --check --store postgresql://jwt_lp@db.example.com/jwt_lp
+      jwt-lp usage sums --rebuild
+
+    The exit code is 1 if --check finds a difference.
+    """  # noqa: D301 - a real backspace is what click looks for
+    if mode is None:
+        raise click.UsageError("pass --check or --rebuild")
+    place = StoreOptions(url, target, where)
+    with place.open(place.settings(ctx)) as store:
+        if mode == "rebuild":
+            store.rebuild_sums()
+            say(text(f"{store.name}: the sums were made anew", OK))
+            return
+        different = store.check_sums()
+    if different:
+        found = f"{store.name}: {count(different, 'sum')} with other totals than the rows"
+        say(text(f"{found}: run jwt-lp usage sums --rebuild", WARNING))
+        ctx.exit(1)
+    say(text(f"{store.name}: every sum is that of its rows", OK))
 
 
 usage.add_command(export)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sqlite3
 from collections import Counter
 from pathlib import Path
 
@@ -277,3 +278,18 @@ def test_a_bar_on_a_terminal(project, run):
     project.write("used.csv", "subject,permission,day\nalice,orders:read,2026-05-01\n")
     code, out, err = run("usage", "import", "used.csv", FORCE_COLOR="1", TERM="xterm")
     assert (0, True, True) == (code, bool(re.search(r"used\.csv", err)), "1 granted" in out)
+
+
+def test_sums_are_checked_and_made_anew(project, run):
+    """`--check` exits with 1 where a sum differs from its rows, and `--rebuild` puts it right."""
+    project.write("used.csv", "subject,permission,day\nalice,orders:read,2026-05-01\n")
+    assert 0 == run("usage", "import", "used.csv", "--issuer", ISSUER)[0]
+    assert (0, f"{URL}: every sum is that of its rows\n") == run("usage", "sums", "--check")[:2]
+    with sqlite3.connect("jwt-lp.db") as connection:
+        connection.execute("UPDATE jwt_lp_holder_sum SET uses = 7")
+    connection.close()
+    code, out, _ = run("usage", "sums", "--check")
+    assert (1, f"{URL}: 1 sum with other totals than the rows: run jwt-lp usage sums --rebuild\n") == (code, out)
+    assert (0, f"{URL}: the sums were made anew\n") == run("usage", "sums", "--rebuild")[:2]
+    assert 0 == run("usage", "sums", "--check")[0]
+    assert (2, True) == ((failed := run("usage", "sums"))[0], "pass --check or --rebuild" in failed[2])
