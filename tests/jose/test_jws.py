@@ -12,7 +12,7 @@ from typing import Any
 
 import jwt
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from examples import examples
@@ -118,6 +118,13 @@ BAD_TOKENS: dict[str, Any] = {
 def test_malformed_tokens_are_refused(token: object) -> None:
     """Any but the one canonical spelling of a token raises InvalidToken with cause malformed."""
     assert "malformed" == refusal(token)
+
+
+@pytest.mark.parametrize("segments", [1, 2, 4, 5])
+def test_another_number_of_segments_is_named(segments: int) -> None:
+    """The refusal of a token with other than three segments says so."""
+    with pytest.raises(InvalidToken, match="does not have three segments"):
+        jws.parse_compact(".".join([*SEGMENTS, "AA", "AA"][:segments]))
 
 
 BAD_HEADERS: dict[str, dict[str, Any]] = {
@@ -249,6 +256,7 @@ def test_lenient_json_is_refused(data: bytes, detail: str) -> None:
 
 GOOD_JSON = {
     "32-deep": (b'{"a":' * 32 + b"1" + b"}" * 32, None),
+    "32-deep-and-wide": (b'{"a":[],"b":' * 31 + b"[1]" + b"}" * 31, None),
     "brackets-in-strings": (json.dumps({"a": "[" * 50, "b": '\\"{{{' * 10}).encode(), None),
     "wide": (json.dumps({"a": [{}] * 100}).encode(), None),
     "surrogate-pair": (b'{"a": "\\ud83d\\ude00"}', {"a": "\U0001f600"}),
@@ -284,6 +292,8 @@ def test_too_large_or_too_deep_documents_are_not_read(monkeypatch: pytest.Monkey
         for token in ("a" * 1_000_000, "." * 1_000_000, "é" * 1_000_000, f"{'a' * 5000}.e30.AAAA"):
             assert "too_large" == refusal(token)
         assert "" == jws.fingerprint("a" * (jws.MAX_TOKEN + 1))
+    # a header that is known already, as it needs a decoder too
+    jws.parse_compact(f"{head}.e30.AAAA")
     monkeypatch.setattr(jws, "_DECODER", None)
     for token in (f"{deep}.e30.AAAA", f"{head}.{b64(b'[' * 12_000)}.AAAA"):
         with pytest.raises(InvalidToken, match="is nested deeper than 32"):
@@ -365,6 +375,11 @@ SLOPES = st.sampled_from(
 
 
 @examples(400)
+@example(b"[]" + b"[" * 32 + b"]" * 32)
+@example(b"[]" + b"[" * 33 + b"]" * 33)
+@example(b"[" * 31 + b"[]," * 9)
+@example(b"[" * 31 + b"[[]]," * 9)
+@example(b"[[]]," * 9 + b"]" * 9 + b"[" * 41)
 @given(st.lists(SLOPES | PIECES, max_size=80).map(b"".join))
 def test_the_depth_is_the_number_of_open_brackets(data: bytes) -> None:
     """For any bytes, the fault is that of counting each bracket, first in the beginning and then in the whole text."""

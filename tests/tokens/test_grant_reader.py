@@ -63,8 +63,9 @@ def test_equal_claims_share_their_permissions() -> None:
 def test_the_kind_of_token_matters() -> None:
     """The same claims of a user and of an application are read separately."""
     grants = reader(ENTRA)
-    claims = {"roles": ["orders:read"]}
-    assert [[], [Grant("orders:read", "roles")]] == [list(grants.read(claims, app)[0]) for app in (False, True)]
+    listed, text = {"roles": ["orders:read"]}, {"scp": "orders:read"}
+    assert [[], [Grant("orders:read", "roles")]] == [list(grants.read(listed, app)[0]) for app in (False, True)]
+    assert [[Grant("orders:read", "scp")], []] == [list(grants.read(text, app)[0]) for app in (False, True)]
 
 
 def test_a_bounded_number_is_kept() -> None:
