@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeVar, cast, overload
 
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
+from starlette.websockets import WebSocket
 
 from jwt_lp import AUTHENTICATED, IDENTIFIED, PUBLIC, ConfigurationError, Requirement, all_of
 from jwt_lp import external as external_requirement
@@ -23,13 +24,20 @@ from jwt_lp_starlette.declarations import (
     dotted_name,
     method_handler,
 )
-from jwt_lp_starlette.request_context import context_of, enforce_declaration, enforce_declaration_sync
+from jwt_lp_starlette.request_context import (
+    context_of,
+    enforce_declaration,
+    enforce_declaration_sync,
+    passed_before,
+)
 from jwt_lp_starlette.scope import Scope
 
 T = TypeVar("T")
 Where: TypeAlias = Mapping[str, str | Sequence[str] | Mapping[str, str | Sequence[str]]]
 
 _CONNECTION_PARAMETER: Final = "jwt_lp_connection"
+# The usual classes first: `isinstance` finds an exact class much faster than a subclass of an abstract one.
+_CONNECTIONS: Final = (Request, WebSocket, HTTPConnection)
 
 
 def requires(
@@ -92,14 +100,14 @@ def _declare_function(requirement: Requirement, view: Callable[..., Any]) -> Cal
     @functools.wraps(view)
     async def asynchronous(*args: Any, **kwargs: Any) -> Any:
         scope = _scope(args, kwargs, injected=injected)
-        if requirement.requires_token:
+        if requirement.requires_token and passed_before(scope, requirement) is None:
             await enforce_declaration(scope, requirement)
         return await view(*args, **kwargs)
 
     @functools.wraps(view)
     def synchronous(*args: Any, **kwargs: Any) -> Any:
         scope = _scope(args, kwargs, injected=injected)
-        if requirement.requires_token:
+        if requirement.requires_token and passed_before(scope, requirement) is None:
             enforce_declaration_sync(scope, requirement)
         return view(*args, **kwargs)
 
@@ -133,8 +141,8 @@ def _scope(args: tuple[Any, ...], kwargs: dict[str, Any], *, injected: bool) -> 
     connection = kwargs.pop(_CONNECTION_PARAMETER, None) if injected else None
     if args and isinstance(args[0], dict):
         return cast(Scope, args[0])
-    for argument in (connection, *args, *kwargs.values()):
-        if isinstance(argument, HTTPConnection):
+    for argument in (*args, *kwargs.values()) if connection is None else (connection,):
+        if isinstance(argument, _CONNECTIONS):
             return argument.scope
     return {}
 

@@ -17,7 +17,7 @@ from fastapi.security.base import SecurityBase
 from jwt_lp import AccessToken, Requirement, all_of
 from jwt_lp_starlette.decorators import Where
 from jwt_lp_starlette.openapi import SCHEME
-from jwt_lp_starlette.request_context import enforce_declaration
+from jwt_lp_starlette.request_context import enforce_declaration, passed_before
 
 __all__ = ["Requires"]
 
@@ -29,7 +29,10 @@ class _RequirementScheme(SecurityBase):
         self.__jwt_lp__ = requirement
 
     async def __call__(self, connection: HTTPConnection) -> AccessToken:
-        return cast(AccessToken, await enforce_declaration(connection.scope, self.__jwt_lp__))
+        decision = passed_before(connection.scope, self.__jwt_lp__)
+        if decision is None:
+            return cast(AccessToken, await enforce_declaration(connection.scope, self.__jwt_lp__))
+        return cast(AccessToken, decision.token)
 
 
 def Requires(  # noqa: N802 - named like FastAPI's Depends and Security

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
+from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
 from starlette.applications import Starlette
@@ -42,12 +43,12 @@ class InstalledGuard:
 
     def table(self, app: Starlette) -> RouteTable:
         """The table of the application's current routes."""
-        table = self._table
-        if table is None or table.router is not app.router or table.rules is not self.guard.rules:
+        table = self._own_table(app)
+        if table is None:
             if not install_hook(app.router):
                 raise ConfigurationError("a middleware of the application's router hides what it wraps")
-            mount = MountContext(owner=app)
-            table = self._table = RouteTable(app.router, mount, self.guard.rules, install_hook)
+            mount, on_change = MountContext(owner=app), partial(self._check_routes, app)
+            table = self._table = RouteTable(app.router, mount, self.guard.rules, install_hook, on_change)
             self._routes_changed = True
         elif table.refresh():
             self._routes_changed = True
@@ -59,10 +60,9 @@ class InstalledGuard:
         If there are faults, this call and each later one raises `ConfigurationError` with all of them. Each route
         without a declaration is logged once, and so are faults of routes that were added after the check.
         """
-        table = self.table(app)
-        if self._routes_changed:
-            self._routes_changed = False
-            self._check_routes(app, table)
+        table = self._own_table(app)
+        if table is None or self._routes_changed:
+            table = self._check_routes(app)
         if self._faults:
             raise ConfigurationError(*self._faults)
         return table
@@ -72,13 +72,22 @@ class InstalledGuard:
         if self._own_guard is not None:
             self._own_guard.close()
 
-    def _check_routes(self, app: Starlette, table: RouteTable) -> None:
+    def _own_table(self, app: Starlette) -> RouteTable | None:
+        table = self._table
+        if table is None or table.router is not app.router or table.rules is not self.guard.rules:
+            return None
+        return table
+
+    def _check_routes(self, app: Starlette) -> RouteTable:
+        table = self.table(app)
+        self._routes_changed = False
         routes = [route for _, _, route in table.routes()]
         faults = self.guard.check_routes(routes)
         for fault in faults if self._faults is not None else ():
             _LOG.error("jwt_lp.E001 %s", fault)
         self._faults = faults if self._faults is None else self._faults
         _describe_apps(self, app, table)
+        return table
 
 
 class LeastPrivilege(InstalledGuard):
@@ -117,9 +126,9 @@ class LeastPrivilegeMiddleware:
             # If it were raised here, a server would take it for "does not support lifespan" and go on.
             self.app = _FailedStart(error)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass the call on; the guard itself is the innermost layer."""
-        await self.app(scope, receive, send)
+        return self.app(scope, receive, send)
 
 
 def _innermost(app: Any) -> ExceptionMiddleware:

@@ -34,11 +34,16 @@ class Scopes(Collection[str]):
 class Credentials:
     """`request.auth`: the token, None if none was required, and its permissions as `scopes`."""
 
-    __slots__ = ("scopes", "token")
+    __slots__ = ("_guard", "token")
 
     def __init__(self, guard: Guard, token: AccessToken | None) -> None:
+        self._guard = guard
         self.token = token
-        self.scopes = Scopes(guard, token)
+
+    @property
+    def scopes(self) -> Scopes:
+        """The token's permissions."""
+        return Scopes(self._guard, self.token)
 
 
 class Subject(BaseUser):
@@ -46,6 +51,8 @@ class Subject(BaseUser):
 
     `identity` is the pair of issuer and subject, as `issuer|subject`, because two issuers may use the same subject.
     """
+
+    __slots__ = ("token",)
 
     def __init__(self, token: AccessToken) -> None:
         self.token = token

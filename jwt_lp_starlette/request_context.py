@@ -24,17 +24,7 @@ if TYPE_CHECKING:
     from jwt_lp_starlette.route_table import RouteTable
 
 _POLICY_VIOLATION: Final = 1008
-_COPIED_SCOPE_KEYS: Final = (
-    "type",
-    "method",
-    "scheme",
-    "client",
-    "server",
-    "root_path",
-    "path",
-    "query_string",
-    "headers",
-)
+_MISSING: Final = object()
 
 
 class Refused(HTTPException):
@@ -93,7 +83,24 @@ class RequestContext:
     `label` is the method and the full template. `endpoint` is the dotted name of what is called. `chain` has the
     applications that the request passes through and the endpoints at which it ends. `tables` are those of the
     routers on its way, the last found first. `outer` is the context of a guarded application around this one.
+    `decision` is the last one about a route, and `memo` has all of them.
     """
+
+    __slots__ = (
+        "_params",
+        "_parts",
+        "_received",
+        "chain",
+        "decision",
+        "endpoint",
+        "guard",
+        "label",
+        "lines",
+        "memo",
+        "offered_tokens",
+        "outer",
+        "tables",
+    )
 
     def __init__(self, guard: Guard, scope: Scope, table: RouteTable) -> None:
         outer = scope.get(CONTEXT_KEY)
@@ -101,34 +108,79 @@ class RequestContext:
         self.outer = outer if isinstance(outer, RequestContext) else None
         self.tables: tuple[RouteTable, ...] = (table,)
         self.chain: tuple[object, ...] = (scope.get("endpoint"),)
-        self.label = f"{request_method(scope)} (no route)"
+        self.label = ""
         self.endpoint = ""
-        self.offered_tokens: tuple[str, ...] = (
-            _take_offered_token(scope) if self.outer is None else self.outer.offered_tokens
-        )
+        self.offered_tokens: tuple[str, ...] = ()
         self.decision: Decision | None = None
         self.memo = DecisionMemo()
-        # A copy of the needed keys: the scope refers to this context, so a reference back would be a cycle.
-        self._scope = {name: scope[name] for name in _COPIED_SCOPE_KEYS if name in scope}
-        self._headers = Headers(scope=scope)
-        self.lines = [*self._headers.getlist("authorization"), *(f"Bearer {token}" for token in self.offered_tokens)]
+        self._parts: tuple[Requirement | None, ...] = ()
+        self._params: Mapping[str, object] = NO_PARAMETERS
+        self.lines = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
+        if scope["type"] == "websocket":
+            self.offered_tokens = _take_offered_token(scope) if self.outer is None else self.outer.offered_tokens
+            self.lines += [f"Bearer {token}" for token in self.offered_tokens]
+        # A copy, made before the scope refers to this context: nothing changes what was received, and a reference back
+        # would be a cycle.
+        self._received = dict(scope)
 
     @property
     def token(self) -> AccessToken | None:
         """The verified token that the decision was made with; None if there was none."""
         return self.decision.token if self.decision is not None else None
 
-    def decide_now(self, requirement: Requirement, params: Mapping[str, object]) -> Decision:
-        """Have the guard decide in this thread; 503 if an event loop would have to wait for a key set."""
-        decision = self._check(requirement, params, wait=not _on_event_loop())
-        return self.guard.refuse_pending(requirement, self.label) if decision.pending else decision
+    def ask(self, requirement: Requirement | None, params: Mapping[str, object], *, wait: bool = False) -> Decision:
+        """Have the guard decide; without `wait`, the decision is `pending` if the guard must wait for a key set."""
+        received = self._received
+        client = received.get("client")
+        call = Call(received.get("method", "GET"), self._url, self._field, self.endpoint, client[0] if client else None)
+        label = self.label or f"{request_method(received)} (no route)"
+        token = self.token
+        if token is not None and requirement is not None:
+            return self.guard.authorize(token, requirement, params, label, call=call)
+        return self.guard.check(self.lines, requirement, params, label, call=call, wait=wait)
+
+    def admit(
+        self, scope: Scope, parts: tuple[Requirement | None, ...], params: Mapping[str, object], decision: Decision
+    ) -> None:
+        """Keep the decision about a route for each of its requirements; raises the refusal."""
+        self.memo.keep(parts, params, decision)
+        self.decision = self.require_pass(scope, decision)
+        # A copy, because the endpoint and its middleware get the parameters themselves, and may change them.
+        self._parts, self._params = parts, dict(params)
+
+    def passed(self, requirement: Requirement, params: Mapping[str, object]) -> Decision | None:
+        """The decision by which the request passed this requirement with these parameters before, if there is one."""
+        if requirement in self._parts and _are_same(params, self._params):
+            return self.decision
+        decision = self.memo.find(requirement, params)
+        return decision if decision is not None and decision.passes else None
+
+    async def wait_for(self, requirement: Requirement | None, params: Mapping[str, object]) -> Decision:
+        """Have the guard decide in a worker thread, where it may wait for a key set."""
+        return await to_thread.run_sync(partial(self.ask, requirement, params, wait=True))
 
     async def decide(self, requirement: Requirement | None, params: Mapping[str, object]) -> Decision:
         """Have the guard decide, in a worker thread if it must wait for a key set."""
-        decision = self._check(requirement, params, wait=False)
-        if decision.pending:
-            decision = await to_thread.run_sync(partial(self._check, requirement, params, wait=True))
-        return decision
+        decision = self.ask(requirement, params)
+        return await self.wait_for(requirement, params) if decision.pending else decision
+
+    def decide_now(self, requirement: Requirement, params: Mapping[str, object]) -> Decision:
+        """Have the guard decide in this thread; 503 if an event loop would have to wait for a key set."""
+        decision = self.ask(requirement, params, wait=not _on_event_loop())
+        return self.guard.refuse_pending(requirement, decision.route) if decision.pending else decision
+
+    def _url(self) -> str:
+        return str(HTTPConnection(self._received).url)
+
+    def _field(self, name: str) -> tuple[str, ...]:
+        return tuple(Headers(scope=self._received).getlist(name))
+
+    def table_of(self, router: object) -> RouteTable | None:
+        """The table of a router on the request's way; None if the router is not known."""
+        for table in self.tables:
+            if table.router is router:
+                return table
+        return None
 
     def passes_through(self, app: object) -> bool:
         """Whether the request passes through `app`, or ends there."""
@@ -139,28 +191,25 @@ class RequestContext:
 
     def require_pass(self, scope: Scope, decision: Decision) -> Decision:
         """The decision, if the request passes. Otherwise note the refusal in the outer contexts too, and raise it."""
-        if decision.refusal is not None:
-            context: RequestContext | None = self
-            while context is not None:
-                context.memo.note(decision)
-                context = context.outer
-            raise refusal_error(scope, decision.refusal)
-        if not decision.passes:
+        if decision.passes:
+            return decision
+        if decision.refusal is None:
             raise ConfigurationError(f"{decision.route}: the guard did not decide")
-        return decision
+        context: RequestContext | None = self
+        while context is not None:
+            context.memo.note(decision)
+            context = context.outer
+        raise refusal_error(scope, decision.refusal)
 
-    def _check(self, requirement: Requirement | None, params: Mapping[str, object], *, wait: bool) -> Decision:
-        scope, headers = self._scope, self._headers
-        call = Call(
-            method=scope.get("method", "GET"),
-            url=lambda: str(HTTPConnection(scope).url),
-            field=lambda name: tuple(headers.getlist(name)),
-            endpoint=self.endpoint,
-            peer=scope["client"][0] if scope.get("client") else None,
-        )
-        if self.token is not None and requirement is not None:
-            return self.guard.authorize(self.token, requirement, params, self.label, call=call)
-        return self.guard.check(self.lines, requirement, params, self.label, call=call, wait=wait)
+
+def _are_same(params: Mapping[str, object], others: Mapping[str, object]) -> bool:
+    """Whether both have the very same values. Equal is not enough, because 1 equals True."""
+    if len(params) != len(others):
+        return False
+    for name, value in others.items():  # noqa: SIM110 - like above
+        if params.get(name, _MISSING) is not value:
+            return False
+    return True
 
 
 def _on_event_loop() -> bool:
@@ -190,6 +239,11 @@ def context_of(scope: Scope) -> RequestContext:
         "the guard is not installed before this route: call LeastPrivilege(app, settings), or list "
         "Middleware(LeastPrivilegeMiddleware, settings=...) in the application that is served"
     )
+
+
+def passed_before(scope: Scope, requirement: Requirement) -> Decision | None:
+    """The decision by which the request passed a declaration before its function is reached, if there is one."""
+    return context_of(scope).passed(requirement, scope.get("path_params", NO_PARAMETERS))
 
 
 async def enforce_declaration(scope: Scope, requirement: Requirement) -> AccessToken | None:

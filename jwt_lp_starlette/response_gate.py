@@ -27,6 +27,8 @@ class ResponseGate:
     `begun` says that a response has begun, or that a websocket was accepted.
     """
 
+    __slots__ = ("_accepted", "_context", "_receive", "_refusal_at_start", "_scope", "_send", "_withheld", "begun")
+
     def __init__(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
         self._context = context
         self._scope = scope
@@ -41,30 +43,31 @@ class ResponseGate:
         """Forward the message, or send the refusal instead."""
         if self._withheld:
             return
-        if not self._may_send(message) and await self._withhold():
+        kind, memo = message["type"], self._context.memo
+        starts = kind in _RESPONSE_STARTS
+        # INVARIANT: a refusal is final; a response that began before it is not continued.
+        may_send = self._may_start(message) if starts else memo.refusal is self._refusal_at_start
+        if not may_send and kind != "websocket.close" and await self._withhold():
             return
-        if message["type"] in _RESPONSE_STARTS:
-            self.begun, self._refusal_at_start = True, self._context.memo.refusal
-        if message["type"] == "websocket.accept":
+        if starts:
+            self.begun, self._refusal_at_start = True, memo.refusal
+        if kind == "websocket.accept":
             self._accepted = True
             if self._context.offered_tokens and not message.get("subprotocol"):
                 # A browser that offered subprotocols gives up unless the server chooses one of them.
                 message["subprotocol"] = BEARER
         await self._send(message)
 
-    def _may_send(self, message: Message) -> bool:
-        # INVARIANT: a refusal is final; what answers is what was authorised; nothing else may answer with content.
-        memo = self._context.memo
-        if message["type"] not in _RESPONSE_STARTS:
-            # A response that began before the refusal is not continued.
-            return memo.refusal is self._refusal_at_start or message["type"] == "websocket.close"
-        if memo.refusal is not None:
-            return memo.permits(*_status_and_challenge(message))
-        if self._context.decision is None and message.get("status") not in _ROUTER_STATUSES:
+    def _may_start(self, message: Message) -> bool:
+        # INVARIANT: what answers is what was authorised; nothing else may answer with content.
+        context = self._context
+        if context.memo.refusal is not None:
+            return context.memo.permits(*_status_and_challenge(message))
+        if context.decision is None and message.get("status") not in _ROUTER_STATUSES:
             return False
         # For a 405, the endpoint was found by its path but not called.
-        passed = self._context.passes_through(self._scope.get("endpoint"))
-        return passed or (self._context.decision is None and message.get("status") == _METHOD_NOT_ALLOWED)
+        passed = context.passes_through(self._scope.get("endpoint"))
+        return passed or (context.decision is None and message.get("status") == _METHOD_NOT_ALLOWED)
 
     async def refuse(self) -> None:
         """Send the refusal, unless something was sent."""

@@ -7,9 +7,10 @@ framework's own matcher.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import count
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from starlette.applications import Starlette
@@ -23,13 +24,13 @@ from jwt_lp_starlette.declarations import (
     is_http_endpoint,
     method_handler,
 )
+from jwt_lp_starlette.dispatch import FRAMEWORK_MODULES
 from jwt_lp_starlette.scope import WEBSOCKET, Scope
 
 Matcher: TypeAlias = Callable[[Scope], tuple[Match, Any]]
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY")
 _ACTIONS_BY_METHOD: Final = {"POST": "create", "PUT": "update", "PATCH": "update", "DELETE": "delete"}
-_FRAMEWORK_MODULES: Final = frozenset({"starlette.routing", "fastapi.routing"})
 _MAX_DEPTH: Final = 32
 
 
@@ -37,7 +38,7 @@ class RouteRule(NamedTuple):
     """The declaration for some methods of an entry. `parts` are the requirements that pass if the route's passes."""
 
     route: Route
-    parts: frozenset[Requirement | None]
+    parts: tuple[Requirement | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,21 +60,41 @@ class MountContext:
 class RouteEntry:
     """One route or mount that a router may choose.
 
-    `key` is the literal prefix, up to a `/`, of every path that it can match, or "" if that is unknown. `path` is its
-    template within its own application. `inner` is the router below a mount, with its `MountContext`; `chain` has the
-    applications on the way there.
+    `order` is its place among all entries, and `position` the place in the router's list of the route itself, or of the
+    router that includes it; `included` says that FastAPI's own code includes it. `route` is the route with what the
+    including routers add. Its attribute `calls` had the value `called`, the endpoint or application from which the
+    declarations were read; `by_method` has those of an endpoint class. `key` is the literal prefix, up to a `/`, of
+    every path that it can match, or "" if that is unknown. `path` is its template within its own application. `inner`
+    is the router below a mount, with its `MountContext`; `chain` has the applications on the way there, and is empty
+    for what is no mount.
     """
 
     matches: Matcher
     rules: tuple[RouteRule, ...]
+    order: int = -1
+    position: int = -1
+    included: bool = False
+    route: object = None
+    calls: str = "endpoint"
+    called: object = None
+    by_method: Mapping[str, Requirement | None] = field(default_factory=dict[str, Requirement | None])
     key: str = ""
     path: str = ""
     inner: tuple[Router, MountContext] | None = None
     chain: tuple[object, ...] = ()
 
+    def is_current(self, method: str) -> bool:
+        """Whether the route still calls what the declarations were read from, with the same one on `method`."""
+        if getattr(self.route, self.calls, self.route) is not self.called:
+            return False
+        return method not in self.by_method or _declared(cast(type, self.called), method) is self.by_method[method]
+
     def rule(self, method: str) -> RouteRule | None:
         """The rule for `method`; None if the endpoint does not have the method, so that the answer is 405."""
-        return next((rule for rule in self.rules if not rule.route.methods or method in rule.route.methods), None)
+        for rule in self.rules:
+            if not rule.route.methods or method in rule.route.methods:
+                return rule
+        return None
 
     def methods(self) -> tuple[str, ...]:
         """Every method that the endpoint answers."""
@@ -88,14 +109,16 @@ class RouteReader:
         self.mount = mount
         self.settings_rules = rules
 
-    def entries(self) -> Iterator[RouteEntry]:
-        """Every route, in the order in which the router tries them."""
-        for route, matches in _iter_routes(self.router):
-            yield (
-                self._mount_entry(route, matches)
-                if isinstance(route, Mount | Host)
-                else self._endpoint_entry(route, matches)
-            )
+    def entries(self, routes: Iterable[Any]) -> Iterator[RouteEntry]:
+        """Every one of the router's `routes`, in the order in which the router tries them."""
+        order = count()
+        for position, listed in enumerate(routes):
+            own = _has_own_matcher(listed)
+            for route, matcher in _effective_routes(listed):
+                matches = partial(_match_both, listed, matcher) if own else matcher
+                make = self._mount_entry if isinstance(route, Mount | Host) else self._endpoint_entry
+                included = route is not listed and not own
+                yield replace(make(route, matches), order=next(order), position=position, included=included)
 
     def fallbacks(self) -> Iterator[RouteEntry]:
         """What the router tries if no route matches: FastAPI's frontends, the longest path first."""
@@ -117,15 +140,25 @@ class RouteReader:
         path = getattr(route, "path_format", "") or ""
         name = getattr(route, "name", None)
         make = partial(self._rule, path=path, dependant=getattr(route, "dependant", None), route=route, name=name)
+        by_method: dict[str, Requirement | None] = {}
         rules: tuple[RouteRule, ...]
         if isinstance(route, WebSocketRoute):
             rules = (make((WEBSOCKET,), endpoint=endpoint),)
         elif is_http_endpoint(endpoint):
             by_method = _by_method(endpoint, route)
-            rules = tuple(make(methods, endpoint=endpoint, declared=declared) for methods, declared in by_method)
+            grouped = _group_methods(by_method)
+            rules = tuple(make(methods, endpoint=endpoint, declared=declared) for methods, declared in grouped)
         else:
             rules = (make(tuple(sorted(getattr(route, "methods", None) or ())), endpoint=endpoint),)
-        return RouteEntry(matches=matches, rules=rules, key=_literal_prefix(route, matches), path=path)
+        return RouteEntry(
+            matches=matches,
+            rules=rules,
+            route=route,
+            called=endpoint,
+            by_method=by_method,
+            key=_literal_prefix(route, matches),
+            path=path,
+        )
 
     def _mount_entry(self, route: Any, matches: Matcher) -> RouteEntry:
         chain, router, owner = _unwrap_app(route.app)
@@ -148,7 +181,16 @@ class RouteReader:
         rule = self._rule((), template, chain[-1], route=route, name=route.name, declared=declared, faults=faults)
         # INVARIANT: nothing is declared below a mount with contradicting declarations, so all of it is refused.
         inner = None if router is None or faults else (router, mount)
-        return RouteEntry(matches=matches, rules=(rule,), key=_literal_prefix(route, matches), inner=inner, chain=chain)
+        return RouteEntry(
+            matches=matches,
+            rules=(rule,),
+            route=route,
+            calls="app",
+            called=route.app,
+            key=_literal_prefix(route, matches),
+            inner=inner,
+            chain=chain,
+        )
 
     def _rule(  # noqa: PLR0913 - one parameter for each property of a route
         self,
@@ -183,7 +225,7 @@ class RouteReader:
             faults=faults + tuple(f"{','.join(methods) or '*'} {template}: {fault}" for fault in contradictions),
         )
         final = as_read if as_read.faults else self.settings_rules.declare(as_read)
-        return RouteRule(final, frozenset((*(parts if final.guarded else ()), final.requirement)))
+        return RouteRule(final, tuple(dict.fromkeys((final.requirement, *(parts if final.guarded else ())))))
 
 
 def _combine_parts(parts: list[Requirement]) -> tuple[Requirement | None, tuple[str, ...]]:
@@ -203,13 +245,24 @@ def _dependency_requirements(dependant: Any) -> Iterator[Requirement]:
         yield from _dependency_requirements(dependency)
 
 
-def _by_method(endpoint: type, route: Any) -> Iterator[tuple[tuple[str, ...], Requirement | None]]:
+def _by_method(endpoint: type, route: Any) -> dict[str, Requirement | None]:
+    """The declaration of each method that an endpoint class answers on the route."""
     allowed = getattr(route, "methods", None) or _METHODS
+    return {
+        method: _declared(endpoint, method)
+        for method in _METHODS
+        if method_handler(endpoint, method) is not None and method in allowed
+    }
+
+
+def _declared(endpoint: type, method: str) -> Requirement | None:
+    return declaration_of(declaring_handler(endpoint, method)) or declaration_of(endpoint)
+
+
+def _group_methods(by_method: Mapping[str, Requirement | None]) -> Iterator[tuple[tuple[str, ...], Requirement | None]]:
     methods_of: dict[Requirement | None, list[str]] = {}
-    for method in _METHODS:
-        if method_handler(endpoint, method) is not None and method in allowed:
-            requirement = declaration_of(declaring_handler(endpoint, method)) or declaration_of(endpoint)
-            methods_of.setdefault(requirement, []).append(method)
+    for method, requirement in by_method.items():
+        methods_of.setdefault(requirement, []).append(method)
     yield from ((tuple(methods), requirement) for requirement, methods in methods_of.items())
 
 
@@ -229,9 +282,7 @@ def _unwrap_app(app: Any) -> tuple[tuple[object, ...], Router | None, object]:
 def _literal_prefix(route: Any, matches: Matcher) -> str:
     path: object = f"{route.path}/{{path:path}}" if isinstance(route, Mount) else getattr(route, "path", None)
     # INVARIANT: the path is an index only if framework code matches the regex that was made from this very path.
-    if not (
-        isinstance(path, str) and path.startswith("/") and getattr(matches, "__module__", "") in _FRAMEWORK_MODULES
-    ):
+    if not (isinstance(path, str) and path.startswith("/") and getattr(matches, "__module__", "") in FRAMEWORK_MODULES):
         return ""
     if compile_path(path)[0] != getattr(route, "path_regex", None):
         return ""
@@ -239,22 +290,47 @@ def _literal_prefix(route: Any, matches: Matcher) -> str:
     return head.rpartition("/")[0] if brace else head
 
 
-def _iter_routes(router: Router) -> Iterator[tuple[Any, Matcher]]:
-    """Each route with its matcher; FastAPI's included routes with the prefix and dependencies of the inclusion."""
+def included_routers(router: Router) -> list[Router]:
+    """The router, and every router that FastAPI includes in it, at any depth."""
+    found = {id(router): router}
+    pending = [router]
+    while pending:
+        for route in pending.pop().routes:
+            included = getattr(route, "original_router", None)
+            if isinstance(included, Router) and id(included) not in found:
+                found[id(included)] = included
+                pending.append(included)
+    return list(found.values())
+
+
+def _effective_routes(listed: Any) -> Iterator[tuple[Any, Matcher]]:
+    """A listed route, or each that FastAPI's router includes there, with prefix and dependencies; and the matchers."""
     contexts: Any = getattr(sys.modules.get("fastapi.routing"), "iter_route_contexts", None)
     if contexts is None:
-        yield from ((route, route.matches) for route in router.routes)
+        yield listed, listed.matches
         return
-    for context in contexts(router.routes):
+    for context in contexts([listed]):
         effective = getattr(context, "_effective_route", context)
         effective = getattr(effective, "starlette_route", None) or effective
         yield effective, _matcher(context, effective)
 
 
+def _has_own_matcher(listed: Any) -> bool:
+    """Whether the project's own code decides if a router matches that FastAPI includes there."""
+    included = getattr(listed, "original_router", None)
+    routers: list[Any] = [] if included is None else included_routers(included)
+    return any(getattr(type(each), "matches", each).__module__ not in FRAMEWORK_MODULES for each in routers)
+
+
+def _match_both(listed: Any, matches: Matcher, scope: Scope) -> tuple[Match, Any]:
+    match, _ = listed.matches(scope)
+    return matches(scope) if match is Match.FULL else (match, {})
+
+
 def _matcher(context: Any, effective: Any) -> Matcher:
     original = context.original_route
     matches: Matcher = effective.matches
-    if effective is original or cast(Any, type(original)).matches.__module__ in _FRAMEWORK_MODULES:
+    if effective is original or cast(Any, type(original)).matches.__module__ in FRAMEWORK_MODULES:
         return matches
     # A route class with its own matcher is called as the including router would call it.
     own = {"effective_route_context": getattr(context, "_route_context", None)}
