@@ -40,6 +40,14 @@ if TYPE_CHECKING:
     from jwt_lp.tokens.claims import AccessToken, ClaimProfile
     from jwt_lp.tokens.profiles import AUTH0, COGNITO, ENTRA, KEYCLOAK, OKTA, RFC9068
     from jwt_lp.tokens.verification import Verifier
+else:
+    # Not for checkers, which would take any name for one of these.
+    def __getattr__(name: str) -> object:
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
+        return value
+
 
 __all__ = [
     "AUTH0",
@@ -143,15 +151,6 @@ _MODULES = {
 """Where each name is defined."""
 
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
-
-
-if not TYPE_CHECKING:  # so that checkers refuse a name that is not above
-
-    def __getattr__(name: str) -> object:
-        if name not in _MODULE_OF:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
-        return value
 
 
 def __dir__() -> list[str]:

@@ -292,6 +292,14 @@ def test_the_highest_matching_risk_counts(permission: str, expected: str) -> Non
 # The digest
 
 
+def test_policies_are_equal_if_their_digests_are() -> None:
+    """Equal policies count as one in a set, and no policy equals anything else."""
+    one, other = Policy.from_mapping(tomllib.loads(FILE)), Policy.from_mapping(tomllib.loads(FILE))
+    assert {one} == {one, other}
+    assert one != EMPTY_POLICY
+    assert one != one.digest
+
+
 def test_the_digest_is_stable() -> None:
     """The digest is SHA-256 in hexadecimal, and the same in every release."""
     assert ("01498d452d78", "679c0a4b66bf") == (
