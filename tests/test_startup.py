@@ -22,6 +22,7 @@ from jwt_lp.guard.development_key import FOLDER, development_key
 from jwt_lp.jose.signing import sign
 from jwt_lp.revocation.entries import RevocationEntry
 from jwt_lp.stores import open_store
+from jwt_lp.testing import authority
 
 if TYPE_CHECKING:
     pass
@@ -106,6 +107,7 @@ def test_the_exports_are_listed() -> None:
     """`dir()` and `import *` know the exports before they are used."""
     code = "import jwt_lp; assert {*jwt_lp.__all__} <= {*dir(jwt_lp)}; from jwt_lp import *; Guard, all_of, RFC9068"
     assert set(jwt_lp._MODULE_OF.values()) <= modules_after(code)
+    assert set() == set(jwt_lp.__all__) - set(dir(jwt_lp))
 
 
 def test_an_unknown_name_is_none_of_the_root() -> None:
@@ -114,6 +116,17 @@ def test_an_unknown_name_is_none_of_the_root() -> None:
         _ = jwt_lp.Gaurd  # type: ignore[attr-defined] # which is the point
     with pytest.raises(ImportError, match="cannot import name 'Gaurd' from 'jwt_lp'"):
         exec("from jwt_lp import Gaurd")
+
+
+def test_the_plugin_of_pytest_loads_nothing_else() -> None:
+    """A run of pytest that does not use the fixture `lp` pays nothing for it."""
+    plugin = {"jwt_lp", "jwt_lp.testing", "jwt_lp.testing.pytest_plugin"}
+    assert plugin == ours(modules_after("import jwt_lp.testing.pytest_plugin"))
+    from jwt_lp import testing
+
+    assert authority.Authority is testing.Authority
+    with pytest.raises(ImportError, match="cannot import name 'Autority'"):
+        exec("from jwt_lp.testing import Autority")
 
 
 # What a guard loads

@@ -1,7 +1,22 @@
-"""Tools for tests of guarded applications."""
+"""Tools for tests of guarded applications.
+
+They are imported when they are first used: pytest loads the plugin beside them in every run.
+"""
 
 from __future__ import annotations
 
-from jwt_lp.testing.authority import Authority, LeastPrivilegeTesting
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jwt_lp.testing.authority import Authority, LeastPrivilegeTesting
+else:
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from jwt_lp.testing import authority
+
+        return getattr(authority, name)
+
 
 __all__ = ["Authority", "LeastPrivilegeTesting"]
