@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Self
@@ -20,7 +20,7 @@ from jwt_lp.guard.authorization import Authorizer
 from jwt_lp.guard.bearer import MAX_LINE
 from jwt_lp.guard.decisions import Call, Cause, Decision
 from jwt_lp.guard.refusals import RefusalFactory
-from jwt_lp.guard.routes import route_faults
+from jwt_lp.guard.routes import enforcement_points, route_faults
 from jwt_lp.guard.settings import Settings
 from jwt_lp.issuing.limits import DEFAULT_LIFETIME
 from jwt_lp.permissions.requirements import Open, Requirement
@@ -207,7 +207,7 @@ class Guard:
             if not route.guarded:
                 self._refusals.log_undeclared(route)
         if self._runtime is not None:
-            self._runtime.recorder.declare_enforcement_points(_enforcement_points(routes))
+            self._runtime.recorder.declare_enforcement_points(enforcement_points(routes))
         return route_faults(routes, self.rules, self.faults)
 
     def ready(self) -> Readiness:
@@ -308,11 +308,3 @@ def _open_runtime(settings: Settings, worker: Worker, clock: Callable[[], float]
     from jwt_lp.guard.runtime import open_runtime
 
     return open_runtime(settings, worker, clock)
-
-
-def _enforcement_points(routes: Sequence[Route]) -> Iterator[tuple[str, str, str]]:
-    """Endpoint, method and requirement of every route that requires a token."""
-    for route in routes:
-        if route.requirement is not None and route.requirement.requires_token:
-            for method in route.methods or ("*",):
-                yield route.endpoint, method, str(route.requirement)

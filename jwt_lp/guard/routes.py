@@ -6,7 +6,7 @@ check, the listing of routes and the refusal of routes without a declaration use
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -133,3 +133,11 @@ def route_faults(
     for requirement in dict.fromkeys(route.requirement for route in routes if route.requirement is not None):
         faults += requirement_faults(requirement)
     return tuple(dict.fromkeys((*faults, *rules.faults(routes))))
+
+
+def enforcement_points(routes: Sequence[Route]) -> Iterator[tuple[str, str, str]]:
+    """Endpoint, method and requirement of every route that requires a token."""
+    for route in routes:
+        if route.requirement is not None and route.requirement.requires_token:
+            for method in route.methods or ("*",):
+                yield route.endpoint, method, str(route.requirement)

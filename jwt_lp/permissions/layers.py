@@ -6,106 +6,11 @@ No look-up walks over all grants: an exact grant is found by its text, and a pat
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
+from typing import Protocol
 
 from jwt_lp.permissions.grammar import is_pattern, is_permission
-from jwt_lp.permissions.patterns import Grant, Pattern, grant_order
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-_Reader: TypeAlias = "Callable[[Sequence[str]], object]"
-# The rank of the first pattern of a shape, what reads the segments that are no wildcards, and the ranks by these.
-_Shape: TypeAlias = "tuple[int, _Reader, dict[object, list[int]]]"
-
-
-class PatternIndex:
-    """Patterns, found by their shape: the number of segments, a final `**`, and which segments are wildcards.
-
-    Each shape takes one look-up, however many patterns have it. A rank is a pattern's place in the order of credit.
-    """
-
-    __slots__ = ("_by_size", "_grants", "_patterns", "_shapes")
-
-    def __init__(self, grants: Sequence[Grant]) -> None:
-        self._grants = grants
-        # The rest is made when it is first needed: most requests need an exact grant only.
-        self._patterns: tuple[Pattern, ...] | None = None
-        self._shapes: dict[tuple[int, bool, tuple[int, ...]], _Shape] | None = None
-        self._by_size: dict[int, tuple[_Shape, ...]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._grants)
-
-    @property
-    def patterns(self) -> tuple[Pattern, ...]:
-        """All patterns, the one to credit first."""
-        patterns = self._patterns
-        if patterns is None:
-            patterns = self._patterns = tuple(sorted(map(Pattern.of, self._grants), key=_pattern_order))
-        return patterns
-
-    def first(self, segments: Sequence[str]) -> Pattern | None:
-        """The pattern to credit with the permission that has these segments."""
-        best: int | None = None
-        for first, read_literals, ranks in self._shapes_for(len(segments)):
-            if best is not None and first > best:
-                break
-            found = ranks.get(read_literals(segments))
-            if found is not None and (best is None or found[0] < best):
-                best = found[0]
-        return None if best is None else self.patterns[best]
-
-    def covering(self, segments: Sequence[str]) -> list[Pattern]:
-        """All patterns that cover the permission with these segments, the one to credit first."""
-        found = [
-            rank
-            for _, read_literals, ranks in self._shapes_for(len(segments))
-            for rank in ranks.get(read_literals(segments), ())
-        ]
-        return [self.patterns[rank] for rank in sorted(found)]
-
-    def _shapes_for(self, size: int) -> tuple[_Shape, ...]:
-        """The shapes that can cover a permission of so many segments, by the rank of their first pattern."""
-        shapes = self._by_size.get(size)
-        if shapes is None:
-            if self._shapes is None:
-                self._shapes = _group_by_shape(self.patterns)
-            # INVARIANT: `**` stands for one segment or more, never for none.
-            shapes = tuple(
-                shape
-                for (length, recursive, _), shape in self._shapes.items()
-                if (length < size if recursive else length == size)
-            )
-            self._by_size[size] = shapes
-        return shapes
-
-
-def _group_by_shape(patterns: Sequence[Pattern]) -> dict[tuple[int, bool, tuple[int, ...]], _Shape]:
-    shapes: dict[tuple[int, bool, tuple[int, ...]], _Shape] = {}
-    for rank, (_, head, recursive) in enumerate(patterns):
-        places = tuple([place for place, part in enumerate(head) if part != "*"])
-        key = len(head), recursive, places
-        shape = shapes.get(key)
-        if shape is None:
-            read = cast("_Reader", itemgetter(*places)) if places else _no_literals
-            shape = shapes[key] = rank, read, {}
-        _, read_literals, ranks = shape
-        ranks.setdefault(read_literals(head), []).append(rank)
-    return shapes
-
-
-def _no_literals(_: Sequence[str]) -> None:
-    """What a shape of wildcards alone compares."""
-
-
-def _pattern_order(pattern: Pattern) -> tuple[bool, bool, str, str, str, bool]:
-    return pattern.order
-
-
-_NO_PATTERNS: Final = PatternIndex(())
+from jwt_lp.permissions.pattern_index import NO_PATTERNS, PatternIndex
+from jwt_lp.permissions.patterns import Grant, Pattern, grant_order, pattern_order
 
 
 class _GrantSet(Protocol):
@@ -144,7 +49,7 @@ class DirectTexts:
 
     def __init__(self, sources: Mapping[str, str], *, patterns: bool) -> None:
         self._wild = patterns
-        self.patterns: PatternIndex = _NO_PATTERNS
+        self.patterns: PatternIndex = NO_PATTERNS
         # One search of all texts, because few tokens have a wildcard.
         if patterns and "*" in "".join(sources):
             wild = {text: source for text, source in sources.items() if is_pattern(text)}
@@ -199,7 +104,7 @@ class GrantList:
             exact[text], *others[text] = sorted((exact[text], *same_text), key=grant_order)
         self._exact = exact
         self._others = others
-        self.patterns: PatternIndex = PatternIndex(patterns) if patterns else _NO_PATTERNS
+        self.patterns: PatternIndex = PatternIndex(patterns) if patterns else NO_PATTERNS
         self.roles: tuple[str, ...] = tuple(roles)
 
     def first(self, text: str) -> Grant | None:
@@ -238,7 +143,7 @@ class Layer:
         best = self._indexes[0].first(segments)
         for index in self._indexes[1:]:
             pattern = index.first(segments)
-            if pattern is not None and (best is None or pattern.order < best.order):
+            if pattern is not None and (best is None or pattern_order(pattern) < pattern_order(best)):
                 best = pattern
         return None if best is None else best.grant
 
@@ -248,7 +153,7 @@ class Layer:
         if self._indexes and is_permission(permission):
             segments = permission.split(":")
             covering = [pattern for index in self._indexes for pattern in index.covering(segments)]
-            grants += [pattern.grant for pattern in sorted(covering, key=_pattern_order)]
+            grants += [pattern.grant for pattern in sorted(covering, key=pattern_order)]
         return grants
 
     def find_containing(self, text: str) -> list[Grant]:
@@ -272,7 +177,7 @@ class Layer:
         """All patterns, the one to credit first."""
         if len(self._indexes) == 1:
             return self._indexes[0].patterns
-        return tuple(sorted((each for index in self._indexes for each in index.patterns), key=_pattern_order))
+        return tuple(sorted((each for index in self._indexes for each in index.patterns), key=pattern_order))
 
     @property
     def roles(self) -> tuple[str, ...]:

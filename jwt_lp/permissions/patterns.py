@@ -82,15 +82,15 @@ class Pattern(NamedTuple):
         for more in range(1, MAX_SEGMENTS - len(head) + 1) if self.recursive else (0,):
             yield (*head, *[""] * more)
 
-    @property
-    def order(self) -> tuple[bool, bool, str, str, str, bool]:
-        """The sort key among patterns: those without `**` first, then as for other grants."""
-        return (self.recursive, *grant_order(self.grant))
-
 
 def grant_order(grant: Grant) -> tuple[bool, str, str, str, bool]:
     """The sort key among grants: direct grants before those of roles, then by text and source."""
     return (grant.role is not None, grant.text, grant.source, grant.role or "", grant.pattern)
+
+
+def pattern_order(pattern: Pattern) -> tuple[bool, bool, str, str, str, bool]:
+    """The sort key among patterns: those without `**` first, then as for other grants."""
+    return (pattern.recursive, *grant_order(pattern.grant))
 
 
 def common(one: str, other: str) -> str | None:

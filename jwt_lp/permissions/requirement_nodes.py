@@ -9,45 +9,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, product
-from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
+from typing import ClassVar, Final
 
 from jwt_lp.errors import ConfigurationError, TemplateError
+from jwt_lp.permissions.evaluation import Evaluation, EvaluationContext
 from jwt_lp.permissions.templates import TemplateParts, claim_at, fill_template, matches_claim, parse_template
 
-if TYPE_CHECKING:
-    from jwt_lp.permissions.grants import Grant, Permissions
-
 _SHOWN: Final = 32
-
-
-class EvaluationContext(NamedTuple):
-    """The input of an evaluation: permissions, the route's parameters, and the token's claims and issuer."""
-
-    held: Permissions
-    params: Mapping[str, object]
-    claims: Mapping[str, object]
-    issuer: str
-
-
-class Evaluation(NamedTuple):
-    """The result of an evaluation: each satisfied term with its grant, the missing terms, and configuration faults.
-
-    Terms are as written in the declaration.
-    """
-
-    credits: tuple[tuple[str, Grant], ...] = ()
-    missing: tuple[str, ...] = ()
-    faults: tuple[str, ...] = ()
-
-    @property
-    def used(self) -> tuple[Grant, ...]:
-        if len(self.credits) == 1:
-            return (self.credits[0][1],)
-        return tuple(dict.fromkeys(grant for _, grant in self.credits))
-
-    @property
-    def satisfied(self) -> bool:
-        return not self.missing
 
 
 class Requirement(ABC):

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, TypeAlias, cast
 
 from jwt_lp.errors import ConfigurationError
+from jwt_lp.permissions.evaluation import Evaluation, EvaluationContext
 from jwt_lp.permissions.requirement_nodes import (
     AllOf,
     AnyOf,
     Binding,
-    Evaluation,
-    EvaluationContext,
     PermissionRequirement,
     Requirement,
     to_nodes,
