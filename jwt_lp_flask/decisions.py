@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import is_
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from flask import Flask, Request, Response, current_app
@@ -35,13 +36,10 @@ class EndpointDecision(NamedTuple):
 
     def is_about(self, request: Request) -> bool:
         """Whether Flask would still call the same view with the very same arguments."""
-        view_args, known = request.view_args or {}, self.view_args
-        if request.url_rule is not self.rule or request.method != self.method or len(view_args) != len(known):
+        if request.url_rule is not self.rule or request.method != self.method:
             return False
-        for name, value in known.items():
-            # INVARIANT: equal is not enough, because 1 equals True.
-            if name not in view_args or view_args[name] is not value:
-                return False
+        if (request.view_args or self.view_args) and not _are_identical(request.view_args or {}, self.view_args):
+            return False
         return self.required.is_current(self.app, self.rule)
 
 
@@ -115,6 +113,11 @@ def refusal_response_for(decision: Decision) -> Response:
 def refusal_response(refusal: Refusal) -> Response:
     """The refusal as a response of the application's own class."""
     return current_app.response_class(refusal.body, refusal.status, dict(refusal.headers))
+
+
+def _are_identical(args: Mapping[str, object], others: Mapping[str, object]) -> bool:
+    """Whether both have the very same values in the same order. Equal ones are not enough, because 1 equals True."""
+    return list(args) == list(others) and all(map(is_, args.values(), others.values()))
 
 
 def _call(request: Request, endpoint: str) -> Call:
