@@ -12,6 +12,9 @@ from typing import Final, Literal
 
 from benchmarks.figures import RATIOS, Figure, Key, Results, Unit, by_key
 
+NOISY: Final = 0.25
+"""A spread of the quartiles, as a share of the median, beyond which "within spread" says little."""
+
 Verdict = Literal["reached", "within spread", "missed", "not measured"]
 
 
@@ -150,6 +153,14 @@ class Finding:
     def fails(self) -> bool:
         """Whether `make bench-check` fails because of it."""
         return self.floor.is_checked and self.verdict in {"missed", "not measured"}
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether the spread is so wide that it could hide a miss: measure again on a machine with less other load."""
+        if self.figure is None or self.verdict != "within spread":
+            return False
+        median, low, high = self.figure.value
+        return high - low > NOISY * median
 
 
 def check(results: Results, sections: Collection[str], floors: Mapping[Key, Floor] = FLOORS) -> list[Finding]:

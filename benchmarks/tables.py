@@ -107,7 +107,8 @@ def _finding(finding: Finding) -> str:
         f"{_value(figure, figure.value.high)}) {_UNITS.get(figure.unit, figure.unit)}"
     )
     verdict = finding.verdict if floor.is_checked else f"{finding.verdict}, a time: not counted"
-    return f"{floor.key}: {found}; {floor}{' in the quiet half' if floor.quiet else ''}: {verdict}"
+    noisy = ", but too noisy to tell" if finding.is_noisy else ""
+    return f"{floor.key}: {found}; {floor}{' in the quiet half' if floor.quiet else ''}: {verdict}{noisy}"
 
 
 def _markdown_row(cells: Iterable[str]) -> str:

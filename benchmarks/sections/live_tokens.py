@@ -6,11 +6,11 @@ import gc
 import itertools
 import random
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Final
-
-import psutil
 
 from benchmarks import peers
 from benchmarks.figures import Figure
@@ -24,34 +24,51 @@ REQUESTS: Final = 200_000
 
 
 def run(scale: Scale) -> list[Figure]:
-    """The figures, without and with a store. Needs a process of its own, whose memory is measured."""
+    """The figures, without and with a store."""
     authority, number = Authority(algorithm="HS256"), scale.of(TOKENS)
     tokens = issue(authority, number)
+    guards: dict[str, Callable[[], AbstractContextManager[Guard]]] = {
+        "no store": authority.guard,
+        "with a store": partial(guard_with_store, authority),
+    }
+    figures: list[Figure] = []
     with logging_off():
+        for how, opened in guards.items():
+            # Guards of their own, because tracing memory takes time, also in collections.
+            with opened() as guard:
+                figures += _memory(guard, tokens, how)
+            with opened() as guard:
+                figures.append(_pause(_decider(guard), tokens, how))
         with authority.guard() as guard:
-            figures = _first_pass(guard, tokens, "no store")
             figures += _hit_rates(guard, tokens, scale.of(REQUESTS))
-        with guard_with_store(authority) as guard:
-            figures += _first_pass(guard, tokens, "with a store")
-    with _longest_collection() as longest:
-        allowed = peers.pyjwt(authority, WANTED)
-        for token in tokens:
-            allowed(token)
-    return [*figures, Figure.of_value("longest collection of garbage, PyJWT", "ms", longest() * 1e3)]
+        return [*figures, _pause(peers.pyjwt(authority, WANTED), tokens, "PyJWT")]
 
 
-def _first_pass(guard: Guard, tokens: Sequence[str], how: str) -> list[Figure]:
-    """What is kept after each token was seen once, and the longest pause meanwhile."""
+def _memory(guard: Guard, tokens: Sequence[str], how: str) -> list[Figure]:
+    """The memory of Python's objects that are kept after each token was seen once, and of the most that there were."""
     decide = _decider(guard)
     decide(tokens[0])
-    before = _resident()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for token in tokens:
+            decide(token)
+        gc.collect()
+        kept, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return [
+        Figure.of_value(f"memory after {len(tokens):,} tokens, {how}", "MB", kept / 1e6),
+        Figure.of_value(f"most memory meanwhile, {how}", "MB", most / 1e6),
+    ]
+
+
+def _pause(decide: Callable[[str], object], tokens: Sequence[str], how: str) -> Figure:
+    """The longest collection of garbage while each token is seen once."""
     with _longest_collection() as longest:
         for token in tokens:
             decide(token)
-    return [
-        Figure.of_value(f"memory after {len(tokens):,} tokens, {how}", "MB", (_resident() - before) / 1e6),
-        Figure.of_value(f"longest collection of garbage, {how}", "ms", longest() * 1e3),
-    ]
+    return Figure.of_value(f"longest collection of garbage, {how}", "ms", longest() * 1e3)
 
 
 def _decider(guard: Guard) -> Callable[[str], object]:
@@ -83,12 +100,6 @@ def _hits(guard: Guard, tokens: Sequence[str], asked: Sequence[int]) -> int:
         hits += last.get(index) is token
         last[index] = token
     return hits
-
-
-def _resident() -> int:
-    gc.collect()
-    resident: int = psutil.Process().memory_info().rss
-    return resident
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from benchmarks.figures import Figure, Key, SectionResult, Unit, by_key, load, s
 from benchmarks.floors import FLOORS, Floor, check
 from benchmarks.rounds import Distribution
 from benchmarks.sections import SECTIONS
+from benchmarks.tables import findings_text
 
 COLD = Key("cold", "RS256", "PyJWT")
 LEAST = Floor(COLD, 2.0, "times")
@@ -65,6 +66,14 @@ def test_only_ratios_fail() -> None:
     first, second = check(results, ["cold"], {floor.key: floor for floor in (times, ratio)})
     assert ("missed", False) == (first.verdict, first.fails)
     assert ("not measured", True) == (second.verdict, second.fails)
+
+
+@pytest.mark.parametrize(("high", "noisy"), [(2.0, False), (2.5, True), (1.95, False)])
+def test_a_wide_spread_is_told(high: float, noisy: bool) -> None:
+    """A miss within a spread of a quarter of the median or more is shown as one that cannot be told."""
+    (finding,) = check({"cold": SectionResult((figure(1.9, 1.7, high),))}, ["cold"], {COLD: LEAST})
+    assert noisy == finding.is_noisy
+    assert noisy == ("too noisy to tell" in findings_text([finding]))
 
 
 def test_other_sections_are_not_judged() -> None:

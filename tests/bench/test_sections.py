@@ -23,7 +23,7 @@ NEEDED = {
     "refusals": [],
     "imports": [],
     "issuing": [],
-    "live_tokens": ["psutil", "sqlalchemy"],
+    "live_tokens": ["sqlalchemy"],
 }
 
 
