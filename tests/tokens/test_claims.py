@@ -168,6 +168,13 @@ def test_values_that_no_route_can_require_are_no_grants(value) -> None:
     assert ((), (f"scope:{value}",)) == (conferred.grants, conferred.external_names)
 
 
+def test_each_value_is_judged_alone() -> None:
+    """One value that is no permission takes away neither the others nor their order, and each place counts once."""
+    places = (("a", "a:", ("x", "", "openid", 'q"', "y")), ("b", "b:", ("y", "x", "y")), ("a", "a:", ("x", "z")))
+    expected = (("x", "a"), ("y", "a"), ("y", "b"), ("x", "b"), ("z", "a"))
+    assert expected == ConferredGrants(places, (), OPENID_SCOPES).grants
+
+
 def test_when_a_source_counts() -> None:
     """A source counts always, or only in tokens of users, or only in those of applications."""
     acme = profile(

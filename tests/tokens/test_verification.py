@@ -141,6 +141,7 @@ def test_other_objects_are_refused(value: Any) -> None:
         pytest.param("claim_type", {"scope": ["orders:read"]}, id="scope a list"),
         pytest.param("too_many_grants", {"scope": " ".join(f"a:{n}" for n in range(1001))}, id="1,001 grants"),
         pytest.param("grant_too_long", {"scope": "a" * 257}, id="a grant of 257 characters"),
+        pytest.param("grant_too_long", {"scope": "b " + ":".join("a" * 17)}, id="a grant of 17 segments"),
     ],
 )
 def test_bad_claims_are_refused(expected: str, changes: dict[str, Any]) -> None:
@@ -156,6 +157,9 @@ def test_bad_claims_are_refused(expected: str, changes: dict[str, Any]) -> None:
         pytest.param({"iat": NOW - 86399, "exp": NOW + 1}, id="a day to the second"),
         pytest.param({"nbf": NOW}, id="valid from now"),
         pytest.param({"scope": " ".join(f"a:{n}" for n in range(1000))}, id="1,000 grants"),
+        pytest.param(
+            {"scope": ":".join("a" * 16) + " " + "b" * 256}, id="a grant of 16 segments and one of 256 letters"
+        ),
         pytest.param({"scope": None}, id="no scope"),
     ],
 )
