@@ -6,6 +6,7 @@ import sys
 from asyncio import get_running_loop
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+from weakref import ref
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import PermissionDenied
@@ -50,8 +51,8 @@ class AuthorizationRequest(NamedTuple):
 class RequestState:
     """What the adapter knows about one request. The request holds it, and it ends with the request.
 
-    `owner` is the id of that request. `authorization` (the header) and `peer` (the socket's address) are as they
-    arrived, before another middleware could change them. `is_decided` is True after the first decision. `params` are
+    `owner` refers to that request. `authorization` (the header) and `peer` (the socket's address) are as they arrived,
+    before another middleware could change them. `is_decided` is True after the first decision. `params` are
     the parameters of the view. `unanswered` is the question about a view that the guard answered for, with a 405 or an
     answer to OPTIONS.
     """
@@ -59,9 +60,10 @@ class RequestState:
     __slots__ = ("_passed", "authorization", "is_decided", "memo", "owner", "params", "peer", "token", "unanswered")
 
     def __init__(self, request: HttpRequest) -> None:
-        self.owner = id(request)
-        # Kept as it is, because to compare digests costs each request more than all else here. The request's own META
-        # holds it too, and this class has no `repr` that shows it.
+        # Weakly, because the request holds its state; not by id, because a copy of a copy may get the id of the first.
+        self.owner = ref(request)
+        # The header itself, because a digest costs more than the rest of the state. META holds it anyway, and no `repr`
+        # shows it.
         self.authorization = authorization_header(request)
         self.peer: str | None = request.META.get("REMOTE_ADDR") or None
         self.is_decided = False
@@ -107,7 +109,7 @@ def request_state(request: Any) -> RequestState:
     """The request's state; it is created if there is none."""
     state: RequestState | None = request.__dict__.get("_jwt_lp")
     # INVARIANT: decisions about a request do not apply to a copy of it with another credential.
-    if state is None or (state.owner != id(request) and not state.has_same_credential(request)):
+    if state is None or (state.owner() is not request and not state.has_same_credential(request)):
         http = django_request(request)
         if http is not request:
             return request_state(http)

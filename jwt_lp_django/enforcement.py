@@ -95,10 +95,11 @@ class Invocation(NamedTuple):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Invocation | None:
-        """Read the call's arguments; None if the call passed before. `TypeError` if no request is among the first two."""
-        first = args[0] if args else kwargs.get("request")
-        request = first if _is_request(first) else args[1] if len(args) > 1 else None
-        http = django_request(request)
+        """Read the call's arguments; None if the call passed before. `TypeError` if there is no request among them."""
+        first: Any = args[0] if args else kwargs.get("request")
+        is_function = isinstance(first, HttpRequest)
+        request = first if is_function or _is_drf_request(first) else args[1] if len(args) > 1 else None
+        http = first if is_function else django_request(request)
         state = request_state(http)
         # INVARIANT: what passed for this method and these parameters was decided on.
         if state.has_passed(wrapper, http.method, kwargs) or (
@@ -107,7 +108,7 @@ class Invocation(NamedTuple):
             return None
         invocation = cls(view, request, args, kwargs)
         # A method of a class, or a function that REST framework calls, is called only for methods that those accept.
-        bound = request is not first or not isinstance(request, HttpRequest) or _is_bound_partial(view)
+        bound = not is_function or _is_bound_partial(view)
         declaration = declaration_of(wrapper, http.method or "", bound=bound)
         if declaration.allowed is None:
             return invocation._replace(question=authorization_request(http, declaration, kwargs))
@@ -139,8 +140,8 @@ async def _async_result(response: HttpResponse) -> HttpResponse:
     return response
 
 
-def _is_request(value: object) -> bool:
-    return isinstance(value, HttpRequest) or isinstance(getattr(value, "_request", None), HttpRequest)
+def _is_drf_request(value: object) -> bool:
+    return isinstance(getattr(value, "_request", None), HttpRequest)
 
 
 def _is_bound_partial(view: Callable[..., Any]) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from inspect import unwrap
 from itertools import repeat
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 from django.views import View
@@ -329,7 +329,7 @@ class DeclarationCache:
     """
 
     def __init__(self) -> None:
-        self._by_callback: WeakKeyDictionary[Callable[..., Any], dict[str, _CacheEntry]] = WeakKeyDictionary()
+        self._by_callback: WeakKeyDictionary[Callable[..., Any], dict[str, _Entry]] = WeakKeyDictionary()
 
     def find(self, callback: Callable[..., Any], method: str) -> MethodDeclaration:
         """The declaration for a callback and a method, as `declaration_of` reads it."""
@@ -341,15 +341,17 @@ class DeclarationCache:
             # The callback has no hash, or no place for weak references.
             return declaration_of(callback, method)
         entry = entries.get(method)
-        if entry is not None and entry.sources.read(callback) == entry.values:
-            return entry.declaration
+        if entry is not None:
+            sources, values, declaration = entry
+            if sources.read(callback) == values:
+                return declaration
         view = ViewInfo.of(callback)
         sources = view.sources(method)
         # Copies, because lists and mappings may be changed in place. Before the declaration, which may change meanwhile.
         values = [_copy(value) for value in sources.read(callback)]
         declaration = view.declaration_for(method)
         if declaration.allowed is None and method != "OPTIONS":
-            entries[method] = _CacheEntry(sources, values, declaration)
+            entries[method] = (sources, values, declaration)
         return declaration
 
 
@@ -363,14 +365,12 @@ class _Sources(NamedTuple):
     def read(self, callback: Callable[..., Any]) -> list[object]:
         """The values; None for an attribute that is not there."""
         # No loop in Python, because every request takes this path.
-        on_callback = map(getattr, repeat(callback), self.on_callback, repeat(None))
-        return [*on_callback, *map(getattr, self.owners, self.names, repeat(None))]
+        on_callback, owners, names = self
+        values = [*map(getattr, repeat(callback), on_callback, repeat(None))]
+        return [*values, *map(getattr, owners, names, repeat(None))] if owners else values
 
 
-class _CacheEntry(NamedTuple):
-    sources: _Sources
-    values: list[object]
-    declaration: MethodDeclaration
+_Entry: TypeAlias = tuple[_Sources, list[object], MethodDeclaration]
 
 
 def _copy(value: object) -> object:

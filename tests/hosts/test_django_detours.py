@@ -299,6 +299,20 @@ def test_a_copy_with_another_credential_is_decided_anew() -> None:
     assert b"bob" == passed.content
 
 
+def test_a_copy_in_the_place_of_the_first_request_is_decided_anew() -> None:
+    """A copy of a copy may lie in memory where the first request lay; it still is another request."""
+    view = requires("a:b")(secret)
+    with project(path("x", view)):
+        for _ in range(100):
+            first = RequestFactory().get("/x", headers=bearer("a:b"))
+            assert 200 == view(first).status_code
+            second = copy.copy(first)
+            del first
+            third = copy.copy(second)
+            third.META = {**third.META, "HTTP_AUTHORIZATION": bearer("c:d")["Authorization"]}
+            assert 403 == view(third).status_code
+
+
 def test_a_plain_copy_is_the_same_request() -> None:
     """A copy with the same credential keeps the decisions."""
     request: Any = RequestFactory().get("/any", headers=bearer("a:b"))
