@@ -47,6 +47,24 @@ def test_eight_processes_count_exactly(shared: str, store: Store) -> None:
         for batch in writers.batches(number):
             expected.update({use: count for use, (count, _) in batch.uses.items()})
     assert expected == {row.use: row.count for row in store.usage()}
+    assert 0 == store.check_sums()
+
+
+def test_sums_are_right_while_others_write(shared: str, store: Store) -> None:
+    """While four processes send batches, the sums are made anew and old rows are deleted; in the end they are right."""
+    store.record(
+        UsageBatch(id="old", uses={writers.use(1)._replace(day=f"2025-0{month}-01"): (1, 1.0) for month in (1, 2)})
+    )
+    processes = [start("flush", shared, number) for number in range(4)]
+    rounds = 0
+    while rounds < 3 or any(process.poll() is None for process in processes):
+        store.rebuild_sums()
+        store.purge(before=f"2025-0{min(rounds, 8) + 1}-15", now=1.0)
+        assert 0 == store.check_sums()
+        rounds += 1
+    assert [0] * 4 == [process.wait(120) for process in processes]
+    assert 0 == store.check_sums()
+    assert sum(row.count for row in store.usage()) == sum(row.uses for row in store.summary(until="2026-12-31"))
 
 
 def test_a_killed_writer_loses_nothing_and_counts_nothing_twice(shared: str, store: Store) -> None:
@@ -72,6 +90,7 @@ def test_a_killed_writer_loses_nothing_and_counts_nothing_twice(shared: str, sto
         assert [False] * (confirmed + 1) == again[:-1]
         sent += confirmed + 2
         assert {sent} == {row.count for row in store.usage()}
+        assert 0 == store.check_sums()
 
 
 def test_a_reader_misses_nothing(shared: str, store: Store) -> None:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from examples import examples
-from jwt_lp.stores import PurgeCounts, UsageBatch, Use, open_store
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.stores import PurgeCounts, ReviewedHolder, UsageBatch, Use, open_store
 from servers import POSTGRES, postgres_database
 from stores.django_engines import alias, settings_of
 from usage_scan import ScannedStore
@@ -211,6 +212,53 @@ def test_rows_that_no_sum_counts_are_deleted_too(store: Store, url: str) -> None
     assert expected == store.purge(before="2026-07-01", now=NOW).usage
     store.rebuild_sums()
     assert_sums_of_rows(store)
+
+
+def test_migrating_makes_the_sums_of_an_older_store(store: Store, url: str) -> None:
+    """Tables of the release before the sums are refused until they are migrated, and then have sums."""
+    put(store, *some_uses(300))
+    if url.startswith("django:"):
+        from django.core.management import call_command
+
+        call_command("migrate", "jwt_lp_django", "0001", database=url.removeprefix("django:"), verbosity=0)
+    else:
+        for table in _tables(url)[1:]:
+            _execute(url, f"DROP TABLE {table}")
+        _execute(url, "UPDATE jwt_lp_schema SET version = 1")
+    store.close()
+    with closing(open_store(url)) as other, pytest.raises(ConfigurationError, match="migrate"):
+        other.record(UsageBatch(id="refused", uses={use(): (1, 1.0)}))
+    assert (1, 2) == store.migrate()
+    assert_sums_of_rows(store, "2026-04-01")
+    assert store.record(UsageBatch(id="refused", uses={use(): (1, 1.0)}))
+    assert_sums_of_rows(store)
+
+
+def test_later_uses_of_holders(store: Store) -> None:
+    """What a subject, a client or a role used after a day or a time, and everything of a holder that used nothing."""
+    put(store, use("alice", "2026-05-01"), use("bob", "2026-05-01"), use("carol", "2026-05-01", client="app"))
+    put(store, use("alice", "2026-07-01", permission="orders:list"), use("dave", "2026-07-01", role="boss"))
+    put(store, use("bob", "2026-07-01", outcome="denied"), use("alice", "2026-07-01", issuer="other"))
+    store.record(UsageBatch(id="late", uses={use("erin", "2026-05-01"): (1, 50.0)}))
+
+    def later(*holders: tuple[str, str, str, str], at: float = 10.0) -> set[tuple[str, str, str, float]]:
+        rows = store.later_uses([ReviewedHolder(*holder) for holder in holders], at=at)  # type: ignore[arg-type]
+        return {(row.subject, row.permission, row.last_day, row.last) for row in rows}
+
+    here = "https://issuer.example/"
+    assert set() == later()
+    assert set() == later(("subject", here, "bob", "2026-05-01")) == later(("subject", here, "nobody", ""))
+    assert {("alice", "orders:list", "2026-07-01", 1.0)} == later(("subject", here, "alice", "2026-06-30"))
+    assert {("alice", "orders:read", "2026-05-01", 1.0), ("alice", "orders:list", "2026-07-01", 1.0)} == later(
+        ("subject", here, "alice", "")
+    )
+    assert {("erin", "orders:read", "2026-05-01", 50.0)} == later(("subject", here, "erin", "2026-05-01"))
+    assert set() == later(("subject", here, "erin", "2026-05-01"), at=50.0)
+    assert {("carol", "orders:read", "2026-05-01", 1.0)} == later(("client", here, "app", "2026-04-01"))
+    assert {("dave", "orders:read", "2026-07-01", 1.0)} == later(("role", "", "boss", "2026-06-30"))
+    many = [("subject", here, f"s{number}", "2026-05-01") for number in range(1200)]
+    put(store, use("s7", "2026-05-02"), use("s1107", "2026-06-02"))
+    assert {"s7", "s1107"} == {row[0] for row in later(*many)}
 
 
 def _tables(url: str) -> tuple[str, str, str]:
