@@ -29,7 +29,8 @@ from jwt_lp.tokens.claims import AccessToken
 if TYPE_CHECKING:
     from jwt_lp.guard.routes import Route, Rules
     from jwt_lp.guard.runtime import GuardRuntime, StoreStatus
-    from jwt_lp.issuing.issuer import Issuer, Revoked
+    from jwt_lp.issuing.issuer import Issuer
+    from jwt_lp.issuing.revoked_grants import Revoked
     from jwt_lp.jose.remote_jwks import KeysStatus
     from jwt_lp.jose.signing import SigningKey, SigningKeys
     from jwt_lp.tokens.verification import Verifier

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from jwt_lp._support.validation import join_names
 from jwt_lp.errors import GrammarError, InvalidToken, PolicyError
-from jwt_lp.issuing.downscoping import DownscopedGrants
 from jwt_lp.issuing.limits import MAX_LIFETIME, MAX_SIZE
 from jwt_lp.issuing.reserved_claims import ISSUER_CLAIMS
 from jwt_lp.jose.jws import MAX_TOKEN, read_json
-from jwt_lp.permissions.grants import Grant, check_grant, is_pattern
+from jwt_lp.permissions.grants import check_grant, is_pattern
 from jwt_lp.tokens.claim_checks import MAX_GRANTS, MAX_PATTERNS
 
 if TYPE_CHECKING:
-    from jwt_lp.permissions.grants import Denial
     from jwt_lp.policy.entries import Audience
     from jwt_lp.policy.file import Policy
 
@@ -120,42 +118,6 @@ class ClaimPolicy:
                 read_json(encode_claims(extra), "claims")
             except InvalidToken as error:
                 raise PolicyError(f"no verifier would accept these claims: {error.detail}", reason="claims") from None
-
-
-def subtract_denials(
-    policy: Policy,
-    permissions: Iterable[str],
-    roles: Iterable[str],
-    by_role: Mapping[str, Iterable[str]],
-    denials: Sequence[Denial],
-) -> tuple[DownscopedGrants, tuple[str, ...]]:
-    """Return the grants that remain without `denials`, direct and by role, and the roles that remain whole.
-
-    A pattern that is denied in part is replaced by the entries of the catalogue that are not denied; a role that is
-    denied in part, by its remaining grants. `roles` are in the policy; `by_role` holds grants by the role that confers
-    them.
-    """
-
-    def remaining(texts: Iterable[str], role: str | None = None) -> tuple[str, ...]:
-        result: list[str] = []
-        for text in texts:
-            grant = Grant(text, "", role)
-            denied = any(denial.denies_part(text, grant) for denial in denials)
-            parts = (policy.under(text) if is_pattern(text) else ()) if denied else (text,)
-            result += [part for part in parts if not any(denial.denies_part(part, grant) for denial in denials)]
-        return tuple(dict.fromkeys(result))
-
-    parts_of_roles = {role: remaining(texts, role) for role, texts in by_role.items()}
-    whole_roles: list[str] = []
-    for role in roles:
-        grants = tuple(grant.text for grant in policy.roles[role].grants)
-        rest = remaining(grants, role)
-        if rest == grants:
-            whole_roles.append(role)
-        else:
-            parts_of_roles[role] = rest
-    nonempty = {role: texts for role, texts in parts_of_roles.items() if texts}
-    return DownscopedGrants(remaining(permissions), nonempty), tuple(whole_roles)
 
 
 def check_roles(roles: Sequence[str], policy: Policy) -> None:

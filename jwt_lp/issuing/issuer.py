@@ -12,35 +12,41 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from jwt_lp._support.json_types import is_json_array
 from jwt_lp._support.validation import join_names
 from jwt_lp.errors import PolicyError, clears_locals
-from jwt_lp.issuing.claim_policy import ClaimPolicy, check_roles, encode_claims, subtract_denials
+from jwt_lp.issuing.claim_policy import ClaimPolicy, check_roles, encode_claims
 from jwt_lp.issuing.downscoping import downscope, find_actor, lineage_claims, select_audience
-from jwt_lp.issuing.issuer_checks import check_copies, check_names, check_types, is_foreign, is_text
+from jwt_lp.issuing.issuer_checks import (
+    check_copies,
+    check_names,
+    check_types,
+    is_foreign,
+    read_texts,
+    require_text,
+)
 from jwt_lp.issuing.limits import DEFAULT_LIFETIME
+from jwt_lp.issuing.renewal import still_granted
 from jwt_lp.issuing.reserved_claims import ISSUER_CLAIMS
+from jwt_lp.issuing.revoked_grants import find_denials, subtract_denials
 from jwt_lp.jose.signing import FixedSigningKey, OwnKeySource, SigningKey, SigningKeys
 from jwt_lp.permissions.grants import Permissions
 from jwt_lp.policy.file import EMPTY_POLICY, Policy
-from jwt_lp.revocation.snapshot import RevocationMatch
-from jwt_lp.tokens.claims import COMPACT_CLAIM, ROLE_SCOPE_CLAIM, AccessToken
+from jwt_lp.tokens.claims import COMPACT_CLAIM, AccessToken
 from jwt_lp.tokens.delegation import Lineage
 from jwt_lp.tokens.profiles import RFC9068
 from jwt_lp.tokens.trusted_issuer import TrustedIssuer
 from jwt_lp.tokens.verification import Verifier
 
 if TYPE_CHECKING:
+    from jwt_lp.issuing.revoked_grants import Revoked
     from jwt_lp.permissions.grants import Denial
 
 __all__ = ["ClaimPolicy", "Issuer"]
 
 _ID_BYTES: Final = 12
-
-Revoked: TypeAlias = Callable[[AccessToken], "RevocationMatch | bool"]
-"""Says what of a token is revoked: True for the whole token, False for nothing, or a `RevocationMatch`."""
 
 
 class Issuer:
@@ -120,16 +126,16 @@ class Issuer:
         revoked in part is replaced by its remaining permissions. Raises `PolicyError` if nothing remains.
         """
         self._check_names(subject=subject, client=client)
-        audience = self._require_text("audience", audience or self._audience)
-        client = self._require_text("client", client or self._client)
+        audience = require_text("audience", audience or self._audience)
+        client = require_text("client", client or self._client)
         allowed = self.claim_policy_for(audience)
-        texts, role_names = _texts("permissions", permissions), _texts("roles", roles)
+        texts, role_names = read_texts("permissions", permissions), read_texts("roles", roles)
         allowed.check_grants(texts, self.policy, audience)
         check_roles(role_names, self.policy)
         extra = dict(claims or {})
         allowed.check_claims(extra, audience)
         body = self._registered_claims(
-            self._require_text("subject", subject),
+            require_text("subject", subject),
             audience,
             client,
             allowed.lifetime(lifetime, self._lifetime, audience),
@@ -172,14 +178,14 @@ class Issuer:
         self._check_names(actor=actor, **(_names(parent) if own else {}))
         target = select_audience(self.policy, self.audiences(parent), audience, actor)
         allowed = self.claim_policy_for(target)
-        requested = _texts("permissions", permissions)
+        requested = read_texts("permissions", permissions)
         allowed.check_grants(requested, self.policy, target)
         denials = self._denials(parent)
         lineage = lineage_claims(parent, claims, own=own, actor=actor)
         subject = parent.subject if own else f"{parent.issuer_name}:{parent.subject}"
         # INVARIANT: another issuer's name for a subject or a client is never taken for one of ours.
         parent_client = parent.client if own or parent.client is None else f"{parent.issuer_name}:{parent.client}"
-        client = self._require_text("client", actor or parent_client or self._client)
+        client = require_text("client", actor or parent_client or self._client)
         seconds = allowed.lifetime(lifetime, self._lifetime, target)
         body = {**self._registered_claims(subject, target, client, seconds, parent.expires_at), **lineage}
         # INVARIANT: nothing is signed that is revoked for the new token's subject, client or actors, nor what the acting
@@ -223,50 +229,20 @@ class Issuer:
         denials = self._denials(old)
         audience = select_audience(self.policy, _audience_values(_claims(old)["aud"]), None, None)
         allowed = self.claim_policy_for(audience)
-        texts, role_names = _texts("permissions", permissions), _texts("roles", roles)
+        texts, role_names = read_texts("permissions", permissions), read_texts("roles", roles)
         check_roles(role_names, self.policy)
         granted = Permissions.of([*Permissions.of(texts, patterns=True), *self.policy.grants(role_names)])
         body = self._registered_claims(
             old.subject,
             audience,
-            self._require_text("client", old.client),
+            require_text("client", old.client),
             allowed.lifetime(lifetime, self._lifetime, audience),
         )
         # INVARIANT: what is revoked from a role is not signed as a direct grant that only this role still justifies.
         denials += self._denials(replace(old, permissions=granted, roles=role_names, **self._token_fields(body)))
-        still_granted = self._still_granted(old, granted, role_names, denials)
-        grant_claims = self._grant_claims(*still_granted, denials, allowed, audience)
+        remaining = still_granted(self.policy, old, granted, role_names, denials)
+        grant_claims = self._grant_claims(*remaining, denials, allowed, audience)
         return self._sign({**body, **grant_claims, **self._copied_claims(old, allowed)}, allowed, audience)
-
-    def _still_granted(
-        self, old: AccessToken, granted: Permissions, roles: Sequence[str], denials: Sequence[Denial]
-    ) -> tuple[list[str], list[str], dict[str, list[str]]]:
-        """Return what a token holds and its subject is still granted: direct grants, whole roles, and parts of roles.
-
-        `granted` is all that the subject is granted, directly and by `roles`. Of a direct grant of the token that is
-        granted by roles only, the rest that `denials` leave of one of them counts. Raises `PolicyError` if nothing is
-        still granted.
-        """
-        held = [grant.text for grant in old.permissions if grant.role is None]
-        direct: list[str] = []
-        for text in held:
-            by = dict.fromkeys(grant.role for grant in granted.grants_containing(text))
-            # Permissions that were retired since are left out too.
-            if by and self.policy.catalogue_has(text):
-                through = {role: (text,) for role in by if role is not None}
-                rest = subtract_denials(self.policy, (), (), through, denials)[0].by_role
-                direct += [text] if None in by else sum(rest.values(), ())
-        direct = list(dict.fromkeys(direct))
-        whole_roles = [role for role in old.roles if role in roles]
-        # Of a role that was revoked in part when the token was made, the token holds the rest.
-        by_role: dict[str, list[str]] = {}
-        for role, texts in cast("Mapping[str, str]", _claims(old).get(ROLE_SCOPE_CLAIM, {})).items():
-            if role in roles and role not in old.roles:
-                conferred = Permissions.of(self.policy.roles[role].grants)
-                by_role[role] = [text for text in texts.split(" ") if conferred.find_containing(text) is not None]
-        if any(True for _ in old.permissions) and not (direct or whole_roles or any(by_role.values())):
-            raise PolicyError("none of the token's grants is still in force: sign in again", reason="scope")
-        return direct, whole_roles, by_role
 
     def _grant_claims(
         self,
@@ -376,24 +352,7 @@ class Issuer:
         }
 
     def _denials(self, token: AccessToken) -> tuple[Denial, ...]:
-        """Return what of a token is revoked; raise `PolicyError` if all of it is, and if that cannot be determined."""
-        if self._revoked is None:
-            return ()
-        try:
-            match = self._revoked(token)
-        except Exception:  # noqa: BLE001 - after any error, the token may be revoked
-            match = None
-        # INVARIANT: an error refuses, and so does an answer that is neither a RevocationMatch nor exactly False.
-        if match is False:
-            return ()
-        if isinstance(match, RevocationMatch) and match.cause is None:
-            return match.denials
-        raise PolicyError(
-            "it could not be determined whether the token is revoked: try again"
-            if match is None
-            else "the token was revoked, or all tokens of its subject or client were: sign in again",
-            reason="undecided" if match is None else "revoked",
-        )
+        return find_denials(self._revoked, token)
 
     def _check_names(self, **names: object) -> None:
         """Refuse a name that could be taken for the name of another issuer's subject or client."""
@@ -419,15 +378,6 @@ class Issuer:
             )
         return token
 
-    @staticmethod
-    def _require_text(kind: str, value: str | None) -> str:
-        reason = "target" if kind == "audience" else "policy"
-        if value is None:
-            raise PolicyError(f"the token has no {kind}: pass {kind}=, or configure it on the issuer", reason=reason)
-        if not is_text(value):
-            raise PolicyError(f"the {kind} is not a non-empty string of printable characters", reason=reason)
-        return value
-
     def __repr__(self) -> str:
         return f"<Issuer {self.issuer}>"
 
@@ -445,15 +395,6 @@ def _own_issuer(issuer: str, keys: SigningKeys) -> TrustedIssuer:
         own=True,
         max_lifetime=math.inf,
     )
-
-
-def _texts(parameter: str, values: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(values, str):
-        raise PolicyError(f'{parameter} is a list: write {parameter}=["{values}"]', reason="scope")
-    texts = tuple(dict.fromkeys(values))
-    if set(map(type, texts)) - {str}:
-        raise PolicyError(f"{parameter} is a list of strings", reason="scope")
-    return texts
 
 
 def _audience_values(value: object) -> tuple[str, ...]:

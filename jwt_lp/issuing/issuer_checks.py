@@ -1,4 +1,4 @@
-"""Checks of an issuer's arguments: names, types and copied claims."""
+"""Checks of the arguments of an issuer and of its methods."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jwt_lp.errors import ConfigurationError
+from jwt_lp.errors import ConfigurationError, PolicyError
 from jwt_lp.issuing.reserved_claims import copy_faults
 from jwt_lp.jose.signing import SigningKey
 from jwt_lp.policy.file import Policy
@@ -74,3 +74,23 @@ def check_copies(trusts: Iterable[TrustedIssuer], claim_policies: Iterable[Claim
 def is_text(value: object) -> bool:
     """Return whether `value` is a non-empty string of printable characters."""
     return isinstance(value, str) and value != "" and value.isprintable()
+
+
+def require_text(kind: str, value: str | None) -> str:
+    """Return the value; raise `PolicyError` if there is none, or if it is no name."""
+    reason = "target" if kind == "audience" else "policy"
+    if value is None:
+        raise PolicyError(f"the token has no {kind}: pass {kind}=, or configure it on the issuer", reason=reason)
+    if not is_text(value):
+        raise PolicyError(f"the {kind} is not a non-empty string of printable characters", reason=reason)
+    return value
+
+
+def read_texts(parameter: str, values: Iterable[str]) -> tuple[str, ...]:
+    """Return the permissions or roles that were passed, each once; raise `PolicyError` for other types."""
+    if isinstance(values, str):
+        raise PolicyError(f'{parameter} is a list: write {parameter}=["{values}"]', reason="scope")
+    texts = tuple(dict.fromkeys(values))
+    if set(map(type, texts)) - {str}:
+        raise PolicyError(f"{parameter} is a list of strings", reason="scope")
+    return texts
