@@ -50,12 +50,21 @@ class Authorizer:
         call: Call | None,
         *,
         record: bool = True,
+        first: bool = False,
     ) -> Decision:
-        """Decide with what is left of a token that has not expired; `record` says whether it is logged and counted."""
+        """Decide with what is left of a token that has not expired.
+
+        `record` says whether it is logged and counted, `first` whether the token was verified for this call.
+        """
         if requirement is None:
             return self._refusals.refuse(_UNDECLARED, token, None, route, record=record)
         # INVARIANT: a decision is kept only where it depends on no parameter and no binding.
         key = requirement.key if record and not self.binds(params) else None
+        if first and type(key) is str and self._runtime is None:
+            # One permission of a new token, which may never come again: one look-up decides, and nothing is kept for it.
+            grant = token.permissions.grant_for(key)
+            if grant is not None:
+                return Decision(token, requirement, (grant,), (), route)
         if key is not None:
             decision = self.repeat(token, key, route)
             if decision is not None:

@@ -134,7 +134,7 @@ class Guard:
                 return self._decide_open(authorization, requirement, route, call, wait=wait)
             token = self._authenticator.authenticate(authorization, call, known, wait=wait)
             if isinstance(token, AccessToken):
-                return self._authorizer.decide(token, requirement, params, route, call)
+                return self._authorizer.decide(token, requirement, params, route, call, first=type(known) is bytes)
             if token is None:
                 return Decision(requirement=requirement, route=route, pending=True)
             return self._refusals.refuse(token, None, requirement, route)
