@@ -161,8 +161,7 @@ def _holder_selections(database: DjangoDatabase, *sources: tuple[QuerySet[Any, A
     def page(after: tuple[str, str] | None) -> list[tuple[str, str, int]]:
         sizes: dict[tuple[str, str], int] = {}
         for rows, size in sources:
-            holders: list[Any] = database.read(partial(list, _holders_after(rows, size, after)))
-            for issuer, subject, number in holders:
+            for issuer, subject, number in database.stream_rows(partial(_holders_after, rows, size, after)):
                 sizes[issuer, subject] = max(sizes.get((issuer, subject), 0), int(number))
         # Each query had its first holders, so the first ones of all are among them.
         return [(*holder, sizes[holder]) for holder in sorted(sizes)[:_PAGE]]
@@ -179,14 +178,13 @@ def _holders_after(rows: QuerySet[Any, Any], size: Any, after: tuple[str, str] |
 
 
 def _next_day(database: DjangoDatabase, after: str) -> str:
+    first_days: list[str] = []
     tables: tuple[Any, ...] = (models.Usage, models.DailySum)
-    days = [
-        database.read(partial(model.objects.using(database.alias).filter(day__gt=after).aggregate, day=Min("day")))[
-            "day"
-        ]
-        for model in tables
-    ]
-    return min(filter(None, days), default="")
+    for model in tables:
+        rows = model.objects.using(database.alias).filter(day__gt=after)
+        first: dict[str, str | None] = database.read(partial(rows.aggregate, day=Min("day")))
+        first_days += filter(None, [first["day"]])
+    return min(first_days, default="")
 
 
 def _merge(alias: str, sums: SumTable, totals: Sums) -> None:

@@ -76,7 +76,7 @@ class SqlDatabase:
                         self._lift_timeouts(connection)
                     yield connection
 
-    def fetch(self, query: sa.Select[Any]) -> Sequence[Any]:
+    def fetch(self, query: sa.Select[*tuple[Any, ...]]) -> Sequence[Any]:
         """All rows of a query, which has no timeouts."""
         with self.read(unlimited=True) as connection:
             return connection.execute(query).all()

@@ -11,7 +11,7 @@ from jwt_lp.stores import schema
 from jwt_lp.stores.row_keys import iso_day, with_row_key
 from jwt_lp.stores.rows import HeldGrant, HeldGrantRow, ProcessHeartbeat
 from jwt_lp.stores.schema import grant_imports, heartbeats, observed_grants, revocations, usage
-from jwt_lp.stores.upserts import REPLACE, insert_missing, upsert
+from jwt_lp.stores.upserts import insert_missing, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +24,7 @@ def import_held(connection: sa.Connection, held: Iterable[HeldGrant], as_of: str
     """Import grants, replacing those of the same day; return how many the day has now."""
     table, as_of = schema.held_grants, iso_day(as_of)
     # This locks the day, so a second import for the same day waits.
-    upsert(connection, grant_imports, [{"as_of": as_of, "complete": complete}], complete="new")
+    replace(connection, grant_imports, [{"as_of": as_of, "complete": complete}], ["complete"])
     connection.execute(table.delete().where(table.c.as_of == as_of))
     remaining = iter(held)
     while chunk := list(islice(remaining, _CHUNK)):
@@ -72,7 +72,7 @@ def list_issuers(connection: sa.Connection) -> tuple[str, ...]:
 def write_heartbeat(connection: sa.Connection, beat: ProcessHeartbeat) -> None:
     """Write the status of a process."""
     fields = [name for name in ProcessHeartbeat._fields if name != "process"]
-    upsert(connection, heartbeats, [beat._asdict()], **dict.fromkeys(fields, REPLACE))
+    replace(connection, heartbeats, [beat._asdict()], fields)
 
 
 def recent_heartbeats(connection: sa.Connection, since: float) -> tuple[ProcessHeartbeat, ...]:

@@ -65,15 +65,17 @@ def _select_later(last: str, issuer: str | None) -> _Query:
 def _as_summaries(sums: _Query, dialect: str) -> _Query:
     """The members of `UsageSummary`, made by the database, which is faster at it."""
     rows = sums.subquery().c
+    days: Any
+    first_and_last: list[Any] = [rows.first_day, rows.last_day]
     if dialect == "postgresql":
         # The difference of two dates is a number there.
-        last, first = (sa.type_coerce(day, sa.Integer) for day in (rows.last_day, rows.first_day))
-        days = sa.func.least(rows.rows, last - first + 1)
-        first, last = (sa.func.to_char(day, "YYYY-MM-DD") for day in (rows.first_day, rows.last_day))
+        span = sa.type_coerce(rows.last_day, sa.Integer) - sa.type_coerce(rows.first_day, sa.Integer) + 1
+        days = sa.func.least(rows.rows, span)
+        first_and_last = [sa.func.to_char(day, "YYYY-MM-DD") for day in first_and_last]
     else:
-        span = sa.func.julianday(rows.last_day) - sa.func.julianday(rows.first_day) + 1
-        days, first, last = sa.func.min(rows.rows, sa.cast(span, sa.Integer)), rows.first_day, rows.last_day
-    return sa.select(*(rows[name] for name in HOLDER_PARTS), rows.uses, days, first, last)
+        span = sa.cast(sa.func.julianday(rows.last_day) - sa.func.julianday(rows.first_day), sa.Integer) + 1
+        days = sa.func.min(rows.rows, span)
+    return sa.select(*(rows[name] for name in HOLDER_PARTS), rows.uses, days, *first_and_last)
 
 
 def select_later_uses(holders: Iterable[ReviewedHolder], at: float) -> Iterator[_Query]:

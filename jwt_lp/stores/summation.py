@@ -30,7 +30,7 @@ _CHUNK: Final = 500
 def sum_by_holder(rows: Iterable[Mapping[str, Any]], new: Collection[object]) -> Sums:
     """What rows of usage add to the sums by holder; `new` has the `id` of each row that was not stored before."""
     sums: Sums = {}
-    parts_of = itemgetter(*HOLDER_PARTS)
+    parts_of: Any = itemgetter(*HOLDER_PARTS)
     for row in rows:
         parts, day, last = parts_of(row), row["day"], row["last"]
         total = sums.get(parts)
@@ -50,7 +50,7 @@ def sum_by_holder(rows: Iterable[Mapping[str, Any]], new: Collection[object]) ->
 def sum_by_day(rows: Iterable[Mapping[str, Any]], new: Collection[object]) -> Sums:
     """What rows of usage add to the sums by day; `new` has the `id` of each row that was not stored before."""
     sums: Sums = {}
-    parts_of = itemgetter(*DAILY_PARTS)
+    parts_of: Any = itemgetter(*DAILY_PARTS)
     for row in rows:
         total = sums.setdefault(parts_of(row), {"uses": 0, "rows": 0})
         total["uses"] += row["count"]

@@ -14,11 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 Merge: TypeAlias = Literal["add", "least", "greatest", "new"]
 """The new value of a column: the sum of the stored and the inserted value, the smaller, the larger, or the inserted."""
-REPLACE: Final[Merge] = "new"
 Row: TypeAlias = dict[str, Any]
 """The value of each column. Days are dates as YYYY-MM-DD."""
 
@@ -49,6 +48,12 @@ def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], /, *
         connection.execute(statement, _as_arrays(table, part))
 
 
+def replace(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], columns: Iterable[str]) -> None:
+    """Insert rows, and overwrite these columns of each row whose key is in the table already."""
+    how: dict[str, Merge] = dict.fromkeys(columns, "new")
+    upsert(connection, table, rows, **how)
+
+
 def upsert_counts(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], /, **how: Merge) -> set[bytes]:
     """Add the `count` of each row to the stored one, and merge others as `upsert` does; return the new keys.
 
@@ -66,7 +71,8 @@ def upsert_counts(connection: sa.Connection, table: sa.Table, rows: Sequence[Row
     statement = _postgresql_insert(table, merges).returning(table.c.id, table.c["count"])
     totals: dict[bytes, int] = {}
     for part in _split(rows, _ROWS):
-        totals.update((key, total) for key, total in connection.execute(statement, _as_arrays(table, part)))
+        written: Sequence[Any] = connection.execute(statement, _as_arrays(table, part)).all()
+        totals.update((row.id, row[1]) for row in written)
     # A total that is no more than the row's own count began at nothing.
     return {row["id"] for row in rows if totals[row["id"]] == row["count"]}
 

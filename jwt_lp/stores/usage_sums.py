@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from jwt_lp.stores.row_keys import row_key
 from jwt_lp.stores.schema import daily_sums, holder_sums, usage
 from jwt_lp.stores.summation import DAILY_PARTS, HOLDER_PARTS, sum_by_day, sum_by_holder
-from jwt_lp.stores.upserts import REPLACE, insert_missing, upsert
+from jwt_lp.stores.upserts import insert_missing, replace, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -82,7 +82,7 @@ def rebuild(connection: sa.Connection, selection: Selection) -> None:
             break
         # Another transaction wrote one of them after the locks were taken: lock it, too, and read its rows.
     known = [row for row in rows if row["id"] in stored]
-    upsert(connection, table, known, **dict.fromkeys(sums.totals, REPLACE))
+    replace(connection, table, known, sums.totals)
     _delete_sums(connection, table, stored - {row["id"] for row in rows})
 
 

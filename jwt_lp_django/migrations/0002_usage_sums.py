@@ -2,16 +2,15 @@
 
 # ruff: noqa: D101, RUF012 - as Django writes them
 
-from itertools import islice
+from collections.abc import Iterator
 from typing import Any
 
 from django.db import migrations, models
 from django.db.models import Count, Max, Min, Sum
 
 import jwt_lp_django.models
+from jwt_lp_django.database import CHUNK_SIZE, split_chunks
 from jwt_lp_django.row_keys import row_id
-
-_CHUNK = 500
 
 # Written out here: a migration stays as it is when the program changes.
 _SUMS = {
@@ -35,10 +34,10 @@ def add_up(apps: Any, schema_editor: Any) -> None:
     usage = apps.get_model("jwt_lp_django", "Usage").objects.using(alias)
     for name, (parts, totals) in _SUMS.items():
         model = apps.get_model("jwt_lp_django", name)
-        rows = usage.order_by().values(*parts).annotate(**totals).iterator(chunk_size=_CHUNK)
-        while chunk := list(islice(rows, _CHUNK)):
-            sums = [model(id=row_id(row[part] for part in parts), **row) for row in chunk]
-            model.objects.using(alias).bulk_create(sums)
+        rows = usage.order_by().values(*parts).annotate(**totals).iterator(chunk_size=CHUNK_SIZE)
+        sums: Iterator[Any] = (model(id=row_id(row[part] for part in parts), **row) for row in rows)
+        for chunk in split_chunks(sums):
+            model.objects.using(alias).bulk_create(chunk)
 
 
 class Migration(migrations.Migration):

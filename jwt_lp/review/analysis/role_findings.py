@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -67,7 +67,7 @@ class RoleFindings:
         self._context = context
         self._granted = {role: frozenset(grants) for role, grants in granted.items()}
         self._usage_by_grant: dict[tuple[str, str], dict[str, RoleGrantUsage]] = {}
-        self._used_sets: dict[tuple[str, str], Counter[frozenset[str]]] = {}
+        self._used_sets: defaultdict[tuple[str, str], Counter[frozenset[str]]] = defaultdict(Counter)
 
     def add(self, judged: JudgedHolder) -> Iterator[Finding]:
         """Count a holder, and yield a finding for each of its roles of which it needs little or nothing."""
@@ -86,7 +86,7 @@ class RoleFindings:
                 usage.add(path, self._context, due=is_due)
                 if path.days and not is_due:
                     used.add(grant)
-            self._used_sets.setdefault(key, Counter())[frozenset(used)] += 1
+            self._used_sets[key][frozenset(used)] += 1
             held = len(grants_of_role.union(path.grant for path in paths)) if grants_of_role else len(paths)
             if holder.subject and len(used) <= LITTLE_SHARE * held and not (used and held < MIN_TO_SPLIT):
                 yield self._member_finding(judged, role, paths, used, held)
