@@ -280,10 +280,14 @@ def header_lines(request: HttpRequest, name: str) -> tuple[str, ...]:
 def build_call(question: AuthorizationRequest) -> Call:
     """The facts about the call that the core reads when it needs them."""
     request = question.request
+
+    def field(name: str) -> tuple[str, ...]:
+        return header_lines(request, name)
+
     return Call(
         method=request.method or "",
         url=request.build_absolute_uri,
-        field=lambda name: header_lines(request, name),
+        field=field,
         endpoint=question.endpoint,
         peer=question.state.peer,
     )

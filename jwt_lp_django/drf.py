@@ -63,10 +63,10 @@ def view_declaration(view: Any, method: str) -> MethodDeclaration:
 
 
 def _view_info(view: Any) -> ViewInfo:
-    match = getattr(vars(view).get("request"), "resolver_match", None)
+    attributes = cast(dict[str, Any], vars(view))
+    match = getattr(attributes.get("request"), "resolver_match", None)
     if match is not None and _is_view_of(match.func, view):
         return ViewInfo.of(match.func)
-    attributes = cast(dict[str, Any], vars(view))
     kwargs: dict[str, Any] = {name: attributes[name] for name in _DECLARING_ATTRIBUTES if name in attributes}
     cls = cast(Any, type(view))
     return ViewInfo(dotted_name(cls), cls=cls, initkwargs=kwargs, actions=attributes.get("action_map"))
@@ -76,7 +76,7 @@ def _is_view_of(callback: Any, view: Any) -> bool:
     """Whether the declarations of `callback` are those of `view`."""
     # INVARIANT: a view may call another view of its own class, with other actions or attributes. The route's
     # declarations do not apply to that one.
-    attributes = vars(view)
+    attributes = cast(dict[str, Any], vars(view))
     return (
         getattr(callback, "cls", None) is type(view)
         and getattr(callback, "actions", None) == attributes.get("action_map")

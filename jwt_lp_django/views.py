@@ -366,7 +366,7 @@ class _Sources(NamedTuple):
         """The values; None for an attribute that is not there."""
         # No loop in Python, because every request takes this path.
         on_callback, owners, names = self
-        values = [*map(getattr, repeat(callback), on_callback, repeat(None))]
+        values: list[object] = [*map(getattr, repeat(callback), on_callback, repeat(None))]
         return [*values, *map(getattr, owners, names, repeat(None))] if owners else values
 
 

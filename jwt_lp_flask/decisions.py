@@ -124,10 +124,14 @@ def _call(request: Request, endpoint: str) -> Call:
     environ = request.environ
     # ProxyFix puts the forwarded address into REMOTE_ADDR, and keeps the address of the socket under its own key.
     original = environ.get("werkzeug.proxy_fix.orig", environ)
+
+    def field(name: str) -> tuple[str, ...]:
+        return tuple(request.headers.getlist(name))
+
     return Call(
         request.method,
         lambda: request.url,
-        lambda name: tuple(request.headers.getlist(name)),
+        field,
         endpoint,
         original.get("REMOTE_ADDR"),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import FunctionType
 from typing import Any, Final
 
@@ -24,8 +24,8 @@ class MatchedRoute(BaseRoute):
         """The known answer."""
         return Match.FULL, self._child
 
-    def handle(self, scope: Scope, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
-        """Have the route handle the request, as if the router had found it."""
+    def handle(self, scope: Scope, receive: Any, send: Any) -> Any:
+        """Have the route handle the request, as if the router had found it: its own coroutine."""
         if scope.get("route") is self:
             scope["route"] = self._route
         return self._route.handle(scope, receive, send)

@@ -319,7 +319,7 @@ def _has_own_matcher(listed: Any) -> bool:
     """Whether the project's own code decides if a router matches that FastAPI includes there."""
     included = getattr(listed, "original_router", None)
     routers: list[Any] = [] if included is None else included_routers(included)
-    return any(getattr(type(each), "matches", each).__module__ not in FRAMEWORK_MODULES for each in routers)
+    return any(getattr(cast(Any, type(each)), "matches", each).__module__ not in FRAMEWORK_MODULES for each in routers)
 
 
 def _match_both(listed: Any, matches: Matcher, scope: Scope) -> tuple[Match, Any]:

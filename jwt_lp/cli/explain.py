@@ -134,10 +134,16 @@ def _token(words: Sequence[str], environment_token: str) -> str:
     return normalize_token(text)
 
 
+def _no_lines(name: str) -> tuple[str, ...]:
+    """The lines of a header in the call that is explained: it has none."""
+    del name
+    return ()
+
+
 def _explain(request: ExplainRequest, token: str) -> Explanation:
     guard, requirement = request.guard, request.requirement
     # The call seems to come from this machine, because a development token is refused from any other.
-    call = Call(request.label.partition(" ")[0], lambda: "", lambda _: (), "", "127.0.0.1")
+    call = Call(request.label.partition(" ")[0], lambda: "", _no_lines, "", "127.0.0.1")
     header = f"Bearer {token}" if token else None
     decision = guard.check(header, requirement, request.params, request.label, call=call)
     trace = trace_verification(guard, token, time.time()) if token else None

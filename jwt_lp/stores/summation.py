@@ -11,7 +11,7 @@ from datetime import date
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from jwt_lp.stores.row_keys import fit_text
 from jwt_lp.stores.rows import MonthRow, RequestedPermission, ReviewedHolder, UsageSummary
@@ -30,7 +30,7 @@ _CHUNK: Final = 500
 def sum_by_holder(rows: Iterable[Mapping[str, Any]], new: Collection[object]) -> Sums:
     """What rows of usage add to the sums by holder; `new` has the `id` of each row that was not stored before."""
     sums: Sums = {}
-    parts_of: Any = itemgetter(*HOLDER_PARTS)
+    parts_of = cast("Callable[[Mapping[str, Any]], tuple[str, ...]]", itemgetter(*HOLDER_PARTS))
     for row in rows:
         parts, day, last = parts_of(row), row["day"], row["last"]
         total = sums.get(parts)

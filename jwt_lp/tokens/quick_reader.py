@@ -75,9 +75,10 @@ def _read_plain_json(text: str) -> dict[str, Any] | None:
     # So few objects and lists cannot be nested too deeply.
     if not flat and text.count("{") + text.count("[") > MAX_DEPTH:
         return None
-    claims, end = _scan(text, 0)
-    if end != len(text) or type(claims) is not dict:
+    value, end = _scan(text, 0)
+    if end != len(text) or type(value) is not dict:
         return None
+    claims = cast("dict[str, Any]", value)
     # INVARIANT: the text has no more names than such pairs. If the value has as many, no name was given twice.
     return claims if text.count('":') == (len(claims) if flat else _count_names(claims)) else None
 

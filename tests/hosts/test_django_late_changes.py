@@ -242,7 +242,8 @@ def test_threads_get_the_rules_of_their_routes() -> None:
         def ask(number: int) -> tuple[int, int]:
             own, other = number % 20, (number + 1) % 20
             headers = bearer(f"r{own}:read")
-            return tuple(client.get(f"/r{each}", headers=headers).status_code for each in (own, other))
+            first, second = (client.get(f"/r{each}", headers=headers).status_code for each in (own, other))
+            return first, second
 
         with ThreadPoolExecutor(8) as pool:
             assert {(200, 403)} == set(pool.map(ask, range(200)))
