@@ -55,7 +55,8 @@ class Authenticator:
         for source in self.sources.values():
             source.start(worker)
         worker.ensure_running()
-        self.settled_from, self.settled_until = 0.0, -math.inf
+        self.settled_from: float = 0.0
+        self.settled_until: float = -math.inf
         os.register_at_fork(after_in_child=weak_callback(self._check_after_fork))
 
     def authenticate(

@@ -11,7 +11,7 @@ from jwt_lp.guard.token_state import TokenState, attach_state
 from jwt_lp.permissions.requirements import EvaluationContext
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from jwt_lp.guard.decisions import Call
     from jwt_lp.guard.refusals import RefusalFactory
@@ -37,7 +37,9 @@ class Authorizer:
         self._runtime = runtime
         self._refusals = refusals
         self._bound = frozenset(settings.bind)
-        self.repeat = self._repeat_without_store if runtime is None else runtime.repeat
+        self.repeat: Callable[[AccessToken, object, str], Decision | None] = (
+            self._repeat_without_store if runtime is None else runtime.repeat
+        )
         self._state = self._state_without_store if runtime is None else runtime.usable_state
         self._bind_cached = lru_cache(maxsize=4096)(self._bind)
 

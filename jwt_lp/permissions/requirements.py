@@ -6,7 +6,7 @@ Requirements can also be composed with `&` and `|`. A faulty requirement raises 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final, TypeAlias, cast
 
 from jwt_lp.errors import ConfigurationError
@@ -44,7 +44,7 @@ Where: TypeAlias = "Mapping[str, ClaimPath | Mapping[str, ClaimPath]]"
 class Authenticated(Requirement):
     """Any valid token is enough."""
 
-    key = ("authenticated",)
+    key: object = field(default=("authenticated",), init=False, compare=False)
 
     def evaluate(self, context: EvaluationContext) -> Evaluation:  # noqa: ARG002 - any valid token is enough
         return Evaluation()
