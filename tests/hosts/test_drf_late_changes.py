@@ -156,7 +156,7 @@ def test_attributes_of_one_view_instance_count(declared, changed) -> None:
     """A view that changes its own attributes for one request is decided on anew, by what it has then."""
     base: Any = make_class(Plain, **{"permission_classes": [HasPermissions], **declared})
 
-    class Changing(base):  # type: ignore[misc] - made for this test
+    class Changing(base):  # type: ignore[misc]  # made for this test
         def initial(self, request, *args, **kwargs):
             if "strict" in request.query_params:
                 for name, value in changed.items():
