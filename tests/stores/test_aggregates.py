@@ -175,9 +175,10 @@ def test_a_missing_table_is_reported(postgres: str) -> None:
     store.migrate()
     put(store, use())
     with psycopg.connect(postgres) as other:
-        other.execute("DROP TABLE jwt_lp_holder_sum")
-    with pytest.raises(ConfigurationError, match="store migrate"):
-        list(store.summary(until="2026-11-24"))
+        other.execute("DROP TABLE jwt_lp_holder_sum, jwt_lp_usage")
+    for read in (store.summary, store.days):
+        with pytest.raises(ConfigurationError, match="store migrate"):
+            list(read(until="2026-11-24"))
     store.close()
 
 

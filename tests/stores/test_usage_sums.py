@@ -331,3 +331,41 @@ def _copy_postgresql(source: str, copy: str) -> None:
     with psycopg.connect(POSTGRES, autocommit=True) as server:
         server.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(copy)))
         server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(copy), sql.Identifier(source)))
+
+
+def test_holders_are_read_in_bounded_chunks() -> None:
+    """A chunk ends before it has too many rows, and with each issuer; one subject alone may have more."""
+    from jwt_lp.stores.summation import chunk_holders
+
+    pages = [[("i", "a", 3), ("i", "b", 3), ("j", "c", 9)], []]
+    assert [("i", ["a"]), ("i", ["b"]), ("j", ["c"])] == list(chunk_holders(lambda _: pages.pop(0), 4))
+
+
+def test_a_sum_that_another_wrote_meanwhile_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a row cannot be inserted because it is there by now, its rows are read again."""
+    from jwt_lp.stores import usage_sums
+
+    original, calls = usage_sums.insert_missing, count()
+
+    def insert_missing(connection: Any, table: Any, rows: Any) -> int:
+        return -1 if next(calls) == 0 else original(connection, table, rows)
+
+    store = open_store(f"sqlite:///{tmp_path}/store.db")
+    put(store, *some_uses(20))
+    monkeypatch.setattr(usage_sums, "insert_missing", insert_missing)
+    store.rebuild_sums()
+    assert next(calls) > 1
+    assert_sums_of_rows(store)
+    store.close()
+
+
+def test_what_is_obsolete_is_deleted_in_bounded_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One transaction deletes a bounded number of rows, and further ones the rest."""
+    from jwt_lp.stores import purge
+
+    monkeypatch.setattr(purge, "CHUNK_ROWS", 2)
+    store = open_store(f"sqlite:///{tmp_path}/store.db")
+    for _ in range(5):
+        put(store, use())
+    assert 5 == store.purge(before="2026-01-01", now=NOW).batches
+    store.close()

@@ -67,8 +67,7 @@ def _merge_path(whole: GrantPath, part: GrantPath) -> None:
     # The days of different subjects may be the same days, so they are not added up.
     whole.days = max(whole.days, part.days)
     for permission, last in part.used.items():
-        if last > whole.used.get(permission, 0):
-            whole.used[permission] = last
+        whole.used[permission] = max(last, whole.used.get(permission, 0))
 
 
 def _grant_finding(client: Holder, path: GrantPath, subjects: Mapping[str, int], context: ReviewContext) -> Finding:

@@ -71,8 +71,7 @@ class GrantPath:
         # One day may be in several rows, so the count is capped by the days between.
         days, most = self.days + row.days, self.last - self.first + 1
         self.days = min(most, days)
-        if last > self.used.get(row.permission, 0):
-            self.used[row.permission] = last
+        self.used[row.permission] = max(last, self.used.get(row.permission, 0))
 
 
 class RefusalCount(NamedTuple):

@@ -105,8 +105,6 @@ class ReviewContext:
 
     def revokes_permission(self, holder: Holder, path: GrantPath, last: int) -> bool:
         """Whether the rule would revoke a grant that was used like this one, but last on the day `last`."""
-        if self._by_window:
-            return self.rule.is_due(self.now - last, None)
         return self.revokes(
             holder,
             GrantPath(
