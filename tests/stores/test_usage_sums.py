@@ -343,9 +343,9 @@ def test_holders_are_read_in_bounded_chunks() -> None:
 
 def test_a_sum_that_another_wrote_meanwhile_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If a row cannot be inserted because it is there by now, its rows are read again."""
-    from jwt_lp.stores import usage_sums
+    from jwt_lp.stores import upserts, usage_sums
 
-    original, calls = usage_sums.insert_missing, count()
+    original, calls = upserts.insert_missing, count()
 
     def insert_missing(connection: Any, table: Any, rows: Any) -> int:
         return -1 if next(calls) == 0 else original(connection, table, rows)
