@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from jwt_lp._support.worker import weak_callback
 from jwt_lp.errors import InvalidToken, KeysPending, KeysUnavailable
-from jwt_lp.guard.bearer import MALFORMED, MAX_LINE, NONE, parse_authorization
+from jwt_lp.guard.bearer import MALFORMED, MAX_LINE, NONE, SCHEME, parse_authorization
 from jwt_lp.guard.decisions import Cause
 from jwt_lp.guard.development import is_development_token, is_local
 from jwt_lp.jose.jws import fingerprint
@@ -50,7 +50,6 @@ class Authenticator:
         development = _development_keys() if settings.development else None
         trusted = [issuer.to_trusted_issuer(self.sources[issuer.name], development) for issuer in settings.issuers]
         self.verifier: Verifier = Verifier(trusted, settings.policy, clock=clock)
-        self._recall = self.verifier.recall
         self._leeways = {issuer.name: issuer.leeway for issuer in settings.issuers}
         for source in self.sources.values():
             source.start(worker)
@@ -69,15 +68,15 @@ class Authenticator:
     ) -> AccessToken | Cause | None:
         """The verified token, the cause of a refusal, or None if the answer needs a wait and `wait` is False.
 
-        `known` is what `Verifier.recall` returned for the header, if the caller has asked it already.
+        `known` is what `Verifier.recall` returned for the token in the header, if the caller has asked it already.
         """
         now = self._clock()
         if not self.settled_from <= now < self.settled_until:
             self._check_process(now)
         if known is None:
             line = only_line(authorization)
-            if line and len(line) <= MAX_LINE and line.isascii():
-                known = self.verifier.recall(line, now)
+            if line.startswith(SCHEME) and len(line) <= MAX_LINE and line.isascii():
+                known = self.verifier.recall(line[len(SCHEME) :], now)
         token = known if isinstance(known, AccessToken) else self._verify(authorization, known, now, wait=wait)
         # INVARIANT: while the process is settled, every verified token may be used in every call.
         if now < self.settled_until or not isinstance(token, AccessToken):

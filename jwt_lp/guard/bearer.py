@@ -11,8 +11,10 @@ NONE: Final = "none"
 MALFORMED: Final = "malformed"
 TOKEN: Final = "token"
 
-_SCHEME: Final = "bearer "
-MAX_LINE: Final = len(_SCHEME) + MAX_TOKEN
+SCHEME: Final = "Bearer "
+"""The scheme as nearly everybody writes it, with the space that follows it."""
+
+MAX_LINE: Final = len(SCHEME) + MAX_TOKEN
 """How long a header with a token is at most."""
 
 # White space and commas do not belong in a bearer credential.
@@ -35,9 +37,9 @@ def parse_authorization(authorization: str | Sequence[str] | None) -> tuple[str,
         authorization = authorization[0] if authorization else ""
     if len(authorization) > MAX_LINE:
         # Cut first, so that a header of a megabyte is neither copied nor searched.
-        if authorization[: len(_SCHEME)].lower() == _SCHEME:
-            return TOKEN, authorization[len(_SCHEME) : MAX_LINE + 1]
-        authorization = authorization[: len(_SCHEME)]
+        if authorization[: len(SCHEME)].lower() == SCHEME.lower():
+            return TOKEN, authorization[len(SCHEME) : MAX_LINE + 1]
+        authorization = authorization[: len(SCHEME)]
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":
         if scheme[:6].lower() == "bearer" and scheme[6] in _BLANKS:

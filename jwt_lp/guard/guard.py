@@ -121,11 +121,12 @@ class Guard:
                 now, authenticator = self._clock(), self._authenticator
                 if (
                     line
+                    and line.startswith("Bearer ")
                     and len(line) <= MAX_LINE
                     and line.isascii()
                     and authenticator.settled_from <= now < authenticator.settled_until
                 ):
-                    known = self._recall(line, now)
+                    known = self._recall(line[7:], now)
                     if type(known) is AccessToken and not (self._bound and self._authorizer.binds(params)):
                         decision = self._repeat(known, key, route)
                         if decision is not None:

@@ -115,13 +115,12 @@ class Verifier:
                 jws.parse_compact(token)
             now = self._clock() if now is None else now
             if cache_key is None:
-                # INVARIANT: the key is that of a whole header, so no header without a scheme is ever found.
-                known = self.recall(f"Bearer {token}", now)
+                known = self.recall(token, now)
                 if isinstance(known, AccessToken):
                     return known
                 cache_key = known
             raw = token.encode("ascii")
-            entry = self._verify(token, raw, now, wait)
+            entry = self._verify(token, raw, now, cache_key, wait)
         except BaseException as error:
             # INVARIANT: no frame of ours shows the token or its claims in a traceback.
             clear_locals(error)
@@ -130,13 +129,13 @@ class Verifier:
         self._cache.put(cache_key, entry)
         return entry.token
 
-    def recall(self, header: str, now: float) -> AccessToken | bytes:
-        """The token of an Authorization header that was verified before, if it is valid still; otherwise a cache key.
+    def recall(self, token: str, now: float) -> AccessToken | bytes:
+        """The access token of a text that was verified before, if it is valid still; otherwise its cache key.
 
-        `header` is ASCII, and bounded by the caller. The key is its digest, so no token is kept in memory.
+        `token` is ASCII, and bounded by the caller. The key is its SHA-256, so that no text is kept in memory.
         """
-        # INVARIANT: the digest is of the whole header. A token without its scheme, or with another one, is not known.
-        cache_key = sha256(header.encode()).digest()
+        # INVARIANT: the digest is of the whole text, signature included.
+        cache_key = sha256(token.encode()).digest()
         entry = self._cache.young.get(cache_key) or self._cache.get(cache_key)
         if entry is None:
             return cache_key
@@ -155,6 +154,7 @@ class Verifier:
         token: str,
         raw: bytes,
         now: float,
+        digest: bytes,
         wait: bool,  # noqa: FBT001 - by position, as every new token takes this path
     ) -> _CacheEntry:
         header, claims, signed, signature = read_plain(raw) or _read_carefully(token)
@@ -174,12 +174,14 @@ class Verifier:
             allowed = ", ".join(sorted(issuer.algorithms))
             raise InvalidToken("algorithm", f"alg is {quote_value(algorithm)}; ALGORITHMS allows {allowed}")
         generation = keys.generation
-        candidates = keys.find(kid, algorithm, wait=wait, age=_age(issuer, claims, now))
+        issued_at = claims.get("iat")
+        age = now - issued_at - issuer.leeway if type(issued_at) is int else _age(issuer, claims, now)
+        candidates = keys.find(kid, algorithm, wait=wait, age=age)
         _check_signature(candidates, kid, algorithm, signed, signature)
         # Read the clock again: waiting for keys may have taken two seconds.
         now = self._clock()
         dates = accepted.quick_checks.check(typ, claims, now) or check_claims(issuer, typ, claims, now)
-        access_token = accepted.make_token(claims, dates, sha256(raw).digest(), development)
+        access_token = accepted.make_token(claims, dates, digest, development)
         # The keys may become too old before the token expires.
         usable_for = keys.usable_for()
         # A float is compared with the clock's time faster than an int.

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -894,3 +895,34 @@ def test_a_preflight_never_becomes_a_call() -> None:
     with project(path("x", Methods.as_view()), middleware=[f"{HERE}.LateMethod"]):
         answer = Client().options("/x", headers={"X-HTTP-Method-Override": "POST"})
     assert (200, b"") == (answer.status_code, answer.content)
+
+
+def guard_calls(client: Client, url: str) -> int:
+    """How many functions of jwt-lp a request calls, once equal requests were sent before."""
+    calls: list[str] = []
+
+    def note(frame, event, _):
+        if event == "call" and frame.f_globals["__name__"].startswith("jwt_lp"):
+            calls.append(frame.f_code.co_qualname)
+
+    counts, headers, previous = [], bearer("orders:read"), sys.getprofile()
+    # Several, because once a second the guard looks after its background work.
+    for _ in range(5):
+        sys.setprofile(note)
+        try:
+            assert client.get(url, headers=headers).status_code == 200
+        finally:
+            sys.setprofile(previous)
+        counts.append(len(calls))
+        calls.clear()
+    return min(counts)
+
+
+def test_the_guard_does_not_walk_through_the_routes():
+    """The last of 500 routes costs the guard as many calls as the only one."""
+    view = requires("orders:read")(lambda request: HttpResponse("orders"))
+    with project(path("orders", view)):
+        few = guard_calls(Client(), "/orders")
+    with project(*(path(f"other/{number}", view) for number in range(499)), path("orders", view)):
+        assert few == guard_calls(Client(), "/orders")
+    assert few > 0
