@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from hashlib import sha256
 
 from benchmarks.figures import Figure
 from benchmarks.rounds import WARM_UP, Work, measure
@@ -67,19 +68,47 @@ def run(scale: Scale) -> list[Figure]:
 
 
 def _counts(scale: Scale) -> list[Figure]:
-    """The same decision with more and more grants."""
+    """The same decision with more and more grants, and the part of it that grows: the digest of the token's text."""
     authority, few = Authority(), COUNTS[0]
+    works: dict[str, Work] = {}
     with guard_with_store(authority) as guard:
-        cases = {number: Case("", _names(number), [all_of(_names(number)[-1])]) for number in COUNTS}
-        works = {f"{number}": _work(authority, guard, case, scale.of(OPERATIONS)) for number, case in cases.items()}
+        for number in COUNTS:
+            case = Case("", _names(number), [all_of(_names(number)[-1])])
+            works[f"{number}"] = _work(authority, guard, case, scale.of(OPERATIONS))
+            works[_digest(number)] = _digests(authority.token("alice", case.permissions), scale.of(OPERATIONS))
         rounds = measure(works, scale.rounds)
+    rest = rounds.added({f"{number}": _digest(number) for number in COUNTS})
+    quiet = rounds.quiet_half().added({f"{number}": _digest(number) for number in COUNTS})
+    against = f"{few} grants"
     return [
         *(Figure.of_cost(rounds, f"{number:,} grants", f"{number}") for number in COUNTS),
+        *(Figure.of_cost(rounds, f"{number:,} grants, the digest alone", _digest(number)) for number in COUNTS),
         *(
-            Figure.of_share(rounds, f"{number:,} grants", f"{number}", f"{few}", against=f"{few} grants")
+            Figure.of_share(rounds, f"{number:,} grants", f"{number}", f"{few}", against=against)
+            for number in COUNTS[1:]
+        ),
+        *(
+            Figure.of_share(
+                rest, f"{number:,} grants, without the digest", f"{number}", f"{few}", against=against, quiet=quiet
+            )
             for number in COUNTS[1:]
         ),
     ]
+
+
+def _digest(number: int) -> str:
+    return f"digest, {number}"
+
+
+def _digests(token: str, number: int) -> Work:
+    """So many digests of a token, as the cache needs one for each request."""
+
+    def work(_: int) -> int:
+        for _ in range(number):
+            sha256(token.encode()).digest()
+        return number
+
+    return work
 
 
 def _first_sight(scale: Scale) -> list[Figure]:

@@ -10,11 +10,14 @@ from typing import Final
 MAX_DEPTH: Final = 32
 MAX_CONTAINERS: Final = 1000
 
-_PREFIX: Final = 512
+PREFIX: Final = 512
+"""How many bytes are measured first. Text that is made to be deep mostly shows it there."""
+
 _ROUNDS: Final = 3
 # Objects and lists are nested alike. Of all other characters, only the quotes matter.
 _SAME_BRACKETS: Final = bytes.maketrans(b"{}", b"[]")
 _OTHERS: Final = bytes(set(range(256)) - set(b'{}[]"'))
+_TOO_DEEP: Final = b"[" * (MAX_DEPTH + 1)
 
 
 def nesting_fault(data: bytes, most: int = MAX_CONTAINERS) -> str | None:
@@ -22,8 +25,7 @@ def nesting_fault(data: bytes, most: int = MAX_CONTAINERS) -> str | None:
 
     Brackets in strings do not count. Of text that is not JSON, the part that a parser would read is measured.
     """
-    # Most text that is made to be deep shows it at once, so long text is often refused cheaply.
-    return _fault(data[:_PREFIX], most) or (_fault(data, most) if len(data) > _PREFIX else None)
+    return _fault(data[:PREFIX], most) or (_fault(data, most) if len(data) > PREFIX else None)
 
 
 def _fault(data: bytes, most: int) -> str | None:
@@ -33,12 +35,15 @@ def _fault(data: bytes, most: int) -> str | None:
     opened = brackets.count(b"[")
     if opened > most:
         return f"has more than {most} objects and lists"
+    fault = f"is nested deeper than {MAX_DEPTH}"
+    if brackets.startswith(_TOO_DEEP):
+        return fault
     # Wide text has many innermost pairs, which are removed fast. Each round removes one level, because what is still
     # open is closed first.
     brackets += b"]" * opened
     for _ in range(_ROUNDS):
         brackets = brackets.replace(b"[]", b"")
-    return f"is nested deeper than {MAX_DEPTH}" if _depth_exceeds(brackets, MAX_DEPTH - _ROUNDS) else None
+    return fault if _depth_exceeds(brackets, MAX_DEPTH - _ROUNDS) else None
 
 
 def _brackets(data: bytes) -> bytes:

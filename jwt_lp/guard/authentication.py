@@ -106,11 +106,12 @@ class Authenticator:
             return self.verifier.verify(text, wait=wait, now=now, cache_key=cache_key)
         except InvalidToken as error:
             detail = self._key_detail(text, error.cause, error.detail)
-            return Cause(HTTPStatus.UNAUTHORIZED, "invalid_token", error.cause, detail, fingerprint(text))
+            shown = _fingerprint(text, cache_key)
+            return Cause(HTTPStatus.UNAUTHORIZED, "invalid_token", error.cause, detail, shown)
         except KeysPending:
             return None
         except KeysUnavailable as error:
-            status, shown = HTTPStatus.SERVICE_UNAVAILABLE, fingerprint(text)
+            status, shown = HTTPStatus.SERVICE_UNAVAILABLE, _fingerprint(text, cache_key)
             detail = self._key_detail(text, error.code, str(error))
             return Cause(status, None, error.code, detail, shown, retry_after=error.retry_after)
 
@@ -144,6 +145,11 @@ def _development_keys() -> StaticKeys:
     from jwt_lp.guard.development_key import development_keys
 
     return development_keys()
+
+
+def _fingerprint(token: str, cache_key: bytes | None) -> str:
+    """The token's fingerprint, which begins its cache key if there is one."""
+    return fingerprint(token) if cache_key is None else cache_key[:6].hex()
 
 
 def only_line(authorization: str | Sequence[str] | None) -> str:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from jwt_lp._support.json_nesting import nesting_fault
+from jwt_lp._support.json_nesting import PREFIX, nesting_fault
 from jwt_lp.errors import InvalidToken
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ MAX_NUMBER: Final = 64
 ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 # By length modulo four: the canonical last characters, and the padding that the standard decoder needs.
 TAILS: Final = ((ALPHABET, b""), (b"", b""), (b"AQgw", b"=="), (b"AEIMQUYcgkosw048", b"="))
+
+# Of a payload with more characters than `_LONG`, the first `_START` are looked at first.
+_LONG: Final = 4 * 1024
+_START: Final = PREFIX // 3 * 4
 
 _LETTERS: Final = ALPHABET + b"."
 _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
@@ -168,6 +172,8 @@ def _parse(token: object) -> CompactJws:
         raise InvalidToken("malformed", "the token has a character outside A-Z a-z 0-9 - _ .")
     head, body, signature = _segments(raw)
     header = read_header(head)
+    if len(body) > _LONG:
+        _check_start(body)
     return CompactJws(
         header.members,
         _decode_segment(body, "payload"),
@@ -176,6 +182,13 @@ def _parse(token: object) -> CompactJws:
         header.algorithm,
         header.kid,
     )
+
+
+def _check_start(body: bytes) -> None:
+    """Refuse a long payload that is nested too deeply at its start, before all of it is decoded."""
+    fault = nesting_fault(binascii.a2b_base64(body[:_START].translate(_TO_STANDARD)))
+    if fault is not None:
+        raise InvalidToken("malformed", f"the payload {fault}")
 
 
 def _segments(raw: bytes) -> tuple[bytes, bytes, bytes]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from jwt_lp.permissions.grammar import is_pattern, is_permission
+from jwt_lp.permissions.grammar import is_pattern, is_permission, split_permission
 from jwt_lp.permissions.pattern_index import NO_PATTERNS, PatternIndex
 from jwt_lp.permissions.patterns import Grant, Pattern, grant_order, pattern_order
 
@@ -137,9 +137,8 @@ class Layer:
             if grant is not None and (found is None or grant_order(grant) < grant_order(found)):
                 found = grant
         # INVARIANT: text that is not a permission is only compared whole, so no pattern covers it.
-        if found is not None or not self._indexes or not is_permission(permission):
+        if found is not None or not self._indexes or (segments := split_permission(permission)) is None:
             return found
-        segments = permission.split(":")
         best = self._indexes[0].first(segments)
         for index in self._indexes[1:]:
             pattern = index.first(segments)
@@ -150,8 +149,7 @@ class Layer:
     def find_covering(self, permission: str) -> list[Grant]:
         """Every grant that covers `permission`, the one to credit first."""
         grants = self._exact(permission)
-        if self._indexes and is_permission(permission):
-            segments = permission.split(":")
+        if self._indexes and (segments := split_permission(permission)) is not None:
             covering = [pattern for index in self._indexes for pattern in index.covering(segments)]
             grants += [pattern.grant for pattern in sorted(covering, key=pattern_order)]
         return grants

@@ -109,7 +109,11 @@ class GrantReader:
         permissions = Permissions.of_texts(direct, patterns=patterns)
         if through_roles:
             permissions |= Permissions.of(through_roles)
-        return permissions | self._role_permissions(roles) if roles else permissions
+        if not roles:
+            return permissions
+        # Without an empty set beside it, each look-up in the roles' grants takes less time.
+        conferred = self._role_permissions(roles)
+        return permissions | conferred if direct or through_roles else conferred
 
     def _conferred_by_role(self, role: str, texts: tuple[str, ...]) -> Iterator[str]:
         # INVARIANT: if the policy has the role, a grant that the role no longer confers is not held through it.
