@@ -112,8 +112,8 @@ class GrantReader:
         if not roles:
             return permissions
         # Without an empty set beside it, each look-up in the roles' grants takes less time.
-        conferred = self._role_permissions(roles)
-        return permissions | conferred if direct or through_roles else conferred
+        of_roles = self._role_permissions(roles)
+        return permissions | of_roles if direct or through_roles else of_roles
 
     def _conferred_by_role(self, role: str, texts: tuple[str, ...]) -> Iterator[str]:
         # INVARIANT: if the policy has the role, a grant that the role no longer confers is not held through it.
