@@ -90,6 +90,19 @@ def drf_guarded(handler: Handler) -> Site:
     return _site(_drf_view(handler, LeastPrivilegeMixin, required_permissions={"list": PERMISSION}), 1, [_GUARD])
 
 
+def drf_nothing(handler: Handler) -> Site:
+    """The same with an authentication and a permission that do nothing: what REST framework takes for them."""
+    from rest_framework.authentication import BaseAuthentication
+    from rest_framework.permissions import BasePermission
+
+    class Nobody(BaseAuthentication):
+        def authenticate(self, request: Any) -> Any:
+            return request, None
+
+    classes = {"authentication_classes": [Nobody], "permission_classes": [BasePermission]}
+    return _site(_drf_view(handler, **classes), 1, [])
+
+
 def drf_simplejwt(handler: Handler) -> Site:
     """The same with Simple JWT, without a look-up of the user, and a permission class that looks at the scope."""
     from rest_framework.permissions import BasePermission

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Security
+from fastapi.requests import HTTPConnection
 from fastapi.security import OAuth2PasswordBearer, SecurityScopes
 from jwt import InvalidTokenError
 
@@ -35,6 +36,20 @@ def guarded(handler: Handler, settings: Mapping[str, object]) -> FastAPI:
         return handler()
 
     LeastPrivilege(app, settings)
+    return app
+
+
+def with_nothing(handler: Handler) -> FastAPI:
+    """The same with a dependency that does nothing, which shows what FastAPI takes for one."""
+    app = _app()
+
+    async def nothing(connection: HTTPConnection) -> None:
+        pass
+
+    @app.get(PATH, dependencies=[Security(nothing)])
+    async def orders() -> dict[str, Any]:
+        return handler()
+
     return app
 
 

@@ -24,6 +24,9 @@ from jwt_lp.testing.authority import AUDIENCE, ISSUER, Authority
 REQUESTS = 100
 ROUTES = (10, 100, 1000)
 
+NOTHING = "nothing"
+"""A side whose guard does nothing: what it adds is what the framework itself takes for a guard of this kind."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bench:
@@ -55,7 +58,7 @@ def run(scale: Scale) -> list[Figure]:
         figures: list[Figure] = []
         for host, sides in clients.items():
             for side, client in sides.items():
-                _check(bench, client, guarded=not side.startswith("bare"))
+                _check(bench, client, guarded=not (side.startswith("bare") or side == NOTHING))
             rounds = measure(_works(bench, sides, scale), scale.rounds)
             figures += _routes(rounds) if host == "routes" else _host(host, rounds)
         return figures
@@ -101,9 +104,15 @@ def _host(host: str, rounds: Rounds) -> list[Figure]:
     """The added cost as a share of each peer's, and in microseconds."""
     bases = {side: "bare" for side in rounds.costs if side != "bare"}
     added, quiet = rounds.added(bases), rounds.quiet_half().added(bases)
+    peers = [side for side in bases if side not in {"ours", NOTHING}]
     return [
-        *(Figure.of_share(added, host, "ours", side, quiet=quiet) for side in bases if side != "ours"),
+        *(Figure.of_share(added, host, "ours", side, quiet=quiet) for side in peers),
         Figure.of_extra(rounds, f"{host}, added", "ours", "bare"),
+        *(
+            [Figure.of_extra(rounds, f"{host}, added by a guard that does nothing", NOTHING, "bare")]
+            if NOTHING in bases
+            else []
+        ),
     ]
 
 
@@ -149,6 +158,7 @@ def _fastapi(bench: Bench, client: Callable[[Any], Client]) -> dict[str, Client]
     return {
         "bare": client(fastapi_apps.bare(small)),
         "ours": client(bench.close_guard_of(fastapi_apps.guarded(small, bench.settings))),
+        NOTHING: client(fastapi_apps.with_nothing(small)),
         "OAuth2PasswordBearer + PyJWT": client(
             fastapi_apps.with_pyjwt(small, peers.decode_with_pyjwt(bench.authority))
         ),
@@ -171,6 +181,7 @@ def _django(bench: Bench) -> dict[str, dict[str, Client]]:
             "bare": client(django_apps.drf_bare(small)),
             "ours": client(django_apps.drf_guarded(small)),
             "Simple JWT": client(django_apps.drf_simplejwt(small)),
+            NOTHING: client(django_apps.drf_nothing(small)),
         },
         "Django": {"bare": client(django_apps.bare(small)), "ours": client(django_apps.guarded(small))},
         "routes": {
