@@ -41,6 +41,7 @@ TYPES: Final[Mapping[str, str]] = {
 """The columns of a file, and their types in DuckDB."""
 
 _MONTH_FOLDER: Final = re.compile(r"month=([0-9]{4}-(?:0[1-9]|1[0-2]))")
+_PATTERN: Final = re.compile(r"[*?\[]")
 _FILE_NAME: Final = "part-0.parquet"
 _AGAIN: Final = "delete it, and export its month again with jwt-lp usage export --parquet"
 
@@ -69,6 +70,8 @@ def open_duckdb(
     database: Path | None, temporary: Path, folder: Path, memory: str
 ) -> Generator[duckdb.DuckDBPyConnection]:
     """A connection that can read and write in the two folders only, and never uses the network."""
+    if _PATTERN.search(str(folder)):
+        raise StoreError(f"{folder}: DuckDB takes the characters * ? [ as a pattern: rename the folder")
     with duckdb.connect(
         database or ":memory:",
         config={
@@ -133,6 +136,8 @@ def read_month(connection: duckdb.DuckDBPyConnection, folder: Path, month: str) 
         columns = connection.execute(
             "SELECT * FROM read_parquet([?], hive_partitioning = false) LIMIT 0", [str(path)]
         ).description
+    except duckdb.OutOfMemoryException:
+        raise
     except duckdb.Error:
         raise StoreError(f"{path} is missing or damaged: {_AGAIN}") from None
     written = {bytes(key): bytes(value) for key, value in pairs}.get(METADATA_KEY.encode())
