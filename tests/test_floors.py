@@ -58,6 +58,7 @@ LIBRARIES = {
     "sqlalchemy": ("stores",),
     "psycopg": ("stores",),
     "redis": ("stores.push",),
+    "duckdb": ("stores.parquet_folder",),
     "click": ("cli",),
     "rich": ("cli",),
     "jinja2": ("review.report",),
@@ -98,6 +99,7 @@ EXPORTED_FUNCTIONS = {"all_of", "any_of", "external", "route_faults"}
 FRAMEWORKS_AND_DRIVERS = {
     "click",
     "django",
+    "duckdb",
     "fastapi",
     "flask",
     "httpx",

@@ -11,6 +11,7 @@ import click
 
 from jwt_lp.cli.param_types import DayParam
 from jwt_lp.cli.store import StoreOptions, store_options
+from jwt_lp.cli.usage_folder import open_usage, usage_option
 from jwt_lp.review.analysis.backtesting import backtest as replay
 from jwt_lp.review.analysis.training import load_history
 from jwt_lp.review.report import render_backtest
@@ -41,6 +42,7 @@ def run_backtest(
               help="How to print it.")  # fmt: skip
 @click.option("--now", type=DayParam(), metavar="DAY", help="The last day of the record. Default: today, in UTC.")
 @click.option("--issuer", metavar="ISS", help="Only this issuer.")
+@usage_option
 @store_options
 @click.pass_context
 def backtest(
@@ -56,10 +58,11 @@ def backtest(
       jwt-lp backtest --store sqlite:///access.db
       jwt-lp backtest --regret 0.05
     """  # noqa: D301 - a real backspace is what click looks for
+    folder = options.pop("usage")
     place = StoreOptions(**options)
-    with place.open(place.settings(ctx)) as store:
+    with place.open(place.settings(ctx)) as store, open_usage(folder, store) as usage:
         until = now or datetime.fromtimestamp(time.time(), UTC).date().isoformat()
         result = run_backtest(
-            load_history(store, until=until, issuer=issuer), horizon, regret, lambda _what, _number: None
+            load_history(usage or store, until=until, issuer=issuer), horizon, regret, lambda _what, _number: None
         )
     click.echo(render_backtest(result, "json" if form == "json" else "text"), nl=False)

@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
 WARNING: Final = "bold yellow"
 ERROR: Final = "bold red"
@@ -108,6 +110,20 @@ def _print(content: Text | Table, *, err: bool = False) -> None:
     # The stream's encoding may lack a character of a route's template: escape it instead of failing.
     encoding = (sys.stderr if err else sys.stdout).encoding or "utf-8"
     click.echo(output.encode(encoding, "backslashreplace").decode(encoding), nl=False, err=err, color=True)
+
+
+@contextmanager
+def show_steps() -> Generator[Callable[[str, int], None]]:
+    """Show the current step, and a count, on a terminal; print nothing without one."""
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), console=console(err=True), transient=True
+    ) as progress:
+        task = progress.add_task("", total=None)
+
+        def step(step_name: str, number: int) -> None:
+            progress.update(task, description=f"{step_name}: {number}" if number else step_name)
+
+        yield step
 
 
 def emit(value: object) -> None:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from jwt_lp.cli.backtest import run_backtest
 from jwt_lp.cli.fail_conditions import FailConditionParam
-from jwt_lp.cli.output import OK, Failure, console, count, notices, say, text
+from jwt_lp.cli.output import OK, Failure, count, notices, say, show_steps, text
 from jwt_lp.cli.param_types import DayParam
 from jwt_lp.cli.people import load_exemptions, load_people
 from jwt_lp.cli.plan import require_unapplied
 from jwt_lp.cli.row_input import default_issuer, subject_naming
 from jwt_lp.cli.store import StoreOptions, store_options
+from jwt_lp.cli.usage_folder import open_usage, usage_option
 from jwt_lp.policy.file import EMPTY_POLICY, Policy
 from jwt_lp.review import review as make_review
 from jwt_lp.review.analysis.backtesting import WARM_UP_DAYS, fit_model
@@ -31,11 +30,12 @@ from jwt_lp.review.plan.worksheet import split_findings, write_worksheet
 from jwt_lp.review.report import render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     from jwt_lp.cli.fail_conditions import FailCondition
     from jwt_lp.guard.settings import Settings
     from jwt_lp.review import Finding, Review
+    from jwt_lp.stores import Store, UsageAggregates
 
 _MAX_SHOWN: Final = 5
 _GROUPINGS: Final = ("permission", "role", "subject", "owner")
@@ -76,6 +76,7 @@ def _options(command: Any) -> Any:
                      help="Decide by a fixed window: a grant is unused if it is idle for this many days. "
                      f"Default: {DEFAULT_WINDOW_DAYS}."),
         click.option("--now", type=DayParam(), metavar="DAY", help="Review as of this day. Default: today, in UTC."),
+        usage_option,
     ):  # fmt: skip
         command = option(command)
     return store_options(command)
@@ -102,8 +103,8 @@ def review(ctx: click.Context, /, **options: Any) -> None:
         raise click.UsageError("--split-by needs both --worksheet and --people")
     place = StoreOptions(options["url"], options["target"], options["where"])
     settings = place.settings(ctx)
-    with place.open(settings) as store, _progress() as step:
-        result = _run_review(store, settings, options, step)
+    with place.open(settings) as store, open_usage(options["usage"], store) as usage, show_steps() as step:
+        result = _run_review(store, usage, settings, options, step)
     if options["gates"] and not (result.window.first_day or result.population.grants):
         # Without data every condition passes, so a mistyped store must not look like a clean review.
         raise Failure(f"{result.store}: nothing was recorded or imported there, so --fail-on would always pass")
@@ -122,7 +123,11 @@ def review(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _run_review(
-    store: Any, settings: Settings | None, options: dict[str, Any], step: Callable[[str, int], None]
+    store: Store,
+    usage: UsageAggregates | None,
+    settings: Settings | None,
+    options: dict[str, Any],
+    step: Callable[[str, int], None],
 ) -> Review:
     now = options["now"] or datetime.fromtimestamp(time.time(), UTC).date().isoformat()
     likelihood = options["likelihood"]
@@ -139,12 +144,13 @@ def _run_review(
         people = load_people(options["people"], lambda subject: name(issuer_of_people, subject))
     step("history read", 0)
     # No past case has an outcome before a year of record and the horizon are over.
-    training = load_history(store, until=now, issuer=issuer, min_days=WARM_UP_DAYS + options["horizon"])
+    training = load_history(usage or store, until=now, issuer=issuer, min_days=WARM_UP_DAYS + options["horizon"])
     model = fit_model(training.history, until=now, horizon=options["horizon"])
     result = make_review(
         store,
         now=now,
         rule=rule,
+        usage=usage,
         model=model,
         history=training.history,
         policy=_policy(options["policy_file"], settings),
@@ -203,17 +209,3 @@ def _print_failing(condition: FailCondition, findings: list[Finding]) -> None:
     notices([f"{condition.written}: {count(len(findings), 'finding')}"], err=True)
     for finding in findings[:_MAX_SHOWN]:
         say(text(f"   {finding.name}  {finding.grant or finding.role}: {finding.reason}"), err=True)
-
-
-@contextmanager
-def _progress() -> Generator[Callable[[str, int], None]]:
-    """Show the current step on a terminal; print nothing without one."""
-    with Progress(
-        SpinnerColumn(), TextColumn("{task.description}", markup=False), console=console(err=True), transient=True
-    ) as progress:
-        task = progress.add_task("", total=None)
-
-        def step(step_name: str, number: int) -> None:
-            progress.update(task, description=f"{step_name}: {number}" if number else step_name)
-
-        yield step

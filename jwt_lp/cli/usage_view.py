@@ -15,6 +15,7 @@ from jwt_lp.cli.output import DIM, brief, count, moment, notices, say, text
 from jwt_lp.cli.param_types import DayParam
 from jwt_lp.cli.row_input import subject_naming
 from jwt_lp.cli.store import StoreOptions, format_option, print_json_list, print_line, store_options
+from jwt_lp.cli.usage_folder import export_folder, refuse_other_options
 from jwt_lp.stores import Use
 from jwt_lp.usage.row_reader import write_csv
 
@@ -68,15 +69,31 @@ class UsageLine:
 @click.option(
     "--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True, help="The output format."
 )
+@click.option(
+    "--parquet",
+    "folder",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Write Parquet files to this folder instead, one for each month.",
+)
 @_filters
 @click.pass_context
-def export(ctx: click.Context, /, form: str, **options: Any) -> None:
+def export(ctx: click.Context, /, form: str, folder: str | None, **options: Any) -> None:
     """Write every row of usage to standard output, in the form that jwt-lp usage import reads.
+
+    With --parquet, write it to a folder that jwt-lp review --usage reads. Months that are there already are written
+    anew. Rows that the store no longer has, because they were purged, stay in the folder.
 
     \b
       jwt-lp usage export --since 2026-01-01 > used.csv
+      jwt-lp usage export --parquet usage/ --since 2026-10-01
     """  # noqa: D301 - a real backspace is what click looks for
+    if folder is not None:
+        refuse_other_options(ctx)
     with _UsageQuery(ctx, options) as (store, wanted):
+        if folder is not None:
+            export_folder(store, folder, wanted["since"], wanted["until"])
+            return
         if form == "jsonl":
             for row in store.usage(**wanted):
                 click.echo(json.dumps({**row.use._asdict(), "count": row.count, "last": moment(row.last)}))

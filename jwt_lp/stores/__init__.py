@@ -74,14 +74,19 @@ _SQL_SCHEMES: Final = ("postgresql", "postgresql+psycopg", "sqlite")
 class UsageAggregates(Protocol):
     """What reviews and backtests read of recorded usage: sums over its rows, and days of use.
 
-    Every store has it. Another engine over the same rows of usage implements these four methods and nothing else. Days
-    are ISO dates in UTC, and `until` is a day that is included; `ValueError` for a text that is not a date. The rows
+    Every store has it. Another engine over the same rows of usage implements these members and nothing else. Days are
+    ISO dates in UTC, and `until` is a day that is included; `ValueError` for a text that is not a date. The rows
     come as an iterator that holds a bounded part of them in memory, in the order of their members, where texts compare
     by code point.
 
     For any rows of usage and any `until`, the results are those of one scan of the rows up to that day. A row of usage
     is a `UsageRow`; no two have the same `use`, and each has a count of 1 or more.
     """
+
+    @property
+    def name(self) -> str:
+        """Its name in messages: its URL without a password, or its path."""
+        ...
 
     def summary(self, *, until: str, issuer: str | None = None) -> Iterator[UsageSummary]:
         """Uses up to a day, added up over days, services, endpoints and requirements; of one issuer, if given.
@@ -112,6 +117,10 @@ class UsageAggregates(Protocol):
         """
         ...
 
+    def recording_periods(self) -> Iterator[RecordingPeriod]:
+        """The recording periods, oldest first, each with how many decisions were dropped."""
+        ...
+
 
 class Store(UsageAggregates, Protocol):
     """Storage of usage, revocations, imported grants and process heartbeats.
@@ -123,11 +132,6 @@ class Store(UsageAggregates, Protocol):
     be reached or does not answer; the message says what to do and holds no password. Raises `ConfigurationError` if
     its tables are missing or belong to another release (`jwt-lp store migrate`).
     """
-
-    @property
-    def name(self) -> str:
-        """Its name in messages: its URL without a password."""
-        ...
 
     def migrate(self) -> tuple[int, int]:
         """Bring the tables to this release's version; return the versions before (0 for none) and after."""
@@ -184,10 +188,6 @@ class Store(UsageAggregates, Protocol):
 
     def enforcement_points(self) -> Iterator[EnforcementPointRow]:
         """The enforcement points that were seen."""
-        ...
-
-    def recording_periods(self) -> Iterator[RecordingPeriod]:
-        """The recording periods, oldest first, each with how much was recorded and dropped."""
         ...
 
     def import_grants(self, held: Iterable[HeldGrant], *, as_of: str, complete: bool) -> int:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from jwt_lp.review.analysis.likelihood import LikelihoodModel
     from jwt_lp.review.analysis.verdicts import Person, ReviewExemption
     from jwt_lp.review.findings import Finding
-    from jwt_lp.stores import HeldGrantRow, Store
+    from jwt_lp.stores import HeldGrantRow, Store, UsageAggregates
 
     _T = TypeVar("_T")
     _R = TypeVar("_R", bound=tuple[object, ...])
@@ -51,6 +51,7 @@ def review(  # noqa: PLR0913 - all but the store by name
     *,
     now: str,
     rule: DecisionRule,
+    usage: UsageAggregates | None = None,
     model: LikelihoodModel | None = None,
     history: UsageHistory | None = None,
     policy: Policy = EMPTY_POLICY,
@@ -64,13 +65,15 @@ def review(  # noqa: PLR0913 - all but the store by name
 ) -> Review:
     """Compare grants with usage, up to and including the day `now`.
 
-    `rule` decides, with `model` for likelihoods; the model was fitted on `history`. `on_step` is called with the
-    current step and a count. Nothing is written. `StoreError` where the store does not answer.
+    `rule` decides, with `model` for likelihoods; the model was fitted on `history`. Usage is that of the store, or
+    `usage` if it is given; grants, enforcement points and revocations are always those of the store. `on_step` is
+    called with the current step and a count. Nothing is written. `StoreError` where the store does not answer.
     """
+    used = store if usage is None else usage
     digest = sha256(json.dumps([now, str(rule), policy.digest, grace, issuer]).encode())
     source, held = _load_held_grants(store, now, issuer)
-    coverage = recording_coverage(store.recording_periods(), ordinal(now), _day)
-    requested = list(store.requested_permissions(until=now))
+    coverage = recording_coverage(used.recording_periods(), ordinal(now), _day)
+    requested = list(used.requested_permissions(until=now))
     points = [point for point in store.enforcement_points() if point.first_day <= now]
     terms = [term for point in points for term in permissions_in(point.requirement)]
     users, active = history.recent_users(ordinal(now)) if history is not None else ({}, 0)
@@ -88,7 +91,7 @@ def review(  # noqa: PLR0913 - all but the store by name
     holders = iter_holders(
         _hash_rows(held, digest),
         _hash_rows(store.observed_grants(issuer=issuer), digest),
-        _hash_rows(store.summary(until=now, issuer=issuer), digest),
+        _hash_rows(used.summary(until=now, issuer=issuer), digest),
         until=now,
         population=source,
         granted=roles.get,
@@ -100,7 +103,7 @@ def review(  # noqa: PLR0913 - all but the store by name
     population = _population(source, collector, findings)
     return Review(
         made_at=time.time() if made_at is None else made_at,
-        store=store.name,
+        store=store.name if usage is None else f"{store.name}, usage in {usage.name}",
         now=now,
         window=ReviewWindow(
             iso_day(coverage.first), now, iso_day(coverage.last), len(coverage.covered), coverage.dropped
@@ -112,7 +115,7 @@ def review(  # noqa: PLR0913 - all but the store by name
         digest=digest.hexdigest(),
         policy=policy.digest if policy is not EMPTY_POLICY else "",
         policy_path=policy.path or "",
-        timeline=tuple(_timeline(store, now)),
+        timeline=tuple(_timeline(used, now)),
     )
 
 
@@ -233,9 +236,9 @@ def _notes(context: ReviewContext, coverage: RecordingCoverage, population: Popu
         yield f"Counted but not listed: {count_noun(unlisted, 'finding')} that are used and kept"
 
 
-def _timeline(store: Store, now: str) -> Iterator[tuple[str, int, int, int]]:
+def _timeline(usage: UsageAggregates, now: str) -> Iterator[tuple[str, int, int, int]]:
     months: dict[str, Counter[str]] = {}
-    for row in store.months(until=now):
+    for row in usage.months(until=now):
         months.setdefault(row.month, Counter())[row.outcome] += row.uses
     for month in sorted(months):
         uses = months[month]

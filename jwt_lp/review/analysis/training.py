@@ -12,7 +12,7 @@ from jwt_lp.review.analysis.evidence import ordinal
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jwt_lp.stores import DayRow, Store
+    from jwt_lp.stores import DayRow, UsageAggregates
 
 MAX_DAYS: Final = 400_000
 """The most days of use that are read; of a larger store, a sample of whole subjects is read."""
@@ -25,7 +25,9 @@ class TrainingHistory(NamedTuple):
     share: float
 
 
-def load_history(store: Store, *, until: str, issuer: str | None = None, min_days: int = 0) -> TrainingHistory:
+def load_history(
+    store: UsageAggregates, *, until: str, issuer: str | None = None, min_days: int = 0
+) -> TrainingHistory:
     """The history of use up to a day, of all subjects, or of a sample where that is too much; always the same sample.
 
     The history is empty where the records are younger than `min_days` days. `StoreError` where the store does not
