@@ -40,7 +40,8 @@ class Call(NamedTuple):
     """The HTTP call, for checks that need more than the token; the core reads it only when it needs it.
 
     `field` returns every line of a header. `endpoint` is the view's dotted name. `peer` is the address of the socket,
-    never a forwarded one, or None if the host does not know it.
+    never a forwarded one, or None if the host does not know it. `path` is the decoded path that the client sent, or ""
+    if the host does not know it.
     """
 
     method: str
@@ -48,6 +49,7 @@ class Call(NamedTuple):
     field: Callable[[str], tuple[str, ...]]
     endpoint: str
     peer: str | None = None
+    path: str = ""
 
 
 class Cause(NamedTuple):

@@ -132,6 +132,6 @@ def test_naughty_scopes_break_no_challenge() -> None:
         if isinstance(requirement, ConfigurationError):
             continue
         seen += 1
-        refusal = Refusal(403, "insufficient_scope", "1", scope=requirement.scope)
+        refusal = Refusal(403, "insufficient_scope", "1", scope=requirement.scope())
         assert CHALLENGE.fullmatch(refusal.headers["WWW-Authenticate"])
     assert seen > 50
