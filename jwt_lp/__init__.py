@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jwt_lp.jose.signing import SigningKey, SigningKeys
     from jwt_lp.oauth.client_authentication import ClientAuthentication, ClientMethods, ClientRefused, ClientSecrets
     from jwt_lp.oauth.private_key_jwt import PrivateKeyJwt
+    from jwt_lp.oauth.resource_metadata import ResourceMetadata
     from jwt_lp.oauth.token_endpoint import Answer, TokenExchange
     from jwt_lp.permissions.grammar import Permission
     from jwt_lp.permissions.grants import Permissions
@@ -89,6 +90,7 @@ __all__ = [
     "Readiness",
     "Refusal",
     "Requirement",
+    "ResourceMetadata",
     "Route",
     "Rules",
     "Settings",
@@ -129,6 +131,7 @@ _MODULES = {
     "jwt_lp.jose.signing": ("SigningKey", "SigningKeys"),
     "jwt_lp.oauth.client_authentication": ("ClientAuthentication", "ClientMethods", "ClientRefused", "ClientSecrets"),
     "jwt_lp.oauth.private_key_jwt": ("PrivateKeyJwt",),
+    "jwt_lp.oauth.resource_metadata": ("ResourceMetadata",),
     "jwt_lp.oauth.token_endpoint": ("Answer", "TokenExchange"),
     "jwt_lp.permissions.grammar": ("Permission",),
     "jwt_lp.permissions.grants": ("Permissions",),

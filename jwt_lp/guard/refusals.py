@@ -40,6 +40,7 @@ class RefusalFactory:
         self._reference = reference
         self._undeclared: set[str] = set()
         self._enforcing = False
+        self._resource_metadata = settings.resource_metadata
 
     def log_start(self) -> None:
         """Log a warning for each setting that makes this process less strict: development and observe mode."""
@@ -115,6 +116,7 @@ class RefusalFactory:
             requirement=str(shown) if shown is not None else None,
             cause=f"{cause.code}: {cause.detail}" if self._settings.explain else None,
             retry_after=whole_seconds(cause.retry_after),
+            resource_metadata=self._resource_metadata,
         )
 
     def _log_refusal(
