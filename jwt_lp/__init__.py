@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jwt_lp.guard.decision_memo import DecisionMemo
     from jwt_lp.guard.decisions import Call, Decision, Refusal
     from jwt_lp.guard.guard import Guard, Readiness
+    from jwt_lp.guard.openapi import OpenAPIDescription, RoutesByPath
     from jwt_lp.guard.routes import Route, Rules, route_faults
     from jwt_lp.guard.settings import Settings
     from jwt_lp.issuing.claim_policy import ClaimPolicy
@@ -82,6 +83,7 @@ __all__ = [
     "KeyRing",
     "KeysUnavailable",
     "Open",
+    "OpenAPIDescription",
     "Permission",
     "Permissions",
     "Policy",
@@ -92,6 +94,7 @@ __all__ = [
     "Requirement",
     "ResourceMetadata",
     "Route",
+    "RoutesByPath",
     "Rules",
     "Settings",
     "SigningKey",
@@ -121,6 +124,7 @@ _MODULES = {
     "jwt_lp.guard.decision_memo": ("DecisionMemo",),
     "jwt_lp.guard.decisions": ("Call", "Decision", "Refusal"),
     "jwt_lp.guard.guard": ("Guard", "Readiness"),
+    "jwt_lp.guard.openapi": ("OpenAPIDescription", "RoutesByPath"),
     "jwt_lp.guard.routes": ("Route", "Rules", "route_faults"),
     "jwt_lp.guard.settings": ("Settings",),
     "jwt_lp.issuing.claim_policy": ("ClaimPolicy",),
