@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jwt_lp.guard.decision_memo import DecisionMemo
     from jwt_lp.guard.decisions import Call, Decision, Refusal
     from jwt_lp.guard.guard import Guard, Readiness
+    from jwt_lp.guard.openapi import OpenAPIDescription, RoutesByPath
     from jwt_lp.guard.routes import Route, Rules, route_faults
     from jwt_lp.guard.settings import Settings
     from jwt_lp.issuing.claim_policy import ClaimPolicy
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from jwt_lp.jose.signing import SigningKey, SigningKeys
     from jwt_lp.oauth.client_authentication import ClientAuthentication, ClientMethods, ClientRefused, ClientSecrets
     from jwt_lp.oauth.private_key_jwt import PrivateKeyJwt
+    from jwt_lp.oauth.resource_metadata import ResourceMetadata
     from jwt_lp.oauth.token_endpoint import Answer, TokenExchange
     from jwt_lp.permissions.grammar import Permission
     from jwt_lp.permissions.grants import Permissions
@@ -81,6 +83,7 @@ __all__ = [
     "KeyRing",
     "KeysUnavailable",
     "Open",
+    "OpenAPIDescription",
     "Permission",
     "Permissions",
     "Policy",
@@ -89,7 +92,9 @@ __all__ = [
     "Readiness",
     "Refusal",
     "Requirement",
+    "ResourceMetadata",
     "Route",
+    "RoutesByPath",
     "Rules",
     "Settings",
     "SigningKey",
@@ -119,6 +124,7 @@ _MODULES = {
     "jwt_lp.guard.decision_memo": ("DecisionMemo",),
     "jwt_lp.guard.decisions": ("Call", "Decision", "Refusal"),
     "jwt_lp.guard.guard": ("Guard", "Readiness"),
+    "jwt_lp.guard.openapi": ("OpenAPIDescription", "RoutesByPath"),
     "jwt_lp.guard.routes": ("Route", "Rules", "route_faults"),
     "jwt_lp.guard.settings": ("Settings",),
     "jwt_lp.issuing.claim_policy": ("ClaimPolicy",),
@@ -129,6 +135,7 @@ _MODULES = {
     "jwt_lp.jose.signing": ("SigningKey", "SigningKeys"),
     "jwt_lp.oauth.client_authentication": ("ClientAuthentication", "ClientMethods", "ClientRefused", "ClientSecrets"),
     "jwt_lp.oauth.private_key_jwt": ("PrivateKeyJwt",),
+    "jwt_lp.oauth.resource_metadata": ("ResourceMetadata",),
     "jwt_lp.oauth.token_endpoint": ("Answer", "TokenExchange"),
     "jwt_lp.permissions.grammar": ("Permission",),
     "jwt_lp.permissions.grants": ("Permissions",),

@@ -17,6 +17,7 @@ from jwt_lp_django.decorators import (
 )
 from jwt_lp_django.guard_access import guard_from
 from jwt_lp_django.include import guarded
+from jwt_lp_django.metadata import resource_metadata
 from jwt_lp_django.mixin import LeastPrivilegeMixin
 from jwt_lp_django.tokens import token_endpoint
 from jwt_lp_django.user import TokenUser
@@ -32,6 +33,7 @@ __all__ = [
     "guarded",
     "public",
     "requires",
+    "resource_metadata",
     "token_endpoint",
     "token_from",
 ]

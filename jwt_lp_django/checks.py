@@ -87,6 +87,7 @@ def _declaration_errors(routes: list[Route], guard: Guard) -> list[CheckMessage]
         *_errors("E004", (fault for route in routes for fault in route.all_faults())),
         *_errors("E005", (fault for requirement in requirements for fault in guard.faults(requirement))),
         *_errors("E006", guard.rules.faults(routes)),
+        *_errors("E001", guard.settings.metadata_faults(routes)),
     ]
 
 

@@ -290,6 +290,7 @@ def build_call(question: AuthorizationRequest) -> Call:
         field=field,
         endpoint=question.endpoint,
         peer=question.state.peer,
+        path=request.path,
     )
 
 

@@ -7,12 +7,13 @@ render a refusal, and decide by themselves if the middleware is missing.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, NoReturn, cast
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission, BasePermissionMetaclass
 
-from jwt_lp import AccessToken, ConfigurationError, Requirement, all_of, any_of
+from jwt_lp import AccessToken, ConfigurationError, Refusal, Requirement, all_of, any_of
 from jwt_lp_django.decisions import (
     AuthorizationRequest,
     authorization_request,
@@ -21,6 +22,7 @@ from jwt_lp_django.decisions import (
     request_state,
 )
 from jwt_lp_django.drf_responses import APIRefused, refusal_error
+from jwt_lp_django.guard_access import guard_from
 from jwt_lp_django.marks import RequirementMark
 from jwt_lp_django.mixin import LeastPrivilegeMixin
 from jwt_lp_django.permission_classes import DeclaringPermission, reject_or
@@ -54,7 +56,10 @@ class JWTAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Any) -> str:
         """The challenge for anonymous callers that other permission classes refuse."""
-        return "Bearer"
+        challenge = Refusal(
+            HTTPStatus.UNAUTHORIZED, None, "", resource_metadata=guard_from().settings.resource_metadata
+        )
+        return challenge.headers["WWW-Authenticate"]
 
 
 def view_declaration(view: Any, method: str) -> MethodDeclaration:

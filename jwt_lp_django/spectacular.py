@@ -1,16 +1,18 @@
-"""Permissions in the OpenAPI description that drf-spectacular writes."""
+"""The guard's requirements and answers in the OpenAPI document that drf-spectacular writes."""
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
 from jwt_lp_django.drf import view_declaration
+from jwt_lp_django.openapi import describe_document
 
 
 class LeastPrivilegeScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call] # its hook has no types
-    """One bearer scheme, with the permissions of each operation; `{}` for an operation that needs no token."""
+    """The bearer scheme of `JWTAuthentication`, with the permissions of each operation that its view declares."""
 
     target_class = "jwt_lp_django.drf.JWTAuthentication"
     name = "jwt_lp"
@@ -20,7 +22,7 @@ class LeastPrivilegeScheme(OpenApiAuthenticationExtension):  # type: ignore[no-u
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 
     def get_security_requirement(self, auto_schema: Any) -> Any:
-        """The permissions of each alternative, with the parameter names of the path in templates."""
+        """The permissions of each alternative, with the parameter names of the path; `{}` if no token is needed."""
         requirement = view_declaration(auto_schema.view, auto_schema.method).requirement
         if requirement is None:
             return {str(self.name): []}
@@ -30,6 +32,15 @@ class LeastPrivilegeScheme(OpenApiAuthenticationExtension):  # type: ignore[no-u
             {str(self.name): [_with_path_parameters(permission, auto_schema.path) for permission in permissions]}
             for permissions in requirement.alternatives()
         ]
+
+
+def describe_guard(result: MutableMapping[str, Any], **_: Any) -> MutableMapping[str, Any]:
+    """A hook for `POSTPROCESSING_HOOKS`, which describes what the guard requires and answers at each operation.
+
+    Paths that `SCHEMA_PATH_PREFIX_TRIM` or URL versioning changed are not found; there only the security is described.
+    """
+    describe_document(result)
+    return result
 
 
 def _with_path_parameters(permission: str, path: str) -> str:

@@ -15,6 +15,7 @@ from jwt_lp import external as external_requirement
 from jwt_lp_flask.decisions import decisions_of, params_of, refusal_response_for, unproxied_app
 from jwt_lp_flask.declarations import View, declare_view
 from jwt_lp_flask.extension import LeastPrivilege, app_guard_of, enforce_declaration
+from jwt_lp_flask.metadata import resource_metadata
 from jwt_lp_flask.tokens import token_endpoint
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "guard_from",
     "public",
     "requires",
+    "resource_metadata",
     "token_endpoint",
     "token_from",
 ]

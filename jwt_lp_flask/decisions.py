@@ -134,4 +134,5 @@ def _call(request: Request, endpoint: str) -> Call:
         field,
         endpoint,
         original.get("REMOTE_ADDR"),
+        request.path,
     )

@@ -1,6 +1,7 @@
 """Least privilege with JWTs for Starlette and FastAPI: the guard, declarations on routes, and decisions in views."""
 
 from jwt_lp_starlette.decorators import authenticated, external, public, requires
+from jwt_lp_starlette.metadata import resource_metadata
 from jwt_lp_starlette.middleware import LeastPrivilege, LeastPrivilegeMiddleware, guard_from
 from jwt_lp_starlette.request_context import Refused, RefusedSocket, can, enforce, token_from
 from jwt_lp_starlette.tokens import token_endpoint
@@ -17,6 +18,7 @@ __all__ = [
     "guard_from",
     "public",
     "requires",
+    "resource_metadata",
     "token_endpoint",
     "token_from",
 ]

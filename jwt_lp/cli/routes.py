@@ -94,7 +94,7 @@ def _list_routes(routes: Sequence[Route], guard: Guard) -> RouteListing:
     }
     return RouteListing(
         tuple(routes),
-        route_faults(routes, guard.rules, guard.faults),
+        route_faults(routes, guard.rules, guard.faults) + guard.settings.metadata_faults(routes),
         faults,
         tuple(relaxed_settings(guard.settings)),
         guard.ready().observing_until is not None,

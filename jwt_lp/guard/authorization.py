@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from jwt_lp.guard.decisions import Cause, Decision
 from jwt_lp.guard.token_state import TokenState, attach_state
 from jwt_lp.permissions.requirements import EvaluationContext
+from jwt_lp.permissions.templates import sent_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,8 +75,7 @@ class Authorizer:
         state = self._state(token, requirement)
         if isinstance(state, Cause):
             return self._refusals.refuse(state, token, requirement, route, record=record, observable=False)
-        endpoint = route.partition(" ")[2] if call is None else call.endpoint
-        return self._decide_anew(state, requirement, key, params, route, endpoint, record=record)
+        return self._decide_anew(state, requirement, key, params, route, call, record=record)
 
     def permits(self, token: AccessToken, requirement: Requirement, params: Mapping[str, object]) -> bool:
         """Whether `decide` would let the request pass; nothing is recorded, and observe mode does not count."""
@@ -95,12 +95,13 @@ class Authorizer:
         key: object,
         params: Mapping[str, object],
         route: str,
-        endpoint: str,
+        call: Call | None,
         *,
         record: bool,
     ) -> Decision:
         """Decide without the revoked grants, count the usage, and keep a decision that passes under its `key`."""
         token, runtime = state.token, self._runtime
+        endpoint = route.partition(" ")[2] if call is None else call.endpoint
         outcome = self._evaluate(token, requirement, params)
         if outcome.satisfied:
             decision = Decision(token, requirement, outcome.used, (), route)
@@ -114,8 +115,9 @@ class Authorizer:
         revoked = [each for each in outcome.missing if permissions.denial_for(each) is not None]
         cause = _revoked_cause(revoked) if revoked else self._missing_cause(token, outcome)
         # INVARIANT: observe mode lets no revoked permission pass.
+        sent = {} if call is None else sent_parameters(params, route, call.path)
         decision = self._refusals.refuse(
-            cause, token, requirement, route, outcome.missing, record=record, observable=not revoked
+            cause, token, requirement, route, outcome.missing, sent, record=record, observable=not revoked
         )
         if record and runtime is not None:
             runtime.count_refused(state, decision, endpoint)

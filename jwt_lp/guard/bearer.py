@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from jwt_lp.jose.jws import MAX_TOKEN
@@ -51,11 +52,24 @@ def parse_authorization(authorization: str | Sequence[str] | None) -> tuple[str,
     return TOKEN, token
 
 
-def challenge(error: str | None = None, description: str | None = None, scope: str | None = None) -> str:
+def challenge(
+    error: str | None = None,
+    description: str | None = None,
+    scope: str | None = None,
+    resource_metadata: str | None = None,
+) -> str:
     """Build the `WWW-Authenticate` value (RFC 6750, section 3); without arguments it is a bare `Bearer`.
 
-    Values are not quoted: they must come from constants and requirements, whose alphabet needs no quoting.
+    `resource_metadata` is the address of the metadata (RFC 9728, section 5.1). Values are not escaped: they must come
+    from constants, settings and requirements, whose alphabets need no escaping.
     """
-    parameters = {"error": error, "error_description": description, "scope": scope}
+    start = _challenge_start(error, description, resource_metadata)
+    return start if scope is None else f'{start}{" " if start == "Bearer" else ", "}scope="{scope}"'
+
+
+@lru_cache(maxsize=64)
+def _challenge_start(error: str | None, description: str | None, resource_metadata: str | None) -> str:
+    """The challenge without the scope, the only part that a request may change."""
+    parameters = {"error": error, "error_description": description, "resource_metadata": resource_metadata}
     text = ", ".join(f'{name}="{value}"' for name, value in parameters.items() if value is not None)
     return f"Bearer {text}" if text else "Bearer"

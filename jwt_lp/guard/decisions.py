@@ -40,7 +40,8 @@ class Call(NamedTuple):
     """The HTTP call, for checks that need more than the token; the core reads it only when it needs it.
 
     `field` returns every line of a header. `endpoint` is the view's dotted name. `peer` is the address of the socket,
-    never a forwarded one, or None if the host does not know it.
+    never a forwarded one, or None if the host does not know it. `path` is the decoded path that the client sent, or ""
+    if the host does not know it.
     """
 
     method: str
@@ -48,6 +49,7 @@ class Call(NamedTuple):
     field: Callable[[str], tuple[str, ...]]
     endpoint: str
     peer: str | None = None
+    path: str = ""
 
 
 class Cause(NamedTuple):
@@ -71,7 +73,7 @@ class Refusal(NamedTuple):
     """A refusal: status, RFC 6750 error code (or None), and everything that is sent to the client.
 
     `requirement` and `scope` are sent unless `SHOW_REQUIREMENT` is off, `cause` only under `EXPLAIN`. `retry_after` is
-    in whole seconds and is sent only with 503.
+    in whole seconds and is sent only with 503. `resource_metadata` is the address of the metadata (RFC 9728) or None.
     """
 
     status: int
@@ -81,6 +83,7 @@ class Refusal(NamedTuple):
     requirement: str | None = None
     cause: str | None = None
     retry_after: int = RETRY_AFTER
+    resource_metadata: str | None = None
 
     @property
     def description(self) -> str:
@@ -95,7 +98,7 @@ class Refusal(NamedTuple):
             headers["Retry-After"] = str(self.retry_after)
         else:
             description = self.description if self.error else None
-            headers["WWW-Authenticate"] = challenge(self.error, description, self.scope)
+            headers["WWW-Authenticate"] = challenge(self.error, description, self.scope, self.resource_metadata)
         return headers
 
     @property

@@ -210,7 +210,7 @@ class Guard:
                 self._refusals.log_undeclared(route)
         if self._runtime is not None:
             self._runtime.recorder.declare_enforcement_points(enforcement_points(routes))
-        return route_faults(routes, self.rules, self.faults)
+        return route_faults(routes, self.rules, self.faults) + self.settings.metadata_faults(routes)
 
     def ready(self) -> Readiness:
         """The state of the guard now."""

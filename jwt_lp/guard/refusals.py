@@ -10,6 +10,7 @@ import json
 import logging
 from datetime import UTC, datetime
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from jwt_lp.guard.decisions import Decision, Refusal, whole_seconds
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 UNDECLARED: Final = "jwt_lp.W001"
 
 _LOG: Final = logging.getLogger("jwt_lp")
+_NO_PARAMETERS: Final[Mapping[str, object]] = MappingProxyType({})
 _to_json: Final = json.JSONEncoder().encode
 
 
@@ -38,6 +40,7 @@ class RefusalFactory:
         self._reference = reference
         self._undeclared: set[str] = set()
         self._enforcing = False
+        self._resource_metadata = settings.resource_metadata
 
     def log_start(self) -> None:
         """Log a warning for each setting that makes this process less strict: development and observe mode."""
@@ -73,11 +76,15 @@ class RefusalFactory:
         requirement: Requirement | None = None,
         route: str = "",
         missing: tuple[str, ...] = (),
+        sent: Mapping[str, object] = _NO_PARAMETERS,
         *,
         record: bool = True,
         observable: bool = True,
     ) -> Decision:
-        """Refuse, or let an `observable` refusal pass in observe mode; `record` says whether it is logged."""
+        """Refuse, or let an `observable` refusal pass in observe mode; `record` says whether it is logged.
+
+        `sent` are the parameters that the client is told in `scope`, because it sent them itself.
+        """
         # INVARIANT: observe mode lets nothing pass that could not be decided (503).
         observed = (
             observable
@@ -85,7 +92,7 @@ class RefusalFactory:
             and cause.status != HTTPStatus.SERVICE_UNAVAILABLE
             and not (requirement is not None and requirement.enforced)
         )
-        refusal = self.refusal(cause, requirement)
+        refusal = self.refusal(cause, requirement, sent)
         if record:
             self._log_refusal(refusal, cause, token, requirement, route, missing, observed=observed)
         if observed:
@@ -94,7 +101,9 @@ class RefusalFactory:
             return Decision(valid, requirement, (), missing, route, observed=refusal)
         return Decision(token, requirement, (), missing, route, refusal)
 
-    def refusal(self, cause: Cause, requirement: Requirement | None = None) -> Refusal:
+    def refusal(
+        self, cause: Cause, requirement: Requirement | None = None, sent: Mapping[str, object] = _NO_PARAMETERS
+    ) -> Refusal:
         """The refusal as the client receives it."""
         shown = None
         if self._settings.show_requirement and cause.status == HTTPStatus.FORBIDDEN:
@@ -103,10 +112,11 @@ class RefusalFactory:
             cause.status,
             cause.error,
             self._reference(),
-            scope=shown.scope if shown is not None and not cause.misconfigured else None,
+            scope=shown.scope(sent) if shown is not None and not cause.misconfigured else None,
             requirement=str(shown) if shown is not None else None,
             cause=f"{cause.code}: {cause.detail}" if self._settings.explain else None,
             retry_after=whole_seconds(cause.retry_after),
+            resource_metadata=self._resource_metadata,
         )
 
     def _log_refusal(

@@ -7,15 +7,16 @@ environment. All faults are reported at once, before anything is served.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import urlsplit
 
 from jwt_lp.errors import ConfigurationError, clears_locals
 from jwt_lp.guard.issuer_settings import IssuerSettings, unvouched_faults
-from jwt_lp.guard.routes import Rules
+from jwt_lp.guard.routes import Route, Rules
 from jwt_lp.guard.settings_reader import SettingsReader
 from jwt_lp.permissions.requirements import Binding, Requirement
 from jwt_lp.policy.file import EMPTY_POLICY, Policy
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from jwt_lp.stores import Store
 
 __all__ = ["IssuerSettings", "Settings"]
+
+METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
 
 # Variables that are not settings: whether this is development, and the token that `jwt-lp explain` reads.
 _OTHER_VARIABLES: Final = frozenset({"DEV", "TOKEN"})
@@ -46,6 +49,7 @@ class Settings:
     observe_until: date | None = None
     explain: bool = False
     show_requirement: bool = True
+    resource: str = ""
     allow_http_hosts: frozenset[str] = frozenset()
     claims: Mapping[str, ClaimPolicy] = field(default_factory=lambda: MappingProxyType({}))
     lint: LintOptions | None = None
@@ -113,6 +117,22 @@ class Settings:
             for fault in (*binding.faults(names), *unvouched_faults(binding, self.issuers))
         ]
         return tuple(f"{requirement}: {fault}" for fault in faults)
+
+    @property
+    def resource_metadata(self) -> str | None:
+        """The address of the metadata about `resource` (RFC 9728, section 3.1); None without `RESOURCE`."""
+        if not self.resource:
+            return None
+        parts = urlsplit(self.resource)
+        return f"{parts.scheme}://{parts.netloc}{METADATA_PATH}{parts.path.rstrip('/') and parts.path}"
+
+    def metadata_faults(self, routes: Iterable[Route]) -> tuple[str, ...]:
+        """A fault for each route of an adapter that would publish the metadata, if there is no `RESOURCE`."""
+        return tuple(
+            f"{route.label}: set RESOURCE to the address of this service, which its metadata names"
+            for route in routes
+            if not self.resource and route.template.startswith(METADATA_PATH) and route.endpoint.startswith("jwt_lp_")
+        )
 
     def external_role_name(self, role: str, issuer: IssuerSettings) -> str:
         """The name that an issuer's tokens have for a role of the policy; the role itself if the issuer is `OWN`.

@@ -34,10 +34,12 @@ MAX_OBSERVE_DAYS: Final = 90
 MIN_KEY_LENGTH: Final = 32
 _STORE_KEYS: Final = ("PUSH", "SUBJECTS", "STALE_AFTER", "REFUSE_AFTER", "REVOCATION_START")
 _NAME: Final = re.compile(r"[a-z0-9_-]+")
+# Every host routes such a path as it is written, and it needs no quoting in a challenge.
+_RESOURCE: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*/?")
 
 TOP_KEYS: Final = (
     "SERVICE", "POLICY", "EXTERNAL", "PUBLIC", "BIND", "URLCONFS", "OBSERVE_UNTIL", "EXPLAIN",
-    "SHOW_REQUIREMENT", "ALLOW_HTTP_HOSTS", "CLAIMS", "LINT", "STORE", "PUSH", "SUBJECTS", "STALE_AFTER",
+    "SHOW_REQUIREMENT", "RESOURCE", "ALLOW_HTTP_HOSTS", "CLAIMS", "LINT", "STORE", "PUSH", "SUBJECTS", "STALE_AFTER",
     "REFUSE_AFTER", "REVOCATION_START", "ISSUERS",
 )  # fmt: skip
 
@@ -73,6 +75,7 @@ class SettingsReader(IssuerReader):
             "observe_until": self.observe_until(today),
             "explain": explain,
             "show_requirement": self.flag("SHOW_REQUIREMENT", default=True),
+            "resource": self.resource(hosts),
             "allow_http_hosts": hosts,
             "claims": claims,
             "lint": self.lint(),
@@ -135,6 +138,22 @@ class SettingsReader(IssuerReader):
         if value is not None:
             self.fault("POLICY is the path of a least-privilege.toml")
         return EMPTY_POLICY
+
+    def resource(self, hosts: frozenset[str]) -> str:
+        """The address of this service (RFC 9728, section 1.2); "" if there is none."""
+        url = self.text("RESOURCE")
+        if url is None:
+            return ""
+        from jwt_lp.jose.http_fetch import check_url
+
+        fault = check_url(url, hosts)
+        if fault is None and not _RESOURCE.fullmatch(url):
+            fault = (
+                "is an address without a query, whose path has only letters, digits and . _ ~ - between single slashes"
+            )
+        if fault is not None:
+            self.fault(f"RESOURCE {fault}")
+        return url
 
     def store_settings(self) -> dict[str, object]:
         """The store, how subjects are stored, and how old the revocation snapshot may be."""

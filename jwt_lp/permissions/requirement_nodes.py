@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, product
+from types import MappingProxyType
 from typing import ClassVar, Final
 
 from jwt_lp.errors import ConfigurationError, TemplateError
@@ -16,6 +17,9 @@ from jwt_lp.permissions.evaluation import Evaluation, EvaluationContext
 from jwt_lp.permissions.templates import TemplateParts, claim_at, fill_template, matches_claim, parse_template
 
 _SHOWN: Final = 32
+# Proxies limit a response's headers, some to 4 kB, and a client chooses the parameters.
+_MAX_FILLED_SCOPE: Final = 1024
+_NO_PARAMETERS: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class Requirement(ABC):
@@ -45,11 +49,21 @@ class Requirement(ABC):
         """The permissions it names, templates as written, without repetition."""
         return tuple(dict.fromkeys(leaf.template for leaf in self.atoms() if isinstance(leaf, PermissionRequirement)))
 
-    @property
-    def scope(self) -> str | None:
-        """The first alternative's permissions, for `scope` (RFC 6750); None if there are none or one is a template."""
+    def scope(self, params: Mapping[str, object] = _NO_PARAMETERS) -> str | None:
+        """The first alternative's permissions with `params` filled in, for `scope` (RFC 6750, section 3).
+
+        None if there are none, if one cannot be filled, or if what was filled in makes them longer than 1,024
+        characters.
+        """
         first = self.alternatives()[0]
-        return None if not first or any("{" in text for text in first) else " ".join(dict.fromkeys(first))
+        if not any("{" in text for text in first):
+            return " ".join(first) or None
+        try:
+            filled = [PermissionRequirement.parse(text).fill(params) if "{" in text else text for text in first]
+        except TemplateError:
+            return None
+        scope = " ".join(dict.fromkeys(filled))
+        return scope if len(scope) <= _MAX_FILLED_SCOPE else None
 
     @property
     def enforced(self) -> bool:

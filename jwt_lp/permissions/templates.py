@@ -76,6 +76,29 @@ def _fill_part(part: tuple[str, bool], params: Mapping[str, object]) -> str:
     return Permission.segment(params[name], encode=encode)
 
 
+def sent_parameters(params: Mapping[str, object], template: str, path: str) -> Mapping[str, object]:
+    """Those of `params` whose values the client sent itself, so that it learns nothing when it is told them.
+
+    They are parameters of the route's `template`, and their text is a whole segment of the decoded `path` of the
+    request.
+    """
+    # INVARIANT: a value that code of the application put in, or changed, is not among them.
+    segments = frozenset(path.split("/"))
+    return {
+        name: value
+        for name, value in params.items()
+        if (f"{{{name}}}" in template or f"{{{name}:" in template) and _plain_text(value) in segments
+    }
+
+
+def _plain_text(value: object) -> str | None:
+    try:
+        Permission.segment(value, encode=True)
+    except TemplateError:
+        return None
+    return str(value)
+
+
 def claim_at(claims: Mapping[str, Any], path: tuple[str, ...]) -> ClaimValue:
     """The claim at this path; None if there is none."""
     value: ClaimValue = claims if path else None

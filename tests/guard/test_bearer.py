@@ -117,6 +117,14 @@ def test_naughty_credentials() -> None:
             id="all three",
         ),
         pytest.param('Bearer scope="a"', (None, None, "a"), id="scope alone"),
+        pytest.param(
+            'Bearer resource_metadata="https://a.test/m"', (None, None, None, "https://a.test/m"), id="metadata alone"
+        ),
+        pytest.param(
+            'Bearer error="insufficient_scope", resource_metadata="https://a.test/m", scope="a"',
+            ("insufficient_scope", None, "a", "https://a.test/m"),
+            id="metadata and scope",
+        ),
     ],
 )
 def test_challenge(expected: str, arguments: tuple[str | None, ...]) -> None:
@@ -132,6 +140,6 @@ def test_naughty_scopes_break_no_challenge() -> None:
         if isinstance(requirement, ConfigurationError):
             continue
         seen += 1
-        refusal = Refusal(403, "insufficient_scope", "1", scope=requirement.scope)
+        refusal = Refusal(403, "insufficient_scope", "1", scope=requirement.scope())
         assert CHALLENGE.fullmatch(refusal.headers["WWW-Authenticate"])
     assert seen > 50

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -129,6 +130,28 @@ def test_no_scope_where_the_declaration_is_at_fault(authority: Authority, guard:
     decision = guard.check(bearer(authority), all_of("orders:{nothing}:read"), {}, ROUTE)
     assert (None, "declaration") == (decision.refusal.scope if decision.refusal else "", events(caplog)[-1]["cause"])
     assert logging.ERROR == caplog.records[-1].levelno
+
+
+@pytest.mark.parametrize(
+    ("expected", "path", "show"),
+    [
+        pytest.param("orders:7:read", "/orders/7", True, id="sent"),
+        pytest.param(None, "/orders/8", True, id="another value than was sent"),
+        pytest.param(None, "", True, id="a path that is not known"),
+        pytest.param(None, "/orders/7", False, id="nothing is shown"),
+    ],
+)
+def test_the_scope_names_what_the_client_sent(
+    authority: Authority, expected: str | None, path: str, show: bool
+) -> None:
+    """`scope` has a parameter that is in the request's path; without a call, or for any other value, there is none."""
+    guard = authority.guard(SHOW_REQUIREMENT=show)
+    ask = partial(guard.check, bearer(authority), all_of("orders:{order_id}:read"), {"order_id": 7}, ROUTE)
+    for answer, this_call in ((expected, call()._replace(path=path)), (None, None)):
+        refusal = ask(call=this_call).refusal
+        assert refusal is not None
+        assert answer == refusal.scope
+        assert ("orders:7" in str(refusal.headers)) is (answer is not None)
 
 
 def events(caplog: Any) -> list[dict[str, Any]]:

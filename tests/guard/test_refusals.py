@@ -163,6 +163,15 @@ def test_what_the_client_receives(
         )
 
 
+@pytest.mark.parametrize("cause", [BAD_TOKEN, LACKING, NOBODY, TWICE])
+def test_each_challenge_names_the_metadata(cause: Cause) -> None:
+    """With RESOURCE each challenge has the address of its metadata, and without it none has."""
+    address = 'resource_metadata="https://api.test/.well-known/oauth-protected-resource"'
+    for factory, named in ((make_factory(RESOURCE="https://api.test"), True), (make_factory(), False)):
+        assert named is (address in factory.refusal(cause).headers["WWW-Authenticate"])
+    assert "WWW-Authenticate" not in make_factory(RESOURCE="https://api.test").refusal(UNDECIDED).headers
+
+
 def test_explain_shows_the_cause() -> None:
     """EXPLAIN puts code and detail of the cause into the refusal."""
     assert "expired: an hour ago" == make_factory(dev=True, EXPLAIN=True).refusal(BAD_TOKEN).cause

@@ -73,6 +73,42 @@ def faults(mapping: Any, *, dev: bool = False) -> tuple[str, ...]:
     return caught.value.faults
 
 
+@pytest.mark.parametrize(
+    ("resource", "metadata"),
+    [
+        ("https://api.example.com", "https://api.example.com/.well-known/oauth-protected-resource"),
+        ("https://api.example.com/", "https://api.example.com/.well-known/oauth-protected-resource"),
+        ("https://a.test:8443/orders", "https://a.test:8443/.well-known/oauth-protected-resource/orders"),
+        ("https://a.test/v1.2/or-ders/", "https://a.test/.well-known/oauth-protected-resource/v1.2/or-ders/"),
+        ("http://[::1]:80/x", "http://[::1]:80/.well-known/oauth-protected-resource/x"),
+    ],
+)
+def test_the_address_of_the_metadata(resource: str, metadata: str) -> None:
+    """The well-known path stands between the host and the path of RESOURCE (RFC 9728, section 3.1)."""
+    settings = read({**ONE, "RESOURCE": resource})
+    assert (resource, metadata) == (settings.resource, settings.resource_metadata)
+
+
+@pytest.mark.parametrize(
+    ("expected", "resource"),
+    [
+        ("RESOURCE is an http address", "http://api.example.com"),
+        ("RESOURCE is not an https:// address", "api.example.com"),
+        ("RESOURCE has a user name or password", "https://me@api.example.com"),
+        ("RESOURCE has a fragment", "https://api.example.com/#x"),
+        ("RESOURCE is a string", 7),
+        *(
+            ("RESOURCE is an address without a query", f"https://api.example.com/{path}")
+            for path in ("?a=b", "a//b", "..", "a/../b", ".", 'a"b', "%41", "{a}", "<a>", "a:b", "a\\b")
+        ),
+    ],
+)
+def test_faults_of_the_resource(expected: str, resource: object) -> None:
+    """RESOURCE must be an address that every host can route, and that needs no quoting in a challenge."""
+    (fault,) = faults({**ONE, "RESOURCE": resource})
+    assert fault.startswith(f"JWT_LP: {expected}")
+
+
 def test_minimal_settings() -> None:
     """Only issuer, audience, algorithms and keys are required; everything else is off or strict."""
     settings = read(ONE)

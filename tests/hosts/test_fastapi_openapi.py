@@ -55,7 +55,7 @@ WANTED = {
     "/me": [{"jwt_lp": []}],
     "/public": [],
     "/external": [],
-    "/undeclared": None,
+    "/undeclared": [{"jwt_lp": []}],
     "/key": [{"APIKeyHeader": [], "jwt_lp": ["k"]}],
 }
 

@@ -275,8 +275,30 @@ def test_faults_of_a_binding(expected: str, where: Any, issuers: list[str]) -> N
     ],
 )
 def test_scope(expected: str | None, make: Callable[[], Requirement]) -> None:
-    """`scope` is the permissions of the first alternative, or None if one is a template."""
-    assert expected == make().scope
+    """`scope` is the permissions of the first alternative, or None if one is a template that is not filled."""
+    assert expected == make().scope()
+
+
+@pytest.mark.parametrize(
+    ("expected", "make", "params"),
+    [
+        pytest.param("a:7:b", lambda: all_of("a:{x}:b"), {"x": 7}, id="one"),
+        pytest.param("a:7 c a:8", lambda: all_of("a:{x}", "c", "a:{y}"), {"x": 7, "y": 8}, id="literal ones between"),
+        pytest.param("a:7", lambda: all_of("a:{x}", "a:{y}"), {"x": 7, "y": 7}, id="each once"),
+        pytest.param("a:b%3Ac", lambda: all_of("a:{x!e}"), {"x": "b:c"}, id="encoded"),
+        pytest.param(None, lambda: all_of("a:{x}"), {"x": "b:c"}, id="no segment"),
+        pytest.param(None, lambda: all_of("a:{x}"), {"x": 7.0}, id="no segment's type"),
+        pytest.param(None, lambda: all_of("a:{x}", "b:{y}"), {"x": 7}, id="one that is not there"),
+        pytest.param(None, lambda: any_of("a:{y}", "b:{x}"), {"x": 7}, id="not the second alternative"),
+        pytest.param(None, lambda: all_of("a:{x}"), {"x": "b" * 255}, id="a permission that is too long"),
+        pytest.param(
+            None, lambda: all_of(*(f"a{number}:{{x}}" for number in range(5))), {"x": "b" * 240}, id="too long together"
+        ),
+    ],
+)
+def test_a_filled_scope(expected: str | None, make: Callable[[], Requirement], params: dict[str, object]) -> None:
+    """`scope` has the parameters filled in, or is None if they cannot fill every template of the first alternative."""
+    assert expected == make().scope(params)
 
 
 def test_the_properties_of_a_requirement() -> None:
