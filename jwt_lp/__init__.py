@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         TemplateError,
     )
     from jwt_lp.guard.decision_memo import DecisionMemo
-    from jwt_lp.guard.decisions import Call, Decision, Refusal
+    from jwt_lp.guard.decisions import Call, Decision, HostCsrf, Refusal
     from jwt_lp.guard.guard import Guard, Readiness
     from jwt_lp.guard.routes import Route, Rules, route_faults
     from jwt_lp.guard.settings import Settings
@@ -74,6 +74,7 @@ __all__ = [
     "GrammarError",
     "Grant",
     "Guard",
+    "HostCsrf",
     "InvalidToken",
     "Issuer",
     "JwksKeys",
@@ -117,7 +118,7 @@ _MODULES = {
         "TemplateError",
     ),
     "jwt_lp.guard.decision_memo": ("DecisionMemo",),
-    "jwt_lp.guard.decisions": ("Call", "Decision", "Refusal"),
+    "jwt_lp.guard.decisions": ("Call", "Decision", "HostCsrf", "Refusal"),
     "jwt_lp.guard.guard": ("Guard", "Readiness"),
     "jwt_lp.guard.routes": ("Route", "Rules", "route_faults"),
     "jwt_lp.guard.settings": ("Settings",),

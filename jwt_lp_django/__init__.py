@@ -6,6 +6,7 @@ and `JWT_LP = {...}`. `jwt_lp_django.drf` holds the classes for REST framework.
 
 from __future__ import annotations
 
+from jwt_lp_django.cookies import clear_cookie, set_cookie
 from jwt_lp_django.decisions import token_from
 from jwt_lp_django.decorators import (
     authenticated,
@@ -26,12 +27,14 @@ __all__ = [
     "TokenUser",
     "authenticated",
     "can",
+    "clear_cookie",
     "enforce",
     "external",
     "guard_from",
     "guarded",
     "public",
     "requires",
+    "set_cookie",
     "token_endpoint",
     "token_from",
 ]

@@ -12,6 +12,7 @@ from werkzeug.local import LocalProxy
 
 from jwt_lp import AUTHENTICATED, IDENTIFIED, PUBLIC, AccessToken, Guard, Requirement, all_of
 from jwt_lp import external as external_requirement
+from jwt_lp_flask.cookies import clear_cookie, set_cookie
 from jwt_lp_flask.decisions import decisions_of, params_of, refusal_response_for, unproxied_app
 from jwt_lp_flask.declarations import View, declare_view
 from jwt_lp_flask.extension import LeastPrivilege, app_guard_of, enforce_declaration
@@ -24,12 +25,14 @@ __all__ = [
     "LeastPrivilege",
     "authenticated",
     "can",
+    "clear_cookie",
     "current_token",
     "enforce",
     "external",
     "guard_from",
     "public",
     "requires",
+    "set_cookie",
     "token_endpoint",
     "token_from",
 ]

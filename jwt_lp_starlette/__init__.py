@@ -1,5 +1,6 @@
 """Least privilege with JWTs for Starlette and FastAPI: the guard, declarations on routes, and decisions in views."""
 
+from jwt_lp_starlette.cookies import clear_cookie, set_cookie
 from jwt_lp_starlette.decorators import authenticated, external, public, requires
 from jwt_lp_starlette.middleware import LeastPrivilege, LeastPrivilegeMiddleware, guard_from
 from jwt_lp_starlette.request_context import Refused, RefusedSocket, can, enforce, token_from
@@ -12,11 +13,13 @@ __all__ = [
     "RefusedSocket",
     "authenticated",
     "can",
+    "clear_cookie",
     "enforce",
     "external",
     "guard_from",
     "public",
     "requires",
+    "set_cookie",
     "token_endpoint",
     "token_from",
 ]

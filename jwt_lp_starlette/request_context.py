@@ -132,7 +132,7 @@ class RequestContext:
         """Have the guard decide; without `wait`, the decision is `pending` if the guard must wait for a key set."""
         received = self._received
         client = received.get("client")
-        call = Call(received.get("method", "GET"), self._url, self._field, self.endpoint, client[0] if client else None)
+        call = Call(request_method(received), self._url, self._field, self.endpoint, client[0] if client else None)
         label = self.label or f"{request_method(received)} (no route)"
         token = self.token
         if token is not None and requirement is not None:

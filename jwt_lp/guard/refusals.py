@@ -97,7 +97,7 @@ class RefusalFactory:
     def refusal(self, cause: Cause, requirement: Requirement | None = None) -> Refusal:
         """The refusal as the client receives it."""
         shown = None
-        if self._settings.show_requirement and cause.status == HTTPStatus.FORBIDDEN:
+        if self._settings.show_requirement and cause.error == "insufficient_scope":
             shown = requirement
         return Refusal(
             cause.status,
@@ -107,6 +107,7 @@ class RefusalFactory:
             requirement=str(shown) if shown is not None else None,
             cause=f"{cause.code}: {cause.detail}" if self._settings.explain else None,
             retry_after=whole_seconds(cause.retry_after),
+            advice=cause.advice,
         )
 
     def _log_refusal(
