@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         StoreError,
         TemplateError,
     )
+    from jwt_lp.guard.cookies import Cookies, ResponseCookie
     from jwt_lp.guard.decision_memo import DecisionMemo
     from jwt_lp.guard.decisions import Call, Decision, HostCsrf, Refusal
     from jwt_lp.guard.guard import Guard, Readiness
@@ -69,6 +70,7 @@ __all__ = [
     "ClientRefused",
     "ClientSecrets",
     "ConfigurationError",
+    "Cookies",
     "Decision",
     "DecisionMemo",
     "GrammarError",
@@ -90,6 +92,7 @@ __all__ = [
     "Readiness",
     "Refusal",
     "Requirement",
+    "ResponseCookie",
     "Route",
     "Rules",
     "Settings",
@@ -117,6 +120,7 @@ _MODULES = {
         "StoreError",
         "TemplateError",
     ),
+    "jwt_lp.guard.cookies": ("Cookies", "ResponseCookie"),
     "jwt_lp.guard.decision_memo": ("DecisionMemo",),
     "jwt_lp.guard.decisions": ("Call", "Decision", "HostCsrf", "Refusal"),
     "jwt_lp.guard.guard": ("Guard", "Readiness"),

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, cast
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import get_token, rotate_token
 
-from jwt_lp.guard.cookies import ResponseCookie
+from jwt_lp import ResponseCookie
 from jwt_lp_django.decisions import django_request
 from jwt_lp_django.guard_access import guard_from
 

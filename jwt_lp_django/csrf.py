@@ -28,7 +28,7 @@ def csrf_fault(request: HttpRequest) -> str:
 
 def csrf_advice() -> str:
     """What a client must send for the check."""
-    header = settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-")
+    header = settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-").replace("CSRFTOKEN", "CSRFToken")
     return f"send Django's CSRF token in the header {header} or in the form field csrfmiddlewaretoken"
 
 

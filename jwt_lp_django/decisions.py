@@ -192,7 +192,9 @@ def decide(question: AuthorizationRequest) -> Decision:
 
 async def decide_async(question: AuthorizationRequest) -> Decision:
     """Decide without blocking the event loop."""
-    decision = question.state.find_decision(question) or forced_decision(question) or _check(question, wait=False)
+    decision = (
+        question.state.find_decision(question) or forced_decision(question) or _check(question, wait=False, defer=True)
+    )
     if decision.pending:
         decision = await sync_to_async(_check, thread_sensitive=False)(question, wait=True)
     return store_decision(question, decision)
@@ -218,13 +220,13 @@ def _on_event_loop() -> bool:
     return True
 
 
-def _check(question: AuthorizationRequest, *, wait: bool) -> Decision:
+def _check(question: AuthorizationRequest, *, wait: bool, defer: bool = False) -> Decision:
     return question.guard.check(
         authorization_lines(question.request),
         question.requirement,
         question.params,
         question.label,
-        call=build_call(question),
+        call=build_call(question, defer=defer),
         wait=wait,
     )
 
@@ -294,8 +296,11 @@ def header_lines(request: HttpRequest, name: str) -> tuple[str, ...]:
     return () if value is None else (value,)
 
 
-def build_call(question: AuthorizationRequest) -> Call:
-    """The facts about the call that the core reads when it needs them."""
+def build_call(question: AuthorizationRequest, *, defer: bool = False) -> Call:
+    """The facts about the call that the core reads when it needs them.
+
+    With `defer`, Django's CSRF check is left to the thread in which the caller will ask again.
+    """
     request = question.request
 
     def field(name: str) -> tuple[str, ...]:
@@ -309,16 +314,16 @@ def build_call(question: AuthorizationRequest) -> Call:
         peer=question.state.peer,
         csrf=None
         if question.guard.settings.cookies is None
-        else HostCsrf(partial(_csrf_fault, question), csrf_advice()),
+        else HostCsrf(partial(_csrf_fault, question, defer), csrf_advice()),
     )
 
 
-def _csrf_fault(question: AuthorizationRequest, wait: bool) -> str | None:  # noqa: FBT001 - passed by position
-    """What Django's CSRF check says, asked once for each request."""
+def _csrf_fault(question: AuthorizationRequest, defer: bool, wait: bool) -> str | None:  # noqa: FBT001 - by position
+    """What Django's CSRF check says, asked once for each request; None if the caller can ask it off the event loop."""
     state = question.state
     if state.csrf_fault is None:
-        # Django reads the form, which takes time: not on an event loop, unless that was done already.
-        if not wait and not hasattr(question.request, "_post") and _on_event_loop():
+        # Django reads the form, which takes time, unless that was done already.
+        if defer and not wait and not hasattr(question.request, "_post"):
             return None
         state.csrf_fault = csrf_fault(question.request)
     return state.csrf_fault

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from flask import Response
 
-from jwt_lp.guard.cookies import ResponseCookie
+from jwt_lp import ResponseCookie
 from jwt_lp_flask.extension import app_guard_of
 
 

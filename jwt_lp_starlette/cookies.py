@@ -8,7 +8,7 @@ from typing import TypeVar
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from jwt_lp.guard.cookies import ResponseCookie
+from jwt_lp import ResponseCookie
 from jwt_lp_starlette.middleware import guard_from
 
 ResponseT = TypeVar("ResponseT", bound=Response)
