@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     from jwt_lp.permissions.requirement_nodes import Requirement
     from jwt_lp.permissions.requirements import AUTHENTICATED, IDENTIFIED, PUBLIC, Open, all_of, any_of, external
     from jwt_lp.policy.file import Policy
+    from jwt_lp.signin.granted import Granted
+    from jwt_lp.signin.refusals import SignInRefused
+    from jwt_lp.signin.sessions import Sessions, Tokens
+    from jwt_lp.signin.sign_in import SignIn
+    from jwt_lp.signin.throttle import Throttle
     from jwt_lp.tokens.claims import AccessToken, ClaimProfile
     from jwt_lp.tokens.profiles import AUTH0, COGNITO, ENTRA, KEYCLOAK, OKTA, RFC9068
     from jwt_lp.tokens.verification import Verifier
@@ -75,6 +80,7 @@ __all__ = [
     "DecisionMemo",
     "GrammarError",
     "Grant",
+    "Granted",
     "Guard",
     "HostCsrf",
     "InvalidToken",
@@ -95,13 +101,18 @@ __all__ = [
     "ResponseCookie",
     "Route",
     "Rules",
+    "Sessions",
     "Settings",
+    "SignIn",
+    "SignInRefused",
     "SigningKey",
     "SigningKeys",
     "StaticKeys",
     "StoreError",
     "TemplateError",
+    "Throttle",
     "TokenExchange",
+    "Tokens",
     "Verifier",
     "all_of",
     "any_of",
@@ -149,6 +160,11 @@ _MODULES = {
         "external",
     ),
     "jwt_lp.policy.file": ("Policy",),
+    "jwt_lp.signin.granted": ("Granted",),
+    "jwt_lp.signin.refusals": ("SignInRefused",),
+    "jwt_lp.signin.sessions": ("Sessions", "Tokens"),
+    "jwt_lp.signin.sign_in": ("SignIn",),
+    "jwt_lp.signin.throttle": ("Throttle",),
     "jwt_lp.tokens.claims": ("AccessToken", "ClaimProfile"),
     "jwt_lp.tokens.profiles": ("AUTH0", "COGNITO", "ENTRA", "KEYCLOAK", "OKTA", "RFC9068"),
     "jwt_lp.tokens.verification": ("Verifier",),
