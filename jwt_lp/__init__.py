@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from jwt_lp.permissions.requirement_nodes import Requirement
     from jwt_lp.permissions.requirements import AUTHENTICATED, IDENTIFIED, PUBLIC, Open, all_of, any_of, external
     from jwt_lp.policy.file import Policy
+    from jwt_lp.signin.endpoints import SignInAnswer, SignInEndpoints
     from jwt_lp.signin.granted import Granted
     from jwt_lp.signin.refusals import SignInRefused
     from jwt_lp.signin.sessions import Sessions, Tokens
@@ -104,6 +105,8 @@ __all__ = [
     "Sessions",
     "Settings",
     "SignIn",
+    "SignInAnswer",
+    "SignInEndpoints",
     "SignInRefused",
     "SigningKey",
     "SigningKeys",
@@ -160,6 +163,7 @@ _MODULES = {
         "external",
     ),
     "jwt_lp.policy.file": ("Policy",),
+    "jwt_lp.signin.endpoints": ("SignInAnswer", "SignInEndpoints"),
     "jwt_lp.signin.granted": ("Granted",),
     "jwt_lp.signin.refusals": ("SignInRefused",),
     "jwt_lp.signin.sessions": ("Sessions", "Tokens"),

@@ -19,6 +19,7 @@ from jwt_lp_django.decorators import (
 from jwt_lp_django.guard_access import guard_from
 from jwt_lp_django.include import guarded
 from jwt_lp_django.mixin import LeastPrivilegeMixin
+from jwt_lp_django.sign_in import sign_in_endpoints, user_sign_in
 from jwt_lp_django.tokens import token_endpoint
 from jwt_lp_django.user import TokenUser
 
@@ -35,6 +36,8 @@ __all__ = [
     "public",
     "requires",
     "set_cookie",
+    "sign_in_endpoints",
     "token_endpoint",
     "token_from",
+    "user_sign_in",
 ]

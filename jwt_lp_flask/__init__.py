@@ -16,6 +16,7 @@ from jwt_lp_flask.cookies import clear_cookie, set_cookie
 from jwt_lp_flask.decisions import decisions_of, params_of, refusal_response_for, unproxied_app
 from jwt_lp_flask.declarations import View, declare_view
 from jwt_lp_flask.extension import LeastPrivilege, app_guard_of, enforce_declaration
+from jwt_lp_flask.sign_in import sign_in_endpoints
 from jwt_lp_flask.tokens import token_endpoint
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = [
     "public",
     "requires",
     "set_cookie",
+    "sign_in_endpoints",
     "token_endpoint",
     "token_from",
 ]

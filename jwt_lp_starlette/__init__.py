@@ -4,6 +4,7 @@ from jwt_lp_starlette.cookies import clear_cookie, set_cookie
 from jwt_lp_starlette.decorators import authenticated, external, public, requires
 from jwt_lp_starlette.middleware import LeastPrivilege, LeastPrivilegeMiddleware, guard_from
 from jwt_lp_starlette.request_context import Refused, RefusedSocket, can, enforce, token_from
+from jwt_lp_starlette.sign_in import sign_in_endpoints
 from jwt_lp_starlette.tokens import token_endpoint
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "public",
     "requires",
     "set_cookie",
+    "sign_in_endpoints",
     "token_endpoint",
     "token_from",
 ]

@@ -63,15 +63,14 @@ class Cookies:
 
     @clears_locals
     def access(
-        self, token: str, *, csrf: bool = True, clock: Callable[[], float] = time.time
+        self, token: str, *, max_age: int | None = None, csrf: bool = True, clock: Callable[[], float] = time.time
     ) -> tuple[ResponseCookie, ...]:
         """The cookie with an access token of your own issuer, and unless `csrf` is False the one with its CSRF token.
 
-        They end when the token ends. `InvalidToken` if the text is no token, `PolicyError` (`size`) if a browser would
+        They end after `max_age` seconds, or if that is None when the token ends. `InvalidToken` if the text is no token, `PolicyError` (`size`) if a browser would
         not keep it.
         """
-        expires_at = jws.read_json(jws.parse_compact(token).payload, "payload").get("exp")
-        lifetime = int(expires_at - clock()) if isinstance(expires_at, (int, float)) else 0
+        lifetime = _lifetime(token, clock()) if max_age is None else max_age
         made = [self._cookie(self.name, token, lifetime)]
         if csrf:
             made.append(self._cookie(self.csrf_name, csrf_token(token), lifetime, http_only=False))
@@ -109,6 +108,11 @@ class Cookies:
                 reason="size",
             )
         return ResponseCookie(name, value, max(0, max_age), path, self.secure, http_only, same_site or self.same_site)
+
+
+def _lifetime(token: str, now: float) -> int:
+    expires_at = jws.read_json(jws.parse_compact(token).payload, "payload").get("exp")
+    return int(expires_at - now) if isinstance(expires_at, (int, float)) else 0
 
 
 def csrf_token(access_token: str) -> str:
