@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from jwt_lp.permissions.requirements import AUTHENTICATED, IDENTIFIED, PUBLIC, Open, all_of, any_of, external
     from jwt_lp.policy.file import Policy
     from jwt_lp.signin.granted import Granted
+    from jwt_lp.signin.password_check import PasswordCheck
     from jwt_lp.signin.refusals import SignInRefused
     from jwt_lp.signin.sessions import Sessions, Tokens
     from jwt_lp.signin.sign_in import SignIn
@@ -87,6 +88,7 @@ __all__ = [
     "KeyRing",
     "KeysUnavailable",
     "Open",
+    "PasswordCheck",
     "Permission",
     "Permissions",
     "Policy",
@@ -156,6 +158,7 @@ _MODULES = {
     ),
     "jwt_lp.policy.file": ("Policy",),
     "jwt_lp.signin.granted": ("Granted",),
+    "jwt_lp.signin.password_check": ("PasswordCheck",),
     "jwt_lp.signin.refusals": ("SignInRefused",),
     "jwt_lp.signin.sessions": ("Sessions", "Tokens"),
     "jwt_lp.signin.sign_in": ("SignIn",),
