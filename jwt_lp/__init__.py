@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from jwt_lp.policy.file import Policy
     from jwt_lp.signin.endpoints import SignInAnswer, SignInEndpoints
     from jwt_lp.signin.granted import Granted
+    from jwt_lp.signin.password_check import PasswordCheck
     from jwt_lp.signin.refusals import SignInRefused
     from jwt_lp.signin.sessions import Sessions, Tokens
     from jwt_lp.signin.sign_in import SignIn
@@ -91,6 +92,7 @@ __all__ = [
     "KeyRing",
     "KeysUnavailable",
     "Open",
+    "PasswordCheck",
     "Permission",
     "Permissions",
     "Policy",
@@ -165,6 +167,7 @@ _MODULES = {
     "jwt_lp.policy.file": ("Policy",),
     "jwt_lp.signin.endpoints": ("SignInAnswer", "SignInEndpoints"),
     "jwt_lp.signin.granted": ("Granted",),
+    "jwt_lp.signin.password_check": ("PasswordCheck",),
     "jwt_lp.signin.refusals": ("SignInRefused",),
     "jwt_lp.signin.sessions": ("Sessions", "Tokens"),
     "jwt_lp.signin.sign_in": ("SignIn",),

@@ -58,7 +58,7 @@ LIBRARIES = {
     "urllib3": ("jose.http_fetch",),
     "sqlalchemy": ("stores",),
     "psycopg": ("stores",),
-    "redis": ("stores.push",),
+    "redis": ("stores.push", "signin.shared_attempts"),
     "click": ("cli",),
     "rich": ("cli",),
     "jinja2": ("review.report",),

@@ -13,6 +13,7 @@ from jwt_lp.errors import InvalidToken, clears_locals
 from jwt_lp.jose.jws import parse_compact, read_json
 from jwt_lp.jose.signing import OwnKeySource
 from jwt_lp.tokens.claim_checks import numeric_date
+from jwt_lp.tokens.claims import REFRESH_TYPE
 from jwt_lp.tokens.verification import verify_signature
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from jwt_lp.issuing.issuer import Issuer
     from jwt_lp.stores.families import RefreshFamily
-
-TYPE: Final = "refresh+jwt"
 
 _CLAIMS: Final = frozenset({"iss", "sub", "aud", "iat", "exp", "family", "counter"})
 _MAX_COUNTER: Final = 2**53
@@ -62,7 +61,7 @@ class RefreshTokenCodec:
             "counter": counter,
         }
         payload = json.dumps(claims, separators=(",", ":"), ensure_ascii=False).encode()
-        return self._signing_keys.current.sign_compact(payload, typ=TYPE)
+        return self._signing_keys.current.sign_compact(payload, typ=REFRESH_TYPE)
 
     @clears_locals
     def read(self, token: str, *, expired: bool = False) -> RefreshToken:
@@ -73,8 +72,8 @@ class RefreshTokenCodec:
         compact = parse_compact(token)
         # INVARIANT: only this issuer's refresh tokens pass: an access token, an assertion or an ID token of the same
         # keys has another typ (RFC 8725, section 3.11).
-        if compact.header.get("typ") != TYPE:
-            raise InvalidToken("typ", f"the header's typ is not {TYPE}: this is no refresh token")
+        if compact.header.get("typ") != REFRESH_TYPE:
+            raise InvalidToken("typ", f"the header's typ is not {REFRESH_TYPE}: this is no refresh token")
         if compact.algorithm not in self._verification_keys.algorithms:
             raise InvalidToken("algorithm", "alg is not one of this issuer's keys")
         _, payload = verify_signature(token, self._verification_keys)

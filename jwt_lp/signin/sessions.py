@@ -110,6 +110,7 @@ class Sessions:
         self._grace = grace
         self._clock = clock
         self._refresh_tokens = RefreshTokenCodec(issuer, clock)
+        _warn_of_retired_keys(issuer, refresh_lifetime)
 
     def start(self, subject: str) -> Tokens:
         """Begin a session of a subject that has been authenticated."""
@@ -199,7 +200,8 @@ class Sessions:
         ended = bool(self._store.end_families(self._ending(family.subject, family.id, reason)))
         if ended:
             reused = reason == "reuse"
-            self._log(logging.WARNING if reused else logging.INFO, "refresh-reused" if reused else "signed-out", family)
+            event = "refresh-reused" if reused else "signed-out"
+            self._log(logging.WARNING if reused else logging.INFO, event, family, reason)
         return ended
 
     def _ending(self, subject: str, family: str | None, reason: EndReason) -> FamilyEnding:
@@ -245,8 +247,9 @@ class Sessions:
             family.id,
         )
 
-    def _log(self, level: int, event: str, family: RefreshFamily) -> None:
-        log_event(level, event, {"issuer": family.issuer, "subject": family.subject, "family": family.id})
+    def _log(self, level: int, event: str, family: RefreshFamily, reason: str = "") -> None:
+        members = {"issuer": family.issuer, "subject": family.subject, "family": family.id, "reason": reason}
+        log_event(level, event, members)
 
 
 def _faults(
@@ -265,3 +268,15 @@ def _faults(
     if not 0 <= grace <= MAX_GRACE:
         faults.append(f"grace is {grace}: it is from 0 to {MAX_GRACE:.0f} seconds, because a thief has it, too")
     return faults
+
+
+def _warn_of_retired_keys(issuer: Issuer, refresh_lifetime: float) -> None:
+    """Warn if a rotation of the signing keys would end sessions, because their refresh tokens live longer than keys."""
+    # A `KeyRing` has it; keys that do not rotate have none.
+    lifetime = getattr(issuer.keys, "lifetime", math.inf)
+    if lifetime < refresh_lifetime:
+        detail = (
+            f"a retired signing key is kept for {lifetime:.0f} s and a refresh token lives {refresh_lifetime:.0f} s: rotate "
+            f"with jwt-lp keys rotate --lifetime {math.ceil(refresh_lifetime)}s, or the next rotation ends sessions"
+        )
+        log_event(logging.WARNING, "short-key-lifetime", {"issuer": issuer.issuer, "detail": detail})

@@ -96,7 +96,7 @@ class SignIn:
         )
         self.issuer: Issuer = issuer
         self._authenticate = authenticate
-        self._throttle = throttle or Throttle()
+        self._throttle = Throttle() if throttle is None else throttle
         self._reference = reference
 
     @clears_locals

@@ -24,16 +24,23 @@ _NETWORK_BITS: Final = 64
 
 
 class Throttle:
-    """Slows failed attempts of this process, and with `shared` counts those of all processes.
+    """Slows failed attempts of this process, and with `push` those of all processes.
+
+    `push` is the URL of a Redis server, as in the setting `PUSH`. If that server fails, each process counts by itself.
 
     One account from one address has 5 attempts that cost nothing, one address 20 over all accounts; each later failure
     doubles the delay, from a second up to 15 minutes. One account has 20 over all addresses, and then delays of at most a
     minute, which an address from which it has signed in before does not feel. Failures are forgotten after an hour.
     """
 
-    def __init__(self, *, local: LocalCounts | None = None, shared: AttemptCounts | None = None) -> None:
-        self._local = local or LocalCounts()
-        self._shared = shared
+    def __init__(self, push: str | None = None, *, local: LocalCounts | None = None) -> None:
+        # Not `or`: counts without an entry have the length 0.
+        self._local = LocalCounts() if local is None else local
+        self._shared: AttemptCounts | None = None
+        if push is not None:
+            from jwt_lp.signin.shared_attempts import SharedCounts
+
+            self._shared = SharedCounts(push)
 
     def reserve(self, attempt: Attempt) -> float:
         """Count the attempt as failed and return 0; or count nothing, and return the seconds to wait."""
