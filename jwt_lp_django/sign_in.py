@@ -53,8 +53,8 @@ def user_sign_in(issuer: Issuer, store: Any, **more: Any) -> SignIn:
 @sensitive_variables()
 def authenticate_user(username: str, password: str) -> str | None:
     """The primary key of the user that every backend of Django was asked for; None if none knows it."""
-    field: str = auth.get_user_model().USERNAME_FIELD
-    credentials = {field: username, "password": password}
+    model: Any = auth.get_user_model()
+    credentials = {model.USERNAME_FIELD: username, "password": password}
     user = auth.authenticate(_REQUEST.get(), **credentials)
     return None if user is None or not user.is_active else str(user.pk)
 
