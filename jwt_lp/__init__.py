@@ -17,8 +17,9 @@ if TYPE_CHECKING:
         StoreError,
         TemplateError,
     )
+    from jwt_lp.guard.cookies import Cookies, ResponseCookie
     from jwt_lp.guard.decision_memo import DecisionMemo
-    from jwt_lp.guard.decisions import Call, Decision, Refusal
+    from jwt_lp.guard.decisions import Call, Decision, HostCsrf, Refusal
     from jwt_lp.guard.guard import Guard, Readiness
     from jwt_lp.guard.openapi import OpenAPIDescription, RoutesByPath
     from jwt_lp.guard.routes import Route, Rules, route_faults
@@ -39,6 +40,13 @@ if TYPE_CHECKING:
     from jwt_lp.permissions.requirement_nodes import Requirement
     from jwt_lp.permissions.requirements import AUTHENTICATED, IDENTIFIED, PUBLIC, Open, all_of, any_of, external
     from jwt_lp.policy.file import Policy
+    from jwt_lp.signin.endpoints import SignInAnswer, SignInEndpoints
+    from jwt_lp.signin.granted import Granted
+    from jwt_lp.signin.password_check import PasswordCheck
+    from jwt_lp.signin.refusals import SignInRefused
+    from jwt_lp.signin.sessions import Sessions, Tokens
+    from jwt_lp.signin.sign_in import SignIn
+    from jwt_lp.signin.throttle import Throttle
     from jwt_lp.tokens.claims import AccessToken, ClaimProfile
     from jwt_lp.tokens.profiles import AUTH0, COGNITO, ENTRA, KEYCLOAK, OKTA, RFC9068
     from jwt_lp.tokens.verification import Verifier
@@ -71,11 +79,14 @@ __all__ = [
     "ClientRefused",
     "ClientSecrets",
     "ConfigurationError",
+    "Cookies",
     "Decision",
     "DecisionMemo",
     "GrammarError",
     "Grant",
+    "Granted",
     "Guard",
+    "HostCsrf",
     "InvalidToken",
     "Issuer",
     "JwksKeys",
@@ -84,6 +95,7 @@ __all__ = [
     "KeysUnavailable",
     "Open",
     "OpenAPIDescription",
+    "PasswordCheck",
     "Permission",
     "Permissions",
     "Policy",
@@ -93,16 +105,24 @@ __all__ = [
     "Refusal",
     "Requirement",
     "ResourceMetadata",
+    "ResponseCookie",
     "Route",
     "RoutesByPath",
     "Rules",
+    "Sessions",
     "Settings",
+    "SignIn",
+    "SignInAnswer",
+    "SignInEndpoints",
+    "SignInRefused",
     "SigningKey",
     "SigningKeys",
     "StaticKeys",
     "StoreError",
     "TemplateError",
+    "Throttle",
     "TokenExchange",
+    "Tokens",
     "Verifier",
     "all_of",
     "any_of",
@@ -121,8 +141,9 @@ _MODULES = {
         "StoreError",
         "TemplateError",
     ),
+    "jwt_lp.guard.cookies": ("Cookies", "ResponseCookie"),
     "jwt_lp.guard.decision_memo": ("DecisionMemo",),
-    "jwt_lp.guard.decisions": ("Call", "Decision", "Refusal"),
+    "jwt_lp.guard.decisions": ("Call", "Decision", "HostCsrf", "Refusal"),
     "jwt_lp.guard.guard": ("Guard", "Readiness"),
     "jwt_lp.guard.openapi": ("OpenAPIDescription", "RoutesByPath"),
     "jwt_lp.guard.routes": ("Route", "Rules", "route_faults"),
@@ -151,6 +172,13 @@ _MODULES = {
         "external",
     ),
     "jwt_lp.policy.file": ("Policy",),
+    "jwt_lp.signin.endpoints": ("SignInAnswer", "SignInEndpoints"),
+    "jwt_lp.signin.granted": ("Granted",),
+    "jwt_lp.signin.password_check": ("PasswordCheck",),
+    "jwt_lp.signin.refusals": ("SignInRefused",),
+    "jwt_lp.signin.sessions": ("Sessions", "Tokens"),
+    "jwt_lp.signin.sign_in": ("SignIn",),
+    "jwt_lp.signin.throttle": ("Throttle",),
     "jwt_lp.tokens.claims": ("AccessToken", "ClaimProfile"),
     "jwt_lp.tokens.profiles": ("AUTH0", "COGNITO", "ENTRA", "KEYCLOAK", "OKTA", "RFC9068"),
     "jwt_lp.tokens.verification": ("Verifier",),

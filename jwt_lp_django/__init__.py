@@ -6,6 +6,7 @@ and `JWT_LP = {...}`. `jwt_lp_django.drf` holds the classes for REST framework.
 
 from __future__ import annotations
 
+from jwt_lp_django.cookies import clear_cookie, set_cookie
 from jwt_lp_django.decisions import token_from
 from jwt_lp_django.decorators import (
     authenticated,
@@ -19,6 +20,7 @@ from jwt_lp_django.guard_access import guard_from
 from jwt_lp_django.include import guarded
 from jwt_lp_django.metadata import resource_metadata
 from jwt_lp_django.mixin import LeastPrivilegeMixin
+from jwt_lp_django.sign_in import sign_in_endpoints, user_sign_in
 from jwt_lp_django.tokens import token_endpoint
 from jwt_lp_django.user import TokenUser
 
@@ -27,6 +29,7 @@ __all__ = [
     "TokenUser",
     "authenticated",
     "can",
+    "clear_cookie",
     "enforce",
     "external",
     "guard_from",
@@ -34,6 +37,9 @@ __all__ = [
     "public",
     "requires",
     "resource_metadata",
+    "set_cookie",
+    "sign_in_endpoints",
     "token_endpoint",
     "token_from",
+    "user_sign_in",
 ]

@@ -2,7 +2,7 @@
 
 `manage.py check` and the middleware's start report the same. Errors: E001 the settings are wrong, E002 the middleware
 is missing, E003 it is not first, E004 a declaration is wrong, E005 a requirement does not fit the settings, E006 a rule
-of the settings does not fit the routes. Warnings: W001 a route has no declaration, W004 a path rule has no view below
+of the settings does not fit the routes, E007 a cookie carries tokens and Django's CSRF middleware is missing. Warnings: W001 a route has no declaration, W004 a path rule has no view below
 it; with `--deploy`, W002 the guard only observes, and W003 it accepts development tokens.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Django's name for it
+from django.middleware.csrf import CsrfViewMiddleware
 
 from jwt_lp import ConfigurationError, Guard, Route
 from jwt_lp_django.guard_access import guard_from
@@ -22,6 +23,7 @@ from jwt_lp_django.routes import MIDDLEWARE_ENDPOINT, all_routes, installed_midd
 
 _UNMATCHED_HINT = "it applies to what a middleware answers there; if none does, correct or remove it"
 
+_CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 MIDDLEWARE = "jwt_lp_django.middleware.LeastPrivilegeMiddleware"
 
 
@@ -41,7 +43,7 @@ def run_checks() -> list[CheckMessage]:
         guard = guard_from()
     except ConfigurationError as error:
         return _errors("E001", error.faults)
-    messages = [*_middleware_errors(), *_errors("E001", _urlconf_faults(guard))]
+    messages = [*_middleware_errors(), *_csrf_errors(guard), *_errors("E001", _urlconf_faults(guard))]
     if any(message.id == "jwt_lp.E001" for message in messages):
         return messages
     try:
@@ -73,6 +75,17 @@ def _middleware_errors() -> list[CheckMessage]:
         message = f"{settings.MIDDLEWARE[0]} comes before the guard in MIDDLEWARE and may answer, or call a view, first"
         return [Error(message, hint=f'put "{MIDDLEWARE}" first', id="jwt_lp.E003")]
     return []
+
+
+def _csrf_errors(guard: Guard) -> list[CheckMessage]:
+    if guard.settings.cookies is None or any(_is_csrf(middleware) for middleware in installed_middleware()):
+        return []
+    message = f"COOKIE is set, and {_CSRF} is not in MIDDLEWARE: no browser would get the token that it has to send"
+    return [Error(message, hint=f'MIDDLEWARE += ["{_CSRF}"]', id="jwt_lp.E007")]
+
+
+def _is_csrf(middleware: object) -> bool:
+    return isinstance(middleware, type) and issubclass(middleware, CsrfViewMiddleware)
 
 
 def _is_guard(middleware: object) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from asyncio import get_running_loop
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -13,7 +14,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import ResolverMatch
 
-from jwt_lp import AccessToken, Call, Decision, DecisionMemo, Guard, Refusal, Requirement, Route
+from jwt_lp import AccessToken, Call, Decision, DecisionMemo, Guard, HostCsrf, Refusal, Requirement, Route
+from jwt_lp_django.csrf import csrf_advice, csrf_fault
 from jwt_lp_django.guard_access import guard_from
 from jwt_lp_django.template import names_of, route_template
 from jwt_lp_django.user import TokenUser
@@ -51,13 +53,26 @@ class AuthorizationRequest(NamedTuple):
 class RequestState:
     """What the adapter knows about one request. The request holds it, and it ends with the request.
 
-    `owner` refers to that request. `authorization` (the header) and `peer` (the socket's address) are as they arrived,
-    before another middleware could change them. `is_decided` is True after the first decision. `params` are
+    `owner` refers to that request. `authorization`, `cookie` (the headers) and `peer` (the socket's address) are as
+    they arrived, before another middleware could change them. `csrf_fault` is what Django's CSRF check said, None if it
+    was not asked. `is_decided` is True after the first decision. `params` are
     the parameters of the view. `unanswered` is the question about a view that the guard answered for, with a 405 or an
     answer to OPTIONS.
     """
 
-    __slots__ = ("_passed", "authorization", "is_decided", "memo", "owner", "params", "peer", "token", "unanswered")
+    __slots__ = (
+        "_passed",
+        "authorization",
+        "cookie",
+        "csrf_fault",
+        "is_decided",
+        "memo",
+        "owner",
+        "params",
+        "peer",
+        "token",
+        "unanswered",
+    )
 
     def __init__(self, request: HttpRequest) -> None:
         # Weakly, because the request holds its state; not by id, because a copy of a copy may get the id of the first.
@@ -65,6 +80,8 @@ class RequestState:
         # The header itself, because a digest costs more than the rest of the state. META holds it anyway, and no `repr`
         # shows it.
         self.authorization = authorization_header(request)
+        self.cookie: str | None = request.META.get("HTTP_COOKIE")
+        self.csrf_fault: str | None = None
         self.peer: str | None = request.META.get("REMOTE_ADDR") or None
         self.is_decided = False
         self.memo = DecisionMemo()
@@ -93,8 +110,8 @@ class RequestState:
             self._passed[id(subject), *rest] = (subjects, params)
 
     def has_same_credential(self, request: HttpRequest) -> bool:
-        """Whether the request's Authorization header is the one that arrived."""
-        return self.authorization == authorization_header(request)
+        """Whether the request's Authorization and Cookie headers are those that arrived."""
+        return self.authorization == authorization_header(request) and self.cookie == request.META.get("HTTP_COOKIE")
 
 
 def django_request(request: Any) -> HttpRequest:
@@ -175,7 +192,9 @@ def decide(question: AuthorizationRequest) -> Decision:
 
 async def decide_async(question: AuthorizationRequest) -> Decision:
     """Decide without blocking the event loop."""
-    decision = question.state.find_decision(question) or forced_decision(question) or _check(question, wait=False)
+    decision = (
+        question.state.find_decision(question) or forced_decision(question) or _check(question, wait=False, defer=True)
+    )
     if decision.pending:
         decision = await sync_to_async(_check, thread_sensitive=False)(question, wait=True)
     return store_decision(question, decision)
@@ -201,13 +220,13 @@ def _on_event_loop() -> bool:
     return True
 
 
-def _check(question: AuthorizationRequest, *, wait: bool) -> Decision:
+def _check(question: AuthorizationRequest, *, wait: bool, defer: bool = False) -> Decision:
     return question.guard.check(
         authorization_lines(question.request),
         question.requirement,
         question.params,
         question.label,
-        call=build_call(question),
+        call=build_call(question, defer=defer),
         wait=wait,
     )
 
@@ -277,8 +296,11 @@ def header_lines(request: HttpRequest, name: str) -> tuple[str, ...]:
     return () if value is None else (value,)
 
 
-def build_call(question: AuthorizationRequest) -> Call:
-    """The facts about the call that the core reads when it needs them."""
+def build_call(question: AuthorizationRequest, *, defer: bool = False) -> Call:
+    """The facts about the call that the core reads when it needs them.
+
+    With `defer`, Django's CSRF check is left to the thread in which the caller will ask again.
+    """
     request = question.request
 
     def field(name: str) -> tuple[str, ...]:
@@ -291,7 +313,21 @@ def build_call(question: AuthorizationRequest) -> Call:
         endpoint=question.endpoint,
         peer=question.state.peer,
         path=request.path,
+        csrf=None
+        if question.guard.settings.cookies is None
+        else HostCsrf(partial(_csrf_fault, question, defer), csrf_advice()),
     )
+
+
+def _csrf_fault(question: AuthorizationRequest, defer: bool, wait: bool) -> str | None:  # noqa: FBT001 - by position
+    """What Django's CSRF check says, asked once for each request; None if the caller can ask it off the event loop."""
+    state = question.state
+    if state.csrf_fault is None:
+        # Django reads the form, which takes time, unless that was done already.
+        if defer and not wait and not hasattr(question.request, "_post"):
+            return None
+        state.csrf_fault = csrf_fault(question.request)
+    return state.csrf_fault
 
 
 def refusal_response(refusal: Refusal) -> HttpResponse:

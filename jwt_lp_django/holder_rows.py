@@ -10,6 +10,7 @@ from django.db.models import F, Max, Min, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from jwt_lp.stores import HeldGrant, HeldGrantRow, ProcessHeartbeat, PurgeCounts
+from jwt_lp.stores.families import KEEP_FAMILIES, WRITER
 from jwt_lp_django import models
 from jwt_lp_django.database import CHUNK_SIZE, DjangoDatabase, on_conflict_options, split_chunks
 from jwt_lp_django.row_keys import row_values
@@ -102,6 +103,7 @@ def _obsolete_rows(before: str, now: float) -> Iterator[tuple[str, Any, Q]]:
     yield "revocations", models.Revocation, _is_obsolete(now)
     yield "recording_periods", models.Run, Q(until__lt=midnight)
     yield "heartbeats", models.Heartbeat, Q(at__lt=now - _KEEP_HEARTBEATS)
+    yield "families", models.Family, Q(expires_at__lt=now - KEEP_FAMILIES)
     yield "batches", models.Batch, Q(kept=False, at__lt=now - _KEEP_BATCH_IDS)
 
 
@@ -115,7 +117,9 @@ def _is_obsolete(now: float) -> Q:
         & (Q(of="token") | Q(before__isnull=False))
         & Q(at__lt=now - _MAX_TOKEN_LIFETIME, begun__lt=now - _MAX_TOKEN_LIFETIME)
     )
-    return Q(lifted_at__lt=now - _KEEP_LIFTED) | (deny & ended) | (Q(pattern="") & outlived)
+    # The issuer wrote how long the tokens of the family live, and there is one such entry for each sign-out.
+    family = Q(of="token", by=WRITER, until__lt=now - KEEP_FAMILIES)
+    return Q(lifted_at__lt=now - _KEEP_LIFTED) | (deny & ended) | (Q(pattern="") & outlived) | family
 
 
 def _delete_rows(database: DjangoDatabase, model: Any, old: Q) -> int:

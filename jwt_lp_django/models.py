@@ -40,8 +40,8 @@ def _day(**options: Any) -> models.CharField[str, str]:
     return models.CharField(max_length=10, **options)
 
 
-def _time() -> models.FloatField[float, float]:
-    return models.FloatField()
+def _time(**options: Any) -> models.FloatField[float, float]:
+    return models.FloatField(**options)
 
 
 def _optional_time() -> models.FloatField[float | None, float | None]:
@@ -101,6 +101,28 @@ class Revocation(models.Model):
 
     def __str__(self) -> str:
         return self.entry_id
+
+
+class Family(models.Model):
+    """A family of refresh tokens. `key` is the digest of issuer and subject."""
+
+    id = Exact(primary_key=True)
+    counter = _number()
+    created_at = _time()
+    rotated_at = _time()
+    expires_at = _time(db_index=True)
+    ended_at = _optional_time()
+    key = _digest(db_index=True)
+    issuer = _text()
+    subject = _text()
+    reason = Exact(max_length=32)
+
+    class Meta:  # noqa: D106 - Django's
+        default_permissions = ()
+        verbose_name_plural = "families"
+
+    def __str__(self) -> str:
+        return self.id
 
 
 class Usage(models.Model):

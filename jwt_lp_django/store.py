@@ -23,6 +23,7 @@ from jwt_lp._support.file_lock import hold_lock, lock_path
 from jwt_lp.stores import (
     DayRow,
     EnforcementPointRow,
+    FamilyEnding,
     HeldGrant,
     HeldGrantRow,
     LaterUse,
@@ -31,6 +32,7 @@ from jwt_lp.stores import (
     ProcessHeartbeat,
     PurgeCounts,
     RecordingPeriod,
+    RefreshFamily,
     RequestedPermission,
     ReviewedHolder,
     Store,
@@ -59,6 +61,7 @@ _LOCKS: Final = {
 
 
 class _StoreModules(NamedTuple):
+    family_rows: Any
     revocation_rows: Any
     usage_rows: Any
     holder_rows: Any
@@ -97,7 +100,7 @@ def _acquire_lock(connection: Any, statements: LockStatements, what: str, wait: 
 
 
 class DjangoStore:
-    """The store in a database of `DATABASES`, as `Store` promises. `clock` returns seconds since the epoch.
+    """The store in a database of `DATABASES`, as `Store` and `SignInStore` promise. `clock` returns seconds since the epoch.
 
     Methods that write use their own transaction: inside a transaction of the caller they raise `StoreError`.
     """
@@ -284,6 +287,29 @@ class DjangoStore:
         module = self._modules().holder_rows
         return self._database.read(lambda: module.recent_heartbeats(self._alias, since))
 
+    def add_family(self, family: RefreshFamily) -> None:
+        """Write a new family of refresh tokens."""
+        module = self._modules().family_rows
+        self._database.write(lambda: module.add(self._alias, family))
+
+    def family(self, family_id: str) -> RefreshFamily | None:
+        """The family with this id, or None."""
+        module = self._modules().family_rows
+        found: RefreshFamily | None = self._database.read(lambda: module.find(self._alias, family_id))
+        return found
+
+    def rotate_family(self, family_id: str, *, counter: int, at: float) -> bool:
+        """Add one to the counter if it is `counter` and the family lives."""
+        module = self._modules().family_rows
+        rotated: bool = self._database.write(lambda: module.rotate(self._alias, family_id, counter, at))
+        return rotated
+
+    def end_families(self, ending: FamilyEnding) -> tuple[RefreshFamily, ...]:
+        """End families, and revoke their access tokens."""
+        module = self._modules().family_rows
+        ended: tuple[RefreshFamily, ...] = self._database.write(lambda: module.end(self._alias, ending))
+        return ended
+
     def purge(self, *, before: str, now: float) -> PurgeCounts:
         """Delete old rows, a bounded number in each transaction."""
         purged: PurgeCounts = self._modules().holder_rows.purge(self._database, before, now)
@@ -342,6 +368,6 @@ class DjangoStore:
     def _modules(self) -> _StoreModules:
         """The modules that do the module. They import models, which is possible only after Django is set up."""
         self._database.ensure_ready()
-        from jwt_lp_django import holder_rows, revocation_rows, sum_queries, usage_rows, usage_sums
+        from jwt_lp_django import family_rows, holder_rows, revocation_rows, sum_queries, usage_rows, usage_sums
 
-        return _StoreModules(revocation_rows, usage_rows, holder_rows, sum_queries, usage_sums)
+        return _StoreModules(family_rows, revocation_rows, usage_rows, holder_rows, sum_queries, usage_sums)

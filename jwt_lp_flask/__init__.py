@@ -12,10 +12,12 @@ from werkzeug.local import LocalProxy
 
 from jwt_lp import AUTHENTICATED, IDENTIFIED, PUBLIC, AccessToken, Guard, Requirement, all_of
 from jwt_lp import external as external_requirement
+from jwt_lp_flask.cookies import clear_cookie, set_cookie
 from jwt_lp_flask.decisions import decisions_of, params_of, refusal_response_for, unproxied_app
 from jwt_lp_flask.declarations import View, declare_view
 from jwt_lp_flask.extension import LeastPrivilege, app_guard_of, enforce_declaration
 from jwt_lp_flask.metadata import resource_metadata
+from jwt_lp_flask.sign_in import sign_in_endpoints
 from jwt_lp_flask.tokens import token_endpoint
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ __all__ = [
     "LeastPrivilege",
     "authenticated",
     "can",
+    "clear_cookie",
     "current_token",
     "enforce",
     "external",
@@ -32,6 +35,8 @@ __all__ = [
     "public",
     "requires",
     "resource_metadata",
+    "set_cookie",
+    "sign_in_endpoints",
     "token_endpoint",
     "token_from",
 ]

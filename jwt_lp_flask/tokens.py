@@ -23,7 +23,9 @@ def token_endpoint(
 
     def token() -> Response:
         # INVARIANT: no local variable holds the body, so that no rendered traceback shows it.
-        return _response(exchange.post(request.content_type, _body(exchange.max_body), _header_lines("Authorization")))
+        return _response(
+            exchange.post(request.content_type, body_of(exchange.max_body), _header_lines("Authorization"))
+        )
 
     def keys() -> Response:
         return _response(exchange.jwks(_header_lines("If-None-Match")))
@@ -39,7 +41,8 @@ def _no_check(declaration: ViewDeclaration) -> None:
     """Enforce nothing: neither declaration requires a token, and there may be no guard."""
 
 
-def _body(max_size: int) -> bytes:
+def body_of(max_size: int) -> bytes:
+    """The request's body, of which no more than `max_size` + 1 bytes are read."""
     if "form" in request.__dict__:
         # Other code has parsed the body, and it cannot be read twice.
         return urlencode([*request.form.items(multi=True)]).encode()

@@ -9,17 +9,18 @@ before FastAPI reads the request; the dependency returns the token.
 from collections.abc import Iterable
 from typing import Any, cast
 
-from fastapi import Security
+from fastapi import APIRouter, Security
 from fastapi.openapi.models import HTTPBearer
 from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
-from jwt_lp import AccessToken, Requirement, all_of
+from jwt_lp import AccessToken, Requirement, SignIn, SignInEndpoints, all_of
 from jwt_lp_starlette.decorators import Where
 from jwt_lp_starlette.openapi import SCHEME
 from jwt_lp_starlette.request_context import enforce_declaration, passed_before
+from jwt_lp_starlette.sign_in import sign_in_view
 
-__all__ = ["Requires"]
+__all__ = ["Requires", "sign_in_router"]
 
 
 class _RequirementScheme(SecurityBase):
@@ -44,3 +45,36 @@ def Requires(  # noqa: N802 - named like FastAPI's Depends and Security
     the route raises `ConfigurationError`. In observe mode the token may be None.
     """
     return Security(_RequirementScheme(all_of(*permissions, where=where, unbound=unbound, enforce=enforce)))
+
+
+def sign_in_router(sign_in: SignIn, *, cookies: bool = False) -> APIRouter:
+    """A router with `token`, `refresh`, `sign-out` and `sign-out-everywhere`, with their declarations and OpenAPI.
+
+    Use it as `app.include_router(sign_in_router(sign_in), prefix="/auth")`. Each endpoint is `external`, because it checks
+    a password or a refresh token itself. With `cookies` the tokens are in cookies, and the guard needs the setting
+    `COOKIE`.
+    """
+    endpoints = SignInEndpoints(sign_in, cookies=cookies)
+    router = APIRouter(tags=["sign-in"])
+    for name in endpoints.reasons:
+        router.add_api_route(
+            f"/{name}",
+            sign_in_view(endpoints, name),
+            methods=["POST"],
+            name=f"jwt_lp_{name}",
+            summary=name.replace("-", " ").capitalize(),
+            response_model=None,
+            openapi_extra=_operation(name, cookies=cookies),
+        )
+    return router
+
+
+def _operation(name: str, *, cookies: bool) -> dict[str, Any]:
+    """What the schema says about the body of an endpoint, which FastAPI does not read."""
+    if cookies and name != "token":
+        return {}
+    secret = {"type": "string", "format": "password"}
+    fields = {"username": {"type": "string"}, "password": secret} if name == "token" else {"refresh_token": secret}
+    schema = {"type": "object", "required": [*fields], "properties": fields}
+    types = ("application/json", "application/x-www-form-urlencoded")
+    return {"requestBody": {"required": True, "content": {each: {"schema": schema} for each in types}}}

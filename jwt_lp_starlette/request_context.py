@@ -133,7 +133,7 @@ class RequestContext:
         received = self._received
         client = received.get("client")
         peer = client[0] if client else None
-        call = Call(received.get("method", "GET"), self._url, self._field, self.endpoint, peer, received["path"])
+        call = Call(request_method(received), self._url, self._field, self.endpoint, peer, received["path"])
         label = self.label or f"{request_method(received)} (no route)"
         token = self.token
         if token is not None and requirement is not None:

@@ -39,6 +39,7 @@ ORDER = (
     "lint",
     "guard",
     "oauth",
+    "signin",
     "review",
     "testing",
     "cli",
@@ -57,7 +58,7 @@ LIBRARIES = {
     "urllib3": ("jose.http_fetch",),
     "sqlalchemy": ("stores",),
     "psycopg": ("stores",),
-    "redis": ("stores.push",),
+    "redis": ("signin.shared_attempts", "stores.push"),
     "duckdb": ("stores.parquet_folder",),
     "click": ("cli",),
     "rich": ("cli",),
@@ -83,12 +84,13 @@ ROWS = {
     "jwt_lp.revocation.snapshot",
     "jwt_lp.stores",
     "jwt_lp.stores.advisory_lock",
+    "jwt_lp.stores.families",
     "jwt_lp.stores.row_keys",
     "jwt_lp.stores.summation",
 }
 STORE_MODULES = {
     f"jwt_lp_django/{name}.py": ROWS
-    for name in ("sum_queries", "holder_rows", "revocation_rows", "row_keys", "usage_rows", "usage_sums")
+    for name in ("sum_queries", "family_rows", "holder_rows", "revocation_rows", "row_keys", "usage_rows", "usage_sums")
 }
 # It takes the same locks as the SQL store, too.
 STORE_MODULES["jwt_lp_django/store.py"] = ROWS | {"jwt_lp._support.file_lock", "jwt_lp.stores.advisory_lock"}

@@ -32,16 +32,30 @@ _DESCRIPTIONS: Final = MappingProxyType(
         "insufficient_scope": "The access token does not grant what this request requires.",
     }
 )
+# Codes of ours; all others are those of RFC 6750, which alone belong in a challenge.
+_OWN_ERRORS: Final = frozenset({"csrf"})
 _to_json: Final = json.JSONEncoder().encode
 _UNDECIDED: Final = "It cannot be decided right now whether the access token is good; try again."
+
+
+class HostCsrf(NamedTuple):
+    """A host's own CSRF check, for a request whose token came from a cookie.
+
+    `fault` returns the reason of a refusal, "" if the request passes, and None if it would block and its argument
+    `wait` is False. `advice` is one public sentence that says what a client must send.
+    """
+
+    fault: Callable[[bool], str | None]
+    advice: str
 
 
 class Call(NamedTuple):
     """The HTTP call, for checks that need more than the token; the core reads it only when it needs it.
 
-    `field` returns every line of a header. `endpoint` is the view's dotted name. `peer` is the address of the socket,
-    never a forwarded one, or None if the host does not know it. `path` is the decoded path that the client sent, or ""
-    if the host does not know it.
+    `method` is `WEBSOCKET` for the handshake of a websocket. `field` returns every line of a header. `endpoint` is the
+    view's dotted name. `peer` is the address of the socket, never a forwarded one, or None if the host does not know it.
+    `path` is the decoded path that the client sent, or "" if the host does not know it. `csrf` is the host's own CSRF
+    check, if it has one.
     """
 
     method: str
@@ -50,6 +64,7 @@ class Call(NamedTuple):
     endpoint: str
     peer: str | None = None
     path: str = ""
+    csrf: HostCsrf | None = None
 
 
 class Cause(NamedTuple):
@@ -57,7 +72,7 @@ class Cause(NamedTuple):
 
     `code` is a stable slug and `detail` one sentence with the remedy. Only the `fingerprint` of a token is shown.
     `misconfigured` is True if the application is at fault, not the caller. `retry_after` is the number of seconds
-    after which a retry may succeed, or None if that is unknown.
+    after which a retry may succeed, or None if that is unknown. `advice` is a public sentence: what to send instead.
     """
 
     status: int
@@ -67,13 +82,15 @@ class Cause(NamedTuple):
     fingerprint: str | None = None
     misconfigured: bool = False
     retry_after: float | None = None
+    advice: str | None = None
 
 
 class Refusal(NamedTuple):
-    """A refusal: status, RFC 6750 error code (or None), and everything that is sent to the client.
+    """A refusal: status, error code (of RFC 6750, `csrf`, or None), and everything that is sent to the client.
 
     `requirement` and `scope` are sent unless `SHOW_REQUIREMENT` is off, `cause` only under `EXPLAIN`. `retry_after` is
     in whole seconds and is sent only with 503. `resource_metadata` is the address of the metadata (RFC 9728) or None.
+    `advice` says what to send instead; most errors have none.
     """
 
     status: int
@@ -84,10 +101,13 @@ class Refusal(NamedTuple):
     cause: str | None = None
     retry_after: int = RETRY_AFTER
     resource_metadata: str | None = None
+    advice: str | None = None
 
     @property
     def description(self) -> str:
         """One public sentence, the same for every cause of the same error."""
+        if self.advice is not None:
+            return self.advice
         return _UNDECIDED if self.status == 503 else _DESCRIPTIONS[self.error]  # noqa: PLR2004 - an HTTP status
 
     @property
@@ -97,8 +117,9 @@ class Refusal(NamedTuple):
         if self.status == 503:  # noqa: PLR2004 - an HTTP status
             headers["Retry-After"] = str(self.retry_after)
         else:
-            description = self.description if self.error else None
-            headers["WWW-Authenticate"] = challenge(self.error, description, self.scope, self.resource_metadata)
+            error = None if self.error in _OWN_ERRORS else self.error
+            description = self.description if error else None
+            headers["WWW-Authenticate"] = challenge(error, description, self.scope, self.resource_metadata)
         return headers
 
     @property

@@ -27,8 +27,10 @@ from jwt_lp.permissions.requirements import Open, Requirement
 from jwt_lp.tokens.claims import AccessToken
 
 if TYPE_CHECKING:
+    from jwt_lp.guard.cookies import Cookies
     from jwt_lp.guard.routes import Route, Rules
     from jwt_lp.guard.runtime import GuardRuntime, StoreStatus
+    from jwt_lp.guard.store_sync import StoreSync
     from jwt_lp.issuing.issuer import Issuer
     from jwt_lp.issuing.revoked_grants import Revoked
     from jwt_lp.jose.remote_jwks import KeysStatus
@@ -80,7 +82,7 @@ class Guard:
         self._worker = Worker()
         self._runtime = _open_runtime(self.settings, self._worker, clock)
         sync = None if self._runtime is None else self._runtime.sync
-        self._authenticator = Authenticator(self.settings, self._worker, sync, clock)
+        self._authenticator = _authenticator(self.settings, self._worker, sync, clock)
         self.verifier: Verifier = self._authenticator.verifier
         self._authorizer = Authorizer(self.settings, self._runtime, self._refusals)
         self._repeat = self._authorizer.repeat
@@ -92,6 +94,13 @@ class Guard:
     def rules(self) -> Rules:
         """The declarations that the settings make for routes."""
         return self.settings.rules
+
+    @property
+    def cookies(self) -> Cookies:
+        """The cookies that may carry tokens; `ConfigurationError` without the setting `COOKIE`."""
+        if self.settings.cookies is None:
+            raise ConfigurationError('no cookie carries tokens here: set "COOKIE": True in JWT_LP')
+        return self.settings.cookies
 
     def check(
         self,
@@ -301,6 +310,17 @@ class Guard:
         if isinstance(token, AccessToken):
             token = self._effective_token(token)
         return Decision(token if isinstance(token, AccessToken) else None, requirement, route=route)
+
+
+def _authenticator(
+    settings: Settings, worker: Worker, sync: StoreSync | None, clock: Callable[[], float]
+) -> Authenticator:
+    """The authenticator, which reads no cookie without `COOKIE`."""
+    if settings.cookies is None:
+        return Authenticator(settings, worker, sync, clock)
+    from jwt_lp.guard.cookie_authentication import CookieAuthenticator
+
+    return CookieAuthenticator(settings, worker, sync, clock, settings.cookies)
 
 
 def _open_runtime(settings: Settings, worker: Worker, clock: Callable[[], float]) -> GuardRuntime | None:

@@ -106,7 +106,7 @@ class RefusalFactory:
     ) -> Refusal:
         """The refusal as the client receives it."""
         shown = None
-        if self._settings.show_requirement and cause.status == HTTPStatus.FORBIDDEN:
+        if self._settings.show_requirement and cause.error == "insufficient_scope":
             shown = requirement
         return Refusal(
             cause.status,
@@ -117,6 +117,7 @@ class RefusalFactory:
             cause=f"{cause.code}: {cause.detail}" if self._settings.explain else None,
             retry_after=whole_seconds(cause.retry_after),
             resource_metadata=self._resource_metadata,
+            advice=cause.advice,
         )
 
     def _log_refusal(

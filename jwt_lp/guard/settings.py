@@ -24,6 +24,7 @@ from jwt_lp.policy.matching import parse_role_source
 from jwt_lp.revocation.limits import REFUSE_AFTER, STALE_AFTER
 
 if TYPE_CHECKING:
+    from jwt_lp.guard.cookies import Cookies
     from jwt_lp.issuing.claim_policy import ClaimPolicy
     from jwt_lp.lint.linter import LintOptions
     from jwt_lp.stores import Store
@@ -61,6 +62,7 @@ class Settings:
     refuse_after: float = REFUSE_AFTER
     revocation_start: str = "closed"
     development: bool = False
+    cookies: Cookies | None = None
 
     @classmethod
     @clears_locals

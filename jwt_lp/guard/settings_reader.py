@@ -26,6 +26,7 @@ from jwt_lp.policy.file import EMPTY_POLICY, Policy
 from jwt_lp.revocation.limits import REFUSE_AFTER, STALE_AFTER
 
 if TYPE_CHECKING:
+    from jwt_lp.guard.cookies import Cookies
     from jwt_lp.issuing.claim_policy import ClaimPolicy
     from jwt_lp.lint.linter import LintOptions
     from jwt_lp.stores import Store
@@ -40,7 +41,7 @@ _RESOURCE: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/(?!\.{1,2}(/|$))[A
 TOP_KEYS: Final = (
     "SERVICE", "POLICY", "EXTERNAL", "PUBLIC", "BIND", "URLCONFS", "OBSERVE_UNTIL", "EXPLAIN",
     "SHOW_REQUIREMENT", "RESOURCE", "ALLOW_HTTP_HOSTS", "CLAIMS", "LINT", "STORE", "PUSH", "SUBJECTS", "STALE_AFTER",
-    "REFUSE_AFTER", "REVOCATION_START", "ISSUERS",
+    "REFUSE_AFTER", "REVOCATION_START", "COOKIE", "ISSUERS",
 )  # fmt: skip
 
 
@@ -81,6 +82,7 @@ class SettingsReader(IssuerReader):
             "lint": self.lint(),
             **self.store_settings(),
             "development": development,
+            "cookies": self.cookies(development=development),
         }
 
     def issuers(self, *, several: bool, hosts: frozenset[str]) -> tuple[IssuerSettings, ...]:
@@ -245,6 +247,19 @@ class SettingsReader(IssuerReader):
         except ConfigurationError as error:
             self.faults.extend(f"{self.where}: {fault}" for fault in error.faults)
             return None
+
+    def cookies(self, *, development: bool) -> Cookies | None:
+        """The cookies that may carry tokens; None if there are none."""
+        value = self.word("COOKIE")
+        if value is None or value is False:
+            return None
+        # Most services read no cookie: only settings with this key load what does.
+        from jwt_lp.guard.cookie_settings import CookieSettingsReader
+
+        reader = CookieSettingsReader({} if value is True else value, f"{self.where}['COOKIE']")
+        cookies = reader.cookies(development=development)
+        self.faults.extend(reader.faults)
+        return cookies
 
     def rules(self) -> Rules:
         """The `EXTERNAL` and `PUBLIC` rules."""

@@ -35,7 +35,7 @@ from jwt_lp.jose.signing import FixedSigningKey, OwnKeySource, SigningKey, Signi
 from jwt_lp.permissions.grants import Permissions
 from jwt_lp.policy.file import EMPTY_POLICY, Policy
 from jwt_lp.tokens.claims import COMPACT_CLAIM, AccessToken
-from jwt_lp.tokens.delegation import Lineage
+from jwt_lp.tokens.delegation import Ancestor, Lineage
 from jwt_lp.tokens.profiles import RFC9068
 from jwt_lp.tokens.trusted_issuer import TrustedIssuer
 from jwt_lp.tokens.verification import Verifier
@@ -89,7 +89,7 @@ class Issuer:
         check_types(keys, policy)
         self.issuer: str = issuer
         self.policy: Policy = policy
-        self._keys = FixedSigningKey(keys) if isinstance(keys, SigningKey) else keys
+        self._keys: SigningKeys = FixedSigningKey(keys) if isinstance(keys, SigningKey) else keys
         self._audience = audience
         self._client = client
         self._claim_policies = dict(claims or {item.name: ClaimPolicy.of(item) for item in policy.audiences.values()})
@@ -116,11 +116,13 @@ class Issuer:
         client: str | None = None,
         lifetime: float | None = None,
         claims: Mapping[str, object] | None = None,
+        ancestor: Ancestor | None = None,
     ) -> str:
         """Issue a token for `subject` with these permissions and patterns, and these roles of the policy.
 
         `lifetime` is seconds; by default, it is the issuer's or the audience's maximum, whichever is shorter. `claims`
-        are additional claims, which must all be on the audience's list.
+        are additional claims, which must all be on the audience's list. The token's lineage names `ancestor`, such as
+        the family of a refresh token: it is revoked with that ancestor, and cannot be renewed.
 
         What `revoked` reports as revoked for the subject, the client or a role is left out; a role or a pattern that is
         revoked in part is replaced by its remaining permissions. Raises `PolicyError` if nothing remains.
@@ -140,6 +142,8 @@ class Issuer:
             client,
             allowed.lifetime(lifetime, self._lifetime, audience),
         )
+        if ancestor is not None:
+            body["lineage"] = ancestor.lineage_claim
         if self._revoked is None:
             # Nothing can be denied, and the grants were checked above.
             grant_claims = {**self._permission_claims(texts), **({"roles": list(role_names)} if role_names else {})}
@@ -291,6 +295,11 @@ class Issuer:
         audiences = _audience_values(issuer.profile.audience_claim(_claims(token))[1])
         return tuple(sorted((issuer.audience or frozenset()).intersection(audiences)))
 
+    @property
+    def keys(self) -> SigningKeys:
+        """The signing keys."""
+        return self._keys
+
     def jwks(self) -> dict[str, object]:
         """Return the key set to publish (RFC 7517, section 5)."""
         return self._keys.jwks()
@@ -307,6 +316,10 @@ class Issuer:
                 reason="target",
             )
         return ClaimPolicy(wildcards=True)
+
+    def longest_lifetime(self, audience: str | None = None) -> float:
+        """Return the longest lifetime, in seconds, of a token for `audience`, by default the issuer's own audience."""
+        return self.claim_policy_for(require_text("audience", audience or self._audience)).max_lifetime
 
     def _registered_claims(
         self, subject: str, audience: str, client: str, lifetime: float, latest: float = math.inf

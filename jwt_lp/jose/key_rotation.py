@@ -83,6 +83,11 @@ class KeyRing:
         """A number, in this process, that changes whenever the set to publish changes."""
         return self._current_snapshot().generation
 
+    @property
+    def lifetime(self) -> float:
+        """For how many seconds, without the leeway, a key stays published after it is retired at the next rotation."""
+        return self._current_snapshot().ring.lifetime
+
     def jwks(self) -> dict[str, object]:
         """Return the set to publish (RFC 7517, section 5): the current key, then the next, then the retired ones."""
         return {"keys": [dict(jwk) for jwk in self._current_snapshot().published]}

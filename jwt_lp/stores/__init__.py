@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeGuard, cast
 
 from jwt_lp._support.validation import did_you_mean, quote_text
 from jwt_lp.errors import ConfigurationError, clears_locals
+from jwt_lp.stores.families import FamilyEnding, RefreshFamily, SignInStore
 from jwt_lp.stores.rows import (
     DayRow,
     EnforcementPoint,
@@ -45,6 +46,7 @@ __all__ = [
     "DayRow",
     "EnforcementPoint",
     "EnforcementPointRow",
+    "FamilyEnding",
     "HeldGrant",
     "HeldGrantRow",
     "LaterUse",
@@ -54,8 +56,10 @@ __all__ = [
     "ProcessHeartbeat",
     "PurgeCounts",
     "RecordingPeriod",
+    "RefreshFamily",
     "RequestedPermission",
     "ReviewedHolder",
+    "SignInStore",
     "Store",
     "StoredRevocation",
     "UsageAggregates",
@@ -122,8 +126,8 @@ class UsageAggregates(Protocol):
         ...
 
 
-class Store(UsageAggregates, Protocol):
-    """Storage of usage, revocations, imported grants and process heartbeats.
+class Store(UsageAggregates, SignInStore, Protocol):
+    """Storage of usage, revocations, imported grants, process heartbeats and families of refresh tokens.
 
     It keeps the sums of `UsageAggregates` beside the rows of usage: every change of the rows changes them in the same
     transaction.
@@ -213,8 +217,8 @@ class Store(UsageAggregates, Protocol):
     def purge(self, *, before: str, now: float) -> PurgeCounts:
         """Delete usage, observed grants, enforcement points and recording periods that ended before a day.
 
-        Also deletes entries that ended or were lifted long ago, and heartbeats and batch ids that are no longer
-        needed. Ids of imported files stay. It deletes in parts, so that no writer waits long; an interrupted purge can
+        Also deletes entries that ended or were lifted long ago, expired families of refresh tokens, and heartbeats and
+        batch ids that are no longer needed. Ids of imported files stay. It deletes in parts, so that no writer waits long; an interrupted purge can
         be repeated.
         """
         ...

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
+from jwt_lp.stores.families import KEEP_FAMILIES, WRITER
 from jwt_lp.stores.rows import PurgeCounts
 from jwt_lp.stores.schema import (
     batches,
     enforcement_points,
+    families,
     heartbeats,
     observed_grants,
     recording_periods,
@@ -72,6 +74,7 @@ def _obsolete_rows(before: str, now: float) -> Iterator[tuple[str, sa.Table, Any
     yield "revocations", revocations, _is_obsolete(now)
     yield "recording_periods", recording_periods, recording_periods.c.until < midnight
     yield "heartbeats", heartbeats, heartbeats.c.at < now - _KEEP_HEARTBEATS
+    yield "families", families, families.c.expires_at < now - KEEP_FAMILIES
     yield "batches", batches, sa.and_(sa.not_(batches.c.kept), batches.c.at < now - _KEEP_BATCH_IDS)
 
 
@@ -86,7 +89,9 @@ def _is_obsolete(now: float) -> Any:
         sa.or_(row.until.is_(None), ended), sa.or_(row.of == "token", row.before.is_not(None)),
         sa.func.coalesce(row.before, row.at) < now - _MAX_TOKEN_LIFETIME, row.at < now - _MAX_TOKEN_LIFETIME,
     )  # fmt: skip
-    return sa.or_(row.lifted_at < now - _KEEP_LIFTED, sa.and_(deny, ended), sa.and_(sa.not_(deny), outlived))
+    # The issuer wrote how long the tokens of the family live, and there is one such entry for each sign-out.
+    family = sa.and_(row.of == "token", row.by == WRITER, row.until < now - KEEP_FAMILIES)
+    return sa.or_(row.lifted_at < now - _KEEP_LIFTED, sa.and_(deny, ended), sa.and_(sa.not_(deny), outlived), family)
 
 
 def _delete_rows(database: SqlDatabase, table: sa.Table, obsolete: Any) -> int:

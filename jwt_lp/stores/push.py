@@ -43,7 +43,7 @@ def announce(url: str, sequence: int) -> int:
     import redis
 
     try:
-        with _client(url) as client:
+        with connect(url) as client:
             return int(client.publish(CHANNEL, str(sequence)))
     except (redis.RedisError, OSError) as error:
         reason = _error_text(error, url)
@@ -86,7 +86,7 @@ class Listener:
         self._closed.set()
 
     def _listen(self) -> None:
-        with _client(self._url) as client, client.pubsub() as subscription:
+        with connect(self._url) as client, client.pubsub() as subscription:
             subscription.subscribe(CHANNEL)
             while not self._closed.is_set():
                 # The confirmation of the subscription counts as a message, so each connection leads to a poll.
@@ -118,7 +118,7 @@ def check_url(url: str) -> None:
     if urlsplit(url).scheme not in _SCHEMES:
         raise ConfigurationError("pushes come from a URL such as redis://host:6379/0, and this one has another scheme")
     with suppress(ValueError):
-        _client(url)
+        connect(url)
         return
     raise ConfigurationError(
         f"{display_url(url)}: the URL cannot be read; it is written redis://user:password@host:port/0"
@@ -148,7 +148,8 @@ def import_dependencies() -> None:
         metadata.version("redis")
 
 
-def _client(url: str) -> Any:
+def connect(url: str, timeout: float = _CONNECT_TIMEOUT) -> Any:
+    """A client for `url` that waits `timeout` seconds for each answer, and does not retry. It connects when it is used."""
     import redis
     from redis.backoff import NoBackoff
     from redis.retry import Retry
@@ -157,11 +158,11 @@ def _client(url: str) -> Any:
     return client.from_url(
         url,
         client_name=CLIENT_NAME,
-        socket_connect_timeout=_CONNECT_TIMEOUT,
-        socket_timeout=_CONNECT_TIMEOUT,
+        socket_connect_timeout=timeout,
+        socket_timeout=timeout,
         socket_keepalive=True,
         health_check_interval=_HEALTH_CHECK_INTERVAL,
-        # The library does not retry, so that `run` sees each failure.
+        # The library does not retry, so that the caller sees each failure.
         retry=Retry(NoBackoff(), 0),
     )
 

@@ -177,6 +177,7 @@ class PurgeCounts:
     recording_periods: int = 0
     heartbeats: int = 0
     batches: int = 0
+    families: int = 0
 
 
 class UsageSummary(NamedTuple):

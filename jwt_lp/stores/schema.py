@@ -87,6 +87,22 @@ revocations: Final = sa.Table(
     sa.Index("jwt_lp_revocation_key", "key"),
 )
 
+# One row for each family of refresh tokens; `key` is the digest of issuer and subject, by which a subject's are found.
+families: Final = sa.Table(
+    "jwt_lp_family",
+    metadata,
+    sa.Column("id", _TEXT, primary_key=True),
+    _number("counter"),
+    _time("created_at"),
+    _time("rotated_at"),
+    _time("expires_at"),
+    _time("ended_at", nullable=True),
+    _digest("key", primary=False),
+    *_texts("issuer", "subject", "reason"),
+    sa.Index("jwt_lp_family_key", "key"),
+    sa.Index("jwt_lp_family_expires", "expires_at"),
+)
+
 # Wide columns come before narrow ones, so that alignment wastes no space.
 usage: Final = sa.Table(
     "jwt_lp_usage",
@@ -195,6 +211,6 @@ heartbeats: Final = sa.Table(
 
 
 # Free space in each page of tables whose rows are updated, so that an update touches no index.
-for _table in (usage, holder_sums, daily_sums, observed_grants):
+for _table in (usage, holder_sums, daily_sums, observed_grants, families):
     _fillfactor: Any = sa.DDL(f"ALTER TABLE {_table.name} SET (fillfactor = 90)")  # type: ignore[no-untyped-call]
     event.listen(_table, "after_create", _fillfactor.execute_if(dialect="postgresql"))

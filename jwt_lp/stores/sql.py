@@ -8,7 +8,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from jwt_lp.stores import holder_rows, migration, purge, revocation_rows, sum_queries, usage_rows, usage_sums
+from jwt_lp.stores import (
+    family_rows,
+    holder_rows,
+    migration,
+    purge,
+    revocation_rows,
+    sum_queries,
+    usage_rows,
+    usage_sums,
+)
 from jwt_lp.stores.database import SqlDatabase, stream_rows
 from jwt_lp.stores.rows import UsageSummary
 from jwt_lp.stores.sum_selections import all_selections
@@ -19,6 +28,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry
+    from jwt_lp.stores.families import FamilyEnding, RefreshFamily
     from jwt_lp.stores.rows import (
         DayRow,
         EnforcementPointRow,
@@ -39,7 +49,7 @@ if TYPE_CHECKING:
 
 
 class SqlStore:
-    """A store in a database, as `Store` promises. `clock` returns seconds since the epoch.
+    """A store in a database, as `Store` and `SignInStore` promise. `clock` returns seconds since the epoch.
 
     The first write creates a file of SQLite with its tables; before that it reads as empty. In PostgreSQL only
     `migrate` creates tables.
@@ -175,6 +185,26 @@ class SqlStore:
         """The latest status of each process that wrote one at `since` or later."""
         with self._database.read() as connection:
             return holder_rows.recent_heartbeats(connection, since)
+
+    def add_family(self, family: RefreshFamily) -> None:
+        """Write a new family of refresh tokens."""
+        with self._database.write() as connection:
+            family_rows.add(connection, family)
+
+    def family(self, family_id: str) -> RefreshFamily | None:
+        """The family with this id, or None."""
+        with self._database.read() as connection:
+            return family_rows.find(connection, family_id)
+
+    def rotate_family(self, family_id: str, *, counter: int, at: float) -> bool:
+        """Add one to the counter if it is `counter` and the family lives."""
+        with self._database.write() as connection:
+            return family_rows.rotate(connection, family_id, counter, at)
+
+    def end_families(self, ending: FamilyEnding) -> tuple[RefreshFamily, ...]:
+        """End families, and revoke their access tokens."""
+        with self._database.write() as connection:
+            return family_rows.end(connection, ending)
 
     def purge(self, *, before: str, now: float) -> PurgeCounts:
         """Delete old rows, a bounded number in each transaction."""

@@ -44,6 +44,9 @@ CEILING_PREFIX: Final = "ceiling"
 COMPACT_CLAIM: Final = "cperm"
 ROLE_SCOPE_CLAIM: Final = "role_scope"
 
+REFRESH_TYPE: Final = "refresh+jwt"
+"""The `typ` of our refresh tokens, which no profile can accept."""
+
 _SHOWN: Final = 80
 _SCALARS: Final = frozenset({str, int, float, bool})
 
@@ -77,6 +80,12 @@ class ClaimProfile:
     apps: tuple[tuple[AppRule, ...], ...] = ()
     no_grants: frozenset[str] = OPENID_SCOPES
     remedies: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        """Refuse types that are none of access tokens."""
+        # INVARIANT: no profile, however lenient, takes a refresh token for an access token.
+        if REFRESH_TYPE in self.types:
+            raise ConfigurationError(f"types of the profile {self.name} has {REFRESH_TYPE}, the typ of refresh tokens")
 
     def client_of(self, claims: Mapping[str, Any]) -> str | None:
         """Return the client that the token was issued to, or None if the token does not name it."""

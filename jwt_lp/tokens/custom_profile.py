@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 from jwt_lp._support.json_types import is_json_array, is_json_object
 from jwt_lp._support.validation import Fault, TableReader, format_fault, quote_text
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.tokens.claims import CEILING_PREFIX, AppRule, ClaimProfile, ClaimSource
+from jwt_lp.tokens.claims import CEILING_PREFIX, REFRESH_TYPE, AppRule, ClaimProfile, ClaimSource
 from jwt_lp.tokens.profiles import RFC9068, shipped_profile
 
 Sources: TypeAlias = "tuple[ClaimSource, ...]"
@@ -122,6 +122,9 @@ def _types(table: TableReader, key: str) -> frozenset[str]:
     value = table.data[key]
     values = value if is_json_array(value) else (value,)
     texts = [text.lower().removeprefix("application/") for text in values if isinstance(text, str)]
+    if REFRESH_TYPE in texts:
+        table.fault(f"{REFRESH_TYPE} is the typ of refresh tokens, which no service accepts", key)
+        return frozenset()
     if texts and len(texts) == len(values):
         return frozenset(texts)
     table.fault('must be a list of types, such as ["at+jwt"]; "" stands for a header without one', key)

@@ -7,7 +7,7 @@ RFC 9493. A downscoped token is revoked with each of its ancestors.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jwt_lp._support.json_types import is_json_array, is_json_object
 from jwt_lp.errors import InvalidToken
@@ -22,6 +22,18 @@ LINEAGE_CLAIMS: Final = frozenset({"lineage", "act", "sub_id"})
 """The claims that hold the lineage."""
 
 _LAST_DATE: Final = 10**15
+
+
+class Ancestor(NamedTuple):
+    """What a token of the same issuer comes from: its id, and when it was issued, in seconds since the epoch."""
+
+    token_id: str
+    issued_at: int
+
+    @property
+    def lineage_claim(self) -> dict[str, object]:
+        """The `lineage` claim of a token whose only ancestor this is."""
+        return {"iat": self.issued_at, "ids": [self.token_id]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from jwt.algorithms import get_default_algorithms
 
+from jwt_lp.guard.cookies import csrf_token
 from jwt_lp.jose.signing import SigningKey
 from jwt_lp.testing.authority import Authority
 
@@ -411,3 +412,135 @@ CASES: tuple[Case, ...] = (
     Case("a route that does not exist", "GET /nowhere", _nothing, 404),
     Case("a route that does not exist, with a token", "GET /nowhere", _held("orders:**"), 404),
 )
+
+
+# What every host answers where a cookie carries the token.
+
+FORGED = "csrf"
+TOO_LONG = "a" * 17_000
+DJANGO_SECRET = "c" * 32
+"""A value that Django accepts as CSRF cookie and, repeated, as CSRF token."""
+
+
+def as_cookie(case: Case, world: World) -> tuple[tuple[str, str], ...] | None:
+    """The headers of a case with its token in the cookie, and the proof against forgery that each host asks for.
+
+    None for cases about the Authorization header itself.
+    """
+    lines = list(case.credential(world))
+    if len(lines) != 1 or not lines[0].lower().startswith("bearer ") or case.status == 400 or len(lines[0]) > 16_000:
+        return None
+    token = lines[0][len("bearer ") :]
+    return (*cookie(token), *proof(token), *case.headers)
+
+
+def cookie(token: str) -> tuple[tuple[str, str], ...]:
+    """The cookie that carries a token, among others."""
+    return (("Cookie", f"theme=dark; __Host-access={token}; csrftoken={DJANGO_SECRET}"),)
+
+
+def proof(token: str) -> tuple[tuple[str, str], ...]:
+    """The CSRF tokens of the core and of Django."""
+    return (("X-CSRF-Token", csrf_token(token)), ("X-CSRFToken", DJANGO_SECRET))
+
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class CookieCase:
+    """A request of a browser that holds the token `mine`, and its right answer."""
+
+    name: str
+    request: str
+    headers: Callable[[str], Headers]
+    status: int
+    error: str | None = None
+
+
+OTHER_SITE = (("Origin", "https://attacker.test"), ("Sec-Fetch-Site", "cross-site"))
+FORM = (("Content-Type", "application/x-www-form-urlencoded"),)
+
+COOKIE_CASES: tuple[CookieCase, ...] = (
+    CookieCase("a safe method needs no proof", "GET /orders", cookie, 200),
+    CookieCase("a link on another site is followed", "GET /orders", lambda t: (*cookie(t), *OTHER_SITE), 200),
+    CookieCase("HEAD is safe", "HEAD /orders", cookie, 200),
+    CookieCase("an unsafe method with its proof", "POST /orders", lambda t: (*cookie(t), *proof(t)), 200),
+    CookieCase("an unsafe method without a proof", "POST /orders", cookie, 403, FORGED),
+    CookieCase("a form of another site", "POST /orders", lambda t: (*cookie(t), *OTHER_SITE, *FORM), 403, FORGED),
+    CookieCase(
+        "another site that has the proof", "POST /orders", lambda t: (*cookie(t), *proof(t), *OTHER_SITE), 403, FORGED
+    ),
+    CookieCase(
+        "a page without an origin", "POST /orders", lambda t: (*cookie(t), *proof(t), ("Origin", "null")), 403, FORGED
+    ),
+    CookieCase("the proof of another token", "POST /orders", lambda t: (*cookie(t), *_wrong_proof(t)), 403, FORGED),
+    CookieCase("an empty proof", "POST /orders", lambda t: (*cookie(t), *_empty_proof()), 403, FORGED),
+    CookieCase(
+        "a method override stays unsafe",
+        "POST /orders",
+        lambda t: (*cookie(t), ("X-HTTP-Method-Override", "GET")),
+        403,
+        FORGED,
+    ),
+    CookieCase("another unsafe method", "DELETE /orders/7", cookie, 403, FORGED),
+    CookieCase(
+        "a header needs no proof", "POST /orders", lambda t: (("Authorization", f"Bearer {t}"), *OTHER_SITE), 200
+    ),
+    CookieCase("another cookie is no credential", "GET /orders", lambda t: (("Cookie", f"access={t}"),), 401),
+    CookieCase("an empty cookie is no credential", "GET /orders", lambda _: (("Cookie", "__Host-access="),), 401),
+    CookieCase(
+        "white space that only looks like a blank makes another name",
+        "GET /orders",
+        lambda t: (("Cookie", f"theme=dark; \xa0__Host-access={t}"),),
+        401,
+    ),
+    CookieCase("a name in another case", "GET /orders", lambda t: (("Cookie", f"__host-access={t}"),), 401),
+    CookieCase("a cookie that is no token", "GET /orders", lambda _: cookie("junk"), 401, "invalid_token"),
+    CookieCase(
+        "a refused cookie comes before its proof", "POST /orders", lambda _: cookie("junk"), 401, "invalid_token"
+    ),
+    CookieCase("a public route reads no cookie", "GET /public", lambda _: cookie('"junk"'), 200),
+    CookieCase("identified ignores a malformed cookie", "GET /identified", lambda _: cookie('"junk"'), 200),
+    CookieCase(
+        "header and cookie",
+        "GET /orders",
+        lambda t: (*cookie(t), ("Authorization", f"Bearer {t}")),
+        400,
+        "invalid_request",
+    ),
+    CookieCase(
+        "a malformed header and a cookie",
+        "GET /orders",
+        lambda t: (*cookie(t), ("Authorization", "Bearer")),
+        400,
+        "invalid_request",
+    ),
+    CookieCase(
+        "another scheme beside the cookie",
+        "GET /orders",
+        lambda t: (*cookie(t), ("Authorization", "Basic YWxhZGRpbjpvcGVuc2VzYW1l")),
+        200,
+    ),
+    CookieCase(
+        "the cookie twice",
+        "GET /orders",
+        lambda t: (("Cookie", f"__Host-access={t}; __Host-access={t}"),),
+        400,
+        "invalid_request",
+    ),
+    CookieCase("the cookie in two lines", "GET /orders", lambda t: (*cookie(t), *cookie(t)), 400, "invalid_request"),
+    CookieCase("a quoted value", "GET /orders", lambda t: cookie(f'"{t}"'), 400, "invalid_request"),
+    CookieCase("a blank in the value", "GET /orders", lambda t: cookie(f"{t[:9]} {t[9:]}"), 400, "invalid_request"),
+    CookieCase("a comma in the value", "GET /orders", lambda t: cookie(f"{t},{t}"), 400, "invalid_request"),
+    CookieCase("a value outside ASCII", "GET /orders", lambda t: cookie(f"{t}\xe9"), 400, "invalid_request"),
+    CookieCase("a value that is too long", "GET /orders", lambda _: cookie(TOO_LONG), 400, "invalid_request"),
+)
+
+
+def _wrong_proof(token: str) -> Headers:
+    return (("X-CSRF-Token", csrf_token(token + "x")), ("X-CSRFToken", "d" * 32))
+
+
+def _empty_proof() -> Headers:
+    return (("X-CSRF-Token", ""), ("X-CSRFToken", ""))

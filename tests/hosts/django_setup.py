@@ -16,6 +16,7 @@ from django.test import override_settings
 
 from jwt_lp.testing.authority import Authority
 
+CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 GUARD = "jwt_lp_django.middleware.LeastPrivilegeMiddleware"
 AUTHORITY = Authority()
 REST = ["rest_framework"] if find_spec("rest_framework") else []
@@ -87,7 +88,8 @@ def urlconf(*patterns: Any, **more: Any) -> type:
 def project(*patterns: Any, lp: Any = None, middleware: Any = None, **more: Any) -> Iterator[None]:
     """A project of these patterns, with the guard first and then `middleware`."""
     configure()
-    changed = {"ROOT_URLCONF": urlconf(*patterns), "MIDDLEWARE": [GUARD, *(middleware or [])], **more}
+    middleware = [*([CSRF] if (lp or {}).get("COOKIE") else []), *(middleware or [])]
+    changed = {"ROOT_URLCONF": urlconf(*patterns), "MIDDLEWARE": [GUARD, *middleware], **more}
     with override_settings(**changed, **({} if lp is None else {"JWT_LP": lp})):
         yield
 

@@ -17,11 +17,12 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """An HTTP response; header names are in lower case."""
+    """An HTTP response; header names are in lower case, and `cookies` has every line of Set-Cookie."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    cookies: tuple[str, ...] = ()
 
     @property
     def json(self) -> Any:
@@ -47,7 +48,8 @@ class HttpClient:
             connection.endheaders(body)
             response = connection.getresponse()
             lowered = {name.lower(): value for name, value in response.getheaders()}
-            return HttpAnswer(response.status, lowered, response.read())
+            cookies = tuple(response.headers.get_all("set-cookie") or ())
+            return HttpAnswer(response.status, lowered, response.read(), cookies)
         finally:
             connection.close()
 

@@ -1,0 +1,282 @@
+"""Sessions of an issuer's subjects: families of refresh tokens, which begin, go on and end.
+
+No request is known here: `jwt_lp.signin.sign_in` reads requests, and a project may call this part itself, after it has
+authenticated somebody in another way.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import secrets
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+from jwt_lp.errors import ConfigurationError, InvalidToken, clears_locals
+from jwt_lp.guard.refusals import log_event
+from jwt_lp.jose.jws import parse_compact, read_json
+from jwt_lp.oauth.token_endpoint import Answer
+from jwt_lp.signin.granted import Granted, read_granted
+from jwt_lp.signin.refresh_tokens import RefreshTokenCodec
+from jwt_lp.signin.refusals import NOT_ALLOWED, SignInRefused, refresh_refused, undecided
+from jwt_lp.signin.rotation import Verdict, judge
+from jwt_lp.stores.families import FamilyEnding, RefreshFamily
+from jwt_lp.tokens.claims import COMPACT_CLAIM
+from jwt_lp.tokens.delegation import Ancestor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jwt_lp.issuing.issuer import Issuer
+    from jwt_lp.signin.granted import GrantsOf
+    from jwt_lp.signin.refresh_tokens import RefreshToken
+    from jwt_lp.stores.families import EndReason, SignInStore
+
+REFRESH_LIFETIME: Final = 7 * 86400.0
+FAMILY_LIFETIME: Final = 30 * 86400.0
+GRACE: Final = 10.0
+MAX_GRACE: Final = 60.0
+
+_TOKEN_LEEWAY: Final = 300.0
+_ID_BYTES: Final = 16
+# After a lost race the family is read again; the second time, its counter has grown.
+_TRIES: Final = 3
+
+
+class Tokens(NamedTuple):
+    """An access token and a refresh token, the seconds that each lives, the subject, and the id of the family."""
+
+    access_token: str
+    expires_in: int
+    refresh_token: str
+    refresh_expires_in: int
+    scope: str
+    subject: str
+    family: str
+
+    @property
+    def answer(self) -> Answer:
+        """The response that holds both tokens (RFC 6749, section 5.1)."""
+        members: dict[str, object] = {
+            "access_token": self.access_token,
+            "token_type": "Bearer",
+            "expires_in": self.expires_in,
+            "refresh_token": self.refresh_token,
+        }
+        if self.scope:
+            members["scope"] = self.scope
+        headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+        return Answer(int(HTTPStatus.OK), headers, json.dumps(members).encode())
+
+    def __repr__(self) -> str:
+        return f"Tokens(family={self.family!r}, masked)"
+
+
+class Sessions:
+    """The sessions of an issuer's subjects; the parameters are those of `SignIn`.
+
+    Methods raise `SignInRefused` for a refresh token that is not accepted, `StoreError` if the store does not answer, and
+    `PolicyError` if the issuer may not make the access token. Then nothing has changed, except that a session ends if
+    its refresh token is used again, or if its subject may not sign in any more.
+    """
+
+    def __init__(  # noqa: PLR0913 - keywords, each with a default
+        self,
+        issuer: Issuer,
+        store: SignInStore,
+        *,
+        permissions: GrantsOf | None = None,
+        audience: str | None = None,
+        client: str | None = None,
+        access_lifetime: float | None = None,
+        refresh_lifetime: float = REFRESH_LIFETIME,
+        family_lifetime: float = FAMILY_LIFETIME,
+        grace: float = GRACE,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        faults = _faults(store, access_lifetime, refresh_lifetime, family_lifetime, grace)
+        if faults:
+            raise ConfigurationError(*faults)
+        self._issuer = issuer
+        self._store = store
+        self._permissions = permissions
+        self._audience = audience
+        self._client = client
+        self._access_lifetime = access_lifetime
+        self._refresh_lifetime = refresh_lifetime
+        self._family_lifetime = family_lifetime
+        self._grace = grace
+        self._clock = clock
+        self._refresh_tokens = RefreshTokenCodec(issuer, clock)
+        _warn_of_retired_keys(issuer, refresh_lifetime)
+
+    def start(self, subject: str) -> Tokens:
+        """Begin a session of a subject that has been authenticated."""
+        now = self._clock()
+        family = RefreshFamily(
+            id=secrets.token_urlsafe(_ID_BYTES),
+            issuer=self._issuer.issuer,
+            subject=subject,
+            counter=0,
+            created_at=now,
+            rotated_at=now,
+            expires_at=now + self._family_lifetime,
+        )
+        granted = self._granted(subject)
+        if granted is None:
+            raise SignInRefused(
+                HTTPStatus.UNAUTHORIZED, NOT_ALLOWED, "disabled", "permissions returned None", subject=subject
+            )
+        tokens = self._make_tokens(family, granted, 0)
+        self._store.add_family(family)
+        self._log(logging.INFO, "signed-in", family)
+        return tokens
+
+    @clears_locals
+    def renew(self, refresh_token: str) -> Tokens:
+        """Return new tokens for a refresh token, with what its subject is granted now.
+
+        A refresh token that was used before ends its session, and the access tokens of that session are revoked.
+        """
+        token = self._read(refresh_token)
+        for _ in range(_TRIES):
+            family, verdict = self._judge(token)
+            granted = self._granted(token.subject)
+            if granted is None:
+                self._end(family, "disabled")
+                raise refresh_refused("disabled", "permissions returned None: its session has ended", token.subject)
+            # INVARIANT: the tokens are made before the counter is moved. If they cannot be made, the client still has
+            # the newest refresh token; if the family has ended meanwhile, they are thrown away.
+            tokens = self._make_tokens(family, granted, token.counter + 1)
+            if verdict is Verdict.REPEAT or self._store.rotate_family(
+                family.id, counter=token.counter, at=self._clock()
+            ):
+                self._log(logging.INFO, "refreshed", family)
+                return tokens
+        raise undecided("contended", "the family changed again and again")
+
+    @clears_locals
+    def end(self, refresh_token: str) -> bool:
+        """End the session of a refresh token, also of an older one; False if it has ended already."""
+        token = self._read(refresh_token, expired=True)
+        family = self._store.family(token.family)
+        if family is None or (family.issuer, family.subject) != (token.issuer, token.subject):
+            raise refresh_refused("unknown", Verdict.UNKNOWN.value, token.subject)
+        return self._end(family, "sign_out")
+
+    @clears_locals
+    def end_everywhere(self, refresh_token: str) -> int:
+        """End all sessions of the subject of a refresh token that `renew` would accept; return how many."""
+        token = self._read(refresh_token)
+        self._judge(token)
+        return self.end_all(token.subject)
+
+    def end_all(self, subject: str) -> int:
+        """End all sessions of a subject, and revoke all its tokens until now; return how many sessions there were."""
+        ended = self._store.end_families(self._ending(subject, None, "sign_out_everywhere"))
+        event = {"issuer": self._issuer.issuer, "subject": subject, "sessions": len(ended)}
+        log_event(logging.INFO, "signed-out-everywhere", event)
+        return len(ended)
+
+    def _read(self, refresh_token: str, *, expired: bool = False) -> RefreshToken:
+        try:
+            return self._refresh_tokens.read(refresh_token, expired=expired)
+        except InvalidToken as error:
+            raise refresh_refused(error.cause, error.detail) from None
+
+    def _judge(self, token: RefreshToken) -> tuple[RefreshFamily, Verdict]:
+        """The family of a token that may go on; `SignInRefused` for any other, after a reused one has ended its family."""
+        family = self._store.family(token.family)
+        verdict = judge(token, family, now=self._clock(), grace=self._grace)
+        if family is not None and verdict in (Verdict.ROTATE, Verdict.REPEAT):
+            return family, verdict
+        if family is not None and verdict is Verdict.REUSED:
+            self._end(family, "reuse")
+        raise refresh_refused(verdict.name.lower(), verdict.value, token.subject)
+
+    def _end(self, family: RefreshFamily, reason: EndReason) -> bool:
+        ended = bool(self._store.end_families(self._ending(family.subject, family.id, reason)))
+        if ended:
+            reused = reason == "reuse"
+            event = "refresh-reused" if reused else "signed-out"
+            self._log(logging.WARNING if reused else logging.INFO, event, family, reason)
+        return ended
+
+    def _ending(self, subject: str, family: str | None, reason: EndReason) -> FamilyEnding:
+        now = self._clock()
+        return FamilyEnding(
+            id=secrets.token_urlsafe(_ID_BYTES),
+            issuer=self._issuer.issuer,
+            subject=subject,
+            family=family,
+            at=now,
+            reason=reason,
+            tokens_until=now + self._issuer.longest_lifetime(self._audience) + _TOKEN_LEEWAY,
+        )
+
+    def _granted(self, subject: str) -> Granted | None:
+        """What the subject is granted now; None if it may not sign in."""
+        value = Granted() if self._permissions is None else self._permissions(subject)
+        return None if value is None else read_granted(value)
+
+    def _make_tokens(self, family: RefreshFamily, granted: Granted, counter: int) -> Tokens:
+        access_token = self._issuer.issue(
+            family.subject,
+            permissions=granted.permissions,
+            roles=granted.roles,
+            audience=self._audience,
+            client=self._client,
+            lifetime=self._access_lifetime,
+            ancestor=Ancestor(family.id, math.floor(family.created_at)),
+        )
+        now = self._clock()
+        expires_at = min(now + self._refresh_lifetime, family.expires_at)
+        claims: dict[str, Any] = read_json(parse_compact(access_token).payload, "payload")
+        direct = claims.get("scope", "").split()
+        if COMPACT_CLAIM in claims:
+            direct += self._issuer.policy.decode(cast("str", claims[COMPACT_CLAIM]))
+        return Tokens(
+            access_token,
+            max(0, int(claims["exp"] - now)),
+            self._refresh_tokens.make(family, counter, expires_at),
+            max(0, int(expires_at - now)),
+            " ".join(direct),
+            family.subject,
+            family.id,
+        )
+
+    def _log(self, level: int, event: str, family: RefreshFamily, reason: str = "") -> None:
+        members = {"issuer": family.issuer, "subject": family.subject, "family": family.id, "reason": reason}
+        log_event(level, event, members)
+
+
+def _faults(
+    store: object, access_lifetime: float | None, refresh_lifetime: float, family_lifetime: float, grace: float
+) -> list[str]:
+    faults: list[str] = []
+    if not callable(getattr(store, "rotate_family", None)):
+        faults.append("store keeps no families of refresh tokens: pass jwt_lp.stores.open_store(URL)")
+    if access_lifetime is not None and not 1 <= access_lifetime < math.inf:
+        faults.append(f"access_lifetime is {access_lifetime}: it is a number of seconds, at least one")
+    if not 1 <= refresh_lifetime <= family_lifetime < math.inf:
+        faults.append(
+            f"refresh_lifetime is {refresh_lifetime} and family_lifetime {family_lifetime}: both are seconds, and a "
+            "refresh token lives no longer than its family"
+        )
+    if not 0 <= grace <= MAX_GRACE:
+        faults.append(f"grace is {grace}: it is from 0 to {MAX_GRACE:.0f} seconds, because a thief has it, too")
+    return faults
+
+
+def _warn_of_retired_keys(issuer: Issuer, refresh_lifetime: float) -> None:
+    """Warn if a rotation of the signing keys would end sessions, because their refresh tokens live longer than keys."""
+    # A `KeyRing` has it; keys that do not rotate have none.
+    lifetime = getattr(issuer.keys, "lifetime", math.inf)
+    if lifetime < refresh_lifetime:
+        detail = (
+            f"a retired signing key is kept for {lifetime:.0f} s and a refresh token lives {refresh_lifetime:.0f} s: rotate "
+            f"with jwt-lp keys rotate --lifetime {math.ceil(refresh_lifetime)}s, or the next rotation ends sessions"
+        )
+        log_event(logging.WARNING, "short-key-lifetime", {"issuer": issuer.issuer, "detail": detail})

@@ -1,0 +1,69 @@
+"""Queries for families of refresh tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from jwt_lp.errors import StoreError
+from jwt_lp.revocation.snapshot import digest
+from jwt_lp.stores import revocation_rows
+from jwt_lp.stores.families import WRITER, RefreshFamily
+from jwt_lp.stores.schema import families
+from jwt_lp.stores.upserts import insert_missing
+
+if TYPE_CHECKING:
+    from jwt_lp.stores.families import FamilyEnding
+
+_COLUMNS = [families.c[name] for name in RefreshFamily.__dataclass_fields__]
+
+
+def add(connection: sa.Connection, family: RefreshFamily) -> None:
+    """Write a new family."""
+    row = {name: getattr(family, name) for name in RefreshFamily.__dataclass_fields__}
+    key = digest("subject", family.issuer, family.subject)
+    if not insert_missing(connection, families, [{**row, "key": key}]):
+        raise StoreError("a family of refresh tokens is written once, and its id exists already")
+
+
+def find(connection: sa.Connection, family_id: str) -> RefreshFamily | None:
+    """The family with this id."""
+    row = connection.execute(sa.select(*_COLUMNS).where(families.c.id == family_id)).first()
+    return None if row is None else _family(row)
+
+
+def rotate(connection: sa.Connection, family_id: str, counter: int, at: float) -> bool:
+    """Add one to the counter if it is `counter`, in one statement."""
+    table = families
+    statement = (
+        table.update()
+        .where(table.c.id == family_id, table.c.counter == counter, table.c.ended_at.is_(None), table.c.expires_at > at)
+        .values(counter=counter + 1, rotated_at=at)
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def end(connection: sa.Connection, ending: FamilyEnding) -> tuple[RefreshFamily, ...]:
+    """End families and revoke their tokens. Rows are locked in the order of their ids, so two calls never deadlock."""
+    table = families
+    live = (
+        sa.select(*_COLUMNS)
+        .where(table.c.key == digest("subject", ending.issuer, ending.subject), table.c.ended_at.is_(None))
+        .order_by(table.c.id)
+        .with_for_update()
+    )
+    if ending.family is not None:
+        live = live.where(table.c.id == ending.family)
+    ended = tuple(map(_family, connection.execute(live)))
+    if ended:
+        statement = table.update().where(table.c.id == sa.bindparam("family"))
+        rows = [{"family": family.id} for family in ended]
+        connection.execute(statement.values(ended_at=ending.at, reason=ending.reason), rows)
+    if entries := ending.revocations(ended):
+        revocation_rows.revoke(connection, entries, ending.at, WRITER)
+    return ended
+
+
+def _family(row: sa.Row[Any]) -> RefreshFamily:
+    return RefreshFamily(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name

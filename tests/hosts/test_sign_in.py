@@ -1,0 +1,270 @@
+"""Journeys through sign-in in each host, over real HTTP: tokens in bodies, and in cookies of a browser."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.cookies import SimpleCookie
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hosts.apps.sign_in_apps import APPS, PASSWORD, SignInApp
+from hosts.serving import HttpAnswer, HttpClient, serve
+
+pytest.importorskip("sqlalchemy", reason="needs SQLAlchemy (extra `sql`)")
+
+pytestmark = pytest.mark.host
+
+JSON = (("Content-Type", "application/json"),)
+FORM = (("Content-Type", "application/x-www-form-urlencoded"),)
+INSTALLED = [name for name, (package, _) in APPS.items() if find_spec(package)]
+
+
+@dataclass
+class Session:
+    """A client of one served application; it keeps cookies as a browser does."""
+
+    http: HttpClient
+    app: SignInApp
+    jar: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+
+    def send(
+        self,
+        request: str,
+        body: bytes | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+        token: str | None = None,
+    ) -> HttpAnswer:
+        """Send exactly these headers, and `token` as the access token."""
+        method, _, path = request.partition(" ")
+        bearer = () if token is None else (("Authorization", f"Bearer {token}"),)
+        return self.http.request(method, path, (*headers, *bearer), b"" if body is None and method == "POST" else body)
+
+    def post(self, path: str, **members: object) -> HttpAnswer:
+        return self.send(f"POST {path}", json.dumps(members).encode(), JSON)
+
+    def sign_in(self, username: str = "alice", password: str = PASSWORD) -> HttpAnswer:
+        return self.post("/auth/token", username=username, password=password)
+
+    def browse(self, request: str, body: bytes | None = None, headers: tuple[tuple[str, str], ...] = ()) -> HttpAnswer:
+        """Send what a page of this host would send, with the cookies that belong to the path, and keep the new ones."""
+        path = request.split(" ")[1]
+        cookies = "; ".join(f"{name}={value}" for name, (value, where) in self.jar.items() if path.startswith(where))
+        sent = (("Cookie", cookies),) if cookies else ()
+        answer = self.send(request, body, (*sent, ("Origin", self.origin), ("Sec-Fetch-Site", "same-origin"), *headers))
+        for line in answer.cookies:
+            for name, morsel in SimpleCookie(line).items():
+                self.jar[name] = (morsel.value, morsel["path"])
+                if morsel["max-age"] == "0":
+                    del self.jar[name]
+        return answer
+
+    @property
+    def origin(self) -> str:
+        """The origin of a page of this host."""
+        return f"{self.app.origin_scheme}://127.0.0.1:{self.http.port}"
+
+    def poll(self) -> None:
+        """Wait until the guard has seen what is revoked now."""
+        runtime: Any = self.app.guard._runtime
+        runtime.sync._poll()
+
+
+@contextmanager
+def opened(name: str, folder: Path, **lp: object) -> Iterator[Session]:
+    options = lp.pop("options", {})
+    with APPS[name][1](folder, lp, options) as app, serve(app.kind, app.app) as http:  # type: ignore[arg-type]
+        yield Session(http, app)
+
+
+@pytest.fixture(scope="module", params=INSTALLED)
+def bodies(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """An application with the tokens in bodies."""
+    with opened(request.param, tmp_path_factory.mktemp("bodies"), options={"grace": 0}) as session:
+        yield session
+
+
+@pytest.fixture(scope="module", params=INSTALLED)
+def cookies(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """An application with the tokens in cookies."""
+    with opened(request.param, tmp_path_factory.mktemp("cookies"), COOKIE=True, options={"grace": 0}) as session:
+        yield session
+
+
+def test_a_journey_with_tokens_in_bodies(bodies: Session) -> None:
+    """Sign in, call, refresh; a used refresh token ends the session, and its access tokens are refused."""
+    signed_in = bodies.sign_in()
+    assert (200, "Bearer", "no-store") == (
+        signed_in.status,
+        signed_in.json["token_type"],
+        signed_in.headers["cache-control"],
+    )
+    assert () == signed_in.cookies
+    access, refresh = signed_in.json["access_token"], signed_in.json["refresh_token"]
+    assert 200 == bodies.send("GET /orders", token=access).status
+    assert 401 == bodies.send("GET /orders", token=refresh).status
+    refreshed = bodies.post("/auth/refresh", refresh_token=refresh)
+    assert 200 == refreshed.status
+    newer = refreshed.json["access_token"]
+    assert {200} == {bodies.send("GET /orders", token=token).status for token in (access, newer)}
+    time.sleep(0.01)
+    reused = bodies.post("/auth/refresh", refresh_token=refresh)
+    assert (401, "invalid_grant", "Bearer") == (reused.status, reused.json["error"], reused.headers["www-authenticate"])
+    assert 401 == bodies.post("/auth/refresh", refresh_token=refreshed.json["refresh_token"]).status
+    bodies.poll()
+    assert {401} == {bodies.send("GET /orders", token=token).status for token in (access, newer)}
+
+
+def test_signing_out_of_one_session(bodies: Session) -> None:
+    """Sign-out ends its session alone; with a form instead of JSON too."""
+    one, two = bodies.sign_in().json, bodies.sign_in().json
+    form = f"refresh_token={one['refresh_token']}".encode()
+    assert 204 == bodies.send("POST /auth/sign-out", form, FORM).status
+    bodies.poll()
+    assert [401, 200] == [bodies.send("GET /orders", token=each["access_token"]).status for each in (one, two)]
+    assert 401 == bodies.post("/auth/refresh", refresh_token=one["refresh_token"]).status
+    # Signing out twice is no error.
+    assert 204 == bodies.send("POST /auth/sign-out", form, FORM).status
+
+
+def test_signing_out_everywhere(bodies: Session) -> None:
+    """Sign-out everywhere ends all sessions of this subject, and of no other."""
+    one, two, other = bodies.sign_in("bob").json, bodies.sign_in("bob").json, bodies.sign_in("alice").json
+    assert 204 == bodies.post("/auth/sign-out-everywhere", refresh_token=one["refresh_token"]).status
+    bodies.poll()
+    answers = [bodies.send("GET /orders", token=each["access_token"]).status for each in (one, two, other)]
+    assert [401, 401, 200] == answers
+    assert 401 == bodies.post("/auth/refresh", refresh_token=two["refresh_token"]).status
+
+
+def test_wrong_credentials_and_requests(bodies: Session) -> None:
+    """An unknown user and a wrong password get the same answer; the body is read strictly, and not beyond its bound."""
+    wrong, unknown = bodies.sign_in("alice", "wrong"), bodies.sign_in("nobody", "wrong")
+    assert (401, 401) == (wrong.status, unknown.status)
+    assert {**wrong.json, "reference": 0} == {**unknown.json, "reference": 0}
+    requests = {
+        400: [
+            b"{}",
+            b"[]",
+            b'{"username":"alice","password":"x","more":"y"}',
+            b'{"username":"a","username":"b"}',
+            b"\xff",
+        ],
+        413: [b" " * 1_000_000],
+    }
+    for status, bodies_sent in requests.items():
+        assert {status} == {bodies.send("POST /auth/token", body, JSON).status for body in bodies_sent}
+    assert 415 == bodies.send("POST /auth/token", b"{}", (("Content-Type", "text/plain"),)).status
+    assert 405 == bodies.send("GET /auth/token").status
+    assert 400 == bodies.post("/auth/refresh", refresh_token="").status
+    access = bodies.sign_in().json["access_token"]
+    assert 401 == bodies.post("/auth/refresh", refresh_token=access).status
+
+
+def test_a_guarded_route_needs_a_token_and_sign_in_does_not(bodies: Session) -> None:
+    """The endpoints are declared, so the guard lets them pass; a bad access token does not matter there."""
+    assert 401 == bodies.send("GET /orders").status
+    body = json.dumps({"username": "alice", "password": PASSWORD}).encode()
+    assert 200 == bodies.send("POST /auth/token", body, JSON, "junk").status
+
+
+def test_a_journey_with_tokens_in_cookies(cookies: Session) -> None:
+    """Sign in, call, refresh and sign out with cookies: no token is in a body."""
+    signed_in = cookies.browse("POST /auth/token", _credentials(), JSON)
+    assert 200 == signed_in.status
+    assert {"expires_in", "refresh_expires_in", "scope", "csrf_token"} == signed_in.json.keys()
+    assert "no-store" == signed_in.headers["cache-control"]
+    assert {"__Host-access": "/", "__Secure-refresh": "/auth"} == {
+        name: path for name, (_, path) in cookies.jar.items() if name not in ("__Host-csrf", "csrftoken")
+    }
+    assert 200 == cookies.browse("GET /orders").status
+    refused = cookies.browse("POST /orders")
+    assert (403, "csrf") == (refused.status, refused.json["error"])
+    first = dict(cookies.jar)
+    assert 200 == cookies.browse("POST /orders", None, _csrf(signed_in)).status
+    refreshed = cookies.browse("POST /auth/refresh")
+    assert 200 == refreshed.status
+    assert first["__Host-access"] != cookies.jar["__Host-access"]
+    assert 200 == cookies.browse("POST /orders", None, _csrf(refreshed)).status
+    assert 204 == cookies.browse("POST /auth/sign-out").status
+    assert {} == {name: value for name, value in cookies.jar.items() if name != "csrftoken"}
+    assert 401 == cookies.browse("GET /orders").status
+    # The refresh token of before is worth nothing.
+    cookies.jar.update(first)
+    assert 401 == cookies.browse("POST /auth/refresh").status
+    cookies.poll()
+    assert 401 == cookies.browse("GET /orders").status
+    cookies.jar.clear()
+
+
+def test_signing_out_everywhere_with_cookies(cookies: Session) -> None:
+    """Each browser of the subject is signed out."""
+    other = Session(cookies.http, cookies.app)
+    for browser in (cookies, other):
+        assert 200 == browser.browse("POST /auth/token", _credentials("bob"), JSON).status
+    assert 204 == other.browse("POST /auth/sign-out-everywhere").status
+    cookies.poll()
+    assert 401 == cookies.browse("GET /orders").status
+    assert 401 == cookies.browse("POST /auth/refresh").status
+    cookies.jar.clear()
+
+
+def test_no_other_site_signs_a_browser_in_or_out(cookies: Session) -> None:
+    """Without a sign of this origin nothing happens: no cookie is set, and the session goes on."""
+    attacker = (("Origin", "https://attacker.test"), ("Sec-Fetch-Site", "cross-site"))
+    form = f"username=alice&password={PASSWORD}".replace(" ", "+").encode()
+    for headers in ((), attacker, (("Origin", "null"),), (("Sec-Fetch-Site", "same-site"),)):
+        answer = cookies.send("POST /auth/token", form, (*FORM, *headers))
+        assert (403, "csrf", ()) == (answer.status, answer.json["error"], answer.cookies)
+    cookies.browse("POST /auth/token", _credentials(), JSON)
+    sent = (("Cookie", f"__Secure-refresh={cookies.jar['__Secure-refresh'][0]}"),)
+    for path in ("refresh", "sign-out", "sign-out-everywhere"):
+        answer = cookies.send(f"POST /auth/{path}", b"", (*sent, *attacker))
+        assert (403, ()) == (answer.status, answer.cookies)
+    assert 200 == cookies.browse("POST /auth/refresh").status
+    cookies.jar.clear()
+
+
+def test_bad_refresh_cookies(cookies: Session) -> None:
+    """Two refresh cookies, one that is malformed, one beside a token in the body, and none at all."""
+    cookies.browse("POST /auth/token", _credentials(), JSON)
+    refresh, access = cookies.jar["__Secure-refresh"][0], cookies.jar["__Host-access"][0]
+    here = (("Origin", cookies.origin), ("Sec-Fetch-Site", "same-origin"))
+
+    def refreshed(value: str, body: bytes = b"") -> int:
+        headers = (("Cookie", value),) if value else ()
+        return cookies.send("POST /auth/refresh", body, (*headers, *here, *JSON)).status
+
+    assert 400 == refreshed(f"__Secure-refresh={refresh}; __Secure-refresh={refresh}")
+    assert 400 == refreshed(f'__Secure-refresh="{refresh}"')
+    assert 400 == refreshed(f"__Secure-refresh={refresh}", json.dumps({"refresh_token": refresh}).encode())
+    assert 401 == refreshed("")
+    assert 401 == refreshed("", json.dumps({"refresh_token": refresh}).encode())
+    assert 401 == refreshed(f"__Secure-refresh={access}")
+    assert 204 == cookies.send("POST /auth/sign-out", b"", here).status
+    # An access cookie alone does not refresh, and a refresh token is no access cookie.
+    assert 401 == cookies.send("GET /orders", None, (("Cookie", f"__Host-access={refresh}"),)).status
+    cookies.jar.clear()
+
+
+def test_who_was_locked_out_is_signed_out_at_the_next_refresh(bodies: Session) -> None:
+    """What somebody may do is asked at each refresh; a user that is inactive gets nothing."""
+    signed_in = bodies.sign_in("bob").json
+    bodies.app.lock_out("bob")
+    assert 401 == bodies.post("/auth/refresh", refresh_token=signed_in["refresh_token"]).status
+    assert 401 == bodies.sign_in("bob").status
+
+
+def _credentials(username: str = "alice") -> bytes:
+    return json.dumps({"username": username, "password": PASSWORD}).encode()
+
+
+def _csrf(answer: HttpAnswer) -> tuple[tuple[str, str], ...]:
+    token = answer.json["csrf_token"]
+    return (("X-CSRF-Token", token), ("X-CSRFToken", token))
