@@ -13,7 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import ResolverMatch
 
-from jwt_lp import AccessToken, Call, Decision, DecisionMemo, Guard, Refusal, Requirement, Route
+from jwt_lp import ANONYMOUS, AccessToken, Call, Decision, DecisionMemo, Guard, Refusal, Requirement, Route
 from jwt_lp_django.guard_access import guard_from
 from jwt_lp_django.template import names_of, route_template
 from jwt_lp_django.user import TokenUser
@@ -54,10 +54,21 @@ class RequestState:
     `owner` refers to that request. `authorization` (the header) and `peer` (the socket's address) are as they arrived,
     before another middleware could change them. `is_decided` is True after the first decision. `params` are
     the parameters of the view. `unanswered` is the question about a view that the guard answered for, with a 405 or an
-    answer to OPTIONS.
+    answer to OPTIONS. `is_observed` says that observe mode let the request pass without a valid token.
     """
 
-    __slots__ = ("_passed", "authorization", "is_decided", "memo", "owner", "params", "peer", "token", "unanswered")
+    __slots__ = (
+        "_passed",
+        "authorization",
+        "is_decided",
+        "is_observed",
+        "memo",
+        "owner",
+        "params",
+        "peer",
+        "token",
+        "unanswered",
+    )
 
     def __init__(self, request: HttpRequest) -> None:
         # Weakly, because the request holds its state; not by id, because a copy of a copy may get the id of the first.
@@ -67,6 +78,7 @@ class RequestState:
         self.authorization = authorization_header(request)
         self.peer: str | None = request.META.get("REMOTE_ADDR") or None
         self.is_decided = False
+        self.is_observed = False
         self.memo = DecisionMemo()
         self.params: Mapping[str, object] | None = None
         self.unanswered: AuthorizationRequest | None = None
@@ -229,7 +241,9 @@ def store_decision(question: AuthorizationRequest, decision: Decision) -> Decisi
                 return user
 
             request.user, request.auser = user, auser
-    request.access_token = state.token
+        elif decision.observed is not None:
+            state.is_observed = True
+    request.access_token = state.token or ANONYMOUS
     return decision
 
 

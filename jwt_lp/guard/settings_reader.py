@@ -58,7 +58,7 @@ class SettingsReader(IssuerReader):
         hosts = frozenset(self.texts("ALLOW_HTTP_HOSTS"))
         if hosts and not development:
             self.fault("ALLOW_HTTP_HOSTS is for development: set JWT_LP_DEV=1 there, and remove the setting elsewhere")
-        explain = self.flag("EXPLAIN")
+        explain = self.flag("EXPLAIN", default=development)
         if explain and not development:
             self.fault("EXPLAIN tells clients why they were refused: it needs JWT_LP_DEV=1")
         issuers, policy, claims = self.issuers(several=several, hosts=hosts), self.policy(), self.claims()
