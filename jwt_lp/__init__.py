@@ -47,8 +47,18 @@ if TYPE_CHECKING:
     from jwt_lp.signin.sessions import Sessions, Tokens
     from jwt_lp.signin.sign_in import SignIn
     from jwt_lp.signin.throttle import Throttle
+    from jwt_lp.tokens.anonymous import ANONYMOUS
     from jwt_lp.tokens.claims import AccessToken, ClaimProfile
-    from jwt_lp.tokens.profiles import AUTH0, COGNITO, ENTRA, KEYCLOAK, OKTA, RFC9068
+    from jwt_lp.tokens.profiles import (
+        AUTH0,
+        COGNITO,
+        ENTRA,
+        FLASK_JWT_EXTENDED,
+        KEYCLOAK,
+        OKTA,
+        RFC9068,
+        SIMPLEJWT,
+    )
     from jwt_lp.tokens.verification import Verifier
 else:
     # Not for checkers, which would take any name for one of these.
@@ -60,15 +70,18 @@ else:
 
 
 __all__ = [
+    "ANONYMOUS",
     "AUTH0",
     "AUTHENTICATED",
     "COGNITO",
     "ENTRA",
+    "FLASK_JWT_EXTENDED",
     "IDENTIFIED",
     "KEYCLOAK",
     "OKTA",
     "PUBLIC",
     "RFC9068",
+    "SIMPLEJWT",
     "AccessToken",
     "Answer",
     "Call",
@@ -179,8 +192,18 @@ _MODULES = {
     "jwt_lp.signin.sessions": ("Sessions", "Tokens"),
     "jwt_lp.signin.sign_in": ("SignIn",),
     "jwt_lp.signin.throttle": ("Throttle",),
+    "jwt_lp.tokens.anonymous": ("ANONYMOUS",),
     "jwt_lp.tokens.claims": ("AccessToken", "ClaimProfile"),
-    "jwt_lp.tokens.profiles": ("AUTH0", "COGNITO", "ENTRA", "KEYCLOAK", "OKTA", "RFC9068"),
+    "jwt_lp.tokens.profiles": (
+        "AUTH0",
+        "COGNITO",
+        "ENTRA",
+        "FLASK_JWT_EXTENDED",
+        "KEYCLOAK",
+        "OKTA",
+        "RFC9068",
+        "SIMPLEJWT",
+    ),
     "jwt_lp.tokens.verification": ("Verifier",),
 }
 """Where each name is defined."""

@@ -14,7 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import ResolverMatch
 
-from jwt_lp import AccessToken, Call, Decision, DecisionMemo, Guard, HostCsrf, Refusal, Requirement, Route
+from jwt_lp import ANONYMOUS, AccessToken, Call, Decision, DecisionMemo, Guard, HostCsrf, Refusal, Requirement, Route
 from jwt_lp_django.csrf import csrf_advice, csrf_fault
 from jwt_lp_django.guard_access import guard_from
 from jwt_lp_django.template import names_of, route_template
@@ -57,7 +57,7 @@ class RequestState:
     they arrived, before another middleware could change them. `csrf_fault` is what Django's CSRF check said, None if it
     was not asked. `is_decided` is True after the first decision. `params` are
     the parameters of the view. `unanswered` is the question about a view that the guard answered for, with a 405 or an
-    answer to OPTIONS.
+    answer to OPTIONS. `is_observed` says that observe mode let the request pass without a valid token.
     """
 
     __slots__ = (
@@ -66,6 +66,7 @@ class RequestState:
         "cookie",
         "csrf_fault",
         "is_decided",
+        "is_observed",
         "memo",
         "owner",
         "params",
@@ -84,6 +85,7 @@ class RequestState:
         self.csrf_fault: str | None = None
         self.peer: str | None = request.META.get("REMOTE_ADDR") or None
         self.is_decided = False
+        self.is_observed = False
         self.memo = DecisionMemo()
         self.params: Mapping[str, object] | None = None
         self.unanswered: AuthorizationRequest | None = None
@@ -248,7 +250,9 @@ def store_decision(question: AuthorizationRequest, decision: Decision) -> Decisi
                 return user
 
             request.user, request.auser = user, auser
-    request.access_token = state.token
+        elif decision.observed is not None:
+            state.is_observed = True
+    request.access_token = state.token or ANONYMOUS
     return decision
 
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, cast
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission, BasePermissionMetaclass
 
-from jwt_lp import AccessToken, ConfigurationError, Refusal, Requirement, all_of, any_of
+from jwt_lp import ANONYMOUS, AccessToken, ConfigurationError, Refusal, Requirement, all_of, any_of
 from jwt_lp_django.decisions import (
     AuthorizationRequest,
     authorization_request,
@@ -37,7 +37,9 @@ _DECLARING_ATTRIBUTES = ("required_permissions", "permission_classes")
 class JWTAuthentication(BaseAuthentication):
     """Gives the view the user and the token of the decision: `request.user`, `request.auth`.
 
-    If the guard read no token (public views), REST framework asks its other authentication classes.
+    If the guard read no token (public views), REST framework asks its other authentication classes. If observe mode
+    lets a request without a valid token pass and they give none either, `HasPermissions` makes `request.auth` the
+    anonymous token.
     """
 
     def authenticate(self, request: Any) -> tuple[TokenUser, AccessToken] | None:
@@ -150,11 +152,11 @@ class HasPermissions(DeclaringPermission, BasePermission, metaclass=_PermissionM
         if passed is None and http.resolver_match is not None and _is_view_of(http.resolver_match.func, view):
             passed = http.resolver_match.func
         if passed is not None and request_state(http).has_passed(passed, method, view.kwargs):
-            return True
+            return _admit(request)
         decision = decide(self._with_own_mark(_authorization_request(request, view)))
         if decision.refusal is not None:
             raise refusal_error(decision.refusal)
-        return True
+        return _admit(request)
 
     def _with_own_mark(self, question: AuthorizationRequest) -> AuthorizationRequest:
         if self.mark is None or self.mark in question.subjects:
@@ -166,6 +168,14 @@ class HasPermissions(DeclaringPermission, BasePermission, metaclass=_PermissionM
         if requirement is None or not requirement.requires_token:
             return requirement is not None
         return question.guard.can(question.state.token, requirement, dict(question.params))
+
+
+def _admit(request: Any) -> bool:
+    """True, after giving a view that expects a token the anonymous one where observe mode lets the request pass."""
+    # Here, because REST framework asks its other authentication classes first, which the project may still need.
+    if request_state(request).is_observed and request.auth is None:
+        request.auth = ANONYMOUS
+    return True
 
 
 def crud(resource: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, ResolverMatch, get_resolver
 
-from jwt_lp import Decision, DecisionMemo, Refusal
+from jwt_lp import ANONYMOUS, Decision, DecisionMemo, Refusal
 from jwt_lp_django import checks
 from jwt_lp_django.decisions import (
     AuthorizationRequest,
@@ -67,7 +67,7 @@ class LeastPrivilegeMiddleware:
         """Forward the request to the view, and the response if there was a decision."""
         # Now, before another middleware can change what arrived.
         state = request_state(request)
-        cast(Any, request).access_token = None
+        cast(Any, request).access_token = ANONYMOUS
         if self.is_async:
             return self._acall(request, state)
         response = self.get_response(request)

@@ -10,7 +10,7 @@ from flask import Flask, Request, abort
 from flask import request as current_request
 from werkzeug.local import LocalProxy
 
-from jwt_lp import AUTHENTICATED, IDENTIFIED, PUBLIC, AccessToken, Guard, Requirement, all_of
+from jwt_lp import ANONYMOUS, AUTHENTICATED, IDENTIFIED, PUBLIC, AccessToken, Guard, Requirement, all_of
 from jwt_lp import external as external_requirement
 from jwt_lp_flask.cookies import clear_cookie, set_cookie
 from jwt_lp_flask.decisions import decisions_of, params_of, refusal_response_for, unproxied_app
@@ -102,7 +102,7 @@ def enforce(request: Request, *permissions: str | Requirement, params: Mapping[s
 
     Templates are filled from `params` first, then from the route's parameters. A refusal is final: no error handler
     and no `except` turns it into another answer. To ask without that effect, use `can`. In observe mode a request
-    without a valid token passes, and None is returned.
+    without a valid token passes, and `jwt_lp.ANONYMOUS` is returned.
     """
     app = unproxied_app()
     app_guard = app_guard_of(app)
@@ -111,7 +111,7 @@ def enforce(request: Request, *permissions: str | Requirement, params: Mapping[s
     decision = decisions_of(request).decide(app_guard.guard, request, required, all_of(*permissions), params)
     if not decision.passes:
         abort(refusal_response_for(decision))
-    return cast(AccessToken, decision.token)
+    return decision.token or ANONYMOUS
 
 
 def can(request: Request, *permissions: str | Requirement, params: Mapping[str, object] = _NONE) -> bool:
@@ -134,5 +134,5 @@ def guard_from(request_or_app: Request | Flask | None = None) -> Guard:
     return app_guard_of(request_or_app if isinstance(request_or_app, Flask) else None).guard
 
 
-current_token = cast(AccessToken, LocalProxy(lambda: token_from(current_request)))
-"""The current request's token, as `token_from` returns it; false if there is none."""
+current_token = cast(AccessToken, LocalProxy(lambda: token_from(current_request) or ANONYMOUS))
+"""The current request's token; `jwt_lp.ANONYMOUS`, which is false and holds nothing, if there is none."""

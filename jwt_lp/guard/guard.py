@@ -19,7 +19,7 @@ from jwt_lp.guard.authentication import Authenticator
 from jwt_lp.guard.authorization import Authorizer
 from jwt_lp.guard.bearer import MAX_LINE
 from jwt_lp.guard.decisions import Call, Cause, Decision
-from jwt_lp.guard.refusals import RefusalFactory
+from jwt_lp.guard.refusals import RefusalFactory, undeclared_cause
 from jwt_lp.guard.routes import enforcement_points, route_faults
 from jwt_lp.guard.settings import Settings
 from jwt_lp.issuing.limits import DEFAULT_LIFETIME
@@ -147,7 +147,8 @@ class Guard:
                 return self._authorizer.decide(token, requirement, params, route, call, first=type(known) is bytes)
             if token is None:
                 return Decision(requirement=requirement, route=route, pending=True)
-            return self._refusals.refuse(token, None, requirement, route)
+            cause = token if requirement is not None else undeclared_cause(token)
+            return self._refusals.refuse(cause, None, requirement, route)
         except BaseException as error:
             # Written out here and below, because the decorator `clears_locals` costs time on every request.
             clear_locals(error)

@@ -26,9 +26,21 @@ pytestmark = pytest.mark.docs
 _CAPITALS = {
     *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET", "METHOD"),
     *("DEBUG", "INFO", "WARNING", "ERROR", "WWW", "MODULE", "NO_COLOR", "COLUMNS", "AUTHENTICATED"),
+    # of simplejwt and Flask-JWT-Extended
+    *("SIGNING_KEY", "SECRET_KEY", "SIMPLE_JWT", "USER_ID_CLAIM"),
+    *("JWT_SECRET_KEY", "JWT_ENCODE_ISSUER", "JWT_ENCODE_AUDIENCE", "JWT_IDENTITY_CLAIM"),
     *("PGPASSWORD", "MIDDLEWARE", "INSTALLED_APPS", "ROOT_URLCONF", "REST_FRAMEWORK", "DJANGO_SETTINGS_MODULE"),
 }
 _PROFILE_KEYS = {*_READERS, "BASE", "PERMISSIONS", "ROLES", "CEILING"}
+
+
+@pytest.fixture(autouse=True)
+def _usual_log() -> None:
+    """Each page begins with the log as Python sets it up, whatever an earlier page's server did to it."""
+    logging.disable(logging.NOTSET)
+    log = logging.getLogger("jwt_lp")
+    log.disabled = False
+    log.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)
