@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from jwt_lp._support.events import subscribe
     from jwt_lp.errors import (
         ConfigurationError,
         GrammarError,
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     )
     from jwt_lp.guard.decision_memo import DecisionMemo
     from jwt_lp.guard.decisions import Call, Decision, Refusal
-    from jwt_lp.guard.guard import Guard, Readiness
+    from jwt_lp.guard.guard import Guard
+    from jwt_lp.guard.readiness import Readiness
     from jwt_lp.guard.routes import Route, Rules, route_faults
     from jwt_lp.guard.settings import Settings
     from jwt_lp.issuing.claim_policy import ClaimPolicy
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from jwt_lp.oauth.client_authentication import ClientAuthentication, ClientMethods, ClientRefused, ClientSecrets
     from jwt_lp.oauth.private_key_jwt import PrivateKeyJwt
     from jwt_lp.oauth.token_endpoint import Answer, TokenExchange
+    from jwt_lp.observability.ecs import EcsFormatter
     from jwt_lp.permissions.grammar import Permission
     from jwt_lp.permissions.grants import Permissions
     from jwt_lp.permissions.patterns import Grant
@@ -71,6 +74,7 @@ __all__ = [
     "ConfigurationError",
     "Decision",
     "DecisionMemo",
+    "EcsFormatter",
     "GrammarError",
     "Grant",
     "Guard",
@@ -103,9 +107,11 @@ __all__ = [
     "any_of",
     "external",
     "route_faults",
+    "subscribe",
 ]
 
 _MODULES = {
+    "jwt_lp._support.events": ("subscribe",),
     "jwt_lp.errors": (
         "ConfigurationError",
         "GrammarError",
@@ -118,7 +124,8 @@ _MODULES = {
     ),
     "jwt_lp.guard.decision_memo": ("DecisionMemo",),
     "jwt_lp.guard.decisions": ("Call", "Decision", "Refusal"),
-    "jwt_lp.guard.guard": ("Guard", "Readiness"),
+    "jwt_lp.guard.guard": ("Guard",),
+    "jwt_lp.guard.readiness": ("Readiness",),
     "jwt_lp.guard.routes": ("Route", "Rules", "route_faults"),
     "jwt_lp.guard.settings": ("Settings",),
     "jwt_lp.issuing.claim_policy": ("ClaimPolicy",),
@@ -127,6 +134,7 @@ _MODULES = {
     "jwt_lp.jose.key_rotation": ("KeyRing",),
     "jwt_lp.jose.remote_jwks": ("JwksKeys",),
     "jwt_lp.jose.signing": ("SigningKey", "SigningKeys"),
+    "jwt_lp.observability.ecs": ("EcsFormatter",),
     "jwt_lp.oauth.client_authentication": ("ClientAuthentication", "ClientMethods", "ClientRefused", "ClientSecrets"),
     "jwt_lp.oauth.private_key_jwt": ("PrivateKeyJwt",),
     "jwt_lp.oauth.token_endpoint": ("Answer", "TokenExchange"),

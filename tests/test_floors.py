@@ -37,6 +37,7 @@ ORDER = (
     "stores",
     "usage",
     "lint",
+    "observability",
     "guard",
     "oauth",
     "review",
@@ -66,6 +67,7 @@ LIBRARIES = {
     "httpx": ("oauth.httpx_auth",),
     "httpx2": ("oauth.httpx_auth",),
     "pytest": ("testing",),
+    "opentelemetry": ("observability.telemetry",),
 }
 
 # an adapter -> the libraries it is made for; of ours it has itself and what `jwt_lp` exports
@@ -93,7 +95,7 @@ STORE_MODULES = {
 STORE_MODULES["jwt_lp_django/store.py"] = ROWS | {"jwt_lp._support.file_lock", "jwt_lp.stores.advisory_lock"}
 
 # the functions among the root's exports: they make a value, or are the one verb of their module
-EXPORTED_FUNCTIONS = {"all_of", "any_of", "external", "route_faults"}
+EXPORTED_FUNCTIONS = {"all_of", "any_of", "external", "route_faults", "subscribe"}
 
 FRAMEWORKS_AND_DRIVERS = {
     "click",
@@ -102,6 +104,7 @@ FRAMEWORKS_AND_DRIVERS = {
     "flask",
     "httpx",
     "httpx2",
+    "opentelemetry",
     "psycopg",
     "pydantic",
     "pytest",

@@ -71,7 +71,7 @@ class Refusal(NamedTuple):
     """A refusal: status, RFC 6750 error code (or None), and everything that is sent to the client.
 
     `requirement` and `scope` are sent unless `SHOW_REQUIREMENT` is off, `cause` only under `EXPLAIN`. `retry_after` is
-    in whole seconds and is sent only with 503.
+    in whole seconds and is sent only with 503. `code` is the code of the cause, for the operator: it is never sent.
     """
 
     status: int
@@ -81,6 +81,7 @@ class Refusal(NamedTuple):
     requirement: str | None = None
     cause: str | None = None
     retry_after: int = RETRY_AFTER
+    code: str = ""
 
     @property
     def description(self) -> str:

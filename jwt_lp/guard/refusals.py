@@ -6,12 +6,12 @@ so a client cannot add lines to the log. Only the fingerprint of a token is logg
 
 from __future__ import annotations
 
-import json
 import logging
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from jwt_lp._support.events import is_wanted, log_event
 from jwt_lp.guard.decisions import Decision, Refusal, whole_seconds
 
 if TYPE_CHECKING:
@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from jwt_lp.permissions.requirements import Requirement
     from jwt_lp.tokens.claims import AccessToken
 
-UNDECLARED: Final = "jwt_lp.W001"
+__all__ = ["UNDECLARED", "RefusalFactory", "log_event"]
 
-_LOG: Final = logging.getLogger("jwt_lp")
-_to_json: Final = json.JSONEncoder().encode
+UNDECLARED: Final = "jwt_lp.W001"
 
 
 class RefusalFactory:
@@ -107,6 +106,7 @@ class RefusalFactory:
             requirement=str(shown) if shown is not None else None,
             cause=f"{cause.code}: {cause.detail}" if self._settings.explain else None,
             retry_after=whole_seconds(cause.retry_after),
+            code=cause.code,
         )
 
     def _log_refusal(
@@ -122,7 +122,7 @@ class RefusalFactory:
     ) -> None:
         anonymous = cause.error is None and cause.status == HTTPStatus.UNAUTHORIZED and not observed
         level = logging.INFO if anonymous else logging.ERROR if cause.misconfigured else logging.WARNING
-        if not _LOG.isEnabledFor(level):
+        if not is_wanted(level):
             return
         event: dict[str, object] = {
             "status": refusal.status,
@@ -143,10 +143,3 @@ class RefusalFactory:
 
     def _log_service_event(self, level: int, event: str, members: Mapping[str, object]) -> None:
         log_event(level, event, {**members, "service": self._settings.service})
-
-
-def log_event(level: int, event: str, members: Mapping[str, object]) -> None:
-    """Log one line, `jwt-lp EVENT {members}`, without empty members."""
-    if _LOG.isEnabledFor(level):
-        shown = {name: value for name, value in members.items() if value}
-        _LOG.log(level, "jwt-lp %s %s", event, _to_json(shown), extra={"jwt_lp": {"event": event, **shown}})

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from jwt_lp.errors import ConfigurationError, clears_locals
 from jwt_lp.guard.issuer_settings import IssuerSettings, unvouched_faults
@@ -56,6 +56,8 @@ class Settings:
     stale_after: float = STALE_AFTER
     refuse_after: float = REFUSE_AFTER
     revocation_start: str = "closed"
+    audit: float | None = None
+    telemetry: Literal["", "on", "subject"] = ""
     development: bool = False
 
     @classmethod

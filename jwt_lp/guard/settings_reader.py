@@ -19,6 +19,7 @@ from jwt_lp.guard.issuer_settings import (
     own_meaningful_claims,
     unvouched_faults,
 )
+from jwt_lp.guard.observability_settings import ObservabilityReader
 from jwt_lp.guard.routes import Rules
 from jwt_lp.issuing.reserved_claims import copy_faults
 from jwt_lp.permissions.requirements import Binding, Where, all_of
@@ -38,11 +39,11 @@ _NAME: Final = re.compile(r"[a-z0-9_-]+")
 TOP_KEYS: Final = (
     "SERVICE", "POLICY", "EXTERNAL", "PUBLIC", "BIND", "URLCONFS", "OBSERVE_UNTIL", "EXPLAIN",
     "SHOW_REQUIREMENT", "ALLOW_HTTP_HOSTS", "CLAIMS", "LINT", "STORE", "PUSH", "SUBJECTS", "STALE_AFTER",
-    "REFUSE_AFTER", "REVOCATION_START", "ISSUERS",
+    "REFUSE_AFTER", "REVOCATION_START", "AUDIT", "OPENTELEMETRY", "ISSUERS",
 )  # fmt: skip
 
 
-class SettingsReader(IssuerReader):
+class SettingsReader(IssuerReader, ObservabilityReader):
     """Reads a whole settings mapping and collects its faults; every method returns a usable value."""
 
     def settings(self, *, development: bool, today: date) -> dict[str, Any]:
@@ -77,6 +78,8 @@ class SettingsReader(IssuerReader):
             "claims": claims,
             "lint": self.lint(),
             **self.store_settings(),
+            "audit": self.audit(),
+            "telemetry": self.telemetry(),
             "development": development,
         }
 
