@@ -284,10 +284,10 @@ class Guard:
             from jwt_lp.observability.audit_log import AuditLog
 
             self.listen(AuditLog(settings.audit, service=settings.service))
-        if settings.telemetry:
+        if settings.opentelemetry:
             from jwt_lp.observability.telemetry import Telemetry
 
-            self.listen(Telemetry(self, service=settings.service, show_subject=settings.telemetry == "subject"))
+            self.listen(Telemetry(self, service=settings.service, show_subject=settings.opentelemetry == "subject"))
 
     def _effective_token(self, token: AccessToken) -> AccessToken | Cause:
         """The token without its revoked grants, or the cause of a refusal if it may not be used now."""

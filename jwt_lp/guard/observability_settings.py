@@ -29,15 +29,15 @@ class ObservabilityReader(SettingReader):
             return None
         return share
 
-    def telemetry(self) -> Literal["", "on", "subject"]:
+    def opentelemetry(self) -> bool | Literal["subject"]:
         """Whether OpenTelemetry is used, and whether spans name the subject."""
         value = self.word("OPENTELEMETRY")
         if value is None or value is False:
-            return ""
+            return False
         if value is not True and not (isinstance(value, str) and value.lower() == "subject"):
             self.fault('OPENTELEMETRY is True, False, or "subject" to name the subject in spans')
-            return ""
+            return False
         if find_spec("opentelemetry") is None or find_spec("opentelemetry.metrics") is None:
             self.fault('OPENTELEMETRY needs the API of OpenTelemetry: pip install "jwt-lp[opentelemetry]"')
-            return ""
-        return "on" if value is True else "subject"
+            return False
+        return True if value is True else "subject"

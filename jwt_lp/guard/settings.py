@@ -57,7 +57,7 @@ class Settings:
     refuse_after: float = REFUSE_AFTER
     revocation_start: str = "closed"
     audit: float | None = None
-    telemetry: Literal["", "on", "subject"] = ""
+    opentelemetry: bool | Literal["subject"] = False
     development: bool = False
 
     @classmethod

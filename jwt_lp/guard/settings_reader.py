@@ -79,7 +79,7 @@ class SettingsReader(IssuerReader, ObservabilityReader):
             "lint": self.lint(),
             **self.store_settings(),
             "audit": self.audit(),
-            "telemetry": self.telemetry(),
+            "opentelemetry": self.opentelemetry(),
             "development": development,
         }
 

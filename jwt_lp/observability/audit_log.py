@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 
     from jwt_lp.guard.decisions import Call, Decision
 
-LOGGER: Final = "jwt_lp.audit"
 MAX_TEXT: Final = 1024
 """How long a value is at most: Elasticsearch indexes no longer keyword."""
 
-_LOG: Final = logging.getLogger(LOGGER)
+_LOG: Final = logging.getLogger("jwt_lp.audit")
 
 
 class AuditLog:
@@ -105,7 +104,7 @@ def _event(decision: Decision, action: str) -> dict[str, object]:
 def _http(decision: Decision, call: Call) -> dict[str, object]:
     http: dict[str, object] = {"request": {"method": cut(call.method)}}
     if decision.refusal is not None:
-        http["response"] = {"status_code": decision.refusal.status}
+        http["response"] = {"status_code": int(decision.refusal.status)}
     return http
 
 

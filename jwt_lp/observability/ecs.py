@@ -23,10 +23,14 @@ _KINDS: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
         "revoked": ("iam", "change", "success"),
         "exchanged": ("authentication", "info", "success"),
         "exchange-refused": ("authentication", "info", "failure"),
-        "signed_in": ("authentication", "start", "success"),
-        "signed_out": ("authentication", "end", "success"),
-        "sign_in_refused": ("authentication", "start", "failure"),
-        "refresh_token_reused": ("authentication", "info", "failure"),
+        "signed-in": ("authentication", "start", "success"),
+        "sign-in-refused": ("authentication", "start", "failure"),
+        "refreshed": ("authentication", "info", "success"),
+        "refresh-refused": ("authentication", "info", "failure"),
+        "refresh-reused": ("authentication", "info", "failure"),
+        "signed-out": ("authentication", "end", "success"),
+        "signed-out-everywhere": ("authentication", "end", "success"),
+        "sign-out-refused": ("authentication", "end", "failure"),
     }
 )
 

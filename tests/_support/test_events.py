@@ -33,8 +33,8 @@ def told() -> Iterator[Told]:
 def test_a_receiver_is_told_once_whatever_is_logged(told: Told, caplog: pytest.LogCaptureFixture) -> None:
     """A receiver gets the members that are not empty, also where the logger is silent."""
     caplog.set_level(logging.CRITICAL, "jwt_lp")
-    log_event(logging.INFO, "signed_in", {"subject": "alice", "client": None})
-    assert [("signed_in", {"subject": "alice"})] == told
+    log_event(logging.INFO, "signed-in", {"subject": "alice", "client": None})
+    assert [("signed-in", {"subject": "alice"})] == told
     assert [] == caplog.records
 
 

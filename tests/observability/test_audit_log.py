@@ -260,14 +260,14 @@ def test_a_security_event_in_ecs() -> None:
     """The events of the logger `jwt_lp` have the fields of the audit log."""
     written = lines("jwt_lp")
     members = {"subject": "alice", "address": "192.0.2.7", "status": 401, "cause": "password", "reference": "4f2d"}
-    log_event(logging.WARNING, "sign_in_refused", {**members, "service": "shop", "family": "f1"})
+    log_event(logging.WARNING, "sign-in-refused", {**members, "service": "shop", "family": "f1"})
     log_event(logging.WARNING, "something_else", {"detail": "x"})
     first, second = documents(written)
     event = {
         "kind": "event",
         "category": ["authentication"],
         "type": ["start"],
-        "action": "sign_in_refused",
+        "action": "sign-in-refused",
         "outcome": "failure",
         "reason": "password",
         "id": "4f2d",

@@ -186,7 +186,7 @@ def test_without_the_api_the_setting_is_a_fault(missing: str, monkeypatch: pytes
     monkeypatch.setattr(observability_settings, "find_spec", lambda name: None if name == missing else find_spec(name))
     with pytest.raises(ConfigurationError, match="pip install"):
         Settings.from_mapping(AUTHORITY.settings(OPENTELEMETRY=True))
-    assert "" == Settings.from_mapping(AUTHORITY.settings(OPENTELEMETRY=False)).telemetry
+    assert not Settings.from_mapping(AUTHORITY.settings(OPENTELEMETRY=False)).opentelemetry
 
 
 def test_opentelemetry_is_not_imported_unless_it_is_asked_for() -> None:
