@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from jwt_lp._support.events import subscribe
     from jwt_lp.errors import (
         ConfigurationError,
         GrammarError,
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from jwt_lp.guard.cookies import Cookies, ResponseCookie
     from jwt_lp.guard.decision_memo import DecisionMemo
     from jwt_lp.guard.decisions import Call, Decision, HostCsrf, Refusal
-    from jwt_lp.guard.guard import Guard, Readiness
+    from jwt_lp.guard.guard import Guard
     from jwt_lp.guard.openapi import OpenAPIDescription, RoutesByPath
+    from jwt_lp.guard.readiness import Readiness
     from jwt_lp.guard.routes import Route, Rules, route_faults
     from jwt_lp.guard.settings import Settings
     from jwt_lp.issuing.claim_policy import ClaimPolicy
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from jwt_lp.oauth.private_key_jwt import PrivateKeyJwt
     from jwt_lp.oauth.resource_metadata import ResourceMetadata
     from jwt_lp.oauth.token_endpoint import Answer, TokenExchange
+    from jwt_lp.observability.ecs import EcsFormatter
     from jwt_lp.permissions.grammar import Permission
     from jwt_lp.permissions.grants import Permissions
     from jwt_lp.permissions.patterns import Grant
@@ -95,6 +98,7 @@ __all__ = [
     "Cookies",
     "Decision",
     "DecisionMemo",
+    "EcsFormatter",
     "GrammarError",
     "Grant",
     "Granted",
@@ -141,9 +145,11 @@ __all__ = [
     "any_of",
     "external",
     "route_faults",
+    "subscribe",
 ]
 
 _MODULES = {
+    "jwt_lp._support.events": ("subscribe",),
     "jwt_lp.errors": (
         "ConfigurationError",
         "GrammarError",
@@ -157,8 +163,9 @@ _MODULES = {
     "jwt_lp.guard.cookies": ("Cookies", "ResponseCookie"),
     "jwt_lp.guard.decision_memo": ("DecisionMemo",),
     "jwt_lp.guard.decisions": ("Call", "Decision", "HostCsrf", "Refusal"),
-    "jwt_lp.guard.guard": ("Guard", "Readiness"),
+    "jwt_lp.guard.guard": ("Guard",),
     "jwt_lp.guard.openapi": ("OpenAPIDescription", "RoutesByPath"),
+    "jwt_lp.guard.readiness": ("Readiness",),
     "jwt_lp.guard.routes": ("Route", "Rules", "route_faults"),
     "jwt_lp.guard.settings": ("Settings",),
     "jwt_lp.issuing.claim_policy": ("ClaimPolicy",),
@@ -167,6 +174,7 @@ _MODULES = {
     "jwt_lp.jose.key_rotation": ("KeyRing",),
     "jwt_lp.jose.remote_jwks": ("JwksKeys",),
     "jwt_lp.jose.signing": ("SigningKey", "SigningKeys"),
+    "jwt_lp.observability.ecs": ("EcsFormatter",),
     "jwt_lp.oauth.client_authentication": ("ClientAuthentication", "ClientMethods", "ClientRefused", "ClientSecrets"),
     "jwt_lp.oauth.private_key_jwt": ("PrivateKeyJwt",),
     "jwt_lp.oauth.resource_metadata": ("ResourceMetadata",),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from django.apps import AppConfig, apps
 from django.core.signals import setting_changed
 
-from jwt_lp_django import checks, lifespan
+from jwt_lp_django import checks, lifespan, signals
 from jwt_lp_django.guard_access import GuardHolder
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class LeastPrivilegeConfig(AppConfig):
         Recorded usage is written when an ASGI server stops; the guard is discarded when a test changes `JWT_LP`.
         """
         checks.register()
+        signals.connect()
         lifespan.install_lifespan()
         setting_changed.connect(self.guard_holder.discard_on_change)
         if apps.is_installed("drf_spectacular") and find_spec("rest_framework"):

@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import ResolverMatch
 
 from jwt_lp import ANONYMOUS, AccessToken, Call, Decision, DecisionMemo, Guard, HostCsrf, Refusal, Requirement, Route
+from jwt_lp_django import signals
 from jwt_lp_django.csrf import csrf_advice, csrf_fault
 from jwt_lp_django.guard_access import guard_from
 from jwt_lp_django.template import names_of, route_template
@@ -184,22 +185,32 @@ def decide(question: AuthorizationRequest) -> Decision:
 
     This may wait for keys. On an event loop, which other requests share, it does not wait: the refusal is 503.
     """
-    decision = question.state.find_decision(question) or forced_decision(question) or _check(question, wait=False)
+    known = question.state.find_decision(question)
+    if known is not None:
+        return store_decision(question, known)
+    decision = forced_decision(question) or _check(question, wait=False)
     if decision.pending and not _on_event_loop():
         decision = _check(question, wait=True)
     if decision.pending:
         decision = question.guard.refuse_pending(question.requirement, question.label)
-    return store_decision(question, decision)
+    store_decision(question, decision)
+    if decision.refusal is not None:
+        signals.send_refused(question.request, decision)
+    return decision
 
 
 async def decide_async(question: AuthorizationRequest) -> Decision:
     """Decide without blocking the event loop."""
-    decision = (
-        question.state.find_decision(question) or forced_decision(question) or _check(question, wait=False, defer=True)
-    )
+    known = question.state.find_decision(question)
+    if known is not None:
+        return store_decision(question, known)
+    decision = forced_decision(question) or _check(question, wait=False, defer=True)
     if decision.pending:
         decision = await sync_to_async(_check, thread_sensitive=False)(question, wait=True)
-    return store_decision(question, decision)
+    store_decision(question, decision)
+    if decision.refusal is not None:
+        await signals.asend_refused(question.request, decision)
+    return decision
 
 
 def probe(question: AuthorizationRequest) -> Decision:

@@ -37,6 +37,7 @@ from jwt_lp_django.decisions import (
 from jwt_lp_django.enforcement import wrap_view
 from jwt_lp_django.guard_access import guard_from
 from jwt_lp_django.marks import RequirementMark
+from jwt_lp_django.signals import send_refused
 from jwt_lp_django.views import MethodDeclaration, is_drf
 
 V = TypeVar("V", bound=Callable[..., Any])
@@ -165,12 +166,20 @@ def enforce(request: Any, *permissions: str | Requirement, params: Mapping[str, 
 def _decide_inside_view(question: AuthorizationRequest) -> Decision:
     """Decide with the token that the request was let in with, if there is one."""
     state = question.state
-    known = state.find_decision(question) or forced_decision(question)
-    if known is None and state.token is not None:
-        known = question.guard.authorize(
+    known = state.find_decision(question)
+    if known is not None:
+        return store_decision(question, known)
+    decision = forced_decision(question)
+    if decision is None and state.token is not None:
+        decision = question.guard.authorize(
             state.token, question.requirement, question.params, question.label, call=build_call(question)
         )
-    return decide(question) if known is None else store_decision(question, known)
+    if decision is None:
+        return decide(question)
+    store_decision(question, decision)
+    if decision.refusal is not None:
+        send_refused(question.request, decision)
+    return decision
 
 
 def _request_inside_view(

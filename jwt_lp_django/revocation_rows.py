@@ -13,7 +13,7 @@ from typing import Any, Final
 from django.db.models import F, QuerySet
 
 from jwt_lp import StoreError
-from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry
+from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry, log_revoked
 from jwt_lp.revocation.snapshot import with_pauses
 from jwt_lp.stores import StoredRevocation
 from jwt_lp_django.database import split_chunks
@@ -49,6 +49,11 @@ def changes(alias: str, since: int) -> RevocationChanges:
     reached = rows[-1].changed if more else max([latest, *(row.changed for row in rows[-1:])])
     distinct = {entry.id: entry for entry in entries}
     return RevocationChanges(reached, tuple(lifted.values()), tuple(distinct.values()), more)
+
+
+def announce(entries: Sequence[RevocationEntry], by: str) -> None:
+    """Log what was revoked, once its transaction is committed."""
+    log_revoked(entries, by)
 
 
 def revoke(alias: str, entries: Sequence[RevocationEntry], at: float, by: str) -> int:

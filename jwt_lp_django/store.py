@@ -137,6 +137,8 @@ class DjangoStore:
         """Write entries; `StoreError` names ids that exist already."""
         module = self._modules().revocation_rows
         sequence: int = self._database.write(lambda: module.revoke(self._alias, entries, at, by))
+        # After the transaction, which may be repeated.
+        module.announce(entries, by)
         return sequence
 
     def lift(self, ids: Sequence[str], *, at: float) -> int:

@@ -15,6 +15,7 @@ from flask import Flask, Request, Response, current_app
 from flask import request as current_request
 
 from jwt_lp import AccessToken, Call, Decision, DecisionMemo, Guard, Refusal, Requirement
+from jwt_lp_flask.signals import send_refused
 
 if TYPE_CHECKING:
     from werkzeug.routing import Rule
@@ -77,7 +78,10 @@ class RequestDecisions:
         )
         if decision.passes:
             self.token = decision.token or self.token
-        return self.memo.keep((requirement,), params, decision)
+            return self.memo.keep((requirement,), params, decision)
+        self.memo.keep((requirement,), params, decision)
+        send_refused(unproxied_app(), request, decision)
+        return decision
 
 
 def unproxied_app() -> Flask:

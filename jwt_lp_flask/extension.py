@@ -14,6 +14,7 @@ from flask import Flask, Request, Response, abort
 from werkzeug.wsgi import ClosingIterator
 
 from jwt_lp import ConfigurationError, Decision, DecisionMemo, Guard, Settings
+from jwt_lp_flask import signals
 from jwt_lp_flask.decisions import (
     EndpointDecision,
     decisions_of,
@@ -51,6 +52,7 @@ class LeastPrivilege:
         if chosen is None:
             raise ConfigurationError('there are no settings: app.config["JWT_LP"] = {...} before LeastPrivilege(app)')
         app.extensions[_EXTENSION] = AppGuard(Guard(chosen))
+        signals.connect()
         # INVARIANT: the first hook before the request, and the last one after it, because those run in reverse.
         app.before_request_funcs.setdefault(None, []).insert(0, before_request)
         app.after_request_funcs.setdefault(None, []).insert(0, after_request)

@@ -37,6 +37,7 @@ ORDER = (
     "stores",
     "usage",
     "lint",
+    "observability",
     "guard",
     "oauth",
     "signin",
@@ -68,12 +69,13 @@ LIBRARIES = {
     "httpx": ("oauth.httpx_auth",),
     "httpx2": ("oauth.httpx_auth",),
     "pytest": ("testing",),
+    "opentelemetry": ("observability.telemetry",),
 }
 
 # an adapter -> the libraries it is made for; of ours it has itself and what `jwt_lp` exports
 ADAPTERS = {
     "jwt_lp_django": {"django", "rest_framework", "asgiref", "drf_spectacular"},
-    "jwt_lp_flask": {"flask", "werkzeug", "click", "apispec"},
+    "jwt_lp_flask": {"flask", "werkzeug", "click", "apispec", "blinker"},
     "jwt_lp_starlette": {"starlette", "fastapi", "pydantic", "anyio"},
 }
 
@@ -96,7 +98,7 @@ STORE_MODULES = {
 STORE_MODULES["jwt_lp_django/store.py"] = ROWS | {"jwt_lp._support.file_lock", "jwt_lp.stores.advisory_lock"}
 
 # the functions among the root's exports: they make a value, or are the one verb of their module
-EXPORTED_FUNCTIONS = {"all_of", "any_of", "external", "route_faults"}
+EXPORTED_FUNCTIONS = {"all_of", "any_of", "external", "route_faults", "subscribe"}
 
 FRAMEWORKS_AND_DRIVERS = {
     "click",
@@ -106,6 +108,7 @@ FRAMEWORKS_AND_DRIVERS = {
     "flask",
     "httpx",
     "httpx2",
+    "opentelemetry",
     "psycopg",
     "pydantic",
     "pytest",

@@ -19,10 +19,13 @@ import pytest
 
 from jwt_lp import (
     Answer,
+    Call,
     ClientMethods,
     ClientRefused,
     ClientSecrets,
     ConfigurationError,
+    Decision,
+    EcsFormatter,
     GrammarError,
     Guard,
     InvalidToken,
@@ -38,6 +41,7 @@ from jwt_lp import (
     StoreError,
     TokenExchange,
     Verifier,
+    subscribe,
 )
 from jwt_lp.errors import clear_locals, clears_locals
 from jwt_lp.guard.development_key import development_key
@@ -356,6 +360,63 @@ def test_a_guard_that_fails_at_a_known_token_shows_no_token(
         with pytest.raises(Unforeseen) as caught:
             guard.check(value, needed, {}, "GET /")
         assert [] == leaks(caught.value)
+
+
+@pytest.mark.parametrize("value", [f"Bearer {GOOD}", [f"Bearer {FORGED}"]], ids=["text", "lines"])
+def test_a_guard_with_listeners_shows_no_token(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, value: str | list[str]
+) -> None:
+    """What stands between the caller and the guard holds the header, and shows it as little as the guard does."""
+    with Guard({"ISSUER": ISSUER, "AUDIENCE": "api", "ALGORITHMS": ["ES256"], "JWKS": KEY.public_jwk()}) as guard:
+
+        def fails(decision: Decision, call: Call | None) -> NoReturn:
+            raise Unforeseen(f"{value} {decision.token}")
+
+        guard.listen(fails)
+        guard.check(value, all_of("orders:read"), {}, "GET /")
+        assert "listener_failed" in caplog.text
+        assert [] == [canary for canary in CANARIES if canary in caplog.text]
+        monkeypatch.setattr(guard, "_clock", Broken().fails)
+        monkeypatch.setattr(guard._authenticator, "_clock", Broken().fails)
+        for act in (
+            lambda: guard.check(value, all_of("x"), {}, "GET /"),
+            lambda: guard.authenticate(value),
+        ):
+            with pytest.raises(Unforeseen) as caught:
+                act()
+            assert [] == leaks(caught.value)
+
+
+CALL = Call(
+    "GET", lambda: f"https://api.test/?access_token={GOOD}", lambda _: (f"Bearer {GOOD}",), "app.view", "192.0.2.7"
+)
+
+
+@pytest.mark.parametrize("value", [GOOD, FORGED, OLD, UNREADABLE], ids=["good", "forged", "expired", "unreadable"])
+def test_the_audit_log_shows_no_token(value: str) -> None:
+    """No line of the audit log or of the events holds a part of a token, also where the URL does."""
+    given = {"ISSUER": ISSUER, "AUDIENCE": "api", "ALGORITHMS": ["ES256"], "JWKS": KEY.public_jwk(), "AUDIT": "full"}
+    records: list[logging.LogRecord] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record)
+
+    handler = Collector()
+    logger = logging.getLogger("jwt_lp")
+    logger.addHandler(handler)
+    end = subscribe(lambda event, members: told.append(f"{event} {dict(members)}"))
+    told: list[str] = []
+    try:
+        with Guard(given) as guard:
+            for needed in (all_of("orders:read"), all_of("orders:write"), None):
+                guard.check(f"Bearer {value}", needed, {}, "GET /", call=CALL)
+    finally:
+        end()
+        logger.removeHandler(handler)
+    lines = [EcsFormatter().format(record) for record in records] + [str(vars(record)) for record in records] + told
+    assert 3 == sum(record.name == "jwt_lp.audit" for record in records)
+    assert [] == [line for line in lines if any(canary in line for canary in CANARIES)]
 
 
 @pytest.mark.parametrize("wait", [True, False])

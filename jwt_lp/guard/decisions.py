@@ -91,7 +91,8 @@ class Refusal(NamedTuple):
     `reference` is that of the line in the log, "" if the log's level leaves that line out, and then it is not sent.
     `requirement` and `scope` are sent unless `SHOW_REQUIREMENT` is off, `cause` only under `EXPLAIN`. `retry_after` is
     in whole seconds and is sent only with 503. `resource_metadata` is the address of the metadata (RFC 9728) or None.
-    `advice` says what to send instead; most errors have none.
+    `advice` says what to send instead; most errors have none. `code` is the code of the cause, for the operator: it is
+    never sent.
     """
 
     status: int
@@ -103,6 +104,7 @@ class Refusal(NamedTuple):
     retry_after: int = RETRY_AFTER
     resource_metadata: str | None = None
     advice: str | None = None
+    code: str = ""
 
     @property
     def description(self) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Self
 
@@ -19,6 +18,8 @@ from jwt_lp.guard.authentication import Authenticator
 from jwt_lp.guard.authorization import Authorizer
 from jwt_lp.guard.bearer import MAX_LINE
 from jwt_lp.guard.decisions import Call, Cause, Decision
+from jwt_lp.guard.listeners import Listeners
+from jwt_lp.guard.readiness import Readiness
 from jwt_lp.guard.refusals import RefusalFactory, undeclared_cause
 from jwt_lp.guard.routes import enforcement_points, route_faults
 from jwt_lp.guard.settings import Settings
@@ -28,12 +29,12 @@ from jwt_lp.tokens.claims import AccessToken
 
 if TYPE_CHECKING:
     from jwt_lp.guard.cookies import Cookies
+    from jwt_lp.guard.listeners import DecisionListener
     from jwt_lp.guard.routes import Route, Rules
-    from jwt_lp.guard.runtime import GuardRuntime, StoreStatus
+    from jwt_lp.guard.runtime import GuardRuntime
     from jwt_lp.guard.store_sync import StoreSync
     from jwt_lp.issuing.issuer import Issuer
     from jwt_lp.issuing.revoked_grants import Revoked
-    from jwt_lp.jose.remote_jwks import KeysStatus
     from jwt_lp.jose.signing import SigningKey, SigningKeys
     from jwt_lp.tokens.verification import Verifier
 
@@ -43,22 +44,6 @@ _UNDECIDED: Final = Cause(
     "keys_unavailable",
     "keys have to be fetched first, and the caller cannot wait",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """The state of a guard, for a health endpoint.
-
-    `ready` is True when the guard can decide about every issuer's tokens. `policy` is the policy's digest,
-    `observing_until` the ISO date on which observe mode ends (None when requirements are enforced), and `store` the
-    state of the connection to the store (None without a store).
-    """
-
-    ready: bool
-    keys: Mapping[str, KeysStatus]
-    policy: str
-    observing_until: str | None
-    store: StoreStatus | None = None
 
 
 class Guard:
@@ -88,6 +73,8 @@ class Guard:
         self._repeat = self._authorizer.repeat
         self._recall = self.verifier.recall
         self._bound = bool(self.settings.bind)
+        self._listeners: Listeners | None = None
+        self._listen_as_set()
         self._refusals.log_start()
 
     @property
@@ -213,6 +200,21 @@ class Guard:
         """Refuse (503) where a decision is `pending` and the caller may not wait for the keys."""
         return self._refusals.refuse(_UNDECIDED, None, requirement, route)
 
+    def listen(self, listener: DecisionListener) -> None:
+        """Call `listener(decision, call)` after each decision, also one that lets a request pass.
+
+        `call` is None where the caller of the guard gave none. Not told are a probe, a `pending` decision, and a caller
+        who was only authenticated. The listener runs inside the request. If it raises an exception, that is logged by its
+        type, and the decision stays as it is. A guard without listeners does nothing for this.
+        """
+        if self._listeners is None:
+            listeners = self._listeners = Listeners()
+            self.check = listeners.wrap(self.check)  # type: ignore[method-assign]  # only here, so that others pay nothing
+            self.authorize = listeners.wrap(self.authorize)  # type: ignore[method-assign]  # as above
+            self.refuse_pending = listeners.wrap(self.refuse_pending)  # type: ignore[method-assign]  # as above
+            self.authenticate = listeners.wrap(self.authenticate, passes=False)  # type: ignore[method-assign]  # as above
+        self._listeners.add(listener)
+
     def check_routes(self, routes: Sequence[Route]) -> tuple[str, ...]:
         """Every fault of the declarations of a host's routes. Each route without a declaration is logged once."""
         for route in routes:
@@ -285,6 +287,18 @@ class Guard:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _listen_as_set(self) -> None:
+        """Start what the settings ask for: the audit log and OpenTelemetry."""
+        settings = self.settings
+        if settings.audit is not None:
+            from jwt_lp.observability.audit_log import AuditLog
+
+            self.listen(AuditLog(settings.audit, service=settings.service))
+        if settings.opentelemetry:
+            from jwt_lp.observability.telemetry import Telemetry
+
+            self.listen(Telemetry(self, service=settings.service, show_subject=settings.opentelemetry == "subject"))
 
     def _effective_token(self, token: AccessToken) -> AccessToken | Cause:
         """The token without its revoked grants, or the cause of a refusal if it may not be used now."""

@@ -6,7 +6,6 @@ so a client cannot add lines to the log. Only the fingerprint of a token is logg
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from jwt_lp._support.events import is_wanted, log_event
 from jwt_lp.guard.decisions import Cause, Decision, Refusal, whole_seconds
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from jwt_lp.guard.settings import Settings
     from jwt_lp.permissions.requirements import Requirement
     from jwt_lp.tokens.claims import AccessToken
+
+__all__ = ["UNDECLARED", "UNDECLARED_ROUTE", "RefusalFactory", "log_event", "undeclared_cause"]
 
 UNDECLARED: Final = "jwt_lp.W001"
 UNDECLARED_ROUTE: Final = Cause(
@@ -37,9 +39,7 @@ UNDECLARED_ROUTE: Final = Cause(
 _WINDOW: Final = 60.0
 _MAX_ROUTES: Final = 100
 
-_LOG: Final = logging.getLogger("jwt_lp")
 _NO_PARAMETERS: Final[Mapping[str, object]] = MappingProxyType({})
-_to_json: Final = json.JSONEncoder().encode
 
 
 class RefusalFactory:
@@ -110,9 +110,9 @@ class RefusalFactory:
             self._undeclared_level(route) if usual == logging.INFO and cause.code == UNDECLARED_ROUTE.code else usual
         )
         # INVARIANT: the client's reference is in the log; and it does not tell anybody which routes have no declaration.
-        shown = record and _LOG.isEnabledFor(usual)
+        shown = record and is_wanted(usual)
         refusal = self._refusal(cause, requirement, sent, self._reference() if shown else "")
-        if record and _LOG.isEnabledFor(level):
+        if record and is_wanted(level):
             self._log_refusal(level, refusal, cause, token, requirement, route, missing, observed=observed)
         if observed:
             # An invalid token is not attached to the request.
@@ -147,6 +147,7 @@ class RefusalFactory:
             retry_after=whole_seconds(cause.retry_after),
             resource_metadata=self._resource_metadata,
             advice=cause.advice,
+            code=cause.code,
         )
 
     def _log_refusal(
@@ -195,10 +196,3 @@ def undeclared_cause(cause: Cause) -> Cause:
     if cause.status != HTTPStatus.UNAUTHORIZED:
         return cause
     return cause._replace(code=UNDECLARED_ROUTE.code, detail=f"{UNDECLARED_ROUTE.detail}; besides, {cause.detail}")
-
-
-def log_event(level: int, event: str, members: Mapping[str, object]) -> None:
-    """Log one line, `jwt-lp EVENT {members}`, without empty members."""
-    if _LOG.isEnabledFor(level):
-        shown = {name: value for name, value in members.items() if value}
-        _LOG.log(level, "jwt-lp %s %s", event, _to_json(shown), extra={"jwt_lp": {"event": event, **shown}})

@@ -13,9 +13,9 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from jwt_lp._support.events import log_event
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.guard.decisions import Cause
-from jwt_lp.guard.refusals import log_event
 from jwt_lp.guard.store_sync import StoreSync
 from jwt_lp.guard.token_state import TokenState, attach_state
 from jwt_lp.revocation.poller import Freshness, RevocationPoller

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from jwt_lp.errors import ConfigurationError, clears_locals
@@ -61,6 +61,8 @@ class Settings:
     stale_after: float = STALE_AFTER
     refuse_after: float = REFUSE_AFTER
     revocation_start: str = "closed"
+    audit: float | None = None
+    opentelemetry: bool | Literal["subject"] = False
     development: bool = False
     cookies: Cookies | None = None
 

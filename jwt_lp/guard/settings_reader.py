@@ -21,6 +21,7 @@ from jwt_lp.guard.issuer_settings import (
     own_meaningful_claims,
     unvouched_faults,
 )
+from jwt_lp.guard.observability_settings import ObservabilityReader
 from jwt_lp.guard.routes import Rules
 from jwt_lp.issuing.reserved_claims import copy_faults
 from jwt_lp.permissions.requirements import Binding, Where, all_of
@@ -43,11 +44,11 @@ _RESOURCE: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/(?!\.{1,2}(/|$))[A
 TOP_KEYS: Final = (
     "SERVICE", "POLICY", "EXTERNAL", "PUBLIC", "BIND", "URLCONFS", "OBSERVE_UNTIL", "EXPLAIN",
     "SHOW_REQUIREMENT", "RESOURCE", "ALLOW_HTTP_HOSTS", "CLAIMS", "LINT", "STORE", "PUSH", "SUBJECTS", "STALE_AFTER",
-    "REFUSE_AFTER", "REVOCATION_START", "COOKIE", "ISSUERS",
+    "REFUSE_AFTER", "REVOCATION_START", "AUDIT", "OPENTELEMETRY", "COOKIE", "ISSUERS",
 )  # fmt: skip
 
 
-class SettingsReader(IssuerReader):
+class SettingsReader(IssuerReader, ObservabilityReader):
     """Reads a whole settings mapping and collects its faults; every method returns a usable value."""
 
     def settings(self, *, development: bool, today: date) -> dict[str, Any]:
@@ -82,6 +83,8 @@ class SettingsReader(IssuerReader):
             "claims": claims,
             "lint": self.lint(),
             **self.store_settings(),
+            "audit": self.audit(),
+            "opentelemetry": self.opentelemetry(),
             "development": development,
             "cookies": self.cookies(development=development),
         }

@@ -9,8 +9,8 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
+from jwt_lp._support.events import log_event
 from jwt_lp._support.worker import ForkSafeLock, weak_callback
-from jwt_lp.guard.refusals import log_event
 from jwt_lp.stores import ProcessHeartbeat
 
 if TYPE_CHECKING:

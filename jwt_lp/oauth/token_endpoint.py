@@ -16,10 +16,10 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
+from jwt_lp._support.events import log_event
 from jwt_lp._support.json_types import is_json_array, is_json_object
 from jwt_lp.errors import InvalidToken, KeysUnavailable, PolicyError, clears_locals
 from jwt_lp.guard.decisions import whole_seconds
-from jwt_lp.guard.refusals import log_event
 from jwt_lp.jose import jws
 from jwt_lp.oauth.client_authentication import ClientRefused
 from jwt_lp.oauth.exchange_request import (

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
+
+from jwt_lp._support.events import log_event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 TargetKind: TypeAlias = Literal["token", "subject", "client", "role", "issuer"]
 """What an entry applies to."""
@@ -71,3 +77,18 @@ class RevocationSource(Protocol):
     def changes(self, since: int) -> RevocationChanges:
         """Return the changes after `since`, in the order of the commits; for 0, all entries in force."""
         ...
+
+
+def log_revoked(entries: Iterable[RevocationEntry], by: str) -> None:
+    """Log the event `revoked` for each entry that a store has written; `by` says who revoked, or is ""."""
+    for entry in entries:
+        event = {
+            "entry": entry.id,
+            "of": entry.of,
+            "issuer": entry.issuer,
+            "name": entry.name,
+            "pattern": entry.pattern,
+            "reason": entry.reason,
+            "by": by,
+        }
+        log_event(logging.INFO, "revoked", event)

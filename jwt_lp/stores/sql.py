@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from jwt_lp.revocation.entries import log_revoked
 from jwt_lp.stores import (
     family_rows,
     holder_rows,
@@ -80,7 +81,10 @@ class SqlStore:
     def revoke(self, entries: Sequence[RevocationEntry], *, at: float, by: str = "") -> int:
         """Write entries; `StoreError` names ids that exist already."""
         with self._database.write() as connection:
-            return revocation_rows.revoke(connection, entries, at, by)
+            sequence = revocation_rows.revoke(connection, entries, at, by)
+        # Only what is committed is announced.
+        log_revoked(entries, by)
+        return sequence
 
     def lift(self, ids: Sequence[str], *, at: float) -> int:
         """Lift entries; `StoreError` names ids not in force."""

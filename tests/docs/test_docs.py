@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import socket
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ _CAPITALS = {
     *("SIGNING_KEY", "SECRET_KEY", "SIMPLE_JWT", "USER_ID_CLAIM"),
     *("JWT_SECRET_KEY", "JWT_ENCODE_ISSUER", "JWT_ENCODE_AUDIENCE", "JWT_IDENTITY_CLAIM"),
     *("PGPASSWORD", "MIDDLEWARE", "INSTALLED_APPS", "ROOT_URLCONF", "REST_FRAMEWORK", "DJANGO_SETTINGS_MODULE"),
+    "LOGGING",
 }
 _PROFILE_KEYS = {*_READERS, "BASE", "PERMISSIONS", "ROLES", "CEILING"}
 
@@ -56,6 +58,20 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", loopback_only)
     monkeypatch.delenv("JWT_LP_DEV", raising=False)
     monkeypatch.setattr(logging.getLogger("jwt_lp"), "disabled", True)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A page may configure logging."""
+    loggers = [logging.getLogger(name) for name in ("jwt_lp", "jwt_lp.audit")]
+    before = [(logger, logger.level, logger.handlers[:], logger.propagate) for logger in loggers]
+    yield
+    for logger, level, handlers, propagate in before:
+        for handler in logger.handlers:
+            if handler not in handlers:
+                handler.close()
+        logger.handlers[:], logger.propagate = handlers, propagate
+        logger.setLevel(level)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -114,7 +130,13 @@ def test_dotted_names_exist(page: str) -> None:
     loggers = {found for source in sources for found in re.findall(r"getLogger\(\"([\w.]+)\"\)", source)}
     checks = {f"jwt_lp.{found}" for source in sources for found in re.findall(r"\"(?:jwt_lp\.)?([EW]\d{3})\"", source)}
     groups = set(re.findall(r'entry-points\."([\w.]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8")))
-    assert [] == sorted(each for each in names - loggers - checks - groups if not _resolves(each))
+    # Fields of the audit log, and attributes and metrics of OpenTelemetry.
+    folder = ROOT / "jwt_lp" / "observability"
+    fields = {
+        f"jwt_lp.{found}" for found in re.findall(r'"(\w+)": ', (folder / "audit_log.py").read_text(encoding="utf-8"))
+    }
+    fields |= set(re.findall(r'"(jwt_lp\.[\w.]+)"', (folder / "telemetry.py").read_text(encoding="utf-8")))
+    assert [] == sorted(each for each in names - loggers - checks - groups - fields if not _resolves(each))
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -17,6 +17,7 @@ import naughty_strings
 from clock import Clock
 from examples import examples
 from jwt_lp import AUTHENTICATED, AccessToken, Permissions, Requirement, Route, Settings, all_of, any_of, external
+from jwt_lp._support import events
 from jwt_lp.guard import refusals
 from jwt_lp.guard.decisions import Cause
 from jwt_lp.guard.refusals import RefusalFactory, undeclared_cause
@@ -394,7 +395,7 @@ def test_any_text_stays_on_its_line(detail: str, route: str) -> None:
 def test_a_level_that_is_off_costs_no_line(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the level is not logged, nothing is formatted."""
     caplog.set_level(logging.CRITICAL, "jwt_lp")
-    monkeypatch.setattr(refusals, "_to_json", None)
+    monkeypatch.setattr(events, "_to_json", None)
     make_factory().refuse(BAD_TOKEN)
     refusals.log_event(logging.WARNING, "undeclared", {"route": "GET /"})
     assert [] == caplog.records

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jwt_lp import subscribe
 from jwt_lp.errors import PolicyError, StoreError
 from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry, RevocationKey
 from jwt_lp.revocation.poller import RevocationPoller
@@ -518,3 +519,16 @@ def test_only_one_process_holds_the_lock(store: Store, url: str) -> None:
         raise KeyError
     with store.exclusive("a plan", wait=0):
         other.close()
+
+
+def test_what_is_revoked_is_an_event(store) -> None:
+    """Each entry that is written is told once; a write that fails tells nothing."""
+    told = []
+    end = subscribe(lambda event, members: told.append((event, members["entry"], members.get("by"))))
+    try:
+        store.revoke([deny("e1"), deny("e2")], at=1.0, by="operator")
+        with pytest.raises(StoreError):
+            store.revoke([deny("e2")], at=2.0)
+    finally:
+        end()
+    assert [("revoked", "e1", "operator"), ("revoked", "e2", "operator")] == told

@@ -1,0 +1,67 @@
+"""Security events: each is one log line, and a call of every function that has subscribed."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+EventReceiver: TypeAlias = Callable[[str, Mapping[str, object]], object]
+"""A function of an event's name and its members."""
+
+_LOG: Final = logging.getLogger("jwt_lp")
+_RECEIVERS: Final[list[EventReceiver]] = []
+_to_json: Final = json.JSONEncoder().encode
+
+
+def subscribe(receiver: EventReceiver) -> Callable[[], None]:
+    """Call `receiver(event, members)` at each security event of this process; returns what ends that.
+
+    Events and members are those of the log lines, and the level of the logger does not matter. The receiver runs where
+    the event happens, often inside a request, so it must be quick. If it raises an exception, that is logged, and nothing
+    else changes. A receiver that has subscribed already is not called twice.
+    """
+    if receiver not in _RECEIVERS:
+        _RECEIVERS.append(receiver)
+
+    def unsubscribe() -> None:
+        if receiver in _RECEIVERS:
+            _RECEIVERS.remove(receiver)
+
+    return unsubscribe
+
+
+def is_wanted(level: int) -> bool:
+    """Whether an event of this level would reach the log or a receiver."""
+    return bool(_RECEIVERS) or _LOG.isEnabledFor(level)
+
+
+def log_event(level: int, event: str, members: Mapping[str, object]) -> None:
+    """Log one line, `jwt-lp EVENT {members}`, without empty members, and tell the receivers."""
+    if not is_wanted(level):
+        return
+    shown = {name: value for name, value in members.items() if value}
+    # Before the log, whose handlers may raise an exception.
+    for receiver in tuple(_RECEIVERS):
+        call_safely(receiver, event, MappingProxyType(shown))
+    if _LOG.isEnabledFor(level):
+        _LOG.log(level, "jwt-lp %s %s", event, _to_json(shown), extra={"jwt_lp": {"event": event, **shown}})
+
+
+def call_safely(listener: Callable[..., object], *args: object, **kwargs: object) -> None:
+    """Call a listener; an exception that it raises is logged by its type alone, and goes no further."""
+    try:
+        listener(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001 - whatever a listener does, the decision stays as it is
+        # The message and the traceback may hold what the listener was given.
+        failed = {
+            "listener": getattr(listener, "__qualname__", type(listener).__qualname__),
+            "error": type(error).__name__,
+        }
+        with suppress(Exception):
+            _LOG.error(
+                "jwt-lp listener_failed %s", _to_json(failed), extra={"jwt_lp": {"event": "listener_failed", **failed}}
+            )

@@ -1,0 +1,1 @@
+"""Observability: the audit log of decisions in ECS, and OpenTelemetry."""
