@@ -38,7 +38,16 @@ if TYPE_CHECKING:
     from jwt_lp.permissions.requirements import AUTHENTICATED, IDENTIFIED, PUBLIC, Open, all_of, any_of, external
     from jwt_lp.policy.file import Policy
     from jwt_lp.tokens.claims import AccessToken, ClaimProfile
-    from jwt_lp.tokens.profiles import AUTH0, COGNITO, ENTRA, KEYCLOAK, OKTA, RFC9068
+    from jwt_lp.tokens.profiles import (
+        AUTH0,
+        COGNITO,
+        ENTRA,
+        FLASK_JWT_EXTENDED,
+        KEYCLOAK,
+        OKTA,
+        RFC9068,
+        SIMPLEJWT,
+    )
     from jwt_lp.tokens.verification import Verifier
 else:
     # Not for checkers, which would take any name for one of these.
@@ -54,11 +63,13 @@ __all__ = [
     "AUTHENTICATED",
     "COGNITO",
     "ENTRA",
+    "FLASK_JWT_EXTENDED",
     "IDENTIFIED",
     "KEYCLOAK",
     "OKTA",
     "PUBLIC",
     "RFC9068",
+    "SIMPLEJWT",
     "AccessToken",
     "Answer",
     "Call",
@@ -145,7 +156,16 @@ _MODULES = {
     ),
     "jwt_lp.policy.file": ("Policy",),
     "jwt_lp.tokens.claims": ("AccessToken", "ClaimProfile"),
-    "jwt_lp.tokens.profiles": ("AUTH0", "COGNITO", "ENTRA", "KEYCLOAK", "OKTA", "RFC9068"),
+    "jwt_lp.tokens.profiles": (
+        "AUTH0",
+        "COGNITO",
+        "ENTRA",
+        "FLASK_JWT_EXTENDED",
+        "KEYCLOAK",
+        "OKTA",
+        "RFC9068",
+        "SIMPLEJWT",
+    ),
     "jwt_lp.tokens.verification": ("Verifier",),
 }
 """Where each name is defined."""

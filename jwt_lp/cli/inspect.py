@@ -19,6 +19,7 @@ from jwt_lp.cli.output import brief, count, emit, grid, moment, notices, span, t
 from jwt_lp.cli.target import app_option, named_settings, named_settings_option
 from jwt_lp.cli.token_input import read_token, reject_file_argument, token_file_option
 from jwt_lp.errors import GrammarError, InvalidToken, PolicyError
+from jwt_lp.guard.issuer_lookup import issuer_of
 from jwt_lp.jose import jws
 from jwt_lp.tokens.claims import COMPACT_CLAIM, ROLE_SCOPE_CLAIM
 from jwt_lp.tokens.delegation import Lineage, actors
@@ -93,8 +94,8 @@ def inspect_token(
 
 def _profile(settings: Settings | None, claims: Mapping[str, object]) -> ClaimProfile:
     """The profile of the token's issuer in the settings, otherwise RFC 9068."""
-    issuers = settings.issuers if settings is not None else ()
-    return next((issuer.profile for issuer in issuers if issuer.issuer == claims.get("iss")), RFC9068)
+    issuer = issuer_of(settings.issuers, claims) if settings is not None else None
+    return RFC9068 if issuer is None else issuer.profile
 
 
 def _grant_claims(profile: ClaimProfile, claims: Mapping[str, object], policy: Policy) -> Iterator[GrantClaim]:

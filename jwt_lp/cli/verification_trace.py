@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 from jwt_lp.cli.output import brief, count, moment, span
 from jwt_lp.errors import InvalidToken, KeysUnavailable
 from jwt_lp.guard.development import PREFIX
+from jwt_lp.guard.issuer_lookup import issuer_of
 from jwt_lp.jose import jws
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class VerificationTrace:
 def trace_verification(guard: Guard, token: str, now: float) -> VerificationTrace:
     """Verify `token` as the guard does. `now`, in seconds since the epoch, is only for the time left in the output."""
     header, claims = _decode_unverified(token)
-    issuer = next((issuer for issuer in guard.settings.issuers if issuer.issuer == claims.get("iss")), None)
+    issuer = issuer_of(guard.settings.issuers, claims)
     verified, cause, detail = _verify(guard, token)
     failed = _failed_step(cause, header, claims, issuer)
     details = _step_details(header, claims, issuer, verified, now)

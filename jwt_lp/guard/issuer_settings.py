@@ -24,9 +24,17 @@ if TYPE_CHECKING:
     from jwt_lp.permissions.requirements import Binding
 
 MAX_LEEWAY: Final = 300
+# What other libraries call a shared secret, and where it belongs here. The value is never shown.
+SECRET_KEYS: Final = MappingProxyType(
+    dict.fromkeys(
+        ("SECRET", "SECRET_KEY", "SIGNING_KEY", "JWT_SECRET_KEY", "KEY"),
+        ': a shared secret is a key in JWKS, as {"kty": "oct", "alg": "HS256", "k": the secret in base64url}',
+    )
+)
+ABSENT_CLAIMS: Final = frozenset({"iss", "aud"})
 ISSUER_KEYS: Final = (
     "ISSUER", "AUDIENCE", "ALGORITHMS", "PROFILE", "OWN", "JWKS", "JWKS_URL", "DISCOVERY",
-    "LEEWAY", "MAX_LIFETIME", "CEILING", "PATTERNS", "SENDER_CONSTRAINED", "COPY_CLAIMS",
+    "LEEWAY", "MAX_LIFETIME", "CEILING", "PATTERNS", "SENDER_CONSTRAINED", "COPY_CLAIMS", "ABSENT_CLAIMS",
 )  # fmt: skip
 
 
@@ -53,6 +61,7 @@ class IssuerSettings:
     ceiling: Permissions | None = None
     sender_constrained: frozenset[str] = frozenset()
     copy_claims: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    absent_claims: frozenset[str] = frozenset()
 
     def key_source(self, allow_http_hosts: Collection[str] = ()) -> KeySource:
         """The source of its keys; nothing is fetched yet."""
@@ -86,6 +95,7 @@ class IssuerSettings:
             sender_constrained=self.sender_constrained,
             development=development,
             copy_claims=self.copy_claims,
+            absent_claims=self.absent_claims,
         )
 
 
@@ -130,6 +140,7 @@ class IssuerReader(SettingReader):
         patterns = self.flag("PATTERNS")
         sender_constrained = self.sender_constrained()
         copy_claims = self.copy_claims(own=own)
+        absent_claims = self.absent_claims(own=own)
         if len(self.faults) > before:
             return None
         return IssuerSettings(
@@ -145,6 +156,7 @@ class IssuerReader(SettingReader):
             max_lifetime=max_lifetime,
             sender_constrained=sender_constrained,
             copy_claims=copy_claims,
+            absent_claims=absent_claims,
             **keys,
         )
 
@@ -238,6 +250,21 @@ class IssuerReader(SettingReader):
         copied = cast("Mapping[str, str]", value)
         self.faults.extend(f"{self.where}: COPY_CLAIMS: {fault}" for fault in copy_faults(copied))
         return MappingProxyType(dict(copied))
+
+    def absent_claims(self, *, own: bool) -> frozenset[str]:
+        """The claims, `iss` and `aud`, that its tokens need not have."""
+        names = frozenset(self.texts("ABSENT_CLAIMS"))
+        for name in sorted(names - ABSENT_CLAIMS):
+            self.fault(f"ABSENT_CLAIMS: {name!a} cannot be absent: only iss and aud can")
+        # INVARIANT: the key alone says whose token it is, so no one else may have it: a provider's keys sign for others.
+        if names and not self.values.get("JWKS"):
+            self.fault(
+                "ABSENT_CLAIMS is for an issuer with a key of its own in JWKS: a key that is fetched signs tokens for "
+                "others too, and without iss and aud they would be accepted here"
+            )
+        if names and own:
+            self.fault("ABSENT_CLAIMS: this issuer is OWN, and its tokens have iss and aud")
+        return names
 
     def profile(self) -> ClaimProfile:
         """The profile of its tokens: a shipped profile's name, or a custom profile."""

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from jwt_lp._support.json_types import is_json_object
 from jwt_lp.errors import ConfigurationError
+from jwt_lp.guard.issuer_lookup import ambiguous_issuers
 from jwt_lp.guard.issuer_settings import (
     ISSUER_KEYS,
+    SECRET_KEYS,
     IssuerReader,
     IssuerSettings,
     own_meaningful_claims,
@@ -49,11 +51,10 @@ class SettingsReader(IssuerReader):
         """The fields of `Settings`."""
         several = "ISSUERS" in self.values
         if several:
-            self.reject_unknown(
-                TOP_KEYS, dict.fromkeys(ISSUER_KEYS, " here: with ISSUERS, set it in each of its entries")
-            )
+            here = dict.fromkeys(ISSUER_KEYS, " here: with ISSUERS, set it in each of its entries")
+            self.reject_unknown(TOP_KEYS, {**SECRET_KEYS, **here})
         else:
-            self.reject_unknown((*TOP_KEYS, *ISSUER_KEYS))
+            self.reject_unknown((*TOP_KEYS, *ISSUER_KEYS), SECRET_KEYS)
         hosts = frozenset(self.texts("ALLOW_HTTP_HOSTS"))
         if hosts and not development:
             self.fault("ALLOW_HTTP_HOSTS is for development: set JWT_LP_DEV=1 there, and remove the setting elsewhere")
@@ -92,7 +93,7 @@ class SettingsReader(IssuerReader):
         issuers: list[IssuerSettings] = []
         for name, mapping in entries.items():
             reader = IssuerReader(mapping, f"{self.where}['ISSUERS'][{name!r}]")
-            reader.reject_unknown(ISSUER_KEYS)
+            reader.reject_unknown(ISSUER_KEYS, SECRET_KEYS)
             issuer = reader.issuer(str(name).lower(), several=len(entries) > 1, hosts=hosts)
             issuers += [] if issuer is None else [issuer]
             self.faults.extend(reader.faults)
@@ -104,6 +105,7 @@ class SettingsReader(IssuerReader):
         for iss, count in Counter(issuer.issuer for issuer in issuers).items():
             if count > 1:
                 self.fault(f"the issuer {iss!a} is configured twice: list every audience in one entry")
+        self.faults.extend(f"{self.where}: {fault}" for fault in ambiguous_issuers(issuers))
         return tuple(issuers)
 
     def check_copied_claims(self, issuers: Iterable[IssuerSettings], listed: frozenset[str]) -> None:

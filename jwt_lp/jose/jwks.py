@@ -163,6 +163,11 @@ class StaticKeys:
         """Return that the keys are loaded; their age does not matter."""
         return KeysStatus(loaded=True, keys=len(self._keys.keys), age_seconds=None, last_error=None)
 
+    @property
+    def thumbprints(self) -> frozenset[str]:
+        """The digests of the keys, by which two sets with the same key are found."""
+        return frozenset(key.thumbprint for key in self._keys.keys)
+
     def __repr__(self) -> str:
         return f"StaticKeys({self._keys!r})"
 

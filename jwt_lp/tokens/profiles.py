@@ -29,6 +29,8 @@ _RAISE: Final = (
     'in the policy say how far one of its scopes reaches, from = ["ceiling:scope:NAME"]'
 )
 _NO_CEILING: Final = "; where scopes of this issuer bound no client, set CEILING = [] in PROFILE"
+_ACCESS_ONLY: Final = "send the access token, not the refresh token"
+_NO_AUDIENCE: Final = 'have the library write {{value}} as the audience ({setting}), or set ABSENT_CLAIMS = ["iss", "aud"] while it writes none'
 _ID_TOKEN: Final = "send the access token, not the ID token"
 
 _SCOPE: Final = ClaimSource(("scope",), "scope", shape="text")
@@ -195,8 +197,56 @@ COGNITO: Final = ClaimProfile(
     ),
 )
 
+# What libraries write into the tokens of a project that is its own issuer, if the project adds such claims.
+_ADDED: Final = (
+    ClaimSource(("scope",), "scope", shape="either"),
+    ClaimSource(("permissions",), "permission", shape="either"),
+    ClaimSource(("roles",), "role", "roles", "either"),
+    ClaimSource(("groups",), "group", "roles", "either"),
+)
+
+# https://django-rest-framework-simplejwt.readthedocs.io/en/latest/settings.html: TOKEN_TYPE_CLAIM, USER_ID_CLAIM and
+# JTI_CLAIM; the type is `refresh` or `sliding` in other tokens. The header has typ JWT (PyJWT's default). There is no
+# client and no grant: a project adds claims with a serializer (.../customizing_token_claims.html).
+SIMPLEJWT: Final = ClaimProfile(
+    name="simplejwt",
+    sources=_ADDED,
+    types=frozenset({"jwt"}),
+    expected=MappingProxyType({"token_type": frozenset({"access"})}),
+    subject="user_id",
+    client=(),
+    remedies=MappingProxyType(
+        {
+            "audience": _NO_AUDIENCE.format(setting='SIMPLE_JWT["AUDIENCE"]'),
+            "not_access_token": _ACCESS_ONLY,
+            "ceiling": _RAISE,
+            "subject": "release 5.5 of simplejwt and later write user_id as text; SUBJECT in PROFILE is USER_ID_CLAIM",
+        }
+    ),
+)
+
+# https://flask-jwt-extended.readthedocs.io/en/stable/options.html: JWT_IDENTITY_CLAIM is sub; `type` is `refresh` in
+# the other tokens. `fresh` and `csrf` grant nothing: `csrf` is compared where the token comes in a cookie.
+FLASK_JWT_EXTENDED: Final = ClaimProfile(
+    name="flask-jwt-extended",
+    sources=_ADDED,
+    types=frozenset({"jwt"}),
+    expected=MappingProxyType({"type": frozenset({"access"})}),
+    client=(),
+    remedies=MappingProxyType(
+        {
+            "audience": _NO_AUDIENCE.format(setting="JWT_ENCODE_AUDIENCE"),
+            "not_access_token": _ACCESS_ONLY,
+            "ceiling": _RAISE,
+        }
+    ),
+)
+
 SHIPPED_PROFILES: Final = MappingProxyType(
-    {profile.name: profile for profile in (RFC9068, AUTH0, OKTA, ENTRA, KEYCLOAK, COGNITO)}
+    {
+        profile.name: profile
+        for profile in (RFC9068, AUTH0, OKTA, ENTRA, KEYCLOAK, COGNITO, SIMPLEJWT, FLASK_JWT_EXTENDED)
+    }
 )
 
 

@@ -26,6 +26,7 @@ class TrustedIssuer:
     None for no limit. `sender_constrained` holds the confirmation methods of tokens that are accepted although the
     proof is not checked here. `leeway` and `max_lifetime` are seconds. `copy_claims` maps claims of its tokens to
     claims of ours, for when one of its tokens is downscoped. `development` holds the development key, if one is used.
+    `absent_claims` (of `iss` and `aud`) are claims that its tokens need not have.
     """
 
     name: str
@@ -42,3 +43,4 @@ class TrustedIssuer:
     sender_constrained: frozenset[str] = frozenset()
     development: StaticKeys | None = None
     copy_claims: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    absent_claims: frozenset[str] = frozenset()

@@ -95,6 +95,9 @@ class Verifier:
     ) -> None:
         # INVARIANT: keys are looked up under the issuer that the token names, never in one pool.
         self._issuers = {issuer.issuer: _AcceptedIssuer(issuer, policy, several=len(issuers) > 1) for issuer in issuers}
+        self._unnamed = next(
+            (self._issuers[issuer.issuer] for issuer in issuers if "iss" in issuer.absent_claims), None
+        )
         self._clock = clock
         self._monotonic = monotonic
         self._cache: TokenCache[_CacheEntry] = TokenCache()
@@ -161,6 +164,9 @@ class Verifier:
         _, algorithm, kid, typ = header
         name = claims.get("iss")
         accepted = self._issuers.get(name) if isinstance(name, str) else None
+        if accepted is None and "iss" not in claims:
+            # INVARIANT: one issuer at most may leave out `iss`, and its own keys verify the token; a null is no absence.
+            accepted = self._unnamed
         if accepted is None:
             configured = ", ".join(self._issuers)
             raise InvalidToken("issuer", f"iss is {quote_value(name)}; configured is {configured} (compared exactly)")

@@ -152,7 +152,7 @@ def _sections() -> dict[str, MarkdownTable]:
     profile = "rfc9068"
     for piece in pieces("docs/providers.md"):
         if isinstance(piece, Block) and piece.language == "python":
-            named = re.search(r'"PROFILE": "(\w+)"', piece.text)
+            named = re.search(r'"PROFILE": "([\w-]+)"', piece.text)
             profile = named[1] if named else "rfc9068"
         elif isinstance(piece, MarkdownTable) and piece.heading == SOURCES:
             found[profile] = piece

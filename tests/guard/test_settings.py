@@ -54,7 +54,7 @@ ENV: Mapping[str, str] = MappingProxyType(
 TOP = ["SERVICE", "POLICY", "EXTERNAL", "PUBLIC", "BIND", "URLCONFS",
        "OBSERVE_UNTIL", "EXPLAIN", "SHOW_REQUIREMENT", "ALLOW_HTTP_HOSTS", "ISSUERS"]
 EACH = ["ISSUER", "AUDIENCE", "ALGORITHMS", "PROFILE", "OWN", "JWKS", "JWKS_URL",
-        "DISCOVERY", "LEEWAY", "MAX_LIFETIME", "CEILING", "PATTERNS", "COPY_CLAIMS"]
+        "DISCOVERY", "LEEWAY", "MAX_LIFETIME", "CEILING", "PATTERNS", "COPY_CLAIMS", "ABSENT_CLAIMS"]
 # fmt: on
 
 
@@ -71,6 +71,33 @@ def faults(mapping: Any, *, dev: bool = False) -> tuple[str, ...]:
     with pytest.raises(ConfigurationError) as caught:
         read(mapping, dev=dev)
     return caught.value.faults
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (["iss"], ["iss"], "tokens of a and b may have no iss"),
+        (["iss"], ["aud"], ""),
+        (["iss", "aud"], [], ""),
+        ([], [], ""),
+    ],
+)
+@pytest.mark.parametrize("share", [False, True])
+def test_a_token_without_iss_has_one_issuer(first: list[str], second: list[str], expected: str, share: bool) -> None:
+    """At most one issuer may leave out `iss`, and no other may have its key."""
+    other = JWKS if share else {"keys": [SigningKey.generate("ES256", kid="k2").public_jwk()]}
+    each = {"CEILING": ["orders:**"]}
+    issuers = {
+        "a": {**ONE, **each, "ABSENT_CLAIMS": first},
+        "b": {**ONE, **each, "ISSUER": "https://b.example", "JWKS": other, "ABSENT_CLAIMS": second},
+        "c": {**FETCHED, **each, "ISSUER": "https://c.example"},
+    }
+    if share and not expected and (first or second):
+        expected = "b has a key of a too"
+    if not expected:
+        assert ["a", "b", "c"] == [issuer.name for issuer in read({"ISSUERS": issuers}).issuers]
+        return
+    assert expected in "\n".join(faults({"ISSUERS": issuers}))
 
 
 def test_minimal_settings() -> None:
@@ -301,6 +328,14 @@ ONE_FAULT = [
     pytest.param({"BIND": {"tenant": 5}}, "BIND: the claim for tenant", id="a binding to a number"),
     pytest.param({"BIND": {"tenant": {"other": "sub"}}}, "no issuer is called 'other'", id="a binding of no issuer"),
     pytest.param({"BIND": {5: "sub"}}, "BIND", id="a binding of a number"),
+    pytest.param({"ABSENT_CLAIMS": ["sub"]}, "ABSENT_CLAIMS: 'sub' cannot be absent", id="an absent subject"),
+    pytest.param({"ABSENT_CLAIMS": "iss,exp"}, "ABSENT_CLAIMS: 'exp' cannot be absent", id="an absent date"),
+    pytest.param(
+        {"ABSENT_CLAIMS": ["aud"], "JWKS": None, "JWKS_URL": "https://login.example.com/jwks"},
+        "ABSENT_CLAIMS is for an issuer with a key of its own",
+        id="an absent claim and fetched keys",
+    ),
+    pytest.param({"ABSENT_CLAIMS": ["iss"], "OWN": True}, "its tokens have iss and aud", id="an own absent claim"),
     pytest.param({"COPY_CLAIMS": ["org"]}, "COPY_CLAIMS is a mapping from a claim", id="a list of copies"),
     pytest.param({"COPY_CLAIMS": {"org": 5}}, "COPY_CLAIMS is a mapping from a claim", id="a copy to a number"),
     pytest.param({"COPY_CLAIMS": {"": "a"}}, "COPY_CLAIMS is a mapping from a claim", id="a copy of nothing"),

@@ -516,7 +516,9 @@ def test_a_profile_by_name(name) -> None:
     [
         pytest.param("Keyclok", "there is no profile 'Keyclok'; did you mean 'keycloak'?", id="near"),
         pytest.param(
-            "", "there is no profile ''; there are rfc9068, auth0, okta, entra, keycloak, cognito", id="nothing near"
+            "",
+            "there is no profile ''; there are rfc9068, auth0, okta, entra, keycloak, cognito, simplejwt, flask-jwt-extended",
+            id="nothing near",
         ),
     ],
 )

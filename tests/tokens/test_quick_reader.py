@@ -100,6 +100,7 @@ ISSUERS = (
     trusted("own", own=True, leeway=5),
     trusted("late", leeway=30, max_lifetime=400, patterns=True),
     trusted("bound", sender_constrained=frozenset({"jkt"}), ceiling=Permissions.of(["orders:*"], patterns=True)),
+    trusted("bare", absent_claims=frozenset({"aud"})),
     trusted("any", audience=None),
 )
 KEYS = {
@@ -345,7 +346,8 @@ def agrees(token: str) -> bool:
         return True  # a date with a fraction, which PyJWT rounds
     named = next(each for each in ISSUERS if each.issuer == claims["iss"])
     options: Any = {
-        "require": ["exp", "iat", "iss", "sub"],
+        "require": ["exp", "iat", "iss", named.profile.subject],
+        "verify_sub": named.profile.subject == "sub",
         "verify_aud": "aud" in claims and named.audience is not None,
         # a claim that the profile does not read
         "verify_jti": named.profile.token_id == "jti",

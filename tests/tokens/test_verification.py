@@ -107,6 +107,32 @@ def test_nothing_of_the_token_is_shown() -> None:
     assert f"<AccessToken {token.fingerprint} from main>" == repr(token)
 
 
+def test_a_token_without_iss_is_of_the_issuer_that_may_leave_it_out() -> None:
+    """Only an absent `iss` counts as absent, and only the keys of that issuer verify the token."""
+    other = SigningKey.generate("ES256", kid="k2")
+    named = trusted(other, name="named", issuer="https://named.test")
+    checker = verifier(named, trusted(absent_claims=frozenset({"iss"})))
+    bare = claims(iss=None)
+    assert "main" == checker.verify(sign(bare, KEY)).issuer_name
+    assert "issuer" == cause(checker, sign({**bare, "iss": None}, KEY))
+    assert "issuer" == cause(checker, sign({**bare, "iss": ""}, KEY))
+    assert "unknown_key" == cause(checker, sign(bare, other))
+    assert "signature" == cause(checker, sign(bare, SigningKey.generate("ES256", kid=KEY.kid)))
+    assert "audience" == cause(checker, sign(claims(iss=None, aud=None), KEY))
+    assert "issuer" == cause(verifier(named, trusted()), sign(bare, KEY))
+
+
+def test_an_absent_audience_is_absent_in_both_claims() -> None:
+    """An `aud` that is there, or the claim in its place, is compared although it may be absent."""
+    checker = verifier(trusted(absent_claims=frozenset({"aud"})))
+    assert "alice" == checker.verify(sign(claims(aud=None), KEY)).subject
+    for audience in ("other", [], None, ""):
+        assert "audience" == cause(checker, sign({**claims(), "aud": audience}, KEY))
+    cognito = verifier(trusted(profile=COGNITO, absent_claims=frozenset({"aud"})))
+    token = claims(aud=None, token_use="access")
+    assert "audience" == cause(cognito, sign(token, KEY, typ=None))
+
+
 @pytest.mark.parametrize("value", [None, b"x", 7, [], "é.a.b", "\ud800", "a" * 20_000, "." * 1_000_000])
 def test_other_objects_are_refused(value: Any) -> None:
     """An object that is not an ASCII str of at most 16 KiB raises `InvalidToken` and nothing else."""
