@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from jwt_lp.cli.migration.rewriter import Project
 
-WORDS: Final = ("fastapi_plugin",)
-
 _SDK: Final = ("fastapi_plugin.Auth0FastAPI", "fastapi_plugin.fast_api_client.Auth0FastAPI")
 _SETTINGS: Final = """\
 JWT_LP = {{
@@ -45,6 +43,8 @@ class Auth0(FastApiRewriter):
         self._clients = {
             name for text in project.texts for name in re.findall(r"^(\w+)(?:\s*:[^=\n]+)?\s*=\s*Auth0FastAPI\(", text, re.MULTILINE)
         }
+        # Parameters that stay as they are.
+        self._left: set[cst.Param] = set()
         # Of each open function: the parameters that hold claims.
         self._claims: list[frozenset[str]] = []
 
@@ -69,15 +69,22 @@ class Auth0(FastApiRewriter):
         if self.settings_replace:
             self.may_remove_import("fastapi_plugin", "Auth0FastAPI")
 
-    def visit_FunctionDef_body(self, node: cst.FunctionDef) -> None:
-        holders = [param for param in parameters(node) if self._required(self.parameter_dependency(param)) is not None]
+    def visit_FunctionDef(self, node: cst.FunctionDef) -> bool | None:
         bound = self._bound_names(node.body)
-        for param in holders:
-            if param.name.value in bound:
-                self.decide(param, f"{param.name.value} is bound again below: read the token's subject and claims there")
+        for param in parameters(node):
+            if param.name.value in bound and self._required(self.parameter_dependency(param)) is not None:
+                self._left.add(param)
+                self.decide(param, f"{param.name.value} is bound again below: write Requires(...), and read the token")
+        return super().visit_FunctionDef(node)
+
+    def visit_FunctionDef_body(self, node: cst.FunctionDef) -> None:
+        names = {
+            param.name.value
+            for param in parameters(node)
+            if param not in self._left and self._required(self.parameter_dependency(param)) is not None
+        }
         inherited = self._claims[-1] if self._claims else frozenset[str]()
-        names = frozenset(param.name.value for param in holders)
-        self._claims.append((inherited - {param.name.value for param in parameters(node)}) | (names - bound))
+        self._claims.append((inherited - {param.name.value for param in parameters(node)}) | names)
 
     def leave_FunctionDef_body(self, node: cst.FunctionDef) -> None:
         self._claims.pop()
@@ -85,7 +92,7 @@ class Auth0(FastApiRewriter):
     def leave_Param(self, original_node: cst.Param, updated_node: cst.Param) -> cst.Param:
         found = self.parameter_dependency(original_node)
         scopes = self._required(found)
-        if found is None or scopes is None:
+        if found is None or scopes is None or original_node in self._left:
             return updated_node
         self.add_import("jwt_lp", "AccessToken")
         requires = self.requires(scopes)

@@ -26,7 +26,7 @@ JWT_LP = {{
     "AUDIENCE": "before",
     "ALGORITHMS": {algorithms},
     "JWKS": {{"kty": "oct", "k": urlsafe_b64encode({secret}.encode()).rstrip(b"=").decode()}},
-    "PROFILE": {{"CEILING": [], "TYPES": ["JWT"], "REQUIRED": []}},
+    "PROFILE": {{"CEILING": [], "TYPES": ["JWT"], "REQUIRED": ["scope"]}},
     "ABSENT_CLAIMS": ["iss", "aud"],
 }}
 """

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from jwt_lp.cli.migration.rewriter import Project
 
-WORDS: Final = ("flask_jwt_extended",)
-
 _LIBRARY: Final = "flask_jwt_extended"
 _REQUIRED: Final = (f"{_LIBRARY}.jwt_required", f"{_LIBRARY}.view_decorators.jwt_required")
 _MANAGER: Final = (f"{_LIBRARY}.JWTManager", f"{_LIBRARY}.jwt_manager.JWTManager")

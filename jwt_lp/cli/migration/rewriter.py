@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import libcst as cst
 from libcst.codemod import CodemodContext, ContextAwareTransformer
 from libcst.codemod.visitors import AddImportsVisitor, RemoveImportsVisitor
-from libcst.metadata import PositionProvider, QualifiedNameProvider, QualifiedNameSource
+from libcst.metadata import MetadataWrapper, PositionProvider, QualifiedNameProvider, QualifiedNameSource
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -66,15 +66,17 @@ class Rewriter(ContextAwareTransformer):
         """Remove this import, if nothing uses it any more."""
         self._removable.append((module, name))
 
-    def rewrite(self, tree: cst.Module) -> cst.Module:
-        """The module with all changes, imports included."""
-        changed = self.transform_module(tree)
-        if changed.deep_equals(tree):
+    def rewrite(self, wrapper: MetadataWrapper) -> cst.Module:
+        """The module with all changes, imports included; the very same module if there are none."""
+        tree = wrapper.module
+        changed = wrapper.visit(self)
+        if changed.bytes == tree.bytes:
             return tree
         for module, name in self._removable:
             RemoveImportsVisitor.remove_unused_import(self.context, module, name)
-        changed = AddImportsVisitor(self.context).transform_module(changed)
-        return RemoveImportsVisitor(self.context).transform_module(changed)
+        # Parsed anew, because a changed tree may hold a node twice.
+        changed = AddImportsVisitor(self.context).transform_module(cst.parse_module(changed.bytes))
+        return cst.parse_module(RemoveImportsVisitor(self.context).transform_module(changed).bytes)
 
 
 def parameters(node: cst.FunctionDef) -> list[cst.Param]:

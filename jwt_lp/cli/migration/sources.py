@@ -79,7 +79,7 @@ def _is_own(folder: Path) -> bool:
     return not (hidden or folder.is_symlink() or (folder / "pyvenv.cfg").exists())
 
 
-def write(source: Source, data: bytes) -> None:
+def replace_source(source: Source, data: bytes) -> None:
     """Replace the file's content in one step, with the same permissions; `OSError` leaves the file as it was.
 
     A file that changed since it was read is not replaced: `OSError` says so.

@@ -1,4 +1,4 @@
-"""Settings before: the tokens and scopes of django-oauth-toolkit."""
+"""Settings of an orders API."""
 
 import os
 

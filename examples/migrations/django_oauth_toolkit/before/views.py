@@ -1,4 +1,4 @@
-"""Views before: each checks the scopes of the token, if nobody forgot it."""
+"""Views of an orders API."""
 
 from django.http import JsonResponse
 from oauth2_provider.contrib.rest_framework import TokenHasScope

@@ -1,4 +1,4 @@
-"""Settings before: djangorestframework-simplejwt makes and checks the tokens."""
+"""Settings of an orders API."""
 
 import os
 

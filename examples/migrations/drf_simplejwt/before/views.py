@@ -1,4 +1,4 @@
-"""Views before: each asks for a signed-in user, if nobody forgot it."""
+"""Views of an orders API."""
 
 from rest_framework.decorators import api_view, permission_classes
 from rest_framework.permissions import IsAuthenticated

@@ -1,11 +1,10 @@
-"""After: FastAPI with the guard, for the same tokens of Auth0. `python main.py PORT` serves it."""
+"""An orders API on FastAPI, for tokens of Auth0. `python main.py PORT` serves it."""
 
 import os
 import sys
 
 import uvicorn
 from fastapi import FastAPI
-
 from jwt_lp import AUTHENTICATED, AccessToken
 from jwt_lp_starlette import LeastPrivilege, public
 from jwt_lp_starlette.fastapi import Requires
@@ -50,6 +49,7 @@ async def export() -> dict[str, object]:
 
 
 LeastPrivilege(app, JWT_LP)
+
 
 if __name__ == "__main__":
     uvicorn.run(app, port=int(sys.argv[1]), log_level="warning")

@@ -1,4 +1,4 @@
-"""Before: FastAPI with Auth0's SDK (auth0-fastapi-api). `python main.py PORT` serves it."""
+"""An orders API on FastAPI, for tokens of Auth0. `python main.py PORT` serves it."""
 
 import os
 import sys

@@ -1,49 +1,24 @@
-"""After: FastAPI with the guard. Tokens that the old application made stay valid. `python main.py PORT` serves it."""
+"""An orders API on FastAPI, whose tokens are its own. `python main.py PORT` serves it."""
 
 import json
 import os
 import sys
-from base64 import urlsafe_b64encode
 from typing import Annotated
 
 import uvicorn
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.security import OAuth2PasswordRequestForm
-
+from base64 import urlsafe_b64encode
 from jwt_lp import AUTHENTICATED, AccessToken, Issuer, SigningKey
 from jwt_lp_starlette import LeastPrivilege, public
 from jwt_lp_starlette.fastapi import Requires
 
 SECRET_KEY = os.environ["SECRET_KEY"]
+ALGORITHM = "HS256"
 SIGNING_KEY = SigningKey.from_jwk(json.loads(os.environ["SIGNING_KEY"]))
 USERS = {"alice": ("wonderland", "orders:list orders:create"), "bob": ("builder", "orders:list")}
 
 app = FastAPI(openapi_url=None)
-JWT_LP = {
-    "ISSUERS": {
-        # our own tokens, from now on
-        "shop": {
-            "ISSUER": "https://shop.example.com",
-            "AUDIENCE": "orders-api",
-            "ALGORITHMS": ["ES256"],
-            "JWKS": {"keys": [SIGNING_KEY.public_jwk()]},
-            "OWN": True,
-            "CEILING": ["orders:**"],
-        },
-        # tokens from before, until the last one has expired
-        "before": {
-            "ISSUER": "before",
-            "AUDIENCE": "orders-api",
-            "ALGORITHMS": ["HS256"],
-            "JWKS": {"kty": "oct", "k": urlsafe_b64encode(SECRET_KEY.encode()).rstrip(b"=").decode()},
-            "PROFILE": {"CEILING": [], "TYPES": ["JWT"], "REQUIRED": []},
-            "ABSENT_CLAIMS": ["iss", "aud"],
-            "CEILING": ["orders:**"],
-        },
-    },
-    # counts which grants are used, by issuer
-    "STORE": os.environ["STORE"],
-}
 issuer = Issuer("https://shop.example.com", SIGNING_KEY, audience="orders-api", client="shop")
 
 
@@ -90,7 +65,33 @@ async def export() -> dict[str, object]:
     return {"orders": [7, 8]}
 
 
+JWT_LP = {
+    "ISSUERS": {
+        # our own tokens, from now on
+        "shop": {
+            "ISSUER": "https://shop.example.com",
+            "AUDIENCE": "orders-api",
+            "ALGORITHMS": ["ES256"],
+            "JWKS": {"keys": [SIGNING_KEY.public_jwk()]},
+            "OWN": True,
+            "CEILING": ["orders:**"],
+        },
+        # tokens from before, until the last one has expired
+        "before": {
+            "ISSUER": "before",
+            "AUDIENCE": "before",
+            "ALGORITHMS": [ALGORITHM],
+            "JWKS": {"kty": "oct", "k": urlsafe_b64encode(SECRET_KEY.encode()).rstrip(b"=").decode()},
+            "PROFILE": {"CEILING": [], "TYPES": ["JWT"], "REQUIRED": ["scope"]},
+            "ABSENT_CLAIMS": ["iss", "aud"],
+            "CEILING": ["orders:**"],
+        },
+    },
+    # counts who uses which grant of which issuer
+    "STORE": os.environ["STORE"],
+}
 LeastPrivilege(app, JWT_LP)
+
 
 if __name__ == "__main__":
     uvicorn.run(app, port=int(sys.argv[1]), log_level="warning")

@@ -1,4 +1,4 @@
-"""Before: Flask with Flask-JWT-Extended. `python main.py PORT` serves it."""
+"""An orders API on Flask, whose tokens are its own. `python main.py PORT` serves it."""
 
 import os
 import sys
@@ -52,6 +52,12 @@ def me():
 @jwt_required()
 def orders():
     return {"orders": [7, 8], "for": get_jwt_identity()}
+
+
+@app.post("/orders")
+@jwt_required()
+def create():
+    return {"created": True}, 201
 
 
 @app.get("/greeting")
