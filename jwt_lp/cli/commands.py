@@ -19,6 +19,7 @@ from jwt_lp.cli.inspect import inspect_token
 from jwt_lp.cli.issue import issue, narrow
 from jwt_lp.cli.keys import keys
 from jwt_lp.cli.lint import lint
+from jwt_lp.cli.migrate import migrate
 from jwt_lp.cli.observed import observed
 from jwt_lp.cli.output import CheckFailed, Failure
 from jwt_lp.cli.plan import plan
@@ -72,6 +73,7 @@ def commands(ctx: click.Context) -> None:
       jwt-lp observed server.log                  what enforcement would refuse
       jwt-lp explain - --app shop.main:app --route "GET /orders/7"
       jwt-lp lint - < token                       what a token does not need to carry
+      jwt-lp migrate shop                         the patch from another library
       jwt-lp keys new                             signing keys for your own issuer
       jwt-lp issue alice orders:read              a token of your own issuer
 
@@ -100,7 +102,7 @@ def version() -> None:
 
 
 for _command in (
-    *(routes, explain, token, lint, observed, policy, demo, keys, issue, narrow, inspect_token),
+    *(routes, explain, token, lint, observed, policy, demo, keys, issue, narrow, inspect_token, migrate),
     *(store, revoke, unrevoke, revocations, usage, grants),
     *(review, backtest, plan, apply, undo, verify),
 ):

@@ -1,0 +1,112 @@
+"""Functions of a FastAPI project that read a bearer token, or depend on one that does."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+SCHEMES: Final = ("OAuth2PasswordBearer", "OAuth2AuthorizationCodeBearer", "HTTPBearer")
+
+
+class BearerReader(NamedTuple):
+    """What a route requires that depends on a scheme or a function.
+
+    `scopes` is None if a scope is computed, and `optional` is True if a request without a token passes.
+    """
+
+    scopes: tuple[str, ...] | None = ()
+    optional: bool = False
+
+
+class _Function(NamedTuple):
+    depends: tuple[str, ...]
+    scopes: tuple[str, ...] | None
+
+
+def find_readers(texts: Iterable[str]) -> Mapping[str, BearerReader]:
+    """The schemes and functions of all modules, by name."""
+    readers: dict[str, BearerReader] = {}
+    functions: dict[str, _Function] = {}
+    for text in texts:
+        try:
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Assign):
+                readers.update(_schemes(node))
+            elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not _is_route(node):
+                functions[node.name] = _function(node)
+    waiting = True
+    while waiting:
+        waiting = False
+        for name, function in functions.items():
+            through = [readers[inner] for inner in function.depends if inner in readers]
+            if through and name not in readers:
+                readers[name] = _combined(function, through)
+                waiting = True
+    return readers
+
+
+def _combined(function: _Function, through: Iterable[BearerReader]) -> BearerReader:
+    scopes = function.scopes
+    optional = True
+    for reader in through:
+        scopes = None if scopes is None or reader.scopes is None else (*scopes, *reader.scopes)
+        optional = optional and reader.optional
+    return BearerReader(None if scopes is None else tuple(dict.fromkeys(scopes)), optional)
+
+
+def _schemes(node: ast.Assign) -> Iterator[tuple[str, BearerReader]]:
+    value = node.value
+    if isinstance(value, ast.Call) and _last_name(value.func) in SCHEMES:
+        optional = any(
+            each.arg == "auto_error" and isinstance(each.value, ast.Constant) and each.value.value is False
+            for each in value.keywords
+        )
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                yield target.id, BearerReader((), optional)
+
+
+def _function(node: ast.FunctionDef | ast.AsyncFunctionDef) -> _Function:
+    depends: list[str] = []
+    scopes: tuple[str, ...] | None = ()
+    for call in _dependencies(node.args):
+        depends.append(_last_name(call.args[0]))
+        added = _scopes(call)
+        scopes = None if scopes is None or added is None else (*scopes, *added)
+    return _Function(tuple(depends), scopes)
+
+
+def _dependencies(args: ast.arguments) -> Iterator[ast.Call]:
+    """Every `Depends(...)` and `Security(...)` in defaults and annotations."""
+    places = [*args.defaults, *filter(None, args.kw_defaults)]
+    places += [each.annotation for each in (*args.posonlyargs, *args.args, *args.kwonlyargs) if each.annotation]
+    for place in places:
+        for node in ast.walk(place):
+            if isinstance(node, ast.Call) and _last_name(node.func) in {"Depends", "Security"} and node.args:
+                yield node
+
+
+def _scopes(call: ast.Call) -> tuple[str, ...] | None:
+    value = next((each.value for each in call.keywords if each.arg == "scopes"), None)
+    if value is None:
+        value = call.args[1] if len(call.args) > 1 and _last_name(call.func) == "Security" else None
+    if value is None:
+        return ()
+    if not isinstance(value, (ast.List, ast.Tuple, ast.Set)):
+        return None
+    texts = [each.value if isinstance(each, ast.Constant) else None for each in value.elts]
+    return tuple(text for text in texts if isinstance(text, str)) if all(isinstance(t, str) for t in texts) else None
+
+
+def _last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _is_route(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any(isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute) for each in node.decorator_list)
