@@ -5,11 +5,13 @@
 #   make bench    what decisions cost, beside other libraries, within two minutes
 #   make bench-full   all benchmarks, and the page in the docs
 #   make bench-check  whether every ratio reaches its floor
+#   make docs     the documentation's site, into site/; any warning is a failure
+#   make docs-serve   the same, shown on http://localhost:8000 and built again when a page changes
 #   make dist     sdist and wheel, into dist/
 #   make clean    removes what the other targets made
 
 .DEFAULT_GOAL := test
-.PHONY: test test-slow demo bench bench-full bench-check bench-long bench-page dist clean everyday
+.PHONY: test test-slow demo bench bench-full bench-check bench-long bench-page docs docs-serve dist clean everyday
 
 # The newest Python that we test on, then any other; one that only seems to be there (a shim) is passed over.
 # PYTHON=/path/to/python make test  says which one instead.
@@ -66,12 +68,18 @@ bench-long: $(BENCH)/.ready
 bench-page: $(BENCH)/.ready
 	@$(BENCHMARKS) render
 
+docs: $(VENV)/.site-ready
+	@$(BIN)/zensical build --clean --strict
+
+docs-serve: $(VENV)/.site-ready
+	@$(BIN)/zensical serve
+
 dist: $(VENV)/.build-ready
 	@rm -rf dist
 	@$(BIN)/python -m build --outdir dist .
 
 clean:
-	rm -rf $(VENV) $(BENCH) .tox dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) .tox dist site .cache .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # shell code: makes the environment that $(1) names
@@ -96,6 +104,12 @@ $(BENCH)/.ready: benchmarks/peers.txt pyproject.toml
 $(VENV)/.tox-ready: $(VENV)/.python-ready
 	@echo "==> $(VENV): installing tox and uv"
 	@$(PIP) install "tox>=4.30,<5" "tox-uv>=1.28,<2"
+	@touch $@
+
+$(VENV)/.site-ready: $(VENV)/.python-ready pyproject.toml
+	@echo "==> $(VENV): installing what builds the documentation's site"
+	@$(PIP) install --upgrade "pip>=25.1"
+	@$(PIP) install --group site
 	@touch $@
 
 $(VENV)/.build-ready: $(VENV)/.python-ready

@@ -133,7 +133,12 @@ class _Authenticated(Declaration):
 
 
 public: Final = _Public(RequirementMark(PUBLIC, "@public"))
+"""Declare that a view requires no token: `@public`. With `@public(identify=True)`, a valid token is kept and any other
+is ignored."""
+
 authenticated: Final = _Authenticated(RequirementMark(AUTHENTICATED, "@authenticated"))
+"""Declare that a view requires a valid token, whatever it grants: `@authenticated`, or with the terms of `requires`:
+`@authenticated(where=…)`."""
 
 
 def external(reason: str, *, methods: Iterable[str] | None = None) -> Declaration:

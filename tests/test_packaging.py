@@ -156,3 +156,41 @@ def test_every_floor_is_tested() -> None:
         if clause.operator == "=="
     }
     assert pinned == {name: _padded(version) for name, version in _floors().items()}
+
+
+def test_the_hooks_have_the_extra_cli() -> None:
+    """The hook that pre-commit installs has exactly what the extra `cli` has, which pre-commit cannot name."""
+    manifest = (ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8")
+    (line,) = re.findall(r"additional_dependencies: (\[.*\])", manifest)
+    assert sorted(EXTRAS["cli"]) == sorted(ast.literal_eval(line))
+
+
+def _pinned_actions() -> list[tuple[str, str, str]]:
+    workflows = sorted((ROOT / ".github/workflows").glob("*.yml"))
+    used = [re.findall(r"uses: (\S+)@(\S+)(?: # (\S+))?$", path.read_text("utf-8"), re.MULTILINE) for path in workflows]
+    assert [len(found) for found in used] == [path.read_text("utf-8").count("uses:") for path in workflows]
+    return sorted({each for found in used for each in found})
+
+
+def test_actions_are_pinned() -> None:
+    """A workflow names each action by the hash of a commit, with its release beside it, and one release of each."""
+    pinned = _pinned_actions()
+    assert [] == [each for each in pinned if not re.fullmatch(r"[0-9a-f]{40}", each[1]) or not each[2].startswith("v")]
+    assert len({name for name, _, _ in pinned}) == len(pinned)
+
+
+def _release_faults(tag: str, repository: str) -> list[str]:
+    command = [sys.executable, str(ROOT / ".ci/check_release.py"), tag, repository]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode in {0, 1}, done.stderr
+    assert (done.stdout == "may be released\n") == (done.returncode == 0)
+    return [line.partition(",")[0].partition(":")[0] for line in done.stdout.splitlines() if done.returncode]
+
+
+def test_only_this_release_of_this_repository_is_published() -> None:
+    """A tag of another version, and a repository that the project's addresses do not name, are faults."""
+    version, repository = PROJECT["version"], PROJECT["urls"]["Repository"]
+    here = set(_release_faults(f"v{version}", repository))
+    assert here <= {f"CHANGELOG.md has no entry with a date for {version}"}
+    assert {f"the tag is v{version}.1"} == set(_release_faults(f"v{version}.1", repository)) - here
+    assert {"[project.urls] Repository is https"} == set(_release_faults(f"v{version}", f"{repository}-2")) - here

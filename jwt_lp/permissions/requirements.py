@@ -87,8 +87,13 @@ class Open(Requirement):
 
 
 AUTHENTICATED: Final[Requirement] = Authenticated()
+"""Any valid token is required, whatever it grants."""
+
 PUBLIC: Final = Open()
+"""No token is required, and the Authorization header is not read."""
+
 IDENTIFIED: Final = Open(identify=True)
+"""No token is required. A valid one is kept, and any other is ignored."""
 
 
 def external(reason: str) -> Open:

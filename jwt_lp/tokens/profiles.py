@@ -62,6 +62,7 @@ RFC9068: Final = ClaimProfile(
         }
     ),
 )
+"""Access tokens of servers that follow RFC 9068, the default."""
 
 # https://auth0.com/docs/secure/tokens/access-tokens/access-token-profiles: the Auth0 dialect has typ JWT and azp,
 # the RFC 9068 one at+jwt, client_id and jti; ID tokens have neither azp nor client_id (.../id-token-structure).
@@ -84,6 +85,7 @@ AUTH0: Final = ClaimProfile(
         }
     ),
 )
+"""Access tokens of Auth0, in its own profile or in that of RFC 9068."""
 
 # https://developer.okta.com/docs/reference/api/oidc/#access-token: cid, scp (a list) and jti are reserved and
 # always present, uid only in users' tokens; the header need not have a typ. ID tokens have neither cid nor scp.
@@ -108,6 +110,7 @@ OKTA: Final = ClaimProfile(
         }
     ),
 )
+"""Access tokens of a custom authorization server of Okta."""
 
 # https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference: typ is always JWT; azp and
 # azpacr (v1.0: appid and appidacr) name the client and how it authenticated, and no ID token has them
@@ -143,6 +146,7 @@ ENTRA: Final = ClaimProfile(
         }
     ),
 )
+"""Access tokens of Microsoft Entra ID, versions 1.0 and 2.0."""
 
 # https://www.keycloak.org/docs/latest/server_admin/#_role_scope_mappings: the server itself leaves out the roles
 # that are not in the client's scope, so there is no ceiling; but Full Scope Allowed must be off, and is on by default.
@@ -172,6 +176,7 @@ KEYCLOAK: Final = ClaimProfile(
         }
     ),
 )
+"""Access tokens of Keycloak."""
 
 # https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html:
 # token_use is access (id in ID tokens), the header has no typ, and aud is present only if the client requested a
@@ -196,6 +201,7 @@ COGNITO: Final = ClaimProfile(
         }
     ),
 )
+"""Access tokens of Amazon Cognito."""
 
 # What libraries write into the tokens of a project that is its own issuer, if the project adds such claims.
 _ADDED: Final = (

@@ -84,14 +84,19 @@ def _check(words: list[str], where: str) -> None:
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
         assert {word for word in words[1:] if not _ASSIGNMENT.fullmatch(word)} <= set(targets), where
     elif program == "pip":
-        _check_pip(words, where)
+        _check_pip(words[2:], where)
+    elif program == "pipx":
+        assert words[1:3] == ["run", "--spec"], where
+        assert words[4] == "jwt-lp", where
+        _check_pip(words[3:4], where)
+        _check_ours(words[5:], where)
     else:
         assert program in _SHELL_COMMANDS or program == "manage.py", where
 
 
 def _check_pip(words: list[str], where: str) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    for word in words[2:]:
+    for word in words:
         match = re.fullmatch(r"(?:jwt-lp|\.)(?:\[([\w,]+)\])?", word)
         assert match is not None, where
         assert set((match[1] or "all").split(",")) <= extras.keys(), where

@@ -14,7 +14,7 @@ import pytest
 
 import test_floors
 from docs.commands import known_commands
-from docs.pages import ROOT, Block, MarkdownTable, blocks, code, codes, column, pieces, prose, tables
+from docs.pages import PAGES, ROOT, Block, MarkdownTable, blocks, code, codes, column, pieces, prose, tables
 from jwt_lp import Decision, Permission, Permissions, Policy, Settings, Verifier
 from jwt_lp.cli.verification_trace import CAUSES
 from jwt_lp.guard.issuer_settings import ISSUER_KEYS, MAX_LEEWAY
@@ -151,18 +151,19 @@ def test_the_times_of_a_rotation() -> None:
 def _sections() -> dict[str, MarkdownTable]:
     """The table of claims of each provider, by the profile that the block before it names."""
     found: dict[str, MarkdownTable] = {}
-    profile = "rfc9068"
-    for piece in pieces("docs/providers.md"):
-        if isinstance(piece, Block) and piece.language == "python":
-            named = re.search(r'"PROFILE": "([\w-]+)"', piece.text)
-            profile = named[1] if named else "rfc9068"
-        elif isinstance(piece, MarkdownTable) and piece.heading == SOURCES:
-            found[profile] = piece
+    for page in (page for page in PAGES if page.startswith("docs/providers")):
+        profile = "rfc9068"
+        for piece in pieces(page):
+            if isinstance(piece, Block) and piece.language == "python":
+                named = re.search(r'"PROFILE": "([\w-]+)"', piece.text)
+                profile = named[1] if named else "rfc9068"
+            elif isinstance(piece, MarkdownTable) and piece.heading == SOURCES:
+                found[profile] = piece
     return found
 
 
 def test_every_provider_has_its_section() -> None:
-    """The page describes every shipped profile."""
+    """The pages describe every shipped profile."""
     assert sorted(SHIPPED_PROFILES) == sorted(_sections())
 
 

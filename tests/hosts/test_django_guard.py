@@ -20,7 +20,7 @@ from hosts.django_setup import AUTHORITY, configure, make_class, project
 
 configure()
 
-from asgiref.sync import markcoroutinefunction
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.exceptions import PermissionDenied
 from django.core.handlers.base import BaseHandler
 from django.http import FileResponse, HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
@@ -684,8 +684,8 @@ def test_an_async_stack_stays_on_the_event_loop() -> None:
 
     with project(path("x", requires("a:b")(asecret))):
         handler: Any = ASGIHandler()
-    assert [True] == [asyncio.iscoroutinefunction(hook) for hook in handler._view_middleware]
-    assert asyncio.iscoroutinefunction(handler._middleware_chain)
+    assert [True] == [iscoroutinefunction(hook) for hook in handler._view_middleware]
+    assert iscoroutinefunction(handler._middleware_chain)
 
 
 def test_missing_keys_are_waited_for_in_a_thread() -> None:
