@@ -60,7 +60,7 @@ bench-full: $(BENCH)/.ready
 bench-check: $(BENCH)/.ready
 	@$(BENCHMARKS) check $(SECTIONS) $(if $(RESULTS),--results $(RESULTS))
 
-# the review, which needs PostgreSQL where BENCH_POSTGRES says, and the revocations: many minutes
+# the reviews, one of which needs PostgreSQL where BENCH_POSTGRES says, and the revocations: many minutes
 bench-long: $(BENCH)/.ready
 	@$(BENCHMARKS) long $(SECTIONS)
 
@@ -98,7 +98,7 @@ $(BENCH)/.ready: benchmarks/peers.txt pyproject.toml
 	@$(call make_venv,$(BENCH))
 	@echo "==> $(BENCH): installing jwt-lp from this checkout, and what it is compared with"
 	@$(BENCH)/bin/python -m pip --disable-pip-version-check -qq install \
-		--requirement benchmarks/peers.txt --editable ".[drf,fastapi,flask,sql]"
+		--requirement benchmarks/peers.txt --editable ".[drf,fastapi,flask,parquet,sql]"
 	@touch $@
 
 $(VENV)/.tox-ready: $(VENV)/.python-ready

@@ -3,7 +3,7 @@
     python -m benchmarks quick      a table within two minutes
     python -m benchmarks full       what the docs show: figures, page and charts
     python -m benchmarks check      measures, and exits 1 if a ratio misses its floor by more than its spread
-    python -m benchmarks long       the review and the revocations, which take minutes each
+    python -m benchmarks long       the reviews and the revocations, which take minutes each
     python -m benchmarks render     page and charts again, from the figures in docs/
 
 `--only SECTION` restricts each of them to some sections, and may be repeated.

@@ -27,6 +27,7 @@ _ALL: Final = (
     Section("issuing", "Issuing tokens"),
     Section("revocations", "A million revocations", long=True),
     Section("review", "The review", long=True),
+    Section("parquet", "The review of Parquet files", long=True),
 )
 
 SECTIONS: Final = {section.name: section for section in _ALL}

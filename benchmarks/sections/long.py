@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-PROGRAMS: Final = {"revocations": "revocations.py", "review": "review.py"}
-"""The program of each section. The review needs PostgreSQL, where `BENCH_POSTGRES` says."""
+PROGRAMS: Final = {"revocations": "revocations.py", "review": "review.py", "parquet": "parquet.py"}
+"""The program of each section. The review needs PostgreSQL, where `BENCH_POSTGRES` says; Parquet files need 2 GB of disk."""
 
 
 def run(section: str) -> str:

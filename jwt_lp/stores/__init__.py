@@ -1,4 +1,4 @@
-"""Stores for usage and revocations: the protocol, SQL, and push over Redis.
+"""Stores for usage and revocations: the protocol, SQL, push over Redis, and usage in Parquet files.
 
 One small synchronous protocol. Serving processes call `changes`, `record` and `beat` from their background thread,
 never during a request; commands call the rest. Days are ISO dates in UTC, times are seconds since the epoch.
