@@ -26,7 +26,9 @@ _ALL: Final = (
     Section("imports", "Imports", quick=True),
     Section("issuing", "Issuing tokens"),
     Section("revocations", "A million revocations", long=True),
+    Section("flush", "A flush with sums", long=True),
     Section("review", "The review", long=True),
+    Section("parquet", "A review over files", long=True),
     Section("parquet", "The review of Parquet files", long=True),
 )
 

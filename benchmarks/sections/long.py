@@ -12,6 +12,11 @@ PROGRAMS: Final = {"revocations": "revocations.py", "review": "review.py", "parq
 
 
 def run(section: str) -> str:
-    """Run the section's program, and return what it printed."""
-    command = [sys.executable, str(Path(__file__).parents[1] / PROGRAMS[section])]
+    """Run the section's programs, and return what they printed."""
+    return "".join(map(_output, PROGRAMS[section]))
+
+
+def _output(program: tuple[str, ...]) -> str:
+    name, *arguments = program
+    command = [sys.executable, str(Path(__file__).parents[1] / name), *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
