@@ -115,9 +115,9 @@ def _print(content: Text | Table, *, err: bool = False) -> None:
 @contextmanager
 def show_steps() -> Generator[Callable[[str, int], None]]:
     """Show the current step, and a count, on a terminal; print nothing without one."""
-    with Progress(
-        SpinnerColumn(), TextColumn("{task.description}", markup=False), console=console(err=True), transient=True
-    ) as progress:
+    target = console(err=True)
+    columns = SpinnerColumn(), TextColumn("{task.description}", markup=False)
+    with Progress(*columns, console=target, transient=True, disable=not target.is_terminal) as progress:
         task = progress.add_task("", total=None)
 
         def step(step_name: str, number: int) -> None:

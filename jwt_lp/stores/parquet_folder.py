@@ -97,8 +97,10 @@ def translated_errors(what: Path) -> Generator[None]:
         raise StoreError(
             f"{what}: there is not enough memory, or not enough space for temporary files (TMPDIR says where)"
         ) from None
+    except duckdb.IOException:
+        raise StoreError(f"{what} cannot be used: DuckDB could not read or write (is the disk full?)") from None
     except duckdb.Error as error:
-        raise StoreError(f"{what} cannot be used: {type(error).__name__} of DuckDB") from None
+        raise StoreError(f"{what} cannot be used: {type(error).__name__} of DuckDB (is a file damaged?)") from None
     except OSError as error:
         raise StoreError(f"{what} cannot be used: {error.strerror}") from None
 

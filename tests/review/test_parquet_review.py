@@ -43,7 +43,7 @@ PERMISSIONS = ("orders:read", "orders:list", "orders:refund", "orders:{id}:read"
 def rendered(found: Review) -> list[str]:
     """The review in every form, with the same name for every store."""
     same = replace(found, store="the store")
-    return [render(same, form, by=None, top=1000) for form in ("text", "json", "csv")]  # type: ignore[arg-type]
+    return [render(same, form, by=None, top=1000) for form in ("text", "json", "csv")]
 
 
 def record_history(past: ReviewScenario) -> None:

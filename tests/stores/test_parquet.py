@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from examples import examples
-from jwt_lp.errors import PolicyError, StoreError
+from jwt_lp.errors import ConfigurationError, PolicyError, StoreError
 from jwt_lp.stores import RecordingPeriod, UsageBatch, UsageRow, Use, open_store
 from jwt_lp.stores.month_recording import MonthRecording, month_ends, months_between, recording_by_month
 from review_scenario import noon_of
@@ -423,11 +424,12 @@ def test_a_day_that_is_not_a_date_is_refused(store: Store, folder: Path) -> None
         list(usage.summary(until="yesterday"))
 
 
-def test_without_duckdb(tmp_path: Path) -> None:
+def test_without_duckdb(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says what to install."""
-    code = "import sys; sys.modules['duckdb'] = None; import jwt_lp.stores.parquet_usage"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert 'ConfigurationError: usage in Parquet files needs duckdb: pip install "jwt-lp[parquet]"' in done.stderr
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    monkeypatch.delitem(sys.modules, "jwt_lp.stores.parquet_folder")
+    with pytest.raises(ConfigurationError, match=r'needs duckdb: pip install "jwt-lp\[parquet\]"'):
+        importlib.import_module("jwt_lp.stores.parquet_folder")
 
 
 USES = st.builds(
