@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jwt_lp.errors import StoreError
+from jwt_lp.errors import ConfigurationError, StoreError
 from jwt_lp.revocation.entries import RevocationEntry
-from jwt_lp.stores import FamilyEnding, PurgeCounts, RefreshFamily
+from jwt_lp.stores import FamilyEnding, PurgeCounts, RefreshFamily, open_store
 from jwt_lp.stores.families import KEEP_FAMILIES, WRITER
+from stores.threads import at_once
 
 if TYPE_CHECKING:
     from jwt_lp.stores import Store
@@ -71,11 +73,9 @@ def test_an_expired_family_does_not_rotate(store: Store) -> None:
 def test_one_of_many_rotations_wins(store: Store) -> None:
     """Of threads that send the same counter at once, one moves it."""
     store.add_family(family())
-    with ThreadPoolExecutor(6) as threads:
-        for counter in range(4):
-            calls = [threads.submit(store.rotate_family, "f1", counter=counter, at=NOW) for _ in range(6)]
-            assert [False] * 5 + [True] == sorted(call.result() for call in calls)
-            threads.submit(store.close).result()
+    for counter in range(4):
+        rotate = partial(store.rotate_family, "f1", counter=counter, at=NOW)
+        assert [False] * 5 + [True] == sorted(at_once(store, *[rotate] * 6))
 
 
 def test_an_ended_family_does_not_rotate(store: Store) -> None:
@@ -143,9 +143,7 @@ def test_one_of_many_endings_is_counted(store: Store) -> None:
         name = None if number % 2 else f"f{number}"
         return len(store.end_families(ending(name, id=f"e{number}")))
 
-    with ThreadPoolExecutor(6) as threads:
-        assert 5 == sum(threads.map(end, range(6)))
-        list(threads.map(lambda _: store.close(), range(6)))
+    assert 5 == sum(at_once(store, *(partial(end, number) for number in range(6))))
     assert 3 == sum(name == "alice" for _, name, _ in revoked(store))
 
 
@@ -164,3 +162,26 @@ def test_purge_deletes_expired_families(store: Store) -> None:
         store.family("f1"),
         *(found.reason for name in ("f2", "f3") if (found := store.family(name))),
     )
+
+
+def test_migrating_adds_the_table_to_an_older_store(store: Store, url: str) -> None:
+    """Tables of the release before are refused until they are migrated, and keep their rows."""
+    store.revoke([RevocationEntry(id="x", of="token", issuer=ISSUER, name="x")], at=1.0)
+    if url.startswith("django:"):
+        from django.core.management import call_command
+
+        call_command("migrate", "jwt_lp_django", "0002", database=url.removeprefix("django:"), verbosity=0)
+    else:
+        import sqlalchemy as sa
+
+        engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+        with engine.begin() as connection:
+            connection.exec_driver_sql("DROP TABLE jwt_lp_family")
+            connection.exec_driver_sql("UPDATE jwt_lp_schema SET version = 2")
+        engine.dispose()
+    store.close()
+    with closing(open_store(url)) as other, pytest.raises(ConfigurationError, match="migrate"):
+        other.add_family(family())
+    assert (2, 3) == store.migrate()
+    store.add_family(family())
+    assert (family(), [("token", "x", None)]) == (store.family("f1"), revoked(store))
