@@ -317,9 +317,15 @@ class Issuer:
             )
         return ClaimPolicy(wildcards=True)
 
-    def longest_lifetime(self, audience: str | None = None) -> float:
-        """Return the longest lifetime, in seconds, of a token for `audience`, by default the issuer's own audience."""
-        return self.claim_policy_for(require_text("audience", audience or self._audience)).max_lifetime
+    def longest_lifetime(self, audience: str | None = None, requested: float | None = None) -> float:
+        """Return the longest lifetime, in seconds, of a token for `audience`, by default the issuer's own audience.
+
+        Raises `PolicyError` if such a token may not live the `requested` seconds, or if there is no such audience.
+        """
+        audience = require_text("audience", audience or self._audience)
+        allowed = self.claim_policy_for(audience)
+        allowed.lifetime(requested, self._lifetime, audience)
+        return allowed.max_lifetime
 
     def _registered_claims(
         self, subject: str, audience: str, client: str, lifetime: float, latest: float = math.inf

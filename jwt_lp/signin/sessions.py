@@ -14,7 +14,7 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from jwt_lp.errors import ConfigurationError, InvalidToken, clears_locals
+from jwt_lp.errors import ConfigurationError, InvalidToken, PolicyError, clears_locals
 from jwt_lp.guard.refusals import log_event
 from jwt_lp.jose.jws import parse_compact, read_json
 from jwt_lp.oauth.token_endpoint import Answer
@@ -96,7 +96,11 @@ class Sessions:
         grace: float = GRACE,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        faults = _faults(store, access_lifetime, refresh_lifetime, family_lifetime, grace)
+        faults = _faults(store, refresh_lifetime, family_lifetime, grace)
+        try:
+            self._longest_lifetime: float = issuer.longest_lifetime(audience, access_lifetime)
+        except PolicyError as error:
+            faults.append(f"access_lifetime is {access_lifetime}: {error}")
         if faults:
             raise ConfigurationError(*faults)
         self._issuer = issuer
@@ -213,7 +217,7 @@ class Sessions:
             family=family,
             at=now,
             reason=reason,
-            tokens_until=now + self._issuer.longest_lifetime(self._audience) + _TOKEN_LEEWAY,
+            tokens_until=now + self._longest_lifetime + _TOKEN_LEEWAY,
         )
 
     def _granted(self, subject: str) -> Granted | None:
@@ -252,14 +256,10 @@ class Sessions:
         log_event(level, event, members)
 
 
-def _faults(
-    store: object, access_lifetime: float | None, refresh_lifetime: float, family_lifetime: float, grace: float
-) -> list[str]:
+def _faults(store: object, refresh_lifetime: float, family_lifetime: float, grace: float) -> list[str]:
     faults: list[str] = []
     if not callable(getattr(store, "rotate_family", None)):
         faults.append("store keeps no families of refresh tokens: pass jwt_lp.stores.open_store(URL)")
-    if access_lifetime is not None and not 1 <= access_lifetime < math.inf:
-        faults.append(f"access_lifetime is {access_lifetime}: it is a number of seconds, at least one")
     if not 1 <= refresh_lifetime <= family_lifetime < math.inf:
         faults.append(
             f"refresh_lifetime is {refresh_lifetime} and family_lifetime {family_lifetime}: both are seconds, and a "

@@ -35,7 +35,8 @@ POLICY = Policy.from_mapping(
 class World:
     """A SignIn over a store, with what its callables return, and what a guard would see of the revocations."""
 
-    def __init__(self, url: str, **more: Any) -> None:
+    def __init__(self, url: str, folder: Path, **more: Any) -> None:
+        self.folder = folder
         self.clock = Clock(NOW)
         self.store = open_store(url)
         self.issuer = Issuer(ISSUER, KEY, policy=POLICY, audience="shop", client="web", clock=self.clock)
@@ -75,4 +76,4 @@ def read(answer: Answer) -> Any:
 
 
 def new_world(folder: Path, **more: Any) -> World:
-    return World(f"sqlite:///{folder / 'store.db'}", **more)
+    return World(f"sqlite:///{folder / 'store.db'}", folder, **more)
