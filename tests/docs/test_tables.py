@@ -76,6 +76,8 @@ def test_the_defaults_that_the_settings_page_states(row: tuple[str, ...]) -> Non
         assert (ast.literal_eval(code(default)), ()) in (({}, settings.rules.entries), ([], settings.rules.entries))
     elif key == "SUBJECTS":
         assert ('"plain"', b"") == (code(default), found)
+    elif key == "COOKIE":
+        assert ("False", None) == (code(default), settings.cookies)
     elif key == "LINT":
         # Without the key there are no options, which is the same as options that are all left out.
         assert ("{}", None) == (code(default), found)
