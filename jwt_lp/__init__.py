@@ -42,9 +42,10 @@ if TYPE_CHECKING:
     from jwt_lp.signin.granted import Granted
     from jwt_lp.signin.password_check import PasswordCheck
     from jwt_lp.signin.refusals import SignInRefused
-    from jwt_lp.signin.sessions import Sessions, Tokens
+    from jwt_lp.signin.sessions import Sessions
     from jwt_lp.signin.sign_in import SignIn
     from jwt_lp.signin.throttle import Throttle
+    from jwt_lp.signin.tokens import Tokens
     from jwt_lp.tokens.claims import AccessToken, ClaimProfile
     from jwt_lp.tokens.profiles import AUTH0, COGNITO, ENTRA, KEYCLOAK, OKTA, RFC9068
     from jwt_lp.tokens.verification import Verifier
@@ -169,9 +170,10 @@ _MODULES = {
     "jwt_lp.signin.granted": ("Granted",),
     "jwt_lp.signin.password_check": ("PasswordCheck",),
     "jwt_lp.signin.refusals": ("SignInRefused",),
-    "jwt_lp.signin.sessions": ("Sessions", "Tokens"),
+    "jwt_lp.signin.sessions": ("Sessions",),
     "jwt_lp.signin.sign_in": ("SignIn",),
     "jwt_lp.signin.throttle": ("Throttle",),
+    "jwt_lp.signin.tokens": ("Tokens",),
     "jwt_lp.tokens.claims": ("AccessToken", "ClaimProfile"),
     "jwt_lp.tokens.profiles": ("AUTH0", "COGNITO", "ENTRA", "KEYCLOAK", "OKTA", "RFC9068"),
     "jwt_lp.tokens.verification": ("Verifier",),

@@ -28,6 +28,7 @@ _NOUNS: Final = {
     "usage": "row of usage", "observed_grants": "observed grant", "enforcement_points": "enforcement point",
     "revocations": "revocation",
     "recording_periods": "recording period", "heartbeats": "heartbeat", "batches": "batch id",
+    "families": "family of refresh tokens",
 }  # fmt: skip
 
 

@@ -1,1 +1,1 @@
-"""Sign-in for projects that are their own issuer: access tokens, and refresh tokens that rotate."""
+"""Sign-in for a project that is its own issuer: requests, refresh tokens, sessions, slowed attempts."""

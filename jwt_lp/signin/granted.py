@@ -15,8 +15,3 @@ class Granted(NamedTuple):
 
 GrantsOf: TypeAlias = Callable[[str], "Granted | Iterable[str] | None"]
 """Returns what a subject is granted now: `Granted`, or an iterable of permissions. None if it may not sign in."""
-
-
-def read_granted(value: Granted | Iterable[str]) -> Granted:
-    """Return what such a callable returned as `Granted`."""
-    return value if isinstance(value, Granted) else Granted(permissions=value)

@@ -6,23 +6,24 @@ authenticated somebody in another way.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import secrets
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from jwt_lp.errors import ConfigurationError, InvalidToken, PolicyError, clears_locals
+from jwt_lp.errors import ConfigurationError, InvalidToken, PolicyError, StoreError, clears_locals
 from jwt_lp.guard.refusals import log_event
 from jwt_lp.jose.jws import parse_compact, read_json
-from jwt_lp.oauth.token_endpoint import Answer
-from jwt_lp.signin.granted import Granted, read_granted
+from jwt_lp.signin.granted import Granted
 from jwt_lp.signin.refresh_tokens import RefreshTokenCodec
 from jwt_lp.signin.refusals import NOT_ALLOWED, SignInRefused, refresh_refused, undecided
 from jwt_lp.signin.rotation import Verdict, judge
+from jwt_lp.signin.session_checks import session_faults, warn_of_retired_keys
+from jwt_lp.signin.tokens import Tokens
 from jwt_lp.stores.families import FamilyEnding, RefreshFamily
+from jwt_lp.stores.push import announce, check_url
 from jwt_lp.tokens.claims import COMPACT_CLAIM
 from jwt_lp.tokens.delegation import Ancestor
 
@@ -37,41 +38,12 @@ if TYPE_CHECKING:
 REFRESH_LIFETIME: Final = 7 * 86400.0
 FAMILY_LIFETIME: Final = 30 * 86400.0
 GRACE: Final = 10.0
-MAX_GRACE: Final = 60.0
 
 _TOKEN_LEEWAY: Final = 300.0
+_PUSH_TIMEOUT: Final = 0.5
 _ID_BYTES: Final = 16
 # After a lost race the family is read again; the second time, its counter has grown.
 _TRIES: Final = 3
-
-
-class Tokens(NamedTuple):
-    """An access token and a refresh token, the seconds that each lives, the subject, and the id of the family."""
-
-    access_token: str
-    expires_in: int
-    refresh_token: str
-    refresh_expires_in: int
-    scope: str
-    subject: str
-    family: str
-
-    @property
-    def answer(self) -> Answer:
-        """The response that holds both tokens (RFC 6749, section 5.1)."""
-        members: dict[str, object] = {
-            "access_token": self.access_token,
-            "token_type": "Bearer",
-            "expires_in": self.expires_in,
-            "refresh_token": self.refresh_token,
-        }
-        if self.scope:
-            members["scope"] = self.scope
-        headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
-        return Answer(int(HTTPStatus.OK), headers, json.dumps(members).encode())
-
-    def __repr__(self) -> str:
-        return f"Tokens(family={self.family!r}, masked)"
 
 
 class Sessions:
@@ -94,9 +66,12 @@ class Sessions:
         refresh_lifetime: float = REFRESH_LIFETIME,
         family_lifetime: float = FAMILY_LIFETIME,
         grace: float = GRACE,
+        push: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        faults = _faults(store, refresh_lifetime, family_lifetime, grace)
+        faults = session_faults(store, refresh_lifetime, family_lifetime, grace)
+        if push is not None:
+            check_url(push)
         try:
             self._longest_lifetime: float = issuer.longest_lifetime(audience, access_lifetime)
         except PolicyError as error:
@@ -112,9 +87,10 @@ class Sessions:
         self._refresh_lifetime = refresh_lifetime
         self._family_lifetime = family_lifetime
         self._grace = grace
+        self._push = push
         self._clock = clock
         self._refresh_tokens = RefreshTokenCodec(issuer, clock)
-        _warn_of_retired_keys(issuer, refresh_lifetime)
+        warn_of_retired_keys(issuer, refresh_lifetime)
 
     def start(self, subject: str) -> Tokens:
         """Begin a session of a subject that has been authenticated."""
@@ -145,8 +121,10 @@ class Sessions:
         A refresh token that was used before ends its session, and the access tokens of that session are revoked.
         """
         token = self._read(refresh_token)
+        # INVARIANT: the grace is measured when the request comes. The work below may take longer than the grace.
+        now = self._clock()
         for _ in range(_TRIES):
-            family, verdict = self._judge(token)
+            family, verdict = self._judge(token, now)
             granted = self._granted(token.subject)
             if granted is None:
                 self._end(family, "disabled")
@@ -174,12 +152,13 @@ class Sessions:
     def end_everywhere(self, refresh_token: str) -> int:
         """End all sessions of the subject of a refresh token that `renew` would accept; return how many."""
         token = self._read(refresh_token)
-        self._judge(token)
+        self._judge(token, self._clock())
         return self.end_all(token.subject)
 
     def end_all(self, subject: str) -> int:
         """End all sessions of a subject, and revoke all its tokens until now; return how many sessions there were."""
         ended = self._store.end_families(self._ending(subject, None, "sign_out_everywhere"))
+        self._announce()
         event = {"issuer": self._issuer.issuer, "subject": subject, "sessions": len(ended)}
         log_event(logging.INFO, "signed-out-everywhere", event)
         return len(ended)
@@ -190,10 +169,10 @@ class Sessions:
         except InvalidToken as error:
             raise refresh_refused(error.cause, error.detail) from None
 
-    def _judge(self, token: RefreshToken) -> tuple[RefreshFamily, Verdict]:
+    def _judge(self, token: RefreshToken, now: float) -> tuple[RefreshFamily, Verdict]:
         """The family of a token that may go on; `SignInRefused` for any other, after a reused one has ended its family."""
         family = self._store.family(token.family)
-        verdict = judge(token, family, now=self._clock(), grace=self._grace)
+        verdict = judge(token, family, now=now, grace=self._grace)
         if family is not None and verdict in (Verdict.ROTATE, Verdict.REPEAT):
             return family, verdict
         if family is not None and verdict is Verdict.REUSED:
@@ -203,6 +182,7 @@ class Sessions:
     def _end(self, family: RefreshFamily, reason: EndReason) -> bool:
         ended = bool(self._store.end_families(self._ending(family.subject, family.id, reason)))
         if ended:
+            self._announce()
             reused = reason == "reuse"
             event = "refresh-reused" if reused else "signed-out"
             self._log(logging.WARNING if reused else logging.INFO, event, family, reason)
@@ -220,10 +200,19 @@ class Sessions:
             tokens_until=now + self._longest_lifetime + _TOKEN_LEEWAY,
         )
 
+    def _announce(self) -> None:
+        """Tell services that something was revoked; if Redis fails, they find it at their next poll."""
+        if self._push is None:
+            return
+        try:
+            announce(self._push, 0, timeout=_PUSH_TIMEOUT)
+        except StoreError as error:
+            log_event(logging.WARNING, "push-failed", {"issuer": self._issuer.issuer, "detail": str(error)})
+
     def _granted(self, subject: str) -> Granted | None:
         """What the subject is granted now; None if it may not sign in."""
-        value = Granted() if self._permissions is None else self._permissions(subject)
-        return None if value is None else read_granted(value)
+        granted = Granted() if self._permissions is None else self._permissions(subject)
+        return granted if granted is None or isinstance(granted, Granted) else Granted(granted)
 
     def _make_tokens(self, family: RefreshFamily, granted: Granted, counter: int) -> Tokens:
         access_token = self._issuer.issue(
@@ -254,29 +243,3 @@ class Sessions:
     def _log(self, level: int, event: str, family: RefreshFamily, reason: str = "") -> None:
         members = {"issuer": family.issuer, "subject": family.subject, "family": family.id, "reason": reason}
         log_event(level, event, members)
-
-
-def _faults(store: object, refresh_lifetime: float, family_lifetime: float, grace: float) -> list[str]:
-    faults: list[str] = []
-    if not callable(getattr(store, "rotate_family", None)):
-        faults.append("store keeps no families of refresh tokens: pass jwt_lp.stores.open_store(URL)")
-    if not 1 <= refresh_lifetime <= family_lifetime < math.inf:
-        faults.append(
-            f"refresh_lifetime is {refresh_lifetime} and family_lifetime {family_lifetime}: both are seconds, and a "
-            "refresh token lives no longer than its family"
-        )
-    if not 0 <= grace <= MAX_GRACE:
-        faults.append(f"grace is {grace}: it is from 0 to {MAX_GRACE:.0f} seconds, because a thief has it, too")
-    return faults
-
-
-def _warn_of_retired_keys(issuer: Issuer, refresh_lifetime: float) -> None:
-    """Warn if a rotation of the signing keys would end sessions, because their refresh tokens live longer than keys."""
-    # A `KeyRing` has it; keys that do not rotate have none.
-    lifetime = getattr(issuer.keys, "lifetime", math.inf)
-    if lifetime < refresh_lifetime:
-        detail = (
-            f"a retired signing key is kept for {lifetime:.0f} s and a refresh token lives {refresh_lifetime:.0f} s: rotate "
-            f"with jwt-lp keys rotate --lifetime {math.ceil(refresh_lifetime)}s, or the next rotation ends sessions"
-        )
-        log_event(logging.WARNING, "short-key-lifetime", {"issuer": issuer.issuer, "detail": detail})

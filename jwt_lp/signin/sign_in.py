@@ -30,7 +30,6 @@ from jwt_lp.signin.sessions import (
     GRACE,
     REFRESH_LIFETIME,
     Sessions,
-    Tokens,
 )
 from jwt_lp.signin.throttle import Throttle, account_label, read_attempt
 
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from jwt_lp.issuing.issuer import Issuer
     from jwt_lp.signin.granted import GrantsOf
     from jwt_lp.signin.requests import Credentials
+    from jwt_lp.signin.tokens import Tokens
     from jwt_lp.stores.families import SignInStore
 
 T = TypeVar("T")
@@ -57,8 +57,9 @@ class SignIn:
 
     An access token lives `access_lifetime` seconds, by default as long as the issuer says. A refresh token lives
     `refresh_lifetime` seconds, and the sign-in at most `family_lifetime`. For `grace` seconds after a refresh, the same
-    refresh token gets the same successor again; later, its use ends the sign-in. `throttle` slows failed attempts.
-    `reference` returns a short random text for each refusal, `clock` seconds since the epoch.
+    refresh token gets the same successor again; later, its use ends the sign-in. `push` is the URL of a Redis server, as in
+    the setting `PUSH`: services learn there at once that a session has ended, and failed attempts are counted there.
+    `throttle` slows these attempts, by default a `Throttle(push)`. `reference` returns a short random text for each refusal, `clock` seconds since the epoch.
 
     Raises `ConfigurationError` for settings that cannot work.
     """
@@ -78,6 +79,7 @@ class SignIn:
         refresh_lifetime: float = REFRESH_LIFETIME,
         family_lifetime: float = FAMILY_LIFETIME,
         grace: float = GRACE,
+        push: str | None = None,
         throttle: Throttle | None = None,
         reference: Callable[[], str] = lambda: secrets.token_hex(5),
         clock: Callable[[], float] = time.time,
@@ -92,11 +94,12 @@ class SignIn:
             refresh_lifetime=refresh_lifetime,
             family_lifetime=family_lifetime,
             grace=grace,
+            push=push,
             clock=clock,
         )
         self.issuer: Issuer = issuer
         self._authenticate = authenticate
-        self._throttle = Throttle() if throttle is None else throttle
+        self._throttle = Throttle(push) if throttle is None else throttle
         self._reference = reference
 
     @clears_locals

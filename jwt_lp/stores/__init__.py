@@ -1,6 +1,6 @@
-"""Stores for usage and revocations: the protocol, SQL, and push over Redis.
+"""Stores for usage, revocations and families of refresh tokens: protocols, SQL, and push over Redis.
 
-One small synchronous protocol. Serving processes call `changes`, `record` and `beat` from their background thread,
+One small synchronous protocol, and another for sign-in. Serving processes call `changes`, `record` and `beat` from their background thread,
 never during a request; commands call the rest. Days are ISO dates in UTC, times are seconds since the epoch.
 """
 

@@ -34,8 +34,10 @@ _HEALTH_CHECK_INTERVAL: Final = 15
 _LOG: Final = logging.getLogger("jwt_lp")
 
 
-def announce(url: str, sequence: int) -> int:
+def announce(url: str, sequence: int, *, timeout: float = _CONNECT_TIMEOUT) -> int:
     """Tell every listener to poll; return how many received it. `sequence` only helps people who watch the channel.
+
+    `timeout` is how many seconds to wait for Redis.
 
     Raises `StoreError` if Redis cannot be reached. The change is in the store all the same, and the next poll finds it.
     """
@@ -43,7 +45,7 @@ def announce(url: str, sequence: int) -> int:
     import redis
 
     try:
-        with connect(url) as client:
+        with connect(url, timeout) as client:
             return int(client.publish(CHANNEL, str(sequence)))
     except (redis.RedisError, OSError) as error:
         reason = _error_text(error, url)

@@ -44,9 +44,8 @@ CEILING_PREFIX: Final = "ceiling"
 COMPACT_CLAIM: Final = "cperm"
 ROLE_SCOPE_CLAIM: Final = "role_scope"
 
+# The `typ` of our refresh tokens.
 REFRESH_TYPE: Final = "refresh+jwt"
-"""The `typ` of our refresh tokens, which no profile can accept."""
-
 _SHOWN: Final = 80
 _SCALARS: Final = frozenset({str, int, float, bool})
 

@@ -260,6 +260,16 @@ def test_signing_out_with_any_text_tells_nothing(world: World, token: str) -> No
     assert 204 == answer.status
 
 
+def test_signing_out_of_a_purged_session(world: World) -> None:
+    """The answer is that of any other sign-out."""
+    token = read(world.obtain())["refresh_token"]
+    world.store.purge(before="2020-01-01", now=NOW + 40 * 86400)
+    with pytest.raises(SignInRefused, match="unknown"):
+        world.sessions.end(token)
+    assert 204 == world.sign_in.sign_out(None, b"", refresh_token=token, address=None).status
+    assert 401 == world.refresh(token).status
+
+
 def test_signing_out_everywhere_ends_all_sessions(world: World) -> None:
     """All families and all access tokens of the subject end; signing in again works in the same second."""
     sessions = [read(world.obtain()) for _ in range(3)]
@@ -344,6 +354,21 @@ def test_two_refreshes_at_once_are_told_from_theft(tmp_path: Path) -> None:
     late = read(world.refresh(token))
     assert [1, 1] == [claims(each["refresh_token"])["counter"] for each in (late, *winners)]
     assert 1 == family_of(world, token).counter
+
+
+def test_slow_grants_do_not_look_like_theft(tmp_path: Path) -> None:
+    """The grace is measured when a request comes, also if its work takes longer than the grace."""
+    world = new_world(tmp_path)
+    token = read(world.obtain())["refresh_token"]
+
+    def be_slow(_: str) -> list[str]:
+        world.sessions._permissions = None
+        assert 200 == world.refresh(token).status
+        world.clock.now += 30
+        return []
+
+    world.sessions._permissions = be_slow
+    assert 200 == world.refresh(token).status
 
 
 def test_a_store_that_never_agrees_is_503(tmp_path: Path, monkeypatch) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +12,7 @@ from jwt_lp.errors import StoreError
 from jwt_lp.revocation.entries import RevocationEntry
 from jwt_lp.stores import FamilyEnding, PurgeCounts, RefreshFamily
 from jwt_lp.stores.families import KEEP_FAMILIES, WRITER
+from stores.threads import at_once
 
 if TYPE_CHECKING:
     from jwt_lp.stores import Store
@@ -71,11 +72,9 @@ def test_an_expired_family_does_not_rotate(store: Store) -> None:
 def test_one_of_many_rotations_wins(store: Store) -> None:
     """Of threads that send the same counter at once, one moves it."""
     store.add_family(family())
-    with ThreadPoolExecutor(6) as threads:
-        for counter in range(4):
-            calls = [threads.submit(store.rotate_family, "f1", counter=counter, at=NOW) for _ in range(6)]
-            assert [False] * 5 + [True] == sorted(call.result() for call in calls)
-            threads.submit(store.close).result()
+    for counter in range(4):
+        rotate = partial(store.rotate_family, "f1", counter=counter, at=NOW)
+        assert [False] * 5 + [True] == sorted(at_once(store, *[rotate] * 6))
 
 
 def test_an_ended_family_does_not_rotate(store: Store) -> None:
@@ -143,9 +142,7 @@ def test_one_of_many_endings_is_counted(store: Store) -> None:
         name = None if number % 2 else f"f{number}"
         return len(store.end_families(ending(name, id=f"e{number}")))
 
-    with ThreadPoolExecutor(6) as threads:
-        assert 5 == sum(threads.map(end, range(6)))
-        list(threads.map(lambda _: store.close(), range(6)))
+    assert 5 == sum(at_once(store, *(partial(end, number) for number in range(6))))
     assert 3 == sum(name == "alice" for _, name, _ in revoked(store))
 
 
