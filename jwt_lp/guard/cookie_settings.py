@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from jwt_lp.guard.cookies import Cookies
 from jwt_lp.guard.setting_fields import SettingReader
 
-_KEYS: Final = ("NAME", "CSRF_NAME", "REFRESH_NAME", "SAMESITE", "ORIGINS", "INSECURE")
+COOKIE_KEYS: Final = ("NAME", "CSRF_NAME", "REFRESH_NAME", "SAMESITE", "ORIGINS", "INSECURE")
 _PREFIXES: Final = ("__Host-", "__Secure-")
 _SAME_SITE: Final = {"lax": "Lax", "strict": "Strict", "none": "None"}
 # A token of RFC 9110, section 5.6.2, as a cookie's name has to be.
@@ -21,7 +21,7 @@ class CookieSettingsReader(SettingReader):
 
     def cookies(self, *, development: bool) -> Cookies:
         """The cookies. Without the secure attribute only in development, and then without the prefixes that need it."""
-        self.reject_unknown(_KEYS)
+        self.reject_unknown(COOKIE_KEYS)
         secure = not self.flag("INSECURE")
         if not secure and not development:
             self.fault("INSECURE sends tokens over plain http: it needs JWT_LP_DEV=1")

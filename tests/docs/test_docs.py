@@ -17,6 +17,7 @@ from docs.commands import check_command
 from docs.page_runner import PageRunner
 from docs.pages import PAGES, ROOT, Block, anchors, codes, pieces, prose
 from jwt_lp.cli import run
+from jwt_lp.guard.cookie_settings import COOKIE_KEYS
 from jwt_lp.guard.issuer_settings import ISSUER_KEYS
 from jwt_lp.guard.settings_reader import TOP_KEYS
 from jwt_lp.tokens.custom_profile import _READERS
@@ -32,6 +33,7 @@ _CAPITALS = {
     *("JWT_SECRET_KEY", "JWT_ENCODE_ISSUER", "JWT_ENCODE_AUDIENCE", "JWT_IDENTITY_CLAIM"),
     *("PGPASSWORD", "MIDDLEWARE", "INSTALLED_APPS", "ROOT_URLCONF", "REST_FRAMEWORK", "DJANGO_SETTINGS_MODULE"),
     "LOGGING",
+    *("AUTHENTICATION_BACKENDS", "CSRF_TRUSTED_ORIGINS", "REMOTE_ADDR", "SECURE_PROXY_SSL_HEADER", "TRACE"),
 }
 _PROFILE_KEYS = {*_READERS, "BASE", "PERMISSIONS", "ROLES", "CEILING"}
 
@@ -156,7 +158,7 @@ def test_files_that_are_mentioned_exist(page: str) -> None:
 def test_words_in_capitals_are_settings(page: str) -> None:
     """Every setting that a page names exists."""
     words = {found[0] for each in codes(prose(page)) if (found := re.match(r"[A-Z][A-Z_]{2,}(?![\w])", each))}
-    known = {*TOP_KEYS, *ISSUER_KEYS, *_PROFILE_KEYS, *_CAPITALS}
+    known = {*TOP_KEYS, *ISSUER_KEYS, *_PROFILE_KEYS, *COOKIE_KEYS, *_CAPITALS}
     assert [] == sorted(word for word in words if word not in known and not word.startswith("JWT_LP"))
 
 

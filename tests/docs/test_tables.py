@@ -78,6 +78,8 @@ def test_the_defaults_that_the_settings_page_states(row: tuple[str, ...]) -> Non
         assert ('"plain"', b"") == (code(default), found)
     elif key == "AUDIT":
         assert ('"off"', None) == (code(default), found)
+    elif key == "COOKIE":
+        assert ("False", None) == (code(default), settings.cookies)
     elif key == "LINT":
         # Without the key there are no options, which is the same as options that are all left out.
         assert ("{}", None) == (code(default), found)

@@ -179,7 +179,7 @@ def _django(
 
     with alias(ENGINE="django.db.backends.sqlite3", NAME=str(folder / "users.db")) as url:
         name = url.removeprefix("django:")
-        call_command("migrate", database=name, verbosity=0)
+        call_command("migrate", "auth", database=name, verbosity=0)
         issuer_settings = settings(url, **lp)
         with override_settings(
             DATABASE_ROUTERS=[_OneDatabase(name)], JWT_LP=issuer_settings, PASSWORD_HASHERS=[_FAST_HASHER]
