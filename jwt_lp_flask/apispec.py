@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from apispec import APISpec, BasePlugin
 from flask import Flask
@@ -34,11 +34,12 @@ class LeastPrivilegePlugin(BasePlugin):
         if spec.openapi_version.major < _OPENAPI:
             raise ConfigurationError(f"OpenAPI {spec.openapi_version} cannot say what is required: use 3.1.0")
         self._description = OpenAPIDescription(self._guard.settings, str(spec.openapi_version))
-        components = self._description.components()
+        ours = self._description.components()
         # Not by the methods of `spec`: they call plugins that may not be initialised yet.
-        spec.components.security_schemes.update(components["securitySchemes"])
-        spec.components.schemas.update(components["schemas"])
-        spec.components.responses.update(components["responses"])
+        components = cast(Any, spec.components)
+        components.security_schemes.update(ours["securitySchemes"])
+        components.schemas.update(ours["schemas"])
+        components.responses.update(ours["responses"])
 
     def operation_helper(self, path: str | None = None, operations: dict[str, Any] | None = None, **_: Any) -> None:
         """Describe the operations of one path."""

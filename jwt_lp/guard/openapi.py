@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from jwt_lp.permissions.requirements import Open, Requirement
 
@@ -226,4 +226,4 @@ def _add_response(responses: MutableMapping[Any, Any], status: str) -> None:
     if own is None:
         responses[status] = {"$ref": f"#/components/responses/{_response_name(status)}"}
     elif isinstance(own, MutableMapping) and "$ref" not in own:
-        own.setdefault("content", {}).update(_content())
+        cast("MutableMapping[str, Any]", own).setdefault("content", {}).update(_content())

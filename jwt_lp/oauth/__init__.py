@@ -1,1 +1,1 @@
-"""OAuth 2.0 token exchange (RFC 8693): token endpoint, client authentication, exchange client."""
+"""OAuth 2.0: token exchange (RFC 8693) with its endpoint and client, and resource metadata (RFC 9728)."""

@@ -89,6 +89,15 @@ def test_the_address_of_the_metadata(resource: str, metadata: str) -> None:
     assert (resource, metadata) == (settings.resource, settings.resource_metadata)
 
 
+def test_metadata_without_a_resource_is_a_fault() -> None:
+    """A route of an adapter for the metadata needs RESOURCE; a project's own route at that path does not."""
+    path = "/.well-known/oauth-protected-resource"
+    routes = [Route(("GET",), path, "jwt_lp_flask.metadata.x"), Route(("GET",), path, "app.own")]
+    (fault,) = read(ONE).metadata_faults([*routes, Route(("GET",), "/", "jwt_lp_flask.tokens.x")])
+    assert f"GET {path}: set RESOURCE to the address of this service, which its metadata names" == fault
+    assert () == read({**ONE, "RESOURCE": "https://api.test"}).metadata_faults(routes)
+
+
 @pytest.mark.parametrize(
     ("expected", "resource"),
     [

@@ -174,6 +174,28 @@ def test_a_view_without_a_declaration_never_runs() -> None:
     assert [] == ran
 
 
+@pytest.mark.parametrize(("expected", "url"), [(True, "/plain/7"), (False, "/extra/7"), (False, "/inside/7")])
+def test_a_403_names_no_value_of_the_application(expected: bool, url: str) -> None:
+    """`scope` names what the client sent, and not what the URLconf or `enforce` put in its place."""
+    template = "orders:{order_id}:read"
+
+    @authenticated
+    def inside(request, order_id):
+        return JsonResponse({"for": enforce(request, template, params={"order_id": "internal"}).subject})
+
+    guarded_view = requires(template)(lambda request, order_id: HttpResponse(SECRET))
+    patterns = (
+        path("plain/<order_id>", guarded_view),
+        path("extra/<order_id>", guarded_view, {"order_id": "internal"}),
+        path("inside/<order_id>", inside),
+    )
+    with project(*patterns):
+        answer = Client().get(url, headers=bearer())
+    challenge = answer["WWW-Authenticate"]
+    assert (403, expected) == (answer.status_code, 'scope="orders:7:read"' in challenge)
+    assert "internal" not in f"{challenge}{answer.content!r}"
+
+
 @pytest.mark.parametrize("middleware", ["answers", "falls_back", "calls_view", "redirects_with_content"])
 def test_a_middlewares_response_is_withheld(middleware) -> None:
     """A response without a decision is not sent, whichever middleware made it."""

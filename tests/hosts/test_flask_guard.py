@@ -274,6 +274,27 @@ def test_no_error_handler_turns_a_refusal_into_an_answer(app, trap, inside):
     assert 'scope="a:b"' in answer.headers["WWW-Authenticate"]
 
 
+@pytest.mark.parametrize(("expected", "path"), [(True, "/plain/7"), (False, "/replaced/7"), (False, "/inside/7")])
+def test_a_403_names_no_value_of_the_application(app, expected, path):
+    """`scope` names what the client sent, and not what a preprocessor or `enforce` put in its place."""
+
+    @app.url_value_preprocessor
+    def replace(endpoint, values):
+        if endpoint == "replaced":
+            values["order_id"] = "internal"
+
+    def inside(order_id):
+        return enforce(request, "orders:{order_id}:read", params={"order_id": "internal"}).subject
+
+    app.add_url_rule("/plain/<order_id>", "plain", requires("orders:{order_id}:read")(secret))
+    app.add_url_rule("/replaced/<order_id>", "replaced", requires("orders:{order_id}:read")(secret))
+    app.add_url_rule("/inside/<order_id>", "inside", authenticated(inside))
+    answer = app.test_client().get(path, headers=bearer_headers())
+    challenge = answer.headers["WWW-Authenticate"]
+    assert (403, expected) == (answer.status_code, 'scope="orders:7:read"' in challenge)
+    assert "internal" not in f"{challenge}{answer.text}"
+
+
 def test_a_view_cannot_swallow_a_refusal(app):
     """A refusal by `enforce` or by another view's declaration is final, even if the caller catches it."""
     guarded = requires("a:b")(secret)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -153,17 +155,17 @@ def _apispec(settings: Mapping[str, object]) -> Iterator[Built]:
 
 def _smorest(settings: Mapping[str, object]) -> Iterator[Built]:
     from flask import Flask
-    from flask_smorest import Api, Blueprint
 
     from jwt_lp_flask import LeastPrivilege, guard_from
     from jwt_lp_flask.apispec import LeastPrivilegePlugin
 
+    smorest: Any = import_module("flask_smorest")
     app = Flask(__name__, static_folder=None)
     app.config |= {"JWT_LP": settings, "API_TITLE": "Orders", "API_VERSION": "1", "OPENAPI_VERSION": "3.1.0"}
     app.config |= {"OPENAPI_URL_PREFIX": "/", "OPENAPI_JSON_PATH": "openapi.json"}
     LeastPrivilege(app)
-    api = Api(app, spec_kwargs={"extra_plugins": [LeastPrivilegePlugin(app)]})
-    blueprint = Blueprint("orders", __name__)
+    api = smorest.Api(app, spec_kwargs={"extra_plugins": [LeastPrivilegePlugin(app)]})
+    blueprint = smorest.Blueprint("orders", __name__)
     for label, view in _views().items():
         method, path = label.split()
         rule = path.replace("{", "<").replace("}", ">")
@@ -195,7 +197,8 @@ def _spectacular(settings: Mapping[str, object]) -> Iterator[Built]:
         answer = extend_schema(responses=OpenApiTypes.OBJECT)(view)
         declared = {method.upper(): rule for method, rule in rules.items() if rule is not None}
         members = {"required_permissions": declared, **dict.fromkeys(rules, answer)}
-        return type("Orders", (LeastPrivilegeMixin, APIView), members).as_view()
+        view_class: Any = type("Orders", (LeastPrivilegeMixin, APIView), members)
+        return view_class.as_view()
 
     from jwt_lp import PUBLIC, external
 
@@ -210,7 +213,8 @@ def _spectacular(settings: Mapping[str, object]) -> Iterator[Built]:
     )
 
     def document() -> Document:
-        return dict(SchemaGenerator().get_schema(request=None, public=True))
+        generator: Any = SchemaGenerator
+        return dict(generator().get_schema(request=None, public=True))
 
     changed = {"OAS_VERSION": "3.1.0", "POSTPROCESSING_HOOKS": ["jwt_lp_django.spectacular.describe_guard"]}
     with patched_settings(changed), served("wsgi", *patterns, lp=settings) as (kind, app):
@@ -364,6 +368,35 @@ def test_an_issuer_with_discovery_is_a_scheme() -> None:
     assert [{"jwt_lp": ["orders:list"]}, {"jwt_lp_openid_default": ["orders:list"]}] == each["paths"]["/orders"]["get"][
         "security"
     ]
+
+
+def test_ninja_is_described() -> None:
+    """A document of Django Ninja is described by what the include of its URLs declares."""
+    ninja = pytest.importorskip("ninja")
+    from hosts.django_setup import configure, project
+
+    configure()
+    from django.urls import path
+
+    from jwt_lp_django import guarded
+    from jwt_lp_django.openapi import describe_document
+
+    api = ninja.NinjaAPI(docs_url=None, urls_namespace="orders")
+
+    def order(request: Any, order_id: int) -> dict[str, int]:
+        return {}
+
+    api.get("/orders/{order_id}")(order)
+
+    with project(path("api/", guarded(api.urls, READ))):
+        each = dict(api.get_openapi_schema())
+        describe_document(each)
+    # As it is served: numbers become strings.
+    each = json.loads(json.dumps(each))
+    openapi_spec_validator.validate(each)
+    operation = each["paths"]["/api/orders/{order_id}"]["get"]
+    assert [{"jwt_lp": ["orders:{order_id}:read"]}] == operation["security"]
+    assert {"200", *ANSWERS} == operation["responses"].keys()
 
 
 def test_apispec_needs_a_guard_and_openapi_3() -> None:

@@ -57,6 +57,27 @@ def listed(authority: Authority, routes: list[Any], *around: Middleware, **setti
     return Starlette(routes=routes, middleware=[*around, listed_guard])
 
 
+@pytest.mark.parametrize(("expected", "path"), [(True, "/plain/7"), (True, "/mounted/7/x"), (False, "/inside/7")])
+def test_a_403_names_no_value_of_the_application(authority: Authority, expected: bool, path: str) -> None:
+    """`scope` names what the client sent, below a mount too, and not what `enforce` put in its place."""
+    template = "orders:{order_id}:read"
+
+    @authenticated
+    async def inside(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(enforce(request, template, params={"order_id": "internal"}).subject)
+
+    guarded = requires(template)(ok)
+    routes = [
+        Route("/plain/{order_id}", guarded),
+        Mount("/mounted/{order_id}", routes=[Route("/x", guarded)]),
+        Route("/inside/{order_id}", inside),
+    ]
+    answer = call(listed(authority, routes), "GET", path, authority.headers("alice", ["b"]))
+    challenge = answer.headers["www-authenticate"]
+    assert (403, expected) == (answer.status, 'scope="orders:7:read"' in challenge)
+    assert "internal" not in f"{challenge}{answer.body!r}"
+
+
 def test_a_refusal_reaches_the_client_unchanged(authority: Authority) -> None:
     """Status, challenge, cache header and problem body of a refusal reach the client."""
     app = listed(authority, [Route("/a", requires("a")(ok))])
