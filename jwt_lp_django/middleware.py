@@ -27,6 +27,7 @@ from jwt_lp_django.decisions import (
 )
 from jwt_lp_django.enforcement import is_async, not_allowed
 from jwt_lp_django.guard_access import guard_from
+from jwt_lp_django.hints import summarise_admin
 from jwt_lp_django.routes import all_routes, route_without_view
 from jwt_lp_django.views import DeclarationCache, MethodDeclaration, declaration_of, is_drf
 
@@ -122,7 +123,7 @@ def _check_at_start() -> None:
     if errors:
         raise ImproperlyConfigured("\n".join(f"({message.id}) {message.msg}" for message in errors))
     if not all(message.is_silenced() for message in messages):
-        guard_from().check_routes(all_routes())
+        guard_from().check_routes(summarise_admin(all_routes()))
 
 
 def _view_class(view: _ViewCall) -> type | None:
