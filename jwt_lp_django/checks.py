@@ -42,7 +42,8 @@ def run_checks() -> list[CheckMessage]:
         guard = guard_from()
     except ConfigurationError as error:
         return _errors("E001", error.faults)
-    messages = [*_middleware_errors(), *_errors("E001", _urlconf_faults(guard))]
+    user_faults = () if guard.local_users is None else guard.local_users.faults()
+    messages = [*_middleware_errors(), *_errors("E001", (*_urlconf_faults(guard), *user_faults))]
     if any(message.id == "jwt_lp.E001" for message in messages):
         return messages
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from functools import partial
+from importlib import import_module
 from typing import Any, NamedTuple, cast
 
 from asgiref.sync import markcoroutinefunction, sync_to_async
@@ -122,6 +123,9 @@ def _check_at_start() -> None:
     errors = [message for message in messages if message.is_serious()]
     if errors:
         raise ImproperlyConfigured("\n".join(f"({message.id}) {message.msg}" for message in errors))
+    if guard_from().local_users is not None:
+        # No request imports anything.
+        import_module("jwt_lp_django.local_user")
     if not all(message.is_silenced() for message in messages):
         guard_from().check_routes(summarise_admin(all_routes()))
 

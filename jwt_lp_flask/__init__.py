@@ -15,6 +15,7 @@ from jwt_lp import external as external_requirement
 from jwt_lp_flask.decisions import decisions_of, params_of, refusal_response_for, unproxied_app
 from jwt_lp_flask.declarations import View, declare_view
 from jwt_lp_flask.extension import LeastPrivilege, app_guard_of, enforce_declaration
+from jwt_lp_flask.local_user import local_user
 from jwt_lp_flask.tokens import token_endpoint
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "enforce",
     "external",
     "guard_from",
+    "local_user",
     "public",
     "requires",
     "token_endpoint",

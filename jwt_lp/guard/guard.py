@@ -27,6 +27,7 @@ from jwt_lp.permissions.requirements import Open, Requirement
 from jwt_lp.tokens.claims import AccessToken
 
 if TYPE_CHECKING:
+    from jwt_lp.guard.local_users import LocalUsers
     from jwt_lp.guard.routes import Route, Rules
     from jwt_lp.guard.runtime import GuardRuntime, StoreStatus
     from jwt_lp.issuing.issuer import Issuer
@@ -86,6 +87,7 @@ class Guard:
         self._repeat = self._authorizer.repeat
         self._recall = self.verifier.recall
         self._bound = bool(self.settings.bind)
+        self.local_users: LocalUsers | None = _local_users(self.settings)
         self._refusals.log_start()
 
     @property
@@ -195,6 +197,13 @@ class Guard:
             return False
         return self._authorizer.permits(token, requirement, dict(params))
 
+    def admit_user(self, token: AccessToken, user: object, requirement: Requirement | None, route: str) -> Decision:
+        """Decide about the local user of a verified token: refused if it is None or not active, 401 `invalid_token`."""
+        cause = None if self.local_users is None else self.local_users.cause(token, user)
+        if cause is None:
+            return Decision(token, requirement, (), (), route)
+        return self._refusals.refuse(cause, token, requirement, route)
+
     def faults(self, requirement: Requirement) -> tuple[str, ...]:
         """The faults of a declaration under these settings, for a start-up check."""
         return self.settings.faults(requirement)
@@ -210,7 +219,8 @@ class Guard:
                 self._refusals.log_undeclared(route)
         if self._runtime is not None:
             self._runtime.recorder.declare_enforcement_points(enforcement_points(routes))
-        return route_faults(routes, self.rules, self.faults)
+        faults = route_faults(routes, self.rules, self.faults)
+        return faults if self.local_users is None else (*faults, *self.local_users.faults())
 
     def ready(self) -> Readiness:
         """The state of the guard now."""
@@ -301,6 +311,15 @@ class Guard:
         if isinstance(token, AccessToken):
             token = self._effective_token(token)
         return Decision(token if isinstance(token, AccessToken) else None, requirement, route=route)
+
+
+def _local_users(settings: Settings) -> LocalUsers | None:
+    """The application's own users; None without `LOCAL_USER`."""
+    if settings.local_user is None:
+        return None
+    from jwt_lp.guard.local_users import LocalUsers
+
+    return LocalUsers(settings.local_user, settings.local_user_ttl)
 
 
 def _open_runtime(settings: Settings, worker: Worker, clock: Callable[[], float]) -> GuardRuntime | None:
