@@ -22,13 +22,13 @@ from jwt_lp import (
 from jwt_lp import external as external_requirement
 from jwt_lp_django.decisions import (
     AuthorizationRequest,
-    RequestRefused,
     authorization_request,
     build_call,
     decide,
     django_request,
     forced_decision,
     probe,
+    refusal_exception,
     request_state,
     resolved_view,
     store_decision,
@@ -38,7 +38,7 @@ from jwt_lp_django.enforcement import wrap_view
 from jwt_lp_django.guard_access import guard_from
 from jwt_lp_django.marks import RequirementMark
 from jwt_lp_django.signals import send_refused
-from jwt_lp_django.views import MethodDeclaration, is_drf
+from jwt_lp_django.views import MethodDeclaration
 
 V = TypeVar("V", bound=Callable[..., Any])
 Where: TypeAlias = "Mapping[str, Any]"
@@ -160,12 +160,7 @@ def enforce(request: Any, *permissions: str | Requirement, params: Mapping[str, 
     decision = probe(question) if request.method != http.method else _decide_inside_view(question)
     if decision.refusal is None:
         return decision.token or ANONYMOUS
-    view = resolved_view(http)
-    if not isinstance(request, HttpRequest) or (view is not None and is_drf(view.cls)):
-        from jwt_lp_django.drf_responses import refusal_error
-
-        raise refusal_error(decision.refusal)
-    raise RequestRefused(decision.refusal)
+    raise refusal_exception(request, decision.refusal)
 
 
 def _decide_inside_view(question: AuthorizationRequest) -> Decision:

@@ -26,7 +26,6 @@ from jwt_lp_django.guard_access import guard_from
 from jwt_lp_django.marks import RequirementMark
 from jwt_lp_django.mixin import LeastPrivilegeMixin
 from jwt_lp_django.permission_classes import DeclaringPermission, reject_or
-from jwt_lp_django.user import TokenUser
 from jwt_lp_django.views import PERMISSION_CLASSES, MethodDeclaration, ViewInfo, dotted_name
 
 __all__ = ["APIRefused", "HasPermissions", "JWTAuthentication", "LeastPrivilegeMixin", "crud"]
@@ -42,7 +41,7 @@ class JWTAuthentication(BaseAuthentication):
     anonymous token.
     """
 
-    def authenticate(self, request: Any) -> tuple[TokenUser, AccessToken] | None:
+    def authenticate(self, request: Any) -> tuple[Any, AccessToken] | None:
         """The user and the token, None if there is none.
 
         `APIRefused` if the middleware is missing and the guard refuses the request.
@@ -53,8 +52,9 @@ class JWTAuthentication(BaseAuthentication):
             decision = decide(_authorization_request(request, request.parser_context["view"]))
             if decision.refusal is not None:
                 raise refusal_error(decision.refusal)
+        # Not by its type, because that would load a local user, which the view may never ask for.
         user = getattr(http, "user", None)
-        return (user, state.token) if state.token is not None and isinstance(user, TokenUser) else None
+        return (user, state.token) if state.token is not None and user is state.user else None
 
     def authenticate_header(self, request: Any) -> str:
         """The challenge for anonymous callers that other permission classes refuse."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from functools import partial
+from importlib import import_module
 from typing import Any, NamedTuple, cast
 
 from asgiref.sync import markcoroutinefunction, sync_to_async
@@ -27,6 +28,7 @@ from jwt_lp_django.decisions import (
 )
 from jwt_lp_django.enforcement import is_async, not_allowed
 from jwt_lp_django.guard_access import guard_from
+from jwt_lp_django.hints import summarise_admin
 from jwt_lp_django.routes import all_routes, route_without_view
 from jwt_lp_django.views import DeclarationCache, MethodDeclaration, declaration_of, is_drf
 
@@ -121,8 +123,11 @@ def _check_at_start() -> None:
     errors = [message for message in messages if message.is_serious()]
     if errors:
         raise ImproperlyConfigured("\n".join(f"({message.id}) {message.msg}" for message in errors))
+    if guard_from().local_users is not None:
+        # No request imports anything.
+        import_module("jwt_lp_django.local_user")
     if not all(message.is_silenced() for message in messages):
-        guard_from().check_routes(all_routes())
+        guard_from().check_routes(summarise_admin(all_routes()))
 
 
 def _view_class(view: _ViewCall) -> type | None:

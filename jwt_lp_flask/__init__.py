@@ -16,6 +16,7 @@ from jwt_lp_flask.cookies import clear_cookie, set_cookie
 from jwt_lp_flask.decisions import decisions_of, params_of, refusal_response_for, unproxied_app
 from jwt_lp_flask.declarations import View, declare_view
 from jwt_lp_flask.extension import LeastPrivilege, app_guard_of, enforce_declaration
+from jwt_lp_flask.local_user import local_user
 from jwt_lp_flask.metadata import resource_metadata
 from jwt_lp_flask.sign_in import sign_in_endpoints
 from jwt_lp_flask.tokens import token_endpoint
@@ -32,6 +33,7 @@ __all__ = [
     "enforce",
     "external",
     "guard_from",
+    "local_user",
     "public",
     "requires",
     "resource_metadata",

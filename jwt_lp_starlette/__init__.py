@@ -2,6 +2,7 @@
 
 from jwt_lp_starlette.cookies import clear_cookie, set_cookie
 from jwt_lp_starlette.decorators import authenticated, external, public, requires
+from jwt_lp_starlette.local_user import local_user
 from jwt_lp_starlette.metadata import resource_metadata
 from jwt_lp_starlette.middleware import LeastPrivilege, LeastPrivilegeMiddleware, guard_from
 from jwt_lp_starlette.request_context import Refused, RefusedSocket, can, enforce, token_from
@@ -19,6 +20,7 @@ __all__ = [
     "enforce",
     "external",
     "guard_from",
+    "local_user",
     "public",
     "requires",
     "resource_metadata",

@@ -30,6 +30,7 @@ from jwt_lp.tokens.claims import AccessToken
 if TYPE_CHECKING:
     from jwt_lp.guard.cookies import Cookies
     from jwt_lp.guard.listeners import DecisionListener
+    from jwt_lp.guard.local_users import LocalUsers
     from jwt_lp.guard.routes import Route, Rules
     from jwt_lp.guard.runtime import GuardRuntime
     from jwt_lp.guard.store_sync import StoreSync
@@ -75,6 +76,7 @@ class Guard:
         self._bound = bool(self.settings.bind)
         self._listeners: Listeners | None = None
         self._listen_as_set()
+        self.local_users: LocalUsers | None = _local_users(self.settings)
         self._refusals.log_start()
 
     @property
@@ -192,6 +194,13 @@ class Guard:
             return False
         return self._authorizer.permits(token, requirement, dict(params))
 
+    def admit_user(self, token: AccessToken, user: object, requirement: Requirement | None, route: str) -> Decision:
+        """Decide about the local user of a verified token: refused if it is None or not active, 401 `invalid_token`."""
+        cause = None if self.local_users is None else self.local_users.cause(token, user)
+        if cause is None:
+            return Decision(token, requirement, (), (), route)
+        return self._refusals.refuse(cause, token, requirement, route)
+
     def faults(self, requirement: Requirement) -> tuple[str, ...]:
         """The faults of a declaration under these settings, for a start-up check."""
         return self.settings.faults(requirement)
@@ -222,7 +231,8 @@ class Guard:
                 self._refusals.log_undeclared(route)
         if self._runtime is not None:
             self._runtime.recorder.declare_enforcement_points(enforcement_points(routes))
-        return route_faults(routes, self.rules, self.faults) + self.settings.metadata_faults(routes)
+        faults = route_faults(routes, self.rules, self.faults) + self.settings.metadata_faults(routes)
+        return faults if self.local_users is None else (*faults, *self.local_users.faults())
 
     def ready(self) -> Readiness:
         """The state of the guard now."""
@@ -336,6 +346,15 @@ def _authenticator(
     from jwt_lp.guard.cookie_authentication import CookieAuthenticator
 
     return CookieAuthenticator(settings, worker, sync, clock, settings.cookies)
+
+
+def _local_users(settings: Settings) -> LocalUsers | None:
+    """The application's own users; None without `LOCAL_USER`."""
+    if settings.local_user is None:
+        return None
+    from jwt_lp.guard.local_users import LocalUsers
+
+    return LocalUsers(settings.local_user, settings.local_user_ttl)
 
 
 def _open_runtime(settings: Settings, worker: Worker, clock: Callable[[], float]) -> GuardRuntime | None:

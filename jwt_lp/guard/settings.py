@@ -7,7 +7,7 @@ environment. All faults are reported at once, before anything is served.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from types import MappingProxyType
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from jwt_lp.issuing.claim_policy import ClaimPolicy
     from jwt_lp.lint.linter import LintOptions
     from jwt_lp.stores import Store
+    from jwt_lp.tokens.claims import AccessToken
 
 __all__ = ["IssuerSettings", "Settings"]
 
@@ -63,6 +64,8 @@ class Settings:
     revocation_start: str = "closed"
     audit: float | None = None
     opentelemetry: bool | Literal["subject"] = False
+    local_user: str | Callable[[AccessToken], object] | None = None
+    local_user_ttl: float = 0.0
     development: bool = False
     cookies: Cookies | None = None
 

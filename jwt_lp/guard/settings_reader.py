@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
 MAX_OBSERVE_DAYS: Final = 90
 MIN_KEY_LENGTH: Final = 32
+MAX_LOCAL_USER_TTL: Final = 300
 _STORE_KEYS: Final = ("PUSH", "SUBJECTS", "STALE_AFTER", "REFUSE_AFTER", "REVOCATION_START")
+_DOTTED: Final = re.compile(r"\w+(\.\w+)*[.:]\w+")
 _NAME: Final = re.compile(r"[a-z0-9_-]+")
 # Every host routes such a path as it is written, and it needs no quoting in a challenge.
 _RESOURCE: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*/?")
@@ -44,7 +46,7 @@ _RESOURCE: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/(?!\.{1,2}(/|$))[A
 TOP_KEYS: Final = (
     "SERVICE", "POLICY", "EXTERNAL", "PUBLIC", "BIND", "URLCONFS", "OBSERVE_UNTIL", "EXPLAIN",
     "SHOW_REQUIREMENT", "RESOURCE", "ALLOW_HTTP_HOSTS", "CLAIMS", "LINT", "STORE", "PUSH", "SUBJECTS", "STALE_AFTER",
-    "REFUSE_AFTER", "REVOCATION_START", "AUDIT", "OPENTELEMETRY", "COOKIE", "ISSUERS",
+    "REFUSE_AFTER", "REVOCATION_START", "AUDIT", "OPENTELEMETRY", "COOKIE", "LOCAL_USER", "LOCAL_USER_TTL", "ISSUERS",
 )  # fmt: skip
 
 
@@ -85,6 +87,8 @@ class SettingsReader(IssuerReader, ObservabilityReader):
             **self.store_settings(),
             "audit": self.audit(),
             "opentelemetry": self.opentelemetry(),
+            "local_user": self.local_user(),
+            "local_user_ttl": self.seconds("LOCAL_USER_TTL", 0.0, MAX_LOCAL_USER_TTL),
             "development": development,
             "cookies": self.cookies(development=development),
         }
@@ -200,6 +204,14 @@ class SettingsReader(IssuerReader, ObservabilityReader):
             if is_store(value):
                 return value
         return self.text("STORE") or ""
+
+    def local_user(self) -> object:
+        """The function that finds a token's local user, or its dotted path; None if there is none."""
+        value = self.values.get("LOCAL_USER")
+        if value in (None, "") or callable(value) or (isinstance(value, str) and _DOTTED.fullmatch(value)):
+            return value or None
+        self.fault('LOCAL_USER is a function of the token, or its dotted path, such as "shop.users.user_for"')
+        return None
 
     def subjects(self) -> bytes | None:
         """How subjects are stored: b"" for plain text, a key for keyed hashes, None for not at all."""
