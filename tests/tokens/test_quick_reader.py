@@ -100,6 +100,11 @@ ISSUERS = (
     trusted("own", own=True, leeway=5),
     trusted("late", leeway=30, max_lifetime=400, patterns=True),
     trusted("bound", sender_constrained=frozenset({"jkt"}), ceiling=Permissions.of(["orders:*"], patterns=True)),
+    trusted("some", clients=frozenset({"web", "j2"})),
+    *(
+        trusted(f"{name}-some", profile=profile, clients=frozenset({"web", AUDIENCE}))
+        for name, profile in SHIPPED_PROFILES.items()
+    ),
     trusted("any", audience=None),
 )
 KEYS = {
