@@ -38,7 +38,7 @@ class TokenRequest:
     permissions: tuple[str, ...]
     roles: tuple[str, ...]
     lifetime: int
-    client: str
+    client: str | None
     claims: tuple[tuple[str, object], ...]
     name: str | None
     target: str | None
@@ -57,7 +57,7 @@ class TokenRequest:
     show_default=True,
     help="The lifetime: 90s, 15m, 1h.",
 )
-@click.option("--client", default="jwt-lp", show_default=True, help="The client that the token names.")
+@click.option("--client", help="The client that the token names; by default jwt-lp, or the first of CLIENTS.")
 @click.option(
     "--claim",
     "claims",
@@ -101,7 +101,7 @@ def _make_token(ctx: click.Context, wanted: TokenRequest) -> None:
         "iat": now,
         "exp": now + wanted.lifetime,
         "jti": secrets.token_hex(8),
-        "client_id": wanted.client,
+        "client_id": wanted.client or (min(issuer.clients) if issuer.clients else "jwt-lp"),
     }
     unknown = [role for role in wanted.roles if role not in resolved.policy.roles]
     if unknown:

@@ -61,6 +61,7 @@ CAUSES: Final[Mapping[str, CauseHelp]] = MappingProxyType(
         ),
         "subject": CauseHelp("type"),
         "client": CauseHelp("type"),
+        "client_not_accepted": CauseHelp("type", "add the client to CLIENTS if it may call this service"),
         "audience": CauseHelp("audience"),
         "date": CauseHelp("times", "have the issuer send iat and exp as numbers"),
         "expired": CauseHelp("times", "get a new token; a client renews before exp"),

@@ -34,7 +34,7 @@ SECRET_KEYS: Final = MappingProxyType(
 ABSENT_CLAIMS: Final = frozenset({"iss", "aud"})
 ISSUER_KEYS: Final = (
     "ISSUER", "AUDIENCE", "ALGORITHMS", "PROFILE", "OWN", "JWKS", "JWKS_URL", "DISCOVERY",
-    "LEEWAY", "MAX_LIFETIME", "CEILING", "PATTERNS", "SENDER_CONSTRAINED", "COPY_CLAIMS", "ABSENT_CLAIMS",
+    "LEEWAY", "MAX_LIFETIME", "CEILING", "CLIENTS", "PATTERNS", "SENDER_CONSTRAINED", "COPY_CLAIMS", "ABSENT_CLAIMS",
 )  # fmt: skip
 
 
@@ -59,6 +59,7 @@ class IssuerSettings:
     leeway: float = 0.0
     max_lifetime: float = 86400.0
     ceiling: Permissions | None = None
+    clients: frozenset[str] | None = None
     sender_constrained: frozenset[str] = frozenset()
     copy_claims: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     absent_claims: frozenset[str] = frozenset()
@@ -92,6 +93,7 @@ class IssuerSettings:
             leeway=self.leeway,
             max_lifetime=self.max_lifetime,
             ceiling=self.ceiling,
+            clients=self.clients,
             sender_constrained=self.sender_constrained,
             development=development,
             copy_claims=self.copy_claims,
@@ -136,6 +138,7 @@ class IssuerReader(SettingReader):
         ceiling = self.ceiling(several=several)
         own = self.flag("OWN")
         profile = self.profile()
+        clients = self.clients(profile)
         leeway, max_lifetime = self.seconds("LEEWAY", 0.0, MAX_LEEWAY), self.seconds("MAX_LIFETIME", 86400.0, None)
         patterns = self.flag("PATTERNS")
         sender_constrained = self.sender_constrained()
@@ -152,6 +155,7 @@ class IssuerReader(SettingReader):
             own=own,
             patterns=patterns,
             ceiling=ceiling,
+            clients=clients,
             leeway=leeway,
             max_lifetime=max_lifetime,
             sender_constrained=sender_constrained,
@@ -226,6 +230,16 @@ class IssuerReader(SettingReader):
                 'CEILING is needed with several issuers: the most that this one may grant, such as ["orders:**"]'
             )
         return None
+
+    def clients(self, profile: ClaimProfile) -> frozenset[str] | None:
+        """The clients whose tokens are accepted; None for all."""
+        clients = self.texts("CLIENTS")
+        if clients and not profile.client:
+            self.fault("CLIENTS: the profile names no claim for the client, so every token would be refused")
+        if not clients and self.values.get("CLIENTS") not in (None, ""):
+            # INVARIANT: a list that came out empty does not accept every client.
+            self.fault("CLIENTS is empty, so every token would be refused: list a client, or leave CLIENTS out for all")
+        return frozenset(clients) or None
 
     def sender_constrained(self) -> frozenset[str]:
         """The confirmation methods (RFC 7800) whose tokens are accepted as plain bearer tokens."""

@@ -118,7 +118,7 @@ class Authority:
         claims: Mapping[str, object] | None = None,
         *,
         issuer: str | None = None,
-        client: str = CLIENT,
+        client: str | None = None,
         typ: str | None = None,
     ) -> str:
         """Sign a token for `subject`. `lifetime` is in seconds from now; a negative one gives an expired token.
@@ -126,6 +126,7 @@ class Authority:
         `roles` are roles of the policy; with a provider's profile, the token carries the first external role that the
         policy lists for each. `claims` are added last and may replace any claim; None removes one. `typ` replaces the
         `typ` of the header; "" removes it. `issuer` is the name of an issuer in the settings, by default the first.
+        `client` is `tests` by default, or the first of `CLIENTS`.
         """
         target = self._issuer(issuer)
         now = int(self._clock())
@@ -136,7 +137,7 @@ class Authority:
             "iat": min(now, int(now + lifetime) - 1),
             "exp": int(now + lifetime),
             "jti": secrets.token_hex(8),
-            "client_id": client,
+            "client_id": client or (min(target.clients) if target.clients else CLIENT),
         }
         body, profile_typ = shape_claims(
             target.profile,
@@ -202,6 +203,7 @@ class Authority:
             "MAX_LIFETIME": issuer.max_lifetime,
             "SENDER_CONSTRAINED": sorted(issuer.sender_constrained),
             "COPY_CLAIMS": issuer.copy_claims,
+            "CLIENTS": None if issuer.clients is None else sorted(issuer.clients),
             **self._keys(),
         }
         if issuer.ceiling is not None:

@@ -30,6 +30,8 @@ def check_claims(
         raise InvalidToken(*fault)
     if "cnf" in claims:
         check_confirmation(issuer, claims["cnf"])
+    if issuer.clients is not None:
+        check_client(issuer, issuer.clients, claims)
     check_audience(issuer, claims)
     return check_times(issuer, claims, now)
 
@@ -47,6 +49,15 @@ def check_confirmation(issuer: TrustedIssuer, cnf: object) -> None:
         f"the token is bound to a key (cnf: {_cut(names)}), and no proof of that key is checked here: have the client "
         "send a bearer token, or name the method in SENDER_CONSTRAINED where a gateway in front checks the proof",
     )
+
+
+def check_client(issuer: TrustedIssuer, clients: frozenset[str], claims: Mapping[str, object]) -> None:
+    """Refuse a token that was issued to another client than these, or that names no client."""
+    client = issuer.profile.client_of(claims)
+    if client not in clients:
+        named = "the token names no client" if client is None else f"the client is {quote_value(client)}"
+        expected = ", ".join(sorted(clients))
+        raise InvalidToken("client_not_accepted", f"{named}; CLIENTS accepts {_cut(expected)}")
 
 
 def check_audience(issuer: TrustedIssuer, claims: Mapping[str, object]) -> None:

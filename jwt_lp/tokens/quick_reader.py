@@ -109,6 +109,8 @@ class QuickChecks:
         texts = dict.fromkeys((profile.subject, *profile.client, profile.token_id))
         self._texts = tuple((name, "" if name in present else "absent") for name in texts)
         # Other claims that mark an access token.
+        self._client_of = profile.client_of
+        self._clients = issuer.clients
         self._required = tuple(name for name in profile.required if name not in {*texts, "iat", "exp"})
         self._any_of = profile.any_of
         self._expected = tuple(profile.expected.items())
@@ -133,6 +135,8 @@ class QuickChecks:
             text = claims.get(name, absent)
             if not (type(text) is str and text and text.isprintable()):
                 return None
+        if self._clients is not None and self._client_of(claims) not in self._clients:
+            return None
         audience = claims.get(self._audience)
         if not (audience in self._audiences if type(audience) is str else self._is_audience(claims)):
             return None

@@ -23,7 +23,7 @@ class TrustedIssuer:
 
     `audience` is None only where an issuer verifies its own tokens, which are for others. `own` marks one of our own
     issuers: wildcards count, and `roles` are the policy's. `ceiling` holds the patterns that it may confer at most,
-    None for no limit. `sender_constrained` holds the confirmation methods of tokens that are accepted although the
+    None for no limit. `clients` are the clients whose tokens are accepted, None for all. `sender_constrained` holds the confirmation methods of tokens that are accepted although the
     proof is not checked here. `leeway` and `max_lifetime` are seconds. `copy_claims` maps claims of its tokens to
     claims of ours, for when one of its tokens is downscoped. `development` holds the development key, if one is used.
     `absent_claims` (of `iss` and `aud`) are claims that its tokens need not have.
@@ -40,6 +40,7 @@ class TrustedIssuer:
     leeway: float = 0.0
     max_lifetime: float = 86400.0
     ceiling: Permissions | None = None
+    clients: frozenset[str] | None = None
     sender_constrained: frozenset[str] = frozenset()
     development: StaticKeys | None = None
     copy_claims: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

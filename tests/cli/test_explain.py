@@ -109,6 +109,12 @@ def _tampered(token):
             "sender_constrained",
             "have the issuer make bearer tokens for this client",
         ),
+        (
+            lambda p: [p.settings(CLIENTS=["tests"]), _forged(p, client="other")][1],
+            "type",
+            "client_not_accepted",
+            "add the client to CLIENTS if it may call",
+        ),
         (lambda p: _forged(p, claims={"jti": 7}), "type", "claim_type", "jti is not a non-empty string"),
         (lambda p: _forged(p, claims={"aud": ["account", "x"]}), "audience", "audience", "aud is 'account', 'x'"),
         (

@@ -805,3 +805,22 @@ def test_naughty_settings() -> None:
                 assert all(fault.isprintable() for fault in result.faults)
             else:
                 assert result.rules.declare(plain).requirement is None
+
+
+@pytest.mark.parametrize("value", [None, "", "web, mobile", ["web", "mobile"]], ids=repr)
+def test_clients(value: object) -> None:
+    """The clients are a list or text; without one, or with None, all are accepted."""
+    (issuer,) = read({**ONE, "CLIENTS": value}).issuers
+    assert (frozenset({"web", "mobile"}) if value else None) == issuer.clients
+
+
+@pytest.mark.parametrize("value", [[], (), ["web", ""], [7], {"web": True}, ","], ids=repr)
+def test_an_empty_list_of_clients_is_a_fault(value: object) -> None:
+    """No list that came out empty, or half empty, accepts every client."""
+    assert any("CLIENTS is" in fault for fault in faults({**ONE, "CLIENTS": value}))
+
+
+def test_clients_need_a_profile_that_reads_one() -> None:
+    """Otherwise every token would be refused."""
+    (fault,) = faults({**ONE, "CLIENTS": ["web"], "PROFILE": {"CLIENT": [], "REQUIRED": ["iat"]}})
+    assert "the profile names no claim for the client" in fault

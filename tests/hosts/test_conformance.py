@@ -49,7 +49,7 @@ def _served(request: pytest.FixtureRequest, **changes: object) -> Iterator[Serve
 
 @pytest.fixture(scope="module", params=MODES, ids=[mode for _, mode in MODES])
 def served(request: pytest.FixtureRequest) -> Iterator[Served]:
-    yield from _served(request)
+    yield from _served(request, CLIENTS=["tests", "mobile"])
 
 
 @pytest.fixture(params=MODES, ids=[mode for _, mode in MODES])

@@ -170,6 +170,7 @@ def test_what_stays_and_what_is_swapped() -> None:
         MAX_LIFETIME=600,
         CEILING=["orders:**", "health"],
         SENDER_CONSTRAINED=["jkt"],
+        CLIENTS=["web", "mobile"],
     )
     ours = Settings.from_mapping(Authority(like=theirs).settings())
     for name in ("service", "policy", "rules", "bind", "urlconfs", "observe_until", "show_requirement"):
@@ -184,6 +185,7 @@ def test_what_stays_and_what_is_swapped() -> None:
         "max_lifetime",
         "ceiling",
         "sender_constrained",
+        "clients",
     ):
         assert getattr(theirs.issuers[0], name) == getattr(ours.issuers[0], name)
     assert ISSUER == ours.issuers[0].issuer

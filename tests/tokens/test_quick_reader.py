@@ -101,6 +101,11 @@ ISSUERS = (
     trusted("late", leeway=30, max_lifetime=400, patterns=True),
     trusted("bound", sender_constrained=frozenset({"jkt"}), ceiling=Permissions.of(["orders:*"], patterns=True)),
     trusted("bare", absent_claims=frozenset({"aud"})),
+    trusted("some", clients=frozenset({"web", "j2"})),
+    *(
+        trusted(f"{name}-some", profile=profile, clients=frozenset({"web", AUDIENCE}))
+        for name, profile in SHIPPED_PROFILES.items()
+    ),
     trusted("any", audience=None),
 )
 KEYS = {

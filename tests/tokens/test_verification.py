@@ -7,6 +7,7 @@ import gc
 import json
 import traceback
 import weakref
+from dataclasses import replace
 from typing import Any, cast
 
 import jwt
@@ -609,3 +610,33 @@ def test_never_accepts_what_pyjwt_refuses(changes: dict[str, Any], header: dict[
     )
     assert NOW < decoded["exp"]
     assert NOW >= max(decoded["iat"], decoded.get("nbf", 0))
+
+
+# --- clients
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({"client_id": "web"}, None, id="listed"),
+        pytest.param({"client_id": "other"}, "client_not_accepted", id="another"),
+        pytest.param({"client_id": "WEB"}, "client_not_accepted", id="case counts"),
+        pytest.param({"client_id": "other", "azp": "web"}, "client_not_accepted", id="the first claim counts"),
+        pytest.param({"client_id": "web", "azp": "other"}, None, id="a claim that is not read"),
+        pytest.param({"client_id": "we\nb"}, "client", id="malformed"),
+    ],
+)
+def test_only_listed_clients_are_accepted(changes: dict[str, Any], expected: str | None) -> None:
+    """The client is the claim that the profile reads, compared exactly."""
+    checker = verifier(trusted(clients=frozenset({"web", "mobile"})))
+    assert expected == cause_or_none(checker, sign(claims(**changes), KEY))
+
+
+def test_a_token_without_a_client_is_no_listed_one() -> None:
+    """Profiles that need no client accept such a token only if any client may call; the detail says what is missing."""
+    profile = replace(RFC9068, required=("iat", "jti"))
+    token = sign(claims(client_id=None), KEY)
+    assert None is cause_or_none(verifier(trusted(profile=profile)), token)
+    with pytest.raises(InvalidToken, match="names no client; CLIENTS accepts web") as caught:
+        verifier(trusted(profile=profile, clients=frozenset({"web"}))).verify(token)
+    assert "client_not_accepted" == caught.value.cause
