@@ -59,6 +59,7 @@ LIBRARIES = {
     "psycopg": ("stores",),
     "redis": ("stores.push",),
     "click": ("cli",),
+    "libcst": ("cli.migration",),
     "rich": ("cli",),
     "jinja2": ("review.report",),
     "tomlkit": ("review.plan",),

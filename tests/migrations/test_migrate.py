@@ -142,8 +142,7 @@ SNIPPETS = {
 @settings(max_examples=int(20 * SHARE) + 10)
 @given(data=st.data())
 def test_any_module_is_rewritten_once_and_parses(host: str, data: st.DataObject) -> None:
-    """Whatever a module has of the libraries, in whatever order and with whatever line ends: the result parses, and a
-    second run changes nothing."""
+    """Whatever a module has of the libraries, the result parses, and a second run changes nothing."""
     chosen = data.draw(st.lists(st.sampled_from(SNIPPETS[host]), min_size=1, max_size=8))
     newline = data.draw(st.sampled_from(["\n", "\r\n"]))
     text = "\n\n".join(chosen).replace("\n", newline) + data.draw(st.sampled_from(["", newline]))

@@ -105,7 +105,9 @@ class DjangoSettings(Rewriter):
             audience=given.get("AUDIENCE", '"simplejwt"'),
             algorithm=algorithm,
             key=given.get("SIGNING_KEY", "SECRET_KEY"),
-            absent="".join(['    "ABSENT_CLAIMS": [', ", ".join(f'"{claim}"' for claim in absent), "],\n"]) if absent else "",
+            absent="".join(['    "ABSENT_CLAIMS": [', ", ".join(f'"{claim}"' for claim in absent), "],\n"])
+            if absent
+            else "",
         )
         self._has_settings = True
         self.add_import("base64", "urlsafe_b64encode")
@@ -165,10 +167,18 @@ def _joined(value: cst.List | cst.Tuple, new: cst.Element, *, first: bool) -> li
     last = items[-1]
     ending = last.comma.whitespace_after if isinstance(last.comma, cst.Comma) else None
     if lines is None or not isinstance(ending, cst.ParenthesizedWhitespace):
-        return [*items[:-1], last.with_changes(comma=cst.Comma(whitespace_after=plain)), new.with_changes(comma=last.comma)]
+        return [
+            *items[:-1],
+            last.with_changes(comma=cst.Comma(whitespace_after=plain)),
+            new.with_changes(comma=last.comma),
+        ]
     # A comment after the last element stays with it.
     comma = cst.Comma(whitespace_after=ending.with_changes(last_line=lines.last_line))
-    return [*items[:-1], last.with_changes(comma=comma), new.with_changes(comma=cst.Comma(whitespace_after=_line_break(ending)))]
+    return [
+        *items[:-1],
+        last.with_changes(comma=comma),
+        new.with_changes(comma=cst.Comma(whitespace_after=_line_break(ending))),
+    ]
 
 
 def _line_break(like: cst.ParenthesizedWhitespace) -> cst.ParenthesizedWhitespace:

@@ -89,7 +89,9 @@ class FastApiBearer(FastApiRewriter):
             return updated_node
         return updated_node.with_changes(
             decorators=[
-                _with_dependency(decorator, self.requires(_distinct(scopes))) if _is_route(decorator.decorator) else decorator
+                _with_dependency(decorator, self.requires(_distinct(scopes)))
+                if _is_route(decorator.decorator)
+                else decorator
                 for decorator in updated_node.decorators
             ]
         )
@@ -136,7 +138,8 @@ class FastApiBearer(FastApiRewriter):
             return None
         if reader.optional:
             self.decide(
-                dependency, "the token is optional here (auto_error=False): write @public(identify=True) if that is meant"
+                dependency,
+                "the token is optional here (auto_error=False): write @public(identify=True) if that is meant",
             )
             return None
         inherited: list[cst.BaseExpression] = [cst.SimpleString(f'"{scope}"') for scope in reader.scopes]
@@ -163,7 +166,9 @@ def _with_dependency(decorator: cst.Decorator, requires: cst.Call) -> cst.Decora
     for index, arg in enumerate(call.args):
         if arg.keyword is not None and arg.keyword.value == "dependencies" and isinstance(arg.value, cst.List):
             items = arg.value.elements
-            value = replace_element(arg.value, 0, requires, items[0].value) if items else cst.List([cst.Element(requires)])
+            value = (
+                replace_element(arg.value, 0, requires, items[0].value) if items else cst.List([cst.Element(requires)])
+            )
             args = [*call.args[:index], arg.with_changes(value=value), *call.args[index + 1 :]]
             return decorator.with_changes(decorator=call.with_changes(args=args))
     args = list(call.args)
@@ -186,7 +191,9 @@ def _by_position(call: cst.Call, index: int) -> cst.BaseExpression | None:
 def _names(node: cst.BaseExpression) -> set[str]:
     """The names that an expression begins with; attributes of them do not count."""
     attributes = {id(cst.ensure_type(found, cst.Attribute).attr) for found in m.findall(node, m.Attribute())}
-    return {cst.ensure_type(found, cst.Name).value for found in m.findall(node, m.Name()) if id(found) not in attributes}
+    return {
+        cst.ensure_type(found, cst.Name).value for found in m.findall(node, m.Name()) if id(found) not in attributes
+    }
 
 
 def _module_names(module: cst.Module) -> set[str]:
@@ -195,9 +202,13 @@ def _module_names(module: cst.Module) -> set[str]:
     for line in module.body:
         for statement in line.body if isinstance(line, cst.SimpleStatementLine) else ():
             if isinstance(statement, (cst.Assign, cst.AnnAssign)):
-                targets = [t.target for t in statement.targets] if isinstance(statement, cst.Assign) else [statement.target]
+                targets = (
+                    [t.target for t in statement.targets] if isinstance(statement, cst.Assign) else [statement.target]
+                )
                 names |= {target.value for target in targets if isinstance(target, cst.Name)}
-            elif isinstance(statement, (cst.Import, cst.ImportFrom)) and not isinstance(statement.names, cst.ImportStar):
+            elif isinstance(statement, (cst.Import, cst.ImportFrom)) and not isinstance(
+                statement.names, cst.ImportStar
+            ):
                 names |= {_bound_name(alias) for alias in statement.names}
     return names
 

@@ -60,8 +60,7 @@ class FastApiRewriter(Rewriter):
         added = cst.parse_module(self.settings).body
         if not self.settings_replace:
             return cst.FlattenSentinel([updated_node, *added])
-        first = added[0]
-        assert isinstance(first, cst.SimpleStatementLine)
+        first = cst.ensure_type(added[0], cst.SimpleStatementLine)
         return cst.FlattenSentinel([first.with_changes(leading_lines=updated_node.leading_lines), *added[1:]])
 
     def leave_Module(self, original_node: cst.Module, updated_node: cst.Module) -> cst.Module:

@@ -39,7 +39,9 @@ _LIBRARIES: Final[Sequence[_Library]] = (
     _Library(FlaskJwtExtended, ("flask_jwt_extended",), ("flask_jwt_extended", "init_app", "_loader")),
     _Library(Auth0, ("fastapi_plugin",), ("fastapi_plugin", "require_auth", *_FASTAPI)),
     _Library(FastApiBearer, SCHEMES, ("decode", *_FASTAPI)),
-    _Library(DjangoSettings, _DJANGO, ("INSTALLED_APPS", "MIDDLEWARE", "SIMPLE_JWT", "OAUTH2_PROVIDER", "REST_FRAMEWORK")),
+    _Library(
+        DjangoSettings, _DJANGO, ("INSTALLED_APPS", "MIDDLEWARE", "SIMPLE_JWT", "OAUTH2_PROVIDER", "REST_FRAMEWORK")
+    ),
     _Library(DjangoViews, _DJANGO, ("rest_framework", "oauth2_provider")),
 )
 REWRITERS: Final = tuple(library.rewriter for library in _LIBRARIES)
