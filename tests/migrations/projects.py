@@ -80,11 +80,6 @@ class Server:
             with error:
                 return error.code, _json(error.read())
 
-    def stop(self) -> None:
-        """End it as a deployment does, so that what it counted is written."""
-        self.process.terminate()
-        self.process.wait(10)
-
 
 def _json(body: bytes) -> Any:
     try:

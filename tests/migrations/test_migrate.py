@@ -67,6 +67,22 @@ def test_a_migrated_project_needs_no_change(name: str, cli: Any) -> None:
     assert (0, "") == cli("migrate", str(PROJECTS / name / "after"))[:2]
 
 
+def test_the_guide_counts_the_edits_by_hand() -> None:
+    """The docs say how many places a person edits: runs of changed lines in `by-hand.patch`."""
+    stated: dict[str, int] = {}
+    for line in (ROOT / "docs" / "migrating" / "index.md").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip(" `") for cell in line.strip("|").split("|")]
+        if cells[0] in LIBRARIES and cells[-1].isdecimal():
+            stated[cells[0]] = int(cells[-1])
+    counted = {name: edits((PROJECTS / name / "by-hand.patch").read_text(encoding="utf-8")) for name in LIBRARIES}
+    assert counted == stated
+
+
+def edits(text: str) -> int:
+    changed = [line[:1] in {"+", "-"} and line[:3] not in {"+++", "---"} for line in text.splitlines()]
+    return sum(now and not before for before, now in zip([False, *changed], changed, strict=False))
+
+
 def stdlib(count: int) -> Iterable[Path]:
     """Files of the standard library, small enough to be quick; always the same."""
     files = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
