@@ -45,6 +45,10 @@ class DjangoViews(Rewriter):
 
     def leave_ClassDef(self, original_node: cst.ClassDef, updated_node: cst.ClassDef) -> cst.ClassDef:
         names = [self.name_of(base.value) for base in original_node.bases]
+        if any(name.startswith(_SIGN_IN) for name in names):
+            self.decide(
+                original_node, 'a view that gives tokens: route it as external("who checks it")(... .as_view())'
+            )
         for index, name in enumerate(names):
             module, _, last = name.rpartition(".")
             if module in _RESOURCE_VIEWS and last in {"ProtectedResourceView", "ScopedProtectedResourceView"}:
@@ -123,6 +127,10 @@ class DjangoViews(Rewriter):
         return updated_node
 
     def leave_FunctionDef(self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef) -> cst.FunctionDef:
+        if original_node.name.value == "get_permissions" and m.findall(original_node, m.Name("AllowAny")):
+            self.decide(
+                original_node, "get_permissions opens nothing: declare required_permissions by action, or @public"
+            )
         decorators = list(updated_node.decorators)
         for index, decorator in enumerate(original_node.decorators):
             target = decorator.decorator

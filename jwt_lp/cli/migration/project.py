@@ -45,6 +45,11 @@ _LIBRARIES: Final[Sequence[_Library]] = (
     _Library(DjangoViews, _DJANGO, ("rest_framework", "oauth2_provider")),
 )
 REWRITERS: Final = tuple(library.rewriter for library in _LIBRARIES)
+_GUARDS: Final = (
+    (b"jwt_lp_flask", b"LeastPrivilege("),
+    (b"jwt_lp_starlette", b"LeastPrivilege("),
+    (b"jwt_lp_django", b"LeastPrivilegeMiddleware"),
+)
 _OBSERVING: Final = "the patch removes checks that the guard would only observe: remove OBSERVE_UNTIL with it"
 
 
@@ -77,7 +82,7 @@ def migrate(sources: Iterable[Source]) -> tuple[list[Migration], list[Unread]]:
         else:
             if migration.data != source.data or migration.decisions:
                 migrations.append(migration)
-    return _with_observing(migrations, files), unread
+    return _with_missing_guard(_with_observing(migrations, files), files), unread
 
 
 def rewrite(source: Source, rewriters: Iterable[type[Rewriter]], project: Project) -> Migration:
@@ -110,6 +115,24 @@ def _with_observing(migrations: list[Migration], files: Iterable[Source]) -> lis
                 decisions = sorted({*migration.decisions, Decision(number, _OBSERVING)})
                 known[source.name] = migration._replace(decisions=decisions)
     return [known[name] for name in sorted(known)]
+
+
+def _with_missing_guard(migrations: list[Migration], files: Iterable[Source]) -> list[Migration]:
+    """The migrations, with a decision if views are declared and no application has the guard."""
+    changed = [migration for migration in migrations if migration.data != migration.source.data]
+    whole = b"".join([*(source.data for source in files), *(migration.data for migration in changed)])
+    said = any("LeastPrivilege(" in each.text for migration in migrations for each in migration.decisions)
+    for adapter, guard in _GUARDS:
+        if guard in whole or (said and adapter != b"jwt_lp_django"):
+            continue
+        for index, migration in enumerate(migrations):
+            if migration in changed and adapter in migration.data:
+                text = (
+                    f"no application was found for this: until it has the guard ({guard.decode()}...), views answer 500"
+                )
+                decisions = [Decision(1, text), *migration.decisions]
+                return [*migrations[:index], migration._replace(decisions=decisions), *migrations[index + 1 :]]
+    return migrations
 
 
 def _describe(error: Exception) -> str:
