@@ -127,9 +127,8 @@ def _with_missing_guard(migrations: list[Migration], files: Iterable[Source]) ->
             continue
         for index, migration in enumerate(migrations):
             if migration in changed and adapter in migration.data:
-                text = (
-                    f"no application was found for this: until it has the guard ({guard.decode()}...), views answer 500"
-                )
+                name = guard.decode().rstrip("(")
+                text = f"no application was found: give it the guard ({name}), which refuses the rest"
                 decisions = [Decision(1, text), *migration.decisions]
                 return [*migrations[:index], migration._replace(decisions=decisions), *migrations[index + 1 :]]
     return migrations
