@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from jwt_lp.permissions.requirement_nodes import Requirement
     from jwt_lp.permissions.requirements import AUTHENTICATED, IDENTIFIED, PUBLIC, Open, all_of, any_of, external
     from jwt_lp.policy.file import Policy
+    from jwt_lp.tokens.anonymous import ANONYMOUS
     from jwt_lp.tokens.claims import AccessToken, ClaimProfile
     from jwt_lp.tokens.profiles import (
         AUTH0,
@@ -59,6 +60,7 @@ else:
 
 
 __all__ = [
+    "ANONYMOUS",
     "AUTH0",
     "AUTHENTICATED",
     "COGNITO",
@@ -155,6 +157,7 @@ _MODULES = {
         "external",
     ),
     "jwt_lp.policy.file": ("Policy",),
+    "jwt_lp.tokens.anonymous": ("ANONYMOUS",),
     "jwt_lp.tokens.claims": ("AccessToken", "ClaimProfile"),
     "jwt_lp.tokens.profiles": (
         "AUTH0",

@@ -18,6 +18,7 @@ from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Djan
 
 from jwt_lp import ConfigurationError, Guard, Route
 from jwt_lp_django.guard_access import guard_from
+from jwt_lp_django.hints import summarise_admin
 from jwt_lp_django.routes import MIDDLEWARE_ENDPOINT, all_routes, installed_middleware
 
 _UNMATCHED_HINT = "it applies to what a middleware answers there; if none does, correct or remove it"
@@ -41,7 +42,8 @@ def run_checks() -> list[CheckMessage]:
         guard = guard_from()
     except ConfigurationError as error:
         return _errors("E001", error.faults)
-    messages = [*_middleware_errors(), *_errors("E001", _urlconf_faults(guard))]
+    user_faults = () if guard.local_users is None else guard.local_users.faults()
+    messages = [*_middleware_errors(), *_errors("E001", (*_urlconf_faults(guard), *user_faults))]
     if any(message.id == "jwt_lp.E001" for message in messages):
         return messages
     try:
@@ -49,7 +51,7 @@ def run_checks() -> list[CheckMessage]:
     except ConfigurationError as error:
         # An unreadable declaration raises when its module is imported.
         return [*messages, *_errors("E004", error.faults)]
-    return [*messages, *_declaration_errors(routes, guard), *_undeclared_warnings(routes)]
+    return [*messages, *_declaration_errors(routes, guard), *_undeclared_warnings(summarise_admin(routes))]
 
 
 def _urlconf_faults(guard: Guard) -> Iterator[str]:

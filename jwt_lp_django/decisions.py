@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from asyncio import get_running_loop
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn, cast
 from weakref import ref
 
 from asgiref.sync import sync_to_async
@@ -13,11 +13,11 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import ResolverMatch
 
-from jwt_lp import AccessToken, Call, Decision, DecisionMemo, Guard, Refusal, Requirement, Route
+from jwt_lp import ANONYMOUS, AccessToken, Call, Decision, DecisionMemo, Guard, Refusal, Requirement, Route
 from jwt_lp_django.guard_access import guard_from
 from jwt_lp_django.template import names_of, route_template
 from jwt_lp_django.user import TokenUser
-from jwt_lp_django.views import MethodDeclaration, ViewInfo
+from jwt_lp_django.views import MethodDeclaration, ViewInfo, is_drf
 
 
 class RequestRefused(PermissionDenied):
@@ -54,10 +54,23 @@ class RequestState:
     `owner` refers to that request. `authorization` (the header) and `peer` (the socket's address) are as they arrived,
     before another middleware could change them. `is_decided` is True after the first decision. `params` are
     the parameters of the view. `unanswered` is the question about a view that the guard answered for, with a 405 or an
-    answer to OPTIONS.
+    answer to OPTIONS. `is_observed` says that observe mode let the request pass without a valid token.
+    `user` is the user that was set for the token.
     """
 
-    __slots__ = ("_passed", "authorization", "is_decided", "memo", "owner", "params", "peer", "token", "unanswered")
+    __slots__ = (
+        "_passed",
+        "authorization",
+        "is_decided",
+        "is_observed",
+        "memo",
+        "owner",
+        "params",
+        "peer",
+        "token",
+        "unanswered",
+        "user",
+    )
 
     def __init__(self, request: HttpRequest) -> None:
         # Weakly, because the request holds its state; not by id, because a copy of a copy may get the id of the first.
@@ -67,10 +80,12 @@ class RequestState:
         self.authorization = authorization_header(request)
         self.peer: str | None = request.META.get("REMOTE_ADDR") or None
         self.is_decided = False
+        self.is_observed = False
         self.memo = DecisionMemo()
         self.params: Mapping[str, object] | None = None
         self.unanswered: AuthorizationRequest | None = None
         self.token: AccessToken | None = None
+        self.user: Any = None
         self._passed: dict[tuple[object, ...], object] = {}
 
     def find_decision(self, question: AuthorizationRequest) -> Decision | None:
@@ -223,14 +238,44 @@ def store_decision(question: AuthorizationRequest, decision: Decision) -> Decisi
         state.mark_passed(question)
         if decision.token is not None:
             state.token = decision.token
-            user = TokenUser(decision.token, question.guard)
-
-            async def auser() -> TokenUser:
-                return user
-
-            request.user, request.auser = user, auser
-    request.access_token = state.token
+            _set_user(request, question, decision.token)
+        elif decision.observed is not None:
+            state.is_observed = True
+    request.access_token = state.token or ANONYMOUS
     return decision
+
+
+def _set_user(request: Any, question: AuthorizationRequest, token: AccessToken) -> None:
+    """Set `request.user` and `request.auser`: the token's, or the local user where `LOCAL_USER` is set."""
+    state, guard = question.state, question.guard
+    if guard.local_users is None or token.app:
+        user = state.user = request.user = TokenUser(token, guard)
+
+        async def auser() -> TokenUser:
+            return user
+
+        request.auser = auser
+        return
+    # Only where it is used, because it needs Django's models. The start has imported it.
+    from jwt_lp_django.local_user import LocalUserLoader
+
+    def refuse(decision: Decision) -> NoReturn:
+        state.memo.note(decision)
+        raise refusal_exception(question.request, cast(Refusal, decision.refusal))
+
+    loader = LocalUserLoader(guard, token, question.requirement, question.label, refuse)
+    state.user = request.user = loader.lazy()
+    request.auser = loader.aload
+
+
+def refusal_exception(request: Any, refusal: Refusal) -> Exception:
+    """The exception that ends the request with the refusal: REST framework's if its request or its view is asked."""
+    view = resolved_view(django_request(request))
+    if not isinstance(request, HttpRequest) or (view is not None and is_drf(view.cls)):
+        from jwt_lp_django.drf_responses import refusal_error
+
+        return refusal_error(refusal)
+    return RequestRefused(refusal)
 
 
 def forced_decision(question: AuthorizationRequest) -> Decision | None:

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeAlias, TypeVar, cast, overload
+from typing import Any, Final, TypeAlias, TypeVar, overload
 
 from django.http import HttpRequest
 
-from jwt_lp import AUTHENTICATED, IDENTIFIED, PUBLIC, AccessToken, ConfigurationError, Decision, Requirement, all_of
+from jwt_lp import (
+    ANONYMOUS,
+    AUTHENTICATED,
+    IDENTIFIED,
+    PUBLIC,
+    AccessToken,
+    ConfigurationError,
+    Decision,
+    Requirement,
+    all_of,
+)
 from jwt_lp import external as external_requirement
 from jwt_lp_django.decisions import (
     AuthorizationRequest,
-    RequestRefused,
     authorization_request,
     build_call,
     decide,
     django_request,
     forced_decision,
     probe,
+    refusal_exception,
     request_state,
     resolved_view,
     store_decision,
@@ -27,7 +37,7 @@ from jwt_lp_django.decisions import (
 from jwt_lp_django.enforcement import wrap_view
 from jwt_lp_django.guard_access import guard_from
 from jwt_lp_django.marks import RequirementMark
-from jwt_lp_django.views import MethodDeclaration, is_drf
+from jwt_lp_django.views import MethodDeclaration
 
 V = TypeVar("V", bound=Callable[..., Any])
 Where: TypeAlias = "Mapping[str, Any]"
@@ -133,9 +143,9 @@ def external(reason: str, *, methods: Iterable[str] | None = None) -> Declaratio
 def enforce(request: Any, *permissions: str | Requirement, params: Mapping[str, object] | None = None) -> AccessToken:
     """Enforce permissions inside a view, if they depend on the body or on a loaded object. `params` fill templates.
 
-    Returns the token. A refusal ends the request with the guard's status, headers and body. It is final: even if the
+    Returns the token, in observe mode `jwt_lp.ANONYMOUS` if there is no valid one. A refusal ends the request with the guard's status, headers and body. It is final: even if the
     exception is caught, only the refusal is sent. `can` asks without this consequence. In observe mode a request that
-    would be refused passes, and then there may be no token. If no credential has been read yet, this may wait for
+    would be refused passes. If no credential has been read yet, this may wait for
     keys; in an async view, which must not wait, the refusal is 503. The browsable API and the metadata of REST framework
     ask with other methods than the request's whether they may offer them: there a refusal is raised, and is not final.
     """
@@ -143,13 +153,8 @@ def enforce(request: Any, *permissions: str | Requirement, params: Mapping[str, 
     question = _request_inside_view(http, all_of(*permissions), params)
     decision = probe(question) if request.method != http.method else _decide_inside_view(question)
     if decision.refusal is None:
-        return cast(AccessToken, decision.token)
-    view = resolved_view(http)
-    if not isinstance(request, HttpRequest) or (view is not None and is_drf(view.cls)):
-        from jwt_lp_django.drf_responses import refusal_error
-
-        raise refusal_error(decision.refusal)
-    raise RequestRefused(decision.refusal)
+        return decision.token or ANONYMOUS
+    raise refusal_exception(request, decision.refusal)
 
 
 def _decide_inside_view(question: AuthorizationRequest) -> Decision:

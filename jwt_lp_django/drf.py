@@ -12,7 +12,7 @@ from typing import Any, NoReturn, cast
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission, BasePermissionMetaclass
 
-from jwt_lp import AccessToken, ConfigurationError, Requirement, all_of, any_of
+from jwt_lp import ANONYMOUS, AccessToken, ConfigurationError, Requirement, all_of, any_of
 from jwt_lp_django.decisions import (
     AuthorizationRequest,
     authorization_request,
@@ -24,7 +24,6 @@ from jwt_lp_django.drf_responses import APIRefused, refusal_error
 from jwt_lp_django.marks import RequirementMark
 from jwt_lp_django.mixin import LeastPrivilegeMixin
 from jwt_lp_django.permission_classes import DeclaringPermission, reject_or
-from jwt_lp_django.user import TokenUser
 from jwt_lp_django.views import PERMISSION_CLASSES, MethodDeclaration, ViewInfo, dotted_name
 
 __all__ = ["APIRefused", "HasPermissions", "JWTAuthentication", "LeastPrivilegeMixin", "crud"]
@@ -35,10 +34,12 @@ _DECLARING_ATTRIBUTES = ("required_permissions", "permission_classes")
 class JWTAuthentication(BaseAuthentication):
     """Gives the view the user and the token of the decision: `request.user`, `request.auth`.
 
-    If the guard read no token (public views), REST framework asks its other authentication classes.
+    If the guard read no token (public views), REST framework asks its other authentication classes. If observe mode
+    lets a request without a valid token pass and they give none either, `HasPermissions` makes `request.auth` the
+    anonymous token.
     """
 
-    def authenticate(self, request: Any) -> tuple[TokenUser, AccessToken] | None:
+    def authenticate(self, request: Any) -> tuple[Any, AccessToken] | None:
         """The user and the token, None if there is none.
 
         `APIRefused` if the middleware is missing and the guard refuses the request.
@@ -49,8 +50,9 @@ class JWTAuthentication(BaseAuthentication):
             decision = decide(_authorization_request(request, request.parser_context["view"]))
             if decision.refusal is not None:
                 raise refusal_error(decision.refusal)
+        # Not by its type, because that would load a local user, which the view may never ask for.
         user = getattr(http, "user", None)
-        return (user, state.token) if state.token is not None and isinstance(user, TokenUser) else None
+        return (user, state.token) if state.token is not None and user is state.user else None
 
     def authenticate_header(self, request: Any) -> str:
         """The challenge for anonymous callers that other permission classes refuse."""
@@ -145,11 +147,11 @@ class HasPermissions(DeclaringPermission, BasePermission, metaclass=_PermissionM
         if passed is None and http.resolver_match is not None and _is_view_of(http.resolver_match.func, view):
             passed = http.resolver_match.func
         if passed is not None and request_state(http).has_passed(passed, method, view.kwargs):
-            return True
+            return _admit(request)
         decision = decide(self._with_own_mark(_authorization_request(request, view)))
         if decision.refusal is not None:
             raise refusal_error(decision.refusal)
-        return True
+        return _admit(request)
 
     def _with_own_mark(self, question: AuthorizationRequest) -> AuthorizationRequest:
         if self.mark is None or self.mark in question.subjects:
@@ -161,6 +163,14 @@ class HasPermissions(DeclaringPermission, BasePermission, metaclass=_PermissionM
         if requirement is None or not requirement.requires_token:
             return requirement is not None
         return question.guard.can(question.state.token, requirement, dict(question.params))
+
+
+def _admit(request: Any) -> bool:
+    """True, after giving a view that expects a token the anonymous one where observe mode lets the request pass."""
+    # Here, because REST framework asks its other authentication classes first, which the project may still need.
+    if request_state(request).is_observed and request.auth is None:
+        request.auth = ANONYMOUS
+    return True
 
 
 def crud(resource: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from functools import partial
+from importlib import import_module
 from typing import Any, NamedTuple, cast
 
 from asgiref.sync import markcoroutinefunction, sync_to_async
@@ -12,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, ResolverMatch, get_resolver
 
-from jwt_lp import Decision, DecisionMemo, Refusal
+from jwt_lp import ANONYMOUS, Decision, DecisionMemo, Refusal
 from jwt_lp_django import checks
 from jwt_lp_django.decisions import (
     AuthorizationRequest,
@@ -27,6 +28,7 @@ from jwt_lp_django.decisions import (
 )
 from jwt_lp_django.enforcement import is_async, not_allowed
 from jwt_lp_django.guard_access import guard_from
+from jwt_lp_django.hints import summarise_admin
 from jwt_lp_django.routes import all_routes, route_without_view
 from jwt_lp_django.views import DeclarationCache, MethodDeclaration, declaration_of, is_drf
 
@@ -67,7 +69,7 @@ class LeastPrivilegeMiddleware:
         """Forward the request to the view, and the response if there was a decision."""
         # Now, before another middleware can change what arrived.
         state = request_state(request)
-        cast(Any, request).access_token = None
+        cast(Any, request).access_token = ANONYMOUS
         if self.is_async:
             return self._acall(request, state)
         response = self.get_response(request)
@@ -121,8 +123,11 @@ def _check_at_start() -> None:
     errors = [message for message in messages if message.is_serious()]
     if errors:
         raise ImproperlyConfigured("\n".join(f"({message.id}) {message.msg}" for message in errors))
+    if guard_from().local_users is not None:
+        # No request imports anything.
+        import_module("jwt_lp_django.local_user")
     if not all(message.is_silenced() for message in messages):
-        guard_from().check_routes(all_routes())
+        guard_from().check_routes(summarise_admin(all_routes()))
 
 
 def _view_class(view: _ViewCall) -> type | None:

@@ -18,15 +18,9 @@ from django.utils.module_loading import import_string
 
 from jwt_lp import ConfigurationError, Guard, Route
 from jwt_lp_django.guard_access import guard_from, guard_holder
+from jwt_lp_django.hints import hint_for
 from jwt_lp_django.template import names_of, route_template
-from jwt_lp_django.views import STANDARD_ACTIONS, MethodDeclaration, ViewInfo, declaration_of
-
-_ACTIONS_BY_METHOD: Final[Mapping[str, str]] = {
-    "POST": "create",
-    "PUT": "update",
-    "PATCH": "update",
-    "DELETE": "delete",
-}
+from jwt_lp_django.views import MethodDeclaration, ViewInfo, declaration_of
 
 # The endpoint of a route that no view answers.
 MIDDLEWARE_ENDPOINT = "a middleware"
@@ -93,27 +87,8 @@ def _route(entry: URLConfEntry, declaration: MethodDeclaration, methods: tuple[s
         entry.parameters,
     )
     faults = tuple(f"{route.label}: {fault}" for fault in declaration.faults)
-    route = replace(route, faults=faults, hint=_hint(entry, route.template, methods))
+    route = replace(route, faults=faults, hint=hint_for(ViewInfo.of(entry.callback), route.template, methods))
     return route if declaration.closed else guard_from().rules.declare(route)
-
-
-def _hint(entry: URLConfEntry, path: str, methods: tuple[str, ...]) -> str:
-    """A declaration that the developer could add for the route."""
-    literals = [segment for segment in path.split("/") if segment and "{" not in segment]
-    view = ViewInfo.of(entry.callback)
-    method = next((name for name in methods if name not in {"HEAD", "OPTIONS"}), "GET")
-    is_list = view.cls is not None and not path.rstrip("/").endswith("}")
-    resource = literals[-1] if literals else "root"
-    permission = f"{resource}:{_ACTIONS_BY_METHOD.get(method, 'list' if is_list else 'read')}"
-    action = (view.actions or {}).get(method.lower())
-    if action is not None and action not in STANDARD_ACTIONS:
-        permission = f"{literals[-2] if len(literals) > 1 else view.name.rpartition('.')[2].lower()}:{action}"
-    if view.cls is None or view.cls.__qualname__ == "WrappedAPIView":
-        return f'@requires("{permission}")'
-    key = action or method
-    return (
-        f'required_permissions = {{"{key}": "{permission}"}}' if view.required is None else f'"{key}": "{permission}",'
-    )
 
 
 def _middleware_routes() -> Iterator[Route]:

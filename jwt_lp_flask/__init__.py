@@ -10,11 +10,12 @@ from flask import Flask, Request, abort
 from flask import request as current_request
 from werkzeug.local import LocalProxy
 
-from jwt_lp import AUTHENTICATED, IDENTIFIED, PUBLIC, AccessToken, Guard, Requirement, all_of
+from jwt_lp import ANONYMOUS, AUTHENTICATED, IDENTIFIED, PUBLIC, AccessToken, Guard, Requirement, all_of
 from jwt_lp import external as external_requirement
 from jwt_lp_flask.decisions import decisions_of, params_of, refusal_response_for, unproxied_app
 from jwt_lp_flask.declarations import View, declare_view
 from jwt_lp_flask.extension import LeastPrivilege, app_guard_of, enforce_declaration
+from jwt_lp_flask.local_user import local_user
 from jwt_lp_flask.tokens import token_endpoint
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "enforce",
     "external",
     "guard_from",
+    "local_user",
     "public",
     "requires",
     "token_endpoint",
@@ -95,7 +97,7 @@ def enforce(request: Request, *permissions: str | Requirement, params: Mapping[s
 
     Templates are filled from `params` first, then from the route's parameters. A refusal is final: no error handler
     and no `except` turns it into another answer. To ask without that effect, use `can`. In observe mode a request
-    without a valid token passes, and None is returned.
+    without a valid token passes, and `jwt_lp.ANONYMOUS` is returned.
     """
     app = unproxied_app()
     app_guard = app_guard_of(app)
@@ -104,7 +106,7 @@ def enforce(request: Request, *permissions: str | Requirement, params: Mapping[s
     decision = decisions_of(request).decide(app_guard.guard, request, required, all_of(*permissions), params)
     if not decision.passes:
         abort(refusal_response_for(decision))
-    return cast(AccessToken, decision.token)
+    return decision.token or ANONYMOUS
 
 
 def can(request: Request, *permissions: str | Requirement, params: Mapping[str, object] = _NONE) -> bool:
@@ -127,5 +129,5 @@ def guard_from(request_or_app: Request | Flask | None = None) -> Guard:
     return app_guard_of(request_or_app if isinstance(request_or_app, Flask) else None).guard
 
 
-current_token = cast(AccessToken, LocalProxy(lambda: token_from(current_request)))
-"""The current request's token, as `token_from` returns it; false if there is none."""
+current_token = cast(AccessToken, LocalProxy(lambda: token_from(current_request) or ANONYMOUS))
+"""The current request's token; `jwt_lp.ANONYMOUS`, which is false and holds nothing, if there is none."""

@@ -48,12 +48,14 @@ class RequestDecisions:
     """All decisions about one request.
 
     `endpoint` is the last one about the endpoint itself. `failed` says that the guard itself raised an error.
+    `local_user` is the user that was found for the token.
     """
 
     memo: DecisionMemo = field(default_factory=DecisionMemo)
     token: AccessToken | None = None
     failed: bool = False
     endpoint: EndpointDecision | None = None
+    local_user: Any = None
 
     def decide(
         self,

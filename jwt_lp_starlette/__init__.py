@@ -1,6 +1,7 @@
 """Least privilege with JWTs for Starlette and FastAPI: the guard, declarations on routes, and decisions in views."""
 
 from jwt_lp_starlette.decorators import authenticated, external, public, requires
+from jwt_lp_starlette.local_user import local_user
 from jwt_lp_starlette.middleware import LeastPrivilege, LeastPrivilegeMiddleware, guard_from
 from jwt_lp_starlette.request_context import Refused, RefusedSocket, can, enforce, token_from
 from jwt_lp_starlette.tokens import token_endpoint
@@ -15,6 +16,7 @@ __all__ = [
     "enforce",
     "external",
     "guard_from",
+    "local_user",
     "public",
     "requires",
     "token_endpoint",

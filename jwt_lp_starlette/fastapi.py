@@ -7,14 +7,14 @@ before FastAPI reads the request; the dependency returns the token.
 # No postponed annotations here: FastAPI evaluates those of a callable instance in a place without these names.
 
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 from fastapi import Security
 from fastapi.openapi.models import HTTPBearer
 from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
-from jwt_lp import AccessToken, Requirement, all_of
+from jwt_lp import ANONYMOUS, AccessToken, Requirement, all_of
 from jwt_lp_starlette.decorators import Where
 from jwt_lp_starlette.openapi import SCHEME
 from jwt_lp_starlette.request_context import enforce_declaration, passed_before
@@ -31,8 +31,8 @@ class _RequirementScheme(SecurityBase):
     async def __call__(self, connection: HTTPConnection) -> AccessToken:
         decision = passed_before(connection.scope, self.__jwt_lp__)
         if decision is None:
-            return cast(AccessToken, await enforce_declaration(connection.scope, self.__jwt_lp__))
-        return cast(AccessToken, decision.token)
+            return await enforce_declaration(connection.scope, self.__jwt_lp__) or ANONYMOUS
+        return decision.token or ANONYMOUS
 
 
 def Requires(  # noqa: N802 - named like FastAPI's Depends and Security
@@ -41,6 +41,7 @@ def Requires(  # noqa: N802 - named like FastAPI's Depends and Security
     """Declare what a route requires; a parameter with this annotation gets the request's verified token.
 
     The arguments are those of `requires`; `Requires(AUTHENTICATED)` accepts any valid token. Without the guard
-    the route raises `ConfigurationError`. In observe mode the token may be None.
+    the route raises `ConfigurationError`. In observe mode, the parameter is `jwt_lp.ANONYMOUS` if there is no valid
+    token.
     """
     return Security(_RequirementScheme(all_of(*permissions, where=where, unbound=unbound, enforce=enforce)))

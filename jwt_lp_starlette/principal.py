@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 from starlette.authentication import BaseUser
 
-from jwt_lp import AccessToken, ConfigurationError, Guard, all_of
+from jwt_lp import ANONYMOUS, AccessToken, ConfigurationError, Guard, all_of
 
 
 class Scopes(Collection[str]):
@@ -14,7 +14,7 @@ class Scopes(Collection[str]):
 
     __slots__ = ("_guard", "_token")
 
-    def __init__(self, guard: Guard, token: AccessToken | None) -> None:
+    def __init__(self, guard: Guard, token: AccessToken) -> None:
         self._guard = guard
         self._token = token
 
@@ -25,20 +25,20 @@ class Scopes(Collection[str]):
             return False
 
     def __iter__(self) -> Iterator[str]:
-        return iter([grant.text for grant in self._token.permissions] if self._token is not None else ())
+        return iter([grant.text for grant in self._token.permissions])
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
 
 class Credentials:
-    """`request.auth`: the token, None if none was required, and its permissions as `scopes`."""
+    """`request.auth`: the token, `jwt_lp.ANONYMOUS` if there is none, and its permissions as `scopes`."""
 
     __slots__ = ("_guard", "token")
 
     def __init__(self, guard: Guard, token: AccessToken | None) -> None:
         self._guard = guard
-        self.token = token
+        self.token: AccessToken = token or ANONYMOUS
 
     @property
     def scopes(self) -> Scopes:

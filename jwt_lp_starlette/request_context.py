@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from anyio import get_current_task, to_thread
 from starlette.datastructures import Headers
@@ -17,7 +17,18 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketState
 
-from jwt_lp import AccessToken, Call, ConfigurationError, Decision, DecisionMemo, Guard, Refusal, Requirement, all_of
+from jwt_lp import (
+    ANONYMOUS,
+    AccessToken,
+    Call,
+    ConfigurationError,
+    Decision,
+    DecisionMemo,
+    Guard,
+    Refusal,
+    Requirement,
+    all_of,
+)
 from jwt_lp_starlette.scope import BEARER, CONTEXT_KEY, NO_PARAMETERS, Scope, request_method
 
 if TYPE_CHECKING:
@@ -269,14 +280,15 @@ def enforce(
 ) -> AccessToken:
     """Decide inside a view, for what depends on the body or on a loaded object. Each decision is recorded.
 
-    `params` fill templates, in addition to the route's own parameters. Returns the token. A refusal raises `Refused`,
+    `params` fill templates, in addition to the route's own parameters. Returns the token, in observe mode
+    `jwt_lp.ANONYMOUS` if there is no valid one. A refusal raises `Refused`,
     or `RefusedSocket` on a websocket, where each call checks again whether the token has expired. A refusal is
     final: whatever catches the exception, only the refusal is sent. On the thread of an event loop the guard does
     not wait for a key set: it refuses with 503. Raises `ConfigurationError` if the guard is not installed.
     """
     context = context_of(request.scope)
     decision = context.decide_now(all_of(*permissions), {**request.path_params, **params})
-    return cast(AccessToken, context.require_pass(request.scope, decision).token)
+    return context.require_pass(request.scope, decision).token or ANONYMOUS
 
 
 def can(request: HTTPConnection, *permissions: Requirement | str, params: Mapping[str, object] = NO_PARAMETERS) -> bool:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from jwt_lp.guard.guard import Guard
 
 _WIDE_TERMINAL: Final = 120
+# What REST framework's routers add to a template, and what declares a class as a whole.
+_FORMAT_SUFFIX: Final = ".{format}"
+_FOR_CLASS: Final = "required_permissions = "
 _KINDS: Final = ("requirement", "authenticated", "public", "external", "undeclared")
 _STYLES: Final[Mapping[str, str]] = {"public": WARNING, "external": WARNING, "undeclared": ERROR}
 
@@ -179,13 +182,10 @@ def _print_summary(listing: RouteListing, *, err: bool) -> None:
 def _suggest(listing: RouteListing) -> None:
     missing = listing.undeclared
     third_party = [route for route in missing if is_third_party(route.endpoint)]
-    by_endpoint: dict[str, list[Route]] = {}
-    for route in missing:
-        if route not in third_party:
-            by_endpoint.setdefault(route.endpoint, []).append(route)
-    for endpoint, routes in by_endpoint.items():
-        _print_lines(f"# {endpoint}: {'; '.join(route.label for route in routes)}")
-        _print_lines(*dict.fromkeys(route.hint or "# no suggestion: declare it by hand" for route in routes), "")
+    for routes in _by_declaration([route for route in missing if route not in third_party]):
+        hints = dict.fromkeys(route.hint or "# no suggestion: declare it by hand" for route in routes)
+        _print_lines(f"# {_common_endpoint(routes)}: {'; '.join(route.label for route in routes)}")
+        _print_lines(*(line for hint in hints for line in hint.split("\n")), "")
     if third_party:
         _print_lines("# in the settings, for routes that you cannot decorate (or PUBLIC = [...], if they are public)")
         rules = dict.fromkeys(
@@ -194,6 +194,25 @@ def _suggest(listing: RouteListing) -> None:
         _print_lines("EXTERNAL = {", *(f"    {rule}" for rule in rules), "}")
     if not missing:
         say("# nothing is missing: every route has a declaration", err=True)
+
+
+def _by_declaration(routes: Sequence[Route]) -> list[list[Route]]:
+    """The routes by endpoint, and those of one class together; without the routes that only add a format suffix."""
+    plain = {(route.endpoint, route.template) for route in routes}
+    groups: dict[str, list[Route]] = {}
+    for route in routes:
+        without_suffix = route.template.replace(_FORMAT_SUFFIX, "")
+        if route.template != without_suffix and (route.endpoint, without_suffix) in plain:
+            continue
+        # Every action of a viewset has the hint of the class.
+        by_class = f"{route.endpoint.rpartition('.')[0]} {route.hint}"
+        groups.setdefault(by_class if route.hint.startswith(_FOR_CLASS) else route.endpoint, []).append(route)
+    return list(groups.values())
+
+
+def _common_endpoint(routes: Sequence[Route]) -> str:
+    endpoints = list(dict.fromkeys(route.endpoint for route in routes))
+    return endpoints[0] if len(endpoints) == 1 else endpoints[0].rpartition(".")[0]
 
 
 def _print_lines(*lines: str) -> None:

@@ -133,7 +133,7 @@ def _print_coverage(periods: list[RecordingPeriod], service: str | None) -> None
     """Print the recorded and imported periods, and how many uses were lost."""
     periods = [period for period in periods if service is None or period.service == service]
     if not periods:
-        notices(["nothing was recorded or imported, so an empty list proves nothing"])
+        notices(["no history yet: nothing was recorded or imported, so an empty list proves nothing"])
         return
     for source, verb in (("recorder", "recorded"), ("import", "imported")):
         matching = [period for period in periods if period.source == source]

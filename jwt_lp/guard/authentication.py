@@ -133,9 +133,11 @@ class Authenticator:
         return f"{detail}; {_DEVELOPMENT_OFF}"
 
     def expiry_cause(self, token: AccessToken) -> Cause | None:
-        """The cause of a refusal if a token that was verified earlier has expired since."""
+        """The cause of a refusal if a token that was verified earlier has expired since, or never was one."""
         if self._clock() < token.expires_at + self._leeways.get(token.issuer_name, 0.0):
             return None
+        if token.is_anonymous:
+            return _NO_CREDENTIAL
         detail = "the token expired since it was verified"
         return Cause(HTTPStatus.UNAUTHORIZED, "invalid_token", "expired", detail, token.fingerprint)
 

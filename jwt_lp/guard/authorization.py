@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from jwt_lp.guard.decisions import Cause, Decision
+from jwt_lp.guard.refusals import UNDECLARED_ROUTE
 from jwt_lp.guard.token_state import TokenState, attach_state
 from jwt_lp.permissions.requirements import EvaluationContext
 
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
     from jwt_lp.permissions.requirements import Evaluation, Requirement
     from jwt_lp.tokens.claims import AccessToken
     from jwt_lp.usage.recorder import UsageSlot
-
-_UNDECLARED: Final = Cause(
-    HTTPStatus.FORBIDDEN,
-    "insufficient_scope",
-    "undeclared_route",
-    "the route has no declaration: give it requires(...), authenticated, public or external(...)",
-)
 
 
 class Authorizer:
@@ -59,7 +53,7 @@ class Authorizer:
         `record` says whether it is logged and counted, `first` whether the token was verified for this call.
         """
         if requirement is None:
-            return self._refusals.refuse(_UNDECLARED, token, None, route, record=record)
+            return self._refusals.refuse(UNDECLARED_ROUTE, token, None, route, record=record)
         # INVARIANT: a decision is kept only where it depends on no parameter and no binding.
         key = requirement.key if record and not self.binds(params) else None
         if first and type(key) is str and self._runtime is None:

@@ -70,6 +70,7 @@ class Cause(NamedTuple):
 class Refusal(NamedTuple):
     """A refusal: status, RFC 6750 error code (or None), and everything that is sent to the client.
 
+    `reference` is that of the line in the log, "" if the log's level leaves that line out, and then it is not sent.
     `requirement` and `scope` are sent unless `SHOW_REQUIREMENT` is off, `cause` only under `EXPLAIN`. `retry_after` is
     in whole seconds and is sent only with 503.
     """
@@ -109,7 +110,7 @@ class Refusal(NamedTuple):
             "error": self.error,
             "requirement": self.requirement,
             "cause": self.cause,
-            "reference": self.reference,
+            "reference": self.reference or None,
         }
         return {name: value for name, value in members.items() if value is not None}
 

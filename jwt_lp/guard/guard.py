@@ -19,7 +19,7 @@ from jwt_lp.guard.authentication import Authenticator
 from jwt_lp.guard.authorization import Authorizer
 from jwt_lp.guard.bearer import MAX_LINE
 from jwt_lp.guard.decisions import Call, Cause, Decision
-from jwt_lp.guard.refusals import RefusalFactory
+from jwt_lp.guard.refusals import RefusalFactory, undeclared_cause
 from jwt_lp.guard.routes import enforcement_points, route_faults
 from jwt_lp.guard.settings import Settings
 from jwt_lp.issuing.limits import DEFAULT_LIFETIME
@@ -27,6 +27,7 @@ from jwt_lp.permissions.requirements import Open, Requirement
 from jwt_lp.tokens.claims import AccessToken
 
 if TYPE_CHECKING:
+    from jwt_lp.guard.local_users import LocalUsers
     from jwt_lp.guard.routes import Route, Rules
     from jwt_lp.guard.runtime import GuardRuntime, StoreStatus
     from jwt_lp.issuing.issuer import Issuer
@@ -86,6 +87,7 @@ class Guard:
         self._repeat = self._authorizer.repeat
         self._recall = self.verifier.recall
         self._bound = bool(self.settings.bind)
+        self.local_users: LocalUsers | None = _local_users(self.settings)
         self._refusals.log_start()
 
     @property
@@ -137,7 +139,8 @@ class Guard:
                 return self._authorizer.decide(token, requirement, params, route, call, first=type(known) is bytes)
             if token is None:
                 return Decision(requirement=requirement, route=route, pending=True)
-            return self._refusals.refuse(token, None, requirement, route)
+            cause = token if requirement is not None else undeclared_cause(token)
+            return self._refusals.refuse(cause, None, requirement, route)
         except BaseException as error:
             # Written out here and below, because the decorator `clears_locals` costs time on every request.
             clear_locals(error)
@@ -194,6 +197,13 @@ class Guard:
             return False
         return self._authorizer.permits(token, requirement, dict(params))
 
+    def admit_user(self, token: AccessToken, user: object, requirement: Requirement | None, route: str) -> Decision:
+        """Decide about the local user of a verified token: refused if it is None or not active, 401 `invalid_token`."""
+        cause = None if self.local_users is None else self.local_users.cause(token, user)
+        if cause is None:
+            return Decision(token, requirement, (), (), route)
+        return self._refusals.refuse(cause, token, requirement, route)
+
     def faults(self, requirement: Requirement) -> tuple[str, ...]:
         """The faults of a declaration under these settings, for a start-up check."""
         return self.settings.faults(requirement)
@@ -209,7 +219,8 @@ class Guard:
                 self._refusals.log_undeclared(route)
         if self._runtime is not None:
             self._runtime.recorder.declare_enforcement_points(enforcement_points(routes))
-        return route_faults(routes, self.rules, self.faults)
+        faults = route_faults(routes, self.rules, self.faults)
+        return faults if self.local_users is None else (*faults, *self.local_users.faults())
 
     def ready(self) -> Readiness:
         """The state of the guard now."""
@@ -300,6 +311,15 @@ class Guard:
         if isinstance(token, AccessToken):
             token = self._effective_token(token)
         return Decision(token if isinstance(token, AccessToken) else None, requirement, route=route)
+
+
+def _local_users(settings: Settings) -> LocalUsers | None:
+    """The application's own users; None without `LOCAL_USER`."""
+    if settings.local_user is None:
+        return None
+    from jwt_lp.guard.local_users import LocalUsers
+
+    return LocalUsers(settings.local_user, settings.local_user_ttl)
 
 
 def _open_runtime(settings: Settings, worker: Worker, clock: Callable[[], float]) -> GuardRuntime | None:

@@ -8,22 +8,33 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from jwt_lp.guard.decisions import Decision, Refusal, whole_seconds
+from jwt_lp.guard.decisions import Cause, Decision, Refusal, whole_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from jwt_lp.guard.decisions import Cause
     from jwt_lp.guard.routes import Route
     from jwt_lp.guard.settings import Settings
     from jwt_lp.permissions.requirements import Requirement
     from jwt_lp.tokens.claims import AccessToken
 
 UNDECLARED: Final = "jwt_lp.W001"
+UNDECLARED_ROUTE: Final = Cause(
+    HTTPStatus.FORBIDDEN,
+    "insufficient_scope",
+    "undeclared_route",
+    "the route has no declaration: give it requires(...), authenticated, public or external(...)",
+)
+
+# Calls without a credential are easy to make in any number, so of those for routes without a declaration only so many
+# lines are written: one for each route in a minute.
+_WINDOW: Final = 60.0
+_MAX_ROUTES: Final = 100
 
 _LOG: Final = logging.getLogger("jwt_lp")
 _to_json: Final = json.JSONEncoder().encode
@@ -38,6 +49,8 @@ class RefusalFactory:
         self._reference = reference
         self._undeclared: set[str] = set()
         self._enforcing = False
+        self._window_end = -math.inf
+        self._shown: set[str] = set()
 
     def log_start(self) -> None:
         """Log a warning for each setting that makes this process less strict: development and observe mode."""
@@ -85,16 +98,32 @@ class RefusalFactory:
             and cause.status != HTTPStatus.SERVICE_UNAVAILABLE
             and not (requirement is not None and requirement.enforced)
         )
-        refusal = self.refusal(cause, requirement)
-        if record:
-            self._log_refusal(refusal, cause, token, requirement, route, missing, observed=observed)
+        usual = _usual_level(cause, observed=observed)
+        level = (
+            self._undeclared_level(route) if usual == logging.INFO and cause.code == UNDECLARED_ROUTE.code else usual
+        )
+        # INVARIANT: the client's reference is in the log; and it does not tell anybody which routes have no declaration.
+        shown = record and _LOG.isEnabledFor(usual)
+        refusal = self._refusal(cause, requirement, self._reference() if shown else "")
+        if record and _LOG.isEnabledFor(level):
+            self._log_refusal(level, refusal, cause, token, requirement, route, missing, observed=observed)
         if observed:
             # An invalid token is not attached to the request.
             valid = token if cause.status == HTTPStatus.FORBIDDEN else None
             return Decision(valid, requirement, (), missing, route, observed=refusal)
         return Decision(token, requirement, (), missing, route, refusal)
 
-    def refusal(self, cause: Cause, requirement: Requirement | None = None) -> Refusal:
+    def _undeclared_level(self, route: str) -> int:
+        """The level for a call without a credential of a route without a declaration: a warning, but not each time."""
+        now = self._clock()
+        if not self._window_end - _WINDOW <= now < self._window_end:
+            self._window_end, self._shown = now + _WINDOW, set()
+        if route in self._shown or len(self._shown) >= _MAX_ROUTES:
+            return logging.INFO
+        self._shown.add(route)
+        return logging.WARNING
+
+    def _refusal(self, cause: Cause, requirement: Requirement | None, reference: str) -> Refusal:
         """The refusal as the client receives it."""
         shown = None
         if self._settings.show_requirement and cause.status == HTTPStatus.FORBIDDEN:
@@ -102,7 +131,7 @@ class RefusalFactory:
         return Refusal(
             cause.status,
             cause.error,
-            self._reference(),
+            reference,
             scope=shown.scope if shown is not None and not cause.misconfigured else None,
             requirement=str(shown) if shown is not None else None,
             cause=f"{cause.code}: {cause.detail}" if self._settings.explain else None,
@@ -111,6 +140,7 @@ class RefusalFactory:
 
     def _log_refusal(
         self,
+        level: int,
         refusal: Refusal,
         cause: Cause,
         token: AccessToken | None,
@@ -120,10 +150,6 @@ class RefusalFactory:
         *,
         observed: bool,
     ) -> None:
-        anonymous = cause.error is None and cause.status == HTTPStatus.UNAUTHORIZED and not observed
-        level = logging.INFO if anonymous else logging.ERROR if cause.misconfigured else logging.WARNING
-        if not _LOG.isEnabledFor(level):
-            return
         event: dict[str, object] = {
             "status": refusal.status,
             "error": refusal.error,
@@ -143,6 +169,21 @@ class RefusalFactory:
 
     def _log_service_event(self, level: int, event: str, members: Mapping[str, object]) -> None:
         log_event(level, event, {**members, "service": self._settings.service})
+
+
+def _usual_level(cause: Cause, *, observed: bool) -> int:
+    """The level of the line in the log; INFO for what anybody can cause in any number."""
+    if cause.misconfigured:
+        return logging.ERROR
+    anonymous = cause.error is None and cause.status == HTTPStatus.UNAUTHORIZED and not observed
+    return logging.INFO if anonymous else logging.WARNING
+
+
+def undeclared_cause(cause: Cause) -> Cause:
+    """The cause of a 401 for a route without a declaration: that comes first, because no token would change it."""
+    if cause.status != HTTPStatus.UNAUTHORIZED:
+        return cause
+    return cause._replace(code=UNDECLARED_ROUTE.code, detail=f"{UNDECLARED_ROUTE.detail}; besides, {cause.detail}")
 
 
 def log_event(level: int, event: str, members: Mapping[str, object]) -> None:

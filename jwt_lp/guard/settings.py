@@ -7,7 +7,7 @@ environment. All faults are reported at once, before anything is served.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from types import MappingProxyType
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jwt_lp.issuing.claim_policy import ClaimPolicy
     from jwt_lp.lint.linter import LintOptions
     from jwt_lp.stores import Store
+    from jwt_lp.tokens.claims import AccessToken
 
 __all__ = ["IssuerSettings", "Settings"]
 
@@ -56,6 +57,8 @@ class Settings:
     stale_after: float = STALE_AFTER
     refuse_after: float = REFUSE_AFTER
     revocation_start: str = "closed"
+    local_user: str | Callable[[AccessToken], object] | None = None
+    local_user_ttl: float = 0.0
     development: bool = False
 
     @classmethod

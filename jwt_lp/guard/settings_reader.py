@@ -34,13 +34,15 @@ if TYPE_CHECKING:
 
 MAX_OBSERVE_DAYS: Final = 90
 MIN_KEY_LENGTH: Final = 32
+MAX_LOCAL_USER_TTL: Final = 300
 _STORE_KEYS: Final = ("PUSH", "SUBJECTS", "STALE_AFTER", "REFUSE_AFTER", "REVOCATION_START")
+_DOTTED: Final = re.compile(r"\w+(\.\w+)*[.:]\w+")
 _NAME: Final = re.compile(r"[a-z0-9_-]+")
 
 TOP_KEYS: Final = (
     "SERVICE", "POLICY", "EXTERNAL", "PUBLIC", "BIND", "URLCONFS", "OBSERVE_UNTIL", "EXPLAIN",
     "SHOW_REQUIREMENT", "ALLOW_HTTP_HOSTS", "CLAIMS", "LINT", "STORE", "PUSH", "SUBJECTS", "STALE_AFTER",
-    "REFUSE_AFTER", "REVOCATION_START", "ISSUERS",
+    "REFUSE_AFTER", "REVOCATION_START", "LOCAL_USER", "LOCAL_USER_TTL", "ISSUERS",
 )  # fmt: skip
 
 
@@ -58,7 +60,7 @@ class SettingsReader(IssuerReader):
         hosts = frozenset(self.texts("ALLOW_HTTP_HOSTS"))
         if hosts and not development:
             self.fault("ALLOW_HTTP_HOSTS is for development: set JWT_LP_DEV=1 there, and remove the setting elsewhere")
-        explain = self.flag("EXPLAIN")
+        explain = self.flag("EXPLAIN", default=development)
         if explain and not development:
             self.fault("EXPLAIN tells clients why they were refused: it needs JWT_LP_DEV=1")
         issuers, policy, claims = self.issuers(several=several, hosts=hosts), self.policy(), self.claims()
@@ -78,6 +80,8 @@ class SettingsReader(IssuerReader):
             "claims": claims,
             "lint": self.lint(),
             **self.store_settings(),
+            "local_user": self.local_user(),
+            "local_user_ttl": self.seconds("LOCAL_USER_TTL", 0.0, MAX_LOCAL_USER_TTL),
             "development": development,
         }
 
@@ -176,6 +180,14 @@ class SettingsReader(IssuerReader):
             if is_store(value):
                 return value
         return self.text("STORE") or ""
+
+    def local_user(self) -> object:
+        """The function that finds a token's local user, or its dotted path; None if there is none."""
+        value = self.values.get("LOCAL_USER")
+        if value in (None, "") or callable(value) or (isinstance(value, str) and _DOTTED.fullmatch(value)):
+            return value or None
+        self.fault('LOCAL_USER is a function of the token, or its dotted path, such as "shop.users.user_for"')
+        return None
 
     def subjects(self) -> bytes | None:
         """How subjects are stored: b"" for plain text, a key for keyed hashes, None for not at all."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, cast
 
 from jwt_lp._support.json_types import is_json_array, is_json_object
 from jwt_lp.errors import ConfigurationError
@@ -207,7 +207,10 @@ class AccessToken:
     issuer and `subject`. `client` is the client that the token was issued to, if the issuer names it. Times are
     seconds since the epoch. `claims` is the whole payload, read-only at every depth. `ignored_roles` counts outside
     roles that the policy does not list. `lineage` says which tokens a token of our own issuer was downscoped from.
+    `is_anonymous` is True for `ANONYMOUS` alone, which stands for a token where there is none.
     """
+
+    is_anonymous: ClassVar[bool] = False
 
     issuer: str
     issuer_name: str

@@ -249,6 +249,6 @@ def test_what_the_guard_itself_writes(project, found):
     assert [0, True] == [found(*quiet)[name] for name in ("code", "safe")]
     result = found(*lines)
     assert [1, False, 2] == [result[name] for name in ("code", "safe", "observed")]
-    assert [("GET /orders/{order_id}", "insufficient_scope"), ("GET /undeclared", "no_credential")] == [
+    assert [("GET /orders/{order_id}", "insufficient_scope"), ("GET /undeclared", "undeclared_route")] == [
         (group["route"], group["cause"]) for group in result["groups"]
     ]

@@ -112,7 +112,10 @@ def test_an_empty_store_does_not_pass_a_condition(run) -> None:
     """An empty store is an error with --fail-on, and none without it."""
     code, _, err = run("review", "--now", NOW, "--store", "sqlite:///acess.db", "--fail-on", "unused>90d")
     assert (2, True) == (code, "nothing was recorded or imported" in err)
-    assert 0 == run("review", "--now", NOW, "--store", "sqlite:///acess.db")[0]
+    code, out, _ = run("review", "--now", NOW, "--store", "sqlite:///acess.db")
+    assert (0, True) == (code, "there is no history yet" in out)
+    code, out, _ = run("backtest", "--now", NOW, "--store", "sqlite:///acess.db")
+    assert (0, True) == (code, out.startswith("Backtest: no history yet"))
 
 
 def test_a_condition_that_was_read_stays(run) -> None:

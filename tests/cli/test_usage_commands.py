@@ -241,7 +241,7 @@ def test_usage_is_shown(project, run):
     ] == run("usage", "show")[1].splitlines()
     found = json.loads(run("usage", "show", "--format", "json", "--since", "2026-05-05")[1])
     assert [({"denied": 1}, "2026-05-05")] == [(each["outcomes"], each["last_day"]) for each in found]
-    assert "nothing was recorded or imported" in run("usage", "show", "--service", "other")[1]
+    assert "no history yet: nothing was recorded or imported" in run("usage", "show", "--service", "other")[1]
     assert 2 == run("usage", "show", "--since", "yesterday")[0]
     assert 2 == run("usage", "show", "--since", "2026-02-30")[0]
     store.close()

@@ -37,6 +37,15 @@ _PROFILE_KEYS = {*_READERS, "BASE", "PERMISSIONS", "ROLES", "CEILING"}
 
 
 @pytest.fixture(autouse=True)
+def _usual_log() -> None:
+    """Each page begins with the log as Python sets it up, whatever an earlier page's server did to it."""
+    logging.disable(logging.NOTSET)
+    log = logging.getLogger("jwt_lp")
+    log.disabled = False
+    log.setLevel(logging.NOTSET)
+
+
+@pytest.fixture(autouse=True)
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """No request is sent to the example addresses of a page."""
     real = socket.getaddrinfo

@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import naughty_strings
+from clock import Clock
 from examples import examples
 from jwt_lp import AUTHENTICATED, AccessToken, Permissions, Requirement, Route, Settings, all_of, any_of, external
 from jwt_lp.guard import refusals
 from jwt_lp.guard.decisions import Cause
-from jwt_lp.guard.refusals import RefusalFactory
+from jwt_lp.guard.refusals import RefusalFactory, undeclared_cause
 from jwt_lp.jose.signing import SigningKey
 
 DAY = datetime(2027, 1, 15, tzinfo=UTC)
@@ -155,7 +156,8 @@ def test_what_the_client_receives(
 ) -> None:
     """The requirement is shown only with a 403; SHOW_REQUIREMENT off hides it and the scope."""
     for factory, shown in ((make_factory(), True), (make_factory(SHOW_REQUIREMENT=False), False)):
-        refusal = factory.refusal(cause, declared)
+        refusal = factory.refuse(cause, None, declared).refusal
+        assert refusal is not None
         assert (scope if shown else None, requirement if shown else None, None) == (
             refusal.scope,
             refusal.requirement,
@@ -164,15 +166,24 @@ def test_what_the_client_receives(
 
 
 def test_explain_shows_the_cause() -> None:
-    """EXPLAIN puts code and detail of the cause into the refusal."""
-    assert "expired: an hour ago" == make_factory(dev=True, EXPLAIN=True).refusal(BAD_TOKEN).cause
+    """EXPLAIN, which is on in development, puts code and detail of the cause into the refusal."""
+    for factory, expected in (
+        (make_factory(dev=True, EXPLAIN=True), "expired: an hour ago"),
+        (make_factory(dev=True), "expired: an hour ago"),
+        (make_factory(dev=True, EXPLAIN=False), None),
+        (make_factory(), None),
+    ):
+        refusal = factory.refuse(BAD_TOKEN).refusal
+        assert refusal is not None
+        assert expected == refusal.cause
+        assert ("cause" in refusal.problem) is bool(expected)
 
 
 def test_each_refusal_has_a_reference_of_its_own() -> None:
     """Each refusal has its own reference."""
     numbers = iter("12")
     factory = make_factory(reference=lambda: next(numbers))
-    assert ["1", "2"] == [factory.refusal(NOBODY).reference for _ in range(2)]
+    assert ["1", "2"] == [getattr(factory.refuse(NOBODY).refusal, "reference", "") for _ in range(2)]
 
 
 @pytest.mark.parametrize(
@@ -225,6 +236,60 @@ def test_observing_that_has_ended_does_not_begin_again() -> None:
     )
     assert not factory.is_observing()
     assert (False, False) == (factory.is_observing(), factory.refuse(LACKING).passes)
+
+
+def test_what_is_not_logged_has_no_reference(caplog: pytest.LogCaptureFixture) -> None:
+    """A client gets a reference only if the log has it too."""
+    caplog.set_level(logging.WARNING, "jwt_lp")
+    factory = make_factory(reference=lambda: "r")
+    decisions = [factory.refuse(NOBODY), factory.refuse(LACKING, record=False), factory.refuse(LACKING)]
+    refusals = [decision.refusal for decision in decisions if decision.refusal]
+    assert [(False, "")] * 2 + [(True, "r")] == [("reference" in each.problem, each.reference) for each in refusals]
+    assert ["r"] == [members["reference"] for _, _, members in lines(caplog)]
+
+
+def test_anonymous_calls_of_undeclared_routes_do_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """One warning a minute for each route, and at most a hundred; the others are logged at INFO."""
+    clock = Clock(1_800_000_000.0)
+    factory = make_factory(now=clock)
+
+    def warnings(routes: list[str]) -> int:
+        caplog.clear()
+        for route in routes:
+            factory.refuse(undeclared_cause(NOBODY), None, None, route)
+        assert len(routes) == len(caplog.records)
+        return [level for level, _, _ in lines(caplog)].count(logging.WARNING)
+
+    many = [f"GET /{number}" for number in range(200)]
+    assert [1, 0, 99] == [warnings(["GET /a"] * 3), warnings(["GET /a"]), warnings(many)]
+    clock.now += 59
+    assert 0 == warnings(many)
+    clock.now += 2
+    assert 100 == warnings(many)
+    # Set back, the clock begins another minute.
+    clock.now -= 3600
+    assert 100 == warnings(many)
+    # A token that is no good is the caller's, and every line of it is wanted.
+    caplog.clear()
+    for _ in range(3):
+        factory.refuse(undeclared_cause(BAD_TOKEN), None, None, "GET /a")
+    assert [logging.WARNING] * 3 == [level for level, _, _ in lines(caplog)]
+
+
+@pytest.mark.parametrize("cause", [NOBODY, BAD_TOKEN])
+def test_a_route_without_a_declaration_is_the_cause_whatever_was_sent(cause: Cause) -> None:
+    """The answer is that to the credential, and the log says both; what could not be decided stays as it is."""
+    made = undeclared_cause(cause)
+    assert ("undeclared_route", cause.status, cause.error, cause.fingerprint) == (
+        made.code,
+        made.status,
+        made.error,
+        made.fingerprint,
+    )
+    assert made.detail.startswith("the route has no declaration: ")
+    assert made.detail.endswith(f"; besides, {cause.detail}")
+    for other in (UNDECIDED, TWICE):
+        assert other == undeclared_cause(other)
 
 
 def test_without_record_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:

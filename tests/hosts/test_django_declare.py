@@ -632,8 +632,33 @@ def test_hints_are_lines_to_paste() -> None:
     with project(*patterns):
         hints = [route.hint for route in all_routes() if not route.guarded]
     assert '@requires("orders:read")' == hints[0]
-    assert 'required_permissions = {"GET": "orders:read"}' == hints[1]
+    assert 'required_permissions = {"GET": "orders:read", "POST": "orders:create"}' == hints[1]
     assert '"DELETE": "carts:delete",' == hints[2]
+
+
+def test_the_admin_is_one_warning(caplog) -> None:
+    """All undeclared routes of a site of the admin are one warning, with the one line that declares them."""
+    patterns = [
+        path("first", secret),
+        path("admin/", admin.site.urls),
+        path("staff/", admin.AdminSite(name="staff").urls),
+        path("last", secret),
+    ]
+    with project(*patterns):
+        found = [(message.msg.partition(" (")[0], message.hint) for message in run_checks()]
+        get_wsgi_application()
+        logged = [vars(record)["jwt_lp"]["route"] for record in caplog.records if "W001" in record.getMessage()]
+    line = 'JWT_LP = {..., "EXTERNAL": {"%s": "session login of Django\'s admin"}}'
+    assert [
+        ("* /first", '@requires("first:read")'),
+        ("* /admin/", line % "admin"),
+        ("* /staff/", line % "staff"),
+        ("* /last", '@requires("last:read")'),
+    ] == found
+    assert ["* /first", "* /admin/", "* /staff/", "* /last"] == logged
+    external_sites = {"admin": "its own login", "staff": "its own login"}
+    with project(path("admin/", admin.site.urls), patterns[2], lp=AUTHORITY.settings(EXTERNAL=external_sites)):
+        assert [] == run_checks()
 
 
 def test_whitenoise_is_listed() -> None:

@@ -15,6 +15,8 @@ from hosts.django_setup import AUTHORITY, configure, make_class, project
 
 configure()
 
+from django.contrib.auth.models import Group
+from django.core.management import execute_from_command_line
 from django.http import HttpRequest
 from django.test import AsyncClient, Client, RequestFactory
 from django.urls import include, path
@@ -28,7 +30,7 @@ from rest_framework.response import Response
 from rest_framework.routers import DefaultRouter, SimpleRouter
 from rest_framework.test import APIClient, APIRequestFactory, force_authenticate
 from rest_framework.views import APIView, exception_handler
-from rest_framework.viewsets import ViewSet
+from rest_framework.viewsets import ModelViewSet, ViewSet
 
 from jwt_lp import AUTHENTICATED, PUBLIC, ConfigurationError, Guard, any_of
 from jwt_lp_django import authenticated, can, enforce, external, guard_from, guarded, public, requires
@@ -686,7 +688,51 @@ def test_a_function_view_is_listed_by_its_name() -> None:
 
     with project(path("report", report)):
         route = all_routes()[0]
-    assert (f"{__name__}.report", '@requires("report:list")') == (route.endpoint, route.hint)
+    assert (f"{__name__}.report", '@requires("report:read")') == (route.endpoint, route.hint)
+
+
+def test_a_suggestion_is_one_line_for_a_viewset(capsys) -> None:
+    """Every route of a class has the same hint, so `--suggest` prints it once, and passes over format suffixes."""
+
+    class Carts(LeastPrivilegeMixin, ModelViewSet):
+        queryset = Group.objects.none()
+
+        @action(detail=True, methods=["post"], url_path="check-out")
+        def check_out(self, request, pk): ...
+
+        @action(detail=False)
+        def overdue(self, request): ...
+
+    class Report(LeastPrivilegeMixin, APIView):
+        def get(self, request): ...
+        def post(self, request): ...
+
+    @api_view(["POST", "GET"])
+    def things(request): ...
+
+    router = DefaultRouter()
+    router.register("carts", Carts, "cart")
+    patterns = [
+        path("api/", include(router.urls)),
+        path("report", Report.as_view()),
+        path("report/<int:pk>", Report.as_view()),
+        path("things", things),
+    ]
+    with project(*patterns), pytest.raises(SystemExit):
+        execute_from_command_line(["manage.py", "jwt_lp", "routes", "--suggest"])
+    printed = capsys.readouterr().out.splitlines()
+    # The root view of the router is REST framework's own.
+    assert printed.index("EXTERNAL = {") > 0
+    assert [
+        'required_permissions = crud("carts") | {"check_out": "carts:check_out", "overdue": "carts:overdue"}',
+        'required_permissions = {"GET": "report:read", "POST": "report:create"}',
+        '@requires("things:read")',
+        '@requires("things:create", methods=("POST",))',
+    ] == [line for line in printed if line.startswith(("required_permissions", "@"))]
+    assert [] == [line for line in printed if "{format}" in line and "APIRootView" not in line]
+    declared = make_class(Carts, required_permissions=crud("carts") | {"check_out": "c:o", "overdue": "c:o"})
+    with project(routed(declared)):
+        assert [] == run_checks()
 
 
 def test_external_leaves_a_view_to_its_own_classes() -> None:

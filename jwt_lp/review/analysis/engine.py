@@ -184,7 +184,9 @@ def _coverage_guards(today: int, coverage: RecordingCoverage, rule: DecisionRule
     guards: list[str] = []
     window = int(rule.threshold) if rule.kind == "fixed" else rule.floor
     length = today - coverage.first if coverage.first else 0
-    if not coverage.first or length < window:
+    if not coverage.first:
+        guards.append("there is no history yet, because nothing was recorded or imported")
+    elif length < window:
         guards.append(f"the records cover only {count_noun(length, 'day')}, and the rule needs {window:,}")
     if coverage.last and today - coverage.last > STALE_DAYS:
         ago = count_noun(today - coverage.last, "day")

@@ -35,6 +35,7 @@ GROUP_ABOVE: Final = 500
 """The number of findings above which text groups them by default."""
 
 _EXAMPLES: Final = 3
+_NO_HISTORY: Final = "no history yet: nothing was recorded or imported, so there is nothing to replay"
 _INDENT: Final = "  "
 
 
@@ -168,6 +169,8 @@ def describe_setting(setting: BacktestedSetting) -> str:
 def describe_recommendation(backtest: Backtest) -> str:
     """The recommended setting and its results, in a sentence."""
     best = backtest.recommended
+    if not backtest.first_review:
+        return _NO_HISTORY
     if best is None:
         return "the history is too short to recommend a setting"
     return (
@@ -178,6 +181,9 @@ def describe_recommendation(backtest: Backtest) -> str:
 
 
 def _backtest_lines(backtest: Backtest) -> Iterator[str]:
+    if not backtest.first_review:
+        yield f"Backtest: {_NO_HISTORY}"
+        return
     yield (
         f"Backtest: reviews from {backtest.first_review} to {backtest.last_day}, each looking "
         f"{count_noun(backtest.horizon, 'day')} ahead, over {count_noun(backtest.pairs, 'pair')} of subject and "

@@ -23,7 +23,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpRe
 from django.urls import path
 from django.views import View
 
-from jwt_lp import all_of, any_of
+from jwt_lp import AccessToken, all_of, any_of
 from jwt_lp_django import authenticated, can, enforce, external, public, requires, token_from
 
 
@@ -56,6 +56,12 @@ def enforced(request: HttpRequest) -> JsonResponse:
 
 def probed(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"can": can(request, "orders:list")})
+
+
+def by_token(request: HttpRequest) -> JsonResponse:
+    token: AccessToken = request.access_token  # type: ignore[attr-defined]
+    holds = "orders:list" in token.permissions
+    return JsonResponse({"subject": token.subject, "anonymous": token.is_anonymous, "holds": holds})
 
 
 def slow(request: HttpRequest) -> JsonResponse:
@@ -266,6 +272,8 @@ def patterns(adapt: Callable[[Callable[..., Any]], Callable[..., Any]]) -> list[
         path("external", external("guarded by a proxy")(adapt(ok))),
         path("enforce", authenticated(adapt(enforced))),
         path("can", authenticated(adapt(probed))),
+        path("by-token", requires("orders:list")(adapt(by_token))),
+        path("open-by-token", public(adapt(by_token))),
         path("slow", requires("orders:list")(adapt(slow))),
         *catchers(adapt),
     ]

@@ -25,7 +25,7 @@ from rest_framework.routers import SimpleRouter
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
-from jwt_lp import AUTHENTICATED, PUBLIC, all_of
+from jwt_lp import AUTHENTICATED, PUBLIC, AccessToken, all_of
 from jwt_lp_django import authenticated, can, enforce, external, public, requires, token_from
 from jwt_lp_django.drf import HasPermissions, LeastPrivilegeMixin
 
@@ -132,6 +132,23 @@ class Enforced(APIView):
 @authenticated
 def probed(request: Request) -> Response:
     return Response({"can": can(request, "orders:list")})
+
+
+def _described(token: AccessToken) -> Response:
+    holds = "orders:list" in token.permissions
+    return Response({"subject": token.subject, "anonymous": token.is_anonymous, "holds": holds})
+
+
+@api_view()
+@requires("orders:list")
+def by_token(request: Request) -> Response:
+    return _described(request.auth)
+
+
+@api_view()
+@public
+def open_by_token(request: Request) -> Response:
+    return _described(request.access_token)  # type: ignore[attr-defined]
 
 
 @api_view()
@@ -272,6 +289,8 @@ PATTERNS = [
     path("external", proxied),
     path("enforce", Enforced.as_view()),
     path("can", probed),
+    path("by-token", by_token),
+    path("open-by-token", open_by_token),
     path("slow", slow),
     *(path(f"caught/{name}", _catching(way)) for name, way in MORE.items()),
     path("caught/reworded", _catching(nothing, "caught:use")),

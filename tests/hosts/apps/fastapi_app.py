@@ -35,6 +35,11 @@ Listing = Annotated[AccessToken, Requires("orders:list")]
 Valid = Annotated[AccessToken, Requires(AUTHENTICATED)]
 
 
+def described(token: AccessToken) -> dict[str, Any]:
+    holds = "orders:list" in token.permissions
+    return {"subject": token.subject, "anonymous": token.is_anonymous, "holds": holds}
+
+
 def _api() -> APIRouter:
     api = APIRouter()
 
@@ -85,6 +90,15 @@ def _combined(api: APIRouter) -> None:
     @api.get("/both", dependencies=[Requires("orders:list")])
     async def both(token: Annotated[AccessToken, Requires("orders:export")]) -> dict[str, str]:
         return {"subject": token.subject}
+
+    @api.get("/by-token")
+    async def by_token(token: Listing) -> dict[str, Any]:
+        return described(token)
+
+    @api.get("/open-by-token")
+    @public
+    async def open_by_token(request: Request) -> dict[str, Any]:
+        return described(request.auth.token)
 
     @api.get("/slow")
     async def slow(token: Listing) -> dict[str, str]:

@@ -48,6 +48,11 @@ def current_subject() -> dict[str, Any]:
     return {"subject": current_token.subject}
 
 
+def by_token() -> dict[str, Any]:
+    holds = "orders:list" in current_token.permissions
+    return {"subject": current_token.subject, "anonymous": current_token.is_anonymous, "holds": holds}
+
+
 def order(order_id: int) -> dict[str, Any]:
     return {"subject": current_token.subject, "order_id": str(order_id)}
 
@@ -231,6 +236,8 @@ TABLE: tuple[tuple[str, Callable[[View], View], View], ...] = (
     ("GET /external", external("guarded by a proxy"), ok),
     ("GET /enforce", authenticated, enforced),
     ("GET /can", authenticated, probed),
+    ("GET /by-token", requires("orders:list"), by_token),
+    ("GET /open-by-token", public, by_token),
     ("GET /slow", requires("orders:list"), slow),
 )
 

@@ -44,6 +44,15 @@ def _subject(request: Request) -> dict[str, object]:
     return {"subject": token.subject if token else None}
 
 
+def _by_token(request: Request) -> dict[str, object]:
+    token = request.auth.token
+    return {
+        "subject": token.subject,
+        "anonymous": token.is_anonymous,
+        "holds": "orders:list" in token.permissions or "orders:list" in request.auth.scopes,
+    }
+
+
 def _order(request: Request) -> dict[str, object]:
     return {**_subject(request), "order_id": str(request.path_params["order_id"])}
 
@@ -74,6 +83,8 @@ ENDPOINTS: list[tuple[str, str, Callable[[Any], Any] | None, Callable[[Request],
     ("GET", "/external", external("guarded by a proxy"), _ok),
     ("GET", "/enforce", authenticated, _enforce),
     ("GET", "/can", authenticated, _can),
+    ("GET", "/by-token", requires("orders:list"), _by_token),
+    ("GET", "/open-by-token", public, _by_token),
 ]
 
 
