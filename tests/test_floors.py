@@ -62,6 +62,7 @@ LIBRARIES = {
     "redis": ("signin.shared_attempts", "stores.push"),
     "duckdb": ("stores.parquet_folder",),
     "click": ("cli",),
+    "libcst": ("cli.migration",),
     "rich": ("cli",),
     "jinja2": ("review.report",),
     "tomlkit": ("review.plan",),

@@ -80,11 +80,6 @@ class Server:
             with error:
                 return error.code, _json(error.read())
 
-    def stop(self) -> None:
-        """End it as a deployment does, so that what it counted is written."""
-        self.process.terminate()
-        self.process.wait(10)
-
 
 def _json(body: bytes) -> Any:
     try:
@@ -184,7 +179,9 @@ def certificate(folder: Path) -> Path:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
     made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(hours=1))
+        x509.CertificateBuilder(
+            name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(hours=1)
+        )
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())

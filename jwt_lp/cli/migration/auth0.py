@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import libcst as cst
 import libcst.matchers as m
-from libcst.metadata import ExpressionContext, ExpressionContextProvider
+from libcst.metadata import ExpressionContext, ExpressionContextProvider, ProviderT
 
 from jwt_lp.cli.migration.fastapi_setup import FastApiRewriter, annotated_items, assigned, scopes_argument, scopes_of
 from jwt_lp.cli.migration.rewriter import keyword, parameters, text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from libcst.codemod import CodemodContext
 
     from jwt_lp.cli.migration.rewriter import Project
@@ -36,12 +38,14 @@ class Auth0(FastApiRewriter):
     `claims.subject`, and any other use `claims.claims`.
     """
 
-    METADATA_DEPENDENCIES = (ExpressionContextProvider,)
+    METADATA_DEPENDENCIES: ClassVar[Collection[ProviderT]] = (ExpressionContextProvider,)
 
     def __init__(self, context: CodemodContext, project: Project) -> None:
         super().__init__(context, project)
         self._clients = {
-            name for text in project.texts for name in re.findall(r"^(\w+)(?:\s*:[^=\n]+)?\s*=\s*Auth0FastAPI\(", text, re.MULTILINE)
+            name
+            for text in project.texts
+            for name in re.findall(r"^(\w+)(?:\s*:[^=\n]+)?\s*=\s*Auth0FastAPI\(", text, re.MULTILINE)
         }
         # Parameters that stay as they are.
         self._left: set[cst.Param] = set()
@@ -55,6 +59,8 @@ class Auth0(FastApiRewriter):
                 self._set_up(node, line, name, value)
 
     def _set_up(self, module: cst.Module, line: Any, name: str, value: cst.Call) -> None:
+        if self.project.mentions("JWT_LP"):
+            return
         domain, audience = keyword(value, "domain"), keyword(value, "audience")
         if domain is None or audience is None:
             self.decide(line, "Auth0FastAPI without domain or audience: write JWT_LP by hand, with ISSUERS for several")
@@ -99,9 +105,7 @@ class Auth0(FastApiRewriter):
         token = cst.Name("AccessToken")
         if found is original_node.default:
             return updated_node.with_changes(annotation=cst.Annotation(token), default=requires)
-        annotation = updated_node.annotation
-        assert annotation is not None
-        subscript: Any = annotation.annotation
+        subscript: Any = cst.ensure_type(updated_node.annotation, cst.Annotation).annotation
         slices = list(subscript.slice)
         index = annotated_items(original_node).index(found)
         slices[0] = slices[0].with_changes(slice=cst.Index(token))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 SCHEMES: Final = ("OAuth2PasswordBearer", "OAuth2AuthorizationCodeBearer", "HTTPBearer")
+
+
+# `type User = ...`, from Python 3.12 on
+_TYPE_STATEMENT: Final[Any] = getattr(ast, "TypeAlias", ())
 
 
 class BearerReader(NamedTuple):
@@ -27,7 +31,7 @@ class _Function(NamedTuple):
 
 
 def find_readers(texts: Iterable[str]) -> Mapping[str, BearerReader]:
-    """The schemes and functions of all modules, by name."""
+    """The schemes and functions of all modules, by name, and the aliases `User = Annotated[..., Depends(f)]`."""
     readers: dict[str, BearerReader] = {}
     functions: dict[str, _Function] = {}
     for text in texts:
@@ -36,10 +40,8 @@ def find_readers(texts: Iterable[str]) -> Mapping[str, BearerReader]:
         except (SyntaxError, ValueError, RecursionError):
             continue
         for node in ast.walk(tree):
-            if isinstance(node, ast.Assign):
-                readers.update(_schemes(node))
-            elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not _is_route(node):
-                functions[node.name] = _function(node)
+            readers.update(_schemes(node))
+            functions.update(_named(node))
     waiting = True
     while waiting:
         waiting = False
@@ -51,6 +53,18 @@ def find_readers(texts: Iterable[str]) -> Mapping[str, BearerReader]:
     return readers
 
 
+def _named(node: ast.AST) -> Iterator[tuple[str, _Function]]:
+    """A function that is no route, or an alias."""
+    if isinstance(node, ast.Assign):
+        yield from _aliases(node.targets, node.value)
+    elif isinstance(node, ast.AnnAssign) and node.value is not None:
+        yield from _aliases([node.target], node.value)
+    elif isinstance(node, _TYPE_STATEMENT):
+        yield from _aliases([node.name], node.value)
+    elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not _is_route(node):
+        yield node.name, _function(node)
+
+
 def _combined(function: _Function, through: Iterable[BearerReader]) -> BearerReader:
     scopes = function.scopes
     optional = True
@@ -60,9 +74,9 @@ def _combined(function: _Function, through: Iterable[BearerReader]) -> BearerRea
     return BearerReader(None if scopes is None else tuple(dict.fromkeys(scopes)), optional)
 
 
-def _schemes(node: ast.Assign) -> Iterator[tuple[str, BearerReader]]:
-    value = node.value
-    if isinstance(value, ast.Call) and _last_name(value.func) in SCHEMES:
+def _schemes(node: ast.AST) -> Iterator[tuple[str, BearerReader]]:
+    value = node.value if isinstance(node, ast.Assign) else None
+    if isinstance(node, ast.Assign) and isinstance(value, ast.Call) and _last_name(value.func) in SCHEMES:
         optional = any(
             each.arg == "auto_error" and isinstance(each.value, ast.Constant) and each.value.value is False
             for each in value.keywords
@@ -72,24 +86,34 @@ def _schemes(node: ast.Assign) -> Iterator[tuple[str, BearerReader]]:
                 yield target.id, BearerReader((), optional)
 
 
+def _aliases(targets: Iterable[ast.expr], value: ast.expr) -> Iterator[tuple[str, _Function]]:
+    """The names of `Annotated[..., Depends(f)]`; each stands for a dependency on `f`."""
+    if isinstance(value, ast.Subscript) and _last_name(value.value) == "Annotated":
+        for target in targets:
+            if isinstance(target, ast.Name):
+                yield target.id, _depending([value])
+
+
 def _function(node: ast.FunctionDef | ast.AsyncFunctionDef) -> _Function:
-    depends: list[str] = []
-    scopes: tuple[str, ...] | None = ()
-    for call in _dependencies(node.args):
-        depends.append(_last_name(call.args[0]))
-        added = _scopes(call)
-        scopes = None if scopes is None or added is None else (*scopes, *added)
-    return _Function(tuple(depends), scopes)
-
-
-def _dependencies(args: ast.arguments) -> Iterator[ast.Call]:
-    """Every `Depends(...)` and `Security(...)` in defaults and annotations."""
+    args = node.args
     places = [*args.defaults, *filter(None, args.kw_defaults)]
     places += [each.annotation for each in (*args.posonlyargs, *args.args, *args.kwonlyargs) if each.annotation]
+    return _depending(places)
+
+
+def _depending(places: Iterable[ast.expr]) -> _Function:
+    """What the defaults and annotations of parameters depend on: by `Depends`, `Security` or the name of an alias."""
+    depends: list[str] = []
+    scopes: tuple[str, ...] | None = ()
     for place in places:
+        if isinstance(place, (ast.Name, ast.Attribute)):
+            depends.append(_last_name(place))
         for node in ast.walk(place):
             if isinstance(node, ast.Call) and _last_name(node.func) in {"Depends", "Security"} and node.args:
-                yield node
+                depends.append(_last_name(node.args[0]))
+                added = _scopes(node)
+                scopes = None if scopes is None or added is None else (*scopes, *added)
+    return _Function(tuple(depends), scopes)
 
 
 def _scopes(call: ast.Call) -> tuple[str, ...] | None:

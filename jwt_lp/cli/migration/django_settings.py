@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import libcst as cst
 
 from jwt_lp.cli.migration.fastapi_setup import assigned
-from jwt_lp.cli.migration.rewriter import Rewriter, text_of
+from jwt_lp.cli.migration.rewriter import Rewriter, line_break, separator, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,7 +105,9 @@ class DjangoSettings(Rewriter):
             audience=given.get("AUDIENCE", '"simplejwt"'),
             algorithm=algorithm,
             key=given.get("SIGNING_KEY", "SECRET_KEY"),
-            absent="".join(['    "ABSENT_CLAIMS": [', ", ".join(f'"{claim}"' for claim in absent), "],\n"]) if absent else "",
+            absent="".join(['    "ABSENT_CLAIMS": [', ", ".join(f'"{claim}"' for claim in absent), "],\n"])
+            if absent
+            else "",
         )
         self._has_settings = True
         self.add_import("base64", "urlsafe_b64encode")
@@ -156,21 +158,22 @@ def _joined(value: cst.List | cst.Tuple, new: cst.Element, *, first: bool) -> li
     brackets = value.lbracket if isinstance(value, cst.List) else value.lpar[0] if value.lpar else None
     opening = brackets.whitespace_after if brackets is not None else None
     lines = opening if isinstance(opening, cst.ParenthesizedWhitespace) else None
-    # Without the comments that stand there.
-    plain = cst.SimpleWhitespace(" ") if lines is None else _line_break(lines)
     if not items:
         return [new]
     if first:
-        return [new.with_changes(comma=cst.Comma(whitespace_after=plain)), *items]
+        return [new.with_changes(comma=separator(value)), *items]
     last = items[-1]
     ending = last.comma.whitespace_after if isinstance(last.comma, cst.Comma) else None
     if lines is None or not isinstance(ending, cst.ParenthesizedWhitespace):
-        return [*items[:-1], last.with_changes(comma=cst.Comma(whitespace_after=plain)), new.with_changes(comma=last.comma)]
+        return [
+            *items[:-1],
+            last.with_changes(comma=separator(value)),
+            new.with_changes(comma=last.comma),
+        ]
     # A comment after the last element stays with it.
     comma = cst.Comma(whitespace_after=ending.with_changes(last_line=lines.last_line))
-    return [*items[:-1], last.with_changes(comma=comma), new.with_changes(comma=cst.Comma(whitespace_after=_line_break(ending)))]
-
-
-def _line_break(like: cst.ParenthesizedWhitespace) -> cst.ParenthesizedWhitespace:
-    newline = cst.TrailingWhitespace(newline=like.first_line.newline)
-    return cst.ParenthesizedWhitespace(newline, indent=like.indent, last_line=like.last_line)
+    return [
+        *items[:-1],
+        last.with_changes(comma=comma),
+        new.with_changes(comma=cst.Comma(whitespace_after=line_break(ending))),
+    ]

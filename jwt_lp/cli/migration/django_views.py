@@ -45,6 +45,10 @@ class DjangoViews(Rewriter):
 
     def leave_ClassDef(self, original_node: cst.ClassDef, updated_node: cst.ClassDef) -> cst.ClassDef:
         names = [self.name_of(base.value) for base in original_node.bases]
+        if any(name.startswith(_SIGN_IN) for name in names):
+            self.decide(
+                original_node, 'a view that gives tokens: route it as external("who checks it")(... .as_view())'
+            )
         for index, name in enumerate(names):
             module, _, last = name.rpartition(".")
             if module in _RESOURCE_VIEWS and last in {"ProtectedResourceView", "ScopedProtectedResourceView"}:
@@ -110,15 +114,23 @@ class DjangoViews(Rewriter):
         target = original_node.decorator
         if isinstance(target, cst.Call) and self.name_of(target.func) == "rest_framework.decorators.permission_classes":
             value = target.args[0].value if len(target.args) == 1 else None
-            replaced, _ = self._classes(value, None) if value is not None and elements(value) is not None else (None, False)
+            replaced, _ = (
+                self._classes(value, None) if value is not None and elements(value) is not None else (None, False)
+            )
             if replaced is not None:
-                return updated_node.with_changes(decorator=target.with_changes(args=[target.args[0].with_changes(value=replaced)]))
+                return updated_node.with_changes(
+                    decorator=target.with_changes(args=[target.args[0].with_changes(value=replaced)])
+                )
         name = self.name_of(target.func if isinstance(target, cst.Call) else target)
         if name in _OTHER:
             self.decide(original_node, _OTHER[name])
         return updated_node
 
     def leave_FunctionDef(self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef) -> cst.FunctionDef:
+        if original_node.name.value == "get_permissions" and m.findall(original_node, m.Name("AllowAny")):
+            self.decide(
+                original_node, "get_permissions opens nothing: declare required_permissions by action, or @public"
+            )
         decorators = list(updated_node.decorators)
         for index, decorator in enumerate(original_node.decorators):
             target = decorator.decorator
@@ -162,7 +174,9 @@ class DjangoViews(Rewriter):
 
     def _note_owners(self, node: cst.FunctionDef) -> None:
         for found in m.findall(node.body, m.Attribute(attr=m.Name("resource_owner"))):
-            self.decide(found, "request.resource_owner is not set any more: look the user up by request.access_token.subject")
+            self.decide(
+                found, "request.resource_owner is not set any more: look the user up by request.access_token.subject"
+            )
 
     def _resource_view(self, before: cst.ClassDef, after: cst.ClassDef, index: int, *, scoped: bool) -> cst.ClassDef:
         values = _attributes(before)
@@ -189,12 +203,16 @@ class DjangoViews(Rewriter):
             bases[index].with_changes(value=cst.Name("View")),
         ]
         after = after.with_changes(bases=bases)
-        statement = cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(cst.Name("required_permissions"))], required)])
+        statement = cst.SimpleStatementLine(
+            [cst.Assign([cst.AssignTarget(cst.Name("required_permissions"))], required)]
+        )
         return _replace_line(after, "required_scopes", statement)
 
     def _note_owners_in(self, node: cst.ClassDef) -> None:
         for found in m.findall(node.body, m.Attribute(attr=m.Name("resource_owner"))):
-            self.decide(found, "request.resource_owner is not set any more: look the user up by request.access_token.subject")
+            self.decide(
+                found, "request.resource_owner is not set any more: look the user up by request.access_token.subject"
+            )
 
     def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:
         """Sign-in and token views of the libraries check their own credentials: declare them external."""
@@ -260,9 +278,7 @@ def _with_attribute(node: cst.ClassDef, name: str, value: cst.BaseExpression) ->
 
 def _without_attribute(node: cst.ClassDef, name: str) -> cst.ClassDef:
     body = [
-        line
-        for line in node.body.body
-        if not (isinstance(line, cst.SimpleStatementLine) and assigned(line)[0] == name)
+        line for line in node.body.body if not (isinstance(line, cst.SimpleStatementLine) and assigned(line)[0] == name)
     ]
     return node.with_changes(body=node.body.with_changes(body=body))
 

@@ -9,7 +9,7 @@ import libcst.matchers as m
 
 from jwt_lp.cli.migration.bearer_readers import BearerReader, find_readers
 from jwt_lp.cli.migration.fastapi_setup import FastApiRewriter, annotated_items, scopes_argument, scopes_of
-from jwt_lp.cli.migration.rewriter import keyword, parameters, replace_element, text_of
+from jwt_lp.cli.migration.rewriter import keyword, line_break, parameters, replace_element, text_of
 
 if TYPE_CHECKING:
     from libcst.codemod import CodemodContext
@@ -79,17 +79,20 @@ class FastApiBearer(FastApiRewriter):
         found = False
         for param in parameters(original_node):
             dependency = self.parameter_dependency(param)
-            required = self._required(dependency)
-            if required is None and dependency is not None and self._reader(dependency) is not None:
-                return updated_node
+            alias = self._alias(param)
+            required = self._allowed(alias, [], param) if alias is not None else self._required(dependency)
             if required is not None:
                 found = True
                 scopes += required
+            elif alias is not None or (dependency is not None and self._reader(dependency) is not None):
+                return updated_node
         if not found:
             return updated_node
         return updated_node.with_changes(
             decorators=[
-                _with_dependency(decorator, self.requires(_distinct(scopes))) if _is_route(decorator.decorator) else decorator
+                _with_dependency(decorator, self.requires(_distinct(scopes)))
+                if _is_route(decorator.decorator)
+                else decorator
                 for decorator in updated_node.decorators
             ]
         )
@@ -130,13 +133,25 @@ class FastApiBearer(FastApiRewriter):
         reader = self._reader(dependency) if dependency is not None else None
         if dependency is None or reader is None:
             return None
-        own = scopes_of(scopes_argument(dependency, 1))
+        return self._allowed(reader, scopes_of(scopes_argument(dependency, 1)), dependency)
+
+    def _alias(self, param: cst.Param) -> BearerReader | None:
+        """What the name of an annotation stands for, as in `user: CurrentUser`."""
+        annotation = param.annotation.annotation if param.annotation is not None else None
+        if isinstance(annotation, cst.Attribute):
+            return self._readers.get(annotation.attr.value)
+        return self._readers.get(annotation.value) if isinstance(annotation, cst.Name) else None
+
+    def _allowed(
+        self, reader: BearerReader, own: list[cst.BaseExpression] | None, node: cst.CSTNode
+    ) -> list[cst.BaseExpression] | None:
+        """The scopes of a dependency and its own; None if a person must decide."""
         if own is None or reader.scopes is None or any(text_of(scope) is None for scope in own):
-            self.decide(dependency, "these scopes are computed: write Requires(...) with the permissions themselves")
+            self.decide(node, "these scopes are computed: write Requires(...) with the permissions themselves")
             return None
         if reader.optional:
             self.decide(
-                dependency, "the token is optional here (auto_error=False): write @public(identify=True) if that is meant"
+                node, "the token is optional here (auto_error=False): write @public(identify=True) if that is meant"
             )
             return None
         inherited: list[cst.BaseExpression] = [cst.SimpleString(f'"{scope}"') for scope in reader.scopes]
@@ -163,14 +178,24 @@ def _with_dependency(decorator: cst.Decorator, requires: cst.Call) -> cst.Decora
     for index, arg in enumerate(call.args):
         if arg.keyword is not None and arg.keyword.value == "dependencies" and isinstance(arg.value, cst.List):
             items = arg.value.elements
-            value = replace_element(arg.value, 0, requires, items[0].value) if items else cst.List([cst.Element(requires)])
+            value = (
+                replace_element(arg.value, 0, requires, items[0].value) if items else cst.List([cst.Element(requires)])
+            )
             args = [*call.args[:index], arg.with_changes(value=value), *call.args[index + 1 :]]
             return decorator.with_changes(decorator=call.with_changes(args=args))
-    args = list(call.args)
-    if args and isinstance(args[-1].comma, cst.MaybeSentinel):
-        args[-1] = args[-1].with_changes(comma=cst.Comma(whitespace_after=cst.SimpleWhitespace(" ")))
     tight = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
-    args.append(cst.Arg(cst.List([cst.Element(requires)]), cst.Name("dependencies"), tight))
+    new = cst.Arg(cst.List([cst.Element(requires)]), cst.Name("dependencies"), tight)
+    args = [*call.args, new]
+    if call.args:
+        opening, last = call.whitespace_before_args, call.args[-1]
+        ending = last.comma.whitespace_after if isinstance(last.comma, cst.Comma) else None
+        if isinstance(opening, cst.ParenthesizedWhitespace) and isinstance(ending, cst.ParenthesizedWhitespace):
+            # A comment after the last argument stays with it.
+            comma = cst.Comma(whitespace_after=ending.with_changes(last_line=opening.last_line))
+            new = new.with_changes(comma=cst.Comma(whitespace_after=line_break(ending)))
+        else:
+            comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
+        args = [*call.args[:-1], last.with_changes(comma=comma), new]
     return decorator.with_changes(decorator=call.with_changes(args=args))
 
 
@@ -186,7 +211,9 @@ def _by_position(call: cst.Call, index: int) -> cst.BaseExpression | None:
 def _names(node: cst.BaseExpression) -> set[str]:
     """The names that an expression begins with; attributes of them do not count."""
     attributes = {id(cst.ensure_type(found, cst.Attribute).attr) for found in m.findall(node, m.Attribute())}
-    return {cst.ensure_type(found, cst.Name).value for found in m.findall(node, m.Name()) if id(found) not in attributes}
+    return {
+        cst.ensure_type(found, cst.Name).value for found in m.findall(node, m.Name()) if id(found) not in attributes
+    }
 
 
 def _module_names(module: cst.Module) -> set[str]:
@@ -195,9 +222,13 @@ def _module_names(module: cst.Module) -> set[str]:
     for line in module.body:
         for statement in line.body if isinstance(line, cst.SimpleStatementLine) else ():
             if isinstance(statement, (cst.Assign, cst.AnnAssign)):
-                targets = [t.target for t in statement.targets] if isinstance(statement, cst.Assign) else [statement.target]
+                targets = (
+                    [t.target for t in statement.targets] if isinstance(statement, cst.Assign) else [statement.target]
+                )
                 names |= {target.value for target in targets if isinstance(target, cst.Name)}
-            elif isinstance(statement, (cst.Import, cst.ImportFrom)) and not isinstance(statement.names, cst.ImportStar):
+            elif isinstance(statement, (cst.Import, cst.ImportFrom)) and not isinstance(
+                statement.names, cst.ImportStar
+            ):
                 names |= {_bound_name(alias) for alias in statement.names}
     return names
 

@@ -49,8 +49,12 @@ class FastApiRewriter(Rewriter):
 
     def visit_SimpleStatementLine(self, node: cst.SimpleStatementLine) -> None:
         name, value = assigned(node)
-        if self._depth == 0 and name and self.is_call(value, *_APP):
+        if not name or not self.is_call(value, *_APP) or self._guarded or not self.uses_library:
+            return
+        if self._depth == 0:
             self._app = node
+        else:
+            self.decide(node, f"write JWT_LP, and after all routes, in this function, LeastPrivilege({name}, JWT_LP)")
 
     def leave_SimpleStatementLine(
         self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine
@@ -60,8 +64,7 @@ class FastApiRewriter(Rewriter):
         added = cst.parse_module(self.settings).body
         if not self.settings_replace:
             return cst.FlattenSentinel([updated_node, *added])
-        first = added[0]
-        assert isinstance(first, cst.SimpleStatementLine)
+        first = cst.ensure_type(added[0], cst.SimpleStatementLine)
         return cst.FlattenSentinel([first.with_changes(leading_lines=updated_node.leading_lines), *added[1:]])
 
     def leave_Module(self, original_node: cst.Module, updated_node: cst.Module) -> cst.Module:

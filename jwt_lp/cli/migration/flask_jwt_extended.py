@@ -88,7 +88,9 @@ class FlaskJwtExtended(Rewriter):
             elif replacement[1]:
                 # It stays, below a declaration.
                 new = cst.Decorator(cst.parse_expression(replacement[0]))
-                decorators += [after] if declared else [new.with_changes(leading_lines=after.leading_lines), _bare(after)]
+                decorators += (
+                    [after] if declared else [new.with_changes(leading_lines=after.leading_lines), _bare(after)]
+                )
                 if not declared:
                     self._uses(replacement[0])
             else:
@@ -153,7 +155,7 @@ class FlaskJwtExtended(Rewriter):
         config = cst.Module([]).code_for_node(app)
         self.decide(
             original_node,
-            f'the guard of {config}: check JWT_LP; with an asymmetric JWT_ALGORITHM, put the public key into JWKS; '
+            f"the guard of {config}: check JWT_LP; with an asymmetric JWT_ALGORITHM, put the public key into JWKS; "
             "with tokens in cookies or query strings, see the guide",
         )
         setup = cst.parse_module(_SETUP.format(app=config)).body
@@ -203,7 +205,9 @@ class FlaskJwtExtended(Rewriter):
             result = f'external("{_REFRESH}")', True
         elif keywords(node) == {"fresh"} and is_true(keyword(node, "fresh")):
             result = "authenticated", True
-            note = "fresh=True stays with Flask-JWT-Extended: a permission of its own, in a short-lived token, replaces it"
+            note = (
+                "fresh=True stays with Flask-JWT-Extended: a permission of its own, in a short-lived token, replaces it"
+            )
         else:
             note = "jwt_required with these arguments has no counterpart: declare the view"
         if note is not None and not quiet:

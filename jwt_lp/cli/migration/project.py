@@ -39,10 +39,17 @@ _LIBRARIES: Final[Sequence[_Library]] = (
     _Library(FlaskJwtExtended, ("flask_jwt_extended",), ("flask_jwt_extended", "init_app", "_loader")),
     _Library(Auth0, ("fastapi_plugin",), ("fastapi_plugin", "require_auth", *_FASTAPI)),
     _Library(FastApiBearer, SCHEMES, ("decode", *_FASTAPI)),
-    _Library(DjangoSettings, _DJANGO, ("INSTALLED_APPS", "MIDDLEWARE", "SIMPLE_JWT", "OAUTH2_PROVIDER", "REST_FRAMEWORK")),
+    _Library(
+        DjangoSettings, _DJANGO, ("INSTALLED_APPS", "MIDDLEWARE", "SIMPLE_JWT", "OAUTH2_PROVIDER", "REST_FRAMEWORK")
+    ),
     _Library(DjangoViews, _DJANGO, ("rest_framework", "oauth2_provider")),
 )
 REWRITERS: Final = tuple(library.rewriter for library in _LIBRARIES)
+_GUARDS: Final = (
+    (b"jwt_lp_flask", b"LeastPrivilege("),
+    (b"jwt_lp_starlette", b"LeastPrivilege("),
+    (b"jwt_lp_django", b"LeastPrivilegeMiddleware"),
+)
 _OBSERVING: Final = "the patch removes checks that the guard would only observe: remove OBSERVE_UNTIL with it"
 
 
@@ -75,7 +82,7 @@ def migrate(sources: Iterable[Source]) -> tuple[list[Migration], list[Unread]]:
         else:
             if migration.data != source.data or migration.decisions:
                 migrations.append(migration)
-    return _with_observing(migrations, files), unread
+    return _with_missing_guard(_with_observing(migrations, files), files), unread
 
 
 def rewrite(source: Source, rewriters: Iterable[type[Rewriter]], project: Project) -> Migration:
@@ -108,6 +115,23 @@ def _with_observing(migrations: list[Migration], files: Iterable[Source]) -> lis
                 decisions = sorted({*migration.decisions, Decision(number, _OBSERVING)})
                 known[source.name] = migration._replace(decisions=decisions)
     return [known[name] for name in sorted(known)]
+
+
+def _with_missing_guard(migrations: list[Migration], files: Iterable[Source]) -> list[Migration]:
+    """The migrations, with a decision if views are declared and no application has the guard."""
+    changed = [migration for migration in migrations if migration.data != migration.source.data]
+    whole = b"".join([*(source.data for source in files), *(migration.data for migration in changed)])
+    said = any("LeastPrivilege(" in each.text for migration in migrations for each in migration.decisions)
+    for adapter, guard in _GUARDS:
+        if guard in whole or (said and adapter != b"jwt_lp_django"):
+            continue
+        for index, migration in enumerate(migrations):
+            if migration in changed and adapter in migration.data:
+                name = guard.decode().rstrip("(")
+                text = f"no application was found: give it the guard ({name}), which refuses the rest"
+                decisions = [Decision(1, text), *migration.decisions]
+                return [*migrations[:index], migration._replace(decisions=decisions), *migrations[index + 1 :]]
+    return migrations
 
 
 def _describe(error: Exception) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import libcst as cst
 from libcst.codemod import CodemodContext, ContextAwareTransformer
 from libcst.codemod.visitors import AddImportsVisitor, RemoveImportsVisitor
-from libcst.metadata import MetadataWrapper, PositionProvider, QualifiedNameProvider, QualifiedNameSource
+from libcst.metadata import MetadataWrapper, PositionProvider, ProviderT, QualifiedNameProvider, QualifiedNameSource
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -33,7 +33,7 @@ class Project(NamedTuple):
 class Rewriter(ContextAwareTransformer):
     """Rewrites one module for one library. `decisions` lists what it leaves to a person."""
 
-    METADATA_DEPENDENCIES = (PositionProvider, QualifiedNameProvider)
+    METADATA_DEPENDENCIES: ClassVar[Collection[ProviderT]] = (PositionProvider, QualifiedNameProvider)
 
     def __init__(self, context: CodemodContext, project: Project) -> None:
         super().__init__(context)
@@ -133,12 +133,24 @@ def replace_element(node: cst.List | cst.Tuple | cst.Set, index: int, *values: c
     new = [cst.Element(value) for value in values]
     if new:
         new[-1] = new[-1].with_changes(comma=old.comma)
-        new[:-1] = [item.with_changes(comma=_comma()) for item in new[:-1]]
+        new[:-1] = [item.with_changes(comma=separator(node)) for item in new[:-1]]
     items[index : index + 1] = new
     if not new and items and index == len(items):
         items[-1] = items[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
     return node.with_changes(elements=items)
 
 
-def _comma() -> cst.Comma:
+def separator(node: cst.BaseExpression) -> cst.Comma:
+    """A comma for a new element of a list or tuple: with a line break, if the elements stand on lines of their own."""
+    brackets: cst.LeftSquareBracket | cst.LeftParen | None
+    brackets = node.lbracket if isinstance(node, cst.List) else node.lpar[0] if node.lpar else None
+    opening = brackets.whitespace_after if brackets is not None else None
+    if isinstance(opening, cst.ParenthesizedWhitespace):
+        return cst.Comma(whitespace_after=line_break(opening))
     return cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
+
+
+def line_break(like: cst.ParenthesizedWhitespace) -> cst.ParenthesizedWhitespace:
+    """The same line break, without comments and empty lines."""
+    newline = cst.TrailingWhitespace(newline=like.first_line.newline)
+    return cst.ParenthesizedWhitespace(newline, indent=like.indent, last_line=like.last_line)
