@@ -80,7 +80,8 @@ def test_the_sdist_can_be_tested(built: Path) -> None:
     """The sdist holds all that is needed to build and to run the tests, and no local files."""
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert set() == (_source_files() | {"pyproject.toml", "tox.ini", "LICENSE", "README.md"}) - names
+    read = {"pyproject.toml", "tox.ini", "LICENSE", "README.md", "zensical.toml", ".pre-commit-hooks.yaml", ".ci/run"}
+    assert set() == (_source_files() | read) - names
     assert "tests/test_packaging.py" in names
     assert set() == {name for name in names if name.startswith((".venv", ".tox", ".git/", "dist"))}
 
