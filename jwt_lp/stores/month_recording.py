@@ -60,7 +60,7 @@ def recording_by_month(periods: Iterable[RecordingPeriod]) -> dict[str, MonthRec
         if period.dropped:
             dropped.setdefault(f"{begin:%Y-%m}", Counter())[begin.isoformat()] += period.dropped
     return {
-        month: MonthRecording(_join_ranges(ranges.get(month, ())), dropped.get(month, {}))
+        month: MonthRecording(_join_ranges(ranges.get(month, ())), dropped.get(month, Counter()))
         for month in ranges.keys() | dropped.keys()
     }
 
