@@ -30,10 +30,13 @@ from jwt_lp import (
     JwtLpError,
     KeyRing,
     KeysUnavailable,
+    PasswordCheck,
     PolicyError,
     PrivateKeyJwt,
     Settings,
+    SignIn,
     SigningKey,
+    SignInRefused,
     StaticKeys,
     StoreError,
     TokenExchange,
@@ -95,7 +98,7 @@ class Broken:
     def fails(self, *_: object, **__: object) -> NoReturn:
         raise Unforeseen("no such thing")
 
-    find = authenticate = once = fails
+    find = authenticate = once = family = add_family = rotate_family = fails
 
     def usable_for(self) -> float:
         return 1e9
@@ -170,6 +173,34 @@ def once_fails() -> str:
     return method.authenticate(form(client_assertion_type=ASSERTION_TYPE, client_assertion=assertion), [])
 
 
+REFRESH = sign(
+    {"iss": ISSUER, "sub": "alice", "aud": ISSUER, "iat": NOW, "exp": NOW + 99, "family": "f", "counter": 0},
+    KEY,
+    typ="refresh+jwt",
+)
+CANARIES += [REFRESH.split(".")[1][:40], REFRESH[-40:]]
+CREDENTIALS = json.dumps({"username": "alice", "password": PASSWORD}).encode()
+JSON = "application/json"
+
+
+def sign_in(authenticate: Any = None, store: Any = None, **more: Any) -> SignIn:
+    return SignIn(issuer(**more), store or Broken(), audience="api", authenticate=authenticate)
+
+
+def unwilling() -> Issuer:
+    """An issuer whose tokens are signed, and whose refresh tokens are not."""
+
+    class Unwilling(SigningKey):
+        def sign_compact(self, payload: bytes, *, typ: str | None) -> str:
+            if typ == "refresh+jwt":
+                raise Unforeseen("no such thing")
+            token = super().sign_compact(payload, typ=typ)
+            CANARIES.append(token[-40:])
+            return token
+
+    return Issuer(ISSUER, Unwilling("k1", "ES256", KEY._key), audience="api", client="web")
+
+
 VERBS: dict[str, tuple[type[BaseException], Callable[[], object]]] = {
     "verify: forged": (InvalidToken, lambda: issuer().verify(FORGED)),
     "verify: expired": (InvalidToken, lambda: issuer().verify(OLD)),
@@ -230,6 +261,38 @@ VERBS: dict[str, tuple[type[BaseException], Callable[[], object]]] = {
     "methods: no such": (ClientRefused, lambda: ClientMethods(ASSERTIONS).authenticate({}, basic())),
     "exchange: broken": (Unforeseen, lambda: exchange(Broken()).post(FORM, body(form_values()), basic())),
     "exchange: broken form": (Unforeseen, lambda: exchange(Broken()).answer(form_values(), basic())),
+    "sign-in: broken": (Unforeseen, lambda: sign_in(Broken().fails).obtain(JSON, CREDENTIALS, address=None)),
+    "sign-in: no subject": (
+        ConfigurationError,
+        lambda: sign_in(lambda *_: 7).obtain_tokens(JSON, CREDENTIALS, address=None),
+    ),
+    "sign-in: no such": (ConfigurationError, lambda: sign_in().obtain(JSON, CREDENTIALS, address=None)),
+    "sign-in: broken store": (
+        Unforeseen,
+        lambda: sign_in(lambda name, _: name).obtain(JSON, CREDENTIALS, address=None),
+    ),
+    "session: broken store": (Unforeseen, lambda: sign_in().sessions.start("alice")),
+    "session: no refresh token": (Unforeseen, lambda: SignIn(unwilling(), Broken()).sessions.start("alice")),  # type: ignore[arg-type]
+    "refresh: forged": (SignInRefused, lambda: sign_in().sessions.renew(FORGED)),
+    "refresh: unreadable": (SignInRefused, lambda: sign_in().sessions.renew(REFRESH[:-1] + "=")),
+    "refresh: broken store": (
+        Unforeseen,
+        lambda: sign_in().refresh_tokens(None, b"", refresh_token=REFRESH, address=None),
+    ),
+    "refresh: broken store, in the body": (
+        Unforeseen,
+        lambda: sign_in().refresh(JSON, json.dumps({"refresh_token": REFRESH}).encode(), address=None),
+    ),
+    "sign-out: broken store": (
+        Unforeseen,
+        lambda: sign_in().sign_out(None, b"", refresh_token=REFRESH, address=None),
+    ),
+    "sign-out everywhere: broken store": (
+        Unforeseen,
+        lambda: sign_in().sign_out_everywhere(None, b"", refresh_token=REFRESH, address=None),
+    ),
+    "sign-out: forged": (SignInRefused, lambda: sign_in().sessions.end(FORGED)),
+    "a password: broken": (Unforeseen, lambda: PasswordCheck(Broken().fails, str)("stored", PASSWORD)),
     "narrower: arguments": (ConfigurationError, lambda: ExchangeClient("http://x.test", "shop", secret=PASSWORD)),
     "narrower: here": (PolicyError, lambda: refused_here(GOOD)),
     "narrower: here, forged": (InvalidToken, lambda: refused_here(FORGED)),

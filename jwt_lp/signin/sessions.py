@@ -92,6 +92,7 @@ class Sessions:
         self._refresh_tokens = RefreshTokenCodec(issuer, clock)
         warn_of_retired_keys(issuer, refresh_lifetime)
 
+    @clears_locals
     def start(self, subject: str) -> Tokens:
         """Begin a session of a subject that has been authenticated."""
         now = self._clock()

@@ -16,12 +16,13 @@ from jwt_lp.stores.upserts import insert_missing
 if TYPE_CHECKING:
     from jwt_lp.stores.families import FamilyEnding
 
-_COLUMNS = [families.c[name] for name in RefreshFamily.__dataclass_fields__]
+_FIELDS = tuple(RefreshFamily.__dataclass_fields__)
+_COLUMNS = [families.c[name] for name in _FIELDS]
 
 
 def add(connection: sa.Connection, family: RefreshFamily) -> None:
     """Write a new family."""
-    row = {name: getattr(family, name) for name in RefreshFamily.__dataclass_fields__}
+    row = {name: getattr(family, name) for name in _FIELDS}
     key = digest("subject", family.issuer, family.subject)
     if not insert_missing(connection, families, [{**row, "key": key}]):
         raise StoreError("a family of refresh tokens is written once, and its id exists already")
@@ -55,7 +56,7 @@ def end(connection: sa.Connection, ending: FamilyEnding) -> tuple[RefreshFamily,
     )
     if ending.family is not None:
         live = live.where(table.c.id == ending.family)
-    ended = tuple(map(_family, connection.execute(live)))
+    ended = tuple(_family(row) for row in connection.execute(live).all())
     if ended:
         statement = table.update().where(table.c.id == sa.bindparam("family"))
         rows = [{"family": family.id} for family in ended]
@@ -66,4 +67,4 @@ def end(connection: sa.Connection, ending: FamilyEnding) -> tuple[RefreshFamily,
 
 
 def _family(row: sa.Row[Any]) -> RefreshFamily:
-    return RefreshFamily(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
+    return RefreshFamily(**dict(zip(_FIELDS, row, strict=True)))

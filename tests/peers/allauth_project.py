@@ -18,7 +18,7 @@ from jwt_lp.stores import open_store
 settings.configure(
     SECRET_KEY="for tests only",
     ALLOWED_HOSTS=["*"],
-    ROOT_URLCONF="peers.allauth_project",
+    ROOT_URLCONF=__name__,
     INSTALLED_APPS=[
         "django.contrib.contenttypes",
         "django.contrib.auth",

@@ -223,7 +223,6 @@ def name(of: str = "user") -> str:
     return f"{of}-{secrets.token_hex(8)}"
 
 
-@pytest.mark.servers
 def test_processes_share_their_counts(redis: str) -> None:
     """What one counts the other feels: attempts, delays, and success."""
     one, other = Throttle(redis), Throttle(redis)
@@ -236,7 +235,6 @@ def test_processes_share_their_counts(redis: str) -> None:
     assert [0.0] * 3 == [other.reserve(attempt) for _ in range(3)]
 
 
-@pytest.mark.servers
 def test_shared_counts_follow_the_same_rules(redis: str) -> None:
     """An address is slowed over all accounts, an account over all addresses, and a known pair is not."""
     from jwt_lp.signin.shared_attempts import SharedCounts
@@ -258,7 +256,6 @@ def test_shared_counts_follow_the_same_rules(redis: str) -> None:
     assert "masked" not in repr(shared)
 
 
-@pytest.mark.servers
 def test_shared_counts_end_by_themselves(redis: str) -> None:
     """Each key has an end, so memory is bounded by an hour of attempts; no key shows a name."""
     from jwt_lp.signin.shared_attempts import SharedCounts
@@ -297,7 +294,6 @@ def test_without_redis_each_process_counts_by_itself(caplog) -> None:
     assert 2 == len(caplog.records)
 
 
-@pytest.mark.servers
 def test_services_learn_at_once_that_a_session_has_ended(redis: str, tmp_path: Path) -> None:
     """Each end is announced as a revocation by `jwt-lp revoke --push` is; a sign-out that ends nothing is not."""
     world = new_world(tmp_path, push=redis)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jwt_lp.errors import StoreError
+from jwt_lp.errors import ConfigurationError, StoreError
 from jwt_lp.revocation.entries import RevocationEntry
-from jwt_lp.stores import FamilyEnding, PurgeCounts, RefreshFamily
+from jwt_lp.stores import FamilyEnding, PurgeCounts, RefreshFamily, open_store
 from jwt_lp.stores.families import KEEP_FAMILIES, WRITER
 from stores.threads import at_once
 
@@ -161,3 +162,26 @@ def test_purge_deletes_expired_families(store: Store) -> None:
         store.family("f1"),
         *(found.reason for name in ("f2", "f3") if (found := store.family(name))),
     )
+
+
+def test_migrating_adds_the_table_to_an_older_store(store: Store, url: str) -> None:
+    """Tables of the release before are refused until they are migrated, and keep their rows."""
+    store.revoke([RevocationEntry(id="x", of="token", issuer=ISSUER, name="x")], at=1.0)
+    if url.startswith("django:"):
+        from django.core.management import call_command
+
+        call_command("migrate", "jwt_lp_django", "0002", database=url.removeprefix("django:"), verbosity=0)
+    else:
+        import sqlalchemy as sa
+
+        engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+        with engine.begin() as connection:
+            connection.exec_driver_sql("DROP TABLE jwt_lp_family")
+            connection.exec_driver_sql("UPDATE jwt_lp_schema SET version = 2")
+        engine.dispose()
+    store.close()
+    with closing(open_store(url)) as other, pytest.raises(ConfigurationError, match="migrate"):
+        other.add_family(family())
+    assert (2, 3) == store.migrate()
+    store.add_family(family())
+    assert (family(), [("token", "x", None)]) == (store.family("f1"), revoked(store))
