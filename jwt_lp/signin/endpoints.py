@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from jwt_lp.guard.cookies import Cookies, ResponseCookie
     from jwt_lp.guard.decisions import Call
-    from jwt_lp.signin.sessions import Tokens
     from jwt_lp.signin.sign_in import SignIn
+    from jwt_lp.signin.tokens import Tokens
 
 TOKEN_ENDPOINT: Final = "token"
 REFRESH: Final = "refresh"
