@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from django.contrib import auth
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import get_token, rotate_token
 from django.urls import URLPattern, path
@@ -64,7 +65,7 @@ def user_grants(issuer: Issuer, subject: str) -> Granted | None:
     model: Any = auth.get_user_model()
     try:
         user = model._default_manager.get(pk=subject)  # noqa: SLF001 - the documented way to a swapped user model
-    except (model.DoesNotExist, ValueError, TypeError):
+    except (model.DoesNotExist, ValidationError, ValueError, TypeError):
         return None
     if not user.is_active:
         return None

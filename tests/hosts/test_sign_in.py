@@ -24,6 +24,9 @@ pytestmark = pytest.mark.host
 JSON = (("Content-Type", "application/json"),)
 FORM = (("Content-Type", "application/x-www-form-urlencoded"),)
 INSTALLED = [name for name, (package, _) in APPS.items() if find_spec(package)]
+# Each host once: Django under WSGI with tokens in bodies, and under ASGI with cookies.
+WITH_BODIES = [name for name in INSTALLED if name != "django-async"]
+WITH_COOKIES = [name for name in INSTALLED if name != "django"]
 
 
 @dataclass
@@ -83,14 +86,14 @@ def opened(name: str, folder: Path, **lp: object) -> Iterator[Session]:
         yield Session(http, app)
 
 
-@pytest.fixture(scope="module", params=INSTALLED)
+@pytest.fixture(scope="module", params=WITH_BODIES)
 def bodies(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     """An application with the tokens in bodies."""
     with opened(request.param, tmp_path_factory.mktemp("bodies"), options={"grace": 0}) as session:
         yield session
 
 
-@pytest.fixture(scope="module", params=INSTALLED)
+@pytest.fixture(scope="module", params=WITH_COOKIES)
 def cookies(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     """An application with the tokens in cookies."""
     with opened(request.param, tmp_path_factory.mktemp("cookies"), COOKIE=True, options={"grace": 0}) as session:
@@ -268,3 +271,75 @@ def _credentials(username: str = "alice") -> bytes:
 def _csrf(answer: HttpAnswer) -> tuple[tuple[str, str], ...]:
     token = answer.json["csrf_token"]
     return (("X-CSRF-Token", token), ("X-CSRFToken", token))
+
+
+@contextmanager
+def _django_users(folder: Path, **options: Any) -> Iterator[Any]:
+    """A Django project with its users, and a client for it."""
+    with APPS["django"][1](folder, {}, options):
+        from django.test import Client
+
+        yield Client()
+
+
+@pytest.mark.skipif("django" not in INSTALLED, reason="needs Django")
+def test_django_asks_its_backends_and_sends_its_signals(tmp_path: Path) -> None:
+    """Each backend gets the request, and Django's signal tells of a failed attempt."""
+    with _django_users(tmp_path) as client:
+        from django.contrib.auth.signals import user_login_failed
+        from django.test import override_settings
+
+        failed: list[tuple[str, object]] = []
+
+        def note(credentials: dict[str, Any], request: Any, **_: Any) -> None:
+            failed.append((credentials["username"], request.path))
+
+        user_login_failed.connect(note)
+        try:
+            backends = ["django.contrib.auth.backends.ModelBackend", "hosts.test_sign_in.HeaderBackend"]
+            with override_settings(AUTHENTICATION_BACKENDS=backends):
+                wrong = client.post("/auth/token", {"username": "alice", "password": "wrong"}, "application/json")
+                body = {"username": "alice", "password": "from the header"}
+                right = client.post("/auth/token", body, "application/json", headers={"X-Password": "from the header"})
+        finally:
+            user_login_failed.disconnect(note)
+    assert (401, 200, [("alice", "/auth/token")]) == (wrong.status_code, right.status_code, failed)
+
+
+class HeaderBackend:
+    """A backend of a project, which needs the request."""
+
+    def authenticate(self, request: Any, username: str = "", password: str = "") -> Any:
+        from django.contrib.auth.models import User
+
+        matches = request is not None and request.headers.get("X-Password") == password
+        return User.objects.get(username=username) if matches else None
+
+
+@pytest.mark.skipif("django" not in INSTALLED, reason="needs Django")
+def test_groups_and_permissions_of_django_become_roles(tmp_path: Path) -> None:
+    """They are read anew at each refresh; a user that was deleted is signed out, and an inactive one too."""
+    with _django_users(tmp_path, grace=0) as client:
+        from django.contrib.auth.models import User
+
+        from jwt_lp.jose.jws import parse_compact, read_json
+
+        def roles(answer: Any) -> object:
+            return read_json(parse_compact(answer.json()["access_token"]).payload, "payload").get("roles")
+
+        def refresh(answer: Any) -> Any:
+            return client.post("/auth/refresh", {"refresh_token": answer.json()["refresh_token"]}, "application/json")
+
+        body = {"username": "alice", "password": PASSWORD}
+        first = client.post("/auth/token", body, "application/json")
+        assert ["reader", "clerk"] == roles(first)
+        user = User.objects.get(username="alice")
+        user.groups.clear()
+        second = refresh(first)
+        assert ["clerk"] == roles(second)
+        user.user_permissions.clear()
+        third = refresh(second)
+        assert roles(third) in (None, [])
+        # Without the signals of `delete`, which look for the tables of other applications.
+        User.objects.filter(pk=user.pk)._raw_delete(User.objects.db)
+        assert 401 == refresh(third).status_code
