@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import MutableMapping
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.settings import spectacular_settings
 
 from jwt_lp_django.drf import view_declaration
 from jwt_lp_django.openapi import describe_document
@@ -37,10 +39,20 @@ class LeastPrivilegeScheme(OpenApiAuthenticationExtension):  # type: ignore[no-u
 def describe_guard(result: MutableMapping[str, Any], **_: Any) -> MutableMapping[str, Any]:
     """A hook for `POSTPROCESSING_HOOKS`, which describes what the guard requires and answers at each operation.
 
-    Paths that `SCHEMA_PATH_PREFIX_TRIM` or URL versioning changed are not found; there only the security is described.
+    Paths into which URL versioning puts a version, and paths without a prefix that drf-spectacular guessed, are not
+    found: there only the security is described.
     """
-    describe_document(result)
+    describe_document(result, _document_path)
     return result
+
+
+def _document_path(template: str) -> str:
+    """The path that drf-spectacular writes for a route, by its settings for prefixes."""
+    prefix: str | None = spectacular_settings.SCHEMA_PATH_PREFIX
+    if spectacular_settings.SCHEMA_PATH_PREFIX_TRIM and prefix:
+        template = re.sub(f"^{prefix.removeprefix('^')}", "", template, flags=re.IGNORECASE)
+    path = f"{spectacular_settings.SCHEMA_PATH_PREFIX_INSERT or ''}{template}"
+    return path if path.startswith("/") else f"/{path}"
 
 
 def _with_path_parameters(permission: str, path: str) -> str:

@@ -38,5 +38,8 @@ def _describe(schema: dict[str, Any], table: RouteTable, settings: Settings, app
             operation = schema.get("paths", {}).get(entry.path, {}).get(method.lower())
             if operation is not None and (entry.path, method) not in described:
                 described.add((entry.path, method))
+                # FastAPI lists what several dependencies require as alternatives, although all are required.
+                required = {name: scopes for each in operation.get("security", ()) for name, scopes in each.items()}
+                operation["security"] = [required]
                 description.describe(operation, route.requirement)
     description.add_components(schema)

@@ -109,7 +109,9 @@ class Authorizer:
         revoked = [each for each in outcome.missing if permissions.denial_for(each) is not None]
         cause = _revoked_cause(revoked) if revoked else self._missing_cause(token, outcome)
         # INVARIANT: observe mode lets no revoked permission pass.
-        sent: Mapping[str, object] = {} if call is None else sent_parameters(params, route, call.path)
+        sent: Mapping[str, object] = (
+            {} if call is None or requirement.key is not None else sent_parameters(params, route, call.path)
+        )
         decision = self._refusals.refuse(
             cause, token, requirement, route, outcome.missing, sent, record=record, observable=not revoked
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from http import HTTPStatus
+from itertools import product
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -123,20 +124,16 @@ class OpenAPIDescription:
         itself gets the problem as one more media type. `names` maps the parameters of the route to those of the
         document. Without a requirement the operation is marked with `x-always-refused`.
         """
-        others = {
-            name: scopes
-            for alternative in operation.get("security") or ()
-            for name, scopes in alternative.items()
-            if name not in self._schemes
-        }
+        others = self._other_schemes(operation.get("security") or ())
         for member in ("x-required-permissions", "x-always-refused"):
             operation.pop(member, None)
         if isinstance(requirement, Open):
-            operation["security"] = [others] if others else []
+            operation["security"] = others if any(others) else []
             return
         alternatives = [()] if requirement is None else requirement.alternatives()
         named = [[_with_names(text, names) for text in texts] for texts in alternatives]
-        operation["security"] = list(self._security(named, others))
+        # With an alternative that has no other scheme, the others are not required.
+        operation["security"] = list(self._security(named, others if all(others) else [{}]))
         if requirement is None:
             operation["x-always-refused"] = True
         else:
@@ -149,6 +146,9 @@ class OpenAPIDescription:
         """Describe every operation of a whole document that one of `routes` serves, and add the components."""
         served = RoutesByPath(routes)
         for path, item in document.get("paths", {}).items():
+            # What the document requires of all operations stays required of those that get a list of their own.
+            for method in _METHODS & item.keys() if "security" in document else ():
+                item[method].setdefault("security", [dict(each) for each in document["security"]])
             self.describe_path(path, item, served)
         self.add_components(document)
 
@@ -165,14 +165,22 @@ class OpenAPIDescription:
         for kind, values in self.components().items():
             components.setdefault(kind, {}).update(values)
 
-    def _security(self, alternatives: list[list[str]], others: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def _other_schemes(self, security: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The alternatives without our schemes, each once; at least one, which may be empty."""
+        others: list[dict[str, Any]] = []
+        for alternative in security:
+            rest = {name: scopes for name, scopes in alternative.items() if name not in self._schemes}
+            if rest not in others:
+                others.append(rest)
+        return others or [{}]
+
+    def _security(self, alternatives: list[list[str]], others: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         seen: list[dict[str, Any]] = []
-        for texts in alternatives:
-            for name, lists in self._lists.items():
-                entry = {**others, name: list(texts) if lists else []}
-                if entry not in seen:
-                    seen.append(entry)
-                    yield entry
+        for texts, (name, lists), other in product(alternatives, self._lists.items(), others):
+            entry = {**other, name: list(texts) if lists else []}
+            if entry not in seen:
+                seen.append(entry)
+                yield entry
 
 
 def security_schemes(settings: Settings) -> dict[str, dict[str, Any]]:

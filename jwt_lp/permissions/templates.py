@@ -79,16 +79,14 @@ def _fill_part(part: tuple[str, bool], params: Mapping[str, object]) -> str:
 def sent_parameters(params: Mapping[str, object], template: str, path: str) -> Mapping[str, object]:
     """Those of `params` whose values the client sent itself, so that it learns nothing when it is told them.
 
-    They are parameters of the route's `template`, and their text is a whole segment of the decoded `path` of the
-    request.
+    Each is a whole segment of the route's `template`, and its text is that segment of the request's decoded `path`.
     """
-    # INVARIANT: a value that code of the application put in, or changed, is not among them.
-    segments = frozenset(path.split("/"))
-    return {
-        name: value
-        for name, value in params.items()
-        if (f"{{{name}}}" in template or f"{{{name}:" in template) and _plain_text(value) in segments
-    }
+    # INVARIANT: a value that code of the application put in, or changed, is not among them. Its place counts, so that
+    # nobody can find out such a value by guessing it elsewhere in the path. Both are compared from their ends, because
+    # the path may begin with where the application is mounted.
+    pairs = zip(reversed(template.split("/")), reversed(path.split("/")), strict=False)
+    sent = {segment[1:-1].partition(":")[0]: text for segment, text in pairs if segment[:1] == "{"}
+    return {name: value for name, value in params.items() if name in sent and _plain_text(value) == sent[name]}
 
 
 def _plain_text(value: object) -> str | None:

@@ -5,17 +5,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 _SHOWN = (
-    "django",
-    "rest_framework",
-    "flask",
-    "fastapi",
-    "httpx2",
-    "click",
-    "rich",
-    "sqlalchemy",
-    "jinja2",
-    "libcst",
-    "tomlkit",
+    *("django", "rest_framework", "flask", "fastapi", "httpx2", "click", "rich", "sqlalchemy", "jinja2", "tomlkit"),
+    *("apispec", "libcst", "ninja", "yaml"),
 )
 
 collect_ignore_glob = [] if all(map(find_spec, _SHOWN)) else ["test_*.py"]

@@ -82,6 +82,39 @@ def test_what_an_operation_says_already() -> None:
     assert "403" not in responses
 
 
+@pytest.mark.parametrize(
+    ("token", "public", "security"),
+    [
+        pytest.param([{BEARER_SCHEME: ["a"]}], [], [], id="nothing"),
+        pytest.param([{BEARER_SCHEME: ["a"]}], [], [{}], id="nothing, written out"),
+        pytest.param([{BEARER_SCHEME: ["a"]}], [], [{BEARER_SCHEME: []}], id="ours"),
+        pytest.param([{"k": [], BEARER_SCHEME: ["a"]}], [{"k": []}], [{"k": []}], id="another"),
+        pytest.param([{"k": [], BEARER_SCHEME: ["a"]}], [{"k": []}], [{"k": [], BEARER_SCHEME: []}], id="both"),
+        pytest.param([{"k": [], BEARER_SCHEME: ["a"]}], [{"k": []}], [{"k": []}, {"k": [], "jwt_lp": []}], id="twice"),
+        pytest.param([{BEARER_SCHEME: ["a"]}], [{"k": []}, {}], [{"k": []}, {BEARER_SCHEME: []}], id="either"),
+        pytest.param(
+            [{"k": [], BEARER_SCHEME: ["a"]}, {"m": [], BEARER_SCHEME: ["a"]}],
+            [{"k": []}, {"m": []}],
+            [{"k": []}, {"m": []}],
+            id="one of two others",
+        ),
+    ],
+)
+def test_other_schemes(token: list[Any], public: list[Any], security: list[Any]) -> None:
+    """Other schemes stay as they are, as alternatives too; the token is required in addition to each."""
+    assert token == described(all_of("a"), security=security)["security"]
+    assert public == described(PUBLIC, security=security)["security"]
+
+
+def test_the_security_of_a_whole_document() -> None:
+    """What the document requires of every operation stays required where the guard adds its own."""
+    document: dict[str, Any] = {"security": [{"k": []}], "paths": {"/a": {"get": {}, "put": {"security": []}}}}
+    OpenAPIDescription(settings()).describe_document(document, [Route((), "/a", "app.a", all_of("a"))])
+    item = document["paths"]["/a"]
+    assert [{"k": [], BEARER_SCHEME: ["a"]}] == item["get"]["security"]
+    assert [{BEARER_SCHEME: ["a"]}] == item["put"]["security"]
+
+
 def test_describing_again_changes_nothing() -> None:
     """An operation that is described again is the same, and one with another requirement is that of the last."""
     operation = described(None)

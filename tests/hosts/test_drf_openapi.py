@@ -15,6 +15,7 @@ configure()
 
 from django.urls import include, path
 from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.settings import patched_settings
 from rest_framework.decorators import api_view
 from rest_framework.routers import SimpleRouter
 from rest_framework.serializers import Serializer
@@ -72,3 +73,28 @@ def test_each_operation_shows_its_permissions() -> None:
     assert {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"} == schema["components"]["securitySchemes"][
         "jwt_lp"
     ]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("url", "changed"),
+    [
+        ("/api/v1/plain", {}),
+        ("/plain", {"SCHEMA_PATH_PREFIX": "/api/v[0-9]", "SCHEMA_PATH_PREFIX_TRIM": True}),
+        ("/plain", {"SCHEMA_PATH_PREFIX": "^/api/v[0-9]/", "SCHEMA_PATH_PREFIX_TRIM": True}),
+        ("/x/api/v1/plain", {"SCHEMA_PATH_PREFIX_INSERT": "/x"}),
+        (
+            "/x/plain",
+            {"SCHEMA_PATH_PREFIX": "/API/V1", "SCHEMA_PATH_PREFIX_TRIM": True, "SCHEMA_PATH_PREFIX_INSERT": "x"},
+        ),
+    ],
+)
+def test_the_hook_finds_paths_with_other_prefixes(url: str, changed: dict[str, object]) -> None:
+    """The hook describes an operation under the path that drf-spectacular gives to it."""
+    hook = {"POSTPROCESSING_HOOKS": ["jwt_lp_django.spectacular.describe_guard"]}
+    with project(path("api/v1/plain", plain)), patched_settings({**hook, **changed}):
+        schema = SchemaGenerator().get_schema(request=None, public=True)
+    operation = schema["paths"][url]["get"]
+    assert ([["a:b", "c:d"]], True) == (operation["x-required-permissions"], "503" in operation["responses"])
+    # OpenAPI 3.0 has no permissions in the requirement of a bearer scheme.
+    assert [{"jwt_lp": []}] == operation["security"]

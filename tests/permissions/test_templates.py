@@ -21,15 +21,16 @@ ANY = st.one_of(st.text(), st.integers(), st.uuids(), st.none(), st.floats(), st
     [
         pytest.param("7", "/orders/7", id="a text"),
         pytest.param(7, "/orders/7", id="a number"),
-        pytest.param(7, "/orders/7/", id="a number before a slash"),
         pytest.param(UUID(ID), f"/orders/{ID}", id="a UUID"),
         pytest.param('a"b', '/orders/a"b', id="a text that needs encoding"),
+        pytest.param(7, "/mounted/at/orders/7", id="below where the application is mounted"),
     ],
 )
 def test_what_the_client_sent(value: object, path: str) -> None:
     """A parameter of the route whose text is a segment of the path was sent by the client."""
     for template in ("GET /orders/{x}", "GET /orders/{x:int}"):
-        assert {"x": value} == sent_parameters({"x": value}, template, path)
+        assert {"x": value} == sent_parameters({"x": value, "y": value}, template, path)
+        assert {"x": value} == sent_parameters({"x": value}, f"{template}/y", f"{path}/y")
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,10 @@ def test_what_the_client_sent(value: object, path: str) -> None:
         pytest.param(7, "GET /orders/x", "/orders/7", id="a literal of the route"),
         pytest.param(7, "GET /orders/{x}", "", id="no path"),
         pytest.param("", "GET /orders/{x}", "/orders/", id="empty"),
+        pytest.param(7, "GET /{y}/{x}", "/7/slug", id="sent for another parameter"),
+        pytest.param(7, "GET /7/{x}", "/7/slug", id="equal to a literal of the route"),
+        pytest.param(7, "GET /a-{x}", "/7", id="a part of a segment of the route"),
+        pytest.param("a/b", "GET /{x:path}", "/a/b", id="several segments"),
         pytest.param(UUID(ID), "GET /orders/{x}", f"/orders/{ID.upper()}", id="a UUID in capitals"),
         pytest.param("a/b", "GET /orders/{x}", "/orders/a/b", id="two segments"),
         pytest.param(True, "GET /orders/{x}", "/orders/True", id="a flag"),
