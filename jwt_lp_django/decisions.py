@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from asyncio import get_running_loop
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, NoReturn, cast
 from weakref import ref
 
@@ -15,6 +16,7 @@ from django.urls import ResolverMatch
 
 from jwt_lp import ANONYMOUS, AccessToken, Call, Decision, DecisionMemo, Guard, Refusal, Requirement, Route
 from jwt_lp_django.guard_access import guard_from
+from jwt_lp_django.sessions import session_fault
 from jwt_lp_django.template import names_of, route_template
 from jwt_lp_django.user import TokenUser
 from jwt_lp_django.views import MethodDeclaration, ViewInfo, is_drf
@@ -55,7 +57,7 @@ class RequestState:
     before another middleware could change them. `is_decided` is True after the first decision. `params` are
     the parameters of the view. `unanswered` is the question about a view that the guard answered for, with a 405 or an
     answer to OPTIONS. `is_observed` says that observe mode let the request pass without a valid token.
-    `user` is the user that was set for the token.
+    `user` is the user that was set for the token, or that of the session that let the request pass.
     """
 
     __slots__ = (
@@ -190,7 +192,11 @@ def decide(question: AuthorizationRequest) -> Decision:
 
 async def decide_async(question: AuthorizationRequest) -> Decision:
     """Decide without blocking the event loop."""
-    decision = question.state.find_decision(question) or forced_decision(question) or _check(question, wait=False)
+    decision = question.state.find_decision(question) or forced_decision(question)
+    if decision is None and _may_be_session(question):
+        # The session's user is read from the database.
+        decision = await sync_to_async(_check)(question, wait=True)
+    decision = decision or _check(question, wait=False)
     if decision.pending:
         decision = await sync_to_async(_check, thread_sensitive=False)(question, wait=True)
     return store_decision(question, decision)
@@ -227,6 +233,10 @@ def _check(question: AuthorizationRequest, *, wait: bool) -> Decision:
     )
 
 
+def _may_be_session(question: AuthorizationRequest) -> bool:
+    return question.requirement is not None and question.requirement.session is not None
+
+
 def store_decision(question: AuthorizationRequest, decision: Decision) -> Decision:
     """Store a decision in its request's state, and set the request's user and token."""
     request: Any = question.request
@@ -241,6 +251,8 @@ def store_decision(question: AuthorizationRequest, decision: Decision) -> Decisi
             _set_user(request, question, decision.token)
         elif decision.observed is not None:
             state.is_observed = True
+        elif _may_be_session(question):
+            state.user = request.user
     request.access_token = state.token or ANONYMOUS
     return decision
 
@@ -335,6 +347,7 @@ def build_call(question: AuthorizationRequest) -> Call:
         field=field,
         endpoint=question.endpoint,
         peer=question.state.peer,
+        session=None if not _may_be_session(question) else partial(session_fault, request),
     )
 
 

@@ -40,7 +40,8 @@ class Call(NamedTuple):
     """The HTTP call, for checks that need more than the token; the core reads it only when it needs it.
 
     `field` returns every line of a header. `endpoint` is the view's dotted name. `peer` is the address of the socket,
-    never a forwarded one, or None if the host does not know it.
+    never a forwarded one, or None if the host does not know it. `session` says why the host's session does not let the
+    request pass, None if it does; it is there only for a requirement that a session may replace.
     """
 
     method: str
@@ -48,6 +49,7 @@ class Call(NamedTuple):
     field: Callable[[str], tuple[str, ...]]
     endpoint: str
     peer: str | None = None
+    session: Callable[[], str | None] | None = None
 
 
 class Cause(NamedTuple):

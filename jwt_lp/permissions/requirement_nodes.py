@@ -24,6 +24,9 @@ class Requirement(ABC):
     __slots__ = ()
     requires_token: ClassVar[bool] = True
 
+    session: str | None = None
+    """Why a request without a token may pass with a session of the host instead; None where it may not."""
+
     key: object = None
     """A hashable value, equal for equal requirements only; None if the decision depends on the route's parameters."""
 
@@ -180,6 +183,7 @@ class AllOf(Requirement):
     _text: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
+        _check_parts(self.parts)
         keys = _keys(self.parts)
         written = " & ".join([f"({part})" if isinstance(part, AnyOf) else str(part) for part in self.parts])
         text = f"{written} unbound {','.join(sorted(self.unbound))}" if self.unbound else written
@@ -223,6 +227,7 @@ class AnyOf(Requirement):
     _text: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
+        _check_parts(self.parts)
         keys = _keys(self.parts)
         text = " | ".join([f"({part})" if isinstance(part, AllOf) else str(part) for part in self.parts])
         object.__setattr__(self, "key", None if keys is None else ("any", keys))
@@ -254,6 +259,47 @@ class AnyOf(Requirement):
 
     def __str__(self) -> str:
         return self._text
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OrSession(Requirement):
+    """`inner`, or for a request without a token a session of the host; `session` says why, and is listed."""
+
+    inner: Requirement
+    session: str
+    key: object = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # INVARIANT: the key is not that of `inner`, which a session does not satisfy.
+        key = None if self.inner.key is None else ("session", self.inner.key, self.session)
+        object.__setattr__(self, "key", key)
+
+    def evaluate(self, context: EvaluationContext) -> Evaluation:
+        return self.inner.evaluate(context)
+
+    def atoms(self) -> Iterator[Requirement]:
+        return self.inner.atoms()
+
+    def alternatives(self) -> list[tuple[str, ...]]:
+        return self.inner.alternatives()
+
+    def with_bindings(self, bindings: Mapping[str, Binding]) -> Requirement:
+        return OrSession(self.inner.with_bindings(bindings), self.session)
+
+    @property
+    def enforced(self) -> bool:
+        return self.inner.enforced
+
+    def __str__(self) -> str:
+        return f"{self.inner}, or a session: {self.session}"
+
+
+def _check_parts(parts: Sequence[Requirement]) -> None:
+    for part in parts:
+        if part.session is not None:
+            raise ConfigurationError(
+                f"{part} cannot be part of another requirement: write or_session once, for the whole declaration"
+            )
 
 
 def _keys(parts: Sequence[Requirement]) -> tuple[object, ...] | None:
