@@ -24,9 +24,6 @@ class Requirement(ABC):
     __slots__ = ()
     requires_token: ClassVar[bool] = True
 
-    session: str | None = None
-    """Why a request without a token may pass with a session of the host instead; None where it may not."""
-
     key: object = None
     """A hashable value, equal for equal requirements only; None if the decision depends on the route's parameters."""
 
@@ -58,6 +55,11 @@ class Requirement(ABC):
     def enforced(self) -> bool:
         """Whether it is enforced even in observe mode."""
         return False
+
+    @property
+    def session(self) -> str | None:
+        """Why a request without a token may pass with a session of the host; None where it may not."""
+        return None
 
     def alternatives(self) -> list[tuple[str, ...]]:
         """The sets of permissions of which one is enough, as written and in order; at most 32, without bindings."""
@@ -263,15 +265,15 @@ class AnyOf(Requirement):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class OrSession(Requirement):
-    """`inner`, or for a request without a token a session of the host; `session` says why, and is listed."""
+    """`inner`, or for a request without a token a session of the host; `reason` says why, and is listed."""
 
     inner: Requirement
-    session: str
+    reason: str
     key: object = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         # INVARIANT: the key is not that of `inner`, which a session does not satisfy.
-        key = None if self.inner.key is None else ("session", self.inner.key, self.session)
+        key = None if self.inner.key is None else ("session", self.inner.key, self.reason)
         object.__setattr__(self, "key", key)
 
     def evaluate(self, context: EvaluationContext) -> Evaluation:
@@ -284,14 +286,18 @@ class OrSession(Requirement):
         return self.inner.alternatives()
 
     def with_bindings(self, bindings: Mapping[str, Binding]) -> Requirement:
-        return OrSession(self.inner.with_bindings(bindings), self.session)
+        return OrSession(self.inner.with_bindings(bindings), self.reason)
 
     @property
     def enforced(self) -> bool:
         return self.inner.enforced
 
+    @property
+    def session(self) -> str | None:
+        return self.reason
+
     def __str__(self) -> str:
-        return f"{self.inner}, or a session: {self.session}"
+        return f"{self.inner}, or a session: {self.reason}"
 
 
 def _check_parts(parts: Sequence[Requirement]) -> None:

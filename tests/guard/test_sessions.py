@@ -40,6 +40,7 @@ def call(session: Callable[[], str | None] | None = None, **more: Any) -> Call:
 def test_when_a_session_counts(requirement: Requirement | None, given: Call | None, passes: bool) -> None:
     """Only for a requirement that says so, and only if the host says that it does."""
     with AUTHORITY.guard() as guard:
+        nothing: list[str] | str | None
         for nothing in (None, [], ""):
             decision = guard.check(nothing, requirement, {"order_id": "7"}, "GET /x", call=given)
             assert (passes, None) == (decision.passes, decision.token)

@@ -124,7 +124,7 @@ class Member:
 @contextmanager
 def flask(settings: Mapping[str, Any]) -> Iterator[Ask]:
     from flask import Flask
-    from flask_login import current_user
+    from flask_login import current_user  # type: ignore[import-untyped]  # it has no types
 
     from jwt_lp_flask import LeastPrivilege, current_token, requires
     from jwt_lp_flask.login import TokenLoginManager
@@ -221,6 +221,8 @@ def fastapi(settings: Mapping[str, Any]) -> AbstractContextManager[Ask]:
     return starlette(settings, fast=True)
 
 
+# What Starlette's test client is made of.
+_CLIENT = "httpx2" if find_spec("httpx2") else "httpx"
 HOSTS = [
     host
     for host, needed in (
@@ -228,8 +230,8 @@ HOSTS = [
         (django_async, ("django",)),
         (rest_framework, ("rest_framework",)),
         (flask, ("flask", "flask_login")),
-        (starlette, ("starlette", "httpx2")),
-        (fastapi, ("fastapi", "httpx2")),
+        (starlette, ("starlette", _CLIENT)),
+        (fastapi, ("fastapi", _CLIENT)),
     )
     if all(map(find_spec, needed))
 ]
