@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jwt_lp.guard.openapi import OpenAPIDescription, RoutesByPath
     from jwt_lp.guard.readiness import Readiness
     from jwt_lp.guard.routes import Route, Rules, route_faults
+    from jwt_lp.guard.same_origin import cross_origin_fault
     from jwt_lp.guard.settings import Settings
     from jwt_lp.issuing.claim_policy import ClaimPolicy
     from jwt_lp.issuing.issuer import Issuer
@@ -144,6 +145,7 @@ __all__ = [
     "Verifier",
     "all_of",
     "any_of",
+    "cross_origin_fault",
     "external",
     "route_faults",
     "subscribe",
@@ -168,6 +170,7 @@ _MODULES = {
     "jwt_lp.guard.openapi": ("OpenAPIDescription", "RoutesByPath"),
     "jwt_lp.guard.readiness": ("Readiness",),
     "jwt_lp.guard.routes": ("Route", "Rules", "route_faults"),
+    "jwt_lp.guard.same_origin": ("cross_origin_fault",),
     "jwt_lp.guard.settings": ("Settings",),
     "jwt_lp.issuing.claim_policy": ("ClaimPolicy",),
     "jwt_lp.issuing.issuer": ("Issuer",),

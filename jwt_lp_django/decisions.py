@@ -18,6 +18,7 @@ from jwt_lp import ANONYMOUS, AccessToken, Call, Decision, DecisionMemo, Guard, 
 from jwt_lp_django import signals
 from jwt_lp_django.csrf import csrf_advice, csrf_fault
 from jwt_lp_django.guard_access import guard_from
+from jwt_lp_django.sessions import session_fault
 from jwt_lp_django.template import names_of, route_template
 from jwt_lp_django.user import TokenUser
 from jwt_lp_django.views import MethodDeclaration, ViewInfo, is_drf
@@ -59,7 +60,7 @@ class RequestState:
     was not asked. `is_decided` is True after the first decision. `params` are
     the parameters of the view. `unanswered` is the question about a view that the guard answered for, with a 405 or an
     answer to OPTIONS. `is_observed` says that observe mode let the request pass without a valid token.
-    `user` is the user that was set for the token.
+    `user` is the user that was set for the token, or that of the session that let the request pass.
     """
 
     __slots__ = (
@@ -207,7 +208,11 @@ async def decide_async(question: AuthorizationRequest) -> Decision:
     known = question.state.find_decision(question)
     if known is not None:
         return store_decision(question, known)
-    decision = forced_decision(question) or _check(question, wait=False, defer=True)
+    decision = forced_decision(question)
+    if decision is None and _may_be_session(question):
+        # The session's user is read from the database.
+        decision = await sync_to_async(_check)(question, wait=True)
+    decision = decision or _check(question, wait=False, defer=True)
     if decision.pending:
         decision = await sync_to_async(_check, thread_sensitive=False)(question, wait=True)
     store_decision(question, decision)
@@ -247,6 +252,10 @@ def _check(question: AuthorizationRequest, *, wait: bool, defer: bool = False) -
     )
 
 
+def _may_be_session(question: AuthorizationRequest) -> bool:
+    return question.requirement is not None and question.requirement.session is not None
+
+
 def store_decision(question: AuthorizationRequest, decision: Decision) -> Decision:
     """Store a decision in its request's state, and set the request's user and token."""
     request: Any = question.request
@@ -261,6 +270,8 @@ def store_decision(question: AuthorizationRequest, decision: Decision) -> Decisi
             _set_user(request, question, decision.token)
         elif decision.observed is not None:
             state.is_observed = True
+        elif _may_be_session(question):
+            state.user = request.user
     request.access_token = state.token or ANONYMOUS
     return decision
 
@@ -362,6 +373,7 @@ def build_call(question: AuthorizationRequest, *, defer: bool = False) -> Call:
         csrf=None
         if question.guard.settings.cookies is None
         else HostCsrf(partial(_csrf_fault, question, defer), csrf_advice()),
+        session=None if not _may_be_session(question) else partial(session_fault, request),
     )
 
 

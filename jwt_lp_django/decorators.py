@@ -82,16 +82,18 @@ def requires(
     where: Where | None = None,
     unbound: Iterable[str] = (),
     enforce: bool = False,
+    or_session: str | None = None,
     methods: Iterable[str] | None = None,
 ) -> Declaration:
     """Declare that every one of `permissions` is required.
 
     `where={"user_id": "sub"}` requires that a parameter of the route equals a claim. `unbound` names parameters that
-    the setting `BIND` does not apply to. `enforce=True` refuses in observe mode too. A function answers GET and HEAD,
+    the setting `BIND` does not apply to. `enforce=True` refuses in observe mode too. With `or_session`, a reason
+    that is listed, a request without a token passes with a session whose user is signed in, and CSRF is checked. A function answers GET and HEAD,
     or the given `methods`, and 405 to any other; a class answers its own methods. Several declarations with different
     `methods` add up. `ConfigurationError` if there are no permissions, or one is malformed.
     """
-    requirement = all_of(*permissions, where=where, unbound=unbound, enforce=enforce)
+    requirement = all_of(*permissions, where=where, unbound=unbound, enforce=enforce, or_session=or_session)
     return Declaration(RequirementMark.of(requirement, "@requires", methods))
 
 
@@ -124,6 +126,7 @@ class _Authenticated(Declaration):
         where: Where | None = None,
         unbound: Iterable[str] = (),
         enforce: bool = False,
+        or_session: str | None = None,
         methods: Iterable[str] | None = None,
     ) -> Declaration: ...
     def __call__(self, view: Any = None, *, methods: Iterable[str] | None = None, **terms: Any) -> Any:

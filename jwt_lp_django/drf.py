@@ -41,8 +41,8 @@ class JWTAuthentication(BaseAuthentication):
     anonymous token.
     """
 
-    def authenticate(self, request: Any) -> tuple[Any, AccessToken] | None:
-        """The user and the token, None if there is none.
+    def authenticate(self, request: Any) -> tuple[Any, AccessToken | None] | None:
+        """The user and the token, the user of a session that stands in for one and None, or None.
 
         `APIRefused` if the middleware is missing and the guard refuses the request.
         """
@@ -54,7 +54,7 @@ class JWTAuthentication(BaseAuthentication):
                 raise refusal_error(decision.refusal)
         # Not by its type, because that would load a local user, which the view may never ask for.
         user = getattr(http, "user", None)
-        return (user, state.token) if state.token is not None and user is state.user else None
+        return (user, state.token) if user is not None and user is state.user else None
 
     def authenticate_header(self, request: Any) -> str:
         """The challenge for anonymous callers that other permission classes refuse."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
@@ -26,7 +26,7 @@ def by_pk(token: AccessToken) -> Any:
 
 def by_username(token: AccessToken) -> Any:
     """The user whose username is the token's subject, None if there is none; like `by_pk`."""
-    return _find(token, str(get_user_model().USERNAME_FIELD))
+    return _find(token, str(cast(Any, get_user_model()).USERNAME_FIELD))
 
 
 def _find(token: AccessToken, field: str) -> Any:

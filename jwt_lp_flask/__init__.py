@@ -51,14 +51,15 @@ def requires(
     where: Where | None = None,
     unbound: Iterable[str] = (),
     enforce: bool = False,
+    or_session: str | None = None,
 ) -> Callable[[View], View]:
     """Declare that a view requires all `permissions`. Write it below the decorator that registers the route.
 
-    It also works on one method of a `MethodView`, and in a class's `decorators`. `where`, `unbound` and `enforce` are
-    those of `jwt_lp.all_of`. Raises `ConfigurationError` for what can never be granted, and for a view that is
+    It also works on one method of a `MethodView`, and in a class's `decorators`. `where`, `unbound`, `enforce` and
+    `or_session` are those of `jwt_lp.all_of`; the session is that of Flask-Login. Raises `ConfigurationError` for what can never be granted, and for a view that is
     declared already.
     """
-    return _declare(all_of(*permissions, where=where, unbound=unbound, enforce=enforce))
+    return _declare(all_of(*permissions, where=where, unbound=unbound, enforce=enforce, or_session=or_session))
 
 
 @overload
@@ -75,7 +76,7 @@ def public(view: View | None = None, /, *, identify: bool = False) -> View | Cal
 def authenticated(view: View, /) -> View: ...
 @overload
 def authenticated(
-    *, where: Where | None = None, unbound: Iterable[str] = (), enforce: bool = False
+    *, where: Where | None = None, unbound: Iterable[str] = (), enforce: bool = False, or_session: str | None = None
 ) -> Callable[[View], View]: ...
 def authenticated(
     view: View | None = None,
@@ -84,9 +85,10 @@ def authenticated(
     where: Where | None = None,
     unbound: Iterable[str] = (),
     enforce: bool = False,
+    or_session: str | None = None,
 ) -> View | Callable[[View], View]:
     """Declare that a view requires a valid token, whatever it grants."""
-    declare = requires(AUTHENTICATED, where=where, unbound=unbound, enforce=enforce)
+    declare = requires(AUTHENTICATED, where=where, unbound=unbound, enforce=enforce, or_session=or_session)
     return declare if view is None else declare(view)
 
 

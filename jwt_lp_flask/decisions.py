@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from operator import is_
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
@@ -15,6 +16,7 @@ from flask import Flask, Request, Response, current_app
 from flask import request as current_request
 
 from jwt_lp import AccessToken, Call, Decision, DecisionMemo, Guard, Refusal, Requirement
+from jwt_lp_flask.sessions import session_fault
 from jwt_lp_flask.signals import send_refused
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ class RequestDecisions:
             requirement,
             params,
             required.route,
-            call=_call(request, required.endpoint),
+            call=_call(request, required.endpoint, requirement),
         )
         if decision.passes:
             self.token = decision.token or self.token
@@ -126,7 +128,7 @@ def _are_identical(args: Mapping[str, object], others: Mapping[str, object]) -> 
     return list(args) == list(others) and all(map(is_, args.values(), others.values()))
 
 
-def _call(request: Request, endpoint: str) -> Call:
+def _call(request: Request, endpoint: str, requirement: Requirement | None) -> Call:
     environ = request.environ
     # ProxyFix puts the forwarded address into REMOTE_ADDR, and keeps the address of the socket under its own key.
     original = environ.get("werkzeug.proxy_fix.orig", environ)
@@ -134,7 +136,7 @@ def _call(request: Request, endpoint: str) -> Call:
     def field(name: str) -> tuple[str, ...]:
         return tuple(request.headers.getlist(name))
 
-    return Call(
+    call = Call(
         request.method,
         lambda: request.url,
         field,
@@ -142,3 +144,6 @@ def _call(request: Request, endpoint: str) -> Call:
         original.get("REMOTE_ADDR"),
         request.path,
     )
+    if requirement is None or requirement.session is None:
+        return call
+    return call._replace(session=partial(session_fault, unproxied_app(), call))

@@ -41,27 +41,40 @@ _CONNECTIONS: Final = (Request, WebSocket, HTTPConnection)
 
 
 def requires(
-    *permissions: Requirement | str, where: Where | None = None, unbound: Iterable[str] = (), enforce: bool = False
+    *permissions: Requirement | str,
+    where: Where | None = None,
+    unbound: Iterable[str] = (),
+    enforce: bool = False,
+    or_session: str | None = None,
 ) -> Callable[[T], T]:
     """Declare that a function, a method, an endpoint class or an ASGI application requires all `permissions`.
 
-    `where`, `unbound` and `enforce` are those of `jwt_lp.all_of`. Raises `ConfigurationError` for what can never be
+    `where`, `unbound`, `enforce` and `or_session` are those of `jwt_lp.all_of`; the session is that of a middleware that
+    sets `scope["user"]`, such as Starlette's `AuthenticationMiddleware`. Raises `ConfigurationError` for what can never be
     granted, and for a second, different declaration on the same endpoint.
     """
-    return functools.partial(_declare, all_of(*permissions, where=where, unbound=unbound, enforce=enforce))
+    return functools.partial(
+        _declare, all_of(*permissions, where=where, unbound=unbound, enforce=enforce, or_session=or_session)
+    )
 
 
 @overload
 def authenticated(endpoint: T, /) -> T: ...
 @overload
 def authenticated(
-    *, where: Where | None = None, unbound: Iterable[str] = (), enforce: bool = False
+    *, where: Where | None = None, unbound: Iterable[str] = (), enforce: bool = False, or_session: str | None = None
 ) -> Callable[[T], T]: ...
 def authenticated(
-    endpoint: object = None, /, *, where: Where | None = None, unbound: Iterable[str] = (), enforce: bool = False
+    endpoint: object = None,
+    /,
+    *,
+    where: Where | None = None,
+    unbound: Iterable[str] = (),
+    enforce: bool = False,
+    or_session: str | None = None,
 ) -> object:
     """Declare that an endpoint requires a valid token, whatever it grants."""
-    declare = requires(AUTHENTICATED, where=where, unbound=unbound, enforce=enforce)
+    declare = requires(AUTHENTICATED, where=where, unbound=unbound, enforce=enforce, or_session=or_session)
     return declare if endpoint is None else declare(endpoint)
 
 

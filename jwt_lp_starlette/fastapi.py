@@ -37,7 +37,11 @@ class _RequirementScheme(SecurityBase):
 
 
 def Requires(  # noqa: N802 - named like FastAPI's Depends and Security
-    *permissions: Requirement | str, where: Where | None = None, unbound: Iterable[str] = (), enforce: bool = False
+    *permissions: Requirement | str,
+    where: Where | None = None,
+    unbound: Iterable[str] = (),
+    enforce: bool = False,
+    or_session: str | None = None,
 ) -> Any:
     """Declare what a route requires; a parameter with this annotation gets the request's verified token.
 
@@ -45,7 +49,8 @@ def Requires(  # noqa: N802 - named like FastAPI's Depends and Security
     the route raises `ConfigurationError`. In observe mode, the parameter is `jwt_lp.ANONYMOUS` if there is no valid
     token.
     """
-    return Security(_RequirementScheme(all_of(*permissions, where=where, unbound=unbound, enforce=enforce)))
+    requirement = all_of(*permissions, where=where, unbound=unbound, enforce=enforce, or_session=or_session)
+    return Security(_RequirementScheme(requirement))
 
 
 def sign_in_router(sign_in: SignIn, *, cookies: bool = False) -> APIRouter:

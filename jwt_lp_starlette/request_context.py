@@ -28,7 +28,9 @@ from jwt_lp import (
     Refusal,
     Requirement,
     all_of,
+    cross_origin_fault,
 )
+from jwt_lp_starlette.principal import Subject
 from jwt_lp_starlette.scope import BEARER, CONTEXT_KEY, NO_PARAMETERS, Scope, request_method
 
 if TYPE_CHECKING:
@@ -145,6 +147,8 @@ class RequestContext:
         client = received.get("client")
         peer = client[0] if client else None
         call = Call(request_method(received), self._url, self._field, self.endpoint, peer, received["path"])
+        if requirement is not None and requirement.session is not None:
+            call = call._replace(session=partial(self._session_fault, call))
         label = self.label or f"{request_method(received)} (no route)"
         token = self.token
         if token is not None and requirement is not None:
@@ -180,6 +184,17 @@ class RequestContext:
         """Have the guard decide in this thread; 503 if an event loop would have to wait for a key set."""
         decision = self.ask(requirement, params, wait=not _on_event_loop())
         return self.guard.refuse_pending(requirement, decision.route) if decision.pending else decision
+
+    def _session_fault(self, call: Call) -> str | None:
+        """Why the session does not let the request pass; None if its user is signed in.
+
+        Starlette checks no CSRF, so an unsafe method, and a websocket, needs a request of the same origin.
+        """
+        user = self._received.get("user")
+        # Subject is the user of a token, that of a guard around this one.
+        if isinstance(user, Subject) or not getattr(user, "is_authenticated", False):
+            return "nobody is signed in"
+        return cross_origin_fault(call._replace(method=request_method(self._received)))
 
     def _url(self) -> str:
         return str(HTTPConnection(self._received).url)

@@ -229,9 +229,9 @@ class RouteReader:
 
 
 def _combine_parts(parts: list[Requirement]) -> tuple[Requirement | None, tuple[str, ...]]:
-    """All declarations as one requirement; None and a fault if one of several is open."""
+    """All declarations as one requirement; None and a fault if one of several is open, or a session may stand in."""
     different = list(dict.fromkeys(parts))
-    if len(different) > 1 and any(isinstance(part, Open) for part in different):
+    if len(different) > 1 and any(isinstance(part, Open) or part.session is not None for part in different):
         return None, (f"it has two declarations: {' and '.join(map(str, different))}",)
     return (all_of(*different) if len(different) > 1 else next(iter(different), None)), ()
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jwt_lp.guard.store_sync import StoreSync
     from jwt_lp.jose.jwks import KeySource, StaticKeys
 
+NO_CREDENTIAL: Final = "no_credential"
 _NO_CREDENTIAL: Final = Cause(HTTPStatus.UNAUTHORIZED, None, "no_credential", "no bearer token was sent")
 # How a token is refused whose key the issuer does not have.
 _KEY_CAUSES: Final = frozenset({"algorithm", "unknown_key", KeysUnavailable.code})

@@ -55,7 +55,8 @@ class Call(NamedTuple):
     `method` is `WEBSOCKET` for the handshake of a websocket. `field` returns every line of a header. `endpoint` is the
     view's dotted name. `peer` is the address of the socket, never a forwarded one, or None if the host does not know it.
     `path` is the decoded path that the client sent, or "" if the host does not know it. `csrf` is the host's own CSRF
-    check, if it has one.
+    check, if it has one. `session` says why the host's session does not let the request pass, None if it does; it is
+    there only for a requirement that a session may replace.
     """
 
     method: str
@@ -65,6 +66,7 @@ class Call(NamedTuple):
     peer: str | None = None
     path: str = ""
     csrf: HostCsrf | None = None
+    session: Callable[[], str | None] | None = None
 
 
 class Cause(NamedTuple):

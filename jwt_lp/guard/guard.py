@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from jwt_lp._support.worker import Worker
 from jwt_lp.errors import ConfigurationError, clear_locals, clears_locals
-from jwt_lp.guard.authentication import Authenticator
+from jwt_lp.guard.authentication import NO_CREDENTIAL, Authenticator
 from jwt_lp.guard.authorization import Authorizer
 from jwt_lp.guard.bearer import MAX_LINE
 from jwt_lp.guard.decisions import Call, Cause, Decision
@@ -136,8 +136,7 @@ class Guard:
                 return self._authorizer.decide(token, requirement, params, route, call, first=type(known) is bytes)
             if token is None:
                 return Decision(requirement=requirement, route=route, pending=True)
-            cause = token if requirement is not None else undeclared_cause(token)
-            return self._refusals.refuse(cause, None, requirement, route)
+            return self._decide_without_token(token, requirement, route, call)
         except BaseException as error:
             # Written out here and below, because the decorator `clears_locals` costs time on every request.
             clear_locals(error)
@@ -316,6 +315,20 @@ class Guard:
             return token
         state = self._runtime.usable_state(token)
         return state if isinstance(state, Cause) else state.token
+
+    def _decide_without_token(
+        self, cause: Cause, requirement: Requirement | None, route: str, call: Call | None
+    ) -> Decision:
+        """Refuse, unless nothing was sent and a session may stand in for a token and does."""
+        if requirement is None:
+            return self._refusals.refuse(undeclared_cause(cause), None, None, route)
+        # INVARIANT: a session never stands in for a credential that was sent, whatever is wrong with it.
+        if requirement.session is not None and cause.code == NO_CREDENTIAL and call is not None:
+            fault = "this host has none" if call.session is None else call.session()
+            if fault is None:
+                return Decision(None, requirement, (), (), route)
+            cause = cause._replace(detail=f"{cause.detail}, and no session stands in for it: {fault}")
+        return self._refusals.refuse(cause, None, requirement, route)
 
     def _decide_open(
         self,

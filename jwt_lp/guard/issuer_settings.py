@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MAX_LEEWAY: Final = 300
 # What other libraries call a shared secret, and where it belongs here. The value is never shown.
-SECRET_KEYS: Final = MappingProxyType(
+SECRET_KEYS: Final[Mapping[str, str]] = MappingProxyType(
     dict.fromkeys(
         ("SECRET", "SECRET_KEY", "SIGNING_KEY", "JWT_SECRET_KEY", "KEY"),
         ': a shared secret is a key in JWKS, as {"kty": "oct", "alg": "HS256", "k": the secret in base64url}',

@@ -70,6 +70,11 @@ class Requirement(ABC):
         """Whether it is enforced even in observe mode."""
         return False
 
+    @property
+    def session(self) -> str | None:
+        """Why a request without a token may pass with a session of the host; None where it may not."""
+        return None
+
     def alternatives(self) -> list[tuple[str, ...]]:
         """The sets of permissions of which one is enough, as written and in order; at most 32, without bindings."""
         return [()]
@@ -194,6 +199,7 @@ class AllOf(Requirement):
     _text: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
+        _check_parts(self.parts)
         keys = _keys(self.parts)
         written = " & ".join([f"({part})" if isinstance(part, AnyOf) else str(part) for part in self.parts])
         text = f"{written} unbound {','.join(sorted(self.unbound))}" if self.unbound else written
@@ -237,6 +243,7 @@ class AnyOf(Requirement):
     _text: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
+        _check_parts(self.parts)
         keys = _keys(self.parts)
         text = " | ".join([f"({part})" if isinstance(part, AllOf) else str(part) for part in self.parts])
         object.__setattr__(self, "key", None if keys is None else ("any", keys))
@@ -268,6 +275,51 @@ class AnyOf(Requirement):
 
     def __str__(self) -> str:
         return self._text
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OrSession(Requirement):
+    """`inner`, or for a request without a token a session of the host; `reason` says why, and is listed."""
+
+    inner: Requirement
+    reason: str
+    key: object = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # INVARIANT: the key is not that of `inner`, which a session does not satisfy.
+        key = None if self.inner.key is None else ("session", self.inner.key, self.reason)
+        object.__setattr__(self, "key", key)
+
+    def evaluate(self, context: EvaluationContext) -> Evaluation:
+        return self.inner.evaluate(context)
+
+    def atoms(self) -> Iterator[Requirement]:
+        return self.inner.atoms()
+
+    def alternatives(self) -> list[tuple[str, ...]]:
+        return self.inner.alternatives()
+
+    def with_bindings(self, bindings: Mapping[str, Binding]) -> Requirement:
+        return OrSession(self.inner.with_bindings(bindings), self.reason)
+
+    @property
+    def enforced(self) -> bool:
+        return self.inner.enforced
+
+    @property
+    def session(self) -> str | None:
+        return self.reason
+
+    def __str__(self) -> str:
+        return f"{self.inner}, or a session: {self.reason}"
+
+
+def _check_parts(parts: Sequence[Requirement]) -> None:
+    for part in parts:
+        if part.session is not None:
+            raise ConfigurationError(
+                f"{part} cannot be part of another requirement: write or_session once, for the whole declaration"
+            )
 
 
 def _keys(parts: Sequence[Requirement]) -> tuple[object, ...] | None:

@@ -15,6 +15,7 @@ from jwt_lp.permissions.requirement_nodes import (
     AllOf,
     AnyOf,
     Binding,
+    OrSession,
     PermissionRequirement,
     Requirement,
     to_nodes,
@@ -28,6 +29,7 @@ __all__ = [
     "Evaluation",
     "EvaluationContext",
     "Open",
+    "OrSession",
     "PermissionRequirement",
     "Requirement",
     "Where",
@@ -104,17 +106,27 @@ def external(reason: str) -> Open:
 
 
 def all_of(
-    *parts: Requirement | str, where: Where | None = None, unbound: Iterable[str] = (), enforce: bool = False
+    *parts: Requirement | str,
+    where: Where | None = None,
+    unbound: Iterable[str] = (),
+    enforce: bool = False,
+    or_session: str | None = None,
 ) -> Requirement:
     """Require all `parts`, and all bindings in `where`.
 
     `where={"user_id": "sub"}` requires that the route parameter equals the claim. A nested claim is a list of keys;
     with several issuers, a mapping from the issuer's name. `unbound` names parameters to which the setting `BIND` does
-    not apply here. With `enforce`, the requirement is enforced even in observe mode.
+    not apply here. With `enforce`, the requirement is enforced even in observe mode. `or_session`, a reason that is
+    listed, lets a request without a token pass if the host's session has a user.
     """
     nodes = to_nodes("all_of", parts) + _bindings(where)
     names = _names(unbound)
-    return nodes[0] if len(nodes) == 1 and not names and not enforce else AllOf(nodes, names, enforce)
+    whole = nodes[0] if len(nodes) == 1 and not names and not enforce else AllOf(nodes, names, enforce)
+    if or_session is None:
+        return whole
+    if not isinstance(cast(object, or_session), str) or not or_session.strip() or whole.session is not None:
+        raise ConfigurationError("or_session needs one reason that says which session counts, and why")
+    return OrSession(whole, or_session)
 
 
 def any_of(*parts: Requirement | str) -> Requirement:

@@ -65,7 +65,7 @@ def bearer(subject: str = "alice", **more: Any) -> dict[str, str]:
 
 
 @authenticated
-def me(request: HttpRequest) -> JsonResponse:
+def me(request: Any) -> JsonResponse:
     mine = Permission.objects.filter(user=request.user).count()
     return JsonResponse({"type": type(request.user._wrapped).__name__, "name": request.user.username, "mine": mine})
 
@@ -76,7 +76,7 @@ def untouched(request: HttpRequest) -> HttpResponse:
 
 
 @authenticated
-async def ame(request: HttpRequest) -> JsonResponse:
+async def ame(request: Any) -> JsonResponse:
     return JsonResponse({"name": (await request.auser()).username})
 
 
@@ -134,7 +134,7 @@ def test_a_kept_user_is_not_looked_up_again(ttl: int, found: int) -> None:
         asked.append(token.subject)
         return found_or_made(token)
 
-    def rename(request: HttpRequest) -> HttpResponse:
+    def rename(request: Any) -> HttpResponse:
         before, request.user.username = request.user.username, "mallory"
         return HttpResponse(before)
 
@@ -183,7 +183,12 @@ def test_observe_mode_gives_djangos_anonymous_user(caplog: pytest.LogCaptureFixt
 def test_an_applications_own_token_has_no_local_user() -> None:
     """A token without a user keeps the stateless one, and the function is not asked."""
     kinds: list[Any] = []
-    view = authenticated(lambda request: HttpResponse(str(kinds.append(type(request.user)))))
+
+    @authenticated
+    def view(request: HttpRequest) -> HttpResponse:
+        kinds.append(type(request.user))
+        return HttpResponse()
+
     with project(path("x", view), lp=settings(nobody, OWN=False)):
         headers = bearer("batch", client="batch")
         assert 200 == Client().get("/x", headers=headers).status_code

@@ -148,7 +148,7 @@ def test_flask_login_has_the_user_of_the_token() -> None:
     app.add_url_rule("/who", "who", public(identify=True)(who))
     app.add_url_rule("/strict", "strict", authenticated(who))
     app.add_url_rule("/login", "login", public(lambda: {"in": flask_login.login_user(Member("session bob"))}))
-    client = app.test_client()
+    client: Any = app.test_client()
     alice, batch = AUTHORITY.headers("alice"), AUTHORITY.headers("batch", client="batch")
     assert [None, "local alice"] == [client.get("/who", headers=each).json["name"] for each in ({}, alice)]
     assert {"in": True} == client.get("/login").json

@@ -127,6 +127,7 @@ def test_an_absent_audience_is_absent_in_both_claims() -> None:
     """An `aud` that is there, or the claim in its place, is compared although it may be absent."""
     checker = verifier(trusted(absent_claims=frozenset({"aud"})))
     assert "alice" == checker.verify(sign(claims(aud=None), KEY)).subject
+    audience: object
     for audience in ("other", [], None, ""):
         assert "audience" == cause(checker, sign({**claims(), "aud": audience}, KEY))
     cognito = verifier(trusted(profile=COGNITO, absent_claims=frozenset({"aud"})))
