@@ -25,7 +25,7 @@ pytestmark = pytest.mark.docs
 
 # Words in capitals that are not settings of jwt-lp.
 _CAPITALS = {
-    *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET", "METHOD"),
+    *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET", "METHOD", "JOB"),
     *("DEBUG", "INFO", "WARNING", "ERROR", "WWW", "MODULE", "NO_COLOR", "COLUMNS", "AUTHENTICATED"),
     *("PGPASSWORD", "MIDDLEWARE", "INSTALLED_APPS", "ROOT_URLCONF", "REST_FRAMEWORK", "DJANGO_SETTINGS_MODULE"),
     "LOGGING",
