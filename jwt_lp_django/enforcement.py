@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from inspect import ismethod
 from typing import Any, NamedTuple, TypeVar, cast
@@ -13,14 +13,17 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from jwt_lp import Decision, Requirement
 from jwt_lp_django.decisions import (
     AuthorizationRequest,
+    RequestState,
     authorization_request,
     decide,
     decide_async,
     django_request,
     refusal_response,
     request_state,
+    resolved_view,
 )
 from jwt_lp_django.marks import INCLUDE_ATTRIBUTE, MARKS_ATTRIBUTE, RequirementMark, marks_of
+from jwt_lp_django.ninja_views import with_readable_signature
 from jwt_lp_django.views import MethodDeclaration, ViewInfo, declaration_of, is_drf
 
 V = TypeVar("V", bound=Callable[..., Any])
@@ -70,6 +73,7 @@ def wrap_view(view: V, marks: Sequence[RequirementMark] = (), include: Requireme
         wrapper = sync_wrapper
     if marks:
         setattr(wrapper, MARKS_ATTRIBUTE, (*marks, *marks_of(view)))
+        with_readable_signature(wrapper, view)
     if include is not None:
         # The declaration of the nearest include counts, and that one was set first.
         setattr(wrapper, INCLUDE_ATTRIBUTE, getattr(view, INCLUDE_ATTRIBUTE, include))
@@ -107,8 +111,15 @@ class Invocation(NamedTuple):
         ):
             return None
         invocation = cls(view, request, args, kwargs)
-        # A method of a class, or a function that REST framework calls, is called only for methods that those accept.
-        bound = not is_function or _is_bound_partial(view)
+        received = _operation_params(http, marks, kwargs)
+        if received is not None:
+            match = http.resolver_match
+            if match is not None and _are_alike(received, match.kwargs) and _have_passed(state, http, marks):
+                return None
+            kwargs = {**(match.kwargs if match is not None else {}), **received}
+        # A method of a class, or a function that REST framework or Ninja calls, is called only for methods that those
+        # accept.
+        bound = not is_function or _is_bound_partial(view) or received is not None
         declaration = declaration_of(wrapper, http.method or "", bound=bound)
         if declaration.allowed is None:
             return invocation._replace(question=authorization_request(http, declaration, kwargs))
@@ -134,6 +145,32 @@ class Invocation(NamedTuple):
         # In a call of an unbound method, `self` comes first.
         owner = self.args[0] if owner is None and self.args[0] is not self.request else owner
         return _async_result(response) if getattr(owner, "view_is_async", False) else response
+
+
+def _operation_params(
+    http: HttpRequest, marks: Sequence[RequirementMark], kwargs: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
+    """The route's parameters as an operation of Ninja receives them; None if no operation is called.
+
+    Ninja converts the route's parameters, and passes those of the query and the body by name as well.
+    """
+    view = resolved_view(http)
+    if view is None or view.operations is None or http.resolver_match is None:
+        return None
+    declared = view.declaration_for(http.method or "").marks
+    if not any(mark in declared for mark in marks):
+        return None
+    return {name: kwargs[name] for name in http.resolver_match.kwargs if name in kwargs}
+
+
+def _are_alike(received: Mapping[str, Any], matched: Mapping[str, Any]) -> bool:
+    # INVARIANT: a template is filled with the same text for both, so the decision is about what the operation gets.
+    return all(str(value) == str(matched[name]) for name, value in received.items())
+
+
+def _have_passed(state: RequestState, http: HttpRequest, marks: Sequence[RequirementMark]) -> bool:
+    params = http.resolver_match.kwargs if http.resolver_match is not None else {}
+    return all(state.has_passed(mark, http.method, params) for mark in marks)
 
 
 async def _async_result(response: HttpResponse) -> HttpResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
@@ -19,6 +19,7 @@ from django.utils.module_loading import import_string
 from jwt_lp import ConfigurationError, Guard, Route
 from jwt_lp_django.guard_access import guard_from, guard_holder
 from jwt_lp_django.hints import hint_for
+from jwt_lp_django.ninja_views import operations_of
 from jwt_lp_django.template import names_of, route_template
 from jwt_lp_django.views import MethodDeclaration, ViewInfo, declaration_of
 
@@ -48,6 +49,18 @@ def iter_entries(patterns: Sequence[Any], above: URLConfEntry | None = None) -> 
             yield from iter_entries(entry.url_patterns, inner)
         elif isinstance(entry, URLPattern):
             yield URLConfEntry(entry.callback, route, start.namespaces, entry.name, parameters)
+
+
+def _reachable(entries: Iterable[URLConfEntry]) -> Iterator[URLConfEntry]:
+    """The entries without those that repeat a path for each operation of Ninja: the first answers all methods."""
+    seen: set[tuple[str, int]] = set()
+    for entry in entries:
+        operations = operations_of(entry.callback)
+        key = None if operations is None else (entry.route, id(operations.owner))
+        if key is None or key not in seen:
+            yield entry
+        if key is not None:
+            seen.add(key)
 
 
 def _parameters(entry: Any) -> frozenset[str]:
@@ -115,7 +128,8 @@ def all_routes() -> list[Route]:
     guard = guard_from()
     routes = [guard.rules.declare(route) for route in _middleware_routes()]
     for urlconf in dict.fromkeys((settings.ROOT_URLCONF, *guard.settings.urlconfs)):
-        routes += [route for entry in iter_entries(get_resolver(urlconf).url_patterns) for route in entry_routes(entry)]
+        entries = _reachable(iter_entries(get_resolver(urlconf).url_patterns))
+        routes += [route for entry in entries for route in entry_routes(entry)]
     routes = list(dict.fromkeys(routes))
     # A path rule without a view below it can only apply to what a middleware answers there.
     unmatched = [rule for rule in guard.rules.unmatched(routes) if rule.startswith("/")]

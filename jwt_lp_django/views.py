@@ -28,6 +28,7 @@ from jwt_lp_django.marks import (
     rule_method,
     to_requirement,
 )
+from jwt_lp_django.ninja_views import Operations, operations_of
 from jwt_lp_django.permission_classes import enforces_permissions, permission_marks
 
 DEFAULT_METHODS: Final = frozenset({"GET"})
@@ -71,7 +72,7 @@ def dotted_name(view: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ViewInfo:
-    """A view as the URLconf has it: a function, or a class with the arguments of `as_view`."""
+    """A view as the URLconf has it: a function, a class with the arguments of `as_view`, or operations of Ninja."""
 
     name: str
     marks: tuple[RequirementMark, ...] = ()
@@ -79,6 +80,7 @@ class ViewInfo:
     cls: type[View] | None = None
     initkwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     actions: Mapping[str, str] | None = None
+    operations: Operations | None = None
 
     @classmethod
     def of(cls, callback: Callable[..., Any]) -> ViewInfo:
@@ -88,7 +90,7 @@ class ViewInfo:
         include = include if isinstance(include, Requirement) else None
         view_class: Any = getattr(callback, "cls", None) or getattr(callback, "view_class", None)
         if not (isinstance(view_class, type) and issubclass(view_class, View)):
-            return cls(dotted_name(callback), marks, include)
+            return cls(dotted_name(callback), marks, include, operations=operations_of(callback))
         kwargs: Any = getattr(callback, "initkwargs", None) or getattr(callback, "view_initkwargs", None) or {}
         actions = getattr(callback, "actions", None)
         return cls(dotted_name(cast(Any, view_class)), marks, include, cast(Any, view_class), kwargs, actions)
@@ -109,6 +111,14 @@ class ViewInfo:
         """All attributes that the declaration of `method` is read from, if the view answers it and it is not OPTIONS."""
         # INVARIANT: while these attributes have the same values, the declaration is the same.
         on_callback = (MARKS_ATTRIBUTE, INCLUDE_ATTRIBUTE, "cls", "view_class")
+        if self.operations is not None:
+            owner, entries = self.operations
+            read = [
+                (owner, "operations"),
+                *((each, name) for each, _, _ in entries for name in ("methods", "view_func")),
+            ]
+            read += [(function, MARKS_ATTRIBUTE) for _, _, function in entries]
+            return _Sources(on_callback, *map(tuple, zip(*read, strict=True)))
         if self.cls is None:
             return _Sources(on_callback, (), ())
         function = self._action(method) or rule_method(method).lower()
@@ -124,7 +134,17 @@ class ViewInfo:
         owners, names = zip(*others, strict=True)
         return _Sources((*on_callback, "initkwargs", "view_initkwargs", "actions"), owners, names)
 
+    def _operation_declaration(self, operations: Operations, method: str) -> MethodDeclaration:
+        function = operations.find(method)
+        if function is None:
+            return self._answered_by_guard(tuple(sorted(operations.methods)))
+        marks = marks_of(function)
+        rules = [(mark.requirement, mark.origin) for mark in _covering(marks, rule_method(method))]
+        return self._resolve(dotted_name(function), rules, marks)
+
     def _function_declaration(self, method: str, *, bound: bool) -> MethodDeclaration:
+        if self.operations is not None:
+            return self._operation_declaration(self.operations, method)
         if not self.marks:
             is_called = bound or (method != "OPTIONS" and method.lower() in View.http_method_names)
             verbs = frozenset(name.upper() for name in View.http_method_names if name != "options")
@@ -250,6 +270,8 @@ class ViewInfo:
 
     def methods(self) -> tuple[str, ...]:
         """The methods to list, without an OPTIONS that the guard answers; none for a function without a declaration."""
+        if self.operations is not None:
+            return tuple(sorted(self.operations.methods))
         if self.cls is None:
             return _with_head(frozenset[str]().union(*map(_methods_of, self.marks))) if self.marks else ()
         names = [name.upper() for name in self.attribute("http_method_names")]

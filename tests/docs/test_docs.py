@@ -26,7 +26,7 @@ pytestmark = pytest.mark.docs
 
 # Words in capitals that are not settings of jwt-lp.
 _CAPITALS = {
-    *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET", "METHOD"),
+    *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET", "METHOD", "JOB"),
     *("DEBUG", "INFO", "WARNING", "ERROR", "WWW", "MODULE", "NO_COLOR", "COLUMNS", "AUTHENTICATED"),
     # of simplejwt and Flask-JWT-Extended
     *("SIGNING_KEY", "SECRET_KEY", "SIMPLE_JWT", "USER_ID_CLAIM"),
