@@ -52,10 +52,12 @@ JWT_LP = {
         },
     },
     "POLICY": {"version": 1, "roles": {"before": {"grants": ["orders:**"], "from": ["before/token_type:access"]}}},
+    # request.user is the user of the database, as before
+    "LOCAL_USER": "accounts.user_of",
     # counts who uses which grant of which issuer
     "STORE": os.environ["STORE"],
 }
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.UserAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["jwt_lp_django.drf.JWTAuthentication"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
 }
