@@ -39,25 +39,19 @@ def apply(folder: Path, patch_text: bytes) -> None:
 
 @pytest.mark.parametrize("name", list(LIBRARIES))
 def test_the_patch_and_the_edits_by_hand_give_the_project_after(name: str, tmp_path: Path, cli: Any) -> None:
-    """What is printed, applied with `git apply`, and then the steps of the guide, are the whole difference."""
-    folder = copied(name, "before", tmp_path)
-    code, out, _ = cli("migrate", str(folder))
-    assert 1 == code
-    apply(folder, out.encode())
-    apply(folder, (PROJECTS / name / "by-hand.patch").read_bytes())
-    assert contents(PROJECTS / name / "after") == contents(folder)
+    """What is printed, applied with `git apply`, and then the edits of the guide, are the whole difference.
 
-
-@pytest.mark.parametrize("name", list(LIBRARIES))
-def test_writing_does_what_the_patch_says_once(name: str, tmp_path: Path, cli: Any) -> None:
-    """`--write` gives the same files as the patch; a second run prints no patch and changes nothing."""
+    `--write` gives the same files as the patch. A second run prints no patch and changes nothing.
+    """
     patched, written = copied(name, "before", tmp_path / "a"), copied(name, "before", tmp_path / "b")
-    apply(patched, cli("migrate", str(patched))[1].encode())
+    code, out, _ = cli("migrate", str(patched))
+    assert 1 == code
+    apply(patched, out.encode())
     assert "" == cli("migrate", str(written), "--write")[1]
     assert contents(patched) == contents(written)
-    assert "" == cli("migrate", str(written))[1]
-    assert "" == cli("migrate", str(written), "--write")[1]
-    assert contents(patched) == contents(written)
+    assert "" == cli("migrate", str(patched))[1]
+    apply(patched, (PROJECTS / name / "by-hand.patch").read_bytes())
+    assert contents(PROJECTS / name / "after") == contents(patched)
 
 
 @pytest.mark.parametrize("name", list(LIBRARIES))
@@ -94,7 +88,7 @@ OWN = [*sorted(ROOT.glob("jwt_lp*/*.py")), *sorted(ROOT.glob("jwt_lp_*/**/*.py")
 EVERY_LIBRARY = Project(["flask_jwt_extended fastapi_plugin oauth2_scheme = OAuth2PasswordBearer() oauth2_provider"])
 
 
-@pytest.mark.parametrize("path", [*stdlib(6), *OWN[:: max(1, len(OWN) // 6)]], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*stdlib(4), *OWN[:: max(1, len(OWN) // 3)]], ids=lambda path: path.name)
 def test_other_code_is_left_alone(path: Path) -> None:
     """A file that uses none of the libraries stays as it is, byte for byte, and nothing is said about it."""
     source = Source(path, path.name, path.read_bytes())
@@ -157,7 +151,7 @@ SNIPPETS = {
 
 
 @pytest.mark.parametrize("host", list(SNIPPETS))
-@settings(max_examples=int(20 * SHARE) + 10)
+@settings(max_examples=int(30 * SHARE) + 3)
 @given(data=st.data())
 def test_any_module_is_rewritten_once_and_parses(host: str, data: st.DataObject) -> None:
     """Whatever a module has of the libraries, the result parses, and a second run changes nothing."""

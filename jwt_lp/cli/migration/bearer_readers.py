@@ -11,10 +11,6 @@ if TYPE_CHECKING:
 SCHEMES: Final = ("OAuth2PasswordBearer", "OAuth2AuthorizationCodeBearer", "HTTPBearer")
 
 
-# `type User = ...`, from Python 3.12 on
-_TYPE_STATEMENT: Final[Any] = getattr(ast, "TypeAlias", ())
-
-
 class BearerReader(NamedTuple):
     """What a route requires that depends on a scheme or a function.
 
@@ -59,8 +55,10 @@ def _named(node: ast.AST) -> Iterator[tuple[str, _Function]]:
         yield from _aliases(node.targets, node.value)
     elif isinstance(node, ast.AnnAssign) and node.value is not None:
         yield from _aliases([node.target], node.value)
-    elif isinstance(node, _TYPE_STATEMENT):
-        yield from _aliases([node.name], node.value)
+    elif type(node).__name__ == "TypeAlias":
+        # `type User = ...`, from Python 3.12 on
+        statement: Any = node
+        yield from _aliases([statement.name], statement.value)
     elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not _is_route(node):
         yield node.name, _function(node)
 

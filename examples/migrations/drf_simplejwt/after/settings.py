@@ -12,6 +12,7 @@ SIGNING_KEY = SigningKey.from_jwk(json.loads(os.environ["SIGNING_KEY"]))
 ALLOWED_HOSTS = ["127.0.0.1"]
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["DATABASE"]}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.ScryptPasswordHasher"]
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -52,10 +53,12 @@ JWT_LP = {
         },
     },
     "POLICY": {"version": 1, "roles": {"before": {"grants": ["orders:**"], "from": ["before/token_type:access"]}}},
+    # request.user is the user of the database, as before
+    "LOCAL_USER": "accounts.user_of",
     # counts who uses which grant of which issuer
     "STORE": os.environ["STORE"],
 }
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.UserAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["jwt_lp_django.drf.JWTAuthentication"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
 }
