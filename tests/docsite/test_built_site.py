@@ -23,8 +23,10 @@ pytest.importorskip("zensical", reason="the site is built by Zensical (dependenc
 
 # Pages of each kind: words, long commands, wide tables, charts, signatures.
 READ = ("", "start/django/", "settings/", "commands/", "providers/keycloak/", "benchmarks/", "reference/jwt_lp/")
-# What a browser fetches by itself; a link that a reader may follow is none of these.
-FETCHED = re.compile(r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"([^\"]+)\"|<link\b[^>]*\bhref=\"([^\"]+)\"")
+# What a browser fetches by itself; a link that a reader may follow is none of these, and nor is a page's own address.
+FETCHED = re.compile(
+    r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"([^\"]+)\"|<link\b(?! rel=\"canonical\")[^>]*\bhref=\"([^\"]+)\""
+)
 
 
 @pytest.fixture(scope="module")
