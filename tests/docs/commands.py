@@ -17,7 +17,7 @@ from docs.pages import ROOT
 from jwt_lp.cli.commands import commands
 
 # Commands of the reader's shell, which are not checked.
-_SHELL_COMMANDS = {*("git", "cd", "export", "curl", "gunicorn", "journalctl", "head", "sed", "cat")}
+_SHELL_COMMANDS = {*("git", "cd", "export", "curl", "gunicorn", "journalctl", "head", "sed", "cat", "uvicorn")}
 _ASSIGNMENT = re.compile(r"[A-Z_]+=.*")
 # Output that differs between runs and machines.
 _VARYING = (
@@ -74,6 +74,8 @@ def _check(words: list[str], where: str) -> None:
     program = words[0]
     if words[:2] == ["manage.py", "jwt_lp"]:
         _check_ours(words[2:], where)
+    elif program == "flask" and words[3:] == ["run"]:
+        assert words[1] == "--app", where
     elif program == "flask":
         start = words.index("jwt-lp") + 1
         rest = words[start:]

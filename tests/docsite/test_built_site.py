@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
-import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -16,18 +14,19 @@ from typing import Any
 
 import pytest
 
+from chromium import chromium
 from docs.pages import ROOT, prose
-from prerequisites import require
 
 pytestmark = [pytest.mark.docs, pytest.mark.browser]
 
 pytest.importorskip("zensical", reason="the site is built by Zensical (dependency group `site`)")
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Pages of each kind: words, long commands, wide tables, charts, signatures.
 READ = ("", "start/django/", "settings/", "commands/", "providers/keycloak/", "benchmarks/", "reference/jwt_lp/")
-# What a browser fetches by itself; a link that a reader may follow is none of these.
-FETCHED = re.compile(r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"([^\"]+)\"|<link\b[^>]*\bhref=\"([^\"]+)\"")
+# What a browser fetches by itself; a link that a reader may follow is none of these, and nor is a page's own address.
+FETCHED = re.compile(
+    r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"([^\"]+)\"|<link\b(?! rel=\"canonical\")[^>]*\bhref=\"([^\"]+)\""
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,20 +56,8 @@ def address(site: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    pytest.importorskip("playwright", reason="the site is read in a browser, which Playwright drives")
-    from playwright.sync_api import sync_playwright
-
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    with sync_playwright() as playwright:
-        path = found or playwright.chromium.executable_path
-        require(
-            Path(path).exists(), "no Chromium: apt-get install chromium, or playwright install --with-deps chromium"
-        )
-        # Chromium's own sandbox refuses to run as root.
-        sandbox = [] if os.geteuid() else ["--no-sandbox"]
-        opened = playwright.chromium.launch(executable_path=path, args=sandbox)
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 def _html(site: Path, page: str) -> str:

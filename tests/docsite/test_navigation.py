@@ -39,6 +39,12 @@ def _listed(entries: list[Any]) -> Iterator[str]:
                 yield target
 
 
+def test_the_site_is_where_the_project_says() -> None:
+    """The site is built for the address that PyPI shows."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["urls"]["Documentation"] == SITE["site_url"]
+
+
 def test_every_page_is_in_the_navigation_once() -> None:
     """The navigation lists each page in docs/ once, and nothing else."""
     pages = sorted(str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md"))

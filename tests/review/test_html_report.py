@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chromium import chromium
 from jwt_lp.review.report import render
-from prerequisites import require
 from review import sample_review
 
 pytestmark = pytest.mark.browser
@@ -21,7 +19,6 @@ pytest.importorskip("jinja2", reason="the page needs Jinja2")
 
 REVIEW = sample_review.review()
 NUMBER = len(REVIEW.findings)
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDTHS = pytest.mark.parametrize("width", [390, 1280])
 SCHEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
 
@@ -55,20 +52,8 @@ CONTRAST = """() => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    pytest.importorskip("playwright", reason="the page is read in a browser, which Playwright drives")
-    from playwright.sync_api import sync_playwright
-
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    with sync_playwright() as playwright:
-        path = found or playwright.chromium.executable_path
-        require(
-            Path(path).exists(), "no Chromium: apt-get install chromium, or playwright install --with-deps chromium"
-        )
-        # Chromium's own sandbox refuses to run as root.
-        sandbox = [] if os.geteuid() else ["--no-sandbox"]
-        opened = playwright.chromium.launch(executable_path=path, args=sandbox)
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
