@@ -47,8 +47,9 @@ def user_sign_in(issuer: Issuer, store: Any, **more: Any) -> SignIn:
     one of its groups or permissions: `django/group:NAME` or `django/permission:app.codename`. They are read at each
     refresh, and a user that is inactive or was deleted is signed out then.
     """
-    grants = {"authenticate": authenticate_user, "permissions": partial(user_grants, issuer)}
-    return SignIn(issuer, store, **{**grants, **more})
+    more.setdefault("authenticate", authenticate_user)
+    more.setdefault("permissions", partial(user_grants, issuer))
+    return SignIn(issuer, store, **more)
 
 
 @sensitive_variables()

@@ -24,6 +24,7 @@ from jwt_lp import (
     ClientRefused,
     ClientSecrets,
     ConfigurationError,
+    Cookies,
     Decision,
     EcsFormatter,
     GrammarError,
@@ -47,6 +48,8 @@ from jwt_lp import (
     subscribe,
 )
 from jwt_lp.errors import clear_locals, clears_locals
+from jwt_lp.guard.cookie_reader import CookieReader
+from jwt_lp.guard.csrf import CsrfCheck
 from jwt_lp.guard.development_key import development_key
 from jwt_lp.issuing.issuer import ClaimPolicy
 from jwt_lp.jose import key_rotation as rings
@@ -494,6 +497,34 @@ def test_a_guard_whose_keys_fail_shows_no_token(monkeypatch: pytest.MonkeyPatch,
             with pytest.raises(Unforeseen) as caught:
                 act()
             assert [] == leaks(caught.value)
+
+
+@pytest.mark.parametrize("what", ["fault", "read", "log"])
+def test_a_guard_with_cookies_shows_no_token(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """An error while a cookie is read, checked or refused is raised without the cookie in its frames."""
+    settings = {"ISSUER": ISSUER, "AUDIENCE": "api", "ALGORITHMS": ["ES256"], "JWKS": KEY.public_jwk(), "COOKIE": True}
+    if what == "log":
+        monkeypatch.setattr(logging.getLogger("jwt_lp"), "handlers", [Full()])
+    else:
+        monkeypatch.setattr(CsrfCheck if what == "fault" else CookieReader, what, Broken().fails)
+    call = Call("POST", str, lambda name: (f"__Host-access={GOOD}",) if name == "cookie" else (), "view")
+    with Guard(settings) as guard:
+        for act in (
+            lambda: guard.check(None, all_of("orders:read"), {}, "POST /", call=call),
+            lambda: guard.authenticate(None, call=call),
+        ):
+            with pytest.raises((Unforeseen, OSError)) as caught:
+                act()
+            assert [] == leaks(caught.value)
+
+
+def test_cookies_of_a_response_show_no_token() -> None:
+    """The repr of a cookie is masked, and an error about its size shows nothing of it."""
+    cookies = Cookies().access(GOOD)
+    assert [] == [each for each in cookies if any(canary in repr(each) for canary in CANARIES)]
+    with pytest.raises(PolicyError) as caught:
+        Cookies(name="__Host-" + "a" * 4096).access(GOOD)
+    assert [] == leaks(caught.value)
 
 
 def test_the_keys_folder_shows_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
