@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice, product
 from types import MappingProxyType
 from typing import ClassVar, Final
@@ -19,6 +20,8 @@ from jwt_lp.permissions.templates import TemplateParts, claim_at, fill_template,
 _SHOWN: Final = 32
 # Proxies limit a response's headers, some to 4 kB, and a client chooses the parameters.
 _MAX_FILLED_SCOPE: Final = 1024
+# Alternatives are texts, and each refusal fills those of its requirement again.
+_parts_of: Final = lru_cache(maxsize=1024)(parse_template)
 _NO_PARAMETERS: Final[Mapping[str, object]] = MappingProxyType({})
 
 
@@ -59,7 +62,7 @@ class Requirement(ABC):
         if not any("{" in text for text in first):
             return " ".join(first) or None
         try:
-            filled = [PermissionRequirement.parse(text).fill(params) if "{" in text else text for text in first]
+            filled = [fill_template(_parts_of(text), params) if "{" in text else text for text in first]
         except TemplateError:
             return None
         scope = " ".join(dict.fromkeys(filled))

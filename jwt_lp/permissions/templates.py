@@ -84,8 +84,8 @@ def sent_parameters(params: Mapping[str, object], template: str, path: str) -> M
     # INVARIANT: a value that code of the application put in, or changed, is not among them. Its place counts, so that
     # nobody can find out such a value by guessing it elsewhere in the path. Both are compared from their ends, because
     # the path may begin with where the application is mounted.
-    pairs = zip(reversed(template.split("/")), reversed(path.split("/")), strict=False)
-    sent = {segment[1:-1].partition(":")[0]: text for segment, text in pairs if segment[:1] == "{"}
+    segments = zip(reversed(template.split("/")), reversed(path.split("/")), strict=False)
+    sent = {segment[1:-1].partition(":")[0]: text for segment, text in segments if segment[:1] == "{"}
     return {name: value for name, value in params.items() if name in sent and _plain_text(value) == sent[name]}
 
 
