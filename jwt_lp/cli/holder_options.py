@@ -54,7 +54,10 @@ def check_name(name: str, what: str) -> str:
 
 
 def token_identity(value: str) -> tuple[str, str | None]:
-    """The given `jti` and None; or for `-` the `jti` and `iss` of the token on standard input. Nothing is verified."""
+    """The given `jti` and None; or for `-` the `jti` and `iss` of the token on standard input. Nothing is verified.
+
+    The issuer is None if the token does not name it.
+    """
     if value != "-":
         if value.count(".") == 2 and value.startswith("eyJ"):  # noqa: PLR2004 - the dots of a compact JWS
             raise click.UsageError(
@@ -63,6 +66,9 @@ def token_identity(value: str) -> tuple[str, str | None]:
         return check_name(value, "JTI"), None
     claims = jws.read_json(jws.parse_compact(read_token("-")).payload, "payload")
     token_id, issuer = claims.get("jti"), claims.get("iss")
+    if isinstance(token_id, str) and "iss" not in claims:
+        # A token of an issuer with ABSENT_CLAIMS: --issuer names it, or it is the only one.
+        return check_name(token_id, "the token's jti"), None
     if not isinstance(token_id, str) or not isinstance(issuer, str):
         raise Failure(
             "the token has no jti or no iss to name it by: revoke all tokens issued to its subject or client until now"

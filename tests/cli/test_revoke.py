@@ -107,6 +107,14 @@ def test_a_token_that_is_piped_in(store, run):
     assert (0, False) == (code, token[:20] in out + err)
 
 
+def test_a_token_without_iss_that_is_piped_in(store, run):
+    """A token without `iss` is of the issuer that is named, or of the only one that is known."""
+    assert 0 == run("revoke", "token", "-", stdin=_token(jti="j3"))[0]
+    assert 0 == run("revoke", "token", "-", "--issuer", "https://old.test/", stdin=_token(jti="j4"))[0]
+    keys = [("token", ISSUER, "j3"), ("token", "https://old.test/", "j4")]
+    assert keys == [each.key for each in _entries(store)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "stdin", "message"),
     [

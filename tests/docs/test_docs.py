@@ -28,8 +28,8 @@ pytestmark = pytest.mark.docs
 _CAPITALS = {
     *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET", "METHOD", "JOB"),
     *("DEBUG", "INFO", "WARNING", "ERROR", "WWW", "MODULE", "NO_COLOR", "COLUMNS", "AUTHENTICATED"),
-    # of simplejwt and Flask-JWT-Extended
-    *("SIGNING_KEY", "SECRET_KEY", "SIMPLE_JWT", "USER_ID_CLAIM"),
+    # of REST framework, simplejwt and Flask-JWT-Extended
+    *("SIGNING_KEY", "SECRET_KEY", "SIMPLE_JWT", "USER_ID_CLAIM", "DEFAULT_AUTHENTICATION_CLASSES"),
     *("JWT_SECRET_KEY", "JWT_ENCODE_ISSUER", "JWT_ENCODE_AUDIENCE", "JWT_IDENTITY_CLAIM"),
     # of django-oauth-toolkit
     *("OAUTH2_PROVIDER", "ACCESS_TOKEN_GENERATOR"),

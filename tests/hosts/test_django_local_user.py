@@ -51,7 +51,8 @@ def _tables() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_users() -> Iterator[None]:
+def _no_users(_tables: None) -> Iterator[None]:
+    User.objects.all().delete()
     yield
     User.objects.all().delete()
 

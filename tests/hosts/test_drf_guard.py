@@ -693,6 +693,7 @@ def test_a_function_view_is_listed_by_its_name() -> None:
 
 def test_a_suggestion_is_one_line_for_a_viewset(capsys) -> None:
     """Every route of a class has the same hint, so `--suggest` prints it once, and passes over format suffixes."""
+    pytest.importorskip("rich")
 
     class Carts(LeastPrivilegeMixin, ModelViewSet):
         queryset = Group.objects.none()

@@ -97,6 +97,7 @@ def django(  # noqa: C901 - one project with one of three views
 
     with project(path("x", view), lp=settings, middleware=middleware):
         yield ask
+    User.objects.all().delete()
 
 
 FETCHED = {
