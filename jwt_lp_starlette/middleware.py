@@ -247,4 +247,4 @@ def _describe_apps(installed: InstalledGuard, app: Starlette, table: RouteTable 
     mounted = {id(mount.owner): mount.owner for _, mount, _ in table.routes()} if table is not None else {}
     for owner in {id(app): app, **mounted}.values():
         if hasattr(owner, "openapi"):
-            describe(lambda: installed.table(app), owner)
+            describe(lambda: installed.table(app), owner, lambda: installed.guard.settings.cookies)
