@@ -37,7 +37,7 @@ START_AT_MOST = 30.0
 
 # library -> what has to be installed
 LIBRARIES = {
-    "fastapi_pyjwt": ("fastapi", "multipart", "uvicorn"),
+    "fastapi_pyjwt": ("fastapi", "python_multipart", "uvicorn"),
     "fastapi_auth0": ("fastapi_plugin", "uvicorn"),
     "flask_jwt_extended": ("flask_jwt_extended",),
     "drf_simplejwt": ("rest_framework_simplejwt",),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.peers, pytest.mark.xdist_group("migrations")]
+pytestmark = pytest.mark.peers
 
 Tokens = dict[str, str]
 

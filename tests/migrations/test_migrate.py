@@ -321,6 +321,7 @@ LEFT_TO_A_PERSON: dict[str, str] = {
     "import oauth2_provider\nOAUTH2_PROVIDER = {}": "opaque",
     "import rest_framework_simplejwt\nSIMPLE_JWT = {'ALGORITHM': 'RS256'}": "public key",
     "import rest_framework_simplejwt\nSIMPLE_JWT = load()": "public key",
+    "import rest_framework_simplejwt\nREST_FRAMEWORK = {'DEFAULT_PERMISSION_CLASSES': []}": "a declaration each",
     "import rest_framework_simplejwt\nMIDDLEWARE = BASE + ['x']": "as the first",
 }
 
