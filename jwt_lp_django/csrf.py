@@ -28,7 +28,8 @@ def csrf_fault(request: HttpRequest) -> str:
 
 def csrf_header() -> str:
     """The header in which Django's CSRF token is sent."""
-    return settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-").replace("CSRFTOKEN", "CSRFToken")
+    name: str = settings.CSRF_HEADER_NAME
+    return name.removeprefix("HTTP_").replace("_", "-").replace("CSRFTOKEN", "CSRFToken")
 
 
 def csrf_advice() -> str:

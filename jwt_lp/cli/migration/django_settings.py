@@ -10,19 +10,12 @@ from jwt_lp.cli.migration.fastapi_setup import assigned
 from jwt_lp.cli.migration.rewriter import Rewriter, line_break, separator, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from libcst.codemod import CodemodContext
 
     from jwt_lp.cli.migration.rewriter import Project
 
 _APP: Final = "jwt_lp_django"
 _MIDDLEWARE: Final = "jwt_lp_django.middleware.LeastPrivilegeMiddleware"
-_PERMISSION_CLASSES: Final[Mapping[str, str]] = {
-    "rest_framework.permissions.IsAuthenticated": "jwt_lp_django.drf.HasPermissions",
-    "oauth2_provider.contrib.rest_framework.TokenHasScope": "jwt_lp_django.drf.HasPermissions",
-    "oauth2_provider.contrib.rest_framework.permissions.TokenHasScope": "jwt_lp_django.drf.HasPermissions",
-}
 _SETTINGS: Final = """\
 JWT_LP = {{
     "ISSUER": {issuer},
@@ -41,6 +34,7 @@ class DjangoSettings(Rewriter):
         super().__init__(context, project)
         self._depth = 0
         self._has_settings = project.mentions("JWT_LP")
+        self._guarded = project.mentions(_MIDDLEWARE)
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
         self._depth += 1
@@ -64,8 +58,8 @@ class DjangoSettings(Rewriter):
             return self._with_member(original_node, updated_node, _APP, first=False)
         if name == "MIDDLEWARE":
             return self._with_member(original_node, updated_node, _MIDDLEWARE, first=True)
-        if name == "REST_FRAMEWORK" and isinstance(value, cst.Dict):
-            return updated_node.visit(_DefaultPermissions(self, original_node))
+        if name == "REST_FRAMEWORK" and not self._guarded and "DEFAULT_PERMISSION_CLASSES" in _entries(value):
+            self.decide(original_node, "views that rely on DEFAULT_PERMISSION_CLASSES need a declaration each")
         if name == "OAUTH2_PROVIDER" and not self._has_settings:
             self.decide(
                 original_node,
@@ -113,26 +107,6 @@ class DjangoSettings(Rewriter):
         self.add_import("base64", "urlsafe_b64encode")
         self.decide(line, "check JWT_LP: its issuer, keys and profile are those of the tokens that are in use")
         return cst.FlattenSentinel([updated, *cst.parse_module(text).body])
-
-
-class _DefaultPermissions(cst.CSTTransformer):
-    """Replaces default permission classes by name."""
-
-    def __init__(self, rewriter: DjangoSettings, line: cst.SimpleStatementLine) -> None:
-        self._rewriter = rewriter
-        self._line = line
-
-    def leave_DictElement(self, original_node: cst.DictElement, updated_node: cst.DictElement) -> cst.DictElement:
-        if text_of(original_node.key) != "DEFAULT_PERMISSION_CLASSES":
-            return updated_node
-        self._rewriter.decide(self._line, "views that relied on DEFAULT_PERMISSION_CLASSES need a declaration each")
-        return cst.ensure_type(updated_node.visit(_Names()), cst.DictElement)
-
-
-class _Names(cst.CSTTransformer):
-    def leave_SimpleString(self, original_node: cst.SimpleString, updated_node: cst.SimpleString) -> cst.SimpleString:
-        name = _PERMISSION_CLASSES.get(text_of(original_node) or "")
-        return updated_node if name is None else updated_node.with_changes(value=f'"{name}"')
 
 
 _UNREADABLE: Final[dict[str, str]] = {"": ""}
