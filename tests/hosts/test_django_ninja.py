@@ -290,7 +290,7 @@ def test_an_operation_that_streams_is_declared_by_its_include() -> None:
     async def ask_twice() -> list[tuple[int, bytes]]:
         answers = []
         for held in ("stream:use", "x"):
-            answer = await AsyncClient().get("/api/stream", headers=AUTHORITY.headers("alice", [held]))
+            answer: Any = await AsyncClient().get("/api/stream", headers=AUTHORITY.headers("alice", [held]))
             body = b"".join([part async for part in answer]) if answer.streaming else b""
             answers.append((answer.status_code, body.strip()))
         return answers

@@ -273,6 +273,7 @@ def test_a_security_event_in_ecs() -> None:
         "reason": "password",
         "id": "4f2d",
     }
+    assert "jwt-lp sign-in-refused" == first["message"]
     assert (event, {"id": "alice"}, {"family": "f1"}) == (first["event"], first["user"], first["jwt_lp"])
     assert ({"response": {"status_code": 401}}, "192.0.2.7", {"name": "shop"}) == (
         first["http"],
