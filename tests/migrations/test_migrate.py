@@ -364,6 +364,68 @@ def test_scopes_of_all_dependencies_are_added_up() -> None:
     assert 'def admin(user: Annotated[str, Security(user, scopes=["admin"])])' in text
 
 
+# parts of a module -> the same parts afterwards, to the character
+EXACT: list[tuple[str, dict[str, str]]] = [
+    (
+        (
+            "from typing import Annotated\nfrom fastapi import Depends\nfrom fastapi_plugin import Auth0FastAPI\n"
+            "auth0 = Auth0FastAPI(domain='d', audience='a')\n"
+        ),
+        {
+            'def a(x: int, c: Annotated[dict, Depends(auth0.require_auth(["r"]))]): return c["sub"], f(c=c)': (
+                'def a(x: int, c: Annotated[AccessToken, Requires("r")]): return c.subject, f(c=c.claims)'
+            )
+        },
+    ),
+    (
+        (
+            "from django.views.decorators.http import require_http_methods, require_POST\n"
+            "from oauth2_provider.decorators import protected_resource\n"
+            "from oauth2_provider.views.generic import ProtectedResourceView, ScopedProtectedResourceView\n"
+        ),
+        {
+            '@require_http_methods(["GET", "PUT"])\n@protected_resource(scopes=["a"])\ndef f(r): pass': (
+                '@require_http_methods(["GET", "PUT"])\n@requires("a", methods=("GET", "PUT"))\n'
+                '@protected_resource(scopes=["a"])\ndef f(r): pass'
+            ),
+            "@protected_resource()\n@require_POST\ndef g(r): pass": (
+                '@authenticated(methods=("POST",))\n@protected_resource()\n@require_POST\ndef g(r): pass'
+            ),
+            'class A(ScopedProtectedResourceView):\n    required_scopes = ["a", "b"]': (
+                'class A(LeastPrivilegeMixin, ScopedProtectedResourceView):\n    required_permissions = all_of("a", "b")\n'
+                '    required_scopes = ["a", "b"]'
+            ),
+            "class B(ProtectedResourceView):\n    x = 1": (
+                "class B(LeastPrivilegeMixin, ProtectedResourceView):\n    required_permissions = AUTHENTICATED\n    x = 1"
+            ),
+        },
+    ),
+    (
+        "import rest_framework_simplejwt\nfrom rest_framework import permissions\n",
+        {
+            "class A(APIView):\n    permission_classes = (permissions.IsAuthenticated & Own,)  # both": (
+                "class A(APIView):\n    permission_classes = (HasPermissions.of(AUTHENTICATED) & Own,)  # both"
+            ),
+            'MIDDLEWARE = [\n    # first\n    "django.a",  # a\n    "b"\n]': (
+                'MIDDLEWARE = [\n    # first\n    "jwt_lp_django.middleware.LeastPrivilegeMiddleware",\n'
+                '    "django.a",  # a\n    "b"\n]'
+            ),
+            'INSTALLED_APPS = [\n    "django.contrib.auth",\n    "rest_framework",  # the API\n]': (
+                'INSTALLED_APPS = [\n    "django.contrib.auth",\n    "rest_framework",  # the API\n    "jwt_lp_django",\n]'
+            ),
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("imports", "parts"), EXACT, ids=["auth0", "toolkit", "simplejwt"])
+def test_the_rest_of_a_module_keeps_its_layout(imports: str, parts: dict[str, str]) -> None:
+    """Each part is rewritten to the character: comments and line breaks stay where they were."""
+    text = imports + "\n" + "\n\n\n".join(parts) + "\n"
+    ((migration,), _) = migrate([Source(Path("m.py"), "m.py", text.encode())])
+    assert migration.data.decode().endswith("\n" + "\n\n\n".join(parts.values()) + "\n")
+
+
 BLOCKLIST = """
 from flask_jwt_extended import JWTManager, get_jwt_identity, jwt_required
 @jwt.token_in_blocklist_loader

@@ -81,7 +81,7 @@ class DjangoSettings(Rewriter):
         if member in members or not self._is_of_django(line):
             return updated
         new = cst.Element(cst.SimpleString(f'"{member}"'))
-        return updated.deep_replace(value, value.with_changes(elements=_joined(value, new, first=first)))
+        return updated.deep_replace(value, _joined(value, new, first=first))
 
     def _is_of_django(self, line: cst.SimpleStatementLine) -> bool:
         text = cst.Module([]).code_for_node(line)
@@ -126,28 +126,29 @@ def _entries(value: cst.BaseExpression | None) -> dict[str, str]:
     return entries
 
 
-def _joined(value: cst.List | cst.Tuple, new: cst.Element, *, first: bool) -> list[cst.BaseElement]:
-    """The elements with one more, on a line of its own if the others are."""
+def _joined(value: cst.List | cst.Tuple, new: cst.Element, *, first: bool) -> cst.List | cst.Tuple:
+    """The list with one more element, on a line of its own if the others are. Comments stay with their elements."""
     items: list[cst.BaseElement] = list(value.elements)
-    brackets = value.lbracket if isinstance(value, cst.List) else value.lpar[0] if value.lpar else None
-    opening = brackets.whitespace_after if brackets is not None else None
-    lines = opening if isinstance(opening, cst.ParenthesizedWhitespace) else None
     if not items:
-        return [new]
+        return value.with_changes(elements=[new])
     if first:
-        return [new.with_changes(comma=separator(value)), *items]
-    last = items[-1]
-    ending = last.comma.whitespace_after if isinstance(last.comma, cst.Comma) else None
-    if lines is None or not isinstance(ending, cst.ParenthesizedWhitespace):
-        return [
-            *items[:-1],
-            last.with_changes(comma=separator(value)),
-            new.with_changes(comma=last.comma),
-        ]
-    # A comment after the last element stays with it.
-    comma = cst.Comma(whitespace_after=ending.with_changes(last_line=lines.last_line))
-    return [
-        *items[:-1],
-        last.with_changes(comma=comma),
-        new.with_changes(comma=cst.Comma(whitespace_after=line_break(ending))),
-    ]
+        return value.with_changes(elements=[new.with_changes(comma=separator(value)), *items])
+    before, last = items[:-1], items[-1]
+    closing: cst.RightSquareBracket | cst.RightParen | None
+    closing = value.rbracket if isinstance(value, cst.List) else value.rpar[0] if value.rpar else None
+    ending = closing.whitespace_before if closing is not None else None
+    between = separator(value)
+    indented = between.whitespace_after
+    if closing is None or not (
+        isinstance(ending, cst.ParenthesizedWhitespace) and isinstance(indented, cst.ParenthesizedWhitespace)
+    ):
+        return value.with_changes(
+            elements=[*before, last.with_changes(comma=between), new.with_changes(comma=last.comma)]
+        )
+    comma = cst.Comma(whitespace_after=ending.with_changes(last_line=indented.last_line))
+    trailing = cst.Comma() if isinstance(last.comma, cst.Comma) else cst.MaybeSentinel.DEFAULT
+    elements = [*before, last.with_changes(comma=comma), new.with_changes(comma=trailing)]
+    closing = closing.with_changes(whitespace_before=line_break(ending))
+    if isinstance(value, cst.List):
+        return value.with_changes(elements=elements, rbracket=closing)
+    return value.with_changes(elements=elements, rpar=[closing, *value.rpar[1:]])
