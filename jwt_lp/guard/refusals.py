@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jwt_lp.permissions.requirements import Requirement
     from jwt_lp.tokens.claims import AccessToken
 
-__all__ = ["UNDECLARED", "UNDECLARED_ROUTE", "RefusalFactory", "log_event", "undeclared_cause"]
+__all__ = ["UNDECLARED", "UNDECLARED_ROUTE", "RefusalFactory", "undeclared_cause"]
 
 UNDECLARED: Final = "jwt_lp.W001"
 UNDECLARED_ROUTE: Final = Cause(
