@@ -107,7 +107,9 @@ def _guarded(route: Any) -> URLPattern:
 
 async def _decide(scope: dict[str, Any], requirement: Requirement | None, route: Route) -> Decision:
     guard, lines = guard_from(), _field(scope, "authorization")
+    method = str(scope.get("method", "GET"))
     if scope["type"] == "websocket":
+        method = "WEBSOCKET"
         lines = (*lines, *(f"Bearer {token}" for token in _take_offered_token(scope)))
     client = scope.get("client")
 
@@ -115,7 +117,7 @@ async def _decide(scope: dict[str, Any], requirement: Requirement | None, route:
         return _field(scope, name)
 
     call = Call(
-        str(scope.get("method", "GET")),
+        method,
         lambda: str(scope.get("path", "")),
         field,
         route.endpoint,

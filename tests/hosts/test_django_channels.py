@@ -217,3 +217,15 @@ def test_a_requirement_is_a_declaration_too() -> None:
 
     CALLED.clear()
     assert (True, "closed") == (run(lambda: ask("a", "b"))[0], run(lambda: ask("a"))[0])
+
+
+@pytest.mark.parametrize(
+    ("origin", "passes"), [(b"https://chat.test", True), (b"https://evil.test", False), (None, False)]
+)
+def test_a_cookie_opens_a_socket_from_its_own_origin_only(origin: bytes | None, passes: bool) -> None:
+    """A handshake with a cookie needs an Origin that may send it, also without the headers of an upgrade (RFC 8441)."""
+    token = AUTHORITY.token("alice", ["chat:1:join"])
+    headers = [(b"host", b"chat.test"), (b"cookie", f"__Host-access={token}".encode())]
+    headers += [] if origin is None else [(b"origin", origin)]
+    got = run(lambda: answer(router(), "ws/chat/1", headers, **DENIAL), lp=AUTHORITY.settings(COOKIE=True))
+    assert passes is (got[0] is True)
