@@ -191,7 +191,8 @@ JSON = "application/json"
 
 
 def sign_in(authenticate: Any = None, store: Any = None, **more: Any) -> SignIn:
-    return SignIn(issuer(**more), store or Broken(), audience="api", authenticate=authenticate)
+    kept: Any = store or Broken()
+    return SignIn(issuer(**more), kept, audience="api", authenticate=authenticate)
 
 
 def unwilling() -> Issuer:
