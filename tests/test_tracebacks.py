@@ -181,7 +181,7 @@ def once_fails() -> str:
 
 
 REFRESH = sign(
-    {"iss": ISSUER, "sub": "alice", "aud": ISSUER, "iat": NOW, "exp": NOW + 99, "family": "f", "counter": 0},
+    {"iss": ISSUER, "sub": "alice", "aud": ISSUER, "iat": NOW, "exp": NOW + 7200, "family": "f", "counter": 0},
     KEY,
     typ="refresh+jwt",
 )
