@@ -26,11 +26,12 @@ from jwt_lp_django.decisions import (
     request_state,
     resolved_view,
 )
+from jwt_lp_django.declaration_cache import DeclarationCache
 from jwt_lp_django.enforcement import is_async, not_allowed
 from jwt_lp_django.guard_access import guard_from
 from jwt_lp_django.hints import summarise_admin
 from jwt_lp_django.routes import all_routes, route_without_view
-from jwt_lp_django.views import DeclarationCache, MethodDeclaration, declaration_of, is_drf
+from jwt_lp_django.views import MethodDeclaration, declaration_of, is_drf
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FIRST_ERROR_STATUS = 400

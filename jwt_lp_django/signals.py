@@ -41,7 +41,8 @@ _TASKS: Final[set[asyncio.Task[Any]]] = set()
 
 def connect() -> None:
     """Send the signals of security events from now on."""
-    subscribe(_forward)
+    # Only these: where a receiver wants refusals, each of them has a reference.
+    subscribe(_forward, events=_SIGNALS)
 
 
 def send_refused(request: HttpRequest, decision: Decision) -> None:
@@ -58,9 +59,7 @@ async def asend_refused(request: HttpRequest, decision: Decision) -> None:
 
 
 def _forward(event: str, members: Mapping[str, object]) -> None:
-    signal = _SIGNALS.get(event)
-    if signal is not None:
-        _send(signal, event=event, members=members)
+    _send(_SIGNALS[event], event=event, members=members)
 
 
 def _send(signal: Signal, **values: object) -> None:

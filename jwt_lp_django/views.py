@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from inspect import unwrap
-from itertools import repeat
-from typing import Any, Final, NamedTuple, TypeAlias, cast
-from weakref import WeakKeyDictionary
+from typing import Any, Final, NamedTuple, cast
 
 from django.views import View
 
@@ -22,7 +20,6 @@ from jwt_lp import ConfigurationError, Requirement, all_of
 from jwt_lp_django.marks import (
     INCLUDE_ATTRIBUTE,
     INHERITED,
-    MARKS_ATTRIBUTE,
     RequirementMark,
     marks_of,
     rule_method,
@@ -107,33 +104,6 @@ class ViewInfo:
             # INVARIANT: a declaration that cannot be read permits nothing.
             return MethodDeclaration(self.name, closed=True, faults=error.faults)
 
-    def sources(self, method: str) -> _Sources:
-        """All attributes that the declaration of `method` is read from, if the view answers it and it is not OPTIONS."""
-        # INVARIANT: while these attributes have the same values, the declaration is the same.
-        on_callback = (MARKS_ATTRIBUTE, INCLUDE_ATTRIBUTE, "cls", "view_class")
-        if self.operations is not None:
-            owner, entries = self.operations
-            read = [
-                (owner, "operations"),
-                *((each, name) for each, _, _ in entries for name in ("methods", "view_func")),
-            ]
-            read += [(function, MARKS_ATTRIBUTE) for _, _, function in entries]
-            return _Sources(on_callback, *map(tuple, zip(*read, strict=True)))
-        if self.cls is None:
-            return _Sources(on_callback, (), ())
-        function = self._action(method) or rule_method(method).lower()
-        bases = self.cls.__mro__ if getattr(self.cls, REQUIRED, None) is INHERITED else (self.cls,)
-        others: list[tuple[object, str]] = [
-            *((base, REQUIRED) for base in bases),
-            *(
-                (self.cls, name)
-                for name in (PERMISSION_CLASSES, "http_method_names", "dispatch", method.lower(), function)
-            ),
-            (getattr(self.cls, function, None), MARKS_ATTRIBUTE),
-        ]
-        owners, names = zip(*others, strict=True)
-        return _Sources((*on_callback, "initkwargs", "view_initkwargs", "actions"), owners, names)
-
     def _operation_declaration(self, operations: Operations, method: str) -> MethodDeclaration:
         function = operations.find(method)
         if function is None:
@@ -171,7 +141,7 @@ class ViewInfo:
         return self._verb_declaration(next(others, method))
 
     def _verb_declaration(self, method: str) -> MethodDeclaration:
-        verb, action = rule_method(method), self._action(method)
+        verb, action = rule_method(method), self.action(method)
         # The class has no function for metadata.
         function = (self.actions or {}).get("options") if verb == "OPTIONS" else action
         handler = getattr(self.cls, function or verb.lower(), None)
@@ -235,7 +205,8 @@ class ViewInfo:
             return True
         return name in (self.actions or {}) or hasattr(self.cls, name) or (name == "head" and self.has("GET"))
 
-    def _action(self, method: str) -> str | None:
+    def action(self, method: str) -> str | None:
+        """The name of the viewset's action for `method`; None if it has none."""
         actions = self.actions or {}
         if method == "OPTIONS" and is_drf(self.cls):
             return actions.get("options", "metadata")
@@ -244,7 +215,7 @@ class ViewInfo:
 
     def _keyed_rules(self, method: str) -> list[tuple[str, object]]:
         required = self._required_map
-        return [(key, required[key]) for key in (self._action(method) or "", rule_method(method)) if key in required]
+        return [(key, required[key]) for key in (self.action(method) or "", rule_method(method)) if key in required]
 
     def _declares(self, method: str) -> bool:
         handler = getattr(self.cls, method.lower(), None)
@@ -341,61 +312,3 @@ def _covering(marks: Sequence[RequirementMark], verb: str) -> list[RequirementMa
 def declaration_of(callback: Callable[..., Any], method: str, *, bound: bool = False) -> MethodDeclaration:
     """The declaration for a callback and a method."""
     return ViewInfo.of(callback).declaration_for(method, bound=bound)
-
-
-class DeclarationCache:
-    """The declarations of callbacks by method. One is given again only while all that it was read from is the same.
-
-    So a view may be declared or changed late, as tests do. An entry ends with its callback. What the guard answers
-    itself is not kept: a client may invent methods.
-    """
-
-    def __init__(self) -> None:
-        self._by_callback: WeakKeyDictionary[Callable[..., Any], dict[str, _Entry]] = WeakKeyDictionary()
-
-    def find(self, callback: Callable[..., Any], method: str) -> MethodDeclaration:
-        """The declaration for a callback and a method, as `declaration_of` reads it."""
-        try:
-            entries = self._by_callback.get(callback)
-            if entries is None:
-                entries = self._by_callback[callback] = {}
-        except TypeError:
-            # The callback has no hash, or no place for weak references.
-            return declaration_of(callback, method)
-        entry = entries.get(method)
-        if entry is not None:
-            sources, values, declaration = entry
-            if sources.read(callback) == values:
-                return declaration
-        view = ViewInfo.of(callback)
-        sources = view.sources(method)
-        # Copies, because lists and mappings may be changed in place. Before the declaration, which may change meanwhile.
-        values = [_copy(value) for value in sources.read(callback)]
-        declaration = view.declaration_for(method)
-        if declaration.allowed is None and method != "OPTIONS":
-            entries[method] = (sources, values, declaration)
-        return declaration
-
-
-class _Sources(NamedTuple):
-    """The names of attributes of the callback, and the names and owners of other attributes."""
-
-    on_callback: tuple[str, ...]
-    owners: tuple[object, ...]
-    names: tuple[str, ...]
-
-    def read(self, callback: Callable[..., Any]) -> list[object]:
-        """The values; None for an attribute that is not there."""
-        # No loop in Python, because every request takes this path.
-        on_callback, owners, names = self
-        values: list[object] = [*map(getattr, repeat(callback), on_callback, repeat(None))]
-        return [*values, *map(getattr, owners, names, repeat(None))] if owners else values
-
-
-_Entry: TypeAlias = tuple[_Sources, list[object], MethodDeclaration]
-
-
-def _copy(value: object) -> object:
-    if isinstance(value, Mapping):
-        return dict(cast("Mapping[object, object]", value))
-    return list(cast("list[object]", value)) if isinstance(value, list) else value

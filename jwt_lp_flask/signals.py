@@ -41,7 +41,8 @@ _SIGNALS: Final[Mapping[str, NamedSignal]] = {
 
 def connect() -> None:
     """Send the signals of security events from now on."""
-    subscribe(_forward)
+    # Only these: where a receiver wants refusals, each of them has a reference.
+    subscribe(_forward, events=_SIGNALS)
 
 
 def send_refused(app: Flask, request: Request, decision: Decision) -> None:
@@ -50,8 +51,8 @@ def send_refused(app: Flask, request: Request, decision: Decision) -> None:
 
 
 def _forward(event: str, members: Mapping[str, object]) -> None:
-    signal = _SIGNALS.get(event)
-    if signal is not None and signal.receivers:
+    signal = _SIGNALS[event]
+    if signal.receivers:
         # The application itself, because receivers are found by the identity of the sender.
         app = cast(Flask, cast(Any, current_app)._get_current_object()) if current_app else None  # noqa: SLF001 - the proxy's public API
         _send(signal, app, event=event, members=members)

@@ -181,7 +181,7 @@ def once_fails() -> str:
 
 
 REFRESH = sign(
-    {"iss": ISSUER, "sub": "alice", "aud": ISSUER, "iat": NOW, "exp": NOW + 99, "family": "f", "counter": 0},
+    {"iss": ISSUER, "sub": "alice", "aud": ISSUER, "iat": NOW, "exp": NOW + 7200, "family": "f", "counter": 0},
     KEY,
     typ="refresh+jwt",
 )
@@ -191,7 +191,8 @@ JSON = "application/json"
 
 
 def sign_in(authenticate: Any = None, store: Any = None, **more: Any) -> SignIn:
-    return SignIn(issuer(**more), store or Broken(), audience="api", authenticate=authenticate)
+    kept: Any = store or Broken()
+    return SignIn(issuer(**more), kept, audience="api", authenticate=authenticate)
 
 
 def unwilling() -> Issuer:

@@ -14,7 +14,7 @@ class Section(NamedTuple):
     long: bool = False
 
 
-_ALL: Final = (
+ALL: Final = (
     Section("cold", "A token that was never seen", quick=True),
     Section("warm", "The same token again", quick=True),
     Section("hosts", "What a guard adds to a request", quick=True),
@@ -29,7 +29,6 @@ _ALL: Final = (
     Section("flush", "A flush with sums", long=True),
     Section("review", "The review", long=True),
     Section("parquet", "A review over files", long=True),
-    Section("parquet", "The review of Parquet files", long=True),
 )
 
-SECTIONS: Final = {section.name: section for section in _ALL}
+SECTIONS: Final = {section.name: section for section in ALL}

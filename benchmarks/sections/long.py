@@ -7,8 +7,16 @@ import sys
 from pathlib import Path
 from typing import Final
 
-PROGRAMS: Final = {"revocations": "revocations.py", "review": "review.py", "parquet": "parquet.py"}
-"""The program of each section. The review needs PostgreSQL, where `BENCH_POSTGRES` says; Parquet files need 2 GB of disk."""
+PROGRAMS: Final = {
+    "revocations": (("revocations.py",),),
+    "review": (("review.py",),),
+    "flush": (("flush.py", "sqlite"), ("flush.py", "postgresql")),
+    "parquet": (("parquet.py",),),
+}
+"""The programs of each section, with their arguments.
+
+The review and the flush need PostgreSQL, where `BENCH_POSTGRES` says; Parquet files need 2 GB of disk.
+"""
 
 
 def run(section: str) -> str:

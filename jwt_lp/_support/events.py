@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -13,40 +13,41 @@ EventReceiver: TypeAlias = Callable[[str, Mapping[str, object]], object]
 """A function of an event's name and its members."""
 
 _LOG: Final = logging.getLogger("jwt_lp")
-_RECEIVERS: Final[list[EventReceiver]] = []
+_RECEIVERS: Final[list[tuple[EventReceiver, frozenset[str] | None]]] = []
 _to_json: Final = json.JSONEncoder().encode
 
 
-def subscribe(receiver: EventReceiver) -> Callable[[], None]:
+def subscribe(receiver: EventReceiver, *, events: Collection[str] | None = None) -> Callable[[], None]:
     """Call `receiver(event, members)` at each security event of this process; returns what ends that.
 
-    Events and members are those of the log lines, and the level of the logger does not matter. The receiver runs where
-    the event happens, often inside a request, so it must be quick. If it raises an exception, that is logged, and nothing
-    else changes. A receiver that has subscribed already is not called twice.
+    With `events` it is called only at events of these names. Events and members are those of the log lines, and the level
+    of the logger does not matter. The receiver runs where the event happens, often inside a request, so it must be quick.
+    If it raises an exception, that is logged, and nothing else changes. A receiver that has subscribed already is not
+    called twice, and keeps the events of its first time.
     """
-    if receiver not in _RECEIVERS:
-        _RECEIVERS.append(receiver)
+    if all(each != receiver for each, _ in _RECEIVERS):
+        _RECEIVERS.append((receiver, None if events is None else frozenset(events)))
 
     def unsubscribe() -> None:
-        if receiver in _RECEIVERS:
-            _RECEIVERS.remove(receiver)
+        _RECEIVERS[:] = [entry for entry in _RECEIVERS if entry[0] != receiver]
 
     return unsubscribe
 
 
-def is_wanted(level: int) -> bool:
-    """Whether an event of this level would reach the log or a receiver."""
-    return bool(_RECEIVERS) or _LOG.isEnabledFor(level)
+def is_wanted(level: int, event: str) -> bool:
+    """Whether this event, at this level, would reach the log or a receiver."""
+    return _LOG.isEnabledFor(level) or any(events is None or event in events for _, events in _RECEIVERS)
 
 
 def log_event(level: int, event: str, members: Mapping[str, object]) -> None:
     """Log one line, `jwt-lp EVENT {members}`, without empty members, and tell the receivers."""
-    if not is_wanted(level):
+    if not is_wanted(level, event):
         return
     shown = {name: value for name, value in members.items() if value}
     # Before the log, whose handlers may raise an exception.
-    for receiver in tuple(_RECEIVERS):
-        call_safely(receiver, event, MappingProxyType(shown))
+    for receiver, events in tuple(_RECEIVERS):
+        if events is None or event in events:
+            call_safely(receiver, event, MappingProxyType(shown))
     if _LOG.isEnabledFor(level):
         _LOG.log(level, "jwt-lp %s %s", event, _to_json(shown), extra={"jwt_lp": {"event": event, **shown}})
 

@@ -110,10 +110,11 @@ class RefusalFactory:
             self._undeclared_level(route) if usual == logging.INFO and cause.code == UNDECLARED_ROUTE.code else usual
         )
         # INVARIANT: the client's reference is in the log; and it does not tell anybody which routes have no declaration.
-        shown = record and is_wanted(usual)
+        event = "observed" if observed else "refused"
+        shown = record and is_wanted(usual, event)
         refusal = self._refusal(cause, requirement, sent, self._reference() if shown else "")
-        if record and is_wanted(level):
-            self._log_refusal(level, refusal, cause, token, requirement, route, missing, observed=observed)
+        if record and is_wanted(level, event):
+            self._log_refusal(level, event, refusal, cause, token, requirement, route, missing)
         if observed:
             # An invalid token is not attached to the request.
             valid = token if cause.status == HTTPStatus.FORBIDDEN else None
@@ -153,16 +154,15 @@ class RefusalFactory:
     def _log_refusal(
         self,
         level: int,
+        event: str,
         refusal: Refusal,
         cause: Cause,
         token: AccessToken | None,
         requirement: Requirement | None,
         route: str,
         missing: tuple[str, ...],
-        *,
-        observed: bool,
     ) -> None:
-        event: dict[str, object] = {
+        members: dict[str, object] = {
             "status": refusal.status,
             "error": refusal.error,
             "cause": cause.code,
@@ -177,7 +177,7 @@ class RefusalFactory:
             "reference": refusal.reference,
             "service": self._settings.service,
         }
-        log_event(level, "observed" if observed else "refused", event)
+        log_event(level, event, members)
 
     def _log_service_event(self, level: int, event: str, members: Mapping[str, object]) -> None:
         log_event(level, event, {**members, "service": self._settings.service})

@@ -23,21 +23,18 @@ from jwt_lp.guard.issuer_settings import (
 )
 from jwt_lp.guard.observability_settings import ObservabilityReader
 from jwt_lp.guard.routes import Rules
+from jwt_lp.guard.store_settings import StoreReader
 from jwt_lp.issuing.reserved_claims import copy_faults
 from jwt_lp.permissions.requirements import Binding, Where, all_of
 from jwt_lp.policy.file import EMPTY_POLICY, Policy
-from jwt_lp.revocation.limits import REFUSE_AFTER, STALE_AFTER
 
 if TYPE_CHECKING:
     from jwt_lp.guard.cookies import Cookies
     from jwt_lp.issuing.claim_policy import ClaimPolicy
     from jwt_lp.lint.linter import LintOptions
-    from jwt_lp.stores import Store
 
 MAX_OBSERVE_DAYS: Final = 90
-MIN_KEY_LENGTH: Final = 32
 MAX_LOCAL_USER_TTL: Final = 300
-_STORE_KEYS: Final = ("PUSH", "SUBJECTS", "STALE_AFTER", "REFUSE_AFTER", "REVOCATION_START")
 _DOTTED: Final = re.compile(r"\w+(\.\w+)*[.:]\w+")
 _NAME: Final = re.compile(r"[a-z0-9_-]+")
 # Every host routes such a path as it is written, and it needs no quoting in a challenge.
@@ -50,7 +47,7 @@ TOP_KEYS: Final = (
 )  # fmt: skip
 
 
-class SettingsReader(IssuerReader, ObservabilityReader):
+class SettingsReader(IssuerReader, StoreReader, ObservabilityReader):
     """Reads a whole settings mapping and collects its faults; every method returns a usable value."""
 
     def settings(self, *, development: bool, today: date) -> dict[str, Any]:
@@ -166,45 +163,6 @@ class SettingsReader(IssuerReader, ObservabilityReader):
             self.fault(f"RESOURCE {fault}")
         return url
 
-    def store_settings(self) -> dict[str, object]:
-        """The store, how subjects are stored, and how old the revocation snapshot may be."""
-        store = self.store()
-        push = self.text("PUSH") or ""
-        given = [key for key in _STORE_KEYS if key in self.values]
-        if given and not store:
-            self.fault(f"{', '.join(given)}: there is no STORE, so nothing is stored and nothing can be revoked")
-        if push and not push.startswith(("redis://", "rediss://")):
-            self.fault("PUSH is the URL of a Redis, such as redis://localhost:6379/0")
-        stale = self.seconds("STALE_AFTER", STALE_AFTER, None)
-        refuse = self.seconds("REFUSE_AFTER", REFUSE_AFTER, None)
-        if stale > refuse:
-            self.fault(
-                "STALE_AFTER is longer than REFUSE_AFTER: requests would be refused before the revocations are stale"
-            )
-        start = self.values.get("REVOCATION_START", "closed")
-        if start not in ("closed", "open"):
-            self.fault(
-                'REVOCATION_START is "closed", or "open" to let every request pass until the store has been reached'
-            )
-        return {
-            "store": store,
-            "push": push,
-            "subjects": self.subjects(),
-            "stale_after": stale,
-            "refuse_after": refuse,
-            "revocation_start": start,
-        }
-
-    def store(self) -> str | Store:
-        """The store, or its URL; "" if there is none."""
-        value = self.values.get("STORE")
-        if value is not None and not isinstance(value, str):
-            from jwt_lp.stores import is_store
-
-            if is_store(value):
-                return value
-        return self.text("STORE") or ""
-
     def local_user(self) -> object:
         """The function that finds a token's local user, or its dotted path; None if there is none."""
         value = self.values.get("LOCAL_USER")
@@ -212,21 +170,6 @@ class SettingsReader(IssuerReader, ObservabilityReader):
             return value or None
         self.fault('LOCAL_USER is a function of the token, or its dotted path, such as "shop.users.user_for"')
         return None
-
-    def subjects(self) -> bytes | None:
-        """How subjects are stored: b"" for plain text, a key for keyed hashes, None for not at all."""
-        value = self.values.get("SUBJECTS", "plain")
-        if value in ("plain", "absent"):
-            return b"" if value == "plain" else None
-        members = {str(name).upper(): member for name, member in value.items()} if is_json_object(value) else {}
-        key = members.get("KEY")
-        if set(members) == {"KEY"} and isinstance(key, str) and len(key) >= MIN_KEY_LENGTH:
-            return key.encode()
-        self.fault(
-            'SUBJECTS is "plain", "absent", or {"KEY": "..."} for keyed hashes, '
-            f"with {MIN_KEY_LENGTH} characters at least"
-        )
-        return b""
 
     def claims(self) -> Mapping[str, ClaimPolicy]:
         """The claim policies by audience, written like the audiences of the policy file."""

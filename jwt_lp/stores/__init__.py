@@ -1,7 +1,7 @@
-"""Stores for usage, revocations and families of refresh tokens: protocols, SQL, Parquet files, and push over Redis.
+"""Stores for usage, revocations and families of refresh tokens: protocols, SQL, Parquet, and push over Redis.
 
-One small synchronous protocol, and another for sign-in. Serving processes call `changes`, `record` and `beat` from their background thread,
-never during a request; commands call the rest. Days are ISO dates in UTC, times are seconds since the epoch.
+One small synchronous protocol, and another for sign-in. Serving processes call `changes`, `record` and `record_heartbeat` from
+their background thread, never during a request; commands call the rest. Days are ISO dates in UTC, times are seconds since the epoch.
 """
 
 from __future__ import annotations

@@ -230,6 +230,7 @@ SIMPLEJWT: Final = ClaimProfile(
         }
     ),
 )
+"""Access tokens of djangorestframework-simplejwt."""
 
 # https://flask-jwt-extended.readthedocs.io/en/stable/options.html: JWT_IDENTITY_CLAIM is sub; `type` is `refresh` in
 # the other tokens. `fresh` and `csrf` grant nothing: `csrf` is compared where the token comes in a cookie.
@@ -247,6 +248,7 @@ FLASK_JWT_EXTENDED: Final = ClaimProfile(
         }
     ),
 )
+"""Access tokens of Flask-JWT-Extended."""
 
 SHIPPED_PROFILES: Final = MappingProxyType(
     {

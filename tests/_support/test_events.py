@@ -27,7 +27,7 @@ def told() -> Iterator[Told]:
     yield received
     end()
     end()
-    assert receive not in events._RECEIVERS
+    assert receive not in [each for each, _ in events._RECEIVERS]
 
 
 def test_a_receiver_is_told_once_whatever_is_logged(told: Told, caplog: pytest.LogCaptureFixture) -> None:
@@ -85,7 +85,25 @@ def test_a_log_that_fails_too_changes_nothing(told: Told, monkeypatch: pytest.Mo
     assert [("refused", {"subject": "alice"})] == told
 
 
+def test_a_receiver_of_some_events_is_told_of_these(caplog: pytest.LogCaptureFixture) -> None:
+    """No other event is made for it."""
+    caplog.set_level(logging.CRITICAL, "jwt_lp")
+    told: list[str] = []
+
+    def receive(event: str, members: Mapping[str, object]) -> None:
+        told.append(event)
+
+    end = subscribe(receive, events=["one", "two"])
+    try:
+        assert (True, False) == (is_wanted(logging.INFO, "one"), is_wanted(logging.INFO, "none"))
+        for event in ("none", "one", "two", "three"):
+            log_event(logging.INFO, event, {})
+    finally:
+        end()
+    assert (["one", "two"], False) == (told, is_wanted(logging.INFO, "one"))
+
+
 def test_an_event_that_nobody_wants_is_not_made(caplog: pytest.LogCaptureFixture) -> None:
     """Without a receiver, the level of the logger decides."""
     caplog.set_level(logging.WARNING, "jwt_lp")
-    assert (False, True) == (is_wanted(logging.INFO), is_wanted(logging.WARNING))
+    assert (False, True) == (is_wanted(logging.INFO, "refused"), is_wanted(logging.WARNING, "refused"))

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import sections
 from benchmarks.figures import by_key, load
 from benchmarks.floors import FLOORS
 from benchmarks.scale import TINY
+from benchmarks.sections import long
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,3 +58,12 @@ def test_servers_are_measured_beside_the_bare_application() -> None:
     floors = {(key.what, key.against) for key in FLOORS if key.section == "servers" and key.what.startswith("Flask")}
     assert floors <= keys
     assert "the handler" in {what for what, _ in keys}
+
+
+def test_each_long_section_has_programs() -> None:
+    """Each program of a section that takes minutes is a file, and no section is listed twice."""
+    names = [section.name for section in sections.ALL]
+    assert len(names) == len(set(names))
+    assert {section.name for section in sections.ALL if section.long} == long.PROGRAMS.keys()
+    files = {name for programs in long.PROGRAMS.values() for name, *_ in programs}
+    assert files == {name for name in files if (ROOT / "benchmarks" / name).is_file()}

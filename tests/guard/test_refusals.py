@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from types import MappingProxyType
 from typing import Any
@@ -18,7 +18,6 @@ from clock import Clock
 from examples import examples
 from jwt_lp import AUTHENTICATED, AccessToken, Permissions, Requirement, Route, Settings, all_of, any_of, external
 from jwt_lp._support import events
-from jwt_lp.guard import refusals
 from jwt_lp.guard.decisions import Cause
 from jwt_lp.guard.refusals import RefusalFactory, undeclared_cause
 from jwt_lp.jose.signing import SigningKey
@@ -166,13 +165,20 @@ def test_what_the_client_receives(
         )
 
 
+def headers(factory: RefusalFactory, cause: Cause) -> Mapping[str, str]:
+    """The header fields of a refusal."""
+    refusal = factory.refuse(cause).refusal
+    assert refusal is not None
+    return refusal.headers
+
+
 @pytest.mark.parametrize("cause", [BAD_TOKEN, LACKING, NOBODY, TWICE])
 def test_each_challenge_names_the_metadata(cause: Cause) -> None:
     """With RESOURCE each challenge has the address of its metadata, and without it none has."""
     address = 'resource_metadata="https://api.test/.well-known/oauth-protected-resource"'
     for factory, named in ((make_factory(RESOURCE="https://api.test"), True), (make_factory(), False)):
-        assert named is (address in factory.refusal(cause).headers["WWW-Authenticate"])
-    assert "WWW-Authenticate" not in make_factory(RESOURCE="https://api.test").refusal(UNDECIDED).headers
+        assert named is (address in headers(factory, cause)["WWW-Authenticate"])
+    assert "WWW-Authenticate" not in headers(make_factory(RESOURCE="https://api.test"), UNDECIDED)
 
 
 def test_explain_shows_the_cause() -> None:
@@ -397,5 +403,5 @@ def test_a_level_that_is_off_costs_no_line(caplog: pytest.LogCaptureFixture, mon
     caplog.set_level(logging.CRITICAL, "jwt_lp")
     monkeypatch.setattr(events, "_to_json", None)
     make_factory().refuse(BAD_TOKEN)
-    refusals.log_event(logging.WARNING, "undeclared", {"route": "GET /"})
+    events.log_event(logging.WARNING, "undeclared", {"route": "GET /"})
     assert [] == caplog.records

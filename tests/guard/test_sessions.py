@@ -21,8 +21,7 @@ def call(session: Callable[[], str | None] | None = None, **more: Any) -> Call:
         lambda: more.get("url", "https://shop.example/x"),
         lambda name: fields.get(name, ()),
         "x",
-        None,
-        session,
+        session=session,
     )
 
 
@@ -64,7 +63,7 @@ def test_a_token_is_decided_as_without_a_session() -> None:
             decision = guard.check(header, WITH_SESSION, {"order_id": "7"}, "GET /x", call=call(asked))
             assert passes is decision.passes
     assert WITH_SESSION.names == {"order_id"}
-    assert (None, [("orders:{order_id}:read",)]) == (WITH_SESSION.scope, WITH_SESSION.alternatives())
+    assert (None, [("orders:{order_id}:read",)]) == (WITH_SESSION.scope({}), WITH_SESSION.alternatives())
     assert all_of("a:b", enforce=True, or_session="x").enforced
     assert not WITH_SESSION.enforced
     assert WITH_SESSION.key is None

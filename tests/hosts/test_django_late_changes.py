@@ -26,8 +26,9 @@ from django.views import View
 
 from jwt_lp import all_of
 from jwt_lp_django import LeastPrivilegeMixin, guarded, public, requires
+from jwt_lp_django.declaration_cache import DeclarationCache
 from jwt_lp_django.marks import INCLUDE_ATTRIBUTE, MARKS_ATTRIBUTE
-from jwt_lp_django.views import DeclarationCache, declaration_of
+from jwt_lp_django.views import declaration_of
 
 pytestmark = pytest.mark.host
 

@@ -27,9 +27,10 @@ from rest_framework.viewsets import ViewSet
 
 from jwt_lp import all_of
 from jwt_lp_django import LeastPrivilegeMixin, requires
+from jwt_lp_django.declaration_cache import DeclarationCache
 from jwt_lp_django.drf import HasPermissions
 from jwt_lp_django.marks import INCLUDE_ATTRIBUTE, INHERITED, MARKS_ATTRIBUTE
-from jwt_lp_django.views import DeclarationCache, declaration_of
+from jwt_lp_django.views import declaration_of
 
 pytestmark = pytest.mark.host
 

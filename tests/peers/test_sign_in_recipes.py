@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -55,12 +55,12 @@ def test_django_allauth_gives_our_tokens(tmp_path: Path) -> None:
 
 def test_authlib_has_what_the_recipe_uses() -> None:
     """A client registered as in the recipe has the two methods that it calls."""
-    pytest.importorskip("authlib.integrations.starlette_client", reason="needs Authlib, httpx and itsdangerous")
-    from authlib.integrations.starlette_client import OAuth
-
+    client: Any = pytest.importorskip(
+        "authlib.integrations.starlette_client", reason="needs Authlib, httpx and itsdangerous"
+    )
     tree = ast.parse(recipe("social.py").text)
     (register,) = [each for each in tree.body if isinstance(each, ast.Expr) and isinstance(each.value, ast.Call)]
-    oauth = OAuth()
+    oauth = client.OAuth()
     exec(compile(ast.Module([register], []), "social.py", "exec"), {"oauth": oauth})
     assert callable(oauth.google.authorize_redirect)
     assert callable(oauth.google.authorize_access_token)

@@ -100,7 +100,11 @@ BAD = [
 @pytest.mark.parametrize(("content_type", "body", "status"), BAD)
 def test_other_bodies_are_refused(content_type: str | None, body: bytes, status: int) -> None:
     """The status tells what is wrong, and the description repeats nothing that was sent."""
-    for read in (read_credentials, lambda *parts: read_refresh_token(*parts, None)):
+    readers: list[Callable[[str | None, bytes], object]] = [
+        read_credentials,
+        lambda kind, sent: read_refresh_token(kind, sent, None),
+    ]
+    for read in readers:
         if read is not read_credentials and b"refresh_token" in body:
             continue
         with pytest.raises(SignInRefused) as caught:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -50,7 +50,8 @@ def claims(token: str) -> Mapping[str, Any]:
 
 def events(caplog: pytest.LogCaptureFixture) -> list[tuple[str, dict[str, Any]]]:
     """The logged events with their members."""
-    return [(record.args[0], json.loads(record.args[1])) for record in caplog.records if record.name == "jwt_lp"]
+    lines: list[Any] = [record.args for record in caplog.records if record.name == "jwt_lp"]
+    return [(event, json.loads(members)) for event, members in lines]
 
 
 def family_of(world: World, refresh_token: str) -> RefreshFamily:
@@ -452,7 +453,7 @@ def test_nothing_that_is_revoked_is_issued(tmp_path: Path, answer: Any, status: 
     def revoked(_: object) -> RevocationMatch:
         if isinstance(answer, OSError):
             raise answer
-        return answer
+        return cast("RevocationMatch", answer)
 
     world.issuer._revoked = revoked
     assert [status, status] == [world.obtain().status, world.refresh(token).status]

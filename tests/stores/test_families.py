@@ -88,7 +88,12 @@ def test_an_ended_family_does_not_rotate(store: Store) -> None:
 def test_only_the_named_families_end(store: Store) -> None:
     """The subject and the issuer count, too; nothing is revoked for a family that is not there."""
     store.add_family(family())
-    others = ({"subject": "bob"}, {"issuer": "https://other.example/"}, {"subject": "Alice"}, {"family": "f9"})
+    others: tuple[dict[str, Any], ...] = (
+        {"subject": "bob"},
+        {"issuer": "https://other.example/"},
+        {"subject": "Alice"},
+        {"family": "f9"},
+    )
     assert [()] * 4 == [store.end_families(ending(**{"id": f"e{n}", **other})) for n, other in enumerate(others)]
     assert (family(), []) == (store.family("f1"), revoked(store))
 

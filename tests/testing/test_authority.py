@@ -78,7 +78,8 @@ def test_it_is_like_every_profile(name: str) -> None:
     assert (True, True, False, False) == tuple(
         each in token.permissions for each in ("orders:read", "orders:42:write", "orders:list", "orders:*")
     )
-    assert ("bob", "https://orders.example.com" if name == COGNITO.name else "tests") == (token.subject, token.client)
+    client = "tests" if SHIPPED_PROFILES[name].client else None
+    assert ("bob", "https://orders.example.com" if name == COGNITO.name else client) == (token.subject, token.client)
     assert (ISSUER, False, False) == (token.issuer, token.app, token.development)
 
 

@@ -105,6 +105,8 @@ ISSUERS = (
     *(
         trusted(f"{name}-some", profile=profile, clients=frozenset({"web", AUDIENCE}))
         for name, profile in SHIPPED_PROFILES.items()
+        # The settings refuse CLIENTS with a profile that names no claim for the client.
+        if profile.client
     ),
     trusted("any", audience=None),
 )

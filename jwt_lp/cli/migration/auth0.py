@@ -66,13 +66,13 @@ class Auth0(FastApiRewriter):
         if domain is None or audience is None:
             self.decide(line, "Auth0FastAPI without domain or audience: write JWT_LP by hand, with ISSUERS for several")
             return
-        self.settings = _SETTINGS.format(issuer=_issuer(module, domain), audience=module.code_for_node(audience))
+        self.settings: str = _SETTINGS.format(issuer=_issuer(module, domain), audience=module.code_for_node(audience))
         self.settings_after = line
         # Another use than `name.require_auth` needs it still, here or in another module.
         names = m.findall(module, m.Name(name))
         calls = m.findall(module, m.Call(m.Attribute(m.Name(name), m.Name("require_auth"))))
         elsewhere = sum(bool(re.search(rf"\b{name}\b", text)) for text in self.project.texts)
-        self.settings_replace = len(names) == len(calls) + 1 and elsewhere == 1
+        self.settings_replace: bool = len(names) == len(calls) + 1 and elsewhere == 1
         if self.settings_replace:
             self.may_remove_import("fastapi_plugin", "Auth0FastAPI")
 

@@ -42,7 +42,7 @@ class FastApiBearer(FastApiRewriter):
     def __init__(self, context: CodemodContext, project: Project) -> None:
         super().__init__(context, project)
         self._readers = find_readers(project.texts)
-        self.uses_library = bool(self._readers)
+        self.uses_library: bool = bool(self._readers)
         self._route = False
 
     def visit_Module(self, node: cst.Module) -> None:
@@ -56,10 +56,10 @@ class FastApiBearer(FastApiRewriter):
         algorithms = keyword(call, "algorithms") or _by_position(call, 2)
         known = _module_names(module)
         if secret is not None and algorithms is not None and _names(secret) | _names(algorithms) <= known:
-            self.settings = _SETTINGS.format(
+            self.settings: str = _SETTINGS.format(
                 algorithms=module.code_for_node(algorithms), secret=module.code_for_node(secret)
             )
-            self.settings_imports = (("base64", "urlsafe_b64encode"),)
+            self.settings_imports: tuple[tuple[str, str], ...] = (("base64", "urlsafe_b64encode"),)
         self.decide(
             call,
             "this checks the token a second time: let the function depend on Requires(AUTHENTICATED) instead, and read "
