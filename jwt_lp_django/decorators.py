@@ -43,6 +43,9 @@ from jwt_lp_django.views import MethodDeclaration
 V = TypeVar("V", bound=Callable[..., Any])
 Where: TypeAlias = "Mapping[str, Any]"
 
+# What a class declares in place of a decorator; both names are those of `jwt_lp`.
+_VALUES: Final = {"@public": "PUBLIC", "@authenticated": "AUTHENTICATED"}
+
 
 class Declaration:
     """A decorator that declares one requirement and enforces it. It also serves as a value: a rule elsewhere.
@@ -60,7 +63,8 @@ class Declaration:
         """Declare it for `view`: a function, an `as_view()` or a method. `ConfigurationError` for a class."""
         if isinstance(view, type):
             raise ConfigurationError(
-                f"{self.mark.origin} on the class {view.__name__}: set required_permissions there, or decorate a method"
+                f"{self.mark.origin} on the class {view.__name__}: write required_permissions = "
+                f"{_VALUES.get(self.mark.origin, '...')} there, with LeastPrivilegeMixin as its first base, or decorate a method"
             )
         wrapper = wrap_view(view, (self.mark,))
         _extend_api_view(view, wrapper, self.mark)

@@ -426,10 +426,10 @@ def test_the_rest_of_a_module_keeps_its_layout(imports: str, parts: dict[str, st
     assert migration.data.decode().endswith("\n" + "\n\n\n".join(parts.values()) + "\n")
 
 
-BLOCKLIST = """
+CHECKED = """
 from flask_jwt_extended import JWTManager, get_jwt_identity, jwt_required
-@jwt.token_in_blocklist_loader
-def revoked(header, payload): return True
+@jwt.{loader}
+def check(header, payload): return None
 @app.get("/a")
 @jwt_required()
 def a(): return get_jwt_identity()
@@ -438,14 +438,24 @@ class V(MethodView):
 """
 
 
-def test_a_check_that_refuses_more_than_the_guard_stays() -> None:
-    """With a blocklist `jwt_required` stays below the declaration, and goes on asking it."""
-    ((migration,), _) = migrate([Source(Path("m.py"), "m.py", BLOCKLIST.encode())])
+@pytest.mark.parametrize("loader", ["token_in_blocklist_loader", "token_verification_loader", "user_lookup_loader"])
+def test_a_check_that_refuses_more_than_the_guard_stays(loader: str) -> None:
+    """With a blocklist, or a loader that does not find a user, `jwt_required` stays below the declaration and asks it."""
+    ((migration,), _) = migrate([Source(Path("m.py"), "m.py", CHECKED.replace("{loader}", loader).encode())])
     text = migration.data.decode()
     assert '@app.get("/a")\n@authenticated\n@jwt_required()\ndef a(): return get_jwt_identity()' in text
     assert "decorators = [jwt_required(optional=True), public(identify=True)]" in text
     again, _ = migrate([Source(Path("m.py"), "m.py", migration.data)])
     assert [migration.data] == [each.data for each in again]
+
+
+def test_current_user_stays_where_a_loader_finds_the_user() -> None:
+    """`jwt_required` sets it as before, so nobody has to decide anything about it."""
+    text = "from flask_jwt_extended import current_user, jwt_required\n@jwt.user_lookup_loader\ndef load(h, p): ...\n"
+    text += "@app.get('/a')\n@jwt_required()\ndef a(): return current_user.name\n"
+    ((migration,), _) = migrate([Source(Path("m.py"), "m.py", text.encode())])
+    assert "@authenticated\n@jwt_required()\ndef a(): return current_user.name" in migration.data.decode()
+    assert not any("current_user" in decision.text for decision in migration.decisions)
 
 
 def test_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cli: Any) -> None:

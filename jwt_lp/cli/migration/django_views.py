@@ -25,8 +25,10 @@ _OURS: Final = "jwt_lp_django.drf.HasPermissions.of"
 _PROTECTED: Final = "oauth2_provider.decorators.protected_resource"
 # Permission classes with another rule than "a valid token" or "these scopes".
 _OTHER: Final[Mapping[str, str]] = {
-    f"{_DRF}.AllowAny": "AllowAny opens nothing any more: write @public if everybody may call it",
-    f"{_DRF}.IsAdminUser": "IsAdminUser: name the permission that the callers need",
+    f"{_DRF}.AllowAny": "AllowAny opens nothing any more: if everybody may call it, write @public, or in a class "
+    "required_permissions = PUBLIC with LeastPrivilegeMixin",
+    f"{_DRF}.IsAdminUser": "IsAdminUser: name the permission that the callers need, or write HasPermissions.of(AUTHENTICATED) "
+    "before it, and it stays the check",
     f"{_DRF}.IsAuthenticatedOrReadOnly": "IsAuthenticatedOrReadOnly: declare the methods, @public for those that read",
     f"{_DRF}.DjangoModelPermissions": "DjangoModelPermissions: crud(...) declares a permission for each action",
     f"{_TOOLKIT}.TokenHasReadWriteScope": 'TokenHasReadWriteScope: required_permissions = {"GET": ..., "POST": ...}',

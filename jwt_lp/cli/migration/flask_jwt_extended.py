@@ -44,9 +44,11 @@ _NOTES: Final = {
 _LOADERS: Final = {
     "token_in_blocklist_loader": "because of this blocklist jwt_required() stays: STORE and `jwt-lp revoke token` replace it",
     "token_verification_loader": "because of this check jwt_required() stays",
-    "user_lookup_loader": "the user loader is no longer called: look the user up by current_token.subject",
+    "user_lookup_loader": "because of this loader jwt_required() stays: it refuses users that are gone, as LOCAL_USER does",
     "additional_claims_loader": "claims of the application: permissions in the claim scope become grants",
 }
+_CHECKS: Final = ("token_in_blocklist_loader", "token_verification_loader", "user_lookup_loader")
+_USERS: Final = frozenset({"current_user", "get_current_user"})
 
 
 class FlaskJwtExtended(Rewriter):
@@ -62,7 +64,9 @@ class FlaskJwtExtended(Rewriter):
         self._modes: list[str | None] = []
         self._guarded = project.mentions("jwt_lp_flask", "LeastPrivilege(")
         # INVARIANT: what a check of the project's own refuses stays refused, so `jwt_required` stays where there is one.
-        self._keep = any(map(project.mentions, ("token_in_blocklist_loader", "token_verification_loader")))
+        # A user loader is such a check, too: a token whose user it does not find is refused.
+        self._keep = any(map(project.mentions, _CHECKS))
+        self._loaded = project.mentions("user_lookup_loader")
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
         modes = [self._mode(decorator.decorator) for decorator in node.decorators]
@@ -139,8 +143,10 @@ class FlaskJwtExtended(Rewriter):
         return False
 
     def visit_Name(self, node: cst.Name) -> None:
-        note = _NOTES.get(self.name_of(node).removeprefix(f"{_LIBRARY}.").removeprefix("utils."))
-        if note is not None:
+        name = self.name_of(node).removeprefix(f"{_LIBRARY}.").removeprefix("utils.")
+        note = _NOTES.get(name)
+        # Where a loader finds the user, `jwt_required` stays, and sets the user as before.
+        if note is not None and not (self._loaded and name in _USERS):
             self.decide(node, note)
 
     def visit_Attribute(self, node: cst.Attribute) -> None:
