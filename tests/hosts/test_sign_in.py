@@ -343,3 +343,28 @@ def test_groups_and_permissions_of_django_become_roles(tmp_path: Path) -> None:
         # Without the signals of `delete`, which look for the tables of other applications.
         User.objects.filter(pk=user.pk)._raw_delete(User.objects.db)
         assert 401 == refresh(third).status_code
+
+
+@pytest.mark.skipif("django" not in INSTALLED, reason="needs Django")
+def test_django_signs_in_where_requests_are_transactions(tmp_path: Path) -> None:
+    """Under ATOMIC_REQUESTS too, tokens are made, and a session that has ended is not rolled back."""
+    with _django_users(tmp_path, grace=0) as client:
+        from django.db import connections
+
+        for database in connections.settings.values():
+            # Each test has aliases of its own, and `default` is in memory.
+            database["ATOMIC_REQUESTS"] = database["NAME"] != ":memory:"
+
+        def post(path: str, **members: object) -> Any:
+            return client.post(f"/auth/{path}", members, "application/json")
+
+        first = post("token", username="alice", password=PASSWORD)
+        assert 200 == first.status_code
+        token = {"refresh_token": first.json()["refresh_token"]}
+        second = post("refresh", **token)
+        assert [200, 401] == [second.status_code, post("refresh", **token).status_code]
+        # The refused request ended the session for good.
+        assert 401 == post("refresh", refresh_token=second.json()["refresh_token"]).status_code
+        third = post("token", username="alice", password=PASSWORD).json()["refresh_token"]
+        assert 204 == post("sign-out-everywhere", refresh_token=third).status_code
+        assert 401 == post("refresh", refresh_token=third).status_code
