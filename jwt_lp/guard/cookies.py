@@ -61,6 +61,11 @@ class Cookies:
     origins: frozenset[str] = frozenset()
     secure: bool = True
 
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """The schemes of origins whose pages may send the cookies."""
+        return ("https",) if self.secure else ("https", "http")
+
     @clears_locals
     def access(
         self, token: str, *, max_age: int | None = None, csrf: bool = True, clock: Callable[[], float] = time.time

@@ -14,7 +14,7 @@ from jwt_lp.errors import ConfigurationError, PolicyError, clears_locals
 from jwt_lp.guard.bearer import MALFORMED, TOKEN
 from jwt_lp.guard.cookie_reader import CookieReader
 from jwt_lp.guard.cookies import csrf_token
-from jwt_lp.guard.csrf import CsrfCheck
+from jwt_lp.guard.same_origin import origin_fault
 from jwt_lp.oauth.token_endpoint import Answer
 from jwt_lp.signin.refusals import MISCONFIGURED, SignInRefused, bad_request, refresh_refused
 from jwt_lp.signin.requests import MAX_BODY
@@ -117,7 +117,7 @@ class SignInEndpoints:
     def _check_origin(cookies: Cookies, call: Call) -> None:
         # INVARIANT: no other site signs a browser in, refreshes or signs out. There may be no access token yet that a CSRF
         # token could belong to, so the browser has to say where the request comes from.
-        fault = CsrfCheck(cookies).origin_fault(call, needed="any")
+        fault = origin_fault(call, origins=cookies.origins, schemes=cookies.schemes, needed="any")
         if fault:
             raise _ForgedRequest(HTTPStatus.FORBIDDEN, _FORGED, "csrf", fault)
 

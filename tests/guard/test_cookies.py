@@ -268,7 +268,7 @@ def request(
 ) -> Call:
     lines = {name: (value,) if isinstance(value, str) else value for name, value in headers.items()}
     host = None if csrf is None else HostCsrf(csrf, "send it")
-    return Call(method, str, lambda name: lines.get(name.lower(), ()), "app.view", "192.0.2.7", host)
+    return Call(method, str, lambda name: lines.get(name.lower(), ()), "app.view", "192.0.2.7", csrf=host)
 
 
 def asked(guard: Guard, token: str, method: str = "POST", **headers: str | tuple[str, ...]) -> Decision:

@@ -22,7 +22,7 @@ SENT_AS_COOKIE = [case for case in CASES if as_cookie(case, WORLD) is not None]
 
 def _serve(request: pytest.FixtureRequest) -> Iterator[Served]:
     module, mode = request.param
-    settings = {**WORLD.authority.settings(), "COOKIE": True}
+    settings = {**WORLD.authority.settings(CLIENTS=["tests", "mobile"]), "COOKIE": True}
     with import_module(module).MODES[mode](settings) as (kind, app), serve(kind, app) as client:
         yield Served(client, WORLD)
 
