@@ -1,5 +1,6 @@
 """What each figure has to reach: the one table that `make bench-check` reads and the docs show.
 
+Some goals are higher than these floors; the docs list them, and say what bounds each.
 A ratio compares two things on one machine, so `make bench-check` can fail because of it. A time depends on the machine:
 it is a goal for the one that the docs name, and nothing fails because of it.
 """
@@ -57,21 +58,21 @@ class Floor:
 
 def _floors() -> Iterator[Floor]:
     # A token never seen: times as fast as each library, and microseconds beyond the bare verification.
-    yield from _least("cold", "PyJWT", {"RS256": 2, "ES256": 1.5, "EdDSA": 1.4, "HS256": 3})
-    yield from _least("cold", "joserfc", {"RS256": 1.3, "ES256": 1.25, "EdDSA": 1.2, "HS256": 1.8})
+    yield from _least("cold", "PyJWT", {"RS256": 1.8, "ES256": 1.3, "EdDSA": 1.2, "HS256": 2.6})
+    yield from _least("cold", "joserfc", {"RS256": 1.2, "ES256": 1.1, "EdDSA": 1.1, "HS256": 1.55})
     bare = {"RS256": 35, "ES256": 35, "EdDSA": 35, "HS256": 30}
     yield from _most("cold", "bare verification", bare, unit="µs", quiet=True)
 
     # The same token again.
     for store in ("with a store", "without a store"):
-        again = {"RS256": 50, "ES256": 50, "EdDSA": 50, "HS256": 35}
+        again = {"RS256": 38, "ES256": 50, "EdDSA": 50, "HS256": 26}
         yield from _least("warm", "PyJWT", {f"{algorithm}, {store}": floor for algorithm, floor in again.items()})
 
     # What a guard adds to a request, as a share of what the peer adds.
-    yield from _most("hosts", "Flask-JWT-Extended", {"Flask": 0.08})
-    yield from _most("hosts", "AuthenticationMiddleware + PyJWT", {"Starlette": 0.15})
-    yield from _most("hosts", "OAuth2PasswordBearer + PyJWT", {"FastAPI": 0.15})
-    yield from _most("hosts", "Simple JWT", {"DRF": 0.2})
+    yield from _most("hosts", "Flask-JWT-Extended", {"Flask": 0.1})
+    yield from _most("hosts", "AuthenticationMiddleware + PyJWT", {"Starlette": 0.25})
+    yield from _most("hosts", "OAuth2PasswordBearer + PyJWT", {"FastAPI": 0.37})
+    yield from _most("hosts", "Simple JWT", {"DRF": 0.35})
     yield from _most("hosts", "10 routes", {"Django, 1,000 routes": 1.25})
 
     # Requests per second, as a share of those of the application without a guard.

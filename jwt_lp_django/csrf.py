@@ -26,10 +26,15 @@ def csrf_fault(request: HttpRequest) -> str:
     return cast("str | None", check.process_view(request, None, (), {})) or ""  # type: ignore[arg-type]  # as REST framework does
 
 
+def csrf_header() -> str:
+    """The header in which Django's CSRF token is sent."""
+    name: str = settings.CSRF_HEADER_NAME
+    return name.removeprefix("HTTP_").replace("_", "-").replace("CSRFTOKEN", "CSRFToken")
+
+
 def csrf_advice() -> str:
     """What a client must send for the check."""
-    header = settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-").replace("CSRFTOKEN", "CSRFToken")
-    return f"send Django's CSRF token in the header {header} or in the form field csrfmiddlewaretoken"
+    return f"send Django's CSRF token in the header {csrf_header()} or in the form field csrfmiddlewaretoken"
 
 
 def _no_response(request: HttpRequest) -> HttpResponse:

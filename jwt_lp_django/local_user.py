@@ -65,7 +65,7 @@ class LocalUserLoader:
         self._refused: Decision | None = None
 
     def load(self) -> Any:
-        """The user; Django's anonymous one if observe mode lets a request without a user pass. Raises the refusal."""
+        """The user; Django's anonymous one if the request passes without a user. Raises the refusal."""
         if self._refused is not None:
             self._refuse(self._refused)
         if self._user is None:
@@ -76,7 +76,7 @@ class LocalUserLoader:
                 self._refused = decision
                 self._tell(decision)
                 self._refuse(decision)
-            self._user = user if decision.observed is None else AnonymousUser()
+            self._user = user if decision.token is not None else AnonymousUser()
         return self._user
 
     def lazy(self) -> Any:

@@ -33,13 +33,13 @@ def operations_of(callback: Callable[..., Any]) -> Operations | None:
     if module is None:
         return None
     function: Any = unwrap(callback)
-    owner = getattr(function, "__self__", None)
+    owner: Any = getattr(function, "__self__", None)
     if owner is None and getattr(function, "__module__", "") == module.__name__:
         cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
         owner = next((value for value in cells if isinstance(value, module.PathView)), None)
     if not isinstance(owner, module.PathView):
         return None
-    operations = cast("list[Any]", owner.operations)
+    operations = cast("list[Any]", cast(Any, owner).operations)
     return Operations(owner, tuple((each, frozenset(each.methods), each.view_func) for each in operations))
 
 

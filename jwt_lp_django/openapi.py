@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from jwt_lp import OpenAPIDescription, Route
+from jwt_lp_django.csrf import csrf_header
 from jwt_lp_django.guard_access import guard_from
 from jwt_lp_django.routes import all_routes
 
@@ -19,5 +20,5 @@ def describe_document(document: MutableMapping[str, Any], document_path: Callabl
     routes: Iterable[Route] = all_routes()
     if document_path is not None:
         routes = [replace(route, template=document_path(route.template)) for route in routes]
-    description = OpenAPIDescription(guard_from().settings, str(document.get("openapi", "3.1.0")))
+    description = OpenAPIDescription(guard_from().settings, str(document.get("openapi", "3.1.0")), csrf_header())
     description.describe_document(document, routes)

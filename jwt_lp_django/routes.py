@@ -151,9 +151,13 @@ class DjangoHost:
         return isinstance(app, WSGIHandler | ASGIHandler) or (app is None and settings.configured)
 
     def routes(self, app: object) -> Sequence[Route]:
-        """Every route of the project."""
+        """Every route of the project, those of Channels included."""
         _ensure_django()
-        return all_routes()
+        if not apps.is_installed("channels"):
+            return all_routes()
+        from jwt_lp_django.channels import channels_routes
+
+        return [*all_routes(), *channels_routes()]
 
     def guard(self, app: object) -> Guard:
         """The project's guard."""

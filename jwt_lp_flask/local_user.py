@@ -20,7 +20,7 @@ def local_user(request: Request | None = None) -> Any:
     """The user that `LOCAL_USER` finds for the request's token; None without a token, and for an application's own.
 
     It is found once for a request. If the function returns None, or a user whose `is_active` is false, the request
-    ends with 401, finally; in observe mode, None is returned. `ConfigurationError` if `LOCAL_USER` is not set.
+    ends with 401, finally; in observe mode, and on a public route, None is returned. `ConfigurationError` if `LOCAL_USER` is not set.
     """
     request = current_request if request is None else request
     decisions, app_guard = decisions_of(request), app_guard_of()
@@ -43,4 +43,4 @@ def _admit(app_guard: AppGuard, request: Request, decisions: RequestDecisions, u
     if decision.refusal is not None:
         send_refused(unproxied_app(), request, decision)
         abort(refusal_response_for(decision))
-    return user if decision.observed is None else None
+    return user if decision.token is not None else None

@@ -17,7 +17,7 @@ async def local_user(request: HTTPConnection) -> Any:
     """The user that `LOCAL_USER` finds for the request's token; None without a token, and for an application's own.
 
     A plain function runs in a worker thread. It is asked once for a request. If it returns None, or a user whose
-    `is_active` is false, the request ends with 401, finally; in observe mode, None is returned. In FastAPI it is a
+    `is_active` is false, the request ends with 401, finally; in observe mode, and on a public route, None is returned. In FastAPI it is a
     dependency too: `Depends(local_user)`. `ConfigurationError` if `LOCAL_USER` is not set.
     """
     scope = request.scope
@@ -38,6 +38,6 @@ async def local_user(request: HTTPConnection) -> Any:
         user = users.keep(token, found)
     requirement = None if context.decision is None else context.decision.requirement
     decision = context.require_pass(scope, context.guard.admit_user(token, user, requirement, context.label))
-    user = user if decision.observed is None else None
+    user = user if decision.token is not None else None
     scope[_KEY] = (token, user)
     return user

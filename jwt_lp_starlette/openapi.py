@@ -41,5 +41,5 @@ def _describe(schema: dict[str, Any], table: RouteTable, settings: Settings, app
                 # FastAPI lists what several dependencies require as alternatives, although all are required.
                 required = {name: scopes for each in operation.get("security", ()) for name, scopes in each.items()}
                 operation["security"] = [required]
-                description.describe(operation, route.requirement)
+                description.describe(operation, route.requirement, method=method)
     description.add_components(schema)

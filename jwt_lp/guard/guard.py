@@ -195,10 +195,15 @@ class Guard:
         return self._authorizer.permits(token, requirement, dict(params))
 
     def admit_user(self, token: AccessToken, user: object, requirement: Requirement | None, route: str) -> Decision:
-        """Decide about the local user of a verified token: refused if it is None or not active, 401 `invalid_token`."""
+        """Decide about the local user of a verified token: refused if it is None or not active, 401 `invalid_token`.
+
+        On a route that requires no token, and in observe mode, the request passes, and the decision has no token.
+        """
         cause = None if self.local_users is None else self.local_users.cause(token, user)
         if cause is None:
             return Decision(token, requirement, (), (), route)
+        if requirement is not None and not requirement.requires_token:
+            return Decision(None, requirement, (), (), route)
         return self._refusals.refuse(cause, token, requirement, route)
 
     def faults(self, requirement: Requirement) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from itertools import product
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from jwt_lp.guard.cookies import CSRF_HEADER
 from jwt_lp.permissions.requirements import Open, Requirement
 
 if TYPE_CHECKING:
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from jwt_lp.guard.settings import Settings
 
 BEARER_SCHEME: Final = "jwt_lp"
+COOKIE_SCHEME: Final = "jwt_lp_cookie"
+CSRF_SCHEME: Final = "jwt_lp_csrf"
 PROBLEM_SCHEMA: Final = "JwtLpProblem"
 
 _PARAMETER: Final = re.compile(r"\{([^{}:]*)[^{}]*\}")
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)(!e)?\}")
 _MEDIA_TYPE: Final = "application/problem+json"
 _METHODS: Final = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
+_SAFE_METHODS: Final = frozenset({"get", "head", "options", "trace"})
 
 _DESCRIPTIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -94,14 +98,15 @@ class OpenAPIDescription:
     """Describes operations in an OpenAPI document, by the settings of a guard.
 
     `version` is that of the document. In 3.0 the security requirements of a bearer scheme may list no permissions, so
-    only `x-required-permissions` does.
+    only `x-required-permissions` does. `csrf_header` is the header that a request with the cookie of `COOKIE` needs.
     """
 
-    def __init__(self, settings: Settings, version: str = "3.1.0") -> None:
-        self._schemes = security_schemes(settings)
+    def __init__(self, settings: Settings, version: str = "3.1.0", csrf_header: str = CSRF_HEADER) -> None:
+        self._schemes = security_schemes(settings, csrf_header)
         self._lists = {
             name: scheme["type"] == "openIdConnect" or not version.startswith("3.0")
             for name, scheme in self._schemes.items()
+            if name != CSRF_SCHEME
         }
 
     def components(self) -> dict[str, dict[str, Any]]:
@@ -117,10 +122,12 @@ class OpenAPIDescription:
         operation: MutableMapping[str, Any],
         requirement: Requirement | None,
         names: Mapping[str, str] = MappingProxyType({}),
+        *,
+        method: str = "post",
     ) -> None:
         """Add security, `x-required-permissions` and the answers to one operation.
 
-        Any other security scheme of the operation stays required, in addition to ours; an answer that it describes
+        Methods that are not safe need the CSRF token beside a cookie (RFC 9110, section 9.2.1). Any other security scheme of the operation stays required, in addition to ours; an answer that it describes
         itself gets the problem as one more media type. `names` maps the parameters of the route to those of the
         document. Without a requirement the operation is marked with `x-always-refused`.
         """
@@ -133,7 +140,8 @@ class OpenAPIDescription:
         alternatives = [()] if requirement is None else requirement.alternatives()
         named = [[_with_names(text, names) for text in texts] for texts in alternatives]
         # With an alternative that has no other scheme, the others are not required.
-        operation["security"] = list(self._security(named, others if all(others) else [{}]))
+        needs_csrf = method.lower() not in _SAFE_METHODS
+        operation["security"] = list(self._security(named, others if all(others) else [{}], needs_csrf=needs_csrf))
         if requirement is None:
             operation["x-always-refused"] = True
         else:
@@ -157,7 +165,8 @@ class OpenAPIDescription:
         for method in _METHODS & item.keys():
             route = served.find(path, method)
             if route is not None:
-                self.describe(item[method], route.requirement, parameter_names(route.template, path))
+                names = parameter_names(route.template, path)
+                self.describe(item[method], route.requirement, names, method=method)
 
     def add_components(self, document: MutableMapping[str, Any]) -> None:
         """Add the components to a document; those that it has by the same names are replaced."""
@@ -174,19 +183,24 @@ class OpenAPIDescription:
                 others.append(rest)
         return others or [{}]
 
-    def _security(self, alternatives: list[list[str]], others: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def _security(
+        self, alternatives: list[list[str]], others: list[dict[str, Any]], *, needs_csrf: bool
+    ) -> Iterator[dict[str, Any]]:
         seen: list[dict[str, Any]] = []
         for texts, (name, lists), other in product(alternatives, self._lists.items(), others):
             entry = {**other, name: list(texts) if lists else []}
+            if name == COOKIE_SCHEME and needs_csrf:
+                entry[CSRF_SCHEME] = []
             if entry not in seen:
                 seen.append(entry)
                 yield entry
 
 
-def security_schemes(settings: Settings) -> dict[str, dict[str, Any]]:
-    """The schemes (OpenAPI 3.1, section 4.8.27), each of which is enough for an operation.
+def security_schemes(settings: Settings, csrf_header: str = CSRF_HEADER) -> dict[str, dict[str, Any]]:
+    """The schemes (OpenAPI 3.1, section 4.8.27), each of which but the CSRF token is enough for an operation.
 
-    One is the bearer token. One for each issuer with `DISCOVERY: True` tells where to get a token.
+    One is the bearer token. One for each issuer with `DISCOVERY: True` tells where to get a token. With `COOKIE`, one is
+    the cookie, and another the CSRF token beside it, in the header `csrf_header`.
     """
     schemes: dict[str, dict[str, Any]] = {BEARER_SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
     for issuer in settings.issuers:
@@ -197,6 +211,11 @@ def security_schemes(settings: Settings) -> dict[str, dict[str, Any]]:
 
             url = metadata_urls(issuer.issuer, discovery=True)[0]
             schemes[f"{BEARER_SCHEME}_openid_{issuer.name}"] = {"type": "openIdConnect", "openIdConnectUrl": url}
+    cookies = settings.cookies
+    if cookies is not None:
+        schemes[COOKIE_SCHEME] = {"type": "apiKey", "in": "cookie", "name": cookies.name}
+        description = f"The CSRF token, for requests with the cookie {cookies.name}"
+        schemes[CSRF_SCHEME] = {"type": "apiKey", "in": "header", "name": csrf_header, "description": description}
     return schemes
 
 

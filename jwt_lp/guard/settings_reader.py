@@ -272,7 +272,10 @@ class SettingsReader(IssuerReader, ObservabilityReader):
             return None
         # Most services read no cookie: only settings with this key load what does.
         from jwt_lp.guard.cookie_settings import CookieSettingsReader
+        from jwt_lp.guard.cookies import Cookies
 
+        if isinstance(value, Cookies):
+            return value
         reader = CookieSettingsReader({} if value is True else value, f"{self.where}['COOKIE']")
         cookies = reader.cookies(development=development)
         self.faults.extend(reader.faults)

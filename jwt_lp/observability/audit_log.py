@@ -6,6 +6,7 @@ so that every formatter that writes extra attributes as JSON writes them; `EcsFo
 
 from __future__ import annotations
 
+import json
 import logging
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -22,6 +23,7 @@ MAX_TEXT: Final = 1024
 """How long a value is at most: Elasticsearch indexes no longer keyword."""
 
 _LOG: Final = logging.getLogger("jwt_lp.audit")
+_to_json: Final = json.JSONEncoder().encode
 
 
 class AuditLog:
@@ -55,7 +57,9 @@ class AuditLog:
         if decision.token is not None:
             fields["user"] = {"id": cut(decision.token.subject)}
         extra = {name: value for name, value in fields.items() if value}
-        _LOG.info("%s %s", action, cut(decision.route), extra={**extra, "jwt_lp": _details(decision)})
+        # INVARIANT: the message is one line of ASCII for every formatter; a route without a template is what a client sent.
+        route = _to_json(cut(decision.route))[1:-1]
+        _LOG.info("%s %s", action, route, extra={**extra, "jwt_lp": _details(decision)})
 
 
 def outcome(decision: Decision) -> str:

@@ -58,7 +58,12 @@ class EcsFormatter(logging.Formatter):
         details = record.__dict__.get("jwt_lp")
         if isinstance(details, Mapping):
             members = cast("Mapping[str, object]", details)
-            document |= _event_fields(members) if "event" in members else _audit_fields(record, members)
+            if "event" in members:
+                # The fields say the rest.
+                document["message"] = f"jwt-lp {members['event']}"
+                document |= _event_fields(members)
+            else:
+                document |= _audit_fields(record, members)
         if record.exc_info and record.exc_info[0] is not None:
             document["error"] = {
                 "type": record.exc_info[0].__name__,

@@ -139,8 +139,9 @@ class Layer:
         # INVARIANT: text that is not a permission is only compared whole, so no pattern covers it.
         if found is not None or not self._indexes or (segments := split_permission(permission)) is None:
             return found
-        best = self._indexes[0].first(segments)
-        for index in self._indexes[1:]:
+        indexes = self._indexes
+        best = indexes[0].first(segments)
+        for index in indexes[1:] if len(indexes) > 1 else ():
             pattern = index.first(segments)
             if pattern is not None and (best is None or pattern_order(pattern) < pattern_order(best)):
                 best = pattern

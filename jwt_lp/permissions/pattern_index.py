@@ -47,7 +47,8 @@ class PatternIndex:
     def first(self, segments: Sequence[str]) -> Pattern | None:
         """The pattern to credit with the permission that has these segments."""
         best: int | None = None
-        for first, read_literals, ranks in self._shapes_for(len(segments)):
+        shapes = self._by_size.get(len(segments))
+        for first, read_literals, ranks in self._shapes_for(len(segments)) if shapes is None else shapes:
             if best is not None and first > best:
                 break
             found = ranks.get(read_literals(segments))

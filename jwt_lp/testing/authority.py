@@ -184,6 +184,7 @@ class Authority:
             "OBSERVE_UNTIL": like.observe_until,
             "CLAIMS": {audience: _claim_settings(policy) for audience, policy in like.claims.items()},
             "SHOW_REQUIREMENT": like.show_requirement,
+            "COOKIE": like.cookies,
         }
         if named:
             return {

@@ -144,6 +144,8 @@ def test_celery_over_redis(folder: Path) -> None:
         for result in results:
             result.forget()
         app.close()
+        with redis_server() as redis:
+            redis.delete(queue, f"_kombu.binding.{queue}", f"_kombu.binding_permanent.{queue}")
     assert "build_report" in worker.text
     assert [] == [part for part in parts_of(good, other) if part in worker.text]
 

@@ -86,6 +86,15 @@ def test_all_keys() -> None:
     assert expected == settings.cookies
 
 
+def test_the_authority_of_tests_keeps_the_setting() -> None:
+    """An application that the fixture `lp` tests reads the same cookies as before."""
+    cookies = Cookies(name="__Host-mine", same_site="Strict")
+    settings = Settings.from_mapping({**Authority().settings(), "COOKIE": cookies})
+    assert settings.cookies is cookies
+    with Authority(like=settings).guard() as guard:
+        assert guard.cookies is cookies
+
+
 def test_development_without_https() -> None:
     """With INSECURE the names have no prefix, and the cookies are sent over http."""
     cookies = read_setting({"INSECURE": True, "ORIGINS": "http://localhost:3000"}, dev=True)

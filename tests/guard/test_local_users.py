@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from clock import Clock
-from jwt_lp import AUTHENTICATED, AccessToken, ConfigurationError, Settings
+from jwt_lp import AUTHENTICATED, IDENTIFIED, AccessToken, ConfigurationError, Settings
 from jwt_lp.guard.local_users import MAX_KEPT, LocalUsers
 from jwt_lp.testing.authority import Authority
 
@@ -137,6 +137,10 @@ def test_who_is_admitted(user: object, cause: str, caplog: pytest.LogCaptureFixt
             assert (401, "invalid_token") == (refusal.status, refusal.error)
         else:
             assert (refusal, decision.token) == (None, token)
+    with AUTHORITY.guard(LOCAL_USER=member) as guard:
+        # A public route refuses nobody.
+        decision = guard.admit_user(token, user, IDENTIFIED, "GET /x")
+        assert (True, cause == "") == (decision.passes, decision.token is token)
     with AUTHORITY.guard() as guard:
         assert guard.local_users is None
         assert guard.admit_user(token, None, AUTHENTICATED, "GET /x").passes

@@ -206,3 +206,19 @@ def test_the_schema_of_a_problem(refusal: Refusal) -> None:
     assert set(schema["required"]) <= refusal.problem.keys() <= schema["properties"].keys()
     for name in ("status", "error"):
         assert refusal.problem.get(name) in [*schema["properties"][name]["enum"], None]
+
+
+def test_a_cookie_is_an_alternative_that_needs_a_csrf_token() -> None:
+    """With `COOKIE` every alternative is there with the cookie too, for unsafe methods with the CSRF token beside it."""
+    description = OpenAPIDescription(settings(JWKS=JWKS, COOKIE=True), csrf_header="X-Mine")
+    read: dict[str, Any] = {}
+    write: dict[str, Any] = {}
+    description.describe(read, all_of("a"), method="GET")
+    description.describe(write, all_of("a"), method="PATCH")
+    assert [{"jwt_lp": ["a"]}, {"jwt_lp_cookie": ["a"]}] == read["security"]
+    assert [{"jwt_lp": ["a"]}, {"jwt_lp_cookie": ["a"], "jwt_lp_csrf": []}] == write["security"]
+    schemes = description.components()["securitySchemes"]
+    assert ("apiKey", "cookie", "__Host-access") == tuple(
+        schemes["jwt_lp_cookie"][key] for key in ("type", "in", "name")
+    )
+    assert ("apiKey", "header", "X-Mine") == tuple(schemes["jwt_lp_csrf"][key] for key in ("type", "in", "name"))

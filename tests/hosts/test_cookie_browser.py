@@ -222,3 +222,45 @@ def test_the_browsable_api(browser: Any, certificate: Certificate, tmp_path: Pat
         window.call("POST", "/auth/sign-out")
         page.goto(f"{window.origin}/orders")
         assert "HTTP 401 Unauthorized" in page.inner_text("body")
+
+
+@pytest.mark.skipif("fastapi" not in NAMES, reason="needs FastAPI")
+def test_swagger_ui(browser: Any, certificate: Certificate, tmp_path: Path) -> None:
+    """FastAPI's page sends the cookie, and after *Authorize* the CSRF token too; it shows no error of its own."""
+    sidecar = pytest.importorskip("drf_spectacular_sidecar", reason="has the files of Swagger UI")
+    files = Path(sidecar.__file__).parent / "static" / "drf_spectacular_sidecar" / "swagger-ui-dist"
+    for window in opened(browser, certificate, "fastapi", tmp_path, True):
+        window.context.route(
+            "https://cdn.jsdelivr.net/**",
+            lambda route: route.fulfill(path=files / route.request.url.rpartition("/")[2]),
+        )
+        window.context.route("https://fastapi.tiangolo.com/**", lambda route: route.abort())
+        assert 200 == window.sign_in()
+        page = window.page
+        page.goto(f"{window.origin}/docs")
+        assert 200 == _try_out(window, "GET")
+        assert 403 == _try_out(window, "POST")
+        csrf = window.cookie("__Host-csrf")
+        assert csrf is not None
+        page.get_by_role("button", name="Authorize").first.click()
+        field = page.locator(".auth-container", has_text="X-CSRF-Token")
+        field.locator("input").fill(csrf["value"])
+        field.get_by_role("button", name="Apply credentials").or_(field.locator("button.authorize")).first.click()
+        page.locator("button.btn-done").first.click()
+        assert 200 == _send_again(window, "POST")
+
+
+def _try_out(window: Window, method: str) -> int:
+    """The status of what Swagger UI sends for the operation `/orders` of this method."""
+    operation = window.page.locator(f".opblock-{method.lower()}", has_text="/orders").first
+    operation.click()
+    operation.get_by_role("button", name="Try it out").click()
+    return _send_again(window, method)
+
+
+def _send_again(window: Window, method: str) -> int:
+    operation = window.page.locator(f".opblock-{method.lower()}", has_text="/orders").first
+    with window.page.expect_response(f"{window.origin}/orders") as response:
+        operation.get_by_role("button", name="Execute").click()
+    status: int = response.value.status
+    return status

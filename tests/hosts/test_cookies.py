@@ -1,4 +1,4 @@
-"""The conformance table with the token in a cookie, and the table of forged and malformed cookies."""
+"""The conformance table with the token in a cookie."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib import import_module
 
 import pytest
 
-from hosts.conformance import CASES, COOKIE_CASES, POLICY, Case, CookieCase, World, as_cookie
+from hosts.conformance import CASES, POLICY, Case, World, as_cookie
 from hosts.serving import serve
 from hosts.test_conformance import MODES, Served
 from jwt_lp.testing.authority import Authority
@@ -20,16 +20,11 @@ ONE_EACH = {"django-async", "drf", "flask", "starlette-sync", "fastapi"}
 SENT_AS_COOKIE = [case for case in CASES if as_cookie(case, WORLD) is not None]
 
 
-def _serve(request: pytest.FixtureRequest) -> Iterator[Served]:
+def serve_with_cookies(request: pytest.FixtureRequest) -> Iterator[Served]:
     module, mode = request.param
     settings = {**WORLD.authority.settings(CLIENTS=["tests", "mobile"]), "COOKIE": True}
     with import_module(module).MODES[mode](settings) as (kind, app), serve(kind, app) as client:
         yield Served(client, WORLD)
-
-
-@pytest.fixture(scope="module", params=MODES, ids=[mode for _, mode in MODES])
-def served(request: pytest.FixtureRequest) -> Iterator[Served]:
-    yield from _serve(request)
 
 
 @pytest.fixture(
@@ -38,7 +33,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[Served]:
     ids=[mode for _, mode in MODES if mode in ONE_EACH],
 )
 def served_once(request: pytest.FixtureRequest) -> Iterator[Served]:
-    yield from _serve(request)
+    yield from serve_with_cookies(request)
 
 
 def test_most_of_the_table_is_sent_as_a_cookie() -> None:
@@ -57,18 +52,3 @@ def test_every_host_answers_a_cookie_as_a_header(served_once: Served, case: Case
         assert case.json == answer.json
     if case.status in {401, 403} and method != "HEAD":
         assert case.error == answer.json.get("error")
-
-
-@pytest.mark.parametrize("case", COOKIE_CASES, ids=lambda case: case.name)
-def test_every_host_refuses_what_a_browser_was_made_to_send(served: Served, case: CookieCase) -> None:
-    """Each host gives the status and error code of the table of cookies."""
-    method, _, path = case.request.partition(" ")
-    token = WORLD.bearer("orders:list", "orders:create", "orders:delete")[0].removeprefix("Bearer ")
-    answer = served.client.request(method, path, case.headers(token), b"" if method == "POST" else None)
-    assert case.status == answer.status
-    if case.status in {400, 401, 403}:
-        assert case.error == answer.json.get("error")
-        assert "no-store" == answer.headers["cache-control"]
-    if case.error == "csrf":
-        assert "Bearer" == answer.headers["www-authenticate"]
-        assert "X-CSRF" in answer.json["detail"]

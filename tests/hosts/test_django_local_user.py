@@ -168,6 +168,8 @@ def test_without_an_active_user_the_request_is_refused(
             ]
         assert 401 == async_to_sync(_status)("/ame")
         assert 200 == Client().get("/untouched", headers=bearer()).status_code
+        # A public route refuses nobody.
+        assert (200, b"") == ((known := Client().get("/known", headers=bearer())).status_code, known.content)
 
 
 def test_such_a_refusal_is_sent_as_a_signal() -> None:

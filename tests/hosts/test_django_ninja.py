@@ -24,6 +24,7 @@ from django.http import HttpRequest
 from django.test import AsyncClient, Client
 from django.urls import path, resolve
 from ninja import NinjaAPI, Router, Schema
+from ninja.streaming import JSONL
 
 from jwt_lp import Guard
 from jwt_lp_django import authenticated, enforce, guarded, public, requires
@@ -275,3 +276,26 @@ def test_a_signature_that_cannot_be_read_stays_as_it_is() -> None:
 
     assert "Missing" == requires("a")(view).__annotations__["request"]
     assert not hasattr(requires("a")(view), "__signature__")
+
+
+def test_an_operation_that_streams_is_declared_by_its_include() -> None:
+    """Ninja looks at the generator function itself, so that one has no decorator."""
+    api = new_api()
+
+    @api.get("/stream", response=JSONL[Order])
+    async def stream(request: HttpRequest) -> Any:
+        CALLED.append("stream")
+        yield {"name": "tea"}
+
+    async def ask_twice() -> list[tuple[int, bytes]]:
+        answers = []
+        for held in ("stream:use", "x"):
+            answer: Any = await AsyncClient().get("/api/stream", headers=AUTHORITY.headers("alice", [held]))
+            body = b"".join([part async for part in answer]) if answer.streaming else b""
+            answers.append((answer.status_code, body.strip()))
+        return answers
+
+    CALLED.clear()
+    with project(path("api/", guarded(api.urls, "stream:use"))):
+        assert [(200, b'{"name": "tea"}'), (403, b"")] == asyncio.run(ask_twice())
+    assert ["stream"] == CALLED

@@ -94,3 +94,22 @@ def test_a_mounted_applications_schema_shows_its_permissions() -> None:
     LeastPrivilege(app, authority.settings())
     schema = call(app, "GET", "/api/openapi.json", authority.headers("a", ["api:use"])).json
     assert {"/x": [{"jwt_lp": ["api:use"]}]} == security(schema)
+
+
+def test_cookies_are_an_alternative_to_the_header() -> None:
+    """With `COOKIE` the schema has the cookie, and for unsafe methods the CSRF token, beside the header."""
+    app = FastAPI()
+    authority = Authority()
+    app.get("/orders", dependencies=[Requires("orders:list")])(lambda: None)
+    app.post("/orders", dependencies=[Requires("orders:create")])(lambda: None)
+    LeastPrivilege(app, authority.settings(COOKIE=True, PUBLIC=["/docs", "/redoc", "/openapi.json"]))
+    schema = app.openapi()
+    assert [{"jwt_lp": ["orders:list"]}, {"jwt_lp_cookie": ["orders:list"]}] == schema["paths"]["/orders"]["get"][
+        "security"
+    ]
+    assert [{"jwt_lp": ["orders:create"]}, {"jwt_lp_cookie": ["orders:create"], "jwt_lp_csrf": []}] == schema["paths"][
+        "/orders"
+    ]["post"]["security"]
+    schemes = schema["components"]["securitySchemes"]
+    assert ("cookie", "__Host-access") == (schemes["jwt_lp_cookie"]["in"], schemes["jwt_lp_cookie"]["name"])
+    assert ("header", "X-CSRF-Token") == (schemes["jwt_lp_csrf"]["in"], schemes["jwt_lp_csrf"]["name"])

@@ -65,6 +65,11 @@ def application(source: Any = member, **more: Any) -> Flask:
     def free() -> Any:
         return name_of(local_user())
 
+    @app.get("/known")
+    @public(identify=True)
+    def known() -> Any:
+        return name_of(local_user())
+
     @app.get("/untouched")
     @requires("orders:list")
     def untouched() -> Any:
@@ -83,6 +88,7 @@ def test_the_local_user_of_the_token() -> None:
     app = application()
     assert {"name": "local alice"} == get(app, "/me").json
     assert {"name": None} == get(app, "/open").json
+    assert {"name": "local alice"} == get(app, "/known").json
 
 
 @pytest.mark.parametrize(("subject", "cause"), [("gone", "inactive_user"), ("bob", "unknown_user")])
@@ -95,6 +101,8 @@ def test_without_an_active_user_the_request_is_refused(subject: str, cause: str,
         assert (401, "invalid_token") == (answer.status_code, answer.json["error"])
         assert {cause} == {vars(record)["jwt_lp"]["cause"] for record in caplog.records}
     assert 200 == get(app, "/untouched", subject).status_code
+    # A public route refuses nobody.
+    assert {"name": None} == get(app, "/known", subject).json
     observing = application(OBSERVE_UNTIL=datetime.now(UTC).date())
     assert {"name": None} == get(observing, "/me", subject).json
 
@@ -171,5 +179,6 @@ def test_flask_login_has_the_user_of_the_token() -> None:
     assert "local alice" == client.get("/strict", headers=alice).json["name"]
     # A session helps nobody whose token is refused, or who has no user.
     assert 401 == client.get("/strict", headers={"Authorization": "Bearer x"}).status_code
-    assert 401 == client.get("/who", headers=AUTHORITY.headers("gone")).status_code
+    assert 401 == client.get("/strict", headers=AUTHORITY.headers("gone")).status_code
+    assert {"name": None} == client.get("/who", headers=AUTHORITY.headers("gone")).json
     assert {"name": None} == client.get("/strict", headers=batch).json

@@ -67,6 +67,7 @@ def client_of(source: Any, **more: Any) -> TestClient:
     routes = [
         Route("/me", authenticated(me)),
         Route("/open", public(me)),
+        Route("/known", public(identify=True)(me)),
         Route("/catching", authenticated(catching)),
         Route("/untouched", requires("orders:list")(untouched)),
     ]
@@ -109,6 +110,8 @@ def test_without_an_active_user_the_request_is_refused(subject: str, cause: str,
         assert (401, "invalid_token") == (answer.status_code, answer.json()["error"])
         assert {cause} == {vars(record)["jwt_lp"]["cause"] for record in caplog.records if hasattr(record, "jwt_lp")}
     assert 200 == client.get("/untouched", headers=bearer(subject)).status_code
+    # A public route refuses nobody.
+    assert {"name": None} == client.get("/known", headers=bearer(subject)).json()
     observing = client_of(member, OBSERVE_UNTIL=datetime.now(UTC).date())
     assert {"name": None} == observing.get("/me", headers=bearer(subject)).json()
 

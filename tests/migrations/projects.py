@@ -37,7 +37,7 @@ START_AT_MOST = 30.0
 
 # library -> what has to be installed
 LIBRARIES = {
-    "fastapi_pyjwt": ("fastapi", "multipart", "uvicorn"),
+    "fastapi_pyjwt": ("fastapi", "python_multipart", "uvicorn"),
     "fastapi_auth0": ("fastapi_plugin", "uvicorn"),
     "flask_jwt_extended": ("flask_jwt_extended",),
     "drf_simplejwt": ("rest_framework_simplejwt",),
@@ -70,12 +70,12 @@ class Server:
     port: int
     process: subprocess.Popen[bytes]
 
-    def request(self, method: str, path: str, token: str | None = None, **form: str) -> tuple[int, Any]:
+    def request(self, method: str, path: str, bearer: str | None = None, /, **form: str) -> tuple[int, Any]:
         """Status and JSON body (None if it is no JSON)."""
         data = urllib.parse.urlencode(form).encode() if form else None
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, method=method)
-        if token is not None:
-            request.add_header("Authorization", f"Bearer {token}")
+        if bearer is not None:
+            request.add_header("Authorization", f"Bearer {bearer}")
         try:
             with urllib.request.urlopen(request, timeout=10) as response:
                 return response.status, _json(response.read())

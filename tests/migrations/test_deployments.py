@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.peers, pytest.mark.xdist_group("migrations")]
+pytestmark = pytest.mark.peers
 
 Tokens = dict[str, str]
 
@@ -246,3 +246,18 @@ def test_old_tokens_are_counted(deployment: Deployment, cli: Any) -> None:
     assert "orders:list" in out
     later = cli("usage", "show", "--issuer", old, "--since", "2999-01-01", "--store", deployment.store)[1]
     assert "orders:list" not in later
+
+
+def test_a_token_that_the_toolkit_revoked_is_refused(deployment: Deployment) -> None:
+    """The toolkit's own checks stay behind the guard: what its database revoked is refused, before and after."""
+    if deployment.name != "django_oauth_toolkit":
+        return
+    client = {"client_id": "web", "client_secret": "web-secret"}
+    form = {"grant_type": "password", "scope": "orders:list", "username": "bob", "password": PASSWORDS["bob"]}
+    before, after = deployment.servers["before"], deployment.servers["after"]
+    token = before.request("POST", "/o/token/", **form, **client)[1]["access_token"]
+    assert 200 == after.request("GET", "/orders", token)[0]
+    status, body = before.request("POST", "/o/revoke_token/", token=token, token_type_hint="access_token", **client)
+    assert 200 == status, body
+    refused = [server.request("GET", path, token)[0] for server in (before, after) for path in ("/orders", "/me")]
+    assert all(status in {401, 403} for status in refused), refused

@@ -214,6 +214,17 @@ def test_nothing_outside_the_project_is_read_or_written(tmp_path: Path, cli: Any
     assert (project / "same.py").is_symlink()
 
 
+def test_names_of_files_cannot_forge_a_patch(tmp_path: Path, cli: Any) -> None:
+    """A name with a line end is passed over and shown escaped; one with a blank works."""
+    (tmp_path / "a\n+++ b").mkdir()
+    (tmp_path / "a\n+++ b" / "views.py").write_bytes(FLASK)
+    (tmp_path / "my views.py").write_bytes(FLASK)
+    code, out, err = cli("migrate", str(tmp_path))
+    assert (2, 1, True) == (code, out.count("+++ "), "a\\n+++ b/views.py: its name has control characters" in err)
+    apply(tmp_path, out.encode())
+    assert b"@authenticated" in (tmp_path / "my views.py").read_bytes()
+
+
 def test_a_file_that_cannot_be_parsed_is_named_and_kept(tmp_path: Path, cli: Any) -> None:
     """It stays as it is, the others are changed, and the exit code is 2."""
     (tmp_path / "good.py").write_bytes(FLASK)
@@ -283,7 +294,7 @@ LEFT_TO_A_PERSON: dict[str, str] = {
     "from flask_jwt_extended import get_jwt_identity\ndef f(): return get_jwt_identity()": "outside a view",
     "from flask_jwt_extended import current_user\ndef f(): return current_user.id": "look the user up",
     "from flask_jwt_extended import verify_jwt_in_request\nverify_jwt_in_request()": "declare the views",
-    "from flask_jwt_extended import JWTManager\n@manager.token_in_blocklist_loader\ndef f(h, p): ...": "revoke token",
+    "from flask_jwt_extended import JWTManager\n@manager.token_in_blocklist_loader\ndef f(h, p): ...": "jwt_required() stays",
     "from fastapi import Depends\nfrom fastapi_plugin import Auth0FastAPI\nauth0 = Auth0FastAPI(domains=D, audience='a')": "ISSUERS",
     "from fastapi import Depends\nfrom fastapi_plugin import Auth0FastAPI\nauth0 = Auth0FastAPI(domain='d', audience='a')\n"
     "def f(c=Depends(auth0.require_auth(scopes=SCOPES))): pass": "computed",
@@ -310,6 +321,7 @@ LEFT_TO_A_PERSON: dict[str, str] = {
     "import oauth2_provider\nOAUTH2_PROVIDER = {}": "opaque",
     "import rest_framework_simplejwt\nSIMPLE_JWT = {'ALGORITHM': 'RS256'}": "public key",
     "import rest_framework_simplejwt\nSIMPLE_JWT = load()": "public key",
+    "import rest_framework_simplejwt\nREST_FRAMEWORK = {'DEFAULT_PERMISSION_CLASSES': []}": "a declaration each",
     "import rest_framework_simplejwt\nMIDDLEWARE = BASE + ['x']": "as the first",
 }
 
@@ -350,6 +362,90 @@ def test_scopes_of_all_dependencies_are_added_up() -> None:
     assert '@app.get("/b", dependencies=[Requires("admin"), Depends(admin)])' in text
     assert '@app.get("/c", dependencies=[Requires("admin", "c")])\ndef c(who: Annotated[str, Depends(admin)])' in text
     assert 'def admin(user: Annotated[str, Security(user, scopes=["admin"])])' in text
+
+
+# parts of a module -> the same parts afterwards, to the character
+EXACT: list[tuple[str, dict[str, str]]] = [
+    (
+        (
+            "from typing import Annotated\nfrom fastapi import Depends\nfrom fastapi_plugin import Auth0FastAPI\n"
+            "auth0 = Auth0FastAPI(domain='d', audience='a')\n"
+        ),
+        {
+            'def a(x: int, c: Annotated[dict, Depends(auth0.require_auth(["r"]))]): return c["sub"], f(c=c)': (
+                'def a(x: int, c: Annotated[AccessToken, Requires("r")]): return c.subject, f(c=c.claims)'
+            )
+        },
+    ),
+    (
+        (
+            "from django.views.decorators.http import require_http_methods, require_POST\n"
+            "from oauth2_provider.decorators import protected_resource\n"
+            "from oauth2_provider.views.generic import ProtectedResourceView, ScopedProtectedResourceView\n"
+        ),
+        {
+            '@require_http_methods(["GET", "PUT"])\n@protected_resource(scopes=["a"])\ndef f(r): pass': (
+                '@require_http_methods(["GET", "PUT"])\n@requires("a", methods=("GET", "PUT"))\n'
+                '@protected_resource(scopes=["a"])\ndef f(r): pass'
+            ),
+            "@protected_resource()\n@require_POST\ndef g(r): pass": (
+                '@authenticated(methods=("POST",))\n@protected_resource()\n@require_POST\ndef g(r): pass'
+            ),
+            'class A(ScopedProtectedResourceView):\n    required_scopes = ["a", "b"]': (
+                'class A(LeastPrivilegeMixin, ScopedProtectedResourceView):\n    required_permissions = all_of("a", "b")\n'
+                '    required_scopes = ["a", "b"]'
+            ),
+            "class B(ProtectedResourceView):\n    x = 1": (
+                "class B(LeastPrivilegeMixin, ProtectedResourceView):\n    required_permissions = AUTHENTICATED\n    x = 1"
+            ),
+        },
+    ),
+    (
+        "import rest_framework_simplejwt\nfrom rest_framework import permissions\n",
+        {
+            "class A(APIView):\n    permission_classes = (permissions.IsAuthenticated & Own,)  # both": (
+                "class A(APIView):\n    permission_classes = (HasPermissions.of(AUTHENTICATED) & Own,)  # both"
+            ),
+            'MIDDLEWARE = [\n    # first\n    "django.a",  # a\n    "b"\n]': (
+                'MIDDLEWARE = [\n    # first\n    "jwt_lp_django.middleware.LeastPrivilegeMiddleware",\n'
+                '    "django.a",  # a\n    "b"\n]'
+            ),
+            'INSTALLED_APPS = [\n    "django.contrib.auth",\n    "rest_framework",  # the API\n]': (
+                'INSTALLED_APPS = [\n    "django.contrib.auth",\n    "rest_framework",  # the API\n    "jwt_lp_django",\n]'
+            ),
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("imports", "parts"), EXACT, ids=["auth0", "toolkit", "simplejwt"])
+def test_the_rest_of_a_module_keeps_its_layout(imports: str, parts: dict[str, str]) -> None:
+    """Each part is rewritten to the character: comments and line breaks stay where they were."""
+    text = imports + "\n" + "\n\n\n".join(parts) + "\n"
+    ((migration,), _) = migrate([Source(Path("m.py"), "m.py", text.encode())])
+    assert migration.data.decode().endswith("\n" + "\n\n\n".join(parts.values()) + "\n")
+
+
+BLOCKLIST = """
+from flask_jwt_extended import JWTManager, get_jwt_identity, jwt_required
+@jwt.token_in_blocklist_loader
+def revoked(header, payload): return True
+@app.get("/a")
+@jwt_required()
+def a(): return get_jwt_identity()
+class V(MethodView):
+    decorators = [jwt_required(optional=True)]
+"""
+
+
+def test_a_check_that_refuses_more_than_the_guard_stays() -> None:
+    """With a blocklist `jwt_required` stays below the declaration, and goes on asking it."""
+    ((migration,), _) = migrate([Source(Path("m.py"), "m.py", BLOCKLIST.encode())])
+    text = migration.data.decode()
+    assert '@app.get("/a")\n@authenticated\n@jwt_required()\ndef a(): return get_jwt_identity()' in text
+    assert "decorators = [jwt_required(optional=True), public(identify=True)]" in text
+    again, _ = migrate([Source(Path("m.py"), "m.py", migration.data)])
+    assert [migration.data] == [each.data for each in again]
 
 
 def test_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cli: Any) -> None:

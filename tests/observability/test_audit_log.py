@@ -238,13 +238,14 @@ def test_a_handler_that_fails_changes_no_decision(monkeypatch: pytest.MonkeyPatc
 @given(st.text(), st.text(), st.text(), st.text())
 def test_no_text_forges_a_line(route: str, method: str, path: str, peer: str) -> None:
     """Whatever a client sends, a decision is one line of ASCII, and a JSON object that strict parsers read."""
-    handler = logging.StreamHandler(written := StringIO())
+    handler, plain = logging.StreamHandler(written := StringIO()), logging.StreamHandler(text := StringIO())
     handler.setFormatter(EcsFormatter())
     logger = logging.getLogger("jwt_lp.audit")
-    logger.handlers[:] = [handler]
+    logger.handlers[:] = [handler, plain]
     AuditLog(1.0)(Decision(route=route), call(method, f"https://a.test/{path}", peer))
     (document,) = documents(written)
     assert "granted" == document["event"]["action"]
+    assert (1, True) == (len(text.getvalue().splitlines()), text.getvalue().isascii())
     json.dumps(document, ensure_ascii=False).encode()
 
 
@@ -272,6 +273,7 @@ def test_a_security_event_in_ecs() -> None:
         "reason": "password",
         "id": "4f2d",
     }
+    assert "jwt-lp sign-in-refused" == first["message"]
     assert (event, {"id": "alice"}, {"family": "f1"}) == (first["event"], first["user"], first["jwt_lp"])
     assert ({"response": {"status_code": 401}}, "192.0.2.7", {"name": "shop"}) == (
         first["http"],

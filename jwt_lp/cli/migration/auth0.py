@@ -47,6 +47,7 @@ class Auth0(FastApiRewriter):
             for text in project.texts
             for name in re.findall(r"^(\w+)(?:\s*:[^=\n]+)?\s*=\s*Auth0FastAPI\(", text, re.MULTILINE)
         }
+        self._keywords: set[cst.Name] = set()
         # Parameters that stay as they are.
         self._left: set[cst.Param] = set()
         # Of each open function: the parameters that hold claims.
@@ -149,9 +150,14 @@ class Auth0(FastApiRewriter):
             return cst.Attribute(cst.ensure_type(original_node.value, cst.Name), cst.Name("subject"))
         return updated_node
 
+    def visit_Arg(self, node: cst.Arg) -> None:
+        if node.keyword is not None:
+            # The name of an argument, which libcst counts among the names that are read.
+            self._keywords.add(node.keyword)
+
     def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.BaseExpression:
         read = self.get_metadata(ExpressionContextProvider, original_node, None) is ExpressionContext.LOAD
-        if read and self._is_claims(original_node):
+        if read and self._is_claims(original_node) and original_node not in self._keywords:
             return cst.Attribute(updated_node, cst.Name("claims"))
         return updated_node
 

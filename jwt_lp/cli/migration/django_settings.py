@@ -10,19 +10,12 @@ from jwt_lp.cli.migration.fastapi_setup import assigned
 from jwt_lp.cli.migration.rewriter import Rewriter, line_break, separator, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from libcst.codemod import CodemodContext
 
     from jwt_lp.cli.migration.rewriter import Project
 
 _APP: Final = "jwt_lp_django"
 _MIDDLEWARE: Final = "jwt_lp_django.middleware.LeastPrivilegeMiddleware"
-_PERMISSION_CLASSES: Final[Mapping[str, str]] = {
-    "rest_framework.permissions.IsAuthenticated": "jwt_lp_django.drf.HasPermissions",
-    "oauth2_provider.contrib.rest_framework.TokenHasScope": "jwt_lp_django.drf.HasPermissions",
-    "oauth2_provider.contrib.rest_framework.permissions.TokenHasScope": "jwt_lp_django.drf.HasPermissions",
-}
 _SETTINGS: Final = """\
 JWT_LP = {{
     "ISSUER": {issuer},
@@ -41,6 +34,7 @@ class DjangoSettings(Rewriter):
         super().__init__(context, project)
         self._depth = 0
         self._has_settings = project.mentions("JWT_LP")
+        self._guarded = project.mentions(_MIDDLEWARE)
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
         self._depth += 1
@@ -64,8 +58,8 @@ class DjangoSettings(Rewriter):
             return self._with_member(original_node, updated_node, _APP, first=False)
         if name == "MIDDLEWARE":
             return self._with_member(original_node, updated_node, _MIDDLEWARE, first=True)
-        if name == "REST_FRAMEWORK" and isinstance(value, cst.Dict):
-            return updated_node.visit(_DefaultPermissions(self, original_node))
+        if name == "REST_FRAMEWORK" and not self._guarded and "DEFAULT_PERMISSION_CLASSES" in _entries(value):
+            self.decide(original_node, "views that rely on DEFAULT_PERMISSION_CLASSES need a declaration each")
         if name == "OAUTH2_PROVIDER" and not self._has_settings:
             self.decide(
                 original_node,
@@ -87,7 +81,7 @@ class DjangoSettings(Rewriter):
         if member in members or not self._is_of_django(line):
             return updated
         new = cst.Element(cst.SimpleString(f'"{member}"'))
-        return updated.deep_replace(value, value.with_changes(elements=_joined(value, new, first=first)))
+        return updated.deep_replace(value, _joined(value, new, first=first))
 
     def _is_of_django(self, line: cst.SimpleStatementLine) -> bool:
         text = cst.Module([]).code_for_node(line)
@@ -115,26 +109,6 @@ class DjangoSettings(Rewriter):
         return cst.FlattenSentinel([updated, *cst.parse_module(text).body])
 
 
-class _DefaultPermissions(cst.CSTTransformer):
-    """Replaces default permission classes by name."""
-
-    def __init__(self, rewriter: DjangoSettings, line: cst.SimpleStatementLine) -> None:
-        self._rewriter = rewriter
-        self._line = line
-
-    def leave_DictElement(self, original_node: cst.DictElement, updated_node: cst.DictElement) -> cst.DictElement:
-        if text_of(original_node.key) != "DEFAULT_PERMISSION_CLASSES":
-            return updated_node
-        self._rewriter.decide(self._line, "views that relied on DEFAULT_PERMISSION_CLASSES need a declaration each")
-        return cst.ensure_type(updated_node.visit(_Names()), cst.DictElement)
-
-
-class _Names(cst.CSTTransformer):
-    def leave_SimpleString(self, original_node: cst.SimpleString, updated_node: cst.SimpleString) -> cst.SimpleString:
-        name = _PERMISSION_CLASSES.get(text_of(original_node) or "")
-        return updated_node if name is None else updated_node.with_changes(value=f'"{name}"')
-
-
 _UNREADABLE: Final[dict[str, str]] = {"": ""}
 
 
@@ -152,28 +126,29 @@ def _entries(value: cst.BaseExpression | None) -> dict[str, str]:
     return entries
 
 
-def _joined(value: cst.List | cst.Tuple, new: cst.Element, *, first: bool) -> list[cst.BaseElement]:
-    """The elements with one more, on a line of its own if the others are."""
+def _joined(value: cst.List | cst.Tuple, new: cst.Element, *, first: bool) -> cst.List | cst.Tuple:
+    """The list with one more element, on a line of its own if the others are. Comments stay with their elements."""
     items: list[cst.BaseElement] = list(value.elements)
-    brackets = value.lbracket if isinstance(value, cst.List) else value.lpar[0] if value.lpar else None
-    opening = brackets.whitespace_after if brackets is not None else None
-    lines = opening if isinstance(opening, cst.ParenthesizedWhitespace) else None
     if not items:
-        return [new]
+        return value.with_changes(elements=[new])
     if first:
-        return [new.with_changes(comma=separator(value)), *items]
-    last = items[-1]
-    ending = last.comma.whitespace_after if isinstance(last.comma, cst.Comma) else None
-    if lines is None or not isinstance(ending, cst.ParenthesizedWhitespace):
-        return [
-            *items[:-1],
-            last.with_changes(comma=separator(value)),
-            new.with_changes(comma=last.comma),
-        ]
-    # A comment after the last element stays with it.
-    comma = cst.Comma(whitespace_after=ending.with_changes(last_line=lines.last_line))
-    return [
-        *items[:-1],
-        last.with_changes(comma=comma),
-        new.with_changes(comma=cst.Comma(whitespace_after=line_break(ending))),
-    ]
+        return value.with_changes(elements=[new.with_changes(comma=separator(value)), *items])
+    before, last = items[:-1], items[-1]
+    closing: cst.RightSquareBracket | cst.RightParen | None
+    closing = value.rbracket if isinstance(value, cst.List) else value.rpar[0] if value.rpar else None
+    ending = closing.whitespace_before if closing is not None else None
+    between = separator(value)
+    indented = between.whitespace_after
+    if closing is None or not (
+        isinstance(ending, cst.ParenthesizedWhitespace) and isinstance(indented, cst.ParenthesizedWhitespace)
+    ):
+        return value.with_changes(
+            elements=[*before, last.with_changes(comma=between), new.with_changes(comma=last.comma)]
+        )
+    comma = cst.Comma(whitespace_after=ending.with_changes(last_line=indented.last_line))
+    trailing = cst.Comma() if isinstance(last.comma, cst.Comma) else cst.MaybeSentinel.DEFAULT
+    elements = [*before, last.with_changes(comma=comma), new.with_changes(comma=trailing)]
+    closing = closing.with_changes(whitespace_before=line_break(ending))
+    if isinstance(value, cst.List):
+        return value.with_changes(elements=elements, rbracket=closing)
+    return value.with_changes(elements=elements, rpar=[closing, *value.rpar[1:]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import libcst as cst
 import libcst.matchers as m
@@ -13,10 +13,15 @@ from jwt_lp.cli.migration.rewriter import Rewriter, call, elements, keywords, re
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from libcst.codemod import CodemodContext
+
+    from jwt_lp.cli.migration.rewriter import Project
+
 _DRF: Final = "rest_framework.permissions"
 _TOOLKIT: Final = "oauth2_provider.contrib.rest_framework"
 _AUTHENTICATED: Final = f"{_DRF}.IsAuthenticated"
 _HAS_SCOPE: Final = frozenset({f"{_TOOLKIT}.TokenHasScope", f"{_TOOLKIT}.permissions.TokenHasScope"})
+_OURS: Final = "jwt_lp_django.drf.HasPermissions.of"
 _PROTECTED: Final = "oauth2_provider.decorators.protected_resource"
 # Permission classes with another rule than "a valid token" or "these scopes".
 _OTHER: Final[Mapping[str, str]] = {
@@ -41,7 +46,15 @@ _RESOURCE_VIEWS: Final = frozenset({"oauth2_provider.views.generic", "oauth2_pro
 
 
 class DjangoViews(Rewriter):
-    """Rewrites permission classes, `protected_resource`, and the URLs of the libraries' own views."""
+    """Rewrites permission classes, `protected_resource`, and the URLs of the libraries' own views.
+
+    Checks of django-oauth-toolkit stay beside ours: they refuse tokens that were revoked in its database, where its
+    authentication class only finds no user.
+    """
+
+    def __init__(self, context: CodemodContext, project: Project) -> None:
+        super().__init__(context, project)
+        self._keep = project.mentions("oauth2_provider")
 
     def leave_ClassDef(self, original_node: cst.ClassDef, updated_node: cst.ClassDef) -> cst.ClassDef:
         names = [self.name_of(base.value) for base in original_node.bases]
@@ -49,10 +62,10 @@ class DjangoViews(Rewriter):
             self.decide(
                 original_node, 'a view that gives tokens: route it as external("who checks it")(... .as_view())'
             )
-        for index, name in enumerate(names):
+        for name in names:
             module, _, last = name.rpartition(".")
             if module in _RESOURCE_VIEWS and last in {"ProtectedResourceView", "ScopedProtectedResourceView"}:
-                return self._resource_view(original_node, updated_node, index, scoped=last.startswith("Scoped"))
+                return self._resource_view(original_node, updated_node, scoped=last.startswith("Scoped"))
             if module in _RESOURCE_VIEWS and last.endswith("ProtectedResourceView"):
                 self.decide(original_node, f"{last}: required_permissions with a permission for each method")
         return self._drf_class(original_node, updated_node)
@@ -60,63 +73,60 @@ class DjangoViews(Rewriter):
     def _drf_class(self, before: cst.ClassDef, after: cst.ClassDef) -> cst.ClassDef:
         values = _attributes(before)
         classes = values.get("permission_classes")
-        if classes is None or elements(classes) is None:
-            return after
         scopes = scopes_of(values.get("required_scopes")) if "required_scopes" in values else None
-        replaced, used = self._classes(classes, scopes)
-        if replaced is None:
-            return after
-        after = _with_attribute(after, "permission_classes", replaced)
-        return _without_attribute(after, "required_scopes") if used else after
+        replaced = self._classes(classes, scopes) if classes is not None else None
+        return after if replaced is None else _with_attribute(after, "permission_classes", replaced)
 
     def _classes(
         self, classes: cst.BaseExpression, scopes: Sequence[cst.BaseExpression] | None
-    ) -> tuple[cst.BaseExpression | None, bool]:
-        """The list of permission classes with ours in it, None if it stays; and whether the scopes are in it."""
+    ) -> cst.BaseExpression | None:
+        """The list of permission classes with ours in it; None if it stays."""
+        items = elements(classes) or ()
+        if any(self.name_of(found.func) == _OURS for item in items for found in _calls(item)):
+            return None
         value: Any = classes
-        used = False
-        for index, item in reversed(list(enumerate(elements(classes) or ()))):
-            replacement, scoped = self._permission_class(item, scopes)
-            if replacement is not None:
-                value = replace_element(value, index, replacement)
-                used = used or scoped
-        return (None, False) if value is classes else (value, used)
+        for index, item in reversed(list(enumerate(items))):
+            ours = self._permission_class(item, scopes)
+            if ours is not None:
+                value = replace_element(value, index, *([item, ours] if self._keep else [ours]))
+        return None if value is classes else cast("cst.BaseExpression", value)
 
     def _permission_class(
         self, item: cst.BaseExpression, scopes: Sequence[cst.BaseExpression] | None
-    ) -> tuple[cst.BaseExpression | None, bool]:
+    ) -> cst.BaseExpression | None:
+        """Our class for one of theirs; None if there is none."""
         name = self.name_of(item)
         if name == _AUTHENTICATED:
             self.add_import("jwt_lp", "AUTHENTICATED")
-            return self._has_permissions([cst.Name("AUTHENTICATED")], _AUTHENTICATED), False
+            return self._has_permissions([cst.Name("AUTHENTICATED")], _AUTHENTICATED)
         if name in _HAS_SCOPE:
             if scopes:
-                return self._has_permissions(scopes, name), True
+                return self._has_permissions(scopes, name)
             self.decide(item, "TokenHasScope without required_scopes in the class: name the permissions")
         elif isinstance(item, cst.BinaryOperation) and isinstance(item.operator, cst.BitAnd):
-            left, scoped = self._permission_class(item.left, scopes)
-            right, also = self._permission_class(item.right, scopes)
+            left, right = self._permission_class(item.left, scopes), self._permission_class(item.right, scopes)
+            if self._keep:
+                return left or right
             if left is not None or right is not None:
-                return item.with_changes(left=left or item.left, right=right or item.right), scoped or also
+                return item.with_changes(left=left or item.left, right=right or item.right)
         elif name in _OTHER:
             self.decide(item, _OTHER[name])
         elif isinstance(item, (cst.BinaryOperation, cst.UnaryOperation)):
             self.decide(item, "| and ~ of permission classes: declare with any_of(...) what tokens need")
-        return None, False
+        return None
 
     def _has_permissions(self, permissions: Sequence[cst.BaseExpression], replaced: str) -> cst.Call:
         self.add_import("jwt_lp_django.drf", "HasPermissions")
         module, _, last = replaced.rpartition(".")
-        self.may_remove_import(module, last)
+        if not self._keep:
+            self.may_remove_import(module, last)
         return call("HasPermissions.of", permissions)
 
     def leave_Decorator(self, original_node: cst.Decorator, updated_node: cst.Decorator) -> cst.Decorator:
         target = original_node.decorator
         if isinstance(target, cst.Call) and self.name_of(target.func) == "rest_framework.decorators.permission_classes":
             value = target.args[0].value if len(target.args) == 1 else None
-            replaced, _ = (
-                self._classes(value, None) if value is not None and elements(value) is not None else (None, False)
-            )
+            replaced = self._classes(value, None) if value is not None else None
             if replaced is not None:
                 return updated_node.with_changes(
                     decorator=target.with_changes(args=[target.args[0].with_changes(value=replaced)])
@@ -132,6 +142,7 @@ class DjangoViews(Rewriter):
                 original_node, "get_permissions opens nothing: declare required_permissions by action, or @public"
             )
         decorators = list(updated_node.decorators)
+        declared = any(self._is_ours(decorator.decorator) for decorator in original_node.decorators)
         for index, decorator in enumerate(original_node.decorators):
             target = decorator.decorator
             if not isinstance(target, cst.Call) or self.name_of(target.func) != _PROTECTED:
@@ -140,10 +151,11 @@ class DjangoViews(Rewriter):
             if scopes is None or not keywords(target) <= {"scopes", "*"}:
                 self.decide(decorator, "protected_resource with these arguments: write @requires(...) by hand")
                 continue
-            new = self._requires(original_node, decorator, scopes)
-            decorators[index] = decorators[index].with_changes(decorator=new)
-            self._note_owners(original_node)
-            self.may_remove_import("oauth2_provider.decorators", "protected_resource")
+            if not declared:
+                new = cst.Decorator(self._requires(original_node, decorator, scopes))
+                kept = decorators[index]
+                ours = new.with_changes(leading_lines=kept.leading_lines)
+                decorators[index : index + 1] = [ours, kept.with_changes(leading_lines=[])]
         return updated_node.with_changes(decorators=decorators)
 
     def _requires(
@@ -172,14 +184,13 @@ class DjangoViews(Rewriter):
                 return tuple(filter(None, texts)) if texts and all(texts) else None
         return None
 
-    def _note_owners(self, node: cst.FunctionDef) -> None:
-        for found in m.findall(node.body, m.Attribute(attr=m.Name("resource_owner"))):
-            self.decide(
-                found, "request.resource_owner is not set any more: look the user up by request.access_token.subject"
-            )
+    def _is_ours(self, node: cst.BaseExpression) -> bool:
+        return self.name_of(node.func if isinstance(node, cst.Call) else node).startswith("jwt_lp_django.")
 
-    def _resource_view(self, before: cst.ClassDef, after: cst.ClassDef, index: int, *, scoped: bool) -> cst.ClassDef:
+    def _resource_view(self, before: cst.ClassDef, after: cst.ClassDef, *, scoped: bool) -> cst.ClassDef:
         values = _attributes(before)
+        if "required_permissions" in values:
+            return after
         scopes = scopes_of(values.get("required_scopes")) if scoped else []
         if scopes is None or (scoped and not scopes):
             self.decide(before, "required_scopes cannot be read here: write required_permissions")
@@ -192,27 +203,12 @@ class DjangoViews(Rewriter):
             required = cst.Name("AUTHENTICATED")
             self.add_import("jwt_lp", "AUTHENTICATED")
         self.add_import("jwt_lp_django", "LeastPrivilegeMixin")
-        self.add_import("django.views", "View")
-        module, _, last = self.name_of(before.bases[index].value).rpartition(".")
-        self.may_remove_import(module, last)
-        self._note_owners_in(before)
-        bases = list(after.bases)
         comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
-        bases[index : index + 1] = [
-            cst.Arg(cst.Name("LeastPrivilegeMixin"), comma=comma),
-            bases[index].with_changes(value=cst.Name("View")),
-        ]
-        after = after.with_changes(bases=bases)
+        after = after.with_changes(bases=[cst.Arg(cst.Name("LeastPrivilegeMixin"), comma=comma), *after.bases])
         statement = cst.SimpleStatementLine(
             [cst.Assign([cst.AssignTarget(cst.Name("required_permissions"))], required)]
         )
-        return _replace_line(after, "required_scopes", statement)
-
-    def _note_owners_in(self, node: cst.ClassDef) -> None:
-        for found in m.findall(node.body, m.Attribute(attr=m.Name("resource_owner"))):
-            self.decide(
-                found, "request.resource_owner is not set any more: look the user up by request.access_token.subject"
-            )
+        return after.with_changes(body=after.body.with_changes(body=[statement, *after.body.body]))
 
     def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:
         """Sign-in and token views of the libraries check their own credentials: declare them external."""
@@ -276,18 +272,5 @@ def _with_attribute(node: cst.ClassDef, name: str, value: cst.BaseExpression) ->
     return node.with_changes(body=node.body.with_changes(body=body))
 
 
-def _without_attribute(node: cst.ClassDef, name: str) -> cst.ClassDef:
-    body = [
-        line for line in node.body.body if not (isinstance(line, cst.SimpleStatementLine) and assigned(line)[0] == name)
-    ]
-    return node.with_changes(body=node.body.with_changes(body=body))
-
-
-def _replace_line(node: cst.ClassDef, name: str, statement: cst.SimpleStatementLine) -> cst.ClassDef:
-    """The class with `statement` in place of the assignment, or as its first statement."""
-    body: list[Any] = list(node.body.body)
-    for index, line in enumerate(body):
-        if isinstance(line, cst.SimpleStatementLine) and assigned(line)[0] == name:
-            body[index] = statement.with_changes(leading_lines=line.leading_lines)
-            return node.with_changes(body=node.body.with_changes(body=body))
-    return node.with_changes(body=node.body.with_changes(body=[statement, *body]))
+def _calls(node: cst.CSTNode) -> list[cst.Call]:
+    return [cst.ensure_type(found, cst.Call) for found in m.findall(node, m.Call())]

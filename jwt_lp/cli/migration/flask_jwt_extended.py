@@ -42,8 +42,8 @@ _NOTES: Final = {
     "get_jwt_header": "get_jwt_header(): the guard keeps no header of a token; use current_token.claims if they will do",
 }
 _LOADERS: Final = {
-    "token_in_blocklist_loader": "the blocklist is no longer asked where jwt_required() is gone: use STORE and "
-    "`jwt-lp revoke token`",
+    "token_in_blocklist_loader": "because of this blocklist jwt_required() stays: STORE and `jwt-lp revoke token` replace it",
+    "token_verification_loader": "because of this check jwt_required() stays",
     "user_lookup_loader": "the user loader is no longer called: look the user up by current_token.subject",
     "additional_claims_loader": "claims of the application: permissions in the claim scope become grants",
 }
@@ -61,6 +61,8 @@ class FlaskJwtExtended(Rewriter):
         # Of each open function: whether the guard keeps a token for it, and whether there may be none; None: neither.
         self._modes: list[str | None] = []
         self._guarded = project.mentions("jwt_lp_flask", "LeastPrivilege(")
+        # INVARIANT: what a check of the project's own refuses stays refused, so `jwt_required` stays where there is one.
+        self._keep = any(map(project.mentions, ("token_in_blocklist_loader", "token_verification_loader")))
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
         modes = [self._mode(decorator.decorator) for decorator in node.decorators]
@@ -106,6 +108,9 @@ class FlaskJwtExtended(Rewriter):
             replacement = self._replacement(element)
             if replacement is not None and not replacement[1]:
                 value = replace_element(value, index, cst.parse_expression(replacement[0]))
+                self._uses(replacement[0])
+            elif replacement is not None and not any(map(self._is_declaration, elements(original_node.value) or ())):
+                value = replace_element(value, index, element, cst.parse_expression(replacement[0]))
                 self._uses(replacement[0])
         return updated_node.with_changes(value=value)
 
@@ -212,7 +217,7 @@ class FlaskJwtExtended(Rewriter):
             note = "jwt_required with these arguments has no counterpart: declare the view"
         if note is not None and not quiet:
             self.decide(node, note)
-        return result
+        return (result[0], True) if result is not None and self._keep else result
 
     def _uses(self, declaration: str) -> None:
         self.add_import("jwt_lp_flask", declaration.partition("(")[0])

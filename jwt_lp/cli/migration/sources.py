@@ -42,6 +42,10 @@ def read_sources(root: Path) -> tuple[list[Source], list[Unread]]:
     unread: list[Unread] = []
     for path in _python_files(real, unread, base):
         name = path.relative_to(base).as_posix()
+        if not name.isprintable():
+            # It could not be told from a line of the patch.
+            unread.append(Unread(name, "its name has control characters"))
+            continue
         if path.is_symlink():
             # Inside, the file itself is in the list.
             if not path.resolve().is_relative_to(base):
