@@ -109,6 +109,7 @@ async def _decide(scope: dict[str, Any], requirement: Requirement | None, route:
     guard, lines = guard_from(), _field(scope, "authorization")
     method = str(scope.get("method", "GET"))
     if scope["type"] == "websocket":
+        # Not by the header `Upgrade`, which HTTP/2 has not (RFC 8441).
         method = "WEBSOCKET"
         lines = (*lines, *(f"Bearer {token}" for token in _take_offered_token(scope)))
     client = scope.get("client")

@@ -294,7 +294,8 @@ def _set_user(request: Any, question: AuthorizationRequest, token: AccessToken) 
         state.memo.note(decision)
         raise refusal_exception(question.request, cast(Refusal, decision.refusal))
 
-    loader = LocalUserLoader(guard, token, question.requirement, question.label, refuse)
+    tell = partial(signals.send_refused, question.request)
+    loader = LocalUserLoader(guard, token, question.requirement, question.label, refuse, tell)
     state.user = request.user = loader.lazy()
     request.auser = loader.aload
 

@@ -53,12 +53,14 @@ class LocalUserLoader:
         requirement: Requirement | None,
         label: str,
         refuse: Callable[[Decision], NoReturn],
+        tell: Callable[[Decision], None],
     ) -> None:
         self._guard = guard
         self._token = token
         self._requirement = requirement
         self._label = label
         self._refuse = refuse
+        self._tell = tell
         self._user: Any = None
         self._refused: Decision | None = None
 
@@ -72,6 +74,7 @@ class LocalUserLoader:
             decision = self._guard.admit_user(self._token, user, self._requirement, self._label)
             if decision.refusal is not None:
                 self._refused = decision
+                self._tell(decision)
                 self._refuse(decision)
             self._user = user if decision.token is not None else AnonymousUser()
         return self._user

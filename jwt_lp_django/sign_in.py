@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from django.contrib import auth
 from django.core.exceptions import ValidationError
+from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import get_token, rotate_token
 from django.urls import URLPattern, path
@@ -101,6 +102,13 @@ def _view(endpoints: SignInEndpoints, name: str) -> Any:
             _REQUEST.reset(token)
         return add_cookies(HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers)), added)
 
+    return _without_atomic_requests(view)
+
+
+def _without_atomic_requests(view: Any) -> Any:
+    # The store has transactions of its own, because what it reported as written must not be rolled back.
+    for alias in connections:
+        view = transaction.non_atomic_requests(using=alias)(view)
     return view
 
 

@@ -10,6 +10,7 @@ from flask import request as current_request
 from jwt_lp import ConfigurationError
 from jwt_lp_flask.decisions import RequestDecisions, decisions_of, refusal_response_for, unproxied_app
 from jwt_lp_flask.extension import AppGuard, app_guard_of
+from jwt_lp_flask.signals import send_refused
 
 if TYPE_CHECKING:
     from flask import Request
@@ -40,5 +41,6 @@ def _admit(app_guard: AppGuard, request: Request, decisions: RequestDecisions, u
     token = cast(Any, decisions.token)
     decision = decisions.memo.note(app_guard.guard.admit_user(token, user, required.requirement, required.route))
     if decision.refusal is not None:
+        send_refused(unproxied_app(), request, decision)
         abort(refusal_response_for(decision))
     return user if decision.token is not None else None

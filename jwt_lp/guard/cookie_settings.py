@@ -33,8 +33,9 @@ class CookieSettingsReader(SettingReader):
             origins=frozenset(self._origins(secure=secure)),
             secure=secure,
         )
-        if len({cookies.name, cookies.csrf_name, cookies.refresh_name}) < 3:  # noqa: PLR2004 - one name for each
-            self.fault("NAME, CSRF_NAME and REFRESH_NAME are three different names")
+        names = (cookies.name, cookies.csrf_name, cookies.refresh_name, cookies.check_name)
+        if len(set(names)) < len(names):
+            self.fault(f"NAME, CSRF_NAME and REFRESH_NAME are three different names, and none is {cookies.check_name}")
         return cookies
 
     def _name(self, key: str, default: str, prefix: str, *, secure: bool) -> str:

@@ -21,6 +21,7 @@ MAX_COOKIE: Final = 4096
 """How many bytes of name and value together a browser keeps (RFC 6265, section 6.1)."""
 
 _CSRF_PURPOSE: Final = b"jwt-lp csrf token"
+_REFRESH_PURPOSE: Final = b"jwt-lp refresh check"
 
 
 class ResponseCookie(NamedTuple):
@@ -61,6 +62,11 @@ class Cookies:
     origins: frozenset[str] = frozenset()
     secure: bool = True
 
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """The schemes of origins whose pages may send the cookies."""
+        return ("https",) if self.secure else ("https", "http")
+
     @clears_locals
     def access(
         self, token: str, *, max_age: int | None = None, csrf: bool = True, clock: Callable[[], float] = time.time
@@ -76,18 +82,31 @@ class Cookies:
             made.append(self._cookie(self.csrf_name, csrf_token(token), lifetime, http_only=False))
         return tuple(made)
 
+    @property
+    def check_name(self) -> str:
+        """The name of the cookie that shows that this host set the refresh token: `__Host-refresh-check`."""
+        prefix = "__Host-" if self.secure else ""
+        return f"{prefix}{self.refresh_name.removeprefix('__Secure-')}-check"
+
     @clears_locals
-    def refresh(self, token: str, *, max_age: float, path: str) -> ResponseCookie:
-        """The cookie with a refresh token, which browsers send to `path` and below, and from no other site."""
-        return self._cookie(self.refresh_name, token, int(max_age), path=path, same_site="Strict")
+    def refresh(self, token: str, *, max_age: float, path: str) -> tuple[ResponseCookie, ResponseCookie]:
+        """The cookie with a refresh token, and the one that shows that this host set it.
+
+        Browsers send the first to `path` and below, and both from no other site.
+        """
+        return (
+            self._cookie(self.refresh_name, token, int(max_age), path=path, same_site="Strict"),
+            self._cookie(self.check_name, refresh_check(token), int(max_age), same_site="Strict"),
+        )
 
     def clear(self, *, csrf: bool = True, refresh_path: str | None = None) -> tuple[ResponseCookie, ...]:
-        """The cookies that remove those of `access`, and with `refresh_path` that of `refresh`."""
+        """The cookies that remove those of `access`, and with `refresh_path` those of `refresh`."""
         made = [self._cookie(self.name, "", 0)]
         if csrf:
             made.append(self._cookie(self.csrf_name, "", 0, http_only=False))
         if refresh_path is not None:
             made.append(self._cookie(self.refresh_name, "", 0, path=refresh_path, same_site="Strict"))
+            made.append(self._cookie(self.check_name, "", 0, same_site="Strict"))
         return tuple(made)
 
     def _cookie(
@@ -117,5 +136,16 @@ def _lifetime(token: str, now: float) -> int:
 
 def csrf_token(access_token: str) -> str:
     """The CSRF token of an access token: an HMAC-SHA256 that only who knows the access token can compute."""
-    digest = hmac.digest(access_token.encode(), _CSRF_PURPOSE, "sha256")
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return _keyed_digest(access_token, _CSRF_PURPOSE)
+
+
+def refresh_check(refresh_token: str) -> str:
+    """The value that goes with a refresh token in a cookie with the prefix `__Host-`.
+
+    A host below the same domain can set a refresh token of its own, but no such cookie: so it signs nobody in.
+    """
+    return _keyed_digest(refresh_token, _REFRESH_PURPOSE)
+
+
+def _keyed_digest(token: str, purpose: bytes) -> str:
+    return base64.urlsafe_b64encode(hmac.digest(token.encode(), purpose, "sha256")).rstrip(b"=").decode()

@@ -22,6 +22,7 @@ from jwt_lp.guard.listeners import Listeners
 from jwt_lp.guard.readiness import Readiness
 from jwt_lp.guard.refusals import RefusalFactory, undeclared_cause
 from jwt_lp.guard.routes import enforcement_points, route_faults
+from jwt_lp.guard.same_origin import cross_origin_fault, is_handshake
 from jwt_lp.guard.settings import Settings
 from jwt_lp.issuing.limits import DEFAULT_LIFETIME
 from jwt_lp.permissions.requirements import Open, Requirement
@@ -226,6 +227,7 @@ class Guard:
             self.authorize = listeners.wrap(self.authorize)  # type: ignore[method-assign]  # as above
             self.refuse_pending = listeners.wrap(self.refuse_pending)  # type: ignore[method-assign]  # as above
             self.authenticate = listeners.wrap(self.authenticate, passes=False)  # type: ignore[method-assign]  # as above
+            self.admit_user = listeners.wrap(self.admit_user, passes=False)  # type: ignore[method-assign]  # as above
         self._listeners.add(listener)
 
     def check_routes(self, routes: Sequence[Route]) -> tuple[str, ...]:
@@ -330,6 +332,9 @@ class Guard:
         # INVARIANT: a session never stands in for a credential that was sent, whatever is wrong with it.
         if requirement.session is not None and cause.code == NO_CREDENTIAL and call is not None:
             fault = "this host has none" if call.session is None else call.session()
+            if fault is None and is_handshake(call):
+                # INVARIANT: no page of another origin opens a websocket with a session, whatever the host checks.
+                fault = cross_origin_fault(call)
             if fault is None:
                 return Decision(None, requirement, (), (), route)
             cause = cause._replace(detail=f"{cause.detail}, and no session stands in for it: {fault}")

@@ -68,14 +68,14 @@ def problem_schema() -> dict[str, Any]:
             "detail": {"type": "string", "description": "One sentence, the same for every cause of the same error"},
             "error": {
                 "type": "string",
-                "description": "The error code of RFC 6750; absent if no credential was sent, and with 503",
+                "description": "The error code of RFC 6750, or csrf; absent if no credential was sent, and with 503",
                 "enum": ["invalid_request", "invalid_token", "insufficient_scope", "csrf"],
             },
             "requirement": {"type": "string", "description": "What the operation requires, with 403"},
             "cause": {"type": "string", "description": "The reason, in development only"},
             "reference": {"type": "string", "description": "Identifies the refusal in the service's log"},
         },
-        "required": ["type", "title", "status", "detail", "reference"],
+        "required": ["type", "title", "status", "detail"],
     }
 
 

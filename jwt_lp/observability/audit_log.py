@@ -101,7 +101,8 @@ def _event(decision: Decision, action: str) -> dict[str, object]:
         "outcome": "failure" if action == "refused" else "success",
     }
     if refusal is not None:
-        event |= {"reason": refusal.code, "id": refusal.reference}
+        # The reference is empty if the log's level leaves out its line.
+        event |= {"reason": refusal.code, **({"id": refusal.reference} if refusal.reference else {})}
     return event
 
 

@@ -118,6 +118,8 @@ class LocalCounts:
             self._counts.pop(attempt.account, None)
             # INVARIANT: the other failures of the address stay. Otherwise whoever has an account could sign in to it
             # between guesses at others.
+            if attempt.address is None:
+                return
             self._take_back(attempt.address)
             self._known.pop(attempt.pair, None)
             self._known[attempt.pair] = self._clock()
@@ -134,9 +136,10 @@ class LocalCounts:
         return len(self._counts)
 
     def _keys(self, attempt: Attempt, now: float) -> dict[bytes, Limit]:
-        keys = {attempt.pair: PAIR}
-        if attempt.address is not None:
-            keys[attempt.address] = ADDRESS
+        if attempt.address is None:
+            # INVARIANT: without an address everybody is the same stranger, who must not lock the owner out.
+            return {attempt.account: ACCOUNT}
+        keys = {attempt.pair: PAIR, attempt.address: ADDRESS}
         if now - self._known.get(attempt.pair, -REMEMBER) >= REMEMBER:
             keys[attempt.account] = ACCOUNT
         return keys
@@ -151,8 +154,8 @@ class LocalCounts:
         if len(self._counts) > self._max_entries:
             self._evict()
 
-    def _take_back(self, key: bytes | None) -> None:
-        count = self._counts.get(key) if key is not None else None
+    def _take_back(self, key: bytes) -> None:
+        count = self._counts.get(key)
         if count is not None and count.failures > 0:
             count.failures -= 1
             # The attempt was allowed, so nothing was to be waited for.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import re
 from collections.abc import Mapping
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from jwt_lp.errors import ConfigurationError, PolicyError, clears_locals
 from jwt_lp.guard.bearer import MALFORMED, TOKEN
 from jwt_lp.guard.cookie_reader import CookieReader
-from jwt_lp.guard.cookies import csrf_token
-from jwt_lp.guard.csrf import CsrfCheck
+from jwt_lp.guard.cookies import csrf_token, refresh_check
+from jwt_lp.guard.same_origin import origin_fault
 from jwt_lp.oauth.token_endpoint import Answer
 from jwt_lp.signin.refusals import MISCONFIGURED, SignInRefused, bad_request, refresh_refused
 from jwt_lp.signin.requests import MAX_BODY
@@ -117,7 +118,7 @@ class SignInEndpoints:
     def _check_origin(cookies: Cookies, call: Call) -> None:
         # INVARIANT: no other site signs a browser in, refreshes or signs out. There may be no access token yet that a CSRF
         # token could belong to, so the browser has to say where the request comes from.
-        fault = CsrfCheck(cookies).origin_fault(call, needed="any")
+        fault = origin_fault(call, origins=cookies.origins, schemes=cookies.schemes, needed="any")
         if fault:
             raise _ForgedRequest(HTTPStatus.FORBIDDEN, _FORGED, "csrf", fault)
 
@@ -140,7 +141,8 @@ class SignInEndpoints:
         if token is None:
             if name == SIGN_OUT:
                 return SignInAnswer(Answer(int(HTTPStatus.NO_CONTENT), {"Cache-Control": "no-store"}, b""), cleared)
-            raise refresh_refused("no_cookie", f"the cookie {cookies.refresh_name} was not sent")
+            names = f"{cookies.refresh_name} and {cookies.check_name}"
+            raise refresh_refused("no_cookie", f"the cookies {names} were not both sent, or do not belong together")
         if name == REFRESH:
             refreshed = self.sign_in.refresh_tokens(content_type, body, refresh_token=token, address=call.peer)
             return self._answer_tokens(refreshed, cookies, refresh_path, csrf)
@@ -157,7 +159,7 @@ class SignInEndpoints:
         try:
             made = (
                 *cookies.access(tokens.access_token, max_age=tokens.expires_in, csrf=csrf is None),
-                cookies.refresh(tokens.refresh_token, max_age=tokens.refresh_expires_in, path=refresh_path),
+                *cookies.refresh(tokens.refresh_token, max_age=tokens.refresh_expires_in, path=refresh_path),
             )
         except PolicyError as error:
             status = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -177,8 +179,18 @@ def _reader(name: str) -> CookieReader:
     return CookieReader(name)
 
 
+@clears_locals
 def _refresh_cookie(cookies: Cookies, call: Call) -> str | None:
-    kind, text = _reader(cookies.refresh_name).read(call.field("cookie"))
+    """The refresh token of its cookie; None without one, and if this host has not set it."""
+    token, check = (_read_cookie(name, call) for name in (cookies.refresh_name, cookies.check_name))
+    if token is None or check is None:
+        return None
+    # INVARIANT: no host below the same domain signs a browser in as somebody else, by a refresh token of its own.
+    return token if hmac.compare_digest(check, refresh_check(token)) else None
+
+
+def _read_cookie(name: str, call: Call) -> str | None:
+    kind, text = _reader(name).read(call.field("cookie"))
     if kind is MALFORMED:
         raise bad_request(f"{text[0].upper()}{text[1:]}.", "malformed_cookie")
     return text if kind is TOKEN else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from jwt_lp.signin.session_checks import MAX_GRACE
+
 if TYPE_CHECKING:
     from jwt_lp.signin.refresh_tokens import RefreshToken
     from jwt_lp.stores.families import RefreshFamily
@@ -41,6 +43,7 @@ def judge(token: RefreshToken, family: RefreshFamily | None, *, now: float, grac
     if token.counter > family.counter:
         # Not theft: only this issuer makes tokens. The tokens of other holders in the family may be good.
         return Verdict.AHEAD
-    if token.counter == family.counter - 1 and now - family.rotated_at <= grace:
+    # INVARIANT: a clock that was set back by an hour does not lengthen the grace by an hour.
+    if token.counter == family.counter - 1 and -MAX_GRACE <= now - family.rotated_at <= grace:
         return Verdict.REPEAT
     return Verdict.REUSED

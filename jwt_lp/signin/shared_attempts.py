@@ -85,8 +85,8 @@ class SharedCounts:
         def send() -> None:
             with self._client.pipeline(transaction=False) as pipeline:
                 pipeline.delete(_name(attempt.pair), _name(attempt.account))
-                pipeline.set(_known(attempt), 1, ex=int(REMEMBER))
                 if attempt.address is not None:
+                    pipeline.set(_known(attempt), 1, ex=int(REMEMBER))
                     # The account is named last, as in each call, and does not count for a known pair.
                     names = _known(attempt), _name(attempt.address), _name(attempt.account)
                     pipeline.eval(_TAKE_BACK, len(names), *names)
@@ -124,8 +124,9 @@ class SharedCounts:
 
 def _counted(attempt: Attempt) -> dict[bytes, Limit]:
     """The keys of the counts of an attempt, the account last."""
-    address = {} if attempt.address is None else {attempt.address: ADDRESS}
-    return {attempt.pair: PAIR, **address, attempt.account: ACCOUNT}
+    if attempt.address is None:
+        return {attempt.account: ACCOUNT}
+    return {attempt.pair: PAIR, attempt.address: ADDRESS, attempt.account: ACCOUNT}
 
 
 def _name(key: bytes) -> bytes:

@@ -66,8 +66,9 @@ class Throttle:
 
 def read_attempt(account: str, address: str | None) -> Attempt:
     """The attempt to sign in to an account from an address, which is None if the host knows none."""
-    # Many user tables find a name in any case, so each spelling would have its own attempts.
-    name = unicodedata.normalize("NFKC", account).casefold().strip()
+    # Many user tables find a name in any case, and MySQL with any accents: each spelling would have its own attempts.
+    letters = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", account).casefold())
+    name = "".join(letter for letter in letters if not unicodedata.combining(letter)).strip()
     network = _network(address)
     return Attempt(
         _digest("pair", network, name), _digest("account", name), _digest("address", network) if network else None

@@ -28,7 +28,7 @@ from jwt_lp import (
 )
 from jwt_lp.guard.bearer import MALFORMED, NONE, TOKEN
 from jwt_lp.guard.cookie_reader import MAX_COOKIES, CookieReader
-from jwt_lp.guard.cookies import CSRF_HEADER, Cookies, csrf_token
+from jwt_lp.guard.cookies import CSRF_HEADER, Cookies, csrf_token, refresh_check
 from jwt_lp.jose.jws import MAX_TOKEN
 from jwt_lp.testing.authority import Authority
 
@@ -232,8 +232,12 @@ def test_a_set_cookie_has_its_attributes() -> None:
     assert f"__Host-access={token}; Max-Age=300; Path=/; Secure; HttpOnly; SameSite=Lax" == access.header
     assert f"__Host-csrf={csrf_token(token)}; Max-Age=300; Path=/; Secure; SameSite=Lax" == csrf.header
     assert token not in repr(access)
-    refresh = Cookies().refresh("r", max_age=60.9, path="/auth")
+    refresh, check = Cookies().refresh("r", max_age=60.9, path="/auth")
     assert "__Secure-refresh=r; Max-Age=60; Path=/auth; Secure; HttpOnly; SameSite=Strict" == refresh.header
+    attributes = "Max-Age=60; Path=/; Secure; HttpOnly; SameSite=Strict"
+    assert f"__Host-refresh-check={refresh_check('r')}; {attributes}" == check.header
+    assert refresh_check("r") != csrf_token("r")
+    assert "refresh-check" == Cookies(refresh_name="refresh", secure=False).check_name
     insecure = Cookies(name="access", secure=False).access(token, csrf=False, clock=clock)
     assert [f"access={token}; Max-Age=300; Path=/; HttpOnly; SameSite=Lax"] == [each.header for each in insecure]
     clock.now += 400
@@ -243,9 +247,8 @@ def test_a_set_cookie_has_its_attributes() -> None:
 def test_clearing_names_the_same_cookies() -> None:
     """A browser removes a cookie only if name and path are those that it was set with."""
     cleared = Cookies().clear(refresh_path="/auth")
-    assert [("__Host-access", "/"), ("__Host-csrf", "/"), ("__Secure-refresh", "/auth")] == [
-        (each.name, each.path) for each in cleared
-    ]
+    names = [("__Host-access", "/"), ("__Host-csrf", "/"), ("__Secure-refresh", "/auth"), ("__Host-refresh-check", "/")]
+    assert names == [(each.name, each.path) for each in cleared]
     assert {("", 0)} == {(each.value, each.max_age) for each in cleared}
     assert ["__Host-access"] == [each.name for each in Cookies().clear(csrf=False)]
     for each in cleared:

@@ -149,3 +149,14 @@ def test_an_opentelemetry_setting_that_means_nothing_is_a_fault(value: object) -
     """Whatever is installed."""
     with pytest.raises(ConfigurationError, match="OPENTELEMETRY is True, False"):
         Settings.from_mapping(AUTHORITY.settings(OPENTELEMETRY=value))
+
+
+def test_refusals_of_local_users_are_told() -> None:
+    """A user who is not there or not active is a refusal as any other; one who may go on is no second decision."""
+    with AUTHORITY.guard(LOCAL_USER=lambda token: None) as guard:
+        token = guard.authenticate(bearer("orders:read")).token
+        assert token is not None
+        told = heard(guard)
+        guard.admit_user(token, None, READ, "GET /a")
+        guard.admit_user(token, object(), READ, "GET /b")
+    assert [("unknown_user", "GET /a", False)] == told

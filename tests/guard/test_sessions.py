@@ -15,11 +15,11 @@ WITH_SESSION = all_of("orders:{order_id}:read", or_session="the pages")
 
 
 def call(session: Callable[[], str | None] | None = None, **more: Any) -> Call:
-    fields: dict[str, tuple[str, ...]] = more.get("fields", {})
+    fields = {"host": ("shop.example",), **{name.lower(): lines for name, lines in more.get("fields", {}).items()}}
     return Call(
         more.get("method", "POST"),
         lambda: more.get("url", "https://shop.example/x"),
-        lambda name: fields.get(name, ()),
+        lambda name: fields.get(name.lower(), ()),
         "x",
         session=session,
     )
@@ -85,19 +85,26 @@ def test_a_decision_on_the_permission_alone_is_another() -> None:
         (None, "POST", {"Sec-Fetch-Site": ("none",)}),
         (None, "POST", {"Sec-Fetch-Site": ("same-origin",), "Origin": ("https://proxy.internal",)}),
         (None, "DELETE", {"Origin": ("https://shop.example",)}),
-        (None, "DELETE", {"Origin": ("HTTPS://SHOP.example",)}),
+        (None, "WEBSOCKET", {"Origin": ("https://shop.example",), "Sec-Fetch-Site": ("same-origin",)}),
+        (None, "GET", {"Origin": ("https://shop.example",), "Upgrade": ("websocket",)}),
+        (None, "GET", {"Origin": ("https://evil.example",), "Upgrade": ("h2c",)}),
         ("another origin", "POST", {"Sec-Fetch-Site": ("same-site",)}),
         ("another origin", "POST", {"Sec-Fetch-Site": ("cross-site",), "Origin": ("https://shop.example",)}),
-        ("another origin", "POST", {"Sec-Fetch-Site": ("same-origin", "cross-site")}),
-        ("another origin", "WEBSOCKET", {"Origin": ("https://evil.example",)}),
-        ("another origin", "POST", {"Origin": ("null",)}),
-        ("another origin", "POST", {"Origin": ("https://shop.example:8443",)}),
-        ("another origin", "POST", {"Origin": ("https://shop.example.evil.example",)}),
-        ("another origin", "POST", {"Origin": ("https://evil.example/@shop.example",)}),
-        ("malformed", "POST", {"Origin": ("https://[",)}),
-        ("which browsers send", "POST", {}),
-        ("which browsers send", "POST", {"Origin": ("https://shop.example", "https://evil.example")}),
-        ("which browsers send", "post", {}),
+        ("more than once", "POST", {"Sec-Fetch-Site": ("same-origin", "cross-site")}),
+        ("more than once", "POST", {"Origin": ("https://shop.example", "https://evil.example")}),
+        ("neither", "WEBSOCKET", {"Origin": ("https://evil.example",)}),
+        ("neither", "GET", {"Origin": ("https://evil.example",), "Upgrade": ("h2c", "WebSocket")}),
+        ("no Origin", "GET", {"Upgrade": ("websocket",)}),
+        ("no Origin", "WEBSOCKET", {"Sec-Fetch-Site": ("same-origin",)}),
+        ("neither", "POST", {"Origin": ("null",)}),
+        ("neither", "POST", {"Origin": ("http://shop.example",)}),
+        ("neither", "POST", {"Origin": ("https://shop.example:8443",)}),
+        ("neither", "POST", {"Origin": ("https://shop.example.evil.example",)}),
+        ("neither", "POST", {"Origin": ("https://evil.example/@shop.example",)}),
+        ("neither", "POST", {"Origin": ("https://[",)}),
+        ("neither", "POST", {"Origin": ("https://shop.example",), "Host": ("shop.example", "shop.example")}),
+        ("no Sec-Fetch-Site and no Origin", "POST", {}),
+        ("no Sec-Fetch-Site and no Origin", "post", {}),
     ],
 )
 def test_where_a_request_comes_from(fault: str | None, method: str, fields: dict[str, tuple[str, ...]]) -> None:
@@ -105,3 +112,20 @@ def test_where_a_request_comes_from(fault: str | None, method: str, fields: dict
     found = cross_origin_fault(call(method=method, fields=fields))
     assert (found is None) is (fault is None)
     assert (fault or "") in (found or "")
+
+
+def test_without_tls_the_scheme_may_be_either() -> None:
+    """A proxy may end TLS, so a request that came by http may be from a page of https."""
+    for origin in ("http://shop.example", "https://shop.example"):
+        given = call(url="http://shop.example/x", fields={"Origin": (origin,)})
+        assert cross_origin_fault(given) is None
+
+
+def test_no_other_origin_opens_a_websocket_with_a_session() -> None:
+    """WSGI hosts see a GET, and some hosts ask no more than who is signed in."""
+    for origin, passes in (("https://shop.example", True), ("https://evil.example", False)):
+        given = call(method="GET", fields={"Origin": (origin,), "Upgrade": ("websocket",)})._replace(
+            session=lambda: None
+        )
+        with AUTHORITY.guard() as guard:
+            assert passes is guard.check(None, WITH_SESSION, {"order_id": "7"}, "GET /x", call=given).passes

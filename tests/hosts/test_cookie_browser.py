@@ -149,8 +149,10 @@ def test_a_page_signs_in_works_and_signs_out(window: Window) -> None:
     assert 200 == window.sign_in()
     assert "__Host-access" not in window.page.evaluate("document.cookie")
     access, refresh = window.cookie("__Host-access"), window.cookie("__Secure-refresh")
+    check = window.cookie("__Host-refresh-check")
     assert access is not None
     assert refresh is not None
+    assert check is not None
     assert (True, True, "Lax", "/") == (access["httpOnly"], access["secure"], access["sameSite"], access["path"])
     assert (True, "Strict", "/auth") == (refresh["httpOnly"], refresh["sameSite"], refresh["path"])
     assert [200, 403, 200] == [
@@ -166,10 +168,14 @@ def test_a_page_signs_in_works_and_signs_out(window: Window) -> None:
     assert renewed["value"] != access["value"]
     assert 200 == window.call("POST", "/orders")
     # A thief's use of the old refresh token ends the session.
-    newest = window.cookie("__Secure-refresh")
+    names = ("__Secure-refresh", "__Host-refresh-check")
+    newest = [window.cookie(name) for name in names]
     window.context.add_cookies([refresh])
+    # The token alone, as a host below the same domain could set it, does nothing.
     assert 401 == window.call("POST", "/auth/refresh")
-    window.context.add_cookies([newest])
+    window.context.add_cookies([check])
+    assert 401 == window.call("POST", "/auth/refresh")
+    window.context.add_cookies(newest)
     assert 401 == window.call("POST", "/auth/refresh")
     window.poll()
     assert 401 == window.call("GET", "/orders")

@@ -31,6 +31,7 @@ from django.urls import path
 from jwt_lp import AccessToken
 from jwt_lp.guard.issuer_settings import ISSUER_KEYS
 from jwt_lp_django import TokenUser, authenticated, external, public, requires
+from jwt_lp_django.signals import refused
 
 pytestmark = pytest.mark.host
 
@@ -169,6 +170,24 @@ def test_without_an_active_user_the_request_is_refused(
         assert 200 == Client().get("/untouched", headers=bearer()).status_code
         # A public route refuses nobody.
         assert (200, b"") == ((known := Client().get("/known", headers=bearer())).status_code, known.content)
+
+
+def test_such_a_refusal_is_sent_as_a_signal() -> None:
+    """As every other refusal is, once for each request, under ASGI too."""
+    sent: list[tuple[str, str]] = []
+
+    def note(request: Any, decision: Any, **_: Any) -> None:
+        sent.append((request.path, decision.refusal.code))
+
+    refused.connect(note)
+    try:
+        with project(*PATTERNS, lp=settings(nobody)):
+            for url in ("/me", "/catching"):
+                assert 401 == Client().get(url, headers=bearer()).status_code
+            assert 401 == async_to_sync(_status)("/ame")
+    finally:
+        refused.disconnect(note)
+    assert [(url, "unknown_user") for url in ("/me", "/catching", "/ame")] == sent
 
 
 async def _status(url: str) -> int:

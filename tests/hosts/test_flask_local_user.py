@@ -16,6 +16,7 @@ from flask import Flask
 from jwt_lp import AccessToken, ConfigurationError
 from jwt_lp.testing.authority import Authority
 from jwt_lp_flask import LeastPrivilege, authenticated, local_user, public, requires
+from jwt_lp_flask.signals import refused
 
 pytestmark = pytest.mark.host
 
@@ -104,6 +105,20 @@ def test_without_an_active_user_the_request_is_refused(subject: str, cause: str,
     assert {"name": None} == get(app, "/known", subject).json
     observing = application(OBSERVE_UNTIL=datetime.now(UTC).date())
     assert {"name": None} == get(observing, "/me", subject).json
+
+
+def test_such_a_refusal_is_sent_as_a_signal() -> None:
+    """As every other refusal is, with its request."""
+    sent: list[tuple[str, str]] = []
+
+    def note(sender: Flask, request: Any, decision: Any) -> None:
+        sent.append((request.path, decision.refusal.code))
+
+    app = application()
+    with refused.connected_to(note, app):
+        assert 401 == get(app, "/me", "gone").status_code
+        assert 200 == get(app, "/me").status_code
+    assert [("/me", "inactive_user")] == sent
 
 
 def test_it_is_found_once_for_a_request() -> None:

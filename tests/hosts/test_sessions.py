@@ -91,6 +91,8 @@ def django(  # noqa: C901 - one project with one of three views
         if origin == "elsewhere":
             client.cookies["csrftoken"] = secret
             headers |= {"Origin": "https://evil.example"}
+        if origin == "socket":
+            headers |= FETCHED["socket"]
         call = getattr(client, method.lower())
         answer = async_to_sync(call)("/x", headers=headers) if asynchronous else call("/x", headers=headers)
         return answer.status_code, answer.json()
@@ -104,6 +106,8 @@ FETCHED = {
     "nowhere": {},
     "page": {"Sec-Fetch-Site": "same-origin"},
     "elsewhere": {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
+    # The handshake of a websocket as WSGI hosts see it, which any page may send with cookies.
+    "socket": {"Upgrade": "websocket", "Connection": "Upgrade", "Origin": "https://evil.example"},
 }
 
 
@@ -143,13 +147,16 @@ def flask(settings: Mapping[str, Any]) -> Iterator[Ask]:
         who = current_user.name if current_user.is_authenticated else ""
         return {"who": who.removeprefix("local "), "token": current_token.subject}
 
+    # Werkzeug keeps handshakes from routes that are not for websockets.
+    app.add_url_rule("/socket", "socket", view, websocket=True)
+
     def ask(method: str, authorization: str | None, user: str | None, origin: str) -> tuple[int, Any]:
         client = app.test_client()
         if user is not None:
             with client.session_transaction() as session:
                 session["_user_id"] = user
         headers = {**FETCHED[origin], **({} if authorization is None else {"Authorization": authorization})}
-        answer = client.open("/x", method=method, headers=headers)
+        answer = client.open("/socket" if origin == "socket" else "/x", method=method, headers=headers)
         return answer.status_code, answer.json
 
     yield ask
@@ -282,6 +289,12 @@ def test_an_unsafe_method_needs_the_page_of_the_site(ask: Ask) -> None:
         assert 401 == ask("POST", None, "bob", origin)[0]
     for origin in ("nowhere", "page"):
         assert (200, {"who": "alice", "token": "alice"}) == ask("POST", bearer("orders:list"), "bob", origin)
+
+
+def test_no_page_of_another_site_opens_a_websocket(ask: Ask) -> None:
+    """A handshake is a GET, and is refused all the same; a token needs no such proof."""
+    assert 401 == ask("GET", None, "bob", "socket")[0]
+    assert 200 == ask("GET", bearer("orders:list"), "bob", "socket")[0]
 
 
 def test_observe_mode_lets_a_session_pass_too(host: Any, caplog: pytest.LogCaptureFixture) -> None:

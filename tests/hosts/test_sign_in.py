@@ -278,3 +278,28 @@ def test_the_hosts_signals_tell_of_a_journey(name: str, tmp_path: Path) -> None:
     events = ["signed-in"] * 3 + ["signed-out", "refresh-reused", "signed-out-everywhere"]
     assert [(event, told[0][1], False) for event in events] == told
     assert told[0][1] in ("alice", "1")
+
+
+@pytest.mark.skipif("django" not in INSTALLED, reason="needs Django")
+def test_django_signs_in_where_requests_are_transactions(tmp_path: Path) -> None:
+    """Under ATOMIC_REQUESTS too, tokens are made, and a session that has ended is not rolled back."""
+    with _django_users(tmp_path, grace=0) as client:
+        from django.db import connections
+
+        for database in connections.settings.values():
+            # Each test has aliases of its own, and `default` is in memory.
+            database["ATOMIC_REQUESTS"] = database["NAME"] != ":memory:"
+
+        def post(path: str, **members: object) -> Any:
+            return client.post(f"/auth/{path}", members, "application/json")
+
+        first = post("token", username="alice", password=PASSWORD)
+        assert 200 == first.status_code
+        token = {"refresh_token": first.json()["refresh_token"]}
+        second = post("refresh", **token)
+        assert [200, 401] == [second.status_code, post("refresh", **token).status_code]
+        # The refused request ended the session for good.
+        assert 401 == post("refresh", refresh_token=second.json()["refresh_token"]).status_code
+        third = post("token", username="alice", password=PASSWORD).json()["refresh_token"]
+        assert 204 == post("sign-out-everywhere", refresh_token=third).status_code
+        assert 401 == post("refresh", refresh_token=third).status_code

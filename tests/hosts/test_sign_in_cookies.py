@@ -12,6 +12,7 @@ pytest.importorskip("sqlalchemy", reason="needs SQLAlchemy (extra `sql`)")
 from hosts.apps.sign_in_apps import PASSWORD
 from hosts.serving import HttpAnswer
 from hosts.test_sign_in import FORM, INSTALLED, JSON, Session, opened
+from jwt_lp.guard.cookies import refresh_check
 
 pytestmark = pytest.mark.host
 
@@ -31,7 +32,7 @@ def test_a_journey_with_tokens_in_cookies(cookies: Session) -> None:
     assert 200 == signed_in.status
     assert {"expires_in", "refresh_expires_in", "scope", "csrf_token"} == signed_in.json.keys()
     assert "no-store" == signed_in.headers["cache-control"]
-    assert {"__Host-access": "/", "__Secure-refresh": "/auth"} == {
+    assert {"__Host-access": "/", "__Secure-refresh": "/auth", "__Host-refresh-check": "/"} == {
         name: path for name, (_, path) in cookies.jar.items() if name not in ("__Host-csrf", "csrftoken")
     }
     assert 200 == cookies.browse("GET /orders").status
@@ -74,7 +75,7 @@ def test_no_other_site_signs_a_browser_in_or_out(cookies: Session) -> None:
         answer = cookies.send("POST /auth/token", form, (*FORM, *headers))
         assert (403, "csrf", ()) == (answer.status, answer.json["error"], answer.cookies)
     cookies.browse("POST /auth/token", _credentials(), JSON)
-    sent = (("Cookie", f"__Secure-refresh={cookies.jar['__Secure-refresh'][0]}"),)
+    sent = (("Cookie", _as_cookies(cookies.jar["__Secure-refresh"][0])),)
     for path in ("refresh", "sign-out", "sign-out-everywhere"):
         answer = cookies.send(f"POST /auth/{path}", b"", (*sent, *attacker))
         assert (403, ()) == (answer.status, answer.cookies)
@@ -92,16 +93,22 @@ def test_bad_refresh_cookies(cookies: Session) -> None:
         headers = (("Cookie", value),) if value else ()
         return cookies.send("POST /auth/refresh", body, (*headers, *here, *JSON)).status
 
-    assert 400 == refreshed(f"__Secure-refresh={refresh}; __Secure-refresh={refresh}")
+    assert 400 == refreshed(f"{_as_cookies(refresh)}; __Secure-refresh={refresh}")
     assert 400 == refreshed(f'__Secure-refresh="{refresh}"')
-    assert 400 == refreshed(f"__Secure-refresh={refresh}", json.dumps({"refresh_token": refresh}).encode())
+    assert 400 == refreshed(_as_cookies(refresh), json.dumps({"refresh_token": refresh}).encode())
     assert 401 == refreshed("")
     assert 401 == refreshed("", json.dumps({"refresh_token": refresh}).encode())
-    assert 401 == refreshed(f"__Secure-refresh={access}")
+    assert 401 == refreshed(_as_cookies(access))
+    # A host below the same domain can set the one cookie, but not the other.
+    assert 401 == refreshed(f"__Secure-refresh={refresh}")
     assert 204 == cookies.send("POST /auth/sign-out", b"", here).status
     # An access cookie alone does not refresh, and a refresh token is no access cookie.
     assert 401 == cookies.send("GET /orders", None, (("Cookie", f"__Host-access={refresh}"),)).status
     cookies.jar.clear()
+
+
+def _as_cookies(refresh: str) -> str:
+    return f"__Secure-refresh={refresh}; __Host-refresh-check={refresh_check(refresh)}"
 
 
 def _credentials(username: str = "alice") -> bytes:

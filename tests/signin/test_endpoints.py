@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("sqlalchemy", reason="needs SQLAlchemy (extra `sql`)")
 
 from jwt_lp import Call, ConfigurationError, Cookies, SignInAnswer, SignInEndpoints, StoreError
-from jwt_lp.guard.cookies import csrf_token
+from jwt_lp.guard.cookies import csrf_token, refresh_check
 from signin.signin_world import JSON, PASSWORD, World, new_world, to_json
 
 HERE = {"host": "shop.test", "sec-fetch-site": "same-origin"}
@@ -46,13 +46,18 @@ def named(answer: SignInAnswer) -> dict[str, str]:
     return {cookie.name: cookie.value for cookie in answer.cookies}
 
 
+def as_cookies(refresh: str) -> str:
+    """The two cookies that a browser sends for a refresh token."""
+    return f"__Secure-refresh={refresh}; __Host-refresh-check={refresh_check(refresh)}"
+
+
 def test_tokens_in_bodies(world: World) -> None:
     """Without cookies, the answers are those of `SignIn`, and no cookie is read or set."""
     obtained, cookies = post(world, "token", CREDENTIALS, cookies=False, settings=None)
     tokens = json.loads(obtained.body)
     assert (200, ()) == (obtained.status, cookies)
     refresh = tokens["refresh_token"]
-    ignored = post(world, "refresh", b"{}", cookies=False, cookie=f"__Secure-refresh={refresh}")
+    ignored = post(world, "refresh", b"{}", cookies=False, cookie=as_cookies(refresh))
     assert (400, ()) == (ignored.answer.status, ignored.cookies)
     assert 204 == post(world, "sign-out", to_json(refresh_token=refresh), cookies=False).answer.status
     everywhere = post(world, "sign-out-everywhere", to_json(refresh_token=refresh), cookies=False)
@@ -63,17 +68,17 @@ def test_tokens_in_cookies(world: World) -> None:
     """The tokens are in cookies alone; the body has the CSRF token, for pages of another origin."""
     obtained = post(world, "token", CREDENTIALS)
     body, cookies = json.loads(obtained.answer.body), named(obtained)
-    assert {"__Host-access", "__Host-csrf", "__Secure-refresh"} == set(cookies)
+    assert {"__Host-access", "__Host-csrf", "__Secure-refresh", "__Host-refresh-check"} == set(cookies)
     assert cookies["__Host-csrf"] == body["csrf_token"] == csrf_token(cookies["__Host-access"])
     assert not any(cookies[name].encode() in obtained.answer.body for name in ("__Host-access", "__Secure-refresh"))
     ages = {cookie.name: cookie.max_age for cookie in obtained.cookies}
     assert (body["expires_in"], body["refresh_expires_in"]) == (ages["__Host-access"], ages["__Secure-refresh"])
-    sent = f"__Secure-refresh={cookies['__Secure-refresh']}"
+    sent = as_cookies(cookies["__Secure-refresh"])
     refreshed = post(world, "refresh", cookie=sent)
     assert 200 == refreshed.answer.status
-    newest = f"__Secure-refresh={named(refreshed)['__Secure-refresh']}"
+    newest = as_cookies(named(refreshed)["__Secure-refresh"])
     left = post(world, "sign-out-everywhere", cookie=newest)
-    assert (204, {"__Host-access": "", "__Host-csrf": "", "__Secure-refresh": ""}) == (left.answer.status, named(left))
+    assert (204, {*cookies}, {""}) == (left.answer.status, {*named(left)}, {*named(left).values()})
     assert 401 == post(world, "refresh", cookie=newest).answer.status
 
 
@@ -88,11 +93,13 @@ def test_the_csrf_token_of_a_host(world: World) -> None:
     wrong = post(world, "token", to_json(username="alice", password="wrong"), csrf=own)
     assert (401, []) == (wrong.answer.status, made)
     obtained = post(world, "token", CREDENTIALS, csrf=own)
-    assert ("own", {"__Host-access", "__Secure-refresh"}) == (
+    assert ("own", {"__Host-access", "__Secure-refresh", "__Host-refresh-check"}) == (
         json.loads(obtained.answer.body)["csrf_token"],
         set(named(obtained)),
     )
-    assert {"__Host-access", "__Secure-refresh"} == set(named(post(world, "sign-out", csrf=own)))
+    assert {"__Host-access", "__Secure-refresh", "__Host-refresh-check"} == set(
+        named(post(world, "sign-out", csrf=own))
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,7 +117,8 @@ def test_the_csrf_token_of_a_host(world: World) -> None:
 def test_the_path_of_the_refresh_cookie(world: World, path: str, expected: str) -> None:
     """It is where the endpoints are; a path that could end the attribute is not repeated."""
     paths = {cookie.name: cookie.path for cookie in post(world, "token", CREDENTIALS, path=path).cookies}
-    assert {"__Host-access": "/", "__Host-csrf": "/", "__Secure-refresh": expected} == paths
+    assert expected == paths.pop("__Secure-refresh")
+    assert {"__Host-access": "/", "__Host-csrf": "/", "__Host-refresh-check": "/"} == paths
 
 
 @pytest.mark.parametrize("name", SignInEndpoints.reasons)
@@ -130,7 +138,7 @@ def test_a_forged_request_changes_nothing(
 ) -> None:
     """A request that does not come from a page of this host is refused before anything is read."""
     cookies = named(post(world, "token", CREDENTIALS))
-    sent = f"__Secure-refresh={cookies['__Secure-refresh']}"
+    sent = as_cookies(cookies["__Secure-refresh"])
     refused = post(world, name, CREDENTIALS if name == "token" else b"", cookie=sent, **headers)
     problem = json.loads(refused.answer.body)
     assert (403, "csrf", ()) == (refused.answer.status, problem["error"], refused.cookies)
@@ -153,12 +161,10 @@ def test_bad_refresh_cookies(world: World) -> None:
     refresh, access = cookies["__Secure-refresh"], cookies["__Host-access"]
     statuses = {
         "none": post(world, "refresh").answer.status,
-        "twice": post(world, "refresh", cookie=f"__Secure-refresh={refresh}; __Secure-refresh=x").answer.status,
+        "twice": post(world, "refresh", cookie=f"{as_cookies(refresh)}; __Secure-refresh=x").answer.status,
         "quoted": post(world, "sign-out", cookie=f'__Secure-refresh="{refresh}"').answer.status,
-        "access": post(world, "refresh", cookie=f"__Secure-refresh={access}").answer.status,
-        "body": post(
-            world, "refresh", to_json(refresh_token=refresh), cookie=f"__Secure-refresh={refresh}"
-        ).answer.status,
+        "access": post(world, "refresh", cookie=as_cookies(access)).answer.status,
+        "body": post(world, "refresh", to_json(refresh_token=refresh), cookie=as_cookies(refresh)).answer.status,
         "only body": post(world, "refresh", to_json(refresh_token=refresh)).answer.status,
         "everywhere": post(world, "sign-out-everywhere").answer.status,
         "out": post(world, "sign-out").answer.status,
@@ -173,7 +179,19 @@ def test_bad_refresh_cookies(world: World) -> None:
         "everywhere": 401,
         "out": 204,
     } == statuses
-    assert 200 == post(world, "refresh", cookie=f"__Secure-refresh={refresh}").answer.status
+    assert 200 == post(world, "refresh", cookie=as_cookies(refresh)).answer.status
+
+
+def test_a_refresh_token_that_another_host_has_set_signs_nobody_in(world: World) -> None:
+    """A host below the same domain can set `__Secure-refresh` with its own token, and no cookie with `__Host-`."""
+    own, foreign = (named(post(world, "token", CREDENTIALS))["__Secure-refresh"] for _ in range(2))
+    checks = {"without": "", "of another": refresh_check(own), "of an access token's kind": csrf_token(foreign)}
+    for check in checks.values():
+        sent = f"__Secure-refresh={foreign}; __Host-refresh-check={check}"
+        assert [401, 204, 401] == [
+            post(world, name, cookie=sent).answer.status for name in ("refresh", "sign-out", "sign-out-everywhere")
+        ]
+    assert {200} == {post(world, "refresh", cookie=as_cookies(each)).answer.status for each in (own, foreign)}
 
 
 def test_a_token_that_no_browser_keeps(world: World) -> None:
@@ -190,7 +208,7 @@ def test_a_store_that_is_down_signs_nobody_out(world: World, monkeypatch: pytest
         raise StoreError("down")
 
     monkeypatch.setattr(world.store, "family", fails)
-    sent = f"__Secure-refresh={cookies['__Secure-refresh']}"
+    sent = as_cookies(cookies["__Secure-refresh"])
     for name in ("refresh", "sign-out", "sign-out-everywhere"):
         answer = post(world, name, cookie=sent)
         assert (503, ()) == (answer.answer.status, answer.cookies)

@@ -190,6 +190,15 @@ def test_a_much_older_refresh_token_is_reuse_at_once(world: World) -> None:
     assert 401 == world.refresh(third["refresh_token"]).status
 
 
+@pytest.mark.parametrize(("back", "status"), [(1, 200), (60, 200), (3600, 401)])
+def test_a_clock_that_was_set_back_does_not_lengthen_the_grace(world: World, back: int, status: int) -> None:
+    """A used token is accepted for the grace, whatever the clock does; a difference between servers is no theft."""
+    first = read(world.obtain())["refresh_token"]
+    assert 200 == world.refresh(first).status
+    world.clock.now -= back
+    assert status == world.refresh(first).status
+
+
 def test_a_session_ends_at_its_longest_lifetime(tmp_path: Path) -> None:
     """Refresh tokens slide, and none outlives its family; an idle session ends earlier."""
     world = new_world(tmp_path, refresh_lifetime=100, family_lifetime=250)

@@ -108,6 +108,16 @@ def test_strangers_do_not_keep_the_owner_out(counts: LocalCounts, clock: Clock) 
     assert counts.reserve(read_attempt("alice", HOME)) > 50
 
 
+def test_without_an_address_nobody_is_locked_out(counts: LocalCounts, clock: Clock) -> None:
+    """Behind a Unix socket nobody has an address: strangers delay an account by a minute at most, and no other one."""
+    waits = delays(counts, clock, "alice", None, 30)
+    assert [0] * ACCOUNT.free + [1, 2, 4, 8, 16, 32, 60, 60, 60, 60] == waits
+    assert 0 == counts.reserve(read_attempt("bob", None))
+    counts.succeed(read_attempt("bob", None))
+    # One success is no sign that the next stranger is the same person.
+    assert [0] * ACCOUNT.free + [1, 2] == delays(counts, clock, "bob", None, 22)
+
+
 def test_attempts_at_once_get_no_more_tries(counts: LocalCounts) -> None:
     """Each counts before it is tried."""
     with ThreadPoolExecutor(8) as threads:
@@ -152,6 +162,9 @@ def test_it_cannot_be_made_too_small() -> None:
         (("alice", HOME), ("alice", f"::ffff:{HOME}")),
         (("alice", "2001:db8:1:2::1"), ("alice", "2001:db8:1:2:ffff:ffff:ffff:ffff")),
         (("alice", None), ("alice", "")),
+        (("josé", HOME), ("jose\u0301", HOME)),
+        (("jose", HOME), ("JOSÉ", HOME)),
+        (("i", HOME), ("\u0130", HOME)),
     ],
 )
 def test_spellings_share_their_attempts(one: Any, other: Any) -> None:
@@ -249,10 +262,12 @@ def test_shared_counts_follow_the_same_rules(redis: str) -> None:
     assert 0 < shared.reserve(read_attempt(account, f"host-{name()}")) <= 1
     assert 0 == shared.reserve(home)
     nowhere = read_attempt(name(), None)
-    for _ in range(9):
+    for _ in range(30):
         assert 0 == shared.reserve(nowhere)
         shared.withdraw(nowhere)
     shared.succeed(nowhere)
+    assert [0.0] * 20 == [shared.reserve(nowhere) for _ in range(20)]
+    assert 0 < shared.reserve(nowhere) <= 1
     assert "masked" not in repr(shared)
 
 
