@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from jwt_lp.errors import (
         ConfigurationError,
         GrammarError,
+        IntrospectionUnavailable,
         InvalidToken,
         JwtLpError,
         KeysUnavailable,
@@ -105,6 +106,7 @@ __all__ = [
     "Granted",
     "Guard",
     "HostCsrf",
+    "IntrospectionUnavailable",
     "InvalidToken",
     "Issuer",
     "JwksKeys",
@@ -154,6 +156,7 @@ _MODULES = {
     "jwt_lp.errors": (
         "ConfigurationError",
         "GrammarError",
+        "IntrospectionUnavailable",
         "InvalidToken",
         "JwtLpError",
         "KeysUnavailable",
