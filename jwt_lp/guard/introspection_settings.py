@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jwt_lp.policy.file import Policy
     from jwt_lp.tokens.trusted_issuer import TrustedIssuer
 
-KEYS: Final = ("URL", "CLIENT", "SECRET", "KEY", "TTL", "ABSENT_CLAIMS")
+INTROSPECTION_KEYS: Final = ("URL", "CLIENT", "SECRET", "KEY", "TTL", "ABSENT_CLAIMS")
 DEFAULT_TTL: Final = 30.0
 MIN_TTL: Final = 1.0
 MAX_TTL: Final = 300.0
@@ -62,7 +62,7 @@ class IntrospectionSettingsReader(SettingReader):
 
     def introspection(self, hosts: frozenset[str]) -> IntrospectionSettings | None:
         """The settings, or None if they have a fault."""
-        self.reject_unknown(KEYS)
+        self.reject_unknown(INTROSPECTION_KEYS)
         url = self.text("URL", required="the issuer's introspection_endpoint")
         fault = check_url(url, hosts) if url else None
         if fault:

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -147,47 +147,49 @@ def test_odd_characters_are_never_sent(server: IntrospectionServer, guard: Guard
     assert [] == server.asked
 
 
-def answers(*pairs: tuple[str, object, str]) -> list[Any]:
+def answers(*pairs: tuple[str, Callable[[], object], str]) -> list[Any]:
     return [pytest.param(answer, cause, id=name) for name, answer, cause in pairs]
 
 
 @pytest.mark.parametrize(
     ("answer", "cause"),
     answers(
-        ("not active", {"active": False}, "inactive"),
-        ("nothing", {}, "inactive"),
-        ("active is text", active(active="true"), "inactive"),
-        ("active is one", active(active=1), "inactive"),
-        ("active is a list", active(active=[True]), "inactive"),
-        ("active is null", json.dumps({**active(), "active": None}), "inactive"),
-        ("a member in another case", active(active=None, Active=True), "inactive"),
-        ("no exp", active(exp=None), "date"),
-        ("exp is text", active(exp=str(int(time.time()) + 60)), "date"),
-        ("expired", active(exp=int(time.time()) - 1), "expired"),
-        ("not yet valid", active(nbf=int(time.time()) + 60), "not_yet_valid"),
-        ("iat in the future", active(iat=int(time.time()) + 60), "not_yet_valid"),
-        ("iat is null", json.dumps({**active(), "iat": None}), "date"),
-        ("lives too long", active(exp=int(time.time()) + 90_000), "lifetime"),
-        ("no iat", active(iat=None), "date"),
-        ("no aud", active(aud=None), "audience"),
-        ("another aud", active(aud=["another"]), "audience"),
-        ("no iss", active(iss=None), "issuer"),
-        ("another iss", active(iss="https://login.example.com"), "issuer"),
-        ("iss is a list", active(iss=[ISSUER]), "issuer"),
-        ("no sub", active(sub=None), "subject"),
-        ("sub is a number", active(sub=7), "subject"),
-        ("client is a list", active(client_id=["web"]), "client"),
-        ("a refresh token", active(token_use="refresh_token"), "not_access_token"),
-        ("an ID token", active(nonce="n"), "not_access_token"),
-        ("a token bound to a key", active(token_type="DPoP"), "not_access_token"),
-        ("a confirmation", active(cnf={"jkt": "x"}), "sender_constrained"),
-        ("token_type is null", json.dumps({**active(), "token_type": None}), "not_access_token"),
-        ("scope is an object", active(scope={}), "claim_type"),
+        ("not active", lambda: {"active": False}, "inactive"),
+        ("nothing", dict, "inactive"),
+        ("active is text", lambda: active(active="true"), "inactive"),
+        ("active is one", lambda: active(active=1), "inactive"),
+        ("active is a list", lambda: active(active=[True]), "inactive"),
+        ("active is null", lambda: json.dumps({**active(), "active": None}), "inactive"),
+        ("a member in another case", lambda: active(active=None, Active=True), "inactive"),
+        ("no exp", lambda: active(exp=None), "date"),
+        ("exp is text", lambda: active(exp=str(int(time.time()) + 60)), "date"),
+        ("expired", lambda: active(exp=int(time.time()) - 1), "expired"),
+        ("not yet valid", lambda: active(nbf=int(time.time()) + 60), "not_yet_valid"),
+        ("iat in the future", lambda: active(iat=int(time.time()) + 60), "not_yet_valid"),
+        ("iat is null", lambda: json.dumps({**active(), "iat": None}), "date"),
+        ("lives too long", lambda: active(exp=int(time.time()) + 90_000), "lifetime"),
+        ("no iat", lambda: active(iat=None), "date"),
+        ("no aud", lambda: active(aud=None), "audience"),
+        ("another aud", lambda: active(aud=["another"]), "audience"),
+        ("no iss", lambda: active(iss=None), "issuer"),
+        ("another iss", lambda: active(iss="https://login.example.com"), "issuer"),
+        ("iss is a list", lambda: active(iss=[ISSUER]), "issuer"),
+        ("no sub", lambda: active(sub=None), "subject"),
+        ("sub is a number", lambda: active(sub=7), "subject"),
+        ("client is a list", lambda: active(client_id=["web"]), "client"),
+        ("a refresh token", lambda: active(token_use="refresh_token"), "not_access_token"),
+        ("an ID token", lambda: active(nonce="n"), "not_access_token"),
+        ("a token bound to a key", lambda: active(token_type="DPoP"), "not_access_token"),
+        ("a confirmation", lambda: active(cnf={"jkt": "x"}), "sender_constrained"),
+        ("token_type is null", lambda: json.dumps({**active(), "token_type": None}), "not_access_token"),
+        ("scope is an object", lambda: active(scope={}), "claim_type"),
     ),
 )
-def test_what_an_answer_must_have(server: IntrospectionServer, guard: Guard, answer: object, cause: str) -> None:
+def test_what_an_answer_must_have(
+    server: IntrospectionServer, guard: Guard, answer: Callable[[], object], cause: str
+) -> None:
     """An answer is checked like a JWT's claims, and the refusal is given again without a question."""
-    server.tokens["bad"] = answer
+    server.tokens["bad"] = answer()
     assert (401, cause) == outcome(guard, "bad")
     assert (401, cause) == outcome(guard, "bad")
     assert 1 == len(server.asked)
@@ -232,18 +234,13 @@ def test_a_faulty_endpoint_gives_503(server: IntrospectionServer, guard: Guard, 
     assert (200, "") == outcome(guard, "good")
 
 
-def test_a_slow_endpoint_is_given_up(server: IntrospectionServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_endpoint_is_given_up(server: IntrospectionServer, guard: Guard) -> None:
     """An endpoint that sends its answer byte by byte costs a caller the time limit, and no more."""
-    monkeypatch.setattr(
-        introspection_endpoint.IntrospectionEndpoint.__init__,
-        "__kwdefaults__",
-        {**introspection_endpoint.IntrospectionEndpoint.__init__.__kwdefaults__, "deadline": 0.3},
-    )
     server.behaviour = "drip_body"
-    with Guard(settings(server)) as guard:
-        start = time.monotonic()
-        assert (503, "introspection_unavailable") == outcome(guard, "good")
-        assert time.monotonic() - start < 2
+    guard.verifier._endpoint._deadline = 0.3  # type: ignore[attr-defined]  # of the subclass
+    start = time.monotonic()
+    assert (503, "introspection_unavailable") == outcome(guard, "good")
+    assert time.monotonic() - start < 2
 
 
 def test_an_unreachable_endpoint_gives_503(server: IntrospectionServer) -> None:
@@ -584,7 +581,8 @@ def test_the_setting_from_the_environment(server: IntrospectionServer) -> None:
 
 def test_an_empty_setting_is_none(server: IntrospectionServer) -> None:
     """Without the setting an opaque token is malformed."""
-    for empty in (None, {}, ""):
+    values: tuple[object, ...] = (None, {}, "")
+    for empty in values:
         with Guard({**settings(server), "INTROSPECTION": empty}) as guard:
             assert (401, "malformed") == outcome(guard, "good")
     assert [] == server.asked
