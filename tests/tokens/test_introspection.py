@@ -16,8 +16,10 @@ import pytest
 from clock import Clock
 from introspection_server import AUDIENCE, CLIENT, ISSUER, SECRET, IntrospectionServer, active
 from jwks_server import eventually
-from jwt_lp import ConfigurationError, Decision, Guard, Settings, SigningKey, all_of
+from jwt_lp import Call, ConfigurationError, Decision, Guard, Settings, SigningKey, all_of
+from jwt_lp.guard.cookies import csrf_token
 from jwt_lp.jose.client_credentials import ASSERTION_TYPE
+from jwt_lp.jose.http_fetch import _Request
 from jwt_lp.jose.signing import sign
 from jwt_lp.oauth.private_key_jwt import PrivateKeyJwt
 from jwt_lp.revocation.entries import RevocationEntry
@@ -514,6 +516,7 @@ def test_nothing_secret_is_shown(server: IntrospectionServer, caplog: pytest.Log
         for number in range(5):
             assert 503 == outcome(guard, f"opaquetoken{number}")[0]
         shown = f"{read!r} {read.issuers!r} {guard.verifier!r} {guard.verifier._endpoint!r} {caplog.text}"  # type: ignore[attr-defined]  # of the subclass
+    shown += repr(_Request(b"token=opaquetoken", {"Authorization": SECRET}))
     for secret in (SECRET, "hidden", "opaquetoken"):
         assert secret not in shown
     assert server.origin in caplog.text
@@ -586,3 +589,18 @@ def test_an_empty_setting_is_none(server: IntrospectionServer) -> None:
         with Guard({**settings(server), "INTROSPECTION": empty}) as guard:
             assert (401, "malformed") == outcome(guard, "good")
     assert [] == server.asked
+
+
+def test_an_opaque_token_in_a_cookie(server: IntrospectionServer) -> None:
+    """The cookie may hold an opaque token, and an unsafe request still needs its proof."""
+    with Guard(settings(server, COOKIE=True)) as guard:
+
+        def status(method: str, *more: tuple[str, str]) -> int:
+            fields = {"cookie": ("__Host-access=good",), **{name: (value,) for name, value in more}}
+            call = Call(method, lambda: "https://api.test/orders", lambda name: fields.get(name.lower(), ()), "view")
+            refusal = guard.check([], LIST, {}, f"{method} /orders", call=call).refusal
+            return 200 if refusal is None else refusal.status
+
+        assert 200 == status("GET")
+        assert 403 == status("POST")
+        assert 200 == status("POST", ("x-csrf-token", csrf_token("good")))
