@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from jwt_lp.errors import (
         ConfigurationError,
         GrammarError,
+        IntrospectionUnavailable,
         InvalidToken,
         JwtLpError,
         KeysUnavailable,
@@ -106,6 +107,7 @@ __all__ = [
     "Granted",
     "Guard",
     "HostCsrf",
+    "IntrospectionUnavailable",
     "InvalidToken",
     "Issuer",
     "JwksKeys",
@@ -156,6 +158,7 @@ _MODULES = {
     "jwt_lp.errors": (
         "ConfigurationError",
         "GrammarError",
+        "IntrospectionUnavailable",
         "InvalidToken",
         "JwtLpError",
         "KeysUnavailable",

@@ -107,8 +107,14 @@ class KeysUnavailable(JwtLpError):
         super().__init__(message)
 
 
+class IntrospectionUnavailable(KeysUnavailable):
+    """The introspection endpoint gives no usable answer, so the opaque token cannot be judged: 503, never 401."""
+
+    code = "introspection_unavailable"
+
+
 class KeysPending(JwtLpError):
-    """The answer needs a fetch of keys, and the caller does not wait. Internal."""
+    """The answer needs a fetch of keys or an introspection, and the caller does not wait. Internal."""
 
     code = "keys_pending"
 

@@ -18,6 +18,7 @@ from jwt_lp import errors
         ("template", errors.TemplateError, errors.JwtLpError),
         ("invalid_token", errors.InvalidToken, errors.JwtLpError),
         ("keys_unavailable", errors.KeysUnavailable, errors.JwtLpError),
+        ("introspection_unavailable", errors.IntrospectionUnavailable, errors.KeysUnavailable),
         ("keys_pending", errors.KeysPending, errors.JwtLpError),
     ],
 )

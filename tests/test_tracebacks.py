@@ -53,11 +53,11 @@ from jwt_lp.guard.csrf import CsrfCheck
 from jwt_lp.guard.development_key import development_key
 from jwt_lp.issuing.issuer import ClaimPolicy
 from jwt_lp.jose import key_rotation as rings
+from jwt_lp.jose.client_credentials import ASSERTION_TYPE
 from jwt_lp.jose.signing import sign
 from jwt_lp.lint.linter import lint
 from jwt_lp.oauth.exchange_client import DownscopingRequest, ExchangeClient
 from jwt_lp.oauth.exchange_request import ACCESS_TOKEN, TOKEN_EXCHANGE
-from jwt_lp.oauth.private_key_jwt import ASSERTION_TYPE
 from jwt_lp.permissions.requirements import all_of
 from jwt_lp.policy.file import EMPTY_POLICY
 from jwt_lp.stores import open_store

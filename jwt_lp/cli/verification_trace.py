@@ -51,6 +51,10 @@ CAUSES: Final[Mapping[str, CauseHelp]] = MappingProxyType(
         "keys_unavailable": CauseHelp(
             "key", "check the address of the key set and the network; until it can be fetched, answers are 503"
         ),
+        "inactive": CauseHelp("key", "get a new token: the issuer says that this one is not, or no longer, active"),
+        "introspection_unavailable": CauseHelp(
+            "key", "check URL, CLIENT and the credential in INTROSPECTION; until the endpoint answers, answers are 503"
+        ),
         "signature": CauseHelp("signature", "get a new token: this one was altered, or signed in another environment"),
         "typ": CauseHelp("type"),
         "not_access_token": CauseHelp("type"),

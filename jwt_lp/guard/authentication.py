@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jwt_lp.guard.settings import Settings
     from jwt_lp.guard.store_sync import StoreSync
     from jwt_lp.jose.jwks import KeySource, StaticKeys
+    from jwt_lp.tokens.trusted_issuer import TrustedIssuer
 
 NO_CREDENTIAL: Final = "no_credential"
 _NO_CREDENTIAL: Final = Cause(HTTPStatus.UNAUTHORIZED, None, "no_credential", "no bearer token was sent")
@@ -50,7 +51,7 @@ class Authenticator:
         self._development = settings.development
         development = _development_keys() if settings.development else None
         trusted = [issuer.to_trusted_issuer(self.sources[issuer.name], development) for issuer in settings.issuers]
-        self.verifier: Verifier = Verifier(trusted, settings.policy, clock=clock)
+        self.verifier: Verifier = _verifier(settings, trusted, worker, clock)
         self._leeways = {issuer.name: issuer.leeway for issuer in settings.issuers}
         for source in self.sources.values():
             source.start(worker)
@@ -141,6 +142,19 @@ class Authenticator:
             return _NO_CREDENTIAL
         detail = "the token expired since it was verified"
         return Cause(HTTPStatus.UNAUTHORIZED, "invalid_token", "expired", detail, token.fingerprint)
+
+
+def _verifier(
+    settings: Settings, trusted: Sequence[TrustedIssuer], worker: Worker, clock: Callable[[], float]
+) -> Verifier:
+    """The verifier, which introspects nothing without `INTROSPECTION`."""
+    for issuer, trusted_issuer in zip(settings.issuers, trusted, strict=True):
+        if issuer.introspection is not None:
+            hosts = settings.allow_http_hosts
+            return issuer.introspection.verifier(
+                trusted, trusted_issuer, settings.policy, worker, allow_http_hosts=hosts, clock=clock
+            )
+    return Verifier(trusted, settings.policy, clock=clock)
 
 
 def _development_keys() -> StaticKeys:

@@ -1,7 +1,7 @@
 """The guard, the one entry point of adapters and applications.
 
 Plain values go in and a `Decision` comes out. A refusal is a value, never an exception. No decision reads a database,
-and none uses the network once the keys are loaded.
+and none uses the network once the keys are loaded, except for opaque tokens where `INTROSPECTION` is set.
 """
 
 from __future__ import annotations

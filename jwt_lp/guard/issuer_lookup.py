@@ -32,5 +32,18 @@ def ambiguous_issuers(issuers: Sequence[IssuerSettings]) -> list[str]:
     ]
 
 
+def introspecting_issuers(issuers: Sequence[IssuerSettings]) -> list[str]:
+    """A fault where an opaque token could be of two issuers, and would be shown to one that did not make it."""
+    names = [issuer.name for issuer in issuers if issuer.introspection is not None]
+    if len(names) < 2:  # noqa: PLR2004 - two of them contradict each other
+        return []
+    return [
+        (
+            f"INTROSPECTION: {' and '.join(names)} have it, and an opaque token does not say whose it is: only one issuer "
+            "can have it"
+        )
+    ]
+
+
 def _share_key(keys: StaticKeys | None, others: StaticKeys | None) -> bool:
     return keys is not None and others is not None and not keys.thumbprints.isdisjoint(others.thumbprints)

@@ -13,13 +13,14 @@ from jwt_lp.errors import ConfigurationError, GrammarError
 from jwt_lp.guard.setting_fields import SettingReader
 from jwt_lp.issuing.reserved_claims import ISSUER_CLAIMS, copy_faults
 from jwt_lp.jose.jwk import ALGORITHMS
-from jwt_lp.jose.jwks import StaticKeys
+from jwt_lp.jose.jwks import KeySet, StaticKeys
 from jwt_lp.permissions.grants import Grant, Permissions, check_grant, is_pattern
 from jwt_lp.tokens.claims import ClaimProfile
 from jwt_lp.tokens.profiles import RFC9068, shipped_profile
 from jwt_lp.tokens.trusted_issuer import CONFIRMATIONS, TrustedIssuer
 
 if TYPE_CHECKING:
+    from jwt_lp.guard.introspection_settings import IntrospectionSettings
     from jwt_lp.jose.jwks import KeySource
     from jwt_lp.permissions.requirements import Binding
 
@@ -35,6 +36,7 @@ ABSENT_CLAIMS: Final = frozenset({"iss", "aud"})
 ISSUER_KEYS: Final = (
     "ISSUER", "AUDIENCE", "ALGORITHMS", "PROFILE", "OWN", "JWKS", "JWKS_URL", "DISCOVERY",
     "LEEWAY", "MAX_LIFETIME", "CEILING", "CLIENTS", "PATTERNS", "SENDER_CONSTRAINED", "COPY_CLAIMS", "ABSENT_CLAIMS",
+    "INTROSPECTION",
 )  # fmt: skip
 
 
@@ -42,7 +44,7 @@ ISSUER_KEYS: Final = (
 class IssuerSettings:
     """The settings of one issuer. Exactly one of `static`, `jwks_url` and `discovery` says where its keys are.
 
-    `copy_claims` maps a claim of this issuer to the claim of ours that it becomes.
+    An issuer whose tokens are all opaque has `introspection`, no algorithms and an empty `static`. `copy_claims` maps a claim of this issuer to the claim of ours that it becomes.
     """
 
     name: str
@@ -63,6 +65,7 @@ class IssuerSettings:
     sender_constrained: frozenset[str] = frozenset()
     copy_claims: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     absent_claims: frozenset[str] = frozenset()
+    introspection: IntrospectionSettings | None = None
 
     def key_source(self, allow_http_hosts: Collection[str] = ()) -> KeySource:
         """The source of its keys; nothing is fetched yet."""
@@ -133,10 +136,10 @@ class IssuerReader(SettingReader):
         before = len(self.faults)
         issuer = self.text("ISSUER", required='the exact "iss" of its tokens, such as "https://login.example.com/"')
         audience = self.texts("AUDIENCE", required='the "aud" that means this service, such as "orders-api"')
-        algorithms = self.algorithms()
-        keys = self.keys(algorithms, hosts)
-        ceiling = self.ceiling(several=several)
         own = self.flag("OWN")
+        introspection = self.introspection(hosts, own=own)
+        algorithms, keys = self.algorithms_and_keys(hosts)
+        ceiling = self.ceiling(several=several)
         profile = self.profile()
         clients = self.clients(profile)
         leeway, max_lifetime = self.seconds("LEEWAY", 0.0, MAX_LEEWAY), self.seconds("MAX_LIFETIME", 86400.0, None)
@@ -161,8 +164,29 @@ class IssuerReader(SettingReader):
             sender_constrained=sender_constrained,
             copy_claims=copy_claims,
             absent_claims=absent_claims,
+            introspection=introspection,
             **keys,
         )
+
+    def introspection(self, hosts: frozenset[str], *, own: bool) -> IntrospectionSettings | None:
+        """Where its opaque tokens are introspected; None if they are not."""
+        value = self.values.get("INTROSPECTION")
+        if value in (None, "") or value == {}:
+            return None
+        # Most services introspect nothing: only settings with this key load what does.
+        from jwt_lp.guard.introspection_settings import read_introspection
+
+        introspection, faults = read_introspection(value, self.where, hosts, own=own)
+        self.faults.extend(faults)
+        return introspection
+
+    def algorithms_and_keys(self, hosts: frozenset[str]) -> tuple[frozenset[str], dict[str, Any]]:
+        """How its JWTs are verified: with no algorithm and no key if all its tokens are introspected."""
+        given = [key for key in ("ALGORITHMS", "JWKS", "JWKS_URL", "DISCOVERY") if self.word(key)]
+        if self.values.get("INTROSPECTION") and not given:
+            return frozenset(), {"static": StaticKeys(KeySet.of(()))}
+        algorithms = self.algorithms()
+        return algorithms, self.keys(algorithms, hosts)
 
     def algorithms(self) -> frozenset[str]:
         """The algorithms of its keys: all for public keys, or all for shared secrets."""

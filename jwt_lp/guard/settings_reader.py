@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from jwt_lp._support.json_types import is_json_object
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.guard.issuer_lookup import ambiguous_issuers
+from jwt_lp.guard.issuer_lookup import ambiguous_issuers, introspecting_issuers
 from jwt_lp.guard.issuer_settings import (
     ISSUER_KEYS,
     SECRET_KEYS,
@@ -114,7 +114,8 @@ class SettingsReader(IssuerReader, StoreReader, ObservabilityReader):
         for iss, count in Counter(issuer.issuer for issuer in issuers).items():
             if count > 1:
                 self.fault(f"the issuer {iss!a} is configured twice: list every audience in one entry")
-        self.faults.extend(f"{self.where}: {fault}" for fault in ambiguous_issuers(issuers))
+        faults = (*ambiguous_issuers(issuers), *introspecting_issuers(issuers))
+        self.faults.extend(f"{self.where}: {fault}" for fault in faults)
         return tuple(issuers)
 
     def check_copied_claims(self, issuers: Iterable[IssuerSettings], listed: frozenset[str]) -> None:

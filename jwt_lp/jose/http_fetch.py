@@ -1,6 +1,6 @@
 """Bounded fetches of JSON documents from an issuer.
 
-A fetch is one GET with limits on time, size and addresses. It follows no redirect, uses no proxy of the environment and
+A fetch is one GET, or one POST of a form, with limits on time, size and addresses. It follows no redirect, uses no proxy of the environment and
 does not retry, so it uses one bare urllib3 connection instead of a pool. A read timeout does not bound a server that
 sends its answer byte by byte, so another thread shuts the socket down at the deadline.
 """
@@ -18,7 +18,8 @@ from functools import partial
 from http import HTTPStatus
 from http.client import HTTPException
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from jwt_lp._support.worker import time_limit
@@ -26,7 +27,7 @@ from jwt_lp.errors import InvalidToken, JwtLpError
 from jwt_lp.jose.jws import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from urllib.parse import SplitResult
 
     from urllib3.connection import HTTPConnection
@@ -39,9 +40,24 @@ _MAX_AGE: Final = re.compile(r"(?:^|[\s,])max-age=\"?(\d{1,9})", re.IGNORECASE)
 
 
 class FetchError(JwtLpError):
-    """A document could not be fetched. The message is for the operator and contains no control characters."""
+    """A document could not be fetched. The message is for the operator and contains no control characters.
+
+    `status` is the HTTP status if the server answered with another one than 200.
+    """
 
     code = "fetch"
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class _StatusError(OSError):
+    """The server answered with another status than 200."""
+
+    def __init__(self, message: str, status: int) -> None:
+        self.status = status
+        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +66,16 @@ class FetchedDocument:
 
     document: dict[str, object]
     max_age: float | None
+
+
+class _Request(NamedTuple):
+    """What a request carries besides its address."""
+
+    form: bytes | None
+    headers: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return "_Request(masked)"
 
 
 def check_url(url: str, allow_http_hosts: Collection[str] = (), *, setting: str = "ALLOW_HTTP_HOSTS") -> str | None:
@@ -82,10 +108,13 @@ def fetch_json(
     allow_http_hosts: Collection[str] = (),
     deadline: float = DEADLINE,
     max_bytes: int = MAX_BYTES,
+    form: bytes | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
     clock: Callable[[], float] = time.monotonic,
 ) -> FetchedDocument:
     """Fetch one JSON object, or raise `FetchError` and nothing else.
 
+    With `form`, an encoded form, the request is a POST of it. `headers` are sent too.
     `deadline` is the limit in seconds for everything after name resolution, however slowly the server sends. Refused
     are an address that `check_url` refuses, any status but 200 (redirects included), a content encoding, more
     than `max_bytes`, and what `read_json` refuses. Certificates are checked against the system's store.
@@ -96,13 +125,14 @@ def fetch_json(
     if fault is not None:
         raise FetchError(f"the address {fault}")
     try:
-        body, cache_control = _get(urlsplit(url), deadline, max_bytes, clock)
+        body, cache_control = _fetch(urlsplit(url), _Request(form, headers), deadline, max_bytes, clock)
     except (OSError, ValueError, RuntimeError, HTTPException, HTTPError) as error:
         problem = _problem(error.__cause__ or error, deadline)
+        status = error.status if isinstance(error, _StatusError) else None
     else:
         return FetchedDocument(_document(body), _max_age(cache_control))
     # Raised outside the handler: as the context, the library's error would keep its objects alive, sockets included.
-    raise FetchError(problem)
+    raise FetchError(problem, status=status)
 
 
 def import_dependencies() -> None:
@@ -123,10 +153,13 @@ def escape_for_log(text: object) -> str:
 def _problem(cause: BaseException, deadline: float) -> str:
     if isinstance(cause, TimeoutError):
         return f"no complete answer within {deadline:g} s"
-    return f"{type(cause).__name__}: {escape_for_log(cause)}"
+    kind = OSError if isinstance(cause, _StatusError) else type(cause)
+    return f"{kind.__name__}: {escape_for_log(cause)}"
 
 
-def _get(parts: SplitResult, deadline: float, max_bytes: int, clock: Callable[[], float]) -> tuple[bytes, str]:
+def _fetch(
+    parts: SplitResult, request: _Request, deadline: float, max_bytes: int, clock: Callable[[], float]
+) -> tuple[bytes, str]:
     """Return the body and the Cache-Control header."""
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -150,7 +183,7 @@ def _get(parts: SplitResult, deadline: float, max_bytes: int, clock: Callable[[]
         ):
             if parts.scheme == "https":
                 connection.sock = ssl.create_default_context().wrap_socket(raw, server_hostname=host)
-            return _send_request(connection, parts, max_bytes)
+            return _send_request(connection, parts, request, max_bytes)
 
 
 def _connect(addresses: Sequence[str], port: int, remaining: Callable[[], float]) -> HTTPConnection:
@@ -173,15 +206,22 @@ def _connect(addresses: Sequence[str], port: int, remaining: Callable[[], float]
     raise failure
 
 
-def _send_request(connection: HTTPConnection, parts: SplitResult, max_bytes: int) -> tuple[bytes, str]:
+def _send_request(
+    connection: HTTPConnection, parts: SplitResult, request: _Request, max_bytes: int
+) -> tuple[bytes, str]:
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     headers = {"Host": parts.netloc, "User-Agent": "jwt-lp", "Connection": "close"}
     headers |= {"Accept": "application/json", "Accept-Encoding": "identity"}
-    connection.request("GET", target, headers=headers, preload_content=False, decode_content=False)
+    method = "GET"
+    if request.form is not None:
+        method, headers["Content-Type"] = "POST", "application/x-www-form-urlencoded"
+    connection.request(
+        method, target, request.form, {**headers, **request.headers}, preload_content=False, decode_content=False
+    )
     with connection.getresponse() as response:
         if response.status != HTTPStatus.OK:
             hint = ": redirects are not followed; configure the final address" if "Location" in response.headers else ""
-            raise OSError(f"answered {response.status}{hint}")
+            raise _StatusError(f"answered {response.status}{hint}", response.status)
         if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
             raise OSError("answered with a content encoding that was not asked for")
         body = response.read(max_bytes + 1)

@@ -5,7 +5,6 @@ Tokens are narrowed by an `Issuer` of this process or by a token endpoint, to wh
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
@@ -20,19 +19,18 @@ from jwt_lp.errors import ConfigurationError, InvalidToken, PolicyError, clears_
 from jwt_lp.guard.bearer import TOKEN, parse_authorization
 from jwt_lp.issuing.issuer import Issuer
 from jwt_lp.jose import jws
+from jwt_lp.jose.client_credentials import assertion_fields, assertion_key_fault, basic_credentials
 from jwt_lp.jose.http_fetch import check_url, escape_for_log
-from jwt_lp.jose.jwk import SYMMETRIC
 from jwt_lp.jose.jws import MAX_TOKEN
-from jwt_lp.jose.signing import SigningKey, sign
 from jwt_lp.oauth.exchange_request import ACCESS_TOKEN, BAD_SUBJECT_TOKEN, TOKEN_EXCHANGE
-from jwt_lp.oauth.private_key_jwt import ASSERTION_TYPE
 from jwt_lp.tokens.cache import TokenCache
 
 if TYPE_CHECKING:
     from httpx2 import Request, Response
 
+    from jwt_lp.jose.signing import SigningKey
+
 MAX_ENTRIES: Final = 1024
-ASSERTION_LIFETIME: Final = 60
 # Seconds before its expiry in which a token is no longer used, because calls take time and clocks differ.
 EXPIRY_MARGIN: Final = 10.0
 # If an answer repeats this many characters in a row of what was sent, that is no coincidence.
@@ -167,9 +165,10 @@ class ExchangeClient:
         }
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         if self._key is not None:
-            form |= {"client_assertion_type": ASSERTION_TYPE, "client_assertion": self._assertion(self._key)}
+            audience = self._audience or url
+            form |= assertion_fields(str(self._client), self._key, audience, self._clock(), self._randomness(16))
         else:
-            headers["Authorization"] = f"Basic {_basic(self._client, self._secret)}"
+            headers["Authorization"] = f"Basic {basic_credentials(str(self._client), str(self._secret))}"
         body = urlencode(form).encode()
         return kind("POST", url, headers={**headers, "Content-Length": str(len(body))}, content=once(body))
 
@@ -210,26 +209,18 @@ class ExchangeClient:
         """The token and the secret, in each form in which they were sent and must not be repeated."""
         if self._secret is None:
             return (downscoping.token,)
-        return downscoping.token, self._secret, quote_plus(self._secret), _basic(self._client, self._secret)
+        return (
+            downscoping.token,
+            self._secret,
+            quote_plus(self._secret),
+            basic_credentials(str(self._client), self._secret),
+        )
 
     def _remember(self, downscoping: DownscopingRequest, token: str, expires_at: float) -> DownscopedToken:
         downscoped = DownscopedToken(token, expires_at - EXPIRY_MARGIN)
         if self._clock() < downscoped.until:
             self._cache.put(downscoping.key, downscoped)
         return downscoped
-
-    def _assertion(self, key: SigningKey) -> str:
-        """A client assertion (RFC 7523, section 3): one audience, valid for one minute, used once."""
-        now = int(self._clock())
-        claims = {
-            "iss": self._client,
-            "sub": self._client,
-            "aud": self._audience or self._where,
-            "jti": base64.urlsafe_b64encode(self._randomness(16)).decode(),
-            "iat": now,
-            "exp": now + ASSERTION_LIFETIME,
-        }
-        return sign(claims, key, typ="JWT")
 
     def __repr__(self) -> str:
         return f"<ExchangeClient {'here' if self.is_local else 'at ' + cast(str, self._where)}>"
@@ -240,11 +231,6 @@ def redirect_error() -> PolicyError:
     return PolicyError(
         "the token endpoint redirects, and a token is not sent to another address: configure its final address"
     )
-
-
-def _basic(client: str | None, secret: str | None) -> str:
-    pair = f"{quote_plus(client or '')}:{quote_plus(secret or '')}"
-    return base64.b64encode(pair.encode()).decode()
 
 
 def _refusal_error(status: int, answer: dict[str, object], sent: tuple[str, ...]) -> PolicyError:
@@ -282,6 +268,6 @@ def _faults(
         faults.append("a token endpoint needs to know its client: pass client=")
     if (secret is None) is (key is None):
         faults.append("a client has exactly one credential: pass secret= or key=")
-    if key is not None and key.algorithm in SYMMETRIC:
-        faults.append(f"the key {key.kid} is a shared secret: an assertion needs an asymmetric key")
+    if key is not None and (key_fault := assertion_key_fault(key)) is not None:
+        faults.append(key_fault)
     return faults

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, final
 from jwt_lp._support.worker import PerProcess
 from jwt_lp.errors import ConfigurationError, InvalidToken, clears_locals
 from jwt_lp.jose import jws
+from jwt_lp.jose.client_credentials import ASSERTION_TYPE
 from jwt_lp.jose.jwk import ALGORITHMS, SYMMETRIC
 from jwt_lp.jose.jwks import StaticKeys
 from jwt_lp.oauth.client_authentication import (
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from jwt_lp.jose.remote_jwks import KeySource
     from jwt_lp.oauth.exchange_request import Form
 
-ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 MAX_ASSERTION_LIFETIME: Final = 300.0
 LEEWAY: Final = 10.0
 MAX_REMEMBERED: Final = 100_000

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, eq=False)
-class _CacheEntry:
+class CacheEntry:
+    """A verified token with what may end its use: its issuer's keys, and two clocks."""
+
     token: AccessToken
     keys: KeySource
     generation: int
@@ -36,7 +38,7 @@ class _CacheEntry:
     keys_end: float
 
 
-class _AcceptedIssuer:
+class AcceptedIssuer:
     """An issuer, the `alg` values that its tokens may have, and what reads and checks their claims."""
 
     __slots__ = ("algorithms", "grants", "issuer", "quick_checks")
@@ -94,13 +96,13 @@ class Verifier:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         # INVARIANT: keys are looked up under the issuer that the token names, never in one pool.
-        self._issuers = {issuer.issuer: _AcceptedIssuer(issuer, policy, several=len(issuers) > 1) for issuer in issuers}
+        self._issuers = {issuer.issuer: AcceptedIssuer(issuer, policy, several=len(issuers) > 1) for issuer in issuers}
         self._unnamed = next(
             (self._issuers[issuer.issuer] for issuer in issuers if "iss" in issuer.absent_claims), None
         )
         self._clock = clock
         self._monotonic = monotonic
-        self._cache: TokenCache[_CacheEntry] = TokenCache()
+        self._cache: TokenCache[CacheEntry] = TokenCache()
 
     def verify(
         self, token: str | Any, *, wait: bool = True, now: float | None = None, cache_key: bytes | None = None
@@ -159,7 +161,7 @@ class Verifier:
         now: float,
         digest: bytes,
         wait: bool,  # noqa: FBT001 - by position, as every new token takes this path
-    ) -> _CacheEntry:
+    ) -> CacheEntry:
         header, claims, signed, signature = read_plain(raw) or _read_carefully(token)
         _, algorithm, kid, typ = header
         name = claims.get("iss")
@@ -192,7 +194,7 @@ class Verifier:
         usable_for = keys.usable_for()
         # A float is compared with the clock's time faster than an int.
         usable_until = float(min(dates[1] + issuer.leeway, now + usable_for))
-        return _CacheEntry(access_token, keys, generation, usable_until, self._monotonic() + usable_for)
+        return CacheEntry(access_token, keys, generation, usable_until, self._monotonic() + usable_for)
 
 
 def _read_carefully(token: str) -> ReadToken:

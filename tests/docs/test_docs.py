@@ -18,6 +18,7 @@ from docs.page_runner import PageRunner
 from docs.pages import PAGES, ROOT, Block, anchors, codes, pieces, prose
 from jwt_lp.cli import run
 from jwt_lp.guard.cookie_settings import COOKIE_KEYS
+from jwt_lp.guard.introspection_settings import INTROSPECTION_KEYS
 from jwt_lp.guard.issuer_settings import ISSUER_KEYS
 from jwt_lp.guard.settings_reader import TOP_KEYS
 from jwt_lp.tokens.custom_profile import _READERS
@@ -161,7 +162,7 @@ def test_files_that_are_mentioned_exist(page: str) -> None:
 def test_words_in_capitals_are_settings(page: str) -> None:
     """Every setting that a page names exists."""
     words = {found[0] for each in codes(prose(page)) if (found := re.match(r"[A-Z][A-Z_]{2,}(?![\w])", each))}
-    known = {*TOP_KEYS, *ISSUER_KEYS, *_PROFILE_KEYS, *COOKIE_KEYS, *_CAPITALS}
+    known = {*TOP_KEYS, *ISSUER_KEYS, *_PROFILE_KEYS, *COOKIE_KEYS, *INTROSPECTION_KEYS, *_CAPITALS}
     assert [] == sorted(word for word in words if word not in known and not word.startswith("JWT_LP"))
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from examples import examples
 from jwt_lp import ClientMethods, ClientRefused, ClientSecrets, ConfigurationError, PrivateKeyJwt
+from jwt_lp.jose.client_credentials import ASSERTION_TYPE
 from jwt_lp.jose.signing import SigningKey
-from jwt_lp.oauth.private_key_jwt import ASSERTION_TYPE
 
 SECRET = "7Hk2-mN4_qRs8tUvWxYz0aBc"
 OTHER = "zZ9-yX8_wV7uT6sR5qP4oN3m"

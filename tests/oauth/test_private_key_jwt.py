@@ -11,9 +11,9 @@ import pytest
 
 from jwks_server import KeyServer
 from jwt_lp import ClientRefused, ConfigurationError, JwksKeys, KeysUnavailable, PrivateKeyJwt, StaticKeys
+from jwt_lp.jose.client_credentials import ASSERTION_TYPE
 from jwt_lp.jose.signing import SigningKey, sign
 from jwt_lp.oauth import private_key_jwt as assertions
-from jwt_lp.oauth.private_key_jwt import ASSERTION_TYPE
 
 NOW = 1_800_000_000.0
 ISSUER = "https://issuer.test"

@@ -24,8 +24,9 @@ from jwt_lp import (
     StaticKeys,
     Verifier,
 )
+from jwt_lp.jose.client_credentials import ASSERTION_TYPE
 from jwt_lp.jose.signing import sign
-from jwt_lp.oauth.private_key_jwt import ASSERTION_TYPE, PrivateKeyJwt
+from jwt_lp.oauth.private_key_jwt import PrivateKeyJwt
 from jwt_lp.tokens.claim_sources import ClaimSource
 from jwt_lp.tokens.custom_profile import read_custom_profile
 from jwt_lp.tokens.profiles import SHIPPED_PROFILES
