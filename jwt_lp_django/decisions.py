@@ -362,6 +362,7 @@ def build_call(question: AuthorizationRequest, *, defer: bool = False) -> Call:
         csrf=None
         if question.guard.settings.cookies is None
         else HostCsrf(partial(_csrf_fault, question, defer), csrf_advice()),
+        memo=question.state.memo,
     )
 
 
