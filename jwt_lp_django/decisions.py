@@ -375,6 +375,7 @@ def build_call(question: AuthorizationRequest, *, defer: bool = False) -> Call:
         if question.guard.settings.cookies is None
         else HostCsrf(partial(_csrf_fault, question, defer), csrf_advice()),
         session=None if not _may_be_session(question) else partial(session_fault, request),
+        memo=question.state.memo,
     )
 
 

@@ -58,8 +58,9 @@ class JWTAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Any) -> str:
         """The challenge for anonymous callers that other permission classes refuse."""
+        settings = guard_from().settings
         challenge = Refusal(
-            HTTPStatus.UNAUTHORIZED, None, "", resource_metadata=guard_from().settings.resource_metadata
+            HTTPStatus.UNAUTHORIZED, None, "", resource_metadata=settings.resource_metadata, schemes=settings.schemes
         )
         return challenge.headers["WWW-Authenticate"]
 

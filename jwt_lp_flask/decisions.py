@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from operator import is_
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from urllib.parse import quote
 
 from flask import Flask, Request, Response, current_app
 from flask import request as current_request
@@ -78,7 +79,7 @@ class RequestDecisions:
             requirement,
             params,
             required.route,
-            call=_call(request, required.endpoint, requirement),
+            call=_call(request, required.endpoint, requirement, self.memo),
         )
         if decision.passes:
             self.token = decision.token or self.token
@@ -128,7 +129,7 @@ def _are_identical(args: Mapping[str, object], others: Mapping[str, object]) -> 
     return list(args) == list(others) and all(map(is_, args.values(), others.values()))
 
 
-def _call(request: Request, endpoint: str, requirement: Requirement | None) -> Call:
+def _call(request: Request, endpoint: str, requirement: Requirement | None, memo: DecisionMemo) -> Call:
     environ = request.environ
     # ProxyFix puts the forwarded address into REMOTE_ADDR, and keeps the address of the socket under its own key.
     original = environ.get("werkzeug.proxy_fix.orig", environ)
@@ -138,12 +139,20 @@ def _call(request: Request, endpoint: str, requirement: Requirement | None) -> C
 
     call = Call(
         request.method,
-        lambda: request.url,
+        lambda: _url(request),
         field,
         endpoint,
         original.get("REMOTE_ADDR"),
         request.path,
+        memo=memo,
     )
     if requirement is None or requirement.session is None:
         return call
     return call._replace(session=partial(session_fault, unproxied_app(), call))
+
+
+def _url(request: Request) -> str:
+    """The address of the request as a URI: `request.url` does not tell a decoded percent sign from an encoded one."""
+    query = request.query_string.decode("latin-1")
+    path = quote(request.root_path.rstrip("/") + request.path)
+    return f"{request.scheme}://{request.host}{path}{'?' if query else ''}{query}"

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from anyio import get_current_task, to_thread
-from starlette.datastructures import Headers
+from starlette.datastructures import URL, Headers
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
@@ -146,7 +147,18 @@ class RequestContext:
         received = self._received
         client = received.get("client")
         peer = client[0] if client else None
-        call = Call(request_method(received), self._url, self._field, self.endpoint, peer, received["path"])
+        outermost = self
+        while outermost.outer is not None:
+            outermost = outermost.outer
+        call = Call(
+            request_method(received),
+            self._url,
+            self._field,
+            self.endpoint,
+            peer,
+            received["path"],
+            memo=outermost.memo,
+        )
         if requirement is not None and requirement.session is not None:
             call = call._replace(session=partial(self._session_fault, call))
         label = self.label or f"{request_method(received)} (no route)"
@@ -197,7 +209,8 @@ class RequestContext:
         return cross_origin_fault(call._replace(method=request_method(self._received)))
 
     def _url(self) -> str:
-        return str(HTTPConnection(self._received).url)
+        # Starlette writes the decoded path into its URL as it is.
+        return str(URL(scope={**self._received, "path": quote(self._received["path"])}))
 
     def _field(self, name: str) -> tuple[str, ...]:
         return tuple(Headers(scope=self._received).getlist(name))

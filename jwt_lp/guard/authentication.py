@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from jwt_lp._support.worker import weak_callback
 from jwt_lp.errors import InvalidToken, KeysPending, KeysUnavailable
@@ -42,6 +42,9 @@ class Authenticator:
     `worker` refreshes their keys. With a store (`sync`), no token is accepted before this process has polled it once.
     """
 
+    reads_header_only: ClassVar[bool] = True
+    """Whether nothing but the Authorization header decides. Otherwise no guard takes its short way for known headers."""
+
     def __init__(self, settings: Settings, worker: Worker, sync: StoreSync | None, clock: Callable[[], float]) -> None:
         self._worker = worker
         self._sync = sync
@@ -56,6 +59,8 @@ class Authenticator:
         for source in self.sources.values():
             source.start(worker)
         worker.ensure_running()
+        self._settled_from, self._settled_until = 0.0, -math.inf
+        # When a guard may take its short way for known headers: while the process is settled, or never.
         self.settled_from: float = 0.0
         self.settled_until: float = -math.inf
         os.register_at_fork(after_in_child=weak_callback(self._check_after_fork))
@@ -73,7 +78,7 @@ class Authenticator:
         `known` is what `Verifier.recall` returned for the token in the header, if the caller has asked it already.
         """
         now = self._clock()
-        if not self.settled_from <= now < self.settled_until:
+        if not self._settled_from <= now < self._settled_until:
             self._check_process(now)
         if known is None:
             line = only_line(authorization)
@@ -81,7 +86,7 @@ class Authenticator:
                 known = self.verifier.recall(line[len(SCHEME) :], now)
         token = known if isinstance(known, AccessToken) else self._verify(authorization, known, now, wait=wait)
         # INVARIANT: while the process is settled, every verified token may be used in every call.
-        if now < self.settled_until or not isinstance(token, AccessToken):
+        if now < self._settled_until or not isinstance(token, AccessToken):
             return token
         return self._admit(token, call, wait=wait)
 
@@ -90,11 +95,13 @@ class Authenticator:
         self._worker.ensure_running()
         settled = not self._development and (self._sync is None or self._sync.first_poll_done)
         # The time of the check is kept too: after the clock was set back, the next check is due at once.
-        self.settled_from, self.settled_until = now, now + _CHECK_INTERVAL if settled else now
+        self._settled_from, self._settled_until = now, now + _CHECK_INTERVAL if settled else now
+        if self.reads_header_only:
+            self.settled_from, self.settled_until = self._settled_from, self._settled_until
 
     def _check_after_fork(self) -> None:
         """A forked child has no worker yet, and has not polled."""
-        self.settled_until = -math.inf
+        self._settled_until = self.settled_until = -math.inf
 
     def _verify(
         self, authorization: str | Sequence[str] | None, cache_key: bytes | None, now: float, *, wait: bool

@@ -1,4 +1,4 @@
-"""Bearer credentials and challenges (RFC 6750; RFC 9110, section 11)."""
+"""Credentials and challenges of the schemes `Bearer` and `DPoP` (RFC 6750; RFC 9449; RFC 9110, section 11)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
+from jwt_lp.jose.jwk import PROOF_ALGORITHMS
 from jwt_lp.jose.jws import MAX_TOKEN
 
 NONE: Final = "none"
@@ -14,6 +15,9 @@ TOKEN: Final = "token"
 
 SCHEME: Final = "Bearer "
 """The scheme as nearly everybody writes it, with the space that follows it."""
+
+DPOP: Final = "DPoP"
+"""The scheme of a token that is bound to a key (RFC 9449, section 7.1)."""
 
 MAX_LINE: Final = len(SCHEME) + MAX_TOKEN
 """How long a header with a token is at most."""
@@ -52,24 +56,40 @@ def parse_authorization(authorization: str | Sequence[str] | None) -> tuple[str,
     return TOKEN, token
 
 
+def parse_dpop(authorization: str | Sequence[str] | None) -> tuple[str, str]:
+    """Parse a header of the scheme `DPoP`, as `parse_authorization` does one of the scheme `Bearer`.
+
+    Any other header is `(NONE, "")`, also one that was sent more than once: `parse_authorization` refuses that.
+    """
+    if authorization is not None and not isinstance(authorization, str):
+        authorization = authorization[0] if len(authorization) == 1 else None
+    if authorization is None or authorization[:4].lower() != "dpop" or authorization[4:5] not in {"", *_BLANKS}:
+        return NONE, ""
+    kind, text = parse_authorization(f"Bearer{authorization[4 : MAX_LINE + 1]}")
+    return kind, text.replace("Bearer", DPOP) if kind is MALFORMED else text
+
+
 def challenge(
     error: str | None = None,
     description: str | None = None,
     scope: str | None = None,
     resource_metadata: str | None = None,
+    scheme: str = "Bearer",
 ) -> str:
     """Build the `WWW-Authenticate` value (RFC 6750, section 3); without arguments it is a bare `Bearer`.
 
-    `resource_metadata` is the address of the metadata (RFC 9728, section 5.1). Values are not escaped: they must come
+    With the scheme `DPoP` it names the algorithms of proofs (RFC 9449, section 7.1). `resource_metadata` is the address of the metadata (RFC 9728, section 5.1). Values are not escaped: they must come
     from constants, settings and requirements, whose alphabets need no escaping.
     """
-    start = _challenge_start(error, description, resource_metadata)
-    return start if scope is None else f'{start}{" " if start == "Bearer" else ", "}scope="{scope}"'
+    start = _challenge_start(error, description, resource_metadata, scheme)
+    return start if scope is None else f'{start}{" " if start == scheme else ", "}scope="{scope}"'
 
 
 @lru_cache(maxsize=64)
-def _challenge_start(error: str | None, description: str | None, resource_metadata: str | None) -> str:
+def _challenge_start(error: str | None, description: str | None, resource_metadata: str | None, scheme: str) -> str:
     """The challenge without the scope, the only part that a request may change."""
     parameters = {"error": error, "error_description": description, "resource_metadata": resource_metadata}
+    if scheme == DPOP:
+        parameters["algs"] = " ".join(PROOF_ALGORITHMS)
     text = ", ".join(f'{name}="{value}"' for name, value in parameters.items() if value is not None)
-    return f"Bearer {text}" if text else "Bearer"
+    return f"{scheme} {text}" if text else scheme

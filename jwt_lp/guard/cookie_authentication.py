@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from jwt_lp.guard.authentication import Authenticator
-from jwt_lp.guard.bearer import MALFORMED, NONE, parse_authorization
+from jwt_lp.guard.bearer import MALFORMED, NONE
 from jwt_lp.guard.cookie_reader import CookieReader
 from jwt_lp.guard.csrf import CsrfCheck
 from jwt_lp.guard.decisions import Cause
+from jwt_lp.guard.request_authentication import RequestAuthenticator
 from jwt_lp.tokens.claims import AccessToken
 
 if TYPE_CHECKING:
@@ -23,14 +22,12 @@ if TYPE_CHECKING:
     from jwt_lp.guard.store_sync import StoreSync
 
 
-class CookieAuthenticator(Authenticator):
-    """An `Authenticator` that also reads the cookie of `cookies`. A request with a token in both gets 400."""
+class CookieAuthenticator(RequestAuthenticator):
+    """A `RequestAuthenticator` that also reads the cookie of the settings. A request with a token in both gets 400."""
 
-    def __init__(
-        self, settings: Settings, worker: Worker, sync: StoreSync | None, clock: Callable[[], float], cookies: Cookies
-    ) -> None:
+    def __init__(self, settings: Settings, worker: Worker, sync: StoreSync | None, clock: Callable[[], float]) -> None:
         super().__init__(settings, worker, sync, clock)
-        self._checked_from, self._checked_until = 0.0, -math.inf
+        cookies = cast("Cookies", settings.cookies)
         self._reader = CookieReader(cookies.name)
         self._csrf = CsrfCheck(cookies)
 
@@ -49,7 +46,7 @@ class CookieAuthenticator(Authenticator):
             return super().authenticate(authorization, call, known, wait=wait)
         if kind is MALFORMED:
             return Cause(HTTPStatus.BAD_REQUEST, "invalid_request", "malformed_cookie", text)
-        if parse_authorization(authorization)[0] is not NONE:
+        if self.carries_token(authorization):
             detail = f"the Authorization header and the cookie {self._reader.name} both carry a token: send one of them"
             return Cause(HTTPStatus.BAD_REQUEST, "invalid_request", "two_credentials", detail)
         # The same text as a header has, so that the token is found in the same cache.
@@ -64,14 +61,3 @@ class CookieAuthenticator(Authenticator):
             advice = self._csrf.advice(call)
             return Cause(HTTPStatus.FORBIDDEN, "csrf", "csrf", fault, token.fingerprint, advice=advice)
         return token
-
-    def _check_process(self, now: float) -> None:
-        if not self._checked_from <= now < self._checked_until:
-            super()._check_process(now)
-            self._checked_from, self._checked_until = self.settled_from, self.settled_until
-        # INVARIANT: the guard's short way for known headers reads no cookie, so it is never taken.
-        self.settled_until: float = -math.inf
-
-    def _check_after_fork(self) -> None:
-        super()._check_after_fork()
-        self._checked_until = -math.inf

@@ -23,14 +23,15 @@ class DecisionMemo:
     The same requirement with the same parameters gets the same decision, so it is logged and counted once. `refusal`
     is the first refusal of the request, or None. It is final: the adapter sends only a response that carries it, even
     if the application catches the refusal. A probe (`Guard.can`), an observed refusal and a `pending` decision are
-    not refusals.
+    not refusals. `proof` is a note of the guard's own, see `RequestMemo`.
     """
 
-    __slots__ = ("_decisions", "refusal")
+    __slots__ = ("_decisions", "proof", "refusal")
 
     def __init__(self) -> None:
         self._decisions: dict[tuple[object, ParametersKey], tuple[object, Decision]] = {}
         self.refusal: Refusal | None = None
+        self.proof: bytes | None = None
 
     def find(self, requirement: Requirement | None, params: Mapping[str, object]) -> Decision | None:
         """The decision on this requirement with these parameters, or None if there is none yet."""

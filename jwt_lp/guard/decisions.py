@@ -10,9 +10,9 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, Protocol, Self, cast
 
-from jwt_lp.guard.bearer import challenge
+from jwt_lp.guard.bearer import DPOP, challenge
 
 if TYPE_CHECKING:
     from jwt_lp.permissions.grants import Grant
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from jwt_lp.tokens.claims import AccessToken
 
 RETRY_AFTER: Final = 5
+
+WEBSOCKET: Final = "WEBSOCKET"
+"""The method of a `Call` that opens a websocket."""
 
 _TITLES: Final = MappingProxyType(
     {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 503: "Service Unavailable"}
@@ -30,10 +33,12 @@ _DESCRIPTIONS: Final = MappingProxyType(
         "invalid_request": "The request carries more than one credential or a malformed one.",
         "invalid_token": "The access token is expired, revoked, malformed or not for this service.",
         "insufficient_scope": "The access token does not grant what this request requires.",
+        "invalid_dpop_proof": "The DPoP proof is missing, malformed, used before or not for this request.",
     }
 )
-# Codes of ours; all others are those of RFC 6750, which alone belong in a challenge.
+# Codes of ours; all others are those of RFC 6750 and RFC 9449, which alone belong in a challenge.
 _OWN_ERRORS: Final = frozenset({"csrf"})
+INVALID_PROOF: Final = "invalid_dpop_proof"
 _to_json: Final = json.JSONEncoder().encode
 _UNDECIDED: Final = "It cannot be decided right now whether the access token is good; try again."
 
@@ -49,14 +54,22 @@ class HostCsrf(NamedTuple):
     advice: str
 
 
+class RequestMemo(Protocol):
+    """What the guard notes about one request: the digest of the proof that was accepted for it (RFC 9449), if any."""
+
+    proof: bytes | None
+
+
 class Call(NamedTuple):
     """The HTTP call, for checks that need more than the token; the core reads it only when it needs it.
 
-    `method` is `WEBSOCKET` for the handshake of a websocket. `field` returns every line of a header. `endpoint` is the
+    `method` is `WEBSOCKET` for the handshake of a websocket. `url` returns the whole address as a client writes it:
+    percent-encoded once. `field` returns every line of a header. `endpoint` is the
     view's dotted name. `peer` is the address of the socket, never a forwarded one, or None if the host does not know it.
     `path` is the decoded path that the client sent, or "" if the host does not know it. `csrf` is the host's own CSRF
     check, if it has one. `session` says why the host's session does not let the request pass, None if it does; it is
-    there only for a requirement that a session may replace.
+    there only for a requirement that a session may replace. `memo` is the same object for all calls of one request;
+    without it a DPoP proof counts as used after one call.
     """
 
     method: str
@@ -67,6 +80,7 @@ class Call(NamedTuple):
     path: str = ""
     csrf: HostCsrf | None = None
     session: Callable[[], str | None] | None = None
+    memo: RequestMemo | None = None
 
 
 class Cause(NamedTuple):
@@ -88,13 +102,13 @@ class Cause(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A refusal: status, error code (of RFC 6750, `csrf`, or None), and everything that is sent to the client.
+    """A refusal: status, error code (of RFC 6750 or 9449, `csrf`, or None), and everything that is sent to the client.
 
     `reference` is that of the line in the log, "" if the log's level leaves that line out, and then it is not sent.
     `requirement` and `scope` are sent unless `SHOW_REQUIREMENT` is off, `cause` only under `EXPLAIN`. `retry_after` is
     in whole seconds and is sent only with 503. `resource_metadata` is the address of the metadata (RFC 9728) or None.
     `advice` says what to send instead; most errors have none. `code` is the code of the cause, for the operator: it is
-    never sent.
+    never sent. `schemes` are those that the guard accepts, `Bearer` and `DPoP`.
     """
 
     status: int
@@ -107,6 +121,7 @@ class Refusal(NamedTuple):
     resource_metadata: str | None = None
     advice: str | None = None
     code: str = ""
+    schemes: tuple[str, ...] = ("Bearer",)
 
     @property
     def description(self) -> str:
@@ -124,7 +139,10 @@ class Refusal(NamedTuple):
         else:
             error = None if self.error in _OWN_ERRORS else self.error
             description = self.description if error else None
-            headers["WWW-Authenticate"] = challenge(error, description, self.scope, self.resource_metadata)
+            schemes = (DPOP,) if error == INVALID_PROOF else self.schemes
+            headers["WWW-Authenticate"] = ", ".join(
+                [challenge(error, description, self.scope, self.resource_metadata, scheme) for scheme in schemes]
+            )
         return headers
 
     @property

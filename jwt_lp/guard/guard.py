@@ -363,12 +363,21 @@ class Guard:
 def _authenticator(
     settings: Settings, worker: Worker, sync: StoreSync | None, clock: Callable[[], float]
 ) -> Authenticator:
-    """The authenticator, which reads no cookie without `COOKIE`."""
-    if settings.cookies is None:
-        return Authenticator(settings, worker, sync, clock)
-    from jwt_lp.guard.cookie_authentication import CookieAuthenticator
+    """The authenticator, which reads no cookie without `COOKIE`, and no proof without `DPOP`."""
+    dpop = any(issuer.dpop for issuer in settings.issuers)
+    if settings.cookies is not None and dpop:
+        from jwt_lp.guard.cookie_dpop_authentication import CookieDpopAuthenticator
 
-    return CookieAuthenticator(settings, worker, sync, clock, settings.cookies)
+        return CookieDpopAuthenticator(settings, worker, sync, clock)
+    if settings.cookies is not None:
+        from jwt_lp.guard.cookie_authentication import CookieAuthenticator
+
+        return CookieAuthenticator(settings, worker, sync, clock)
+    if dpop:
+        from jwt_lp.guard.dpop_authentication import DpopAuthenticator
+
+        return DpopAuthenticator(settings, worker, sync, clock)
+    return Authenticator(settings, worker, sync, clock)
 
 
 def _local_users(settings: Settings) -> LocalUsers | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from jwt_lp._support.json_types import is_json_object
 from jwt_lp._support.validation import did_you_mean
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jwt_lp.permissions.requirements import Binding
 
 MAX_LEEWAY: Final = 300
+MAX_PROOF_AGE: Final = 300
 # What other libraries call a shared secret, and where it belongs here. The value is never shown.
 SECRET_KEYS: Final[Mapping[str, str]] = MappingProxyType(
     dict.fromkeys(
@@ -35,8 +36,8 @@ SECRET_KEYS: Final[Mapping[str, str]] = MappingProxyType(
 ABSENT_CLAIMS: Final = frozenset({"iss", "aud"})
 ISSUER_KEYS: Final = (
     "ISSUER", "AUDIENCE", "ALGORITHMS", "PROFILE", "OWN", "JWKS", "JWKS_URL", "DISCOVERY",
-    "LEEWAY", "MAX_LIFETIME", "CEILING", "CLIENTS", "PATTERNS", "SENDER_CONSTRAINED", "COPY_CLAIMS", "ABSENT_CLAIMS",
-    "INTROSPECTION",
+    "LEEWAY", "MAX_LIFETIME", "CEILING", "CLIENTS", "PATTERNS", "SENDER_CONSTRAINED", "DPOP", "DPOP_MAX_AGE", "COPY_CLAIMS",
+    "ABSENT_CLAIMS", "INTROSPECTION",
 )  # fmt: skip
 
 
@@ -44,7 +45,9 @@ ISSUER_KEYS: Final = (
 class IssuerSettings:
     """The settings of one issuer. Exactly one of `static`, `jwks_url` and `discovery` says where its keys are.
 
-    An issuer whose tokens are all opaque has `introspection`, no algorithms and an empty `static`. `copy_claims` maps a claim of this issuer to the claim of ours that it becomes.
+    An issuer whose tokens are all opaque has `introspection`, no algorithms and an empty `static`. `copy_claims` maps a
+    claim of this issuer to the claim of ours that it becomes. `dpop` says whether its tokens may, or must, be bound by
+    DPoP, and `dpop_max_age` how many seconds old a proof is at most.
     """
 
     name: str
@@ -63,6 +66,8 @@ class IssuerSettings:
     ceiling: Permissions | None = None
     clients: frozenset[str] | None = None
     sender_constrained: frozenset[str] = frozenset()
+    dpop: bool | Literal["required"] = False
+    dpop_max_age: float = 60.0
     copy_claims: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     absent_claims: frozenset[str] = frozenset()
     introspection: IntrospectionSettings | None = None
@@ -97,7 +102,8 @@ class IssuerSettings:
             max_lifetime=self.max_lifetime,
             ceiling=self.ceiling,
             clients=self.clients,
-            sender_constrained=self.sender_constrained,
+            # The proof of such a token is checked where its request is.
+            sender_constrained=self.sender_constrained | ({"jkt"} if self.dpop else frozenset()),
             development=development,
             copy_claims=self.copy_claims,
             absent_claims=self.absent_claims,
@@ -145,6 +151,7 @@ class IssuerReader(SettingReader):
         leeway, max_lifetime = self.seconds("LEEWAY", 0.0, MAX_LEEWAY), self.seconds("MAX_LIFETIME", 86400.0, None)
         patterns = self.flag("PATTERNS")
         sender_constrained = self.sender_constrained()
+        dpop, dpop_max_age = self.dpop(sender_constrained), self.proof_age()
         copy_claims = self.copy_claims(own=own)
         absent_claims = self.absent_claims(own=own)
         if len(self.faults) > before:
@@ -162,6 +169,8 @@ class IssuerReader(SettingReader):
             leeway=leeway,
             max_lifetime=max_lifetime,
             sender_constrained=sender_constrained,
+            dpop=dpop,
+            dpop_max_age=dpop_max_age,
             copy_claims=copy_claims,
             absent_claims=absent_claims,
             introspection=introspection,
@@ -272,6 +281,26 @@ class IssuerReader(SettingReader):
             known = did_you_mean(name, CONFIRMATIONS) or f"; there are {', '.join(sorted(CONFIRMATIONS))}"
             self.fault(f"SENDER_CONSTRAINED: {name!a} is not a confirmation method{known}")
         return names
+
+    def dpop(self, sender_constrained: frozenset[str]) -> bool | Literal["required"]:
+        """Whether its tokens may be bound by DPoP, and then need a proof; "required" if all of them have to be."""
+        value = self.word("DPOP")
+        # By type, because 1 equals True.
+        if not (value is None or isinstance(value, bool) or value in ("", "required")):
+            self.fault('DPOP is True, False or "required"')
+        if value and "jkt" in sender_constrained:
+            self.fault("SENDER_CONSTRAINED lists jkt, whose proof DPOP has checked here: set only one of them")
+        if not value and "DPOP_MAX_AGE" in self.values:
+            self.fault("DPOP_MAX_AGE is for DPOP, which is not set")
+        return "required" if value == "required" else value is True
+
+    def proof_age(self) -> float:
+        """How many seconds old a proof is at most."""
+        seconds = self.seconds("DPOP_MAX_AGE", 60.0, MAX_PROOF_AGE)
+        if seconds < 1:
+            # The iat of most proofs is a whole second.
+            self.fault("DPOP_MAX_AGE is a second at least, or no proof would be new enough")
+        return seconds
 
     def copy_claims(self, *, own: bool) -> Mapping[str, str]:
         """Which of its claims become which of ours when its tokens are narrowed; by default none."""

@@ -12,7 +12,9 @@ from itertools import product
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from jwt_lp.guard.bearer import DPOP
 from jwt_lp.guard.cookies import CSRF_HEADER
+from jwt_lp.guard.decisions import INVALID_PROOF
 from jwt_lp.permissions.requirements import Open, Requirement
 
 if TYPE_CHECKING:
@@ -56,8 +58,10 @@ _RETRY_AFTER: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 )
 
 
-def problem_schema() -> dict[str, Any]:
-    """The JSON Schema of a refusal's body (RFC 9457)."""
+def problem_schema(*, dpop: bool = False) -> dict[str, Any]:
+    """The JSON Schema of a refusal's body (RFC 9457); `dpop` says whether proofs are checked."""
+    errors = ["invalid_request", "invalid_token", "insufficient_scope", "csrf", *([INVALID_PROOF] if dpop else [])]
+    codes = "RFC 6750 or RFC 9449" if dpop else "RFC 6750"
     return {
         "type": "object",
         "description": "A refusal by the guard, as a problem (RFC 9457)",
@@ -68,8 +72,8 @@ def problem_schema() -> dict[str, Any]:
             "detail": {"type": "string", "description": "One sentence, the same for every cause of the same error"},
             "error": {
                 "type": "string",
-                "description": "The error code of RFC 6750, or csrf; absent if no credential was sent, and with 503",
-                "enum": ["invalid_request", "invalid_token", "insufficient_scope", "csrf"],
+                "description": f"The code of {codes}, or csrf; absent if no credential was sent, and with 503",
+                "enum": errors,
             },
             "requirement": {"type": "string", "description": "What the operation requires, with 403"},
             "cause": {"type": "string", "description": "The reason, in development only"},
@@ -103,6 +107,7 @@ class OpenAPIDescription:
 
     def __init__(self, settings: Settings, version: str = "3.1.0", csrf_header: str = CSRF_HEADER) -> None:
         self._schemes = security_schemes(settings, csrf_header)
+        self._dpop = DPOP in settings.schemes
         self._lists = {
             name: scheme["type"] == "openIdConnect" or not version.startswith("3.0")
             for name, scheme in self._schemes.items()
@@ -113,7 +118,7 @@ class OpenAPIDescription:
         """The components: security schemes, the schema of a problem, and a response for each status."""
         return {
             "securitySchemes": {name: dict(scheme) for name, scheme in self._schemes.items()},
-            "schemas": {PROBLEM_SCHEMA: problem_schema()},
+            "schemas": {PROBLEM_SCHEMA: problem_schema(dpop=self._dpop)},
             "responses": {_response_name(status): _response(status) for status in _DESCRIPTIONS},
         }
 
@@ -199,10 +204,16 @@ class OpenAPIDescription:
 def security_schemes(settings: Settings, csrf_header: str = CSRF_HEADER) -> dict[str, dict[str, Any]]:
     """The schemes (OpenAPI 3.1, section 4.8.27), each of which but the CSRF token is enough for an operation.
 
-    One is the bearer token. One for each issuer with `DISCOVERY: True` tells where to get a token. With `COOKIE`, one is
-    the cookie, and another the CSRF token beside it, in the header `csrf_header`.
+    One is the bearer token, and one the token with a proof where `DPOP` is set; with "required" only that. One for each
+    issuer with `DISCOVERY: True` tells where to get a token. With `COOKIE`, one is the cookie, and another the CSRF token
+    beside it, in the header `csrf_header`.
     """
-    schemes: dict[str, dict[str, Any]] = {BEARER_SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    schemes: dict[str, dict[str, Any]] = {}
+    if "Bearer" in settings.schemes:
+        schemes[BEARER_SCHEME] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    if DPOP in settings.schemes:
+        description = "A token that is bound to a key, with a proof in the header `DPoP` (RFC 9449)"
+        schemes[f"{BEARER_SCHEME}_dpop"] = {"type": "http", "scheme": "dpop", "description": description}
     for issuer in settings.issuers:
         # INVARIANT: an address from the settings is not published; this one follows from the issuer, which tokens name.
         if issuer.discovery is True:

@@ -52,6 +52,7 @@ class RefusalFactory:
         self._undeclared: set[str] = set()
         self._enforcing = False
         self._resource_metadata = settings.resource_metadata
+        self._schemes = settings.schemes
         self._window_end = -math.inf
         self._shown: set[str] = set()
 
@@ -149,6 +150,7 @@ class RefusalFactory:
             resource_metadata=self._resource_metadata,
             advice=cause.advice,
             code=cause.code,
+            schemes=self._schemes,
         )
 
     def _log_refusal(

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from jwt_lp.guard.decisions import WEBSOCKET
 from jwt_lp.tokens.claim_checks import quote_value
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from jwt_lp.guard.decisions import Call
-
-WEBSOCKET: Final = "WEBSOCKET"
-"""The method of a `Call` that opens a websocket."""
 
 # RFC 9110, section 9.2.1.
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})

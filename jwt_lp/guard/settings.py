@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from jwt_lp.errors import ConfigurationError, clears_locals
+from jwt_lp.guard.bearer import DPOP
 from jwt_lp.guard.issuer_settings import IssuerSettings, unvouched_faults
 from jwt_lp.guard.routes import Route, Rules
 from jwt_lp.guard.settings_reader import SettingsReader
@@ -124,6 +125,13 @@ class Settings:
             for fault in (*binding.faults(names), *unvouched_faults(binding, self.issuers))
         ]
         return tuple(f"{requirement}: {fault}" for fault in faults)
+
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """The schemes of the Authorization header that are accepted (RFC 6750; RFC 9449, section 7)."""
+        if all(issuer.dpop == "required" for issuer in self.issuers):
+            return (DPOP,)
+        return ("Bearer", DPOP) if any(issuer.dpop for issuer in self.issuers) else ("Bearer",)
 
     @property
     def resource_metadata(self) -> str | None:

@@ -20,7 +20,7 @@ from jwt.algorithms import Algorithm, get_default_algorithms
 
 from jwt_lp._support.json_types import is_json_object
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.jose.jws import decode_base64url, kid_fault
+from jwt_lp.jose.jws import decode_base64url, encode_base64url, kid_fault
 from jwt_lp.jose.key_strength import rsa_weakness, secret_weakness
 from jwt_lp.jose.signature_checks import SignatureCheck, signature_check
 
@@ -57,6 +57,8 @@ _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 ALGORITHMS: Final = frozenset(_KEY_TYPES) | frozenset(_EDWARDS)
 """Every algorithm name that may be configured (RFC 7518, RFC 8037, RFC 9864)."""
 SYMMETRIC: Final = frozenset({"HS256", "HS384", "HS512"})
+PROOF_ALGORITHMS: Final = ("ES256", "ES384", "ES512", "EdDSA", "Ed25519", "PS256", "RS256")
+"""The algorithms that a proof of possession may be signed with, all of them asymmetric (RFC 9449, section 4.3)."""
 
 
 class UnusableKey(ConfigurationError):
@@ -144,6 +146,23 @@ def load_jwk(jwk: object, algorithms: Collection[str] | None, *, trusted: bool) 
         _signature_length=length,
         _check=check,
     )
+
+
+def public_thumbprint(jwk: object) -> str:
+    """Return the SHA-256 thumbprint of a public key in base64url (RFC 7638, section 3), before the key is loaded.
+
+    Raises `UnusableKey` for a shared secret, private members, an unknown type, and members that are no text.
+    """
+    if not is_json_object(jwk):
+        raise UnusableKey("is not a JSON object")
+    members = dict(jwk)
+    kty, crv = members.get("kty"), members.get("crv")
+    key_type = next((each for each in _KEY_TYPES.values() if _matches_key_type(each, kty, crv)), None)
+    if key_type is None:
+        raise UnusableKey("has a type or curve that no supported algorithm uses")
+    _check_private_members(key_type, members, trusted=False)
+    public = {"kty": key_type.kty, **{name: _member_text(members, name) for name in key_type.members}}
+    return encode_base64url(_thumbprint_digest(public))
 
 
 def _kid(members: Mapping[str, object]) -> str | None:
@@ -275,5 +294,9 @@ def _check_usable(algorithm: str, check: SignatureCheck, length: int) -> None:
 def _thumbprint(public: Mapping[str, str]) -> str:
     if public["kty"] == "oct":
         return hmac.digest(_member_bytes(public, "k"), b"content of a shared secret", "sha256").hex()
+    return _thumbprint_digest(public).hex()
+
+
+def _thumbprint_digest(public: Mapping[str, str]) -> bytes:
     canonical = json.dumps(dict(sorted(public.items())), separators=(",", ":"))
-    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+    return hashlib.sha256(canonical.encode("ascii")).digest()

@@ -6,6 +6,7 @@ where leniency has led to security advisories elsewhere.
 
 from __future__ import annotations
 
+import base64
 import binascii
 import hashlib
 import json
@@ -64,7 +65,7 @@ class CompactJws(NamedTuple):
         return "CompactJws(masked)"
 
 
-def parse_compact(token: object) -> CompactJws:
+def parse_compact(token: object, *, embedded_key: bool = False) -> CompactJws:
     """Parse a compact JWS (RFC 7515, sections 4 and 7.1; RFC 8725, sections 3.1, 3.7 and 3.10).
 
     Raises `InvalidToken`, and nothing else, for any object that is not a str, more than 16 KiB, a header over
@@ -72,10 +73,10 @@ def parse_compact(token: object) -> CompactJws:
     not canonical, an empty signature, a header that `read_json` refuses, an `alg` that is not a str, a `kid` that is
     not a str of at most 256 bytes without control characters, a `typ` or `cty` that is not a str, a nested JWT
     (`cty`), and any of `crit b64 zip enc jwk jku x5u x5c` (extensions are not supported, and keys are never taken from
-    a token).
+    a token). With `embedded_key`, for proofs of possession, `jwk` is allowed: the caller must know that key.
     """
     try:
-        return _parse(token)
+        return _parse(token, embedded_key=embedded_key)
     except InvalidToken as refusal:
         cause, detail = refusal.cause, refusal.detail
     # INVARIANT: raised outside the handler and after `del`, so that no traceback shows the token, neither through
@@ -109,12 +110,21 @@ def decode_base64url(segment: bytes) -> bytes | None:
     return _decode(segment)
 
 
+def encode_base64url(data: bytes) -> str:
+    """Encode as unpadded base64url (RFC 7515, section 2)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
 @lru_cache(maxsize=64)
 def read_header(segment: bytes) -> JoseHeader:
     """Read the first segment of a compact JWS, as `parse_compact` does; raise `InvalidToken` for what it refuses.
 
     Results are kept, because all tokens of one key have the same header; faulty ones are not.
     """
+    return _read_header(segment, _FORBIDDEN_HEADERS)
+
+
+def _read_header(segment: bytes, forbidden: frozenset[str]) -> JoseHeader:
     if len(segment) > MAX_HEADER:
         raise InvalidToken("too_large", f"the header is longer than {MAX_HEADER} characters")
     # INVARIANT: the characters are checked here, so that what is kept does not depend on who asked first.
@@ -122,7 +132,7 @@ def read_header(segment: bytes) -> JoseHeader:
     if data is None:
         raise InvalidToken("malformed", "the header is not canonical base64url")
     members = read_json(data, "header")
-    algorithm, kid = _check_header(members)
+    algorithm, kid = _check_header(members, forbidden)
     typ = members.get("typ")
     return JoseHeader(MappingProxyType(members), algorithm, kid, typ if isinstance(typ, str) else None)
 
@@ -159,7 +169,7 @@ def fingerprint(token: str, max_length: int = MAX_TOKEN) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
-def _parse(token: object) -> CompactJws:
+def _parse(token: object, *, embedded_key: bool) -> CompactJws:
     if not isinstance(token, str):
         raise InvalidToken("malformed", "the token is not a str")
     if len(token) > MAX_TOKEN:
@@ -171,7 +181,8 @@ def _parse(token: object) -> CompactJws:
     if raw.translate(None, _LETTERS):
         raise InvalidToken("malformed", "the token has a character outside A-Z a-z 0-9 - _ .")
     head, body, signature = _segments(raw)
-    header = read_header(head)
+    # INVARIANT: headers with a key are not kept. Each client has its own, and they would push out those of tokens.
+    header = _read_header(head, _FORBIDDEN_HEADERS - {"jwk"}) if embedded_key else read_header(head)
     if len(body) > _LONG:
         _check_start(body)
     return CompactJws(
@@ -219,9 +230,9 @@ def _decode(segment: bytes) -> bytes | None:
     return binascii.a2b_base64(segment.translate(_TO_STANDARD) + padding)
 
 
-def _check_header(header: dict[str, object]) -> tuple[str, str | None]:
-    if not _FORBIDDEN_HEADERS.isdisjoint(header):
-        names = ", ".join(sorted(_FORBIDDEN_HEADERS.intersection(header)))
+def _check_header(header: dict[str, object], forbidden: frozenset[str]) -> tuple[str, str | None]:
+    if not forbidden.isdisjoint(header):
+        names = ", ".join(sorted(forbidden.intersection(header)))
         raise InvalidToken("header", f"the header has {names}: not supported, or never accepted from a token")
     algorithm = header.get("alg")
     if not isinstance(algorithm, str):

@@ -77,11 +77,22 @@ class SigningKey:
         return self._jwk(self._key)
 
     @clears_locals
-    def sign_compact(self, payload: bytes, *, typ: str | None) -> str:
-        """Return the compact JWS of `payload`, with `kid`, `alg` and `typ` in its header."""
-        signing_input = _encode_header(self.kid, self.algorithm, typ) + b"." + _base64url(payload)
+    def sign_compact(self, payload: bytes, *, typ: str | None, embedded_key: bool = False) -> str:
+        """Return the compact JWS of `payload`, with `kid`, `alg` and `typ` in its header.
+
+        With `embedded_key` the header has the public key as `jwk` in place of `kid`, for proofs of possession.
+        """
+        header = self._proof_header(typ) if embedded_key else _encode_header(self.kid, self.algorithm, typ)
+        signing_input = header + b"." + _base64url(payload)
         signature = _PYJWT_ALGORITHMS[_pyjwt_name(self.algorithm)].sign(signing_input, self._key)
         return (signing_input + b"." + _base64url(signature)).decode()
+
+    def _proof_header(self, typ: str | None) -> bytes:
+        if self.algorithm in SYMMETRIC:
+            raise ConfigurationError(f"{self.algorithm} is a shared secret, which is in no header")
+        jwk = {name: value for name, value in self.public_jwk().items() if name not in {"kid", "alg", "use"}}
+        header = {"alg": _pyjwt_name(self.algorithm), "typ": typ, "jwk": jwk}
+        return _base64url(json.dumps(header, separators=(",", ":")).encode())
 
     def _jwk(self, key: object) -> dict[str, object]:
         members = json.loads(_pyjwt_algorithm(self.algorithm).to_jwk(key))

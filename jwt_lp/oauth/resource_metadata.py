@@ -10,7 +10,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from jwt_lp.guard.bearer import DPOP
 from jwt_lp.guard.settings import METADATA_PATH
+from jwt_lp.jose.jwk import PROOF_ALGORITHMS
 from jwt_lp.oauth.token_endpoint import Answer
 
 if TYPE_CHECKING:
@@ -60,6 +62,8 @@ def _members(settings: Settings, routes: Iterable[Route]) -> dict[str, object]:
         ],
         "scopes_supported": sorted(text for text in required if "{" not in text) if settings.show_requirement else [],
         "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS) if DPOP in settings.schemes else [],
+        "dpop_bound_access_tokens_required": settings.schemes == (DPOP,),
     }
     # A member without a value is left out (section 3.2).
     return {name: value for name, value in members.items() if value}

@@ -207,6 +207,8 @@ class Authority:
             "CLIENTS": None if issuer.clients is None else sorted(issuer.clients),
             **self._keys(),
         }
+        if issuer.dpop:
+            mapping |= {"DPOP": issuer.dpop, "DPOP_MAX_AGE": issuer.dpop_max_age}
         if issuer.ceiling is not None:
             mapping["CEILING"] = [grant.text for grant in issuer.ceiling]
         return mapping

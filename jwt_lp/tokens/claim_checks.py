@@ -47,7 +47,8 @@ def check_confirmation(issuer: TrustedIssuer, cnf: object) -> None:
     raise InvalidToken(
         "sender_constrained",
         f"the token is bound to a key (cnf: {_cut(names)}), and no proof of that key is checked here: have the client "
-        "send a bearer token, or name the method in SENDER_CONSTRAINED where a gateway in front checks the proof",
+        "send a bearer token, set DPOP for proofs of jkt, or name the method in SENDER_CONSTRAINED where a gateway in "
+        "front checks the proof",
     )
 
 

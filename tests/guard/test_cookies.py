@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -486,3 +487,21 @@ def test_the_process_is_checked_after_a_fork(authority: Authority, guard: Guard)
     assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     guard._authenticator._check_after_fork()
     assert (200, True) == (status(asked(guard, token, "GET")), guard._worker.running)
+
+
+@pytest.mark.parametrize("setting", [{"COOKIE": True}, {"DPOP": True}, {"COOKIE": True, "DPOP": True}])
+def test_the_short_way_is_never_open(setting: dict[str, Any]) -> None:
+    """No thread finds the short way for known headers open for a moment, while another one checks the process."""
+    written: list[float] = []
+    with Authority().guard(**setting) as guard:
+        authenticator: Any = guard._authenticator
+
+        class Watched(type(authenticator)):  # type: ignore[misc]  # the class is known only now
+            def __setattr__(self, name: str, value: object) -> None:
+                written.extend([value] if name == "settled_until" else [])
+                super().__setattr__(name, value)
+
+        authenticator.__class__ = Watched
+        authenticator._check_process(1.0)
+        authenticator._check_after_fork()
+        assert {-math.inf} == {authenticator.settled_until, *written}

@@ -12,7 +12,7 @@ from jwt.algorithms import get_default_algorithms
 
 from jwt_lp.guard.cookies import csrf_token
 from jwt_lp.jose.signing import SigningKey
-from jwt_lp.testing.authority import Authority
+from jwt_lp.testing import Authority, DpopKey
 
 POLICY = {
     "version": 1,
@@ -551,3 +551,92 @@ def _wrong_proof(token: str) -> Headers:
 
 def _empty_proof() -> Headers:
     return (("X-CSRF-Token", ""), ("X-CSRFToken", ""))
+
+
+@dataclass(frozen=True)
+class DpopCase:
+    """A request with a token that is bound to `key`, and the status and error code of its right answer.
+
+    `headers` gets the key, the token and the address of the request.
+    """
+
+    name: str
+    request: str
+    headers: Callable[[DpopKey, str, str], Headers]
+    status: int
+    error: str | None = None
+
+
+def _proved(method: str, *, to: str = "", **claims: Any) -> Callable[[DpopKey, str, str], Headers]:
+    """The token with a proof for `method`, and for the address of the request or that with the path `to`."""
+
+    def headers(key: DpopKey, token: str, url: str) -> Headers:
+        address = url.replace("/orders", to) if to else url
+        return (("Authorization", f"DPoP {token}"), ("DPoP", key.proof(method, address, token, claims=claims)))
+
+    return headers
+
+
+def _two_proofs(key: DpopKey, token: str, url: str) -> Headers:
+    authorization, proof = _proved("GET")(key, token, url)
+    return (authorization, proof, ("DPoP", key.proof("GET", url, token)))
+
+
+def _invalid_proof(
+    name: str, headers: Callable[[DpopKey, str, str], Headers], request: str = "GET /orders"
+) -> DpopCase:
+    return DpopCase(name, request, headers, 401, "invalid_dpop_proof")
+
+
+DPOP_CASES: tuple[DpopCase, ...] = (
+    DpopCase("a proof", "GET /orders", _proved("GET"), 200),
+    DpopCase("a proof, and a query", "GET /orders?a=1&b=%2F", _proved("GET"), 200),
+    DpopCase("a proof of another method", "POST /orders", _proved("POST"), 200),
+    DpopCase("a proof for HEAD", "HEAD /orders", _proved("HEAD"), 200),
+    DpopCase("a template route", "GET /orders/7", _proved("GET"), 200),
+    DpopCase("an encoded path", "GET /encoded/a%3Ab", _proved("GET"), 200),
+    DpopCase("an encoded path, written as the guard does", "GET /encoded/%C3%A9%20%2541", _proved("GET"), 200),
+    DpopCase("any token", "GET /me", _proved("GET"), 200),
+    DpopCase("a decision inside the view", "GET /enforce?item=3", _proved("GET"), 200),
+    DpopCase("several decisions inside a public view", "GET /caught/open", _proved("GET"), 200),
+    DpopCase("a missing permission", "DELETE /orders/7", _proved("DELETE"), 403, "insufficient_scope"),
+    DpopCase("a public route reads no proof", "GET /public", lambda *_: (("DPoP", "x"), ("DPoP", "y")), 200),
+    DpopCase("no credential", "GET /orders", lambda *_: (), 401),
+    DpopCase(
+        "a bound token as a bearer token",
+        "GET /orders",
+        lambda key, token, url: (("Authorization", f"Bearer {token}"), ("DPoP", key.proof("GET", url, token))),
+        401,
+        "invalid_token",
+    ),
+    DpopCase(
+        "a proof as the access token",
+        "GET /orders",
+        lambda key, token, url: (
+            ("Authorization", f"DPoP {key.proof('GET', url, token)}"),
+            *_proved("GET")(key, token, url)[1:],
+        ),
+        401,
+        "invalid_token",
+    ),
+    DpopCase(
+        "two credentials",
+        "GET /orders",
+        lambda key, token, url: (*_proved("GET")(key, token, url), ("Authorization", f"Bearer {token}")),
+        400,
+        "invalid_request",
+    ),
+    _invalid_proof("no proof", lambda _, token, __: (("Authorization", f"DPoP {token}"),)),
+    _invalid_proof("two proofs", _two_proofs),
+    _invalid_proof(
+        "the access token as proof", lambda _, token, __: (("Authorization", f"DPoP {token}"), ("DPoP", token))
+    ),
+    _invalid_proof("a proof for another method", _proved("POST")),
+    _invalid_proof("a proof for GET, with HEAD", _proved("GET"), "POST /orders"),
+    _invalid_proof("a proof for another path", _proved("GET", to="/orders/7")),
+    _invalid_proof("a proof for a path that is encoded twice", _proved("GET", to="/orders/%2537"), "GET /orders/%37"),
+    _invalid_proof("a proof for another host", _proved("GET", htu="https://api.test/orders")),
+    _invalid_proof("a proof without a token", _proved("GET", ath=None)),
+    _invalid_proof("a proof of yesterday", _proved("GET", iat=1)),
+    _invalid_proof("a proof of another key", lambda _, token, url: _proved("GET")(DpopKey(), token, url)),
+)

@@ -552,7 +552,8 @@ def test_the_refusal_of_a_bound_token_says_why(cnf: Any, named: str) -> None:
         verifier().verify(sign(claims(cnf=cnf), KEY))
     assert (
         f"the token is bound to a key (cnf: {named}), and no proof of that key is checked here: have the client "
-        "send a bearer token, or name the method in SENDER_CONSTRAINED where a gateway in front checks the proof"
+        "send a bearer token, set DPOP for proofs of jkt, or name the method in SENDER_CONSTRAINED where a gateway in "
+        "front checks the proof"
     ) == caught.value.detail
 
 
