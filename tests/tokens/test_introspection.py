@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,7 +17,17 @@ import pytest
 from clock import Clock
 from introspection_server import AUDIENCE, CLIENT, ISSUER, SECRET, IntrospectionServer, active
 from jwks_server import eventually
-from jwt_lp import Call, ConfigurationError, Decision, Guard, Settings, SigningKey, all_of
+from jwt_lp import (
+    Call,
+    ConfigurationError,
+    Decision,
+    Guard,
+    IntrospectionUnavailable,
+    InvalidToken,
+    Settings,
+    SigningKey,
+    all_of,
+)
 from jwt_lp.guard.cookies import csrf_token
 from jwt_lp.jose.client_credentials import ASSERTION_TYPE
 from jwt_lp.jose.http_fetch import _Request
@@ -605,3 +616,18 @@ def test_an_opaque_token_in_a_cookie(server: IntrospectionServer) -> None:
         assert 200 == status("GET")
         assert 403 == status("POST")
         assert 200 == status("POST", ("x-csrf-token", csrf_token("good")))
+
+
+@pytest.mark.parametrize(("token", "error"), [("bad", InvalidToken), ("odd", IntrospectionUnavailable)])
+def test_no_frame_shows_the_token(server: IntrospectionServer, token: str, error: type[Exception]) -> None:
+    """A traceback with local variables, as error trackers make it, shows neither token nor secret nor answer."""
+    name = f"{token}-opaquetoken"
+    server.tokens |= {"bad-opaquetoken": active(aud="x", email="alice@hidden"), "odd-opaquetoken": "alice@hidden"}
+    with Guard(settings(server)) as guard:
+        with pytest.raises(error) as raised:
+            guard.verifier.verify(name)
+        shown = "".join(traceback.TracebackException.from_exception(raised.value, capture_locals=True).format())
+    ours = shown.partition("verification.py")[2]
+    assert ours
+    for secret in (name, SECRET, "hidden"):
+        assert secret not in ours
