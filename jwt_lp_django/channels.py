@@ -107,7 +107,9 @@ def _guarded(route: Any) -> URLPattern:
 
 async def _decide(scope: dict[str, Any], requirement: Requirement | None, route: Route) -> Decision:
     guard, lines = guard_from(), _field(scope, "authorization")
+    method = str(scope.get("method", "GET"))
     if scope["type"] == "websocket":
+        method = "WEBSOCKET"
         lines = (*lines, *(f"Bearer {token}" for token in _take_offered_token(scope)))
     client = scope.get("client")
 
@@ -115,8 +117,7 @@ async def _decide(scope: dict[str, Any], requirement: Requirement | None, route:
         return _field(scope, name)
 
     call = Call(
-        # Not by the header `Upgrade`, which HTTP/2 has not (RFC 8441).
-        "WEBSOCKET" if scope["type"] == "websocket" else str(scope.get("method", "")),
+        method,
         lambda: str(scope.get("path", "")),
         field,
         route.endpoint,

@@ -41,7 +41,8 @@ _TASKS: Final[set[asyncio.Task[Any]]] = set()
 
 def connect() -> None:
     """Send the signals of security events from now on."""
-    subscribe(_forward)
+    # Only of those that have a signal: for all others, the log's level decides whether they are made.
+    subscribe(_forward, events=_SIGNALS)
 
 
 def send_refused(request: HttpRequest, decision: Decision) -> None:

@@ -41,7 +41,8 @@ _SIGNALS: Final[Mapping[str, NamedSignal]] = {
 
 def connect() -> None:
     """Send the signals of security events from now on."""
-    subscribe(_forward)
+    # Only of those that have a signal: for all others, the log's level decides whether they are made.
+    subscribe(_forward, events=_SIGNALS)
 
 
 def send_refused(app: Flask, request: Request, decision: Decision) -> None:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from jwt_lp import Call, SignIn, SignInAnswer, SignInEndpoints
+from jwt_lp_starlette.body_reader import BodyReader
 from jwt_lp_starlette.cookies import add_cookies
 from jwt_lp_starlette.decorators import external
 from jwt_lp_starlette.middleware import guard_from
@@ -45,38 +46,26 @@ def sign_in_view(endpoints: SignInEndpoints, name: str) -> View:
     return view
 
 
-class _SignInRequest:
-    """A request to an endpoint. Its body is never a local variable, so that no rendered traceback shows it."""
-
-    def __init__(self, request: Request) -> None:
-        self._request = request
-        self._body = b""
-
-    async def read_body(self, max_size: int) -> None:
-        """Read the body; stop as soon as it is longer than `max_size`."""
-        async for chunk in self._request.stream():
-            self._body += chunk
-            del chunk
-            if len(self._body) > max_size:
-                break
+class _SignInRequest(BodyReader):
+    """A request to an endpoint."""
 
     def post_to(self, endpoints: SignInEndpoints, name: str) -> SignInAnswer:
         """Have the endpoint answer this request."""
-        request = self._request
+        request = self.request
         return endpoints.post(
             name,
             request.headers.get("content-type"),
-            self._body,
+            self.body,
             path=request.url.path,
             call=self._call(),
             cookies=guard_from(request).settings.cookies if endpoints.cookies else None,
         )
 
     def _call(self) -> Call:
-        request = self._request
+        request = self.request
         # The address that the server gives, which may have taken it from a proxy that it trusts.
         peer = request.client.host if request.client is not None else None
         return Call(request.method, lambda: str(request.url), self._field, "jwt_lp_sign_in", peer)
 
     def _field(self, name: str) -> tuple[str, ...]:
-        return tuple(self._request.headers.getlist(name))
+        return tuple(self.request.headers.getlist(name))

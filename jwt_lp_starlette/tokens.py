@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from jwt_lp import Answer, TokenExchange
+from jwt_lp_starlette.body_reader import BodyReader
 from jwt_lp_starlette.decorators import external, public
 
 
@@ -36,25 +37,13 @@ def token_endpoint(
     return routes if keys_url is None else [*routes, Route(keys_url, keys, name="jwt_lp_keys")]
 
 
-class _ExchangeRequest:
-    """A request to the endpoint. Its body is never a local variable, so that no rendered traceback shows it."""
-
-    def __init__(self, request: Request) -> None:
-        self._request = request
-        self._body = b""
-
-    async def read_body(self, max_size: int) -> None:
-        """Read the body; stop as soon as it is longer than `max_size`."""
-        async for chunk in self._request.stream():
-            self._body += chunk
-            del chunk
-            if len(self._body) > max_size:
-                break
+class _ExchangeRequest(BodyReader):
+    """A request to the endpoint."""
 
     def post_to(self, exchange: TokenExchange) -> Answer:
         """Have the endpoint answer this request."""
         return exchange.post(
-            self._request.headers.get("content-type"), self._body, self._request.headers.getlist("authorization")
+            self.request.headers.get("content-type"), self.body, self.request.headers.getlist("authorization")
         )
 
 

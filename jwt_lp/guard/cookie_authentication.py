@@ -70,7 +70,7 @@ class CookieAuthenticator(Authenticator):
             super()._check_process(now)
             self._checked_from, self._checked_until = self.settled_from, self.settled_until
         # INVARIANT: the guard's short way for known headers reads no cookie, so it is never taken.
-        self.settled_until = -math.inf
+        self.settled_until: float = -math.inf
 
     def _check_after_fork(self) -> None:
         super()._check_after_fork()

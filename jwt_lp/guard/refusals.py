@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jwt_lp.permissions.requirements import Requirement
     from jwt_lp.tokens.claims import AccessToken
 
-__all__ = ["UNDECLARED", "UNDECLARED_ROUTE", "RefusalFactory", "log_event", "undeclared_cause"]
+__all__ = ["UNDECLARED", "UNDECLARED_ROUTE", "RefusalFactory", "undeclared_cause"]
 
 UNDECLARED: Final = "jwt_lp.W001"
 UNDECLARED_ROUTE: Final = Cause(
@@ -110,9 +110,10 @@ class RefusalFactory:
             self._undeclared_level(route) if usual == logging.INFO and cause.code == UNDECLARED_ROUTE.code else usual
         )
         # INVARIANT: the client's reference is in the log; and it does not tell anybody which routes have no declaration.
-        shown = record and is_wanted(usual)
+        name = "observed" if observed else "refused"
+        shown = record and is_wanted(usual, name)
         refusal = self._refusal(cause, requirement, sent, self._reference() if shown else "")
-        if record and is_wanted(level):
+        if record and is_wanted(level, name):
             self._log_refusal(level, refusal, cause, token, requirement, route, missing, observed=observed)
         if observed:
             # An invalid token is not attached to the request.

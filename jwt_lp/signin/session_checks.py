@@ -6,7 +6,7 @@ import logging
 import math
 from typing import TYPE_CHECKING, Final
 
-from jwt_lp.guard.refusals import log_event
+from jwt_lp._support.events import log_event
 
 if TYPE_CHECKING:
     from jwt_lp.issuing.issuer import Issuer

@@ -13,8 +13,8 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from jwt_lp._support.events import log_event
 from jwt_lp.errors import ConfigurationError, InvalidToken, PolicyError, StoreError, clears_locals
-from jwt_lp.guard.refusals import log_event
 from jwt_lp.jose.jws import parse_compact, read_json
 from jwt_lp.signin.granted import Granted
 from jwt_lp.signin.refresh_tokens import RefreshTokenCodec

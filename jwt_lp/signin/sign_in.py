@@ -13,8 +13,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
+from jwt_lp._support.events import log_event
 from jwt_lp.errors import ConfigurationError, PolicyError, StoreError, clears_locals
-from jwt_lp.guard.refusals import log_event
 from jwt_lp.oauth.token_endpoint import Answer
 from jwt_lp.signin.refusals import (
     MISCONFIGURED,

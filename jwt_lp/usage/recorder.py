@@ -195,7 +195,7 @@ class UsageRecorder:
     def status(self) -> RecorderStatus:
         """The status of the recording."""
         with self._lock:
-            pending = sum(map(len, self.events.copy())) + sum(count for count, _ in self._counts.values())
+            pending = sum(map(len, self.events.copy())) + sum(count for count, _ in tuple(self._counts.values()))
             return RecorderStatus(self._since, self._stored_until, self._recorded, pending, self._dropped)
 
     def _list_observed(self) -> None:

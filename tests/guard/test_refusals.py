@@ -19,7 +19,7 @@ from examples import examples
 from jwt_lp import AUTHENTICATED, AccessToken, Permissions, Requirement, Route, Settings, all_of, any_of, external
 from jwt_lp._support import events
 from jwt_lp.guard import refusals
-from jwt_lp.guard.decisions import Cause
+from jwt_lp.guard.decisions import Cause, Refusal
 from jwt_lp.guard.refusals import RefusalFactory, undeclared_cause
 from jwt_lp.jose.signing import SigningKey
 
@@ -31,6 +31,12 @@ UNDECIDED = Cause(503, None, "keys_unavailable", "no keys", "0123456789ab")
 NOBODY = Cause(401, None, "no_credential", "no bearer token was sent")
 TWICE = Cause(400, "invalid_request", "malformed_header", "sent more than once")
 FAULT = Cause(403, "insufficient_scope", "declaration", "no parameter", misconfigured=True)
+
+
+def refusal_of(factory: RefusalFactory, cause: Cause) -> Refusal:
+    refusal = factory.refuse(cause).refusal
+    assert refusal is not None
+    return refusal
 
 
 def make_factory(
@@ -171,8 +177,8 @@ def test_each_challenge_names_the_metadata(cause: Cause) -> None:
     """With RESOURCE each challenge has the address of its metadata, and without it none has."""
     address = 'resource_metadata="https://api.test/.well-known/oauth-protected-resource"'
     for factory, named in ((make_factory(RESOURCE="https://api.test"), True), (make_factory(), False)):
-        assert named is (address in factory.refusal(cause).headers["WWW-Authenticate"])
-    assert "WWW-Authenticate" not in make_factory(RESOURCE="https://api.test").refusal(UNDECIDED).headers
+        assert named is (address in refusal_of(factory, cause).headers["WWW-Authenticate"])
+    assert "WWW-Authenticate" not in refusal_of(make_factory(RESOURCE="https://api.test"), UNDECIDED).headers
 
 
 def test_explain_shows_the_cause() -> None:

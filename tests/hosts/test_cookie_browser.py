@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,13 +14,12 @@ import pytest
 
 pytest.importorskip("sqlalchemy", reason="needs SQLAlchemy (extra `sql`)")
 
+from chromium import chromium
 from hosts.apps.sign_in_apps import APPS, PASSWORD, SignInApp
 from hosts.serving import Certificate, serve
-from prerequisites import require
 
 pytestmark = [pytest.mark.host, pytest.mark.browser]
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 NAMES = [name for name, (package, _) in APPS.items() if find_spec(package)]
 ATTACKER = "https://attacker.test"
 FORM = """<form method="post" action="{}/orders"><input name="item" value="1"></form><script>document.forms[0].submit()</script>"""
@@ -39,20 +36,8 @@ CALL = """async ([method, path, body, csrf]) => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    pytest.importorskip("playwright", reason="Playwright drives the browser")
-    from playwright.sync_api import sync_playwright
-
-    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    with sync_playwright() as playwright:
-        path = found or playwright.chromium.executable_path
-        require(
-            Path(path).exists(), "no Chromium: apt-get install chromium, or playwright install --with-deps chromium"
-        )
-        # Chromium's own sandbox refuses to run as root.
-        sandbox = [] if os.geteuid() else ["--no-sandbox"]
-        opened = playwright.chromium.launch(executable_path=path, args=sandbox)
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -249,15 +249,46 @@ def test_groups_and_permissions_of_django_become_roles(tmp_path: Path) -> None:
         assert 401 == refresh(third).status_code
 
 
+@pytest.mark.parametrize("name", [name for name in INSTALLED if name in ("flask", "django", "django-async", "drf")])
+def test_the_hosts_signals_tell_of_a_journey(name: str, tmp_path: Path) -> None:
+    """Each sign-in, sign-out, end of all sessions and reuse of a refresh token is one signal of the host."""
+    package = APPS[name][0].replace("rest_framework", "django")
+    signals: Any = pytest.importorskip(f"jwt_lp_{package}.signals")
+    told: list[tuple[str, str, object]] = []
+
+    def receive(sender: object, event: str, members: dict[str, Any], signal: Any = None, **_: object) -> None:
+        told.append((event, members["subject"], "token" in str(members)))
+
+    sent = [signals.signed_in, signals.signed_out, signals.revoked]
+    for signal in sent:
+        signal.connect(receive)
+    try:
+        with opened(name, tmp_path, options={"grace": 0}) as session:
+            one, two, three = (session.sign_in().json["refresh_token"] for _ in range(3))
+            assert 401 == session.sign_in(password="wrong").status
+            assert 204 == session.post("/auth/sign-out", refresh_token=one).status
+            assert 204 == session.post("/auth/sign-out", refresh_token=one).status
+            assert 200 == session.post("/auth/refresh", refresh_token=two).status
+            time.sleep(0.01)
+            assert 401 == session.post("/auth/refresh", refresh_token=two).status
+            assert 204 == session.post("/auth/sign-out-everywhere", refresh_token=three).status
+    finally:
+        for signal in sent:
+            signal.disconnect(receive)
+    events = ["signed-in"] * 3 + ["signed-out", "refresh-reused", "signed-out-everywhere"]
+    assert [(event, told[0][1], False) for event in events] == told
+    assert told[0][1] in ("alice", "1")
+
+
 @pytest.mark.skipif("django" not in INSTALLED, reason="needs Django")
 def test_django_signs_in_where_requests_are_transactions(tmp_path: Path) -> None:
     """Under ATOMIC_REQUESTS too, tokens are made, and a session that has ended is not rolled back."""
     with _django_users(tmp_path, grace=0) as client:
         from django.db import connections
 
-        for database in connections.settings.values():
-            # Each test has aliases of its own, and `default` is in memory.
-            database["ATOMIC_REQUESTS"] = database["NAME"] != ":memory:"
+        # Each project of these tests has an alias of its own.
+        for name in connections:
+            connections.settings[name]["ATOMIC_REQUESTS"] = name.startswith("lp_")
 
         def post(path: str, **members: object) -> Any:
             return client.post(f"/auth/{path}", members, "application/json")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,18 +14,17 @@ pytest.importorskip("playwright", reason="the page is read in a browser, which P
 pytest.importorskip("drf_spectacular_sidecar", reason="it has the files of Swagger UI")
 
 from fastapi import FastAPI
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
+from chromium import chromium
 from hosts.serving import serve
 from jwt_lp import AccessToken
 from jwt_lp.testing.authority import Authority
 from jwt_lp_starlette import LeastPrivilege, guard_from, public
 from jwt_lp_starlette.fastapi import Requires
-from prerequisites import require
 
 pytestmark = [pytest.mark.browser, pytest.mark.host]
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 DOCS = ["/docs", "/openapi.json"]
 
 
@@ -56,12 +53,7 @@ def _application(authority: Authority) -> FastAPI:
 
 @pytest.fixture
 def page() -> Iterator[Any]:
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    with sync_playwright() as playwright:
-        path = found or playwright.chromium.executable_path
-        require(Path(path).exists(), "no Chromium: apt-get install chromium, or playwright install chromium")
-        # Chromium's own sandbox refuses to run as root.
-        browser = playwright.chromium.launch(executable_path=path, args=[] if os.geteuid() else ["--no-sandbox"])
+    with chromium() as browser:
         page = browser.new_page()
         # FastAPI's page names files of a CDN, which are read from disk here.
         page.route(
@@ -69,7 +61,6 @@ def page() -> Iterator[Any]:
         )
         page.route("https://fastapi.tiangolo.com/**", lambda route: route.abort())
         yield page
-        browser.close()
 
 
 def test_authorize_and_try(page: Any) -> None:
