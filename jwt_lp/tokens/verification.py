@@ -44,10 +44,10 @@ class AcceptedIssuer:
     __slots__ = ("algorithms", "grants", "issuer", "quick_checks")
 
     def __init__(self, issuer: TrustedIssuer, policy: Policy, *, several: bool) -> None:
-        self.issuer = issuer
-        self.algorithms = header_algorithms(issuer.algorithms)
-        self.quick_checks = QuickChecks(issuer)
-        self.grants = GrantReader(issuer, policy, several=several)
+        self.issuer: TrustedIssuer = issuer
+        self.algorithms: frozenset[str] = header_algorithms(issuer.algorithms)
+        self.quick_checks: QuickChecks = QuickChecks(issuer)
+        self.grants: GrantReader = GrantReader(issuer, policy, several=several)
 
     def make_token(
         self,

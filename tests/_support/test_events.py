@@ -107,3 +107,18 @@ def test_an_event_that_nobody_wants_is_not_made(caplog: pytest.LogCaptureFixture
     """Without a receiver, the level of the logger decides."""
     caplog.set_level(logging.WARNING, "jwt_lp")
     assert (False, True) == (is_wanted(logging.INFO, "refused"), is_wanted(logging.WARNING, "refused"))
+<<<<<<< .merge_file_Qrsm8b
+=======
+
+
+def test_a_receiver_of_some_events_makes_no_other_wanted(caplog: pytest.LogCaptureFixture) -> None:
+    """It is told those alone, so that a signal of a host makes no refusal cost more."""
+    caplog.set_level(logging.WARNING, "jwt_lp")
+    told: list[str] = []
+    end = subscribe(lambda event, _: told.append(event), events=("signed-in",))
+    assert (True, False) == (is_wanted(logging.INFO, "signed-in"), is_wanted(logging.INFO, "refused"))
+    for event in ("signed-in", "refused"):
+        log_event(logging.INFO, event, {"subject": "alice"})
+    end()
+    assert ["signed-in"] == told
+>>>>>>> .merge_file_FwmP1e

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.docs
 PAGE = (ROOT / "docs/comparison.md").read_text(encoding="utf-8")
 MARKS = {"yes", "partly", "no", "n/a"}
 # Where a Python peer says yes and we say no: by design, and bound tokens, whose proof is not checked yet.
-NOT_OURS = {"query or body", "wildcard in the rule", "DPoP (RFC 9449)"}
+NOT_OURS = {"query or body", "wildcard in the rule"}
 
 
 def rows() -> list[tuple[str, list[str], str, str]]:

@@ -18,7 +18,12 @@ from clock import Clock
 from examples import examples
 from jwt_lp import AUTHENTICATED, AccessToken, Permissions, Requirement, Route, Settings, all_of, any_of, external
 from jwt_lp._support import events
+<<<<<<< .merge_file_W16svk
 from jwt_lp.guard.decisions import Cause
+=======
+from jwt_lp.guard import refusals
+from jwt_lp.guard.decisions import Cause, Refusal
+>>>>>>> .merge_file_DljSH4
 from jwt_lp.guard.refusals import RefusalFactory, undeclared_cause
 from jwt_lp.jose.signing import SigningKey
 
@@ -30,6 +35,12 @@ UNDECIDED = Cause(503, None, "keys_unavailable", "no keys", "0123456789ab")
 NOBODY = Cause(401, None, "no_credential", "no bearer token was sent")
 TWICE = Cause(400, "invalid_request", "malformed_header", "sent more than once")
 FAULT = Cause(403, "insufficient_scope", "declaration", "no parameter", misconfigured=True)
+
+
+def refusal_of(factory: RefusalFactory, cause: Cause) -> Refusal:
+    refusal = factory.refuse(cause).refusal
+    assert refusal is not None
+    return refusal
 
 
 def make_factory(
@@ -177,8 +188,13 @@ def test_each_challenge_names_the_metadata(cause: Cause) -> None:
     """With RESOURCE each challenge has the address of its metadata, and without it none has."""
     address = 'resource_metadata="https://api.test/.well-known/oauth-protected-resource"'
     for factory, named in ((make_factory(RESOURCE="https://api.test"), True), (make_factory(), False)):
+<<<<<<< .merge_file_W16svk
         assert named is (address in headers(factory, cause)["WWW-Authenticate"])
     assert "WWW-Authenticate" not in headers(make_factory(RESOURCE="https://api.test"), UNDECIDED)
+=======
+        assert named is (address in refusal_of(factory, cause).headers["WWW-Authenticate"])
+    assert "WWW-Authenticate" not in refusal_of(make_factory(RESOURCE="https://api.test"), UNDECIDED).headers
+>>>>>>> .merge_file_DljSH4
 
 
 def test_explain_shows_the_cause() -> None:

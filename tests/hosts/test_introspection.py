@@ -101,14 +101,16 @@ def test_jwts_are_decided_without_the_endpoint(served: Served, endpoint: Introsp
 def test_a_slow_answer_holds_up_nobody_else(served: Served, endpoint: IntrospectionServer) -> None:
     """While one caller waits for the endpoint, a JWT and a public route are answered."""
     endpoint.tokens["slow"] = active()
-    endpoint.delays["slow"] = 1.5
+    endpoint.delays["slow"] = 10
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(served.ask, "slow")
         assert eventually(lambda: len(endpoint.asked) == 1)
         assert 200 == served.ask(sign(active(jti="1", active=None), KEY, typ="at+jwt")).status
         assert 200 == served.client.request("GET", "/public").status
         assert not waiting.done()
+        endpoint.open.set()
         assert 200 == waiting.result().status
+    endpoint.open.clear()
 
 
 def test_an_outage_is_503(served: Served, endpoint: IntrospectionServer) -> None:

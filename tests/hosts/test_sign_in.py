@@ -286,9 +286,9 @@ def test_django_signs_in_where_requests_are_transactions(tmp_path: Path) -> None
     with _django_users(tmp_path, grace=0) as client:
         from django.db import connections
 
-        for database in connections.settings.values():
-            # Each test has aliases of its own, and `default` is in memory.
-            database["ATOMIC_REQUESTS"] = database["NAME"] != ":memory:"
+        # Each project of these tests has an alias of its own.
+        for name in connections:
+            connections.settings[name]["ATOMIC_REQUESTS"] = name.startswith("lp_")
 
         def post(path: str, **members: object) -> Any:
             return client.post(f"/auth/{path}", members, "application/json")
