@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, current_app
+from weakref import WeakKeyDictionary
+
+from flask import Blueprint, Flask, Response, current_app
 
 from jwt_lp import PUBLIC, ResourceMetadata
+from jwt_lp_flask.decisions import unproxied_app
 from jwt_lp_flask.declarations import declare_view
 from jwt_lp_flask.extension import app_guard_of, enforce_declaration
 from jwt_lp_flask.urlmap import routes_of
@@ -17,7 +20,8 @@ def resource_metadata() -> Blueprint:
     read at the first request.
     """
     blueprint = Blueprint("jwt_lp_resource", __name__)
-    known: list[ResourceMetadata] = []
+    # INVARIANT: a blueprint of several applications shows none the permissions of another.
+    known: WeakKeyDictionary[Flask, ResourceMetadata] = WeakKeyDictionary()
 
     def metadata(suffix: str = "") -> Response:
         answer = _current(known).get(suffix and f"/{suffix}")
@@ -29,9 +33,9 @@ def resource_metadata() -> Blueprint:
     return blueprint
 
 
-def _current(known: list[ResourceMetadata]) -> ResourceMetadata:
-    app = current_app
-    guard = app_guard_of().guard
-    if not known or known[0].settings is not guard.settings:
-        known[:] = [ResourceMetadata(guard.settings, routes_of(app, guard.rules))]
-    return known[0]
+def _current(known: WeakKeyDictionary[Flask, ResourceMetadata]) -> ResourceMetadata:
+    app, guard = unproxied_app(), app_guard_of().guard
+    metadata = known.get(app)
+    if metadata is None or metadata.settings is not guard.settings:
+        metadata = known[app] = ResourceMetadata(guard.settings, routes_of(app, guard.rules))
+    return metadata

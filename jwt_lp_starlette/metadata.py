@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -10,6 +12,9 @@ from jwt_lp import ResourceMetadata
 from jwt_lp_starlette.decorators import public
 from jwt_lp_starlette.request_context import context_of
 
+if TYPE_CHECKING:
+    from jwt_lp_starlette.route_table import RouteTable
+
 
 def resource_metadata() -> list[BaseRoute]:
     """Routes for the metadata, which are `public`: `app.router.routes.extend(resource_metadata())`.
@@ -17,7 +22,7 @@ def resource_metadata() -> list[BaseRoute]:
     They are at `/.well-known/oauth-protected-resource`, and below it at the path of the setting `RESOURCE`. The
     application's routes are read at the first request.
     """
-    known: list[ResourceMetadata] = []
+    known: list[tuple[RouteTable, ResourceMetadata]] = []
 
     @public
     def metadata(request: Request) -> Response:
@@ -31,10 +36,11 @@ def resource_metadata() -> list[BaseRoute]:
     ]
 
 
-def _current(known: list[ResourceMetadata], request: Request) -> ResourceMetadata:
+def _current(known: list[tuple[RouteTable, ResourceMetadata]], request: Request) -> ResourceMetadata:
     context = context_of(request.scope)
-    if not known or known[0].settings is not context.guard.settings:
-        # The last table is that of the application that has the guard.
-        routes = [route for _, _, route in context.tables[-1].routes()]
-        known[:] = [ResourceMetadata(context.guard.settings, routes)]
-    return known[0]
+    # The last table is that of the application that has the guard.
+    table, settings = context.tables[-1], context.guard.settings
+    # INVARIANT: routes of several applications show none the permissions of another.
+    if not known or known[0][0] is not table or known[0][1].settings is not settings:
+        known[:] = [(table, ResourceMetadata(settings, [route for _, _, route in table.routes()]))]
+    return known[0][1]

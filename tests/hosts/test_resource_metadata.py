@@ -13,12 +13,13 @@ import pytest
 
 from hosts.conformance import BARE, INVALID, MALFORMED, lacking
 from hosts.serving import HttpClient, serve
-from jwt_lp import ConfigurationError
+from jwt_lp import ConfigurationError, Guard, Settings
 from jwt_lp.guard.hosts import find_host
 from jwt_lp.testing.authority import ISSUER, Authority
 
 pytestmark = pytest.mark.host
 
+AUTHORITY = Authority()
 RESOURCE = "https://api.example.com/orders/v1"
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 Served = tuple[str, Any]
@@ -224,3 +225,45 @@ def test_what_is_hidden_is_not_published(mode: str) -> None:
         assert "orders:list" not in answer.body.decode()
         denied = served.client.request("GET", "/orders").headers["www-authenticate"]
         assert f'Bearer resource_metadata="https://api.example.com{WELL_KNOWN}"' == denied
+
+
+def _scopes(client: Any) -> list[str]:
+    answer = client.get(WELL_KNOWN)
+    scopes: list[str] = (answer.get_json() if hasattr(answer, "get_json") else answer.json())["scopes_supported"]
+    return scopes
+
+
+@pytest.mark.skipif(find_spec("flask") is None, reason="needs Flask")
+def test_a_blueprint_of_two_applications_of_flask() -> None:
+    """Each shows its own permissions, also with the same settings."""
+    from flask import Flask
+
+    from jwt_lp_flask import LeastPrivilege, guard_from, requires, resource_metadata
+
+    settings, blueprint = Settings.from_mapping(AUTHORITY.settings(RESOURCE=RESOURCE)), resource_metadata()
+    for permission in ("orders:list", "stock:list"):
+        app = Flask(permission.partition(":")[0], static_folder=None)
+        LeastPrivilege(app, settings)
+        app.register_blueprint(blueprint)
+        app.add_url_rule("/x", "x", requires(permission)(lambda: ""))
+        with guard_from(app):
+            assert [[permission]] * 2 == [_scopes(app.test_client()) for _ in range(2)]
+
+
+@pytest.mark.skipif(find_spec("starlette") is None, reason="needs Starlette")
+def test_routes_of_two_applications_of_starlette() -> None:
+    """Each shows its own permissions, also with the same guard."""
+    pytest.importorskip("httpx2" if find_spec("httpx2") else "httpx")
+    from starlette.applications import Starlette
+    from starlette.responses import Response
+    from starlette.routing import Route
+    from starlette.testclient import TestClient
+
+    from jwt_lp_starlette import LeastPrivilege, requires, resource_metadata
+
+    routes = resource_metadata()
+    with Guard(AUTHORITY.settings(RESOURCE=RESOURCE)) as guard:
+        for permission in ("orders:list", "stock:list"):
+            app = Starlette(routes=[Route("/x", requires(permission)(lambda request: Response())), *routes])
+            LeastPrivilege(app, guard)
+            assert [[permission]] * 2 == [_scopes(TestClient(app)) for _ in range(2)]
