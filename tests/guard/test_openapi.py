@@ -222,3 +222,19 @@ def test_a_cookie_is_an_alternative_that_needs_a_csrf_token() -> None:
         schemes["jwt_lp_cookie"][key] for key in ("type", "in", "name")
     )
     assert ("apiKey", "header", "X-Mine") == tuple(schemes["jwt_lp_csrf"][key] for key in ("type", "in", "name"))
+
+
+@pytest.mark.parametrize(
+    ("dpop", "names"),
+    [(False, [BEARER_SCHEME]), (True, [BEARER_SCHEME, "jwt_lp_dpop"]), ("required", ["jwt_lp_dpop"])],
+)
+def test_the_scheme_of_dpop(dpop: object, names: list[str]) -> None:
+    """Where `DPOP` is set, a token with a proof is one more way, or the only one; its error code is listed."""
+    read = settings(JWKS=JWKS, DPOP=dpop)
+    assert names == list(security_schemes(read))
+    description = OpenAPIDescription(read)
+    operation: dict[str, Any] = {}
+    description.describe(operation, all_of("a"))
+    assert [{name: ["a"]} for name in names] == operation["security"]
+    errors = description.components()["schemas"]["JwtLpProblem"]["properties"]["error"]["enum"]
+    assert bool(dpop) is ("invalid_dpop_proof" in errors)

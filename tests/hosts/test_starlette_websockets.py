@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from hosts.asgi_calls import Wire, connect
-from jwt_lp.testing.authority import Authority
+from jwt_lp.testing import Authority, DpopKey
 from jwt_lp_starlette import LeastPrivilege, RefusedSocket, authenticated, enforce, public, requires, token_from
 
 pytestmark = pytest.mark.host
@@ -212,3 +212,28 @@ def test_concurrent_sockets_keep_their_own_token(authority: Authority) -> None:
         return list(await asyncio.gather(*(one(name) for name in names)))
 
     assert names == asyncio.run(everybody())
+
+
+def test_the_handshake_needs_a_proof_of_a_bound_token(authority: Authority) -> None:
+    """A token that is bound to a key opens a socket with a proof for the handshake, once; later questions need none."""
+
+    async def view(websocket: WebSocket) -> None:
+        await websocket.accept()
+        for _ in range(2):
+            enforce(websocket, "chat:read")
+        await websocket.send_text("in")
+        await websocket.close()
+
+    app = Starlette(
+        routes=[WebSocketRoute("/chat", requires("chat:read")(view)), WebSocketRoute("/open", public(view))]
+    )
+    LeastPrivilege(app, authority.settings(DPOP=True))
+    key = DpopKey()
+    token = authority.token(permissions=["chat:read"], claims=key.claims)
+    for path in ("/chat", "/open"):
+        headers = {"Host": "api.test", **key.headers("GET", f"http://api.test{path}", token)}
+        assert "in" == connect(app, path, headers).sent[1]["text"]
+        again = connect(app, path, headers).sent
+        assert "in" not in [message.get("text") for message in again]
+    bearer = {"Host": "api.test", "Authorization": f"Bearer {token}"}
+    assert 401 == connect(app, "/chat", bearer).answer("websocket.http.response").status

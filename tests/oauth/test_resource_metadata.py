@@ -71,3 +71,21 @@ def test_the_paths_of_the_metadata(resource: str | None, suffixes: set[str]) -> 
     found = {suffix for suffix in ("", "/", "/x", "/x/", "/y", "x") if metadata.get(suffix).status == 200}
     assert suffixes == found
     assert 404 == json.loads(metadata.get("/y").body)["status"]
+
+
+def test_the_members_about_dpop() -> None:
+    """The algorithms of proofs are named where `DPOP` is set, and that it is required where every issuer requires it."""
+    names = ("dpop_signing_alg_values_supported", "dpop_bound_access_tokens_required")
+    found = [
+        tuple(
+            members(Settings.from_mapping({"ISSUERS": entries, "RESOURCE": "https://api.test"}, environ={})).get(n)
+            for n in names
+        )
+        for entries in (
+            {"a": issuer("one", DPOP=True)},
+            {"a": issuer("one", DPOP="required"), "b": issuer("two")},
+            {"a": issuer("one", DPOP="required")},
+        )
+    ]
+    algorithms = ["ES256", "ES384", "ES512", "EdDSA", "Ed25519", "PS256", "RS256"]
+    assert [(algorithms, None), (algorithms, None), (algorithms, True)] == found
