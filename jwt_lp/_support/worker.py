@@ -15,6 +15,8 @@ import weakref
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from jwt_lp.errors import ConfigurationError, StoreError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
@@ -284,7 +286,9 @@ def _clamp_pause(seconds: float) -> float:
 
 
 def _error_location(error: BaseException) -> str:
-    """The type and place of an error, without its message."""
+    """The type and place of an error, without its message; of our errors for operators, the message, which has no secret."""
+    if isinstance(error, (ConfigurationError, StoreError)):
+        return f"{type(error).__name__}: {'; '.join(str(error).splitlines())}"
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

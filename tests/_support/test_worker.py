@@ -15,6 +15,7 @@ import pytest
 
 from jwks_server import eventually
 from jwt_lp._support.worker import ForkSafeLock, PerProcess, Worker, time_limit
+from jwt_lp.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -297,6 +298,17 @@ def test_a_log_handler_that_raises_ends_no_thread(
     worker.ensure_running()
     assert True is eventually(lambda: good.runs == 1)
     assert (1, True, 1) == (bad.runs, worker.running, len(working(others)))
+
+
+def test_an_error_of_ours_is_logged_with_its_remedy(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    """An operator reads what to do, on one line; such messages hold no secret."""
+    worker.schedule(Counted(error=ConfigurationError("no tables: run migrate", "no Redis")), name="poll")
+    with caplog.at_level(logging.ERROR, "jwt_lp.worker"):
+        worker.ensure_running()
+        assert True is eventually(partial(_logged, caplog, 1))
+    assert ["poll failed: ConfigurationError: no tables: run migrate; no Redis; next try in 5 s"] == worker_messages(
+        caplog
+    )
 
 
 def test_a_job_that_recovers_starts_over(worker: Worker, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
