@@ -86,18 +86,34 @@ def opened(name: str, folder: Path, **lp: object) -> Iterator[Session]:
         yield Session(http, app)
 
 
-@pytest.fixture(scope="module", params=WITH_BODIES)
-def bodies(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests that have `bodies` or `cookies` in each host."""
+    for place, names in (("bodies", WITH_BODIES), ("cookies", WITH_COOKIES)):
+        if place in metafunc.fixturenames:
+            cases = [(place, name) for name in names]
+            metafunc.parametrize("session", cases, ids=names, indirect=True, scope="module")
+
+
+# One fixture for both: settings of Django have to be given back in the opposite order, and pytest keeps only one at a time.
+@pytest.fixture(scope="module")
+def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """An application with the tokens in bodies or in cookies."""
+    place, name = request.param
+    more = {"COOKIE": True} if place == "cookies" else {}
+    with opened(name, tmp_path_factory.mktemp(place), options={"grace": 0}, **more) as session:
+        yield session
+
+
+@pytest.fixture
+def bodies(session: Session) -> Session:
     """An application with the tokens in bodies."""
-    with opened(request.param, tmp_path_factory.mktemp("bodies"), options={"grace": 0}) as session:
-        yield session
+    return session
 
 
-@pytest.fixture(scope="module", params=WITH_COOKIES)
-def cookies(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+@pytest.fixture
+def cookies(session: Session) -> Session:
     """An application with the tokens in cookies."""
-    with opened(request.param, tmp_path_factory.mktemp("cookies"), COOKIE=True, options={"grace": 0}) as session:
-        yield session
+    return session
 
 
 def test_a_journey_with_tokens_in_bodies(bodies: Session) -> None:
@@ -258,10 +274,10 @@ def test_bad_refresh_cookies(cookies: Session) -> None:
 
 def test_who_was_locked_out_is_signed_out_at_the_next_refresh(bodies: Session) -> None:
     """What somebody may do is asked at each refresh; a user that is inactive gets nothing."""
-    signed_in = bodies.sign_in("bob").json
-    bodies.app.lock_out("bob")
+    signed_in = bodies.sign_in("carol").json
+    bodies.app.lock_out("carol")
     assert 401 == bodies.post("/auth/refresh", refresh_token=signed_in["refresh_token"]).status
-    assert 401 == bodies.sign_in("bob").status
+    assert 401 == bodies.sign_in("carol").status
 
 
 def _credentials(username: str = "alice") -> bytes:

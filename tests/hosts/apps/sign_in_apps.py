@@ -55,7 +55,7 @@ class _Users:
     """The users of a project without Django."""
 
     def __init__(self) -> None:
-        self.passwords = {"alice": PASSWORD, "bob": PASSWORD}
+        self.passwords = dict.fromkeys(("alice", "bob", "carol"), PASSWORD)
 
     def authenticate(self, username: str, password: str) -> str | None:
         return username if self.passwords.get(username) == password else None
@@ -198,7 +198,7 @@ def _make_users() -> None:
     from django.contrib.auth.models import Group, Permission, User
 
     readers = Group.objects.create(name="readers")
-    for name in ("alice", "bob"):
+    for name in ("alice", "bob", "carol"):
         user = User.objects.create_user(name, password=PASSWORD)
         user.groups.add(readers)
         user.user_permissions.add(Permission.objects.get(codename="view_group"))
