@@ -41,11 +41,7 @@ _TASKS: Final[set[asyncio.Task[Any]]] = set()
 
 def connect() -> None:
     """Send the signals of security events from now on."""
-<<<<<<< .merge_file_vvyl8w
-    # Only these: where a receiver wants refusals, each of them has a reference.
-=======
     # Only of those that have a signal: for all others, the log's level decides whether they are made.
->>>>>>> .merge_file_qYNvzp
     subscribe(_forward, events=_SIGNALS)
 
 

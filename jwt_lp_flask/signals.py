@@ -41,11 +41,7 @@ _SIGNALS: Final[Mapping[str, NamedSignal]] = {
 
 def connect() -> None:
     """Send the signals of security events from now on."""
-<<<<<<< .merge_file_8NNNYk
-    # Only these: where a receiver wants refusals, each of them has a reference.
-=======
     # Only of those that have a signal: for all others, the log's level decides whether they are made.
->>>>>>> .merge_file_e0myhD
     subscribe(_forward, events=_SIGNALS)
 
 

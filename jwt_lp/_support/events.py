@@ -13,30 +13,14 @@ EventReceiver: TypeAlias = Callable[[str, Mapping[str, object]], object]
 """A function of an event's name and its members."""
 
 _LOG: Final = logging.getLogger("jwt_lp")
-<<<<<<< .merge_file_YiggN6
-_RECEIVERS: Final[list[tuple[EventReceiver, frozenset[str] | None]]] = []
-=======
 # Each receiver with the events that it is told, None for all.
 _RECEIVERS: Final[dict[EventReceiver, frozenset[str] | None]] = {}
->>>>>>> .merge_file_oOeJVA
 _to_json: Final = json.JSONEncoder().encode
 
 
 def subscribe(receiver: EventReceiver, *, events: Collection[str] | None = None) -> Callable[[], None]:
     """Call `receiver(event, members)` at each security event of this process; returns what ends that.
 
-<<<<<<< .merge_file_YiggN6
-    With `events` it is called only at events of these names. Events and members are those of the log lines, and the level
-    of the logger does not matter. The receiver runs where the event happens, often inside a request, so it must be quick.
-    If it raises an exception, that is logged, and nothing else changes. A receiver that has subscribed already is not
-    called twice, and keeps the events of its first time.
-    """
-    if all(each != receiver for each, _ in _RECEIVERS):
-        _RECEIVERS.append((receiver, None if events is None else frozenset(events)))
-
-    def unsubscribe() -> None:
-        _RECEIVERS[:] = [entry for entry in _RECEIVERS if entry[0] != receiver]
-=======
     `events` are the names of those that it is told, None for all. Events and members are those of the log lines, and the
     level of the logger does not matter. The receiver runs where the event happens, often inside a request, so it must be
     quick. If it raises an exception, that is logged, and nothing else changes. A receiver that has subscribed already is
@@ -46,33 +30,17 @@ def subscribe(receiver: EventReceiver, *, events: Collection[str] | None = None)
 
     def unsubscribe() -> None:
         _RECEIVERS.pop(receiver, None)
->>>>>>> .merge_file_oOeJVA
 
     return unsubscribe
 
 
 def is_wanted(level: int, event: str) -> bool:
-<<<<<<< .merge_file_YiggN6
-    """Whether this event, at this level, would reach the log or a receiver."""
-    return _LOG.isEnabledFor(level) or any(events is None or event in events for _, events in _RECEIVERS)
-=======
     """Whether an event of this level would reach the log or a receiver."""
     return _LOG.isEnabledFor(level) or bool(_receivers_of(event))
->>>>>>> .merge_file_oOeJVA
 
 
 def log_event(level: int, event: str, members: Mapping[str, object]) -> None:
     """Log one line, `jwt-lp EVENT {members}`, without empty members, and tell the receivers."""
-<<<<<<< .merge_file_YiggN6
-    if not is_wanted(level, event):
-        return
-    shown = {name: value for name, value in members.items() if value}
-    # Before the log, whose handlers may raise an exception.
-    for receiver, events in tuple(_RECEIVERS):
-        if events is None or event in events:
-            call_safely(receiver, event, MappingProxyType(shown))
-    if _LOG.isEnabledFor(level):
-=======
     receivers, logged = _receivers_of(event), _LOG.isEnabledFor(level)
     if not (receivers or logged):
         return
@@ -81,7 +49,6 @@ def log_event(level: int, event: str, members: Mapping[str, object]) -> None:
     for receiver in receivers:
         call_safely(receiver, event, MappingProxyType(shown))
     if logged:
->>>>>>> .merge_file_oOeJVA
         _LOG.log(level, "jwt-lp %s %s", event, _to_json(shown), extra={"jwt_lp": {"event": event, **shown}})
 
 

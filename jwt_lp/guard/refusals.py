@@ -111,19 +111,11 @@ class RefusalFactory:
             self._undeclared_level(route) if usual == logging.INFO and cause.code == UNDECLARED_ROUTE.code else usual
         )
         # INVARIANT: the client's reference is in the log; and it does not tell anybody which routes have no declaration.
-<<<<<<< .merge_file_wpaHCi
         event = "observed" if observed else "refused"
         shown = record and is_wanted(usual, event)
         refusal = self._refusal(cause, requirement, sent, self._reference() if shown else "")
         if record and is_wanted(level, event):
             self._log_refusal(level, event, refusal, cause, token, requirement, route, missing)
-=======
-        name = "observed" if observed else "refused"
-        shown = record and is_wanted(usual, name)
-        refusal = self._refusal(cause, requirement, sent, self._reference() if shown else "")
-        if record and is_wanted(level, name):
-            self._log_refusal(level, refusal, cause, token, requirement, route, missing, observed=observed)
->>>>>>> .merge_file_Khelhn
         if observed:
             # An invalid token is not attached to the request.
             valid = token if cause.status == HTTPStatus.FORBIDDEN else None

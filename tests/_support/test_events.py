@@ -107,8 +107,6 @@ def test_an_event_that_nobody_wants_is_not_made(caplog: pytest.LogCaptureFixture
     """Without a receiver, the level of the logger decides."""
     caplog.set_level(logging.WARNING, "jwt_lp")
     assert (False, True) == (is_wanted(logging.INFO, "refused"), is_wanted(logging.WARNING, "refused"))
-<<<<<<< .merge_file_Qrsm8b
-=======
 
 
 def test_a_receiver_of_some_events_makes_no_other_wanted(caplog: pytest.LogCaptureFixture) -> None:
@@ -121,4 +119,3 @@ def test_a_receiver_of_some_events_makes_no_other_wanted(caplog: pytest.LogCaptu
         log_event(logging.INFO, event, {"subject": "alice"})
     end()
     assert ["signed-in"] == told
->>>>>>> .merge_file_FwmP1e

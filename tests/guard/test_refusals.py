@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from types import MappingProxyType
 from typing import Any
@@ -18,12 +18,7 @@ from clock import Clock
 from examples import examples
 from jwt_lp import AUTHENTICATED, AccessToken, Permissions, Requirement, Route, Settings, all_of, any_of, external
 from jwt_lp._support import events
-<<<<<<< .merge_file_W16svk
-from jwt_lp.guard.decisions import Cause
-=======
-from jwt_lp.guard import refusals
 from jwt_lp.guard.decisions import Cause, Refusal
->>>>>>> .merge_file_DljSH4
 from jwt_lp.guard.refusals import RefusalFactory, undeclared_cause
 from jwt_lp.jose.signing import SigningKey
 
@@ -176,25 +171,13 @@ def test_what_the_client_receives(
         )
 
 
-def headers(factory: RefusalFactory, cause: Cause) -> Mapping[str, str]:
-    """The header fields of a refusal."""
-    refusal = factory.refuse(cause).refusal
-    assert refusal is not None
-    return refusal.headers
-
-
 @pytest.mark.parametrize("cause", [BAD_TOKEN, LACKING, NOBODY, TWICE])
 def test_each_challenge_names_the_metadata(cause: Cause) -> None:
     """With RESOURCE each challenge has the address of its metadata, and without it none has."""
     address = 'resource_metadata="https://api.test/.well-known/oauth-protected-resource"'
     for factory, named in ((make_factory(RESOURCE="https://api.test"), True), (make_factory(), False)):
-<<<<<<< .merge_file_W16svk
-        assert named is (address in headers(factory, cause)["WWW-Authenticate"])
-    assert "WWW-Authenticate" not in headers(make_factory(RESOURCE="https://api.test"), UNDECIDED)
-=======
         assert named is (address in refusal_of(factory, cause).headers["WWW-Authenticate"])
     assert "WWW-Authenticate" not in refusal_of(make_factory(RESOURCE="https://api.test"), UNDECIDED).headers
->>>>>>> .merge_file_DljSH4
 
 
 def test_explain_shows_the_cause() -> None:
