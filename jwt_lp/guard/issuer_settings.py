@@ -103,7 +103,7 @@ class IssuerSettings:
             ceiling=self.ceiling,
             clients=self.clients,
             # The proof of such a token is checked where its request is.
-            sender_constrained=self.sender_constrained | ({"jkt"} if self.dpop else frozenset()),
+            sender_constrained=self.sender_constrained.union(("jkt",) if self.dpop else ()),
             development=development,
             copy_claims=self.copy_claims,
             absent_claims=self.absent_claims,
