@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -703,3 +704,14 @@ def test_the_host_recognises_its_applications() -> None:
         apps = (get_wsgi_application(), get_asgi_application(), None, object())
         recognised = [host.recognises(app) for app in apps]
     assert [True, True, True, False] == recognised
+
+
+@pytest.mark.parametrize(
+    ("declaration", "value"), [(public, "PUBLIC"), (authenticated, "AUTHENTICATED"), (requires("orders:list"), "...")]
+)
+def test_a_decorator_of_a_class_is_refused_with_what_to_write(declaration: Any, value: str) -> None:
+    """The error names the attribute that a class declares instead."""
+    with pytest.raises(
+        ConfigurationError, match=rf"on the class V: write required_permissions = {re.escape(value)} there"
+    ):
+        declaration(type("V", (), {}))
