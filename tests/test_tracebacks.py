@@ -199,10 +199,10 @@ def unwilling() -> Issuer:
     """An issuer whose tokens are signed, and whose refresh tokens are not."""
 
     class Unwilling(SigningKey):
-        def sign_compact(self, payload: bytes, *, typ: str | None) -> str:
+        def sign_compact(self, payload: bytes, *, typ: str | None, embedded_key: bool = False) -> str:
             if typ == "refresh+jwt":
                 raise Unforeseen("no such thing")
-            token = super().sign_compact(payload, typ=typ)
+            token = super().sign_compact(payload, typ=typ, embedded_key=embedded_key)
             CANARIES.append(token[-40:])
             return token
 
@@ -327,8 +327,8 @@ def _small() -> Issuer:
     """An issuer whose tokens are all too long, which it notices only after signing."""
 
     class Shown(SigningKey):
-        def sign_compact(self, payload: bytes, *, typ: str | None) -> str:
-            token = super().sign_compact(payload, typ=typ)
+        def sign_compact(self, payload: bytes, *, typ: str | None, embedded_key: bool = False) -> str:
+            token = super().sign_compact(payload, typ=typ, embedded_key=embedded_key)
             CANARIES.append(token[-40:])
             return token
 

@@ -27,7 +27,7 @@ def told() -> Iterator[Told]:
     yield received
     end()
     end()
-    assert receive not in [each for each, _ in events._RECEIVERS]
+    assert receive not in events._RECEIVERS
 
 
 def test_a_receiver_is_told_once_whatever_is_logged(told: Told, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -127,7 +128,7 @@ def test_naughty_credentials() -> None:
         ),
     ],
 )
-def test_challenge(expected: str, arguments: tuple[str | None, ...]) -> None:
+def test_challenge(expected: str, arguments: tuple[Any, ...]) -> None:
     """A challenge without arguments is a bare `Bearer`; otherwise it has each argument, quoted."""
     assert expected == challenge(*arguments)
 

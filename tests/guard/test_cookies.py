@@ -492,7 +492,7 @@ def test_the_process_is_checked_after_a_fork(authority: Authority, guard: Guard)
 @pytest.mark.parametrize("setting", [{"COOKIE": True}, {"DPOP": True}, {"COOKIE": True, "DPOP": True}])
 def test_the_short_way_is_never_open(setting: dict[str, Any]) -> None:
     """No thread finds the short way for known headers open for a moment, while another one checks the process."""
-    written: list[float] = []
+    written: list[object] = []
     with Authority().guard(**setting) as guard:
         authenticator: Any = guard._authenticator
 
