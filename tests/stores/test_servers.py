@@ -264,7 +264,7 @@ def check_missing_store(case: str, folder: Path) -> None:
                 # The last polls of the two processes are up to one polling interval apart.
                 assert 8 - 5.5 < time.monotonic() - stopped_at
                 assert {200, 403} == {server.ask("list")[0], server.ask("read", "carol")[0]}
-                wait_until(lambda: {503} == {server.ask("list")[0] for _ in range(8)}, 22)
+                wait_until(lambda: {503} == {server.ask("list")[0] for _ in range(8)}, 40)
             wait_until(lambda: {200} == {server.ask("take")[0] for _ in range(8)}, 70)
             server.stop()
         assert server.passed == granted_counts(store)
