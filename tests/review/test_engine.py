@@ -173,6 +173,13 @@ def test_a_pattern_that_is_needed_whole_stays(past: ReviewScenario) -> None:
     assert ("used", "keep") == verdict_of(past.review(), "alice", "orders:*")
 
 
+def test_a_pattern_that_its_needed_template_covers_whole_stays(past: ReviewScenario) -> None:
+    """A wildcard is kept if what is needed covers the rest too: with each order, order 7 is needed."""
+    past.declare_permissions("orders:{id}:read", "orders:7:read")
+    past.record_use("alice", "orders:{id}:read", 5, grant="orders:*:read")
+    assert ("used", "keep") == verdict_of(past.review(), "alice", "orders:*:read")
+
+
 def test_an_idle_pattern_keeps_what_others_serve(past: ReviewScenario) -> None:
     """An idle wildcard is narrowed to what is used through other grants, which a deny entry would refuse too."""
     past.declare_permissions("orders:list", "orders:read")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -34,7 +35,7 @@ pytest.importorskip("sqlalchemy", reason="needs SQLAlchemy (extra `sql`)")
 
 # Without DuckDB these cannot be imported.
 from jwt_lp.stores.parquet_export import ExportedMonth, export_parquet  # noqa: E402
-from jwt_lp.stores.parquet_folder import METADATA_KEY, month_path  # noqa: E402
+from jwt_lp.stores.parquet_folder import METADATA_KEY, month_path, translated_errors  # noqa: E402
 from jwt_lp.stores.parquet_usage import ParquetUsage  # noqa: E402
 
 US, THEM = "https://issuer.example/", "https://other.example/"
@@ -514,3 +515,21 @@ def test_months() -> None:
     assert [("2024-02-01", "2024-02-29"), ("2026-12-01", "2026-12-31")] == list(map(month_ends, ("2024-02", "2026-12")))
     assert ["2025-11", "2025-12", "2026-01"] == months_between("2025-11", "2026-01")
     assert [] == months_between("2026-01", "2025-12")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (duckdb.OutOfMemoryException("row of alice"), "there is not enough memory"),
+        (duckdb.IOException("row of alice"), "is the disk full?"),
+        (duckdb.InvalidInputException("row of alice"), "InvalidInputException of DuckDB"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+    ],
+)
+def test_errors_of_files_are_errors_of_the_store(error: Exception, message: str) -> None:
+    """Each says what to do, and none shows or chains what DuckDB said, which may hold values of rows."""
+    with pytest.raises(StoreError, match=re.escape(message)) as caught, translated_errors(Path("usage")):
+        raise error
+    assert "alice" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
