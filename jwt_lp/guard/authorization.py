@@ -77,7 +77,7 @@ class Authorizer:
         if isinstance(state, Cause):
             return False
         permission = requirement.key
-        if type(permission) is str and not self.binds(params):
+        if type(permission) is str and not (self._bound and self.binds(params)):
             # One permission, which one look-up decides.
             return state.token.permissions.grant_for(permission) is not None
         return self._evaluate(state.token, requirement, params).satisfied

@@ -192,7 +192,7 @@ class Guard:
         """Whether `token` would satisfy `requirement`. This is a probe: it is neither logged nor counted as usage."""
         if token is None or self._authenticator.expiry_cause(token) is not None:
             return False
-        return self._authorizer.permits(token, requirement, dict(params))
+        return self._authorizer.permits(token, requirement, dict(params) if params else {})
 
     def admit_user(self, token: AccessToken, user: object, requirement: Requirement | None, route: str) -> Decision:
         """Decide about the local user of a verified token: refused if it is None or not active, 401 `invalid_token`.
