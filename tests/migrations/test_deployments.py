@@ -209,6 +209,8 @@ def test_new_tokens_hold_what_their_user_needs(deployment: Deployment) -> None:
 def test_old_refresh_tokens_give_new_access_tokens(deployment: Deployment) -> None:
     """Nobody is signed out: a refresh token of before gives an access token of after."""
     old = tokens_of(deployment, "before").get("bob's refresh")
+    # The toolkit ends the access token that came with it, so other tests get new ones.
+    deployment.tokens.pop("before")
     if not old:
         assert deployment.name.startswith("fastapi"), "these projects have no refresh tokens"
         return
