@@ -115,9 +115,14 @@ def is_permission(text: str) -> bool:
     )
 
 
-@lru_cache(maxsize=4096)
 def split_permission(text: str) -> tuple[str, ...] | None:
     """The segments of a permission; None if `text` is not one. Kept, because routes ask for the same ones."""
+    # INVARIANT: only text of bounded length is kept, because a client chooses the values of a template.
+    return _split(text) if len(text) <= MAX_LENGTH else None
+
+
+@lru_cache(maxsize=4096)
+def _split(text: str) -> tuple[str, ...] | None:
     return tuple(text.split(":")) if is_permission(text) else None
 
 

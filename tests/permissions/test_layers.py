@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from examples import examples
 from jwt_lp import GrammarError, Grant, Permissions
+from jwt_lp.permissions import grammar
 from jwt_lp.permissions.grants import Denial, is_pattern
 from jwt_lp.permissions.layers import DirectTexts, GrantList, Layer
 
@@ -192,3 +193,13 @@ def test_a_hundred_thousand_patterns_take_one_look_up() -> None:
     (index,) = layer._indexes
     assert 1 == len(index._shapes_for(2))
     assert None is layer.grant_for("r99999:x:y")
+
+
+def test_no_text_beyond_a_permission_is_kept() -> None:
+    """A client chooses the values of a template, so what is kept of them is bounded in number and in length."""
+    held = Permissions.of(["orders:*:read"], patterns=True)
+    grammar._split.cache_clear()
+    assert held.grant_for(f"orders:{'7' * 100_000}:read") is None
+    assert 0 == grammar._split.cache_info().currsize
+    assert held.grant_for("orders:7:read") is not None
+    assert 1 == grammar._split.cache_info().currsize
