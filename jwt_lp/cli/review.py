@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from jwt_lp.cli.fail_conditions import FailCondition
     from jwt_lp.guard.settings import Settings
-    from jwt_lp.review import Finding, Review
+    from jwt_lp.review import Finding, Person, Review
     from jwt_lp.stores import Store, UsageAggregates
 
 _MAX_SHOWN: Final = 5
@@ -137,11 +137,6 @@ def _run_review(
         else DecisionRule("fixed", options["window"] or DEFAULT_WINDOW_DAYS)
     )
     issuer = options["issuer"]
-    name = subject_naming(settings)
-    people = {}
-    if options["people"]:
-        issuer_of_people = issuer or default_issuer(None, settings)
-        people = load_people(options["people"], lambda subject: name(issuer_of_people, subject))
     step("history read", 0)
     # No past case has an outcome before a year of record and the horizon are over.
     training = load_history(usage or store, until=now, issuer=issuer, min_days=WARM_UP_DAYS + options["horizon"])
@@ -157,13 +152,20 @@ def _run_review(
         grace=options["grace"],
         horizon=options["horizon"],
         exempt=load_exemptions(options["exempt"]),
-        people=people,
+        people=_people(options["people"], issuer, settings),
         issuer=issuer,
         on_step=step,
     )
     if not options["html"]:
         return result
     return replace(result, backtest=run_backtest(training, options["horizon"], 0.1, step))
+
+
+def _people(file: str | None, issuer: str | None, settings: Settings | None) -> dict[str, Person]:
+    if not file:
+        return {}
+    name, issuer_of_people = subject_naming(settings), issuer or default_issuer(None, settings)
+    return load_people(file, lambda subject: name(issuer_of_people, subject))
 
 
 def _policy(file: str | None, settings: Settings | None) -> Policy:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 from jwt_lp._support.worker import Worker
 from jwt_lp.errors import ConfigurationError, clear_locals, clears_locals
-from jwt_lp.guard.authentication import NO_CREDENTIAL, Authenticator
+from jwt_lp.guard.assembly import make_authenticator, make_local_users, open_runtime, settings_listeners
+from jwt_lp.guard.authentication import NO_CREDENTIAL
 from jwt_lp.guard.authorization import Authorizer
 from jwt_lp.guard.bearer import MAX_LINE
 from jwt_lp.guard.decisions import Call, Cause, Decision
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from jwt_lp.guard.listeners import DecisionListener
     from jwt_lp.guard.local_users import LocalUsers
     from jwt_lp.guard.routes import Route, Rules
-    from jwt_lp.guard.runtime import GuardRuntime
-    from jwt_lp.guard.store_sync import StoreSync
     from jwt_lp.issuing.issuer import Issuer
     from jwt_lp.issuing.revoked_grants import Revoked
     from jwt_lp.jose.signing import SigningKey, SigningKeys
@@ -67,17 +66,18 @@ class Guard:
         self._clock = clock
         self._refusals = RefusalFactory(self.settings, clock, reference)
         self._worker = Worker()
-        self._runtime = _open_runtime(self.settings, self._worker, clock)
+        self._runtime = open_runtime(self.settings, self._worker, clock)
         sync = None if self._runtime is None else self._runtime.sync
-        self._authenticator = _authenticator(self.settings, self._worker, sync, clock)
+        self._authenticator = make_authenticator(self.settings, self._worker, sync, clock)
         self.verifier: Verifier = self._authenticator.verifier
         self._authorizer = Authorizer(self.settings, self._runtime, self._refusals)
         self._repeat = self._authorizer.repeat
         self._recall = self.verifier.recall
         self._bound = bool(self.settings.bind)
         self._listeners: Listeners | None = None
-        self._listen_as_set()
-        self.local_users: LocalUsers | None = _local_users(self.settings)
+        for listener in settings_listeners(self.settings, self):
+            self.listen(listener)
+        self.local_users: LocalUsers | None = make_local_users(self.settings)
         self._refusals.log_start()
 
     @property
@@ -304,18 +304,6 @@ class Guard:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _listen_as_set(self) -> None:
-        """Start what the settings ask for: the audit log and OpenTelemetry."""
-        settings = self.settings
-        if settings.audit is not None:
-            from jwt_lp.observability.audit_log import AuditLog
-
-            self.listen(AuditLog(settings.audit, service=settings.service))
-        if settings.opentelemetry:
-            from jwt_lp.observability.telemetry import Telemetry
-
-            self.listen(Telemetry(self, service=settings.service, show_subject=settings.opentelemetry == "subject"))
-
     def _effective_token(self, token: AccessToken) -> AccessToken | Cause:
         """The token without its revoked grants, or the cause of a refusal if it may not be used now."""
         if self._runtime is None:
@@ -358,41 +346,3 @@ class Guard:
         if isinstance(token, AccessToken):
             token = self._effective_token(token)
         return Decision(token if isinstance(token, AccessToken) else None, requirement, route=route)
-
-
-def _authenticator(
-    settings: Settings, worker: Worker, sync: StoreSync | None, clock: Callable[[], float]
-) -> Authenticator:
-    """The authenticator, which reads no cookie without `COOKIE`, and no proof without `DPOP`."""
-    dpop = any(issuer.dpop for issuer in settings.issuers)
-    if settings.cookies is not None and dpop:
-        from jwt_lp.guard.cookie_dpop_authentication import CookieDpopAuthenticator
-
-        return CookieDpopAuthenticator(settings, worker, sync, clock)
-    if settings.cookies is not None:
-        from jwt_lp.guard.cookie_authentication import CookieAuthenticator
-
-        return CookieAuthenticator(settings, worker, sync, clock)
-    if dpop:
-        from jwt_lp.guard.dpop_authentication import DpopAuthenticator
-
-        return DpopAuthenticator(settings, worker, sync, clock)
-    return Authenticator(settings, worker, sync, clock)
-
-
-def _local_users(settings: Settings) -> LocalUsers | None:
-    """The application's own users; None without `LOCAL_USER`."""
-    if settings.local_user is None:
-        return None
-    from jwt_lp.guard.local_users import LocalUsers
-
-    return LocalUsers(settings.local_user, settings.local_user_ttl)
-
-
-def _open_runtime(settings: Settings, worker: Worker, clock: Callable[[], float]) -> GuardRuntime | None:
-    """The revocations and the recorded usage; None without `STORE`."""
-    if not settings.store:
-        return None
-    from jwt_lp.guard.runtime import open_runtime
-
-    return open_runtime(settings, worker, clock)

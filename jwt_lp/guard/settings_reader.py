@@ -13,14 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from jwt_lp._support.json_types import is_json_object
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.guard.issuer_lookup import ambiguous_issuers, introspecting_issuers
-from jwt_lp.guard.issuer_settings import (
-    ISSUER_KEYS,
-    SECRET_KEYS,
-    IssuerReader,
-    IssuerSettings,
-    own_meaningful_claims,
-    unvouched_faults,
-)
+from jwt_lp.guard.issuer_reader import ISSUER_KEYS, SECRET_KEYS, IssuerReader
+from jwt_lp.guard.issuer_settings import IssuerSettings, own_meaningful_claims, unvouched_faults
 from jwt_lp.guard.observability_settings import ObservabilityReader
 from jwt_lp.guard.routes import Rules
 from jwt_lp.guard.store_settings import StoreReader

@@ -19,7 +19,7 @@ from docs.pages import PAGES, ROOT, Block, anchors, codes, pieces, prose
 from jwt_lp.cli import run
 from jwt_lp.guard.cookie_settings import COOKIE_KEYS
 from jwt_lp.guard.introspection_settings import INTROSPECTION_KEYS
-from jwt_lp.guard.issuer_settings import ISSUER_KEYS
+from jwt_lp.guard.issuer_reader import ISSUER_KEYS
 from jwt_lp.guard.settings_reader import TOP_KEYS
 from jwt_lp.tokens.custom_profile import _READERS
 

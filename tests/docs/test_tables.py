@@ -17,7 +17,7 @@ from docs.commands import known_commands
 from docs.pages import PAGES, ROOT, Block, MarkdownTable, blocks, code, codes, column, pieces, prose, tables
 from jwt_lp import Decision, Permission, Permissions, Policy, Settings, Verifier
 from jwt_lp.cli.verification_trace import CAUSES
-from jwt_lp.guard.issuer_settings import ISSUER_KEYS, MAX_LEEWAY
+from jwt_lp.guard.issuer_reader import ISSUER_KEYS, MAX_LEEWAY
 from jwt_lp.guard.settings_reader import TOP_KEYS
 from jwt_lp.jose.http_fetch import DEADLINE, MAX_BYTES
 from jwt_lp.jose.jwks import MAX_KEYS

@@ -29,7 +29,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import path
 
 from jwt_lp import AccessToken
-from jwt_lp.guard.issuer_settings import ISSUER_KEYS
+from jwt_lp.guard.issuer_reader import ISSUER_KEYS
 from jwt_lp_django import TokenUser, authenticated, external, public, requires
 from jwt_lp_django.signals import refused
 
