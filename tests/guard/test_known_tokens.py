@@ -15,6 +15,7 @@ from forked_child import run_in_child
 from jwt_lp import AUTHENTICATED, Guard, KeysUnavailable, Requirement, Settings, SigningKey, StaticKeys, all_of, any_of
 from jwt_lp.guard import authentication
 from jwt_lp.guard.issuer_settings import IssuerSettings
+from jwt_lp.jose.jws import fingerprint
 from jwt_lp.testing.authority import Authority
 from memory_store import MemoryStore, entry
 
@@ -376,3 +377,12 @@ def test_a_snapshot_without_a_poll_keeps_nothing(stored: Service) -> None:
     runtime.revocations.polled = replace(runtime.revocations.polled, at=None, fresh_until=float("-inf"))
     assert stored.ask(header) is not stored.ask(header)
     assert 2 == stored.uses()
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
+def test_a_refused_token_is_logged_by_its_fingerprint(scheme: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It is the beginning of the digest of the token alone, whether or not the header was looked up first."""
+    token = Authority().token("alice")
+    with Authority().guard() as guard:
+        assert guard.check(f"{scheme} {token}", AUTHENTICATED, {}, "GET /x").refusal is not None
+    assert f'"token": "{fingerprint(token)}"' in caplog.text

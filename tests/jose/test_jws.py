@@ -458,3 +458,20 @@ def test_accepted_tokens_are_read_as_pyjwt_reads_them(
     if signature == parsed.signature:
         read = jwt.api_jws.decode_complete(token, SECRET, algorithms=["HS256"])
         assert (read["header"], json.loads(read["payload"])) == (parsed.header, payload)
+
+
+def test_a_long_payload_that_begins_deep_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first bytes are enough to refuse it, so the rest costs nothing."""
+    decoded: list[str] = []
+    decode = jws._decode_segment
+
+    def noting(segment: bytes, what: str) -> bytes:
+        decoded.append(what)
+        return decode(segment, what)
+
+    monkeypatch.setattr(jws, "_decode_segment", noting)
+    with pytest.raises(InvalidToken, match="the payload is nested deeper than 32"):
+        jws.parse_compact(compact(payload=b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}"))
+    assert [] == decoded
+    jws.parse_compact(compact(payload=b'{"a":"' + b"x" * 5000 + b'"}'))
+    assert ["payload", "signature"] == decoded
