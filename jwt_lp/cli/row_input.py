@@ -39,7 +39,6 @@ class InputFile:
     """An open file, its digest and its first `size` bytes; bytes that are appended later are not read."""
 
     name: str
-    form: RowFormat
     size: int
     digest: str
     opened: IO[bytes]
@@ -59,18 +58,32 @@ class InputFile:
         return decode_lines(readline)
 
 
+@dataclass(frozen=True, slots=True)
+class RowFile(InputFile):
+    """An open file of rows."""
+
+    form: RowFormat
+
+
 @contextmanager
-def open_input(file: str, form: RowFormat | None) -> Generator[InputFile]:
-    """Open a file, or standard input for `-`; `Failure` says why it cannot be read."""
+def open_input(file: str, form: RowFormat | None) -> Generator[RowFile]:
+    """Open a file of rows, or standard input for `-`; `Failure` says why it cannot be read."""
     row_format = form if form is not None else None if file == "-" else detect_format(file)
     if row_format is None:
         raise click.UsageError("standard input has no file name: pass --format csv or jsonl")
+    with open_file(file) as opened:
+        yield RowFile(opened.name, opened.size, opened.digest, opened.opened, row_format)
+
+
+@contextmanager
+def open_file(file: str) -> Generator[InputFile]:
+    """Open a file of lines, or standard input for `-`; `Failure` says why it cannot be read."""
     with _open_seekable(file) as opened:
         digest, size = sha256(), 0
         while block := opened.read(_BLOCK_SIZE):
             digest.update(block)
             size += len(block)
-        yield InputFile("what was piped in" if file == "-" else file, row_format, size, digest.hexdigest(), opened)
+        yield InputFile("what was piped in" if file == "-" else file, size, digest.hexdigest(), opened)
 
 
 @contextmanager
