@@ -27,6 +27,7 @@ from jwt_lp.cli.policy import policy
 from jwt_lp.cli.review import review
 from jwt_lp.cli.revocations import revocations
 from jwt_lp.cli.revoke import revoke, unrevoke
+from jwt_lp.cli.roles import roles
 from jwt_lp.cli.routes import routes
 from jwt_lp.cli.store import store
 from jwt_lp.cli.token import token
@@ -103,7 +104,7 @@ def version() -> None:
 
 for _command in (
     *(routes, explain, token, lint, observed, policy, demo, keys, issue, narrow, inspect_token, migrate),
-    *(store, revoke, unrevoke, revocations, usage, grants),
+    *(store, revoke, unrevoke, revocations, usage, grants, roles),
     *(review, backtest, plan, apply, undo, verify),
 ):
     commands.add_command(_command)

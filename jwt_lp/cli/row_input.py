@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -30,6 +30,13 @@ form_option: Final = click.option(
     "form",
     type=click.Choice(["csv", "jsonl"]),
     help="The format of the file. Default: by the ending of its name.",
+)
+map_option: Final = click.option(
+    "--map",
+    "pairs",
+    multiple=True,
+    metavar="FIELD=COLUMN,...",
+    help="The column of each field, if it has another name.",
 )
 file_argument: Final = click.argument("file", metavar="FILE|-")
 
@@ -135,6 +142,11 @@ def progress_bar(file: InputFile) -> Generator[Callable[[int], None]]:
                 waiting = 0
 
         yield advance
+
+
+def split_pairs(pairs: Iterable[str]) -> list[str]:
+    """The pairs of `--map`, which may hold several, separated by commas."""
+    return [pair for several in pairs for pair in several.split(",") if pair.strip()]
 
 
 def subject_naming(settings: Settings | None) -> SubjectNaming:

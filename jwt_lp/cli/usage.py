@@ -19,6 +19,7 @@ from jwt_lp.cli.row_input import (
     open_input,
     prefix_faults,
     progress_bar,
+    split_pairs,
     subject_naming,
 )
 from jwt_lp.cli.store import StoreOptions, store_options
@@ -118,8 +119,7 @@ def import_usage(ctx: click.Context, /, file: str, url: str | None, **options: A
 
 
 def _import(opened: InputFile, how: ImportOptions, settings: Settings | None, store: Store) -> ImportSummary:
-    pairs = [pair for pair in how.pairs for pair in pair.split(",") if pair.strip()]
-    columns = parse_mapping(pairs, dict.fromkeys((*USAGE_FIELDS, *LOG_FIELDS)))
+    columns = parse_mapping(split_pairs(how.pairs), dict.fromkeys((*USAGE_FIELDS, *LOG_FIELDS)))
     if how.routes is None and {"path", "status"} & columns.keys():
         raise click.UsageError(_NEEDS_ROUTES)
     form = _row_or_log_format(opened, how)

@@ -41,23 +41,23 @@ LINES = (
     ),
     (
         "traefik",
-        '10.0.0.7 - bob [01/May/2026:10:00:00 +0000] "POST /orders HTTP/2.0" 201 12 "-" "curl/8" 7 "shop@docker" '
-        '"http://172.18.0.5:8080" 23ms',
+        ('10.0.0.7 - bob [01/May/2026:10:00:00 +0000] "POST /orders HTTP/2.0" 201 12 "-" "curl/8" 7 "shop@docker" '
+        '"http://172.18.0.5:8080" 23ms'),
         "bob", "01/May/2026:10:00:00 +0000", "POST", "/orders", "201",
     ),
     (
         "envoy",
-        '[2016-04-15T20:17:00.310Z] "POST /api/v1/locations HTTP/2" 204 - 154 0 226 100 "10.0.35.28" "nsq2http" '
-        '"cc21d9b0-cf5c-432b-8c7e-98aeb7988cd2" "locations" "tcp://10.0.2.1:80"',
+        ('[2016-04-15T20:17:00.310Z] "POST /api/v1/locations HTTP/2" 204 - 154 0 226 100 "10.0.35.28" "nsq2http" '
+        '"cc21d9b0-cf5c-432b-8c7e-98aeb7988cd2" "locations" "tcp://10.0.2.1:80"'),
         "", "2016-04-15T20:17:00.310Z", "POST", "/api/v1/locations", "204",
     ),
     (
         "alb",
-        "https 2018-07-02T22:23:00.186641Z app/my-loadbalancer/50dc6c495c0c9188 192.168.131.39:2817 10.0.0.1:80 0.086 "
+        ("https 2018-07-02T22:23:00.186641Z app/my-loadbalancer/50dc6c495c0c9188 192.168.131.39:2817 10.0.0.1:80 0.086 "
         '0.048 0.037 200 200 0 57 "GET https://www.example.com:443/orders HTTP/1.1" "curl/7.46.0" '
         "ECDHE-RSA-AES128-GCM-SHA256 TLSv1.2 arn:aws:elasticloadbalancing:us-east-2:123456789012:targetgroup/my-targets/"
         '73e2d6bc24d8a067 "Root=1-58337281-1d84f3d73c47ec4e58577259" "www.example.com" "arn:aws:acm:us-east-2" 1 '
-        '2018-07-02T22:22:48.364000Z "authenticate,forward" "-" "-" "10.0.0.1:80" "200" "-" "-" TID_123456',
+        '2018-07-02T22:22:48.364000Z "authenticate,forward" "-" "-" "10.0.0.1:80" "200" "-" "-" TID_123456'),
         "", "2018-07-02T22:23:00.186641Z", "GET", "https://www.example.com:443/orders", "200",
     ),
     (
@@ -70,8 +70,8 @@ LINES = (
     ),
     (
         "traefik-json",
-        '{"ClientUsername":"bob","DownstreamStatus":200,"RequestMethod":"GET","RequestPath":"/orders?x=1","RequestHost":"a",'
-        '"RequestProtocol":"HTTP/2.0","StartUTC":"2026-09-29T23:05:40.189830187Z","time":"2026-09-29T23:05:41Z","TLS":true}',
+        ('{"ClientUsername":"bob","DownstreamStatus":200,"RequestMethod":"GET","RequestPath":"/orders?x=1","RequestHost":"a",'
+        '"RequestProtocol":"HTTP/2.0","StartUTC":"2026-09-29T23:05:40.189830187Z","time":"2026-09-29T23:05:41Z","TLS":true}'),
         "bob", "2026-09-29T23:05:40.189830187Z", "GET", "/orders?x=1", "200",
     ),
     (
@@ -118,7 +118,10 @@ def test_every_format_has_a_line():
     [
         (["what is this\n"], "line 1: it has no known format of an access log: pass --format"),
         (["\n", LINES[0][1], "{"], "line 3: it has no known format"),
-        ([LINES[0][1], LINES[6][1]], "line 2: it has the format envoy, and line 1 the format combined: import each log"),
+        (
+            [LINES[0][1], LINES[6][1]],
+            "line 2: it has the format envoy, and line 1 the format combined: import each log",
+        ),
         (["\n", "  \n"], "the file is empty, so it has no format"),
         ([], "the file is empty"),
     ],
@@ -135,9 +138,24 @@ def test_what_has_no_format_of_its_own(lines, message):
         ("envoy", LINES[6][1], {}, "the format envoy has no subject: log who called, and name that field with --map"),
         ("alb", LINES[7][1], {}, "the format alb has no subject: import the log of the service behind it instead"),
         ("uvicorn", LINES[8][1], {"subject": "extra1"}, "the log has no time: put %.asctime.s first in the format"),
-        ("combined", LINES[0][1], {"subject": "user_agnt"}, "line 1: there is no field 'user_agnt'; did you mean 'user_agent'"),
-        ("combined", LINES[0][1], {"subject": "q"}, "line 1: there is no field 'q'; there are host, method, path, referer"),
-        ("nginx-json", '{"request":"GET / HTTP/1.1","status":1}', {}, "the log has no subject: name its field with --map subject="),
+        (
+            "combined",
+            LINES[0][1],
+            {"subject": "user_agnt"},
+            "line 1: there is no field 'user_agnt'; did you mean 'user_agent'",
+        ),
+        (
+            "combined",
+            LINES[0][1],
+            {"subject": "q"},
+            "line 1: there is no field 'q'; there are host, method, path, referer",
+        ),
+        (
+            "nginx-json",
+            '{"request":"GET / HTTP/1.1","status":1}',
+            {},
+            "the log has no subject: name its field with --map subject=",
+        ),
     ],
 )
 def test_a_log_that_lacks_a_field(name, line, columns, message):
@@ -161,7 +179,9 @@ def test_a_line_of_another_format_is_a_fault_of_that_line():
     rows = list(read_log([LINES[0][1], "{}", "\n", LINES[1][1]], log_format("combined"), {}))
     assert [1, 2, 4] == [row.line for row in rows]
     assert Row(2, (), "it is not a line of the format combined") == rows[1]
-    assert [Row(1, (), "it is not a line of the format alb")] == list(read_log(["x"], log_format("alb"), {"subject": "x"}))
+    assert [Row(1, (), "it is not a line of the format alb")] == list(
+        read_log(["x"], log_format("alb"), {"subject": "x"})
+    )
 
 
 FORGED_USERS = (
@@ -219,7 +239,9 @@ def test_any_line_is_read_or_refused(line):
 
 
 @pytest.mark.parametrize("form", [each.name for each in LOG_FORMATS])
-@pytest.mark.parametrize("text", ["a " * 40_000, '" ' * 40_000, '"' + "\\" * 80_000, "1.1.1.1 - " + "a " * 40_000, " -" * 40_000])
+@pytest.mark.parametrize(
+    "text", ["a " * 40_000, '" ' * 40_000, '"' + "\\" * 80_000, "1.1.1.1 - " + "a " * 40_000, " -" * 40_000]
+)
 def test_a_long_line_is_refused_in_linear_time(form, text):
     """No line makes the parser go back and forth: a quadratic one would take minutes here."""
     assert log_format(form).parse(text) is None
