@@ -12,14 +12,14 @@ import click
 
 from jwt_lp._support.file_lock import hold_lock, lock_path
 from jwt_lp.cli.keys import keys_option
-from jwt_lp.cli.output import DIM, OK, CheckFailed, Failure, brief, count, grid, moment, notices, say, text
+from jwt_lp.cli.output import DIM, OK, CheckFailed, Failure, brief, grid, moment, notices, say, text
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.jose.http_fetch import FetchError, fetch_json
 from jwt_lp.jose.jwk import public_thumbprint
 from jwt_lp.jose.jws import read_json
 from jwt_lp.jose.key_rotation import KeyRing
 from jwt_lp.review.evidence_file import MAX_BYTES, EvidenceFile, read_evidence, sign_entry, trusted_thumbprints
-from jwt_lp.review.plan import Plan, journal_path, read_bytes, write_atomically
+from jwt_lp.review.plan import Plan, journal_path, read_bytes, read_status, write_atomically
 from jwt_lp.review.report.evidence_page import render_evidence
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ def verify(file: str, thumbprints: tuple[str, ...], jwks: str | None, head: str 
     if not found.is_closed and head is None:
         notices(["it is not closed: later entries may have been dropped; pass --head, or close it"])
         raise CheckFailed(f"{brief(file)} cannot be shown to be complete")
-    say(text(f"{brief(file)}: {count(len(found.entries), 'entry').replace('entrys', 'entries')}, unchanged", OK))
+    complete = "complete" if found.is_closed else "up to the given head"
+    say(text(f"{brief(file)}: unchanged and {complete}", OK))
 
 
 @evidence.command(short_help="Write a page that verifies itself in the browser.")
@@ -147,7 +148,7 @@ def _add(file: str, steps: list[tuple[Step, tuple[str, ...]]], *, folder: str, b
         author = by or getpass.getuser()
         for step, names in steps:
             contents = {Path(name).name: _text(name) for name in names}
-            _check_step(step, contents, found)
+            _check_step(step, names, found)
             line = sign_entry(found, step, contents, ring.current, at=time.time(), by=author)
             data += line.encode()
             found = _parse(data, None)
@@ -160,21 +161,22 @@ def _add(file: str, steps: list[tuple[Step, tuple[str, ...]]], *, folder: str, b
         say(text("tell both to the auditor by another way than this file", DIM))
 
 
-def _check_step(step: Step, contents: dict[str, str], before: EvidenceFile | None) -> None:
-    """`Failure` for a plan that was changed, and for a journal of another plan."""
-    if step == "plan":
-        for written in contents.values():
-            Plan.decode(written)
-    if step == "journal" and before is not None:
-        plans = [
-            Plan.decode(written).hash
-            for entry in before.entries
-            if entry.step == "plan"
-            for written in entry.files.values()
-        ]
-        for name, written in contents.items():
-            if not any(f'"{each}"' in written for each in plans):
-                raise Failure(f"{brief(name)} is not the journal of the plan in the evidence")
+def _check_step(step: Step, names: tuple[str, ...], before: EvidenceFile | None) -> None:
+    """`Failure` for a journal of another plan; `ConfigurationError` for a plan that was changed."""
+    for name in names if step == "plan" else ():
+        Plan.decode(_text(name))
+    if step != "journal" or before is None:
+        return
+    plans = {
+        Plan.decode(written).hash
+        for entry in before.entries
+        if entry.step == "plan"
+        for written in entry.files.values()
+    }
+    for name in names:
+        intent = read_status(Path(name)).intent
+        if intent is None or intent.plan not in plans:
+            raise Failure(f"{brief(name)} is not the journal of the plan in the evidence")
 
 
 def _show(found: EvidenceFile) -> None:

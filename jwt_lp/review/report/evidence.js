@@ -19,6 +19,7 @@ const STEPS = {
 const ACTIONS = {
   role: "Remove from the role", deny: "Deny", handoff: "End the membership", exempt: "Exempt", keep: "Keep",
 };
+class Fault extends Error {}
 const utf8 = new TextEncoder();
 const toBase64url = (bytes) => {
   let text = "";
@@ -27,7 +28,7 @@ const toBase64url = (bytes) => {
 };
 const fromBase64url = (text) => {
   const bytes = Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (char) => char.charCodeAt(0));
-  if (toBase64url(bytes) !== text) throw new Error("it is not in canonical base64url");
+  if (toBase64url(bytes) !== text) throw new Fault("it is not in canonical base64url");
   return bytes;
 };
 const sha256 = async (text) => new Uint8Array(await crypto.subtle.digest("SHA-256", utf8.encode(text)));
@@ -36,22 +37,22 @@ const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2,
 async function readEntry(line) {
   const outer = JSON.parse(line);
   const [head, middle, tail, ...more] = outer.signature.split(".");
-  if (Object.keys(outer).sort().join() !== "payload,signature" || middle !== "" || more.length) throw new Error("it is not an entry");
+  if (Object.keys(outer).sort().join() !== "payload,signature" || middle !== "" || more.length) throw new Fault("it is not an entry");
   const header = JSON.parse(new TextDecoder().decode(fromBase64url(head)));
   const entry = JSON.parse(outer.payload);
   const key = entry.key;
   // The key alone decides the algorithm. Its other name in RFC 9864 is the same computation.
   const algorithm = key.alg === "Ed25519" ? "EdDSA" : key.alg;
   const known = ALGORITHMS[algorithm];
-  if (!known) throw new Error("this browser cannot verify " + key.alg + ": run jwt-lp evidence verify");
+  if (!known) throw new Fault("this browser cannot verify " + key.alg + ": run jwt-lp evidence verify");
   const [imported, verified, kty, members] = known;
-  if (header.alg !== algorithm || header.kid !== key.kid || header.typ !== TYPE || key.kty !== kty) throw new Error("its signature is not that of its key");
+  if (header.alg !== algorithm || header.kid !== key.kid || header.typ !== TYPE || key.kty !== kty) throw new Fault("its signature is not that of its key");
   const canonical = {};
   for (const name of members) canonical[name] = key[name];
   const thumbprint = toBase64url(await sha256(JSON.stringify(canonical)));
   const loaded = await crypto.subtle.importKey("jwk", canonical, imported, false, ["verify"]);
   const signed = head + "." + toBase64url(utf8.encode(outer.payload));
-  if (!(await crypto.subtle.verify(verified, loaded, fromBase64url(tail), utf8.encode(signed)))) throw new Error("its signature is wrong: it was changed after it was signed");
+  if (!(await crypto.subtle.verify(verified, loaded, fromBase64url(tail), utf8.encode(signed)))) throw new Fault("its signature is wrong: it was changed after it was signed");
   return { ...entry, thumbprint, digest: hex(await sha256(signed + "." + tail)) };
 }
 
@@ -132,7 +133,7 @@ async function verifyPage() {
       fault = orderFault(entry, place + 1, before);
       if (!fault) show(entry);
     } catch (error) {
-      fault = error instanceof Error && error.message ? error.message : "it cannot be read";
+      fault = error instanceof Fault ? error.message : "it cannot be read";
     }
     if (fault) {
       verdict(`Changed: entry ${place + 1} cannot be trusted, because ${fault}.`, "bad");
