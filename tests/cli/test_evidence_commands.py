@@ -28,7 +28,7 @@ def run(project, cli):
     """`run(*arguments)`: a command of the group, where keys, a worksheet and a plan with its journal are."""
     add_key(FOLDER)
     project.write("decide.csv", "id,decision\n1,remove\n")
-    origin = ReviewOrigin(*("x" for _ in ReviewOrigin._fields))
+    origin = ReviewOrigin(*("x" for _ in ReviewOrigin._fields))  # type: ignore[arg-type] # nothing reads it here
     item = PlanItem(
         id="1", action="deny", of="subject", issuer="i", name="ann", role="", grant="a:read", reviewer="eve"
     )

@@ -204,7 +204,8 @@ def test_a_token_is_not_evidence():
 def test_the_keys_of_a_set():
     """A JWK Set gives the thumbprints to trust; one without keys is a fault."""
     assert TRUSTED == trusted_thumbprints({"keys": [KEY.public_jwk()]})
-    for jwks in ({}, {"keys": []}, {"keys": 1}):
+    faulty: tuple[dict[str, object], ...] = ({}, {"keys": []}, {"keys": 1})
+    for jwks in faulty:
         with pytest.raises(ConfigurationError, match='has no list named "keys"'):
             trusted_thumbprints(jwks)
 

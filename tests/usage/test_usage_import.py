@@ -121,6 +121,10 @@ def test_a_faulty_row_of_usage(values, reason):
         ("0001-01-01T00:00:00+14:00", None),
         ("99999999999", ("5138-11-16", 99999999999.0)),
         ("01/May/2026", None),
+        ("01/May/2026:00:30:00 +0100", ("2026-04-30", 1_777_591_800.0)),
+        ("01/Mai/2026:00:30:00 +0100", None),
+        ("31/Feb/2026:00:30:00 +0100", None),
+        ("01/May/2026:00:30:00 +9900", None),
     ],
 )
 def test_parsing_a_time(text, moment):
@@ -140,6 +144,13 @@ def test_a_line_of_an_access_log(values, outcome):
         grant="orders:list" if outcome == "granted" else "", outcome=outcome,
     )  # fmt: skip
     assert expected == use
+
+
+@pytest.mark.parametrize("status", ["0", "000", "-"])
+def test_a_request_that_got_no_response(status):
+    """It is neither a use nor a fault, however the server writes it."""
+    result = LOG.read(_request(status=status))
+    assert ((), False, "its request got no response") == (result.uses, result.is_fault, result.reason)
 
 
 def test_a_route_with_a_template():
