@@ -103,7 +103,8 @@ def verify(file: str, thumbprints: tuple[str, ...], jwks: str | None, head: str 
     """  # noqa: D301 - a real backspace is what click looks for
     if not thumbprints and jwks is None:
         raise click.UsageError("whose key is it? pass --thumbprint or --jwks, known from elsewhere than the file")
-    trusted = frozenset(thumbprints) | (_published(jwks) if jwks is not None else frozenset())
+    published: frozenset[str] = _published(jwks) if jwks is not None else frozenset()
+    trusted = published.union(thumbprints)
     try:
         found = _read(file, trusted)
     except ConfigurationError as error:

@@ -160,7 +160,7 @@ def _entry(members: Mapping[str, object], thumbprint: str, digest: str) -> Evide
     """The entry of a payload that is signed; one of another version of the format is refused."""
     names = ("number", "at", "by", "step", "previous")
     number, at, by, step, previous = (members.get(name) for name in names)
-    known = members.keys() == _MEMBERS and members["version"] == VERSION and step in STEPS
+    known = not _MEMBERS.symmetric_difference(members) and members["version"] == VERSION and step in STEPS
     texts = isinstance(by, str) and isinstance(previous, str)
     if not known or not texts or not isinstance(number, int) or not isinstance(at, int | float):
         raise ConfigurationError("it is not an entry of the format that this release reads")
@@ -170,7 +170,7 @@ def _entry(members: Mapping[str, object], thumbprint: str, digest: str) -> Evide
 
 def _files(value: object) -> Iterator[tuple[str, str]]:
     for each in value if is_json_array(value) else ():
-        named = each if is_json_object(each) else {}
+        named: Mapping[str, object] = each if is_json_object(each) else {}
         yield str(named.get("name")), str(named.get("text"))
 
 

@@ -117,7 +117,7 @@ class _Matrix:
     @classmethod
     def of(cls, assignments: Assignments) -> _Matrix:
         held = {holder: frozenset(grants) for holder, grants in assignments.items()}
-        names = tuple(sorted(frozenset().union(*held.values())))
+        names = tuple(sorted({grant for grants in held.values() for grant in grants}))
         place = {name: number for number, name in enumerate(names)}
         alike: dict[int, list[str]] = {}
         for holder, grants in sorted(held.items()):

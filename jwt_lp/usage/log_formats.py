@@ -121,7 +121,7 @@ def _common_values(line: str, read_user: Callable[[str], str]) -> dict[str, str]
     found = _CLF.fullmatch(line.rstrip("\r\n"))
     if found is None:
         return None
-    rest = _tail(found["rest"], ("referer", "user_agent"))
+    rest: dict[str, str] | None = _tail(found["rest"], ("referer", "user_agent"))
     if '\\\\"' in found["rest"]:
         # This quote ends a text of Apache, but not one of gunicorn: nothing is read from such an end.
         rest = None if _LATER_TIME.search(found["rest"]) else {}
