@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jwt_lp._support.events import subscribe
+    from jwt_lp.elevation.elevations import Elevations
+    from jwt_lp.elevation.endpoints import ElevationEndpoints
+    from jwt_lp.elevation.guard_elevations import ask_for, guard_elevations
+    from jwt_lp.elevation.openapi import elevation_operation
+    from jwt_lp.elevation.requests import ElevationCall
     from jwt_lp.errors import (
         ConfigurationError,
+        ElevationError,
         GrammarError,
         IntrospectionUnavailable,
         InvalidToken,
@@ -53,6 +59,7 @@ if TYPE_CHECKING:
     from jwt_lp.signin.sign_in import SignIn
     from jwt_lp.signin.throttle import Throttle
     from jwt_lp.signin.tokens import Tokens
+    from jwt_lp.stores.elevations import Elevation
     from jwt_lp.tokens.anonymous import ANONYMOUS
     from jwt_lp.tokens.claims import AccessToken, ClaimProfile
     from jwt_lp.tokens.profiles import (
@@ -102,6 +109,11 @@ __all__ = [
     "Decision",
     "DecisionMemo",
     "EcsFormatter",
+    "Elevation",
+    "ElevationCall",
+    "ElevationEndpoints",
+    "ElevationError",
+    "Elevations",
     "GrammarError",
     "Grant",
     "Granted",
@@ -147,16 +159,25 @@ __all__ = [
     "Verifier",
     "all_of",
     "any_of",
+    "ask_for",
     "cross_origin_fault",
+    "elevation_operation",
     "external",
+    "guard_elevations",
     "route_faults",
     "subscribe",
 ]
 
 _MODULES = {
     "jwt_lp._support.events": ("subscribe",),
+    "jwt_lp.elevation.elevations": ("Elevations",),
+    "jwt_lp.elevation.endpoints": ("ElevationEndpoints",),
+    "jwt_lp.elevation.guard_elevations": ("ask_for", "guard_elevations"),
+    "jwt_lp.elevation.openapi": ("elevation_operation",),
+    "jwt_lp.elevation.requests": ("ElevationCall",),
     "jwt_lp.errors": (
         "ConfigurationError",
+        "ElevationError",
         "GrammarError",
         "IntrospectionUnavailable",
         "InvalidToken",
@@ -208,6 +229,7 @@ _MODULES = {
     "jwt_lp.signin.sign_in": ("SignIn",),
     "jwt_lp.signin.throttle": ("Throttle",),
     "jwt_lp.signin.tokens": ("Tokens",),
+    "jwt_lp.stores.elevations": ("Elevation",),
     "jwt_lp.tokens.anonymous": ("ANONYMOUS",),
     "jwt_lp.tokens.claims": ("AccessToken", "ClaimProfile"),
     "jwt_lp.tokens.profiles": (
