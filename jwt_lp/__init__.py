@@ -11,11 +11,18 @@ if TYPE_CHECKING:
     from jwt_lp.elevation.elevations import Elevations
     from jwt_lp.elevation.endpoints import ElevationEndpoints
     from jwt_lp.elevation.guard_elevations import ask_for, guard_elevations
+    from jwt_lp.elevation.identities import Operator
     from jwt_lp.elevation.openapi import elevation_operation
     from jwt_lp.elevation.requests import ElevationCall
     from jwt_lp.errors import (
         ConfigurationError,
+        ElevationClosed,
         ElevationError,
+        ElevationInvalid,
+        ElevationKeyReused,
+        ElevationNotAllowed,
+        ElevationTooMany,
+        ElevationUnknown,
         GrammarError,
         IntrospectionUnavailable,
         InvalidToken,
@@ -111,8 +118,14 @@ __all__ = [
     "EcsFormatter",
     "Elevation",
     "ElevationCall",
+    "ElevationClosed",
     "ElevationEndpoints",
     "ElevationError",
+    "ElevationInvalid",
+    "ElevationKeyReused",
+    "ElevationNotAllowed",
+    "ElevationTooMany",
+    "ElevationUnknown",
     "Elevations",
     "GrammarError",
     "Grant",
@@ -128,6 +141,7 @@ __all__ = [
     "KeysUnavailable",
     "Open",
     "OpenAPIDescription",
+    "Operator",
     "PasswordCheck",
     "Permission",
     "Permissions",
@@ -173,11 +187,18 @@ _MODULES = {
     "jwt_lp.elevation.elevations": ("Elevations",),
     "jwt_lp.elevation.endpoints": ("ElevationEndpoints",),
     "jwt_lp.elevation.guard_elevations": ("ask_for", "guard_elevations"),
+    "jwt_lp.elevation.identities": ("Operator",),
     "jwt_lp.elevation.openapi": ("elevation_operation",),
     "jwt_lp.elevation.requests": ("ElevationCall",),
     "jwt_lp.errors": (
         "ConfigurationError",
+        "ElevationClosed",
         "ElevationError",
+        "ElevationInvalid",
+        "ElevationKeyReused",
+        "ElevationNotAllowed",
+        "ElevationTooMany",
+        "ElevationUnknown",
         "GrammarError",
         "IntrospectionUnavailable",
         "InvalidToken",

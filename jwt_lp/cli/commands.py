@@ -13,6 +13,7 @@ import click
 from jwt_lp.cli.apply import apply
 from jwt_lp.cli.backtest import backtest
 from jwt_lp.cli.demo import demo
+from jwt_lp.cli.elevate import elevate
 from jwt_lp.cli.explain import explain
 from jwt_lp.cli.grants import grants
 from jwt_lp.cli.inspect import inspect_token
@@ -103,7 +104,7 @@ def version() -> None:
 
 for _command in (
     *(routes, explain, token, lint, observed, policy, demo, keys, issue, narrow, inspect_token, migrate),
-    *(store, revoke, unrevoke, revocations, usage, grants),
+    *(store, revoke, unrevoke, revocations, usage, grants, elevate),
     *(review, backtest, plan, apply, undo, verify),
 ):
     commands.add_command(_command)

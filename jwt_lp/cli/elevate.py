@@ -16,7 +16,7 @@ from jwt_lp.cli.store import StoreOptions, format_option, store_options
 from jwt_lp.cli.target import silence_logs
 from jwt_lp.cli.token_input import read_token, token_file_option
 from jwt_lp.elevation.elevations import Elevations
-from jwt_lp.elevation.identities import Actor
+from jwt_lp.elevation.identities import Operator
 from jwt_lp.guard.guard import Guard
 from jwt_lp.stores.elevations import ElevationFilter
 from jwt_lp.tokens.claims import AccessToken
@@ -225,9 +225,9 @@ def _bearer(settings: Settings, file: str | None) -> AccessToken:
     return decision.token
 
 
-def _operator(by: str | None) -> Actor:
+def _operator(by: str | None) -> Operator:
     """Whoever has the store: the command itself, with a name for the record."""
-    return Actor("", by if by is not None else current_user())
+    return Operator("", by if by is not None else current_user())
 
 
 def _wait_for(elevations: Elevations, elevation: Elevation, limit: float) -> Elevation:

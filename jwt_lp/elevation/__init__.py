@@ -1,1 +1,1 @@
-"""Elevation: permissions that are asked for, approved, and held for a bounded time."""
+"""Elevations: permissions held for a bounded time, after a request was approved."""

@@ -26,8 +26,7 @@ class ElevationOffers:
         self._policy = settings.policy
         self._url = settings.elevation_url
         self._shown = settings.show_requirement
-        # None: this issuer is our own, whose next token has what was approved.
-        self._ceilings = {issuer.name: None if issuer.own else issuer.elevation for issuer in settings.issuers}
+        self._own = frozenset(issuer.name for issuer in settings.issuers if issuer.own)
 
     def offer(
         self, token: AccessToken, requirement: Requirement, missing: Sequence[str], sent: Mapping[str, object]
@@ -52,5 +51,5 @@ class ElevationOffers:
         rule = self._policy.elevation_rule(permission)
         if rule is None or not rule.may_ask(token.subject, token.roles, token.issuer_name):
             return False
-        ceiling = self._ceilings.get(token.issuer_name)
-        return ceiling is None or permission in ceiling
+        # The next token of an issuer of our own has what was approved; what others sign can only be added to.
+        return token.issuer_name in self._own
