@@ -184,14 +184,12 @@ def _django(kind: str, views: Callable[[], list[Any]], folder: Path, **lp: objec
     from django.test import override_settings
 
     from jwt_lp_django import elevation_endpoints, guard_from
-    from stores.django_engines import alias
 
-    with alias(ENGINE="django.db.backends.sqlite3", NAME=str(folder / "django.db")) as url:
-        issuer_settings = settings(url, **lp)
-        with override_settings(JWT_LP=issuer_settings):
-            patterns = [*views(), *elevation_endpoints()]
-            with served(kind, *patterns, lp=issuer_settings) as (_, app), guard_from() as guard:
-                yield ElevationApp(kind, app, guard)
+    issuer_settings = settings(_file_store(folder), **lp)
+    with override_settings(JWT_LP=issuer_settings):
+        patterns = [*views(), *elevation_endpoints()]
+        with served(kind, *patterns, lp=issuer_settings) as (_, app), guard_from() as guard:
+            yield ElevationApp(kind, app, guard)
 
 
 def _django_views(*, is_async: bool = False) -> list[Any]:
