@@ -62,9 +62,7 @@ class ElevationEndpoints:
     )
     """The endpoints by name."""
 
-    def __init__(
-        self, elevations: Elevations, *, reference: Callable[[], str] = lambda: secrets.token_hex(5)
-    ) -> None:
+    def __init__(self, elevations: Elevations, *, reference: Callable[[], str] = lambda: secrets.token_hex(5)) -> None:
         self.elevations: Elevations = elevations
         self._reference = reference
 
@@ -125,9 +123,7 @@ class ElevationEndpoints:
             return Answer(refusal.status, dict(refusal.headers), refusal.body)
         if name == APPROVE:
             return self._shown(
-                self.elevations.approve(
-                    call.token, elevation_id, digest=answered.digest, reason=answered.reason
-                )
+                self.elevations.approve(call.token, elevation_id, digest=answered.digest, reason=answered.reason)
             )
         decide = self.elevations.deny if name == DENY else self.elevations.review
         return self._shown(decide(call.token, elevation_id, reason=answered.reason))
@@ -161,6 +157,8 @@ class ElevationEndpoints:
         return refused.answer(reference)
 
 
-def _json(status: HTTPStatus, members: Mapping[str, object], headers: Mapping[str, str] = MappingProxyType({})) -> Answer:
+def _json(
+    status: HTTPStatus, members: Mapping[str, object], headers: Mapping[str, str] = MappingProxyType({})
+) -> Answer:
     fixed = {"Content-Type": "application/json", "Cache-Control": "no-store"}
     return Answer(int(status), {**fixed, **headers}, json.dumps(members).encode())

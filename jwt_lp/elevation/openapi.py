@@ -88,7 +88,10 @@ def _query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any
 def _responses(name: str) -> dict[str, Any]:
     status, schema = ("201" if name == "ask" else "200"), _elevation()
     if name == "list":
-        members = {"elevations": {"type": "array", "items": schema}, "next": {"type": "string", "format": "uri-reference"}}
+        members = {
+            "elevations": {"type": "array", "items": schema},
+            "next": {"type": "string", "format": "uri-reference"},
+        }
         schema = {"type": "object", "required": ["elevations"], "properties": members}
     answers: dict[str, Any] = {status: {"description": HTTPStatus(int(status)).phrase, "content": _json(schema)}}
     for fault in _FAULTS[name]:
