@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jwt_lp._support.events import subscribe
+    from jwt_lp.elevation.elevations import Elevations
+    from jwt_lp.elevation.identities import Operator
     from jwt_lp.errors import (
         ConfigurationError,
+        ElevationClosed,
+        ElevationError,
+        ElevationInvalid,
+        ElevationKeyReused,
+        ElevationNotAllowed,
+        ElevationTooMany,
+        ElevationUnknown,
         GrammarError,
         IntrospectionUnavailable,
         InvalidToken,
@@ -102,6 +111,14 @@ __all__ = [
     "Decision",
     "DecisionMemo",
     "EcsFormatter",
+    "ElevationClosed",
+    "ElevationError",
+    "ElevationInvalid",
+    "ElevationKeyReused",
+    "ElevationNotAllowed",
+    "ElevationTooMany",
+    "ElevationUnknown",
+    "Elevations",
     "GrammarError",
     "Grant",
     "Granted",
@@ -116,6 +133,7 @@ __all__ = [
     "KeysUnavailable",
     "Open",
     "OpenAPIDescription",
+    "Operator",
     "PasswordCheck",
     "Permission",
     "Permissions",
@@ -155,8 +173,17 @@ __all__ = [
 
 _MODULES = {
     "jwt_lp._support.events": ("subscribe",),
+    "jwt_lp.elevation.elevations": ("Elevations",),
+    "jwt_lp.elevation.identities": ("Operator",),
     "jwt_lp.errors": (
         "ConfigurationError",
+        "ElevationClosed",
+        "ElevationError",
+        "ElevationInvalid",
+        "ElevationKeyReused",
+        "ElevationNotAllowed",
+        "ElevationTooMany",
+        "ElevationUnknown",
         "GrammarError",
         "IntrospectionUnavailable",
         "InvalidToken",

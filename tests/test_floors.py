@@ -41,6 +41,7 @@ ORDER = (
     "guard",
     "oauth",
     "signin",
+    "elevation",
     "review",
     "testing",
     "cli",
