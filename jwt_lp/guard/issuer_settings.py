@@ -23,7 +23,8 @@ class IssuerSettings:
     """The settings of one issuer. Exactly one of `static`, `jwks_url` and `discovery` says where its keys are.
 
     An issuer whose tokens are all opaque has `introspection`, no algorithms and an empty `static`. `copy_claims` maps a
-    claim of this issuer to the claim of ours that it becomes. `dpop` says whether its tokens may, or must, be bound by
+    claim of this issuer to the claim of ours that it becomes. `elevation` holds the patterns of what its subjects may
+    hold by elevation, beside what their tokens grant. `dpop` says whether its tokens may, or must, be bound by
     DPoP, and `dpop_max_age` how many seconds old a proof is at most.
     """
 
@@ -48,6 +49,7 @@ class IssuerSettings:
     copy_claims: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     absent_claims: frozenset[str] = frozenset()
     introspection: IntrospectionSettings | None = None
+    elevation: tuple[str, ...] = ()
 
     def key_source(self, allow_http_hosts: Collection[str] = ()) -> KeySource:
         """The source of its keys; nothing is fetched yet."""
