@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from jwt_lp.errors import TemplateError
 from jwt_lp.guard.decisions import ElevationOffer
+from jwt_lp.permissions.grants import Permissions
 from jwt_lp.permissions.templates import fill_template, parse_template
 
 if TYPE_CHECKING:
@@ -26,7 +27,11 @@ class ElevationOffers:
         self._policy = settings.policy
         self._url = settings.elevation_url
         self._shown = settings.show_requirement
-        self._own = frozenset(issuer.name for issuer in settings.issuers if issuer.own)
+        # The next token of an issuer of our own has what was approved, so nothing limits it but the policy.
+        self._limits = {
+            issuer.name: Permissions.of(["**"] if issuer.own else issuer.elevation, patterns=True)
+            for issuer in settings.issuers
+        }
 
     def offer(
         self, token: AccessToken, requirement: Requirement, missing: Sequence[str], sent: Mapping[str, object]
@@ -51,5 +56,4 @@ class ElevationOffers:
         rule = self._policy.elevation_rule(permission)
         if rule is None or not rule.may_ask(token.subject, token.roles, token.issuer_name):
             return False
-        # The next token of an issuer of our own has what was approved; what others sign can only be added to.
-        return token.issuer_name in self._own
+        return permission in self._limits.get(token.issuer_name, ())

