@@ -8,12 +8,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from jwt_lp.issuing.reserved_claims import ISSUER_CLAIMS
+from jwt_lp.permissions.grants import Permissions
 from jwt_lp.tokens.trusted_issuer import TrustedIssuer
 
 if TYPE_CHECKING:
     from jwt_lp.guard.introspection_settings import IntrospectionSettings
     from jwt_lp.jose.jwks import KeySource, StaticKeys
-    from jwt_lp.permissions.grants import Permissions
     from jwt_lp.permissions.requirements import Binding
     from jwt_lp.tokens.claims import ClaimProfile
 
@@ -86,6 +86,7 @@ class IssuerSettings:
             development=development,
             copy_claims=self.copy_claims,
             absent_claims=self.absent_claims,
+            elevation=Permissions.of(self.elevation, patterns=True),
         )
 
 

@@ -129,6 +129,7 @@ class Permissions:
         The order is: exact before `*` before `**`, direct before role, then by name. A ceiling is never credited, and a
         temporary grant only if no other grant is.
         """
+        # Written out, because every new token takes this path.
         if self._denials or self._temporary is not None:
             return self._first_undenied(permission)
         # INVARIANT: without layers nothing is held, and every layer can veto.
@@ -183,7 +184,7 @@ class Permissions:
         grants: tuple[Grant, ...] = ()
         if self._layers and all(ceiling.grant_for(permission) is not None for ceiling in ceilings):
             grants = tuple(self._layers[0].find_covering(permission))
-        return grants if self._temporary is None else grants + self._temporary._grants_covering(permission)
+        return grants if self._temporary is None else grants + Permissions._grants_covering(self._temporary, permission)
 
     def find_containing(self, text: str) -> Grant | None:
         """Return one grant that covers all of `text`, a permission or a pattern, or None.
@@ -217,6 +218,11 @@ class Permissions:
         granted = bool(self._layers) and self._layers[0].grant_for(permission) is not None
         return granted and any(ceiling.grant_for(permission) is None for ceiling in self._layers[1:])
 
+    @property
+    def _restricted(self) -> bool:
+        """Whether more than its layers says what it holds."""
+        return bool(self._denials) or self._temporary is not None
+
     def __contains__(self, permission: object) -> bool:
         return isinstance(permission, str) and self.grant_for(permission) is not None
 
@@ -225,7 +231,7 @@ class Permissions:
 
     def __or__(self, other: Permissions) -> Permissions:
         """The grants of both in one layer; neither may have a ceiling, a denial or temporary ones (`GrammarError`)."""
-        if any(len(each._layers) != 1 or each._denials or each._temporary is not None for each in (self, other)):
+        if len(self._layers) != 1 or len(other._layers) != 1 or self._restricted or other._restricted:
             raise GrammarError("only grants without a ceiling, a denial or temporary ones can be joined")
         return Permissions((self._layers[0] | other._layers[0],))
 

@@ -226,7 +226,7 @@ def _token_keys(token: AccessToken) -> _TokenKeys:
     clients = [] if token.client is None else [token.client]
     issued_at = token.issued_at
     if lineage is not None:
-        tokens += lineage.ancestors
+        tokens += (*lineage.ancestors, *lineage.elevations)
         clients += [*lineage.clients, *lineage.actors]
         issued_at = min(issued_at, lineage.issued_at)
         if lineage.subject is not None:
