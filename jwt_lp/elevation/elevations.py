@@ -229,4 +229,4 @@ def _check_break_glass(who: AccessToken | Operator, rule: ElevationRule) -> None
 
 def _id_of(who: AccessToken | Operator, key: str) -> str:
     Wish.check_text(key, "key")
-    return hashlib.sha256("\0".join((who.issuer, who.subject, key)).encode()).hexdigest()[: 2 * _ID_BYTES]
+    return hashlib.sha256(f"{who.issuer}\0{who.subject}\0{key}".encode()).hexdigest()[: 2 * _ID_BYTES]

@@ -62,14 +62,14 @@ def check_new(elevation: Elevation, recent: Iterable[Elevation]) -> None:
     for other in recent:
         waiting += other.state(now) == "requested"
         asked += other.asked_at > now - DAY
-        if elevation.break_glass and other.break_glass and other.reviewed_at is None:
-            # While the earlier one is held it is the same emergency.
-            if other.state(now) != "approved":
-                raise ElevationNotAllowed(
-                    f"the elevation {other.id} was granted without an approval, and nobody has reviewed it: have it "
-                    "reviewed first",
-                    reason="unreviewed",
-                )
+        unreviewed = other.break_glass and other.reviewed_at is None
+        # While the earlier one is held it is the same emergency.
+        if elevation.break_glass and unreviewed and other.state(now) != "approved":
+            raise ElevationNotAllowed(
+                f"the elevation {other.id} was granted without an approval, and nobody has reviewed it: have it "
+                "reviewed first",
+                reason="unreviewed",
+            )
     if waiting >= MAX_OPEN:
         raise ElevationTooMany(f"{MAX_OPEN} requests wait for an answer already: withdraw one, or wait for an answer")
     if asked >= MAX_DAILY:
