@@ -13,8 +13,17 @@ from django.db.models import Q, QuerySet
 from jwt_lp import ElevationUnknown
 from jwt_lp.revocation.entries import RevocationKey
 from jwt_lp.stores import Elevation, ElevationStep
-from jwt_lp.stores.elevation_changes import DAY, apply_change, check_known, check_new, first_steps
-from jwt_lp.stores.elevation_events import log_steps
+from jwt_lp.stores.elevation_changes import (
+    DAY,
+    apply_change,
+    check_known,
+    check_new,
+    ending_change,
+    ending_entries,
+    first_steps,
+    is_ended_by,
+)
+from jwt_lp.stores.elevation_events import log_all_steps, log_steps
 from jwt_lp.stores.elevations import ELEVATION_WRITER
 from jwt_lp_django import models
 from jwt_lp_django.revocation_rows import revoke, take_numbers
@@ -24,15 +33,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
+    from jwt_lp.revocation.entries import RevocationEntry
     from jwt_lp.stores import ElevationChange, ElevationFilter
+    from jwt_lp.stores.elevation_events import WrittenSteps
 
-__all__ = ["ask", "change", "claim_steps", "find", "log_steps", "mark_delivered", "read", "select", "steps_of"]
+__all__ = [
+    "ask",
+    "change",
+    "claim_steps",
+    "end_revoked",
+    "find",
+    "log_all_steps",
+    "log_steps",
+    "mark_delivered",
+    "read",
+    "select",
+    "steps_of",
+]
 
 _FIELDS: Final = tuple(Elevation.__dataclass_fields__)
 _STEP_FIELDS: Final = tuple(ElevationStep.__dataclass_fields__)
 
 
-def ask(alias: str, elevation: Elevation) -> tuple[Elevation, tuple[ElevationStep, ...]]:
+def ask(alias: str, elevation: Elevation) -> WrittenSteps:
     """Write a new request, inside a transaction; return it with the steps that were written."""
     # The lock comes first; nothing is written yet that needs a number.
     take_numbers(alias, 0)
@@ -47,13 +70,32 @@ def ask(alias: str, elevation: Elevation) -> tuple[Elevation, tuple[ElevationSte
     return elevation, steps
 
 
-def change(alias: str, wanted: ElevationChange) -> tuple[Elevation, tuple[ElevationStep, ...]]:
+def change(alias: str, wanted: ElevationChange) -> WrittenSteps:
     """Apply a change, inside a transaction; return the elevation as it is then, with the steps that were written."""
     # As above.
     take_numbers(alias, 0)
     stored = find(alias, wanted.elevation)
     if stored is None:
         raise ElevationUnknown("there is no such elevation")
+    return _apply(alias, stored, wanted)
+
+
+def end_revoked(alias: str, entries: Sequence[RevocationEntry], at: float, by: str) -> list[WrittenSteps]:
+    """End the elevations of those whose older tokens these entries refuse, in the transaction that writes the entries."""
+    written: list[WrittenSteps] = []
+    for entry in ending_entries(entries):
+        live = models.Elevation.objects.using(alias).filter(issuer=entry.issuer, closes_at__gt=at)
+        if entry.of == "subject":
+            live = live.filter(key=_key(entry.issuer, entry.name))
+        written += [
+            _apply(alias, elevation, ending_change(elevation, entry, at, by))
+            for elevation in list(map(read, live.order_by("pk").values(*_FIELDS)))
+            if is_ended_by(elevation, entry, at)
+        ]
+    return written
+
+
+def _apply(alias: str, stored: Elevation, wanted: ElevationChange) -> WrittenSteps:
     applied = apply_change(stored, steps_of(alias, stored.id), wanted)
     values = _values(applied.elevation)
     if applied.revocations:
@@ -99,13 +141,15 @@ def steps_of(alias: str, elevation_id: str) -> tuple[ElevationStep, ...]:
 def claim_steps(alias: str, limit: int, at: float, until: float) -> tuple[ElevationStep, ...]:
     """The oldest steps that are to be delivered, inside a transaction; each is put off until `until`."""
     rows = models.ElevationStep.objects.using(alias)
+    # INVARIANT: the first statement is a write, which takes the lock in SQLite; this one changes no row.
+    rows.filter(pk="").update(deliver_at=None)
     due = rows.filter(deliver_at__lte=at).order_by("deliver_at", "at", "elevation", "number")[:limit]
-    claimed: list[ElevationStep] = []
-    for row in list(due.values("pk", "deliver_at", *_STEP_FIELDS)):
+    return tuple(
+        ElevationStep(**row)
+        for row in list(due.values("pk", "deliver_at", *_STEP_FIELDS))
         # Of two workers that read the same row, one changes it.
-        if rows.filter(pk=row.pop("pk"), deliver_at=row.pop("deliver_at")).update(deliver_at=until):
-            claimed.append(ElevationStep(**row))
-    return tuple(claimed)
+        if rows.filter(pk=row.pop("pk"), deliver_at=row.pop("deliver_at")).update(deliver_at=until)
+    )
 
 
 def mark_delivered(alias: str, steps: Sequence[ElevationStep]) -> None:
@@ -144,9 +188,7 @@ def _step_id(step: ElevationStep) -> str:
 
 def _write_steps(alias: str, steps: Sequence[ElevationStep]) -> None:
     rows = [
-        models.ElevationStep(
-            id=_step_id(step), deliver_at=0.0, **{name: getattr(step, name) for name in _STEP_FIELDS}
-        )
+        models.ElevationStep(id=_step_id(step), deliver_at=0.0, **{name: getattr(step, name) for name in _STEP_FIELDS})
         for step in steps
     ]
     models.ElevationStep.objects.using(alias).bulk_create(rows)

@@ -133,7 +133,7 @@ class Elevation(models.Model):
     """
 
     id = Exact(primary_key=True)
-    changed = models.BigIntegerField(null=True, db_index=True)
+    changed: models.BigIntegerField[int | None, int | None] = models.BigIntegerField(null=True, db_index=True)
     asked_at = _time()
     answer_by = _time()
     closes_at = _time(db_index=True)
@@ -147,7 +147,8 @@ class Elevation(models.Model):
     approvals = _number()
     break_glass = _flag()
     key = _digest(db_index=True)
-    client = models.TextField(null=True)
+    # None is another value than "": all clients.
+    client: models.TextField[str | None, str | None] = models.TextField(null=True)  # noqa: DJ001
     issuer = _text()
     subject = _text()
     permission = _text()
@@ -171,7 +172,7 @@ class ElevationStep(models.Model):
     elevation = Exact(db_index=True)
     number = _number()
     at = _time()
-    deliver_at = models.FloatField(null=True, db_index=True)
+    deliver_at: models.FloatField[float | None, float | None] = models.FloatField(null=True, db_index=True)
     action = Exact(max_length=16)
     issuer = _text()
     subject = _text()

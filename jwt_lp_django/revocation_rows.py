@@ -42,7 +42,7 @@ def changes(alias: str, since: int, now: float) -> RevocationChanges:
     revoked = Revocation.objects.using(alias).filter(new if since else new & Q(lifted_at=None)).order_by("changed")
     elevated = Elevation.objects.using(alias).filter(new if since else new & Q(ended_at=None)).order_by("changed")
     rows, held = list(revoked[:PAGE]), list(elevated[:PAGE])
-    numbers = sorted(row.changed or 0 for row in (*rows, *held))[:PAGE]
+    numbers = sorted([row.changed for row in rows] + [row.changed or 0 for row in held])[:PAGE]
     more = len(numbers) == PAGE
     reached = numbers[-1] if more else latest
     rows, held = [row for row in rows if row.changed <= reached], [row for row in held if (row.changed or 0) <= reached]

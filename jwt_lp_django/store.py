@@ -140,10 +140,16 @@ class DjangoStore:
 
     def revoke(self, entries: Sequence[RevocationEntry], *, at: float, by: str = "") -> int:
         """Write entries; `StoreError` names ids that exist already."""
-        module = self._modules().revocation_rows
-        sequence: int = self._database.write(lambda: module.revoke(self._alias, entries, at, by))
+        modules = self._modules()
+
+        def write() -> tuple[int, Any]:
+            sequence: int = modules.revocation_rows.revoke(self._alias, entries, at, by)
+            return sequence, modules.elevation_rows.end_revoked(self._alias, entries, at, by)
+
+        sequence, ended = self._database.write(write)
         # After the transaction, which may be repeated.
-        module.announce(entries, by)
+        modules.revocation_rows.announce(entries, by)
+        modules.elevation_rows.log_all_steps(ended)
         return sequence
 
     def lift(self, ids: Sequence[str], *, at: float) -> int:
@@ -313,9 +319,11 @@ class DjangoStore:
 
     def end_families(self, ending: FamilyEnding) -> tuple[RefreshFamily, ...]:
         """End families, and revoke their access tokens."""
-        module = self._modules().family_rows
-        ended: tuple[RefreshFamily, ...] = self._database.write(lambda: module.end(self._alias, ending))
-        return ended
+        modules = self._modules()
+        families, ended = self._database.write(lambda: modules.family_rows.end(self._alias, ending))
+        modules.elevation_rows.log_all_steps(ended)
+        found: tuple[RefreshFamily, ...] = families
+        return found
 
     def ask(self, elevation: Elevation) -> Elevation:
         """Write a new request for an elevation."""
@@ -422,6 +430,16 @@ class DjangoStore:
     def _modules(self) -> _StoreModules:
         """The modules that do the module. They import models, which is possible only after Django is set up."""
         self._database.ensure_ready()
-        from jwt_lp_django import elevation_rows, family_rows, holder_rows, revocation_rows, sum_queries, usage_rows, usage_sums
+        from jwt_lp_django import (
+            elevation_rows,
+            family_rows,
+            holder_rows,
+            revocation_rows,
+            sum_queries,
+            usage_rows,
+            usage_sums,
+        )
 
-        return _StoreModules(elevation_rows, family_rows, revocation_rows, usage_rows, holder_rows, sum_queries, usage_sums)
+        return _StoreModules(
+            elevation_rows, family_rows, revocation_rows, usage_rows, holder_rows, sum_queries, usage_sums
+        )
