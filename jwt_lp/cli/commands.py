@@ -34,7 +34,7 @@ from jwt_lp.cli.token import token
 from jwt_lp.cli.undo import undo
 from jwt_lp.cli.usage import usage
 from jwt_lp.cli.verify import verify
-from jwt_lp.errors import InvalidToken, JwtLpError, PolicyError
+from jwt_lp.errors import ElevationError, InvalidToken, JwtLpError, PolicyError
 
 _HOSTS: Final = ("Django", "djangorestframework", "Flask", "starlette", "fastapi")
 _INTERRUPTED: Final = 130
@@ -44,7 +44,7 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except (PolicyError, InvalidToken) as error:
+        except (PolicyError, InvalidToken, ElevationError) as error:
             raise CheckFailed(str(error)) from error
         except JwtLpError as error:
             raise Failure(*getattr(error, "faults", (str(error),))) from error

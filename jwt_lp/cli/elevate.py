@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from jwt_lp.cli.deliver import deliver
 from jwt_lp.cli.elevation_view import print_elevation, print_list, print_one
-from jwt_lp.cli.output import CheckFailed, Failure, say, text
+from jwt_lp.cli.output import CheckFailed, Failure, brief, say, text
 from jwt_lp.cli.param_types import DurationParam
 from jwt_lp.cli.revoke import current_user
 from jwt_lp.cli.store import StoreOptions, format_option, store_options
@@ -19,15 +21,15 @@ from jwt_lp.elevation.elevations import Elevations
 from jwt_lp.elevation.identities import Operator
 from jwt_lp.guard.guard import Guard
 from jwt_lp.stores.elevations import ElevationFilter
-from jwt_lp.tokens.claims import AccessToken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     from jwt_lp.guard.settings import Settings
     from jwt_lp.stores.elevations import Elevation
+    from jwt_lp.tokens.claims import AccessToken
 
-_C = TypeVar("_C", bound="Callable[..., object]")
+_C = TypeVar("_C", bound=Callable[..., object])
 
 DEFAULT_WAIT: Final = 3600.0
 _CHECK_INTERVAL: Final = 1.0
@@ -46,8 +48,7 @@ _by_option: Final = click.option(
 _as_option: Final = click.option("--with-token", is_flag=True, help="Act as the bearer of a token, not as an operator.")
 
 
-def _reason_option(*, required: bool = False) -> Callable[[_C], _C]:
-    return click.option("--reason", default="", required=required, metavar="TEXT", help="The reason, for the record.")
+_reason_option: Final = click.option("--reason", default="", metavar="TEXT", help="The reason, for the record.")
 
 
 def _common_options(command: _C) -> _C:
@@ -80,26 +81,14 @@ def elevate() -> None:
 @token_file_option
 @_common_options
 @click.pass_context
-def request(
-    ctx: click.Context,
-    /,
-    permission: str,
-    wait: float | None,
-    file: str | None,
-    form: str,
-    url: str | None,
-    target: str | None,
-    where: str | None,
-    seconds: float | None,
-    **wish: Any,
-) -> None:
+def request(ctx: click.Context, /, permission: str, wait: float | None, form: str, **options: Any) -> None:
     """Ask for PERMISSION in the name of the subject of a token.
 
     With --wait the exit code is 0 if it was approved, and 1 if it was denied, has lapsed or nobody decided in time.
     """
-    with _opened(ctx, StoreOptions(url, target, where)) as (elevations, settings):
-        token = _bearer(settings, file)
-        made = elevations.request(token, permission, seconds=None if seconds is None else int(seconds), **wish)
+    file = options.pop("file")
+    with _opened(ctx, _place(options)) as (elevations, settings):
+        made = elevations.request(_bearer(settings, file), permission, **options)
         if wait is not None:
             made = _wait_for(elevations, made, wait)
         print_one(elevations, made, form)
@@ -110,22 +99,16 @@ def request(
 @elevate.command(short_help="Approve a request.")
 @click.argument("elevation_id", metavar="ID")
 @click.option("--digest", metavar="TEXT", help="The digest that show has printed. Default: what is shown now.")
-@_reason_option()
+@_reason_option
 @token_file_option
 @_common_options
 @click.pass_context
 def approve(
-    ctx: click.Context,
-    /,
-    elevation_id: str,
-    digest: str | None,
-    reason: str,
-    file: str | None,
-    form: str,
-    **place: Any,
+    ctx: click.Context, /, elevation_id: str, digest: str | None, reason: str, form: str, **options: Any
 ) -> None:
     """Approve the request ID as the bearer of a token that may decide about it."""
-    with _opened(ctx, StoreOptions(**place)) as (elevations, settings):
+    file = options.pop("file")
+    with _opened(ctx, _place(options)) as (elevations, settings):
         token = _bearer(settings, file)
         seen = elevations.show(token, elevation_id)
         approved = elevations.approve(token, elevation_id, digest=digest or seen.digest, reason=reason)
@@ -137,29 +120,19 @@ def _decision(name: str, done: str, help_text: str) -> click.Command:
 
     @_as_option
     @_by_option
-    @_reason_option()
+    @_reason_option
     @token_file_option
     @_common_options
     @click.argument("elevation_id", metavar="ID")
     @click.pass_context
-    def command(
-        ctx: click.Context,
-        /,
-        elevation_id: str,
-        by: str | None,
-        reason: str,
-        file: str | None,
-        form: str,
-        *,
-        with_token: bool,
-        **place: Any,
-    ) -> None:
-        with _opened(ctx, StoreOptions(**place)) as (elevations, settings):
+    def command(ctx: click.Context, /, elevation_id: str, reason: str, form: str, **options: Any) -> None:
+        by, file, with_token = (options.pop(each) for each in ("by", "file", "with_token"))
+        with _opened(ctx, _place(options)) as (elevations, settings):
             who = _bearer(settings, file) if with_token or file is not None else _operator(by)
             changed: Elevation = getattr(elevations, name)(who, elevation_id, reason=reason)
             print_one(elevations, changed, form)
             if form == "text":
-                say(text(f"{done} by {who.subject}"))
+                say(text(f"{done} by {brief(who.subject)}"))
 
     return elevate.command(name, short_help=help_text, help=f"{help_text[:-1]} ID.")(command)
 
@@ -182,7 +155,7 @@ def list_elevations(
     ctx: click.Context, /, form: str, *, waiting: bool, held: bool, unreviewed: bool, **options: Any
 ) -> None:
     """List elevations, the oldest request first."""
-    place = StoreOptions(*(options.pop(name) for name in ("url", "target", "where")))
+    place = _place(options)
     now = time.time()
     which = ElevationFilter(
         open_at=now if waiting else None, held_at=now if held else None, unreviewed=unreviewed, **options
@@ -203,6 +176,14 @@ def show(ctx: click.Context, /, elevation_id: str, form: str, **options: Any) ->
         if elevation is None:
             raise CheckFailed(f"there is no elevation {elevation_id}")
         print_elevation(elevation, store.elevation_steps(elevation_id), time.time(), form)
+
+
+elevate.add_command(deliver)
+
+
+def _place(options: dict[str, Any]) -> StoreOptions:
+    """The store and the settings among the options, which are removed from them."""
+    return StoreOptions(*(options.pop(name) for name in ("url", "target", "where")))
 
 
 @contextmanager

@@ -61,9 +61,6 @@ class Elevations:
         self._clock = clock
 
     def now(self) -> float:
-        """The time of the clock, at which `Elevation.state` says how far an elevation is."""
-        return self._clock()
-
         """The time by its clock, at which `Elevation.state` is to be asked for."""
         return self._clock()
 
