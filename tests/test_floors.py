@@ -31,6 +31,7 @@ ORDER = (
     "permissions",
     "policy",
     "jose",
+    "webhooks",
     "tokens",
     "revocation",
     "issuing",
