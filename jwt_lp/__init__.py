@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jwt_lp._support.events import subscribe
+    from jwt_lp.elevation.deliveries import ElevationDeliveries
     from jwt_lp.elevation.elevations import Elevations
     from jwt_lp.elevation.endpoints import ElevationEndpoints
-    from jwt_lp.elevation.guard_elevations import ask_for, guard_elevations
+    from jwt_lp.elevation.guard_elevations import guard_elevations, request_elevation
     from jwt_lp.elevation.identities import Operator
-    from jwt_lp.elevation.openapi import elevation_operation
     from jwt_lp.elevation.requests import ElevationCall
     from jwt_lp.errors import (
         ConfigurationError,
@@ -119,6 +119,7 @@ __all__ = [
     "Elevation",
     "ElevationCall",
     "ElevationClosed",
+    "ElevationDeliveries",
     "ElevationEndpoints",
     "ElevationError",
     "ElevationInvalid",
@@ -173,17 +174,17 @@ __all__ = [
     "Verifier",
     "all_of",
     "any_of",
-    "ask_for",
     "cross_origin_fault",
-    "elevation_operation",
     "external",
     "guard_elevations",
+    "request_elevation",
     "route_faults",
     "subscribe",
 ]
 
 _MODULES = {
     "jwt_lp._support.events": ("subscribe",),
+    "jwt_lp.elevation.deliveries": ("ElevationDeliveries",),
     "jwt_lp.elevation.elevations": ("Elevations",),
     "jwt_lp.elevation.endpoints": ("ElevationEndpoints",),
     "jwt_lp.elevation.guard_elevations": ("ask_for", "guard_elevations"),

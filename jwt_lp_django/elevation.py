@@ -15,9 +15,9 @@ from jwt_lp import (
     ElevationCall,
     ElevationEndpoints,
     Elevations,
-    ask_for,
     guard_elevations,
 )
+from jwt_lp import request_elevation as request_by_token
 from jwt_lp_django.decisions import header_lines, token_from
 from jwt_lp_django.decorators import authenticated
 from jwt_lp_django.guard_access import guard_from
@@ -56,7 +56,7 @@ def request_elevation(
     does not answer, and `ConfigurationError` if the route requires no token. It asks the store: in an async view use
     `arequest_elevation`.
     """
-    return ask_for(
+    return request_by_token(
         guard_from(),
         token_from(request),
         permission,

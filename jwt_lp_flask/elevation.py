@@ -14,9 +14,9 @@ from jwt_lp import (
     ElevationEndpoints,
     Elevations,
     all_of,
-    ask_for,
     guard_elevations,
 )
+from jwt_lp import request_elevation as request_by_token
 from jwt_lp_flask.decisions import decisions_of
 from jwt_lp_flask.declarations import declare_view
 from jwt_lp_flask.extension import app_guard_of, enforce_declaration
@@ -53,7 +53,7 @@ def request_elevation(
     elevation. Raises `ElevationError` if the policy does not allow it or something is missing, `StoreError` if the store
     does not answer, and `ConfigurationError` if the route requires no token.
     """
-    return ask_for(
+    return request_by_token(
         app_guard_of().guard,
         decisions_of(request).token,
         permission,

@@ -17,9 +17,9 @@ from jwt_lp import (
     ElevationCall,
     ElevationEndpoints,
     Elevations,
-    ask_for,
     guard_elevations,
 )
+from jwt_lp import request_elevation as request_by_token
 from jwt_lp_starlette.body_reader import BodyReader
 from jwt_lp_starlette.decorators import authenticated
 from jwt_lp_starlette.middleware import guard_from
@@ -75,9 +75,9 @@ async def request_elevation(
     It is to be held for `seconds`, or as long as the policy allows. Asking again with the same `key` returns the same
     elevation. The store is asked in a worker thread. Raises `ElevationError` if the policy does not allow it or something
     is missing, `StoreError` if the store does not answer, and `ConfigurationError` if the route requires no token. In a
-    function that is not asynchronous, use `anyio.from_thread.run` or `jwt_lp.ask_for`.
+    function that is not asynchronous, use `anyio.from_thread.run` or `jwt_lp.request_elevation`.
     """
-    ask = partial(ask_for, reason=reason, ticket=ticket, seconds=seconds, key=key, elevations=elevations)
+    ask = partial(request_by_token, reason=reason, ticket=ticket, seconds=seconds, key=key, elevations=elevations)
     return await run_in_threadpool(ask, guard_from(request), token_from(request), permission)
 
 

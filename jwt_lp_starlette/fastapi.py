@@ -23,7 +23,6 @@ from jwt_lp import (
     SignIn,
     SignInEndpoints,
     all_of,
-    elevation_operation,
 )
 from jwt_lp_starlette.decorators import Where
 from jwt_lp_starlette.elevation import elevation_view
@@ -102,7 +101,7 @@ def elevation_router(elevations: Elevations | None = None, url: str = "/elevatio
             summary=endpoint.summary,
             status_code=201 if name == "ask" else 200,
             response_model=None,
-            openapi_extra=elevation_operation(name),
+            openapi_extra=ElevationEndpoints.operation(name),
         )
     return router
 

@@ -114,7 +114,10 @@ STORE_MODULES = {
 STORE_MODULES["jwt_lp_django/store.py"] = ROWS | {"jwt_lp._support.file_lock", "jwt_lp.stores.advisory_lock"}
 
 # the functions among the root's exports: they make a value, or are the one verb of their module
-EXPORTED_FUNCTIONS = {"all_of", "any_of", "cross_origin_fault", "external", "route_faults", "subscribe"}
+EXPORTED_FUNCTIONS = {
+    *("all_of", "any_of", "cross_origin_fault", "external", "route_faults", "subscribe"),
+    *("guard_elevations", "request_elevation"),
+}
 
 FRAMEWORKS_AND_DRIVERS = {
     "click",

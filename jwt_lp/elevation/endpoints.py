@@ -11,10 +11,11 @@ import secrets
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from jwt_lp._support.events import log_event
+from jwt_lp.elevation.openapi import elevation_operation
 from jwt_lp.elevation.refusals import RequestRefused, refusal_of, unknown_elevation
 from jwt_lp.elevation.representation import members_of
 from jwt_lp.elevation.requests import MAX_BODY, is_id, read_answer, read_key, read_page, read_wanted
@@ -65,6 +66,11 @@ class ElevationEndpoints:
     def __init__(self, elevations: Elevations, *, reference: Callable[[], str] = lambda: secrets.token_hex(5)) -> None:
         self.elevations: Elevations = elevations
         self._reference = reference
+
+    @staticmethod
+    def operation(name: str) -> dict[str, Any]:
+        """What an OpenAPI document says of the endpoint `name`, beside its summary and what the guard adds."""
+        return elevation_operation(name)
 
     @clears_locals
     def answer(self, name: str, call: ElevationCall, elevation_id: str = "") -> Answer:

@@ -40,7 +40,7 @@ def guard_elevations(guard: Guard) -> Elevations:
         return elevations
 
 
-def ask_for(
+def request_elevation(
     guard: Guard,
     token: AccessToken | None,
     permission: str,

@@ -56,7 +56,9 @@ def lead(name="bob"):
 
 
 def ask(run, *options, token=None):
-    code, out, err = run("request", "orders:export", "--reason", "4711", "--format", "json", *options, token=token or clerk())
+    code, out, err = run(
+        "request", "orders:export", "--reason", "4711", "--format", "json", *options, token=token or clerk()
+    )
     assert (0, "") == (code, err)
     return json.loads(out)
 

@@ -81,6 +81,7 @@ def test_break_glass_and_a_denial_have_their_own_types(world: World) -> None:
     """Who takes a permission without an approval is told of as such."""
     inbox = Inbox()
     world.elevations.request(world.token(), "orders:export", break_glass=True)
+    world.now += 1
     asked = world.elevations.request(world.token("ina", "support"), "orders:export")
     world.elevations.deny(world.token("bob"), asked.id)
     deliveries_of(world, inbox).deliver()

@@ -10,8 +10,7 @@ import pytest
 
 from elevation.world import NOW, World
 from jwt_lp import ANONYMOUS, Answer, ConfigurationError, ElevationCall, ElevationEndpoints, StoreError, subscribe
-from jwt_lp.elevation.guard_elevations import ask_for, guard_elevations
-from jwt_lp.elevation.openapi import elevation_operation
+from jwt_lp.elevation.guard_elevations import guard_elevations, request_elevation
 from jwt_lp.elevation.representation import members_of
 from jwt_lp.stores.elevations import MAX_OPEN
 from memory_store import MemoryStore
@@ -226,10 +225,10 @@ def test_asking_in_code_needs_a_token_a_store_and_rules() -> None:
     world = World(MemoryStore())
     for token in (None, ANONYMOUS):
         with pytest.raises(ConfigurationError, match="in the name of a token"):
-            ask_for(world.guard, token, "orders:export")
+            request_elevation(world.guard, token, "orders:export")
     with pytest.raises(ConfigurationError, match="STORE"):
         guard_elevations(world.guard)
-    asked = ask_for(world.guard, world.token(), "orders:export", elevations=world.elevations)
+    asked = request_elevation(world.guard, world.token(), "orders:export", elevations=world.elevations)
     assert ("requested", "ana") == (asked.state(NOW), asked.subject)
     world.guard.close()
 
@@ -249,7 +248,7 @@ def test_the_elevations_of_a_guard_are_made_once() -> None:
 @pytest.mark.parametrize("name", [*ElevationEndpoints.endpoints])
 def test_the_description_of_an_endpoint_names_what_it_answers(name: str) -> None:
     """Each operation has its answers, and a body where the endpoint reads one."""
-    operation = elevation_operation(name)
+    operation = ElevationEndpoints.operation(name)
     assert ("201" if name == "ask" else "200") in operation["responses"]
     assert ("requestBody" in operation) is (ElevationEndpoints.endpoints[name].method == "POST")
     assert ("{id}" in ElevationEndpoints.endpoints[name].path) is any(
