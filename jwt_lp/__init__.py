@@ -187,9 +187,8 @@ _MODULES = {
     "jwt_lp.elevation.deliveries": ("ElevationDeliveries",),
     "jwt_lp.elevation.elevations": ("Elevations",),
     "jwt_lp.elevation.endpoints": ("ElevationEndpoints",),
-    "jwt_lp.elevation.guard_elevations": ("ask_for", "guard_elevations"),
+    "jwt_lp.elevation.guard_elevations": ("guard_elevations", "request_elevation"),
     "jwt_lp.elevation.identities": ("Operator",),
-    "jwt_lp.elevation.openapi": ("elevation_operation",),
     "jwt_lp.elevation.requests": ("ElevationCall",),
     "jwt_lp.errors": (
         "ConfigurationError",
