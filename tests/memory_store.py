@@ -14,7 +14,16 @@ from typing import Any
 from jwt_lp.errors import ElevationUnknown
 from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry, RevocationKey
 from jwt_lp.stores import Elevation, ElevationChange, ElevationFilter, ElevationStep, ProcessHeartbeat, UsageBatch, Use
-from jwt_lp.stores.elevation_changes import AppliedChange, apply_change, check_known, check_new, first_steps
+from jwt_lp.stores.elevation_changes import (
+    AppliedChange,
+    apply_change,
+    check_known,
+    check_new,
+    ending_change,
+    ending_entries,
+    first_steps,
+    is_ended_by,
+)
 from jwt_lp.stores.elevation_events import log_steps
 from usage_scan import UsageScan
 
@@ -49,7 +58,11 @@ class MemoryStore:
             for entry in entries:
                 self.sequence += 1
                 self.standing[entry.id] = self.sequence, replace(entry, at=at)
-            return self.sequence
+            sequence = self.sequence
+            for entry in ending_entries(entries):
+                for elevation in [each for each in self.asked.values() if is_ended_by(each, entry, at)]:
+                    self.change_elevation(ending_change(elevation, entry, at, by))
+            return sequence
 
     def lift(self, ids: Sequence[str], *, at: float) -> int:
         with self._lock:

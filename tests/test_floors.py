@@ -87,14 +87,27 @@ ROWS = {
     "jwt_lp.revocation.entries",
     "jwt_lp.revocation.snapshot",
     "jwt_lp.stores",
+    "jwt_lp.revocation.temporary_grants",
     "jwt_lp.stores.advisory_lock",
+    "jwt_lp.stores.elevation_changes",
+    "jwt_lp.stores.elevation_events",
+    "jwt_lp.stores.elevations",
     "jwt_lp.stores.families",
     "jwt_lp.stores.row_keys",
     "jwt_lp.stores.summation",
 }
 STORE_MODULES = {
     f"jwt_lp_django/{name}.py": ROWS
-    for name in ("sum_queries", "family_rows", "holder_rows", "revocation_rows", "row_keys", "usage_rows", "usage_sums")
+    for name in (
+        "elevation_rows",
+        "family_rows",
+        "holder_rows",
+        "revocation_rows",
+        "row_keys",
+        "sum_queries",
+        "usage_rows",
+        "usage_sums",
+    )
 }
 # It takes the same locks as the SQL store, too.
 STORE_MODULES["jwt_lp_django/store.py"] = ROWS | {"jwt_lp._support.file_lock", "jwt_lp.stores.advisory_lock"}

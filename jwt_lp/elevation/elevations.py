@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from jwt_lp.policy.elevation_rules import ElevationRule
     from jwt_lp.policy.file import Policy
+    from jwt_lp.revocation.temporary_grants import TemporaryGrant
     from jwt_lp.stores import Store
 
 _PUSH_TIMEOUT: Final = 0.5
@@ -58,6 +59,26 @@ class Elevations:
         self._person = person
         self._push = push
         self._clock = clock
+
+    def now(self) -> float:
+        """The time by its clock, at which `Elevation.state` is to be asked for."""
+        return self._clock()
+
+    def held(self, issuer: str, subject: str, client: str | None = None) -> tuple[TemporaryGrant, ...]:
+        """What a subject holds now by elevations, for tokens of `client` ("" or None: tokens that name no client).
+
+        An elevation that the policy's rules would not allow any more does not count: one without a rule, or for longer
+        than its rule allows now.
+        """
+        now = self._clock()
+        held = self.store.elevations(ElevationFilter(issuer=issuer, subject=subject, held_at=now))
+        return tuple(
+            grant
+            for each in held
+            if (grant := each.temporary_grant) is not None
+            and each.client in (None, client or "")
+            and is_within(self.policy, each)
+        )
 
     def may_ask(self, token: AccessToken, permission: str) -> bool:
         """Whether the policy lets the bearer of a token ask for a permission."""
@@ -155,7 +176,7 @@ class Elevations:
 
     def waiting_for(self, who: AccessToken, *, after: str = "", limit: int = 50) -> tuple[Elevation, ...]:
         """The requests that the caller may decide about, oldest first, in pages as those of `elevations_of`."""
-        which = ElevationFilter(open_at=self._clock(), after=after or None)
+        which = ElevationFilter(open_at=self.now(), after=after or None)
         return tuple(islice((each for each in self.store.elevations(which) if self._may_decide(who, each)), limit))
 
     def _find(self, elevation_id: str) -> Elevation:
@@ -196,7 +217,7 @@ class Elevations:
         change = ElevationChange(
             elevation=elevation.id,
             action=action,
-            at=self._clock(),
+            at=self.now(),
             issuer=who.issuer,
             subject=who.subject,
             reason=Wish.check_text(reason, "reason"),
@@ -217,6 +238,14 @@ class Elevations:
             log_event(logging.WARNING, "push-failed", {"detail": str(error)})
 
 
+def is_within(policy: Policy, elevation: Elevation) -> bool:
+    """Whether the rules of the policy allow what an elevation grants."""
+    rule = policy.elevation_rule(elevation.permission)
+    if rule is None or (elevation.break_glass and not rule.break_glass):
+        return False
+    return elevation.since is None or elevation.until is None or elevation.until - elevation.since <= rule.longest
+
+
 def _check_break_glass(who: AccessToken | Operator, rule: ElevationRule) -> None:
     if not rule.break_glass:
         raise ElevationNotAllowed("the policy does not grant it without an approval", reason="break_glass")
@@ -229,4 +258,4 @@ def _check_break_glass(who: AccessToken | Operator, rule: ElevationRule) -> None
 
 def _id_of(who: AccessToken | Operator, key: str) -> str:
     Wish.check_text(key, "key")
-    return hashlib.sha256("\0".join((who.issuer, who.subject, key)).encode()).hexdigest()[: 2 * _ID_BYTES]
+    return hashlib.sha256(f"{who.issuer}\0{who.subject}\0{key}".encode()).hexdigest()[: 2 * _ID_BYTES]

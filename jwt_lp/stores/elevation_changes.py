@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jwt_lp.errors import ElevationClosed, ElevationKeyReused, ElevationNotAllowed, ElevationTooMany
 from jwt_lp.revocation.entries import RevocationEntry
-from jwt_lp.stores.elevations import MAX_DAILY, MAX_OPEN, ElevationStep
+from jwt_lp.stores.elevations import MAX_DAILY, MAX_OPEN, ElevationChange, ElevationStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from jwt_lp.stores.elevations import Elevation, ElevationAction, ElevationChange
+    from jwt_lp.stores.elevations import Elevation, ElevationAction
 
 DAY: Final = 86400.0
 _TOKEN_LEEWAY: Final = 300.0
@@ -62,14 +62,14 @@ def check_new(elevation: Elevation, recent: Iterable[Elevation]) -> None:
     for other in recent:
         waiting += other.state(now) == "requested"
         asked += other.asked_at > now - DAY
-        if elevation.break_glass and other.break_glass and other.reviewed_at is None:
-            # While the earlier one is held it is the same emergency.
-            if other.state(now) != "approved":
-                raise ElevationNotAllowed(
-                    f"the elevation {other.id} was granted without an approval, and nobody has reviewed it: have it "
-                    "reviewed first",
-                    reason="unreviewed",
-                )
+        unreviewed = other.break_glass and other.reviewed_at is None
+        # While the earlier one is held it is the same emergency.
+        if elevation.break_glass and unreviewed and other.state(now) != "approved":
+            raise ElevationNotAllowed(
+                f"the elevation {other.id} was granted without an approval, and nobody has reviewed it: have it "
+                "reviewed first",
+                reason="unreviewed",
+            )
     if waiting >= MAX_OPEN:
         raise ElevationTooMany(f"{MAX_OPEN} requests wait for an answer already: withdraw one, or wait for an answer")
     if asked >= MAX_DAILY:
@@ -91,6 +91,30 @@ def apply_change(elevation: Elevation, steps: Sequence[ElevationStep], change: E
     if change.action == "denied":
         return AppliedChange(replace(elevation, denied_at=now), (_step(steps, change, "denied", now),))
     return _approve(elevation, steps, change, now)
+
+
+def ending_entries(entries: Iterable[RevocationEntry]) -> list[RevocationEntry]:
+    """The entries that end elevations: those that refuse all older tokens of a subject, a client or an issuer."""
+    return [entry for entry in entries if entry.kind == "not_before" and entry.of in ("subject", "client", "issuer")]
+
+
+def is_ended_by(elevation: Elevation, entry: RevocationEntry, at: float) -> bool:
+    """Whether an elevation, not yet over at the time `at`, ends with such an entry.
+
+    What was asked after the time that the entry names goes on.
+    """
+    names = {"subject": elevation.subject, "client": elevation.client, "issuer": entry.name}
+    return (
+        (elevation.issuer, names[entry.of]) == (entry.issuer, entry.name)
+        and elevation.state(at) in ("requested", "approved")
+        and (entry.before is None or elevation.asked_at < entry.before + 1)
+    )
+
+
+def ending_change(elevation: Elevation, entry: RevocationEntry, at: float, by: str) -> ElevationChange:
+    """The change that ends it."""
+    reason = f"revoked: {entry.reason}" if entry.reason else "revoked"
+    return ElevationChange(elevation=elevation.id, action="ended", at=at, issuer="", subject=by, reason=reason)
 
 
 def _approve(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from jwt_lp._support.events import log_event
 
@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jwt_lp.stores.elevations import Elevation, ElevationStep
+
+WrittenSteps: TypeAlias = "tuple[Elevation, tuple[ElevationStep, ...]]"
+"""An elevation as it is after the steps that a store has written."""
+
+
+def log_all_steps(written: Iterable[WrittenSteps]) -> None:
+    """Log the steps of several elevations."""
+    for elevation, steps in written:
+        log_steps(elevation, steps)
 
 
 def log_steps(elevation: Elevation, steps: Iterable[ElevationStep]) -> None:

@@ -13,13 +13,24 @@ import sqlalchemy as sa
 from jwt_lp.errors import ElevationUnknown
 from jwt_lp.revocation.snapshot import digest
 from jwt_lp.stores import revocation_rows
-from jwt_lp.stores.elevation_changes import DAY, apply_change, check_known, check_new, first_steps
+from jwt_lp.stores.elevation_changes import (
+    DAY,
+    apply_change,
+    check_known,
+    check_new,
+    ending_change,
+    ending_entries,
+    first_steps,
+    is_ended_by,
+)
 from jwt_lp.stores.elevations import ELEVATION_WRITER, Elevation, ElevationStep
 from jwt_lp.stores.schema import elevation_steps, elevations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from jwt_lp.revocation.entries import RevocationEntry
+    from jwt_lp.stores.elevation_events import WrittenSteps
     from jwt_lp.stores.elevations import ElevationChange, ElevationFilter
 
 _FIELDS = tuple(Elevation.__dataclass_fields__)
@@ -28,7 +39,7 @@ _STEP_FIELDS = tuple(ElevationStep.__dataclass_fields__)
 _STEP_COLUMNS = [elevation_steps.c[name] for name in _STEP_FIELDS]
 
 
-def ask(connection: sa.Connection, elevation: Elevation) -> tuple[Elevation, tuple[ElevationStep, ...]]:
+def ask(connection: sa.Connection, elevation: Elevation) -> WrittenSteps:
     """Write a new request; return it with the steps that were written."""
     sequence = revocation_rows.lock_sequence(connection)
     if (stored := find(connection, elevation.id)) is not None:
@@ -43,18 +54,39 @@ def ask(connection: sa.Connection, elevation: Elevation) -> tuple[Elevation, tup
     return elevation, steps
 
 
-def change(connection: sa.Connection, wanted: ElevationChange) -> tuple[Elevation, tuple[ElevationStep, ...]]:
+def change(connection: sa.Connection, wanted: ElevationChange) -> WrittenSteps:
     """Apply a change; return the elevation as it is then, with the steps that were written."""
-    sequence = revocation_rows.lock_sequence(connection)
+    revocation_rows.lock_sequence(connection)
     stored = find(connection, wanted.elevation)
     if stored is None:
         raise ElevationUnknown("there is no such elevation")
+    return _apply(connection, stored, wanted)
+
+
+def end_revoked(
+    connection: sa.Connection, entries: Sequence[RevocationEntry], at: float, by: str
+) -> list[WrittenSteps]:
+    """End the elevations of those whose older tokens these entries refuse, in the transaction that writes the entries."""
+    written: list[WrittenSteps] = []
+    for entry in ending_entries(entries):
+        live = sa.select(*_COLUMNS).where(elevations.c.issuer == entry.issuer, elevations.c.closes_at > at)
+        if entry.of == "subject":
+            live = live.where(elevations.c.key == digest(*entry.key))
+        written += [
+            _apply(connection, elevation, ending_change(elevation, entry, at, by))
+            for elevation in map(read, connection.execute(live.order_by(elevations.c.id)).all())
+            if is_ended_by(elevation, entry, at)
+        ]
+    return written
+
+
+def _apply(connection: sa.Connection, stored: Elevation, wanted: ElevationChange) -> WrittenSteps:
     applied = apply_change(stored, steps_of(connection, stored.id), wanted)
     values = _values(applied.elevation)
     if applied.revocations:
-        sequence = revocation_rows.revoke(connection, applied.revocations, applied.steps[0].at, ELEVATION_WRITER)
+        revocation_rows.revoke(connection, applied.revocations, applied.steps[0].at, ELEVATION_WRITER)
     if applied.reported:
-        values["changed"] = revocation_rows.set_sequence(connection, sequence + 1)
+        values["changed"] = revocation_rows.set_sequence(connection, revocation_rows.lock_sequence(connection) + 1)
     connection.execute(elevations.update().where(elevations.c.id == stored.id), values)
     _write_steps(connection, applied.steps)
     return applied.elevation, applied.steps
@@ -99,7 +131,7 @@ def steps_of(connection: sa.Connection, elevation_id: str) -> tuple[ElevationSte
 def claim_steps(connection: sa.Connection, limit: int, at: float, until: float) -> tuple[ElevationStep, ...]:
     """The oldest steps that are to be delivered; each is put off until `until`."""
     row = elevation_steps.c
-    due = sa.select(*_STEP_COLUMNS, row.deliver_at).where(row.deliver_at <= at)
+    due: sa.Select[Any] = sa.select(*_STEP_COLUMNS, row.deliver_at).where(row.deliver_at <= at)
     claimed: list[ElevationStep] = []
     for found in connection.execute(due.order_by(row.deliver_at, row.at, row.elevation, row.number).limit(limit)).all():
         # Of two workers that read the same row, one changes it.

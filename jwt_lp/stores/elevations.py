@@ -26,6 +26,9 @@ ElevationAction: TypeAlias = Literal["asked", "approved", "denied", "granted", "
 ELEVATION_WRITER: Final = "jwt_lp.elevation"
 """The author of the revocation entries that end the tokens of an elevation."""
 
+KEEP_OVER: Final = 86400.0
+"""Seconds for which a grant that is over is still reported to guards, because the clocks of processes may differ."""
+
 MAX_OPEN: Final = 20
 """The most requests of one subject that wait for an answer."""
 

@@ -16,6 +16,7 @@ from jwt_lp.errors import StoreError
 from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry, RevocationKey
 from jwt_lp.revocation.snapshot import digest, with_pauses
 from jwt_lp.revocation.temporary_grants import TemporaryGrant
+from jwt_lp.stores.elevations import KEEP_OVER
 from jwt_lp.stores.rows import StoredRevocation
 from jwt_lp.stores.schema import counter, elevations, revocations
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 PAGE: Final = 500
 _CHUNK: Final = 500
 _MAX_NAMED: Final = 5
-_KEEP_OVER: Final = 86400.0
-"""Seconds for which a grant that is over is still reported, because the clocks of processes may differ."""
 _ENDED: Final = {revocations.name: "lifted_at", elevations.name: "ended_at"}
 _EMPTY_KEEP: Final = json.dumps(())
 
@@ -92,7 +91,7 @@ def _temporary_grants(rows: Iterable[sa.Row[Any]], now: float) -> tuple[Temporar
         {
             row.id: TemporaryGrant(row.id, row.issuer, row.subject, row.permission, row.since, row.until, row.client)
             for row in rows
-            if row.until > now - _KEEP_OVER
+            if row.until > now - KEEP_OVER
         }.values()
     )
 

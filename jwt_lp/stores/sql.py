@@ -21,7 +21,7 @@ from jwt_lp.stores import (
     usage_sums,
 )
 from jwt_lp.stores.database import SqlDatabase, stream_rows
-from jwt_lp.stores.elevation_events import log_steps
+from jwt_lp.stores.elevation_events import log_all_steps, log_steps
 from jwt_lp.stores.rows import UsageSummary
 from jwt_lp.stores.sum_selections import all_selections
 from jwt_lp.stores.summation import sum_by_month
@@ -85,8 +85,10 @@ class SqlStore:
         """Write entries; `StoreError` names ids that exist already."""
         with self._database.write() as connection:
             sequence = revocation_rows.revoke(connection, entries, at, by)
+            ended = elevation_rows.end_revoked(connection, entries, at, by)
         # Only what is committed is announced.
         log_revoked(entries, by)
+        log_all_steps(ended)
         return sequence
 
     def lift(self, ids: Sequence[str], *, at: float) -> int:
@@ -211,7 +213,9 @@ class SqlStore:
     def end_families(self, ending: FamilyEnding) -> tuple[RefreshFamily, ...]:
         """End families, and revoke their access tokens."""
         with self._database.write() as connection:
-            return family_rows.end(connection, ending)
+            families, ended = family_rows.end(connection, ending)
+        log_all_steps(ended)
+        return families
 
     def ask(self, elevation: Elevation) -> Elevation:
         """Write a new request for an elevation."""
