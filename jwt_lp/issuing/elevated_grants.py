@@ -109,6 +109,12 @@ def without_faulty(grants: ElevatedGrants, allowed: ClaimPolicy, policy: Policy,
     return ElevatedGrants(kept)
 
 
+def elevated_texts(claims: Mapping[str, object]) -> list[str]:
+    """Return the permissions that the claims of a token of ours hold by elevations."""
+    by_role = cast("Mapping[str, str]", claims.get(ROLE_SCOPE_CLAIM, {}))
+    return [text for role, texts in by_role.items() if role.startswith(ELEVATION_PREFIX) for text in texts.split(" ")]
+
+
 def _is_credited(grant: TemporaryGrant, standing: Permissions) -> bool:
     """Whether the subject holds its permission by it: nothing else confers it, and no denial of `standing` revokes it."""
     credited = standing.with_temporary(Permissions.of([grant.grant])).grant_for(grant.permission)

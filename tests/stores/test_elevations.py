@@ -493,8 +493,8 @@ def test_purge_keeps_elevations_as_long_as_usage(store: Store) -> None:
     store.ask(elevation("long", answer_by=NOW + 9 * DAY))
     # NOW is in the morning of 2027-01-15.
     assert PurgeCounts() == store.purge(before="2027-01-15", now=NOW)
-    assert PurgeCounts(elevations=1) == store.purge(before="2027-01-16", now=NOW + 0.9 * DAY)
-    assert PurgeCounts(elevations=1, revocations=1) == store.purge(before="2027-01-17", now=NOW + 3 * DAY)
+    assert PurgeCounts(elevations=1, revocations=1) == store.purge(before="2027-01-16", now=NOW + 1.5 * DAY)
+    assert PurgeCounts(elevations=1) == store.purge(before="2027-01-17", now=NOW + 3 * DAY)
     assert (["glass", "long"], ()) == (
         [each.id for each in store.elevations(ElevationFilter())], store.elevation_steps("lapsed"),
     )  # fmt: skip
