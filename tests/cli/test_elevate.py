@@ -125,6 +125,7 @@ def test_waiting_for_an_answer(run, monkeypatch):
     def approve_soon():
         with Guard({**AUTHORITY.settings(), "OWN": True, "POLICY": POLICY, "STORE": URL}) as guard:
             elevations, token = guard_elevations(guard), guard.authenticate(f"Bearer {lead()}").token
+            assert token is not None
             while not (waiting := [each for each in elevations.waiting_for(token) if each.subject == "ina"]):
                 time.sleep(0.01)
             elevations.approve(token, waiting[0].id, digest=waiting[0].digest)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from elevation.world import NOW, World, policy
+from elevation.elevation_world import NOW, World, policy
 from jwt_lp import subscribe
 from jwt_lp.elevation.deliveries import CLAIM, ElevationDeliveries
-from jwt_lp.stores import Store, open_store
+from jwt_lp.stores import open_store
 from jwt_lp.webhooks import Webhook, WebhookEvent
 from memory_store import MemoryStore
 from webhook_receiver import SECRET, WebhookReceiver
@@ -38,7 +38,7 @@ class Inbox:
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     if request.param == "memory":
         yield MemoryStore()
         return
@@ -50,8 +50,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def world(store: Store) -> Iterator[World]:
-    made = World(store, policy(break_glass=True))
+def world(store: Any) -> Iterator[World]:
+    made = World(policy(break_glass=True), store)
     yield made
     made.guard.close()
 
@@ -136,9 +136,9 @@ def test_all_senders_get_an_event_again_if_one_of_them_failed(world: World) -> N
     assert (2, 1, 1) == (len(good.events), len({each.id for each in good.events}), len(bad.events))
 
 
-def test_two_processes_do_not_send_the_same(store: Store) -> None:
+def test_two_processes_do_not_send_the_same(store: Any) -> None:
     """Both deliver at once: every step is sent once."""
-    world = World(store)
+    world = World(store=store)
     for number in range(6):
         world.elevations.request(world.token(f"ana{number}", "support"), "orders:export")
     inboxes = [Inbox(), Inbox()]
