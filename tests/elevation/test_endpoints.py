@@ -11,6 +11,7 @@ import pytest
 from elevation.elevation_world import NOW, World, policy
 from jwt_lp import ANONYMOUS, Answer, ConfigurationError, ElevationCall, ElevationEndpoints, StoreError, subscribe
 from jwt_lp.elevation.guard_elevations import guard_elevations, request_elevation
+from jwt_lp.elevation.refusals import bad_request
 from jwt_lp.elevation.representation import members_of
 from jwt_lp.stores.elevations import MAX_OPEN
 
@@ -251,3 +252,28 @@ def test_the_description_of_an_endpoint_names_what_it_answers(name: str) -> None
     assert ("{id}" in ElevationEndpoints.endpoints[name].path) is any(
         each["in"] == "path" for each in operation["parameters"]
     )
+
+
+def test_pages(desk: Desk) -> None:
+    """A page that is full names the next one, for both kinds of list."""
+    made = [desk.ask() for _ in range(3)]
+    for name, token in (("", desk.world.token()), ("waiting=true&", desk.world.token("bob"))):
+        first = json.loads(desk.call("list", token, query=f"{name}limit=2").body)
+        assert f"/lift?{name}after={first['elevations'][1]['id']}&limit=2" == first["next"]
+        rest = json.loads(desk.call("list", token, query=first["next"].partition("?")[2]).body)
+        assert "next" not in rest
+        assert {each["id"] for each in made} == {each["id"] for each in first["elevations"] + rest["elevations"]}
+
+
+def test_what_is_unknown_to_the_domain_is_unknown_here(desk: Desk) -> None:
+    """An id that nothing has gets the same answer as one that nothing can have."""
+    absent = desk.call("show", desk.world.token(), elevation_id="0" * 32)
+    impossible = desk.call("show", desk.world.token(), elevation_id="..")
+    assert (404, absent.body) == (absent.status, impossible.body)
+
+
+def test_nothing_of_a_request_is_in_a_traceback(desk: Desk) -> None:
+    """The text of a call shows neither its token nor its body, and that of a refusal says what is wrong."""
+    call = ElevationCall(desk.world.guard, desk.world.token(), "/lift", body=b"secret")
+    assert "ElevationCall(masked)" == repr(call)
+    assert "missing: permission is needed." == str(bad_request("permission is needed.", "missing"))
