@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from elevation.elevation_world import NOW, World
 from examples import examples
 from jwt_lp import ElevationError, Policy
-from jwt_lp.revocation.entries import RevocationEntry
+from jwt_lp.revocation.entries import RevocationEntry, RevocationKey
 from jwt_lp.stores import open_store
 from memory_store import MemoryStore
 from stores.conftest import ENGINES
@@ -200,7 +200,11 @@ class ElevationMachine(RuleBasedStateMachine):
             return
         while (page := self.store.changes(self.sequence)).sequence > self.sequence:
             self.sequence = page.sequence
-            self.snapshot = {key: each for key, each in self.snapshot.items() if each.target not in page.touched}
+            self.snapshot = {
+                key: each
+                for key, each in self.snapshot.items()
+                if RevocationKey("subject", each.issuer, each.subject) not in page.touched
+            }
             self.snapshot |= {grant.id: grant for grant in page.grants}
         now = self.world.now
         held = {
