@@ -165,14 +165,9 @@ def _check_status(plan: Plan, journal: Path) -> PlanStatus:
 
 
 def check_preview(changes: PlanPreview) -> None:
-    """`PolicyError` where no item is left, or more grants would be revoked than the cap allows."""
+    """`PolicyError` where no item is left."""
     if not changes.items:
         raise PolicyError("no item of the plan is left to apply")
-    if changes.touches > changes.cap:
-        raise PolicyError(
-            f"{changes.touches:,} grants would be revoked, but the limit is {changes.cap:,}: apply fewer, or pass "
-            f"--cap {changes.touches}"
-        )
 
 
 def undo(journal: Path, store: Store, *, now: float, by: str, policy: bool = True) -> UndoResult:

@@ -22,7 +22,7 @@ from jwt_lp.review.plan.role_edits import RoleEdits, plan_role_edits
 from jwt_lp.revocation.entries import RevocationEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from jwt_lp.policy.file import Policy
     from jwt_lp.review.plan.frozen_plan import Plan, PlanItem
@@ -94,23 +94,26 @@ def preview(
 ) -> PlanPreview:
     """What the plan would change, given the policy file's text `policy` (None without a policy file).
 
-    `PolicyError` where the policy is not the one that was reviewed.
+    `PolicyError` where the policy is not the one that was reviewed, and where more grants would be revoked than the cap
+    allows. The cap is checked before the store is read, so items that turn out to be used count too.
     """
     rules = None if policy is None else parse_policy(policy)
     _check_policy(plan, rules, name)
+    limit = _cap(plan, cap)
     today = datetime.fromtimestamp(now, UTC).date().isoformat()
-    dropped = {
-        item.id: reason
-        for item in plan.items
-        if (reason := _drop_reason(item, plan, today, even_last_holder=even_last_holder))
-    }
+    siblings, dropped = _by_holder(plan.items), _initially_dropped(plan, today, even_last_holder=even_last_holder)
     while True:
         items = [item for item in plan.items if item.revokes and item.id not in dropped]
-        kept_grants = {(item.name, item.grant) for item in plan.items if item.of == "role" and item not in items}
+        going = {item.id for item in items}
+        kept_grants = {(item.name, item.grant) for item in plan.items if item.of == "role" and item.id not in going}
         role_edits = plan_role_edits((item for item in items if item.of == "role"), policy, dropped, kept_grants)
         items = [item for item in items if item.id not in dropped]
+        _check_cap(items, limit)
+        going = {item.id for item in items}
         revocations = [
-            revocation for item in items for revocation in _revocations_for(item, plan, items, rules, role_edits, today)
+            revocation
+            for item in items
+            for revocation in _revocations_for(item, siblings[_holder(item)], going, rules, role_edits, today)
         ]
         indexed = PlannedRevocations(revocations)
         later = store.later_uses(indexed.holders(), at=plan.origin.made_at)
@@ -131,13 +134,33 @@ def preview(
         wrote=tuple((item.id, entry.id) for item, entry in written),
         handoffs=tuple(_handoff(item) for item in items if item.of != "role"),
         touches=sum(item.touches for item in items),
-        cap=next(
-            limit
-            for limit in (cap, plan.cap, max(MIN_CAP, int(DEFAULT_CAP_SHARE * plan.origin.grants)))
-            if limit is not None
-        ),
+        cap=limit,
         notes=tuple(_expired_exemptions(plan, today)),
     )
+
+
+def _cap(plan: Plan, cap: int | None) -> int:
+    default = max(MIN_CAP, int(DEFAULT_CAP_SHARE * plan.origin.grants))
+    return next(limit for limit in (cap, plan.cap, default) if limit is not None)
+
+
+def _check_cap(items: Iterable[PlanItem], cap: int) -> None:
+    touches = sum(item.touches for item in items)
+    if touches > cap:
+        raise PolicyError(
+            f"{touches:,} grants would be revoked, but the limit is {cap:,}: apply fewer, or pass --cap {touches}"
+        )
+
+
+def _holder(item: PlanItem) -> tuple[str, str, str]:
+    return item.of, item.issuer, item.name
+
+
+def _by_holder(items: Iterable[PlanItem]) -> Mapping[tuple[str, str, str], Sequence[PlanItem]]:
+    found: dict[tuple[str, str, str], list[PlanItem]] = {}
+    for item in items:
+        found.setdefault(_holder(item), []).append(item)
+    return found
 
 
 def _check_policy(plan: Plan, rules: Policy | None, name: str) -> None:
@@ -156,7 +179,22 @@ def _check_policy(plan: Plan, rules: Policy | None, name: str) -> None:
         )
 
 
-def _drop_reason(item: PlanItem, plan: Plan, today: str, *, even_last_holder: bool) -> str:
+def _initially_dropped(plan: Plan, today: str, *, even_last_holder: bool) -> dict[str, str]:
+    """The reasons to drop items, apart from use since the review, by their ids."""
+    exempt: dict[str, list[PlanItem]] = {}
+    for item in plan.items:
+        if item.action == "exempt" and item.until >= today:
+            exempt.setdefault(item.role, []).append(item)
+    return {
+        item.id: reason
+        for item in plan.items
+        if (reason := _drop_reason(item, plan, exempt, even_last_holder=even_last_holder))
+    }
+
+
+def _drop_reason(
+    item: PlanItem, plan: Plan, exempt: Mapping[str, Sequence[PlanItem]], *, even_last_holder: bool
+) -> str:
     """The reason to drop an item, apart from use since the review; "" without one."""
     if not item.revokes:
         return ""
@@ -171,9 +209,8 @@ def _drop_reason(item: PlanItem, plan: Plan, today: str, *, even_last_holder: bo
         return (
             "the store records subjects as keyed hashes (SUBJECTS), but a deny entry needs the name that tokens carry"
         )
-    for other in plan.items:
-        exempt = other.action == "exempt" and other.until >= today
-        if exempt and item.of == "role" and other.role == item.name and _overlap(other, item):
+    for other in exempt.get(item.name, ()) if item.of == "role" else ():
+        if _overlap(other, item):
             return f"{other.of} {other.name} is exempt until {other.until} and has it through the role"
     return ""
 
@@ -189,20 +226,27 @@ def _expired_exemptions(plan: Plan, today: str) -> Iterator[str]:
 
 
 def _revocations_for(
-    item: PlanItem, plan: Plan, applied: Sequence[PlanItem], rules: Policy | None, role_edits: RoleEdits, today: str
+    item: PlanItem,
+    siblings: Iterable[PlanItem],
+    going: Container[str],
+    rules: Policy | None,
+    role_edits: RoleEdits,
+    today: str,
 ) -> Iterator[PlannedRevocation]:
-    """The patterns to deny so that live tokens lose the grant too."""
+    """The patterns to deny so that live tokens lose the grant too.
+
+    `siblings` are all the items of the holder, `going` the ids of those that are applied.
+    """
     if item.of == "role":
         yield from _skip_empty(PlannedRevocation(item, item.grant, role_edits.keep(item.name, item.grant)))
         return
     kept = list(item.instead)
-    applied_ids = {other.id for other in applied}
-    for other in plan.items:
-        if (other.of, other.issuer, other.name) != (item.of, item.issuer, item.name) or other.id == item.id:
+    for other in siblings:
+        if other.id == item.id:
             continue
         stays = other.action == "keep" or (other.action == "exempt" and other.until >= today)
         # INVARIANT: a deny entry refuses a use through any grant, so it names the grants that are kept.
-        if other.id in applied_ids:
+        if other.id in going:
             kept += other.instead
         elif other.grant and (stays or other.revokes):
             kept.append(other.grant)
@@ -224,17 +268,17 @@ def _skip_empty(revocation: PlannedRevocation) -> Iterator[PlannedRevocation]:
 def _entries(
     plan: Plan, revocations: Iterable[PlannedRevocation], store: Store, attempt: int
 ) -> Iterator[tuple[PlanItem, RevocationEntry]]:
-    issuers = store.issuers()
+    issuers, plan_hash = store.issuers(), plan.hash
     for item, pattern, keep in revocations:
         reviewer = f" ({item.reviewer})" if item.reviewer else ""
-        reason = f"plan {plan.hash[:12]}: {item.comment or 'not needed'}{reviewer}"[:_MAX_REASON]
+        reason = f"plan {plan_hash[:12]}: {item.comment or 'not needed'}{reviewer}"[:_MAX_REASON]
         entry = RevocationEntry(
             id="", of=item.of, issuer=item.issuer, name=item.name, pattern=pattern, keep=keep, reason=reason
         )
         # All issuers share the roles of the policy, but a deny entry is about one issuer.
         entry_issuers = dict.fromkeys((item.issuer, *issuers)) if item.of == "role" else (item.issuer,)
         for issuer in filter(None, entry_issuers):
-            identity = "\0".join((plan.hash, str(attempt), item.id, item.of, issuer, item.name, pattern))
+            identity = "\0".join((plan_hash, str(attempt), item.id, item.of, issuer, item.name, pattern))
             yield (
                 item,
                 replace(entry, id=f"{ENTRY_ID_PREFIX}{sha256(identity.encode()).hexdigest()[:20]}", issuer=issuer),
