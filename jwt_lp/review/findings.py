@@ -216,6 +216,7 @@ class GoneGrant(NamedTuple):
     name: str
     role: str
     grant: str
+    person_name: str
     gone_by: str
 
 

@@ -374,9 +374,11 @@ def review() -> Review:
             new=1,
             came_back=2,
             gone=(
-                GoneGrant("00000000000003e7", "grant", "subject", _ISSUER, NASTY[0], "", NASTY[10], "2026-10-01"),
                 GoneGrant(
-                    "00000000000003e8", "grant", "subject", _ISSUER, "emil.novák", "", "users:admin", "2026-07-01"
+                    "00000000000003e7", "grant", "subject", _ISSUER, NASTY[0], "", NASTY[10], "Ivan", "2026-10-01"
+                ),
+                GoneGrant(
+                    "00000000000003e8", "grant", "subject", _ISSUER, "emil.novák", "", "users:admin", "", "2026-07-01"
                 ),
             ),
         ),

@@ -132,11 +132,9 @@ def _number_of(finding_id: str) -> int:
 
 def _flags_of(finding: dict[str, Any]) -> int:
     guards = cast("list[str]", finding["guards"])
-    return (
-        _HELD * is_holding(finding["kind"], finding["verdict"])
-        | _REVOKED * (REVOKED_ALREADY in guards)
-        | _PROPOSED * (finding["proposal"] != "keep")
-    )
+    held = is_holding(finding["kind"], finding["verdict"])
+    proposed: bool = finding["proposal"] != "keep"
+    return _HELD * held | _REVOKED * (REVOKED_ALREADY in guards) | _PROPOSED * proposed
 
 
 def _is_day(text: object) -> bool:

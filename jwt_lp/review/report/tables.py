@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import fields, is_dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from jwt_lp.review.findings import Backtest, BacktestedSetting, Finding
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from jwt_lp.review.findings import Review
 
 _FINDING_COLUMNS: Final = tuple(field.name for field in fields(Finding))
+_ROWS: Final = 256
+"""The rows of CSV that are made at once."""
 _REVIEW_COLUMNS: Final = (
     *("population", "population_source", "population_as_of", "population_complete", "population_subjects"),
     *("population_clients", "population_roles", "population_grants", "population_excluded"),
@@ -78,13 +80,10 @@ def iter_csv(review: Review, kept: Iterable[str] = ()) -> Iterator[str]:
     )
     tail = [_cell(value) for value in shared]
     rows = chain(map(_cells_of, review.findings), map(json.loads, kept))
-    output = io.StringIO(newline="")
-    write_csv(output, COLUMNS, ())
-    for cells in rows:
-        yield output.getvalue()
-        output = io.StringIO(newline="")
-        write_csv(output, (*cells, *tail), ())
-    yield output.getvalue()
+    yield _write_csv(COLUMNS, ())
+    while some := list(islice(rows, _ROWS)):
+        # Without the header, which stands in the first piece.
+        yield _write_csv(COLUMNS, ((*cells, *tail) for cells in some)).partition("\n")[2]
 
 
 def finding_cells(finding: Finding) -> str:

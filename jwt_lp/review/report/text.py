@@ -185,7 +185,8 @@ def _gone_lines(review: Review) -> Iterator[str]:
     for grant in gone[:_MOST_GONE]:
         by_role = f" by role {shorten(grant.role)}" if grant.role and grant.of != "role" else ""
         what = f" {shorten(grant.grant)}" if grant.grant else ""
-        yield f"{_INDENT}{grant.of} {shorten(grant.name)}{what}{by_role} [{escape_unprintable(grant.id)}]"
+        who = f" ({shorten(grant.person_name)})" if grant.person_name else ""
+        yield f"{_INDENT}{grant.of} {shorten(grant.name)}{who}{what}{by_role} [{escape_unprintable(grant.id)}]"
     if len(gone) > _MOST_GONE:
         yield f"{_INDENT}... and {len(gone) - _MOST_GONE:,} more"
 
