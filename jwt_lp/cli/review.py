@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from jwt_lp.cli.fail_conditions import FailCondition
     from jwt_lp.guard.settings import Settings
-    from jwt_lp.review import Finding, Person, Review
+    from jwt_lp.review import Backtest, BacktestedSetting, Finding, Person, Review
     from jwt_lp.stores import Store, UsageAggregates
 
 _MAX_SHOWN: Final = 5
@@ -175,7 +175,14 @@ def _run_review(
     )
     if not options["html"]:
         return result
-    return replace(result, backtest=run_backtest(training, options["horizon"], 0.1, step))
+    past = run_backtest(training, options["horizon"], 0.1, step)
+    return replace(result, backtest=replace(past, judged=past.judged or _judged_setting(past, rule)))
+
+
+def _judged_setting(past: Backtest, rule: DecisionRule) -> BacktestedSetting | None:
+    """The result of the rule of this review, whose past stands beside its findings."""
+    same = (setting for setting in past.settings if (setting.rule, setting.threshold) == (rule.kind, rule.threshold))
+    return next(same, None)
 
 
 def _people(file: str | None, issuer: str | None, settings: Settings | None) -> dict[str, Person]:

@@ -57,7 +57,7 @@ class ScorePart(NamedTuple):
     sentence: str
 
     def __str__(self) -> str:
-        return f"{self.points} of {self.most}: {self.sentence}"
+        return f"{self.sentence} ({self.points} of {self.most})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +193,8 @@ class Backtest:
     """The results of every setting, over reviews from `first_review` on, each looking `horizon` days ahead.
 
     `recommended` is the setting with the fewest needless days whose share of regrets is at most `regret`; None where
-    the history is too short. `sampled` is the share of subjects that were replayed.
+    the history is too short. `sampled` is the share of subjects that were replayed. `judged` is the result of the rule
+    of the review that this backtest belongs to, if that rule was replayed.
     """
 
     horizon: int
@@ -204,6 +205,7 @@ class Backtest:
     settings: tuple[BacktestedSetting, ...]
     recommended: BacktestedSetting | None
     sampled: float = 1.0
+    judged: BacktestedSetting | None = None
 
 
 class GoneGrant(NamedTuple):

@@ -309,6 +309,7 @@ BACKTEST: Final = Backtest(
         BacktestedSetting("likelihood", 0.0, 0, 0, 690000),
     ),
     recommended=BacktestedSetting("likelihood", 0.05, 3560, 262, 279800),
+    judged=BacktestedSetting("likelihood", 0.05, 3560, 262, 279800),
 )
 
 

@@ -19,7 +19,7 @@ pytest.importorskip("jinja2", reason="the page needs Jinja2")
 
 REVIEW = sample_review.review()
 NUMBER = len(REVIEW.findings)
-WIDTHS = pytest.mark.parametrize("width", [390, 1280])
+WIDTHS = pytest.mark.parametrize("width", [390, 1440])
 SCHEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
 
 # The least contrast of a text with what is behind it, of all elements with text of their own.

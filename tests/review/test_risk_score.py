@@ -66,7 +66,7 @@ def test_the_parts_add_up_to_a_hundred() -> None:
 def test_a_part_is_explained(part: ScorePart, points: int, sentence: str) -> None:
     """A part has its points and its reason in words."""
     assert (points, sentence) == (part.points, part.sentence)
-    assert f"{points} of {part.most}: {sentence}" == str(part)
+    assert f"{sentence} ({points} of {part.most})" == str(part)
 
 
 def test_a_finding_has_its_score(past: ReviewScenario) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.review.quantities import count_noun, format_percent
 from jwt_lp.review.report import charts, wording
-from jwt_lp.review.report.text import By, describe_recommendation, describe_setting, group_findings
+from jwt_lp.review.report.text import By, describe_past, describe_recommendation, describe_setting, group_findings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,6 +102,7 @@ def _template_context(review: Review, by: By, top: int) -> dict[str, Any]:
         "plot": None if backtest is None else charts.build_tradeoff(backtest),
         "plot_size": charts.PLOT_SIZE,
         "area": charts.PLOT_AREA,
+        "past": "" if backtest is None else describe_past(backtest),
         "recommendation": "" if backtest is None else describe_recommendation(backtest),
         "setting": describe_setting,
     }

@@ -108,7 +108,8 @@ def _overview_lines(review: Review) -> Iterator[str]:
     if comparison := describe_comparison(review):
         yield f"Changes: {comparison}"
     if review.backtest is not None:
-        yield f"Backtest: {describe_recommendation(review.backtest)}"
+        yield f"Past of this rule: {describe_past(review.backtest)}"
+        yield f"Recommended: {describe_recommendation(review.backtest)}"
     for warning in exclusion_warnings(review):
         yield f"!! {warning}"
     for note in review.notes:
@@ -228,13 +229,26 @@ def describe_recommendation(backtest: Backtest) -> str:
     best = backtest.recommended
     if not backtest.first_review:
         return _NO_HISTORY
-    if best is None:
-        return "the history is too short to recommend a setting"
+    return "the history is too short to recommend a setting" if best is None else describe_result(best)
+
+
+def describe_result(setting: BacktestedSetting) -> str:
+    """A setting and its results, in a sentence."""
+    needed = "was" if setting.regretted == 1 else "were"
     return (
-        f"{describe_setting(best)} would have revoked {count_noun(best.revoked, 'grant')}, of which "
-        f"{best.regretted:,} ({format_percent(best.regret)}) were needed later, with "
-        f"{count_noun(best.days_needlessly_held, 'needless day')}"
+        f"{describe_setting(setting)} would have revoked {count_noun(setting.revoked, 'grant')}, of which "
+        f"{setting.regretted:,} ({format_percent(setting.regret)}) {needed} needed later, with "
+        f"{count_noun(setting.days_needlessly_held, 'needless day')}"
     )
+
+
+def describe_past(backtest: Backtest) -> str:
+    """The past of the rule that judged; a backtest of other rules says nothing about it."""
+    if not backtest.first_review:
+        return _NO_HISTORY
+    if backtest.judged is None:
+        return "the rule of this review was not replayed, so nothing is known about its past"
+    return describe_result(backtest.judged)
 
 
 def _backtest_lines(backtest: Backtest) -> Iterator[str]:
