@@ -26,6 +26,7 @@ from jwt_lp.cli.observed import observed
 from jwt_lp.cli.output import CheckFailed, Failure
 from jwt_lp.cli.plan import plan
 from jwt_lp.cli.policy import policy
+from jwt_lp.cli.restore import restore
 from jwt_lp.cli.review import review
 from jwt_lp.cli.revocations import revocations
 from jwt_lp.cli.revoke import revoke, unrevoke
@@ -107,6 +108,6 @@ def version() -> None:
 for _command in (
     *(routes, explain, token, lint, observed, policy, demo, keys, issue, narrow, inspect_token, migrate),
     *(store, revoke, unrevoke, revocations, usage, grants, roles, elevate),
-    *(review, backtest, plan, apply, undo, verify, evidence),
+    *(review, backtest, plan, apply, restore, undo, verify, evidence),
 ):
     commands.add_command(_command)
