@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from jwt_lp.cli.backtest import run_backtest
-from jwt_lp.cli.fail_conditions import FailConditionParam
+from jwt_lp.cli.fail_conditions import FailConditionParam, MatchCount
 from jwt_lp.cli.output import OK, Failure, count, notices, say, show_steps, text
 from jwt_lp.cli.param_types import DayParam
 from jwt_lp.cli.people import load_exemptions, load_people
@@ -34,12 +34,10 @@ from jwt_lp.review.report import KeptFindings, iter_table, render
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jwt_lp.cli.fail_conditions import FailCondition
     from jwt_lp.guard.settings import Settings
     from jwt_lp.review import Backtest, BacktestedSetting, Finding, Person, Review
     from jwt_lp.stores import Store, UsageAggregates
 
-_MAX_SHOWN: Final = 5
 _PIECES: Final = 1000
 _GROUPINGS: Final = ("permission", "role", "subject", "manager", "team")
 
@@ -112,8 +110,9 @@ def review(ctx: click.Context, /, **options: Any) -> None:
     settings = place.settings(ctx)
     form = options["form"]
     kept = KeptFindings(form) if form in ("json", "csv") else None
+    matches = [MatchCount(condition) for condition in options["gates"]]
     with place.open(settings) as store, open_usage(options["usage"], store) as usage, show_steps() as step:
-        result = _run_review(store, usage, settings, options, kept, step)
+        result = _run_review(store, usage, settings, options, _kept_sink(kept, matches), step)
     if options["gates"] and not (result.window.first_day or result.population.grants):
         # Without data every condition passes, so a mistyped store must not look like a clean review.
         raise Failure(f"{result.store}: nothing was recorded or imported there, so --fail-on would always pass")
@@ -125,15 +124,27 @@ def review(ctx: click.Context, /, **options: Any) -> None:
         while text_of_some := "".join(islice(pieces, _PIECES)):
             click.echo(text_of_some, nl=False)
         kept.close()
-    failing = [
-        (condition, findings)
-        for condition in options["gates"]
-        if (findings := condition.failing_findings(result.findings))
-    ]
-    for condition, findings in failing:
-        _print_failing(condition, findings)
+    for match in matches:
+        match.add(result.findings)
+    failing = [match for match in matches if match.fails]
+    for match in failing:
+        _print_failing(match)
     if failing:
         ctx.exit(1)
+
+
+def _kept_sink(kept: KeptFindings | None, matches: list[MatchCount]) -> Callable[[Finding], object] | None:
+    """What takes the findings that a review of a large store does not list; None where nothing needs them."""
+    if kept is None and not matches:
+        return None
+
+    def take(finding: Finding) -> None:
+        if kept is not None:
+            kept.add(finding)
+        for match in matches:
+            match.add((finding,))
+
+    return take
 
 
 def _run_review(
@@ -141,7 +152,7 @@ def _run_review(
     usage: UsageAggregates | None,
     settings: Settings | None,
     options: dict[str, Any],
-    kept: KeptFindings | None,
+    on_kept: Callable[[Finding], object] | None,
     step: Callable[[str, int], None],
 ) -> Review:
     now = options["now"] or datetime.fromtimestamp(time.time(), UTC).date().isoformat()
@@ -170,7 +181,7 @@ def _run_review(
         people=_people(options["people"], issuer, settings),
         earlier=EarlierReview(Path(options["since"])) if options["since"] else None,
         issuer=issuer,
-        on_kept=kept.add if kept is not None else None,
+        on_kept=on_kept,
         on_step=step,
     )
     if not options["html"]:
@@ -231,7 +242,7 @@ def _write_file(file: str, content: str, what: str) -> None:
     say(text(f"{what}: {file}", OK), err=True)
 
 
-def _print_failing(condition: FailCondition, findings: list[Finding]) -> None:
-    notices([f"{condition.written}: {count(len(findings), 'finding')}"], err=True)
-    for finding in findings[:_MAX_SHOWN]:
+def _print_failing(match: MatchCount) -> None:
+    notices([f"{match.condition.written}: {count(match.number, 'finding')}"], err=True)
+    for finding in match.examples:
         say(text(f"   {finding.name}  {finding.grant or finding.role}: {finding.reason}"), err=True)
