@@ -21,10 +21,10 @@ from jwt_lp.cli.row_input import default_issuer, subject_naming
 from jwt_lp.cli.store import StoreOptions, store_options
 from jwt_lp.cli.usage_folder import open_usage, usage_option
 from jwt_lp.policy.file import EMPTY_POLICY, Policy
+from jwt_lp.review import EarlierReview
 from jwt_lp.review import review as make_review
 from jwt_lp.review.analysis.backtesting import WARM_UP_DAYS, fit_model
 from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
-from jwt_lp.review.analysis.earlier_review import EarlierReview
 from jwt_lp.review.analysis.training import load_history
 from jwt_lp.review.plan.frozen_plan import from_review
 from jwt_lp.review.plan.policy_editor import write_atomically
