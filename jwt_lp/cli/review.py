@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -108,22 +109,13 @@ def review(ctx: click.Context, /, **options: Any) -> None:
         raise click.UsageError("--split-by needs both --worksheet and --people")
     place = StoreOptions(options["url"], options["target"], options["where"])
     settings = place.settings(ctx)
-    form = options["form"]
-    kept = KeptFindings(form) if form in ("json", "csv") else None
     matches = [MatchCount(condition) for condition in options["gates"]]
-    with place.open(settings) as store, open_usage(options["usage"], store) as usage, show_steps() as step:
-        result = _run_review(store, usage, settings, options, _kept_sink(kept, matches), step)
-    if options["gates"] and not (result.window.first_day or result.population.grants):
-        # Without data every condition passes, so a mistyped store must not look like a clean review.
-        raise Failure(f"{result.store}: nothing was recorded or imported there, so --fail-on would always pass")
-    _write_outputs(result, options)
-    if kept is None:
-        click.echo(render(result, form, by=options["by"], top=options["top"]), nl=False)
-    else:
-        pieces = iter_table(result, form, kept)
-        while text_of_some := "".join(islice(pieces, _PIECES)):
-            click.echo(text_of_some, nl=False)
-        kept.close()
+    with ExitStack() as stack:
+        form = options["form"]
+        kept = stack.enter_context(closing(KeptFindings(form))) if form in ("json", "csv") else None
+        result = _make_review(place, settings, options, _kept_sink(kept, matches))
+        _write_outputs(result, options)
+        _print_review(result, kept, options)
     for match in matches:
         match.add(result.findings)
     failing = [match for match in matches if match.fails]
@@ -131,6 +123,30 @@ def review(ctx: click.Context, /, **options: Any) -> None:
         _print_failing(match)
     if failing:
         ctx.exit(1)
+
+
+def _make_review(
+    place: StoreOptions,
+    settings: Settings | None,
+    options: dict[str, Any],
+    on_kept: Callable[[Finding], object] | None,
+) -> Review:
+    """The review of the store; `Failure` where it holds nothing and a condition is to be checked."""
+    with place.open(settings) as store, open_usage(options["usage"], store) as usage, show_steps() as step:
+        result = _run_review(store, usage, settings, options, on_kept, step)
+    if options["gates"] and not (result.window.first_day or result.population.grants):
+        # Without data every condition passes, so a mistyped store must not look like a clean review.
+        raise Failure(f"{result.store}: nothing was recorded or imported there, so --fail-on would always pass")
+    return result
+
+
+def _print_review(result: Review, kept: KeptFindings | None, options: dict[str, Any]) -> None:
+    if kept is None:
+        click.echo(render(result, options["form"], by=options["by"], top=options["top"]), nl=False)
+        return
+    pieces = iter_table(result, options["form"], kept)
+    while some := "".join(islice(pieces, _PIECES)):
+        click.echo(some, nl=False)
 
 
 def _kept_sink(kept: KeptFindings | None, matches: list[MatchCount]) -> Callable[[Finding], object] | None:
@@ -163,6 +179,10 @@ def _run_review(
         else DecisionRule("fixed", options["window"] or DEFAULT_WINDOW_DAYS)
     )
     issuer = options["issuer"]
+    # Faults in these files are cheap to find, so they come before the long work.
+    people = _people(options["people"], issuer, settings)
+    exempt = load_exemptions(options["exempt"])
+    earlier = EarlierReview(Path(options["since"])) if options["since"] else None
     step("history read", 0)
     # No past case has an outcome before a year of record and the horizon are over.
     training = load_history(usage or store, until=now, issuer=issuer, min_days=WARM_UP_DAYS + options["horizon"])
@@ -177,9 +197,9 @@ def _run_review(
         policy=_policy(options["policy_file"], settings),
         grace=options["grace"],
         horizon=options["horizon"],
-        exempt=load_exemptions(options["exempt"]),
-        people=_people(options["people"], issuer, settings),
-        earlier=EarlierReview(Path(options["since"])) if options["since"] else None,
+        exempt=exempt,
+        people=people,
+        earlier=earlier,
         issuer=issuer,
         on_kept=on_kept,
         on_step=step,
