@@ -70,7 +70,7 @@ def mine_roles(assignments: Assignments, *, min_members: int = 1) -> RoleMining:
     left out, and what it alone explained is `direct`.
     """
     matrix = _Matrix.of(assignments)
-    roles = [found for found in matrix.cover() if matrix.count(found.holders) >= min_members]
+    roles = [found for found in matrix.smallest_cover() if matrix.count(found.holders) >= min_members]
     members = matrix.assign(roles)
     named = _named(matrix, roles, members)
     explained: dict[str, set[str]] = {}
@@ -132,6 +132,15 @@ class _Matrix:
 
     def count(self, holders: int) -> int:
         return sum(len(self.rows[row]) for row in _bits(holders))
+
+    def smallest_cover(self) -> list[_Biclique]:
+        """The greedy cover, or a role for each grant or for each set of grants where that makes fewer roles.
+
+        Where assignments have no structure, the greedy cover may have more roles than there are grants.
+        """
+        by_grant = [self._widest(1 << grant) for grant in range(len(self.grants))]
+        by_row = [self._widest(bits) for bits in self.of_row]
+        return min(list(self.cover()), by_grant, by_row, key=len)
 
     def cover(self) -> Iterator[_Biclique]:
         """Bicliques that cover every assignment, and nothing else."""

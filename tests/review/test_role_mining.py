@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_lp.review.role_mining import MinedRole, mine_roles, suggest_split
+from jwt_lp.review.role_mining import MinedRole, _Matrix, mine_roles, suggest_split
 from prerequisites import require
 
 CUSTOMER = Path(__file__).parents[3] / "shared" / "data" / "assignments.csv"
@@ -71,6 +72,15 @@ def test_a_split_gives_what_was_used_and_never_more_than_the_role(held, used):
         else:
             assert wanted == _given_by(split.parts)
             assert set(role.grants) - set().union(*wanted.values()) == set(split.unused)
+
+
+def test_assignments_without_structure():
+    """Where the greedy cover would need more roles than there are grants, each grant is a role."""
+    random = Random(1)
+    held = {f"u{number}": random.sample("abcdefghijklmnop", 8) for number in range(300)}
+    mined = mine_roles(held)
+    assert ({holder: set(grants) for holder, grants in held.items()}, 16) == (_given_by(mined.roles), len(mined.roles))
+    assert len(mined.roles) < len(list(_Matrix.of(held).cover()))
 
 
 def test_a_role_that_is_two_roles():
