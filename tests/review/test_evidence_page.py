@@ -41,21 +41,20 @@ def make_lines(key=KEY, steps=STEPS):
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def context() -> Iterator[Any]:
     with chromium() as opened:
-        yield opened
+        yield opened.new_context(viewport={"width": 390, "height": 800})
 
 
 @pytest.fixture
-def show(browser, tmp_path) -> Iterator[Any]:
+def show(context, tmp_path) -> Iterator[Any]:
     """`show(lines, edit)`: an open page of these lines, after `edit` of its text, that asked for nothing."""
-    contexts = []
+    pages = []
 
     def show(lines, edit=lambda text: text):
         (tmp_path / "page.html").write_text(edit(render_evidence(lines)), encoding="utf-8")
-        context = browser.new_context(viewport={"width": 390, "height": 800})
-        contexts.append(context)
         page = context.new_page()
+        pages.append(page)
         page.asked = []
         page.on("request", lambda request: page.asked.append(request.url))
         page.goto((tmp_path / "page.html").as_uri())
@@ -64,8 +63,8 @@ def show(browser, tmp_path) -> Iterator[Any]:
         return page
 
     yield show
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
 
 
 def _verdict(page):
