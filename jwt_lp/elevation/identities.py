@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jwt_lp.permissions.grants import Grant
     from jwt_lp.tokens.claims import AccessToken
 
 _PREFIX: Final = "elevation:"
+_MAX_ACTORS: Final = 16
 
 
 class Operator(NamedTuple):
@@ -24,23 +27,34 @@ class Operator(NamedTuple):
 
 def identities(token: AccessToken) -> tuple[tuple[str, str], ...]:
     """The pairs of issuer and subject that a token names: its subject, the original one, and those that act for it."""
-    lineage = token.lineage
-    others = [] if lineage is None else [(token.issuer, actor) for actor in lineage.actors]
-    if lineage is not None and lineage.subject is not None:
-        others.append(lineage.subject)
+    others = [(token.issuer, actor) for actor in _actors(token)]
+    if token.lineage is not None and token.lineage.subject is not None:
+        others.append(token.lineage.subject)
     return tuple(dict.fromkeys([(token.issuer, token.subject), *others]))
 
 
 def is_narrowed(token: AccessToken) -> bool:
     """Whether the token was downscoped, or somebody acts with it. A token of a session is neither."""
-    lineage = token.lineage
-    if lineage is None:
+    if "act" in token.claims:
+        return True
+    if token.lineage is None:
         return False
     # INVARIANT: our issuers write the clients of the tokens before it into every downscoped token, also none, and into
     # no other.
-    claim = token.claims.get("lineage")
-    session = isinstance(claim, dict | MappingProxyType) and "clients" not in claim
-    return not session or bool(lineage.actors) or lineage.subject is not None
+    lineage = token.claims["lineage"]
+    return not isinstance(lineage, Mapping) or "clients" in lineage
+
+
+def _actors(token: AccessToken) -> Iterator[str]:
+    """The names in a nested `act` claim (RFC 8693, section 4.1), of whatever issuer."""
+    act = token.claims.get("act")
+    for _ in range(_MAX_ACTORS):
+        if not isinstance(act, Mapping):
+            return
+        members = cast("Mapping[str, object]", act)
+        if isinstance(name := members.get("sub"), str):
+            yield name
+        act = members.get("act")
 
 
 def person_of(token: AccessToken, claim: str) -> str:
