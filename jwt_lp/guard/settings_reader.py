@@ -61,6 +61,7 @@ class SettingsReader(IssuerReader, StoreReader, ObservabilityReader):
         issuers, policy, claims = self.issuers(several=several, hosts=hosts), self.policy(), self.claims()
         listed = frozenset(claim for limits in (claims or policy.audiences).values() for claim in limits.claims)
         self.check_copied_claims(issuers, listed)
+        self.check_elevations(issuers)
         return {
             "issuers": issuers,
             "service": self.text("SERVICE") or "",
@@ -124,6 +125,13 @@ class SettingsReader(IssuerReader, StoreReader, ObservabilityReader):
                 "from one of the two"
                 for name in sorted(own_meaningful_claims(issuer, listed))
             )
+
+    def check_elevations(self, issuers: Iterable[IssuerSettings]) -> None:
+        """Note each issuer whose subjects may hold something by elevation, where no store could tell what."""
+        for issuer in issuers:
+            if issuer.elevation and not self.values.get("STORE"):
+                where = self.where if "ISSUERS" not in self.values else f"{self.where}['ISSUERS'][{issuer.name!r}]"
+                self.faults.append(f"{where}: ELEVATION needs STORE, from which approved elevations come")
 
     def policy(self) -> Policy:
         """The policy itself, or read from a mapping or a file."""
