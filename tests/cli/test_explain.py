@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from elevated import approve
 from jwt_lp import Guard
 from jwt_lp.cli import verification_trace
 from jwt_lp.cli.missing_grants import evaluate_atoms
@@ -22,6 +23,7 @@ from jwt_lp.jose.jws import fingerprint
 from jwt_lp.jose.signing import SigningKey
 from jwt_lp.permissions.grants import Grant, Permissions
 from jwt_lp.permissions.requirements import EvaluationContext, all_of
+from jwt_lp.stores import open_store
 from jwt_lp.testing.authority import Authority
 
 HERE = Path(__file__).parent
@@ -652,3 +654,30 @@ def test_a_binding_for_another_issuer(project):
         facts = EvaluationContext(Permissions.of([Grant("a", "scope")]), {"id": "7"}, token.claims, "default")
         found = evaluate_atoms(all_of("a", where={"id": {"other": "sub"}}), facts, token, settings.issuers[0], settings)
     assert [("it names no claim for default",)] == [leaf.why for leaf in found if not leaf.held]
+
+
+def test_an_elevation_is_named(project, ask, plain, tmp_path):
+    """What a subject holds by an elevation is told as such, as text and as JSON, and nobody else's."""
+    pytest.importorskip("sqlalchemy")
+    url = f"sqlite:///{tmp_path / 'elevations.db'}"
+    project.settings(OWN=False, ELEVATION=["orders:*"], STORE=url)
+    token, route = project.authority.token("alice", ["orders:export"]), ("--route", "GET /orders")
+    store = open_store(url)
+    elevation = approve(store, "orders:list", time.time(), 600)
+    store.close()
+    code, out, _ = ask(token, *route)
+    assert 0 == code
+    for message in (
+        f"orders:list: held by orders:list (elevation {elevation.id})",
+        f"would pass, using orders:list by elevation {elevation.id}",
+    ):
+        assert message in out
+    assert [elevation.id] == [grant["elevation"] for grant in plain(token, *route)["used"]]
+    assert 1 == ask(project.authority.token("bob", ["orders:export"]), *route)[0]
+
+
+def test_an_elevation_in_a_token_of_our_own_is_named(project, ask):
+    """By the elevation, not by the claim that holds it."""
+    claims = {"role_scope": {"elevation:e7": "orders:list"}, "lineage": {"iat": 0, "elevations": ["e7"]}}
+    _, out, _ = ask(project.authority.token("alice", [], claims=claims), "--route", "GET /orders")
+    assert "held by orders:list (elevation e7)" in out

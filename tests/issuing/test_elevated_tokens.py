@@ -36,7 +36,7 @@ RULES = {name: {"ask": "anyone", "approve": "orders:approve"} for name in (EXPOR
 POLICY = Policy.from_mapping(
     {
         "version": 1,
-        "permissions": dict.fromkeys(["orders:read", EXPORT, "orders:purge:{id}", "orders:approve", "lost:found"], {}),
+        "permissions": {"orders:read": {}, EXPORT: {}, "orders:purge:{id}": {}, "orders:approve": {}, "lost:found": {}},
         "roles": {"clerk": {"grants": ["orders:read"]}, "lead": {"grants": ["orders:read", EXPORT]}},
         "audiences": {"orders": {"claims": ["tenant"], "wildcards": True}},
         "clients": {"robot": {"grants": [EXPORT, "orders:read"]}, "web": {}, "orders": {"grants": ["orders:*"]}},
