@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jwt_lp._support.events import subscribe
+    from jwt_lp._support.events import ELEVATION_EVENTS, subscribe
     from jwt_lp.elevation.deliveries import ElevationDeliveries
     from jwt_lp.elevation.elevations import Elevations
     from jwt_lp.elevation.endpoints import ElevationEndpoints
@@ -94,6 +94,7 @@ __all__ = [
     "AUTH0",
     "AUTHENTICATED",
     "COGNITO",
+    "ELEVATION_EVENTS",
     "ENTRA",
     "FLASK_JWT_EXTENDED",
     "IDENTIFIED",
@@ -183,7 +184,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "jwt_lp._support.events": ("subscribe",),
+    "jwt_lp._support.events": ("ELEVATION_EVENTS", "subscribe"),
     "jwt_lp.elevation.deliveries": ("ElevationDeliveries",),
     "jwt_lp.elevation.elevations": ("Elevations",),
     "jwt_lp.elevation.endpoints": ("ElevationEndpoints",),
