@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from jwt_lp._support.events import log_event
 from jwt_lp.elevation.openapi import elevation_operation
@@ -102,7 +102,7 @@ class ElevationEndpoints:
             key=key,
             break_glass=wanted.break_glass,
         )
-        location = {"Location": f"{call.path.rstrip('/')}/{elevation.id}"}
+        location = {"Location": f"{_quoted(call.path).rstrip('/')}/{elevation.id}"}
         return _json(HTTPStatus.CREATED, members_of(elevation, self.elevations.now()), location)
 
     def _list(self, call: ElevationCall) -> Answer:
@@ -115,7 +115,7 @@ class ElevationEndpoints:
         if len(found) > len(shown):
             query = {"waiting": "true"} if page.waiting else {}
             following = urlencode({**query, "after": shown[-1].id, "limit": page.limit})
-            members["next"] = f"{call.path}?{following}"
+            members["next"] = f"{_quoted(call.path)}?{following}"
         return _json(HTTPStatus.OK, members)
 
     def _decide(self, name: str, call: ElevationCall, elevation_id: str) -> Answer:
@@ -161,6 +161,11 @@ class ElevationEndpoints:
         }
         log_event(logging.WARNING, "elevation-refused", event)
         return refused.answer(reference)
+
+
+def _quoted(path: str) -> str:
+    """A decoded path as a client writes it, so that nothing that it sent ends a header's line."""
+    return quote(path, safe="/:@!$&'()*+,;=~-._")
 
 
 def _json(

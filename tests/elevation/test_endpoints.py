@@ -277,3 +277,12 @@ def test_nothing_of_a_request_is_in_a_traceback(desk: Desk) -> None:
     call = ElevationCall(desk.world.guard, desk.world.token(), "/lift", body=b"secret")
     assert "ElevationCall(masked)" == repr(call)
     assert "missing: permission is needed." == str(bad_request("permission is needed.", "missing"))
+
+
+def test_an_address_is_quoted(desk: Desk) -> None:
+    """A path that a client chose in part ends no line of a header."""
+    call = ElevationCall(
+        desk.world.guard, desk.world.token(), "/a\r\nX: y/é", "application/json", json.dumps(WISH).encode()
+    )
+    asked = desk.endpoints.answer("ask", call)
+    assert f"/a%0D%0AX:%20y/%C3%A9/{json.loads(asked.body)['id']}" == asked.headers["Location"]

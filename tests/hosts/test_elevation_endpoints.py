@@ -218,6 +218,23 @@ def test_what_a_refusal_hides_it_hides_here_too(name: str, tmp_path: Path) -> No
         assert "requirement" not in answer.json
 
 
+@pytest.mark.parametrize("name", INSTALLED)
+def test_a_cookie_needs_its_csrf_token(name: str, tmp_path: Path) -> None:
+    """Another site can make a browser send the cookie, but it asks for nothing and approves nothing that way."""
+    with opened(name, tmp_path, COOKIE=True) as caller:
+        asked = caller.ask(clerk()).json
+        path, digest = f"/elevations/{asked['id']}", {"digest": asked["digest"]}
+        for request, token, content in (
+            ("POST /elevations", clerk(), {"permission": "orders:create", "reason": "x"}),
+            (f"POST {path}/approve", approver(), digest),
+            (f"POST {path}/end", clerk(), None),
+        ):
+            forged = caller.send(request, None, content, ("Cookie", f"__Host-access={token}"))
+            assert (403, "csrf") == (forged.status, forged.json["error"])
+        seen = caller.send(f"GET {path}", None, None, ("Cookie", f"__Host-access={clerk()}"))
+        assert (200, "requested") == (seen.status, seen.json["state"])
+
+
 def _tomorrow() -> str:
     from datetime import UTC, datetime, timedelta
 
