@@ -209,6 +209,16 @@ def test_a_plan_that_has_nothing_to_do_is_refused(store, journal) -> None:
     assert "after the review" in found.dropped[0].reason
 
 
+def test_use_after_the_review_does_not_keep_what_a_leaver_holds(store, journal) -> None:
+    """A leaver's grant is revoked although it was used since; in the frozen plan only such an item says so."""
+    record_uses(store, make_use("orders:read", LATER))
+    record_uses(store, make_use("orders:list", LATER, "bob"))
+    plan = _planned(make_finding(verdict="leaver"), make_finding("bob", "orders:list"))
+    assert 1 == plan.encode().count('"leaver"')
+    found = preview(frozen_plan.Plan.decode(plan.encode()), store, None, now=NOW)
+    assert (["alice"], ["bob"]) == ([item.name for item in found.items], [left.item.name for left in found.dropped])
+
+
 def test_a_crash_before_the_policy_was_written_is_finished(store, policy, journal) -> None:
     """Applying again finishes an interrupted plan without writing twice; a manual edit in between stops it."""
     plan = _planned(

@@ -276,6 +276,40 @@ def test_many_findings_are_shown_in_groups() -> None:
     assert "For every finding: --format csv, --format json or --html FILE" in written
 
 
+def test_leavers_come_before_the_groups() -> None:
+    """In any grouping, leavers are listed first, by name, with their use after the last day."""
+    leaver = next(finding for finding in REVIEW.findings if finding.verdict == "leaver")
+    others = [replace(leaver, id=f"{number:016x}", name=f"u-{number}", left="") for number in range(1, 4)]
+    written = render(replace(REVIEW, findings=(*REVIEW.findings, *others)), "text", by="permission", top=2)
+    assert [
+        "4 findings about 4 leavers",
+        (
+            "  u-1234 (Ivan Petrov, team Payments, manager dana.levi, last day 2026-08-31): 1 finding, "
+            "1 used after the last day"
+        ),
+        "  u-1 (Ivan Petrov, team Payments, manager dana.levi, active: no): 1 finding",
+        "  ... and 2 more",
+        "",
+    ] == written.partition("\n\n")[2].split("\n")[:5]
+
+
+def test_many_gone_grants_are_counted() -> None:
+    """Text names the first fifty grants that are gone, with person and role; the page names five hundred."""
+    assert REVIEW.comparison is not None
+    gone = [
+        replace_gone._replace(id=f"{number:016x}", role="clerk" if number else "", grant="" if number else "a:b")
+        for number, replace_gone in enumerate([GONE[0]] * 501)
+    ]
+    review = replace(REVIEW, comparison=replace(REVIEW.comparison, gone=tuple(gone)))
+    lines = render(review, "text").partition("Gone since the last review: ")[2].split("\n")
+    assert "501 grants" == lines[0]
+    assert "  subject <script>alert('xss')</script> (Ivan) a:b [0000000000000000]" == lines[1]
+    assert "  subject <script>alert('xss')</script> (Ivan) by role clerk [0000000000000001]" == lines[2]
+    assert "  ... and 451 more" == lines[51]
+    text = "".join(_page(review).texts)
+    assert "Not shown: 1 more, which the JSON has" in text
+
+
 def test_five_hundred_findings_are_shown_one_by_one() -> None:
     """Up to 500 findings are listed."""
     plain = replace(sample_review.many(500), comparison=None)

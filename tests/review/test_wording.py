@@ -101,7 +101,7 @@ def test_every_line_of_a_report(number: int) -> None:
     """Text and backtest have one number format, and a plural where it belongs."""
     review = _with_size(number)
     assert review.backtest is not None
-    written = [render(review, "text", by=by) for by in (None, "permission", "manager")]  # type: ignore[arg-type]
+    written = [render(review, "text", by=by) for by in (None, "permission", "manager")]
     assert [] == faults_of("\n".join([*written, render_backtest(review.backtest, "text")]))
 
 

@@ -35,7 +35,7 @@ Grants of a subject or a client come from an issuer, which would grant them agai
 entry is written and a hand-off line tells the issuer.
 """
 
-_LATER_FIELDS: Final = ("person", "manager")
+_LATER_FIELDS: Final = ("person", "manager", "leaver")
 _ACTIONS: Final = ("role", "deny", "handoff", "exempt", "keep")
 
 
@@ -43,7 +43,8 @@ _ACTIONS: Final = ("role", "deny", "handoff", "exempt", "keep")
 class PlanItem:
     """The decision about one grant of a holder (`of`, `issuer`, `name`), held through `role` ("" for a direct grant).
 
-    With `instead`, the grant is narrowed to that. `uses` and `last_day` are the usage at the time of the review.
+    With `instead`, the grant is narrowed to that. `uses` and `last_day` are the usage at the time of the review. What a
+    `leaver` uses after the review is no need, so it holds nothing back.
     """
 
     id: str
@@ -63,6 +64,7 @@ class PlanItem:
     comment: str = ""
     person: str = ""
     manager: str = ""
+    leaver: bool = False
 
     @property
     def revokes(self) -> bool:
@@ -198,6 +200,7 @@ def _plan_item(item: ReviewItem, decision: str, reviewer: str, until: str = "", 
         comment=comment,
         person=item.person,
         manager=item.manager,
+        leaver=item.leaver,
     )
 
 

@@ -110,7 +110,9 @@ def preview(
         _check_cap(items, limit)
         indexed = PlannedRevocations(revocations)
         later = store.later_uses(indexed.holders(), at=plan.origin.made_at)
+        leavers = {item.id for item in items if item.leaver}
         used = used_since(later, indexed, items, plan.origin.made_at)
+        used = {id_: reason for id_, reason in used.items() if id_ not in leavers}
         if not used:
             break
         # Another item may have depended on a dropped one, so all are checked again.

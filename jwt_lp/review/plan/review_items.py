@@ -47,7 +47,8 @@ class ReviewOrigin(NamedTuple):
 class ReviewItem(NamedTuple):
     """The parts of a finding that a decision needs. `touches` is the number of holders who would lose a grant.
 
-    `person` and `manager` are the names of the holder and of the manager, "" where no list of people says them.
+    `person` and `manager` are the names of the holder and of the manager, "" where no list of people says them. `leaver`
+    says that the holder has left.
     """
 
     id: str
@@ -64,6 +65,7 @@ class ReviewItem(NamedTuple):
     touches: int
     person: str = ""
     manager: str = ""
+    leaver: bool = False
 
     @classmethod
     def from_finding(cls, finding: Finding) -> ReviewItem:
@@ -83,6 +85,7 @@ class ReviewItem(NamedTuple):
             max(finding.members, 1) if finding.of == "role" else 1,
             finding.person_name,
             finding.manager,
+            finding.verdict == "leaver",
         )
 
 
