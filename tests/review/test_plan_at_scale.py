@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from typing import Any
 
 import pytest
 
@@ -69,5 +70,6 @@ def test_two_processes_apply_ten_thousand_items_once(url, tmp_path):
 
 def test_the_cap_is_checked_before_the_store_is_read():
     """A plan beyond its cap is refused without a look at the store, which is none here."""
+    nothing: Any = None
     with pytest.raises(PolicyError, match="10,000 grants would be revoked, but the limit is 9,999"):
-        preview(_plan(cap=ITEMS - 1), None, None, now=NOW)
+        preview(_plan(cap=ITEMS - 1), nothing, None, now=NOW)

@@ -6,6 +6,7 @@ import csv
 import io
 import shutil
 import subprocess
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,11 +15,14 @@ from jwt_lp.review.plan.worksheet import read_worksheet, write_worksheet
 from prerequisites import require
 from review_factory import make_finding, make_review
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 NAMES = ("alice", "00123", "=1+1", "-5", "+49 170", "ann, lee", 'x"y', "Žofie", "@home", "3e5x", "true")
 
 
 @pytest.fixture(scope="module")
-def resave(tmp_path_factory):
+def resave(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], str]:
     """`resave(text, separator)`: the CSV as LibreOffice saves it again, with that separator."""
     office = shutil.which("soffice")
     require(office is not None, "LibreOffice Calc (soffice)")
