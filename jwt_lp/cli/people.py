@@ -10,6 +10,7 @@ from jwt_lp.cli.output import Failure
 from jwt_lp.cli.row_input import open_input, prefix_faults
 from jwt_lp.review import Person, ReviewExemption
 from jwt_lp.review.analysis.people import ACTIVE, INACTIVE
+from jwt_lp.review.plan.worksheet import ID_PREFIX
 from jwt_lp.usage.row_reader import read_rows
 
 if TYPE_CHECKING:
@@ -72,7 +73,11 @@ def load_exemptions(files: Iterable[str]) -> list[ReviewExemption]:
                     f"{file}: line {row.line}: an exemption needs a reviewer, and until: a day such as 2027-06-30"
                 )
                 continue
-            exemptions.append(ReviewExemption(finding.strip(), until.strip(), reviewer.strip(), comment.strip()))
+            exemptions.append(
+                ReviewExemption(
+                    finding.strip().removeprefix(ID_PREFIX), until.strip(), reviewer.strip(), comment.strip()
+                )
+            )
     _raise_faults(faults)
     return exemptions
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jwt_lp.cli.output import DIM, Failure, count, say, text
+from jwt_lp.cli.output import DIM, Failure, count, notices, say, text
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.review.plan import (
     Plan,
@@ -21,6 +21,7 @@ from jwt_lp.review.plan import (
     write_atomically,
 )
 from jwt_lp.review.plan import read_worksheet as read_sheet
+from jwt_lp.review.plan.sheet_file import SheetFile, sheet_candidates, sheet_path
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -34,11 +35,24 @@ if TYPE_CHECKING:
 @click.option(
     "--review", "reviewed", metavar="FILE", help="The same review as JSON. Rows of another review are refused."
 )
+@click.option(
+    "--sheet",
+    "sheet_file",
+    metavar="FILE",
+    help="The sheet file of the worksheets. Default: NAME.sheet.json beside it.",
+)
 @click.option("--cap", type=click.IntRange(1), metavar="N", help="The plan may revoke at most N grants.")
 @click.option(
     "--stages", metavar="STAGES", help="Take grants back in stages, such as notice=14d,trial=30d. Default: at once."
 )
-def plan(worksheets: tuple[str, ...], output: str, reviewed: str | None, cap: int | None, stages: str | None) -> None:
+def plan(
+    worksheets: tuple[str, ...],
+    output: str,
+    reviewed: str | None,
+    sheet_file: str | None,
+    cap: int | None,
+    stages: str | None,
+) -> None:
     """Make a plan from one or more worksheets of the same review.
 
     Every row needs a decision: keep, remove, narrow (to the permission in the column instead), or exempt until a day.
@@ -52,7 +66,10 @@ def plan(worksheets: tuple[str, ...], output: str, reviewed: str | None, cap: in
     """  # noqa: D301 - a real backspace is what click looks for
     ids = None if reviewed is None else _ids(reviewed)
     steps = () if stages is None else parse_stages(stages)
-    sheet = join_worksheets([_sheet(path, ids) for path in worksheets])
+    files: dict[Path, SheetFile] = {}
+    sheet = join_worksheets([_worksheet(path, _find_sheet_file(path, sheet_file), files, ids) for path in worksheets])
+    if missing := sheet.asked - len(sheet.decisions):
+        notices([f"{count(missing, 'finding')} of the review that need a decision are in none of these worksheets"])
     frozen = from_worksheet(sheet, now=time.time(), cap=cap, stages=steps)
     write_plan(frozen, output)
 
@@ -81,11 +98,25 @@ def read_plan(path: str) -> Plan:
     return Plan.decode(_text(path))
 
 
-def _sheet(path: str, known: Collection[str] | None) -> Worksheet:
+def _find_sheet_file(worksheet: str, named: str | None) -> Path:
+    if named is not None:
+        return Path(named)
+    for path in sheet_candidates(worksheet):
+        if path.exists():
+            return path
+    _text(worksheet)
+    raise Failure(f"{worksheet}: there is no {sheet_path(worksheet).name} beside it: pass --sheet FILE")
+
+
+def _worksheet(path: str, sheet: Path, files: dict[Path, SheetFile], known: Collection[str] | None) -> Worksheet:
+    faulty = str(sheet)
     try:
-        return read_sheet(_text(path), known=known)
+        if sheet not in files:
+            files[sheet] = SheetFile.decode(_text(faulty))
+        faulty = path
+        return read_sheet(_text(path), files[sheet], known=known)
     except ConfigurationError as error:
-        raise Failure(*(f"{path}: {fault}" for fault in error.faults)) from None
+        raise Failure(*(f"{faulty}: {fault}" for fault in error.faults)) from None
 
 
 def _ids(path: str) -> Collection[str]:

@@ -29,6 +29,7 @@ from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRu
 from jwt_lp.review.analysis.training import load_history
 from jwt_lp.review.plan.frozen_plan import from_review
 from jwt_lp.review.plan.policy_editor import write_atomically
+from jwt_lp.review.plan.sheet_file import SheetFile, sheet_path
 from jwt_lp.review.plan.worksheet import split_findings, write_worksheet
 from jwt_lp.review.report import KeptFindings, iter_table, render
 
@@ -240,14 +241,16 @@ def _write_outputs(result: Review, options: dict[str, Any]) -> None:
         )
     if options["worksheet"]:
         file = Path(options["worksheet"])
+        sheet = sheet_path(file)
+        _write_file(str(sheet), SheetFile.from_review(result).encode(), "the sheet file, which jwt-lp plan needs too")
         if not options["split_by"]:
-            _write_file(str(file), write_worksheet(result), "the worksheet")
+            _write_file(str(file), write_worksheet(result.findings), "the worksheet")
             return
         for group, findings in sorted(split_findings(result.findings, options["split_by"]).items()):
             part = file.with_name(f"{file.stem}-{_file_name_part(group) or 'nobody'}{file.suffix or '.csv'}")
             _write_file(
                 str(part),
-                write_worksheet(replace(result, findings=tuple(findings))),
+                write_worksheet(findings),
                 f"the worksheet of {group or 'nobody'}",
             )
 

@@ -12,6 +12,7 @@ pytest.importorskip("sqlalchemy")
 
 from jwt_lp.stores import HeldGrant, open_store
 from review_scenario import ISSUER, NOW, POLICY, ReviewScenario
+from webhook_receiver import SECRET, WebhookReceiver
 
 URL = "sqlite:///access.db"
 FILE = Path("least-privilege.toml")
@@ -85,7 +86,7 @@ def test_rows_that_nobody_answered_are_refused(run) -> None:
     run("review", "--now", NOW, "--policy", str(FILE), "--worksheet", "decide.csv")
     code, _, err = run("plan", "decide.csv", "-o", "q.plan")
     assert 2 == code
-    assert "line 2: no decision: write one of keep, remove, narrow, exempt" in err
+    assert "no decision: write one of keep, remove, narrow, exempt" in err
     assert not Path("q.plan").exists()
 
 
@@ -189,3 +190,50 @@ def test_a_plan_that_was_changed_is_refused(run, plan) -> None:
     plan.write_text(plan.read_text().replace("alice", "mallory"))
     code, _, err = run("apply", str(plan), "--yes")
     assert (2, True) == (code, "changed after it was made" in err)
+
+
+def test_a_plan_in_stages_is_told_tried_restored_and_finished(run, sheet, monkeypatch) -> None:
+    """Each apply begins the stage that is due; a restored item is shown as a regret and stays in force for nobody."""
+    before, start = FILE.read_bytes(), 1_900_000_000.0
+    assert 0 == run("plan", str(sheet), "-o", "q.plan", "--stages", "notice=14d,trial=30d")[0]
+    monkeypatch.setattr("time.time", lambda: start)
+    with WebhookReceiver() as receiver:
+        hook = {"JWT_LP_WEBHOOK": receiver.url, "JWT_LP_WEBHOOK_SECRET": SECRET}
+        code, out, _ = run("apply", "q.plan", "--yes", **hook)
+    assert (0, True, set()) == (code, "the notice has begun" in out, _standing())
+    assert {"alice", "clerk"} == {event.content["data"]["recipient"]["name"] for event in receiver.received}
+    listed = list(csv.DictReader(Path("q.plan.notice.csv").read_text().splitlines()))
+    assert (0o600, {"alice", "clerk"}) == (
+        Path("q.plan.notice.csv").stat().st_mode & 0o777, {row["subject"] for row in listed},
+    )  # fmt: skip
+    assert "the notice lasts until" in run("apply", "q.plan", "--yes")[2]
+    monkeypatch.setattr("time.time", lambda: start + 14 * 86400)
+    assert "the trial has begun" in run("apply", "q.plan", "--yes")[1]
+    assert (BOTH, before) == (_standing(), FILE.read_bytes())
+    item = next(
+        each["id"]
+        for each in json.loads(run("verify", "q.plan", "--format", "json")[1])
+        if each["grant"] == "reports:read"
+    )
+    code, out, _ = run("restore", "q.plan", item[:6], "--by", "tim", "--reason", "month end", "--wait", "0")
+    assert (1, True) == (code, "restored: subject alice: reports:read" in out)
+    assert "whose id begins with" in run("restore", "q.plan", "nonesuch")[2]
+    monkeypatch.setattr("time.time", lambda: start + 44 * 86400)
+    assert 0 == run("apply", "q.plan", "--yes")[0]
+    assert {("role", "clerk", "orders:refund")} == _standing()
+    code, out, _ = run("verify", "q.plan")
+    assert (0, True) == (code, "1 grant restored during the trial" in out)
+    assert 0 == run("undo", "q.plan", "--yes")[0]
+    assert (set(), before) == (_standing(), FILE.read_bytes())
+
+
+def test_a_notice_that_nobody_received_has_not_begun(run, sheet) -> None:
+    """A webhook without a secret, or one that refuses, stops the notice."""
+    run("plan", str(sheet), "-o", "q.plan", "--stages", "notice=14d")
+    assert "set JWT_LP_WEBHOOK_SECRET" in run("apply", "q.plan", "--yes", "--webhook", "https://hooks.test/")[2]
+    with WebhookReceiver((404, {})) as receiver:
+        hook = {"JWT_LP_WEBHOOK": receiver.url, "JWT_LP_WEBHOOK_SECRET": SECRET}
+        code, _, err = run("apply", "q.plan", "--yes", **hook)
+        assert (2, True) == (code, "answered 404; 0 events were sent, and the notice has not begun" in err)
+        assert "the notice has begun" in run("apply", "q.plan", "--yes", **hook)[1]
+    assert "is not a stage" in run("plan", str(sheet), "-o", "p.plan", "--stages", "soon")[2]

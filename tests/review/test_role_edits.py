@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from jwt_lp.review.plan import frozen_plan, preview
-from jwt_lp.review.plan.worksheet import read_worksheet, write_worksheet
 from jwt_lp.stores import open_store
-from review.test_worksheet import filled
+from review.test_worksheet import answered
 from review_factory import LATER, at, make_finding, make_review, make_use, record_uses
 
 pytest.importorskip("sqlalchemy")
@@ -45,12 +44,12 @@ def reasons(found):
 
 def test_a_grant_that_one_issuer_keeps_is_kept_for_all(store):
     """A decision to keep the grant for one issuer's members prevents the edit of the role."""
-    text = filled(
-        write_worksheet(make_review(CLERK, THEIRS)),
+    read = answered(
+        make_review(CLERK, THEIRS),
         decision=lambda row: "keep" if row["issuer"] == OTHER else "remove",
         reviewer="carol",
     )
-    found = preview(frozen_plan.from_worksheet(read_worksheet(text), now=at(LATER)), store, ALONE, now=at(LATER))
+    found = preview(frozen_plan.from_worksheet(read, now=at(LATER)), store, ALONE, now=at(LATER))
     assert ((), None) == (found.items, found.after)
     assert ["the decision for another issuer differs, and all issuers share the role"] == reasons(found)
 

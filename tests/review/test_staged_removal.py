@@ -26,6 +26,7 @@ from jwt_lp.review.plan import (
 )
 from jwt_lp.review.plan.notice import MAX_ITEMS
 from jwt_lp.stores import open_store
+from review.test_worksheet import answered
 from review_factory import ISSUER, LATER, at, make_finding, make_review, make_use, record_uses
 from servers import postgres_database
 
@@ -179,7 +180,9 @@ def test_no_other_entry_of_the_holder_denies_what_was_restored(store, tmp_path):
     assert {("alice", "orders:*", "orders:read"), ("bob", "orders:read")} == run.denied()
     run.apply(FINAL)
     assert {("alice", "orders:*", "orders:read"), ("bob", "orders:read")} == run.denied()
-    assert [wide.id, BOB.id] == list(read_status(run.journal).intent.items)
+    intent = read_status(run.journal).intent
+    assert intent is not None
+    assert (wide.id, BOB.id) == intent.items
     run.undo(FINAL + 1)
     assert set() == run.denied()
 
@@ -352,3 +355,22 @@ def test_a_journal_with_a_restoration_alone_is_refused(tmp_path):
     path.write_text('{"what": "restored", "at": 1.0, "by": "x", "item": "a", "reason": ""}\n')
     with pytest.raises(ConfigurationError, match="a line is incomplete"):
         read_status(path)
+
+
+def test_an_exemption_of_another_grant_stops_no_removal_from_a_role(tmp_path):
+    """A member's exemption counts for the role's grants that it shares permissions with, and for no other."""
+    member = make_finding("dan", "reports:read", role="clerk")
+    plan = frozen_plan.from_worksheet(
+        answered(
+            make_review(CLERK, member),
+            decision=lambda row: "exempt" if row["holder"] == "dan" else "remove",
+            until=lambda row: "2099-01-01" if row["holder"] == "dan" else "",
+            reviewer="carol",
+        ),
+        now=START,
+    )
+    store = open_store(f"sqlite:///{tmp_path}/a.db")
+    store.migrate()
+    found = preview(plan, store, POLICY, now=START)
+    store.close()
+    assert ([CLERK.id], ()) == ([item.id for item in found.items], found.dropped)

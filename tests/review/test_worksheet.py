@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jwt_lp.errors import ConfigurationError
+from jwt_lp.review.findings import Reason
 from jwt_lp.review.plan import frozen_plan, worksheet
 from jwt_lp.review.plan.frozen_plan import Plan
-from jwt_lp.review.plan.worksheet import COLUMNS, read_worksheet, write_worksheet
+from jwt_lp.review.plan.sheet_file import SheetFile, sheet_candidates, sheet_path
+from jwt_lp.review.plan.worksheet import COLUMNS, read_day, read_worksheet, write_worksheet
 from jwt_lp.usage import row_reader
 from review_factory import DAY, ISSUER, at, make_finding, make_review
 
@@ -33,18 +35,28 @@ def filled(text, delimiter=",", **answers):
     return output.getvalue()
 
 
+def answered(review, delimiter=",", **answers):
+    """The worksheet of a review with the same answers in every row, read back."""
+    text = filled(write_worksheet(review.findings), delimiter, **answers)
+    return read_worksheet(text, SheetFile.from_review(review))
+
+
 def removed(*findings, **more):
     """The plan of a worksheet in which carol decided to remove everything."""
     return frozen_plan.from_worksheet(
-        read_worksheet(filled(write_worksheet(make_review(*findings, **more)), decision="remove", reviewer="carol")),
-        now=at(DAY),
+        answered(make_review(*findings, **more), decision="remove", reviewer="carol"), now=at(DAY)
     )
 
 
-def faults(text, **more):
+def faults(text, *findings, **more):
     with pytest.raises(ConfigurationError) as caught:
-        read_worksheet(text, **more)
+        read_worksheet(text, SheetFile.from_review(make_review(*(findings or (make_finding(),)))), **more)
     return list(caught.value.faults)
+
+
+def sheet(*findings):
+    """The worksheet of a review of these findings; of one finding if there are none."""
+    return write_worksheet(findings or (make_finding(),))
 
 
 def test_a_worksheet_asks_what_there_is_to_decide():
@@ -64,40 +76,46 @@ def test_a_worksheet_asks_what_there_is_to_decide():
         make_finding("clerk", "", of="role", kind="split"),
         make_finding("", "orders:x", of="catalogue", kind="permission"),
     ]
-    rows = list(csv.DictReader(io.StringIO(write_worksheet(make_review(*shown, *others)), newline="")))
-    assert [finding.id for finding in shown] == [row["id"] for row in rows]
+    rows = list(csv.DictReader(io.StringIO(sheet(*shown, *others), newline="")))
+    assert [f"F{finding.id}" for finding in shown] == [row["id"] for row in rows]
     assert {("", "", "", "")} == {(row["decision"], row["until"], row["reviewer"], row["comment"]) for row in rows}
 
 
-def test_a_worksheet_shows_the_numbers():
-    """Every column has its value; a list is one cell, and an unknown value is empty."""
+def test_a_worksheet_shows_what_a_person_needs():
+    """Every column has its value; a list is one cell, and nothing that seals is in the worksheet."""
     one = make_finding(
-        kind="wildcard", proposal="narrow", grant="orders:*", instead=("orders:a", "orders:b"), uses=7, days=3,
-        last_day="2026-01-02", idle=30, likelihood=0.123456, risk="high", guards=("a, b", "c"), others=("orders:**",),
+        kind="wildcard", proposal="narrow", grant="orders:*", instead=("orders:a", "orders:b"), uses=7,
+        last_day="2026-01-02", score=61, guards=("a, b", "c"), others=("orders:**",), person_name="Ann", team="shop",
+        manager="mia", because=(Reason("idle", "for", -1.0, "idle for long"),),
     )  # fmt: skip
-    (row,) = csv.DictReader(io.StringIO(write_worksheet(make_review(one)), newline=""))
-    assert ("orders:a orders:b", "7", "30", "0.1235", "a, b; c", "orders:**") == (
-        row["instead"], row["uses"], row["idle"], row["likelihood"], row["guards"], row["others"],
-    )  # fmt: skip
-    (row,) = csv.DictReader(io.StringIO(write_worksheet(make_review(make_finding())), newline=""))
-    assert ("", "") == (row["idle"], row["likelihood"])
+    (row,) = csv.DictReader(io.StringIO(sheet(one), newline=""))
+    assert {
+        "id": f"F{one.id}", "decision": "", "until": "", "reviewer": "", "comment": "", "person": "Ann", "team": "shop",
+        "manager": "mia", "of": "subject", "holder": "alice", "role": "", "grant": "orders:*",
+        "instead": "orders:a orders:b", "last_use": "2026-01-02", "uses": "7",
+        "reasons": "Nobody used it.; for removal: idle for long", "held_back_by": "a, b; c", "others": "orders:**",
+        "risk": "61 of 100", "proposal": "narrow", "issuer": ISSUER,
+    } == row  # fmt: skip
+    (row,) = csv.DictReader(io.StringIO(sheet(), newline=""))
+    assert "never" == row["last_use"]
 
 
 @pytest.mark.parametrize("text", NASTY)
 def test_no_cell_is_a_formula_and_every_cell_is_read_back(text):
     """A name or comment that looks like a formula is shielded, and read back unchanged."""
-    sheet = write_worksheet(make_review(make_finding(text)))
-    (row,) = csv.reader(io.StringIO(sheet.partition("\r\n")[2], newline=""))
+    review = make_review(make_finding(text))
+    (row,) = csv.reader(io.StringIO(write_worksheet(review.findings).partition("\r\n")[2], newline=""))
     assert [] == [cell for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
-    (answer,) = read_worksheet(filled(sheet, decision="keep", comment=row_reader.escape_formulas("=x"))).decisions
+    (answer,) = answered(review, decision="keep", comment=row_reader.escape_formulas("=x")).decisions
     assert (text, "=x") == (answer.item.name, answer.comment)
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_a_spreadsheet_s_own_csv_is_read(delimiter):
     """Other delimiters, a byte order mark and empty lines are accepted."""
-    text = filled(write_worksheet(make_review(make_finding())), delimiter, decision=" Remove ", reviewer="carol")
-    (answer,) = read_worksheet(f"\ufeff{text}\r\n{delimiter}\r\n").decisions
+    text = filled(sheet(), delimiter, decision=" Remove ", reviewer="carol")
+    found = SheetFile.from_review(make_review(make_finding()))
+    (answer,) = read_worksheet(f"\ufeff{text}\r\n{delimiter}\r\n", found).decisions
     assert ("remove", 2) == (answer.decision, answer.line)
 
 
@@ -127,36 +145,114 @@ def test_a_spreadsheet_s_own_csv_is_read(delimiter):
 )
 def test_an_incomplete_answer_is_refused(answers, fault):
     """Each fault is reported with its line."""
-    assert [f"line 2: {fault}"] == faults(filled(write_worksheet(make_review(make_finding())), **answers))
+    assert [f"line 2: {fault}"] == faults(filled(sheet(), **answers))
 
 
-@pytest.mark.parametrize("name", ["name", "grant", "facts", "seal", "policy", "review", "id", "issuer"])
+@pytest.mark.parametrize("name", ["of", "issuer", "holder", "role", "grant", "instead"])
 def test_the_cells_of_the_review_cannot_be_changed(name):
-    """A changed cell of the review is reported with its line."""
-    found = faults(
-        filled(write_worksheet(make_review(make_finding())), decision="keep", **{name: lambda row: f"{row[name]}x"})
+    """A changed holder, role or grant is reported with its line."""
+    found = faults(filled(sheet(), decision="keep", **{name: lambda row: f"{row[name]}x"}))
+    assert [True] == [fault.startswith("line 2: the holder, role or grant is not that of this id") for fault in found]
+
+
+def test_sorting_one_column_alone_is_found():
+    """If only some columns were sorted, decisions would be about other rows: every such row is refused."""
+    both = (make_finding(), make_finding("bob"))
+    swapped = {"alice": "bob", "bob": "alice"}
+    (fault,) = faults(filled(sheet(*both), decision="keep", holder=lambda row: swapped[row["holder"]]), *both)
+    assert fault.startswith("lines 2, 3: the holder, role or grant is not that of this id")
+
+
+@pytest.mark.parametrize(("name", "cell"), [("007", "7"), ("000", "0"), ("ann  lee", " Ann Lee ")])
+def test_what_a_spreadsheet_does_to_a_name_is_understood(name, cell):
+    """Zeros before a number, blanks and capitals may change."""
+    review = make_review(make_finding(name))
+    assert name == answered(review, decision="keep", holder=cell).decisions[0].item.name
+
+
+@pytest.mark.parametrize(
+    ("cell", "day"),
+    [
+        ("2027-01-31", "2027-01-31"),
+        ("31.01.2027", "2027-01-31"),
+        ("1.2.2027", "2027-02-01"),
+        ("31.02.2027", None),
+        ("1.2.27", None),
+        ("1/31/2027", None),
+        ("2/3/2027", None),
+        ("46418", None),
+    ],
+)
+def test_days_of_spreadsheets_are_read_or_refused(cell, day):
+    """A day with dots has the day first everywhere; with slashes nobody knows."""
+    assert day == read_day(cell)
+
+
+def test_rows_and_columns_may_move_and_columns_may_go():
+    """The order of rows and columns does not matter, nor do the columns that only inform."""
+    review = make_review(make_finding(), make_finding("bob"))
+    header = "grant;role;holder;reviewer;decision;id\n"
+    rows = [f"orders:read;;{each.name};carol;remove;F{each.id}\n" for each in reversed(review.findings)]
+    read = read_worksheet(header + "".join(rows), SheetFile.from_review(review))
+    assert (["bob", "alice"], 2) == ([row.item.name for row in read.decisions], read.asked)
+
+
+def test_thousands_of_faults_are_one_sentence():
+    """An unanswered worksheet is one fault with its first lines, and many kinds of faults are cut."""
+    many = [make_finding(f"s{number}") for number in range(1000)]
+    assert ["lines 2, 3, 4, 5, 6 and 995 more: no decision: write one of keep, remove, narrow, exempt"] == faults(
+        sheet(*many), *many
     )
-    assert [True] == [fault.startswith("line 2: a cell that the review wrote was changed") for fault in found]
+    found = faults(filled(sheet(*many), decision=lambda row: row["holder"]), *many)
+    assert (21, "and 980 more faults") == (len(found), found[-1])
 
 
 def test_rows_of_another_review_are_refused():
     """Rows of another review, repeated findings and unknown findings are refused."""
-    one = filled(write_worksheet(make_review(make_finding())), decision="keep")
-    other = dataclasses.replace(make_review(make_finding("bob")), digest="e" * 64)
-    rows = filled(write_worksheet(other), decision="keep").partition("\r\n")[2]
-    assert ["line 3: from here on the rows belong to another review"] == faults(one + rows)
-    again = one.partition("\r\n")[2]
-    assert [f"line 3: the finding '{make_finding().id}' is on line 2 already"] == faults(one + again)
-    assert [f"line 2: the review has no finding '{make_finding().id}'"] == faults(one, known={"x"})
+    one = filled(sheet(), decision="keep")
+    (fault,) = faults(one, make_finding("bob"))
+    assert fault.startswith("line 2: the sheet file has no finding with this id")
+    assert ["line 3: the finding is on line 2 already"] == faults(one + one.partition("\r\n")[2])
+    assert ["line 2: the review given with --review does not have this finding"] == faults(one, known={"x"})
+
+
+def test_a_worksheet_of_an_earlier_release_is_refused():
+    """Its rows carried their own seals; the message says what to do."""
+    (fault,) = faults("id,decision,facts,seal\n")
+    assert "an earlier release wrote this worksheet: write a new one" in fault
+
+
+def test_a_sheet_file_is_read_back_and_a_changed_one_is_refused():
+    """A sheet file keeps the review and its items, and refuses changes, other versions and other files."""
+    found = SheetFile.from_review(make_review(make_finding(), make_finding("eve", proposal="keep")))
+    assert (found, 1) == (SheetFile.decode(found.encode()), len(found.items))
+    changed = json.loads(found.encode())
+    for text, fault in (
+        (found.encode().replace("alice", "mallory"), "the sheet file was changed"),
+        (json.dumps({**changed, "version": 9}), "another release"),
+        ("[]", "this is not a sheet file"),
+        ("{}", "this is not a sheet file"),
+        ("x", "this is not a sheet file"),
+    ):
+        with pytest.raises(ConfigurationError, match=fault):
+            SheetFile.decode(text)
+
+
+def test_split_worksheets_share_a_sheet_file():
+    """The sheet file is beside the worksheet, under its name or the name before any hyphen."""
+    assert "a/decide.sheet.json" == str(sheet_path("a/decide.csv"))
+    assert ["a/decide-ann-lee.sheet.json", "a/decide-ann.sheet.json", "a/decide.sheet.json"] == [
+        *map(str, sheet_candidates("a/decide-ann-lee.csv"))
+    ]
 
 
 def test_a_file_that_is_not_a_worksheet_is_refused():
     """A file without header, without rows or that is not CSV is refused."""
     assert faults("a,b\n")[0].startswith("line 1: not a worksheet of a review: no column 'id'")
     assert faults("")[0].startswith("line 1: not a worksheet of a review")
-    assert ["the worksheet has no rows: there is nothing to decide"] == faults(write_worksheet(make_review()))
+    assert ["the worksheet has no rows: there is nothing to decide"] == faults(write_worksheet(()))
     long = f'"{"x" * 200_000}"'
-    assert faults(write_worksheet(make_review()) + long)[0].startswith("line 2: not CSV")
+    assert faults(write_worksheet(()) + long)[0].startswith("line 2: not CSV")
 
 
 def test_worksheets_are_split_and_joined():
@@ -167,13 +263,14 @@ def test_worksheets_are_split_and_joined():
     with pytest.raises(ConfigurationError, match="split by manager, team, role or issuer, not by 'x'"):
         worksheet.split_findings([], "x")
     review = make_review(mine, other)
+    found = SheetFile.from_review(review)
     sheets = [
-        read_worksheet(filled(write_worksheet(review, part), decision="keep"))
+        read_worksheet(filled(write_worksheet(part), decision="keep"), found)
         for part in parts.values()
         if part[0].manager
     ]
     assert [mine.id, other.id] == [answer.item.id for answer in worksheet.join_worksheets(sheets).decisions]
-    foreign = read_worksheet(filled(write_worksheet(dataclasses.replace(review, digest="e"), [mine]), decision="keep"))
+    foreign = answered(dataclasses.replace(make_review(mine), digest="e"), decision="keep")
     with pytest.raises(ConfigurationError) as caught:
         worksheet.join_worksheets([*sheets, foreign])
     assert (f"the finding '{mine.id}' is in several worksheets", "the worksheets belong to different reviews") == (
@@ -198,13 +295,13 @@ def test_decisions_become_items():
         found[3].id: ("narrow", ""),
         found[4].id: ("exempt", "2027-01-31"),
     }
-    text = filled(
-        write_worksheet(make_review(*found)),
-        decision=lambda row: answers[row["id"]][0],
-        until=lambda row: answers[row["id"]][1],
+    read = answered(
+        make_review(*found),
+        decision=lambda row: answers[row["id"][1:]][0],
+        until=lambda row: answers[row["id"][1:]][1],
         reviewer="carol",
     )
-    plan = frozen_plan.from_worksheet(read_worksheet(text), now=5.0, cap=3)
+    plan = frozen_plan.from_worksheet(read, now=5.0, cap=3)
     assert ["deny", "role", "handoff", "deny", "exempt"] == [item.action for item in plan.items]
     assert [1, 9, 1, 1, 1] == [item.touches for item in plan.items]
     assert ("orders:read",) == plan.items[3].instead
@@ -282,11 +379,12 @@ def test_a_plan_can_only_revoke(changed, fault):
 @given(st.text("=+-@'\"\t\r\n,; a", max_size=8) | st.text(st.characters(exclude_categories=["Cs"]), max_size=8))
 def test_any_name_is_read_back(text):
     """Any name is read back unchanged, and no cell is a formula with any delimiter."""
-    sheet = write_worksheet(make_review(make_finding(text)))
+    review = make_review(make_finding(text))
+    sheet = write_worksheet(review.findings)
     for delimiter in ",;\t":
         cells = [cell for row in csv.reader(io.StringIO(sheet, newline=""), delimiter=delimiter) for cell in row]
         assert [] == [cell for cell in cells if re.match(r'[\s"]*[=+\-@＝＋－＠]', cell)]
-    (answer,) = read_worksheet(filled(sheet, decision="keep")).decisions
+    (answer,) = answered(review, decision="keep").decisions
     assert text == answer.item.name
 
 
@@ -294,10 +392,7 @@ def test_any_name_is_read_back(text):
 def test_any_comment_is_read_back(texts):
     """Any comment is read back unchanged, except for outer blanks."""
     for text in texts:
-        (answer,) = read_worksheet(
-            filled(
-                write_worksheet(make_review(make_finding())), decision="keep", comment=row_reader.escape_formulas(text)
-            )
-        ).decisions
+        review = make_review(make_finding())
+        (answer,) = answered(review, decision="keep", comment=row_reader.escape_formulas(text)).decisions
         assert text.strip() == answer.comment
     assert ISSUER == answer.item.issuer

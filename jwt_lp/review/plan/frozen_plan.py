@@ -17,6 +17,7 @@ from jwt_lp._support.validation import quote_text
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.permissions.grants import Permissions
 from jwt_lp.review.findings import LAST_HOLDER
+from jwt_lp.review.plan.line_faults import limit_faults
 from jwt_lp.review.plan.plan_stages import PlanStage, check_stages
 from jwt_lp.review.plan.review_items import ReviewItem, ReviewOrigin, undecided_findings
 
@@ -234,4 +235,4 @@ def _check(items: Iterable[PlanItem]) -> None:
                 if grant == item.grant or held.find_containing(grant) is None
             )
     if faults:
-        raise ConfigurationError(*faults)
+        raise ConfigurationError(*limit_faults(faults))

@@ -1,41 +1,46 @@
 """Worksheets: CSV files in which reviewers decide about findings.
 
-They are written for spreadsheets and read back from them. Each row carries all that a plan needs, with a seal that
-shows whether the review's cells were changed. A spreadsheet finds no formula in any cell (`jwt_lp.usage.row_reader`).
+They are written for spreadsheets and read back from them. A row has what a person needs, and the id of its finding; what
+else a plan needs is in the sheet file beside it. A spreadsheet finds no formula in any cell (`jwt_lp.usage.row_reader`).
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final
 
-from jwt_lp._support.json_types import is_json_array
 from jwt_lp._support.validation import did_you_mean, quote_text
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.review.plan.review_items import ReviewItem, ReviewOrigin, undecided_findings
+from jwt_lp.review.plan.line_faults import LineFaults, limit_faults
+from jwt_lp.review.plan.review_items import undecided_findings
 from jwt_lp.usage import row_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from jwt_lp.review.findings import Finding, Review
+    from jwt_lp.review.findings import Finding
+    from jwt_lp.review.plan.review_items import ReviewItem, ReviewOrigin
+    from jwt_lp.review.plan.sheet_file import SheetFile
 
-FINDING_COLUMNS: Final = (
-    "id", "kind", "verdict", "proposal", "of", "issuer", "name", "role", "grant", "instead", "uses", "days",
-    "last_day", "idle", "likelihood", "risk", "reason", "guards", "others",
-)  # fmt: skip
 DECISION_COLUMNS: Final = ("decision", "until", "reviewer", "comment")
-SEAL_COLUMNS: Final = ("review", "policy", "facts", "seal")
-COLUMNS: Final = (*FINDING_COLUMNS, *DECISION_COLUMNS, *SEAL_COLUMNS)
+SHOWN_COLUMNS: Final = (
+    "person", "team", "manager", "of", "holder", "role", "grant", "instead", "last_use", "uses", "reasons",
+    "held_back_by", "others", "risk", "proposal", "issuer",
+)  # fmt: skip
+COLUMNS: Final = ("id", *DECISION_COLUMNS, *SHOWN_COLUMNS)
 DECISIONS: Final = ("keep", "remove", "narrow", "exempt")
+ID_PREFIX: Final = "F"
+"""Before each id, so that a spreadsheet never takes one such as 12e4 for a number."""
 
-_SEALED_COLUMNS: Final = ("id", "of", "issuer", "name", "role", "grant", "instead")
+_NEEDED_COLUMNS: Final = ("id", "decision", "holder", "role", "grant")
+_CHECKED_COLUMNS: Final = ("of", "issuer", "holder", "role", "grant", "instead")
+_DOTTED_DAY: Final = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})")
+_EARLIER_COLUMNS: Final = frozenset(("facts", "seal"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +57,23 @@ class WorksheetDecision:
 
 @dataclass(frozen=True, slots=True)
 class Worksheet:
-    """The decisions of a worksheet, and the review that all of its rows come from."""
+    """The decisions of a worksheet, and the review that all of its rows come from.
+
+    `asked` is the number of findings of the review that need a decision; other worksheets may have the rest.
+    """
 
     origin: ReviewOrigin
     decisions: tuple[WorksheetDecision, ...]
+    asked: int
 
 
-def write_worksheet(review: Review, findings: Iterable[Finding] | None = None) -> str:
-    """The worksheet of a review, or of some of its findings, with a row for each finding that needs a decision."""
-    origin = ReviewOrigin.from_review(review)
+def write_worksheet(findings: Iterable[Finding]) -> str:
+    """A worksheet as CSV, with a row for each finding that needs a decision.
+
+    It is read back together with the sheet file of the same review (`write_sheet_file`).
+    """
     output = io.StringIO()
-    undecided = undecided_findings(review.findings if findings is None else findings)
-    rows = ((*_finding_cells(finding), "", "", "", "", *_seal_cells(finding, origin)) for finding in undecided)
+    rows = ((f"{ID_PREFIX}{each.id}", "", "", "", "", *_shown_cells(each)) for each in undecided_findings(findings))
     row_reader.write_csv(output, COLUMNS, rows, end="\r\n")
     return output.getvalue()
 
@@ -78,43 +88,46 @@ def split_findings(findings: Iterable[Finding], key: str) -> dict[str, tuple[Fin
     return {name: tuple(parts[name]) for name in sorted(parts)}
 
 
-def read_worksheet(text: str, *, known: Collection[str] | None = None) -> Worksheet:
-    """The decisions of a worksheet.
+def read_worksheet(text: str, sheet: SheetFile, *, known: Collection[str] | None = None) -> Worksheet:
+    """The decisions of a worksheet; `sheet` is the sheet file that was written with it.
 
-    `known` has the ids of the review's findings. `ConfigurationError` names every fault with its line: a row without a
-    decision, a row whose sealed cells were changed, rows of several reviews, an incomplete decision.
+    Rows and columns may be in another order, and columns that only inform may be missing. `known` has the ids of the
+    review's findings. `ConfigurationError` names every kind of fault with its lines: a row without a decision, a row
+    that another review wrote, changed cells, an incomplete decision.
     """
-    faults: list[str] = []
+    faults, lines = LineFaults(), dict[str, int]()
     decisions: list[WorksheetDecision] = []
-    origins: dict[ReviewOrigin, int] = {}
-    lines: dict[str, int] = {}
     for line, row in _rows(text.removeprefix("\ufeff")):
-        answer = {name: row[name].strip() for name in DECISION_COLUMNS}
+        answer = {name: row.get(name, "").strip() for name in DECISION_COLUMNS}
         answer["decision"] = answer["decision"].lower()
-        facts = _verified_facts(row)
-        if facts is None:
-            faults.append(
-                f"line {line}: a cell that the review wrote was changed; a spreadsheet may reformat numbers and days "
-                "by itself: open the original with every column as text"
+        id_ = row["id"].strip().removeprefix(ID_PREFIX)
+        item = sheet.items.get(id_)
+        if item is None:
+            faults.add(line, "the sheet file has no finding with this id: is it the file of another review?")
+            continue
+        if not _shows(row, item):
+            faults.add(
+                line,
+                "the holder, role or grant is not that of this id: a cell was changed, or only some columns were "
+                "sorted; if a spreadsheet reformatted a number or a day, open the original with every column as text",
             )
             continue
-        item, origin = facts
-        origins.setdefault(origin, line)
-        row_faults = [*_decision_faults(item, answer)]
-        if known is not None and item.id not in known:
-            row_faults.append(f"the review has no finding {quote_text(item.id)}")
-        if item.id in lines:
-            row_faults.append(f"the finding {quote_text(item.id)} is on line {lines[item.id]} already")
-        lines.setdefault(item.id, line)
-        faults += (f"line {line}: {fault}" for fault in row_faults)
-        decisions.append(WorksheetDecision(line, item, *(answer[name] for name in DECISION_COLUMNS)))
-    if len(origins) > 1:
-        faults += (f"line {line}: from here on the rows belong to another review" for line in [*origins.values()][1:])
-    if not faults and not decisions:
-        faults.append("the worksheet has no rows: there is nothing to decide")
-    if faults:
-        raise ConfigurationError(*faults)
-    return Worksheet(next(iter(origins)), tuple(decisions))
+        for fault in _decision_faults(item, answer):
+            faults.add(line, fault)
+        if known is not None and id_ not in known:
+            faults.add(line, "the review given with --review does not have this finding")
+        if id_ in lines:
+            faults.add(line, f"the finding is on line {lines[id_]} already")
+        lines.setdefault(id_, line)
+        until = read_day(answer["until"]) or ""
+        decisions.append(
+            WorksheetDecision(line, item, answer["decision"], until, answer["reviewer"], answer["comment"])
+        )
+    if summary := faults.summary():
+        raise ConfigurationError(*summary)
+    if not decisions:
+        raise ConfigurationError("the worksheet has no rows: there is nothing to decide")
+    return Worksheet(sheet.origin, tuple(decisions), len(sheet.items))
 
 
 def join_worksheets(sheets: Iterable[Worksheet]) -> Worksheet:
@@ -122,12 +135,12 @@ def join_worksheets(sheets: Iterable[Worksheet]) -> Worksheet:
     listed = list(sheets)
     decisions = tuple(decision for sheet in listed for decision in sheet.decisions)
     repeated = [id_ for id_, times in Counter(decision.item.id for decision in decisions).items() if times > 1]
-    faults = [f"the finding {quote_text(id_)} is in several worksheets" for id_ in repeated]
+    faults = limit_faults(f"the finding {quote_text(id_)} is in several worksheets" for id_ in repeated)
     if len({sheet.origin for sheet in listed}) > 1:
         faults.append("the worksheets belong to different reviews")
     if faults:
         raise ConfigurationError(*faults)
-    return Worksheet(listed[0].origin, decisions)
+    return Worksheet(listed[0].origin, decisions, listed[0].asked)
 
 
 def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
@@ -137,7 +150,12 @@ def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     first: list[str] = next(reader, [""])
     names = [name.strip() for name in first]
-    if lacking := [name for name in COLUMNS if name not in names]:
+    if {*names} >= _EARLIER_COLUMNS:
+        raise ConfigurationError(
+            "line 1: an earlier release wrote this worksheet: write a new one with jwt-lp review --worksheet, and copy "
+            "the decisions"
+        )
+    if lacking := [name for name in _NEEDED_COLUMNS if name not in names]:
         raise ConfigurationError(
             f"line 1: not a worksheet of a review: no column {', '.join(map(quote_text, lacking))}"
         )
@@ -168,49 +186,43 @@ def _decision_faults(item: ReviewItem, answer: Mapping[str, str]) -> Iterator[st
         yield "an exemption needs a last day: fill in until, as in 2027-01-31"
     elif until and decision not in ("exempt", ""):
         yield "until is only for exemptions"
-    elif until and not _is_day(until):
+    elif until and read_day(until) is None:
         yield f"until: {quote_text(until)} is not a day such as 2027-01-31"
 
 
-def _is_day(text: str) -> bool:
+def read_day(text: str) -> str | None:
+    """The ISO day in a cell: 2027-01-31, or 31.01.2027 as spreadsheets write it in many countries; None for another.
+
+    Days with slashes are refused, because 2/3/2027 is a day in February in one country, and in March in another.
+    """
+    match = _DOTTED_DAY.fullmatch(text)
+    iso = f"{match[3]}-{match[2]:0>2}-{match[1]:0>2}" if match else text
     try:
-        return date.fromisoformat(text).isoformat() == text
+        return iso if date.fromisoformat(iso).isoformat() == iso else None
     except ValueError:
-        return False
-
-
-def _finding_cells(finding: Finding) -> Sequence[str]:
-    cells: list[str] = []
-    for name in FINDING_COLUMNS:
-        value: Any = getattr(finding, name)
-        if isinstance(value, tuple):
-            # A guard may contain commas; a grant contains no blanks.
-            value = ("; " if name == "guards" else " ").join(cast("tuple[str, ...]", value))
-        elif isinstance(value, float):
-            value = f"{value:.4f}"
-        cells.append("" if value is None else str(value))
-    return cells
-
-
-def _seal_cells(finding: Finding, origin: ReviewOrigin) -> tuple[str, str, str, str]:
-    facts = json.dumps([ReviewItem.from_finding(finding), origin], separators=(",", ":"))
-    return origin.review, origin.policy, facts, _seal(origin.review, facts)
-
-
-def _seal(review: str, facts: str) -> str:
-    # Against mistakes by people and spreadsheets, not attacks: whoever may write the worksheet may decide.
-    return sha256(f"worksheet\0{review}\0{facts}".encode()).hexdigest()[:32]
-
-
-def _verified_facts(row: Mapping[str, str]) -> tuple[ReviewItem, ReviewOrigin] | None:
-    """The item and the origin of a row; None where a sealed cell was changed."""
-    if _seal(row["review"], row["facts"]) != row["seal"]:
         return None
-    item_values, origin_values = json.loads(row["facts"])
-    values: list[Any] = [tuple(value) if is_json_array(value) else value for value in item_values]
-    item = ReviewItem(*values)
-    origin = ReviewOrigin(*origin_values)
+
+
+def _shown_cells(finding: Finding) -> tuple[str, ...]:
+    reasons = (finding.reason, *map(str, finding.because))
+    return (
+        finding.person_name, finding.team, finding.manager, finding.of, finding.name, finding.role, finding.grant,
+        " ".join(finding.instead), finding.last_day or "never", str(finding.uses), "; ".join(reasons),
+        "; ".join(finding.guards), " ".join(finding.others), f"{finding.score} of 100", finding.proposal,
+        finding.issuer,
+    )  # fmt: skip
+
+
+def _shows(row: Mapping[str, str], item: ReviewItem) -> bool:
+    """Whether a row shows the holder and the grant of the item, as far as it has the columns."""
     # INVARIANT: the plan applies what the reviewer saw.
-    shown = (item.id, item.of, item.issuer, item.name, item.role, item.grant, " ".join(item.instead))
-    same = all(row[name] == value for name, value in zip(_SEALED_COLUMNS, shown, strict=True))
-    return (item, origin) if same and row["policy"] == origin.policy and row["review"] == origin.review else None
+    shown = (item.of, item.issuer, item.name, item.role, item.grant, " ".join(item.instead))
+    return all(name not in row or _same(row[name], value) for name, value in zip(_CHECKED_COLUMNS, shown, strict=True))
+
+
+def _same(cell: str, written: str) -> bool:
+    """Whether a spreadsheet may have made the cell of the text that was written: blanks, capitals, and whole numbers."""
+    one, other = (" ".join(text.split()).casefold() for text in (cell, written))
+    # A spreadsheet drops the zeros before a number.
+    numbers = one.isdecimal() and other.isdecimal()
+    return one == other or (numbers and one.lstrip("0") == other.lstrip("0"))

@@ -1,0 +1,87 @@
+"""Sheet files: what a plan needs of a review besides the decisions, for all its worksheets.
+
+A hash covers the contents, against mistakes by people, not attacks: whoever may write the worksheet may decide.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from jwt_lp._support.json_types import is_json_array
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.review.plan.review_items import ReviewItem, ReviewOrigin, undecided_findings
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping
+
+    from jwt_lp.review.findings import Review
+
+SUFFIX: Final = ".sheet.json"
+VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SheetFile:
+    """The review, and its findings that need a decision, by their ids."""
+
+    origin: ReviewOrigin
+    items: Mapping[str, ReviewItem]
+
+    @classmethod
+    def from_review(cls, review: Review) -> SheetFile:
+        """The sheet file of all worksheets of a review."""
+        items = map(ReviewItem.from_finding, undecided_findings(review.findings))
+        return cls(ReviewOrigin.from_review(review), {item.id: item for item in items})
+
+    def encode(self) -> str:
+        """It as JSON, with its hash."""
+        contents = {
+            "version": VERSION,
+            "origin": self.origin._asdict(),
+            "items": [item._asdict() for item in self.items.values()],
+        }
+        return json.dumps({**contents, "hash": _hash(contents)}, indent=1) + "\n"
+
+    @classmethod
+    def decode(cls, text: str) -> SheetFile:
+        """Read a sheet file; `ConfigurationError` if it is not one, has another version, or was changed."""
+        try:
+            contents: dict[str, Any] = json.loads(text)
+            written, version = contents.pop("hash"), contents["version"]
+            if version != VERSION:
+                raise ConfigurationError("another release wrote the sheet file: write the worksheet again")
+            if written != _hash(contents):
+                raise ConfigurationError("the sheet file was changed after the review wrote it: use the original")
+            items = map(_decode_item, contents["items"])
+            return cls(ReviewOrigin(**contents["origin"]), {item.id: item for item in items})
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise ConfigurationError("this is not a sheet file: jwt-lp review --worksheet writes it") from None
+
+
+def sheet_path(worksheet: str | os.PathLike[str]) -> Path:
+    """Where the sheet file of a worksheet is written: beside it."""
+    path = Path(worksheet)
+    return path.with_name(f"{path.stem}{SUFFIX}")
+
+
+def sheet_candidates(worksheet: str | os.PathLike[str]) -> Iterator[Path]:
+    """Where the sheet file of a worksheet may be: `decide-ann-lee.csv` may share `decide.sheet.json` with others."""
+    path = Path(worksheet)
+    stem = path.stem
+    while stem:
+        yield path.with_name(f"{stem}{SUFFIX}")
+        stem = stem.rpartition("-")[0]
+
+
+def _decode_item(contents: dict[str, Any]) -> ReviewItem:
+    values: dict[str, Any] = {name: tuple(value) if is_json_array(value) else value for name, value in contents.items()}
+    return ReviewItem(**values)
+
+
+def _hash(contents: dict[str, Any]) -> str:
+    return sha256(json.dumps(contents, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
