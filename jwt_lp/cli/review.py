@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,22 +24,24 @@ from jwt_lp.policy.file import EMPTY_POLICY, Policy
 from jwt_lp.review import review as make_review
 from jwt_lp.review.analysis.backtesting import WARM_UP_DAYS, fit_model
 from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
+from jwt_lp.review.analysis.earlier_review import EarlierReview
 from jwt_lp.review.analysis.training import load_history
 from jwt_lp.review.plan.frozen_plan import from_review
 from jwt_lp.review.plan.policy_editor import write_atomically
 from jwt_lp.review.plan.worksheet import split_findings, write_worksheet
-from jwt_lp.review.report import render
+from jwt_lp.review.report import KeptFindings, iter_table, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jwt_lp.cli.fail_conditions import FailCondition
     from jwt_lp.guard.settings import Settings
-    from jwt_lp.review import Finding, Person, Review
+    from jwt_lp.review import Backtest, BacktestedSetting, Finding, Person, Review
     from jwt_lp.stores import Store, UsageAggregates
 
 _MAX_SHOWN: Final = 5
-_GROUPINGS: Final = ("permission", "role", "subject", "owner")
+_PIECES: Final = 1000
+_GROUPINGS: Final = ("permission", "role", "subject", "manager", "team")
 
 
 def _options(command: Any) -> Any:
@@ -61,8 +64,12 @@ def _options(command: Any) -> Any:
                      show_default=True, help="The output format."),
         click.option("--exempt", "exempt", type=click.Path(dir_okay=False), multiple=True, metavar="WORKSHEET",
                      help="Apply the exemptions of an earlier worksheet until they end. Repeatable."),
+        click.option("--since", type=click.Path(dir_okay=False), metavar="FILE",
+                     help="Compare with an earlier review: the output of --format json. Shows what is new, gone, came "
+                     "back."),
         click.option("--people", type=click.Path(dir_okay=False), metavar="FILE",
-                     help="Persons by subject: CSV with subject,name,team,manager,active. Shown, never stored."),
+                     help="Persons by subject: CSV with subject,name,team,manager,active,left. What leavers hold is proposed "
+                     "for removal. Shown, never stored."),
         click.option("--policy", "policy_file", type=click.Path(dir_okay=False), metavar="FILE",
                      help="The policy file. Default: POLICY in the settings."),
         click.option("--issuer", metavar="ISS", help="Only this issuer."),
@@ -103,14 +110,21 @@ def review(ctx: click.Context, /, **options: Any) -> None:
         raise click.UsageError("--split-by needs both --worksheet and --people")
     place = StoreOptions(options["url"], options["target"], options["where"])
     settings = place.settings(ctx)
+    form = options["form"]
+    kept = KeptFindings(form) if form in ("json", "csv") else None
     with place.open(settings) as store, open_usage(options["usage"], store) as usage, show_steps() as step:
-        result = _run_review(store, usage, settings, options, step)
+        result = _run_review(store, usage, settings, options, kept, step)
     if options["gates"] and not (result.window.first_day or result.population.grants):
         # Without data every condition passes, so a mistyped store must not look like a clean review.
         raise Failure(f"{result.store}: nothing was recorded or imported there, so --fail-on would always pass")
     _write_outputs(result, options)
-    form = options["form"]
-    click.echo(render(result, form, by=options["by"], top=options["top"]), nl=False)
+    if kept is None:
+        click.echo(render(result, form, by=options["by"], top=options["top"]), nl=False)
+    else:
+        pieces = iter_table(result, form, kept)
+        while text_of_some := "".join(islice(pieces, _PIECES)):
+            click.echo(text_of_some, nl=False)
+        kept.close()
     failing = [
         (condition, findings)
         for condition in options["gates"]
@@ -127,6 +141,7 @@ def _run_review(
     usage: UsageAggregates | None,
     settings: Settings | None,
     options: dict[str, Any],
+    kept: KeptFindings | None,
     step: Callable[[str, int], None],
 ) -> Review:
     now = options["now"] or datetime.fromtimestamp(time.time(), UTC).date().isoformat()
@@ -153,12 +168,21 @@ def _run_review(
         horizon=options["horizon"],
         exempt=load_exemptions(options["exempt"]),
         people=_people(options["people"], issuer, settings),
+        earlier=EarlierReview(Path(options["since"])) if options["since"] else None,
         issuer=issuer,
+        on_kept=kept.add if kept is not None else None,
         on_step=step,
     )
     if not options["html"]:
         return result
-    return replace(result, backtest=run_backtest(training, options["horizon"], 0.1, step))
+    past = run_backtest(training, options["horizon"], 0.1, step)
+    return replace(result, backtest=replace(past, judged=past.judged or _judged_setting(past, rule)))
+
+
+def _judged_setting(past: Backtest, rule: DecisionRule) -> BacktestedSetting | None:
+    """The result of the rule of this review, whose past stands beside its findings."""
+    same = (setting for setting in past.settings if (setting.rule, setting.threshold) == (rule.kind, rule.threshold))
+    return next(same, None)
 
 
 def _people(file: str | None, issuer: str | None, settings: Settings | None) -> dict[str, Person]:

@@ -334,7 +334,7 @@ def test_people_are_shown(past: ReviewScenario) -> None:
     """A finding has the manager, team and status of its subject."""
     past.record_use("alice", "orders:read", 300)
     one = find_finding(past.review(people={"alice": Person("Alice", "sales", "bob", "no")}), "alice", "orders:read")
-    assert ("bob", "sales", "no") == (one.owner, one.team, one.active)
+    assert ("bob", "sales", "no") == (one.manager, one.team, one.active)
 
 
 def test_the_riskiest_removal_is_first(past: ReviewScenario) -> None:
@@ -476,7 +476,7 @@ def test_many_used_grants_are_counted_and_not_listed(past: ReviewScenario, monke
     steps: list[tuple[str, int]] = []
     found = past.review(on_step=lambda what, number: steps.append((what, number)))
     assert ["orders:list"] == [finding.grant for finding in found.findings]
-    assert any(note.startswith("Counted but not listed: 300 findings") for note in found.notes)
+    assert 300 == found.unlisted
     assert {("subjects judged", 256), ("subjects judged", 301)} == set(steps)
 
 
@@ -494,7 +494,7 @@ def test_a_likelihood_judges_and_says_why(past: ReviewScenario) -> None:
     one = find_finding(found, "alice", "orders:read")
     assert one.likelihood is not None
     assert one.because
-    assert "its likelihood of need is at most 0.5" in one.reason
+    assert "its likelihood of need is at most 50 %" in one.reason
     assert 600 == found.judging.fitted_on
     assert 7 == len(found.judging.coefficients)
 

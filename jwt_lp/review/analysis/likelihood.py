@@ -11,7 +11,6 @@ from math import exp, log1p, sqrt
 from typing import Final, NamedTuple
 
 from jwt_lp.review.findings import Coefficient
-from jwt_lp.review.quantities import count_noun, format_percent
 
 MIN_CASES: Final = 300
 """The fewest past cases for which a model is fitted."""
@@ -25,8 +24,6 @@ _MAX_CASES: Final = 12_000
 _MAX_DAYS: Final = 3650
 _FEATURES: Final = ("idle", "days", "pace", "span", "elsewhere", "breadth", "others")
 _IDLE_FEATURES: Final = (0, 2)
-_MAX_REASONS: Final = 3
-_MANY_PAUSES: Final = 10
 
 
 class GrantFeatures(NamedTuple):
@@ -88,12 +85,9 @@ class LikelihoodModel:
         """The likelihood of need within the horizon of the training cases, between 0 and 1."""
         return _logistic(self.constant + sum(self._parts(pair)))
 
-    def because(self, pair: GrantFeatures) -> tuple[str, ...]:
-        """The features with the largest effect in words, the largest first."""
-        parts = list(self._parts(pair))
-        order = sorted(range(len(parts)), key=lambda index: -abs(parts[index]))
-        reasons = dict.fromkeys(_describe_feature(_FEATURES[index], pair) for index in order if parts[index])
-        return tuple(reasons)[:_MAX_REASONS]
+    def contributions(self, pair: GrantFeatures) -> tuple[tuple[str, float], ...]:
+        """The effect of each feature on the logarithm of the odds of need, compared with the average case."""
+        return tuple(zip(_FEATURES, self._parts(pair), strict=True))
 
     def _parts(self, pair: GrantFeatures) -> Iterable[float]:
         return (
@@ -129,33 +123,6 @@ def _features(pair: GrantFeatures) -> tuple[float, ...]:
         log1p(pair.elsewhere_recent),
         sqrt(max(pair.others, 0.0)),
     )
-
-
-def _describe_feature(feature: str, pair: GrantFeatures) -> str:
-    if feature == "idle":
-        return f"idle for {count_noun(pair.idle, 'day')}"
-    if feature in ("days", "span"):
-        return f"used on {count_noun(pair.days, 'day')} within {count_noun(pair.span + 1, 'day')}"
-    if feature == "pace":
-        if pair.days == 1:
-            return "used once"
-        return _describe_pause(pair.idle / (pair.span / (pair.days - 1) + 1))
-    if feature == "elsewhere":
-        if pair.elsewhere_idle is None:
-            return "the holder never used anything else"
-        return f"the holder last used something else {count_noun(pair.elsewhere_idle, 'day')} ago"
-    if feature == "breadth":
-        return f"the holder used {count_noun(pair.elsewhere_recent, 'other grant')} within a year"
-    return f"{format_percent(pair.others)} of the other active holders used it within a year"
-
-
-def _describe_pause(pauses: float) -> str:
-    """How long a grant is idle, in its usual pauses between two days of use."""
-    if pauses < 1:
-        return "idle for less than its usual pause"
-    if pauses < _MANY_PAUSES:
-        return f"idle for {pauses:.1f} times its usual pause"
-    return "idle for much longer than its usual pause"
 
 
 def _decreases_with_idleness(weights: Sequence[float], spreads: Sequence[float]) -> bool:
