@@ -83,6 +83,7 @@ def _template_context(review: Review, by: By, top: int) -> dict[str, Any]:
         "verdict": Counter(str(found.verdict) for found in findings),
         "proposal": Counter(str(found.proposal) for found in findings),
         "leavers": len({(found.issuer, found.name) for found in findings if found.verdict == "leaver"}),
+        "budget": wording.describe_budget(review),
         "changes": wording.describe_comparison(review),
         "gone": gone[:_MOST_GONE],
         "more_gone": max(0, len(gone) - _MOST_GONE),

@@ -14,6 +14,7 @@ from jwt_lp.review.quantities import count_noun, format_percent
 from jwt_lp.review.report.wording import (
     PROPOSALS,
     VERDICTS,
+    describe_budget,
     describe_change,
     describe_comparison,
     describe_counts,
@@ -105,6 +106,8 @@ def _overview_lines(review: Review) -> Iterator[str]:
         ("Proposals", PROPOSALS, Counter(str(finding.proposal) for finding in review.findings)),
     ):
         yield f"{title}: " + (", ".join(f"{counts[value]:,} {value}" for value in values if counts[value]) or "none")
+    if budget := describe_budget(review):
+        yield f"Budget: {budget}"
     if comparison := describe_comparison(review):
         yield f"Changes: {comparison}"
     if review.backtest is not None:
