@@ -320,7 +320,8 @@ def findings() -> tuple[Finding, ...]:
     nasty: list[Finding] = []
     for number, (name, facts) in enumerate(zip(NASTY, cycle(_JUDGED), strict=False)):
         where = ("name", "grant", "manager")[number % 3]
-        nasty.append(_finding(50 + number, **{**facts, where: name, "reason": f"About {name}."}))
+        more = {"person_name": name, "team": name} if where == "manager" else {}
+        nasty.append(_finding(50 + number, **{**facts, where: name, **more, "reason": f"About {name}."}))
     return (*judged, *others, *_role_findings(100), *nasty)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jwt_lp.review.analysis.backtesting import WARM_UP_DAYS, backtest, fit_model
 from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
+from jwt_lp.review.analysis.earlier_review import EarlierReview
 from jwt_lp.review.analysis.engine import review
 from jwt_lp.review.analysis.people import Person
 from jwt_lp.review.analysis.training import TrainingHistory, load_history
@@ -13,6 +14,7 @@ __all__ = [
     "DEFAULT_WINDOW_DAYS",
     "WARM_UP_DAYS",
     "DecisionRule",
+    "EarlierReview",
     "Person",
     "ReviewExemption",
     "TrainingHistory",

@@ -210,9 +210,9 @@ class RoleFindings:
             guards.append(REVOKED_ALREADY)
         all_members = count_noun(members, "member")
         reason = {
-            "used": f"{usage.users:,} of {all_members} need it; last used on {iso_day(usage.last)}.",
-            "unused": f"None of {all_members} needs it any more; last used on {iso_day(usage.last)}.",
-            "dormant": f"None of {all_members} used it in the {count_noun(context.now - watched, 'day')} in which its "
+            "used": f"Needed by {usage.users:,} of {all_members}; last used on {iso_day(usage.last)}.",
+            "unused": f"Needed by none of {all_members} any more; last used on {iso_day(usage.last)}.",
+            "dormant": f"Used by none of {all_members} in the {count_noun(context.now - watched, 'day')} in which its "
             "use would have been recorded.",
             "unobservable": UNOBSERVABLE_REASON,
         }[verdict]

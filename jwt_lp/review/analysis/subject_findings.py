@@ -224,7 +224,7 @@ def _path_guards(holder: Holder, path: GrantPath, context: ReviewContext) -> tup
     """The guards of any proposal, whatever it rests on."""
     guards: list[str] = []
     if path.role:
-        guards.append(f"conferred by the role {path.role}: see the role")
+        guards.append(f"conferred by the role {path.role}: decide about the role or the membership")
     if ("subject", holder.issuer, holder.subject, path.grant) in context.revoked:
         guards.append(REVOKED_ALREADY)
     return tuple(guards)

@@ -6,16 +6,15 @@ The page is one file. It makes no network requests, is readable without its scri
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from collections import Counter
-from hashlib import sha256
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.review.plan.decision_groups import describe_group, describe_triage, sort_out
 from jwt_lp.review.quantities import count_noun, format_percent
 from jwt_lp.review.report import charts, wording
+from jwt_lp.review.report.assets import csp_hash as _csp_hash
+from jwt_lp.review.report.assets import read_asset as _read_asset
 from jwt_lp.review.report.text import By, describe_past, describe_recommendation, describe_setting, group_findings
 
 if TYPE_CHECKING:
@@ -114,12 +113,3 @@ def _template_context(review: Review, by: By, top: int) -> dict[str, Any]:
         "recommendation": "" if backtest is None else describe_recommendation(backtest),
         "setting": describe_setting,
     }
-
-
-def _read_asset(name: str) -> str:
-    return files("jwt_lp.review.report").joinpath(name).read_text("utf-8")
-
-
-def _csp_hash(text: str) -> str:
-    """The hash source of an inline style or script in a content security policy."""
-    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
