@@ -218,12 +218,14 @@ def test_every_package_has_a_place() -> None:
     assert {*ORDER, "__init__"} == packages
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("path", _files())
 def test_imports_point_down(path: str) -> None:
     """A file imports what the order allows, and nothing else."""
     assert [] == list(_forbidden(path, (ROOT / path).read_text(encoding="utf-8")))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("top", ["jwt_lp", *ADAPTERS])
 def test_no_modules_import_each_other_in_a_circle(top: str) -> None:
     """The modules of a distribution package can be loaded one after the other, each once."""

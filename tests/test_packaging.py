@@ -55,18 +55,21 @@ def _source_files() -> set[str]:
     }
 
 
+@pytest.mark.once
 def test_the_wheel_holds_the_four_packages_whole(wheel: dict[str, str]) -> None:
     """The wheel holds every file of the four packages, and no tests, examples or other folders."""
     info = f"jwt_lp-{PROJECT['version']}.dist-info/"
     assert _source_files() == {name for name in wheel if not name.startswith(info)}
 
 
+@pytest.mark.once
 def test_the_wheel_is_typed(wheel: dict[str, str]) -> None:
     """Each package carries the marker of PEP 561."""
     markers = [f"{package}/py.typed" for package in PACKAGES]
     assert markers == sorted(name for name in wheel if name.endswith("py.typed"))
 
 
+@pytest.mark.once
 def test_the_metadata(wheel: dict[str, str]) -> None:
     """The wheel states its name, release, licence, Python and extras."""
     stated = email.message_from_string(wheel[f"jwt_lp-{PROJECT['version']}.dist-info/METADATA"])
@@ -76,6 +79,7 @@ def test_the_metadata(wheel: dict[str, str]) -> None:
     assert sorted(EXTRAS) == sorted(stated.get_all("Provides-Extra", []))
 
 
+@pytest.mark.once
 def test_the_sdist_can_be_tested(built: Path) -> None:
     """The sdist holds all that is needed to build and to run the tests, and no local files."""
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:

@@ -1,4 +1,4 @@
-"""Parameter types for durations, days and claims."""
+"""Parameter types for durations, days, claims and budgets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+from jwt_lp.errors import ConfigurationError
+from jwt_lp.review.analysis.regret_budget import RegretBudget
 
 if TYPE_CHECKING:
     # Generic from click 8.4 on only.
@@ -55,6 +58,19 @@ class ClaimParam(ParamType):
             return name, json.loads(text)
         except (ValueError, RecursionError):
             self.fail(f"the value of {name}:= is not JSON; for text write {name}=", param, ctx)
+
+
+class BudgetParam(ParamType):
+    """A regret budget."""
+
+    name = "budget"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> RegretBudget:
+        """Parse `3 people this quarter`."""
+        try:
+            return RegretBudget.parse(str(value))
+        except ConfigurationError as error:
+            self.fail(str(error), param, ctx)
 
 
 class DayParam(ParamType):

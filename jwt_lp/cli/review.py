@@ -15,7 +15,7 @@ import click
 from jwt_lp.cli.backtest import run_backtest
 from jwt_lp.cli.fail_conditions import FailConditionParam, MatchCount
 from jwt_lp.cli.output import OK, Failure, count, notices, say, show_steps, text
-from jwt_lp.cli.param_types import DayParam
+from jwt_lp.cli.param_types import BudgetParam, DayParam
 from jwt_lp.cli.people import load_exemptions, load_people
 from jwt_lp.cli.plan import require_unapplied
 from jwt_lp.cli.row_input import default_issuer, subject_naming
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from jwt_lp.review import Backtest, BacktestedSetting, Finding, Person, Review
     from jwt_lp.stores import Store, UsageAggregates
 
+_LIKELIER_THAN_NOT: Final = 0.5
+"""A budget alone chooses among all grants whose need is not likelier than not."""
 _PIECES: Final = 1000
 _GROUPINGS: Final = ("permission", "role", "subject", "manager", "team")
 
@@ -73,10 +75,14 @@ def _options(command: Any) -> Any:
         click.option("--policy", "policy_file", type=click.Path(dir_okay=False), metavar="FILE",
                      help="The policy file. Default: POLICY in the settings."),
         click.option("--issuer", metavar="ISS", help="Only this issuer."),
-        click.option("--horizon", type=click.IntRange(30, 3650), default=365, show_default=True,
-                     help="The likelihood is that of being needed within this many days."),
+        click.option("--horizon", type=click.IntRange(30, 3650),
+                     help="The likelihood is that of being needed within this many days. Default: 365, or the period of "
+                     "--budget."),
         click.option("--grace", type=click.IntRange(0, 3650), default=14, show_default=True,
                      help="Propose nothing for a grant that is newer than this many days."),
+        click.option("--budget", type=BudgetParam(), metavar="BUDGET",
+                     help="Propose only as much as this allows to be needed again: '3 people this quarter', '10 grants this "
+                     "year'. Its period is the horizon."),
         click.option("--likelihood", type=click.FloatRange(0, 1, min_open=True, max_open=True), metavar="P",
                      help="Decide by likelihood: a grant is unused if it is needed again with likelihood P or less."),
         click.option("--window", type=click.IntRange(30, 36500), metavar="DAYS",
@@ -108,6 +114,10 @@ def review(ctx: click.Context, /, **options: Any) -> None:
         raise click.UsageError("--window and --likelihood exclude each other: pass one")
     if options["split_by"] and not (options["worksheet"] and options["people"]):
         raise click.UsageError("--split-by needs both --worksheet and --people")
+    budget = options["budget"]
+    if budget is not None and options["horizon"] not in (None, budget.days):
+        raise click.UsageError(f"--budget looks {budget.days} days ahead: leave --horizon out")
+    options["horizon"] = options["horizon"] or (365 if budget is None else budget.days)
     place = StoreOptions(options["url"], options["target"], options["where"])
     settings = place.settings(ctx)
     matches = [MatchCount(condition) for condition in options["gates"]]
@@ -177,6 +187,8 @@ def _run_review(
     rule = (
         DecisionRule("likelihood", float(likelihood))
         if likelihood is not None
+        else DecisionRule("likelihood", _LIKELIER_THAN_NOT)
+        if options["budget"] is not None and options["window"] is None
         else DecisionRule("fixed", options["window"] or DEFAULT_WINDOW_DAYS)
     )
     issuer = options["issuer"]
@@ -201,6 +213,7 @@ def _run_review(
         exempt=exempt,
         people=people,
         earlier=earlier,
+        budget=options["budget"],
         issuer=issuer,
         on_kept=on_kept,
         on_step=step,

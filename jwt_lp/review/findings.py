@@ -68,8 +68,8 @@ class Finding:
     For `narrow`, `instead` lists the narrower grants that would suffice. `reason` is one sentence. `guards` say why an
     otherwise due removal is not proposed. `others` are the holder's other grants with permissions in common. `uses`
     were made on `days` days; `idle` is the number of days since the last one (None for never). `likelihood` is the
-    likelihood of need within the horizon, between 0 and 1, or None without a model; `because` explains it. For a role,
-    `users` of its `members` used the grant. `score` is the risk of leaving the grant in place, from 0 to 100, the sum of
+    likelihood of need within the horizon, between 0 and 1, or None without a model; `because` explains it, and
+    `likelihood_bound` is its upper bound: the model's weights make it higher in 1 of 20 cases. For a role, `users` of its `members` used the grant. `score` is the risk of leaving the grant in place, from 0 to 100, the sum of
     `score_parts`. `person_name`, `team`, `manager`, `active` and `left` (the last day of a leaver) are those of the list
     of people.
     """
@@ -99,6 +99,7 @@ class Finding:
     members: int = 0
     users: int = 0
     likelihood: float | None = None
+    likelihood_bound: float | None = None
     because: tuple[Reason, ...] = ()
     score: int = 0
     score_parts: tuple[ScorePart, ...] = ()
@@ -241,6 +242,22 @@ class Comparison:
         return tuple(grant for grant in self.gone if grant.gone_by == day)
 
 
+class BudgetResult(NamedTuple):
+    """What a regret budget did: `inside` and `outside` count proposals, without those for leavers.
+
+    `expected` is the expected regret of those inside, in people or grants, within `days`; `bound` is its upper bound.
+    One more person or grant in the budget would allow `one_more` proposals.
+    """
+
+    budget: str
+    days: int
+    inside: int
+    outside: int
+    expected: float
+    bound: float
+    one_more: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
     """The result of a review. `findings` are ordered by urgency, the first decision first.
@@ -267,4 +284,5 @@ class Review:
     """Per month: its first day, granted, denied and revoked decisions."""
     backtest: Backtest | None = None
     comparison: Comparison | None = None
+    budget: BudgetResult | None = None
     unlisted: int = 0

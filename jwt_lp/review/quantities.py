@@ -22,6 +22,13 @@ def count_times(number: int) -> str:
     return "once" if number == 1 else f"{number:,} times"
 
 
+def format_quantity(number: float) -> str:
+    """A number with at most two decimals; one that is almost 0 is not rounded to 0."""
+    if 0 < number < 0.005:  # noqa: PLR2004 - what would be rounded to 0
+        return "< 0.01"
+    return f"{number:,.2f}".rstrip("0").removesuffix(".")
+
+
 def format_percent(share: float) -> str:
     """A share between 0 and 1 as a percentage with at most one decimal.
 

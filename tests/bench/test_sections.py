@@ -29,6 +29,7 @@ NEEDED = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.peers
 @pytest.mark.parametrize("section", NEEDED)
 def test_a_section_measures_what_has_a_floor(section: str, tmp_path: Path) -> None:

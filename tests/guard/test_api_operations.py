@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from api_operations import load_operations
 from jwt_lp import all_of
 from jwt_lp.testing.authority import Authority
@@ -14,6 +16,7 @@ def test_the_map_is_whole() -> None:
     assert 440 == len({(operation.method, operation.template) for operation in operations})
 
 
+@pytest.mark.once
 def test_every_pair_of_permission_and_operation() -> None:
     """An operation is allowed with its own permission and refused with every other permission of the map."""
     authority = Authority()

@@ -13,8 +13,6 @@ import pytest
 
 from hosts.serving import HttpClient, serve
 
-pytestmark = pytest.mark.host
-
 EXAMPLE = Path(__file__).parents[2] / "examples" / "on_behalf_of"
 SECRET = "the-shops-own-secret-0123456789"
 

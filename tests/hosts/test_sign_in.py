@@ -19,8 +19,6 @@ from hosts.serving import HttpAnswer, HttpClient, serve
 
 pytest.importorskip("sqlalchemy", reason="needs SQLAlchemy (extra `sql`)")
 
-pytestmark = pytest.mark.host
-
 JSON = (("Content-Type", "application/json"),)
 FORM = (("Content-Type", "application/x-www-form-urlencoded"),)
 INSTALLED = [name for name, (package, _) in APPS.items() if find_spec(package)]

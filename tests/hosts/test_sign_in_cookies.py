@@ -14,8 +14,6 @@ from hosts.serving import HttpAnswer
 from hosts.test_sign_in import FORM, INSTALLED, JSON, Session, opened
 from jwt_lp.guard.cookies import refresh_check
 
-pytestmark = pytest.mark.host
-
 WITH_COOKIES = [name for name in INSTALLED if name != "django"]
 
 

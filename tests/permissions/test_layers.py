@@ -186,6 +186,7 @@ def test_a_pattern_index_is_built_once_and_only_if_it_is_needed() -> None:
     assert {2, 3} == set(index._by_size)
 
 
+@pytest.mark.once
 def test_a_hundred_thousand_patterns_take_one_look_up() -> None:
     """The number of compared patterns does not depend on how many there are of the same shape."""
     layer = Layer(GrantList(Grant(f"r{number}:*", "role r", "r", pattern=True) for number in range(100_000)))

@@ -18,6 +18,7 @@ from prerequisites import require
 ASSIGNMENTS = Path(__file__).parents[3] / "shared" / "data" / "assignments.csv"
 
 
+@pytest.mark.once
 def test_text_and_compact_mean_the_same_to_the_guard(caplog: pytest.LogCaptureFixture) -> None:
     """For every user of a real assignment, or for a share of them, the guard decides alike from both forms."""
     require(ASSIGNMENTS.exists(), "real assignments: ../shared/data/assignments.csv beside the project")

@@ -159,6 +159,7 @@ def trace():
     return reference["backtest"], used, history, backtest(history)
 
 
+@pytest.mark.once
 def test_windows_on_the_trace_are_the_references(trace) -> None:
     """On 22 years of real use, every window's results equal the reference's."""
     reference, used, _, found = trace
@@ -171,6 +172,7 @@ def test_windows_on_the_trace_are_the_references(trace) -> None:
     assert BacktestedSetting("fixed", 180, 3020, 414, 301_800) == windows[180]
 
 
+@pytest.mark.once
 def test_likelihoods_on_the_trace_are_the_references(trace) -> None:
     """The results of a likelihood equal those of the reference with that likelihood as its rule."""
     reference, used, history, found = trace
@@ -188,6 +190,7 @@ def test_likelihoods_on_the_trace_are_the_references(trace) -> None:
     assert (expected["taken_back"], expected["regretted"], expected["days_needlessly_held"]) == mine[2:]
 
 
+@pytest.mark.once
 def test_the_likelihood_regrets_a_third_less_than_the_window(trace) -> None:
     """With no more needless days than the 180-day window, the likelihood has at least 33 % fewer regrets."""
     *_, found = trace

@@ -179,6 +179,7 @@ def test_any_history_gives_the_same_review(
                 assert review(store, **given) == replace(found, store=store.name)
 
 
+@pytest.mark.once
 def test_a_likelihood_is_that_of_the_store(tmp_path: Path) -> None:
     """On a public trace of 22 years: the history, the model and all findings."""
     require(TRACE.exists(), "the shared data is not here")

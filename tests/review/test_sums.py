@@ -91,6 +91,7 @@ def test_findings_are_those_of_a_scan(batches: list[list[dict[str, Any]]], keep:
         assert 0 == past.store.check_sums()
 
 
+@pytest.mark.once
 def test_a_likelihood_is_that_of_a_scan(tmp_path: Path) -> None:
     """On a public trace of 22 years: the history, the model, and all findings; `apply` finds the same later use."""
     require(TRACE.exists(), "the shared data is not here")

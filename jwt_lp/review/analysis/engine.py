@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jwt_lp.review.analysis.evidence import RecordingCoverage
     from jwt_lp.review.analysis.likelihood import LikelihoodModel
     from jwt_lp.review.analysis.people import Person
+    from jwt_lp.review.analysis.regret_budget import RegretBudget
     from jwt_lp.review.analysis.verdicts import ReviewExemption
     from jwt_lp.review.findings import Finding
     from jwt_lp.stores import HeldGrantRow, Store, UsageAggregates
@@ -63,6 +64,7 @@ def review(  # noqa: PLR0913 - all but the store by name
     people: Mapping[str, Person] | None = None,
     issuer: str | None = None,
     earlier: EarlierReview | None = None,
+    budget: RegretBudget | None = None,
     made_at: float | None = None,
     on_kept: Callable[[Finding], object] | None = None,
     on_step: Callable[[str, int], object] = lambda _what, _count: None,
@@ -73,13 +75,15 @@ def review(  # noqa: PLR0913 - all but the store by name
     `usage` if it is given; grants, enforcement points and revocations are always those of the store. `on_step` is
     called with the current step and a count. `on_kept` is called with each finding that is used and kept, beyond the
     first 100,000 findings, which the review counts and does not list. Findings are compared with those of an `earlier`
-    review. Nothing is written. `StoreError` where the store does not answer, `ConfigurationError` where the earlier
+    review. With a `budget`, proposals beyond it are kept; its days must be the horizon. Nothing is written. `StoreError` where the store does not answer, `ConfigurationError` where the earlier
     review is of a later day.
     """
     if earlier is not None and earlier.now > now:
         raise ConfigurationError(f"the earlier review is of {earlier.now}, and this one of {now}: compare a later one")
     used = store if usage is None else usage
     options = [now, str(rule), policy.digest, grace, issuer, *(sorted(people.items()) if people else ())]
+    if budget is not None:
+        options.append(str(budget))
     digest = sha256(json.dumps(options).encode())
     source, held = _load_held_grants(store, now, issuer)
     coverage = recording_coverage(used.recording_periods(), ordinal(now), _day)
@@ -98,7 +102,7 @@ def review(  # noqa: PLR0913 - all but the store by name
         revoked=_denied_grants(store),
     )  # fmt: skip
     roles = {name: tuple(grant.text for grant in role.grants) for name, role in policy.roles.items()}
-    collector = FindingCollector(context, roles, earlier=earlier, on_kept=on_kept)
+    collector = FindingCollector(context, roles, earlier=earlier, budget=budget, on_kept=on_kept)
     holders = iter_holders(
         _hash_rows(held, digest),
         _hash_rows(store.observed_grants(issuer=issuer), digest),
@@ -124,6 +128,7 @@ def review(  # noqa: PLR0913 - all but the store by name
         findings=tuple(findings),
         notes=tuple(_notes(context, coverage, population, collector)),
         comparison=earlier.comparison(now, issuer) if earlier is not None else None,
+        budget=collector.budget_result,
         unlisted=collector.unlisted,
         digest=digest.hexdigest(),
         policy=policy.digest if policy is not EMPTY_POLICY else "",

@@ -11,6 +11,7 @@ from jwt_lp.review.analysis.earlier_review import is_holding
 from jwt_lp.review.analysis.evidence import iso_day
 from jwt_lp.review.analysis.finding_parts import REVOKED_ALREADY, with_guards
 from jwt_lp.review.analysis.people import PeopleCount
+from jwt_lp.review.analysis.regret_budget import apply_budget
 from jwt_lp.review.analysis.role_findings import RoleFindings
 from jwt_lp.review.analysis.subject_findings import KeptGrant, subject_findings
 from jwt_lp.review.findings import LAST_HOLDER
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
     from jwt_lp.review.analysis.earlier_review import EarlierReview
     from jwt_lp.review.analysis.evidence import Holder
+    from jwt_lp.review.analysis.regret_budget import RegretBudget
     from jwt_lp.review.analysis.verdicts import ReviewContext
-    from jwt_lp.review.findings import Change, Finding
+    from jwt_lp.review.findings import BudgetResult, Change, Finding
 
 MAX_LISTED: Final = 100_000
 """The number of findings above which findings that are only `used` are counted and passed on, and not kept in memory."""
@@ -30,7 +32,7 @@ MAX_LISTED: Final = 100_000
 class FindingCollector:
     """Collects the findings of all holders, with one holder in memory at a time.
 
-    Findings are compared with those of an `earlier` review. `on_kept` is called with each finding that is used and kept
+    Findings are compared with those of an `earlier` review, and proposals beyond the `budget` are kept. `on_kept` is called with each finding that is used and kept
     and is not listed, because there are too many.
     """
 
@@ -40,10 +42,12 @@ class FindingCollector:
         granted: Mapping[str, tuple[str, ...]],
         *,
         earlier: EarlierReview | None = None,
+        budget: RegretBudget | None = None,
         on_kept: Callable[[Finding], object] | None = None,
     ) -> None:
         self._context = context
         self._earlier = earlier
+        self._budget = budget
         self._on_kept = on_kept
         self._roles = RoleFindings(context, granted)
         self._listed: list[Finding] = []
@@ -54,6 +58,7 @@ class FindingCollector:
         self.subjects: int = 0
         self.grants: int = 0
         self.unlisted: int = 0
+        self.budget_result: BudgetResult | None = None
         self.people: PeopleCount = PeopleCount()
 
     def add(self, holder: Holder) -> None:
@@ -79,6 +84,8 @@ class FindingCollector:
             self._collect(finding)
         used = map(self._made, self._used)
         listed = [self._withhold(finding) for finding in self._listed]
+        if self._budget is not None:
+            listed, self.budget_result = apply_budget(listed, self._budget)
         return _mark_last_holders([*listed, *used], self._holder_counts)
 
     def _withhold(self, finding: Finding) -> Finding:

@@ -41,7 +41,7 @@ def grant_members(path: GrantPath, context: ReviewContext) -> dict[str, object]:
 def likelihood_members(holder: Holder, path: GrantPath, context: ReviewContext) -> dict[str, object]:
     """The members of a finding about the likelihood of need."""
     likelihood, because = context.likelihood(holder, path)
-    return {"likelihood": likelihood, "because": because}
+    return {"likelihood": likelihood, "likelihood_bound": context.likelihood_bound(holder, path), "because": because}
 
 
 def person_members(person: Person) -> dict[str, object]:

@@ -147,6 +147,12 @@ class ReviewContext:
         pair = self.pair(holder, path)
         return self.model.likelihood(pair), explain_likelihood(self.model.contributions(pair), pair)
 
+    def likelihood_bound(self, holder: Holder, path: GrantPath) -> float | None:
+        """The upper bound of that likelihood; None without a model."""
+        if self.model is None or not path.days:
+            return None
+        return self.model.bound(self.pair(holder, path))
+
     def verdict(self, path: GrantPath, *, due: bool) -> Verdict:
         """The verdict on a grant; `due` is whether the rule would revoke it."""
         if path.days:

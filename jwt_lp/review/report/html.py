@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from jwt_lp.errors import ConfigurationError
+from jwt_lp.review.plan.decision_groups import describe_group, describe_triage, sort_out
 from jwt_lp.review.quantities import count_noun, format_percent
 from jwt_lp.review.report import charts, wording
 from jwt_lp.review.report.assets import csp_hash as _csp_hash
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from jwt_lp.review.findings import Review
 
 _MOST_GONE: Final = 500
+_MOST_ASKED: Final = 10
 _INSTALL: Final = 'the page needs Jinja2: pip install "jwt-lp[cli]"'
 # The template's indentation is removed, because a page may have ten thousand rows.
 _INDENT: Final = re.compile(r"^[ \t]+", re.MULTILINE)
@@ -68,6 +70,8 @@ def _template_context(review: Review, by: By, top: int) -> dict[str, Any]:
     bars, more_bars = charts.build_bars(findings)
     backtest = review.backtest
     gone = review.comparison.gone_on(review.now) if review.comparison is not None else ()
+    triage = sort_out(findings)
+    by_id = {finding.id: finding for finding in findings}
     return {
         "review": review,
         "by": by,
@@ -82,6 +86,10 @@ def _template_context(review: Review, by: By, top: int) -> dict[str, Any]:
         "verdict": Counter(str(found.verdict) for found in findings),
         "proposal": Counter(str(found.proposal) for found in findings),
         "leavers": len({(found.issuer, found.name) for found in findings if found.verdict == "leaver"}),
+        "decisions": describe_triage(triage),
+        "obvious": [(group.id, describe_group(group)) for group in triage.groups],
+        "questions": [by_id[name] for name in triage.questions[:_MOST_ASKED]] if triage.groups else [],
+        "budget": wording.describe_budget(review),
         "changes": wording.describe_comparison(review),
         "gone": gone[:_MOST_GONE],
         "more_gone": max(0, len(gone) - _MOST_GONE),

@@ -13,6 +13,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from jwt_lp.review.findings import Backtest, BacktestedSetting, Finding
+from jwt_lp.review.plan.decision_groups import sort_out
 from jwt_lp.review.report.wording import escape_unprintable, format_time
 from jwt_lp.usage.row_reader import write_csv
 
@@ -47,6 +48,7 @@ def iter_json(review: Review, kept: Iterable[str] = ()) -> Iterator[str]:
         {"month": month, "granted": granted, "denied": denied, "revoked": revoked}
         for month, granted, denied, revoked in review.timeline
     ]
+    content["decisions"] = _to_plain(sort_out(review.findings))
     yield json.dumps(content, indent=2, allow_nan=False).removesuffix("\n}")
     yield ',\n  "findings": ['
     separator = "\n    "

@@ -10,10 +10,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from jwt_lp.review.plan.decision_groups import describe_group, describe_triage, sort_out
 from jwt_lp.review.quantities import count_noun, format_percent
 from jwt_lp.review.report.wording import (
     PROPOSALS,
     VERDICTS,
+    describe_budget,
     describe_change,
     describe_comparison,
     describe_counts,
@@ -40,6 +42,7 @@ GROUP_ABOVE: Final = 500
 
 _EXAMPLES: Final = 3
 _MOST_GONE: Final = 50
+_MOST_ASKED: Final = 5
 _NO_HISTORY: Final = "no history yet: nothing was recorded or imported, so there is nothing to replay"
 _INDENT: Final = "  "
 
@@ -105,6 +108,10 @@ def _overview_lines(review: Review) -> Iterator[str]:
         ("Proposals", PROPOSALS, Counter(str(finding.proposal) for finding in review.findings)),
     ):
         yield f"{title}: " + (", ".join(f"{counts[value]:,} {value}" for value in values if counts[value]) or "none")
+    if decisions := describe_triage(sort_out(review.findings)):
+        yield f"Decisions: {decisions}"
+    if budget := describe_budget(review):
+        yield f"Budget: {budget}"
     if comparison := describe_comparison(review):
         yield f"Changes: {comparison}"
     if review.backtest is not None:
@@ -126,6 +133,7 @@ def _finding_lines(review: Review, by: By | None, top: int) -> Iterator[str]:
     if not findings:
         yield "No findings. This says nothing about grants outside the population."
         return
+    yield from _triage_lines(review)
     if by is None and len(findings) <= GROUP_ABOVE:
         yield count_noun(len(findings), "finding")
         for finding in findings:
@@ -154,6 +162,28 @@ def _finding_lines(review: Review, by: By | None, top: int) -> Iterator[str]:
         "For every finding: --format csv, --format json or --html FILE. "
         "To group them otherwise: --by permission, role, subject, manager or team"
     )
+
+
+def _triage_lines(review: Review) -> Iterator[str]:
+    """A line for each group of obvious removals, and the findings that a person should be asked about first."""
+    triage = sort_out(review.findings)
+    if not triage.groups:
+        return
+    by_id = {finding.id: finding for finding in review.findings}
+    yield "Decide at once"
+    for group in triage.groups:
+        yield f"{_INDENT}{describe_group(group)} [{group.id}]"
+    if triage.questions:
+        yield "Ask first, because the answer is least certain and the risk highest"
+        for name in triage.questions[:_MOST_ASKED]:
+            yield f"{_INDENT}{_question(by_id[name])} [{escape_unprintable(name)}]"
+    yield ""
+
+
+def _question(finding: Finding) -> str:
+    likely = "" if finding.likelihood is None else f", likelihood of need {format_percent(finding.likelihood)}"
+    holder = shorten(holder_label(finding))
+    return f"{holder} {shorten(finding.grant or finding.role)}: score {finding.score}{likely}"
 
 
 def _leaver_lines(review: Review, top: int) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from jwt_lp.review.quantities import count_noun, count_times, format_percent
+from jwt_lp.review.quantities import count_noun, count_times, format_percent, format_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,6 +166,19 @@ def describe_comparison(review: Review) -> str:
     return (
         f"since the review of {comparison.now}: {count_noun(comparison.new, 'new finding')}, "
         f"{comparison.came_back:,} came back, {count_noun(gone, 'grant')} gone"
+    )
+
+
+def describe_budget(review: Review) -> str:
+    """What the regret budget allows, and what one more person or grant would; "" without a budget."""
+    result = review.budget
+    if result is None:
+        return ""
+    unit = "person" if " pe" in result.budget else "grant"
+    return (
+        f"{result.budget}: {count_noun(result.inside, 'proposal')} inside it, {result.outside:,} outside; expected to be "
+        f"needed again within {count_noun(result.days, 'day')}: {format_quantity(result.expected)}, at most "
+        f"{format_quantity(result.bound)}; one more {unit} would allow {count_noun(result.one_more, 'more proposal')}"
     )
 
 
