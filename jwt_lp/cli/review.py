@@ -21,7 +21,7 @@ from jwt_lp.cli.store import StoreOptions, store_options
 from jwt_lp.cli.usage_folder import open_usage, usage_option
 from jwt_lp.policy.file import EMPTY_POLICY, Policy
 from jwt_lp.review import review as make_review
-from jwt_lp.review.analysis.backtesting import WARM_UP_DAYS, fit_model
+from jwt_lp.review.analysis.backtesting import fit_model
 from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
 from jwt_lp.review.analysis.training import load_history
 from jwt_lp.review.plan.frozen_plan import from_review
@@ -138,8 +138,7 @@ def _run_review(
     )
     issuer = options["issuer"]
     step("history read", 0)
-    # No past case has an outcome before a year of record and the horizon are over.
-    training = load_history(usage or store, until=now, issuer=issuer, min_days=WARM_UP_DAYS + options["horizon"])
+    training = load_history(usage or store, until=now, issuer=issuer)
     model = fit_model(training.history, until=now, horizon=options["horizon"])
     result = make_review(
         store,
@@ -158,7 +157,12 @@ def _run_review(
     )
     if not options["html"]:
         return result
-    return replace(result, backtest=run_backtest(training, options["horizon"], 0.1, step))
+    return replace(result, backtest=run_backtest(training, options["horizon"], step, in_force=_window(rule), judged=rule))
+
+
+def _window(rule: DecisionRule) -> DecisionRule:
+    """The window that a recommendation is compared with: that of the review, or the default."""
+    return rule if rule.kind == "fixed" else DecisionRule("fixed", DEFAULT_WINDOW_DAYS)
 
 
 def _people(file: str | None, issuer: str | None, settings: Settings | None) -> dict[str, Person]:

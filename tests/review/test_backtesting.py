@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from examples import examples
-from jwt_lp.review.analysis.backtesting import LIKELIHOOD_RULES, UsageHistory, backtest, fit_model
+from jwt_lp.review.analysis.backtesting import LIKELIHOOD_RULES, backtest, fit_model
 from jwt_lp.review.analysis.decision_rule import DecisionRule
 from jwt_lp.review.analysis.likelihood import LikelihoodModel
+from jwt_lp.review.analysis.usage_history import UsageHistory
 from jwt_lp.review.findings import BacktestedSetting
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -105,7 +106,9 @@ def test_a_pair_is_what_a_review_of_the_day_would_see(events) -> None:
         users = {s for (s, g), others in seen.items() if s != subject and g == grant and day - others[-1] <= 365}
         expected.append(
             (idle, len(days), days[-1] - days[0], day - days[0], min(rest, default=None),
-             sum(idle_days <= 365 for idle_days in rest), len(users) / len(active) if active else 0.0)
+             sum(idle_days <= 365 for idle_days in rest), len(users) / len(active) if active else 0.0,
+             max(day - others[0] for (s, _), others in seen.items() if s == subject),
+             sum(len(others) for (s, g), others in seen.items() if s == subject and g != grant), len(rest))
         )  # fmt: skip
     assert expected == [tuple(case.pair) for case in history.replay_day(day, 100)]
 
@@ -115,7 +118,7 @@ def test_a_short_past_has_no_settings(events) -> None:
     """Without a review that can look ahead there are no settings and no recommendation."""
     found = backtest(_history(events))
     assert ((), None) == (found.settings, found.recommended)
-    assert fit_model(_history(events), until="2026-01-01", horizon=365) is None
+    assert fit_model(_history(events), until="1918-01-01", horizon=365).fitted_on == 0
 
 
 def test_the_recommended_setting_holds_least_within_the_regret() -> None:

@@ -23,7 +23,7 @@ from jwt_lp.review.quantities import count_noun
 
 if TYPE_CHECKING:
     from jwt_lp.policy.file import Policy
-    from jwt_lp.review.analysis.backtesting import UsageHistory
+    from jwt_lp.review.analysis.usage_history import UsageHistory
     from jwt_lp.review.analysis.decision_rule import DecisionRule
     from jwt_lp.review.analysis.evidence import RecordingCoverage
     from jwt_lp.review.analysis.likelihood import LikelihoodModel
@@ -140,6 +140,8 @@ def _applied_rule(rule: DecisionRule, model: LikelihoodModel | None, grace: int,
         grace=grace,
         horizon=horizon,
         fitted_on=model.fitted_on if model is not None else 0,
+        pauses=model.pauses if model is not None else 0,
+        own_share=model.own_share if model is not None else 0.0,
         coefficients=model.coefficients if model is not None else (),
     )
 
@@ -234,6 +236,8 @@ def _notes(context: ReviewContext, coverage: RecordingCoverage, population: Popu
         yield f"{exempt}: nothing is proposed for them; this is not an approval"
     if context.rule.kind == "likelihood" and context.model is None:
         yield f"There is not enough history for likelihoods: a window of {context.window} days was used instead"
+    elif context.model is not None and context.rule.kind == "likelihood" and not context.model.fitted_on:
+        yield "The history is too short for cases of its own: the likelihoods are those of other organisations' histories"
     if unlisted:
         yield f"Counted but not listed: {count_noun(unlisted, 'finding')} that are used and kept"
 
