@@ -155,7 +155,7 @@ class Backtest:
 
     `recommended` was chosen on earlier reviews, and its results here are those of the later ones: with `regret`, by a
     share of regrets of at most that; without, by the fewest regrets at no more needless days than the window `in_force`.
-    It never regrets more than the window at no fewer needless days. None where the history is too short, or no setting
+    It never regrets more than the window at no fewer needless days, and without `regret` never more at all. None where the history is too short, or no setting
     was within `regret`. `interval` is the 95 % interval of its share of regrets, None where nothing was revoked or the
     window itself is recommended. `judged` is the setting that a review judged by. `sampled` is the share of subjects
     that were replayed.

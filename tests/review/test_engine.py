@@ -483,7 +483,7 @@ def test_many_used_grants_are_counted_and_not_listed(past: ReviewScenario, monke
 def test_a_likelihood_judges_and_says_why(past: ReviewScenario) -> None:
     """With a model, each used grant has a likelihood with reasons, and the rule can use it."""
     cases = [
-        (GrantFeatures(30 + number, 1 + number % 9, 50, 80 + number, 5, 2, 0.1), number % 9 > 4)
+        (GrantFeatures(30 + number, 1 + number % 9, 50, 80 + number, 5, 2, 0.1, 700, 9, 3), number % 9 > 4)
         for number in range(600)
     ]
     model = LikelihoodModel.fit(cases)

@@ -61,7 +61,7 @@ def backtest(  # noqa: PLR0913 - all but the history by name
     kept = {(setting.rule, setting.threshold): setting for setting in settings}
     window = kept.get((in_force.kind, in_force.threshold))
     best = kept.get((chosen.kind, chosen.threshold)) if chosen is not None else None
-    if best is not None and window is not None and is_worse(best, window):
+    if best is not None and window is not None and is_worse(best, window, strictly=regret is None):
         # The later part has the last word, so that no recommendation is worse than what is in force.
         best, interval = (window if regret is None or window.regret <= regret else None), None
     return Backtest(

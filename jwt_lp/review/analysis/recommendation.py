@@ -38,9 +38,11 @@ def recommend(
     return DecisionRule(best.rule, best.threshold)
 
 
-def is_worse(setting: BacktestedSetting, window: BacktestedSetting) -> bool:
-    """Whether a setting regrets more than the window, at no fewer needless days."""
-    return setting.regretted > window.regretted and setting.days_needlessly_held >= window.days_needlessly_held
+def is_worse(setting: BacktestedSetting, window: BacktestedSetting, *, strictly: bool) -> bool:
+    """Whether a setting regrets more than the window: at no fewer needless days, or, `strictly`, at all."""
+    return setting.regretted > window.regretted and (
+        strictly or setting.days_needlessly_held >= window.days_needlessly_held
+    )
 
 
 def share_interval(holders: Collection[Sequence[int]]) -> tuple[float, float]:
