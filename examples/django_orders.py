@@ -20,12 +20,12 @@ settings.configure(
     MIDDLEWARE=["jwt_lp_django.middleware.LeastPrivilegeMiddleware"],
     JWT_LP={
         key: os.environ.get(f"JWT_LP_{key}", "")
-        for key in ("ISSUER", "AUDIENCE", "ALGORITHMS", "JWKS_URL", "POLICY", "OWN", "STORE")
+        for key in ("ISSUER", "AUDIENCE", "ALGORITHMS", "JWKS_URL", "POLICY", "OWN", "STORE", "ELEVATION_URL")
     },
 )
 django.setup()
 
-from jwt_lp_django import public, requires, token_from  # noqa: E402 - Django reads its settings first
+from jwt_lp_django import elevation_endpoints, public, requires, token_from  # noqa: E402 - Django reads its settings first
 
 ORDERS = {7: "seven roses", 8: "eight tulips"}
 
@@ -61,6 +61,7 @@ urlpatterns = [
     path("orders/new", create),
     path("orders/<int:order_id>", order),
     path("report", report),
+    *elevation_endpoints(),
 ]
 
 if __name__ == "__main__":

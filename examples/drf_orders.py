@@ -24,7 +24,7 @@ settings.configure(
     },
     JWT_LP={
         key: os.environ.get(f"JWT_LP_{key}", "")
-        for key in ("ISSUER", "AUDIENCE", "ALGORITHMS", "JWKS_URL", "POLICY", "OWN", "STORE")
+        for key in ("ISSUER", "AUDIENCE", "ALGORITHMS", "JWKS_URL", "POLICY", "OWN", "STORE", "ELEVATION_URL")
     },
 )
 django.setup()
@@ -36,7 +36,7 @@ from rest_framework.response import Response  # noqa: E402
 from rest_framework.routers import SimpleRouter  # noqa: E402
 from rest_framework.viewsets import ViewSet  # noqa: E402
 
-from jwt_lp_django import public, token_from  # noqa: E402
+from jwt_lp_django import elevation_endpoints, public, token_from  # noqa: E402
 from jwt_lp_django.drf import LeastPrivilegeMixin  # noqa: E402
 
 ORDERS = {7: "seven roses", 8: "eight tulips"}
@@ -74,7 +74,12 @@ def report(request: Request) -> Response:
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("orders", Orders, basename="order")
-urlpatterns = [path("health", health), path("report", report), path("", include(router.urls))]
+urlpatterns = [
+    path("health", health),
+    path("report", report),
+    path("", include(router.urls)),
+    *elevation_endpoints(),
+]
 
 if __name__ == "__main__":
     execute_from_command_line([sys.argv[0], "runserver", "--noreload", f"127.0.0.1:{sys.argv[1]}"])

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from jwt_lp import AccessToken, Settings
 from jwt_lp_starlette import LeastPrivilege, public
-from jwt_lp_starlette.fastapi import Requires
+from jwt_lp_starlette.fastapi import Requires, elevation_router
 
 ORDERS = {7: "seven roses", 8: "eight tulips"}
 
@@ -41,6 +41,7 @@ async def report() -> dict[str, object]:
     return {"secret": "this route declares no requirement, so nobody can see this"}
 
 
+app.include_router(elevation_router())
 LeastPrivilege(app, Settings.from_env())
 
 if __name__ == "__main__":

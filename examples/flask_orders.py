@@ -7,7 +7,7 @@ import sys
 from flask import Flask
 
 from jwt_lp import Settings
-from jwt_lp_flask import LeastPrivilege, current_token, public, requires
+from jwt_lp_flask import LeastPrivilege, current_token, elevation_endpoints, public, requires
 
 ORDERS = {7: "seven roses", 8: "eight tulips"}
 
@@ -43,6 +43,7 @@ def report() -> dict[str, object]:
     return {"secret": "this route declares no requirement, so nobody can see this"}
 
 
+app.register_blueprint(elevation_endpoints())
 LeastPrivilege(app, settings=Settings.from_env())
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from jwt_lp import Settings
-from jwt_lp_starlette import LeastPrivilege, public, requires, token_from
+from jwt_lp_starlette import LeastPrivilege, elevation_endpoints, public, requires, token_from
 
 ORDERS = {7: "seven roses", 8: "eight tulips"}
 
@@ -48,6 +48,7 @@ app = Starlette(
         Route("/orders", create, methods=["POST"]),
         Route("/orders/{order_id:int}", order),
         Route("/report", report),
+        *elevation_endpoints(),
     ]
 )
 LeastPrivilege(app, Settings.from_env())

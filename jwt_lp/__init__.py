@@ -7,9 +7,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jwt_lp._support.events import subscribe
+    from jwt_lp._support.events import ELEVATION_EVENTS, subscribe
+    from jwt_lp.elevation.deliveries import ElevationDeliveries
+    from jwt_lp.elevation.elevations import Elevations
+    from jwt_lp.elevation.endpoints import ElevationEndpoints
+    from jwt_lp.elevation.guard_elevations import guard_elevations, request_elevation
+    from jwt_lp.elevation.identities import Operator
+    from jwt_lp.elevation.requests import ElevationCall
     from jwt_lp.errors import (
         ConfigurationError,
+        ElevationClosed,
+        ElevationError,
+        ElevationInvalid,
+        ElevationKeyReused,
+        ElevationNotAllowed,
+        ElevationTooMany,
+        ElevationUnknown,
         GrammarError,
         IntrospectionUnavailable,
         InvalidToken,
@@ -53,6 +66,7 @@ if TYPE_CHECKING:
     from jwt_lp.signin.sign_in import SignIn
     from jwt_lp.signin.throttle import Throttle
     from jwt_lp.signin.tokens import Tokens
+    from jwt_lp.stores.elevations import Elevation
     from jwt_lp.tokens.anonymous import ANONYMOUS
     from jwt_lp.tokens.claims import AccessToken, ClaimProfile
     from jwt_lp.tokens.profiles import (
@@ -80,6 +94,7 @@ __all__ = [
     "AUTH0",
     "AUTHENTICATED",
     "COGNITO",
+    "ELEVATION_EVENTS",
     "ENTRA",
     "FLASK_JWT_EXTENDED",
     "IDENTIFIED",
@@ -102,6 +117,18 @@ __all__ = [
     "Decision",
     "DecisionMemo",
     "EcsFormatter",
+    "Elevation",
+    "ElevationCall",
+    "ElevationClosed",
+    "ElevationDeliveries",
+    "ElevationEndpoints",
+    "ElevationError",
+    "ElevationInvalid",
+    "ElevationKeyReused",
+    "ElevationNotAllowed",
+    "ElevationTooMany",
+    "ElevationUnknown",
+    "Elevations",
     "GrammarError",
     "Grant",
     "Granted",
@@ -116,6 +143,7 @@ __all__ = [
     "KeysUnavailable",
     "Open",
     "OpenAPIDescription",
+    "Operator",
     "PasswordCheck",
     "Permission",
     "Permissions",
@@ -149,14 +177,29 @@ __all__ = [
     "any_of",
     "cross_origin_fault",
     "external",
+    "guard_elevations",
+    "request_elevation",
     "route_faults",
     "subscribe",
 ]
 
 _MODULES = {
-    "jwt_lp._support.events": ("subscribe",),
+    "jwt_lp._support.events": ("ELEVATION_EVENTS", "subscribe"),
+    "jwt_lp.elevation.deliveries": ("ElevationDeliveries",),
+    "jwt_lp.elevation.elevations": ("Elevations",),
+    "jwt_lp.elevation.endpoints": ("ElevationEndpoints",),
+    "jwt_lp.elevation.guard_elevations": ("guard_elevations", "request_elevation"),
+    "jwt_lp.elevation.identities": ("Operator",),
+    "jwt_lp.elevation.requests": ("ElevationCall",),
     "jwt_lp.errors": (
         "ConfigurationError",
+        "ElevationClosed",
+        "ElevationError",
+        "ElevationInvalid",
+        "ElevationKeyReused",
+        "ElevationNotAllowed",
+        "ElevationTooMany",
+        "ElevationUnknown",
         "GrammarError",
         "IntrospectionUnavailable",
         "InvalidToken",
@@ -208,6 +251,7 @@ _MODULES = {
     "jwt_lp.signin.sign_in": ("SignIn",),
     "jwt_lp.signin.throttle": ("Throttle",),
     "jwt_lp.signin.tokens": ("Tokens",),
+    "jwt_lp.stores.elevations": ("Elevation",),
     "jwt_lp.tokens.anonymous": ("ANONYMOUS",),
     "jwt_lp.tokens.claims": ("AccessToken", "ClaimProfile"),
     "jwt_lp.tokens.profiles": (

@@ -62,6 +62,56 @@ class StoreError(JwtLpError):
     code = "store"
 
 
+class ElevationError(JwtLpError):
+    """An elevation cannot be requested, decided or ended so; nothing has changed. The message may be shown to the caller."""
+
+    code = "elevation"
+
+
+class ElevationInvalid(ElevationError, ValueError):
+    """A value of the request is wrong: the permission, the reason, the ticket or the number of seconds."""
+
+    code = "elevation_invalid"
+
+
+class ElevationNotAllowed(ElevationError):
+    """The policy does not let this caller ask, decide, end or review.
+
+    `reason` is a stable slug for logs: `rule`, `ask`, `approver`, `own`, `person`, `issuer`, `delegated`, `elevated`,
+    `new_approver`, `break_glass` or `unreviewed`.
+    """
+
+    code = "elevation_not_allowed"
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class ElevationUnknown(ElevationError):
+    """There is no such elevation, or the caller may not know of it."""
+
+    code = "elevation_unknown"
+
+
+class ElevationClosed(ElevationError):
+    """The elevation cannot be changed so any more: it was decided, has ended or lapsed, or is not what was seen."""
+
+    code = "elevation_closed"
+
+
+class ElevationKeyReused(ElevationError):
+    """Another request was made with the same idempotency key."""
+
+    code = "elevation_key_reused"
+
+
+class ElevationTooMany(ElevationError):
+    """The subject has too many open requests, or has made too many in a day."""
+
+    code = "elevation_too_many"
+
+
 class TemplateError(JwtLpError):
     """A route's parameters cannot fill a requirement's template.
 

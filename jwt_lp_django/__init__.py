@@ -16,6 +16,7 @@ from jwt_lp_django.decorators import (
     public,
     requires,
 )
+from jwt_lp_django.elevation import arequest_elevation, elevation_endpoints, request_elevation
 from jwt_lp_django.guard_access import guard_from
 from jwt_lp_django.include import guarded
 from jwt_lp_django.metadata import resource_metadata
@@ -27,14 +28,17 @@ from jwt_lp_django.user import TokenUser
 __all__ = [
     "LeastPrivilegeMixin",
     "TokenUser",
+    "arequest_elevation",
     "authenticated",
     "can",
     "clear_cookie",
+    "elevation_endpoints",
     "enforce",
     "external",
     "guard_from",
     "guarded",
     "public",
+    "request_elevation",
     "requires",
     "resource_metadata",
     "set_cookie",

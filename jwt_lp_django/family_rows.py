@@ -10,6 +10,7 @@ from jwt_lp import StoreError
 from jwt_lp.stores import RefreshFamily
 from jwt_lp.stores.families import WRITER
 from jwt_lp_django.database import split_chunks
+from jwt_lp_django.elevation_rows import end_revoked
 from jwt_lp_django.models import Family
 from jwt_lp_django.revocation_rows import revoke
 from jwt_lp_django.row_keys import row_id
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from jwt_lp.stores import FamilyEnding
+    from jwt_lp.stores.elevation_events import WrittenSteps
 
 _FIELDS = tuple(RefreshFamily.__dataclass_fields__)
 
@@ -43,8 +45,8 @@ def rotate(alias: str, family_id: str, counter: int, at: float) -> bool:
     return live.update(counter=counter + 1, rotated_at=at) == 1
 
 
-def end(alias: str, ending: FamilyEnding) -> tuple[RefreshFamily, ...]:
-    """End families and revoke their tokens, inside a transaction."""
+def end(alias: str, ending: FamilyEnding) -> tuple[tuple[RefreshFamily, ...], list[WrittenSteps]]:
+    """End families, revoke their tokens, and end what elevations such a revocation ends, inside a transaction."""
     live = Family.objects.using(alias).filter(key=_key(ending.issuer, ending.subject), ended_at=None)
     if ending.family is not None:
         live = live.filter(pk=ending.family)
@@ -53,9 +55,10 @@ def end(alias: str, ending: FamilyEnding) -> tuple[RefreshFamily, ...]:
     ended = tuple(RefreshFamily(**row) for row in live.order_by("pk").values(*_FIELDS))
     for chunk in split_chunks(family.id for family in ended):
         Family.objects.using(alias).filter(pk__in=chunk).update(ended_at=ending.at, reason=ending.reason)
-    if entries := ending.revocations(ended):
-        revoke(alias, entries, ending.at, WRITER)
-    return ended
+    if not (entries := ending.revocations(ended)):
+        return ended, []
+    revoke(alias, entries, ending.at, WRITER)
+    return ended, end_revoked(alias, entries, ending.at, WRITER)
 
 
 def _key(issuer: str, subject: str) -> UUID:

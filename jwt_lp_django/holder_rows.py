@@ -10,6 +10,7 @@ from django.db.models import F, Max, Min, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from jwt_lp.stores import HeldGrant, HeldGrantRow, ProcessHeartbeat, PurgeCounts
+from jwt_lp.stores.elevations import ELEVATION_WRITER, KEEP_OVER
 from jwt_lp.stores.families import KEEP_FAMILIES, WRITER
 from jwt_lp_django import models
 from jwt_lp_django.database import CHUNK_SIZE, DjangoDatabase, on_conflict_options, split_chunks
@@ -96,14 +97,20 @@ def purge(database: DjangoDatabase, before: str, now: float) -> PurgeCounts:
     return PurgeCounts(**deleted)
 
 
+def _midnight(day: str) -> float:
+    return datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()
+
+
 def _obsolete_rows(before: str, now: float) -> Iterator[tuple[str, Any, Q]]:
-    midnight = datetime.fromisoformat(before).replace(tzinfo=UTC).timestamp()
     yield "observed_grants", models.Sighting, Q(last_day__lt=before)
     yield "enforcement_points", models.Point, Q(last_day__lt=before)
     yield "revocations", models.Revocation, _is_obsolete(now)
-    yield "recording_periods", models.Run, Q(until__lt=midnight)
+    yield "recording_periods", models.Run, Q(until__lt=_midnight(before))
     yield "heartbeats", models.Heartbeat, Q(at__lt=now - _KEEP_HEARTBEATS)
     yield "families", models.Family, Q(expires_at__lt=now - KEEP_FAMILIES)
+    closed = Q(closes_at__lt=min(_midnight(before), now - KEEP_OVER))
+    # What must be reviewed stays.
+    yield "elevations", models.Elevation, closed & (Q(break_glass=False) | Q(reviewed_at__isnull=False))
     yield "batches", models.Batch, Q(kept=False, at__lt=now - _KEEP_BATCH_IDS)
 
 
@@ -117,8 +124,8 @@ def _is_obsolete(now: float) -> Q:
         & (Q(of="token") | Q(before__isnull=False))
         & Q(at__lt=now - _MAX_TOKEN_LIFETIME, begun__lt=now - _MAX_TOKEN_LIFETIME)
     )
-    # The issuer wrote how long the tokens of the family live, and there is one such entry for each sign-out.
-    family = Q(of="token", by=WRITER, until__lt=now - KEEP_FAMILIES)
+    # Whoever wrote these knew how long the tokens live, and there is one for each sign-out and each early end.
+    family = Q(of="token", by__in=(WRITER, ELEVATION_WRITER), until__lt=now - KEEP_FAMILIES)
     return Q(lifted_at__lt=now - _KEEP_LIFTED) | (deny & ended) | (Q(pattern="") & outlived) | family
 
 
@@ -136,6 +143,8 @@ def _delete_chunk(alias: str, model: Any, old: Q) -> int:
     if model is models.Revocation:
         rows = rows.annotate(begun=Coalesce(F("before"), F("at")))
     keys = list(rows.filter(old).order_by("pk").values_list("pk", flat=True)[:CHUNK_SIZE])
+    if model is models.Elevation:
+        models.ElevationStep.objects.using(alias).filter(elevation__in=keys).delete()
     model.objects.using(alias).filter(pk__in=keys).delete()
     return len(keys)
 

@@ -125,6 +125,68 @@ class Family(models.Model):
         return self.id
 
 
+class Elevation(models.Model):
+    """A permission that a subject asked to hold for a bounded time.
+
+    `changed` is the number of the last change that guards have to know, and `closes_at` when nothing comes of it any
+    more. `key` is the digest of issuer and subject.
+    """
+
+    id = Exact(primary_key=True)
+    changed: models.BigIntegerField[int | None, int | None] = models.BigIntegerField(null=True, db_index=True)
+    asked_at = _time()
+    answer_by = _time()
+    closes_at = _time(db_index=True)
+    since = _optional_time()
+    until = _optional_time()
+    denied_at = _optional_time()
+    ended_at = _optional_time()
+    reviewed_at = _optional_time()
+    seconds = _number()
+    needed = _number()
+    approvals = _number()
+    break_glass = _flag()
+    key = _digest(db_index=True)
+    # None is another value than "": all clients.
+    client: models.TextField[str | None, str | None] = models.TextField(null=True)  # noqa: DJ001
+    issuer = _text()
+    subject = _text()
+    permission = _text()
+    reason = _text()
+    ticket = _text()
+    person = _text()
+    known_as = _text()
+
+    class Meta:  # noqa: D106 - Django's
+        default_permissions = ("view",)
+        indexes = (models.Index("asked_at", "id", name="jwt_lp_django_elevation_asked"),)
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class ElevationStep(models.Model):
+    """A step of an elevation. `deliver_at` is when webhooks are to be told of it; None once they were."""
+
+    id = Exact(primary_key=True)
+    elevation = Exact(db_index=True)
+    number = _number()
+    at = _time()
+    deliver_at: models.FloatField[float | None, float | None] = models.FloatField(null=True, db_index=True)
+    action = Exact(max_length=16)
+    issuer = _text()
+    subject = _text()
+    reason = _text()
+    person = _text()
+    digest = _text()
+
+    class Meta:  # noqa: D106 - Django's
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return self.id
+
+
 class Usage(models.Model):
     """How often a permission was used on one day, and when last."""
 

@@ -10,14 +10,16 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from jwt_lp import StoreError
-from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry, log_revoked
+from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry, RevocationKey, log_revoked
 from jwt_lp.revocation.snapshot import with_pauses
+from jwt_lp.revocation.temporary_grants import TemporaryGrant
 from jwt_lp.stores import StoredRevocation
+from jwt_lp.stores.elevations import KEEP_OVER
 from jwt_lp_django.database import split_chunks
-from jwt_lp_django.models import Counter, Revocation
+from jwt_lp_django.models import Counter, Elevation, Revocation
 from jwt_lp_django.row_keys import row_values
 
 # Creating the rows holds the interpreter's lock: a larger page would be a pause for other threads.
@@ -25,30 +27,41 @@ PAGE: Final = 200
 _MAX_NAMED: Final = 5
 
 
-def changes(alias: str, since: int) -> RevocationChanges:
+def changes(alias: str, since: int, now: float) -> RevocationChanges:
     """One page of the changes after `since`.
 
-    No transaction is needed. The counter is read first, so the query below returns every change up to its value, and
-    the changes beyond it follow without a gap. If an entry is returned before its page, its id identifies it later.
+    No transaction is needed. The counter is read first, so the queries below return every change up to its value; later
+    ones are left to the next page. If an entry is returned before its page, its id identifies it later.
     """
     latest = Counter.objects.using(alias).filter(pk=1).values_list("sequence", flat=True).first() or 0
     if latest <= since:
         # It is less than `since` if an older copy of the database was restored; the caller must know.
         return RevocationChanges(latest)
-    query = Revocation.objects.using(alias).filter(changed__gt=since).order_by("changed")
-    if since == 0:
-        # A reader without any entries needs no lifted ones.
-        query = query.filter(lifted_at=None)
-    rows = list(query[:PAGE])
-    more = len(rows) == PAGE
-    lifted = {row.key: _entry(row).key for row in rows if row.lifted_at is not None}
+    new = Q(changed__gt=since, changed__lte=latest)
+    # A reader without any entries needs none that were lifted or have ended.
+    revoked = Revocation.objects.using(alias).filter(new if since else new & Q(lifted_at=None)).order_by("changed")
+    elevated = Elevation.objects.using(alias).filter(new if since else new & Q(ended_at=None)).order_by("changed")
+    rows, held = list(revoked[:PAGE]), list(elevated[:PAGE])
+    numbers = sorted([row.changed for row in rows] + [row.changed or 0 for row in held])[:PAGE]
+    more = len(numbers) == PAGE
+    reached = numbers[-1] if more else latest
+    rows, held = [row for row in rows if row.changed <= reached], [row for row in held if (row.changed or 0) <= reached]
+    touched = {row.key: _entry(row).key for row in rows if row.lifted_at is not None}
+    touched |= {row.key: RevocationKey("subject", row.issuer, row.subject) for row in held if row.ended_at is not None}
     entries = [_entry(row) for row in with_pauses(rows) if row.lifted_at is None]
-    for keys in split_chunks(lifted):
+    held = [row for row in held if row.ended_at is None]
+    for keys in split_chunks(touched):
         in_force = Revocation.objects.using(alias).filter(key__in=keys, lifted_at=None).order_by("changed")
         entries += map(_entry, in_force)
-    reached = rows[-1].changed if more else max([latest, *(row.changed for row in rows[-1:])])
+        held += Elevation.objects.using(alias).filter(key__in=keys, changed__isnull=False, ended_at=None)
     distinct = {entry.id: entry for entry in entries}
-    return RevocationChanges(reached, tuple(lifted.values()), tuple(distinct.values()), more)
+    grants = {row.id: _temporary_grant(row) for row in held if (row.until or 0.0) > now - KEEP_OVER}
+    return RevocationChanges(reached, tuple(touched.values()), tuple(distinct.values()), more, tuple(grants.values()))
+
+
+def _temporary_grant(row: Elevation) -> TemporaryGrant:
+    times = row.since or 0.0, row.until or 0.0
+    return TemporaryGrant(row.id, row.issuer, row.subject, row.permission, *times, row.client)
 
 
 def announce(entries: Sequence[RevocationEntry], by: str) -> None:
@@ -58,7 +71,7 @@ def announce(entries: Sequence[RevocationEntry], by: str) -> None:
 
 def revoke(alias: str, entries: Sequence[RevocationEntry], at: float, by: str) -> int:
     """Write entries with the next numbers, inside a transaction; returns the last number."""
-    sequence = _take_numbers(alias, len(entries))
+    sequence = take_numbers(alias, len(entries))
     ids = [entry.id for entry in entries]
     if existing := _existing_ids(alias, ids, in_force=False) or {name for name in ids if ids.count(name) > 1}:
         raise StoreError(f"entries are written once, and these exist already: {_format_ids(existing)}")
@@ -71,7 +84,7 @@ def revoke(alias: str, entries: Sequence[RevocationEntry], at: float, by: str) -
 def lift(alias: str, ids: Sequence[str], at: float) -> int:
     """Lift entries, each with the next number, inside a transaction; returns the last number."""
     names = list(dict.fromkeys(ids))
-    sequence = _take_numbers(alias, len(names))
+    sequence = take_numbers(alias, len(names))
     if missing := set(names) - _existing_ids(alias, names, in_force=True):
         raise StoreError(f"no entry in force has the id {_format_ids(missing)}; jwt-lp revocations lists them")
     for number, name in enumerate(names, 1):
@@ -90,7 +103,7 @@ def stored_revocation(row: Revocation) -> StoredRevocation:
     return StoredRevocation(_entry(row), row.sequence, row.at, row.by, row.lifted_at)
 
 
-def _take_numbers(alias: str, count: int) -> int:
+def take_numbers(alias: str, count: int) -> int:
     """Reserve `count` numbers; returns the last one before them. Other transactions wait until this one has ended."""
     counter = Counter.objects.using(alias).filter(pk=1)
     # INVARIANT: the first statement is a write, which takes the lock in every database; SQLite has no SELECT FOR UPDATE.

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from django.contrib import auth
 from django.core.exceptions import ValidationError
-from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import get_token, rotate_token
 from django.urls import URLPattern, path
@@ -21,6 +20,7 @@ from jwt_lp_django.cookies import add_cookies
 from jwt_lp_django.decisions import header_lines
 from jwt_lp_django.decorators import external
 from jwt_lp_django.guard_access import guard_from
+from jwt_lp_django.transactions import without_atomic_requests
 
 SOURCE: Final = "django"
 """The name that stands for Django in a role's `from`: `django/group:NAME`, `django/permission:app.codename`."""
@@ -102,14 +102,7 @@ def _view(endpoints: SignInEndpoints, name: str) -> Any:
             _REQUEST.reset(token)
         return add_cookies(HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers)), added)
 
-    return _without_atomic_requests(view)
-
-
-def _without_atomic_requests(view: Any) -> Any:
-    # The store has transactions of its own, because what it reported as written must not be rolled back.
-    for alias in connections:
-        view = transaction.non_atomic_requests(using=alias)(view)
-    return view
+    return without_atomic_requests(view)
 
 
 def _csrf_token(request: HttpRequest, name: str) -> str:

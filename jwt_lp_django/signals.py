@@ -1,4 +1,4 @@
-"""Django signals for what happened: a refusal, a revocation, a sign-in and a sign-out.
+"""Django signals for what happened: a refusal, a revocation, a sign-in, a sign-out and an elevation.
 
 The sender is always the class `jwt_lp.Guard`. A receiver that raises an exception changes nothing: Django logs it.
 """
@@ -13,7 +13,7 @@ from typing import Any, Final
 from django.dispatch import Signal
 from django.http import HttpRequest
 
-from jwt_lp import Decision, Guard, subscribe
+from jwt_lp import ELEVATION_EVENTS, Decision, Guard, subscribe
 
 refused: Final = Signal()
 """A request was refused: `request`, and `decision`, whose `refusal` has status, cause (`code`) and reference."""
@@ -27,12 +27,16 @@ signed_in: Final = Signal()
 signed_out: Final = Signal()
 """Somebody signed out: `event` is `signed-out` or `signed-out-everywhere`; `members` is as in the log line."""
 
+elevation_changed: Final = Signal()
+"""An elevation took a step: `event` is `elevation-granted` or another of its events; `members` is as in the log line."""
+
 _SIGNALS: Final[Mapping[str, Signal]] = {
     "revoked": revoked,
     "refresh-reused": revoked,
     "signed-in": signed_in,
     "signed-out": signed_out,
     "signed-out-everywhere": signed_out,
+    **dict.fromkeys(ELEVATION_EVENTS, elevation_changed),
 }
 _LOG: Final = logging.getLogger("jwt_lp")
 # A task that nobody refers to may be discarded before it ends.

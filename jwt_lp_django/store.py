@@ -22,6 +22,10 @@ from jwt_lp import ConfigurationError
 from jwt_lp._support.file_lock import hold_lock, lock_path
 from jwt_lp.stores import (
     DayRow,
+    Elevation,
+    ElevationChange,
+    ElevationFilter,
+    ElevationStep,
     EnforcementPointRow,
     FamilyEnding,
     HeldGrant,
@@ -61,6 +65,7 @@ _LOCKS: Final = {
 
 
 class _StoreModules(NamedTuple):
+    elevation_rows: Any
     family_rows: Any
     revocation_rows: Any
     usage_rows: Any
@@ -100,7 +105,7 @@ def _acquire_lock(connection: Any, statements: LockStatements, what: str, wait: 
 
 
 class DjangoStore:
-    """The store in a database of `DATABASES`, as `Store` and `SignInStore` promise. `clock` returns seconds since the epoch.
+    """The store in a database of `DATABASES`, as `Store` promises. `clock` returns seconds since the epoch.
 
     Methods that write use their own transaction: inside a transaction of the caller they raise `StoreError`.
     """
@@ -130,15 +135,21 @@ class DjangoStore:
     def changes(self, since: int) -> RevocationChanges:
         """A page of the changes after `since`."""
         module = self._modules().revocation_rows
-        page: RevocationChanges = self._database.read(lambda: module.changes(self._alias, since))
+        page: RevocationChanges = self._database.read(lambda: module.changes(self._alias, since, self._clock()))
         return page
 
     def revoke(self, entries: Sequence[RevocationEntry], *, at: float, by: str = "") -> int:
         """Write entries; `StoreError` names ids that exist already."""
-        module = self._modules().revocation_rows
-        sequence: int = self._database.write(lambda: module.revoke(self._alias, entries, at, by))
+        modules = self._modules()
+
+        def write() -> tuple[int, Any]:
+            sequence: int = modules.revocation_rows.revoke(self._alias, entries, at, by)
+            return sequence, modules.elevation_rows.end_revoked(self._alias, entries, at, by)
+
+        sequence, ended = self._database.write(write)
         # After the transaction, which may be repeated.
-        module.announce(entries, by)
+        modules.revocation_rows.announce(entries, by)
+        modules.elevation_rows.log_all_steps(ended)
         return sequence
 
     def lift(self, ids: Sequence[str], *, at: float) -> int:
@@ -308,9 +319,58 @@ class DjangoStore:
 
     def end_families(self, ending: FamilyEnding) -> tuple[RefreshFamily, ...]:
         """End families, and revoke their access tokens."""
-        module = self._modules().family_rows
-        ended: tuple[RefreshFamily, ...] = self._database.write(lambda: module.end(self._alias, ending))
-        return ended
+        modules = self._modules()
+        families, ended = self._database.write(lambda: modules.family_rows.end(self._alias, ending))
+        modules.elevation_rows.log_all_steps(ended)
+        found: tuple[RefreshFamily, ...] = families
+        return found
+
+    def ask(self, elevation: Elevation) -> Elevation:
+        """Write a new request for an elevation."""
+        module = self._modules().elevation_rows
+        stored, steps = self._database.write(lambda: module.ask(self._alias, elevation))
+        # After the transaction, which may be repeated.
+        module.log_steps(stored, steps)
+        found: Elevation = stored
+        return found
+
+    def change_elevation(self, change: ElevationChange) -> Elevation:
+        """Write a step of an elevation, and what follows from it."""
+        module = self._modules().elevation_rows
+        stored, steps = self._database.write(lambda: module.change(self._alias, change))
+        module.log_steps(stored, steps)
+        found: Elevation = stored
+        return found
+
+    def elevation(self, elevation_id: str) -> Elevation | None:
+        """The elevation with this id, or None."""
+        module = self._modules().elevation_rows
+        found: Elevation | None = self._database.read(lambda: module.find(self._alias, elevation_id))
+        return found
+
+    def elevations(self, which: ElevationFilter) -> Iterator[Elevation]:
+        """The elevations that match, oldest request first."""
+        module = self._modules().elevation_rows
+        return map(module.read, self._database.stream_rows(lambda: module.select(self._alias, which)))
+
+    def elevation_steps(self, elevation_id: str) -> tuple[ElevationStep, ...]:
+        """The steps of an elevation."""
+        module = self._modules().elevation_rows
+        steps: tuple[ElevationStep, ...] = self._database.read(lambda: module.steps_of(self._alias, elevation_id))
+        return steps
+
+    def claim_steps(self, limit: int, *, at: float, until: float) -> tuple[ElevationStep, ...]:
+        """The oldest steps that are to be delivered to webhooks."""
+        module = self._modules().elevation_rows
+        steps: tuple[ElevationStep, ...] = self._database.write(
+            lambda: module.claim_steps(self._alias, limit, at, until)
+        )
+        return steps
+
+    def mark_delivered(self, steps: Sequence[ElevationStep]) -> None:
+        """Note that these steps were delivered."""
+        module = self._modules().elevation_rows
+        self._database.write(lambda: module.mark_delivered(self._alias, steps))
 
     def purge(self, *, before: str, now: float) -> PurgeCounts:
         """Delete old rows, a bounded number in each transaction."""
@@ -370,6 +430,16 @@ class DjangoStore:
     def _modules(self) -> _StoreModules:
         """The modules that do the module. They import models, which is possible only after Django is set up."""
         self._database.ensure_ready()
-        from jwt_lp_django import family_rows, holder_rows, revocation_rows, sum_queries, usage_rows, usage_sums
+        from jwt_lp_django import (
+            elevation_rows,
+            family_rows,
+            holder_rows,
+            revocation_rows,
+            sum_queries,
+            usage_rows,
+            usage_sums,
+        )
 
-        return _StoreModules(family_rows, revocation_rows, usage_rows, holder_rows, sum_queries, usage_sums)
+        return _StoreModules(
+            elevation_rows, family_rows, revocation_rows, usage_rows, holder_rows, sum_queries, usage_sums
+        )

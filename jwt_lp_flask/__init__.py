@@ -15,6 +15,7 @@ from jwt_lp import external as external_requirement
 from jwt_lp_flask.cookies import clear_cookie, set_cookie
 from jwt_lp_flask.decisions import decisions_of, params_of, refusal_response_for, unproxied_app
 from jwt_lp_flask.declarations import View, declare_view
+from jwt_lp_flask.elevation import elevation_endpoints, request_elevation
 from jwt_lp_flask.extension import LeastPrivilege, app_guard_of, enforce_declaration
 from jwt_lp_flask.local_user import local_user
 from jwt_lp_flask.metadata import resource_metadata
@@ -30,11 +31,13 @@ __all__ = [
     "can",
     "clear_cookie",
     "current_token",
+    "elevation_endpoints",
     "enforce",
     "external",
     "guard_from",
     "local_user",
     "public",
+    "request_elevation",
     "requires",
     "resource_metadata",
     "set_cookie",

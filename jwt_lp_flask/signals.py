@@ -1,4 +1,4 @@
-"""Signals of blinker for what happened: a refusal, a revocation, a sign-in and a sign-out.
+"""Signals of blinker for what happened: a refusal, a revocation, a sign-in, a sign-out and an elevation.
 
 The sender is the application, or None where no application context is active. A receiver may be a coroutine function
 where Flask runs those (`flask[async]`). A receiver that raises an exception changes nothing: its type is logged.
@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 from blinker import NamedSignal, Namespace
 from flask import Flask, Request, current_app
 
-from jwt_lp import Decision, subscribe
+from jwt_lp import ELEVATION_EVENTS, Decision, subscribe
 
 _NAMES: Final = Namespace()
 _LOG: Final = logging.getLogger("jwt_lp")
@@ -30,12 +30,16 @@ signed_in: Final[NamedSignal] = _NAMES.signal("signed-in")
 signed_out: Final[NamedSignal] = _NAMES.signal("signed-out")
 """Somebody signed out: `event` is `signed-out` or `signed-out-everywhere`; `members` is as in the log line."""
 
+elevation_changed: Final[NamedSignal] = _NAMES.signal("elevation-changed")
+"""An elevation took a step: `event` is `elevation-granted` or another of its events; `members` is as in the log line."""
+
 _SIGNALS: Final[Mapping[str, NamedSignal]] = {
     "revoked": revoked,
     "refresh-reused": revoked,
     "signed-in": signed_in,
     "signed-out": signed_out,
     "signed-out-everywhere": signed_out,
+    **dict.fromkeys(ELEVATION_EVENTS, elevation_changed),
 }
 
 

@@ -2,6 +2,7 @@
 
 from jwt_lp_starlette.cookies import clear_cookie, set_cookie
 from jwt_lp_starlette.decorators import authenticated, external, public, requires
+from jwt_lp_starlette.elevation import elevation_endpoints, request_elevation
 from jwt_lp_starlette.local_user import local_user
 from jwt_lp_starlette.metadata import resource_metadata
 from jwt_lp_starlette.middleware import LeastPrivilege, LeastPrivilegeMiddleware, guard_from
@@ -17,11 +18,13 @@ __all__ = [
     "authenticated",
     "can",
     "clear_cookie",
+    "elevation_endpoints",
     "enforce",
     "external",
     "guard_from",
     "local_user",
     "public",
+    "request_elevation",
     "requires",
     "resource_metadata",
     "set_cookie",

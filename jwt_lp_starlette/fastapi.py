@@ -14,13 +14,23 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
-from jwt_lp import ANONYMOUS, AccessToken, Requirement, SignIn, SignInEndpoints, all_of
+from jwt_lp import (
+    ANONYMOUS,
+    AccessToken,
+    ElevationEndpoints,
+    Elevations,
+    Requirement,
+    SignIn,
+    SignInEndpoints,
+    all_of,
+)
 from jwt_lp_starlette.decorators import Where
+from jwt_lp_starlette.elevation import elevation_view
 from jwt_lp_starlette.openapi import SCHEME
 from jwt_lp_starlette.request_context import enforce_declaration, passed_before
 from jwt_lp_starlette.sign_in import sign_in_view
 
-__all__ = ["Requires", "sign_in_router"]
+__all__ = ["Requires", "elevation_router", "sign_in_router"]
 
 
 class _RequirementScheme(SecurityBase):
@@ -71,6 +81,27 @@ def sign_in_router(sign_in: SignIn, *, cookies: bool = False) -> APIRouter:
             summary=name.replace("-", " ").capitalize(),
             response_model=None,
             openapi_extra=_operation(name, cookies=cookies),
+        )
+    return router
+
+
+def elevation_router(elevations: Elevations | None = None, url: str = "/elevations") -> APIRouter:
+    """A router with the endpoints of elevation at `url`, with their declarations and OpenAPI.
+
+    Use it as `app.include_router(elevation_router())`. Each endpoint requires a valid token, in observe mode too. Without
+    `elevations`, those of the application's guard are used: by its `POLICY`, in its `STORE`.
+    """
+    router = APIRouter(tags=["elevation"])
+    for name, endpoint in ElevationEndpoints.endpoints.items():
+        router.add_api_route(
+            f"{url}{endpoint.path}",
+            elevation_view(name, elevations),
+            methods=[endpoint.method],
+            name=f"jwt_lp_elevation_{name}",
+            summary=endpoint.summary,
+            status_code=201 if name == "ask" else 200,
+            response_model=None,
+            openapi_extra=ElevationEndpoints.operation(name),
         )
     return router
 

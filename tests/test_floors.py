@@ -31,6 +31,7 @@ ORDER = (
     "permissions",
     "policy",
     "jose",
+    "webhooks",
     "tokens",
     "revocation",
     "issuing",
@@ -41,6 +42,7 @@ ORDER = (
     "guard",
     "oauth",
     "signin",
+    "elevation",
     "review",
     "testing",
     "cli",
@@ -86,20 +88,36 @@ ROWS = {
     "jwt_lp.revocation.entries",
     "jwt_lp.revocation.snapshot",
     "jwt_lp.stores",
+    "jwt_lp.revocation.temporary_grants",
     "jwt_lp.stores.advisory_lock",
+    "jwt_lp.stores.elevation_changes",
+    "jwt_lp.stores.elevation_events",
+    "jwt_lp.stores.elevations",
     "jwt_lp.stores.families",
     "jwt_lp.stores.row_keys",
     "jwt_lp.stores.summation",
 }
 STORE_MODULES = {
     f"jwt_lp_django/{name}.py": ROWS
-    for name in ("sum_queries", "family_rows", "holder_rows", "revocation_rows", "row_keys", "usage_rows", "usage_sums")
+    for name in (
+        "elevation_rows",
+        "family_rows",
+        "holder_rows",
+        "revocation_rows",
+        "row_keys",
+        "sum_queries",
+        "usage_rows",
+        "usage_sums",
+    )
 }
 # It takes the same locks as the SQL store, too.
 STORE_MODULES["jwt_lp_django/store.py"] = ROWS | {"jwt_lp._support.file_lock", "jwt_lp.stores.advisory_lock"}
 
 # the functions among the root's exports: they make a value, or are the one verb of their module
-EXPORTED_FUNCTIONS = {"all_of", "any_of", "cross_origin_fault", "external", "route_faults", "subscribe"}
+EXPORTED_FUNCTIONS = {
+    *("all_of", "any_of", "cross_origin_fault", "external", "route_faults", "subscribe"),
+    *("guard_elevations", "request_elevation"),
+}
 
 FRAMEWORKS_AND_DRIVERS = {
     "click",

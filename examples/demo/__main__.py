@@ -15,7 +15,7 @@ from rich.text import Text
 
 from .applications import HOSTS, StartError, serve_example
 from .issuer import DemoIssuer, serve_issuer
-from .steps import LESSONS, STEPS
+from .steps import LESSONS, STEPS, DemoStep
 
 
 def main() -> int:
@@ -62,7 +62,7 @@ def _ask_all(issuer: DemoIssuer, ports: dict[str, int]) -> tuple[Table, int]:
         for step in STEPS:
             step.before(issuer)
             token = step.token(issuer)
-            answers = [_status(pool, host, port, step.request, token) for host, port in ports.items()]
+            answers = [_status(pool, issuer, step, host, port, token) for host, port in ports.items()]
             right += sum(answer == step.expected for answer in answers)
             table.add_row(Text(step.request), Text(step.title), *(_cell(answer, step.expected) for answer in answers))
     return table, right
@@ -74,12 +74,19 @@ def _cell(answer: int, expected: int) -> Text:
     return Text(f"{answer} (not {expected})", style="bold red")
 
 
-def _status(pool: urllib3.PoolManager, host: str, port: int, request: str, token: str | None) -> int:
-    method, _, path = request.partition(" ")
+def _status(
+    pool: urllib3.PoolManager, issuer: DemoIssuer, step: DemoStep, host: str, port: int, token: str | None
+) -> int:
+    method, _, path = step.request.partition(" ")
     # Django routes by path alone, so its example creates orders at another path.
-    path = "/orders/new" if (host, request) == ("Django", "POST /orders") else path
+    path = "/orders/new" if (host, step.request) == ("Django", "POST /orders") else path
+    path = path.replace("{id}", issuer.agent.asked.get(host, {}).get("id", "none"))
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    return pool.request(method, f"http://127.0.0.1:{port}{path}", headers=headers).status
+    content = None if step.content is None else step.content(issuer, host)
+    answer = pool.request(method, f"http://127.0.0.1:{port}{path}", headers=headers, json=content)
+    if step.answered is not None and answer.status < HTTPStatus.BAD_REQUEST:
+        step.answered(issuer, host, answer.json())
+    return answer.status
 
 
 if __name__ == "__main__":

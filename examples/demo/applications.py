@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from .issuer import AUDIENCE, DemoIssuer
+from .issuer import AUDIENCE, POLICY, DemoIssuer
 
 EXAMPLES: Final = Path(__file__).parents[1]
 START_TIMEOUT: Final = 30.0
@@ -66,7 +66,8 @@ def serve_example(host: str, script: str, issuer: DemoIssuer) -> Generator[Examp
         "JWT_LP_AUDIENCE": AUDIENCE,
         "JWT_LP_ALGORITHMS": "ES256",
         "JWT_LP_JWKS_URL": f"{issuer.url}/jwks.json",
-        "JWT_LP_POLICY": str(EXAMPLES / "least-privilege.toml"),
+        "JWT_LP_POLICY": str(POLICY),
+        "JWT_LP_ELEVATION_URL": "/elevations",
         "JWT_LP_OWN": "true",
         "JWT_LP_STORE": issuer.store,
     }

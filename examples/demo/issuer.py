@@ -16,7 +16,10 @@ from typing import Any, Final
 
 from jwt_lp.jose.signing import SigningKey, sign
 
+from .elevation import Agent
+
 AUDIENCE: Final = "https://orders.example"
+POLICY: Final = Path(__file__).parents[1] / "least-privilege.toml"
 
 
 def _new_keys() -> list[SigningKey]:
@@ -25,7 +28,7 @@ def _new_keys() -> list[SigningKey]:
 
 @dataclass
 class DemoIssuer:
-    """The issuer, and what the steps of the demo share: the store, kept tokens, the plan's journal and notes."""
+    """The issuer, and what the steps of the demo share: the store, kept tokens, the agent, the plan's journal and notes."""
 
     server: ThreadingHTTPServer
     store: str
@@ -34,6 +37,9 @@ class DemoIssuer:
     tokens: dict[str, str] = field(default_factory=dict[str, str])
     notes: list[str] = field(default_factory=list[str])
     journal: Path = Path()
+    agent: Agent = field(default_factory=Agent)
+    policy: Path = POLICY
+    audience: str = AUDIENCE
 
     @property
     def url(self) -> str:

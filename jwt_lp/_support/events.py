@@ -12,6 +12,17 @@ from typing import Final, TypeAlias
 EventReceiver: TypeAlias = Callable[[str, Mapping[str, object]], object]
 """A function of an event's name and its members."""
 
+ELEVATION_EVENTS: Final = (
+    "elevation-asked",
+    "elevation-approved",
+    "elevation-denied",
+    "elevation-granted",
+    "elevation-break-glass",
+    "elevation-ended",
+    "elevation-reviewed",
+)
+"""The events of the steps of elevations; `elevation-break-glass` is a grant without an approval."""
+
 _LOG: Final = logging.getLogger("jwt_lp")
 # Each receiver with the events that it is told, None for all.
 _RECEIVERS: Final[dict[EventReceiver, frozenset[str] | None]] = {}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from jwt_lp.cli.holder_options import describe_entry
+from jwt_lp.cli.notice import notice_teller, secret_option, webhook_option
 from jwt_lp.cli.output import DIM, ERROR, OK, WARNING, Failure, brief, count, moment, notices, say, text
 from jwt_lp.cli.plan import read_plan
 from jwt_lp.cli.propagation import announce, check_push_url, push_option, wait_option, wait_until_known
@@ -23,6 +24,8 @@ from jwt_lp.review.plan import (
     Handoff,
     PolicyFileChanged,
     check_preview,
+    give_notice,
+    in_trial,
     journal_path,
     preview,
     read_bytes,
@@ -41,6 +44,12 @@ if TYPE_CHECKING:
 _C = TypeVar("_C", bound=Callable[..., object])
 
 _MAX_SHOWN = 50
+_QUESTIONS = {
+    "": "Apply it?",
+    "notice": "Tell the holders and managers?",
+    "trial": "Begin the trial?",
+    "final": "Remove them from the policy?",
+}
 
 
 def change_options(command: _C) -> _C:
@@ -70,6 +79,8 @@ def change_options(command: _C) -> _C:
 @click.option(
     "--handoff-file", "listed", metavar="FILE", help="The file for that list. Default: PLAN.handoff.csv or .json."
 )
+@webhook_option
+@secret_option
 @change_options
 @click.pass_context
 def apply(ctx: click.Context, /, path: str, **options: Any) -> None:
@@ -78,6 +89,9 @@ def apply(ctx: click.Context, /, path: str, **options: Any) -> None:
     Grants that were used since the review are left out. Nothing is changed if the policy file has changed since the
     review, or if the plan revokes more grants than --cap allows. A grant that comes from the issuer returns with the
     next token unless the issuer revokes it too: --handoff lists these grants. jwt-lp undo PLAN undoes everything.
+
+    If PLAN has stages, each call begins the stage that is due: the notice writes PLAN.notice.csv and tells --webhook, the
+    trial writes deny entries, which jwt-lp restore lifts one by one, and the final stage edits the policy file.
 
     \b
       jwt-lp apply quarter.plan --dry-run
@@ -91,23 +105,33 @@ def apply(ctx: click.Context, /, path: str, **options: Any) -> None:
     check_push_url(push)
     if options["listed"] and not options["form"]:
         raise click.UsageError("--handoff-file needs a format: pass --handoff csv or --handoff json")
+    tell = notice_teller(path, options["webhook"], options["secret"])
     policy = _policy(plan, options["policy"])
     limits: dict[str, Any] = {"cap": options["cap"], "even_last_holder": options["even_last_holder"]}
     with place.open(settings) as store:
-        handoffs = _preview(plan, journal, store, policy, now, limits)
+        difference = _preview(plan, journal, store, policy, now, limits)
         if options["form"]:
-            _write_handoffs(handoffs, options["form"], options["listed"] or f"{path}.handoff.{options['form']}")
+            _write_handoffs(
+                difference.handoffs if difference else (),
+                options["form"],
+                options["listed"] or f"{path}.handoff.{options['form']}",
+            )
         if options["dry"]:
             say(text("nothing was changed", DIM))
             return
-        confirm(ctx, "Apply it?", yes=options["yes"])
+        confirm(ctx, _QUESTIONS[difference.stage if difference else ""], yes=options["yes"])
+        if difference and difference.stage == "notice":
+            give_notice(plan, store, policy, journal=journal, now=time.time(), by=by, cap=options["cap"], tell=tell)
+            say(text(f"the notice has begun; jwt-lp apply {path} continues when it is over", OK))
+            return
         try:
             applied = apply_plan(plan, store, policy, journal=journal, now=time.time(), by=by, **limits)
         except PolicyFileChanged as error:
             print_diff(error.lines)
             raise
         edited = ", the policy was edited: deploy it" if applied.policy else ""
-        say(text(f"applied; deny entries written: {applied.entries}{edited}; jwt-lp undo {path} undoes it", OK))
+        begun = f"the {applied.stage} has begun" if applied.stage == "trial" else "applied"
+        say(text(f"{begun}; deny entries written: {applied.entries}{edited}; jwt-lp undo {path} undoes it", OK))
         announce(store, applied.sequence, push)
         if options["wait"] is not None and not wait_until_known(store, applied.sequence, options["wait"]):
             ctx.exit(1)
@@ -142,26 +166,26 @@ def _policy(plan: Plan, named: str | None) -> str | None:
 
 def _preview(
     plan: Plan, journal: Path, store: Store, policy: str | None, now: float, limits: dict[str, Any]
-) -> tuple[Handoff, ...]:
-    """Print the changes, and raise the errors that applying would raise. Returns the grants for the issuer."""
+) -> PlanPreview | None:
+    """Print the changes, and raise the errors that applying would raise; None where an interrupted plan is resumed."""
     status = read_status(journal)
     if status.state == "begun" and status.intent is not None:
         _print_intent(status.intent)
-        return ()
-    if status.state in ("applied", "undoing"):
+        return None
+    if status.state == "undoing" or (status.state == "applied" and not in_trial(status)):
         raise PolicyError("the plan was applied already: jwt-lp undo undoes it, jwt-lp verify checks its effect")
     difference = preview(
         plan,
         store,
         None if policy is None else read_bytes(policy).decode("utf-8", "replace"),
         now=now,
-        attempt=status.attempt,
+        status=status,
         name=policy or "",
         **limits,
     )
     _print_preview(difference)
     check_preview(difference)
-    return difference.handoffs
+    return difference
 
 
 def _print_intent(intent: ApplyIntent) -> None:

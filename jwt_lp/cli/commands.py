@@ -13,6 +13,8 @@ import click
 from jwt_lp.cli.apply import apply
 from jwt_lp.cli.backtest import backtest
 from jwt_lp.cli.demo import demo
+from jwt_lp.cli.elevate import elevate
+from jwt_lp.cli.evidence import evidence
 from jwt_lp.cli.explain import explain
 from jwt_lp.cli.grants import grants
 from jwt_lp.cli.inspect import inspect_token
@@ -24,16 +26,18 @@ from jwt_lp.cli.observed import observed
 from jwt_lp.cli.output import CheckFailed, Failure
 from jwt_lp.cli.plan import plan
 from jwt_lp.cli.policy import policy
+from jwt_lp.cli.restore import restore
 from jwt_lp.cli.review import review
 from jwt_lp.cli.revocations import revocations
 from jwt_lp.cli.revoke import revoke, unrevoke
+from jwt_lp.cli.roles import roles
 from jwt_lp.cli.routes import routes
 from jwt_lp.cli.store import store
 from jwt_lp.cli.token import token
 from jwt_lp.cli.undo import undo
 from jwt_lp.cli.usage import usage
 from jwt_lp.cli.verify import verify
-from jwt_lp.errors import InvalidToken, JwtLpError, PolicyError
+from jwt_lp.errors import ElevationError, InvalidToken, JwtLpError, PolicyError
 
 _HOSTS: Final = ("Django", "djangorestframework", "Flask", "starlette", "fastapi")
 _INTERRUPTED: Final = 130
@@ -43,7 +47,7 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except (PolicyError, InvalidToken) as error:
+        except (PolicyError, InvalidToken, ElevationError) as error:
             raise CheckFailed(str(error)) from error
         except JwtLpError as error:
             raise Failure(*getattr(error, "faults", (str(error),))) from error
@@ -103,7 +107,7 @@ def version() -> None:
 
 for _command in (
     *(routes, explain, token, lint, observed, policy, demo, keys, issue, narrow, inspect_token, migrate),
-    *(store, revoke, unrevoke, revocations, usage, grants),
-    *(review, backtest, plan, apply, undo, verify),
+    *(store, revoke, unrevoke, revocations, usage, grants, roles, elevate),
+    *(review, backtest, plan, apply, restore, undo, verify, evidence),
 ):
     commands.add_command(_command)

@@ -24,6 +24,10 @@ from jwt_lp.permissions.requirements import AUTHENTICATED, EvaluationContext, Re
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jwt_lp.guard.decisions import Decision
+    from jwt_lp.permissions.grants import Permissions
+    from jwt_lp.tokens.claims import AccessToken
+
 
 @click.command(short_help="Show what the guard would decide about a token, and why.")
 @click.argument("words", metavar="[TOKEN|-]", nargs=-1)
@@ -140,6 +144,12 @@ def _no_lines(name: str) -> tuple[str, ...]:
     return ()
 
 
+def _held(token: AccessToken, decision: Decision) -> Permissions:
+    """What the token grants, and what its subject holds by elevations."""
+    effective = token.permissions if decision.token is None else decision.token.permissions
+    return effective if effective.temporary is not None else token.permissions
+
+
 def _explain(request: ExplainRequest, token: str) -> Explanation:
     guard, requirement = request.guard, request.requirement
     # The call seems to come from this machine, because a development token is refused from any other.
@@ -151,6 +161,8 @@ def _explain(request: ExplainRequest, token: str) -> Explanation:
     if trace is not None and trace.token is not None and trace.issuer is not None and requirement is not None:
         bound = sorted(name for name in guard.settings.bind if name in request.params)
         effective = requirement.with_bindings({name: guard.settings.bind[name] for name in bound})
-        facts = EvaluationContext(trace.token.permissions, request.params, trace.token.claims, trace.token.issuer_name)
+        facts = EvaluationContext(
+            _held(trace.token, decision), request.params, trace.token.claims, trace.token.issuer_name
+        )
         atoms = evaluate_atoms(effective, facts, trace.token, trace.issuer, guard.settings)
     return Explanation(request, trace, decision, tuple(atoms), fingerprint(token, len(token)) if token else "")

@@ -111,11 +111,15 @@ def _all_steps(explanation: Explanation) -> list[VerificationStep]:
     steps = list(explanation.trace.steps) if explanation.trace is not None else []
     for leaf in explanation.atoms:
         if leaf.held:
-            by = f" by {leaf.grant.text} ({leaf.grant.source})" if leaf.grant is not None else ""
+            by = f" by {leaf.grant.text} ({_origin(leaf.grant)})" if leaf.grant is not None else ""
             steps.append(VerificationStep("requires", "ok", (f"{brief(_requested_text(leaf))}: held{brief(by)}",)))
         else:
             steps.append(VerificationStep("requires", "no", (f"{brief(_requested_text(leaf))}: not held", *leaf.why)))
     return steps
+
+
+def _origin(grant: Grant) -> str:
+    return grant.source if grant.elevation is None else f"elevation {grant.elevation}"
 
 
 def _requested_text(leaf: AtomResult) -> str:
@@ -144,7 +148,10 @@ def _print_verdict(explanation: Explanation) -> None:
 
 
 def _used_grants(explanation: Explanation) -> str:
-    used = ", ".join(brief(grant.text) for grant in explanation.decision.used)
+    used = ", ".join(
+        brief(grant.text) + ("" if grant.elevation is None else brief(f" by elevation {grant.elevation}"))
+        for grant in explanation.decision.used
+    )
     openness = "" if explanation.request.requires_token else f": the route is {explanation.request.requirement}"
     return f", using {used}" if used else openness
 
@@ -196,4 +203,10 @@ def _token_json(explanation: Explanation) -> dict[str, object] | None:
 
 
 def _grant_json(grant: Grant) -> dict[str, object]:
-    return {"text": grant.text, "source": grant.source, "role": grant.role, "pattern": grant.pattern}
+    return {
+        "text": grant.text,
+        "source": grant.source,
+        "role": grant.role,
+        "pattern": grant.pattern,
+        "elevation": grant.elevation,
+    }

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from jwt_lp.review import Finding
 
+MAX_EXAMPLES: Final = 5
 _SYNTAX: Final = re.compile(r"([a-z-]+)(?:@(low|medium|high))?(?:>(\d{1,6})(d)?)?")
 _WORDS: Final = (*get_args(Verdict), *get_args(Proposal)[1:], *get_args(FindingKind)[1:])
 
@@ -29,20 +30,42 @@ class FailCondition(NamedTuple):
     days: int | None
     more: int
 
-    def failing_findings(self, findings: Iterable[Finding]) -> list[Finding]:
-        """The findings that meet the condition; empty if they are not more than `more`."""
-        matches = [finding for finding in findings if self._matches(finding)]
-        return matches if len(matches) > self.more else []
-
-    def _matches(self, finding: Finding) -> bool:
+    def matches(self, finding: Finding) -> bool:
+        """Whether a finding meets the condition."""
         if self.risk not in (None, finding.risk):
             return False
         if self.what == "unused" and self.days is not None:
             # The number of days alone decides, not the rule of the review.
-            return finding.verdict in ("used", "unused") and finding.idle is not None and finding.idle > self.days
+            return (
+                finding.verdict in ("leaver", "used", "unused")
+                and finding.idle is not None
+                and finding.idle > self.days
+            )
         if self.what not in (finding.verdict, finding.proposal, finding.kind):
             return False
         return self.days is None or (finding.idle is not None and finding.idle > self.days)
+
+
+class MatchCount:
+    """The findings of a review that meet one condition: their number, and the first few."""
+
+    def __init__(self, condition: FailCondition) -> None:
+        self.condition = condition
+        self.number = 0
+        self.examples: list[Finding] = []
+
+    @property
+    def fails(self) -> bool:
+        """Whether they are more than the condition allows."""
+        return self.number > self.condition.more
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Count those that meet the condition."""
+        for finding in findings:
+            if self.condition.matches(finding):
+                self.number += 1
+                if len(self.examples) < MAX_EXAMPLES:
+                    self.examples.append(finding)
 
 
 class FailConditionParam(ParamType):

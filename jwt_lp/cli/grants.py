@@ -13,14 +13,17 @@ from jwt_lp.cli.row_input import (
     default_issuer,
     file_argument,
     form_option,
+    map_option,
     open_input,
     prefix_faults,
     progress_bar,
+    split_pairs,
     subject_naming,
 )
 from jwt_lp.cli.store import StoreOptions, format_option, print_json_list, print_line, store_options
 from jwt_lp.usage.assignment_import import ASSIGNMENT_FIELDS, read_assignments
 from jwt_lp.usage.row_reader import read_rows
+from jwt_lp.usage.usage_import import parse_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +46,7 @@ def grants() -> None:
 )
 @click.option("--complete", is_flag=True, help="The file lists all grants that exist, and replaces earlier imports.")
 @form_option
+@map_option
 @click.option("--issuer", metavar="ISS", help="The issuer (iss) of rows without one.")
 @store_options
 @click.pass_context
@@ -52,6 +56,7 @@ def import_grants(
     file: str,
     as_of: str,
     form: RowFormat | None,
+    pairs: tuple[str, ...],
     issuer: str | None,
     *,
     complete: bool,
@@ -64,9 +69,11 @@ def import_grants(
 
     \b
       jwt-lp grants import grants.csv --as-of 2026-11-01 --complete --issuer https://login.example.com/
+      jwt-lp grants import assignments.csv --as-of 2026-11-01 --map subject=user,grant=permission
     """  # noqa: D301 - a real backspace is what click looks for
     place = StoreOptions(**options)
     settings = place.settings(ctx)
+    columns = parse_mapping(split_pairs(pairs), ASSIGNMENT_FIELDS)
     faults: dict[str, list[int]] = {}
     with (
         open_input(file, form) as opened,
@@ -74,7 +81,7 @@ def import_grants(
         prefix_faults(opened.name),
         progress_bar(opened) as advance,
     ):
-        rows, unread_columns = read_rows(opened.lines(advance), opened.form, ASSIGNMENT_FIELDS, {}, ())
+        rows, unread_columns = read_rows(opened.lines(advance), opened.form, ASSIGNMENT_FIELDS, columns, columns)
         issuer_of_rows = default_issuer(issuer, settings)
         grants_held = read_assignments(
             rows, issuer_of_rows, subject_naming(settings), lambda line, why: faults.setdefault(why, []).append(line)

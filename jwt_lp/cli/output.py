@@ -121,7 +121,7 @@ def show_steps() -> Generator[Callable[[str, int], None]]:
         task = progress.add_task("", total=None)
 
         def step(step_name: str, number: int) -> None:
-            progress.update(task, description=f"{step_name}: {number}" if number else step_name)
+            progress.update(task, description=f"{step_name}: {number:,}" if number else step_name)
 
         yield step
 
@@ -132,8 +132,8 @@ def emit(value: object) -> None:
 
 
 def count(number: int, noun: str) -> str:
-    """`number` and `noun`, with a plural s."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    """`number` with thousands separators, and `noun` with a plural s."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def moment(seconds: Any) -> str:

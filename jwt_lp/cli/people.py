@@ -5,27 +5,57 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
+from jwt_lp._support.validation import quote_text
 from jwt_lp.cli.output import Failure
 from jwt_lp.cli.row_input import open_input, prefix_faults
 from jwt_lp.review import Person, ReviewExemption
+from jwt_lp.review.analysis.people import ACTIVE, INACTIVE
 from jwt_lp.usage.row_reader import read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from jwt_lp.usage.row_reader import Row
 
-_PEOPLE_COLUMNS: Final = ("subject", "name", "team", "manager", "active")
+_PEOPLE_COLUMNS: Final = ("subject", "name", "team", "manager", "active", "left", "end")
 _EXEMPTION_COLUMNS: Final = ("id", "decision", "until", "reviewer", "comment")
 _SHOWN: Final = 20
 
 
 def load_people(file: str, name: Callable[[str], str]) -> dict[str, Person]:
-    """The persons in a file, by the subject's name in the store, which `name` derives."""
-    return {
-        name(subject): Person(*rest)
-        for subject, *rest in (row.values for row in _read_rows(file, _PEOPLE_COLUMNS, ("subject",)))
-    }
+    """The persons in a file, by the subject's name in the store, which `name` derives.
+
+    `Failure` names every faulty row: an unknown word in `active`, a last day (`left` or `end`) that is no day, a subject
+    with two different rows. A wrong list would take grants from people who have not left.
+    """
+    people: dict[str, Person] = {}
+    lines: dict[str, int] = {}
+    faults: list[str] = []
+    for row in _read_rows(file, _PEOPLE_COLUMNS, ("subject",)):
+        person_name, team, manager, active, left, end = (value.strip() for value in row.values[1:])
+        person, subject = Person(person_name, team, manager, active, left or end), name(row.values[0])
+        row_faults = list(_person_faults(person, left, end))
+        line = lines.setdefault(subject, row.line)
+        if people.setdefault(subject, person) != person:
+            row_faults.append(f"line {line} says something else about {quote_text(row.values[0])}")
+        faults += (f"{file}: line {row.line}: {fault}" for fault in row_faults)
+    _raise_faults(faults)
+    return people
+
+
+def _person_faults(person: Person, left: str, end: str) -> Iterator[str]:
+    if person.active.lower() not in (*ACTIVE, *INACTIVE):
+        yield f"active: write yes or no, not {quote_text(person.active)}"
+    if left and end and left != end:
+        yield "left and end are different days: fill in one of them"
+    elif person.left and not _is_day(person.left):
+        yield f"{'left' if left else 'end'}: {quote_text(person.left)} is not a day such as 2027-06-30"
+
+
+def _raise_faults(faults: Sequence[str]) -> None:
+    if faults:
+        more = [f"and {len(faults) - _SHOWN:,} more"] if len(faults) > _SHOWN else []
+        raise Failure(*faults[:_SHOWN], *more)
 
 
 def load_exemptions(files: Iterable[str]) -> list[ReviewExemption]:
@@ -43,8 +73,7 @@ def load_exemptions(files: Iterable[str]) -> list[ReviewExemption]:
                 )
                 continue
             exemptions.append(ReviewExemption(finding.strip(), until.strip(), reviewer.strip(), comment.strip()))
-    if faults:
-        raise Failure(*faults[:_SHOWN])
+    _raise_faults(faults)
     return exemptions
 
 

@@ -11,7 +11,15 @@ import click
 
 from jwt_lp.cli.output import DIM, Failure, count, say, text
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.review.plan import Plan, from_worksheet, join_worksheets, journal_path, read_status, write_atomically
+from jwt_lp.review.plan import (
+    Plan,
+    from_worksheet,
+    join_worksheets,
+    journal_path,
+    parse_stages,
+    read_status,
+    write_atomically,
+)
 from jwt_lp.review.plan import read_worksheet as read_sheet
 
 if TYPE_CHECKING:
@@ -27,7 +35,10 @@ if TYPE_CHECKING:
     "--review", "reviewed", metavar="FILE", help="The same review as JSON. Rows of another review are refused."
 )
 @click.option("--cap", type=click.IntRange(1), metavar="N", help="The plan may revoke at most N grants.")
-def plan(worksheets: tuple[str, ...], output: str, reviewed: str | None, cap: int | None) -> None:
+@click.option(
+    "--stages", metavar="STAGES", help="Take grants back in stages, such as notice=14d,trial=30d. Default: at once."
+)
+def plan(worksheets: tuple[str, ...], output: str, reviewed: str | None, cap: int | None, stages: str | None) -> None:
     """Make a plan from one or more worksheets of the same review.
 
     Every row needs a decision: keep, remove, narrow (to the permission in the column instead), or exempt until a day.
@@ -37,9 +48,12 @@ def plan(worksheets: tuple[str, ...], output: str, reviewed: str | None, cap: in
       jwt-lp review --store sqlite:///jwt-lp.db --worksheet review.csv
       jwt-lp plan review.csv -o quarter.plan
       jwt-lp apply quarter.plan --dry-run
+      jwt-lp plan review.csv -o quarter.plan --stages notice=14d,trial=30d
     """  # noqa: D301 - a real backspace is what click looks for
     ids = None if reviewed is None else _ids(reviewed)
-    frozen = from_worksheet(join_worksheets([_sheet(path, ids) for path in worksheets]), now=time.time(), cap=cap)
+    steps = () if stages is None else parse_stages(stages)
+    sheet = join_worksheets([_sheet(path, ids) for path in worksheets])
+    frozen = from_worksheet(sheet, now=time.time(), cap=cap, stages=steps)
     write_plan(frozen, output)
 
 

@@ -175,6 +175,7 @@ def _counts(policy: Policy) -> dict[str, int]:
         "roles": len(policy.roles),
         "audiences": len(policy.audiences),
         "clients": len(policy.clients),
+        "elevation": len(policy.elevation),
     }
 
 
@@ -184,6 +185,7 @@ def _print_result(
     counts = _counts(policy)
     parts = [count(counts[noun], noun[:-1]) for noun in ("permissions", "roles", "audiences", "clients")]
     parts[0] += f" ({counts['retired']} retired)" if counts["retired"] else ""
+    parts += [count(counts["elevation"], "elevation rule")] if counts["elevation"] else []
     say(f"{policy.path}: {', '.join(parts)}; digest {policy.digest[:12]}")
     if compared is None:
         return

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from jwt_lp.cli.backtest import run_backtest
-from jwt_lp.cli.fail_conditions import FailConditionParam
+from jwt_lp.cli.fail_conditions import FailConditionParam, MatchCount
 from jwt_lp.cli.output import OK, Failure, count, notices, say, show_steps, text
 from jwt_lp.cli.param_types import DayParam
 from jwt_lp.cli.people import load_exemptions, load_people
@@ -20,6 +22,7 @@ from jwt_lp.cli.row_input import default_issuer, subject_naming
 from jwt_lp.cli.store import StoreOptions, store_options
 from jwt_lp.cli.usage_folder import open_usage, usage_option
 from jwt_lp.policy.file import EMPTY_POLICY, Policy
+from jwt_lp.review import EarlierReview
 from jwt_lp.review import review as make_review
 from jwt_lp.review.analysis.backtesting import fit_model
 from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
@@ -27,18 +30,17 @@ from jwt_lp.review.analysis.training import load_history
 from jwt_lp.review.plan.frozen_plan import from_review
 from jwt_lp.review.plan.policy_editor import write_atomically
 from jwt_lp.review.plan.worksheet import split_findings, write_worksheet
-from jwt_lp.review.report import render
+from jwt_lp.review.report import KeptFindings, iter_table, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jwt_lp.cli.fail_conditions import FailCondition
     from jwt_lp.guard.settings import Settings
     from jwt_lp.review import Finding, Person, Review
     from jwt_lp.stores import Store, UsageAggregates
 
-_MAX_SHOWN: Final = 5
-_GROUPINGS: Final = ("permission", "role", "subject", "owner")
+_PIECES: Final = 1000
+_GROUPINGS: Final = ("permission", "role", "subject", "manager", "team")
 
 
 def _options(command: Any) -> Any:
@@ -61,8 +63,12 @@ def _options(command: Any) -> Any:
                      show_default=True, help="The output format."),
         click.option("--exempt", "exempt", type=click.Path(dir_okay=False), multiple=True, metavar="WORKSHEET",
                      help="Apply the exemptions of an earlier worksheet until they end. Repeatable."),
+        click.option("--since", type=click.Path(dir_okay=False), metavar="FILE",
+                     help="Compare with an earlier review: the output of --format json. Shows what is new, gone, came "
+                     "back."),
         click.option("--people", type=click.Path(dir_okay=False), metavar="FILE",
-                     help="Persons by subject: CSV with subject,name,team,manager,active. Shown, never stored."),
+                     help="Persons by subject: CSV with subject,name,team,manager,active,left. What leavers hold is proposed "
+                     "for removal. Shown, never stored."),
         click.option("--policy", "policy_file", type=click.Path(dir_okay=False), metavar="FILE",
                      help="The policy file. Default: POLICY in the settings."),
         click.option("--issuer", metavar="ISS", help="Only this issuer."),
@@ -103,23 +109,58 @@ def review(ctx: click.Context, /, **options: Any) -> None:
         raise click.UsageError("--split-by needs both --worksheet and --people")
     place = StoreOptions(options["url"], options["target"], options["where"])
     settings = place.settings(ctx)
+    matches = [MatchCount(condition) for condition in options["gates"]]
+    with ExitStack() as stack:
+        form = options["form"]
+        kept = stack.enter_context(closing(KeptFindings(form))) if form in ("json", "csv") else None
+        result = _make_review(place, settings, options, _kept_sink(kept, matches))
+        _write_outputs(result, options)
+        _print_review(result, kept, options)
+    for match in matches:
+        match.add(result.findings)
+    failing = [match for match in matches if match.fails]
+    for match in failing:
+        _print_failing(match)
+    if failing:
+        ctx.exit(1)
+
+
+def _make_review(
+    place: StoreOptions,
+    settings: Settings | None,
+    options: dict[str, Any],
+    on_kept: Callable[[Finding], object] | None,
+) -> Review:
+    """The review of the store; `Failure` where it holds nothing and a condition is to be checked."""
     with place.open(settings) as store, open_usage(options["usage"], store) as usage, show_steps() as step:
-        result = _run_review(store, usage, settings, options, step)
+        result = _run_review(store, usage, settings, options, on_kept, step)
     if options["gates"] and not (result.window.first_day or result.population.grants):
         # Without data every condition passes, so a mistyped store must not look like a clean review.
         raise Failure(f"{result.store}: nothing was recorded or imported there, so --fail-on would always pass")
-    _write_outputs(result, options)
-    form = options["form"]
-    click.echo(render(result, form, by=options["by"], top=options["top"]), nl=False)
-    failing = [
-        (condition, findings)
-        for condition in options["gates"]
-        if (findings := condition.failing_findings(result.findings))
-    ]
-    for condition, findings in failing:
-        _print_failing(condition, findings)
-    if failing:
-        ctx.exit(1)
+    return result
+
+
+def _print_review(result: Review, kept: KeptFindings | None, options: dict[str, Any]) -> None:
+    if kept is None:
+        click.echo(render(result, options["form"], by=options["by"], top=options["top"]), nl=False)
+        return
+    pieces = iter_table(result, options["form"], kept)
+    while some := "".join(islice(pieces, _PIECES)):
+        click.echo(some, nl=False)
+
+
+def _kept_sink(kept: KeptFindings | None, matches: list[MatchCount]) -> Callable[[Finding], object] | None:
+    """What takes the findings that a review of a large store does not list; None where nothing needs them."""
+    if kept is None and not matches:
+        return None
+
+    def take(finding: Finding) -> None:
+        if kept is not None:
+            kept.add(finding)
+        for match in matches:
+            match.add((finding,))
+
+    return take
 
 
 def _run_review(
@@ -127,6 +168,7 @@ def _run_review(
     usage: UsageAggregates | None,
     settings: Settings | None,
     options: dict[str, Any],
+    on_kept: Callable[[Finding], object] | None,
     step: Callable[[str, int], None],
 ) -> Review:
     now = options["now"] or datetime.fromtimestamp(time.time(), UTC).date().isoformat()
@@ -137,6 +179,10 @@ def _run_review(
         else DecisionRule("fixed", options["window"] or DEFAULT_WINDOW_DAYS)
     )
     issuer = options["issuer"]
+    # Faults in these files are cheap to find, so they come before the long work.
+    people = _people(options["people"], issuer, settings)
+    exempt = load_exemptions(options["exempt"])
+    earlier = EarlierReview(Path(options["since"])) if options["since"] else None
     step("history read", 0)
     training = load_history(usage or store, until=now, issuer=issuer)
     model = fit_model(training.history, until=now, horizon=options["horizon"])
@@ -150,9 +196,11 @@ def _run_review(
         policy=_policy(options["policy_file"], settings),
         grace=options["grace"],
         horizon=options["horizon"],
-        exempt=load_exemptions(options["exempt"]),
-        people=_people(options["people"], issuer, settings),
+        exempt=exempt,
+        people=people,
+        earlier=earlier,
         issuer=issuer,
+        on_kept=on_kept,
         on_step=step,
     )
     if not options["html"]:
@@ -211,7 +259,7 @@ def _write_file(file: str, content: str, what: str) -> None:
     say(text(f"{what}: {file}", OK), err=True)
 
 
-def _print_failing(condition: FailCondition, findings: list[Finding]) -> None:
-    notices([f"{condition.written}: {count(len(findings), 'finding')}"], err=True)
-    for finding in findings[:_MAX_SHOWN]:
+def _print_failing(match: MatchCount) -> None:
+    notices([f"{match.condition.written}: {count(match.number, 'finding')}"], err=True)
+    for finding in match.examples:
         say(text(f"   {finding.name}  {finding.grant or finding.role}: {finding.reason}"), err=True)

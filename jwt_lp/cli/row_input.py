@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -31,6 +31,13 @@ form_option: Final = click.option(
     type=click.Choice(["csv", "jsonl"]),
     help="The format of the file. Default: by the ending of its name.",
 )
+map_option: Final = click.option(
+    "--map",
+    "pairs",
+    multiple=True,
+    metavar="FIELD=COLUMN,...",
+    help="The column of each field, if it has another name.",
+)
 file_argument: Final = click.argument("file", metavar="FILE|-")
 
 
@@ -39,7 +46,6 @@ class InputFile:
     """An open file, its digest and its first `size` bytes; bytes that are appended later are not read."""
 
     name: str
-    form: RowFormat
     size: int
     digest: str
     opened: IO[bytes]
@@ -59,18 +65,32 @@ class InputFile:
         return decode_lines(readline)
 
 
+@dataclass(frozen=True, slots=True)
+class RowFile(InputFile):
+    """An open file of rows."""
+
+    form: RowFormat
+
+
 @contextmanager
-def open_input(file: str, form: RowFormat | None) -> Generator[InputFile]:
-    """Open a file, or standard input for `-`; `Failure` says why it cannot be read."""
+def open_input(file: str, form: RowFormat | None) -> Generator[RowFile]:
+    """Open a file of rows, or standard input for `-`; `Failure` says why it cannot be read."""
     row_format = form if form is not None else None if file == "-" else detect_format(file)
     if row_format is None:
         raise click.UsageError("standard input has no file name: pass --format csv or jsonl")
+    with open_file(file) as opened:
+        yield RowFile(opened.name, opened.size, opened.digest, opened.opened, row_format)
+
+
+@contextmanager
+def open_file(file: str) -> Generator[InputFile]:
+    """Open a file of lines, or standard input for `-`; `Failure` says why it cannot be read."""
     with _open_seekable(file) as opened:
         digest, size = sha256(), 0
         while block := opened.read(_BLOCK_SIZE):
             digest.update(block)
             size += len(block)
-        yield InputFile("what was piped in" if file == "-" else file, row_format, size, digest.hexdigest(), opened)
+        yield InputFile("what was piped in" if file == "-" else file, size, digest.hexdigest(), opened)
 
 
 @contextmanager
@@ -122,6 +142,11 @@ def progress_bar(file: InputFile) -> Generator[Callable[[int], None]]:
                 waiting = 0
 
         yield advance
+
+
+def split_pairs(pairs: Iterable[str]) -> list[str]:
+    """The pairs of `--map`, which may hold several, separated by commas."""
+    return [pair for several in pairs for pair in several.split(",") if pair.strip()]
 
 
 def subject_naming(settings: Settings | None) -> SubjectNaming:

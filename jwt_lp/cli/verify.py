@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jwt_lp.cli.output import ERROR, OK, brief, emit, grid, moment, say, text
+from jwt_lp.cli.output import ERROR, OK, WARNING, brief, count, emit, grid, moment, say, text
 from jwt_lp.cli.plan import read_plan
 from jwt_lp.cli.store import StoreOptions, format_option, store_options
 from jwt_lp.review.plan import journal_path
@@ -38,9 +38,11 @@ def verify(ctx: click.Context, /, path: str, form: str, url: str | None, target:
     if form == "json":
         emit([_as_json(outcome) for outcome in outcomes])
     else:
-        headers = ("", "WHAT", "REVOKED", "USED SINCE", "REFUSED SINCE", "GRANTED AGAIN", "LIFTED")
-        grid([_row(outcome) for outcome in outcomes], headers, fixed=1)
+        headers = ("", "ITEM", "WHAT", "REVOKED", "USED SINCE", "REFUSED SINCE", "GRANTED AGAIN", "LIFTED")
+        grid([_row(outcome) for outcome in outcomes], headers, fixed=2)
         bad = sum(not outcome.is_effective for outcome in outcomes)
+        if regrets := sum(outcome.is_regret for outcome in outcomes):
+            say(text(f"{count(regrets, 'grant')} restored during the trial: regrets", WARNING))
         say(
             text(f"{bad} of {len(outcomes)} are still held or used", ERROR)
             if bad
@@ -54,6 +56,7 @@ def _row(outcome: ItemOutcome) -> tuple[Text, ...]:
     lifted = f"{moment(outcome.lifted_at)}{f' by {brief(outcome.lifted_by)}' if outcome.lifted_by else ''}"
     return (
         text("ok" if outcome.is_effective else "!!", OK if outcome.is_effective else ERROR),
+        text(outcome.item.id),
         text(brief(outcome.item)),
         text(moment(outcome.revoked_at)),
         text(outcome.used, ERROR if outcome.used else ""),
@@ -74,4 +77,6 @@ def _as_json(outcome: ItemOutcome) -> dict[str, object]:
         "granted_again": outcome.held_again,
         "lifted_at": moment(outcome.lifted_at) if outcome.lifted_at else "",
         "lifted_by": outcome.lifted_by,
+        "regret": outcome.is_regret,
+        "reason": outcome.reason,
     }

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from jwt_lp.guard.decisions import Cause, Decision
+from jwt_lp.guard.elevation_offers import ElevationOffers
 from jwt_lp.guard.refusals import UNDECLARED_ROUTE
 from jwt_lp.guard.token_state import TokenState, attach_state
 from jwt_lp.permissions.requirements import EvaluationContext
@@ -31,6 +32,7 @@ class Authorizer:
         self._settings = settings
         self._runtime = runtime
         self._refusals = refusals
+        self._elevation = ElevationOffers(settings) if settings.elevation_url else None
         self._bound = frozenset(settings.bind)
         self.repeat: Callable[[AccessToken, object, str], Decision | None] = (
             self._repeat_without_store if runtime is None else runtime.repeat
@@ -112,6 +114,8 @@ class Authorizer:
         sent: Mapping[str, object] = (
             {} if call is None or requirement.key is not None else sent_parameters(params, route, call.path)
         )
+        if self._elevation is not None and not revoked and not cause.misconfigured:
+            cause = cause._replace(elevation=self._elevation.offer(token, requirement, outcome.missing, sent))
         decision = self._refusals.refuse(
             cause, token, requirement, route, outcome.missing, sent, record=record, observable=not revoked
         )

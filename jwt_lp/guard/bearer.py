@@ -75,20 +75,29 @@ def challenge(
     scope: str | None = None,
     resource_metadata: str | None = None,
     scheme: str = "Bearer",
+    elevation_uri: str | None = None,
 ) -> str:
     """Build the `WWW-Authenticate` value (RFC 6750, section 3); without arguments it is a bare `Bearer`.
 
-    With the scheme `DPoP` it names the algorithms of proofs (RFC 9449, section 7.1). `resource_metadata` is the address of the metadata (RFC 9728, section 5.1). Values are not escaped: they must come
-    from constants, settings and requirements, whose alphabets need no escaping.
+    With the scheme `DPoP` it names the algorithms of proofs (RFC 9449, section 7.1). `resource_metadata` is the address of the
+    metadata (RFC 9728, section 5.1), `elevation_uri` the address where the missing permissions can be asked for. Values
+    are not escaped: they must come from constants, settings and requirements, whose alphabets need no escaping.
     """
-    start = _challenge_start(error, description, resource_metadata, scheme)
+    start = _challenge_start(error, description, resource_metadata, scheme, elevation_uri)
     return start if scope is None else f'{start}{" " if start == scheme else ", "}scope="{scope}"'
 
 
 @lru_cache(maxsize=64)
-def _challenge_start(error: str | None, description: str | None, resource_metadata: str | None, scheme: str) -> str:
+def _challenge_start(
+    error: str | None, description: str | None, resource_metadata: str | None, scheme: str, elevation_uri: str | None
+) -> str:
     """The challenge without the scope, the only part that a request may change."""
-    parameters = {"error": error, "error_description": description, "resource_metadata": resource_metadata}
+    parameters = {
+        "error": error,
+        "error_description": description,
+        "resource_metadata": resource_metadata,
+        "elevation_uri": elevation_uri,
+    }
     if scheme == DPOP:
         parameters["algs"] = " ".join(PROOF_ALGORITHMS)
     text = ", ".join(f'{name}="{value}"' for name, value in parameters.items() if value is not None)

@@ -83,12 +83,25 @@ class Call(NamedTuple):
     memo: RequestMemo | None = None
 
 
+class ElevationOffer(NamedTuple):
+    """What the caller of a refused request may ask for, and where: permissions that it lacks, each to be asked for."""
+
+    permissions: tuple[str, ...]
+    request_at: str
+
+    @property
+    def member(self) -> Mapping[str, object]:
+        """The member `elevation` of a refusal's body."""
+        return {"permissions": list(self.permissions), "request_at": self.request_at}
+
+
 class Cause(NamedTuple):
     """The cause of a refusal, for the operator: it is logged, and shown to the client only under `EXPLAIN`.
 
     `code` is a stable slug and `detail` one sentence with the remedy. Only the `fingerprint` of a token is shown.
     `misconfigured` is True if the application is at fault, not the caller. `retry_after` is the number of seconds
     after which a retry may succeed, or None if that is unknown. `advice` is a public sentence: what to send instead.
+    `elevation` is sent too: what this caller may ask for.
     """
 
     status: int
@@ -99,6 +112,7 @@ class Cause(NamedTuple):
     misconfigured: bool = False
     retry_after: float | None = None
     advice: str | None = None
+    elevation: ElevationOffer | None = None
 
 
 class Refusal(NamedTuple):
@@ -108,7 +122,7 @@ class Refusal(NamedTuple):
     `requirement` and `scope` are sent unless `SHOW_REQUIREMENT` is off, `cause` only under `EXPLAIN`. `retry_after` is
     in whole seconds and is sent only with 503. `resource_metadata` is the address of the metadata (RFC 9728) or None.
     `advice` says what to send instead; most errors have none. `code` is the code of the cause, for the operator: it is
-    never sent. `schemes` are those that the guard accepts, `Bearer` and `DPoP`.
+    never sent. `schemes` are those that the guard accepts, `Bearer` and `DPoP`. `elevation` is what the caller may ask for.
     """
 
     status: int
@@ -122,6 +136,7 @@ class Refusal(NamedTuple):
     advice: str | None = None
     code: str = ""
     schemes: tuple[str, ...] = ("Bearer",)
+    elevation: ElevationOffer | None = None
 
     @property
     def description(self) -> str:
@@ -140,8 +155,12 @@ class Refusal(NamedTuple):
             error = None if self.error in _OWN_ERRORS else self.error
             description = self.description if error else None
             schemes = (DPOP,) if error == INVALID_PROOF else self.schemes
+            request_at = None if self.elevation is None else self.elevation.request_at
             headers["WWW-Authenticate"] = ", ".join(
-                [challenge(error, description, self.scope, self.resource_metadata, scheme) for scheme in schemes]
+                [
+                    challenge(error, description, self.scope, self.resource_metadata, scheme, request_at)
+                    for scheme in schemes
+                ]
             )
         return headers
 
@@ -156,6 +175,7 @@ class Refusal(NamedTuple):
             "error": self.error,
             "requirement": self.requirement,
             "cause": self.cause,
+            "elevation": None if self.elevation is None else self.elevation.member,
             "reference": self.reference or None,
         }
         return {name: value for name, value in members.items() if value is not None}

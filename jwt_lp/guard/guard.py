@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from jwt_lp.guard.listeners import DecisionListener
     from jwt_lp.guard.local_users import LocalUsers
     from jwt_lp.guard.routes import Route, Rules
+    from jwt_lp.issuing.elevated_grants import Elevated
     from jwt_lp.issuing.issuer import Issuer
     from jwt_lp.issuing.revoked_grants import Revoked
     from jwt_lp.jose.signing import SigningKey, SigningKeys
@@ -262,10 +263,12 @@ class Guard:
         lifetime: float = DEFAULT_LIFETIME,
         compact: bool = False,
         revoked: Revoked | None = None,
+        elevated: Elevated | None = None,
     ) -> Issuer:
         """The issuer marked `OWN`: it signs tokens with `keys` and narrows tokens of every issuer in the settings.
 
-        With a `STORE` it signs no revoked permission; `revoked` replaces that check. `ConfigurationError` unless
+        With a `STORE` it signs no revoked permission, and permissions by elevation until their end; `revoked` and
+        `elevated` replace what the store says. `ConfigurationError` unless
         exactly one issuer is marked `OWN`. The other arguments are those of `Issuer`.
         """
         from jwt_lp.issuing.issuer import Issuer
@@ -285,6 +288,7 @@ class Guard:
             compact=compact,
             trusts=[other.to_trusted_issuer(sources[other.name]) for other in self.settings.issuers if not other.own],
             revoked=revoked or (None if self._runtime is None else self._runtime.revocation_match),
+            elevated=elevated or (None if self._runtime is None else self._runtime.temporary_grants),
             clock=self._clock,
         )
 

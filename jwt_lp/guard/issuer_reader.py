@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
@@ -35,7 +35,7 @@ ABSENT_CLAIMS: Final = frozenset({"iss", "aud"})
 ISSUER_KEYS: Final = (
     "ISSUER", "AUDIENCE", "ALGORITHMS", "PROFILE", "OWN", "JWKS", "JWKS_URL", "DISCOVERY",
     "LEEWAY", "MAX_LIFETIME", "CEILING", "CLIENTS", "PATTERNS", "SENDER_CONSTRAINED", "DPOP", "DPOP_MAX_AGE", "COPY_CLAIMS",
-    "ABSENT_CLAIMS", "INTROSPECTION",
+    "ABSENT_CLAIMS", "INTROSPECTION", "ELEVATION",
 )  # fmt: skip
 
 
@@ -59,6 +59,7 @@ class IssuerReader(SettingReader):
         dpop, dpop_max_age = self.dpop(sender_constrained), self.proof_age()
         copy_claims = self.copy_claims(own=own)
         absent_claims = self.absent_claims(own=own)
+        elevation = self.elevation(own=own)
         if len(self.faults) > before:
             return None
         return IssuerSettings(
@@ -79,6 +80,7 @@ class IssuerReader(SettingReader):
             copy_claims=copy_claims,
             absent_claims=absent_claims,
             introspection=introspection,
+            elevation=elevation,
             **keys,
         )
 
@@ -154,12 +156,7 @@ class IssuerReader(SettingReader):
 
     def ceiling(self, *, several: bool) -> Permissions | None:
         """The most that its tokens may grant; required with several issuers."""
-        grants = self.texts("CEILING")
-        for grant in grants:
-            try:
-                check_grant(grant)
-            except GrammarError as error:
-                self.fault(f"CEILING: {error}")
+        grants = self.grants("CEILING")
         # An empty list is a ceiling that grants nothing; None and empty text mean no ceiling.
         if self.values.get("CEILING") not in (None, ""):
             return Permissions.of(Grant(grant, "CEILING", pattern=is_pattern(grant)) for grant in grants)
@@ -168,6 +165,25 @@ class IssuerReader(SettingReader):
                 'CEILING is needed with several issuers: the most that this one may grant, such as ["orders:**"]'
             )
         return None
+
+    def elevation(self, *, own: bool) -> tuple[str, ...]:
+        """The most that its subjects may hold by elevation; by default nothing."""
+        grants = self.grants("ELEVATION")
+        if grants and own:
+            self.fault(
+                "ELEVATION: this issuer is OWN, and puts what was approved into its next token: it belongs to another issuer"
+            )
+        return tuple(dict.fromkeys(grants))
+
+    def grants(self, key: str) -> Sequence[str]:
+        """A list of permissions and patterns."""
+        grants = self.texts(key)
+        for grant in grants:
+            try:
+                check_grant(grant)
+            except GrammarError as error:
+                self.fault(f"{key}: {error}")
+        return grants
 
     def clients(self, profile: ClaimProfile) -> frozenset[str] | None:
         """The clients whose tokens are accepted; None for all."""

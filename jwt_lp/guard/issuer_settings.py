@@ -8,12 +8,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from jwt_lp.issuing.reserved_claims import ISSUER_CLAIMS
+from jwt_lp.permissions.grants import Permissions
 from jwt_lp.tokens.trusted_issuer import TrustedIssuer
 
 if TYPE_CHECKING:
     from jwt_lp.guard.introspection_settings import IntrospectionSettings
     from jwt_lp.jose.jwks import KeySource, StaticKeys
-    from jwt_lp.permissions.grants import Permissions
     from jwt_lp.permissions.requirements import Binding
     from jwt_lp.tokens.claims import ClaimProfile
 
@@ -23,7 +23,8 @@ class IssuerSettings:
     """The settings of one issuer. Exactly one of `static`, `jwks_url` and `discovery` says where its keys are.
 
     An issuer whose tokens are all opaque has `introspection`, no algorithms and an empty `static`. `copy_claims` maps a
-    claim of this issuer to the claim of ours that it becomes. `dpop` says whether its tokens may, or must, be bound by
+    claim of this issuer to the claim of ours that it becomes. `elevation` holds the patterns of what its subjects may
+    hold by elevation, beside what their tokens grant. `dpop` says whether its tokens may, or must, be bound by
     DPoP, and `dpop_max_age` how many seconds old a proof is at most.
     """
 
@@ -48,6 +49,7 @@ class IssuerSettings:
     copy_claims: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     absent_claims: frozenset[str] = frozenset()
     introspection: IntrospectionSettings | None = None
+    elevation: tuple[str, ...] = ()
 
     def key_source(self, allow_http_hosts: Collection[str] = ()) -> KeySource:
         """The source of its keys; nothing is fetched yet."""
@@ -84,6 +86,7 @@ class IssuerSettings:
             development=development,
             copy_claims=self.copy_claims,
             absent_claims=self.absent_claims,
+            elevation=Permissions.of(self.elevation, patterns=True),
         )
 
 

@@ -77,6 +77,15 @@ def problem_schema(*, dpop: bool = False) -> dict[str, Any]:
             },
             "requirement": {"type": "string", "description": "What the operation requires, with 403"},
             "cause": {"type": "string", "description": "The reason, in development only"},
+            "elevation": {
+                "type": "object",
+                "description": "What this caller may ask for, and where; with 403, for callers who may",
+                "properties": {
+                    "permissions": {"type": "array", "items": {"type": "string"}},
+                    "request_at": {"type": "string", "format": "uri-reference"},
+                },
+                "required": ["permissions", "request_at"],
+            },
             "reference": {"type": "string", "description": "Identifies the refusal in the service's log"},
         },
         "required": ["type", "title", "status", "detail"],

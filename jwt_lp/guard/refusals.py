@@ -151,6 +151,7 @@ class RefusalFactory:
             advice=cause.advice,
             code=cause.code,
             schemes=self._schemes,
+            elevation=cause.elevation,
         )
 
     def _log_refusal(

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Final
 from jwt_lp._support.events import log_event
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.guard.decisions import Cause
+from jwt_lp.guard.elevated_permissions import UNTOLD, effective_permissions, elevation_ceilings
 from jwt_lp.guard.store_sync import StoreSync
 from jwt_lp.guard.token_state import TokenState, attach_state
 from jwt_lp.revocation.poller import Freshness, RevocationPoller
+from jwt_lp.revocation.temporary_grants import NO_GRANTS
 from jwt_lp.stores import open_store
 from jwt_lp.usage.recorder import UsageRecorder, omitted_subject, plain_subject, pseudonymizer
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from jwt_lp.permissions.grants import Grant
     from jwt_lp.permissions.requirements import Evaluation, Requirement
     from jwt_lp.revocation.snapshot import RevocationMatch
+    from jwt_lp.revocation.temporary_grants import TemporaryGrant
     from jwt_lp.stores import Store, UsageOutcome
     from jwt_lp.tokens.claims import AccessToken
     from jwt_lp.usage.recorder import RecorderStatus, UsageSlot
@@ -101,6 +104,7 @@ class GuardRuntime:
             push=settings.push,
             clock=clock,
         )
+        self._ceilings = elevation_ceilings(settings.issuers)
         self._risk = lru_cache(maxsize=4096)(self._highest_risk)
         self._logged_freshness = Freshness.FRESH
         self._was_fresh = True
@@ -149,7 +153,10 @@ class GuardRuntime:
         if (
             state is None
             or state.basis is not revocations.polled.snapshot
-            or (state.expires_at != math.inf and self._clock() >= state.expires_at)
+            or (
+                state.expires_at != math.inf
+                and (self._clock() >= state.expires_at or revocations.clock() >= state.deadline)
+            )
         ):
             state = self._compute_state(token)
         return state.cause or state
@@ -159,6 +166,12 @@ class GuardRuntime:
         if not self.sync.first_poll_done:
             self.sync.await_first_poll(wait=True)
         return self.revocations.match(token)
+
+    def temporary_grants(self, token: AccessToken) -> tuple[TemporaryGrant, ...]:
+        """The temporary grants of a token's subject, for an `Issuer`; `StoreError` if they are not known well enough."""
+        if not self.sync.first_poll_done:
+            self.sync.await_first_poll(wait=True)
+        return self.revocations.temporary_grants(token)
 
     def count_granted(
         self, state: TokenState, decision: Decision, endpoint: str, outcome: Evaluation, *, keep: bool
@@ -230,14 +243,22 @@ class GuardRuntime:
         if token.token_state is None or token.token_state.owner is not self:
             self.recorder.observe_token(token)
         # Read once: a snapshot that replaces this one meanwhile makes the state outdated.
-        snapshot = self.revocations.polled.snapshot
+        polled = self.revocations.polled
+        snapshot = polled.snapshot
         match = snapshot.match_token(token, self._clock())
-        cause, effective = None, token
+        cause, effective, held = None, token, NO_GRANTS
         if match.cause is not None:
             cause = Cause(HTTPStatus.UNAUTHORIZED, "invalid_token", "revoked", match.cause, token.fingerprint)
-        elif match.denials or token.permissions.has_denials:
-            effective = replace(token, permissions=token.permissions.with_denials(match.denials))
-        return attach_state(TokenState(self, snapshot, effective, cause, match.expires_at), token, effective)
+        else:
+            ceiling = self._ceilings.get(token.issuer)
+            if ceiling is not None:
+                # Where they cannot be told now, the state holds for this request only.
+                held = self.revocations.grants_in_force(token, polled) or UNTOLD
+            permissions = effective_permissions(token.permissions, match.denials, held, ceiling)
+            if permissions is not token.permissions:
+                effective = replace(token, permissions=permissions)
+        expires_at = min(match.expires_at, held.until)
+        return attach_state(TokenState(self, snapshot, effective, cause, expires_at, held.deadline), token, effective)
 
     def _highest_risk(self, requirement: Requirement) -> str:
         risks = {self._settings.policy.risk(permission) for permission in requirement.permissions} or {"medium"}

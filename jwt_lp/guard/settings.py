@@ -53,6 +53,7 @@ class Settings:
     explain: bool = False
     show_requirement: bool = True
     resource: str = ""
+    elevation_url: str = ""
     allow_http_hosts: frozenset[str] = frozenset()
     claims: Mapping[str, ClaimPolicy] = field(default_factory=lambda: MappingProxyType({}))
     lint: LintOptions | None = None

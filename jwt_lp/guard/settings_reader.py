@@ -36,7 +36,7 @@ _RESOURCE: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/(?!\.{1,2}(/|$))[A
 
 TOP_KEYS: Final = (
     "SERVICE", "POLICY", "EXTERNAL", "PUBLIC", "BIND", "URLCONFS", "OBSERVE_UNTIL", "EXPLAIN",
-    "SHOW_REQUIREMENT", "RESOURCE", "ALLOW_HTTP_HOSTS", "CLAIMS", "LINT", "STORE", "PUSH", "SUBJECTS", "STALE_AFTER",
+    "SHOW_REQUIREMENT", "RESOURCE", "ELEVATION_URL", "ALLOW_HTTP_HOSTS", "CLAIMS", "LINT", "STORE", "PUSH", "SUBJECTS", "STALE_AFTER",
     "REFUSE_AFTER", "REVOCATION_START", "AUDIT", "OPENTELEMETRY", "COOKIE", "LOCAL_USER", "LOCAL_USER_TTL", "ISSUERS",
 )  # fmt: skip
 
@@ -61,6 +61,7 @@ class SettingsReader(IssuerReader, StoreReader, ObservabilityReader):
         issuers, policy, claims = self.issuers(several=several, hosts=hosts), self.policy(), self.claims()
         listed = frozenset(claim for limits in (claims or policy.audiences).values() for claim in limits.claims)
         self.check_copied_claims(issuers, listed)
+        self.check_elevations(issuers)
         return {
             "issuers": issuers,
             "service": self.text("SERVICE") or "",
@@ -72,6 +73,7 @@ class SettingsReader(IssuerReader, StoreReader, ObservabilityReader):
             "explain": explain,
             "show_requirement": self.flag("SHOW_REQUIREMENT", default=True),
             "resource": self.resource(hosts),
+            "elevation_url": self.elevation_url(hosts, policy),
             "allow_http_hosts": hosts,
             "claims": claims,
             "lint": self.lint(),
@@ -125,6 +127,13 @@ class SettingsReader(IssuerReader, StoreReader, ObservabilityReader):
                 for name in sorted(own_meaningful_claims(issuer, listed))
             )
 
+    def check_elevations(self, issuers: Iterable[IssuerSettings]) -> None:
+        """Note each issuer whose subjects may hold something by elevation, where no store could tell what."""
+        for issuer in issuers:
+            if issuer.elevation and not self.values.get("STORE"):
+                where = self.where if "ISSUERS" not in self.values else f"{self.where}['ISSUERS'][{issuer.name!r}]"
+                self.faults.append(f"{where}: ELEVATION needs STORE, from which approved elevations come")
+
     def policy(self) -> Policy:
         """The policy itself, or read from a mapping or a file."""
         value = self.values.get("POLICY")
@@ -147,15 +156,22 @@ class SettingsReader(IssuerReader, StoreReader, ObservabilityReader):
         url = self.text("RESOURCE")
         if url is None:
             return ""
-        from jwt_lp.jose.http_fetch import check_url
-
-        fault = check_url(url, hosts)
-        if fault is None and not _RESOURCE.fullmatch(url):
-            fault = (
-                "is an address without a query, whose path has only letters, digits and . _ ~ - between single slashes"
-            )
+        fault = _address_fault(url, hosts)
         if fault is not None:
             self.fault(f"RESOURCE {fault}")
+        return url
+
+    def elevation_url(self, hosts: frozenset[str], policy: Policy) -> str:
+        """Where elevations are asked for: an address, or a path of this service; "" if refusals do not say."""
+        url = self.text("ELEVATION_URL")
+        if url is None:
+            return ""
+        # A path alone is resolved by the client against the address that it has called (RFC 3986, section 4.2).
+        fault = _address_fault(f"https://here{url}" if url[:1] == "/" else url, hosts)
+        if fault is not None:
+            self.fault(f"ELEVATION_URL {fault}")
+        if not policy.elevation:
+            self.fault("ELEVATION_URL has no effect: the policy has no [elevation] table that says who may ask")
         return url
 
     def local_user(self) -> object:
@@ -274,3 +290,12 @@ class SettingsReader(IssuerReader, StoreReader, ObservabilityReader):
                 f"OBSERVE_UNTIL is more than {MAX_OBSERVE_DAYS} days ahead: nothing would be enforced until then"
             )
         return until
+
+
+def _address_fault(url: str, hosts: frozenset[str]) -> str | None:
+    from jwt_lp.jose.http_fetch import check_url
+
+    fault = check_url(url, hosts)
+    if fault is None and not _RESOURCE.fullmatch(url):
+        fault = "is an address without a query, whose path has only letters, digits and . _ ~ - between single slashes"
+    return fault

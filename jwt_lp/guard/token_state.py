@@ -32,8 +32,9 @@ class TokenState:
     """What a guard keeps for a token while its `basis` stays the same.
 
     `owner` is the runtime whose state it is, and `basis` its revocation snapshot; without a store both are the guard's
-    `Authorizer`. `token` is the token without its revoked grants; `cause` is set if the whole token is revoked. At
-    `expires_at` a deny entry ends, and the state must be computed again.
+    `Authorizer`. `token` is the token without its revoked grants and with the temporary grants of its subject; `cause`
+    is set if the whole token is revoked. At `expires_at`, in seconds since the epoch, a deny entry ends, or a temporary
+    grant ends or begins, and the state must be computed again; after the monotonic time `deadline` too.
     """
 
     owner: object
@@ -42,6 +43,8 @@ class TokenState:
     token: AccessToken
     cause: Cause | None = None
     expires_at: float = math.inf
+    # INVARIANT: infinite if `expires_at` is, so that most requests compare one number and read no clock.
+    deadline: float = math.inf
     decisions: dict[object, KeptDecision] = field(default_factory=dict[object, KeptDecision])
 
     slots: dict[object, tuple[UsageSlot, ...]] = field(default_factory=dict[object, "tuple[UsageSlot, ...]"])

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from jwt_lp._support.validation import join_names
 from jwt_lp.errors import InvalidToken, PolicyError
+from jwt_lp.issuing.issuer_checks import is_text
 from jwt_lp.permissions.grants import Permissions
 from jwt_lp.tokens.claims import ROLE_SCOPE_CLAIM
-from jwt_lp.tokens.delegation import MAX_DEPTH, actors
+from jwt_lp.tokens.delegation import MAX_DEPTH, MAX_TASK, actors
 
 if TYPE_CHECKING:
     from jwt_lp.policy.file import Policy
@@ -53,8 +54,10 @@ def downscope(
         elif any(grant.role is None for grant in holders):
             direct.append(text)
         else:
-            # Held through roles only, so that a later revocation for the role applies to the child too.
-            for role in dict.fromkeys(cast(str, grant.role) for grant in holders):
+            # Held through roles only, so that a later revocation for the role applies to the child too. An elevation
+            # counts only where nothing else confers the permission, because the child ends with it.
+            standing = [grant for grant in holders if grant.elevation is None] or holders[:1]
+            for role in dict.fromkeys(cast(str, grant.role) for grant in standing):
                 by_role.setdefault(role, []).append(text)
     if missing:
         raise _not_held_error(parent, missing)
@@ -131,7 +134,7 @@ def select_audience(policy: Policy, parents: Sequence[str], requested: str | Non
 
 
 def lineage_claims(
-    parent: AccessToken, claims: Mapping[str, object], *, own: bool, actor: str | None
+    parent: AccessToken, claims: Mapping[str, object], *, own: bool, actor: str | None, task: str | None = None
 ) -> dict[str, object]:
     """Return the claims that hold the lineage and the actors of a child of `parent`.
 
@@ -157,6 +160,10 @@ def lineage_claims(
         )
     clients = dict.fromkeys((*(before.clients if before else ()), *filter(None, (parent.client,))))
     lineage = {"iat": before.issued_at if before else parent.issued_at, "ids": ids, "clients": list(clients)}
+    if before and before.elevations:
+        lineage["elevations"] = [name for _, name in before.elevations]
+    if named := _task(before.task if before else "", task):
+        lineage["task"] = named
     result: dict[str, object] = {"lineage": lineage}
     nested: dict[str, object] | None = None
     for name in reversed(actor_names):
@@ -169,6 +176,19 @@ def lineage_claims(
     elif "sub_id" in claims:
         result["sub_id"] = claims["sub_id"]
     return result
+
+
+def _task(before: str, task: str | None) -> str:
+    """Return the name of the task of a child token; "" if it is for none."""
+    if task is None:
+        return before
+    if not is_text(task) or len(task) > MAX_TASK:
+        raise PolicyError(
+            f"the task is a non-empty string of at most {MAX_TASK} printable characters", reason="lineage"
+        )
+    if before and task != before:
+        raise PolicyError("the token is for another task: narrow the token that it was made from", reason="lineage")
+    return task
 
 
 def _earlier_actors(act: object) -> list[str]:

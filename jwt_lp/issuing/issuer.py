@@ -19,10 +19,12 @@ from jwt_lp._support.validation import join_names
 from jwt_lp.errors import PolicyError, clears_locals
 from jwt_lp.issuing.claim_policy import ClaimPolicy, check_roles, encode_claims
 from jwt_lp.issuing.downscoping import downscope, find_actor, lineage_claims, select_audience
+from jwt_lp.issuing.elevated_grants import NO_ELEVATED_GRANTS, find_elevated, without_faulty
 from jwt_lp.issuing.issuer_checks import (
     check_copies,
     check_names,
     check_types,
+    check_until,
     is_foreign,
     read_texts,
     require_text,
@@ -41,6 +43,7 @@ from jwt_lp.tokens.trusted_issuer import TrustedIssuer
 from jwt_lp.tokens.verification import Verifier
 
 if TYPE_CHECKING:
+    from jwt_lp.issuing.elevated_grants import Elevated, ElevatedGrants
     from jwt_lp.issuing.revoked_grants import Revoked
     from jwt_lp.permissions.grants import Denial
 
@@ -61,7 +64,9 @@ class Issuer:
     `trusts` are other issuers whose tokens may be downscoped; of their claims, only those that `copy_claims` of that
     issuer names are kept. `revoked` is called with each token that is given or is to be made, and says what of it is
     revoked: True or False for the whole token, or a `RevocationMatch` for single permissions. Nothing that is revoked
-    is signed. If `revoked` raises or returns anything else, nothing is signed. `clock` gives seconds since the epoch;
+    is signed. If `revoked` raises or returns anything else, nothing is signed. `elevated` is called in the same way, and
+    returns the temporary grants of the token's subject: the token holds those that the policy has a rule for, ends with
+    the first of them, and is revoked with each. If it raises, the token holds none. `clock` gives seconds since the epoch;
     `randomness(n)` gives `n` random bytes.
 
     Raises `ConfigurationError` for names that could be taken for another issuer's, and for claims that cannot be
@@ -82,6 +87,7 @@ class Issuer:
         compact: bool = False,
         trusts: Sequence[TrustedIssuer] = (),
         revoked: Revoked | None = None,
+        elevated: Elevated | None = None,
         clock: Callable[[], float] = time.time,
         randomness: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
@@ -98,6 +104,7 @@ class Issuer:
         self._compact = compact and bool(policy.catalogue)
         self._trusts = {trusted.issuer: trusted for trusted in trusts}
         self._revoked = revoked
+        self._elevated = elevated
         self._clock = clock
         self._randomness = randomness
         # INVARIANT: a token that is bound to a key is refused here, even if a guard accepts it because a gateway checks
@@ -144,13 +151,16 @@ class Issuer:
         )
         if ancestor is not None:
             body["lineage"] = ancestor.lineage_claim
-        if self._revoked is None:
-            # Nothing can be denied, and the grants were checked above.
+        if self._revoked is None and self._elevated is None:
+            # Nothing can be denied or added, and the grants were checked above.
             grant_claims = {**self._permission_claims(texts), **({"roles": list(role_names)} if role_names else {})}
         else:
             grants = Permissions.of([*Permissions.of(texts, patterns=True), *self.policy.grants(role_names)])
             planned = AccessToken(permissions=grants, roles=role_names, fingerprint="", **self._token_fields(body))
-            grant_claims = self._grant_claims(texts, role_names, {}, self._denials(planned), allowed, audience)
+            denials = self._denials(planned)
+            elevated = self._elevated_grants(planned, grants.with_denials(denials), allowed, audience)
+            grant_claims = self._grant_claims(texts, role_names, elevated.texts, denials, allowed, audience)
+            body = elevated.bind(body, grant_claims)
         return self._sign({**body, **grant_claims, **extra}, allowed, audience)
 
     @clears_locals
@@ -162,16 +172,20 @@ class Issuer:
         audience: str | None = None,
         lifetime: float | None = None,
         actor: str | None = None,
+        until: float | None = None,
+        task: str | None = None,
     ) -> str:
         """Make a token that holds only `permissions`, which `token` must hold, and expires no later than it.
 
-        `audience` is one of the token's, or one that the policy allows its audience to call (`may_call`); by default,
+        With `until`, in seconds since the epoch, it also expires no later than that. `task` names the one task that the
+        token is for: every token made from it is for the same task, and audit logs name it. `audience` is one of the token's, or one that the policy allows its audience to call (`may_call`); by default,
         the token's own. `actor` is a client of the policy that acts for the subject; then both the token and the client
         must hold the permissions. Other claims are kept if they are on the audience's list; of another issuer's
         token, those that its `copy_claims` name, under our names. Such a token's subject becomes `NAME:SUBJECT`, by
         the name that its issuer has among `trusts`, and the original subject is written to `sub_id`. A permission that
         is revoked, for the given token or for the new one, counts as not held, and so does a pattern that is revoked in
-        part.
+        part. A permission that `elevated` grants to the subject counts as held, unless `token` was narrowed before or
+        somebody acts with it; of another issuer's token, within the `elevation` of that issuer.
 
         Raises `InvalidToken` and `KeysUnavailable` as `verify` does.
         """
@@ -185,13 +199,14 @@ class Issuer:
         requested = read_texts("permissions", permissions)
         allowed.check_grants(requested, self.policy, target)
         denials = self._denials(parent)
-        lineage = lineage_claims(parent, claims, own=own, actor=actor)
+        lineage = lineage_claims(parent, claims, own=own, actor=actor, task=task)
         subject = parent.subject if own else f"{parent.issuer_name}:{parent.subject}"
         # INVARIANT: another issuer's name for a subject or a client is never taken for one of ours.
         parent_client = parent.client if own or parent.client is None else f"{parent.issuer_name}:{parent.client}"
         client = require_text("client", actor or parent_client or self._client)
         seconds = allowed.lifetime(lifetime, self._lifetime, target)
-        body = {**self._registered_claims(subject, target, client, seconds, parent.expires_at), **lineage}
+        latest = min(parent.expires_at, check_until(until, self._clock()))
+        body = {**self._registered_claims(subject, target, client, seconds, latest), **lineage}
         # INVARIANT: nothing is signed that is revoked for the new token's subject, client or actors, nor what the acting
         # client itself holds only through a role that it is revoked from.
         own_roles = () if acting_client is None else acting_client[1].roles
@@ -199,12 +214,13 @@ class Issuer:
         denials += self._denials(replace(parent, fingerprint="", roles=roles, **self._token_fields(body)))
         if acting_client is not None:
             acting_client = acting_client[0], acting_client[1].with_denials(denials)
-        grants = downscope(parent.permissions.with_denials(denials), requested, acting_client)
-        return self._sign(
-            {**body, **self._permission_claims(grants.direct), **grants.claims, **self._copied_claims(parent, allowed)},
-            allowed,
-            target,
-        )
+        held = parent.permissions.with_denials(denials)
+        elevated = self._elevated_grants(parent, held, allowed, target)
+        ceiling = None if own else self._trusts[parent.issuer].elevation
+        grants = downscope(held.with_temporary(elevated.permissions(ceiling)), requested, acting_client)
+        grant_claims = {**self._permission_claims(grants.direct), **grants.claims}
+        body = elevated.bind(body, grant_claims)
+        return self._sign({**body, **grant_claims, **self._copied_claims(parent, allowed)}, allowed, target)
 
     @clears_locals
     def renew(
@@ -223,7 +239,7 @@ class Issuer:
         downscoped from.
         """
         old = self.verify(token)
-        if old.issuer != self.issuer or old.lineage is not None:
+        if old.issuer != self.issuer or (old.lineage is not None and old.lineage.ancestors):
             raise PolicyError(
                 "only tokens that this issuer issued can be renewed, not narrowed or foreign ones: "
                 "renew the token that it comes from",
@@ -243,9 +259,14 @@ class Issuer:
             allowed.lifetime(lifetime, self._lifetime, audience),
         )
         # INVARIANT: what is revoked from a role is not signed as a direct grant that only this role still justifies.
-        denials += self._denials(replace(old, permissions=granted, roles=role_names, **self._token_fields(body)))
-        remaining = still_granted(self.policy, old, granted, role_names, denials)
-        grant_claims = self._grant_claims(*remaining, denials, allowed, audience)
+        planned = replace(old, permissions=granted, roles=role_names, **self._token_fields(body))
+        denials += self._denials(planned)
+        direct, whole_roles, by_role = still_granted(self.policy, old, granted, role_names, denials)
+        elevated = self._elevated_grants(planned, old.permissions.with_denials(denials) & granted, allowed, audience)
+        grant_claims = self._grant_claims(
+            direct, whole_roles, {**by_role, **elevated.texts}, denials, allowed, audience
+        )
+        body = elevated.bind(body, grant_claims)
         return self._sign({**body, **grant_claims, **self._copied_claims(old, allowed)}, allowed, audience)
 
     def _grant_claims(
@@ -372,6 +393,15 @@ class Issuer:
 
     def _denials(self, token: AccessToken) -> tuple[Denial, ...]:
         return find_denials(self._revoked, token)
+
+    def _elevated_grants(
+        self, token: AccessToken, standing: Permissions, allowed: ClaimPolicy, audience: str
+    ) -> ElevatedGrants:
+        """Return the temporary grants that a new token for `audience` may hold beside the `standing` ones."""
+        if self._elevated is None:
+            return NO_ELEVATED_GRANTS
+        found = find_elevated(self._elevated, token, self.policy, self._clock(), standing=standing)
+        return without_faulty(found, allowed, self.policy, audience)
 
     def _check_names(self, **names: object) -> None:
         """Refuse a name that could be taken for the name of another issuer's subject or client."""

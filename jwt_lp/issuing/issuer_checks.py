@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,6 +85,17 @@ def require_text(kind: str, value: str | None) -> str:
     if not is_text(value):
         raise PolicyError(f"the {kind} is not a non-empty string of printable characters", reason=reason)
     return value
+
+
+def check_until(until: object, now: float) -> float:
+    """Return the time until which a token may live at most; infinity if there is no such limit."""
+    if until is None:
+        return math.inf
+    if isinstance(until, bool) or not isinstance(until, int | float) or not math.isfinite(until):
+        raise PolicyError("until is a number of seconds since the epoch", reason="lifetime")
+    if int(until) <= int(now):
+        raise PolicyError("until is over already: give a time at which the task may still run", reason="lifetime")
+    return until
 
 
 def read_texts(parameter: str, values: Iterable[str]) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ def still_granted(
 
     `granted` is all that the subject is granted, directly and by `roles`. Of a direct grant of the token that is
     granted by roles only, the rest that `denials` leave of one of them counts. Raises `PolicyError` if nothing is
-    still granted.
+    still granted of what it held without an elevation.
     """
     held = [grant.text for grant in old.permissions if grant.role is None]
     direct: list[str] = []
@@ -43,6 +43,8 @@ def still_granted(
         if role in roles and role not in old.roles:
             conferred = Permissions.of(policy.roles[role].grants)
             by_role[role] = [text for text in texts.split(" ") if conferred.find_containing(text) is not None]
-    if any(True for _ in old.permissions) and not (direct or whole_roles or any(by_role.values())):
+    if any(grant.elevation is None for grant in old.permissions) and not (
+        direct or whole_roles or any(by_role.values())
+    ):
         raise PolicyError("none of the token's grants is still in force: sign in again", reason="scope")
     return direct, whole_roles, by_role

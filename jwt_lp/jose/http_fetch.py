@@ -1,8 +1,8 @@
-"""Bounded fetches of JSON documents from an issuer.
+"""Bounded fetches of JSON documents from an issuer, and bounded deliveries of JSON.
 
-A fetch is one GET, or one POST of a form, with limits on time, size and addresses. It follows no redirect, uses no proxy of the environment and
-does not retry, so it uses one bare urllib3 connection instead of a pool. A read timeout does not bound a server that
-sends its answer byte by byte, so another thread shuts the socket down at the deadline.
+Each is one request with limits on time, size and addresses. It follows no redirect, uses no proxy of the environment
+and does not retry, so it uses one bare urllib3 connection instead of a pool. A read timeout does not bound a server
+that sends its answer byte by byte, so another thread shuts the socket down at the deadline.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import socket
 import ssl
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -42,21 +42,24 @@ _MAX_AGE: Final = re.compile(r"(?:^|[\s,])max-age=\"?(\d{1,9})", re.IGNORECASE)
 class FetchError(JwtLpError):
     """A document could not be fetched. The message is for the operator and contains no control characters.
 
-    `status` is the HTTP status if the server answered with another one than 200.
+    `status` is the HTTP status if the server answered with one that is refused, and `retry_after` its Retry-After in
+    seconds (RFC 9110, section 10.2.3).
     """
 
     code = "fetch"
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         self.status = status
+        self.retry_after = retry_after
         super().__init__(message)
 
 
 class _StatusError(OSError):
-    """The server answered with another status than 200."""
+    """The server answered with a status that is refused."""
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int, retry_after: float | None) -> None:
         self.status = status
+        self.retry_after = retry_after
         super().__init__(message)
 
 
@@ -69,10 +72,11 @@ class FetchedDocument:
 
 
 class _Request(NamedTuple):
-    """What a request carries besides its address."""
+    """What a request carries besides its address, and whether its answer is read or only its status counts."""
 
-    form: bytes | None
+    body: bytes | None
     headers: Mapping[str, str]
+    answer: bool = True
 
     def __repr__(self) -> str:
         return "_Request(masked)"
@@ -119,20 +123,38 @@ def fetch_json(
     are an address that `check_url` refuses, any status but 200 (redirects included), a content encoding, more
     than `max_bytes`, and what `read_json` refuses. Certificates are checked against the system's store.
     """
-    from urllib3.exceptions import HTTPError
-
+    if form is not None:
+        headers = {"Content-Type": "application/x-www-form-urlencoded", **headers}
     fault = check_url(url, allow_http_hosts)
     if fault is not None:
         raise FetchError(f"the address {fault}")
-    try:
-        body, cache_control = _fetch(urlsplit(url), _Request(form, headers), deadline, max_bytes, clock)
-    except (OSError, ValueError, RuntimeError, HTTPException, HTTPError) as error:
-        problem = _problem(error.__cause__ or error, deadline)
-        status = error.status if isinstance(error, _StatusError) else None
-    else:
-        return FetchedDocument(_document(body), _max_age(cache_control))
-    # Raised outside the handler: as the context, the library's error would keep its objects alive, sockets included.
-    raise FetchError(problem, status=status)
+    answer = _exchange(urlsplit(url), _Request(form, headers), deadline, max_bytes, clock)
+    if isinstance(answer, FetchError):
+        raise answer
+    body, cache_control = answer
+    return FetchedDocument(_document(body), _max_age(cache_control))
+
+
+def deliver_json(
+    url: str,
+    body: bytes,
+    *,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    allow_http_hosts: Collection[str] = (),
+    deadline: float = DEADLINE,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """POST a JSON document; return once the server has answered with a status from 200 to 299, whatever else it says.
+
+    Raises `FetchError` and nothing else. `deadline` and the refused addresses are those of `fetch_json`.
+    """
+    headers = {"Content-Type": "application/json", **headers}
+    fault = check_url(url, allow_http_hosts)
+    if fault is not None:
+        raise FetchError(f"the address {fault}")
+    answer = _exchange(urlsplit(url), _Request(body, headers, answer=False), deadline, 0, clock)
+    if isinstance(answer, FetchError):
+        raise answer
 
 
 def import_dependencies() -> None:
@@ -155,6 +177,24 @@ def _problem(cause: BaseException, deadline: float) -> str:
         return f"no complete answer within {deadline:g} s"
     kind = OSError if isinstance(cause, _StatusError) else type(cause)
     return f"{kind.__name__}: {escape_for_log(cause)}"
+
+
+def _exchange(
+    parts: SplitResult, request: _Request, deadline: float, max_bytes: int, clock: Callable[[], float]
+) -> tuple[bytes, str] | FetchError:
+    """The body and the Cache-Control header, or the error.
+
+    The caller raises it, outside this handler: as the context, the library's error would keep its objects alive,
+    sockets included.
+    """
+    from urllib3.exceptions import HTTPError
+
+    try:
+        return _fetch(parts, request, deadline, max_bytes, clock)
+    except _StatusError as error:
+        return FetchError(_problem(error, deadline), status=error.status, retry_after=error.retry_after)
+    except (OSError, ValueError, RuntimeError, HTTPException, HTTPError) as error:
+        return FetchError(_problem(error.__cause__ or error, deadline))
 
 
 def _fetch(
@@ -212,16 +252,17 @@ def _send_request(
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     headers = {"Host": parts.netloc, "User-Agent": "jwt-lp", "Connection": "close"}
     headers |= {"Accept": "application/json", "Accept-Encoding": "identity"}
-    method = "GET"
-    if request.form is not None:
-        method, headers["Content-Type"] = "POST", "application/x-www-form-urlencoded"
+    method = "GET" if request.body is None else "POST"
     connection.request(
-        method, target, request.form, {**headers, **request.headers}, preload_content=False, decode_content=False
+        method, target, request.body, {**headers, **request.headers}, preload_content=False, decode_content=False
     )
     with connection.getresponse() as response:
-        if response.status != HTTPStatus.OK:
+        if not request.answer and HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
+            return b"", ""
+        if not request.answer or response.status != HTTPStatus.OK:
             hint = ": redirects are not followed; configure the final address" if "Location" in response.headers else ""
-            raise _StatusError(f"answered {response.status}{hint}", response.status)
+            retry_after = _retry_after(response.headers.get("Retry-After"))
+            raise _StatusError(f"answered {response.status}{hint}", response.status, retry_after)
         if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
             raise OSError("answered with a content encoding that was not asked for")
         body = response.read(max_bytes + 1)
@@ -246,6 +287,16 @@ def _max_age(cache_control: str) -> float | None:
         return 0.0
     match = _MAX_AGE.search(cache_control)
     return None if match is None else float(match[1])
+
+
+def _retry_after(value: str | None) -> float | None:
+    """The seconds of a Retry-After header, which names seconds or a date; None without a readable one."""
+    from urllib3.exceptions import InvalidHeader
+    from urllib3.util.retry import Retry
+
+    with suppress(InvalidHeader):
+        return None if value is None else Retry().parse_retry_after(value)
+    return None
 
 
 def _may_use_http(host: str, allowed: Collection[str]) -> bool:

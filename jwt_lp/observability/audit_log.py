@@ -73,6 +73,17 @@ def cause_code(decision: Decision) -> str:
     return "" if refusal is None else refusal.code
 
 
+def used_elevations(decision: Decision) -> list[str]:
+    """The ids of the elevations without which the request would have been refused."""
+    return [cut(grant.elevation) for grant in decision.used if grant.elevation is not None]
+
+
+def task_of(decision: Decision) -> str:
+    """The task that the token is for; "" if it is for none."""
+    token = decision.token
+    return "" if token is None or token.lineage is None else token.lineage.task
+
+
 def cut(text: str) -> str:
     """The text, at most `MAX_TEXT` characters of it."""
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
@@ -130,6 +141,8 @@ def _details(decision: Decision) -> dict[str, object]:
         "requirement": "" if decision.requirement is None else cut(str(decision.requirement)),
         "used": [cut(grant.text) for grant in decision.used],
         "missing": [cut(permission) for permission in decision.missing],
+        "elevations": used_elevations(decision),
+        "task": task_of(decision),
     }
     if token is not None:
         details |= {"issuer": token.issuer_name, "client": cut(token.client or ""), "token": token.fingerprint}

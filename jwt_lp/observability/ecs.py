@@ -31,6 +31,13 @@ _KINDS: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
         "signed-out": ("authentication", "end", "success"),
         "signed-out-everywhere": ("authentication", "end", "success"),
         "sign-out-refused": ("authentication", "end", "failure"),
+        "elevation-asked": ("iam", "info", "success"),
+        "elevation-approved": ("iam", "info", "success"),
+        "elevation-denied": ("iam", "info", "failure"),
+        "elevation-granted": ("iam", "change", "success"),
+        "elevation-break-glass": ("iam", "change", "success"),
+        "elevation-ended": ("iam", "change", "success"),
+        "elevation-reviewed": ("iam", "info", "success"),
     }
 )
 

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from opentelemetry import metrics, trace
 from opentelemetry.metrics import Observation
 
-from jwt_lp.observability.audit_log import cause_code, outcome
+from jwt_lp.observability.audit_log import cause_code, outcome, task_of, used_elevations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,7 +37,7 @@ class Telemetry:
 
     `service` is the name of the guard's service.
 
-    A span has the subject only with `show_subject`, and never anything else of the token. Providers are those that
+    A span has the subject only with `show_subject`, and of the token beside it only the task that it is for. Providers are those that
     OpenTelemetry's API returns: without one, nothing is measured.
     """
 
@@ -60,6 +60,10 @@ class Telemetry:
         span.set_attribute("jwt_lp.cause", cause)
         span.set_attribute("jwt_lp.route", decision.route[:MAX_TEXT])
         span.set_attribute("jwt_lp.requirement", str(decision.requirement or "")[:MAX_TEXT])
+        if elevations := used_elevations(decision):
+            span.set_attribute("jwt_lp.elevations", elevations)
+        if task := task_of(decision):
+            span.set_attribute("jwt_lp.task", task)
         if self._show_subject and decision.token is not None:
             span.set_attribute("user.id", decision.token.subject[:MAX_TEXT])
 

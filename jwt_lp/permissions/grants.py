@@ -87,11 +87,13 @@ class Permissions:
     """The permissions of a token: layers, each of which must cover a permission, without what was revoked.
 
     The first layer holds the grants; the others are ceilings. `permission in permissions` checks one permission, and
-    iteration gives the grants of the first layer. `a & b` holds what both hold.
+    iteration gives the grants of the first layer. Temporary grants stand beside the layers and have ceilings of their
+    own; what was revoked applies to them too. `a & b` holds what both hold without temporary grants.
     """
 
     _layers: tuple[Layer, ...] = field(default=())
     _denials: tuple[Denial, ...] = field(default=())
+    _temporary: Permissions | None = field(default=None)
 
     @classmethod
     def of(cls, grants: Iterable[Grant | str], *, patterns: bool = False) -> Self:
@@ -124,9 +126,11 @@ class Permissions:
     def grant_for(self, permission: str) -> Grant | None:
         """Return the one grant that is credited with `permission`, or None if it is not held.
 
-        The order is: exact before `*` before `**`, direct before role, then by name. A ceiling is never credited.
+        The order is: exact before `*` before `**`, direct before role, then by name. A ceiling is never credited, and a
+        temporary grant only if no other grant is.
         """
-        if self._denials:
+        # Written out, because every new token takes this path.
+        if self._denials or self._temporary is not None:
             return self._first_undenied(permission)
         # INVARIANT: without layers nothing is held, and every layer can veto.
         grant = self._layers[0].grant_for(permission) if self._layers else None
@@ -139,7 +143,16 @@ class Permissions:
 
     def with_denials(self, denials: Iterable[Denial]) -> Permissions:
         """The same permissions with these denials instead of the earlier ones."""
-        return Permissions(self._layers, tuple(denials))
+        return Permissions(self._layers, tuple(denials), self._temporary)
+
+    def with_temporary(self, temporary: Permissions | None) -> Permissions:
+        """The same permissions with these temporary ones instead of the earlier ones; None for no temporary ones."""
+        return Permissions(self._layers, self._denials, temporary)
+
+    @property
+    def temporary(self) -> Permissions | None:
+        """The temporary permissions; None if there are none."""
+        return self._temporary
 
     @property
     def has_denials(self) -> bool:
@@ -168,9 +181,10 @@ class Permissions:
     def _grants_covering(self, permission: str) -> tuple[Grant, ...]:
         """All grants that cover `permission`, which is never a pattern; the one to credit comes first."""
         ceilings = self._layers[1:]
-        if not self._layers or any(ceiling.grant_for(permission) is None for ceiling in ceilings):
-            return ()
-        return tuple(self._layers[0].find_covering(permission))
+        grants: tuple[Grant, ...] = ()
+        if self._layers and all(ceiling.grant_for(permission) is not None for ceiling in ceilings):
+            grants = tuple(self._layers[0].find_covering(permission))
+        return grants if self._temporary is None else grants + Permissions._grants_covering(self._temporary, permission)
 
     def find_containing(self, text: str) -> Grant | None:
         """Return one grant that covers all of `text`, a permission or a pattern, or None.
@@ -180,13 +194,16 @@ class Permissions:
         return next(iter(self.grants_containing(text)), None)
 
     def grants_containing(self, text: str) -> tuple[Grant, ...]:
-        """All grants of the first layer that cover all of `text`, the one to credit first.
+        """All grants that cover all of `text`, the one to credit first; temporary ones come last.
 
-        There are none if a ceiling does not cover all of it. A grant does not count if any part of `text` is denied.
+        Those of the first layer count only if each ceiling covers all of `text`, and none does if any part of `text` is
+        denied to it.
         """
-        if not self._layers or any(not ceiling.find_containing(text) for ceiling in self._layers[1:]):
-            return ()
-        grants = tuple(self._layers[0].find_containing(text))
+        grants: tuple[Grant, ...] = ()
+        if self._layers and all(ceiling.find_containing(text) for ceiling in self._layers[1:]):
+            grants = tuple(self._layers[0].find_containing(text))
+        if self._temporary is not None:
+            grants += self._temporary.grants_containing(text)
         if not self._denials:
             return grants
         return tuple(grant for grant in grants if not any(denial.denies_part(text, grant) for denial in self._denials))
@@ -201,6 +218,11 @@ class Permissions:
         granted = bool(self._layers) and self._layers[0].grant_for(permission) is not None
         return granted and any(ceiling.grant_for(permission) is None for ceiling in self._layers[1:])
 
+    @property
+    def _restricted(self) -> bool:
+        """Whether more than its layers says what it holds."""
+        return bool(self._denials) or self._temporary is not None
+
     def __contains__(self, permission: object) -> bool:
         return isinstance(permission, str) and self.grant_for(permission) is not None
 
@@ -208,9 +230,9 @@ class Permissions:
         return iter(self._layers[0] if self._layers else ())
 
     def __or__(self, other: Permissions) -> Permissions:
-        """The grants of both in one layer; neither may have a ceiling or a denial (`GrammarError`)."""
-        if len(self._layers) != 1 or len(other._layers) != 1 or self._denials or other._denials:
-            raise GrammarError("only grants without a ceiling or a denial can be joined")
+        """The grants of both in one layer; neither may have a ceiling, a denial or temporary ones (`GrammarError`)."""
+        if len(self._layers) != 1 or len(other._layers) != 1 or self._restricted or other._restricted:
+            raise GrammarError("only grants without a ceiling, a denial or temporary ones can be joined")
         return Permissions((self._layers[0] | other._layers[0],))
 
     def __and__(self, other: Permissions) -> Permissions:

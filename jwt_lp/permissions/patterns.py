@@ -6,16 +6,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from jwt_lp.permissions.grammar import MAX_SEGMENTS
+
+ELEVATION_PREFIX: Final = "elevation:"
+"""What precedes the id of an elevation where a grant names its role. No role of a policy has a colon in its name."""
 
 
 class Grant(NamedTuple):
     """A permission or a pattern that a token or a role confers, and where it came from.
 
     `source` names the claim (`scope`) or the role (`role clerk`); `role` is the policy's role, or None for a
-    direct grant; `pattern` says whether `*` and `**` are wildcards in it.
+    direct grant; for a grant by an elevation it is `elevation:` and the elevation's id. `pattern` says whether `*` and
+    `**` are wildcards in it.
     """
 
     text: str
@@ -25,6 +29,12 @@ class Grant(NamedTuple):
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def elevation(self) -> str | None:
+        """The id of the elevation that it comes from; None for a standing grant."""
+        role = self.role
+        return role.removeprefix(ELEVATION_PREFIX) if role is not None and role.startswith(ELEVATION_PREFIX) else None
 
 
 class Pattern(NamedTuple):

@@ -73,6 +73,11 @@ def _widenings(before: Policy, after: Policy) -> Iterator[_Widening]:
         if before.audiences and name not in before.audiences:
             yield ("audiences", name), f"tokens for {name}", "the audience is new"
         yield from _audience(previous, audience)
+    if after.elevation:
+        # Imported where a policy has such rules.
+        from jwt_lp.policy.elevation_diff import elevation_widenings
+
+        yield from elevation_widenings(before, after)
 
 
 # The catalogue

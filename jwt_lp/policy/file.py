@@ -1,7 +1,7 @@
 """The policy, read from the file `least-privilege.toml`.
 
-It holds the catalogue of permissions, the roles with their grants, the audiences and the clients. It is read once;
-`ConfigurationError` names all its faults together.
+It holds the catalogue of permissions, the roles with their grants, the audiences, the clients and the elevation rules.
+It is read once; `ConfigurationError` names all its faults together.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Self, cast
 
 from jwt_lp._support.validation import did_you_mean, quote_text
 from jwt_lp.errors import PolicyError
+from jwt_lp.permissions.grammar import is_permission
 from jwt_lp.permissions.grants import common, is_pattern
 from jwt_lp.policy.compact import CatalogueCodec
 from jwt_lp.policy.matching import RISKS, overlaps, parse_role_source
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from jwt_lp.permissions.grants import Grant
+    from jwt_lp.policy.elevation_rules import ElevationRule
     from jwt_lp.policy.entries import Audience, CatalogueEntry, Client, Role
 
 # Each hint is a search of the whole catalogue, and a caller may pass any number of unknown names.
@@ -31,7 +33,7 @@ _MAX_HINTS: Final = 3
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Policy:
-    """The catalogue in the order of the file, and roles, audiences and clients by name; all of it is read-only.
+    """The catalogue in the order of the file, and the other tables by name; all of it is read-only.
 
     `digest` is the SHA-256 of the content, in hexadecimal. Layout, comments and the order of roles do not change it;
     the order of the catalogue does. Two policies are equal if their digests are. `from_mapping` and `load` validate;
@@ -42,6 +44,7 @@ class Policy:
     roles: Mapping[str, Role] = field(default_factory=lambda: MappingProxyType({}))
     audiences: Mapping[str, Audience] = field(default_factory=lambda: MappingProxyType({}))
     clients: Mapping[str, Client] = field(default_factory=lambda: MappingProxyType({}))
+    elevation: Mapping[str, ElevationRule] = field(default_factory=lambda: MappingProxyType({}))
     path: str | None = None
     digest: str = field(init=False)
     _sources: Mapping[tuple[str | None, str], tuple[str, ...]] = field(init=False)
@@ -49,7 +52,7 @@ class Policy:
     _codec: CatalogueCodec = field(init=False)
 
     def __post_init__(self) -> None:
-        for name in ("catalogue", "roles", "audiences", "clients"):
+        for name in ("catalogue", "roles", "audiences", "clients", "elevation"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         object.__setattr__(self, "digest", _digest(self))
         object.__setattr__(self, "_sources", MappingProxyType(_roles_by_source(self.roles.values())))
@@ -164,6 +167,19 @@ class Policy:
             return "not in the catalogue"
         return "a template" if "{" in permission else "retired" if entry.retired else None
 
+    def elevation_rule(self, permission: str) -> ElevationRule | None:
+        """The rule for elevations of `permission`: of those that cover it, the one with the fewest wildcards.
+
+        None if nobody may ask for it, and for a pattern or a template.
+        """
+        if not self.elevation or not is_permission(permission):
+            return None
+        from jwt_lp.policy.elevation_rules import most_specific
+
+        return self.elevation.get(permission) or most_specific(
+            rule for rule in self.elevation.values() if rule.covers(permission)
+        )
+
     def risk(self, permission: str) -> str:
         """The highest risk among the catalogue entries that `permission`, a permission or template, matches.
 
@@ -211,10 +227,13 @@ def _digest(policy: Policy) -> str:
         [_digest_fields(entry) for entry in policy.catalogue.values()],
         *({name: _digest_fields(value) for name, value in table.items()} for table in tables),
     ]
+    if policy.elevation:
+        # Left out where there are none, so that older digests stay the same.
+        content.append({name: _digest_fields(rule) for name, rule in policy.elevation.items()})
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _digest_fields(value: CatalogueEntry | Role | Audience | Client) -> dict[str, object]:
+def _digest_fields(value: CatalogueEntry | Role | Audience | Client | ElevationRule) -> dict[str, object]:
     """The fields of `value` for the digest. The order inside a field does not matter."""
     return {
         name: sorted(map(str, cast(tuple[object, ...], content))) if isinstance(content, tuple) else content

@@ -19,16 +19,19 @@ from jwt_lp.policy.matching import RISKS, overlaps, parse_role_source
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from jwt_lp.policy.elevation_rules import ElevationRule
+
 MAX_BYTES: Final = 1024 * 1024
 
 
 class PolicyTables(NamedTuple):
-    """What a policy file holds: the catalogue in its order, and roles, audiences and clients by name."""
+    """What a policy file holds: the catalogue in its order, and roles, audiences, clients and elevation rules by name."""
 
     catalogue: Mapping[str, CatalogueEntry]
     roles: Mapping[str, Role]
     audiences: Mapping[str, Audience]
     clients: Mapping[str, Client]
+    elevation: Mapping[str, ElevationRule]
 
 
 def read_file(path: str) -> PolicyTables:
@@ -53,13 +56,25 @@ def read_mapping(data: object) -> PolicyTables:
 
 def _read(data: object) -> tuple[PolicyTables, list[Fault]]:
     faults: list[Fault] = []
-    top = TableReader.read((), data, faults, ("version", "permissions", "roles", "audiences", "clients"))
+    top = TableReader.read((), data, faults, ("version", "permissions", "roles", "audiences", "clients", "elevation"))
     # The exact type, because True and 1.0 equal 1 too.
     if type(top.data.get("version")) is not int or top.data["version"] != 1:
         top.fault("must be 1: write `version = 1` at the top", "version")
     catalogue = _read_catalogue(top)
     roles = _read_roles(top, catalogue)
-    return PolicyTables(catalogue, roles, _read_audiences(top), _read_clients(top, catalogue, roles)), faults
+    clients = _read_clients(top, catalogue, roles)
+    return PolicyTables(catalogue, roles, _read_audiences(top), clients, _read_elevation(top, catalogue, roles)), faults
+
+
+def _read_elevation(
+    top: TableReader, catalogue: Mapping[str, CatalogueEntry], roles: Mapping[str, Role]
+) -> Mapping[str, ElevationRule]:
+    if "elevation" not in top.data:
+        return {}
+    # Imported where a policy has such rules: most guards need none.
+    from jwt_lp.policy.elevation_schema import read_elevation
+
+    return read_elevation(top, catalogue, roles)
 
 
 def _read_catalogue(top: TableReader) -> dict[str, CatalogueEntry]:

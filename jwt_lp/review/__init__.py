@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from jwt_lp.review.analysis import DecisionRule, Person, ReviewExemption, review
+from jwt_lp.review.analysis import DecisionRule, EarlierReview, Person, ReviewExemption, review
 from jwt_lp.review.findings import (
     AppliedRule,
     Backtest,
     BacktestedSetting,
+    Change,
     Coefficient,
+    Comparison,
     Finding,
     FindingKind,
+    GoneGrant,
     Population,
     Proposal,
+    Reason,
     Review,
     ReviewWindow,
+    ScorePart,
     Verdict,
 )
 
@@ -21,16 +26,22 @@ __all__ = [
     "AppliedRule",
     "Backtest",
     "BacktestedSetting",
+    "Change",
     "Coefficient",
+    "Comparison",
     "DecisionRule",
+    "EarlierReview",
     "Finding",
     "FindingKind",
+    "GoneGrant",
     "Person",
     "Population",
     "Proposal",
+    "Reason",
     "Review",
     "ReviewExemption",
     "ReviewWindow",
+    "ScorePart",
     "Verdict",
     "review",
 ]

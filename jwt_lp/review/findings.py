@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-Verdict: TypeAlias = Literal["used", "unused", "dormant", "unobservable", "needed-but-denied"]
-"""`used`: needed, by the rule. `unused`: used before, but not needed any more by the rule. `dormant`: held and never
-used. `unobservable`: no known enforcement point requires it, so its need is unknown. `needed-but-denied`: requested and
-refused."""
+Verdict: TypeAlias = Literal["leaver", "used", "unused", "dormant", "unobservable", "needed-but-denied"]
+"""`leaver`: held by a person who has left. `used`: needed, by the rule. `unused`: used before, but not needed any more by
+the rule. `dormant`: held and never used. `unobservable`: no known enforcement point requires it, so its need is unknown.
+`needed-but-denied`: requested and refused."""
 
 FindingKind: TypeAlias = Literal["grant", "wildcard", "role", "member", "split", "requirement", "permission", "regret"]
 """`grant`: one grant of a holder. `wildcard`: a pattern that is broader than its use. `role`: a role's grant.
@@ -27,6 +27,38 @@ LAST_HOLDER: Final = "last holder"
 Proposal: TypeAlias = Literal["keep", "remove", "narrow"]
 """What the rules alone would do. A review never proposes to add a grant."""
 
+Change: TypeAlias = Literal["", "new", "came-back", "known"]
+"""What is different since an earlier review: `new` in this one, `came-back` after it was gone or revoked, `known` from
+the earlier one; "" without an earlier review."""
+
+
+class Reason(NamedTuple):
+    """A reason that speaks for or against removal.
+
+    `feature` is the feature of the likelihood model. `weight` is its effect on the logarithm of the odds of need,
+    compared with the average past case: above 0, need is likelier, which speaks against removal.
+    """
+
+    feature: str
+    direction: Literal["for", "against"]
+    weight: float
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{'for removal' if self.direction == 'for' else 'against'}: {self.sentence}"
+
+
+class ScorePart(NamedTuple):
+    """A part of a risk score: its points, the most that it can have, and what they are given for."""
+
+    name: Literal["risk", "breadth", "idle", "holder"]
+    points: int
+    most: int
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.sentence} ({self.points} of {self.most})"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
@@ -37,7 +69,9 @@ class Finding:
     otherwise due removal is not proposed. `others` are the holder's other grants with permissions in common. `uses`
     were made on `days` days; `idle` is the number of days since the last one (None for never). `likelihood` is the
     likelihood of need within the horizon, between 0 and 1, or None without a model; `because` explains it. For a role,
-    `users` of its `members` used the grant.
+    `users` of its `members` used the grant. `score` is the risk of leaving the grant in place, from 0 to 100, the sum of
+    `score_parts`. `person_name`, `team`, `manager`, `active` and `left` (the last day of a leaver) are those of the list
+    of people.
     """
 
     id: str
@@ -65,10 +99,20 @@ class Finding:
     members: int = 0
     users: int = 0
     likelihood: float | None = None
-    because: tuple[str, ...] = ()
-    owner: str = ""
+    because: tuple[Reason, ...] = ()
+    score: int = 0
+    score_parts: tuple[ScorePart, ...] = ()
+    person_name: str = ""
     team: str = ""
+    manager: str = ""
     active: str = ""
+    left: str = ""
+    change: Change = ""
+
+    @property
+    def used_after_leaving(self) -> bool:
+        """Whether a leaver's grant was used after the last day of its holder."""
+        return bool(self.left) and self.verdict == "leaver" and self.last_day > self.left
 
 
 class ReviewWindow(NamedTuple):
@@ -155,10 +199,10 @@ class Backtest:
 
     `recommended` was chosen on earlier reviews, and its results here are those of the later ones: with `regret`, by a
     share of regrets of at most that; without, by the fewest regrets at no more needless days than the window `in_force`.
-    It never regrets more than the window at no fewer needless days, and without `regret` never more at all. None where the history is too short, or no setting
-    was within `regret`. `interval` is the 95 % interval of its share of regrets, None where nothing was revoked or the
-    window itself is recommended. `judged` is the setting that a review judged by. `sampled` is the share of subjects
-    that were replayed.
+    It never regrets more than the window at no fewer needless days, and without `regret` never more at all. None where
+    the history is too short, or no setting was within `regret`. `interval` is the 95 % interval of its share of regrets,
+    None where nothing was revoked, or where the window had to stand in for the setting that was chosen. `judged` is the
+    result of the rule of the review that this backtest belongs to. `sampled` is the share of subjects that were replayed.
     """
 
     horizon: int
@@ -174,9 +218,45 @@ class Backtest:
     sampled: float = 1.0
 
 
+class GoneGrant(NamedTuple):
+    """A grant of an earlier review that is not held any more, and the day of the first review that did not find it."""
+
+    id: str
+    kind: str
+    of: str
+    issuer: str
+    name: str
+    role: str
+    grant: str
+    person_name: str
+    gone_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What is different since the review of the day `now` with this `digest`.
+
+    `new` and `came_back` count findings. `gone` also has the grants that earlier reviews found gone already, so that a
+    later review can tell that they came back.
+    """
+
+    now: str
+    digest: str
+    new: int
+    came_back: int
+    gone: tuple[GoneGrant, ...]
+
+    def gone_on(self, day: str) -> tuple[GoneGrant, ...]:
+        """The grants that the review of this day was the first not to find."""
+        return tuple(grant for grant in self.gone if grant.gone_by == day)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
     """The result of a review. `findings` are ordered by urgency, the first decision first.
+
+    `unlisted` is the number of grants that are used and kept, beyond the first 100,000 findings. They have no finding in
+    `findings`.
 
     `digest` is the SHA-256 of the review's input and options, `policy` that of the policy ("" without one); `made_at`
     is in seconds since the epoch. `notes` are what a reader must know before relying on the review.
@@ -196,3 +276,5 @@ class Review:
     timeline: tuple[tuple[str, int, int, int], ...] = ()
     """Per month: its first day, granted, denied and revoked decisions."""
     backtest: Backtest | None = None
+    comparison: Comparison | None = None
+    unlisted: int = 0

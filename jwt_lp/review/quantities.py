@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+_PLURALS: Final = {"person": "people"}
+
 
 def count_noun(number: int, noun: str) -> str:
-    """`number` with thousands separators, and `noun` with an s where the number is not 1."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """`number` with thousands separators, and `noun` in the plural where the number is not 1."""
+    return f"{number:,} {noun if number == 1 else plural_of(noun)}"
+
+
+def plural_of(noun: str) -> str:
+    """The plural of a noun."""
+    return _PLURALS.get(noun, f"{noun}s")
 
 
 def count_times(number: int) -> str:
@@ -14,9 +23,12 @@ def count_times(number: int) -> str:
 
 
 def format_percent(share: float) -> str:
-    """A share between 0 and 1 as a percentage; a share near 0 or 1 is not rounded to none or all."""
-    if 0 < share < 0.001:  # noqa: PLR2004 - the last digit that is written
+    """A share between 0 and 1 as a percentage with at most one decimal.
+
+    A share near 0 or 1 is not rounded to none or all.
+    """
+    if 0 < share < 0.0005:  # noqa: PLR2004 - what would be rounded to none
         return "< 0.1 %"
-    if 0.999 < share < 1:  # noqa: PLR2004
+    if 0.9995 < share < 1:  # noqa: PLR2004 - what would be rounded to all
         return "> 99.9 %"
-    return f"{share * 100:.1f} %"
+    return f"{share * 100:,.1f}".removesuffix(".0") + " %"

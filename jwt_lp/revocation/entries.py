@@ -11,6 +11,8 @@ from jwt_lp._support.events import log_event
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from jwt_lp.revocation.temporary_grants import TemporaryGrant
+
 TargetKind: TypeAlias = Literal["token", "subject", "client", "role", "issuer"]
 """What an entry applies to."""
 
@@ -61,14 +63,16 @@ class RevocationEntry:
 class RevocationChanges(NamedTuple):
     """One page of the changes after a sequence number.
 
-    To apply a page, remove all entries of each target in `touched`, then add `entries`, ignoring those whose `id` is
-    known. `sequence` is that of the last change in the page; `more` says that there are later changes to read at once.
+    To apply a page, remove all entries and temporary grants of each target in `touched`, then add `entries` and
+    `grants`; those whose `id` is known replace the known ones. `sequence` is that of the last change in the page; `more`
+    says that there are later changes to read at once.
     """
 
     sequence: int
     touched: tuple[RevocationKey, ...] = ()
     entries: tuple[RevocationEntry, ...] = ()
     more: bool = False
+    grants: tuple[TemporaryGrant, ...] = ()
 
 
 class RevocationSource(Protocol):

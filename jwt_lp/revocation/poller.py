@@ -1,4 +1,4 @@
-"""Poller that keeps a revocation snapshot in memory current.
+"""Poller that keeps a snapshot of revocations and temporary grants in memory current.
 
 Each process polls the source in the background. A request reads only the snapshot.
 """
@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Final, Literal
 from jwt_lp.errors import StoreError
 from jwt_lp.revocation.limits import REFUSE_AFTER, STALE_AFTER
 from jwt_lp.revocation.snapshot import RevocationSnapshot, SnapshotBuilder, free_incrementally
+from jwt_lp.revocation.temporary_grants import NO_GRANTS, GrantDeadlines, grants_in_force
 
 if TYPE_CHECKING:
     from jwt_lp.revocation.entries import RevocationSource
     from jwt_lp.revocation.snapshot import RevocationMatch
+    from jwt_lp.revocation.temporary_grants import GrantsInForce, TemporaryGrant
     from jwt_lp.tokens.claims import AccessToken
 
 POLL_INTERVAL: Final = 5.0
@@ -77,6 +79,7 @@ class RevocationPoller:
         self._wall = wall
         self.polled: PolledSnapshot = PolledSnapshot(0, RevocationSnapshot())
         self._rebuilt_at = self._polled_at = wall()
+        self._deadlines = GrantDeadlines(retention)
 
     @property
     def sequence(self) -> int:
@@ -116,6 +119,28 @@ class RevocationPoller:
             raise StoreError("the revocations are not current: the store has not been reached for too long")
         return self.match_token(token)
 
+    def grants_in_force(self, token: AccessToken, polled: PolledSnapshot) -> GrantsInForce | None:
+        """Return the temporary grants of a token by a snapshot of this poller; None if they cannot be told now.
+
+        They end by themselves, so nothing but the snapshot and the clocks is read. They count only while the snapshot is
+        fresh: a grant that was ended early is not used for longer than `stale_after`.
+        """
+        records = polled.snapshot.temporary_grants(token)
+        if not records:
+            return NO_GRANTS
+        monotonic = self.clock()
+        if monotonic > polled.fresh_until:
+            return None
+        held = grants_in_force(records, token, self._wall(), monotonic)
+        return held._replace(deadline=min(held.deadline, polled.fresh_until))
+
+    def temporary_grants(self, token: AccessToken) -> tuple[TemporaryGrant, ...]:
+        """Return the temporary grants of a token, for an `Issuer`; raise `StoreError` if they cannot be told now."""
+        held = self.grants_in_force(token, self.polled)
+        if held is None:
+            raise StoreError("the temporary grants are not current: the store has not been reached for too long")
+        return held.grants
+
     def poll(self) -> float:
         """Read the changes from the source and return the seconds until the next poll. Errors of the source pass."""
         # INVARIANT: the age counts from before the query, so that a snapshot never seems newer than its data.
@@ -136,6 +161,8 @@ class RevocationPoller:
             builder.remove(page.touched)
             for entry in page.entries:
                 builder.add(entry)
+            for grant in page.grants:
+                builder.grant(grant, self._deadlines.fix(grant, now, started_at))
             if page.sequence < since:
                 raise StoreError(
                     f"the store's sequence went back from {since} to {page.sequence}: was an older copy restored? "
@@ -148,6 +175,7 @@ class RevocationPoller:
             raise StoreError(f"the store's sequence went back from {polled.sequence} to {since}")
         if rebuild:
             self._rebuilt_at = now
+            self._deadlines.forget(started_at)
         old, new = polled.snapshot, builder.build()
         self.polled = PolledSnapshot(since, new, started_at, started_at + self._stale_after)
         replaced = old.unshared_shards(new)

@@ -1,4 +1,4 @@
-"""Immutable revocation snapshots, and the look-up of tokens in them.
+"""Immutable snapshots of revocations and temporary grants, and the look-up of tokens in them.
 
 A look-up costs the same however many entries there are. A new snapshot shares unchanged parts with the old one. Only
 digests of tokens, subjects, clients and roles are stored.
@@ -19,6 +19,7 @@ from jwt_lp.permissions.grants import Denial
 
 if TYPE_CHECKING:
     from jwt_lp.revocation.entries import RevocationEntry
+    from jwt_lp.revocation.temporary_grants import GrantRecord, TemporaryGrant
     from jwt_lp.tokens.claims import AccessToken
 
 T = TypeVar("T")
@@ -28,6 +29,7 @@ _PAUSE_EVERY: Final = 64
 # Seconds. With a sleep of 0, the thread that releases the interpreter lock is often the first to get it back.
 _PAUSE_SECONDS: Final = 0.0001
 _HOUR: Final = 3600
+_PARTS: Final = ("tokens", "not_before", "denied", "granted")
 
 
 class RevocationMatch(NamedTuple):
@@ -65,14 +67,15 @@ _DenyRecord = tuple[str, str, tuple[str, ...], float]
 class RevocationSnapshot:
     """The revocations in force, by digest of their target. Immutable.
 
-    `tokens` holds when the revocation of a token ends, `not_before` the last refused `iat`, and `denied` the deny
-    entries. `generation` changes with every change.
+    `tokens` holds when the revocation of a token ends, `not_before` the last refused `iat`, `denied` the deny entries,
+    and `granted` the temporary grants of subjects. `generation` changes with every change.
     """
 
     generation: int = 0
     tokens: Shards = field(default_factory=lambda: [{} for _ in range(SHARDS)])
     not_before: Shards = field(default_factory=lambda: [{} for _ in range(SHARDS)])
     denied: Shards = field(default_factory=lambda: [{} for _ in range(SHARDS)])
+    granted: Shards = field(default_factory=lambda: [{} for _ in range(SHARDS)])
 
     def match_token(self, token: AccessToken, now: float) -> RevocationMatch:
         """Return what is revoked of `token`; `now` is in seconds since the epoch."""
@@ -92,12 +95,19 @@ class RevocationSnapshot:
         denials = tuple(Denial(name, pattern, keep, role) for (_, role), (name, pattern, keep, _) in in_force.items())
         return RevocationMatch(None, denials, min(until for _, _, _, until in in_force.values()))
 
+    def temporary_grants(self, token: AccessToken) -> tuple[GrantRecord, ...]:
+        """Return the records of temporary grants of the token's subject, also of grants that have ended."""
+        key = digest("subject", token.issuer, token.subject)
+        records: tuple[GrantRecord, ...] = _shard_of(self.granted, key).get(key, ())
+        return records
+
     def unshared_shards(self, new: RevocationSnapshot) -> list[dict[bytes, Any]]:
         """Return the shards that `new` does not share."""
-        pairs = ((self.tokens, new.tokens), (self.not_before, new.not_before), (self.denied, new.denied))
+        pairs = [(getattr(self, part), getattr(new, part)) for part in _PARTS]
         return [mine for one, other in pairs for mine, theirs in zip(one, other, strict=True) if mine is not theirs]
 
     def __len__(self) -> int:
+        """The number of revocations, counted by target."""
         return sum(len(shard) for part in (self.tokens, self.not_before, self.denied) for shard in part)
 
 
@@ -120,19 +130,16 @@ class SnapshotBuilder:
         self._count = 0
 
     def remove(self, targets: Iterable[tuple[str, str, str]]) -> None:
-        """Remove all entries of each target."""
+        """Remove all entries and temporary grants of each target."""
         for of, issuer, name in targets:
             key = digest(of, issuer, name)
-            for part in ("tokens",) if of == "token" else ("not_before", "denied"):
+            for part in ("tokens",) if of == "token" else _PARTS[1:]:
                 if key in getattr(self._start, part)[_index(key)] or (part, _index(key)) in self._copied:
                     self._shard(part, key).pop(key, None)
 
     def add(self, entry: RevocationEntry) -> None:
         """Add one entry, unless it has ended."""
-        self._count += 1
-        if self._count % _PAUSE_EVERY == 0:
-            # Release the interpreter lock now and then, so that requests do not wait until all entries are added.
-            self._pause()
+        self._pause_sometimes()
         key = digest(*entry.key)
         if entry.kind == "deny":
             shard = self._shard("denied", key)
@@ -154,17 +161,27 @@ class SnapshotBuilder:
             shard = self._shard("not_before", key)
             shard[key] = max(shard.get(key, -1), limit)
 
+    def grant(self, grant: TemporaryGrant, deadline: float) -> None:
+        """Add one temporary grant, unless it has ended; `deadline` is the monotonic time at which it ends."""
+        self._pause_sometimes()
+        if self._now < grant.until:
+            key = digest("subject", grant.issuer, grant.subject)
+            shard = self._shard("granted", key)
+            others = tuple(record for record in shard.get(key, ()) if record[0].id != grant.id)
+            shard[key] = (*others, (grant, deadline))
+
     def build(self) -> RevocationSnapshot:
         """Return the next snapshot, or the old one if nothing changed."""
         if not self._copied:
             return self._start
         start, parts = self._start, self._parts
-        return RevocationSnapshot(
-            start.generation + 1,
-            parts.get("tokens", start.tokens),
-            parts.get("not_before", start.not_before),
-            parts.get("denied", start.denied),
-        )
+        return RevocationSnapshot(start.generation + 1, *(parts.get(part, getattr(start, part)) for part in _PARTS))
+
+    def _pause_sometimes(self) -> None:
+        """Release the interpreter lock now and then, so that requests do not wait until everything is added."""
+        self._count += 1
+        if self._count % _PAUSE_EVERY == 0:
+            self._pause()
 
     def _end(self, entry: RevocationEntry, last_issued_at: float) -> float:
         """Return when no token that the entry refuses can be alive any more."""
@@ -209,7 +226,7 @@ def _token_keys(token: AccessToken) -> _TokenKeys:
     clients = [] if token.client is None else [token.client]
     issued_at = token.issued_at
     if lineage is not None:
-        tokens += lineage.ancestors
+        tokens += (*lineage.ancestors, *lineage.elevations)
         clients += [*lineage.clients, *lineage.actors]
         issued_at = min(issued_at, lineage.issued_at)
         if lineage.subject is not None:

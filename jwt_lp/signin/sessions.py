@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from jwt_lp._support.events import log_event
 from jwt_lp.errors import ConfigurationError, InvalidToken, PolicyError, StoreError, clears_locals
+from jwt_lp.issuing.elevated_grants import elevated_texts
 from jwt_lp.jose.jws import parse_compact, read_json
 from jwt_lp.signin.granted import Granted
 from jwt_lp.signin.refresh_tokens import RefreshTokenCodec
@@ -231,6 +232,7 @@ class Sessions:
         direct = claims.get("scope", "").split()
         if COMPACT_CLAIM in claims:
             direct += self._issuer.policy.decode(cast("str", claims[COMPACT_CLAIM]))
+        direct += elevated_texts(claims)
         return Tokens(
             access_token,
             max(0, int(claims["exp"] - now)),

@@ -1,6 +1,6 @@
-"""Stores for usage, revocations and families of refresh tokens: protocols, SQL, Parquet, and push over Redis.
+"""Stores for usage, revocations, refresh tokens and elevations: protocols, SQL, Parquet, and push over Redis.
 
-One small synchronous protocol, and another for sign-in. Serving processes call `changes`, `record` and `record_heartbeat` from
+One small synchronous protocol, with one for sign-in and one for elevations. Serving processes call `changes`, `record` and `record_heartbeat` from
 their background thread, never during a request; commands call the rest. Days are ISO dates in UTC, times are seconds since the epoch.
 """
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeGuard, cast
 
 from jwt_lp._support.validation import did_you_mean, quote_text
 from jwt_lp.errors import ConfigurationError, clears_locals
+from jwt_lp.stores.elevations import Elevation, ElevationChange, ElevationFilter, ElevationStep, ElevationStore
 from jwt_lp.stores.families import FamilyEnding, RefreshFamily, SignInStore
 from jwt_lp.stores.rows import (
     DayRow,
@@ -44,6 +45,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DayRow",
+    "Elevation",
+    "ElevationChange",
+    "ElevationFilter",
+    "ElevationStep",
+    "ElevationStore",
     "EnforcementPoint",
     "EnforcementPointRow",
     "FamilyEnding",
@@ -126,8 +132,8 @@ class UsageAggregates(Protocol):
         ...
 
 
-class Store(UsageAggregates, SignInStore, Protocol):
-    """Storage of usage, revocations, imported grants, process heartbeats and families of refresh tokens.
+class Store(UsageAggregates, SignInStore, ElevationStore, Protocol):
+    """Storage of usage, revocations, imported grants, process heartbeats, families of refresh tokens and elevations.
 
     It keeps the sums of `UsageAggregates` beside the rows of usage: every change of the rows changes them in the same
     transaction.
@@ -142,7 +148,10 @@ class Store(UsageAggregates, SignInStore, Protocol):
         ...
 
     def changes(self, since: int) -> RevocationChanges:
-        """One page of what was revoked or lifted after sequence number `since`, in the order of the commits."""
+        """One page of what was revoked, lifted, granted by an elevation, or ended after sequence number `since`.
+
+        It is in the order of the commits. Grants that were over a day ago may be left out.
+        """
         ...
 
     def revoke(self, entries: Sequence[RevocationEntry], *, at: float, by: str = "") -> int:

@@ -8,12 +8,13 @@ import sqlalchemy as sa
 
 from jwt_lp.errors import StoreError
 from jwt_lp.revocation.snapshot import digest
-from jwt_lp.stores import revocation_rows
+from jwt_lp.stores import elevation_rows, revocation_rows
 from jwt_lp.stores.families import WRITER, RefreshFamily
 from jwt_lp.stores.schema import families
 from jwt_lp.stores.upserts import insert_missing
 
 if TYPE_CHECKING:
+    from jwt_lp.stores.elevation_events import WrittenSteps
     from jwt_lp.stores.families import FamilyEnding
 
 _FIELDS = tuple(RefreshFamily.__dataclass_fields__)
@@ -45,8 +46,11 @@ def rotate(connection: sa.Connection, family_id: str, counter: int, at: float) -
     return connection.execute(statement).rowcount == 1
 
 
-def end(connection: sa.Connection, ending: FamilyEnding) -> tuple[RefreshFamily, ...]:
-    """End families and revoke their tokens. Rows are locked in the order of their ids, so two calls never deadlock."""
+def end(connection: sa.Connection, ending: FamilyEnding) -> tuple[tuple[RefreshFamily, ...], list[WrittenSteps]]:
+    """End families, revoke their tokens, and end what elevations such a revocation ends.
+
+    Rows are locked in the order of their ids, so two calls never deadlock.
+    """
     table = families
     live = (
         sa.select(*_COLUMNS)
@@ -61,9 +65,10 @@ def end(connection: sa.Connection, ending: FamilyEnding) -> tuple[RefreshFamily,
         statement = table.update().where(table.c.id == sa.bindparam("family"))
         rows = [{"family": family.id} for family in ended]
         connection.execute(statement.values(ended_at=ending.at, reason=ending.reason), rows)
-    if entries := ending.revocations(ended):
-        revocation_rows.revoke(connection, entries, ending.at, WRITER)
-    return ended
+    if not (entries := ending.revocations(ended)):
+        return ended, []
+    revocation_rows.revoke(connection, entries, ending.at, WRITER)
+    return ended, elevation_rows.end_revoked(connection, entries, ending.at, WRITER)
 
 
 def _family(row: sa.Row[Any]) -> RefreshFamily:

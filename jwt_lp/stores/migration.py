@@ -12,7 +12,7 @@ from jwt_lp.stores.sum_selections import all_selections
 from jwt_lp.stores.upserts import insert_missing
 from jwt_lp.stores.usage_sums import rebuild
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Version of the tables. A change to them needs a new number and a step in `migrate`."""
 
 _SUMS_SINCE: Final = 2

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
+from jwt_lp.stores.elevations import ELEVATION_WRITER, KEEP_OVER
 from jwt_lp.stores.families import KEEP_FAMILIES, WRITER
 from jwt_lp.stores.rows import PurgeCounts
 from jwt_lp.stores.schema import (
     batches,
+    elevation_steps,
+    elevations,
     enforcement_points,
     families,
     heartbeats,
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from jwt_lp.stores.usage_sums import Selection
 
 _DAY: Final = 86400.0
+_KEYS: Final = 500
+"""Keys in one statement."""
 _KEEP_BATCH_IDS: Final = 7 * _DAY
 """Far longer than a process keeps a batch that it cannot send."""
 _KEEP_HEARTBEATS: Final = _DAY
@@ -43,7 +48,30 @@ def purge(database: SqlDatabase, before: str, now: float) -> PurgeCounts:
     deleted = {"usage": _delete_usage(database, before)}
     for name, table, obsolete in _obsolete_rows(before, now):
         deleted[name] = _delete_rows(database, table, obsolete)
+    deleted["elevations"] = _delete_elevations(database, before, now)
     return PurgeCounts(**deleted)
+
+
+def _delete_elevations(database: SqlDatabase, before: str, now: float) -> int:
+    """Delete elevations of which nothing came after that day, with their steps. What must be reviewed stays."""
+    row = elevations.c
+    closed = row.closes_at < min(_midnight(before), now - KEEP_OVER)
+    reviewed = sa.or_(row.break_glass.is_(False), row.reviewed_at.is_not(None))
+    chunk = sa.select(row.id).where(closed, reviewed).limit(CHUNK_ROWS)
+    deleted = 0
+    while True:
+        with database.write(unlimited=True) as connection:
+            ids = list(connection.execute(chunk).scalars())
+            for part in (ids[start : start + _KEYS] for start in range(0, len(ids), _KEYS)):
+                connection.execute(elevation_steps.delete().where(elevation_steps.c.elevation.in_(part)))
+                connection.execute(elevations.delete().where(row.id.in_(part)))
+        deleted += len(ids)
+        if len(ids) < CHUNK_ROWS:
+            return deleted
+
+
+def _midnight(day: str) -> float:
+    return datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()
 
 
 def _delete_usage(database: SqlDatabase, before: str) -> int:
@@ -68,11 +96,10 @@ def _delete_usage_of(connection: sa.Connection, selection: Selection, before: st
 
 
 def _obsolete_rows(before: str, now: float) -> Iterator[tuple[str, sa.Table, Any]]:
-    midnight = datetime.fromisoformat(before).replace(tzinfo=UTC).timestamp()
     yield "observed_grants", observed_grants, observed_grants.c.last_day < before
     yield "enforcement_points", enforcement_points, enforcement_points.c.last_day < before
     yield "revocations", revocations, _is_obsolete(now)
-    yield "recording_periods", recording_periods, recording_periods.c.until < midnight
+    yield "recording_periods", recording_periods, recording_periods.c.until < _midnight(before)
     yield "heartbeats", heartbeats, heartbeats.c.at < now - _KEEP_HEARTBEATS
     yield "families", families, families.c.expires_at < now - KEEP_FAMILIES
     yield "batches", batches, sa.and_(sa.not_(batches.c.kept), batches.c.at < now - _KEEP_BATCH_IDS)
@@ -89,8 +116,8 @@ def _is_obsolete(now: float) -> Any:
         sa.or_(row.until.is_(None), ended), sa.or_(row.of == "token", row.before.is_not(None)),
         sa.func.coalesce(row.before, row.at) < now - _MAX_TOKEN_LIFETIME, row.at < now - _MAX_TOKEN_LIFETIME,
     )  # fmt: skip
-    # The issuer wrote how long the tokens of the family live, and there is one such entry for each sign-out.
-    family = sa.and_(row.of == "token", row.by == WRITER, row.until < now - KEEP_FAMILIES)
+    # Whoever wrote these knew how long the tokens live, and there is one for each sign-out and each early end.
+    family = sa.and_(row.of == "token", row.by.in_((WRITER, ELEVATION_WRITER)), row.until < now - KEEP_FAMILIES)
     return sa.or_(row.lifted_at < now - _KEEP_LIFTED, sa.and_(deny, ended), sa.and_(sa.not_(deny), outlived), family)
 
 

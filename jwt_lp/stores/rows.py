@@ -178,6 +178,7 @@ class PurgeCounts:
     heartbeats: int = 0
     batches: int = 0
     families: int = 0
+    elevations: int = 0
 
 
 class UsageSummary(NamedTuple):

@@ -103,6 +103,38 @@ families: Final = sa.Table(
     sa.Index("jwt_lp_family_expires", "expires_at"),
 )
 
+# One row for each elevation; `changed` is the sequence number of its last change that processes have to know, and `closes_at`
+# is when nothing can come of it any more. `key` is the digest of issuer and subject.
+elevations: Final = sa.Table(
+    "jwt_lp_elevation",
+    metadata,
+    sa.Column("id", _TEXT, primary_key=True),
+    sa.Column("changed", sa.BigInteger),
+    *map(_time, ("asked_at", "answer_by", "closes_at")),
+    *[_time(name, nullable=True) for name in ("since", "until", "denied_at", "ended_at", "reviewed_at")],
+    *map(_number, ("seconds", "needed", "approvals")),
+    sa.Column("break_glass", sa.Boolean, nullable=False),
+    _digest("key", primary=False),
+    sa.Column("client", _TEXT),
+    *_texts("issuer", "subject", "permission", "reason", "ticket", "person", "known_as"),
+    sa.Index("jwt_lp_elevation_changed", "changed"),
+    sa.Index("jwt_lp_elevation_key", "key"),
+    sa.Index("jwt_lp_elevation_closes", "closes_at"),
+    sa.Index("jwt_lp_elevation_asked", "asked_at", "id"),
+)
+
+# Steps are only added. `deliver_at` is when webhooks are to be told of one; NULL once they were.
+elevation_steps: Final = sa.Table(
+    "jwt_lp_elevation_step",
+    metadata,
+    sa.Column("elevation", _TEXT, primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    _time("at"),
+    _time("deliver_at", nullable=True),
+    *_texts("action", "issuer", "subject", "reason", "person", "digest"),
+    sa.Index("jwt_lp_elevation_step_deliver", "deliver_at"),
+)
+
 # Wide columns come before narrow ones, so that alignment wastes no space.
 usage: Final = sa.Table(
     "jwt_lp_usage",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from jwt_lp.revocation.entries import log_revoked
 from jwt_lp.stores import (
+    elevation_rows,
     family_rows,
     holder_rows,
     migration,
@@ -20,6 +21,7 @@ from jwt_lp.stores import (
     usage_sums,
 )
 from jwt_lp.stores.database import SqlDatabase, stream_rows
+from jwt_lp.stores.elevation_events import log_all_steps, log_steps
 from jwt_lp.stores.rows import UsageSummary
 from jwt_lp.stores.sum_selections import all_selections
 from jwt_lp.stores.summation import sum_by_month
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry
+    from jwt_lp.stores.elevations import Elevation, ElevationChange, ElevationFilter, ElevationStep
     from jwt_lp.stores.families import FamilyEnding, RefreshFamily
     from jwt_lp.stores.rows import (
         DayRow,
@@ -50,7 +53,7 @@ if TYPE_CHECKING:
 
 
 class SqlStore:
-    """A store in a database, as `Store` and `SignInStore` promise. `clock` returns seconds since the epoch.
+    """A store in a database, as `Store` promises. `clock` returns seconds since the epoch.
 
     The first write creates a file of SQLite with its tables; before that it reads as empty. In PostgreSQL only
     `migrate` creates tables.
@@ -76,14 +79,16 @@ class SqlStore:
     def changes(self, since: int) -> RevocationChanges:
         """One page of what was revoked or lifted after sequence number `since`."""
         with self._database.read() as connection:
-            return revocation_rows.changes(connection, since)
+            return revocation_rows.changes(connection, since, self._clock())
 
     def revoke(self, entries: Sequence[RevocationEntry], *, at: float, by: str = "") -> int:
         """Write entries; `StoreError` names ids that exist already."""
         with self._database.write() as connection:
             sequence = revocation_rows.revoke(connection, entries, at, by)
+            ended = elevation_rows.end_revoked(connection, entries, at, by)
         # Only what is committed is announced.
         log_revoked(entries, by)
+        log_all_steps(ended)
         return sequence
 
     def lift(self, ids: Sequence[str], *, at: float) -> int:
@@ -208,7 +213,48 @@ class SqlStore:
     def end_families(self, ending: FamilyEnding) -> tuple[RefreshFamily, ...]:
         """End families, and revoke their access tokens."""
         with self._database.write() as connection:
-            return family_rows.end(connection, ending)
+            families, ended = family_rows.end(connection, ending)
+        log_all_steps(ended)
+        return families
+
+    def ask(self, elevation: Elevation) -> Elevation:
+        """Write a new request for an elevation."""
+        with self._database.write() as connection:
+            stored, steps = elevation_rows.ask(connection, elevation)
+        # Only what is committed is announced.
+        log_steps(stored, steps)
+        return stored
+
+    def change_elevation(self, change: ElevationChange) -> Elevation:
+        """Write a step of an elevation, and what follows from it."""
+        with self._database.write() as connection:
+            stored, steps = elevation_rows.change(connection, change)
+        log_steps(stored, steps)
+        return stored
+
+    def elevation(self, elevation_id: str) -> Elevation | None:
+        """The elevation with this id, or None."""
+        with self._database.read() as connection:
+            return elevation_rows.find(connection, elevation_id)
+
+    def elevations(self, which: ElevationFilter) -> Iterator[Elevation]:
+        """The elevations that match, oldest request first."""
+        return map(elevation_rows.read, stream_rows(self._database, elevation_rows.select(which)))
+
+    def elevation_steps(self, elevation_id: str) -> tuple[ElevationStep, ...]:
+        """The steps of an elevation."""
+        with self._database.read() as connection:
+            return elevation_rows.steps_of(connection, elevation_id)
+
+    def claim_steps(self, limit: int, *, at: float, until: float) -> tuple[ElevationStep, ...]:
+        """The oldest steps that are to be delivered to webhooks."""
+        with self._database.write() as connection:
+            return elevation_rows.claim_steps(connection, limit, at, until)
+
+    def mark_delivered(self, steps: Sequence[ElevationStep]) -> None:
+        """Note that these steps were delivered."""
+        with self._database.write() as connection:
+            elevation_rows.mark_delivered(connection, steps)
 
     def purge(self, *, before: str, now: float) -> PurgeCounts:
         """Delete old rows, a bounded number in each transaction."""

@@ -1,7 +1,7 @@
-"""The delegation that our own downscoped tokens state: lineage, actors and original subject.
+"""The delegation that our own tokens state: lineage, actors and original subject.
 
 Three claims hold it: `lineage` is private, `act` is from RFC 8693, section 4.1, and `sub_id` from
-RFC 9493. A downscoped token is revoked with each of its ancestors.
+RFC 9493. A downscoped token is revoked with each of its ancestors, and a token with each elevation that it rests on.
 """
 
 from __future__ import annotations
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 MAX_DEPTH: Final = 4
 """The maximum number of ancestors of a token, and of actors."""
+
+MAX_ELEVATIONS: Final = 8
+"""The maximum number of elevations that a token rests on."""
+
+MAX_TASK: Final = 128
+"""The maximum length of the name of a task."""
 
 LINEAGE_CLAIMS: Final = frozenset({"lineage", "act", "sub_id"})
 """The claims that hold the lineage."""
@@ -38,7 +44,7 @@ class Ancestor(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """The lineage of a downscoped token.
+    """What a token comes from, and what it is for.
 
     `issued_at` is when its first ancestor was issued, in seconds since the epoch. `ancestors` are their (issuer, token
     id), oldest first. `clients` are the clients that the ancestors were issued to. `actors` are those that act with the
@@ -51,10 +57,18 @@ class Lineage:
     clients: tuple[str, ...] = ()
     actors: tuple[str, ...] = ()
     subject: tuple[str, str] | None = None
+    elevations: tuple[tuple[str, str], ...] = ()
+    task: str = ""
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether the token was downscoped: those of a session, and those that rest on elevations alone, were not."""
+        # Our issuers name the client of every ancestor that was one of their tokens, and the subject of any other.
+        return bool(self.clients or self.actors) or self.subject is not None
 
     @classmethod
     def from_claims(cls, claims: Mapping[str, object], issuer: str) -> Lineage | None:
-        """Read the lineage from the claims of a token of our own; None if it was not downscoped.
+        """Read the lineage from the claims of a token of our own; None if it comes from nothing.
 
         Raises `InvalidToken` for a shape that our issuers do not write.
         """
@@ -63,16 +77,21 @@ class Lineage:
         # INVARIANT: a token with an actor or an original subject must also name its ancestors.
         lineage = _object(claims.get("lineage"), "lineage")
         subject = _read_sub_id(claims["sub_id"]) if "sub_id" in claims else None
-        ids = _texts(lineage.get("ids"), "lineage.ids")
-        if not ids:
+        elevations = _texts(lineage.get("elevations", ()), "lineage.elevations", MAX_ELEVATIONS)
+        ids = _texts(lineage.get("ids", () if elevations else None), "lineage.ids")
+        # INVARIANT: only elevations may stand without an ancestor, so an actor or an original subject never does.
+        if not ids and (not elevations or "act" in claims or subject is not None):
             raise _fault("lineage.ids")
-        issuers = [issuer if subject is None else subject[0], *[issuer] * (len(ids) - 1)]
+        first = issuer if subject is None else subject[0]
+        issuers = [first, *[issuer] * len(ids)][: len(ids)]
         return cls(
             _date(lineage.get("iat")),
             tuple(zip(issuers, ids, strict=True)),
             _texts(lineage.get("clients", ()), "lineage.clients"),
             tuple(actors(claims.get("act"))),
             subject,
+            tuple((first, name) for name in elevations),
+            _text(lineage["task"], "lineage.task") if "task" in lineage else "",
         )
 
 
@@ -101,8 +120,8 @@ def _object(value: object, what: str) -> Mapping[str, object]:
     raise _fault(what)
 
 
-def _texts(value: object, what: str) -> tuple[str, ...]:
-    if is_json_array(value) and len(value) <= MAX_DEPTH:
+def _texts(value: object, what: str, most: int = MAX_DEPTH) -> tuple[str, ...]:
+    if is_json_array(value) and len(value) <= most:
         return tuple(_text(item, what) for item in value)
     raise _fault(what)
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from jwt_lp.permissions.grants import Permissions
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jwt_lp.jose.remote_jwks import KeySource, StaticKeys
-    from jwt_lp.permissions.grants import Permissions
     from jwt_lp.tokens.claims import ClaimProfile
 
 CONFIRMATIONS: Final = frozenset({"jwk", "jwe", "jku", "kid", "x5t#S256", "jkt", "osc"})
@@ -26,7 +27,8 @@ class TrustedIssuer:
     None for no limit. `clients` are the clients whose tokens are accepted, None for all. `sender_constrained` holds the confirmation methods of tokens that are accepted although the
     proof is not checked here. `leeway` and `max_lifetime` are seconds. `copy_claims` maps claims of its tokens to
     claims of ours, for when one of its tokens is downscoped. `development` holds the development key, if one is used.
-    `absent_claims` (of `iss` and `aud`) are claims that its tokens need not have.
+    `absent_claims` (of `iss` and `aud`) are claims that its tokens need not have. `elevation` holds the patterns of what
+    its subjects may hold by elevation at most; it confers nothing by default.
     """
 
     name: str
@@ -45,3 +47,4 @@ class TrustedIssuer:
     development: StaticKeys | None = None
     copy_claims: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     absent_claims: frozenset[str] = frozenset()
+    elevation: Permissions = Permissions()  # noqa: RUF009 - immutable

@@ -25,9 +25,12 @@ REQUIRED_USAGE_FIELDS: Final = ("subject", "permission", "day")
 REQUIRED_LOG_FIELDS: Final = ("subject", "day", "method", "path", "status")
 
 DAY_SECONDS: Final = 86400.0
+# The time of an access log in the common format, such as 31/Jan/2026:12:00:00 +0100. Its months are English everywhere.
+_LOG_TIME: Final = re.compile(r"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d:\d\d:\d\d) ([+-]\d\d)(\d\d)")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _EPOCH_SECONDS: Final = re.compile(r"[0-9]{9,11}(?:\.[0-9]{1,9})?")
 _COUNT: Final = re.compile(r"[0-9]{1,12}")
-_STATUS: Final = re.compile(r"[1-5][0-9][0-9]")
+_STATUS: Final = re.compile(r"[1-5][0-9][0-9]|0|000")
 _OUTCOMES: Final[frozenset[str]] = frozenset(get_args(UsageOutcome))
 _NO_SUBJECT_TEXTS: Final = ("", "-")
 
@@ -59,7 +62,7 @@ class RowResult(NamedTuple):
 
 @lru_cache(maxsize=65536)
 def parse_moment(text: str) -> Moment | None:
-    """Parse an ISO day, an ISO time (UTC if it has no offset) or seconds since the epoch; None for any other text."""
+    """Parse an ISO day or time (UTC without an offset), a time of an access log, or seconds since the epoch; else None."""
     try:
         if _EPOCH_SECONDS.fullmatch(text):
             at = float(text)
@@ -68,12 +71,21 @@ def parse_moment(text: str) -> Moment | None:
             day = date.fromisoformat(text)
             at = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
         else:
-            time = datetime.fromisoformat(text)
+            time = datetime.fromisoformat(_iso_time(text))
             time = (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)
             at, day = time.timestamp(), time.date()
     except (ValueError, OverflowError):
         return None
     return Moment(day.isoformat(), at) if at >= 0 else None
+
+
+def _iso_time(text: str) -> str:
+    """The time of an access log as an ISO time; any other text unchanged."""
+    found = _LOG_TIME.fullmatch(text)
+    if found is None or found[2] not in _MONTHS:
+        return text
+    day, month, year, clock, hours, minutes = found.groups()
+    return f"{year}-{_MONTHS.index(month) + 1:02}-{day}T{clock}{hours}:{minutes}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +144,8 @@ class AccessLogReader:
     def read(self, row: Row) -> RowResult:
         """The uses of the request: granted for 2xx and 3xx, denied for 401 and 403, none for any other status."""
         subject, day, method, path, status, issuer, service, client = row.values
+        # nginx writes 000, Envoy 0, and Apache - where a client left before the response.
+        status = "0" if status == "-" else status
         if not "".join(row.values).isprintable():
             return RowResult(reason=UNPRINTABLE, is_fault=True)
         moment = parse_moment(day)
@@ -140,6 +154,8 @@ class AccessLogReader:
         )
         if fault or moment is None:
             return RowResult(reason=fault, is_fault=True)
+        if int(status) == 0:
+            return RowResult(reason="its request got no response")
         outcome: UsageOutcome
         if status[0] in "23":
             outcome = "granted"

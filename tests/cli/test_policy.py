@@ -170,7 +170,7 @@ def test_as_json(cli, folder):
     code, out, err = cli("policy", "check", "--against", "before.toml", "--format", "json")
     found = json.loads(out)
     assert (1, "") == (code, err)
-    assert {"permissions": 3, "retired": 0, "roles": 2, "audiences": 0, "clients": 0} == found["counts"]
+    assert {"permissions": 3, "retired": 0, "roles": 2, "audiences": 0, "clients": 0, "elevation": 0} == found["counts"]
     assert ("file", "before.toml", 64) == (
         found["against"]["kind"],
         found["against"]["name"],

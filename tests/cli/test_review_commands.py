@@ -12,7 +12,9 @@ import pytest
 
 pytest.importorskip("sqlalchemy")
 
+from jwt_lp.cli import fail_conditions
 from jwt_lp.cli.fail_conditions import FailConditionParam
+from jwt_lp.review.analysis import finding_collector
 from jwt_lp.stores import open_store
 from review_scenario import ISSUER, NOW, POLICY, ReviewScenario, days_ago
 
@@ -122,7 +124,17 @@ def test_a_condition_that_was_read_stays(run) -> None:
     """A condition that is already parsed is returned unchanged, because click converts defaults twice."""
     gate = FailConditionParam().convert("unused>90d", None, None)
     assert gate == FailConditionParam().convert(gate, None, None)
-    assert [] == gate.failing_findings([])
+
+
+def test_a_gate_counts_what_is_not_listed(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A used grant that a large store does not list meets a condition too; at most five findings are named."""
+    monkeypatch.setattr(finding_collector, "MAX_LISTED", 2)
+    code, _, err = _review(run, "--fail-on", "unused>90d")
+    assert 1 == code
+    assert "unused>90d: 3 findings" in err
+    monkeypatch.setattr(fail_conditions, "MAX_EXAMPLES", 1)
+    _, _, err = _review(run, "--fail-on", "unused>90d")
+    assert 1 == err.count("orders:")
 
 
 def test_worksheets_are_split_by_who_decides(run) -> None:
@@ -133,6 +145,77 @@ def test_worksheets_are_split_by_who_decides(run) -> None:
     assert ["decide-m----x.csv", "decide-nobody.csv"] == sorted(each.name for each in Path().glob("decide*.csv"))
     assert "alice" in Path("decide-m----x.csv").read_text()
     assert "the worksheet of nobody: decide-nobody.csv" in err
+
+
+def test_leavers_come_first_and_fail_a_check(run) -> None:
+    """What a leaver holds is proposed for removal, first in the text, with the name; a condition can ask for it."""
+    Path("people.csv").write_text("subject,name,team,manager,active,end\nbob,Bob Brown,sales,mia,,2026-06-30\n")
+    code, out, err = _review(run, "--people", "people.csv", "--fail-on", "leaver>1")
+    assert 1 == code
+    assert "leaver>1: 2 findings" in err
+    first, person = [line for line in out.split("\n") if line.startswith("  ")][:2]
+    assert "leaver, remove: subject bob orders:" in first
+    assert "person: Bob Brown; team sales; manager mia; last day 2026-06-30" in person
+    assert 0 == _review(run, "--fail-on", "leaver")[0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "fault"),
+    [
+        ("alice,maybe,,", "people.csv: line 2: active: write yes or no, not 'maybe'"),
+        ("alice,,30.06.2026,", "line 2: left: '30.06.2026' is not a day such as 2027-06-30"),
+        ("alice,,,2026-6-30", "line 2: end: '2026-6-30' is not a day such as 2027-06-30"),
+        ("alice,,2026-06-30,2026-07-30", "line 2: left and end are different days"),
+        ("alice,yes,,\nbob,yes,,\nalice,no,,", "line 4: line 2 says something else about 'alice'"),
+        ("\n".join(f"s{number},?,," for number in range(25)), "and 5 more"),
+    ],
+)
+def test_a_faulty_list_of_people_is_refused(run, rows: str, fault: str) -> None:
+    """A mistake in the list would take grants from people who have not left, so each is named with its line."""
+    Path("people.csv").write_text(f"subject,active,left,end\n{rows}\n")
+    code, _, err = _review(run, "--people", "people.csv")
+    assert 2 == code
+    assert fault in err
+
+
+def test_the_same_person_twice_is_one(run) -> None:
+    """A row that says the same again is no fault, and blanks around a cell do not count."""
+    Path("people.csv").write_text("subject,name,active\nalice,Alice , yes\nalice,Alice,yes\n")
+    code, out, _ = _review(run, "--people", "people.csv")
+    assert 0 == code
+    assert "person: Alice; active: yes" in out
+
+
+def test_a_review_since_the_last_one(run) -> None:
+    """--since shows what is new, in every form; a file that is no review is refused."""
+    _, out, _ = run("review", "--now", days_ago(150), "--format", "json")
+    Path("last.json").write_text(out)
+    _, text, _ = _review(run, "--since", "last.json", "--html", "review.html")
+    assert f"Changes: since the review of {days_ago(150)}: 2 new findings, 0 came back, 0 grants gone" in text
+    assert "2 new findings" in Path("review.html").read_text()
+    _, out, _ = _review(run, "--since", "last.json", "--format", "csv")
+    assert {("alice", "known"), ("bob", "known"), ("bob", "new"), ("'=carol", "new")} == {
+        (row["name"], row["change"]) for row in csv.DictReader(io.StringIO(out))
+    }
+    Path("last.json").write_text("[]")
+    code, _, err = _review(run, "--since", "last.json")
+    assert 2 == code
+    assert "last.json: not the JSON of a review" in err
+
+
+def test_json_of_a_large_store_lists_every_grant(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above the limit of listed findings, JSON and CSV still have every one, and text says how to get them."""
+    whole = {form: _review(run, "--format", form)[1] for form in ("json", "csv")}
+    monkeypatch.setattr(finding_collector, "MAX_LISTED", 2)
+    for form in ("json", "csv"):
+        assert sorted(_ids_of(whole[form], form)) == sorted(_ids_of(_review(run, "--format", form)[1], form))
+    assert 0 == json.loads(_review(run, "--format", "json")[1])["unlisted"]
+    assert "2 grants used and kept: counted here, listed one by one with --format json" in _review(run)[1]
+
+
+def _ids_of(written: str, form: str) -> list[str]:
+    rows = json.loads(written)["findings"] if form == "json" else csv.DictReader(io.StringIO(written))
+    return [row["id"] for row in rows]
 
 
 def test_an_exemption_of_a_worksheet_counts(run) -> None:
@@ -185,12 +268,12 @@ def test_wrong_usage_says_what_to_do(run, options: list[str], fault: str) -> Non
     assert fault in err
 
 
-def test_a_likelihood_without_a_past_is_a_window(run) -> None:
-    """If the record is too short to fit a model, a fixed window decides, and the review says so."""
+def test_a_likelihood_without_a_past_is_the_priors(run) -> None:
+    """If the record is too short for past cases, the prior decides, and the review says so."""
     _, out, _ = _review(run, "--likelihood", "0.05", "--format", "json")
     found = json.loads(out)
     assert 0 == found["judging"]["fitted_on"]
-    assert any("not enough history" in note for note in found["notes"])
+    assert any("other organisations' histories" in note for note in found["notes"])
 
 
 def test_the_rules_alone_make_a_plan_that_is_applied_and_undone(run) -> None:

@@ -24,7 +24,7 @@ from django.urls import path
 from jwt_lp import Guard
 from jwt_lp._support.events import log_event
 from jwt_lp_django import can, enforce, requires
-from jwt_lp_django.signals import refused, revoked, signed_in, signed_out
+from jwt_lp_django.signals import elevation_changed, refused, revoked, signed_in, signed_out
 
 pytestmark = pytest.mark.host
 
@@ -171,12 +171,14 @@ def test_a_signal_that_cannot_be_sent_changes_no_decision(
         ("signed-out", signed_out),
         ("signed-out-everywhere", signed_out),
         ("refresh-reused", revoked),
+        ("elevation-asked", elevation_changed),
+        ("elevation-break-glass", elevation_changed),
         ("exchanged", None),
     ],
 )
 def test_security_events_are_sent(event: str, signal: Any) -> None:
     """Each event has its signal, or none."""
-    receivers = {each: Receiver() for each in (revoked, signed_in, signed_out)}
+    receivers = {each: Receiver() for each in (revoked, signed_in, signed_out, elevation_changed)}
     for each, made in receivers.items():
         each.connect(made)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import ExitStack
 from importlib.util import find_spec
 from typing import Any
 
@@ -16,7 +17,7 @@ from flask import Flask, request
 from jwt_lp._support.events import log_event
 from jwt_lp.testing.authority import Authority
 from jwt_lp_flask import LeastPrivilege, can, enforce, guard_from, requires
-from jwt_lp_flask.signals import refused, revoked, signed_in, signed_out
+from jwt_lp_flask.signals import elevation_changed, refused, revoked, signed_in, signed_out
 
 pytestmark = pytest.mark.host
 
@@ -110,6 +111,8 @@ def test_a_receiver_may_be_a_coroutine_function(app: Flask) -> None:
         ("signed-in", signed_in),
         ("signed-out", signed_out),
         ("signed-out-everywhere", signed_out),
+        ("elevation-ended", elevation_changed),
+        ("elevation-break-glass", elevation_changed),
         ("exchanged", None),
     ],
 )
@@ -120,7 +123,9 @@ def test_security_events_are_sent(app: Flask, event: str, signal: Any, inside: b
     def receive(sender: object, **values: Any) -> None:
         sent.append((signal, sender, values))
 
-    with revoked.connected_to(receive), signed_in.connected_to(receive), signed_out.connected_to(receive):
+    with ExitStack() as stack:
+        for each in (revoked, signed_in, signed_out, elevation_changed):
+            stack.enter_context(each.connected_to(receive))
         if inside:
             with app.app_context():
                 log_event(logging.INFO, event, {"subject": "alice"})

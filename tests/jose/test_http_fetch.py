@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from jwks_server import KeyServer, fresh
 from jwt_lp.jose.discovery import discover, metadata_urls
-from jwt_lp.jose.http_fetch import FetchedDocument, FetchError, check_url, escape_for_log, fetch_json
+from jwt_lp.jose.http_fetch import FetchedDocument, FetchError, check_url, deliver_json, escape_for_log, fetch_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -432,3 +432,9 @@ def test_metadata_over_http_may_lead_to_http() -> None:
     """If the metadata is served over http, in development, the keys may be too."""
     document = GOOD | {"jwks_uri": "http://issuer.example/jwks"}
     assert "http://issuer.example/jwks" == discovered(document, scheme="http")
+
+
+def test_nothing_is_delivered_to_an_address_that_is_refused() -> None:
+    """A delivery to an http address fails before a connection is opened."""
+    with pytest.raises(FetchError, match="the address is an http address"):
+        deliver_json("http://issuer.example/hook", b"{}")

@@ -11,10 +11,14 @@ from jwt_lp.review.findings import (
     Backtest,
     BacktestedSetting,
     Coefficient,
+    Comparison,
     Finding,
+    GoneGrant,
     Population,
+    Reason,
     Review,
     ReviewWindow,
+    ScorePart,
 )
 
 NASTY: Final = (
@@ -67,7 +71,7 @@ def _finding(number: int, **more: object) -> Finding:
         "grant": _GRANTS[number % len(_GRANTS)],
         "reason": "Used within the rule.",
         "held_since": "2024-03-01",
-        "owner": ("dana.levi", "hana.mori", "")[number % 3],
+        "manager": ("dana.levi", "hana.mori", "")[number % 3],
         "team": ("Payments", "Logistics", "")[number % 3],
     }
     return Finding(**{**plain, **more})  # type: ignore[arg-type]
@@ -83,9 +87,20 @@ _JUDGED: Final[tuple[dict[str, object], ...]] = (
         "last_day": "2026-01-09",
         "idle": 265,
         "likelihood": 0.021,
-        "because": ("265 days without use", "used on 17 days before"),
+        "because": (
+            Reason("idle", "for", -1.9, "not used for 265 days"),
+            Reason("days", "against", 0.7, "used on 17 days within 361 days"),
+        ),
         "reason": "Used 41 times until 2026-01-09, and not for 265 days since.",
         "risk": "high",
+        "score": 78,
+        "score_parts": (
+            ScorePart("risk", 40, 40, "high risk"),
+            ScorePart("breadth", 5, 20, "covers 2 permissions on 2 routes"),
+            ScorePart("idle", 18, 25, "not used for 265 days"),
+            ScorePart("holder", 15, 15, "a subject with 7 patterns or grants of high risk"),
+        ),
+        "change": "came-back",
     },
     {
         "verdict": "dormant",
@@ -135,6 +150,24 @@ _JUDGED: Final[tuple[dict[str, object], ...]] = (
 )
 
 _OTHERS: Final[tuple[dict[str, object], ...]] = (
+    {
+        "verdict": "leaver",
+        "proposal": "remove",
+        "name": "u-1234",
+        "person_name": "Ivan Petrov",
+        "manager": "dana.levi",
+        "team": "Payments",
+        "active": "no",
+        "left": "2026-08-31",
+        "uses": 1902,
+        "days": 211,
+        "last_day": "2026-09-12",
+        "idle": 19,
+        "reason": "The holder has left: the last day was 2026-08-31, but it was used 12 days after that.",
+        "risk": "high",
+        "score": 52,
+        "change": "new",
+    },
     {
         "kind": "wildcard",
         "verdict": "used",
@@ -276,17 +309,19 @@ BACKTEST: Final = Backtest(
         BacktestedSetting("likelihood", 0.0, 0, 0, 690000),
     ),
     recommended=BacktestedSetting("likelihood", 0.05, 3560, 262, 279800),
+    judged=BacktestedSetting("likelihood", 0.05, 3560, 262, 279800),
 )
 
 
 def findings() -> tuple[Finding, ...]:
-    """About sixty findings: every verdict, every kind, and every hostile name as a holder, a grant or an owner."""
+    """About sixty findings: every verdict, every kind, and every hostile name as a holder, a grant or a manager."""
     judged = [_finding(1 + number, **facts) for number, facts in zip(range(14), cycle(_JUDGED), strict=False)]
     others = [_finding(30 + number, **facts) for number, facts in enumerate(_OTHERS)]
     nasty: list[Finding] = []
     for number, (name, facts) in enumerate(zip(NASTY, cycle(_JUDGED), strict=False)):
-        where = ("name", "grant", "owner")[number % 3]
-        nasty.append(_finding(50 + number, **{**facts, where: name, "reason": f"About {name}."}))
+        where = ("name", "grant", "manager")[number % 3]
+        more = {"person_name": name, "team": name} if where == "manager" else {}
+        nasty.append(_finding(50 + number, **{**facts, where: name, **more, "reason": f"About {name}."}))
     return (*judged, *others, *_role_findings(100), *nasty)
 
 
@@ -335,6 +370,20 @@ def review() -> Review:
             for month in range(13)
         ),
         backtest=BACKTEST,
+        comparison=Comparison(
+            now="2026-07-01",
+            digest="4b227777d4dd1fc61c6f884f48641d02b4d121d3fd328cb08b5531fcacdabf8a",
+            new=1,
+            came_back=2,
+            gone=(
+                GoneGrant(
+                    "00000000000003e7", "grant", "subject", _ISSUER, NASTY[0], "", NASTY[10], "Ivan", "2026-10-01"
+                ),
+                GoneGrant(
+                    "00000000000003e8", "grant", "subject", _ISSUER, "emil.novák", "", "users:admin", "", "2026-07-01"
+                ),
+            ),
+        ),
     )
 
 

@@ -19,7 +19,7 @@ pytest.importorskip("jinja2", reason="the page needs Jinja2")
 
 REVIEW = sample_review.review()
 NUMBER = len(REVIEW.findings)
-WIDTHS = pytest.mark.parametrize("width", [390, 1280])
+WIDTHS = pytest.mark.parametrize("width", [390, 1440])
 SCHEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
 
 # The least contrast of a text with what is behind it, of all elements with text of their own.
@@ -123,12 +123,28 @@ def test_a_column_sorts_both_ways(page) -> None:
     assert 1 == page.locator("[aria-sort]").count()
 
 
-def test_risk_sorts_by_how_high_it_is(page) -> None:
-    """Risks are sorted by level, not by letter."""
-    risks = {finding.id: finding.risk for finding in REVIEW.findings}
-    page.get_by_role("columnheader", name="Risk").get_by_role("button").click()
-    order = ["low", "medium", "high", "critical"]
-    assert sorted(risks.values(), key=order.index) == [risks[id_] for id_ in _seen(page)]
+def test_risk_sorts_by_its_score(page) -> None:
+    """Risks are sorted by score."""
+    scores = {finding.id: finding.score for finding in REVIEW.findings}
+    page.locator("#list").get_by_role("columnheader", name="Risk").get_by_role("button").click()
+    assert sorted(scores.values()) == [scores[id_] for id_ in _seen(page)]
+
+
+def test_only_what_is_new_is_shown(page) -> None:
+    """A filter shows what is new, or what came back, since the last review."""
+    for change in ("new", "came-back"):
+        _choose(page, "change", change)
+        assert [finding.id for finding in REVIEW.findings if finding.change == change] == _seen(page)
+
+
+def test_decisions_come_first(page) -> None:
+    """After the overview the page lists the findings, leavers first, with names beside ids."""
+    order = page.eval_on_selector_all("main > section", "all => all.map(each => each.id)")
+    assert ["overview", "findings", "groups", "changes", "granted", "time", "past", "evidence"] == order
+    row = page.locator("#list tbody tr", has_text="Ivan Petrov").inner_text()
+    assert ["u-1234", "team Payments", "manager dana.levi", "last day 2026-08-31"] == [
+        part for part in ("u-1234", "team Payments", "manager dana.levi", "last day 2026-08-31") if part in row
+    ]
 
 
 def test_the_keyboard_reaches_the_sort_buttons(page) -> None:
@@ -138,8 +154,8 @@ def test_the_keyboard_reaches_the_sort_buttons(page) -> None:
     assert "Holder" == page.evaluate("document.activeElement.textContent")
     assert "solid" == page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     page.keyboard.press("Enter")
-    assert "ascending" == page.get_by_role("columnheader", name="Holder").get_attribute("aria-sort")
-    names = {finding.id: _sorted_as(finding.name) for finding in REVIEW.findings}
+    assert "ascending" == page.locator("#list").get_by_role("columnheader", name="Holder").get_attribute("aria-sort")
+    names = {finding.id: _sorted_as(finding.person_name or finding.name) for finding in REVIEW.findings}
     assert sorted(names.values()) == [names[id_] for id_ in _seen(page)]
 
 

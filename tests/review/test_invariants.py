@@ -52,7 +52,7 @@ def _holders(draw: st.DrawFn) -> Holder:
 def _context(terms: list[str], window: int) -> ReviewContext:
     return ReviewContext(
         now=NOW, rule=DecisionRule("fixed", window), model=None, grace=GRACE, since=NOW - 1000,
-        requested=EnforcedPermissions(terms), risk=lambda _: "medium", users={}, active=1,
+        requested=EnforcedPermissions(terms), users={}, active=1,
     )  # fmt: skip
 
 

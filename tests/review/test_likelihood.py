@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jwt_lp.review.analysis import logistic, prior
 from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
 from jwt_lp.review.analysis.grant_features import FEATURES, GrantFeatures
-from jwt_lp.review.analysis.likelihood import LikelihoodModel, describe_feature, falls_with_idleness
+from jwt_lp.review.analysis.likelihood import LikelihoodModel, falls_with_idleness
 
 PAIRS = st.builds(
     lambda idle, days, span, elsewhere, recent, others, more: GrantFeatures(
@@ -72,9 +72,9 @@ def test_more_idle_is_never_likelier(model: LikelihoodModel, pair: GrantFeatures
 
 @given(PAIRS)
 def test_a_likelihood_lies_between_0_and_1(model: LikelihoodModel, pair: GrantFeatures) -> None:
-    """Every likelihood lies between 0 and 1 and has two or three reasons."""
+    """Every likelihood lies between 0 and 1 and has a contribution of each feature."""
     assert 0 <= model.likelihood(pair) <= 1
-    assert 1 <= len(model.because(pair)) <= 3
+    assert list(FEATURES) == [name for name, _ in model.contributions(pair)]
 
 
 @pytest.mark.parametrize("wrong", ["idle", "holder"])
@@ -167,44 +167,6 @@ def test_a_fit_that_does_not_settle_ends(monkeypatch: pytest.MonkeyPatch) -> Non
     """The number of iterations is limited."""
     monkeypatch.setattr(logistic, "_MAX_ITERATIONS", 1)
     assert 0 < LikelihoodModel.fit(_cases()).likelihood(_cases()[0][0]) < 1
-
-
-def test_reasons_are_words(model: LikelihoodModel) -> None:
-    """The reasons describe the features of the judged grant."""
-    reasons = {
-        reason
-        for pair in (
-            GrantFeatures(700, 1, 0, 700, None, 0, 0.5, 700, 0, 0),
-            GrantFeatures(1, 40, 400, 401, 1, 9, 0.0, 401, 300, 9),
-            GrantFeatures(31, 2, 300, 331, 900, 3, 1.0, 1000, 20, 3),
-        )
-        for reason in model.because(pair)
-    }
-    assert len(reasons) > 4
-    assert all(reason[0].islower() or reason[0].isdigit() for reason in reasons)
-
-
-def test_every_feature_has_its_words() -> None:
-    """Every feature has a description."""
-    pair = GrantFeatures(400, 3, 99, 499, None, 2, 0.25, 600, 12, 3)
-    once = pair._replace(days=1, span=0, elsewhere_idle=1)
-    nothing, one = "the holder used nothing for 400 days", "the holder used nothing for 1 day"
-    assert {
-        "idle": ("idle for 400 days",) * 2,
-        "span": ("used on 3 days within 100 days", "used on 1 day within 1 day"),
-        "elsewhere": ("the holder never used anything else", "the holder last used something else 1 day ago"),
-        "breadth": ("the holder used 2 other grants within a year",) * 2,
-        "others": ("25.0 % of the other active holders used it within a year",) * 2,
-        "holder_idle": (nothing, one),
-        "holder_pause": (nothing, one),
-        "grants": ("the holder ever used 3 other grants",) * 2,
-        "rate": ("used on 3 days within 100 days", "used on 1 day within 1 day"),
-        "holder_rate": (
-            "the holder's uses of all grants add up to 15 days since 600 days",
-            "the holder's uses of all grants add up to 13 days since 600 days",
-        ),
-        "quiet": (nothing, one),
-    } == {name: (describe_feature(name, pair), describe_feature(name, once)) for name in FEATURES}
 
 
 def test_scikit_learn_finds_the_same_weights() -> None:

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from examples import examples
-from jwt_lp.review import DecisionRule, Review, review
-from jwt_lp.review.analysis import fit_model, load_history
-from jwt_lp.review.report import render
+from jwt_lp.review import DecisionRule, Person, Review, review
+from jwt_lp.review.analysis import finding_collector, fit_model, load_history
+from jwt_lp.review.report import KeptFindings, iter_table, render
 from jwt_lp.stores import HeldGrant, open_store
 from jwt_lp.usage.row_reader import read_rows
 from jwt_lp.usage.usage_import import ImportSummary, build_batches
@@ -44,6 +44,10 @@ def rendered(found: Review) -> list[str]:
     """The review in every form, with the same name for every store."""
     same = replace(found, store="the store")
     return [render(same, form, by=None, top=1000) for form in ("text", "json", "csv")]
+
+
+def sorted_lines(text: str) -> list[str]:
+    return sorted(line.removesuffix(",") for line in text.split("\n"))
 
 
 def record_history(past: ReviewScenario) -> None:
@@ -89,6 +93,26 @@ def test_every_engine_gives_the_same_review(tmp_path: Path) -> None:
                     found = review(store, usage=usage, **given)
                 assert f"{store.name}, usage in {tmp_path / name}" == found.store
                 assert rendered(expected) == rendered(found) == rendered(review(store, **given))
+
+
+def test_every_engine_lists_every_grant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With leavers, and with more grants than a review lists, the JSON of every engine is that of a review without limit."""
+    people = {"s01": Person("One", active="no"), "s03": Person(left=days_ago(9))}
+    given: dict[str, Any] = {"now": NOW, "made_at": 1.0, "rule": DecisionRule("fixed", 180), "people": people}
+    with stores(tmp_path) as both:
+        whole = rendered(review(both["sqlite"], **given))[1]
+        assert '"leaver"' in whole
+        monkeypatch.setattr(finding_collector, "MAX_LISTED", 5)
+        for name, store in both.items():
+            export_parquet(store, tmp_path / name)
+            with closing(ParquetUsage(tmp_path / name)) as usage:
+                for engine in (None, usage):
+                    with closing(KeptFindings("json")) as kept:
+                        found = review(store, usage=engine, on_kept=kept.add, **given)
+                        assert found.unlisted
+                        written = "".join(iter_table(replace(found, store="the store"), "json", kept))
+                        # What a review does not list comes in the order of its holders, after the rest.
+                        assert sorted_lines(whole) == sorted_lines(written)
 
 
 def test_a_purge_of_the_store_does_not_change_the_review(tmp_path: Path) -> None:

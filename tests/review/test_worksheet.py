@@ -160,8 +160,8 @@ def test_a_file_that_is_not_a_worksheet_is_refused():
 
 
 def test_worksheets_are_split_and_joined():
-    """Worksheets are split by the owner of the finding, and joined if they belong to one review."""
-    mine, other = make_finding(owner="carol"), make_finding("bob", owner="dave")
+    """Worksheets are split by the manager, and joined if they belong to one review."""
+    mine, other = make_finding(manager="carol"), make_finding("bob", manager="dave")
     parts = worksheet.split_findings([mine, other, make_finding("eve")], "manager")
     assert {"": (make_finding("eve"),), "carol": (mine,), "dave": (other,)} == parts
     with pytest.raises(ConfigurationError, match="split by manager, team, role or issuer, not by 'x'"):
@@ -170,7 +170,7 @@ def test_worksheets_are_split_and_joined():
     sheets = [
         read_worksheet(filled(write_worksheet(review, part), decision="keep"))
         for part in parts.values()
-        if part[0].owner
+        if part[0].manager
     ]
     assert [mine.id, other.id] == [answer.item.id for answer in worksheet.join_worksheets(sheets).decisions]
     foreign = read_worksheet(filled(write_worksheet(dataclasses.replace(review, digest="e"), [mine]), decision="keep"))

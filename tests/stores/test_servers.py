@@ -1,4 +1,4 @@
-"""Real servers with several processes: each refuses what is revoked, and counts are exact."""
+"""Real servers with several processes: each refuses what is revoked, grants what was elevated, and counts exactly."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from elevated import approve, change
 from hosts.serving import HttpClient
 from jwt_lp.revocation.entries import RevocationEntry
 from jwt_lp.stores import Store, open_store
@@ -47,6 +48,7 @@ BOUND = 5 + 3
 PATIENCE = 180
 SYNC = ["gunicorn", "--workers", "4"]
 THREADS = ["gunicorn", "--workers", "4", "--threads", "4", "--worker-class", "gthread"]
+ELEVATING: dict[str, Any] = {"OWN": False, "PATTERNS": True, "ELEVATION": ["orders:read"]}
 UVICORN = ["uvicorn", "--workers", "2", "--factory", "--log-level", "warning", "--timeout-graceful-shutdown", "10"]
 
 
@@ -353,6 +355,50 @@ def statuses_during(server: Server, view: str, seconds: float) -> set[int]:
     return statuses
 
 
+def check_elevation_by_polling(case: str, folder: Path) -> None:
+    """Every process allows after one polling interval, and refuses from the end on, although the store is away since."""
+    pytest.importorskip("flask")
+    with open_engine("postgresql", folder) as (url, _, store):
+        parts = urlsplit(url)
+        with proxy_to(parts.hostname or "127.0.0.1", parts.port or 5432) as proxy:
+            url_of_proxy = parts._replace(netloc=f"{parts.netloc.rpartition('@')[0] or 'root'}@127.0.0.1:{proxy.port}")
+            kind = [*SYNC[:-1], "2"]
+            with served(kind, "flask_app", url_of_proxy.geturl(), **ELEVATING) as server:
+                server.processes("list")
+                assert {403} == {server.ask("read", "alice", "orders:list")[0] for _ in range(20)}
+                ends_at = approve(store, "orders:read", time.time(), 2 * BOUND + 4).until or 0.0
+                wait_until(lambda: elevated_statuses(server) == {200}, BOUND)
+                proxy.cut()
+                assert {200} == elevated_statuses(server)
+                # The processes are on this machine, so they end it by the same clock.
+                time.sleep(max(0.0, ends_at - time.time()))
+                assert {403} == elevated_statuses(server)
+                assert {200} == {server.ask("list")[0] for _ in range(8)}
+
+
+def check_elevation_by_push(case: str, folder: Path) -> None:
+    """Without polling every process allows after a push, and refuses after the push of an early end."""
+    pytest.importorskip("fastapi")
+    with push_channel() as (redis, channel), open_engine("postgresql", folder) as (url, _, store):
+        variables = {"TESTS_CHANNEL": channel, "TESTS_PUSHED_ONLY": "1"}
+        settings = {"PUSH": REDIS, **ELEVATING}
+        with served(UVICORN, "fastapi_app", url, "", variables, **settings) as server:
+            server.processes("list")
+            wait_until(lambda: listener_count(redis, channel) == server.size, PATIENCE)
+            assert {403} == elevated_statuses(server)
+            elevation = approve(store, "orders:read", time.time(), 600)
+            assert server.size == redis.publish(channel, "1")
+            wait_until(lambda: elevated_statuses(server) == {200}, 20)
+            change(store, elevation, "ended", time.time())
+            assert server.size == redis.publish(channel, "2")
+            wait_until(lambda: elevated_statuses(server) == {403}, 20)
+
+
+def elevated_statuses(server: Server) -> set[int]:
+    """The statuses of requests, in every process, of somebody whose token lacks the permission."""
+    return {server.ask("read", "alice", "orders:list")[0] for _ in range(10 * server.size)}
+
+
 def check_recycled_workers(case: str, folder: Path) -> None:
     """Workers that are replaced after so many requests lose no count."""
     pytest.importorskip("flask")
@@ -371,6 +417,8 @@ SCENARIOS: dict[str, Callable[[str, Path], None]] = {
     "away, sqlite": check_missing_store,
     "restarted, postgresql": check_postgres_outage,
     "restarted, redis": check_redis_outage,
+    "elevated": check_elevation_by_polling,
+    "elevated, pushed": check_elevation_by_push,
     "commands": check_waiting_commands,
     "recycled": check_recycled_workers,
     "recycled, preload": check_recycled_workers,
@@ -436,11 +484,11 @@ def running(
         configure()
     with ThreadPoolExecutor(5) as pool:
         # The longest ones start first.
-        order = sorted(selected, key=lambda name: not name.startswith(("away", "restarted")))
+        order = sorted(selected, key=lambda name: not name.startswith(("away", "restarted", "elevated")))
         yield {name: pool.submit(SCENARIOS[name], name, tmp_path_factory.mktemp("served")) for name in order}
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_servers(scenario: str, running: dict[str, Future[None]]) -> None:
-    """Every process refuses what is revoked in time, and nothing else; counts are exact."""
+    """Every process refuses what is revoked in time, allows what is elevated, and nothing else; counts are exact."""
     running[scenario].result()

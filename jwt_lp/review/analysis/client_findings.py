@@ -6,20 +6,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from jwt_lp.review.analysis.evidence import WHOLE_ROLE, GrantPath, Holder
-from jwt_lp.review.analysis.subject_findings import (
+from jwt_lp.review.analysis.finding_parts import (
+    REVOKED_ALREADY,
     USED_THROUGH_ANOTHER,
-    finding_metrics,
     finding_reason,
+    grant_members,
+    grant_score,
+    likelihood_members,
     make_finding,
     with_guards,
 )
+from jwt_lp.review.analysis.risk_score import holder_part
 from jwt_lp.review.pattern_overlap import covers, is_pattern, overlap, pattern_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from jwt_lp.review.analysis.verdicts import ReviewContext
-    from jwt_lp.review.findings import Finding, Proposal
+    from jwt_lp.review.findings import Finding, Proposal, ScorePart
 
 
 @dataclass(slots=True)
@@ -54,8 +58,10 @@ class ClientFindings:
         """One finding for each grant of a client, over all the subjects that it acted for."""
         for key in sorted(self._clients):
             client = self._clients[key]
+            powers = sum(self._context.risks.is_powerful(path.grant) for path in client.holder.paths.values())
+            holder = holder_part(powers, client=True)
             for _, path in sorted(client.holder.paths.items()):
-                yield _grant_finding(client.holder, path, client.subjects, self._context)
+                yield _grant_finding(client, path, holder, self._context)
 
 
 def _merge_path(whole: GrantPath, part: GrantPath) -> None:
@@ -70,7 +76,8 @@ def _merge_path(whole: GrantPath, part: GrantPath) -> None:
         whole.used[permission] = max(last, whole.used.get(permission, 0))
 
 
-def _grant_finding(client: Holder, path: GrantPath, subjects: Mapping[str, int], context: ReviewContext) -> Finding:
+def _grant_finding(usage: _ClientUsage, path: GrantPath, holder: ScorePart, context: ReviewContext) -> Finding:
+    client = usage.holder
     due = context.due(client, path)
     verdict = context.verdict(path, due=due)
     proposal: Proposal = "keep"
@@ -84,7 +91,7 @@ def _grant_finding(client: Holder, path: GrantPath, subjects: Mapping[str, int],
         elif needed:
             guards.append(USED_THROUGH_ANOTHER)
     if ("client", client.issuer, client.subject, path.grant) in context.revoked:
-        guards.append("revoked already")
+        guards.append(REVOKED_ALREADY)
     finding = make_finding(
         kind="wildcard" if proposal == "narrow" else "grant",
         verdict=verdict,
@@ -99,8 +106,10 @@ def _grant_finding(client: Holder, path: GrantPath, subjects: Mapping[str, int],
         others=tuple(
             other.grant for other in client.paths.values() if other is not path and overlap(other.grant, path.grant)
         ),
-        users=subjects.get(path.grant, 0),
-        **finding_metrics(client, path, context),
+        users=usage.subjects.get(path.grant, 0),
+        **grant_members(path, context),
+        **likelihood_members(client, path, context),
+        **grant_score(path, context, holder),
     )
     return with_guards(finding, guards, context)
 

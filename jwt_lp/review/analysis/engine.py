@@ -7,27 +7,30 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache, partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
+from jwt_lp.errors import ConfigurationError
 from jwt_lp.policy.file import EMPTY_POLICY
 from jwt_lp.review.analysis import route_findings
 from jwt_lp.review.analysis.evidence import PopulationSource as Source
 from jwt_lp.review.analysis.evidence import iso_day, iter_holders, ordinal, recording_coverage
 from jwt_lp.review.analysis.finding_collector import FindingCollector
+from jwt_lp.review.analysis.risk_score import GrantRisks
 from jwt_lp.review.analysis.verdicts import ReviewContext
 from jwt_lp.review.findings import AppliedRule, Population, Review, ReviewWindow
-from jwt_lp.review.pattern_overlap import EnforcedPermissions, overlap, permissions_in
+from jwt_lp.review.pattern_overlap import EnforcedPermissions, permissions_in
 from jwt_lp.review.quantities import count_noun
 
 if TYPE_CHECKING:
     from jwt_lp.policy.file import Policy
     from jwt_lp.review.analysis.usage_history import UsageHistory
     from jwt_lp.review.analysis.decision_rule import DecisionRule
+    from jwt_lp.review.analysis.earlier_review import EarlierReview
     from jwt_lp.review.analysis.evidence import RecordingCoverage
     from jwt_lp.review.analysis.likelihood import LikelihoodModel
-    from jwt_lp.review.analysis.verdicts import Person, ReviewExemption
+    from jwt_lp.review.analysis.people import Person
+    from jwt_lp.review.analysis.verdicts import ReviewExemption
     from jwt_lp.review.findings import Finding
     from jwt_lp.stores import HeldGrantRow, Store, UsageAggregates
 
@@ -39,7 +42,6 @@ STALE_DAYS: Final = 5
 _HASHED_TOGETHER: Final = 256
 """Rows that are hashed at once, which is faster than one by one."""
 _PROPOSAL_ORDER: Final = {"remove": 0, "narrow": 1, "keep": 2}
-_RISK_ORDER: Final = {"high": 0, "medium": 1, "low": 2}
 
 
 class _Digest(Protocol):
@@ -60,34 +62,43 @@ def review(  # noqa: PLR0913 - all but the store by name
     exempt: Iterable[ReviewExemption] = (),
     people: Mapping[str, Person] | None = None,
     issuer: str | None = None,
+    earlier: EarlierReview | None = None,
     made_at: float | None = None,
+    on_kept: Callable[[Finding], object] | None = None,
     on_step: Callable[[str, int], object] = lambda _what, _count: None,
 ) -> Review:
     """Compare grants with usage, up to and including the day `now`.
 
     `rule` decides, with `model` for likelihoods; the model was fitted on `history`. Usage is that of the store, or
     `usage` if it is given; grants, enforcement points and revocations are always those of the store. `on_step` is
-    called with the current step and a count. Nothing is written. `StoreError` where the store does not answer.
+    called with the current step and a count. `on_kept` is called with each finding that is used and kept, beyond the
+    first 100,000 findings, which the review counts and does not list. Findings are compared with those of an `earlier`
+    review. Nothing is written. `StoreError` where the store does not answer, `ConfigurationError` where the earlier
+    review is of a later day.
     """
+    if earlier is not None and earlier.now > now:
+        raise ConfigurationError(f"the earlier review is of {earlier.now}, and this one of {now}: compare a later one")
     used = store if usage is None else usage
-    digest = sha256(json.dumps([now, str(rule), policy.digest, grace, issuer]).encode())
+    options = [now, str(rule), policy.digest, grace, issuer, *(sorted(people.items()) if people else ())]
+    digest = sha256(json.dumps(options).encode())
     source, held = _load_held_grants(store, now, issuer)
     coverage = recording_coverage(used.recording_periods(), ordinal(now), _day)
     requested = list(used.requested_permissions(until=now))
     points = [point for point in store.enforcement_points() if point.first_day <= now]
     terms = [term for point in points for term in permissions_in(point.requirement)]
+    enforced = EnforcedPermissions((*terms, *(row.permission for row in requested)))
     users, active = history.recent_users(ordinal(now)) if history is not None else ({}, 0)
     context = ReviewContext(
         now=ordinal(now), rule=rule, model=model, grace=grace, since=coverage.first, users=users, active=active,
-        requested=EnforcedPermissions((*terms, *(row.permission for row in requested))),
-        risk=lru_cache(maxsize=None)(partial(risk_of, policy)),
+        requested=enforced,
+        risks=GrantRisks(policy, points, enforced),
         coverage_guards=_coverage_guards(ordinal(now), coverage, rule),
         exempt={exemption.id: exemption for exemption in exempt},
         people=people or {},
         revoked=_denied_grants(store),
     )  # fmt: skip
     roles = {name: tuple(grant.text for grant in role.grants) for name, role in policy.roles.items()}
-    collector = FindingCollector(context, roles)
+    collector = FindingCollector(context, roles, earlier=earlier, on_kept=on_kept)
     holders = iter_holders(
         _hash_rows(held, digest),
         _hash_rows(store.observed_grants(issuer=issuer), digest),
@@ -111,7 +122,9 @@ def review(  # noqa: PLR0913 - all but the store by name
         population=population,
         judging=_applied_rule(rule, model, grace, horizon),
         findings=tuple(findings),
-        notes=tuple(_notes(context, coverage, population, collector.unlisted)),
+        notes=tuple(_notes(context, coverage, population, collector)),
+        comparison=earlier.comparison(now, issuer) if earlier is not None else None,
+        unlisted=collector.unlisted,
         digest=digest.hexdigest(),
         policy=policy.digest if policy is not EMPTY_POLICY else "",
         policy_path=policy.path or "",
@@ -174,12 +187,6 @@ def _report_progress(rows: Iterable[_T], what: str, on_step: Callable[[str, int]
     on_step(what, number)
 
 
-def risk_of(policy: Policy, grant: str) -> str:
-    """The highest risk of the permissions that the grant covers; medium where the catalogue has none of them."""
-    risks = [entry.risk for name, entry in policy.catalogue.items() if overlap(grant, name)]
-    return min(risks, key=_RISK_ORDER.__getitem__, default="medium")
-
-
 def _day(at: float) -> int:
     return datetime.fromtimestamp(at, UTC).date().toordinal()
 
@@ -208,14 +215,16 @@ def _denied_grants(store: Store) -> frozenset[tuple[str, str, str, str]]:
 
 
 def _sort_key(finding: Finding) -> tuple[object, ...]:
-    idle = finding.idle if finding.idle is not None else 1_000_000
     return (
-        *(_PROPOSAL_ORDER[finding.proposal], _RISK_ORDER[finding.risk], finding.verdict == "used", -idle, finding.of),
+        *(finding.verdict != "leaver", _PROPOSAL_ORDER[finding.proposal], not finding.used_after_leaving),
+        *(finding.verdict == "used", -finding.score, -(finding.idle or 0), finding.of),
         *(finding.issuer, finding.name, finding.role, finding.grant, finding.kind),
     )
 
 
-def _notes(context: ReviewContext, coverage: RecordingCoverage, population: Population, unlisted: int) -> Iterator[str]:
+def _notes(
+    context: ReviewContext, coverage: RecordingCoverage, population: Population, collector: FindingCollector
+) -> Iterator[str]:
     if population.source == "tokens":
         yield (
             "The population is tokens seen only: grants that no token carried are missing. "
@@ -235,11 +244,12 @@ def _notes(context: ReviewContext, coverage: RecordingCoverage, population: Popu
         exempt = count_noun(population.excluded, "exempt finding")
         yield f"{exempt}: nothing is proposed for them; this is not an approval"
     if context.rule.kind == "likelihood" and context.model is None:
-        yield f"There is not enough history for likelihoods: a window of {context.window} days was used instead"
+        window = count_noun(context.window, "day")
+        yield f"There is not enough history for likelihoods: a window of {window} was used instead"
     elif context.model is not None and context.rule.kind == "likelihood" and not context.model.fitted_on:
         yield "The history is too short for cases of its own: the likelihoods are those of other organisations' histories"
-    if unlisted:
-        yield f"Counted but not listed: {count_noun(unlisted, 'finding')} that are used and kept"
+    if context.people:
+        yield from collector.people.notes(context.people, context.today)
 
 
 def _timeline(usage: UsageAggregates, now: str) -> Iterator[tuple[str, int, int, int]]:

@@ -15,7 +15,6 @@ from jwt_lp.review.analysis import prior
 from jwt_lp.review.analysis.grant_features import FEATURES, IDLE_FEATURES, GrantFeatures
 from jwt_lp.review.analysis.logistic import Posterior, fit, invert, logistic
 from jwt_lp.review.findings import Coefficient
-from jwt_lp.review.quantities import count_noun, format_percent
 
 if TYPE_CHECKING:
     from jwt_lp.review.analysis.logistic import Matrix
@@ -25,7 +24,6 @@ _FIRST_REVIEW_DAYS: Final = 60
 """Reviews are 30 days apart and judge from 30 idle days on, so one case of each pause is idle for less than this."""
 _EVIDENCE: Final = 0.3
 """How many independent observations one pause is: holders start and stop together. Chosen on other histories."""
-_MAX_REASONS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +80,6 @@ class LikelihoodModel:
             for each, value in zip(self.coefficients, features.values(), strict=True)
         )
 
-    def because(self, features: GrantFeatures) -> tuple[str, ...]:
-        """The features with the largest effect in words, the largest first."""
-        order = sorted(self.contributions(features), key=lambda part: -abs(part[1]))
-        reasons = dict.fromkeys(describe_feature(name, features) for name, weight in order if weight)
-        return tuple(reasons)[:_MAX_REASONS]
-
 
 def scale(features: GrantFeatures) -> list[float]:
     """The row of a case: 1, and its features in spreads from their means."""
@@ -132,25 +124,3 @@ def _own_share(found: Posterior, precision: Matrix) -> float:
     size = len(precision)
     kept = sum(precision[i][j] * before[j][i] for i in range(size) for j in range(size))
     return min(max(1 - kept / size, 0.0), 1.0)
-
-
-def describe_feature(name: str, features: GrantFeatures) -> str:
-    """A feature of the model in words."""
-    if name == "idle":
-        return f"idle for {count_noun(features.idle, 'day')}"
-    if name in ("span", "rate"):
-        return f"used on {count_noun(features.days, 'day')} within {count_noun(features.span + 1, 'day')}"
-    if name == "elsewhere":
-        if features.elsewhere_idle is None:
-            return "the holder never used anything else"
-        return f"the holder last used something else {count_noun(features.elsewhere_idle, 'day')} ago"
-    if name == "breadth":
-        return f"the holder used {count_noun(features.elsewhere_recent, 'other grant')} within a year"
-    if name == "grants":
-        return f"the holder ever used {count_noun(features.elsewhere_grants, 'other grant')}"
-    if name == "holder_rate":
-        days = count_noun(features.days + features.elsewhere_days, "day")
-        return f"the holder's uses of all grants add up to {days} since {count_noun(features.holder_age, 'day')}"
-    if name in ("holder_idle", "holder_pause", "quiet"):
-        return f"the holder used nothing for {count_noun(features.holder_idle, 'day')}"
-    return f"{format_percent(features.others)} of the other active holders used it within a year"

@@ -9,8 +9,25 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from jwt_lp.review.analysis.evidence import WHOLE_ROLE, iso_day
-from jwt_lp.review.analysis.subject_findings import UNOBSERVABLE_REASON, make_finding, with_guards
-from jwt_lp.review.analysis.verdicts import Person
+from jwt_lp.review.analysis.finding_parts import (
+    REVOKED_ALREADY,
+    UNOBSERVABLE_REASON,
+    leaver_reason,
+    make_finding,
+    person_members,
+    score_members,
+    with_guards,
+)
+from jwt_lp.review.analysis.risk_score import (
+    RISK_POINTS,
+    UNKNOWN_IDLE,
+    GrantBreadth,
+    breadth_part,
+    holder_part,
+    idle_part,
+    members_part,
+    risk_part,
+)
 from jwt_lp.review.pattern_overlap import covers, is_pattern, overlap, pattern_of
 from jwt_lp.review.quantities import count_noun
 
@@ -42,8 +59,8 @@ class RoleGrantUsage:
     in_grace: int = 0
     needed: set[str] = field(default_factory=set[str])
 
-    def add(self, path: GrantPath, context: ReviewContext, *, due: bool) -> None:
-        """Add the use of one member."""
+    def add(self, path: GrantPath, context: ReviewContext, *, due: bool, has_left: bool) -> None:
+        """Add the use of one member. A member who has left needs no grace."""
         self.members += 1
         self.uses += path.uses
         self.days = max(self.days, path.days)
@@ -54,7 +71,7 @@ class RoleGrantUsage:
         since = context.observable_since(path)
         if since < self.observable_since or not self.observable_since:
             self.observable_since = since
-        self.in_grace += context.in_grace(path)
+        self.in_grace += not has_left and context.in_grace(path)
         if not due:
             self.users += bool(path.days)
             self.needed.update(path.used)
@@ -71,7 +88,7 @@ class RoleFindings:
 
     def add(self, judged: JudgedHolder) -> Iterator[Finding]:
         """Count a holder, and yield a finding for each of its roles of which it needs little or nothing."""
-        holder, _, due = judged
+        holder, due = judged.holder, judged.due
         for role, group in groupby(judged.paths, key=attrgetter("role")):
             if not role:
                 continue
@@ -83,7 +100,7 @@ class RoleFindings:
                 usage = grants.get(grant)
                 if usage is None:
                     usage = grants[grant] = RoleGrantUsage()
-                usage.add(path, self._context, due=is_due)
+                usage.add(path, self._context, due=is_due, has_left=judged.has_left)
                 if path.days and not is_due:
                     used.add(grant)
             self._used_sets[key][frozenset(used)] += 1
@@ -96,11 +113,16 @@ class RoleFindings:
     ) -> Finding:
         holder, context = judged.holder, self._context
         last = max(path.last for path in paths)
-        verdict = self._member_verdict(paths, used)
+        uses = sum(path.uses for path in paths)
+        verdict: Verdict = "leaver" if judged.has_left else self._member_verdict(paths, used)
         # A membership is removed as a whole, so every grant of it must be due.
         due = not used and all(judged.due[role, path.grant] for path in paths)
         last_use = f"last used on {iso_day(last)}" if last else "none was ever used"
-        person = context.people.get(holder.subject, Person())
+        reason = (
+            leaver_reason(judged.person, uses, last, context)
+            if judged.has_left
+            else f"Needs {len(used):,} of the {count_noun(held, 'grant')} of the role; {last_use}."
+        )
         finding = make_finding(
             kind="member",
             verdict=verdict,
@@ -111,20 +133,34 @@ class RoleFindings:
             role=role,
             grant="",
             instead=tuple(sorted(used)),
-            reason=f"Needs {len(used):,} of the {count_noun(held, 'grant')} of the role; {last_use}.",
-            risk=max((context.risk(path.grant) for path in paths), key=("low", "medium", "high").index),
-            uses=sum(path.uses for path in paths),
+            reason=reason,
+            uses=uses,
             days=max(path.days for path in paths),
             first_day=iso_day(min((path.first for path in paths if path.days), default=0)),
             last_day=iso_day(last),
             idle=context.now - last if last else None,
             held_since=iso_day(min((path.held_since for path in paths if path.held_since), default=0)),
             others=_other_grants(holder, role, paths),
-            owner=person.manager,
-            team=person.team,
-            active=person.active,
+            **self._member_score(judged, paths, last),
+            **person_members(judged.person),
         )
-        return with_guards(finding, self._member_guards(holder, paths), context)
+        return with_guards(finding, self._member_guards(judged, paths), context)
+
+    def _member_score(self, judged: JudgedHolder, paths: Sequence[GrantPath], last: int) -> dict[str, object]:
+        """The risk of a membership, and its score."""
+        context = self._context
+        risk = max((context.risk(path.grant) for path in paths), key=tuple(RISK_POINTS).index)
+        breadths = [context.risks.breadth(path.grant) for path in paths]
+        breadth = GrantBreadth(
+            sum(breadth.permissions for breadth in breadths), sum(breadth.routes for breadth in breadths)
+        )
+        since = last or min(context.observable_since(path) for path in paths)
+        known = bool(last) or any(context.observable(path.grant) for path in paths)
+        idle = idle_part(context.now - since, used=bool(last)) if known else UNKNOWN_IDLE
+        return {
+            "risk": risk,
+            **score_members(risk_part(risk), breadth_part(breadth), idle, holder_part(judged.powers)),
+        }
 
     def _member_verdict(self, paths: Sequence[GrantPath], used: set[str]) -> Verdict:
         if used:
@@ -133,11 +169,13 @@ class RoleFindings:
             return "unused"
         return "dormant" if any(self._context.observable(path.grant) for path in paths) else "unobservable"
 
-    def _member_guards(self, holder: Holder, paths: Sequence[GrantPath]) -> tuple[str, ...]:
-        context = self._context
-        guards = [*context.coverage_guards, *(guard for path in paths for guard in context.grace_guards(path))]
+    def _member_guards(self, judged: JudgedHolder, paths: Sequence[GrantPath]) -> tuple[str, ...]:
+        context, holder = self._context, judged.holder
+        guards: list[str] = []
+        if not judged.has_left:
+            guards += (*context.coverage_guards, *(guard for path in paths for guard in context.grace_guards(path)))
         if all(("subject", holder.issuer, holder.subject, path.grant) in context.revoked for path in paths):
-            guards.append("revoked already")
+            guards.append(REVOKED_ALREADY)
         return tuple(dict.fromkeys(guards))
 
     def findings(self) -> Iterator[Finding]:
@@ -169,12 +207,12 @@ class RoleFindings:
             young = count_noun(usage.in_grace, "member")
             guards.append(f"held by {young} for less than the grace period of {count_noun(context.grace, 'day')}")
         if ("role", issuer, role, grant) in context.revoked:
-            guards.append("revoked already")
+            guards.append(REVOKED_ALREADY)
         all_members = count_noun(members, "member")
         reason = {
-            "used": f"{usage.users:,} of {all_members} need it; last used on {iso_day(usage.last)}.",
-            "unused": f"None of {all_members} needs it any more; last used on {iso_day(usage.last)}.",
-            "dormant": f"None of {all_members} used it in the {count_noun(context.now - watched, 'day')} in which its "
+            "used": f"Needed by {usage.users:,} of {all_members}; last used on {iso_day(usage.last)}.",
+            "unused": f"Needed by none of {all_members} any more; last used on {iso_day(usage.last)}.",
+            "dormant": f"Used by none of {all_members} in the {count_noun(context.now - watched, 'day')} in which its "
             "use would have been recorded.",
             "unobservable": UNOBSERVABLE_REASON,
         }[verdict]
@@ -198,6 +236,14 @@ class RoleFindings:
             held_since=iso_day(usage.observable_since),
             members=members,
             users=usage.users,
+            **score_members(
+                risk_part(context.risk(grant)),
+                breadth_part(context.risks.breadth(grant)),
+                UNKNOWN_IDLE
+                if verdict == "unobservable"
+                else idle_part(context.now - (usage.last or watched), used=bool(usage.last)),
+                members_part(members),
+            ),
             others=tuple(
                 other for other in sorted(grants) if other not in (grant, WHOLE_ROLE) and overlap(grant, other)
             ),
@@ -230,9 +276,9 @@ class RoleFindings:
             name=role,
             role=role,
             grant="",
-            instead=tuple(f"{', '.join(sorted(grants))} ({count:,} members)" for grants, count in parts),
-            reason=f"Its {members:,} members need {len(parts):,} sets of grants that have nothing in common, "
-            f"so it could be {len(parts):,} roles.",
+            instead=tuple(f"{', '.join(sorted(grants))} ({count_noun(count, 'member')})" for grants, count in parts),
+            reason=f"Its {count_noun(members, 'member')} need {len(parts):,} sets of grants that have nothing in common, "
+            f"so it could be {count_noun(len(parts), 'role')}.",
             members=members,
             users=sum(count for _, count in parts),
         )

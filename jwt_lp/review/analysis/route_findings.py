@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jwt_lp.review.analysis.subject_findings import make_finding
+from jwt_lp.review.analysis.finding_parts import make_finding, score_members
+from jwt_lp.review.analysis.risk_score import GrantBreadth, breadth_part, risk_part
 from jwt_lp.review.pattern_overlap import overlap
 
 if TYPE_CHECKING:
@@ -55,5 +56,6 @@ def findings(
                 grant=name,
                 reason="It is in the catalogue, but no known enforcement point requires it.",
                 risk=entry.risk,
+                **score_members(risk_part(entry.risk), breadth_part(GrantBreadth(1, 0))),
                 others=tuple(other for other in policy.catalogue if other != name and overlap(other, name)),
             )

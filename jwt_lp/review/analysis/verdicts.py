@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
-from jwt_lp.review.analysis.evidence import WHOLE_ROLE, GrantPath
+from jwt_lp.review.analysis.evidence import WHOLE_ROLE, GrantPath, iso_day
 from jwt_lp.review.analysis.grant_features import GrantFeatures
+from jwt_lp.review.analysis.people import NOBODY, Person
+from jwt_lp.review.analysis.reasons import explain_likelihood
+from jwt_lp.review.analysis.risk_score import GrantRisks
 from jwt_lp.review.pattern_overlap import EnforcedPermissions, covers
 from jwt_lp.review.quantities import count_noun
 
 if TYPE_CHECKING:
     from jwt_lp.review.analysis.evidence import Holder
     from jwt_lp.review.analysis.likelihood import LikelihoodModel
-    from jwt_lp.review.findings import Verdict
+    from jwt_lp.review.findings import Reason, Verdict
 
 RECENT_DAYS: Final = 365
 
@@ -29,21 +32,19 @@ class ReviewExemption(NamedTuple):
     comment: str = ""
 
 
-class Person(NamedTuple):
-    """Who a subject is; shown in findings, stored nowhere."""
-
-    name: str = ""
-    team: str = ""
-    manager: str = ""
-    active: str = ""
-
-
 class JudgedHolder(NamedTuple):
-    """A holder, its paths by role and grant, and for each role and grant whether the rule would revoke it."""
+    """A holder, its paths by role and grant, and for each role and grant whether the rule would revoke it.
+
+    `person` is who the holder is; everything that a leaver holds is due. `powers` is the number of its patterns and
+    grants of high risk.
+    """
 
     holder: Holder
     paths: Sequence[GrantPath]
     due: Mapping[tuple[str, str], bool]
+    person: Person = NOBODY
+    has_left: bool = False
+    powers: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +61,9 @@ class ReviewContext:
     grace: int
     since: int
     requested: EnforcedPermissions
-    risk: Callable[[str], str]
     users: Mapping[str, int]
     active: int
+    risks: GrantRisks = field(default_factory=GrantRisks)
     coverage_guards: tuple[str, ...] = ()
     exempt: Mapping[str, ReviewExemption] = field(default_factory=dict[str, ReviewExemption])
     people: Mapping[str, Person] = field(default_factory=dict[str, Person])
@@ -115,10 +116,22 @@ class ReviewContext:
             ),
         )
 
+    def risk(self, grant: str) -> str:
+        """The highest risk of the permissions that the grant covers."""
+        return self.risks.level(grant)
+
+    @property
+    def today(self) -> str:
+        """The day of the review, an ISO day."""
+        return iso_day(self.now)
+
     def judge(self, holder: Holder) -> JudgedHolder:
         """A holder with what the rule says about its grants."""
-        due = {key: self.due(holder, path) for key, path in holder.paths.items()}
-        return JudgedHolder(holder, [holder.paths[key] for key in sorted(due)], due)
+        person = self.people.get(holder.subject, NOBODY)
+        has_left = person is not NOBODY and person.has_left(self.today)
+        due = {key: has_left or self.due(holder, path) for key, path in holder.paths.items()}
+        powers = sum(self.risks.is_powerful(path.grant) for path in holder.paths.values())
+        return JudgedHolder(holder, [holder.paths[key] for key in sorted(due)], due, person, has_left, powers)
 
     def due(self, holder: Holder, path: GrantPath) -> bool:
         """Whether the rule would revoke it: never used for the whole window, or used and not needed any more."""
@@ -130,12 +143,12 @@ class ReviewContext:
         """The first day on which its use would have been recorded."""
         return max(path.held_since, self.since) or self.now
 
-    def likelihood(self, holder: Holder, path: GrantPath) -> tuple[float | None, tuple[str, ...]]:
+    def likelihood(self, holder: Holder, path: GrantPath) -> tuple[float | None, tuple[Reason, ...]]:
         """The likelihood that it is needed again, and the reasons; None without a model."""
         if self.model is None or not path.days:
             return None, ()
         pair = self.pair(holder, path)
-        return self.model.likelihood(pair), self.model.because(pair)
+        return self.model.likelihood(pair), explain_likelihood(self.model.contributions(pair), pair)
 
     def verdict(self, path: GrantPath, *, due: bool) -> Verdict:
         """The verdict on a grant; `due` is whether the rule would revoke it."""

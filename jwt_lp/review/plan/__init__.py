@@ -8,13 +8,17 @@ from jwt_lp.review.plan.application import (
     UndoResult,
     apply,
     check_preview,
+    in_trial,
     prepare_undo,
     undo,
 )
 from jwt_lp.review.plan.frozen_plan import Plan, from_review, from_worksheet
+from jwt_lp.review.plan.notice import NOTICE_COLUMNS, Notice, give_notice
 from jwt_lp.review.plan.plan_journal import ApplyIntent, journal_path, read_status
 from jwt_lp.review.plan.plan_preview import Handoff, PlanPreview, preview
+from jwt_lp.review.plan.plan_stages import PlanStage, parse_stages
 from jwt_lp.review.plan.policy_editor import read_bytes, write_atomically
+from jwt_lp.review.plan.restoration import RestoreResult, restore
 from jwt_lp.review.plan.verification import ItemOutcome, verify
 from jwt_lp.review.plan.worksheet import (
     Worksheet,
@@ -25,26 +29,34 @@ from jwt_lp.review.plan.worksheet import (
 )
 
 __all__ = [
+    "NOTICE_COLUMNS",
     "ApplyIntent",
     "ApplyResult",
     "Handoff",
     "ItemOutcome",
+    "Notice",
     "Plan",
     "PlanPreview",
+    "PlanStage",
     "PolicyFileChanged",
+    "RestoreResult",
     "UndoResult",
     "Worksheet",
     "apply",
     "check_preview",
     "from_review",
     "from_worksheet",
+    "give_notice",
+    "in_trial",
     "join_worksheets",
     "journal_path",
+    "parse_stages",
     "prepare_undo",
     "preview",
     "read_bytes",
     "read_status",
     "read_worksheet",
+    "restore",
     "split_findings",
     "undo",
     "verify",

@@ -12,7 +12,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from jwt_lp._support.file_lock import hold_lock, lock_path
 from jwt_lp._support.validation import quote_text
@@ -25,6 +25,7 @@ from jwt_lp.review.plan.plan_journal import (
     read_status,
 )
 from jwt_lp.review.plan.plan_preview import PlanPreview, preview
+from jwt_lp.review.plan.plan_stages import NOTICE, TRIAL
 from jwt_lp.review.plan.policy_editor import read_bytes, write_atomically
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class PolicyFileChanged(PolicyError):
 class ApplyResult:
     """The result of applying: the number of entries written, the store's sequence, and whether the policy was edited.
 
+    `stage` is the stage that began, "" for a plan without stages.
     `resumed` says that an interrupted application was finished; `difference` is the preview, None if resumed.
     """
 
@@ -57,6 +59,7 @@ class ApplyResult:
     policy: bool
     resumed: bool
     difference: PlanPreview | None
+    stage: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,32 +90,40 @@ def apply(
 
     `cap` replaces the plan's own limit on revoked grants. `PolicyError` where the policy has changed, where more grants
     would be revoked, for a plan that was applied already, and where another process still applies or undoes a plan
-    after `WAIT` seconds; nothing is changed then.
+    after `WAIT` seconds; nothing is changed then. A plan with stages begins the one that is due, and `PolicyError` says
+    when it is not due yet; its notice is given by `give_notice`.
     """
-    with _lock_plan(store, journal):
-        before = _check_status(plan, journal)
+    with lock_plan(store, journal):
+        before = check_status(plan, journal)
         intent, changes = before.intent if before.state == "begun" else None, None
         with _lock_policy(_edited_policy(plan, policy_path, intent)):
             if intent is None:
-                data = None if policy_path is None else read_bytes(policy_path)
-                changes = preview(
-                    plan,
-                    store,
-                    None if data is None else _decode_policy(data),
-                    now=now,
-                    cap=cap,
-                    even_last_holder=even_last_holder,
-                    attempt=before.attempt,
-                    name="" if policy_path is None else os.fspath(policy_path),
+                data, changes = preview_now(
+                    plan, store, policy_path, now=now, cap=cap, even_last_holder=even_last_holder, status=before
                 )
                 check_preview(changes)
+                if changes.stage == NOTICE:
+                    raise PolicyError("the plan begins with a notice: give it first")
                 path = "" if policy_path is None else str(Path(policy_path).absolute())
-                intent = _new_intent(plan, changes, path, data, now=now, by=by)
+                intent = _new_intent(plan, changes, before, path, data, now=now, by=by)
                 append_intent(journal, intent)
             return _write_rest(intent, store, journal, now=now, by=by, difference=changes)
 
 
-def _new_intent(plan: Plan, changes: PlanPreview, path: str, data: bytes | None, *, now: float, by: str) -> ApplyIntent:
+def preview_now(
+    plan: Plan, store: Store, policy_path: str | os.PathLike[str] | None, **options: Any
+) -> tuple[bytes | None, PlanPreview]:
+    """The policy file's bytes, and the preview of the plan with them; `options` are those of `preview`."""
+    data = None if policy_path is None else read_bytes(policy_path)
+    name = "" if policy_path is None else os.fspath(policy_path)
+    return data, preview(plan, store, None if data is None else _decode_policy(data), name=name, **options)
+
+
+def _new_intent(
+    plan: Plan, changes: PlanPreview, before: PlanStatus, path: str, data: bytes | None, *, now: float, by: str
+) -> ApplyIntent:
+    trial = before.intent if before.state == "applied" else None
+    entries = {entry.id for entry in changes.entries}
     return ApplyIntent(
         at=now,
         by=by,
@@ -124,11 +135,14 @@ def _new_intent(plan: Plan, changes: PlanPreview, path: str, data: bytes | None,
         wrote=changes.wrote,
         items=tuple(item.id for item in changes.items),
         dropped=tuple((dropped.item.id, dropped.reason) for dropped in changes.dropped),
+        stage=changes.stage,
+        since=now if trial is None else trial.since,
+        lifts=() if trial is None else tuple(entry.id for entry in trial.entries if entry.id not in entries),
     )
 
 
 @contextmanager
-def _lock_plan(store: Store, journal: Path) -> Generator[None]:
+def lock_plan(store: Store, journal: Path) -> Generator[None]:
     """Lock the store and the plan against other processes that apply or undo."""
     with store.exclusive("what plans revoke", wait=WAIT), hold_lock(lock_path(journal), os.fspath(journal), wait=WAIT):
         yield
@@ -153,26 +167,26 @@ def _edited_policy(
     return policy_path if any(item.revokes and item.of == "role" for item in plan.items) else None
 
 
-def _check_status(plan: Plan, journal: Path) -> PlanStatus:
+def check_status(plan: Plan, journal: Path) -> PlanStatus:
     """The state of the plan by its journal; `PolicyError` where the plan cannot be applied."""
     status = read_status(journal)
     if status.intent is not None and status.intent.plan != plan.hash:
         raise PolicyError(f"{quote_text(str(journal))} belongs to another plan: was the plan file overwritten?")
-    if status.state in ("applied", "undoing"):
+    if status.state == "undoing" or (status.state == "applied" and not in_trial(status)):
         state = "applied already" if status.state == "applied" else "undone only in part"
         raise PolicyError(f"the plan was {state}: undo it first")
     return status
 
 
+def in_trial(status: PlanStatus) -> bool:
+    """Whether the trial of a plan has begun, and nothing after it."""
+    return status.state == "applied" and status.intent is not None and status.intent.stage == TRIAL
+
+
 def check_preview(changes: PlanPreview) -> None:
-    """`PolicyError` where no item is left, or more grants would be revoked than the cap allows."""
+    """`PolicyError` where no item is left."""
     if not changes.items:
         raise PolicyError("no item of the plan is left to apply")
-    if changes.touches > changes.cap:
-        raise PolicyError(
-            f"{changes.touches:,} grants would be revoked, but the limit is {changes.cap:,}: apply fewer, or pass "
-            f"--cap {changes.touches}"
-        )
 
 
 def undo(journal: Path, store: Store, *, now: float, by: str, policy: bool = True) -> UndoResult:
@@ -182,7 +196,7 @@ def undo(journal: Path, store: Store, *, now: float, by: str, policy: bool = Tru
     still applies or undoes a plan after `WAIT` seconds; `PolicyFileChanged` where somebody else changed the file.
     Nothing is changed then.
     """
-    with _lock_plan(store, journal):
+    with lock_plan(store, journal):
         intent = prepare_undo(journal, policy=False)
         with _lock_policy(intent.path if policy and intent.before is not None else None):
             return _undo(prepare_undo(journal, policy=policy), store, journal, now=now, by=by, policy=policy)
@@ -207,7 +221,7 @@ def prepare_undo(journal: Path, *, policy: bool = True) -> ApplyIntent:
     """What undoing would revert; raises what `undo` does and changes nothing."""
     status = read_status(journal)
     intent = status.intent
-    if intent is None or status.state == "undone":
+    if intent is None or status.state in ("undone", "noticed"):
         raise PolicyError(f"{quote_text(str(journal))}: there is no applied plan to undo")
     if policy:
         _check_unchanged(intent, undoing=True)
@@ -242,6 +256,10 @@ def _write_rest(
     stored = {row.entry.id for row in store.revocations(lifted=True)}
     entries = [entry for entry in intent.entries if entry.id not in stored]
     sequence = store.revoke(entries, at=now, by=by)
+    # Only now, so that no grant is free in between.
+    in_force = {row.entry.id for row in store.revocations()} if intent.lifts else frozenset[str]()
+    if lifts := [entry for entry in intent.lifts if entry in in_force]:
+        sequence = store.lift(lifts, at=now)
     edits = intent.after is not None and data != intent.after
     if intent.after is not None and edits:
         write_atomically(intent.path, intent.after, policy=True, still=lambda: _check_unchanged(intent, undoing=False))
@@ -252,6 +270,7 @@ def _write_rest(
         policy=edits,
         resumed=difference is None,
         difference=difference,
+        stage=intent.stage,
     )
 
 

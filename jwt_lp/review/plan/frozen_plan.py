@@ -17,6 +17,7 @@ from jwt_lp._support.validation import quote_text
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.permissions.grants import Permissions
 from jwt_lp.review.findings import LAST_HOLDER
+from jwt_lp.review.plan.plan_stages import PlanStage, check_stages
 from jwt_lp.review.plan.review_items import ReviewItem, ReviewOrigin, undecided_findings
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ Grants of a subject or a client come from an issuer, which would grant them agai
 entry is written and a hand-off line tells the issuer.
 """
 
+_LATER_FIELDS: Final = ("person", "manager")
 _ACTIONS: Final = ("role", "deny", "handoff", "exempt", "keep")
 
 
@@ -59,6 +61,8 @@ class PlanItem:
     reviewer: str = ""
     until: str = ""
     comment: str = ""
+    person: str = ""
+    manager: str = ""
 
     @property
     def revokes(self) -> bool:
@@ -78,12 +82,16 @@ class PlanItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The decisions about a review's findings. `cap` is the most grants that it may revoke, None for the default."""
+    """The decisions about a review's findings. `cap` is the most grants that it may revoke, None for the default.
+
+    With `stages`, grants are taken back step by step; without any, at once.
+    """
 
     made_at: float
     origin: ReviewOrigin
     items: tuple[PlanItem, ...]
     cap: int | None = None
+    stages: tuple[PlanStage, ...] = ()
     version: int = VERSION
 
     @property
@@ -116,23 +124,27 @@ class Plan:
                 origin=ReviewOrigin(**contents["origin"]),
                 items=tuple(_decode_item(item) for item in contents["items"]),
                 cap=contents["cap"],
+                stages=tuple(PlanStage(**stage) for stage in contents.get("stages", ())),
             )
         except (KeyError, TypeError):
             raise ConfigurationError("this is not a plan: create one with jwt-lp plan") from None
+        check_stages(plan.stages)
         _check(plan.items)
         return plan
 
     def _contents(self) -> dict[str, Any]:
-        return {
+        # A plan without stages keeps the hash that earlier releases gave it.
+        stages = {"stages": [stage._asdict() for stage in self.stages]} if self.stages else {}
+        return stages | {
             "version": self.version,
             "made_at": self.made_at,
             "origin": self.origin._asdict(),
             "cap": self.cap,
-            "items": [asdict(item) for item in self.items],
+            "items": [_item_contents(item) for item in self.items],
         }
 
 
-def from_review(review: Review, *, now: float, cap: int | None = None) -> Plan:
+def from_review(review: Review, *, now: float, cap: int | None = None, stages: tuple[PlanStage, ...] = ()) -> Plan:
     """The plan of the rules alone: it applies each proposal, and nothing that a guard holds back.
 
     All issuers share the roles of the policy: where one issuer's members keep a grant of a role, the role keeps it.
@@ -145,18 +157,21 @@ def from_review(review: Review, *, now: float, cap: int | None = None) -> Plan:
         for item in candidates
         if item.proposal != "keep" and not (item.of == "role" and (item.name, item.grant) in kept)
     )
-    return _make_plan(ReviewOrigin.from_review(review), items, now, cap)
+    return _make_plan(ReviewOrigin.from_review(review), items, now, cap, stages)
 
 
-def from_worksheet(sheet: Worksheet, *, now: float, cap: int | None = None) -> Plan:
+def from_worksheet(sheet: Worksheet, *, now: float, cap: int | None = None, stages: tuple[PlanStage, ...] = ()) -> Plan:
     """The plan of a worksheet's decisions."""
     items = tuple(_plan_item(row.item, row.decision, row.reviewer, row.until, row.comment) for row in sheet.decisions)
-    return _make_plan(sheet.origin, items, now, cap)
+    return _make_plan(sheet.origin, items, now, cap, stages)
 
 
-def _make_plan(origin: ReviewOrigin, items: tuple[PlanItem, ...], now: float, cap: int | None) -> Plan:
+def _make_plan(
+    origin: ReviewOrigin, items: tuple[PlanItem, ...], now: float, cap: int | None, stages: tuple[PlanStage, ...]
+) -> Plan:
+    check_stages(stages)
     _check(items)
-    return Plan(made_at=now, origin=origin, items=items, cap=cap)
+    return Plan(made_at=now, origin=origin, items=items, cap=cap, stages=stages)
 
 
 def _plan_item(item: ReviewItem, decision: str, reviewer: str, until: str = "", comment: str = "") -> PlanItem:
@@ -181,11 +196,20 @@ def _plan_item(item: ReviewItem, decision: str, reviewer: str, until: str = "", 
         reviewer=reviewer,
         until=until,
         comment=comment,
+        person=item.person,
+        manager=item.manager,
     )
 
 
+def _item_contents(item: PlanItem) -> dict[str, Any]:
+    contents = asdict(item)
+    return {name: value for name, value in contents.items() if value or name not in _LATER_FIELDS}
+
+
 def _decode_item(contents: dict[str, Any]) -> PlanItem:
-    values: dict[str, Any] = {field.name: contents[field.name] for field in fields(PlanItem)}
+    # A plan of an earlier release has no names.
+    names = (field.name for field in fields(PlanItem) if field.name in contents or field.name not in _LATER_FIELDS)
+    values: dict[str, Any] = {name: contents[name] for name in names}
     values |= {name: tuple(value) for name, value in values.items() if is_json_array(value)}
     return PlanItem(**values)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 from base64 import b64decode, b64encode
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from jwt_lp._support.json_types import is_json_object
 from jwt_lp._support.validation import quote_text
@@ -23,13 +23,24 @@ if TYPE_CHECKING:
 
 SUFFIX: Final = ".journal"
 
-PlanState: TypeAlias = Literal["new", "begun", "applied", "undoing", "undone"]
-_STATES: Final[dict[str, PlanState]] = {"intent": "begun", "done": "applied", "undoing": "undoing", "undone": "undone"}
+PlanState: TypeAlias = Literal["new", "noticed", "begun", "applied", "undoing", "undone"]
+_STATES: Final[dict[str, PlanState]] = {
+    "notice": "noticed",
+    "intent": "begun",
+    "done": "applied",
+    "restored": "applied",
+    "undoing": "undoing",
+    "undone": "undone",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyIntent:
-    """The intended changes: the policy file's bytes before and after (None without an edit), and the deny entries."""
+    """The intended changes: the policy file's bytes before and after (None without an edit), and the deny entries.
+
+    `stage` is `trial`, `final`, or "" for a plan without stages; `since` is the time from which the entries deny, which
+    for `final` is that of the trial. `lifts` are the entries of the trial that `final` ends or replaces.
+    """
 
     at: float
     by: str
@@ -41,17 +52,37 @@ class ApplyIntent:
     wrote: tuple[tuple[str, str], ...]
     items: tuple[str, ...]
     dropped: tuple[tuple[str, str], ...]
+    stage: str = ""
+    since: float = 0.0
+    lifts: tuple[str, ...] = ()
+
+
+class RestoredItem(NamedTuple):
+    """An item whose grant somebody gave back during the trial: the time in seconds since the epoch, by whom, and why."""
+
+    id: str
+    at: float
+    by: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class PlanStatus:
-    """The state of a plan: the last intent, the number of undone attempts, and the time and author of the last line."""
+    """The state of a plan: the last intent, the number of undone attempts, and the time and author of the last line.
+
+    The intent's entries are those that hold after every restoration. `restored` are the items that were given back since
+    the plan was last undone, oldest first.
+    """
 
     state: PlanState = "new"
     intent: ApplyIntent | None = None
     attempt: int = 0
     at: float = 0.0
     by: str = ""
+    restored: tuple[RestoredItem, ...] = ()
+
+
+NEW_PLAN: Final = PlanStatus()
 
 
 def journal_path(plan: str | os.PathLike[str]) -> Path:
@@ -61,12 +92,10 @@ def journal_path(plan: str | os.PathLike[str]) -> Path:
 
 def read_status(journal: Path) -> PlanStatus:
     """The state that a journal records; `ConfigurationError` if the file is not a journal."""
-    status = PlanStatus()
+    status = NEW_PLAN
     for line in _lines(journal):
-        state = _STATES[line["what"]]
         try:
-            intent = _intent(line) if state == "begun" else status.intent
-            status = PlanStatus(state, intent, status.attempt + (state == "undone"), line["at"], line["by"])
+            status = _advance(status, line)
         except (KeyError, TypeError, ValueError):
             raise ConfigurationError(
                 f"{quote_text(str(journal))}: not a journal of a plan: a line is incomplete"
@@ -74,8 +103,45 @@ def read_status(journal: Path) -> PlanStatus:
     return status
 
 
+def left_out(status: PlanStatus) -> dict[str, str]:
+    """The items that a later stage leaves out, by their ids, with the reasons."""
+    trial = status.intent if status.state == "applied" else None
+    found = {} if trial is None else dict(trial.dropped)
+    return found | {item.id: f"restored during the trial by {item.by}" for item in status.restored}
+
+
+def _advance(status: PlanStatus, line: dict[str, Any]) -> PlanStatus:
+    """The state after one more line."""
+    state, at, by = _STATES[line["what"]], line["at"], line["by"]
+    if line["what"] == "restored":
+        if status.intent is None:
+            raise ValueError(line["what"])
+        item, left = RestoredItem(line["item"], at, by, line["reason"]), _without_item(status.intent, line)
+        return PlanStatus(state, left, status.attempt, at, by, (*status.restored, item))
+    intent = _intent(line) if state == "begun" else status.intent
+    restored = () if state == "undone" else status.restored
+    return PlanStatus(state, intent, status.attempt + (state == "undone"), at, by, restored)
+
+
+def _without_item(intent: ApplyIntent, line: dict[str, Any]) -> ApplyIntent:
+    """The intent after a restoration: entries that were lifted are gone, and those that replace them are there."""
+    lifted = set(line["lifted"])
+    entries = [entry for entry in intent.entries if entry.id not in lifted]
+    wrote = [(item, entry) for item, entry in intent.wrote if entry not in lifted]
+    return replace(
+        intent,
+        entries=(*entries, *map(_entry, line["entries"])),
+        wrote=(*wrote, *((item, entry) for item, entry in line["wrote"])),
+    )
+
+
 def append_entry(
-    journal: Path, what: Literal["intent", "done", "undoing", "undone"], *, at: float, by: str, **more: Any
+    journal: Path,
+    what: Literal["notice", "intent", "done", "restored", "undoing", "undone"],
+    *,
+    at: float,
+    by: str,
+    **more: Any,
 ) -> None:
     """Append a line, and return only when it is on the disk."""
     line = json.dumps({"what": what, "at": at, "by": by, **more})
@@ -106,6 +172,9 @@ def append_intent(journal: Path, intent: ApplyIntent) -> None:
         wrote=intent.wrote,
         items=intent.items,
         dropped=intent.dropped,
+        stage=intent.stage,
+        since=intent.since,
+        lifts=intent.lifts,
     )
 
 
@@ -139,6 +208,10 @@ def _intent(line: dict[str, Any]) -> ApplyIntent:
         wrote=tuple((item, entry) for item, entry in line["wrote"]),
         items=tuple(line["items"]),
         dropped=tuple((item, reason) for item, reason in line["dropped"]),
+        # A journal of an earlier release has none of these.
+        stage=line.get("stage", ""),
+        since=line.get("since", line["at"]),
+        lifts=tuple(line.get("lifts", ())),
     )
 
 

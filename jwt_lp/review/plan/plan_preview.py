@@ -8,33 +8,30 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from jwt_lp.errors import PolicyError
-from jwt_lp.permissions.grants import Permissions
 from jwt_lp.review.pattern_overlap import overlap
-from jwt_lp.review.plan.planned_revocations import PlannedRevocation, PlannedRevocations, used_since
+from jwt_lp.review.plan.deny_entries import ItemRevocations, deny_entries
+from jwt_lp.review.plan.plan_journal import NEW_PLAN, left_out
+from jwt_lp.review.plan.plan_stages import FINAL, NOTICE, due_stage
+from jwt_lp.review.plan.planned_revocations import PlannedRevocations, used_since
 from jwt_lp.review.plan.policy_editor import edit_policy, parse_policy
-from jwt_lp.review.plan.role_edits import RoleEdits, plan_role_edits
-from jwt_lp.revocation.entries import RevocationEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from jwt_lp.policy.file import Policy
     from jwt_lp.review.plan.frozen_plan import Plan, PlanItem
+    from jwt_lp.review.plan.plan_journal import PlanStatus
+    from jwt_lp.revocation.entries import RevocationEntry
     from jwt_lp.stores import Store
-
-ENTRY_ID_PREFIX: Final = "plan-"
-"""The prefix of the ids of deny entries that plans write."""
 
 DEFAULT_CAP_SHARE: Final = 0.25
 MIN_CAP: Final = 5
 _PSEUDONYM: Final = re.compile(r"h:[A-Za-z0-9_-]{22}")
-_MAX_REASON: Final = 1000
 
 
 class DroppedItem(NamedTuple):
@@ -63,7 +60,8 @@ class PlanPreview:
     """The changes of a plan. `policy` is a unified diff, `after` the policy's new text (None without an edit).
 
     `touches` is the highest number of grants that holders lose, `cap` the limit for it. `wrote` has the ids of each
-    item and its entry.
+    item and its entry. `stage` is the stage that would begin, "" without stages: `notice` changes nothing, and `trial`
+    only writes entries.
     """
 
     items: tuple[PlanItem, ...]
@@ -75,6 +73,7 @@ class PlanPreview:
     handoffs: tuple[Handoff, ...]
     touches: int
     cap: int
+    stage: str = ""
     notes: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
@@ -89,29 +88,26 @@ def preview(
     now: float,
     cap: int | None = None,
     even_last_holder: bool = False,
-    attempt: int = 0,
+    status: PlanStatus = NEW_PLAN,
     name: str = "least-privilege.toml",
 ) -> PlanPreview:
     """What the plan would change, given the policy file's text `policy` (None without a policy file).
 
-    `PolicyError` where the policy is not the one that was reviewed.
+    `status` is the state of the plan: what was left out of its trial, or restored since, stays out.
+
+    `PolicyError` where the policy is not the one that was reviewed, while an earlier stage still lasts, and where more grants would be revoked than the cap
+    allows. The cap is checked before the store is read, so items that turn out to be used count too.
     """
+    stage = due_stage(plan.stages, status, now)
     rules = None if policy is None else parse_policy(policy)
     _check_policy(plan, rules, name)
+    limit = _cap(plan, cap)
     today = datetime.fromtimestamp(now, UTC).date().isoformat()
-    dropped = {
-        item.id: reason
-        for item in plan.items
-        if (reason := _drop_reason(item, plan, today, even_last_holder=even_last_holder))
-    }
+    dropped = {**_initially_dropped(plan, today, even_last_holder=even_last_holder), **left_out(status)}
+    revocations_of = ItemRevocations(plan, rules, policy, today)
     while True:
-        items = [item for item in plan.items if item.revokes and item.id not in dropped]
-        kept_grants = {(item.name, item.grant) for item in plan.items if item.of == "role" and item not in items}
-        role_edits = plan_role_edits((item for item in items if item.of == "role"), policy, dropped, kept_grants)
-        items = [item for item in items if item.id not in dropped]
-        revocations = [
-            revocation for item in items for revocation in _revocations_for(item, plan, items, rules, role_edits, today)
-        ]
+        items, role_edits, revocations = revocations_of.without(dropped)
+        _check_cap(items, limit)
         indexed = PlannedRevocations(revocations)
         later = store.later_uses(indexed.holders(), at=plan.origin.made_at)
         used = used_since(later, indexed, items, plan.origin.made_at)
@@ -119,8 +115,9 @@ def preview(
             break
         # Another item may have depended on a dropped one, so all are checked again.
         dropped.update(used)
-    after = edit_policy(policy, role_edits.edits) if policy is not None and role_edits.edits else None
-    written = [*_entries(plan, revocations, store, attempt)]
+    edits = role_edits.edits if stage in ("", FINAL) else {}
+    after = edit_policy(policy, edits) if policy is not None and edits else None
+    written = [] if stage == NOTICE else [*deny_entries(plan, revocations, store, status.attempt)]
     by_id = {item.id: item for item in plan.items}
     return PlanPreview(
         items=tuple(items),
@@ -129,15 +126,25 @@ def preview(
         after=after,
         entries=tuple(entry for _, entry in written),
         wrote=tuple((item.id, entry.id) for item, entry in written),
-        handoffs=tuple(_handoff(item) for item in items if item.of != "role"),
+        handoffs=tuple(_handoff(item) for item in items if item.of != "role" and stage in ("", FINAL)),
         touches=sum(item.touches for item in items),
-        cap=next(
-            limit
-            for limit in (cap, plan.cap, max(MIN_CAP, int(DEFAULT_CAP_SHARE * plan.origin.grants)))
-            if limit is not None
-        ),
+        cap=limit,
+        stage=stage,
         notes=tuple(_expired_exemptions(plan, today)),
     )
+
+
+def _cap(plan: Plan, cap: int | None) -> int:
+    default = max(MIN_CAP, int(DEFAULT_CAP_SHARE * plan.origin.grants))
+    return next(limit for limit in (cap, plan.cap, default) if limit is not None)
+
+
+def _check_cap(items: Iterable[PlanItem], cap: int) -> None:
+    touches = sum(item.touches for item in items)
+    if touches > cap:
+        raise PolicyError(
+            f"{touches:,} grants would be revoked, but the limit is {cap:,}: apply fewer, or pass --cap {touches}"
+        )
 
 
 def _check_policy(plan: Plan, rules: Policy | None, name: str) -> None:
@@ -156,7 +163,22 @@ def _check_policy(plan: Plan, rules: Policy | None, name: str) -> None:
         )
 
 
-def _drop_reason(item: PlanItem, plan: Plan, today: str, *, even_last_holder: bool) -> str:
+def _initially_dropped(plan: Plan, today: str, *, even_last_holder: bool) -> dict[str, str]:
+    """The reasons to drop items, apart from use since the review, by their ids."""
+    exempt: dict[str, list[PlanItem]] = {}
+    for item in plan.items:
+        if item.action == "exempt" and item.until >= today:
+            exempt.setdefault(item.role, []).append(item)
+    return {
+        item.id: reason
+        for item in plan.items
+        if (reason := _drop_reason(item, plan, exempt, even_last_holder=even_last_holder))
+    }
+
+
+def _drop_reason(
+    item: PlanItem, plan: Plan, exempt: Mapping[str, Sequence[PlanItem]], *, even_last_holder: bool
+) -> str:
     """The reason to drop an item, apart from use since the review; "" without one."""
     if not item.revokes:
         return ""
@@ -171,9 +193,8 @@ def _drop_reason(item: PlanItem, plan: Plan, today: str, *, even_last_holder: bo
         return (
             "the store records subjects as keyed hashes (SUBJECTS), but a deny entry needs the name that tokens carry"
         )
-    for other in plan.items:
-        exempt = other.action == "exempt" and other.until >= today
-        if exempt and item.of == "role" and other.role == item.name and _overlap(other, item):
+    for other in exempt.get(item.name, ()) if item.of == "role" else ():
+        if _overlap(other, item):
             return f"{other.of} {other.name} is exempt until {other.until} and has it through the role"
     return ""
 
@@ -186,59 +207,6 @@ def _expired_exemptions(plan: Plan, today: str) -> Iterator[str]:
     for item in plan.items:
         if item.action == "exempt" and item.until < today:
             yield f"the exemption of {item} ended on {item.until}: decide again"
-
-
-def _revocations_for(
-    item: PlanItem, plan: Plan, applied: Sequence[PlanItem], rules: Policy | None, role_edits: RoleEdits, today: str
-) -> Iterator[PlannedRevocation]:
-    """The patterns to deny so that live tokens lose the grant too."""
-    if item.of == "role":
-        yield from _skip_empty(PlannedRevocation(item, item.grant, role_edits.keep(item.name, item.grant)))
-        return
-    kept = list(item.instead)
-    applied_ids = {other.id for other in applied}
-    for other in plan.items:
-        if (other.of, other.issuer, other.name) != (item.of, item.issuer, item.name) or other.id == item.id:
-            continue
-        stays = other.action == "keep" or (other.action == "exempt" and other.until >= today)
-        # INVARIANT: a deny entry refuses a use through any grant, so it names the grants that are kept.
-        if other.id in applied_ids:
-            kept += other.instead
-        elif other.grant and (stays or other.revokes):
-            kept.append(other.grant)
-    patterns: Iterable[str] = (item.grant,)
-    if not item.grant:
-        role = rules.roles.get(item.role) if rules is not None else None
-        patterns = [grant.text for grant in role.grants] if role is not None else ()
-    for pattern in patterns:
-        exceptions = tuple(dict.fromkeys(grant for grant in kept if overlap(grant, pattern)))
-        yield from _skip_empty(PlannedRevocation(item, pattern, exceptions))
-
-
-def _skip_empty(revocation: PlannedRevocation) -> Iterator[PlannedRevocation]:
-    """The revocation, unless what it keeps covers all of it."""
-    if Permissions.of(revocation.keep, patterns=True).find_containing(revocation.pattern) is None:
-        yield revocation
-
-
-def _entries(
-    plan: Plan, revocations: Iterable[PlannedRevocation], store: Store, attempt: int
-) -> Iterator[tuple[PlanItem, RevocationEntry]]:
-    issuers = store.issuers()
-    for item, pattern, keep in revocations:
-        reviewer = f" ({item.reviewer})" if item.reviewer else ""
-        reason = f"plan {plan.hash[:12]}: {item.comment or 'not needed'}{reviewer}"[:_MAX_REASON]
-        entry = RevocationEntry(
-            id="", of=item.of, issuer=item.issuer, name=item.name, pattern=pattern, keep=keep, reason=reason
-        )
-        # All issuers share the roles of the policy, but a deny entry is about one issuer.
-        entry_issuers = dict.fromkeys((item.issuer, *issuers)) if item.of == "role" else (item.issuer,)
-        for issuer in filter(None, entry_issuers):
-            identity = "\0".join((plan.hash, str(attempt), item.id, item.of, issuer, item.name, pattern))
-            yield (
-                item,
-                replace(entry, id=f"{ENTRY_ID_PREFIX}{sha256(identity.encode()).hexdigest()[:20]}", issuer=issuer),
-            )
 
 
 def _handoff(item: PlanItem) -> Handoff:

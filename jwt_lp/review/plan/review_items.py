@@ -45,7 +45,10 @@ class ReviewOrigin(NamedTuple):
 
 
 class ReviewItem(NamedTuple):
-    """The parts of a finding that a decision needs. `touches` is the number of holders who would lose a grant."""
+    """The parts of a finding that a decision needs. `touches` is the number of holders who would lose a grant.
+
+    `person` and `manager` are the names of the holder and of the manager, "" where no list of people says them.
+    """
 
     id: str
     of: str
@@ -59,6 +62,8 @@ class ReviewItem(NamedTuple):
     uses: int
     last_day: str
     touches: int
+    person: str = ""
+    manager: str = ""
 
     @classmethod
     def from_finding(cls, finding: Finding) -> ReviewItem:
@@ -76,6 +81,8 @@ class ReviewItem(NamedTuple):
             finding.uses,
             finding.last_day,
             max(finding.members, 1) if finding.of == "role" else 1,
+            finding.person_name,
+            finding.manager,
         )
 
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from jwt_lp.errors import PolicyError
+from jwt_lp.review.plan.deny_entries import ENTRY_ID_PREFIX
 from jwt_lp.review.plan.plan_journal import read_status
-from jwt_lp.review.plan.plan_preview import ENTRY_ID_PREFIX
 from jwt_lp.review.plan.planned_revocations import PlannedRevocation, PlannedRevocations
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ class ItemOutcome:
     """The outcome of one item. Times are seconds since the epoch, 0 for never; `held_again` is a day, "" for none.
 
     `used` and `refused` count the requests since; of the day of the application, at most one is counted. Refusals for a
-    role's grant are an upper bound, because a refusal names no role. `lifted_by` is "" unless the plan was undone.
+    role's grant are an upper bound, because a refusal names no role. `lifted_by` is "" unless the plan was undone or the
+    item was restored during the trial; `is_regret` says that
+    it was restored, `reason` why.
     """
 
     item: PlanItem
@@ -38,6 +40,8 @@ class ItemOutcome:
     used: int = 0
     refused: int = 0
     held_again: str = ""
+    is_regret: bool = False
+    reason: str = ""
 
     @property
     def is_effective(self) -> bool:
@@ -52,20 +56,27 @@ def verify(plan: Plan, journal: Path, store: Store, *, settle: float = SETTLE_SE
     """
     status = read_status(journal)
     intent = status.intent
+    if status.state == "noticed":
+        raise PolicyError("the plan was not applied: its notice lasts, and nothing is denied yet")
     if intent is None or intent.plan != plan.hash:
         raise PolicyError("the plan was not applied: there is no journal of it")
     stored = {row.entry.id: row for row in store.revocations(lifted=True)}
     items = {item.id: item for item in plan.items}
-    outcomes = {item: ItemOutcome(items[item], intent.at) for item in intent.items if item in items}
+    applied = dict.fromkeys((*intent.items, *(restored.id for restored in status.restored)))
+    outcomes = {item: ItemOutcome(items[item], intent.since) for item in applied if item in items}
     for item, entry in intent.wrote:
         row = stored.get(entry)
         if row is not None and item in outcomes:
             _note_entry(outcomes[item], row)
+    for restored in status.restored:
+        outcome = outcomes[restored.id]
+        outcome.lifted_at, outcome.lifted_by = restored.at, restored.by
+        outcome.is_regret, outcome.reason = True, restored.reason
     if status.state == "undone":
         for outcome in outcomes.values():
             outcome.lifted_at, outcome.lifted_by = outcome.lifted_at or status.at, status.by
-    _count_use(outcomes, _written_revocations(intent, items), intent.at + settle, store)
-    _note_held_again(outcomes, _day(intent.at), store)
+    _count_use(outcomes, _written_revocations(intent, items), intent.since + settle, store)
+    _note_held_again(outcomes, _day(intent.since), store)
     return tuple(outcomes.values())
 
 

@@ -69,13 +69,12 @@ def write_worksheet(review: Review, findings: Iterable[Finding] | None = None) -
 
 
 def split_findings(findings: Iterable[Finding], key: str) -> dict[str, tuple[Finding, ...]]:
-    """The findings by `manager` (the owner of the finding), `team`, `role` or `issuer`; "" for findings without one."""
-    field = {"manager": "owner", "team": "team", "role": "role", "issuer": "issuer"}.get(key)
-    if field is None:
+    """The findings by `manager`, `team`, `role` or `issuer`; "" for findings without one."""
+    if key not in ("manager", "team", "role", "issuer"):
         raise ConfigurationError(f"a worksheet is split by manager, team, role or issuer, not by {quote_text(key)}")
     parts: dict[str, list[Finding]] = {}
     for finding in findings:
-        parts.setdefault(getattr(finding, field), []).append(finding)
+        parts.setdefault(getattr(finding, key), []).append(finding)
     return {name: tuple(parts[name]) for name in sorted(parts)}
 
 

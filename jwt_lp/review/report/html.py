@@ -6,22 +6,22 @@ The page is one file. It makes no network requests, is readable without its scri
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from collections import Counter
-from hashlib import sha256
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.review.quantities import count_noun, format_percent
 from jwt_lp.review.report import charts, wording
-from jwt_lp.review.report.text import By, describe_recommendation, describe_setting, group_findings
+from jwt_lp.review.report.assets import csp_hash as _csp_hash
+from jwt_lp.review.report.assets import read_asset as _read_asset
+from jwt_lp.review.report.text import By, describe_past, describe_recommendation, describe_setting, group_findings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jwt_lp.review.findings import Review
 
+_MOST_GONE: Final = 500
 _INSTALL: Final = 'the page needs Jinja2: pip install "jwt-lp[cli]"'
 # The template's indentation is removed, because a page may have ten thousand rows.
 _INDENT: Final = re.compile(r"^[ \t]+", re.MULTILINE)
@@ -47,6 +47,7 @@ def render_page(review: Review, by: By, top: int) -> str:
         "count": count_noun,
         "percent": format_percent,
         "moment": wording.format_time,
+        "change": wording.describe_change,
     }
     environment.filters.update(filters)
     style, script = _read_asset("page.css"), _read_asset("page.js")
@@ -66,6 +67,7 @@ def _template_context(review: Review, by: By, top: int) -> dict[str, Any]:
     groups = group_findings(findings, by)
     bars, more_bars = charts.build_bars(findings)
     backtest = review.backtest
+    gone = review.comparison.gone_on(review.now) if review.comparison is not None else ()
     return {
         "review": review,
         "by": by,
@@ -79,6 +81,12 @@ def _template_context(review: Review, by: By, top: int) -> dict[str, Any]:
         "table": Counter((str(found.verdict), str(found.proposal)) for found in findings),
         "verdict": Counter(str(found.verdict) for found in findings),
         "proposal": Counter(str(found.proposal) for found in findings),
+        "leavers": len({(found.issuer, found.name) for found in findings if found.verdict == "leaver"}),
+        "changes": wording.describe_comparison(review),
+        "gone": gone[:_MOST_GONE],
+        "more_gone": max(0, len(gone) - _MOST_GONE),
+        "unlisted": wording.describe_unlisted(review),
+        "limit": format_percent(review.judging.threshold) if review.judging.rule == "likelihood" else "",
         "warnings": wording.exclusion_warnings(review),
         "population": wording.describe_population(review),
         "window": wording.describe_window(review),
@@ -93,15 +101,7 @@ def _template_context(review: Review, by: By, top: int) -> dict[str, Any]:
         "plot": None if backtest is None else charts.build_tradeoff(backtest),
         "plot_size": charts.PLOT_SIZE,
         "area": charts.PLOT_AREA,
+        "past": "" if backtest is None else describe_past(backtest),
         "recommendation": "" if backtest is None else describe_recommendation(backtest),
         "setting": describe_setting,
     }
-
-
-def _read_asset(name: str) -> str:
-    return files("jwt_lp.review.report").joinpath(name).read_text("utf-8")
-
-
-def _csp_hash(text: str) -> str:
-    """The hash source of an inline style or script in a content security policy."""
-    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"

@@ -3,9 +3,8 @@
   const PAGE = 250;
   const byId = (id) => document.getElementById(id);
   const ranks = {
-    verdict: ["used", "unused", "dormant", "unobservable", "needed-but-denied"],
+    verdict: ["used", "leaver", "unused", "dormant", "unobservable", "needed-but-denied"],
     proposal: ["keep", "narrow", "remove"],
-    risk: ["low", "medium", "high", "critical"],
   };
   const list = byId("list");
   if (list) {
@@ -24,7 +23,9 @@
 
     const apply = () => {
       const wanted = form.elements.text.value.trim().toLowerCase();
-      const chosen = ["verdict", "proposal", "kind"].map((name) => [name, form.elements[name].value]);
+      const chosen = ["verdict", "proposal", "kind", "change"]
+        .filter((name) => form.elements[name])
+        .map((name) => [name, form.elements[name].value]);
       let found = 0;
       for (const row of rows) {
         const fits =
@@ -44,7 +45,7 @@
 
     const value = (row, column, kind) => {
       const cell = row.cells[column];
-      if (kind in ranks) return ranks[kind].indexOf(kind === "risk" ? cell.textContent.trim() : row.dataset[kind[0]]);
+      if (kind in ranks) return ranks[kind].indexOf(row.dataset[kind[0]]);
       return kind === "number" ? Number(cell.dataset.s) : (cell.dataset.s ?? cell.textContent).toLowerCase();
     };
 

@@ -1,13 +1,15 @@
 """JSON and CSV of a review and of a backtest, for programs and spreadsheets.
 
-Both have every finding, whatever text and page group or leave out.
+Both have every finding, whatever text and page group or leave out. They are made piece by piece, because a large store
+has more grants than fit into memory as text.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from jwt_lp.review.findings import Backtest, BacktestedSetting, Finding
@@ -15,11 +17,13 @@ from jwt_lp.review.report.wording import escape_unprintable, format_time
 from jwt_lp.usage.row_reader import write_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from jwt_lp.review.findings import Review
 
 _FINDING_COLUMNS: Final = tuple(field.name for field in fields(Finding))
+_ROWS: Final = 256
+"""The rows of CSV that are made at once."""
 _REVIEW_COLUMNS: Final = (
     *("population", "population_source", "population_as_of", "population_complete", "population_subjects"),
     *("population_clients", "population_roles", "population_grants", "population_excluded"),
@@ -31,22 +35,41 @@ COLUMNS: Final = (*_FINDING_COLUMNS, *_REVIEW_COLUMNS)
 """The columns of a review as CSV."""
 
 
-def render_json(review: Review) -> str:
-    """One object with the review's members; `findings` lists all of them. The text is ASCII."""
-    content = _to_plain(review)
+def iter_json(review: Review, kept: Iterable[str] = ()) -> Iterator[str]:
+    """One object with the review's members, piece by piece; `findings` lists all of them, each on a line of its own.
+
+    `kept` has more findings, from `finding_as_json`. The text is ASCII.
+    """
+    content = _to_plain(replace(review, findings=()))
+    del content["findings"]
     content["population"]["said"] = str(review.population)
     content["timeline"] = [
         {"month": month, "granted": granted, "denied": denied, "revoked": revoked}
         for month, granted, denied, revoked in review.timeline
     ]
-    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+    yield json.dumps(content, indent=2, allow_nan=False).removesuffix("\n}")
+    yield ',\n  "findings": ['
+    separator = "\n    "
+    for line in chain(map(finding_as_json, review.findings), kept):
+        yield f"{separator}{line}"
+        separator = ",\n    "
+    yield "\n  ]\n}\n"
 
 
-def render_csv(review: Review) -> str:
-    """A row for each finding, with the population, the window, the rule and the digests in each.
+def finding_as_json(finding: Finding) -> str:
+    """A finding as an object on one line."""
+    members = {name: getattr(finding, name) for name in _FINDING_COLUMNS}
+    members["because"] = [reason._asdict() for reason in finding.because]
+    members["score_parts"] = [part._asdict() for part in finding.score_parts]
+    return json.dumps(members, allow_nan=False)
+
+
+def iter_csv(review: Review, kept: Iterable[str] = ()) -> Iterator[str]:
+    """A row for each finding, with the population, the window, the rule and the digests in each, row by row.
 
     A list is one cell, with "; " between its parts. Characters that are not printable are escaped, except in `id`. A
-    text that a spreadsheet would read as a formula gets an apostrophe in front (`jwt_lp.usage.row_reader`).
+    text that a spreadsheet would read as a formula gets an apostrophe in front (`jwt_lp.usage.row_reader`). `kept` has
+    more findings, from `finding_cells`.
     """
     population, window, judging = review.population, review.window, review.judging
     shared = (
@@ -56,10 +79,20 @@ def render_csv(review: Review) -> str:
         *(format_time(review.made_at), review.digest, review.policy),
     )
     tail = [_cell(value) for value in shared]
-    rows = (
-        [found.id, *(_cell(getattr(found, name)) for name in _FINDING_COLUMNS[1:]), *tail] for found in review.findings
-    )
-    return _write_csv(COLUMNS, rows)
+    rows = chain(map(_cells_of, review.findings), map(json.loads, kept))
+    yield _write_csv(COLUMNS, ())
+    while some := list(islice(rows, _ROWS)):
+        # Without the header, which stands in the first piece.
+        yield _write_csv(COLUMNS, ((*cells, *tail) for cells in some)).partition("\n")[2]
+
+
+def finding_cells(finding: Finding) -> str:
+    """The cells of a finding as a JSON array on one line."""
+    return json.dumps(_cells_of(finding), allow_nan=False)
+
+
+def _cells_of(finding: Finding) -> list[object]:
+    return [finding.id, *(_cell(getattr(finding, name)) for name in _FINDING_COLUMNS[1:])]
 
 
 def render_backtest_json(backtest: Backtest) -> str:

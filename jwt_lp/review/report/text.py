@@ -1,6 +1,6 @@
 """Text report of a review and of a backtest, and the groups of findings that text and page show.
 
-Findings are grouped by permission, role, subject or owner.
+Findings are grouped by permission, role, subject, manager or team.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from jwt_lp.review.quantities import count_noun, format_percent
 from jwt_lp.review.report.wording import (
     PROPOSALS,
     VERDICTS,
+    describe_change,
+    describe_comparison,
     describe_counts,
+    describe_person,
     describe_population,
     describe_rule,
+    describe_unlisted,
     describe_window,
     escape_unprintable,
     exclusion_warnings,
@@ -27,14 +31,15 @@ from jwt_lp.review.report.wording import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from jwt_lp.review.findings import Backtest, BacktestedSetting, Finding, Review
+    from jwt_lp.review.findings import AppliedRule, Backtest, BacktestedSetting, Finding, Review
 
-By: TypeAlias = Literal["permission", "role", "subject", "owner"]
+By: TypeAlias = Literal["permission", "role", "subject", "manager", "team"]
 
 GROUP_ABOVE: Final = 500
 """The number of findings above which text groups them by default."""
 
 _EXAMPLES: Final = 3
+_MOST_GONE: Final = 50
 _NO_HISTORY: Final = "no history yet: nothing was recorded or imported, so there is nothing to replay"
 _INDENT: Final = "  "
 
@@ -69,14 +74,15 @@ def _group_key(finding: Finding, by: By) -> str:
         return finding.grant or "(no permission)"
     if by == "role":
         return (finding.name if finding.of == "role" else finding.role) or "(no role)"
-    if by == "owner":
-        return finding.owner or "(no owner)"
+    if by in ("manager", "team"):
+        return (finding.manager if by == "manager" else finding.team) or f"(no {by})"
     return holder_label(finding)
 
 
 def holder_label(finding: Finding) -> str:
     """The holder of the finding's grant."""
-    return f"{finding.of} {finding.name or '(no name)'}"
+    name = f" ({finding.person_name})" if finding.person_name else ""
+    return f"{finding.of} {finding.name or '(no name)'}{name}"
 
 
 def render_text(review: Review, by: By | None, top: int, width: int | None) -> str:
@@ -99,12 +105,17 @@ def _overview_lines(review: Review) -> Iterator[str]:
         ("Proposals", PROPOSALS, Counter(str(finding.proposal) for finding in review.findings)),
     ):
         yield f"{title}: " + (", ".join(f"{counts[value]:,} {value}" for value in values if counts[value]) or "none")
+    if comparison := describe_comparison(review):
+        yield f"Changes: {comparison}"
     if review.backtest is not None:
-        yield f"Backtest: {describe_recommendation(review.backtest)}"
+        yield f"Past of this rule: {describe_past(review.backtest)}"
+        yield f"Recommended: {describe_recommendation(review.backtest)}"
     for warning in exclusion_warnings(review):
         yield f"!! {warning}"
     for note in review.notes:
         yield f"!! {shorten(note)}"
+    if unlisted := describe_unlisted(review):
+        yield f"!! {unlisted}"
     yield f"Input: sha256 {escape_unprintable(review.digest)}" + (
         f", policy {escape_unprintable(review.policy)}" if review.policy else ""
     )
@@ -118,9 +129,11 @@ def _finding_lines(review: Review, by: By | None, top: int) -> Iterator[str]:
     if by is None and len(findings) <= GROUP_ABOVE:
         yield count_noun(len(findings), "finding")
         for finding in findings:
-            yield from _lines_of(finding, _INDENT)
+            yield from _lines_of(finding, review.judging, _INDENT)
+        yield from _gone_lines(review)
         return
     by = by or "permission"
+    yield from _leaver_lines(review, top)
     groups = group_findings(findings, by)
     yield f"{count_noun(len(findings), 'finding')} by {by}, in {count_noun(len(groups), 'group')}"
     for group in groups[:top]:
@@ -129,34 +142,79 @@ def _finding_lines(review: Review, by: By | None, top: int) -> Iterator[str]:
         yield f"{shorten(group.name)}: {count_noun(len(group.findings), 'finding')}, {group.due:,} due ({parts})"
         examples = group.findings if len(findings) <= GROUP_ABOVE else group.findings[:_EXAMPLES]
         for finding in examples:
-            yield from _lines_of(finding, _INDENT)
+            yield from _lines_of(finding, review.judging, _INDENT)
         if len(group.findings) > len(examples):
             yield f"{_INDENT}... and {len(group.findings) - len(examples):,} more"
     yield ""
     if len(groups) > top:
         hidden = sum(len(group.findings) for group in groups[top:])
         yield f"{count_noun(len(groups) - top, 'more group')} with {count_noun(hidden, 'finding')}"
+    yield from _gone_lines(review)
     yield (
         "For every finding: --format csv, --format json or --html FILE. "
-        "To group them otherwise: --by permission, role, subject or owner"
+        "To group them otherwise: --by permission, role, subject, manager or team"
     )
 
 
-def _lines_of(finding: Finding, indent: str) -> Iterator[str]:
-    """One line with the finding, then a line each for its guards, other grants and likelihood."""
+def _leaver_lines(review: Review, top: int) -> Iterator[str]:
+    """A line for each leaver, before findings that are grouped otherwise."""
+    leavers: dict[tuple[str, str], list[Finding]] = {}
+    for finding in review.findings:
+        if finding.verdict == "leaver":
+            leavers.setdefault((finding.issuer, finding.name), []).append(finding)
+    if not leavers:
+        return
+    number = sum(map(len, leavers.values()))
+    yield f"{count_noun(number, 'finding')} about {count_noun(len(leavers), 'leaver')}"
+    for findings in list(leavers.values())[:top]:
+        late = sum(finding.used_after_leaving for finding in findings)
+        after = f", {late:,} used after the last day" if late else ""
+        who = shorten(", ".join(describe_person(findings[0])))
+        yield f"{_INDENT}{shorten(findings[0].name)} ({who}): {count_noun(len(findings), 'finding')}{after}"
+    if len(leavers) > top:
+        yield f"{_INDENT}... and {len(leavers) - top:,} more"
+    yield ""
+
+
+def _gone_lines(review: Review) -> Iterator[str]:
+    """The grants that are gone since the earlier review."""
+    gone = review.comparison.gone_on(review.now) if review.comparison is not None else ()
+    if not gone:
+        return
+    yield ""
+    yield f"Gone since the last review: {count_noun(len(gone), 'grant')}"
+    for grant in gone[:_MOST_GONE]:
+        by_role = f" by role {shorten(grant.role)}" if grant.role and grant.of != "role" else ""
+        what = f" {shorten(grant.grant)}" if grant.grant else ""
+        who = f" ({shorten(grant.person_name)})" if grant.person_name else ""
+        yield f"{_INDENT}{grant.of} {shorten(grant.name)}{who}{what}{by_role} [{escape_unprintable(grant.id)}]"
+    if len(gone) > _MOST_GONE:
+        yield f"{_INDENT}... and {len(gone) - _MOST_GONE:,} more"
+
+
+def _lines_of(finding: Finding, judging: AppliedRule, indent: str) -> Iterator[str]:
+    """One line with the finding, then a line each for its person, guards, other grants, reasons and score."""
     by_role = f" by role {shorten(finding.role)}" if finding.role and finding.of != "role" else ""
     # No pattern contains a comma, so commas separate them clearly.
     instead = f" to {shorten(', '.join(finding.instead))}" if finding.instead else ""
     yield (
         f"{indent}{finding.verdict}, {finding.proposal}{instead}: "
-        f"{shorten(holder_label(finding))} {shorten(finding.grant)}{by_role} "
-        f"({', '.join(describe_counts(finding))}; risk {escape_unprintable(finding.risk)}) "
+        f"{finding.of} {shorten(finding.name or '(no name)')} {shorten(finding.grant)}{by_role} "
+        f"({', '.join(describe_counts(finding, judging))}; risk {escape_unprintable(finding.risk)}, "
+        f"score {finding.score}) "
         f"{shorten(finding.reason)} [{escape_unprintable(finding.id)}]"
     )
-    details = (("kept because", finding.guards), ("also held", finding.others), ("likelihood", finding.because))
+    details = (
+        ("person", tuple(describe_person(finding))),
+        ("kept because", finding.guards),
+        ("also held", finding.others),
+        ("likelihood", finding.because),
+        ("score", finding.score_parts),
+        ("change", (describe_change(finding),) if describe_change(finding) else ()),
+    )
     for label, texts in details:
         if texts:
-            yield f"{indent}{_INDENT}{label}: {shorten('; '.join(texts))}"
+            yield f"{indent}{_INDENT}{label}: {shorten('; '.join(map(str, texts)))}"
 
 
 def describe_setting(setting: BacktestedSetting) -> str:
@@ -168,22 +226,60 @@ def describe_setting(setting: BacktestedSetting) -> str:
 
 def describe_recommendation(backtest: Backtest) -> str:
     """The recommended setting and its results, in a sentence."""
-    best = backtest.recommended
+    best, window = backtest.recommended, backtest.in_force
     if not backtest.first_review:
         return _NO_HISTORY
     if best is None:
-        return "the history is too short to recommend a setting"
+        return "no setting had so few regrets, or the history is too short"
+    parts = [describe_result(best)]
+    if backtest.interval is not None:
+        low, high = map(format_percent, backtest.interval)
+        parts.append(f"its share of regrets is between {low} and {high} with a confidence of 95 %")
+    if window is not None and window != best:
+        needless = count_noun(window.days_needlessly_held, "needless day")
+        parts.append(f"the window in force, {describe_setting(window)}, regretted {window.regretted:,}, with {needless}")
+    return "; ".join(parts)
+
+
+def describe_drawback(backtest: Backtest) -> str:
+    """What is worse about the recommended setting than about the window in force; "" if nothing is."""
+    best, window = backtest.recommended, backtest.in_force
+    if best is None or window is None:
+        return ""
+    more = best.regretted - window.regretted
+    if more > 0:
+        return f"the recommended setting regretted {count_noun(more, 'grant')} more than the window in force"
+    longer = best.days_needlessly_held - window.days_needlessly_held
+    if longer > 0:
+        return f"the recommended setting held {count_noun(longer, 'needless day')} more than the window in force"
+    return ""
+
+
+def describe_result(setting: BacktestedSetting) -> str:
+    """A setting and its results, in a sentence."""
+    needed = "was" if setting.regretted == 1 else "were"
     return (
-        f"{describe_setting(best)} would have revoked {count_noun(best.revoked, 'grant')}, of which "
-        f"{best.regretted:,} ({format_percent(best.regret)}) were needed later, with "
-        f"{count_noun(best.days_needlessly_held, 'needless day')}"
+        f"{describe_setting(setting)} would have revoked {count_noun(setting.revoked, 'grant')}, of which "
+        f"{setting.regretted:,} ({format_percent(setting.regret)}) {needed} needed later, with "
+        f"{count_noun(setting.days_needlessly_held, 'needless day')}"
     )
+
+
+def describe_past(backtest: Backtest) -> str:
+    """The past of the rule that judged; a backtest of other rules says nothing about it."""
+    if not backtest.first_review:
+        return _NO_HISTORY
+    if backtest.judged is None:
+        return "the rule of this review was not replayed, so nothing is known about its past"
+    return describe_result(backtest.judged)
 
 
 def _backtest_lines(backtest: Backtest) -> Iterator[str]:
     if not backtest.first_review:
         yield f"Backtest: {_NO_HISTORY}"
         return
+    if drawback := describe_drawback(backtest):
+        yield f"!! {drawback}"
     yield (
         f"Backtest: reviews from {backtest.first_review} to {backtest.last_day}, each looking "
         f"{count_noun(backtest.horizon, 'day')} ahead, over {count_noun(backtest.pairs, 'pair')} of subject and "

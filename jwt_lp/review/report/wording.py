@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from jwt_lp.review.quantities import count_noun, format_percent
+from jwt_lp.review.quantities import count_noun, count_times, format_percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from jwt_lp.review.findings import AppliedRule, Finding, Review
 
 VERDICTS: Final = {
+    "leaver": "held by a person who has left",
     "used": "needed, by the rule",
-    "unused": "used before, but not needed any more by the rule",
+    "unused": "used before, but not needed any more, by the rule",
     "dormant": "held, but never used",
     "unobservable": "no known enforcement point requires it, so its need is unknown",
     "needed-but-denied": "requested and refused",
@@ -69,7 +70,32 @@ def describe_use(finding: Finding) -> str:
     return f"{count_noun(finding.uses, 'use')}{on}, last {finding.last_day or 'on an unknown day'}{ago}"
 
 
-def describe_counts(finding: Finding) -> Iterator[str]:
+def describe_person(finding: Finding) -> Iterator[str]:
+    """Who the holder of a finding's grant is, in a few words each."""
+    if finding.person_name:
+        yield finding.person_name
+    if finding.team:
+        yield f"team {finding.team}"
+    if finding.manager:
+        yield f"manager {finding.manager}"
+    if finding.left:
+        yield f"last day {finding.left}"
+    elif finding.active:
+        yield f"active: {finding.active}"
+
+
+def describe_likelihood(likelihood: float, judging: AppliedRule) -> str:
+    """A likelihood of need, and the limit of the rule if the rule judges by likelihood."""
+    limit = f", limit {format_percent(judging.threshold)}" if judging.rule == "likelihood" else ""
+    return f"{format_percent(likelihood)}{limit}"
+
+
+def describe_change(finding: Finding) -> str:
+    """What is different about a finding since the earlier review; "" if nothing is."""
+    return {"new": "new since the last review", "came-back": "came back since the last review"}.get(finding.change, "")
+
+
+def describe_counts(finding: Finding, judging: AppliedRule) -> Iterator[str]:
     """The counts of a finding, in a few words each."""
     if finding.members:
         yield f"{finding.users:,} of {count_noun(finding.members, 'member')} used it"
@@ -77,11 +103,11 @@ def describe_counts(finding: Finding) -> Iterator[str]:
     if finding.held_since:
         yield f"held since {finding.held_since}"
     if finding.denied:
-        yield f"refused {count_noun(finding.denied, 'time')}"
+        yield f"refused {count_times(finding.denied)}"
     if finding.refused_since:
-        yield f"refused {count_noun(finding.refused_since, 'time')} since it was revoked"
+        yield f"refused {count_times(finding.refused_since)} since it was revoked"
     if finding.likelihood is not None:
-        yield f"likelihood of need {format_percent(finding.likelihood)}"
+        yield f"likelihood of need {describe_likelihood(finding.likelihood, judging)}"
 
 
 def describe_window(review: Review) -> str:
@@ -129,3 +155,25 @@ def exclusion_warnings(review: Review) -> list[str]:
     if not excluded:
         return []
     return [f"{count_noun(excluded, 'finding')} excluded by an exemption or a filter, which is no approval"]
+
+
+def describe_comparison(review: Review) -> str:
+    """What is new, what came back and what is gone since the earlier review; "" without one."""
+    comparison = review.comparison
+    if comparison is None:
+        return ""
+    gone = len(comparison.gone_on(review.now))
+    return (
+        f"since the review of {comparison.now}: {count_noun(comparison.new, 'new finding')}, "
+        f"{comparison.came_back:,} came back, {count_noun(gone, 'grant')} gone"
+    )
+
+
+def describe_unlisted(review: Review) -> str:
+    """The number of findings that are counted only; "" where every finding is listed."""
+    if not review.unlisted:
+        return ""
+    return (
+        f"{count_noun(review.unlisted, 'grant')} used and kept: counted here, "
+        "listed one by one with --format json and --format csv"
+    )

@@ -1,0 +1,60 @@
+"""Giving notice of a plan: the file for holders and managers, and the webhook that tells them."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from jwt_lp.cli.output import DIM, Failure, count, say, text
+from jwt_lp.review.plan import NOTICE_COLUMNS, write_atomically
+from jwt_lp.usage.row_reader import write_csv
+from jwt_lp.webhooks import Webhook, WebhookError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jwt_lp.review.plan import Notice
+
+WEBHOOK_VARIABLE: Final = "JWT_LP_WEBHOOK"
+SECRET_VARIABLE: Final = "JWT_LP_WEBHOOK_SECRET"
+
+webhook_option: Final = click.option(
+    "--webhook",
+    metavar="URL",
+    envvar=WEBHOOK_VARIABLE,
+    help=f"Where the notice is sent, signed with the secret in {SECRET_VARIABLE}. Default: {WEBHOOK_VARIABLE}.",
+)
+secret_option: Final = click.option("--webhook-secret", "secret", envvar=SECRET_VARIABLE, hidden=True)
+
+
+def notice_teller(path: str, url: str | None, secret: str | None) -> Callable[[Notice], None]:
+    """What gives a notice: it writes `PATH.notice.csv` and sends the events. Checked before anything is written."""
+    if url and not secret:
+        raise Failure(f"--webhook needs a secret that signs: set {SECRET_VARIABLE}")
+    webhook = Webhook(url, secret or "") if url else None
+
+    def tell(notice: Notice) -> None:
+        file, buffer = f"{path}.notice.csv", io.StringIO()
+        write_csv(buffer, NOTICE_COLUMNS, notice.rows(), end="\r\n")
+        write_atomically(file, buffer.getvalue().encode(), mode=0o600)
+        say(text(f"{file}: {count(len(notice.items), 'grant')} that end on {notice.ends}", DIM))
+        if webhook is not None:
+            say(text(f"events sent to the webhook: {_send(webhook, notice)}", DIM))
+
+    return tell
+
+
+def _send(webhook: Webhook, notice: Notice) -> int:
+    sent = 0
+    for event in notice.events():
+        try:
+            webhook.deliver(event)
+        except WebhookError as error:
+            raise Failure(
+                f"{error}; {sent} events were sent, and the notice has not begun: apply the plan again, which sends "
+                "all events with the same ids"
+            ) from None
+        sent += 1
+    return sent

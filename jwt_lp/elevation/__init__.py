@@ -1,0 +1,1 @@
+"""Elevations: permissions held for a bounded time, after a request was approved."""

@@ -1,0 +1,86 @@
+"""Who may decide about an elevation."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from jwt_lp.elevation.identities import identities, is_elevated, is_narrowed, person_of, standing_grants
+from jwt_lp.errors import ElevationNotAllowed
+from jwt_lp.permissions.grants import Permissions
+
+if TYPE_CHECKING:
+    from jwt_lp.policy.elevation_rules import ElevationRule
+    from jwt_lp.stores import Elevation, Store
+    from jwt_lp.tokens.claims import AccessToken
+
+
+def check_approver(
+    token: AccessToken, elevation: Elevation, rule: ElevationRule, *, person: str, store: Store | None
+) -> None:
+    """Raise `ElevationNotAllowed` unless the bearer of `token` may decide about `elevation`.
+
+    `person` is the claim that identifies a person at all issuers. Without a store, what the store has seen before is not
+    checked.
+    """
+    check_standing(token, rule)
+    _check_other_person(token, elevation, rule, person_of(token, person))
+    if store is not None and rule.approver_since:
+        _check_seen(token, elevation, rule, store)
+
+
+def check_standing(token: AccessToken, rule: ElevationRule) -> None:
+    """Raise `ElevationNotAllowed` unless the token itself holds the permission that decides, by a standing grant."""
+    if is_narrowed(token):
+        raise ElevationNotAllowed(
+            "a token that was narrowed, or that somebody else acts with, decides nothing: sign in yourself",
+            reason="delegated",
+        )
+    # INVARIANT: what somebody holds by an elevation decides about no elevation.
+    if not standing_grants(token, rule.approve):
+        if rule.approve in token.permissions:
+            raise ElevationNotAllowed(
+                f"{rule.approve} is held by an elevation, which decides nothing", reason="elevated"
+            )
+        raise ElevationNotAllowed(f"only holders of {rule.approve} decide about this", reason="approver")
+
+
+def is_asker(token: AccessToken, elevation: Elevation) -> bool:
+    """Whether the token names the asker, by any of the identities of either."""
+    asker = {(elevation.issuer, elevation.subject), *elevation.known_as}
+    names = {*identities(token), *([(token.issuer, token.client)] if token.client else ())}
+    return not asker.isdisjoint(names)
+
+
+def _check_other_person(token: AccessToken, elevation: Elevation, rule: ElevationRule, person: str) -> None:
+    mine = (token.issuer, token.subject) == (elevation.issuer, elevation.subject)
+    if mine and rule.own:
+        return
+    # INVARIANT: nobody approves for oneself: not as the same subject, not as one that a token of the asker names, not as
+    # the client that asked, and not as another account of the same person.
+    if is_asker(token, elevation) or (person and person == elevation.person):
+        raise ElevationNotAllowed("nobody decides about a request of their own", reason="own")
+    if token.issuer == elevation.issuer:
+        return
+    if token.issuer_name.lower() not in rule.approver_issuers:
+        raise ElevationNotAllowed("approvers sign in at the asker's issuer", reason="issuer")
+    if not (person and elevation.person):
+        raise ElevationNotAllowed(
+            "it is not known whether the approver at another issuer is another person: both tokens need the claim that "
+            "identifies the person",
+            reason="person",
+        )
+
+
+def _check_seen(token: AccessToken, elevation: Elevation, rule: ElevationRule, store: Store) -> None:
+    """Refuse an approver whom the store has not seen with the permission long enough before the request."""
+    latest = datetime.fromtimestamp(elevation.asked_at - rule.approver_since, UTC).date().isoformat()
+    for row in store.observed_grants(issuer=token.issuer, subject=token.subject):
+        standing = not is_elevated(row.role)
+        if standing and row.first_day < latest and rule.approve in Permissions.of([row.grant], patterns=True):
+            return
+    raise ElevationNotAllowed(
+        f"{rule.approve} was given too recently: whoever decides has held it for {rule.approver_since} seconds before "
+        "the request",
+        reason="new_approver",
+    )

@@ -1,0 +1,364 @@
+"""Temporary grants of a guard's snapshot: who holds what by an elevation, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from elevated import approve, change
+from jwt_lp import AUTHENTICATED, AccessToken, Call, Guard, all_of
+from jwt_lp.errors import ConfigurationError, StoreError
+from jwt_lp.stores import Elevation
+from jwt_lp.testing.authority import ISSUER, Authority
+from memory_store import MemoryStore, entry
+
+POLICY = {
+    "version": 1,
+    "permissions": {"orders:read": {}, "orders:export": {}, "orders:purge": {}, "stock:take": {"risk": "high"}},
+}
+CALL = Call("GET", str, lambda _: (), "views.orders")
+EXPORT = "orders:export"
+
+
+class World:
+    """A guard for another issuer's tokens, on a store in memory, with its own clocks."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.now = datetime.now(UTC).timestamp()
+        self.monotonic = 1000.0
+        self.store = MemoryStore()
+        self.authority = Authority(policy=POLICY, clock=lambda: self.now)
+        usual = {"OWN": False, "ELEVATION": ["orders:*", "stock:take"], "STORE": self.store, "SERVICE": "orders"}
+        self.guard = Guard(self.authority.settings(**{**usual, **settings}), clock=lambda: self.now)
+        # The worker's rounds are made here, one by one.
+        self.guard._worker.close()
+        runtime = self.guard._runtime
+        assert runtime is not None
+        self.runtime = runtime
+        runtime.revocations.clock = lambda: self.monotonic
+        self.poll()
+        # Issued long ago, so that it is valid by every clock of a test.
+        claims = {"iat": int(self.now) - 7200}
+        self.token = self.authority.token(permissions=["orders:read"], lifetime=7200, claims=claims)
+
+    def poll(self) -> None:
+        self.runtime.revocations.poll()
+
+    def approve(self, permission: str = EXPORT, seconds: int = 60, **more: Any) -> Elevation:
+        elevation = approve(self.store, permission, self.now, seconds, **more)
+        self.poll()
+        return elevation
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        self.monotonic += seconds
+
+    def ask(self, permission: Any = EXPORT, token: str | None = None) -> Any:
+        needed = all_of(permission) if isinstance(permission, str) else permission
+        return self.guard.check(f"Bearer {token or self.token}", needed, {}, "GET /orders", call=CALL)
+
+    def held(self, *permissions: str, token: str | None = None) -> list[str]:
+        """Which of the permissions are allowed; each is asked for twice, so that what is kept is used too."""
+        return [each for each in permissions or (EXPORT,) if self.ask(each, token).passes and self.ask(each, token)]
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    created = World()
+    yield created
+    created.guard.close()
+
+
+def test_an_elevation_is_held_from_its_approval_to_its_end(world: World) -> None:
+    """Refused, elevated, allowed; from the end on, the first request is refused although nothing was polled since."""
+    assert [] == world.held()
+    world.approve(seconds=60)
+    assert [EXPORT] == world.held()
+    world.store.down = OSError("down")
+    world.pass_time(59.9)
+    assert [EXPORT] == world.held()
+    world.pass_time(0.1)
+    assert [] == world.held()
+    assert ["orders:read"] == world.held("orders:read")
+
+
+def test_a_decision_is_not_kept_longer_than_the_elevation(world: World) -> None:
+    """No question that was asked while it was held is answered from memory after its end, nor by an earlier token."""
+    world.approve(seconds=30)
+    effective = world.ask().token
+    assert isinstance(effective, AccessToken)
+    assert [True, True] == [EXPORT in effective.permissions, world.guard.can(effective, all_of(EXPORT))]
+    assert world.guard.authorize(effective, all_of(EXPORT), {}, "GET /orders").passes
+    world.pass_time(30)
+    assert not world.guard.can(effective, all_of(EXPORT))
+    assert not world.guard.authorize(effective, all_of(EXPORT), {}, "GET /orders").passes
+    assert not world.ask().passes
+    identified = world.guard.authenticate(f"Bearer {world.token}").token
+    assert identified is not None
+    assert EXPORT not in identified.permissions
+
+
+def test_an_elevation_that_is_ended_early_is_over_with_the_next_poll(world: World) -> None:
+    """And what else is known of its subject stays."""
+    ended, other = world.approve(), world.approve("orders:purge")
+    world.store.revoke([entry("subject", "alice", pattern="orders:read")], at=world.now)
+    change(world.store, ended, "ended", world.now)
+    assert [EXPORT] == world.held()
+    world.poll()
+    assert ["orders:purge"] == world.held(EXPORT, "orders:purge", "orders:read")
+    change(world.store, other, "ended", world.now)
+    world.poll()
+    assert [] == world.held(EXPORT, "orders:purge")
+
+
+@pytest.mark.parametrize(
+    ("held", "permission", "more"),
+    [
+        pytest.param(True, EXPORT, {}, id="the permission"),
+        pytest.param(True, "orders:*", {}, id="a pattern that covers it"),
+        pytest.param(False, "orders:purge", {}, id="another permission"),
+        pytest.param(False, EXPORT, {"subject": "bob"}, id="another subject"),
+        pytest.param(False, EXPORT, {"issuer": "https://other.test"}, id="the same name at another issuer"),
+        pytest.param(True, EXPORT, {"client": "tests"}, id="the client that asked"),
+        pytest.param(False, EXPORT, {"client": "other"}, id="another client"),
+        pytest.param(False, EXPORT, {"client": ""}, id="a token without a client asked"),
+    ],
+)
+def test_whose_elevation_counts(held: bool, permission: str, more: dict[str, Any], world: World) -> None:
+    """Only that of the token's subject at its issuer, for tokens of the client that asked."""
+    world.approve(permission, **more)
+    assert held is bool(world.held())
+
+
+@pytest.mark.parametrize(
+    ("held", "ceiling"),
+    [([EXPORT], [EXPORT]), ([], ["orders:read"]), ([EXPORT, "stock:take"], ["**"]), ([EXPORT], "orders:*")],
+)
+def test_nothing_is_held_above_the_ceiling(held: list[str], ceiling: Any) -> None:
+    """Whatever was approved, also by a pattern, only what ELEVATION covers counts; CEILING is for tokens alone."""
+    world = World(ELEVATION=ceiling, CEILING=["orders:read"])
+    world.approve("**")
+    assert held == world.held(EXPORT, "stock:take")
+    world.guard.close()
+
+
+@pytest.mark.parametrize("settings", [{"ELEVATION": []}, {"ELEVATION": None}, {"OWN": True, "ELEVATION": ()}])
+def test_elevation_is_off_by_default(settings: dict[str, Any]) -> None:
+    """Without ELEVATION nothing is held by elevation, nor by tokens of our own issuer, whose next token has it."""
+    world = World(**settings)
+    world.approve()
+    assert [] == world.held()
+    world.guard.close()
+
+
+@pytest.mark.parametrize(
+    "revocation",
+    [
+        pytest.param(entry("subject", "alice", pattern=EXPORT), id="a deny entry"),
+        pytest.param(entry("client", "tests", pattern="orders:*", keep=("orders:read",)), id="of the client"),
+        pytest.param(entry("issuer", "", pattern="**"), id="of the issuer"),
+        pytest.param(entry("subject", "alice"), id="a not-before entry"),
+        pytest.param(entry("client", "tests"), id="a not-before entry of the client"),
+    ],
+)
+def test_a_revocation_beats_an_elevation(revocation: Any, world: World) -> None:
+    """Also one that was written before the elevation."""
+    world.store.revoke([revocation], at=world.now)
+    world.approve()
+    assert [] == world.held()
+    assert not any(world.ask().passes for _ in range(2))
+    world.store.lift([revocation.id], at=world.now)
+    world.poll()
+    assert [EXPORT] == world.held()
+
+
+def test_an_elevation_of_a_revoked_token_is_nothing(world: World) -> None:
+    """The token is refused as a whole."""
+    world.approve()
+    effective = world.ask().token
+    world.store.revoke([entry("token", effective.token_id)], at=world.now)
+    world.poll()
+    assert 401 == world.ask().refusal.status
+
+
+def test_a_revoked_elevation_is_told_as_such(world: World) -> None:
+    """What somebody holds by elevation alone and is denied, is refused as revoked, not as missing."""
+    world.approve()
+    world.store.revoke([entry("subject", "alice", pattern=EXPORT)], at=world.now)
+    world.poll()
+    assert "permission_revoked" == world.ask().refusal.code
+
+
+def test_a_token_that_somebody_else_uses_gets_nothing(world: World) -> None:
+    """With an `act` claim (RFC 8693) another one acts for the subject, who alone was approved."""
+    world.approve()
+    assert [] == world.held(token=world.authority.token(claims={"act": {"sub": "robot"}}))
+
+
+def test_an_elevation_counts_only_while_the_snapshot_is_fresh(world: World) -> None:
+    """A stale snapshot could miss that it was ended: it counts again with the next poll, and other grants all along."""
+    world.approve(seconds=600)
+    assert [EXPORT] == world.held()
+    world.pass_time(60)
+    assert [EXPORT] == world.held()
+    world.pass_time(1)
+    assert ["orders:read"] == world.held(EXPORT, "orders:read")
+    assert ["orders:read"] == world.held(EXPORT, "orders:read")
+    world.poll()
+    assert [EXPORT] == world.held()
+    world.pass_time(599)
+    world.poll()
+    assert [] == world.held()
+
+
+def test_a_start_without_the_store_grants_nothing() -> None:
+    """With REVOCATION_START open, a token has what it grants itself until the first poll."""
+    store = MemoryStore()
+    authority = Authority(policy=POLICY)
+    now = datetime.now(UTC).timestamp()
+    approve(store, EXPORT, now)
+    store.down = OSError("down")
+    settings = {"OWN": False, "ELEVATION": ["**"], "STORE": store, "REVOCATION_START": "open"}
+    with authority.guard(**settings) as guard:
+        header = authority.headers(permissions=["orders:read"])["Authorization"]
+        answers = [guard.check(header, all_of(each), {}, "GET /").passes for each in ("orders:read", EXPORT)]
+        assert [True, False] == answers
+
+
+@pytest.mark.parametrize("jump", [-3600, -30, 30, 3600])
+def test_a_wall_clock_that_is_set_prolongs_nothing(jump: float, world: World) -> None:
+    """Whichever clock comes first ends it, also after the snapshot was built anew by the new time."""
+    world.approve(seconds=60)
+    world.pass_time(10)
+    world.now += jump
+    world.poll()
+    # Set back, it is before the approval.
+    assert ([EXPORT] if jump == 30 else []) == world.held()
+    world.pass_time(50)
+    assert [] == world.held()
+    world.poll()
+    assert [] == world.held()
+
+
+def test_an_ended_elevation_does_not_come_back_with_the_clock(world: World) -> None:
+    """Not even if it was dropped from the snapshot before the wall clock was set back."""
+    world.approve(seconds=60)
+    world.pass_time(61)
+    world.runtime.revocations._rebuilt_at = -1e12
+    world.poll()
+    world.now -= 3600
+    world.poll()
+    assert [] == world.held()
+
+
+def test_a_monotonic_clock_that_stands_still_prolongs_nothing(world: World) -> None:
+    """As it does while a machine sleeps."""
+    world.approve(seconds=60)
+    world.now += 60
+    assert [] == world.held()
+
+
+def test_an_older_copy_of_the_store_brings_nothing_back(world: World) -> None:
+    """The poll notices that the sequence went back; what was ended stays so, and soon nothing counts at all."""
+    ended, other = world.approve(seconds=600), world.approve("orders:purge", seconds=600)
+    copy = dict(world.store.reported), world.store.sequence
+    change(world.store, ended, "ended", world.now)
+    world.poll()
+    world.store.reported, world.store.sequence = dict(copy[0]), copy[1]
+    with pytest.raises(StoreError, match="went back"):
+        world.poll()
+    assert [other.permission] == world.held(EXPORT, "orders:purge")
+    world.pass_time(61)
+    assert [] == world.held(EXPORT, "orders:purge")
+
+
+def test_an_elevation_that_begins_later(world: World) -> None:
+    """It counts from its beginning on, without a poll: the clock of whoever approved may be ahead."""
+    approve(world.store, EXPORT, world.now + 5)
+    world.poll()
+    assert ["orders:read"] == world.held(EXPORT, "orders:read")
+    world.pass_time(5)
+    assert [EXPORT] == world.held()
+
+
+def test_observe_mode_counts_no_elevation_as_a_refusal() -> None:
+    """Where requirements are only observed, an elevated request is an ordinary one, also after the end."""
+    until = (datetime.now(UTC) + timedelta(days=9)).date().isoformat()
+    world = World(OBSERVE_UNTIL=until)
+    world.approve(seconds=60)
+    assert world.ask().observed is None
+    world.pass_time(60)
+    assert world.ask().observed is not None
+    world.guard.close()
+
+
+def test_a_high_risk_permission_by_elevation(world: World) -> None:
+    """It is allowed while the snapshot is fresh, and undecided while it is stale, as any other."""
+    world.approve("stock:take", seconds=600)
+    assert ["stock:take"] == world.held("stock:take")
+    world.pass_time(61)
+    assert 503 == world.ask("stock:take").refusal.status
+
+
+def test_usage_tells_elevated_use_from_standing_use(world: World) -> None:
+    """The use names the elevation as its role. A grant of the token's own is credited before it."""
+    elevation = world.approve("orders:*")
+    for permission in (EXPORT, EXPORT, "orders:read"):
+        assert world.ask(permission).passes
+    world.runtime.recorder.flush()
+    assert {
+        (EXPORT, "orders:*", f"elevation:{elevation.id}"): 2,
+        ("orders:read", "orders:read", ""): 1,
+    } == {(use.permission, use.grant, use.role): number for use, number in world.store.counts.items()}
+    (grant,) = world.ask().used
+    assert (elevation.id, f"elevation {elevation.id}") == (grant.elevation, grant.source)
+    observed = {each.grant for batch in world.store.batches for each in batch.observed_grants}
+    assert {"orders:read"} == observed
+
+
+def test_several_elevations_end_one_by_one(world: World) -> None:
+    """Each at its own time; the last one that covers a permission holds it."""
+    world.approve(seconds=10)
+    world.approve("orders:*", seconds=20)
+    for expected in ([EXPORT, "orders:purge"], [EXPORT, "orders:purge"], []):
+        assert expected == world.held(EXPORT, "orders:purge")
+        world.pass_time(10)
+
+
+def test_a_guard_without_temporary_grants_takes_none_over(world: World) -> None:
+    """A token that another guard elevated is decided by this guard's own settings and store."""
+    world.approve()
+    effective = world.ask().token
+    other = World(ELEVATION=None)
+    assert not other.guard.authorize(effective, all_of(EXPORT), {}, "GET /orders").passes
+    other.guard.close()
+    without = world.authority.guard(OWN=False)
+    assert not without.authorize(world.ask(AUTHENTICATED).token, all_of("orders:purge"), {}, "GET /orders").passes
+    without.close()
+
+
+@pytest.mark.parametrize(
+    ("fault", "settings"),
+    [
+        ("ELEVATION: 'orders:**:x'", {"ELEVATION": ["orders:**:x"]}),
+        ("ELEVATION is a list of strings", {"ELEVATION": {"orders": "export"}}),
+        ("ELEVATION: this issuer is OWN", {"OWN": True, "ELEVATION": ["orders:export"]}),
+        ("ELEVATION needs STORE", {"STORE": None}),
+    ],
+)
+def test_faults_of_the_setting(fault: str, settings: dict[str, Any]) -> None:
+    """Each says what is wrong."""
+    usual = {"OWN": False, "ELEVATION": [EXPORT], "STORE": MemoryStore(), **settings}
+    with pytest.raises(ConfigurationError) as caught:
+        Authority().guard(**usual)
+    assert fault in str(caught.value)
+
+
+def test_a_fault_names_its_issuer() -> None:
+    """With several issuers, too."""
+    one = {"ISSUER": ISSUER, "AUDIENCE": "a", "CEILING": ["**"], "ELEVATION": "**", **Authority()._keys()}
+    with pytest.raises(ConfigurationError, match=r"ISSUERS'\]\['corp'\]: ELEVATION needs STORE"):
+        Guard({"ISSUERS": {"corp": one}})

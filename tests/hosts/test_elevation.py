@@ -1,0 +1,72 @@
+"""Elevation in every host, over real HTTP: refused, elevated, allowed, and refused again after the end."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from clock import Clock
+from elevated import approve, change
+from hosts.conformance import POLICY
+from hosts.serving import HttpClient, serve
+from hosts.test_conformance import MODES
+from jwt_lp import Guard
+from jwt_lp.revocation.poller import RevocationPoller
+from jwt_lp.testing.authority import Authority
+from memory_store import MemoryStore
+
+pytestmark = pytest.mark.host
+
+SECONDS = 60
+
+
+class Elevated:
+    """A served application on a store in memory, whose guard polls often and has the test's clock."""
+
+    def __init__(self, client: HttpClient, store: MemoryStore, clock: Clock, authority: Authority) -> None:
+        self.client = client
+        self.store = store
+        self.clock = clock
+        self.header = authority.headers(permissions=["orders:export"])["Authorization"]
+
+    def ask(self, path: str = "/orders") -> Any:
+        return self.client.request("GET", path, [("Authorization", self.header)])
+
+    def wait_for(self, status: int) -> None:
+        """Wait until a poll has changed the answer."""
+        deadline = time.monotonic() + 30
+        while self.ask().status != status:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("module", "mode"), MODES, ids=[mode for _, mode in MODES])
+def test_elevated_from_the_approval_to_the_end(module: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Views and probes see it too. The first request after the end is refused, although the store is away since."""
+    clock, store = Clock(time.time()), MemoryStore()
+    defaults = inspect.unwrap(Guard.__init__).__kwdefaults__
+    monkeypatch.setitem(defaults, "clock", clock)
+    monkeypatch.setitem(RevocationPoller.__init__.__kwdefaults__, "interval", 0.02)  # type: ignore[arg-type]  # it has some
+    authority = Authority(policy=POLICY, clock=clock)
+    settings = authority.settings(OWN=False, ELEVATION=["orders:*"], STORE=store, SERVICE="orders")
+    with import_module(module).MODES[mode](settings) as (kind, app), serve(kind, app) as client:
+        world = Elevated(client, store, clock, authority)
+        world.wait_for(403)
+        elevation = approve(store, "orders:list", clock.now, SECONDS)
+        world.wait_for(200)
+        assert [200, 200] == [world.ask(path).status for path in ("/both", "/by-token")]
+        assert [True, True] == [world.ask("/by-token").json["holds"], world.ask("/can").json["can"]]
+        change(store, elevation, "ended", clock.now)
+        world.wait_for(403)
+        approve(store, "orders:list", clock.now, SECONDS)
+        world.wait_for(200)
+        store.down = OSError("down")
+        clock.now += SECONDS - 0.5
+        assert 200 == world.ask().status
+        clock.now += 0.5
+        assert [403, 403] == [world.ask().status, world.ask("/both").status]
+        assert not world.ask("/can").json["can"]

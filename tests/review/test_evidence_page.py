@@ -1,0 +1,172 @@
+"""The page of an evidence file in a real browser: it verifies itself, and shows every change as a change."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from chromium import chromium
+from jwt_lp.jose.jwk import public_thumbprint
+from jwt_lp.jose.signing import SigningKey
+from jwt_lp.review.evidence_file import STEPS, read_evidence, sign_entry
+from jwt_lp.review.report.evidence_page import render_evidence
+
+pytestmark = pytest.mark.browser
+
+KEY = SigningKey.generate()
+PLAN = json.dumps(
+    {
+        "items": [
+            {"action": "deny", "of": "subject", "name": "<img src=x onerror=alert(1)>", "grant": "orders:export", "role": "clerk",
+             "instead": ["orders:list"], "until": "", "reviewer": "mia", "comment": "not her job"},
+            {"action": "exempt", "of": "client", "name": "web", "grant": "", "role": "", "instead": [], "until": "2027-01-31",
+             "reviewer": "", "comment": ""},
+        ]
+    }
+)  # fmt: skip
+
+
+def make_lines(key=KEY, steps=STEPS):
+    """The lines of an evidence file with a plan."""
+    lines: list[bytes] = []
+    for number, step in enumerate(steps):
+        before = read_evidence(lines, None) if lines else None
+        files = {} if step == "closing" else {"</script><script>x": PLAN if step == "plan" else "</script>é\u2028 'x'"}
+        lines.append(sign_entry(before, step, files, key, at=1e9 + number, by="ann").encode())
+    return lines
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def show(browser, tmp_path) -> Iterator[Any]:
+    """`show(lines, edit)`: an open page of these lines, after `edit` of its text, that asked for nothing."""
+    contexts = []
+
+    def show(lines, edit=lambda text: text):
+        (tmp_path / "page.html").write_text(edit(render_evidence(lines)), encoding="utf-8")
+        context = browser.new_context(viewport={"width": 390, "height": 800})
+        contexts.append(context)
+        page = context.new_page()
+        page.asked = []
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.goto((tmp_path / "page.html").as_uri())
+        page.wait_for_function("!document.getElementById('verdict').textContent.startsWith('This page verifies')")
+        assert 1 == len(page.asked)
+        return page
+
+    yield show
+    for context in contexts:
+        context.close()
+
+
+def _verdict(page):
+    return page.inner_text("#verdict")
+
+
+def test_a_whole_file_is_shown_in_plain_words(show):
+    """The decisions are sentences, nothing of the file becomes markup, and the page has no sideways scrolling."""
+    page = show(make_lines())
+    assert "Unchanged since it was signed, and complete. Compare the thumbprint to know by whom." == _verdict(page)
+    denied = (
+        "Deny: subject <img src=x onerror=alert(1)>, orders:export through the role clerk, except orders:list. Decided by "
+        "mia: not her job"
+    )
+    assert [denied, "Exempt: client web, all grants until 2027-01-31. Decided by nobody"] == page.locator(
+        "main li"
+    ).all_inner_texts()
+    assert (5, 0) == (page.locator("main section").count(), page.locator("img").count())
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_key_that_the_auditor_knows(show):
+    """Only with the thumbprint that is known from elsewhere does the page say who signed it."""
+    thumbprint = public_thumbprint(KEY.public_jwk())
+    page = show(make_lines())
+    assert "Whoever makes a page of their own signs it with a key of their own" in page.inner_text("#trust")
+    page.fill("#known", thumbprint)
+    assert ("Unchanged and complete, and signed by the key that you know.", "good") == (
+        _verdict(page), page.get_attribute("#verdict", "class"),
+    )  # fmt: skip
+    page.fill("#known", "")
+    assert "Compare the thumbprint" in _verdict(page)
+    page = show(make_lines(SigningKey.generate()))
+    page.fill("#known", thumbprint)
+    assert ("Signed by another key than the one that you know.", "bad") == (
+        _verdict(page), page.get_attribute("#verdict", "class"),
+    )  # fmt: skip
+
+
+def test_a_file_that_is_not_closed(show):
+    """Its last entries may have been dropped, and the page says so, whoever signed it."""
+    page = show(make_lines()[:-1])
+    assert "not closed: later entries may have been dropped" in _verdict(page)
+    page.fill("#known", public_thumbprint(KEY.public_jwk()))
+    assert ("bad", True) == (page.get_attribute("#verdict", "class"), "not closed" in _verdict(page))
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "ES384", "ES512", "EdDSA", "Ed25519", "RS256", "PS384"])
+def test_the_algorithms_of_the_browser(show, algorithm):
+    """WebCrypto verifies what the command line signs."""
+    assert "Unchanged since it was signed, and complete" in _verdict(show(make_lines(SigningKey.generate(algorithm))))
+
+
+def test_an_algorithm_that_browsers_lack(show):
+    """It is not called changed without saying what to do."""
+    page = show(make_lines(SigningKey.generate("Ed448")))
+    assert "this browser cannot verify Ed448: run jwt-lp evidence verify" in _verdict(page)
+
+
+def _change(number, find, replace):
+    lines = make_lines()
+    text = lines[number].decode()
+    assert find in text
+    lines[number] = text.replace(find, replace, 1).encode()
+    return lines
+
+
+WHOLE = make_lines()
+
+
+@pytest.mark.parametrize(
+    ("lines", "number", "why"),
+    [
+        (_change(1, "mia", "eve"), 2, "its signature is wrong: it was changed after it was signed"),
+        (_change(0, "ann", "bob"), 1, "its signature is wrong"),
+        (_change(4, "ann", "bob"), 5, "its signature is wrong"),
+        ([WHOLE[0], WHOLE[2], *WHOLE[3:]], 2, "an entry was dropped, added or moved"),
+        ([WHOLE[1], WHOLE[0], *WHOLE[2:]], 1, "an entry was dropped, added or moved"),
+        ([*WHOLE, WHOLE[0]], 6, "it comes after the entry that closes the file"),
+        ([WHOLE[0], make_lines(steps=("plan", "plan"))[1]], 2, "it does not follow the entry before it"),
+        ([b"{}"], 1, "it cannot be read"),
+        ([b"{"], 1, "it cannot be read"),
+        ([b'{"payload":"{}","signature":"a.b.c"}'], 1, "it is not an entry"),
+    ],
+)
+def test_what_was_changed_is_shown_as_changed(show, lines, number, why):
+    """The verdict names the first wrong entry, and nothing of it or after it is shown."""
+    page = show(lines)
+    assert _verdict(page).startswith(f"Changed: entry {number} cannot be trusted, because {why}")
+    assert ("bad", number - 1) == (page.get_attribute("#verdict", "class"), page.locator("main section").count())
+
+
+def test_an_empty_file(show):
+    """It proves nothing."""
+    assert "Empty: there is no entry." == _verdict(show([]))
+
+
+def test_a_byte_of_the_page_that_was_changed(show):
+    """A changed byte in the page's evidence is seen; a changed script does not run, by the page's own policy."""
+    assert "Changed: entry 2" in _verdict(show(WHOLE, lambda text: text.replace("mia", "eve")))
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', render_evidence(WHOLE))
+    assert policy is not None
+    assert "default-src 'none'" in policy[1]
+    assert "unsafe" not in policy[1]
