@@ -17,7 +17,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
-from math import log, sqrt
+from math import log
 from pathlib import Path
 from random import Random
 from statistics import fmean, pstdev
@@ -25,10 +25,12 @@ from typing import Final, NamedTuple
 
 from jwt_lp.review.analysis.grant_features import FEATURES, IDLE_FEATURES
 from jwt_lp.review.analysis.logistic import Posterior, fit, invert, logistic
-from jwt_lp.review.analysis.usage_history import REVIEW_INTERVAL_DAYS, UsageHistory
+from jwt_lp.review.analysis.usage_history import UsageHistory
 
 HORIZONS: Final = (90, 180, 365, 730)
-_PROGRAM: Final = re.compile(r"\[bot\]|bot\b|jenkins|travis|automation|-ci\b|transifex|weblate|zuul|no author|svn", re.I)
+_PROGRAM: Final = re.compile(
+    r"\[bot\]|bot\b|jenkins|travis|automation|-ci\b|transifex|weblate|zuul|no author|svn", re.IGNORECASE
+)
 _SWEEPING: Final = 30
 """A commit that changes more parts than this is no use of each."""
 _CLOCK_ERRORS: Final = 0.0005

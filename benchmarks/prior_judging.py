@@ -148,7 +148,9 @@ def main(files: Sequence[str]) -> None:
                 print(json.dumps(results[-1]), flush=True)
     ratios = [max(each["chosen"][3], 0.5) / max(each["window"][1], 0.5) for each in results]
     needless = [max(each["chosen"][4], 1) / max(each["window"][2], 1) for each in results]
-    print("geometric mean of regrets:", exp(fmean(map(log, ratios))), "of needless days:", exp(fmean(map(log, needless))))
+    print(
+        "geometric mean of regrets:", exp(fmean(map(log, ratios))), "of needless days:", exp(fmean(map(log, needless)))
+    )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jwt_lp.review.analysis import TrainingHistory
 
 
-def run_backtest(  # noqa: PLR0913 - all but the first three by name
+def run_backtest(
     training: TrainingHistory,
     horizon: int,
     step: Callable[[str, int], object],
@@ -61,7 +61,7 @@ def run_backtest(  # noqa: PLR0913 - all but the first three by name
 @usage_option
 @store_options
 @click.pass_context
-def backtest(  # noqa: PLR0913 - one for each option
+def backtest(
     ctx: click.Context,
     /,
     horizon: int,

@@ -205,7 +205,9 @@ def _run_review(
     )
     if not options["html"]:
         return result
-    return replace(result, backtest=run_backtest(training, options["horizon"], step, in_force=_window(rule), judged=rule))
+    return replace(
+        result, backtest=run_backtest(training, options["horizon"], step, in_force=_window(rule), judged=rule)
+    )
 
 
 def _window(rule: DecisionRule) -> DecisionRule:

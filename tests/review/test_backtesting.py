@@ -16,7 +16,7 @@ from examples import examples
 from jwt_lp.review.analysis.backtesting import LIKELIHOOD_RULES, backtest, fit_model
 from jwt_lp.review.analysis.decision_rule import DecisionRule
 from jwt_lp.review.analysis.likelihood import LikelihoodModel
-from jwt_lp.review.analysis.recommendation import USUAL_LIKELIHOOD, recommend, share_interval
+from jwt_lp.review.analysis.recommendation import USUAL_LIKELIHOOD, recommend, settle, share_interval
 from jwt_lp.review.analysis.usage_history import UsageHistory
 from jwt_lp.review.findings import BacktestedSetting
 
@@ -172,22 +172,29 @@ def test_no_recommendation_is_worse_than_the_window_in_force(events, horizon: in
     assert best.regretted <= window.regretted or best.days_needlessly_held < window.days_needlessly_held
 
 
-def _turning(later: int) -> list[tuple[str, str, int]]:
-    """Use in which a habit of single uses, none needed again, turns into one where all are needed after `later` days."""
-    events = [(f"s{number}", "x", 700_000 + number * 4) for number in range(500)]
-    return [*events, *((f"s{number}", "x", 700_000 + number * 4 + later) for number in range(290, 420))]
-
-
-@pytest.mark.parametrize("regret", [None, 0.0, 1.0])
-def test_the_later_reviews_have_the_last_word(regret: float | None) -> None:
+@pytest.mark.parametrize(
+    ("regretted", "needless", "regret", "expected"),
+    [
+        (10, 9000, None, "best"),
+        (11, 1, None, "window"),
+        (11, 3000, 0.1, "window"),
+        (11, 2999, 0.1, "best"),
+        (11, 3000, 0.09, None),
+        (9, 9000, 0.01, "best"),
+    ],
+)
+def test_the_later_reviews_have_the_last_word(regretted, needless, regret, expected) -> None:
     """A setting that was best before and is worse now gives way to the window in force, if that is within the regret."""
-    found = backtest(_history(_turning(150)), horizon=300, regret=regret)
-    assert found.in_force is not None
-    if regret == 0.0:
-        assert found.recommended is None
-        return
-    assert found.recommended is not None
-    assert found.recommended.regretted <= found.in_force.regretted or regret == 1.0
+    best = _setting("likelihood", 0.1, regretted, needless)
+    assert {"best": best, "window": WINDOW, None: None}[expected] == settle(best, WINDOW, regret=regret)
+
+
+def test_a_window_that_stands_in_has_no_interval() -> None:
+    """Where a habit changes, so that the earlier best regrets more later, the window is recommended, without interval."""
+    events = [(f"s{number}", "x", 700_000 + number * 4) for number in range(500)]
+    events += [(f"s{number}", "x", 700_000 + number * 4 + 150) for number in range(290, 420)]
+    found = backtest(_history(events), horizon=300)
+    assert (found.in_force, None) == (found.recommended, found.interval)
 
 
 def test_the_rule_of_a_review_is_replayed() -> None:

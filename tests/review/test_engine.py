@@ -8,9 +8,10 @@ import pytest
 
 from jwt_lp.review import DecisionRule, Person, ReviewExemption
 from jwt_lp.review.analysis import finding_collector, training
+from jwt_lp.review.analysis.backtesting import fit_model
+from jwt_lp.review.analysis.evidence import ordinal
 from jwt_lp.review.analysis.grant_features import GrantFeatures
 from jwt_lp.review.analysis.likelihood import LikelihoodModel
-from jwt_lp.review.analysis.backtesting import fit_model
 from jwt_lp.review.analysis.training import load_history
 from jwt_lp.stores import HeldGrant
 from review_scenario import ISSUER, NOW, ReviewScenario, days_ago, find_finding, noon_of
@@ -543,10 +544,10 @@ def test_a_request_after_the_revocation_was_need(past: ReviewScenario) -> None:
     past.record_refusal("bob", "orders:read", 100, "denied")
     history = load_history(past.store, until=NOW).history
     assert 2 == history.pairs
-    day = date.fromisoformat(days_ago(200)).toordinal()
+    day = ordinal(days_ago(200))
     assert [True, False] == [case.needed for case in history.replay_day(day, 120)]
     assert [False, False] == [case.needed for case in history.replay_day(day, 90)]
-    later = date.fromisoformat(days_ago(80)).toordinal()
+    later = ordinal(days_ago(80))
     assert [True, False] == [case.needed for case in history.replay_day(later, 60)]
 
 

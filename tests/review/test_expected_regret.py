@@ -66,7 +66,8 @@ def test_a_model_that_knows_more_has_a_lower_bound() -> None:
     """With the same likelihoods, evidence lowers the bound."""
     removals = [(number, _grant(100)) for number in range(300)]
     known = LikelihoodModel.fit(
-        (_grant(100 if number % 2 else 40), number % 100 < 100 * PRIOR.likelihood(_grant(100))) for number in range(9000)
+        (_grant(100 if number % 2 else 40), number % 100 < 100 * PRIOR.likelihood(_grant(100)))
+        for number in range(9000)
     )
     few, many = expected_regret(PRIOR, removals), expected_regret(known, removals)
     assert many.most_grants - many.grants < few.most_grants - few.grants

@@ -56,7 +56,18 @@ def test_the_check_finds_what_is_wrong(wrong: str) -> None:
 @pytest.mark.parametrize("number", [0, 1, 2, 999, 1000, 2292, 1_234_567])
 def test_every_sentence_with_a_number(number: int) -> None:
     """Reasons, scores and counts are right for none, one, few and many."""
-    features = GrantFeatures(number, max(number, 1), number * 3, number * 4, number, number, min(number / 9999, 1.0), number * 5, number, number)
+    features = GrantFeatures(
+        number,
+        max(number, 1),
+        number * 3,
+        number * 4,
+        number,
+        number,
+        min(number / 9999, 1.0),
+        number * 5,
+        number,
+        number,
+    )
     people = PeopleCount(number, number, number, number, ["a"] * min(number, 3))
     sentences = [
         *(describe_feature(name, features) for name in FEATURES),

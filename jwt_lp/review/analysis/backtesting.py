@@ -13,7 +13,7 @@ from typing import Final
 
 from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
 from jwt_lp.review.analysis.likelihood import LikelihoodModel
-from jwt_lp.review.analysis.recommendation import is_worse, recommend, share_interval
+from jwt_lp.review.analysis.recommendation import recommend, settle, share_interval
 from jwt_lp.review.analysis.usage_history import REVIEW_INTERVAL_DAYS, ReplayedGrant, UsageHistory
 from jwt_lp.review.findings import Backtest, BacktestedSetting
 
@@ -30,7 +30,7 @@ def fit_model(history: UsageHistory, *, until: str, horizon: int) -> LikelihoodM
     return LikelihoodModel.fit(history.training_cases(date.fromisoformat(until).toordinal(), horizon), horizon=horizon)
 
 
-def backtest(  # noqa: PLR0913 - all but the history by name
+def backtest(
     history: UsageHistory,
     *,
     horizon: int = 365,
@@ -60,10 +60,11 @@ def backtest(  # noqa: PLR0913 - all but the history by name
         interval = later.interval()
     kept = {(setting.rule, setting.threshold): setting for setting in settings}
     window = kept.get((in_force.kind, in_force.threshold))
-    best = kept.get((chosen.kind, chosen.threshold)) if chosen is not None else None
-    if best is not None and window is not None and is_worse(best, window, strictly=regret is None):
-        # The later part has the last word, so that no recommendation is worse than what is in force.
-        best, interval = (window if regret is None or window.regret <= regret else None), None
+    best = None
+    if chosen is not None and window is not None:
+        earlier_best = kept[chosen.kind, chosen.threshold]
+        best = settle(earlier_best, window, regret=regret)
+        interval = interval if best == earlier_best else None
     return Backtest(
         horizon=horizon,
         first_review=date.fromordinal(start).isoformat() if days else "",
@@ -125,7 +126,7 @@ class _Replay:
         return share_interval(self._holders.values()) if self._holders else None
 
 
-def _replay(  # noqa: PLR0913 - what a replay consists of
+def _replay(
     history: UsageHistory,
     days: range,
     horizon: int,

@@ -24,12 +24,12 @@ from jwt_lp.review.quantities import count_noun
 
 if TYPE_CHECKING:
     from jwt_lp.policy.file import Policy
-    from jwt_lp.review.analysis.usage_history import UsageHistory
     from jwt_lp.review.analysis.decision_rule import DecisionRule
     from jwt_lp.review.analysis.earlier_review import EarlierReview
     from jwt_lp.review.analysis.evidence import RecordingCoverage
     from jwt_lp.review.analysis.likelihood import LikelihoodModel
     from jwt_lp.review.analysis.people import Person
+    from jwt_lp.review.analysis.usage_history import UsageHistory
     from jwt_lp.review.analysis.verdicts import ReviewExemption
     from jwt_lp.review.findings import Finding
     from jwt_lp.stores import HeldGrantRow, Store, UsageAggregates

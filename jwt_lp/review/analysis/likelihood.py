@@ -94,9 +94,7 @@ def scale(features: GrantFeatures) -> list[float]:
 
 def falls_with_idleness(weights: Sequence[float]) -> bool:
     """Whether the likelihood falls, or stays, as idle days increase, whatever the other features are."""
-    raw = {
-        name: weight / spread for name, weight, spread in zip(FEATURES, weights[1:], prior.SPREADS, strict=True)
-    }
+    raw = {name: weight / spread for name, weight, spread in zip(FEATURES, weights[1:], prior.SPREADS, strict=True)}
     # The holder's pause grows with the grant's only while the holder uses nothing else, and counts up to 90 days.
     own = raw["idle"]
     both = own + raw["holder_idle"]

@@ -35,7 +35,7 @@ def logistic(value: float) -> float:
     return 1 / (1 + exp(-value)) if value >= 0 else exp(value) / (1 + exp(value))
 
 
-def fit(  # noqa: PLR0913 - all but the data by name
+def fit(
     rows: Matrix,
     labels: Vector,
     *,
@@ -66,7 +66,7 @@ def fit(  # noqa: PLR0913 - all but the data by name
     return Posterior(tuple(weights), tuple(map(tuple, hessian)))
 
 
-def _derivatives(  # noqa: PLR0913, PLR0917 - what `fit` was called with
+def _derivatives(
     rows: Matrix, labels: Vector, weights: Vector, weight: float, centre: Vector, precision: Matrix
 ) -> tuple[list[float], list[list[float]]]:
     """The gradient and the negated second derivatives of the logarithm of the posterior density."""

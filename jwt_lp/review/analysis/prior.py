@@ -14,16 +14,44 @@ HORIZON: Final = 365
 HORIZON_SLOPE: Final = 0.65
 """By how much the log-odds grow with the natural logarithm of the horizon."""
 MEANS: Final = (
-    5.8962, 1.7727, 5.1522, 1.1235, 0.4042, 4.9740, 3.8344, 1.8542,
-    0.8818, 2.4462, 0.5696,
+    5.8962,
+    1.7727,
+    5.1522,
+    1.1235,
+    0.4042,
+    4.9740,
+    3.8344,
+    1.8542,
+    0.8818,
+    2.4462,
+    0.5696,
 )
 SPREADS: Final = (
-    1.4132, 2.4912, 2.2025, 1.2952, 0.3029, 2.1633, 1.2237, 1.3679,
-    0.6220, 1.6581, 0.4050,
+    1.4132,
+    2.4912,
+    2.2025,
+    1.2952,
+    0.3029,
+    2.1633,
+    1.2237,
+    1.3679,
+    0.6220,
+    1.6581,
+    0.4050,
 )
 CENTRE: Final = (
-    -2.8804, -0.7375, 0.2519, -0.3529, 0.6114, 0.5412, -0.3494, 0.2384,
-    -0.7975, 0.2106, 0.3332, -0.6006,
+    -2.8804,
+    -0.7375,
+    0.2519,
+    -0.3529,
+    0.6114,
+    0.5412,
+    -0.3494,
+    0.2384,
+    -0.7975,
+    0.2106,
+    0.3332,
+    -0.6006,
 )
 """The constant, and a weight for each feature: those of all histories together."""
 # How far the weights of single histories lie from the centre: the lower half of a symmetric matrix.
@@ -41,7 +69,5 @@ _LOWER: Final[tuple[tuple[float, ...], ...]] = (
     (0.01080, 0.01815, 0.00134, 0.03608, -0.00304, -0.00071, 0.03236, -0.01072, -0.07514, 0.00866, 0.13055),
     (0.03343, 0.00781, 0.00564, -0.02266, 0.00055, 0.00096, -0.04810, 0.03301, 0.01043, 0.00399, -0.01858, 0.07061),
 )
-COVARIANCE: Final = tuple(
-    tuple(_LOWER[max(i, j)][min(i, j)] for j in range(len(_LOWER))) for i in range(len(_LOWER))
-)
+COVARIANCE: Final = tuple(tuple(_LOWER[max(i, j)][min(i, j)] for j in range(len(_LOWER))) for i in range(len(_LOWER)))
 """The covariance of the weights of single histories around the centre."""

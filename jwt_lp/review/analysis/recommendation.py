@@ -38,11 +38,16 @@ def recommend(
     return DecisionRule(best.rule, best.threshold)
 
 
-def is_worse(setting: BacktestedSetting, window: BacktestedSetting, *, strictly: bool) -> bool:
-    """Whether a setting regrets more than the window: at no fewer needless days, or, `strictly`, at all."""
-    return setting.regretted > window.regretted and (
-        strictly or setting.days_needlessly_held >= window.days_needlessly_held
-    )
+def settle(best: BacktestedSetting, window: BacktestedSetting, *, regret: float | None) -> BacktestedSetting | None:
+    """What is recommended after the later reviews: the best of the earlier ones, or the window where that did better.
+
+    The window stands in for a setting that regrets more at no fewer needless days; without `regret`, for any that regrets
+    more. None where the window is not within `regret` itself.
+    """
+    more = best.regretted > window.regretted
+    if not more or (regret is not None and best.days_needlessly_held < window.days_needlessly_held):
+        return best
+    return window if regret is None or window.regret <= regret else None
 
 
 def share_interval(holders: Collection[Sequence[int]]) -> tuple[float, float]:

@@ -237,7 +237,9 @@ def describe_recommendation(backtest: Backtest) -> str:
         parts.append(f"its share of regrets is between {low} and {high} with a confidence of 95 %")
     if window is not None and window != best:
         needless = count_noun(window.days_needlessly_held, "needless day")
-        parts.append(f"the window in force, {describe_setting(window)}, regretted {window.regretted:,}, with {needless}")
+        parts.append(
+            f"the window in force, {describe_setting(window)}, regretted {window.regretted:,}, with {needless}"
+        )
     return "; ".join(parts)
 
 
