@@ -39,6 +39,7 @@ _RESTARTS: Final = 6
 _CASES: Final = 1800
 _STEPS: Final = 5
 _NEVER: Final = 10**6
+_YEAR: Final = 365
 
 
 class PastCase(NamedTuple):
@@ -141,7 +142,7 @@ def fit_prior(histories: Sequence[Sequence[PastCase]]) -> FittedPrior:
     columns = list(zip(*(case.values for case in cases), strict=True))
     means, spreads = [fmean(column) for column in columns], [pstdev(column) or 1.0 for column in columns]
     scaled = [[_scale(case.values, means, spreads) for case in history] for history in histories]
-    labels = [[float(case.needed_in <= 365) for case in history] for history in histories]
+    labels = [[float(case.needed_in <= _YEAR) for case in history] for history in histories]
     size = len(means) + 1
     flat, all_labels = [row for rows in scaled for row in rows], [label for each in labels for label in each]
     loose = [[float(i == j) for j in range(size)] for i in range(size)]

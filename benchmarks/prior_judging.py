@@ -22,7 +22,7 @@ from unittest.mock import patch
 from benchmarks.histories import FittedPrior, fit_prior, load_trace, past_cases
 from jwt_lp.review.analysis import prior
 from jwt_lp.review.analysis.backtesting import EARLIER_SHARE, backtest
-from jwt_lp.review.analysis.decision_rule import DecisionRule
+from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
 from jwt_lp.review.analysis.likelihood import LikelihoodModel
 from jwt_lp.review.analysis.usage_history import REVIEW_INTERVAL_DAYS, UsageHistory
 
@@ -81,15 +81,15 @@ def scores(history: UsageHistory) -> dict[str, list[tuple[float, bool]]]:
     model, before = LikelihoodModel.fit(training), LikelihoodModel.fit(())
     rates = {}
     for due in (False, True):
-        labels = [needed for features, needed in training if (features.idle >= 180) is due]
+        labels = [needed for features, needed in training if (features.idle >= DEFAULT_WINDOW_DAYS) is due]
         rates[due] = (sum(labels) + 0.5) / (len(labels) + 1)
     found: dict[str, list[tuple[float, bool]]] = {"model": [], "prior": [], "window": []}
     for day in range(start, history.last - _HORIZON, 4 * REVIEW_INTERVAL_DAYS):
         for case in history.replay_day(day, _HORIZON):
-            if case.pair.idle < 730:  # beyond, every rule has decided long ago
+            if case.pair.idle < 2 * _HORIZON:  # beyond, every rule has decided long ago
                 found["model"].append((model.likelihood(case.pair), case.needed))
                 found["prior"].append((before.likelihood(case.pair), case.needed))
-                found["window"].append((rates[case.pair.idle >= 180], case.needed))
+                found["window"].append((rates[case.pair.idle >= DEFAULT_WINDOW_DAYS], case.needed))
     return found
 
 

@@ -547,8 +547,8 @@ def test_a_request_after_the_revocation_was_need(past: ReviewScenario) -> None:
     day = ordinal(days_ago(200))
     assert [True, False] == [case.needed for case in history.replay_day(day, 120)]
     assert [False, False] == [case.needed for case in history.replay_day(day, 90)]
-    later = ordinal(days_ago(80))
-    assert [True, False] == [case.needed for case in history.replay_day(later, 60)]
+    later = ordinal(days_ago(60))
+    assert [True, False] == [case.needed for case in history.replay_day(later, 30)]
 
 
 def test_the_grace_ends_on_its_day(past: ReviewScenario) -> None:
