@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 from jwt_lp.review import DecisionRule, review
 from jwt_lp.review.analysis import fit_model, load_history
-from jwt_lp.review.analysis.backtesting import WARM_UP_DAYS
 from jwt_lp.stores import open_store
 from jwt_lp.stores.month_recording import MonthRecording, month_ends, months_between
 from jwt_lp.stores.parquet_export import write_file
@@ -100,7 +99,7 @@ def _review(folder: Path) -> int:
 
 def _likelihoods(folder: Path) -> int:
     with _opened(folder) as (store, usage):
-        history = load_history(usage, until=UNTIL, min_days=WARM_UP_DAYS + 365).history
+        history = load_history(usage, until=UNTIL).history
         model = fit_model(history, until=UNTIL, horizon=365)
         rule = DecisionRule("likelihood", 0.05)
         return len(review(store, usage=usage, now=UNTIL, rule=rule, model=model, history=history).findings)

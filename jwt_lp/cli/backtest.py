@@ -12,7 +12,9 @@ import click
 from jwt_lp.cli.param_types import DayParam
 from jwt_lp.cli.store import StoreOptions, store_options
 from jwt_lp.cli.usage_folder import open_usage, usage_option
+from jwt_lp.review.analysis.backtesting import WINDOW_IN_FORCE
 from jwt_lp.review.analysis.backtesting import backtest as replay
+from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
 from jwt_lp.review.analysis.training import load_history
 from jwt_lp.review.report import render_backtest
 
@@ -24,11 +26,22 @@ if TYPE_CHECKING:
 
 
 def run_backtest(
-    training: TrainingHistory, horizon: int, regret: float, step: Callable[[str, int], object]
+    training: TrainingHistory,
+    horizon: int,
+    step: Callable[[str, int], object],
+    *,
+    regret: float | None = None,
+    in_force: DecisionRule = WINDOW_IN_FORCE,
+    judged: DecisionRule | None = None,
 ) -> Backtest:
-    """Replay every rule setting over `training`. `step` is called with the progress."""
+    """Replay every rule setting over `training`, also that which a review judged by. `step` is told of the progress."""
     result = replay(
-        training.history, horizon=horizon, regret=regret, on_step=lambda number: step("reviews replayed", number)
+        training.history,
+        horizon=horizon,
+        regret=regret,
+        in_force=in_force,
+        judged=judged,
+        on_step=lambda number: step("reviews replayed", number),
     )
     return replace(result, sampled=training.share)
 
@@ -36,8 +49,11 @@ def run_backtest(
 @click.command(short_help="Show how often each rule would have revoked something needed.")
 @click.option("--horizon", type=click.IntRange(30, 3650), default=365, show_default=True,
               help="A revoked grant counts as regret if it is needed within this many days.")  # fmt: skip
-@click.option("--regret", type=click.FloatRange(0, 1), default=0.1, show_default=True,
-              help="The largest share of regretted grants that the recommended setting may have.")  # fmt: skip
+@click.option("--window", type=click.IntRange(30, 36500), default=DEFAULT_WINDOW_DAYS, show_default=True, metavar="DAYS",
+              help="The window in force, which the recommended setting is compared with.")  # fmt: skip
+@click.option("--regret", type=click.FloatRange(0, 1), metavar="SHARE",
+              help="Recommend the setting with the fewest needless days among those with at most this share of regrets. "
+              "Default: the fewest regrets at no more needless days than the window in force.")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How to print it.")  # fmt: skip
 @click.option("--now", type=DayParam(), metavar="DAY", help="The last day of the record. Default: today, in UTC.")
@@ -46,12 +62,20 @@ def run_backtest(
 @store_options
 @click.pass_context
 def backtest(
-    ctx: click.Context, /, horizon: int, regret: float, form: str, now: str | None, issuer: str | None, **options: Any
+    ctx: click.Context,
+    /,
+    horizon: int,
+    window: int,
+    regret: float | None,
+    form: str,
+    now: str | None,
+    issuer: str | None,
+    **options: Any,
 ) -> None:
     """Replay reviews over the recorded past, and show for each rule setting what it revokes and regrets.
 
-    There is a review every 30 days over the last two fifths of the record; the likelihood is fitted on the record
-    before that. A grant that is revoked and used within the horizon is a regret. Days on which a kept grant is not
+    There is a review every 30 days over the last two fifths of the record. The likelihood is fitted on the record
+    before that, and the recommended setting is chosen there. A grant that is revoked and used within the horizon is a regret. Days on which a kept grant is not
     used are needless days.
 
     \b
@@ -63,6 +87,10 @@ def backtest(
     with place.open(place.settings(ctx)) as store, open_usage(folder, store) as usage:
         until = now or datetime.fromtimestamp(time.time(), UTC).date().isoformat()
         result = run_backtest(
-            load_history(usage or store, until=until, issuer=issuer), horizon, regret, lambda _what, _number: None
+            load_history(usage or store, until=until, issuer=issuer),
+            horizon,
+            lambda _what, _number: None,
+            regret=regret,
+            in_force=DecisionRule("fixed", window),
         )
     click.echo(render_backtest(result, "json" if form == "json" else "text"), nl=False)

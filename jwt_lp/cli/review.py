@@ -24,7 +24,7 @@ from jwt_lp.cli.usage_folder import open_usage, usage_option
 from jwt_lp.policy.file import EMPTY_POLICY, Policy
 from jwt_lp.review import EarlierReview
 from jwt_lp.review import review as make_review
-from jwt_lp.review.analysis.backtesting import WARM_UP_DAYS, fit_model
+from jwt_lp.review.analysis.backtesting import fit_model
 from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
 from jwt_lp.review.analysis.training import load_history
 from jwt_lp.review.plan.frozen_plan import from_review
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jwt_lp.guard.settings import Settings
-    from jwt_lp.review import Backtest, BacktestedSetting, Finding, Person, Review
+    from jwt_lp.review import Finding, Person, Review
     from jwt_lp.stores import Store, UsageAggregates
 
 _LIKELIER_THAN_NOT: Final = 0.5
@@ -197,8 +197,7 @@ def _run_review(
     exempt = load_exemptions(options["exempt"])
     earlier = EarlierReview(Path(options["since"])) if options["since"] else None
     step("history read", 0)
-    # No past case has an outcome before a year of record and the horizon are over.
-    training = load_history(usage or store, until=now, issuer=issuer, min_days=WARM_UP_DAYS + options["horizon"])
+    training = load_history(usage or store, until=now, issuer=issuer)
     model = fit_model(training.history, until=now, horizon=options["horizon"])
     result = make_review(
         store,
@@ -220,14 +219,14 @@ def _run_review(
     )
     if not options["html"]:
         return result
-    past = run_backtest(training, options["horizon"], 0.1, step)
-    return replace(result, backtest=replace(past, judged=past.judged or _judged_setting(past, rule)))
+    return replace(
+        result, backtest=run_backtest(training, options["horizon"], step, in_force=_window(rule), judged=rule)
+    )
 
 
-def _judged_setting(past: Backtest, rule: DecisionRule) -> BacktestedSetting | None:
-    """The result of the rule of this review, whose past stands beside its findings."""
-    same = (setting for setting in past.settings if (setting.rule, setting.threshold) == (rule.kind, rule.threshold))
-    return next(same, None)
+def _window(rule: DecisionRule) -> DecisionRule:
+    """The window that a recommendation is compared with: that of the review, or the default."""
+    return rule if rule.kind == "fixed" else DecisionRule("fixed", DEFAULT_WINDOW_DAYS)
 
 
 def _people(file: str | None, issuer: str | None, settings: Settings | None) -> dict[str, Person]:

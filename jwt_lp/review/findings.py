@@ -150,19 +150,22 @@ class Population:
 
 
 class Coefficient(NamedTuple):
-    """A coefficient of the likelihood model: its feature, its weight, and the feature's mean and spread."""
+    """A coefficient of the likelihood model: its feature, its weight, the feature's mean and spread, the prior's weight."""
 
     name: str
     weight: float
     mean: float
     spread: float
+    prior: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppliedRule:
     """The rule of the review: `fixed` with a window in days, or `likelihood` with the highest likelihood to revoke at.
 
-    `fitted_on` is the number of past cases that the coefficients come from; 0 with a fixed window.
+    `fitted_on` is the number of past cases of the store that the coefficients were fitted on, in `pauses` pauses of a
+    grant's use; 0 where they are those of the prior. `own_share` is the share of the model's certainty that comes from
+    these cases, between 0 and 1; the rest comes from the prior.
     """
 
     rule: Literal["fixed", "likelihood"]
@@ -171,6 +174,8 @@ class AppliedRule:
     grace: int
     horizon: int
     fitted_on: int = 0
+    pauses: int = 0
+    own_share: float = 0.0
     coefficients: tuple[Coefficient, ...] = ()
 
 
@@ -193,20 +198,25 @@ class BacktestedSetting(NamedTuple):
 class Backtest:
     """The results of every setting, over reviews from `first_review` on, each looking `horizon` days ahead.
 
-    `recommended` is the setting with the fewest needless days whose share of regrets is at most `regret`; None where
-    the history is too short. `sampled` is the share of subjects that were replayed. `judged` is the result of the rule
-    of the review that this backtest belongs to, if that rule was replayed.
+    `recommended` was chosen on earlier reviews, and its results here are those of the later ones: with `regret`, by a
+    share of regrets of at most that; without, by the fewest regrets at no more needless days than the window `in_force`.
+    It never regrets more than the window at no fewer needless days, and without `regret` never more at all. None where
+    the history is too short, or no setting was within `regret`. `interval` is the 95 % interval of its share of regrets,
+    None where nothing was revoked, or where the window had to stand in for the setting that was chosen. `judged` is the
+    result of the rule of the review that this backtest belongs to. `sampled` is the share of subjects that were replayed.
     """
 
     horizon: int
     first_review: str
     last_day: str
     pairs: int
-    regret: float
+    regret: float | None
     settings: tuple[BacktestedSetting, ...]
     recommended: BacktestedSetting | None
-    sampled: float = 1.0
+    in_force: BacktestedSetting | None = None
     judged: BacktestedSetting | None = None
+    interval: tuple[float, float] | None = None
+    sampled: float = 1.0
 
 
 class GoneGrant(NamedTuple):

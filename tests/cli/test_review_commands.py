@@ -268,12 +268,12 @@ def test_wrong_usage_says_what_to_do(run, options: list[str], fault: str) -> Non
     assert fault in err
 
 
-def test_a_likelihood_without_a_past_is_a_window(run) -> None:
-    """If the record is too short to fit a model, a fixed window decides, and the review says so."""
+def test_a_likelihood_without_a_past_is_the_priors(run) -> None:
+    """If the record is too short for past cases, the prior decides, and the review says so."""
     _, out, _ = _review(run, "--likelihood", "0.05", "--format", "json")
     found = json.loads(out)
     assert 0 == found["judging"]["fitted_on"]
-    assert any("not enough history" in note for note in found["notes"])
+    assert any("other organisations' histories" in note for note in found["notes"])
 
 
 def test_the_rules_alone_make_a_plan_that_is_applied_and_undone(run) -> None:

@@ -8,7 +8,10 @@ import pytest
 
 from jwt_lp.review import DecisionRule, Person, ReviewExemption
 from jwt_lp.review.analysis import finding_collector, training
-from jwt_lp.review.analysis.likelihood import GrantFeatures, LikelihoodModel
+from jwt_lp.review.analysis.backtesting import fit_model
+from jwt_lp.review.analysis.evidence import ordinal
+from jwt_lp.review.analysis.grant_features import GrantFeatures
+from jwt_lp.review.analysis.likelihood import LikelihoodModel
 from jwt_lp.review.analysis.training import load_history
 from jwt_lp.stores import HeldGrant
 from review_scenario import ISSUER, NOW, ReviewScenario, days_ago, find_finding, noon_of
@@ -483,7 +486,7 @@ def test_many_used_grants_are_counted_and_not_listed(past: ReviewScenario, monke
 def test_a_likelihood_judges_and_says_why(past: ReviewScenario) -> None:
     """With a model, each used grant has a likelihood with reasons, and the rule can use it."""
     cases = [
-        (GrantFeatures(30 + number, 1 + number % 9, 50, 80 + number, 5, 2, 0.1), number % 9 > 4)
+        (GrantFeatures(30 + number, 1 + number % 9, 50, 80 + number, 5, 2, 0.1, 700, 9, 3), number % 9 > 4)
         for number in range(600)
     ]
     model = LikelihoodModel.fit(cases)
@@ -496,7 +499,7 @@ def test_a_likelihood_judges_and_says_why(past: ReviewScenario) -> None:
     assert one.because
     assert "its likelihood of need is at most 50 %" in one.reason
     assert 600 == found.judging.fitted_on
-    assert 7 == len(found.judging.coefficients)
+    assert 11 == len(found.judging.coefficients)
 
 
 def test_a_large_store_is_sampled_by_subject(past: ReviewScenario, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -516,11 +519,36 @@ def test_a_large_store_is_sampled_by_subject(past: ReviewScenario, monkeypatch: 
     )
 
 
-def test_a_young_store_is_not_read_for_nothing(past: ReviewScenario) -> None:
-    """If no training case can be complete yet, the history is not read."""
+def test_a_young_store_is_judged_by_the_prior(past: ReviewScenario) -> None:
+    """Without past cases, the likelihoods are those of the prior, which the review says, and it can propose removals."""
     past.record_use("alice", "orders:read", 300)
-    assert 0 == load_history(past.store, until=NOW, min_days=401).history.pairs
-    assert 1 == load_history(past.store, until=NOW, min_days=400).history.pairs
+    past.record_use("bob", "orders:read", 3, 5, 60)
+    history = load_history(past.store, until=NOW).history
+    model = fit_model(history, until=NOW, horizon=365)
+    found = past.review(rule=DecisionRule("likelihood", 0.2), model=model, history=history)
+    assert "remove" == find_finding(found, "alice", "orders:read").proposal
+    assert "keep" == find_finding(found, "bob", "orders:read").proposal
+    assert any("those of other organisations' histories" in note for note in found.notes)
+    assert (0, 0, 0.0) == (found.judging.fitted_on, found.judging.pauses, round(found.judging.own_share, 9))
+    assert not any("organisations" in note for note in past.review(model=model).notes)
+
+
+def test_a_request_after_the_revocation_was_need(past: ReviewScenario) -> None:
+    """A permission that was revoked and requested since counts as needed, in training and in a backtest."""
+    past.record_use("alice", "orders:read", 350)
+    past.record_use("bob", "orders:read", 350)
+    past.record_refusal("alice", "orders:read", 100, "revoked")
+    past.record_refusal("alice", "orders:read", 40, "revoked")
+    past.record_refusal("alice", "orders:list", 100, "revoked")
+    past.record_refusal("carol", "orders:read", 100, "revoked")
+    past.record_refusal("bob", "orders:read", 100, "denied")
+    history = load_history(past.store, until=NOW).history
+    assert 2 == history.pairs
+    day = ordinal(days_ago(200))
+    assert [True, False] == [case.needed for case in history.replay_day(day, 120)]
+    assert [False, False] == [case.needed for case in history.replay_day(day, 90)]
+    later = ordinal(days_ago(60))
+    assert [True, False] == [case.needed for case in history.replay_day(later, 30)]
 
 
 def test_the_grace_ends_on_its_day(past: ReviewScenario) -> None:

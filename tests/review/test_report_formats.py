@@ -361,8 +361,31 @@ def test_a_backtest_of_too_little_recommends_nothing() -> None:
     """A short history and a sample are reported."""
     short = replace(sample_review.BACKTEST, recommended=None, sampled=0.25)
     written = render_backtest(short, "text", width=100)
-    assert "Recommended: the history is too short to recommend a setting" in written
+    assert "Recommended: no setting had so few regrets, or the history is too short" in written
     assert "!! only 25 % of the subjects were replayed" in written
+
+
+WINDOW_IN_FORCE = BacktestedSetting("fixed", 180, 3020, 414, 301_800)
+
+
+@pytest.mark.parametrize(
+    ("window", "first"),
+    [
+        (WINDOW_IN_FORCE, "Backtest: reviews from"),
+        (WINDOW_IN_FORCE._replace(regretted=261), "!! the recommended setting regretted 1 grant more than the window"),
+        (
+            WINDOW_IN_FORCE._replace(days_needlessly_held=279_799),
+            "!! the recommended setting held 1 needless day more than the window in force",
+        ),
+    ],
+)
+def test_the_first_line_says_what_is_worse_about_a_recommendation(window: BacktestedSetting, first: str) -> None:
+    """A recommendation that regrets more, or holds longer, than the window in force says so first."""
+    compared = replace(sample_review.BACKTEST, in_force=window, interval=(0.06, 0.09))
+    written = render_backtest(compared, "text")
+    assert written.startswith(first)
+    assert "its share of regrets is between 6 % and 9 % with a confidence of 95 %" in written
+    assert f"the window in force, 180 days unused, regretted {window.regretted:,}, with" in written
 
 
 # HTML

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from jwt_lp.review import Person
-from jwt_lp.review.analysis.likelihood import _FEATURES, GrantFeatures, LikelihoodModel
+from jwt_lp.review.analysis.grant_features import FEATURES, GrantFeatures
+from jwt_lp.review.analysis.likelihood import LikelihoodModel
 from jwt_lp.review.analysis.people import PeopleCount
 from jwt_lp.review.analysis.reasons import describe_feature
 from jwt_lp.review.analysis.risk_score import GrantBreadth, breadth_part, holder_part, idle_part, members_part
@@ -55,10 +56,21 @@ def test_the_check_finds_what_is_wrong(wrong: str) -> None:
 @pytest.mark.parametrize("number", [0, 1, 2, 999, 1000, 2292, 1_234_567])
 def test_every_sentence_with_a_number(number: int) -> None:
     """Reasons, scores and counts are right for none, one, few and many."""
-    features = GrantFeatures(number, max(number, 1), number * 3, number * 4, number, number, min(number / 9999, 1.0))
+    features = GrantFeatures(
+        number,
+        max(number, 1),
+        number * 3,
+        number * 4,
+        number,
+        number,
+        min(number / 9999, 1.0),
+        number * 5,
+        number,
+        number,
+    )
     people = PeopleCount(number, number, number, number, ["a"] * min(number, 3))
     sentences = [
-        *(describe_feature(name, features) for name in _FEATURES),
+        *(describe_feature(name, features) for name in FEATURES),
         *(str(part) for part in (breadth_part(GrantBreadth(number, number)), holder_part(number, client=True))),
         *(str(part) for part in (idle_part(number, used=True), idle_part(number, used=False), members_part(number))),
         *people.notes({}, NOW),
@@ -109,7 +121,7 @@ def test_every_line_of_a_report(number: int) -> None:
 def test_every_sentence_of_a_review(past: ReviewScenario, likelihood: bool) -> None:
     """Reasons, guards and notes of a whole review are right too."""
     cases = [
-        (GrantFeatures(30 + number, 1 + number % 9, 50, 80 + number, 5, 2, 0.1), number % 9 > 4)
+        (GrantFeatures(30 + number, 1 + number % 9, 50, 80 + number, 5, 2, 0.1, 700, 9, 3), number % 9 > 4)
         for number in range(600)
     ]
     past.declare_permissions("orders:list", "orders:read", "orders:refund", "reports:read")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jwt_lp.review.analysis.backtesting import WARM_UP_DAYS, backtest, fit_model
+from jwt_lp.review.analysis.backtesting import backtest, fit_model
 from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
 from jwt_lp.review.analysis.earlier_review import EarlierReview
 from jwt_lp.review.analysis.engine import review
@@ -12,7 +12,6 @@ from jwt_lp.review.analysis.verdicts import ReviewExemption
 
 __all__ = [
     "DEFAULT_WINDOW_DAYS",
-    "WARM_UP_DAYS",
     "DecisionRule",
     "EarlierReview",
     "Person",

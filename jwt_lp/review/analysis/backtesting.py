@@ -1,163 +1,70 @@
 """Backtest: each rule replayed over the recorded past.
 
-Reviews take place every 30 days over the last part of a history. The model is fitted only on the time before the first
-of them.
+Reviews take place every 30 days over the last two fifths of a history. The model is fitted only on the time before the
+first of them, and the recommended setting is chosen there: by reviews over the last two fifths of that time.
 """
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from datetime import date
-from sys import intern
-from typing import Final, NamedTuple
+from typing import Final
 
-from jwt_lp.review.analysis.decision_rule import FLOOR_DAYS, DecisionRule
-from jwt_lp.review.analysis.likelihood import GrantFeatures, LikelihoodModel
+from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
+from jwt_lp.review.analysis.likelihood import LikelihoodModel
+from jwt_lp.review.analysis.recommendation import recommend, settle, share_interval
+from jwt_lp.review.analysis.usage_history import REVIEW_INTERVAL_DAYS, ReplayedGrant, UsageHistory
 from jwt_lp.review.findings import Backtest, BacktestedSetting
 
-REVIEW_INTERVAL_DAYS: Final = 30
-"""Days between two reviews."""
-RECENT_DAYS: Final = 365
-WARM_UP_DAYS: Final = 365
-"""Days at the start of a history that have no training case, so that the share of other users is meaningful."""
-_TRAINING_SHARE: Final = 0.6
+EARLIER_SHARE: Final = 0.6
+"""The share of a history that a model is fitted on, and a setting chosen on, before it is judged on the rest."""
 # From the most cautious to the most eager of each kind: what one setting revokes, each later setting revokes too.
 WINDOW_RULES: Final = tuple(DecisionRule("fixed", days) for days in (365, 270, 180, 120, 90, 60))
+WINDOW_IN_FORCE: Final = DecisionRule("fixed", DEFAULT_WINDOW_DAYS)
 LIKELIHOOD_RULES: Final = tuple(DecisionRule("likelihood", hundredths / 100) for hundredths in range(1, 51))
 
 
-class _GrantDays(NamedTuple):
-    grant: int
-    days: array[int]
-
-
-class ReplayedGrant(NamedTuple):
-    """One pair on one review day: its days of use until then, and whether it was needed within the horizon after."""
-
-    number: int
-    uses: int
-    pair: GrantFeatures
-    needed: bool
-
-
-class UsageHistory:
-    """Days of use by holder and grant, from rows of issuer, subject, grant and the day's ordinal.
-
-    The rows may come in any order and may repeat.
-    """
-
-    def __init__(self, rows: Iterable[tuple[str, str, str, int]]) -> None:
-        holders: dict[tuple[str, str], dict[str, array[int]]] = {}
-        for issuer, subject, grant, day in rows:
-            holders.setdefault((issuer, subject), {}).setdefault(intern(grant), array("i")).append(day)
-        grants = {
-            grant: number for number, grant in enumerate(sorted({grant for uses in holders.values() for grant in uses}))
-        }
-        self._holders: Final = [
-            tuple(_GrantDays(grants[grant], array("i", sorted(set(days)))) for grant, days in sorted(uses.items()))
-            for _, uses in sorted(holders.items())
-        ]
-        self._grants: Final = len(grants)
-        self._names: Final = tuple(grants)
-        self.first: Final = min((uses.days[0] for holder in self._holders for uses in holder), default=0)
-        self.last: Final = max((uses.days[-1] for holder in self._holders for uses in holder), default=0)
-        self.pairs: Final = sum(map(len, self._holders))
-
-    def replay_day(self, day: int, horizon: int) -> Iterator[ReplayedGrant]:
-        """Every features that a review on this day judges; its features use nothing after the day."""
-        users = [0] * self._grants
-        active = 0
-        counted: list[list[tuple[int, int]]] = []
-        for uses in self._holders:
-            pairs: list[tuple[int, int]] = []
-            recent = False
-            for pair_days in uses:
-                count = bisect_right(pair_days.days, day)
-                idle = day - pair_days.days[count - 1] if count else -1
-                pairs.append((count, idle))
-                if count and idle <= RECENT_DAYS:
-                    users[pair_days.grant] += 1
-                    recent = True
-            active += recent
-            counted.append(pairs)
-        number = -1
-        for uses, pairs in zip(self._holders, counted, strict=True):
-            idles = sorted(idle for count, idle in pairs if count)
-            lately = bisect_right(idles, RECENT_DAYS)
-            rest = active - bool(lately)
-            for pair_days, (count, idle) in zip(uses, pairs, strict=True):
-                number += 1
-                if not count or idle < FLOOR_DAYS:
-                    continue
-                own = idle <= RECENT_DAYS
-                # The least idle of the other grants: the first of all, or the second where this grant is the first.
-                other = idles[0] if idles[0] != idle else idles[1] if len(idles) > 1 else None
-                first = pair_days.days[0]
-                features = GrantFeatures(
-                    idle=idle,
-                    days=count,
-                    span=day - idle - first,
-                    age=day - first,
-                    elsewhere_idle=other,
-                    elsewhere_recent=lately - own,
-                    others=(users[pair_days.grant] - own) / rest if rest > 0 else 0.0,
-                )
-                needed = count < len(pair_days.days) and pair_days.days[count] <= day + horizon
-                yield ReplayedGrant(number, count, features, needed)
-
-    def recent_users(self, day: int) -> tuple[dict[str, int], int]:
-        """The number of holders who used each grant in the year before this day, and the number who used any grant."""
-        users: dict[str, int] = {}
-        active = 0
-        for uses in self._holders:
-            recent = [
-                pair.grant for pair in uses if bisect_right(pair.days, day) > bisect_left(pair.days, day - RECENT_DAYS)
-            ]
-            active += bool(recent)
-            for grant in recent:
-                users[self._names[grant]] = users.get(self._names[grant], 0) + 1
-        return users, active
-
-    def training_cases(self, until: int, horizon: int) -> Iterator[tuple[GrantFeatures, bool]]:
-        """Training cases: past reviews whose horizon ends on or before `until`."""
-        for day in range(self.first + WARM_UP_DAYS, until - horizon + 1, REVIEW_INTERVAL_DAYS):
-            yield from ((case.pair, case.needed) for case in self.replay_day(day, horizon))
-
-
-def fit_model(history: UsageHistory, *, until: str, horizon: int) -> LikelihoodModel | None:
-    """The model for a review on the day `until`; None where the history is too short or too small."""
-    return LikelihoodModel.fit(history.training_cases(date.fromisoformat(until).toordinal(), horizon))
+def fit_model(history: UsageHistory, *, until: str, horizon: int) -> LikelihoodModel:
+    """The model for a review on the day `until`; the prior where the history is too short for a case of its own."""
+    return LikelihoodModel.fit(history.training_cases(date.fromisoformat(until).toordinal(), horizon), horizon=horizon)
 
 
 def backtest(
     history: UsageHistory,
     *,
     horizon: int = 365,
-    regret: float = 0.1,
+    regret: float | None = None,
+    in_force: DecisionRule = WINDOW_IN_FORCE,
+    judged: DecisionRule | None = None,
     on_step: Callable[[int], object] = lambda _: None,
 ) -> Backtest:
     """The revocations, regrets and needless days of every setting; no settings where the history is too short.
 
-    `on_step` is called with the number of replayed reviews. `regret` is the highest share of regrets that the
-    recommended setting may have.
+    The recommended setting is chosen on reviews of the earlier part of the history, and reported on the later part,
+    which all settings are replayed on. `recommend` says how it is chosen from `regret` and the window `in_force`.
+    `judged` is the rule of a review, which is replayed as well. `on_step` is called with the number of replayed reviews.
     """
-    start = history.first + int(_TRAINING_SHARE * (history.last - horizon - history.first))
+    start = _later_start(history.first, history.last - horizon)
     days = range(start, history.last - horizon, REVIEW_INTERVAL_DAYS) if history.pairs else range(0)
+    rules = _rules(in_force, judged)
     settings: list[BacktestedSetting] = []
-    model = None
+    chosen = None
+    interval = None
     if days:
-        model = LikelihoodModel.fit(history.training_cases(start, horizon))
-        tallies = [_SettingCounts(WINDOW_RULES), _SettingCounts(LIKELIHOOD_RULES)]
-        for number, day in enumerate(days, 1):
-            for case in history.replay_day(day, horizon):
-                likelihood = model.likelihood(case.pair) if model is not None else None
-                for tally in tallies:
-                    tally.add(case, likelihood)
-            on_step(number)
-        settings = [*reversed(tallies[0].results()), *tallies[1].results()]
-    within = [setting for setting in settings if setting.revoked and setting.regret <= regret]
+        choice = _later_start(history.first, start - horizon)
+        earlier = _replay(history, range(choice, start - horizon, REVIEW_INTERVAL_DAYS), horizon, rules)
+        chosen = recommend(earlier.settings(), in_force=in_force, regret=regret)
+        later = _replay(history, days, horizon, rules, chosen=chosen, on_step=on_step)
+        settings = later.settings()
+        interval = later.interval()
+    kept = {(setting.rule, setting.threshold): setting for setting in settings}
+    window = kept.get((in_force.kind, in_force.threshold))
+    best = None
+    if chosen is not None and window is not None:
+        earlier_best = kept[chosen.kind, chosen.threshold]
+        best = settle(earlier_best, window, regret=regret)
+        interval = interval if best == earlier_best else None
     return Backtest(
         horizon=horizon,
         first_review=date.fromordinal(start).isoformat() if days else "",
@@ -165,17 +72,77 @@ def backtest(
         pairs=history.pairs,
         regret=regret,
         settings=tuple(settings),
-        recommended=min(
-            within,
-            # Without a model, every likelihood setting judges by the default window.
-            key=lambda setting: (
-                setting.days_needlessly_held,
-                (setting.rule == "fixed") is (model is not None),
-                setting.threshold,
-            ),
-            default=None,
-        ),
+        recommended=best,
+        in_force=window,
+        judged=kept.get((judged.kind, judged.threshold)) if judged is not None else None,
+        interval=interval,
     )
+
+
+def _later_start(first: int, last: int) -> int:
+    return first + int(EARLIER_SHARE * (last - first))
+
+
+def _rules(*more: DecisionRule | None) -> tuple[tuple[DecisionRule, ...], tuple[DecisionRule, ...]]:
+    """The rules of each kind in order, with those of the review."""
+    windows = sorted({*WINDOW_RULES, *(rule for rule in more if rule and rule.kind == "fixed")}, key=_threshold)
+    likelihoods = {*LIKELIHOOD_RULES, *(rule for rule in more if rule and rule.kind == "likelihood")}
+    return tuple(reversed(windows)), tuple(sorted(likelihoods, key=_threshold))
+
+
+def _threshold(rule: DecisionRule) -> float:
+    return rule.threshold
+
+
+class _Replay:
+    """The counts of all settings, and of each holder for the chosen one."""
+
+    def __init__(self, rules: tuple[tuple[DecisionRule, ...], ...], chosen: DecisionRule | None) -> None:
+        self._tallies: Final = [_SettingCounts(each) for each in rules]
+        self._chosen: Final = next(
+            ((number, each.index(chosen)) for number, each in enumerate(rules) if chosen in each), None
+        )
+        self._holders: Final[dict[int, list[int]]] = {}
+
+    def add(self, case: ReplayedGrant, model: LikelihoodModel) -> None:
+        """Count one pair on one review day."""
+        if not any(tally.remaining(case) for tally in self._tallies):
+            return
+        likelihood = model.likelihood(case.pair)
+        for number, tally in enumerate(self._tallies):
+            now, before = tally.add(case, likelihood)
+            if self._chosen is not None and self._chosen[0] == number and now <= self._chosen[1] < before:
+                counts = self._holders.setdefault(case.holder, [0, 0])
+                counts[0] += 1
+                counts[1] += case.needed
+
+    def settings(self) -> list[BacktestedSetting]:
+        """The totals of each setting, from the shortest window to the longest, then by likelihood."""
+        windows, likelihoods = self._tallies
+        return [*reversed(windows.results()), *likelihoods.results()]
+
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the chosen setting's share of regrets; None where nothing was revoked."""
+        return share_interval(self._holders.values()) if self._holders else None
+
+
+def _replay(
+    history: UsageHistory,
+    days: range,
+    horizon: int,
+    rules: tuple[tuple[DecisionRule, ...], tuple[DecisionRule, ...]],
+    *,
+    chosen: DecisionRule | None = None,
+    on_step: Callable[[int], object] = lambda _: None,
+) -> _Replay:
+    """Replay the reviews of some days, by a model that is fitted on what lies before the first of them."""
+    model = LikelihoodModel.fit(history.training_cases(days.start, horizon), horizon=horizon)
+    replay = _Replay(rules, chosen)
+    for number, day in enumerate(days, 1):
+        for case in history.replay_day(day, horizon):
+            replay.add(case, model)
+        on_step(number)
+    return replay
 
 
 class _SettingCounts:
@@ -191,11 +158,14 @@ class _SettingCounts:
         # Differences from one setting to the next; `results` sums them up.
         self._counts = [[0] * (len(rules) + 1) for _ in range(3)]
 
-    def add(self, case: ReplayedGrant, likelihood: float | None) -> None:
-        """Count one pair on one review day."""
+    def remaining(self, case: ReplayedGrant) -> int:
+        """The number of settings by which a pair is still held; they are the first ones."""
         uses, before = self._revoked_from.get(case.number, (0, 0))
-        if uses != case.uses:
-            before = len(self._rules)
+        return before if uses == case.uses else len(self._rules)
+
+    def add(self, case: ReplayedGrant, likelihood: float) -> tuple[int, int]:
+        """Count one pair on one review day; the settings from the first number up to the second revoke it now."""
+        before = self.remaining(case)
         idle = case.pair.idle
         now = min(before, bisect_left(self._rules, 1, key=lambda rule: rule.is_due(idle, likelihood)))
         self._revoked_from[case.number] = case.uses, now
@@ -208,6 +178,7 @@ class _SettingCounts:
         if not case.needed:
             needless[0] += REVIEW_INTERVAL_DAYS
             needless[now] -= REVIEW_INTERVAL_DAYS
+        return now, before
 
     def results(self) -> list[BacktestedSetting]:
         """The totals of each setting."""

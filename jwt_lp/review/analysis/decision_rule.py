@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
-    from jwt_lp.review.analysis.likelihood import GrantFeatures, LikelihoodModel
+    from jwt_lp.review.analysis.grant_features import GrantFeatures
+    from jwt_lp.review.analysis.likelihood import LikelihoodModel
 
 FLOOR_DAYS: Final = 30
 DEFAULT_WINDOW_DAYS: Final = 180

@@ -24,13 +24,13 @@ from jwt_lp.review.quantities import count_noun
 
 if TYPE_CHECKING:
     from jwt_lp.policy.file import Policy
-    from jwt_lp.review.analysis.backtesting import UsageHistory
     from jwt_lp.review.analysis.decision_rule import DecisionRule
     from jwt_lp.review.analysis.earlier_review import EarlierReview
     from jwt_lp.review.analysis.evidence import RecordingCoverage
     from jwt_lp.review.analysis.likelihood import LikelihoodModel
     from jwt_lp.review.analysis.people import Person
     from jwt_lp.review.analysis.regret_budget import RegretBudget
+    from jwt_lp.review.analysis.usage_history import UsageHistory
     from jwt_lp.review.analysis.verdicts import ReviewExemption
     from jwt_lp.review.findings import Finding
     from jwt_lp.stores import HeldGrantRow, Store, UsageAggregates
@@ -158,6 +158,8 @@ def _applied_rule(rule: DecisionRule, model: LikelihoodModel | None, grace: int,
         grace=grace,
         horizon=horizon,
         fitted_on=model.fitted_on if model is not None else 0,
+        pauses=model.pauses if model is not None else 0,
+        own_share=model.own_share if model is not None else 0.0,
         coefficients=model.coefficients if model is not None else (),
     )
 
@@ -249,6 +251,8 @@ def _notes(
     if context.rule.kind == "likelihood" and context.model is None:
         window = count_noun(context.window, "day")
         yield f"There is not enough history for likelihoods: a window of {window} was used instead"
+    elif context.model is not None and context.rule.kind == "likelihood" and not context.model.fitted_on:
+        yield "The history is too short for cases of its own: the likelihoods are those of other organisations' histories"
     if context.people:
         yield from collector.people.notes(context.people, context.today)
 

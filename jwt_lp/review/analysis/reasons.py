@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from jwt_lp.review.findings import Reason
-from jwt_lp.review.quantities import count_noun, format_percent
+from jwt_lp.review.quantities import count_noun, count_times, format_percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jwt_lp.review.analysis.likelihood import GrantFeatures
+    from jwt_lp.review.analysis.grant_features import GrantFeatures
 
 _MOST: Final = 3
-_MANY_PAUSES: Final = 10
 
 
 def explain_likelihood(contributions: Iterable[tuple[str, float]], features: GrantFeatures) -> tuple[Reason, ...]:
@@ -41,10 +40,15 @@ def describe_feature(feature: str, features: GrantFeatures) -> str:
     """A feature of a grant in words."""
     if feature == "idle":
         return f"not used for {count_noun(features.idle, 'day')}"
-    if feature in ("days", "span"):
+    if feature in ("span", "rate"):
         return f"used on {count_noun(features.days, 'day')} within {count_noun(features.span + 1, 'day')}"
-    if feature == "pace":
-        return _describe_pause(features)
+    if feature in ("holder_idle", "holder_pause", "quiet"):
+        return f"the holder has used nothing for {count_noun(features.holder_idle, 'day')}"
+    if feature == "grants":
+        return f"the holder has used {count_noun(features.elsewhere_grants, 'other grant')} so far"
+    if feature == "holder_rate":
+        uses = features.days + features.elsewhere_days
+        return f"the holder has used its grants {count_times(uses)} in {count_noun(features.holder_age, 'day')}"
     if feature == "elsewhere":
         if features.elsewhere_idle is None:
             return "the holder never used another grant"
@@ -52,15 +56,3 @@ def describe_feature(feature: str, features: GrantFeatures) -> str:
     if feature == "breadth":
         return f"the holder used {count_noun(features.elsewhere_recent, 'other grant')} within a year"
     return f"{format_percent(features.others)} of the other active holders used it within a year"
-
-
-def _describe_pause(features: GrantFeatures) -> str:
-    """How long a grant is idle, compared with the usual pause between two days of use."""
-    if features.days <= 1:
-        return "used only once"
-    pauses = features.idle / (features.span / (features.days - 1) + 1)
-    if pauses < 1:
-        return "not used for less than its usual pause"
-    if pauses < _MANY_PAUSES:
-        return f"not used for {pauses:.1f} times its usual pause"
-    return "not used for much longer than its usual pause"

@@ -1,18 +1,21 @@
-"""Training history: the store's own past usage, sampled where it is too large."""
+"""Training history: the store's own past usage, sampled where it is too large.
+
+A permission that was revoked and then requested was needed, so the requests count like use.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from jwt_lp.review.analysis.backtesting import UsageHistory
 from jwt_lp.review.analysis.evidence import ordinal
+from jwt_lp.review.analysis.usage_history import UsageHistory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from jwt_lp.stores import DayRow, UsageAggregates
+    from jwt_lp.stores import DayRow, UsageAggregates, UsageSummary
 
 MAX_DAYS: Final = 400_000
 """The most days of use that are read; of a larger store, a sample of whole subjects is read."""
@@ -25,26 +28,23 @@ class TrainingHistory(NamedTuple):
     share: float
 
 
-def load_history(
-    store: UsageAggregates, *, until: str, issuer: str | None = None, min_days: int = 0
-) -> TrainingHistory:
+def load_history(store: UsageAggregates, *, until: str, issuer: str | None = None) -> TrainingHistory:
     """The history of use up to a day, of all subjects, or of a sample where that is too much; always the same sample.
 
-    The history is empty where the records are younger than `min_days` days. `StoreError` where the store does not
-    answer.
+    A request of a revoked permission counts as a use of the grant that served it before.
+
+    `StoreError` where the store does not answer.
     """
-    start = ordinal(until) - min_days
-    if all(
-        datetime.fromtimestamp(period.started, UTC).date().toordinal() > start for period in store.recording_periods()
-    ):
-        return TrainingHistory(UsageHistory(()), 1.0)
     days: dict[tuple[str, str], int] = {}
-    for row in store.summary(until=until, issuer=issuer):
-        if row.outcome == "granted" and row.subject:
-            key = row.issuer, row.subject
-            days[key] = days.get(key, 0) + row.days
+    requests: list[tuple[str, str, str, int]] = []
+    for key, group in groupby(store.summary(until=until, issuer=issuer), key=lambda row: (row.issuer, row.subject)):
+        rows = list(group)
+        used = [row for row in rows if row.outcome == "granted"]
+        if key[1] and used:
+            days[key] = sum(row.days for row in used)
+            requests += _requests_of_revoked(rows, used)
     if sum(days.values()) <= MAX_DAYS:
-        return TrainingHistory(_history(store.days(until=until, issuer=issuer)), 1.0)
+        return TrainingHistory(_history(store.days(until=until, issuer=issuer), requests), 1.0)
     sample: list[tuple[str, str]] = []
     remaining = MAX_DAYS
     order = iter(sorted(days, key=_sampling_key))
@@ -52,11 +52,29 @@ def load_history(
     while days[key := next(order)] <= remaining:
         remaining -= days[key]
         sample.append(key)
-    return TrainingHistory(_history(store.days(until=until, subjects=sample)), len(sample) / len(days))
+    sampled = set(sample)
+    kept = [request for request in requests if request[:2] in sampled]
+    return TrainingHistory(_history(store.days(until=until, subjects=sample), kept), len(sample) / len(days))
 
 
-def _history(rows: Iterable[DayRow]) -> UsageHistory:
-    return UsageHistory((row.issuer, row.subject, row.grant, ordinal(row.day)) for row in rows if row.subject)
+def _requests_of_revoked(
+    rows: Sequence[UsageSummary], used: Sequence[UsageSummary]
+) -> Iterator[tuple[str, str, str, int]]:
+    """The first and the last day on which a permission was requested after its revocation: it was needed then.
+
+    The row names no grant, so the days count for the grants that the subject used it through before.
+    """
+    for row in rows:
+        if row.outcome == "revoked":
+            grants = {before.grant or before.permission for before in used if before.permission == row.permission}
+            for grant in sorted(grants):
+                yield row.issuer, row.subject, grant, ordinal(row.first_day)
+                yield row.issuer, row.subject, grant, ordinal(row.last_day)
+
+
+def _history(rows: Iterable[DayRow], requests: Iterable[tuple[str, str, str, int]]) -> UsageHistory:
+    used = ((row.issuer, row.subject, row.grant, ordinal(row.day)) for row in rows if row.subject)
+    return UsageHistory(chain(used, requests))
 
 
 def _sampling_key(key: tuple[str, str]) -> bytes:

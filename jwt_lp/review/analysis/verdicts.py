@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
 from jwt_lp.review.analysis.evidence import WHOLE_ROLE, GrantPath, iso_day
-from jwt_lp.review.analysis.likelihood import GrantFeatures
+from jwt_lp.review.analysis.grant_features import GrantFeatures
 from jwt_lp.review.analysis.people import NOBODY, Person
 from jwt_lp.review.analysis.reasons import explain_likelihood
 from jwt_lp.review.analysis.risk_score import GrantRisks
@@ -95,6 +95,9 @@ class ReviewContext:
             elsewhere_idle=self.now - last if last else None,
             elsewhere_recent=len(recent),
             others=min(max(share, 0.0), 1.0),
+            holder_age=self.now - min([path.first, *(other.first for other in others)]),
+            elsewhere_days=sum(other.days for other in others),
+            elsewhere_grants=len({other.grant for other in others}),
         )
 
     def revokes(self, holder: Holder, path: GrantPath) -> bool:

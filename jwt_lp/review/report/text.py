@@ -256,10 +256,35 @@ def describe_setting(setting: BacktestedSetting) -> str:
 
 def describe_recommendation(backtest: Backtest) -> str:
     """The recommended setting and its results, in a sentence."""
-    best = backtest.recommended
+    best, window = backtest.recommended, backtest.in_force
     if not backtest.first_review:
         return _NO_HISTORY
-    return "the history is too short to recommend a setting" if best is None else describe_result(best)
+    if best is None:
+        return "no setting had so few regrets, or the history is too short"
+    parts = [describe_result(best)]
+    if backtest.interval is not None:
+        low, high = map(format_percent, backtest.interval)
+        parts.append(f"its share of regrets is between {low} and {high} with a confidence of 95 %")
+    if window is not None and window != best:
+        needless = count_noun(window.days_needlessly_held, "needless day")
+        parts.append(
+            f"the window in force, {describe_setting(window)}, regretted {window.regretted:,}, with {needless}"
+        )
+    return "; ".join(parts)
+
+
+def describe_drawback(backtest: Backtest) -> str:
+    """What is worse about the recommended setting than about the window in force; "" if nothing is."""
+    best, window = backtest.recommended, backtest.in_force
+    if best is None or window is None:
+        return ""
+    more = best.regretted - window.regretted
+    if more > 0:
+        return f"the recommended setting regretted {count_noun(more, 'grant')} more than the window in force"
+    longer = best.days_needlessly_held - window.days_needlessly_held
+    if longer > 0:
+        return f"the recommended setting held {count_noun(longer, 'needless day')} more than the window in force"
+    return ""
 
 
 def describe_result(setting: BacktestedSetting) -> str:
@@ -285,6 +310,8 @@ def _backtest_lines(backtest: Backtest) -> Iterator[str]:
     if not backtest.first_review:
         yield f"Backtest: {_NO_HISTORY}"
         return
+    if drawback := describe_drawback(backtest):
+        yield f"!! {drawback}"
     yield (
         f"Backtest: reviews from {backtest.first_review} to {backtest.last_day}, each looking "
         f"{count_noun(backtest.horizon, 'day')} ahead, over {count_noun(backtest.pairs, 'pair')} of subject and "
