@@ -1,1 +1,1 @@
-"""Elevations: permissions held for a bounded time, after a request was approved."""
+"""Elevations: who may ask to hold a permission for a bounded time, and who decides."""

@@ -1,1 +1,1 @@
-"""The policy file: catalogue, roles, audiences, clients, compact form and differences."""
+"""The policy file: catalogue, roles, audiences, clients, elevation rules, compact form and differences."""

@@ -62,8 +62,8 @@ def _read(data: object) -> tuple[PolicyTables, list[Fault]]:
         top.fault("must be 1: write `version = 1` at the top", "version")
     catalogue = _read_catalogue(top)
     roles = _read_roles(top, catalogue)
-    clients = _read_clients(top, catalogue, roles)
-    return PolicyTables(catalogue, roles, _read_audiences(top), clients, _read_elevation(top, catalogue, roles)), faults
+    audiences, clients = _read_audiences(top), _read_clients(top, catalogue, roles)
+    return PolicyTables(catalogue, roles, audiences, clients, _read_elevation(top, catalogue, roles)), faults
 
 
 def _read_elevation(
