@@ -44,13 +44,22 @@ PEOPLE: Final = {
     "dan": ("support", "lead"),
 }
 ROLES: Final = {"support": {"grants": ["desk:use"]}, "lead": {"grants": [LEAD]}}
-RULE: Final = {"ask": ["role:support"], "approve": LEAD, "reason": False, "longest": 3600, "answer": 5000}
-LAX: Final = {
+RULE: Final[dict[str, Any]] = {
+    "ask": ["role:support"],
+    "approve": LEAD,
+    "reason": False,
+    "longest": 3600,
+    "answer": 5000,
+}
+LAX: Final[dict[str, Any]] = {
     "orders:*": RULE,
     "orders:export": {**RULE, "approvals": 2},
     "orders:print": {**RULE, "break_glass": True, "longest": 600},
 }
-STRICT: Final = {"orders:*": {**RULE, "approvals": 2, "longest": 900}, "orders:export": {**RULE, "ask": ["role:lead"]}}
+STRICT: Final[dict[str, Any]] = {
+    "orders:*": {**RULE, "approvals": 2, "longest": 900},
+    "orders:export": {**RULE, "ask": ["role:lead"]},
+}
 PERMISSIONS: Final = ("orders:export", "orders:export", "orders:print", "orders:count", "stock:count")
 
 
@@ -79,7 +88,7 @@ class ElevationMachine(RuleBasedStateMachine):
 
     @initialize(target=requests)
     def start(self) -> Any:
-        self.rules: dict[str, Any] = LAX
+        self.table: dict[str, Any] = LAX
         self.world = World(Policy.from_mapping({"version": 1, "roles": ROLES, "elevation": LAX}), self.store)
         self.strict = self.world.under(Policy.from_mapping({"version": 1, "roles": ROLES, "elevation": STRICT}))
         self.elevations = self.lax = self.world.elevations
@@ -95,10 +104,10 @@ class ElevationMachine(RuleBasedStateMachine):
         first = [("ana", "orders:export", False), ("dan", "orders:count", False), ("ana", "orders:print", True)]
         return multiple(*(self._ask(who, permission, None, glass=glass) for who, permission, glass in first))
 
-    def _rule(self, permission: str) -> dict[str, Any] | None:
-        if permission in self.rules:
-            return self.rules[permission]
-        return self.rules.get("orders:*") if permission.startswith("orders:") else None
+    def _rule(self, permission: str) -> Any:
+        if permission in self.table:
+            return self.table[permission]
+        return self.table.get("orders:*") if permission.startswith("orders:") else None
 
     @rule(
         target=requests,
@@ -182,7 +191,7 @@ class ElevationMachine(RuleBasedStateMachine):
         """Time passes, or the policy changes."""
         self.world.now += seconds
         if not seconds:
-            self.rules, self.elevations = (LAX, self.lax) if self.rules is STRICT else (STRICT, self.strict)
+            self.table, self.elevations = (LAX, self.lax) if self.table is STRICT else (STRICT, self.strict)
 
     def _try(self, step: Any, token: AccessToken, model: Modelled, allowed: bool, **more: Any) -> bool:
         try:
