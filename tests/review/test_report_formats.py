@@ -122,9 +122,9 @@ def test_json_is_the_review() -> None:
     assert "grants imported as of 2026-09-28, not marked as complete" == found["population"]["said"]
     assert REVIEW.window._asdict() == found["window"]
     assert {"month": "2025-10-01", "granted": 41000, "denied": 120, "revoked": 0} == found["timeline"][0]
-    assert {"name": "colleagues who use it", "weight": 0.41, "mean": 0.3, "spread": 0.2, "prior": 0.0} == found["judging"][
-        "coefficients"
-    ][2]
+    assert {"name": "colleagues who use it", "weight": 0.41, "mean": 0.3, "spread": 0.2, "prior": 0.0} == found[
+        "judging"
+    ]["coefficients"][2]
     assert 262 / 3560 == found["backtest"]["recommended"]["regret"]
 
 
