@@ -69,9 +69,10 @@ class Finding:
     otherwise due removal is not proposed. `others` are the holder's other grants with permissions in common. `uses`
     were made on `days` days; `idle` is the number of days since the last one (None for never). `likelihood` is the
     likelihood of need within the horizon, between 0 and 1, or None without a model; `because` explains it, and
-    `likelihood_bound` is its upper bound: the model's weights make it higher in 1 of 20 cases. For a role, `users` of its `members` used the grant. `score` is the risk of leaving the grant in place, from 0 to 100, the sum of
-    `score_parts`. `person_name`, `team`, `manager`, `active` and `left` (the last day of a leaver) are those of the list
-    of people.
+    `likelihood_bound` is its upper bound: the model's weights make it higher in 1 of 20 cases. For a role, `users` of
+    its `members` used the grant. `score` is the risk of leaving the grant in place, from 0 to 100, the sum of
+    `score_parts`. `person_name`, `team`, `manager`, `active` and `left` (the last day of a leaver) are those of the
+    list of people.
     """
 
     id: str

@@ -133,8 +133,8 @@ def _finding_lines(review: Review, by: By | None, top: int) -> Iterator[str]:
     if not findings:
         yield "No findings. This says nothing about grants outside the population."
         return
-    yield from _triage_lines(review)
     if by is None and len(findings) <= GROUP_ABOVE:
+        yield from _triage_lines(review)
         yield count_noun(len(findings), "finding")
         for finding in findings:
             yield from _lines_of(finding, review.judging, _INDENT)
@@ -142,6 +142,7 @@ def _finding_lines(review: Review, by: By | None, top: int) -> Iterator[str]:
         return
     by = by or "permission"
     yield from _leaver_lines(review, top)
+    yield from _triage_lines(review)
     groups = group_findings(findings, by)
     yield f"{count_noun(len(findings), 'finding')} by {by}, in {count_noun(len(groups), 'group')}"
     for group in groups[:top]:
