@@ -90,7 +90,7 @@ class ElevationDeliveries:
         except Exception as error:  # noqa: BLE001 - whatever a receiver does, the step is sent again
             self.failures += 1
             # The message may hold an address that is a secret.
-            members = {"elevation": elevation.id, "event": f"elevation.{step.action}", "error": type(error).__name__}
+            members = {"elevation": elevation.id, "event": _type_of(elevation, step), "error": type(error).__name__}
             log_event(logging.WARNING, "elevation-undelivered", members)
             return False
         self.failures = 0
@@ -99,7 +99,6 @@ class ElevationDeliveries:
 
 def event_of(elevation: Elevation, step: ElevationStep, now: float) -> WebhookEvent:
     """The event of one step; `now` is the time at which the elevation is shown."""
-    alarm = elevation.break_glass and step.action == "granted"
     shown = {
         "action": step.action,
         "at": moment(step.at),
@@ -109,10 +108,15 @@ def event_of(elevation: Elevation, step: ElevationStep, now: float) -> WebhookEv
     }
     return WebhookEvent(
         id=f"{elevation.id}-{step.number}",
-        type="elevation.break_glass" if alarm else f"elevation.{step.action}",
+        type=_type_of(elevation, step),
         at=step.at,
         data={
             "elevation": members_of(elevation, now),
             "step": {name: value for name, value in shown.items() if value},
         },
     )
+
+
+def _type_of(elevation: Elevation, step: ElevationStep) -> str:
+    alarm = elevation.break_glass and step.action == "granted"
+    return "elevation.break_glass" if alarm else f"elevation.{step.action}"
