@@ -28,6 +28,7 @@ from jwt_lp.jose.signing import SigningKey
 from jwt_lp.revocation.temporary_grants import TemporaryGrant
 from jwt_lp.stores import open_store
 from jwt_lp.tokens.delegation import Lineage
+from jwt_lp.webhooks import WebhookEvent
 from stores.conftest import ENGINES
 
 BOT = {"clients": {"bot": {"grants": ["orders:read"]}}}
@@ -136,7 +137,12 @@ def test_who_decides_about_nothing_does_not_make_the_store_read_all_requests() -
     world.ask()
     read: list[object] = []
     elevations = world.store.elevations
-    world.store.elevations = lambda which: read.append(which) or elevations(which)
+
+    def select(which: Any) -> Any:
+        read.append(which)
+        return elevations(which)
+
+    world.store.elevations = select
     assert () == world.elevations.waiting_for(world.token("eve", "support"))
     assert [] == read
     assert 1 == len(world.elevations.waiting_for(world.token("bob")))
@@ -179,12 +185,22 @@ def test_a_rule_that_was_tightened_is_in_no_new_token() -> None:
         assert held is ("orders:export" in token.permissions)
 
 
+def test_what_was_taken_without_an_approval_ends_with_the_rule_that_allows_it() -> None:
+    """No new token holds it once the rule wants approvals; what was approved goes on."""
+    world = World(policy(break_glass=True))
+    taken, approved = world.ask(break_glass=True), world.ask()
+    world.approve(world.token("bob"), approved)
+    strict = world.under(policy())
+    assert {taken.id, approved.id} == {each.id for each in world.elevations.held(taken.issuer, "ana", "tests")}
+    assert [approved.id] == [each.id for each in strict.held(taken.issuer, "ana", "tests")]
+
+
 @pytest.mark.parametrize("engine", sorted(ENGINES))
 def test_an_early_end_after_a_purge_and_a_key_that_is_used_again(engine: str, tmp_path: Any) -> None:
     """An elevation whose end is still in the list of revocations stays, so that its id comes back only after that."""
     with ENGINES[engine](tmp_path) as url, closing(open_store(url)) as store:
         world = World(policy(longest="10m"), store)
-        store._clock = lambda: world.now
+        store._clock = lambda: world.now  # type: ignore[attr-defined]
         first = world.ask(key="export")
         world.approve(world.token("bob"), first)
         world.elevations.end(world.token(), first.id)
@@ -234,7 +250,8 @@ class Stop:
 
 def test_deliveries_go_on_after_the_store_was_away() -> None:
     """A worker that ended at the first outage would keep alarms to itself."""
-    world, events = World(), []
+    world = World()
+    events: list[WebhookEvent] = []
     world.ask()
     claim, outages = world.store.claim_steps, [StoreError("db: no connection")]
 
@@ -252,7 +269,8 @@ def test_deliveries_go_on_after_the_store_was_away() -> None:
 
 def test_a_step_that_cannot_be_shown_stops_no_other() -> None:
     """A row that somebody edited delays itself alone."""
-    world, events = World(), []
+    world = World()
+    events: list[WebhookEvent] = []
     broken = world.ask()
     world.store.asked[broken.id] = replace(broken, until=1e18, since=NOW)
     deliveries = ElevationDeliveries(world.store, [events.append], clock=lambda: world.now)
