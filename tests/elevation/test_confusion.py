@@ -185,6 +185,15 @@ def test_a_rule_that_was_tightened_is_in_no_new_token() -> None:
         assert held is ("orders:export" in token.permissions)
 
 
+def test_a_rule_that_is_loosened_after_the_request() -> None:
+    """Who asked under the strict rule still needs as many approvals as the approvers were shown."""
+    world = World(policy(approvals=2))
+    request = world.ask()
+    loose = world.under(policy(approvals=1))
+    assert loose.approve(world.token("bob"), request.id, digest=request.digest).since is None
+    assert loose.approve(world.token("cy"), request.id, digest=request.digest).since == NOW
+
+
 def test_what_was_taken_without_an_approval_ends_with_the_rule_that_allows_it() -> None:
     """No new token holds it once the rule wants approvals; what was approved goes on."""
     world = World(policy(break_glass=True))
