@@ -54,7 +54,10 @@ def sort_out(findings: Iterable[Finding]) -> Triage:
     obvious. A group has two members or more. First of the questions is where the answer is least certain and the risk
     highest; a finding without a likelihood is as uncertain as one with 50 %.
     """
-    undecided = list(undecided_findings(findings))
+    # What is used and kept is no question; a large review does not list it.
+    undecided = [
+        finding for finding in undecided_findings(findings) if finding.verdict != "used" or finding.proposal != "keep"
+    ]
     by_key: dict[str, list[Finding]] = {}
     for finding in undecided:
         if key := _group_key(finding):
