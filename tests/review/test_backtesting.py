@@ -123,7 +123,9 @@ def test_a_short_past_has_no_settings(events) -> None:
     assert fit_model(_history(events), until="1918-01-01", horizon=365).fitted_on == 0
 
 
-def _setting(rule: Literal["fixed", "likelihood"], threshold: float, regretted: int, needless: int, revoked: int = 100) -> BacktestedSetting:
+def _setting(
+    rule: Literal["fixed", "likelihood"], threshold: float, regretted: int, needless: int, revoked: int = 100
+) -> BacktestedSetting:
     return BacktestedSetting(rule, threshold, revoked, regretted, needless)
 
 
