@@ -122,6 +122,7 @@ def test_every_open_decision_is_asked_once(findings) -> None:
 
 def test_every_output_says_what_is_saved() -> None:
     """Text, JSON and page have the groups, the first questions and the number of decisions."""
+    pytest.importorskip("jinja2", reason="the page needs Jinja2")
     review = make_review(*(old(f"s{number}") for number in range(5)), old("risky", risk="high", score=90))
     group = sort_out(review.findings).groups[0]
     text, page = render(review, "text"), render(review, "html")
