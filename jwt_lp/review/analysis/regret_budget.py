@@ -126,7 +126,7 @@ def poisson_mean(number: int) -> float:
 
 def poisson_quantile(mean: float) -> int:
     """The smallest number that a Poisson distribution with this mean exceeds in at most 1 of 20 cases."""
-    return bisect_left(range(2 * int(mean) + 10), True, key=lambda number: mean <= poisson_mean(number) + _ROUNDING)
+    return bisect_left(range(2 * int(mean) + 10), mean - _ROUNDING, key=poisson_mean)
 
 
 def _tail(mean: float, number: int) -> float:
