@@ -109,7 +109,7 @@ def _template_context(review: Review, by: By, top: int) -> dict[str, Any]:
         "plot": None if backtest is None else charts.build_tradeoff(backtest),
         "plot_size": charts.PLOT_SIZE,
         "area": charts.PLOT_AREA,
-        "past": "" if backtest is None else describe_past(backtest),
+        "past": "" if backtest is None else describe_past(backtest, with_budget=review.budget is not None),
         "recommendation": "" if backtest is None else describe_recommendation(backtest),
         "setting": describe_setting,
     }

@@ -115,7 +115,7 @@ def _overview_lines(review: Review) -> Iterator[str]:
     if comparison := describe_comparison(review):
         yield f"Changes: {comparison}"
     if review.backtest is not None:
-        yield f"Past of this rule: {describe_past(review.backtest)}"
+        yield f"Past of this rule: {describe_past(review.backtest, with_budget=review.budget is not None)}"
         yield f"Recommended: {describe_recommendation(review.backtest)}"
     for warning in exclusion_warnings(review):
         yield f"!! {warning}"
@@ -298,8 +298,10 @@ def describe_result(setting: BacktestedSetting) -> str:
     )
 
 
-def describe_past(backtest: Backtest) -> str:
+def describe_past(backtest: Backtest, *, with_budget: bool = False) -> str:
     """The past of the rule that judged; a backtest of other rules says nothing about it."""
+    if with_budget:
+        return "a review with a budget proposes less than its rule, and that was not replayed"
     if not backtest.first_review:
         return _NO_HISTORY
     if backtest.judged is None:
