@@ -115,6 +115,8 @@ def _overview_lines(review: Review) -> Iterator[str]:
     if comparison := describe_comparison(review):
         yield f"Changes: {comparison}"
     if review.backtest is not None:
+        if drawback := describe_drawback(review.backtest):
+            yield f"!! {drawback}"
         yield f"Past of this rule: {describe_past(review.backtest, with_budget=review.budget is not None)}"
         yield f"Recommended: {describe_recommendation(review.backtest)}"
     for warning in exclusion_warnings(review):
