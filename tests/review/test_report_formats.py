@@ -114,7 +114,9 @@ def test_json_is_the_review() -> None:
     """JSON has every member of the review and of a finding under its name."""
     found = json.loads(render(REVIEW, "json"))
     # The findings come last, because a large review is written piece by piece.
-    assert [*(field.name for field in fields(REVIEW) if field.name != "findings"), "decisions", "findings"] == list(found)
+    assert [*(field.name for field in fields(REVIEW) if field.name != "findings"), "decisions", "findings"] == list(
+        found
+    )
     assert [field.name for field in fields(Finding)] == list(found["findings"][0])
     assert REVIEW.population.excluded == found["population"]["excluded"]
     assert "grants imported as of 2026-09-28, not marked as complete" == found["population"]["said"]
