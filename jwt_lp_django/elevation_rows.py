@@ -161,7 +161,9 @@ def mark_delivered(alias: str, steps: Sequence[ElevationStep]) -> None:
 
 def read(row: Mapping[str, Any]) -> Elevation:
     """The elevation in a row."""
-    return Elevation(**{**row, "known_as": tuple((issuer, name) for issuer, name in json.loads(row["known_as"]))})
+    values: dict[str, Any] = {**row}
+    values["known_as"] = tuple((issuer, name) for issuer, name in json.loads(row["known_as"]))
+    return Elevation(**values)
 
 
 def _recent(alias: str, elevation: Elevation) -> Iterable[Elevation]:

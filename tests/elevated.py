@@ -22,6 +22,6 @@ def approve(store: Any, permission: str, at: float, seconds: int = 60, **more: A
 
 def change(store: Any, elevation: Elevation, action: Any, at: float) -> Elevation:
     """The elevation after a decision, or an end, by the manager."""
-    by = {"issuer": elevation.issuer, "subject": "manager"}
+    by: dict[str, Any] = {"issuer": elevation.issuer, "subject": "manager"}
     changed: Elevation = store.change_elevation(ElevationChange(elevation=elevation.id, action=action, at=at, **by))
     return changed

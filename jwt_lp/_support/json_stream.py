@@ -15,6 +15,7 @@ _CHUNK: Final = 1 << 16
 _MAX_VALUE: Final = 1 << 26
 """Characters: no single value is longer."""
 _SPACES: Final = " \t\r\n"
+_AFTER_VALUE: Final = frozenset(f"{_SPACES},:]}}")
 
 
 def iter_members(source: IO[str], listed: Collection[str]) -> Iterator[tuple[str, Any]]:
@@ -99,8 +100,8 @@ class _Reader:
             except RecursionError:
                 raise ValueError("a value is nested too deeply") from None
             else:
-                # A number at the end of what was read may go on.
-                if end < len(self._text) or self._ended:
+                # A number at the end of what was read may go on, also after a point.
+                if self._ended or self._text[end : end + 1] in _AFTER_VALUE:
                     self._place = end
                     return value
             if size > _MAX_VALUE:

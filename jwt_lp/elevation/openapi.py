@@ -37,7 +37,7 @@ def elevation_operation(name: str) -> dict[str, Any]:
         operation["requestBody"] = {"required": True, "content": _json(_wanted())}
     elif name in _DECISIONS:
         properties = {"reason": dict(_TEXT), **({"digest": dict(_TEXT)} if name == "approve" else {})}
-        body = {"type": "object", "properties": properties, "additionalProperties": False}
+        body: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
         if name == "approve":
             body["required"] = ["digest"]
         operation["requestBody"] = {"required": name == "approve", "content": _json(body)}

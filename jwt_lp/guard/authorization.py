@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -103,7 +104,9 @@ class Authorizer:
             decision = Decision(token, requirement, outcome.used, (), route)
             slots: tuple[UsageSlot, ...] = ()
             if record and runtime is not None:
-                slots = runtime.count_granted(state, decision, endpoint, outcome, keep=key is None)
+                # What it counts is kept where the decision is not.
+                kept = key is not None and state.expires_at == math.inf
+                slots = runtime.count_granted(state, decision, endpoint, outcome, keep=not kept)
             if key is not None:
                 state.keep(key, decision, slots)
             return decision

@@ -159,7 +159,11 @@ def lineage_claims(
             reason="lineage",
         )
     clients = dict.fromkeys((*(before.clients if before else ()), *filter(None, (parent.client,))))
-    lineage = {"iat": before.issued_at if before else parent.issued_at, "ids": ids, "clients": list(clients)}
+    lineage: dict[str, object] = {
+        "iat": before.issued_at if before else parent.issued_at,
+        "ids": ids,
+        "clients": list(clients),
+    }
     if before and before.elevations:
         lineage["elevations"] = [name for _, name in before.elevations]
     if named := _task(before.task if before else "", task):

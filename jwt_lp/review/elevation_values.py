@@ -26,8 +26,8 @@ class JustInTime(NamedTuple):
         number = format_quantity(self.requests)
         noun = "request" if number == "1" else "requests"
         return (
-            f"just in time instead: the elevation rule {self.pattern} lets the holder ask for it, which past use would "
-            f"have needed at most {number} {noun} a year for"
+            f"just in time instead: the elevation rule {self.pattern} lets the holder ask for it; past use would have "
+            f"needed at most {number} {noun} a year"
         )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
+    from jwt_lp.review.comparison import Comparison
     from jwt_lp.review.elevation_values import ElevatedUse, ElevationCost, JustInTime
 
 Verdict: TypeAlias = Literal["leaver", "used", "unused", "dormant", "unobservable", "needed-but-denied"]
@@ -72,9 +73,10 @@ class Finding:
     otherwise due removal is not proposed. `others` are the holder's other grants with permissions in common. `uses`
     were made on `days` days; `idle` is the number of days since the last one (None for never). `likelihood` is the
     likelihood of need within the horizon, between 0 and 1, or None without a model; `because` explains it, and
-    `likelihood_bound` is its upper bound: the model's weights make it higher in 1 of 20 cases. For a role, `users` of its `members` used the grant. `score` is the risk of leaving the grant in place, from 0 to 100, the sum of
-    `score_parts`. `just_in_time` is the elevation that could serve instead of a standing grant. `person_name`, `team`, `manager`, `active` and `left` (the last day of a leaver) are those of the list
-    of people.
+    `likelihood_bound` is its upper bound: the model's weights make it higher in 1 of 20 cases. For a role, `users` of
+    its `members` used the grant. `score` is the risk of leaving the grant in place, from 0 to 100, the sum of
+    `score_parts`. `just_in_time` is the elevation that could serve instead of a standing grant. `person_name`, `team`,
+    `manager`, `active` and `left` (the last day of a leaver) are those of the list of people.
     """
 
     id: str
@@ -223,39 +225,6 @@ class Backtest:
     interval: tuple[float, float] | None = None
     sampled: float = 1.0
     elevation: tuple[ElevationCost, ...] = ()
-
-
-class GoneGrant(NamedTuple):
-    """A grant of an earlier review that is not held any more, and the day of the first review that did not find it."""
-
-    id: str
-    kind: str
-    of: str
-    issuer: str
-    name: str
-    role: str
-    grant: str
-    person_name: str
-    gone_by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """What is different since the review of the day `now` with this `digest`.
-
-    `new` and `came_back` count findings. `gone` also has the grants that earlier reviews found gone already, so that a
-    later review can tell that they came back.
-    """
-
-    now: str
-    digest: str
-    new: int
-    came_back: int
-    gone: tuple[GoneGrant, ...]
-
-    def gone_on(self, day: str) -> tuple[GoneGrant, ...]:
-        """The grants that the review of this day was the first not to find."""
-        return tuple(grant for grant in self.gone if grant.gone_by == day)
 
 
 class BudgetResult(NamedTuple):

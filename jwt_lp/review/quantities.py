@@ -23,10 +23,10 @@ def count_times(number: int) -> str:
 
 
 def format_quantity(number: float) -> str:
-    """A number with at most two decimals; one that is almost 0 is not rounded to 0."""
-    if 0 < number < 0.005:  # noqa: PLR2004 - what would be rounded to 0
-        return "< 0.01"
-    return f"{number:,.2f}".rstrip("0").removesuffix(".")
+    """A number with at most one decimal; one that is almost 0 is not rounded to 0."""
+    if 0 < number < 0.05:  # noqa: PLR2004 - what would be rounded to 0
+        return "< 0.1"
+    return f"{number:,.1f}".removesuffix(".0")
 
 
 def format_percent(share: float) -> str:

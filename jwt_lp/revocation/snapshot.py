@@ -174,8 +174,8 @@ class SnapshotBuilder:
         """Return the next snapshot, or the old one if nothing changed."""
         if not self._copied:
             return self._start
-        start, parts = self._start, self._parts
-        return RevocationSnapshot(start.generation + 1, *(parts.get(part, getattr(start, part)) for part in _PARTS))
+        shards: list[Shards] = [self._parts.get(part) or getattr(self._start, part) for part in _PARTS]
+        return RevocationSnapshot(self._start.generation + 1, *shards)
 
     def _pause_sometimes(self) -> None:
         """Release the interpreter lock now and then, so that requests do not wait until everything is added."""

@@ -125,20 +125,25 @@ def steps_of(connection: sa.Connection, elevation_id: str) -> tuple[ElevationSte
     """The steps of an elevation."""
     row = elevation_steps.c
     query = sa.select(*_STEP_COLUMNS).where(row.elevation == elevation_id).order_by(row.number)
-    return tuple(map(read_step, connection.execute(query)))
+    steps: Sequence[Any] = connection.execute(query).all()
+    return tuple(map(read_step, steps))
 
 
 def claim_steps(connection: sa.Connection, limit: int, at: float, until: float) -> tuple[ElevationStep, ...]:
     """The oldest steps that are to be delivered; each is put off until `until`."""
     row = elevation_steps.c
     due: sa.Select[Any] = sa.select(*_STEP_COLUMNS, row.deliver_at).where(row.deliver_at <= at)
-    claimed: list[ElevationStep] = []
-    for found in connection.execute(due.order_by(row.deliver_at, row.at, row.elevation, row.number).limit(limit)).all():
-        # Of two workers that read the same row, one changes it.
-        mine = sa.and_(row.elevation == found.elevation, row.number == found.number, row.deliver_at == found.deliver_at)
-        if connection.execute(elevation_steps.update().where(mine).values(deliver_at=until)).rowcount:
-            claimed.append(read_step(found))
-    return tuple(claimed)
+    found: Sequence[Any] = connection.execute(
+        due.order_by(row.deliver_at, row.at, row.elevation, row.number).limit(limit)
+    ).all()
+    return tuple(read_step(step) for step in found if _claim(connection, step, until))
+
+
+def _claim(connection: sa.Connection, step: Any, until: float) -> bool:
+    """Put a step off; False if another worker, which read the same row, has done so."""
+    row = elevation_steps.c
+    mine = sa.and_(row.elevation == step.elevation, row.number == step.number, row.deliver_at == step.deliver_at)
+    return connection.execute(elevation_steps.update().where(mine).values(deliver_at=until)).rowcount == 1
 
 
 def mark_delivered(connection: sa.Connection, steps: Sequence[ElevationStep]) -> None:
@@ -151,8 +156,9 @@ def mark_delivered(connection: sa.Connection, steps: Sequence[ElevationStep]) ->
 
 def read(row: sa.Row[Any]) -> Elevation:
     """The elevation in a row."""
-    values = dict(zip(_FIELDS, row, strict=False))
-    return Elevation(**{**values, "known_as": tuple((issuer, name) for issuer, name in json.loads(row.known_as))})
+    values: dict[str, Any] = dict(zip(_FIELDS, row, strict=False))
+    values["known_as"] = tuple((issuer, name) for issuer, name in json.loads(row.known_as))
+    return Elevation(**values)
 
 
 def read_step(row: sa.Row[Any]) -> ElevationStep:
@@ -166,7 +172,8 @@ def _recent(connection: sa.Connection, elevation: Elevation) -> Iterable[Elevati
     recent = sa.or_(
         row.closes_at > elevation.asked_at - DAY, sa.and_(row.break_glass.is_(True), row.reviewed_at.is_(None))
     )
-    return map(read, connection.execute(sa.select(*_COLUMNS).where(row.key == _key(elevation), recent)))
+    rows: Sequence[Any] = connection.execute(sa.select(*_COLUMNS).where(row.key == _key(elevation), recent)).all()
+    return map(read, rows)
 
 
 def _values(elevation: Elevation) -> dict[str, Any]:

@@ -347,3 +347,45 @@ def test_only_regular_files_are_replaced(run) -> None:
         os.lchown("page.html", 12345, 12345)
         code, _, err = _review(run, "--html", "page.html")
         assert (2, True) == (code, "is a link of another user" in err)
+
+
+def test_a_budget_keeps_what_is_outside_it(run) -> None:
+    """No budget proposes nothing to a person; a large one, all that may go; all outputs say so, and so does the plan."""
+    outputs = {}
+    for number in (0, 1000):
+        code, out, err = _review(
+            run, "--budget", f"{number} people this quarter", "--format", "json", "--plan", f"{number}.plan"
+        )
+        assert 0 == code, err
+        outputs[number] = json.loads(out)
+    none, all_of_it = (outputs[number] for number in (0, 1000))
+    due = {each["id"] for each in all_of_it["findings"] if each["proposal"] == "remove"}
+    assert due
+    assert (0, len(due), 0, len(due)) == (
+        none["budget"]["inside"], none["budget"]["outside"], all_of_it["budget"]["outside"], all_of_it["budget"]["inside"],
+    )  # fmt: skip
+    kept = {each["id"]: each for each in none["findings"]}
+    for name in due:
+        assert ("keep", "outside the budget of 0 people this quarter") == (
+            kept[name]["proposal"],
+            kept[name]["guards"][-1],
+        )
+    assert [0, len(due)] == [len(json.loads(Path(f"{number}.plan").read_text())["items"]) for number in (0, 1000)]
+    assert (91, 91) == (none["judging"]["horizon"], none["budget"]["days"])
+    assert all(
+        each["likelihood"] <= each["likelihood_bound"] for each in none["findings"] if each["likelihood"] is not None
+    )
+    assert none["digest"] != all_of_it["digest"]
+    _, out, _ = _review(run, "--budget", "0 people this quarter")
+    assert "Budget: 0 people this quarter: 0 proposals inside it" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--budget", "3 roles this year"], "3 people this quarter"), (["--budget", "3 people this year", "--horizon", "90"], "365")],
+)  # fmt: skip
+def test_a_budget_that_cannot_be_is_refused(run, options, message) -> None:
+    """Before anything is read, and the message says what to write."""
+    code, _, err = _review(run, *options)
+    assert 2 == code
+    assert message in err

@@ -25,7 +25,7 @@ CATALOGUE = {
 }
 
 
-def read(catalogue: bool = False, **rules: dict[str, Any]) -> Policy:
+def read(catalogue: bool = False, /, **rules: Any) -> Policy:
     named = {name.replace("__", ":").replace("_STAR", "*"): rule for name, rule in rules.items()}
     return Policy.from_mapping({**BASE, **({"permissions": CATALOGUE} if catalogue else {}), "elevation": named})
 
@@ -198,6 +198,7 @@ def test_rules_change_the_digest_and_no_rule_changes_none() -> None:
         ({"approver_since": "2d"}, {"approver_since": "1d"}, ["approver_since"]),
         ({}, {"approver_since": "1d"}, []),
         ({}, {"approver_issuers": ["staff"]}, ["approver_issuers"]),
+        ({"approver_issuers": ["staff"]}, {"approver_issuers": ["staff", "ops"]}, ["approver_issuers"]),
         ({}, {"reason": False}, ["reason"]),
         ({"reason": False}, {}, []),
         ({"ticket": True}, {}, ["ticket"]),
@@ -243,3 +244,10 @@ def test_the_removal_of_a_strict_rule_under_a_lax_one_is_a_widening() -> None:
     assert [("elevation", "orders:*", "ask"), ("elevation", "orders:*", "approvals")] == [c.place for c in changes]
     assert "'orders:export'" in changes[0].text
     assert not diff_policies(new, old).allowed
+
+
+def test_two_new_patterns_are_told_once_each() -> None:
+    """Though both are about the permissions that they have in common."""
+    both = read(**{"orders:*": {**RULE, "approve": "lead"}, "*:export": {**RULE, "approve": "lead"}})
+    changes = diff_policies(Policy.from_mapping(BASE), both).allowed
+    assert [("elevation", "orders:*"), ("elevation", "*:export")] == [change.place for change in changes]

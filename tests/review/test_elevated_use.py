@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from jwt_lp.errors import ConfigurationError
 from jwt_lp.review import Person, Review
 from jwt_lp.review.analysis.training import load_history
 from jwt_lp.review.elevation_values import ElevatedUse
 from jwt_lp.review.plan.frozen_plan import from_review
-from jwt_lp.review.plan.worksheet import write_worksheet
+from jwt_lp.review.plan.sheet_file import SheetFile
+from jwt_lp.review.plan.worksheet import read_worksheet, write_worksheet
+from jwt_lp.review.report import render
+from jwt_lp.review.report.elevations import write_elevation_sheet
 from jwt_lp.stores import HeldGrant
+from review import sample_review
 from review_scenario import ISSUER, NOW, POLICY, ReviewScenario, days_ago, find_finding
 
 WITH_RULES = (
@@ -28,6 +37,7 @@ approve = "orders:decide"
 """
 )
 NAMES = {ISSUER: "staff"}
+REVIEW = sample_review.review()
 
 
 def record_elevated(past: ReviewScenario, subject: str, permission: str, *days: int, **more: Any) -> None:
@@ -61,7 +71,7 @@ def test_elevated_use_is_no_grant(past: ReviewScenario) -> None:
     assert (1, 0, 0, 0) == (found.population.subjects, found.population.grants, found.population.roles,
                             found.population.clients)  # fmt: skip
     one = elevated(found, "ana")
-    assert (2, 2, 2, days_ago(60), days_ago(5)) == (one.elevations, one.uses, one.weeks, one.first_day, one.last_day)
+    assert (2, 2, 1, days_ago(60), days_ago(5)) == (one.elevations, one.uses, one.weeks, one.first_day, one.last_day)
 
 
 def test_elevated_use_keeps_no_grant_of_a_role(past: ReviewScenario) -> None:
@@ -162,7 +172,7 @@ def test_a_removal_says_what_asking_instead_would_cost(past: ReviewScenario) -> 
     assert one.just_in_time is not None
     assert ("orders:refund", 1800) == one.just_in_time[:2]
     assert 3 * 365 / 390 == pytest.approx(one.just_in_time.requests)
-    assert "at most 2.81 requests a year" in str(one.just_in_time)
+    assert "needed at most 2.8 requests a year" in str(one.just_in_time)
 
 
 @pytest.mark.parametrize(
@@ -207,3 +217,101 @@ def test_a_subject_of_an_issuer_without_a_name_may_ask_by_role_alone(past: Revie
     """An entry `staff/subject:ana` names nobody of an issuer that the settings do not name."""
     past.record_use("ana", "orders:refund", 300)
     assert find_finding(past.review(policy=past.policy(WITH_RULES)), "ana", "orders:refund").just_in_time is None
+
+
+# In every output
+
+
+def reported(**more: object) -> Review:
+    """A review with one proposal for a standing grant, and one other use by elevations."""
+    plain: dict[str, Any] = {
+        "id": "0123456789abcdef", "issuer": ISSUER, "name": "ana", "permission": "orders:refund", "elevations": 9,
+        "uses": 12, "weeks": 7, "watched_weeks": 8, "first_day": "2026-09-01", "last_day": "2026-10-30",
+        "propose_standing": True, "reason": "Used 12 times.", "risk": "high", "manager": "dana",
+    }  # fmt: skip
+    other = plain | {"name": "bob", "weeks": 2, "propose_standing": False, "id": "fedcba9876543210"}
+    return replace(REVIEW, elevated=(ElevatedUse(**(plain | more)), ElevatedUse(**(other | more))))
+
+
+def test_text_shows_proposals_apart_from_findings() -> None:
+    """They follow the findings, under a title of their own that says who decides."""
+    lines = render(reported(), "text").split("\n")
+    title = lines.index(
+        "Proposed for a standing grant: a person decides about it and gives it; no plan and no command does"
+    )
+    assert lines[title + 1] == (
+        "  subject ana orders:refund: Used 12 times. Last on 2026-10-30, risk high [0123456789abcdef]"
+    )
+    assert "Used by elevations, which keep no standing grant" == lines[title + 3]
+    assert title > max(number for number, line in enumerate(lines) if "fewer" in line or "finding" in line)
+    assert "Elevations: 2 permissions used by elevations, by 2 subjects; a standing grant proposed for 1" in lines
+
+
+def test_text_shows_the_most_frequent_and_counts_the_rest() -> None:
+    """As of findings, only the first ones are listed, with the names of persons."""
+    one = reported(person_name="Ana").elevated[1]
+    lines = render(replace(reported(), elevated=(one,) * 3), "text", top=2).split("\n")
+    assert "  ... and 1 more" in lines
+    assert 2 == sum(line.startswith("  subject bob (Ana) orders:refund") for line in lines)
+
+
+def test_json_has_them_beside_the_findings() -> None:
+    """They are a member of their own, and no finding is about them."""
+    found = json.loads(render(reported(), "json"))
+    assert [("ana", True), ("bob", False)] == [(each["name"], each["propose_standing"]) for each in found["elevated"]]
+    assert len(REVIEW.findings) == len(found["findings"])
+
+
+def test_csv_has_rows_of_their_own_kind_after_the_findings() -> None:
+    """A program that looks for removals or narrowings sees none in them."""
+    rows = list(csv.DictReader(io.StringIO(render(reported(), "csv"))))
+    assert len(REVIEW.findings) == len(rows) - 2
+    assert [("elevation", "standing grant?", "orders:refund"), ("elevation", "", "orders:refund")] == [
+        (row["kind"], row["proposal"], row["grant"]) for row in rows[-2:]
+    ]
+
+
+def test_the_page_has_a_section_of_its_own() -> None:
+    """It follows the findings, and is absent where nothing was used by elevations."""
+    pytest.importorskip("jinja2")
+    page = render(reported(), "html")
+    section = page.partition('<section id="elevations"')[2].partition("</section>")[0]
+    assert 1 == section.count("<strong>standing grant?</strong>")
+    assert "no plan and no command does" in section
+    assert 'href="#elevations"' in page
+    assert "elevations-title" not in render(REVIEW, "html")
+
+
+@pytest.mark.parametrize("nasty", sample_review.NASTY)
+@pytest.mark.parametrize("form", ["text", "json", "csv", "html"])
+def test_names_control_neither_terminal_nor_page_nor_spreadsheet(nasty: str, form: Any) -> None:
+    """Names of subjects and permissions come from tokens: every output escapes them."""
+    pytest.importorskip("jinja2")
+    written = render(reported(name=nasty, permission=nasty, person_name=nasty, reason=nasty), form)
+    assert all(char.isprintable() or char == "\n" for char in written)
+    if form == "html":
+        assert "<script>alert" not in written
+        assert "<img src=https" not in written
+
+
+def test_the_sheet_is_for_people_and_no_plan_reads_it(past: ReviewScenario) -> None:
+    """Its cells hide no formula, and `jwt-lp plan` refuses it as no worksheet."""
+    past.record_use("bob", "orders:list", 300)
+    sheet = write_elevation_sheet(reported(name="=1+1").elevated)
+    (first, second) = csv.DictReader(io.StringIO(sheet))
+    assert ("'=1+1", "standing grant?", "") == (first["holder"], first["proposal"], second["proposal"])
+    with pytest.raises(ConfigurationError, match="not a worksheet of a review"):
+        read_worksheet(sheet, SheetFile.from_review(past.review()))
+
+
+def test_a_finding_shows_the_elevation_that_could_serve(past: ReviewScenario) -> None:
+    """Text, JSON, CSV, page and worksheet say it with the removal, which stays the proposal."""
+    pytest.importorskip("jinja2")
+    past.record_use("ana", "orders:refund", 300)
+    found = past.review(policy=past.policy(WITH_RULES), issuer_names=NAMES)
+    said = "just in time instead: the elevation rule orders:refund lets the holder ask for it; past use would have "
+    for written in (*(render(found, form) for form in ("text", "csv", "html")), write_worksheet(found.findings)):
+        assert f"{said}needed at most 1 request a year" in written
+    (one,) = [each for each in json.loads(render(found, "json"))["findings"] if each["kind"] == "grant"]
+    assert "remove" == one["proposal"]
+    assert {"pattern": "orders:refund", "longest": 1800, "requests": 1.0} == one["just_in_time"]

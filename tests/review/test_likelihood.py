@@ -228,3 +228,23 @@ def test_an_impossible_threshold_is_refused(kind, threshold) -> None:
     """A window must have a day, and a likelihood must lie between 0 and 1."""
     with pytest.raises(ValueError, match="window must be at least one day"):
         DecisionRule(kind, threshold)
+
+
+@given(PAIRS)
+def test_the_bound_is_above_the_likelihood(model: LikelihoodModel, pair: GrantFeatures) -> None:
+    """Weights are never certain, so the bound is higher, and still a likelihood."""
+    assert 0 <= model.likelihood(pair) <= model.bound(pair) <= 1
+
+
+def test_more_evidence_brings_the_bound_closer() -> None:
+    """The bound of the prior is wider than that of a model with cases of its own."""
+    cases = [
+        (GrantFeatures(40 + number % 300, 9, 90, 400, 3, 2, 0.2, 400, 30, 3), number % 7 == 0) for number in range(900)
+    ]
+    pair = cases[0][0]
+    widths = []
+    for few in ([], cases):
+        model = LikelihoodModel.fit(few)
+        odds = [share / (1 - share) for share in (model.bound(pair), model.likelihood(pair))]
+        widths.append(odds[0] / odds[1])
+    assert widths[0] > widths[1] > 1

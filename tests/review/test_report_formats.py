@@ -122,9 +122,9 @@ def test_json_is_the_review() -> None:
     assert "grants imported as of 2026-09-28, not marked as complete" == found["population"]["said"]
     assert REVIEW.window._asdict() == found["window"]
     assert {"month": "2025-10-01", "granted": 41000, "denied": 120, "revoked": 0} == found["timeline"][0]
-    assert {"name": "colleagues who use it", "weight": 0.41, "mean": 0.3, "spread": 0.2} == found["judging"][
-        "coefficients"
-    ][2]
+    assert {"name": "colleagues who use it", "weight": 0.41, "mean": 0.3, "spread": 0.2, "prior": 0.0} == found[
+        "judging"
+    ]["coefficients"][2]
     assert 262 / 3560 == found["backtest"]["recommended"]["regret"]
 
 
@@ -456,7 +456,7 @@ def test_a_page_of_a_history_too_short() -> None:
     assert "past" not in {found.get("id") for _, found in _page(none).elements}
     short = _page(replace(REVIEW, backtest=replace(sample_review.BACKTEST, recommended=None)))
     assert [] == [found for _, found in short.elements if found.get("class") == "ring"]
-    assert "too short to recommend" in "".join(short.texts)
+    assert "the history is too short" in "".join(short.texts)
 
 
 def test_charts_of_small_numbers() -> None:

@@ -36,7 +36,7 @@ def elevated_uses(judged: JudgedHolder, context: ReviewContext) -> Iterator[Elev
     for permission, elevated in sorted(holder.elevated.items()):
         weeks = elevated.weeks(context.now, WATCHED_WEEKS)
         frequent = weeks >= FREQUENT_WEEKS and not judged.has_left
-        identity = "\0".join(("elevated", holder.issuer, holder.subject, permission))
+        identity = f"elevated\x00{holder.issuer}\x00{holder.subject}\x00{permission}"
         yield ElevatedUse(
             id=sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:16],
             issuer=holder.issuer,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import log
+from math import log, sqrt
+from operator import mul
 from typing import TYPE_CHECKING, Final
 
 from jwt_lp.review.analysis import prior
@@ -24,6 +25,8 @@ _FIRST_REVIEW_DAYS: Final = 60
 """Reviews are 30 days apart and judge from 30 idle days on, so one case of each pause is idle for less than this."""
 _EVIDENCE: Final = 0.3
 """How many independent observations one pause is: holders start and stop together. Chosen on other histories."""
+_ONE_IN_TWENTY: Final = 1.645
+"""Standard deviations of a normal distribution that 1 value of 20 exceeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ class LikelihoodModel:
     own_share: float
     horizon: int
     posterior: Posterior
+    covariance: Matrix
+    """Of the constant and the weights: the inverse of the posterior's precision."""
 
     @classmethod
     def fit(cls, cases: Iterable[tuple[GrantFeatures, bool]], *, horizon: int = prior.HORIZON) -> LikelihoodModel:
@@ -66,12 +71,26 @@ class LikelihoodModel:
             found = fit(rows, labels, weight=weight, centre=centre, precision=precision, fixed=kept)
         coefficients = map(Coefficient, FEATURES, found.weights[1:], prior.MEANS, prior.SPREADS, centre[1:])
         return cls(
-            tuple(coefficients), found.weights[0], len(sample), pauses, _own_share(found, precision), horizon, found
+            tuple(coefficients),
+            found.weights[0],
+            len(sample),
+            pauses,
+            _own_share(found, precision),
+            horizon,
+            found,
+            invert(found.precision),
         )
 
     def likelihood(self, features: GrantFeatures) -> float:
         """The likelihood of need within the horizon, between 0 and 1."""
         return logistic(self.constant + sum(weight for _, weight in self.contributions(features)))
+
+    def bound(self, features: GrantFeatures) -> float:
+        """The upper bound of that likelihood: uncertain weights make it higher in 1 of 20 cases."""
+        row = scale(features)
+        variance = sum(value * sum(map(mul, line, row)) for line, value in zip(self.covariance, row, strict=True))
+        log_odds = self.constant + sum(weight for _, weight in self.contributions(features))
+        return logistic(log_odds + _ONE_IN_TWENTY * sqrt(max(variance, 0.0)))
 
     def contributions(self, features: GrantFeatures) -> tuple[tuple[str, float], ...]:
         """The effect of each feature on the logarithm of the odds of need, compared with the average case."""

@@ -117,7 +117,7 @@ def preview(
             break
         # Another item may have depended on a dropped one, so all are checked again.
         dropped.update(used)
-    edits = role_edits.edits if stage in ("", FINAL) else {}
+    edits = role_edits.edits if stage in ("", FINAL) else None
     after = edit_policy(policy, edits) if policy is not None and edits else None
     written = [] if stage == NOTICE else [*deny_entries(plan, revocations, store, status.attempt)]
     by_id = {item.id: item for item in plan.items}

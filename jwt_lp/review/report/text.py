@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from jwt_lp.review.plan.decision_groups import describe_group, describe_triage, sort_out
 from jwt_lp.review.quantities import count_noun, format_percent
+from jwt_lp.review.report.elevations import describe_elevations, elevation_lines
 from jwt_lp.review.report.wording import (
     PROPOSALS,
     VERDICTS,
@@ -89,8 +90,9 @@ def holder_label(finding: Finding) -> str:
 
 
 def render_text(review: Review, by: By | None, top: int, width: int | None) -> str:
-    """The overview, then the findings; lines are folded at `width` columns."""
-    return _fold_lines((*_overview_lines(review), "", *_finding_lines(review, by, top)), width)
+    """The overview, the findings, then what was used by elevations; lines are folded at `width` columns."""
+    lines = (*_overview_lines(review), "", *_finding_lines(review, by, top), *elevation_lines(review, top))
+    return _fold_lines(lines, width)
 
 
 def render_backtest_text(backtest: Backtest, width: int | None) -> str:
@@ -114,6 +116,8 @@ def _overview_lines(review: Review) -> Iterator[str]:
         yield f"Budget: {budget}"
     if comparison := describe_comparison(review):
         yield f"Changes: {comparison}"
+    if elevations := describe_elevations(review):
+        yield f"Elevations: {elevations}"
     if review.backtest is not None:
         yield f"Past of this rule: {describe_past(review.backtest)}"
         yield f"Recommended: {describe_recommendation(review.backtest)}"
@@ -133,8 +137,8 @@ def _finding_lines(review: Review, by: By | None, top: int) -> Iterator[str]:
     if not findings:
         yield "No findings. This says nothing about grants outside the population."
         return
-    yield from _triage_lines(review)
     if by is None and len(findings) <= GROUP_ABOVE:
+        yield from _triage_lines(review)
         yield count_noun(len(findings), "finding")
         for finding in findings:
             yield from _lines_of(finding, review.judging, _INDENT)
@@ -142,6 +146,7 @@ def _finding_lines(review: Review, by: By | None, top: int) -> Iterator[str]:
         return
     by = by or "permission"
     yield from _leaver_lines(review, top)
+    yield from _triage_lines(review)
     groups = group_findings(findings, by)
     yield f"{count_noun(len(findings), 'finding')} by {by}, in {count_noun(len(groups), 'group')}"
     for group in groups[:top]:
@@ -237,6 +242,7 @@ def _lines_of(finding: Finding, judging: AppliedRule, indent: str) -> Iterator[s
     details = (
         ("person", tuple(describe_person(finding))),
         ("kept because", finding.guards),
+        ("elevation", () if finding.just_in_time is None else (finding.just_in_time,)),
         ("also held", finding.others),
         ("likelihood", finding.because),
         ("score", finding.score_parts),
