@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Final
 
-from jwt_lp.review.quantities import count_noun
-from jwt_lp.review.report.wording import shorten
+from jwt_lp.review.quantities import count_noun, format_percent
+from jwt_lp.review.report.wording import describe_setting, shorten
 from jwt_lp.usage.row_reader import write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from jwt_lp.review.elevation_values import ElevatedUse
-    from jwt_lp.review.findings import Review
+    from jwt_lp.review.findings import Backtest, Review
 
 STANDING: Final = "standing grant?"
 """What a table says where a standing grant is proposed."""
@@ -58,6 +58,23 @@ def elevation_lines(review: Review, top: int) -> Iterator[str]:
             )
         if len(elevated) > top:
             yield f"  ... and {len(elevated) - top:,} more"
+
+
+def cost_lines(backtest: Backtest) -> Iterator[str]:
+    """What the settings cost where elevations answer; of the likelihoods, every tenth and those that are marked."""
+    if not backtest.elevation:
+        return
+    waiting = count_noun(round(backtest.elevation[0].waiting / 60), "minute")
+    yield f"Where elevations answer, each after {waiting}: a day of need is a request, nothing else is given back"
+    marked = {
+        (each.rule, each.threshold) for each in (backtest.recommended, backtest.in_force, backtest.judged) if each
+    }
+    for cost in backtest.elevation:
+        if cost.rule == "fixed" or (cost.rule, cost.threshold) in marked or round(cost.threshold * 100) % 10 == 0:
+            yield (
+                f"  {describe_setting(cost)}: {format_percent(cost.share_removed)} of {count_noun(cost.grants, 'grant')} "
+                f"taken back at the end, {cost}"
+            )
 
 
 def elevated_cells(elevated: ElevatedUse) -> dict[str, object]:

@@ -108,8 +108,13 @@ def _elevated_row(elevated: ElevatedUse) -> list[object]:
 
 
 def render_backtest_json(backtest: Backtest) -> str:
-    """A list of the settings with their results."""
-    return json.dumps([setting._asdict() for setting in backtest.settings], indent=2, allow_nan=False) + "\n"
+    """A list of the settings with their results, and what each costs where elevations answer."""
+    costs = {(cost.rule, cost.threshold): cost for cost in backtest.elevation}
+    rows = [setting._asdict() for setting in backtest.settings]
+    for row in rows:
+        if (cost := costs.get((row["rule"], row["threshold"]))) is not None:
+            row["elevation"] = _cost_members(cost)
+    return json.dumps(rows, indent=2, allow_nan=False) + "\n"
 
 
 def render_backtest_csv(backtest: Backtest) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from jwt_lp.review.plan.decision_groups import describe_group, describe_triage, sort_out
 from jwt_lp.review.quantities import count_noun, format_percent
-from jwt_lp.review.report.elevations import describe_elevations, elevation_lines
+from jwt_lp.review.report.elevations import cost_lines, describe_elevations, elevation_lines
 from jwt_lp.review.report.wording import (
     PROPOSALS,
     VERDICTS,
@@ -23,6 +23,7 @@ from jwt_lp.review.report.wording import (
     describe_person,
     describe_population,
     describe_rule,
+    describe_setting,
     describe_unlisted,
     describe_window,
     escape_unprintable,
@@ -253,13 +254,6 @@ def _lines_of(finding: Finding, judging: AppliedRule, indent: str) -> Iterator[s
             yield f"{indent}{_INDENT}{label}: {shorten('; '.join(map(str, texts)))}"
 
 
-def describe_setting(setting: BacktestedSetting) -> str:
-    """A setting of a rule in a few words."""
-    if setting.rule == "fixed":
-        return f"{setting.threshold:,g} days unused"
-    return f"likelihood up to {format_percent(setting.threshold)}"
-
-
 def describe_recommendation(backtest: Backtest) -> str:
     """The recommended setting and its results, in a sentence."""
     best, window = backtest.recommended, backtest.in_force
@@ -331,6 +325,7 @@ def _backtest_lines(backtest: Backtest) -> Iterator[str]:
             f"{mark} {describe_setting(setting)}: {setting.revoked:,} revoked, {setting.regretted:,} regretted "
             f"({format_percent(setting.regret)}), {count_noun(setting.days_needlessly_held, 'needless day')}"
         )
+    yield from cost_lines(backtest)
     yield f"Recommended: {describe_recommendation(backtest)}"
 
 
