@@ -32,6 +32,7 @@ from jwt_lp.review.plan.policy_editor import write_atomically
 from jwt_lp.review.plan.sheet_file import SheetFile, sheet_path
 from jwt_lp.review.plan.worksheet import split_findings, write_worksheet
 from jwt_lp.review.report import KeptFindings, iter_table, render
+from jwt_lp.review.report.elevations import write_elevation_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -214,6 +215,7 @@ def _run_review(
         earlier=earlier,
         budget=options["budget"],
         issuer=issuer,
+        issuer_names=_issuer_names(settings),
         on_kept=on_kept,
         on_step=step,
     )
@@ -222,6 +224,10 @@ def _run_review(
     return replace(
         result, backtest=run_backtest(training, options["horizon"], step, in_force=_window(rule), judged=rule)
     )
+
+
+def _issuer_names(settings: Settings | None) -> dict[str, str]:
+    return {} if settings is None else {issuer.issuer: issuer.name for issuer in settings.issuers}
 
 
 def _window(rule: DecisionRule) -> DecisionRule:
@@ -268,6 +274,12 @@ def _write_worksheets(result: Review, file: Path, split_by: str | None) -> None:
         }
     sheet = SheetFile.from_review(result, [findings for _, findings in parts.values()])
     _write_file(str(sheet_path(file)), sheet.encode(), "the sheet file, which jwt-lp plan needs too")
+    if result.elevated:
+        _write_file(
+            str(file.with_suffix(f".elevated{file.suffix}")),
+            write_elevation_sheet(result.elevated),
+            "what was used by elevations, to be read beside the worksheet",
+        )
     for path, (what, findings) in parts.items():
         _write_file(str(path), write_worksheet(findings), what)
 

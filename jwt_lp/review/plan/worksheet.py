@@ -260,7 +260,8 @@ def read_day(text: str) -> str | None:
 
 
 def _shown_cells(finding: Finding) -> tuple[str, ...]:
-    reasons = (finding.reason, *map(str, finding.because))
+    instead = () if finding.just_in_time is None else (str(finding.just_in_time),)
+    reasons = (finding.reason, *instead, *map(str, finding.because))
     return (
         finding.person_name, finding.team, finding.manager, finding.of, finding.name, finding.role, finding.grant,
         " ".join(finding.instead), finding.last_day or "never", str(finding.uses), "; ".join(reasons),

@@ -13,7 +13,8 @@ from jwt_lp.review.quantities import count_noun, count_times, format_percent, fo
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jwt_lp.review.findings import AppliedRule, Finding, Review
+    from jwt_lp.review.elevation_values import ElevationCost
+    from jwt_lp.review.findings import AppliedRule, BacktestedSetting, Finding, Review
 
 VERDICTS: Final = {
     "leaver": "held by a person who has left",
@@ -147,6 +148,13 @@ def describe_rule(judging: AppliedRule) -> str:
         f"{text}; never removed if used within the last {count_noun(judging.floor, 'day')}, or held for less than "
         f"{count_noun(judging.grace, 'day')}"
     )
+
+
+def describe_setting(setting: BacktestedSetting | ElevationCost) -> str:
+    """A setting of a rule in a few words."""
+    if setting.rule == "fixed":
+        return f"{setting.threshold:,g} days unused"
+    return f"likelihood up to {format_percent(setting.threshold)}"
 
 
 def exclusion_warnings(review: Review) -> list[str]:
