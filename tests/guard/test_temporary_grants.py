@@ -438,7 +438,7 @@ def test_the_first_request_after_the_end_is_refused(how: str, by: str, world: Wo
     assert world.guard.authorize(effective, all_of(EXPORT), {}, "GET /orders") is kept
     END[how](world, elevation)
     world.store.down = OSError("down")
-    answers = {
+    answers: dict[str, Callable[[], bool]] = {
         "check": lambda: world.ask().passes,
         "authorize": lambda: world.guard.authorize(effective, all_of(EXPORT), {}, "GET /orders").passes,
         "can": lambda: world.guard.can(effective, all_of(EXPORT)),
