@@ -96,7 +96,8 @@ def _decode_item(contents: dict[str, Any]) -> ReviewItem:
 
 
 def _decode_group(contents: dict[str, Any]) -> DecisionGroup:
-    return DecisionGroup(**{**contents, "findings": tuple(contents["findings"])})
+    values: dict[str, Any] = {**contents, "findings": tuple(contents["findings"])}
+    return DecisionGroup(**values)
 
 
 def _hash(contents: dict[str, Any]) -> str:
