@@ -25,12 +25,13 @@ from jwt_lp.policy.file import EMPTY_POLICY, Policy
 from jwt_lp.review import EarlierReview
 from jwt_lp.review import review as make_review
 from jwt_lp.review.analysis.backtesting import fit_model
-from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
+from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, YOUNG_LIKELIHOOD, DecisionRule
 from jwt_lp.review.analysis.training import load_history
 from jwt_lp.review.plan.frozen_plan import from_review
 from jwt_lp.review.plan.policy_editor import write_atomically
 from jwt_lp.review.plan.sheet_file import SheetFile, sheet_path
 from jwt_lp.review.plan.worksheet import split_findings, write_worksheet
+from jwt_lp.review.quantities import format_percent
 from jwt_lp.review.report import KeptFindings, iter_table, render
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def _options(command: Any) -> Any:
                      help="Decide by likelihood: a grant is unused if it is needed again with likelihood P or less."),
         click.option("--window", type=click.IntRange(30, 36500), metavar="DAYS",
                      help="Decide by a fixed window: a grant is unused if it is idle for this many days. "
-                     f"Default: {DEFAULT_WINDOW_DAYS}."),
+                     f"Default: {DEFAULT_WINDOW_DAYS}; while the records are shorter than twice that, a likelihood of "
+                     f"{format_percent(YOUNG_LIKELIHOOD)} that is also idle for half of them."),
         click.option("--now", type=DayParam(), metavar="DAY", help="Review as of this day. Default: today, in UTC."),
         usage_option,
     ):  # fmt: skip
@@ -189,7 +191,9 @@ def _run_review(
         if likelihood is not None
         else DecisionRule("likelihood", _LIKELIER_THAN_NOT)
         if options["budget"] is not None and options["window"] is None
-        else DecisionRule("fixed", options["window"] or DEFAULT_WINDOW_DAYS)
+        else DecisionRule("fixed", options["window"])
+        if options["window"] is not None
+        else None
     )
     issuer = options["issuer"]
     # Faults in these files are cheap to find, so they come before the long work.
@@ -219,14 +223,21 @@ def _run_review(
     )
     if not options["html"]:
         return result
+    judged = _applied_rule(result)
     return replace(
-        result, backtest=run_backtest(training, options["horizon"], step, in_force=_window(rule), judged=rule)
+        result, backtest=run_backtest(training, options["horizon"], step, in_force=_window(judged), judged=judged)
     )
 
 
 def _window(rule: DecisionRule) -> DecisionRule:
     """The window that a recommendation is compared with: that of the review, or the default."""
     return rule if rule.kind == "fixed" else DecisionRule("fixed", DEFAULT_WINDOW_DAYS)
+
+
+def _applied_rule(result: Review) -> DecisionRule:
+    """The rule that judged."""
+    judging = result.judging
+    return DecisionRule(judging.rule, judging.threshold, judging.floor)
 
 
 def _people(file: str | None, issuer: str | None, settings: Settings | None) -> dict[str, Person]:

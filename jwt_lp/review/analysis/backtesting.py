@@ -9,9 +9,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from datetime import date
-from typing import Final
+from typing import Final, NamedTuple
 
-from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
+from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, FLOOR_DAYS, DecisionRule
 from jwt_lp.review.analysis.likelihood import LikelihoodModel
 from jwt_lp.review.analysis.recommendation import recommend, settle, share_interval
 from jwt_lp.review.analysis.usage_history import REVIEW_INTERVAL_DAYS, ReplayedGrant, UsageHistory
@@ -49,7 +49,7 @@ def backtest(
     days = range(start, history.last - horizon, REVIEW_INTERVAL_DAYS) if history.pairs else range(0)
     rules = _rules(in_force, judged)
     settings: list[BacktestedSetting] = []
-    chosen = None
+    chosen = held_back = None
     interval = None
     if days:
         choice = _later_start(history.first, start - horizon)
@@ -58,6 +58,7 @@ def backtest(
         later = _replay(history, days, horizon, rules, chosen=chosen, on_step=on_step)
         settings = later.settings()
         interval = later.interval()
+        held_back = later.held_back()
     kept = {(setting.rule, setting.threshold): setting for setting in settings}
     window = kept.get((in_force.kind, in_force.threshold))
     best = None
@@ -74,7 +75,7 @@ def backtest(
         settings=tuple(settings),
         recommended=best,
         in_force=window,
-        judged=kept.get((judged.kind, judged.threshold)) if judged is not None else None,
+        judged=held_back or (kept.get((judged.kind, judged.threshold)) if judged is not None else None),
         interval=interval,
     )
 
@@ -83,11 +84,23 @@ def _later_start(first: int, last: int) -> int:
     return first + int(EARLIER_SHARE * (last - first))
 
 
-def _rules(*more: DecisionRule | None) -> tuple[tuple[DecisionRule, ...], tuple[DecisionRule, ...]]:
-    """The rules of each kind in order, with those of the review."""
-    windows = sorted({*WINDOW_RULES, *(rule for rule in more if rule and rule.kind == "fixed")}, key=_threshold)
-    likelihoods = {*LIKELIHOOD_RULES, *(rule for rule in more if rule and rule.kind == "likelihood")}
-    return tuple(reversed(windows)), tuple(sorted(likelihoods, key=_threshold))
+class _Rules(NamedTuple):
+    """The rules of each kind, each from the most cautious to the most eager, with those of the review.
+
+    `held_back` is the rule of a review that a longer floor holds back: it has no place in that order.
+    """
+
+    windows: tuple[DecisionRule, ...]
+    likelihoods: tuple[DecisionRule, ...]
+    held_back: tuple[DecisionRule, ...]
+
+
+def _rules(*more: DecisionRule | None) -> _Rules:
+    held_back = tuple(rule for rule in more if rule and rule.floor != FLOOR_DAYS)
+    ordered = [rule for rule in more if rule and rule.floor == FLOOR_DAYS]
+    windows = sorted({*WINDOW_RULES, *(rule for rule in ordered if rule.kind == "fixed")}, key=_threshold)
+    likelihoods = {*LIKELIHOOD_RULES, *(rule for rule in ordered if rule.kind == "likelihood")}
+    return _Rules(tuple(reversed(windows)), tuple(sorted(likelihoods, key=_threshold)), held_back)
 
 
 def _threshold(rule: DecisionRule) -> float:
@@ -97,7 +110,7 @@ def _threshold(rule: DecisionRule) -> float:
 class _Replay:
     """The counts of all settings, and of each holder for the chosen one."""
 
-    def __init__(self, rules: tuple[tuple[DecisionRule, ...], ...], chosen: DecisionRule | None) -> None:
+    def __init__(self, rules: _Rules, chosen: DecisionRule | None) -> None:
         self._tallies: Final = [_SettingCounts(each) for each in rules]
         self._chosen: Final = next(
             ((number, each.index(chosen)) for number, each in enumerate(rules) if chosen in each), None
@@ -118,8 +131,12 @@ class _Replay:
 
     def settings(self) -> list[BacktestedSetting]:
         """The totals of each setting, from the shortest window to the longest, then by likelihood."""
-        windows, likelihoods = self._tallies
+        windows, likelihoods, _ = self._tallies
         return [*reversed(windows.results()), *likelihoods.results()]
+
+    def held_back(self) -> BacktestedSetting | None:
+        """The totals of the rule of a review that a longer floor holds back; None without such a rule."""
+        return next(iter(self._tallies[-1].results()), None)
 
     def interval(self) -> tuple[float, float] | None:
         """The 95 % interval of the chosen setting's share of regrets; None where nothing was revoked."""
@@ -130,7 +147,7 @@ def _replay(
     history: UsageHistory,
     days: range,
     horizon: int,
-    rules: tuple[tuple[DecisionRule, ...], tuple[DecisionRule, ...]],
+    rules: _Rules,
     *,
     chosen: DecisionRule | None = None,
     on_step: Callable[[int], object] = lambda _: None,

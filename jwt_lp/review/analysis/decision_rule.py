@@ -5,7 +5,7 @@ A review applies it to today, a backtest to days of the past.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 FLOOR_DAYS: Final = 30
 DEFAULT_WINDOW_DAYS: Final = 180
 """Days: the default window, also used where there is too little history for a model."""
+YOUNG_LIKELIHOOD: Final = 0.4
+"""The highest likelihood that is revoked at by default while the records are shorter than two windows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +49,21 @@ class DecisionRule:
         if self.kind == "likelihood" and likelihood is not None:
             return likelihood <= self.threshold
         return idle >= (self.threshold if self.kind == "fixed" else DEFAULT_WINDOW_DAYS)
+
+
+def settle_rule(rule: DecisionRule | None, *, record_days: int, model: LikelihoodModel | None) -> DecisionRule:
+    """The rule of a review whose records cover so many days; None stands for the default.
+
+    The default is a window of 180 days, which can revoke next to nothing in records of less than twice that time. There
+    it is a likelihood of at most 40 %. While the model has no past case of the store, a likelihood revokes only what has
+    been idle for half of the records, and for at most 180 days: never more than that window would revoke.
+    """
+    own_cases = model is not None and model.fitted_on > 0
+    if rule is None:
+        young = 0 < record_days < 2 * DEFAULT_WINDOW_DAYS
+        if model is None or own_cases or not young:
+            return DecisionRule("fixed", DEFAULT_WINDOW_DAYS)
+        rule = DecisionRule("likelihood", YOUNG_LIKELIHOOD)
+    if rule.kind == "fixed" or model is None or own_cases:
+        return rule
+    return replace(rule, floor=max(rule.floor, min(record_days // 2, DEFAULT_WINDOW_DAYS)))
