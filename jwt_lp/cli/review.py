@@ -33,6 +33,7 @@ from jwt_lp.review.plan.sheet_file import SheetFile, sheet_path
 from jwt_lp.review.plan.worksheet import split_findings, write_worksheet
 from jwt_lp.review.quantities import format_percent
 from jwt_lp.review.report import KeptFindings, iter_table, render
+from jwt_lp.review.report.elevations import write_elevation_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -218,6 +219,7 @@ def _run_review(
         earlier=earlier,
         budget=options["budget"],
         issuer=issuer,
+        issuer_names=_issuer_names(settings),
         on_kept=on_kept,
         on_step=step,
     )
@@ -227,6 +229,10 @@ def _run_review(
     return replace(
         result, backtest=run_backtest(training, options["horizon"], step, in_force=_window(judged), judged=judged)
     )
+
+
+def _issuer_names(settings: Settings | None) -> dict[str, str]:
+    return {} if settings is None else {issuer.issuer: issuer.name for issuer in settings.issuers}
 
 
 def _window(rule: DecisionRule) -> DecisionRule:
@@ -263,19 +269,30 @@ def _write_outputs(result: Review, options: dict[str, Any]) -> None:
             options["plan"], from_review(result, now=result.made_at).encode(), "the plan of what the rule decides"
         )
     if options["worksheet"]:
-        file = Path(options["worksheet"])
-        sheet = sheet_path(file)
-        _write_file(str(sheet), SheetFile.from_review(result).encode(), "the sheet file, which jwt-lp plan needs too")
-        if not options["split_by"]:
-            _write_file(str(file), write_worksheet(result.findings), "the worksheet")
-            return
-        for group, findings in sorted(split_findings(result.findings, options["split_by"]).items()):
-            part = file.with_name(f"{file.stem}-{_file_name_part(group) or 'nobody'}{file.suffix or '.csv'}")
-            _write_file(
-                str(part),
-                write_worksheet(findings),
-                f"the worksheet of {group or 'nobody'}",
+        _write_worksheets(result, Path(options["worksheet"]), options["split_by"])
+
+
+def _write_worksheets(result: Review, file: Path, split_by: str | None) -> None:
+    """Write the worksheets, and beside them the sheet file."""
+    parts = {file: ("the worksheet", result.findings)}
+    if split_by:
+        parts = {
+            file.with_name(f"{file.stem}-{_file_name_part(name) or 'nobody'}{file.suffix or '.csv'}"): (
+                f"the worksheet of {name or 'nobody'}",
+                findings,
             )
+            for name, findings in split_findings(result.findings, split_by).items()
+        }
+    sheet = SheetFile.from_review(result, [findings for _, findings in parts.values()])
+    _write_file(str(sheet_path(file)), sheet.encode(), "the sheet file, which jwt-lp plan needs too")
+    if result.elevated:
+        _write_file(
+            str(file.with_suffix(f".elevated{file.suffix}")),
+            write_elevation_sheet(result.elevated),
+            "what was used by elevations, to be read beside the worksheet",
+        )
+    for path, (what, findings) in parts.items():
+        _write_file(str(path), write_worksheet(findings), what)
 
 
 def _file_name_part(name: str) -> str:

@@ -108,9 +108,18 @@ def _group(what: str, members: list[Finding]) -> DecisionGroup:
 
 def describe_group(group: DecisionGroup) -> str:
     """A group in a sentence."""
-    text = f"{count_noun(len(group.findings), 'grant')} of {count_noun(group.holders, 'holder')}, {group.what}"
+    return f"{describe_members(group)}, {describe_reason(group)}: one decision"
+
+
+def describe_members(group: DecisionGroup) -> str:
+    """How many grants a group has, of how many holders."""
+    return f"{count_noun(len(group.findings), 'grant')} of {count_noun(group.holders, 'holder')}"
+
+
+def describe_reason(group: DecisionGroup) -> str:
+    """Why the removals of a group are obvious."""
     likely = "" if group.likelihood is None else f", likelihood of need at most {format_percent(group.likelihood)}"
-    return f"{text}{likely}: one decision"
+    return f"{group.what}{likely}"
 
 
 def describe_triage(triage: Triage) -> str:
