@@ -24,7 +24,7 @@ from jwt_lp.cli.usage_folder import open_usage, usage_option
 from jwt_lp.policy.file import EMPTY_POLICY, Policy
 from jwt_lp.review import EarlierReview
 from jwt_lp.review import review as make_review
-from jwt_lp.review.analysis.backtesting import fit_model
+from jwt_lp.review.analysis.backtesting import WINDOW_IN_FORCE, fit_model
 from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, YOUNG_LIKELIHOOD, DecisionRule
 from jwt_lp.review.analysis.training import load_history
 from jwt_lp.review.plan.frozen_plan import from_review
@@ -186,16 +186,6 @@ def _run_review(
     step: Callable[[str, int], None],
 ) -> Review:
     now = options["now"] or datetime.fromtimestamp(time.time(), UTC).date().isoformat()
-    likelihood = options["likelihood"]
-    rule = (
-        DecisionRule("likelihood", float(likelihood))
-        if likelihood is not None
-        else DecisionRule("likelihood", _LIKELIER_THAN_NOT)
-        if options["budget"] is not None and options["window"] is None
-        else DecisionRule("fixed", options["window"])
-        if options["window"] is not None
-        else None
-    )
     issuer = options["issuer"]
     # Faults in these files are cheap to find, so they come before the long work.
     people = _people(options["people"], issuer, settings)
@@ -207,7 +197,7 @@ def _run_review(
     result = make_review(
         store,
         now=now,
-        rule=rule,
+        rule=_rule(options),
         usage=usage,
         model=model,
         history=training.history,
@@ -225,25 +215,23 @@ def _run_review(
     )
     if not options["html"]:
         return result
-    judged = _applied_rule(result)
-    return replace(
-        result, backtest=run_backtest(training, options["horizon"], step, in_force=_window(judged), judged=judged)
-    )
+    judged = DecisionRule(result.judging.rule, result.judging.threshold, result.judging.floor)
+    # A recommendation is compared with the window of the review, or the default.
+    window = judged if judged.kind == "fixed" else WINDOW_IN_FORCE
+    return replace(result, backtest=run_backtest(training, options["horizon"], step, in_force=window, judged=judged))
+
+
+def _rule(options: dict[str, Any]) -> DecisionRule | None:
+    """The rule that was asked for; None for the default."""
+    if options["window"] is not None:
+        return DecisionRule("fixed", options["window"])
+    if options["likelihood"] is not None:
+        return DecisionRule("likelihood", float(options["likelihood"]))
+    return DecisionRule("likelihood", _LIKELIER_THAN_NOT) if options["budget"] is not None else None
 
 
 def _issuer_names(settings: Settings | None) -> dict[str, str]:
     return {} if settings is None else {issuer.issuer: issuer.name for issuer in settings.issuers}
-
-
-def _window(rule: DecisionRule) -> DecisionRule:
-    """The window that a recommendation is compared with: that of the review, or the default."""
-    return rule if rule.kind == "fixed" else DecisionRule("fixed", DEFAULT_WINDOW_DAYS)
-
-
-def _applied_rule(result: Review) -> DecisionRule:
-    """The rule that judged."""
-    judging = result.judging
-    return DecisionRule(judging.rule, judging.threshold, judging.floor)
 
 
 def _people(file: str | None, issuer: str | None, settings: Settings | None) -> dict[str, Person]:

@@ -8,7 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
+from jwt_lp.review.quantities import count_noun, format_percent
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jwt_lp.review.analysis.grant_features import GrantFeatures
     from jwt_lp.review.analysis.likelihood import LikelihoodModel
 
@@ -67,3 +71,17 @@ def settle_rule(rule: DecisionRule | None, *, record_days: int, model: Likelihoo
     if rule.kind == "fixed" or model is None or own_cases:
         return rule
     return replace(rule, floor=max(rule.floor, min(record_days // 2, DEFAULT_WINDOW_DAYS)))
+
+
+def describe_young(rule: DecisionRule, record_days: int, *, by_default: bool) -> Iterator[str]:
+    """What to know about a likelihood that no past case of the store went into; `by_default` if nobody asked for it."""
+    if by_default:
+        yield (
+            f"The records cover {count_noun(record_days, 'day')}, too few for the default window of "
+            f"{DEFAULT_WINDOW_DAYS} days: a likelihood of at most {format_percent(rule.threshold)} decides instead. In the "
+            "first year of other organisations, one in four or five such grants was needed again within a year"
+        )
+    yield (
+        "The history is too short for cases of its own: the likelihoods are those of other organisations' histories, "
+        f"and nothing is proposed that was used within the last {count_noun(rule.floor, 'day')}"
+    )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.policy.file import EMPTY_POLICY
 from jwt_lp.review.analysis import route_findings
-from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, YOUNG_LIKELIHOOD, settle_rule
+from jwt_lp.review.analysis.decision_rule import describe_young, settle_rule
 from jwt_lp.review.analysis.evidence import PopulationSource as Source
 from jwt_lp.review.analysis.evidence import iso_day, iter_holders, ordinal, recording_coverage
 from jwt_lp.review.analysis.finding_collector import FindingCollector
@@ -21,7 +21,7 @@ from jwt_lp.review.analysis.risk_score import GrantRisks
 from jwt_lp.review.analysis.verdicts import ReviewContext
 from jwt_lp.review.findings import AppliedRule, Population, Review, ReviewWindow
 from jwt_lp.review.pattern_overlap import EnforcedPermissions, permissions_in
-from jwt_lp.review.quantities import count_noun, format_percent
+from jwt_lp.review.quantities import count_noun
 
 if TYPE_CHECKING:
     from jwt_lp.policy.file import Policy
@@ -278,16 +278,7 @@ def _notes(
         window = count_noun(context.window, "day")
         yield f"There is not enough history for likelihoods: a window of {window} was used instead"
     elif context.model is not None and context.rule.kind == "likelihood" and not context.model.fitted_on:
-        if by_default:
-            yield (
-                f"The records cover {count_noun(_record_days(context.now, coverage), 'day')}, too few for the default window of "
-                f"{DEFAULT_WINDOW_DAYS} days: a likelihood of at most {format_percent(YOUNG_LIKELIHOOD)} decides instead. In "
-                "other organisations' first year, one in four or five such grants was needed again within a year"
-            )
-        yield (
-            "The history is too short for cases of its own: the likelihoods are those of other organisations' histories, "
-            f"and nothing is proposed that was used within the last {count_noun(context.rule.floor, 'day')}"
-        )
+        yield from describe_young(context.rule, _record_days(context.now, coverage), by_default=by_default)
     if context.people:
         yield from collector.people.notes(context.people, context.today)
 
