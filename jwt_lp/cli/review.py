@@ -24,13 +24,14 @@ from jwt_lp.cli.usage_folder import open_usage, usage_option
 from jwt_lp.policy.file import EMPTY_POLICY, Policy
 from jwt_lp.review import EarlierReview
 from jwt_lp.review import review as make_review
-from jwt_lp.review.analysis.backtesting import fit_model
-from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
+from jwt_lp.review.analysis.backtesting import WINDOW_IN_FORCE, fit_model
+from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, YOUNG_LIKELIHOOD, DecisionRule
 from jwt_lp.review.analysis.training import load_history
 from jwt_lp.review.plan.frozen_plan import from_review
 from jwt_lp.review.plan.policy_editor import write_atomically
 from jwt_lp.review.plan.sheet_file import SheetFile, sheet_path
 from jwt_lp.review.plan.worksheet import split_findings, write_worksheet
+from jwt_lp.review.quantities import format_percent
 from jwt_lp.review.report import KeptFindings, iter_table, render
 from jwt_lp.review.report.elevations import write_elevation_sheet
 
@@ -88,7 +89,8 @@ def _options(command: Any) -> Any:
                      help="Decide by likelihood: a grant is unused if it is needed again with likelihood P or less."),
         click.option("--window", type=click.IntRange(30, 36500), metavar="DAYS",
                      help="Decide by a fixed window: a grant is unused if it is idle for this many days. "
-                     f"Default: {DEFAULT_WINDOW_DAYS}."),
+                     f"Default: {DEFAULT_WINDOW_DAYS}; while the records are shorter than twice that, a likelihood of "
+                     f"{format_percent(YOUNG_LIKELIHOOD)} that is also idle for half of them."),
         click.option("--now", type=DayParam(), metavar="DAY", help="Review as of this day. Default: today, in UTC."),
         usage_option,
     ):  # fmt: skip
@@ -184,14 +186,6 @@ def _run_review(
     step: Callable[[str, int], None],
 ) -> Review:
     now = options["now"] or datetime.fromtimestamp(time.time(), UTC).date().isoformat()
-    likelihood = options["likelihood"]
-    rule = (
-        DecisionRule("likelihood", float(likelihood))
-        if likelihood is not None
-        else DecisionRule("likelihood", _LIKELIER_THAN_NOT)
-        if options["budget"] is not None and options["window"] is None
-        else DecisionRule("fixed", options["window"] or DEFAULT_WINDOW_DAYS)
-    )
     issuer = options["issuer"]
     # Faults in these files are cheap to find, so they come before the long work.
     people = _people(options["people"], issuer, settings)
@@ -203,7 +197,7 @@ def _run_review(
     result = make_review(
         store,
         now=now,
-        rule=rule,
+        rule=_rule(options),
         usage=usage,
         model=model,
         history=training.history,
@@ -221,18 +215,23 @@ def _run_review(
     )
     if not options["html"]:
         return result
-    return replace(
-        result, backtest=run_backtest(training, options["horizon"], step, in_force=_window(rule), judged=rule)
-    )
+    judged = DecisionRule(result.judging.rule, result.judging.threshold, result.judging.floor)
+    # A recommendation is compared with the window of the review, or the default.
+    window = judged if judged.kind == "fixed" else WINDOW_IN_FORCE
+    return replace(result, backtest=run_backtest(training, options["horizon"], step, in_force=window, judged=judged))
+
+
+def _rule(options: dict[str, Any]) -> DecisionRule | None:
+    """The rule that was asked for; None for the default."""
+    if options["window"] is not None:
+        return DecisionRule("fixed", options["window"])
+    if options["likelihood"] is not None:
+        return DecisionRule("likelihood", float(options["likelihood"]))
+    return DecisionRule("likelihood", _LIKELIER_THAN_NOT) if options["budget"] is not None else None
 
 
 def _issuer_names(settings: Settings | None) -> dict[str, str]:
     return {} if settings is None else {issuer.issuer: issuer.name for issuer in settings.issuers}
-
-
-def _window(rule: DecisionRule) -> DecisionRule:
-    """The window that a recommendation is compared with: that of the review, or the default."""
-    return rule if rule.kind == "fixed" else DecisionRule("fixed", DEFAULT_WINDOW_DAYS)
 
 
 def _people(file: str | None, issuer: str | None, settings: Settings | None) -> dict[str, Person]:

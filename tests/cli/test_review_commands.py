@@ -412,3 +412,25 @@ def test_a_budget_that_cannot_be_is_refused(run, options, message) -> None:
     code, _, err = _review(run, *options)
     assert 2 == code
     assert message in err
+
+
+def test_a_young_store_is_judged_by_likelihood_unless_a_window_is_asked_for(project, cli) -> None:
+    """A plain review of 90 days proposes what has long been idle and says by which rule; `--window` proposes nothing."""
+    store = open_store(URL)
+    store.migrate()
+    young = ReviewScenario(store, Path())
+    young.record_period(90)
+    young.record_use("alice", "orders:read", 85)
+    young.record_use("bob", "orders:read", *range(1, 90, 3))
+    store.close()
+    outputs = {}
+    for option in ((), ("--window", "180")):
+        code, out, _ = cli("review", "--now", NOW, *option, JWT_LP_STORE=URL, COLUMNS="400")
+        assert 0 == code
+        outputs[option] = out
+    assert "unused, remove: subject alice orders:read" in outputs[()]
+    assert "a likelihood of at most 40 % decides instead" in outputs[()]
+    assert "never removed if used within the last 45 days" in outputs[()]
+    assert "Proposals: 1 remove, 1 keep" in outputs[()]
+    assert "remove:" not in outputs["--window", "180"]
+    assert "the records cover only 90 days, and the rule needs 180" in outputs["--window", "180"]
