@@ -94,7 +94,7 @@ def _read_rows(file: str, fields: tuple[str, ...], needed: tuple[str, ...]) -> I
         open_input(file, "csv" if not file.endswith((".jsonl", ".ndjson")) else None) as opened,
         prefix_faults(opened.name),
     ):
-        rows, _ = read_rows(opened.lines(), opened.form, fields, {}, needed)
+        rows, _ = read_rows(opened.lines(), opened.form, fields, {}, needed, flags=("active",))
         for row in rows:
             if row.fault:
                 raise Failure(f"{opened.name}: line {row.line}: {row.fault}")

@@ -14,6 +14,7 @@ import click
 
 from jwt_lp.cli.backtest import run_backtest
 from jwt_lp.cli.fail_conditions import FailConditionParam, MatchCount
+from jwt_lp.cli.file_names import name_parts
 from jwt_lp.cli.output import OK, Failure, count, notices, say, show_steps, text
 from jwt_lp.cli.param_types import BudgetParam, DayParam
 from jwt_lp.cli.people import load_exemptions, load_people
@@ -258,17 +259,13 @@ def _write_outputs(result: Review, options: dict[str, Any]) -> None:
         if not options["split_by"]:
             _write_file(str(file), write_worksheet(result.findings), "the worksheet")
             return
-        for group, findings in sorted(split_findings(result.findings, options["split_by"]).items()):
-            part = file.with_name(f"{file.stem}-{_file_name_part(group) or 'nobody'}{file.suffix or '.csv'}")
+        groups = split_findings(result.findings, options["split_by"])
+        for group, part in name_parts(sorted(groups)):
             _write_file(
-                str(part),
-                write_worksheet(findings),
+                str(file.with_name(f"{file.stem}-{part}{file.suffix or '.csv'}")),
+                write_worksheet(groups[group]),
                 f"the worksheet of {group or 'nobody'}",
             )
-
-
-def _file_name_part(name: str) -> str:
-    return "".join(char if char.isalnum() and char.isascii() else "-" for char in name).strip("-")[:60]
 
 
 def _write_file(file: str, content: str, what: str) -> None:

@@ -103,7 +103,8 @@ def preview(
     _check_policy(plan, rules, name)
     limit = _cap(plan, cap)
     today = datetime.fromtimestamp(now, UTC).date().isoformat()
-    dropped = {**_initially_dropped(plan, today, even_last_holder=even_last_holder), **left_out(status)}
+    later = left_out(status, (item.id for item in plan.items if item.revokes))
+    dropped = later | _initially_dropped(plan, today, even_last_holder=even_last_holder)
     revocations_of = ItemRevocations(plan, rules, policy, today)
     while True:
         items, role_edits, revocations = revocations_of.without(dropped)
