@@ -109,3 +109,12 @@ def test_other_truth_values_are_refused(tmp_path, row, fault):
     (tmp_path / "people.jsonl").write_text(f"{row}\n")
     with pytest.raises(Failure, match=f"line 1: .*{fault}"):
         load_people(str(tmp_path / "people.jsonl"), str)
+
+
+@pytest.mark.parametrize("name", ["people.csv", "people.jsonl"])
+def test_a_list_that_is_not_utf_8_is_refused(tmp_path, name):
+    """A spreadsheet saved it in an older encoding; no worksheet could be written with such a name."""
+    row = b"subject,name\nalice,M\xfcller\n" if name.endswith("csv") else b'{"subject": "alice", "name": "\\udcfc"}\n'
+    (tmp_path / name).write_bytes(row)
+    with pytest.raises(Failure, match=r"line [12]: it is not UTF-8"):
+        load_people(str(tmp_path / name), str)
