@@ -159,7 +159,9 @@ def test_nobody_loses_what_was_not_in_the_notice(store, tmp_path):
     assert ["alice"] == [item.name for item in run.notices[0].items]
     apply(run.plan, store, run.policy, journal=run.journal, now=TRIAL, by="sam", even_last_holder=True, cap=100)
     assert {"alice"} == {entry[0] for entry in run.denied()}
-    run.undo(TRIAL + 1)
+    run.restore(ALICE)
+    assert {ALICE.id} == read_status(run.journal).told
+    run.undo(TRIAL + 2 * DAY)
     assert read_status(run.journal).told is None
 
 
