@@ -69,7 +69,7 @@ def plan(
     files: dict[Path, SheetFile] = {}
     sheet = join_worksheets([_worksheet(path, find_sheet_file(path, sheet_file), files, ids) for path in worksheets])
     if missing := sheet.asked - len(sheet.decisions):
-        notices([f"{count(missing, 'finding')} of the review that need a decision are in none of these worksheets"])
+        notices([f"findings that need a decision, and are in none of these worksheets: {missing:,}"])
     frozen = from_worksheet(sheet, now=time.time(), cap=cap, stages=steps)
     write_plan(frozen, output)
 
@@ -82,7 +82,7 @@ def write_plan(plan: Plan, output: str) -> None:
     exempt = sum(item.action == "exempt" for item in plan.items)
     say(
         text(output, "bold"),
-        f": {count(revoked, 'grant')} to revoke, {exempt} exempt, {len(plan.items) - revoked - exempt} kept",
+        f": {count(revoked, 'grant')} to revoke, {exempt:,} exempt, {len(plan.items) - revoked - exempt:,} kept",
     )
     say(text(f"hash {plan.hash[:12]}; what it would change: jwt-lp apply {output} --dry-run", DIM))
 

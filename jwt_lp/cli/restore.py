@@ -47,7 +47,7 @@ def restore(ctx: click.Context, /, path: str, item: str, **options: Any) -> None
         restored = restore_item(
             plan, matches[0].id, store, journal=journal_path(path), now=time.time(), by=by, reason=options["reason"]
         )
-        say(text(f"restored: {matches[0]}; deny entries lifted: {restored.lifted}", OK))
+        say(text(f"restored: {matches[0]}; deny entries lifted: {restored.lifted:,}", OK))
         announce(store, restored.sequence, push)
         if options["wait"] is not None and not wait_until_known(store, restored.sequence, options["wait"]):
             ctx.exit(1)

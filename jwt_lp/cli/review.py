@@ -14,6 +14,7 @@ import click
 
 from jwt_lp.cli.backtest import run_backtest
 from jwt_lp.cli.fail_conditions import FailConditionParam, MatchCount
+from jwt_lp.cli.file_names import name_parts
 from jwt_lp.cli.output import OK, Failure, count, notices, say, show_steps, text
 from jwt_lp.cli.param_types import BudgetParam, DayParam
 from jwt_lp.cli.people import load_exemptions, load_people
@@ -264,12 +265,13 @@ def _write_worksheets(result: Review, file: Path, split_by: str | None) -> None:
     """Write the worksheets, and beside them the sheet file."""
     parts = {file: ("the worksheet", result.findings)}
     if split_by:
+        groups = split_findings(result.findings, split_by)
         parts = {
-            file.with_name(f"{file.stem}-{_file_name_part(name) or 'nobody'}{file.suffix or '.csv'}"): (
-                f"the worksheet of {name or 'nobody'}",
-                findings,
+            file.with_name(f"{file.stem}-{part}{file.suffix or '.csv'}"): (
+                f"the worksheet of {group or 'nobody'}",
+                groups[group],
             )
-            for name, findings in split_findings(result.findings, split_by).items()
+            for group, part in name_parts(sorted(groups))
         }
     sheet = SheetFile.from_review(result, [findings for _, findings in parts.values()])
     _write_file(str(sheet_path(file)), sheet.encode(), "the sheet file, which jwt-lp plan needs too")
@@ -281,10 +283,6 @@ def _write_worksheets(result: Review, file: Path, split_by: str | None) -> None:
         )
     for path, (what, findings) in parts.items():
         _write_file(str(path), write_worksheet(findings), what)
-
-
-def _file_name_part(name: str) -> str:
-    return "".join(char if char.isalnum() and char.isascii() else "-" for char in name).strip("-")[:60]
 
 
 def _write_file(file: str, content: str, what: str) -> None:

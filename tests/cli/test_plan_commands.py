@@ -234,6 +234,6 @@ def test_a_notice_that_nobody_received_has_not_begun(run, sheet) -> None:
     with WebhookReceiver((404, {})) as receiver:
         hook = {"JWT_LP_WEBHOOK": receiver.url, "JWT_LP_WEBHOOK_SECRET": SECRET}
         code, _, err = run("apply", "q.plan", "--yes", **hook)
-        assert (2, True) == (code, "answered 404; 0 events were sent, and the notice has not begun" in err)
+        assert (2, True) == (code, "answered 404; 0 events sent, and the notice has not begun" in err)
         assert "the notice has begun" in run("apply", "q.plan", "--yes", **hook)[1]
     assert "is not a stage" in run("plan", str(sheet), "-o", "p.plan", "--stages", "soon")[2]

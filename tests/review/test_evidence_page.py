@@ -90,6 +90,18 @@ def test_a_whole_file_is_shown_in_plain_words(show):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_characters_that_are_not_seen_change_no_sentence(show):
+    """Neither a direction mark nor a line end in a name makes a decision look like another one."""
+    plan = PLAN.replace("her job", "her\\u202ejob\\nKeep: all\\u00a0of it")
+    lines = make_lines(steps=("plan", "closing"))
+    lines[0] = sign_entry(None, "plan", {"p\u202ep": plan}, KEY, at=1e9, by="ann\u200b").encode()
+    lines[1] = sign_entry(read_evidence(lines[:1], None), "closing", {}, KEY, at=1e9, by="ann").encode()
+    page = show(lines)
+    assert page.locator("main li").first.inner_text().endswith(r"not her\u{202e}job\u{a}Keep: all\u{a0}of it")
+    assert r"by ann\u{200b}" in page.inner_text("main")
+    assert r"p\u{202e}p" == page.locator("summary").first.inner_text()
+
+
 def test_the_key_that_the_auditor_knows(show):
     """Only with the thumbprint that is known from elsewhere does the page say who signed it."""
     thumbprint = public_thumbprint(KEY.public_jwk())

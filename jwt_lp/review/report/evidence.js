@@ -64,9 +64,13 @@ function orderFault(entry, number, before) {
   return "";
 }
 
+// A character that is not seen could make a sentence look like another one. Of a file, line ends and tabs are kept.
+const escape = (text, kept) => String(text).replace(/[\p{C}\p{Z}]/gu, (char) =>
+  kept.includes(char) ? char : "\\u{" + char.codePointAt(0).toString(16) + "}");
+
 const make = (name, text, parent) => {
   const element = document.createElement(name);
-  element.textContent = text;
+  element.textContent = escape(text, name === "pre" ? " \n\r\t" : " ");
   parent.append(element);
   return element;
 };
