@@ -220,6 +220,7 @@ def _run_review(
         earlier=earlier,
         budget=options["budget"],
         issuer=issuer,
+        issuer_names=_issuer_names(settings),
         on_kept=on_kept,
         on_step=step,
     )
@@ -228,6 +229,10 @@ def _run_review(
     return replace(
         result, backtest=run_backtest(training, options["horizon"], step, in_force=_window(rule), judged=rule)
     )
+
+
+def _issuer_names(settings: Settings | None) -> dict[str, str]:
+    return {} if settings is None else {issuer.issuer: issuer.name for issuer in settings.issuers}
 
 
 def _window(rule: DecisionRule) -> DecisionRule:

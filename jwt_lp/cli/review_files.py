@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,11 @@ from jwt_lp.review.plan.review_items import undecided_findings
 from jwt_lp.review.plan.sheet_file import SheetFile, sheet_path
 from jwt_lp.review.plan.worksheet import split_findings, write_worksheet
 from jwt_lp.review.report import render
+from jwt_lp.review.report.elevations import write_elevation_sheet
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from jwt_lp.review import Review
     from jwt_lp.review.plan.plan_stages import PlanStage
 
@@ -35,19 +39,41 @@ def write_outputs(result: Review, options: dict[str, Any], stages: tuple[PlanSta
 
 
 def _write_worksheets(result: Review, file: Path, split_by: str | None) -> None:
-    sheet = sheet_path(file)
-    _write_file(str(sheet), SheetFile.from_review(result).encode(), "the sheet file, which jwt-lp plan needs too")
-    if not split_by:
-        _write_file(str(file), write_worksheet(result.findings), "the worksheet")
-        return
-    # Who has nothing to decide gets no worksheet.
-    for group, findings in split_findings(undecided_findings(result.findings), split_by).items():
-        part = file.with_name(f"{file.stem}-{_file_name_part(group) or 'nobody'}{file.suffix or '.csv'}")
-        _write_file(str(part), write_worksheet(findings), f"the worksheet of {group or 'nobody'}")
+    """Write the worksheets, and beside them the sheet file."""
+    parts = {file: ("the worksheet", result.findings)}
+    if split_by:
+        # Who has nothing to decide gets no worksheet.
+        groups = split_findings(undecided_findings(result.findings), split_by)
+        parts = {
+            file.with_name(f"{file.stem}-{part}{file.suffix or '.csv'}"): (
+                f"the worksheet of {name or 'nobody'}",
+                found,
+            )
+            for part, (name, found) in zip(_file_name_parts(groups), groups.items(), strict=True)
+        }
+    sheet = SheetFile.from_review(result, [findings for _, findings in parts.values()])
+    _write_file(str(sheet_path(file)), sheet.encode(), "the sheet file, which jwt-lp plan needs too")
+    if result.elevated:
+        _write_file(
+            str(file.with_suffix(f".elevated{file.suffix}")),
+            write_elevation_sheet(result.elevated),
+            "what was used by elevations, to be read beside the worksheet",
+        )
+    for path, (what, findings) in parts.items():
+        _write_file(str(path), write_worksheet(findings), what)
 
 
-def _file_name_part(name: str) -> str:
-    return "".join(char if char.isalnum() and char.isascii() else "-" for char in name).strip("-")[:60]
+def _file_name_parts(names: Iterable[str]) -> Iterator[str]:
+    """A part of a file name for each name; a number is added where two names give the same part."""
+    taken: set[str] = set()
+    for name in names:
+        part = "".join(char if char.isalnum() and char.isascii() else "-" for char in name).strip("-")[:60]
+        part = part or ("other" if name else "nobody")
+        # Some file systems do not tell capitals apart.
+        numbered = (part if number == 1 else f"{part}-{number}" for number in count(1))
+        chosen = next(each for each in numbered if each.lower() not in taken)
+        taken.add(chosen.lower())
+        yield chosen
 
 
 def _write_file(file: str, content: str, what: str) -> None:

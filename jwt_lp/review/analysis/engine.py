@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from jwt_lp.review.analysis.regret_budget import RegretBudget
     from jwt_lp.review.analysis.usage_history import UsageHistory
     from jwt_lp.review.analysis.verdicts import ReviewExemption
+    from jwt_lp.review.elevation_values import ElevatedUse
     from jwt_lp.review.findings import Finding
     from jwt_lp.stores import HeldGrantRow, Store, UsageAggregates
 
@@ -65,6 +66,7 @@ def review(  # noqa: PLR0913 - all but the store by name
     issuer: str | None = None,
     earlier: EarlierReview | None = None,
     budget: RegretBudget | None = None,
+    issuer_names: Mapping[str, str] | None = None,
     made_at: float | None = None,
     on_kept: Callable[[Finding], object] | None = None,
     on_step: Callable[[str, int], object] = lambda _what, _count: None,
@@ -75,7 +77,8 @@ def review(  # noqa: PLR0913 - all but the store by name
     `usage` if it is given; grants, enforcement points and revocations are always those of the store. `on_step` is
     called with the current step and a count. `on_kept` is called with each finding that is used and kept, beyond the
     first 100,000 findings, which the review counts and does not list. Findings are compared with those of an `earlier`
-    review. With a `budget`, proposals beyond it are kept; its days must be the horizon. Nothing is written. `StoreError` where the store does not answer, `ConfigurationError` where the earlier
+    review. With a `budget`, proposals beyond it are kept; its days must be the horizon. `issuer_names` are the names of
+    issuers in the settings, which elevation rules use. Nothing is written. `StoreError` where the store does not answer, `ConfigurationError` where the earlier
     review is of a later day.
     """
     if earlier is not None and earlier.now > now:
@@ -84,6 +87,8 @@ def review(  # noqa: PLR0913 - all but the store by name
     options = [now, str(rule), policy.digest, grace, issuer, *(sorted(people.items()) if people else ())]
     if budget is not None:
         options.append(str(budget))
+    if policy.elevation and issuer_names:
+        options += sorted(issuer_names.items())
     digest = sha256(json.dumps(options).encode())
     source, held = _load_held_grants(store, now, issuer)
     coverage = recording_coverage(used.recording_periods(), ordinal(now), _day)
@@ -100,6 +105,8 @@ def review(  # noqa: PLR0913 - all but the store by name
         exempt={exemption.id: exemption for exemption in exempt},
         people=people or {},
         revoked=_denied_grants(store),
+        policy=policy,
+        issuer_names=issuer_names or {},
     )  # fmt: skip
     roles = {name: tuple(grant.text for grant in role.grants) for name, role in policy.roles.items()}
     collector = FindingCollector(context, roles, earlier=earlier, budget=budget, on_kept=on_kept)
@@ -130,6 +137,7 @@ def review(  # noqa: PLR0913 - all but the store by name
         comparison=earlier.comparison(now, issuer) if earlier is not None else None,
         budget=collector.budget_result,
         unlisted=collector.unlisted,
+        elevated=tuple(sorted(collector.elevated, key=_elevated_key)),
         digest=digest.hexdigest(),
         policy=policy.digest if policy is not EMPTY_POLICY else "",
         policy_path=policy.path or "",
@@ -225,6 +233,10 @@ def _sort_key(finding: Finding) -> tuple[object, ...]:
         *(finding.verdict == "used", -finding.score, -(finding.idle or 0), finding.of),
         *(finding.issuer, finding.name, finding.role, finding.grant, finding.kind),
     )
+
+
+def _elevated_key(elevated: ElevatedUse) -> tuple[object, ...]:
+    return not elevated.propose_standing, -elevated.weeks, elevated.issuer, elevated.name, elevated.permission
 
 
 def _notes(

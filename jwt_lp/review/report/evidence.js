@@ -122,9 +122,22 @@ function stages(plan) {
   return `In stages: ${[...steps, "final"].join(", then ")}.`;
 }
 
-function list(texts, section) {
+function showList(texts, section) {
   const place = make("ul", "", section);
   for (const text of texts) make("li", text, place);
+}
+
+function showDecisions(plan, section) {
+  const list = make("ul", "", section);
+  const groups = Object.create(null);
+  for (const item of plan.items) {
+    let place = list;
+    if (item.group) {
+      groups[item.group] ??= make("ul", "", make("li", `One decision about a group (${item.group}):`, list));
+      place = groups[item.group];
+    }
+    make("li", decision(item), place);
+  }
 }
 
 function show(entry, items) {
@@ -136,9 +149,9 @@ function show(entry, items) {
       const plan = JSON.parse(file.text);
       for (const item of plan.items) items.set(item.id, item);
       make("p", stages(plan), section);
-      list(plan.items.map(decision), section);
+      showDecisions(plan, section);
     }
-    if (entry.step === "journal") list(journal(file.text, items), section);
+    if (entry.step === "journal") showList(journal(file.text, items), section);
     const details = make("details", "", section);
     make("summary", file.name, details);
     make("pre", file.text, details);

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from jwt_lp.review.plan.decision_groups import describe_group, describe_triage, sort_out
 from jwt_lp.review.quantities import count_noun, format_percent
+from jwt_lp.review.report.elevations import cost_lines, describe_elevations, elevation_lines
 from jwt_lp.review.report.wording import (
     PROPOSALS,
     VERDICTS,
@@ -22,6 +23,7 @@ from jwt_lp.review.report.wording import (
     describe_person,
     describe_population,
     describe_rule,
+    describe_setting,
     describe_unlisted,
     describe_window,
     escape_unprintable,
@@ -89,8 +91,9 @@ def holder_label(finding: Finding) -> str:
 
 
 def render_text(review: Review, by: By | None, top: int, width: int | None) -> str:
-    """The overview, then the findings; lines are folded at `width` columns."""
-    return _fold_lines((*_overview_lines(review), "", *_finding_lines(review, by, top)), width)
+    """The overview, the findings, then what was used by elevations; lines are folded at `width` columns."""
+    lines = (*_overview_lines(review), "", *_finding_lines(review, by, top), *elevation_lines(review, top))
+    return _fold_lines(lines, width)
 
 
 def render_backtest_text(backtest: Backtest, width: int | None) -> str:
@@ -108,14 +111,18 @@ def _overview_lines(review: Review) -> Iterator[str]:
         ("Proposals", PROPOSALS, Counter(str(finding.proposal) for finding in review.findings)),
     ):
         yield f"{title}: " + (", ".join(f"{counts[value]:,} {value}" for value in values if counts[value]) or "none")
-    if decisions := describe_triage(sort_out(review.findings)):
-        yield f"Decisions: {decisions}"
-    if budget := describe_budget(review):
-        yield f"Budget: {budget}"
-    if comparison := describe_comparison(review):
-        yield f"Changes: {comparison}"
+    for title, summary in (
+        ("Decisions", describe_triage(sort_out(review.findings))),
+        ("Budget", describe_budget(review)),
+        ("Changes", describe_comparison(review)),
+        ("Elevations", describe_elevations(review)),
+    ):
+        if summary:
+            yield f"{title}: {summary}"
     if review.backtest is not None:
-        yield f"Past of this rule: {describe_past(review.backtest)}"
+        if drawback := describe_drawback(review.backtest):
+            yield f"!! {drawback}"
+        yield f"Past of this rule: {describe_past(review.backtest, with_budget=review.budget is not None)}"
         yield f"Recommended: {describe_recommendation(review.backtest)}"
     for warning in exclusion_warnings(review):
         yield f"!! {warning}"
@@ -238,6 +245,7 @@ def _lines_of(finding: Finding, judging: AppliedRule, indent: str) -> Iterator[s
     details = (
         ("person", tuple(describe_person(finding))),
         ("kept because", finding.guards),
+        ("elevation", () if finding.just_in_time is None else (finding.just_in_time,)),
         ("also held", finding.others),
         ("likelihood", finding.because),
         ("score", finding.score_parts),
@@ -246,13 +254,6 @@ def _lines_of(finding: Finding, judging: AppliedRule, indent: str) -> Iterator[s
     for label, texts in details:
         if texts:
             yield f"{indent}{_INDENT}{label}: {shorten('; '.join(map(str, texts)))}"
-
-
-def describe_setting(setting: BacktestedSetting) -> str:
-    """A setting of a rule in a few words."""
-    if setting.rule == "fixed":
-        return f"{setting.threshold:,g} days unused"
-    return f"likelihood up to {format_percent(setting.threshold)}"
 
 
 def describe_recommendation(backtest: Backtest) -> str:
@@ -298,8 +299,10 @@ def describe_result(setting: BacktestedSetting) -> str:
     )
 
 
-def describe_past(backtest: Backtest) -> str:
+def describe_past(backtest: Backtest, *, with_budget: bool = False) -> str:
     """The past of the rule that judged; a backtest of other rules says nothing about it."""
+    if with_budget:
+        return "a review with a budget proposes less than its rule, and that was not replayed"
     if not backtest.first_review:
         return _NO_HISTORY
     if backtest.judged is None:
@@ -326,6 +329,7 @@ def _backtest_lines(backtest: Backtest) -> Iterator[str]:
             f"{mark} {describe_setting(setting)}: {setting.revoked:,} revoked, {setting.regretted:,} regretted "
             f"({format_percent(setting.regret)}), {count_noun(setting.days_needlessly_held, 'needless day')}"
         )
+    yield from cost_lines(backtest)
     yield f"Recommended: {describe_recommendation(backtest)}"
 
 
