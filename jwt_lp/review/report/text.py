@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from jwt_lp.review.plan.decision_groups import describe_group, describe_triage, sort_out
 from jwt_lp.review.quantities import count_noun, format_percent
-from jwt_lp.review.report.backtest_text import describe_past, describe_recommendation, fold_lines
+from jwt_lp.review.report.backtest_text import (
+    describe_drawback,
+    describe_past,
+    describe_recommendation,
+    fold_lines,
+)
 from jwt_lp.review.report.elevations import describe_elevations, elevation_lines
 from jwt_lp.review.report.wording import (
     PROPOSALS,
