@@ -11,7 +11,8 @@ import pytest
 pytest.importorskip("sqlalchemy")
 
 from jwt_lp.review.plan import Plan
-from jwt_lp.stores import HeldGrant, Use, open_store
+from jwt_lp.stores import HeldGrant, open_store
+from review_factory import make_use, record_uses
 from review_scenario import ISSUER, NOW, POLICY, ReviewScenario
 from webhook_receiver import SECRET, WebhookReceiver
 
@@ -254,24 +255,7 @@ def test_a_long_verification_shows_what_matters_first(run, plan, monkeypatch) ->
     run("apply", str(plan), "--yes")
     store = open_store(URL)
     store.import_grants([HeldGrant(ISSUER, "", "", "clerk", "orders:refund")], as_of="2099-01-01", complete=False)
-    ReviewScenario(store, Path()).add(
-        [
-            Use(
-                "orders",
-                ISSUER,
-                "alice",
-                "",
-                "",
-                "v",
-                "GET",
-                "reports:read",
-                "reports:read",
-                "",
-                "revoked",
-                "2099-01-01",
-            )
-        ]
-    )
+    record_uses(store, make_use("reports:read", "2099-01-01", grant="", outcome="revoked"))
     store.close()
     code, out, _ = run("verify", str(plan))
     assert (1, True, False) == (code, "role clerk" in out, "subject alice" in out)

@@ -189,9 +189,12 @@ class Population:
         return found
 
     def write_grants(self, quarter: Round) -> None:
-        rows = [(subject, "", role) for subject in self.subjects for role in sorted(self.roles.get(subject, ()))]
-        rows += [(subject, grant, "") for subject in self.subjects for grant in sorted(self.direct.get(subject, ()))]
-        quarter.write("grants.csv", ("subject", "grant", "role"), rows)
+        since = quarter.day(-DAYS)
+        rows = [(subject, "", role, since) for subject in self.subjects for role in sorted(self.roles.get(subject, ()))]
+        rows += [
+            (subject, grant, "", since) for subject in self.subjects for grant in sorted(self.direct.get(subject, ()))
+        ]
+        quarter.write("grants.csv", ("subject", "grant", "role", "since"), rows)
 
     def write_people(self, quarter: Round) -> None:
         """Twenty-five people to a manager; one in a hundred has left."""
@@ -211,8 +214,8 @@ class Population:
         )
 
     def write_usage(self, quarter: Round) -> None:
-        """Steady use, use that ended, rare use and no use; every tenth role has a grant that nobody uses."""
-        spare = {(role, grants[-1]) for role, grants in [*self.role_grants.items()][::10] if len(grants) > 1}
+        """Steady use, use that ended, rare use and no use; nobody uses a grant of every tenth role."""
+        spare = {(role, grants[-1]) for role, grants in [*self.role_grants.items()][5::10]}
         first = date.fromisoformat(quarter.day(-DAYS))
         rows: list[tuple[str, ...]] = []
         for subject in self.subjects:
