@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import click
 
 from jwt_lp.cli.output import DIM, Failure, count, notices, say, text
 from jwt_lp.errors import ConfigurationError
+from jwt_lp.review.analysis.training import RestoredGrant
 from jwt_lp.review.plan import (
     Plan,
     from_worksheet,
@@ -96,6 +98,19 @@ def require_unapplied(output: str) -> None:
 def read_plan(path: str) -> Plan:
     """The plan in a file."""
     return Plan.decode(_text(path))
+
+
+def restored_grants(path: str) -> list[RestoredGrant]:
+    """What was restored to subjects during the trial of an applied plan; `Failure` if the plan was not applied."""
+    items = {item.id: item for item in read_plan(path).items}
+    status = read_status(journal_path(path))
+    if status.intent is None:
+        raise Failure(f"{path} was not applied: there is no journal of it")
+    return [
+        RestoredGrant(item.issuer, item.name, item.grant, datetime.fromtimestamp(restored.at, UTC).date().isoformat())
+        for restored in status.restored
+        if (item := items.get(restored.id)) is not None and item.of == "subject" and item.grant
+    ]
 
 
 def find_sheet_file(worksheet: str, named: str | None) -> Path:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -145,9 +146,22 @@ def test_worksheets_are_split_by_who_decides(run) -> None:
     Path("people.csv").write_text("subject,name,team,manager,active\nalice,Alice,sales,m/../x,yes\n")
     code, _, err = _review(run, "--people", "people.csv", "--worksheet", "decide.csv", "--split-by", "manager")
     assert 0 == code
-    assert ["decide-m----x.csv", "decide-nobody.csv"] == sorted(each.name for each in Path().glob("decide*.csv"))
+    assert ["decide-m----x.csv", "decide-nobody.csv"] == sorted(each.name for each in Path().glob("decide-*.csv"))
     assert "alice" in Path("decide-m----x.csv").read_text()
     assert "the worksheet of nobody: decide-nobody.csv" in err
+
+
+def test_no_worksheet_replaces_another(run) -> None:
+    """Managers whose names give the same file name have worksheets of their own; who has nothing to decide has none."""
+    Path("people.csv").write_text("subject,manager\nalice,Mia Ek\nbob,mia-ek\nzoe,nobody here\n", encoding="utf-8")
+    _, _, err = _review(run, "--people", "people.csv", "--worksheet", "decide.csv", "--split-by", "manager")
+    written = re.findall(r"the worksheet of ([^:]+): (\S+)", err)
+    assert [("Mia Ek", "decide-Mia-Ek.csv"), ("mia-ek", "decide-mia-ek-2.csv")] == written
+    assert {name for _, name in written} == {path.name for path in Path().glob("decide-*.csv")}
+    assert "alice" in Path("decide-Mia-Ek.csv").read_text()
+    Path("people.csv").write_text("subject,manager\nalice,\u0410\nbob,\u0411\n", encoding="utf-8")
+    _, _, err = _review(run, "--people", "people.csv", "--worksheet", "each.csv", "--split-by", "manager")
+    assert ["each-other.csv", "each-other-2.csv"] == re.findall(r"the worksheet of [^:]+: (\S+)", err)
 
 
 def test_leavers_come_first_and_fail_a_check(run) -> None:
