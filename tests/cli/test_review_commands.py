@@ -15,8 +15,8 @@ pytest.importorskip("sqlalchemy")
 from jwt_lp.cli import fail_conditions
 from jwt_lp.cli.fail_conditions import FailConditionParam
 from jwt_lp.review.analysis import finding_collector
-from jwt_lp.stores import Use, open_store
-from review_scenario import ISSUER, NOW, POLICY, ReviewScenario, days_ago
+from jwt_lp.stores import UsageBatch, Use, open_store
+from review_scenario import ISSUER, NOW, POLICY, ReviewScenario, days_ago, noon_of
 
 URL = "sqlite:///access.db"
 
@@ -316,8 +316,8 @@ def test_elevated_use_is_in_a_sheet_beside_the_worksheet(run) -> None:
     _review(run, "--worksheet", "decide.csv")
     assert not Path("decide.elevated.csv").exists()
     store = open_store(URL)
-    for days in range(1, 50, 7):
-        ReviewScenario(store, Path()).add([_elevated_use(days)], started=1.0, until=2.0)
+    uses = {_elevated_use(days): (1, noon_of(days_ago(days))) for days in range(1, 50, 7)}
+    store.record(UsageBatch(id="elevated", uses=uses))
     store.close()
     code, _, err = _review(run, "--worksheet", "decide.csv", "--plan", "quarter.plan")
     assert (0, True) == (code, "what was used by elevations, to be read beside the worksheet" in err)
