@@ -56,7 +56,7 @@ def plan(
     """Make a plan from one or more worksheets of the same review.
 
     Every row needs a decision: keep, remove, narrow (to the permission in the column instead), or exempt until a day.
-    The column reviewer names who decided. Nothing is changed yet: jwt-lp apply shows what would change.
+    The decision of a group holds for its rows that have none. The column reviewer names who decided. Nothing is changed yet: jwt-lp apply shows what would change.
 
     \b
       jwt-lp review --store sqlite:///jwt-lp.db --worksheet review.csv
@@ -67,7 +67,7 @@ def plan(
     ids = None if reviewed is None else _ids(reviewed)
     steps = () if stages is None else parse_stages(stages)
     files: dict[Path, SheetFile] = {}
-    sheet = join_worksheets([_worksheet(path, _find_sheet_file(path, sheet_file), files, ids) for path in worksheets])
+    sheet = join_worksheets([_worksheet(path, find_sheet_file(path, sheet_file), files, ids) for path in worksheets])
     if missing := sheet.asked - len(sheet.decisions):
         notices([f"{count(missing, 'finding')} of the review that need a decision are in none of these worksheets"])
     frozen = from_worksheet(sheet, now=time.time(), cap=cap, stages=steps)
@@ -98,7 +98,8 @@ def read_plan(path: str) -> Plan:
     return Plan.decode(_text(path))
 
 
-def _find_sheet_file(worksheet: str, named: str | None) -> Path:
+def find_sheet_file(worksheet: str, named: str | None) -> Path:
+    """The sheet file of a worksheet: `named`, or the one beside it; `Failure` where there is none."""
     if named is not None:
         return Path(named)
     for path in sheet_candidates(worksheet):
@@ -108,15 +109,21 @@ def _find_sheet_file(worksheet: str, named: str | None) -> Path:
     raise Failure(f"{worksheet}: there is no {sheet_path(worksheet).name} beside it: pass --sheet FILE")
 
 
-def _worksheet(path: str, sheet: Path, files: dict[Path, SheetFile], known: Collection[str] | None) -> Worksheet:
-    faulty = str(sheet)
+def read_sheet_file(path: Path) -> SheetFile:
+    """The sheet file; `Failure` if it is not one, or was changed."""
     try:
-        if sheet not in files:
-            files[sheet] = SheetFile.decode(_text(faulty))
-        faulty = path
+        return SheetFile.decode(_text(str(path)))
+    except ConfigurationError as error:
+        raise Failure(*(f"{path}: {fault}" for fault in error.faults)) from None
+
+
+def _worksheet(path: str, sheet: Path, files: dict[Path, SheetFile], known: Collection[str] | None) -> Worksheet:
+    if sheet not in files:
+        files[sheet] = read_sheet_file(sheet)
+    try:
         return read_sheet(_text(path), files[sheet], known=known)
     except ConfigurationError as error:
-        raise Failure(*(f"{faulty}: {fault}" for fault in error.faults)) from None
+        raise Failure(*(f"{path}: {fault}" for fault in error.faults)) from None
 
 
 def _ids(path: str) -> Collection[str]:

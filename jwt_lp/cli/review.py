@@ -258,25 +258,30 @@ def _write_outputs(result: Review, options: dict[str, Any]) -> None:
             options["plan"], from_review(result, now=result.made_at).encode(), "the plan of what the rule decides"
         )
     if options["worksheet"]:
-        file = Path(options["worksheet"])
-        sheet = sheet_path(file)
-        _write_file(str(sheet), SheetFile.from_review(result).encode(), "the sheet file, which jwt-lp plan needs too")
-        if result.elevated:
-            _write_file(
-                str(file.with_suffix(f".elevated{file.suffix}")),
-                write_elevation_sheet(result.elevated),
-                "what was used by elevations, to be read beside the worksheet",
+        _write_worksheets(result, Path(options["worksheet"]), options["split_by"])
+
+
+def _write_worksheets(result: Review, file: Path, split_by: str | None) -> None:
+    """Write the worksheets, and beside them the sheet file."""
+    parts = {file: ("the worksheet", result.findings)}
+    if split_by:
+        parts = {
+            file.with_name(f"{file.stem}-{_file_name_part(name) or 'nobody'}{file.suffix or '.csv'}"): (
+                f"the worksheet of {name or 'nobody'}",
+                findings,
             )
-        if not options["split_by"]:
-            _write_file(str(file), write_worksheet(result.findings), "the worksheet")
-            return
-        for group, findings in sorted(split_findings(result.findings, options["split_by"]).items()):
-            part = file.with_name(f"{file.stem}-{_file_name_part(group) or 'nobody'}{file.suffix or '.csv'}")
-            _write_file(
-                str(part),
-                write_worksheet(findings),
-                f"the worksheet of {group or 'nobody'}",
-            )
+            for name, findings in split_findings(result.findings, split_by).items()
+        }
+    sheet = SheetFile.from_review(result, [findings for _, findings in parts.values()])
+    _write_file(str(sheet_path(file)), sheet.encode(), "the sheet file, which jwt-lp plan needs too")
+    if result.elevated:
+        _write_file(
+            str(file.with_suffix(f".elevated{file.suffix}")),
+            write_elevation_sheet(result.elevated),
+            "what was used by elevations, to be read beside the worksheet",
+        )
+    for path, (what, findings) in parts.items():
+        _write_file(str(path), write_worksheet(findings), what)
 
 
 def _file_name_part(name: str) -> str:

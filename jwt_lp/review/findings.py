@@ -230,8 +230,8 @@ class Backtest:
 class BudgetResult(NamedTuple):
     """What a regret budget did: `inside` and `outside` count proposals, without those for leavers.
 
-    `expected` is the expected regret of those inside, in people or grants, within `days`; `bound` is its upper bound.
-    One more person or grant in the budget would allow `one_more` proposals.
+    `expected` is the expected regret of those inside, in people or grants, within `days`; 19 of 20 outcomes do not exceed
+    `bound`. One more person or grant in the budget would allow `one_more` proposals.
     """
 
     budget: str
@@ -239,7 +239,7 @@ class BudgetResult(NamedTuple):
     inside: int
     outside: int
     expected: float
-    bound: float
+    bound: int
     one_more: int
 
 

@@ -14,8 +14,11 @@ pytest.importorskip("sqlalchemy")
 
 from jwt_lp.cli import fail_conditions
 from jwt_lp.cli.fail_conditions import FailConditionParam
+from jwt_lp.cli.people import load_exemptions
 from jwt_lp.review.analysis import finding_collector
+from jwt_lp.review.plan.sheet_file import SheetFile
 from jwt_lp.stores import UsageBatch, Use, open_store
+from review_factory import make_finding, make_review
 from review_scenario import ISSUER, NOW, POLICY, ReviewScenario, days_ago, noon_of
 
 URL = "sqlite:///access.db"
@@ -391,6 +394,26 @@ def test_only_regular_files_are_replaced(run) -> None:
         os.lchown("page.html", 12345, 12345)
         code, _, err = _review(run, "--html", "page.html")
         assert (2, True) == (code, "is a link of another user" in err)
+
+
+def test_an_exemption_of_a_group_counts_for_its_members(run) -> None:
+    """Its members are in the sheet file; one with a decision of its own is not exempt, and another sheet file is an error."""
+    facts = {"idle": 800, "risk": "low", "likelihood": 0.001, "likelihood_bound": 0.004}
+    result = make_review(*(make_finding(name, "orders:read", **facts) for name in ("alice", "bob", "=carol")))
+    sheet = SheetFile.from_review(result)
+    (group,) = sheet.groups
+    own = result.findings[1].id
+    Path("old.sheet.json").write_text(sheet.encode())
+    head = "id,decision,until,reviewer,comment\n"
+    Path("old.csv").write_text(f"{head}G{group},exempt,2027-01-01,eve,audit\nF{own},keep,,,\n")
+    assert [result.findings[0].id, result.findings[2].id] == [each.id for each in load_exemptions(["old.csv"])]
+    Path("old.csv").write_text(f"{head}G0{group},exempt,2027-01-01,eve,audit\n")
+    code, _, err = _review(run, "--exempt", "old.csv")
+    assert (2, True) == (code, "the sheet file has no group" in err)
+    Path("old.csv").write_text(f"{head}G{group},exempt,2027-01-01,eve,audit\n")
+    Path("old.sheet.json").write_text("{}")
+    code, _, err = _review(run, "--exempt", "old.csv")
+    assert (2, True) == (code, "this is not a sheet file" in err)
 
 
 def test_a_budget_keeps_what_is_outside_it(run) -> None:

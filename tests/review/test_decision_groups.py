@@ -130,3 +130,8 @@ def test_every_output_says_what_is_saved() -> None:
     for each in ("saves 4 decisions", "5 grants of 5 holders, unused for 2 years or more", group.id, "Ask first"):
         assert each in text
         assert each in page
+
+
+def test_what_is_used_and_kept_is_no_question() -> None:
+    """A large review does not list such findings, and its questions are those of a small one."""
+    assert 0 == sort_out([old("a", verdict="used", proposal="keep", guards=("held for only 1 day",))]).open

@@ -25,6 +25,8 @@ PLAN = json.dumps(
              "instead": ["orders:list"], "until": "", "reviewer": "mia", "comment": "not her job"},
             {"action": "exempt", "of": "client", "name": "web", "grant": "", "role": "", "instead": [], "until": "2027-01-31",
              "reviewer": "", "comment": ""},
+            *({"action": "deny", "of": "subject", "name": name, "grant": "orders:export", "role": "", "instead": [],
+               "until": "", "reviewer": "mia", "comment": "", "group": "b1946ac92492d234"} for name in ("eve", "fay")),
         ]
     }
 )  # fmt: skip
@@ -79,9 +81,11 @@ def test_a_whole_file_is_shown_in_plain_words(show):
         "Deny: subject <img src=x onerror=alert(1)>, orders:export through the role clerk, except orders:list. Decided by "
         "mia: not her job"
     )
-    assert [denied, "Exempt: client web, all grants until 2027-01-31. Decided by nobody"] == page.locator(
-        "main li"
-    ).all_inner_texts()
+    members = [f"Deny: subject {name}, orders:export. Decided by mia" for name in ("eve", "fay")]
+    first, second, group, *rest = page.locator("main li").all_inner_texts()
+    assert (denied, "Exempt: client web, all grants until 2027-01-31. Decided by nobody") == (first, second)
+    assert ["One decision about a group (b1946ac92492d234):", *members] == group.split("\n")
+    assert members == rest
     assert (5, 0) == (page.locator("main section").count(), page.locator("img").count())
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 

@@ -36,7 +36,7 @@ Grants of a subject or a client come from an issuer, which would grant them agai
 entry is written and a hand-off line tells the issuer.
 """
 
-_LATER_FIELDS: Final = ("person", "manager", "leaver")
+_LATER_FIELDS: Final = ("person", "manager", "leaver", "group")
 _ACTIONS: Final = ("role", "deny", "handoff", "exempt", "keep")
 
 
@@ -66,6 +66,7 @@ class PlanItem:
     person: str = ""
     manager: str = ""
     leaver: bool = False
+    group: str = ""
 
     @property
     def revokes(self) -> bool:
@@ -165,7 +166,9 @@ def from_review(review: Review, *, now: float, cap: int | None = None, stages: t
 
 def from_worksheet(sheet: Worksheet, *, now: float, cap: int | None = None, stages: tuple[PlanStage, ...] = ()) -> Plan:
     """The plan of a worksheet's decisions."""
-    items = tuple(_plan_item(row.item, row.decision, row.reviewer, row.until, row.comment) for row in sheet.decisions)
+    items = tuple(
+        _plan_item(row.item, row.decision, row.reviewer, row.until, row.comment, row.group) for row in sheet.decisions
+    )
     return _make_plan(sheet.origin, items, now, cap, stages)
 
 
@@ -177,7 +180,9 @@ def _make_plan(
     return Plan(made_at=now, origin=origin, items=items, cap=cap, stages=stages)
 
 
-def _plan_item(item: ReviewItem, decision: str, reviewer: str, until: str = "", comment: str = "") -> PlanItem:
+def _plan_item(
+    item: ReviewItem, decision: str, reviewer: str, until: str = "", comment: str = "", group: str = ""
+) -> PlanItem:
     action: Action = "keep"
     if decision == "exempt":
         action = "exempt"
@@ -202,6 +207,7 @@ def _plan_item(item: ReviewItem, decision: str, reviewer: str, until: str = "", 
         person=item.person,
         manager=item.manager,
         leaver=item.leaver,
+        group=group,
     )
 
 

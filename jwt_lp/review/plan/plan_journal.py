@@ -39,7 +39,7 @@ class ApplyIntent:
     """The intended changes: the policy file's bytes before and after (None without an edit), and the deny entries.
 
     `stage` is `trial`, `final`, or "" for a plan without stages; `since` is the time from which the entries deny, which
-    for `final` is that of the trial. `lifts` are the entries of the trial that `final` ends or replaces.
+    for `final` is that of the trial.
     """
 
     at: float
@@ -54,7 +54,6 @@ class ApplyIntent:
     dropped: tuple[tuple[str, str], ...]
     stage: str = ""
     since: float = 0.0
-    lifts: tuple[str, ...] = ()
 
 
 class RestoredItem(NamedTuple):
@@ -174,7 +173,6 @@ def append_intent(journal: Path, intent: ApplyIntent) -> None:
         dropped=intent.dropped,
         stage=intent.stage,
         since=intent.since,
-        lifts=intent.lifts,
     )
 
 
@@ -208,10 +206,9 @@ def _intent(line: dict[str, Any]) -> ApplyIntent:
         wrote=tuple((item, entry) for item, entry in line["wrote"]),
         items=tuple(line["items"]),
         dropped=tuple((item, reason) for item, reason in line["dropped"]),
-        # A journal of an earlier release has none of these.
+        # A journal of an earlier release has neither of these.
         stage=line.get("stage", ""),
         since=line.get("since", line["at"]),
-        lifts=tuple(line.get("lifts", ())),
     )
 
 

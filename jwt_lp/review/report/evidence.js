@@ -86,7 +86,15 @@ function show(entry) {
   for (const file of entry.files) {
     if (entry.step === "plan") {
       const list = make("ul", "", section);
-      for (const item of JSON.parse(file.text).items) make("li", sentence(item), list);
+      const groups = Object.create(null);
+      for (const item of JSON.parse(file.text).items) {
+        let place = list;
+        if (item.group) {
+          groups[item.group] ??= make("ul", "", make("li", `One decision about a group (${item.group}):`, list));
+          place = groups[item.group];
+        }
+        make("li", sentence(item), place);
+      }
     }
     const details = make("details", "", section);
     make("summary", file.name, details);

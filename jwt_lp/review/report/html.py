@@ -16,7 +16,7 @@ from jwt_lp.review.report import charts, wording
 from jwt_lp.review.report.assets import csp_hash as _csp_hash
 from jwt_lp.review.report.assets import read_asset as _read_asset
 from jwt_lp.review.report.elevations import NO_PLAN, describe_elevations
-from jwt_lp.review.report.text import By, describe_past, describe_recommendation, group_findings
+from jwt_lp.review.report.text import By, describe_drawback, describe_past, describe_recommendation, group_findings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,7 +115,8 @@ def _template_context(review: Review, by: By, top: int) -> dict[str, Any]:
         "plot": None if backtest is None else charts.build_tradeoff(backtest),
         "plot_size": charts.PLOT_SIZE,
         "area": charts.PLOT_AREA,
-        "past": "" if backtest is None else describe_past(backtest),
+        "past": "" if backtest is None else describe_past(backtest, with_budget=review.budget is not None),
+        "drawback": "" if backtest is None else describe_drawback(backtest),
         "recommendation": "" if backtest is None else describe_recommendation(backtest),
         "setting": wording.describe_setting,
     }

@@ -111,16 +111,18 @@ def _overview_lines(review: Review) -> Iterator[str]:
         ("Proposals", PROPOSALS, Counter(str(finding.proposal) for finding in review.findings)),
     ):
         yield f"{title}: " + (", ".join(f"{counts[value]:,} {value}" for value in values if counts[value]) or "none")
-    if decisions := describe_triage(sort_out(review.findings)):
-        yield f"Decisions: {decisions}"
-    if budget := describe_budget(review):
-        yield f"Budget: {budget}"
-    if comparison := describe_comparison(review):
-        yield f"Changes: {comparison}"
-    if elevations := describe_elevations(review):
-        yield f"Elevations: {elevations}"
+    for title, summary in (
+        ("Decisions", describe_triage(sort_out(review.findings))),
+        ("Budget", describe_budget(review)),
+        ("Changes", describe_comparison(review)),
+        ("Elevations", describe_elevations(review)),
+    ):
+        if summary:
+            yield f"{title}: {summary}"
     if review.backtest is not None:
-        yield f"Past of this rule: {describe_past(review.backtest)}"
+        if drawback := describe_drawback(review.backtest):
+            yield f"!! {drawback}"
+        yield f"Past of this rule: {describe_past(review.backtest, with_budget=review.budget is not None)}"
         yield f"Recommended: {describe_recommendation(review.backtest)}"
     for warning in exclusion_warnings(review):
         yield f"!! {warning}"
@@ -297,8 +299,10 @@ def describe_result(setting: BacktestedSetting) -> str:
     )
 
 
-def describe_past(backtest: Backtest) -> str:
+def describe_past(backtest: Backtest, *, with_budget: bool = False) -> str:
     """The past of the rule that judged; a backtest of other rules says nothing about it."""
+    if with_budget:
+        return "a review with a budget proposes less than its rule, and that was not replayed"
     if not backtest.first_review:
         return _NO_HISTORY
     if backtest.judged is None:

@@ -185,8 +185,8 @@ def describe_budget(review: Review) -> str:
     unit = "person" if " pe" in result.budget else "grant"
     return (
         f"{result.budget}: {count_noun(result.inside, 'proposal')} inside it, {result.outside:,} outside; expected to be "
-        f"needed again within {count_noun(result.days, 'day')}: {format_quantity(result.expected)}, at most "
-        f"{format_quantity(result.bound)}; one more {unit} would allow {count_noun(result.one_more, 'more proposal')}"
+        f"needed again within {count_noun(result.days, 'day')}: {format_quantity(result.expected)}, and in 19 "
+        f"of 20 cases at most {result.bound:,}; one more {unit} would allow {count_noun(result.one_more, 'more proposal')}"
     )
 
 
