@@ -18,9 +18,9 @@ from jwt_lp.cli.fail_conditions import FailConditionParam
 from jwt_lp.cli.people import load_exemptions
 from jwt_lp.review.analysis import finding_collector
 from jwt_lp.review.plan.sheet_file import SheetFile
-from jwt_lp.stores import open_store
+from jwt_lp.stores import UsageBatch, Use, open_store
 from review_factory import make_finding, make_review
-from review_scenario import ISSUER, NOW, POLICY, ReviewScenario, days_ago
+from review_scenario import ISSUER, NOW, POLICY, ReviewScenario, days_ago, noon_of
 
 URL = "sqlite:///access.db"
 
@@ -315,10 +315,54 @@ def test_a_backtest_prints_its_settings(run) -> None:
     found = json.loads(out)
     assert 0 == code
     assert [60, 90, 120, 180, 270, 365] == [each["threshold"] for each in found if each["rule"] == "fixed"]
-    assert {"rule", "threshold", "revoked", "regretted", "days_needlessly_held"} == set(found[0])
+    assert {"rule", "threshold", "revoked", "regretted", "days_needlessly_held", "elevation"} == set(found[0])
     assert "Recommended" in run("backtest", "--now", NOW, "--horizon", "60")[1]
     code, out, _ = run("backtest", "--now", days_ago(380), "--format", "json")
     assert (0, []) == (code, json.loads(out))
+
+
+def test_a_backtest_states_how_long_requests_wait(run) -> None:
+    """The stated waiting time is that of the option, in text and in JSON."""
+    options = ("backtest", "--now", NOW, "--horizon", "60", "--waiting", "30m", "--longest", "8h")
+    assert "Where elevations answer, each after 30 minutes" in run(*options)[1]
+    assert {1800} == {each["elevation"]["waiting"] for each in json.loads(run(*options, "--format", "json")[1])}
+
+
+def test_elevated_use_is_in_a_sheet_beside_the_worksheet(run) -> None:
+    """It is for its owner's eyes only; without elevated use there is none, and no plan or worksheet has it."""
+    _review(run, "--worksheet", "decide.csv")
+    assert not Path("decide.elevated.csv").exists()
+    store = open_store(URL)
+    uses = {_elevated_use(days): (1, noon_of(days_ago(days))) for days in range(1, 50, 7)}
+    store.record(UsageBatch(id="elevated", uses=uses))
+    store.close()
+    code, _, err = _review(run, "--worksheet", "decide.csv", "--plan", "quarter.plan")
+    assert (0, True) == (code, "what was used by elevations, to be read beside the worksheet" in err)
+    (row,) = csv.DictReader(io.StringIO(Path("decide.elevated.csv").read_text()))
+    assert ("dave", "standing grant?", "7") == (row["holder"], row["proposal"], row["weeks"])
+    assert 0o600 == _mode("decide.elevated.csv")
+    assert "dave" not in Path("decide.csv").read_text() + Path("quarter.plan").read_text()
+    code, _, err = run("plan", "decide.elevated.csv", "-o", "other.plan")
+    assert (2, False) == (code, Path("other.plan").exists())
+
+
+def _elevated_use(days: int) -> Use:
+    return Use("orders", ISSUER, "dave", "", f"elevation:{days}", "views.x", "GET", "orders:export", "orders:export",
+               "orders:export", "granted", days_ago(days))  # fmt: skip
+
+
+def test_a_rule_that_names_a_subject_needs_the_settings(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings give the issuer its name, which the rule of the policy uses."""
+    rules = '[permissions."x:decide"]\n[elevation."orders:read"]\nask = ["login/subject:alice"]\napprove = "x:decide"\n'
+    Path("least-privilege.toml").write_text(POLICY + rules)
+    settings = {"JWT_LP_POLICY": "least-privilege.toml", "JWT_LP_ISSUERS__login__ISSUER": ISSUER,
+                "JWT_LP_ISSUERS__login__JWKS_URL": "https://login.example.com/keys",
+                "JWT_LP_ISSUERS__login__AUDIENCE": "orders", "JWT_LP_ISSUERS__login__ALGORITHMS": "ES256"}  # fmt: skip
+    code, out, err = run("review", "--now", NOW, "--settings", "env", "--format", "json", **settings)
+    assert 0 == code, err
+    assert [{"alice"}, {"orders:read"}] == [
+        {each[name] for each in json.loads(out)["findings"] if each["just_in_time"]} for name in ("name", "grant")
+    ]
 
 
 def test_a_review_of_an_issuer_has_that_one_only(run) -> None:
