@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from jwt_lp.elevation.identities import identities, is_elevated, is_narrowed, person_of, standing_grants
+from jwt_lp.elevation.identities import identities, person_of, standing_grants
 from jwt_lp.errors import ElevationNotAllowed
 from jwt_lp.permissions.grants import Permissions
+from jwt_lp.permissions.patterns import ELEVATION_PREFIX
+from jwt_lp.tokens.delegation import is_delegated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +35,7 @@ def check_approver(
 
 def check_standing(token: AccessToken, rule: ElevationRule) -> None:
     """Raise `ElevationNotAllowed` unless the token itself holds the permission that decides, by a standing grant."""
-    if is_narrowed(token):
+    if is_delegated(token):
         raise ElevationNotAllowed(
             "a token that was narrowed, or that somebody else acts with, decides nothing: sign in yourself",
             reason="delegated",
@@ -105,7 +107,7 @@ def _check_seen(token: AccessToken, elevation: Elevation, rule: ElevationRule, s
     """Refuse an approver whom the store has not seen with the permission long enough before the request."""
     latest = datetime.fromtimestamp(elevation.asked_at - rule.approver_since, UTC).date().isoformat()
     for row in store.observed_grants(issuer=token.issuer, subject=token.subject):
-        standing = not is_elevated(row.role)
+        standing = not row.role.startswith(ELEVATION_PREFIX)
         if standing and row.first_day < latest and rule.approve in Permissions.of([row.grant], patterns=True):
             return
     raise ElevationNotAllowed(

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from jwt_lp._support.events import log_event
 from jwt_lp.elevation.approvers import check_approver, check_standing, decides, is_owner
-from jwt_lp.elevation.identities import Operator, identities, is_narrowed, person_of
+from jwt_lp.elevation.identities import Operator, identities, person_of
 from jwt_lp.elevation.wishes import Wish
 from jwt_lp.errors import ConfigurationError, ElevationNotAllowed, ElevationUnknown, StoreError
 from jwt_lp.stores.elevations import Elevation, ElevationChange, ElevationFilter
 from jwt_lp.stores.push import announce, check_url
 from jwt_lp.tokens.claims import AccessToken
+from jwt_lp.tokens.delegation import is_delegated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -256,7 +257,7 @@ def is_within(policy: Policy, elevation: Elevation) -> bool:
 def _check_break_glass(who: AccessToken | Operator, rule: ElevationRule) -> None:
     if not rule.break_glass:
         raise ElevationNotAllowed("the policy does not grant it without an approval", reason="break_glass")
-    if isinstance(who, Operator) or is_narrowed(who):
+    if isinstance(who, Operator) or is_delegated(who):
         raise ElevationNotAllowed(
             "nothing is granted without an approval to a narrowed token, or without a token: sign in yourself",
             reason="delegated",

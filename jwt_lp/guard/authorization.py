@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -105,8 +104,7 @@ class Authorizer:
             slots: tuple[UsageSlot, ...] = ()
             if record and runtime is not None:
                 # What it counts is kept where the decision is not.
-                kept = key is not None and state.expires_at == math.inf
-                slots = runtime.count_granted(state, decision, endpoint, outcome, keep=not kept)
+                slots = runtime.count_granted(state, decision, endpoint, outcome, keep=key is None)
             if key is not None:
                 state.keep(key, decision, slots)
             return decision
@@ -118,7 +116,8 @@ class Authorizer:
             {} if call is None or requirement.key is not None else sent_parameters(params, route, call.path)
         )
         if self._elevation is not None and not revoked and not cause.misconfigured:
-            cause = cause._replace(elevation=self._elevation.offer(token, requirement, outcome.missing, sent))
+            offer = self._elevation.offer(token, requirement, outcome.missing, sent)
+            cause = cause if offer is None else cause._replace(elevation=offer)
         decision = self._refusals.refuse(
             cause, token, requirement, route, outcome.missing, sent, record=record, observable=not revoked
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -17,8 +17,9 @@ from jwt_lp._support.events import log_event
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.guard.decisions import Cause
 from jwt_lp.guard.elevated_permissions import UNTOLD, effective_permissions, elevation_ceilings
+from jwt_lp.guard.readiness import StoreStatus
 from jwt_lp.guard.store_sync import StoreSync
-from jwt_lp.guard.token_state import TokenState, attach_state
+from jwt_lp.guard.token_state import ENDS, TokenState, attach_state
 from jwt_lp.revocation.poller import Freshness, RevocationPoller
 from jwt_lp.revocation.temporary_grants import NO_GRANTS
 from jwt_lp.stores import open_store
@@ -30,13 +31,14 @@ if TYPE_CHECKING:
     from jwt_lp._support.worker import Worker
     from jwt_lp.guard.decisions import Decision
     from jwt_lp.guard.settings import Settings
+    from jwt_lp.guard.token_state import KeptDecision
     from jwt_lp.permissions.grants import Grant
     from jwt_lp.permissions.requirements import Evaluation, Requirement
     from jwt_lp.revocation.snapshot import RevocationMatch
     from jwt_lp.revocation.temporary_grants import TemporaryGrant
     from jwt_lp.stores import Store, UsageOutcome
     from jwt_lp.tokens.claims import AccessToken
-    from jwt_lp.usage.recorder import RecorderStatus, UsageSlot
+    from jwt_lp.usage.recorder import UsageSlot
 
 _UNKNOWN: Final = Cause(
     HTTPStatus.SERVICE_UNAVAILABLE,
@@ -50,24 +52,6 @@ _STALE: Final = Cause(
     "revocations_stale",
     "the store has not been reached for longer than STALE_AFTER, and the requirement is of high risk",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class StoreStatus:
-    """The state of a guard's connection to its store.
-
-    `known` says whether the revocations are known well enough to decide at all. `sequence` is the number of the last
-    change received, `age` the seconds since the store last answered (None: never), `revocations` the number of
-    entries. `recording` is the state of the usage recorder. `running` says whether the background thread runs in this
-    process: without it no change is received and no usage is written.
-    """
-
-    known: bool
-    sequence: int
-    age: float | None
-    revocations: int
-    recording: RecorderStatus
-    running: bool = True
 
 
 class GuardRuntime:
@@ -125,7 +109,7 @@ class GuardRuntime:
         ):
             kept = state.decisions.get(route)
             if kept is None or kept.key != key:
-                kept = state.decisions.get((key, route))
+                kept = state.decisions.get((key, route)) or self._repeat_ending(state, key, route)
             if kept is not None:
                 recorder = self.recorder
                 if len(recorder.events) < recorder.max_events:
@@ -134,6 +118,17 @@ class GuardRuntime:
                     recorder.count(kept.slots)
                 return kept.decision
         return None
+
+    def _repeat_ending(self, state: TokenState, key: object, route: str) -> KeptDecision | None:
+        """The kept decision of a state that has an end, while neither clock has reached it."""
+        # INVARIANT: a decision that rests on a temporary grant is given again only before its end, by either clock.
+        if state.expires_at != math.inf and not self._is_over(state):
+            return state.decisions.get((key, route, ENDS))
+        return None
+
+    def _is_over(self, state: TokenState) -> bool:
+        """Whether a state that has an end must be computed again."""
+        return self._clock() >= state.expires_at or self.revocations.clock() >= state.deadline
 
     def usable_state(self, token: AccessToken, requirement: Requirement | None = None) -> TokenState | Cause:
         """The token's state, or the cause of a refusal if the token may not be used now (for `requirement`)."""
@@ -153,10 +148,7 @@ class GuardRuntime:
         if (
             state is None
             or state.basis is not revocations.polled.snapshot
-            or (
-                state.expires_at != math.inf
-                and (self._clock() >= state.expires_at or revocations.clock() >= state.deadline)
-            )
+            or (state.expires_at != math.inf and self._is_over(state))
         ):
             state = self._compute_state(token)
         return state.cause or state
@@ -231,6 +223,7 @@ class GuardRuntime:
             sequence=self.revocations.sequence,
             age=None if age == math.inf else age,
             revocations=len(self.revocations),
+            temporary_grants=self.revocations.count_temporary_grants(),
             recording=self.recorder.status(),
             running=self._worker.running,
         )

@@ -17,6 +17,9 @@ MAX_KEPT: Final = 64
 MAX_KEPT_ROUTE: Final = 256
 """How long the route of a kept decision is at most: a client may invent a method if a route does not list its own."""
 
+ENDS: Final = "ends"
+"""The last part of what finds a kept decision that time alone can change."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptDecision:
@@ -50,15 +53,23 @@ class TokenState:
     slots: dict[object, tuple[UsageSlot, ...]] = field(default_factory=dict[object, "tuple[UsageSlot, ...]"])
 
     def keep(self, key: object, decision: Decision, slots: tuple[UsageSlot, ...] = ()) -> None:
-        """Keep a decision about the requirement with this key, unless time alone can change it."""
-        # INVARIANT: nobody compares the wall clock with `expires_at` before a kept decision is given again.
+        """Keep a decision about the requirement with this key.
+
+        It is found by its route, or by `(key, route)`; in a state that has an end only by `(key, route, ENDS)`.
+        """
         route = decision.route
-        if self.expires_at == math.inf and len(route) <= MAX_KEPT_ROUTE:
+        if len(route) <= MAX_KEPT_ROUTE:
             if len(self.decisions) >= MAX_KEPT:
                 # What is still in use is soon kept again.
                 self.decisions = {}
-            # A route has mostly one requirement, which is found by the route alone.
-            self.decisions[route if route not in self.decisions else (key, route)] = KeptDecision(key, decision, slots)
+            name: object
+            if self.expires_at != math.inf:
+                # INVARIANT: whoever compares no clock with the end of the state does not find its decisions.
+                name = key, route, ENDS
+            else:
+                # A route has mostly one requirement, which is found by the route alone.
+                name = route if route not in self.decisions else (key, route)
+            self.decisions[name] = KeptDecision(key, decision, slots)
 
     def keep_slots(self, key: tuple[object, str, str, object, str], slots: tuple[UsageSlot, ...]) -> None:
         """Keep what a decision counts under a key that holds its route in the second place."""

@@ -13,7 +13,7 @@ from jwt_lp.permissions.grants import Permissions
 from jwt_lp.permissions.patterns import ELEVATION_PREFIX
 from jwt_lp.revocation.temporary_grants import TemporaryGrant
 from jwt_lp.tokens.claims import ROLE_SCOPE_CLAIM, AccessToken
-from jwt_lp.tokens.delegation import MAX_ELEVATIONS
+from jwt_lp.tokens.delegation import MAX_ELEVATIONS, is_delegated
 
 if TYPE_CHECKING:
     from jwt_lp.issuing.claim_policy import ClaimPolicy
@@ -70,7 +70,8 @@ def find_elevated(
     At most `MAX_ELEVATIONS` of them, those that end last. An error of `elevated` is logged and gives none: the token is
     as good as it was before the elevation.
     """
-    if elevated is None or not _may_be_elevated(token):
+    # A token that is not its subject's own gains nothing.
+    if elevated is None or is_delegated(token):
         return NO_ELEVATED_GRANTS
     try:
         found = list(elevated(token))
@@ -125,9 +126,3 @@ def _is_credited(grant: TemporaryGrant, standing: Permissions) -> bool:
     """Whether the subject holds its permission by it: nothing else confers it, and no denial of `standing` revokes it."""
     credited = standing.with_temporary(Permissions.of([grant.grant])).grant_for(grant.permission)
     return credited is not None and credited.elevation is not None
-
-
-def _may_be_elevated(token: AccessToken) -> bool:
-    """Whether it is a subject's own token: one that was narrowed, or that somebody else acts with, gains nothing."""
-    narrowed = token.lineage is not None and token.lineage.is_narrowed
-    return not narrowed and "act" not in token._claims  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

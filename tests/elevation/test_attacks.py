@@ -354,6 +354,7 @@ def test_ten_thousand_open_requests_of_one_subject() -> None:
     assert 10 == len(world.elevations.waiting_for(world.token("bob"), limit=10))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_approvers_at_once_in_processes(engine: str, tmp_path: Path) -> None:
     """Of three processes that approve at the same moment, as many count as the quorum needs."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from elevated import approve, change
 from jwt_lp import AUTHENTICATED, AccessToken, Call, Guard, all_of
@@ -56,6 +59,33 @@ class World:
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
         self.monotonic += seconds
+
+    def end(self, elevation: Elevation) -> None:
+        change(self.store, elevation, "ended", self.now)
+        self.poll()
+
+    def revoke(self, *entries: Any) -> None:
+        self.store.revoke(list(entries), at=self.now)
+        self.poll()
+
+    def step(self, step: str, what: Any, elevations: list[Elevation]) -> None:
+        """Do one of the things that can happen while requests are served."""
+        if step in {"pass", "wall"}:
+            self.now += what
+        if step in {"pass", "monotonic"}:
+            self.monotonic += what
+        if step in {"down", "up"}:
+            self.store.down = OSError("down") if step == "down" else None
+        if self.store.down is not None:
+            return
+        if step in {"approve", "later"}:
+            elevations.append(approve(self.store, what, self.now + 5 * (step == "later"), 30))
+        if step == "end" and elevations:
+            change(self.store, elevations.pop(), "ended", self.now)
+        if step == "deny":
+            self.store.revoke([entry("subject", "alice", pattern=EXPORT, until=self.now + 20)], at=self.now)
+        if step in {"poll", "end"}:
+            self.poll()
 
     def ask(self, permission: Any = EXPORT, token: str | None = None) -> Any:
         needed = all_of(permission) if isinstance(permission, str) else permission
@@ -341,6 +371,28 @@ def test_a_guard_without_temporary_grants_takes_none_over(world: World) -> None:
     without.close()
 
 
+def test_the_readiness_counts_the_temporary_grants_in_force(world: World) -> None:
+    """Of whatever subject, without those that have not begun or have ended by either clock."""
+    for number in range(3):
+        world.approve(seconds=30, subject=f"holder-{number}")
+    ended = world.approve(seconds=60)
+    approve(world.store, EXPORT, world.now + 10)
+    world.poll()
+
+    def count() -> int:
+        store = world.guard.ready().store
+        assert store is not None
+        return store.temporary_grants
+
+    assert 4 == count()
+    world.pass_time(10)
+    assert 5 == count()
+    world.monotonic += 20
+    assert 2 == count()
+    world.end(ended)
+    assert 1 == count()
+
+
 @pytest.mark.parametrize(
     ("fault", "settings"),
     [
@@ -363,6 +415,106 @@ def test_a_fault_names_its_issuer() -> None:
     one = {"ISSUER": ISSUER, "AUDIENCE": "a", "CEILING": ["**"], "ELEVATION": "**", **Authority()._keys()}
     with pytest.raises(ConfigurationError, match=r"ISSUERS'\]\['corp'\]: ELEVATION needs STORE"):
         Guard({"ISSUERS": {"corp": one}})
+
+
+END: dict[str, Callable[[World, Elevation], None]] = {
+    "both clocks": lambda world, _: world.pass_time(30),
+    "the wall clock alone": lambda world, _: setattr(world, "now", world.now + 30),
+    "the monotonic clock alone": lambda world, _: setattr(world, "monotonic", world.monotonic + 30),
+    "an early end": lambda world, elevation: world.end(elevation),
+    "an early end that is revoked too": lambda world, _: world.revoke(entry("subject", "alice", pattern=EXPORT)),
+    "a stale snapshot": lambda world, _: setattr(world, "monotonic", world.monotonic + 61),
+}
+
+
+@pytest.mark.parametrize("how", END)
+@pytest.mark.parametrize("by", ["check", "authorize", "can"])
+def test_the_first_request_after_the_end_is_refused(how: str, by: str, world: World) -> None:
+    """Although its decision was given from memory until then, and the store is down since."""
+    elevation = world.approve(seconds=600 if how == "a stale snapshot" else 30)
+    kept = world.ask()
+    effective = kept.token
+    assert kept.passes
+    assert world.ask() is kept
+    assert world.guard.authorize(effective, all_of(EXPORT), {}, "GET /orders") is kept
+    END[how](world, elevation)
+    world.store.down = OSError("down")
+    answers: dict[str, Callable[[], bool]] = {
+        "check": lambda: world.ask().passes,
+        "authorize": lambda: world.guard.authorize(effective, all_of(EXPORT), {}, "GET /orders").passes,
+        "can": lambda: world.guard.can(effective, all_of(EXPORT)),
+    }
+    assert not answers[by]()
+    assert not any(answer() for answer in answers.values())
+
+
+def test_a_decision_by_elevation_is_given_again_until_just_before_the_end(world: World) -> None:
+    """The same decision, and each time it is counted."""
+    elevation = world.approve(seconds=30)
+    kept = world.ask()
+    world.pass_time(29.9)
+    assert world.ask() is kept
+    assert world.ask("orders:read") is world.ask("orders:read")
+    world.runtime.recorder.flush()
+    assert {(EXPORT, f"elevation:{elevation.id}"): 2, ("orders:read", ""): 2} == {
+        (use.permission, use.role): number for use, number in world.store.counts.items()
+    }
+
+
+def test_what_was_kept_before_an_elevation_began_is_not_given_again(world: World) -> None:
+    """At the beginning of an elevation, as at its end, everything about the token is decided anew."""
+    approve(world.store, EXPORT, world.now + 5, 30)
+    world.poll()
+    kept = world.ask("orders:read")
+    assert world.ask("orders:read") is kept
+    for _ in range(2):
+        world.pass_time(20)
+        assert world.ask("orders:read") is not kept
+        kept = world.ask("orders:read")
+
+
+def test_decisions_beside_a_denial_that_ends_are_kept_until_it_does(world: World) -> None:
+    """Then what was denied is allowed again."""
+    world.store.revoke([entry("subject", "alice", pattern=EXPORT, until=world.now + 30)], at=world.now)
+    world.poll()
+    token = world.authority.token(permissions=["orders:read", EXPORT])
+    assert world.ask("orders:read", token) is world.ask("orders:read", token)
+    assert [] == world.held(token=token)
+    world.pass_time(30)
+    assert [EXPORT] == world.held(token=token)
+
+
+def test_a_clock_that_cannot_tell_keeps_nothing(world: World) -> None:
+    """While the snapshot is stale, what a token grants itself is decided at each request."""
+    world.approve(seconds=600)
+    world.pass_time(61)
+    assert world.ask("orders:read") is not world.ask("orders:read")
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("pass"), st.sampled_from([1, 10, 29, 30, 61])),
+        st.tuples(st.sampled_from(["wall", "monotonic"]), st.sampled_from([1, 10, 30])),
+        st.tuples(st.sampled_from(["approve", "later"]), st.sampled_from([EXPORT, "orders:*", "orders:purge"])),
+        st.tuples(st.sampled_from(["end", "poll", "deny", "down", "up"]), st.just("")),
+    ),
+    max_size=12,
+)
+
+
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(steps=STEPS)
+def test_what_is_kept_answers_as_what_is_decided_anew(steps: list[tuple[str, Any]]) -> None:
+    """Whatever happens, a token that was seen all along is answered as one that was never seen."""
+    world = World()
+    elevations: list[Elevation] = []
+    for number, (step, what) in enumerate(steps):
+        world.step(step, what, elevations)
+        never_seen = world.authority.token(permissions=["orders:read"], lifetime=3600, claims={"number": number})
+        for permission in (EXPORT, "orders:purge", "orders:read"):
+            anew = world.ask(permission, never_seen).passes
+            assert [anew, anew] == [world.ask(permission).passes, world.ask(permission).passes]
+    world.guard.close()
 
 
 @pytest.mark.parametrize(

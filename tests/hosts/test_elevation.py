@@ -21,7 +21,7 @@ from memory_store import MemoryStore
 
 pytestmark = pytest.mark.host
 
-SECONDS = 60
+SECONDS = 30
 
 
 class Elevated:
@@ -46,11 +46,14 @@ class Elevated:
 
 @pytest.mark.parametrize(("module", "mode"), MODES, ids=[mode for _, mode in MODES])
 def test_elevated_from_the_approval_to_the_end(module: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Views and probes see it too. The first request after the end is refused, although the store is away since."""
-    clock, store = Clock(time.time()), MemoryStore()
-    defaults = inspect.unwrap(Guard.__init__).__kwdefaults__
+    """Views and probes see it too. The first request after the end, by either clock, is refused, although the store is away since."""
+    clock, monotonic, store = Clock(time.time()), Clock(1000.0), MemoryStore()
+    defaults: Any = inspect.unwrap(Guard.__init__).__kwdefaults__
     monkeypatch.setitem(defaults, "clock", clock)
-    monkeypatch.setitem(RevocationPoller.__init__.__kwdefaults__, "interval", 0.02)  # type: ignore[arg-type]  # it has some
+    polling = RevocationPoller.__init__.__kwdefaults__
+    assert polling is not None
+    monkeypatch.setitem(polling, "interval", 0.02)
+    monkeypatch.setitem(polling, "clock", monotonic)
     authority = Authority(policy=POLICY, clock=clock)
     settings = authority.settings(OWN=False, ELEVATION=["orders:*"], STORE=store, SERVICE="orders")
     with import_module(module).MODES[mode](settings) as (kind, app), serve(kind, app) as client:
@@ -62,6 +65,12 @@ def test_elevated_from_the_approval_to_the_end(module: str, mode: str, monkeypat
         assert [True, True] == [world.ask("/by-token").json["holds"], world.ask("/can").json["can"]]
         change(store, elevation, "ended", clock.now)
         world.wait_for(403)
+        approve(store, "orders:list", clock.now, SECONDS)
+        world.wait_for(200)
+        store.down = OSError("down")
+        monotonic.now += SECONDS
+        assert [403, 403] == [world.ask().status, world.ask("/both").status]
+        store.down = None
         approve(store, "orders:list", clock.now, SECONDS)
         world.wait_for(200)
         store.down = OSError("down")
