@@ -77,7 +77,8 @@ def test_a_worksheet_asks_what_there_is_to_decide():
         make_finding("", "orders:x", of="catalogue", kind="permission"),
     ]
     rows = list(csv.DictReader(io.StringIO(sheet(*shown, *others), newline="")))
-    assert [f"F{finding.id}" for finding in shown] == [row["id"] for row in rows]
+    assert {f"F{finding.id}" for finding in shown} == {row["id"] for row in rows}
+    assert len(shown) == len(rows)
     assert {("", "", "", "")} == {(row["decision"], row["until"], row["reviewer"], row["comment"]) for row in rows}
 
 

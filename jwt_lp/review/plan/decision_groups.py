@@ -75,8 +75,9 @@ def information(finding: Finding) -> float:
     return 4 * likelihood * (1 - likelihood) * finding.score
 
 
-def _least_informative_last(finding: Finding) -> tuple[float, str]:
-    return -information(finding), finding.id
+def _least_informative_last(finding: Finding) -> float:
+    # Ties stay in the order of the review, the most urgent first.
+    return -information(finding)
 
 
 def _group_key(finding: Finding) -> str:
