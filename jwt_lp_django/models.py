@@ -158,7 +158,7 @@ class Elevation(models.Model):
     known_as = _text()
 
     class Meta:  # noqa: D106 - Django's
-        default_permissions = ("view",)
+        default_permissions = ()
         indexes = (models.Index("asked_at", "id", name="jwt_lp_django_elevation_asked"),)
 
     def __str__(self) -> str:
@@ -181,7 +181,7 @@ class ElevationStep(models.Model):
     digest = _text()
 
     class Meta:  # noqa: D106 - Django's
-        default_permissions = ("view",)
+        default_permissions = ()
 
     def __str__(self) -> str:
         return self.id

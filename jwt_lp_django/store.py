@@ -224,7 +224,7 @@ class DjangoStore:
     def days(
         self, *, until: str, issuer: str | None = None, subjects: Iterable[tuple[str, str]] | None = None
     ) -> Iterator[DayRow]:
-        """The days on which grants were used."""
+        """The days on which standing grants were used."""
         module = self._modules().sum_queries
         return (
             DayRow(*row)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jwt_lp.cli.param_types import DayParam
+from jwt_lp.cli.param_types import DayParam, DurationParam
 from jwt_lp.cli.store import StoreOptions, store_options
 from jwt_lp.cli.usage_folder import open_usage, usage_option
 from jwt_lp.review.analysis.backtesting import WINDOW_IN_FORCE
 from jwt_lp.review.analysis.backtesting import backtest as replay
 from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
+from jwt_lp.review.analysis.elevation_costs import LONGEST, WAITING
 from jwt_lp.review.analysis.training import load_history
 from jwt_lp.review.report import render_backtest
 
@@ -33,6 +34,8 @@ def run_backtest(
     regret: float | None = None,
     in_force: DecisionRule = WINDOW_IN_FORCE,
     judged: DecisionRule | None = None,
+    longest: int = LONGEST,
+    waiting: int = WAITING,
 ) -> Backtest:
     """Replay every rule setting over `training`, also that which a review judged by. `step` is told of the progress."""
     result = replay(
@@ -41,6 +44,8 @@ def run_backtest(
         regret=regret,
         in_force=in_force,
         judged=judged,
+        longest=longest,
+        waiting=waiting,
         on_step=lambda number: step("reviews replayed", number),
     )
     return replace(result, sampled=training.share)
@@ -54,6 +59,10 @@ def run_backtest(
 @click.option("--regret", type=click.FloatRange(0, 1), metavar="SHARE",
               help="Recommend the setting with the fewest needless days among those with at most this share of regrets. "
               "Default: the fewest regrets at no more needless days than the window in force.")  # fmt: skip
+@click.option("--waiting", type=DurationParam(), default="10m", show_default=True,
+              help="How long a request for an elevation waits for its answer.")  # fmt: skip
+@click.option("--longest", type=DurationParam(), default="1h", show_default=True,
+              help="How long an elevation lasts.")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How to print it.")  # fmt: skip
 @click.option("--now", type=DayParam(), metavar="DAY", help="The last day of the record. Default: today, in UTC.")
@@ -76,13 +85,14 @@ def backtest(
 
     There is a review every 30 days over the last two fifths of the record. The likelihood is fitted on the record
     before that, and the recommended setting is chosen there. A grant that is revoked and used within the horizon is a regret. Days on which a kept grant is not
-    used are needless days.
+    used are needless days. Beside the regrets stand the requests for elevations that would answer them: a grant that was taken back
+    stays so, and each day of need is a request.
 
     \b
       jwt-lp backtest --store sqlite:///access.db
       jwt-lp backtest --regret 0.05
     """  # noqa: D301 - a real backspace is what click looks for
-    folder = options.pop("usage")
+    folder, longest, waiting = (options.pop(name) for name in ("usage", "longest", "waiting"))
     place = StoreOptions(**options)
     with place.open(place.settings(ctx)) as store, open_usage(folder, store) as usage:
         until = now or datetime.fromtimestamp(time.time(), UTC).date().isoformat()
@@ -92,5 +102,7 @@ def backtest(
             lambda _what, _number: None,
             regret=regret,
             in_force=DecisionRule("fixed", window),
+            longest=longest,
+            waiting=waiting,
         )
     click.echo(render_backtest(result, "json" if form == "json" else "text"), nl=False)

@@ -137,9 +137,11 @@ def _decision(name: str, done: str, help_text: str) -> click.Command:
     return elevate.command(name, short_help=help_text, help=f"{help_text[:-1]} ID.")(command)
 
 
-deny = _decision("deny", "denied", "Deny a request.")
-end = _decision("end", "ended", "Withdraw a request, or end an elevation early.")
-review = _decision("review", "reviewed", "Note that a permission taken without an approval was reviewed.")
+deny: click.Command = _decision("deny", "denied", "Deny a request.")
+end: click.Command = _decision("end", "ended", "Withdraw a request, or end an elevation early.")
+review: click.Command = _decision(
+    "review", "reviewed", "Note that a permission taken without an approval was reviewed."
+)
 
 
 @elevate.command("list", short_help="List elevations.")

@@ -51,7 +51,7 @@ class MatchCount:
 
     def __init__(self, condition: FailCondition) -> None:
         self.condition = condition
-        self.number = 0
+        self.number: int = 0
         self.examples: list[Finding] = []
 
     @property

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from jwt_lp._support.validation import quote_text
 from jwt_lp.cli.output import Failure
+from jwt_lp.cli.plan import find_sheet_file, read_sheet_file
 from jwt_lp.cli.row_input import open_input, prefix_faults
 from jwt_lp.review import Person, ReviewExemption
 from jwt_lp.review.analysis.people import ACTIVE, INACTIVE
-from jwt_lp.review.plan.worksheet import ID_PREFIX
+from jwt_lp.review.plan.worksheet import GROUP_PREFIX, ID_PREFIX
 from jwt_lp.usage.row_reader import read_rows
 
 if TYPE_CHECKING:
@@ -73,13 +74,28 @@ def load_exemptions(files: Iterable[str]) -> list[ReviewExemption]:
                     f"{file}: line {row.line}: an exemption needs a reviewer, and until: a day such as 2027-06-30"
                 )
                 continue
-            exemptions.append(
-                ReviewExemption(
-                    finding.strip().removeprefix(ID_PREFIX), until.strip(), reviewer.strip(), comment.strip()
-                )
+            exemptions += (
+                ReviewExemption(id_, until.strip(), reviewer.strip(), comment.strip())
+                for id_ in _exempted(file, finding.strip())
             )
     _raise_faults(faults)
     return exemptions
+
+
+def _exempted(file: str, finding: str) -> Iterable[str]:
+    """The ids of the findings that a row is about: one, or the members of a group that have no decision of their own."""
+    if not finding.startswith(GROUP_PREFIX):
+        return (finding.removeprefix(ID_PREFIX),)
+    sheet = read_sheet_file(find_sheet_file(file, None))
+    group = sheet.groups.get(finding.removeprefix(GROUP_PREFIX))
+    if group is None:
+        raise Failure(f"{file}: the sheet file has no group {quote_text(finding)}: is it the file of another review?")
+    decided = {
+        str(row.values[0]).strip().removeprefix(ID_PREFIX)
+        for row in _read_rows(file, _EXEMPTION_COLUMNS, ("id", "decision"))
+        if any(value.strip() for value in row.values[1:])
+    }
+    return [id_ for id_ in group.findings if id_ not in decided]
 
 
 def _is_day(text: str) -> bool:
@@ -89,13 +105,21 @@ def _is_day(text: str) -> bool:
         return False
 
 
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
 def _read_rows(file: str, fields: tuple[str, ...], needed: tuple[str, ...]) -> Iterator[Row]:
     with (
         open_input(file, "csv" if not file.endswith((".jsonl", ".ndjson")) else None) as opened,
         prefix_faults(opened.name),
     ):
-        rows, _ = read_rows(opened.lines(), opened.form, fields, {}, needed)
+        rows, _ = read_rows(opened.lines(), opened.form, fields, {}, needed, flags=("active",))
         for row in rows:
-            if row.fault:
-                raise Failure(f"{opened.name}: line {row.line}: {row.fault}")
+            # Bytes that are not UTF-8 were read as surrogates, which no output could write.
+            fault = row.fault or (
+                "" if _is_utf8("".join(row.values)) else "it is not UTF-8: save the file as CSV UTF-8"
+            )
+            if fault:
+                raise Failure(f"{opened.name}: line {row.line}: {fault}")
             yield row

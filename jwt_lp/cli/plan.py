@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import click
 
 from jwt_lp.cli.output import DIM, Failure, count, notices, say, text
 from jwt_lp.errors import ConfigurationError
+from jwt_lp.review.analysis.training import RestoredGrant
 from jwt_lp.review.plan import (
     Plan,
     from_worksheet,
@@ -56,7 +58,7 @@ def plan(
     """Make a plan from one or more worksheets of the same review.
 
     Every row needs a decision: keep, remove, narrow (to the permission in the column instead), or exempt until a day.
-    The column reviewer names who decided. Nothing is changed yet: jwt-lp apply shows what would change.
+    The decision of a group holds for its rows that have none. The column reviewer names who decided. Nothing is changed yet: jwt-lp apply shows what would change.
 
     \b
       jwt-lp review --store sqlite:///jwt-lp.db --worksheet review.csv
@@ -67,9 +69,9 @@ def plan(
     ids = None if reviewed is None else _ids(reviewed)
     steps = () if stages is None else parse_stages(stages)
     files: dict[Path, SheetFile] = {}
-    sheet = join_worksheets([_worksheet(path, _find_sheet_file(path, sheet_file), files, ids) for path in worksheets])
+    sheet = join_worksheets([_worksheet(path, find_sheet_file(path, sheet_file), files, ids) for path in worksheets])
     if missing := sheet.asked - len(sheet.decisions):
-        notices([f"{count(missing, 'finding')} of the review that need a decision are in none of these worksheets"])
+        notices([f"findings that need a decision, and are in none of these worksheets: {missing:,}"])
     frozen = from_worksheet(sheet, now=time.time(), cap=cap, stages=steps)
     write_plan(frozen, output)
 
@@ -82,7 +84,7 @@ def write_plan(plan: Plan, output: str) -> None:
     exempt = sum(item.action == "exempt" for item in plan.items)
     say(
         text(output, "bold"),
-        f": {count(revoked, 'grant')} to revoke, {exempt} exempt, {len(plan.items) - revoked - exempt} kept",
+        f": {count(revoked, 'grant')} to revoke, {exempt:,} exempt, {len(plan.items) - revoked - exempt:,} kept",
     )
     say(text(f"hash {plan.hash[:12]}; what it would change: jwt-lp apply {output} --dry-run", DIM))
 
@@ -98,7 +100,21 @@ def read_plan(path: str) -> Plan:
     return Plan.decode(_text(path))
 
 
-def _find_sheet_file(worksheet: str, named: str | None) -> Path:
+def restored_grants(path: str) -> list[RestoredGrant]:
+    """What was restored to subjects during the trial of an applied plan; `Failure` if the plan was not applied."""
+    items = {item.id: item for item in read_plan(path).items}
+    status = read_status(journal_path(path))
+    if status.intent is None:
+        raise Failure(f"{path} was not applied: there is no journal of it")
+    return [
+        RestoredGrant(item.issuer, item.name, item.grant, datetime.fromtimestamp(restored.at, UTC).date().isoformat())
+        for restored in status.restored
+        if (item := items.get(restored.id)) is not None and item.of == "subject" and item.grant
+    ]
+
+
+def find_sheet_file(worksheet: str, named: str | None) -> Path:
+    """The sheet file of a worksheet: `named`, or the one beside it; `Failure` where there is none."""
     if named is not None:
         return Path(named)
     for path in sheet_candidates(worksheet):
@@ -108,15 +124,21 @@ def _find_sheet_file(worksheet: str, named: str | None) -> Path:
     raise Failure(f"{worksheet}: there is no {sheet_path(worksheet).name} beside it: pass --sheet FILE")
 
 
-def _worksheet(path: str, sheet: Path, files: dict[Path, SheetFile], known: Collection[str] | None) -> Worksheet:
-    faulty = str(sheet)
+def read_sheet_file(path: Path) -> SheetFile:
+    """The sheet file; `Failure` if it is not one, or was changed."""
     try:
-        if sheet not in files:
-            files[sheet] = SheetFile.decode(_text(faulty))
-        faulty = path
+        return SheetFile.decode(_text(str(path)))
+    except ConfigurationError as error:
+        raise Failure(*(f"{path}: {fault}" for fault in error.faults)) from None
+
+
+def _worksheet(path: str, sheet: Path, files: dict[Path, SheetFile], known: Collection[str] | None) -> Worksheet:
+    if sheet not in files:
+        files[sheet] = read_sheet_file(sheet)
+    try:
         return read_sheet(_text(path), files[sheet], known=known)
     except ConfigurationError as error:
-        raise Failure(*(f"{faulty}: {fault}" for fault in error.faults)) from None
+        raise Failure(*(f"{path}: {fault}" for fault in error.faults)) from None
 
 
 def _ids(path: str) -> Collection[str]:

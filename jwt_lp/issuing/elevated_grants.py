@@ -65,7 +65,7 @@ NO_ELEVATED_GRANTS = ElevatedGrants()
 def find_elevated(
     elevated: Elevated | None, token: AccessToken, policy: Policy, now: float, *, standing: Permissions
 ) -> ElevatedGrants:
-    """Return the temporary grants of a token's subject that `policy` has a rule for, without those that it holds anyway.
+    """Return the temporary grants of a token's subject that `policy` allows now, without those that it holds anyway.
 
     At most `MAX_ELEVATIONS` of them, those that end last. An error of `elevated` is logged and gives none: the token is
     as good as it was before the elevation.
@@ -86,7 +86,7 @@ def find_elevated(
         if grant.is_for(token)
         and grant.since <= now
         and int(now) < math.floor(grant.until)
-        and policy.elevation_rule(grant.permission) is not None
+        and _is_allowed(grant, policy)
         and _is_credited(grant, standing)
     ]
     latest: dict[str, TemporaryGrant] = {}
@@ -114,6 +114,12 @@ def elevated_texts(claims: Mapping[str, object]) -> list[str]:
     """Return the permissions that the claims of a token of ours hold by elevations."""
     by_role = cast("Mapping[str, str]", claims.get(ROLE_SCOPE_CLAIM, {}))
     return [text for role, texts in by_role.items() if role.startswith(ELEVATION_PREFIX) for text in texts.split(" ")]
+
+
+def _is_allowed(grant: TemporaryGrant, policy: Policy) -> bool:
+    """Whether the policy has a rule for it now, and for so long."""
+    rule = policy.elevation_rule(grant.permission)
+    return rule is not None and grant.until - grant.since <= rule.longest
 
 
 def _is_credited(grant: TemporaryGrant, standing: Permissions) -> bool:

@@ -14,6 +14,11 @@ ELEVATION_PREFIX: Final = "elevation:"
 """What precedes the id of an elevation where a grant names its role. No role of a policy has a colon in its name."""
 
 
+def is_elevation(role: str) -> bool:
+    """Whether the role that a grant or a use names is an elevation."""
+    return role.startswith(ELEVATION_PREFIX)
+
+
 class Grant(NamedTuple):
     """A permission or a pattern that a token or a role confers, and where it came from.
 
@@ -34,7 +39,7 @@ class Grant(NamedTuple):
     def elevation(self) -> str | None:
         """The id of the elevation that it comes from; None for a standing grant."""
         role = self.role
-        return role.removeprefix(ELEVATION_PREFIX) if role is not None and role.startswith(ELEVATION_PREFIX) else None
+        return role.removeprefix(ELEVATION_PREFIX) if role is not None and is_elevation(role) else None
 
 
 class Pattern(NamedTuple):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from jwt_lp.review.analysis import DecisionRule, EarlierReview, Person, ReviewExemption, review
+from jwt_lp.review.comparison import Comparison, GoneGrant
+from jwt_lp.review.elevation_values import ElevatedUse, ElevationCost, JustInTime
 from jwt_lp.review.findings import (
     AppliedRule,
     Backtest,
     BacktestedSetting,
     Change,
     Coefficient,
-    Comparison,
     Finding,
     FindingKind,
-    GoneGrant,
     Population,
     Proposal,
     Reason,
@@ -31,9 +31,12 @@ __all__ = [
     "Comparison",
     "DecisionRule",
     "EarlierReview",
+    "ElevatedUse",
+    "ElevationCost",
     "Finding",
     "FindingKind",
     "GoneGrant",
+    "JustInTime",
     "Person",
     "Population",
     "Proposal",

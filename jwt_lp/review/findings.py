@@ -6,7 +6,11 @@ All outputs are made from these frozen values. Days are ISO dates in UTC; an unk
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from jwt_lp.review.comparison import Comparison
+    from jwt_lp.review.elevation_values import ElevatedUse, ElevationCost, JustInTime
 
 Verdict: TypeAlias = Literal["leaver", "used", "unused", "dormant", "unobservable", "needed-but-denied"]
 """`leaver`: held by a person who has left. `used`: needed, by the rule. `unused`: used before, but not needed any more by
@@ -25,7 +29,7 @@ LAST_HOLDER: Final = "last holder"
 """The only guard that does not prevent a proposal; applying it may need an explicit option."""
 
 Proposal: TypeAlias = Literal["keep", "remove", "narrow"]
-"""What the rules alone would do. A review never proposes to add a grant."""
+"""What the rules alone would do. No finding proposes to add a grant; `Review.elevated` is apart from the findings."""
 
 Change: TypeAlias = Literal["", "new", "came-back", "known"]
 """What is different since an earlier review: `new` in this one, `came-back` after it was gone or revoked, `known` from
@@ -71,8 +75,8 @@ class Finding:
     likelihood of need within the horizon, between 0 and 1, or None without a model; `because` explains it, and
     `likelihood_bound` is its upper bound: the model's weights make it higher in 1 of 20 cases. For a role, `users` of
     its `members` used the grant. `score` is the risk of leaving the grant in place, from 0 to 100, the sum of
-    `score_parts`. `person_name`, `team`, `manager`, `active` and `left` (the last day of a leaver) are those of the
-    list of people.
+    `score_parts`. `just_in_time` is the elevation that could serve instead of a standing grant. `person_name`, `team`,
+    `manager`, `active` and `left` (the last day of a leaver) are those of the list of people.
     """
 
     id: str
@@ -110,6 +114,7 @@ class Finding:
     active: str = ""
     left: str = ""
     change: Change = ""
+    just_in_time: JustInTime | None = None
 
     @property
     def used_after_leaving(self) -> bool:
@@ -205,6 +210,7 @@ class Backtest:
     the history is too short, or no setting was within `regret`. `interval` is the 95 % interval of its share of regrets,
     None where nothing was revoked, or where the window had to stand in for the setting that was chosen. `judged` is the
     result of the rule of the review that this backtest belongs to. `sampled` is the share of subjects that were replayed.
+    `elevation` has for each setting what it costs where elevations answer.
     """
 
     horizon: int
@@ -218,46 +224,14 @@ class Backtest:
     judged: BacktestedSetting | None = None
     interval: tuple[float, float] | None = None
     sampled: float = 1.0
-
-
-class GoneGrant(NamedTuple):
-    """A grant of an earlier review that is not held any more, and the day of the first review that did not find it."""
-
-    id: str
-    kind: str
-    of: str
-    issuer: str
-    name: str
-    role: str
-    grant: str
-    person_name: str
-    gone_by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """What is different since the review of the day `now` with this `digest`.
-
-    `new` and `came_back` count findings. `gone` also has the grants that earlier reviews found gone already, so that a
-    later review can tell that they came back.
-    """
-
-    now: str
-    digest: str
-    new: int
-    came_back: int
-    gone: tuple[GoneGrant, ...]
-
-    def gone_on(self, day: str) -> tuple[GoneGrant, ...]:
-        """The grants that the review of this day was the first not to find."""
-        return tuple(grant for grant in self.gone if grant.gone_by == day)
+    elevation: tuple[ElevationCost, ...] = ()
 
 
 class BudgetResult(NamedTuple):
     """What a regret budget did: `inside` and `outside` count proposals, without those for leavers.
 
-    `expected` is the expected regret of those inside, in people or grants, within `days`; `bound` is its upper bound.
-    One more person or grant in the budget would allow `one_more` proposals.
+    `expected` is the expected regret of those inside, in people or grants, within `days`; 19 of 20 outcomes do not exceed
+    `bound`. One more person or grant in the budget would allow `one_more` proposals.
     """
 
     budget: str
@@ -265,7 +239,7 @@ class BudgetResult(NamedTuple):
     inside: int
     outside: int
     expected: float
-    bound: float
+    bound: int
     one_more: int
 
 
@@ -273,6 +247,7 @@ class BudgetResult(NamedTuple):
 class Review:
     """The result of a review. `findings` are ordered by urgency, the first decision first.
 
+    `elevated` is what subjects used by elevations, those first for whom a standing grant is proposed. No plan has it.
     `unlisted` is the number of grants that are used and kept, beyond the first 100,000 findings. They have no finding in
     `findings`.
 
@@ -297,3 +272,4 @@ class Review:
     comparison: Comparison | None = None
     budget: BudgetResult | None = None
     unlisted: int = 0
+    elevated: tuple[ElevatedUse, ...] = ()

@@ -121,7 +121,9 @@ class UsageAggregates(Protocol):
     def days(
         self, *, until: str, issuer: str | None = None, subjects: Iterable[tuple[str, str]] | None = None
     ) -> Iterator[DayRow]:
-        """The days up to a day on which grants were used (outcome `granted`), each once.
+        """The days up to a day on which standing grants were used (outcome `granted`), each once.
+
+        Use by an elevation is left out.
 
         `issuer` limits them to one issuer, `subjects` to these pairs of issuer and subject.
         """

@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
                 ("digest", models.TextField()),
             ],
             options={
-                "default_permissions": ("view",),
+                "default_permissions": (),
             },
         ),
         migrations.CreateModel(
@@ -60,7 +60,7 @@ class Migration(migrations.Migration):
                 ("known_as", models.TextField()),
             ],
             options={
-                "default_permissions": ("view",),
+                "default_permissions": (),
                 "indexes": [models.Index(models.F("asked_at"), models.F("id"), name="jwt_lp_django_elevation_asked")],
             },
         ),

@@ -348,7 +348,7 @@ def test_json_tells_all(project, plain):
     """--json has the decision, the steps, the requirement and the token's grants."""
     found = plain(project.authority.token("alice", ["orders:*"]), "--settings", "shop", "-r", "orders:read")
     assert [0, True, None, None] == [found[name] for name in ("code", "passes", "status", "cause")]
-    grant = {"text": "orders:*", "source": "scope", "role": None, "pattern": True}
+    grant = {"text": "orders:*", "source": "scope", "role": None, "pattern": True, "elevation": None}
     assert [[grant], [grant]] == [found["used"], found["token"]["grants"]]
     assert [{"written": "orders:read", "asked": "orders:read", "held": True, "why": []}] == found["asked"]
     assert {"header", "issuer", "key", "signature", "type", "audience", "times", "grants"} == {

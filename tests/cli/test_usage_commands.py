@@ -68,7 +68,7 @@ def test_a_real_trace(run, request, engine):
     assert ("import", "trace", sum(expected.values())) == (source.source, source.service, source.recorded)
     shown = run("usage", "show", "--subject", "u0001", store=url)[1].splitlines()
     assert len({row[1] for row in expected if row[0] == "u0001"}) + 1 == len(shown)
-    assert f"imported from {days[0]} to {days[-1]} by 1 file: {sum(expected.values())} uses" == shown[-1]
+    assert f"imported from {days[0]} to {days[-1]} by 1 file: {sum(expected.values()):,} uses" == shown[-1]
 
 
 def test_an_export_can_be_imported(project, run):

@@ -85,6 +85,8 @@ def _check(words: list[str], where: str) -> None:
     elif program == "make":
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
         assert {word for word in words[1:] if not _ASSIGNMENT.fullmatch(word)} <= set(targets), where
+    elif words[:2] == ["python", "-m"]:
+        assert (ROOT / words[2].replace(".", "/")).with_suffix(".py").is_file(), where
     elif program == "pip":
         _check_pip(words[2:], where)
     elif program == "pipx":

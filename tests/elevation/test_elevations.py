@@ -150,6 +150,7 @@ def test_what_is_held_is_for_the_client_that_asked() -> None:
 
 def test_guards_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a grant and of an end, not of a request; if Redis fails, the step is done all the same."""
+    pytest.importorskip("redis", reason="needs redis (extra `redis`)")
     world = World(policy(approvals=2, break_glass=True))
     told: list[str] = []
     monkeypatch.setattr(module, "announce", lambda url, *_, **__: told.append(url))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -514,3 +515,18 @@ def test_what_is_kept_answers_as_what_is_decided_anew(steps: list[tuple[str, Any
             anew = world.ask(permission, never_seen).passes
             assert [anew, anew] == [world.ask(permission).passes, world.ask(permission).passes]
     world.guard.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "***", "orders:**:**", "orders:export orders:read", "orders:{id}", "Orders:EXPORT", "*:" * 2000, "\ud800"],
+)
+def test_a_row_with_a_text_that_is_no_permission_confers_nothing(world: World, text: str) -> None:
+    """Whoever edits the store by mistake neither gives anything away nor locks anybody out."""
+    elevation = world.approve()
+    assert [EXPORT] == world.held()
+    number, _ = world.store.reported[elevation.id]
+    world.store.reported[elevation.id] = number, replace(elevation, permission=text)
+    world.runtime.revocations._rebuilt_at = 0.0
+    world.poll()
+    assert ["orders:read"] == world.held(EXPORT, "orders:read", "orders:purge")

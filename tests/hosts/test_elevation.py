@@ -48,7 +48,7 @@ class Elevated:
 def test_elevated_from_the_approval_to_the_end(module: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Views and probes see it too. The first request after the end, by either clock, is refused, although the store is away since."""
     clock, monotonic, store = Clock(time.time()), Clock(1000.0), MemoryStore()
-    defaults = inspect.unwrap(Guard.__init__).__kwdefaults__
+    defaults: Any = inspect.unwrap(Guard.__init__).__kwdefaults__
     monkeypatch.setitem(defaults, "clock", clock)
     polling = RevocationPoller.__init__.__kwdefaults__
     assert polling is not None

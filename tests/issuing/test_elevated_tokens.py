@@ -359,6 +359,7 @@ def test_the_token_endpoint_gives_an_elevated_permission(own: OwnWorld) -> None:
 
 def test_a_refresh_gives_an_elevated_permission(own: OwnWorld, tmp_path: Path) -> None:
     """Whoever was approved refreshes, and holds it until its end; the session goes on."""
+    pytest.importorskip("sqlalchemy", reason="needs SQLAlchemy (extra `sql`)")
     sessions_store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
     sign_in = SignIn(
         own.issuer,

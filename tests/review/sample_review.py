@@ -6,14 +6,13 @@ from dataclasses import replace
 from itertools import cycle
 from typing import Final
 
+from jwt_lp.review.comparison import Comparison, GoneGrant
 from jwt_lp.review.findings import (
     AppliedRule,
     Backtest,
     BacktestedSetting,
     Coefficient,
-    Comparison,
     Finding,
-    GoneGrant,
     Population,
     Reason,
     Review,

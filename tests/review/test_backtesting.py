@@ -7,6 +7,7 @@ import runpy
 from collections import defaultdict
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ from jwt_lp.review.analysis.likelihood import LikelihoodModel
 from jwt_lp.review.analysis.recommendation import USUAL_LIKELIHOOD, recommend, settle, share_interval
 from jwt_lp.review.analysis.usage_history import UsageHistory
 from jwt_lp.review.findings import BacktestedSetting
+from jwt_lp.review.report.backtest_text import describe_past, describe_result
 
 SHARED = Path(__file__).parents[3] / "shared"
 EVENTS = st.lists(
@@ -69,6 +71,25 @@ def test_windows_cost_what_the_definitions_say(events, horizon: int) -> None:
     for setting in found.settings:
         if setting.rule == "fixed":
             assert _slowly(events, int(setting.threshold), horizon) == setting[2:]
+
+
+@pytest.mark.parametrize("judged", [DecisionRule("fixed", 200), DecisionRule("likelihood", 0.033)], ids=str)
+def test_the_rule_that_judged_is_replayed(judged: DecisionRule) -> None:
+    """A review may judge by a rule that is no usual setting; the past shown is that of this rule."""
+    events = [
+        (f"s{subject}", grant, 700_000 + day)
+        for subject in range(6)
+        for grant in "xyz"
+        for day in range(0, 1500 - 150 * subject, 40 + 31 * subject)
+    ]
+    found = backtest(_history(events), horizon=90, judged=judged)
+    assert found.judged is not None
+    assert (judged.kind, judged.threshold) == found.judged[:2]
+    assert 1 == found.settings.count(found.judged)
+    if judged.kind == "fixed":
+        assert _slowly(events, 200, 90) == found.judged[2:]
+    assert describe_past(found).startswith(describe_result(found.judged))
+    assert "not replayed" in describe_past(found, with_budget=True)
 
 
 @given(EVENTS, EVENTS, st.integers(30, 200))
@@ -122,7 +143,9 @@ def test_a_short_past_has_no_settings(events) -> None:
     assert fit_model(_history(events), until="1918-01-01", horizon=365).fitted_on == 0
 
 
-def _setting(rule: str, threshold: float, regretted: int, needless: int, revoked: int = 100) -> BacktestedSetting:
+def _setting(
+    rule: Literal["fixed", "likelihood"], threshold: float, regretted: int, needless: int, revoked: int = 100
+) -> BacktestedSetting:
     return BacktestedSetting(rule, threshold, revoked, regretted, needless)
 
 

@@ -122,6 +122,7 @@ def test_every_open_decision_is_asked_once(findings) -> None:
 
 def test_every_output_says_what_is_saved() -> None:
     """Text, JSON and page have the groups, the first questions and the number of decisions."""
+    pytest.importorskip("jinja2", reason="the page needs Jinja2")
     review = make_review(*(old(f"s{number}") for number in range(5)), old("risky", risk="high", score=90))
     group = sort_out(review.findings).groups[0]
     text, page = render(review, "text"), render(review, "html")
@@ -130,3 +131,8 @@ def test_every_output_says_what_is_saved() -> None:
     for each in ("saves 4 decisions", "5 grants of 5 holders, unused for 2 years or more", group.id, "Ask first"):
         assert each in text
         assert each in page
+
+
+def test_what_is_used_and_kept_is_no_question() -> None:
+    """A large review does not list such findings, and its questions are those of a small one."""
+    assert 0 == sort_out([old("a", verdict="used", proposal="keep", guards=("held for only 1 day",))]).open

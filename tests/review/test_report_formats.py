@@ -442,6 +442,20 @@ def test_the_page_begins_with_the_exclusions() -> None:
     assert text.index("2 findings excluded by an exemption") < text.index("To remove")
 
 
+def test_the_drawback_of_a_recommendation_comes_first_in_text_and_page() -> None:
+    """What is worse about the recommendation stands before it, wherever it stands; nothing stands there otherwise."""
+    window = WINDOW_IN_FORCE._replace(regretted=261)
+    worse = replace(REVIEW, backtest=replace(sample_review.BACKTEST, in_force=window))
+    drawback = "the recommended setting regretted 1 grant more than the window in force"
+    written, page = render(worse, "text"), "".join(_page(worse).texts)
+    assert written.index(f"!! {drawback}") < written.index("Past of this rule") < written.index("Recommended:")
+    found = [page.find(drawback), page.rfind(drawback)]
+    assert found[0] < page.index("2 findings excluded") < page.index("Recommended")
+    assert page.index("Backtest: the results") < found[1] < page.index("This review:")
+    for better in (render(REVIEW, "text"), "".join(_page().texts)):
+        assert "more than the window in force" not in better
+
+
 def test_a_page_without_roles_or_history() -> None:
     """Without roles, months and a backtest, the page omits their sections."""
     page = _page(BARE)
@@ -456,7 +470,7 @@ def test_a_page_of_a_history_too_short() -> None:
     assert "past" not in {found.get("id") for _, found in _page(none).elements}
     short = _page(replace(REVIEW, backtest=replace(sample_review.BACKTEST, recommended=None)))
     assert [] == [found for _, found in short.elements if found.get("class") == "ring"]
-    assert "the history is too short" in "".join(short.texts)
+    assert "no setting had so few regrets, or the history is too short" in "".join(short.texts).lower()
 
 
 def test_charts_of_small_numbers() -> None:

@@ -65,3 +65,23 @@ def test_a_worksheet_survives_a_spreadsheet_program(resave, separator):
     assert {("exempt", "2027-01-31", "Žofie, M.", "1,5; see 2")} == {
         (row.decision, row.until, row.reviewer, row.comment) for row in read.decisions
     }
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_the_row_of_a_group_survives_a_spreadsheet_program(resave, separator):
+    """Its decision still holds for the members, whose rows stay empty."""
+    facts = {"idle": 800, "risk": "low", "likelihood": 0.001, "likelihood_bound": 0.004}
+    review = make_review(*(make_finding(name, f"orders:p{number}", **facts) for number, name in enumerate(NAMES)))
+    rows = list(csv.DictReader(io.StringIO(write_worksheet(review.findings), newline="")))
+    assert "group" == rows[0]["of"]
+    rows[0] |= {"decision": "exempt", "until": "2027-01-31", "reviewer": "mia"}
+    output = io.StringIO()
+    writer = csv.DictWriter(output, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+    read = read_worksheet(resave(output.getvalue(), separator), SheetFile.from_review(review))
+    assert list(NAMES) == [row.item.name for row in read.decisions]
+    assert {("exempt", "2027-01-31", "mia", rows[0]["id"][1:])} == {
+        (row.decision, row.until, row.reviewer, row.group) for row in read.decisions
+    }

@@ -94,7 +94,7 @@ def test_a_worksheet_shows_what_a_person_needs():
         "manager": "mia", "of": "subject", "holder": "alice", "role": "", "grant": "orders:*",
         "instead": "orders:a orders:b", "last_use": "2026-01-02", "uses": "7",
         "reasons": "Nobody used it.; for removal: idle for long", "held_back_by": "a, b; c", "others": "orders:**",
-        "risk": "61 of 100", "proposal": "narrow", "issuer": ISSUER,
+        "risk": "61 of 100", "proposal": "narrow", "issuer": ISSUER, "group": "",
     } == row  # fmt: skip
     (row,) = csv.DictReader(io.StringIO(sheet(), newline=""))
     assert "never" == row["last_use"]

@@ -9,13 +9,17 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from datetime import date
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
+from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, FLOOR_DAYS, DecisionRule
+from jwt_lp.review.analysis.elevation_costs import LONGEST, WAITING, ElevationCosts
 from jwt_lp.review.analysis.likelihood import LikelihoodModel
 from jwt_lp.review.analysis.recommendation import recommend, settle, share_interval
 from jwt_lp.review.analysis.usage_history import REVIEW_INTERVAL_DAYS, ReplayedGrant, UsageHistory
 from jwt_lp.review.findings import Backtest, BacktestedSetting
+
+if TYPE_CHECKING:
+    from jwt_lp.review.elevation_values import ElevationCost
 
 EARLIER_SHARE: Final = 0.6
 """The share of a history that a model is fitted on, and a setting chosen on, before it is judged on the rest."""
@@ -37,27 +41,33 @@ def backtest(
     regret: float | None = None,
     in_force: DecisionRule = WINDOW_IN_FORCE,
     judged: DecisionRule | None = None,
+    longest: int = LONGEST,
+    waiting: int = WAITING,
     on_step: Callable[[int], object] = lambda _: None,
 ) -> Backtest:
     """The revocations, regrets and needless days of every setting; no settings where the history is too short.
 
     The recommended setting is chosen on reviews of the earlier part of the history, and reported on the later part,
     which all settings are replayed on. `recommend` says how it is chosen from `regret` and the window `in_force`.
-    `judged` is the rule of a review, which is replayed as well. `on_step` is called with the number of replayed reviews.
+    `judged` is the rule of a review, which is replayed as well. An elevation lasts for `longest` seconds, and a request
+    waits for `waiting` seconds. `on_step` is called with the number of replayed reviews.
     """
     start = _later_start(history.first, history.last - horizon)
     days = range(start, history.last - horizon, REVIEW_INTERVAL_DAYS) if history.pairs else range(0)
     rules = _rules(in_force, judged)
     settings: list[BacktestedSetting] = []
-    chosen = None
+    costs: list[ElevationCost] = []
+    chosen = held_back = None
     interval = None
     if days:
         choice = _later_start(history.first, start - horizon)
         earlier = _replay(history, range(choice, start - horizon, REVIEW_INTERVAL_DAYS), horizon, rules)
         chosen = recommend(earlier.settings(), in_force=in_force, regret=regret)
-        later = _replay(history, days, horizon, rules, chosen=chosen, on_step=on_step)
+        later = _replay(history, days, horizon, rules, chosen=chosen, longest=longest, on_step=on_step)
+        costs = later.costs(waiting)
         settings = later.settings()
         interval = later.interval()
+        held_back = later.held_back()
     kept = {(setting.rule, setting.threshold): setting for setting in settings}
     window = kept.get((in_force.kind, in_force.threshold))
     best = None
@@ -74,8 +84,9 @@ def backtest(
         settings=tuple(settings),
         recommended=best,
         in_force=window,
-        judged=kept.get((judged.kind, judged.threshold)) if judged is not None else None,
+        judged=held_back or (kept.get((judged.kind, judged.threshold)) if judged is not None else None),
         interval=interval,
+        elevation=tuple(costs),
     )
 
 
@@ -83,11 +94,23 @@ def _later_start(first: int, last: int) -> int:
     return first + int(EARLIER_SHARE * (last - first))
 
 
-def _rules(*more: DecisionRule | None) -> tuple[tuple[DecisionRule, ...], tuple[DecisionRule, ...]]:
-    """The rules of each kind in order, with those of the review."""
-    windows = sorted({*WINDOW_RULES, *(rule for rule in more if rule and rule.kind == "fixed")}, key=_threshold)
-    likelihoods = {*LIKELIHOOD_RULES, *(rule for rule in more if rule and rule.kind == "likelihood")}
-    return tuple(reversed(windows)), tuple(sorted(likelihoods, key=_threshold))
+class _Rules(NamedTuple):
+    """The rules of each kind, each from the most cautious to the most eager, with those of the review.
+
+    `held_back` is the rule of a review that a longer floor holds back: it has no place in that order.
+    """
+
+    windows: tuple[DecisionRule, ...]
+    likelihoods: tuple[DecisionRule, ...]
+    held_back: tuple[DecisionRule, ...]
+
+
+def _rules(*more: DecisionRule | None) -> _Rules:
+    held_back = tuple(rule for rule in more if rule and rule.floor != FLOOR_DAYS)
+    ordered = [rule for rule in more if rule and rule.floor == FLOOR_DAYS]
+    windows = sorted({*WINDOW_RULES, *(rule for rule in ordered if rule.kind == "fixed")}, key=_threshold)
+    likelihoods = {*LIKELIHOOD_RULES, *(rule for rule in ordered if rule.kind == "likelihood")}
+    return _Rules(tuple(reversed(windows)), tuple(sorted(likelihoods, key=_threshold)), held_back)
 
 
 def _threshold(rule: DecisionRule) -> float:
@@ -97,7 +120,8 @@ def _threshold(rule: DecisionRule) -> float:
 class _Replay:
     """The counts of all settings, and of each holder for the chosen one."""
 
-    def __init__(self, rules: tuple[tuple[DecisionRule, ...], ...], chosen: DecisionRule | None) -> None:
+    def __init__(self, rules: _Rules, chosen: DecisionRule | None, costs: Sequence[ElevationCosts] = ()) -> None:
+        self._costs: Final = costs
         self._tallies: Final = [_SettingCounts(each) for each in rules]
         self._chosen: Final = next(
             ((number, each.index(chosen)) for number, each in enumerate(rules) if chosen in each), None
@@ -111,6 +135,8 @@ class _Replay:
         likelihood = model.likelihood(case.pair)
         for number, tally in enumerate(self._tallies):
             now, before = tally.add(case, likelihood)
+            if self._costs:
+                self._costs[number].add(case, now, before)
             if self._chosen is not None and self._chosen[0] == number and now <= self._chosen[1] < before:
                 counts = self._holders.setdefault(case.holder, [0, 0])
                 counts[0] += 1
@@ -118,8 +144,17 @@ class _Replay:
 
     def settings(self) -> list[BacktestedSetting]:
         """The totals of each setting, from the shortest window to the longest, then by likelihood."""
-        windows, likelihoods = self._tallies
+        windows, likelihoods, _ = self._tallies
         return [*reversed(windows.results()), *likelihoods.results()]
+
+    def held_back(self) -> BacktestedSetting | None:
+        """The totals of the rule of a review that a longer floor holds back; None without such a rule."""
+        return next(iter(self._tallies[-1].results()), None)
+
+    def costs(self, waiting: int) -> list[ElevationCost]:
+        """What each setting costs where elevations answer, in the order of the settings."""
+        windows, likelihoods = (list(costs.results(waiting)) for costs in self._costs[:2])
+        return [*reversed(windows), *likelihoods]
 
     def interval(self) -> tuple[float, float] | None:
         """The 95 % interval of the chosen setting's share of regrets; None where nothing was revoked."""
@@ -130,14 +165,19 @@ def _replay(
     history: UsageHistory,
     days: range,
     horizon: int,
-    rules: tuple[tuple[DecisionRule, ...], tuple[DecisionRule, ...]],
+    rules: _Rules,
     *,
     chosen: DecisionRule | None = None,
+    longest: int | None = None,
     on_step: Callable[[int], object] = lambda _: None,
 ) -> _Replay:
-    """Replay the reviews of some days, by a model that is fitted on what lies before the first of them."""
+    """Replay the reviews of some days, by a model that is fitted on what lies before the first of them.
+
+    With `longest`, the seconds of an elevation, the costs of elevations are counted too.
+    """
     model = LikelihoodModel.fit(history.training_cases(days.start, horizon), horizon=horizon)
-    replay = _Replay(rules, chosen)
+    costs = [] if longest is None else [ElevationCosts(each, history, days, longest) for each in rules]
+    replay = _Replay(rules, chosen, costs)
     for number, day in enumerate(days, 1):
         for case in history.replay_day(day, horizon):
             replay.add(case, model)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from jwt_lp._support.json_stream import iter_members
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.review.analysis.finding_parts import REVOKED_ALREADY
-from jwt_lp.review.findings import Comparison, GoneGrant
+from jwt_lp.review.comparison import Comparison, GoneGrant
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.policy.file import EMPTY_POLICY
 from jwt_lp.review.analysis import route_findings
+from jwt_lp.review.analysis.decision_rule import describe_young, settle_rule
 from jwt_lp.review.analysis.evidence import PopulationSource as Source
 from jwt_lp.review.analysis.evidence import iso_day, iter_holders, ordinal, recording_coverage
 from jwt_lp.review.analysis.finding_collector import FindingCollector
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from jwt_lp.review.analysis.regret_budget import RegretBudget
     from jwt_lp.review.analysis.usage_history import UsageHistory
     from jwt_lp.review.analysis.verdicts import ReviewExemption
+    from jwt_lp.review.elevation_values import ElevatedUse
     from jwt_lp.review.findings import Finding
     from jwt_lp.stores import HeldGrantRow, Store, UsageAggregates
 
@@ -53,7 +55,7 @@ def review(  # noqa: PLR0913 - all but the store by name
     store: Store,
     *,
     now: str,
-    rule: DecisionRule,
+    rule: DecisionRule | None = None,
     usage: UsageAggregates | None = None,
     model: LikelihoodModel | None = None,
     history: UsageHistory | None = None,
@@ -65,28 +67,35 @@ def review(  # noqa: PLR0913 - all but the store by name
     issuer: str | None = None,
     earlier: EarlierReview | None = None,
     budget: RegretBudget | None = None,
+    issuer_names: Mapping[str, str] | None = None,
     made_at: float | None = None,
     on_kept: Callable[[Finding], object] | None = None,
     on_step: Callable[[str, int], object] = lambda _what, _count: None,
 ) -> Review:
     """Compare grants with usage, up to and including the day `now`.
 
-    `rule` decides, with `model` for likelihoods; the model was fitted on `history`. Usage is that of the store, or
+    `rule` decides, with `model` for likelihoods; the model was fitted on `history`. Without a rule, `settle_rule` has the
+    default; it also says how a likelihood is held back while the store has no past case of its own. Usage is that of the store, or
     `usage` if it is given; grants, enforcement points and revocations are always those of the store. `on_step` is
     called with the current step and a count. `on_kept` is called with each finding that is used and kept, beyond the
     first 100,000 findings, which the review counts and does not list. Findings are compared with those of an `earlier`
-    review. With a `budget`, proposals beyond it are kept; its days must be the horizon. Nothing is written. `StoreError` where the store does not answer, `ConfigurationError` where the earlier
+    review. With a `budget`, proposals beyond it are kept; its days must be the horizon. `issuer_names` are the names of
+    issuers in the settings, which elevation rules use. Nothing is written. `StoreError` where the store does not answer, `ConfigurationError` where the earlier
     review is of a later day.
     """
     if earlier is not None and earlier.now > now:
         raise ConfigurationError(f"the earlier review is of {earlier.now}, and this one of {now}: compare a later one")
     used = store if usage is None else usage
+    coverage = recording_coverage(used.recording_periods(), ordinal(now), _day)
+    by_default = rule is None
+    rule = settle_rule(rule, record_days=_record_days(ordinal(now), coverage), model=model)
     options = [now, str(rule), policy.digest, grace, issuer, *(sorted(people.items()) if people else ())]
     if budget is not None:
         options.append(str(budget))
+    if policy.elevation and issuer_names:
+        options += sorted(issuer_names.items())
     digest = sha256(json.dumps(options).encode())
     source, held = _load_held_grants(store, now, issuer)
-    coverage = recording_coverage(used.recording_periods(), ordinal(now), _day)
     requested = list(used.requested_permissions(until=now))
     points = [point for point in store.enforcement_points() if point.first_day <= now]
     terms = [term for point in points for term in permissions_in(point.requirement)]
@@ -100,6 +109,8 @@ def review(  # noqa: PLR0913 - all but the store by name
         exempt={exemption.id: exemption for exemption in exempt},
         people=people or {},
         revoked=_denied_grants(store),
+        policy=policy,
+        issuer_names=issuer_names or {},
     )  # fmt: skip
     roles = {name: tuple(grant.text for grant in role.grants) for name, role in policy.roles.items()}
     collector = FindingCollector(context, roles, earlier=earlier, budget=budget, on_kept=on_kept)
@@ -126,10 +137,11 @@ def review(  # noqa: PLR0913 - all but the store by name
         population=population,
         judging=_applied_rule(rule, model, grace, horizon),
         findings=tuple(findings),
-        notes=tuple(_notes(context, coverage, population, collector)),
+        notes=tuple(_notes(context, coverage, population, collector, by_default=by_default)),
         comparison=earlier.comparison(now, issuer) if earlier is not None else None,
         budget=collector.budget_result,
         unlisted=collector.unlisted,
+        elevated=tuple(sorted(collector.elevated, key=_elevated_key)),
         digest=digest.hexdigest(),
         policy=policy.digest if policy is not EMPTY_POLICY else "",
         policy_path=policy.path or "",
@@ -196,11 +208,16 @@ def _day(at: float) -> int:
     return datetime.fromtimestamp(at, UTC).date().toordinal()
 
 
+def _record_days(today: int, coverage: RecordingCoverage) -> int:
+    """How many days before the review the records begin; 0 without any."""
+    return today - coverage.first if coverage.first else 0
+
+
 def _coverage_guards(today: int, coverage: RecordingCoverage, rule: DecisionRule) -> tuple[str, ...]:
     """The reasons to propose nothing at all: records that are too short, or that end too early."""
     guards: list[str] = []
     window = int(rule.threshold) if rule.kind == "fixed" else rule.floor
-    length = today - coverage.first if coverage.first else 0
+    length = _record_days(today, coverage)
     if not coverage.first:
         guards.append("there is no history yet, because nothing was recorded or imported")
     elif length < window:
@@ -227,8 +244,17 @@ def _sort_key(finding: Finding) -> tuple[object, ...]:
     )
 
 
+def _elevated_key(elevated: ElevatedUse) -> tuple[object, ...]:
+    return not elevated.propose_standing, -elevated.weeks, elevated.issuer, elevated.name, elevated.permission
+
+
 def _notes(
-    context: ReviewContext, coverage: RecordingCoverage, population: Population, collector: FindingCollector
+    context: ReviewContext,
+    coverage: RecordingCoverage,
+    population: Population,
+    collector: FindingCollector,
+    *,
+    by_default: bool,
 ) -> Iterator[str]:
     if population.source == "tokens":
         yield (
@@ -252,7 +278,7 @@ def _notes(
         window = count_noun(context.window, "day")
         yield f"There is not enough history for likelihoods: a window of {window} was used instead"
     elif context.model is not None and context.rule.kind == "likelihood" and not context.model.fitted_on:
-        yield "The history is too short for cases of its own: the likelihoods are those of other organisations' histories"
+        yield from describe_young(context.rule, _record_days(context.now, coverage), by_default=by_default)
     if context.people:
         yield from collector.people.notes(context.people, context.today)
 

@@ -12,6 +12,8 @@ from itertools import groupby
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from jwt_lp.permissions.patterns import is_elevation
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -82,8 +84,30 @@ class RefusalCount(NamedTuple):
 
 
 @dataclass(slots=True)
+class ElevatedPermission:
+    """What one subject used of one permission by elevations. Days are ordinals."""
+
+    elevations: set[str] = field(default_factory=set[str])
+    days: set[int] = field(default_factory=set[int])
+    uses: int = 0
+
+    def add(self, row: UsageSummary, first: int, last: int) -> None:
+        """Add a row of usage with its first and last day; the store keeps a row for each elevation."""
+        self.elevations.add(row.role)
+        self.uses += row.uses
+        self.days.update((first, last))
+
+    def weeks(self, now: int, watched: int) -> int:
+        """In how many of the `watched` weeks it was used; the last of them ends on the day `now`."""
+        return len({age for day in self.days if (age := (now - day) // 7) < watched})
+
+
+@dataclass(slots=True)
 class Holder:
-    """A subject of an issuer, with its grants. `subject` is "" where the store records no subjects."""
+    """A subject of an issuer, with its grants. `subject` is "" where the store records no subjects.
+
+    `paths` are standing grants. `elevated` has what was used by elevations, by permission.
+    """
 
     issuer: str
     subject: str
@@ -91,6 +115,7 @@ class Holder:
     denied: dict[str, RefusalCount] = field(default_factory=dict[str, RefusalCount])
     revoked: dict[str, RefusalCount] = field(default_factory=dict[str, RefusalCount])
     clients: dict[tuple[str, str], GrantPath] = field(default_factory=dict[tuple[str, str], GrantPath])
+    elevated: dict[str, ElevatedPermission] = field(default_factory=dict[str, ElevatedPermission])
 
     def path(self, role: str, grant: str) -> GrantPath:
         """The path of this role and grant, created if missing."""
@@ -130,6 +155,8 @@ def iter_holders(
         for row in imports:
             _add_held(holder, row, granted)
         for row in sightings:
+            if is_elevation(row.role):
+                continue
             first, last = ordinal(row.first_day), ordinal(row.last_day)
             if first <= end and not _no_longer_held(population, last, holder, row.role, row.grant):
                 path = holder.path(row.role, row.grant)
@@ -166,6 +193,9 @@ def _client_path(holder: Holder, client: str, grant: str) -> GrantPath:
 def _add_usage(holder: Holder, row: UsageSummary, population: PopulationSource) -> None:
     if row.outcome == "granted":
         grant, first, last = row.grant or row.permission, ordinal(row.first_day), ordinal(row.last_day)
+        if is_elevation(row.role):
+            holder.elevated.setdefault(intern(grant), ElevatedPermission()).add(row, first, last)
+            return
         if not _no_longer_held(population, last, holder, row.role, grant):
             path = holder.path(row.role, grant)
             path.add_use(row, first, last)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from jwt_lp.review.analysis.client_findings import ClientFindings
 from jwt_lp.review.analysis.earlier_review import is_holding
+from jwt_lp.review.analysis.elevated_use import elevated_uses
 from jwt_lp.review.analysis.evidence import iso_day
 from jwt_lp.review.analysis.finding_parts import REVOKED_ALREADY, with_guards
 from jwt_lp.review.analysis.people import PeopleCount
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from jwt_lp.review.analysis.evidence import Holder
     from jwt_lp.review.analysis.regret_budget import RegretBudget
     from jwt_lp.review.analysis.verdicts import ReviewContext
+    from jwt_lp.review.elevation_values import ElevatedUse
     from jwt_lp.review.findings import BudgetResult, Change, Finding
 
 MAX_LISTED: Final = 100_000
@@ -55,6 +57,7 @@ class FindingCollector:
         self._holder_counts: Counter[str] = Counter()
         self.clients: ClientFindings = ClientFindings(context)
         self.names: set[str] = set()
+        self.elevated: list[ElevatedUse] = []
         self.subjects: int = 0
         self.grants: int = 0
         self.unlisted: int = 0
@@ -68,10 +71,11 @@ class FindingCollector:
             self._collect(finding)
         for finding in self._roles.add(judged):
             self._collect(finding)
+        self.elevated += elevated_uses(judged, self._context)
         self.clients.add(holder)
         self.names.update(role for role, _ in holder.paths if role)
         self.grants += len(holder.paths)
-        if holder.subject and (holder.paths or holder.denied or holder.revoked):
+        if holder.subject and (holder.paths or holder.denied or holder.revoked or holder.elevated):
             self.subjects += 1
             self._holder_counts.update({grant for _, grant in holder.paths})
             if self._context.people:

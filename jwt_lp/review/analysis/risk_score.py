@@ -16,7 +16,7 @@ from jwt_lp.review.pattern_overlap import EnforcedPermissions, is_pattern, overl
 from jwt_lp.review.quantities import count_noun
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from jwt_lp.policy.file import Policy
     from jwt_lp.stores import EnforcementPointRow
@@ -53,9 +53,9 @@ class GrantRisks:
         self._routes: Counter[str] = Counter()
         for point in points:
             self._routes.update(permissions_in(point.requirement))
-        self.level = lru_cache(maxsize=None)(self._level)
-        self.breadth = lru_cache(maxsize=None)(self._breadth)
-        self.is_powerful = lru_cache(maxsize=None)(self._is_powerful)
+        self.level: Callable[[str], str] = lru_cache(maxsize=None)(self._level)
+        self.breadth: Callable[[str], GrantBreadth] = lru_cache(maxsize=None)(self._breadth)
+        self.is_powerful: Callable[[str], bool] = lru_cache(maxsize=None)(self._is_powerful)
 
     def _level(self, grant: str) -> str:
         """The highest risk of the permissions that the grant covers; medium where the catalogue has none of them."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from jwt_lp.review.analysis.elevated_use import elevated_grants, just_in_time
 from jwt_lp.review.analysis.evidence import GrantPath, Holder, iso_day
 from jwt_lp.review.analysis.finding_parts import (
     REVOKED_ALREADY,
@@ -85,7 +86,7 @@ def _grant_finding(
     change = _propose(judged.holder, path, needed, context, verdict, revokes=revokes)
     if verdict == "used" and change.proposal == "keep":
         return KeptGrant(judged, path, change)
-    others = _overlapping(path, judged.paths)
+    others = _overlapping(path, judged)
     finding = _make_grant_finding(judged, path, context, verdict, change, others=others)
     return with_guards(finding, change.guards, context)
 
@@ -102,7 +103,7 @@ def _leaver_finding(judged: JudgedHolder, path: GrantPath, context: ReviewContex
         role=path.role,
         grant=path.grant,
         reason=leaver_reason(judged.person, path.uses, path.last, context),
-        others=_overlapping(path, judged.paths),
+        others=_overlapping(path, judged),
         **grant_members(path, context),
         **grant_score(path, context, holder_part(judged.powers)),
         **person_members(judged.person),
@@ -133,6 +134,7 @@ def _make_grant_finding(
         others=others,
         denied=_refusals_of(holder.denied, path.grant),
         refused_since=_refusals_of(holder.revoked, path.grant),
+        just_in_time=just_in_time(judged, path, context, change.proposal),
         **grant_members(path, context),
         **likelihood_members(holder, path, context),
         **grant_score(path, context, holder_part(judged.powers)),
@@ -182,8 +184,11 @@ def _propose_removal(
     return change._replace(guards=(*change.guards, young))
 
 
-def _overlapping(path: GrantPath, paths: Sequence[GrantPath]) -> tuple[str, ...]:
-    return tuple(_display_name(other) for other in paths if other is not path and overlap(other.grant, path.grant))
+def _overlapping(path: GrantPath, judged: JudgedHolder) -> tuple[str, ...]:
+    """The other ways to the same permissions: grants, then elevations."""
+    standing = (_display_name(each) for each in judged.paths if each is not path and overlap(each.grant, path.grant))
+    elevated = (shown for permission, shown in elevated_grants(judged.holder) if overlap(permission, path.grant))
+    return (*standing, *elevated)
 
 
 def _needed_permissions(judged: JudgedHolder, context: ReviewContext) -> set[str]:

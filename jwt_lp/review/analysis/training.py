@@ -1,6 +1,7 @@
 """Training history: the store's own past usage, sampled where it is too large.
 
-A permission that was revoked and then requested was needed, so the requests count like use.
+A permission that was revoked and then requested was needed, so the requests count like use. So does use by an
+elevation of what was used by a standing grant before: it was needed, but it is no standing grant of its own.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from hashlib import sha256
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from jwt_lp.permissions.patterns import is_elevation
 from jwt_lp.review.analysis.evidence import ordinal
 from jwt_lp.review.analysis.usage_history import UsageHistory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
     from jwt_lp.stores import DayRow, UsageAggregates, UsageSummary
 
@@ -28,10 +30,22 @@ class TrainingHistory(NamedTuple):
     share: float
 
 
-def load_history(store: UsageAggregates, *, until: str, issuer: str | None = None) -> TrainingHistory:
+class RestoredGrant(NamedTuple):
+    """A grant that was restored to a subject during the trial of a plan, and the day, as an ISO date."""
+
+    issuer: str
+    subject: str
+    grant: str
+    day: str
+
+
+def load_history(
+    store: UsageAggregates, *, until: str, issuer: str | None = None, restored: Iterable[RestoredGrant] = ()
+) -> TrainingHistory:
     """The history of use up to a day, of all subjects, or of a sample where that is too much; always the same sample.
 
-    A request of a revoked permission counts as a use of the grant that served it before.
+    A request of a revoked permission, and its use by an elevation, counts as a use of the grant that served it before. So
+    does a restoration of it, if neither was recorded.
 
     `StoreError` where the store does not answer.
     """
@@ -39,10 +53,11 @@ def load_history(store: UsageAggregates, *, until: str, issuer: str | None = Non
     requests: list[tuple[str, str, str, int]] = []
     for key, group in groupby(store.summary(until=until, issuer=issuer), key=lambda row: (row.issuer, row.subject)):
         rows = list(group)
-        used = [row for row in rows if row.outcome == "granted"]
+        used = [row for row in rows if row.outcome == "granted" and not is_elevation(row.role)]
         if key[1] and used:
             days[key] = sum(row.days for row in used)
-            requests += _requests_of_revoked(rows, used)
+            requests += _other_requests(rows, used)
+    requests += _restorations(restored, {request[:3] for request in requests}, days.keys(), until)
     if sum(days.values()) <= MAX_DAYS:
         return TrainingHistory(_history(store.days(until=until, issuer=issuer), requests), 1.0)
     sample: list[tuple[str, str]] = []
@@ -57,19 +72,29 @@ def load_history(store: UsageAggregates, *, until: str, issuer: str | None = Non
     return TrainingHistory(_history(store.days(until=until, subjects=sample), kept), len(sample) / len(days))
 
 
-def _requests_of_revoked(
-    rows: Sequence[UsageSummary], used: Sequence[UsageSummary]
-) -> Iterator[tuple[str, str, str, int]]:
-    """The first and the last day on which a permission was requested after its revocation: it was needed then.
+def _other_requests(rows: Sequence[UsageSummary], used: Sequence[UsageSummary]) -> Iterator[tuple[str, str, str, int]]:
+    """The first and the last day on which a permission was requested after its revocation, or used by an elevation.
 
-    The row names no grant, so the days count for the grants that the subject used it through before.
+    It was needed then. The days count for the standing grants that the subject used it through before.
     """
     for row in rows:
-        if row.outcome == "revoked":
+        if row.outcome == "revoked" or (row.outcome == "granted" and is_elevation(row.role)):
             grants = {before.grant or before.permission for before in used if before.permission == row.permission}
             for grant in sorted(grants):
                 yield row.issuer, row.subject, grant, ordinal(row.first_day)
                 yield row.issuer, row.subject, grant, ordinal(row.last_day)
+
+
+def _restorations(
+    restored: Iterable[RestoredGrant],
+    requested: Container[tuple[str, str, str]],
+    subjects: Container[tuple[str, str]],
+    until: str,
+) -> Iterator[tuple[str, str, str, int]]:
+    """The restorations up to a day, to subjects of the history, that no recorded request tells of."""
+    for each in restored:
+        if each.day <= until and each[:2] in subjects and each[:3] not in requested:
+            yield each.issuer, each.subject, each.grant, ordinal(each.day)
 
 
 def _history(rows: Iterable[DayRow], requests: Iterable[tuple[str, str, str, int]]) -> UsageHistory:

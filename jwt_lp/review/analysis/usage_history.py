@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from sys import intern
 from typing import Final, NamedTuple
 
@@ -58,6 +59,18 @@ class UsageHistory:
         self.first: Final = min((uses.days[0] for holder in self._holders for uses in holder), default=0)
         self.last: Final = max((uses.days[-1] for holder in self._holders for uses in holder), default=0)
         self.pairs: Final = sum(map(len, self._holders))
+
+    @cached_property
+    def days_of_pairs(self) -> tuple[array[int], ...]:
+        """The days of use of each pair, by the number of the pair."""
+        return tuple(uses.days for holder in self._holders for uses in holder)
+
+    def subject_years(self, first: int) -> int:
+        """The years from the day `first` on, counted for each subject that used anything in them."""
+        return sum(
+            len({(day - first) // 365 for uses in holder for day in uses.days if day >= first})
+            for holder in self._holders
+        )
 
     def replay_day(self, day: int, horizon: int) -> Iterator[ReplayedGrant]:
         """Every pair that a review on this day judges; its features use nothing after the day."""

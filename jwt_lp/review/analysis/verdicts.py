@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from jwt_lp.policy.file import EMPTY_POLICY
 from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
 from jwt_lp.review.analysis.evidence import WHOLE_ROLE, GrantPath, iso_day
 from jwt_lp.review.analysis.grant_features import GrantFeatures
@@ -16,6 +17,8 @@ from jwt_lp.review.pattern_overlap import EnforcedPermissions, covers
 from jwt_lp.review.quantities import count_noun
 
 if TYPE_CHECKING:
+    from jwt_lp.policy.elevation_rules import ElevationRule
+    from jwt_lp.policy.file import Policy
     from jwt_lp.review.analysis.evidence import Holder
     from jwt_lp.review.analysis.likelihood import LikelihoodModel
     from jwt_lp.review.findings import Reason, Verdict
@@ -52,7 +55,7 @@ class ReviewContext:
     """The rule and the data that every judgement uses. Days are ordinals.
 
     `since` is the first day of any recording. `coverage_guards` hold for every finding. `revoked` has the kind, issuer,
-    name and pattern of each deny entry in force.
+    name and pattern of each deny entry in force. `issuer_names` are the names of issuers in the settings.
     """
 
     now: int
@@ -68,6 +71,8 @@ class ReviewContext:
     exempt: Mapping[str, ReviewExemption] = field(default_factory=dict[str, ReviewExemption])
     people: Mapping[str, Person] = field(default_factory=dict[str, Person])
     revoked: frozenset[tuple[str, str, str, str]] = frozenset()
+    policy: Policy = EMPTY_POLICY
+    issuer_names: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def _by_window(self) -> bool:
@@ -102,7 +107,7 @@ class ReviewContext:
 
     def revokes(self, holder: Holder, path: GrantPath) -> bool:
         """Whether the rule would revoke a grant that was used."""
-        if self._by_window:
+        if self._by_window or self.now - path.last < self.rule.floor:
             # The same answer, without the features that only a model needs.
             return self.rule.is_due(self.now - path.last, None)
         return self.rule.revokes(self.pair(holder, path), self.model)
@@ -119,6 +124,10 @@ class ReviewContext:
     def risk(self, grant: str) -> str:
         """The highest risk of the permissions that the grant covers."""
         return self.risks.level(grant)
+
+    def elevation_rule(self, grant: str) -> ElevationRule | None:
+        """The rule of the policy for elevations of a permission; None for a pattern."""
+        return self.policy.elevation_rule(grant)
 
     @property
     def today(self) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jwt_lp._support.file_lock import hold_lock, lock_path
 from jwt_lp._support.validation import quote_text
 from jwt_lp.errors import PolicyError
+from jwt_lp.review.plan.deny_entries import check_store, entries_in_force
 from jwt_lp.review.plan.plan_journal import (
     ApplyIntent,
     PlanStatus,
@@ -95,6 +96,7 @@ def apply(
     """
     with lock_plan(store, journal):
         before = check_status(plan, journal)
+        check_store(before, store)
         intent, changes = before.intent if before.state == "begun" else None, None
         with _lock_policy(_edited_policy(plan, policy_path, intent)):
             if intent is None:
@@ -123,7 +125,6 @@ def _new_intent(
     plan: Plan, changes: PlanPreview, before: PlanStatus, path: str, data: bytes | None, *, now: float, by: str
 ) -> ApplyIntent:
     trial = before.intent if before.state == "applied" else None
-    entries = {entry.id for entry in changes.entries}
     return ApplyIntent(
         at=now,
         by=by,
@@ -137,7 +138,6 @@ def _new_intent(
         dropped=tuple((dropped.item.id, dropped.reason) for dropped in changes.dropped),
         stage=changes.stage,
         since=now if trial is None else trial.since,
-        lifts=() if trial is None else tuple(entry.id for entry in trial.entries if entry.id not in entries),
     )
 
 
@@ -198,13 +198,15 @@ def undo(journal: Path, store: Store, *, now: float, by: str, policy: bool = Tru
     """
     with lock_plan(store, journal):
         intent = prepare_undo(journal, policy=False)
+        check_store(read_status(journal), store)
         with _lock_policy(intent.path if policy and intent.before is not None else None):
             return _undo(prepare_undo(journal, policy=policy), store, journal, now=now, by=by, policy=policy)
 
 
 def _undo(intent: ApplyIntent, store: Store, journal: Path, *, now: float, by: str, policy: bool) -> UndoResult:
     in_force = {row.entry.id for row in store.revocations()}
-    ours = [entry.id for entry in intent.entries]
+    # An interrupted stage or restoration may have left entries of which the journal says nothing any more.
+    ours = dict.fromkeys((*(entry.id for entry in intent.entries), *entries_in_force(store, intent.plan)))
     append_entry(journal, "undoing", at=now, by=by)
     restored = ""
     if policy and intent.before is not None and read_bytes(intent.path) != intent.before:
@@ -256,10 +258,10 @@ def _write_rest(
     stored = {row.entry.id for row in store.revocations(lifted=True)}
     entries = [entry for entry in intent.entries if entry.id not in stored]
     sequence = store.revoke(entries, at=now, by=by)
-    # Only now, so that no grant is free in between.
-    in_force = {row.entry.id for row in store.revocations()} if intent.lifts else frozenset[str]()
-    if lifts := [entry for entry in intent.lifts if entry in in_force]:
-        sequence = store.lift(lifts, at=now)
+    # What the trial wrote and this stage ends or replaces. Only now, so that no grant is free in between.
+    kept = {entry.id for entry in intent.entries}
+    if stale := [entry for entry in entries_in_force(store, intent.plan) if entry not in kept]:
+        sequence = store.lift(stale, at=now)
     edits = intent.after is not None and data != intent.after
     if intent.after is not None and edits:
         write_atomically(intent.path, intent.after, policy=True, still=lambda: _check_unchanged(intent, undoing=False))

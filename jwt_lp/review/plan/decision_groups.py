@@ -54,7 +54,10 @@ def sort_out(findings: Iterable[Finding]) -> Triage:
     obvious. A group has two members or more. First of the questions is where the answer is least certain and the risk
     highest; a finding without a likelihood is as uncertain as one with 50 %.
     """
-    undecided = list(undecided_findings(findings))
+    # What is used and kept is no question; a large review does not list it.
+    undecided = [
+        finding for finding in undecided_findings(findings) if finding.verdict != "used" or finding.proposal != "keep"
+    ]
     by_key: dict[str, list[Finding]] = {}
     for finding in undecided:
         if key := _group_key(finding):
@@ -105,9 +108,18 @@ def _group(what: str, members: list[Finding]) -> DecisionGroup:
 
 def describe_group(group: DecisionGroup) -> str:
     """A group in a sentence."""
-    text = f"{count_noun(len(group.findings), 'grant')} of {count_noun(group.holders, 'holder')}, {group.what}"
+    return f"{describe_members(group)}, {describe_reason(group)}: one decision"
+
+
+def describe_members(group: DecisionGroup) -> str:
+    """How many grants a group has, of how many holders."""
+    return f"{count_noun(len(group.findings), 'grant')} of {count_noun(group.holders, 'holder')}"
+
+
+def describe_reason(group: DecisionGroup) -> str:
+    """Why the removals of a group are obvious."""
     likely = "" if group.likelihood is None else f", likelihood of need at most {format_percent(group.likelihood)}"
-    return f"{text}{likely}: one decision"
+    return f"{group.what}{likely}"
 
 
 def describe_triage(triage: Triage) -> str:

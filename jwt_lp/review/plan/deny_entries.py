@@ -6,6 +6,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
+from jwt_lp.errors import PolicyError
 from jwt_lp.permissions.grants import Permissions
 from jwt_lp.review.pattern_overlap import overlap
 from jwt_lp.review.plan.planned_revocations import PlannedRevocation
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from jwt_lp.policy.file import Policy
     from jwt_lp.review.plan.frozen_plan import Plan, PlanItem
+    from jwt_lp.review.plan.plan_journal import PlanStatus
     from jwt_lp.review.plan.role_edits import RoleEdits
     from jwt_lp.stores import Store
 
@@ -24,6 +26,7 @@ ENTRY_ID_PREFIX: Final = "plan-"
 """The prefix of the ids of deny entries that plans write."""
 
 _MAX_REASON: Final = 1000
+_SHOWN_HASH: Final = 12
 
 
 class ItemRevocations:
@@ -110,7 +113,7 @@ def deny_entries(
     issuers, plan_hash = store.issuers(), plan.hash
     for item, pattern, keep in revocations:
         reviewer = f" ({item.reviewer})" if item.reviewer else ""
-        reason = f"plan {plan_hash[:12]}: {item.comment or 'not needed'}{reviewer}"[:_MAX_REASON]
+        reason = f"{_reason_start(plan_hash)}{item.comment or 'not needed'}{reviewer}"[:_MAX_REASON]
         entry = RevocationEntry(
             id="", of=item.of, issuer=item.issuer, name=item.name, pattern=pattern, keep=keep, reason=reason
         )
@@ -122,6 +125,30 @@ def deny_entries(
                 item,
                 replace(entry, id=f"{ENTRY_ID_PREFIX}{sha256(identity.encode()).hexdigest()[:20]}", issuer=issuer),
             )
+
+
+def entries_in_force(store: Store, plan_hash: str) -> Iterator[str]:
+    """The ids of the entries in force that a plan wrote, whatever its journal says of them."""
+    start = _reason_start(plan_hash)
+    for row in store.revocations():
+        if row.entry.id.startswith(ENTRY_ID_PREFIX) and row.entry.reason.startswith(start):
+            yield row.entry.id
+
+
+def check_store(status: PlanStatus, store: Store) -> None:
+    """`PolicyError` where the plan's entries are not in this store, so that it is not the one they were written to."""
+    written = {entry.id for entry in status.intent.entries} if status.intent is not None else frozenset[str]()
+    # An interrupted application may have written none.
+    if status.state not in ("applied", "undoing") or not written:
+        return
+    if written.isdisjoint(row.entry.id for row in store.revocations(lifted=True)):
+        raise PolicyError(
+            "the store has none of the deny entries of this plan: pass --store with the one that the plan was applied to"
+        )
+
+
+def _reason_start(plan_hash: str) -> str:
+    return f"plan {plan_hash[:_SHOWN_HASH]}: "
 
 
 def _holder(item: PlanItem) -> tuple[str, str, str]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
-from jwt_lp._support.json_types import is_json_array
+from jwt_lp._support.json_types import is_json_array, unique_members
 from jwt_lp._support.validation import quote_text
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.permissions.grants import Permissions
@@ -36,7 +36,9 @@ Grants of a subject or a client come from an issuer, which would grant them agai
 entry is written and a hand-off line tells the issuer.
 """
 
-_LATER_FIELDS: Final = ("person", "manager", "leaver")
+_LATER_FIELDS: Final = ("person", "manager", "leaver", "group")
+_LIST_FIELDS: Final = ("instead", "guards")
+_OTHER_TYPES: Final = {"touches": int, "uses": int, "leaver": bool}
 _ACTIONS: Final = ("role", "deny", "handoff", "exempt", "keep")
 
 
@@ -66,6 +68,7 @@ class PlanItem:
     person: str = ""
     manager: str = ""
     leaver: bool = False
+    group: str = ""
 
     @property
     def revokes(self) -> bool:
@@ -110,7 +113,7 @@ class Plan:
     def decode(cls, text: str) -> Plan:
         """Read a plan; `ConfigurationError` if it is not a plan, has another version, or was changed."""
         try:
-            contents = json.loads(text)
+            contents = json.loads(text, object_pairs_hook=unique_members)
             version, written_hash = contents["version"], contents.pop("hash")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise ConfigurationError("this is not a plan: create one with jwt-lp plan") from None
@@ -129,9 +132,9 @@ class Plan:
                 cap=contents["cap"],
                 stages=tuple(PlanStage(**stage) for stage in contents.get("stages", ())),
             )
+            check_stages(plan.stages)
         except (KeyError, TypeError):
             raise ConfigurationError("this is not a plan: create one with jwt-lp plan") from None
-        check_stages(plan.stages)
         _check(plan.items)
         return plan
 
@@ -165,7 +168,9 @@ def from_review(review: Review, *, now: float, cap: int | None = None, stages: t
 
 def from_worksheet(sheet: Worksheet, *, now: float, cap: int | None = None, stages: tuple[PlanStage, ...] = ()) -> Plan:
     """The plan of a worksheet's decisions."""
-    items = tuple(_plan_item(row.item, row.decision, row.reviewer, row.until, row.comment) for row in sheet.decisions)
+    items = tuple(
+        _plan_item(row.item, row.decision, row.reviewer, row.until, row.comment, row.group) for row in sheet.decisions
+    )
     return _make_plan(sheet.origin, items, now, cap, stages)
 
 
@@ -177,7 +182,9 @@ def _make_plan(
     return Plan(made_at=now, origin=origin, items=items, cap=cap, stages=stages)
 
 
-def _plan_item(item: ReviewItem, decision: str, reviewer: str, until: str = "", comment: str = "") -> PlanItem:
+def _plan_item(
+    item: ReviewItem, decision: str, reviewer: str, until: str = "", comment: str = "", group: str = ""
+) -> PlanItem:
     action: Action = "keep"
     if decision == "exempt":
         action = "exempt"
@@ -202,6 +209,7 @@ def _plan_item(item: ReviewItem, decision: str, reviewer: str, until: str = "", 
         person=item.person,
         manager=item.manager,
         leaver=item.leaver,
+        group=group,
     )
 
 
@@ -215,7 +223,15 @@ def _decode_item(contents: dict[str, Any]) -> PlanItem:
     names = (field.name for field in fields(PlanItem) if field.name in contents or field.name not in _LATER_FIELDS)
     values: dict[str, Any] = {name: contents[name] for name in names}
     values |= {name: tuple(value) for name, value in values.items() if is_json_array(value)}
+    if not all(_is_typed(name, value) for name, value in values.items()):
+        raise TypeError
     return PlanItem(**values)
+
+
+def _is_typed(name: str, value: object) -> bool:
+    if name in _LIST_FIELDS:
+        return isinstance(value, tuple) and all(isinstance(each, str) for each in value)
+    return type(value) is _OTHER_TYPES.get(name, str)
 
 
 def _check(items: Iterable[PlanItem]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from jwt_lp.permissions.patterns import is_elevation
 from jwt_lp.review.pattern_overlap import covers, overlap
 from jwt_lp.stores import ReviewedHolder
 
@@ -75,6 +76,8 @@ def used_since(
 ) -> dict[str, str]:
     """The reasons to drop items, by their ids: what they would revoke was used since, through their grant or another.
 
+    Use by an elevation is no reason: it needs no standing grant.
+
     `seen_until` is the end of the usage that the review knew, in seconds since the epoch.
     """
     revoked: set[tuple[str, ...]] = {(item.of, item.issuer, item.name, item.role, item.grant) for item in items}
@@ -83,6 +86,8 @@ def used_since(
     # Of several reasons, use of the grant itself comes before use through another, and a late use before an early one.
     reasons: dict[str, tuple[bool, str, str]] = {}
     for use in uses:
+        if is_elevation(use.role):
+            continue
         for item in {revocation.item.id: revocation.item for revocation in revocations.matching(use)}.values():
             last_day = item.last_day
             if item.of == "role":

@@ -11,7 +11,7 @@ from jwt_lp.errors import PolicyError
 from jwt_lp.permissions.grants import Permissions
 from jwt_lp.review.pattern_overlap import overlap
 from jwt_lp.review.plan.application import in_trial, lock_plan
-from jwt_lp.review.plan.deny_entries import ENTRY_ID_PREFIX
+from jwt_lp.review.plan.deny_entries import ENTRY_ID_PREFIX, check_store, entries_in_force
 from jwt_lp.review.plan.plan_journal import append_entry, read_status
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def restore(
     """
     with lock_plan(store, journal):
         status = read_status(journal)
+        check_store(status, store)
         if item not in {restored.id for restored in status.restored}:
             _record(_trial_intent(plan, item, status, journal), item, journal, now=now, by=by, reason=reason)
         return _write_journal(plan, journal, store, now=now, by=by)
@@ -56,7 +57,7 @@ def _trial_intent(plan: Plan, item: str, status: PlanStatus, journal: Path) -> A
     if intent.plan != plan.hash:
         raise PolicyError(f"{quote_text(str(journal))} belongs to another plan: was the plan file overwritten?")
     if item not in intent.items:
-        raise PolicyError(f"the trial revokes no item {quote_text(item)}: jwt-lp verify lists the items")
+        raise PolicyError(f"the trial revokes no item {quote_text(item)}: jwt-lp verify --all lists the items")
     return intent
 
 
@@ -105,17 +106,10 @@ def _write_journal(plan: Plan, journal: Path, store: Store, *, now: float, by: s
     intent = read_status(journal).intent
     assert intent is not None, "a restoration follows an intent"  # noqa: S101 - for the type checker
     wanted = {entry.id: entry for entry in intent.entries}
-    stored = {row.entry.id: row for row in store.revocations(lifted=True)}
+    stored = {row.entry.id for row in store.revocations(lifted=True)}
     missing = [entry for id_, entry in wanted.items() if id_ not in stored]
     # Narrower entries first, so that nothing else is free in between.
     sequence = store.revoke(missing, at=now, by=by)
-    reason = f"plan {plan.hash[:12]}:"
-    stale = [
-        id_
-        for id_, row in stored.items()
-        if id_ not in wanted and row.lifted_at is None and row.entry.reason.startswith(reason)
-        if id_.startswith(ENTRY_ID_PREFIX)
-    ]
-    if stale:
+    if stale := [id_ for id_ in entries_in_force(store, plan.hash) if id_ not in wanted]:
         sequence = store.lift(stale, at=now)
     return RestoreResult(lifted=len(stale), written=len(missing), sequence=sequence)

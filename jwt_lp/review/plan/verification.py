@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from jwt_lp.errors import PolicyError
+from jwt_lp.permissions.patterns import is_elevation
 from jwt_lp.review.plan.deny_entries import ENTRY_ID_PREFIX
 from jwt_lp.review.plan.plan_journal import read_status
 from jwt_lp.review.plan.planned_revocations import PlannedRevocation, PlannedRevocations
@@ -52,7 +53,7 @@ class ItemOutcome:
 def verify(plan: Plan, journal: Path, store: Store, *, settle: float = SETTLE_SECONDS) -> tuple[ItemOutcome, ...]:
     """The outcome of each applied item. `PolicyError` for a plan that was not applied.
 
-    Use in the first `settle` seconds does not count, nor does use after the item was lifted.
+    Use in the first `settle` seconds does not count, nor does use by an elevation, or after the item was lifted.
     """
     status = read_status(journal)
     intent = status.intent
@@ -109,7 +110,7 @@ def _count_use(
         if row.last <= start:
             continue
         matches = revocations.matching if row.use.outcome == "granted" else revocations.possibly_matching
-        if row.use.outcome not in ("granted", "revoked"):
+        if row.use.outcome not in ("granted", "revoked") or is_elevation(row.use.role):
             continue
         # Of the first day's requests, only the last one is known to be later than the start.
         times = 1 if row.use.day <= first else row.count
@@ -141,7 +142,7 @@ def _note_held_again(outcomes: Mapping[str, ItemOutcome], day: str, store: Store
                     outcome.held_again = max(outcome.held_again, last)
 
     for seen in store.observed_grants():
-        if seen.last_day > day:
+        if seen.last_day > day and not is_elevation(seen.role):
             note(seen.issuer, seen.subject, seen.client, seen.role, seen.grant, seen.last_day)
     for row in store.held_grants():
         if row.as_of > day:

@@ -1,7 +1,7 @@
 """Worksheets: CSV files in which reviewers decide about findings.
 
-They are written for spreadsheets and read back from them. A row has what a person needs, and the id of its finding; what
-else a plan needs is in the sheet file beside it. A spreadsheet finds no formula in any cell (`jwt_lp.usage.row_reader`).
+They are written for spreadsheets and read back from them. A row has what a person needs, and the id of its finding or of a
+group of findings; what else a plan needs is in the sheet file beside it. A spreadsheet finds no formula in any cell (`jwt_lp.usage.row_reader`).
 """
 
 from __future__ import annotations
@@ -16,26 +16,31 @@ from typing import TYPE_CHECKING, Final
 
 from jwt_lp._support.validation import did_you_mean, quote_text
 from jwt_lp.errors import ConfigurationError
+from jwt_lp.review.plan.decision_groups import describe_members, describe_reason, sort_out
 from jwt_lp.review.plan.line_faults import LineFaults, limit_faults
 from jwt_lp.review.plan.review_items import undecided_findings
+from jwt_lp.review.quantities import count_noun
 from jwt_lp.usage import row_reader
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from jwt_lp.review.findings import Finding
+    from jwt_lp.review.plan.decision_groups import DecisionGroup
     from jwt_lp.review.plan.review_items import ReviewItem, ReviewOrigin
     from jwt_lp.review.plan.sheet_file import SheetFile
 
 DECISION_COLUMNS: Final = ("decision", "until", "reviewer", "comment")
 SHOWN_COLUMNS: Final = (
     "person", "team", "manager", "of", "holder", "role", "grant", "instead", "last_use", "uses", "reasons",
-    "held_back_by", "others", "risk", "proposal", "issuer",
+    "held_back_by", "others", "risk", "proposal", "issuer", "group",
 )  # fmt: skip
 COLUMNS: Final = ("id", *DECISION_COLUMNS, *SHOWN_COLUMNS)
 DECISIONS: Final = ("keep", "remove", "narrow", "exempt")
 ID_PREFIX: Final = "F"
 """Before each id, so that a spreadsheet never takes one such as 12e4 for a number."""
+GROUP_PREFIX: Final = "G"
+"""Before the id of a group."""
 
 _NEEDED_COLUMNS: Final = ("id", "decision", "holder", "role", "grant")
 _CHECKED_COLUMNS: Final = ("of", "issuer", "holder", "role", "grant", "instead")
@@ -45,7 +50,10 @@ _EARLIER_COLUMNS: Final = frozenset(("facts", "seal"))
 
 @dataclass(frozen=True, slots=True)
 class WorksheetDecision:
-    """A reviewer's decision about one finding, with its line in the file."""
+    """A reviewer's decision about one finding, with its line in the file.
+
+    `group` is the id of the group whose row has the decision, "" if it is the finding's own.
+    """
 
     line: int
     item: ReviewItem
@@ -53,6 +61,7 @@ class WorksheetDecision:
     until: str
     reviewer: str
     comment: str
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +77,32 @@ class Worksheet:
 
 
 def write_worksheet(findings: Iterable[Finding]) -> str:
-    """A worksheet as CSV, with a row for each finding that needs a decision.
+    """A worksheet as CSV, with a row for each finding that needs a decision, and for each group of obvious removals.
 
-    It is read back together with the sheet file of the same review (`write_sheet_file`).
+    First come the questions, the most informative first, then each group with its members. The worksheet is read back
+    together with the sheet file of the same review (`SheetFile`).
     """
     output = io.StringIO()
-    rows = ((f"{ID_PREFIX}{each.id}", "", "", "", "", *_shown_cells(each)) for each in undecided_findings(findings))
-    row_reader.write_csv(output, COLUMNS, rows, end="\r\n")
+    row_reader.write_csv(
+        output, COLUMNS, _written_rows({each.id: each for each in undecided_findings(findings)}), end="\r\n"
+    )
     return output.getvalue()
+
+
+def _written_rows(findings: Mapping[str, Finding]) -> Iterator[tuple[str, ...]]:
+    triage = sort_out(findings.values())
+    blank = ("",) * len(DECISION_COLUMNS)
+    for id_ in triage.questions:
+        yield f"{ID_PREFIX}{id_}", *blank, *_shown_cells(findings[id_]), ""
+    for group in triage.groups:
+        name = f"{GROUP_PREFIX}{group.id}"
+        yield name, *blank, *_group_cells(group), name
+        for id_ in group.findings:
+            yield f"{ID_PREFIX}{id_}", *blank, *_shown_cells(findings[id_]), name
+    asked = {*triage.questions, *(id_ for group in triage.groups for id_ in group.findings)}
+    for id_, finding in findings.items():
+        if id_ not in asked:
+            yield f"{ID_PREFIX}{id_}", *blank, *_shown_cells(finding), ""
 
 
 def split_findings(findings: Iterable[Finding], key: str) -> dict[str, tuple[Finding, ...]]:
@@ -91,43 +118,72 @@ def split_findings(findings: Iterable[Finding], key: str) -> dict[str, tuple[Fin
 def read_worksheet(text: str, sheet: SheetFile, *, known: Collection[str] | None = None) -> Worksheet:
     """The decisions of a worksheet; `sheet` is the sheet file that was written with it.
 
-    Rows and columns may be in another order, and columns that only inform may be missing. `known` has the ids of the
-    review's findings. `ConfigurationError` names every kind of fault with its lines: a row without a decision, a row
-    that another review wrote, changed cells, an incomplete decision.
+    Rows and columns may be in another order, and columns that only inform may be missing. The decision of a group holds
+    for its members whose own rows are empty or missing. `known` has the ids of the review's findings.
+    `ConfigurationError` names every kind of fault with its lines: a row without a decision, a row that another review
+    wrote, changed cells, an incomplete decision.
     """
     faults, lines = LineFaults(), dict[str, int]()
-    decisions: list[WorksheetDecision] = []
+    answers: dict[str, tuple[int, Mapping[str, str]]] = {}
     for line, row in _rows(text.removeprefix("\ufeff")):
-        answer = {name: row.get(name, "").strip() for name in DECISION_COLUMNS}
-        answer["decision"] = answer["decision"].lower()
         id_ = row["id"].strip().removeprefix(ID_PREFIX)
-        item = sheet.items.get(id_)
-        if item is None:
+        shown = _shown_of(sheet, id_)
+        if shown is None:
             faults.add(line, "the sheet file has no finding with this id: is it the file of another review?")
-            continue
-        if not _shows(row, item):
+        elif not _shows(row, shown):
             faults.add(
                 line,
                 "the holder, role or grant is not that of this id: a cell was changed, or only some columns were "
                 "sorted; if a spreadsheet reformatted a number or a day, open the original with every column as text",
             )
-            continue
-        for fault in _decision_faults(item, answer):
-            faults.add(line, fault)
-        if known is not None and id_ not in known:
-            faults.add(line, "the review given with --review does not have this finding")
-        if id_ in lines:
+        elif id_ in lines:
             faults.add(line, f"the finding is on line {lines[id_]} already")
-        lines.setdefault(id_, line)
-        until = read_day(answer["until"]) or ""
-        decisions.append(
-            WorksheetDecision(line, item, answer["decision"], until, answer["reviewer"], answer["comment"])
-        )
+        else:
+            lines[id_] = line
+            answer = {name: row.get(name, "").strip() for name in DECISION_COLUMNS}
+            answers[id_] = line, answer | {"decision": answer["decision"].lower()}
+    decisions = tuple(_decisions(sheet, answers, faults, known))
     if summary := faults.summary():
         raise ConfigurationError(*summary)
     if not decisions:
         raise ConfigurationError("the worksheet has no rows: there is nothing to decide")
-    return Worksheet(sheet.origin, tuple(decisions), len(sheet.items))
+    return Worksheet(sheet.origin, decisions, len(sheet.items))
+
+
+def _decisions(
+    sheet: SheetFile,
+    answers: Mapping[str, tuple[int, Mapping[str, str]]],
+    faults: LineFaults,
+    known: Collection[str] | None,
+) -> Iterator[WorksheetDecision]:
+    """The decision of each finding: that of its row, or of its group."""
+    groups = {id_: name for name, group in sheet.groups.items() for id_ in group.findings}
+    blank: Mapping[str, str] = dict[str, str].fromkeys(DECISION_COLUMNS, "")
+    members = (id_ for name in answers for id_ in (sheet.groups[_group_id(name)].findings if _group_id(name) else ()))
+    checked: set[str] = set()
+    for id_ in dict.fromkeys((*(name for name in answers if name in sheet.items), *members)):
+        line, answer = answers.get(id_, (0, blank))
+        group = f"{GROUP_PREFIX}{groups.get(id_, '')}"
+        # A comment without a decision may be a doubt, so the row does not follow its group.
+        inherits = answer == blank and group in answers
+        if inherits:
+            line, answer = answers[group]
+        item = sheet.items[id_]
+        if not inherits or group not in checked:
+            for fault in _decision_faults(item, answer):
+                faults.add(line, fault)
+        checked.add(group if inherits else id_)
+        if known is not None and id_ not in known:
+            faults.add(line, "the review given with --review does not have this finding")
+        yield WorksheetDecision(
+            line, item, answer["decision"], read_day(answer["until"]) or "", answer["reviewer"], answer["comment"],
+            group.removeprefix(GROUP_PREFIX) if inherits else "",
+        )  # fmt: skip
+
+
+def _group_id(name: str) -> str:
+    """The id of the group that a row is about; "" for the row of a finding."""
+    return name.removeprefix(GROUP_PREFIX) if name.startswith(GROUP_PREFIX) else ""
 
 
 def join_worksheets(sheets: Iterable[Worksheet]) -> Worksheet:
@@ -148,8 +204,7 @@ def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
     # Spreadsheets use the delimiter of their locale.
     delimiter = max(",;\t", key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    first: list[str] = next(reader, [""])
-    names = [name.strip() for name in first]
+    names = [name.strip() for name in _header(reader)]
     if {*names} >= _EARLIER_COLUMNS:
         raise ConfigurationError(
             "line 1: an earlier release wrote this worksheet: write a new one with jwt-lp review --worksheet, and copy "
@@ -159,6 +214,9 @@ def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
         raise ConfigurationError(
             f"line 1: not a worksheet of a review: no column {', '.join(map(quote_text, lacking))}"
         )
+    # Of two columns, nobody could tell which one has the decisions.
+    if repeated := [name for name in (*_NEEDED_COLUMNS, *DECISION_COLUMNS) if names.count(name) > 1]:
+        raise ConfigurationError(f"line 1: there are two columns {quote_text(repeated[0])}: delete one of them")
     line = reader.line_num + 1
     try:
         for row in reader:
@@ -168,6 +226,13 @@ def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
             line = reader.line_num + 1
     except csv.Error as error:
         raise ConfigurationError(f"line {line}: not CSV: {error}") from None
+
+
+def _header(reader: Iterator[list[str]]) -> list[str]:
+    try:
+        return next(reader, [""])
+    except csv.Error as error:
+        raise ConfigurationError(f"line 1: not CSV: {error}") from None
 
 
 def _decision_faults(item: ReviewItem, answer: Mapping[str, str]) -> Iterator[str]:
@@ -204,7 +269,8 @@ def read_day(text: str) -> str | None:
 
 
 def _shown_cells(finding: Finding) -> tuple[str, ...]:
-    reasons = (finding.reason, *map(str, finding.because))
+    instead = () if finding.just_in_time is None else (str(finding.just_in_time),)
+    reasons = (finding.reason, *instead, *map(str, finding.because))
     return (
         finding.person_name, finding.team, finding.manager, finding.of, finding.name, finding.role, finding.grant,
         " ".join(finding.instead), finding.last_day or "never", str(finding.uses), "; ".join(reasons),
@@ -213,10 +279,25 @@ def _shown_cells(finding: Finding) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _shows(row: Mapping[str, str], item: ReviewItem) -> bool:
-    """Whether a row shows the holder and the grant of the item, as far as it has the columns."""
+def _group_cells(group: DecisionGroup) -> tuple[str, ...]:
+    saved = f"{describe_reason(group)}; this decision holds for the rows of the group that have none"
+    return (
+        "", "", "", "group", describe_members(group), "", "", "", "", "", saved, "", "", "",
+        f"remove (saves {count_noun(len(group.findings) - 1, 'decision')})", "",
+    )  # fmt: skip
+
+
+def _shown_of(sheet: SheetFile, id_: str) -> tuple[str, ...] | None:
+    """The cells that the row of a finding or of a group must show; None for an unknown id."""
+    if (group := sheet.groups.get(_group_id(id_))) is not None:
+        return "group", "", describe_members(group), "", "", ""
+    item = sheet.items.get(id_)
+    return item and (item.of, item.issuer, item.name, item.role, item.grant, " ".join(item.instead))
+
+
+def _shows(row: Mapping[str, str], shown: tuple[str, ...]) -> bool:
+    """Whether a row shows the holder and the grant of its id, as far as it has the columns."""
     # INVARIANT: the plan applies what the reviewer saw.
-    shown = (item.of, item.issuer, item.name, item.role, item.grant, " ".join(item.instead))
     return all(name not in row or _same(row[name], value) for name, value in zip(_CHECKED_COLUMNS, shown, strict=True))
 
 

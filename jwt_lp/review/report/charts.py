@@ -10,8 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from jwt_lp.review.report.text import describe_setting
-from jwt_lp.review.report.wording import VERDICTS
+from jwt_lp.review.report.wording import VERDICTS, describe_setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

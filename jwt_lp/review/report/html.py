@@ -15,7 +15,9 @@ from jwt_lp.review.quantities import count_noun, format_percent
 from jwt_lp.review.report import charts, wording
 from jwt_lp.review.report.assets import csp_hash as _csp_hash
 from jwt_lp.review.report.assets import read_asset as _read_asset
-from jwt_lp.review.report.text import By, describe_past, describe_recommendation, describe_setting, group_findings
+from jwt_lp.review.report.backtest_text import describe_drawback, describe_past, describe_recommendation
+from jwt_lp.review.report.elevations import NO_PLAN, describe_elevations
+from jwt_lp.review.report.text import By, group_findings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from jwt_lp.review.findings import Review
 
 _MOST_GONE: Final = 500
+_MOST_ELEVATED: Final = 500
 _MOST_ASKED: Final = 10
 _INSTALL: Final = 'the page needs Jinja2: pip install "jwt-lp[cli]"'
 # The template's indentation is removed, because a page may have ten thousand rows.
@@ -93,6 +96,10 @@ def _template_context(review: Review, by: By, top: int) -> dict[str, Any]:
         "changes": wording.describe_comparison(review),
         "gone": gone[:_MOST_GONE],
         "more_gone": max(0, len(gone) - _MOST_GONE),
+        "elevations": describe_elevations(review),
+        "elevated": review.elevated[:_MOST_ELEVATED],
+        "more_elevated": max(0, len(review.elevated) - _MOST_ELEVATED),
+        "no_plan": NO_PLAN,
         "unlisted": wording.describe_unlisted(review),
         "limit": format_percent(review.judging.threshold) if review.judging.rule == "likelihood" else "",
         "warnings": wording.exclusion_warnings(review),
@@ -109,7 +116,8 @@ def _template_context(review: Review, by: By, top: int) -> dict[str, Any]:
         "plot": None if backtest is None else charts.build_tradeoff(backtest),
         "plot_size": charts.PLOT_SIZE,
         "area": charts.PLOT_AREA,
-        "past": "" if backtest is None else describe_past(backtest),
+        "past": "" if backtest is None else describe_past(backtest, with_budget=review.budget is not None),
+        "drawback": "" if backtest is None else describe_drawback(backtest),
         "recommendation": "" if backtest is None else describe_recommendation(backtest),
-        "setting": describe_setting,
+        "setting": wording.describe_setting,
     }

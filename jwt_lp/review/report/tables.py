@@ -12,14 +12,17 @@ from dataclasses import fields, is_dataclass, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from jwt_lp.review.elevation_values import ElevationCost, JustInTime
 from jwt_lp.review.findings import Backtest, BacktestedSetting, Finding
 from jwt_lp.review.plan.decision_groups import sort_out
+from jwt_lp.review.report.elevations import elevated_cells
 from jwt_lp.review.report.wording import escape_unprintable, format_time
 from jwt_lp.usage.row_reader import write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from jwt_lp.review.elevation_values import ElevatedUse
     from jwt_lp.review.findings import Review
 
 _FINDING_COLUMNS: Final = tuple(field.name for field in fields(Finding))
@@ -62,6 +65,7 @@ def finding_as_json(finding: Finding) -> str:
     """A finding as an object on one line."""
     members = {name: getattr(finding, name) for name in _FINDING_COLUMNS}
     members["because"] = [reason._asdict() for reason in finding.because]
+    members["just_in_time"] = None if finding.just_in_time is None else finding.just_in_time._asdict()
     members["score_parts"] = [part._asdict() for part in finding.score_parts]
     return json.dumps(members, allow_nan=False)
 
@@ -71,7 +75,8 @@ def iter_csv(review: Review, kept: Iterable[str] = ()) -> Iterator[str]:
 
     A list is one cell, with "; " between its parts. Characters that are not printable are escaped, except in `id`. A
     text that a spreadsheet would read as a formula gets an apostrophe in front (`jwt_lp.usage.row_reader`). `kept` has
-    more findings, from `finding_cells`.
+    more findings, from `finding_cells`. Last comes a row of the kind `elevation` for each permission that a subject used
+    by elevations; it is no finding.
     """
     population, window, judging = review.population, review.window, review.judging
     shared = (
@@ -81,7 +86,7 @@ def iter_csv(review: Review, kept: Iterable[str] = ()) -> Iterator[str]:
         *(format_time(review.made_at), review.digest, review.policy),
     )
     tail = [_cell(value) for value in shared]
-    rows = chain(map(_cells_of, review.findings), map(json.loads, kept))
+    rows = chain(map(_cells_of, review.findings), map(json.loads, kept), map(_elevated_row, review.elevated))
     yield _write_csv(COLUMNS, ())
     while some := list(islice(rows, _ROWS)):
         # Without the header, which stands in the first piece.
@@ -97,9 +102,19 @@ def _cells_of(finding: Finding) -> list[object]:
     return [finding.id, *(_cell(getattr(finding, name)) for name in _FINDING_COLUMNS[1:])]
 
 
+def _elevated_row(elevated: ElevatedUse) -> list[object]:
+    cells = elevated_cells(elevated)
+    return [_cell(cells.get(name)) for name in _FINDING_COLUMNS]
+
+
 def render_backtest_json(backtest: Backtest) -> str:
-    """A list of the settings with their results."""
-    return json.dumps([setting._asdict() for setting in backtest.settings], indent=2, allow_nan=False) + "\n"
+    """A list of the settings with their results, and what each costs where elevations answer."""
+    costs = {(cost.rule, cost.threshold): cost for cost in backtest.elevation}
+    rows = [setting._asdict() for setting in backtest.settings]
+    for row in rows:
+        if (cost := costs.get((row["rule"], row["threshold"]))) is not None:
+            row["elevation"] = _cost_members(cost)
+    return json.dumps(rows, indent=2, allow_nan=False) + "\n"
 
 
 def render_backtest_csv(backtest: Backtest) -> str:
@@ -121,8 +136,14 @@ def _cell(value: object) -> object:
         return "yes" if value else "no"
     if isinstance(value, int | float):
         return value
-    text = "; ".join(map(str, cast("tuple[object, ...]", value))) if isinstance(value, tuple) else str(value)
+    several = isinstance(value, tuple) and not isinstance(value, JustInTime)
+    text = "; ".join(map(str, cast("tuple[object, ...]", value))) if several else str(value)
     return escape_unprintable(text)
+
+
+def _cost_members(cost: ElevationCost) -> dict[str, object]:
+    computed = ("share_removed", "requests_a_year", "hours_waited")
+    return {**cost._asdict(), **{name: getattr(cost, name) for name in computed}}
 
 
 def _to_plain(value: Any) -> Any:
@@ -130,6 +151,8 @@ def _to_plain(value: Any) -> Any:
     names: tuple[str, ...] = getattr(value, "_fields", ())
     if isinstance(value, BacktestedSetting):
         return {**value._asdict(), "regret": value.regret}
+    if isinstance(value, ElevationCost):
+        return _cost_members(value)
     if is_dataclass(value):
         return {field.name: _to_plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, tuple):

@@ -13,7 +13,8 @@ from jwt_lp.review.quantities import count_noun, count_times, format_percent, fo
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jwt_lp.review.findings import AppliedRule, Finding, Review
+    from jwt_lp.review.elevation_values import ElevationCost
+    from jwt_lp.review.findings import AppliedRule, BacktestedSetting, Finding, Review
 
 VERDICTS: Final = {
     "leaver": "held by a person who has left",
@@ -149,6 +150,13 @@ def describe_rule(judging: AppliedRule) -> str:
     )
 
 
+def describe_setting(setting: BacktestedSetting | ElevationCost) -> str:
+    """A setting of a rule in a few words."""
+    if setting.rule == "fixed":
+        return f"{setting.threshold:,g} days unused"
+    return f"likelihood up to {format_percent(setting.threshold)}"
+
+
 def exclusion_warnings(review: Review) -> list[str]:
     """The warnings that come before the review's notes."""
     excluded = review.population.excluded
@@ -177,8 +185,8 @@ def describe_budget(review: Review) -> str:
     unit = "person" if " pe" in result.budget else "grant"
     return (
         f"{result.budget}: {count_noun(result.inside, 'proposal')} inside it, {result.outside:,} outside; expected to be "
-        f"needed again within {count_noun(result.days, 'day')}: {format_quantity(result.expected)}, at most "
-        f"{format_quantity(result.bound)}; one more {unit} would allow {count_noun(result.one_more, 'more proposal')}"
+        f"needed again within {count_noun(result.days, 'day')}: {format_quantity(result.expected)}, and in 19 "
+        f"of 20 cases at most {result.bound:,}; one more {unit} would allow {count_noun(result.one_more, 'more proposal')}"
     )
 
 
