@@ -9,7 +9,7 @@ from jwt_lp.elevation.identities import identities, person_of, standing_grants
 from jwt_lp.errors import ElevationNotAllowed
 from jwt_lp.permissions.grants import Permissions
 from jwt_lp.permissions.patterns import ELEVATION_PREFIX
-from jwt_lp.tokens.delegation import is_delegated
+from jwt_lp.tokens.own_use import is_delegated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

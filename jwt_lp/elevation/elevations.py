@@ -17,7 +17,7 @@ from jwt_lp.errors import ConfigurationError, ElevationNotAllowed, ElevationUnkn
 from jwt_lp.stores.elevations import Elevation, ElevationChange, ElevationFilter
 from jwt_lp.stores.push import announce, check_url
 from jwt_lp.tokens.claims import AccessToken
-from jwt_lp.tokens.delegation import is_delegated
+from jwt_lp.tokens.own_use import is_delegated
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,8 @@ from jwt_lp.permissions.grants import Permissions
 from jwt_lp.permissions.patterns import ELEVATION_PREFIX
 from jwt_lp.revocation.temporary_grants import TemporaryGrant
 from jwt_lp.tokens.claims import ROLE_SCOPE_CLAIM, AccessToken
-from jwt_lp.tokens.delegation import MAX_ELEVATIONS, is_delegated
+from jwt_lp.tokens.delegation import MAX_ELEVATIONS
+from jwt_lp.tokens.own_use import is_delegated
 
 if TYPE_CHECKING:
     from jwt_lp.issuing.claim_policy import ClaimPolicy

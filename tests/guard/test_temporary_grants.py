@@ -80,7 +80,7 @@ class World:
             return
         if step in {"approve", "later"}:
             elevations.append(approve(self.store, what, self.now + 5 * (step == "later"), 30))
-        if step == "end" and elevations:
+        if step == "end" and elevations and elevations[-1].state(self.now) == "approved":
             change(self.store, elevations.pop(), "ended", self.now)
         if step == "deny":
             self.store.revoke([entry("subject", "alice", pattern=EXPORT, until=self.now + 20)], at=self.now)
