@@ -136,8 +136,9 @@ def _cell(value: object) -> object:
         return "yes" if value else "no"
     if isinstance(value, int | float):
         return value
-    several = isinstance(value, tuple) and not isinstance(value, JustInTime)
-    text = "; ".join(map(str, cast("tuple[object, ...]", value))) if several else str(value)
+    if isinstance(value, JustInTime):
+        return escape_unprintable(value)
+    text = "; ".join(map(str, cast("tuple[object, ...]", value))) if isinstance(value, tuple) else str(value)
     return escape_unprintable(text)
 
 
