@@ -255,7 +255,7 @@ def test_a_long_verification_shows_what_matters_first(run, plan, monkeypatch) ->
     run("apply", str(plan), "--yes")
     store = open_store(URL)
     store.import_grants([HeldGrant(ISSUER, "", "", "clerk", "orders:refund")], as_of="2099-01-01", complete=False)
-    record_uses(store, make_use("reports:read", "2099-01-01", grant="", outcome="revoked"))
+    record_uses(store, make_use("reports:read", "2099-01-01", issuer=ISSUER, grant="", outcome="revoked"))
     store.close()
     code, out, _ = run("verify", str(plan))
     assert (1, True, False) == (code, "role clerk" in out, "subject alice" in out)
