@@ -95,6 +95,13 @@ def _floors() -> Iterator[Floor]:
     for log in ("logged", "not logged"):
         yield from _most("refusals", "", dict.fromkeys((f"{kind}, {log}" for kind in _EARLY), 60), unit="µs")
 
+    # Elevation: what it adds where it is on.
+    warm = {"others hold something": 1.1, **dict.fromkeys(_HOLDER, 1.35)}
+    yield from _most("elevation", "without ELEVATION", {f"seen before, {side}": limit for side, limit in warm.items()})
+    yield from _most("elevation", "without ELEVATION", {"never seen, others hold something": 1.15})
+    offers = {"the caller may ask": 1.5, "only others may ask": 1.15, "nobody may ask": 1.15}
+    yield from _most("elevation", "without ELEVATION_URL", {f"refused, {who}": most for who, most in offers.items()})
+
     # Imports.
     limits = {"import jwt_lp": 0.2, "from jwt_lp import Guard": 1.6}
     yield from _most("imports", "PyJWT and cryptography", limits)
@@ -122,6 +129,7 @@ _CASES: Final = (
     "1,000 roles, the last one confers it",
     "1,000 routes",
 )
+_HOLDER: Final = ("a holder, for what the token grants", "a holder, for what is held by elevation")
 _EARLY: Final = (
     "a malformed Authorization header",
     "a token of 1 MB",

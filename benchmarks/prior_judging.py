@@ -22,14 +22,14 @@ from unittest.mock import patch
 from benchmarks.histories import FittedPrior, fit_prior, load_trace, past_cases
 from jwt_lp.review.analysis import prior
 from jwt_lp.review.analysis.backtesting import EARLIER_SHARE, backtest
-from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
+from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, YOUNG_LIKELIHOOD, DecisionRule, settle_rule
 from jwt_lp.review.analysis.likelihood import LikelihoodModel
 from jwt_lp.review.analysis.usage_history import REVIEW_INTERVAL_DAYS, UsageHistory
 
 _FOLDS = 3
 _MAX_PAIRS = 2500
 _YOUNG = (90, 180, 365)
-_THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
+_THRESHOLDS = (0.05, 0.1, 0.25, YOUNG_LIKELIHOOD, 0.5)
 _HORIZON = 365
 _Rows = list[tuple[str, str, str, int]]
 
@@ -49,17 +49,20 @@ def thin_out(rows: _Rows) -> _Rows:
 
 
 def young_counts(history: UsageHistory, days: int) -> dict[str, list[int]]:
-    """Revocations, regrets and needless days on the first days of a record, by the prior and by windows.
+    """Revocations, regrets and needless days on the first days of a record, by the prior and by the window.
 
     Reviews take place every 30 days of the record up to and including its last one; outcomes are those of the year after
-    each review. The window is half of the record, at most 180 days.
+    each review. `window` is half of the record on the day of the review, at most 180 days; `young` are likelihoods as a
+    review settles on them, and `likelihood` are the same without the window.
     """
     model = LikelihoodModel.fit(())
-    window = min(days // 2, 180)
-    rules = [DecisionRule("fixed", window), *(DecisionRule("likelihood", limit) for limit in _THRESHOLDS)]
-    counts = {f"{rule.kind} {rule.threshold:g}": [0, 0, 0] for rule in rules}
+    asked = [DecisionRule("likelihood", limit) for limit in _THRESHOLDS]
+    counts = {"window": [0, 0, 0]}
+    counts.update({f"{name} {rule.threshold:g}": [0, 0, 0] for name in ("young", "likelihood") for rule in asked})
     gone: dict[tuple[str, int], int] = {}
     for day in range(history.first + REVIEW_INTERVAL_DAYS, history.first + days + 1, REVIEW_INTERVAL_DAYS):
+        young = [settle_rule(rule, record_days=day - history.first, model=model) for rule in asked]
+        rules = [DecisionRule("fixed", young[0].floor), *young, *asked]
         for case in history.replay_day(day, _HORIZON):
             chance = model.likelihood(case.pair)
             for name, rule in zip(counts, rules, strict=True):

@@ -137,13 +137,15 @@ class Webhook:
         event: WebhookEvent,
         *,
         attempts: int = ATTEMPTS,
+        longest: float = MAX_DELAY,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         spread: Callable[[], float] = random.random,
     ) -> None:
         """Send the event until it is received, at most `attempts` times; `WebhookError` of the last attempt.
 
-        It waits between attempts as `retry_delay` says. After a failure that is not temporary it stops.
+        It waits between attempts as `retry_delay` says. After a failure that is not temporary it stops, and where the
+        receiver asks to wait longer than `longest` seconds.
         """
         failures = 0
         while True:
@@ -151,7 +153,7 @@ class Webhook:
                 self.send(event, now=clock())
             except WebhookError as error:
                 failures += 1
-                if failures >= attempts or not error.temporary:
+                if failures >= attempts or not error.temporary or (error.retry_after or 0.0) > longest:
                     raise
                 delay = retry_delay(failures, error.retry_after, spread=spread())
             else:

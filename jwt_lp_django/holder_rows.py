@@ -10,7 +10,7 @@ from django.db.models import F, Max, Min, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from jwt_lp.stores import HeldGrant, HeldGrantRow, ProcessHeartbeat, PurgeCounts
-from jwt_lp.stores.elevations import ELEVATION_WRITER, KEEP_OVER
+from jwt_lp.stores.elevations import ELEVATION_WRITER, KEEP_ENDED, KEEP_OVER
 from jwt_lp.stores.families import KEEP_FAMILIES, WRITER
 from jwt_lp_django import models
 from jwt_lp_django.database import CHUNK_SIZE, DjangoDatabase, on_conflict_options, split_chunks
@@ -110,7 +110,10 @@ def _obsolete_rows(before: str, now: float) -> Iterator[tuple[str, Any, Q]]:
     yield "families", models.Family, Q(expires_at__lt=now - KEEP_FAMILIES)
     closed = Q(closes_at__lt=min(_midnight(before), now - KEEP_OVER))
     # What must be reviewed stays.
-    yield "elevations", models.Elevation, closed & (Q(break_glass=False) | Q(reviewed_at__isnull=False))
+    reviewed = Q(break_glass=False) | Q(reviewed_at__isnull=False)
+    # INVARIANT: the id of one that ended early comes back only after the entry that revokes it is deleted.
+    revoked = Q(since__isnull=False, ended_at__isnull=False, closes_at__gte=now - KEEP_ENDED)
+    yield "elevations", models.Elevation, closed & reviewed & ~revoked
     yield "batches", models.Batch, Q(kept=False, at__lt=now - _KEEP_BATCH_IDS)
 
 

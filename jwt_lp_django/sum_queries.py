@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 from django.db.models import Case, Exists, F, Max, OuterRef, Q, QuerySet, Sum, When
 from django.db.models.functions import Left
 
-from jwt_lp.permissions.patterns import ELEVATION_PREFIX
 from jwt_lp.stores import LaterUse, MonthRow, RequestedPermission, ReviewedHolder, UsageSummary
-from jwt_lp.stores.row_keys import fit_text, iso_day
+from jwt_lp.stores.row_keys import ELEVATED_ROLE, fit_text, iso_day
 from jwt_lp.stores.summation import (
     HOLDER_PARTS,
     HolderChunk,
@@ -122,7 +121,7 @@ def select_days(alias: str, until: str, selection: SubjectSelection) -> QuerySet
     """The query for the days of use of a selection."""
     rows = models.Usage.objects.using(alias).filter(day__lte=iso_day(until), outcome="granted")
     # Not by `startswith`, which ignores the case in SQLite.
-    rows = rows.annotate(prefix=Left("role", len(ELEVATION_PREFIX))).exclude(prefix=ELEVATION_PREFIX)
+    rows = rows.annotate(prefix=Left("role", len(ELEVATED_ROLE))).exclude(prefix=ELEVATED_ROLE)
     if selection.issuer is not None:
         rows = rows.filter(issuer=selection.issuer)
     if selection.subjects is not None:

@@ -93,6 +93,15 @@ def test_an_event_is_sent_until_it_is_received(receiver: WebhookReceiver) -> Non
     assert 1 == len({each.body for each in receiver.received})
 
 
+def test_a_receiver_that_asks_for_too_long_a_wait(receiver: WebhookReceiver) -> None:
+    """Nobody waits longer than `longest`: the error says so at once, and the wait that was asked for."""
+    receiver.answers += [(503, {"Retry-After": "60"}), (503, {"Retry-After": "61"})]
+    slept: list[float] = []
+    with pytest.raises(WebhookError) as failure:
+        Webhook(receiver.url, SECRET).deliver(EVENT, longest=60.0, sleep=slept.append)
+    assert ([60.0], 61.0, 2) == (slept, failure.value.retry_after, len(receiver.received))
+
+
 def test_attempts_are_bounded(receiver: WebhookReceiver) -> None:
     """The last attempt's error is raised; after a permanent refusal there is no second attempt."""
     receiver.answers += [(500, {})] * 2 + [(404, {})]

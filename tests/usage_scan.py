@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from jwt_lp.permissions.patterns import is_elevation
 from jwt_lp.stores import DayRow, MonthRow, RequestedPermission, UsageSummary, Use
 from jwt_lp.stores.summation import max_days, sum_by_month
 
@@ -50,7 +51,10 @@ class UsageScan:
             {
                 DayRow(use.issuer, use.subject, use.grant or use.permission, use.day)
                 for use, _ in self._counts()
-                if use.day <= until and use.outcome == "granted" and issuer in (None, use.issuer)
+                if use.day <= until
+                and use.outcome == "granted"
+                and not is_elevation(use.role)
+                and issuer in (None, use.issuer)
             }
         ):
             if wanted is None or (row.issuer, row.subject) in wanted:

@@ -22,6 +22,7 @@ ALL: Final = (
     Section("grants", "Grants and requirements", quick=True),
     Section("engines", "A hundred rules", quick=True),
     Section("refusals", "Refused tokens", quick=True),
+    Section("elevation", "Elevation", quick=True),
     Section("live_tokens", "A hundred thousand live tokens"),
     Section("imports", "Imports", quick=True),
     Section("issuing", "Issuing tokens"),

@@ -47,9 +47,9 @@ def _of_algorithm(algorithm: str, scale: Scale) -> list[Figure]:
     ]
 
 
-def again(guard: Guard, token: str, operations: int) -> Work:
+def again(guard: Guard, token: str, operations: int, wanted: str = WANTED) -> Work:
     """So many decisions about one token."""
-    check, header, requirement, params = guard.check, f"Bearer {token}", all_of(WANTED), dict[str, object]()
+    check, header, requirement, params = guard.check, f"Bearer {token}", all_of(wanted), dict[str, object]()
 
     def work(_: int) -> int:
         for _ in range(operations):

@@ -121,7 +121,7 @@ def apply(ctx: click.Context, /, path: str, **options: Any) -> None:
             return
         confirm(ctx, _QUESTIONS[difference.stage if difference else ""], yes=options["yes"])
         if difference and difference.stage == "notice":
-            give_notice(plan, store, policy, journal=journal, now=time.time(), by=by, cap=options["cap"], tell=tell)
+            give_notice(plan, store, policy, journal=journal, now=time.time(), by=by, tell=tell, **limits)
             say(text(f"the notice has begun; jwt-lp apply {path} continues when it is over", OK))
             return
         try:
@@ -131,7 +131,7 @@ def apply(ctx: click.Context, /, path: str, **options: Any) -> None:
             raise
         edited = ", the policy was edited: deploy it" if applied.policy else ""
         begun = f"the {applied.stage} has begun" if applied.stage == "trial" else "applied"
-        say(text(f"{begun}; deny entries written: {applied.entries}{edited}; jwt-lp undo {path} undoes it", OK))
+        say(text(f"{begun}; deny entries written: {applied.entries:,}{edited}; jwt-lp undo {path} undoes it", OK))
         announce(store, applied.sequence, push)
         if options["wait"] is not None and not wait_until_known(store, applied.sequence, options["wait"]):
             ctx.exit(1)
@@ -190,7 +190,7 @@ def _preview(
 
 def _print_intent(intent: ApplyIntent) -> None:
     notices(["applying this plan was interrupted: the rest of it is applied now"])
-    say(f"deny entries: {len(intent.entries)}; begun at {moment(intent.at)} by {intent.by}")
+    say(f"deny entries: {len(intent.entries):,}; begun at {moment(intent.at)} by {intent.by}")
 
 
 def _print_preview(difference: PlanPreview) -> None:
@@ -209,7 +209,8 @@ def _print_preview(difference: PlanPreview) -> None:
     _print_section("left out:", [f"{drop.item}: {drop.reason}" for drop in difference.dropped], WARNING)
     notices(difference.notes)
     items = count(len(difference.items), "decision")
-    say(text(f"{items}, {difference.touches:,} grants are revoked; at most {difference.cap:,} may be", "bold"))
+    revoked = count(difference.touches, "grant")
+    say(text(f"{items} would revoke {revoked}; the limit is {difference.cap:,}", "bold"))
 
 
 def _print_section(title: str, lines: list[str], style: str) -> None:
@@ -219,7 +220,7 @@ def _print_section(title: str, lines: list[str], style: str) -> None:
     for line in lines[:_MAX_SHOWN]:
         say(text("  "), text(brief(line), style))
     if len(lines) > _MAX_SHOWN:
-        say(text(f"  and {len(lines) - _MAX_SHOWN} more", DIM))
+        say(text(f"  and {len(lines) - _MAX_SHOWN:,} more", DIM))
 
 
 def _write_handoffs(handoffs: Iterable[Handoff], form: str, path: str) -> None:

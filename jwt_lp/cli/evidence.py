@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -148,7 +149,7 @@ def _add(file: str, steps: list[tuple[Step, tuple[str, ...]]], *, folder: str, b
         found = _parse(data, None) if data else None
         author = by or getpass.getuser()
         for step, names in steps:
-            contents = {Path(name).name: _text(name) for name in names}
+            contents = _contents(names)
             _check_step(step, names, found)
             line = sign_entry(found, step, contents, ring.current, at=time.time(), by=author)
             data += line.encode()
@@ -163,21 +164,38 @@ def _add(file: str, steps: list[tuple[Step, tuple[str, ...]]], *, folder: str, b
 
 
 def _check_step(step: Step, names: tuple[str, ...], before: EvidenceFile | None) -> None:
-    """`Failure` for a journal of another plan; `ConfigurationError` for a plan that was changed."""
+    """`Failure` for a journal or a verification of another plan; `ConfigurationError` for a plan that was changed."""
     for name in names if step == "plan" else ():
         Plan.decode(_text(name))
-    if step != "journal" or before is None:
+    if before is None:
         return
-    plans = {
-        Plan.decode(written).hash
-        for entry in before.entries
-        if entry.step == "plan"
-        for written in entry.files.values()
-    }
-    for name in names:
+    written = (text for entry in before.entries if entry.step == "plan" for text in entry.files.values())
+    plans = [Plan.decode(text) for text in written]
+    for name in names if step == "journal" else ():
         intent = read_status(Path(name)).intent
-        if intent is None or intent.plan not in plans:
+        if intent is None or intent.plan not in {plan.hash for plan in plans}:
             raise Failure(f"{brief(name)} is not the journal of the plan in the evidence")
+    for name in names if step == "verification" else ():
+        if not _verified_items(name) <= {item.id for plan in plans for item in plan.items}:
+            raise Failure(f"{brief(name)} is not the verification of the plan in the evidence")
+
+
+def _verified_items(name: str) -> set[str]:
+    """The ids of the items in the output of `jwt-lp verify`."""
+    try:
+        return {str(outcome["id"]) for outcome in json.loads(_text(name))}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise Failure(f"{brief(name)} is not the output of jwt-lp verify PLAN --format json") from None
+
+
+def _contents(names: tuple[str, ...]) -> dict[str, str]:
+    """The files by their names without folders; `Failure` for two of one name, because the evidence would lose one."""
+    contents: dict[str, str] = {}
+    for name in names:
+        if Path(name).name in contents:
+            raise Failure(f"two files are named {brief(Path(name).name)}: rename one of them")
+        contents[Path(name).name] = _text(name)
+    return contents
 
 
 def _show(found: EvidenceFile) -> None:

@@ -102,7 +102,7 @@ def issuer_warnings(issuer: str, store: Store) -> list[str]:
 def join_names(names: list[str]) -> str:
     """The first names, and how many more there are."""
     shown = ", ".join(map(brief, names[:_MAX_SHOWN]))
-    return shown if len(names) <= _MAX_SHOWN else f"{shown} and {len(names) - _MAX_SHOWN} more"
+    return shown if len(names) <= _MAX_SHOWN else f"{shown} and {len(names) - _MAX_SHOWN:,} more"
 
 
 def describe_entry(entry: RevocationEntry) -> str:

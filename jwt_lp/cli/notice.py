@@ -26,6 +26,9 @@ webhook_option: Final = click.option(
     envvar=WEBHOOK_VARIABLE,
     help=f"Where the notice is sent, signed with the secret in {SECRET_VARIABLE}. Default: {WEBHOOK_VARIABLE}.",
 )
+_LONGEST_WAIT: Final = 60.0
+"""Seconds that a receiver may ask to wait; somebody sits at the terminal."""
+
 secret_option: Final = click.option("--webhook-secret", "secret", envvar=SECRET_VARIABLE, hidden=True)
 
 
@@ -39,9 +42,9 @@ def notice_teller(path: str, url: str | None, secret: str | None) -> Callable[[N
         file, buffer = f"{path}.notice.csv", io.StringIO()
         write_csv(buffer, NOTICE_COLUMNS, notice.rows(), end="\r\n")
         write_atomically(file, buffer.getvalue().encode(), mode=0o600)
-        say(text(f"{file}: {count(len(notice.items), 'grant')} that end on {notice.ends}", DIM))
+        say(text(f"{file}: {count(len(notice.items), 'grant')} to be revoked on {notice.ends}", DIM))
         if webhook is not None:
-            say(text(f"events sent to the webhook: {_send(webhook, notice)}", DIM))
+            say(text(f"events sent to the webhook: {_send(webhook, notice):,}", DIM))
 
     return tell
 
@@ -50,10 +53,10 @@ def _send(webhook: Webhook, notice: Notice) -> int:
     sent = 0
     for event in notice.events():
         try:
-            webhook.deliver(event)
+            webhook.deliver(event, longest=_LONGEST_WAIT)
         except WebhookError as error:
             raise Failure(
-                f"{error}; {sent} events were sent, and the notice has not begun: apply the plan again, which sends "
+                f"{error}; {count(sent, 'event')} sent, and the notice has not begun: apply the plan again, which sends "
                 "all events with the same ids"
             ) from None
         sent += 1

@@ -105,13 +105,21 @@ def _is_day(text: str) -> bool:
         return False
 
 
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
 def _read_rows(file: str, fields: tuple[str, ...], needed: tuple[str, ...]) -> Iterator[Row]:
     with (
         open_input(file, "csv" if not file.endswith((".jsonl", ".ndjson")) else None) as opened,
         prefix_faults(opened.name),
     ):
-        rows, _ = read_rows(opened.lines(), opened.form, fields, {}, needed)
+        rows, _ = read_rows(opened.lines(), opened.form, fields, {}, needed, flags=("active",))
         for row in rows:
-            if row.fault:
-                raise Failure(f"{opened.name}: line {row.line}: {row.fault}")
+            # Bytes that are not UTF-8 were read as surrogates, which no output could write.
+            fault = row.fault or (
+                "" if _is_utf8("".join(row.values)) else "it is not UTF-8: save the file as CSV UTF-8"
+            )
+            if fault:
+                raise Failure(f"{opened.name}: line {row.line}: {fault}")
             yield row

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import click
 
 from jwt_lp.cli.output import DIM, Failure, count, notices, say, text
 from jwt_lp.errors import ConfigurationError
+from jwt_lp.review.analysis.training import RestoredGrant
 from jwt_lp.review.plan import (
     Plan,
     from_worksheet,
@@ -69,7 +71,7 @@ def plan(
     files: dict[Path, SheetFile] = {}
     sheet = join_worksheets([_worksheet(path, find_sheet_file(path, sheet_file), files, ids) for path in worksheets])
     if missing := sheet.asked - len(sheet.decisions):
-        notices([f"{count(missing, 'finding')} of the review that need a decision are in none of these worksheets"])
+        notices([f"findings that need a decision, and are in none of these worksheets: {missing:,}"])
     frozen = from_worksheet(sheet, now=time.time(), cap=cap, stages=steps)
     write_plan(frozen, output)
 
@@ -82,7 +84,7 @@ def write_plan(plan: Plan, output: str) -> None:
     exempt = sum(item.action == "exempt" for item in plan.items)
     say(
         text(output, "bold"),
-        f": {count(revoked, 'grant')} to revoke, {exempt} exempt, {len(plan.items) - revoked - exempt} kept",
+        f": {count(revoked, 'grant')} to revoke, {exempt:,} exempt, {len(plan.items) - revoked - exempt:,} kept",
     )
     say(text(f"hash {plan.hash[:12]}; what it would change: jwt-lp apply {output} --dry-run", DIM))
 
@@ -96,6 +98,19 @@ def require_unapplied(output: str) -> None:
 def read_plan(path: str) -> Plan:
     """The plan in a file."""
     return Plan.decode(_text(path))
+
+
+def restored_grants(path: str) -> list[RestoredGrant]:
+    """What was restored to subjects during the trial of an applied plan; `Failure` if the plan was not applied."""
+    items = {item.id: item for item in read_plan(path).items}
+    status = read_status(journal_path(path))
+    if status.intent is None:
+        raise Failure(f"{path} was not applied: there is no journal of it")
+    return [
+        RestoredGrant(item.issuer, item.name, item.grant, datetime.fromtimestamp(restored.at, UTC).date().isoformat())
+        for restored in status.restored
+        if (item := items.get(restored.id)) is not None and item.of == "subject" and item.grant
+    ]
 
 
 def find_sheet_file(worksheet: str, named: str | None) -> Path:

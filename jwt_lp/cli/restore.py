@@ -28,7 +28,7 @@ from jwt_lp.review.plan import restore as restore_item
 def restore(ctx: click.Context, /, path: str, item: str, **options: Any) -> None:
     """Give back at once what ITEM of PLAN revoked, and leave it out of the final stage. It counts as a regret.
 
-    ITEM is the id of the item, or enough of its beginning; jwt-lp verify PLAN shows the ids. No confirmation is asked,
+    ITEM is the id of the item, or enough of its beginning; jwt-lp verify --all PLAN shows the ids. No confirmation is asked,
     because somebody cannot work.
 
     \b
@@ -41,13 +41,13 @@ def restore(ctx: click.Context, /, path: str, item: str, **options: Any) -> None
     matches = [found for found in plan.items if item and found.id.startswith(item)]
     if len(matches) != 1:
         what = "several items" if matches else "no item"
-        raise Failure(f"the plan has {what} whose id begins with {item}: jwt-lp verify {path} shows the ids")
+        raise Failure(f"the plan has {what} whose id begins with {item}: jwt-lp verify --all {path} shows the ids")
     by = options["by"] if options["by"] is not None else current_user()
     with place.open(settings) as store:
         restored = restore_item(
             plan, matches[0].id, store, journal=journal_path(path), now=time.time(), by=by, reason=options["reason"]
         )
-        say(text(f"restored: {matches[0]}; deny entries lifted: {restored.lifted}", OK))
+        say(text(f"restored: {matches[0]}; deny entries lifted: {restored.lifted:,}", OK))
         announce(store, restored.sequence, push)
         if options["wait"] is not None and not wait_until_known(store, restored.sequence, options["wait"]):
             ctx.exit(1)

@@ -14,25 +14,23 @@ import click
 
 from jwt_lp.cli.backtest import run_backtest
 from jwt_lp.cli.fail_conditions import FailConditionParam, MatchCount
-from jwt_lp.cli.output import OK, Failure, count, notices, say, show_steps, text
+from jwt_lp.cli.output import Failure, count, notices, say, show_steps, text
 from jwt_lp.cli.param_types import BudgetParam, DayParam
 from jwt_lp.cli.people import load_exemptions, load_people
-from jwt_lp.cli.plan import require_unapplied
+from jwt_lp.cli.plan import restored_grants
+from jwt_lp.cli.review_files import write_outputs
 from jwt_lp.cli.row_input import default_issuer, subject_naming
 from jwt_lp.cli.store import StoreOptions, store_options
 from jwt_lp.cli.usage_folder import open_usage, usage_option
 from jwt_lp.policy.file import EMPTY_POLICY, Policy
 from jwt_lp.review import EarlierReview
 from jwt_lp.review import review as make_review
-from jwt_lp.review.analysis.backtesting import fit_model
-from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
+from jwt_lp.review.analysis.backtesting import WINDOW_IN_FORCE, fit_model
+from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, YOUNG_LIKELIHOOD, DecisionRule
 from jwt_lp.review.analysis.training import load_history
-from jwt_lp.review.plan.frozen_plan import from_review
-from jwt_lp.review.plan.policy_editor import write_atomically
-from jwt_lp.review.plan.sheet_file import SheetFile, sheet_path
-from jwt_lp.review.plan.worksheet import split_findings, write_worksheet
+from jwt_lp.review.plan.plan_stages import parse_stages
+from jwt_lp.review.quantities import format_percent
 from jwt_lp.review.report import KeptFindings, iter_table, render
-from jwt_lp.review.report.elevations import write_elevation_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +55,8 @@ def _options(command: Any) -> Any:
                      help="Write a worksheet (CSV) in which reviewers enter their decisions."),
         click.option("--plan", type=click.Path(dir_okay=False), metavar="FILE",
                      help="Write a plan of the removals that the rule alone decides."),
+        click.option("--stages", metavar="STAGES",
+                     help="With --plan: take grants back in stages, such as notice=14d,trial=30d. Default: at once."),
         click.option("--html", type=click.Path(dir_okay=False), metavar="FILE",
                      help="Write the review as one self-contained HTML page."),
         click.option("--top", type=click.IntRange(1), default=50, show_default=True,
@@ -70,6 +70,8 @@ def _options(command: Any) -> Any:
         click.option("--since", type=click.Path(dir_okay=False), metavar="FILE",
                      help="Compare with an earlier review: the output of --format json. Shows what is new, gone, came "
                      "back."),
+        click.option("--earlier-plan", "earlier_plans", type=click.Path(dir_okay=False), multiple=True, metavar="PLAN",
+                     help="A plan that was applied: what was restored during its trial counts as needed. Repeatable."),
         click.option("--people", type=click.Path(dir_okay=False), metavar="FILE",
                      help="Persons by subject: CSV with subject,name,team,manager,active,left. What leavers hold is proposed "
                      "for removal. Shown, never stored."),
@@ -88,7 +90,8 @@ def _options(command: Any) -> Any:
                      help="Decide by likelihood: a grant is unused if it is needed again with likelihood P or less."),
         click.option("--window", type=click.IntRange(30, 36500), metavar="DAYS",
                      help="Decide by a fixed window: a grant is unused if it is idle for this many days. "
-                     f"Default: {DEFAULT_WINDOW_DAYS}."),
+                     f"Default: {DEFAULT_WINDOW_DAYS}; while the records are shorter than twice that, a likelihood of "
+                     f"{format_percent(YOUNG_LIKELIHOOD)} that is also idle for half of them."),
         click.option("--now", type=DayParam(), metavar="DAY", help="Review as of this day. Default: today, in UTC."),
         usage_option,
     ):  # fmt: skip
@@ -115,6 +118,9 @@ def review(ctx: click.Context, /, **options: Any) -> None:
         raise click.UsageError("--window and --likelihood exclude each other: pass one")
     if options["split_by"] and not (options["worksheet"] and options["people"]):
         raise click.UsageError("--split-by needs both --worksheet and --people")
+    if options["stages"] is not None and not options["plan"]:
+        raise click.UsageError("--stages needs --plan")
+    stages = parse_stages(options["stages"]) if options["stages"] is not None else ()
     budget = options["budget"]
     if budget is not None and options["horizon"] not in (None, budget.days):
         raise click.UsageError(f"--budget looks {budget.days} days ahead: leave --horizon out")
@@ -126,7 +132,7 @@ def review(ctx: click.Context, /, **options: Any) -> None:
         form = options["form"]
         kept = stack.enter_context(closing(KeptFindings(form))) if form in ("json", "csv") else None
         result = _make_review(place, settings, options, _kept_sink(kept, matches))
-        _write_outputs(result, options)
+        write_outputs(result, options, stages)
         _print_review(result, kept, options)
     for match in matches:
         match.add(result.findings)
@@ -184,26 +190,19 @@ def _run_review(
     step: Callable[[str, int], None],
 ) -> Review:
     now = options["now"] or datetime.fromtimestamp(time.time(), UTC).date().isoformat()
-    likelihood = options["likelihood"]
-    rule = (
-        DecisionRule("likelihood", float(likelihood))
-        if likelihood is not None
-        else DecisionRule("likelihood", _LIKELIER_THAN_NOT)
-        if options["budget"] is not None and options["window"] is None
-        else DecisionRule("fixed", options["window"] or DEFAULT_WINDOW_DAYS)
-    )
     issuer = options["issuer"]
     # Faults in these files are cheap to find, so they come before the long work.
     people = _people(options["people"], issuer, settings)
     exempt = load_exemptions(options["exempt"])
+    restored = [each for plan in options["earlier_plans"] for each in restored_grants(plan)]
     earlier = EarlierReview(Path(options["since"])) if options["since"] else None
     step("history read", 0)
-    training = load_history(usage or store, until=now, issuer=issuer)
+    training = load_history(usage or store, until=now, issuer=issuer, restored=restored)
     model = fit_model(training.history, until=now, horizon=options["horizon"])
     result = make_review(
         store,
         now=now,
-        rule=rule,
+        rule=_rule(options),
         usage=usage,
         model=model,
         history=training.history,
@@ -221,18 +220,23 @@ def _run_review(
     )
     if not options["html"]:
         return result
-    return replace(
-        result, backtest=run_backtest(training, options["horizon"], step, in_force=_window(rule), judged=rule)
-    )
+    judged = DecisionRule(result.judging.rule, result.judging.threshold, result.judging.floor)
+    # A recommendation is compared with the window of the review, or the default.
+    window = judged if judged.kind == "fixed" else WINDOW_IN_FORCE
+    return replace(result, backtest=run_backtest(training, options["horizon"], step, in_force=window, judged=judged))
+
+
+def _rule(options: dict[str, Any]) -> DecisionRule | None:
+    """The rule that was asked for; None for the default."""
+    if options["window"] is not None:
+        return DecisionRule("fixed", options["window"])
+    if options["likelihood"] is not None:
+        return DecisionRule("likelihood", float(options["likelihood"]))
+    return DecisionRule("likelihood", _LIKELIER_THAN_NOT) if options["budget"] is not None else None
 
 
 def _issuer_names(settings: Settings | None) -> dict[str, str]:
     return {} if settings is None else {issuer.issuer: issuer.name for issuer in settings.issuers}
-
-
-def _window(rule: DecisionRule) -> DecisionRule:
-    """The window that a recommendation is compared with: that of the review, or the default."""
-    return rule if rule.kind == "fixed" else DecisionRule("fixed", DEFAULT_WINDOW_DAYS)
 
 
 def _people(file: str | None, issuer: str | None, settings: Settings | None) -> dict[str, Person]:
@@ -246,52 +250,6 @@ def _policy(file: str | None, settings: Settings | None) -> Policy:
     if file is not None:
         return Policy.load(file)
     return settings.policy if settings is not None else EMPTY_POLICY
-
-
-def _write_outputs(result: Review, options: dict[str, Any]) -> None:
-    """Write the files that were asked for, and name each on standard error."""
-    if options["html"]:
-        _write_file(options["html"], render(result, "html", by=options["by"], top=options["top"]), "the page")
-    if options["plan"]:
-        require_unapplied(options["plan"])
-        _write_file(
-            options["plan"], from_review(result, now=result.made_at).encode(), "the plan of what the rule decides"
-        )
-    if options["worksheet"]:
-        _write_worksheets(result, Path(options["worksheet"]), options["split_by"])
-
-
-def _write_worksheets(result: Review, file: Path, split_by: str | None) -> None:
-    """Write the worksheets, and beside them the sheet file."""
-    parts = {file: ("the worksheet", result.findings)}
-    if split_by:
-        parts = {
-            file.with_name(f"{file.stem}-{_file_name_part(name) or 'nobody'}{file.suffix or '.csv'}"): (
-                f"the worksheet of {name or 'nobody'}",
-                findings,
-            )
-            for name, findings in split_findings(result.findings, split_by).items()
-        }
-    sheet = SheetFile.from_review(result, [findings for _, findings in parts.values()])
-    _write_file(str(sheet_path(file)), sheet.encode(), "the sheet file, which jwt-lp plan needs too")
-    if result.elevated:
-        _write_file(
-            str(file.with_suffix(f".elevated{file.suffix}")),
-            write_elevation_sheet(result.elevated),
-            "what was used by elevations, to be read beside the worksheet",
-        )
-    for path, (what, findings) in parts.items():
-        _write_file(str(path), write_worksheet(findings), what)
-
-
-def _file_name_part(name: str) -> str:
-    return "".join(char if char.isalnum() and char.isascii() else "-" for char in name).strip("-")[:60]
-
-
-def _write_file(file: str, content: str, what: str) -> None:
-    # The content names people and their permissions, so only the owner may read it.
-    write_atomically(file, content.encode(), mode=0o600)
-    say(text(f"{what}: {file}", OK), err=True)
 
 
 def _print_failing(match: MatchCount) -> None:

@@ -130,15 +130,14 @@ def _member_rows(mined: RoleMining) -> str:
 
 
 def _report(mined: RoleMining, splits: list[RoleSplit], holders: int, written: list[str]) -> None:
-    roles_found = count(len(mined.roles), "role")
+    roles_found, assigned = count(len(mined.roles), "role"), count(mined.assignments, "assignment")
     say(
         text(roles_found, OK),
-        f" for {count(holders, 'holder')} with {mined.assignments:,} assignments; no exact cover has fewer than "
-        f"{mined.least:,}",
+        f" for {count(holders, 'holder')} with {assigned}; no exact cover has fewer than {mined.least:,}",
     )
     say(f"coverage {mined.coverage:.1%}, deviation {mined.deviation:,}: nobody gets more than they hold")
     if mined.direct:
-        say(f"{count(mined.deviation, 'assignment')} stay direct, because no role with enough members holds them")
+        say(f"no role with enough members has them, so they stay direct: {count(mined.deviation, 'assignment')}")
     for role in mined.roles[:_SHOWN]:
         say(f"{role.name}: {count(len(role.members), 'member')}: {_some(role.grants)}")
     if len(mined.roles) > _SHOWN:
@@ -156,7 +155,7 @@ def _report(mined: RoleMining, splits: list[RoleSplit], holders: int, written: l
 
 
 def _some(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
     return f"{' '.join(map(brief, names[:_SHOWN]))}{more}"
 
 

@@ -40,7 +40,7 @@ def undo(ctx: click.Context, /, path: str, *, leave_policy: bool, **options: Any
     except PolicyFileChanged as error:
         print_diff(error.lines)
         raise
-    say(f"applied at {moment(intent.at)} by {intent.by}: deny entries to lift: {len(intent.entries)}")
+    say(f"applied at {moment(intent.at)} by {intent.by}: deny entries to lift: {len(intent.entries):,}")
     if intent.before is not None and not leave_policy:
         say(f"{intent.path} will be restored")
     with place.open(settings) as store:
@@ -55,9 +55,9 @@ def undo(ctx: click.Context, /, path: str, *, leave_policy: bool, **options: Any
             print_diff(error.lines)
             raise
         restored = f", {undone.path} restored: deploy it" if undone.path else ""
-        say(text(f"undone; deny entries lifted: {len(undone.lifted)}{restored}", OK))
+        say(text(f"undone; deny entries lifted: {len(undone.lifted):,}{restored}", OK))
         if undone.gone:
-            notices([f"deny entries that were already gone: {len(undone.gone)}"])
+            notices([f"deny entries that were already gone: {len(undone.gone):,}"])
         announce(store, undone.sequence, push)
         if options["wait"] is not None and not wait_until_known(store, undone.sequence, options["wait"]):
             ctx.exit(1)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from jwt_lp._support.events import log_event
 from jwt_lp.elevation.representation import members_of, moment
+from jwt_lp.errors import StoreError
 from jwt_lp.webhooks import WebhookEvent, retry_delay
 
 if TYPE_CHECKING:
@@ -62,9 +63,15 @@ class ElevationDeliveries:
         return delivered
 
     def run(self, stop: Event, interval: float = INTERVAL) -> None:
-        """Deliver until `stop` is set, every `interval` seconds, and less often while receivers fail."""
+        """Deliver until `stop` is set, every `interval` seconds, and less often while receivers or the store fail."""
         while not stop.is_set():
-            self.deliver()
+            try:
+                self.deliver()
+            except StoreError as error:
+                self.failures += 1
+                log_event(
+                    logging.WARNING, "elevation-undelivered", {"error": type(error).__name__, "detail": str(error)}
+                )
             stop.wait(max(interval, retry_delay(self.failures)) if self.failures else interval)
 
     def _claim(self) -> ElevationStep | None:
@@ -76,14 +83,14 @@ class ElevationDeliveries:
         if elevation is None:
             # It was purged, so nobody waits for this any more.
             return True
-        event = event_of(elevation, step, self._clock())
         try:
+            event = event_of(elevation, step, self._clock())
             for sender in self._senders:
                 sender(event)
         except Exception as error:  # noqa: BLE001 - whatever a receiver does, the step is sent again
             self.failures += 1
             # The message may hold an address that is a secret.
-            members = {"elevation": elevation.id, "event": event.type, "error": type(error).__name__}
+            members = {"elevation": elevation.id, "event": _type_of(elevation, step), "error": type(error).__name__}
             log_event(logging.WARNING, "elevation-undelivered", members)
             return False
         self.failures = 0
@@ -92,7 +99,6 @@ class ElevationDeliveries:
 
 def event_of(elevation: Elevation, step: ElevationStep, now: float) -> WebhookEvent:
     """The event of one step; `now` is the time at which the elevation is shown."""
-    alarm = elevation.break_glass and step.action == "granted"
     shown = {
         "action": step.action,
         "at": moment(step.at),
@@ -102,10 +108,15 @@ def event_of(elevation: Elevation, step: ElevationStep, now: float) -> WebhookEv
     }
     return WebhookEvent(
         id=f"{elevation.id}-{step.number}",
-        type="elevation.break_glass" if alarm else f"elevation.{step.action}",
+        type=_type_of(elevation, step),
         at=step.at,
         data={
             "elevation": members_of(elevation, now),
             "step": {name: value for name, value in shown.items() if value},
         },
     )
+
+
+def _type_of(elevation: Elevation, step: ElevationStep) -> str:
+    alarm = elevation.break_glass and step.action == "granted"
+    return "elevation.break_glass" if alarm else f"elevation.{step.action}"

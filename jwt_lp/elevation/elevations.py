@@ -10,13 +10,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal
 
 from jwt_lp._support.events import log_event
-from jwt_lp.elevation.approvers import check_approver, check_standing, is_asker
-from jwt_lp.elevation.identities import Operator, identities, is_narrowed, person_of
+from jwt_lp.elevation.approvers import check_approver, check_standing, decides, is_owner
+from jwt_lp.elevation.identities import Operator, identities, person_of
 from jwt_lp.elevation.wishes import Wish
 from jwt_lp.errors import ConfigurationError, ElevationNotAllowed, ElevationUnknown, StoreError
 from jwt_lp.stores.elevations import Elevation, ElevationChange, ElevationFilter
 from jwt_lp.stores.push import announce, check_url
 from jwt_lp.tokens.claims import AccessToken
+from jwt_lp.tokens.delegation import is_delegated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,7 +150,7 @@ class Elevations:
     def end(self, who: AccessToken | Operator, elevation_id: str, *, reason: str = "") -> Elevation:
         """Withdraw a request, or end an elevation before its time. The asker may, and whoever may decide."""
         elevation = self._find(elevation_id)
-        if isinstance(who, AccessToken) and not is_asker(who, elevation):
+        if isinstance(who, AccessToken) and not is_owner(who, elevation):
             check_standing(who, self._rule_of(elevation))
         changed = self._change(who, elevation, "ended", reason)
         self._announce()
@@ -165,17 +166,24 @@ class Elevations:
     def show(self, who: AccessToken | Operator, elevation_id: str) -> Elevation:
         """The elevation, for its asker and for those who may decide; `ElevationUnknown` for all others."""
         elevation = self._find(elevation_id)
-        if isinstance(who, Operator) or is_asker(who, elevation) or self._may_decide(who, elevation):
+        if isinstance(who, Operator) or is_owner(who, elevation) or self._may_decide(who, elevation):
             return elevation
         raise ElevationUnknown("there is no such elevation")
 
     def elevations_of(self, who: AccessToken | Operator, *, after: str = "", limit: int = 50) -> tuple[Elevation, ...]:
         """The elevations of the caller, oldest first; `after` is the id of the last one of the page before."""
+        last = self.store.elevation(after) if after else None
+        # INVARIANT: a page after somebody else's elevation is like one after an id that nothing has.
+        if after and (last is None or (last.issuer, last.subject) != (who.issuer, who.subject)):
+            return ()
         which = ElevationFilter(issuer=who.issuer, subject=who.subject, after=after or None, limit=limit)
         return tuple(self.store.elevations(which))
 
     def waiting_for(self, who: AccessToken, *, after: str = "", limit: int = 50) -> tuple[Elevation, ...]:
         """The requests that the caller may decide about, oldest first, in pages as those of `elevations_of`."""
+        if not decides(who, self.policy.elevation.values()):
+            # Everybody may ask this, and all requests would be read in vain.
+            return ()
         which = ElevationFilter(open_at=self.now(), after=after or None)
         return tuple(islice((each for each in self.store.elevations(which) if self._may_decide(who, each)), limit))
 
@@ -249,7 +257,7 @@ def is_within(policy: Policy, elevation: Elevation) -> bool:
 def _check_break_glass(who: AccessToken | Operator, rule: ElevationRule) -> None:
     if not rule.break_glass:
         raise ElevationNotAllowed("the policy does not grant it without an approval", reason="break_glass")
-    if isinstance(who, Operator) or is_narrowed(who):
+    if isinstance(who, Operator) or is_delegated(who):
         raise ElevationNotAllowed(
             "nothing is granted without an approval to a narrowed token, or without a token: sign in yourself",
             reason="delegated",

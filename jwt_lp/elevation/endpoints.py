@@ -19,7 +19,7 @@ from jwt_lp.elevation.openapi import elevation_operation
 from jwt_lp.elevation.refusals import RequestRefused, refusal_of, unknown_elevation
 from jwt_lp.elevation.representation import members_of
 from jwt_lp.elevation.requests import MAX_BODY, is_id, read_answer, read_key, read_page, read_wanted
-from jwt_lp.errors import ElevationError, StoreError, clears_locals
+from jwt_lp.errors import ConfigurationError, ElevationError, StoreError, clears_locals
 from jwt_lp.oauth.token_endpoint import Answer
 from jwt_lp.permissions.requirements import all_of
 
@@ -87,7 +87,7 @@ class ElevationEndpoints:
             return self._decide(name, call, elevation_id)
         except RequestRefused as refused:
             return self._refuse(name, refused, call)
-        except (ElevationError, StoreError) as error:
+        except (ElevationError, StoreError, ConfigurationError) as error:
             return self._refuse(name, refusal_of(error), call)
 
     def _ask(self, call: ElevationCall) -> Answer:

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from jwt_lp.permissions.grants import Grant
     from jwt_lp.tokens.claims import AccessToken
 
-_PREFIX: Final = "elevation:"
 _MAX_ACTORS: Final = 16
 
 
@@ -31,18 +30,6 @@ def identities(token: AccessToken) -> tuple[tuple[str, str], ...]:
     if token.lineage is not None and token.lineage.subject is not None:
         others.append(token.lineage.subject)
     return tuple(dict.fromkeys([(token.issuer, token.subject), *others]))
-
-
-def is_narrowed(token: AccessToken) -> bool:
-    """Whether the token was downscoped, or somebody acts with it. A token of a session is neither."""
-    if "act" in token.claims:
-        return True
-    if token.lineage is None:
-        return False
-    # INVARIANT: our issuers write the clients of the tokens before it into every downscoped token, also none, and into
-    # no other.
-    lineage = token.claims["lineage"]
-    return not isinstance(lineage, Mapping) or "clients" in lineage
 
 
 def _actors(token: AccessToken) -> Iterator[str]:
@@ -66,9 +53,4 @@ def person_of(token: AccessToken, claim: str) -> str:
 def standing_grants(token: AccessToken, permission: str) -> list[Grant]:
     """The grants of a token that cover a permission, without those by an elevation."""
     grants = token.permissions.grants_containing(permission)
-    return [grant for grant in grants if not is_elevated(grant.role)]
-
-
-def is_elevated(role: str | None) -> bool:
-    """Whether a grant with this role is one by an elevation."""
-    return role is not None and role.startswith(_PREFIX)
+    return [grant for grant in grants if grant.elevation is None]

@@ -143,7 +143,8 @@ class Authenticator:
 
     def expiry_cause(self, token: AccessToken) -> Cause | None:
         """The cause of a refusal if a token that was verified earlier has expired since, or never was one."""
-        if self._clock() < token.expires_at + self._leeways.get(token.issuer_name, 0.0):
+        elevated = token.lineage is not None and token.lineage.elevations
+        if self._clock() < token.expires_at + (0.0 if elevated else self._leeways.get(token.issuer_name, 0.0)):
             return None
         if token.is_anonymous:
             return _NO_CREDENTIAL

@@ -116,7 +116,8 @@ class Authorizer:
             {} if call is None or requirement.key is not None else sent_parameters(params, route, call.path)
         )
         if self._elevation is not None and not revoked and not cause.misconfigured:
-            cause = cause._replace(elevation=self._elevation.offer(token, requirement, outcome.missing, sent))
+            offer = self._elevation.offer(token, requirement, outcome.missing, sent)
+            cause = cause if offer is None else cause._replace(elevation=offer)
         decision = self._refusals.refuse(
             cause, token, requirement, route, outcome.missing, sent, record=record, observable=not revoked
         )

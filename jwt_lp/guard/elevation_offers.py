@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from jwt_lp.errors import TemplateError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from jwt_lp.guard.settings import Settings
     from jwt_lp.permissions.requirements import Requirement
+    from jwt_lp.policy.elevation_rules import ElevationRule
     from jwt_lp.tokens.claims import AccessToken
 
 MAX_OFFERED: Final = 8
@@ -32,6 +34,8 @@ class ElevationOffers:
             issuer.name: Permissions.of(["**"] if issuer.own else issuer.elevation, patterns=True)
             for issuer in settings.issuers
         }
+        # Bounded, because clients choose what templates are filled with.
+        self._rule = lru_cache(maxsize=1024)(self._find_rule)
 
     def offer(
         self, token: AccessToken, requirement: Requirement, missing: Sequence[str], sent: Mapping[str, object]
@@ -40,20 +44,24 @@ class ElevationOffers:
 
         Templates are filled with `sent`, the parameters that the client sent itself.
         """
-        # INVARIANT: who may not ask is told nothing: neither that others may ask nor where. And a claim that does not
-        # match, which `missing` names too, is nothing that anybody could ask for.
-        if not self._shown or len(missing) > MAX_OFFERED or not set(missing) <= set(requirement.permissions):
+        # INVARIANT: who may not ask is told nothing: neither that others may ask nor where.
+        if not self._shown or len(missing) > MAX_OFFERED:
             return None
-        try:
-            permissions = [fill_template(parse_template(text), sent) if "{" in text else text for text in missing]
-        except TemplateError:
+        permissions: dict[str, None] = {}
+        for text in missing:
+            try:
+                permission = fill_template(parse_template(text), sent) if "{" in text else text
+            except TemplateError:
+                return None
+            rule = self._rule(token.issuer_name, permission)
+            if rule is None or not rule.may_ask(token.subject, token.roles, token.issuer_name):
+                return None
+            permissions[permission] = None
+        # A claim that does not match, which `missing` names too, is nothing that anybody could ask for.
+        if not set(missing) <= set(requirement.permissions):
             return None
-        if all(self._may_ask(token, permission) for permission in permissions):
-            return ElevationOffer(tuple(dict.fromkeys(permissions)), self._url)
-        return None
+        return ElevationOffer(tuple(permissions), self._url)
 
-    def _may_ask(self, token: AccessToken, permission: str) -> bool:
-        rule = self._policy.elevation_rule(permission)
-        if rule is None or not rule.may_ask(token.subject, token.roles, token.issuer_name):
-            return False
-        return permission in self._limits.get(token.issuer_name, ())
+    def _find_rule(self, issuer: str, permission: str) -> ElevationRule | None:
+        """The rule for a permission that subjects of the issuer with this name may hold by elevation."""
+        return self._policy.elevation_rule(permission) if permission in self._limits.get(issuer, ()) else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -17,6 +17,7 @@ from jwt_lp._support.events import log_event
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.guard.decisions import Cause
 from jwt_lp.guard.elevated_permissions import UNTOLD, effective_permissions, elevation_ceilings
+from jwt_lp.guard.readiness import StoreStatus
 from jwt_lp.guard.store_sync import StoreSync
 from jwt_lp.guard.token_state import ENDS, TokenState, attach_state
 from jwt_lp.revocation.poller import Freshness, RevocationPoller
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from jwt_lp.revocation.temporary_grants import TemporaryGrant
     from jwt_lp.stores import Store, UsageOutcome
     from jwt_lp.tokens.claims import AccessToken
-    from jwt_lp.usage.recorder import RecorderStatus, UsageSlot
+    from jwt_lp.usage.recorder import UsageSlot
 
 _UNKNOWN: Final = Cause(
     HTTPStatus.SERVICE_UNAVAILABLE,
@@ -51,24 +52,6 @@ _STALE: Final = Cause(
     "revocations_stale",
     "the store has not been reached for longer than STALE_AFTER, and the requirement is of high risk",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class StoreStatus:
-    """The state of a guard's connection to its store.
-
-    `known` says whether the revocations are known well enough to decide at all. `sequence` is the number of the last
-    change received, `age` the seconds since the store last answered (None: never), `revocations` the number of
-    entries. `recording` is the state of the usage recorder. `running` says whether the background thread runs in this
-    process: without it no change is received and no usage is written.
-    """
-
-    known: bool
-    sequence: int
-    age: float | None
-    revocations: int
-    recording: RecorderStatus
-    running: bool = True
 
 
 class GuardRuntime:
@@ -240,6 +223,7 @@ class GuardRuntime:
             sequence=self.revocations.sequence,
             age=None if age == math.inf else age,
             revocations=len(self.revocations),
+            temporary_grants=self.revocations.count_temporary_grants(),
             recording=self.recorder.status(),
             running=self._worker.running,
         )

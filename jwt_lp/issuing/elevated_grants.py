@@ -13,7 +13,7 @@ from jwt_lp.permissions.grants import Permissions
 from jwt_lp.permissions.patterns import ELEVATION_PREFIX
 from jwt_lp.revocation.temporary_grants import TemporaryGrant
 from jwt_lp.tokens.claims import ROLE_SCOPE_CLAIM, AccessToken
-from jwt_lp.tokens.delegation import MAX_ELEVATIONS
+from jwt_lp.tokens.delegation import MAX_ELEVATIONS, is_delegated
 
 if TYPE_CHECKING:
     from jwt_lp.issuing.claim_policy import ClaimPolicy
@@ -65,12 +65,13 @@ NO_ELEVATED_GRANTS = ElevatedGrants()
 def find_elevated(
     elevated: Elevated | None, token: AccessToken, policy: Policy, now: float, *, standing: Permissions
 ) -> ElevatedGrants:
-    """Return the temporary grants of a token's subject that `policy` has a rule for, without those that it holds anyway.
+    """Return the temporary grants of a token's subject that `policy` allows now, without those that it holds anyway.
 
     At most `MAX_ELEVATIONS` of them, those that end last. An error of `elevated` is logged and gives none: the token is
     as good as it was before the elevation.
     """
-    if elevated is None or not _may_be_elevated(token):
+    # A token that is not its subject's own gains nothing.
+    if elevated is None or is_delegated(token):
         return NO_ELEVATED_GRANTS
     try:
         found = list(elevated(token))
@@ -85,7 +86,7 @@ def find_elevated(
         if grant.is_for(token)
         and grant.since <= now
         and int(now) < math.floor(grant.until)
-        and policy.elevation_rule(grant.permission) is not None
+        and _is_allowed(grant, policy)
         and _is_credited(grant, standing)
     ]
     latest: dict[str, TemporaryGrant] = {}
@@ -115,13 +116,13 @@ def elevated_texts(claims: Mapping[str, object]) -> list[str]:
     return [text for role, texts in by_role.items() if role.startswith(ELEVATION_PREFIX) for text in texts.split(" ")]
 
 
+def _is_allowed(grant: TemporaryGrant, policy: Policy) -> bool:
+    """Whether the policy has a rule for it now, and for so long."""
+    rule = policy.elevation_rule(grant.permission)
+    return rule is not None and grant.until - grant.since <= rule.longest
+
+
 def _is_credited(grant: TemporaryGrant, standing: Permissions) -> bool:
     """Whether the subject holds its permission by it: nothing else confers it, and no denial of `standing` revokes it."""
     credited = standing.with_temporary(Permissions.of([grant.grant])).grant_for(grant.permission)
     return credited is not None and credited.elevation is not None
-
-
-def _may_be_elevated(token: AccessToken) -> bool:
-    """Whether it is a subject's own token: one that was narrowed, or that somebody else acts with, gains nothing."""
-    narrowed = token.lineage is not None and token.lineage.is_narrowed
-    return not narrowed and "act" not in token._claims  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

@@ -141,6 +141,12 @@ class RevocationPoller:
             raise StoreError("the temporary grants are not current: the store has not been reached for too long")
         return held.grants
 
+    def count_temporary_grants(self) -> int:
+        """Return how many temporary grants are in force by the current snapshot, however old it is."""
+        now, monotonic = self._wall(), self.clock()
+        records = (record for shard in self.polled.snapshot.granted for each in shard.values() for record in each)
+        return sum(grant.since <= now < grant.until and monotonic < deadline for grant, deadline in records)
+
     def poll(self) -> float:
         """Read the changes from the source and return the seconds until the next poll. Errors of the source pass."""
         # INVARIANT: the age counts from before the query, so that a snapshot never seems newer than its data.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jwt_lp.errors import ElevationClosed, ElevationKeyReused, ElevationNotAllowed, ElevationTooMany
 from jwt_lp.revocation.entries import RevocationEntry
-from jwt_lp.stores.elevations import MAX_DAILY, MAX_OPEN, ElevationChange, ElevationStep
+from jwt_lp.stores.elevations import MAX_DAILY, MAX_OPEN, TOKEN_LEEWAY, ElevationChange, ElevationStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from jwt_lp.stores.elevations import Elevation, ElevationAction
 
 DAY: Final = 86400.0
-_TOKEN_LEEWAY: Final = 300.0
 
 
 class AppliedChange(NamedTuple):
@@ -151,7 +150,7 @@ def _end(elevation: Elevation, steps: Sequence[ElevationStep], change: Elevation
         of="token",
         issuer=elevation.issuer,
         name=elevation.id,
-        until=elevation.until + _TOKEN_LEEWAY,
+        until=elevation.until + TOKEN_LEEWAY,
         reason="elevation ended",
     )
     return ended._replace(revocations=(entry,), reported=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from jwt_lp.revocation.temporary_grants import TemporaryGrant
+from jwt_lp.stores.families import KEEP_FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +29,12 @@ ELEVATION_WRITER: Final = "jwt_lp.elevation"
 
 KEEP_OVER: Final = 86400.0
 """Seconds for which a grant that is over is still reported to guards, because the clocks of processes may differ."""
+
+TOKEN_LEEWAY: Final = 300.0
+"""Seconds after its end for which tokens that rest on an elevation are refused by name, however guards are set."""
+
+KEEP_ENDED: Final = KEEP_FAMILIES + TOKEN_LEEWAY
+"""Seconds for which one that ended early is kept after its time, because what revokes its id is kept as long."""
 
 MAX_OPEN: Final = 20
 """The most requests of one subject that wait for an answer."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from jwt_lp.errors import StoreError
-from jwt_lp.permissions.patterns import ELEVATION_PREFIX
 from jwt_lp.stores.parquet_folder import (
     DEFAULT_MEMORY,
     column_list,
@@ -18,7 +17,7 @@ from jwt_lp.stores.parquet_folder import (
     refuse_while_exported,
     translated_errors,
 )
-from jwt_lp.stores.row_keys import fit_text, iso_day
+from jwt_lp.stores.row_keys import ELEVATED_ROLE, fit_text, iso_day
 from jwt_lp.stores.rows import DayRow, RequestedPermission, UsageSummary
 from jwt_lp.stores.summation import HOLDER_PARTS, sum_by_month
 
@@ -55,7 +54,7 @@ SELECT CAST(day AS VARCHAR), outcome, CAST(sum("count") AS BIGINT)
 _DAYS: Final = f"""
 SELECT DISTINCT issuer, subject, CASE WHEN "grant" = '' THEN permission ELSE "grant" END AS credited,
     CAST(day AS VARCHAR) AS used
-{_USED} AND outcome = 'granted' AND NOT starts_with(role, '{ELEVATION_PREFIX}') {{issuer}} {{subjects}} ORDER BY issuer, subject, credited, used
+{_USED} AND outcome = 'granted' AND NOT starts_with(role, '{ELEVATED_ROLE}') {{issuer}} {{subjects}} ORDER BY issuer, subject, credited, used
 """
 _OF_SUBJECTS: Final = "AND (issuer, subject) IN (SELECT (unnest($issuers), unnest($subjects)))"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from jwt_lp.stores.elevations import ELEVATION_WRITER, KEEP_OVER
+from jwt_lp.stores.elevations import ELEVATION_WRITER, KEEP_ENDED, KEEP_OVER
 from jwt_lp.stores.families import KEEP_FAMILIES, WRITER
 from jwt_lp.stores.rows import PurgeCounts
 from jwt_lp.stores.schema import (
@@ -57,7 +57,9 @@ def _delete_elevations(database: SqlDatabase, before: str, now: float) -> int:
     row = elevations.c
     closed = row.closes_at < min(_midnight(before), now - KEEP_OVER)
     reviewed = sa.or_(row.break_glass.is_(False), row.reviewed_at.is_not(None))
-    chunk = sa.select(row.id).where(closed, reviewed).limit(CHUNK_ROWS)
+    # INVARIANT: the id of one that ended early comes back only after the entry that revokes it is deleted.
+    revoked = sa.and_(row.since.is_not(None), row.ended_at.is_not(None), row.closes_at >= now - KEEP_ENDED)
+    chunk = sa.select(row.id).where(closed, reviewed, sa.not_(revoked)).limit(CHUNK_ROWS)
     deleted = 0
     while True:
         with database.write(unlimited=True) as connection:

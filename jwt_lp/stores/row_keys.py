@@ -7,6 +7,11 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
+from jwt_lp.permissions.patterns import ELEVATION_PREFIX
+
+ELEVATED_ROLE: Final = ELEVATION_PREFIX
+"""What the role of each use by an elevation begins with."""
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 

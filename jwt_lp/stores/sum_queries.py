@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from jwt_lp.permissions.patterns import ELEVATION_PREFIX
-from jwt_lp.stores.row_keys import fit_text, iso_day
+from jwt_lp.stores.row_keys import ELEVATED_ROLE, fit_text, iso_day
 from jwt_lp.stores.rows import DayRow, LaterUse, RequestedPermission
 from jwt_lp.stores.schema import daily_sums, holder_sums, usage
 from jwt_lp.stores.summation import HOLDER_PARTS, chunk_reviewed, chunk_subjects
@@ -129,7 +128,7 @@ def select_days(until: str, issuer: str | None, subjects: Iterable[tuple[str, st
         sa.select(*columns)
         .distinct()
         # Not by LIKE, which ignores the case in SQLite.
-        .where(sa.func.substr(table.role, 1, len(ELEVATION_PREFIX)) != ELEVATION_PREFIX)
+        .where(sa.func.substr(table.role, 1, len(ELEVATED_ROLE)) != ELEVATED_ROLE)
         .where(table.day <= iso_day(until), table.outcome == "granted")
         .order_by(*columns)
     )

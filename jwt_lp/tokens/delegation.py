@@ -15,6 +15,8 @@ from jwt_lp.errors import InvalidToken
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from jwt_lp.tokens.claims import AccessToken
+
 MAX_DEPTH: Final = 4
 """The maximum number of ancestors of a token, and of actors."""
 
@@ -93,6 +95,12 @@ class Lineage:
             tuple((first, name) for name in elevations),
             _text(lineage["task"], "lineage.task") if "task" in lineage else "",
         )
+
+
+def is_delegated(token: AccessToken) -> bool:
+    """Whether a token was downscoped, or somebody else acts with it. A token of a session is neither."""
+    narrowed = token.lineage is not None and token.lineage.is_narrowed
+    return narrowed or "act" in token._claims  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - no copy is needed
 
 
 def actors(act: object) -> Iterator[str]:

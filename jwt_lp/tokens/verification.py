@@ -12,7 +12,7 @@ from jwt_lp.errors import InvalidToken, clear_locals, clears_locals
 from jwt_lp.jose import jws
 from jwt_lp.jose.jwk import header_algorithms
 from jwt_lp.tokens.cache import TokenCache
-from jwt_lp.tokens.claim_checks import check_claims, numeric_date, quote_value
+from jwt_lp.tokens.claim_checks import check_claims, leeway_of, numeric_date, quote_value
 from jwt_lp.tokens.claims import AccessToken, make_token
 from jwt_lp.tokens.delegation import Lineage
 from jwt_lp.tokens.grant_reader import GrantReader
@@ -193,7 +193,7 @@ class Verifier:
         # The keys may become too old before the token expires.
         usable_for = keys.usable_for()
         # A float is compared with the clock's time faster than an int.
-        usable_until = float(min(dates[1] + issuer.leeway, now + usable_for))
+        usable_until = float(min(dates[1] + leeway_of(issuer, claims), now + usable_for))
         return CacheEntry(access_token, keys, generation, usable_until, self._monotonic() + usable_for)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from jwt_lp._support.json_types import is_json_object
+from jwt_lp._support.json_types import is_json_object, unique_members
 
 Values: TypeAlias = Mapping[str, str]
 
@@ -171,21 +171,14 @@ _ALB_TAIL: Final = (
 def _json_object(line: str) -> dict[str, str] | None:
     """The texts and numbers of a JSON object; None for anything else, and for a member that comes twice."""
     try:
-        members: Any = json.loads(line, object_pairs_hook=_unique) if line.lstrip().startswith("{") else None
+        # A log that escapes nothing lets a client write a second member.
+        members: Any = json.loads(line, object_pairs_hook=unique_members) if line.lstrip().startswith("{") else None
     except (ValueError, RecursionError):
         return None
     if not is_json_object(members):
         return None
     kinds = (str, int, float)
     return {name: str(value) for name, value in members.items() if type(value) in kinds}
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        # A log that escapes nothing lets a client write a second member.
-        raise ValueError
-    return members
 
 
 def _parse_traefik_json(line: str) -> Values | None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import chain
 from typing import IO, Any, Final, Literal, NamedTuple, TypeAlias, cast
 
+from jwt_lp._support.json_types import unique_members
 from jwt_lp._support.validation import did_you_mean, quote_text
 from jwt_lp.errors import ConfigurationError
 
@@ -92,17 +93,24 @@ def decode_lines(readline: Callable[[int], bytes]) -> Iterator[str]:
 
 
 def read_rows(
-    text: Iterable[str], form: RowFormat, fields: Sequence[str], columns: Mapping[str, str], required: Collection[str]
+    text: Iterable[str],
+    form: RowFormat,
+    fields: Sequence[str],
+    columns: Mapping[str, str],
+    required: Collection[str],
+    *,
+    flags: Collection[str] = (),
 ) -> tuple[Iterator[Row], tuple[str, ...]]:
     """The rows with the values of `fields`, and the names of the columns that are not read.
 
-    `columns` maps a field to the name of its column, if that differs; the `required` fields must exist.
+    `columns` maps a field to the name of its column, if that differs; the `required` fields must exist. In JSON Lines,
+    `flags` may be true or false.
     Raises `ConfigurationError` for a header that lacks one of them or names a column twice.
     """
     names = [columns.get(field, field) for field in fields]
     required_names = [columns.get(field, field) for field in required]
     if form == "jsonl":
-        return _json_rows(text, names, required_names), ()
+        return _json_rows(text, names, required_names, [columns.get(flag, flag) for flag in flags]), ()
     source = csv.reader(iter(text))
     header = _read_header(source)
     missing = [name for name in required_names if name not in header]
@@ -151,7 +159,9 @@ def _csv_rows(source: Any, width: int, places: Sequence[int]) -> Iterator[Row]:
             yield Row(line, (), "it has more or fewer cells than the header")
 
 
-def _json_rows(text: Iterable[str], names: Sequence[str], required: Sequence[str]) -> Iterator[Row]:
+def _json_rows(
+    text: Iterable[str], names: Sequence[str], required: Sequence[str], flags: Collection[str]
+) -> Iterator[Row]:
     for number, line in enumerate(text, 1):
         if line.startswith(_TOO_LONG):
             yield Row(number, (), "it is longer than a line may be")
@@ -159,16 +169,16 @@ def _json_rows(text: Iterable[str], names: Sequence[str], required: Sequence[str
         if line.isspace():
             continue
         try:
-            document: Any = json.loads(line)
+            document: Any = json.loads(line, object_pairs_hook=unique_members)
         # A number of thousands of digits raises ValueError, and arrays nested that deep raise RecursionError.
         except (ValueError, RecursionError):
-            yield Row(number, (), "it is not JSON")
+            yield Row(number, (), "it is not JSON, or a member comes twice")
             continue
         if not isinstance(document, dict):
             yield Row(number, (), "it is not a JSON object")
             continue
         members = cast("dict[str, object]", document)
-        values = [_cell_text(members.get(name)) for name in names]
+        values = [_cell_text(members.get(name), name in flags) for name in names]
         if None in values:
             yield Row(number, (), "a value is neither a text nor a number")
         elif any(name not in members for name in required):
@@ -177,10 +187,12 @@ def _json_rows(text: Iterable[str], names: Sequence[str], required: Sequence[str
             yield Row(number, [value or "" for value in values])
 
 
-def _cell_text(value: object) -> str | None:
-    """The text of a value; None if it is neither a text, a number nor null."""
+def _cell_text(value: object, is_flag: bool) -> str | None:  # noqa: FBT001 - private, and called in one place
+    """The text of a value; None if it is neither a text, a number nor null, nor true or false in a flag."""
     if isinstance(value, str):
         return value
     if value is None:
         return ""
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool):
+        return str(value).lower() if is_flag else None
+    return str(value) if isinstance(value, int | float) else None

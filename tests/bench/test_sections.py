@@ -23,6 +23,7 @@ NEEDED = {
     "grants": ["sqlalchemy"],
     "engines": ["casbin", "cedarpy"],
     "refusals": [],
+    "elevation": ["sqlalchemy"],
     "imports": [],
     "issuing": [],
     "live_tokens": ["sqlalchemy"],

@@ -156,6 +156,35 @@ def test_a_journal_of_another_plan(run):
     assert before == EVIDENCE.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ('[{"id": "2"}]', "verified.json is not the verification of the plan in the evidence"),
+        ("[5]", "verified.json is not the output of jwt-lp verify"),
+        ("!", "verified.json is not the output of jwt-lp verify"),
+    ],
+)
+def test_a_verification_of_another_plan(run, project, written, message):
+    """It is refused, and the evidence stays as it was."""
+    run("create", str(EVIDENCE), "--plan", "q.plan")
+    before = EVIDENCE.read_bytes()
+    project.write("verified.json", written)
+    code, _, err = run("add", str(EVIDENCE), "--verification", "verified.json")
+    assert (2, True) == (code, message in err), err
+    assert before == EVIDENCE.read_bytes()
+    project.write("verified.json", '[{"id": "1"}]')
+    assert 0 == run("add", str(EVIDENCE), "--verification", "verified.json")[0]
+
+
+def test_two_worksheets_of_one_name(run, project):
+    """The evidence keeps names without folders, so one of the two would be lost."""
+    Path("north").mkdir()
+    project.write("north/decide.csv", "id,decision\n1,remove\n")
+    code, _, err = run("create", str(EVIDENCE), "decide.csv", "north/decide.csv", "--plan", "q.plan")
+    assert (2, True) == (code, "two files are named decide.csv: rename one of them" in err)
+    assert not EVIDENCE.exists()
+
+
 def test_two_that_add_at_once(run, monkeypatch):
     """The second one waits for the first, and says who holds the lock if it takes too long."""
     monkeypatch.setattr("jwt_lp.cli.evidence._LOCK_SECONDS", 0.1)

@@ -10,7 +10,9 @@ import pytest
 
 pytest.importorskip("sqlalchemy")
 
+from jwt_lp.review.plan import Plan
 from jwt_lp.stores import HeldGrant, open_store
+from review_factory import make_use, record_uses
 from review_scenario import ISSUER, NOW, POLICY, ReviewScenario
 from webhook_receiver import SECRET, WebhookReceiver
 
@@ -223,8 +225,44 @@ def test_a_plan_in_stages_is_told_tried_restored_and_finished(run, sheet, monkey
     assert {("role", "clerk", "orders:refund")} == _standing()
     code, out, _ = run("verify", "q.plan")
     assert (0, True) == (code, "1 grant restored during the trial" in out)
+    # The next review learns that it was needed.
+    monkeypatch.setattr("time.time", lambda: start + 400 * 86400)
+    learned = [
+        json.loads(run("review", "--policy", str(FILE), "--likelihood", "0.05", "--format", "json", *more)[1])[
+            "judging"
+        ]
+        for more in ((), ("--earlier-plan", "q.plan"))
+    ]
+    assert learned[0] != learned[1]
     assert 0 == run("undo", "q.plan", "--yes")[0]
     assert (set(), before) == (_standing(), FILE.read_bytes())
+
+
+def test_the_plan_of_the_rule_alone_has_stages(run) -> None:
+    """`review --plan` takes stages; a wrong text, or stages without a plan, is refused before the review."""
+    review = ("review", "--now", NOW, "--policy", str(FILE))
+    assert 0 == run(*review, "--plan", "q.plan", "--stages", "notice=14d,trial=30d")[0]
+    assert (("notice", 14), ("trial", 30)) == Plan.decode(Path("q.plan").read_text()).stages
+    assert "is not a stage" in run(*review, "--plan", "p.plan", "--stages", "soon")[2]
+    assert "--stages needs --plan" in run(*review, "--stages", "trial=3d")[2]
+    assert "was not applied" in run(*review, "--earlier-plan", "q.plan")[2]
+    assert not Path("p.plan").exists()
+
+
+def test_a_long_verification_shows_what_matters_first(run, plan, monkeypatch) -> None:
+    """The text has the first items, those still held or used before the others, and says how many more there are."""
+    monkeypatch.setattr("jwt_lp.cli.verify._SHOWN", 1)
+    run("apply", str(plan), "--yes")
+    store = open_store(URL)
+    store.import_grants([HeldGrant(ISSUER, "", "", "clerk", "orders:refund")], as_of="2099-01-01", complete=False)
+    record_uses(store, make_use("reports:read", "2099-01-01", grant="", outcome="revoked"))
+    store.close()
+    code, out, _ = run("verify", str(plan))
+    assert (1, True, False) == (code, "role clerk" in out, "subject alice" in out)
+    assert ("and 1 more item: --all shows them" in out, "1 of 2 are still held" in out) == (True, True)
+    assert "1 grant requested and refused since" in out
+    assert "subject alice" in run("verify", str(plan), "--all")[1]
+    assert 2 == len(json.loads(run("verify", str(plan), "--format", "json")[1]))
 
 
 def test_a_notice_that_nobody_received_has_not_begun(run, sheet) -> None:
@@ -234,6 +272,6 @@ def test_a_notice_that_nobody_received_has_not_begun(run, sheet) -> None:
     with WebhookReceiver((404, {})) as receiver:
         hook = {"JWT_LP_WEBHOOK": receiver.url, "JWT_LP_WEBHOOK_SECRET": SECRET}
         code, _, err = run("apply", "q.plan", "--yes", **hook)
-        assert (2, True) == (code, "answered 404; 0 events were sent, and the notice has not begun" in err)
+        assert (2, True) == (code, "answered 404; 0 events sent, and the notice has not begun" in err)
         assert "the notice has begun" in run("apply", "q.plan", "--yes", **hook)[1]
     assert "is not a stage" in run("plan", str(sheet), "-o", "p.plan", "--stages", "soon")[2]

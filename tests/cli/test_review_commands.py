@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,9 @@ from jwt_lp.cli.fail_conditions import FailConditionParam
 from jwt_lp.cli.people import load_exemptions
 from jwt_lp.review.analysis import finding_collector
 from jwt_lp.review.plan.sheet_file import SheetFile
-from jwt_lp.stores import open_store
+from jwt_lp.stores import UsageBatch, Use, open_store
 from review_factory import make_finding, make_review
-from review_scenario import ISSUER, NOW, POLICY, ReviewScenario, days_ago
+from review_scenario import ISSUER, NOW, POLICY, ReviewScenario, days_ago, noon_of
 
 URL = "sqlite:///access.db"
 
@@ -145,9 +146,22 @@ def test_worksheets_are_split_by_who_decides(run) -> None:
     Path("people.csv").write_text("subject,name,team,manager,active\nalice,Alice,sales,m/../x,yes\n")
     code, _, err = _review(run, "--people", "people.csv", "--worksheet", "decide.csv", "--split-by", "manager")
     assert 0 == code
-    assert ["decide-m----x.csv", "decide-nobody.csv"] == sorted(each.name for each in Path().glob("decide*.csv"))
+    assert ["decide-m----x.csv", "decide-nobody.csv"] == sorted(each.name for each in Path().glob("decide-*.csv"))
     assert "alice" in Path("decide-m----x.csv").read_text()
     assert "the worksheet of nobody: decide-nobody.csv" in err
+
+
+def test_no_worksheet_replaces_another(run) -> None:
+    """Managers whose names give the same file name have worksheets of their own; who has nothing to decide has none."""
+    Path("people.csv").write_text("subject,manager\nalice,Mia Ek\nbob,mia-ek\nzoe,nobody here\n", encoding="utf-8")
+    _, _, err = _review(run, "--people", "people.csv", "--worksheet", "decide.csv", "--split-by", "manager")
+    written = re.findall(r"the worksheet of ([^:]+): (\S+)", err)
+    assert [("Mia Ek", "decide-Mia-Ek.csv"), ("mia-ek", "decide-mia-ek-2.csv")] == written
+    assert {name for _, name in written} == {path.name for path in Path().glob("decide-*.csv")}
+    assert "alice" in Path("decide-Mia-Ek.csv").read_text()
+    Path("people.csv").write_text("subject,manager\nalice,\u0410\nbob,\u0411\n", encoding="utf-8")
+    _, _, err = _review(run, "--people", "people.csv", "--worksheet", "each.csv", "--split-by", "manager")
+    assert ["each-other.csv", "each-other-2.csv"] == re.findall(r"the worksheet of [^:]+: (\S+)", err)
 
 
 def test_leavers_come_first_and_fail_a_check(run) -> None:
@@ -301,10 +315,54 @@ def test_a_backtest_prints_its_settings(run) -> None:
     found = json.loads(out)
     assert 0 == code
     assert [60, 90, 120, 180, 270, 365] == [each["threshold"] for each in found if each["rule"] == "fixed"]
-    assert {"rule", "threshold", "revoked", "regretted", "days_needlessly_held"} == set(found[0])
+    assert {"rule", "threshold", "revoked", "regretted", "days_needlessly_held", "elevation"} == set(found[0])
     assert "Recommended" in run("backtest", "--now", NOW, "--horizon", "60")[1]
     code, out, _ = run("backtest", "--now", days_ago(380), "--format", "json")
     assert (0, []) == (code, json.loads(out))
+
+
+def test_a_backtest_states_how_long_requests_wait(run) -> None:
+    """The stated waiting time is that of the option, in text and in JSON."""
+    options = ("backtest", "--now", NOW, "--horizon", "60", "--waiting", "30m", "--longest", "8h")
+    assert "Where elevations answer, each after 30 minutes" in run(*options)[1]
+    assert {1800} == {each["elevation"]["waiting"] for each in json.loads(run(*options, "--format", "json")[1])}
+
+
+def test_elevated_use_is_in_a_sheet_beside_the_worksheet(run) -> None:
+    """It is for its owner's eyes only; without elevated use there is none, and no plan or worksheet has it."""
+    _review(run, "--worksheet", "decide.csv")
+    assert not Path("decide.elevated.csv").exists()
+    store = open_store(URL)
+    uses = {_elevated_use(days): (1, noon_of(days_ago(days))) for days in range(1, 50, 7)}
+    store.record(UsageBatch(id="elevated", uses=uses))
+    store.close()
+    code, _, err = _review(run, "--worksheet", "decide.csv", "--plan", "quarter.plan")
+    assert (0, True) == (code, "what was used by elevations, to be read beside the worksheet" in err)
+    (row,) = csv.DictReader(io.StringIO(Path("decide.elevated.csv").read_text()))
+    assert ("dave", "standing grant?", "7") == (row["holder"], row["proposal"], row["weeks"])
+    assert 0o600 == _mode("decide.elevated.csv")
+    assert "dave" not in Path("decide.csv").read_text() + Path("quarter.plan").read_text()
+    code, _, err = run("plan", "decide.elevated.csv", "-o", "other.plan")
+    assert (2, False) == (code, Path("other.plan").exists())
+
+
+def _elevated_use(days: int) -> Use:
+    return Use("orders", ISSUER, "dave", "", f"elevation:{days}", "views.x", "GET", "orders:export", "orders:export",
+               "orders:export", "granted", days_ago(days))  # fmt: skip
+
+
+def test_a_rule_that_names_a_subject_needs_the_settings(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings give the issuer its name, which the rule of the policy uses."""
+    rules = '[permissions."x:decide"]\n[elevation."orders:read"]\nask = ["login/subject:alice"]\napprove = "x:decide"\n'
+    Path("least-privilege.toml").write_text(POLICY + rules)
+    settings = {"JWT_LP_POLICY": "least-privilege.toml", "JWT_LP_ISSUERS__login__ISSUER": ISSUER,
+                "JWT_LP_ISSUERS__login__JWKS_URL": "https://login.example.com/keys",
+                "JWT_LP_ISSUERS__login__AUDIENCE": "orders", "JWT_LP_ISSUERS__login__ALGORITHMS": "ES256"}  # fmt: skip
+    code, out, err = run("review", "--now", NOW, "--settings", "env", "--format", "json", **settings)
+    assert 0 == code, err
+    assert [{"alice"}, {"orders:read"}] == [
+        {each[name] for each in json.loads(out)["findings"] if each["just_in_time"]} for name in ("name", "grant")
+    ]
 
 
 def test_a_review_of_an_issuer_has_that_one_only(run) -> None:
@@ -412,3 +470,25 @@ def test_a_budget_that_cannot_be_is_refused(run, options, message) -> None:
     code, _, err = _review(run, *options)
     assert 2 == code
     assert message in err
+
+
+def test_a_young_store_is_judged_by_likelihood_unless_a_window_is_asked_for(project, cli) -> None:
+    """A plain review of 90 days proposes what has long been idle and says by which rule; `--window` proposes nothing."""
+    store = open_store(URL)
+    store.migrate()
+    young = ReviewScenario(store, Path())
+    young.record_period(90)
+    young.record_use("alice", "orders:read", 85)
+    young.record_use("bob", "orders:read", *range(1, 90, 3))
+    store.close()
+    outputs = {}
+    for option in ((), ("--window", "180")):
+        code, out, _ = cli("review", "--now", NOW, *option, JWT_LP_STORE=URL, COLUMNS="400")
+        assert 0 == code
+        outputs[option] = out
+    assert "unused, remove: subject alice orders:read" in outputs[()]
+    assert "a likelihood of at most 40 % decides instead" in outputs[()]
+    assert "never removed if used within the last 45 days" in outputs[()]
+    assert "Proposals: 1 remove, 1 keep" in outputs[()]
+    assert "remove:" not in outputs["--window", "180"]
+    assert "the records cover only 90 days, and the rule needs 180" in outputs["--window", "180"]

@@ -65,7 +65,7 @@ def test_roles_from_a_store_with_the_split_that_use_suggests(run, project):
     assert (5, 0.8, 1, 2) == tuple(found[name] for name in ("assignments", "coverage", "deviation", "least_roles"))
     assert [{"issuer": "", "subject": "cid", "client": "", "grant": "b:read"}] == found["direct"]
     assert ("mined-001", ["a:write"]) == (found["splits"][0]["role"], found["splits"][0]["unused"])
-    assert "1 assignment stay direct" in run("roles", "mine", "--min-members", "2")[1]
+    assert "so they stay direct: 1 assignment" in run("roles", "mine", "--min-members", "2")[1]
 
 
 def test_what_roles_cannot_be_mined_from(run, project):

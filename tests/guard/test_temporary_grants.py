@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -370,6 +371,28 @@ def test_a_guard_without_temporary_grants_takes_none_over(world: World) -> None:
     without.close()
 
 
+def test_the_readiness_counts_the_temporary_grants_in_force(world: World) -> None:
+    """Of whatever subject, without those that have not begun or have ended by either clock."""
+    for number in range(3):
+        world.approve(seconds=30, subject=f"holder-{number}")
+    ended = world.approve(seconds=60)
+    approve(world.store, EXPORT, world.now + 10)
+    world.poll()
+
+    def count() -> int:
+        store = world.guard.ready().store
+        assert store is not None
+        return store.temporary_grants
+
+    assert 4 == count()
+    world.pass_time(10)
+    assert 5 == count()
+    world.monotonic += 20
+    assert 2 == count()
+    world.end(ended)
+    assert 1 == count()
+
+
 @pytest.mark.parametrize(
     ("fault", "settings"),
     [
@@ -416,7 +439,7 @@ def test_the_first_request_after_the_end_is_refused(how: str, by: str, world: Wo
     assert world.guard.authorize(effective, all_of(EXPORT), {}, "GET /orders") is kept
     END[how](world, elevation)
     world.store.down = OSError("down")
-    answers = {
+    answers: dict[str, Callable[[], bool]] = {
         "check": lambda: world.ask().passes,
         "authorize": lambda: world.guard.authorize(effective, all_of(EXPORT), {}, "GET /orders").passes,
         "can": lambda: world.guard.can(effective, all_of(EXPORT)),
@@ -492,3 +515,18 @@ def test_what_is_kept_answers_as_what_is_decided_anew(steps: list[tuple[str, Any
             anew = world.ask(permission, never_seen).passes
             assert [anew, anew] == [world.ask(permission).passes, world.ask(permission).passes]
     world.guard.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "***", "orders:**:**", "orders:export orders:read", "orders:{id}", "Orders:EXPORT", "*:" * 2000, "\ud800"],
+)
+def test_a_row_with_a_text_that_is_no_permission_confers_nothing(world: World, text: str) -> None:
+    """Whoever edits the store by mistake neither gives anything away nor locks anybody out."""
+    elevation = world.approve()
+    assert [EXPORT] == world.held()
+    number, _ = world.store.reported[elevation.id]
+    world.store.reported[elevation.id] = number, replace(elevation, permission=text)
+    world.runtime.revocations._rebuilt_at = 0.0
+    world.poll()
+    assert ["orders:read"] == world.held(EXPORT, "orders:read", "orders:purge")

@@ -50,9 +50,10 @@ def test_elevated_from_the_approval_to_the_end(module: str, mode: str, monkeypat
     clock, monotonic, store = Clock(time.time()), Clock(1000.0), MemoryStore()
     defaults: Any = inspect.unwrap(Guard.__init__).__kwdefaults__
     monkeypatch.setitem(defaults, "clock", clock)
-    defaults = RevocationPoller.__init__.__kwdefaults__
-    monkeypatch.setitem(defaults, "interval", 0.02)
-    monkeypatch.setitem(defaults, "clock", monotonic)
+    polling = RevocationPoller.__init__.__kwdefaults__
+    assert polling is not None
+    monkeypatch.setitem(polling, "interval", 0.02)
+    monkeypatch.setitem(polling, "clock", monotonic)
     authority = Authority(policy=POLICY, clock=clock)
     settings = authority.settings(OWN=False, ELEVATION=["orders:*"], STORE=store, SERVICE="orders")
     with import_module(module).MODES[mode](settings) as (kind, app), serve(kind, app) as client:

@@ -180,3 +180,16 @@ def test_verify(store, policy, tmp_path):
     assert [(0, 2, "2026-11-13"), (3, 0, "")] == [
         (x.used, x.refused, x.held_again) for x in verify(plan, journal, store)
     ]
+
+
+def test_use_by_an_elevation_drops_nothing_and_is_no_use_since(store, policy, tmp_path):
+    """What was used by an elevation since needs no standing grant, so the item stays, and it stays effective."""
+    from jwt_lp.stores import ObservedGrant
+
+    plan, journal = planned(policy, make_finding(), make_finding("web", of="client")), journal_path(tmp_path / "p")
+    record_uses(store, make_use("orders:read", "2026-11-05", role="elevation:7", client="web"))
+    assert ["alice", "web"] == [item.name for item in preview(plan, store, POLICY, now=NOW).items]
+    apply(plan, store, policy, journal=journal, now=NOW, by="carol")
+    record_uses(store, make_use("orders:read", "2026-11-12", role="elevation:8", client="web"),
+           observed_grants=(ObservedGrant(ISSUER, "alice", "web", "elevation:8", "orders:read", "2026-11-13"),))  # fmt: skip
+    assert [True, True] == [outcome.is_effective for outcome in verify(plan, journal, store)]

@@ -20,7 +20,7 @@ from jwt_lp.review.analysis.likelihood import LikelihoodModel
 from jwt_lp.review.analysis.recommendation import USUAL_LIKELIHOOD, recommend, settle, share_interval
 from jwt_lp.review.analysis.usage_history import UsageHistory
 from jwt_lp.review.findings import BacktestedSetting
-from jwt_lp.review.report.text import describe_past, describe_result
+from jwt_lp.review.report.backtest_text import describe_past, describe_result
 
 SHARED = Path(__file__).parents[3] / "shared"
 EVENTS = st.lists(

@@ -12,7 +12,7 @@ from jwt_lp.review.analysis.backtesting import fit_model
 from jwt_lp.review.analysis.evidence import ordinal
 from jwt_lp.review.analysis.grant_features import GrantFeatures
 from jwt_lp.review.analysis.likelihood import LikelihoodModel
-from jwt_lp.review.analysis.training import load_history
+from jwt_lp.review.analysis.training import RestoredGrant, load_history
 from jwt_lp.stores import HeldGrant
 from review_scenario import ISSUER, NOW, ReviewScenario, days_ago, find_finding, noon_of
 
@@ -587,3 +587,25 @@ def test_who_needs_a_quarter_of_a_role_needs_little(past: ReviewScenario, needed
         past.record_use("alice", f"area:{number}", *((300, 3) if number < needed else (300,)), role="clerk")
     found = [finding for finding in past.review().findings if finding.kind == "member"]
     assert [("used", "keep", needed)] * reported == [(one.verdict, one.proposal, len(one.instead)) for one in found]
+
+
+def test_a_restoration_was_need(past: ReviewScenario) -> None:
+    """What was restored counts as needed on that day, unless a recorded request says so or it is no part of the review."""
+    for name in ("alice", "bob"):
+        past.record_use(name, "orders:read", 350)
+    past.record_refusal("bob", "orders:read", 100, "revoked")
+    restored = [
+        RestoredGrant(ISSUER, "alice", "orders:read", days_ago(90)),
+        RestoredGrant(ISSUER, "bob", "orders:read", days_ago(90)),
+        RestoredGrant(ISSUER, "alice", "orders:read", days_ago(-1)),
+        RestoredGrant(ISSUER, "carol", "orders:read", days_ago(90)),
+        RestoredGrant("https://other.example/", "alice", "orders:read", days_ago(90)),
+    ]
+    history = load_history(past.store, until=NOW, restored=restored).history
+    assert 2 == history.pairs
+    early = ordinal(days_ago(200))
+    assert [[True, True], [False, True]] == [
+        [case.needed for case in history.replay_day(early, horizon)] for horizon in (115, 105)
+    ]
+    # Bob's request on the day 100 is all that is known of him: his restoration adds nothing.
+    assert [1] == [case.uses - 1 for case in history.replay_day(ordinal(NOW), 30) if case.number == 1]

@@ -32,12 +32,38 @@ PLAN = json.dumps(
 )  # fmt: skip
 
 
-def make_lines(key=KEY, steps=STEPS):
+STAGED = json.dumps(
+    {
+        "stages": [{"name": "notice", "days": 14}, {"name": "trial", "days": 1}],
+        "items": [{"id": "i1", "action": "deny", "of": "subject", "name": "ann", "grant": "a:read", "reviewer": "mia"}],
+    }
+)
+JOURNAL = "\n".join(
+    [
+        *(
+            json.dumps({"at": 1e9, "by": "eve", **line})
+            for line in (
+                {"what": "notice", "items": ["i1", "i2"]},
+                {"what": "intent", "stage": "trial", "items": ["i1"], "dropped": [["i2", "used since"]]},
+                {"what": "done"},
+                {"what": "restored", "item": "i1", "reason": "<b>year's end</b>"},
+                {"what": "intent", "stage": "final", "items": [], "dropped": []},
+                {"what": "undoing"},
+                {"what": "undone"},
+            )
+        ),
+        '{"what": "don',
+    ]
+)
+
+
+def make_lines(key=KEY, steps=STEPS, plan=PLAN, journal="</script>é\u2028 'x'"):
     """The lines of an evidence file with a plan."""
+    texts = {"plan": plan, "journal": journal}
     lines: list[bytes] = []
     for number, step in enumerate(steps):
         before = read_evidence(lines, None) if lines else None
-        files = {} if step == "closing" else {"</script><script>x": PLAN if step == "plan" else "</script>é\u2028 'x'"}
+        files = {} if step == "closing" else {"</script><script>x": texts.get(step, "</script>é\u2028 'x'")}
         lines.append(sign_entry(before, step, files, key, at=1e9 + number, by="ann").encode())
     return lines
 
@@ -82,11 +108,42 @@ def test_a_whole_file_is_shown_in_plain_words(show):
         "mia: not her job"
     )
     members = [f"Deny: subject {name}, orders:export. Decided by mia" for name in ("eve", "fay")]
-    first, second, group, *rest = page.locator("main li").all_inner_texts()
+    first, second, group, *rest = page.locator("main section").nth(1).locator("li").all_inner_texts()
     assert (denied, "Exempt: client web, all grants until 2027-01-31. Decided by nobody") == (first, second)
     assert ["One decision about a group (b1946ac92492d234):", *members] == group.split("\n")
     assert members == rest
     assert (5, 0) == (page.locator("main section").count(), page.locator("img").count())
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_characters_that_are_not_seen_change_no_sentence(show):
+    """Neither a direction mark nor a line end in a name makes a decision look like another one."""
+    plan = PLAN.replace("her job", "her\\u202ejob\\nKeep: all\\u00a0of it")
+    lines = make_lines(steps=("plan", "closing"))
+    lines[0] = sign_entry(None, "plan", {"p\u202ep": plan}, KEY, at=1e9, by="ann\u200b").encode()
+    lines[1] = sign_entry(read_evidence(lines[:1], None), "closing", {}, KEY, at=1e9, by="ann").encode()
+    page = show(lines)
+    assert page.locator("main li").first.inner_text().endswith(r"not her\u{202e}job\u{a}Keep: all\u{a0}of it")
+    assert r"by ann\u{200b}" in page.inner_text("main")
+    assert r"p\u{202e}p" == page.locator("summary").first.inner_text()
+
+
+def test_stages_and_restorations_in_plain_words(show):
+    """The plan says its stages, and the journal what was done, restored and undone; nothing becomes markup."""
+    page = show(make_lines(plan=STAGED, journal=JOURNAL))
+    assert "In stages: notice for 14 days, then trial for 1 day, then final." in page.inner_text("main")
+    when = "2001-09-09T01:46:40.000Z by eve: "
+    assert [
+        f"{when}Notice was given of 2 items.",
+        f"{when}The trial began: denied 1 item, left out 1.",
+        "Left out: i2: used since",
+        f"{when}This was completed.",
+        f"{when}Restored during the trial, a regret: subject ann, a:read: <b>year's end</b>",
+        f"{when}The final stage began: taken out 0 items, left out 0.",
+        f"{when}Undoing the whole plan began.",
+        f"{when}The whole plan was undone.",
+        "A line that was not completed: its step was never started.",
+    ] == page.locator("main section").nth(2).locator("li").all_inner_texts()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
-from jwt_lp.errors import PolicyError
-from jwt_lp.review.plan import application, read_status, restoration
+from jwt_lp.errors import ConfigurationError, PolicyError
+from jwt_lp.review.plan import application, apply, give_notice, read_status, restoration
 from jwt_lp.stores import open_store
-from review.test_staged_removal import ALICE, BOB, CLERK, DAY, FINAL, POLICY, STAGES, TRIAL, Round
+from review.test_staged_removal import ALICE, BOB, CLERK, DAY, FINAL, POLICY, STAGES, START, TRIAL, Round
 from review_factory import make_finding, make_use, record_uses
 
 pytest.importorskip("sqlalchemy")
@@ -142,3 +143,63 @@ def test_another_store_than_that_of_the_plan_is_refused(store, tmp_path, call):
             STEPS[call](run)
         assert set() == run.denied()
     assert (journal, POLICY) == (run.journal.read_bytes(), run.policy.read_text())
+
+
+def with_last_holder(store, tmp_path):
+    """A plan of which a notice leaves out the last holder, who is known from tokens alone."""
+    run = Round(store, tmp_path, ALICE, make_finding("bob", guards=("last holder",)))
+    run.plan = replace(run.plan, origin=run.plan.origin._replace(source="tokens"))
+    return run
+
+
+def test_nobody_loses_what_was_not_in_the_notice(store, tmp_path):
+    """An item that the notice left out stays out, also if the reason is gone when the trial begins."""
+    run = with_last_holder(store, tmp_path)
+    run.notice()
+    assert ["alice"] == [item.name for item in run.notices[0].items]
+    apply(run.plan, store, run.policy, journal=run.journal, now=TRIAL, by="sam", even_last_holder=True, cap=100)
+    assert {"alice"} == {entry[0] for entry in run.denied()}
+    run.restore(ALICE)
+    assert {ALICE.id} == read_status(run.journal).told
+    run.undo(TRIAL + 2 * DAY)
+    assert read_status(run.journal).told is None
+
+
+def test_the_notice_tells_the_last_holder_too(store, tmp_path):
+    """With the same option, the notice has what the trial will take back."""
+    run = with_last_holder(store, tmp_path)
+    give_notice(
+        run.plan, store, run.policy, journal=run.journal, now=START, by="sam", tell=run.notices.append,
+        even_last_holder=True,
+    )  # fmt: skip
+    assert ["alice", "bob"] == [item.name for item in run.notices[0].items]
+
+
+def test_a_slow_receiver_of_a_notice_stops_no_restoration(store, tmp_path):
+    """While one plan tells its holders, somebody gives back a grant of another plan."""
+    (tmp_path / "other").mkdir()
+    trial = Round(store, tmp_path / "other", ALICE, stages=STAGES[1:])
+    trial.apply(TRIAL)
+    telling = Round(store, tmp_path, BOB)
+
+    def tell(_):
+        trial.restore(ALICE)
+
+    give_notice(telling.plan, store, telling.policy, journal=telling.journal, now=TRIAL, by="sam", tell=tell)
+    assert set() == trial.denied()
+
+
+@pytest.mark.parametrize(
+    "line", ['{"what": []}', '{"what": {}}', '{"what": "intent", "at": 1, "by": "x", "entries": 5}']
+)
+def test_a_journal_that_is_none_is_a_clear_error(tmp_path, line):
+    """Whatever a line holds, the error names the journal."""
+    (tmp_path / "q.plan.journal").write_text(f"{line}\n")
+    with pytest.raises(ConfigurationError, match=r"q\.plan\.journal.* not a journal of a plan"):
+        read_status(tmp_path / "q.plan.journal")
+
+
+def test_a_journal_line_of_brackets_is_no_step(tmp_path):
+    """It is not JSON that anybody could read, as a line that was interrupted."""
+    (tmp_path / "q.plan.journal").write_text("[" * 100_000 + "\n")
+    assert "new" == read_status(tmp_path / "q.plan.journal").state

@@ -42,7 +42,7 @@ def test_decisions_come_first_and_fit(browser, tmp_path, width) -> None:
         "4 decisions about 14 findings: 2 groups of obvious removals save 10 decisions."
     ).is_visible()
     section = page.inner_text("#findings")
-    ask, first, second = section.index("Ask first"), section.index("ann"), section.index("<b>bob")
+    ask, first, second = section.index("Ask first"), section.index("Ann"), section.index("<b>bob")
     assert section.index("Decide at once") < ask < first < second
     assert 0 == page.locator("#findings b").count()
     for box in page.locator("#findings .obvious li, #findings ol li").all():

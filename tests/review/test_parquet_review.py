@@ -60,6 +60,9 @@ def record_history(past: ReviewScenario) -> None:
         past.record_use(name, "orders:list", 380 - number, role="boss" if number % 5 else "", client="web")
         past.record_refusal(name, "orders:refund", number, "revoked" if number % 3 else "denied")
         past.observe_grant(name, "reports:**", 390, last=number)
+    for number in range(8):
+        past.record_use("s03", "orders:refund", number * 7, role=f"elevation:{number}", client="web")
+    past.record_use("s04", "orders:list", 200, 5, role="elevation:x", grant="orders:*")
     past.record_use("\U0001f600", "reports:a:b", 20, 3)
     past.record_use("\uffff", "reports:a:b", 250)
     past.declare_permissions("orders:read", "orders:list", "never:asked")

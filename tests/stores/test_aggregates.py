@@ -191,3 +191,10 @@ def test_a_stream_of_sums_can_be_abandoned(url: str) -> None:
     del rows
     assert [MonthRow("2026-11", "granted", 5000)] == list(store.months(until="2026-11-24"))
     store.close()
+
+
+def test_days_of_use_by_an_elevation_are_left_out(store: Store) -> None:
+    """They are no use of a standing grant; a role whose name only begins like it, in other letters, is one."""
+    put(store, use(role="elevation:7", day="2026-11-20"), use(role="Elevation:7", day="2026-11-21"), use(role="clerk"))
+    assert ["2026-11-21", "2026-11-24"] == [row.day for row in store.days(until="2026-11-24")]
+    assert ["2026-11-21", "2026-11-24"] == [row.day for row in store.days(until="2026-11-24", subjects=[(US, "alice")])]

@@ -75,9 +75,9 @@ def test_a_bad_line_of_csv(line, fault):
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        (b"{", "it is not JSON"),
-        (b"[" * 100_000, "it is not JSON"),
-        (b'{"subject": ' + b"1" * 5000 + b"}", "it is not JSON"),
+        (b"{", "it is not JSON, or a member comes twice"),
+        (b"[" * 100_000, "it is not JSON, or a member comes twice"),
+        (b'{"subject": ' + b"1" * 5000 + b"}", "it is not JSON, or a member comes twice"),
         (b"[]", "it is not a JSON object"),
         (b'{"subject": "a"}', "it lacks a required field"),
         (b'{"subject": true, "day": 1}', "a value is neither a text nor a number"),

@@ -9,9 +9,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
+from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, FLOOR_DAYS, DecisionRule
 from jwt_lp.review.analysis.elevation_costs import LONGEST, WAITING, ElevationCosts
 from jwt_lp.review.analysis.likelihood import LikelihoodModel
 from jwt_lp.review.analysis.recommendation import recommend, settle, share_interval
@@ -57,7 +57,7 @@ def backtest(
     rules = _rules(in_force, judged)
     settings: list[BacktestedSetting] = []
     costs: list[ElevationCost] = []
-    chosen = None
+    chosen = held_back = None
     interval = None
     if days:
         choice = _later_start(history.first, start - horizon)
@@ -67,6 +67,7 @@ def backtest(
         costs = later.costs(waiting)
         settings = later.settings()
         interval = later.interval()
+        held_back = later.held_back()
     kept = {(setting.rule, setting.threshold): setting for setting in settings}
     window = kept.get((in_force.kind, in_force.threshold))
     best = None
@@ -83,7 +84,7 @@ def backtest(
         settings=tuple(settings),
         recommended=best,
         in_force=window,
-        judged=kept.get((judged.kind, judged.threshold)) if judged is not None else None,
+        judged=held_back or (kept.get((judged.kind, judged.threshold)) if judged is not None else None),
         interval=interval,
         elevation=tuple(costs),
     )
@@ -93,11 +94,23 @@ def _later_start(first: int, last: int) -> int:
     return first + int(EARLIER_SHARE * (last - first))
 
 
-def _rules(*more: DecisionRule | None) -> tuple[tuple[DecisionRule, ...], tuple[DecisionRule, ...]]:
-    """The rules of each kind in order, with those of the review."""
-    windows = sorted({*WINDOW_RULES, *(rule for rule in more if rule and rule.kind == "fixed")}, key=_threshold)
-    likelihoods = {*LIKELIHOOD_RULES, *(rule for rule in more if rule and rule.kind == "likelihood")}
-    return tuple(reversed(windows)), tuple(sorted(likelihoods, key=_threshold))
+class _Rules(NamedTuple):
+    """The rules of each kind, each from the most cautious to the most eager, with those of the review.
+
+    `held_back` is the rule of a review that a longer floor holds back: it has no place in that order.
+    """
+
+    windows: tuple[DecisionRule, ...]
+    likelihoods: tuple[DecisionRule, ...]
+    held_back: tuple[DecisionRule, ...]
+
+
+def _rules(*more: DecisionRule | None) -> _Rules:
+    held_back = tuple(rule for rule in more if rule and rule.floor != FLOOR_DAYS)
+    ordered = [rule for rule in more if rule and rule.floor == FLOOR_DAYS]
+    windows = sorted({*WINDOW_RULES, *(rule for rule in ordered if rule.kind == "fixed")}, key=_threshold)
+    likelihoods = {*LIKELIHOOD_RULES, *(rule for rule in ordered if rule.kind == "likelihood")}
+    return _Rules(tuple(reversed(windows)), tuple(sorted(likelihoods, key=_threshold)), held_back)
 
 
 def _threshold(rule: DecisionRule) -> float:
@@ -107,12 +120,7 @@ def _threshold(rule: DecisionRule) -> float:
 class _Replay:
     """The counts of all settings, and of each holder for the chosen one."""
 
-    def __init__(
-        self,
-        rules: tuple[tuple[DecisionRule, ...], ...],
-        chosen: DecisionRule | None,
-        costs: Sequence[ElevationCosts] = (),
-    ) -> None:
+    def __init__(self, rules: _Rules, chosen: DecisionRule | None, costs: Sequence[ElevationCosts] = ()) -> None:
         self._costs: Final = costs
         self._tallies: Final = [_SettingCounts(each) for each in rules]
         self._chosen: Final = next(
@@ -136,12 +144,16 @@ class _Replay:
 
     def settings(self) -> list[BacktestedSetting]:
         """The totals of each setting, from the shortest window to the longest, then by likelihood."""
-        windows, likelihoods = self._tallies
+        windows, likelihoods, _ = self._tallies
         return [*reversed(windows.results()), *likelihoods.results()]
+
+    def held_back(self) -> BacktestedSetting | None:
+        """The totals of the rule of a review that a longer floor holds back; None without such a rule."""
+        return next(iter(self._tallies[-1].results()), None)
 
     def costs(self, waiting: int) -> list[ElevationCost]:
         """What each setting costs where elevations answer, in the order of the settings."""
-        windows, likelihoods = (list(costs.results(waiting)) for costs in self._costs)
+        windows, likelihoods = (list(costs.results(waiting)) for costs in self._costs[:2])
         return [*reversed(windows), *likelihoods]
 
     def interval(self) -> tuple[float, float] | None:
@@ -153,7 +165,7 @@ def _replay(
     history: UsageHistory,
     days: range,
     horizon: int,
-    rules: tuple[tuple[DecisionRule, ...], tuple[DecisionRule, ...]],
+    rules: _Rules,
     *,
     chosen: DecisionRule | None = None,
     longest: int | None = None,

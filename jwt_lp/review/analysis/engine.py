@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.policy.file import EMPTY_POLICY
 from jwt_lp.review.analysis import route_findings
+from jwt_lp.review.analysis.decision_rule import describe_young, settle_rule
 from jwt_lp.review.analysis.evidence import PopulationSource as Source
 from jwt_lp.review.analysis.evidence import iso_day, iter_holders, ordinal, recording_coverage
 from jwt_lp.review.analysis.finding_collector import FindingCollector
@@ -54,7 +55,7 @@ def review(  # noqa: PLR0913 - all but the store by name
     store: Store,
     *,
     now: str,
-    rule: DecisionRule,
+    rule: DecisionRule | None = None,
     usage: UsageAggregates | None = None,
     model: LikelihoodModel | None = None,
     history: UsageHistory | None = None,
@@ -73,7 +74,8 @@ def review(  # noqa: PLR0913 - all but the store by name
 ) -> Review:
     """Compare grants with usage, up to and including the day `now`.
 
-    `rule` decides, with `model` for likelihoods; the model was fitted on `history`. Usage is that of the store, or
+    `rule` decides, with `model` for likelihoods; the model was fitted on `history`. Without a rule, `settle_rule` has the
+    default; it also says how a likelihood is held back while the store has no past case of its own. Usage is that of the store, or
     `usage` if it is given; grants, enforcement points and revocations are always those of the store. `on_step` is
     called with the current step and a count. `on_kept` is called with each finding that is used and kept, beyond the
     first 100,000 findings, which the review counts and does not list. Findings are compared with those of an `earlier`
@@ -84,6 +86,9 @@ def review(  # noqa: PLR0913 - all but the store by name
     if earlier is not None and earlier.now > now:
         raise ConfigurationError(f"the earlier review is of {earlier.now}, and this one of {now}: compare a later one")
     used = store if usage is None else usage
+    coverage = recording_coverage(used.recording_periods(), ordinal(now), _day)
+    by_default = rule is None
+    rule = settle_rule(rule, record_days=_record_days(ordinal(now), coverage), model=model)
     options = [now, str(rule), policy.digest, grace, issuer, *(sorted(people.items()) if people else ())]
     if budget is not None:
         options.append(str(budget))
@@ -91,7 +96,6 @@ def review(  # noqa: PLR0913 - all but the store by name
         options += sorted(issuer_names.items())
     digest = sha256(json.dumps(options).encode())
     source, held = _load_held_grants(store, now, issuer)
-    coverage = recording_coverage(used.recording_periods(), ordinal(now), _day)
     requested = list(used.requested_permissions(until=now))
     points = [point for point in store.enforcement_points() if point.first_day <= now]
     terms = [term for point in points for term in permissions_in(point.requirement)]
@@ -133,7 +137,7 @@ def review(  # noqa: PLR0913 - all but the store by name
         population=population,
         judging=_applied_rule(rule, model, grace, horizon),
         findings=tuple(findings),
-        notes=tuple(_notes(context, coverage, population, collector)),
+        notes=tuple(_notes(context, coverage, population, collector, by_default=by_default)),
         comparison=earlier.comparison(now, issuer) if earlier is not None else None,
         budget=collector.budget_result,
         unlisted=collector.unlisted,
@@ -204,11 +208,16 @@ def _day(at: float) -> int:
     return datetime.fromtimestamp(at, UTC).date().toordinal()
 
 
+def _record_days(today: int, coverage: RecordingCoverage) -> int:
+    """How many days before the review the records begin; 0 without any."""
+    return today - coverage.first if coverage.first else 0
+
+
 def _coverage_guards(today: int, coverage: RecordingCoverage, rule: DecisionRule) -> tuple[str, ...]:
     """The reasons to propose nothing at all: records that are too short, or that end too early."""
     guards: list[str] = []
     window = int(rule.threshold) if rule.kind == "fixed" else rule.floor
-    length = today - coverage.first if coverage.first else 0
+    length = _record_days(today, coverage)
     if not coverage.first:
         guards.append("there is no history yet, because nothing was recorded or imported")
     elif length < window:
@@ -240,7 +249,12 @@ def _elevated_key(elevated: ElevatedUse) -> tuple[object, ...]:
 
 
 def _notes(
-    context: ReviewContext, coverage: RecordingCoverage, population: Population, collector: FindingCollector
+    context: ReviewContext,
+    coverage: RecordingCoverage,
+    population: Population,
+    collector: FindingCollector,
+    *,
+    by_default: bool,
 ) -> Iterator[str]:
     if population.source == "tokens":
         yield (
@@ -264,7 +278,7 @@ def _notes(
         window = count_noun(context.window, "day")
         yield f"There is not enough history for likelihoods: a window of {window} was used instead"
     elif context.model is not None and context.rule.kind == "likelihood" and not context.model.fitted_on:
-        yield "The history is too short for cases of its own: the likelihoods are those of other organisations' histories"
+        yield from describe_young(context.rule, _record_days(context.now, coverage), by_default=by_default)
     if context.people:
         yield from collector.people.notes(context.people, context.today)
 

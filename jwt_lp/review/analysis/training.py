@@ -15,7 +15,7 @@ from jwt_lp.review.analysis.evidence import ordinal
 from jwt_lp.review.analysis.usage_history import UsageHistory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
     from jwt_lp.stores import DayRow, UsageAggregates, UsageSummary
 
@@ -30,10 +30,22 @@ class TrainingHistory(NamedTuple):
     share: float
 
 
-def load_history(store: UsageAggregates, *, until: str, issuer: str | None = None) -> TrainingHistory:
+class RestoredGrant(NamedTuple):
+    """A grant that was restored to a subject during the trial of a plan, and the day, as an ISO date."""
+
+    issuer: str
+    subject: str
+    grant: str
+    day: str
+
+
+def load_history(
+    store: UsageAggregates, *, until: str, issuer: str | None = None, restored: Iterable[RestoredGrant] = ()
+) -> TrainingHistory:
     """The history of use up to a day, of all subjects, or of a sample where that is too much; always the same sample.
 
-    A request of a revoked permission, and its use by an elevation, counts as a use of the grant that served it before.
+    A request of a revoked permission, and its use by an elevation, counts as a use of the grant that served it before. So
+    does a restoration of it, if neither was recorded.
 
     `StoreError` where the store does not answer.
     """
@@ -45,6 +57,7 @@ def load_history(store: UsageAggregates, *, until: str, issuer: str | None = Non
         if key[1] and used:
             days[key] = sum(row.days for row in used)
             requests += _other_requests(rows, used)
+    requests += _restorations(restored, {request[:3] for request in requests}, days.keys(), until)
     if sum(days.values()) <= MAX_DAYS:
         return TrainingHistory(_history(store.days(until=until, issuer=issuer), requests), 1.0)
     sample: list[tuple[str, str]] = []
@@ -70,6 +83,18 @@ def _other_requests(rows: Sequence[UsageSummary], used: Sequence[UsageSummary]) 
             for grant in sorted(grants):
                 yield row.issuer, row.subject, grant, ordinal(row.first_day)
                 yield row.issuer, row.subject, grant, ordinal(row.last_day)
+
+
+def _restorations(
+    restored: Iterable[RestoredGrant],
+    requested: Container[tuple[str, str, str]],
+    subjects: Container[tuple[str, str]],
+    until: str,
+) -> Iterator[tuple[str, str, str, int]]:
+    """The restorations up to a day, to subjects of the history, that no recorded request tells of."""
+    for each in restored:
+        if each.day <= until and each[:2] in subjects and each[:3] not in requested:
+            yield each.issuer, each.subject, each.grant, ordinal(each.day)
 
 
 def _history(rows: Iterable[DayRow], requests: Iterable[tuple[str, str, str, int]]) -> UsageHistory:

@@ -107,7 +107,7 @@ class ReviewContext:
 
     def revokes(self, holder: Holder, path: GrantPath) -> bool:
         """Whether the rule would revoke a grant that was used."""
-        if self._by_window:
+        if self._by_window or self.now - path.last < self.rule.floor:
             # The same answer, without the features that only a model needs.
             return self.rule.is_due(self.now - path.last, None)
         return self.rule.revokes(self.pair(holder, path), self.model)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
-from jwt_lp._support.json_types import is_json_array
+from jwt_lp._support.json_types import is_json_array, unique_members
 from jwt_lp._support.validation import quote_text
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.permissions.grants import Permissions
@@ -37,6 +37,8 @@ entry is written and a hand-off line tells the issuer.
 """
 
 _LATER_FIELDS: Final = ("person", "manager", "leaver", "group")
+_LIST_FIELDS: Final = ("instead", "guards")
+_OTHER_TYPES: Final = {"touches": int, "uses": int, "leaver": bool}
 _ACTIONS: Final = ("role", "deny", "handoff", "exempt", "keep")
 
 
@@ -111,7 +113,7 @@ class Plan:
     def decode(cls, text: str) -> Plan:
         """Read a plan; `ConfigurationError` if it is not a plan, has another version, or was changed."""
         try:
-            contents = json.loads(text)
+            contents = json.loads(text, object_pairs_hook=unique_members)
             version, written_hash = contents["version"], contents.pop("hash")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise ConfigurationError("this is not a plan: create one with jwt-lp plan") from None
@@ -130,9 +132,9 @@ class Plan:
                 cap=contents["cap"],
                 stages=tuple(PlanStage(**stage) for stage in contents.get("stages", ())),
             )
+            check_stages(plan.stages)
         except (KeyError, TypeError):
             raise ConfigurationError("this is not a plan: create one with jwt-lp plan") from None
-        check_stages(plan.stages)
         _check(plan.items)
         return plan
 
@@ -221,7 +223,15 @@ def _decode_item(contents: dict[str, Any]) -> PlanItem:
     names = (field.name for field in fields(PlanItem) if field.name in contents or field.name not in _LATER_FIELDS)
     values: dict[str, Any] = {name: contents[name] for name in names}
     values |= {name: tuple(value) for name, value in values.items() if is_json_array(value)}
+    if not all(_is_typed(name, value) for name, value in values.items()):
+        raise TypeError
     return PlanItem(**values)
+
+
+def _is_typed(name: str, value: object) -> bool:
+    if name in _LIST_FIELDS:
+        return isinstance(value, tuple) and all(isinstance(each, str) for each in value)
+    return type(value) is _OTHER_TYPES.get(name, str)
 
 
 def _check(items: Iterable[PlanItem]) -> None:

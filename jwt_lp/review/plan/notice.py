@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from jwt_lp._support.file_lock import hold_lock, lock_path
 from jwt_lp.errors import PolicyError
-from jwt_lp.review.plan.application import check_preview, check_status, lock_plan, preview_now
+from jwt_lp.review.plan.application import WAIT, check_preview, check_status, preview_now
 from jwt_lp.review.plan.plan_journal import append_entry
 from jwt_lp.review.plan.plan_stages import NOTICE, stage_end
 from jwt_lp.webhooks import WebhookEvent
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
@@ -104,19 +105,20 @@ def give_notice(
     journal: Path,
     now: float,
     by: str,
-    cap: int | None = None,
     tell: Callable[[Notice], object],
+    **limits: Any,
 ) -> PlanPreview:
-    """Begin the notice of a plan: call `tell` with it, and record it in the journal.
+    """Begin the notice of a plan: call `tell` with it, and record it in the journal. `limits` are those of `apply`.
 
     The notice begins when `tell` returns; if it raises, nothing has begun. After an interruption `tell` is called again
-    with the same events. `PolicyError` where the notice is not due, and for the reasons of `apply`.
+    with the same events. Later stages leave out what was not in the notice. `PolicyError` where the notice is not due, and for the reasons of `apply`.
     """
-    with lock_plan(store, journal):
+    # Not the store's lock: a slow receiver must not stop somebody who gives a grant back.
+    with hold_lock(lock_path(journal), os.fspath(journal), wait=WAIT):
         status = check_status(plan, journal)
         if status.state == "begun":
             raise PolicyError("applying this plan was interrupted: apply it first")
-        _, changes = preview_now(plan, store, policy_path, now=now, cap=cap, status=status)
+        _, changes = preview_now(plan, store, policy_path, now=now, status=status, **limits)
         check_preview(changes)
         if changes.stage != NOTICE:
             raise PolicyError("the plan has no notice that is due")

@@ -19,7 +19,7 @@ from jwt_lp.errors import ConfigurationError
 from jwt_lp.revocation.entries import RevocationEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 SUFFIX: Final = ".journal"
 
@@ -70,7 +70,7 @@ class PlanStatus:
     """The state of a plan: the last intent, the number of undone attempts, and the time and author of the last line.
 
     The intent's entries are those that hold after every restoration. `restored` are the items that were given back since
-    the plan was last undone, oldest first.
+    the plan was last undone, oldest first. `told` are the items in its notice since then, None without a notice.
     """
 
     state: PlanState = "new"
@@ -79,6 +79,7 @@ class PlanStatus:
     at: float = 0.0
     by: str = ""
     restored: tuple[RestoredItem, ...] = ()
+    told: frozenset[str] | None = None
 
 
 NEW_PLAN: Final = PlanStatus()
@@ -95,17 +96,20 @@ def read_status(journal: Path) -> PlanStatus:
     for line in _lines(journal):
         try:
             status = _advance(status, line)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, AttributeError):
             raise ConfigurationError(
                 f"{quote_text(str(journal))}: not a journal of a plan: a line is incomplete"
             ) from None
     return status
 
 
-def left_out(status: PlanStatus) -> dict[str, str]:
-    """The items that a later stage leaves out, by their ids, with the reasons."""
+def left_out(status: PlanStatus, items: Iterable[str]) -> dict[str, str]:
+    """Those of the items, by their ids, that a later stage leaves out, with the reasons."""
+    told = status.told
+    # INVARIANT: a plan with a notice takes back nothing that was not in it.
+    found = {} if told is None else {id_: "it was not in the notice" for id_ in items if id_ not in told}
     trial = status.intent if status.state == "applied" else None
-    found = {} if trial is None else dict(trial.dropped)
+    found |= {} if trial is None else dict(trial.dropped)
     return found | {item.id: f"restored during the trial by {item.by}" for item in status.restored}
 
 
@@ -116,10 +120,12 @@ def _advance(status: PlanStatus, line: dict[str, Any]) -> PlanStatus:
         if status.intent is None:
             raise ValueError(line["what"])
         item, left = RestoredItem(line["item"], at, by, line["reason"]), _without_item(status.intent, line)
-        return PlanStatus(state, left, status.attempt, at, by, (*status.restored, item))
+        return PlanStatus(state, left, status.attempt, at, by, (*status.restored, item), status.told)
     intent = _intent(line) if state == "begun" else status.intent
-    restored = () if state == "undone" else status.restored
-    return PlanStatus(state, intent, status.attempt + (state == "undone"), at, by, restored)
+    if state == "undone":
+        return PlanStatus(state, intent, status.attempt + 1, at, by)
+    told = frozenset(line["items"]) if state == "noticed" else status.told
+    return PlanStatus(state, intent, status.attempt, at, by, status.restored, told)
 
 
 def _without_item(intent: ApplyIntent, line: dict[str, Any]) -> ApplyIntent:
@@ -184,12 +190,12 @@ def _lines(journal: Path) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(text.split("\n"), 1):
         try:
             content: Any = json.loads(line) if line else None
-        except ValueError:
+        except (ValueError, RecursionError):
             # An incomplete line: its step was never started.
             continue
         if content is None:
             continue
-        if not is_json_object(content) or content.get("what") not in _STATES:
+        if not is_json_object(content) or content.get("what") not in tuple(_STATES):
             raise ConfigurationError(f"{quote_text(str(journal))}, line {number}: not a journal of a plan")
         yield dict(content)
 

@@ -95,15 +95,16 @@ def preview(
 
     `status` is the state of the plan: what was left out of its trial, or restored since, stays out.
 
-    `PolicyError` where the policy is not the one that was reviewed, while an earlier stage still lasts, and where more grants would be revoked than the cap
-    allows. The cap is checked before the store is read, so items that turn out to be used count too.
+    `PolicyError` where the policy is not the one that was reviewed, while an earlier stage still lasts, and where more
+    grants would be revoked than the cap allows. The cap is checked before the store is read, so items that turn out to be used count too.
     """
     stage = due_stage(plan.stages, status, now)
     rules = None if policy is None else parse_policy(policy)
     _check_policy(plan, rules, name)
     limit = _cap(plan, cap)
     today = datetime.fromtimestamp(now, UTC).date().isoformat()
-    dropped = {**_initially_dropped(plan, today, even_last_holder=even_last_holder), **left_out(status)}
+    left = left_out(status, (item.id for item in plan.items if item.revokes))
+    dropped = left | _initially_dropped(plan, today, even_last_holder=even_last_holder)
     revocations_of = ItemRevocations(plan, rules, policy, today)
     while True:
         items, role_edits, revocations = revocations_of.without(dropped)

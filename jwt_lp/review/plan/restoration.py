@@ -57,7 +57,7 @@ def _trial_intent(plan: Plan, item: str, status: PlanStatus, journal: Path) -> A
     if intent.plan != plan.hash:
         raise PolicyError(f"{quote_text(str(journal))} belongs to another plan: was the plan file overwritten?")
     if item not in intent.items:
-        raise PolicyError(f"the trial revokes no item {quote_text(item)}: jwt-lp verify lists the items")
+        raise PolicyError(f"the trial revokes no item {quote_text(item)}: jwt-lp verify --all lists the items")
     return intent
 
 

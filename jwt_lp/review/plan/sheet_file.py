@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from jwt_lp._support.json_types import is_json_array
+from jwt_lp._support.json_types import is_json_array, unique_members
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.review.plan.decision_groups import DecisionGroup, sort_out
 from jwt_lp.review.plan.review_items import ReviewItem, ReviewOrigin, undecided_findings
@@ -57,7 +57,7 @@ class SheetFile:
     def decode(cls, text: str) -> SheetFile:
         """Read a sheet file; `ConfigurationError` if it is not one, has another version, or was changed."""
         try:
-            contents: dict[str, Any] = json.loads(text)
+            contents: dict[str, Any] = json.loads(text, object_pairs_hook=unique_members)
             written, version = contents.pop("hash"), contents["version"]
             if version != VERSION:
                 raise ConfigurationError("another release wrote the sheet file: write the worksheet again")

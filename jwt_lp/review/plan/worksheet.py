@@ -204,8 +204,7 @@ def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
     # Spreadsheets use the delimiter of their locale.
     delimiter = max(",;\t", key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    first: list[str] = next(reader, [""])
-    names = [name.strip() for name in first]
+    names = [name.strip() for name in _header(reader)]
     if {*names} >= _EARLIER_COLUMNS:
         raise ConfigurationError(
             "line 1: an earlier release wrote this worksheet: write a new one with jwt-lp review --worksheet, and copy "
@@ -215,6 +214,9 @@ def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
         raise ConfigurationError(
             f"line 1: not a worksheet of a review: no column {', '.join(map(quote_text, lacking))}"
         )
+    # Of two columns, nobody could tell which one has the decisions.
+    if repeated := [name for name in (*_NEEDED_COLUMNS, *DECISION_COLUMNS) if names.count(name) > 1]:
+        raise ConfigurationError(f"line 1: there are two columns {quote_text(repeated[0])}: delete one of them")
     line = reader.line_num + 1
     try:
         for row in reader:
@@ -224,6 +226,13 @@ def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
             line = reader.line_num + 1
     except csv.Error as error:
         raise ConfigurationError(f"line {line}: not CSV: {error}") from None
+
+
+def _header(reader: Iterator[list[str]]) -> list[str]:
+    try:
+        return next(reader, [""])
+    except csv.Error as error:
+        raise ConfigurationError(f"line 1: not CSV: {error}") from None
 
 
 def _decision_faults(item: ReviewItem, answer: Mapping[str, str]) -> Iterator[str]:

@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from jwt_lp.review.report import tables
+from jwt_lp.review.report.backtest_text import render_backtest_text
 from jwt_lp.review.report.kept_findings import KeptFindings
-from jwt_lp.review.report.text import By, render_backtest_text, render_text
+from jwt_lp.review.report.text import By, render_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -64,38 +64,98 @@ function orderFault(entry, number, before) {
   return "";
 }
 
+// A character that is not seen could make a sentence look like another one. Of a file, line ends and tabs are kept.
+const escape = (text, kept) => String(text).replace(/[\p{C}\p{Z}]/gu, (char) =>
+  kept.includes(char) ? char : "\\u{" + char.codePointAt(0).toString(16) + "}");
+
 const make = (name, text, parent) => {
   const element = document.createElement(name);
-  element.textContent = text;
+  element.textContent = escape(text, name === "pre" ? " \n\r\t" : " ");
   parent.append(element);
   return element;
 };
 
-function sentence(item) {
+function describe(item) {
   const through = item.role && item.of !== "role" ? " through the role " + item.role : "";
   const kept = item.instead && item.instead.length ? ", except " + item.instead.join(" ") : "";
-  const until = item.until ? " until " + item.until : "";
-  const why = item.comment ? ": " + item.comment : "";
-  return `${ACTIONS[item.action] || item.action}: ${item.of} ${item.name}, ${item.grant || "all grants"}${through}${kept}${until}. Decided by ${item.reviewer || "nobody"}${why}`;
+  return `${item.of} ${item.name}, ${item.grant || "all grants"}${through}${kept}`;
 }
 
-function show(entry) {
+function decision(item) {
+  const until = item.until ? " until " + item.until : "";
+  const why = item.comment ? ": " + item.comment : "";
+  return `${ACTIONS[item.action] || item.action}: ${describe(item)}${until}. Decided by ${item.reviewer || "nobody"}${why}`;
+}
+
+const amount = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+const BEGUN = { trial: "The trial began: denied", final: "The final stage began: taken out", "": "Applied: taken back" };
+
+// A line of a journal in plain words; items by their ids.
+function event(line, items) {
+  const when = `${new Date(line.at * 1000).toISOString()} by ${line.by}: `;
+  const what = (id) => items.has(id) ? describe(items.get(id)) : id;
+  switch (line.what) {
+    case "notice": return [when + `Notice was given of ${amount(line.items.length, "item")}.`];
+    case "intent": return [
+      when + `${BEGUN[line.stage || ""]} ${amount(line.items.length, "item")}, left out ${line.dropped.length}.`,
+      ...line.dropped.map(([id, reason]) => `Left out: ${what(id)}: ${reason}`),
+    ];
+    case "done": return [when + "This was completed."];
+    case "restored": return [when + `Restored during the trial, a regret: ${what(line.item)}${line.reason ? ": " + line.reason : ""}`];
+    case "undoing": return [when + "Undoing the whole plan began."];
+    case "undone": return [when + "The whole plan was undone."];
+    default: return [];
+  }
+}
+
+function journal(text, items) {
+  const lines = [];
+  for (const each of text.split("\n")) {
+    try {
+      if (each) lines.push(...event(JSON.parse(each), items));
+    } catch {
+      lines.push("A line that was not completed: its step was never started.");
+    }
+  }
+  return lines;
+}
+
+function stages(plan) {
+  if (!plan.stages || !plan.stages.length) return "At once, without stages.";
+  const steps = plan.stages.map((stage) => `${stage.name} for ${amount(stage.days, "day")}`);
+  return `In stages: ${[...steps, "final"].join(", then ")}.`;
+}
+
+function showList(texts, section) {
+  const place = make("ul", "", section);
+  for (const text of texts) make("li", text, place);
+}
+
+function showDecisions(plan, section) {
+  const list = make("ul", "", section);
+  const groups = Object.create(null);
+  for (const item of plan.items) {
+    let place = list;
+    if (item.group) {
+      groups[item.group] ??= make("ul", "", make("li", `One decision about a group (${item.group}):`, list));
+      place = groups[item.group];
+    }
+    make("li", decision(item), place);
+  }
+}
+
+function show(entry, items) {
   const section = make("section", "", document.getElementById("entries"));
   make("h2", `${entry.number}. ${STEPS[entry.step]}`, section);
   make("p", `${new Date(entry.at * 1000).toISOString()} by ${entry.by}`, section);
   for (const file of entry.files) {
     if (entry.step === "plan") {
-      const list = make("ul", "", section);
-      const groups = Object.create(null);
-      for (const item of JSON.parse(file.text).items) {
-        let place = list;
-        if (item.group) {
-          groups[item.group] ??= make("ul", "", make("li", `One decision about a group (${item.group}):`, list));
-          place = groups[item.group];
-        }
-        make("li", sentence(item), place);
-      }
+      const plan = JSON.parse(file.text);
+      for (const item of plan.items) items.set(item.id, item);
+      make("p", stages(plan), section);
+      showDecisions(plan, section);
     }
+    if (entry.step === "journal") showList(journal(file.text, items), section);
     const details = make("details", "", section);
     make("summary", file.name, details);
     make("pre", file.text, details);
@@ -133,13 +193,14 @@ async function verifyPage() {
   const lines = JSON.parse(document.getElementById("evidence").textContent);
   let before = null;
   const thumbprints = new Set();
+  const items = new Map();
   for (const [place, line] of lines.entries()) {
     let fault = "";
     let entry = null;
     try {
       entry = await readEntry(line);
       fault = orderFault(entry, place + 1, before);
-      if (!fault) show(entry);
+      if (!fault) show(entry, items);
     } catch (error) {
       fault = error instanceof Fault ? error.message : "it cannot be read";
     }

@@ -15,8 +15,9 @@ from jwt_lp.review.quantities import count_noun, format_percent
 from jwt_lp.review.report import charts, wording
 from jwt_lp.review.report.assets import csp_hash as _csp_hash
 from jwt_lp.review.report.assets import read_asset as _read_asset
+from jwt_lp.review.report.backtest_text import describe_drawback, describe_past, describe_recommendation
 from jwt_lp.review.report.elevations import NO_PLAN, describe_elevations
-from jwt_lp.review.report.text import By, describe_drawback, describe_past, describe_recommendation, group_findings
+from jwt_lp.review.report.text import By, group_findings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from dataclasses import fields, is_dataclass, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from jwt_lp.review.elevation_values import ElevationCost
+from jwt_lp.review.elevation_values import ElevationCost, JustInTime
 from jwt_lp.review.findings import Backtest, BacktestedSetting, Finding
 from jwt_lp.review.plan.decision_groups import sort_out
 from jwt_lp.review.report.elevations import elevated_cells
@@ -136,7 +136,8 @@ def _cell(value: object) -> object:
         return "yes" if value else "no"
     if isinstance(value, int | float):
         return value
-    text = "; ".join(map(str, cast("tuple[object, ...]", value))) if isinstance(value, tuple) else str(value)
+    several = isinstance(value, tuple) and not isinstance(value, JustInTime)
+    text = "; ".join(map(str, cast("tuple[object, ...]", value))) if several else str(value)
     return escape_unprintable(text)
 
 
