@@ -102,7 +102,7 @@ def test_the_row_of_a_member_comes_before_its_group() -> None:
     ("answers", "lacking", "faults"),
     [
         ({}, (), ["line 4: no decision: write one of keep, remove, narrow, exempt"]),
-        ({}, ("group",), ["lines 4, 5, 6 and 1 more: no decision: write one of keep, remove, narrow, exempt"]),
+        ({}, ("group",), ["lines 4, 5, 6, 7: no decision: write one of keep, remove, narrow, exempt"]),
         ({"group": {"decision": "remove"}}, (), ["line 4: reviewer is empty: name who decided to remove"]),
         (
             {"group": {"decision": "narrow", "reviewer": "mia"}},
