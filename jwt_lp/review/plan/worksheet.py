@@ -158,7 +158,7 @@ def _decisions(
 ) -> Iterator[WorksheetDecision]:
     """The decision of each finding: that of its row, or of its group."""
     groups = {id_: name for name, group in sheet.groups.items() for id_ in group.findings}
-    blank: Mapping[str, str] = dict[str, str].fromkeys(DECISION_COLUMNS, "")
+    blank: Mapping[str, str] = {name: "" for name in DECISION_COLUMNS}  # noqa: C420 - its keys are any names
     members = (id_ for name in answers for id_ in (sheet.groups[_group_id(name)].findings if _group_id(name) else ()))
     checked: set[str] = set()
     for id_ in dict.fromkeys((*(name for name in answers if name in sheet.items), *members)):
