@@ -369,6 +369,22 @@ def test_a_membership_is_revoked_with_all_grants_of_the_role(store, policy, jour
     assert ((), 1) == (ghost.entries, len(ghost.handoffs))
 
 
+@pytest.mark.parametrize(
+    ("action", "until", "left"),
+    [
+        ("keep", "", {"orders:list", "orders:read", "reports:*"}),
+        ("exempt", "2999-01-01", {"orders:list", "reports:*"}),
+    ],
+)
+def test_a_membership_that_ends_takes_the_rows_of_its_grants_along(store, policy, action, until, left) -> None:
+    """A row that says to decide about the membership holds nothing back if it is kept, only if it is exempted."""
+    member, grant = make_finding("alice", "", role="clerk"), make_finding("alice", "orders:read", role="clerk")
+    plan = _planned(member, grant, policy=policy)
+    plan = replace(plan, items=(plan.items[0], replace(plan.items[1], action=action, until=until)))
+    entries = preview(plan, store, POLICY, now=NOW).entries
+    assert left == {entry.pattern for entry in entries}
+
+
 def test_two_narrowings_of_one_holder_keep_what_each_needs(store) -> None:
     """A deny entry refuses a use through any grant, so it names the permissions that other items keep."""
     one = make_finding("alice", "orders:*", proposal="narrow", instead=("orders:list",))

@@ -82,7 +82,9 @@ def _revocations_for(
     for other in siblings:
         if other.id == item.id:
             continue
-        stays = other.action == "keep" or (other.action == "exempt" and other.until >= today)
+        # The row of a role's grant is kept because the membership decides about it.
+        decided_by_item = not item.grant and item.role == other.role
+        stays = (other.action == "keep" and not decided_by_item) or (other.action == "exempt" and other.until >= today)
         # INVARIANT: a deny entry refuses a use through any grant, so it names the grants that are kept.
         if other.id in going:
             kept += other.instead
