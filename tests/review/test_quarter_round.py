@@ -443,10 +443,14 @@ def keep_evidence(quarter: Round) -> None:
     """Sign decisions, plan, journal and verification; an auditor who knows the key verifies them."""
     sheets = sorted(path.name for path in quarter.folder.glob("decide-*.csv"))
     quarter.run("keys", "new", store=False, label="keys new")
-    created = quarter.run("evidence", "create", EVIDENCE, *sheets, "--plan", PLAN, store=False, label="evidence create")
-    quarter.run(
+    quarter.run("evidence", "create", EVIDENCE, *sheets, "--plan", PLAN, store=False, label="evidence create")
+    added = quarter.run(
         "evidence", "add", EVIDENCE, "--verification", "verified.json", "--close", store=False, label="evidence add"
     )
-    (thumbprint,) = re.findall(r"thumbprint (\S+)", created)
-    quarter.run("evidence", "verify", EVIDENCE, "--thumbprint", thumbprint, store=False, label="evidence verify")
+    ((head, thumbprint),) = re.findall(r"head (\S+); signed by (\S+)", " ".join(added.split()))
+    known = ("--thumbprint", thumbprint, "--head", head)
+    quarter.run("evidence", "verify", EVIDENCE, *known, store=False, label="evidence verify")
+    entries = (quarter.folder / EVIDENCE).read_text().splitlines()
+    (quarter.folder / "forged.evidence").write_text("\n".join((*entries[:1], *entries[2:])) + "\n")
+    quarter.run("evidence", "verify", "forged.evidence", *known, code=1, store=False, label="evidence verify, forged")
     quarter.run("evidence", "page", EVIDENCE, "-o", "evidence.html", store=False, label="evidence page")
