@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -129,7 +130,7 @@ class Round:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def quarter(request, tmp_path, monkeypatch):
+def quarter(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Round]:
     require(ASSIGNMENTS.exists(), "the shared data is not here")
     for name in [name for name in os.environ if name.startswith("JWT_LP")]:
         monkeypatch.delenv(name)
@@ -362,7 +363,9 @@ def check_decisions(
     assert sum(after.values()) < sum(before.values())
 
 
-def test_a_quarters_round_leaves_everything_as_it_was(quarter, monkeypatch, caplog):
+def test_a_quarters_round_leaves_everything_as_it_was(
+    quarter: Round, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Only what was decided changes, and in the end the policy's bytes and every decision are as before."""
     caplog.set_level(logging.CRITICAL, logger="jwt_lp")
     population = Population(quarter)
