@@ -28,6 +28,11 @@ FindingTarget: TypeAlias = Literal["subject", "client", "role", "service", "cata
 LAST_HOLDER: Final = "last holder"
 """The only guard that does not prevent a proposal; applying it may need an explicit option."""
 
+USED_THROUGH_ANOTHER: Final = (
+    "the same permission is in use through another grant, and a deny entry would refuse that too"
+)
+"""The guard of a grant or a membership whose permission the holder needs in another way."""
+
 Proposal: TypeAlias = Literal["keep", "remove", "narrow"]
 """What the rules alone would do. No finding proposes to add a grant; `Review.elevated` is apart from the findings."""
 

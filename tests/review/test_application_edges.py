@@ -17,6 +17,7 @@ import tomlkit
 from jwt_lp import Policy
 from jwt_lp._support.file_lock import hold_lock, lock_path
 from jwt_lp.errors import ConfigurationError, PolicyError
+from jwt_lp.review.findings import USED_THROUGH_ANOTHER
 from jwt_lp.review.plan import PolicyFileChanged, application, apply, frozen_plan, prepare_undo, preview, undo
 from jwt_lp.review.plan.plan_journal import append_entry, journal_path, read_status
 from jwt_lp.review.plan.plan_preview import PlanPreview
@@ -383,6 +384,15 @@ def test_a_membership_that_ends_takes_the_rows_of_its_grants_along(store, policy
     plan = replace(plan, items=(plan.items[0], replace(plan.items[1], action=action, until=until)))
     entries = preview(plan, store, POLICY, now=NOW).entries
     assert left == {entry.pattern for entry in entries}
+
+
+def test_a_membership_that_ends_leaves_what_is_used_through_another_grant(store, policy) -> None:
+    """A kept row of the same role that says so holds its permission back."""
+    member, grant = make_finding("alice", "", role="clerk"), make_finding("alice", "orders:read", role="clerk")
+    plan = _planned(member, grant, policy=policy)
+    kept = replace(plan.items[1], action="keep", guards=(USED_THROUGH_ANOTHER,))
+    entries = preview(replace(plan, items=(plan.items[0], kept)), store, POLICY, now=NOW).entries
+    assert {"orders:list", "reports:*"} == {entry.pattern for entry in entries}
 
 
 def test_two_narrowings_of_one_holder_keep_what_each_needs(store) -> None:

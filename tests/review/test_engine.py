@@ -13,6 +13,7 @@ from jwt_lp.review.analysis.evidence import ordinal
 from jwt_lp.review.analysis.grant_features import GrantFeatures
 from jwt_lp.review.analysis.likelihood import LikelihoodModel
 from jwt_lp.review.analysis.training import RestoredGrant, load_history
+from jwt_lp.review.findings import USED_THROUGH_ANOTHER
 from jwt_lp.stores import HeldGrant
 from review_scenario import ISSUER, NOW, ReviewScenario, days_ago, find_finding, noon_of
 
@@ -250,6 +251,25 @@ def test_a_membership_without_need_is_proposed_for_removal(past: ReviewScenario)
     one = find_finding(found, "alice", kind="member")
     assert ("clerk", "unused", "remove") == (one.role, one.verdict, one.proposal)
     assert not [finding for finding in found.findings if finding.kind == "member" and finding.name == "bob"]
+
+
+@pytest.mark.parametrize(
+    ("through", "proposal"),
+    [
+        ({"grant": "orders:list"}, "keep"),
+        ({"grant": "orders:*"}, "keep"),
+        ({"grant": "orders:list", "role": "chief"}, "keep"),
+        ({"grant": "reports:read"}, "remove"),
+    ],
+)
+def test_a_membership_is_kept_while_another_grant_to_the_same_is_used(past: ReviewScenario, through, proposal) -> None:
+    """Its deny entries would refuse what the member needs through a direct grant, a pattern or another role."""
+    past.record_use("alice", "orders:list", 300, role="clerk")
+    used = "reports:read" if "reports:read" == through["grant"] else "orders:list"
+    past.record_use("alice", used, 3, **through)
+    one = find_finding(past.review(policy=past.policy()), "alice", kind="member")
+    assert ("clerk", proposal) == (one.role, one.proposal)
+    assert (USED_THROUGH_ANOTHER in one.guards) == ("keep" == proposal)
 
 
 def test_a_role_with_separate_needs_is_reported_for_a_split(past: ReviewScenario) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from jwt_lp.review.analysis.evidence import WHOLE_ROLE, GrantPath, Holder
 from jwt_lp.review.analysis.finding_parts import (
     REVOKED_ALREADY,
-    USED_THROUGH_ANOTHER,
     finding_reason,
     grant_members,
     grant_score,
@@ -17,6 +16,7 @@ from jwt_lp.review.analysis.finding_parts import (
     with_guards,
 )
 from jwt_lp.review.analysis.risk_score import holder_part
+from jwt_lp.review.findings import USED_THROUGH_ANOTHER
 from jwt_lp.review.pattern_overlap import covers, is_pattern, overlap, pattern_of
 
 if TYPE_CHECKING:

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from jwt_lp.review.analysis.verdicts import ReviewContext
     from jwt_lp.review.findings import FindingKind, FindingTarget, Proposal, ScorePart, Verdict
 
-USED_THROUGH_ANOTHER: Final = (
-    "the same permission is in use through another grant, and a deny entry would refuse that too"
-)
 REVOKED_ALREADY: Final = "revoked already"
 """The guard of what a deny entry refuses already."""
 UNOBSERVABLE_REASON: Final = "No known enforcement point requires it, so its need is unknown."

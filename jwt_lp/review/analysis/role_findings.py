@@ -28,6 +28,7 @@ from jwt_lp.review.analysis.risk_score import (
     members_part,
     risk_part,
 )
+from jwt_lp.review.findings import USED_THROUGH_ANOTHER
 from jwt_lp.review.pattern_overlap import covers, is_pattern, overlap, pattern_of
 from jwt_lp.review.quantities import count_noun
 
@@ -174,6 +175,8 @@ class RoleFindings:
         guards: list[str] = []
         if not judged.has_left:
             guards += (*context.coverage_guards, *(guard for path in paths for guard in context.grace_guards(path)))
+            if _used_otherwise(judged, paths):
+                guards.append(USED_THROUGH_ANOTHER)
         if all(("subject", holder.issuer, holder.subject, path.grant) in context.revoked for path in paths):
             guards.append(REVOKED_ALREADY)
         return tuple(dict.fromkeys(guards))
@@ -288,3 +291,10 @@ def _other_grants(holder: Holder, role: str, paths: Sequence[GrantPath]) -> tupl
     """The grants that the holder has otherwise and that have permissions in common with these paths."""
     others = {path.grant for path in holder.paths.values() if path.role != role}
     return tuple(sorted(grant for grant in others if any(overlap(grant, path.grant) for path in paths)))
+
+
+def _used_otherwise(judged: JudgedHolder, paths: Sequence[GrantPath]) -> bool:
+    """Whether the holder needs a permission of these paths of one role through another grant."""
+    others = [other for other in judged.paths if other.days and other.role != paths[0].role]
+    needed = {other.grant for other in others if not judged.due[other.role, other.grant]}
+    return any(overlap(grant, path.grant) for grant in needed for path in paths)

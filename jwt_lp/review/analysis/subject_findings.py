@@ -9,7 +9,6 @@ from jwt_lp.review.analysis.elevated_use import elevated_grants, just_in_time
 from jwt_lp.review.analysis.evidence import GrantPath, Holder, iso_day
 from jwt_lp.review.analysis.finding_parts import (
     REVOKED_ALREADY,
-    USED_THROUGH_ANOTHER,
     finding_id,
     finding_reason,
     grant_members,
@@ -22,6 +21,7 @@ from jwt_lp.review.analysis.finding_parts import (
     with_guards,
 )
 from jwt_lp.review.analysis.risk_score import breadth_part, holder_part, risk_part
+from jwt_lp.review.findings import USED_THROUGH_ANOTHER
 from jwt_lp.review.pattern_overlap import covers, is_pattern, overlap, pattern_of
 from jwt_lp.review.quantities import count_noun, count_times
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from jwt_lp.errors import PolicyError
 from jwt_lp.permissions.grants import Permissions
+from jwt_lp.review.findings import USED_THROUGH_ANOTHER
 from jwt_lp.review.pattern_overlap import overlap
 from jwt_lp.review.plan.planned_revocations import PlannedRevocation
 from jwt_lp.review.plan.role_edits import plan_role_edits
@@ -82,8 +83,8 @@ def _revocations_for(
     for other in siblings:
         if other.id == item.id:
             continue
-        # The row of a role's grant is kept because the membership decides about it.
-        decided_by_item = not item.grant and item.role == other.role
+        # The membership decides about the row of a role's grant, unless another grant serves the same use.
+        decided_by_item = not item.grant and item.role == other.role and USED_THROUGH_ANOTHER not in other.guards
         stays = (other.action == "keep" and not decided_by_item) or (other.action == "exempt" and other.until >= today)
         # INVARIANT: a deny entry refuses a use through any grant, so it names the grants that are kept.
         if other.id in going:
