@@ -60,11 +60,16 @@ REVOKING = ("deny", "role", "handoff")
 Answers = dict[tuple[str, str], bool]
 real_time = time.time
 
-# The commands take the time from the clock, so each process is started with one that is ahead.
+# The commands take the time from the clock, so each process is started with one that is ahead. In the end it says how much
+# memory it had at most: what `wait4` says of memory includes that of the process that started it.
 LAUNCHER = """
-import sys, time
+import atexit, pathlib, re, sys, time
 real, ahead = time.time, float(sys.argv.pop(1))
 time.time = lambda: real() + ahead
+@atexit.register
+def note_memory():
+    status = pathlib.Path("/proc/self/status").read_text()
+    pathlib.Path("memory").write_text(re.search(r"VmHWM:\\s+(\\d+)", status)[1])
 from jwt_lp.cli import main
 main()
 """
@@ -102,10 +107,11 @@ class Round:
             process = subprocess.Popen(command, cwd=self.folder, stdout=out, stderr=err)
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
+            memory = int((self.folder / "memory").read_text()) // 1024
             out.seek(0)
             err.seek(0)
             printed = out.read().decode() + err.read().decode() * bool(process.returncode)
-        return process.returncode, printed, usage.ru_utime + usage.ru_stime, usage.ru_maxrss // 1024
+        return process.returncode, printed, usage.ru_utime + usage.ru_stime, memory
 
     def _in_this_process(self, args: tuple[str, ...]) -> tuple[int, str, float, int]:
         begun = time.process_time()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _MOST_GONE: Final = 500
 _MOST_ELEVATED: Final = 500
 _MOST_ASKED: Final = 10
+_BUFFERED: Final = 1000
 _INSTALL: Final = 'the page needs Jinja2: pip install "jwt-lp[cli]"'
 # The template's indentation is removed, because a page may have ten thousand rows.
 _INDENT: Final = re.compile(r"^[ \t]+", re.MULTILINE)
@@ -57,13 +58,16 @@ def render_page(review: Review, by: By, top: int) -> str:
     environment.filters.update(filters)
     style, script = _read_asset("page.css"), _read_asset("page.js")
     template = environment.from_string(_INDENT.sub("", _read_asset("page.html")))
-    return template.render(
+    stream = template.stream(
         style=style,
         script=script,
         style_hash=_csp_hash(style),
         script_hash=_csp_hash(script),
         **_template_context(review, by, top),
     )
+    # A large page has millions of small parts, which need several times its memory until they are joined.
+    stream.enable_buffering(_BUFFERED)
+    return "".join(stream)
 
 
 def _template_context(review: Review, by: By, top: int) -> dict[str, Any]:
