@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from jwt_lp.errors import JwtLpError
-from jwt_lp.guard.decisions import whole_seconds
-from jwt_lp.oauth.token_endpoint import Answer
+from jwt_lp.oauth.problem_answers import problem_answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from jwt_lp.oauth.token_endpoint import Answer
+
 _UNDECIDED: Final = "It cannot be decided right now; try again."
-_WITH_RETRY_AFTER: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _STATUSES: Final[Mapping[str, HTTPStatus]] = MappingProxyType(
     {
         "elevation_invalid": HTTPStatus.BAD_REQUEST,
@@ -59,18 +58,7 @@ class RequestRefused(JwtLpError):
 
     def answer(self, reference: str) -> Answer:
         """The response to send; `reference` finds this refusal in the log."""
-        headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
-        if self.status in _WITH_RETRY_AFTER:
-            headers["Retry-After"] = str(whole_seconds(self.retry_after))
-        problem = {
-            "type": "about:blank",
-            "title": self.status.phrase,
-            "status": int(self.status),
-            "detail": self.description,
-            "error": self.error,
-            "reference": reference,
-        }
-        return Answer(int(self.status), headers, json.dumps(problem).encode())
+        return problem_answer(self.status, self.error, self.description, reference, retry_after=self.retry_after)
 
 
 def bad_request(description: str, error: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> RequestRefused:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from jwt_lp.errors import JwtLpError
-from jwt_lp.guard.decisions import whole_seconds
-from jwt_lp.oauth.token_endpoint import Answer
+from jwt_lp.oauth.problem_answers import problem_answer
+
+if TYPE_CHECKING:
+    from jwt_lp.oauth.token_endpoint import Answer
 
 WRONG_CREDENTIALS: Final = "The username or the password is wrong."
 BAD_REFRESH_TOKEN: Final = (
@@ -21,8 +22,6 @@ UNDECIDED: Final = "It cannot be decided right now; try again."
 TOO_MANY: Final = "There were too many failed attempts; try again later."
 MISCONFIGURED: Final = "Sign-in is misconfigured here."
 
-_CHALLENGED: Final = HTTPStatus.UNAUTHORIZED
-_WITH_RETRY_AFTER: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
 # The error code of each status where there is only one (RFC 6749, section 5.2; `slow_down` is from RFC 8628).
 _ERRORS: Final[Mapping[int, str]] = MappingProxyType(
@@ -73,21 +72,7 @@ class SignInRefused(JwtLpError):
 
     def answer(self, reference: str) -> Answer:
         """The response to send; `reference` finds this refusal in the log."""
-        headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
-        if self.status == _CHALLENGED:
-            # RFC 9110, section 15.5.2, wants a challenge; a browser asks its user for a password only for Basic.
-            headers["WWW-Authenticate"] = "Bearer"
-        if self.status in _WITH_RETRY_AFTER:
-            headers["Retry-After"] = str(whole_seconds(self.retry_after))
-        problem = {
-            "type": "about:blank",
-            "title": self.status.phrase,
-            "status": int(self.status),
-            "detail": self.description,
-            "error": self.error,
-            "reference": reference,
-        }
-        return Answer(int(self.status), headers, json.dumps(problem).encode())
+        return problem_answer(self.status, self.error, self.description, reference, retry_after=self.retry_after)
 
 
 def bad_request(description: str, cause: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> SignInRefused:

@@ -161,7 +161,7 @@ def test_no_worksheet_replaces_another(run) -> None:
     assert "alice" in Path("decide-Mia-Ek.csv").read_text()
     Path("people.csv").write_text("subject,manager\nalice,\u0410\nbob,\u0411\n", encoding="utf-8")
     _, _, err = _review(run, "--people", "people.csv", "--worksheet", "each.csv", "--split-by", "manager")
-    assert ["each-other.csv", "each-other-2.csv"] == re.findall(r"the worksheet of [^:]+: (\S+)", err)
+    assert ["each-\u0410.csv", "each-\u0411.csv"] == re.findall(r"the worksheet of [^:]+: (\S+)", err)
 
 
 def test_leavers_come_first_and_fail_a_check(run) -> None:
@@ -431,7 +431,7 @@ def test_an_exemption_of_a_group_counts_for_its_members(run) -> None:
 
 
 def test_a_budget_keeps_what_is_outside_it(run) -> None:
-    """No budget proposes nothing to a person; a large one, all that may go; all outputs say so, and so does the plan."""
+    """A budget of 0 proposes what is not needed in 19 of 20 cases; a large one, all that may go. So does the plan."""
     outputs = {}
     for number in (0, 1000):
         code, out, err = _review(
@@ -442,23 +442,28 @@ def test_a_budget_keeps_what_is_outside_it(run) -> None:
     none, all_of_it = (outputs[number] for number in (0, 1000))
     due = {each["id"] for each in all_of_it["findings"] if each["proposal"] == "remove"}
     assert due
-    assert (0, len(due), 0, len(due)) == (
+    kept = {each["id"]: each for each in none["findings"]}
+    sure = {name for name in due if kept[name]["proposal"] == "remove"}
+    assert len(sure) < len(due)
+    assert sum(kept[name]["likelihood_bound"] for name in sure) <= 0.05
+    assert (len(sure), len(due) - len(sure), 0, len(due)) == (
         none["budget"]["inside"], none["budget"]["outside"], all_of_it["budget"]["outside"], all_of_it["budget"]["inside"],
     )  # fmt: skip
-    kept = {each["id"]: each for each in none["findings"]}
-    for name in due:
+    for name in due - sure:
         assert ("keep", "outside the budget of 0 people this quarter") == (
             kept[name]["proposal"],
             kept[name]["guards"][-1],
         )
-    assert [0, len(due)] == [len(json.loads(Path(f"{number}.plan").read_text())["items"]) for number in (0, 1000)]
+    assert [len(sure), len(due)] == [
+        len(json.loads(Path(f"{number}.plan").read_text())["items"]) for number in (0, 1000)
+    ]
     assert (91, 91) == (none["judging"]["horizon"], none["budget"]["days"])
     assert all(
         each["likelihood"] <= each["likelihood_bound"] for each in none["findings"] if each["likelihood"] is not None
     )
     assert none["digest"] != all_of_it["digest"]
     _, out, _ = _review(run, "--budget", "0 people this quarter")
-    assert "Budget: 0 people this quarter: 0 proposals inside it" in out
+    assert f"Budget: 0 people this quarter: {len(sure)} proposal" in out
 
 
 @pytest.mark.parametrize(

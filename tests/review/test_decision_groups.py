@@ -69,7 +69,7 @@ def test_a_group_of_one_saves_nothing() -> None:
     """So it is a question like any other."""
     triage = sort_out([old("alone")])
     assert ((), 0, 1) == (triage.groups, triage.saved, len(triage.questions))
-    assert "1 decision about 1 finding" == describe_triage(triage)
+    assert "1 finding to decide" == describe_triage(triage)
     assert "" == describe_triage(sort_out([]))
 
 

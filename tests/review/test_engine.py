@@ -59,6 +59,14 @@ def test_a_grant_never_used_in_the_whole_window_is_dormant(past: ReviewScenario)
     assert "observable for only 100 of 180 days" in find_finding(found, "bob", "orders:refund").guards[0]
 
 
+def test_a_grant_that_was_first_seen_today(past: ReviewScenario) -> None:
+    """It has no days without use to be counted."""
+    past.declare_permissions("orders:refund")
+    past.observe_grant("alice", "orders:refund", 0)
+    found = find_finding(past.review(), "alice", "orders:refund")
+    assert found.reason.startswith("Never used; its use can be seen only since today, 20")
+
+
 def test_a_grant_that_no_enforcement_point_requires_is_unobservable(past: ReviewScenario) -> None:
     """A grant that no known enforcement point requires is never unused."""
     past.declare_permissions("orders:read")

@@ -44,7 +44,8 @@ def test_decisions_come_first_and_fit(browser, tmp_path, width) -> None:
     section = page.inner_text("#findings")
     ask, first, second = section.index("Ask first"), section.index("Ann"), section.index("<b>bob")
     assert section.index("Decide at once") < ask < first < second
-    assert 0 == page.locator("#findings b").count()
+    assert 0 == page.locator("#findings b b").count()
+    assert not [name for name in page.locator("#findings b").all_inner_texts() if name.startswith("bob")]
     for box in page.locator("#findings .obvious li, #findings ol li").all():
         placed = box.bounding_box()
         assert placed["x"] >= 0

@@ -437,9 +437,9 @@ def test_the_page_has_what_an_auditor_signs() -> None:
 
 
 def test_the_page_begins_with_the_exclusions() -> None:
-    """The warning about exclusions comes before the overview."""
+    """The warning about exclusions stands in the overview, before the decisions."""
     text = "".join(_page().texts)
-    assert text.index("2 findings excluded by an exemption") < text.index("To remove")
+    assert text.index("To remove") < text.index("2 findings excluded by an exemption") < text.index("by risk score")
 
 
 def test_the_drawback_of_a_recommendation_comes_first_in_text_and_page() -> None:

@@ -55,7 +55,7 @@ def test_the_parts_add_up_to_a_hundred() -> None:
         (breadth_part(GrantBreadth(1, 2000)), 20, "covers 1 permission on 2,000 routes"),
         (idle_part(73, used=True), 5, "not used for 73 days"),
         (idle_part(4093, used=False), 25, "never used in 4,093 days"),
-        (holder_part(0), 0, "a subject with 0 patterns or grants of high risk"),
+        (holder_part(0), 0, "a subject with no pattern and no grant of high risk"),
         (holder_part(1), 3, "a subject with 1 pattern or grant of high risk"),
         (holder_part(2, client=True), 12, "a client with 2 patterns or grants of high risk"),
         (members_part(1), 0, "a role with 1 member"),
@@ -85,7 +85,7 @@ def test_a_finding_has_its_score(past: ReviewScenario) -> None:
     order = [one.name for one in found.findings if one.proposal == "remove" and one.of == "subject"]
     assert order.index("alice") < order.index("bob")
     client: Any = find_finding(found, "web", "orders:list")
-    assert "a client with 0 patterns or grants of high risk" == client.score_parts[3].sentence
+    assert "a client with no pattern and no grant of high risk" == client.score_parts[3].sentence
 
 
 def test_what_nothing_requires_has_no_idle_time(past: ReviewScenario) -> None:

@@ -78,6 +78,8 @@ def finding_reason(path: GrantPath, context: ReviewContext, verdict: Verdict, in
         return UNOBSERVABLE_REASON
     if verdict == "dormant":
         since = context.observable_since(path)
+        if since == context.now:
+            return f"Never used; its use can be seen only since today, {iso_day(since)}."
         days = count_noun(context.now - since, "day")
         return f"Never used in the {days} since {iso_day(since)}, although its use would have been recorded."
     ago = count_noun(context.now - path.last, "day")

@@ -116,7 +116,13 @@ def largest_set(removals: Iterable[Removal], number: int, unit: Literal["people"
 
 
 def poisson_mean(number: int) -> float:
-    """The mean of the Poisson distribution that exceeds a number in 1 of 20 cases."""
+    """The mean of the Poisson distribution that exceeds a number in 1 of 20 cases.
+
+    For 0, 1 in 20: the chance that anything comes true is at most the sum of the chances.
+    """
+    if number == 0:
+        # A Poisson distribution bounds outcomes only from the first whole number above their mean on.
+        return _ONE_IN_TWENTY
     low, high = 0.0, number + 1.0
     for _ in range(60):
         middle = (low + high) / 2

@@ -102,7 +102,7 @@ def holder_part(powers: int, *, client: bool = False) -> ScorePart:
     """The points of who holds it: 6 for a client, 3 for each pattern or grant of high risk that it holds, at most 15."""
     points = min(MOST_HOLDER, CLIENT_POINTS * client + POINTS_PER_POWER * powers)
     many = "" if powers == 1 else "s"
-    what = f"{powers:,} pattern{many} or grant{many} of high risk"
+    what = f"{powers:,} pattern{many} or grant{many} of high risk" if powers else "no pattern and no grant of high risk"
     return ScorePart("holder", points, MOST_HOLDER, f"a {'client' if client else 'subject'} with {what}")
 
 

@@ -128,9 +128,9 @@ def describe_triage(triage: Triage) -> str:
     if not triage.open:
         return ""
     left = triage.open - triage.saved
-    text = f"{count_noun(left, 'decision')} about {count_noun(triage.open, 'finding')}"
     if not triage.groups:
-        return text
+        return f"{count_noun(triage.open, 'finding')} to decide"
+    text = f"{count_noun(left, 'decision')} about {count_noun(triage.open, 'finding')}"
     return f"{text}: {count_noun(len(triage.groups), 'group')} of obvious removals {_saves(triage)}"
 
 
