@@ -230,7 +230,7 @@ def _decode_item(contents: dict[str, Any]) -> PlanItem:
 
 def _is_typed(name: str, value: object) -> bool:
     if name in _LIST_FIELDS:
-        return isinstance(value, tuple) and all(isinstance(each, str) for each in value)
+        return isinstance(value, tuple) and all(isinstance(each, str) for each in cast("tuple[object, ...]", value))
     return type(value) is _OTHER_TYPES.get(name, str)
 
 
