@@ -93,7 +93,7 @@ def _permission_failure(
             "correct the declaration" if error.configured else "write {name!e} for values that are not a plain segment"
         )
         return AtomResult(written, written, held=False, why=(brief(error),), remedies=(remedy,))
-    denial = facts.permissions.denial_for(requested)
+    denial = facts.held.denial_for(requested)
     if denial is not None:
         revoked = _revoked_reason(requested, denial, token, issuer, settings)
         return AtomResult(written, requested, held=False, why=revoked[0], remedies=revoked[1], revoked=True)

@@ -705,7 +705,19 @@ def test_a_revoked_permission_is_told_as_such(project, ask, plain, tmp_path, sta
     assert f"it was revoked: the entry {stored.entry.id} refuses it{', except by elevation' if standing else ''}" in out
     assert (standing and asked) == ("ask for an elevation: jwt-lp elevate request orders:list" in out)
     assert ("permission_revoked", False) == ((found := plain(token, *route))["cause"], found["asked"][0]["held"])
-    if not own:
-        approve(store, "orders:list", time.time(), 600)
-        assert standing == ("held by orders:list (elevation" in ask(token, *route)[1])
     store.close()
+
+
+@pytest.mark.parametrize("standing", [True, False], ids=["by a plan", "by a revocation"])
+def test_an_elevation_of_a_revoked_permission(project, ask, tmp_path, standing):
+    """It is held by the elevation, not by the token's own grant, where the entry is for standing grants."""
+    pytest.importorskip("sqlalchemy")
+    url = f"sqlite:///{tmp_path / 'revocations.db'}"
+    project.settings(OWN=False, ELEVATION=["orders:*"], STORE=url)
+    store = open_store(url)
+    store.revoke([entry("subject", "alice", pattern="orders:*", standing=standing)], at=time.time())
+    elevation = approve(store, "orders:list", time.time(), 600)
+    store.close()
+    code, out, _ = ask(project.authority.token("alice", ["orders:list"]), "--route", "GET /orders")
+    assert (0 if standing else 1) == code
+    assert standing == (f"held by orders:list (elevation {elevation.id})" in out)

@@ -213,7 +213,7 @@ def test_a_revocation_beats_an_elevation(revocation: Any, world: World) -> None:
 def test_what_a_plan_revoked_can_be_held_by_an_elevation(of: str, name: str) -> None:
     """An entry for standing grants refuses what the token grants, before the elevation, beside it, and after its end."""
     world = World(POLICY={**POLICY, "roles": {"clerk": {"grants": [EXPORT], "from": ["roles:clerk"]}}})
-    direct = {"permissions": ["orders:read", EXPORT]} if of != "role" else {"roles": ["clerk"]}
+    direct = {"permissions": ["orders:read", EXPORT]} if of != "role" else {"claims": {"roles": ["clerk"]}}
     token = world.authority.token(**direct)
     assert [EXPORT] == world.held(token=token)
     world.revoke(entry(of, name, pattern="orders:*", keep=("orders:read",), standing=True))
@@ -233,7 +233,10 @@ def test_what_a_plan_revoked_can_be_held_by_an_elevation(of: str, name: str) -> 
 def test_a_revocation_beside_what_a_plan_revoked_beats_the_elevation(world: World) -> None:
     """In either order; once it is lifted, the elevation counts again."""
     world.approve(seconds=600)
-    plan, hard = entry("subject", "alice", pattern=EXPORT, standing=True), entry("subject", "alice", pattern="orders:**")
+    plan, hard = (
+        entry("subject", "alice", pattern=EXPORT, standing=True),
+        entry("subject", "alice", pattern="orders:**"),
+    )
     world.revoke(plan)
     assert [EXPORT] == world.held()
     world.revoke(hard)

@@ -7,6 +7,7 @@ import pytest
 from jwt_lp import Policy, all_of
 from jwt_lp.errors import PolicyError, StoreError
 from jwt_lp.review.plan import PolicyFileChanged, apply, frozen_plan, journal_path, preview, undo
+from jwt_lp.review.plan.plan_journal import read_status
 from jwt_lp.review.plan.verification import plan_entries, verify
 from jwt_lp.stores import open_store
 from jwt_lp.testing.authority import Authority
@@ -203,5 +204,5 @@ def test_what_a_plan_denies_can_be_had_by_an_elevation(store, policy, tmp_path):
     assert [True, True] == [row.entry.standing for row in plan_entries(store)]
     assert intent is not None
     assert [True, True] == [entry.standing for entry in intent.entries]
-    undo(plan, journal, store, now=NOW, by="carol")
-    assert [] == plan_entries(store)
+    undo(journal, store, now=NOW, by="carol")
+    assert [] == list(plan_entries(store))
