@@ -212,7 +212,7 @@ def test_a_revocation_beats_an_elevation(revocation: Any, world: World) -> None:
 )
 def test_what_a_plan_revoked_can_be_held_by_an_elevation(of: str, name: str) -> None:
     """An entry for standing grants refuses what the token grants, before the elevation, beside it, and after its end."""
-    world = World(POLICY={**POLICY, "roles": {"clerk": {"grants": [EXPORT], "from": ["roles:clerk"]}}})
+    world = World(POLICY={**POLICY, "roles": {"clerk": {"grants": [EXPORT], "from": ["role:clerk"]}}})
     direct = {"permissions": ["orders:read", EXPORT]} if of != "role" else {"claims": {"roles": ["clerk"]}}
     token = world.authority.token(**direct)
     assert [EXPORT] == world.held(token=token)
