@@ -324,15 +324,21 @@ def test_from_approval_to_the_end_with_our_own_issuer(own: OwnWorld) -> None:
     assert [False, True] == [own.passes(token), own.passes(before, "orders:read")]
 
 
-def test_what_a_plan_revoked_is_held_by_an_elevation_in_our_own_token(own: OwnWorld) -> None:
+@pytest.mark.parametrize(
+    ("of", "name", "held"),
+    [("subject", "alice", {"permissions": ["orders:read", EXPORT]}), ("role", "lead", {"roles": ["lead"]})],
+)
+def test_what_a_plan_revoked_is_held_by_an_elevation_in_our_own_token(
+    own: OwnWorld, of: str, name: str, held: dict[str, Any]
+) -> None:
     """Of the two grants in one token, the entry refuses the standing one only; another deny entry refuses both."""
     elevation = approve(own.store, EXPORT, NOW, 60, issuer=ISSUER)
     own.poll()
     token = own.issuer.issue("alice", permissions=["orders:read"])
-    standing = own.issuer.issue("alice", permissions=[EXPORT])
-    own.store.revoke([entry("subject", "alice", issuer=ISSUER, pattern=EXPORT, standing=True)], at=NOW)
+    standing = own.issuer.issue("alice", **held)
+    own.store.revoke([entry(of, name, issuer=ISSUER, pattern=EXPORT, standing=True)], at=NOW)
     own.poll()
-    again = own.issuer.issue("alice", permissions=["orders:read", EXPORT])
+    again = own.issuer.issue("alice", **held)
     child = own.issuer.narrow(again, [EXPORT])
     assert [True, False, True, True] == [own.passes(each) for each in (token, standing, again, child)]
     used = own.guard.check(f"Bearer {again}", all_of(EXPORT), {}, "GET /x").used
