@@ -95,6 +95,8 @@ class Revocation(models.Model):
     keep = _text()
     reason = _text()
     by = _text()
+    # With a default of the database, so that a process of an older release can still write.
+    standing: models.BooleanField[bool, bool] = models.BooleanField(default=False, db_default=False)
 
     class Meta:  # noqa: D106 - Django's
         default_permissions = ("view",)

@@ -143,6 +143,7 @@ def _row(entry: RevocationEntry, sequence: int, at: float, by: str) -> Revocatio
         keep=json.dumps(entry.keep),
         reason=entry.reason,
         by=by,
+        standing=entry.standing,
     )
 
 
@@ -159,4 +160,5 @@ def _entry(row: Revocation) -> RevocationEntry:
         until=row.until,
         reason=row.reason,
         at=row.at,
+        standing=row.standing,
     )

@@ -145,9 +145,8 @@ def _no_lines(name: str) -> tuple[str, ...]:
 
 
 def _held(token: AccessToken, decision: Decision) -> Permissions:
-    """What the token grants, and what its subject holds by elevations."""
-    effective = token.permissions if decision.token is None else decision.token.permissions
-    return effective if effective.temporary is not None else token.permissions
+    """What the token grants without what was revoked, and what its subject holds by elevations."""
+    return token.permissions if decision.token is None else decision.token.permissions
 
 
 def _explain(request: ExplainRequest, token: str) -> Explanation:

@@ -65,7 +65,10 @@ class Explanation:
             return ""
         if self.trace is not None and self.trace.cause:
             return self.trace.cause
-        return "undeclared_route" if self.request.requirement is None else "insufficient_scope"
+        if self.request.requirement is None:
+            return "undeclared_route"
+        revoked = any(leaf.revoked for leaf in self.atoms if leaf.written in self.decision.missing)
+        return "permission_revoked" if revoked else "insufficient_scope"
 
     @property
     def remedies(self) -> list[str]:

@@ -117,6 +117,7 @@ def describe_entry(entry: RevocationEntry) -> str:
     what = "all" if entry.pattern == "**" else brief(entry.pattern)
     exception = f", but for {', '.join(map(brief, entry.keep))}" if entry.keep else ""
     end = "until this is lifted" if entry.until is None else f"until {moment(entry.until)}"
+    exception += ", except by elevation" if entry.standing else ""
     if entry.of == "role":
         return f"{what} that {holder} confers is refused{exception}, {end}"
     return f"{what} is refused to {holder}{exception}, {end}"

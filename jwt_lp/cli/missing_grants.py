@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 from jwt_lp._support.validation import did_you_mean
 from jwt_lp.cli.output import brief, count
 from jwt_lp.errors import TemplateError
-from jwt_lp.permissions.grants import Grant, Permissions, is_pattern
+from jwt_lp.permissions.grants import Denial, Grant, Permissions, is_pattern
 from jwt_lp.permissions.requirements import Binding, EvaluationContext, PermissionRequirement, Requirement
 from jwt_lp.permissions.templates import claim_at
 from jwt_lp.policy.matching import overlaps
@@ -31,7 +31,7 @@ class AtomResult:
     """One permission or binding of a requirement, and whether the token holds it.
 
     `written` is its declaration and `requested` the same with the template filled. `grant` is the grant that covers it.
-    `why` and `remedies` are empty if it is held.
+    `why` and `remedies` are empty if it is held. `revoked` says that a deny entry refuses it.
     """
 
     written: str
@@ -40,6 +40,7 @@ class AtomResult:
     grant: Grant | None = None
     why: tuple[str, ...] = ()
     remedies: tuple[str, ...] = ()
+    revoked: bool = False
 
 
 def evaluate_atoms(
@@ -92,6 +93,10 @@ def _permission_failure(
             "correct the declaration" if error.configured else "write {name!e} for values that are not a plain segment"
         )
         return AtomResult(written, written, held=False, why=(brief(error),), remedies=(remedy,))
+    denial = facts.held.denial_for(requested)
+    if denial is not None:
+        revoked = _revoked_reason(requested, denial, token, issuer, settings)
+        return AtomResult(written, requested, held=False, why=revoked[0], remedies=revoked[1], revoked=True)
     granted = Permissions.of(token.permissions).grant_for(requested)
     if granted is not None:
         cut, remedy = _ceiling_reason(requested, granted, issuer)
@@ -100,6 +105,20 @@ def _permission_failure(
     return AtomResult(
         written, requested, held=False, why=why, remedies=tuple(_remedies(requested, token, issuer, settings))
     )
+
+
+def _revoked_reason(
+    requested: str, denial: Denial, token: AccessToken, issuer: IssuerSettings, settings: Settings
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Why a deny entry refuses a permission, and the remedies."""
+    why = f"it was revoked: the entry {denial.id} refuses it{', except by elevation' if denial.standing else ''}"
+    lift = "see jwt-lp revocations, and lift the entry if the permission is needed for long"
+    rule = settings.policy.elevation_rule(requested)
+    may_ask = rule is not None and rule.may_ask(token.subject, token.roles, token.issuer_name)
+    usable = issuer.own or requested in Permissions.of(issuer.elevation, patterns=True)
+    if denial.standing and may_ask and usable:
+        return (brief(why),), (brief(f"ask for an elevation: jwt-lp elevate request {requested}"), lift)
+    return (brief(why),), (lift,)
 
 
 def _ceiling_reason(requested: str, granted: Grant, issuer: IssuerSettings) -> tuple[str, str]:

@@ -89,6 +89,7 @@ def _as_json(revocation: StoredRevocation) -> dict[str, object]:
         "reason": entry.reason,
         "by": revocation.by,
         "at": _time(revocation.at),
+        "standing": entry.standing,
         "sequence": revocation.sequence,
         "lifted_at": _time(revocation.lifted_at),
     }

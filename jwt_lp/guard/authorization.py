@@ -109,13 +109,16 @@ class Authorizer:
                 state.keep(key, decision, slots)
             return decision
         permissions = token.permissions
-        revoked = [each for each in outcome.missing if permissions.denial_for(each) is not None]
+        denials = {each: denial for each in outcome.missing if (denial := permissions.denial_for(each)) is not None}
+        revoked = list(denials)
         cause = _revoked_cause(revoked) if revoked else self._missing_cause(token, outcome)
         # INVARIANT: observe mode lets no revoked permission pass.
         sent: Mapping[str, object] = (
             {} if call is None or requirement.key is not None else sent_parameters(params, route, call.path)
         )
-        if self._elevation is not None and not revoked and not cause.misconfigured:
+        # INVARIANT: nothing is offered where a deny entry would refuse it to an elevation too.
+        elevatable = all(denial.standing for denial in denials.values())
+        if self._elevation is not None and elevatable and not cause.misconfigured:
             offer = self._elevation.offer(token, requirement, outcome.missing, sent)
             cause = cause if offer is None else cause._replace(elevation=offer)
         decision = self._refusals.refuse(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Self
 
 from jwt_lp.errors import GrammarError
@@ -40,25 +41,36 @@ __all__ = [
 class Denial:
     """A revocation of permissions: everything that `pattern` covers, except what `keep` covers.
 
-    With a `role`, it applies only to the grants of that role. `id` names it in logs.
+    With a `role`, it applies only to the grants of that role, and with `standing` to no grant by an elevation. `id`
+    names it in logs.
     """
 
     id: str
     pattern: str
     role: str | None
+    standing: bool
     _denied_layer: Layer
     _kept_layer: Layer
 
-    def __init__(self, id: str, pattern: str, keep: Iterable[str] = (), role: str | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        id: str,  # noqa: A002
+        pattern: str,
+        keep: Iterable[str] = (),
+        role: str | None = None,
+        *,
+        standing: bool = False,
+    ) -> None:
         object.__setattr__(self, "id", id)
         object.__setattr__(self, "pattern", pattern)
         object.__setattr__(self, "role", role)
+        object.__setattr__(self, "standing", standing)
         object.__setattr__(self, "_denied_layer", Layer(DirectTexts({pattern: ""}, patterns=True)))
         object.__setattr__(self, "_kept_layer", Layer(DirectTexts(dict.fromkeys(keep, ""), patterns=True)))
 
     def denies(self, permission: str, grant: Grant) -> bool:
         """Whether this denial stops `grant` from conferring `permission`."""
-        if self.role is not None and self.role != grant.role:
+        if not self._concerns(grant):
             return False
         # INVARIANT: `**` denies everything, even text that is not a permission.
         covered = self.pattern == "**" or self._denied_layer.grant_for(permission) is not None
@@ -68,13 +80,19 @@ class Denial:
         """Whether it stops `grant` from conferring all of `text`, a permission or a pattern."""
         if not is_pattern(text):
             return self.denies(text, grant)
-        if self.role is not None and self.role != grant.role:
+        if not self._concerns(grant):
             return False
         wanted = Pattern.of(Grant(text, "", pattern=True))
         if not is_pattern(self.pattern):
             return wanted.covers(tuple(self.pattern.split(":"))) and self.denies(self.pattern, grant)
         both = wanted.meet(Pattern.of(Grant(self.pattern, "", pattern=True)))
         return both is not None and not all(map(self._keeps, both.samples()))
+
+    def _concerns(self, grant: Grant) -> bool:
+        """Whether `grant` is one that this denial can stop at all."""
+        if self.role is not None and self.role != grant.role:
+            return False
+        return not self.standing or grant.elevation is None
 
     def _keeps(self, segments: tuple[str, ...]) -> bool:
         if "" not in segments and self._kept_layer.has_text(":".join(segments)):
@@ -160,12 +178,15 @@ class Permissions:
         return bool(self._denials)
 
     def denial_for(self, permission: str) -> Denial | None:
-        """The denial that revokes `permission`; None if it is held, or would not be held without denials either."""
+        """The denial that revokes `permission`; None if it is held, or would not be held without denials either.
+
+        Of several, one that is not for standing grants only: an elevation would not help against it.
+        """
         if not self._denials or self._first_undenied(permission) is not None:
             return None
-        for grant in self._grants_covering(permission):
-            return next(denial for denial in self._denials if denial.denies(permission, grant))
-        return None
+        grants = self._grants_covering(permission)
+        found = (denial for denial in self._denials for grant in grants if denial.denies(permission, grant))
+        return min(found, key=attrgetter("standing"), default=None)
 
     def _first_undenied(self, permission: str) -> Grant | None:
         # INVARIANT: a denied grant confers nothing; the next one still may.

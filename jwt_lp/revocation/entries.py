@@ -31,8 +31,9 @@ class RevocationEntry:
 
     An entry for a token (by its `jti`) refuses that token and every token downscoped from it. For other targets, an
     entry with a `pattern` is a deny entry: it refuses every permission that `pattern` covers and no pattern of `keep`
-    does; for a role, only as far as that role confers it. An entry without a `pattern` is a not-before entry: it
-    refuses tokens issued at `before` or earlier, or every token if that is None.
+    does; for a role, only as far as that role confers it. With `standing` it refuses only what is held by a standing
+    grant, and nothing that is held by an elevation. An entry without a `pattern` is a not-before entry: it refuses
+    tokens issued at `before` or earlier, or every token if that is None.
 
     Times are seconds since the epoch. A deny entry whose `until` is None stays in force until it is lifted; the other
     entries until no token that they refuse can be alive. `id` is unique; `at` is when the store recorded the entry.
@@ -48,6 +49,7 @@ class RevocationEntry:
     until: float | None = None
     reason: str = ""
     at: float = 0.0
+    standing: bool = False
 
     @property
     def key(self) -> RevocationKey:

@@ -59,8 +59,11 @@ class _TokenKeys(NamedTuple):
 
 Shards = list[dict[bytes, Any]]
 
-_DenyRecord = tuple[str, str, tuple[str, ...], float]
-"""A deny entry: id, pattern, exceptions and end. A plain tuple, because the garbage collector does not track it."""
+_DenyRecord = tuple[str, str, tuple[str, ...], float, bool]
+"""A deny entry: id, pattern, exceptions, end, and whether it is for standing grants only.
+
+A plain tuple, because the garbage collector does not track it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,11 @@ class RevocationSnapshot:
         in_force = {(record[0], role): record for record, role in records if now < record[3]}
         if not in_force:
             return NO_MATCH
-        denials = tuple(Denial(name, pattern, keep, role) for (_, role), (name, pattern, keep, _) in in_force.items())
-        return RevocationMatch(None, denials, min(until for _, _, _, until in in_force.values()))
+        denials = tuple(
+            Denial(name, pattern, keep, role, standing=standing)
+            for (_, role), (name, pattern, keep, _, standing) in in_force.items()
+        )
+        return RevocationMatch(None, denials, min(record[3] for record in in_force.values()))
 
     def temporary_grants(self, token: AccessToken) -> tuple[GrantRecord, ...]:
         """Return the records of temporary grants of the token's subject, also of grants that have ended."""
@@ -147,7 +153,7 @@ class SnapshotBuilder:
             until = math.inf if entry.until is None else entry.until
             if self._now < until:
                 # Interned, because many entries have the same pattern.
-                shard[key] = (*others, (entry.id, intern(entry.pattern), entry.keep, until))
+                shard[key] = (*others, (entry.id, intern(entry.pattern), entry.keep, until, entry.standing))
             return
         if entry.kind == "token":
             # Rounded up to the hour, so that a million entries share a few numbers. The token is expired by then.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.stores.schema import counter, metadata, schema
+from jwt_lp.stores.schema import counter, metadata, revocations, schema
 from jwt_lp.stores.sum_selections import all_selections
 from jwt_lp.stores.upserts import insert_missing
 from jwt_lp.stores.usage_sums import rebuild
@@ -56,6 +56,7 @@ def migrate(connection: sa.Connection, name: str) -> int:
     _check_not_newer(current, name)
     if current < VERSION:
         metadata.create_all(connection)
+        _add_column(connection, revocations.c.standing)
         connection.execute(schema.delete())
         connection.execute(schema.insert(), {"id": 1, "version": VERSION})
         insert_missing(connection, counter, [{"id": 1, "sequence": 0}])
@@ -63,3 +64,10 @@ def migrate(connection: sa.Connection, name: str) -> int:
             for selection in all_selections(lambda query: connection.execute(query).all()):
                 rebuild(connection, selection)
     return current
+
+
+def _add_column(connection: sa.Connection, column: sa.Column[Any]) -> None:
+    """Add a column to a table that an older release made."""
+    if column.name not in {each["name"] for each in sa.inspect(connection).get_columns(column.table.name)}:
+        definition = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
+        connection.execute(sa.text(f"ALTER TABLE {column.table.name} ADD COLUMN {definition}"))

@@ -178,6 +178,7 @@ def _row(entry: RevocationEntry, sequence: int, at: float, by: str) -> dict[str,
         "keep": json.dumps(entry.keep),
         "reason": entry.reason,
         "by": by,
+        "standing": entry.standing,
     }
 
 
@@ -193,4 +194,5 @@ def _entry(row: sa.Row[Any]) -> RevocationEntry:
         until=row.until,
         reason=row.reason,
         at=row.at,
+        standing=row.standing,
     )

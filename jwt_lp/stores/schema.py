@@ -82,6 +82,8 @@ revocations: Final = sa.Table(
     _time("lifted_at", nullable=True),
     _digest("key", primary=False),
     *_texts("id", "of", "issuer", "name", "pattern", "keep", "reason", "by"),
+    # With a default, so that a process of an older release can still write.
+    sa.Column("standing", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("jwt_lp_revocation_changed", "changed", unique=True),
     sa.Index("jwt_lp_revocation_id", "id", unique=True),
     sa.Index("jwt_lp_revocation_key", "key"),

@@ -1,4 +1,4 @@
-"""The tables of elevations and their steps."""
+"""The tables of elevations and their steps, and deny entries that are for standing grants only."""
 
 # ruff: noqa: D101, RUF012 - as Django writes them
 
@@ -13,6 +13,11 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AddField(
+            model_name="revocation",
+            name="standing",
+            field=models.BooleanField(db_default=False, default=False),
+        ),
         migrations.CreateModel(
             name="ElevationStep",
             fields=[

@@ -25,6 +25,7 @@ from jwt_lp.permissions.grants import Grant, Permissions
 from jwt_lp.permissions.requirements import EvaluationContext, all_of
 from jwt_lp.stores import open_store
 from jwt_lp.testing.authority import Authority
+from memory_store import entry
 
 HERE = Path(__file__).parent
 
@@ -681,3 +682,42 @@ def test_an_elevation_in_a_token_of_our_own_is_named(project, ask):
     claims = {"role_scope": {"elevation:e7": "orders:list"}, "lineage": {"iat": 0, "elevations": ["e7"]}}
     _, out, _ = ask(project.authority.token("alice", [], claims=claims), "--route", "GET /orders")
     assert "held by orders:list (elevation e7)" in out
+
+
+@pytest.mark.parametrize(
+    ("standing", "asked", "own"),
+    [(True, True, False), (True, True, True), (False, True, False), (True, False, False)],
+    ids=["by a plan", "in our own tokens", "by a revocation", "nobody may ask"],
+)
+def test_a_revoked_permission_is_told_as_such(project, ask, plain, tmp_path, standing, asked, own):
+    """With the entry that refuses it, and how to get it again, by an elevation only where that would help."""
+    pytest.importorskip("sqlalchemy")
+    url = f"sqlite:///{tmp_path / 'revocations.db'}"
+    rules = {"orders:list": {"ask": "anyone" if asked else ["subject:bob"], "approve": "orders:approve"}}
+    more = {} if own else {"ELEVATION": ["orders:*"]}
+    project.settings(OWN=own, STORE=url, POLICY={"version": 1, "elevation": rules}, **more)
+    store = open_store(url)
+    store.revoke([entry("subject", "alice", pattern="orders:*", standing=standing)], at=time.time())
+    (stored,) = store.revocations()
+    token, route = project.authority.token("alice", ["orders:list"]), ("--route", "GET /orders")
+    code, out, _ = ask(token, *route)
+    assert 1 == code
+    assert f"it was revoked: the entry {stored.entry.id} refuses it{', except by elevation' if standing else ''}" in out
+    assert (standing and asked) == ("ask for an elevation: jwt-lp elevate request orders:list" in out)
+    assert ("permission_revoked", False) == ((found := plain(token, *route))["cause"], found["asked"][0]["held"])
+    store.close()
+
+
+@pytest.mark.parametrize("standing", [True, False], ids=["by a plan", "by a revocation"])
+def test_an_elevation_of_a_revoked_permission(project, ask, tmp_path, standing):
+    """It is held by the elevation, not by the token's own grant, where the entry is for standing grants."""
+    pytest.importorskip("sqlalchemy")
+    url = f"sqlite:///{tmp_path / 'revocations.db'}"
+    project.settings(OWN=False, ELEVATION=["orders:*"], STORE=url)
+    store = open_store(url)
+    store.revoke([entry("subject", "alice", pattern="orders:*", standing=standing)], at=time.time())
+    elevation = approve(store, "orders:list", time.time(), 600)
+    store.close()
+    code, out, _ = ask(project.authority.token("alice", ["orders:list"]), "--route", "GET /orders")
+    assert (0 if standing else 1) == code
+    assert standing == (f"held by orders:list (elevation {elevation.id})" in out)

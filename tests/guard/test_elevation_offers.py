@@ -105,18 +105,26 @@ def test_within_the_limit_of_another_issuer() -> None:
         assert ["batch:a"] == offered(decide(guard, all_of("batch:a")))
 
 
-def test_a_revoked_permission_is_not_offered() -> None:
-    """A deny entry beats an elevation, so asking would be of no use."""
+@pytest.mark.parametrize(
+    ("standing", "expected"),
+    [
+        pytest.param([True], ["orders:list"], id="by a plan"),
+        pytest.param([False], None, id="by a revocation"),
+        pytest.param([True, False], None, id="by both"),
+        pytest.param([False, True], None, id="by both, in the other order"),
+    ],
+)
+def test_a_revoked_permission(standing: list[bool], expected: list[str] | None) -> None:
+    """A deny entry beats an elevation, so asking would be of no use, unless it is for standing grants only."""
     store = MemoryStore()
-    entry = RevocationEntry(
-        id="1", of="subject", issuer=str(AUTHORITY.settings()["ISSUER"]), name="ana", pattern="orders:list"
-    )
-    store.revoke([entry], at=1.0, by="")
+    target: Any = {"of": "subject", "issuer": str(AUTHORITY.settings()["ISSUER"]), "name": "ana"}
+    entries = [RevocationEntry(id=str(n), pattern="orders:*", standing=s, **target) for n, s in enumerate(standing)]
+    store.revoke(entries, at=1.0, by="")
     rules = {"orders:list": {"ask": "anyone", "approve": "approve:orders"}}
     with make_guard(STORE=store, POLICY={**POLICY, "elevation": rules}) as guard:
         decision = decide(guard, all_of("orders:list"))
         assert decision.refusal is not None
-        assert ("permission_revoked", None) == (decision.refusal.code, offered(decision))
+        assert ("permission_revoked", expected) == (decision.refusal.code, offered(decision))
 
 
 def test_an_invalid_token_is_offered_nothing() -> None:

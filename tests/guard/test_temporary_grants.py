@@ -206,6 +206,42 @@ def test_a_revocation_beats_an_elevation(revocation: Any, world: World) -> None:
     assert [EXPORT] == world.held()
 
 
+@pytest.mark.parametrize(("of", "name"), [("subject", "alice"), ("client", "tests"), ("issuer", "")])
+def test_what_a_plan_revoked_can_be_held_by_an_elevation(of: str, name: str, world: World) -> None:
+    """An entry for standing grants refuses what the token grants, before the elevation, beside it, and after its end."""
+    claims = {"iat": int(world.now) - 7200}
+    token = world.authority.token(permissions=["orders:read", EXPORT], lifetime=7200, claims=claims)
+    assert [EXPORT] == world.held(token=token)
+    world.revoke(entry(of, name, pattern="orders:*", keep=("orders:read",), standing=True))
+    assert "permission_revoked" == world.ask(token=token).refusal.code
+    elevation = world.approve(seconds=60)
+    assert [EXPORT] == world.held(EXPORT, "orders:purge", token=token)
+    assert [elevation.id] == [grant.elevation for grant in world.ask(token=token).used]
+    world.store.down = OSError("down")
+    world.pass_time(60)
+    assert [] == world.held(token=token)
+    world.store.down = None
+    world.end(world.approve())
+    assert [] == world.held(token=token)
+
+
+def test_a_revocation_beside_what_a_plan_revoked_beats_the_elevation(world: World) -> None:
+    """In either order; once it is lifted, the elevation counts again."""
+    world.approve(seconds=600)
+    plan, hard = (
+        entry("subject", "alice", pattern=EXPORT, standing=True),
+        entry("subject", "alice", pattern="orders:**"),
+    )
+    world.revoke(plan)
+    assert [EXPORT] == world.held()
+    world.revoke(hard)
+    assert [] == world.held()
+    assert "permission_revoked" == world.ask().refusal.code
+    world.store.lift([hard.id], at=world.now)
+    world.poll()
+    assert [EXPORT] == world.held()
+
+
 def test_an_elevation_of_a_revoked_token_is_nothing(world: World) -> None:
     """The token is refused as a whole."""
     world.approve()

@@ -17,7 +17,7 @@ from hosts.test_conformance import MODES
 from jwt_lp import Guard
 from jwt_lp.revocation.poller import RevocationPoller
 from jwt_lp.testing.authority import Authority
-from memory_store import MemoryStore
+from memory_store import MemoryStore, entry
 
 pytestmark = pytest.mark.host
 
@@ -79,3 +79,27 @@ def test_elevated_from_the_approval_to_the_end(module: str, mode: str, monkeypat
         clock.now += 0.5
         assert [403, 403] == [world.ask().status, world.ask("/both").status]
         assert not world.ask("/can").json["can"]
+
+
+@pytest.mark.parametrize(("module", "mode"), MODES, ids=[mode for _, mode in MODES])
+def test_removed_by_a_plan_then_elevated(module: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a review took back is refused, allowed by an elevation, and refused after its end; the entry stays all along."""
+    clock, store = Clock(time.time()), MemoryStore()
+    defaults: Any = inspect.unwrap(Guard.__init__).__kwdefaults__
+    monkeypatch.setitem(defaults, "clock", clock)
+    polling = RevocationPoller.__init__.__kwdefaults__
+    assert polling is not None
+    monkeypatch.setitem(polling, "interval", 0.02)
+    authority = Authority(policy=POLICY, clock=clock)
+    settings = authority.settings(OWN=False, ELEVATION=["orders:*"], STORE=store, SERVICE="orders")
+    with import_module(module).MODES[mode](settings) as (kind, app), serve(kind, app) as client:
+        world = Elevated(client, store, clock, authority)
+        world.header = authority.headers(permissions=["orders:list", "orders:export"])["Authorization"]
+        world.wait_for(200)
+        store.revoke([entry("subject", "alice", pattern="orders:list", standing=True)], at=clock.now)
+        world.wait_for(403)
+        approve(store, "orders:list", clock.now, SECONDS)
+        world.wait_for(200)
+        assert 200 == world.ask("/both").status
+        clock.now += SECONDS
+        assert [403, 403] == [world.ask().status, world.ask("/both").status]

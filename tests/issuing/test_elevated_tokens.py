@@ -149,8 +149,8 @@ def test_of_two_elevations_for_one_permission_the_later_end_counts() -> None:
     assert NOW + 22 == many.verify(token).expires_at
 
 
-def denied(pattern: str) -> RevocationMatch:
-    return RevocationMatch(None, (Denial("d", pattern),))
+def denied(pattern: str, *, standing: bool = False) -> RevocationMatch:
+    return RevocationMatch(None, (Denial("d", pattern, standing=standing),))
 
 
 def test_what_is_denied_is_not_signed() -> None:
@@ -160,6 +160,25 @@ def test_what_is_denied_is_not_signed() -> None:
         assert "lineage" not in claims_of(ours.issue("alice", permissions=permissions))
     claims = claims_of(issuer(grant(), revoked=lambda _: denied("orders:read")).issue("alice", roles=["clerk"]))
     assert {"elevation:e1": EXPORT} == claims["role_scope"]
+
+
+@pytest.mark.parametrize("held", [{"permissions": [EXPORT, "orders:approve"]}, {"roles": ["lead"]}])
+def test_what_a_plan_revoked_is_signed_by_elevation_only(held: dict[str, Any]) -> None:
+    """The standing grant is left out; the elevation is there, and the token ends with it, also when it is renewed or narrowed."""
+    plan = {"revoked": lambda _: denied(EXPORT, standing=True)}
+    ours = issuer(grant(), **plan)
+    before = issuer().issue("alice", **held)
+    renewed = ours.renew(before, **held)
+    for token in (ours.issue("alice", **held), renewed, ours.narrow(before, [EXPORT]), ours.narrow(renewed, [EXPORT])):
+        claims = claims_of(token)
+        assert (EXPORT, NOW + 60) == (claims["role_scope"]["elevation:e1"], claims["exp"])
+        assert ["e1"] == claims["lineage"]["elevations"]
+        assert EXPORT not in str(claims.get("scope"))
+        assert "roles" not in claims
+    without = issuer(**plan)
+    assert EXPORT not in str(claims_of(without.issue("alice", **held)))
+    refused("scope", without.narrow, before, [EXPORT])
+    refused("scope", ours.narrow, before, ["orders:*"])
 
 
 def test_an_error_gives_the_token_without_elevations() -> None:
@@ -303,6 +322,35 @@ def test_from_approval_to_the_end_with_our_own_issuer(own: OwnWorld) -> None:
     assert [False, True] == [own.passes(before), own.passes(token)]
     own.clock.now = NOW + 60
     assert [False, True] == [own.passes(token), own.passes(before, "orders:read")]
+
+
+@pytest.mark.parametrize(
+    ("of", "name", "held"),
+    [("subject", "alice", {"permissions": ["orders:read", EXPORT]}), ("role", "lead", {"roles": ["lead"]})],
+)
+def test_what_a_plan_revoked_is_held_by_an_elevation_in_our_own_token(
+    own: OwnWorld, of: str, name: str, held: dict[str, Any]
+) -> None:
+    """Of the two grants in one token, the entry refuses the standing one only; another deny entry refuses both."""
+    elevation = approve(own.store, EXPORT, NOW, 60, issuer=ISSUER)
+    own.poll()
+    token = own.issuer.issue("alice", permissions=["orders:read"])
+    standing = own.issuer.issue("alice", **held)
+    own.store.revoke([entry(of, name, issuer=ISSUER, pattern=EXPORT, standing=True)], at=NOW)
+    own.poll()
+    again = own.issuer.issue("alice", **held)
+    child = own.issuer.narrow(again, [EXPORT])
+    assert [True, False, True, True] == [own.passes(each) for each in (token, standing, again, child)]
+    used = own.guard.check(f"Bearer {again}", all_of(EXPORT), {}, "GET /x").used
+    assert [elevation.id] == [each.elevation for each in used]
+    hard = entry("subject", "alice", issuer=ISSUER, pattern=EXPORT)
+    own.store.revoke([hard], at=NOW)
+    own.poll()
+    assert not any(own.passes(each) for each in (token, standing, again, child))
+    own.store.lift([hard.id], at=NOW)
+    change(own.store, elevation, "ended", NOW + 1)
+    own.poll()
+    assert not any(own.passes(each) for each in (token, standing, again, child))
 
 
 def test_an_early_end_refuses_every_token_that_rests_on_it(own: OwnWorld) -> None:

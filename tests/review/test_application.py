@@ -7,6 +7,7 @@ import pytest
 from jwt_lp import Policy, all_of
 from jwt_lp.errors import PolicyError, StoreError
 from jwt_lp.review.plan import PolicyFileChanged, apply, frozen_plan, journal_path, preview, undo
+from jwt_lp.review.plan.plan_journal import read_status
 from jwt_lp.review.plan.verification import plan_entries, verify
 from jwt_lp.stores import open_store
 from jwt_lp.testing.authority import Authority
@@ -193,3 +194,15 @@ def test_use_by_an_elevation_drops_nothing_and_is_no_use_since(store, policy, tm
     record_uses(store, make_use("orders:read", "2026-11-12", role="elevation:8", client="web"),
            observed_grants=(ObservedGrant(ISSUER, "alice", "web", "elevation:8", "orders:read", "2026-11-13"),))  # fmt: skip
     assert [True, True] == [outcome.is_effective for outcome in verify(plan, journal, store)]
+
+
+def test_what_a_plan_denies_can_be_had_by_an_elevation(store, policy, tmp_path):
+    """Its entries are for standing grants, also as its journal tells them; undoing lifts them as any entry."""
+    plan, journal = planned(policy, make_finding(), make_finding("web", of="client")), journal_path(tmp_path / "p")
+    apply(plan, store, policy, journal=journal, now=NOW, by="carol")
+    intent = read_status(journal).intent
+    assert [True, True] == [row.entry.standing for row in plan_entries(store)]
+    assert intent is not None
+    assert [True, True] == [entry.standing for entry in intent.entries]
+    undo(journal, store, now=NOW, by="carol")
+    assert [] == list(plan_entries(store))

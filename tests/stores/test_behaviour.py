@@ -82,7 +82,7 @@ def test_migrating_again_changes_nothing(store: Store) -> None:
 
 def test_an_entry_comes_back_as_it_was_written(store: Store) -> None:
     """Every member of an entry is stored, with the time of its writing."""
-    whole = entry("1", pattern="a:**", keep=("a:b", "a:c:*"), until=5.25, reason="left “us”")
+    whole = entry("1", pattern="a:**", keep=("a:b", "a:c:*"), until=5.25, reason="left “us”", standing=True)
     token = entry("2", of="token", name="jti", until=7.5)
     before = entry("3", of="client", name="web", before=3.5)
     issuer = entry("4", of="issuer", name="")

@@ -204,6 +204,30 @@ def test_tables_of_another_release_are_refused(postgres: str, version, message) 
     store.close()
 
 
+def test_tables_of_version_3_get_what_is_new(postgres: str) -> None:
+    """Entries stay and beat elevations as before; a process of the older release still writes beside the new column."""
+    store = open_store(postgres)
+    store.migrate()
+    store.revoke([ENTRY], at=1.0)
+    before = store.changes(0).entries
+    for statement in (
+        "ALTER TABLE jwt_lp_revocation DROP COLUMN standing",
+        "DROP TABLE jwt_lp_elevation, jwt_lp_elevation_step",
+        "UPDATE jwt_lp_schema SET version = 3",
+    ):
+        _execute(postgres, statement)
+    assert (3, VERSION) == store.migrate()
+    assert before == store.changes(0).entries
+    columns = "changed, at, key, of, issuer, name, pattern, keep, reason, by"
+    _execute(
+        postgres,
+        f"INSERT INTO jwt_lp_revocation (sequence, id, {columns}) "
+        f"SELECT 2, 'old', 2, {columns.partition(', ')[2]} FROM jwt_lp_revocation",
+    )
+    assert [False, False] == [row.entry.standing for row in store.revocations()]
+    store.close()
+
+
 def test_concurrent_migrations(postgres: str) -> None:
     """One of them creates the tables, the others find them."""
     versions: list[tuple[int, int]] = []
