@@ -196,6 +196,13 @@ def test_use_by_an_elevation_drops_nothing_and_is_no_use_since(store, policy, tm
     assert [True, True] == [outcome.is_effective for outcome in verify(plan, journal, store)]
 
 
+def test_what_a_leaver_held_is_refused_to_elevations_too(store, policy, tmp_path):
+    """Who has left gets nothing back, whatever somebody approves."""
+    plan = planned(policy, make_finding(verdict="leaver"), make_finding("web", of="client"))
+    apply(plan, store, policy, journal=journal_path(tmp_path / "p"), now=NOW, by="carol")
+    assert {"alice": False, "web": True} == {row.entry.name: row.entry.standing for row in plan_entries(store)}
+
+
 def test_what_a_plan_denies_can_be_had_by_an_elevation(store, policy, tmp_path):
     """Its entries are for standing grants, also as its journal tells them; undoing lifts them as any entry."""
     plan, journal = planned(policy, make_finding(), make_finding("web", of="client")), journal_path(tmp_path / "p")

@@ -117,7 +117,7 @@ def deny_entries(
     for item, pattern, keep in revocations:
         reviewer = f" ({item.reviewer})" if item.reviewer else ""
         reason = f"{_reason_start(plan_hash)}{item.comment or 'not needed'}{reviewer}"[:_MAX_REASON]
-        # Standing grants only: what a review takes back can be had again by an elevation, for a bounded time.
+        # What a review takes back can be had again by an elevation, for a bounded time; but not by somebody who has left.
         entry = RevocationEntry(
             id="",
             of=item.of,
@@ -126,7 +126,7 @@ def deny_entries(
             pattern=pattern,
             keep=keep,
             reason=reason,
-            standing=True,
+            standing=not item.leaver,
         )
         # All issuers share the roles of the policy, but a deny entry is about one issuer.
         entry_issuers = dict.fromkeys((item.issuer, *issuers)) if item.of == "role" else (item.issuer,)
