@@ -54,12 +54,11 @@ class ElevationOffers:
             except TemplateError:
                 return None
             rule = self._rule(token.issuer_name, permission)
-            if rule is None or not rule.may_ask(token.subject, token.roles, token.issuer_name):
+            may_ask = rule is not None and rule.may_ask(token.subject, token.roles, token.issuer_name)
+            # A claim that does not match, which `missing` names too, is nothing that anybody could ask for.
+            if not may_ask or text not in requirement.permissions:
                 return None
             permissions[permission] = None
-        # A claim that does not match, which `missing` names too, is nothing that anybody could ask for.
-        if not set(missing) <= set(requirement.permissions):
-            return None
         return ElevationOffer(tuple(permissions), self._url)
 
     def _find_rule(self, issuer: str, permission: str) -> ElevationRule | None:

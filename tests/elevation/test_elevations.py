@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -20,6 +21,10 @@ from jwt_lp import (
     subscribe,
 )
 from jwt_lp.elevation import elevations as module
+from jwt_lp.elevation.identities import identities
+
+if TYPE_CHECKING:
+    from jwt_lp import AccessToken
 
 ISSUER = "https://authority.test"
 
@@ -173,3 +178,21 @@ def test_guards_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     again = elevations.request(world.token(), "orders:export", break_glass=True)
     unsubscribe()
     assert ("approved", ["push-failed"], NOW) == (again.state(NOW), heard, elevations.now())
+
+
+def chain(length: int) -> dict[str, Any]:
+    """An `act` claim of as many actors, `a0` the current one."""
+    act: dict[str, Any] = {}
+    for number in reversed(range(length)):
+        act = {"sub": f"a{number}", "act": act}
+    return act
+
+
+@pytest.mark.parametrize(
+    ("act", "actors"),
+    [({"sub": 7, "act": {"sub": "deep"}}, ["deep"]), (chain(20), [f"a{number}" for number in range(16)])],
+)
+def test_the_actors_of_any_issuer_are_read_as_far_as_they_make_sense(act: Any, actors: list[str]) -> None:
+    """What is no name is passed over, and a chain has an end."""
+    token = cast("AccessToken", SimpleNamespace(issuer=ISSUER, subject="ana", lineage=None, claims={"act": act}))
+    assert ("ana", *actors) == tuple(name for _, name in identities(token))

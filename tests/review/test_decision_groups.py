@@ -136,3 +136,10 @@ def test_every_output_says_what_is_saved() -> None:
 def test_what_is_used_and_kept_is_no_question() -> None:
     """A large review does not list such findings, and its questions are those of a small one."""
     assert 0 == sort_out([old("a", verdict="used", proposal="keep", guards=("held for only 1 day",))]).open
+
+
+def test_a_review_of_obvious_findings_asks_nothing() -> None:
+    """Without a question, nothing says that anybody should be asked first."""
+    text = render(make_review(old("a"), old("b")), "text")
+    assert "Decide at once" in text
+    assert "Ask first" not in text

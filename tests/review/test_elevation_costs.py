@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from jwt_lp.review import ElevationCost
 from jwt_lp.review.analysis.backtesting import backtest
 from jwt_lp.review.analysis.elevation_costs import Answer, answer
 from jwt_lp.review.analysis.usage_history import UsageHistory
-from jwt_lp.review.report import render_backtest
+from jwt_lp.review.report import render, render_backtest
+from review import sample_review
 
 TRACE = Path(__file__).parents[3] / "shared" / "data" / "usage_trace.csv"
 PAGE = Path(__file__).parents[2] / "docs" / "elevation-tradeoff.md"
@@ -165,3 +167,14 @@ def test_the_page_says_what_the_trace_gives() -> None:
             f"| {name} | {cost.share_removed:.1%} | {cost.requests:,} | {cost.requests_a_year:.2f} | "
             f"{cost.hours_waited:,.0f} | {cost.restored} |"
         ).replace("%", " %") in page
+
+
+def test_the_costs_of_a_review_are_in_its_json() -> None:
+    """With what is computed from them."""
+    cost = ElevationCost("fixed", 180, 10, 5, 4, 2, 0, 600)
+    review = sample_review.review()
+    told = json.loads(render(replace(review, backtest=replace(sample_review.BACKTEST, elevation=(cost,))), "json"))
+    (written,) = told["backtest"]["elevation"]
+    assert {**cost._asdict(), "share_removed": cost.share_removed} == {
+        name: written[name] for name in (*cost._fields, "share_removed")
+    }

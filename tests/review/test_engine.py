@@ -59,6 +59,14 @@ def test_a_grant_never_used_in_the_whole_window_is_dormant(past: ReviewScenario)
     assert "observable for only 100 of 180 days" in find_finding(found, "bob", "orders:refund").guards[0]
 
 
+def test_without_a_model_the_default_window_decides(past: ReviewScenario) -> None:
+    """A likelihood that nobody computed is none; the review says what was used instead."""
+    past.record_use("alice", "orders:read", 300, 180)
+    found = past.review(rule=DecisionRule("likelihood", 0.05))
+    assert ("unused", "remove") == verdict_of(found, "alice", "orders:read")
+    assert "There is not enough history for likelihoods: a window of 180 days was used instead" in found.notes
+
+
 def test_a_grant_that_was_first_seen_today(past: ReviewScenario) -> None:
     """It has no days without use to be counted."""
     past.declare_permissions("orders:refund")

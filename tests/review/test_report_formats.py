@@ -509,3 +509,10 @@ def test_ten_thousand_findings_are_a_page() -> None:
     written = render(many, "html")
     assert [finding.id for finding in many.findings] == re.findall(r"<i>([0-9a-f]{16})</i>", written)
     assert len(written.encode()) < 10_000_000
+
+
+def test_a_rule_that_was_not_replayed_has_no_past() -> None:
+    """The page and the text say so, and not what another rule would have done."""
+    other = replace(REVIEW, backtest=replace(sample_review.BACKTEST, judged=None))
+    for written in (render(other, "text"), "".join(_page(other).texts)):
+        assert "the rule of this review was not replayed" in written

@@ -503,6 +503,17 @@ def test_purge_keeps_elevations_as_long_as_usage(store: Store) -> None:
     assert () == store.claim_steps(99, at=NOW * 2, until=NOW * 3)
 
 
+def test_a_purge_goes_on_after_a_part_of_the_elevations(
+    store: Store, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are."""
+    if not url.startswith("django:"):
+        monkeypatch.setattr("jwt_lp.stores.purge.CHUNK_ROWS", 1)
+    for name in ("a", "b", "c"):
+        store.ask(elevation(name))
+    assert PurgeCounts(elevations=3) == store.purge(before="2027-02-01", now=NOW + 30 * DAY)
+
+
 def test_migrating_adds_the_tables_to_an_older_store(store: Store, url: str) -> None:
     """Tables of the release before are refused until they are migrated, and keep their rows."""
     store.revoke([RevocationEntry(id="x", of="token", issuer=ISSUER, name="x")], at=1.0)
