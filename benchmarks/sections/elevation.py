@@ -44,7 +44,7 @@ def run(scale: Scale) -> list[Figure]:
     """The figures."""
     authority = Authority(algorithm="ES256", policy=POLICY)
     with logging_off(), ExitStack() as stack:
-        url = stack.enter_context(store_of_holders(scale.of(OTHERS)))
+        url = stack.enter_context(store_of_holders(OTHERS))
 
         def guard(**settings: object) -> Guard:
             return stack.enter_context(authority.guard(OWN=False, STORE=url, SERVICE="api", **settings))
