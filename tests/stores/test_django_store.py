@@ -120,7 +120,7 @@ def test_admin_pages_are_read_only(page) -> None:
         ("usage/?service=orders&outcome=granted", "bob", "nobody"),
         ("usage/?outcome=denied", "0 usage", "bob"),
         ("revocation/?q=left", "left us", "nobody"),
-        ("revocation/?state=standing", "1 revocation", "e2"),
+        ("revocation/?state=standing", "1 revocation", "2 revocations"),
         ("revocation/?state=lifted", "1 revocation", "nobody"),
         ("sighting/?q=clerk", "orders:*", "nobody"),
         ("run/?q=run-1", "run-1", "nobody"),
