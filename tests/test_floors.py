@@ -44,12 +44,13 @@ ORDER = (
     "signin",
     "elevation",
     "review",
+    "campaigns",
     "testing",
     "cli",
 )
 
 # those from here on stand outside: the root exports nothing of them, and they may import the root
-OUTSIDE = ("review", "testing", "cli")
+OUTSIDE = ("review", "campaigns", "testing", "cli")
 
 # the background worker starts threads; these have no reason to
 WITHOUT_THREADS = ("permissions", "policy", "lint", "issuing")
