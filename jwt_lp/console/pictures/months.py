@@ -61,10 +61,12 @@ def build_months(timeline: Sequence[tuple[str, int, int, int]]) -> Months | None
     if not rows:
         return None
     step = (_RIGHT - _LEFT) / len(rows)
-    panels = tuple(_panel(place, outcome, rows, step) for place, outcome in enumerate(OUTCOMES))
+    names = [month for month, _, _, _ in rows]
+    counts = list(zip(OUTCOMES, zip(*((one, two, three) for _, one, two, three in rows), strict=True), strict=True))
+    panels = tuple(_panel(place, outcome, names, numbers, step) for place, (outcome, numbers) in enumerate(counts))
     every = -(-len(rows) // _MOST_LABELS)
     labels = tuple(Tick(round(_LEFT + place * step, 1), row[0]) for place, row in enumerate(rows) if place % every == 0)
-    totals = ", ".join(f"{sum(row[place] for row in rows):,} {name}" for place, name in enumerate(OUTCOMES, 1))
+    totals = ", ".join(f"{sum(numbers):,} {outcome}" for outcome, numbers in counts)
     return Months(
         panels,
         labels,
@@ -77,15 +79,14 @@ def build_months(timeline: Sequence[tuple[str, int, int, int]]) -> Months | None
     )
 
 
-def _panel(place: int, outcome: str, rows: tuple[tuple[str, int, int, int], ...], step: float) -> MonthPanel:
-    numbers = [(row[0], int(row[place + 1])) for row in rows]
-    most = max(number for _, number in numbers)
+def _panel(place: int, outcome: str, names: Sequence[str], numbers: Sequence[int], step: float) -> MonthPanel:
+    most = max(numbers)
     top = place * _PANEL + 24
+    width = round(max(1.0, min(step * 0.72, 40)), 1)
     columns: list[MonthColumn] = []
-    for index, (month, number) in enumerate(numbers):
+    for index, (month, number) in enumerate(zip(names, numbers, strict=True)):
         # The smallest count stays visible.
         height = max(1.5, number / most * _HEIGHT) if number else 0.0
-        width = round(max(1.0, min(step * 0.72, 40)), 1)
         x = round(_LEFT + index * step, 1)
         columns.append(MonthColumn(month, number, x, round(top + _HEIGHT - height, 1), width, round(height, 1)))
     return MonthPanel(outcome, abbreviate(most), top, top + _HEIGHT, tuple(columns))
