@@ -112,6 +112,44 @@ class ElevationTooMany(ElevationError):
     code = "elevation_too_many"
 
 
+class CampaignError(JwtLpError):
+    """A campaign cannot be made, decided, assigned, closed or cancelled so; nothing has changed. The message may be shown."""
+
+    code = "campaign"
+
+
+class CampaignUnknown(CampaignError):
+    """There is no such campaign, part or item, or the caller may not know of it."""
+
+    code = "campaign_unknown"
+
+
+class CampaignRefused(CampaignError):
+    """The caller may not do this, or not now; `reason` is a stable slug for logs, such as `part` or `undecided`."""
+
+    code = "campaign_refused"
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class CampaignClosed(CampaignError):
+    """The campaign is closed or cancelled, so nothing about it changes any more."""
+
+    code = "campaign_closed"
+
+
+class InvalidDecision(CampaignError, ValueError):
+    """Decisions are malformed. `faults` holds every fault that was found, one sentence each."""
+
+    code = "invalid_decision"
+
+    def __init__(self, *faults: str) -> None:
+        self.faults: tuple[str, ...] = faults
+        super().__init__("\n".join(faults))
+
+
 class TemplateError(JwtLpError):
     """A route's parameters cannot fill a requirement's template.
 
