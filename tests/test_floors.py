@@ -44,12 +44,14 @@ ORDER = (
     "signin",
     "elevation",
     "review",
+    "campaigns",
     "testing",
+    "console",
     "cli",
 )
 
 # those from here on stand outside: the root exports nothing of them, and they may import the root
-OUTSIDE = ("review", "testing", "cli")
+OUTSIDE = ("review", "campaigns", "testing", "console", "cli")
 
 # the background worker starts threads; these have no reason to
 WITHOUT_THREADS = ("permissions", "policy", "lint", "issuing")
@@ -66,7 +68,9 @@ LIBRARIES = {
     "click": ("cli",),
     "libcst": ("cli.migration",),
     "rich": ("cli",),
-    "jinja2": ("review.report",),
+    "jinja2": ("review.report", "console"),
+    "markupsafe": ("console",),
+    "starlette": ("console",),
     "tomlkit": ("review.plan",),
     "stdnum": ("lint.detectors",),
     "httpx": ("oauth.httpx_auth",),
@@ -74,6 +78,9 @@ LIBRARIES = {
     "pytest": ("testing",),
     "opentelemetry": ("observability.telemetry",),
 }
+
+# The console is an application of Starlette, so it stands on that adapter; nothing else in `jwt_lp` does.
+ON_STARLETTE = "console"
 
 # an adapter -> the libraries it is made for; of ours it has itself and what `jwt_lp` exports
 ADAPTERS = {
@@ -199,6 +206,8 @@ def _forbidden(path: str, source: str) -> Iterator[str]:
                 yield f"{statement}: {', '.join(sorted(unplaced))} has no place in the order"
             elif not _core_may(package, target) or (module == "jwt_lp._support.worker" and package in WITHOUT_THREADS):
                 yield statement
+        elif top == "jwt_lp_starlette" and package == ON_STARLETTE:
+            continue
         elif not any(inner == place or inner.startswith(f"{place}.") for place in LIBRARIES.get(top, ())):
             yield statement
 
@@ -264,6 +273,8 @@ def test_no_modules_import_each_other_in_a_circle(top: str) -> None:
         pytest.param("jwt_lp/guard/settings.py", "import click", id="click outside cli"),
         pytest.param("jwt_lp/tokens/claims.py", "import pydantic", id="a library nobody placed"),
         pytest.param("jwt_lp/guard/guard.py", "import jwt_lp_flask", id="an adapter from the core"),
+        pytest.param("jwt_lp/cli/console.py", "import jwt_lp_starlette", id="an adapter beside the console"),
+        pytest.param("jwt_lp/console/session.py", "import jwt_lp_flask", id="another adapter from the console"),
         pytest.param("jwt_lp_flask/a.py", "from jwt_lp.guard import Guard", id="adapter, package"),
         pytest.param("jwt_lp_flask/a.py", "import jwt_lp.guard", id="adapter, package by import"),
         pytest.param("jwt_lp_flask/a.py", "import jwt_lp", id="adapter, the root itself"),
@@ -294,6 +305,7 @@ def test_a_forbidden_import_is_found(path: str, source: str) -> None:
         pytest.param("jwt_lp_flask/a.py", "if typing.TYPE_CHECKING:\n    import jwt", id="typing.TYPE_CHECKING"),
         pytest.param("jwt_lp_django/store.py", "from jwt_lp.stores import Use", id="a store's rows"),
         pytest.param("jwt_lp_flask/a.py", "from flask import g\nfrom . import b", id="an adapter's own"),
+        pytest.param("jwt_lp/console/session.py", "from jwt_lp_starlette import can", id="the console's adapter"),
     ],
 )
 def test_an_allowed_import_passes(path: str, source: str) -> None:

@@ -1,0 +1,22 @@
+"""Console: the web application in which managers and auditors decide about access, and plans are applied.
+
+It needs Starlette, Jinja2 and SQLAlchemy, the optional extra `console`; importing this package does not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jwt_lp.console.application import create_console
+
+__all__ = ["create_console"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the application when it is first asked for, because it needs libraries that the core does not."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from jwt_lp.console import application
+
+    return getattr(application, name)

@@ -1,0 +1,146 @@
+"""Answers of the console: pages from templates, and redirects after a form."""
+
+from __future__ import annotations
+
+import hmac
+from functools import cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from markupsafe import Markup, escape
+from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.routing import NoMatchFound
+
+from jwt_lp.console.navigation import navigation
+from jwt_lp.console.session import csrf_token_of
+from jwt_lp.console.state import console_of, shown_name
+from jwt_lp.console.static_files import static_version
+from jwt_lp.review.quantities import count_noun, format_percent
+from jwt_lp.review.report import wording
+from jwt_lp_starlette import can
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jinja2.runtime import Context
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+MAX_NOTICE: Final = 300
+
+
+def page(request: Request, template: str, context: Mapping[str, object], status: int = HTTPStatus.OK) -> HTMLResponse:
+    """The page that `template` makes of `context`; every value is escaped, markup and unprintable characters too.
+
+    A template also has `console` (the state), `request`, `name` (who is signed in, ""), `csrf_token`, `notice`,
+    `navigation`, and the functions `url_for(route, **parameters)`, `static(file)` and `can(permission)`.
+    """
+    text = (
+        _environment()
+        .get_template(template)
+        .render(
+            {
+                "console": console_of(request),
+                "request": request,
+                "name": shown_name(request),
+                "csrf_token": csrf_token_of(request),
+                "notice": _notice(request),
+                "navigation": navigation(request),
+                "status": int(status),
+                **context,
+            }
+        )
+    )
+    return HTMLResponse(text, status)
+
+
+def see_other(request: Request, route: str, *, notice: str = "", **parameters: object) -> Response:
+    """The redirect to a route after a form was accepted (303); the next page shows `notice` once.
+
+    Parameters that the route's path does not have go into the query.
+    """
+    if notice:
+        notice = notice[:MAX_NOTICE]
+        parameters |= {"notice": notice, "mark": _mark(request, notice)}
+    return RedirectResponse(url_of(request, route, **parameters), HTTPStatus.SEE_OTHER)
+
+
+def url_of(request: Request, route: str, **parameters: object) -> str:
+    """The path of a route with these parameters, below the place where the console is mounted.
+
+    Parameters that the path does not have go into the query; None is left out. The host is never part of it, so that
+    no header of a request gets into a link.
+    """
+    in_path = _path_parameters(request, route)
+    path = request.app.url_path_for(route, **{name: parameters[name] for name in in_path})
+    query = {name: value for name, value in parameters.items() if name not in in_path and value is not None}
+    root: str = request.scope.get("root_path", "")
+    return f"{root.rstrip('/')}{path}" + (f"?{urlencode(query, doseq=True)}" if query else "")
+
+
+def _path_parameters(request: Request, route: str) -> frozenset[str]:
+    for each in request.app.routes:
+        if each.name == route:
+            return frozenset(each.param_convertors)
+    raise NoMatchFound(route, {})
+
+
+def _notice(request: Request) -> str:
+    """The notice of the redirect that led here; "" for any other text, so that no link puts words into a page."""
+    notice, mark = request.query_params.get("notice", ""), request.query_params.get("mark", "")
+    return notice if notice and hmac.compare_digest(mark.encode(), _mark(request, notice).encode()) else ""
+
+
+def _mark(request: Request, notice: str) -> str:
+    return hmac.digest(csrf_token_of(request).encode(), b"notice " + notice.encode(), "sha256").hex()[:32]
+
+
+@cache
+def _environment() -> Environment:
+    def finalize(value: Any) -> Any:
+        # INVARIANT: every expression of a template passes through here and is escaped afterwards; only the markup of
+        # templates and macros is not.
+        return value if hasattr(value, "__html__") else wording.escape_unprintable(value)
+
+    environment = Environment(
+        loader=PackageLoader("jwt_lp.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters |= {
+        "n": "{:,}".format,
+        "count": count_noun,
+        "percent": format_percent,
+        "moment": wording.format_time,
+        "shorten": wording.shorten,
+        "exact": _exact,
+    }
+    environment.globals |= {"url_for": _url_for, "can": _can, "static": _static}
+    return environment
+
+
+def _exact(value: str) -> Markup:
+    """The value of a form's field as somebody typed it, with its line ends; markup is escaped."""
+    # A browser changes a bare line end of an attribute's value only where it is written as it is.
+    return Markup(str(escape(value)).replace("\r", "&#13;").replace("\n", "&#10;"))
+
+
+@pass_context
+def _url_for(context: Context, route: str, /, **parameters: object) -> str:
+    return url_of(context["request"], route, **parameters)
+
+
+@pass_context
+def _can(context: Context, permission: str) -> bool:
+    return can(context["request"], permission)
+
+
+@pass_context
+def _static(context: Context, name: str) -> str:
+    return url_of(context["request"], "static", file=name, v=static_version(name))

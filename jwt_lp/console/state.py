@@ -1,0 +1,97 @@
+"""State of a console: what its pages work with, and how a page finds it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from jwt_lp.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from starlette.requests import HTTPConnection
+
+    from jwt_lp.campaigns.campaigns import Campaigns
+    from jwt_lp.elevation.elevations import Elevations
+    from jwt_lp.policy.file import Policy
+    from jwt_lp.review.analysis.people import Person
+    from jwt_lp.stores import Store
+    from jwt_lp.stores.campaigns import Actor
+
+NO_PEOPLE: Final[Mapping[str, Person]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsoleState:
+    """What the pages of one console share.
+
+    `policy_file` is the file that `policy` was read from, None if it came from the settings. `people` is the list of
+    people by subject. `plans` is the folder of plan files, None where plans are only downloaded. `person` is the claim
+    that identifies a person at all issuers. The URLs are those of the host's sign-in, "" where it has none.
+    """
+
+    store: Store
+    policy: Policy
+    policy_file: Path | None = None
+    people: Mapping[str, Person] = field(default_factory=lambda: NO_PEOPLE)
+    issuer_names: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    plans: Path | None = None
+    person: str = ""
+    push: str = ""
+    title: str = "Access"
+    sign_in_url: str = ""
+    refresh_url: str = ""
+    sign_out_url: str = ""
+    clock: Callable[[], float] = time.time
+
+    @cached_property
+    def campaigns(self) -> Campaigns:
+        """The engine of campaigns."""
+        from jwt_lp.campaigns.campaigns import Campaigns
+
+        policy = self.policy if self.policy_file is None else self.policy_file
+        return Campaigns(self.store, policy, people=self.people, issuer_names=self.issuer_names, clock=self.clock)
+
+    @cached_property
+    def elevations(self) -> Elevations:
+        """The elevations of the store, by the rules of the policy."""
+        from jwt_lp.elevation.elevations import Elevations
+
+        return Elevations(self.policy, self.store, person=self.person, push=self.push or None, clock=self.clock)
+
+
+def console_of(request: HTTPConnection) -> ConsoleState:
+    """The state of the console that answers `request`."""
+    state = getattr(request.app.state, "console", None)
+    if not isinstance(state, ConsoleState):
+        raise ConfigurationError("the application is no console: make it with jwt_lp.console.create_console")
+    return state
+
+
+def actor_of(request: HTTPConnection) -> Actor:
+    """Who sends `request`: the issuer and the subject of the verified access token, with the name that people read."""
+    from jwt_lp_starlette import token_from
+
+    from jwt_lp.stores.campaigns import Actor
+
+    token = token_from(request)
+    if token is None:
+        raise ConfigurationError("nobody is known here: the route needs requires(...) with a permission of the console")
+    return Actor(issuer=token.issuer, subject=token.subject, name=shown_name(request))
+
+
+def shown_name(request: HTTPConnection) -> str:
+    """The name of the person who sends `request`: of the list of people, else of the token, else the subject."""
+    from jwt_lp_starlette import token_from
+
+    token = token_from(request)
+    if token is None:
+        return ""
+    person = console_of(request).people.get(token.subject)
+    claimed = cast("Any", token.claims.get("name"))
+    return (person.name if person is not None else "") or (claimed if isinstance(claimed, str) else "") or token.subject
