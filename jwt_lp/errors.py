@@ -112,6 +112,49 @@ class ElevationTooMany(ElevationError):
     code = "elevation_too_many"
 
 
+class CampaignError(JwtLpError):
+    """A campaign cannot be made, decided about or changed so; nothing has changed. The message may be shown to the caller."""
+
+    code = "campaign"
+
+
+class CampaignUnknown(CampaignError):
+    """There is no such campaign, part or item."""
+
+    code = "campaign_unknown"
+
+
+class CampaignRefused(CampaignError):
+    """Not now, or not by this actor.
+
+    `reason` is a stable slug for logs: `part` (the part is another reviewer's), `own` (one's own access, or a role that
+    one holds), `deadline` (it is past), `early` (it is not past, and items are open), `open` (the campaign is not
+    closed), or `reviewer` (who cannot be one); from the store `part`, `undecided`, `repeated` and `version`.
+    """
+
+    code = "campaign_refused"
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class CampaignClosed(CampaignError):
+    """The campaign is closed or cancelled, so nothing in it changes any more."""
+
+    code = "campaign_closed"
+
+
+class InvalidDecision(CampaignError, ValueError):
+    """Decisions are incomplete or impossible; none of them was stored. `faults` names each, one sentence each."""
+
+    code = "invalid_decision"
+
+    def __init__(self, *faults: str) -> None:
+        self.faults: tuple[str, ...] = faults
+        super().__init__("\n".join(faults))
+
+
 class TemplateError(JwtLpError):
     """A route's parameters cannot fill a requirement's template.
 
