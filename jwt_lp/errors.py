@@ -113,19 +113,24 @@ class ElevationTooMany(ElevationError):
 
 
 class CampaignError(JwtLpError):
-    """A campaign cannot be made, decided, assigned, closed or cancelled so; nothing has changed. The message may be shown."""
+    """A campaign cannot be made, decided about or changed so; nothing has changed. The message may be shown to the caller."""
 
     code = "campaign"
 
 
 class CampaignUnknown(CampaignError):
-    """There is no such campaign, part or item, or the caller may not know of it."""
+    """There is no such campaign, part or item."""
 
     code = "campaign_unknown"
 
 
 class CampaignRefused(CampaignError):
-    """The caller may not do this, or not now; `reason` is a stable slug for logs, such as `part` or `undecided`."""
+    """Not now, or not by this actor.
+
+    `reason` is a stable slug for logs: `part` (the part is another reviewer's), `own` (one's own access, or a role that
+    one holds), `deadline` (it is past), `early` (it is not past, and items are open), `open` (the campaign is not
+    closed), or `reviewer` (who cannot be one); from the store `part`, `undecided`, `repeated` and `version`.
+    """
 
     code = "campaign_refused"
 
@@ -135,13 +140,13 @@ class CampaignRefused(CampaignError):
 
 
 class CampaignClosed(CampaignError):
-    """The campaign is closed or cancelled, so nothing about it changes any more."""
+    """The campaign is closed or cancelled, so nothing in it changes any more."""
 
     code = "campaign_closed"
 
 
 class InvalidDecision(CampaignError, ValueError):
-    """Decisions are malformed. `faults` holds every fault that was found, one sentence each."""
+    """Decisions are incomplete or impossible; none of them was stored. `faults` names each, one sentence each."""
 
     code = "invalid_decision"
 

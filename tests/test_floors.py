@@ -44,13 +44,14 @@ ORDER = (
     "signin",
     "elevation",
     "review",
+    "campaigns",
     "testing",
     "console",
     "cli",
 )
 
 # those from here on stand outside: the root exports nothing of them, and they may import the root
-OUTSIDE = ("review", "testing", "console", "cli")
+OUTSIDE = ("review", "campaigns", "testing", "console", "cli")
 
 # the background worker starts threads; these have no reason to
 WITHOUT_THREADS = ("permissions", "policy", "lint", "issuing")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import json
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -31,9 +29,9 @@ from jwt_lp.review.plan import (
     read_bytes,
     read_status,
     write_atomically,
+    write_handoffs,
 )
 from jwt_lp.review.plan import apply as apply_plan
-from jwt_lp.usage.row_reader import write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -223,20 +221,8 @@ def _print_section(title: str, lines: list[str], style: str) -> None:
         say(text(f"  and {len(lines) - _MAX_SHOWN:,} more", DIM))
 
 
-def _write_handoffs(handoffs: Iterable[Handoff], form: str, path: str) -> None:
-    entries = [handoff._asdict() for handoff in handoffs]
-    if form == "json":
-        content = json.dumps(entries, indent=2) + "\n"
-    else:
-        buffer = io.StringIO()
-        rows = (
-            [
-                " ".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else value
-                for value in entry.values()
-            ]
-            for entry in entries
-        )
-        write_csv(buffer, Handoff._fields, rows, end="\r\n")
-        content = buffer.getvalue()
+def _write_handoffs(handoffs: Iterable[Handoff], form: Literal["csv", "json"], path: str) -> None:
+    entries = list(handoffs)
+    content = write_handoffs(entries, form)
     write_atomically(path, content.encode(), mode=0o600)
     say(text(f"{path}: {count(len(entries), 'line')} for the issuer", DIM))

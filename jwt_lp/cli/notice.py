@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from jwt_lp.cli.output import DIM, Failure, count, say, text
-from jwt_lp.review.plan import NOTICE_COLUMNS, write_atomically
-from jwt_lp.usage.row_reader import write_csv
+from jwt_lp.review.plan import send_notice, write_notice
 from jwt_lp.webhooks import Webhook, WebhookError
 
 if TYPE_CHECKING:
@@ -39,9 +37,8 @@ def notice_teller(path: str, url: str | None, secret: str | None) -> Callable[[N
     webhook = Webhook(url, secret or "") if url else None
 
     def tell(notice: Notice) -> None:
-        file, buffer = f"{path}.notice.csv", io.StringIO()
-        write_csv(buffer, NOTICE_COLUMNS, notice.rows(), end="\r\n")
-        write_atomically(file, buffer.getvalue().encode(), mode=0o600)
+        file = f"{path}.notice.csv"
+        write_notice(notice, file)
         say(text(f"{file}: {count(len(notice.items), 'grant')} to be revoked on {notice.ends}", DIM))
         if webhook is not None:
             say(text(f"events sent to the webhook: {_send(webhook, notice):,}", DIM))
@@ -50,14 +47,7 @@ def notice_teller(path: str, url: str | None, secret: str | None) -> Callable[[N
 
 
 def _send(webhook: Webhook, notice: Notice) -> int:
-    sent = 0
-    for event in notice.events():
-        try:
-            webhook.deliver(event, longest=_LONGEST_WAIT)
-        except WebhookError as error:
-            raise Failure(
-                f"{error}; {count(sent, 'event')} sent, and the notice has not begun: apply the plan again, which sends "
-                "all events with the same ids"
-            ) from None
-        sent += 1
-    return sent
+    try:
+        return send_notice(notice, lambda event: webhook.deliver(event, longest=_LONGEST_WAIT))
+    except WebhookError as error:
+        raise Failure(str(error)) from None

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -22,16 +22,13 @@ from jwt_lp.cli.holder_options import (
 from jwt_lp.cli.output import Failure, brief, notices, say, text
 from jwt_lp.cli.propagation import announce, check_push_url, push_option, wait_option, wait_until_known
 from jwt_lp.cli.store import StoreOptions, store_options
-from jwt_lp.errors import GrammarError
-from jwt_lp.permissions.grants import Permissions, check_grant
 from jwt_lp.revocation.entries import RevocationEntry
+from jwt_lp.revocation.wanted import MAX_REASON, pattern_faults
 
 if TYPE_CHECKING:
     from jwt_lp.revocation.entries import TargetKind
 
 _C = TypeVar("_C", bound=Callable[..., object])
-
-_MAX_REASON: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,19 +153,7 @@ def permission(ctx: click.Context, /, pattern: str, keep: tuple[str, ...], **opt
 
 def _check_patterns(pattern: str, keep: tuple[str, ...]) -> None:
     """`Failure` for an invalid pattern, and for an exception that the pattern does not cover."""
-    faults: list[str] = []
-    for grant in (pattern, *keep):
-        try:
-            check_grant(grant)
-        except GrammarError as error:
-            faults.append(str(error))
-    if not faults:
-        revoked = Permissions.of([pattern], patterns=True)
-        faults += [
-            f"--keep {grant}: {pattern} does not cover it" for grant in keep if revoked.find_containing(grant) is None
-        ]
-        faults += [f"--keep {grant}: nothing of {pattern} would be revoked" for grant in keep if grant == pattern]
-    if faults:
+    if faults := [*pattern_faults(pattern, keep, "--keep")]:
         raise Failure(*faults)
 
 
@@ -186,8 +171,8 @@ def _write_entry(
     """Write one entry, print what it refuses, and announce it to services."""
     now = time.time()
     check_name(name, of.upper())
-    if len(common.reason) > _MAX_REASON:
-        raise click.UsageError(f"--reason has at most {_MAX_REASON} characters")
+    if len(common.reason) > MAX_REASON:
+        raise click.UsageError(f"--reason has at most {MAX_REASON} characters")
     until, by = parse_end(common.until, now), common.by if common.by is not None else current_user()
     place = StoreOptions(common.url, common.target, common.where)
     settings = place.settings(ctx)

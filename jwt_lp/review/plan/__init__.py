@@ -13,9 +13,10 @@ from jwt_lp.review.plan.application import (
     undo,
 )
 from jwt_lp.review.plan.frozen_plan import Plan, from_review, from_worksheet
-from jwt_lp.review.plan.notice import NOTICE_COLUMNS, Notice, give_notice
+from jwt_lp.review.plan.handoffs import Handoff, handoffs_of, write_handoffs
+from jwt_lp.review.plan.notice import NOTICE_COLUMNS, Notice, give_notice, send_notice, write_notice
 from jwt_lp.review.plan.plan_journal import ApplyIntent, journal_path, read_status
-from jwt_lp.review.plan.plan_preview import Handoff, PlanPreview, preview
+from jwt_lp.review.plan.plan_preview import PlanPreview, preview
 from jwt_lp.review.plan.plan_stages import PlanStage, parse_stages
 from jwt_lp.review.plan.policy_editor import read_bytes, write_atomically
 from jwt_lp.review.plan.restoration import RestoreResult, restore
@@ -47,6 +48,7 @@ __all__ = [
     "from_review",
     "from_worksheet",
     "give_notice",
+    "handoffs_of",
     "in_trial",
     "join_worksheets",
     "journal_path",
@@ -57,9 +59,12 @@ __all__ = [
     "read_status",
     "read_worksheet",
     "restore",
+    "send_notice",
     "split_findings",
     "undo",
     "verify",
     "write_atomically",
+    "write_handoffs",
+    "write_notice",
     "write_worksheet",
 ]

@@ -76,7 +76,7 @@ class UndoResult:
     path: str
 
 
-def apply(
+def apply(  # noqa: PLR0913 - what to apply and where to, and the rest by name
     plan: Plan,
     store: Store,
     policy_path: str | os.PathLike[str] | None,
@@ -86,10 +86,12 @@ def apply(
     by: str,
     cap: int | None = None,
     even_last_holder: bool = False,
+    confirmed: int | None = None,
 ) -> ApplyResult:
     """Apply the plan, except the items that `preview` drops, and record it in the journal.
 
-    `cap` replaces the plan's own limit on revoked grants. `PolicyError` where the policy has changed, where more grants
+    `cap` replaces the plan's own limit on revoked grants. `confirmed` is the number of grants that somebody saw in the
+    preview and confirmed; more are not revoked. `PolicyError` where the policy has changed, where more grants
     would be revoked, for a plan that was applied already, and where another process still applies or undoes a plan
     after `WAIT` seconds; nothing is changed then. A plan with stages begins the one that is due, and `PolicyError` says
     when it is not due yet; its notice is given by `give_notice`.
@@ -103,7 +105,7 @@ def apply(
                 data, changes = preview_now(
                     plan, store, policy_path, now=now, cap=cap, even_last_holder=even_last_holder, status=before
                 )
-                check_preview(changes)
+                check_preview(changes, confirmed)
                 if changes.stage == NOTICE:
                     raise PolicyError("the plan begins with a notice: give it first")
                 path = "" if policy_path is None else str(Path(policy_path).absolute())
@@ -183,10 +185,14 @@ def in_trial(status: PlanStatus) -> bool:
     return status.state == "applied" and status.intent is not None and status.intent.stage == TRIAL
 
 
-def check_preview(changes: PlanPreview) -> None:
-    """`PolicyError` where no item is left."""
+def check_preview(changes: PlanPreview, confirmed: int | None = None) -> None:
+    """`PolicyError` where no item is left, and where more grants would be revoked than were confirmed."""
     if not changes.items:
         raise PolicyError("no item of the plan is left to apply")
+    if confirmed is not None and changes.touches > confirmed:
+        raise PolicyError(
+            f"{changes.touches:,} grants would be revoked now, but {confirmed:,} were confirmed: look at the plan again"
+        )
 
 
 def undo(journal: Path, store: Store, *, now: float, by: str, policy: bool = True) -> UndoResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +14,10 @@ from jwt_lp.errors import PolicyError
 from jwt_lp.review.plan.application import WAIT, check_preview, check_status, preview_now
 from jwt_lp.review.plan.plan_journal import append_entry
 from jwt_lp.review.plan.plan_stages import NOTICE, stage_end
-from jwt_lp.webhooks import WebhookEvent
+from jwt_lp.review.plan.policy_editor import write_atomically
+from jwt_lp.review.quantities import count_noun
+from jwt_lp.usage.row_reader import write_csv
+from jwt_lp.webhooks import WebhookError, WebhookEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -126,6 +130,30 @@ def give_notice(
         tell(notice)
         append_entry(journal, "notice", at=now, by=by, plan=plan.hash, items=[item.id for item in notice.items])
         return changes
+
+
+def write_notice(notice: Notice, path: str | os.PathLike[str]) -> None:
+    """Write the rows of a notice to a file as CSV, with mode 0600."""
+    buffer = io.StringIO()
+    write_csv(buffer, NOTICE_COLUMNS, notice.rows(), end="\r\n")
+    write_atomically(path, buffer.getvalue().encode(), mode=0o600)
+
+
+def send_notice(notice: Notice, deliver: Callable[[WebhookEvent], object]) -> int:
+    """Send the events of a notice with `deliver`, and return how many; `WebhookError` says how many were sent."""
+    sent = 0
+    for event in notice.events():
+        try:
+            deliver(event)
+        except WebhookError as error:
+            raise WebhookError(
+                f"{error}; {count_noun(sent, 'event')} sent, and the notice has not begun: apply the plan again, which "
+                "sends all events with the same ids",
+                temporary=error.temporary,
+                retry_after=error.retry_after,
+            ) from None
+        sent += 1
+    return sent
 
 
 def make_notice(plan: Plan, changes: PlanPreview, *, now: float, attempt: int) -> Notice:

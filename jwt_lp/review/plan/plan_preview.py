@@ -10,11 +10,12 @@ import difflib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jwt_lp.errors import PolicyError
 from jwt_lp.review.pattern_overlap import overlap
 from jwt_lp.review.plan.deny_entries import ItemRevocations, deny_entries
+from jwt_lp.review.plan.handoffs import handoffs_of
 from jwt_lp.review.plan.plan_journal import NEW_PLAN, left_out
 from jwt_lp.review.plan.plan_stages import FINAL, NOTICE, due_stage
 from jwt_lp.review.plan.planned_revocations import PlannedRevocations, used_since
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from jwt_lp.policy.file import Policy
     from jwt_lp.review.plan.frozen_plan import Plan, PlanItem
+    from jwt_lp.review.plan.handoffs import Handoff
     from jwt_lp.review.plan.plan_journal import PlanStatus
     from jwt_lp.revocation.entries import RevocationEntry
     from jwt_lp.stores import Store
@@ -39,20 +41,6 @@ class DroppedItem(NamedTuple):
 
     item: PlanItem
     reason: str
-
-
-class Handoff(NamedTuple):
-    """A grant that its issuer must revoke too; otherwise the next token has it again."""
-
-    item: str
-    of: str
-    issuer: str
-    name: str
-    role: str
-    grant: str
-    instead: tuple[str, ...]
-    reviewer: str
-    comment: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +117,7 @@ def preview(
         after=after,
         entries=tuple(entry for _, entry in written),
         wrote=tuple((item.id, entry.id) for item, entry in written),
-        handoffs=tuple(_handoff(item) for item in items if item.of != "role" and stage in ("", FINAL)),
+        handoffs=tuple(handoffs_of(items)) if stage in ("", FINAL) else (),
         touches=sum(item.touches for item in items),
         cap=limit,
         stage=stage,
@@ -210,11 +198,6 @@ def _expired_exemptions(plan: Plan, today: str) -> Iterator[str]:
     for item in plan.items:
         if item.action == "exempt" and item.until < today:
             yield f"the exemption of {item} ended on {item.until}: decide again"
-
-
-def _handoff(item: PlanItem) -> Handoff:
-    values: dict[str, Any] = {name: getattr(item, name) for name in Handoff._fields if name != "item"}
-    return Handoff(item.id, **values)
 
 
 def _diff(before: str, after: str, name: str) -> Iterator[str]:
