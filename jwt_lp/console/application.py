@@ -26,7 +26,7 @@ from jwt_lp.stores import open_store
 from jwt_lp_starlette import LeastPrivilege
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from starlette.routing import BaseRoute
 
@@ -61,6 +61,7 @@ def create_console(  # noqa: PLR0913 - keywords, each with a default
     sign_out_url: str = "",
     person: str = "",
     title: str = "Access",
+    applications: Sequence[object] = (),
     clock: Callable[[], float] = time.time,
 ) -> Starlette:
     """The console as an ASGI application, with a guard of its own.
@@ -69,7 +70,8 @@ def create_console(  # noqa: PLR0913 - keywords, each with a default
     are those of the settings unless others are given; `policy` may be the path of the policy file, which plans need.
     `people` is the list of people by subject. `plans` is the folder of plan files. `sign_in_url`, `refresh_url` and
     `sign_out_url` are those of the host's sign-in, as paths on this host. `person` is the claim that identifies a
-    person at all issuers. Raises `ConfigurationError` for what cannot work.
+    person at all issuers. The routes of `applications`, of any host, are listed with their declarations. Raises
+    `ConfigurationError` for what cannot work.
     """
     guard = settings if isinstance(settings, Guard) else Guard(settings)
     made = guard.settings
@@ -92,6 +94,7 @@ def create_console(  # noqa: PLR0913 - keywords, each with a default
         sign_in_url=sign_in_url,
         refresh_url=refresh_url,
         sign_out_url=sign_out_url,
+        applications=tuple(applications),
         clock=clock,
     )
     app = Starlette(

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from jwt_lp.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from starlette.requests import HTTPConnection
 
     from jwt_lp.campaigns.campaigns import Campaigns
     from jwt_lp.elevation.elevations import Elevations
+    from jwt_lp.guard.routes import Route
     from jwt_lp.policy.file import Policy
     from jwt_lp.review.analysis.people import Person
     from jwt_lp.stores import Store
@@ -33,6 +34,7 @@ class ConsoleState:
     `policy_file` is the file that `policy` was read from, None if it came from the settings. `people` is the list of
     people by subject. `plans` is the folder of plan files, None where plans are only downloaded. `person` is the claim
     that identifies a person at all issuers. The URLs are those of the host's sign-in, "" where it has none.
+    `applications` are those whose routes are listed.
     """
 
     store: Store
@@ -47,6 +49,7 @@ class ConsoleState:
     sign_in_url: str = ""
     refresh_url: str = ""
     sign_out_url: str = ""
+    applications: Sequence[object] = ()
     clock: Callable[[], float] = time.time
 
     @cached_property
@@ -56,6 +59,13 @@ class ConsoleState:
 
         policy = self.policy if self.policy_file is None else self.policy_file
         return Campaigns(self.store, policy, people=self.people, issuer_names=self.issuer_names, clock=self.clock)
+
+    @cached_property
+    def application_routes(self) -> tuple[Route, ...]:
+        """The routes of the applications, with their declarations."""
+        from jwt_lp.guard.hosts import find_host
+
+        return tuple(route for app in self.applications for route in find_host(app).routes(app))
 
     @cached_property
     def elevations(self) -> Elevations:
