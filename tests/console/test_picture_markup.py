@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -75,9 +75,9 @@ def _render(name: str) -> str:
     return template.render(value=value, title=HOSTILE)
 
 
-def _parse(html: str) -> ElementTree.Element:
+def _parse(html: str) -> ET.Element:
     # The parts that HTML writes otherwise than XML.
-    return ElementTree.fromstring(f"<div>{html}</div>")
+    return ET.fromstring(f"<div>{html}</div>")
 
 
 @pytest.mark.parametrize("name", PICTURES)
