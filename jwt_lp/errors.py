@@ -128,8 +128,8 @@ class CampaignRefused(CampaignError):
     """Not now, or not by this actor.
 
     `reason` is a stable slug for logs: `part` (the part is another reviewer's), `own` (one's own access, or a role that
-    one holds), `deadline` (it is past), `early` (it is not past, and items are open), `open` (the campaign is not closed,
-    or items are undecided), `assigned` (the assignment has changed meanwhile), or `reviewer` (who cannot be one).
+    one holds), `deadline` (it is past), `early` (it is not past, and items are open), `open` (the campaign is not
+    closed), or `reviewer` (who cannot be one); from the store `part`, `undecided`, `repeated` and `version`.
     """
 
     code = "campaign_refused"
@@ -148,7 +148,7 @@ class CampaignClosed(CampaignError):
 class InvalidDecision(CampaignError, ValueError):
     """Decisions are incomplete or impossible; none of them was stored. `faults` names each, one sentence each."""
 
-    code = "campaign_invalid"
+    code = "invalid_decision"
 
     def __init__(self, *faults: str) -> None:
         self.faults: tuple[str, ...] = faults

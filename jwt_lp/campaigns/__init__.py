@@ -14,8 +14,8 @@ from jwt_lp.campaigns.values import (
     GroupView,
     ItemPreview,
     ReminderResult,
-    ReviewOptions,
 )
+from jwt_lp.review.trained_review import ReviewOptions
 
 __all__ = [
     "BrokenEntry",

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
         CampaignWorksheet,
         DecisionPreview,
         ReminderResult,
-        ReviewOptions,
     )
     from jwt_lp.policy.file import Policy
     from jwt_lp.review import Person
     from jwt_lp.review.plan import Plan
+    from jwt_lp.review.trained_review import ReviewOptions
     from jwt_lp.stores import Store
     from jwt_lp.stores.campaigns import Actor, Campaign, CampaignPart, DecideResult, WantedDecision
     from jwt_lp.webhooks import Webhook
@@ -51,7 +51,7 @@ class Campaigns:
     ) -> None:
         raise NotImplementedError
 
-    def freeze(
+    def freeze(  # noqa: PLR0913 - all but the actor by name
         self,
         actor: Actor,
         *,

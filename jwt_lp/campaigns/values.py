@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from jwt_lp.review import DecisionRule, Finding, Person, ReviewExemption
-    from jwt_lp.review.analysis.regret_budget import RegretBudget
-    from jwt_lp.review.analysis.training import RestoredGrant
+    from jwt_lp.review import Finding
     from jwt_lp.review.plan.decision_groups import DecisionGroup
-    from jwt_lp.stores import UsageAggregates
     from jwt_lp.stores.campaigns import Campaign, CampaignPart, ItemDecision
 
 
@@ -131,20 +126,3 @@ class CampaignWorksheet(NamedTuple):
 
     text: str
     sheet: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReviewOptions:
-    """What a campaign's review is made with: the options of `jwt-lp review`."""
-
-    rule: DecisionRule | None = None
-    usage: UsageAggregates | None = None
-    grace: int = 14
-    horizon: int = 365
-    budget: RegretBudget | None = None
-    issuer: str | None = None
-    exempt: Iterable[ReviewExemption] = ()
-    restored: Iterable[RestoredGrant] = ()
-    people: Mapping[str, Person] = field(default_factory=dict[str, "Person"])
-    issuer_names: Mapping[str, str] = field(default_factory=dict[str, str])
-    backtest: bool = False

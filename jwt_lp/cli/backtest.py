@@ -3,56 +3,22 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from jwt_lp.cli.param_types import DayParam, DurationParam
 from jwt_lp.cli.store import StoreOptions, store_options
 from jwt_lp.cli.usage_folder import open_usage, usage_option
-from jwt_lp.review.analysis.backtesting import WINDOW_IN_FORCE
-from jwt_lp.review.analysis.backtesting import backtest as replay
 from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, DecisionRule
-from jwt_lp.review.analysis.elevation_costs import LONGEST, WAITING
 from jwt_lp.review.analysis.training import load_history
 from jwt_lp.review.report import render_backtest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jwt_lp.review import Backtest
-    from jwt_lp.review.analysis import TrainingHistory
-
-
-def run_backtest(
-    training: TrainingHistory,
-    horizon: int,
-    step: Callable[[str, int], object],
-    *,
-    regret: float | None = None,
-    in_force: DecisionRule = WINDOW_IN_FORCE,
-    judged: DecisionRule | None = None,
-    longest: int = LONGEST,
-    waiting: int = WAITING,
-) -> Backtest:
-    """Replay every rule setting over `training`, also that which a review judged by. `step` is told of the progress."""
-    result = replay(
-        training.history,
-        horizon=horizon,
-        regret=regret,
-        in_force=in_force,
-        judged=judged,
-        longest=longest,
-        waiting=waiting,
-        on_step=lambda number: step("reviews replayed", number),
-    )
-    return replace(result, sampled=training.share)
+from jwt_lp.review.trained_review import DEFAULT_HORIZON, replay_rules
 
 
 @click.command(short_help="Show how often each rule would have revoked something needed.")
-@click.option("--horizon", type=click.IntRange(30, 3650), default=365, show_default=True,
+@click.option("--horizon", type=click.IntRange(30, 3650), default=DEFAULT_HORIZON, show_default=True,
               help="A revoked grant counts as regret if it is needed within this many days.")  # fmt: skip
 @click.option("--window", type=click.IntRange(30, 36500), default=DEFAULT_WINDOW_DAYS, show_default=True, metavar="DAYS",
               help="The window in force, which the recommended setting is compared with.")  # fmt: skip
@@ -96,7 +62,7 @@ def backtest(
     place = StoreOptions(**options)
     with place.open(place.settings(ctx)) as store, open_usage(folder, store) as usage:
         until = now or datetime.fromtimestamp(time.time(), UTC).date().isoformat()
-        result = run_backtest(
+        result = replay_rules(
             load_history(usage or store, until=until, issuer=issuer),
             horizon,
             lambda _what, _number: None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from jwt_lp.cli.backtest import run_backtest
 from jwt_lp.cli.fail_conditions import FailConditionParam, MatchCount
 from jwt_lp.cli.output import Failure, count, notices, say, show_steps, text
 from jwt_lp.cli.param_types import BudgetParam, DayParam
@@ -24,13 +22,11 @@ from jwt_lp.cli.store import StoreOptions, store_options
 from jwt_lp.cli.usage_folder import open_usage, usage_option
 from jwt_lp.policy.file import EMPTY_POLICY, Policy
 from jwt_lp.review import EarlierReview
-from jwt_lp.review import review as make_review
-from jwt_lp.review.analysis.backtesting import WINDOW_IN_FORCE, fit_model
-from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, YOUNG_LIKELIHOOD, DecisionRule
-from jwt_lp.review.analysis.training import load_history
+from jwt_lp.review.analysis.decision_rule import DEFAULT_WINDOW_DAYS, YOUNG_LIKELIHOOD
 from jwt_lp.review.plan.plan_stages import parse_stages
 from jwt_lp.review.quantities import format_percent
 from jwt_lp.review.report import KeptFindings, iter_table, render
+from jwt_lp.review.trained_review import DEFAULT_HORIZON, ReviewOptions, choose_rule, trained_review
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,8 +35,6 @@ if TYPE_CHECKING:
     from jwt_lp.review import Finding, Person, Review
     from jwt_lp.stores import Store, UsageAggregates
 
-_LIKELIER_THAN_NOT: Final = 0.5
-"""A budget alone chooses among all grants whose need is not likelier than not."""
 _PIECES: Final = 1000
 _GROUPINGS: Final = ("permission", "role", "subject", "manager", "team")
 
@@ -124,7 +118,7 @@ def review(ctx: click.Context, /, **options: Any) -> None:
     budget = options["budget"]
     if budget is not None and options["horizon"] not in (None, budget.days):
         raise click.UsageError(f"--budget looks {budget.days} days ahead: leave --horizon out")
-    options["horizon"] = options["horizon"] or (365 if budget is None else budget.days)
+    options["horizon"] = options["horizon"] or (DEFAULT_HORIZON if budget is None else budget.days)
     place = StoreOptions(options["url"], options["target"], options["where"])
     settings = place.settings(ctx)
     matches = [MatchCount(condition) for condition in options["gates"]]
@@ -196,43 +190,27 @@ def _run_review(
     exempt = load_exemptions(options["exempt"])
     restored = [each for plan in options["earlier_plans"] for each in restored_grants(plan)]
     earlier = EarlierReview(Path(options["since"])) if options["since"] else None
-    step("history read", 0)
-    training = load_history(usage or store, until=now, issuer=issuer, restored=restored)
-    model = fit_model(training.history, until=now, horizon=options["horizon"])
-    result = make_review(
+    return trained_review(
         store,
+        ReviewOptions(
+            rule=choose_rule(window=options["window"], likelihood=options["likelihood"], budget=options["budget"]),
+            usage=usage,
+            grace=options["grace"],
+            horizon=options["horizon"],
+            budget=options["budget"],
+            issuer=issuer,
+            exempt=exempt,
+            restored=restored,
+            people=people,
+            issuer_names=_issuer_names(settings),
+            earlier=earlier,
+            backtest=bool(options["html"]),
+        ),
         now=now,
-        rule=_rule(options),
-        usage=usage,
-        model=model,
-        history=training.history,
         policy=_policy(options["policy_file"], settings),
-        grace=options["grace"],
-        horizon=options["horizon"],
-        exempt=exempt,
-        people=people,
-        earlier=earlier,
-        budget=options["budget"],
-        issuer=issuer,
-        issuer_names=_issuer_names(settings),
         on_kept=on_kept,
         on_step=step,
     )
-    if not options["html"]:
-        return result
-    judged = DecisionRule(result.judging.rule, result.judging.threshold, result.judging.floor)
-    # A recommendation is compared with the window of the review, or the default.
-    window = judged if judged.kind == "fixed" else WINDOW_IN_FORCE
-    return replace(result, backtest=run_backtest(training, options["horizon"], step, in_force=window, judged=judged))
-
-
-def _rule(options: dict[str, Any]) -> DecisionRule | None:
-    """The rule that was asked for; None for the default."""
-    if options["window"] is not None:
-        return DecisionRule("fixed", options["window"])
-    if options["likelihood"] is not None:
-        return DecisionRule("likelihood", float(options["likelihood"]))
-    return DecisionRule("likelihood", _LIKELIER_THAN_NOT) if options["budget"] is not None else None
 
 
 def _issuer_names(settings: Settings | None) -> dict[str, str]:

@@ -12,8 +12,31 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeGuard, cast
 
 from jwt_lp._support.validation import did_you_mean, quote_text
 from jwt_lp.errors import ConfigurationError, clears_locals
+from jwt_lp.stores.audit import Actor, AuditEntry, WantedEntry
+from jwt_lp.stores.campaigns import (
+    Campaign,
+    CampaignItem,
+    CampaignPart,
+    CampaignStore,
+    DecideResult,
+    ItemDecision,
+    ItemFilter,
+    WantedDecision,
+)
 from jwt_lp.stores.elevations import Elevation, ElevationChange, ElevationFilter, ElevationStep, ElevationStore
 from jwt_lp.stores.families import FamilyEnding, RefreshFamily, SignInStore
+from jwt_lp.stores.lookups import (
+    EndpointUse,
+    FoundHolder,
+    FoundName,
+    FoundUses,
+    HolderCount,
+    HolderGrant,
+    HolderUse,
+    LookupStore,
+    PermissionDay,
+    UseDay,
+)
 from jwt_lp.stores.rows import (
     DayRow,
     EnforcementPoint,
@@ -44,21 +67,39 @@ if TYPE_CHECKING:
     from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry
 
 __all__ = [
+    "Actor",
+    "AuditEntry",
+    "Campaign",
+    "CampaignItem",
+    "CampaignPart",
+    "CampaignStore",
     "DayRow",
+    "DecideResult",
     "Elevation",
     "ElevationChange",
     "ElevationFilter",
     "ElevationStep",
     "ElevationStore",
+    "EndpointUse",
     "EnforcementPoint",
     "EnforcementPointRow",
     "FamilyEnding",
+    "FoundHolder",
+    "FoundName",
+    "FoundUses",
     "HeldGrant",
     "HeldGrantRow",
+    "HolderCount",
+    "HolderGrant",
+    "HolderUse",
+    "ItemDecision",
+    "ItemFilter",
     "LaterUse",
+    "LookupStore",
     "MonthRow",
     "ObservedGrant",
     "ObservedGrantRow",
+    "PermissionDay",
     "ProcessHeartbeat",
     "PurgeCounts",
     "RecordingPeriod",
@@ -74,6 +115,9 @@ __all__ = [
     "UsageRow",
     "UsageSummary",
     "Use",
+    "UseDay",
+    "WantedDecision",
+    "WantedEntry",
     "open_store",
 ]
 

@@ -49,8 +49,14 @@ def fit_text(part: str) -> str:
 
     A cut text ends in a digest of the whole, so that two long texts with the same beginning stay different.
     """
-    if not part.isprintable():
-        part = part.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    part = storable_text(part)
     if len(part) <= MAX_TEXT:
         return part
     return f"{part[:_HEAD]}… {blake2b(part.encode(), digest_size=16).hexdigest()}"
+
+
+def storable_text(text: str) -> str:
+    """A text that every database accepts, of any length: without NUL or lone surrogates."""
+    if text.isprintable():
+        return text
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

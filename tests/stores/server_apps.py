@@ -1,4 +1,4 @@
-"""Applications for servers in other processes. Settings come from the environment, and answers name the process."""
+"""Applications for servers in other processes. Settings come from the environment, and every answer names the process."""
 
 from __future__ import annotations
 
@@ -21,8 +21,31 @@ if os.environ.get("TESTS_PUSHED_ONLY"):
     RevocationPoller.poll = lambda self: _poll(self) + 3600  # type: ignore[method-assign]
 
 
-def process_info() -> dict[str, int]:
-    return {"pid": os.getpid()}
+def named_wsgi(app: Any) -> Any:
+    """The application, each answer of which has the id of its process in a header, refusals too."""
+
+    def application(environ: Any, start_response: Any) -> Any:
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            return start_response(status, [*headers, ("X-Process", str(os.getpid()))], *rest)
+
+        return app(environ, start)
+
+    return application
+
+
+def named_asgi(app: Any) -> Any:
+    """The same for ASGI."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        async def sent(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message.get("headers", ()), (b"x-process", str(os.getpid()).encode())]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await app(scope, receive, sent)
+
+    return application
 
 
 def flask_app() -> Any:
@@ -31,15 +54,16 @@ def flask_app() -> Any:
     from jwt_lp_flask import LeastPrivilege, guard_from, public, requires
 
     app = Flask("server_apps", static_folder=None)
+    app.wsgi_app = named_wsgi(app.wsgi_app)  # type: ignore[method-assign]
     app.config["JWT_LP"] = SETTINGS
     LeastPrivilege(app)
     for name, permission in VIEWS.items():
-        app.add_url_rule(f"/{name}", name, requires(permission)(lambda: jsonify(process_info())))
+        app.add_url_rule(f"/{name}", name, requires(permission)(lambda: jsonify({})))
 
     @app.get("/ready")
     @public
     def ready() -> Any:
-        return jsonify(**process_info(), ready=guard_from().ready().ready)
+        return jsonify(ready=guard_from().ready().ready)
 
     return app
 
@@ -52,15 +76,19 @@ def fastapi_app() -> Any:
 
     app = FastAPI(openapi_url=None)
     LeastPrivilege(app, SETTINGS)
+
+    def nothing() -> dict[str, str]:
+        return {}
+
     for name, permission in VIEWS.items():
-        app.add_api_route(f"/{name}", process_info, dependencies=[Requires(permission)])
+        app.add_api_route(f"/{name}", nothing, dependencies=[Requires(permission)])
 
     @app.get("/ready")
     @public
     def ready() -> Any:
-        return {**process_info(), "ready": guard_from(app).ready().ready}
+        return {"ready": guard_from(app).ready().ready}
 
-    return app
+    return named_asgi(app)
 
 
 def _configure_django() -> None:
@@ -71,12 +99,9 @@ def _configure_django() -> None:
     from jwt_lp_django import guard_from, public, requires
 
     def ready(request: Any) -> Any:
-        return JsonResponse({**process_info(), "ready": guard_from().ready().ready})
+        return JsonResponse({"ready": guard_from().ready().ready})
 
-    views = [
-        path(name, requires(permission)(lambda request: JsonResponse(process_info())))
-        for name, permission in VIEWS.items()
-    ]
+    views = [path(name, requires(permission)(lambda request: JsonResponse({}))) for name, permission in VIEWS.items()]
     urls = type("URLs", (), {"urlpatterns": [*views, path("ready", public(ready))]})
     settings.configure(
         SECRET_KEY="for tests only",
@@ -102,11 +127,11 @@ def django_wsgi() -> Any:
     from django.core.wsgi import get_wsgi_application
 
     _configure_django()
-    return get_wsgi_application()
+    return named_wsgi(get_wsgi_application())
 
 
 def django_asgi() -> Any:
     from django.core.asgi import get_asgi_application
 
     _configure_django()
-    return get_asgi_application()
+    return named_asgi(get_asgi_application())
