@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from jwt_lp._support.validation import quote_text
 from jwt_lp.errors import ConfigurationError, PolicyError
 from jwt_lp.review.plan import Plan, journal_path, read_status, write_atomically
-from jwt_lp.review.plan.plan_journal import NEW_PLAN
+from jwt_lp.review.plan.plan_journal import NEW_PLAN, read_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from jwt_lp.review.plan.plan_journal import PlanStatus
+    from jwt_lp.review.plan.plan_journal import JournalStep, PlanStatus
 
 SUFFIX: Final = ".plan"
 MAX_BYTES: Final = 256 * 1024 * 1024
@@ -46,11 +46,17 @@ class StoredPlan:
     plan: Plan
     hash: str
     status: PlanStatus
+    steps: tuple[JournalStep, ...] = ()
 
     @property
     def journal(self) -> Path:
         """The path of the journal."""
         return journal_path(self.path)
+
+    @property
+    def is_strange(self) -> bool:
+        """Whether the journal is that of another plan."""
+        return self.status.intent is not None and self.status.intent.plan != self.hash
 
     @property
     def revoking(self) -> int:
@@ -73,6 +79,11 @@ class ListedPlan(NamedTuple):
     fault: str = ""
 
 
+def is_plan_id(text: str) -> bool:
+    """Whether a plan may have this id; any other text names none."""
+    return _ID.fullmatch(text) is not None
+
+
 class PlanFolder:
     """The plans of a folder. The id of a plan is its file's name without `.plan`; a closed campaign's plan has its id.
 
@@ -88,7 +99,7 @@ class PlanFolder:
     def path(self, plan_id: str) -> Path:
         """The path of a plan's file; `ConfigurationError` for a text that is the id of none."""
         # INVARIANT: an id names a file of this folder, so it has no separator and begins with no dot.
-        if _ID.fullmatch(plan_id) is None:
+        if not is_plan_id(plan_id):
             raise ConfigurationError(f"{quote_text(plan_id)} is not the id of a plan")
         return self._folder / f"{plan_id}{SUFFIX}"
 
@@ -110,9 +121,11 @@ class PlanFolder:
         kept = self._read.get(plan_id)
         if kept is not None and kept[0] == signatures and not fresh:
             return kept[1]
-        plan = kept[1].plan if kept is not None and kept[0][0] == signature and not fresh else _read_plan(path, signature)
+        plan = (
+            kept[1].plan if kept is not None and kept[0][0] == signature and not fresh else _read_plan(path, signature)
+        )
         hash_ = kept[1].hash if kept is not None and kept[1].plan is plan else plan.hash
-        stored = StoredPlan(plan_id, path, plan, hash_, read_status(journal_path(path)))
+        stored = StoredPlan(plan_id, path, plan, hash_, read_status(journal_path(path)), read_steps(journal_path(path)))
         self._keep(self._read, plan_id, (signatures, stored), _KEPT)
         return stored
 
@@ -131,7 +144,7 @@ class PlanFolder:
         try:
             for path in self._folder.iterdir():
                 plan_id = path.name.removesuffix(SUFFIX)
-                if plan_id != path.name and _ID.fullmatch(plan_id) and (signature := _signature(path)) is not None:
+                if plan_id != path.name and is_plan_id(plan_id) and (signature := _signature(path)) is not None:
                     yield plan_id, signature
         except OSError as error:
             raise ConfigurationError(f"the folder of plans cannot be read: {error.strerror}") from None
@@ -146,7 +159,11 @@ class PlanFolder:
         except ConfigurationError as error:
             listed = ListedPlan(plan_id, signature.written / 1e9, fault=str(error))
         else:
-            listed = ListedPlan(plan_id, 0.0, fault="the file is gone") if stored is None else _list_stored(stored, signature)
+            listed = (
+                ListedPlan(plan_id, 0.0, fault="the file is gone")
+                if stored is None
+                else _list_stored(stored, signature)
+            )
         self._keep(self._listed, plan_id, (signatures, listed), 2 * MAX_LISTED)
         return listed
 
@@ -159,7 +176,7 @@ class PlanFolder:
 
 
 def _list_stored(stored: StoredPlan, signature: Signature) -> ListedPlan:
-    status = stored.status if stored.status.intent is None or stored.status.intent.plan == stored.hash else NEW_PLAN
+    status = NEW_PLAN if stored.is_strange else stored.status
     return ListedPlan(
         stored.id,
         signature.written / 1e9,

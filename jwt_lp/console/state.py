@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
     from jwt_lp.campaigns.campaigns import Campaigns
+    from jwt_lp.console.plan_folder import PlanFolder
     from jwt_lp.elevation.elevations import Elevations
     from jwt_lp.policy.file import Policy
     from jwt_lp.review.analysis.people import Person
     from jwt_lp.stores import Store
     from jwt_lp.stores.campaigns import Actor
+    from jwt_lp.webhooks import Webhook
 
 NO_PEOPLE: Final[Mapping[str, Person]] = MappingProxyType({})
 
@@ -32,7 +34,7 @@ class ConsoleState:
 
     `policy_file` is the file that `policy` was read from, None if it came from the settings. `people` is the list of
     people by subject. `plans` is the folder of plan files, None where plans are only downloaded. `person` is the claim
-    that identifies a person at all issuers. The URLs are those of the host's sign-in, "" where it has none.
+    that identifies a person at all issuers. `webhooks` are told when the notice of a plan is given. The URLs are those of the host's sign-in, "" where it has none.
     """
 
     store: Store
@@ -43,6 +45,7 @@ class ConsoleState:
     plans: Path | None = None
     person: str = ""
     push: str = ""
+    webhooks: tuple[Webhook, ...] = ()
     title: str = "Access"
     sign_in_url: str = ""
     refresh_url: str = ""
@@ -56,6 +59,13 @@ class ConsoleState:
 
         policy = self.policy if self.policy_file is None else self.policy_file
         return Campaigns(self.store, policy, people=self.people, issuer_names=self.issuer_names, clock=self.clock)
+
+    @cached_property
+    def plan_folder(self) -> PlanFolder | None:
+        """The plan files in the folder `plans`; None without one."""
+        from jwt_lp.console.plan_folder import PlanFolder
+
+        return None if self.plans is None else PlanFolder(self.plans)
 
     @cached_property
     def elevations(self) -> Elevations:
@@ -75,9 +85,8 @@ def console_of(request: HTTPConnection) -> ConsoleState:
 
 def actor_of(request: HTTPConnection) -> Actor:
     """Who sends `request`: the issuer and the subject of the verified access token, with the name that people read."""
-    from jwt_lp_starlette import token_from
-
     from jwt_lp.stores.campaigns import Actor
+    from jwt_lp_starlette import token_from
 
     token = token_from(request)
     if token is None:
