@@ -5,14 +5,12 @@ The intent is noted before anything changes, and what came of it afterwards.
 
 from __future__ import annotations
 
-import logging
 import re
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from jwt_lp._support.events import log_event
-from jwt_lp.console.audit_notes import note, text_of
+from jwt_lp.console.audit_notes import note, note_done, text_of
 from jwt_lp.console.plan_views import Limits, policy_file
 from jwt_lp.console.propagation import announce
 from jwt_lp.errors import ConfigurationError, JwtLpError, PolicyError, StoreError
@@ -83,7 +81,7 @@ def apply_plan(console: ConsoleState, actor: Actor, stored: StoredPlan, form: Fo
             **limits._asdict(),
         )
     results = {"plan": stored.hash, "stage": done.stage, "entries": done.entries, "policy_edited": done.policy}
-    _note_result(console, actor, stored, "applied", {**results, "sequence": done.sequence})
+    note_done(console, actor, "applied", stored.id, **results, sequence=done.sequence)
     begun = f"The {done.stage} has begun" if done.stage == "trial" else "The plan is applied"
     edited = " The policy file was edited: deploy it." if done.policy else ""
     return f"{begun}: deny entries written: {done.entries:,}.{edited} {announce(console, done.sequence)}"
@@ -103,7 +101,7 @@ def undo_plan(console: ConsoleState, actor: Actor, stored: StoredPlan, form: For
         "gone": len(done.gone),
         "policy_restored": bool(done.path),
     }
-    _note_result(console, actor, stored, "undone", {**results, "sequence": done.sequence})
+    note_done(console, actor, "undone", stored.id, **results, sequence=done.sequence)
     restored = " The policy file was restored: deploy it." if done.path else ""
     gone = f" {len(done.gone):,} were gone already." if done.gone else ""
     return f"Undone; deny entries lifted: {len(done.lifted):,}.{gone}{restored} {announce(console, done.sequence)}"
@@ -125,7 +123,7 @@ def restore_item(console: ConsoleState, actor: Actor, stored: StoredPlan, form: 
             by=text_of(actor),
             reason=reason,
         )
-    _note_result(console, actor, stored, "restored", {**said, "lifted": done.lifted, "sequence": done.sequence})
+    note_done(console, actor, "restored", stored.id, **said, lifted=done.lifted, sequence=done.sequence)
     return f"Restored. {announce(console, done.sequence)}"
 
 
@@ -158,7 +156,7 @@ def _give_notice(console: ConsoleState, actor: Actor, stored: StoredPlan, limits
             tell=tell,
             **limits._asdict(),
         )
-    _note_result(console, actor, stored, "noticed", {**said, "items": len(changes.items), "ends": "".join(ends)})
+    note_done(console, actor, "noticed", stored.id, **said, items=len(changes.items), ends="".join(ends))
     return f"The notice has begun: {count_noun(len(changes.items), 'item')} end on {''.join(ends)}."
 
 
@@ -173,15 +171,7 @@ def _noted(
     try:
         yield
     except Exception as error:
-        _note_result(console, actor, stored, failed, {"plan": stored.hash, "fault": type(error).__name__})
+        note_done(console, actor, failed, stored.id, plan=stored.hash, fault=type(error).__name__)
         if isinstance(error, (StoreError, WebhookError, OSError)):
             raise ChangeFailed(f"This was interrupted: {error}") from error
         raise
-
-
-def _note_result(console: ConsoleState, actor: Actor, stored: StoredPlan, action: str, details: dict[str, Any]) -> None:
-    """Note what came of a change. It has happened, so a store that does not answer must not hide that."""
-    try:
-        note(console, actor, action, stored.id, **details)
-    except StoreError as error:
-        log_event(logging.ERROR, "audit-note-lost", {"action": action, "plan": stored.hash, "detail": str(error)})
