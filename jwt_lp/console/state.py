@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jwt_lp.policy.file import Policy
     from jwt_lp.review.analysis.people import Person
     from jwt_lp.stores import Actor, SignInStore, Store
+    from jwt_lp.webhooks import Webhook
 
 NO_PEOPLE: Final[Mapping[str, Person]] = MappingProxyType({})
 
@@ -47,7 +48,6 @@ class ConsoleState:
     plans: Path | None = None
     person: str = ""
     push: str = ""
-    webhooks: tuple[Webhook, ...] = ()
     title: str = "Access"
     sign_in_url: str = ""
     refresh_url: str = ""

@@ -116,7 +116,8 @@ def _show(request: Request, *, fault: str = "", status: int = HTTPStatus.OK) -> 
     engine, now = console.elevations, console.clock()
     state = found.state(now)
     operator = isinstance(who, Operator)
-    decides = not operator and engine.may_decide(who, found)
+    decides = not isinstance(who, Operator) and engine.may_decide(who, found)
+    ends = isinstance(who, Operator) or engine.may_end(who, found)
     context = {
         "elevation": found,
         "state": state,
@@ -126,7 +127,7 @@ def _show(request: Request, *, fault: str = "", status: int = HTTPStatus.OK) -> 
         "is_operator": operator,
         "may_approve": decides and state == "requested",
         "may_deny": (decides or operator) and state == "requested",
-        "may_end": state in ("requested", "approved") and (operator or engine.may_end(who, found)),
+        "may_end": ends and state in ("requested", "approved"),
         "may_review": (decides or operator)
         and found.break_glass
         and found.reviewed_at is None
