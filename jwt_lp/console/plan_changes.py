@@ -5,11 +5,13 @@ The intent is noted before anything changes, and what came of it afterwards.
 
 from __future__ import annotations
 
+import logging
 import re
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from jwt_lp._support.events import log_event
 from jwt_lp.console.audit_notes import note, note_done, text_of
 from jwt_lp.console.plan_views import Limits, policy_file
 from jwt_lp.console.propagation import announce
@@ -173,5 +175,9 @@ def _noted(
     except Exception as error:
         note_done(console, actor, failed, stored.id, plan=stored.hash, fault=type(error).__name__)
         if isinstance(error, (StoreError, WebhookError, OSError)):
-            raise ChangeFailed(f"This was interrupted: {error}") from error
+            # INVARIANT: what a store or a receiver says may name hosts, so nobody is told.
+            log_event(
+                logging.ERROR, "console-change-failed", {"plan": stored.hash, "action": begun, "detail": str(error)}
+            )
+            raise ChangeFailed("This was interrupted. The state below says how far it came.") from error
         raise

@@ -95,7 +95,7 @@ def difference(console: ConsoleState, stored: StoredPlan, limits: Limits) -> Dif
         found = current_preview(console, stored, limits)
         check_preview(found)
     except (PolicyError, ConfigurationError) as error:
-        return Difference(fault=str(error))
+        return Difference(fault=message_of(console, error))
     return Difference(
         policy=cut(found.policy),
         entries=cut(found.entries, lambda entry: describe_entry(entry, shorten)),
@@ -109,6 +109,14 @@ def difference(console: ConsoleState, stored: StoredPlan, limits: Limits) -> Dif
     )
 
 
+def message_of(console: ConsoleState, error: Exception) -> str:
+    """What an error says, without the folder of the plans and of the policy file: that is nobody's business."""
+    text = str(error)
+    for path in (console.plans, console.policy_file and console.policy_file.absolute().parent):
+        text = text.replace(f"{path}/", "") if path is not None else text
+    return text
+
+
 def current_preview(console: ConsoleState, stored: StoredPlan, limits: Limits) -> PlanPreview:
     """The preview of the plan, as `jwt-lp apply` shows it; raises what it does."""
     path = policy_file(console, stored.plan)
@@ -119,7 +127,7 @@ def current_preview(console: ConsoleState, stored: StoredPlan, limits: Limits) -
             None if path is None else read_bytes(path).decode("utf-8", "replace"),
             now=console.clock(),
             status=stored.status,
-            name="" if path is None else str(path),
+            name="" if path is None else path.name,
             **limits._asdict(),
         )
 

@@ -150,7 +150,7 @@ def _change_now(
         notice = change(console, actor, stored, form)
     except (PolicyError, ConfigurationError) as error:
         lines = error.lines if isinstance(error, PolicyFileChanged) else ()
-        return _show(request, fault=str(error), diff=lines, status=HTTPStatus.CONFLICT)
+        return _show(request, fault=plan_views.message_of(console, error), diff=lines, status=HTTPStatus.CONFLICT)
     except plan_changes.ChangeFailed as error:
         return _show(request, fault=str(error), status=HTTPStatus.SERVICE_UNAVAILABLE)
     return see_other(request, "plan", id=plan_id, notice=notice)
@@ -195,7 +195,7 @@ def _show(request: Request, *, fault: str = "", diff: tuple[str, ...] = (), stat
         "in_trial": in_trial(stored.status),
         "steps": plan_views.cut(reversed(stored.steps)),
         "stages": ", ".join(f"{stage.name} of {stage.days} days" for stage in stored.plan.stages) or "at once",
-        "policy_file": plan_views.policy_file(console, stored.plan),
+        "policy_file": getattr(plan_views.policy_file(console, stored.plan), "name", ""),
         "may_apply": can(request, APPLY),
         "state_words": _STATES,
         "step_words": _STEPS,
@@ -240,7 +240,7 @@ def _verify(request: Request, console: ConsoleState) -> Response:
         with plan_views.one_at_a_time():
             outcomes = verify(stored.plan, stored.journal, console.store)
     except PolicyError as error:
-        raise HTTPException(HTTPStatus.CONFLICT, str(error)) from None
+        raise HTTPException(HTTPStatus.CONFLICT, plan_views.message_of(console, error)) from None
     ordered = sorted(outcomes, key=lambda outcome: (outcome.is_effective, not outcome.is_regret))
     context = {
         "plan": stored,
@@ -257,7 +257,7 @@ def _handoff(request: Request, console: ConsoleState) -> Response:
     try:
         text = write_handoffs(plan_views.current_handoffs(console, stored), "csv")
     except PolicyError as error:
-        raise HTTPException(HTTPStatus.CONFLICT, str(error)) from None
+        raise HTTPException(HTTPStatus.CONFLICT, plan_views.message_of(console, error)) from None
     return _download(text, f"{stored.id}.handoff.csv", "text/csv; charset=utf-8")
 
 
@@ -292,7 +292,9 @@ def _find_or_none(console: ConsoleState, plan_id: str, *, fresh: bool = False) -
     try:
         return None if folder is None else folder.find(plan_id, fresh=fresh)
     except ConfigurationError as error:
-        raise HTTPException(HTTPStatus.CONFLICT, f"This plan cannot be used: {error}.") from None
+        raise HTTPException(
+            HTTPStatus.CONFLICT, f"This plan cannot be used: {plan_views.message_of(console, error)}."
+        ) from None
 
 
 def _campaign(console: ConsoleState, plan_id: str) -> Campaign | None:
