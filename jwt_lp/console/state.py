@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jwt_lp.elevation.elevations import Elevations
     from jwt_lp.policy.file import Policy
     from jwt_lp.review.analysis.people import Person
-    from jwt_lp.stores import Store
+    from jwt_lp.stores import SignInStore, Store
     from jwt_lp.stores.campaigns import Actor
 
 NO_PEOPLE: Final[Mapping[str, Person]] = MappingProxyType({})
@@ -33,6 +33,8 @@ class ConsoleState:
     `policy_file` is the file that `policy` was read from, None if it came from the settings. `people` is the list of
     people by subject. `plans` is the folder of plan files, None where plans are only downloaded. `person` is the claim
     that identifies a person at all issuers. The URLs are those of the host's sign-in, "" where it has none.
+    `local_operator` is who works with a console that runs on its own, "" where a host has the sign-in. `sessions` is
+    the store in which the sign-in keeps its sessions.
     """
 
     store: Store
@@ -47,6 +49,8 @@ class ConsoleState:
     sign_in_url: str = ""
     refresh_url: str = ""
     sign_out_url: str = ""
+    local_operator: str = ""
+    sessions: SignInStore
     clock: Callable[[], float] = time.time
 
     @cached_property
@@ -75,13 +79,15 @@ def console_of(request: HTTPConnection) -> ConsoleState:
 
 def actor_of(request: HTTPConnection) -> Actor:
     """Who sends `request`: the issuer and the subject of the verified access token, with the name that people read."""
-    from jwt_lp_starlette import token_from
-
     from jwt_lp.stores.campaigns import Actor
+    from jwt_lp_starlette import token_from
 
     token = token_from(request)
     if token is None:
         raise ConfigurationError("nobody is known here: the route needs requires(...) with a permission of the console")
+    operator = console_of(request).local_operator
+    if operator:
+        return Actor(issuer="", subject=operator, name=operator)
     return Actor(issuer=token.issuer, subject=token.subject, name=shown_name(request))
 
 
