@@ -12,6 +12,7 @@ import click
 
 from jwt_lp.cli.apply import apply
 from jwt_lp.cli.backtest import backtest
+from jwt_lp.cli.console import console
 from jwt_lp.cli.demo import demo
 from jwt_lp.cli.elevate import elevate
 from jwt_lp.cli.evidence import evidence
@@ -108,6 +109,6 @@ def version() -> None:
 for _command in (
     *(routes, explain, token, lint, observed, policy, demo, keys, issue, narrow, inspect_token, migrate),
     *(store, revoke, unrevoke, revocations, usage, grants, roles, elevate),
-    *(review, backtest, plan, apply, restore, undo, verify, evidence),
+    *(review, backtest, plan, apply, restore, undo, verify, evidence, console),
 ):
     commands.add_command(_command)

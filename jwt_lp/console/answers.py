@@ -23,7 +23,7 @@ from jwt_lp.review.report import wording
 from jwt_lp_starlette import can
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from jinja2.runtime import Context
     from starlette.requests import Request
@@ -90,11 +90,15 @@ def url_of(request: Request, route: str, **parameters: object) -> str:
     return f"{root.rstrip('/')}{path}" + (f"?{urlencode(query, doseq=True)}" if query else "")
 
 
-def _path_parameters(request: Request, route: str) -> frozenset[str]:
-    for each in request.app.routes:
-        if each.name == route:
-            return frozenset(each.param_convertors)
-    raise NoMatchFound(route, {})
+def _path_parameters(request: Request, name: str) -> frozenset[str]:
+    routes: Sequence[Any] = request.app.routes
+    *mounts, last = name.split(":")
+    for mount in mounts:
+        routes = next((each.routes for each in routes if each.name == mount), ())
+    for route in routes:
+        if route.name == last:
+            return frozenset(route.param_convertors)
+    raise NoMatchFound(name, {})
 
 
 def _notice(request: Request) -> str:

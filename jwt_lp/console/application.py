@@ -27,6 +27,7 @@ from jwt_lp.guard.routes import Rules
 from jwt_lp.guard.settings import Settings
 from jwt_lp.policy.file import Policy
 from jwt_lp.stores import open_store
+from jwt_lp.usage.recorder import omitted_subject, plain_subject, pseudonymizer
 from jwt_lp_starlette import LeastPrivilege, external
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from jwt_lp.review.analysis.people import Person
     from jwt_lp.stores import SignInStore, Store
+    from jwt_lp.webhooks import Webhook
 
 _PAGES: Final = (
     "overview",
@@ -100,6 +102,7 @@ def create_console(  # noqa: PLR0913 - keywords, each with a default
     sign_out_url: str = "",
     person: str = "",
     title: str = "Access",
+    webhooks: Sequence[Webhook] = (),
     local_operator: str = "",
     sessions: SignInStore | None = None,
     routes: Sequence[BaseRoute] = (),
@@ -113,7 +116,7 @@ def create_console(  # noqa: PLR0913 - keywords, each with a default
     which plans need. `people` is the list of people by subject. `plans` is the folder of plan files. `sign_in_url` is
     the host's page for signing in, which gets the path to come back to as `next`; `refresh_url` and `sign_out_url` are
     its endpoints `refresh` and `sign-out`; all are paths on this host. `person` is the claim that identifies a
-    person at all issuers. `sessions` is the store of the host's sign-in, by default `store`. `local_operator` is who
+    person at all issuers. `webhooks` get reminders. `sessions` is the store of the host's sign-in, by default `store`. `local_operator` is who
     works with a console that runs on its own, and `routes` and `middleware` are what signs that person in. Raises
     `ConfigurationError` for what cannot work.
     """
@@ -138,6 +141,8 @@ def create_console(  # noqa: PLR0913 - keywords, each with a default
         sign_out_url=_local_path("sign_out_url", sign_out_url),
         local_operator=local_operator,
         sessions=opened if sessions is None else sessions,
+        naming=_naming(guard.settings.subjects),
+        webhooks=webhooks,
         clock=clock,
     )
     app = Starlette(
@@ -163,8 +168,15 @@ def _console_settings(settings: Mapping[str, object] | Settings | Guard) -> Sett
     return replace(read, rules=Rules(), urlconfs=(), observe_until=None, resource="", elevation_url="", local_user=None)
 
 
+def _naming(key: bytes | None) -> Callable[[str, str], str]:
+    """How the store names subjects, by `SUBJECTS` in the settings."""
+    if key is None:
+        return omitted_subject
+    return pseudonymizer(key) if key else plain_subject
+
+
 def _read_policy(file: Path | None, otherwise: Policy) -> Policy:
-    return otherwise if file is None else Policy.from_file(file)
+    return otherwise if file is None else Policy.load(file)
 
 
 def _local_path(name: str, url: str) -> str:

@@ -14,11 +14,10 @@ from starlette.responses import PlainTextResponse
 from jwt_lp import errors
 from jwt_lp.console.answers import page
 from jwt_lp.console.forms import CSRF_FIELD, FORM_KEY, Form
+from jwt_lp.console.origins import is_foreign
 from jwt_lp.console.state import console_of
 from jwt_lp.errors import ConfigurationError, JwtLpError, StoreError
-from jwt_lp.guard.decisions import Call
-from jwt_lp.guard.same_origin import origin_fault
-from jwt_lp_starlette import Refused, guard_from
+from jwt_lp_starlette import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +81,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     refusal = cast("Refused", error).refusal
     over = refusal.status == HTTPStatus.UNAUTHORIZED
     form = request.scope.get(FORM_KEY)
-    if isinstance(form, Form) and (over or refusal.error == "csrf") and not _foreign(request):
+    if isinstance(form, Form) and (over or refusal.error == "csrf") and not is_foreign(request):
         answer: Response = _form_again(request, form, refusal.status, refusal.reference)
     elif over:
         answer = page(request, "signed_out.html", {"reference": refusal.reference}, refusal.status)
@@ -107,14 +106,6 @@ def _form_again(request: Request, form: Form, status: int, reference: str) -> Re
     fields = [(name, value) for name, value in form.fields if name != CSRF_FIELD]
     context = {"fields": fields, "files": bool(form.files), "over": status == HTTPStatus.UNAUTHORIZED}
     return page(request, "form_again.html", {**context, "reference": reference}, status)
-
-
-def _foreign(request: Request) -> bool:
-    """Whether the request may come from a page of another origin; then nothing of it is shown."""
-    cookies = guard_from(request.app).cookies
-    headers = request.headers
-    call = Call(request.method, lambda: str(request.url), lambda name: tuple(headers.getlist(name)), request.url.path)
-    return bool(origin_fault(call, origins=cookies.origins, schemes=cookies.schemes, needed="any"))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

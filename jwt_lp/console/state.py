@@ -9,9 +9,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from jwt_lp.errors import ConfigurationError
+from jwt_lp.usage.recorder import plain_subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from starlette.requests import HTTPConnection
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from jwt_lp.elevation.elevations import Elevations
     from jwt_lp.policy.file import Policy
     from jwt_lp.review.analysis.people import Person
-    from jwt_lp.stores import SignInStore, Store
-    from jwt_lp.stores.campaigns import Actor
+    from jwt_lp.stores import Actor, SignInStore, Store
 
 NO_PEOPLE: Final[Mapping[str, Person]] = MappingProxyType({})
 
@@ -34,7 +34,8 @@ class ConsoleState:
     people by subject. `plans` is the folder of plan files, None where plans are only downloaded. `person` is the claim
     that identifies a person at all issuers. The URLs are those of the host's sign-in, "" where it has none.
     `local_operator` is who works with a console that runs on its own, "" where a host has the sign-in. `sessions` is
-    the store in which the sign-in keeps its sessions.
+    the store in which the sign-in keeps its sessions. `naming` gives the name that the store records for a subject.
+    `webhooks` get reminders.
     """
 
     store: Store
@@ -51,6 +52,8 @@ class ConsoleState:
     sign_out_url: str = ""
     local_operator: str = ""
     sessions: SignInStore
+    naming: Callable[[str, str], str] = plain_subject
+    webhooks: Sequence[Webhook] = ()
     clock: Callable[[], float] = time.time
 
     @cached_property
@@ -59,7 +62,15 @@ class ConsoleState:
         from jwt_lp.campaigns.campaigns import Campaigns
 
         policy = self.policy if self.policy_file is None else self.policy_file
-        return Campaigns(self.store, policy, people=self.people, issuer_names=self.issuer_names, clock=self.clock)
+        return Campaigns(
+            self.store,
+            policy,
+            people=self.people,
+            issuer_names=self.issuer_names,
+            naming=self.naming,
+            webhooks=self.webhooks,
+            clock=self.clock,
+        )
 
     @cached_property
     def elevations(self) -> Elevations:
@@ -79,7 +90,7 @@ def console_of(request: HTTPConnection) -> ConsoleState:
 
 def actor_of(request: HTTPConnection) -> Actor:
     """Who sends `request`: the issuer and the subject of the verified access token, with the name that people read."""
-    from jwt_lp.stores.campaigns import Actor
+    from jwt_lp.stores import Actor
     from jwt_lp_starlette import token_from
 
     token = token_from(request)
@@ -98,6 +109,9 @@ def shown_name(request: HTTPConnection) -> str:
     token = token_from(request)
     if token is None:
         return ""
-    person = console_of(request).people.get(token.subject)
+    console = console_of(request)
+    if console.local_operator:
+        return console.local_operator
+    person = console.people.get(console.naming(token.issuer, token.subject))
     claimed = cast("Any", token.claims.get("name"))
     return (person.name if person is not None else "") or (claimed if isinstance(claimed, str) else "") or token.subject
