@@ -62,9 +62,9 @@ def freeze_parts(
         for name, members in named.items()
     }
     parts: dict[str, list[Finding]] = {}
-    for name, members in named.items():
+    for name, found in named.items():
         reviewer = assigned[name]
-        for finding in members:
+        for finding in found:
             own = reviewer is not None and is_own(finding, reviewer)
             parts.setdefault(NOBODY if own else name, []).append(finding)
     if not parts:
