@@ -170,7 +170,7 @@ def _decide_page(
         campaign=campaign,
         part=part,
         items=tuple(
-            show_item(each, campaign.day, refusal=refusal or _item_refusal(reader, campaign, each))
+            show_item(each, campaign.day, refusal=refusal or _item_refusal(reader, each))
             for each in found.items
         ),
         groups=groups,
@@ -184,9 +184,9 @@ def _decide_page(
     )
 
 
-def _item_refusal(reader: Reader, campaign: Campaign, item: CampaignItemView) -> str:
+def _item_refusal(reader: Reader, item: CampaignItemView) -> str:
     """Why the reader cannot decide about this item, although the part is theirs; "" if they can."""
-    return reader.console.campaigns.refusal(reader.actor, campaign.id, item)
+    return reader.console.campaigns.refusal(reader.actor, item)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +226,7 @@ def intend(engine: Campaigns, campaign: str, part: str, actor: Actor, answers: A
         for member in members:
             if member.id in wanted:
                 continue
-            if engine.refusal(actor, campaign, member):
+            if engine.refusal(actor, member):
                 own += 1
             else:
                 wanted[member.id] = _wanted(member.id, answer, member.version)
