@@ -45,3 +45,10 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _earlier_objects_set_aside() -> None:
+    """Keep the garbage collector away from what the files before this one have left, such as imported libraries."""
+    gc.collect()
+    gc.freeze()
