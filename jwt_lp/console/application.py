@@ -120,7 +120,7 @@ def create_console(  # noqa: PLR0913 - keywords, each with a default
     works with a console that runs on its own, and `routes` and `middleware` are what signs that person in. Raises
     `ConfigurationError` for what cannot work.
     """
-    guard = Guard(_console_settings(settings))
+    guard = Guard(_console_settings(settings), clock=clock)
     named = guard.settings.store if store is None else store
     if not named:
         raise ConfigurationError("the console needs a store: pass store=, or set STORE in the settings")

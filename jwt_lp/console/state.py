@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jwt_lp.policy.file import Policy
     from jwt_lp.review.analysis.people import Person
     from jwt_lp.stores import Actor, SignInStore, Store
+    from jwt_lp.webhooks import Webhook
 
 NO_PEOPLE: Final[Mapping[str, Person]] = MappingProxyType({})
 
