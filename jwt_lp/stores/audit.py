@@ -92,11 +92,7 @@ def chain_entries(wanted: Iterable[WantedEntry], head: tuple[int, str]) -> list[
         entry = AuditEntry(
             sequence=sequence,
             at=float(each.at),
-            actor=Actor(
-                issuer=storable_text(each.actor.issuer),
-                subject=storable_text(each.actor.subject),
-                name=storable_text(each.actor.name),
-            ),
+            actor=storable_actor(each.actor),
             action=fit_text(each.action),
             campaign=fit_text(each.campaign),
             object=fit_text(each.object),
@@ -108,3 +104,10 @@ def chain_entries(wanted: Iterable[WantedEntry], head: tuple[int, str]) -> list[
         previous = entry.computed_hash()
         chained.append(replace(entry, hash=previous))
     return chained
+
+
+def storable_actor(actor: Actor) -> Actor:
+    """The actor with texts that every database accepts."""
+    return Actor(
+        issuer=storable_text(actor.issuer), subject=storable_text(actor.subject), name=storable_text(actor.name)
+    )

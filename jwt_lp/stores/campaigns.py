@@ -7,7 +7,7 @@ decision about each. Times are seconds since the epoch, days are ISO dates in UT
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,6 +25,10 @@ CampaignState: TypeAlias = Literal["open", "overdue", "closed", "cancelled"]
 
 DecisionWord: TypeAlias = Literal["keep", "remove", "narrow", "exempt"]
 """What was decided about an item. An exemption lasts until a day."""
+
+
+MAX_IDS: Final = 1000
+"""The most ids in one `ItemFilter`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +124,8 @@ class ItemFilter:
     """Which items of a campaign are listed; None for any.
 
     `holder` is whom the finding is about: `of`, issuer and name. `after` is the position of the last item of the page
-    before, and `limit` the most items of a page; `ValueError` if `after` is given without `part`.
+    before, and `limit` the most items of a page. `ValueError` if `after` is given without `part`, and for more than
+    `MAX_IDS` ids.
     """
 
     campaign: str
@@ -137,6 +142,8 @@ class ItemFilter:
     def __post_init__(self) -> None:
         if self.after is not None and self.part is None:
             raise ValueError("a position is one in a part: name the part, too")
+        if self.ids is not None and len(self.ids) > MAX_IDS:
+            raise ValueError(f"at most {MAX_IDS} items can be named at once")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,12 +7,14 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.stores.schema import counter, metadata, revocations, schema
+from jwt_lp.stores.campaign_schema import audit_head
+from jwt_lp.stores.columns import metadata
+from jwt_lp.stores.schema import counter, revocations, schema
 from jwt_lp.stores.sum_selections import all_selections
 from jwt_lp.stores.upserts import insert_missing
 from jwt_lp.stores.usage_sums import rebuild
 
-VERSION: Final = 4
+VERSION: Final = 5
 """Version of the tables. A change to them needs a new number and a step in `migrate`."""
 
 _SUMS_SINCE: Final = 2
@@ -57,9 +59,11 @@ def migrate(connection: sa.Connection, name: str) -> int:
     if current < VERSION:
         metadata.create_all(connection)
         _add_column(connection, revocations.c.standing)
+        _add_indexes(connection)
         connection.execute(schema.delete())
         connection.execute(schema.insert(), {"id": 1, "version": VERSION})
         insert_missing(connection, counter, [{"id": 1, "sequence": 0}])
+        insert_missing(connection, audit_head, [{"id": 1, "sequence": 0, "hash": ""}])
         if 0 < current < _SUMS_SINCE:
             for selection in all_selections(lambda query: connection.execute(query).all()):
                 rebuild(connection, selection)
@@ -71,3 +75,10 @@ def _add_column(connection: sa.Connection, column: sa.Column[Any]) -> None:
     if column.name not in {each["name"] for each in sa.inspect(connection).get_columns(column.table.name)}:
         definition = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
         connection.execute(sa.text(f"ALTER TABLE {column.table.name} ADD COLUMN {definition}"))
+
+
+def _add_indexes(connection: sa.Connection) -> None:
+    """Add the indexes that the tables of an older release lack."""
+    for table in metadata.sorted_tables:
+        for index in sorted(table.indexes, key=lambda each: str(each.name)):
+            index.create(connection, checkfirst=True)

@@ -1,87 +1,31 @@
-"""Tables of the store. A change to them needs a new version and a step in `migration`."""
+"""Tables of the store, but for those of campaigns. A change to them needs a new version and a step in `migration`."""
 
 from __future__ import annotations
 
-from datetime import date
-from functools import lru_cache
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from jwt_lp.stores.columns import TEXT, IsoDate, day, digest, metadata, number, single_row_key, texts, time
 
-class IsoDate(sa.types.TypeDecorator[str]):
-    """An ISO date, stored as a `date` in PostgreSQL and as text in SQLite."""
-
-    impl: sa.types.TypeEngine[Any] | type[sa.types.TypeEngine[Any]] = sa.String(10)
-    cache_ok: bool | None = True
-
-    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
-        """A date of four bytes in PostgreSQL, text elsewhere."""
-        return dialect.type_descriptor(sa.Date() if dialect.name == "postgresql" else sa.String(10))
-
-    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> date | str | None:
-        """The date in a form that sorts; `ValueError` for a text that is not a date."""
-        return None if value is None else _date(value) if dialect.name == "postgresql" else _date(value).isoformat()
-
-    def process_result_value(self, value: date | str | None, dialect: sa.Dialect) -> str | None:  # noqa: ARG002
-        """The date as ISO text."""
-        return value.isoformat() if isinstance(value, date) else value
-
-
-@lru_cache(maxsize=4096)
-def _date(text: str) -> date:
-    return date.fromisoformat(text)
-
-
-# Texts compare by code point in every database: it is the fastest, and the order is the same everywhere.
-_TEXT: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-
-
-def _texts(*names: str) -> list[sa.Column[str]]:
-    return [sa.Column(name, _TEXT, nullable=False) for name in names]
-
-
-def _number(name: str) -> sa.Column[int]:
-    return sa.Column(name, sa.BigInteger, nullable=False, autoincrement=False)
-
-
-def _time(name: str, *, nullable: bool = False) -> sa.Column[float]:
-    return sa.Column(name, sa.Double, nullable=nullable)
-
-
-def _day(name: str) -> sa.Column[str]:
-    return sa.Column(name, IsoDate, nullable=False)
-
-
-def _digest(name: str = "id", *, primary: bool = True) -> sa.Column[bytes]:
-    return sa.Column(name, sa.LargeBinary(16), primary_key=primary, nullable=False)
-
-
-def _single_row_key() -> sa.Column[int]:
-    """The key of a table that has one row."""
-    return sa.Column("id", sa.SmallInteger, sa.CheckConstraint("id = 1"), primary_key=True, autoincrement=False)
-
-
-metadata: Final = sa.MetaData()
-
-schema: Final = sa.Table("jwt_lp_schema", metadata, _single_row_key(), _number("version"))
+schema: Final = sa.Table("jwt_lp_schema", metadata, single_row_key(), number("version"))
 
 # The sequence number of the last change. A writer of revocations locks this row first.
-counter: Final = sa.Table("jwt_lp_counter", metadata, _single_row_key(), _number("sequence"))
+counter: Final = sa.Table("jwt_lp_counter", metadata, single_row_key(), number("sequence"))
 
 # `changed` is the sequence number of the last change to the row: of its writing, or of its lifting.
 revocations: Final = sa.Table(
     "jwt_lp_revocation",
     metadata,
     sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
-    _number("changed"),
-    _time("at"),
-    _time("before", nullable=True),
-    _time("until", nullable=True),
-    _time("lifted_at", nullable=True),
-    _digest("key", primary=False),
-    *_texts("id", "of", "issuer", "name", "pattern", "keep", "reason", "by"),
+    number("changed"),
+    time("at"),
+    time("before", nullable=True),
+    time("until", nullable=True),
+    time("lifted_at", nullable=True),
+    digest("key", primary=False),
+    *texts("id", "of", "issuer", "name", "pattern", "keep", "reason", "by"),
     # With a default, so that a process of an older release can still write.
     sa.Column("standing", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("jwt_lp_revocation_changed", "changed", unique=True),
@@ -93,14 +37,14 @@ revocations: Final = sa.Table(
 families: Final = sa.Table(
     "jwt_lp_family",
     metadata,
-    sa.Column("id", _TEXT, primary_key=True),
-    _number("counter"),
-    _time("created_at"),
-    _time("rotated_at"),
-    _time("expires_at"),
-    _time("ended_at", nullable=True),
-    _digest("key", primary=False),
-    *_texts("issuer", "subject", "reason"),
+    sa.Column("id", TEXT, primary_key=True),
+    number("counter"),
+    time("created_at"),
+    time("rotated_at"),
+    time("expires_at"),
+    time("ended_at", nullable=True),
+    digest("key", primary=False),
+    *texts("issuer", "subject", "reason"),
     sa.Index("jwt_lp_family_key", "key"),
     sa.Index("jwt_lp_family_expires", "expires_at"),
 )
@@ -110,15 +54,15 @@ families: Final = sa.Table(
 elevations: Final = sa.Table(
     "jwt_lp_elevation",
     metadata,
-    sa.Column("id", _TEXT, primary_key=True),
+    sa.Column("id", TEXT, primary_key=True),
     sa.Column("changed", sa.BigInteger),
-    *map(_time, ("asked_at", "answer_by", "closes_at")),
-    *[_time(name, nullable=True) for name in ("since", "until", "denied_at", "ended_at", "reviewed_at")],
-    *map(_number, ("seconds", "needed", "approvals")),
+    *map(time, ("asked_at", "answer_by", "closes_at")),
+    *[time(name, nullable=True) for name in ("since", "until", "denied_at", "ended_at", "reviewed_at")],
+    *map(number, ("seconds", "needed", "approvals")),
     sa.Column("break_glass", sa.Boolean, nullable=False),
-    _digest("key", primary=False),
-    sa.Column("client", _TEXT),
-    *_texts("issuer", "subject", "permission", "reason", "ticket", "person", "known_as"),
+    digest("key", primary=False),
+    sa.Column("client", TEXT),
+    *texts("issuer", "subject", "permission", "reason", "ticket", "person", "known_as"),
     sa.Index("jwt_lp_elevation_changed", "changed"),
     sa.Index("jwt_lp_elevation_key", "key"),
     sa.Index("jwt_lp_elevation_closes", "closes_at"),
@@ -129,11 +73,11 @@ elevations: Final = sa.Table(
 elevation_steps: Final = sa.Table(
     "jwt_lp_elevation_step",
     metadata,
-    sa.Column("elevation", _TEXT, primary_key=True),
+    sa.Column("elevation", TEXT, primary_key=True),
     sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
-    _time("at"),
-    _time("deliver_at", nullable=True),
-    *_texts("action", "issuer", "subject", "reason", "person", "digest"),
+    time("at"),
+    time("deliver_at", nullable=True),
+    *texts("action", "issuer", "subject", "reason", "person", "digest"),
     sa.Index("jwt_lp_elevation_step_deliver", "deliver_at"),
 )
 
@@ -141,12 +85,12 @@ elevation_steps: Final = sa.Table(
 usage: Final = sa.Table(
     "jwt_lp_usage",
     metadata,
-    _number("count"),
-    _time("last"),
-    _day("day"),
-    _digest(),
-    *_texts("service", "issuer", "subject", "client", "role", "endpoint", "method", "requirement", "permission"),
-    *_texts("grant", "outcome"),
+    number("count"),
+    time("last"),
+    day("day"),
+    digest(),
+    *texts("service", "issuer", "subject", "client", "role", "endpoint", "method", "requirement", "permission"),
+    *texts("grant", "outcome"),
     sa.Index("jwt_lp_usage_who", "issuer", "subject"),
     sa.Index("jwt_lp_usage_permission", "permission"),
     sa.Index("jwt_lp_usage_day", "day"),
@@ -156,63 +100,69 @@ usage: Final = sa.Table(
 holder_sums: Final = sa.Table(
     "jwt_lp_holder_sum",
     metadata,
-    _number("uses"),
-    _number("rows"),
-    _time("last"),
-    _day("first_day"),
-    _day("last_day"),
-    _digest(),
-    *_texts("issuer", "subject", "client", "role", "permission", "grant", "outcome"),
+    number("uses"),
+    number("rows"),
+    time("last"),
+    day("first_day"),
+    day("last_day"),
+    digest(),
+    *texts("issuer", "subject", "client", "role", "permission", "grant", "outcome"),
     sa.Index("jwt_lp_holder_sum_who", "issuer", "subject"),
+    sa.Index("jwt_lp_holder_sum_client", "issuer", "client"),
+    sa.Index("jwt_lp_holder_sum_permission", "permission"),
 )
 
 daily_sums: Final = sa.Table(
     "jwt_lp_daily_sum",
     metadata,
-    _number("uses"),
-    _number("rows"),
-    _day("day"),
-    _digest(),
-    *_texts("service", "endpoint", "method", "requirement", "permission", "outcome"),
+    number("uses"),
+    number("rows"),
+    day("day"),
+    digest(),
+    *texts("service", "endpoint", "method", "requirement", "permission", "outcome"),
     sa.Index("jwt_lp_daily_sum_when", "day"),
+    sa.Index("jwt_lp_daily_sum_permission", "permission", "day"),
 )
 
 observed_grants: Final = sa.Table(
     "jwt_lp_sighting",
     metadata,
-    _day("first_day"),
-    _day("last_day"),
-    _digest(),
-    *_texts("issuer", "subject", "client", "role", "grant"),
+    day("first_day"),
+    day("last_day"),
+    digest(),
+    *texts("issuer", "subject", "client", "role", "grant"),
     sa.Index("jwt_lp_sighting_who", "issuer", "subject"),
+    sa.Index("jwt_lp_sighting_client", "issuer", "client"),
+    sa.Index("jwt_lp_sighting_role", "role"),
+    sa.Index("jwt_lp_sighting_grant", "grant"),
 )
 
 enforcement_points: Final = sa.Table(
     "jwt_lp_point",
     metadata,
-    _day("first_day"),
-    _day("last_day"),
-    _digest(),
-    *_texts("service", "endpoint", "method", "requirement"),
+    day("first_day"),
+    day("last_day"),
+    digest(),
+    *texts("service", "endpoint", "method", "requirement"),
 )
 
 recording_periods: Final = sa.Table(
     "jwt_lp_run",
     metadata,
-    sa.Column("id", _TEXT, primary_key=True),
-    _time("started"),
-    _time("until"),
-    _number("recorded"),
-    _number("dropped"),
-    *_texts("service", "source"),
+    sa.Column("id", TEXT, primary_key=True),
+    time("started"),
+    time("until"),
+    number("recorded"),
+    number("dropped"),
+    *texts("service", "source"),
 )
 
 # `kept` marks ids of imported files: they are never purged, because the file may be imported again.
 batches: Final = sa.Table(
     "jwt_lp_batch",
     metadata,
-    sa.Column("id", _TEXT, primary_key=True),
-    _time("at"),
+    sa.Column("id", TEXT, primary_key=True),
+    time("at"),
     sa.Column("kept", sa.Boolean, nullable=False),
 )
 
@@ -227,20 +177,22 @@ held_grants: Final = sa.Table(
     "jwt_lp_held",
     metadata,
     sa.Column("as_of", IsoDate, primary_key=True),
-    _digest(),
-    *_texts("issuer", "subject", "client", "role", "grant", "since"),
+    digest(),
+    *texts("issuer", "subject", "client", "role", "grant", "since"),
     sa.Index("jwt_lp_held_who", "issuer", "subject"),
+    sa.Index("jwt_lp_held_role", "role"),
+    sa.Index("jwt_lp_held_grant", "grant"),
 )
 
 heartbeats: Final = sa.Table(
     "jwt_lp_beat",
     metadata,
-    sa.Column("process", _TEXT, primary_key=True),
-    _time("at"),
-    _time("age"),
-    _number("sequence"),
-    _number("pid"),
-    *_texts("service", "host", "policy"),
+    sa.Column("process", TEXT, primary_key=True),
+    time("at"),
+    time("age"),
+    number("sequence"),
+    number("pid"),
+    *texts("service", "host", "policy"),
 )
 
 

@@ -1,0 +1,60 @@
+"""Queries for the audit trail. A writer locks the row of the last entry, so writers follow one another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from jwt_lp.errors import StoreError
+from jwt_lp.stores.audit import chain_entries
+from jwt_lp.stores.campaign_schema import audit_entries, audit_head
+from jwt_lp.stores.campaign_values import AUDIT_FIELDS, audit_row, read_audit
+from jwt_lp.stores.row_keys import fit_text
+from jwt_lp.stores.upserts import insert_missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jwt_lp.stores.audit import AuditEntry, WantedEntry
+
+_COLUMNS = [audit_entries.c[name] for name in AUDIT_FIELDS]
+
+
+def append(connection: sa.Connection, wanted: Iterable[WantedEntry]) -> tuple[AuditEntry, ...]:
+    """Add entries; return them as they are stored."""
+    # INVARIANT: this lock comes last in every transaction, and no other entry is written until the transaction ends.
+    last = connection.execute(sa.select(audit_head.c.sequence, audit_head.c.hash).with_for_update()).one()
+    entries = chain_entries(wanted, (last.sequence, last.hash))
+    if entries:
+        rows = [audit_row(entry) for entry in entries]
+        if insert_missing(connection, audit_entries, rows) < len(rows):
+            raise StoreError("the audit trail has entries behind its last one: somebody else has written to its table")
+        connection.execute(audit_head.update().values(sequence=entries[-1].sequence, hash=entries[-1].hash))
+    return tuple(entries)
+
+
+def head(connection: sa.Connection) -> tuple[int, str]:
+    """The number and the hash of the last entry."""
+    last = connection.execute(sa.select(audit_head.c.sequence, audit_head.c.hash)).one()
+    return last.sequence, last.hash
+
+
+def select(
+    campaign: str | None, about: str | None, after: int, before: int | None, limit: int | None, *, newest_first: bool
+) -> sa.Select[Any]:
+    """The query for entries that match."""
+    row = audit_entries.c
+    query = sa.select(*_COLUMNS).where(row.sequence > after).limit(limit)
+    if before is not None:
+        query = query.where(row.sequence < before)
+    if campaign is not None:
+        query = query.where(row.campaign == fit_text(campaign))
+    if about is not None:
+        query = query.where(row.object == fit_text(about))
+    return query.order_by(row.sequence.desc() if newest_first else row.sequence)
+
+
+def read(row: sa.Row[Any]) -> AuditEntry:
+    """The entry in a row."""
+    return read_audit(row._asdict())
