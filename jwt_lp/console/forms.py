@@ -15,7 +15,7 @@ from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.exceptions import HTTPException
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, MutableMapping
 
     from starlette.requests import Request
 
@@ -137,7 +137,7 @@ def _parse_urlencoded(body: bytes) -> Form:
 async def _parse_multipart(headers: Headers, body: bytes) -> Form:
     from starlette.formparsers import MultiPartException, MultiPartParser
 
-    async def stream() -> Any:
+    async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
     try:
