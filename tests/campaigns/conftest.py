@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jwt_lp import Policy
-from jwt_lp.campaigns import Campaigns, CampaignItemView, ReviewOptions
+from jwt_lp.campaigns import CampaignItemView, Campaigns, ReviewOptions
 from jwt_lp.review import DecisionRule, Person
 from jwt_lp.stores import HeldGrant, Store, open_store
 from jwt_lp.stores.audit import Actor
