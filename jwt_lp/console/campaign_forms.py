@@ -74,9 +74,9 @@ def read_new_campaign(form: Form, now: float) -> NewCampaign:
     elif day < _day_of(now):
         faults["deadline"] = "The last day is past."
     if made.split not in dict(SPLITS):
-        faults["split"] = "Choose one of the list."
+        faults["split"] = "Choose by what the items are split."
     if made.undecided not in dict(RULES):
-        faults["undecided"] = "Choose one of the list."
+        faults["undecided"] = "Choose what happens to an item that nobody decides about."
     if len(made.reviewer_issuer) > MAX_TEXT:
         faults["reviewer_issuer"] = "This is too long for an issuer."
     try:

@@ -16,6 +16,7 @@ pytest.importorskip("uvicorn", reason="the console is served by it")
 
 from console.campaign_world import DECIDES, MAX, MIA, PEOPLE, READS, CampaignWorld, hidden_fields, make_world
 from console.serving import ServedConsole, served_console, text_of
+from console.worksheet_upload import upload
 from jwt_lp.stores import open_store
 from jwt_lp.stores.campaigns import ItemFilter, WantedDecision
 
@@ -402,20 +403,3 @@ def test_a_huge_form_is_refused(world: CampaignWorld, served: ServedConsole) -> 
     assert 413 == mia.post(f"/campaigns/{campaign}/preview", fields(padding="x" * 2_000_000)).status
     assert 400 == mia.post(f"/campaigns/{campaign}/preview", fields(after="9" * 400)).status
     assert 400 == mia.post(f"/campaigns/{campaign}/preview", fields(show="<b>")).status
-
-
-def upload(person: Any, campaign: str, part: str, text: str) -> Any:
-    """Send a worksheet as a browser does."""
-    boundary = "----worksheet"
-    parts = {"csrf_token": person.csrf_token, "part": part}
-    body = "".join(
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-        for name, value in parts.items()
-    )
-    body += (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="worksheet"; filename="decide.csv"\r\n'
-        f"Content-Type: text/csv\r\n\r\n{text}\r\n--{boundary}--\r\n"
-    )
-    headers = person.headers(Content_Type=f"multipart/form-data; boundary={boundary}")
-    path = f"/campaigns/{campaign}/worksheet/upload"
-    return person.client.request("POST", path, headers, body.encode())
