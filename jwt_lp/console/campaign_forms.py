@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.review.plan.plan_stages import parse_stages
-from jwt_lp.review.plan.worksheet import read_day
+from jwt_lp.review.plan.decision_faults import read_day
 from jwt_lp.stores.audit import Actor
 
 if TYPE_CHECKING:
@@ -61,9 +61,15 @@ class NewCampaign:
 
 def read_new_campaign(form: Form, now: float) -> NewCampaign:
     """The form of a new campaign, with its faults."""
-    values = {name: form.get(name) for name in ("name", "deadline", "split", "undecided", "stages", "reviewer_issuer")}
-    day = read_day(values["deadline"])
-    made = NewCampaign(**values | {"deadline": day or values["deadline"]})
+    day = read_day(form.get("deadline"))
+    made = NewCampaign(
+        name=form.get("name"),
+        deadline=day or form.get("deadline"),
+        split=form.get("split"),
+        undecided=form.get("undecided"),
+        stages=form.get("stages"),
+        reviewer_issuer=form.get("reviewer_issuer"),
+    )
     faults = made.faults
     if not made.name or len(made.name) > MAX_NAME:
         faults["name"] = f"Give it a name of at most {MAX_NAME} characters, such as Q4 2026."

@@ -159,7 +159,7 @@ def test_a_decision_is_taken_back(world: CampaignWorld, served: ServedConsole) -
     [
         ("exempt", {}, "An exemption needs a last day"),
         ("exempt", {"until": "2026-02-31"}, "An exemption needs a last day"),
-        ("keep", {"comment": "x" * 501}, "at most 500 characters"),
+        ("keep", {"comment": "x" * 1001}, "at most 1,000 characters"),
         ("grant", {}, "This is no decision"),
         ("keep", {"version": "9" * 40}, "which version"),
     ],
