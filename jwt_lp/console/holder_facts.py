@@ -122,7 +122,7 @@ def read_holder(console: ConsoleState, of: HolderKind, issuer: str, name: str, *
         strip=build_strip(((each.day, each.uses) for each in days), since, today) if of == "subject" else None,
         places=tuple(_places(days)),
         elevations=_elevations(console, issuer, name) if of == "subject" else (),
-        revocations=store.holder_revocations(of, issuer, name)[:ROWS],
+        revocations=store.revocation_page(lifted=False, of=of, issuer=issuer, name=name, limit=ROWS),
         decisions=tuple(past_decisions(store, (of, issuer, name))),
     )
 

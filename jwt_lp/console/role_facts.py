@@ -93,7 +93,7 @@ def read_role(console: ConsoleState, name: str, *, after: FoundHolder | None = N
         review=review,
         matrix=build_matrix((name, grant, *numbers) for grant, numbers in counts.items()),
         parts=tuple(_parts(store, decisions)),
-        revocations=store.holder_revocations("role", "", name)[:ROWS],
+        revocations=store.revocation_page(lifted=False, of="role", name=name, limit=ROWS),
         decisions=decisions,
     )
 
