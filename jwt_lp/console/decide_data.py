@@ -170,8 +170,7 @@ def _decide_page(
         campaign=campaign,
         part=part,
         items=tuple(
-            show_item(each, campaign.day, refusal=refusal or _item_refusal(reader, each))
-            for each in found.items
+            show_item(each, campaign.day, refusal=refusal or _item_refusal(reader, each)) for each in found.items
         ),
         groups=groups,
         next=found.next,
