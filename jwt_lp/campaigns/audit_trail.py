@@ -53,16 +53,21 @@ def _check_chain(entries: Iterable[AuditEntry], head: tuple[int, str] | None) ->
     """The first entry that does not follow the one before it; or the last one, if `head` is not met."""
     sequence, previous, met = 0, "", head is None or head == (0, "")
     for entry in entries:
-        if entry.sequence != sequence + 1:
-            what = "is missing" if entry.sequence > sequence + 1 else f"stands where {sequence + 1:,} should"
-            return BrokenEntry(min(sequence + 1, entry.sequence), what if entry.sequence > sequence else "is there twice")
+        if entry.sequence > sequence + 1:
+            return BrokenEntry(sequence + 1, "is missing")
+        if entry.sequence <= sequence:
+            return BrokenEntry(entry.sequence, "stands behind a later one")
         if entry.previous != previous:
             return BrokenEntry(entry.sequence, "does not name the hash of the entry before it")
         if entry.computed_hash() != entry.hash:
             return BrokenEntry(entry.sequence, "was changed: its hash is another one")
         sequence, previous = entry.sequence, entry.hash
         met = met or (head is not None and previous == head[1] and head[0] in (0, sequence))
-    return None if met else BrokenEntry(sequence + 1, "is missing: the trail ends before the entry that is known to be last")
+    return (
+        None
+        if met
+        else BrokenEntry(sequence + 1, "is missing: the trail ends before the entry that is known to be last")
+    )
 
 
 def export_audit(store: Store, file: IO[str], *, campaign: str | None = None) -> int:
@@ -92,13 +97,13 @@ def _read_entries(lines: Iterable[str]) -> Iterator[AuditEntry]:
 
 def _read_entry(line: str, number: int) -> AuditEntry:
     try:
-        if len(line) > MAX_LINE:
-            raise ValueError
-        values: dict[str, Any] = json.loads(line, object_pairs_hook=unique_members)
+        values: dict[str, Any] = json.loads(line if len(line) <= MAX_LINE else "", object_pairs_hook=unique_members)
         entry = AuditEntry(**{**values, "actor": Actor(**values["actor"])})
         # It is an entry only if a hash can be made of it.
         entry.computed_hash()
+        typed = type(entry.sequence) is int and isinstance(entry.previous, str) and isinstance(entry.hash, str)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise ConfigurationError(f"line {number}: not an entry of an audit trail: export it again") from None
-    else:
-        return entry
+        typed, entry = False, None
+    if entry is None or not typed:
+        raise ConfigurationError(f"line {number}: not an entry of an audit trail: export it again")
+    return entry

@@ -107,6 +107,7 @@ def create_console(  # noqa: PLR0913 - keywords, each with a default
     sessions: SignInStore | None = None,
     routes: Sequence[BaseRoute] = (),
     middleware: Sequence[Middleware] = (),
+    applications: Sequence[object] = (),
     clock: Callable[[], float] = time.time,
 ) -> Console:
     """The console as an ASGI application, with a guard of its own.
@@ -117,8 +118,9 @@ def create_console(  # noqa: PLR0913 - keywords, each with a default
     the host's page for signing in, which gets the path to come back to as `next`; `refresh_url` and `sign_out_url` are
     its endpoints `refresh` and `sign-out`; all are paths on this host. `person` is the claim that identifies a
     person at all issuers. `webhooks` get reminders. `sessions` is the store of the host's sign-in, by default `store`. `local_operator` is who
-    works with a console that runs on its own, and `routes` and `middleware` are what signs that person in. Raises
-    `ConfigurationError` for what cannot work.
+    works with a console that runs on its own, and `routes` and `middleware` are what signs that person in. The routes of
+    `applications`, of any host, are listed with their declarations. Raises `ConfigurationError` for what
+    cannot work.
     """
     guard = Guard(_console_settings(settings))
     named = guard.settings.store if store is None else store
@@ -143,6 +145,7 @@ def create_console(  # noqa: PLR0913 - keywords, each with a default
         sessions=opened if sessions is None else sessions,
         naming=_naming(guard.settings.subjects),
         webhooks=webhooks,
+        applications=tuple(applications),
         clock=clock,
     )
     app = Starlette(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jwt_lp.campaigns.campaigns import Campaigns
     from jwt_lp.console.plan_folder import PlanFolder
     from jwt_lp.elevation.elevations import Elevations
+    from jwt_lp.guard.routes import Route
     from jwt_lp.policy.file import Policy
     from jwt_lp.review.analysis.people import Person
     from jwt_lp.stores import Actor, SignInStore, Store
@@ -37,6 +38,7 @@ class ConsoleState:
     that identifies a person at all issuers. The URLs are those of the host's sign-in, "" where it has none.
     `local_operator` is who works with a console that runs on its own, "" where a host has the sign-in. `sessions` is
     the store in which the sign-in keeps its sessions. `naming` gives the name that the store records for a subject.
+    `webhooks` get reminders. `applications` are those whose routes are listed.
     `webhooks` get reminders and the notices of plans.
     """
 
@@ -56,6 +58,7 @@ class ConsoleState:
     sessions: SignInStore
     naming: Callable[[str, str], str] = plain_subject
     webhooks: Sequence[Webhook] = ()
+    applications: Sequence[object] = ()
     clock: Callable[[], float] = time.time
 
     @cached_property
@@ -73,6 +76,13 @@ class ConsoleState:
             webhooks=self.webhooks,
             clock=self.clock,
         )
+
+    @cached_property
+    def application_routes(self) -> tuple[Route, ...]:
+        """The routes of the applications, with their declarations."""
+        from jwt_lp.guard.hosts import find_host
+
+        return tuple(route for app in self.applications for route in find_host(app).routes(app))
 
     @cached_property
     def plan_folder(self) -> PlanFolder | None:
