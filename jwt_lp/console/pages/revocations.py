@@ -21,6 +21,7 @@ from jwt_lp.errors import StoreError
 from jwt_lp.review.plan.deny_entries import ENTRY_ID_PREFIX
 from jwt_lp.review.report.wording import shorten
 from jwt_lp.revocation.wanted import describe_entry
+from jwt_lp.stores import RevocationFilter
 from jwt_lp_starlette import can, requires
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _list(request: Request) -> Response:
     if before and not (before.isascii() and before.isdigit() and len(before) <= 18):  # noqa: PLR2004 - what a BIGINT holds
         raise HTTPException(HTTPStatus.BAD_REQUEST, "before is a number.")
     of, issuer, name = (query.get(key, "") or None for key in ("of", "issuer", "name"))
-    found = console.store.revocation_page(
+    which = RevocationFilter(
         lifted=None if lifted else False,
         of=of if name else None,
         issuer=issuer,
@@ -93,6 +94,7 @@ def _list(request: Request) -> Response:
         before=int(before) if before else None,
         limit=PAGE + 1,
     )
+    found = console.store.revocation_page(which)
     shown = found[:PAGE]
     context = {
         "rows": _rows(console, shown),
@@ -163,7 +165,7 @@ def _write(request: Request, form: Form) -> Response:
 
 def _is_written(console: ConsoleState, entry_id: str) -> bool:
     """Whether the same form was sent before, so that its entry is there."""
-    return bool(console.store.revocation_page(lifted=None, id=entry_id, limit=1))
+    return bool(console.store.revocation_page(RevocationFilter(id=entry_id, limit=1)))
 
 
 def _lift(request: Request, form: Form) -> Response:
@@ -189,7 +191,7 @@ def _lift(request: Request, form: Form) -> Response:
 def _find(request: Request, console: ConsoleState) -> StoredRevocation:
     number: int = request.path_params["number"]
     if 0 < number < 1 << 62:
-        for row in console.store.revocation_page(lifted=None, before=number + 1, limit=1):
+        for row in console.store.revocation_page(RevocationFilter(before=number + 1, limit=1)):
             if row.sequence == number:
                 return row
     raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such revocation.")
