@@ -71,6 +71,7 @@ LIBRARIES = {
     "jinja2": ("review.report", "console"),
     "markupsafe": ("console",),
     "starlette": ("console",),
+    "uvicorn": ("cli.console",),
     "tomlkit": ("review.plan",),
     "stdnum": ("lint.detectors",),
     "httpx": ("oauth.httpx_auth",),

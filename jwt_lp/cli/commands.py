@@ -4,46 +4,46 @@ from __future__ import annotations
 
 import logging
 import platform
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as release_of
 from typing import Final
 
 import click
 
-from jwt_lp.cli.apply import apply
-from jwt_lp.cli.backtest import backtest
-from jwt_lp.cli.demo import demo
-from jwt_lp.cli.elevate import elevate
-from jwt_lp.cli.evidence import evidence
-from jwt_lp.cli.explain import explain
-from jwt_lp.cli.grants import grants
-from jwt_lp.cli.inspect import inspect_token
-from jwt_lp.cli.issue import issue, narrow
-from jwt_lp.cli.keys import keys
-from jwt_lp.cli.lint import lint
-from jwt_lp.cli.migrate import migrate
-from jwt_lp.cli.observed import observed
 from jwt_lp.cli.output import CheckFailed, Failure
-from jwt_lp.cli.plan import plan
-from jwt_lp.cli.policy import policy
-from jwt_lp.cli.restore import restore
-from jwt_lp.cli.review import review
-from jwt_lp.cli.revocations import revocations
-from jwt_lp.cli.revoke import revoke, unrevoke
-from jwt_lp.cli.roles import roles
-from jwt_lp.cli.routes import routes
-from jwt_lp.cli.store import store
-from jwt_lp.cli.token import token
-from jwt_lp.cli.undo import undo
-from jwt_lp.cli.usage import usage
-from jwt_lp.cli.verify import verify
 from jwt_lp.errors import ElevationError, InvalidToken, JwtLpError, PolicyError
 
 _HOSTS: Final = ("Django", "djangorestframework", "Flask", "starlette", "fastapi")
 _INTERRUPTED: Final = 130
+# A module that holds several commands, and a command whose function has another name.
+_ELSEWHERE: Final = {
+    "inspect": "inspect:inspect_token",
+    "narrow": "issue:narrow",
+    "unrevoke": "revoke:unrevoke",
+}
+_NAMES: Final = (
+    *("routes", "explain", "token", "lint", "observed", "policy", "demo", "keys", "issue", "narrow", "inspect"),
+    *("migrate", "store", "revoke", "unrevoke", "revocations", "usage", "grants", "roles", "elevate"),
+    *("review", "backtest", "plan", "apply", "restore", "undo", "verify", "evidence", "console"),
+)
 
 
 class _Commands(click.Group):
+    """The commands. The module of each is imported when it is called, because all together take half a second."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_NAMES})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _NAMES:
+            return _command(cmd_name)
+        found = super().get_command(ctx, cmd_name)
+        if found is None:
+            # click suggests a name out of these.
+            self.commands.update({name: _command(name) for name in _NAMES})
+        return found
+
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
@@ -55,6 +55,12 @@ class _Commands(click.Group):
             # Exit code 1 would mean that a check found something.
             click.echo("stopped", err=True)
             ctx.exit(_INTERRUPTED)
+
+
+def _command(name: str) -> click.Command:
+    module, _, function = _ELSEWHERE.get(name, f"{name}:{name}").partition(":")
+    command: click.Command = getattr(import_module(f"jwt_lp.cli.{module}"), function)
+    return command
 
 
 def _version(distribution: str) -> str:
@@ -103,11 +109,3 @@ def version() -> None:
         release = _version(name)
         if not release.startswith("("):
             click.echo(f"{name} {release}")
-
-
-for _command in (
-    *(routes, explain, token, lint, observed, policy, demo, keys, issue, narrow, inspect_token, migrate),
-    *(store, revoke, unrevoke, revocations, usage, grants, roles, elevate),
-    *(review, backtest, plan, apply, restore, undo, verify, evidence),
-):
-    commands.add_command(_command)

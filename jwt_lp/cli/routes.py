@@ -104,22 +104,13 @@ def _list_routes(routes: Sequence[Route], guard: Guard) -> RouteListing:
     )
 
 
-def kind(route: Route) -> str:
-    """The kind of declaration: `requirement`, `authenticated`, `public`, `external` or `undeclared`."""
-    if route.requirement is None:
-        return "undeclared"
-    if isinstance(route.requirement, Open):
-        return "public" if route.requirement.reason is None else "external"
-    return "requirement" if route.requirement.permissions else "authenticated"
-
-
 def _as_json(route: Route, listing: RouteListing) -> dict[str, object]:
     requirement = route.requirement
     return {
         "methods": list(route.methods),
         "template": route.template,
         "endpoint": route.endpoint,
-        "kind": kind(route),
+        "kind": route.kind,
         "guarded": route.guarded,
         "requirement": None if requirement is None else str(requirement),
         "permissions": [] if requirement is None else list(requirement.permissions),
@@ -154,7 +145,7 @@ def _row(route: Route, listing: RouteListing) -> tuple[Text, Text, Text, Text, T
         text(", ".join(route.methods) or "*"),
         text(route.template),
         text(route.endpoint, DIM),
-        text(_requirement_text(route, listing), _STYLES.get(kind(route), "")),
+        text(_requirement_text(route, listing), _STYLES.get(route.kind, "")),
         text(route.origin, DIM),
     )
 
@@ -171,7 +162,7 @@ def _print_summary(listing: RouteListing, *, err: bool) -> None:
     faults = listing.unplaced_faults if err else listing.faults
     for fault in faults:
         say(text("!! fault: ", ERROR), fault, err=err)
-    counts = ", ".join(f"{sum(kind(route) == name for route in listing.routes)} {name}" for name in _KINDS)
+    counts = ", ".join(f"{sum(route.kind == name for route in listing.routes)} {name}" for name in _KINDS)
     bad = bool(listing.faults or listing.undeclared)
     summary = f"{count(len(listing.routes), 'route')}: {counts}; {count(len(listing.faults), 'fault')}"
     say(text(summary, ERROR if bad else OK), err=err)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jwt_lp.console.application import create_console
+    from jwt_lp.console.application import Console, create_console
 
-__all__ = ["create_console"]
+__all__ = ["Console", "create_console"]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ from starlette.routing import NoMatchFound
 
 from jwt_lp.console.navigation import navigation
 from jwt_lp.console.session import csrf_token_of
+from jwt_lp.console.sign_in_redirect import page_of, sign_in_target
 from jwt_lp.console.state import console_of, shown_name
 from jwt_lp.console.static_files import static_version
 from jwt_lp.review.quantities import count_noun, format_percent
@@ -22,7 +23,7 @@ from jwt_lp.review.report import wording
 from jwt_lp_starlette import can
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from jinja2.runtime import Context
     from starlette.requests import Request
@@ -48,12 +49,21 @@ def page(request: Request, template: str, context: Mapping[str, object], status:
                 "csrf_token": csrf_token_of(request),
                 "notice": _notice(request),
                 "navigation": navigation(request),
+                "here": page_of(request.scope),
+                "sign_in_link": _sign_in_link(request),
                 "status": int(status),
                 **context,
             }
         )
     )
     return HTMLResponse(text, status)
+
+
+def _sign_in_link(request: Request) -> str:
+    url = console_of(request).sign_in_url
+    # A form cannot be opened by a link, so after signing in again one begins at the first page.
+    shown = page_of(request.scope) if request.method in ("GET", "HEAD") else f"{request.scope.get('root_path', '')}/"
+    return sign_in_target(url, shown) if url else ""
 
 
 def see_other(request: Request, route: str, *, notice: str = "", **parameters: object) -> Response:
@@ -80,11 +90,15 @@ def url_of(request: Request, route: str, **parameters: object) -> str:
     return f"{root.rstrip('/')}{path}" + (f"?{urlencode(query, doseq=True)}" if query else "")
 
 
-def _path_parameters(request: Request, route: str) -> frozenset[str]:
-    for each in request.app.routes:
-        if each.name == route:
-            return frozenset(each.param_convertors)
-    raise NoMatchFound(route, {})
+def _path_parameters(request: Request, name: str) -> frozenset[str]:
+    routes: Sequence[Any] = request.app.routes
+    *mounts, last = name.split(":")
+    for mount in mounts:
+        routes = next((each.routes for each in routes if each.name == mount), ())
+    for route in routes:
+        if route.name == last:
+            return frozenset(route.param_convertors)
+    raise NoMatchFound(name, {})
 
 
 def _notice(request: Request) -> str:
@@ -113,7 +127,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters |= {
+    filters: dict[str, Callable[..., str]] = {
         "n": "{:,}".format,
         "count": count_noun,
         "percent": format_percent,
@@ -121,14 +135,16 @@ def _environment() -> Environment:
         "shorten": wording.shorten,
         "exact": _exact,
     }
-    environment.globals |= {"url_for": _url_for, "can": _can, "static": _static}
+    functions: dict[str, Any] = {"url_for": _url_for, "can": _can, "static": _static}
+    environment.filters.update(filters)
+    environment.globals.update(functions)
     return environment
 
 
 def _exact(value: str) -> Markup:
     """The value of a form's field as somebody typed it, with its line ends; markup is escaped."""
     # A browser changes a bare line end of an attribute's value only where it is written as it is.
-    return Markup(str(escape(value)).replace("\r", "&#13;").replace("\n", "&#10;"))
+    return Markup(str(escape(value)).replace("\r", "&#13;").replace("\n", "&#10;"))  # noqa: S704 - escaped before
 
 
 @pass_context

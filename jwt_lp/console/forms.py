@@ -15,7 +15,7 @@ from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.exceptions import HTTPException
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, MutableMapping
 
     from starlette.requests import Request
 
@@ -70,22 +70,41 @@ async def form_of(request: Request) -> Form:
 class FormMiddleware:
     """Reads the form of each POST request, and hands its CSRF token to the guard as a header. Pure ASGI."""
 
-    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+    def __init__(self, app: Callable[..., Awaitable[None]], fail: Callable[..., Awaitable[None]]) -> None:
         self.app = app
+        self._fail = fail
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Read the form, then pass the call on."""
         if scope["type"] == "http" and scope["method"] == "POST":
-            headers = Headers(scope=scope)
-            kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-            if kind in (_URLENCODED, _MULTIPART):
-                body = await _read_body(headers, receive, MAX_UPLOAD if kind == _MULTIPART else MAX_FORM)
-                form = await _parse_multipart(headers, body) if kind == _MULTIPART else _parse_urlencoded(body)
+            try:
+                form, receive = await _read_form(Headers(scope=scope), receive)
+            except HTTPException as error:
+                await self._fail(scope, receive, send, error)
+                return
+            if form is not None:
                 scope = {**scope, FORM_KEY: form}
                 token = form.all(CSRF_FIELD)
                 if len(token) == 1 and _HEADER not in (name for name, _ in scope["headers"]):
                     scope["headers"] = [*scope["headers"], (_HEADER, token[0].encode("latin-1", "replace"))]
         await self.app(scope, receive, send)
+
+
+async def _read_form(headers: Headers, receive: Any) -> tuple[Form | None, Any]:
+    """The form in the body, None if the body is something else; and what gives the body to who reads it once more."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in (_URLENCODED, _MULTIPART):
+        return None, receive
+    # INVARIANT: only who sends some cookie may have so much read into memory before the guard has decided.
+    limit = MAX_UPLOAD if kind == _MULTIPART and headers.get("cookie") else MAX_FORM
+    body = await _read_body(headers, receive, limit)
+    form = await _parse_multipart(headers, body) if kind == _MULTIPART else _parse_urlencoded(body)
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Any:
+        return messages.pop() if messages else await receive()
+
+    return form, replay
 
 
 async def _read_body(headers: Headers, receive: Any, limit: int) -> bytes:
@@ -118,7 +137,7 @@ def _parse_urlencoded(body: bytes) -> Form:
 async def _parse_multipart(headers: Headers, body: bytes) -> Form:
     from starlette.formparsers import MultiPartException, MultiPartParser
 
-    async def stream() -> Any:
+    async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
     try:

@@ -27,7 +27,7 @@ class NavigationEntry(NamedTuple):
 
 # Route, text, who sees it, and the first segments of the paths that belong to it.
 _ENTRIES: Final = (
-    ("overview", "Overview", (READ,), ("",)),
+    ("overview", "Overview", (READ, DECIDE, APPROVE), ("",)),
     ("campaigns", "Campaigns", (READ, DECIDE), ("campaigns",)),
     ("search", "Find", (READ,), ("search", "subject", "role", "permission", "client")),
     ("routes", "Routes", (READ,), ("routes",)),

@@ -9,19 +9,22 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from jwt_lp.errors import ConfigurationError
+from jwt_lp.usage.recorder import plain_subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from starlette.requests import HTTPConnection
 
     from jwt_lp.campaigns.campaigns import Campaigns
+    from jwt_lp.console.plan_folder import PlanFolder
     from jwt_lp.elevation.elevations import Elevations
+    from jwt_lp.guard.routes import Route
     from jwt_lp.policy.file import Policy
     from jwt_lp.review.analysis.people import Person
-    from jwt_lp.stores import Store
-    from jwt_lp.stores.campaigns import Actor
+    from jwt_lp.stores import Actor, SignInStore, Store
+    from jwt_lp.webhooks import Webhook
 
 NO_PEOPLE: Final[Mapping[str, Person]] = MappingProxyType({})
 
@@ -33,6 +36,10 @@ class ConsoleState:
     `policy_file` is the file that `policy` was read from, None if it came from the settings. `people` is the list of
     people by subject. `plans` is the folder of plan files, None where plans are only downloaded. `person` is the claim
     that identifies a person at all issuers. The URLs are those of the host's sign-in, "" where it has none.
+    `local_operator` is who works with a console that runs on its own, "" where a host has the sign-in. `sessions` is
+    the store in which the sign-in keeps its sessions. `naming` gives the name that the store records for a subject.
+    `webhooks` get reminders. `applications` are those whose routes are listed.
+    `webhooks` get reminders and the notices of plans.
     """
 
     store: Store
@@ -47,6 +54,11 @@ class ConsoleState:
     sign_in_url: str = ""
     refresh_url: str = ""
     sign_out_url: str = ""
+    local_operator: str = ""
+    sessions: SignInStore
+    naming: Callable[[str, str], str] = plain_subject
+    webhooks: Sequence[Webhook] = ()
+    applications: Sequence[object] = ()
     clock: Callable[[], float] = time.time
 
     @cached_property
@@ -55,7 +67,29 @@ class ConsoleState:
         from jwt_lp.campaigns.campaigns import Campaigns
 
         policy = self.policy if self.policy_file is None else self.policy_file
-        return Campaigns(self.store, policy, people=self.people, issuer_names=self.issuer_names, clock=self.clock)
+        return Campaigns(
+            self.store,
+            policy,
+            people=self.people,
+            issuer_names=self.issuer_names,
+            naming=self.naming,
+            webhooks=self.webhooks,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def application_routes(self) -> tuple[Route, ...]:
+        """The routes of the applications, with their declarations."""
+        from jwt_lp.guard.hosts import find_host
+
+        return tuple(route for app in self.applications for route in find_host(app).routes(app))
+
+    @cached_property
+    def plan_folder(self) -> PlanFolder | None:
+        """The plan files in the folder `plans`; None without one."""
+        from jwt_lp.console.plan_folder import PlanFolder
+
+        return None if self.plans is None else PlanFolder(self.plans)
 
     @cached_property
     def elevations(self) -> Elevations:
@@ -75,13 +109,15 @@ def console_of(request: HTTPConnection) -> ConsoleState:
 
 def actor_of(request: HTTPConnection) -> Actor:
     """Who sends `request`: the issuer and the subject of the verified access token, with the name that people read."""
+    from jwt_lp.stores import Actor
     from jwt_lp_starlette import token_from
-
-    from jwt_lp.stores.campaigns import Actor
 
     token = token_from(request)
     if token is None:
         raise ConfigurationError("nobody is known here: the route needs requires(...) with a permission of the console")
+    operator = console_of(request).local_operator
+    if operator:
+        return Actor(issuer="", subject=operator, name=operator)
     return Actor(issuer=token.issuer, subject=token.subject, name=shown_name(request))
 
 
@@ -92,6 +128,9 @@ def shown_name(request: HTTPConnection) -> str:
     token = token_from(request)
     if token is None:
         return ""
-    person = console_of(request).people.get(token.subject)
+    console = console_of(request)
+    if console.local_operator:
+        return console.local_operator
+    person = console.people.get(console.naming(token.issuer, token.subject))
     claimed = cast("Any", token.claims.get("name"))
     return (person.name if person is not None else "") or (claimed if isinstance(claimed, str) else "") or token.subject

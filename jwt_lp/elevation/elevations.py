@@ -166,9 +166,31 @@ class Elevations:
     def show(self, who: AccessToken | Operator, elevation_id: str) -> Elevation:
         """The elevation, for its asker and for those who may decide; `ElevationUnknown` for all others."""
         elevation = self._find(elevation_id)
-        if isinstance(who, Operator) or is_owner(who, elevation) or self._may_decide(who, elevation):
+        if self.may_see(who, elevation):
             return elevation
         raise ElevationUnknown("there is no such elevation")
+
+    def may_see(self, who: AccessToken | Operator, elevation: Elevation) -> bool:
+        """Whether the caller may see an elevation: its asker, those who may decide, and operators."""
+        return isinstance(who, Operator) or is_owner(who, elevation) or self.may_decide(who, elevation)
+
+    def may_decide(self, who: AccessToken, elevation: Elevation) -> bool:
+        """Whether the rules let the caller decide about an elevation; what the store has seen before is not checked."""
+        try:
+            check_approver(who, elevation, self._rule_of(elevation), person=self._person, store=None)
+        except ElevationNotAllowed:
+            return False
+        return True
+
+    def may_end(self, who: AccessToken, elevation: Elevation) -> bool:
+        """Whether the caller may withdraw or end an elevation: its asker, and whoever may decide by its rule."""
+        if is_owner(who, elevation):
+            return True
+        try:
+            check_standing(who, self._rule_of(elevation))
+        except ElevationNotAllowed:
+            return False
+        return True
 
     def elevations_of(self, who: AccessToken | Operator, *, after: str = "", limit: int = 50) -> tuple[Elevation, ...]:
         """The elevations of the caller, oldest first; `after` is the id of the last one of the page before."""
@@ -185,7 +207,7 @@ class Elevations:
             # Everybody may ask this, and all requests would be read in vain.
             return ()
         which = ElevationFilter(open_at=self.now(), after=after or None)
-        return tuple(islice((each for each in self.store.elevations(which) if self._may_decide(who, each)), limit))
+        return tuple(islice((each for each in self.store.elevations(which) if self.may_decide(who, each)), limit))
 
     def _find(self, elevation_id: str) -> Elevation:
         elevation = self.store.elevation(elevation_id)
@@ -199,13 +221,6 @@ class Elevations:
         if rule is None:
             raise ElevationNotAllowed("the policy has no rule for it any more", reason="rule")
         return rule
-
-    def _may_decide(self, who: AccessToken, elevation: Elevation) -> bool:
-        try:
-            check_approver(who, elevation, self._rule_of(elevation), person=self._person, store=None)
-        except ElevationNotAllowed:
-            return False
-        return True
 
     def _check_approver(self, who: AccessToken | Operator, elevation: Elevation, rule: ElevationRule) -> None:
         if isinstance(who, Operator):

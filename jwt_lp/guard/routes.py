@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.permissions.requirements import PUBLIC, Open, Requirement, external
@@ -40,6 +40,15 @@ class Route:
     def label(self) -> str:
         """The methods and the template, for people."""
         return f"{','.join(self.methods) or '*'} {self.template}"
+
+    @property
+    def kind(self) -> Literal["requirement", "authenticated", "public", "external", "undeclared"]:
+        """The kind of declaration; `authenticated` requires a token and no permission."""
+        if self.requirement is None:
+            return "undeclared"
+        if isinstance(self.requirement, Open):
+            return "public" if self.requirement.reason is None else "external"
+        return "requirement" if self.requirement.permissions else "authenticated"
 
     @property
     def guarded(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 import secrets
 import threading
 import time
@@ -32,6 +33,8 @@ MAX_EVENTS: Final = 1_000_000
 MAX_ROWS: Final = 50_000
 MAX_OBSERVED: Final = 50_000
 ANY_METHOD: Final = "*"
+
+_PSEUDONYM: Final = re.compile(r"h:[A-Za-z0-9_-]{22}")
 """The method of an enforcement point that names none, and of uses by a method that is neither usual nor declared."""
 
 _USUAL_METHODS: Final = frozenset(
@@ -279,6 +282,11 @@ def pseudonymizer(key: bytes) -> Callable[[str, str], str]:
         return f"h:{urlsafe_b64encode(digest[:16]).decode().rstrip('=')}"
 
     return pseudonym
+
+
+def is_pseudonym(name: str) -> bool:
+    """Whether a name has the form that `pseudonymizer` gives."""
+    return _PSEUDONYM.fullmatch(name) is not None
 
 
 def plain_subject(issuer: str, subject: str) -> str:

@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
-for _library in ("starlette", "jinja2", "sqlalchemy", "uvicorn", "multipart"):
-    pytest.importorskip(_library, reason=f"the console needs {_library} (extra `console`)")
-
 from chromium import chromium
 from console.serving import ServedConsole, served_console
 from jwt_lp.stores import open_store
 
+_LIBRARIES = ("starlette", "jinja2", "sqlalchemy", "uvicorn", "python_multipart")
+
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A store of its own for each module, with tables and without rows."""
+    """A store of its own for each module, with tables and without rows; the test is skipped without the libraries."""
+    for library in _LIBRARIES:
+        pytest.importorskip(library, reason=f"the console needs {library} (extra `console`)")
     opened = open_store(f"sqlite:///{tmp_path_factory.mktemp('console') / 'store.db'}")
     opened.migrate()
     yield opened

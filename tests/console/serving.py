@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from hosts.serving import HttpAnswer, HttpClient, serve
-from jwt_lp import Guard, Issuer, Policy, Settings, SigningKey
+from jwt_lp import Guard, Issuer, Policy, SigningKey
 
 KEY = SigningKey.generate(kid="console")
 ISSUER = "https://id.test/"
@@ -73,7 +73,7 @@ class Person:
 
     def headers(self, **more: str) -> list[tuple[str, str]]:
         """The headers that a browser sends with a request from a page of the console."""
-        sent = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
+        sent = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate", "Accept": "text/html"}
         if self.token:
             sent["Cookie"] = f"__Host-access={self.token}"
         return list({**sent, **{name.replace("_", "-"): value for name, value in more.items()}}.items())
@@ -82,7 +82,7 @@ class Person:
         """Open a page."""
         return self.client.request("GET", path, self.headers(**headers))
 
-    def post(self, path: str, fields: Mapping[str, object] = {}, **headers: str) -> HttpAnswer:  # noqa: B006 - not changed
+    def post(self, path: str, fields: Mapping[str, object] = {}, **headers: str) -> HttpAnswer:
         """Send a form with its CSRF token."""
         body = urlencode({"csrf_token": self.csrf_token, **fields}, doseq=True).encode()
         headers = {"Content_Type": "application/x-www-form-urlencoded", **headers}
@@ -141,8 +141,6 @@ def served_console(store: Any, **options: Any) -> Iterator[ServedConsole]:
     """A console over `store`; the options are those of `create_console`."""
     from jwt_lp.console import create_console
 
-    guard = Guard(Settings.from_mapping(settings(store)))
-    app = create_console(guard, store=store, **options)
+    app = create_console(settings(store), **options)
     with serve("asgi", app) as client:
-        yield ServedConsole(app, client, guard, store)
-    guard.close()
+        yield ServedConsole(app, client, app.guard, store)

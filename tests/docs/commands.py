@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import cast
 
 import click
 
@@ -42,10 +41,12 @@ _VARYING = (
 def known_commands() -> dict[str, click.Command]:
     """All commands by name; those of a group by both names, as in `policy check`."""
     by_name: dict[str, click.Command] = {}
-    for name, command in cast("click.Group", commands).commands.items():
+    context = click.Context(commands)
+    for name in commands.list_commands(context):
+        command = commands.get_command(context, name)
         if isinstance(command, click.Group):
             by_name |= {f"{name} {inner_name}": inner for inner_name, inner in command.commands.items()}
-        else:
+        elif command is not None:
             by_name[name] = command
     return by_name
 

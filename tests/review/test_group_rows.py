@@ -107,7 +107,7 @@ def test_the_row_of_a_member_comes_before_its_group() -> None:
         (
             {"group": {"decision": "narrow", "reviewer": "mia"}},
             (),
-            ["line 4: the grant cannot be narrowed: the column instead is empty"],
+            ["line 4: the grant cannot be narrowed: there is no narrower grant instead"],
         ),
         (
             {"group": REMOVE, "s1": {"comment": "is she back?"}},

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.review.findings import Reason
 from jwt_lp.review.plan import frozen_plan, worksheet
+from jwt_lp.review.plan.decision_faults import read_day
 from jwt_lp.review.plan.frozen_plan import Plan
 from jwt_lp.review.plan.sheet_file import SheetFile, sheet_candidates, sheet_path
-from jwt_lp.review.plan.worksheet import COLUMNS, read_day, read_worksheet, write_worksheet
+from jwt_lp.review.plan.worksheet import COLUMNS, read_worksheet, write_worksheet
 from jwt_lp.usage import row_reader
 from review_factory import DAY, ISSUER, at, make_finding, make_review
 
@@ -139,7 +140,7 @@ def test_a_spreadsheet_s_own_csv_is_read(delimiter):
         ({"decision": "remove", "reviewer": "c", "until": "2027-01-01"}, "until is only for exemptions"),
         (
             {"decision": "narrow", "reviewer": "c"},
-            "the grant cannot be narrowed: the column instead is empty",
+            "the grant cannot be narrowed: there is no narrower grant instead",
         ),
     ],
 )

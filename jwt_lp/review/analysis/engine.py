@@ -125,7 +125,7 @@ def review(  # noqa: PLR0913 - all but the store by name
     for holder in _report_progress(holders, "subjects judged", on_step):
         collector.add(holder)
     others = route_findings.findings(points, requested, context.requested, policy)
-    findings = sorted(collector.findings(others), key=_sort_key)
+    findings = sorted(collector.findings(others), key=review_order)
     population = _population(source, collector, findings)
     return Review(
         made_at=time.time() if made_at is None else made_at,
@@ -236,7 +236,8 @@ def _denied_grants(store: Store) -> frozenset[tuple[str, str, str, str]]:
     )
 
 
-def _sort_key(finding: Finding) -> tuple[object, ...]:
+def review_order(finding: Finding) -> tuple[object, ...]:
+    """The place of a finding in a review: the most urgent first. No two findings of a review have the same."""
     return (
         *(finding.verdict != "leaver", _PROPOSAL_ORDER[finding.proposal], not finding.used_after_leaving),
         *(finding.verdict == "used", -finding.score, -(finding.idle or 0), finding.of),

@@ -85,6 +85,21 @@ class PlanStatus:
 NEW_PLAN: Final = PlanStatus()
 
 
+class JournalStep(NamedTuple):
+    """A line of a journal for people: what was done, when and by whom, and the number of deny entries, 0 for none.
+
+    `stage` is the stage that began, "" without stages. `item` and `reason` are those of a restoration, "" for other steps.
+    """
+
+    what: str
+    at: float
+    by: str
+    entries: int = 0
+    stage: str = ""
+    item: str = ""
+    reason: str = ""
+
+
 def journal_path(plan: str | os.PathLike[str]) -> Path:
     """The path of a plan's journal."""
     return Path(f"{os.fspath(plan)}{SUFFIX}")
@@ -101,6 +116,22 @@ def read_status(journal: Path) -> PlanStatus:
                 f"{quote_text(str(journal))}: not a journal of a plan: a line is incomplete"
             ) from None
     return status
+
+
+def read_steps(journal: Path) -> tuple[JournalStep, ...]:
+    """The steps that a journal records, oldest first; `ConfigurationError` if the file is not a journal."""
+    return tuple(
+        JournalStep(
+            line["what"],
+            line.get("at", 0.0),
+            line.get("by", ""),
+            len(line.get("lifted" if line["what"] in ("restored", "undone") else "entries", ())),
+            line.get("stage", ""),
+            line.get("item", ""),
+            line.get("reason", ""),
+        )
+        for line in _lines(journal)
+    )
 
 
 def left_out(status: PlanStatus, items: Iterable[str]) -> dict[str, str]:

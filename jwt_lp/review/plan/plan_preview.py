@@ -7,7 +7,6 @@ they would revoke more than was decided.
 from __future__ import annotations
 
 import difflib
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -20,6 +19,7 @@ from jwt_lp.review.plan.plan_journal import NEW_PLAN, left_out
 from jwt_lp.review.plan.plan_stages import FINAL, NOTICE, due_stage
 from jwt_lp.review.plan.planned_revocations import PlannedRevocations, used_since
 from jwt_lp.review.plan.policy_editor import edit_policy, parse_policy
+from jwt_lp.usage.recorder import is_pseudonym
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 DEFAULT_CAP_SHARE: Final = 0.25
 MIN_CAP: Final = 5
-_PSEUDONYM: Final = re.compile(r"h:[A-Za-z0-9_-]{22}")
 
 
 class DroppedItem(NamedTuple):
@@ -180,7 +179,7 @@ def _drop_reason(
         )
     if item.of == "subject" and not item.name:
         return "the store records no subjects (SUBJECTS), so no deny entry can name this one"
-    if item.of == "subject" and _PSEUDONYM.fullmatch(item.name):
+    if item.of == "subject" and is_pseudonym(item.name):
         return (
             "the store records subjects as keyed hashes (SUBJECTS), but a deny entry needs the name that tokens carry"
         )

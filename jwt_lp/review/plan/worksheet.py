@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from jwt_lp._support.validation import did_you_mean, quote_text
+from jwt_lp._support.validation import quote_text
 from jwt_lp.errors import ConfigurationError
+from jwt_lp.review.plan.decision_faults import decision_faults, read_day
 from jwt_lp.review.plan.decision_groups import describe_members, describe_reason, sort_out
 from jwt_lp.review.plan.line_faults import LineFaults, limit_faults
 from jwt_lp.review.plan.review_items import undecided_findings
@@ -23,7 +24,7 @@ from jwt_lp.review.quantities import count_noun
 from jwt_lp.usage import row_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator
 
     from jwt_lp.review.findings import Finding
     from jwt_lp.review.plan.decision_groups import DecisionGroup
@@ -36,7 +37,6 @@ SHOWN_COLUMNS: Final = (
     "held_back_by", "others", "risk", "proposal", "issuer", "group",
 )  # fmt: skip
 COLUMNS: Final = ("id", *DECISION_COLUMNS, *SHOWN_COLUMNS)
-DECISIONS: Final = ("keep", "remove", "narrow", "exempt")
 ID_PREFIX: Final = "F"
 """Before each id, so that a spreadsheet never takes one such as 12e4 for a number."""
 GROUP_PREFIX: Final = "G"
@@ -44,8 +44,20 @@ GROUP_PREFIX: Final = "G"
 
 _NEEDED_COLUMNS: Final = ("id", "decision", "holder", "role", "grant")
 _CHECKED_COLUMNS: Final = ("of", "issuer", "holder", "role", "grant", "instead")
-_DOTTED_DAY: Final = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})")
 _EARLIER_COLUMNS: Final = frozenset(("facts", "seal"))
+
+
+class Answer(NamedTuple):
+    """What a reviewer wrote into a row."""
+
+    decision: str = ""
+    until: str = ""
+    reviewer: str = ""
+    comment: str = ""
+
+
+NO_ANSWERS: Final[Mapping[str, Answer]] = MappingProxyType({})
+_BLANK: Final = Answer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,33 +88,37 @@ class Worksheet:
     asked: int
 
 
-def write_worksheet(findings: Iterable[Finding]) -> str:
+def write_worksheet(findings: Iterable[Finding], answers: Mapping[str, Answer] = NO_ANSWERS) -> str:
     """A worksheet as CSV, with a row for each finding that needs a decision, and for each group of obvious removals.
 
-    First come the questions, the most informative first, then each group with its members. The worksheet is read back
-    together with the sheet file of the same review (`SheetFile`).
+    First come the questions, the most informative first, then each group with its members. `answers` fill the rows of
+    findings, by their ids, and those of groups, by `GROUP_PREFIX` and their ids. The worksheet is read back together with
+    the sheet file of the same review (`SheetFile`).
     """
     output = io.StringIO()
     row_reader.write_csv(
-        output, COLUMNS, _written_rows({each.id: each for each in undecided_findings(findings)}), end="\r\n"
+        output, COLUMNS, _written_rows({each.id: each for each in undecided_findings(findings)}, answers), end="\r\n"
     )
     return output.getvalue()
 
 
-def _written_rows(findings: Mapping[str, Finding]) -> Iterator[tuple[str, ...]]:
+def _written_rows(findings: Mapping[str, Finding], answers: Mapping[str, Answer]) -> Iterator[tuple[str, ...]]:
     triage = sort_out(findings.values())
-    blank = ("",) * len(DECISION_COLUMNS)
+
+    def row(id_: str, group: str) -> tuple[str, ...]:
+        return f"{ID_PREFIX}{id_}", *answers.get(id_, _BLANK), *_shown_cells(findings[id_]), group
+
     for id_ in triage.questions:
-        yield f"{ID_PREFIX}{id_}", *blank, *_shown_cells(findings[id_]), ""
+        yield row(id_, "")
     for group in triage.groups:
         name = f"{GROUP_PREFIX}{group.id}"
-        yield name, *blank, *_group_cells(group), name
+        yield name, *answers.get(name, _BLANK), *_group_cells(group), name
         for id_ in group.findings:
-            yield f"{ID_PREFIX}{id_}", *blank, *_shown_cells(findings[id_]), name
+            yield row(id_, name)
     asked = {*triage.questions, *(id_ for group in triage.groups for id_ in group.findings)}
-    for id_, finding in findings.items():
+    for id_ in findings:
         if id_ not in asked:
-            yield f"{ID_PREFIX}{id_}", *blank, *_shown_cells(finding), ""
+            yield row(id_, "")
 
 
 def split_findings(findings: Iterable[Finding], key: str) -> dict[str, tuple[Finding, ...]]:
@@ -115,16 +131,19 @@ def split_findings(findings: Iterable[Finding], key: str) -> dict[str, tuple[Fin
     return {name: tuple(parts[name]) for name in sorted(parts)}
 
 
-def read_worksheet(text: str, sheet: SheetFile, *, known: Collection[str] | None = None) -> Worksheet:
+def read_worksheet(
+    text: str, sheet: SheetFile, *, known: Collection[str] | None = None, partial: bool = False, reviewer: str = ""
+) -> Worksheet:
     """The decisions of a worksheet; `sheet` is the sheet file that was written with it.
 
     Rows and columns may be in another order, and columns that only inform may be missing. The decision of a group holds
-    for its members whose own rows are empty or missing. `known` has the ids of the review's findings.
+    for its members whose own rows are empty or missing. `known` has the ids of the review's findings. With `partial`,
+    rows without a decision are left out. `reviewer` decided where no row names another.
     `ConfigurationError` names every kind of fault with its lines: a row without a decision, a row that another review
     wrote, changed cells, an incomplete decision.
     """
     faults, lines = LineFaults(), dict[str, int]()
-    answers: dict[str, tuple[int, Mapping[str, str]]] = {}
+    answers: dict[str, tuple[int, Answer]] = {}
     for line, row in _rows(text.removeprefix("\ufeff")):
         id_ = row["id"].strip().removeprefix(ID_PREFIX)
         shown = _shown_of(sheet, id_)
@@ -140,43 +159,51 @@ def read_worksheet(text: str, sheet: SheetFile, *, known: Collection[str] | None
             faults.add(line, f"the finding is on line {lines[id_]} already")
         else:
             lines[id_] = line
-            answer = {name: row.get(name, "").strip() for name in DECISION_COLUMNS}
-            answers[id_] = line, answer | {"decision": answer["decision"].lower()}
-    decisions = tuple(_decisions(sheet, answers, faults, known))
+            answer = Answer(*(row.get(name, "").strip() for name in DECISION_COLUMNS))
+            answers[id_] = line, answer._replace(decision=answer.decision.lower())
+    decisions = tuple(_decisions(sheet, answers, faults, known, _Reading(reviewer, partial=partial)))
     if summary := faults.summary():
         raise ConfigurationError(*summary)
-    if not decisions:
+    if not decisions and not partial:
         raise ConfigurationError("the worksheet has no rows: there is nothing to decide")
     return Worksheet(sheet.origin, decisions, len(sheet.items))
 
 
+class _Reading(NamedTuple):
+    reviewer: str
+    partial: bool
+
+
 def _decisions(
     sheet: SheetFile,
-    answers: Mapping[str, tuple[int, Mapping[str, str]]],
+    answers: Mapping[str, tuple[int, Answer]],
     faults: LineFaults,
     known: Collection[str] | None,
+    reading: _Reading,
 ) -> Iterator[WorksheetDecision]:
     """The decision of each finding: that of its row, or of its group."""
     groups = {id_: name for name, group in sheet.groups.items() for id_ in group.findings}
-    blank: Mapping[str, str] = {name: "" for name in DECISION_COLUMNS}  # noqa: C420 - its keys are any names
     members = (id_ for name in answers for id_ in (sheet.groups[_group_id(name)].findings if _group_id(name) else ()))
     checked: set[str] = set()
     for id_ in dict.fromkeys((*(name for name in answers if name in sheet.items), *members)):
-        line, answer = answers.get(id_, (0, blank))
+        line, answer = answers.get(id_, (0, _BLANK))
         group = f"{GROUP_PREFIX}{groups.get(id_, '')}"
         # A comment without a decision may be a doubt, so the row does not follow its group.
-        inherits = answer == blank and group in answers
+        inherits = answer == _BLANK and group in answers
         if inherits:
             line, answer = answers[group]
+        if reading.partial and not answer.decision:
+            continue
+        answer = answer._replace(reviewer=answer.reviewer or reading.reviewer)
         item = sheet.items[id_]
         if not inherits or group not in checked:
-            for fault in _decision_faults(item, answer):
+            for fault in _answer_faults(item, answer):
                 faults.add(line, fault)
         checked.add(group if inherits else id_)
         if known is not None and id_ not in known:
             faults.add(line, "the review given with --review does not have this finding")
         yield WorksheetDecision(
-            line, item, answer["decision"], read_day(answer["until"]) or "", answer["reviewer"], answer["comment"],
+            line, item, answer.decision, read_day(answer.until) or "", answer.reviewer, answer.comment,
             group.removeprefix(GROUP_PREFIX) if inherits else "",
         )  # fmt: skip
 
@@ -235,37 +262,11 @@ def _header(reader: Iterator[list[str]]) -> list[str]:
         raise ConfigurationError(f"line 1: not CSV: {error}") from None
 
 
-def _decision_faults(item: ReviewItem, answer: Mapping[str, str]) -> Iterator[str]:
+def _answer_faults(item: ReviewItem, answer: Answer) -> Iterator[str]:
     """The faults of an answer."""
-    decision, until = answer["decision"], answer["until"]
-    if not decision:
-        yield f"no decision: write one of {', '.join(DECISIONS)}"
-    elif decision not in DECISIONS:
-        choices = f": write one of {', '.join(DECISIONS)}"
-        yield f"{quote_text(decision)} is not a decision{did_you_mean(decision, DECISIONS) or choices}"
-    if decision in ("remove", "narrow", "exempt") and not answer["reviewer"]:
-        yield f"reviewer is empty: name who decided to {decision}"
-    if decision == "narrow" and not item.instead:
-        yield "the grant cannot be narrowed: the column instead is empty"
-    if decision == "exempt" and not until:
-        yield "an exemption needs a last day: fill in until, as in 2027-01-31"
-    elif until and decision not in ("exempt", ""):
-        yield "until is only for exemptions"
-    elif until and read_day(until) is None:
-        yield f"until: {quote_text(until)} is not a day such as 2027-01-31"
-
-
-def read_day(text: str) -> str | None:
-    """The ISO day in a cell: 2027-01-31, or 31.01.2027 as spreadsheets write it in many countries; None for another.
-
-    Days with slashes are refused, because 2/3/2027 is a day in February in one country, and in March in another.
-    """
-    match = _DOTTED_DAY.fullmatch(text)
-    iso = f"{match[3]}-{match[2]:0>2}-{match[1]:0>2}" if match else text
-    try:
-        return iso if date.fromisoformat(iso).isoformat() == iso else None
-    except ValueError:
-        return None
+    yield from decision_faults(answer.decision, answer.until, narrower=bool(item.instead))
+    if answer.decision in ("remove", "narrow", "exempt") and not answer.reviewer:
+        yield f"reviewer is empty: name who decided to {answer.decision}"
 
 
 def _shown_cells(finding: Finding) -> tuple[str, ...]:

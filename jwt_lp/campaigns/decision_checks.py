@@ -1,0 +1,147 @@
+"""Checks of decisions: whether they are complete, and whether whoever makes them may."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from jwt_lp.errors import CampaignRefused, InvalidDecision
+from jwt_lp.review.plan.decision_faults import decision_faults, read_day
+from jwt_lp.review.plan.line_faults import limit_faults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from jwt_lp.review import Finding
+    from jwt_lp.stores import Store
+    from jwt_lp.stores.audit import Actor
+    from jwt_lp.stores.campaigns import CampaignPart, WantedDecision
+    from jwt_lp.usage.usage_records import SubjectNaming
+
+MAX_COMMENT: Final = 1000
+"""The most characters of a comment."""
+
+NO_REVIEWER: Final = "a reviewer has an issuer and a subject, as the reviewer's token names them"
+
+_RETAINING: Final = ("keep", "narrow", "exempt")
+_MOST_GRANTS: Final = 20_000
+
+
+def check_decisions(
+    wanted: Sequence[WantedDecision], findings: Mapping[str, tuple[Finding, str]], *, today: str
+) -> tuple[WantedDecision, ...]:
+    """The decisions with blanks removed and days in ISO form; `InvalidDecision` names what is wrong with each.
+
+    `findings` are the findings by their ids, with the groups that they are in.
+    """
+    tidied = tuple(
+        replace(each, until=_tidy_day(each.until), comment=each.comment.strip(), decision=each.decision)
+        for each in wanted
+    )
+    faults = limit_faults(
+        f"{name_of(findings[each.item][0])}: {fault}"
+        for each in tidied
+        for fault in _faults(each, *findings[each.item], today)
+    )
+    if faults:
+        raise InvalidDecision(*faults)
+    return tidied
+
+
+def name_of(finding: Finding) -> str:
+    """A finding in a few words: its holder, and the grant or the role."""
+    return f"{finding.name} {finding.grant or finding.role}"
+
+
+def _tidy_day(text: str) -> str:
+    text = text.strip()
+    return read_day(text) or text
+
+
+def _faults(wanted: WantedDecision, finding: Finding, group: str, today: str) -> Iterator[str]:
+    if len(wanted.comment) > MAX_COMMENT:
+        yield f"the comment has more than {MAX_COMMENT:,} characters"
+    if wanted.group not in ("", group):
+        yield "it is not in that group"
+    if not wanted.decision:
+        return
+    faults = [*decision_faults(wanted.decision, wanted.until, narrower=bool(finding.instead))]
+    yield from faults
+    if not faults and wanted.until and wanted.until < today:
+        yield f"the exemption ended on {wanted.until}: name a day that is to come"
+
+
+class OwnAccess:
+    """Whether a decision is about the access of whoever makes it. Roles that somebody has are read from `store` once."""
+
+    def __init__(self, store: Store, naming: SubjectNaming) -> None:
+        self._store: Final = store
+        self._naming: Final = naming
+        self._roles: Final[dict[tuple[str, str], frozenset[str]]] = {}
+
+    def is_about(self, finding: Finding, person: Actor) -> bool:
+        """Whether a finding is about what the person holds."""
+        # INVARIANT: names of findings are those of the store, and a store may keep keyed hashes of subjects.
+        name = self._naming(finding.issuer, person.subject)
+        return finding.of == "subject" and finding.issuer == person.issuer and finding.name in (person.subject, name)
+
+    def refusal(self, finding: Finding, decision: str, person: Actor) -> str:
+        """Why the person may not decide so; "" if nothing is against it."""
+        if self.is_about(finding, person):
+            return "nobody decides about their own access"
+        if finding.of == "role" and decision in _RETAINING and finding.name in self._roles_of(person):
+            return "nobody keeps a grant of a role that they have themselves"
+        return ""
+
+    def _roles_of(self, person: Actor) -> frozenset[str]:
+        key = person.issuer, person.subject
+        if key not in self._roles:
+            names = {person.subject, self._naming(*key)}
+            self._roles[key] = frozenset(
+                grant.role
+                for name in names
+                if name
+                for grant in self._store.holder_grants(issuer=person.issuer, subject=name, limit=_MOST_GRANTS)
+                if grant.role
+            )
+        return self._roles[key]
+
+
+def decider_of(actor: Actor, part: CampaignPart) -> Actor | None:
+    """For whom the rules about one's own access hold: the actor, and the reviewer where an operator decides in place."""
+    return part.reviewer if not actor.issuer else actor
+
+
+def check_part(actor: Actor, part: CampaignPart) -> None:
+    """`CampaignRefused` if the part is not the actor's; an operator may decide about every part."""
+    # INVARIANT: no token has the issuer "", so an operator is a command that has the store.
+    if actor.issuer and not actor.is_same(part.reviewer):
+        raise CampaignRefused("this part is not yours: its reviewer decides about it, or delegates it", reason="part")
+
+
+def check_own(
+    wanted: Sequence[WantedDecision], finding_of: Callable[[str], Finding], decider: Actor | None, own: OwnAccess
+) -> None:
+    """`CampaignRefused` names the decisions that the decider may not make, because they are about the decider's access."""
+    if decider is None:
+        return
+    refused = limit_faults(
+        f"{name_of(finding_of(each.item))}: {reason}"
+        for each in wanted
+        if (reason := own.refusal(finding_of(each.item), each.decision, decider))
+    )
+    if refused:
+        raise CampaignRefused(
+            "\n".join((*refused, "leave these out: somebody else has to decide about them")), reason="own"
+        )
+
+
+def can_sign_in(reviewer: Actor) -> bool:
+    """Whether a token could name the reviewer; an issuer of "" would be an operator."""
+    return bool(reviewer.issuer.strip() and reviewer.subject.strip())
+
+
+def check_reviewer(reviewer: Actor) -> None:
+    """`CampaignRefused` for somebody who could not sign in as a reviewer."""
+    if not can_sign_in(reviewer):
+        raise CampaignRefused(NO_REVIEWER, reason="reviewer")

@@ -1,0 +1,111 @@
+"""Decision making: decisions are checked as a whole, and then stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from jwt_lp.campaigns.campaign_sheets import load_parts, make_sheet_file, wanted_rows
+from jwt_lp.campaigns.campaign_state import find_campaign, find_items, find_part, findings_of, require_open
+from jwt_lp.campaigns.decision_checks import OwnAccess, check_decisions, check_own, check_part, decider_of
+from jwt_lp.errors import CampaignRefused, ConfigurationError, InvalidDecision
+from jwt_lp.review.plan import read_worksheet
+from jwt_lp.stores.campaigns import DecideResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from jwt_lp.campaigns.campaign_sheets import SheetPart
+    from jwt_lp.stores import Store
+    from jwt_lp.stores.audit import Actor
+    from jwt_lp.stores.campaigns import Campaign, CampaignItem, CampaignPart, WantedDecision
+    from jwt_lp.usage.usage_records import SubjectNaming
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionMaker:
+    """Stores decisions about the items of a store's campaigns, after all checks."""
+
+    store: Store
+    naming: SubjectNaming
+    clock: Callable[[], float]
+
+    def decide(self, actor: Actor, campaign: str, wanted: Sequence[WantedDecision], part: str) -> DecideResult:
+        """Store decisions about the items of one part."""
+        now = self.clock()
+        found = find_campaign(self.store, campaign)
+        require_open(found, now)
+        check_part(actor, known := find_part(self.store, campaign, part))
+        items = find_items(self.store, campaign, (each.item for each in wanted))
+        if any(item.part != part for item in items.values()):
+            raise CampaignRefused("a decision is about an item of another part: decide part by part", reason="part")
+        tidied = self._check(actor, wanted, items, {part: known}, now)
+        return self.store.decide_items(campaign, tidied, actor=actor, at=now, part=part)
+
+    def read_worksheet(self, actor: Actor, campaign: str, text: str, part: str | None) -> DecideResult:
+        """Store the decisions of a worksheet; those of an operator by whom the worksheet names as the reviewer."""
+        now = self.clock()
+        found = find_campaign(self.store, campaign)
+        require_open(found, now)
+        parts = self._parts_of(actor, campaign, part)
+        sheets = load_parts(self.store, campaign, parts)
+        wanted = self._read(actor, found, text, sheets)
+        every = [each for some in wanted.values() for each in some]
+        items = find_items(self.store, campaign, (each.item for each in every))
+        tidied = {each.item: each for each in self._check(actor, every, items, parts, now)}
+        changed: list[str] = []
+        conflicts: list[CampaignItem] = []
+        for reviewer, some in wanted.items():
+            by = replace(actor, name=reviewer) if reviewer else actor
+            result = self.store.decide_items(
+                campaign, [tidied[each.item] for each in some], actor=by, at=now, part=part
+            )
+            changed += result.changed
+            conflicts += result.conflicts
+        return DecideResult(tuple(changed), tuple(conflicts))
+
+    def _check(
+        self,
+        actor: Actor,
+        wanted: Sequence[WantedDecision],
+        items: Mapping[str, CampaignItem],
+        parts: Mapping[str, CampaignPart],
+        now: float,
+    ) -> tuple[WantedDecision, ...]:
+        """The decisions in their stored form; `InvalidDecision` and `CampaignRefused` as `Campaigns.decide` says."""
+        findings = findings_of(items.values())
+        today = datetime.fromtimestamp(now, UTC).date().isoformat()
+        tidied = check_decisions(wanted, {id_: (findings[id_], items[id_].group) for id_ in items}, today=today)
+        own = OwnAccess(self.store, self.naming)
+        for name, known in parts.items():
+            mine = [each for each in tidied if items[each.item].part == name]
+            check_own(mine, findings.__getitem__, decider_of(actor, known), own)
+        return tidied
+
+    def _parts_of(self, actor: Actor, campaign: str, part: str | None) -> dict[str, CampaignPart]:
+        """The parts that a worksheet of the actor may be about: the one that is named, else all of the actor's."""
+        if part is not None:
+            check_part(actor, known := find_part(self.store, campaign, part))
+            return {part: known}
+        parts = self.store.campaign_parts(campaign)
+        mine = {each.name: each for each in parts if not actor.issuer or actor.is_same(each.reviewer)}
+        if not mine:
+            raise CampaignRefused("no part of the campaign is yours", reason="part")
+        return mine
+
+    def _read(
+        self, actor: Actor, campaign: Campaign, text: str, sheets: Mapping[str, SheetPart]
+    ) -> dict[str, list[WantedDecision]]:
+        operator = not actor.issuer
+        try:
+            sheet = read_worksheet(
+                text,
+                make_sheet_file(campaign, sheets.values()),
+                partial=True,
+                # Whoever is signed in decides, whatever the worksheet says.
+                reviewer="" if operator else actor.name or actor.subject,
+            )
+        except ConfigurationError as error:
+            raise InvalidDecision(*error.faults) from None
+        return wanted_rows(sheet.decisions, sheets.values(), with_reviewer=operator)

@@ -1,0 +1,62 @@
+"""Sessions that have ended: their access tokens are refused at once, before the guard learns of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+
+from jwt_lp._support.json_types import is_json_array, is_json_object
+from jwt_lp.errors import JwtLpError
+from jwt_lp.guard.bearer import TOKEN
+from jwt_lp.guard.cookie_reader import CookieReader
+from jwt_lp.jose.jws import parse_compact, read_json
+from jwt_lp.tokens.delegation import MAX_DEPTH
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+
+    from jwt_lp.console.state import ConsoleState
+    from jwt_lp.guard.guard import Guard
+    from jwt_lp.stores import SignInStore
+
+
+class EndedSessionMiddleware:
+    """Takes the cookie of a session that has ended out of a request, so that the guard finds no token. Pure ASGI.
+
+    A guard learns of a sign-out at its next poll. Who decides about access must not have those seconds.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]], state: ConsoleState, guard: Guard) -> None:
+        self.app = app
+        self._sessions = state.sessions
+        self._reader = CookieReader(guard.cookies.name)
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        """Look the session up, then pass the call on."""
+        if scope["type"] == "http":
+            kind, token = self._reader.read(Headers(scope=scope).getlist("cookie"))
+            if kind is TOKEN and await run_in_threadpool(_has_ended, self._sessions, token):
+                # INVARIANT: nothing here is verified, and nothing is let in by it: a credential is only taken away.
+                headers = [(name, value) for name, value in scope["headers"] if name != b"cookie"]
+                scope = {**scope, "headers": headers}
+        await self.app(scope, receive, send)
+
+
+def _has_ended(sessions: SignInStore, token: str) -> bool:
+    try:
+        found = [sessions.family(name) for name in _ancestors(token)]
+    except JwtLpError:
+        # The guard decides about what is no token, and pages say that the store does not answer.
+        return False
+    return any(family is not None and family.ended_at is not None for family in found)
+
+
+def _ancestors(token: str) -> Iterator[str]:
+    """The ids of what the token comes from, as it says itself; the session's is among them."""
+    lineage = read_json(parse_compact(token).payload, "payload").get("lineage")
+    ids = lineage.get("ids") if is_json_object(lineage) else None
+    for each in ids[:MAX_DEPTH] if is_json_array(ids) else ():
+        if isinstance(each, str):
+            yield each

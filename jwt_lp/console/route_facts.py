@@ -1,0 +1,114 @@
+"""Facts about routes: what each asks for, when it was last seen, and whether anybody holds what it asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from jwt_lp.console.grant_ways import HeldPermissions
+from jwt_lp.console.holder_facts import ROWS
+from jwt_lp.review.pattern_overlap import permissions_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jwt_lp.console.state import ConsoleState
+    from jwt_lp.guard.routes import Route
+
+_MOST_TERMS: Final = 20
+_KINDS: Final = ("undeclared", "public", "external", "authenticated", "requirement")
+
+
+class AskedPermission(NamedTuple):
+    """A permission that a route asks for, and whether anybody holds it: yes, no or unknown."""
+
+    name: str
+    held: str
+
+
+class RouteRow(NamedTuple):
+    """One enforcement point or route.
+
+    `template` is "" for what only the store knows, and `last_day` for what only the application knows. `kind` is the kind
+    of its declaration; `note` has the reason of an external one, and faults.
+    """
+
+    service: str
+    methods: str
+    template: str
+    endpoint: str
+    kind: str
+    requirement: str
+    asks: tuple[AskedPermission, ...]
+    first_day: str
+    last_day: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class RouteFacts:
+    """One page of routes, those without a guard first, out of `total`; and how many of each kind there are."""
+
+    rows: tuple[RouteRow, ...]
+    total: int
+    counts: tuple[tuple[str, int], ...]
+
+
+def read_routes(console: ConsoleState, *, text: str = "", page: int = 0) -> RouteFacts:
+    """The routes whose service, endpoint, path or requirement has `text`, in lower or upper case."""
+    rows = [*_listed(console.application_routes), *_seen(console)]
+    wanted = text.casefold()
+    if wanted:
+        rows = [row for row in rows if any(wanted in part.casefold() for part in row if isinstance(part, str))]
+    rows.sort(key=lambda row: (_KINDS.index(row.kind), row.service, row.endpoint, row.methods, row.template))
+    held = HeldPermissions(console.store, console.policy)
+    return RouteFacts(
+        tuple(_with_holders(row, held) for row in rows[page * ROWS : (page + 1) * ROWS]),
+        len(rows),
+        tuple((kind, number) for kind in _KINDS if (number := sum(row.kind == kind for row in rows))),
+    )
+
+
+def _listed(routes: Iterable[Route]) -> Iterable[RouteRow]:
+    """The routes of the applications that the console knows, which the store cannot list, because they ask for nothing."""
+    for route in routes:
+        if route.kind in ("requirement", "authenticated"):
+            continue
+        yield RouteRow(
+            "",
+            ", ".join(route.methods) or "*",
+            route.template,
+            route.endpoint,
+            route.kind,
+            "",
+            (),
+            "",
+            "",
+            "; ".join((str(route.requirement or "no declaration: refused"), *route.all_faults())),
+        )
+
+
+def _seen(console: ConsoleState) -> Iterable[RouteRow]:
+    templates = {
+        (route.endpoint, method, str(route.requirement)): route.template
+        for route in console.application_routes
+        for method in route.methods or ("*",)
+    }
+    for point in console.store.enforcement_points():
+        yield RouteRow(
+            point.service,
+            point.method,
+            templates.get((point.endpoint, point.method, point.requirement), ""),
+            point.endpoint,
+            "requirement" if permissions_in(point.requirement) else "authenticated",
+            point.requirement,
+            (),
+            point.first_day,
+            point.last_day,
+            "",
+        )
+
+
+def _with_holders(row: RouteRow, held: HeldPermissions) -> RouteRow:
+    names = permissions_in(row.requirement)[:_MOST_TERMS]
+    return row._replace(asks=tuple(AskedPermission(name, held.held(name)) for name in names))
