@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeGuard, cast
 
 from jwt_lp._support.validation import did_you_mean, quote_text
 from jwt_lp.errors import ConfigurationError, clears_locals
-from jwt_lp.stores.audit import Actor, AuditEntry, WantedEntry
+from jwt_lp.stores.audit import Actor, AuditEntry, AuditFilter, WantedEntry
 from jwt_lp.stores.campaigns import (
     Campaign,
     CampaignItem,
@@ -35,6 +35,7 @@ from jwt_lp.stores.lookups import (
     HolderUse,
     LookupStore,
     PermissionDay,
+    RevocationFilter,
     UseDay,
 )
 from jwt_lp.stores.rows import (
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Actor",
     "AuditEntry",
+    "AuditFilter",
     "Campaign",
     "CampaignItem",
     "CampaignPart",
@@ -106,6 +108,7 @@ __all__ = [
     "RefreshFamily",
     "RequestedPermission",
     "ReviewedHolder",
+    "RevocationFilter",
     "SignInStore",
     "Store",
     "StoredRevocation",

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from jwt_lp.stores.row_keys import fit_text, storable_text
+from jwt_lp.stores.row_keys import fit_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -78,6 +78,26 @@ class AuditEntry:
         return hashlib.sha256(canonical_json(members).encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """Which entries are listed; None for any.
+
+    `actor` is the subject or the shown name of who acted. `since` and `until` are times, the first included. `after` and
+    `before` are sequence numbers, both left out, and `limit` is the most entries of a page.
+    """
+
+    campaign: str | None = None
+    object: str | None = None
+    action: str | None = None
+    actor: str | None = None
+    since: float | None = None
+    until: float | None = None
+    after: int = 0
+    before: int | None = None
+    limit: int | None = None
+    newest_first: bool = False
+
+
 def canonical_json(value: object) -> str:
     """The JSON of a value in one form: ASCII, names in order, no space; `ValueError` for NaN and infinity."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -92,7 +112,11 @@ def chain_entries(wanted: Iterable[WantedEntry], head: tuple[int, str]) -> list[
         entry = AuditEntry(
             sequence=sequence,
             at=float(each.at),
-            actor=storable_actor(each.actor),
+            actor=Actor(
+                issuer=fit_text(each.actor.issuer),
+                subject=fit_text(each.actor.subject),
+                name=fit_text(each.actor.name),
+            ),
             action=fit_text(each.action),
             campaign=fit_text(each.campaign),
             object=fit_text(each.object),
@@ -104,10 +128,3 @@ def chain_entries(wanted: Iterable[WantedEntry], head: tuple[int, str]) -> list[
         previous = entry.computed_hash()
         chained.append(replace(entry, hash=previous))
     return chained
-
-
-def storable_actor(actor: Actor) -> Actor:
-    """The actor with texts that every database accepts."""
-    return Actor(
-        issuer=storable_text(actor.issuer), subject=storable_text(actor.subject), name=storable_text(actor.name)
-    )

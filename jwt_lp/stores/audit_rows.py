@@ -14,9 +14,9 @@ from jwt_lp.stores.row_keys import fit_text
 from jwt_lp.stores.upserts import insert_missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from jwt_lp.stores.audit import AuditEntry, WantedEntry
+    from jwt_lp.stores.audit import AuditEntry, AuditFilter, WantedEntry
 
 _COLUMNS = [audit_entries.c[name] for name in AUDIT_FIELDS]
 
@@ -40,21 +40,25 @@ def head(connection: sa.Connection) -> tuple[int, str]:
     return last.sequence, last.hash
 
 
-def select(
-    campaign: str | None, about: str | None, after: int, before: int | None, limit: int | None, *, newest_first: bool
-) -> sa.Select[Any]:
+def select(which: AuditFilter) -> sa.Select[Any]:
     """The query for entries that match."""
     row = audit_entries.c
-    query = sa.select(*_COLUMNS).where(row.sequence > after).limit(limit)
-    if before is not None:
-        query = query.where(row.sequence < before)
-    if campaign is not None:
-        query = query.where(row.campaign == fit_text(campaign))
-    if about is not None:
-        query = query.where(row.object == fit_text(about))
-    return query.order_by(row.sequence.desc() if newest_first else row.sequence)
+    query = sa.select(*_COLUMNS).where(row.sequence > which.after).limit(which.limit)
+    if which.before is not None:
+        query = query.where(row.sequence < which.before)
+    for name in ("campaign", "object", "action"):
+        if (value := getattr(which, name)) is not None:
+            query = query.where(row[name] == fit_text(value))
+    if which.actor is not None:
+        actor = fit_text(which.actor)
+        query = query.where(sa.or_(row.by == actor, row.by_name == actor))
+    if which.since is not None:
+        query = query.where(row.at >= which.since)
+    if which.until is not None:
+        query = query.where(row.at < which.until)
+    return query.order_by(row.sequence.desc() if which.newest_first else row.sequence)
 
 
-def read(row: sa.Row[Any]) -> AuditEntry:
+def read(row: Sequence[Any]) -> AuditEntry:
     """The entry in a row."""
-    return read_audit(row._asdict())
+    return read_audit(dict(zip(AUDIT_FIELDS, row, strict=True)))

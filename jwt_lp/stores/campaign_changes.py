@@ -10,14 +10,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from jwt_lp.errors import CampaignClosed, CampaignRefused, CampaignUnknown
-from jwt_lp.stores.audit import WantedEntry, storable_actor
+from jwt_lp.stores.audit import Actor, WantedEntry
 from jwt_lp.stores.campaigns import ItemDecision
 from jwt_lp.stores.row_keys import fit_text, storable_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from jwt_lp.stores.audit import Actor
     from jwt_lp.stores.campaigns import Campaign, CampaignItem, CampaignPart, WantedDecision
 
 NO_ITEM: Final = "there is no such item in this campaign"
@@ -226,3 +225,10 @@ def cancelled_entry(campaign: Campaign, by: Actor, at: float, reason: str) -> Wa
 def _actor_details(actor: Actor | None) -> dict[str, str] | None:
     """An actor in the details of an entry."""
     return None if actor is None else {"issuer": actor.issuer, "subject": actor.subject, "name": actor.name}
+
+
+def storable_actor(actor: Actor) -> Actor:
+    """The actor with texts that every database accepts."""
+    return Actor(
+        issuer=storable_text(actor.issuer), subject=storable_text(actor.subject), name=storable_text(actor.name)
+    )

@@ -50,7 +50,7 @@ from jwt_lp.stores.row_keys import fit_text, storable_text
 from jwt_lp.stores.upserts import insert_missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from jwt_lp.stores.audit import Actor, WantedEntry
     from jwt_lp.stores.campaign_changes import Deciding, ItemChange
@@ -95,7 +95,7 @@ def find(connection: sa.Connection, campaign_id: str, *, lock: bool = False) -> 
     """The campaign with this id; with `lock` nobody else changes it until the transaction ends."""
     query = sa.select(*_CAMPAIGN_COLUMNS).where(campaigns.c.id == storable_text(campaign_id))
     row = connection.execute(query.with_for_update() if lock else query).first()
-    return None if row is None else read_campaign(row._asdict())
+    return None if row is None else read_stored_campaign(row)
 
 
 def select_parts(campaign_id: str) -> sa.Select[Any]:
@@ -136,11 +136,40 @@ def select_items(which: ItemFilter) -> sa.Select[Any]:
     return query.order_by(row.part, row.position).limit(which.limit)
 
 
-def select_history(item_id: str, limit: int) -> sa.Select[Any]:
-    """The query for an item in all campaigns, the newest first."""
-    query = sa.select(*_ITEM_COLUMNS).join(campaigns, campaigns.c.id == items.c.campaign)
-    query = query.where(items.c.id == fit_text(item_id)).limit(limit)
-    return query.order_by(campaigns.c.made_at.desc(), campaigns.c.id)
+def select_history(ids: Collection[str], before: float | None, limit: int) -> Any:
+    """The query for items in all campaigns, the newest first, at most `limit` of each id."""
+    place = sa.func.row_number().over(partition_by=items.c.id, order_by=(campaigns.c.made_at.desc(), campaigns.c.id))
+    query = sa.select(*_ITEM_COLUMNS, campaigns.c.made_at, place.label("place"))
+    query = query.join(campaigns, campaigns.c.id == items.c.campaign).where(items.c.id.in_(list(map(fit_text, ids))))
+    if before is not None:
+        query = query.where(campaigns.c.made_at < before)
+    found = query.subquery().c
+    latest = sa.select(*(found[column.name] for column in _ITEM_COLUMNS))
+    return latest.where(found.place <= limit).order_by(found.made_at.desc(), found.campaign, found.id)
+
+
+def count_by_group(connection: sa.Connection, campaign_id: str, part: str) -> dict[str, tuple[int, int]]:
+    """The numbers of items and of decisions in each group of a part."""
+    row = items.c
+    decided = sa.func.count(sa.case((row.decision != "", 1)))
+    query = sa.select(row.group, sa.func.count(), decided).group_by(row.group)
+    query = query.where(row.campaign == storable_text(campaign_id), row.part == fit_text(part))
+    return {group: (number, done) for group, number, done in connection.execute(query.order_by(row.group))}
+
+
+def read_stored_part(row: Sequence[Any]) -> CampaignPart:
+    """The part in a row."""
+    return read_part(dict(zip(PART_FIELDS, row, strict=True)))
+
+
+def read_stored_item(row: Sequence[Any]) -> CampaignItem:
+    """The item in a row; its finding is the last column, and may be left out."""
+    return read_item(dict(zip((*ITEM_FIELDS, "finding"), row, strict=False)))
+
+
+def read_stored_campaign(row: Sequence[Any]) -> Campaign:
+    """The campaign in a row."""
+    return read_campaign(dict(zip(CAMPAIGN_FIELDS, row, strict=True)))
 
 
 def decide(
@@ -172,7 +201,7 @@ def _items_by_id(
     for start in range(0, len(ids), _CHUNK):
         chosen = items.c.campaign == campaign_id, items.c.id.in_(ids[start : start + _CHUNK])
         for row in connection.execute(sa.select(*columns).where(*chosen)):
-            found[row.id] = read_item(row._asdict())
+            found[row.id] = read_stored_item(row)
     return found
 
 
@@ -239,7 +268,7 @@ def _end(connection: sa.Connection, campaign: Campaign, entry: WantedEntry) -> C
 
 
 def _find_parts(connection: sa.Connection, campaign_id: str, names: Sequence[str]) -> list[CampaignPart]:
-    stored = [read_part(row._asdict()) for row in connection.execute(select_parts(campaign_id))]
+    stored = [read_stored_part(row) for row in connection.execute(select_parts(campaign_id))]
     known = {part.name: part for part in stored}
     return [check_part(known.get(fit_text(name))) for name in names]
 

@@ -1,6 +1,6 @@
 """Tables of campaigns and of the audit trail. A change to them needs a new version and a step in `migration`.
 
-Actors, and what a review says, are JSON: nothing looks for them.
+What a review says is JSON, and so are actors where nothing looks for them.
 """
 
 from __future__ import annotations
@@ -63,15 +63,15 @@ items: Final = sa.Table(
     sa.Index("jwt_lp_campaign_item_grant", "campaign", "grant"),
 )
 
-# Entries are only added.
+# Entries are only added. `by` is the subject of the actor.
 audit_entries: Final = sa.Table(
     "jwt_lp_audit",
     metadata,
     sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
     time("at"),
-    *texts("actor", "action", "campaign", "object", "details", "previous", "hash"),
-    sa.Index("jwt_lp_audit_campaign", "campaign", "sequence"),
-    sa.Index("jwt_lp_audit_object", "object", "sequence"),
+    *texts("by_issuer", "by", "by_name", "action", "campaign", "object", "details", "previous", "hash"),
+    sa.Index("jwt_lp_audit_at", "at"),
+    *(sa.Index(f"jwt_lp_audit_{name}", name, "sequence") for name in ("by", "by_name", "action", "campaign", "object")),
 )
 
 # The last entry. A writer of entries locks this row first, so the chain has one end.

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from jwt_lp.revocation.snapshot import digest
-from jwt_lp.stores.audit import Actor, AuditEntry, canonical_json, storable_actor
+from jwt_lp.stores.audit import Actor, AuditEntry, canonical_json
 from jwt_lp.stores.campaigns import Campaign, CampaignItem, CampaignPart, ItemDecision
 from jwt_lp.stores.row_keys import fit_text, storable_text
 
@@ -21,7 +21,10 @@ Row = dict[str, Any]
 
 CAMPAIGN_FIELDS: Final = tuple(Campaign.__dataclass_fields__)
 PART_FIELDS: Final = tuple(CampaignPart.__dataclass_fields__)
-AUDIT_FIELDS: Final = tuple(AuditEntry.__dataclass_fields__)
+AUDIT_FIELDS: Final = (
+    "sequence", "at", "by_issuer", "by", "by_name", "action", "campaign", "object", "details", "previous", "hash",
+)  # fmt: skip
+_PLAIN_AUDIT_FIELDS: Final = ("sequence", "at", "action", "campaign", "object", "previous", "hash")
 DECISION_FIELDS: Final = (
     "decision", "until", "comment", "decided_by", "decided_at", "decided_on", "rule", "decided_group", "version",
 )  # fmt: skip
@@ -149,14 +152,16 @@ def read_item(row: Mapping[str, Any]) -> CampaignItem:
 
 def audit_row(entry: AuditEntry) -> Row:
     """The row of an entry of the audit trail."""
-    row = {name: getattr(entry, name) for name in AUDIT_FIELDS}
-    return {**row, "actor": actor_text(entry.actor), "details": canonical_json(entry.details)}
+    row = {name: getattr(entry, name) for name in _PLAIN_AUDIT_FIELDS}
+    actor = {"by_issuer": entry.actor.issuer, "by": entry.actor.subject, "by_name": entry.actor.name}
+    return {**row, **actor, "details": canonical_json(entry.details)}
 
 
 def read_audit(row: Mapping[str, Any]) -> AuditEntry:
     """The entry in a row."""
-    values = {name: row[name] for name in AUDIT_FIELDS}
-    return AuditEntry(**{**values, "actor": _actor(row["actor"]), "details": json.loads(row["details"])})
+    values = {name: row[name] for name in _PLAIN_AUDIT_FIELDS}
+    actor = Actor(issuer=row["by_issuer"], subject=row["by"], name=row["by_name"])
+    return AuditEntry(**values, actor=actor, details=json.loads(row["details"]))
 
 
 class ItemCounts:
@@ -206,8 +211,7 @@ def actor_text(actor: Actor | None) -> str:
     """An actor as a column has it, "" for none."""
     if actor is None:
         return ""
-    stored = storable_actor(actor)
-    return json.dumps((stored.issuer, stored.subject, stored.name))
+    return json.dumps([storable_text(text) for text in (actor.issuer, actor.subject, actor.name)])
 
 
 def _actor(text: str) -> Any:

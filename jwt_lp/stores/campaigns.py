@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from jwt_lp.stores.audit import Actor, AuditEntry, WantedEntry
+    from jwt_lp.stores.audit import Actor, AuditEntry, AuditFilter, WantedEntry
 
 DeadlineRule: TypeAlias = Literal["keep", "remove", "proposal"]
 """What holds for items that nobody decided by the deadline; `proposal` is what the review proposes for each."""
@@ -215,12 +215,21 @@ class CampaignStore(Protocol):
         """The groups of a part, in the order in which they were written."""
         ...
 
+    def group_counts(self, campaign: str, part: str) -> Mapping[str, tuple[int, int]]:
+        """The numbers of items and of decisions in each group of a part; "" has those in no group."""
+        ...
+
     def campaign_items(self, which: ItemFilter) -> Iterator[CampaignItem]:
         """The items that match, streamed, ordered by part and position."""
         ...
 
-    def item_history(self, item_id: str, *, limit: int = 20) -> tuple[CampaignItem, ...]:
-        """The items with this id in all campaigns, the newest campaign first."""
+    def item_history(
+        self, ids: Collection[str], *, before: float | None = None, limit: int = 3
+    ) -> tuple[CampaignItem, ...]:
+        """The items with these ids in all campaigns that were made before a time, the newest campaign first.
+
+        At most `limit` of each id.
+        """
         ...
 
     def decide_items(
@@ -278,17 +287,8 @@ class CampaignStore(Protocol):
         """Add entries to the audit trail, all or none; return them as they are stored."""
         ...
 
-    def audit_entries(
-        self,
-        *,
-        campaign: str | None = None,
-        object: str | None = None,  # noqa: A002 - the member's name
-        after: int = 0,
-        before: int | None = None,
-        limit: int | None = None,
-        newest_first: bool = False,
-    ) -> Iterator[AuditEntry]:
-        """The entries that match every given value, streamed, with sequence numbers between `after` and `before`."""
+    def audit_entries(self, which: AuditFilter) -> Iterator[AuditEntry]:
+        """The entries that match, streamed, in the order of their numbers."""
         ...
 
     def audit_head(self) -> tuple[int, str]:

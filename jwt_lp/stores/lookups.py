@@ -6,6 +6,7 @@ answer says so. Days are ISO dates in UTC.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -108,11 +109,28 @@ class EndpointUse(NamedTuple):
     last_day: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationFilter:
+    """Which revocation entries are listed; None for any.
+
+    `lifted` is True for those that were lifted, False for those that were not. `of`, `issuer` and `name` are those of the
+    entry, and `id` is its id. `before` is a sequence number, left out, and `limit` the most entries of a page.
+    """
+
+    lifted: bool | None = None
+    of: str | None = None
+    issuer: str | None = None
+    name: str | None = None
+    id: str | None = None
+    before: int | None = None
+    limit: int = 60
+
+
 class LookupStore(Protocol):
     """Look-ups for pages. Every store of `jwt_lp.stores` has them.
 
-    Holders have what the latest complete import and later ones list. What tokens carried counts, too, unless a complete
-    import no longer lists it; what they carried by an elevation does not count.
+    Holders have what the latest complete import and later ones list. What tokens carried counts, too, if no import is
+    complete, or if they carried it after the day of the latest import. What they carried by an elevation does not count.
     """
 
     def find_names(self, kind: NameKind, text: str, *, limit: int = 50) -> tuple[FoundName, ...]:
@@ -122,7 +140,7 @@ class LookupStore(Protocol):
     def holder_grants(
         self, *, issuer: str, subject: str | None = None, client: str | None = None, limit: int = 1000
     ) -> tuple[HolderGrant, ...]:
-        """What a subject or a client holds, by role and grant. Of a client: what tokens for it carried, whoever's."""
+        """What a subject or a client holds, by role and grant. Of a client: also what tokens for it carried at any time."""
         ...
 
     def holder_uses(
@@ -138,7 +156,7 @@ class LookupStore(Protocol):
     def grant_holders(
         self, grant: str, *, limit: int = 100, after: FoundHolder | None = None
     ) -> tuple[FoundHolder, ...]:
-        """Who holds a grant, directly or through a role that lists it, in order; those behind `after`.
+        """Who holds a grant, directly or through a role, in order; those behind `after`.
 
         Whoever holds a role as a whole is found by `role_members` alone, because the store does not know the policy.
         """
@@ -167,7 +185,7 @@ class LookupStore(Protocol):
         since: str,
         limit: int = 1000,
     ) -> tuple[UseDay, ...]:
-        """What a subject used on each day from `since` on, the most recent first."""
+        """What a subject used on each day from `since` on, the most recent first; of at most `MAX_READ` rows."""
         ...
 
     def permission_days(self, permission: str, *, since: str) -> tuple[PermissionDay, ...]:
@@ -178,12 +196,14 @@ class LookupStore(Protocol):
         """Where a permission was used, the most recent first."""
         ...
 
-    def holder_revocations(self, of: str, issuer: str, name: str) -> tuple[StoredRevocation, ...]:
-        """The entries in force about one holder: `of` is as in a `RevocationEntry`; the newest first."""
+    def revocation_page(self, which: RevocationFilter) -> tuple[StoredRevocation, ...]:
+        """The entries that match, the newest first."""
         ...
 
-    def recent_revocations(
-        self, *, lifted: bool = False, before: int | None = None, limit: int = 60
-    ) -> tuple[StoredRevocation, ...]:
-        """The newest entries in force, or with `lifted` of all entries; those with smaller numbers than `before`."""
+    def latest_import(self) -> tuple[str, bool] | None:
+        """The day of the latest import of grants, and whether it was complete; None if there is none."""
+        ...
+
+    def recorded_until(self) -> tuple[tuple[str, float], ...]:
+        """The services, and until when the store has their recorded usage, by service."""
         ...

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jwt_lp.stores import audit_rows, campaign_rows
 from jwt_lp.stores.audit import Actor
 from jwt_lp.stores.campaign_changes import Assignment, Deciding
-from jwt_lp.stores.campaign_values import ItemCounts, read_campaign, read_item, read_part, reviewer_key
+from jwt_lp.stores.campaign_values import ItemCounts, reviewer_key
 from jwt_lp.stores.database import stream_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     import sqlalchemy as sa
 
-    from jwt_lp.stores.audit import AuditEntry, WantedEntry
+    from jwt_lp.stores.audit import AuditEntry, AuditFilter, WantedEntry
     from jwt_lp.stores.campaigns import (
         Campaign,
         CampaignItem,
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         WantedDecision,
     )
     from jwt_lp.stores.database import SqlDatabase
+
+T = TypeVar("T")
 
 
 class SqlCampaigns:
@@ -47,7 +49,7 @@ class SqlCampaigns:
 
     def campaigns(self) -> tuple[Campaign, ...]:
         """All campaigns, the newest first."""
-        return tuple(map(read_campaign, self._mappings(campaign_rows.select_campaigns())))
+        return self._list(campaign_rows.read_stored_campaign, campaign_rows.select_campaigns())
 
     def campaign(self, campaign_id: str) -> Campaign | None:
         """The campaign with this id, or None."""
@@ -56,26 +58,32 @@ class SqlCampaigns:
 
     def campaign_parts(self, campaign: str) -> tuple[CampaignPart, ...]:
         """The parts of a campaign, by name."""
-        return tuple(map(read_part, self._mappings(campaign_rows.select_parts(campaign))))
+        return self._list(campaign_rows.read_stored_part, campaign_rows.select_parts(campaign))
 
     def parts_of(self, issuer: str, subject: str) -> tuple[CampaignPart, ...]:
         """The parts of a reviewer in campaigns that are neither closed nor cancelled."""
         key = reviewer_key(Actor(issuer=issuer, subject=subject))
-        return tuple(map(read_part, self._mappings(campaign_rows.select_parts_of(key))))
+        return self._list(campaign_rows.read_stored_part, campaign_rows.select_parts_of(key))
 
     def campaign_groups(self, campaign: str, part: str) -> tuple[Mapping[str, Any], ...]:
         """The groups of a part, in their order."""
         with self._database.read() as connection:
             return campaign_rows.list_groups(connection, campaign, part)
 
+    def group_counts(self, campaign: str, part: str) -> Mapping[str, tuple[int, int]]:
+        """The numbers of items and of decisions in each group of a part."""
+        with self._database.read() as connection:
+            return campaign_rows.count_by_group(connection, campaign, part)
+
     def campaign_items(self, which: ItemFilter) -> Iterator[CampaignItem]:
         """The items that match, ordered by part and position."""
-        rows = stream_rows(self._database, campaign_rows.select_items(which))
-        return (read_item(row._asdict()) for row in rows)
+        return map(campaign_rows.read_stored_item, stream_rows(self._database, campaign_rows.select_items(which)))
 
-    def item_history(self, item_id: str, *, limit: int = 20) -> tuple[CampaignItem, ...]:
-        """The items with this id in all campaigns, the newest campaign first."""
-        return tuple(map(read_item, self._mappings(campaign_rows.select_history(item_id, limit))))
+    def item_history(
+        self, ids: Collection[str], *, before: float | None = None, limit: int = 3
+    ) -> tuple[CampaignItem, ...]:
+        """The items with these ids in all campaigns, the newest campaign first."""
+        return self._list(campaign_rows.read_stored_item, campaign_rows.select_history(ids, before, limit))
 
     def decide_items(
         self,
@@ -133,25 +141,15 @@ class SqlCampaigns:
         with self._database.write() as connection:
             return audit_rows.append(connection, wanted)
 
-    def audit_entries(
-        self,
-        *,
-        campaign: str | None = None,
-        object: str | None = None,  # noqa: A002 - the member's name
-        after: int = 0,
-        before: int | None = None,
-        limit: int | None = None,
-        newest_first: bool = False,
-    ) -> Iterator[AuditEntry]:
+    def audit_entries(self, which: AuditFilter) -> Iterator[AuditEntry]:
         """The entries that match, streamed."""
-        query = audit_rows.select(campaign, object, after, before, limit, newest_first=newest_first)
-        return map(audit_rows.read, stream_rows(self._database, query))
+        return map(audit_rows.read, stream_rows(self._database, audit_rows.select(which)))
 
     def audit_head(self) -> tuple[int, str]:
         """The sequence number and the hash of the last entry."""
         with self._database.read() as connection:
             return audit_rows.head(connection)
 
-    def _mappings(self, query: sa.Select[Any]) -> Sequence[Mapping[str, Any]]:
+    def _list(self, read: Callable[[Sequence[Any]], T], query: sa.Select[Any]) -> tuple[T, ...]:
         with self._database.read() as connection:
-            return [row._asdict() for row in connection.execute(query).all()]
+            return tuple(read(row) for row in connection.execute(query))

@@ -13,6 +13,7 @@ from jwt_lp.errors import CampaignClosed, CampaignRefused, CampaignUnknown, Stor
 from jwt_lp.stores import (
     Actor,
     AuditEntry,
+    AuditFilter,
     Campaign,
     CampaignItem,
     CampaignPart,
@@ -110,12 +111,12 @@ def counts(store: Store) -> tuple[tuple[int, int], dict[str, tuple[int, int]]]:
 
 
 def trail(store: Store, **other: Any) -> list[tuple[str, str]]:
-    return [(each.action, each.object) for each in store.audit_entries(**other)]
+    return [(each.action, each.object) for each in store.audit_entries(AuditFilter(**other))]
 
 
 def check_chain(store: Store) -> list[AuditEntry]:
     """The entries of the audit trail, each of which fits the one before it."""
-    entries, previous = list(store.audit_entries()), ""
+    entries, previous = list(store.audit_entries(AuditFilter())), ""
     for number, each in enumerate(entries, 1):
         assert (number, previous, each.computed_hash()) == (each.sequence, each.previous, each.hash)
         previous = each.hash
@@ -190,7 +191,7 @@ def test_texts_that_a_database_cannot_store_are_replaced(store: Store) -> None:
     assert (odd, 255) == (stored.finding["note"], len(stored.id))
     store.decide_items(odd, [wanted(long, comment=odd + long)], actor=BOB, at=NOW, part=long)
     assert ("a\ufffdb?" + long) == next(store.campaign_items(which)).decision.comment  # type: ignore[union-attr]
-    assert (stored.id, 1) == (store.item_history(long)[0].id, len(store.campaign_groups(odd, long)))
+    assert (stored.id, 1) == (store.item_history([long])[0].id, len(store.campaign_groups(odd, long)))
     assert [{"x": odd, "y": [1, 2]}, "decided"] == [
         each.details if n == 0 else each.action for n, each in enumerate(check_chain(store))
     ]
@@ -323,7 +324,7 @@ def test_what_is_unknown_is_not_changed(store: Store) -> None:
             change()
     assert ["frozen"] == [each.action for each in check_chain(store)]
     assert ((), (), (), ()) == (
-        store.campaign_parts("c9"), store.campaign_groups("c9", ""), store.item_history("x"), store.decisions_by_day("c9"),
+        store.campaign_parts("c9"), store.campaign_groups("c9", ""), store.item_history(["x"]), store.decisions_by_day("c9"),
     )  # fmt: skip
 
 
@@ -368,16 +369,30 @@ def test_reminders_are_noted(store: Store) -> None:
     assert [("reminded", "bob"), ("reminded", "cy"), ("reminded", "cy")] == trail(store)[1:]
 
 
-def test_an_item_has_a_history(store: Store) -> None:
-    """What was decided about the same finding in earlier campaigns, the newest first."""
+def test_items_have_a_history(store: Store) -> None:
+    """What was decided about the same findings in earlier campaigns, the newest first, at most some of each."""
     for number in range(3):
-        freeze(store, [item("i1", 0), item("i2", 1)], of=f"c{number + 1}", made_at=NOW + number)
+        freeze(store, [item("i1", 0), item("i2", 1), item("i3", 2)], of=f"c{number + 1}", made_at=NOW + number)
     decide(store, wanted("i1", "keep"))
-    history = store.item_history("i1")
-    assert [("c3", None), ("c2", None), ("c1", "keep")] == [
-        (each.campaign, each.decision and each.decision.decision) for each in history
-    ]
-    assert history[:2] == store.item_history("i1", limit=2)
+
+    def history(*ids: str, **other: Any) -> list[tuple[str, str, str]]:
+        found = store.item_history(ids, **other)
+        return [(each.campaign, each.id, each.decision.decision if each.decision else "") for each in found]
+
+    assert [("c3", "i1", ""), ("c2", "i1", ""), ("c1", "i1", "keep")] == history("i1", "x")
+    assert [("c3", "i1", ""), ("c3", "i2", ""), ("c2", "i1", ""), ("c2", "i2", "")] == history("i1", "i2", limit=2)
+    assert [("c1", "i1", "keep")] == history("i1", before=NOW + 1)
+    assert [] == history()
+
+
+def test_the_groups_of_a_part_are_counted(store: Store) -> None:
+    """Items and decisions of each group, and of the items in none."""
+    freeze(
+        store, [item(f"i{n}", n, group="g1" if n < 3 else "") for n in range(5)] + [item("j", 0, part="cy", group="g1")]
+    )
+    decide(store, wanted("i0"), wanted("i1", "keep"))
+    assert {"": (2, 0), "g1": (3, 2)} == store.group_counts("c1", "bob")
+    assert {} == store.group_counts("c1", "nobody")
 
 
 def test_decisions_are_counted_by_day(store: Store) -> None:
@@ -395,14 +410,25 @@ def test_the_audit_trail_is_read_in_parts(store: Store) -> None:
     assert ((0, ""), []) == (store.audit_head(), trail(store))
     freeze(store, [])
     added = store.append_audit(
-        [entry("applied", campaign="", object="p1", details={"n": 1.5}), entry("undone", object="p1", actor=CY)]
+        [
+            entry("applied", campaign="", object="p1", details={"n": 1.5}, at=NOW + 1),
+            entry("undone", object="p1", actor=CY, at=NOW + 2),
+        ]
     )
     assert list(added) == check_chain(store)[1:]
     assert () == store.append_audit([])
-    assert [("applied", "p1"), ("undone", "p1")] == trail(store, object="p1")
-    assert [("frozen", ""), ("undone", "p1")] == trail(store, campaign="c1")
-    assert ([("undone", "p1")], [("applied", "p1")]) == (trail(store, after=2), trail(store, after=1, before=3))
-    assert [("undone", "p1"), ("applied", "p1")] == trail(store, newest_first=True, limit=2)
+    frozen, applied, undone = ("frozen", ""), ("applied", "p1"), ("undone", "p1")
+    assert [applied, undone] == trail(store, object="p1")
+    assert [frozen, undone] == trail(store, campaign="c1")
+    assert ([undone], [applied]) == (trail(store, after=2), trail(store, after=1, before=3))
+    assert [undone, applied] == trail(store, newest_first=True, limit=2)
+    assert ([applied], [], [undone]) == (
+        trail(store, action="applied"),
+        trail(store, action="Undone"),
+        trail(store, actor="cy"),
+    )
+    assert ([frozen, applied], [frozen, applied]) == (trail(store, actor="ada"), trail(store, actor=ADA.name))
+    assert ([applied, undone], [applied]) == (trail(store, since=NOW + 1), trail(store, since=NOW + 1, until=NOW + 2))
 
 
 def test_a_purge_keeps_campaigns_and_the_audit_trail(store: Store) -> None:
