@@ -14,7 +14,7 @@ from jwt_lp import Policy
 from jwt_lp.campaigns import CampaignItemView, Campaigns, ReviewOptions
 from jwt_lp.review import DecisionRule, Person
 from jwt_lp.stores import HeldGrant, Store, open_store
-from jwt_lp.stores.audit import Actor
+from jwt_lp.stores.audit import Actor, AuditFilter
 from jwt_lp.stores.campaigns import Campaign, DecideResult, WantedDecision
 from review_scenario import ISSUER, NOW, ReviewScenario, noon_of
 
@@ -77,6 +77,10 @@ class Quarter:
         """The one item about a holder and a grant."""
         (found,) = [view for view in self.views(campaign) if (view.finding.name, view.finding.grant) == (name, grant)]
         return found
+
+    def actions(self, campaign: Campaign) -> list[str]:
+        """What the audit trail says was done in a campaign."""
+        return [entry.action for entry in self.store.audit_entries(AuditFilter(campaign=campaign.id))]
 
     def decide(self, actor: Actor, view: CampaignItemView, decision: Any = "remove", **more: Any) -> DecideResult:
         """Decide about an item as it was seen."""

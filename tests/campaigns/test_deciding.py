@@ -28,7 +28,7 @@ def test_a_decision_is_stored(quarter: Quarter) -> None:
     )  # fmt: skip
     progress = quarter.campaigns.progress(campaign.id)
     assert (23, 8, (("2026-11-01", 1),)) == (progress.open, progress.unassigned + 3, progress.by_day)
-    assert ["frozen", "decided"] == [entry.action for entry in quarter.store.audit_entries(campaign=campaign.id)]
+    assert ["frozen", "decided"] == quarter.actions(campaign)
 
 
 def test_a_decision_is_changed_and_taken_back(quarter: Quarter) -> None:
@@ -223,7 +223,7 @@ def test_a_part_is_assigned_and_delegated(quarter: Quarter) -> None:
     assert {"", "Ben Ray"} == {each.name for each in quarter.campaigns.parts_for(BEN)}
     part = quarter.campaigns.assign(OPERATOR, campaign.id, "", None, version=part.version)
     assert part.reviewer is None
-    actions = [entry.action for entry in quarter.store.audit_entries(campaign=campaign.id)]
+    actions = quarter.actions(campaign)
     assert ["frozen", "assigned", "delegated", "assigned"] == actions
 
 
