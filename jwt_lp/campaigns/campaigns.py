@@ -17,7 +17,7 @@ from jwt_lp.campaigns.campaign_state import (
     require_open,
 )
 from jwt_lp.campaigns.deadline_rule import decide_by_rule
-from jwt_lp.campaigns.decision_checks import OwnAccess, check_part, check_reviewer, decider_of
+from jwt_lp.campaigns.decision_checks import check_part, check_reviewer
 from jwt_lp.campaigns.decision_making import DecisionMaker
 from jwt_lp.campaigns.decision_preview import preview_decisions
 from jwt_lp.campaigns.freezing import FreezeTerms, freeze_review
@@ -25,13 +25,13 @@ from jwt_lp.campaigns.item_views import full_views, group_views, plain_views
 from jwt_lp.campaigns.policy_source import PolicySource
 from jwt_lp.campaigns.reminders import remind_reviewers
 from jwt_lp.campaigns.values import CampaignPage, CampaignProgress
-from jwt_lp.errors import CampaignError, CampaignRefused, ConfigurationError
+from jwt_lp.errors import CampaignRefused, ConfigurationError
 from jwt_lp.review.trained_review import ReviewOptions
 from jwt_lp.stores.campaigns import ItemFilter
 from jwt_lp.usage.recorder import plain_subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from os import PathLike
 
     from jwt_lp.campaigns.values import CampaignItemView, CampaignWorksheet, DecisionPreview, ReminderResult
@@ -206,16 +206,11 @@ class Campaigns:
         views = [*plain_views(find_items(self._store, campaign, [item]).values())]
         return full_views(found, views, self._store, self._policy.read())[0]
 
-    def refusal(self, actor: Actor, item: CampaignItemView, decision: str = "keep") -> str:
-        """Why the actor may not decide so about an item, in a sentence; "" if nothing is against it."""
-        try:
-            require_open(find_campaign(self._store, item.campaign), self._clock())
-            part = find_part(self._store, item.campaign, item.part)
-            check_part(actor, part)
-        except CampaignError as error:
-            return str(error)
-        decider = decider_of(actor, part)
-        return "" if decider is None else OwnAccess(self._store, self._naming).refusal(item.finding, decision, decider)
+    def refusals(
+        self, actor: Actor, campaign: str, items: Iterable[CampaignItemView], decision: str = "keep"
+    ) -> dict[str, str]:
+        """Why the actor may not decide so about items, in a sentence each; items that nothing is against are left out."""
+        return self._decisions.refusals(actor, campaign, items, decision)
 
     def decide(self, actor: Actor, campaign: str, wanted: Sequence[WantedDecision], *, part: str) -> DecideResult:
         """Store decisions of the actor about items of a part: all of them, except conflicts, or none.
