@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from html import unescape
@@ -417,9 +419,7 @@ def test_a_store_that_does_not_take_notes_stops_the_plan(world: PlanWorld) -> No
     shown = world.manager.get("/plans/q")
     journal = world.folder / "q.plan.journal"
     fields = {"seen": hidden(shown, "seen"), "shown": "1", "confirmed": "1"}
-    import sqlite3
-
-    with sqlite3.connect(world.console.store.name.removeprefix("sqlite:///")) as database:
+    with closing(sqlite3.connect(world.console.store.name.removeprefix("sqlite:///"))) as database, database:
         table = next(
             name
             for (name,) in database.execute(
