@@ -53,7 +53,7 @@ def covering_grants(permission: str) -> tuple[str, ...]:
     exact = pattern_of(permission)
     segments = exact.split(":")
     if len(segments) > _MOST_SEGMENTS:
-        return (permission, exact)
+        return tuple(dict.fromkeys((permission, exact)))
     candidates = [permission, exact]
     for kept in range(len(segments) - 1, -1, -1):
         candidates.append(":".join((*segments[:kept], *["*"] * (len(segments) - kept))))

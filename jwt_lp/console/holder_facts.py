@@ -12,6 +12,7 @@ from jwt_lp.console.pictures.scales import day_of
 from jwt_lp.console.pictures.use_over_time import build_strip
 from jwt_lp.stores import ElevationFilter
 from jwt_lp.stores.campaigns import ItemFilter
+from jwt_lp.stores.lookups import RevocationFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -122,7 +123,7 @@ def read_holder(console: ConsoleState, of: HolderKind, issuer: str, name: str, *
         strip=build_strip(((each.day, each.uses) for each in days), since, today) if of == "subject" else None,
         places=tuple(_places(days)),
         elevations=_elevations(console, issuer, name) if of == "subject" else (),
-        revocations=store.holder_revocations(of, issuer, name)[:ROWS],
+        revocations=store.revocation_page(RevocationFilter(lifted=False, of=of, issuer=issuer, name=name, limit=ROWS)),
         decisions=tuple(past_decisions(store, (of, issuer, name))),
     )
 

@@ -10,6 +10,7 @@ from jwt_lp.console.holder_facts import ROWS, past_decisions
 from jwt_lp.console.pictures.matrix import build_matrix
 from jwt_lp.console.summaries import latest_review, matrix_rows
 from jwt_lp.stores.campaigns import ItemFilter
+from jwt_lp.stores.lookups import RevocationFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -93,7 +94,7 @@ def read_role(console: ConsoleState, name: str, *, after: FoundHolder | None = N
         review=review,
         matrix=build_matrix((name, grant, *numbers) for grant, numbers in counts.items()),
         parts=tuple(_parts(store, decisions)),
-        revocations=store.holder_revocations("role", "", name)[:ROWS],
+        revocations=store.revocation_page(RevocationFilter(lifted=False, of="role", name=name, limit=ROWS)),
         decisions=decisions,
     )
 

@@ -83,7 +83,6 @@ def build_tradeoff(backtest: Backtest) -> Tradeoff | None:
 
 
 def _describe(backtest: Backtest) -> str:
-    parts = [f"recommended: {describe_recommendation(backtest)}"]
-    if backtest.in_force is not None:
-        parts.append(f"in force: {describe_result(backtest.in_force)}")
-    return ". ".join(parts)
+    if backtest.recommended is None and backtest.in_force is not None:
+        return f"in force: {describe_result(backtest.in_force)}; nothing is recommended"
+    return f"recommended: {describe_recommendation(backtest)}"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from jwt_lp.console.pictures.scales import Scale, Tick, day_number, day_ticks, number_axis
+from jwt_lp.console.pictures.scales import Scale, Tick, day_number, number_axis
 from jwt_lp.review.quantities import format_percent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 TREND_SIZE: Final = (640, 220)
-_LEFT, _TOP, _RIGHT, _BOTTOM = 56, 14, 604, 182
+_LEFT, _TOP, _RIGHT, _BOTTOM = 56, 14, 600, 182
+_LABEL: Final = 100
 
 
 class TrendPoint(NamedTuple):
@@ -57,12 +59,21 @@ def build_trend(reviews: Sequence[tuple[str, int, int]]) -> Trend | None:
     )
     return Trend(
         points,
-        day_ticks(first, last, _LEFT + 14, _RIGHT, most=5),
+        tuple(Tick(each.x, each.day) for each in _labelled(points)),
         up,
         (_LEFT, _TOP, _RIGHT, _BOTTOM),
         TREND_SIZE,
         _describe(points),
     )
+
+
+def _labelled(points: Sequence[TrendPoint]) -> Iterator[TrendPoint]:
+    """The points whose days have room below the axis: the first, and those that are far enough from the one before."""
+    at = -math.inf
+    for point in points:
+        if point.x - at >= _LABEL:
+            at = point.x
+            yield point
 
 
 def _describe(points: tuple[TrendPoint, ...]) -> str:
