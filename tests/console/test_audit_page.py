@@ -36,7 +36,9 @@ def console(tmp_path: Any) -> Iterator[ServedConsole]:
         ("2026-11-03", "eve", "undone", {"lifted": 3}),
     ):
         actor = Actor(issuer="i", subject=who, name=who.capitalize())
-        store.append_audit([WantedEntry(actor=actor, at=at(day), action=action, object=f"about-{who}", details=details)])
+        store.append_audit(
+            [WantedEntry(actor=actor, at=at(day), action=action, object=f"about-{who}", details=details)]
+        )
     with served_console(store) as served:
         yield served
     store.close()
@@ -74,7 +76,9 @@ def test_filters(auditor: Person, query: str, found: set[str]) -> None:
     assert found == {number for number in "1234" if f'data-label="Number">{number}<' in body}
 
 
-@pytest.mark.parametrize("query", ["day=tomorrow", "day=2026-13-01", "day=20261101", "day=9999-12-31", "before=x", "before=-1"])
+@pytest.mark.parametrize(
+    "query", ["day=tomorrow", "day=2026-13-01", "day=20261101", "day=9999-12-31", "before=x", "before=-1"]
+)
 def test_a_wrong_filter_is_refused(auditor: Person, query: str) -> None:
     """A day or a number that is none gets 400."""
     assert 400 == auditor.get(f"/audit?{query}").status
@@ -102,11 +106,15 @@ def test_a_whole_chain_is_verified(auditor: Person, console: ServedConsole) -> N
         ("DELETE FROM {} WHERE sequence = 1", 1),
     ],
 )
-def test_attack_a_change_in_the_database_is_found(auditor: Person, console: ServedConsole, statement: str, number: int) -> None:
+def test_attack_a_change_in_the_database_is_found(
+    auditor: Person, console: ServedConsole, statement: str, number: int
+) -> None:
     """An entry that was changed or deleted is named."""
     with closing(sqlite3.connect(console.store.name.removeprefix("sqlite:///"))) as database, database:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        database.execute(statement.format(next(name for name in tables if name.endswith("audit_entry") or name.endswith("audit"))))
+        database.execute(
+            statement.format(next(name for name in tables if name.endswith(("audit_entry", "audit"))))
+        )
     shown = text_of(auditor.get("/audit/verify"))
     assert (True, True) == ("The trail is not as it was written" in shown, f"Entry {number}:" in shown)
 

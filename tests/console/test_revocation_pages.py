@@ -60,10 +60,18 @@ def standing(store: Any) -> list[RevocationEntry]:
 
 def test_a_permission_is_revoked_after_a_preview(writer: Person, store: Any) -> None:
     """The first form writes nothing and says what it means; the second writes it, with who and why."""
-    record_uses(store, make_use("orders:read", "2026-11-01", issuer=ISSUER), make_use("orders:list", "2026-11-02", issuer=ISSUER))
+    record_uses(
+        store,
+        make_use("orders:read", "2026-11-01", issuer=ISSUER),
+        make_use("orders:list", "2026-11-02", issuer=ISSUER),
+    )
     answer, fields = confirm(writer, reason="left the team", until="7d")
     shown = text_of(answer)
-    assert ([], True, False) == (standing(store), "orders:read is refused to the subject alice" in shown, "orders:list" in shown)
+    assert ([], True, False) == (
+        standing(store),
+        "orders:read is refused to the subject alice" in shown,
+        "orders:list" in shown,
+    )
     answer = writer.follow(writer.post("/revocations/new", fields | {"step": "write"}))
     (row,) = store.revocations()
     assert ("subject", ISSUER, "alice", "orders:read", "left the team", "wim") == (
@@ -79,7 +87,9 @@ def test_a_permission_is_revoked_after_a_preview(writer: Person, store: Any) -> 
     [
         pytest.param({"what": "token", "name": "9f2c", "pattern": ""}, "token", "token", id="token"),
         pytest.param({"what": "issued", "pattern": ""}, "subject", "not_before", id="issued"),
-        pytest.param({"what": "block", "of": "client", "name": "web", "pattern": ""}, "client", "not_before", id="block"),
+        pytest.param(
+            {"what": "block", "of": "client", "name": "web", "pattern": ""}, "client", "not_before", id="block"
+        ),
         pytest.param({"of": "role", "name": "clerk", "pattern": "**"}, "role", "deny", id="role"),
         pytest.param({"pattern": "orders:**", "keep": "orders:list  orders:read"}, "subject", "deny", id="keep"),
     ],
@@ -175,7 +185,10 @@ def test_attack_names_and_reasons_are_shown_as_text(writer: Person, store: Any) 
 def test_the_list_has_pages_and_finds_a_holder(writer: Person, store: Any) -> None:
     """Sixty entries a page, the newest first; the entries of one holder; and lifted ones where they are asked for."""
     store.revoke(
-        [RevocationEntry(id=f"e{number}", of="subject", issuer=ISSUER, name=f"s{number}", pattern="a:b") for number in range(65)],
+        [
+            RevocationEntry(id=f"e{number}", of="subject", issuer=ISSUER, name=f"s{number}", pattern="a:b")
+            for number in range(65)
+        ],
         at=5.0,
     )
     body = writer.get("/revocations").body.decode()
@@ -186,9 +199,7 @@ def test_the_list_has_pages_and_finds_a_holder(writer: Person, store: Any) -> No
     query = f"/revocations?of=subject&issuer={ISSUER}&name=s4"
     assert 1 == writer.get(query).body.count(b"a:b is refused")
     store.lift(["e4"], at=6.0)
-    assert (0, 1) == tuple(
-        writer.get(f"{query}{more}").body.count(b"a:b is refused") for more in ("", "&lifted=yes")
-    )
+    assert (0, 1) == tuple(writer.get(f"{query}{more}").body.count(b"a:b is refused") for more in ("", "&lifted=yes"))
 
 
 def test_an_entry_of_a_plan_says_so(writer: Person, store: Any) -> None:
