@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -85,6 +86,12 @@ class CampaignWorld:
         """Freeze a campaign; return its id."""
         options: dict[str, Any] = {"deadline": noon(ago(0)) + days * DAY, "split": "manager"} | more
         return self.engine.freeze(ENGINEER, name=name, **options).id
+
+    def freeze_late(self) -> str:
+        """Freeze a campaign whose deadline was yesterday; return its id."""
+        before = time.time() - 3 * DAY
+        engine = Campaigns(self.store, Policy.from_mapping(POLICY), people=PEOPLE, clock=lambda: before)
+        return engine.freeze(ENGINEER, name="Late", deadline=before + 2 * DAY, day=ago(0)).id
 
     def items(self, campaign: str, part: str | None = "mia", **more: Any) -> Any:
         """The items of a part."""

@@ -112,9 +112,7 @@ def test_attack_a_change_in_the_database_is_found(
     """An entry that was changed or deleted is named."""
     with closing(sqlite3.connect(console.store.name.removeprefix("sqlite:///"))) as database, database:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        database.execute(
-            statement.format(next(name for name in tables if name.endswith(("audit_entry", "audit"))))
-        )
+        database.execute(statement.format(next(name for name in tables if name.endswith(("audit_entry", "audit")))))
     shown = text_of(auditor.get("/audit/verify"))
     assert (True, True) == ("The trail is not as it was written" in shown, f"Entry {number}:" in shown)
 
