@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from contextlib import closing
+from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,10 @@ pytest.importorskip("jinja2")
 
 from cli.conftest import invoker
 from clock import Clock
-from console.serving import EVERYTHING, Person, ServedConsole, served_console, text_of
+from console.serving import EVERYTHING, ISSUER, KEY, Person, ServedConsole, served_console, text_of
+from console.serving import POLICY as SIGN_IN
 from hosts.serving import HttpAnswer
-from jwt_lp import Policy
+from jwt_lp import Issuer, Policy
 from jwt_lp.review import Person as ListedPerson
 from jwt_lp.review.plan import Plan, frozen_plan, journal_path, read_status
 from jwt_lp.review.plan.plan_stages import PlanStage
@@ -49,11 +51,21 @@ class PlanWorld:
     folder: Path
     policy: Path
     clock: Clock
+    sessions: dict[float, Person] = field(default_factory=dict[float, Person])
 
-    @cached_property
+    def person(self, name: str, *permissions: str) -> Person:
+        """Somebody who signs in at the time of the clock."""
+        rules = Policy.from_mapping(SIGN_IN)
+        issuer = Issuer(ISSUER, KEY, policy=rules, audience="console", client="web", clock=self.clock)
+        token = issuer.issue(name, permissions=list(permissions))
+        return Person(self.console.client, token, self.console.guard)
+
+    @property
     def manager(self) -> Person:
-        """Somebody with all permissions of the console."""
-        return self.console.person("mona", *EVERYTHING)
+        """Somebody with all permissions of the console, in one session as long as the clock stands still."""
+        if self.clock.now not in self.sessions:
+            self.sessions[self.clock.now] = self.person("mona", *EVERYTHING)
+        return self.sessions[self.clock.now]
 
     def write(self, name: str, *findings: Any, stages: tuple[PlanStage, ...] = (), **more: Any) -> Plan:
         """A plan of these findings in the folder."""
@@ -179,7 +191,7 @@ def test_attack_a_form_that_is_sent_twice_applies_once(world: PlanWorld) -> None
 def test_attack_nobody_changes_a_plan_without_the_permission(world: PlanWorld) -> None:
     """Whoever may only read is refused, and sees no form."""
     world.write("q", ALICE)
-    reader = world.console.person("rob", "jwt-lp:review:read")
+    reader = world.person("rob", "jwt-lp:review:read")
     shown = reader.get("/plans/q")
     assert (200, "") == (shown.status, hidden(shown, "seen"))
     seen = hidden(world.manager.get("/plans/q"), "seen")
@@ -417,9 +429,7 @@ def test_a_store_that_does_not_take_notes_stops_the_plan(world: PlanWorld) -> No
     shown = world.manager.get("/plans/q")
     journal = world.folder / "q.plan.journal"
     fields = {"seen": hidden(shown, "seen"), "shown": "1", "confirmed": "1"}
-    import sqlite3
-
-    with sqlite3.connect(world.console.store.name.removeprefix("sqlite:///")) as database:
+    with closing(sqlite3.connect(world.console.store.name.removeprefix("sqlite:///"))) as database, database:
         table = next(
             name
             for (name,) in database.execute(

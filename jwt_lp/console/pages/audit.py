@@ -85,8 +85,8 @@ def _show(request: Request) -> Response:
     if before and not (before.isascii() and before.isdigit() and len(before) <= 18):  # noqa: PLR2004 - what a BIGINT holds
         raise HTTPException(HTTPStatus.BAD_REQUEST, "before is a number.")
     store = console_of(request).store
-    which = _filter(query, before=int(before) if before else None, limit=PAGE + 1, newest_first=True)
-    found = [] if fault else list(store.audit_entries(which))
+    paging: dict[str, Any] = {"before": int(before) if before else None, "limit": PAGE + 1, "newest_first": True}
+    found = [] if fault else list(store.audit_entries(_filter(query, **paging)))
     names = {each.id: each.name for each in store.campaigns()} if found else {}
     context = {
         "entries": found[:PAGE],
