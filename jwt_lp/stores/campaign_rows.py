@@ -136,7 +136,7 @@ def select_items(which: ItemFilter) -> sa.Select[Any]:
     return query.order_by(row.part, row.position).limit(which.limit)
 
 
-def select_history(ids: Collection[str], before: float | None, limit: int) -> sa.Select[Any]:
+def select_history(ids: Collection[str], before: float | None, limit: int) -> Any:
     """The query for items in all campaigns, the newest first, at most `limit` of each id."""
     place = sa.func.row_number().over(partition_by=items.c.id, order_by=(campaigns.c.made_at.desc(), campaigns.c.id))
     query = sa.select(*_ITEM_COLUMNS, campaigns.c.made_at, place.label("place"))
@@ -144,7 +144,7 @@ def select_history(ids: Collection[str], before: float | None, limit: int) -> sa
     if before is not None:
         query = query.where(campaigns.c.made_at < before)
     found = query.subquery().c
-    latest: sa.Select[Any] = sa.select(*(found[column.name] for column in _ITEM_COLUMNS))
+    latest = sa.select(*(found[column.name] for column in _ITEM_COLUMNS))
     return latest.where(found.place <= limit).order_by(found.made_at.desc(), found.campaign, found.id)
 
 

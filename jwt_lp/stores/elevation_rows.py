@@ -24,6 +24,7 @@ from jwt_lp.stores.elevation_changes import (
     is_ended_by,
 )
 from jwt_lp.stores.elevations import ELEVATION_WRITER, Elevation, ElevationStep
+from jwt_lp.stores.row_keys import storable_text
 from jwt_lp.stores.schema import elevation_steps, elevations
 
 if TYPE_CHECKING:
@@ -99,14 +100,14 @@ def find(connection: sa.Connection, elevation_id: str) -> Elevation | None:
 
 
 def select(which: ElevationFilter) -> sa.Select[Any]:
-    """The query for elevations, oldest request first."""
+    """The query for elevations, in order."""
     row = elevations.c
-    query = sa.select(*_COLUMNS).order_by(row.asked_at, row.id).limit(which.limit)
+    query = sa.select(*_COLUMNS).limit(which.limit)
     if which.issuer is not None and which.subject is not None:
         query = query.where(row.key == digest("subject", which.issuer, which.subject))
     for name in ("issuer", "subject", "permission"):
         if (value := getattr(which, name)) is not None:
-            query = query.where(row[name] == value)
+            query = query.where(row[name] == storable_text(value))
     if which.open_at is not None or which.held_at is not None:
         query = query.where(row.ended_at.is_(None), row.denied_at.is_(None))
     if which.open_at is not None:
@@ -115,10 +116,12 @@ def select(which: ElevationFilter) -> sa.Select[Any]:
         query = query.where(row.since.is_not(None), row.closes_at > which.held_at)
     if which.unreviewed:
         query = query.where(row.break_glass.is_(True), row.reviewed_at.is_(None))
+    order: list[Any] = [row.asked_at, row.id]
     if which.after is not None:
-        asked_at = sa.select(row.asked_at).where(row.id == which.after).scalar_subquery()
-        query = query.where(sa.or_(row.asked_at > asked_at, sa.and_(row.asked_at == asked_at, row.id > which.after)))
-    return query
+        asked_at = sa.select(row.asked_at).where(row.id == storable_text(which.after)).scalar_subquery()
+        last = sa.tuple_(asked_at, sa.literal(storable_text(which.after)))
+        query = query.where(sa.tuple_(*order) < last if which.newest_first else sa.tuple_(*order) > last)
+    return query.order_by(*(each.desc() if which.newest_first else each for each in order))
 
 
 def steps_of(connection: sa.Connection, elevation_id: str) -> tuple[ElevationStep, ...]:

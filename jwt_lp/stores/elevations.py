@@ -163,7 +163,7 @@ class ElevationFilter:
 
     `open_at` and `held_at` are times at which they wait for an answer, and at which they are held. `unreviewed` are
     those of break-glass that nobody has reviewed. `after` is the id of the last elevation of the page before, and `limit`
-    the most elevations of a page.
+    the most elevations of a page. They are listed in the order of the requests, or with `newest_first` the other way round.
     """
 
     issuer: str | None = None
@@ -174,6 +174,7 @@ class ElevationFilter:
     unreviewed: bool = False
     after: str | None = None
     limit: int | None = None
+    newest_first: bool = False
 
 
 class ElevationStore(Protocol):
@@ -207,7 +208,7 @@ class ElevationStore(Protocol):
         ...
 
     def elevations(self, which: ElevationFilter) -> Iterator[Elevation]:
-        """The elevations that match, streamed, oldest request first."""
+        """The elevations that match, streamed, the oldest request first unless the filter says otherwise."""
         ...
 
     def elevation_steps(self, elevation_id: str) -> tuple[ElevationStep, ...]:

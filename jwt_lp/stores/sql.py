@@ -24,6 +24,7 @@ from jwt_lp.stores.database import SqlDatabase, stream_rows
 from jwt_lp.stores.elevation_events import log_all_steps, log_steps
 from jwt_lp.stores.rows import UsageSummary
 from jwt_lp.stores.sql_campaigns import SqlCampaigns
+from jwt_lp.stores.sql_lookups import SqlLookups
 from jwt_lp.stores.sum_selections import all_selections
 from jwt_lp.stores.summation import sum_by_month
 
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     )
 
 
-class SqlStore(SqlCampaigns):
+class SqlStore(SqlCampaigns, SqlLookups):
     """A store in a database, as `Store` promises. `clock` returns seconds since the epoch.
 
     The first write creates a file of SQLite with its tables; before that it reads as empty. In PostgreSQL only
