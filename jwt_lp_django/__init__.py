@@ -6,6 +6,7 @@ and `JWT_LP = {...}`. `jwt_lp_django.drf` holds the classes for REST framework.
 
 from __future__ import annotations
 
+from jwt_lp_django.console import console_urls
 from jwt_lp_django.cookies import clear_cookie, set_cookie
 from jwt_lp_django.decisions import token_from
 from jwt_lp_django.decorators import (
@@ -32,6 +33,7 @@ __all__ = [
     "authenticated",
     "can",
     "clear_cookie",
+    "console_urls",
     "elevation_endpoints",
     "enforce",
     "external",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from examples import load_default_profile
+from servers import drop_databases
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,6 +23,11 @@ def pytest_configure(config: pytest.Config) -> None:
         # Processes that tests start must not be measured by the coverage of this process.
         os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
     load_default_profile()
+
+
+def pytest_unconfigure() -> None:
+    """Drop the databases of this process."""
+    drop_databases()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -40,10 +40,11 @@ def noon_of(day: str) -> float:
 class ReviewScenario:
     """Records usage, grants and refusals in a store, and reviews it."""
 
-    def __init__(self, store: Store, folder: Any) -> None:
+    def __init__(self, store: Store, folder: Any, *, first: int = 0) -> None:
         self.store = store
         self.url = store.name
-        self._numbers = count()
+        # The numbers of batches, which a store counts once.
+        self._numbers = count(first)
         self._folder = folder
 
     def add(

@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from jwt_lp._support.json_types import unique_members
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.stores.audit import Actor, AuditEntry, canonical_json
+from jwt_lp.stores.audit import Actor, AuditEntry, AuditFilter, canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,7 +38,7 @@ def verify_audit(store: Store) -> BrokenEntry | None:
     """
     # Read before the entries, so that those that are added meanwhile are no fault.
     head = store.audit_head()
-    return _check_chain(store.audit_entries(), head)
+    return _check_chain(store.audit_entries(AuditFilter()), head)
 
 
 def verify_audit_file(lines: Iterable[str], *, head: str | None = None) -> BrokenEntry | None:
@@ -76,7 +76,7 @@ def export_audit(store: Store, file: IO[str], *, campaign: str | None = None) ->
     Those of one `campaign` alone are no chain, so `verify_audit_file` finds that entries are missing.
     """
     number = 0
-    for entry in store.audit_entries(campaign=campaign):
+    for entry in store.audit_entries(AuditFilter(campaign=campaign)):
         file.write(encode_entry(entry) + "\n")
         number += 1
     return number

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MAX_COMMENT: Final = 1000
 """The most characters of a comment."""
 
+NO_REVIEWER: Final = "a reviewer has an issuer and a subject, as the reviewer's token names them"
+
 _RETAINING: Final = ("keep", "narrow", "exempt")
 _MOST_GRANTS: Final = 20_000
 
@@ -134,9 +136,12 @@ def check_own(
         )
 
 
+def can_sign_in(reviewer: Actor) -> bool:
+    """Whether a token could name the reviewer; an issuer of "" would be an operator."""
+    return bool(reviewer.issuer.strip() and reviewer.subject.strip())
+
+
 def check_reviewer(reviewer: Actor) -> None:
     """`CampaignRefused` for somebody who could not sign in as a reviewer."""
-    if not reviewer.issuer.strip() or not reviewer.subject.strip():
-        raise CampaignRefused(
-            "a reviewer has an issuer and a subject, as the reviewer's token names them", reason="reviewer"
-        )
+    if not can_sign_in(reviewer):
+        raise CampaignRefused(NO_REVIEWER, reason="reviewer")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from jwt_lp._support.validation import did_you_mean, quote_text
-from jwt_lp.campaigns.decision_checks import OwnAccess
+from jwt_lp.campaigns.decision_checks import NO_REVIEWER, OwnAccess, can_sign_in
 from jwt_lp.campaigns.frozen_parts import freeze_parts
 from jwt_lp.campaigns.reviewers import ReviewerList
 from jwt_lp.campaigns.summary import summarize
@@ -54,6 +54,8 @@ class FreezeTerms:
             yield f"a campaign needs a name of at most {MAX_NAME} characters"
         if not now < self.deadline <= now + MAX_DAYS * _DAY_SECONDS:
             yield f"the deadline is to come, within {MAX_DAYS} days"
+        if not all(map(can_sign_in, self.reviewers.values())):
+            yield NO_REVIEWER
         choices = (
             ("undecided", self.undecided, get_args(DeadlineRule)),
             ("split", self.split, get_args(CampaignSplit)),

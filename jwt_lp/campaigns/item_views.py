@@ -44,24 +44,22 @@ def full_views(
     decided = [(view.finding, "narrow" if view.finding.proposal == "narrow" else "remove") for view in views]
     used = later_use(campaign, decided, store, policy)
     earlier = _earlier_decisions(campaign, views, store)
-    return tuple(replace(view, used_since=used.get(view.id, ""), history=earlier.get(view.id, ())) for view in views)
+    return tuple(
+        replace(view, used_since=used.get(view.id, ""), history=tuple(earlier.get(view.id, ()))) for view in views
+    )
 
 
 def _earlier_decisions(
     campaign: Campaign, views: Sequence[CampaignItemView], store: Store
-) -> dict[str, tuple[EarlierDecision, ...]]:
-    campaigns: dict[str, Campaign] = {}
-    found: dict[str, tuple[EarlierDecision, ...]] = {}
-    for view in views:
-        decisions: list[EarlierDecision] = []
-        for item in store.item_history(view.id, limit=_MOST_EARLIER + 1):
-            if item.campaign == campaign.id or item.decision is None:
-                continue
-            other = campaigns.get(item.campaign) or store.campaign(item.campaign)
-            if other is not None and other.made_at < campaign.made_at:
-                campaigns[item.campaign] = other
-                decisions.append(EarlierDecision(other.id, other.name, other.day, item.decision))
-        found[view.id] = tuple(decisions)
+) -> dict[str, list[EarlierDecision]]:
+    found: dict[str, list[EarlierDecision]] = {}
+    campaigns: dict[str, Campaign | None] = {}
+    for item in store.item_history([view.id for view in views], before=campaign.made_at, limit=_MOST_EARLIER):
+        if item.campaign not in campaigns:
+            campaigns[item.campaign] = store.campaign(item.campaign)
+        other = campaigns[item.campaign]
+        if other is not None and item.decision is not None:
+            found.setdefault(item.id, []).append(EarlierDecision(other.id, other.name, other.day, item.decision))
     return found
 
 

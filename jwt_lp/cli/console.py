@@ -10,6 +10,7 @@ import threading
 import time
 import webbrowser
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from jwt_lp.stores import Store
 
 _LOOPBACK: Final = "127.0.0.1"
-_NEEDED: Final = frozenset({"starlette", "jinja2", "sqlalchemy", "uvicorn", "python_multipart", "multipart"})
+_NEEDED: Final = frozenset({"starlette", "jinja2", "sqlalchemy", "uvicorn", "python_multipart"})
+# Imported later than the console, but a page is too late to miss them.
+_SERVING: Final = ("uvicorn", "python_multipart")
 _GRACE: Final = 2
 
 
@@ -94,9 +97,10 @@ def _require_tables(store: Store) -> None:
 
 def _make(store: Store, settings: Settings | None, options: dict[str, Any]) -> LocalConsole:
     try:
-        import uvicorn as _uvicorn  # noqa: F401 - it serves the console, and a page is too late to miss it
-
         from jwt_lp.console.local import create_local_console
+
+        for name in _SERVING:
+            import_module(name)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in _NEEDED:

@@ -23,7 +23,7 @@ from jwt_lp.review.report import wording
 from jwt_lp_starlette import can
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from jinja2.runtime import Context
     from starlette.requests import Request
@@ -127,7 +127,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters |= {
+    filters: dict[str, Callable[..., str]] = {
         "n": "{:,}".format,
         "count": count_noun,
         "percent": format_percent,
@@ -135,7 +135,9 @@ def _environment() -> Environment:
         "shorten": wording.shorten,
         "exact": _exact,
     }
-    environment.globals |= {"url_for": _url_for, "can": _can, "static": _static}
+    functions: dict[str, Any] = {"url_for": _url_for, "can": _can, "static": _static}
+    environment.filters.update(filters)
+    environment.globals.update(functions)
     return environment
 
 

@@ -25,16 +25,18 @@ from jwt_lp.errors import ConfigurationError
 from jwt_lp.guard.guard import Guard
 from jwt_lp.guard.routes import Rules
 from jwt_lp.guard.settings import Settings
+from jwt_lp.permissions.requirements import external
 from jwt_lp.policy.file import Policy
 from jwt_lp.stores import open_store
 from jwt_lp.usage.recorder import omitted_subject, plain_subject, pseudonymizer
-from jwt_lp_starlette import LeastPrivilege, external
+from jwt_lp_starlette import LeastPrivilege
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping, Sequence
 
     from starlette.routing import BaseRoute
 
+    from jwt_lp.permissions.requirements import Requirement
     from jwt_lp.review.analysis.people import Person
     from jwt_lp.stores import SignInStore, Store
     from jwt_lp.webhooks import Webhook
@@ -66,7 +68,7 @@ class Console:
         self.starlette: Starlette = starlette
         self.guard: Guard = guard
         self._app = ResponseHeadersMiddleware(starlette)
-        self.__jwt_lp__ = external("the console has a guard of its own")(_nothing).__jwt_lp__
+        self.__jwt_lp__: Requirement = external("the console has a guard of its own")
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Answer a request; the scope of an application around this one stays as it is."""
@@ -122,7 +124,7 @@ def create_console(  # noqa: PLR0913 - keywords, each with a default
     `applications`, of any host, are listed with their declarations. Raises `ConfigurationError` for what
     cannot work.
     """
-    guard = Guard(_console_settings(settings))
+    guard = Guard(_console_settings(settings), clock=clock)
     named = guard.settings.store if store is None else store
     if not named:
         raise ConfigurationError("the console needs a store: pass store=, or set STORE in the settings")
@@ -195,6 +197,3 @@ def _routes() -> list[BaseRoute]:
         if find_spec(module) is not None:
             found += import_module(module).routes()
     return found
-
-
-def _nothing() -> None: ...

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from jwt_lp._support.events import log_event
-from jwt_lp.errors import StoreError
+from jwt_lp.errors import ConfigurationError, StoreError
 from jwt_lp.stores.audit import WantedEntry
 
 if TYPE_CHECKING:
@@ -19,7 +19,11 @@ def note(console: ConsoleState, actor: Actor, action: str, target: str, *, campa
     entry = WantedEntry(
         actor=actor, at=console.clock(), action=action, campaign=campaign, object=target, details=details
     )
-    console.store.append_audit([entry])
+    try:
+        console.store.append_audit([entry])
+    except ConfigurationError as error:
+        # Its tables are missing or another release's: that is no fault of what was sent.
+        raise StoreError(str(error)) from error
 
 
 def note_done(console: ConsoleState, actor: Actor, action: str, target: str, **details: Any) -> None:

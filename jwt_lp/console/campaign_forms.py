@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.review.plan.plan_stages import parse_stages
-from jwt_lp.review.plan.worksheet import read_day
+from jwt_lp.review.plan.decision_faults import read_day
 from jwt_lp.stores.audit import Actor
 
 if TYPE_CHECKING:
@@ -61,9 +61,15 @@ class NewCampaign:
 
 def read_new_campaign(form: Form, now: float) -> NewCampaign:
     """The form of a new campaign, with its faults."""
-    values = {name: form.get(name) for name in ("name", "deadline", "split", "undecided", "stages", "reviewer_issuer")}
-    day = read_day(values["deadline"])
-    made = NewCampaign(**values | {"deadline": day or values["deadline"]})
+    day = read_day(form.get("deadline"))
+    made = NewCampaign(
+        name=form.get("name"),
+        deadline=day or form.get("deadline"),
+        split=form.get("split"),
+        undecided=form.get("undecided"),
+        stages=form.get("stages"),
+        reviewer_issuer=form.get("reviewer_issuer"),
+    )
     faults = made.faults
     if not made.name or len(made.name) > MAX_NAME:
         faults["name"] = f"Give it a name of at most {MAX_NAME} characters, such as Q4 2026."
@@ -74,9 +80,9 @@ def read_new_campaign(form: Form, now: float) -> NewCampaign:
     elif day < _day_of(now):
         faults["deadline"] = "The last day is past."
     if made.split not in dict(SPLITS):
-        faults["split"] = "Choose one of the list."
+        faults["split"] = "Choose by what the items are split."
     if made.undecided not in dict(RULES):
-        faults["undecided"] = "Choose one of the list."
+        faults["undecided"] = "Choose what happens to an item that nobody decides about."
     if len(made.reviewer_issuer) > MAX_TEXT:
         faults["reviewer_issuer"] = "This is too long for an issuer."
     try:

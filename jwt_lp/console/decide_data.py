@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from jwt_lp.console.decision_form import TAKE_BACK, Answers
 from jwt_lp.console.item_words import ShownItem, describe_item, show_item
 from jwt_lp.errors import CampaignRefused, CampaignUnknown
+from jwt_lp.review.quantities import format_quantity
 from jwt_lp.stores.campaigns import WantedDecision
 
 if TYPE_CHECKING:
@@ -69,6 +70,10 @@ class DecidePage:
     def open(self) -> int:
         """How many items of the part nobody has decided about."""
         return self.part.items - self.part.decided
+
+    def with_all_ticked(self) -> DecidePage:
+        """The same page with every item ticked."""
+        return replace(self, answers=Answers(ticked=frozenset(each.item.id for each in self.items)))
 
     @property
     def next_place(self) -> Place | None:
@@ -205,6 +210,11 @@ class Intention:
     worst: tuple[tuple[ItemPreview, str], ...]
 
     @property
+    def expected(self) -> str:
+        """How many items are expected to be needed again."""
+        return format_quantity(self.preview.expected)
+
+    @property
     def counts(self) -> tuple[tuple[str, int], ...]:
         """How many items get which decision."""
         counted = Counter(each.decision or "take back" for each in self.wanted)
@@ -213,6 +223,12 @@ class Intention:
 
 def intend(engine: Campaigns, campaign: str, part: str, actor: Actor, answers: Answers) -> Intention:
     """The decisions that the answers ask for: each item's own, and those of groups for their open members."""
+    ids = [answer.id for answer in answers.items]
+    if ids:
+        found = engine.items(campaign, part=part, ids=ids, limit=len(ids), details=False).items
+        # The preview shows what an item is about, so it is for items of the reader's part alone.
+        if len(found) < len(ids):
+            raise CampaignRefused(NOT_YOURS, reason="part")
     wanted = {answer.id: _wanted(answer.id, answer, int(answer.version)) for answer in answers.items}
     states: dict[str, str] = {}
     changed: list[str] = []

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from jwt_lp.review.plan.worksheet import read_day
+from jwt_lp.campaigns.decision_checks import MAX_COMMENT
+from jwt_lp.review.plan.decision_faults import read_day
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,8 +17,6 @@ TAKE_BACK: Final = "undo"
 """The answer that takes a decision back; the item is open again."""
 MOST_ANSWERS: Final = 250
 """The most answers that one form may send."""
-
-MAX_COMMENT: Final = 500
 
 _FIELD: Final = re.compile(r"(decision|until|comment|version)\.(G?[0-9a-f]{16})")
 _TICKED: Final = re.compile(r"[0-9a-f]{16}")
@@ -133,4 +132,4 @@ def _faults(given: tuple[Answer, ...], ticked: list[str], common: dict[str, str]
         elif answer.decision == "exempt" and read_day(answer.until) is None:
             yield answer.name, "An exemption needs a last day, such as 2027-01-31."
         elif len(answer.comment) > MAX_COMMENT:
-            yield answer.name, f"A comment has at most {MAX_COMMENT} characters."
+            yield answer.name, f"A comment has at most {MAX_COMMENT:,} characters."

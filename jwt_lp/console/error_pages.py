@@ -11,12 +11,27 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from jwt_lp import errors
 from jwt_lp.console.answers import page
 from jwt_lp.console.forms import CSRF_FIELD, FORM_KEY, Form
 from jwt_lp.console.origins import is_foreign
 from jwt_lp.console.state import console_of
-from jwt_lp.errors import ConfigurationError, JwtLpError, StoreError
+from jwt_lp.errors import (
+    CampaignClosed,
+    CampaignError,
+    CampaignRefused,
+    CampaignUnknown,
+    ConfigurationError,
+    ElevationError,
+    ElevationInvalid,
+    ElevationNotAllowed,
+    ElevationTooMany,
+    ElevationUnknown,
+    GrammarError,
+    InvalidDecision,
+    JwtLpError,
+    PolicyError,
+    StoreError,
+)
 from jwt_lp_starlette import Refused
 
 if TYPE_CHECKING:
@@ -26,19 +41,20 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger("jwt_lp")
 
-_STATUSES: Final = {
-    "CampaignUnknown": HTTPStatus.NOT_FOUND,
-    "CampaignRefused": HTTPStatus.FORBIDDEN,
-    "CampaignClosed": HTTPStatus.CONFLICT,
-    "InvalidDecision": HTTPStatus.BAD_REQUEST,
-    "CampaignError": HTTPStatus.CONFLICT,
-    "ElevationInvalid": HTTPStatus.BAD_REQUEST,
-    "ElevationNotAllowed": HTTPStatus.FORBIDDEN,
-    "ElevationUnknown": HTTPStatus.NOT_FOUND,
-    "ElevationTooMany": HTTPStatus.TOO_MANY_REQUESTS,
-    "ElevationError": HTTPStatus.CONFLICT,
-    "PolicyError": HTTPStatus.CONFLICT,
-    "GrammarError": HTTPStatus.BAD_REQUEST,
+# An error has the status of its own class, or of the nearest one above it.
+_STATUSES: Final[Mapping[type[JwtLpError], HTTPStatus]] = {
+    CampaignUnknown: HTTPStatus.NOT_FOUND,
+    CampaignRefused: HTTPStatus.FORBIDDEN,
+    CampaignClosed: HTTPStatus.CONFLICT,
+    InvalidDecision: HTTPStatus.BAD_REQUEST,
+    CampaignError: HTTPStatus.CONFLICT,
+    ElevationInvalid: HTTPStatus.BAD_REQUEST,
+    ElevationNotAllowed: HTTPStatus.FORBIDDEN,
+    ElevationUnknown: HTTPStatus.NOT_FOUND,
+    ElevationTooMany: HTTPStatus.TOO_MANY_REQUESTS,
+    ElevationError: HTTPStatus.CONFLICT,
+    PolicyError: HTTPStatus.CONFLICT,
+    GrammarError: HTTPStatus.BAD_REQUEST,
 }
 
 _TEXTS: Final[Mapping[int, str]] = {
@@ -50,14 +66,13 @@ _TEXTS: Final[Mapping[int, str]] = {
 
 def handlers() -> Mapping[Any, Any]:
     """The exception handlers of the application."""
-    found = {kind: _known_error for name in _STATUSES if (kind := getattr(errors, name, None)) is not None}
     return {
         Refused: _refused,
         HTTPException: _http_error,
         StoreError: _store_error,
         ConfigurationError: _store_error,
         JwtLpError: _unknown_error,
-        **found,
+        **dict.fromkeys(_STATUSES, _known_error),
         Exception: _unknown_error,
     }
 
@@ -119,8 +134,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _known_error(request: Request, error: Exception) -> Response:
     """An error of the engine whose message may be shown."""
-    names = [kind.__name__ for kind in type(error).__mro__]
-    status = next(_STATUSES[name] for name in names if name in _STATUSES)
+    status = next(_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
     return error_page(request, status, str(error))
 
 

@@ -15,7 +15,7 @@ from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.exceptions import HTTPException
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, MutableMapping
 
     from starlette.requests import Request
 
@@ -78,7 +78,7 @@ class FormMiddleware:
         """Read the form, then pass the call on."""
         if scope["type"] == "http" and scope["method"] == "POST":
             try:
-                form = await _read_form(Headers(scope=scope), receive)
+                form, receive = await _read_form(Headers(scope=scope), receive)
             except HTTPException as error:
                 await self._fail(scope, receive, send, error)
                 return
@@ -90,16 +90,21 @@ class FormMiddleware:
         await self.app(scope, receive, send)
 
 
-async def _read_form(headers: Headers, receive: Any) -> Form | None:
-    """The form in the body; None if the body is something else."""
+async def _read_form(headers: Headers, receive: Any) -> tuple[Form | None, Any]:
+    """The form in the body, None if the body is something else; and what gives the body to who reads it once more."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == _URLENCODED:
-        return _parse_urlencoded(await _read_body(headers, receive, MAX_FORM))
-    if kind == _MULTIPART:
-        # INVARIANT: only who sends some cookie may have so much read into memory before the guard has decided.
-        limit = MAX_UPLOAD if headers.get("cookie") else MAX_FORM
-        return await _parse_multipart(headers, await _read_body(headers, receive, limit))
-    return None
+    if kind not in (_URLENCODED, _MULTIPART):
+        return None, receive
+    # INVARIANT: only who sends some cookie may have so much read into memory before the guard has decided.
+    limit = MAX_UPLOAD if kind == _MULTIPART and headers.get("cookie") else MAX_FORM
+    body = await _read_body(headers, receive, limit)
+    form = await _parse_multipart(headers, body) if kind == _MULTIPART else _parse_urlencoded(body)
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Any:
+        return messages.pop() if messages else await receive()
+
+    return form, replay
 
 
 async def _read_body(headers: Headers, receive: Any, limit: int) -> bytes:
@@ -132,7 +137,7 @@ def _parse_urlencoded(body: bytes) -> Form:
 async def _parse_multipart(headers: Headers, body: bytes) -> Form:
     from starlette.formparsers import MultiPartException, MultiPartParser
 
-    async def stream() -> Any:
+    async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
     try:

@@ -73,11 +73,12 @@ def create_local_console(
     Of `settings` it takes how the store names subjects, and where guards are told of changes.
     """
     key = SigningKey.generate(kid="console")
+    nothing: dict[str, object] = {}
     policy = Policy.from_mapping(
         {
             "version": 1,
-            "permissions": {name: {} for name in _PERMISSIONS},
-            "audiences": {_AUDIENCE: {}},
+            "permissions": dict.fromkeys(_PERMISSIONS, nothing),
+            "audiences": {_AUDIENCE: nothing},
         }
     )
     own = _settings(key, policy)

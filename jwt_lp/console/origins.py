@@ -14,16 +14,12 @@ if TYPE_CHECKING:
 
 def call_of(request: Request) -> Call:
     """The request as the guard's checks read it."""
-    headers = request.headers
+
+    def field(name: str) -> tuple[str, ...]:
+        return tuple(request.headers.getlist(name))
+
     peer = request.client.host if request.client is not None else None
-    return Call(
-        request.method,
-        lambda: str(request.url),
-        lambda name: tuple(headers.getlist(name)),
-        "jwt_lp.console",
-        peer,
-        request.url.path,
-    )
+    return Call(request.method, lambda: str(request.url), field, "jwt_lp.console", peer, request.url.path)
 
 
 def is_foreign(request: Request) -> bool:

@@ -33,7 +33,7 @@ class SignInRedirectMiddleware:
 
         async def redirecting(message: MutableMapping[str, Any]) -> None:
             nonlocal redirected
-            if message["type"] == "http.response.start" and message["status"] == HTTPStatus.UNAUTHORIZED:
+            if message["type"] == "http.response.start" and _is_refusal(message):
                 redirected = True
                 target = sign_in_target(self._sign_in_url, page_of(scope))
                 headers = [(b"location", target.encode("ascii")), (b"content-length", b"0")]
@@ -48,7 +48,8 @@ class SignInRedirectMiddleware:
 def page_of(scope: MutableMapping[str, Any]) -> str:
     """The path and the query of a request, as a link has them. Every other character is encoded."""
     query: bytes = scope.get("query_string", b"")
-    path = quote(scope["path"], safe="/:@!$&'()*+,;=-._~")
+    # INVARIANT: one slash at the beginning, because an address that begins with two names another host.
+    path = "/" + quote(scope["path"], safe="/:@!$&'()*+,;=-._~").lstrip("/")
     return path + (f"?{quote(query.decode('latin-1'), safe='/:@!$&()*+,;=-._~?%')}" if query else "")
 
 
@@ -62,6 +63,12 @@ def safe_next(value: str, otherwise: str) -> str:
     # INVARIANT: browsers take a backslash for a slash, and remove tabs and line ends before they read an address.
     local = value.startswith("/") and not value.startswith("//") and "\\" not in value and value.isprintable()
     return value if local and value.isascii() and " " not in value else otherwise
+
+
+def _is_refusal(message: MutableMapping[str, Any]) -> bool:
+    """Whether it begins a 401 of the guard, which has a challenge; that of a sign-in page has none."""
+    challenged = any(name.lower() == b"www-authenticate" for name, _ in message.get("headers", ()))
+    return bool(message["status"] == HTTPStatus.UNAUTHORIZED and challenged)
 
 
 def _opens_page(scope: MutableMapping[str, Any]) -> bool:

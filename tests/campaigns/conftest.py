@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ from typing import Any
 import pytest
 
 from jwt_lp import Policy
-from jwt_lp.campaigns import Campaigns, CampaignItemView, ReviewOptions
+from jwt_lp.campaigns import CampaignItemView, Campaigns, ReviewOptions
 from jwt_lp.review import DecisionRule, Person
 from jwt_lp.stores import HeldGrant, Store, open_store
-from jwt_lp.stores.audit import Actor
+from jwt_lp.stores.audit import Actor, AuditFilter
 from jwt_lp.stores.campaigns import Campaign, DecideResult, WantedDecision
 from review_scenario import ISSUER, NOW, ReviewScenario, noon_of
 
@@ -77,6 +78,10 @@ class Quarter:
         (found,) = [view for view in self.views(campaign) if (view.finding.name, view.finding.grant) == (name, grant)]
         return found
 
+    def actions(self, campaign: Campaign) -> list[str]:
+        """What the audit trail says was done in a campaign."""
+        return [entry.action for entry in self.store.audit_entries(AuditFilter(campaign=campaign.id))]
+
     def decide(self, actor: Actor, view: CampaignItemView, decision: Any = "remove", **more: Any) -> DecideResult:
         """Decide about an item as it was seen."""
         wanted = WantedDecision(item=view.id, decision=decision, version=view.version, **more)
@@ -93,14 +98,15 @@ def hold(subject: str, grant: str, role: str = "") -> HeldGrant:
     return HeldGrant(ISSUER, subject, "", role, grant, "2025-10-01")
 
 
-@pytest.fixture
-def quarter(tmp_path: Path) -> Iterator[Quarter]:
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two managers with their people: unused grants, a broad one, two who have left, and a role that is not needed."""
     pytest.importorskip("sqlalchemy", reason="campaigns are kept in SQLite, which needs SQLAlchemy (extra `sql`)")
     pytest.importorskip("tomlkit", reason="plans edit the policy with tomlkit (extra `cli`)")
-    store = open_store(f"sqlite:///{tmp_path}/access.db")
+    file = tmp_path_factory.mktemp("recorded") / "access.db"
+    store = open_store(f"sqlite:///{file}")
     store.migrate()
-    past = ReviewScenario(store, tmp_path)
+    past = ReviewScenario(store, file.parent)
     past.record_period()
     past.declare_permissions("orders:list", "orders:read", "orders:refund", "reports:read")
     for subject in ("alice", "bob", "carol", "dave", "ann", "ben"):
@@ -114,5 +120,15 @@ def quarter(tmp_path: Path) -> Iterator[Quarter]:
         hold("dave", "orders:*"),
         *(hold(subject, grant) for subject in ("lars", "lena") for grant in ("orders:read", "reports:read")),
     )
+    store.close()
+    return file
+
+
+@pytest.fixture
+def quarter(tmp_path: Path, recorded: Path) -> Iterator[Quarter]:
+    """The engine over a copy of what was recorded."""
+    copy = shutil.copy(recorded, tmp_path / "access.db")
+    store = open_store(f"sqlite:///{copy}")
+    past = ReviewScenario(store, tmp_path, first=1000)
     yield Quarter(past, past.policy())
     store.close()

@@ -111,7 +111,7 @@ def make_world(store: Any, *, more_people: int = 0, clock: Any = None) -> Campai
         HeldGrant(ISSUER, subject, "", "", grant, ago(600))
         for subject in people
         for grant in ("orders:read", "orders:create", "orders:delete")
-        if subject not in ("max",)
+        if subject != "max"
     ]
     world.record_base(*held)
     world.record_use("ann", "orders:read", 3, 40, 200)

@@ -34,8 +34,8 @@ POLICY = """version = 1
 [roles.clerk]
 grants = ["orders:list", "orders:read", "orders:refund"]
 """
-# One round on the lowest versions, more where everything is installed.
-ROUNDS = pytest.mark.parametrize("number", [0, *(pytest.param(number, marks=pytest.mark.once) for number in (1, 2))])
+# In both orders where everything is installed, in one on the lowest versions.
+ROUNDS = pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.once)])
 REFUSED = ("has changed since the review", "was changed after the plan was applied", "waited")
 
 
@@ -70,6 +70,7 @@ def _plan(policy: Path, name: str, grant: str) -> Path:
 COMMAND = """
 import os, sys, time
 import sqlalchemy, tomlkit
+from jwt_lp.cli import apply, undo
 from jwt_lp.cli.commands import commands
 from jwt_lp.stores.sql import SqlStore
 go = sys.argv.pop(1)

@@ -69,6 +69,8 @@ async def delegate(request: Request) -> Response:
 async def remind(request: Request) -> Response:
     """Remind the reviewers with open items, or the one of `part`."""
     form = await form_of(request)
+    if not reader_of(request).console.webhooks:
+        raise HTTPException(HTTPStatus.CONFLICT, "Reviewers are reminded by a webhook, and this console has none.")
     part = form.get("part") if form.all("part") else None
     result = await run_in_threadpool(_engine(request).remind, _actor(request), _id(request), part=part)
     told = f"{count_noun(len(result.sent), 'reviewer')} reminded."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -21,6 +21,8 @@ from jwt_lp.review.quantities import count_noun
 from jwt_lp_starlette import requires
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -36,6 +38,18 @@ def routes() -> list[Route]:
     ]
 
 
+class Conflict(NamedTuple):
+    """An item as it is now, and the decision that was not written because the item had changed."""
+
+    item: CampaignItem
+    wanted: WantedDecision
+
+    @property
+    def finding(self) -> Mapping[str, Any]:
+        """The finding that is decided about."""
+        return self.item.finding
+
+
 @requires(any_of(READ, DECIDE))
 async def decide(request: Request) -> Response:
     """Show the items of a part; without `part`, send a reviewer to their own one."""
@@ -48,7 +62,8 @@ async def decide(request: Request) -> Response:
             return see_other(request, "campaign" if reader.may_read else "campaigns", id=campaign)
         return see_other(request, "decide", id=campaign, part=own[0].name)
     place = _place(campaign, query["part"], query.get("show"), query.get("group"), query.get("after"))
-    return _decide_page(request, await run_in_threadpool(load_page, reader, place))
+    shown = await run_in_threadpool(load_page, reader, place)
+    return _decide_page(request, shown.with_all_ticked() if query.get("tick") == "all" else shown)
 
 
 @requires(DECIDE)
@@ -121,16 +136,12 @@ def _preview_page(request: Request, shown: DecidePage, intention: Intention, sta
     return page(request, "decide_preview.html", {"shown": shown, "intention": intention}, status)
 
 
-def _real_conflicts(
-    reader: Reader, result: DecideResult, wanted: tuple[WantedDecision, ...]
-) -> list[tuple[CampaignItem, WantedDecision]]:
+def _real_conflicts(reader: Reader, result: DecideResult, wanted: tuple[WantedDecision, ...]) -> list[Conflict]:
     """The conflicts that are not one's own decision, sent twice."""
     by_id = {each.item: each for each in wanted}
-    return [(item, by_id[item.id]) for item in result.conflicts if not reader.has_decided(item, by_id[item.id])]
+    return [Conflict(item, by_id[item.id]) for item in result.conflicts if not reader.has_decided(item, by_id[item.id])]
 
 
-def _conflict_page(
-    request: Request, shown: DecidePage, conflicts: list[tuple[CampaignItem, WantedDecision]], saved: int
-) -> Response:
+def _conflict_page(request: Request, shown: DecidePage, conflicts: list[Conflict], saved: int) -> Response:
     context = {"shown": shown, "conflicts": conflicts, "saved": saved}
     return page(request, "decide_conflicts.html", context, HTTPStatus.CONFLICT)

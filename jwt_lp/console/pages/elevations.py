@@ -104,6 +104,7 @@ def _found(
         open_at=now if which == "waiting" else None,
         held_at=now if which == "held" else None,
         unreviewed=which == "unreviewed",
+        newest_first=which == "history",
         after=after or None,
     )
     sees_all = can(request, READ)

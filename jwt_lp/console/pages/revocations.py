@@ -21,6 +21,7 @@ from jwt_lp.errors import StoreError
 from jwt_lp.review.plan.deny_entries import ENTRY_ID_PREFIX
 from jwt_lp.review.report.wording import shorten
 from jwt_lp.revocation.wanted import describe_entry
+from jwt_lp.stores import RevocationFilter
 from jwt_lp_starlette import can, requires
 
 if TYPE_CHECKING:
@@ -84,22 +85,24 @@ def _list(request: Request) -> Response:
     lifted, before = query.get("lifted") == "yes", query.get("before", "")
     if before and not (before.isascii() and before.isdigit() and len(before) <= 18):  # noqa: PLR2004 - what a BIGINT holds
         raise HTTPException(HTTPStatus.BAD_REQUEST, "before is a number.")
-    of, issuer, name = (query.get(key, "") for key in ("of", "issuer", "name"))
-    if name:
-        found = console.store.holder_revocations(of, issuer, name)
-        shown, following = found[:PAGE], None
-    else:
-        found = console.store.recent_revocations(lifted=lifted, before=int(before) if before else None, limit=PAGE + 1)
-        shown = found[:PAGE]
-        following = shown[-1].sequence if len(found) > PAGE else None
+    of, issuer, name = (query.get(key, "") or None for key in ("of", "issuer", "name"))
+    which = RevocationFilter(
+        lifted=None if lifted else False,
+        of=of if name else None,
+        issuer=issuer,
+        name=name,
+        before=int(before) if before else None,
+        limit=PAGE + 1,
+    )
+    found = console.store.revocation_page(which)
+    shown = found[:PAGE]
     context = {
         "rows": _rows(console, shown),
         "lifted": lifted,
-        "next": following,
-        "holder": name,
-        "of": of,
-        "issuer": issuer,
-        "more": len(found) - len(shown) if name else 0,
+        "next": shown[-1].sequence if len(found) > PAGE else None,
+        "holder": name or "",
+        "of": of or "subject",
+        "issuer": issuer or "",
         "may_write": can(request, REVOKE),
     }
     return page(request, "revocations.html", context)
@@ -161,8 +164,8 @@ def _write(request: Request, form: Form) -> Response:
 
 
 def _is_written(console: ConsoleState, entry_id: str) -> bool:
-    """Whether the same form was sent before: its entry is among the newest ones."""
-    return any(row.entry.id == entry_id for row in console.store.recent_revocations(lifted=True, limit=1000))
+    """Whether the same form was sent before, so that its entry is there."""
+    return bool(console.store.revocation_page(RevocationFilter(id=entry_id, limit=1)))
 
 
 def _lift(request: Request, form: Form) -> Response:
@@ -188,7 +191,7 @@ def _lift(request: Request, form: Form) -> Response:
 def _find(request: Request, console: ConsoleState) -> StoredRevocation:
     number: int = request.path_params["number"]
     if 0 < number < 1 << 62:
-        for row in console.store.recent_revocations(lifted=True, before=number + 1, limit=1):
+        for row in console.store.revocation_page(RevocationFilter(before=number + 1, limit=1)):
             if row.sequence == number:
                 return row
     raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such revocation.")
