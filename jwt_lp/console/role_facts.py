@@ -102,7 +102,9 @@ def read_role(console: ConsoleState, name: str, *, after: FoundHolder | None = N
 def _revocations(store: Store, role: str) -> Iterator[StoredRevocation]:
     """The entries in force about a role: one look-up for each issuer, because an index needs the issuer."""
     for issuer in store.issuers():
-        yield from store.revocation_page(RevocationFilter(lifted=False, of="role", issuer=issuer, name=role, limit=ROWS))
+        yield from store.revocation_page(
+            RevocationFilter(lifted=False, of="role", issuer=issuer, name=role, limit=ROWS)
+        )
 
 
 def _counts(store: Store, review: Campaign | None, role: str) -> Mapping[str, tuple[int, int]]:

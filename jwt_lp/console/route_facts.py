@@ -64,7 +64,14 @@ def read_routes(console: ConsoleState, *, text: str = "", page: int = 0, own: st
     if wanted:
         rows = [row for row in rows if any(wanted in part.casefold() for part in row if isinstance(part, str))]
     rows.sort(
-        key=lambda row: (_KINDS.index(row.kind), row.service == own, row.service, row.endpoint, row.methods, row.template)
+        key=lambda row: (
+            _KINDS.index(row.kind),
+            row.service == own,
+            row.service,
+            row.endpoint,
+            row.methods,
+            row.template,
+        )
     )
     held = HeldPermissions(console.store, console.policy)
     return RouteFacts(

@@ -104,7 +104,9 @@ def record_history(store: Any) -> None:
     store.revoke(
         [
             RevocationEntry(id="r1", of="subject", issuer=ISSUER, name="alice", pattern="orders:purge", reason=HOSTILE),
-            RevocationEntry(id="r2", of="role", issuer=ISSUER, name="clerk", pattern="orders:create", keep=("orders:read",)),
+            RevocationEntry(
+                id="r2", of="role", issuer=ISSUER, name="clerk", pattern="orders:create", keep=("orders:read",)
+            ),
             RevocationEntry(id="r3", of="client", issuer=ISSUER, name="till", before=now, until=now + 900),
         ],
         at=now,

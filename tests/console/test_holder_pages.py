@@ -96,7 +96,10 @@ def test_a_subject_shows_who_it_is_and_what_was_decided(auditor: Person) -> None
 def test_who_may_revoke_gets_a_link_to_it(console: ServedConsole, auditor: Person) -> None:
     """The link names the holder; whoever may not revoke has none."""
     link = f'href="/revocations/new?{urlencode({"of": "subject", "issuer": ISSUER, "name": "alice"})}"'
-    pages = [console.person("ops", READ, "jwt-lp:revocation:write").get(_subject("alice")), auditor.get(_subject("alice"))]
+    pages = [
+        console.person("ops", READ, "jwt-lp:revocation:write").get(_subject("alice")),
+        auditor.get(_subject("alice")),
+    ]
     assert [True, False] == [link in unescape(each.body.decode()) for each in pages]
 
 
@@ -149,12 +152,17 @@ def test_the_members_of_a_role_are_paged(auditor: Person) -> None:
 def test_a_permission_shows_ways_users_and_what_asks_for_it(auditor: Person) -> None:
     """Roles and direct grants, users, enforcement points and endpoints are listed."""
     answer = auditor.get("/permission?name=orders:read")
-    ways = {(row[0], row[1]): row[2] for row in _rows(answer, "Direct grants that somebody holds, and the roles that confer it")}
+    ways = {
+        (row[0], row[1]): row[2]
+        for row in _rows(answer, "Direct grants that somebody holds, and the roles that confer it")
+    }
     assert {"2", "0"} == {ways["clerk", "orders:read"], ways["manager", "orders:*"]}
     assert ("direct", "orders:read") in ways
     assert ["Alice Wong alice", "till", "clerk"] == _rows(answer, "Users, the most recent first")[0][:3]
     assert ["shop.views.orders", "GET", "shop", "orders:read"] == _rows(answer, "Enforcement points")[0][:4]
-    assert {"shop.views.order", "shop.views.orders"} == {row[0] for row in _rows(answer, "Endpoints, the most recent first")}
+    assert {"shop.views.order", "shop.views.orders"} == {
+        row[0] for row in _rows(answer, "Endpoints, the most recent first")
+    }
 
 
 def test_a_permission_shows_its_risk_and_who_may_ask_for_it(auditor: Person) -> None:
@@ -164,7 +172,10 @@ def test_a_permission_shows_its_risk_and_who_may_ask_for_it(auditor: Person) -> 
         part for part in ("Risk high", "nobody may ask for it") if part in purge
     ]
     answer = auditor.get("/permission?name=orders:delete")
-    assert "may be asked for by anyone, for 30 minutes at most; 1 approval by holders of jwt-lp:elevation:approve" in text_of(answer)
+    assert (
+        "may be asked for by anyone, for 30 minutes at most; 1 approval by holders of jwt-lp:elevation:approve"
+        in text_of(answer)
+    )
     assert ["Alice Wong alice", "till", "refused"] == _rows(answer, "Refused requests, the most recent first")[0][:3]
     assert "It is retired" in text_of(auditor.get("/permission?name=orders:old"))
     assert "not in the catalogue" in text_of(auditor.get("/permission?name=crowd:read"))
@@ -218,7 +229,9 @@ def test_a_hostile_name_is_only_text(auditor: Person, path: str) -> None:
     assert ("<script>", "\u202e") == tuple(part for part in ("<script>", "\u202e") if part not in html)
 
 
-@pytest.mark.parametrize("path", ["/subject?issuer=i&name=nobody", "/client?issuer=i&name=no", "/role?name=no", "/permission?name=no"])
+@pytest.mark.parametrize(
+    "path", ["/subject?issuer=i&name=nobody", "/client?issuer=i&name=no", "/role?name=no", "/permission?name=no"]
+)
 def test_what_is_unknown_is_not_found(auditor: Person, path: str) -> None:
     """The page says that nothing is known, with the status 404."""
     answer = auditor.get(path)
@@ -260,7 +273,9 @@ def test_a_strange_name_is_looked_up_without_harm(auditor: Person, name: str) ->
     assert "crowd-000" not in text
 
 
-@pytest.mark.parametrize("path", ["/subject?issuer=i&name=a", "/client?issuer=i&name=a", "/role?name=clerk", "/permission?name=a", "/search"])
+@pytest.mark.parametrize(
+    "path", ["/subject?issuer=i&name=a", "/client?issuer=i&name=a", "/role?name=clerk", "/permission?name=a", "/search"]
+)
 def test_only_who_may_read_sees_them(console: ServedConsole, path: str) -> None:
     """A reviewer without the permission to read everything gets 403."""
     assert 403 == console.person("boss", "jwt-lp:review:decide").get(path).status

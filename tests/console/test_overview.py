@@ -39,7 +39,9 @@ def test_a_new_store_says_what_to_do_first(tmp_path: Path) -> None:
     """Without a campaign the page has the first steps, each as a command, and a link for whoever may freeze one."""
     with _console(tmp_path) as console:
         text = text_of(console.person("alice", READ).get("/"))
-        found = [part for part in ("jwt-lp usage import", "jwt-lp grants import", "jwt-lp campaign freeze") if part in text]
+        found = [
+            part for part in ("jwt-lp usage import", "jwt-lp grants import", "jwt-lp campaign freeze") if part in text
+        ]
         assert 3 == len(found)
         assert 3 == text.count("to do")
         assert "Nothing waits for you" not in text
@@ -59,7 +61,13 @@ def test_the_overview_shows_granted_and_used(filled: ServedConsole) -> None:
     """The numbers of the latest review are text, with a picture of each beside them."""
     answer = filled.person("alice", READ).get("/")
     text = text_of(answer)
-    expected = ("3 needed 33.3 %", "6 not needed", "4 dormant", "nothing is known before last year", "95 granted, 1 denied, 2 revoked")
+    expected = (
+        "3 needed 33.3 %",
+        "6 not needed",
+        "4 dormant",
+        "nothing is known before last year",
+        "95 granted, 1 denied, 2 revoked",
+    )
     assert list(expected) == [part for part in expected if part in text]
     pictures = ("share", "verdicts", "trend", "months", "tradeoff", "matrix")
     html = answer.body.decode()

@@ -35,7 +35,12 @@ def _application() -> Any:
             Route("/forgotten", forgotten),
         ]
     )
-    settings = {"ISSUER": "https://id.test/", "AUDIENCE": "x", "JWKS": {"keys": [KEY.public_jwk()]}, "ALGORITHMS": ["ES256"]}
+    settings = {
+        "ISSUER": "https://id.test/",
+        "AUDIENCE": "x",
+        "JWKS": {"keys": [KEY.public_jwk()]},
+        "ALGORITHMS": ["ES256"],
+    }
     LeastPrivilege(app, settings)
     return app
 

@@ -10,10 +10,11 @@ from starlette.routing import Route
 from jwt_lp.console.answers import page
 from jwt_lp.console.navigation import APPROVE, DECIDE, READ
 from jwt_lp.console.overview_facts import MOST_SHOWN, read_overview, read_own_parts
+from jwt_lp.console.own_service import own_service
 from jwt_lp.console.pictures.scales import day_of
 from jwt_lp.console.state import actor_of, console_of
 from jwt_lp.permissions.requirements import any_of
-from jwt_lp_starlette import can, guard_from, requires, token_from
+from jwt_lp_starlette import can, requires, token_from
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -40,7 +41,7 @@ async def overview(request: Request) -> Response:
     now = console.clock()
     context: dict[str, Any] = {"waiting": waiting, "now": now, "today": day_of(now), "facts": None}
     if can(request, READ):
-        facts = await run_in_threadpool(read_overview, console, actor, guard_from(request.app).settings.service)
+        facts = await run_in_threadpool(read_overview, console, actor, own_service(request))
         context |= {"facts": facts, "mine": facts.mine}
     else:
         context |= {"mine": await run_in_threadpool(_own_parts, console, actor)}
