@@ -140,7 +140,7 @@ def read_freshness(store: Store, now: float, own: str) -> Freshness:
             until.get(service),
             len(beats[service]),
             max((beat.age + max(0.0, now - beat.at) for beat in beats[service]), default=0.0),
-            until.get(service, 0.0) < now - _STALE_DAYS * 86400,
+            service in until and until[service] < now - _STALE_DAYS * 86400,
         )
         for service in sorted({*until, *beats})
     ]
