@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 from console.quarter_world import DAY, ENGINEER, LONG_PERMISSION, PARTNERS, Quarter, make_quarter
@@ -24,11 +24,11 @@ DECIDES, READS = "jwt-lp:review:decide", "jwt-lp:review:read"
 
 
 class ConsolePage(NamedTuple):
-    """A page: its name, its path, and who looks at it: "engineer", who may do everything, or "manager"."""
+    """A page: its name, its path, and who looks at it. "engineer" may do everything, "manager" and "colleague" decide."""
 
     name: str
     path: str
-    who: str = "engineer"
+    who: Literal["engineer", "manager", "colleague"] = "engineer"
     status: int = 200
 
 
@@ -63,7 +63,7 @@ class FurnishedStore:
             ConsolePage("plans", "/plans"),
             ConsolePage("plan", f"/plans/{self.past}"),
             ConsolePage("plan-verify", f"/plans/{self.past}/verify"),
-            ConsolePage("plan-missing", f"/plans/{self.cancelled}", status=404),
+            ConsolePage("plan-missing", f"/plans/{self.cancelled}"),
             ConsolePage("elevations", "/elevations"),
             ConsolePage("elevations-held", "/elevations?list=held"),
             ConsolePage("elevations-history", "/elevations?list=history"),
@@ -93,7 +93,8 @@ class FurnishedStore:
             ConsolePage("campaign-close", f"/campaigns/{self.present}/close"),
             ConsolePage("decide", decide, "manager"),
             ConsolePage("decide-decided", f"{decide}&show=decided", "manager"),
-            ConsolePage("decide-group", f"{decide}&group={group}", "manager"),
+            ConsolePage("decide-group", f"{decide}&group={group}&show=all", "manager"),
+            ConsolePage("decide-groups", f"/campaigns/{self.present}/decide?part=omar", "colleague"),
             ConsolePage("decide-of-another", f"/campaigns/{self.present}/decide?part=omar"),
             ConsolePage("decide-long", f"/campaigns/{self.present}/decide?part=maximiliane"),
             ConsolePage("item", f"/campaigns/{self.present}/items/{item.id}", "manager"),
@@ -101,6 +102,7 @@ class FurnishedStore:
         ]
 
 
+SUBJECTS = {"engineer": "root", "manager": "nora", "colleague": "omar"}
 EMPTY_PAGES = [
     ConsolePage(f"empty-{name}", path)
     for name, path in {
@@ -110,17 +112,19 @@ EMPTY_PAGES = [
 ]  # fmt: skip
 
 
-def furnish(store: Any, folder: Path) -> FurnishedStore:
+def furnish(store: Any, folder: Path, *, team: int = 24) -> FurnishedStore:
     """The company's store with a campaign that is closed and in its plan's trial, one that is open, and one cancelled."""
-    quarter = make_quarter(store, folder)
+    quarter = make_quarter(store, folder, team=team)
     plans = folder / "plans"
     plans.mkdir()
     past = _past_campaign(quarter, plans)
     engine = quarter.engine(days_ago=6)
     cancelled = engine.freeze(ENGINEER, name="Q4 2026, first try", deadline=quarter.clock() + DAY, split="issuer").id
     engine.cancel(ENGINEER, cancelled, reason="It was split by the wrong thing.")
-    present = engine.freeze(ENGINEER, name="Q4 2026", deadline=quarter.clock() + 8 * DAY, stages="notice=14d,trial=30d").id
-    for days, until in ((5, 20), (3, 45), (2, 60)):
+    present = engine.freeze(
+        ENGINEER, name="Q4 2026", deadline=quarter.clock() + 8 * DAY, stages="notice=14d,trial=30d"
+    ).id
+    for days, until in ((5, 15), (3, 25), (2, 30)):
         _decide_some(quarter.engine(days_ago=days), present, "nora", until)
     asked, held = _elevations(quarter)
     _revocations(quarter)
@@ -185,9 +189,13 @@ def _elevations(quarter: Quarter) -> tuple[str, str]:
 def _revocations(quarter: Quarter) -> None:
     """An entry that was lifted, one for a token, and one for a whole client."""
     entries = [
-        RevocationEntry(id="phone", of="subject", issuer=ISSUER, name="n09", before=None, reason="The phone was stolen."),
+        RevocationEntry(
+            id="phone", of="subject", issuer=ISSUER, name="n09", before=None, reason="The phone was stolen."
+        ),
         RevocationEntry(id="leak", of="client", issuer=ISSUER, name="nightly-export", pattern="orders:*", reason=""),
-        RevocationEntry(id="long", of="subject", issuer=PARTNERS, name="u" * 40, pattern=LONG_PERMISSION, reason="audit"),
+        RevocationEntry(
+            id="long", of="subject", issuer=PARTNERS, name="u" * 40, pattern=LONG_PERMISSION, reason="audit"
+        ),
     ]
     quarter.store.revoke(entries, at=quarter.clock() - 7200, by="Rosa Ott")
     quarter.store.lift(["phone"], at=quarter.clock() - 3600)
