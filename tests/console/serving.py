@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import unescape
@@ -48,10 +49,10 @@ def settings(store: object, **more: object) -> dict[str, object]:
     }
 
 
-def token(subject: str, *permissions: str, **more: Any) -> str:
+def token(subject: str, *permissions: str, clock: Callable[[], float] = time.time, **more: Any) -> str:
     """An access token of a person, with these permissions."""
     policy = Policy.from_mapping(POLICY)
-    issuer = Issuer(ISSUER, KEY, policy=policy, audience="console", client="web")
+    issuer = Issuer(ISSUER, KEY, policy=policy, audience="console", client="web", clock=clock)
     return issuer.issue(subject, permissions=list(permissions), **more)
 
 
