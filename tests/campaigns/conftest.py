@@ -78,6 +78,11 @@ class Quarter:
         wanted = WantedDecision(item=view.id, decision=decision, version=view.version, **more)
         return self.campaigns.decide(actor, view.campaign, [wanted], part=view.part)
 
+    def decide_part(self, campaign: Campaign, part: str) -> None:
+        """Decide about everything in a part, as an operator."""
+        for view in self.views(campaign, part=part):
+            self.decide(OPERATOR, view, "keep")
+
     def decide_all(self, campaign: Campaign, decision: Any = "keep") -> None:
         """Decide about everything that is open, as an operator."""
         for view in self.views(campaign, decided=False):
