@@ -16,6 +16,8 @@ from jwt_lp.campaigns import BrokenEntry, export_audit, verify_audit, verify_aud
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.stores.audit import WantedEntry
 
+pytestmark = pytest.mark.once
+
 ENTRY = (
     '{"sequence":1,"at":1,"actor":{"issuer":"","subject":"","name":""},"action":"","campaign":"","object":"",'
     '"details":{},"previous":"","hash":""}'

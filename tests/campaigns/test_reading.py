@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from campaign_scenario import hold
 from campaigns.conftest import ANN, BEN, DAY, OPERATOR, Quarter
 from jwt_lp.campaigns import ReviewOptions
@@ -9,6 +11,8 @@ from jwt_lp.review import DecisionRule
 from jwt_lp.stores import UsageBatch
 from jwt_lp.stores.campaigns import WantedDecision
 from review_scenario import ISSUER, days_ago, noon_of
+
+pytestmark = pytest.mark.once
 
 
 def use_again(quarter: Quarter, subject: str, permission: str, **more: str) -> None:
@@ -27,7 +31,7 @@ def test_pages_of_items(quarter: Quarter) -> None:
         if page.next is None:
             break
         after = page.next
-    assert quarter.views(campaign, part="Ben Ray") == found
+    assert quarter.views(campaign, part="Ben Ray", details=True) == found
     assert 13 == len(found)
 
 
@@ -56,10 +60,10 @@ def test_a_use_after_the_freeze_is_shown(quarter: Quarter) -> None:
     """What would be taken back and was used meanwhile says so, on the page, on the item, and in the preview."""
     campaign = quarter.freeze()
     use_again(quarter, "alice", "reports:read")
-    view = quarter.view(campaign, "alice", "reports:read")
+    view = quarter.view(campaign, "alice", "reports:read", details=True)
     assert "reports:read was used on 2026-11-02, after the review" == view.used_since
     assert view == quarter.campaigns.item(campaign.id, view.id)
-    assert [view.id] == [each.id for each in quarter.views(campaign) if each.used_since]
+    assert [view.id] == [each.id for each in quarter.views(campaign, details=True) if each.used_since]
     wanted = [WantedDecision(item=view.id, decision="remove", version=0)]
     preview = quarter.campaigns.preview(campaign.id, wanted)
     assert (1, view.used_since) == (preview.used_since, preview.items[0].used_since)
@@ -70,7 +74,7 @@ def test_a_use_of_a_roles_grant_is_shown(quarter: Quarter) -> None:
     campaign = quarter.freeze()
     use_again(quarter, "carol", "orders:refund", role="clerk")
     assert "orders:refund was used on 2026-11-02, after the review" == (
-        quarter.view(campaign, "clerk", "orders:refund").used_since
+        quarter.view(campaign, "clerk", "orders:refund", details=True).used_since
     )
 
 
@@ -83,12 +87,12 @@ def test_earlier_decisions_are_shown(quarter: Quarter) -> None:
     quarter.decide(OPERATOR, quarter.view(second, "alice", "reports:read"), "remove")
     quarter.now += DAY
     third = quarter.freeze(name="Autumn")
-    history = quarter.view(third, "alice", "reports:read").history
+    history = quarter.view(third, "alice", "reports:read", details=True).history
     assert [("Summer", "remove", OPERATOR), ("Spring", "keep", ANN)] == [
         (each.name, each.decision.decision, each.decision.by) for each in history
     ]
-    assert ["Spring"] == [each.name for each in quarter.view(second, "alice", "reports:read").history]
-    assert () == quarter.view(third, "bob", "reports:read").history
+    assert ["Spring"] == [each.name for each in quarter.view(second, "alice", "reports:read", details=True).history]
+    assert () == quarter.view(third, "bob", "reports:read", details=True).history
 
 
 def test_what_would_break(quarter: Quarter) -> None:

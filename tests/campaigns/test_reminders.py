@@ -13,6 +13,8 @@ from jwt_lp.errors import CampaignClosed, CampaignRefused, CampaignUnknown, Conf
 from jwt_lp.webhooks import Webhook
 from webhook_receiver import SECRET, WebhookReceiver
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def receiver(quarter: Quarter) -> Iterator[WebhookReceiver]:
