@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, cast
 
 from jwt_lp.errors import ConfigurationError
-from jwt_lp.review.plan.plan_stages import parse_stages
 from jwt_lp.review.plan.decision_faults import read_day
+from jwt_lp.review.plan.plan_stages import parse_stages
 from jwt_lp.stores.audit import Actor
 
 if TYPE_CHECKING:

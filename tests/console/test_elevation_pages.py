@@ -65,7 +65,9 @@ def inbox_of(folder: Any, rule: dict[str, Any], **options: Any) -> Iterator[Inbo
 
 @pytest.fixture(scope="module")
 def inbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inbox]:
-    with inbox_of(tmp_path_factory.mktemp("inbox"), {"ask": ["subject:ana", "subject:ben"], "approve": "orders:create"}) as found:
+    with inbox_of(
+        tmp_path_factory.mktemp("inbox"), {"ask": ["subject:ana", "subject:ben"], "approve": "orders:create"}
+    ) as found:
         yield found
 
 
@@ -115,7 +117,9 @@ def test_attack_without_the_permission_that_decides_nothing_is_seen(inbox: Inbox
     both = inbox.console.person("ron", READ, INBOX)
     assert asked.id not in other.get("/elevations").body.decode()
     assert [404, 200, 200] == [person.get(f"/elevations/{asked.id}").status for person in (other, reader, both)]
-    answers = [inbox.decide(person, asked, action).status for person in (other, reader, both) for action in ("approve", "deny")]
+    answers = [
+        inbox.decide(person, asked, action).status for person in (other, reader, both) for action in ("approve", "deny")
+    ]
     assert ([404, 404, 403, 403, 403, 403], "requested") == (answers, inbox.state(asked))
 
 
@@ -143,7 +147,9 @@ def test_attack_a_reason_is_shown_as_text(inbox: Inbox) -> None:
     assert ("<script>alert" in body, "<b>no</b>" in body, "&lt;b&gt;no" in body) == (False, False, True)
 
 
-@pytest.mark.parametrize("path", ["/elevations/nope", "/elevations/..%2F..%2Fx", "/elevations?list=secret", "/elevations?after=.."])
+@pytest.mark.parametrize(
+    "path", ["/elevations/nope", "/elevations/..%2F..%2Fx", "/elevations?list=secret", "/elevations?after=.."]
+)
 def test_what_does_not_exist_is_not_found(inbox: Inbox, path: str) -> None:
     """Unknown ids and lists get 404."""
     assert 404 == inbox.approver().get(path).status
