@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -248,17 +249,20 @@ def test_the_same_form_sent_twice_is_no_conflict(world: CampaignWorld, served: S
         assert saved in text_of(mia.follow(mia.post(f"/campaigns/{campaign}/decide", sent)))
 
 
-def test_use_since_the_freeze_is_marked(world: CampaignWorld, served: ServedConsole) -> None:
+def test_use_since_the_freeze_is_marked(tmp_path: Path) -> None:
     """An item that was used after the freeze says so, in the list and in the preview."""
-    campaign, mia = world.freeze(), served.person("mia", DECIDES)
-    item = world.item(campaign, "bob", "orders:create")
-    world.engine.decide(MIA, campaign, [WantedDecision(item=item.id, decision="keep", version=0)], part="mia")
+    store = open_store(f"sqlite:///{tmp_path / 'used.db'}")
+    store.migrate()
+    world = make_world(store)
+    campaign = world.freeze()
     world.record_use("bob", "orders:create", 0)
-    page = text_of(mia.get(f"/campaigns/{campaign}/decide?part=mia&show=decided"))
-    assert "Used since the freeze:" in page
-    now = world.item(campaign, "bob", "orders:create")
-    shown = text_of(mia.post(f"/campaigns/{campaign}/preview", fields((now, "remove"), show="decided")))
+    with served_console(store, people=PEOPLE) as served:
+        mia = served.person("mia", DECIDES)
+        assert "Used since the freeze:" in text_of(mia.get(f"/campaigns/{campaign}/decide?part=mia"))
+        item = world.item(campaign, "bob", "orders:create")
+        shown = text_of(mia.post(f"/campaigns/{campaign}/preview", fields((item, "remove"))))
     assert "Used since the freeze 1" in shown
+    store.close()
 
 
 # Attacks
