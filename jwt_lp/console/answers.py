@@ -6,16 +6,14 @@ import hmac
 from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, RedirectResponse
-from starlette.routing import NoMatchFound
 
+from jwt_lp.console.addresses import page_of, root_of, sign_in_target, url_of
 from jwt_lp.console.navigation import navigation
 from jwt_lp.console.session import csrf_token_of
-from jwt_lp.console.sign_in_redirect import page_of, sign_in_target
 from jwt_lp.console.state import console_of, shown_name
 from jwt_lp.console.static_files import static_version
 from jwt_lp.review.quantities import count_noun, format_percent
@@ -23,11 +21,13 @@ from jwt_lp.review.report import wording
 from jwt_lp_starlette import can
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from jinja2.runtime import Context
     from starlette.requests import Request
     from starlette.responses import Response
+
+__all__ = ["page", "see_other", "url_of"]
 
 MAX_NOTICE: Final = 300
 
@@ -62,7 +62,7 @@ def page(request: Request, template: str, context: Mapping[str, object], status:
 def _sign_in_link(request: Request) -> str:
     url = console_of(request).sign_in_url
     # A form cannot be opened by a link, so after signing in again one begins at the first page.
-    shown = page_of(request.scope) if request.method in ("GET", "HEAD") else f"{request.scope.get('root_path', '')}/"
+    shown = page_of(request.scope) if request.method in ("GET", "HEAD") else f"{root_of(request.scope)}/"
     return sign_in_target(url, shown) if url else ""
 
 
@@ -75,30 +75,6 @@ def see_other(request: Request, route: str, *, notice: str = "", **parameters: o
         notice = notice[:MAX_NOTICE]
         parameters |= {"notice": notice, "mark": _mark(request, notice)}
     return RedirectResponse(url_of(request, route, **parameters), HTTPStatus.SEE_OTHER)
-
-
-def url_of(request: Request, route: str, **parameters: object) -> str:
-    """The path of a route with these parameters, below the place where the console is mounted.
-
-    Parameters that the path does not have go into the query; None is left out. The host is never part of it, so that
-    no header of a request gets into a link.
-    """
-    in_path = _path_parameters(request, route)
-    path = request.app.url_path_for(route, **{name: parameters[name] for name in in_path})
-    query = {name: value for name, value in parameters.items() if name not in in_path and value is not None}
-    root: str = request.scope.get("root_path", "")
-    return f"{root.rstrip('/')}{path}" + (f"?{urlencode(query, doseq=True)}" if query else "")
-
-
-def _path_parameters(request: Request, name: str) -> frozenset[str]:
-    routes: Sequence[Any] = request.app.routes
-    *mounts, last = name.split(":")
-    for mount in mounts:
-        routes = next((each.routes for each in routes if each.name == mount), ())
-    for route in routes:
-        if route.name == last:
-            return frozenset(route.param_convertors)
-    raise NoMatchFound(name, {})
 
 
 def _notice(request: Request) -> str:

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from jwt_lp.console import session_page, static_files
+from jwt_lp.console.addresses import ROOT_KEY
 from jwt_lp.console.ended_sessions import EndedSessionMiddleware
 from jwt_lp.console.error_pages import fail, handlers
 from jwt_lp.console.forms import FormMiddleware
@@ -79,8 +80,10 @@ class Console:
             ended = ended or (message["type"] == "http.response.body" and not message.get("more_body"))
             await send(message)
 
+        own = {name: value for name, value in scope.items() if name != "jwt_lp"}
+        own[ROOT_KEY] = scope.get("root_path", "")
         try:
-            await self._app({name: value for name, value in scope.items() if name != "jwt_lp"}, receive, sending)
+            await self._app(own, receive, sending)
         except Exception:
             # An error that was answered with a page was logged, too: a host must not answer it once more.
             if not ended:

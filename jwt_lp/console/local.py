@@ -25,14 +25,16 @@ from jwt_lp.guard.cookies import Cookies
 from jwt_lp.guard.settings import Settings
 from jwt_lp.issuing.issuer import Issuer
 from jwt_lp.jose.signing import SigningKey
-from jwt_lp.policy.file import Policy
 from jwt_lp.signin.granted import Granted
 from jwt_lp.signin.sign_in import SignIn
 from jwt_lp_starlette import sign_in_endpoints
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from starlette.routing import BaseRoute
+
+    from jwt_lp.policy.file import Policy
     from jwt_lp.stores import Store
 
 HOSTS: Final = ("127.0.0.1", "localhost")
@@ -65,6 +67,7 @@ def create_local_console(
     *,
     operator: str,
     settings: Settings | None = None,
+    routes: Sequence[BaseRoute] = (),
     clock: Callable[[], float] = time.time,
     **options: Any,
 ) -> LocalConsole:
@@ -73,32 +76,14 @@ def create_local_console(
     Of `settings` it takes how the store names subjects, and where guards are told of changes.
     """
     key = SigningKey.generate(kid="console")
-    nothing: dict[str, object] = {}
-    policy = Policy.from_mapping(
-        {
-            "version": 1,
-            "permissions": dict.fromkeys(_PERMISSIONS, nothing),
-            "audiences": {_AUDIENCE: nothing},
-        }
-    )
-    own = _settings(key, policy)
+    own = _settings(key)
     if settings is not None:
         own = replace(own, subjects=settings.subjects, push=settings.push)
-    issuer = Issuer(_ISSUER, key, policy=policy, audience=_AUDIENCE, client="jwt-lp console", clock=clock)
-    sessions = LocalSessions(clock)
-    sign_in = SignIn(
-        issuer,
-        sessions,
-        permissions=lambda _: Granted(_PERMISSIONS),
-        access_lifetime=_ACCESS_LIFETIME,
-        refresh_lifetime=_REFRESH_LIFETIME,
-        family_lifetime=_SESSION_LIFETIME,
-        clock=clock,
-    )
-    codes = OneTimeCodes(clock)
+    sessions, codes = LocalSessions(clock), OneTimeCodes(clock)
+    sign_in = _sign_in(key, own.policy, sessions, clock)
     local = LocalSignIn(sign_in, codes, operator)
     endpoints = [each for each in sign_in_endpoints(sign_in, cookies=True) if getattr(each, "name", "") in _ENDPOINTS]
-    routes = [Route("/sign-in", local.view, methods=["GET", "POST"], name="sign_in"), *endpoints]
+    signing_in = [Route("/sign-in", local.view, methods=["GET", "POST"], name="sign_in"), *endpoints]
     console = create_console(
         own,
         store=store,
@@ -107,7 +92,7 @@ def create_local_console(
         sign_out_url=f"{_FOLDER}/sign-out",
         local_operator=operator,
         sessions=sessions,
-        routes=[Mount(_FOLDER, routes=routes, name="local")],
+        routes=[Mount(_FOLDER, routes=signing_in, name="local"), *routes],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False)],
         clock=clock,
         **options,
@@ -115,7 +100,23 @@ def create_local_console(
     return LocalConsole(console, codes)
 
 
-def _settings(key: SigningKey, policy: Policy) -> Settings:
+def _sign_in(key: SigningKey, policy: Policy, sessions: LocalSessions, clock: Callable[[], float]) -> SignIn:
+    issuer = Issuer(_ISSUER, key, policy=policy, audience=_AUDIENCE, client="jwt-lp console", clock=clock)
+    return SignIn(
+        issuer,
+        sessions,
+        permissions=lambda _: Granted(_PERMISSIONS),
+        access_lifetime=_ACCESS_LIFETIME,
+        refresh_lifetime=_REFRESH_LIFETIME,
+        family_lifetime=_SESSION_LIFETIME,
+        clock=clock,
+    )
+
+
+def _settings(key: SigningKey) -> Settings:
+    nothing: dict[str, object] = {}
+    permissions = dict.fromkeys(_PERMISSIONS, nothing)
+    policy = {"version": 1, "permissions": permissions, "audiences": {_AUDIENCE: nothing}}
     settings = Settings.from_mapping(
         {
             "ISSUER": _ISSUER,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
+from jwt_lp.console.addresses import safe_next
 from jwt_lp.console.answers import page
 from jwt_lp.console.forms import form_of
 from jwt_lp.console.origins import call_of, is_foreign
-from jwt_lp.console.sign_in_redirect import safe_next
 from jwt_lp.signin.endpoints import REFRESH, SignInEndpoints
 from jwt_lp_starlette import external, guard_from
 

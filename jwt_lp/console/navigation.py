@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from jwt_lp.console.addresses import root_of
 from jwt_lp.permissions.requirements import any_of
 from jwt_lp_starlette import can
 
@@ -41,7 +42,7 @@ _ENTRIES: Final = (
 def navigation(request: Request) -> list[NavigationEntry]:
     """The entries for whoever sent `request`; none if nobody is signed in."""
     names = {getattr(route, "name", "") for route in request.app.routes}
-    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    path = request.scope["path"].removeprefix(root_of(request.scope))
     first = path.lstrip("/").partition("/")[0]
     return [
         NavigationEntry(route, label, first in below)

@@ -174,7 +174,9 @@ def _noted(
         yield
     except Exception as error:
         note_done(console, actor, failed, stored.id, plan=stored.hash, fault=type(error).__name__)
-        if isinstance(error, (StoreError, WebhookError, OSError)):
+        if isinstance(error, WebhookError):
+            raise ChangeFailed("The notice has not begun, because a webhook did not take it. Try it again.") from error
+        if isinstance(error, (StoreError, OSError)):
             # INVARIANT: what a store or a receiver says may name hosts, so nobody is told.
             log_event(
                 logging.ERROR, "console-change-failed", {"plan": stored.hash, "action": begun, "detail": str(error)}

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from starlette.exceptions import HTTPException
 
 from jwt_lp.errors import ConfigurationError, PolicyError
-from jwt_lp.review.plan import check_preview, handoffs_of, in_trial, preview, read_bytes
+from jwt_lp.review.plan import OverCap, check_preview, handoffs_of, in_trial, preview, read_bytes
+from jwt_lp.review.plan.plan_stages import due_stage
 from jwt_lp.review.report.wording import shorten
 from jwt_lp.revocation.wanted import describe_entry
 
@@ -60,7 +61,10 @@ _NOTHING: Final = Section()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """What a plan would change now, cut to what a page shows; `fault` says why it cannot be applied."""
+    """What a plan would change now, cut to what a page shows; `fault` says why it cannot be applied.
+
+    With `over_cap` a cap of `touches` would let it be applied; with `waits` the stage before lasts.
+    """
 
     fault: str = ""
     policy: Section = _NOTHING
@@ -72,6 +76,8 @@ class Difference:
     touches: int = 0
     cap: int = 0
     stage: str = ""
+    over_cap: bool = False
+    waits: bool = False
 
 
 def policy_file(console: ConsoleState, plan: Plan) -> Path | None:
@@ -92,8 +98,15 @@ def state_mark(stored: StoredPlan) -> str:
 def difference(console: ConsoleState, stored: StoredPlan, limits: Limits) -> Difference:
     """What the plan would change now; it reads the store, and takes seconds for a large plan."""
     try:
+        due_stage(stored.plan.stages, stored.status, console.clock())
+    except PolicyError as error:
+        return Difference(fault=str(error), waits=True)
+    try:
         found = current_preview(console, stored, limits)
         check_preview(found)
+    except OverCap as error:
+        fault = f"{error.touches:,} grants would be revoked, but the limit is {error.cap:,}."
+        return Difference(fault=fault, touches=error.touches, over_cap=True)
     except (PolicyError, ConfigurationError) as error:
         return Difference(fault=message_of(console, error))
     return Difference(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
 
 from starlette.datastructures import Headers
+
+from jwt_lp.console.addresses import page_of, sign_in_target
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -43,26 +44,6 @@ class SignInRedirectMiddleware:
                 await send(message)
 
         await self.app(scope, receive, redirecting)
-
-
-def page_of(scope: MutableMapping[str, Any]) -> str:
-    """The path and the query of a request, as a link has them. Every other character is encoded."""
-    query: bytes = scope.get("query_string", b"")
-    # INVARIANT: one slash at the beginning, because an address that begins with two names another host.
-    path = "/" + quote(scope["path"], safe="/:@!$&'()*+,;=-._~").lstrip("/")
-    return path + (f"?{quote(query.decode('latin-1'), safe='/:@!$&()*+,;=-._~?%')}" if query else "")
-
-
-def sign_in_target(url: str, page: str) -> str:
-    """The address of a sign-in page that leads back to `page`."""
-    return f"{quote(url, safe='/:@!$&()*+,;=-._~?%')}{'&' if '?' in url else '?'}{urlencode({'next': page})}"
-
-
-def safe_next(value: str, otherwise: str) -> str:
-    """`value` if it is a path on this host, otherwise `otherwise`: a link must not lead to another site."""
-    # INVARIANT: browsers take a backslash for a slash, and remove tabs and line ends before they read an address.
-    local = value.startswith("/") and not value.startswith("//") and "\\" not in value and value.isprintable()
-    return value if local and value.isascii() and " " not in value else otherwise
 
 
 def _is_refusal(message: MutableMapping[str, Any]) -> bool:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from campaigns.conftest import ANN, BEN, DAY, EVE, OPERATOR, PEOPLE, Quarter, hold
+from campaign_scenario import PEOPLE, hold
+from campaigns.conftest import ANN, BEN, DAY, EVE, OPERATOR, Quarter
 from jwt_lp.campaigns.decision_checks import NOT_YOURS
 from jwt_lp.errors import CampaignClosed, CampaignRefused, CampaignUnknown, InvalidDecision
 from jwt_lp.stores.audit import Actor

@@ -6,7 +6,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
@@ -24,6 +24,7 @@ pytest.importorskip("jinja2")
 
 from cli.conftest import invoker
 from clock import Clock
+from console.campaign_world import ENGINEER, make_world
 from console.serving import EVERYTHING, ISSUER, KEY, Person, ServedConsole, served_console, text_of
 from console.serving import POLICY as SIGN_IN
 from hosts.serving import HttpAnswer
@@ -32,7 +33,9 @@ from jwt_lp.review import Person as ListedPerson
 from jwt_lp.review.plan import Plan, frozen_plan, journal_path, read_status
 from jwt_lp.review.plan.plan_stages import PlanStage
 from jwt_lp.stores import AuditFilter, open_store
+from jwt_lp.webhooks import Webhook
 from review_factory import LATER, at, make_finding, make_review, make_use, record_uses
+from webhook_receiver import SECRET, WebhookReceiver
 
 POLICY_FILE = """version = 1
 # who may do what
@@ -101,17 +104,24 @@ def hidden(answer: HttpAnswer, name: str) -> str:
     return unescape(match[1]) if match else ""
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[PlanWorld]:
-    store = open_store(f"sqlite:///{tmp_path}/a.db")
+@contextmanager
+def world_in(folder: Path, **options: Any) -> Iterator[PlanWorld]:
+    """A console with plans, a policy file and a store in a folder."""
+    store = open_store(f"sqlite:///{folder}/a.db")
     store.migrate()
     record_uses(store, make_use("orders:list", "2026-10-01", "zoe"))
-    policy, folder, clock = tmp_path / "least-privilege.toml", tmp_path / "plans", Clock(at(LATER))
+    policy, plans, clock = folder / "least-privilege.toml", folder / "plans", Clock(at(LATER))
     policy.write_text(POLICY_FILE)
-    folder.mkdir()
-    with served_console(store, plans=folder, policy=policy, clock=clock, people=PEOPLE) as console:
-        yield PlanWorld(console, folder, policy, clock)
+    plans.mkdir()
+    with served_console(store, plans=plans, policy=policy, clock=clock, people=PEOPLE, **options) as console:
+        yield PlanWorld(console, plans, policy, clock)
     store.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[PlanWorld]:
+    with world_in(tmp_path) as made:
+        yield made
 
 
 ALICE = make_finding("alice")
@@ -289,7 +299,9 @@ def test_more_grants_than_were_confirmed_are_not_revoked(world: PlanWorld) -> No
 def test_the_cap_holds_until_another_is_chosen(world: PlanWorld) -> None:
     """Beyond the cap the page says the number, and a higher cap is part of the form."""
     world.write("q", *(make_finding(f"s{number}") for number in range(6)), grants=8)
-    assert "6 grants would be revoked, but the limit is 5" in text_of(world.manager.get("/plans/q"))
+    shown = world.manager.get("/plans/q")
+    assert "6 grants would be revoked, but the limit is 5" in text_of(shown)
+    assert "/plans/q?show=1&amp;cap=6" in shown.body.decode()
     shown = world.manager.get("/plans/q?cap=6")
     assert "6 decisions would revoke 6 grants ; the limit is 6" in text_of(shown)
     fields = {name: hidden(shown, name) for name in ("seen", "shown", "cap")} | {"confirmed": "6"}
@@ -439,3 +451,53 @@ def test_a_store_that_does_not_take_notes_stops_the_plan(world: PlanWorld) -> No
         database.execute(f"DROP TABLE {table}")
     assert (503, False) == (world.manager.post("/plans/q/apply", fields).status, journal.exists())
     assert json.loads(world.manager.get("/plans/q/file").body)["version"] == 1
+
+
+def test_the_notice_is_sent_to_the_webhooks(tmp_path: Path) -> None:
+    """Where a receiver fails, the notice has not begun; once it takes the events, it has."""
+    with WebhookReceiver() as receiver, world_in(tmp_path, webhooks=[Webhook(receiver.url, SECRET)]) as world:
+        world.write("q", ALICE, stages=STAGES)
+        receiver.answers = [(400, {})]
+        answer = world.apply("q")
+        assert (503, True, "new") == (
+            answer.status, "The notice has not begun" in text_of(answer), read_status(world.folder / "q.plan.journal").state
+        )  # fmt: skip
+        assert (303, "noticed") == (world.apply("q").status, read_status(world.folder / "q.plan.journal").state)
+    assert ["applying", "apply_failed", "applying", "noticed"] == world.actions("q")
+
+
+def test_a_campaign_becomes_a_plan_once(tmp_path: Path) -> None:
+    """A closed campaign's plan is made by a form, is the one that the engine makes, and is not made anew."""
+    store = open_store(f"sqlite:///{tmp_path}/a.db")
+    store.migrate()
+    made = make_world(store)
+    campaign = made.freeze(undecided="proposal")
+    with served_console(store, plans=tmp_path) as console:
+        mona = console.person("mona")
+        shown = text_of(mona.get(f"/plans/{campaign}"))
+        assert ("is not closed" in shown, 403) == (True, mona.post(f"/plans/{campaign}/make").status)
+        made.engine.close(ENGINEER, campaign, early=True)
+        assert "Closed campaigns without a plan" in text_of(mona.get("/plans"))
+        assert [303, 303] == [mona.post(f"/plans/{campaign}/make").status for _ in range(2)]
+        plan = Plan.decode((tmp_path / f"{campaign}.plan").read_text())
+        assert made.engine.plan(campaign).hash == plan.hash
+        assert 404 == mona.post(f"/plans/{'0' * 32}/make").status
+        assert ["planned"] == [
+            entry.action for entry in store.audit_entries(AuditFilter(object=campaign, action="planned"))
+        ]
+    store.close()
+
+
+def test_without_a_folder_plans_are_downloaded(tmp_path: Path) -> None:
+    """The page says how to apply the plan elsewhere, and sends the file."""
+    store = open_store(f"sqlite:///{tmp_path}/a.db")
+    store.migrate()
+    made = make_world(store)
+    campaign = made.freeze(undecided="keep")
+    made.engine.close(ENGINEER, campaign, early=True)
+    with served_console(store) as console:
+        mona = console.person("mona")
+        assert "no folder for plans" in text_of(mona.get(f"/plans/{campaign}"))
+        assert made.engine.plan(campaign).hash == Plan.decode(mona.get(f"/plans/{campaign}/file").body.decode()).hash
+        assert (409, 404) == (mona.post(f"/plans/{campaign}/make").status, mona.get(f"/plans/{'0' * 32}/file").status)
+    store.close()

@@ -88,7 +88,7 @@ def test_a_permission_is_revoked_after_a_preview(writer: Person, store: Any) -> 
         pytest.param({"what": "token", "name": "9f2c", "pattern": ""}, "token", "token", id="token"),
         pytest.param({"what": "issued", "pattern": ""}, "subject", "not_before", id="issued"),
         pytest.param(
-            {"what": "block", "of": "client", "name": "web", "pattern": ""}, "client", "not_before", id="block"
+            {"what": "block", "of": "client", "name": "batch", "pattern": ""}, "client", "not_before", id="block"
         ),
         pytest.param({"of": "role", "name": "clerk", "pattern": "**"}, "role", "deny", id="role"),
         pytest.param({"pattern": "orders:**", "keep": "orders:list  orders:read"}, "subject", "deny", id="keep"),

@@ -40,6 +40,7 @@ _IN_MEMORY: Final = 1 << 20
 _CHUNK: Final = 1 << 16
 _MAX_DETAILS: Final = 20
 _MAX_FILTER: Final = 1024
+_TIMES: Final = ("at", "deadline", "until")
 
 
 class AuditQuery(NamedTuple):
@@ -105,7 +106,7 @@ def _verify(request: Request) -> Response:
     store = console_of(request).store
     with one_at_a_time():
         head = store.audit_head()
-        broken = verify_audit(store)
+        broken = verify_audit(store).broken
     return page(request, "audit_verify.html", {"broken": broken, "head": head, "at": console_of(request).clock()})
 
 
@@ -170,10 +171,13 @@ def _filter(query: AuditQuery, **more: Any) -> AuditFilter:
 def _details(entry: AuditEntry) -> list[tuple[str, str]]:
     """The details of an entry in a few words each; the export has all of them."""
     shown = [(name, value) for name, value in entry.details.items() if value not in (None, "", [], {}, False)]
-    return [
-        (name.replace("_", " "), value if isinstance(value, str) else canonical_json(value))
-        for name, value in shown[:_MAX_DETAILS]
-    ]
+    return [(name.replace("_", " "), _shown(name, value)) for name, value in shown[:_MAX_DETAILS]]
+
+
+def _shown(name: str, value: object) -> str:
+    if isinstance(value, float) and name in _TIMES:
+        return _moment(value)
+    return value if isinstance(value, str) else canonical_json(value)
 
 
 def _moment(seconds: float) -> str:

@@ -5,6 +5,7 @@ const root = document.documentElement.dataset;
 const SOON = 30; // seconds before its end at which an access token is renewed
 
 let expiresAt = 0;
+let csrfToken = "";
 
 // One tab renews at a time, because all tabs share the cookies.
 function alone(name, work) {
@@ -16,7 +17,8 @@ async function readSession() {
   if (!answer.ok) return false;
   const session = await answer.json();
   expiresAt = Date.now() + session.expires_in * 1000;
-  for (const field of document.querySelectorAll("input[name=csrf_token]")) field.value = session.csrf_token;
+  csrfToken = session.csrf_token;
+  for (const field of document.querySelectorAll("input[name=csrf_token]")) field.value = csrfToken;
   return true;
 }
 
@@ -45,7 +47,7 @@ async function keep() {
 // The session and the CSRF token for what a script sends itself; true while somebody is signed in.
 async function fresh() {
   try {
-    return await (expiresAt - Date.now() < 5000 ? renew() : readSession());
+    return ((await readSession()) && expiresAt - Date.now() > 5000) || (await renew());
   } catch {
     return false;
   }
@@ -55,8 +57,7 @@ async function fresh() {
 window.accessConsole = {
   async csrfToken() {
     await fresh();
-    const field = document.querySelector("input[name=csrf_token]");
-    return field ? field.value : "";
+    return csrfToken;
   },
   // Send a form's fields; resolves with the response. `fields` is a FormData or a plain object.
   async post(url, fields) {

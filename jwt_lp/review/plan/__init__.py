@@ -16,7 +16,7 @@ from jwt_lp.review.plan.frozen_plan import Plan, from_review, from_worksheet
 from jwt_lp.review.plan.handoffs import Handoff, handoffs_of, write_handoffs
 from jwt_lp.review.plan.notice import NOTICE_COLUMNS, Notice, give_notice, send_notice, write_notice
 from jwt_lp.review.plan.plan_journal import ApplyIntent, journal_path, read_status
-from jwt_lp.review.plan.plan_preview import PlanPreview, preview
+from jwt_lp.review.plan.plan_preview import OverCap, PlanPreview, preview
 from jwt_lp.review.plan.plan_stages import PlanStage, parse_stages
 from jwt_lp.review.plan.policy_editor import read_bytes, write_atomically
 from jwt_lp.review.plan.restoration import RestoreResult, restore
@@ -36,6 +36,7 @@ __all__ = [
     "Handoff",
     "ItemOutcome",
     "Notice",
+    "OverCap",
     "Plan",
     "PlanPreview",
     "PlanStage",

@@ -35,6 +35,17 @@ DEFAULT_CAP_SHARE: Final = 0.25
 MIN_CAP: Final = 5
 
 
+class OverCap(PolicyError):
+    """More grants would be revoked than the cap allows: `touches` are those, `cap` is the limit."""
+
+    def __init__(self, touches: int, cap: int) -> None:
+        self.touches: int = touches
+        self.cap: int = cap
+        super().__init__(
+            f"{touches:,} grants would be revoked, but the limit is {cap:,}: apply fewer, or pass --cap {touches}"
+        )
+
+
 class DroppedItem(NamedTuple):
     """An item that is not applied, and the reason."""
 
@@ -132,9 +143,7 @@ def _cap(plan: Plan, cap: int | None) -> int:
 def _check_cap(items: Iterable[PlanItem], cap: int) -> None:
     touches = sum(item.touches for item in items)
     if touches > cap:
-        raise PolicyError(
-            f"{touches:,} grants would be revoked, but the limit is {cap:,}: apply fewer, or pass --cap {touches}"
-        )
+        raise OverCap(touches, cap)
 
 
 def _check_policy(plan: Plan, rules: Policy | None, name: str) -> None:
