@@ -125,9 +125,7 @@ class MemoryStore:
 
     def elevations(self, which: ElevationFilter) -> Iterator[Elevation]:
         with self._lock:
-            ordered = sorted(
-                self.asked.values(), key=lambda each: (each.asked_at, each.id), reverse=which.newest_first
-            )
+            ordered = sorted(self.asked.values(), key=lambda each: (each.asked_at, each.id), reverse=which.newest_first)
         if which.after is not None:
             ids = [each.id for each in ordered]
             ordered = ordered[ids.index(which.after) + 1 :] if which.after in ids else []

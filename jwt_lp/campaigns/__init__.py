@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jwt_lp.campaigns.audit_trail import BrokenEntry, export_audit, verify_audit, verify_audit_file
+from jwt_lp.campaigns.audit_trail import BrokenEntry, VerifiedTrail, export_audit, verify_audit, verify_audit_file
 from jwt_lp.campaigns.campaigns import Campaigns
 from jwt_lp.campaigns.values import (
     CampaignItemView,
@@ -30,6 +30,7 @@ __all__ = [
     "ItemPreview",
     "ReminderResult",
     "ReviewOptions",
+    "VerifiedTrail",
     "export_audit",
     "verify_audit",
     "verify_audit_file",

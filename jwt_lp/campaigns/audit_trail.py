@@ -30,44 +30,59 @@ class BrokenEntry(NamedTuple):
         return f"entry {self.sequence:,}: {self.fault}"
 
 
-def verify_audit(store: Store) -> BrokenEntry | None:
-    """The first entry of the store's trail that was changed, deleted or moved; None if the trail is whole.
+class VerifiedTrail(NamedTuple):
+    """The result of verifying a trail: how many entries are whole, the hash of the last of them, and what is broken.
+
+    `broken` is the first entry that was changed, deleted or moved; None if the trail is whole.
+    """
+
+    entries: int
+    hash: str
+    broken: BrokenEntry | None
+
+
+def verify_audit(store: Store) -> VerifiedTrail:
+    """Verify the trail of a store.
 
     Entries that were deleted at the end are noticed too, because the store keeps the last number and hash apart. Whoever
-    can write to the tables can make a whole new chain: keep exported hashes elsewhere.
+    can write to the tables could make a whole new chain, so keep the last hash elsewhere as well.
     """
     # Read before the entries, so that those that are added meanwhile are no fault.
     head = store.audit_head()
-    return _check_chain(store.audit_entries(AuditFilter()), head)
+    return _verify(store.audit_entries(AuditFilter()), head)
 
 
-def verify_audit_file(lines: Iterable[str], *, head: str | None = None) -> BrokenEntry | None:
-    """The same for an exported trail. `head` is the hash of its last entry, if it is known from elsewhere.
+def verify_audit_file(lines: Iterable[str], *, head: str = "") -> VerifiedTrail:
+    """Verify an exported trail. `head` is the hash of its last entry, or of an earlier one, if that is known from elsewhere.
 
     `ConfigurationError` for a line that is no entry.
     """
-    return _check_chain(_read_entries(lines), None if head is None else (0, head))
+    return _verify(_read_entries(lines), (0, head))
 
 
-def _check_chain(entries: Iterable[AuditEntry], head: tuple[int, str] | None) -> BrokenEntry | None:
-    """The first entry that does not follow the one before it; or the last one, if `head` is not met."""
-    sequence, previous, met = 0, "", head is None or head == (0, "")
+def _verify(entries: Iterable[AuditEntry], head: tuple[int, str]) -> VerifiedTrail:
+    """Whether each entry follows the one before it, and `head` is among them: its number, 0 for any, and its hash."""
+    number, previous, met = 0, "", not head[1]
     for entry in entries:
-        if entry.sequence > sequence + 1:
-            return BrokenEntry(sequence + 1, "is missing")
-        if entry.sequence <= sequence:
-            return BrokenEntry(entry.sequence, "stands behind a later one")
-        if entry.previous != previous:
-            return BrokenEntry(entry.sequence, "does not name the hash of the entry before it")
-        if entry.computed_hash() != entry.hash:
-            return BrokenEntry(entry.sequence, "was changed: its hash is another one")
-        sequence, previous = entry.sequence, entry.hash
-        met = met or (head is not None and previous == head[1] and head[0] in (0, sequence))
-    return (
-        None
-        if met
-        else BrokenEntry(sequence + 1, "is missing: the trail ends before the entry that is known to be last")
-    )
+        if fault := _fault(entry, number, previous):
+            return VerifiedTrail(number, previous, fault)
+        number, previous = entry.sequence, entry.hash
+        met = met or (previous == head[1] and head[0] in (0, number))
+    missing = BrokenEntry(number + 1, "is missing: the trail ends before the entry that is known to be there")
+    return VerifiedTrail(number, previous, None if met else missing)
+
+
+def _fault(entry: AuditEntry, number: int, previous: str) -> BrokenEntry | None:
+    """What is wrong with the entry behind entry `number` with the hash `previous`."""
+    if entry.sequence > number + 1:
+        return BrokenEntry(number + 1, "is missing")
+    if entry.sequence <= number:
+        return BrokenEntry(entry.sequence, "stands behind a later one")
+    if entry.previous != previous:
+        return BrokenEntry(entry.sequence, "does not name the hash of the entry before it")
+    if entry.computed_hash() != entry.hash:
+        return BrokenEntry(entry.sequence, "was changed: its hash is another one")
+    return None
 
 
 def export_audit(store: Store, file: IO[str], *, campaign: str | None = None) -> int:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MAX_COMMENT: Final = 1000
 """The most characters of a comment."""
 
+NOT_YOURS: Final = "this part is not yours: its reviewer decides about it, or delegates it"
 NO_REVIEWER: Final = "a reviewer has an issuer and a subject, as the reviewer's token names them"
 
 _RETAINING: Final = ("keep", "narrow", "exempt")
@@ -112,11 +113,16 @@ def decider_of(actor: Actor, part: CampaignPart) -> Actor | None:
     return part.reviewer if not actor.issuer else actor
 
 
-def check_part(actor: Actor, part: CampaignPart) -> None:
-    """`CampaignRefused` if the part is not the actor's; an operator may decide about every part."""
+def may_decide(actor: Actor, part: CampaignPart) -> bool:
+    """Whether the part is the actor's; an operator may decide about every part."""
     # INVARIANT: no token has the issuer "", so an operator is a command that has the store.
-    if actor.issuer and not actor.is_same(part.reviewer):
-        raise CampaignRefused("this part is not yours: its reviewer decides about it, or delegates it", reason="part")
+    return not actor.issuer or actor.is_same(part.reviewer)
+
+
+def check_part(actor: Actor, part: CampaignPart) -> None:
+    """`CampaignRefused` if the actor may not decide about the part."""
+    if not may_decide(actor, part):
+        raise CampaignRefused(NOT_YOURS, reason="part")
 
 
 def check_own(

@@ -8,15 +8,24 @@ from typing import TYPE_CHECKING
 
 from jwt_lp.campaigns.campaign_sheets import load_parts, make_sheet_file, wanted_rows
 from jwt_lp.campaigns.campaign_state import find_campaign, find_items, find_part, findings_of, require_open
-from jwt_lp.campaigns.decision_checks import OwnAccess, check_decisions, check_own, check_part, decider_of
-from jwt_lp.errors import CampaignRefused, ConfigurationError, InvalidDecision
+from jwt_lp.campaigns.decision_checks import (
+    NOT_YOURS,
+    OwnAccess,
+    check_decisions,
+    check_own,
+    check_part,
+    decider_of,
+    may_decide,
+)
+from jwt_lp.errors import CampaignError, CampaignRefused, ConfigurationError, InvalidDecision
 from jwt_lp.review.plan import read_worksheet
 from jwt_lp.stores.campaigns import DecideResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from jwt_lp.campaigns.campaign_sheets import SheetPart
+    from jwt_lp.campaigns.values import CampaignItemView
     from jwt_lp.stores import Store
     from jwt_lp.stores.audit import Actor
     from jwt_lp.stores.campaigns import Campaign, CampaignItem, CampaignPart, WantedDecision
@@ -42,6 +51,17 @@ class DecisionMaker:
             raise CampaignRefused("a decision is about an item of another part: decide part by part", reason="part")
         tidied = self._check(actor, wanted, items, {part: known}, now)
         return self.store.decide_items(campaign, tidied, actor=actor, at=now, part=part)
+
+    def refusals(self, actor: Actor, campaign: str, items: Iterable[CampaignItemView], decision: str) -> dict[str, str]:
+        """Why the actor may not decide so about items, by their ids; what nothing is against is left out."""
+        parts = {part.name: part for part in self.store.campaign_parts(campaign)}
+        own = OwnAccess(self.store, self.naming)
+        try:
+            require_open(find_campaign(self.store, campaign), self.clock())
+        except CampaignError as error:
+            return {item.id: str(error) for item in items}
+        found = ((item.id, _refusal(actor, item, parts[item.part], decision, own)) for item in items)
+        return {id_: reason for id_, reason in found if reason}
 
     def read_worksheet(self, actor: Actor, campaign: str, text: str, part: str | None) -> DecideResult:
         """Store the decisions of a worksheet; those of an operator by whom the worksheet names as the reviewer."""
@@ -89,7 +109,7 @@ class DecisionMaker:
             check_part(actor, known := find_part(self.store, campaign, part))
             return {part: known}
         parts = self.store.campaign_parts(campaign)
-        mine = {each.name: each for each in parts if not actor.issuer or actor.is_same(each.reviewer)}
+        mine = {each.name: each for each in parts if may_decide(actor, each)}
         if not mine:
             raise CampaignRefused("no part of the campaign is yours", reason="part")
         return mine
@@ -109,3 +129,10 @@ class DecisionMaker:
         except ConfigurationError as error:
             raise InvalidDecision(*error.faults) from None
         return wanted_rows(sheet.decisions, sheets.values(), with_reviewer=operator)
+
+
+def _refusal(actor: Actor, item: CampaignItemView, part: CampaignPart, decision: str, own: OwnAccess) -> str:
+    if not may_decide(actor, part):
+        return NOT_YOURS
+    decider = decider_of(actor, part)
+    return "" if decider is None else own.refusal(item.finding, decision, decider)

@@ -9,7 +9,6 @@ from jwt_lp.campaigns.finding_json import finding_from_json
 from jwt_lp.campaigns.later_use import later_use
 from jwt_lp.campaigns.values import CampaignItemView, EarlierDecision, GroupView
 from jwt_lp.review.plan.decision_groups import DecisionGroup, describe_group
-from jwt_lp.stores.campaigns import ItemFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -66,15 +65,11 @@ def _earlier_decisions(
 def group_views(campaign: str, parts: Iterable[str], store: Store) -> Iterator[GroupView]:
     """The groups of some parts, with how many of their items are decided."""
     for part in parts:
-        for group in map(group_from_json, store.campaign_groups(campaign, part)):
-            decided = store.campaign_items(ItemFilter(campaign=campaign, part=part, group=group.id, decided=True))
-            yield GroupView(
-                part=part,
-                group=group,
-                sentence=describe_group(group),
-                items=len(group.findings),
-                decided=sum(1 for _ in decided),
-            )
+        groups = [*map(group_from_json, store.campaign_groups(campaign, part))]
+        counts = store.group_counts(campaign, part) if groups else {}
+        for group in groups:
+            items, decided = counts[group.id]
+            yield GroupView(part=part, group=group, sentence=describe_group(group), items=items, decided=decided)
 
 
 def group_from_json(members: Mapping[str, Any]) -> DecisionGroup:

@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 from jwt_lp.cli.output import CheckFailed, Failure
-from jwt_lp.errors import ElevationError, InvalidToken, JwtLpError, PolicyError
+from jwt_lp.errors import CampaignError, ElevationError, InvalidToken, JwtLpError, PolicyError
 
 _HOSTS: Final = ("Django", "djangorestframework", "Flask", "starlette", "fastapi")
 _INTERRUPTED: Final = 130
@@ -25,7 +25,7 @@ _ELSEWHERE: Final = {
 _NAMES: Final = (
     *("routes", "explain", "token", "lint", "observed", "policy", "demo", "keys", "issue", "narrow", "inspect"),
     *("migrate", "store", "revoke", "unrevoke", "revocations", "usage", "grants", "roles", "elevate"),
-    *("review", "backtest", "plan", "apply", "restore", "undo", "verify", "evidence", "console"),
+    *("review", "backtest", "plan", "apply", "restore", "undo", "verify", "evidence", "campaign", "console"),
 )
 
 
@@ -47,8 +47,8 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except (PolicyError, InvalidToken, ElevationError) as error:
-            raise CheckFailed(str(error)) from error
+        except (PolicyError, InvalidToken, ElevationError, CampaignError) as error:
+            raise CheckFailed(*getattr(error, "faults", (str(error),))) from error
         except JwtLpError as error:
             raise Failure(*getattr(error, "faults", (str(error),))) from error
         except click.Abort:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -20,6 +21,8 @@ else:
     ParamType = click.ParamType
 
 _DURATION: Final = re.compile(r"([0-9]{1,6})([smh])")
+_DAYS: Final = re.compile(r"([0-9]{1,4})d")
+_DAY_SECONDS: Final = 86400
 _UNITS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -71,6 +74,27 @@ class BudgetParam(ParamType):
             return RegretBudget.parse(str(value))
         except ConfigurationError as error:
             self.fail(str(error), param, ctx)
+
+
+class DeadlineParam(ParamType):
+    """A deadline, in seconds since the epoch."""
+
+    name = "deadline"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse 2026-12-15, to the end of that day in UTC, or 14d, so many days from now."""
+        text = str(value)
+        if isinstance(value, float):
+            return value
+        if match := _DAYS.fullmatch(text):
+            return time.time() + int(match[1]) * _DAY_SECONDS
+        try:
+            day = datetime.fromisoformat(text).replace(tzinfo=UTC) if len(text) == len("2026-12-15") else None
+        except ValueError:
+            day = None
+        if day is None:
+            self.fail("write a day such as 2026-12-15, or a number of days such as 14d", param, ctx)
+        return (day + timedelta(days=1)).timestamp()
 
 
 class DayParam(ParamType):

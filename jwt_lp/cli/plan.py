@@ -97,7 +97,7 @@ def require_unapplied(output: str) -> None:
 
 def read_plan(path: str) -> Plan:
     """The plan in a file."""
-    return Plan.decode(_text(path))
+    return Plan.decode(read_text(path))
 
 
 def restored_grants(path: str) -> list[RestoredGrant]:
@@ -120,14 +120,14 @@ def find_sheet_file(worksheet: str, named: str | None) -> Path:
     for path in sheet_candidates(worksheet):
         if path.exists():
             return path
-    _text(worksheet)
+    read_text(worksheet)
     raise Failure(f"{worksheet}: there is no {sheet_path(worksheet).name} beside it: pass --sheet FILE")
 
 
 def read_sheet_file(path: Path) -> SheetFile:
     """The sheet file; `Failure` if it is not one, or was changed."""
     try:
-        return SheetFile.decode(_text(str(path)))
+        return SheetFile.decode(read_text(str(path)))
     except ConfigurationError as error:
         raise Failure(*(f"{path}: {fault}" for fault in error.faults)) from None
 
@@ -136,19 +136,20 @@ def _worksheet(path: str, sheet: Path, files: dict[Path, SheetFile], known: Coll
     if sheet not in files:
         files[sheet] = read_sheet_file(sheet)
     try:
-        return read_sheet(_text(path), files[sheet], known=known)
+        return read_sheet(read_text(path), files[sheet], known=known)
     except ConfigurationError as error:
         raise Failure(*(f"{path}: {fault}" for fault in error.faults)) from None
 
 
 def _ids(path: str) -> Collection[str]:
     try:
-        return {str(finding["id"]) for finding in json.loads(_text(path))["findings"]}
+        return {str(finding["id"]) for finding in json.loads(read_text(path))["findings"]}
     except (ValueError, KeyError, TypeError):
         raise Failure(f"{path}: not a review as JSON: jwt-lp review --format json") from None
 
 
-def _text(path: str) -> str:
+def read_text(path: str) -> str:
+    """The text of a file, byte by byte; `Failure` if it cannot be read, or is not UTF-8."""
     try:
         # Bytes, so that line ends inside cells are kept.
         return Path(path).read_bytes().decode()

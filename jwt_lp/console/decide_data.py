@@ -14,7 +14,7 @@ from jwt_lp.review.quantities import format_quantity
 from jwt_lp.stores.campaigns import WantedDecision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from jwt_lp.campaigns import CampaignItemView, CampaignPage, Campaigns, DecisionPreview, GroupView, ItemPreview
     from jwt_lp.console.reader import Reader
@@ -174,9 +174,7 @@ def _decide_page(
         place=place,
         campaign=campaign,
         part=part,
-        items=tuple(
-            show_item(each, campaign.day, refusal=refusal or _item_refusal(reader, each)) for each in found.items
-        ),
+        items=_show_items(reader, campaign, found.items, refusal),
         groups=groups,
         next=found.next,
         refusal=refusal,
@@ -188,9 +186,17 @@ def _decide_page(
     )
 
 
-def _item_refusal(reader: Reader, item: CampaignItemView) -> str:
-    """Why the reader cannot decide about this item, although the part is theirs; "" if they can."""
-    return reader.console.campaigns.refusal(reader.actor, item)
+def _show_items(
+    reader: Reader, campaign: Campaign, items: Sequence[CampaignItemView], refusal: str
+) -> tuple[ShownItem, ...]:
+    """The items with their words; `refusal` is why nothing can be decided at all, "" if something can."""
+    engine, actor = reader.console.campaigns, reader.actor
+    none = engine.refusals(actor, campaign.id, items, "remove") if not refusal else {}
+    no_keeping = engine.refusals(actor, campaign.id, items, "keep") if not refusal else {}
+    return tuple(
+        show_item(each, campaign.day, refusal=refusal or none.get(each.id, ""), no_keeping=no_keeping.get(each.id, ""))
+        for each in items
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,14 +240,15 @@ def intend(engine: Campaigns, campaign: str, part: str, actor: Actor, answers: A
     changed: list[str] = []
     own = 0
     for answer in answers.groups:
-        members = list(_open_members(engine, campaign, part, answer.id))
+        members = _open_members(engine, campaign, part, answer.id)
+        refused = engine.refusals(actor, campaign, members, answer.decision)
         states[answer.name] = _state_of(members)
         if answer.version and answer.version != states[answer.name]:
             changed.append(answer.name)
         for member in members:
             if member.id in wanted:
                 continue
-            if engine.refusal(actor, member):
+            if member.id in refused:
                 own += 1
             else:
                 wanted[member.id] = _wanted(member.id, answer, member.version)
@@ -277,9 +284,10 @@ def _wanted(item: str, answer: Any, version: int) -> WantedDecision:
     )
 
 
-def _open_members(engine: Campaigns, campaign: str, part: str, group: str) -> Iterator[CampaignItemView]:
-    yield from engine.items(campaign, part=part, decided=False, group=group, limit=_MOST_MEMBERS, details=False).items
+def _open_members(engine: Campaigns, campaign: str, part: str, group: str) -> tuple[CampaignItemView, ...]:
+    found = engine.items(campaign, part=part, decided=False, group=group, limit=_MOST_MEMBERS, details=False)
+    return found.items
 
 
-def _state_of(members: list[CampaignItemView]) -> str:
+def _state_of(members: Sequence[CampaignItemView]) -> str:
     return sha256("\n".join(f"{each.id} {each.version}" for each in members).encode()).hexdigest()[:32]

@@ -108,7 +108,7 @@ def read_holder(console: ConsoleState, of: HolderKind, issuer: str, name: str, *
     held = store.holder_grants(issuer=issuer, subject=subject, client=client, limit=_MOST_GRANTS)
     found = store.holder_uses(issuer=issuer, subject=subject, client=client, limit=_MOST_USES)
     granted = [each for each in found.uses if each.outcome == "granted"]
-    days = _days(store, issuer, name, since) if of == "subject" else ()
+    since, days = _days(store, issuer, name, since) if of == "subject" else (since, ())
     shown = held[page * ROWS : (page + 1) * ROWS]
     return HolderFacts(
         of=of,
@@ -128,23 +128,31 @@ def read_holder(console: ConsoleState, of: HolderKind, issuer: str, name: str, *
     )
 
 
-def _days(store: Store, issuer: str, subject: str, since: str) -> tuple[UseDay, ...]:
+def _days(store: Store, issuer: str, subject: str, since: str) -> tuple[str, tuple[UseDay, ...]]:
+    """The days of use, and the first day from which all of them are there."""
     days = store.use_days(issuer=issuer, subject=subject, since=since, limit=_MOST_DAYS)
-    return tuple(each for each in days if each.outcome == "granted")
+    if len(days) == _MOST_DAYS:
+        # The oldest day may be there in part; it is left out unless it is the only one.
+        oldest, newest = days[-1].day, days[0].day
+        since = min(newest, (date.fromisoformat(oldest) + timedelta(days=1)).isoformat())
+    return since, tuple(each for each in days if each.outcome == "granted" and each.day >= since)
 
 
 def _holdings(
     console: ConsoleState,
     held: Iterable[HolderGrant],
     uses: Sequence[HolderUse],
-    days: Sequence[UseDay],
+    days: Iterable[UseDay],
     span: tuple[str, str],
 ) -> Iterator[Holding]:
-    # Which permissions were used by which way: a day names the grant, but not the role.
+    # A day names the grant, but not the role.
+    by_grant: defaultdict[tuple[str, str], list[tuple[str, int]]] = defaultdict(list)
+    for day in days:
+        by_grant[day.permission, day.grant].append((day.day, day.uses))
     for each in held:
         served = [use for use in uses if each.role == use.role and each.grant in ("", use.grant)]
-        permissions = {(use.permission, use.grant) for use in served}
-        used_on = [(day.day, day.uses) for day in days if (day.permission, day.grant) in permissions]
+        permissions = dict.fromkeys((use.permission, use.grant) for use in served)
+        used_on = [found for key in permissions for found in by_grant.get(key, ())]
         yield Holding(
             each,
             console.policy.risk(each.grant) if each.grant else "",

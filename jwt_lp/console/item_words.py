@@ -105,10 +105,14 @@ def _ordinal(day: str) -> int:
 
 
 class ShownItem(NamedTuple):
-    """An item with the words for it. `refusal` says why its reader cannot decide about it, "" if they can."""
+    """An item with the words for it.
+
+    `refusal` says why its reader cannot decide about it, "" if they can; `no_keeping` why they may only remove it.
+    """
 
     item: CampaignItemView
     refusal: str
+    no_keeping: str
     likelihood: str
     proposal: str
     way: str
@@ -119,8 +123,10 @@ class ShownItem(NamedTuple):
     @property
     def choices(self) -> tuple[tuple[str, str], ...]:
         """The decisions that are possible, each with its label."""
-        narrow = (("narrow", "Narrow"),) if self.finding.instead else ()
         back = (("undo", "Take back"),) if self.item.decision is not None else ()
+        if self.no_keeping:
+            return (("remove", "Remove"), *back)
+        narrow = (("narrow", "Narrow"),) if self.finding.instead else ()
         return (("keep", "Keep"), ("remove", "Remove"), *narrow, ("exempt", "Exempt"), *back)
 
     @property
@@ -129,12 +135,13 @@ class ShownItem(NamedTuple):
         return self.item.finding
 
 
-def show_item(item: CampaignItemView, day: str, *, refusal: str) -> ShownItem:
+def show_item(item: CampaignItemView, day: str, *, refusal: str = "", no_keeping: str = "") -> ShownItem:
     """The item with its words; `day` is that of the review."""
     finding = item.finding
     return ShownItem(
         item,
         refusal,
+        no_keeping,
         likelihood_words(finding),
         proposal_words(finding),
         way_words(finding),

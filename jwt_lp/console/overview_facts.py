@@ -66,10 +66,13 @@ class Freshness:
     imported: str
     complete: bool
 
+    own: str
+    """The service of the console itself."""
+
     @property
-    def is_empty(self) -> bool:
-        """Whether nothing was ever recorded or imported."""
-        return not self.services and not self.imported
+    def has_records(self) -> bool:
+        """Whether a service recorded its usage, besides the console."""
+        return any(each.service != self.own and each.until is not None for each in self.services)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +91,8 @@ class OverviewFacts:
     pictures: ReviewPictures | None
 
 
-def read_overview(console: ConsoleState, actor: Actor) -> OverviewFacts:
-    """What the store knows, and what waits for the actor."""
+def read_overview(console: ConsoleState, actor: Actor, own: str) -> OverviewFacts:
+    """What the store knows, and what waits for the actor; `own` is the service of the console itself."""
     store, now = console.store, console.clock()
     campaigns = store.campaigns()
     review = latest_review(campaigns)
@@ -98,7 +101,7 @@ def read_overview(console: ConsoleState, actor: Actor) -> OverviewFacts:
         campaigns=_open_campaigns(campaigns, now),
         requests=tuple(store.elevations(ElevationFilter(open_at=now, limit=MOST_SHOWN))),
         unreviewed=tuple(store.elevations(ElevationFilter(unreviewed=True, limit=MOST_SHOWN))),
-        freshness=read_freshness(store, now),
+        freshness=read_freshness(store, now, own),
         review=review,
         pictures=None if review is None else draw_review(review, campaigns),
     )
@@ -125,7 +128,7 @@ def _open_campaigns(campaigns: Sequence[Campaign], now: float) -> tuple[OpenCamp
     return tuple(sorted(shown, key=lambda each: each.campaign.deadline)[:MOST_SHOWN])
 
 
-def read_freshness(store: Store, now: float) -> Freshness:
+def read_freshness(store: Store, now: float, own: str) -> Freshness:
     """How fresh the data of each service and of the imported grants is."""
     beats: defaultdict[str, list[ProcessHeartbeat]] = defaultdict(list)
     for beat in store.heartbeats(since=now - _HEARD):
@@ -137,7 +140,7 @@ def read_freshness(store: Store, now: float) -> Freshness:
             until.get(service),
             len(beats[service]),
             max((beat.age + max(0.0, now - beat.at) for beat in beats[service]), default=0.0),
-            until.get(service, 0.0) < now - _STALE_DAYS * 86400,
+            service in until and until[service] < now - _STALE_DAYS * 86400,
         )
         for service in sorted({*until, *beats})
     ]
@@ -149,4 +152,5 @@ def read_freshness(store: Store, now: float) -> Freshness:
         more_services=max(0, len(services) - MOST_SHOWN),
         imported=latest[0] if latest is not None else "",
         complete=latest is not None and latest[1],
+        own=own,
     )

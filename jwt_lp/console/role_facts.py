@@ -94,9 +94,17 @@ def read_role(console: ConsoleState, name: str, *, after: FoundHolder | None = N
         review=review,
         matrix=build_matrix((name, grant, *numbers) for grant, numbers in counts.items()),
         parts=tuple(_parts(store, decisions)),
-        revocations=store.revocation_page(RevocationFilter(lifted=False, of="role", name=name, limit=ROWS)),
+        revocations=tuple(islice(_revocations(store, name), ROWS)),
         decisions=decisions,
     )
+
+
+def _revocations(store: Store, role: str) -> Iterator[StoredRevocation]:
+    """The entries in force about a role: one look-up for each issuer, because an index needs the issuer."""
+    for issuer in store.issuers():
+        yield from store.revocation_page(
+            RevocationFilter(lifted=False, of="role", issuer=issuer, name=role, limit=ROWS)
+        )
 
 
 def _counts(store: Store, review: Campaign | None, role: str) -> Mapping[str, tuple[int, int]]:

@@ -54,13 +54,25 @@ class RouteFacts:
     counts: tuple[tuple[str, int], ...]
 
 
-def read_routes(console: ConsoleState, *, text: str = "", page: int = 0) -> RouteFacts:
-    """The routes whose service, endpoint, path or requirement has `text`, in lower or upper case."""
+def read_routes(console: ConsoleState, *, text: str = "", page: int = 0, own: str = "") -> RouteFacts:
+    """The routes whose service, endpoint, path or requirement has `text`, in lower or upper case.
+
+    Those of the service `own`, which is the console itself, come after those of the same kind.
+    """
     rows = [*_listed(console.application_routes), *_seen(console)]
     wanted = text.casefold()
     if wanted:
         rows = [row for row in rows if any(wanted in part.casefold() for part in row if isinstance(part, str))]
-    rows.sort(key=lambda row: (_KINDS.index(row.kind), row.service, row.endpoint, row.methods, row.template))
+    rows.sort(
+        key=lambda row: (
+            _KINDS.index(row.kind),
+            row.service == own,
+            row.service,
+            row.endpoint,
+            row.methods,
+            row.template,
+        )
+    )
     held = HeldPermissions(console.store, console.policy)
     return RouteFacts(
         tuple(_with_holders(row, held) for row in rows[page * ROWS : (page + 1) * ROWS]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-_PLURALS: Final = {"person": "people"}
+_PLURALS: Final = {"entry": "entries", "person": "people"}
 
 
 def count_noun(number: int, noun: str) -> str:

@@ -69,11 +69,12 @@ def holder_grants(
     held = _of_holder(held_grants, HeldRow._fields, issuer, "" if subject is None else subject, client)
     if imports.first:
         held = held.where(held_grants.c.as_of >= imports.first)
-    seen = _of_holder(observed_grants, SeenRow._fields, issuer, subject, client)
-    seen = seen.where(_is_standing(observed_grants.c.role))
+    some = _of_holder(observed_grants, SeenRow._fields, issuer, subject, client)
+    some = some.where(_is_standing(observed_grants.c.role)).limit(MAX_READ).subquery().c
+    seen: Any = sa.select(some.role, some.grant, sa.func.min(some.first_day), sa.func.max(some.last_day))
     return merge_grants(
         [HeldRow._make(row) for row in connection.execute(held.limit(MAX_READ))],
-        [SeenRow._make(row) for row in connection.execute(seen.limit(MAX_READ))],
+        [SeenRow._make(row) for row in connection.execute(seen.group_by(some.role, some.grant))],
         imports,
         limit,
         ever=subject is None,

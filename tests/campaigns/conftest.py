@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from campaign_scenario import PEOPLE, record_quarter
 from jwt_lp import Policy
 from jwt_lp.campaigns import CampaignItemView, Campaigns, ReviewOptions
-from jwt_lp.review import DecisionRule, Person
-from jwt_lp.stores import HeldGrant, Store, open_store
+from jwt_lp.review import DecisionRule
+from jwt_lp.stores import Store, open_store
 from jwt_lp.stores.audit import Actor, AuditFilter
 from jwt_lp.stores.campaigns import Campaign, DecideResult, WantedDecision
 from review_scenario import ISSUER, NOW, ReviewScenario, noon_of
@@ -23,16 +24,6 @@ ANN = Actor(issuer=ISSUER, subject="ann", name="Ann Lee")
 BEN = Actor(issuer=ISSUER, subject="ben", name="Ben Ray")
 EVE = Actor(issuer=ISSUER, subject="eve", name="Eve")
 OPERATOR = Actor(issuer="", subject="root")
-PEOPLE = {
-    "ann": Person("Ann Lee", "sales", "Ben Ray"),
-    "ben": Person("Ben Ray", "board", ""),
-    "alice": Person("Alice", "sales", "Ann Lee"),
-    "bob": Person("Bob", "sales", "ann"),
-    "carol": Person("Carol", "stock", "Ben Ray"),
-    "dave": Person("Dave", "stock", "Ben Ray"),
-    "lars": Person("Lars", "stock", "Ben Ray", left="2026-06-30"),
-    "lena": Person("Lena", "stock", "Ben Ray", left="2026-07-31"),
-}
 
 
 @dataclass
@@ -93,11 +84,6 @@ class Quarter:
             self.decide(OPERATOR, view, decision)
 
 
-def hold(subject: str, grant: str, role: str = "") -> HeldGrant:
-    """An assignment of old."""
-    return HeldGrant(ISSUER, subject, "", role, grant, "2025-10-01")
-
-
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two managers with their people: unused grants, a broad one, two who have left, and a role that is not needed."""
@@ -107,19 +93,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = open_store(f"sqlite:///{file}")
     store.migrate()
     past = ReviewScenario(store, file.parent)
-    past.record_period()
-    past.declare_permissions("orders:list", "orders:read", "orders:refund", "reports:read")
-    for subject in ("alice", "bob", "carol", "dave", "ann", "ben"):
-        past.record_use(subject, "orders:list", 300, 100, 3, 2, 1, role="clerk")
-    for subject in ("alice", "bob", "carol", "ann"):
-        past.record_use(subject, "reports:read", 390, 300, role="")
-    past.record_use("dave", "orders:read", 1, grant="orders:*")
-    past.import_grants(
-        *(hold(subject, "", "clerk") for subject in ("alice", "bob", "carol", "dave", "ann", "ben")),
-        *(hold(subject, "reports:read") for subject in ("alice", "bob", "carol", "ann", "ben")),
-        hold("dave", "orders:*"),
-        *(hold(subject, grant) for subject in ("lars", "lena") for grant in ("orders:read", "reports:read")),
-    )
+    record_quarter(past)
     store.close()
     return file
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from campaigns.conftest import ANN, BEN, DAY, EVE, OPERATOR, PEOPLE, Quarter, hold
+from campaign_scenario import PEOPLE, hold
+from campaigns.conftest import ANN, BEN, DAY, EVE, OPERATOR, Quarter
 from jwt_lp.campaigns import Campaigns, ReviewOptions
 from jwt_lp.campaigns.finding_json import finding_from_json, finding_to_json
 from jwt_lp.campaigns.frozen_parts import freeze_parts

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -27,6 +29,7 @@ PEOPLE = {
 MIA = Actor(issuer=ISSUER, subject="mia", name="Mia Berg")
 MAX = Actor(issuer=ISSUER, subject="max", name="Max Holm")
 ENGINEER = Actor(issuer=ISSUER, subject="root", name="Root")
+NO_ROLES: Mapping[str, str] = {}
 DECIDES = "jwt-lp:review:decide"
 READS = "jwt-lp:review:read"
 APPLIES = "jwt-lp:review:apply"
@@ -84,6 +87,12 @@ class CampaignWorld:
         options: dict[str, Any] = {"deadline": noon(ago(0)) + days * DAY, "split": "manager"} | more
         return self.engine.freeze(ENGINEER, name=name, **options).id
 
+    def freeze_late(self) -> str:
+        """Freeze a campaign whose deadline was yesterday; return its id."""
+        before = time.time() - 3 * DAY
+        engine = Campaigns(self.store, Policy.from_mapping(POLICY), people=PEOPLE, clock=lambda: before)
+        return engine.freeze(ENGINEER, name="Late", deadline=before + 2 * DAY, day=ago(0)).id
+
     def items(self, campaign: str, part: str | None = "mia", **more: Any) -> Any:
         """The items of a part."""
         return self.engine.items(campaign, part=part, limit=1000, **more).items
@@ -101,11 +110,12 @@ class CampaignWorld:
         self.store.record(UsageBatch(id=f"batch{self.numbers}", **{"uses": {}, **batch}))
 
 
-def make_world(store: Any, *, more_people: int = 0, clock: Any = None) -> CampaignWorld:
+def make_world(
+    store: Any, *, more_people: int = 0, roles: Mapping[str, str] = NO_ROLES, **options: Any
+) -> CampaignWorld:
     """The world: Mia decides about Ann, Bob and two leavers, Max about Dan and Mia."""
     people = dict(PEOPLE)
     people |= {f"p{number}": Person(f"Person {number}", "Sales", "mia") for number in range(more_people)}
-    options: dict[str, Any] = {} if clock is None else {"clock": clock}
     world = CampaignWorld(store, Campaigns(store, Policy.from_mapping(POLICY), people=people, **options))
     held = [
         HeldGrant(ISSUER, subject, "", "", grant, ago(600))
@@ -113,7 +123,8 @@ def make_world(store: Any, *, more_people: int = 0, clock: Any = None) -> Campai
         for grant in ("orders:read", "orders:create", "orders:delete")
         if subject != "max"
     ]
-    world.record_base(*held)
+    assigned = [HeldGrant(ISSUER, subject, "", role, "", ago(600)) for subject, role in roles.items()]
+    world.record_base(*held, *assigned)
     world.record_use("ann", "orders:read", 3, 40, 200)
     world.record_use("ann", "orders:delete", 500)
     world.record_use("bob", "orders:read", 5)

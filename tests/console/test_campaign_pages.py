@@ -241,17 +241,18 @@ def test_cancelling_needs_a_reason(world: CampaignWorld, served: ServedConsole) 
     assert "cancelled" in text_of(root.get(f"/campaigns/{campaign}"))
 
 
-def test_a_campaign_past_its_deadline_takes_no_decision(world: CampaignWorld) -> None:
+def test_a_campaign_past_its_deadline_takes_no_decision(world: CampaignWorld, served: ServedConsole) -> None:
     """The list and the part can be read; decisions are refused, and closing needs no tick."""
-    campaign = world.freeze(days=1)
-    with served_console(world.store, people=PEOPLE, clock=lambda: time.time() + 3 * 86400) as later:
-        mia, root = later.person("mia", DECIDES), later.person("root")
-        assert "decisions are no longer taken" in text_of(mia.get(f"/campaigns/{campaign}/decide?part=mia"))
-        item = world.item(campaign, "ann", "orders:create")
-        sent = {"part": "mia", f"decision.{item.id}": "keep", f"version.{item.id}": "0"}
-        assert 403 == mia.post(f"/campaigns/{campaign}/decide", sent).status
-        assert "The deadline is past. Close the campaign" in text_of(root.get(f"/campaigns/{campaign}"))
-        root.follow(root.post(f"/campaigns/{campaign}/close"))
+    campaign = world.freeze_late()
+    mia, root = served.person("mia", DECIDES), served.person("root")
+    assert "1 day ago" in text_of(mia.get("/campaigns"))
+    assert "decisions are no longer taken" in text_of(mia.get(f"/campaigns/{campaign}/decide?part=mia"))
+    item = world.item(campaign, "ann", "orders:create")
+    sent = {"part": "mia", f"decision.{item.id}": "keep", f"version.{item.id}": "0"}
+    for path in ("preview", "decide"):
+        assert 403 == mia.post(f"/campaigns/{campaign}/{path}", sent).status
+    assert "The deadline is past. Close the campaign" in text_of(root.get(f"/campaigns/{campaign}"))
+    root.follow(root.post(f"/campaigns/{campaign}/close"))
     assert world.engine.get(campaign).closed_at is not None
 
 

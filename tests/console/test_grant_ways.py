@@ -13,7 +13,10 @@ from jwt_lp.console.grant_ways import covering_grants, covering_roles
     [
         ("orders:read", ("orders:read", "orders:*", "orders:**", "*:*", "**")),
         ("a:b:c", ("a:b:c", "a:b:*", "a:b:**", "a:*:*", "a:**", "*:*:*", "**")),
-        ("orders:{id}:read", ("orders:{id}:read", "orders:*:read", "orders:*:*", "orders:*:**", "orders:**", "*:*:*", "**")),
+        (
+            "orders:{id}:read",
+            ("orders:{id}:read", "orders:*:read", "orders:*:*", "orders:*:**", "orders:**", "*:*:*", "**"),
+        ),
         ("orders:*", ("orders:*",)),
         ("::", ("::",)),
         ("", ("",)),

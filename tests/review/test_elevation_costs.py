@@ -147,6 +147,7 @@ def test_text_and_json_say_the_costs() -> None:
     assert {"share_removed", "requests_a_year", "hours_waited"} < rows[0]["elevation"].keys()
 
 
+@pytest.mark.once
 def test_the_page_says_what_the_trace_gives() -> None:
     """The figures of docs/elevation-tradeoff.md are those of the trace."""
     if not TRACE.exists():

@@ -502,6 +502,7 @@ def test_without_jinja2_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatc
         render(REVIEW, "html")
 
 
+@pytest.mark.once
 def test_ten_thousand_findings_are_a_page() -> None:
     """10,000 findings are on one page of at most 10 MB."""
     pytest.importorskip("jinja2", reason="the page needs Jinja2")

@@ -38,6 +38,7 @@ def start(function: str, url: str, number: int, stdout: int = subprocess.DEVNULL
     return subprocess.Popen(command, stdout=stdout, text=True)
 
 
+@pytest.mark.once
 def test_eight_processes_count_exactly(shared: str, store: Store) -> None:
     """Each sends random batches to the same rows, some twice; the store holds their sum, each batch once."""
     processes = [start("flush", shared, number) for number in range(8)]
@@ -50,6 +51,7 @@ def test_eight_processes_count_exactly(shared: str, store: Store) -> None:
     assert 0 == store.check_sums()
 
 
+@pytest.mark.once
 def test_sums_are_right_while_others_write(shared: str, store: Store) -> None:
     """While four processes send batches, the sums are made anew and old rows are deleted; in the end they are right."""
     store.record(

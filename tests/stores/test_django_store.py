@@ -317,6 +317,7 @@ for turn in range(int(sys.argv[3])):
 """
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_eight_processes_count_exactly(engine, tmp_path) -> None:
     """Eight processes send overlapping batches twice; the sums count each batch once."""

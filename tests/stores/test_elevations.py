@@ -390,6 +390,9 @@ def test_lists_are_filtered_and_paged(any_store: Store) -> None:
     assert ["c", "a"] == listed(limit=2)
     assert ["b", "d"] == listed(after="a", limit=2)
     assert [] == listed(after="d") == listed(after="z")
+    assert ["d", "b", "a", "c"] == listed(newest_first=True)
+    assert ["a", "c"] == listed(newest_first=True, after="b", limit=2)
+    assert [] == listed(subject="a\0b") == listed(after="\ud800")
 
 
 def test_one_of_many_approvals_completes_the_quorum(any_store: Store) -> None:

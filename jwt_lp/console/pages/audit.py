@@ -106,7 +106,7 @@ def _verify(request: Request) -> Response:
     store = console_of(request).store
     with one_at_a_time():
         head = store.audit_head()
-        broken = verify_audit(store)
+        broken = verify_audit(store).broken
     return page(request, "audit_verify.html", {"broken": broken, "head": head, "at": console_of(request).clock()})
 
 

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from jwt_lp.console.answers import page, url_of
 from jwt_lp.console.holder_facts import ROWS
 from jwt_lp.console.navigation import READ
+from jwt_lp.console.own_service import own_service
 from jwt_lp.console.parameters import page_parameter, text_parameter
 from jwt_lp.console.route_facts import read_routes
 from jwt_lp.console.state import console_of
@@ -30,7 +31,8 @@ async def route_list(request: Request) -> Response:
     """List the routes, those without a guard first."""
     text, number = text_parameter(request, "q").strip(), page_parameter(request)
     console = console_of(request)
-    facts = await run_in_threadpool(read_routes, console, text=text, page=number)
+    own = own_service(request)
+    facts = await run_in_threadpool(read_routes, console, text=text, page=number, own=own)
     context = {
         "facts": facts,
         "text": text,
