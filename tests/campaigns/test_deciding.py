@@ -208,6 +208,9 @@ def test_nobody_keeps_a_role_of_their_own(quarter: Quarter, decision: str, until
         quarter.decide(ANN, view, decision, until=until)
     assert "own" == caught.value.reason
     quarter.decide(ANN, view, "remove")
+    both = [quarter.view(campaign, "clerk", grant) for grant in ("orders:read", "orders:refund")]
+    reason = "nobody keeps a grant of a role that they have themselves"
+    assert {each.id: reason for each in both} == quarter.campaigns.refusals(ANN, campaign.id, both)
 
 
 def test_whoever_does_not_have_the_role_keeps_it(quarter: Quarter) -> None:
@@ -227,6 +230,7 @@ def test_a_refusal_is_known_before(quarter: Quarter) -> None:
     own = "nobody decides about their own access"
     assert {view.id: own, nobodys.id: NOT_YOURS} == refusals(ANN, campaign.id, views)
     assert {view.id: own} == refusals(OPERATOR, campaign.id, views)
+    assert (own, "") == (quarter.campaigns.refusal(ANN, view), quarter.campaigns.refusal(ANN, other))
     assert {each.id: NOT_YOURS for each in views} == refusals(EVE, campaign.id, views)
     quarter.now += 30 * DAY
     assert ["the deadline was"] * 3 == [text[:16] for text in refusals(ANN, campaign.id, views).values()]
