@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from starlette.exceptions import HTTPException
 
 from jwt_lp.campaigns import CampaignPage
 from jwt_lp.console.decision_form import TAKE_BACK, Answers
@@ -47,6 +50,15 @@ class Place(NamedTuple):
             "group": self.group or None,
             "after": None if self.after < 0 else self.after,
         }
+
+
+def read_position(text: str | None) -> int:
+    """The position in an address or a form, -1 for the beginning; 400 for what is none."""
+    if text in (None, "", "-1"):
+        return -1
+    if not (text.isascii() and text.isdecimal() and len(text) < len("1000000000")):
+        raise HTTPException(HTTPStatus.BAD_REQUEST, "after is the position of an item")
+    return int(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
