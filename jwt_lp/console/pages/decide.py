@@ -10,18 +10,10 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from jwt_lp.console.answers import page, see_other
-from jwt_lp.console.decide_data import (
-    SHOWS,
-    DecidePage,
-    Intention,
-    Place,
-    find_breakage,
-    intend,
-    load_page,
-    read_position,
-)
+from jwt_lp.console.decide_data import SHOWS, DecidePage, Place, load_page, read_position
 from jwt_lp.console.decision_form import read_answers
 from jwt_lp.console.forms import Form, form_of
+from jwt_lp.console.intentions import Intention, find_breakage, intend
 from jwt_lp.console.navigation import DECIDE, READ
 from jwt_lp.console.reader import Reader, reader_of
 from jwt_lp.errors import CampaignRefused, InvalidDecision
