@@ -101,6 +101,8 @@ def test_who_may_revoke_gets_a_link_to_it(console: ServedConsole, auditor: Perso
         auditor.get(_subject("alice")),
     ]
     assert [True, False] == [link in unescape(each.body.decode()) for each in pages]
+    one = urlencode({"of": "subject", "issuer": ISSUER, "name": "alice", "pattern": "orders:export"})
+    assert [True, False] == [f"/revocations/new?{one}" in unescape(each.body.decode()) for each in pages]
 
 
 def test_what_a_subject_holds_is_paged(auditor: Person) -> None:
