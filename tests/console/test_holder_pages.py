@@ -26,8 +26,10 @@ def console(store: Any) -> Iterator[ServedConsole]:
     record_history(store)
     freeze_campaign(store)
     rules = {"orders:delete": {"ask": "anyone", "approve": "jwt-lp:elevation:approve", "longest": 1800}}
-    roles = {"lead": {"grants": ["orders:delete"], "includes": ["clerk"], "from": ["realm:lead"]}}
+    wide = {"grants": [f"wide:g{number:03}" for number in range(70)]}
+    roles = {"wide": wide, "lead": {"grants": ["orders:delete"], "includes": ["clerk"], "from": ["realm:lead"]}}
     catalogue = {"orders:purge": {"risk": "high", "description": f"Purge {HOSTILE}"}, "orders:old": {"retired": True}}
+    catalogue |= {name: {} for name in wide["grants"]}
     policy = Policy.from_mapping(
         {
             **POLICY,
@@ -137,6 +139,14 @@ def test_a_role_shows_its_definition_its_members_and_their_use(auditor: Person) 
     ]
     assert "orders:create except orders:read" == _rows(answer, "Entries in force, the newest first")[0][0]
     assert "Includes clerk" in text_of(auditor.get("/role?name=lead"))
+
+
+def test_the_grants_of_a_role_are_paged(auditor: Person) -> None:
+    """Seventy grants are two pages."""
+    pages = [auditor.get(f"/role?name=wide&page={number}") for number in range(2)]
+    names = [[row[0] for row in _rows(each, "Grants of the role")] for each in pages]
+    assert [60, 10] == [len(each) for each in names]
+    assert [f"wide:g{number:03}" for number in range(70)] == [name for each in names for name in each]
 
 
 def test_the_members_of_a_role_are_paged(auditor: Person) -> None:
