@@ -112,9 +112,8 @@ def test_what_a_subject_holds_is_paged(auditor: Person) -> None:
     first, second = auditor.get(_subject("carol")), auditor.get(_subject("carol", page=1))
     grants = [[row[0] for row in _rows(each, "Roles and direct grants")] for each in (first, second)]
     assert ([60, 10], 70) == ([len(each) for each in grants], len({*grants[0], *grants[1]}))
-    assert ["page=1", "page=0"] == [
-        re.search(r'rel="(?:next|prev)" href="[^"]*(page=\d+)"', each.body.decode())[1] for each in (first, second)
-    ]
+    links = [re.findall(r'rel="(?:next|prev)" href="[^"]*(page=\d+)"', each.body.decode()) for each in (first, second)]
+    assert [["page=1"], ["page=0"]] == links
 
 
 def test_a_client_shows_its_own_grants_and_use(auditor: Person) -> None:
