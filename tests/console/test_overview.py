@@ -119,6 +119,7 @@ def test_stale_data_is_said_to_be_stale(tmp_path: Path) -> None:
     assert "not recent" not in services["shop"]
 
 
+@pytest.mark.once
 def test_a_summary_may_lack_members(tmp_path: Path) -> None:
     """What an older campaign did not count is left out of the page, whatever it is."""
     lacking = [(), *((name,) for name in SUMMARY), tuple(SUMMARY)]
