@@ -108,7 +108,8 @@ def test_a_part_is_its_reviewers(quarter: Quarter) -> None:
 def test_unknown_things_are_unknown(quarter: Quarter) -> None:
     """An unknown campaign, part or item is `CampaignUnknown`."""
     view = quarter.view(quarter.freeze(), "alice", "reports:read")
-    for changed in ({"campaign": "x"}, {"part": "x"}, {"id": "x"}):
+    unknown: list[dict[str, Any]] = [{"campaign": "x"}, {"part": "x"}, {"id": "x"}]
+    for changed in unknown:
         with pytest.raises(CampaignUnknown):
             quarter.decide(OPERATOR, replace(view, **changed))
     with pytest.raises(CampaignUnknown):

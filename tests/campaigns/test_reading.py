@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from campaign_scenario import hold
 from campaigns.conftest import ANN, BEN, DAY, OPERATOR, Quarter
-from jwt_lp.campaigns import ReviewOptions
+from jwt_lp.campaigns import CampaignItemView, ReviewOptions
 from jwt_lp.review import DecisionRule
 from jwt_lp.stores import UsageBatch
 from jwt_lp.stores.campaigns import WantedDecision
@@ -24,7 +26,8 @@ def use_again(quarter: Quarter, subject: str, permission: str, **more: str) -> N
 def test_pages_of_items(quarter: Quarter) -> None:
     """The pages of a part have each item once, in the order of deciding."""
     campaign = quarter.freeze()
-    found, after = [], -1
+    found: list[CampaignItemView] = []
+    after = -1
     while True:
         page = quarter.campaigns.items(campaign.id, part="Ben Ray", after=after, limit=5)
         found += page.items
@@ -100,9 +103,9 @@ def test_what_would_break(quarter: Quarter) -> None:
     campaign = quarter.freeze()
     names = [("carol", "reports:read"), ("dave", "orders:*"), ("clerk", "orders:refund"), ("alice", "orders:read")]
     views = [quarter.view(campaign, *name) for name in names]
-    decisions = ("remove", "narrow", "remove", "keep")
+    decisions: tuple[Any, ...] = ("remove", "narrow", "remove", "keep")
     wanted = [
-        WantedDecision(item=view.id, decision=decision, version=0)  # type: ignore[arg-type] - one of the words
+        WantedDecision(item=view.id, decision=decision, version=0)
         for view, decision in zip(views, decisions, strict=True)
     ]
     preview = quarter.campaigns.preview(campaign.id, wanted)
