@@ -107,20 +107,22 @@ def make_plan(campaign: Campaign, parts: Iterable[SheetPart], *, at: float) -> P
 
 
 def _plan_rows(part: SheetPart) -> Iterator[WorksheetDecision]:
+    """The decisions of a part, all of which are made once the campaign is closed."""
     by_id = {view.id: view for view in part.views}
     answers = _answers(part)
-    for id_ in _listed_order([*by_id.values()]):
-        decision = by_id[id_].decision
-        if decision is not None:
-            yield WorksheetDecision(
-                line=0,
-                item=ReviewItem.from_finding(by_id[id_].finding),
-                decision=decision.decision,
-                until=decision.until,
-                reviewer=reviewer_text(decision),
-                comment=decision.comment,
-                group="" if id_ in answers else decision.group,
-            )
+    return (
+        WorksheetDecision(
+            line=0,
+            item=ReviewItem.from_finding(by_id[id_].finding),
+            decision=decision.decision,
+            until=decision.until,
+            reviewer=reviewer_text(decision),
+            comment=decision.comment,
+            group="" if id_ in answers else decision.group,
+        )
+        for id_ in _listed_order([*by_id.values()])
+        if (decision := by_id[id_].decision) is not None
+    )
 
 
 def _listed_order(views: Sequence[CampaignItemView]) -> Iterator[str]:

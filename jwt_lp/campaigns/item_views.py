@@ -41,7 +41,7 @@ def full_views(
 ) -> tuple[CampaignItemView, ...]:
     """The same items with their use since the freeze, and their decisions in earlier campaigns."""
     decided = [(view.finding, "narrow" if view.finding.proposal == "narrow" else "remove") for view in views]
-    used = later_use(campaign, decided, store, policy)
+    used = later_use(campaign, decided, store, policy, together=False)
     earlier = _earlier_decisions(campaign, views, store)
     return tuple(
         replace(view, used_since=used.get(view.id, ""), history=tuple(earlier.get(view.id, ()))) for view in views

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from jwt_lp.campaigns import CampaignPage
 from jwt_lp.console.decision_form import TAKE_BACK, Answers
 from jwt_lp.console.item_words import ShownItem, describe_item, show_item
 from jwt_lp.errors import CampaignRefused, CampaignUnknown
@@ -16,7 +17,7 @@ from jwt_lp.stores.campaigns import WantedDecision
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from jwt_lp.campaigns import CampaignItemView, CampaignPage, Campaigns, DecisionPreview, GroupView, ItemPreview
+    from jwt_lp.campaigns import CampaignItemView, Campaigns, DecisionPreview, GroupView, ItemPreview
     from jwt_lp.console.reader import Reader
     from jwt_lp.console.state import ConsoleState
     from jwt_lp.stores.audit import Actor
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 PAGE_SIZE: Final = 60
 SHOWS: Final = ("open", "decided", "all")
 NOT_YOURS: Final = "this part is not yours"
-NO_ITEM: Final = "there is no such item in this campaign"
 _MOST_MEMBERS: Final = 100_000
 
 
@@ -150,12 +150,17 @@ def load_page(reader: Reader, place: Place, answers: Answers | None = None) -> D
 
 def find_item(reader: Reader, campaign_id: str, item_id: str) -> DecidePage:
     """The page of one item; `CampaignUnknown` if there is none, `CampaignRefused` if it is of another one's part."""
-    campaign = reader.console.campaigns.get(campaign_id)
-    found = reader.console.campaigns.items(campaign.id, part=None, ids=(item_id,), limit=1)
-    if not found.items:
+    engine = reader.console.campaigns
+    campaign = engine.get(campaign_id)
+    try:
+        item = engine.item(campaign.id, item_id)
+    except CampaignUnknown:
         # Somebody who may not see all items does not learn which ones there are.
-        raise CampaignUnknown(NO_ITEM) if reader.may_read else CampaignRefused(NOT_YOURS, reason="part")
-    part = find_part(reader, campaign, found.items[0].part)
+        if reader.may_read:
+            raise
+        raise CampaignRefused(NOT_YOURS, reason="part") from None
+    part = find_part(reader, campaign, item.part)
+    found = CampaignPage(items=(item,), groups=(), next=None)
     place = Place(campaign.id, part.name, "all")
     return _decide_page(reader, place, campaign, part, found, (), Answers())
 
@@ -205,20 +210,13 @@ class Intention:
 
     `states` has for each group of the form the state of its open members, as `Answer.version` of a group. `own` is the
     number of members that are left out, because nobody decides about their own access. `changed` are the groups that
-    have other open members than the form showed. `worst` are the removals that break most, each with what it is about.
+    have other open members than the form showed.
     """
 
     wanted: tuple[WantedDecision, ...]
     states: Mapping[str, str]
     own: int
     changed: tuple[str, ...]
-    preview: DecisionPreview
-    worst: tuple[tuple[ItemPreview, str], ...]
-
-    @property
-    def expected(self) -> str:
-        """How many items are expected to be needed again."""
-        return format_quantity(self.preview.expected)
 
     @property
     def counts(self) -> tuple[tuple[str, int], ...]:
@@ -252,10 +250,25 @@ def intend(engine: Campaigns, campaign: str, part: str, actor: Actor, answers: A
                 own += 1
             else:
                 wanted[member.id] = _wanted(member.id, answer, member.version)
-    listed = tuple(wanted.values())
-    preview = engine.preview(campaign, listed)
-    worst = tuple(_worst(engine, campaign, preview))
-    return Intention(wanted=listed, states=states, own=own, changed=tuple(changed), preview=preview, worst=worst)
+    return Intention(wanted=tuple(wanted.values()), states=states, own=own, changed=tuple(changed))
+
+
+class Breakage(NamedTuple):
+    """What decisions would change, and the removals that break most, each with what it is about."""
+
+    preview: DecisionPreview
+    worst: tuple[tuple[ItemPreview, str], ...]
+
+    @property
+    def expected(self) -> str:
+        """How many items are expected to be needed again."""
+        return format_quantity(self.preview.expected)
+
+
+def find_breakage(engine: Campaigns, campaign: str, wanted: Sequence[WantedDecision]) -> Breakage:
+    """What would break if these decisions were applied."""
+    preview = engine.preview(campaign, wanted)
+    return Breakage(preview, tuple(_worst(engine, campaign, preview)))
 
 
 def _worst(engine: Campaigns, campaign: str, preview: DecisionPreview) -> Iterator[tuple[ItemPreview, str]]:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from jwt_lp.console.state import ConsoleState
     from jwt_lp.policy.entries import Role
     from jwt_lp.stores import Store, StoredRevocation
-    from jwt_lp.stores.campaigns import Actor, Campaign
+    from jwt_lp.stores.audit import Actor
+    from jwt_lp.stores.campaigns import Campaign
     from jwt_lp.stores.lookups import FoundHolder, HolderCount
 
 _MOST_GRANTS: Final = 300

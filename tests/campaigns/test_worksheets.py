@@ -17,6 +17,8 @@ from jwt_lp.review.plan import from_worksheet, read_worksheet, write_worksheet
 from jwt_lp.review.plan.sheet_file import SheetFile
 from jwt_lp.stores.campaigns import Campaign, WantedDecision
 
+pytestmark = pytest.mark.once
+
 COMMENTS = ("", "", "=1+1", "'x", 'a,"b"\nc;d', "é ﷽ \u202e", "@sum;=2", "\x00bad\ud800", "-")
 
 

@@ -33,7 +33,7 @@ def console(tmp_path: Any) -> Iterator[ServedConsole]:
         ("2026-11-01", "ann", "decided", {"decision": "remove", "comment": '=HYPERLINK("http://evil.test")'}),
         ("2026-11-02", "ben", "applied", {"plan": "f" * 64, "entries": 3}),
         ("2026-11-02", "ann", "<script>x</script>", {"reason": "<img src=x>"}),
-        ("2026-11-03", "eve", "undone", {"lifted": 3}),
+        ("2026-11-03", "eve", "undone", {"lifted": 3, "until": at("2026-12-24")}),
     ):
         actor = Actor(issuer="i", subject=who, name=who.capitalize())
         store.append_audit(
@@ -55,7 +55,7 @@ def test_the_newest_entry_is_first_with_its_hash(auditor: Person, console: Serve
     shown = text_of(auditor.get("/audit"))
     entries = [*console.store.audit_entries(AuditFilter())]
     places = [shown.index(entry.hash) for entry in reversed(entries)]
-    assert (sorted(places), True) == (places, "Ben ben" in shown)
+    assert (sorted(places), True, True) == (places, "Ben ben" in shown, "until 2026-12-24T12:00:00Z" in shown)
 
 
 @pytest.mark.parametrize(
@@ -152,3 +152,11 @@ def test_attack_the_trail_is_for_readers_alone(console: ServedConsole) -> None:
 def test_another_form_of_export_is_refused(auditor: Person) -> None:
     """There are JSON lines and CSV."""
     assert 400 == auditor.get("/audit/export?form=xml").status
+
+
+def test_an_export_that_fails_is_no_short_file(auditor: Person, console: ServedConsole) -> None:
+    """Where the store cannot be read, the answer is an error, not the first lines of a trail."""
+    with closing(sqlite3.connect(console.store.name.removeprefix("sqlite:///"))) as database, database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        database.execute(f"DROP TABLE {next(name for name in tables if name.endswith(('audit_entry', 'audit')))}")
+    assert [503, 503] == [auditor.get(f"/audit/export?form={form}").status for form in ("jsonl", "csv")]

@@ -68,7 +68,7 @@ def test_a_reviewer_sees_their_own_parts_alone(world: CampaignWorld, served: Ser
 
 def test_a_reviewer_with_one_part_is_led_to_it(world: CampaignWorld, served: ServedConsole) -> None:
     """The address without a part leads to one's own; a person without one to the list."""
-    campaign = world.freeze()
+    campaign = world.untouched()
     assert f"/campaigns/{campaign}/decide?part=mia" == located(served.person("mia", DECIDES), campaign)
     assert "/campaigns" == located(served.person("ann", DECIDES), campaign).partition("?")[0]
     assert f"/campaigns/{campaign}" == located(served.person("ira", READS), campaign)
@@ -196,7 +196,7 @@ def test_a_reviewer_gives_their_part_away(world: CampaignWorld, served: ServedCo
 )
 def test_a_part_is_not_given_away_wrongly(world: CampaignWorld, served: ServedConsole, change: dict[str, str]) -> None:
     """Another one's part, half a name, oneself and a form that is too old are refused, and nothing changes."""
-    campaign, mia = world.freeze(), served.person("mia", DECIDES)
+    campaign, mia = world.untouched(), served.person("mia", DECIDES)
     sent = {"part": "mia", "version": "0", "issuer": ISSUER, "subject": "max"} | change
     assert mia.post(f"/campaigns/{campaign}/delegate", sent).status in (403, 404, 422)
     assert ["max", "mia"] == sorted(each.reviewer.subject for each in world.engine.parts(campaign))
@@ -205,7 +205,7 @@ def test_a_part_is_not_given_away_wrongly(world: CampaignWorld, served: ServedCo
 @pytest.mark.parametrize("step", ["assign", "remind", "close", "cancel"])
 def test_steps_need_the_permission_to_apply(world: CampaignWorld, served: ServedConsole, step: str) -> None:
     """Whoever may read and decide may not steer the campaign."""
-    campaign = world.freeze()
+    campaign = world.untouched()
     person = served.person("mia", READS, DECIDES)
     sent = {"part": "mia", "version": "0", "issuer": ISSUER, "subject": "mia", "early": "yes", "reason": "x"}
     assert 403 == person.post(f"/campaigns/{campaign}/{step}", sent).status
@@ -258,7 +258,7 @@ def test_a_campaign_past_its_deadline_takes_no_decision(world: CampaignWorld, se
 
 def test_a_policy_that_moved_is_told(world: CampaignWorld, tmp_path: Any) -> None:
     """The campaign, the part and the confirmation to close say that the policy is not the reviewed one."""
-    campaign = world.freeze()
+    campaign = world.untouched()
     other = tmp_path / "least-privilege.toml"
     other.write_text('version = 1\n[permissions]\n"orders:read" = {}\n')
     with served_console(world.store, people=PEOPLE, policy=str(other)) as moved:
@@ -313,7 +313,7 @@ def test_a_faulty_worksheet_names_its_faults(
     world: CampaignWorld, served: ServedConsole, text: str, fault: str
 ) -> None:
     """Nothing is written, and the page says what is wrong."""
-    campaign, mia = world.freeze(), served.person("mia", DECIDES)
+    campaign, mia = world.untouched(), served.person("mia", DECIDES)
     answer = upload(mia, campaign, "mia", text)
     assert 422 == answer.status
     assert "Nothing was saved." in text_of(answer)
@@ -322,7 +322,7 @@ def test_a_faulty_worksheet_names_its_faults(
 
 def test_a_worksheet_of_another_part_is_not_given_out(world: CampaignWorld, served: ServedConsole) -> None:
     """Neither another reviewer's part, nor the whole campaign; and none is taken for it."""
-    campaign, mia = world.freeze(), served.person("mia", DECIDES)
+    campaign, mia = world.untouched(), served.person("mia", DECIDES)
     for path in ("worksheet?part=max", "worksheet", "worksheet?part=nobody", "worksheet/upload?part=max"):
         assert 403 == mia.get(f"/campaigns/{campaign}/{path}").status, path
     text = world.engine.worksheet(campaign, "max").text

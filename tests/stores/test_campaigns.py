@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,14 +22,11 @@ from jwt_lp.stores import (
     PurgeCounts,
     WantedDecision,
     WantedEntry,
-    open_store,
 )
-from stores.conftest import ENGINES
 from stores.threads import at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterable
 
     from jwt_lp.stores import Store
 
@@ -42,11 +38,10 @@ BOB = Actor(issuer=ISSUER, subject="bob")
 CY = Actor(issuer="", subject="cy")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty store."""
-    with ENGINES[request.param](tmp_path) as url:
-        yield url
+@pytest.fixture
+def store(emptied_store: Store) -> Store:
+    """An empty store, on each engine in turn."""
+    return emptied_store
 
 
 def campaign(of: str = "c1", **other: Any) -> Campaign:
@@ -439,7 +434,7 @@ def test_a_purge_keeps_campaigns_and_the_audit_trail(store: Store) -> None:
     assert known == (store.campaigns(), items(store), check_chain(store))
 
 
-def test_reviewers_at_once_lose_no_decision(store: Store, url: str) -> None:
+def test_reviewers_at_once_lose_no_decision(store: Store) -> None:
     """Of twenty decisions about one item one is written, and all about different items; the chain does not fork."""
     freeze(store, [item(f"i{n}", n) for n in range(20)])
 
@@ -448,10 +443,8 @@ def test_reviewers_at_once_lose_no_decision(store: Store, url: str) -> None:
         shared = decide(store, wanted("i0", "keep", version=1), actor=Actor(issuer=ISSUER, subject=str(number)))
         return len(own.changed), len(shared.changed)
 
-    with closing(open_store(url)):
-        results = at_once(
-            store, *(partial(vote, number) for number in range(1, 20)), partial(decide, store, wanted("i0"))
-        )
+    votes = [partial(vote, number) for number in range(1, 20)]
+    results = at_once(store, *votes, partial(decide, store, wanted("i0")))
     assert {(1, 0), (1, 1)} >= set(results[:-1])
     won = sum(shared for _, shared in results[:-1])
     found = {each.id: each for each in items(store)}

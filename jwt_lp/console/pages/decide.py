@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from jwt_lp.console.answers import page, see_other
-from jwt_lp.console.decide_data import SHOWS, DecidePage, Intention, Place, intend, load_page
+from jwt_lp.console.decide_data import SHOWS, DecidePage, Intention, Place, find_breakage, intend, load_page
 from jwt_lp.console.decision_form import read_answers
 from jwt_lp.console.forms import Form, form_of
 from jwt_lp.console.navigation import DECIDE, READ
@@ -78,7 +78,7 @@ async def preview(request: Request) -> Response:
     if answers.faults:
         return _decide_page(request, shown, HTTPStatus.UNPROCESSABLE_ENTITY)
     intention = await run_in_threadpool(_intend, reader, shown)
-    return _preview_page(request, shown, intention)
+    return await _preview_page(request, shown, intention)
 
 
 @requires(DECIDE)
@@ -92,7 +92,7 @@ async def save(request: Request) -> Response:
         return _decide_page(request, shown, HTTPStatus.UNPROCESSABLE_ENTITY)
     intention = await run_in_threadpool(_intend, reader, shown)
     if intention.changed:
-        return _preview_page(request, shown, intention, HTTPStatus.CONFLICT)
+        return await _preview_page(request, shown, intention, HTTPStatus.CONFLICT)
     try:
         result = await run_in_threadpool(reader.decide, place.campaign, intention.wanted, place.part)
     except InvalidDecision as error:
@@ -132,8 +132,13 @@ def _decide_page(request: Request, shown: DecidePage, status: int = HTTPStatus.O
     return page(request, "decide.html", {"shown": shown, "answers": shown.answers}, status)
 
 
-def _preview_page(request: Request, shown: DecidePage, intention: Intention, status: int = HTTPStatus.OK) -> Response:
-    return page(request, "decide_preview.html", {"shown": shown, "intention": intention}, status)
+async def _preview_page(
+    request: Request, shown: DecidePage, intention: Intention, status: int = HTTPStatus.OK
+) -> Response:
+    engine = reader_of(request).console.campaigns
+    breakage = await run_in_threadpool(find_breakage, engine, shown.campaign.id, intention.wanted)
+    context = {"shown": shown, "intention": intention, "breakage": breakage}
+    return page(request, "decide_preview.html", context, status)
 
 
 def _real_conflicts(reader: Reader, result: DecideResult, wanted: tuple[WantedDecision, ...]) -> list[Conflict]:
