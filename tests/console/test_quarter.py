@@ -59,7 +59,7 @@ class Round:
 
     def sign_in(self, subject: str, *permissions: str, **options: Any) -> Any:
         """A page of a context in which somebody is signed in; "" is the console's address."""
-        person = self.console.person(subject, *permissions, clock=self.quarter.clock)
+        person = self.console.person(subject, *permissions)
         context = self.console.context(self.browser, person, base_url=self.console.url, **options)
         page = context.new_page()
         page.set_default_timeout(PATIENCE * 1000)
@@ -224,6 +224,7 @@ def decide_with_keys(quarter_round: Round, campaign: str) -> None:
     page = quarter_round.sign_in("nora", DECIDES)
     page.goto("/")
     page.get_by_role("link", name="Decide about").click()
+    page.get_by_text("0 decided on this page").wait_for()
     page.keyboard.press("j")
     page.keyboard.press("2")  # the group is removed
     for key in ("j1", "j2", "j2"):
