@@ -87,6 +87,8 @@ def quarter_round(
     request: pytest.FixtureRequest, tmp_path: Path, browser: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Round]:
     """The store, and everything that runs on it."""
+    from jwt_lp_flask import guard_from
+
     # What the test asks of the applications must not look like a use of it.
     monkeypatch.setattr(UsageRecorder, "flush", lambda _: 60.0)
     with ExitStack() as stack:
@@ -119,8 +121,10 @@ def quarter_round(
             "STORE": url,
             "SERVICE": "orders",
         }
+        flask = flask_application(settings)
+        stack.callback(guard_from(flask).close)
         applications = {
-            "Flask": stack.enter_context(serve("wsgi", flask_application(settings))),
+            "Flask": stack.enter_context(serve("wsgi", flask)),
             "FastAPI": stack.enter_context(serve("asgi", fastapi_application(settings))),
         }
         yield Round(quarter, console, browser, applications, receiver)
