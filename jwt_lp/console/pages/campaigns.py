@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
 from jwt_lp.console.answers import page
+from jwt_lp.console.campaign_forms import RULE_WORDS
 from jwt_lp.console.decide_data import policy_moved, read_position
 from jwt_lp.console.later_used import find_used
 from jwt_lp.console.navigation import DECIDE, READ
@@ -150,13 +151,6 @@ async def used(request: Request) -> Response:
 def _load_used(reader: Reader, campaign_id: str, part: str | None, after: int) -> Mapping[str, object]:
     engine = reader.console.campaigns
     return {"campaign": engine.get(campaign_id), "used": find_used(engine, campaign_id, part, after)}
-
-
-RULE_WORDS = {
-    "keep": "what nobody decides about is kept",
-    "remove": "what nobody decides about is removed, unless something speaks against it",
-    "proposal": "what nobody decides about is done as the review proposes",
-}
 
 
 def load_campaign(reader: Reader, campaign_id: str) -> ShownCampaign:
