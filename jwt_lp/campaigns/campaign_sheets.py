@@ -33,24 +33,24 @@ class SheetPart(NamedTuple):
     groups: tuple[DecisionGroup, ...]
 
 
-def load_parts(store: Store, campaign: str, names: Iterable[str]) -> dict[str, SheetPart]:
-    """Parts of a campaign, by name."""
-    return {
-        name: SheetPart(
-            tuple(
-                sorted(
-                    plain_views(store.campaign_items(ItemFilter(campaign=campaign, part=name))),
-                    key=lambda view: review_order(view.finding),
-                )
-            ),
-            tuple(map(group_from_json, store.campaign_groups(campaign, name))),
-        )
-        for name in names
-    }
+def load_parts(store: Store, campaign: str, names: Iterable[str] | None = None) -> dict[str, SheetPart]:
+    """Parts of a campaign by name, all of them without `names`."""
+    views: dict[str, list[CampaignItemView]] = {}
+    for name in [None] if names is None else names:
+        for view in plain_views(store.campaign_items(ItemFilter(campaign=campaign, part=name))):
+            views.setdefault(view.part, []).append(view)
+    return {name: _sheet_part(store, campaign, name, some) for name, some in views.items()}
+
+
+def _sheet_part(store: Store, campaign: str, name: str, views: Iterable[CampaignItemView]) -> SheetPart:
+    ordered = tuple(sorted(views, key=lambda view: review_order(view.finding)))
+    # Most parts have no groups, so the store is not asked for them.
+    groups = store.campaign_groups(campaign, name) if any(view.group for view in ordered) else ()
+    return SheetPart(ordered, tuple(map(group_from_json, groups)))
 
 
 def make_sheet_file(campaign: Campaign, parts: Iterable[SheetPart]) -> SheetFile:
-    """The sheet file of all worksheets of a campaign."""
+    """The sheet file of the worksheets of these parts."""
     listed = list(parts)
     items = (ReviewItem.from_finding(view.finding) for part in listed for view in part.views)
     return SheetFile(
@@ -61,7 +61,7 @@ def make_sheet_file(campaign: Campaign, parts: Iterable[SheetPart]) -> SheetFile
 
 
 def sheet_text(campaign: Campaign, parts: Mapping[str, SheetPart]) -> str:
-    """The text of the sheet file that belongs to all worksheets of a campaign."""
+    """The text of the sheet file that belongs to the worksheets of these parts."""
     return make_sheet_file(campaign, parts.values()).encode()
 
 
