@@ -150,7 +150,6 @@ def _serve(local: LocalConsole, listener: socket.socket, *, opens: bool) -> None
         threading.Thread(target=_open, args=(link,), daemon=True).start()
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
-    local.console.close()
     say("The console has stopped.")
 
 

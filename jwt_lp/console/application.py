@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
 from jwt_lp.console import session_page, static_files
@@ -65,9 +66,10 @@ class Console:
     `guard` is that guard, `starlette` the application inside.
     """
 
-    def __init__(self, starlette: Starlette, guard: Guard) -> None:
+    def __init__(self, starlette: Starlette, guard: Guard, own_store: Store | None = None) -> None:
         self.starlette: Starlette = starlette
         self.guard: Guard = guard
+        self._own_store = own_store
         self._app = ResponseHeadersMiddleware(starlette)
         self.__jwt_lp__: Requirement = external("the console has a guard of its own")
 
@@ -80,6 +82,9 @@ class Console:
             ended = ended or (message["type"] == "http.response.body" and not message.get("more_body"))
             await send(message)
 
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
         own = {name: value for name, value in scope.items() if name != "jwt_lp"}
         own[ROOT_KEY] = scope.get("root_path", "")
         try:
@@ -89,9 +94,22 @@ class Console:
             if not ended:
                 raise
 
+    async def _live(self, receive: Any, send: Any) -> None:
+        """Answer the lifespan protocol."""
+        for event in ("startup", "shutdown"):
+            await receive()
+            if event == "shutdown":
+                await run_in_threadpool(self.close)
+            await send({"type": f"lifespan.{event}.complete"})
+
     def close(self) -> None:
-        """Close its guard, which writes the recorded usage; a server that runs the lifespan protocol has it done."""
+        """Close its guard, which writes the recorded usage, and the store that was opened for it.
+
+        A server that runs the lifespan protocol has it done; a host in which the console is mounted does it itself.
+        """
         self.guard.close()
+        if self._own_store is not None:
+            self._own_store.close()
 
 
 def create_console(  # noqa: PLR0913 - keywords, each with a default
@@ -153,6 +171,14 @@ def create_console(  # noqa: PLR0913 - keywords, each with a default
         applications=tuple(applications),
         clock=clock,
     )
+    app = _application(state, guard, routes, middleware)
+    return Console(app, guard, opened if isinstance(named, str) else None)
+
+
+def _application(
+    state: ConsoleState, guard: Guard, routes: Sequence[BaseRoute], middleware: Sequence[Middleware]
+) -> Starlette:
+    """The pages under the guard, and what handles each request around them, the outermost first."""
     app = Starlette(
         routes=[*routes, *_routes()],
         middleware=[
@@ -165,7 +191,7 @@ def create_console(  # noqa: PLR0913 - keywords, each with a default
     )
     app.state.console = state
     LeastPrivilege(app, guard)
-    return Console(app, guard)
+    return app
 
 
 def _console_settings(settings: Mapping[str, object] | Settings | Guard) -> Settings:

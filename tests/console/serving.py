@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import unescape
@@ -11,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from hosts.serving import HttpAnswer, HttpClient, serve
+from issued_tokens import claims_of
 from jwt_lp import Guard, Issuer, Policy, SigningKey
 
 KEY = SigningKey.generate(kid="console")
@@ -48,35 +50,47 @@ def settings(store: object, **more: object) -> dict[str, object]:
     }
 
 
-def token(subject: str, *permissions: str, **more: Any) -> str:
+def token(subject: str, *permissions: str, clock: Callable[[], float] = time.time, **more: Any) -> str:
     """An access token of a person, with these permissions."""
     policy = Policy.from_mapping(POLICY)
-    issuer = Issuer(ISSUER, KEY, policy=policy, audience="console", client="web")
+    issuer = Issuer(ISSUER, KEY, policy=policy, audience="console", client="web", clock=clock)
     return issuer.issue(subject, permissions=list(permissions), **more)
 
 
 @dataclass
 class Person:
-    """Somebody who uses a served console: sends requests as a browser does, with the cookie of a sign-in."""
+    """Somebody who uses a served console: sends requests as a browser does, with the cookie of a sign-in.
+
+    With `renew`, the session goes on however far a test moves the console's clock.
+    """
 
     client: HttpClient
     token: str
     guard: Guard
     root: str = ""
     cookies: dict[str, str] = field(default_factory=dict[str, str])
+    renew: Callable[[], str] | None = None
 
     @property
     def csrf_token(self) -> str:
         """The CSRF token of this session."""
+        self._go_on()
         assert self.guard.settings.cookies is not None
         return {each.name: each.value for each in self.guard.settings.cookies.access(self.token)}["__Host-csrf"]
 
     def headers(self, **more: str) -> list[tuple[str, str]]:
         """The headers that a browser sends with a request from a page of the console."""
+        self._go_on()
         sent = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate", "Accept": "text/html"}
         if self.token:
             sent["Cookie"] = f"__Host-access={self.token}"
         return list({**sent, **{name.replace("_", "-"): value for name, value in more.items()}}.items())
+
+    def _go_on(self) -> None:
+        if self.renew is not None:
+            claims = claims_of(self.token)
+            if not claims["iat"] <= self.guard._clock() < claims["exp"]:
+                self.token = self.renew()
 
     def get(self, path: str, **headers: str) -> HttpAnswer:
         """Open a page."""
@@ -116,7 +130,11 @@ class ServedConsole:
 
     def person(self, subject: str, *permissions: str, **more: Any) -> Person:
         """Somebody who is signed in with these permissions; without any, with all of the console."""
-        return Person(self.client, token(subject, *(permissions or EVERYTHING), **more), self.guard)
+
+        def renew() -> str:
+            return token(subject, *(permissions or EVERYTHING), clock=self.guard._clock, **more)
+
+        return Person(self.client, renew(), self.guard, renew=renew)
 
     def stranger(self) -> Person:
         """Somebody who is not signed in."""

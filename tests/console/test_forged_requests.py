@@ -317,7 +317,7 @@ def test_a_session_that_was_signed_out_is_refused_at_once(console: ServedConsole
     issuer = Issuer(ISSUER, KEY, policy=Policy.from_mapping(POLICY), audience="console", client="web")
     sign_in = SignIn(issuer, store, permissions=lambda _: ["jwt-lp:review:read"])
     tokens = sign_in.sessions.start("alice")
-    alice = replace(console.person("alice"), token=tokens.access_token)
+    alice = replace(console.person("alice"), token=tokens.access_token, renew=None)
     assert 200 == alice.get("/").status
     assert sign_in.sessions.end(tokens.refresh_token)
     assert 303 == alice.get("/").status
@@ -327,4 +327,4 @@ def test_a_session_that_was_signed_out_is_refused_at_once(console: ServedConsole
 @pytest.mark.parametrize("cookie", ["a.b.c", "x", "e30.e30.e30"])
 def test_a_cookie_that_is_no_token_is_refused(console: ServedConsole, cookie: str) -> None:
     """Looking up the session of what is no token changes nothing about its refusal."""
-    assert 401 == replace(console.person("alice"), token=cookie).get("/", Sec_Fetch_Mode="cors").status
+    assert 401 == replace(console.person("alice"), token=cookie, renew=None).get("/", Sec_Fetch_Mode="cors").status

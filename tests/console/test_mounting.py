@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,9 +90,8 @@ def _flask(folder: Path, uploads: list[int]) -> Iterator[tuple[str, Any]]:
     from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
     _migrate(folder, "flask")
-    with sign_in_apps.flask_app(folder, SETTINGS, {}) as made:
-        console = ASGIMiddleware(_console(made.guard, uploads))
-        yield "wsgi", DispatcherMiddleware(made.app, {"/access": console})
+    with sign_in_apps.flask_app(folder, SETTINGS, {}) as made, closing(_console(made.guard, uploads)) as console:
+        yield "wsgi", DispatcherMiddleware(made.app, {"/access": ASGIMiddleware(console)})
 
 
 @contextmanager
@@ -100,31 +99,35 @@ def _starlette(folder: Path, uploads: list[int]) -> Iterator[tuple[str, Any]]:
     from starlette.routing import Mount
 
     _migrate(folder, "starlette")
-    with sign_in_apps.starlette_app(folder, SETTINGS, {}) as made:
-        made.app.router.routes.append(Mount("/access", _console(made.guard, uploads)))
+    with sign_in_apps.starlette_app(folder, SETTINGS, {}) as made, closing(_console(made.guard, uploads)) as console:
+        made.app.router.routes.append(Mount("/access", console))
         yield "asgi", made.app
 
 
 @contextmanager
 def _fastapi(folder: Path, uploads: list[int]) -> Iterator[tuple[str, Any]]:
     _migrate(folder, "fastapi")
-    with sign_in_apps.fastapi_app(folder, SETTINGS, {}) as made:
-        made.app.mount("/access", _console(made.guard, uploads))
+    with sign_in_apps.fastapi_app(folder, SETTINGS, {}) as made, closing(_console(made.guard, uploads)) as console:
+        made.app.mount("/access", console)
         yield "asgi", made.app
 
 
 @contextmanager
 def _django(kind: str, folder: Path, uploads: list[int]) -> Iterator[tuple[str, Any]]:
+    consoles = ExitStack()
+
     def views() -> list[Any]:
         from django.urls import include, path
 
         from jwt_lp_django import console_urls, guard_from
 
         guard = guard_from()
-        open_store(guard.settings.store).migrate()  # type: ignore[arg-type]
-        return [path("access/", include(console_urls(_console(guard, uploads))))]
+        with closing(open_store(guard.settings.store)) as store:  # type: ignore[arg-type]
+            store.migrate()
+        console = consoles.enter_context(closing(_console(guard, uploads)))
+        return [path("access/", include(console_urls(console)))]
 
-    with sign_in_apps._django(kind, views, folder, SETTINGS, {}) as made:
+    with sign_in_apps._django(kind, views, folder, SETTINGS, {}) as made, consoles:
         yield "wsgi" if kind == "wsgi" else "asgi", made.app
 
 
