@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from jwt_lp.campaigns.campaign_sheets import join_texts, load_parts, make_plan, sheet_text, write_parts
-from jwt_lp.campaigns.campaign_state import find_campaign, find_items, find_part, findings_of
+from jwt_lp.campaigns.campaign_state import find_campaign, find_items, find_part, findings_of, list_items
 from jwt_lp.campaigns.decision_making import DecisionMaker
 from jwt_lp.campaigns.decision_preview import preview_decisions
 from jwt_lp.campaigns.item_views import full_views, group_views, plain_views
@@ -99,13 +99,12 @@ class CampaignReader:
         which = ItemFilter(
             campaign=campaign,
             part=part,
-            ids=ids,
             decided=decided,
             group=group,
             after=None if part is None else after,
             limit=limit + 1,
         )
-        views = [*plain_views(self._store.campaign_items(which))]
+        views = [*plain_views(list_items(self._store, which, ids))]
         more = len(views) > limit and part is not None
         del views[limit:]
         following = views[-1].position if more else None

@@ -82,7 +82,7 @@ def reviewer_text(decision: ItemDecision) -> str:
     """Who decided, as a worksheet and a plan name them."""
     if decision.rule:
         return RULE_REVIEWER
-    return (decision.by.name.strip() or decision.by.subject.strip())[:MAX_REVIEWER]
+    return (decision.by.name.strip() or decision.by.subject.strip())[:MAX_REVIEWER].strip()
 
 
 def _answers(part: SheetPart) -> dict[str, Answer]:
@@ -150,7 +150,7 @@ def wanted_rows(
     for row in rows:
         view = views[row.item.id]
         if not _is_same(view.decision, row, with_reviewer=with_reviewer):
-            wanted.setdefault(row.reviewer if with_reviewer else "", []).append(
+            wanted.setdefault(row.reviewer[:MAX_REVIEWER].strip() if with_reviewer else "", []).append(
                 WantedDecision(
                     item=row.item.id,
                     # `read_worksheet` gives no other word.
@@ -166,7 +166,7 @@ def wanted_rows(
 
 def _is_same(decision: ItemDecision | None, row: WorksheetDecision, *, with_reviewer: bool) -> bool:
     """Whether a row says what is stored already."""
-    if decision is None or (with_reviewer and row.reviewer not in ("", reviewer_text(decision))):
+    if decision is None or (with_reviewer and row.reviewer[:MAX_REVIEWER].strip() not in ("", reviewer_text(decision))):
         return False
     # A group in which something is open was written as single rows.
     same_group = row.group in ("", decision.group)

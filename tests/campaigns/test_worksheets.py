@@ -169,6 +169,17 @@ def test_an_operator_imports_what_somebody_else_decided(quarter: Quarter) -> Non
         )
 
 
+def test_a_long_name_of_a_reviewer_is_cut(quarter: Quarter) -> None:
+    """The name in a worksheet has a bounded length, and importing it again changes nothing."""
+    campaign = quarter.freeze()
+    text = filled(quarter, campaign, "ann", decision="remove", reviewer="Ann " * 100)
+    assert 3 == len(quarter.campaigns.read_worksheet(OPERATOR, campaign.id, text).changed)
+    assert ((), ()) == quarter.campaigns.read_worksheet(OPERATOR, campaign.id, text)
+    decision = quarter.view(campaign, "bob", "reports:read").decision
+    assert decision is not None
+    assert ("Ann " * 50).strip() == decision.by.name
+
+
 def test_whoever_is_signed_in_decides(quarter: Quarter) -> None:
     """What a worksheet says of the reviewer does not count where somebody is signed in."""
     campaign = quarter.freeze()
