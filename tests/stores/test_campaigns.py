@@ -578,3 +578,18 @@ def _index_names(url: str) -> set[str]:
     with _engine(url) as engine:
         found = sa.inspect(engine)
         return {str(each["name"]) for table in found.get_table_names() for each in found.get_indexes(table)}
+
+
+def test_the_rows_of_django_are_shown_by_name() -> None:
+    """Each model of campaigns and of the audit trail says which row it is."""
+    pytest.importorskip("django", reason="needs Django (extra `django`)")
+    from hosts.django_setup import configure
+
+    configure()
+    from jwt_lp_django import models
+
+    rows = [
+        models.Campaign(name="Autumn"), models.CampaignPart(name="bob"), models.CampaignGroup(part="cy"),
+        models.CampaignItem(item="i1"), models.AuditEntry(sequence=3, action="closed"), models.AuditHead(sequence=4),
+    ]  # fmt: skip
+    assert ["Autumn", "bob", "cy", "i1", "3: closed", "4"] == list(map(str, rows))
