@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,7 @@ from jwt_lp.stores.campaign_changes import (
     check_complete,
     check_open,
     check_part,
+    check_parts,
     closed_entry,
     plan_decisions,
     reminded_entries,
@@ -216,6 +218,7 @@ def history(alias: str, ids: Collection[str], before: float | None, limit: int) 
 def decide(alias: str, campaign_id: str, wanted: Sequence[WantedDecision], deciding: Deciding) -> DecideResult:
     """Write decisions, inside a transaction; return what was written and what was not."""
     campaign = check_open(_lock(alias, campaign_id))
+    check_parts(partial(list_parts, alias, campaign.id), deciding)
     planned = plan_decisions(_items_by_id(alias, campaign.id, wanted_ids(wanted), _SMALL_FIELDS), wanted, deciding)
     _write_decisions(alias, campaign.id, planned.changes)
     for part, more in planned.decided.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,7 @@ from jwt_lp.stores.campaign_changes import (
     check_complete,
     check_open,
     check_part,
+    check_parts,
     closed_entry,
     plan_decisions,
     reminded_entries,
@@ -102,6 +104,11 @@ def select_parts(campaign_id: str) -> sa.Select[Any]:
     """The query for the parts of a campaign, by name."""
     query = sa.select(*_PART_COLUMNS).where(parts.c.campaign == storable_text(campaign_id))
     return query.order_by(parts.c.name)
+
+
+def list_parts(connection: sa.Connection, campaign_id: str) -> list[CampaignPart]:
+    """The parts of a campaign, by name."""
+    return [read_stored_part(row) for row in connection.execute(select_parts(campaign_id))]
 
 
 def select_parts_of(key: bytes) -> sa.Select[Any]:
@@ -185,6 +192,7 @@ def decide(
 ) -> DecideResult:
     """Write decisions; return what was written and what was not."""
     campaign = check_open(find(connection, campaign_id, lock=True))
+    check_parts(partial(list_parts, connection, campaign.id), deciding)
     stored = _items_by_id(connection, campaign.id, wanted_ids(wanted), _SMALL_COLUMNS)
     planned = plan_decisions(stored, wanted, deciding)
     _write_decisions(connection, campaign.id, planned.changes)
@@ -276,8 +284,7 @@ def _end(connection: sa.Connection, campaign: Campaign, entry: WantedEntry) -> C
 
 
 def _find_parts(connection: sa.Connection, campaign_id: str, names: Sequence[str]) -> list[CampaignPart]:
-    stored = [read_stored_part(row) for row in connection.execute(select_parts(campaign_id))]
-    known = {part.name: part for part in stored}
+    known = {part.name: part for part in list_parts(connection, campaign_id)}
     return [check_part(known.get(fit_text(name))) for name in names]
 
 
