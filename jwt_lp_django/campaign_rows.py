@@ -181,6 +181,8 @@ def select_items(alias: str, which: ItemFilter) -> QuerySet[Any, Any]:
         rows = rows.filter(key=digest_id(holder_key(which.holder)))
     if which.decided is not None:
         rows = rows.exclude(decision="") if which.decided else rows.filter(decision="")
+    if which.decision is not None:
+        rows = rows.filter(decision=which.decision)
     if which.after is not None:
         rows = rows.filter(position__gt=which.after)
     if which.ids is not None:

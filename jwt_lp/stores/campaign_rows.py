@@ -136,6 +136,8 @@ def select_items(which: ItemFilter) -> sa.Select[Any]:
         query = query.where(row.key == holder_key(which.holder))
     if which.decided is not None:
         query = query.where(row.decision != "" if which.decided else row.decision == "")
+    if which.decision is not None:
+        query = query.where(row.decision == which.decision)
     if which.after is not None:
         query = query.where(row.position > which.after)
     if which.ids is not None:

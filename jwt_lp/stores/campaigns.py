@@ -132,6 +132,7 @@ class ItemFilter:
     part: str | None = None
     ids: Sequence[str] | None = None
     decided: bool | None = None
+    decision: DecisionWord | None = None
     group: str | None = None
     holder: tuple[str, str, str] | None = None
     grant: str | None = None

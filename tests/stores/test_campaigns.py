@@ -209,6 +209,7 @@ def test_items_are_selected_and_paged(store: Store) -> None:
         [item(f"i{n}", n, group="g1" if n < 2 else "") for n in range(5)] + [item("j", 0, part="cy", finding=other)],
     )
     decide(store, wanted("i1"), wanted("i3", "keep"))
+    assert (["i1"], ["i3"]) == (ids(store, decision="remove"), ids(store, decision="keep"))
     assert ["i0", "i1", "i2", "i3", "i4", "j"] == ids(store)
     assert (["i1", "i3"], ["i0", "i2", "i4", "j"]) == (ids(store, decided=True), ids(store, decided=False))
     assert (["i0", "i2"], ["i4"]) == (
