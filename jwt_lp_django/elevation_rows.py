@@ -25,6 +25,7 @@ from jwt_lp.stores.elevation_changes import (
 )
 from jwt_lp.stores.elevation_events import log_all_steps, log_steps
 from jwt_lp.stores.elevations import ELEVATION_WRITER
+from jwt_lp.stores.row_keys import storable_text
 from jwt_lp_django import models
 from jwt_lp_django.revocation_rows import revoke, take_numbers
 from jwt_lp_django.row_keys import row_values
@@ -114,22 +115,24 @@ def find(alias: str, elevation_id: str) -> Elevation | None:
 
 
 def select(alias: str, which: ElevationFilter) -> QuerySet[Any, Any]:
-    """The query for elevations, oldest request first."""
-    rows = models.Elevation.objects.using(alias).order_by("asked_at", "pk")
+    """The query for elevations, in order."""
+    rows = models.Elevation.objects.using(alias)
     if which.issuer is not None and which.subject is not None:
         rows = rows.filter(key=_key(which.issuer, which.subject))
     named = {name: getattr(which, name) for name in ("issuer", "subject", "permission")}
-    rows = rows.filter(**{name: value for name, value in named.items() if value is not None})
+    rows = rows.filter(**{name: storable_text(value) for name, value in named.items() if value is not None})
     if which.open_at is not None:
         rows = rows.filter(ended_at=None, denied_at=None, since=None, closes_at__gt=which.open_at)
     if which.held_at is not None:
         rows = rows.filter(ended_at=None, since__isnull=False, closes_at__gt=which.held_at)
     if which.unreviewed:
         rows = rows.filter(break_glass=True, reviewed_at=None)
+    order = ("-asked_at", "-pk") if which.newest_first else ("asked_at", "pk")
     if which.after is not None:
-        asked_at = models.Elevation.objects.using(alias).filter(pk=which.after).values("asked_at")[:1]
-        rows = rows.filter(Q(asked_at__gt=asked_at) | Q(asked_at=asked_at, pk__gt=which.after))
-    return rows.values(*_FIELDS)[: which.limit]
+        after, then = storable_text(which.after), "lt" if which.newest_first else "gt"
+        asked_at = models.Elevation.objects.using(alias).filter(pk=after).values("asked_at")[:1]
+        rows = rows.filter(Q(**{f"asked_at__{then}": asked_at}) | Q(**{"asked_at": asked_at, f"pk__{then}": after}))
+    return rows.order_by(*order).values(*_FIELDS)[: which.limit]
 
 
 def steps_of(alias: str, elevation_id: str) -> tuple[ElevationStep, ...]:

@@ -6,69 +6,42 @@ start with `jwt_lp_` and which Django does not migrate. Nothing reads or writes 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
-
 from django.db import models
 
-if TYPE_CHECKING:
-    from django.db.backends.base.base import BaseDatabaseWrapper
+from jwt_lp_django.campaign_models import AuditEntry, AuditHead, Campaign, CampaignGroup, CampaignItem, CampaignPart
+from jwt_lp_django.fields import Exact, day, digest, flag, number, optional_time, text, time
 
-    Chars = models.CharField[str, str]
-else:
-    Chars = models.CharField
-
-_COLLATIONS = {"mysql": "utf8mb4_bin", "postgresql": "C"}
-
-
-class Exact(Chars):
-    """A text that every database compares by code point, so that two subjects are never treated as one."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("max_length", 255)
-        super().__init__(*args, **kwargs)
-
-    def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
-        """The column's type, with the collation for it. SQLite compares by code point without one."""
-        parameters: dict[str, Any] = {**super().db_parameters(connection)}
-        if connection.vendor in _COLLATIONS:
-            parameters["collation"] = _COLLATIONS[connection.vendor]
-        return parameters
-
-
-def _day(**options: Any) -> models.CharField[str, str]:
-    return models.CharField(max_length=10, **options)
-
-
-def _time(**options: Any) -> models.FloatField[float, float]:
-    return models.FloatField(**options)
-
-
-def _optional_time() -> models.FloatField[float | None, float | None]:
-    return models.FloatField(null=True)
-
-
-def _number(**options: Any) -> models.BigIntegerField[int, int]:
-    return models.BigIntegerField(**options)
-
-
-def _digest(**options: Any) -> models.UUIDField[UUID, UUID]:
-    return models.UUIDField(**options)
-
-
-def _text() -> models.TextField[str, str]:
-    return models.TextField()
-
-
-def _flag() -> models.BooleanField[bool, bool]:
-    return models.BooleanField()
+__all__ = [
+    "AuditEntry",
+    "AuditHead",
+    "Batch",
+    "Campaign",
+    "CampaignGroup",
+    "CampaignItem",
+    "CampaignPart",
+    "Counter",
+    "DailySum",
+    "Elevation",
+    "ElevationStep",
+    "Exact",
+    "Family",
+    "Heartbeat",
+    "HolderSum",
+    "Holding",
+    "Import",
+    "Point",
+    "Revocation",
+    "Run",
+    "Sighting",
+    "Usage",
+]
 
 
 class Counter(models.Model):
     """The number of the last change. A transaction that writes revocations locks the one row until its commit."""
 
-    id = _number(primary_key=True)
-    sequence = _number()
+    id = number(primary_key=True)
+    sequence = number()
 
     class Meta:  # noqa: D106 - Django's
         default_permissions = ()
@@ -80,21 +53,21 @@ class Counter(models.Model):
 class Revocation(models.Model):
     """One revocation. `changed` is the number of its last change: when it was written, or when it was lifted."""
 
-    sequence = _number(primary_key=True)
-    changed = _number(unique=True)
-    at = _time()
-    before = _optional_time()
-    until = _optional_time()
-    lifted_at = _optional_time()
-    key = _digest(db_index=True)
+    sequence = number(primary_key=True)
+    changed = number(unique=True)
+    at = time()
+    before = optional_time()
+    until = optional_time()
+    lifted_at = optional_time()
+    key = digest(db_index=True)
     entry_id = Exact(unique=True)
     of = Exact(max_length=16)
-    issuer = _text()
-    name = _text()
-    pattern = _text()
-    keep = _text()
-    reason = _text()
-    by = _text()
+    issuer = text()
+    name = text()
+    pattern = text()
+    keep = text()
+    reason = text()
+    by = text()
     # With a default of the database, so that a process of an older release can still write.
     standing: models.BooleanField[bool, bool] = models.BooleanField(default=False, db_default=False)
 
@@ -109,14 +82,14 @@ class Family(models.Model):
     """A family of refresh tokens. `key` is the digest of issuer and subject."""
 
     id = Exact(primary_key=True)
-    counter = _number()
-    created_at = _time()
-    rotated_at = _time()
-    expires_at = _time(db_index=True)
-    ended_at = _optional_time()
-    key = _digest(db_index=True)
-    issuer = _text()
-    subject = _text()
+    counter = number()
+    created_at = time()
+    rotated_at = time()
+    expires_at = time(db_index=True)
+    ended_at = optional_time()
+    key = digest(db_index=True)
+    issuer = text()
+    subject = text()
     reason = Exact(max_length=32)
 
     class Meta:  # noqa: D106 - Django's
@@ -136,28 +109,28 @@ class Elevation(models.Model):
 
     id = Exact(primary_key=True)
     changed: models.BigIntegerField[int | None, int | None] = models.BigIntegerField(null=True, db_index=True)
-    asked_at = _time()
-    answer_by = _time()
-    closes_at = _time(db_index=True)
-    since = _optional_time()
-    until = _optional_time()
-    denied_at = _optional_time()
-    ended_at = _optional_time()
-    reviewed_at = _optional_time()
-    seconds = _number()
-    needed = _number()
-    approvals = _number()
-    break_glass = _flag()
-    key = _digest(db_index=True)
+    asked_at = time()
+    answer_by = time()
+    closes_at = time(db_index=True)
+    since = optional_time()
+    until = optional_time()
+    denied_at = optional_time()
+    ended_at = optional_time()
+    reviewed_at = optional_time()
+    seconds = number()
+    needed = number()
+    approvals = number()
+    break_glass = flag()
+    key = digest(db_index=True)
     # None is another value than "": all clients.
     client: models.TextField[str | None, str | None] = models.TextField(null=True)  # noqa: DJ001
-    issuer = _text()
-    subject = _text()
-    permission = _text()
-    reason = _text()
-    ticket = _text()
-    person = _text()
-    known_as = _text()
+    issuer = text()
+    subject = text()
+    permission = text()
+    reason = text()
+    ticket = text()
+    person = text()
+    known_as = text()
 
     class Meta:  # noqa: D106 - Django's
         default_permissions = ()
@@ -172,15 +145,15 @@ class ElevationStep(models.Model):
 
     id = Exact(primary_key=True)
     elevation = Exact(db_index=True)
-    number = _number()
-    at = _time()
+    number = number()
+    at = time()
     deliver_at: models.FloatField[float | None, float | None] = models.FloatField(null=True, db_index=True)
     action = Exact(max_length=16)
-    issuer = _text()
-    subject = _text()
-    reason = _text()
-    person = _text()
-    digest = _text()
+    issuer = text()
+    subject = text()
+    reason = text()
+    person = text()
+    digest = text()
 
     class Meta:  # noqa: D106 - Django's
         default_permissions = ()
@@ -192,10 +165,10 @@ class ElevationStep(models.Model):
 class Usage(models.Model):
     """How often a permission was used on one day, and when last."""
 
-    id = _digest(primary_key=True)
-    count = _number()
-    last = _time()
-    day = _day()
+    id = digest(primary_key=True)
+    count = number()
+    last = time()
+    day = day()
     service = Exact()
     issuer = Exact()
     subject = Exact()
@@ -224,12 +197,12 @@ class Usage(models.Model):
 class HolderSum(models.Model):
     """The sum of the rows of usage of one holder, permission, grant and outcome."""
 
-    id = _digest(primary_key=True)
-    uses = _number()
-    rows = _number()
-    last = _time()
-    first_day = _day()
-    last_day = _day()
+    id = digest(primary_key=True)
+    uses = number()
+    rows = number()
+    last = time()
+    first_day = day()
+    last_day = day()
     issuer = Exact()
     subject = Exact()
     client = Exact()
@@ -240,7 +213,11 @@ class HolderSum(models.Model):
 
     class Meta:  # noqa: D106 - Django's
         default_permissions = ()
-        indexes = (models.Index("issuer", "subject", name="jwt_lp_django_holder_sum_who"),)
+        indexes = (
+            models.Index("issuer", "subject", name="jwt_lp_django_holder_sum_who"),
+            models.Index(fields=("issuer", "client"), name="jwt_lp_django_holder_sum_clie"),
+            models.Index(fields=("permission",), name="jwt_lp_django_holder_sum_perm"),
+        )
 
     def __str__(self) -> str:
         return f"{self.permission} until {self.last_day}"
@@ -249,10 +226,10 @@ class HolderSum(models.Model):
 class DailySum(models.Model):
     """The sum of the rows of usage of one day, enforcement point, permission and outcome."""
 
-    id = _digest(primary_key=True)
-    uses = _number()
-    rows = _number()
-    day = _day()
+    id = digest(primary_key=True)
+    uses = number()
+    rows = number()
+    day = day()
     service = Exact()
     endpoint = Exact()
     method = Exact()
@@ -262,7 +239,10 @@ class DailySum(models.Model):
 
     class Meta:  # noqa: D106 - Django's
         default_permissions = ()
-        indexes = (models.Index("day", name="jwt_lp_django_daily_sum_day"),)
+        indexes = (
+            models.Index("day", name="jwt_lp_django_daily_sum_day"),
+            models.Index(fields=("permission", "day"), name="jwt_lp_django_daily_sum_perm"),
+        )
 
     def __str__(self) -> str:
         return f"{self.permission} on {self.day}"
@@ -271,9 +251,9 @@ class DailySum(models.Model):
 class Sighting(models.Model):
     """A grant that tokens carried, with the first and the last day on which it was seen."""
 
-    id = _digest(primary_key=True)
-    first_day = _day()
-    last_day = _day()
+    id = digest(primary_key=True)
+    first_day = day()
+    last_day = day()
     issuer = Exact()
     subject = Exact()
     client = Exact()
@@ -282,7 +262,12 @@ class Sighting(models.Model):
 
     class Meta:  # noqa: D106 - Django's
         default_permissions = ("view",)
-        indexes = (models.Index("issuer", "subject", name="jwt_lp_django_seen_who"),)
+        indexes = (
+            models.Index("issuer", "subject", name="jwt_lp_django_seen_who"),
+            models.Index(fields=("issuer", "client"), name="jwt_lp_django_seen_client"),
+            models.Index(fields=("role",), name="jwt_lp_django_seen_role"),
+            models.Index(fields=("grant",), name="jwt_lp_django_seen_grant"),
+        )
 
     def __str__(self) -> str:
         return self.grant
@@ -291,9 +276,9 @@ class Sighting(models.Model):
 class Point(models.Model):
     """An enforcement point, with the first and the last day on which it was seen."""
 
-    id = _digest(primary_key=True)
-    first_day = _day()
-    last_day = _day()
+    id = digest(primary_key=True)
+    first_day = day()
+    last_day = day()
     service = Exact()
     endpoint = Exact()
     method = Exact()
@@ -310,10 +295,10 @@ class Run(models.Model):
     """A period in which one process recorded usage, with the numbers of recorded and dropped uses."""
 
     id = Exact(primary_key=True)
-    started = _time()
-    until = _time()
-    recorded = _number()
-    dropped = _number()
+    started = time()
+    until = time()
+    recorded = number()
+    dropped = number()
     service = Exact()
     source = Exact(max_length=16)
 
@@ -328,8 +313,8 @@ class Batch(models.Model):
     """A batch that was added. `kept` marks the ids of imported files, which are never deleted."""
 
     id = Exact(primary_key=True)
-    at = _time()
-    kept = _flag()
+    at = time()
+    kept = flag()
 
     class Meta:  # noqa: D106 - Django's
         default_permissions = ()
@@ -341,8 +326,8 @@ class Batch(models.Model):
 class Import(models.Model):
     """An import of grants as of a day; `complete` if it contained all grants."""
 
-    as_of = _day(primary_key=True)
-    complete = _flag()
+    as_of = day(primary_key=True)
+    complete = flag()
 
     class Meta:  # noqa: D106 - Django's
         default_permissions = ()
@@ -354,9 +339,9 @@ class Import(models.Model):
 class Holding(models.Model):
     """An imported grant that a subject held on a day."""
 
-    id = _digest(primary_key=True)
-    as_of = _day()
-    since = _day()
+    id = digest(primary_key=True)
+    as_of = day()
+    since = day()
     issuer = Exact()
     subject = Exact()
     client = Exact()
@@ -368,6 +353,8 @@ class Holding(models.Model):
         indexes = (
             models.Index("as_of", name="jwt_lp_django_held_as_of"),
             models.Index("issuer", "subject", name="jwt_lp_django_held_who"),
+            models.Index(fields=("role",), name="jwt_lp_django_held_role"),
+            models.Index(fields=("grant",), name="jwt_lp_django_held_grant"),
         )
 
     def __str__(self) -> str:
@@ -378,10 +365,10 @@ class Heartbeat(models.Model):
     """The state of one serving process."""
 
     process = Exact(primary_key=True)
-    at = _time()
-    age = _time()
-    sequence = _number()
-    pid = _number()
+    at = time()
+    age = time()
+    sequence = number()
+    pid = number()
     service = Exact()
     host = Exact()
     policy = Exact()

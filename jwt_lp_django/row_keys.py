@@ -12,14 +12,15 @@ from jwt_lp.stores.row_keys import row_key, with_row_key
 def row_values(parts: Mapping[str, str]) -> dict[str, Any]:
     """The values of a row, shortened to fit the columns, with their key."""
     row = with_row_key(parts)
-    return {**row, "id": _uuid(row["id"])}
+    return {**row, "id": digest_id(row["id"])}
 
 
 def row_id(stored: Iterable[str]) -> UUID:
     """The key of a row with these parts as they are stored."""
-    return _uuid(row_key(stored))
+    return digest_id(row_key(stored))
 
 
-def _uuid(digest: bytes) -> UUID:
+def digest_id(digest: bytes) -> UUID:
+    """A digest of 16 bytes as a key."""
     # Version 5 stands for a digest: MariaDB rejects 16 bytes that are no UUID of a known version.
     return UUID(bytes=digest, version=5)

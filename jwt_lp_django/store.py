@@ -46,7 +46,9 @@ from jwt_lp.stores import (
     UsageSummary,
 )
 from jwt_lp.stores.advisory_lock import POSTGRESQL, LockStatements, acquire_lock
+from jwt_lp_django.campaign_store import DjangoCampaigns
 from jwt_lp_django.database import DjangoDatabase
+from jwt_lp_django.lookup_store import DjangoLookups
 
 if TYPE_CHECKING:
     from jwt_lp.revocation.entries import RevocationChanges, RevocationEntry
@@ -104,7 +106,7 @@ def _acquire_lock(connection: Any, statements: LockStatements, what: str, wait: 
         acquire_lock(query_value, statements, what, wait)
 
 
-class DjangoStore:
+class DjangoStore(DjangoCampaigns, DjangoLookups):
     """The store in a database of `DATABASES`, as `Store` promises. `clock` returns seconds since the epoch.
 
     Methods that write use their own transaction: inside a transaction of the caller they raise `StoreError`.

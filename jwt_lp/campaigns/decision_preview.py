@@ -28,7 +28,7 @@ def preview_decisions(
     policy: Policy,
 ) -> DecisionPreview:
     """What decisions about `findings`, which are there by their ids, would change."""
-    used = later_use(campaign, [(findings[each.item], each.decision) for each in wanted], store, policy)
+    used = later_use(campaign, [(findings[each.item], each.decision) for each in wanted], store, policy, together=True)
     routes = _Routes(store, policy)
     items = tuple(
         _preview_item(findings[each.item], used, routes.requiring(findings[each.item], each.decision))

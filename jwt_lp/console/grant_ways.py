@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from jwt_lp.review.pattern_overlap import covers, pattern_of
 
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 MOST_COUNTED: Final = 8
 """The most ways whose holders are counted for one page; each may take thousands of rows."""
+
+MOST_LOOKED_UP: Final = 60
+"""The most ways of which one page asks whether anybody has them."""
+
+HeldBySomebody: TypeAlias = Literal["yes", "no", "unknown", "not looked up"]
 
 _MOST_SEGMENTS: Final = 6
 
@@ -43,9 +48,11 @@ def ways_to(store: Store, policy: Policy, permission: str) -> tuple[GrantWay, ..
 def covering_roles(policy: Policy, permission: str) -> Iterator[tuple[str, str]]:
     """The roles whose definition confers a permission, each with its first grant that does."""
     for name in sorted(policy.roles):
-        grant = next((each.text for each in policy.roles[name].grants if covers(each.text, permission)), None)
-        if grant is not None:
-            yield name, grant
+        for grant in policy.roles[name].grants:
+            # Only a pattern is worth the comparison: a policy may have ten thousand grants.
+            if grant.text == permission or (grant.pattern and covers(grant.text, permission)):
+                yield name, grant.text
+                break
 
 
 def covering_grants(permission: str) -> tuple[str, ...]:
@@ -66,34 +73,33 @@ def _count(store: Store, role: str, grant: str) -> HolderCount:
 
 
 class HeldPermissions:
-    """Answers whether anybody holds a permission, and asks the store about each role and each grant once."""
+    """Answers whether anybody holds a permission; asks the store about each role and each grant once.
+
+    After `MOST_LOOKED_UP` questions to the store it knows no more.
+    """
 
     def __init__(self, store: Store, policy: Policy) -> None:
         self._store: Final = store
         self._policy: Final = policy
-        self._roles: Final[dict[str, bool]] = {}
-        self._grants: Final[dict[str, bool]] = {}
-        self._known: Final[dict[str, Literal["yes", "no", "unknown"]]] = {}
+        self._found: Final[dict[tuple[str, str], bool]] = {}
+        self._known: Final[dict[str, HeldBySomebody]] = {}
 
-    def held(self, permission: str) -> Literal["yes", "no", "unknown"]:
+    def held(self, permission: str) -> HeldBySomebody:
         """`unknown` for a template that no role and no pattern covers: somebody may hold a value of it."""
         if permission not in self._known:
             self._known[permission] = self._look_up(permission)
         return self._known[permission]
 
-    def _look_up(self, permission: str) -> Literal["yes", "no", "unknown"]:
-        if any(self._role(role) for role, _ in covering_roles(self._policy, permission)):
-            return "yes"
-        if any(self._grant(grant) for grant in covering_grants(permission)):
-            return "yes"
+    def _look_up(self, permission: str) -> HeldBySomebody:
+        ways = [*covering_roles(self._policy, permission), *(("", grant) for grant in covering_grants(permission))]
+        for role, grant in ways:
+            way = (role, "") if role else ("", grant)
+            if way not in self._found:
+                if len(self._found) >= MOST_LOOKED_UP:
+                    return "not looked up"
+                self._found[way] = bool(
+                    self._store.role_members(role, limit=1) if role else self._store.grant_holders(grant, limit=1)
+                )
+            if self._found[way]:
+                return "yes"
         return "unknown" if "{" in permission else "no"
-
-    def _role(self, role: str) -> bool:
-        if role not in self._roles:
-            self._roles[role] = bool(self._store.role_members(role, limit=1))
-        return self._roles[role]
-
-    def _grant(self, grant: str) -> bool:
-        if grant not in self._grants:
-            self._grants[grant] = bool(self._store.grant_holders(grant, limit=1))
-        return self._grants[grant]

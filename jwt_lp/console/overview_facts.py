@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from jwt_lp.console.state import ConsoleState
     from jwt_lp.stores import Elevation, ProcessHeartbeat, Store
-    from jwt_lp.stores.campaigns import Actor, Campaign, CampaignPart, CampaignState
+    from jwt_lp.stores.audit import Actor
+    from jwt_lp.stores.campaigns import Campaign, CampaignPart, CampaignState
 
 MOST_SHOWN: Final = 20
 _HEARD: Final = 900.0

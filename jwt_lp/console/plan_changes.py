@@ -62,8 +62,6 @@ def apply_plan(console: ConsoleState, actor: Actor, stored: StoredPlan, form: Fo
 
     `PolicyError` and `ConfigurationError` for the reasons of `apply`, `ChangeFailed` where a part did not answer.
     """
-    if stored.is_strange:
-        raise PolicyError("the journal beside this plan belongs to another plan: nothing can be applied")
     limits = Limits(read_number(form.get("cap")) if form.get("cap") else None, form.get("even_last_holder") == "yes")
     resumed = stored.status.state == "begun"
     stage = "" if resumed else due_stage(stored.plan.stages, stored.status, console.clock())
@@ -168,6 +166,8 @@ def _noted(
 ) -> Generator[None]:
     """Note the intent, and then a failure. `ChangeFailed` where it is not known that nothing has changed."""
     begun, failed = actions
+    if stored.is_strange:
+        raise PolicyError("the journal beside this plan belongs to another plan: nothing is changed")
     # INVARIANT: nothing is changed that the audit trail does not announce.
     note(console, actor, begun, stored.id, **said)
     try:

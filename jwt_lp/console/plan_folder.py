@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections import OrderedDict
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from jwt_lp._support.validation import quote_text
 from jwt_lp.errors import ConfigurationError, PolicyError
@@ -24,6 +25,9 @@ MAX_BYTES: Final = 256 * 1024 * 1024
 MAX_LISTED: Final = 200
 """The most plans that are listed."""
 
+MAX_READ: Final = 8 * 1024 * 1024
+"""The most bytes that one look at the list reads; larger plans are listed once they were opened."""
+
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _KEPT: Final = 4
 
@@ -35,6 +39,10 @@ class Signature(NamedTuple):
     size: int
     written: int
     changed: int
+
+
+Signatures: TypeAlias = "tuple[Signature, Signature | None]"
+"""Those of a plan's file, and of its journal, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,10 @@ class StoredPlan:
 
 
 class ListedPlan(NamedTuple):
-    """A plan in a list: what its file and its journal say of it, or the fault for which it cannot be read."""
+    """A plan in a list: what its file and its journal say of it, or the fault for which it cannot be read.
+
+    A `state` of "" means that it was not read yet, because it is large.
+    """
 
     id: str
     written: float
@@ -93,8 +104,8 @@ class PlanFolder:
     def __init__(self, folder: Path) -> None:
         self._folder: Final = folder
         self._lock: Final = Lock()
-        self._listed: Final = OrderedDict[str, tuple[tuple[Signature, Signature | None], ListedPlan]]()
-        self._read: Final = OrderedDict[str, tuple[tuple[Signature, Signature | None], StoredPlan]]()
+        self._listed: Final = OrderedDict[str, tuple[Signatures, ListedPlan]]()
+        self._read: Final = OrderedDict[str, tuple[Signatures, StoredPlan]]()
 
     def path(self, plan_id: str) -> Path:
         """The path of a plan's file; `ConfigurationError` for a text that is the id of none."""
@@ -106,7 +117,16 @@ class PlanFolder:
     def list(self) -> tuple[ListedPlan, ...]:
         """The plans, those written last first, at most `MAX_LISTED`."""
         found = sorted(self._files(), key=lambda pair: (-pair[1].written, pair[0]))
-        return tuple(self._list_one(plan_id, signature) for plan_id, signature in found[:MAX_LISTED])
+        left, listed = MAX_READ, list[ListedPlan]()
+        for plan_id, signature in found[:MAX_LISTED]:
+            signatures = signature, _signature(journal_path(self.path(plan_id)))
+            size = sum(each.size for each in signatures if each is not None)
+            if not (self._is_known(plan_id, signatures) or size <= left):
+                listed.append(ListedPlan(plan_id, signature.written / 1e9, state=""))
+                continue
+            left -= 0 if self._is_known(plan_id, signatures) else size
+            listed.append(self._list_one(plan_id, signatures))
+        return tuple(listed)
 
     def find(self, plan_id: str, *, fresh: bool = False) -> StoredPlan | None:
         """The plan with this id, None if there is none; with `fresh` the files are read, whatever was read before.
@@ -149,21 +169,22 @@ class PlanFolder:
         except OSError as error:
             raise ConfigurationError(f"the folder of plans cannot be read: {error.strerror}") from None
 
-    def _list_one(self, plan_id: str, signature: Signature) -> ListedPlan:
-        signatures = signature, _signature(journal_path(self.path(plan_id)))
+    def _is_known(self, plan_id: str, signatures: Signatures) -> bool:
+        """Whether these very files were read before."""
+        return any(plan_id in kept and kept[plan_id][0] == signatures for kept in (self._listed, self._read))
+
+    def _list_one(self, plan_id: str, signatures: Signatures) -> ListedPlan:
         kept = self._listed.get(plan_id)
         if kept is not None and kept[0] == signatures:
             return kept[1]
+        written = signatures[0].written / 1e9
         try:
             stored = self.find(plan_id)
         except ConfigurationError as error:
-            listed = ListedPlan(plan_id, signature.written / 1e9, fault=str(error))
+            listed = ListedPlan(plan_id, written, fault=str(error))
         else:
-            listed = (
-                ListedPlan(plan_id, 0.0, fault="the file is gone")
-                if stored is None
-                else _list_stored(stored, signature)
-            )
+            # None where somebody has just removed the file.
+            listed = ListedPlan(plan_id, written, state="") if stored is None else _list_stored(stored, written)
         self._keep(self._listed, plan_id, (signatures, listed), 2 * MAX_LISTED)
         return listed
 
@@ -175,11 +196,11 @@ class PlanFolder:
                 kept.popitem(last=False)
 
 
-def _list_stored(stored: StoredPlan, signature: Signature) -> ListedPlan:
+def _list_stored(stored: StoredPlan, written: float) -> ListedPlan:
     status = NEW_PLAN if stored.is_strange else stored.status
     return ListedPlan(
         stored.id,
-        signature.written / 1e9,
+        written,
         made_at=stored.plan.made_at,
         items=len(stored.plan.items),
         revoking=stored.revoking,
@@ -193,10 +214,10 @@ def _list_stored(stored: StoredPlan, signature: Signature) -> ListedPlan:
 def _signature(path: Path) -> Signature | None:
     """The signature of a file; None for what is no file of its own, such as a link out of the folder."""
     try:
-        if path.is_symlink() or not path.is_file():
-            return None
-        found = path.stat()
+        found = path.lstat()
     except OSError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
         return None
     return Signature(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jwt_lp.console.grant_ways import HeldPermissions
-from jwt_lp.console.holder_facts import ROWS
 from jwt_lp.review.pattern_overlap import permissions_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from jwt_lp.console.grant_ways import HeldBySomebody
     from jwt_lp.console.state import ConsoleState
     from jwt_lp.guard.routes import Route
+
+ROUTE_ROWS: Final = 30
+"""The most routes on one page: each asks for several permissions, and each of these is looked up."""
 
 _MOST_TERMS: Final = 20
 _KINDS: Final = ("undeclared", "public", "external", "authenticated", "requirement")
 
 
 class AskedPermission(NamedTuple):
-    """A permission that a route asks for, and whether anybody holds it: yes, no or unknown."""
+    """A permission that a route asks for, and whether anybody holds it."""
 
     name: str
-    held: str
+    held: HeldBySomebody
 
 
 class RouteRow(NamedTuple):
@@ -75,7 +79,7 @@ def read_routes(console: ConsoleState, *, text: str = "", page: int = 0, own: st
     )
     held = HeldPermissions(console.store, console.policy)
     return RouteFacts(
-        tuple(_with_holders(row, held) for row in rows[page * ROWS : (page + 1) * ROWS]),
+        tuple(_with_holders(row, held) for row in rows[page * ROUTE_ROWS : (page + 1) * ROUTE_ROWS]),
         len(rows),
         tuple((kind, number) for kind in _KINDS if (number := sum(row.kind == kind for row in rows))),
     )
@@ -106,13 +110,15 @@ def _seen(console: ConsoleState) -> Iterable[RouteRow]:
         for route in console.application_routes
         for method in route.methods or ("*",)
     }
+    # Many routes have the same requirement.
+    asks = cache(permissions_in)
     for point in console.store.enforcement_points():
         yield RouteRow(
             point.service,
             point.method,
             templates.get((point.endpoint, point.method, point.requirement), ""),
             point.endpoint,
-            "requirement" if permissions_in(point.requirement) else "authenticated",
+            "requirement" if asks(point.requirement) else "authenticated",
             point.requirement,
             (),
             point.first_day,

@@ -70,10 +70,6 @@ def read_backtest(summary: Mapping[str, Any]) -> Backtest | None:
     stored = summary.get("backtest")
     if not stored:
         return None
-    settings = {
-        name: None if stored.get(name) is None else _setting(stored[name])
-        for name in ("recommended", "in_force", "judged")
-    }
     interval = stored.get("interval")
     return Backtest(
         horizon=stored["horizon"],
@@ -84,14 +80,20 @@ def read_backtest(summary: Mapping[str, Any]) -> Backtest | None:
         settings=tuple(map(_setting, stored["settings"])),
         interval=None if interval is None else (interval[0], interval[1]),
         sampled=stored.get("sampled", 1.0),
-        **settings,
+        recommended=_marked(stored, "recommended"),
+        in_force=_marked(stored, "in_force"),
+        judged=_marked(stored, "judged"),
     )
+
+
+def _marked(stored: Mapping[str, Any], name: str) -> BacktestedSetting | None:
+    return None if stored.get(name) is None else _setting(stored[name])
 
 
 def _setting(stored: Any) -> BacktestedSetting:
     """A setting, which JSON has as a list or as an object."""
-    values = [stored[name] for name in BacktestedSetting._fields] if isinstance(stored, dict) else stored
-    return BacktestedSetting(*values)
+    members = BacktestedSetting._fields
+    return BacktestedSetting(*([stored[name] for name in members] if isinstance(stored, dict) else stored))
 
 
 def _share(summary: Mapping[str, Any]) -> Bar | None:

@@ -114,10 +114,7 @@ class Policy:
             return True
         # A literal name is one look-up; templates and patterns are compared one by one.
         named = None if "{" in text else self.catalogue.get(text)
-        candidates: Iterable[str] = self.catalogue
-        if not is_pattern(text):
-            first, size = text.partition(":")[0], text.count(":")
-            candidates = (*self._templates.get((size, first), ()), *self._templates.get((size, ""), ()))
+        candidates: Iterable[str] = self.catalogue if is_pattern(text) else self._templates_like(text)
         return (
             not named.retired
             if named is not None
@@ -185,8 +182,18 @@ class Policy:
 
         A placeholder on either side matches any segment. `medium` if the catalogue has no such entry.
         """
-        risks = [entry.risk for name, entry in self.catalogue.items() if overlaps(permission, name)]
+        names: Iterable[str] = self.catalogue
+        if "*" not in permission and "{" not in permission:
+            # A literal name matches itself and templates; pages ask for many.
+            named = (permission,) if permission in self.catalogue else ()
+            names = (*named, *self._templates_like(permission))
+        risks = [self.catalogue[name].risk for name in names if overlaps(permission, name)]
         return max(risks, key=RISKS.index, default="medium")
+
+    def _templates_like(self, text: str) -> tuple[str, ...]:
+        """The templates of the catalogue that have as many segments, and the same first one or any."""
+        first, size = text.partition(":")[0], text.count(":")
+        return (*self._templates.get((size, first), ()), *self._templates.get((size, ""), ()))
 
     def __eq__(self, other: object) -> bool:
         return self.digest == other.digest if isinstance(other, Policy) else NotImplemented

@@ -1,6 +1,6 @@
-"""Stores for usage, revocations, refresh tokens and elevations: protocols, SQL, Parquet, and push over Redis.
+"""Stores for usage, revocations, refresh tokens, elevations and campaigns: protocols, SQL, Parquet, and push over Redis.
 
-One small synchronous protocol, with one for sign-in and one for elevations. Serving processes call `changes`, `record` and `record_heartbeat` from
+One small synchronous protocol, with one each for sign-in, elevations, campaigns and the look-ups of pages. Serving processes call `changes`, `record` and `record_heartbeat` from
 their background thread, never during a request; commands call the rest. Days are ISO dates in UTC, times are seconds since the epoch.
 """
 
@@ -181,8 +181,8 @@ class UsageAggregates(Protocol):
         ...
 
 
-class Store(UsageAggregates, SignInStore, ElevationStore, Protocol):
-    """Storage of usage, revocations, imported grants, process heartbeats, families of refresh tokens and elevations.
+class Store(UsageAggregates, SignInStore, ElevationStore, CampaignStore, LookupStore, Protocol):
+    """Storage of usage, revocations, imported grants, heartbeats, families of refresh tokens, elevations and campaigns.
 
     It keeps the sums of `UsageAggregates` beside the rows of usage: every change of the rows changes them in the same
     transaction.
@@ -276,8 +276,8 @@ class Store(UsageAggregates, SignInStore, ElevationStore, Protocol):
         """Delete usage, observed grants, enforcement points and recording periods that ended before a day.
 
         Also deletes entries that ended or were lifted long ago, expired families of refresh tokens, and heartbeats and
-        batch ids that are no longer needed. Ids of imported files stay. It deletes in parts, so that no writer waits long; an interrupted purge can
-        be repeated.
+        batch ids that are no longer needed. Ids of imported files stay, and so do campaigns and the audit trail. It
+        deletes in parts, so that no writer waits long; an interrupted purge can be repeated.
         """
         ...
 

@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     )
     from jwt_lp.stores.rows import StoredRevocation
 
-# For this transaction only: workers and compiled expressions take longer to start than a look-up takes.
+# For this transaction only: workers and compiled expressions take longer to start than a look-up takes, and the best plan
+# depends on the values.
 _PLANNER_SETTINGS: Final = (
-    "SELECT set_config('max_parallel_workers_per_gather', '0', true), set_config('jit', 'off', true)"
+    "SELECT set_config('max_parallel_workers_per_gather', '0', true), set_config('jit', 'off', true), "
+    "set_config('plan_cache_mode', 'force_custom_plan', true)"
 )
 
 

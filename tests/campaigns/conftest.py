@@ -57,17 +57,16 @@ class Quarter:
         }
         return self.campaigns.freeze(OPERATOR, **(given | more))
 
-    def views(self, campaign: Campaign, **which: Any) -> list[CampaignItemView]:
-        """All items of a campaign."""
+    def views(self, campaign: Campaign, *, details: bool = False, **which: Any) -> list[CampaignItemView]:
+        """All items of a campaign, part by part."""
         parts = [which.pop("part")] if "part" in which else [part.name for part in self.campaigns.parts(campaign.id)]
-        return [
-            view for part in parts for view in self.campaigns.items(campaign.id, part=part, limit=1000, **which).items
-        ]
+        given = {"limit": 1000, "details": details} | which
+        return [view for part in parts for view in self.campaigns.items(campaign.id, part=part, **given).items]
 
-    def view(self, campaign: Campaign, name: str, grant: str) -> CampaignItemView:
+    def view(self, campaign: Campaign, name: str, grant: str, *, details: bool = False) -> CampaignItemView:
         """The one item about a holder and a grant."""
         (found,) = [view for view in self.views(campaign) if (view.finding.name, view.finding.grant) == (name, grant)]
-        return found
+        return self.campaigns.item(campaign.id, found.id) if details else found
 
     def actions(self, campaign: Campaign) -> list[str]:
         """What the audit trail says was done in a campaign."""
@@ -78,10 +77,18 @@ class Quarter:
         wanted = WantedDecision(item=view.id, decision=decision, version=view.version, **more)
         return self.campaigns.decide(actor, view.campaign, [wanted], part=view.part)
 
-    def decide_all(self, campaign: Campaign, decision: Any = "keep") -> None:
-        """Decide about everything that is open, as an operator."""
-        for view in self.views(campaign, decided=False):
-            self.decide(OPERATOR, view, decision)
+    def decide_part(self, campaign: Campaign, part: str) -> None:
+        """Keep everything in a part, as an operator."""
+        wanted = [
+            WantedDecision(item=view.id, decision="keep", version=view.version)
+            for view in self.views(campaign, part=part)
+        ]
+        self.campaigns.decide(OPERATOR, campaign.id, wanted, part=part)
+
+    def decide_all(self, campaign: Campaign) -> None:
+        """Keep everything."""
+        for part in self.campaigns.parts(campaign.id):
+            self.decide_part(campaign, part.name)
 
 
 @pytest.fixture(scope="session")

@@ -108,7 +108,8 @@ def test_a_part_is_its_reviewers(quarter: Quarter) -> None:
 def test_unknown_things_are_unknown(quarter: Quarter) -> None:
     """An unknown campaign, part or item is `CampaignUnknown`."""
     view = quarter.view(quarter.freeze(), "alice", "reports:read")
-    for changed in ({"campaign": "x"}, {"part": "x"}, {"id": "x"}):
+    unknown: list[dict[str, Any]] = [{"campaign": "x"}, {"part": "x"}, {"id": "x"}]
+    for changed in unknown:
         with pytest.raises(CampaignUnknown):
             quarter.decide(OPERATOR, replace(view, **changed))
     with pytest.raises(CampaignUnknown):
@@ -208,6 +209,9 @@ def test_nobody_keeps_a_role_of_their_own(quarter: Quarter, decision: str, until
         quarter.decide(ANN, view, decision, until=until)
     assert "own" == caught.value.reason
     quarter.decide(ANN, view, "remove")
+    both = [quarter.view(campaign, "clerk", grant) for grant in ("orders:read", "orders:refund")]
+    reason = "nobody keeps a grant of a role that they have themselves"
+    assert {each.id: reason for each in both} == quarter.campaigns.refusals(ANN, campaign.id, both)
 
 
 def test_whoever_does_not_have_the_role_keeps_it(quarter: Quarter) -> None:
@@ -227,6 +231,7 @@ def test_a_refusal_is_known_before(quarter: Quarter) -> None:
     own = "nobody decides about their own access"
     assert {view.id: own, nobodys.id: NOT_YOURS} == refusals(ANN, campaign.id, views)
     assert {view.id: own} == refusals(OPERATOR, campaign.id, views)
+    assert (own, "") == (quarter.campaigns.refusal(ANN, view), quarter.campaigns.refusal(ANN, other))
     assert {each.id: NOT_YOURS for each in views} == refusals(EVE, campaign.id, views)
     quarter.now += 30 * DAY
     assert ["the deadline was"] * 3 == [text[:16] for text in refusals(ANN, campaign.id, views).values()]

@@ -24,6 +24,8 @@ from memory_store import MemoryStore
 from review_factory import make_finding
 from review_scenario import ISSUER, NOW
 
+pytestmark = pytest.mark.once
+
 
 def test_each_manager_gets_a_part(quarter: Quarter) -> None:
     """Parts are by manager, and the reviewer is the person whom the list of people has by that subject or name."""

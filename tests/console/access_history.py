@@ -112,11 +112,11 @@ def record_history(store: Any) -> None:
         at=now,
         by="ops",
     )
-    asked = {"issuer": ISSUER, "client": None, "answer_by": now + 3600, "seconds": 600}
+    asked: dict[str, Any] = {"issuer": ISSUER, "client": None, "answer_by": now + 3600, "seconds": 600}
     store.ask(Elevation(id="e1", subject="alice", permission="orders:delete", asked_at=now - 60, **asked))
 
 
-def freeze_campaign(store: Any, *, summary: dict[str, Any] = SUMMARY, id_: str = CAMPAIGN) -> Campaign:
+def freeze_campaign(store: Any, *, summary: dict[str, Any] = SUMMARY, id_: str = CAMPAIGN, more: Any = ()) -> Campaign:
     """Write a campaign of the findings above, in which one decision was made."""
     now = time.time()
     campaign = Campaign(
@@ -134,7 +134,7 @@ def freeze_campaign(store: Any, *, summary: dict[str, Any] = SUMMARY, id_: str =
             campaign=id_, id=f"i{place}", part="boss", position=place,
             finding={"kind": "grant", "proposal": "remove", **finding},
         )
-        for place, finding in enumerate(findings)
+        for place, finding in enumerate((*findings, *more))
     ]  # fmt: skip
     part = CampaignPart(campaign=id_, name="boss", reviewer=REVIEWER)
     entry = WantedEntry(actor=REVIEWER, at=now, action="frozen", campaign=id_)

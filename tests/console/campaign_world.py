@@ -57,6 +57,7 @@ class CampaignWorld:
     store: Any
     engine: Campaigns
     numbers: int = 0
+    _untouched: str = ""
 
     def record_use(self, subject: str, permission: str, *days: int, grant: str = "", role: str = "") -> None:
         """A subject used something, so many days ago."""
@@ -86,6 +87,12 @@ class CampaignWorld:
         """Freeze a campaign; return its id."""
         options: dict[str, Any] = {"deadline": noon(ago(0)) + days * DAY, "split": "manager"} | more
         return self.engine.freeze(ENGINEER, name=name, **options).id
+
+    def untouched(self) -> str:
+        """A campaign for tests that change nothing in it; return its id."""
+        if not self._untouched:
+            self._untouched = self.freeze("Q4")
+        return self._untouched
 
     def freeze_late(self) -> str:
         """Freeze a campaign whose deadline was yesterday; return its id."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,7 +75,7 @@ def test_decisions_are_previewed_then_saved(world: CampaignWorld, served: Served
 
 def test_the_preview_says_what_breaks(world: CampaignWorld, served: ServedConsole) -> None:
     """The preview names endpoints, the last holder and the likelihood of need of what would be taken back."""
-    campaign = world.freeze()
+    campaign = world.untouched()
     item = world.item(campaign, "ann", "orders:delete")
     shown = text_of(served.person("mia", DECIDES).post(f"/campaigns/{campaign}/preview", fields((item, "remove"))))
     assert "Ann Lee: orders:delete" in shown
@@ -85,7 +86,7 @@ def test_the_preview_says_what_breaks(world: CampaignWorld, served: ServedConsol
 
 def test_an_item_says_why_it_is_proposed(world: CampaignWorld, served: ServedConsole) -> None:
     """The list shows who, what, by which way, why, how likely need is, and the time line in words."""
-    campaign = world.freeze()
+    campaign = world.untouched()
     answer = served.person("mia", DECIDES).get(f"/campaigns/{campaign}/decide?part=mia")
     shown = text_of(answer)
     for text in (
@@ -169,7 +170,7 @@ def test_an_incomplete_decision_comes_back_as_it_was_typed(
     world: CampaignWorld, served: ServedConsole, decision: str, more: dict[str, str], fault: str
 ) -> None:
     """A fault is shown at its item, the other answers stay in the form, and nothing is written."""
-    campaign, mia = world.freeze(), served.person("mia", DECIDES)
+    campaign, mia = world.untouched(), served.person("mia", DECIDES)
     item, other = world.item(campaign, "ann", "orders:create"), world.item(campaign, "bob", "orders:create")
     sent = fields((item, decision), (other, "remove")) | {f"{name}.{item.id}": text for name, text in more.items()}
     for path in ("preview", "decide"):
@@ -184,7 +185,7 @@ def test_an_incomplete_decision_comes_back_as_it_was_typed(
 
 def test_an_exemption_in_the_past_is_refused_with_the_answers_kept(world: CampaignWorld, served: ServedConsole) -> None:
     """What only the engine knows to be wrong comes back in the form, too."""
-    campaign, mia = world.freeze(), served.person("mia", DECIDES)
+    campaign, mia = world.untouched(), served.person("mia", DECIDES)
     item = world.item(campaign, "ann", "orders:create")
     answer = mia.post(f"/campaigns/{campaign}/decide", fields((item, "exempt"), **{f"until.{item.id}": "2020-01-01"}))
     assert 422 == answer.status
@@ -195,7 +196,7 @@ def test_an_exemption_in_the_past_is_refused_with_the_answers_kept(world: Campai
 
 def test_back_from_the_preview_loses_nothing(world: CampaignWorld, served: ServedConsole) -> None:
     """The way back shows the form with every answer, quotes and no-break spaces included."""
-    campaign, mia = world.freeze(), served.person("mia", DECIDES)
+    campaign, mia = world.untouched(), served.person("mia", DECIDES)
     item = world.item(campaign, "ann", "orders:create")
     comment = 'needs "it"\u00a0& <b>'
     preview = mia.post(f"/campaigns/{campaign}/preview", fields((item, "keep"), **{f"comment.{item.id}": comment}))
@@ -207,7 +208,7 @@ def test_back_from_the_preview_loses_nothing(world: CampaignWorld, served: Serve
 
 def test_an_empty_form_says_what_to_do(world: CampaignWorld, served: ServedConsole) -> None:
     """A form without a decision, or with a choice for no ticked item, explains itself."""
-    campaign, mia = world.freeze(), served.person("mia", DECIDES)
+    campaign, mia = world.untouched(), served.person("mia", DECIDES)
     assert "Nothing was decided" in text_of(mia.post(f"/campaigns/{campaign}/preview", fields()))
     answer = mia.post(f"/campaigns/{campaign}/preview", fields(all_decision="keep"))
     assert "Tick the items" in text_of(answer)
@@ -248,17 +249,20 @@ def test_the_same_form_sent_twice_is_no_conflict(world: CampaignWorld, served: S
         assert saved in text_of(mia.follow(mia.post(f"/campaigns/{campaign}/decide", sent)))
 
 
-def test_use_since_the_freeze_is_marked(world: CampaignWorld, served: ServedConsole) -> None:
+def test_use_since_the_freeze_is_marked(tmp_path: Path) -> None:
     """An item that was used after the freeze says so, in the list and in the preview."""
-    campaign, mia = world.freeze(), served.person("mia", DECIDES)
-    item = world.item(campaign, "bob", "orders:create")
-    world.engine.decide(MIA, campaign, [WantedDecision(item=item.id, decision="keep", version=0)], part="mia")
+    store = open_store(f"sqlite:///{tmp_path / 'used.db'}")
+    store.migrate()
+    world = make_world(store)
+    campaign = world.freeze()
     world.record_use("bob", "orders:create", 0)
-    page = text_of(mia.get(f"/campaigns/{campaign}/decide?part=mia&show=decided"))
-    assert "Used since the freeze:" in page
-    now = world.item(campaign, "bob", "orders:create")
-    shown = text_of(mia.post(f"/campaigns/{campaign}/preview", fields((now, "remove"), show="decided")))
+    with served_console(store, people=PEOPLE) as served:
+        mia = served.person("mia", DECIDES)
+        assert "Used since the freeze:" in text_of(mia.get(f"/campaigns/{campaign}/decide?part=mia"))
+        item = world.item(campaign, "bob", "orders:create")
+        shown = text_of(mia.post(f"/campaigns/{campaign}/preview", fields((item, "remove"))))
     assert "Used since the freeze 1" in shown
+    store.close()
 
 
 # Attacks
@@ -266,7 +270,7 @@ def test_use_since_the_freeze_is_marked(world: CampaignWorld, served: ServedCons
 
 def test_another_reviewers_part_is_not_shown_and_not_named(world: CampaignWorld, served: ServedConsole) -> None:
     """A reviewer gets the same answer for another one's part and for a part that does not exist."""
-    campaign, mia = world.freeze(), served.person("mia", DECIDES)
+    campaign, mia = world.untouched(), served.person("mia", DECIDES)
     answers = [mia.get(f"/campaigns/{campaign}/decide?part={part}") for part in ("max", "nobody", "")]
     assert [403] * 3 == [each.status for each in answers]
     assert 1 == len({text_of(each) for each in answers})
@@ -275,7 +279,7 @@ def test_another_reviewers_part_is_not_shown_and_not_named(world: CampaignWorld,
 
 def test_another_reviewers_item_is_not_shown(world: CampaignWorld, served: ServedConsole) -> None:
     """The page of an item is for its reviewer; an id that does not exist is answered alike."""
-    campaign, mia = world.freeze(), served.person("mia", DECIDES)
+    campaign, mia = world.untouched(), served.person("mia", DECIDES)
     foreign = world.item(campaign, "dan", "orders:create").id
     answers = [mia.get(f"/campaigns/{campaign}/items/{each}") for each in (foreign, "0" * 16, "%00", "x" * 4000)]
     assert {403} == {each.status for each in answers}
@@ -288,7 +292,7 @@ def test_another_reviewers_item_is_not_decided_about(
     world: CampaignWorld, served: ServedConsole, part: str, path: str
 ) -> None:
     """An item of another part is refused, under its own part's name and under the reviewer's."""
-    campaign, mia = world.freeze(), served.person("mia", DECIDES)
+    campaign, mia = world.untouched(), served.person("mia", DECIDES)
     item = world.item(campaign, "dan", "orders:create")
     answer = mia.post(f"/campaigns/{campaign}/{path}", fields((item, "remove"), part=part))
     assert answer.status in (403, 404)
@@ -298,7 +302,7 @@ def test_another_reviewers_item_is_not_decided_about(
 
 def test_a_group_of_another_part_is_not_decided_about(world: CampaignWorld, served: ServedConsole) -> None:
     """The id of another reviewer's group reaches none of its members."""
-    campaign, most = world.freeze(), served.person("max", DECIDES)
+    campaign, most = world.untouched(), served.person("max", DECIDES)
     group = world.item(campaign, "eve", "orders:read").group
     sent = fields(part="max", **{f"decision.G{group}": "remove"})
     for path in ("preview", "decide"):
@@ -309,7 +313,7 @@ def test_a_group_of_another_part_is_not_decided_about(world: CampaignWorld, serv
 
 def test_an_auditor_reads_every_part_and_decides_about_none(world: CampaignWorld, served: ServedConsole) -> None:
     """Reading is no deciding: there is no form, and a form that is sent anyway is refused."""
-    campaign, auditor = world.freeze(), served.person("ira", READS)
+    campaign, auditor = world.untouched(), served.person("ira", READS)
     page = auditor.get(f"/campaigns/{campaign}/decide?part=mia").body.decode()
     assert "Ann Lee" in page
     assert "decision." not in page
@@ -323,7 +327,7 @@ def test_an_auditor_reads_every_part_and_decides_about_none(world: CampaignWorld
 
 def test_a_forged_form_is_refused(world: CampaignWorld, served: ServedConsole) -> None:
     """A form of another site, without the CSRF token, or with another session's, changes nothing."""
-    campaign, mia = world.freeze(), served.person("mia", DECIDES)
+    campaign, mia = world.untouched(), served.person("mia", DECIDES)
     item = world.item(campaign, "ann", "orders:create")
     sent, path = fields((item, "remove")), f"/campaigns/{campaign}/decide"
     forged = [
@@ -397,7 +401,7 @@ def test_an_unknown_campaign_is_not_found(served: ServedConsole, path: str) -> N
 
 def test_a_huge_form_is_refused(world: CampaignWorld, served: ServedConsole) -> None:
     """More answers than a page can have, and more bytes than a form may have, are refused before any work."""
-    campaign, mia = world.freeze(), served.person("mia", DECIDES)
+    campaign, mia = world.untouched(), served.person("mia", DECIDES)
     many = fields(**{f"decision.{number:016x}": "keep" for number in range(1000)})
     assert 422 == mia.post(f"/campaigns/{campaign}/preview", many).status
     assert 413 == mia.post(f"/campaigns/{campaign}/preview", fields(padding="x" * 2_000_000)).status

@@ -91,6 +91,16 @@ def test_a_request_is_seen_and_approved(inbox: Inbox) -> None:
     )  # fmt: skip
 
 
+def test_two_approvals_where_the_rule_wants_two(tmp_path: Any) -> None:
+    """The first approver is told that another one is needed."""
+    rule = {"ask": ["subject:ana"], "approve": "orders:create", "approvals": 2}
+    with inbox_of(tmp_path, rule) as inbox:
+        asked, cleo, dora = inbox.ask(), inbox.approver("cleo"), inbox.approver("dora")
+        assert "Approved. 1 more needed." in text_of(cleo.follow(inbox.decide(cleo, asked, "approve")))
+        assert (409, "requested") == (inbox.decide(cleo, asked, "approve").status, inbox.state(asked))
+        assert (303, "approved") == (inbox.decide(dora, asked, "approve").status, inbox.state(asked))
+
+
 def test_it_is_ended_before_its_time(inbox: Inbox) -> None:
     """What is held is ended by whoever may decide."""
     asked, cleo = inbox.ask(), inbox.approver()
@@ -103,6 +113,7 @@ def test_attack_nobody_approves_a_request_of_their_own(inbox: Inbox) -> None:
     asked, ana = inbox.ask("ana"), inbox.approver("ana")
     shown = text_of(ana.get(f"/elevations/{asked.id}"))
     assert ("Approve it" in shown, "Withdraw the request" in shown) == (False, True)
+    assert asked.id in ana.get("/elevations?list=own").body.decode()
     answer = inbox.decide(ana, asked, "approve")
     assert (403, True, "requested") == (
         answer.status, "nobody decides about a request of their own" in text_of(answer), inbox.state(asked)

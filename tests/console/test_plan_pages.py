@@ -29,6 +29,9 @@ from console.serving import EVERYTHING, ISSUER, KEY, Person, ServedConsole, serv
 from console.serving import POLICY as SIGN_IN
 from hosts.serving import HttpAnswer
 from jwt_lp import Issuer, Policy
+from jwt_lp.console import plan_views
+from jwt_lp.console.plan_folder import PlanFolder
+from jwt_lp.errors import StoreError
 from jwt_lp.review import Person as ListedPerson
 from jwt_lp.review.plan import Plan, frozen_plan, journal_path, read_status
 from jwt_lp.review.plan.plan_stages import PlanStage
@@ -94,7 +97,8 @@ class PlanWorld:
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
         """A command on the same store."""
-        found: tuple[int, str, str] = invoker(())(*arguments, JWT_LP_STORE=self.console.store.name, COLUMNS="300")
+        make_command: Any = invoker
+        found: tuple[int, str, str] = make_command(())(*arguments, JWT_LP_STORE=self.console.store.name, COLUMNS="300")
         return found
 
 
@@ -113,7 +117,8 @@ def world_in(folder: Path, **options: Any) -> Iterator[PlanWorld]:
     policy, plans, clock = folder / "least-privilege.toml", folder / "plans", Clock(at(LATER))
     policy.write_text(POLICY_FILE)
     plans.mkdir()
-    with served_console(store, plans=plans, policy=policy, clock=clock, people=PEOPLE, **options) as console:
+    options = {"policy": policy, "plans": plans, "clock": clock, "people": PEOPLE, **options}
+    with served_console(store, **options) as console:
         yield PlanWorld(console, plans, policy, clock)
     store.close()
 
@@ -140,6 +145,10 @@ def test_a_plan_is_shown_applied_and_undone(world: PlanWorld) -> None:
     assert "The plan is applied: deny entries written: 2" in text_of(answer)
     assert ({"alice", "clerk"}, False) == (world.denied(), "orders:read" in world.policy.read_text())
     seen = hidden(answer, "seen")
+    assert b"alice" in world.manager.get("/plans/q/handoff.csv").body
+    assert b"clerk" not in world.manager.get("/plans/q/handoff.csv").body
+    answer = world.manager.post("/plans/q/undo", {"seen": seen})
+    assert (409, {"alice", "clerk"}) == (answer.status, world.denied())
     answer = world.manager.follow(world.manager.post("/plans/q/undo", {"seen": seen, "sure": "yes"}))
     assert "Undone; deny entries lifted: 2" in text_of(answer)
     assert (set(), POLICY_FILE) == (world.denied(), world.policy.read_text())
@@ -238,6 +247,11 @@ def test_attack_the_journal_of_another_plan_stops_everything(world: PlanWorld) -
     world.write("q", make_finding("bob"))
     shown = world.manager.get("/plans/q")
     assert (True, "") == ("belongs to another plan" in text_of(shown), hidden(shown, "seen"))
+    stored = PlanFolder(world.folder).find("q")
+    assert stored is not None
+    fields = {"seen": plan_views.state_mark(stored), "shown": "1", "confirmed": "1", "sure": "yes"}
+    answers = [world.manager.post(f"/plans/q/{path}", fields).status for path in ("apply", "undo")]
+    assert ([409, 409], {"alice"}) == (answers, world.denied())
 
 
 STRANGE = ("..%2Fq", "%2e%2e%2fq", ".q", "q%00", "q%2F..%2Fq", "q%0aX", "-q", "a" * 101, "q.journal", "%ff")
@@ -304,6 +318,7 @@ def test_the_cap_holds_until_another_is_chosen(world: PlanWorld) -> None:
     assert "/plans/q?show=1&amp;cap=6" in shown.body.decode()
     shown = world.manager.get("/plans/q?cap=6")
     assert "6 decisions would revoke 6 grants ; the limit is 6" in text_of(shown)
+    assert "write the number in digits" in text_of(world.manager.get("/plans/q?cap=many"))
     fields = {name: hidden(shown, name) for name in ("seen", "shown", "cap")} | {"confirmed": "6"}
     assert (303, 6) == (world.manager.post("/plans/q/apply", fields).status, len(world.denied()))
 
@@ -333,6 +348,7 @@ def test_a_policy_that_has_moved_stops_the_plan(world: PlanWorld) -> None:
     world.policy.write_text(POLICY_FILE.replace("orders:list", "orders:view"))
     shown = world.manager.get("/plans/q")
     assert (True, "") == ("has changed since the review" in text_of(shown), hidden(shown, "shown"))
+    assert (409, 409) == (world.manager.get("/plans/q/handoff.csv").status, world.manager.get("/plans/q/verify").status)
     fields = {"seen": hidden(before, "seen"), "shown": "2", "confirmed": "2"}
     assert (409, set()) == (world.manager.post("/plans/q/apply", fields).status, world.denied())
 
@@ -352,6 +368,13 @@ def test_undo_shows_the_edit_where_somebody_changed_the_policy(world: PlanWorld)
     fields = {"seen": hidden(answer, "seen"), "sure": "yes", "leave_policy": "yes"}
     assert (303, set()) == (world.manager.post("/plans/q/undo", fields).status, world.denied())
     assert "# mine" in world.policy.read_text()
+
+
+def test_without_a_policy_file_of_its_own_the_console_edits_the_reviewed_one(tmp_path: Path) -> None:
+    """As the command does: the plan says which file was reviewed."""
+    with world_in(tmp_path, policy=None) as world:
+        world.write("q", CLERK)
+        assert (303, False) == (world.apply("q").status, "orders:read" in world.policy.read_text())
 
 
 def test_an_interrupted_plan_is_finished(world: PlanWorld) -> None:
@@ -381,6 +404,9 @@ def test_a_plan_goes_through_its_stages_and_one_item_is_restored(world: PlanWorl
     assert 303 == world.apply("q").status
     assert ({"alice", "bob", "clerk"}, True) == (world.denied(), "orders:read" in world.policy.read_text())
     shown = world.manager.get("/plans/q")
+    long = world.manager.post("/plans/q/restore", {"seen": hidden(shown, "seen"), "item": "x", "reason": "x" * 1001})
+    unknown = world.manager.post("/plans/q/restore", {"seen": hidden(shown, "seen"), "item": "x"})
+    assert (409, 409) == (long.status, unknown.status)
     item = next(item.id for item in Plan.decode((world.folder / "q.plan").read_text()).items if item.name == "alice")
     fields = {"seen": hidden(shown, "seen"), "item": item, "reason": "month end"}
     assert (303, {"bob", "clerk"}) == (world.manager.post("/plans/q/restore", fields).status, world.denied())
@@ -392,6 +418,8 @@ def test_a_plan_goes_through_its_stages_and_one_item_is_restored(world: PlanWorl
         "noticed",
         "applying",
         "applied",
+        "restoring",
+        "restore_failed",
         "restoring",
         "restored",
         "applying",
@@ -421,12 +449,40 @@ def test_a_plan_of_many_items_is_cut(world: PlanWorld) -> None:
 
 def test_a_very_large_plan_is_computed_when_somebody_asks(world: PlanWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page of a large plan opens at once, and links to what takes seconds."""
-    from jwt_lp.console import plan_views
-
     monkeypatch.setattr(plan_views, "MAX_AT_ONCE", 1)
     world.write("q", ALICE, make_finding("bob"))
     first, second = world.manager.get("/plans/q"), world.manager.get("/plans/q?show=1")
     assert ("", "2") == (hidden(first, "shown"), hidden(second, "shown"))
+
+
+def test_only_one_plan_is_computed_at_a_time(world: PlanWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one is computed, others are told to wait: a few people cannot keep every thread busy."""
+    monkeypatch.setattr(plan_views, "_WAIT", 0.01)
+    world.write("q", ALICE)
+    manager = world.manager
+    with plan_views.one_at_a_time():
+        assert (503, True) == ((answer := manager.get("/plans/q")).status, "Another plan" in text_of(answer))
+    assert 200 == manager.get("/plans/q").status
+
+
+def test_attack_a_store_that_fails_in_the_middle_says_nothing_of_its_host(
+    world: PlanWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page says that it was interrupted and how to go on; the message of the store stays in the log."""
+    world.write("q", ALICE)
+    shown = world.manager.get("/plans/q")
+
+    def fail(*_: object, **__: object) -> int:
+        raise StoreError("no answer from postgresql://secret-host/")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(world.console.store), "revoke", fail)
+        answer = world.manager.post("/plans/q/apply", {"seen": hidden(shown, "seen"), "shown": "1", "confirmed": "1"})
+    assert (503, False, True) == (
+        answer.status, b"secret-host" in answer.body, "Applying was interrupted" in text_of(answer)
+    )  # fmt: skip
+    assert 303 == world.manager.post("/plans/q/apply", {"seen": hidden(answer, "seen")}).status
+    assert ({"alice"}, ["applying", "apply_failed", "applying", "applied"]) == (world.denied(), world.actions("q"))
 
 
 def test_the_plan_file_is_what_the_command_reads(world: PlanWorld) -> None:
@@ -493,7 +549,7 @@ def test_without_a_folder_plans_are_downloaded(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path}/a.db")
     store.migrate()
     made = make_world(store)
-    campaign = made.freeze(undecided="keep")
+    campaign = made.freeze(undecided="keep", name="Without a folder")
     made.engine.close(ENGINEER, campaign, early=True)
     with served_console(store) as console:
         mona = console.person("mona")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from html import unescape
 from typing import Any
 
@@ -14,12 +16,15 @@ pytest.importorskip("sqlalchemy")
 pytest.importorskip("uvicorn")
 pytest.importorskip("jinja2")
 
-from console.serving import ISSUER, Person, ServedConsole, text_of
-from hosts.serving import HttpAnswer
+from console.serving import ISSUER, Person, ServedConsole, served_console, settings, text_of
+from hosts.serving import HttpAnswer, serve
+from jwt_lp.console import create_console
 from jwt_lp.errors import StoreError
 from jwt_lp.revocation.entries import RevocationEntry
-from jwt_lp.stores import AuditFilter
+from jwt_lp.stores import AuditFilter, open_store
+from jwt_lp.stores.push import CHANNEL
 from review_factory import make_use, record_uses
+from servers import REDIS, redis_server
 
 WRITE = "jwt-lp:revocation:write"
 READ = "jwt-lp:review:read"
@@ -119,6 +124,9 @@ def test_each_kind_of_revocation_is_written(writer: Person, store: Any, fields: 
         pytest.param({"what": "everything"}, "choose one of these", id="unknown kind"),
         pytest.param({"of": "issuer"}, "choose one of these", id="unknown holder"),
         pytest.param({"reason": "x" * 1001}, "at most 1000", id="long reason"),
+        pytest.param(
+            {"keep": " ".join(f"orders:{n}" for n in range(51))}, "at most 50 exceptions", id="many exceptions"
+        ),
         pytest.param({"entry": "../../etc"}, "choose one of these", id="forged id"),
     ],
 )
@@ -202,6 +210,97 @@ def test_the_list_has_pages_and_finds_a_holder(writer: Person, store: Any) -> No
     assert (0, 1) == tuple(writer.get(f"{query}{more}").body.count(b"a:b is refused") for more in ("", "&lifted=yes"))
 
 
+def test_a_wrong_page_is_refused(writer: Person) -> None:
+    """The place in the list is a number."""
+    assert [400, 400] == [writer.get(f"/revocations?before={before}").status for before in ("x", "9" * 19)]
+
+
+def test_the_only_issuer_is_filled_in(tmp_path: Any) -> None:
+    """Where the store has seen one issuer, nobody has to type it."""
+    store = open_store(f"sqlite:///{tmp_path}/a.db")
+    store.migrate()
+    record_uses(store, make_use("orders:read", "2026-11-01", issuer="https://only.test/"))
+    with served_console(store) as console:
+        assert b'value="https://only.test/"' in console.person("wim", WRITE).get("/revocations/new").body
+    store.close()
+
+
+def test_a_revocation_does_not_wait_for_the_audit_trail(tmp_path: Any) -> None:
+    """Where the trail takes no entry, access is revoked all the same, and the log says what is missing in the trail."""
+    store = open_store(f"sqlite:///{tmp_path}/a.db")
+    store.migrate()
+    with closing(sqlite3.connect(tmp_path / "a.db")) as database, database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        database.execute(f"DROP TABLE {next(name for name in tables if name.endswith(('audit_entry', 'audit')))}")
+    with served_console(store) as console:
+        answer = revoke(console.person("wim", WRITE))
+    assert (303, ["alice"]) == (answer.status, [entry.name for entry in standing(store)])
+    store.close()
+
+
+def test_services_are_told_at_once(tmp_path: Any) -> None:
+    """With PUSH in the settings a revocation is announced, and the page says to how many."""
+    with redis_server() as redis:
+        store = open_store(f"sqlite:///{tmp_path}/a.db")
+        store.migrate()
+        app = create_console(settings(store, PUSH=REDIS))
+        with redis.pubsub() as heard, serve("asgi", app) as client:
+            heard.subscribe(CHANNEL)
+            assert heard.get_message(timeout=5) is not None
+            wim = ServedConsole(app, client, app.guard, store).person("wim", WRITE)
+            assert "Pushed to" in text_of(wim.follow(revoke(wim)))
+            assert heard.get_message(timeout=5) is not None
+        store.close()
+
+
+def test_an_announcement_that_fails_hides_no_revocation(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis is not there, and the store stops after the change: it is written, and the page says so."""
+    pytest.importorskip("redis")
+    store = open_store(f"sqlite:///{tmp_path}/a.db")
+    store.migrate()
+
+    def fail(*_: object, **__: object) -> tuple[object, ...]:
+        raise StoreError("no answer")
+
+    app = create_console(settings(store, PUSH="redis://127.0.0.1:1/0"))
+    with serve("asgi", app) as client, monkeypatch.context() as patch:
+        wim = ServedConsole(app, client, app.guard, store).person("wim", WRITE)
+        patch.setattr(type(store), "heartbeats", fail)
+        answer = wim.follow(revoke(wim))
+    assert (True, 1) == ("Revoked. Services poll every" in text_of(answer), len(standing(store)))
+    store.close()
+
+
+def test_a_revocation_that_fails_is_no_success(writer: Person, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the store does not answer, the page does not say that anything was revoked."""
+    _, fields = confirm(writer)
+
+    def fail(*_: object, **__: object) -> int:
+        raise StoreError("no answer from postgresql://secret-host/")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store), "revoke", fail)
+        answer = writer.post("/revocations/new", fields | {"step": "write"})
+    assert (503, False, []) == (answer.status, b"secret-host" in answer.body, standing(store))
+
+
+def test_attack_two_who_lift_at_once_lift_once(writer: Person, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else lifts the entry between the look and the change: the second one is told."""
+    revoke(writer)
+    (row,) = store.revocations()
+    lift = type(store).lift
+
+    def be_late(self: Any, ids: Any, *, at: float) -> int:
+        lift(self, ids, at=at)
+        result: int = lift(self, ids, at=at)
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store), "lift", be_late)
+        answer = writer.post(f"/revocations/{row.sequence}/lift", {"sure": "yes"})
+    assert (409, True) == (answer.status, "It was lifted already" in text_of(answer))
+
+
 def test_an_entry_of_a_plan_says_so(writer: Person, store: Any) -> None:
     """Lifting it by hand would leave the plan's journal wrong, so the page warns."""
     store.revoke([RevocationEntry(id="plan-0123", of="subject", issuer=ISSUER, name="bob", pattern="a:b")], at=5.0)
@@ -230,7 +329,7 @@ def test_a_lift_that_fails_is_no_success(writer: Person, store: Any, monkeypatch
     def fail(*_: object, **__: object) -> int:
         raise StoreError("no answer from postgresql://secret-host/")
 
-    monkeypatch.setattr(type(store), "lift", fail)
-    answer = writer.post(f"/revocations/{row.sequence}/lift", {"sure": "yes"})
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store), "lift", fail)
+        answer = writer.post(f"/revocations/{row.sequence}/lift", {"sure": "yes"})
     assert (503, False, False) == (answer.status, "Lifted" in text_of(answer), b"secret-host" in answer.body)
-    monkeypatch.undo()

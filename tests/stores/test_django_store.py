@@ -162,12 +162,16 @@ def test_migrations_are_applied_and_reverted(tmp_path) -> None:
     with alias(**database) as url:
         name = url.partition(":")[2]
         store = open_store(url)
-        assert (4, 4) == store.migrate()
+        assert (5, 5) == store.migrate()
         tables = [table for table in connections[name].introspection.table_names() if table.startswith("jwt_lp_")]
         assert {"jwt_lp_django"} == {"_".join(table.split("_")[:3]) for table in tables}
+        call_command("migrate", "jwt_lp_django", "0004", database=name, verbosity=0)
+        with pytest.raises(ConfigurationError, match="of another release"):
+            store.campaigns()
+        assert (4, 5, (0, "")) == (*store.migrate(), store.audit_head())
         call_command("migrate", "jwt_lp_django", "zero", database=name, verbosity=0)
         assert ["django_migrations"] == connections[name].introspection.table_names()
-        assert (0, 4) == store.migrate()
+        assert (0, 5) == store.migrate()
 
 
 def test_missing_tables_name_the_command() -> None:
@@ -440,7 +444,7 @@ def test_the_store_works_without_manage_py(tmp_path) -> None:
     without = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
     environment["DJANGO_SETTINGS_MODULE"] = "projectset"
     done = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
-    assert ("(0, 4) 0\n", True) == (done.stdout, "set DJANGO_SETTINGS_MODULE" in without.stderr), done.stderr
+    assert ("(0, 5) 0\n", True) == (done.stdout, "set DJANGO_SETTINGS_MODULE" in without.stderr), done.stderr
 
 
 def test_a_database_in_memory_needs_no_lock(url, tmp_path, monkeypatch) -> None:

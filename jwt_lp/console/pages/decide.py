@@ -10,9 +10,10 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from jwt_lp.console.answers import page, see_other
-from jwt_lp.console.decide_data import SHOWS, DecidePage, Intention, Place, intend, load_page
+from jwt_lp.console.decide_data import SHOWS, DecidePage, Place, load_page, read_position
 from jwt_lp.console.decision_form import read_answers
 from jwt_lp.console.forms import Form, form_of
+from jwt_lp.console.intentions import Intention, find_breakage, intend
 from jwt_lp.console.navigation import DECIDE, READ
 from jwt_lp.console.reader import Reader, reader_of
 from jwt_lp.errors import CampaignRefused, InvalidDecision
@@ -78,7 +79,7 @@ async def preview(request: Request) -> Response:
     if answers.faults:
         return _decide_page(request, shown, HTTPStatus.UNPROCESSABLE_ENTITY)
     intention = await run_in_threadpool(_intend, reader, shown)
-    return _preview_page(request, shown, intention)
+    return await _preview_page(request, shown, intention)
 
 
 @requires(DECIDE)
@@ -92,7 +93,7 @@ async def save(request: Request) -> Response:
         return _decide_page(request, shown, HTTPStatus.UNPROCESSABLE_ENTITY)
     intention = await run_in_threadpool(_intend, reader, shown)
     if intention.changed:
-        return _preview_page(request, shown, intention, HTTPStatus.CONFLICT)
+        return await _preview_page(request, shown, intention, HTTPStatus.CONFLICT)
     try:
         result = await run_in_threadpool(reader.decide, place.campaign, intention.wanted, place.part)
     except InvalidDecision as error:
@@ -122,18 +123,20 @@ def _place_of(request: Request, form: Form) -> Place:
 def _place(campaign: str, part: str, show: str | None, group: str | None, after: str | None) -> Place:
     if (show or "open") not in SHOWS:
         raise HTTPException(HTTPStatus.BAD_REQUEST, f"show is one of {', '.join(SHOWS)}")
-    position = after or "-1"
-    if not position.removeprefix("-").isdecimal() or len(position) > len("-100000000"):
-        raise HTTPException(HTTPStatus.BAD_REQUEST, "after is the position of an item")
-    return Place(campaign, part, show or "open", group or "", int(position))
+    return Place(campaign, part, show or "open", group or "", read_position(after))
 
 
 def _decide_page(request: Request, shown: DecidePage, status: int = HTTPStatus.OK) -> Response:
     return page(request, "decide.html", {"shown": shown, "answers": shown.answers}, status)
 
 
-def _preview_page(request: Request, shown: DecidePage, intention: Intention, status: int = HTTPStatus.OK) -> Response:
-    return page(request, "decide_preview.html", {"shown": shown, "intention": intention}, status)
+async def _preview_page(
+    request: Request, shown: DecidePage, intention: Intention, status: int = HTTPStatus.OK
+) -> Response:
+    engine = reader_of(request).console.campaigns
+    breakage = await run_in_threadpool(find_breakage, engine, shown.campaign.id, intention.wanted)
+    context = {"shown": shown, "intention": intention, "breakage": breakage}
+    return page(request, "decide_preview.html", context, status)
 
 
 def _real_conflicts(reader: Reader, result: DecideResult, wanted: tuple[WantedDecision, ...]) -> list[Conflict]:

@@ -8,11 +8,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
 from jwt_lp.console.answers import page, url_of
-from jwt_lp.console.holder_facts import ROWS
 from jwt_lp.console.navigation import READ
 from jwt_lp.console.own_service import own_service
 from jwt_lp.console.parameters import page_parameter, text_parameter
-from jwt_lp.console.route_facts import read_routes
+from jwt_lp.console.route_facts import ROUTE_ROWS, read_routes
 from jwt_lp.console.state import console_of
 from jwt_lp_starlette import requires
 
@@ -37,7 +36,9 @@ async def route_list(request: Request) -> Response:
         "facts": facts,
         "text": text,
         "lists_applications": bool(console.applications),
-        "next_url": url_of(request, "routes", q=text, page=number + 1) if (number + 1) * ROWS < facts.total else "",
+        "next_url": url_of(request, "routes", q=text, page=number + 1)
+        if (number + 1) * ROUTE_ROWS < facts.total
+        else "",
         "previous_url": url_of(request, "routes", q=text, page=number - 1) if number else "",
     }
     return page(request, "routes.html", context)

@@ -46,7 +46,7 @@ async def search(request: Request) -> Response:
     """Show a search box, and what was found."""
     text = text_parameter(request, "q").strip()
     wanted = text_parameter(request, "kind")
-    kinds = tuple(kind for kind in _KINDS if wanted in ("", kind))
+    kinds: tuple[NameKind, ...] = tuple(kind for kind in _KINDS if wanted in ("", kind))
     found: tuple[FoundKind, ...] = ()
     if text and kinds:
         found = await run_in_threadpool(lambda: tuple(_find(console_of(request), kinds, text)))

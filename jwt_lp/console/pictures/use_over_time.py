@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jwt_lp.console.pictures.scales import Tick, abbreviate, day_number, day_ticks
 from jwt_lp.review.quantities import count_noun, count_times
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 STRIP_SIZE: Final = (640, 84)
 SMALL_SIZE: Final = (160, 28)
@@ -58,23 +60,21 @@ class Strip:
 def build_strip(uses: Iterable[tuple[str, int]], first: str, last: str, *, small: bool = False) -> Strip:
     """The time line of uses, given by day, from the day `first` to `last`. Days outside of it do not count."""
     start, end = day_number(first), day_number(last)
-    period, key, begin = _period(end - start)
+    period, begins, labels = _periods(start, end)
     by_day: Counter[int] = Counter()
     for day, number in uses:
         if start <= (place := day_number(day)) <= end:
             by_day[place] += number
-    totals: Counter[str] = Counter()
+    totals: Counter[int] = Counter()
     for place, number in by_day.items():
-        totals[key(place)] += number
-    # Each period once, in order.
-    labels = list(dict.fromkeys(key(place) for place in range(begin(start), end + 1)))
+        totals[bisect_right(begins, place) - 1] += number
     size = SMALL_SIZE if small else STRIP_SIZE
     left = 0 if small else _MARGIN
     base = size[1] - (1 if small else _BELOW)
     most = max(totals.values(), default=0)
     step = (size[0] - left) / max(1, len(labels))
     columns = tuple(
-        _column(label, totals[label], left + place * step, step, base - 2, most) for place, label in enumerate(labels)
+        _column(label, totals[place], left + place * step, step, base - 2, most) for place, label in enumerate(labels)
     )
     ticks = () if small else day_ticks(start, max(start, end), left, size[0] - 70)
     return Strip(period, most, abbreviate(most), columns, ticks, size, left, base, _describe(by_day, first, last))
@@ -87,17 +87,20 @@ def _column(label: str, uses: int, x: float, step: float, height: float, most: i
     return StripColumn(label, uses, round(x, 1), round(height + 2 - tall, 1), round(width, 1), round(tall, 1))
 
 
-def _period(days: int) -> tuple[str, Callable[[int], str], Callable[[int], int]]:
-    """The period of a column, the label of the one that a day is in, and the first day of that one."""
-    if days <= _MOST_DAYS:
-        return "day", lambda place: date.fromordinal(place).isoformat(), lambda place: place
-    if days <= _MOST_WEEKS:
-        return "week", lambda place: date.fromordinal(_monday(place)).isoformat(), _monday
-    return "month", lambda place: date.fromordinal(place).isoformat()[:7], lambda place: place
+@lru_cache(maxsize=32)
+def _periods(start: int, end: int) -> tuple[str, tuple[int, ...], tuple[str, ...]]:
+    """The kind of the columns between two days, given by their numbers; the first day of each, and its label.
 
-
-def _monday(place: int) -> int:
-    return place - date.fromordinal(place).weekday()
+    A page draws many time lines of the same days.
+    """
+    every = range(start, end + 1)
+    if end - start <= _MOST_DAYS:
+        return "day", tuple(every), tuple(date.fromordinal(place).isoformat() for place in every)
+    if end - start <= _MOST_WEEKS:
+        begins = tuple(range(start - date.fromordinal(start).weekday(), end + 1, 7))
+        return "week", begins, tuple(date.fromordinal(place).isoformat() for place in begins)
+    begins = tuple(place for place in every if place == start or date.fromordinal(place).day == 1)
+    return "month", begins, tuple(date.fromordinal(place).isoformat()[:7] for place in begins)
 
 
 def _describe(by_day: Counter[int], first: str, last: str) -> str:
