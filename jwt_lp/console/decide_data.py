@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jwt_lp.campaigns import CampaignItemView, GroupView
+    from jwt_lp.console.decision_form import Answer
     from jwt_lp.console.reader import Reader
     from jwt_lp.console.state import ConsoleState
     from jwt_lp.stores.audit import Actor
@@ -81,6 +82,12 @@ class DecidePage:
     def with_all_ticked(self) -> DecidePage:
         """The same page with every item ticked."""
         return replace(self, answers=Answers(ticked=frozenset(each.item.id for each in self.items)))
+
+    @property
+    def unseen(self) -> tuple[Answer, ...]:
+        """The answers about what is not on this page any more, because somebody else decided about it meanwhile."""
+        names = {each.item.id for each in self.items} | {f"G{each.group.id}" for each in self.groups}
+        return tuple(answer for answer in self.answers.given if answer.name not in names)
 
     @property
     def next_place(self) -> Place | None:
@@ -168,7 +175,8 @@ def find_item(reader: Reader, campaign_id: str, item_id: str) -> DecidePage:
         raise CampaignRefused(NOT_YOURS, reason="part") from None
     part = find_part(reader, campaign, item.part)
     found = CampaignPage(items=(item,), groups=(), next=None)
-    place = Place(campaign.id, part.name, "all")
+    # The list that begins with the item, for a form of this page that has a fault.
+    place = Place(campaign.id, part.name, "all", after=item.position - 1)
     return _decide_page(reader, place, campaign, part, found, (), Answers())
 
 

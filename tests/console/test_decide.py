@@ -214,6 +214,30 @@ def test_an_empty_form_says_what_to_do(world: CampaignWorld, served: ServedConso
     assert "Tick the items" in text_of(answer)
 
 
+def test_a_decision_on_the_page_of_an_item_comes_back_there(world: CampaignWorld, served: ServedConsole) -> None:
+    """A faulty decision from an item's own page comes back in a list that begins with the item."""
+    campaign, mia = world.untouched(), served.person("mia", DECIDES)
+    item = world.items(campaign)[-1]
+    page = mia.get(f"/campaigns/{campaign}/items/{item.id}").body.decode()
+    assert f'name="decision.{item.id}" value="remove"' in page
+    sent = hidden_fields(page) | {f"decision.{item.id}": "exempt"}
+    answer = mia.post(f"/campaigns/{campaign}/preview", sent)
+    assert 422 == answer.status
+    assert f'id="fault-{item.id}"' in answer.body.decode()
+    again = mia.post(f"/campaigns/{campaign}/preview", sent | {f"until.{item.id}": "2099-01-01"})
+    assert "Save 1 decision" in text_of(again)
+
+
+def test_what_was_decided_the_last_time_is_shown(world: CampaignWorld, served: ServedConsole) -> None:
+    """An item says what became of it in earlier campaigns, and who decided."""
+    campaign, mia = world.freeze("Q3"), served.person("mia", DECIDES)
+    item = world.item(campaign, "ann", "orders:create")
+    wanted = WantedDecision(item=item.id, decision="keep", version=0, comment="new project")
+    world.engine.decide(MIA, campaign, [wanted], part="mia")
+    shown = text_of(mia.get(f"/campaigns/{world.freeze('Q4')}/decide?part=mia"))
+    assert re.search(r"Earlier campaigns Q3 of [0-9-]+ ?: keep ?, by Mia Berg at [0-9T:Z-]+ ?: new project", shown)
+
+
 # Concurrency
 
 
@@ -238,6 +262,18 @@ def test_what_somebody_decided_meanwhile_is_shown_and_decided_again_knowingly(
     sent = hidden_fields(answer.body.decode()) | {f"decision.{item.id}": "remove"}
     assert "1 decision saved." in text_of(mia.follow(mia.post(f"/campaigns/{campaign}/decide", sent)))
     assert "remove" == decisions(world, campaign)["ann", "orders:create"]
+
+
+def test_an_answer_about_what_is_no_longer_listed_is_not_lost(world: CampaignWorld, served: ServedConsole) -> None:
+    """An item that somebody else decided meanwhile is not in the list that comes back, but one's answer is."""
+    campaign, mia = world.freeze(), served.person("mia", DECIDES)
+    item = world.item(campaign, "ann", "orders:create")
+    preview = mia.post(f"/campaigns/{campaign}/preview", fields((item, "remove")))
+    world.engine.decide(MIA, campaign, [WantedDecision(item=item.id, decision="keep", version=0)], part="mia")
+    back = mia.post(f"/campaigns/{campaign}/preview", hidden_fields(preview.body.decode()) | {"step": "back"})
+    assert "1 decision of yours about items that are no longer on this page" in text_of(back)
+    answer = mia.post(f"/campaigns/{campaign}/decide", hidden_fields(back.body.decode()))
+    assert "Your decisions about them were not saved." in text_of(answer)
 
 
 def test_the_same_form_sent_twice_is_no_conflict(world: CampaignWorld, served: ServedConsole) -> None:
