@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from jwt_lp.campaigns import CampaignPage
 from jwt_lp.console.decision_form import Answers
 from jwt_lp.console.item_words import ShownItem, show_item
-from jwt_lp.errors import CampaignRefused, CampaignUnknown
+from jwt_lp.errors import CampaignRefused, CampaignUnknown, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -136,15 +136,10 @@ def policy_moved(console: ConsoleState, campaign: Campaign) -> bool:
 
 
 def current_policy_digest(console: ConsoleState) -> str:
-    """The digest of the policy as it is now: of its file, if it has one; "" where the file cannot be read."""
-    from jwt_lp.errors import ConfigurationError, PolicyError
-    from jwt_lp.policy.file import Policy
-
-    if console.policy_file is None:
-        return console.policy.digest
+    """The digest of the policy as it is now; "" where its file cannot be read."""
     try:
-        return Policy.load(console.policy_file).digest
-    except (ConfigurationError, PolicyError, OSError):
+        return console.policy_source.read().digest
+    except ConfigurationError:
         return ""
 
 
