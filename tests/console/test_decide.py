@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -274,6 +275,21 @@ def test_an_answer_about_what_is_no_longer_listed_is_not_lost(world: CampaignWor
     assert "1 decision of yours about items that are no longer on this page" in text_of(back)
     answer = mia.post(f"/campaigns/{campaign}/decide", hidden_fields(back.body.decode()))
     assert "Your decisions about them were not saved." in text_of(answer)
+
+
+def test_of_many_forms_at_once_one_wins_and_the_others_are_told(world: CampaignWorld, served: ServedConsole) -> None:
+    """Decisions about the same version of an item that arrive together: one is stored, no other overwrites it unseen."""
+    campaign, mia = world.freeze(), served.person("mia", DECIDES)
+    item = world.item(campaign, "ann", "orders:create")
+    path = f"/campaigns/{campaign}/decide"
+    sent = [fields((item, "keep"), **{f"comment.{item.id}": f"window {number}"}) for number in range(6)]
+    with ThreadPoolExecutor(len(sent)) as pool:
+        answers = list(pool.map(lambda one: mia.post(path, one), sent))
+    assert [303, *[409] * 5] == sorted(each.status for each in answers)
+    now = world.item(campaign, "ann", "orders:create")
+    winner = [each.status for each in answers].index(303)
+    assert (1, f"window {winner}") == (now.version, now.decision.comment)
+    assert all(f"window {winner}" in text_of(each) for each in answers if each.status == 409)
 
 
 def test_the_same_form_sent_twice_is_no_conflict(world: CampaignWorld, served: ServedConsole) -> None:
