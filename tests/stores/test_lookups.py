@@ -232,14 +232,14 @@ def test_what_is_too_much_is_said(store: Store, monkeypatch: pytest.MonkeyPatch)
     for name in (
         ["jwt_lp_django.lookup_rows"] if django else ["jwt_lp.stores.lookup_queries", "jwt_lp.stores.name_queries"]
     ):
-        monkeypatch.setattr(f"{name}.MAX_READ", 3)
+        monkeypatch.setattr(f"{name}.MAX_READ", 1 if name.endswith("name_queries") else 3)
     uses, complete = store.permission_uses("Orders:read")
     assert (4, False) == (len(uses), complete)
     number, complete = store.count_grant_holders("orders:read")
     assert (False, True) == (complete, 1 <= number <= 4)
     # Django's ORM has no recursive queries, so it reads all names.
     names = [each for each in store.find_names("subject", "") if each.issuer == ISSUERS[0]]
-    assert django or len(names) <= 3
+    assert django or len(names) <= 3  # one of each table
 
 
 def test_revocations_are_listed_newest_first(store: Store) -> None:
