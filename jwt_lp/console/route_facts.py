@@ -63,7 +63,8 @@ def read_routes(console: ConsoleState, *, text: str = "", page: int = 0, own: st
 
     Those of the service `own`, which is the console itself, come after those of the same kind.
     """
-    rows = [*_listed(console.application_routes), *_seen(console)]
+    seen = [*_seen(console)]
+    rows = [*_listed(console.application_routes, seen), *seen]
     wanted = text.casefold()
     if wanted:
         rows = [row for row in rows if any(wanted in part.casefold() for part in row if isinstance(part, str))]
@@ -85,46 +86,58 @@ def read_routes(console: ConsoleState, *, text: str = "", page: int = 0, own: st
     )
 
 
-def _listed(routes: Iterable[Route]) -> Iterable[RouteRow]:
-    """The routes of the applications that the console knows, which the store cannot list, because they ask for nothing."""
+def _listed(routes: Iterable[Route], seen: Iterable[RouteRow]) -> Iterable[RouteRow]:
+    """The routes of the applications that the console knows, without those that the store has, too.
+
+    The store lacks what asks for no token, and all of an application that never ran with this store.
+    """
+    known = {(row.endpoint, row.requirement) for row in seen}
     for route in routes:
-        if route.kind in ("requirement", "authenticated"):
+        guarded = route.kind in ("requirement", "authenticated")
+        requirement = str(route.requirement) if guarded else ""
+        if guarded and (route.endpoint, requirement) in known:
             continue
+        declared = () if guarded else (str(route.requirement or "no declaration: refused"),)
         yield RouteRow(
             "",
             ", ".join(route.methods) or "*",
             route.template,
             route.endpoint,
             route.kind,
-            "",
+            requirement,
             (),
             "",
             "",
-            "; ".join((str(route.requirement or "no declaration: refused"), *route.all_faults())),
+            "; ".join((*declared, *route.all_faults())),
         )
 
 
 def _seen(console: ConsoleState) -> Iterable[RouteRow]:
+    """The enforcement points of the store; those that differ in their method only are one row."""
     templates = {
-        (route.endpoint, method, str(route.requirement)): route.template
+        (route.endpoint, str(route.requirement)): route.template
         for route in console.application_routes
-        for method in route.methods or ("*",)
+        if route.requirement is not None
     }
+    rows: dict[tuple[str, str, str], RouteRow] = {}
     # Many routes have the same requirement.
     asks = cache(permissions_in)
     for point in console.store.enforcement_points():
-        yield RouteRow(
+        key = (point.service, point.endpoint, point.requirement)
+        seen = rows.get(key)
+        rows[key] = RouteRow(
             point.service,
-            point.method,
-            templates.get((point.endpoint, point.method, point.requirement), ""),
+            point.method if seen is None else f"{seen.methods}, {point.method}",
+            templates.get((point.endpoint, point.requirement), ""),
             point.endpoint,
             "requirement" if asks(point.requirement) else "authenticated",
             point.requirement,
             (),
-            point.first_day,
-            point.last_day,
+            point.first_day if seen is None else min(seen.first_day, point.first_day),
+            point.last_day if seen is None else max(seen.last_day, point.last_day),
             "",
         )
+    return rows.values()
 
 
 def _with_holders(row: RouteRow, held: HeldPermissions) -> RouteRow:

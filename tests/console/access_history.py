@@ -79,6 +79,7 @@ def record_history(store: Any) -> None:
     points = [
         EnforcementPoint("shop", "shop.views.orders", "GET", "orders:read", day(1)),
         EnforcementPoint("shop", "shop.views.order", "GET", "orders:{order_id}:read", day(1)),
+        EnforcementPoint("shop", "shop.views.order", "HEAD", "orders:{order_id}:read", day(4)),
         EnforcementPoint("shop", "shop.views.purge", "POST", "orders:delete & orders:purge", day(1)),
         EnforcementPoint("shop", "shop.views.me", "GET", "authenticated", day(1)),
         EnforcementPoint(HOSTILE, HOSTILE, "GET", HOSTILE, day(1)),
