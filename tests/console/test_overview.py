@@ -11,6 +11,11 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("starlette", reason="the console is built on it")
+pytest.importorskip("jinja2", reason="the pages are templates")
+pytest.importorskip("sqlalchemy", reason="the store is an SQL store")
+pytest.importorskip("uvicorn", reason="the console is served by it")
+
 from console.access_history import CAMPAIGN, HOSTILE, SUMMARY, day, freeze_campaign, record_history
 from console.campaign_world import make_world
 from console.serving import ServedConsole, served_console, text_of

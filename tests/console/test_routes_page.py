@@ -9,6 +9,11 @@ from urllib.parse import quote
 
 import pytest
 
+pytest.importorskip("starlette", reason="the console is built on it")
+pytest.importorskip("jinja2", reason="the pages are templates")
+pytest.importorskip("sqlalchemy", reason="the store is an SQL store")
+pytest.importorskip("uvicorn", reason="the console is served by it")
+
 from console.access_history import HOSTILE, day, record_history
 from console.serving import KEY, ServedConsole, served_console, text_of
 from jwt_lp.guard.hosts import find_host
