@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jwt_lp.console.grant_ways import HeldPermissions
@@ -15,9 +16,13 @@ if TYPE_CHECKING:
     from jwt_lp.console.grant_ways import HeldBySomebody
     from jwt_lp.console.state import ConsoleState
     from jwt_lp.guard.routes import Route
+    from jwt_lp.stores import EnforcementPointRow
 
 ROUTE_ROWS: Final = 30
 """The most routes on one page: each asks for several permissions, and each of these is looked up."""
+
+MOST_POINTS: Final = 20_000
+"""The most enforcement points that one page reads."""
 
 _MOST_TERMS: Final = 20
 _KINDS: Final = ("undeclared", "public", "external", "authenticated", "requirement")
@@ -51,11 +56,15 @@ class RouteRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RouteFacts:
-    """One page of routes, those without a guard first, out of `total`; and how many of each kind there are."""
+    """One page of routes, those without a guard first, out of `total`; and how many of each kind there are.
+
+    `complete` is False if the store has more than `MOST_POINTS` enforcement points: only the first of them were read.
+    """
 
     rows: tuple[RouteRow, ...]
     total: int
     counts: tuple[tuple[str, int], ...]
+    complete: bool
 
 
 def read_routes(console: ConsoleState, *, text: str = "", page: int = 0, own: str = "") -> RouteFacts:
@@ -63,7 +72,8 @@ def read_routes(console: ConsoleState, *, text: str = "", page: int = 0, own: st
 
     Those of the service `own`, which is the console itself, come after those of the same kind.
     """
-    seen = [*_seen(console)]
+    points = [*islice(console.store.enforcement_points(), MOST_POINTS + 1)]
+    seen = [*_seen(console, points[:MOST_POINTS])]
     rows = [*_listed(console.application_routes, seen), *seen]
     wanted = text.casefold()
     if wanted:
@@ -83,6 +93,7 @@ def read_routes(console: ConsoleState, *, text: str = "", page: int = 0, own: st
         tuple(_with_holders(row, held) for row in rows[page * ROUTE_ROWS : (page + 1) * ROUTE_ROWS]),
         len(rows),
         tuple((kind, number) for kind in _KINDS if (number := sum(row.kind == kind for row in rows))),
+        len(points) <= MOST_POINTS,
     )
 
 
@@ -112,7 +123,7 @@ def _listed(routes: Iterable[Route], seen: Iterable[RouteRow]) -> Iterable[Route
         )
 
 
-def _seen(console: ConsoleState) -> Iterable[RouteRow]:
+def _seen(console: ConsoleState, points: Iterable[EnforcementPointRow]) -> Iterable[RouteRow]:
     """The enforcement points of the store; those that differ in their method only are one row."""
     templates = {
         (route.endpoint, str(route.requirement)): route.template
@@ -122,7 +133,7 @@ def _seen(console: ConsoleState) -> Iterable[RouteRow]:
     rows: dict[tuple[str, str, str], RouteRow] = {}
     # Many routes have the same requirement.
     asks = cache(permissions_in)
-    for point in console.store.enforcement_points():
+    for point in points:
         key = (point.service, point.endpoint, point.requirement)
         seen = rows.get(key)
         rows[key] = RouteRow(

@@ -16,6 +16,7 @@ pytest.importorskip("uvicorn", reason="the console is served by it")
 
 from console.access_history import HOSTILE, day, record_history
 from console.serving import KEY, ServedConsole, served_console, text_of
+from jwt_lp.console import route_facts
 from jwt_lp.guard.hosts import find_host
 from jwt_lp.stores import EnforcementPoint, UsageBatch, open_store
 from jwt_lp_starlette import LeastPrivilege, external, public, requires
@@ -134,6 +135,15 @@ def test_many_routes_are_paged(tmp_path: Any) -> None:
     assert ([30, 30, 30, 30, 10, 0], 130) == (
         [len(each) for each in pages],
         len({name for each in pages for name in each}),
+    )
+
+
+def test_a_store_with_too_many_points_says_so(console: ServedConsole, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One page reads a bounded number of enforcement points, and says that there are more."""
+    monkeypatch.setattr(route_facts, "MOST_POINTS", 2)
+    text = text_of(console.person("auditor", READ).get("/routes"))
+    assert ("2 routes", "more enforcement points than one page reads") == tuple(
+        part for part in ("2 routes", "more enforcement points than one page reads") if part in text
     )
 
 
