@@ -78,6 +78,12 @@ def test_the_overview_shows_granted_and_used(filled: ServedConsole) -> None:
         "95 granted, 1 denied, 2 revoked",
     )
     assert list(expected) == [part for part in expected if part in text]
+    facts = (
+        "Days reviewed 2026-01-01 to 2026-11-01, recorded completely until unknown",
+        "Rule a grant is unused after 90 days without use",
+        "Expected to be needed again 0.4 of 6 proposed removals within 365 days; 2 have no likelihood",
+    )
+    assert list(facts) == [part for part in facts if part in text]
     pictures = ("share", "verdicts", "trend", "months", "tradeoff", "matrix")
     html = answer.body.decode()
     assert list(pictures) == [name for name in pictures if f'aria-labelledby="{name}-title {name}-text"' in html]
