@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MAX_SHOWN: Final = 50
 """The most rows of each section of a page."""
 
-MAX_AT_ONCE: Final = 5000
+MAX_AT_ONCE: Final = 1000
 """The most items of a plan whose changes are shown without being asked for, because they take seconds for more."""
 
 _WAIT: Final = 20.0
