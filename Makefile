@@ -98,7 +98,7 @@ $(BENCH)/.ready: benchmarks/peers.txt pyproject.toml
 	@$(call make_venv,$(BENCH))
 	@echo "==> $(BENCH): installing jwt-lp from this checkout, and what it is compared with"
 	@$(BENCH)/bin/python -m pip --disable-pip-version-check -qq install \
-		--requirement benchmarks/peers.txt --editable ".[drf,fastapi,flask,parquet,sql]"
+		--requirement benchmarks/peers.txt --editable ".[console,drf,fastapi,flask,parquet,sql]"
 	@touch $@
 
 $(VENV)/.tox-ready: $(VENV)/.python-ready

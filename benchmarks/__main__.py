@@ -56,7 +56,7 @@ def run_section(section: Section, scale: Scale) -> SectionResult:
     if not __debug__:
         raise RuntimeError("run the benchmarks without -O and without PYTHONOPTIMIZE")
     described = machine.describe()
-    if section.long:
+    if section.name in long.PROGRAMS:
         return SectionResult(machine=described, text=long.run(section.name))
     figures = import_module(f"benchmarks.sections.{section.name}").run(scale)
     return SectionResult(tuple(figures), described, scale.rounds)

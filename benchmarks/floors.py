@@ -102,6 +102,11 @@ def _floors() -> Iterator[Floor]:
     offers = {"the caller may ask": 1.5, "only others may ask": 1.15, "nobody may ask": 1.15}
     yield from _most("elevation", "without ELEVATION_URL", {f"refused, {who}": most for who, most in offers.items()})
 
+    # The console: every page at the server, and how much memory its use adds.
+    pages = (*CONSOLE_PAGES, *(f"{page}, the slowest" for page in CONSOLE_PAGES))
+    yield from _most("console", "", dict.fromkeys(pages, 300), unit="ms")
+    yield from _most("console", "", {"memory that pages and load add": 100}, unit="MB")
+
     # Imports.
     limits = {"import jwt_lp": 0.2, "from jwt_lp import Guard": 1.6}
     yield from _most("imports", "PyJWT and cryptography", limits)
@@ -128,6 +133,11 @@ _CASES: Final = (
     "100,000 grants, and a wildcard meets it",
     "1,000 roles, the last one confers it",
     "1,000 routes",
+)
+CONSOLE_PAGES: Final = (
+    *("overview", "campaigns", "a campaign", "the list of a part", "the list, further on", "an item", "search"),
+    *("a subject", "a client", "a role", "a permission", "routes", "plans", "elevations", "revocations", "audit trail"),
+    "preview of 60 decisions",
 )
 _HOLDER: Final = ("a holder, for what the token grants", "a holder, for what is held by elevation")
 _EARLY: Final = (

@@ -6,7 +6,10 @@ from typing import Final, NamedTuple
 
 
 class Section(NamedTuple):
-    """A section: its module here, its title, whether `make bench` runs it, and whether it is a long program."""
+    """A section: its module here, its title, whether `make bench` runs it, and whether it takes minutes.
+
+    A long section is a module here, or the programs that `long` lists.
+    """
 
     name: str
     title: str
@@ -26,6 +29,7 @@ ALL: Final = (
     Section("live_tokens", "A hundred thousand live tokens"),
     Section("imports", "Imports", quick=True),
     Section("issuing", "Issuing tokens"),
+    Section("console", "The console", long=True),
     Section("revocations", "A million revocations", long=True),
     Section("flush", "A flush with sums", long=True),
     Section("review", "The review", long=True),

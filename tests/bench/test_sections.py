@@ -13,6 +13,7 @@ from benchmarks.figures import by_key, load
 from benchmarks.floors import FLOORS
 from benchmarks.scale import TINY
 from benchmarks.sections import long
+from servers import postgres_database
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,10 +63,24 @@ def test_servers_are_measured_beside_the_bare_application() -> None:
     assert "the handler" in {what for what, _ in keys}
 
 
+@pytest.mark.servers
+def test_the_console_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every page and a load of two reviewers, over a small store; each floor has its figure, and no decision is lost."""
+    for name in ("psutil", "psycopg", "sqlalchemy", "starlette", "jinja2", "python_multipart", "uvicorn"):
+        pytest.importorskip(name)
+    from benchmarks.sections import console
+
+    with postgres_database() as server:
+        monkeypatch.setenv("BENCH_POSTGRES", server)
+        figures = {(figure.what, figure.unit): figure for figure in console.run(TINY)}
+    assert {(key.what, floor.unit) for key, floor in FLOORS.items() if key.section == "console"} <= figures.keys()
+    assert figures["decisions saved in the load", "per s"].value.median > 0
+
+
 def test_each_long_section_has_programs() -> None:
-    """Each program of a section that takes minutes is a file, and no section is listed twice."""
+    """What takes minutes is a module, or programs that are files; no section is listed twice."""
     names = [section.name for section in sections.ALL]
     assert len(names) == len(set(names))
-    assert {section.name for section in sections.ALL if section.long} == long.PROGRAMS.keys()
+    assert {section.name for section in sections.ALL if section.long} == {"console", *long.PROGRAMS}
     files = {name for programs in long.PROGRAMS.values() for name, *_ in programs}
     assert files == {name for name in files if (ROOT / "benchmarks" / name).is_file()}
