@@ -185,6 +185,7 @@ def test_the_history_has_pages(inbox: Inbox) -> None:
     rob = inbox.console.person("rob", READ)
     body = rob.get("/elevations?list=history").body.decode()
     assert (60, True, True) == (body.count("/elevations/many"), "many069" in body, "after=many010" in body)
+    assert 404 == inbox.approver().get("/elevations?list=history").status
     assert "many009" in rob.get("/elevations?list=history&after=many010").body.decode()
 
 

@@ -76,12 +76,14 @@ async def decide(request: Request) -> Response:
 
 def _list(request: Request) -> Response:
     which, after = request.query_params.get("list", "waiting"), request.query_params.get("after", "")
-    if which not in _LISTS or (after and not is_id(after)):
+    # Only whoever sees all of it has the history, because the others would have most of it read in vain.
+    lists = {key: label for key, label in _LISTS.items() if key != "history" or can(request, READ)}
+    if which not in lists or (after and not is_id(after)):
         raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such list.")
     console, who = console_of(request), _who(request)
     found = list(islice(_found(request, console, who, which, after), PAGE + 1))
     context = {
-        "lists": _LISTS,
+        "lists": lists,
         "list": which,
         "found": found[:PAGE],
         "next": found[PAGE - 1].id if len(found) > PAGE else None,
@@ -100,14 +102,15 @@ def _found(
         return iter(engine.elevations_of(who, after=after, limit=limit))
     if which == "waiting" and not isinstance(who, Operator):
         return iter(engine.waiting_for(who, after=after, limit=limit))
+    sees_all = can(request, READ)
     wanted = ElevationFilter(
         open_at=now if which == "waiting" else None,
         held_at=now if which == "held" else None,
         unreviewed=which == "unreviewed",
         newest_first=which == "history",
         after=after or None,
+        limit=limit if sees_all else None,
     )
-    sees_all = can(request, READ)
     return (each for each in console.store.elevations(wanted) if sees_all or engine.may_see(who, each))
 
 
