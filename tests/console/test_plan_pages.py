@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from html import unescape
@@ -197,6 +198,22 @@ def test_attack_a_form_that_is_sent_twice_applies_once(world: PlanWorld) -> None
     answers = [world.manager.post("/plans/q/apply", fields) for _ in range(2)]
     assert [303, 409] == [answer.status for answer in answers]
     assert 1 == len([*world.console.store.revocations(lifted=True)])
+
+
+def test_attack_two_forms_at_once_apply_once(world: PlanWorld) -> None:
+    """Of two people who confirm at the same moment, one applies the plan, and the other is told."""
+    world.write("q", ALICE, CLERK)
+    people = [world.manager, world.console.person("nora")]
+    shown = [hidden(person.get("/plans/q"), "seen") for person in people]
+
+    def send(number: int) -> int:
+        fields = {"seen": shown[number], "shown": "3", "confirmed": "3"}
+        return people[number].post("/plans/q/apply", fields).status
+
+    with ThreadPoolExecutor(2) as pool:
+        assert [303, 409] == sorted(pool.map(send, range(2)))
+    assert 2 == len([*world.console.store.revocations(lifted=True)])
+    assert 1 == world.actions("q").count("applied")
 
 
 def test_attack_nobody_changes_a_plan_without_the_permission(world: PlanWorld) -> None:

@@ -119,16 +119,17 @@ def _show(request: Request, *, fault: str = "", status: int = HTTPStatus.OK) -> 
     found = _find(request, console, who)
     engine, now = console.elevations, console.clock()
     state = found.state(now)
-    operator = isinstance(who, Operator)
-    decides = not isinstance(who, Operator) and engine.may_decide(who, found)
-    ends = isinstance(who, Operator) or engine.may_end(who, found)
+    acts = can(request, APPROVE)
+    operator = acts and isinstance(who, Operator)
+    decides = acts and not isinstance(who, Operator) and engine.may_decide(who, found)
+    ends = acts and (isinstance(who, Operator) or engine.may_end(who, found))
     context = {
         "elevation": found,
         "state": state,
         "steps": console.store.elevation_steps(found.id),
         "rule": console.policy.elevation_rule(found.permission),
         "fault": fault,
-        "is_operator": operator,
+        "is_operator": isinstance(who, Operator),
         "may_approve": decides and state == "requested",
         "may_deny": (decides or operator) and state == "requested",
         "may_end": ends and state in ("requested", "approved"),
