@@ -114,6 +114,7 @@ class CampaignItem(models.Model):
             models.Index(fields=("campaign", "key"), name="jwt_lp_django_citem_key"),
             models.Index(fields=("campaign", "role"), name="jwt_lp_django_citem_role"),
             models.Index(fields=("campaign", "grant"), name="jwt_lp_django_citem_grant"),
+            models.Index(fields=("campaign", "decided_on"), name="jwt_lp_django_citem_decided"),
         )
 
     def __str__(self) -> str:

@@ -113,10 +113,11 @@ def _read_entries(lines: Iterable[str]) -> Iterator[AuditEntry]:
 def _read_entry(line: str, number: int) -> AuditEntry:
     try:
         values: dict[str, Any] = json.loads(line if len(line) <= MAX_LINE else "", object_pairs_hook=unique_members)
-        entry = AuditEntry(**{**values, "actor": Actor(**values["actor"])})
+        values["actor"] = Actor(**values["actor"])
+        entry = AuditEntry(**values)
         # It is an entry only if a hash can be made of it.
         entry.computed_hash()
-        typed = type(entry.sequence) is int and isinstance(entry.previous, str) and isinstance(entry.hash, str)
+        typed = type(values["sequence"]) is int and {type(values["previous"]), type(values["hash"])} == {str}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         typed, entry = False, None
     if entry is None or not typed:

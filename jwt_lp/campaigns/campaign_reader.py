@@ -6,14 +6,14 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Final
 
-from jwt_lp.campaigns.campaign_sheets import load_parts, make_plan, write_parts
-from jwt_lp.campaigns.campaign_state import find_campaign, find_items, find_part, findings_of
+from jwt_lp.campaigns.campaign_sheets import join_texts, load_parts, make_plan, sheet_text, write_parts
+from jwt_lp.campaigns.campaign_state import find_campaign, find_items, findings_of
 from jwt_lp.campaigns.decision_making import DecisionMaker
 from jwt_lp.campaigns.decision_preview import preview_decisions
 from jwt_lp.campaigns.item_views import full_views, group_views, plain_views
 from jwt_lp.campaigns.policy_source import PolicySource
-from jwt_lp.campaigns.values import CampaignPage, CampaignProgress
-from jwt_lp.errors import CampaignRefused, ConfigurationError
+from jwt_lp.campaigns.values import CampaignPage, CampaignProgress, CampaignWorksheet
+from jwt_lp.errors import CampaignRefused, CampaignUnknown, ConfigurationError
 from jwt_lp.stores.campaigns import ItemFilter
 from jwt_lp.usage.recorder import plain_subject
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from os import PathLike
 
-    from jwt_lp.campaigns.values import CampaignItemView, CampaignWorksheet, DecisionPreview
+    from jwt_lp.campaigns.campaign_sheets import SheetPart
+    from jwt_lp.campaigns.values import CampaignItemView, DecisionPreview
     from jwt_lp.policy.file import Policy
     from jwt_lp.review import Person
     from jwt_lp.review.plan import Plan
@@ -141,19 +142,32 @@ class CampaignReader:
 
     def worksheet(self, campaign: str, part: str | None = None) -> CampaignWorksheet:
         """The worksheet of a part, or of all parts, with the decisions filled in, and the campaign's sheet file."""
-        found = find_campaign(self._store, campaign)
-        names = [each.name for each in self._store.campaign_parts(campaign)]
-        if part is not None:
-            find_part(self._store, campaign, part)
-        return write_parts(found, load_parts(self._store, campaign, names), names if part is None else [part])
+        found, parts = self._load(campaign)
+        if part is not None and part not in parts:
+            raise CampaignUnknown("the campaign has no such part")
+        texts = write_parts(parts)
+        return CampaignWorksheet(
+            join_texts([*texts.values()] if part is None else [texts[part]]), sheet_text(found, parts)
+        )
+
+    def worksheets(self, campaign: str) -> dict[str, CampaignWorksheet]:
+        """The worksheet of each part, by name. All have the same sheet file."""
+        found, parts = self._load(campaign)
+        sheet = sheet_text(found, parts)
+        return {name: CampaignWorksheet(text, sheet) for name, text in write_parts(parts).items()}
 
     def plan(self, campaign: str) -> Plan:
         """The plan of a closed campaign, the same each time. `CampaignRefused` for one that is not closed."""
         found = find_campaign(self._store, campaign)
         if found.closed_at is None:
             raise CampaignRefused("the campaign is not closed: close it to make its plan", reason="open")
-        names = [each.name for each in self._store.campaign_parts(campaign)]
-        return make_plan(found, load_parts(self._store, campaign, names).values(), at=found.closed_at)
+        _, parts = self._load(campaign)
+        return make_plan(found, parts.values(), at=found.closed_at)
+
+    def _load(self, campaign: str) -> tuple[Campaign, dict[str, SheetPart]]:
+        found = find_campaign(self._store, campaign)
+        names = [each.name for each in self._store.campaign_parts(campaign) if each.items]
+        return found, load_parts(self._store, campaign, names)
 
     def progress(self, campaign: str) -> CampaignProgress:
         """How far a campaign is."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from jwt_lp.campaigns.item_views import group_from_json, plain_views
-from jwt_lp.campaigns.values import CampaignWorksheet
 from jwt_lp.review.analysis.engine import review_order
 from jwt_lp.review.plan import Worksheet, from_worksheet, parse_stages, write_worksheet
 from jwt_lp.review.plan.decision_groups import DecisionGroup, sort_out
@@ -61,13 +60,22 @@ def make_sheet_file(campaign: Campaign, parts: Iterable[SheetPart]) -> SheetFile
     )
 
 
-def write_parts(campaign: Campaign, parts: Mapping[str, SheetPart], shown: Iterable[str]) -> CampaignWorksheet:
-    """The worksheet of the parts that are `shown`, one behind the other, and the sheet file of the campaign."""
-    texts = [write_worksheet([view.finding for view in parts[name].views], _answers(parts[name])) for name in shown]
-    # Each text has the same first line.
+def sheet_text(campaign: Campaign, parts: Mapping[str, SheetPart]) -> str:
+    """The text of the sheet file that belongs to all worksheets of a campaign."""
+    return make_sheet_file(campaign, parts.values()).encode()
+
+
+def write_parts(parts: Mapping[str, SheetPart]) -> dict[str, str]:
+    """The worksheet of each part, with the decisions filled in."""
+    return {
+        name: write_worksheet([view.finding for view in part.views], _answers(part)) for name, part in parts.items()
+    }
+
+
+def join_texts(texts: Sequence[str]) -> str:
+    """Worksheets as one, the rows of one behind those of another. All have the same first line."""
     head, end, _ = texts[0].partition("\r\n")
-    text = head + end + "".join(text.partition("\r\n")[2] for text in texts)
-    return CampaignWorksheet(text, make_sheet_file(campaign, parts.values()).encode())
+    return head + end + "".join(text.partition("\r\n")[2] for text in texts)
 
 
 def reviewer_text(decision: ItemDecision) -> str:

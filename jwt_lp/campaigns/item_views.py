@@ -66,7 +66,9 @@ def group_views(campaign: str, parts: Iterable[str], store: Store) -> Iterator[G
     """The groups of some parts, with how many of their items are decided."""
     for part in parts:
         groups = [*map(group_from_json, store.campaign_groups(campaign, part))]
-        counts = store.group_counts(campaign, part) if groups else {}
+        if not groups:
+            continue
+        counts = store.group_counts(campaign, part)
         for group in groups:
             items, decided = counts[group.id]
             yield GroupView(part=part, group=group, sentence=describe_group(group), items=items, decided=decided)
@@ -74,4 +76,5 @@ def group_views(campaign: str, parts: Iterable[str], store: Store) -> Iterator[G
 
 def group_from_json(members: Mapping[str, Any]) -> DecisionGroup:
     """A group as the store keeps it."""
-    return DecisionGroup(**{**members, "findings": tuple(members["findings"])})
+    values: dict[str, Any] = {**members, "findings": tuple(members["findings"])}
+    return DecisionGroup(**values)

@@ -44,17 +44,16 @@ def worksheet(ctx: click.Context, /, campaign_id: str, **options: Any) -> None:
     file = Path(output)
     with opened_campaigns(ctx, take_place(options)) as campaigns:
         found = find_campaign(campaigns, campaign_id)
-        files: dict[Path, str | None] = {file: part}
         if split:
-            names = [each.name for each in campaigns.parts(found.id) if each.items]
-            files = {
-                file.with_name(f"{file.stem}-{suffix}{file.suffix or '.csv'}"): name
-                for name, suffix in name_parts(names)
-            }
-        for path, name in files.items():
-            written = campaigns.worksheet(found.id, name)
-            _write(path, written.text, "the worksheet" if name is None else f"the worksheet of {name or 'nobody'}")
-        _write(sheet_path(file), written.sheet, "the sheet file, which jwt-lp plan needs too")
+            sheets = campaigns.worksheets(found.id)
+            for name, suffix in name_parts(sheets):
+                path = file.with_name(f"{file.stem}-{suffix}{file.suffix or '.csv'}")
+                _write(path, sheets[name].text, f"the worksheet of {name or 'nobody'}")
+            sheet = next(iter(sheets.values())).sheet
+        else:
+            text_of_all, sheet = campaigns.worksheet(found.id, part)
+            _write(file, text_of_all, "the worksheet")
+        _write(sheet_path(file), sheet, "the sheet file, which jwt-lp plan needs too")
 
 
 def _write(file: Path, content: str, what: str) -> None:

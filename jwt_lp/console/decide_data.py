@@ -1,23 +1,22 @@
-"""Data of the Decide pages: whose part it is, what is shown of it, and what a form's answers mean."""
+"""Data of the Decide pages: whose part it is, and what is shown of it."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from starlette.exceptions import HTTPException
 
 from jwt_lp.campaigns import CampaignPage
-from jwt_lp.console.decision_form import TAKE_BACK, Answers
-from jwt_lp.console.item_words import ShownItem, describe_item, show_item
+from jwt_lp.console.decision_form import Answers
+from jwt_lp.console.item_words import ShownItem, show_item
 from jwt_lp.errors import CampaignRefused, CampaignUnknown
-from jwt_lp.review.quantities import format_quantity
-from jwt_lp.stores.campaigns import WantedDecision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from jwt_lp.campaigns import CampaignItemView, Campaigns, DecisionPreview, GroupView, ItemPreview
+    from jwt_lp.campaigns import CampaignItemView, GroupView
     from jwt_lp.console.reader import Reader
     from jwt_lp.console.state import ConsoleState
     from jwt_lp.stores.audit import Actor
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 PAGE_SIZE: Final = 60
 SHOWS: Final = ("open", "decided", "all")
 NOT_YOURS: Final = "this part is not yours"
-_MOST_MEMBERS: Final = 100_000
 
 
 class Place(NamedTuple):
@@ -47,6 +45,15 @@ class Place(NamedTuple):
             "group": self.group or None,
             "after": None if self.after < 0 else self.after,
         }
+
+
+def read_position(text: str | None) -> int:
+    """The position in an address or a form, -1 for the beginning; 400 for what is none."""
+    if text in (None, "", "-1"):
+        return -1
+    if not (text.isascii() and text.isdecimal() and len(text) < len("1000000000")):
+        raise HTTPException(HTTPStatus.BAD_REQUEST, "after is the position of an item")
+    return int(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,105 +209,3 @@ def _show_items(
         show_item(each, campaign.day, refusal=refusal or none.get(each.id, ""), no_keeping=no_keeping.get(each.id, ""))
         for each in items
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intention:
-    """What the answers of a form mean: the decisions that would be written, and what they would change.
-
-    `states` has for each group of the form the state of its open members, as `Answer.version` of a group. `own` is the
-    number of members that are left out, because nobody decides about their own access. `changed` are the groups that
-    have other open members than the form showed.
-    """
-
-    wanted: tuple[WantedDecision, ...]
-    states: Mapping[str, str]
-    own: int
-    changed: tuple[str, ...]
-
-    @property
-    def counts(self) -> tuple[tuple[str, int], ...]:
-        """How many items get which decision."""
-        counted = Counter(each.decision or "take back" for each in self.wanted)
-        return tuple(counted.items())
-
-
-def intend(engine: Campaigns, campaign: str, part: str, actor: Actor, answers: Answers) -> Intention:
-    """The decisions that the answers ask for: each item's own, and those of groups for their open members."""
-    ids = [answer.id for answer in answers.items]
-    if ids:
-        found = engine.items(campaign, part=part, ids=ids, limit=len(ids), details=False).items
-        # The preview shows what an item is about, so it is for items of the reader's part alone.
-        if len(found) < len(ids):
-            raise CampaignRefused(NOT_YOURS, reason="part")
-    wanted = {answer.id: _wanted(answer.id, answer, int(answer.version)) for answer in answers.items}
-    states: dict[str, str] = {}
-    changed: list[str] = []
-    own = 0
-    for answer in answers.groups:
-        members = _open_members(engine, campaign, part, answer.id)
-        refused = engine.refusals(actor, campaign, members, answer.decision)
-        states[answer.name] = _state_of(members)
-        if answer.version and answer.version != states[answer.name]:
-            changed.append(answer.name)
-        for member in members:
-            if member.id in wanted:
-                continue
-            if member.id in refused:
-                own += 1
-            else:
-                wanted[member.id] = _wanted(member.id, answer, member.version)
-    return Intention(wanted=tuple(wanted.values()), states=states, own=own, changed=tuple(changed))
-
-
-class Breakage(NamedTuple):
-    """What decisions would change, and the removals that break most, each with what it is about."""
-
-    preview: DecisionPreview
-    worst: tuple[tuple[ItemPreview, str], ...]
-
-    @property
-    def expected(self) -> str:
-        """How many items are expected to be needed again."""
-        return format_quantity(self.preview.expected)
-
-
-def find_breakage(engine: Campaigns, campaign: str, wanted: Sequence[WantedDecision]) -> Breakage:
-    """What would break if these decisions were applied."""
-    preview = engine.preview(campaign, wanted)
-    return Breakage(preview, tuple(_worst(engine, campaign, preview)))
-
-
-def _worst(engine: Campaigns, campaign: str, preview: DecisionPreview) -> Iterator[tuple[ItemPreview, str]]:
-    """The removals that break most, the worst first, each with what it is about."""
-    ordered = sorted(preview.items, key=_breaks_most_first)[:PAGE_SIZE]
-    shown = engine.items(campaign, part=None, ids=[each.id for each in ordered], limit=PAGE_SIZE, details=False).items
-    labels = {item.id: describe_item(item.finding) for item in shown}
-    for each in ordered:
-        yield each, labels.get(each.id, each.id)
-
-
-def _breaks_most_first(item: ItemPreview) -> tuple[bool, bool, float, int]:
-    unknown = 0.5 if item.likelihood is None else item.likelihood
-    return not item.used_since, not item.last_holder, -unknown, -item.holders
-
-
-def _wanted(item: str, answer: Any, version: int) -> WantedDecision:
-    taken_back = answer.decision == TAKE_BACK
-    return WantedDecision(
-        item=item,
-        decision="" if taken_back else answer.decision,
-        until="" if taken_back else answer.until,
-        comment="" if taken_back else answer.comment,
-        version=version,
-        group=answer.id if answer.is_group else "",
-    )
-
-
-def _open_members(engine: Campaigns, campaign: str, part: str, group: str) -> tuple[CampaignItemView, ...]:
-    found = engine.items(campaign, part=part, decided=False, group=group, limit=_MOST_MEMBERS, details=False)
-    return found.items
-
-
-def _state_of(members: Sequence[CampaignItemView]) -> str:
-    return sha256("\n".join(f"{each.id} {each.version}" for each in members).encode()).hexdigest()[:32]

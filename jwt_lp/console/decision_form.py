@@ -19,6 +19,7 @@ MOST_ANSWERS: Final = 250
 """The most answers that one form may send."""
 
 _FIELD: Final = re.compile(r"(decision|until|comment|version)\.(G?[0-9a-f]{16})")
+_COMMON: Final = {"all_decision": "decision", "all_until": "until", "all_comment": "comment"}
 _TICKED: Final = re.compile(r"[0-9a-f]{16}")
 _VERSION: Final = re.compile(r"[0-9]{1,9}")
 _GROUP_PREFIX: Final = "G"
@@ -95,8 +96,8 @@ def read_answers(fields: Iterable[tuple[str, object]]) -> Answers:
             parts.setdefault(match[2], {})[match[1]] = value.strip()
         elif name == "tick" and _TICKED.fullmatch(value):
             ticked.append(value)
-        elif name in ("all_decision", "all_until", "all_comment"):
-            common[name.removeprefix("all_")] = value.strip()
+        elif common_name := _COMMON.get(name):
+            common[common_name] = value.strip()
     if common.get("decision"):
         for name in ticked:
             parts[name] = {**parts.get(name, {}), **common}

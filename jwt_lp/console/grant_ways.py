@@ -48,9 +48,11 @@ def ways_to(store: Store, policy: Policy, permission: str) -> tuple[GrantWay, ..
 def covering_roles(policy: Policy, permission: str) -> Iterator[tuple[str, str]]:
     """The roles whose definition confers a permission, each with its first grant that does."""
     for name in sorted(policy.roles):
-        grant = next((each.text for each in policy.roles[name].grants if covers(each.text, permission)), None)
-        if grant is not None:
-            yield name, grant
+        for grant in policy.roles[name].grants:
+            # Only a pattern is worth the comparison: a policy may have ten thousand grants.
+            if grant.text == permission or (grant.pattern and covers(grant.text, permission)):
+                yield name, grant.text
+                break
 
 
 def covering_grants(permission: str) -> tuple[str, ...]:

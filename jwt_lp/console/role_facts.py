@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jwt_lp.stores.campaigns import Campaign
     from jwt_lp.stores.lookups import FoundHolder, HolderCount
 
-_MOST_GRANTS: Final = 300
+_MOST_FINDINGS: Final = 300
 
 
 class RoleGrant(NamedTuple):
@@ -48,13 +48,13 @@ class RolePart(NamedTuple):
 class RoleFacts:
     """What is known of a role. `role` is its definition, None if the policy has none.
 
-    `members` is one page of them; `more` says that others follow. `review` is the campaign whose review counted the use.
+    `grants` is one page of the `granted` ones. `members` is one page of them; `more` says that others follow. `review` is the campaign whose review counted the use.
     """
 
     name: str
     role: Role | None
     grants: tuple[RoleGrant, ...]
-    more_grants: int
+    granted: int
     included_by: tuple[str, ...]
     members: tuple[FoundHolder, ...]
     more: bool
@@ -71,8 +71,8 @@ class RoleFacts:
         return bool(self.role or self.count.number or self.revocations or self.decisions)
 
 
-def read_role(console: ConsoleState, name: str, *, after: FoundHolder | None = None) -> RoleFacts:
-    """What the policy and the store know of a role; the members are those behind `after`."""
+def read_role(console: ConsoleState, name: str, *, page: int = 0, after: FoundHolder | None = None) -> RoleFacts:
+    """What the policy and the store know of a role; `page` is that of its grants, and the members are behind `after`."""
     store, policy = console.store, console.policy
     role = policy.roles.get(name)
     members = store.role_members(name, limit=ROWS + 1, after=after)
@@ -85,9 +85,10 @@ def read_role(console: ConsoleState, name: str, *, after: FoundHolder | None = N
         name=name,
         role=role,
         grants=tuple(
-            RoleGrant(grant, policy.risk(grant), *counts.get(grant, (None, None))) for grant in names[:_MOST_GRANTS]
+            RoleGrant(grant, policy.risk(grant), *counts.get(grant, (None, None)))
+            for grant in names[page * ROWS : (page + 1) * ROWS]
         ),
-        more_grants=max(0, len(names) - _MOST_GRANTS),
+        granted=len(names),
         included_by=tuple(sorted(each.name for each in policy.roles.values() if name in each.includes)),
         members=members[:ROWS],
         more=len(members) > ROWS,
@@ -113,7 +114,7 @@ def _counts(store: Store, review: Campaign | None, role: str) -> Mapping[str, tu
     if review is None:
         return {}
     counts = {grant: (members, users) for name, grant, members, users in matrix_rows(review.summary) if name == role}
-    items = store.campaign_items(ItemFilter(campaign=review.id, holder=("role", "", role), limit=_MOST_GRANTS))
+    items = store.campaign_items(ItemFilter(campaign=review.id, holder=("role", "", role), limit=_MOST_FINDINGS))
     for item in items:
         if item.finding.get("kind") == "role":
             counts[str(item.finding["grant"])] = (item.finding["members"], item.finding["users"])

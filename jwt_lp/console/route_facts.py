@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jwt_lp.console.grant_ways import HeldPermissions
@@ -109,13 +110,15 @@ def _seen(console: ConsoleState) -> Iterable[RouteRow]:
         for route in console.application_routes
         for method in route.methods or ("*",)
     }
+    # Many routes have the same requirement.
+    asks = cache(permissions_in)
     for point in console.store.enforcement_points():
         yield RouteRow(
             point.service,
             point.method,
             templates.get((point.endpoint, point.method, point.requirement), ""),
             point.endpoint,
-            "requirement" if permissions_in(point.requirement) else "authenticated",
+            "requirement" if asks(point.requirement) else "authenticated",
             point.requirement,
             (),
             point.first_day,

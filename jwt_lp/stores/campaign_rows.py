@@ -133,7 +133,13 @@ def select_items(which: ItemFilter) -> sa.Select[Any]:
         query = query.where(row.position > which.after)
     if which.ids is not None:
         query = query.where(row.id.in_(list(map(fit_text, which.ids))))
-    return query.order_by(row.part, row.position).limit(which.limit)
+    # Without a part few match: they are sorted, because SQLite would read the whole campaign in the order of an index.
+    part = row.part if which.part is not None or not _is_narrow(which) else sa.func.coalesce(row.part, "")
+    return query.order_by(part, row.position).limit(which.limit)
+
+
+def _is_narrow(which: ItemFilter) -> bool:
+    return any(value is not None for value in (which.holder, which.grant, which.role, which.ids))
 
 
 def select_history(ids: Collection[str], before: float | None, limit: int) -> Any:

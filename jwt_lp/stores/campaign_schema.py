@@ -61,6 +61,7 @@ items: Final = sa.Table(
     sa.Index("jwt_lp_campaign_item_key", "campaign", "key"),
     sa.Index("jwt_lp_campaign_item_role", "campaign", "role"),
     sa.Index("jwt_lp_campaign_item_grant", "campaign", "grant"),
+    sa.Index("jwt_lp_campaign_item_decided", "campaign", "decided_on"),
 )
 
 # Entries are only added. `by` is the subject of the actor.

@@ -193,6 +193,10 @@ class Migration(migrations.Migration):
             model_name="campaignitem",
             index=models.Index(fields=["campaign", "grant"], name="jwt_lp_django_citem_grant"),
         ),
+        migrations.AddIndex(
+            model_name="campaignitem",
+            index=models.Index(fields=["campaign", "decided_on"], name="jwt_lp_django_citem_decided"),
+        ),
         migrations.AddConstraint(
             model_name="campaignitem",
             constraint=models.UniqueConstraint(

@@ -85,6 +85,10 @@ def test_an_open_worksheet_is_that_of_the_review(quarter: Quarter) -> None:
 def test_the_sheet_file_is_that_of_all_parts(quarter: Quarter) -> None:
     """The worksheet of a part is read with the sheet file of the campaign, as those of a review are."""
     campaign = quarter.freeze()
+    sheets = quarter.campaigns.worksheets(campaign.id)
+    assert {
+        part.name: quarter.campaigns.worksheet(campaign.id, part.name) for part in quarter.campaigns.parts(campaign.id)
+    } == sheets
     one, every = quarter.campaigns.worksheet(campaign.id, "ann"), quarter.campaigns.worksheet(campaign.id)
     sheet = SheetFile.decode(one.sheet)
     assert (one.sheet, 24, 1) == (every.sheet, len(sheet.items), len(sheet.groups))

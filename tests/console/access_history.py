@@ -112,7 +112,7 @@ def record_history(store: Any) -> None:
         at=now,
         by="ops",
     )
-    asked = {"issuer": ISSUER, "client": None, "answer_by": now + 3600, "seconds": 600}
+    asked: dict[str, Any] = {"issuer": ISSUER, "client": None, "answer_by": now + 3600, "seconds": 600}
     store.ask(Elevation(id="e1", subject="alice", permission="orders:delete", asked_at=now - 60, **asked))
 
 

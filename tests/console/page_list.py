@@ -119,7 +119,9 @@ def furnish(store: Any, folder: Path) -> FurnishedStore:
     engine = quarter.engine(days_ago=6)
     cancelled = engine.freeze(ENGINEER, name="Q4 2026, first try", deadline=quarter.clock() + DAY, split="issuer").id
     engine.cancel(ENGINEER, cancelled, reason="It was split by the wrong thing.")
-    present = engine.freeze(ENGINEER, name="Q4 2026", deadline=quarter.clock() + 8 * DAY, stages="notice=14d,trial=30d").id
+    present = engine.freeze(
+        ENGINEER, name="Q4 2026", deadline=quarter.clock() + 8 * DAY, stages="notice=14d,trial=30d"
+    ).id
     for days, until in ((5, 20), (3, 45), (2, 60)):
         _decide_some(quarter.engine(days_ago=days), present, "nora", until)
     asked, held = _elevations(quarter)
@@ -185,9 +187,13 @@ def _elevations(quarter: Quarter) -> tuple[str, str]:
 def _revocations(quarter: Quarter) -> None:
     """An entry that was lifted, one for a token, and one for a whole client."""
     entries = [
-        RevocationEntry(id="phone", of="subject", issuer=ISSUER, name="n09", before=None, reason="The phone was stolen."),
+        RevocationEntry(
+            id="phone", of="subject", issuer=ISSUER, name="n09", before=None, reason="The phone was stolen."
+        ),
         RevocationEntry(id="leak", of="client", issuer=ISSUER, name="nightly-export", pattern="orders:*", reason=""),
-        RevocationEntry(id="long", of="subject", issuer=PARTNERS, name="u" * 40, pattern=LONG_PERMISSION, reason="audit"),
+        RevocationEntry(
+            id="long", of="subject", issuer=PARTNERS, name="u" * 40, pattern=LONG_PERMISSION, reason="audit"
+        ),
     ]
     quarter.store.revoke(entries, at=quarter.clock() - 7200, by="Rosa Ott")
     quarter.store.lift(["phone"], at=quarter.clock() - 3600)

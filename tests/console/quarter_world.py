@@ -101,7 +101,9 @@ def make_quarter(store: Any, folder: Path, *, team: int = 24) -> Quarter:
     policy.write_text(POLICY_FILE)
     quarter = Quarter(store, policy, _people(team))
     held = [*_held(quarter)]
-    points = [EnforcementPoint("orders", f"views.{name}", verb, name, quarter.ago(730)) for name, verb in ENDPOINTS.items()]
+    points = [
+        EnforcementPoint("orders", f"views.{name}", verb, name, quarter.ago(730)) for name, verb in ENDPOINTS.items()
+    ]
     now = quarter.clock()
     quarter.record(
         enforcement_points=points,

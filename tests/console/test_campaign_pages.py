@@ -8,6 +8,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +19,11 @@ pytest.importorskip("sqlalchemy", reason="the store is an SQL store")
 pytest.importorskip("uvicorn", reason="the console is served by it")
 
 from console.campaign_world import APPLIES, DECIDES, MAX, MIA, PEOPLE, READS, CampaignWorld, make_world, today
+from console.hand_made import finding_of, hand_made
 from console.serving import ISSUER, Person, ServedConsole, served_console, text_of
 from console.worksheet_upload import upload
+from jwt_lp.console.freezing import Freezes, run_freeze
+from jwt_lp.errors import ConfigurationError
 from jwt_lp.stores import open_store
 from jwt_lp.stores.audit import AuditFilter
 from jwt_lp.stores.campaigns import WantedDecision
@@ -331,3 +335,120 @@ def test_a_worksheet_of_another_part_is_not_given_out(world: CampaignWorld, serv
         assert upload(mia, campaign, part, filled).status in (403, 422)
     assert [] == [each.id for each in world.items(campaign, "max", decided=True)]
     assert MAX.subject == part_of(world, campaign, "max").reviewer.subject
+
+
+def test_what_was_used_since_the_freeze_is_listed(tmp_path: Path) -> None:
+    """The page of a campaign leads to it; each item is named with its use and its decision."""
+    store = open_store(f"sqlite:///{tmp_path / 'used.db'}")
+    store.migrate()
+    world = make_world(store)
+    campaign = world.freeze()
+    with served_console(store, people=PEOPLE) as served:
+        auditor = served.person("ira", READS)
+        assert f"/campaigns/{campaign}/used" in auditor.get(f"/campaigns/{campaign}").body.decode()
+        assert "None of these 14 items was used." in text_of(auditor.get(f"/campaigns/{campaign}/used"))
+        world.record_use("bob", "orders:create", 0)
+        shown = text_of(auditor.get(f"/campaigns/{campaign}/used"))
+        assert "Bob Ray, orders:create mia" in shown
+        assert "14 items read." in shown
+        assert 403 == served.person("mia", DECIDES).get(f"/campaigns/{campaign}/used").status
+        assert 400 == auditor.get(f"/campaigns/{campaign}/used?part=mia&after=x").status
+    store.close()
+
+
+def test_what_was_used_is_found_in_bounded_steps(world: CampaignWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step reads a bounded number of items, and together they read every item once."""
+    from jwt_lp.console import later_used
+
+    campaign = world.untouched()
+    for size in (1, 3, 4, 10, 14, 100):
+        monkeypatch.setattr(later_used, "READ_AT_ONCE", size)
+        read, place = 0, (None, -1)
+        for _ in range(20):
+            step = later_used.find_used(world.engine, campaign, *place)
+            assert step.read <= size
+            read += step.read
+            if step.next is None:
+                break
+            place = step.next
+        assert 14 == read
+
+
+def test_only_one_campaign_is_made_at_a_time(served: ServedConsole) -> None:
+    """While one is being made in this process, another form comes back and says so."""
+    freezes = Freezes()
+    begun = freezes.begin("first")
+    assert begun is not None
+    served.app.starlette.state.freezes = freezes
+    root = served.person("root", APPLIES)
+    sent = {"name": "second", "deadline": (today() + timedelta(days=9)).isoformat(), "split": "team",
+            "undecided": "keep"}  # fmt: skip
+    answer = root.post("/campaigns/new", sent)
+    assert 409 == answer.status
+    assert "Another campaign is being made." in text_of(answer)
+    begun.on_step("history read", 1200)
+    assert "history read, 1,200 so far" in text_of(root.get(f"/campaigns/new/{begun.id}"))
+    del served.app.starlette.state.freezes
+
+
+def test_a_freeze_that_fails_tells_no_more_than_it_may(caplog: pytest.LogCaptureFixture) -> None:
+    """A fault of the input is told; anything else goes to the log, and does not stop the next one."""
+    freezes = Freezes()
+    for error, fault in (
+        (ConfigurationError("there is nothing to decide"), "there is nothing to decide"),
+        (RuntimeError("secret detail"), "something unexpected went wrong: the log of the service says more"),
+    ):
+        freeze = freezes.begin("one")
+        assert freeze is not None
+
+        def make(_: object, error: Exception = error) -> Any:
+            raise error
+
+        run_freeze(freeze, make)
+        assert fault == freeze.fault
+    assert "secret detail" in caplog.text
+    for _ in range(30):
+        another = freezes.begin("one")
+        assert another is not None
+        another.fault = "over"
+    assert freezes.find(freeze.id) is None
+
+
+def test_a_failed_reminder_is_told(world: CampaignWorld) -> None:
+    """A receiver that refuses is named with the part, without its address."""
+    campaign = world.freeze()
+    with WebhookReceiver(*[(400, {})] * 8) as receiver:
+        hook = Webhook(receiver.url, SECRET)
+        with served_console(world.store, people=PEOPLE, webhooks=[hook]) as served:
+            root = served.person("root")
+            told = text_of(root.follow(root.post(f"/campaigns/{campaign}/remind", {"part": "mia"})))
+    assert "0 reviewers reminded. 1 reminder failed; the first one, of The part mia:" in told
+
+
+def test_the_pages_of_a_role_and_of_a_client_are_shown(tmp_path: Path) -> None:
+    """An item about a role, a membership or a client has its page, although uses are kept by subject and day."""
+    store = open_store(f"sqlite:///{tmp_path / 'kinds.db'}")
+    store.migrate()
+    world = make_world(store, roles={"dan": "clerk"})
+    findings = [
+        finding_of(1, "clerk", "orders:read", of="role", kind="role", members=2),
+        finding_of(2, "dan", "", role="clerk", kind="member"),
+        finding_of(3, "web", "orders:read", of="client"),
+    ]
+    campaign = hand_made(world, 5, *findings)
+    with served_console(store, people=PEOPLE) as served:
+        root = served.person("root")
+        shown = [text_of(root.get(f"/campaigns/{campaign}/items/{each.id}")) for each in findings]
+    assert "1 holder of the role clerk." in shown[0]
+    assert "1 holder of the role clerk." in shown[1]
+    assert "role clerk" in shown[1].partition("All ways to it")[2]
+    assert "6 holders of the grant orders:read." in shown[2]
+    store.close()
+
+
+def test_a_worksheet_that_is_no_text_is_refused(world: CampaignWorld, served: ServedConsole) -> None:
+    """Bytes that are not UTF-8, and no file at all, are answered with the form."""
+    campaign, mia = world.untouched(), served.person("mia", DECIDES)
+    answer = upload(mia, campaign, "mia", "id,decision\n\udcff", errors="surrogateescape")
+    assert 422 == answer.status
+    assert "not UTF-8 text" in text_of(answer)

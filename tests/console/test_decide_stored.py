@@ -16,13 +16,13 @@ pytest.importorskip("sqlalchemy", reason="the store is an SQL store")
 pytest.importorskip("uvicorn", reason="the console is served by it")
 
 from console.campaign_world import DECIDES, ENGINEER, MIA, PEOPLE, CampaignWorld, hidden_fields, make_world
-from console.serving import ISSUER, Person, ServedConsole, served_console, text_of
+from console.hand_made import finding_of, hand_made
+from console.serving import Person, ServedConsole, served_console, text_of
 from jwt_lp.campaigns.finding_json import finding_to_json
 from jwt_lp.review.findings import Reason, ScorePart
 from jwt_lp.stores import open_store
 from jwt_lp.stores.audit import WantedEntry
-from jwt_lp.stores.campaigns import Campaign, CampaignItem, CampaignPart
-from review_factory import make_finding
+from jwt_lp.stores.campaigns import CampaignItem, CampaignPart
 
 
 @pytest.fixture(scope="module")
@@ -39,29 +39,6 @@ def served(world: CampaignWorld) -> Iterator[ServedConsole]:
     """The console over that store."""
     with served_console(world.store, people=PEOPLE) as served:
         yield served
-
-
-def hand_made(world: CampaignWorld, number: int, *findings: Any, name: str = "By hand") -> str:
-    """A campaign whose items are all in Mia's part, without the care that a freeze takes."""
-    campaign = f"{number:032x}"
-    origin = {"review": "d" * 64, "policy": "", "path": "", "made_at": 1_700_000_000.0, "source": "imported",
-              "complete": True, "grants": 10}  # fmt: skip
-    value = Campaign(
-        id=campaign, name=name, made_at=1_700_000_000.0, day="2026-11-01", deadline=4_000_000_000.0,
-        undecided="keep", split="manager", made_by=ENGINEER, origin=origin, summary={},
-    )  # fmt: skip
-    items = [
-        CampaignItem(campaign=campaign, id=found.id, part="mia", position=position, finding=finding_to_json(found))
-        for position, found in enumerate(findings)
-    ]
-    entry = WantedEntry(actor=ENGINEER, at=1_700_000_000.0, action="frozen", campaign=campaign, object=campaign)
-    world.store.add_campaign(value, [CampaignPart(campaign=campaign, name="mia", reviewer=MIA)], items, [], entry)
-    return campaign
-
-
-def found(number: int, name: str, grant: str = "orders:create", **more: Any) -> Any:
-    """A finding of the tests' issuer, with an id as a review gives it."""
-    return replace(make_finding(name, grant, **({"issuer": ISSUER} | more)), id=f"{number:016x}")
 
 
 def decide(mia: Person, campaign: str, sent: dict[str, object]) -> Any:
@@ -131,7 +108,7 @@ HOSTILE = {
 def test_hostile_names_stay_text(world: CampaignWorld, served: ServedConsole, kind: str) -> None:
     """Names, teams, comments and campaigns that are made to attack appear as text on every page, and can be decided."""
     name, number = HOSTILE[kind], 1000 + list(HOSTILE).index(kind)
-    finding = found(
+    finding = finding_of(
         number, name, name, role=name, person_name=name, team=name, manager=name, reason=name, guards=(name,),
         others=(name,), instead=(name,), likelihood=0.2, because=(Reason("idle", "for", -1.0, name),),
         score_parts=(ScorePart("risk", 1, 40, name),),
@@ -166,7 +143,7 @@ def test_a_role_that_one_has_is_not_kept_by_oneself(tmp_path: Any) -> None:
     store = open_store(f"sqlite:///{tmp_path / 'roles.db'}")
     store.migrate()
     world = make_world(store, roles={"mia": "manager"})
-    role = found(77, "manager", "orders:*", of="role", kind="role", members=3, instead=("orders:read",))
+    role = finding_of(77, "manager", "orders:*", of="role", kind="role", members=3, instead=("orders:read",))
     campaign = hand_made(world, 77, role)
     with served_console(store, people=PEOPLE) as served:
         mia = served.person("mia", DECIDES)
@@ -183,7 +160,7 @@ def test_a_role_that_one_has_is_not_kept_by_oneself(tmp_path: Any) -> None:
 
 def test_one_s_own_member_of_a_group_stays_open(world: CampaignWorld, served: ServedConsole) -> None:
     """A group decision by one of its holders covers the others, and says that one's own is left out."""
-    leavers = [found(80 + place, name, verdict="leaver") for place, name in enumerate(("eve", "mia", "fay"))]
+    leavers = [finding_of(80 + place, name, verdict="leaver") for place, name in enumerate(("eve", "mia", "fay"))]
     campaign = hand_made(world, 80)
     group = {"id": "a" * 16, "what": "held by people who have left", "findings": [each.id for each in leavers],
              "holders": 3, "likelihood": None, "expected": 0.0}  # fmt: skip

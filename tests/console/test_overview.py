@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from console.access_history import CAMPAIGN, HOSTILE, SUMMARY, day, freeze_campaign, record_history
+from console.campaign_world import make_world
 from console.serving import ServedConsole, served_console, text_of
+from jwt_lp.campaigns import ReviewOptions
 from jwt_lp.stores import ProcessHeartbeat, RecordingPeriod, UsageBatch, open_store
 
 READ = "jwt-lp:review:read"
@@ -117,6 +119,7 @@ def test_stale_data_is_said_to_be_stale(tmp_path: Path) -> None:
     assert "not recent" not in services["shop"]
 
 
+@pytest.mark.once
 def test_a_summary_may_lack_members(tmp_path: Path) -> None:
     """What an older campaign did not count is left out of the page, whatever it is."""
     lacking = [(), *((name,) for name in SUMMARY), tuple(SUMMARY)]
@@ -141,3 +144,24 @@ def test_a_hostile_name_is_only_text(filled: ServedConsole) -> None:
 def test_nobody_else_sees_the_overview(filled: ServedConsole) -> None:
     """Another permission of the console is not enough."""
     assert 403 == filled.person("x", "jwt-lp:revocation:write").get("/").status
+
+
+def test_a_frozen_campaign_has_its_numbers_on_the_overview(tmp_path: Path) -> None:
+    """What the engine keeps of a real review, with its backtest, is what the overview and the role's page show."""
+    with _console(tmp_path) as console:
+        roles = dict.fromkeys(("ann", "bob", "dan"), "clerk")
+        world = make_world(console.store, roles=roles)
+        campaign = world.freeze(options=ReviewOptions(backtest=True))
+        summary = world.engine.get(campaign).summary
+        reader = console.person("alice", READ)
+        overview, role = reader.get("/"), reader.get("/role?name=clerk")
+    text = text_of(overview)
+    shown = [f"{summary['standing']:,} in all", f"{summary['needed']:,} needed", *summary["notes"][:1]]
+    assert shown == [part for part in shown if part in text + overview.body.decode()]
+    html = overview.body.decode()
+    pictures = ("share", "verdicts", "trend", "months", "tradeoff", "matrix")
+    assert list(pictures) == [name for name in pictures if f'aria-labelledby="{name}-title {name}-text"' in html]
+    cells = {grant: (members, users) for name, grant, members, users in summary["matrix"] if name == "clerk"}
+    counted = [f"{users} of {members}" for members, users in cells.values()]
+    assert counted
+    assert counted == [part for part in counted if part in text_of(role)]

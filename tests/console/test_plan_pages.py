@@ -97,7 +97,8 @@ class PlanWorld:
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
         """A command on the same store."""
-        found: tuple[int, str, str] = invoker(())(*arguments, JWT_LP_STORE=self.console.store.name, COLUMNS="300")
+        make_command: Any = invoker
+        found: tuple[int, str, str] = make_command(())(*arguments, JWT_LP_STORE=self.console.store.name, COLUMNS="300")
         return found
 
 

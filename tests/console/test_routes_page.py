@@ -86,6 +86,7 @@ def test_hostile_endpoints_are_only_text(console: ServedConsole) -> None:
     assert ("<script>", "\u202e") == tuple(part for part in ("<script>", "\u202e") if part not in html)
 
 
+@pytest.mark.once
 def test_routes_of_an_application_come_first_if_they_have_no_guard(store: Any) -> None:
     """Undeclared, public and external routes of an application that the console knows come first, in this order."""
     with served_console(store, applications=[_application()]) as console:

@@ -6,7 +6,7 @@ from console.serving import Person
 from hosts.serving import HttpAnswer
 
 
-def upload(person: Person, campaign: str, part: str, text: str) -> HttpAnswer:
+def upload(person: Person, campaign: str, part: str, text: str, errors: str = "strict") -> HttpAnswer:
     """Send the worksheet of a part."""
     boundary = "----worksheet"
     parts = {"csrf_token": person.csrf_token, "part": part}
@@ -19,4 +19,4 @@ def upload(person: Person, campaign: str, part: str, text: str) -> HttpAnswer:
         f"Content-Type: text/csv\r\n\r\n{text}\r\n--{boundary}--\r\n"
     )
     headers = person.headers(Content_Type=f"multipart/form-data; boundary={boundary}")
-    return person.client.request("POST", f"/campaigns/{campaign}/worksheet/upload", headers, body.encode())
+    return person.client.request("POST", f"/campaigns/{campaign}/worksheet/upload", headers, body.encode(errors=errors))

@@ -19,6 +19,7 @@ SITE = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["proj
 # Each page of the reference, the modules whose `__all__` it lists, and the names beside those.
 REFERENCE = {
     "jwt_lp": (("jwt_lp",), ()),
+    "jwt_lp_campaigns": (("jwt_lp.campaigns",), ()),
     "jwt_lp_django": (
         ("jwt_lp_django", "jwt_lp_django.drf"),
         ("jwt_lp_django.middleware.LeastPrivilegeMiddleware",),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jwt_lp.errors import CampaignClosed, CampaignRefused, CampaignUnknown, StoreError
+pytest.importorskip("sqlalchemy", reason="needs SQLAlchemy (extra `sql`)")
+
+from jwt_lp.errors import CampaignClosed, CampaignRefused, CampaignUnknown, ConfigurationError, StoreError
+from jwt_lp.revocation.entries import RevocationEntry
 from jwt_lp.stores import (
     Actor,
     AuditEntry,
@@ -22,11 +26,15 @@ from jwt_lp.stores import (
     PurgeCounts,
     WantedDecision,
     WantedEntry,
+    open_store,
 )
+from jwt_lp.stores.migration import VERSION
+from stores.conftest import ENGINES
 from stores.threads import at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from jwt_lp.stores import Store
 
@@ -466,3 +474,46 @@ def test_a_close_comes_before_or_after_a_decision(store: Store) -> None:
     actions = [each.action for each in check_chain(store)]
 
     assert "closed" == actions[-1]
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_tables_of_version_4_get_what_is_new(engine: str, tmp_path: Path) -> None:
+    """The tables of campaigns and the audit trail, and the indexes for pages; what was stored stays."""
+    with ENGINES[engine](tmp_path) as url, closing(open_store(url)) as store:
+        store.revoke([RevocationEntry(id="1", of="subject", issuer="i", name="n", pattern="a:*")], at=1.0)
+        new = _index_names(url)
+        for table in ("campaign", "campaign_part", "campaign_group", "campaign_item", "audit", "audit_head"):
+            _execute(url, f"DROP TABLE jwt_lp_{table}")
+        for name in (
+            "holder_sum_client", "holder_sum_permission", "daily_sum_permission", "sighting_client", "sighting_role",
+            "sighting_grant", "held_role", "held_grant",
+        ):  # fmt: skip
+            _execute(url, f"DROP INDEX jwt_lp_{name}")
+        _execute(url, "UPDATE jwt_lp_schema SET version = 4")
+        with closing(open_store(url)) as other, pytest.raises(ConfigurationError, match="older release"):
+            other.audit_head()
+        assert (4, VERSION) == store.migrate()
+        assert (new, 1, (0, "")) == (_index_names(url), len(list(store.revocations())), store.audit_head())
+        assert [1] == [each.sequence for each in store.append_audit([entry()])]
+
+
+@contextmanager
+def _engine(url: str) -> Iterator[Any]:
+    import sqlalchemy as sa
+
+    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    yield engine
+    engine.dispose()
+
+
+def _execute(url: str, statement: str) -> None:
+    with _engine(url) as engine, engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+
+
+def _index_names(url: str) -> set[str]:
+    import sqlalchemy as sa
+
+    with _engine(url) as engine:
+        found = sa.inspect(engine)
+        return {str(each["name"]) for table in found.get_table_names() for each in found.get_indexes(table)}

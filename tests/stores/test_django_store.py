@@ -165,6 +165,10 @@ def test_migrations_are_applied_and_reverted(tmp_path) -> None:
         assert (5, 5) == store.migrate()
         tables = [table for table in connections[name].introspection.table_names() if table.startswith("jwt_lp_")]
         assert {"jwt_lp_django"} == {"_".join(table.split("_")[:3]) for table in tables}
+        call_command("migrate", "jwt_lp_django", "0004", database=name, verbosity=0)
+        with pytest.raises(ConfigurationError, match="of another release"):
+            store.campaigns()
+        assert (4, 5, (0, "")) == (*store.migrate(), store.audit_head())
         call_command("migrate", "jwt_lp_django", "zero", database=name, verbosity=0)
         assert ["django_migrations"] == connections[name].introspection.table_names()
         assert (0, 5) == store.migrate()

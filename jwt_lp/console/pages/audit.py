@@ -105,9 +105,8 @@ def _show(request: Request) -> Response:
 def _verify(request: Request) -> Response:
     store = console_of(request).store
     with one_at_a_time():
-        head = store.audit_head()
-        broken = verify_audit(store).broken
-    return page(request, "audit_verify.html", {"broken": broken, "head": head, "at": console_of(request).clock()})
+        trail = verify_audit(store)
+    return page(request, "audit_verify.html", {"trail": trail, "at": console_of(request).clock()})
 
 
 def _export(request: Request) -> Response:

@@ -8,7 +8,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
 from jwt_lp.console.answers import page
-from jwt_lp.console.decide_data import policy_moved
+from jwt_lp.console.decide_data import policy_moved, read_position
+from jwt_lp.console.later_used import find_used
 from jwt_lp.console.navigation import DECIDE, READ
 from jwt_lp.console.pages import campaign_new, campaign_steps, worksheets
 from jwt_lp.console.pictures.burn_down import BurnDown, build_burn_down
@@ -36,6 +37,7 @@ def routes() -> list[Route]:
         Route("/campaigns", campaigns, name="campaigns"),
         *campaign_new.routes(),
         Route("/campaigns/{id}", campaign, name="campaign"),
+        Route("/campaigns/{id}/used", used, name="campaign_used"),
         *campaign_steps.routes(),
         *worksheets.routes(),
     ]
@@ -135,6 +137,19 @@ async def campaign(request: Request) -> Response:
         "wordings": RULE_WORDS,
     }
     return page(request, "campaign.html", context)
+
+
+@requires(READ)
+async def used(request: Request) -> Response:
+    """List what was used since the freeze, some hundred items at a time."""
+    part, after = request.query_params.get("part"), read_position(request.query_params.get("after"))
+    context = await run_in_threadpool(_load_used, reader_of(request), request.path_params["id"], part, after)
+    return page(request, "campaign_used.html", context)
+
+
+def _load_used(reader: Reader, campaign_id: str, part: str | None, after: int) -> Mapping[str, object]:
+    engine = reader.console.campaigns
+    return {"campaign": engine.get(campaign_id), "used": find_used(engine, campaign_id, part, after)}
 
 
 RULE_WORDS = {

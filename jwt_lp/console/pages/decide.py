@@ -10,9 +10,10 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from jwt_lp.console.answers import page, see_other
-from jwt_lp.console.decide_data import SHOWS, DecidePage, Intention, Place, find_breakage, intend, load_page
+from jwt_lp.console.decide_data import SHOWS, DecidePage, Place, load_page, read_position
 from jwt_lp.console.decision_form import read_answers
 from jwt_lp.console.forms import Form, form_of
+from jwt_lp.console.intentions import Intention, find_breakage, intend
 from jwt_lp.console.navigation import DECIDE, READ
 from jwt_lp.console.reader import Reader, reader_of
 from jwt_lp.errors import CampaignRefused, InvalidDecision
@@ -122,10 +123,7 @@ def _place_of(request: Request, form: Form) -> Place:
 def _place(campaign: str, part: str, show: str | None, group: str | None, after: str | None) -> Place:
     if (show or "open") not in SHOWS:
         raise HTTPException(HTTPStatus.BAD_REQUEST, f"show is one of {', '.join(SHOWS)}")
-    position = after or "-1"
-    if not position.removeprefix("-").isdecimal() or len(position) > len("-100000000"):
-        raise HTTPException(HTTPStatus.BAD_REQUEST, "after is the position of an item")
-    return Place(campaign, part, show or "open", group or "", int(position))
+    return Place(campaign, part, show or "open", group or "", read_position(after))
 
 
 def _decide_page(request: Request, shown: DecidePage, status: int = HTTPStatus.OK) -> Response:

@@ -55,13 +55,11 @@ async def _holder(request: Request, of: HolderKind) -> Response:
     number = page_parameter(request)
     console = console_of(request)
     facts = await run_in_threadpool(read_holder, console, of, issuer, name, page=number)
-    following = (number + 1) * ROWS < facts.held
     context = {
         "facts": facts,
         "person": console.people.get(name) if of == "subject" else None,
         "now": console.clock(),
-        "next_url": url_of(request, of, issuer=issuer, name=name, page=number + 1) if following else "",
-        "previous_url": url_of(request, of, issuer=issuer, name=name, page=number - 1) if number else "",
+        **_pages(request, of, number, facts.held, issuer=issuer, name=name),
     }
     return page(request, "holder.html", context, _status(known=facts.is_known))
 
@@ -70,8 +68,13 @@ async def _holder(request: Request, of: HolderKind) -> Response:
 async def role(request: Request) -> Response:
     """Show a role: 404 if neither the policy nor the store knows it."""
     name = text_parameter(request, "name", required=True)
-    facts = await run_in_threadpool(read_role, console_of(request), name, after=_after(request))
-    context = {"facts": facts, "next_url": _next(request, "role", name, facts.members) if facts.more else ""}
+    number = page_parameter(request)
+    facts = await run_in_threadpool(read_role, console_of(request), name, page=number, after=_after(request))
+    context = {
+        "facts": facts,
+        "next_url": _next(request, "role", name, facts.members) if facts.more else "",
+        **_pages(request, "role", number, facts.granted, name=name),
+    }
     return page(request, "role.html", context, _status(known=facts.is_known))
 
 
@@ -82,6 +85,15 @@ async def permission(request: Request) -> Response:
     facts = await run_in_threadpool(read_permission, console_of(request), name, after=_after(request))
     context = {"facts": facts, "next_url": _next(request, "permission", name, facts.holders) if facts.more else ""}
     return page(request, "permission.html", context, _status(known=facts.is_known))
+
+
+def _pages(request: Request, route: str, number: int, total: int, **parameters: str) -> dict[str, str]:
+    """The addresses of the next and the previous page of grants, "" for none."""
+    more = (number + 1) * ROWS < total
+    return {
+        "next_grants": url_of(request, route, **parameters, page=number + 1) if more else "",
+        "previous_grants": url_of(request, route, **parameters, page=number - 1) if number else "",
+    }
 
 
 def _status(*, known: bool) -> HTTPStatus:
