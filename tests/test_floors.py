@@ -98,6 +98,11 @@ ROWS = {
     "jwt_lp.stores",
     "jwt_lp.revocation.temporary_grants",
     "jwt_lp.stores.advisory_lock",
+    "jwt_lp.stores.audit",
+    "jwt_lp.stores.campaign_changes",
+    "jwt_lp.stores.campaign_values",
+    "jwt_lp.stores.lookup_values",
+    "jwt_lp.stores.lookups",
     "jwt_lp.stores.elevation_changes",
     "jwt_lp.stores.elevation_events",
     "jwt_lp.stores.elevations",
@@ -108,9 +113,13 @@ ROWS = {
 STORE_MODULES = {
     f"jwt_lp_django/{name}.py": ROWS
     for name in (
+        "audit_rows",
+        "campaign_rows",
+        "campaign_store",
         "elevation_rows",
         "family_rows",
         "holder_rows",
+        "lookup_rows",
         "revocation_rows",
         "row_keys",
         "sum_queries",

@@ -223,7 +223,8 @@ def join_worksheets(sheets: Iterable[Worksheet]) -> Worksheet:
         faults.append("the worksheets belong to different reviews")
     if faults:
         raise ConfigurationError(*faults)
-    return Worksheet(listed[0].origin, decisions, listed[0].asked)
+    # A sheet file may be that of one part alone.
+    return Worksheet(listed[0].origin, decisions, max(sheet.asked for sheet in listed))
 
 
 def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
