@@ -129,6 +129,25 @@ def test_the_keys_can_be_turned_off(world: CampaignWorld, served: ServedConsole,
         assert page.locator("#keys").is_visible()
 
 
+def test_choices_that_were_not_sent_are_not_left_unasked(
+    world: CampaignWorld, served: ServedConsole, browser: Any
+) -> None:
+    """Leaving the page with chosen decisions asks first; without any, and when they are sent, it does not."""
+    campaign, asked = world.untouched(), []
+    with Screen(served, browser, served.person("mia", DECIDES)) as screen:
+        page = screen.open(f"/campaigns/{campaign}/decide?part=mia")
+        page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+        page.get_by_role("link", name="All", exact=True).click()
+        page.wait_for_url("**show=all")
+        page.get_by_label("Remove", exact=True).first.check()
+        page.get_by_role("link", name="Open (10)").click()
+        assert "show=all" in page.url
+        assert ["beforeunload"] == asked
+        page.get_by_role("button", name="Preview decisions").click()
+        page.wait_for_url("**/preview")
+        assert ["beforeunload"] == asked
+
+
 def test_everything_is_decided_without_a_script(world: CampaignWorld, served: ServedConsole, browser: Any) -> None:
     """Select all, one decision for all, preview, back, save, and a decision taken back: links and forms only."""
     campaign = world.freeze()
