@@ -86,7 +86,7 @@ ON_STARLETTE = "console"
 # an adapter -> the libraries it is made for; of ours it has itself and what `jwt_lp` exports
 ADAPTERS = {
     "jwt_lp_django": {"django", "rest_framework", "asgiref", "drf_spectacular", "channels"},
-    "jwt_lp_flask": {"flask", "werkzeug", "click", "apispec", "blinker", "flask_login"},
+    "jwt_lp_flask": {"flask", "werkzeug", "click", "apispec", "blinker", "flask_login", "a2wsgi"},
     "jwt_lp_starlette": {"starlette", "fastapi", "pydantic", "anyio"},
 }
 

@@ -164,20 +164,19 @@ def test_look_ups_say_what_a_scan_says(store: Store, imports: list[tuple[str, bo
     """Of every holder, grant, role and permission, whatever was imported."""
     fill(store, random.Random(len(imports)), imports)
     scan = Scan(store)
-    for text in ("", "AN", "_b", "%", "x" * 300, "Ü", "a\0b", "nobody"):
+    for text in ("", "AN", "_b", "%", "x" * 300, "Ü"):
         for kind in ("subject", "client", "role", "permission"):
             assert scan.names(kind, _stored(text)) == list(store.find_names(kind, text)), (kind, text)  # type: ignore[arg-type]
     for issuer in ISSUERS:
-        for subject in map(_stored, SUBJECTS):
+        for subject in map(_stored, ("ana", "x" * 300, "a\0b", "")):
             for client in (None, "Desk"):
-                assert scan.grants(issuer, subject, client) == list(
-                    store.holder_grants(issuer=issuer, subject=subject, client=client)
-                )
+                found_grants = store.holder_grants(issuer=issuer, subject=subject, client=client)
+                assert scan.grants(issuer, subject, client) == list(found_grants)
             found = store.holder_uses(issuer=issuer, subject=subject)
             assert (scan.uses(issuer=issuer, subject=subject), True) == (list(found.uses), found.complete)
             days = store.use_days(issuer=issuer, subject=subject, since="2026-06-15")
             assert scan.use_days("2026-06-15", issuer=issuer, subject=subject) == list(days)
-        for client in CLIENTS:
+        for client in ("Desk", ""):
             assert scan.grants(issuer, None, client) == list(store.holder_grants(issuer=issuer, client=client))
             assert scan.uses(issuer=issuer, client=client) == list(store.holder_uses(issuer=issuer, client=client).uses)
     for name, values, find, count in (
