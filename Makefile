@@ -1,7 +1,8 @@
 # Needs Python 3.11 or later, git and make; everything else goes into .venv and .tox.
 #   make test     lint, types and the tests on one Python, in minutes
 #   make test-slow    the same tests with everything installed, and which 20 of them take longest
-#   make demo     the example applications, side by side
+#   make demo     the example applications, side by side, and a console at the end
+#   make demo-console   the console alone, over a made-up company
 #   make bench    what decisions cost, beside other libraries, within two minutes
 #   make bench-full   all benchmarks, and the page in the docs
 #   make bench-check  whether every ratio reaches its floor
@@ -11,7 +12,7 @@
 #   make clean    removes what the other targets made
 
 .DEFAULT_GOAL := test
-.PHONY: test test-slow demo bench bench-full bench-check bench-long bench-page docs docs-serve dist clean everyday
+.PHONY: test test-slow demo demo-console bench bench-full bench-check bench-long bench-page docs docs-serve dist clean everyday
 
 # The newest Python that we test on, then any other; one that only seems to be there (a shim) is passed over.
 # PYTHON=/path/to/python make test  says which one instead.
@@ -46,6 +47,9 @@ everyday: $(VENV)/.tox-ready
 
 demo: $(VENV)/.jwt-lp-ready
 	@$(BIN)/jwt-lp demo
+
+demo-console: $(VENV)/.jwt-lp-ready
+	@$(BIN)/jwt-lp demo --console
 
 # `ONLY="cold warm"` restricts these to some sections, `SCALE=quick` takes fewer rounds, `RESULTS=FILE` makes bench-check judge figures of before.
 BENCHMARKS = $(BENCH)/bin/python -m benchmarks

@@ -1,4 +1,4 @@
-"""The demo itself: it starts everything, sends the requests of `steps`, and prints a table of the answers."""
+"""The demo itself: it starts everything, sends the requests of `steps`, prints a table of the answers, and opens a console."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from rich.table import Table
 from rich.text import Text
 
 from .applications import HOSTS, StartError, serve_example
+from .console import ConsoleFailed, show
 from .issuer import DemoIssuer, serve_issuer
 from .steps import LESSONS, STEPS, DemoStep
 
 
 def main() -> int:
     """Run the demo. Returns 0 if every answer is the right one, otherwise 1."""
-    missing = [module for _, modules, _ in HOSTS for module in modules if find_spec(module) is None]
+    needed = [module for _, modules, _ in HOSTS for module in modules] + ["jinja2", "python_multipart"]
+    missing = [module for module in needed if find_spec(module) is None]
     if missing:
         print(f"the demo needs {', '.join(dict.fromkeys(missing))}: make demo installs them", file=sys.stderr)
         return 1
@@ -47,7 +49,14 @@ def main() -> int:
     total = len(STEPS) * len(HOSTS)
     style = "bold green" if right == total else "bold red"
     console.print(Text(f"{right} of {total} answers are the right one.", style=style))
-    return 0 if right == total else 1
+    if right != total:
+        return 1
+    try:
+        show()
+    except ConsoleFailed as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 def _ask_all(issuer: DemoIssuer, ports: dict[str, int]) -> tuple[Table, int]:

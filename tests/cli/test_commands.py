@@ -129,14 +129,15 @@ def test_none_means_the_application_of_django(project):
 
 
 def test_the_demo_runs_from_the_examples(tmp_path, monkeypatch):
-    """`jwt-lp demo` runs the package `demo` in the examples folder, and exits with its code."""
+    """`jwt-lp demo` runs the package `demo` in the examples folder, or its console, and exits with its code."""
     package = tmp_path / "demo"
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text("import sys\nsys.exit(3)\n", encoding="utf-8")
     monkeypatch.setattr("jwt_lp.cli.demo.EXAMPLES", tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    assert 3 == run(["demo"])
+    (package / "console.py").write_text("import sys\nsys.exit(4)\n", encoding="utf-8")
+    assert [3, 4] == [run(["demo"]), run(["demo", "--console"])]
     del sys.modules["demo"]
     assert (ROOT / "examples" / "demo" / "__main__.py").is_file()
 

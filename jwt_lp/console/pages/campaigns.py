@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
 from jwt_lp.console.answers import page
-from jwt_lp.console.campaign_forms import RULE_WORDS
+from jwt_lp.console.campaign_words import RULE_WORDS, time_left
 from jwt_lp.console.decide_data import policy_moved, read_position
 from jwt_lp.console.later_used import find_used
 from jwt_lp.console.navigation import DECIDE, READ
@@ -16,7 +16,6 @@ from jwt_lp.console.pages import campaign_new, campaign_steps, worksheets
 from jwt_lp.console.pictures.burn_down import BurnDown, build_burn_down
 from jwt_lp.console.reader import Reader, reader_of
 from jwt_lp.permissions.requirements import any_of
-from jwt_lp.review.quantities import count_noun
 from jwt_lp_starlette import requires
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from jwt_lp.stores.campaigns import Campaign, CampaignPart
 
 _MOST_LISTED = 60
-_DAY = 86400
 
 
 def routes() -> list[Route]:
@@ -89,15 +87,6 @@ def _load_list(reader: Reader, skipped: int) -> Mapping[str, object]:
 def _listed(campaign: Campaign, now: float) -> ListedCampaign:
     state = campaign.state(now)
     return ListedCampaign(campaign, state, time_left(campaign.deadline - now) if state in ("open", "overdue") else "")
-
-
-def time_left(seconds: float) -> str:
-    """How long it is until a deadline, or how long it is past, in days or hours."""
-    ago = " ago" if seconds < 0 else " left"
-    days, hours = divmod(abs(seconds), _DAY)
-    if days:
-        return f"{count_noun(int(days), 'day')}{ago}"
-    return f"{count_noun(max(1, int(hours // 3600)), 'hour')}{ago}"
 
 
 class ShownCampaign(NamedTuple):
