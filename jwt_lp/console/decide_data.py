@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from starlette.exceptions import HTTPException
 
 from jwt_lp.campaigns import CampaignPage
+from jwt_lp.console.campaign_words import time_left
 from jwt_lp.console.decision_form import Answers
 from jwt_lp.console.item_words import ShownItem, show_item
 from jwt_lp.errors import CampaignRefused, CampaignUnknown, ConfigurationError
@@ -68,6 +69,7 @@ class DecidePage:
     groups: tuple[GroupView, ...]
     next: int | None
     refusal: str
+    left: str
     policy_moved: bool
     may_read: bool
     may_delegate: bool
@@ -193,6 +195,7 @@ def _decide_page(
         groups=groups,
         next=found.next,
         refusal=refusal,
+        left=time_left(campaign.deadline - reader.console.clock()),
         policy_moved=policy_moved(reader.console, campaign),
         may_read=reader.may_read,
         may_delegate=not refusal and bool(reader.actor.issuer),
