@@ -129,7 +129,7 @@ class CampaignRefused(CampaignError):
 
     `reason` is a stable slug for logs: `part` (the part is another reviewer's), `own` (one's own access, or a role that
     one holds), `deadline` (it is past), `early` (it is not past, and items are open), `open` (the campaign is not
-    closed), or `reviewer` (who cannot be one); from the store `part`, `undecided`, `repeated` and `version`.
+    closed), `reviewer` (who cannot be one), or `reason` (one is missing); from the store `part`, `undecided`, `twice` and `version`.
     """
 
     code = "campaign_refused"

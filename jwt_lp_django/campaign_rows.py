@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,7 @@ from jwt_lp.stores.campaign_changes import (
     check_complete,
     check_open,
     check_part,
+    check_parts,
     closed_entry,
     plan_decisions,
     reminded_entries,
@@ -179,6 +181,8 @@ def select_items(alias: str, which: ItemFilter) -> QuerySet[Any, Any]:
         rows = rows.filter(key=digest_id(holder_key(which.holder)))
     if which.decided is not None:
         rows = rows.exclude(decision="") if which.decided else rows.filter(decision="")
+    if which.decision is not None:
+        rows = rows.filter(decision=which.decision)
     if which.after is not None:
         rows = rows.filter(position__gt=which.after)
     if which.ids is not None:
@@ -214,6 +218,7 @@ def history(alias: str, ids: Collection[str], before: float | None, limit: int) 
 def decide(alias: str, campaign_id: str, wanted: Sequence[WantedDecision], deciding: Deciding) -> DecideResult:
     """Write decisions, inside a transaction; return what was written and what was not."""
     campaign = check_open(_lock(alias, campaign_id))
+    check_parts(partial(list_parts, alias, campaign.id), deciding)
     planned = plan_decisions(_items_by_id(alias, campaign.id, wanted_ids(wanted), _SMALL_FIELDS), wanted, deciding)
     _write_decisions(alias, campaign.id, planned.changes)
     for part, more in planned.decided.items():

@@ -104,12 +104,12 @@ class DjangoCampaigns:
         *,
         actor: Actor,
         at: float,
-        part: str | None = None,
+        parts: Sequence[CampaignPart] | None = None,
         rule: bool = False,
         override: bool = False,
     ) -> DecideResult:
         """Write decisions, each with an entry of the audit trail."""
-        rows, deciding = self._campaign_rows(), Deciding(actor, at, part, rule, override)
+        rows, deciding = self._campaign_rows(), Deciding(actor, at, parts, rule, override)
         result: DecideResult = self._database.write(lambda: rows.decide(self._alias, campaign, wanted, deciding))
         return result
 

@@ -12,6 +12,7 @@ from werkzeug.local import LocalProxy
 
 from jwt_lp import ANONYMOUS, AUTHENTICATED, IDENTIFIED, PUBLIC, AccessToken, Guard, Requirement, all_of
 from jwt_lp import external as external_requirement
+from jwt_lp_flask.console import mount_console
 from jwt_lp_flask.cookies import clear_cookie, set_cookie
 from jwt_lp_flask.decisions import decisions_of, params_of, refusal_response_for, unproxied_app
 from jwt_lp_flask.declarations import View, declare_view
@@ -36,6 +37,7 @@ __all__ = [
     "external",
     "guard_from",
     "local_user",
+    "mount_console",
     "public",
     "request_elevation",
     "requires",

@@ -86,7 +86,7 @@ ON_STARLETTE = "console"
 # an adapter -> the libraries it is made for; of ours it has itself and what `jwt_lp` exports
 ADAPTERS = {
     "jwt_lp_django": {"django", "rest_framework", "asgiref", "drf_spectacular", "channels"},
-    "jwt_lp_flask": {"flask", "werkzeug", "click", "apispec", "blinker", "flask_login"},
+    "jwt_lp_flask": {"flask", "werkzeug", "click", "apispec", "blinker", "flask_login", "a2wsgi"},
     "jwt_lp_starlette": {"starlette", "fastapi", "pydantic", "anyio"},
 }
 
@@ -98,6 +98,11 @@ ROWS = {
     "jwt_lp.stores",
     "jwt_lp.revocation.temporary_grants",
     "jwt_lp.stores.advisory_lock",
+    "jwt_lp.stores.audit",
+    "jwt_lp.stores.campaign_changes",
+    "jwt_lp.stores.campaign_values",
+    "jwt_lp.stores.lookup_values",
+    "jwt_lp.stores.lookups",
     "jwt_lp.stores.elevation_changes",
     "jwt_lp.stores.elevation_events",
     "jwt_lp.stores.elevations",
@@ -108,9 +113,13 @@ ROWS = {
 STORE_MODULES = {
     f"jwt_lp_django/{name}.py": ROWS
     for name in (
+        "audit_rows",
+        "campaign_rows",
+        "campaign_store",
         "elevation_rows",
         "family_rows",
         "holder_rows",
+        "lookup_rows",
         "revocation_rows",
         "row_keys",
         "sum_queries",

@@ -7,13 +7,13 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from jwt_lp.campaigns.campaign_sheets import join_texts, load_parts, make_plan, sheet_text, write_parts
-from jwt_lp.campaigns.campaign_state import find_campaign, find_items, findings_of
+from jwt_lp.campaigns.campaign_state import find_campaign, find_items, find_part, findings_of, list_items
 from jwt_lp.campaigns.decision_making import DecisionMaker
 from jwt_lp.campaigns.decision_preview import preview_decisions
 from jwt_lp.campaigns.item_views import full_views, group_views, plain_views
 from jwt_lp.campaigns.policy_source import PolicySource
 from jwt_lp.campaigns.values import CampaignPage, CampaignProgress, CampaignWorksheet
-from jwt_lp.errors import CampaignRefused, CampaignUnknown, ConfigurationError
+from jwt_lp.errors import CampaignRefused, ConfigurationError
 from jwt_lp.stores.campaigns import ItemFilter
 from jwt_lp.usage.recorder import plain_subject
 
@@ -99,13 +99,12 @@ class CampaignReader:
         which = ItemFilter(
             campaign=campaign,
             part=part,
-            ids=ids,
             decided=decided,
             group=group,
             after=None if part is None else after,
             limit=limit + 1,
         )
-        views = [*plain_views(self._store.campaign_items(which))]
+        views = [*plain_views(list_items(self._store, which, ids))]
         more = len(views) > limit and part is not None
         del views[limit:]
         following = views[-1].position if more else None
@@ -141,17 +140,12 @@ class CampaignReader:
         return preview_decisions(found, wanted, findings, self._store, self._policy.read())
 
     def worksheet(self, campaign: str, part: str | None = None) -> CampaignWorksheet:
-        """The worksheet of a part, or of all parts, with the decisions filled in, and the campaign's sheet file."""
-        found, parts = self._load(campaign)
-        if part is not None and part not in parts:
-            raise CampaignUnknown("the campaign has no such part")
-        texts = write_parts(parts)
-        return CampaignWorksheet(
-            join_texts([*texts.values()] if part is None else [texts[part]]), sheet_text(found, parts)
-        )
+        """The worksheet of a part, or of all parts, with the decisions filled in, and its sheet file."""
+        found, parts = self._load(campaign, part)
+        return CampaignWorksheet(join_texts([*write_parts(parts).values()]), sheet_text(found, parts))
 
     def worksheets(self, campaign: str) -> dict[str, CampaignWorksheet]:
-        """The worksheet of each part, by name. All have the same sheet file."""
+        """The worksheet of each part, by name. All have the same sheet file, which is that of the whole campaign."""
         found, parts = self._load(campaign)
         sheet = sheet_text(found, parts)
         return {name: CampaignWorksheet(text, sheet) for name, text in write_parts(parts).items()}
@@ -164,9 +158,9 @@ class CampaignReader:
         _, parts = self._load(campaign)
         return make_plan(found, parts.values(), at=found.closed_at)
 
-    def _load(self, campaign: str) -> tuple[Campaign, dict[str, SheetPart]]:
+    def _load(self, campaign: str, part: str | None = None) -> tuple[Campaign, dict[str, SheetPart]]:
         found = find_campaign(self._store, campaign)
-        names = [each.name for each in self._store.campaign_parts(campaign) if each.items]
+        names = None if part is None else [find_part(self._store, campaign, part).name]
         return found, load_parts(self._store, campaign, names)
 
     def progress(self, campaign: str) -> CampaignProgress:

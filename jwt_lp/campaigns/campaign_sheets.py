@@ -33,24 +33,24 @@ class SheetPart(NamedTuple):
     groups: tuple[DecisionGroup, ...]
 
 
-def load_parts(store: Store, campaign: str, names: Iterable[str]) -> dict[str, SheetPart]:
-    """Parts of a campaign, by name."""
-    return {
-        name: SheetPart(
-            tuple(
-                sorted(
-                    plain_views(store.campaign_items(ItemFilter(campaign=campaign, part=name))),
-                    key=lambda view: review_order(view.finding),
-                )
-            ),
-            tuple(map(group_from_json, store.campaign_groups(campaign, name))),
-        )
-        for name in names
-    }
+def load_parts(store: Store, campaign: str, names: Iterable[str] | None = None) -> dict[str, SheetPart]:
+    """Parts of a campaign by name, all of them without `names`."""
+    views: dict[str, list[CampaignItemView]] = {}
+    for name in [None] if names is None else names:
+        for view in plain_views(store.campaign_items(ItemFilter(campaign=campaign, part=name))):
+            views.setdefault(view.part, []).append(view)
+    return {name: _sheet_part(store, campaign, name, some) for name, some in views.items()}
+
+
+def _sheet_part(store: Store, campaign: str, name: str, views: Iterable[CampaignItemView]) -> SheetPart:
+    ordered = tuple(sorted(views, key=lambda view: review_order(view.finding)))
+    # Most parts have no groups, so the store is not asked for them.
+    groups = store.campaign_groups(campaign, name) if any(view.group for view in ordered) else ()
+    return SheetPart(ordered, tuple(map(group_from_json, groups)))
 
 
 def make_sheet_file(campaign: Campaign, parts: Iterable[SheetPart]) -> SheetFile:
-    """The sheet file of all worksheets of a campaign."""
+    """The sheet file of the worksheets of these parts."""
     listed = list(parts)
     items = (ReviewItem.from_finding(view.finding) for part in listed for view in part.views)
     return SheetFile(
@@ -61,7 +61,7 @@ def make_sheet_file(campaign: Campaign, parts: Iterable[SheetPart]) -> SheetFile
 
 
 def sheet_text(campaign: Campaign, parts: Mapping[str, SheetPart]) -> str:
-    """The text of the sheet file that belongs to all worksheets of a campaign."""
+    """The text of the sheet file that belongs to the worksheets of these parts."""
     return make_sheet_file(campaign, parts.values()).encode()
 
 
@@ -82,7 +82,7 @@ def reviewer_text(decision: ItemDecision) -> str:
     """Who decided, as a worksheet and a plan name them."""
     if decision.rule:
         return RULE_REVIEWER
-    return (decision.by.name.strip() or decision.by.subject.strip())[:MAX_REVIEWER]
+    return (decision.by.name.strip() or decision.by.subject.strip())[:MAX_REVIEWER].strip()
 
 
 def _answers(part: SheetPart) -> dict[str, Answer]:
@@ -150,7 +150,7 @@ def wanted_rows(
     for row in rows:
         view = views[row.item.id]
         if not _is_same(view.decision, row, with_reviewer=with_reviewer):
-            wanted.setdefault(row.reviewer if with_reviewer else "", []).append(
+            wanted.setdefault(row.reviewer[:MAX_REVIEWER].strip() if with_reviewer else "", []).append(
                 WantedDecision(
                     item=row.item.id,
                     # `read_worksheet` gives no other word.
@@ -166,7 +166,7 @@ def wanted_rows(
 
 def _is_same(decision: ItemDecision | None, row: WorksheetDecision, *, with_reviewer: bool) -> bool:
     """Whether a row says what is stored already."""
-    if decision is None or (with_reviewer and row.reviewer not in ("", reviewer_text(decision))):
+    if decision is None or (with_reviewer and row.reviewer[:MAX_REVIEWER].strip() not in ("", reviewer_text(decision))):
         return False
     # A group in which something is open was written as single rows.
     same_group = row.group in ("", decision.group)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +11,7 @@ from jwt_lp.errors import CampaignClosed, CampaignRefused, CampaignUnknown
 from jwt_lp.stores.campaigns import ItemFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Sequence
 
     from jwt_lp.review import Finding
     from jwt_lp.stores import Store
@@ -39,15 +40,19 @@ def find_part(store: Store, campaign: str, name: str) -> CampaignPart:
 def find_items(store: Store, campaign: str, ids: Iterable[str]) -> dict[str, CampaignItem]:
     """The items with these ids; `CampaignUnknown` if one is missing."""
     wanted = list(dict.fromkeys(ids))
-    found = {item.id: item for item in _items(store, campaign, wanted)}
+    found = {item.id: item for item in list_items(store, ItemFilter(campaign=campaign), wanted)}
     if len(found) != len(wanted):
         raise CampaignUnknown("the campaign has no such item")
     return found
 
 
-def _items(store: Store, campaign: str, ids: list[str]) -> Iterator[CampaignItem]:
-    for start in range(0, len(ids), _TOGETHER):
-        yield from store.campaign_items(ItemFilter(campaign=campaign, ids=ids[start : start + _TOGETHER]))
+def list_items(store: Store, which: ItemFilter, ids: Sequence[str] | None = None) -> list[CampaignItem]:
+    """The items that match, in order; of those with `ids`, however many, if there are any."""
+    if ids is None:
+        return [*store.campaign_items(which)]
+    chosen = (ids[start : start + _TOGETHER] for start in range(0, len(ids), _TOGETHER))
+    found = [item for some in chosen for item in store.campaign_items(replace(which, ids=some))]
+    return sorted(found, key=lambda item: (item.part, item.position))[: which.limit]
 
 
 def findings_of(items: Iterable[CampaignItem]) -> dict[str, Finding]:

@@ -63,7 +63,7 @@ class Campaigns(CampaignReader):
         The reviewer of a part is that of `reviewers`, by the part's name; else the person in the list of people whose
         subject, or whose name, is the part's. Reviewers sign in at `reviewer_issuer`, by default at the one issuer of
         the part's holders. A part whose reviewer is not known has none. What reviewers hold themselves is in the part
-        "", which has no reviewer, because nobody decides about oneself.
+        "", which has no reviewer, because nobody decides about oneself. Exemptions of closed campaigns hold until they end.
 
         `ConfigurationError` for a deadline that is past, for stages that are none, for an unknown part in `reviewers`,
         and where there is nothing to decide.

@@ -50,7 +50,7 @@ class DecisionMaker:
         if any(item.part != part for item in items.values()):
             raise CampaignRefused("a decision is about an item of another part: decide part by part", reason="part")
         tidied = self._check(actor, wanted, items, {part: known}, now)
-        return self.store.decide_items(campaign, tidied, actor=actor, at=now, part=part)
+        return self.store.decide_items(campaign, tidied, actor=actor, at=now, parts=[known])
 
     def refusals(self, actor: Actor, campaign: str, items: Iterable[CampaignItemView], decision: str) -> dict[str, str]:
         """Why the actor may not decide so about items, by their ids; what nothing is against is left out."""
@@ -79,7 +79,7 @@ class DecisionMaker:
         for reviewer, some in wanted.items():
             by = replace(actor, name=reviewer) if reviewer else actor
             result = self.store.decide_items(
-                campaign, [tidied[each.item] for each in some], actor=by, at=now, part=part
+                campaign, [tidied[each.item] for each in some], actor=by, at=now, parts=list(parts.values())
             )
             changed += result.changed
             conflicts += result.conflicts

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from jwt_lp._support.validation import did_you_mean, quote_text
 from jwt_lp.campaigns.decision_checks import NO_REVIEWER, OwnAccess, can_sign_in
+from jwt_lp.campaigns.exemptions import standing_exemptions
 from jwt_lp.campaigns.frozen_parts import freeze_parts
 from jwt_lp.campaigns.reviewers import ReviewerList
 from jwt_lp.campaigns.summary import summarize
@@ -83,7 +84,8 @@ def freeze_review(
     if terms.stages:
         parse_stages(terms.stages)
     day = terms.day or datetime.fromtimestamp(now, UTC).date().isoformat()
-    review = trained_review(store, terms.options, now=day, policy=policy, made_at=now, on_step=on_step)
+    options = replace(terms.options, exempt=(*standing_exemptions(store, day), *terms.options.exempt))
+    review = trained_review(store, options, now=day, policy=policy, made_at=now, on_step=on_step)
     reviewers = ReviewerList(
         terms.options.people, terms.reviewers, issuer=terms.reviewer_issuer, naming=naming, today=day
     )

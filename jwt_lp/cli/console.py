@@ -91,7 +91,11 @@ def _listen(port: int) -> socket.socket:
 
 
 def _require_tables(store: Store) -> None:
-    """`ConfigurationError` or `StoreError` now rather than on each page, with what to do."""
+    """An error now rather than on each page, with what to do."""
+    scheme, _, file = store.name.partition(":///")
+    # Other commands take a missing file for a store without rows. Here that would be a console without anything.
+    if scheme == "sqlite" and not (Path(file).exists() and Path(file).stat().st_size):
+        raise Failure(f"{store.name}: there is no store; jwt-lp store migrate --store {store.name} creates it")
     store.heartbeats(since=time.time())
 
 

@@ -70,7 +70,7 @@ def plan(
     steps = () if stages is None else parse_stages(stages)
     files: dict[Path, SheetFile] = {}
     sheet = join_worksheets([_worksheet(path, find_sheet_file(path, sheet_file), files, ids) for path in worksheets])
-    if missing := sheet.asked - len(sheet.decisions):
+    if (missing := sheet.asked - len(sheet.decisions)) > 0:
         notices([f"findings that need a decision, and are in none of these worksheets: {missing:,}"])
     frozen = from_worksheet(sheet, now=time.time(), cap=cap, stages=steps)
     write_plan(frozen, output)

@@ -1,4 +1,4 @@
-"""Console: the web application in which managers and auditors decide about access, and plans are applied.
+"""The console: a web application of campaigns, plans, elevations and revocations; stands on jwt_lp_starlette.
 
 It needs Starlette, Jinja2 and SQLAlchemy, the optional extra `console`; importing this package does not.
 """

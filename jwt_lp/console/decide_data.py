@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from starlette.exceptions import HTTPException
 
 from jwt_lp.campaigns import CampaignPage
+from jwt_lp.console.campaign_words import time_left
 from jwt_lp.console.decision_form import Answers
 from jwt_lp.console.item_words import ShownItem, show_item
-from jwt_lp.errors import CampaignRefused, CampaignUnknown
+from jwt_lp.errors import CampaignRefused, CampaignUnknown, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jwt_lp.campaigns import CampaignItemView, GroupView
+    from jwt_lp.console.decision_form import Answer
     from jwt_lp.console.reader import Reader
     from jwt_lp.console.state import ConsoleState
     from jwt_lp.stores.audit import Actor
@@ -67,6 +69,7 @@ class DecidePage:
     groups: tuple[GroupView, ...]
     next: int | None
     refusal: str
+    left: str
     policy_moved: bool
     may_read: bool
     may_delegate: bool
@@ -81,6 +84,12 @@ class DecidePage:
     def with_all_ticked(self) -> DecidePage:
         """The same page with every item ticked."""
         return replace(self, answers=Answers(ticked=frozenset(each.item.id for each in self.items)))
+
+    @property
+    def unseen(self) -> tuple[Answer, ...]:
+        """The answers about what is not on this page any more, because somebody else decided about it meanwhile."""
+        names = {each.item.id for each in self.items} | {f"G{each.group.id}" for each in self.groups}
+        return tuple(answer for answer in self.answers.given if answer.name not in names)
 
     @property
     def next_place(self) -> Place | None:
@@ -129,15 +138,10 @@ def policy_moved(console: ConsoleState, campaign: Campaign) -> bool:
 
 
 def current_policy_digest(console: ConsoleState) -> str:
-    """The digest of the policy as it is now: of its file, if it has one; "" where the file cannot be read."""
-    from jwt_lp.errors import ConfigurationError, PolicyError
-    from jwt_lp.policy.file import Policy
-
-    if console.policy_file is None:
-        return console.policy.digest
+    """The digest of the policy as it is now; "" where its file cannot be read."""
     try:
-        return Policy.load(console.policy_file).digest
-    except (ConfigurationError, PolicyError, OSError):
+        return console.policy_source.read().digest
+    except ConfigurationError:
         return ""
 
 
@@ -168,7 +172,8 @@ def find_item(reader: Reader, campaign_id: str, item_id: str) -> DecidePage:
         raise CampaignRefused(NOT_YOURS, reason="part") from None
     part = find_part(reader, campaign, item.part)
     found = CampaignPage(items=(item,), groups=(), next=None)
-    place = Place(campaign.id, part.name, "all")
+    # The list that begins with the item, for a form of this page that has a fault.
+    place = Place(campaign.id, part.name, "all", after=item.position - 1)
     return _decide_page(reader, place, campaign, part, found, (), Answers())
 
 
@@ -190,6 +195,7 @@ def _decide_page(
         groups=groups,
         next=found.next,
         refusal=refusal,
+        left=time_left(campaign.deadline - reader.console.clock()),
         policy_moved=policy_moved(reader.console, campaign),
         may_read=reader.may_read,
         may_delegate=not refusal and bool(reader.actor.issuer),

@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
 from jwt_lp._support.json_types import is_json_array, is_json_object
+from jwt_lp.console.addresses import root_of
 from jwt_lp.errors import JwtLpError
 from jwt_lp.guard.bearer import TOKEN
 from jwt_lp.guard.cookie_reader import CookieReader
@@ -35,7 +36,8 @@ class EndedSessionMiddleware:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Look the session up, then pass the call on."""
-        if scope["type"] == "http":
+        # Static files need no session, and are the same for everybody.
+        if scope["type"] == "http" and not scope["path"].startswith(f"{root_of(scope)}/static/"):
             kind, token = self._reader.read(Headers(scope=scope).getlist("cookie"))
             if kind is TOKEN and await run_in_threadpool(_has_ended, self._sessions, token):
                 # INVARIANT: nothing here is verified, and nothing is let in by it: a credential is only taken away.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from jwt_lp.console.grant_ways import ways_to
 from jwt_lp.console.holder_facts import DAYS_SHOWN, ROWS
 from jwt_lp.console.pictures.scales import day_of
 from jwt_lp.console.pictures.use_over_time import build_strip
+from jwt_lp.console.route_facts import MOST_POINTS
 from jwt_lp.review.pattern_overlap import overlap, permissions_in
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ def read_permission(console: ConsoleState, name: str, *, after: FoundHolder | No
     found = store.permission_uses(name, limit=_MOST_USES)
     granted = tuple(each for each in found.uses if each.outcome == "granted")
     days = store.permission_days(name, since=since)
-    points = tuple(points_asking(store.enforcement_points(), name))
+    points = tuple(points_asking(islice(store.enforcement_points(), MOST_POINTS), name))
     return PermissionFacts(
         name=name,
         entry=policy.catalogue.get(name),

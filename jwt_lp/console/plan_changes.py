@@ -112,6 +112,8 @@ def restore_item(console: ConsoleState, actor: Actor, stored: StoredPlan, form: 
     item, reason = form.get("item"), form.get("reason")
     if len(reason) > MAX_REASON:
         raise ConfigurationError(f"the reason has at most {MAX_REASON} characters")
+    if all(item != each.id for each in stored.plan.items):
+        raise ConfigurationError("the plan has no such item")
     said = {"plan": stored.hash, "item": item, "reason": reason}
     with _noted(console, actor, stored, ("restoring", "restore_failed"), said):
         done = restore(

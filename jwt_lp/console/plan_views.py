@@ -30,8 +30,37 @@ if TYPE_CHECKING:
 MAX_SHOWN: Final = 50
 """The most rows of each section of a page."""
 
-MAX_AT_ONCE: Final = 5000
+MAX_AT_ONCE: Final = 1000
 """The most items of a plan whose changes are shown without being asked for, because they take seconds for more."""
+
+STATES: Final = {
+    "new": "not applied",
+    "noticed": "notice given",
+    "begun": "interrupted",
+    "applied": "applied",
+    "undoing": "undone in part",
+    "undone": "undone",
+}
+STEPS: Final = {
+    "notice": "notice given",
+    "intent": "applying",
+    "done": "applied",
+    "restored": "one item restored",
+    "undoing": "undoing",
+    "undone": "undone",
+}
+TITLES: Final = {
+    "": "Apply the plan",
+    "notice": "Give the notice",
+    "trial": "Begin the trial",
+    "final": "Remove them for good",
+}
+BUTTONS: Final = {
+    "": "Apply it",
+    "notice": "Tell the holders and managers",
+    "trial": "Begin the trial",
+    "final": "Remove them from the policy",
+}
 
 _WAIT: Final = 20.0
 _ONE_AT_A_TIME: Final = Lock()

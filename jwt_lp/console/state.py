@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
     from jwt_lp.campaigns.campaigns import Campaigns
+    from jwt_lp.campaigns.policy_source import PolicySource
     from jwt_lp.console.plan_folder import PlanFolder
     from jwt_lp.elevation.elevations import Elevations
     from jwt_lp.guard.routes import Route
@@ -60,6 +61,13 @@ class ConsoleState:
     webhooks: Sequence[Webhook] = ()
     applications: Sequence[object] = ()
     clock: Callable[[], float] = time.time
+
+    @cached_property
+    def policy_source(self) -> PolicySource:
+        """The policy as it is now: that of its file, which is read again when it has changed."""
+        from jwt_lp.campaigns.policy_source import PolicySource
+
+        return PolicySource(self.policy if self.policy_file is None else self.policy_file)
 
     @cached_property
     def campaigns(self) -> Campaigns:

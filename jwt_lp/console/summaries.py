@@ -14,6 +14,7 @@ from jwt_lp.console.pictures.months import build_months
 from jwt_lp.console.pictures.tradeoff import build_tradeoff
 from jwt_lp.console.pictures.trend import build_trend
 from jwt_lp.review import Backtest, BacktestedSetting
+from jwt_lp.review.quantities import count_noun, format_quantity
 from jwt_lp.review.report.wording import VERDICTS
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ _MOST_REVIEWS: Final = 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewPictures:
-    """The pictures of a review; None for those that its summary has no numbers for."""
+    """The pictures of a review, and its facts as pairs of a label and a text; without what its summary lacks."""
 
+    facts: tuple[tuple[str, str], ...]
     share: Bar | None
     verdicts: Bar | None
     matrix: Matrix | None
@@ -51,6 +53,7 @@ def draw_review(review: Campaign, campaigns: Sequence[Campaign]) -> ReviewPictur
     summary = review.summary
     backtest = read_backtest(summary)
     return ReviewPictures(
+        facts=tuple(_facts(summary)),
         share=_share(summary),
         verdicts=_verdicts(summary),
         matrix=build_matrix(matrix_rows(summary)),
@@ -94,6 +97,26 @@ def _setting(stored: Any) -> BacktestedSetting:
     """A setting, which JSON has as a list or as an object."""
     members = BacktestedSetting._fields
     return BacktestedSetting(*([stored[name] for name in members] if isinstance(stored, dict) else stored))
+
+
+def _facts(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    window = summary.get("window")
+    if window:
+        fresh = window.get("fresh_until") or "unknown"
+        first, last = window.get("first_day") or "unknown", window.get("last_day") or "unknown"
+        yield "Days reviewed", f"{first} to {last}, recorded completely until {fresh}"
+    if rule := summary.get("rule"):
+        yield "Rule", str(rule)
+    if (expected := summary.get("expected")) is not None and summary.get("removals"):
+        unknown = summary.get("unknown", 0)
+        without = f"; {unknown:,} have no likelihood" if unknown else ""
+        days = summary.get("horizon", "")
+        yield (
+            "Expected to be needed again",
+            f"{format_quantity(expected)} of {summary['removals']:,} proposed removals"
+            + (f" within {count_noun(days, 'day')}" if days else "")
+            + without,
+        )
 
 
 def _share(summary: Mapping[str, Any]) -> Bar | None:

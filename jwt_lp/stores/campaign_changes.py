@@ -15,7 +15,7 @@ from jwt_lp.stores.campaigns import ItemDecision
 from jwt_lp.stores.row_keys import fit_text, storable_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from jwt_lp.stores.campaigns import Campaign, CampaignItem, CampaignPart, WantedDecision
 
@@ -27,7 +27,7 @@ class Deciding(NamedTuple):
 
     actor: Actor
     at: float
-    part: str | None = None
+    parts: Sequence[CampaignPart] | None = None
     rule: bool = False
     override: bool = False
 
@@ -95,17 +95,29 @@ def wanted_ids(wanted: Sequence[WantedDecision]) -> list[str]:
     return ids
 
 
+def check_parts(stored: Callable[[], Sequence[CampaignPart]], deciding: Deciding) -> None:
+    """Refuse decisions if one of the parts that they are for was assigned since it was read."""
+    # INVARIANT: this is checked under the lock of the campaign, so nobody decides about a part that was taken away.
+    if deciding.parts is None:
+        return
+    versions = {part.name: part.version for part in stored()}
+    for part in deciding.parts:
+        if versions.get(part.name) != part.version:
+            raise CampaignRefused("the part was given to somebody else: look at it again", reason="version")
+
+
 def plan_decisions(
     items: Mapping[str, CampaignItem], wanted: Sequence[WantedDecision], deciding: Deciding
 ) -> PlannedDecisions:
     """What these decisions change, of items by id."""
+    parts = None if deciding.parts is None else {part.name for part in deciding.parts}
     changes: list[ItemChange] = []
     conflicts: list[str] = []
     for each in wanted:
         item = items.get(fit_text(each.item))
         if item is None:
             raise CampaignUnknown(NO_ITEM)
-        if deciding.part is not None and item.part != fit_text(deciding.part):
+        if parts is not None and item.part not in parts:
             raise CampaignRefused("an item is of another part of the campaign", reason="part")
         if each.version != item.version and not deciding.override:
             conflicts.append(item.id)

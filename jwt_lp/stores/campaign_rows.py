@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,7 @@ from jwt_lp.stores.campaign_changes import (
     check_complete,
     check_open,
     check_part,
+    check_parts,
     closed_entry,
     plan_decisions,
     reminded_entries,
@@ -104,6 +106,11 @@ def select_parts(campaign_id: str) -> sa.Select[Any]:
     return query.order_by(parts.c.name)
 
 
+def list_parts(connection: sa.Connection, campaign_id: str) -> list[CampaignPart]:
+    """The parts of a campaign, by name."""
+    return [read_stored_part(row) for row in connection.execute(select_parts(campaign_id))]
+
+
 def select_parts_of(key: bytes) -> sa.Select[Any]:
     """The query for the parts of a reviewer in campaigns that can still be decided about."""
     going_on = sa.and_(campaigns.c.closed_at.is_(None), campaigns.c.cancelled_at.is_(None))
@@ -129,6 +136,8 @@ def select_items(which: ItemFilter) -> sa.Select[Any]:
         query = query.where(row.key == holder_key(which.holder))
     if which.decided is not None:
         query = query.where(row.decision != "" if which.decided else row.decision == "")
+    if which.decision is not None:
+        query = query.where(row.decision == which.decision)
     if which.after is not None:
         query = query.where(row.position > which.after)
     if which.ids is not None:
@@ -183,6 +192,7 @@ def decide(
 ) -> DecideResult:
     """Write decisions; return what was written and what was not."""
     campaign = check_open(find(connection, campaign_id, lock=True))
+    check_parts(partial(list_parts, connection, campaign.id), deciding)
     stored = _items_by_id(connection, campaign.id, wanted_ids(wanted), _SMALL_COLUMNS)
     planned = plan_decisions(stored, wanted, deciding)
     _write_decisions(connection, campaign.id, planned.changes)
@@ -274,8 +284,7 @@ def _end(connection: sa.Connection, campaign: Campaign, entry: WantedEntry) -> C
 
 
 def _find_parts(connection: sa.Connection, campaign_id: str, names: Sequence[str]) -> list[CampaignPart]:
-    stored = [read_stored_part(row) for row in connection.execute(select_parts(campaign_id))]
-    known = {part.name: part for part in stored}
+    known = {part.name: part for part in list_parts(connection, campaign_id)}
     return [check_part(known.get(fit_text(name))) for name in names]
 
 

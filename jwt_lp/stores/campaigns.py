@@ -132,6 +132,7 @@ class ItemFilter:
     part: str | None = None
     ids: Sequence[str] | None = None
     decided: bool | None = None
+    decision: DecisionWord | None = None
     group: str | None = None
     holder: tuple[str, str, str] | None = None
     grant: str | None = None
@@ -239,14 +240,15 @@ class CampaignStore(Protocol):
         *,
         actor: Actor,
         at: float,
-        part: str | None = None,
+        parts: Sequence[CampaignPart] | None = None,
         rule: bool = False,
         override: bool = False,
     ) -> DecideResult:
         """Write decisions in one transaction; those of items whose version is another one are conflicts.
 
-        `CampaignRefused` if an item is not of `part`, or is decided about twice. With `override` no version is
-        compared. What takes back a decision that there is not changes nothing. One entry `decided` for each changed item.
+        `CampaignRefused` if an item is decided about twice, is in none of `parts`, or if one of these, as they were read,
+        was assigned since. With `override` no version of an item is compared. What takes back a decision that there is
+        not changes nothing. One entry `decided` for each changed item.
         """
         ...
 

@@ -92,13 +92,13 @@ class SqlCampaigns:
         *,
         actor: Actor,
         at: float,
-        part: str | None = None,
+        parts: Sequence[CampaignPart] | None = None,
         rule: bool = False,
         override: bool = False,
     ) -> DecideResult:
         """Write decisions, each with an entry of the audit trail."""
         with self._database.write() as connection:
-            return campaign_rows.decide(connection, campaign, wanted, Deciding(actor, at, part, rule, override))
+            return campaign_rows.decide(connection, campaign, wanted, Deciding(actor, at, parts, rule, override))
 
     def assign_part(
         self,

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from campaigns.conftest import ANN, BEN, OPERATOR, Quarter
+from campaigns.conftest import ANN, BEN, DAY, OPERATOR, Quarter
+from jwt_lp.campaigns import ReviewOptions
 from jwt_lp.campaigns.deadline_rule import rule_decision
 from jwt_lp.errors import CampaignClosed, CampaignRefused
+from jwt_lp.review import DecisionRule
 from jwt_lp.review.findings import LAST_HOLDER
 from review_factory import make_finding
 
@@ -91,3 +93,21 @@ def test_the_plan_of_a_closed_campaign(quarter: Quarter) -> None:
     assert ("exempt", "2027-01-31") == (carol.action, carol.until)
     assert {"the deadline rule"} == {item.reviewer for item in plan.items} - {"Ann Lee", "Ben Ray"}
     assert 2 == sum(item.revokes for item in plan.items)
+
+
+def test_exemptions_hold_in_later_campaigns(quarter: Quarter) -> None:
+    """What was exempt in a closed campaign is not asked again until that day is over."""
+    first = quarter.freeze()
+    quarter.decide(ANN, quarter.view(first, "alice", "reports:read"), "exempt", until="2026-11-20")
+    quarter.decide(BEN, quarter.view(first, "ann", "reports:read"), "exempt", until="2026-11-02")
+    given_up = quarter.freeze()
+    quarter.decide(ANN, quarter.view(given_up, "bob", "reports:read"), "exempt", until="2026-12-31")
+    quarter.campaigns.cancel(OPERATOR, given_up.id, reason="by mistake")
+    quarter.campaigns.close(OPERATOR, first.id, early=True)
+    quarter.now += 2 * DAY
+    asked = {view.finding.name for view in quarter.views(quarter.freeze()) if view.finding.grant == "reports:read"}
+    assert ("alice" not in asked, {"ann", "bob"} <= asked) == (True, True)
+    quarter.now += 18 * DAY
+    later = quarter.views(quarter.freeze(options=ReviewOptions(rule=DecisionRule("fixed", 180))))
+    asked = {view.finding.name for view in later if view.finding.grant == "reports:read"}
+    assert "alice" in asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from campaign_scenario import PEOPLE, hold
 from campaigns.conftest import ANN, BEN, DAY, EVE, OPERATOR, Quarter
+from jwt_lp.campaigns import Campaigns
 from jwt_lp.campaigns.decision_checks import NOT_YOURS
 from jwt_lp.errors import CampaignClosed, CampaignRefused, CampaignUnknown, InvalidDecision
 from jwt_lp.stores.audit import Actor
@@ -296,3 +298,39 @@ def test_one_decision_covers_a_group(quarter: Quarter) -> None:
     (group,) = quarter.campaigns.items(campaign.id, part="Ben Ray", ids=[]).groups
     assert (4, 4) == (group.items, group.decided)
     assert PEOPLE.keys() >= {view.finding.name for view in members.items}
+
+
+class _Interrupted:
+    """A store in which something happens right before decisions are written."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.happens: Callable[[], object] = lambda: None
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "decide_items":
+            self.happens()
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize("way", ["item", "worksheet"])
+def test_a_part_that_was_given_away_meanwhile_is_not_decided(quarter: Quarter, way: str) -> None:
+    """Who loses a part while deciding about it decides nothing."""
+    campaign = quarter.freeze()
+    view = quarter.view(campaign, "alice", "reports:read")
+    text = quarter.campaigns.worksheet(campaign.id, view.part).text.replace(f'"F{view.id}",""', f'"F{view.id}","keep"')
+
+    def give_away() -> None:
+        quarter.campaigns.assign(OPERATOR, campaign.id, view.part, BEN, version=0)
+
+    store: Any = _Interrupted(quarter.store)
+    campaigns = Campaigns(store, quarter.policy, clock=lambda: quarter.now)
+    store.happens = give_away
+    wanted = [WantedDecision(item=view.id, decision="keep", version=0)]
+    decide = {
+        "item": lambda: campaigns.decide(ANN, campaign.id, wanted, part=view.part),
+        "worksheet": lambda: campaigns.read_worksheet(ANN, campaign.id, text, part=view.part),
+    }[way]
+    with pytest.raises(CampaignRefused) as caught:
+        decide()
+    assert ("version", 24) == (caught.value.reason, quarter.campaigns.progress(campaign.id).open)

@@ -41,8 +41,10 @@ def test_pages_of_items(quarter: Quarter) -> None:
 def test_items_of_the_whole_campaign(quarter: Quarter) -> None:
     """Without a part, there is one page, and the groups of all parts."""
     campaign = quarter.freeze()
+    every = [view.id for view in quarter.views(campaign)]
     page = quarter.campaigns.items(campaign.id, limit=20)
     assert (20, None, ["Ben Ray"]) == (len(page.items), page.next, [group.part for group in page.groups])
+    assert 24 == len(quarter.campaigns.items(campaign.id, ids=[*every, *map(str, range(1000))], details=False).items)
     some = [view.id for view in page.items[:2]]
     assert {*some} == {view.id for view in quarter.campaigns.items(campaign.id, ids=some).items}
 

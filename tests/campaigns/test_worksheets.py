@@ -13,7 +13,7 @@ import pytest
 from campaigns.conftest import ANN, BEN, OPERATOR, Quarter
 from jwt_lp.campaigns.campaign_sheets import load_parts
 from jwt_lp.errors import CampaignRefused, CampaignUnknown, InvalidDecision
-from jwt_lp.review.plan import from_worksheet, read_worksheet, write_worksheet
+from jwt_lp.review.plan import from_worksheet, join_worksheets, read_worksheet, write_worksheet
 from jwt_lp.review.plan.sheet_file import SheetFile
 from jwt_lp.stores.campaigns import Campaign, WantedDecision
 
@@ -82,17 +82,27 @@ def test_an_open_worksheet_is_that_of_the_review(quarter: Quarter) -> None:
         quarter.campaigns.worksheet(campaign.id, "no such")
 
 
-def test_the_sheet_file_is_that_of_all_parts(quarter: Quarter) -> None:
-    """The worksheet of a part is read with the sheet file of the campaign, as those of a review are."""
+def test_the_sheet_files(quarter: Quarter) -> None:
+    """That of one part has its items; that of all worksheets has every item and group of the campaign."""
     campaign = quarter.freeze()
     sheets = quarter.campaigns.worksheets(campaign.id)
-    assert {
-        part.name: quarter.campaigns.worksheet(campaign.id, part.name) for part in quarter.campaigns.parts(campaign.id)
-    } == sheets
-    one, every = quarter.campaigns.worksheet(campaign.id, "ann"), quarter.campaigns.worksheet(campaign.id)
-    sheet = SheetFile.decode(one.sheet)
-    assert (one.sheet, 24, 1) == (every.sheet, len(sheet.items), len(sheet.groups))
-    assert campaign.origin == sheet.origin._asdict()
+    parts = [part.name for part in quarter.campaigns.parts(campaign.id)]
+    one, every = (SheetFile.decode(quarter.campaigns.worksheet(campaign.id, part).sheet) for part in ("ann", None))
+    assert ((3, 0), (24, 1)) == tuple((len(sheet.items), len(sheet.groups)) for sheet in (one, every))
+    assert campaign.origin == one.origin._asdict() == every.origin._asdict()
+    assert {quarter.campaigns.worksheet(campaign.id).sheet} == {sheet.sheet for sheet in sheets.values()}
+    assert {name: quarter.campaigns.worksheet(campaign.id, name).text for name in parts} == {
+        name: sheet.text for name, sheet in sheets.items()
+    }
+
+
+def test_worksheets_of_single_parts_make_one_plan(quarter: Quarter) -> None:
+    """Parts that were exported one by one, each with its own sheet file, are joined as those of a review are."""
+    campaign = quarter.freeze()
+    quarter.campaigns.close(OPERATOR, campaign.id, early=True)
+    written = [quarter.campaigns.worksheet(campaign.id, part.name) for part in quarter.campaigns.parts(campaign.id)]
+    joined = join_worksheets(read_worksheet(text, SheetFile.decode(sheet)) for text, sheet in written)
+    assert quarter.campaigns.plan(campaign.id) == from_worksheet(joined, now=quarter.now)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -157,6 +167,17 @@ def test_an_operator_imports_what_somebody_else_decided(quarter: Quarter) -> Non
         quarter.campaigns.read_worksheet(
             OPERATOR, campaign.id, filled(quarter, campaign, "ann", decision="remove"), part="ann"
         )
+
+
+def test_a_long_name_of_a_reviewer_is_cut(quarter: Quarter) -> None:
+    """The name in a worksheet has a bounded length, and importing it again changes nothing."""
+    campaign = quarter.freeze()
+    text = filled(quarter, campaign, "ann", decision="remove", reviewer="Ann " * 100)
+    assert 3 == len(quarter.campaigns.read_worksheet(OPERATOR, campaign.id, text).changed)
+    assert ((), ()) == quarter.campaigns.read_worksheet(OPERATOR, campaign.id, text)
+    decision = quarter.view(campaign, "bob", "reports:read").decision
+    assert decision is not None
+    assert ("Ann " * 50).strip() == decision.by.name
 
 
 def test_whoever_is_signed_in_decides(quarter: Quarter) -> None:

@@ -299,8 +299,8 @@ def test_the_settings_name_the_store(project, cli):
 
 def test_migrating_and_purging(run):
     """Tables are created once; old rows are deleted, and the output has their number."""
-    assert (0, f"{URL}: tables of version 4 were created") == run("store", "migrate")[:2]
-    assert (0, f"{URL}: the tables already have version 4") == run("store", "migrate")[:2]
+    assert (0, f"{URL}: tables of version 5 were created") == run("store", "migrate")[:2]
+    assert (0, f"{URL}: the tables already have version 5") == run("store", "migrate")[:2]
     found = open_store(URL)
     found.record(
         UsageBatch(id="a", observed_grants=[ObservedGrant(ISSUER, name, "", "", "g", "2020-01-01") for name in "ab"])

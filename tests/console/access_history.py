@@ -34,7 +34,10 @@ CAMPAIGN: Final = "c" * 32
 SUMMARY: Final[dict[str, Any]] = {
     "subjects": 3, "clients": 1, "roles": 2, "grants": 9, "standing": 9, "needed": 3, "excluded": 0,
     "verdicts": {"used": 3, "unused": 2, "dormant": 4}, "proposals": {"keep": 3, "remove": 6},
-    "notes": ["nothing is known before last year"],
+    "notes": ["nothing is known before last year"], "rule": "a grant is unused after 90 days without use",
+    "window": {"first_day": "2026-01-01", "last_day": "2026-11-01", "fresh_until": "", "recorded_days": 9, "dropped": 0},
+    "top_grants": [[HOSTILE, 7, 0], ["orders:export", 5, 2]],
+    "removals": 6, "expected": 0.4, "unknown": 2, "horizon": 365,
     "timeline": [["2026-09-01", 40, 1, 0], ["2026-10-01", 55, 0, 2]],
     "matrix": [["clerk", "orders:read", 2, 1], ["clerk", "orders:create", 2, 0]],
     "backtest": {
@@ -79,6 +82,7 @@ def record_history(store: Any) -> None:
     points = [
         EnforcementPoint("shop", "shop.views.orders", "GET", "orders:read", day(1)),
         EnforcementPoint("shop", "shop.views.order", "GET", "orders:{order_id}:read", day(1)),
+        EnforcementPoint("shop", "shop.views.order", "HEAD", "orders:{order_id}:read", day(4)),
         EnforcementPoint("shop", "shop.views.purge", "POST", "orders:delete & orders:purge", day(1)),
         EnforcementPoint("shop", "shop.views.me", "GET", "authenticated", day(1)),
         EnforcementPoint(HOSTILE, HOSTILE, "GET", HOSTILE, day(1)),

@@ -141,9 +141,10 @@ def make_world(
 
 
 def hidden_fields(html: str) -> dict[str, str]:
-    """The hidden fields of the last form of a page with `method="post"` in its main part."""
+    """The hidden fields of the last form of a page; of the form of decisions, where the page has one."""
     from html import unescape
 
-    form = re.findall(r"<form[^>]*method=\"post\".*?</form>", html, re.DOTALL)[-1]
+    forms = re.findall(r"<form[^>]*method=\"post\".*?</form>", html, re.DOTALL)
+    form = next((each for each in forms if 'id="decide"' in each), forms[-1])
     pairs = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', form)
     return {unescape(name): unescape(value) for name, value in pairs if name != "csrf_token"}

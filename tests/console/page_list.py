@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 from console.quarter_world import DAY, ENGINEER, LONG_PERMISSION, PARTNERS, Quarter, make_quarter
@@ -24,11 +24,11 @@ DECIDES, READS = "jwt-lp:review:decide", "jwt-lp:review:read"
 
 
 class ConsolePage(NamedTuple):
-    """A page: its name, its path, and who looks at it: "engineer", who may do everything, or "manager"."""
+    """A page: its name, its path, and who looks at it. "engineer" may do everything, "manager" and "colleague" decide."""
 
     name: str
     path: str
-    who: str = "engineer"
+    who: Literal["engineer", "manager", "colleague"] = "engineer"
     status: int = 200
 
 
@@ -63,7 +63,7 @@ class FurnishedStore:
             ConsolePage("plans", "/plans"),
             ConsolePage("plan", f"/plans/{self.past}"),
             ConsolePage("plan-verify", f"/plans/{self.past}/verify"),
-            ConsolePage("plan-missing", f"/plans/{self.cancelled}", status=404),
+            ConsolePage("plan-missing", f"/plans/{self.cancelled}"),
             ConsolePage("elevations", "/elevations"),
             ConsolePage("elevations-held", "/elevations?list=held"),
             ConsolePage("elevations-history", "/elevations?list=history"),
@@ -93,7 +93,8 @@ class FurnishedStore:
             ConsolePage("campaign-close", f"/campaigns/{self.present}/close"),
             ConsolePage("decide", decide, "manager"),
             ConsolePage("decide-decided", f"{decide}&show=decided", "manager"),
-            ConsolePage("decide-group", f"{decide}&group={group}", "manager"),
+            ConsolePage("decide-group", f"{decide}&group={group}&show=all", "manager"),
+            ConsolePage("decide-groups", f"/campaigns/{self.present}/decide?part=omar", "colleague"),
             ConsolePage("decide-of-another", f"/campaigns/{self.present}/decide?part=omar"),
             ConsolePage("decide-long", f"/campaigns/{self.present}/decide?part=maximiliane"),
             ConsolePage("item", f"/campaigns/{self.present}/items/{item.id}", "manager"),
@@ -101,6 +102,7 @@ class FurnishedStore:
         ]
 
 
+SUBJECTS = {"engineer": "root", "manager": "nora", "colleague": "omar"}
 EMPTY_PAGES = [
     ConsolePage(f"empty-{name}", path)
     for name, path in {
@@ -110,9 +112,9 @@ EMPTY_PAGES = [
 ]  # fmt: skip
 
 
-def furnish(store: Any, folder: Path) -> FurnishedStore:
+def furnish(store: Any, folder: Path, *, team: int = 24) -> FurnishedStore:
     """The company's store with a campaign that is closed and in its plan's trial, one that is open, and one cancelled."""
-    quarter = make_quarter(store, folder)
+    quarter = make_quarter(store, folder, team=team)
     plans = folder / "plans"
     plans.mkdir()
     past = _past_campaign(quarter, plans)
@@ -122,7 +124,7 @@ def furnish(store: Any, folder: Path) -> FurnishedStore:
     present = engine.freeze(
         ENGINEER, name="Q4 2026", deadline=quarter.clock() + 8 * DAY, stages="notice=14d,trial=30d"
     ).id
-    for days, until in ((5, 20), (3, 45), (2, 60)):
+    for days, until in ((5, 15), (3, 25), (2, 30)):
         _decide_some(quarter.engine(days_ago=days), present, "nora", until)
     asked, held = _elevations(quarter)
     _revocations(quarter)

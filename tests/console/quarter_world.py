@@ -50,6 +50,7 @@ description = "Reads everything"
 grants = ["orders:list", "orders:read", "reports:read"]
 
 [audiences.console]
+[audiences.orders]
 
 [elevation."orders:refund"]
 ask = "anyone"
@@ -161,22 +162,24 @@ def _held(quarter: Quarter) -> Iterator[HeldGrant]:
 def _uses(held: list[HeldGrant]) -> Iterator[tuple[HeldGrant, str, int]]:
     """What was used or refused, so many days ago."""
     for number, row in enumerate(held):
-        if row.role == "clerk":
-            for grant in CLERK[:3]:
-                for days in range(number % 20, 700, 90):
-                    yield row._replace(grant=grant), "granted", days
-        elif row.role == "auditor":
-            yield row._replace(grant="reports:read"), "granted", 12
-        elif row.grant == "orders:*":
-            yield row, "granted", 10
-        elif row.grant == "orders:export" and row.client:
-            for days in range(1, 700, 30):
-                yield row, "granted", days
-        elif row.grant == "reports:read" and number % 3 == 0:
-            yield row, "granted", 5 + number % 30
-        elif row.grant == "orders:refund" and number % 4 == 0:
-            yield row, "granted", 460 + number
+        for grant, days in _days_of_use(number, row):
+            yield row._replace(grant=grant), "granted", days
     yield HeldGrant(ISSUER, "n07", "", "", "stock:read"), "denied", 4
+
+
+def _days_of_use(number: int, row: HeldGrant) -> Iterator[tuple[str, int]]:
+    if row.role == "clerk":
+        yield from ((grant, days) for grant in CLERK[:3] for days in range(number % 20, 700, 90))
+    elif row.client and row.grant == "orders:export":
+        yield from ((row.grant, days) for days in range(1, 700, 30))
+    elif row.role == "auditor":
+        yield "reports:read", 12
+    elif row.grant == "orders:*":
+        yield row.grant, 10
+    elif row.grant == "reports:read" and number % 3 == 0:
+        yield row.grant, 5 + number % 30
+    elif row.grant == "orders:refund" and number % 4 == 0:
+        yield row.grant, 460 + number
 
 
 def _use(quarter: Quarter, row: HeldGrant, outcome: Any, days: int) -> Use:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from chromium import chromium
-from console.page_list import DECIDES, EMPTY_PAGES, ConsolePage, FurnishedStore, furnish
+from console.page_list import DECIDES, EMPTY_PAGES, SUBJECTS, ConsolePage, FurnishedStore, furnish
 from console.serving import ServedConsole, served_console
 from jwt_lp.stores import open_store
 
@@ -25,13 +25,13 @@ LOOKS = {
 
 
 @contextmanager
-def furnished_console(folder: Path) -> Iterator[tuple[ServedConsole, FurnishedStore]]:
+def furnished_console(folder: Path, *, team: int = 24) -> Iterator[tuple[ServedConsole, FurnishedStore]]:
     """A console with something on every page."""
     with ExitStack() as stack:
         store = open_store(f"sqlite:///{folder}/store.db")
         stack.callback(store.close)
         store.migrate()
-        furnished = furnish(store, folder)
+        furnished = furnish(store, folder, team=team)
         quarter = furnished.quarter
         options: dict[str, Any] = {"policy": quarter.policy, "people": quarter.people, "plans": furnished.plans}
         yield stack.enter_context(served_console(store, clock=quarter.clock, **options)), furnished
@@ -48,8 +48,8 @@ def empty_console(folder: Path) -> Iterator[ServedConsole]:
 
 
 def open_context(console: ServedConsole, browser: Any, who: str, **options: Any) -> Any:
-    """A context of the browser in which the engineer or the manager is signed in."""
-    person = console.person("nora", DECIDES) if who == "manager" else console.person("root")
+    """A context of the browser in which the engineer, or somebody who only decides, is signed in."""
+    person = console.person(SUBJECTS[who], *(() if who == "engineer" else (DECIDES,)))
     return console.context(browser, person, **options)
 
 

@@ -86,7 +86,9 @@ def test_the_newest_entry_is_first_with_its_hash(auditor: Person, console: Serve
 )
 def test_filters(auditor: Person, query: str, found: set[str]) -> None:
     """By actor, action, day, object and campaign, and by several of them."""
-    body = auditor.get(f"/audit?{query}").body.decode()
+    answer = auditor.get(f"/audit?{query}")
+    body = answer.body.decode()
+    assert f" {query.rpartition('=')[2]} " in text_of(answer).partition("Only:")[2]
     assert found == {number for number in "1234" if f'data-label="Number">{number}<' in body}
 
 

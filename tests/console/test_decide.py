@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,30 @@ def test_an_empty_form_says_what_to_do(world: CampaignWorld, served: ServedConso
     assert "Tick the items" in text_of(answer)
 
 
+def test_a_decision_on_the_page_of_an_item_comes_back_there(world: CampaignWorld, served: ServedConsole) -> None:
+    """A faulty decision from an item's own page comes back in a list that begins with the item."""
+    campaign, mia = world.untouched(), served.person("mia", DECIDES)
+    item = world.items(campaign)[-1]
+    page = mia.get(f"/campaigns/{campaign}/items/{item.id}").body.decode()
+    assert f'name="decision.{item.id}" value="remove"' in page
+    sent = hidden_fields(page) | {f"decision.{item.id}": "exempt"}
+    answer = mia.post(f"/campaigns/{campaign}/preview", sent)
+    assert 422 == answer.status
+    assert f'id="fault-{item.id}"' in answer.body.decode()
+    again = mia.post(f"/campaigns/{campaign}/preview", sent | {f"until.{item.id}": "2099-01-01"})
+    assert "Save 1 decision" in text_of(again)
+
+
+def test_what_was_decided_the_last_time_is_shown(world: CampaignWorld, served: ServedConsole) -> None:
+    """An item says what became of it in earlier campaigns, and who decided."""
+    campaign, mia = world.freeze("Q3"), served.person("mia", DECIDES)
+    item = world.item(campaign, "ann", "orders:create")
+    wanted = WantedDecision(item=item.id, decision="keep", version=0, comment="new project")
+    world.engine.decide(MIA, campaign, [wanted], part="mia")
+    shown = text_of(mia.get(f"/campaigns/{world.freeze('Q4')}/decide?part=mia"))
+    assert re.search(r"Earlier campaigns Q3 of [0-9-]+ ?: keep ?, by Mia Berg at [0-9T:Z-]+ ?: new project", shown)
+
+
 # Concurrency
 
 
@@ -238,6 +263,33 @@ def test_what_somebody_decided_meanwhile_is_shown_and_decided_again_knowingly(
     sent = hidden_fields(answer.body.decode()) | {f"decision.{item.id}": "remove"}
     assert "1 decision saved." in text_of(mia.follow(mia.post(f"/campaigns/{campaign}/decide", sent)))
     assert "remove" == decisions(world, campaign)["ann", "orders:create"]
+
+
+def test_an_answer_about_what_is_no_longer_listed_is_not_lost(world: CampaignWorld, served: ServedConsole) -> None:
+    """An item that somebody else decided meanwhile is not in the list that comes back, but one's answer is."""
+    campaign, mia = world.freeze(), served.person("mia", DECIDES)
+    item = world.item(campaign, "ann", "orders:create")
+    preview = mia.post(f"/campaigns/{campaign}/preview", fields((item, "remove")))
+    world.engine.decide(MIA, campaign, [WantedDecision(item=item.id, decision="keep", version=0)], part="mia")
+    back = mia.post(f"/campaigns/{campaign}/preview", hidden_fields(preview.body.decode()) | {"step": "back"})
+    assert "1 decision of yours about items that are no longer on this page" in text_of(back)
+    answer = mia.post(f"/campaigns/{campaign}/decide", hidden_fields(back.body.decode()))
+    assert "Your decisions about them were not saved." in text_of(answer)
+
+
+def test_of_many_forms_at_once_one_wins_and_the_others_are_told(world: CampaignWorld, served: ServedConsole) -> None:
+    """Decisions about the same version of an item that arrive together: one is stored, no other overwrites it unseen."""
+    campaign, mia = world.freeze(), served.person("mia", DECIDES)
+    item = world.item(campaign, "ann", "orders:create")
+    path = f"/campaigns/{campaign}/decide"
+    sent = [fields((item, "keep"), **{f"comment.{item.id}": f"window {number}"}) for number in range(6)]
+    with ThreadPoolExecutor(len(sent)) as pool:
+        answers = list(pool.map(lambda one: mia.post(path, one), sent))
+    assert [303, *[409] * 5] == sorted(each.status for each in answers)
+    now = world.item(campaign, "ann", "orders:create")
+    winner = [each.status for each in answers].index(303)
+    assert (1, f"window {winner}") == (now.version, now.decision.comment)
+    assert all(f"window {winner}" in text_of(each) for each in answers if each.status == 409)
 
 
 def test_the_same_form_sent_twice_is_no_conflict(world: CampaignWorld, served: ServedConsole) -> None:

@@ -127,6 +127,8 @@ def test_attack_without_the_permission_that_decides_nothing_is_seen(inbox: Inbox
     other, reader = inbox.console.person("eve", INBOX), inbox.console.person("rob", READ)
     both = inbox.console.person("ron", READ, INBOX)
     assert asked.id not in other.get("/elevations").body.decode()
+    asker = inbox.console.person("ana", READ, "orders:create")
+    assert "" == digest_of(asker.get(f"/elevations/{asked.id}"))
     assert [404, 200, 200] == [person.get(f"/elevations/{asked.id}").status for person in (other, reader, both)]
     answers = [
         inbox.decide(person, asked, action).status for person in (other, reader, both) for action in ("approve", "deny")
@@ -185,6 +187,7 @@ def test_the_history_has_pages(inbox: Inbox) -> None:
     rob = inbox.console.person("rob", READ)
     body = rob.get("/elevations?list=history").body.decode()
     assert (60, True, True) == (body.count("/elevations/many"), "many069" in body, "after=many010" in body)
+    assert 404 == inbox.approver().get("/elevations?list=history").status
     assert "many009" in rob.get("/elevations?list=history&after=many010").body.decode()
 
 

@@ -171,7 +171,7 @@ def test_a_script_gets_the_401_itself(console: ServedConsole) -> None:
 
 def test_nobody_sees_what_they_may_not(console: ServedConsole) -> None:
     """Somebody with other permissions is refused with a page that names the log's reference."""
-    answer = console.person("bob", "jwt-lp:elevation:approve").get("/")
+    answer = console.person("bob", "jwt-lp:elevation:approve").get("/audit")
     assert 403 == answer.status
     assert "Reference" in text_of(answer)
     assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("starlette", reason="the console is built on it")
+pytest.importorskip("sqlalchemy", reason="the store is an SQL store")
+
 from console.access_history import CAMPAIGN, ISSUER, day, freeze_campaign, record_history, use
 from jwt_lp import Policy
 from jwt_lp.console import grant_ways, holder_facts

@@ -10,6 +10,11 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
+pytest.importorskip("starlette", reason="the console is built on it")
+pytest.importorskip("jinja2", reason="the pages are templates")
+pytest.importorskip("sqlalchemy", reason="the store is an SQL store")
+pytest.importorskip("uvicorn", reason="the console is served by it")
+
 from console.access_history import HOSTILE, ISSUER, day, freeze_campaign, record_history
 from console.serving import POLICY, Person, ServedConsole, served_console, text_of
 from jwt_lp import Policy

@@ -8,6 +8,11 @@ from urllib.parse import urlencode
 
 import pytest
 
+pytest.importorskip("starlette", reason="the console is built on it")
+pytest.importorskip("jinja2", reason="the pages are templates")
+pytest.importorskip("sqlalchemy", reason="the store is an SQL store")
+pytest.importorskip("uvicorn", reason="the console is served by it")
+
 from console.access_history import HOSTILE, ISSUER, freeze_campaign, record_history
 from console.serving import ServedConsole, served_console
 

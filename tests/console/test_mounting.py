@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from importlib.util import find_spec
@@ -86,12 +89,12 @@ def _console(guard: Any, uploads: list[int]) -> Any:
 
 @contextmanager
 def _flask(folder: Path, uploads: list[int]) -> Iterator[tuple[str, Any]]:
-    from a2wsgi import ASGIMiddleware
-    from werkzeug.middleware.dispatcher import DispatcherMiddleware
+    from jwt_lp_flask import mount_console
 
     _migrate(folder, "flask")
     with sign_in_apps.flask_app(folder, SETTINGS, {}) as made, closing(_console(made.guard, uploads)) as console:
-        yield "wsgi", DispatcherMiddleware(made.app, {"/access": ASGIMiddleware(console)})
+        mount_console(made.app, console, "/access/")
+        yield "wsgi", made.app
 
 
 @contextmanager
@@ -247,3 +250,52 @@ def test_signing_out_of_the_host_ends_the_console_at_once(mounted: Mounted) -> N
     assert 204 == mounted.request("POST", "/auth/sign-out", b"", Cookie=cookies).status
     assert 303 == mounted.request("GET", "/access/", Cookie=cookies).status
     assert 200 == mounted.request("GET", "/access/").status
+
+
+def test_without_the_slash_it_leads_to_the_first_page(mounted: Mounted) -> None:
+    """Whoever types the address leaves the last slash out."""
+    if "csrftoken" in mounted.cookies:
+        pytest.skip("Django adds the slash with CommonMiddleware, which this project does not have")
+    answer = mounted.request("GET", "/access")
+    assert answer.status in (302, 303, 307, 308)
+    assert answer.headers["location"].endswith("/access/")
+
+
+@pytest.mark.once
+def test_a_server_that_forks_serves_it(tmp_path: Path) -> None:
+    """gunicorn loads the application, then forks: each of its processes answers."""
+    pytest.importorskip("a2wsgi")
+    pytest.importorskip("flask")
+    pytest.importorskip("gunicorn")
+    _migrate(tmp_path, "store")
+    (tmp_path / "forking.py").write_text(FORKING)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        place = ["--bind", f"fd://{listener.fileno()}", "--preload", "--workers", "2"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", *place, "forking:app"],
+            cwd=tmp_path,
+            pass_fds=[listener.fileno()],
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            client = HttpClient(listener.getsockname()[1])
+            assert {401} == {client.request("GET", "/access/", PAGE.items()).status for _ in range(6)}
+            assert 200 == client.request("GET", "/access/static/console.css").status
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+FORKING = """
+from flask import Flask
+from jwt_lp import SigningKey
+from jwt_lp.console import create_console
+from jwt_lp_flask import LeastPrivilege, mount_console
+
+key = SigningKey.generate(kid="k")
+lp = {"ISSUER": "https://a.test", "AUDIENCE": "a", "ALGORITHMS": ["ES256"], "JWKS": {"keys": [key.public_jwk()]},
+      "OWN": True, "COOKIE": True, "STORE": "sqlite:///store.db"}
+app = Flask(__name__, static_folder=None)
+LeastPrivilege(app, lp)
+mount_console(app, create_console(lp))
+"""

@@ -11,9 +11,15 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("starlette", reason="the console is built on it")
+pytest.importorskip("jinja2", reason="the pages are templates")
+pytest.importorskip("sqlalchemy", reason="the store is an SQL store")
+pytest.importorskip("uvicorn", reason="the console is served by it")
+
 from console.access_history import CAMPAIGN, HOSTILE, SUMMARY, day, freeze_campaign, record_history
 from console.campaign_world import make_world
 from console.serving import ServedConsole, served_console, text_of
+from jwt_lp import Policy
 from jwt_lp.campaigns import ReviewOptions
 from jwt_lp.stores import ProcessHeartbeat, RecordingPeriod, UsageBatch, open_store
 
@@ -72,6 +78,12 @@ def test_the_overview_shows_granted_and_used(filled: ServedConsole) -> None:
         "95 granted, 1 denied, 2 revoked",
     )
     assert list(expected) == [part for part in expected if part in text]
+    facts = (
+        "Days reviewed 2026-01-01 to 2026-11-01, recorded completely until unknown",
+        "Rule a grant is unused after 90 days without use",
+        "Expected to be needed again 0.4 of 6 proposed removals within 365 days; 2 have no likelihood",
+    )
+    assert list(facts) == [part for part in facts if part in text]
     pictures = ("share", "verdicts", "trend", "months", "tradeoff", "matrix")
     html = answer.body.decode()
     assert list(pictures) == [name for name in pictures if f'aria-labelledby="{name}-title {name}-text"' in html]
@@ -139,6 +151,19 @@ def test_a_hostile_name_is_only_text(filled: ServedConsole) -> None:
     assert html.count("alert(1)") >= 3
     assert ("<script>", "\u202e") == tuple(part for part in ("<script>", "\u202e") if part not in html)
     assert HOSTILE not in html
+
+
+def test_a_console_without_roles_does_not_judge_them(tmp_path: Path) -> None:
+    """If the policy has no roles, the page of a role does not say that the role grants nothing."""
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    store.migrate()
+    record_history(store)
+    with served_console(store, policy=Policy()) as console:
+        text = text_of(console.person("alice", READ).get("/role?name=clerk"))
+    store.close()
+    assert ("does not know what this role grants", False) == (
+        next(part for part in ("does not know what this role grants", "") if part in text), "it grants nothing" in text,
+    )  # fmt: skip
 
 
 def test_nobody_else_sees_the_overview(filled: ServedConsole) -> None:

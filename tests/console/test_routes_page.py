@@ -9,9 +9,16 @@ from urllib.parse import quote
 
 import pytest
 
+pytest.importorskip("starlette", reason="the console is built on it")
+pytest.importorskip("jinja2", reason="the pages are templates")
+pytest.importorskip("sqlalchemy", reason="the store is an SQL store")
+pytest.importorskip("uvicorn", reason="the console is served by it")
+
 from console.access_history import HOSTILE, day, record_history
 from console.serving import KEY, ServedConsole, served_console, text_of
-from jwt_lp.stores import EnforcementPoint, UsageBatch
+from jwt_lp.console import route_facts
+from jwt_lp.guard.hosts import find_host
+from jwt_lp.stores import EnforcementPoint, UsageBatch, open_store
 from jwt_lp_starlette import LeastPrivilege, external, public, requires
 
 READ = "jwt-lp:review:read"
@@ -68,7 +75,10 @@ def test_each_route_says_what_it_asks_for_and_whether_that_is_held(console: Serv
     rows = {row[0]: row for row in _rows(console)}
     assert ["GET", "shop", "requirement", "orders:read", "orders:read : yes", day(1)] == rows["shop.views.orders"][1:]
     assert "orders:delete : no orders:purge : no" == rows["shop.views.purge"][5]
-    assert "orders:{order_id}:read : unknown" == rows["shop.views.order"][5]
+    # Methods with the same requirement are one row.
+    assert ("GET, HEAD", "orders:{order_id}:read : unknown", day(1)) == tuple(
+        rows["shop.views.order"][n] for n in (1, 5, 6)
+    )
     assert ["authenticated", "authenticated", "–"] == rows["shop.views.me"][3:6]
 
 
@@ -87,22 +97,33 @@ def test_hostile_endpoints_are_only_text(console: ServedConsole) -> None:
 
 
 @pytest.mark.once
-def test_routes_of_an_application_come_first_if_they_have_no_guard(store: Any) -> None:
-    """Undeclared, public and external routes of an application that the console knows come first, in this order."""
-    with served_console(store, applications=[_application()]) as console:
-        rows = _rows(console)
+def test_routes_of_an_application_come_first_if_they_have_no_guard(tmp_path: Any) -> None:
+    """Undeclared, public and external routes of an application that the console knows come first, in this order.
+
+    Of its guarded routes, those that the store has, too, are listed once, with their path.
+    """
+    app = _application()
+    (seen,) = (route for route in find_host(app).routes(app) if route.template == "/orders")
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    store.migrate()
+    with served_console(store, applications=[app]) as console:
+        before = _rows(console)
+        point = EnforcementPoint("shop", seen.endpoint, "GET", "orders:read", day(1))
+        store.record(UsageBatch(id="b", enforcement_points=[point]))
+        after = _rows(console)
         text = text_of(console.person("auditor", READ).get("/routes"))
-    assert ["undeclared", "public", "external"] == [row[3] for row in rows[:3]]
-    assert ["/forgotten", "/ping", "/hook"] == [row[0].split()[0] for row in rows[:3]]
-    assert "no declaration: refused" == rows[0][4]
-    assert "the gateway" in rows[2][4]
-    assert ": 1 undeclared, 1 public, 1 external" in text
+    store.close()
+    assert ["undeclared", "public", "external", "requirement"] == [row[3] for row in after]
+    assert ["/forgotten", "/ping", "/hook", "/orders"] == [row[0].split()[0] for row in after]
+    assert "no declaration: refused" == after[0][4]
+    assert "the gateway" in after[2][4]
+    assert ["this application", "shop"] == [rows[3][2] for rows in (before, after)]
+    assert (before[:3], "–", day(1)) == (after[:3], before[3][6], after[3][6])
+    assert ": 1 undeclared, 1 public, 1 external, " in text
 
 
 def test_many_routes_are_paged(tmp_path: Any) -> None:
     """Thirty routes are on a page, and the number of all is said."""
-    from jwt_lp.stores import open_store
-
     store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
     store.migrate()
     with served_console(store) as console:
@@ -114,6 +135,15 @@ def test_many_routes_are_paged(tmp_path: Any) -> None:
     assert ([30, 30, 30, 30, 10, 0], 130) == (
         [len(each) for each in pages],
         len({name for each in pages for name in each}),
+    )
+
+
+def test_a_store_with_too_many_points_says_so(console: ServedConsole, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One page reads a bounded number of enforcement points, and says that there are more."""
+    monkeypatch.setattr(route_facts, "MOST_POINTS", 2)
+    text = text_of(console.person("auditor", READ).get("/routes"))
+    assert ("2 routes", "more enforcement points than one page reads") == tuple(
+        part for part in ("2 routes", "more enforcement points than one page reads") if part in text
     )
 
 

@@ -20,6 +20,7 @@ SITE = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["proj
 REFERENCE = {
     "jwt_lp": (("jwt_lp",), ()),
     "jwt_lp_campaigns": (("jwt_lp.campaigns",), ()),
+    "jwt_lp_console": (("jwt_lp.console",), ()),
     "jwt_lp_django": (
         ("jwt_lp_django", "jwt_lp_django.drf"),
         ("jwt_lp_django.middleware.LeastPrivilegeMiddleware",),

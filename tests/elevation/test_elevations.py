@@ -138,6 +138,19 @@ def test_who_decides_ends_and_looks() -> None:
     assert NOW == glass.elevations.review(Operator("", "root"), emergency.id).reviewed_at
 
 
+def test_who_may_see_decide_and_end_is_asked_without_an_error() -> None:
+    """The answers are those that the steps themselves would give; operators see everything."""
+    world = World()
+    asked, ana, ben, eve = world.ask(), world.token(), world.token("ben"), world.token("eve", "support")
+    engine = world.elevations
+    assert [True, True, False] == [engine.may_see(who, asked) for who in (ana, ben, eve)]
+    assert [False, True, False] == [engine.may_decide(who, asked) for who in (ana, ben, eve)]
+    assert [True, True, False] == [engine.may_end(who, asked) for who in (ana, ben, eve)]
+    assert engine.may_see(Operator("", "op"), asked)
+    without = world.under(policy().from_mapping({"version": 1}))
+    assert [False, False] == [without.may_decide(ben, asked), without.may_end(ben, asked)]
+
+
 def test_what_is_held_is_for_the_client_that_asked() -> None:
     """A request without a client, by a command, is for all of them."""
     world = World(policy(ask=["role:support", "subject:ana"]))

@@ -50,6 +50,23 @@ def test_label_and_guarded() -> None:
 
 
 @pytest.mark.parametrize(
+    ("requirement", "kind"),
+    [
+        (None, "undeclared"),
+        (PUBLIC, "public"),
+        (IDENTIFIED, "public"),
+        (external("the gateway"), "external"),
+        (AUTHENTICATED, "authenticated"),
+        (all_of(AUTHENTICATED, where={"order_id": "sub"}), "authenticated"),
+        (all_of("orders:read"), "requirement"),
+    ],
+)
+def test_the_kind_of_a_declaration(requirement: Requirement | None, kind: str) -> None:
+    """Each declaration is of one kind; without a permission, any valid token is enough."""
+    assert kind == route(requirement=requirement).kind
+
+
+@pytest.mark.parametrize(
     ("expected", "rule", "template"),
     [
         (True, "/admin", "/admin"),

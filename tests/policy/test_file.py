@@ -272,6 +272,8 @@ def test_a_malformed_source_confers_nothing() -> None:
         pytest.param("orders:{pk}:read", "high", id="a template that may be an entry of high risk"),
         pytest.param("orders:{pk}:ship", "low", id="a template with other names"),
         pytest.param("orders:42:ship", "low", id="low is below medium"),
+        pytest.param("acme:close", "high", id="a template whose first segment is a placeholder"),
+        pytest.param("orders:*", "high", id="a pattern, the highest of what it covers"),
         pytest.param("a::b", "medium", id="no permission at all"),
         pytest.param("", "medium", id="empty"),
     ],
@@ -284,6 +286,7 @@ def test_the_highest_matching_risk_counts(permission: str, expected: str) -> Non
             "orders:{order_id}:read": {},
             "orders:all:read": {"risk": "high"},
             "orders:{order_id!e}:ship": {"risk": "low"},
+            "{tenant}:close": {"risk": "high"},
         }
     )
     assert expected == policy.risk(permission)

@@ -192,7 +192,7 @@ def test_texts_that_a_database_cannot_store_are_replaced(store: Store) -> None:
     which = ItemFilter(campaign=odd, part=long, group=long, grant=long, role=odd, holder=("subject", odd, long))
     (stored,) = store.campaign_items(which)
     assert (odd, 255) == (stored.finding["note"], len(stored.id))
-    store.decide_items(odd, [wanted(long, comment=odd + long)], actor=BOB, at=NOW, part=long)
+    store.decide_items(odd, [wanted(long, comment=odd + long)], actor=BOB, at=NOW, parts=[mine])
     assert ("a\ufffdb?" + long) == next(store.campaign_items(which)).decision.comment  # type: ignore[union-attr]
     assert (stored.id, 1) == (store.item_history([long])[0].id, len(store.campaign_groups(odd, long)))
     assert [{"x": odd, "y": [1, 2]}, "decided"] == [
@@ -209,6 +209,7 @@ def test_items_are_selected_and_paged(store: Store) -> None:
         [item(f"i{n}", n, group="g1" if n < 2 else "") for n in range(5)] + [item("j", 0, part="cy", finding=other)],
     )
     decide(store, wanted("i1"), wanted("i3", "keep"))
+    assert (["i1"], ["i3"]) == (ids(store, decision="remove"), ids(store, decision="keep"))
     assert ["i0", "i1", "i2", "i3", "i4", "j"] == ids(store)
     assert (["i1", "i3"], ["i0", "i2", "i4", "j"]) == (ids(store, decided=True), ids(store, decided=False))
     assert (["i0", "i2"], ["i4"]) == (
@@ -277,7 +278,7 @@ def test_a_request_with_a_refused_decision_writes_nothing(store: Store, decision
     freeze(store, [item("i1", 0), item("j", 0, part="cy")])
     known = counts(store), items(store), store.audit_head()
     with pytest.raises(error):
-        decide(store, *decisions, part="bob")
+        decide(store, *decisions, parts=store.campaign_parts("c1")[:1])
     assert known == (counts(store), items(store), store.audit_head())
 
 
@@ -350,6 +351,67 @@ def test_a_part_is_given_to_another_reviewer(store: Store) -> None:
     assert [("delegated", "bob", cy), ("assigned", "bob", None)] == [
         (each.action, each.object, each.details["reviewer"]) for each in check_chain(store)[1:]
     ]
+
+
+def test_who_has_lost_a_part_does_not_decide(store: Store) -> None:
+    """A decision about a part that was given to somebody else since it was read is refused, and so is one of no part."""
+    freeze(store, [item("i1", 0), item("i2", 1)])
+    bobs, cys = store.campaign_parts("c1")
+    assert ("i1",) == decide(store, wanted("i1"), parts=[bobs, cys]).changed
+    store.assign_part("c1", "bob", CY, version=0, actor=ADA, at=NOW)
+    for parts in ([bobs], [cys, bobs], [replace(bobs, name="nobody")]):
+        with pytest.raises(CampaignRefused, match="somebody else") as refused:
+            decide(store, wanted("i2"), parts=parts)
+        assert "version" == refused.value.reason
+    with pytest.raises(CampaignRefused, match="another part"):
+        decide(store, wanted("i2"), parts=[])
+    assert ("i2",) == decide(store, wanted("i2"), parts=store.campaign_parts("c1")).changed
+
+
+def test_what_others_write_behind_our_backs_is_noticed(store: Store) -> None:
+    """A decision that another program has changed is not replaced, and the audit trail is not continued from a wrong end."""
+    from jwt_lp.stores.campaign_changes import ItemChange
+
+    freeze(store, [item("i1", 0)])
+    decide(store, wanted("i1"))
+    stale = [ItemChange(item("i1", 0), None)]
+    with pytest.raises(StoreError, match="somebody else has written"):
+        _write_past_the_lock(store, stale)
+    assert 1 == items(store)[0].version
+    _set_head(store, 0)
+    with pytest.raises(StoreError):
+        store.append_audit([entry()])
+    _set_head(store, 2)
+    assert 2 == len(list(store.audit_entries(AuditFilter())))
+
+
+def _write_past_the_lock(store: Any, changes: Any) -> None:
+    if store.name.startswith("django:"):
+        from jwt_lp_django import campaign_rows as rows
+
+        store._database.write(lambda: rows._write_decisions(store._alias, "c1", changes))
+        return
+    from jwt_lp.stores import campaign_rows
+
+    with store._database.write() as connection:
+        campaign_rows._write_decisions(connection, "c1", changes)
+
+
+def _set_head(store: Any, sequence: int) -> None:
+    if store.name.startswith("django:"):
+        from jwt_lp_django.models import AuditHead
+
+        store._database.write(lambda: AuditHead.objects.using(store._alias).update(sequence=sequence))
+        return
+    from jwt_lp.stores.campaign_schema import audit_head
+
+    with store._database.write() as connection:
+        connection.execute(audit_head.update().values(sequence=sequence))
+
+
+def test_an_actor_is_a_subject_of_an_issuer() -> None:
+    """The shown name does not count."""
+    assert [True, False, False] == [ADA.is_same(replace(ADA, name="")), ADA.is_same(BOB), ADA.is_same(None)]
 
 
 def test_reviewers_see_the_next_deadline_first(store: Store) -> None:
@@ -517,3 +579,18 @@ def _index_names(url: str) -> set[str]:
     with _engine(url) as engine:
         found = sa.inspect(engine)
         return {str(each["name"]) for table in found.get_table_names() for each in found.get_indexes(table)}
+
+
+def test_the_rows_of_django_are_shown_by_name() -> None:
+    """Each model of campaigns and of the audit trail says which row it is."""
+    pytest.importorskip("django", reason="needs Django (extra `django`)")
+    from hosts.django_setup import configure
+
+    configure()
+    from jwt_lp_django import models
+
+    rows = [
+        models.Campaign(name="Autumn"), models.CampaignPart(name="bob"), models.CampaignGroup(part="cy"),
+        models.CampaignItem(item="i1"), models.AuditEntry(sequence=3, action="closed"), models.AuditHead(sequence=4),
+    ]  # fmt: skip
+    assert ["Autumn", "bob", "cy", "i1", "3: closed", "4"] == list(map(str, rows))

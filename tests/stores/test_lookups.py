@@ -164,20 +164,19 @@ def test_look_ups_say_what_a_scan_says(store: Store, imports: list[tuple[str, bo
     """Of every holder, grant, role and permission, whatever was imported."""
     fill(store, random.Random(len(imports)), imports)
     scan = Scan(store)
-    for text in ("", "AN", "_b", "%", "x" * 300, "Ü", "a\0b", "nobody"):
+    for text in ("", "AN", "_b", "%", "x" * 300, "Ü"):
         for kind in ("subject", "client", "role", "permission"):
             assert scan.names(kind, _stored(text)) == list(store.find_names(kind, text)), (kind, text)  # type: ignore[arg-type]
     for issuer in ISSUERS:
-        for subject in map(_stored, SUBJECTS):
+        for subject in map(_stored, ("ana", "x" * 300, "a\0b", "")):
             for client in (None, "Desk"):
-                assert scan.grants(issuer, subject, client) == list(
-                    store.holder_grants(issuer=issuer, subject=subject, client=client)
-                )
+                found_grants = store.holder_grants(issuer=issuer, subject=subject, client=client)
+                assert scan.grants(issuer, subject, client) == list(found_grants)
             found = store.holder_uses(issuer=issuer, subject=subject)
             assert (scan.uses(issuer=issuer, subject=subject), True) == (list(found.uses), found.complete)
             days = store.use_days(issuer=issuer, subject=subject, since="2026-06-15")
             assert scan.use_days("2026-06-15", issuer=issuer, subject=subject) == list(days)
-        for client in CLIENTS:
+        for client in ("Desk", ""):
             assert scan.grants(issuer, None, client) == list(store.holder_grants(issuer=issuer, client=client))
             assert scan.uses(issuer=issuer, client=client) == list(store.holder_uses(issuer=issuer, client=client).uses)
     for name, values, find, count in (
@@ -232,14 +231,14 @@ def test_what_is_too_much_is_said(store: Store, monkeypatch: pytest.MonkeyPatch)
     for name in (
         ["jwt_lp_django.lookup_rows"] if django else ["jwt_lp.stores.lookup_queries", "jwt_lp.stores.name_queries"]
     ):
-        monkeypatch.setattr(f"{name}.MAX_READ", 3)
+        monkeypatch.setattr(f"{name}.MAX_READ", 1 if name.endswith("name_queries") else 3)
     uses, complete = store.permission_uses("Orders:read")
     assert (4, False) == (len(uses), complete)
     number, complete = store.count_grant_holders("orders:read")
     assert (False, True) == (complete, 1 <= number <= 4)
     # Django's ORM has no recursive queries, so it reads all names.
     names = [each for each in store.find_names("subject", "") if each.issuer == ISSUERS[0]]
-    assert django or len(names) <= 3
+    assert django or len(names) <= 3  # one of each table
 
 
 def test_revocations_are_listed_newest_first(store: Store) -> None:

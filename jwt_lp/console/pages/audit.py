@@ -40,6 +40,7 @@ _IN_MEMORY: Final = 1 << 20
 _CHUNK: Final = 1 << 16
 _MAX_DETAILS: Final = 20
 _MAX_FILTER: Final = 1024
+_LABELS: Final = {"campaign": "campaign", "object": "about", "actor": "who", "action": "action", "day": "day"}
 _TIMES: Final = ("at", "deadline", "until")
 
 
@@ -97,6 +98,7 @@ def _show(request: Request) -> Response:
         "query": query,
         "fault": fault,
         "filtered": any(query),
+        "labels": _LABELS,
         "head": store.audit_head(),
     }
     return page(request, "audit.html", context, HTTPStatus.BAD_REQUEST if fault else HTTPStatus.OK)

@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
 from jwt_lp.console.answers import page
+from jwt_lp.console.campaign_words import RULE_WORDS, time_left
 from jwt_lp.console.decide_data import policy_moved, read_position
 from jwt_lp.console.later_used import find_used
 from jwt_lp.console.navigation import DECIDE, READ
@@ -15,7 +16,6 @@ from jwt_lp.console.pages import campaign_new, campaign_steps, worksheets
 from jwt_lp.console.pictures.burn_down import BurnDown, build_burn_down
 from jwt_lp.console.reader import Reader, reader_of
 from jwt_lp.permissions.requirements import any_of
-from jwt_lp.review.quantities import count_noun
 from jwt_lp_starlette import requires
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from jwt_lp.stores.campaigns import Campaign, CampaignPart
 
 _MOST_LISTED = 60
-_DAY = 86400
 
 
 def routes() -> list[Route]:
@@ -90,15 +89,6 @@ def _listed(campaign: Campaign, now: float) -> ListedCampaign:
     return ListedCampaign(campaign, state, time_left(campaign.deadline - now) if state in ("open", "overdue") else "")
 
 
-def time_left(seconds: float) -> str:
-    """How long it is until a deadline, or how long it is past, in days or hours."""
-    ago = " ago" if seconds < 0 else " left"
-    days, hours = divmod(abs(seconds), _DAY)
-    if days:
-        return f"{count_noun(int(days), 'day')}{ago}"
-    return f"{count_noun(max(1, int(hours // 3600)), 'hour')}{ago}"
-
-
 class ShownCampaign(NamedTuple):
     """One campaign as its page shows it."""
 
@@ -150,13 +140,6 @@ async def used(request: Request) -> Response:
 def _load_used(reader: Reader, campaign_id: str, part: str | None, after: int) -> Mapping[str, object]:
     engine = reader.console.campaigns
     return {"campaign": engine.get(campaign_id), "used": find_used(engine, campaign_id, part, after)}
-
-
-RULE_WORDS = {
-    "keep": "what nobody decides about is kept",
-    "remove": "what nobody decides about is removed, unless something speaks against it",
-    "proposal": "what nobody decides about is done as the review proposes",
-}
 
 
 def load_campaign(reader: Reader, campaign_id: str) -> ShownCampaign:

@@ -76,12 +76,14 @@ async def decide(request: Request) -> Response:
 
 def _list(request: Request) -> Response:
     which, after = request.query_params.get("list", "waiting"), request.query_params.get("after", "")
-    if which not in _LISTS or (after and not is_id(after)):
+    # Only whoever sees all of it has the history, because the others would have most of it read in vain.
+    lists = {key: label for key, label in _LISTS.items() if key != "history" or can(request, READ)}
+    if which not in lists or (after and not is_id(after)):
         raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such list.")
     console, who = console_of(request), _who(request)
     found = list(islice(_found(request, console, who, which, after), PAGE + 1))
     context = {
-        "lists": _LISTS,
+        "lists": lists,
         "list": which,
         "found": found[:PAGE],
         "next": found[PAGE - 1].id if len(found) > PAGE else None,
@@ -100,14 +102,15 @@ def _found(
         return iter(engine.elevations_of(who, after=after, limit=limit))
     if which == "waiting" and not isinstance(who, Operator):
         return iter(engine.waiting_for(who, after=after, limit=limit))
+    sees_all = can(request, READ)
     wanted = ElevationFilter(
         open_at=now if which == "waiting" else None,
         held_at=now if which == "held" else None,
         unreviewed=which == "unreviewed",
         newest_first=which == "history",
         after=after or None,
+        limit=limit if sees_all else None,
     )
-    sees_all = can(request, READ)
     return (each for each in console.store.elevations(wanted) if sees_all or engine.may_see(who, each))
 
 
@@ -116,16 +119,17 @@ def _show(request: Request, *, fault: str = "", status: int = HTTPStatus.OK) -> 
     found = _find(request, console, who)
     engine, now = console.elevations, console.clock()
     state = found.state(now)
-    operator = isinstance(who, Operator)
-    decides = not isinstance(who, Operator) and engine.may_decide(who, found)
-    ends = isinstance(who, Operator) or engine.may_end(who, found)
+    acts = can(request, APPROVE)
+    operator = acts and isinstance(who, Operator)
+    decides = acts and not isinstance(who, Operator) and engine.may_decide(who, found)
+    ends = acts and (isinstance(who, Operator) or engine.may_end(who, found))
     context = {
         "elevation": found,
         "state": state,
         "steps": console.store.elevation_steps(found.id),
         "rule": console.policy.elevation_rule(found.permission),
         "fault": fault,
-        "is_operator": operator,
+        "is_operator": isinstance(who, Operator),
         "may_approve": decides and state == "requested",
         "may_deny": (decides or operator) and state == "requested",
         "may_end": ends and state in ("requested", "approved"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -32,35 +32,6 @@ if TYPE_CHECKING:
     from jwt_lp.console.state import ConsoleState
     from jwt_lp.stores.audit import Actor
     from jwt_lp.stores.campaigns import Campaign
-
-_STATES: Final = {
-    "new": "not applied",
-    "noticed": "notice given",
-    "begun": "interrupted",
-    "applied": "applied",
-    "undoing": "undone in part",
-    "undone": "undone",
-}
-_STEPS: Final = {
-    "notice": "notice given",
-    "intent": "applying",
-    "done": "applied",
-    "restored": "one item restored",
-    "undoing": "undoing",
-    "undone": "undone",
-}
-_TITLES: Final = {
-    "": "Apply the plan",
-    "notice": "Give the notice",
-    "trial": "Begin the trial",
-    "final": "Remove them for good",
-}
-_BUTTONS: Final = {
-    "": "Apply it",
-    "notice": "Tell the holders and managers",
-    "trial": "Begin the trial",
-    "final": "Remove them from the policy",
-}
 
 
 def routes() -> list[Route]:
@@ -167,7 +138,7 @@ def _read_plans(console: ConsoleState) -> dict[str, Any]:
         "waiting": waiting,
         "names": names,
         "has_folder": folder is not None,
-        "state_words": _STATES,
+        "state_words": plan_views.STATES,
     }
 
 
@@ -197,10 +168,10 @@ def _show(request: Request, *, fault: str = "", diff: tuple[str, ...] = (), stat
         "stages": ", ".join(f"{stage.name} of {stage.days} days" for stage in stored.plan.stages) or "at once",
         "policy_file": getattr(plan_views.policy_file(console, stored.plan), "name", ""),
         "may_apply": can(request, APPLY),
-        "state_words": _STATES,
-        "step_words": _STEPS,
-        "stage_titles": _TITLES,
-        "stage_buttons": _BUTTONS,
+        "state_words": plan_views.STATES,
+        "step_words": plan_views.STEPS,
+        "stage_titles": plan_views.TITLES,
+        "stage_buttons": plan_views.BUTTONS,
     }
     return page(request, "plan.html", context, status)
 

@@ -20,7 +20,7 @@ from jwt_lp.console.state import actor_of, console_of
 from jwt_lp.errors import StoreError
 from jwt_lp.review.plan.deny_entries import ENTRY_ID_PREFIX
 from jwt_lp.review.report.wording import shorten
-from jwt_lp.revocation.wanted import describe_entry
+from jwt_lp.revocation.wanted import MAX_REASON, describe_entry
 from jwt_lp.stores import RevocationFilter
 from jwt_lp_starlette import can, requires
 
@@ -173,6 +173,9 @@ def _lift(request: Request, form: Form) -> Response:
     row = _find(request, console)
     if form.get("sure") != "yes":
         return _show(request, fault="Nothing was lifted: tick the box first.", status=HTTPStatus.BAD_REQUEST)
+    if len(form.get("reason")) > MAX_REASON:
+        fault = f"Nothing was lifted: the reason has at most {MAX_REASON:,} characters."
+        return _show(request, fault=fault, status=HTTPStatus.BAD_REQUEST)
     if row.lifted_at is not None:
         return _show(request, fault="It was lifted already.", status=HTTPStatus.CONFLICT)
     try:

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 MOST_ROLES: Final = 24
 MOST_GRANTS: Final = 20
 _CELL: Final = 26
-_LEFT: Final = 190
-_TOP: Final = 150
-_RIGHT: Final = 90
 _MOST_LETTERS: Final = 26
+# The room of a letter: in a line, and in a label that leans by 45 degrees.
+_LETTER: Final = 6.8
+_LEANING: Final = 5.0
+_PADDING: Final = 16
 SHADES: Final = ("nobody", "up to a quarter", "up to half", "up to three quarters", "more")
 """What the shades mean: the share of a role's members who used the grant."""
 
@@ -46,6 +47,8 @@ class Matrix:
     more_roles: int
     more_grants: int
     size: tuple[int, int]
+    left: int
+    top: int
     cell: int
     description: str
 
@@ -66,19 +69,25 @@ def build_matrix(uses: Iterable[tuple[str, str, int, int]]) -> Matrix | None:
         return None
     roles = sorted(by_role, key=lambda role: (-unused[role], role))[:MOST_ROLES]
     grants = sorted(holding, key=lambda grant: (-holding[grant], grant))[:MOST_GRANTS]
+    rows, columns = [cut(role, _MOST_LETTERS) for role in roles], [cut(grant, _MOST_LETTERS) for grant in grants]
+    left = round(max(map(len, rows)) * _LETTER) + _PADDING
+    leaning = round(max(map(len, columns)) * _LEANING)
+    top = leaning + _PADDING
     cells = tuple(
-        MatrixCell(role, grant, *by_role[role][grant], _shade(*by_role[role][grant]), _LEFT + across, _TOP + down)
+        MatrixCell(role, grant, *by_role[role][grant], _shade(*by_role[role][grant]), left + across, top + down)
         for down, role in _places(roles)
         for across, grant in _places(grants)
         if grant in by_role[role]
     )
     return Matrix(
-        tuple(Tick(_TOP + down + _CELL * 0.65, cut(role, _MOST_LETTERS)) for down, role in _places(roles)),
-        tuple(Tick(_LEFT + across + _CELL * 0.5, cut(grant, _MOST_LETTERS)) for across, grant in _places(grants)),
+        tuple(Tick(top + down + _CELL * 0.65, label) for down, label in _places(rows)),
+        tuple(Tick(left + across + _CELL * 0.5, label) for across, label in _places(columns)),
         cells,
         len(by_role) - len(roles),
         len(holding) - len(grants),
-        (_LEFT + len(grants) * _CELL + _RIGHT, _TOP + len(roles) * _CELL + 4),
+        (left + len(grants) * _CELL + leaning, top + len(roles) * _CELL + 4),
+        left,
+        top,
         _CELL,
         _describe(cells, len(roles)),
     )

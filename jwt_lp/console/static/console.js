@@ -110,4 +110,7 @@ if (address.searchParams.has("notice")) {
   window.history.replaceState(null, "", address);
 }
 
+// On a narrow screen the navigation is wider than the page.
+document.querySelector(".top nav [aria-current]")?.scrollIntoView({block: "nearest", inline: "center"});
+
 if (root.session) keep();

@@ -33,9 +33,11 @@
   };
   let off = stored.off;
 
+  const chosenNow = () => form.querySelectorAll(".choose input[type=radio]:checked:not([value=''])").length;
+
   const count = () => {
     if (!chosen) return;
-    const decided = form.querySelectorAll(".choose input[type=radio]:checked:not([value=''])").length;
+    const decided = chosenNow();
     const ticked = ticks.filter((each) => each.checked).length;
     chosen.textContent = `${decided} decided on this page${ticked ? `, ${ticked} selected` : ""}`;
     if (all) {
@@ -92,6 +94,18 @@
     if (types(event.target)) return;
     if (event.key === "p" && !form.querySelector("button[value=preview]")) return;
     if (act(event.key)) event.preventDefault();
+  });
+
+  // What was chosen and not sent would be lost with the page.
+  let sending = false;
+  form.addEventListener("submit", () => {
+    sending = true;
+  });
+  window.addEventListener("pageshow", () => {
+    sending = false;
+  });
+  window.addEventListener("beforeunload", (event) => {
+    if (!sending && chosenNow()) event.preventDefault();
   });
 
   form.addEventListener("change", count);

@@ -6,7 +6,6 @@ group of findings; what else a plan needs is in the sheet file beside it. A spre
 
 from __future__ import annotations
 
-import csv
 import io
 from collections import Counter
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from jwt_lp.review.plan.decision_faults import decision_faults, read_day
 from jwt_lp.review.plan.decision_groups import describe_members, describe_reason, sort_out
 from jwt_lp.review.plan.line_faults import LineFaults, limit_faults
 from jwt_lp.review.plan.review_items import undecided_findings
+from jwt_lp.review.plan.worksheet_rows import DECISION_COLUMNS, read_sheet_rows
 from jwt_lp.review.quantities import count_noun
 from jwt_lp.usage import row_reader
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from jwt_lp.review.plan.review_items import ReviewItem, ReviewOrigin
     from jwt_lp.review.plan.sheet_file import SheetFile
 
-DECISION_COLUMNS: Final = ("decision", "until", "reviewer", "comment")
 SHOWN_COLUMNS: Final = (
     "person", "team", "manager", "of", "holder", "role", "grant", "instead", "last_use", "uses", "reasons",
     "held_back_by", "others", "risk", "proposal", "issuer", "group",
@@ -42,9 +41,7 @@ ID_PREFIX: Final = "F"
 GROUP_PREFIX: Final = "G"
 """Before the id of a group."""
 
-_NEEDED_COLUMNS: Final = ("id", "decision", "holder", "role", "grant")
 _CHECKED_COLUMNS: Final = ("of", "issuer", "holder", "role", "grant", "instead")
-_EARLIER_COLUMNS: Final = frozenset(("facts", "seal"))
 
 
 class Answer(NamedTuple):
@@ -144,7 +141,7 @@ def read_worksheet(
     """
     faults, lines = LineFaults(), dict[str, int]()
     answers: dict[str, tuple[int, Answer]] = {}
-    for line, row in _rows(text.removeprefix("\ufeff")):
+    for line, row in read_sheet_rows(text.removeprefix("\ufeff")):
         id_ = row["id"].strip().removeprefix(ID_PREFIX)
         shown = _shown_of(sheet, id_)
         if shown is None:
@@ -223,43 +220,8 @@ def join_worksheets(sheets: Iterable[Worksheet]) -> Worksheet:
         faults.append("the worksheets belong to different reviews")
     if faults:
         raise ConfigurationError(*faults)
-    return Worksheet(listed[0].origin, decisions, listed[0].asked)
-
-
-def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
-    head = text.partition("\n")[0]
-    # Spreadsheets use the delimiter of their locale.
-    delimiter = max(",;\t", key=head.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    names = [name.strip() for name in _header(reader)]
-    if {*names} >= _EARLIER_COLUMNS:
-        raise ConfigurationError(
-            "line 1: an earlier release wrote this worksheet: write a new one with jwt-lp review --worksheet, and copy "
-            "the decisions"
-        )
-    if lacking := [name for name in _NEEDED_COLUMNS if name not in names]:
-        raise ConfigurationError(
-            f"line 1: not a worksheet of a review: no column {', '.join(map(quote_text, lacking))}"
-        )
-    # Of two columns, nobody could tell which one has the decisions.
-    if repeated := [name for name in (*_NEEDED_COLUMNS, *DECISION_COLUMNS) if names.count(name) > 1]:
-        raise ConfigurationError(f"line 1: there are two columns {quote_text(repeated[0])}: delete one of them")
-    line = reader.line_num + 1
-    try:
-        for row in reader:
-            if any(row):
-                cells = (*row, *[""] * (len(names) - len(row)))
-                yield line, {name: row_reader.unescape_formulas(cell) for name, cell in zip(names, cells, strict=False)}
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise ConfigurationError(f"line {line}: not CSV: {error}") from None
-
-
-def _header(reader: Iterator[list[str]]) -> list[str]:
-    try:
-        return next(reader, [""])
-    except csv.Error as error:
-        raise ConfigurationError(f"line 1: not CSV: {error}") from None
+    # A sheet file may be that of one part alone.
+    return Worksheet(listed[0].origin, decisions, max(sheet.asked for sheet in listed))
 
 
 def _answer_faults(item: ReviewItem, answer: Answer) -> Iterator[str]:
