@@ -62,7 +62,7 @@ def test_a_reviewer_sees_their_own_parts_alone(world: CampaignWorld, served: Ser
     world.freeze("For Mia and Max")
     mia, auditor = served.person("mia", DECIDES), served.person("ira", READS)
     shown = text_of(mia.get("/campaigns"))
-    assert "For Mia and Max mia 0 of 10" in shown
+    assert "For Mia and Max Mia Berg 0 of 10" in shown
     assert "All campaigns" not in shown
     assert "New campaign" not in shown
     shown = text_of(auditor.get("/campaigns"))
@@ -92,7 +92,7 @@ def test_a_campaign_shows_how_far_it_is(world: CampaignWorld, served: ServedCons
     shown = text_of(answer)
     for text in (
         "6 subjects, 0 clients", "what nobody decides about is done as the review proposes", "notice=14d,trial=30d",
-        "mia Mia Berg 1 of 10", "max Max Holm 0 of 4", "1 of 14 items decided, 13 undecided", "14 days left",
+        "Mia Berg Mia Berg 1 of 10", "max Max Holm 0 of 4", "1 of 14 items decided, 13 undecided", "14 days left",
     ):  # fmt: skip
         assert text in shown, text
     assert "<form" not in answer.body.decode().partition("<main")[2]

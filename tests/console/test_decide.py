@@ -257,7 +257,7 @@ def test_what_somebody_decided_meanwhile_is_shown_and_decided_again_knowingly(
     assert 409 == answer.status
     shown = text_of(answer)
     assert "1 decision saved." in shown
-    assert re.search(r"Now: keep ?, by Olga Ops at [0-9TUCZ: -]+?: quarter end", shown)
+    assert re.search(r"Now: keep ?, by Olga Ops at [0-9: -]+UTC ?: quarter end", shown)
     assert "Yours: remove" in shown
     assert {("ann", "orders:create"): "keep", ("bob", "orders:create"): "remove"} == decisions(world, campaign)
     sent = hidden_fields(answer.body.decode()) | {f"decision.{item.id}": "remove"}
