@@ -236,7 +236,7 @@ def test_what_was_decided_the_last_time_is_shown(world: CampaignWorld, served: S
     wanted = WantedDecision(item=item.id, decision="keep", version=0, comment="new project")
     world.engine.decide(MIA, campaign, [wanted], part="mia")
     shown = text_of(mia.get(f"/campaigns/{world.freeze('Q4')}/decide?part=mia"))
-    assert re.search(r"Earlier campaigns Q3 of [0-9-]+ ?: keep ?, by Mia Berg at [0-9T:Z-]+ ?: new project", shown)
+    assert re.search(r"Earlier campaigns Q3 of [0-9-]+ ?: keep ?, by Mia Berg at [0-9: -]+UTC ?: new project", shown)
 
 
 # Concurrency
@@ -257,7 +257,7 @@ def test_what_somebody_decided_meanwhile_is_shown_and_decided_again_knowingly(
     assert 409 == answer.status
     shown = text_of(answer)
     assert "1 decision saved." in shown
-    assert re.search(r"Now: keep ?, by Olga Ops at [0-9T:Z-]+ ?: quarter end", shown)
+    assert re.search(r"Now: keep ?, by Olga Ops at [0-9: -]+UTC ?: quarter end", shown)
     assert "Yours: remove" in shown
     assert {("ann", "orders:create"): "keep", ("bob", "orders:create"): "remove"} == decisions(world, campaign)
     sent = hidden_fields(answer.body.decode()) | {f"decision.{item.id}": "remove"}
