@@ -41,7 +41,7 @@ class EndedSessionMiddleware:
         # Static files need no session, and are the same for everybody.
         if scope["type"] == "http" and not scope["path"].startswith(f"{root_of(scope)}/static/"):
             tokens = self._tokens(Headers(scope=scope))
-            if tokens and await run_in_threadpool(_is_one_ended, self._sessions, tokens):
+            if bool(tokens) and await run_in_threadpool(_is_one_ended, self._sessions, tokens):
                 # INVARIANT: nothing here is verified, and nothing is let in by it: a credential is only taken away.
                 headers = [(name, value) for name, value in scope["headers"] if name not in _CREDENTIALS]
                 scope = {**scope, "headers": headers}
