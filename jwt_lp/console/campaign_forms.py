@@ -30,12 +30,6 @@ RULES: Final = (
     ("remove", "Remove it, unless something speaks against it"),
 )
 
-RULE_WORDS: Final = {
-    "keep": "what nobody decides about is kept",
-    "remove": "what nobody decides about is removed, unless something speaks against it",
-    "proposal": "what nobody decides about is done as the review proposes",
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCampaign:

@@ -92,7 +92,7 @@ def test_a_campaign_shows_how_far_it_is(world: CampaignWorld, served: ServedCons
     shown = text_of(answer)
     for text in (
         "6 subjects, 0 clients", "what nobody decides about is done as the review proposes", "notice=14d,trial=30d",
-        "Mia Berg Mia Berg 1 of 10", "max Max Holm 0 of 4", "1 of 14 items decided, 13 undecided", "14 days left",
+        "Mia Berg Mia Berg 1 of 10", "Max Holm Max Holm 0 of 4", "1 of 14 items decided, 13 undecided", "14 days left",
     ):  # fmt: skip
         assert text in shown, text
     assert "<form" not in answer.body.decode().partition("<main")[2]
@@ -349,7 +349,7 @@ def test_what_was_used_since_the_freeze_is_listed(tmp_path: Path) -> None:
         assert "None of these 14 items was used." in text_of(auditor.get(f"/campaigns/{campaign}/used"))
         world.record_use("bob", "orders:create", 0)
         shown = text_of(auditor.get(f"/campaigns/{campaign}/used"))
-        assert "Bob Ray, orders:create mia" in shown
+        assert "Bob Ray, orders:create Mia Berg" in shown
         assert "14 items read." in shown
         assert 403 == served.person("mia", DECIDES).get(f"/campaigns/{campaign}/used").status
         assert 400 == auditor.get(f"/campaigns/{campaign}/used?part=mia&after=x").status

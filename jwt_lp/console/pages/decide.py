@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from jwt_lp.console.answers import page, see_other
-from jwt_lp.console.campaign_forms import RULE_WORDS
+from jwt_lp.console.campaign_words import RULE_WORDS
 from jwt_lp.console.decide_data import SHOWS, DecidePage, Place, load_page, read_position
 from jwt_lp.console.decision_form import read_answers
 from jwt_lp.console.forms import Form, form_of
