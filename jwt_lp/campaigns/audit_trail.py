@@ -41,15 +41,15 @@ class VerifiedTrail(NamedTuple):
     broken: BrokenEntry | None
 
 
-def verify_audit(store: Store) -> VerifiedTrail:
-    """Verify the trail of a store.
+def verify_audit(store: Store, *, head: str = "") -> VerifiedTrail:
+    """Verify the trail of a store. `head` is the hash of its last entry, or of an earlier one, as known from elsewhere.
 
     Entries that were deleted at the end are noticed too, because the store keeps the last number and hash apart. Whoever
     can write to the tables could make a whole new chain, so keep the last hash elsewhere as well.
     """
     # Read before the entries, so that those that are added meanwhile are no fault.
-    head = store.audit_head()
-    return _verify(store.audit_entries(AuditFilter()), head)
+    known = store.audit_head()
+    return _verify(store.audit_entries(AuditFilter()), known, (0, head))
 
 
 def verify_audit_file(lines: Iterable[str], *, head: str = "") -> VerifiedTrail:
@@ -60,16 +60,16 @@ def verify_audit_file(lines: Iterable[str], *, head: str = "") -> VerifiedTrail:
     return _verify(_read_entries(lines), (0, head))
 
 
-def _verify(entries: Iterable[AuditEntry], head: tuple[int, str]) -> VerifiedTrail:
-    """Whether each entry follows the one before it, and `head` is among them: its number, 0 for any, and its hash."""
-    number, previous, met = 0, "", not head[1]
+def _verify(entries: Iterable[AuditEntry], *heads: tuple[int, str]) -> VerifiedTrail:
+    """Whether each entry follows the one before it, and `heads` are among them: a number, 0 for any, and a hash each."""
+    number, previous, unmet = 0, "", {head for head in heads if head[1]}
     for entry in entries:
         if fault := _fault(entry, number, previous):
             return VerifiedTrail(number, previous, fault)
         number, previous = entry.sequence, entry.hash
-        met = met or (previous == head[1] and head[0] in (0, number))
+        unmet -= {(number, previous), (0, previous)}
     missing = BrokenEntry(number + 1, "is missing: the trail ends before the entry that is known to be there")
-    return VerifiedTrail(number, previous, None if met else missing)
+    return VerifiedTrail(number, previous, missing if unmet else None)
 
 
 def _fault(entry: AuditEntry, number: int, previous: str) -> BrokenEntry | None:

@@ -126,6 +126,16 @@ def test_a_file_that_was_cut_needs_the_last_hash(quarter: Quarter) -> None:
     assert 5 == broken.sequence
 
 
+def test_a_new_chain_does_not_have_the_hash_that_was_kept(quarter: Quarter) -> None:
+    """A store whose tables were written anew is whole, but does not contain an earlier hash that is known."""
+    fill(quarter)
+    kept = [json.loads(line)["hash"] for line in exported(quarter)]
+    assert [None] * len(kept) == [verify_audit(quarter.store, head=head).broken for head in kept]
+    broken = verify_audit(quarter.store, head="0" * 64).broken
+    assert broken is not None
+    assert len(kept) + 1 == broken.sequence
+
+
 @pytest.mark.parametrize(
     "line",
     [
