@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jwt_lp.review import Finding, Person
     from jwt_lp.stores import Store
     from jwt_lp.stores.audit import Actor
-    from jwt_lp.stores.campaigns import CampaignPart, WantedDecision
+    from jwt_lp.stores.campaigns import CampaignItem, CampaignPart, WantedDecision
     from jwt_lp.usage.usage_records import SubjectNaming
 
 MAX_COMMENT: Final = 1000
@@ -154,20 +154,35 @@ def check_part(actor: Actor, part: CampaignPart) -> None:
 
 
 def check_own(
-    wanted: Sequence[WantedDecision], finding_of: Callable[[str], Finding], decider: Actor | None, own: OwnAccess
+    wanted: Iterable[tuple[WantedDecision, CampaignItem]],
+    finding_of: Callable[[str], Finding],
+    actor: Actor,
+    decider: Actor | None,
+    own: OwnAccess,
 ) -> None:
-    """`CampaignRefused` names the decisions that the decider may not make, because they are about the decider's access."""
+    """`CampaignRefused` names the decisions that the decider may not make, because they are about the decider's access.
+
+    `wanted` are the decisions with the items as they are now.
+    """
     if decider is None:
         return
     refused = limit_faults(
         f"{name_of(finding_of(each.item))}: {reason}"
-        for each in wanted
-        if (reason := own.refusal(finding_of(each.item), each.decision, decider))
+        for each, item in wanted
+        if (reason := own.refusal(finding_of(each.item), _meaning(each, item, (actor, decider)), decider))
     )
     if refused:
         raise CampaignRefused(
             "\n".join((*refused, "leave these out: somebody else has to decide about them")), reason="own"
         )
+
+
+def _meaning(wanted: WantedDecision, item: CampaignItem, people: Iterable[Actor]) -> str:
+    """What a decision comes to: taking back what somebody else decided keeps, because the deadline rule may keep it."""
+    made = item.decision
+    if wanted.decision or made is None or any(each.is_same(made.by) for each in people):
+        return wanted.decision
+    return "keep"
 
 
 def can_sign_in(reviewer: Actor) -> bool:

@@ -103,8 +103,8 @@ class DecisionMaker:
         tidied = check_decisions(wanted, {id_: (findings[id_], items[id_].group) for id_ in items}, today=today)
         own = OwnAccess(self.store, self.naming, self.people, self.policy)
         for name, known in parts.items():
-            mine = [each for each in tidied if items[each.item].part == name]
-            check_own(mine, findings.__getitem__, decider_of(actor, known), own)
+            mine = [(each, items[each.item]) for each in tidied if items[each.item].part == name]
+            check_own(mine, findings.__getitem__, actor, decider_of(actor, known), own)
         return tidied
 
     def _parts_of(self, actor: Actor, campaign: str, part: str | None) -> dict[str, CampaignPart]:

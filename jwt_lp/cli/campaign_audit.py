@@ -30,7 +30,9 @@ _OF_STORE: Final = "the store"
 @click.command(short_help="Show, export or verify the audit trail.")
 @click.option("--verify", is_flag=False, flag_value=_OF_STORE, metavar="[FILE]",
               help="Check that no entry was changed, deleted or moved: in the store, or in an exported FILE.")  # fmt: skip
-@click.option("--head", metavar="HASH", help="With --verify: the hash of the last entry, as you kept it elsewhere.")
+@click.option(
+    "--head", metavar="HASH", help="With --verify: the hash of an entry that has to be there, as you kept it elsewhere."
+)
 @click.option("--export", type=click.Path(dir_okay=False), metavar="FILE", help="Write all entries as JSON lines.")
 @click.option("--campaign", "named", metavar="CAMPAIGN", help="Only the entries of this campaign.")
 @click.option(

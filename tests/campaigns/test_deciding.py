@@ -245,6 +245,19 @@ def test_nobody_keeps_a_role_of_their_own(quarter: Quarter, decision: str, until
     assert {each.id: reason for each in both} == quarter.campaigns.refusals(ANN, campaign.id, both)
 
 
+def test_nobody_takes_back_that_somebody_else_takes_their_role_away(quarter: Quarter) -> None:
+    """It would be open again, and kept by the deadline rule. What one has decided oneself, one takes back."""
+    campaign = quarter.freeze(split="role", reviewers={"clerk": EVE})
+    first, second = (quarter.view(campaign, "clerk", grant) for grant in ("orders:read", "orders:refund"))
+    quarter.decide(EVE, first, "remove")
+    quarter.campaigns.delegate(EVE, campaign.id, "clerk", ANN, version=0)
+    with pytest.raises(CampaignRefused, match="clerk orders:read: nobody keeps a grant of a role"):
+        quarter.decide(ANN, quarter.view(campaign, "clerk", "orders:read"), "")
+    for decision in ("remove", ""):
+        quarter.decide(ANN, quarter.view(campaign, "clerk", "orders:refund"), decision)
+    assert quarter.view(campaign, "clerk", "orders:refund").version == second.version + 2
+
+
 def test_nobody_keeps_a_grant_of_a_role_that_their_own_includes(quarter: Quarter) -> None:
     """Whoever has a role has what it includes, too."""
     quarter.scenario.import_grants(*(hold(name, "", "clerk") for name in ("alice", "bob")), hold("ann", "", "head"))

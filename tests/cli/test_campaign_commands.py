@@ -227,14 +227,14 @@ def test_the_audit_trail_is_exported_and_verified(run, tmp_path):
     assert "entry 5: was changed" in run("campaign", "audit", "--verify", "changed.jsonl", code=1)
     Path("changed.jsonl").write_text("hello\n")
     assert "changed.jsonl: line 1: not an entry" in run("campaign", "audit", "--verify", "changed.jsonl", code=2)
-    run("campaign", "audit", "--verify", "--head", head)
-    assert "entry 27: is missing" in run("campaign", "audit", "--verify", "--head", "0" * 64, code=1)
     entry = json.loads(run("campaign", "audit", "--format", "json", "--limit", "1", "--campaign", campaign))
     assert "closed" == entry["action"]
     assert "2 entries written" not in run("campaign", "audit", "--export", "one.jsonl", "--campaign", "Autumn")
     store = open_store(URL)
     assert 26 == len([*store.audit_entries(AuditFilter())])
     store.close()
+    assert "whole: 26 entries" in run("campaign", "audit", "--verify", "--head", head)
+    assert "entry 27: is missing" in run("campaign", "audit", "--head", "x", "--verify", code=1)
     for wrong in (["--verify", "trail.jsonl", "--export", "x"], ["--head", "x"]):
         run("campaign", "audit", *wrong, code=2)
     assert "cannot be written" in run("campaign", "audit", "--export", "no/such/folder.jsonl", code=2)
