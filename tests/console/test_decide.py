@@ -165,6 +165,8 @@ def test_a_decision_is_taken_back(world: CampaignWorld, served: ServedConsole) -
     preview = mia.post(f"/campaigns/{campaign}/preview", sent)
     mia.follow(mia.post(f"/campaigns/{campaign}/decide", hidden_fields(preview.body.decode())))
     assert {} == decisions(world, campaign)
+    trail = text_of(served.person("olga", "jwt-lp:review:read").get(f"/audit?object={item.id}"))
+    assert re.search("decision taken back .*before keep.* decision keep", trail)
 
 
 @pytest.mark.parametrize(
