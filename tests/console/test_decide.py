@@ -225,7 +225,7 @@ def test_a_decision_on_the_page_of_an_item_comes_back_there(world: CampaignWorld
     answer = mia.post(f"/campaigns/{campaign}/preview", sent)
     assert 422 == answer.status
     assert f'id="fault-{item.id}"' in answer.body.decode()
-    again = mia.post(f"/campaigns/{campaign}/preview", sent | {f"until.{item.id}": "2099-01-01"})
+    again = mia.post(f"/campaigns/{campaign}/preview", sent | {f"until.{item.id}": ago(-300)})
     assert "Save 1 decision" in text_of(again)
 
 
@@ -401,7 +401,7 @@ def test_nobody_decides_about_themselves(world: CampaignWorld, served: ServedCon
     assert "somebody else has to decide" in page
     assert f"decision.{own.id}" not in page
     for decision in ("keep", "remove", "exempt"):
-        sent = fields((own, decision), part="max", **{f"until.{own.id}": "2099-01-01"})
+        sent = fields((own, decision), part="max", **{f"until.{own.id}": ago(-300)})
         assert 403 == mia.post(f"/campaigns/{campaign}/decide", sent).status
     ticked = fields(part="max", tick=[own.id], all_decision="keep", **{f"version.{own.id}": "0"})
     assert 403 == mia.post(f"/campaigns/{campaign}/decide", ticked).status

@@ -149,7 +149,7 @@ def test_a_role_that_one_has_is_not_kept_by_oneself(tmp_path: Any) -> None:
         mia = served.person("mia", DECIDES)
         for decision in ("keep", "exempt", "narrow"):
             sent = {"part": "mia", f"decision.{role.id}": decision, f"version.{role.id}": "0",
-                    f"until.{role.id}": "2099-01-01"}  # fmt: skip
+                    f"until.{role.id}": ago(-300)}  # fmt: skip
             answer = mia.post(f"/campaigns/{campaign}/decide", sent)
             assert 403 == answer.status
             assert "a role that they have themselves" in text_of(answer)
