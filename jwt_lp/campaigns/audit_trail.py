@@ -41,15 +41,20 @@ class VerifiedTrail(NamedTuple):
     broken: BrokenEntry | None
 
 
-def verify_audit(store: Store) -> VerifiedTrail:
+def verify_audit(store: Store, *, head: str = "") -> VerifiedTrail:
     """Verify the trail of a store.
 
-    Entries that were deleted at the end are noticed too, because the store keeps the last number and hash apart. Whoever
-    can write to the tables could make a whole new chain, so keep the last hash elsewhere as well.
+    Entries that were deleted or added at the end are noticed too, because the store keeps the last number and hash apart.
+    Whoever can write to the tables could make a whole new chain, or bring back an older copy. So keep the last hash
+    elsewhere, and pass it as `head`.
     """
     # Read before the entries, so that those that are added meanwhile are no fault.
-    head = store.audit_head()
-    return _verify(store.audit_entries(AuditFilter()), head)
+    known = store.audit_head()
+    trail = _verify(store.audit_entries(AuditFilter()), [known, (0, head)])
+    if trail.broken is None and trail.entries > (last := store.audit_head()[0]):
+        behind = BrokenEntry(last + 1, "stands behind the last entry: somebody else has written to the table")
+        return trail._replace(broken=behind)
+    return trail
 
 
 def verify_audit_file(lines: Iterable[str], *, head: str = "") -> VerifiedTrail:
@@ -57,19 +62,19 @@ def verify_audit_file(lines: Iterable[str], *, head: str = "") -> VerifiedTrail:
 
     `ConfigurationError` for a line that is no entry.
     """
-    return _verify(_read_entries(lines), (0, head))
+    return _verify(_read_entries(lines), [(0, head)])
 
 
-def _verify(entries: Iterable[AuditEntry], head: tuple[int, str]) -> VerifiedTrail:
-    """Whether each entry follows the one before it, and `head` is among them: its number, 0 for any, and its hash."""
-    number, previous, met = 0, "", not head[1]
+def _verify(entries: Iterable[AuditEntry], known: Iterable[tuple[int, str]]) -> VerifiedTrail:
+    """Whether each entry follows the one before it, and the `known` ones are among them: number, 0 for any, and hash."""
+    number, previous, awaited = 0, "", {each for each in known if each[1]}
     for entry in entries:
         if fault := _fault(entry, number, previous):
             return VerifiedTrail(number, previous, fault)
         number, previous = entry.sequence, entry.hash
-        met = met or (previous == head[1] and head[0] in (0, number))
+        awaited -= {(number, previous), (0, previous)}
     missing = BrokenEntry(number + 1, "is missing: the trail ends before the entry that is known to be there")
-    return VerifiedTrail(number, previous, None if met else missing)
+    return VerifiedTrail(number, previous, missing if awaited else None)
 
 
 def _fault(entry: AuditEntry, number: int, previous: str) -> BrokenEntry | None:
@@ -80,9 +85,17 @@ def _fault(entry: AuditEntry, number: int, previous: str) -> BrokenEntry | None:
         return BrokenEntry(entry.sequence, "stands behind a later one")
     if entry.previous != previous:
         return BrokenEntry(entry.sequence, "does not name the hash of the entry before it")
-    if entry.computed_hash() != entry.hash:
+    if _hash_of(entry) != entry.hash:
         return BrokenEntry(entry.sequence, "was changed: its hash is another one")
     return None
+
+
+def _hash_of(entry: AuditEntry) -> str | None:
+    """The hash that an entry has; None if it has members that no entry is written with."""
+    try:
+        return entry.computed_hash()
+    except (ValueError, TypeError, RecursionError):
+        return None
 
 
 def export_audit(store: Store, file: IO[str], *, campaign: str | None = None) -> int:
@@ -115,9 +128,9 @@ def _read_entry(line: str, number: int) -> AuditEntry:
         values: dict[str, Any] = json.loads(line if len(line) <= MAX_LINE else "", object_pairs_hook=unique_members)
         values["actor"] = Actor(**values["actor"])
         entry = AuditEntry(**values)
+        typed = type(entry.sequence) is int and {type(entry.previous), type(entry.hash)} == {str}
         # It is an entry only if a hash can be made of it.
-        entry.computed_hash()
-        typed = type(values["sequence"]) is int and {type(values["previous"]), type(values["hash"])} == {str}
+        typed = typed and type(entry.at) is float and _hash_of(entry) is not None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         typed, entry = False, None
     if entry is None or not typed:

@@ -31,7 +31,7 @@ _OF_STORE: Final = "the store"
 @click.option("--verify", is_flag=False, flag_value=_OF_STORE, metavar="[FILE]",
               help="Check that no entry was changed, deleted or moved: in the store, or in an exported FILE.")  # fmt: skip
 @click.option(
-    "--head", metavar="HASH", help="With --verify FILE: the hash of the last entry, as you kept it elsewhere."
+    "--head", metavar="HASH", help="With --verify: the hash of an entry that has to be there, as you kept it elsewhere."
 )
 @click.option("--export", type=click.Path(dir_okay=False), metavar="FILE", help="Write all entries as JSON lines.")
 @click.option("--campaign", "named", metavar="CAMPAIGN", help="Only the entries of this campaign.")
@@ -56,8 +56,8 @@ def audit(ctx: click.Context, /, **options: Any) -> None:
     verified, head, exported = options.pop("verify"), options.pop("head"), options.pop("export")
     if verified is not None and exported is not None:
         raise click.UsageError("--verify and --export exclude each other: pass one")
-    if head is not None and verified in (None, _OF_STORE):
-        raise click.UsageError("--head needs --verify FILE")
+    if head is not None and verified is None:
+        raise click.UsageError("--head needs --verify")
     if verified is not None and verified != _OF_STORE:
         _verify_file(verified, head)
         return
@@ -66,7 +66,7 @@ def audit(ctx: click.Context, /, **options: Any) -> None:
     with place.open(place.settings(ctx)) as store:
         campaign = None if named is None else find_campaign(Campaigns(store, None), named).id
         if verified is not None:
-            _report(verify_audit(store))
+            _report(verify_audit(store, head=head or ""))
         elif exported is not None:
             with _private_file(exported) as file:
                 number = export_audit(store, file, campaign=campaign)

@@ -144,6 +144,10 @@ def create_console(  # noqa: PLR0913 - keywords, each with a default
     `applications`, of any host, are listed with their declarations. Raises `ConfigurationError` for what
     cannot work.
     """
+    if not isinstance(people, Mapping):
+        raise ConfigurationError(
+            'people are a mapping by subject, such as {"ann": Person("Ann Lee", "Sales", "Bob Ray")}'
+        )
     guard = Guard(_console_settings(settings), clock=clock)
     named = guard.settings.store if store is None else store
     if not named:

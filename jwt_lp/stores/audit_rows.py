@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from jwt_lp.stores.audit import AuditEntry, AuditFilter, WantedEntry
 
 _COLUMNS = [audit_entries.c[name] for name in AUDIT_FIELDS]
+_HEAD = sa.select(audit_head.c.sequence, audit_head.c.hash)
 
 
 def append(connection: sa.Connection, wanted: Iterable[WantedEntry]) -> tuple[AuditEntry, ...]:
     """Add entries; return them as they are stored."""
     # INVARIANT: this lock comes last in every transaction, and no other entry is written until the transaction ends.
-    last = connection.execute(sa.select(audit_head.c.sequence, audit_head.c.hash).with_for_update()).one()
-    entries = chain_entries(wanted, (last.sequence, last.hash))
+    entries = chain_entries(wanted, _read_head(connection, _HEAD.with_for_update()))
     if entries:
         rows = [audit_row(entry) for entry in entries]
         if insert_missing(connection, audit_entries, rows) < len(rows):
@@ -36,7 +36,13 @@ def append(connection: sa.Connection, wanted: Iterable[WantedEntry]) -> tuple[Au
 
 def head(connection: sa.Connection) -> tuple[int, str]:
     """The number and the hash of the last entry."""
-    last = connection.execute(sa.select(audit_head.c.sequence, audit_head.c.hash)).one()
+    return _read_head(connection, _HEAD)
+
+
+def _read_head(connection: sa.Connection, query: sa.Select[Any]) -> tuple[int, str]:
+    last = connection.execute(query).first()
+    if last is None:
+        raise StoreError("the audit trail has no last entry: somebody else has deleted from its tables")
     return last.sequence, last.hash
 
 

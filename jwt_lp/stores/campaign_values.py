@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+_MAX_SHOWN: Final = 1000
+
 CAMPAIGN_FIELDS: Final = tuple(Campaign.__dataclass_fields__)
 PART_FIELDS: Final = tuple(CampaignPart.__dataclass_fields__)
 AUDIT_FIELDS: Final = (
@@ -161,7 +163,16 @@ def read_audit(row: Mapping[str, Any]) -> AuditEntry:
     """The entry in a row."""
     values = {name: row[name] for name in _PLAIN_AUDIT_FIELDS}
     actor = Actor(issuer=row["by_issuer"], subject=row["by"], name=row["by_name"])
-    return AuditEntry(**values, actor=actor, details=json.loads(row["details"]))
+    return AuditEntry(**values, actor=actor, details=_audit_details(row["details"]))
+
+
+def _audit_details(text: Any) -> Mapping[str, Any]:
+    """The details in a column. Somebody else may have written to it, and then the entry has to be found and shown, too."""
+    try:
+        details = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        details = None
+    return details if isinstance(details, dict) else {"unreadable": repr(text)[:_MAX_SHOWN]}  # pyright: ignore[reportUnknownVariableType] - of anything
 
 
 class ItemCounts:

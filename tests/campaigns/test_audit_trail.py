@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -13,13 +15,15 @@ import pytest
 
 from campaigns.conftest import OPERATOR, Quarter
 from jwt_lp.campaigns import BrokenEntry, export_audit, verify_audit, verify_audit_file
-from jwt_lp.errors import ConfigurationError
-from jwt_lp.stores.audit import WantedEntry
+from jwt_lp.errors import ConfigurationError, StoreError
+from jwt_lp.stores import open_store
+from jwt_lp.stores.audit import Actor, WantedEntry, chain_entries
+from jwt_lp.stores.campaign_values import audit_row
 
 pytestmark = pytest.mark.once
 
 ENTRY = (
-    '{"sequence":1,"at":1,"actor":{"issuer":"","subject":"","name":""},"action":"","campaign":"","object":"",'
+    '{"sequence":1,"at":1.0,"actor":{"issuer":"","subject":"","name":""},"action":"","campaign":"","object":"",'
     '"details":{},"previous":"","hash":""}'
 )
 
@@ -64,6 +68,14 @@ def test_a_whole_trail(quarter: Quarter) -> None:
         ("DELETE FROM {table}",
          BrokenEntry(1, "is missing: the trail ends before the entry that is known to be there")),
         ("UPDATE {table} SET sequence = 9 WHERE sequence = 2", BrokenEntry(2, "is missing")),
+        *(
+            (f"UPDATE {{table}} SET {column} = {value} WHERE sequence = 3",
+             BrokenEntry(3, "was changed: its hash is another one"))
+            for column, value in [
+                ("details", "'x'"), ("details", "'[1]'"), ("details", "x'ff00'"), ("at", "'x'"), ("at", "9e999"),
+                ("details", "'{{\"n\":NaN}}'"), ("action", "x'ff00'"), ("details", "replace(hex(zeroblob(50000)), '0', '[')"),
+            ]
+        ),
     ],
 )  # fmt: skip
 def test_a_changed_trail(quarter: Quarter, tmp_path: Path, statement: str, broken: BrokenEntry) -> None:
@@ -78,6 +90,64 @@ def test_a_changed_trail(quarter: Quarter, tmp_path: Path, statement: str, broke
         connection.execute(statement.format(table=table))
     assert broken == verify_audit(quarter.store).broken
     assert str(broken) == f"entry {broken.sequence}: {broken.fault}"
+
+
+def test_an_entry_that_was_added_by_hand(quarter: Quarter, tmp_path: Path) -> None:
+    """It is found behind the last entry, although it fits."""
+    fill(quarter)
+    (added,) = chain_entries([WantedEntry(actor=OPERATOR, at=2000, action="closed")], quarter.store.audit_head())
+    row = audit_row(added)
+    with closing(sqlite3.connect(tmp_path / "access.db")) as connection, connection:
+        connection.execute(
+            f"INSERT INTO jwt_lp_audit ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
+            [*row.values()],
+        )
+    broken = verify_audit(quarter.store).broken
+    assert broken is not None
+    assert "entry 6: stands behind the last entry: somebody else has written to the table" == str(broken)
+
+
+def test_an_older_copy_of_the_store_needs_a_known_hash(quarter: Quarter, tmp_path: Path) -> None:
+    """A copy is whole in itself, so only a hash that was kept elsewhere tells."""
+    fill(quarter, 3)
+    earlier = verify_audit(quarter.store).hash
+    shutil.copy(tmp_path / "access.db", tmp_path / "older.db")
+    fill(quarter, 2)
+    later = verify_audit(quarter.store).hash
+    assert all(verify_audit(quarter.store, head=known).broken is None for known in (earlier, later))
+    with closing(open_store(f"sqlite:///{tmp_path / 'older.db'}")) as older:
+        assert verify_audit(older, head=earlier).broken is None
+        broken = verify_audit(older, head=later).broken
+        assert BrokenEntry(4, "is missing: the trail ends before the entry that is known to be there") == broken
+
+
+def test_a_trail_without_its_last_entry(quarter: Quarter, tmp_path: Path) -> None:
+    """It is neither verified nor continued, and the message says why."""
+    fill(quarter)
+    with closing(sqlite3.connect(tmp_path / "access.db")) as connection, connection:
+        connection.execute("DELETE FROM jwt_lp_audit_head")
+    for attempt in (lambda: verify_audit(quarter.store), lambda: fill(quarter, 1)):
+        with pytest.raises(StoreError, match="somebody else has deleted from its tables"):
+            attempt()
+
+
+def test_others_verify_an_export_by_its_description(quarter: Quarter) -> None:
+    """Whoever has only the documentation and SHA-256 comes to the same result, whatever the texts are."""
+    hostile = 'é \u202e\ud800\0"hash":"x",\\=1+1\n'
+    actor = Actor(issuer=hostile, subject=hostile, name=hostile)
+    details = {"hash": "0" * 64, "n": 10**30, "f": 1e-7, "g": -0.0, hostile: [hostile, None, {"hash": hostile}]}
+    for at in (0.0, 1764500000, 1764500000.25):
+        quarter.store.append_audit([WantedEntry(actor=actor, at=at, action=hostile, object=hostile, details=details)])
+    file = io.StringIO()
+    assert 3 == export_audit(quarter.store, file)
+    previous = ""
+    for number, line in enumerate(file.getvalue().splitlines(), 1):
+        entry = json.loads(line)
+        before, _, behind = line.rpartition(f'"hash":"{entry["hash"]}",')
+        assert hashlib.sha256((before + behind).encode("ascii")).hexdigest() == entry["hash"]
+        assert (number, previous) == (entry["sequence"], entry["previous"])
+        previous = entry["hash"]
+    assert (3, previous, None) == verify_audit(quarter.store) == verify_audit_file(file.getvalue().splitlines())
 
 
 def test_an_entry_that_came_while_it_was_verified(quarter: Quarter) -> None:
@@ -136,9 +206,11 @@ def test_a_file_that_was_cut_needs_the_last_hash(quarter: Quarter) -> None:
         '{"a":1,"a":2}',
         '"' + "x" * (1 << 20) + '"',
         ENTRY.replace('"sequence":1', '"sequence":"1"'),
+        ENTRY.replace('"at":1.0', '"at":"1"'),
+        ENTRY.replace('"at":1.0', '"at":NaN'),
         ENTRY.replace('"previous":""', '"previous":1'),
     ],
-    ids=["text", "list", "empty", "deep", "twice", "long", "number", "hash"],
+    ids=["text", "list", "empty", "deep", "twice", "long", "number", "time", "no number", "hash"],
 )
 def test_a_line_that_is_no_entry(line: str) -> None:
     """It is a fault of the file, with its line."""

@@ -233,6 +233,8 @@ def test_the_audit_trail_is_exported_and_verified(run, tmp_path):
     store = open_store(URL)
     assert 26 == len([*store.audit_entries(AuditFilter())])
     store.close()
-    for wrong in (["--verify", "trail.jsonl", "--export", "x"], ["--head", "x"], ["--head", "x", "--verify"]):
+    assert "whole: 26 entries" in run("campaign", "audit", "--verify", "--head", head)
+    assert "entry 27: is missing" in run("campaign", "audit", "--head", "x", "--verify", code=1)
+    for wrong in (["--verify", "trail.jsonl", "--export", "x"], ["--head", "x"]):
         run("campaign", "audit", *wrong, code=2)
     assert "cannot be written" in run("campaign", "audit", "--export", "no/such/folder.jsonl", code=2)

@@ -66,7 +66,7 @@ def test_a_reviewer_sees_their_own_parts_alone(world: CampaignWorld, served: Ser
     assert "All campaigns" not in shown
     assert "New campaign" not in shown
     shown = text_of(auditor.get("/campaigns"))
-    assert "Nothing waits for your decision." in shown
+    assert "Nothing is waiting for your decision." in shown
     assert "For Mia and Max open" in shown
 
 

@@ -70,7 +70,7 @@ def chosen(page: Any, item: Any) -> str:
 
 
 def test_items_are_decided_by_keyboard(world: CampaignWorld, served: ServedConsole, browser: Any) -> None:
-    """j and k move, digits decide, x selects, p previews; in a text field keys are text, and ? shows the help."""
+    """j and k move, digits decide, x selects, p previews; in a text field keys are text until Escape, and ? shows the help."""
     campaign = world.freeze()
     first, second = (each for each in world.items(campaign) if not each.group and each.finding.name == "ann")
     with Screen(served, browser, served.person("mia", DECIDES)) as screen:
@@ -84,7 +84,8 @@ def test_items_are_decided_by_keyboard(world: CampaignWorld, served: ServedConso
         page.keyboard.type("j24x?")
         assert "j24x?" == page.locator(f'input[name="comment.{first.id}"]').input_value()
         assert ["keep", ""] == [chosen(page, first), chosen(page, second)]
-        page.locator(f"#i-{first.id}").focus()
+        page.keyboard.press("Escape")
+        assert f"i-{first.id}" == page.evaluate("document.activeElement.id")
         page.keyboard.press("j")
         page.keyboard.press("x")
         page.keyboard.press("4")
