@@ -33,7 +33,7 @@ RUN_AXE = "rules => axe.run({ runOnly: rules, resultTypes: ['violations'] })"
 
 def test_every_page(browser: Any, tmp_path: Any) -> None:
     """Narrow and wide, light and dark: axe finds no fault, nothing is too wide, and there is a title and one h1."""
-    with furnished_console(tmp_path, team=12) as (console, furnished):
+    with furnished_console(tmp_path, team=8) as (console, furnished):
         faults = [*_faults(console, browser, furnished.pages())]
     with empty_console(tmp_path) as console:
         faults += _faults(console, browser, EMPTY_PAGES)
