@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
 from jwt_lp.errors import CampaignRefused, InvalidDecision
@@ -26,6 +27,9 @@ MAX_COMMENT: Final = 1000
 
 NOT_YOURS: Final = "this part is not yours: its reviewer decides about it, or delegates it"
 NO_REVIEWER: Final = "a reviewer has an issuer and a subject, as the reviewer's token names them"
+
+MAX_EXEMPTION: Final = timedelta(days=2 * 366)
+"""How long an exemption lasts at most."""
 
 _RETAINING: Final = ("keep", "narrow", "exempt")
 _MOST_GRANTS: Final = 20_000
@@ -73,6 +77,10 @@ def _faults(wanted: WantedDecision, finding: Finding, group: str, today: str) ->
     yield from faults
     if not faults and wanted.until and wanted.until < today:
         yield f"the exemption ended on {wanted.until}: name a day that is to come"
+    # INVARIANT: later reviews leave out what is exempt, so nobody takes a grant out of all of them for ever.
+    latest = (date.fromisoformat(today) + MAX_EXEMPTION).isoformat()
+    if not faults and wanted.until > latest:
+        yield f"an exemption lasts until {latest} at most: it can be made again then"
 
 
 class OwnAccess:

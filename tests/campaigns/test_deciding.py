@@ -65,6 +65,8 @@ def test_two_reviewers_do_not_overwrite_each_other(quarter: Quarter) -> None:
         ({"decision": "exempt"}, "alice reports:read: an exemption needs a last day: fill in until, as in 2027-01-31"),
         ({"decision": "exempt", "until": "2/3/2027"}, "alice reports:read: until: '2/3/2027' is not a day such as 2027-01-31"),
         ({"decision": "exempt", "until": "2026-10-31"}, "alice reports:read: the exemption ended on 2026-10-31: name a day that is to come"),
+        ({"decision": "exempt", "until": "2028-11-03"}, "alice reports:read: an exemption lasts until 2028-11-02 at most: it can be made again then"),
+        ({"decision": "exempt", "until": "9999-12-31"}, "alice reports:read: an exemption lasts until 2028-11-02 at most: it can be made again then"),
         ({"decision": "keep", "until": "2027-01-31"}, "alice reports:read: until is only for exemptions"),
         ({"decision": "keep", "comment": "x" * 1001}, "alice reports:read: the comment has more than 1,000 characters"),
         ({"decision": "keep", "group": "no such"}, "alice reports:read: it is not in that group"),

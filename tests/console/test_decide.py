@@ -16,7 +16,7 @@ pytest.importorskip("jinja2", reason="the pages are templates")
 pytest.importorskip("sqlalchemy", reason="the store is an SQL store")
 pytest.importorskip("uvicorn", reason="the console is served by it")
 
-from console.campaign_world import DECIDES, MAX, MIA, PEOPLE, READS, CampaignWorld, hidden_fields, make_world
+from console.campaign_world import DECIDES, MAX, MIA, PEOPLE, READS, CampaignWorld, ago, hidden_fields, make_world
 from console.serving import ServedConsole, served_console, text_of
 from console.worksheet_upload import upload
 from jwt_lp.stores import open_store
@@ -145,12 +145,12 @@ def test_many_items_get_one_decision_without_a_script(world: CampaignWorld, serv
     ticked = re.findall(r'name="tick" value="([0-9a-f]+)" checked', page)
     versions = dict(re.findall(r'name="(version\.[0-9a-f]+)" value="(\d+)"', page))
     assert 4 == len(ticked)
-    sent = fields(**versions, tick=ticked, all_decision="exempt", all_until="2099-01-31", all_comment="audit first")
+    sent = fields(**versions, tick=ticked, all_decision="exempt", all_until=ago(-300), all_comment="audit first")
     preview = mia.post(f"/campaigns/{campaign}/preview", sent)
     assert "Save 4 decisions" in text_of(preview)
     mia.follow(mia.post(f"/campaigns/{campaign}/decide", hidden_fields(preview.body.decode())))
     made = [each.decision for each in world.items(campaign) if each.decision]
-    assert {("exempt", "2099-01-31", "audit first")} == {(each.decision, each.until, each.comment) for each in made}
+    assert {("exempt", ago(-300), "audit first")} == {(each.decision, each.until, each.comment) for each in made}
 
 
 def test_a_decision_is_taken_back(world: CampaignWorld, served: ServedConsole) -> None:
@@ -238,7 +238,7 @@ def test_a_decision_on_the_page_of_an_item_comes_back_there(world: CampaignWorld
     answer = mia.post(f"/campaigns/{campaign}/preview", sent)
     assert 422 == answer.status
     assert f'id="fault-{item.id}"' in answer.body.decode()
-    again = mia.post(f"/campaigns/{campaign}/preview", sent | {f"until.{item.id}": "2099-01-01"})
+    again = mia.post(f"/campaigns/{campaign}/preview", sent | {f"until.{item.id}": ago(-300)})
     assert "Save 1 decision" in text_of(again)
 
 
@@ -414,7 +414,7 @@ def test_nobody_decides_about_themselves(world: CampaignWorld, served: ServedCon
     assert "somebody else has to decide" in page
     assert f"decision.{own.id}" not in page
     for decision in ("keep", "remove", "exempt"):
-        sent = fields((own, decision), part="max", **{f"until.{own.id}": "2099-01-01"})
+        sent = fields((own, decision), part="max", **{f"until.{own.id}": ago(-300)})
         assert 403 == mia.post(f"/campaigns/{campaign}/decide", sent).status
     ticked = fields(part="max", tick=[own.id], all_decision="keep", **{f"version.{own.id}": "0"})
     assert 403 == mia.post(f"/campaigns/{campaign}/decide", ticked).status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any, Self
 
 import pytest
@@ -13,7 +14,7 @@ pytest.importorskip("sqlalchemy", reason="the store is an SQL store")
 pytest.importorskip("uvicorn", reason="the console is served by it")
 pytest.importorskip("axe_playwright_python", reason="axe checks the pages")
 
-from console.campaign_world import DECIDES, MIA, PEOPLE, CampaignWorld, make_world
+from console.campaign_world import DECIDES, MIA, PEOPLE, CampaignWorld, make_world, today
 from console.serving import Person, ServedConsole, served_console
 from jwt_lp.stores import open_store
 from jwt_lp.stores.campaigns import WantedDecision
@@ -91,7 +92,7 @@ def test_items_are_decided_by_keyboard(world: CampaignWorld, served: ServedConso
         page.keyboard.press("4")
         assert "exempt" == chosen(page, second)
         assert "until." in (page.evaluate("document.activeElement.name"))
-        page.keyboard.type("12312099")
+        page.keyboard.type(f"{today() + timedelta(days=300):%m%d%Y}")
         assert "3 decided on this page, 1 selected" == page.locator("#chosen").inner_text()
         page.locator(f"#i-{second.id}").focus()
         page.keyboard.press("?")
