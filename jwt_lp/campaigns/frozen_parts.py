@@ -80,10 +80,10 @@ def _part(name: str, reviewer: Actor | None, findings: Sequence[Finding]) -> Fro
 
 
 def _certain_first(finding: Finding) -> tuple[bool, bool, float]:
-    """Where a single finding stands: the least likely to be needed first, and last what has no likelihood.
+    """Where a single finding stands: what is proposed before what is kept, the least likely to be needed first.
 
-    What a guard holds back comes behind what is proposed. Ties stay in the order of the review.
+    What has no likelihood comes last in both. Ties stay in the order of the review.
     """
     bound = finding.likelihood_bound
     leaver = finding.verdict == "leaver" and finding.proposal == "remove"
-    return bound is None and not leaver, finding.proposal == "keep", 0.0 if bound is None else bound
+    return finding.proposal == "keep", bound is None and not leaver, 0.0 if bound is None else bound

@@ -17,6 +17,10 @@ def __getattr__(name: str) -> Any:
     """Import the application when it is first asked for, because it needs libraries that the core does not."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from jwt_lp.console import application
-
+    try:
+        from jwt_lp.console import application
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f'{error.msg}; the console needs: pip install "jwt-lp[console]"', name=error.name
+        ) from error
     return getattr(application, name)

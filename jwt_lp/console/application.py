@@ -144,10 +144,13 @@ def create_console(  # noqa: PLR0913 - keywords, each with a default
     `applications`, of any host, are listed with their declarations. Raises `ConfigurationError` for what
     cannot work.
     """
-    if not isinstance(people, Mapping):
-        raise ConfigurationError(
-            'people are a mapping by subject, such as {"ann": Person("Ann Lee", "Sales", "Bob Ray")}'
-        )
+    _check_people(people)
+    # Nothing is opened where something is wrong.
+    paths = {
+        "sign_in_url": _local_path("sign_in_url", sign_in_url),
+        "refresh_url": _local_path("refresh_url", refresh_url),
+        "sign_out_url": _local_path("sign_out_url", sign_out_url),
+    }
     guard = Guard(_console_settings(settings), clock=clock)
     named = guard.settings.store if store is None else store
     if not named:
@@ -164,9 +167,7 @@ def create_console(  # noqa: PLR0913 - keywords, each with a default
         person=person,
         push=guard.settings.push,
         title=title,
-        sign_in_url=_local_path("sign_in_url", sign_in_url),
-        refresh_url=_local_path("refresh_url", refresh_url),
-        sign_out_url=_local_path("sign_out_url", sign_out_url),
+        **paths,
         local_operator=local_operator,
         sessions=opened if sessions is None else sessions,
         naming=_naming(guard.settings.subjects),
@@ -203,6 +204,13 @@ def _console_settings(settings: Mapping[str, object] | Settings | Guard) -> Sett
     if read.cookies is None:
         raise ConfigurationError('the console is used in a browser: its settings need "COOKIE": True')
     return replace(read, rules=Rules(), urlconfs=(), observe_until=None, resource="", elevation_url="", local_user=None)
+
+
+def _check_people(people: object) -> None:
+    if not isinstance(people, Mapping):
+        raise ConfigurationError(
+            'people are a mapping by subject, such as {"ann": Person("Ann Lee", "Sales", "Bob Ray")}'
+        )
 
 
 def _naming(key: bytes | None) -> Callable[[str, str], str]:

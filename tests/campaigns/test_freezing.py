@@ -54,12 +54,15 @@ def test_the_review_is_that_of_the_command(quarter: Quarter) -> None:
 
 
 def test_the_most_certain_comes_first(quarter: Quarter) -> None:
-    """Groups come first, then removals by the upper bound of their likelihood, and last what has none."""
+    """Groups come first, then what is proposed, then what is kept, by the upper bound of the likelihood, and last without."""
     views = quarter.views(quarter.freeze(), part="Ben Ray")
     assert [True] * 4 + [False] * 9 == [bool(view.group) for view in views]
-    bounds = [view.finding.likelihood_bound for view in views[4:]]
-    known = [bound for bound in bounds if bound is not None]
-    assert [*sorted(known), *[None] * (9 - len(known))] == bounds
+    kept = [view.finding.proposal == "keep" for view in views[4:]]
+    assert sorted(kept) == kept
+    for keeps in (False, True):
+        found = [view.finding.likelihood_bound for view in views[4:] if (view.finding.proposal == "keep") is keeps]
+        known = [bound for bound in found if bound is not None]
+        assert [*sorted(known), *[None] * (len(found) - len(known))] == found
     assert [*range(13)] == [view.position for view in views]
 
 
@@ -73,7 +76,7 @@ def test_a_single_leaver_comes_before_what_somebody_might_need() -> None:
     ]
     nobody = ReviewerList({}, {}, issuer="", naming=plain_subject, today=NOW)
     (part,) = freeze_parts(findings, "manager", nobody, lambda _finding, _actor: False)
-    assert ["leaver", "likely", "held", "none"] == [finding.name for finding in part.findings]
+    assert ["leaver", "likely", "none", "held"] == [finding.name for finding in part.findings]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,10 +32,13 @@ def test_the_overview_is_served_to_who_may_read(console: ServedConsole) -> None:
     ],
     ids=["no cookie", "no store", "people as a path", "sign-in elsewhere"],
 )
-def test_what_cannot_work_is_refused_at_start(changed: dict[str, Any], options: dict[str, Any], fault: str) -> None:
-    """A wrong setting or parameter is named when the console is made, not when somebody opens a page."""
+def test_what_cannot_work_is_refused_at_start(
+    tmp_path: Path, changed: dict[str, Any], options: dict[str, Any], fault: str
+) -> None:
+    """A wrong setting or parameter is named when the console is made, before anything is opened."""
     with pytest.raises(ConfigurationError, match=fault):
-        create_console(settings("sqlite:///unused.db") | changed, **options)
+        create_console(settings(f"sqlite:///{tmp_path}/unused.db") | changed, **options)
+    assert [] == [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("path", ["access", "", "/"])
@@ -42,3 +48,11 @@ def test_flask_mounts_it_at_a_path_of_its_own(path: str) -> None:
     jwt_lp_flask = pytest.importorskip("jwt_lp_flask")
     with pytest.raises(ConfigurationError, match='needs a path of its own, such as "/access"'):
         jwt_lp_flask.mount_console(flask.Flask(__name__), None, path)
+
+
+def test_a_missing_library_is_named_with_the_extra() -> None:
+    """Without Starlette, the import says what to install."""
+    code = "import sys; sys.modules['starlette'] = None; from jwt_lp.console import create_console"
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert 1 == made.returncode
+    assert 'the console needs: pip install "jwt-lp[console]"' in made.stderr

@@ -424,7 +424,7 @@ def test_a_failed_reminder_is_told(world: CampaignWorld) -> None:
         with served_console(world.store, people=PEOPLE, webhooks=[hook]) as served:
             root = served.person("root")
             told = text_of(root.follow(root.post(f"/campaigns/{campaign}/remind", {"part": "mia"})))
-    assert "0 reviewers reminded. 1 reminder failed; the first one, of The part mia:" in told
+    assert "0 reviewers reminded. 1 reminder failed; the first one, of the part mia:" in told
 
 
 def test_the_pages_of_a_role_and_of_a_client_are_shown(tmp_path: Path) -> None:

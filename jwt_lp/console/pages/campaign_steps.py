@@ -78,7 +78,9 @@ async def remind(request: Request) -> Response:
         told += f" {count_noun(len(result.skipped), 'part')} left out: reminded within a day, nothing open, or nobody."
     if result.failed:
         failed, why = result.failed[0]
-        told += f" {count_noun(len(result.failed), 'reminder')} failed; the first one, of {_named(failed)}: {why}"
+        told += (
+            f" {count_noun(len(result.failed), 'reminder')} failed; the first one, of {_named(failed, 'the')}: {why}"
+        )
     return see_other(request, "campaign", id=_id(request), notice=told)
 
 
@@ -137,8 +139,8 @@ def _id(request: Request) -> str:
     return found
 
 
-def _named(part: str) -> str:
-    return f"The part {part}" if part else "The part with nobody in charge"
+def _named(part: str, article: str = "The") -> str:
+    return f"{article} part {part}" if part else f"{article} part with nobody in charge"
 
 
 def _reviewer(form: Form) -> Actor | None:
