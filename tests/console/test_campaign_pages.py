@@ -23,7 +23,7 @@ from console.hand_made import finding_of, hand_made
 from console.serving import ISSUER, Person, ServedConsole, served_console, text_of
 from console.worksheet_upload import upload
 from jwt_lp.console.freezing import Freezes, run_freeze
-from jwt_lp.errors import ConfigurationError
+from jwt_lp.errors import ConfigurationError, StoreError
 from jwt_lp.stores import open_store
 from jwt_lp.stores.audit import AuditFilter
 from jwt_lp.stores.campaigns import WantedDecision
@@ -396,6 +396,7 @@ def test_a_freeze_that_fails_tells_no_more_than_it_may(caplog: pytest.LogCapture
     freezes = Freezes()
     for error, fault in (
         (ConfigurationError("there is nothing to decide"), "there is nothing to decide"),
+        (StoreError("postgresql://secret.host"), "the store does not answer: the log of the service says more"),
         (RuntimeError("secret detail"), "something unexpected went wrong: the log of the service says more"),
     ):
         freeze = freezes.begin("one")
@@ -407,6 +408,7 @@ def test_a_freeze_that_fails_tells_no_more_than_it_may(caplog: pytest.LogCapture
         run_freeze(freeze, make)
         assert fault == freeze.fault
     assert "secret detail" in caplog.text
+    assert "secret.host" in caplog.text
     for _ in range(30):
         another = freezes.begin("one")
         assert another is not None
