@@ -73,7 +73,9 @@ class DecisionMaker:
         found = find_campaign(self.store, campaign)
         require_open(found, now)
         parts = self._parts_of(actor, campaign, part)
-        sheets = load_parts(self.store, campaign, parts)
+        # One query for all parts, where every part is the actor's; a campaign may have thousands.
+        everything = part is None and not actor.issuer
+        sheets = load_parts(self.store, campaign, None if everything else parts)
         wanted = self._read(actor, found, text, sheets)
         every = [each for some in wanted.values() for each in some]
         items = find_items(self.store, campaign, (each.item for each in every))
@@ -102,9 +104,12 @@ class DecisionMaker:
         today = datetime.fromtimestamp(now, UTC).date().isoformat()
         tidied = check_decisions(wanted, {id_: (findings[id_], items[id_].group) for id_ in items}, today=today)
         own = OwnAccess(self.store, self.naming, self.people, self.policy)
-        for name, known in parts.items():
-            mine = [(each, items[each.item]) for each in tidied if items[each.item].part == name]
-            check_own(mine, findings.__getitem__, actor, decider_of(actor, known), own)
+        by_part: dict[str, list[tuple[WantedDecision, CampaignItem]]] = {}
+        for each in tidied:
+            item = items[each.item]
+            by_part.setdefault(item.part, []).append((each, item))
+        for name, mine in by_part.items():
+            check_own(mine, findings.__getitem__, actor, decider_of(actor, parts[name]), own)
         return tidied
 
     def _parts_of(self, actor: Actor, campaign: str, part: str | None) -> dict[str, CampaignPart]:

@@ -108,7 +108,10 @@ def _facts(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if rule := summary.get("rule"):
         yield "Rule", str(rule)
     if refused := summary.get("refused"):
-        yield "Requested and refused", f"{count_noun(refused, 'permission')} that the subject does not hold"
+        yield (
+            "Requested and refused",
+            f"{count_noun(refused, 'permission')}, counted for each subject who does not hold it",
+        )
     if (expected := summary.get("expected")) is not None and summary.get("removals"):
         unknown = summary.get("unknown", 0)
         without = f"; {unknown:,} have no likelihood" if unknown else ""

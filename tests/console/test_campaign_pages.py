@@ -95,7 +95,9 @@ def test_a_campaign_shows_how_far_it_is(world: CampaignWorld, served: ServedCons
         "Mia Berg Mia Berg 1 of 10", "Max Holm Max Holm 0 of 4", "1 of 14 items decided, 13 undecided", "14 days left",
     ):  # fmt: skip
         assert text in shown, text
-    assert "<form" not in answer.body.decode().partition("<main")[2]
+    main = answer.body.decode().partition("<main")[2]
+    assert "<form" not in main
+    assert f'href="/audit?campaign={campaign}"' in main
 
 
 def test_a_campaign_is_made_in_the_background(world: CampaignWorld, served: ServedConsole) -> None:
@@ -429,7 +431,7 @@ def test_a_failed_reminder_is_told(world: CampaignWorld) -> None:
 
 
 def test_the_pages_of_a_role_and_of_a_client_are_shown(tmp_path: Path) -> None:
-    """An item about a role, a membership or a client has its page, although uses are kept by subject and day."""
+    """An item about a role, a membership, a grant of it or a client has its page, although uses are kept by subject and day."""
     store = open_store(f"sqlite:///{tmp_path / 'kinds.db'}")
     store.migrate()
     world = make_world(store, roles={"dan": "clerk"})
@@ -437,6 +439,7 @@ def test_the_pages_of_a_role_and_of_a_client_are_shown(tmp_path: Path) -> None:
         finding_of(1, "clerk", "orders:read", of="role", kind="role", members=2),
         finding_of(2, "dan", "", role="clerk", kind="member"),
         finding_of(3, "web", "orders:read", of="client"),
+        finding_of(4, "dan", "orders:read", role="clerk"),
     ]
     campaign = hand_made(world, 5, *findings)
     with served_console(store, people=PEOPLE) as served:
@@ -446,6 +449,7 @@ def test_the_pages_of_a_role_and_of_a_client_are_shown(tmp_path: Path) -> None:
     assert "1 holder of the role clerk." in shown[1]
     assert "role clerk" in shown[1].partition("All ways to it")[2]
     assert "6 holders of the grant orders:read." in shown[2]
+    assert "1 holder of the role clerk." in shown[3]
     store.close()
 
 

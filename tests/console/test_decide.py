@@ -74,6 +74,17 @@ def test_decisions_are_previewed_then_saved(world: CampaignWorld, served: Served
     assert ("she starts in March\u00a02027", "mia", "Mia Berg") == (made.comment, made.by.subject, made.by.name)
 
 
+def test_a_decision_is_followed_from_the_audit_trail(world: CampaignWorld, served: ServedConsole) -> None:
+    """An entry of a decision leads to its item, which says whose access it is."""
+    campaign = world.freeze()
+    item = world.item(campaign, "ann", "orders:create")
+    served.person("mia", DECIDES).post(f"/campaigns/{campaign}/decide", fields((item, "keep")))
+    olga = served.person("olga", "jwt-lp:review:read")
+    address = f"/campaigns/{campaign}/items/{item.id}"
+    assert f'href="{address}"' in olga.get(f"/audit?object={item.id}").body.decode()
+    assert "Ann Lee orders:create" in text_of(olga.get(address))
+
+
 def test_the_preview_says_what_breaks(world: CampaignWorld, served: ServedConsole) -> None:
     """The preview names endpoints, the last holder and the likelihood of need of what would be taken back."""
     campaign = world.untouched()
@@ -154,6 +165,8 @@ def test_a_decision_is_taken_back(world: CampaignWorld, served: ServedConsole) -
     preview = mia.post(f"/campaigns/{campaign}/preview", sent)
     mia.follow(mia.post(f"/campaigns/{campaign}/decide", hidden_fields(preview.body.decode())))
     assert {} == decisions(world, campaign)
+    trail = text_of(served.person("olga", "jwt-lp:review:read").get(f"/audit?object={item.id}"))
+    assert re.search("decision taken back .*before keep.* decision keep", trail)
 
 
 @pytest.mark.parametrize(
