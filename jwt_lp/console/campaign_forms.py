@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, cast
 
+from jwt_lp.campaigns.freezing import MAX_DAYS
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.review.plan.decision_faults import read_day
 from jwt_lp.review.plan.plan_stages import parse_stages
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 MAX_NAME: Final = 120
 MAX_TEXT: Final = 1024
-_LONGEST: Final = 2 * 366 * 86400
+# A day less than a campaign may last, because the form's day ends later than now.
+_LONGEST: Final = (MAX_DAYS - 1) * 86400
 SPLITS: Final = (
     ("manager", "Manager: each decides about their people"),
     ("team", "Team"),
@@ -76,7 +78,7 @@ def read_new_campaign(form: Form, now: float) -> NewCampaign:
     if day is None:
         faults["deadline"] = "Give the last day, such as 2027-01-31."
     elif day > _day_of(now + _LONGEST):
-        faults["deadline"] = "This is more than two years ahead."
+        faults["deadline"] = "This is more than a year ahead."
     elif day < _day_of(now):
         faults["deadline"] = "The last day is past."
     if made.split not in dict(SPLITS):

@@ -25,6 +25,8 @@ CSRF_FIELD: Final = "csrf_token"
 MAX_FORM: Final = 1024 * 1024
 MAX_UPLOAD: Final = 10 * 1024 * 1024
 MAX_FIELDS: Final = 5000
+MAX_PARTS: Final = 100
+"""The most fields of a form that uploads a file, because each is a part with headers, which take long to read."""
 
 FORM_KEY: Final = "jwt_lp.console.form"
 _HEADER: Final = b"x-csrf-token"
@@ -145,7 +147,7 @@ async def _parse_multipart(headers: Headers, body: bytes) -> Form:
     if "charset" in headers["content-type"].lower():
         raise HTTPException(HTTPStatus.BAD_REQUEST, "the form cannot be read: it is sent in UTF-8, without a charset")
     try:
-        data: FormData = await MultiPartParser(headers, stream(), max_files=4, max_fields=MAX_FIELDS).parse()
+        data: FormData = await MultiPartParser(headers, stream(), max_files=4, max_fields=MAX_PARTS).parse()
     except (MultiPartException, KeyError, UnicodeDecodeError):
         raise HTTPException(HTTPStatus.BAD_REQUEST, "the form cannot be read") from None
     fields: list[tuple[str, str]] = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from jwt_lp.errors import JwtLpError
+from jwt_lp.errors import JwtLpError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +67,10 @@ def run_freeze(freeze: Freeze, make: Callable[[Callable[[str, int], object]], Ca
     """Make the campaign, and keep what became of it; `make` gets the function that takes the steps."""
     try:
         freeze.campaign = make(freeze.on_step).id
+    except StoreError as error:
+        # INVARIANT: what a store says may name hosts, so nobody is told.
+        _logger.error("a campaign could not be made: %s", error)  # noqa: TRY400 - the message says where, as elsewhere
+        freeze.fault = "the store does not answer: the log of the service says more"
     except JwtLpError as error:
         freeze.fault = str(error)
     except Exception:

@@ -59,7 +59,7 @@ def intend(engine: Campaigns, campaign: str, part: str, actor: Actor, answers: A
     own = 0
     for answer in answers.groups:
         members = _open_members(engine, campaign, part, answer.id)
-        refused = engine.refusals(actor, campaign, members, answer.decision)
+        refused = engine.refusals(actor, campaign, members, answer.decision) if members else {}
         states[answer.name] = _state_of(members)
         if answer.version and answer.version != states[answer.name]:
             changed.append(answer.name)

@@ -263,9 +263,12 @@ def test_nobody_takes_back_that_somebody_else_takes_their_role_away(quarter: Qua
 def test_nobody_keeps_a_grant_of_a_role_that_their_own_includes(quarter: Quarter) -> None:
     """Whoever has a role has what it includes, too."""
     quarter.scenario.import_grants(*(hold(name, "", "clerk") for name in ("alice", "bob")), hold("ann", "", "head"))
-    roles = {"clerk": {"grants": ["orders:list", "orders:read", "orders:refund"]}, "head": {"includes": ["lead"]}}
-    roles["lead"] = {"includes": ["clerk"]}
-    permissions = {name: {} for name in ("orders:list", "orders:read", "orders:refund", "reports:read")}
+    roles: dict[str, Any] = {
+        "clerk": {"grants": ["orders:list", "orders:read", "orders:refund"]},
+        "lead": {"includes": ["clerk"]},
+        "head": {"includes": ["lead"]},
+    }
+    permissions: dict[str, Any] = {name: {} for name in ("orders:list", "orders:read", "orders:refund", "reports:read")}
     quarter.policy = Policy.from_mapping({"version": 1, "permissions": permissions, "roles": roles})
     quarter.campaigns = quarter.engine()
     campaign = quarter.freeze(split="role", reviewers={"clerk": ANN})

@@ -176,3 +176,12 @@ def test_a_form_does_not_choose_its_encoding(console: ServedConsole, charset: st
     answer = console.client.request("POST", "/campaigns/new", headers, head + b"-\\ud800\r\n--x--\r\n")
     assert 400 == answer.status
     assert "<main" in answer.body.decode()
+
+
+def test_a_form_of_many_parts_is_refused_early(console: ServedConsole) -> None:
+    """The headers of each part take time: ten megabytes of them would stop all pages for seconds."""
+    part = b'--x\r\nContent-Disposition: form-data; name="a"; b="' + b";" * 3500 + b'"\r\n\r\nx\r\n'
+    headers = [("Content-Type", "multipart/form-data; boundary=x"), ("Cookie", "a=b")]
+    for parts, status in ((100, 401), (101, 400), (2700, 400)):
+        body = part * parts + b"--x--\r\n"
+        assert status == console.client.request("POST", "/campaigns/new", headers, body).status

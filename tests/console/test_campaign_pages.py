@@ -23,7 +23,7 @@ from console.hand_made import finding_of, hand_made
 from console.serving import ISSUER, Person, ServedConsole, served_console, text_of
 from console.worksheet_upload import upload
 from jwt_lp.console.freezing import Freezes, run_freeze
-from jwt_lp.errors import ConfigurationError
+from jwt_lp.errors import ConfigurationError, StoreError
 from jwt_lp.stores import open_store
 from jwt_lp.stores.audit import AuditFilter
 from jwt_lp.stores.campaigns import WantedDecision
@@ -133,7 +133,8 @@ def test_a_campaign_is_made_in_the_background(world: CampaignWorld, served: Serv
         ("name", "x" * 121, "at most 120 characters"),
         ("deadline", "soon", "Give the last day"),
         ("deadline", "2020-01-01", "The last day is past"),
-        ("deadline", "9999-12-31", "more than two years ahead"),
+        ("deadline", "9999-12-31", "more than a year ahead"),
+        ("deadline", (today() + timedelta(days=366)).isoformat(), "more than a year ahead"),
         ("split", "<b>", "Choose by what the items are split"),
         ("undecided", "grant", "Choose what happens to an item"),
         ("stages", "trial=0d", "a stage lasts 1 to 365 days"),
@@ -398,6 +399,7 @@ def test_a_freeze_that_fails_tells_no_more_than_it_may(caplog: pytest.LogCapture
     freezes = Freezes()
     for error, fault in (
         (ConfigurationError("there is nothing to decide"), "there is nothing to decide"),
+        (StoreError("postgresql://secret.host"), "the store does not answer: the log of the service says more"),
         (RuntimeError("secret detail"), "something unexpected went wrong: the log of the service says more"),
     ):
         freeze = freezes.begin("one")
@@ -409,6 +411,7 @@ def test_a_freeze_that_fails_tells_no_more_than_it_may(caplog: pytest.LogCapture
         run_freeze(freeze, make)
         assert fault == freeze.fault
     assert "secret detail" in caplog.text
+    assert "secret.host" in caplog.text
     for _ in range(30):
         another = freezes.begin("one")
         assert another is not None
