@@ -98,7 +98,7 @@ def _private_file(name: str) -> Generator[TextIO]:
     try:
         # INVARIANT: a new file with a name that nobody can guess, so no link of somebody else's is written through.
         handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        with open(handle, "w", encoding="ascii") as file:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
             yield file
         Path(temporary).replace(target)
     except OSError as error:
