@@ -18,9 +18,12 @@ WsgiApp: TypeAlias = Callable[[dict[str, Any], Any], Iterable[bytes]]
 def mount_console(app: Flask, console: Any, path: str = "/access") -> None:
     """Have the console answer everything below `path`, before Flask: `mount_console(app, create_console(...))`.
 
+    `path` begins with `/`, and is not `/` itself, `ConfigurationError` otherwise.
     The console has a guard of its own, so Flask's hooks and the guard of `app` do not see these requests. It needs
     a2wsgi (`pip install "jwt-lp[console]"`), `ConfigurationError` without it. It works in servers that fork after they have loaded the application.
     """
+    if not path.startswith("/") or not path.strip("/"):
+        raise ConfigurationError(f'mount_console needs a path of its own, such as "/access", not {path!r}')
     app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {path.rstrip("/"): _EachProcess(console)})  # type: ignore[method-assign]
 
 

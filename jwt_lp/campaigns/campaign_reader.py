@@ -60,7 +60,7 @@ class CampaignReader:
         self._webhooks: Final = tuple(webhooks)
         self._clock: Final = clock
         self._new_id: Final = new_id
-        self._decisions: Final = DecisionMaker(store, naming, clock)
+        self._decisions: Final = DecisionMaker(store, naming, clock, self._people, self._policy.read)
 
     def list(self) -> tuple[Campaign, ...]:
         """All campaigns, newest first."""

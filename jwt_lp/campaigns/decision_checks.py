@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
 from jwt_lp.errors import CampaignRefused, InvalidDecision
 from jwt_lp.review.plan.decision_faults import decision_faults, read_day
 from jwt_lp.review.plan.line_faults import limit_faults
+from jwt_lp.stores.row_keys import fit_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from jwt_lp.review import Finding
+    from jwt_lp.policy.entries import Role
+    from jwt_lp.policy.file import Policy
+    from jwt_lp.review import Finding, Person
     from jwt_lp.stores import Store
     from jwt_lp.stores.audit import Actor
-    from jwt_lp.stores.campaigns import CampaignPart, WantedDecision
+    from jwt_lp.stores.campaigns import CampaignItem, CampaignPart, WantedDecision
     from jwt_lp.usage.usage_records import SubjectNaming
 
 MAX_COMMENT: Final = 1000
@@ -23,6 +27,9 @@ MAX_COMMENT: Final = 1000
 
 NOT_YOURS: Final = "this part is not yours: its reviewer decides about it, or delegates it"
 NO_REVIEWER: Final = "a reviewer has an issuer and a subject, as the reviewer's token names them"
+
+MAX_EXEMPTION: Final = timedelta(days=2 * 366)
+"""How long an exemption lasts at most."""
 
 _RETAINING: Final = ("keep", "narrow", "exempt")
 _MOST_GRANTS: Final = 20_000
@@ -70,21 +77,31 @@ def _faults(wanted: WantedDecision, finding: Finding, group: str, today: str) ->
     yield from faults
     if not faults and wanted.until and wanted.until < today:
         yield f"the exemption ended on {wanted.until}: name a day that is to come"
+    # INVARIANT: later reviews leave out what is exempt, so nobody takes a grant out of all of them for ever.
+    latest = (date.fromisoformat(today) + MAX_EXEMPTION).isoformat()
+    if not faults and wanted.until > latest:
+        yield f"an exemption lasts until {latest} at most: it can be made again then"
 
 
 class OwnAccess:
-    """Whether a decision is about the access of whoever makes it. Roles that somebody has are read from `store` once."""
+    """Whether a decision is about the access of whoever makes it. Roles that somebody has are read from `store` once.
 
-    def __init__(self, store: Store, naming: SubjectNaming) -> None:
+    `people` is the list of people by subject. It names no issuers, and reviewers are found by it, so a subject in it is
+    one person at every issuer. `policy` says which roles include others.
+    """
+
+    def __init__(
+        self, store: Store, naming: SubjectNaming, people: Mapping[str, Person], policy: Callable[[], Policy]
+    ) -> None:
         self._store: Final = store
         self._naming: Final = naming
+        self._people: Final = people
+        self._policy: Final = policy
         self._roles: Final[dict[tuple[str, str], frozenset[str]]] = {}
 
     def is_about(self, finding: Finding, person: Actor) -> bool:
         """Whether a finding is about what the person holds."""
-        # INVARIANT: names of findings are those of the store, and a store may keep keyed hashes of subjects.
-        name = self._naming(finding.issuer, person.subject)
-        return finding.of == "subject" and finding.issuer == person.issuer and finding.name in (person.subject, name)
+        return finding.of == "subject" and finding.name in self._names_of(person, finding.issuer)
 
     def refusal(self, finding: Finding, decision: str, person: Actor) -> str:
         """Why the person may not decide so; "" if nothing is against it."""
@@ -94,18 +111,37 @@ class OwnAccess:
             return "nobody keeps a grant of a role that they have themselves"
         return ""
 
+    def _names_of(self, person: Actor, issuer: str) -> frozenset[str]:
+        """The names that the store may have for the person at an issuer; none where it would be somebody else."""
+        # INVARIANT: names of findings are those of the store, which cuts long ones, and may keep keyed hashes of subjects.
+        names = {person.subject, self._naming(issuer, person.subject)} - {""}
+        if fit_text(issuer) != fit_text(person.issuer) and names.isdisjoint(self._people):
+            return frozenset()
+        return frozenset(map(fit_text, names))
+
     def _roles_of(self, person: Actor) -> frozenset[str]:
         key = person.issuer, person.subject
         if key not in self._roles:
-            names = {person.subject, self._naming(*key)}
-            self._roles[key] = frozenset(
+            held = {
                 grant.role
-                for name in names
-                if name
-                for grant in self._store.holder_grants(issuer=person.issuer, subject=name, limit=_MOST_GRANTS)
+                for issuer in dict.fromkeys((person.issuer, *self._store.issuers()))
+                for name in self._names_of(person, issuer)
+                for grant in self._store.holder_grants(issuer=issuer, subject=name, limit=_MOST_GRANTS)
                 if grant.role
-            )
+            }
+            self._roles[key] = frozenset(_with_included(held, self._policy().roles))
         return self._roles[key]
+
+
+def _with_included(held: Iterable[str], roles: Mapping[str, Role]) -> set[str]:
+    """The roles, with those that they include."""
+    found, waiting = set[str](), list(held)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += roles[name].includes if name in roles else ()
+    return found
 
 
 def decider_of(actor: Actor, part: CampaignPart) -> Actor | None:
@@ -126,20 +162,35 @@ def check_part(actor: Actor, part: CampaignPart) -> None:
 
 
 def check_own(
-    wanted: Sequence[WantedDecision], finding_of: Callable[[str], Finding], decider: Actor | None, own: OwnAccess
+    wanted: Iterable[tuple[WantedDecision, CampaignItem]],
+    finding_of: Callable[[str], Finding],
+    actor: Actor,
+    decider: Actor | None,
+    own: OwnAccess,
 ) -> None:
-    """`CampaignRefused` names the decisions that the decider may not make, because they are about the decider's access."""
+    """`CampaignRefused` names the decisions that the decider may not make, because they are about the decider's access.
+
+    `wanted` are the decisions with the items as they are now.
+    """
     if decider is None:
         return
     refused = limit_faults(
         f"{name_of(finding_of(each.item))}: {reason}"
-        for each in wanted
-        if (reason := own.refusal(finding_of(each.item), each.decision, decider))
+        for each, item in wanted
+        if (reason := own.refusal(finding_of(each.item), _meaning(each, item, (actor, decider)), decider))
     )
     if refused:
         raise CampaignRefused(
             "\n".join((*refused, "leave these out: somebody else has to decide about them")), reason="own"
         )
+
+
+def _meaning(wanted: WantedDecision, item: CampaignItem, people: Iterable[Actor]) -> str:
+    """What a decision comes to: taking back what somebody else decided keeps, because the deadline rule may keep it."""
+    made = item.decision
+    if wanted.decision or made is None or any(each.is_same(made.by) for each in people):
+        return wanted.decision
+    return "keep"
 
 
 def can_sign_in(reviewer: Actor) -> bool:

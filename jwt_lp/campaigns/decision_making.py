@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from jwt_lp.campaigns.campaign_sheets import SheetPart
     from jwt_lp.campaigns.values import CampaignItemView
+    from jwt_lp.policy.file import Policy
+    from jwt_lp.review import Person
     from jwt_lp.stores import Store
     from jwt_lp.stores.audit import Actor
     from jwt_lp.stores.campaigns import Campaign, CampaignItem, CampaignPart, WantedDecision
@@ -39,6 +41,8 @@ class DecisionMaker:
     store: Store
     naming: SubjectNaming
     clock: Callable[[], float]
+    people: Mapping[str, Person]
+    policy: Callable[[], Policy]
 
     def decide(self, actor: Actor, campaign: str, wanted: Sequence[WantedDecision], part: str) -> DecideResult:
         """Store decisions about the items of one part."""
@@ -55,7 +59,7 @@ class DecisionMaker:
     def refusals(self, actor: Actor, campaign: str, items: Iterable[CampaignItemView], decision: str) -> dict[str, str]:
         """Why the actor may not decide so about items, by their ids; what nothing is against is left out."""
         parts = {part.name: part for part in self.store.campaign_parts(campaign)}
-        own = OwnAccess(self.store, self.naming)
+        own = OwnAccess(self.store, self.naming, self.people, self.policy)
         try:
             require_open(find_campaign(self.store, campaign), self.clock())
         except CampaignError as error:
@@ -99,12 +103,13 @@ class DecisionMaker:
         findings = findings_of(items.values())
         today = datetime.fromtimestamp(now, UTC).date().isoformat()
         tidied = check_decisions(wanted, {id_: (findings[id_], items[id_].group) for id_ in items}, today=today)
-        own = OwnAccess(self.store, self.naming)
-        by_part: dict[str, list[WantedDecision]] = {}
+        own = OwnAccess(self.store, self.naming, self.people, self.policy)
+        by_part: dict[str, list[tuple[WantedDecision, CampaignItem]]] = {}
         for each in tidied:
-            by_part.setdefault(items[each.item].part, []).append(each)
+            item = items[each.item]
+            by_part.setdefault(item.part, []).append((each, item))
         for name, mine in by_part.items():
-            check_own(mine, findings.__getitem__, decider_of(actor, parts[name]), own)
+            check_own(mine, findings.__getitem__, actor, decider_of(actor, parts[name]), own)
         return tidied
 
     def _parts_of(self, actor: Actor, campaign: str, part: str | None) -> dict[str, CampaignPart]:

@@ -58,6 +58,7 @@ def _preview_item(finding: Finding, used: Mapping[str, str], routes: tuple[str, 
         used_since=used.get(finding.id, ""),
         routes=routes,
         likelihood=finding.likelihood,
+        guards=tuple(guard for guard in finding.guards if guard != LAST_HOLDER),
     )
 
 

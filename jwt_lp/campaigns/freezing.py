@@ -89,7 +89,8 @@ def freeze_review(
     reviewers = ReviewerList(
         terms.options.people, terms.reviewers, issuer=terms.reviewer_issuer, naming=naming, today=day
     )
-    parts = freeze_parts(review.findings, terms.split, reviewers, OwnAccess(store, naming).is_about)
+    own = OwnAccess(store, naming, terms.options.people, lambda: policy)
+    parts = freeze_parts(review.findings, terms.split, reviewers, own.is_about)
     if unknown := [name for name in terms.reviewers if all(name != part.name for part in parts)]:
         names = ", ".join(map(quote_text, unknown))
         raise ConfigurationError(f"no part has the name {names}: the parts are {_names_of(parts)}")

@@ -22,8 +22,8 @@ def summarize(review: Review, undecided: Sequence[Finding]) -> dict[str, Any]:
     """The numbers of a review whose findings `undecided` became the items of a campaign.
 
     - `subjects`, `clients`, `roles`, `grants`, `excluded`, `source`, `as_of`: the population.
-    - `standing`: the grants of holders that were judged; `needed` of them are used.
-    - `verdicts`, `proposals`: how many of these have each. `items`: how many items of the campaign have each proposal.
+    - `standing`: the grants of holders that were judged; `needed` of them are used. What was requested and refused is none.
+    - `verdicts`, `proposals`: how many of these have each. `refused`: how many permissions were requested and refused. `items`: how many items of the campaign have each proposal.
     - `notes`, and `rule`, the rule of the review in a sentence, with its `horizon`.
     - `window`: `first_day`, `last_day`, `fresh_until`, `recorded_days`, `dropped`.
     - `timeline`: a list of `[month, granted, denied, revoked]`.
@@ -34,7 +34,9 @@ def summarize(review: Review, undecided: Sequence[Finding]) -> dict[str, Any]:
     - `backtest`: the settings replayed over the past, None if that was not done.
     """
     population = review.population
-    standing = [found for found in review.findings if found.of in _HOLDERS and found.kind in _STANDING]
+    judged = [found for found in review.findings if found.of in _HOLDERS and found.kind in _STANDING]
+    # What was requested and refused is held by nobody.
+    standing = [found for found in judged if found.verdict != "needed-but-denied"]
     verdicts = Counter(str(found.verdict) for found in standing)
     # A large review does not list what is used and kept.
     verdicts["used"] += review.unlisted
@@ -51,6 +53,7 @@ def summarize(review: Review, undecided: Sequence[Finding]) -> dict[str, Any]:
         "standing": verdicts.total(),
         "needed": verdicts["used"],
         "verdicts": dict(verdicts),
+        "refused": len(judged) - len(standing),
         "proposals": dict(Counter({"keep": review.unlisted}) + Counter(str(found.proposal) for found in standing)),
         "items": dict(Counter(str(found.proposal) for found in undecided)),
         "notes": list(review.notes),

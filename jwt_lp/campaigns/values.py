@@ -67,7 +67,8 @@ class ItemPreview(NamedTuple):
     """What would break if one item was removed or narrowed.
 
     `holders` is how many would lose the grant. `last_holder` says that nobody would hold it any more. `used_since` is a
-    sentence, "" without use after the freeze. `routes` are the endpoints that require it, by name.
+    sentence, "" without use after the freeze. `routes` are the endpoints that require it, by name. `guards` is what else
+    holds a removal back.
     """
 
     id: str
@@ -76,6 +77,7 @@ class ItemPreview(NamedTuple):
     used_since: str
     routes: tuple[str, ...]
     likelihood: float | None
+    guards: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

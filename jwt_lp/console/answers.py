@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -36,7 +37,8 @@ def page(request: Request, template: str, context: Mapping[str, object], status:
     """The page that `template` makes of `context`; every value is escaped, markup and unprintable characters too.
 
     A template also has `console` (the state), `request`, `name` (who is signed in, ""), `csrf_token`, `notice`,
-    `navigation`, and the functions `url_for(route, **parameters)`, `static(file)` and `can(permission)`.
+    `navigation`, and the functions `url_for(route, **parameters)`, `static(file)`, `can(permission)` and
+    `part_label(name, split)`, what people call a part of a campaign.
     """
     text = (
         _environment()
@@ -107,14 +109,27 @@ def _environment() -> Environment:
         "n": "{:,}".format,
         "count": count_noun,
         "percent": format_percent,
-        "moment": wording.format_time,
+        "moment": _moment,
+        "duration": _duration,
         "shorten": wording.shorten,
         "exact": _exact,
     }
-    functions: dict[str, Any] = {"url_for": _url_for, "can": _can, "static": _static}
+    functions: dict[str, Any] = {"url_for": _url_for, "can": _can, "static": _static, "part_label": _part_label}
     environment.filters.update(filters)
     environment.globals.update(functions)
     return environment
+
+
+def _moment(seconds: float) -> str:
+    """A time as people read it, in UTC to the minute."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _duration(seconds: float) -> str:
+    """A length of time in the largest unit that gives a whole number."""
+    units = (("day", 86400), ("hour", 3600), ("minute", 60))
+    unit, size = next((each for each in units if seconds and not seconds % each[1]), ("second", 1))
+    return count_noun(int(seconds / size), unit)
 
 
 def _exact(value: str) -> Markup:
@@ -136,3 +151,10 @@ def _can(context: Context, permission: str) -> bool:
 @pass_context
 def _static(context: Context, name: str) -> str:
     return url_of(context["request"], "static", file=name, v=static_version(name))
+
+
+@pass_context
+def _part_label(context: Context, name: str, split: str) -> str:
+    """The name of the manager whose part it is, where the list of people has it; else the part's own."""
+    person = context["console"].people.get(name) if split == "manager" else None
+    return (person.name if person is not None else "") or name or "nobody in charge"

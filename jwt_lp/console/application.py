@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +18,19 @@ from jwt_lp.console.addresses import ROOT_KEY
 from jwt_lp.console.ended_sessions import EndedSessionMiddleware
 from jwt_lp.console.error_pages import fail, handlers
 from jwt_lp.console.forms import FormMiddleware
+from jwt_lp.console.pages import (
+    audit,
+    campaigns,
+    decide,
+    elevations,
+    holders,
+    items,
+    overview,
+    plans,
+    revocations,
+    route_list,
+    search,
+)
 from jwt_lp.console.response_headers import ResponseHeadersMiddleware
 from jwt_lp.console.sign_in_redirect import SignInRedirectMiddleware
 from jwt_lp.console.state import NO_PEOPLE, ConsoleState
@@ -43,19 +54,7 @@ if TYPE_CHECKING:
     from jwt_lp.stores import SignInStore, Store
     from jwt_lp.webhooks import Webhook
 
-_PAGES: Final = (
-    "overview",
-    "campaigns",
-    "decide",
-    "items",
-    "holders",
-    "search",
-    "route_list",
-    "plans",
-    "elevations",
-    "revocations",
-    "audit",
-)
+_PAGES: Final = (overview, campaigns, decide, items, holders, search, route_list, plans, elevations, revocations, audit)
 _NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -145,6 +144,10 @@ def create_console(  # noqa: PLR0913 - keywords, each with a default
     `applications`, of any host, are listed with their declarations. Raises `ConfigurationError` for what
     cannot work.
     """
+    if not isinstance(people, Mapping):
+        raise ConfigurationError(
+            'people are a mapping by subject, such as {"ann": Person("Ann Lee", "Sales", "Bob Ray")}'
+        )
     guard = Guard(_console_settings(settings), clock=clock)
     named = guard.settings.store if store is None else store
     if not named:
@@ -221,8 +224,6 @@ def _local_path(name: str, url: str) -> str:
 
 def _routes() -> list[BaseRoute]:
     found: list[BaseRoute] = [*static_files.routes(), *session_page.routes()]
-    for name in _PAGES:
-        module = f"jwt_lp.console.pages.{name}"
-        if find_spec(module) is not None:
-            found += import_module(module).routes()
+    for module in _PAGES:
+        found += module.routes()
     return found

@@ -77,7 +77,7 @@ def _ways(store: Store, finding: Finding) -> tuple[HolderGrant, ...]:
 
 
 def _held_by(store: Store, finding: Finding) -> HeldBy | None:
-    if finding.of == "role" or not finding.grant:
+    if finding.of == "role" or finding.role:
         role = finding.name if finding.of == "role" else finding.role
         return HeldBy(f"the role {role}", store.count_role_members(role), store.role_members(role, limit=_MOST_ROWS))
     grant = finding.grant

@@ -47,7 +47,7 @@ _FOLDER: Final = "/local"
 _ACCESS_LIFETIME: Final = 300.0
 _REFRESH_LIFETIME: Final = 12 * 3600.0
 _SESSION_LIFETIME: Final = 7 * 86400.0
-_ENDPOINTS: Final = frozenset({"jwt_lp_refresh", "jwt_lp_sign-out"})
+_REFRESH: Final = "jwt_lp_refresh"
 
 
 class LocalConsole:
@@ -82,8 +82,11 @@ def create_local_console(
     sessions, codes = LocalSessions(clock), OneTimeCodes(clock)
     sign_in = _sign_in(key, own.policy, sessions, clock)
     local = LocalSignIn(sign_in, codes, operator)
-    endpoints = [each for each in sign_in_endpoints(sign_in, cookies=True) if getattr(each, "name", "") in _ENDPOINTS]
-    signing_in = [Route("/sign-in", local.view, methods=["GET", "POST"], name="sign_in"), *endpoints]
+    signing_in = [
+        Route("/sign-in", local.view, methods=["GET", "POST"], name="sign_in"),
+        Route("/sign-out", local.leave, methods=["POST"], name="sign_out"),
+        *(each for each in sign_in_endpoints(sign_in, cookies=True) if getattr(each, "name", "") == _REFRESH),
+    ]
     console = create_console(
         own,
         store=store,

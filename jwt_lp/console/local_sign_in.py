@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
-from jwt_lp.console.addresses import safe_next
+from jwt_lp.console.addresses import safe_next, url_of
 from jwt_lp.console.answers import page
 from jwt_lp.console.forms import form_of
 from jwt_lp.console.origins import call_of, is_foreign
-from jwt_lp.signin.endpoints import REFRESH, SignInEndpoints
+from jwt_lp.signin.endpoints import REFRESH, SIGN_OUT, SignInEndpoints
 from jwt_lp_starlette import external, guard_from
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class LocalSignIn:
         self._codes = codes
         self._operator = operator
         self.view = external("one-time link, or refresh token")(self._view)
+        self.leave = external("refresh token")(self._leave)
 
     async def _view(self, request: Request) -> Response:
         if request.method == "POST":
@@ -53,6 +54,16 @@ class LocalSignIn:
             # A page led here, or a browser that does not say what did: ask.
             return _page(request, code, HTTPStatus.OK)
         return await self._use(request, code)
+
+    async def _leave(self, request: Request) -> Response:
+        """End the session; without a script, too, so the answer is a page."""
+        cookies = guard_from(request.app).cookies
+        answer, made = await run_in_threadpool(
+            self._endpoints.post, SIGN_OUT, None, b"", path=request.url.path, call=call_of(request), cookies=cookies
+        )
+        if answer.status != HTTPStatus.NO_CONTENT:
+            return _page(request, "", answer.status, foreign=answer.status == HTTPStatus.FORBIDDEN)
+        return _redirect(url_of(request, "local:sign_in"), made)
 
     async def _use(self, request: Request, code: str) -> Response:
         if not self._codes.use(code):

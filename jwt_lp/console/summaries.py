@@ -107,6 +107,11 @@ def _facts(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Days reviewed", f"{first} to {last}, recorded completely until {fresh}"
     if rule := summary.get("rule"):
         yield "Rule", str(rule)
+    if refused := summary.get("refused"):
+        yield (
+            "Requested and refused",
+            f"{count_noun(refused, 'permission')}, counted for each subject who does not hold it",
+        )
     if (expected := summary.get("expected")) is not None and summary.get("removals"):
         unknown = summary.get("unknown", 0)
         without = f"; {unknown:,} have no likelihood" if unknown else ""
@@ -128,7 +133,11 @@ def _share(summary: Mapping[str, Any]) -> Bar | None:
 
 def _verdicts(summary: Mapping[str, Any]) -> Bar | None:
     counts = summary.get("verdicts")
-    return build_bar([(name, name, counts.get(name, 0)) for name in VERDICTS]) if counts else None
+    if not counts:
+        return None
+    # What was requested and refused is no standing grant.
+    shown = [(name, words) for name, words in VERDICTS.items() if name != "needed-but-denied"]
+    return build_bar([(name, f"{name}: {words}", counts.get(name, 0)) for name, words in shown])
 
 
 def _trend(campaigns: Sequence[Campaign]) -> Iterator[tuple[str, int, int]]:

@@ -10,6 +10,7 @@ import pytest
 
 from campaign_scenario import PEOPLE, hold
 from campaigns.conftest import ANN, BEN, DAY, EVE, OPERATOR, Quarter
+from jwt_lp import Policy
 from jwt_lp.campaigns import Campaigns
 from jwt_lp.campaigns.decision_checks import NOT_YOURS
 from jwt_lp.errors import CampaignClosed, CampaignRefused, CampaignUnknown, InvalidDecision
@@ -64,6 +65,8 @@ def test_two_reviewers_do_not_overwrite_each_other(quarter: Quarter) -> None:
         ({"decision": "exempt"}, "alice reports:read: an exemption needs a last day: fill in until, as in 2027-01-31"),
         ({"decision": "exempt", "until": "2/3/2027"}, "alice reports:read: until: '2/3/2027' is not a day such as 2027-01-31"),
         ({"decision": "exempt", "until": "2026-10-31"}, "alice reports:read: the exemption ended on 2026-10-31: name a day that is to come"),
+        ({"decision": "exempt", "until": "2028-11-03"}, "alice reports:read: an exemption lasts until 2028-11-02 at most: it can be made again then"),
+        ({"decision": "exempt", "until": "9999-12-31"}, "alice reports:read: an exemption lasts until 2028-11-02 at most: it can be made again then"),
         ({"decision": "keep", "until": "2027-01-31"}, "alice reports:read: until is only for exemptions"),
         ({"decision": "keep", "comment": "x" * 1001}, "alice reports:read: the comment has more than 1,000 characters"),
         ({"decision": "keep", "group": "no such"}, "alice reports:read: it is not in that group"),
@@ -179,11 +182,39 @@ def test_nobody_decides_about_oneself_among_others(quarter: Quarter) -> None:
 
 
 def test_a_namesake_of_another_issuer_is_somebody_else(quarter: Quarter) -> None:
-    """Subjects are compared with their issuers."""
-    campaign = quarter.freeze(reviewers={"Ben Ray": Actor(issuer="https://staff.example/", subject="ann")})
-    view = quarter.view(campaign, "ann", "reports:read")
-    quarter.decide(Actor(issuer="https://staff.example/", subject="ann"), view)
+    """Subjects that are not in the list of people are compared with their issuers."""
+    quarter.campaigns = quarter.engine(people={"carol": PEOPLE["carol"], "ben": PEOPLE["ben"]})
+    namesake = Actor(issuer="https://staff.example/", subject="ann")
+    campaign = quarter.freeze(split="issuer", reviewers={ISSUER: namesake})
+    quarter.decide(namesake, quarter.view(campaign, "ann", "reports:read"))
     assert 23 == quarter.campaigns.progress(campaign.id).open
+
+
+def test_nobody_decides_about_oneself_under_the_reviewers_issuer(quarter: Quarter) -> None:
+    """Who signs in elsewhere to decide is found in the list of people by subject, so the subject is the same person."""
+    staff = Actor(issuer="https://staff.example/", subject="ben")
+    campaign = quarter.freeze(split="issuer", reviewers={ISSUER: staff})
+    view = quarter.view(campaign, "ben", "reports:read")
+    assert "" == view.part
+    part = quarter.campaigns.assign(OPERATOR, campaign.id, "", staff, version=0)
+    with pytest.raises(CampaignRefused, match="own access"):
+        quarter.decide(staff, quarter.view(campaign, "ben", "reports:read"))
+    assert 24 == quarter.campaigns.progress(part.campaign).open
+    roles = quarter.freeze(split="role", reviewers={"clerk": staff}, name="Roles")
+    with pytest.raises(CampaignRefused, match="a role that they have"):
+        quarter.decide(staff, quarter.view(roles, "clerk", "orders:refund"), "keep")
+
+
+def test_a_long_name_hides_nobodys_own_access(quarter: Quarter) -> None:
+    """A store cuts a subject that is longer than its columns; it is still whoever signs in with it."""
+    subject = "u" * 300
+    quarter.scenario.import_grants(hold(subject, "reports:read"), hold("alice", "reports:read"))
+    long = Actor(issuer=ISSUER, subject=subject)
+    campaign = quarter.freeze(split="issuer", reviewers={ISSUER: long})
+    (view,) = quarter.views(campaign, part="")
+    quarter.campaigns.assign(OPERATOR, campaign.id, "", long, version=0)
+    with pytest.raises(CampaignRefused, match="own access"):
+        quarter.decide(long, view)
 
 
 def test_keyed_hashes_hide_nobodys_own_access(quarter: Quarter) -> None:
@@ -214,6 +245,32 @@ def test_nobody_keeps_a_role_of_their_own(quarter: Quarter, decision: str, until
     both = [quarter.view(campaign, "clerk", grant) for grant in ("orders:read", "orders:refund")]
     reason = "nobody keeps a grant of a role that they have themselves"
     assert {each.id: reason for each in both} == quarter.campaigns.refusals(ANN, campaign.id, both)
+
+
+def test_nobody_takes_back_that_somebody_else_takes_their_role_away(quarter: Quarter) -> None:
+    """It would be open again, and kept by the deadline rule. What one has decided oneself, one takes back."""
+    campaign = quarter.freeze(split="role", reviewers={"clerk": EVE})
+    first, second = (quarter.view(campaign, "clerk", grant) for grant in ("orders:read", "orders:refund"))
+    quarter.decide(EVE, first, "remove")
+    quarter.campaigns.delegate(EVE, campaign.id, "clerk", ANN, version=0)
+    with pytest.raises(CampaignRefused, match="clerk orders:read: nobody keeps a grant of a role"):
+        quarter.decide(ANN, quarter.view(campaign, "clerk", "orders:read"), "")
+    for decision in ("remove", ""):
+        quarter.decide(ANN, quarter.view(campaign, "clerk", "orders:refund"), decision)
+    assert quarter.view(campaign, "clerk", "orders:refund").version == second.version + 2
+
+
+def test_nobody_keeps_a_grant_of_a_role_that_their_own_includes(quarter: Quarter) -> None:
+    """Whoever has a role has what it includes, too."""
+    quarter.scenario.import_grants(*(hold(name, "", "clerk") for name in ("alice", "bob")), hold("ann", "", "head"))
+    roles = {"clerk": {"grants": ["orders:list", "orders:read", "orders:refund"]}, "head": {"includes": ["lead"]}}
+    roles["lead"] = {"includes": ["clerk"]}
+    permissions = {name: {} for name in ("orders:list", "orders:read", "orders:refund", "reports:read")}
+    quarter.policy = Policy.from_mapping({"version": 1, "permissions": permissions, "roles": roles})
+    quarter.campaigns = quarter.engine()
+    campaign = quarter.freeze(split="role", reviewers={"clerk": ANN})
+    with pytest.raises(CampaignRefused, match="a role that they have"):
+        quarter.decide(ANN, quarter.view(campaign, "clerk", "orders:refund"), "keep")
 
 
 def test_whoever_does_not_have_the_role_keeps_it(quarter: Quarter) -> None:

@@ -19,10 +19,11 @@ from jwt_lp.campaigns.reviewers import ReviewerList
 from jwt_lp.errors import CampaignUnknown, ConfigurationError
 from jwt_lp.review import DecisionRule, JustInTime, Person, Reason, ScorePart
 from jwt_lp.review.trained_review import trained_review
+from jwt_lp.stores import UsageBatch
 from jwt_lp.usage.recorder import plain_subject, pseudonymizer
 from memory_store import MemoryStore
 from review_factory import make_finding
-from review_scenario import ISSUER, NOW
+from review_scenario import ISSUER, NOW, days_ago, noon_of
 
 pytestmark = pytest.mark.once
 
@@ -185,6 +186,17 @@ def test_the_summary_has_the_numbers_of_the_review(quarter: Quarter) -> None:
         summary["removals"], summary["unknown"], summary["items"],
     )  # fmt: skip
     assert {"horizon", "settings", "recommended", "sampled"} <= {*summary["backtest"]}
+
+
+def test_what_was_refused_is_no_standing_grant(quarter: Quarter) -> None:
+    """What was requested and refused is counted apart: nobody holds it."""
+    before = quarter.freeze(name="One").summary
+    asked = quarter.scenario.use("alice", "orders:delete", 3, "", outcome="denied")
+    quarter.store.record(UsageBatch(id="refused", uses={asked: (5, noon_of(days_ago(3)))}))
+    after = quarter.freeze(name="Two").summary
+    assert (0, 1) == (before["refused"], after["refused"])
+    names = ("grants", "standing", "needed", "verdicts", "proposals")
+    assert [before[name] for name in names] == [after[name] for name in names]
 
 
 def test_the_policy_is_read_again_when_its_file_changes(quarter: Quarter, tmp_path: Path) -> None:

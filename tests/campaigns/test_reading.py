@@ -117,6 +117,13 @@ def test_what_would_break(quarter: Quarter) -> None:
     )  # fmt: skip
     assert preview.expected == sum(each.likelihood or 0 for each in preview.items)
     assert (("GET views.reports:read",), True, 1) == (carol.routes, carol.last_holder, carol.holders)
+    held_back = ("conferred by the role clerk: decide about the role or the membership",)
+    assert ((), ()) == (carol.guards, clerk.guards)
+    (bob,) = quarter.campaigns.preview(
+        campaign.id,
+        [WantedDecision(item=quarter.view(campaign, "bob", "orders:refund").id, decision="remove", version=0)],
+    ).items
+    assert held_back == bob.guards
     # What is narrowed keeps the grants that it is narrowed to.
     assert (("GET views.orders:refund",), 6) == (dave.routes, clerk.holders)
     assert ("GET views.reports:read", "GET views.orders:refund") == preview.routes

@@ -62,11 +62,11 @@ def test_a_reviewer_sees_their_own_parts_alone(world: CampaignWorld, served: Ser
     world.freeze("For Mia and Max")
     mia, auditor = served.person("mia", DECIDES), served.person("ira", READS)
     shown = text_of(mia.get("/campaigns"))
-    assert "For Mia and Max mia 0 of 10" in shown
+    assert "For Mia and Max Mia Berg 0 of 10" in shown
     assert "All campaigns" not in shown
     assert "New campaign" not in shown
     shown = text_of(auditor.get("/campaigns"))
-    assert "Nothing waits for your decision." in shown
+    assert "Nothing is waiting for your decision." in shown
     assert "For Mia and Max open" in shown
 
 
@@ -92,10 +92,12 @@ def test_a_campaign_shows_how_far_it_is(world: CampaignWorld, served: ServedCons
     shown = text_of(answer)
     for text in (
         "6 subjects, 0 clients", "what nobody decides about is done as the review proposes", "notice=14d,trial=30d",
-        "mia Mia Berg 1 of 10", "max Max Holm 0 of 4", "1 of 14 items decided, 13 undecided", "14 days left",
+        "Mia Berg Mia Berg 1 of 10", "Max Holm Max Holm 0 of 4", "1 of 14 items decided, 13 undecided", "14 days left",
     ):  # fmt: skip
         assert text in shown, text
-    assert "<form" not in answer.body.decode().partition("<main")[2]
+    main = answer.body.decode().partition("<main")[2]
+    assert "<form" not in main
+    assert f'href="/audit?campaign={campaign}"' in main
 
 
 def test_a_campaign_is_made_in_the_background(world: CampaignWorld, served: ServedConsole) -> None:
@@ -349,7 +351,7 @@ def test_what_was_used_since_the_freeze_is_listed(tmp_path: Path) -> None:
         assert "None of these 14 items was used." in text_of(auditor.get(f"/campaigns/{campaign}/used"))
         world.record_use("bob", "orders:create", 0)
         shown = text_of(auditor.get(f"/campaigns/{campaign}/used"))
-        assert "Bob Ray, orders:create mia" in shown
+        assert "Bob Ray, orders:create Mia Berg" in shown
         assert "14 items read." in shown
         assert 403 == served.person("mia", DECIDES).get(f"/campaigns/{campaign}/used").status
         assert 400 == auditor.get(f"/campaigns/{campaign}/used?part=mia&after=x").status
@@ -426,7 +428,7 @@ def test_a_failed_reminder_is_told(world: CampaignWorld) -> None:
 
 
 def test_the_pages_of_a_role_and_of_a_client_are_shown(tmp_path: Path) -> None:
-    """An item about a role, a membership or a client has its page, although uses are kept by subject and day."""
+    """An item about a role, a membership, a grant of it or a client has its page, although uses are kept by subject and day."""
     store = open_store(f"sqlite:///{tmp_path / 'kinds.db'}")
     store.migrate()
     world = make_world(store, roles={"dan": "clerk"})
@@ -434,6 +436,7 @@ def test_the_pages_of_a_role_and_of_a_client_are_shown(tmp_path: Path) -> None:
         finding_of(1, "clerk", "orders:read", of="role", kind="role", members=2),
         finding_of(2, "dan", "", role="clerk", kind="member"),
         finding_of(3, "web", "orders:read", of="client"),
+        finding_of(4, "dan", "orders:read", role="clerk"),
     ]
     campaign = hand_made(world, 5, *findings)
     with served_console(store, people=PEOPLE) as served:
@@ -443,6 +446,7 @@ def test_the_pages_of_a_role_and_of_a_client_are_shown(tmp_path: Path) -> None:
     assert "1 holder of the role clerk." in shown[1]
     assert "role clerk" in shown[1].partition("All ways to it")[2]
     assert "6 holders of the grant orders:read." in shown[2]
+    assert "1 holder of the role clerk." in shown[3]
     store.close()
 
 

@@ -169,6 +169,8 @@ def test_it_works_without_a_script(browser: Any, served: Served) -> None:
     assert f"{served.url}/test/form" == page.url
     page.get_by_role("button", name="Send again").click()
     assert ["typed", "typed"] == served.saved
+    page.get_by_role("button", name="Sign out").click()
+    assert "You are not signed in" in page.inner_text("h1")
     window.context.close()
 
 

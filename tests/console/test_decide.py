@@ -16,7 +16,7 @@ pytest.importorskip("jinja2", reason="the pages are templates")
 pytest.importorskip("sqlalchemy", reason="the store is an SQL store")
 pytest.importorskip("uvicorn", reason="the console is served by it")
 
-from console.campaign_world import DECIDES, MAX, MIA, PEOPLE, READS, CampaignWorld, hidden_fields, make_world
+from console.campaign_world import DECIDES, MAX, MIA, PEOPLE, READS, CampaignWorld, ago, hidden_fields, make_world
 from console.serving import ServedConsole, served_console, text_of
 from console.worksheet_upload import upload
 from jwt_lp.stores import open_store
@@ -72,6 +72,17 @@ def test_decisions_are_previewed_then_saved(world: CampaignWorld, served: Served
     assert expected == decisions(world, campaign)
     made = world.item(campaign, "ann", "orders:create").decision
     assert ("she starts in March\u00a02027", "mia", "Mia Berg") == (made.comment, made.by.subject, made.by.name)
+
+
+def test_a_decision_is_followed_from_the_audit_trail(world: CampaignWorld, served: ServedConsole) -> None:
+    """An entry of a decision leads to its item, which says whose access it is."""
+    campaign = world.freeze()
+    item = world.item(campaign, "ann", "orders:create")
+    served.person("mia", DECIDES).post(f"/campaigns/{campaign}/decide", fields((item, "keep")))
+    olga = served.person("olga", "jwt-lp:review:read")
+    address = f"/campaigns/{campaign}/items/{item.id}"
+    assert f'href="{address}"' in olga.get(f"/audit?object={item.id}").body.decode()
+    assert "Ann Lee orders:create" in text_of(olga.get(address))
 
 
 def test_the_preview_says_what_breaks(world: CampaignWorld, served: ServedConsole) -> None:
@@ -134,12 +145,12 @@ def test_many_items_get_one_decision_without_a_script(world: CampaignWorld, serv
     ticked = re.findall(r'name="tick" value="([0-9a-f]+)" checked', page)
     versions = dict(re.findall(r'name="(version\.[0-9a-f]+)" value="(\d+)"', page))
     assert 4 == len(ticked)
-    sent = fields(**versions, tick=ticked, all_decision="exempt", all_until="2099-01-31", all_comment="audit first")
+    sent = fields(**versions, tick=ticked, all_decision="exempt", all_until=ago(-300), all_comment="audit first")
     preview = mia.post(f"/campaigns/{campaign}/preview", sent)
     assert "Save 4 decisions" in text_of(preview)
     mia.follow(mia.post(f"/campaigns/{campaign}/decide", hidden_fields(preview.body.decode())))
     made = [each.decision for each in world.items(campaign) if each.decision]
-    assert {("exempt", "2099-01-31", "audit first")} == {(each.decision, each.until, each.comment) for each in made}
+    assert {("exempt", ago(-300), "audit first")} == {(each.decision, each.until, each.comment) for each in made}
 
 
 def test_a_decision_is_taken_back(world: CampaignWorld, served: ServedConsole) -> None:
@@ -154,6 +165,8 @@ def test_a_decision_is_taken_back(world: CampaignWorld, served: ServedConsole) -
     preview = mia.post(f"/campaigns/{campaign}/preview", sent)
     mia.follow(mia.post(f"/campaigns/{campaign}/decide", hidden_fields(preview.body.decode())))
     assert {} == decisions(world, campaign)
+    trail = text_of(served.person("olga", "jwt-lp:review:read").get(f"/audit?object={item.id}"))
+    assert re.search("decision taken back .*before keep.* decision keep", trail)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +238,7 @@ def test_a_decision_on_the_page_of_an_item_comes_back_there(world: CampaignWorld
     answer = mia.post(f"/campaigns/{campaign}/preview", sent)
     assert 422 == answer.status
     assert f'id="fault-{item.id}"' in answer.body.decode()
-    again = mia.post(f"/campaigns/{campaign}/preview", sent | {f"until.{item.id}": "2099-01-01"})
+    again = mia.post(f"/campaigns/{campaign}/preview", sent | {f"until.{item.id}": ago(-300)})
     assert "Save 1 decision" in text_of(again)
 
 
@@ -236,7 +249,7 @@ def test_what_was_decided_the_last_time_is_shown(world: CampaignWorld, served: S
     wanted = WantedDecision(item=item.id, decision="keep", version=0, comment="new project")
     world.engine.decide(MIA, campaign, [wanted], part="mia")
     shown = text_of(mia.get(f"/campaigns/{world.freeze('Q4')}/decide?part=mia"))
-    assert re.search(r"Earlier campaigns Q3 of [0-9-]+ ?: keep ?, by Mia Berg at [0-9T:Z-]+ ?: new project", shown)
+    assert re.search(r"Earlier campaigns Q3 of [0-9-]+ ?: keep ?, by Mia Berg at [0-9: -]+UTC ?: new project", shown)
 
 
 # Concurrency
@@ -257,7 +270,7 @@ def test_what_somebody_decided_meanwhile_is_shown_and_decided_again_knowingly(
     assert 409 == answer.status
     shown = text_of(answer)
     assert "1 decision saved." in shown
-    assert re.search(r"Now: keep ?, by Olga Ops at [0-9T:Z-]+ ?: quarter end", shown)
+    assert re.search(r"Now: keep ?, by Olga Ops at [0-9: -]+UTC ?: quarter end", shown)
     assert "Yours: remove" in shown
     assert {("ann", "orders:create"): "keep", ("bob", "orders:create"): "remove"} == decisions(world, campaign)
     sent = hidden_fields(answer.body.decode()) | {f"decision.{item.id}": "remove"}
@@ -401,7 +414,7 @@ def test_nobody_decides_about_themselves(world: CampaignWorld, served: ServedCon
     assert "somebody else has to decide" in page
     assert f"decision.{own.id}" not in page
     for decision in ("keep", "remove", "exempt"):
-        sent = fields((own, decision), part="max", **{f"until.{own.id}": "2099-01-01"})
+        sent = fields((own, decision), part="max", **{f"until.{own.id}": ago(-300)})
         assert 403 == mia.post(f"/campaigns/{campaign}/decide", sent).status
     ticked = fields(part="max", tick=[own.id], all_decision="keep", **{f"version.{own.id}": "0"})
     assert 403 == mia.post(f"/campaigns/{campaign}/decide", ticked).status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any, Self
 
 import pytest
@@ -13,7 +14,7 @@ pytest.importorskip("sqlalchemy", reason="the store is an SQL store")
 pytest.importorskip("uvicorn", reason="the console is served by it")
 pytest.importorskip("axe_playwright_python", reason="axe checks the pages")
 
-from console.campaign_world import DECIDES, MIA, PEOPLE, CampaignWorld, make_world
+from console.campaign_world import DECIDES, MIA, PEOPLE, CampaignWorld, make_world, today
 from console.serving import Person, ServedConsole, served_console
 from jwt_lp.stores import open_store
 from jwt_lp.stores.campaigns import WantedDecision
@@ -70,7 +71,7 @@ def chosen(page: Any, item: Any) -> str:
 
 
 def test_items_are_decided_by_keyboard(world: CampaignWorld, served: ServedConsole, browser: Any) -> None:
-    """j and k move, digits decide, x selects, p previews; in a text field keys are text, and ? shows the help."""
+    """j and k move, digits decide, x selects, p previews; in a text field keys are text until Escape, and ? shows the help."""
     campaign = world.freeze()
     first, second = (each for each in world.items(campaign) if not each.group and each.finding.name == "ann")
     with Screen(served, browser, served.person("mia", DECIDES)) as screen:
@@ -84,13 +85,14 @@ def test_items_are_decided_by_keyboard(world: CampaignWorld, served: ServedConso
         page.keyboard.type("j24x?")
         assert "j24x?" == page.locator(f'input[name="comment.{first.id}"]').input_value()
         assert ["keep", ""] == [chosen(page, first), chosen(page, second)]
-        page.locator(f"#i-{first.id}").focus()
+        page.keyboard.press("Escape")
+        assert f"i-{first.id}" == page.evaluate("document.activeElement.id")
         page.keyboard.press("j")
         page.keyboard.press("x")
         page.keyboard.press("4")
         assert "exempt" == chosen(page, second)
         assert "until." in (page.evaluate("document.activeElement.name"))
-        page.keyboard.type("12312099")
+        page.keyboard.type(f"{today() + timedelta(days=300):%m%d%Y}")
         assert "3 decided on this page, 1 selected" == page.locator("#chosen").inner_text()
         page.locator(f"#i-{second.id}").focus()
         page.keyboard.press("?")

@@ -15,7 +15,7 @@ pytest.importorskip("jinja2", reason="the pages are templates")
 pytest.importorskip("sqlalchemy", reason="the store is an SQL store")
 pytest.importorskip("uvicorn", reason="the console is served by it")
 
-from console.campaign_world import DECIDES, ENGINEER, MIA, PEOPLE, CampaignWorld, hidden_fields, make_world
+from console.campaign_world import DECIDES, ENGINEER, MIA, PEOPLE, CampaignWorld, ago, hidden_fields, make_world
 from console.hand_made import finding_of, hand_made
 from console.serving import Person, ServedConsole, served_console, text_of
 from jwt_lp.campaigns.finding_json import finding_to_json
@@ -68,7 +68,7 @@ def test_the_pages_store_what_the_worksheet_stores(tmp_path: Any) -> None:
         exempt, kept = pages.item(campaign, "ann", "orders:create"), pages.item(campaign, "bob", "orders:create")
         sent = {
             f"decision.G{group}": "remove", f"comment.G{group}": "both left",
-            f"decision.{exempt.id}": "exempt", f"until.{exempt.id}": "2099-01-31", f"version.{exempt.id}": "0",
+            f"decision.{exempt.id}": "exempt", f"until.{exempt.id}": ago(-300), f"version.{exempt.id}": "0",
             f"decision.{kept.id}": "keep", f"comment.{kept.id}": '=1+1 "x", ünï', f"version.{kept.id}": "0",
         }  # fmt: skip
         assert 303 == decide(mia, campaign, sent).status
@@ -149,7 +149,7 @@ def test_a_role_that_one_has_is_not_kept_by_oneself(tmp_path: Any) -> None:
         mia = served.person("mia", DECIDES)
         for decision in ("keep", "exempt", "narrow"):
             sent = {"part": "mia", f"decision.{role.id}": decision, f"version.{role.id}": "0",
-                    f"until.{role.id}": "2099-01-01"}  # fmt: skip
+                    f"until.{role.id}": ago(-300)}  # fmt: skip
             answer = mia.post(f"/campaigns/{campaign}/decide", sent)
             assert 403 == answer.status
             assert "a role that they have themselves" in text_of(answer)

@@ -20,6 +20,7 @@ from console.page_list import EMPTY_PAGES, ConsolePage
 from console.screenshots import empty_console, furnished_console, open_context
 from console.serving import ServedConsole
 
+AXE_SCRIPT = pytest.importorskip("axe_playwright_python.base").AXE_SCRIPT
 pytestmark = [pytest.mark.browser, pytest.mark.once]
 
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
@@ -72,21 +73,25 @@ def _tab(console: ServedConsole, browser: Any, who: str) -> Iterator[tuple[Any, 
     """A page of a browser, and what its console said and which requests it sent elsewhere."""
     context = open_context(console, browser, who)
     tab, said = context.new_page(), list[str]()
-    tab.on("pageerror", lambda error: said.append(f"script: {error}"))
-    tab.on(
-        "console",
+
+    def hear(line: Any) -> None:
         # The page itself may answer 403 or 404; nothing that it loads does.
-        lambda line: line.type == "error" and line.location["url"] != tab.url and said.append(f"console: {line.text}"),
-    )
-    tab.on("request", lambda sent: sent.url.startswith(console.url + "/") or said.append(f"request to {sent.url}"))
+        if line.type == "error" and line.location["url"] != tab.url:
+            said.append(f"console: {line.text}")
+
+    def see(sent: Any) -> None:
+        if not sent.url.startswith(f"{console.url}/"):
+            said.append(f"request to {sent.url}")
+
+    tab.on("pageerror", lambda error: said.append(f"script: {error}"))
+    tab.on("console", hear)
+    tab.on("request", see)
     yield tab, said
     context.close()
 
 
 def _look(tab: Any) -> Iterator[str]:
     """The faults of the page that is shown."""
-    from axe_playwright_python.base import AXE_SCRIPT
-
     if not tab.title().split(" · ")[0] or tab.locator("h1:visible").count() != 1:
         yield f"title {tab.title()!r}, h1 {tab.locator('h1').all_inner_texts()}"
     tab.evaluate(AXE_SCRIPT)

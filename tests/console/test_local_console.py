@@ -190,7 +190,9 @@ def test_a_refresh_token_that_was_used_ends_the_session(local: Local) -> None:
 def test_signing_out_ends_the_session_at_once(local: Local) -> None:
     """The access token is refused with the next request, and the refresh token, too."""
     cookies = local.sign_in()
-    assert 204 == local.post("/local/sign-out", "", cookies).status
+    answer = local.post("/local/sign-out", "", cookies)
+    assert (303, "/local/sign-in") == (answer.status, answer.headers["location"])
+    assert 4 == sum("Max-Age=0" in line for line in answer.cookies)
     assert 401 == local.get("/", cookies, Sec_Fetch_Mode="cors").status
     assert 401 == local.get("/local/sign-in?next=/", cookies).status
 

@@ -53,7 +53,7 @@ def test_a_new_store_says_what_to_do_first(tmp_path: Path) -> None:
         ]
         assert 3 == len(found)
         assert 3 == text.count("to do")
-        assert "Nothing waits for you" not in text
+        assert "Nothing is waiting for you" not in text
         pages = [console.person("a", READ, *more).get("/").body for more in ((), ("jwt-lp:review:apply",))]
         assert [False, True] == [b'href="/campaigns/new"' in each for each in pages]
 
@@ -92,7 +92,7 @@ def test_the_overview_shows_granted_and_used(filled: ServedConsole) -> None:
 def test_the_overview_shows_open_campaigns_and_requests(filled: ServedConsole) -> None:
     """Campaigns have their progress and deadline; requests for elevation that wait are listed."""
     text = text_of(filled.person("alice", READ).get("/"))
-    expected = ("1 of 3", "4 days left", "orders:delete waits for an answer", "Nothing waits for you")
+    expected = ("1 of 3", "4 days left", "orders:delete waits for an answer", "Nothing is waiting for you")
     assert list(expected) == [part for part in expected if part in text]
 
 
@@ -100,7 +100,7 @@ def test_what_waits_for_a_reviewer_comes_first(filled: ServedConsole) -> None:
     """A reviewer who may only decide sees their own part with its deadline, and nothing else."""
     answer = filled.person("boss", "jwt-lp:review:decide").get("/")
     text = text_of(answer)
-    assert "Waits for you Decide about 2 items" in text
+    assert "Waiting for you Decide about 2 items" in text
     assert f'href="/campaigns/{CAMPAIGN}/decide?part=boss"' in answer.body.decode()
     assert [] == [part for part in ("Granted and used", "How fresh", "Open campaigns") if part in text]
 
@@ -108,7 +108,7 @@ def test_what_waits_for_a_reviewer_comes_first(filled: ServedConsole) -> None:
 def test_an_approver_sees_the_requests_to_answer(filled: ServedConsole) -> None:
     """Requests that nobody's rule lets them decide about are not shown as theirs."""
     text = text_of(filled.person("carl", "jwt-lp:elevation:approve").get("/"))
-    assert "Nothing waits for you" in text
+    assert "Nothing is waiting for you" in text
 
 
 def test_stale_data_is_said_to_be_stale(tmp_path: Path) -> None:

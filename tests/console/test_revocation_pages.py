@@ -21,7 +21,7 @@ from hosts.serving import HttpAnswer, serve
 from jwt_lp.console import create_console
 from jwt_lp.errors import StoreError
 from jwt_lp.revocation.entries import RevocationEntry
-from jwt_lp.stores import AuditFilter, open_store
+from jwt_lp.stores import AuditFilter, RevocationFilter, open_store
 from jwt_lp.stores.push import CHANNEL
 from review_factory import make_use, record_uses
 from servers import REDIS, redis_server
@@ -334,3 +334,13 @@ def test_a_lift_that_fails_is_no_success(writer: Person, store: Any, monkeypatch
         patch.setattr(type(store), "lift", fail)
         answer = writer.post(f"/revocations/{row.sequence}/lift", {"sure": "yes"})
     assert (503, False, False) == (answer.status, "Lifted" in text_of(answer), b"secret-host" in answer.body)
+
+
+def test_attack_a_form_without_the_preview_writes_nothing(writer: Person, store: Any) -> None:
+    """Each entry has an id of its own from its preview: without one, the second would pass for written already."""
+    for name in ("without-1", "without-2"):
+        fields = {"what": "block", "of": "subject", "issuer": ISSUER, "name": name, "step": "write"}
+        answer = writer.post("/revocations/new", fields)
+        assert 200 == answer.status
+        assert "Revoke this?" in text_of(answer)
+        assert () == store.revocation_page(RevocationFilter(name=name, limit=1))

@@ -31,6 +31,20 @@ def test_a_header_that_is_too_long_is_not_csv():
         read_worksheet("x" * 200_000, SHEET)
 
 
+def test_a_header_of_many_columns_is_refused():
+    """Each row would have as many cells: a file of ten megabytes would be read for days."""
+    with pytest.raises(ConfigurationError, match="line 1: not a worksheet of a review: more than 256 columns"):
+        read_worksheet(write_worksheet(REVIEW.findings).replace("\r\n", "," * 300 + "\r\n", 1), SHEET)
+
+
+def test_not_more_rows_are_read_than_a_worksheet_may_have():
+    """A file of millions of rows is not read to its end, and says so."""
+    text = write_worksheet(REVIEW.findings) + "x\r\n" * 50_000
+    with pytest.raises(ConfigurationError, match="and 9,995 more: the sheet file has no finding") as caught:
+        read_worksheet(text, SHEET)
+    assert "line 10003: there are many more rows than findings" in str(caught.value)
+
+
 @pytest.mark.parametrize("decode", [Plan.decode, SheetFile.decode])
 def test_members_that_come_twice_are_refused(decode):
     """A person would read the first of them, and the program the last."""

@@ -172,7 +172,9 @@ def _filter(query: AuditQuery, **more: Any) -> AuditFilter:
 def _details(entry: AuditEntry) -> list[tuple[str, str]]:
     """The details of an entry in a few words each; the export has all of them."""
     shown = [(name, value) for name, value in entry.details.items() if value not in (None, "", [], {}, False)]
-    return [(name.replace("_", " "), _shown(name, value)) for name, value in shown[:_MAX_DETAILS]]
+    # A decision that was taken back has none.
+    first = [("decision", "taken back")] if entry.action == "decided" and not entry.details.get("decision") else []
+    return [*first, *((name.replace("_", " "), _shown(name, value)) for name, value in shown[:_MAX_DETAILS])]
 
 
 def _shown(name: str, value: object) -> str:

@@ -138,7 +138,7 @@ def _id(request: Request) -> str:
 
 
 def _named(part: str) -> str:
-    return f"The part {part}" if part else "The part of nobody"
+    return f"The part {part}" if part else "The part with nobody in charge"
 
 
 def _reviewer(form: Form) -> Actor | None:

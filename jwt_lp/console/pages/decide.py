@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from jwt_lp.console.answers import page, see_other
+from jwt_lp.console.campaign_words import RULE_WORDS
 from jwt_lp.console.decide_data import SHOWS, DecidePage, Place, load_page, read_position
 from jwt_lp.console.decision_form import read_answers
 from jwt_lp.console.forms import Form, form_of
@@ -19,6 +20,7 @@ from jwt_lp.console.reader import Reader, reader_of
 from jwt_lp.errors import CampaignRefused, InvalidDecision
 from jwt_lp.permissions.requirements import any_of
 from jwt_lp.review.quantities import count_noun
+from jwt_lp.review.report.wording import VERDICTS
 from jwt_lp_starlette import requires
 
 if TYPE_CHECKING:
@@ -127,7 +129,8 @@ def _place(campaign: str, part: str, show: str | None, group: str | None, after:
 
 
 def _decide_page(request: Request, shown: DecidePage, status: int = HTTPStatus.OK) -> Response:
-    return page(request, "decide.html", {"shown": shown, "answers": shown.answers}, status)
+    words = {"rules": RULE_WORDS, "verdicts": VERDICTS}
+    return page(request, "decide.html", {"shown": shown, "answers": shown.answers, **words}, status)
 
 
 async def _preview_page(

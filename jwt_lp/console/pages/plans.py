@@ -215,6 +215,7 @@ def _verify(request: Request, console: ConsoleState) -> Response:
     ordered = sorted(outcomes, key=lambda outcome: (outcome.is_effective, not outcome.is_regret))
     context = {
         "plan": stored,
+        "campaign": _campaign(console, stored.id),
         "outcomes": plan_views.cut(ordered),
         "effective": sum(outcome.is_effective for outcome in outcomes),
         "refused": sum(bool(outcome.refused) for outcome in outcomes),

@@ -147,7 +147,8 @@ def _write(request: Request, form: Form) -> Response:
     entry, faults = wanted.check(console.clock())
     if entry is None:
         return _show_form(request, wanted, faults, HTTPStatus.BAD_REQUEST)
-    if form.get("step") != "write":
+    # The id of the entry comes from the preview, so nothing is written that was not shown.
+    if form.get("step") != "write" or not wanted.entry:
         context = {"wanted": wanted.with_id(), "text": describe_entry(entry, shorten), "hits": hits_of(console, entry)}
         return page(request, "revocation_preview.html", context)
     try:

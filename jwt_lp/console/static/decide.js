@@ -91,7 +91,12 @@
 
   document.addEventListener("keydown", (event) => {
     if (off || dialog.open || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (types(event.target)) return;
+    if (types(event.target)) {
+      // Out of the day or the comment of an item, back to the keys.
+      const item = items[current()];
+      if (event.key === "Escape" && item) item.focus();
+      return;
+    }
     if (event.key === "p" && !form.querySelector("button[value=preview]")) return;
     if (act(event.key)) event.preventDefault();
   });

@@ -55,6 +55,8 @@ class Answer(NamedTuple):
 
 NO_ANSWERS: Final[Mapping[str, Answer]] = MappingProxyType({})
 _BLANK: Final = Answer()
+_MOST_OTHERS: Final = 10_000
+"""The most rows that are read beside those of the findings: somebody may send the worksheet of a whole review."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,13 @@ def read_worksheet(
     """
     faults, lines = LineFaults(), dict[str, int]()
     answers: dict[str, tuple[int, Answer]] = {}
+    left = _MOST_OTHERS + len(sheet.items) + len(sheet.groups)
     for line, row in read_sheet_rows(text.removeprefix("\ufeff")):
+        left -= 1
+        if left < 0:
+            # Whoever sends a file of millions of rows does not have them all read.
+            faults.add(line, "there are many more rows than findings: the rows from here on were not read")
+            break
         id_ = row["id"].strip().removeprefix(ID_PREFIX)
         shown = _shown_of(sheet, id_)
         if shown is None:

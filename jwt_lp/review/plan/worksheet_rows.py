@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 DECISION_COLUMNS: Final = ("decision", "until", "reviewer", "comment")
 
 _NEEDED_COLUMNS: Final = ("id", "decision", "holder", "role", "grant")
+_MOST_COLUMNS: Final = 256
 _EARLIER_COLUMNS: Final = frozenset(("facts", "seal"))
 
 
@@ -26,6 +27,8 @@ def read_sheet_rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
     delimiter = max(",;\t", key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     names = [name.strip() for name in _header(reader)]
+    if len(names) > _MOST_COLUMNS:
+        raise ConfigurationError(f"line 1: not a worksheet of a review: more than {_MOST_COLUMNS} columns")
     if {*names} >= _EARLIER_COLUMNS:
         raise ConfigurationError(
             "line 1: an earlier release wrote this worksheet: write a new one with jwt-lp review --worksheet, and copy "
