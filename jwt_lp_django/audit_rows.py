@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models import F, Q, QuerySet
 
+from jwt_lp import StoreError
 from jwt_lp.stores.audit import chain_entries
 from jwt_lp.stores.campaign_values import AUDIT_FIELDS, audit_row, read_audit
 from jwt_lp.stores.row_keys import fit_text
@@ -31,6 +32,8 @@ def append(alias: str, wanted: Iterable[stores.WantedEntry]) -> tuple[stores.Aud
     # Locked again, because MariaDB would return what this transaction saw at its beginning.
     known = last.select_for_update().get()
     entries = chain_entries(wanted, (known.sequence, known.hash))
+    if entries and AuditEntry.objects.using(alias).filter(sequence__gt=known.sequence).exists():
+        raise StoreError("the audit trail has entries behind its last one: somebody else has written to its table")
     for chunk in split_chunks(entries):
         AuditEntry.objects.using(alias).bulk_create([AuditEntry(**audit_row(entry)) for entry in chunk])
     if entries:

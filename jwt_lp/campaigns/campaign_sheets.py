@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
+from jwt_lp._support.validation import quote_text
 from jwt_lp.campaigns.item_views import group_from_json, plain_views
 from jwt_lp.review.analysis.engine import review_order
 from jwt_lp.review.plan import Worksheet, from_worksheet, parse_stages, write_worksheet
@@ -82,7 +83,9 @@ def reviewer_text(decision: ItemDecision) -> str:
     """Who decided, as a worksheet and a plan name them."""
     if decision.rule:
         return RULE_REVIEWER
-    return (decision.by.name.strip() or decision.by.subject.strip())[:MAX_REVIEWER].strip()
+    # A worksheet is not read back without a reviewer, and a subject may be a blank.
+    shown = decision.by.name.strip() or decision.by.subject.strip() or quote_text(decision.by.subject)
+    return shown[:MAX_REVIEWER].strip()
 
 
 def _answers(part: SheetPart) -> dict[str, Answer]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +16,7 @@ from jwt_lp.cli.campaign_view import print_trail
 from jwt_lp.cli.output import OK, CheckFailed, Failure, say, text
 from jwt_lp.cli.row_input import open_file, prefix_faults
 from jwt_lp.cli.store import format_option, store_options
+from jwt_lp.review.plan.policy_editor import check_place
 from jwt_lp.review.quantities import count_noun
 from jwt_lp.stores.audit import AuditFilter
 
@@ -91,12 +93,16 @@ def _report(found: VerifiedTrail) -> None:
 @contextmanager
 def _private_file(name: str) -> Generator[TextIO]:
     """A file that appears when it is complete, and that only its owner may read: it names people."""
-    part = Path(f"{name}.part")
+    check_place(name)
+    target, temporary = Path(os.path.realpath(name)), ""
     try:
-        with open(part, "w", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        # INVARIANT: a new file with a name that nobody can guess, so no link of somebody else's is written through.
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        with os.fdopen(handle, "w", encoding="ascii") as file:
             yield file
-        part.replace(name)
+        Path(temporary).replace(target)
     except OSError as error:
         raise Failure(f"{name} cannot be written: {error.strerror}") from None
     finally:
-        part.unlink(missing_ok=True)
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)

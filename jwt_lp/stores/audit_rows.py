@@ -39,7 +39,7 @@ def head(connection: sa.Connection) -> tuple[int, str]:
     return _read_head(connection, _HEAD)
 
 
-def _read_head(connection: sa.Connection, query: sa.Select[Any]) -> tuple[int, str]:
+def _read_head(connection: sa.Connection, query: sa.Select[*tuple[Any, ...]]) -> tuple[int, str]:
     last = connection.execute(query).first()
     if last is None:
         raise StoreError("the audit trail has no last entry: somebody else has deleted from its tables")

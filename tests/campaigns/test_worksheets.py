@@ -180,6 +180,17 @@ def test_a_long_name_of_a_reviewer_is_cut(quarter: Quarter) -> None:
     assert ("Ann " * 50).strip() == decision.by.name
 
 
+def test_a_reviewer_whose_name_is_a_blank(quarter: Quarter) -> None:
+    """A worksheet names such a reviewer too, so it is read back, and a plan is made of it."""
+    campaign = quarter.freeze()
+    blank = replace(OPERATOR, subject="\u2028", name=" ")
+    (view, *_) = quarter.views(campaign, part="Ann Lee")
+    quarter.decide(blank, view)
+    text = quarter.campaigns.worksheet(campaign.id).text
+    assert "'\\u2028'" in [row["reviewer"] for row in rows_of(text)]
+    assert ((), ()) == quarter.campaigns.read_worksheet(OPERATOR, campaign.id, text)
+
+
 def test_whoever_is_signed_in_decides(quarter: Quarter) -> None:
     """What a worksheet says of the reviewer does not count where somebody is signed in."""
     campaign = quarter.freeze()

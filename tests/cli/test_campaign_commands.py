@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -238,3 +239,17 @@ def test_the_audit_trail_is_exported_and_verified(run, tmp_path):
     for wrong in (["--verify", "trail.jsonl", "--export", "x"], ["--head", "x"]):
         run("campaign", "audit", *wrong, code=2)
     assert "cannot be written" in run("campaign", "audit", "--export", "no/such/folder.jsonl", code=2)
+
+
+def test_an_export_writes_through_nothing_of_others(run, tmp_path):
+    """What lies beside the file is not followed, and a pipe or a device is not replaced by a file."""
+    freeze(run)
+    Path("victim").write_text("precious")
+    Path("trail.jsonl.part").symlink_to("victim")
+    run("campaign", "audit", "--export", "trail.jsonl")
+    assert "precious" == Path("victim").read_text()
+    assert (False, 0o600) == (Path("trail.jsonl").is_symlink(), Path("trail.jsonl").stat().st_mode & 0o777)
+    os.mkfifo("pipe")
+    assert "is not a file: choose another" in run("campaign", "audit", "--export", "pipe", code=2)
+    assert Path("pipe").is_fifo()
+    assert [] == [*Path().glob(".*jsonl*")]

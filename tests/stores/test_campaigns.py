@@ -379,7 +379,7 @@ def test_what_others_write_behind_our_backs_is_noticed(store: Store) -> None:
         _write_past_the_lock(store, stale)
     assert 1 == items(store)[0].version
     _set_head(store, 0)
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match="entries behind its last one: somebody else has written"):
         store.append_audit([entry()])
     _set_head(store, 2)
     assert 2 == len(list(store.audit_entries(AuditFilter())))

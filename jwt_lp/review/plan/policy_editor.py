@@ -94,7 +94,7 @@ def write_atomically(
     `mode` for a link owned by another user; nothing is changed then.
     """
     if mode is not None:
-        _check_place(path)
+        check_place(path)
     # The link stays a link: its target is the deployed file.
     target = Path(os.path.realpath(path))
     temporary = ""
@@ -124,7 +124,7 @@ def write_atomically(
                 Path(temporary).unlink()
 
 
-def _check_place(path: str | os.PathLike[str]) -> None:
+def check_place(path: str | os.PathLike[str]) -> None:
     """`ConfigurationError` for a link owned by another user, and for a path that is not a regular file."""
     # A path that cannot be read cannot be written either; the write reports it.
     with suppress(OSError):
