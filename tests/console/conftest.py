@@ -39,8 +39,11 @@ def console(store: Any, plans: Path) -> Iterator[ServedConsole]:
         yield served
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A real browser; the test is skipped without one."""
+    """A real browser; the test is skipped without one.
+
+    Only for one module, because Playwright's event loop runs as long as it, and Django works in no thread that has one.
+    """
     with chromium() as opened:
         yield opened

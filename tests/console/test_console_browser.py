@@ -125,7 +125,7 @@ def test_a_form_is_sent_with_the_token_of_now(window: Window) -> None:
     page.get_by_role("button", name="Send again").click()
     page.wait_for_selector("text=saved typed")
     assert ["typed"] == window.served.saved
-    assert "notice" not in page.url
+    page.wait_for_url(lambda url: "notice" not in url)
     assert [] == window.faults
 
 
