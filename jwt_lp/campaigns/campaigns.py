@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jwt_lp.campaigns.campaign_reader import CampaignReader
 from jwt_lp.campaigns.campaign_state import find_campaign, find_part, require_changeable, require_open
-from jwt_lp.campaigns.deadline_rule import decide_by_rule
+from jwt_lp.campaigns.deadline_rule import close_by_rule
 from jwt_lp.campaigns.decision_checks import check_part, check_reviewer
 from jwt_lp.campaigns.freezing import FreezeTerms, freeze_review
 from jwt_lp.campaigns.reminders import remind_reviewers
@@ -159,8 +159,7 @@ class Campaigns(CampaignReader):
                 f"{found.items - found.decided:,} items are open, and the deadline is not past: wait for it, or close early",
                 reason="early",
             )
-        decide_by_rule(self._store, found, actor=actor, at=now)
-        return self._store.close_campaign(campaign, at=now, actor=actor)
+        return close_by_rule(self._store, found, actor=actor, at=now)
 
     def cancel(self, actor: Actor, campaign: str, *, reason: str) -> Campaign:
         """Give a campaign up; nothing comes of it any more. `CampaignRefused` without a reason."""

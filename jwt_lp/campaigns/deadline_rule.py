@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from jwt_lp.campaigns.finding_json import finding_from_json
+from jwt_lp.errors import CampaignRefused
 from jwt_lp.review.findings import LAST_HOLDER
 from jwt_lp.stores.campaigns import ItemFilter, WantedDecision
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from jwt_lp.stores.campaigns import Campaign, DeadlineRule, DecisionWord
 
 _TOGETHER: Final = 1000
+_ATTEMPTS: Final = 5
 
 
 def rule_decision(rule: DeadlineRule, finding: Finding) -> DecisionWord:
@@ -24,6 +27,16 @@ def rule_decision(rule: DeadlineRule, finding: Finding) -> DecisionWord:
     if rule == "keep" or held_back:
         return "keep"
     return "remove" if rule == "remove" else finding.proposal
+
+
+def close_by_rule(store: Store, campaign: Campaign, *, actor: Actor, at: float) -> Campaign:
+    """Close a campaign after the rule has decided about everything that is open."""
+    for _ in range(_ATTEMPTS):
+        decide_by_rule(store, campaign, actor=actor, at=at)
+        # Refused if something is open again: before the deadline, a reviewer may take a decision back in between.
+        with suppress(CampaignRefused):
+            return store.close_campaign(campaign.id, at=at, actor=actor)
+    raise CampaignRefused("reviewers take decisions back at this moment: close it again", reason="undecided")
 
 
 def decide_by_rule(store: Store, campaign: Campaign, *, actor: Actor, at: float) -> int:

@@ -72,6 +72,29 @@ def test_closing_early_is_said(quarter: Quarter) -> None:
     assert second.id == quarter.campaigns.close(OPERATOR, second.id).id
 
 
+@pytest.mark.parametrize(("times", "closes"), [(1, True), (99, False)])
+def test_a_decision_that_is_taken_back_while_closing(
+    quarter: Quarter, monkeypatch: pytest.MonkeyPatch, times: int, closes: bool
+) -> None:
+    """The rule decides about it again, and gives up only if this goes on."""
+    campaign, close, left = quarter.freeze(), quarter.store.close_campaign, [None] * times
+
+    def close_later(*arguments: Any, **more: Any) -> Any:
+        if left:
+            left.pop()
+            quarter.decide(ANN, quarter.views(campaign, part="Ann Lee")[0], "")
+        return close(*arguments, **more)
+
+    monkeypatch.setattr(quarter.store, "close_campaign", close_later)
+    if closes:
+        assert quarter.campaigns.close(OPERATOR, campaign.id, early=True).closed_at is not None
+        assert all(view.decision is not None for view in quarter.views(campaign))
+        return
+    with pytest.raises(CampaignRefused, match="close it again") as refused:
+        quarter.campaigns.close(OPERATOR, campaign.id, early=True)
+    assert "undecided" == refused.value.reason
+
+
 def test_the_plan_of_a_closed_campaign(quarter: Quarter) -> None:
     """It has every decision with who made it and why, and the same hash each time."""
     campaign = quarter.freeze(stages="notice=14d,trial=30d")
